@@ -17,23 +17,23 @@ from ftc.spec.sections.recipe import Recipe
 if TYPE_CHECKING:
     from ftc.compiler.recipes.layers import Override
 
-__all__ = ["MOST_ROUNDS", "Mended", "changed_recipe", "edit_of", "mend_recipe", "with_fixes", "yaml_text"]
+__all__ = ["MOST_ROUNDS", "Fixed", "changed_recipe", "edit_of", "fix_recipe", "with_fixes", "yaml_text"]
 
 MOST_ROUNDS = 10
-"""A mended text is checked again, because one finding may have hidden another; so often at most."""
+"""A fixed text is checked again, because one finding may have hidden another; so often at most."""
 
 _TWICE = "FTC003"
 
 
 @dataclass(frozen=True, slots=True)
-class Mended:
-    """A recipe's text after its mending.
+class Fixed:
+    """A recipe's text after its fixes.
 
     Attributes:
         before: The bytes as they were.
         after: The bytes with the fixes; the same where there was nothing to do.
         fixes: What was done, a title each.
-        checked: What is found in the mended text.
+        checked: What is found in the fixed text.
     """
 
     before: bytes
@@ -42,7 +42,7 @@ class Mended:
     checked: Checked
 
 
-def mend_recipe(data: bytes, file: str, *, path: Path | None = None, overrides: Sequence[Override] = ()) -> Mended:
+def fix_recipe(data: bytes, file: str, *, path: Path | None = None, overrides: Sequence[Override] = ()) -> Fixed:
     """Makes the safe fixes in a recipe's own text; takes what `check_recipe` takes, and touches no disk beyond it."""
     titles: list[str] = []
     now, checked = data, check_recipe(data, file, path=path, overrides=overrides)
@@ -50,13 +50,13 @@ def mend_recipe(data: bytes, file: str, *, path: Path | None = None, overrides: 
         content, made = with_fixes(now.decode("utf-8", "surrogateescape"), file, checked.diagnostics)
         if not made:
             break
-        mended = content.encode("utf-8", "surrogateescape")
-        rechecked = check_recipe(mended, file, path=path, overrides=overrides)
+        fixed = content.encode("utf-8", "surrogateescape")
+        rechecked = check_recipe(fixed, file, path=path, overrides=overrides)
         if _count(rechecked, _TWICE) > _count(checked, _TWICE):
             break  # the right name is taken: which of the two values holds is for a person to say
-        now, checked = mended, rechecked
+        now, checked = fixed, rechecked
         titles += [fix.title for fix in made]
-    return Mended(data, now, tuple(titles), checked)
+    return Fixed(data, now, tuple(titles), checked)
 
 
 def _count(checked: Checked, code: str) -> int:
@@ -83,24 +83,17 @@ def with_fixes(content: str, file: str, findings: Iterable[Diagnostic]) -> tuple
     changes: list[tuple[int, int, str]] = []
     for fix in (fix for found in findings for fix in found.fixes):
         if fix.safe and fix.edits and all(edit.span.file == file for edit in fix.edits):
-            wanted = [_change(edit, text) for edit in fix.edits]
-            if not any(_meet(one, other) for one in wanted for other in changes):
+            spans = [(edit.span, edit.text) for edit in fix.edits]
+            wanted = [(text.offset(a.line, a.column), text.offset(a.end_line, a.end_column), b) for a, b in spans]
+            if not any(
+                one[0] == other[0] or (one[0] < other[1] and other[0] < one[1]) for one in wanted for other in changes
+            ):
                 made.append(fix)
                 changes += wanted
     result = text.content
     for start, end, replacement in sorted(changes, reverse=True):
         result = result[:start] + replacement + result[end:]
     return mark + result, tuple(made)
-
-
-def _change(edit: TextEdit, text: Text) -> tuple[int, int, str]:
-    span = edit.span
-    return text.offset(span.line, span.column), text.offset(span.end_line, span.end_column), edit.text
-
-
-def _meet(one: tuple[int, int, str], other: tuple[int, int, str]) -> bool:
-    """Whether two changes overlap or begin at the same place."""
-    return one[0] == other[0] or (one[0] < other[1] and other[0] < one[1])
 
 
 def changed_recipe(recipe: Recipe, path: str, value: Any) -> Recipe:
@@ -136,7 +129,11 @@ def edit_of(source: Source, path: str, value: Any) -> TextEdit | None:
             return _into(source, section, _nested(names[depth:], text)) if is_here else None
         if section is not None:
             return None
-    return _at_end(source, _nested(names, text)) if len(names) > 1 else _into(source, source.root, f"{path}: {text}")
+    if len(names) == 1:
+        return _into(source, source.root, f"{path}: {text}")
+    last, column = len(source.lines), len(source.lines[-1]) + 1
+    entry = _nested(names, text)
+    return TextEdit(Span(source.file, last, column, last, column), f"\n{entry}" if column > 1 else entry)
 
 
 def _nested(names: Sequence[str], text: str) -> str:
@@ -154,12 +151,6 @@ def _into(source: Source, section: Mapping, entry: str) -> TextEdit:
         return TextEdit(place, f"{entry}, " if section.entries else entry)
     place = Span(span.file, span.line, span.column, span.line, span.column)
     return TextEdit(place, f"{entry}\n{' ' * (span.column - 1)}")
-
-
-def _at_end(source: Source, entry: str) -> TextEdit:
-    last = len(source.lines)
-    column = len(source.lines[-1]) + 1
-    return TextEdit(Span(source.file, last, column, last, column), f"\n{entry}" if column > 1 else entry)
 
 
 def yaml_text(value: Any) -> str:

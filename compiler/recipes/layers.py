@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, safe_path
@@ -49,6 +50,17 @@ class _Layer:
     source: Source
     file: Path
 
+    def seen_from(self, folder: Path) -> Source:
+        """The source with its paths as seen from the recipe's folder."""
+        if self.source.file == FLAGS:
+            return self.source
+        own = self.file.parent
+        return moved(
+            self.source,
+            Path(os.path.relpath(own, folder)).as_posix(),
+            lambda base: base.startswith(".") or (own / base.partition("/")[0]).exists(),
+        )
+
 
 def layered(main: Source, file: Path, overrides: Sequence[Override]) -> Layered:
     """Reads and merges all that a recipe is made of.
@@ -64,16 +76,17 @@ def layered(main: Source, file: Path, overrides: Sequence[Override]) -> Layered:
     """
     lines: Lines = {}
     found: list[Diagnostic] = []
-    chain = list(_gathered(_chain(main, file, lines), found))
+    extended = list(_gathered(_chain(main, file, lines), found))
     on_top = list(_gathered(_on_top(overrides, lines), found))
     _stop(found, lines)
     folder = file.resolve().parent
-    below, above = [[_from_folder(layer, folder) for layer in layers] for layers in (chain, on_top)]
+    below, above = [[layer.seen_from(folder) for layer in layers] for layers in (extended, on_top)]
     merged, unfit = merge([*reversed(below), *above], main)
     _stop(unfit, lines)
     entries = {key: entry for key, entry in merged.root.entries.items() if key != "extends"}
     source = Source(merged.file, merged.lines, Mapping(entries, merged.root.span), merged.flags)
-    return Layered(source, lines, tuple(_texts(overrides, above)))
+    texts = [[one] if isinstance(one, str) else as_flags(over) for one, over in zip(overrides, above, strict=True)]
+    return Layered(source, lines, tuple(chain.from_iterable(texts)))
 
 
 def _stop(found: Sequence[Diagnostic], lines: Lines) -> None:
@@ -96,14 +109,12 @@ def _chain(main: Source, file: Path, lines: Lines) -> Iterator[_Layer]:
     layer, root = _Layer(main, file.resolve()), project_root(file)
     seen = [layer]
     yield layer
-    while (entry := layer.source.root.entries.get("extends")) and not _is_null(entry):
+    while entry := layer.source.root.entries.get("extends"):
+        if isinstance(entry.node, Scalar) and entry.node.value is None:
+            return
         layer = _extended(layer, entry, root, seen, lines)
         seen.append(layer)
         yield layer
-
-
-def _is_null(entry: Entry) -> bool:
-    return isinstance(entry.node, Scalar) and entry.node.value is None
 
 
 def _extended(layer: _Layer, entry: Entry, root: Path, seen: Sequence[_Layer], lines: Lines) -> _Layer:
@@ -116,7 +127,18 @@ def _extended(layer: _Layer, entry: Entry, root: Path, seen: Sequence[_Layer], l
     except UnsafePath as error:
         raise Refusal([error.diagnostic(span, "extends")]) from None
     if again := next((one for one in seen if one.file == file), None):
-        raise Refusal([_circle(entry, seen, again)])
+        spans = [one.source.root.entries["extends"].node.span for one in seen[seen.index(again) : -1]]
+        name = "itself" if again is seen[-1] else f"`{again.source.file}`, which leads here"
+        fault = diagnostic(
+            "FTC022",
+            f"`{seen[-1].source.file}` extends {name}",
+            span,
+            label="closes the circle",
+            related=[Related(place, "leads here") for place in spans],
+            help="let one of the files stand alone",
+            path="extends",
+        )
+        raise Refusal([fault])
     if len(seen) == LONGEST_CHAIN:
         summary = f"more than {LONGEST_CHAIN} files build on each other"
         help = "put what they share into fewer files"
@@ -125,35 +147,17 @@ def _extended(layer: _Layer, entry: Entry, root: Path, seen: Sequence[_Layer], l
     try:
         return _Layer(_read(file, name, lines), file)
     except OSError:
-        raise Refusal([_unreadable(entry.node, file)]) from None
-
-
-def _circle(entry: Entry, seen: Sequence[_Layer], again: _Layer) -> Diagnostic:
-    spans = [one.source.root.entries["extends"].node.span for one in seen[seen.index(again) : -1]]
-    name = "itself" if again is seen[-1] else f"`{again.source.file}`, which leads here"
-    return diagnostic(
-        "FTC022",
-        f"`{seen[-1].source.file}` extends {name}",
-        entry.node.span,
-        label="closes the circle",
-        related=[Related(span, "leads here") for span in spans],
-        help="let one of the files stand alone",
-        path="extends",
-    )
-
-
-def _unreadable(node: Scalar, file: Path) -> Diagnostic:
-    siblings = [item.name for item in file.parent.iterdir()] if file.parent.is_dir() else []
-    near = nearest(file.name, siblings) if not file.exists() else None
-    close = node.text.removesuffix(file.name) + near if near else None
-    return diagnostic(
-        "FTC021",
-        f"`{node.text}` can't be read" if file.exists() else f"there is no file `{node.text}`",
-        node.span,
-        label=f"did you mean `{close}`?" if close else "no recipe file",
-        help="name a recipe file relative to the folder of this one",
-        path="extends",
-    )
+        siblings = [item.name for item in file.parent.iterdir()] if file.parent.is_dir() else []
+        near = nearest(file.name, siblings) if not file.exists() else None
+        fault = diagnostic(
+            "FTC021",
+            f"`{text}` can't be read" if file.exists() else f"there is no file `{text}`",
+            span,
+            label=f"did you mean `{text.removesuffix(file.name) + near}`?" if near else "no recipe file",
+            help="name a recipe file relative to the folder of this one",
+            path="extends",
+        )
+        raise Refusal([fault]) from None
 
 
 def _read(file: Path, name: str, lines: Lines) -> Source:
@@ -194,20 +198,3 @@ def _on_top(overrides: Sequence[Override], lines: Lines) -> Iterator[_Layer]:
                 help = "name the other file with a `--set-file` of its own, before this one"
                 raise Refusal([diagnostic("FTC025", summary, entry.key_span, help=help, path="extends")])
             yield _Layer(source, one.resolve())
-
-
-def _from_folder(layer: _Layer, folder: Path) -> Source:
-    """A layer's source with its paths as seen from the recipe's folder."""
-    if layer.source.file == FLAGS:
-        return layer.source
-    own = layer.file.parent
-
-    def is_folder(base: str) -> bool:
-        return base.startswith(".") or (own / base.partition("/")[0]).exists()
-
-    return moved(layer.source, Path(os.path.relpath(own, folder)).as_posix(), is_folder)
-
-
-def _texts(overrides: Sequence[Override], layers: Iterable[Source]) -> Iterator[str]:
-    for one, source in zip(overrides, layers, strict=True):
-        yield from (one,) if isinstance(one, str) else as_flags(source)

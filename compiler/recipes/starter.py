@@ -45,11 +45,27 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
         raise Refusal([diagnostic("FTC105", f"no task `{task}`", help=help)])
     table = read_rows(data, str(data)) if data else None
     task = task or (likely_task(table) if table else _USUAL)
-    options = ", multi_label: true" if table and _has_lists(task, table) else ""
-    text = _recipe(file, f"{task}{options}", data, base, _fields_line(task, table) if table else "")
+    name = re.sub(r"[^a-z0-9._-]+", "-", file.stem.lower()).strip("-._") or "my-task"
+    path = Path(os.path.relpath(data, file.parent)).as_posix() if data else "rows.jsonl"
+    has_lists = False  # whether rows of a classification have any number of labels
+    if table and "multi_label" in KINDS[task].model_fields:
+        label = _guesses(KINDS[task].CARD.row_forms[0], table).get("label")
+        has_lists = label is not None and all(isinstance(row.get(label), list) for row in table.rows)
+    options = ", multi_label: true" if has_lists else ""
+    fields = _fields_line(task, table) if table else ""
+    lines = [
+        "ftc: 1",
+        f"name: {name}",
+        f"task: {{kind: {task}{options}}}",
+        "data:",
+        f"  source: {{path: {_quoted(path)}}}",
+        *([fields] if fields else []),
+        _model_line(file.parent, base),
+        "strategy: {kind: lora}",
+    ]
     try:
         with file.open("x", encoding="utf-8", newline="\n") as new:
-            new.write(text)
+            new.write("\n".join(lines) + "\n")
     except FileExistsError:
         summary = f"`{file}` is there already"
         raise Refusal([diagnostic("FTC651", summary, help="choose another name; nothing was changed")]) from None
@@ -103,13 +119,6 @@ def _guesses(parts: Sequence[str], table: Table) -> dict[str, str]:
     return found
 
 
-def _has_lists(task: str, table: Table) -> bool:
-    """Whether rows of a classification have any number of labels."""
-    fields = KINDS[task].model_fields
-    column = _guesses(KINDS[task].CARD.row_forms[0], table).get("label") if "multi_label" in fields else None
-    return column is not None and all(isinstance(row.get(column), list) for row in table.rows)
-
-
 def _by_content(rows: Sequence[Row], part: str, columns: Iterable[str]) -> str | None:
     """For a label the column with the fewest values, for a text the one with the longest; None for other parts.
 
@@ -123,22 +132,6 @@ def _by_content(rows: Sequence[Row], part: str, columns: Iterable[str]) -> str |
         texts = [column for column in columns if all(isinstance(row.get(column), str) for row in rows)]
         return max(texts, key=lambda column: sum(len(row[column]) for row in rows), default=None)
     return None
-
-
-def _recipe(file: Path, task: str, data: Path | None, base: str | None, fields_line: str) -> str:
-    name = re.sub(r"[^a-z0-9._-]+", "-", file.stem.lower()).strip("-._") or "my-task"
-    path = Path(os.path.relpath(data, file.parent)).as_posix() if data else "rows.jsonl"
-    lines = [
-        "ftc: 1",
-        f"name: {name}",
-        f"task: {{kind: {task}}}",
-        "data:",
-        f"  source: {{path: {_quoted(path)}}}",
-        *([fields_line] if fields_line else []),
-        _model_line(file.parent, base),
-        "strategy: {kind: lora}",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def _model_line(folder: Path, base: str | None) -> str:

@@ -17,7 +17,7 @@ from ftc.spec.language.source import Source, read_source_bytes, shown_lines
 from ftc.spec.sections.recipe import Recipe
 
 if TYPE_CHECKING:
-    from ftc.compiler.recipes.layers import Layered, Override
+    from ftc.compiler.recipes.layers import Override
     from ftc.spec.base import Money
 
 __all__ = ["Checked", "check_recipe"]
@@ -76,20 +76,16 @@ def check_recipe(
     if not overrides and "extends" not in source.root.entries:
         return _check_source(source, lines, (), project or path)
     try:
-        layers = _layered(source, path, overrides)
+        from ftc.compiler.recipes.layers import layered
+
+        if path is None:
+            help = "save the text as a file of a project first"
+            span = source.key_span("extends")
+            raise Refusal([diagnostic("FTC025", "a text that lies nowhere can't extend a file", span, help=help)])
+        layers = layered(source, path, overrides)
     except Refusal as refusal:
         return Checked(None, source, refusal.diagnostics, {**refusal.sources, **lines})
     return _check_source(layers.source, {**layers.lines, **lines}, layers.overrides, project or path)
-
-
-def _layered(source: Source, path: Path | None, overrides: Sequence[Override]) -> Layered:
-    from ftc.compiler.recipes.layers import layered
-
-    if path is None:
-        help = "save the text as a file of a project first"
-        span = source.key_span("extends")
-        raise Refusal([diagnostic("FTC025", "a text that lies nowhere can't extend a file", span, help=help)])
-    return layered(source, path, overrides)
 
 
 def _check_source(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftc.spec.diagnostics import Diagnostic, Related, Span, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Related, diagnostic
 from ftc.spec.documents.slices import FIGURES, measured
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
@@ -35,7 +35,11 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
         path = f"eval.metrics[{position}]"
         if not is_metric_for(recipe.task, name):
             close = metric_called(name, usable) or nearest(name, usable)
-            known = _other_use(name, recipe) if name in METRIC_BY_NAME else "is not known"
+            known = "is not known"
+            if name in METRIC_BY_NAME:
+                tasks = METRIC_BY_NAME[name].tasks
+                fits = recipe.task.kind in tasks
+                known = "does not fit these labels" if fits else f"is for a {' or '.join(tasks)}"
             yield diagnostic(
                 "FTC206",
                 f"metric `{name}` {known}",
@@ -46,13 +50,7 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
             )
 
 
-def _figure_is_measured(name: str, recipe: Recipe, source: Source, path: str) -> Iterator[Diagnostic]:
-    section = {"forgetting": "retention", "swapped": "swaps", "judge": "judge", "flagged": "classifier"}[name]
-    if getattr(recipe.eval, section) is None:
-        help = f"add `eval.{section}`, or drop the gate"
-        yield diagnostic("FTC207", f"nothing measures `{name}`", source.key_span(path), help=help, path=path)
-
-
+_SECTION_OF_FIGURE = {"forgetting": "retention", "swapped": "swaps", "judge": "judge", "flagged": "classifier"}
 _ADD_TEST = "set `test: 0.1` in `data.split`"
 
 
@@ -132,7 +130,10 @@ def gates_can_be_checked(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
                 path=path,
             )
         elif name in FIGURES:
-            yield from _figure_is_measured(name, recipe, source, path)
+            section = _SECTION_OF_FIGURE[name]
+            if getattr(recipe.eval, section) is None:
+                help = f"add `eval.{section}`, or drop the gate"
+                yield diagnostic("FTC207", f"nothing measures `{name}`", source.key_span(path), help=help, path=path)
         elif (about := measured(name)).slice is not None and about.slice not in recipe.eval.slices:
             yield diagnostic(
                 "FTC207",
@@ -154,16 +155,7 @@ def gates_can_be_checked(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
             "FTC208",
             "gates need test data",
             source.key_span("eval.gates"),
-            related=_related(source.span("data.split.test"), "no test share here"),
+            related=(Related(source.span("data.split.test"), "no test share here"),),
             help="set `test: 0.1` in `data.split`, or drop the gates",
             path="eval.gates",
         )
-
-
-def _other_use(metric: str, recipe: Recipe) -> str:
-    tasks = METRIC_BY_NAME[metric].tasks
-    return "does not fit these labels" if recipe.task.kind in tasks else f"is for a {' or '.join(tasks)}"
-
-
-def _related(span: Span | None, label: str) -> tuple[Related, ...]:
-    return (Related(span, label),) if span else ()

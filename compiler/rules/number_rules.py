@@ -120,15 +120,9 @@ def numbers_are_usual(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
                 help=f"check the number; beyond, {usual.beyond}",
                 path=usual.path,
             )
-    yield from _unusual_scale(recipe, source)
-
-
-def _unusual_scale(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     alpha, rank = value_at(recipe, "strategy.alpha"), value_at(recipe, "strategy.rank")
-    if not isinstance(alpha, int) or not isinstance(rank, int):
-        return
     low, high = USUAL_SCALES
-    if not low <= alpha / rank <= high:
+    if isinstance(alpha, int) and isinstance(rank, int) and not low <= alpha / rank <= high:
         yield diagnostic(
             "FTC231",
             f"the adapter's update is multiplied by {alpha / rank:g}",

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from tokenizers import Encoding, Tokenizer
 
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.language.safe_repr import quoted
 
 __all__ = ["AlignedText", "CompleteText", "Cut", "MarkedText", "TextTokenizer", "TokenizedText", "Window"]
@@ -98,6 +98,18 @@ class AlignedText(NamedTuple):
     num_behind: int
     """The tokenizer's own tokens behind the text."""
 
+    @classmethod
+    def of(cls, encoding: Encoding) -> AlignedText:
+        """What tokenizers returned, with places for the tokenizer's own tokens."""
+        own = encoding.special_tokens_mask
+        in_front = own.index(0) if 0 in own else len(own)
+        num_behind = own[::-1].index(0) if 0 in own else 0
+        beyond = max((end for _, end in encoding.offsets), default=0) + 1
+        offsets = list(encoding.offsets)
+        offsets[:in_front] = [(0, 0)] * in_front
+        offsets[len(own) - num_behind :] = [(beyond, beyond)] * num_behind
+        return cls(array("i", encoding.ids), [start for start, _ in offsets], [end for _, end in offsets], num_behind)
+
     def cut_to(self, max_length: int) -> tuple[array[int], int]:
         """At most so many ids, taken from the text's end, and how many of the first ones stay in their place."""
         kept = max(0, min(len(self.ids), max_length) - self.num_behind)
@@ -112,6 +124,13 @@ class Window(NamedTuple):
     """Tokens of the first text, special ones included."""
     offsets: list[tuple[int, int]]
     """Begin and end character in the second text; (-1, -1) for tokens that are no part of it."""
+
+    @classmethod
+    def of(cls, encoding: Encoding) -> Window:
+        """What tokenizers returned for a pair of texts."""
+        second = [number == 1 for number in encoding.sequence_ids]
+        offsets = [place if inside else (-1, -1) for place, inside in zip(encoding.offsets, second, strict=True)]
+        return cls(array("i", encoding.ids), second.index(True) if any(second) else len(second), offsets)
 
 
 class TextTokenizer:
@@ -160,7 +179,7 @@ class TextTokenizer:
     def encode_aligned(self, texts: Sequence[str]) -> list[AlignedText]:
         """Whole texts with the tokenizer's own special tokens, and the characters of each token."""
         self._complete.no_truncation()
-        return [_aligned(encoding) for encoding in _encode(self._complete.encode_batch, texts, special=True)]
+        return list(map(AlignedText.of, _encode(self._complete.encode_batch, texts, special=True)))
 
     def encode_windows(self, pairs: Sequence[tuple[str, str]], max_length: int, stride: int) -> list[list[Window]]:
         """Pairs in as many windows as their second texts need; neighbors have `stride` tokens of it in common.
@@ -169,7 +188,7 @@ class TextTokenizer:
         """
         self._complete.enable_truncation(max_length, stride=stride, strategy="only_second")
         encodings = _encode(self._complete.encode_batch, pairs, special=True)
-        return [[_window(one) for one in (encoding, *encoding.overflowing)] for encoding in encodings]
+        return [[Window.of(one) for one in (encoding, *encoding.overflowing)] for encoding in encodings]
 
     def num_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without the tokenizer's own."""
@@ -187,7 +206,10 @@ class TextTokenizer:
         """Ids without added special tokens, and the cuts."""
         if not self.is_segmentable:
             return self._encode_whole(texts)
-        rows = [_Segments.of(self._split(text), marks) for text, marks in texts]
+        rows = [
+            _Segments.of([part for part in self._splitter.split(text) if part] if self._splitter else [text], marks)
+            for text, marks in texts
+        ]
         whole = [i for i, row in enumerate(rows) if row.is_deep]
         results = dict(zip(whole, self._encode_whole([texts[i] for i in whole]), strict=True))
         self._learn([row.segments for row in rows if not row.is_deep])
@@ -199,9 +221,6 @@ class TextTokenizer:
             TokenizedText(array("i", encoding.ids), _cuts(encoding, marks))
             for encoding, (_, marks) in zip(encodings, texts, strict=True)
         ]
-
-    def _split(self, text: str) -> list[str]:
-        return [part for part in self._splitter.split(text) if part] if self._splitter else [text]
 
     def _learn(self, rows: Sequence[Sequence[str]]) -> None:
         """Encodes the stretches that aren't known yet."""
@@ -248,36 +267,15 @@ def _encode(encode: Callable[..., list[Encoding]], texts: Sequence[Any], special
     try:
         return encode(list(texts), add_special_tokens=special)
     except TypeError as error:  # how tokenizers reports a text that has no UTF-8 form
-        raise Refusal([_unencodable(texts)]) from error
-
-
-def _unencodable(texts: Sequence[Any]) -> Diagnostic:
-    found = next((text for text in texts if _LONE_SURROGATE.search("".join(text))), "")
-    return diagnostic(
-        "FTC339",
-        "a rendered row holds a character that isn't Unicode text",
-        notes=f"the row begins with {quoted(''.join(found)[:60])}",
-        path="task.prompt",
-        help="write the character itself in the template, not the half of a pair such as `\\ud83d`",
-    )
-
-
-def _aligned(encoding: Encoding) -> AlignedText:
-    own = encoding.special_tokens_mask
-    in_front = own.index(0) if 0 in own else len(own)
-    num_behind = own[::-1].index(0) if 0 in own else 0
-    last = len(own) - num_behind
-    beyond = max((end for _, end in encoding.offsets), default=0) + 1
-    starts = [beyond if n >= last else 0 if n < in_front else start for n, (start, _) in enumerate(encoding.offsets)]
-    ends = [beyond if n >= last else 0 if n < in_front else end for n, (_, end) in enumerate(encoding.offsets)]
-    return AlignedText(array("i", encoding.ids), starts, ends, num_behind)
-
-
-def _window(encoding: Encoding) -> Window:
-    second = [number == 1 for number in encoding.sequence_ids]
-    offsets = [place if inside else (-1, -1) for place, inside in zip(encoding.offsets, second, strict=True)]
-    first_length = second.index(True) if any(second) else len(second)
-    return Window(array("i", encoding.ids), first_length, offsets)
+        found = next((text for text in texts if _LONE_SURROGATE.search("".join(text))), "")
+        fault = diagnostic(
+            "FTC339",
+            "a rendered row holds a character that isn't Unicode text",
+            notes=f"the row begins with {quoted(''.join(found)[:60])}",
+            path="task.prompt",
+            help="write the character itself in the template, not the half of a pair such as `\\ud83d`",
+        )
+        raise Refusal([fault]) from error
 
 
 def _cuts(encoding: Encoding, marks: Sequence[int]) -> list[Cut]:
@@ -288,25 +286,21 @@ def _cuts(encoding: Encoding, marks: Sequence[int]) -> list[Cut]:
 
 def _is_segmentable(config: dict[str, Any]) -> bool:
     """Whether the stretches between added tokens are encoded independently of each other, and without loss."""
-    model = config["model"]
+    model, pre_tokenizer = config["model"], config.get("pre_tokenizer")
+    steps = [] if pre_tokenizer is None else pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    ends_in_bytes = (  # and puts no space before the text
+        bool(steps)
+        and all(step["type"] in ("ByteLevel", "Split", "Digits", "Punctuation") for step in steps)
+        and not any(step.get("behavior") == "Removed" for step in steps)
+        and steps[-1]["type"] == "ByteLevel"
+        and not any(step.get("add_prefix_space") for step in steps)
+    )
     is_plain_bpe = model.get("type") == "BPE" and not model.get("dropout")
     normalizer = config.get("normalizer")
     flags = ("single_word", "lstrip", "rstrip", "normalized")
     return (
         is_plain_bpe
         and (normalizer is None or normalizer["type"] == "NFC")
-        and _is_byte_level(config.get("pre_tokenizer"))
+        and ends_in_bytes
         and not any(token[flag] for token in config.get("added_tokens") or [] for flag in flags)
-    )
-
-
-def _is_byte_level(pre_tokenizer: dict[str, Any] | None) -> bool:
-    """Whether it ends in bytes and puts no space before the text."""
-    steps = [] if pre_tokenizer is None else pre_tokenizer.get("pretokenizers", [pre_tokenizer])
-    return (
-        bool(steps)
-        and all(step["type"] in ("ByteLevel", "Split", "Digits", "Punctuation") for step in steps)
-        and not any(step.get("behavior") == "Removed" for step in steps)
-        and steps[-1]["type"] == "ByteLevel"
-        and not any(step.get("add_prefix_space") for step in steps)
     )

@@ -29,7 +29,7 @@ class Limits(NamedTuple):
     refuses_long: bool = False
     """Whether longer rows are an error rather than left out."""
 
-    def mend(self, counts: Iterable[RowCounts]) -> str:
+    def fix(self, counts: Iterable[RowCounts]) -> str:
         """What makes rows fit that were too long."""
         needed = max(count.longest_too_long for count in counts)
         if self.positions is not None and needed > self.positions:
@@ -99,7 +99,18 @@ def stream_findings(splits: Mapping[str, TokenRows], places: Places, limits: Lim
         return [_too_long(counts, places, limits)]
     if empty := {split: tokens.counts for split, tokens in splits.items() if not tokens.teaches}:
         return [_nothing_to_learn(empty, places, limits)]
-    return [*_left_out(counts, places, limits), *_counted(counts)]
+    counted = [
+        diagnostic(
+            one.code,
+            one.summary.format(_words(total, one.unit)),
+            help=one.help,
+            notes=_by_split(counts, one.number, one.unit),
+            path=one.path,
+        )
+        for one in _COUNTED
+        if (total := _total(counts, one.number))
+    ]
+    return [*_left_out(counts, places, limits), *counted]
 
 
 def _too_long(counts: Mapping[str, RowCounts], places: Places, limits: Limits) -> Diagnostic:
@@ -108,7 +119,7 @@ def _too_long(counts: Mapping[str, RowCounts], places: Places, limits: Limits) -
     return diagnostic(
         "FTC342",
         f"{too_long:,} of {read:,} rows are longer than {limits.max_length:,} tokens, and `overflow: refuse` cuts none",
-        help=f"{limits.mend(counts.values())}, or write `overflow: cut` or `overflow: drop`",
+        help=f"{limits.fix(counts.values())}, or write `overflow: cut` or `overflow: drop`",
         notes=[
             _by_split(counts, lambda count: count.too_long),
             *(f"{places[split](row.row)}: {row.num_tokens:,} tokens" for split, row in rows[:_SHOWN_ROWS]),
@@ -120,10 +131,12 @@ def _too_long(counts: Mapping[str, RowCounts], places: Places, limits: Limits) -
 def _nothing_to_learn(empty: Mapping[str, RowCounts], places: Places, limits: Limits) -> Diagnostic:
     read, too_long = _total(empty, lambda count: count.read), _total(empty, lambda count: count.too_long)
     is_length = 0 < read == too_long
+    *names, last = empty
+    listed = f"{', '.join(names)} and {last}" if names else last
     return diagnostic(
         "FTC330",
-        f"none of the {read:,} rows of {_listed(empty)} holds anything to learn from",
-        help=limits.mend(empty.values()) if is_length else "mend the rows or the template that these reasons name",
+        f"none of the {read:,} rows of {listed} holds anything to learn from",
+        help=limits.fix(empty.values()) if is_length else "mend the rows or the template that these reasons name",
         notes=_reasons(empty, places),
         path="data.max_length" if is_length else "data.source",
     )
@@ -133,7 +146,7 @@ def _left_out(counts: Mapping[str, RowCounts], places: Places, limits: Limits) -
     dropped, too_long = _total(counts, lambda count: count.dropped), _total(counts, lambda count: count.too_long)
     if not dropped:
         return
-    longer = [f"{limits.mend(counts.values())}: {too_long:,} {'is' if too_long == 1 else 'are'} too long"]
+    longer = [f"{limits.fix(counts.values())}: {too_long:,} {'is' if too_long == 1 else 'are'} too long"]
     yield diagnostic(
         "FTC338",
         f"{dropped:,} of {_total(counts, lambda count: count.read):,} rows are left out",
@@ -141,13 +154,6 @@ def _left_out(counts: Mapping[str, RowCounts], places: Places, limits: Limits) -
         notes=[_by_split(counts, lambda count: count.dropped), *_reasons(counts, places)],
         path="data.max_length" if too_long else "data.source",
     )
-
-
-def _counted(counts: Mapping[str, RowCounts]) -> Iterator[Diagnostic]:
-    for code, count, unit, summary, help_, path in _COUNTED:
-        if total := _total(counts, count):
-            notes = _by_split(counts, count, unit)
-            yield diagnostic(code, summary.format(_words(total, unit)), help=help_, notes=notes, path=path)
 
 
 def _words(number: int, unit: str) -> str:
@@ -173,11 +179,6 @@ def _by_split(counts: Mapping[str, RowCounts], count: Callable[[RowCounts], int]
     )
 
 
-def _listed(splits: Iterable[str]) -> str:
-    *names, last = splits
-    return f"{', '.join(names)} and {last}" if names else last
-
-
 _SHOWN_DOUBLED = 3
 
 
@@ -193,13 +194,6 @@ def token_findings(
         is_chat: Whether rows are conversations, which are shortened by whole answers.
         most_lost: Share of a split's rows that may lose answers.
     """
-    yield from _doubled(splits, places, facts)
-    if is_chat:
-        yield from _lost(splits, most_lost)
-
-
-def _doubled(splits: Mapping[str, TokenRows], places: Places, facts: TokenizerFacts) -> Iterator[Diagnostic]:
-    """The same special token twice in a row, at the begin or at the end of a row's text."""
     for name, number, at in (("begin", facts.bos_id, facts.bos_token), ("end", facts.eos_id, facts.eos_token)):
         if number is None:
             continue
@@ -214,6 +208,18 @@ def _doubled(splits: Mapping[str, TokenRows], places: Places, facts: TokenizerFa
                 path="task.prompt",
             )
 
+    counts = {split: tokens.counts for split, tokens in splits.items()}
+    lost = {split: count for split, count in counts.items() if count.truncated > most_lost * count.read}
+    if is_chat and lost:
+        total = _total(lost, lambda count: count.truncated)
+        yield diagnostic(
+            "FTC335",
+            f"{total:,} conversations lose their last answers to the length, more than `max_lost_answers` bears",
+            help="raise `data.max_length`, split long conversations, or raise `data.max_lost_answers`",
+            notes=[_by_split(lost, lambda count: count.truncated), f"{most_lost:.0%} of a part's rows may"],
+            path="data.max_length",
+        )
+
 
 def _rows_with_pair(tokens: TokenRows, number: int, end: str) -> list[int]:
     """Numbers of rows that begin, or end, with a token twice; a template may write one more token behind the end.
@@ -227,21 +233,3 @@ def _rows_with_pair(tokens: TokenRows, number: int, end: str) -> list[int]:
     for first in places:
         is_pair |= (tokens.ids[first] == number) & (tokens.ids[first + 1] == number)
     return [int(row) for row in tokens.row[long[is_pair]]]
-
-
-def _lost(splits: Mapping[str, TokenRows], most_lost: float) -> Iterator[Diagnostic]:
-    lost = {
-        split: tokens.counts
-        for split, tokens in splits.items()
-        if tokens.counts.truncated > most_lost * tokens.counts.read
-    }
-    if lost:
-        listed = [f"{split}: {counts.truncated:,} of {counts.read:,} rows" for split, counts in lost.items()]
-        total = sum(counts.truncated for counts in lost.values())
-        yield diagnostic(
-            "FTC335",
-            f"{total:,} conversations lose their last answers to the length, more than `max_lost_answers` bears",
-            help="raise `data.max_length`, split long conversations, or raise `data.max_lost_answers`",
-            notes=[", ".join(listed), f"{most_lost:.0%} of a part's rows may"],
-            path="data.max_length",
-        )

@@ -182,7 +182,13 @@ def row_form(
         case "chat":
             return ChatForm(messages=columns["messages"], tools=columns.get("tools"))
         case "preference":
-            return _preference_form(columns, rows)
+            ways: list[ChatForm | PromptForm]
+            if rows and isinstance(rows[0][columns["chosen"]], list):
+                ways = [ChatForm(messages=columns[part]) for part in ("chosen", "rejected")]
+            else:
+                prompt = "{{ " + columns["prompt"] + " }}"
+                ways = [PromptForm(prompt=prompt, completion=columns[part]) for part in ("chosen", "rejected")]
+            return PreferenceForm(chosen=ways[0], rejected=ways[1])
         case "raw":
             return RawForm(text=columns["text"])
         case "prompt":
@@ -196,15 +202,3 @@ def row_form(
             )
         case _:
             assert_never(wording.form)
-
-
-def _preference_form(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> PreferenceForm:
-    if rows and isinstance(rows[0][columns["chosen"]], list):
-        return PreferenceForm(
-            chosen=ChatForm(messages=columns["chosen"]), rejected=ChatForm(messages=columns["rejected"])
-        )
-    prompt = "{{ " + columns["prompt"] + " }}"
-    return PreferenceForm(
-        chosen=PromptForm(prompt=prompt, completion=columns["chosen"]),
-        rejected=PromptForm(prompt=prompt, completion=columns["rejected"]),
-    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from ftc.compiler.tokens.encoder import AlignedText, MarkedText, TextTokenizer, TokenizedText
@@ -11,7 +13,7 @@ from ftc.compiler.tokens.rendering import RenderedRow
 from ftc.compiler.tokens.sandbox import TemplateProblem
 from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row
 from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal, diagnostic
 
 __all__ = ["Encoded", "Generative", "Preferences", "Translated", "rendered_rows"]
 
@@ -45,22 +47,16 @@ class Encoded(NamedTuple):
         return 0
 
 
+@dataclass(frozen=True, slots=True)
 class Generative:
     """Rows that are generated: rendered, encoded, and shortened until they fit."""
 
-    def __init__(
-        self,
-        source: ChatSource | PromptSource,
-        tokenizer: TextTokenizer,
-        limit: Limit,
-        counts: RowCounts,
-        place: Callable[[int], str],
-    ) -> None:
-        self._source = source
-        self._place = place
-        self._tokenizer = tokenizer
-        self._limit = limit
-        self._counts = counts
+    source: ChatSource | PromptSource
+    tokenizer: TextTokenizer
+    limit: Limit
+    counts: RowCounts
+    place: Callable[[int], str]
+    """Where the row of a number stands, in words."""
 
     def encode(self, chunk: dict[int, Row]) -> Iterator[RowTokens]:
         """The tokens of the rows that have an answer and fit, in no order."""
@@ -69,13 +65,17 @@ class Generative:
             too_long: dict[int, Row] = {}
             for i, found in self.encoded(pending).items():
                 num_tokens = len(found.tokens.ids)
-                if num_tokens <= self._limit.max_length:
+                if num_tokens <= self.limit.max_length:
                     yield from self._keep(found, shortened)
-                elif not self._limit.cuts:
+                elif not self.limit.cuts:
                     self._drop_long(i, num_tokens)
                 elif found.row.prompt is not None:
-                    yield from self._cut_prompt(found)
-                elif (shorter := self._source.shorten(pending[i])) is not None:
+                    if lacking := found.cut_prompt(num_tokens - self.limit.max_length):
+                        needed = self.limit.max_length + lacking
+                        self._drop_long(i, needed, " without the prompt's own text")
+                    else:
+                        yield from self._keep(found, shortened=True)
+                elif (shorter := self.source.shorten(pending[i])) is not None:
                     too_long[i] = shorter
                 else:
                     self._drop_long(i, num_tokens, " with one answer alone")
@@ -83,37 +83,32 @@ class Generative:
 
     def encoded(self, rows: dict[int, Row]) -> dict[int, Encoded]:
         """Rows that have an answer, whole."""
-        rendered = rendered_rows(self._source, rows, self._counts, self._place)
-        texts = [MarkedText(row.text, _marks(row)) for row in rendered.values()]
-        found = zip(rendered.items(), self._tokenizer.encode(texts), strict=True)
-        return {i: Encoded(row, self._tokens(i, row, text), text, len(self._source.before)) for (i, row), text in found}
+        rendered = rendered_rows(self.source, rows, self.counts, self.place)
+        # Marks are the prompt's segment, where there is one, and the supervised ones.
+        texts = [
+            MarkedText(row.text, [*(row.prompt or ()), *chain.from_iterable(row.spans)]) for row in rendered.values()
+        ]
+        before, after = self.source.before, self.source.after
+        found: dict[int, Encoded] = {}
+        for (i, row), text in zip(rendered.items(), self.tokenizer.encode(texts), strict=True):
+            ids = text.ids if not before and not after else array("i", [*before, *text.ids, *after])
+            edges = [len(before) + cut.ended for cut in text.cuts[2 if row.prompt else 0 :]]
+            edges[-1] += len(after)
+            supervised = list(zip(edges[::2], edges[1::2], strict=True))
+            found[i] = Encoded(row, RowTokens(i, ids, supervised, edges[-2], texts=row.references), text, len(before))
+        return found
 
     def _drop_long(self, i: int, num_tokens: int, what: str = "") -> None:
-        self._counts.drop_long(i, num_tokens, self._limit.reason(num_tokens, what))
-
-    def _tokens(self, i: int, row: RenderedRow, encoded: TokenizedText) -> RowTokens:
-        before, after = self._source.before, self._source.after
-        ids = encoded.ids if not before and not after else array("i", [*before, *encoded.ids, *after])
-        edges = [len(before) + cut.ended for cut in encoded.cuts[2 if row.prompt else 0 :]]
-        edges[-1] += len(after)
-        return RowTokens(i, ids, list(zip(edges[::2], edges[1::2], strict=True)), edges[-2], texts=row.references)
-
-    def _cut_prompt(self, found: Encoded) -> Iterator[RowTokens]:
-        """Takes the tokens that are too many from the end of the prompt's own text."""
-        lacking = found.cut_prompt(len(found.tokens.ids) - self._limit.max_length)
-        if lacking:
-            self._drop_long(found.tokens.row, self._limit.max_length + lacking, " without the prompt's own text")
-        else:
-            yield from self._keep(found, shortened=True)
+        self.counts.drop_long(i, num_tokens, self.limit.reason(num_tokens, what))
 
     def _keep(self, found: Encoded, shortened: bool) -> Iterator[RowTokens]:
         if not any(end > begin for begin, end in found.tokens.supervised):
-            self._counts.drop(found.tokens.row, "the answer is empty")
+            self.counts.drop(found.tokens.row, "the answer is empty")
             return
-        self._counts.merged += found.merges
-        self._counts.truncated += shortened
-        self._counts.stop_missing += found.row.stop_missing
-        self._counts.unsupervised_turns += found.row.unsupervised_turns
+        self.counts.merged += found.merges
+        self.counts.truncated += shortened
+        self.counts.stop_missing += found.row.stop_missing
+        self.counts.unsupervised_turns += found.row.unsupervised_turns
         yield found.tokens
 
 
@@ -131,21 +126,18 @@ def rendered_rows(
             case TemplateProblem("raised", message):
                 counts.drop(i, message)
             case TemplateProblem():
-                raise Refusal([_template_fault(row, place(i))])
+                code, words, help = _FAULTS[row.kind]
+                name, path = _HOMES[row.template]
+                line = "" if row.line is None else f"line {row.line} of the template: "
+                where = [f"first at {place(i)}"] if row.kind in ("undefined", "limit") else []  # depends on the row
+                notes = [line + row.message, *where]
+                raise Refusal([diagnostic(code, f"{name} {words}", notes=notes, help=help, path=path)])
             case RenderedRow(spans=()):
                 counts.drop(i, "no turn of the assistant follows its own generation prompt")
                 counts.unsupervised_turns += row.unsupervised_turns
             case _:
                 rendered[i] = row
     return rendered
-
-
-def _marks(row: RenderedRow) -> list[int]:
-    """The prompt's stretch, where there is one, and the supervised ones."""
-    marks = list(row.prompt or ())
-    for span in row.spans:
-        marks += span
-    return marks
 
 
 _FAULTS = {
@@ -161,66 +153,47 @@ _FAULTS = {
 _HOMES = {"chat": ("the chat template", "model.base"), "prompt": ("the prompt template", "task.prompt")}
 
 
-def _template_fault(problem: TemplateProblem, row: str) -> Diagnostic:
-    code, words, help_ = _FAULTS[problem.kind]
-    name, path = _HOMES[problem.template]
-    place = "" if problem.line is None else f"line {problem.line} of the template: "
-    depends_on_row = problem.kind in ("undefined", "limit")
-    notes = [place + problem.message, *([f"first at {row}"] if depends_on_row else [])]
-    return diagnostic(code, f"{name} {words}", notes=notes, help=help_, path=path)
-
-
+@dataclass(frozen=True, slots=True)
 class Translated:
     """Rows whose prompt and completion are encoded apart from each other.
 
     The longest sequence holds for each of the two. A prompt is cut within its own text, a completion never.
     """
 
-    def __init__(
-        self,
-        source: ChatSource | PromptSource,
-        tokenizer: TextTokenizer,
-        limit: Limit,
-        counts: RowCounts,
-        place: Callable[[int], str],
-    ) -> None:
-        self._source = source
-        self._tokenizer = tokenizer
-        self._limit = limit
-        self._counts = counts
-        self._place = place
+    source: ChatSource | PromptSource
+    tokenizer: TextTokenizer
+    limit: Limit
+    counts: RowCounts
+    place: Callable[[int], str]
+    """Where the row of a number stands, in words."""
 
     def encode(self, chunk: dict[int, Row]) -> Iterator[RowTokens]:
         """The tokens of the rows that have an answer and fit."""
-        rows = rendered_rows(self._source, chunk, self._counts, self._place)
-        prompts = self._tokenizer.encode_aligned([row.text[: row.spans[0][0]] for row in rows.values()])
-        answers = self._tokenizer.encode_complete([row.text[row.spans[0][0] :] for row in rows.values()], None)
+        rows = rendered_rows(self.source, chunk, self.counts, self.place)
+        prompts = self.tokenizer.encode_aligned([row.text[: row.spans[0][0]] for row in rows.values()])
+        answers = self.tokenizer.encode_complete([row.text[row.spans[0][0] :] for row in rows.values()], None)
         for (i, row), prompt, answer in zip(rows.items(), prompts, answers, strict=True):
-            yield from self._row(i, row, prompt, self._ended(answer.ids))
-
-    def _ended(self, ids: array[int]) -> array[int]:
-        """A completion with the token that ends it, which most tokenizers add by themselves."""
-        after = self._source.after
-        return ids if tuple(ids[-len(after) :]) == after else array("i", [*ids, *after])
+            ids, after = answer.ids, self.source.after
+            if tuple(ids[-len(after) :]) != after:  # most tokenizers end a completion by themselves
+                ids = array("i", [*ids, *after])
+            yield from self._row(i, row, prompt, ids)
 
     def _row(self, i: int, row: RenderedRow, prompt: AlignedText, answer: array[int]) -> Iterable[RowTokens]:
-        longest = self._limit.max_length
+        longest = self.limit.max_length
         if row.text[row.spans[0][0] :].isspace() or row.spans[0][0] == len(row.text):
-            self._counts.drop(i, "the answer is empty")
+            self.counts.drop(i, "the answer is empty")
             return
         if len(answer) > longest:
-            self._counts.drop_long(i, len(answer), self._limit.reason(len(answer), " in the answer alone"))
+            self.counts.drop_long(i, len(answer), self.limit.reason(len(answer), " in the answer alone"))
             return
-        if (surplus := len(prompt.ids) - longest) > 0 and not self._limit.cuts:
-            self._counts.drop_long(i, len(prompt.ids), self._limit.reason(len(prompt.ids)))
+        if (surplus := len(prompt.ids) - longest) > 0 and not self.limit.cuts:
+            self.counts.drop_long(i, len(prompt.ids), self.limit.reason(len(prompt.ids)))
             return
         ids = _without(prompt, row, surplus)
         if ids is None:
-            self._counts.drop_long(
-                i, len(prompt.ids), self._limit.reason(len(prompt.ids), " in the prompt's own words")
-            )
+            self.counts.drop_long(i, len(prompt.ids), self.limit.reason(len(prompt.ids), " in the prompt's own words"))
             return
-        self._counts.truncated += surplus > 0
+        self.counts.truncated += surplus > 0
         yield RowTokens(i, ids + answer, [(len(ids), len(ids) + len(answer))], len(ids), texts=row.references)
 
 
@@ -281,11 +254,7 @@ class Preferences:
             self._counts.merged += one.merges
             self._counts.stop_missing += one.row.stop_missing
         self._counts.truncated += surplus > 0
-        yield _joined(i, chosen.tokens, rejected.tokens)
-
-
-def _joined(i: int, chosen: RowTokens, rejected: RowTokens) -> RowTokens:
-    length = len(chosen.ids)
-    begin, end = rejected.supervised[-1]
-    supervised = [chosen.supervised[-1], (begin + length, end + length)]
-    return RowTokens(i, chosen.ids + rejected.ids, supervised, chosen.prompt_length, targets=[length])
+        length, (begin, end) = len(chosen.tokens.ids), spans[1]
+        supervised = [spans[0], (begin + length, end + length)]
+        ids = chosen.tokens.ids + rejected.tokens.ids
+        yield RowTokens(i, ids, supervised, chosen.tokens.prompt_length, targets=[length])

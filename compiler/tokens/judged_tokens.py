@@ -6,7 +6,6 @@ messages that the run will send, made by the same function from the same rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,7 +30,8 @@ def judged_tokens(judge: Judge, folder: Path, model_folder: Path) -> JudgedToken
         folder: The streams; the count is kept there.
         model_folder: The base model, whose tokenizer counts.
     """
-    place = folder / f"judge-{_key(judge)}.json"
+    key = canonical.digest({"messages": [dict(one) for one in messages(judge, "", "", "")]})  # beside the rows
+    place = folder / f"judge-{key[:16]}.json"
     try:
         return JudgedTokens.model_validate_json(place.read_bytes())
     except (OSError, ValidationError):
@@ -41,14 +41,12 @@ def judged_tokens(judge: Judge, folder: Path, model_folder: Path) -> JudgedToken
     return found
 
 
-def _key(judge: Judge) -> str:
-    """Digest of what the messages are made of beside the rows."""
-    return canonical.digest({"messages": [dict(one) for one in messages(judge, "", "", "")]})[:16]
-
-
 def _counted(judge: Judge, folder: Path, model_folder: Path) -> JudgedTokens:
     from tokenizers import Tokenizer
 
+    from ftc.spec.documents.streams import TextDecoder, open_stream
+
+    stream, decode = open_stream(folder / "test.arrow"), TextDecoder(model_folder)
     tokenizer = Tokenizer.from_file(str(model_folder / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -58,7 +56,9 @@ def _counted(judge: Judge, folder: Path, model_folder: Path) -> JudgedTokens:
 
     empty = expected = 0
     system = count([messages(judge, "", "", "")[0]["content"]])
-    for rows in _rows(folder, model_folder):
+    for start in range(0, len(stream), _AT_ONCE):
+        numbers = range(start, min(start + _AT_ONCE, len(stream)))
+        rows = [(decode.prompt(stream, number), decode.expected(stream, number)) for number in numbers]
         empty += system * len(rows) + count([_asked(judge, *row, "") for row in rows])
         expected += system * len(rows) + count([_asked(judge, *row, row[1]) for row in rows])
     return JudgedTokens(empty=empty, expected=expected)
@@ -66,13 +66,3 @@ def _counted(judge: Judge, folder: Path, model_folder: Path) -> JudgedTokens:
 
 def _asked(judge: Judge, prompt: str, expected: str, answer: str) -> str:
     return messages(judge, prompt, expected, answer)[-1]["content"]
-
-
-def _rows(folder: Path, model_folder: Path) -> Iterator[list[tuple[str, str]]]:
-    """Prompts and expected answers of some test rows at a time, as the run gives them to the judge."""
-    from ftc.spec.documents.streams import TextDecoder, open_stream
-
-    stream, decode = open_stream(folder / "test.arrow"), TextDecoder(model_folder)
-    for start in range(0, len(stream), _AT_ONCE):
-        numbers = range(start, min(start + _AT_ONCE, len(stream)))
-        yield [(decode.prompt(stream, number), decode.expected(stream, number)) for number in numbers]

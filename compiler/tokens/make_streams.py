@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +31,6 @@ from ftc.compiler.tokens.stream_manifest import KeptFinding, Manifest, TextProbe
 from ftc.compiler.tokens.token_rows import TokenRows, write_stream
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
-from ftc.spec.documents.facts import TokenizerFacts
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.probes import swaps_digest
 from ftc.spec.documents.settings import Open
@@ -39,7 +38,6 @@ from ftc.spec.documents.slices import LABEL, LENGTH, Groups
 from ftc.spec.language.source import Source
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.paths import cache_folder
-from ftc.spec.tasks import Task
 from ftc.spec.tasks.card import Prompted, PromptFacts
 from ftc.spec.text_forms import form_card
 
@@ -53,14 +51,19 @@ def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Pat
         Refusal: The rows can't be used.
     """
     own = {use: file for use, file in files.items() if use not in PROBES}
-    data = resolve_data(draft.recipe.data, _task(draft), own, source.span)
+    model, shape, task = draft.model, draft.shape, draft.recipe.task.settled(draft.model.family)
+    data = resolve_data(draft.recipe.data, task, own, source.span)
     for digests in data.row_digests.values():
         remember_rows(cache_folder(), digests)
-    prompt = _usual_prompt(draft, data)
+    columns, prompt, words = data.columns.by_part, None, None
+    if shape.prompt is not Open.OPEN:
+        words = shape.prompt
+    elif isinstance(asked := draft.recipe.task, Prompted):
+        prompt = asked.usual_prompt(PromptFacts(columns, data.labels, model.family, model.kind.summary_prefix))
+        words = prompt[0]
+    wording = Wording(shape.form, words, shape.system, model.family, model.tokenizer.eos_id)
     try:
-        form = row_form(
-            _task(draft), data.columns.by_part, data.labels, _wording(draft, prompt), data.parts["train"].rows
-        )
+        form = row_form(task, columns, data.labels, wording, data.parts["train"].rows)
         splits, probe = _encode(draft, data, form, model_folder)
         found = _findings(draft, data, splits)
         tokenizer = TextTokenizer(model_folder / "tokenizer.json")
@@ -87,13 +90,18 @@ def _encode(
     """Tokens by split, and how tokenizer and template behave."""
     tokenizer = TextTokenizer(model_folder / "tokenizer.json")
     with TemplateRenderer() as renderer:
-        probe = _probe(draft.model.tokenizer, tokenizer, renderer)
+        facts, template = draft.model.tokenizer, draft.model.tokenizer.chat_template
+        tokens = {"bos_token": facts.bos_token, "eos_token": facts.eos_token, "pad_token": facts.pad_token}
+        probe = TextProbe(
+            tokenizer_sha256=tokenizer_probe(tokenizer),
+            template_sha256=None if template is None else render_probe(template, tokens, renderer),
+        )
         splits: dict[str, TokenRows] = {
             split: encode_rows(
                 part.rows,
                 form,
                 tokenizer,
-                draft.model.tokenizer,
+                facts,
                 renderer,
                 max_length=draft.shape.max_length,
                 cuts=draft.shape.overflow == "cut",
@@ -103,15 +111,6 @@ def _encode(
             for split, part in data.parts.items()
         }
     return splits, probe
-
-
-def _probe(facts: TokenizerFacts, tokenizer: TextTokenizer, renderer: TemplateRenderer) -> TextProbe:
-    tokens = {"bos_token": facts.bos_token, "eos_token": facts.eos_token, "pad_token": facts.pad_token}
-    template = facts.chat_template
-    return TextProbe(
-        tokenizer_sha256=tokenizer_probe(tokenizer),
-        template_sha256=None if template is None else render_probe(template, tokens, renderer),
-    )
 
 
 def _findings(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows]) -> list[Diagnostic]:
@@ -177,36 +176,11 @@ def _groups(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows], s
     if not draft.recipe.eval.slices or "test" not in splits:
         return None
     try:
-        builtin = (LENGTH, LABEL) if _has_one_class(draft) else (LENGTH,)
+        builtin = (LENGTH, LABEL) if draft.mode.labels == "one" else (LENGTH,)
         groups = groups_of(draft.recipe.eval.slices, data.parts["test"], splits["test"].row.tolist(), builtin)
     except Refusal as refusal:
         raise Refusal(replace(one, span=source.span(one.path or "eval")) for one in refusal.diagnostics) from None
     return groups if groups.columns else None
-
-
-def _has_one_class(draft: Draft) -> bool:
-    """Whether each row has a class that is expected."""
-    return draft.mode.labels == "one"
-
-
-def _wording(draft: Draft, prompt: tuple[str, str] | None) -> Wording:
-    """What the passes settled on how rows are put into words."""
-    shape = draft.shape
-    words = prompt[0] if prompt else None if shape.prompt is Open.OPEN else shape.prompt
-    return Wording(shape.form, words, shape.system, draft.model.family, draft.model.tokenizer.eos_id)
-
-
-def _task(draft: Draft) -> Task:
-    """The recipe's task with the mode that was chosen for it."""
-    return draft.recipe.task.settled(draft.model.family)
-
-
-def _usual_prompt(draft: Draft, data: ResolvedData) -> tuple[str, str] | None:
-    task = draft.recipe.task
-    if not isinstance(task, Prompted) or draft.shape.prompt is not Open.OPEN:
-        return None
-    model = draft.model
-    return task.usual_prompt(PromptFacts(data.columns.by_part, data.labels, model.family, model.kind.summary_prefix))
 
 
 _TEXTS = (
@@ -245,19 +219,16 @@ def render_probe(template: str, tokens: dict[str, str | None], renderer: Templat
         tokens: The special tokens that templates may name, such as `bos_token`.
         renderer: The sandbox.
     """
-    rendered = renderer.render(template, [_request(turns, tokens) for turns in _CONVERSATIONS])
+    names = {"tools": None, "documents": None, **{name: token or "" for name, token in tokens.items()}}
+    requests = [
+        {
+            **names,
+            "messages": [{"role": role, "content": content} for role, content in turns],
+            "add_generation_prompt": turns[-1][0] == "user",
+        }
+        for turns in _CONVERSATIONS
+    ]
+    rendered = renderer.render(template, requests)
     if all(isinstance(text, TemplateProblem) for text in rendered):
         return None
     return canonical.digest([None if isinstance(text, TemplateProblem) else text for text in rendered])
-
-
-def _request(turns: Sequence[tuple[str, str]], tokens: dict[str, str | None]) -> dict[str, object]:
-    messages = [{"role": role, "content": content} for role, content in turns]
-    named = {name: token or "" for name, token in tokens.items()}
-    return {
-        "tools": None,
-        "documents": None,
-        **named,
-        "messages": messages,
-        "add_generation_prompt": turns[-1][0] == "user",
-    }

@@ -10,9 +10,9 @@ from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.columns import Columns, missing_columns, prompt_columns
 from ftc.compiler.resolve.rows.joint_checks import check_together
-from ftc.compiler.resolve.rows.labels import Labeled, labels_of
+from ftc.compiler.resolve.rows.labels import labels_of
 from ftc.compiler.resolve.rows.row_checks import check_values
-from ftc.compiler.resolve.rows.table import PartRows, Table
+from ftc.compiler.resolve.rows.table import PartRows
 from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import Wording, row_form
@@ -20,7 +20,7 @@ from ftc.compiler.tokens.probes import groups_of
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.token_rows import TokenRows, write_stream
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.lockfile import LockedSplit
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.quality import QualityReport
@@ -54,12 +54,20 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     columns = Columns(text.columns, prompt_columns(template, tuple(text.columns.values())) if template else ())
     table = read_rows(file, shown_as, None)
     write_canonical(task, columns, table)
-    _refuse(_faults(plan, task, columns, table))
+    found = [*missing_columns(columns, plan.recipe.data, table, lambda path: None), *check_values(task, columns, table)]
+    found = found or list(check_together(task, columns, table))
+    if any(one.is_error for one in found):
+        raise Refusal(found)
     part = PartRows.whole(table)
     labeled = labels_of(task, columns)
     if labeled:
         labeled.write_as_text([table])
-        _refuse(_unknown_labels(labeled, text.labels, part))
+        known = {*text.labels, *(tag[2:] for tag in text.labels if tag[:2] in ("B-", "I-"))}
+        if unknown := [name for name in labeled.count(part.rows) if name not in known]:
+            listed = ", ".join(f"`{name[:64]}`" for name in sorted(unknown)[:5])
+            help = f"the run knows {', '.join(text.labels[:12])}"
+            summary = f"{table.file} has labels that the run doesn't know: {listed}"
+            raise Refusal([diagnostic("FTC372", summary, help=help)])
     rows = _encoded(plan, task, model_folder, part)
     if not len(rows.row):
         help = "give it rows that fit into the run's length"
@@ -69,9 +77,9 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     builtin = (LENGTH, LABEL) if has_class else (LENGTH,)
     groups = groups_of(plan.settings.eval.slices, part, rows.row.tolist(), builtin)
     write_text(folder / "groups.json", groups.to_text())
-    found = without_probes(measuring(plan, report, groups.digest() if groups.columns else None))
+    measured = without_probes(measuring(plan, report, groups.digest() if groups.columns else None))
     counts = dict(labeled.count(part.rows)) if labeled else {}
-    return found.model_copy(update={"quality": _shared(plan, rows, counts)})
+    return measured.model_copy(update={"quality": _shared(plan, rows, counts)})
 
 
 def _shared(plan: Plan, rows: TokenRows, counts: dict[str, int]) -> QualityReport:
@@ -112,23 +120,6 @@ def without_probes(plan: Plan) -> Plan:
     return plan.model_copy(update={"settings": settings, "quality": quality})
 
 
-def _faults(plan: Plan, task: Task, columns: Columns, table: Table) -> list[Diagnostic]:
-    missing = missing_columns(columns, plan.recipe.data, table, lambda path: None)
-    found = [*missing, *check_values(task, columns, table)]
-    return found or list(check_together(task, columns, table))
-
-
-def _unknown_labels(labeled: Labeled, outputs: tuple[str, ...], part: PartRows) -> list[Diagnostic]:
-    """Labels that the run's head can't give."""
-    known = {*outputs, *(tag[2:] for tag in outputs if tag[:2] in ("B-", "I-"))}
-    unknown = [name for name in labeled.count(part.rows) if name not in known]
-    if not unknown:
-        return []
-    listed = ", ".join(f"`{name[:64]}`" for name in sorted(unknown)[:5])
-    help = f"the run knows {', '.join(outputs[:12])}"
-    return [diagnostic("FTC372", f"{part.table.file} has labels that the run doesn't know: {listed}", help=help)]
-
-
 def _encoded(plan: Plan, task: Task, model_folder: Path, part: PartRows) -> TokenRows:
     text = plan.settings.text
     tokenizer = TextTokenizer(model_folder / "tokenizer.json")
@@ -148,8 +139,3 @@ def _encoded(plan: Plan, task: Task, model_folder: Path, part: PartRows) -> Toke
             numbers=part.numbers,
             place=part.place,
         )
-
-
-def _refuse(found: list[Diagnostic]) -> None:
-    if any(one.is_error for one in found):
-        raise Refusal(found)

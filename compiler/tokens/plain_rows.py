@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from ftc.compiler.tokens.encoder import AlignedText, CompleteText, MarkedText, TextTokenizer, Window
+from ftc.compiler.tokens.encoder import AlignedText, MarkedText, TextTokenizer, Window
 from ftc.compiler.tokens.forms import ClassifyForm, ExtractForm, RawForm, TagForm
 from ftc.compiler.tokens.sources import Row, ends_of
 from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens
@@ -25,51 +24,31 @@ def classified(
     index = {name: i for i, name in enumerate(form.labels)}
     columns = [form.text] if form.text_pair is None else [form.text, form.text_pair]
     for chunk in chunks:
-        texts = {i: text for i, row in chunk.items() if (text := _whole_text(row, columns)) is not None}
-        for i in chunk:
-            if i not in texts:
+        texts: dict[int, str | tuple[str, ...]] = {}
+        for i, row in chunk.items():
+            parts = tuple(text for column in columns if isinstance(text := row.get(column), str))
+            if len(parts) == len(columns):
+                texts[i] = parts[0] if len(parts) == 1 else parts
+            else:
                 counts.drop(i, f"no text in {' or '.join(columns)}")
-        encoded = _encoded(list(texts.values()), form, tokenizer, limit)
+        whole, longest = list(texts.values()), limit.max_length if limit.cuts else None
+        encoded = tokenizer.encode_complete(whole, longest)
+        if form.end_id is not None and not all(text.ids and text.ids[-1] == form.end_id for text in encoded):
+            shorter = tokenizer.encode_complete(whole, None if longest is None else longest - 1)
+            encoded = [text._replace(ids=array("i", [*text.ids, form.end_id])) for text in shorter]
         counts.truncated += sum(text.was_cut for text in encoded)
+        for i, found in zip(texts, encoded, strict=True):
+            if (num_tokens := len(found.ids)) > limit.max_length:
+                counts.drop_long(i, num_tokens, limit.reason(num_tokens))
         yield [
-            _with_classes(RowTokens(i, text.ids, [], text.first_length), chunk[i][form.label], form, index)
+            RowTokens(
+                i, text.ids, [], text.first_length, targets=sorted({index[name] for name in chunk[i][form.label]})
+            )
+            if form.multi_label
+            else RowTokens(i, text.ids, [], text.first_length, label=index[str(chunk[i][form.label])])
             for i, text in zip(texts, encoded, strict=True)
-            if _fits(i, text, limit, counts)
+            if len(text.ids) <= limit.max_length
         ]
-
-
-def _encoded(
-    texts: Sequence[str | tuple[str, ...]], form: ClassifyForm, tokenizer: TextTokenizer, limit: Limit
-) -> list[CompleteText]:
-    longest = limit.max_length if limit.cuts else None
-    encoded = tokenizer.encode_complete(texts, longest)
-    end = form.end_id
-    if end is None or all(text.ids and text.ids[-1] == end for text in encoded):
-        return encoded
-    shorter = tokenizer.encode_complete(texts, None if longest is None else longest - 1)
-    return [text._replace(ids=array("i", [*text.ids, end])) for text in shorter]
-
-
-def _with_classes(tokens: RowTokens, value: Any, form: ClassifyForm, index: Mapping[str, int]) -> RowTokens:
-    if not form.multi_label:
-        return replace(tokens, label=index[str(value)])
-    return replace(tokens, targets=sorted({index[name] for name in value}))
-
-
-def _whole_text(row: Row, columns: Sequence[str]) -> str | tuple[str, ...] | None:
-    """What is classified: a text or a pair; None where a column holds no text."""
-    texts = tuple(text for column in columns if isinstance(text := row.get(column), str))
-    if len(texts) < len(columns):
-        return None
-    return texts[0] if len(texts) == 1 else texts
-
-
-def _fits(i: int, text: CompleteText, limit: Limit, counts: RowCounts) -> bool:
-    """Whether a row isn't too long; one that is counts as left out."""
-    if (num_tokens := len(text.ids)) <= limit.max_length:
-        return True
-    counts.drop_long(i, num_tokens, limit.reason(num_tokens))
-    return False
 
 
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -90,16 +69,15 @@ def tagged(
     """Rows with the tags of their words, in chunks."""
     index = {name: number for number, name in enumerate(form.labels)}
     for chunk in chunks:
-        rows = {i: _tagged_words(row, form) for i, row in chunk.items()}
+        rows = {
+            i: words_with_spans(row[form.text], row[form.spans])
+            if form.spans is not None
+            else words_of(row[form.words], _iob2(row[form.tags], form.scheme))
+            for i, row in chunk.items()
+        }
         texts = tokenizer.encode_aligned([row.text for row in rows.values()])
         encoded = zip(rows.items(), texts, strict=True)
         yield [made for (i, row), text in encoded if (made := _tokens(i, row, text, index, limit, counts))]
-
-
-def _tagged_words(row: Row, form: TagForm) -> TaggedWords:
-    if form.spans is not None:
-        return words_with_spans(row[form.text], row[form.spans])
-    return words_of(row[form.words], _iob2(row[form.tags], form.scheme))
 
 
 def words_of(words: Sequence[str], tags: Sequence[str]) -> TaggedWords:
@@ -179,7 +157,15 @@ def extracted(
 ) -> Iterator[Iterable[RowTokens]]:
     """Windows with the place of the answer, in chunks; `overflow: drop` leaves out what takes more than one."""
     for chunk in chunks:
-        rows = _with_room(chunk, form, tokenizer, limit, counts)
+        taken = tokenizer.num_special(is_pair=True) + form.stride
+        rows: dict[int, Row] = {}
+        lengths = tokenizer.num_tokens([row[form.question] for row in chunk.values()])
+        for (i, row), length in zip(chunk.items(), lengths, strict=True):
+            if length + taken < limit.max_length:  # else the context couldn't move on from window to window
+                rows[i] = row
+            else:
+                needed = length + taken + 1
+                counts.drop_long(i, needed, limit.reason(needed, " with the question and one step of the context"))
         pairs = [(row[form.question], row[form.context]) for row in rows.values()]
         windows = tokenizer.encode_windows(pairs, limit.max_length, form.stride)
         yield [
@@ -187,23 +173,6 @@ def extracted(
             for (i, row), parts in zip(rows.items(), windows, strict=True)
             for made in _windows(i, row, parts, form, limit, counts)
         ]
-
-
-def _with_room(
-    chunk: dict[int, Row], form: ExtractForm, tokenizer: TextTokenizer, limit: Limit, counts: RowCounts
-) -> dict[int, Row]:
-    """Rows whose question leaves room for a context that moves on from window to window."""
-    taken = tokenizer.num_special(is_pair=True) + form.stride
-    kept: dict[int, Row] = {}
-    for (i, row), length in zip(
-        chunk.items(), tokenizer.num_tokens([r[form.question] for r in chunk.values()]), strict=True
-    ):
-        if length + taken < limit.max_length:
-            kept[i] = row
-        else:
-            needed = length + taken + 1
-            counts.drop_long(i, needed, limit.reason(needed, " with the question and one step of the context"))
-    return kept
 
 
 def _windows(
@@ -215,21 +184,16 @@ def _windows(
         return
     answers: Mapping[str, Any] = row[form.answers]
     texts = (row[form.context], *answers["text"])
-    place = _place(answers)
+    place: tuple[int, int] | None = None  # characters of the first answer
+    if answers["text"]:
+        start = int(answers["answer_start"][0])
+        place = start, start + len(answers["text"][0])
     found = [_NO_ANSWER if place is None else _tokens_at(place, window) for window in windows]
     if place is not None and all(tokens == _NO_ANSWER for tokens in found):
         counts.answers_cut += 1
     for window, tokens in zip(windows, found, strict=True):
         flat = [edge for place in window.offsets for edge in place]
         yield RowTokens(i, window.ids, [], window.first_length, targets=tokens, offsets=flat, texts=texts)
-
-
-def _place(answers: Mapping[str, Any]) -> tuple[int, int] | None:
-    """First and last-plus-one character of the first answer."""
-    if not answers["text"]:
-        return None
-    start = int(answers["answer_start"][0])
-    return start, start + len(answers["text"][0])
 
 
 def _tokens_at(place: tuple[int, int], window: Window) -> tuple[int, int]:

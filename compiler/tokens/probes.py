@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.resolve.rows.data import ResolvedData, lock_entry
-from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
+from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.resolve.rows.row_checks import row_digests
 from ftc.compiler.resolve.rows.table import PartRows, Row, Table, without_form
 from ftc.compiler.resolve.rows.tables import read_rows
@@ -51,10 +50,16 @@ def groups_of(slices: Sequence[str], part: PartRows, rows: Sequence[int], builti
         path = f"eval.slices[{place}]"
         if name in part.table.columns:
             columns[name] = tuple(_group(part.table.rows[number].get(name)) for number in rows)
-            found += _too_many(name, columns[name], path)
+            if (count := len(set(columns[name]))) > MOST_GROUPS:
+                summary = f"column `{name}` has {count:,} values in {len(rows):,} test rows"
+                help = f"slice by a column of at most {MOST_GROUPS} values, such as a kind or a range"
+                found.append(diagnostic("FTC241", summary, help=help, path=path))
         elif name not in builtin:
+            known = (*part.table.columns, *builtin)
+            close = nearest(name, known)
+            help = f"did you mean `{close}`?" if close else f"slice by one of {', '.join(known[:12])}"
             unread = without_form(part.table, name, None, path)
-            found.append(unread or _no_column(name, (*part.table.columns, *builtin), path))
+            found.append(unread or diagnostic("FTC241", f"the test rows have no column `{name}`", help=help, path=path))
     if found:
         raise Refusal(found)
     return Groups(columns=columns)
@@ -67,25 +72,8 @@ def _group(value: Any) -> str:
     return value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def _too_many(name: str, values: Sequence[str], path: str) -> list[Diagnostic]:
-    count = len(Counter(values))
-    if count <= MOST_GROUPS:
-        return []
-    summary = f"column `{name}` has {count:,} values in {len(values):,} test rows"
-    help = f"slice by a column of at most {MOST_GROUPS} values, such as a kind or a range"
-    return [diagnostic("FTC241", summary, help=help, path=path)]
-
-
-def _no_column(name: str, known: Sequence[str], path: str) -> Diagnostic:
-    close = nearest(name, known)
-    help = f"did you mean `{close}`?" if close else f"slice by one of {', '.join(known[:12])}"
-    return diagnostic("FTC241", f"the test rows have no column `{name}`", help=help, path=path)
-
-
 PROBES = ("retention", "swaps")
 """Uses of files that give no rows of the data's own."""
-
-SpanOf = Callable[[str], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +101,13 @@ def make_probes(
     Raises:
         Refusal: A file can't be read or used (FTC242, FTC350 to FTC361).
     """
-    tables = {use: _read(files[use], draft.source.span) for use in PROBES if use in files}
+    tables: dict[str, Table] = {}
+    for use, file in ((use, files[use]) for use in PROBES if use in files):
+        path = f"{file.recipe_path}.path"
+        try:
+            tables[use] = read_rows(file.path, file.shown_as, draft.source.span(path))
+        except Refusal as refusal:
+            raise Refusal([replace(one, path=path) for one in refusal.diagnostics]) from None
     with TemplateRenderer() as renderer:
 
         def encode(rows: Sequence[Row], of: TextForm) -> TokenRows:
@@ -137,28 +131,25 @@ def make_probes(
     return Probes(retention, swaps, swapped, sources)
 
 
-def _read(file: DataFile, span_of: SpanOf) -> Table:
-    """The file's rows; what is wrong with them is told at the file's own place in the recipe."""
-    place = f"{file.recipe_path}.path"
-    try:
-        return read_rows(file.path, file.shown_as, span_of(place))
-    except Refusal as refusal:
-        raise Refusal([replace(one, path=place) for one in refusal.diagnostics]) from None
-
-
 def _texts(draft: Draft, table: Table) -> list[Row]:
     column = draft.recipe.eval.retention.text if draft.recipe.eval.retention else "text"
     wrong = next((n for n, row in enumerate(table.rows) if not isinstance(row.get(column), str)), None)
     if wrong is not None or not table.rows:
         where = table.file if wrong is None else table.where(wrong)
-        raise Refusal([_unusable(draft.source.span, "retention", f"{where} has no text in the column `{column}`")])
+        path, help = "eval.retention", "name the column that holds text, as `text: COLUMN`"
+        summary = f"{where} has no text in the column `{column}`"
+        raise Refusal([diagnostic("FTC242", summary, draft.source.span(path), help=help, path=path)])
     return [{"text": row[column]} for row in table.rows]
 
 
 def _exchanged(table: Table, data: ResolvedData, form: TextForm, test: TokenRows) -> tuple[list[Row], Swapped]:
     """Each test row once for every pair whose first phrase stands in it, with the second in its place."""
     pairs = [_pair(table, number, row) for number, row in enumerate(table.rows)]
-    _refuse_repeated(table, pairs)
+    first: dict[tuple[str, str], int] = {}
+    for number, pair in enumerate(pairs):
+        if (before := first.setdefault(pair, number)) != number:  # it would count twice
+            summary = f"{table.where(number)} repeats the swap of {table.where(before)}"
+            raise Refusal([diagnostic("FTC242", summary, help="drop one of the two", path="eval.swaps")])
     patterns = [re.compile(rf"(?<!\w){re.escape(phrase)}(?!\w)") for phrase, _ in pairs]
     rows: list[Row] = []
     places: list[int] = []
@@ -209,19 +200,6 @@ def _pair(table: Table, number: int, row: Mapping[str, Any]) -> tuple[str, str]:
     raise Refusal([diagnostic("FTC242", f"{table.where(number)} holds no swap", help=help, path="eval.swaps")])
 
 
-def _refuse_repeated(table: Table, pairs: Sequence[tuple[str, str]]) -> None:
-    """A pair that stands there twice would count twice.
-
-    Raises:
-        Refusal: There is one (FTC242).
-    """
-    first: dict[tuple[str, str], int] = {}
-    for number, pair in enumerate(pairs):
-        if (before := first.setdefault(pair, number)) != number:
-            summary = f"{table.where(number)} repeats the swap of {table.where(before)}"
-            raise Refusal([diagnostic("FTC242", summary, help="drop one of the two", path="eval.swaps")])
-
-
 def _with(row: Row, form: TextForm, pattern: re.Pattern[str], other: str) -> Row | None:
     """The row with the phrase exchanged in what the model is given; None where it doesn't stand there."""
     changed = {
@@ -233,6 +211,7 @@ def _with(row: Row, form: TextForm, pattern: re.Pattern[str], other: str) -> Row
 
 
 def _is_given(column: str, form: TextForm) -> bool:
+    """Whether the model is given a column's text."""
     match form:
         case ClassifyForm():
             return column in (form.text, form.text_pair)
@@ -246,8 +225,3 @@ def _no_phrase() -> Diagnostic:
     help = "write phrases as they stand in the test rows; case matters, and whole words are looked for"
     summary = "no phrase of the swaps stands in what the model is given of a test row"
     return diagnostic("FTC242", summary, help=help, path="eval.swaps")
-
-
-def _unusable(span_of: SpanOf, use: str, summary: str) -> Diagnostic:
-    help = "name the column that holds text, as `text: COLUMN`"
-    return diagnostic("FTC242", summary, span_of(f"eval.{use}"), help=help, path=f"eval.{use}")

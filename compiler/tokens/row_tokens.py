@@ -62,7 +62,9 @@ def encode_rows(
     """
     counts = RowCounts(read=len(rows))
     limit = Limit(max_length, cuts)
-    numbered = _numbered(rows, range(len(rows)) if numbers is None else numbers)
+    numbers = range(len(rows)) if numbers is None else numbers
+    parts = (slice(start, start + _CHUNK_ROWS) for start in range(0, len(rows), _CHUNK_ROWS))
+    numbered = (dict(zip(numbers[part], rows[part], strict=True)) for part in parts)
 
     def source(of: ChatForm | PromptForm) -> ChatSource | PromptSource:
         return text_source(of, tokenizer, facts, renderer, by_shape)
@@ -86,13 +88,6 @@ def encode_rows(
             assert_never(form)
     with _collector_off():
         return joined([flatten(chunk, counts) for chunk in chunks] or [flatten([], counts)])
-
-
-def _numbered(rows: Sequence[Row], numbers: Sequence[int]) -> Iterator[dict[int, Row]]:
-    """Rows by their number in the source, in chunks."""
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        chunk = slice(start, start + _CHUNK_ROWS)
-        yield dict(zip(numbers[chunk], rows[chunk], strict=True))
 
 
 @contextmanager

@@ -103,11 +103,20 @@ class TemplateRenderer:
     def _render_batch(self, template: str, rows: list[bytes], strict: bool) -> list[str | TemplateProblem]:
         if any(len(row) > MAX_ROW_BYTES for row in rows):
             return [_limit(f"the row is larger than {MAX_ROW_BYTES:,} bytes")] * len(rows)
-        process = self._process = self._process or _start()
+        process = self._process = self._process or subprocess.Popen(
+            [sys.executable, "-I", "-B", str(_CHILD)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={},
+            cwd="/",
+        )
+        limits = {"cpu_seconds": CPU_SECONDS, "max_chars": MAX_CHARS}
+        header = json.dumps({"template": template, "rows": len(rows), "strict": strict, **limits}).encode("ascii")
         timer = threading.Timer(WALL_SECONDS, process.kill)
         timer.start()
         try:
-            texts = list(_exchange(process, _header(template, len(rows), strict), rows))
+            texts = list(_exchange(process, header, rows))
         finally:
             timer.cancel()
         if len(texts) < len(rows):
@@ -131,22 +140,6 @@ def _batches(variables: Sequence[Mapping[str, Any]]) -> Iterator[list[bytes]]:
         yield batch
 
 
-def _header(template: str, rows: int, strict: bool) -> bytes:
-    limits = {"cpu_seconds": CPU_SECONDS, "max_chars": MAX_CHARS}
-    return json.dumps({"template": template, "rows": rows, "strict": strict, **limits}).encode("ascii")
-
-
-def _start() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-I", "-B", str(_CHILD)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={},
-        cwd="/",
-    )
-
-
 def _exchange(process: subprocess.Popen[bytes], header: bytes, rows: list[bytes]) -> Iterator[str | TemplateProblem]:
     """Sends a batch and yields the answers until the child ends or talks nonsense."""
     source, output = cast(BinaryIO, process.stdin), cast(BinaryIO, process.stdout)
@@ -157,21 +150,16 @@ def _exchange(process: subprocess.Popen[bytes], header: bytes, rows: list[bytes]
         for _ in rows:
             if (reply := sandbox_child.read_message(output, MAX_CHARS * 12 + 10_000)) is None:
                 return
-            yield _read_reply(reply)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            answer = json.loads(reply)
+            if isinstance(text := answer.get("text"), str):
+                yield text
+                continue
+            kind, message, line = answer["problem"]
+            if kind not in get_args(ProblemKind) or not isinstance(message, str) or not isinstance(line, int | None):
+                return
+            yield TemplateProblem(kind, message, line)
+    except (AttributeError, OSError, ValueError, KeyError, TypeError, RecursionError):
         return
-
-
-def _read_reply(reply: bytes) -> str | TemplateProblem:
-    answer = json.loads(reply)
-    if not isinstance(answer, dict):
-        raise ValueError("not an answer")
-    if isinstance(text := answer.get("text"), str):
-        return text
-    kind, message, line = answer["problem"]
-    if kind not in get_args(ProblemKind) or not isinstance(message, str) or not isinstance(line, int | None):
-        raise ValueError("not an answer")
-    return TemplateProblem(kind, message, line)
 
 
 def _end(process: subprocess.Popen[bytes]) -> TemplateProblem:

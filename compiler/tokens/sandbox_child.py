@@ -11,7 +11,6 @@ rows, cpu_seconds, max_chars}` and then `rows` messages, one dict of variables e
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import os
@@ -112,13 +111,12 @@ class _Renderer:
         self._source = source
         self._strict = strict
         self._max_chars = max_chars
-
-    @functools.cached_property
-    def _template(self) -> jinja2.Template:
-        return _environment(self._strict).from_string(self._source)
+        self._template: jinja2.Template | None = None
 
     def text(self, row: bytes) -> str:
         """The rendering for one row's variables."""
+        if self._template is None:
+            self._template = _environment(self._strict).from_string(self._source)
         pieces: list[str] = []
         size = 0
         for piece in self._template.generate(**json.loads(row)):
@@ -193,17 +191,13 @@ def _set_limits() -> None:
         resource.setrlimit(name, (value, value))
 
 
-def _allow_cpu(seconds: int) -> None:
-    """Lets this process use so many more seconds of CPU time; the system ends it after that."""
+def _serve(header: dict[str, Any], rows: list[bytes], output: BinaryIO) -> None:
+    """Answers one request; the system ends the process when it uses more CPU time than that allows."""
     import resource
 
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    soft = math.ceil(time.process_time()) + seconds
+    soft = math.ceil(time.process_time()) + header["cpu_seconds"]
     resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
-
-
-def _serve(header: dict[str, Any], rows: list[bytes], output: BinaryIO) -> None:
-    _allow_cpu(header["cpu_seconds"])
     renderer = _Renderer(header["template"], header["strict"], header["max_chars"])
     for row in rows:
         write_message(output, json.dumps(_answer(renderer, row)).encode("ascii"))

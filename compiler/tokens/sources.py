@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ftc.compiler.tokens.encoder import TextTokenizer
@@ -97,35 +97,30 @@ class ChatSource:
         return {**row, self._column: messages[: answers[-2] + 1]} if len(answers) > 1 else None
 
 
+@dataclass(frozen=True, slots=True)
 class PromptSource:
     """A prompt and a completion, as turns of a chat template or one after the other."""
 
-    def __init__(
-        self,
-        form: PromptForm,
-        prompts: PromptTemplate,
-        template: ChatTemplate | None,
-        before: tuple[int, ...],
-        after: tuple[int, ...],
-    ) -> None:
-        self._form = form
-        self._prompts = prompts
-        self._template = template
-        self._system = [] if form.system is None else [{"role": "system", "content": form.system}]
-        self.before, self.after = before, after
+    form: PromptForm
+    prompts: PromptTemplate
+    template: ChatTemplate | None
+    before: tuple[int, ...]
+    """Token ids before each row's text."""
+    after: tuple[int, ...]
+    """Token ids after it, supervised."""
 
     def render(self, rows: Sequence[Row]) -> list[RenderedRow | TemplateProblem]:
         """The text of each row, or why there is none."""
-        completions = [row.get(self._form.completion) for row in rows]
-        pairs = list(zip(self._prompts.render(rows), completions, strict=True))
+        completions = [row.get(self.form.completion) for row in rows]
+        pairs = list(zip(self.prompts.render(rows), completions, strict=True))
         good = [(p, c) for p, c in pairs if isinstance(p, PromptText) and isinstance(c, str)]
-        rendered = iter(self._plain(good) if self._template is None else self._turns(self._template, good))
-        problem = TemplateProblem("raised", f"no text in `{self._form.completion}`")
+        rendered = iter(self._plain(good) if self.template is None else self._turns(self.template, good))
+        problem = TemplateProblem("raised", f"no text in `{self.form.completion}`")
         found = [
             prompt if isinstance(prompt, TemplateProblem) else next(rendered) if isinstance(answer, str) else problem
             for prompt, answer in pairs
         ]
-        column = self._form.references
+        column = self.form.references
         if column is None:
             return found
         return [
@@ -137,7 +132,7 @@ class PromptSource:
         """A prompt is cut by tokens and not by turns."""
 
     def _plain(self, pairs: Sequence[tuple[PromptText, str]]) -> Iterator[RenderedRow]:
-        system = "" if self._form.system is None else self._form.system + "\n"
+        system = "" if self.form.system is None else self.form.system + "\n"
         for prompt, completion in pairs:
             before = system + prompt.text
             text = before + completion
@@ -147,7 +142,8 @@ class PromptSource:
     def _turns(
         self, template: ChatTemplate, pairs: Sequence[tuple[PromptText, str]]
     ) -> Iterator[RenderedRow | TemplateProblem]:
-        asked = [[*self._system, {"role": "user", "content": prompt.text}] for prompt, _ in pairs]
+        system = [] if self.form.system is None else [{"role": "system", "content": self.form.system}]
+        asked = [[*system, {"role": "user", "content": prompt.text}] for prompt, _ in pairs]
         answers = [{"role": "assistant", "content": completion} for _, completion in pairs]
         rows = template.render([[*turns, answer] for turns, answer in zip(asked, answers, strict=True)])
         frame = template.prompt_frame(asked[0]) if asked else None

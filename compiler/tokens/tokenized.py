@@ -35,10 +35,13 @@ def tokenized_rows(plan: Plan, model_folder: Path, split: Split, rows: Sequence[
     from tokenizers import Tokenizer
 
     if split not in plan.data:
-        raise Refusal([_no_part(plan, split)])
+        help = f"name one of {', '.join(name for name, _ in plan.splits)}"
+        raise Refusal([diagnostic("FTC389", f"the plan has no {split} rows", help=help)])
     stream = open_stream(streams_folder(plan.stream_key) / f"{split}.arrow")
-    numbers = stream.rows.tolist()
-    indexes = _indexes(plan, split, numbers, rows) if rows else list(range(min(_USUAL_ROWS, len(stream))))
+    known = {number + 1: index for index, number in enumerate(stream.rows.tolist())}
+    if missing := [row for row in rows if row not in known]:
+        raise Refusal([_no_row(plan, split, row, list(known)) for row in missing])
+    indexes = [known[row] for row in rows] if rows else range(min(_USUAL_ROWS, len(stream)))
     tokenizer = Tokenizer.from_file(str(model_folder / "tokenizer.json"))
     labels = plan.settings.text.labels
     return TokenizedRows(
@@ -51,22 +54,18 @@ def tokenized_rows(plan: Plan, model_folder: Path, split: Split, rows: Sequence[
     )
 
 
-def _indexes(plan: Plan, split: Split, numbers: list[int], rows: Sequence[int]) -> list[int]:
-    places = {number + 1: index for index, number in enumerate(numbers)}
-    missing = [row for row in rows if row not in places]
-    if missing:
-        raise Refusal([_no_row(plan, split, row, list(places)) for row in missing])
-    return [places[row] for row in rows]
-
-
 def _row(stream: TokenStream, index: int, tokenizer: Tokenizer, labels: Sequence[str], max_length: int) -> TokenizedRow:
+    from tokenizers.decoders import DecodeStream
+
     ids, mask = stream.ids(index).tolist(), stream.mask(index).tolist()
+    decoder = DecodeStream(skip_special_tokens=False)  # the text that each token adds; joined they are the row's text
+    pieces = [decoder.step(tokenizer, number) or "" for number in ids]
     label = int(stream.labels[index])
     return TokenizedRow(
         row=int(stream.rows[index]) + 1,
         tokens=tuple(
             Token(id=number, piece=piece, supervised=supervised)
-            for number, piece, supervised in zip(ids, _pieces(tokenizer, ids), mask, strict=True)
+            for number, piece, supervised in zip(ids, pieces, mask, strict=True)
         ),
         prompt_tokens=stream.prompt_length(index),
         label=labels[label] if 0 <= label < len(labels) else None,
@@ -74,21 +73,13 @@ def _row(stream: TokenStream, index: int, tokenizer: Tokenizer, labels: Sequence
     )
 
 
-def _pieces(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
-    """The text that each token adds; the pieces joined are the row's text."""
-    from tokenizers.decoders import DecodeStream
-
-    decoder = DecodeStream(skip_special_tokens=False)
-    return [decoder.step(tokenizer, number) or "" for number in ids]
-
-
-def _no_part(plan: Plan, split: Split) -> Diagnostic:
-    listed = ", ".join(name for name, _ in plan.splits)
-    return diagnostic("FTC389", f"the plan has no {split} rows", help=f"name one of {listed}")
-
-
 def _no_row(plan: Plan, split: Split, row: int, known: Sequence[int]) -> Diagnostic:
-    others = [name for name, _ in plan.splits if name != split and row - 1 in _numbers(plan, name)]
+    folder = streams_folder(plan.stream_key)
+    others = [
+        name
+        for name, _ in plan.splits
+        if name != split and row - 1 in open_stream(folder / f"{name}.arrow").rows.tolist()
+    ]
     dropped = {drop.row + 1: drop.reason for drop in plan.data[split].first_dropped}
     listed = ", ".join(map(str, known[:_MOST_LISTED]))
     if row in dropped:
@@ -98,7 +89,3 @@ def _no_row(plan: Plan, split: Split, row: int, known: Sequence[int]) -> Diagnos
     else:
         help_ = f"rows of {split} begin with {listed}"
     return diagnostic("FTC389", f"{split} has no row {row:,}", help=help_)
-
-
-def _numbers(plan: Plan, split: str) -> set[int]:
-    return set(open_stream(streams_folder(plan.stream_key) / f"{split}.arrow").rows.tolist())

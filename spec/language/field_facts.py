@@ -153,14 +153,8 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "Schedule.factor": (0.5, 0.1),
     "ScheduleKeys.min_lr_ratio": (0.1,),
     "ScheduleKeys.timescale": (1000,),
-    "ScheduleKeys.power": (
-        1,
-        2,
-    ),
-    "ScheduleKeys.cycles": (
-        2,
-        4,
-    ),
+    "ScheduleKeys.power": (1, 2),
+    "ScheduleKeys.cycles": (2, 4),
     "Optimizer.epsilon": (1e-8,),
     "OptimizerNumbers.beta3": (0.9999,),
     "OptimizerNumbers.alpha": (5,),

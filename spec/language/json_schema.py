@@ -72,7 +72,9 @@ def _described(schema: Schema, section: type[Document], name: str, field: FieldI
     """A field's schema with what people and editors want to know of it."""
     form = _narrowed(_as_written(_with_bounds(schema), field), _names(section, name))
     form = {key: value for key, value in form.items() if key not in ("title", "default", "discriminator")}
-    known: Schema = {"description": field_docs(section).get(name) or _about(section, form)}
+    # A `kind` that has no words of its own means what the section means that it chooses.
+    about = " ".join((section.__doc__ or "").split()) if "const" in form else ""
+    known: Schema = {"description": field_docs(section).get(name) or about}
     if not field.is_required():
         default = field.get_default(call_default_factory=True)
         known["default"] = {} if isinstance(default, Document) else default
@@ -82,7 +84,9 @@ def _described(schema: Schema, section: type[Document], name: str, field: FieldI
         known["examples"] = _as_json(examples)
     if unit := unit_of(section, name):
         known["x-unit"] = unit
-    if not _is_section(field) and (effect := effect_of(section, name)):
+    documents = documents_in(field.annotation)
+    is_section = bool(documents) and (field.is_required() or isinstance(field.default, documents))
+    if not is_section and (effect := effect_of(section, name)):
         known["x-effect"] = effect.value
     return {**form, **forms_of(section, name), **known}
 
@@ -94,17 +98,6 @@ def _with_bounds(schema: Schema) -> Schema:
         key: [_with_bounds(arm) for arm in value] if key in ("anyOf", "oneOf") else value
         for key, value in named.items()
     }
-
-
-def _is_section(field: FieldInfo) -> bool:
-    """Whether a field's value is always a section, whose keys have effects of their own."""
-    documents = documents_in(field.annotation)
-    return bool(documents) and (field.is_required() or isinstance(field.default, documents))
-
-
-def _about(section: type[Document], form: Schema) -> str:
-    """What a `kind` means that has no words of its own: those of the section that it chooses."""
-    return " ".join((section.__doc__ or "").split()) if "const" in form else ""
 
 
 def _as_written(schema: Schema, field: FieldInfo) -> Schema:
@@ -156,21 +149,18 @@ def _without_duties(schema: Any) -> Any:
     """The schema of a part of a recipe: no key is required, so that alternatives may overlap."""
     match schema:
         case dict():
-            kept = {key: value for key, value in schema.items() if key != "required"}
-            return {_renamed(key): _without_duties(value) for key, value in kept.items()} | _layer_reference(schema)
+            layer = {
+                "anyOf" if key == "oneOf" else key: _without_duties(value)
+                for key, value in schema.items()
+                if key != "required"
+            }
+            if isinstance(name := schema.get("$ref"), str):
+                layer["$ref"] = name.replace("#/$defs/", f"#/$defs/{_LAYER}")
+            return layer
         case list():
             return [_without_duties(item) for item in schema]
         case _:
             return schema
-
-
-def _renamed(key: str) -> str:
-    return "anyOf" if key == "oneOf" else key
-
-
-def _layer_reference(schema: Schema) -> Schema:
-    name = schema.get("$ref")
-    return {"$ref": name.replace("#/$defs/", f"#/$defs/{_LAYER}")} if isinstance(name, str) else {}
 
 
 def _definitions_in(schema: Any) -> Iterator[str]:
@@ -189,11 +179,7 @@ def _definitions_in(schema: Any) -> Iterator[str]:
 
 
 def _as_json(value: Any) -> Any:
-    match value:
-        case tuple():
-            return [_as_json(item) for item in value]
-        case _:
-            return value
+    return [_as_json(item) for item in value] if isinstance(value, tuple) else value
 
 
 _SIGNS = {

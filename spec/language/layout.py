@@ -120,7 +120,11 @@ class _Layout:
         order = list(Recipe.model_fields)
         ranked = sorted(sections, key=lambda key: order.index(key) if key in order else len(order))
         numbers = [*head, *(number for key in ranked for number in sections[key]), *foot]
-        return _without_gaps([(written[number], number in self.shifts) for number in numbers])
+        # One blank line where there were several, none at the beginning and the end; values keep theirs.
+        kept: list[str] = []
+        for is_gap, group in groupby(numbers, key=lambda n: not written[n].strip() and n not in self.shifts):
+            kept += [""] * bool(kept) if is_gap else [written[number] for number in group]
+        return kept[:-1] if kept and not kept[-1] else kept
 
     # Which columns there are.
 
@@ -133,8 +137,12 @@ class _Layout:
     def _walk_list(self, node: List, column: int, outer: _Start) -> None:
         line, old = node.span.line - 1, node.span.column - 1
         for index, item in enumerate(node.items):
-            if index:
-                line = self._next_dash(line + 1, old, item.span)
+            if index:  # the line of the next dash, at the latest that of its item
+                below = range(line + 1, item.span.line)
+                dash = next((n for n in below if self.source.lines[n].startswith(" " * old + "-")), None)
+                if dash is None:
+                    raise _unlike(item.span)
+                line = dash
             start = _Start(line, old, column, outer)
             self._begin(start, item.span)
             self._walk_value(item, start)
@@ -147,28 +155,18 @@ class _Layout:
             case List() if is_block:
                 self._walk_list(node, start.new + _STEP, start)
             case _:
-                self.shifts |= dict.fromkeys(range(start.line + 1, node.span.end_line), self._shift(node, start))
-
-    def _shift(self, node: Node, start: _Start) -> int:
-        """A block of text moves to one level below its key; other lines stay where they are beside their key."""
-        opened = self.source.lines[node.span.line - 1][node.span.column - 1 :]
-        if _BLOCK.match(opened):
-            indents = (_indent(line) for line in self.source.lines[node.span.line : node.span.end_line] if line.strip())
-            return start.new + _STEP - next(indents, start.new + _STEP)
-        return start.new - start.old
+                shift = start.new - start.old  # lines of a value stay where they are beside their key
+                if _BLOCK.match(self.source.lines[node.span.line - 1][node.span.column - 1 :]):
+                    lines = self.source.lines[node.span.line : node.span.end_line]
+                    level = start.new + _STEP  # a block of text moves to one level below its key
+                    shift = level - next((_indent(line) for line in lines if line.strip()), level)
+                self.shifts |= dict.fromkeys(range(start.line + 1, node.span.end_line), shift)
 
     def _begin(self, start: _Start, span: Span) -> None:
         """Takes down a place, before which only spaces and dashes may stand."""
         if self.source.lines[start.line][: start.old].replace("-", " ").strip():
             raise _unlike(span)
         self.starts.setdefault(start.line, []).append(start)
-
-    def _next_dash(self, line: int, column: int, span: Span) -> int:
-        """The line of a list's next dash, at the latest that of its item."""
-        for number in range(line, span.line):
-            if self.source.lines[number].startswith(" " * column + "-"):
-                return number
-        raise _unlike(span)
 
     # How lines look.
 
@@ -198,7 +196,10 @@ class _Layout:
     def _sections(self) -> tuple[Sequence[int], dict[str, Sequence[int]], Sequence[int]]:
         """Numbers of the lines before the sections, of each section, and behind them."""
         entries = self.source.root.entries
-        begin = head = self._head(min(self.starts))
+        # Above all sections stands what goes up to a blank line, a `---` or the editor's line.
+        above = self.source.lines[: min(self.starts)]
+        ends = [n for n, line in enumerate(above, 1) if not line.strip() or line.startswith(("---", _EDITOR_LINE))]
+        begin = head = ends[-1] if ends else 0
         sections: dict[str, Sequence[int]] = {}
         for key, entry in entries.items():
             end = self._with_own_comments(max(entry.node.span.end_line, entry.key_span.line))
@@ -216,23 +217,6 @@ class _Layout:
             reached = number + 1 if line.strip() else reached
         return reached
 
-    def _head(self, first: int) -> int:
-        """The line behind what stands above all sections: up to a blank line, a `---` or the editor's line."""
-        head = 0
-        for number in range(first):
-            line = self.source.lines[number]
-            if not line.strip() or line.startswith(("---", _EDITOR_LINE)):
-                head = number + 1
-        return head
-
 
 def _indent(line: str) -> int:
     return len(line) - len(line.lstrip(" "))
-
-
-def _without_gaps(lines: Sequence[tuple[str, bool]]) -> list[str]:
-    """One blank line where there were several, none at the beginning and the end; values keep theirs."""
-    kept: list[str] = []
-    for is_gap, group in groupby(lines, key=lambda line: not line[0].strip() and not line[1]):
-        kept += [""] * bool(kept) if is_gap else [line for line, _ in group]
-    return kept[:-1] if kept and not kept[-1] else kept

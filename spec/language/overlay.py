@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Related, Span, diagnostic
 from ftc.spec.language.section_tree import sections_at
 from ftc.spec.language.source import FLAGS, Entry, Mapping, Node, Scalar, Source, read_source
@@ -129,23 +128,14 @@ def _are_one(below: Node, above: Node, path: _Path) -> bool:
     """Whether two nodes are parts of one mapping."""
     if not isinstance(below, Mapping) or not isinstance(above, Mapping):
         return False
-    return not _takes_another_form(below, above, path)
-
-
-def _takes_another_form(below: Mapping, above: Mapping, path: _Path) -> bool:
     forms = sections_at(tuple(step for step in path if isinstance(step, str)))  # items have the forms of their list
     kinds = [node.entries["kind"].node for node in (below, above) if "kind" in node.entries]
     if any("kind" in form.model_fields for form in forms):
-        return len(kinds) == 2 and plain(kinds[0]) != plain(kinds[1])
+        return len(kinds) < 2 or plain(kinds[0]) == plain(kinds[1])
     if len(forms) < 2:
-        return False
-    now = _keys_of(forms, below)
-    return any(key not in now and any(key in form.model_fields for form in forms) for key in above.entries)
-
-
-def _keys_of(forms: Sequence[type[Document]], node: Mapping) -> set[str]:
-    """Keys of the form that fits what is written."""
-    return set(max(forms, key=lambda form: sum(key in form.model_fields for key in node.entries)).model_fields)
+        return True
+    now = max(forms, key=lambda form: sum(key in form.model_fields for key in below.entries)).model_fields
+    return all(key in now or not any(key in form.model_fields for form in forms) for key in above.entries)
 
 
 def read_flags(flags: Sequence[str]) -> tuple[tuple[Source, ...], tuple[Diagnostic, ...], tuple[str, ...]]:
@@ -235,7 +225,10 @@ def moved(source: Source, folder: str, is_folder: Callable[[str], bool]) -> Sour
         entries["data"] = replace(data, node=_with_paths(data.node, lambda text: _seen_from(folder, text)))
     if (model := entries.get("model")) and isinstance(model.node, Mapping) and (base := model.node.entries.get("base")):
         if isinstance(base.node, Scalar) and is_folder(base.node.text):
-            base = replace(base, node=_moved(base.node, lambda text: _with_dot(_seen_from(folder, text))))
+            # A path without a dot in front could be taken for an id on the hub.
+            base = replace(
+                base, node=_moved(base.node, lambda text: re.sub(r"^(?!\.)", "./", _seen_from(folder, text)))
+            )
         entries["model"] = replace(model, node=replace(model.node, entries={**model.node.entries, "base": base}))
     return replace(source, root=replace(source.root, entries=entries))
 
@@ -243,17 +236,17 @@ def moved(source: Source, folder: str, is_folder: Callable[[str], bool]) -> Sour
 def _with_paths(node: Node, move: Callable[[str], str]) -> Node:
     match node:
         case Mapping():
-            return replace(node, entries=dict(_moved_entries(node, move)))
+            entries: dict[str, Entry] = {}
+            for key, entry in node.entries.items():
+                is_path = key == "path" and isinstance(entry.node, Scalar)
+                entries[key] = replace(
+                    entry, node=_moved(entry.node, move) if is_path else _with_paths(entry.node, move)
+                )
+            return replace(node, entries=entries)
         case List():
             return replace(node, items=tuple(_with_paths(item, move) for item in node.items))
         case Scalar():
             return node
-
-
-def _moved_entries(node: Mapping, move: Callable[[str], str]) -> Iterator[tuple[str, Entry]]:
-    for key, entry in node.entries.items():
-        is_path = key == "path" and isinstance(entry.node, Scalar)
-        yield key, replace(entry, node=_moved(entry.node, move) if is_path else _with_paths(entry.node, move))
 
 
 def _moved(node: Node, move: Callable[[str], str]) -> Node:
@@ -264,8 +257,3 @@ def _moved(node: Node, move: Callable[[str], str]) -> Node:
 
 def _seen_from(folder: str, path: str) -> str:
     return posixpath.normpath(posixpath.join(folder, path))
-
-
-def _with_dot(path: str) -> str:
-    """A path that can't be taken for an id on the hub."""
-    return path if path.startswith(".") else f"./{path}"

@@ -8,10 +8,9 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit, diagnostic
 from ftc.spec.language.did_you_mean import nearest
-from ftc.spec.language.section_tree import all_sections, places_of_key, section_at
+from ftc.spec.language.section_tree import all_sections, field_docs, places_of_key, section_at
 from ftc.spec.language.source import Mapping, Scalar, Sequence, Source
 from ftc.spec.sections.recipe import LANGUAGE_VERSION, Recipe
 from ftc.spec.tasks import TASKS
@@ -38,8 +37,18 @@ _NEVER = {
     ),
 }
 """Keys of other tools that ftc will not have, with a label and what to do."""
+_EXAMPLES = {
+    "ftc": "`ftc: 1`",
+    "name": "`name: my-task`",
+    "task": "`task: {kind: classification}`",
+    "data": "`data: {source: {path: rows.jsonl}}`",
+    "model": "`model: {base: models/my-model}`",
+    "strategy": "`strategy: {kind: lora}`",
+}
+"""What the recipe's own keys may say."""
 LONGEST_SHOWN = 60
 """Characters of a value in a message."""
+_QUOTED_NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 _BOUNDS = {"greater_than": ">", "greater_than_equal": "≥", "less_than": "<", "less_than_equal": "≤"}
 
 
@@ -47,11 +56,7 @@ def parse_recipe(source: Source) -> tuple[Recipe | None, tuple[Diagnostic, ...]]
     """The recipe that a source holds, or None with at least one error."""
     if fault := version_fault(source):
         return None, (fault,)
-    return _validate(source, source.plain())
-
-
-def _validate(source: Source, plain: dict[str, Any]) -> tuple[Recipe | None, tuple[Diagnostic, ...]]:
-    """Validates; a scalar without quotes in a place for text is then taken as it is written."""
+    plain: dict[str, Any] = source.plain()
     try:
         return Recipe.model_validate(plain), ()
     except ValidationError as problem:
@@ -104,19 +109,12 @@ def _explain_all(source: Source, plain: dict[str, Any], errors: list[Any]) -> It
         path = (*_source_path(source, outer), last) if names_key else _source_path(source, error["loc"])
         by_path.setdefault(path, []).append(error)
     for path, group in by_path.items():
-        if not (_follows_from_below(group) and any(_is_below(path, other) for other in by_path)):
+        # A value that only failed to be the word that could stand in place of a list or mapping, or to have entries
+        # enough, of which those that are wrong themselves aren't counted, follows from what is wrong below it.
+        may_follow = all(error["type"] in ("literal_error", "too_short") for error in group)
+        below = (other for other in by_path if len(other) > len(path) and other[: len(path)] == path)
+        if not may_follow or next(below, None) is None:
             yield _explain(source, plain, path, group)
-
-
-def _follows_from_below(group: list[Any]) -> bool:
-    """Whether a value only failed to be the word that could stand in place of a list or mapping, or to have entries
-    enough, of which those that are wrong themselves aren't counted.
-    """
-    return all(error["type"] in ("literal_error", "too_short") for error in group)
-
-
-def _is_below(path: Path, other: Path) -> bool:
-    return len(other) > len(path) and other[: len(path)] == path
 
 
 def _explain(source: Source, plain: dict[str, Any], path: Path, group: list[Any]) -> Diagnostic:
@@ -159,7 +157,10 @@ def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnosti
     inside = f" in `{_dotted(path[:-1])}`" if path[:-1] else ""
     span = source.key_span(path)
     foreign = _NEVER.get(key) or _foreign_word(key, _dotted(path[:-1]))
-    if not foreign and (close := nearest(key, [name for name in known if name not in _keys_beside(source, path)])):
+    mapping = source.node(path[:-1])
+    entries = mapping.entries if isinstance(mapping, Mapping) else {}
+    beside = {name for name, entry in entries.items() if entry.key_span.file == span.file}  # can't be meant
+    if not foreign and (close := nearest(key, [name for name in known if name not in beside])):
         edits = (TextEdit(span, close),)
         return diagnostic(
             "FTC104",
@@ -177,8 +178,10 @@ def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnosti
 def _advice(plain: dict[str, Any], path: Path, known: tuple[str, ...]) -> tuple[str, str]:
     """Label and help for a key that stands in the wrong place, or nowhere in the language."""
     key, parent = str(path[-1]), path[:-1]
-    if kinds := _kinds_with(key, parent):
-        written = _value_at(plain, (*parent, "kind"))
+    if kinds := _kinds_at(parent, key):
+        written: Any = plain
+        for part in (*parent, "kind"):
+            written = written.get(part) if isinstance(written, dict) else None
         beside = f", which `kind: {written}` has not" if written in _kinds_at(parent) else ""
         return f"goes with `kind: {' or '.join(kinds)}`", f"write `kind: {kinds[0]}`, or drop `{key}`{beside}"
     if places := [place for place in places_of_key(key) if place and place != _dotted(parent)]:
@@ -206,36 +209,19 @@ def _missing_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnosti
     where = f" in `{_dotted(parent)}`" if parent else ""
     section = section_at(parent, plain)
     choices = _kinds_at(parent) if key == "kind" else ()
-    help = f"add `{key}: …`" + (f", one of {', '.join(choices)}" if choices else _example(section, key))
+    example = _EXAMPLES.get(key) if section is Recipe else None
+    more = f", one of {', '.join(choices)}" if choices else f", such as {example}" if example else ""
     return diagnostic(
         "FTC101",
         f"`{key}` is missing{where}",
         source.key_span(parent) if parent else source.span(()),
         label=f"needs `{key}`" if parent else f"the recipe needs `{key}`",
-        help=help,
+        help=f"add `{key}: …`{more}",
         path=_dotted(path),
     )
 
 
-def _example(section: type[Document] | None, key: str) -> str:
-    examples = {
-        "ftc": "`ftc: 1`",
-        "name": "`name: my-task`",
-        "task": "`task: {kind: classification}`",
-        "data": "`data: {source: {path: rows.jsonl}}`",
-        "model": "`model: {base: models/my-model}`",
-        "strategy": "`strategy: {kind: lora}`",
-    }
-    return f", such as {examples[key]}" if section is Recipe and key in examples else ""
-
-
-def _kinds_at(path: Path) -> tuple[str, ...]:
-    sections = [section for place, section in all_sections() if place == _dotted(path)]
-    fields = [section.model_fields["kind"] for section in sections if "kind" in section.model_fields]
-    return tuple(kind for field in fields for kind in get_args(field.annotation))
-
-
-def _kinds_with(key: str, path: Path) -> tuple[str, ...]:
+def _kinds_at(path: Path, key: str = "kind") -> tuple[str, ...]:
     """Kinds of the section at a path that have a key."""
     sections = [section for place, section in all_sections() if place == _dotted(path) and key in section.model_fields]
     fields = [section.model_fields["kind"] for section in sections if "kind" in section.model_fields]
@@ -243,7 +229,10 @@ def _kinds_with(key: str, path: Path) -> tuple[str, ...]:
 
 
 def _not_a_choice(source: Source, path: Path, value: object, choices: list[str]) -> Diagnostic:
-    known = _task_called(value) if path == ("task", "kind") else None
+    known = None
+    if path == ("task", "kind"):  # other tools may call a task so
+        names = {name.lower().replace("_", "-"): task.name() for task in TASKS for name in task.CARD.foreign_names}
+        known = names.get(str(value).lower().replace("_", "-"))
     close = known or nearest(str(value), choices)
     span = source.span(path)
     fixes = (Fix(f"write `{close}`", (TextEdit(span, close),)),) if close else ()
@@ -256,13 +245,6 @@ def _not_a_choice(source: Source, path: Path, value: object, choices: list[str])
         fixes=fixes,
         path=_dotted(path),
     )
-
-
-def _task_called(word: object) -> str | None:
-    """The task that other tools call so."""
-    wanted = str(word).lower().replace("_", "-")
-    names = {name.lower().replace("_", "-"): task.name() for task in TASKS for name in task.CARD.foreign_names}
-    return names.get(wanted)
 
 
 def _bad_value(source: Source, path: Path, group: list[Any]) -> Diagnostic:
@@ -278,25 +260,22 @@ def _bad_value(source: Source, path: Path, group: list[Any]) -> Diagnostic:
     if choices and not kinds:
         return _not_a_choice(source, path, value, choices)
     expected = " or ".join([*(f"`{choice}`" for choice in choices), *kinds])
+    node = source.node(path)
+    help: str | tuple[str, ...] = ()
+    if isinstance(node, Scalar) and "a list" in kinds and value is not None:
+        help = f"write `[{node.text if len(node.text) <= LONGEST_SHOWN else '…'}]` for a list of one"
+    elif isinstance(node, Scalar) and node.quoted and _QUOTED_NUMBER.fullmatch(str(value)):
+        help = "take the quotes away"
+    elif value in ("yes", "no", "on", "off", "True", "False"):
+        help = "in YAML 1.2 only `true` and `false` are booleans"
     return diagnostic(
         "FTC102",
         f"`{_dotted(path)}` must be {expected}, not {_shown(source, path, value)}",
         source.span(path),
         label=f"expected {expected}",
-        help=_type_help(source, path, value, kinds),
+        help=help,
         path=_dotted(path),
     )
-
-
-def _type_help(source: Source, path: Path, value: object, kinds: list[str]) -> tuple[str, ...]:
-    node = source.node(path)
-    if isinstance(node, Scalar) and "a list" in kinds and value is not None:
-        return (f"write `[{node.text if len(node.text) <= LONGEST_SHOWN else '…'}]` for a list of one",)
-    if isinstance(node, Scalar) and node.quoted and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", str(value), re.IGNORECASE):
-        return ("take the quotes away",)
-    if value in ("yes", "no", "on", "off", "True", "False"):
-        return ("in YAML 1.2 only `true` and `false` are booleans",)
-    return ()
 
 
 def _out_of_bounds(source: Source, path: Path, error: Any) -> Diagnostic:
@@ -324,8 +303,6 @@ def _out_of_bounds(source: Source, path: Path, error: Any) -> Diagnostic:
 
 
 def _wrong_form(source: Source, plain: dict[str, Any], path: Path, value: object) -> Diagnostic:
-    from ftc.spec.language.section_tree import field_docs
-
     field = path[:-1] if isinstance(path[-1], int) else path  # an item of a list is described with the list
     section = section_at(field[:-1], plain)
     return diagnostic(
@@ -335,19 +312,6 @@ def _wrong_form(source: Source, plain: dict[str, Any], path: Path, value: object
         help=field_docs(section).get(str(field[-1]), "").rstrip(".") if section else (),
         path=_dotted(path),
     )
-
-
-def _keys_beside(source: Source, path: Path) -> set[str]:
-    """Keys that the file of an unknown key has in the same mapping: it can't have meant one of those."""
-    section, file = source.node(path[:-1]), source.key_span(path).file
-    entries = section.entries.items() if isinstance(section, Mapping) else ()
-    return {key for key, entry in entries if entry.key_span.file == file}
-
-
-def _value_at(plain: Any, path: Path) -> Any:
-    for part in path:
-        plain = plain.get(part) if isinstance(plain, dict) else None
-    return plain
 
 
 def _dotted(path: Path) -> str:

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import pairwise
 from typing import Any, Literal, get_args, get_origin
 
 from ftc.spec.base import Document, Effect
@@ -68,7 +69,8 @@ def section_at(path: tuple[str | int, ...], plain: Mapping[str, Any]) -> type[Do
             choices = _documents_of(annotation, in_lists=isinstance(value, list | tuple))
         if not choices:
             return None
-        section = max(choices, key=lambda choice: _likeness(choice, value))
+        written = value if isinstance(value, Mapping) else {}
+        section = max(choices, key=lambda choice: _likeness(choice, written))
     return section
 
 
@@ -97,9 +99,7 @@ def places_of_key(key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path, section in all_sections() if key in section.model_fields))
 
 
-def _likeness(choice: type[Document], value: Any) -> int:
-    if not isinstance(value, Mapping):
-        return 0
+def _likeness(choice: type[Document], value: Mapping[str, Any]) -> int:
     kind = choice.model_fields.get("kind")
     if kind and get_origin(kind.annotation) is Literal and value.get("kind") in get_args(kind.annotation):
         return 1000
@@ -112,7 +112,7 @@ def field_docs(section: type[Document]) -> dict[str, str]:
     docs: dict[str, str] = {}
     for parent in reversed(section.__mro__):
         if issubclass(parent, Document):
-            docs |= _docs_in_source(sys.modules[parent.__module__].__name__).get(parent.__name__, {})
+            docs |= _docs_in_source(parent.__module__).get(parent.__name__, {})
     return docs
 
 
@@ -130,14 +130,12 @@ def effect_of(section: type[Document], field: str) -> Effect | None:
 
 @cache
 def _docs_in_source(module: str) -> dict[str, dict[str, str]]:
-    tree = ast.parse(inspect.getsource(sys.modules[module]))
-    return {node.name: dict(_pairs(node)) for node in tree.body if isinstance(node, ast.ClassDef)}
-
-
-def _pairs(node: ast.ClassDef) -> list[tuple[str, str]]:
-    found = []
-    for field, text in zip(node.body, node.body[1:], strict=False):
-        match field, text:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str() as doc)):
-                found.append((name, " ".join(doc.split())))
-    return found
+    docs: dict[str, dict[str, str]] = {}
+    for node in ast.parse(inspect.getsource(sys.modules[module])).body:
+        if isinstance(node, ast.ClassDef):
+            found = docs[node.name] = {}
+            for pair in pairwise(node.body):
+                match pair:
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str() as doc)):
+                        found[name] = " ".join(doc.split())
+    return docs

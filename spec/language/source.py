@@ -122,7 +122,12 @@ def read_source(text: str, file: str) -> tuple[Source | None, tuple[Diagnostic, 
         return Source(file, checked.lines, root), ()
     if not findings:
         findings = [_no_mapping(root, checked)]
-    return None, _shortened(sorted(findings, key=Diagnostic.sort_key))
+    findings.sort(key=Diagnostic.sort_key)
+    if len(findings) >= MOST_FINDINGS:
+        last = findings[MOST_FINDINGS - 1]
+        note = f"no more than {MOST_FINDINGS} findings of a text are shown; there may be others"
+        findings[MOST_FINDINGS - 1 :] = [replace(last, notes=(*last.notes, note))]
+    return None, tuple(findings)
 
 
 def read_source_bytes(data: bytes, file: str) -> tuple[Source | None, tuple[Diagnostic, ...]]:
@@ -132,7 +137,16 @@ def read_source_bytes(data: bytes, file: str) -> tuple[Source | None, tuple[Diag
     try:
         return read_source(data.decode("utf-8"), file)
     except UnicodeDecodeError as error:
-        return None, (_not_utf8(data, error.start, file),)
+        prefix = Text(data[: error.start].decode("utf-8").removeprefix("\ufeff"), file)
+        return None, (
+            diagnostic(
+                "FTC012",
+                f"byte 0x{data[error.start]:02x} at offset {error.start:,} is not UTF-8",
+                prefix.span(len(prefix.content), len(prefix.content) + 1),
+                label=f"probably {_WIDE_ENCODINGS.get(data[:2], 'another encoding')}",
+                help="save the file as UTF-8",
+            ),
+        )
 
 
 def shown_lines(text: str | bytes) -> tuple[str, ...]:
@@ -154,15 +168,6 @@ def _steps(path: Path) -> tuple[str | int, ...]:
     return tuple(int(match[1]) if match[1] else match[2] for match in _STEP.finditer(path))
 
 
-def _shortened(findings: list[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """The first findings, the last of which says that there may be more."""
-    if len(findings) < MOST_FINDINGS:
-        return tuple(findings)
-    last = findings[MOST_FINDINGS - 1]
-    note = f"no more than {MOST_FINDINGS} findings of a text are shown; there may be others"
-    return (*findings[: MOST_FINDINGS - 1], replace(last, notes=(*last.notes, note)))
-
-
 def _too_large(size: int, file: str) -> Diagnostic:
     return diagnostic(
         "FTC013",
@@ -179,15 +184,3 @@ def _no_mapping(root: Node | None, text: Text) -> Diagnostic:
     found = "a list" if isinstance(root, Sequence) else "a single value"
     summary = f"a recipe is a mapping, and this is {found}"
     return diagnostic("FTC009", summary, root.span, label="expected `key: value`", help="start with `ftc: 1`")
-
-
-def _not_utf8(data: bytes, start: int, file: str) -> Diagnostic:
-    prefix = Text(data[:start].decode("utf-8").removeprefix("\ufeff"), file)
-    encoding = _WIDE_ENCODINGS.get(data[:2], "another encoding")
-    return diagnostic(
-        "FTC012",
-        f"byte 0x{data[start]:02x} at offset {start:,} is not UTF-8",
-        prefix.span(len(prefix.content), len(prefix.content) + 1),
-        label=f"probably {encoding}",
-        help="save the file as UTF-8",
-    )

@@ -86,8 +86,21 @@ def check_text(content: str, file: str) -> tuple[Text, list[Diagnostic]]:
     """Masks and reports secrets, unseen characters and directives; at most `MOST_FINDINGS` findings of each kind."""
     text = Text(content, file)
     content, secrets = _mask_secrets(text)
-    content, directives = _comment_directives(content, text)
-    unseen = [_unseen(text, match) for match in islice(_UNSEEN.finditer(content), MOST_FINDINGS)]
+    directives: list[Diagnostic] = []
+    while (match := _DIRECTIVES.match(content)) and len(directives) < MOST_FINDINGS:
+        start, end = match.start(1), match.end()
+        directives.append(diagnostic("FTC019", "a YAML directive", text.span(start, end), help="delete the line"))
+        content = f"{content[:start]}#{content[start + 1 :]}"
+    unseen = [
+        diagnostic(
+            "FTC011",
+            f"a character that can't be seen: {described(match[0])}",
+            text.span(match.start(), match.end()),
+            label="here",
+            help="delete the character; an editor that shows white space finds it",
+        )
+        for match in islice(_UNSEEN.finditer(content), MOST_FINDINGS)
+    ]
     return Text(_UNSEEN.sub(STAND_IN, content), file), secrets + directives + unseen
 
 
@@ -113,7 +126,13 @@ def described(character: str) -> str:
 
 
 def _mask_secrets(text: Text) -> tuple[str, list[Diagnostic]]:
-    found = _without_overlaps(sorted(_secret_places(text.content)))
+    found: list[tuple[int, int, str]] = []
+    for start, end, kind in sorted(_secret_places(text.content)):
+        if found and start < found[-1][1]:  # joined, such as a token in a URL's password: nothing is masked in part
+            first, reached, first_kind = found[-1]
+            found[-1] = (first, max(reached, end), first_kind)
+        else:
+            found.append((start, end, kind))
     pieces: list[str] = []
     shown_to = 0
     for start, end, _ in found:
@@ -132,37 +151,6 @@ def _mask_secrets(text: Text) -> tuple[str, list[Diagnostic]]:
     return "".join((*pieces, text.content[shown_to:])), findings
 
 
-def _without_overlaps(places: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """Joins what overlaps, such as a token inside a URL's password, so that nothing is masked in part."""
-    joined: list[tuple[int, int, str]] = []
-    for start, end, kind in places:
-        if joined and start < joined[-1][1]:
-            first, reached, first_kind = joined[-1]
-            joined[-1] = (first, max(reached, end), first_kind)
-        else:
-            joined.append((start, end, kind))
-    return joined
-
-
 def _secret_places(content: str) -> Iterator[tuple[int, int, str]]:
     for kind, pattern in _SECRETS:
         yield from ((*match.span(1), kind) for match in pattern.finditer(content))
-
-
-def _comment_directives(content: str, text: Text) -> tuple[str, list[Diagnostic]]:
-    findings: list[Diagnostic] = []
-    while (match := _DIRECTIVES.match(content)) and len(findings) < MOST_FINDINGS:
-        start, end = match.start(1), match.end()
-        findings.append(diagnostic("FTC019", "a YAML directive", text.span(start, end), help="delete the line"))
-        content = f"{content[:start]}#{content[start + 1 :]}"
-    return content, findings
-
-
-def _unseen(text: Text, match: re.Match[str]) -> Diagnostic:
-    return diagnostic(
-        "FTC011",
-        f"a character that can't be seen: {described(match[0])}",
-        text.span(match.start(), match.end()),
-        label="here",
-        help="delete the character; an editor that shows white space finds it",
-    )

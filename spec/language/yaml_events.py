@@ -94,10 +94,17 @@ class _Reader:
         """
         match event:
             case DocumentStartEvent():
-                self._start_document(event)
+                self._documents += 1
+                if self._documents > 1:
+                    span = self._span(event)
+                    self._fault("FTC007", "a second document starts here", span, help="keep one recipe a file")
+                    raise _Stop
             case AliasEvent():
                 self._count(event)
-                self._alias(event)
+                summary = f"an alias, `*{shown_word(event.anchor)}`"
+                help = ("write the value out", "put the value in quotes if the `*` belongs to it")
+                self._fault("FTC004", summary, self._span(event), help=help)
+                self._close(Scalar("", True, self._span(event)), event.end_mark.index)
             case ScalarEvent():
                 self._count(event)
                 self._scalar(event)
@@ -105,15 +112,16 @@ class _Reader:
                 self._count(event)
                 self._start_collection(event)
             case CollectionEndEvent():
-                self._end_collection(event)
+                frame = self._open.pop()
+                end = self._trimmed(frame.start, event.end_mark.index) if frame.is_flow else frame.end
+                span = self.text.span(frame.start, end)
+                node = Mapping(frame.entries, span) if frame.is_mapping else Sequence(tuple(frame.items), span)
+                if frame.as_key:
+                    self._open[-1].key = ("", span, end)
+                else:
+                    self._close(node, end)
         if event.end_mark:
             self.reached = event.end_mark.index
-
-    def _start_document(self, event: _Event) -> None:
-        self._documents += 1
-        if self._documents > 1:
-            self._fault("FTC007", "a second document starts here", self._span(event), help="keep one recipe a file")
-            raise _Stop
 
     def _count(self, event: NodeEvent) -> None:
         self._nodes += 1
@@ -127,18 +135,12 @@ class _Reader:
             )
             raise _Stop
 
-    def _alias(self, event: _Event) -> None:
-        summary = f"an alias, `*{shown_word(event.anchor)}`"
-        help = ("write the value out", "put the value in quotes if the `*` belongs to it")
-        self._fault("FTC004", summary, self._span(event), help=help)
-        self._close(Scalar("", True, self._span(event)), event.end_mark.index)
-
     def _scalar(self, event: _Event) -> None:
         start = self._without_properties(event)
         end = self._trimmed(start, event.end_mark.index)
         quoted = event.style is not None
         if not event.value and not quoted:
-            start = end = self._empty_place(start)
+            start = end = self._absent_value(start)
         node = Scalar(event.value, quoted, self.text.span(start, end))
         if self._awaits_key():
             self._key(node, end)
@@ -149,12 +151,8 @@ class _Reader:
     def _check_value(self, node: Scalar, start: int, end: int, style: str | None) -> None:
         if len(node.text) > LONGEST_SCALAR:
             summary = f"a value of {len(node.text):,} characters; the longest has {LONGEST_SCALAR:,}"
-            self._fault(
-                "FTC016",
-                summary,
-                self._point(start),
-                help="shorten it; a recipe holds settings, and rows belong in data files",
-            )
+            help = "shorten it; a recipe holds settings, and rows belong in data files"
+            self._fault("FTC016", summary, self._point(start), help=help)
             return
         if style == '"' and (character := unseen_in_escapes(node.text)):
             summary = f"an escape for a character that can't be seen: {described(character)}"
@@ -183,16 +181,6 @@ class _Reader:
                 "FTC014", f"more than {DEEPEST} levels of nesting", self._point(start), help="flatten the value"
             )
             raise _Stop
-
-    def _end_collection(self, event: _Event) -> None:
-        frame = self._open.pop()
-        end = self._trimmed(frame.start, event.end_mark.index) if frame.is_flow else frame.end
-        span = self.text.span(frame.start, end)
-        node = Mapping(frame.entries, span) if frame.is_mapping else Sequence(tuple(frame.items), span)
-        if frame.as_key:
-            self._open[-1].key = ("", span, end)
-        else:
-            self._close(node, end)
 
     def _awaits_key(self) -> bool:
         return bool(self._open) and self._open[-1].is_mapping and self._open[-1].key is None
@@ -244,7 +232,7 @@ class _Reader:
             offset = match.end() if match else offset
         return self._past_blanks(offset) if event.anchor or event.tag else offset
 
-    def _empty_place(self, start: int) -> int:
+    def _absent_value(self, start: int) -> int:
         """Where an absent value would stand: behind its key's colon or its dash."""
         frame = self._open[-1] if self._open else None
         if frame is None or frame.key is None:

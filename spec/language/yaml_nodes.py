@@ -147,45 +147,33 @@ def key_fault(key: Scalar, path: str | None) -> Diagnostic | None:
         return diagnostic("FTC005", "a merge key", key.span, help=help, path=path)
     if not key.text:
         return diagnostic("FTC010", "a key without a name", key.span, help="name the key", path=path)
-    return _misspelled(key, path)
+    from ftc.spec.language.foreign_keys import KEYS
 
-
-def _misspelled(key: Scalar, path: str | None) -> Diagnostic:
-    foreign = next((character for character in key.text if not character.isascii()), None)
     suggestion = _plain_form(key.text)
+    # A hyphen can stand for nothing but an underscore. Any other guess is for a person to judge.
+    safe = key.text.replace("-", "_") == suggestion
+    help = "keys are lower-case letters, digits and underscores, starting with a letter"
+    if safe:
+        help = "write an underscore for each hyphen; `ftc validate --fix` does it"
+    elif not key.quoted and ":" in key.text:
+        help = "put a space behind the colon"
+    foreign = next((character for character in key.text if not character.isascii()), None)
+    notes = [f"it contains {described(foreign)}"] if foreign else []
+    section, _, name = KEYS.get(suggestion or "", "").rpartition(".")
+    if name:
+        notes.append(f"ftc calls it `{name}`, in `{section}`")
     return diagnostic(
         "FTC010",
         f"`{shown_word(key.text)}` is no key",
         key.span,
         label=f"did you mean `{suggestion}`?" if suggestion else "",
-        help=_help(key, suggestion),
-        notes=[*([f"it contains {described(foreign)}"] if foreign else []), *_foreign_word(suggestion)],
-        fixes=_fixes(key, suggestion),
+        help=help,
+        notes=notes,
+        fixes=[Fix(f"rename the key to `{suggestion}`", (TextEdit(key.span, suggestion),), safe=safe)]
+        if suggestion
+        else [],
         path=path,
     )
-
-
-def _foreign_word(word: str | None) -> list[str]:
-    from ftc.spec.language.foreign_keys import KEYS
-
-    section, _, name = KEYS.get(word or "", "").rpartition(".")
-    return [f"ftc calls it `{name}`, in `{section}`"] if name else []
-
-
-def _help(key: Scalar, suggestion: str | None) -> str:
-    if suggestion and key.text.replace("-", "_") == suggestion:
-        return "write an underscore for each hyphen; `ftc validate --fix` does it"
-    if not key.quoted and ":" in key.text:
-        return "put a space behind the colon"
-    return "keys are lower-case letters, digits and underscores, starting with a letter"
-
-
-def _fixes(key: Scalar, suggestion: str | None) -> list[Fix]:
-    if suggestion is None:
-        return []
-    # A hyphen can stand for nothing but an underscore. Any other guess is for a person to judge.
-    safe = key.text.replace("-", "_") == suggestion
-    return [Fix(f"rename the key to `{suggestion}`", (TextEdit(key.span, suggestion),), safe=safe)]
 
 
 def _plain_form(key: str) -> str | None:

@@ -176,9 +176,9 @@ def _fixed(recipe: str, args: Namespace) -> Findings:
     """Writes the fixes, names them, and gives what is found afterwards."""
     from ftc.verbs import text  # beside it, `ftc.api` would load every other verb
 
-    mended = text.fix(recipe, overrides=args.overrides)
-    sys.stderr.writelines(f"{recipe}: {title}\n" for title in mended.fixes)
-    return mended.checked.diagnostics, mended.checked.sources
+    fixed = text.fix(recipe, overrides=args.overrides)
+    sys.stderr.writelines(f"{recipe}: {title}\n" for title in fixed.fixes)
+    return fixed.checked.diagnostics, fixed.checked.sources
 
 
 def _difference(recipe: str, args: Namespace) -> Findings:
@@ -187,8 +187,8 @@ def _difference(recipe: str, args: Namespace) -> Findings:
     from ftc.verbs import text  # beside it, `ftc.api` would load every other verb
     from ftc.views.difference import diff_text
 
-    mended = text.fix(recipe, overrides=args.overrides, write=False)
-    before, after = shown_lines(mended.before), shown_lines(mended.after)
+    fixed = text.fix(recipe, overrides=args.overrides, write=False)
+    before, after = shown_lines(fixed.before), shown_lines(fixed.after)
     write(diff_text(before, after, recipe, page=page(sys.stdout, args)))
     return _checked(recipe, args)
 

@@ -11,7 +11,7 @@ from ftc.spec.diagnostics import Refusal
 from ftc.verbs.plan import Checked, Sources
 
 if TYPE_CHECKING:
-    from ftc.compiler.recipes.edits import Mended
+    from ftc.compiler.recipes.edits import Fixed
     from ftc.compiler.recipes.layers import Override
 
 __all__ = ["fix", "format", "shown_path", "validate", "with_sources"]
@@ -38,26 +38,26 @@ def validate(recipe: Path | str, *, text: bytes | None = None, overrides: Sequen
     return Checked(checked.recipe, checked.diagnostics, checked.sources)
 
 
-def fix(recipe: Path | str, *, overrides: Sequence[Override] = (), write: bool = True) -> Mended:
+def fix(recipe: Path | str, *, overrides: Sequence[Override] = (), write: bool = True) -> Fixed:
     """Makes the safe fixes of a recipe's findings in its file, and tells what is found afterwards.
 
     Args:
         recipe: The recipe file. Comments and order stay; files that it extends are left alone.
-        overrides: As for `validate`; they are checked and not mended.
+        overrides: As for `validate`; they are checked and not fixed.
         write: Whether to write the file.
 
     Raises:
         OSError: A file can't be read or written.
     """
-    from ftc.compiler.recipes.edits import mend_recipe
+    from ftc.compiler.recipes.edits import fix_recipe
 
     path = Path(recipe)
-    mended = mend_recipe(path.read_bytes(), shown_path(path), path=path, overrides=overrides)
-    if write and mended.after != mended.before:
+    fixed = fix_recipe(path.read_bytes(), shown_path(path), path=path, overrides=overrides)
+    if write and fixed.after != fixed.before:
         from ftc.spec.storage.atomic_write import rewrite_file
 
-        rewrite_file(path, mended.after)
-    return mended
+        rewrite_file(path, fixed.after)
+    return fixed
 
 
 def format(recipe: Path | str, *, text: bytes | None = None, write: bool = True) -> tuple[bytes, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftc.compiler.recipes.edits import mend_recipe
+from ftc.compiler.recipes.edits import fix_recipe
 
 GOOD = (
     "ftc: 1\nname: tiny\ntask: {kind: classification}  # what for\ndata: {source: {path: rows.csv}}\n"
@@ -11,9 +11,9 @@ GOOD = (
 
 
 def mend(text: str) -> tuple[str, tuple[str, ...], list[str]]:
-    mended = mend_recipe(text.encode(), "r.yaml")
-    assert mended.before == text.encode()
-    return mended.after.decode(), mended.fixes, [found.code for found in mended.checked.diagnostics]
+    fixed = fix_recipe(text.encode(), "r.yaml")
+    assert fixed.before == text.encode()
+    return fixed.after.decode(), fixed.fixes, [found.code for found in fixed.checked.diagnostics]
 
 
 def test_a_fix_uncovers_the_next() -> None:
@@ -29,8 +29,8 @@ def test_nothing_to_do() -> None:
 
 def test_what_is_no_text_stays() -> None:
     data = b"name: caf\xe9\nbatch-size: 8\n"
-    mended = mend_recipe(data, "r.yaml")
-    assert (mended.after, mended.fixes) == (data, ())
+    fixed = fix_recipe(data, "r.yaml")
+    assert (fixed.after, fixed.fixes) == (data, ())
 
 
 def test_a_name_that_is_taken_is_not_given_twice() -> None:
