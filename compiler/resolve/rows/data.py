@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,6 @@ from ftc.compiler.resolve.rows.augment import augmented, paraphrases_of
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.columns import Columns, SpanOf, missing_annotations, missing_columns, task_columns
 from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
-from ftc.compiler.resolve.rows.division import read_division
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import Labeled, labels_of, sorted_of, unlearned_labels
 from ftc.compiler.resolve.rows.mixture import divide_sources, draw_epoch, join_sources, sources_of
@@ -27,7 +26,7 @@ from ftc.compiler.resolve.rows.row_checks import (
     rows_digest,
     unordered_digest,
 )
-from ftc.compiler.resolve.rows.splits import MEASURED, Part, first_rows, num_copies
+from ftc.compiler.resolve.rows.splits import MEASURED, Part, first_rows, num_copies, read_division
 from ftc.compiler.resolve.rows.table import PartRows, Table
 from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
@@ -94,7 +93,9 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     quality = quality_report(parts, data.quality, likeness, labeled, tables["rows"], presidio)
     unlearned = [_placed(finding, span_of) for finding in unlearned_labels(labeled, names, rows)] if labeled else []
     _refuse(unlearned)
-    notes += _odd_values(tables.values(), columns, labeled, span_of)
+    meant = (labeled.declared if labeled else None) or ()
+    odd = [finding for table in tables.values() for finding in missing_looking(table, columns, meant)]
+    notes += [_placed(finding, span_of) for finding in odd]
     found = [*unlearned, *(_placed(finding, span_of) for finding in quality_findings(quality, data.quality))]
     _refuse(found)
     rows["train"], checks = draw_epoch(data, rows["train"], columns.used)
@@ -144,14 +145,6 @@ def _place(file: DataFile, span_of: SpanOf) -> Span | None:
     return span_of(f"{file.recipe_path}.{key}")
 
 
-def _odd_values(
-    tables: Iterable[Table], columns: Columns, labeled: Labeled | None, span_of: SpanOf
-) -> Iterator[Diagnostic]:
-    meant = (labeled.declared if labeled else None) or ()
-    for table in tables:
-        yield from (_placed(finding, span_of) for finding in missing_looking(table, columns, meant))
-
-
 def _presidio(data: Data, span_of: SpanOf) -> Presidio | None:
     try:
         return load_presidio(data.quality.presidio) if data.quality.presidio else None
@@ -194,23 +187,19 @@ def _divide(
         )
         return Divided(PartRows(tables[use], numbers[part]), *picked)
 
+    copies = []
+    if count := num_copies(keys["rows"]):
+        summary = f"{count:,} of {len(tables['rows'].rows):,} rows are copies of another row"
+        note = "copies stay in the same part, so none is trained on and measured"
+        help = "delete them, unless they are meant to weigh more"
+        copies.append(diagnostic("FTC373", summary, notes=note, help=help, path="data.source"))
     parts: dict[Split, Divided] = {part: part_of(part) for part in SPLITS if part in numbers}
-    return parts, [_copies(tables["rows"], count)] if (count := num_copies(keys["rows"])) else []
+    return parts, copies
 
 
 def _placed(found: Diagnostic, span_of: SpanOf) -> Diagnostic:
     place = span_of(found.path) if found.path else None
     return found if found.span else replace(found, span=place)
-
-
-def _copies(table: Table, count: int) -> Diagnostic:
-    return diagnostic(
-        "FTC373",
-        f"{count:,} of {len(table.rows):,} rows are copies of another row",
-        notes="copies stay in the same part, so none is trained on and measured",
-        help="delete them, unless they are meant to weigh more",
-        path="data.source",
-    )
 
 
 def lock_entry(file: DataFile, digests: Sequence[bytes]) -> SourceLock:

@@ -75,7 +75,9 @@ def labels_of(task: Task, columns: Columns) -> Labeled | None:
         case LabelRows():
             return Labeled(columns.by_part["label"], False, tuple, tuple, declared)
         case TagRows() if "tags" not in columns.by_part:
-            return Labeled(columns.by_part["spans"], False, _span_types, _iob2, declared)
+            return Labeled(
+                columns.by_part["spans"], False, lambda spans: [span["label"] for span in spans], _iob2, declared
+            )
         case TagRows(scheme="plain"):
             return Labeled(columns.by_part["tags"], False, tuple, tuple, declared)
         case TagRows():
@@ -95,10 +97,6 @@ def _types(tags: Iterable[str]) -> Iterator[str]:
         before = tag
 
 
-def _span_types(spans: Iterable[Mapping[str, Any]]) -> list[str]:
-    return [span["label"] for span in spans]
-
-
 def _iob2(types: Sequence[str]) -> tuple[str, ...]:
     return (_OUTSIDE, *(f"{begin}-{name}" for name in types for begin in "BI"))
 
@@ -114,7 +112,16 @@ def unlearned_labels(labeled: Labeled, names: Sequence[str], parts: Mapping[Part
     for part, found in counts.items():
         unknown = Counter({name: count for name, count in found.items() if name not in names})
         if unknown:
-            yield _unknown(part, unknown, is_declared=labeled.declared is not None)
+            is_declared = labeled.declared is not None
+            addition = "them to `task.labels`" if is_declared else "training rows for them"
+            lacks = "`task.labels` lacks" if is_declared else "the training rows lack"
+            yield diagnostic(
+                "FTC372",
+                f"the {part} rows have labels that {lacks}",
+                notes=", ".join(f"`{name[:64]}` ({count})" for name, count in unknown.most_common(5)),
+                help=f"add {addition}, or take these rows out",
+                path=f"data.split.{part}" if part in MEASURED else "data.source",
+            )
     if absent := set(names) - counts["train"].keys():
         listed = ", ".join(f"`{name[:64]}`" for name in sorted(absent)[:5])
         yield diagnostic(
@@ -130,13 +137,3 @@ def unlearned_labels(labeled: Labeled, names: Sequence[str], parts: Mapping[Part
             help="a classification needs at least two classes",
             path="data.fields",
         )
-
-
-def _unknown(part: Part, unknown: Counter[str], *, is_declared: bool) -> Diagnostic:
-    return diagnostic(
-        "FTC372",
-        f"the {part} rows have labels that {'`task.labels` lacks' if is_declared else 'the training rows lack'}",
-        notes=", ".join(f"`{name[:64]}` ({count})" for name, count in unknown.most_common(5)),
-        help=f"add {'them to `task.labels`' if is_declared else 'training rows for them'}, or take these rows out",
-        path=f"data.split.{part}" if part in MEASURED else "data.source",
-    )
