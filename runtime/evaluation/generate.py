@@ -91,7 +91,7 @@ def _configured(model: Any, greedy: Any) -> Iterator[None]:
 def _shared(
     model: Any, rows: TokenStream, order: list[list[int]], settings: Settings, device: torch.device
 ) -> SharedPrompt | None:
-    """What all prompts begin with, where it can be computed by itself: an encoder looks at all of a prompt at once."""
+    """What all prompts begin with, where it can be computed by itself: an encoder reads a prompt as a whole."""
     if settings.model.family != "decoder" or settings.strategy.traits.num_virtual or is_sharded(model):
         return None
     with _arithmetic(settings, device):

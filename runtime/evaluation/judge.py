@@ -37,7 +37,7 @@ _TIMEOUT_SECONDS = 120
 _PAUSE_SECONDS = 2.0
 """Before the second attempt; twice that before the third."""
 _POLL_SECONDS = 0.2
-"""How often a request to stop is looked for while answers are out."""
+"""How often a request to stop is checked while answers are out."""
 _MOST_SILENT = 8
 """Questions in a row that the endpoint leaves without an answer before no more are asked."""
 _MOST_BYTES = 1 << 20
@@ -91,7 +91,7 @@ class _Found:
     Attributes:
         grade: The grade, or why there is none.
         seconds: From sending to reply, of the request that was answered as a chat; None where none was.
-        usage: Tokens sent and received, where the reply tells them.
+        usage: Tokens sent and received, where the reply has them.
     """
 
     grade: int | _Missing

@@ -42,7 +42,7 @@ class Measures:
 
     @property
     def is_written(self) -> bool:
-        """Whether metrics look at answers that the model writes."""
+        """Whether metrics are of answers that the model writes."""
         return self._settings.eval.max_new_tokens is not None
 
     def statistics(

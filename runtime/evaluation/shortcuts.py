@@ -36,14 +36,14 @@ __all__ = ["LastLayer", "faster_linears", "find_last_layer", "fold_adapter", "ha
 
 
 def has_faster_linears() -> bool:
-    """Whether this processor and this torch have a faster way."""
+    """Whether this CPU and this torch have a faster way."""
     is_wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
     return is_wide and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 @contextmanager
 def faster_linears(model: nn.Module) -> Iterator[None]:
-    """Within the block, which has to be one without gradients, float32 layers on a processor go by oneDNN.
+    """Within the block, which has to be one without gradients, float32 layers on a CPU go by oneDNN.
 
     Layers of other types, on other devices, of subclasses, and those that something else has wrapped stay as they are.
     """
@@ -92,7 +92,7 @@ def _linear(layer: nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
 
 
 class LastLayer:
-    """Modules behind a model's last attention; none where they can't be told from the others.
+    """Modules behind a model's last attention; none where they can't be distinguished from the others.
 
     Args:
         modules: Each takes (B, T, ...) states and gives such, every place by itself.

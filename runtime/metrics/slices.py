@@ -44,9 +44,9 @@ _LEVEL = 0.95
 _DRAWS = 2000
 _HALVINGS = 14
 _BORROWED = 2
-"""Rows' worth of the common spread that each group's own is mixed with: ten right answers alone would tell of none."""
+"""Rows' worth of the common spread that each group's own is mixed with: ten right answers alone would show none."""
 _TIED = 1.5
-"""Spreads of a difference within which two groups can't be told apart."""
+"""Spreads of a difference within which two groups can't be distinguished."""
 
 Members = NDArray[np.bool_]
 """(N, G) which group each row is in."""
@@ -124,7 +124,7 @@ def _parts(grouped: _Grouped, place: int) -> dict[str, Statistics]:
 
 
 def _intervals(apart: Mapping[str, Statistics]) -> dict[str, Interval]:
-    """Intervals of metrics of the same group, of those that its rows can tell."""
+    """Intervals of metrics of the same group, where its rows are enough for one."""
     found: dict[str, Interval] = {}
     for size in {len(one.rows) for one in apart.values()}:
         names = [name for name, one in apart.items() if len(one.rows) == size]
@@ -163,7 +163,7 @@ def gap_interval(
         seed: Seed of what chance adds: the same rows always give the same interval.
 
     Returns:
-        It holds the measured gap. None where the rows can't tell: fewer than two groups, or groups without any spread.
+        It holds the measured gap. None where the rows are too few: fewer than two groups, or groups without any spread.
     """
     members = members[:, members.any(axis=0)]
     values, spreads = _values(statistics, members)
@@ -246,7 +246,7 @@ def _moved(values: Floats, spreads: Floats, gap: float) -> Floats:
 
 
 def _tied(moved: Floats, values: Floats, spreads: Floats) -> Floats:
-    """(G,) with all groups at the ends that can't be told from those; what fits to both is at the nearer one."""
+    """(G,) with all groups at the ends that can't be distinguished from those; what fits both is at the nearer."""
     first, last = values.argmin(), values.argmax()
     to_low, to_high = values - values[first], values[last] - values
     at_low = to_low <= _TIED * np.hypot(spreads, spreads[first])

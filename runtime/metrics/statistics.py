@@ -132,7 +132,7 @@ def intervals(
         level: Share of repetitions in which an interval should hold the true value.
 
     Returns:
-        In the order of the metrics, shares in closed form; None where the rows can't tell: there are none, or of other
+        In the order of the metrics, shares in closed form; None where the rows are too few: there are none, or of other
         metrics fewer than two, or all alike, so that no resample differs from another, or, of a difference, fewer than
         five of many in which both sides differ.
     """
@@ -204,7 +204,7 @@ def _adjusted(point: float, bias: float, skew: float) -> float:
 
 
 def share_interval(flags: Sequence[bool], level: float = 0.95) -> Interval:
-    """The exact interval of a share (Clopper & Pearson 1934). Unlike resamples it tells what no row of many says: none
+    """The exact interval of a share (Clopper & Pearson 1934). Unlike resamples it says what no row of many means: none
     of 200 means less than 1.8 %.
     """
     from scipy.stats import binomtest
@@ -214,7 +214,7 @@ def share_interval(flags: Sequence[bool], level: float = 0.95) -> Interval:
 
 
 def gain_interval(base: Sequence[bool], tuned: Sequence[bool], level: float = 0.95) -> Interval:
-    """The interval of what a share gains on the same rows (Bonett & Price 2012): only rows that differ tell, and one
+    """The interval of what a share gains on the same rows (Bonett & Price 2012): only rows that differ count, and one
     more of each kind is counted than there are, so that few of them promise no more than they hold.
     """
     more = 1 + sum(after and not before for before, after in zip(base, tuned, strict=True))

@@ -37,13 +37,13 @@ def shard(model: nn.Module, train: TrainSettings, device: torch.device, *, fills
     anyway; gradients are summed in float32. What goes into a layer is left as it is.
 
     Args:
-        model: Whole, in the processor's memory, or without values where it is filled.
+        model: Whole, in host RAM, or without values where it is filled.
         train: Precision, number of processes, and where parts lie.
         device: Of this process.
         fills: Whether the first process's model has the values for all of them.
 
     Raises:
-        LookupError: The model's layers can't be told.
+        LookupError: The model's layers aren't known.
     """
     stacks = stacks_of(model)
     from torch.distributed.device_mesh import init_device_mesh
@@ -80,7 +80,7 @@ def _root(model: Any) -> nn.Module:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether `shard` has divided a model; told by what torch adds to it, since importing that takes its time."""
+    """Whether `shard` has divided a model: it shows in what torch adds to it, since importing that takes its time."""
     return hasattr(_root(model), "set_requires_gradient_sync")
 
 
@@ -105,7 +105,7 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def whole_tensors(tensors: Mapping[str, torch.Tensor], *, keep: bool) -> dict[str, torch.Tensor]:
-    """Tensors put together one after the other; divided ones end in the processor's memory.
+    """Tensors put together one after the other; divided ones end in host RAM.
 
     Args:
         tensors: By name, in the same order in all processes, which have to call this together where any is divided.
@@ -183,7 +183,7 @@ def description(model: nn.Module) -> dict[str, Any]:
 def fill(module: nn.Module, device: torch.device, filled: set[int]) -> None:
     """Gives a module's tensors the values that they have in the first process, and moves them to the device.
 
-    All processes have to call this together. Tensors that are neither parameters nor buffers stay with the processor.
+    All processes have to call this together. Tensors that are neither parameters nor buffers stay in host RAM.
 
     Args:
         module: Built alike in all processes; what is divided already is left as it is.

@@ -2,7 +2,7 @@
 
 While answers are written, peft and transformers have to mean the same by the cache: peft puts a prefix, or embeddings
 before the row, where `past_key_values` is missing or empty. Newer transformers call that `cache`, so that peft would
-put embeddings there again at every token, and a prefix where nobody looks.
+put embeddings there again at every token, and a prefix where nothing reads it.
 """
 
 from __future__ import annotations

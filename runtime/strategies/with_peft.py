@@ -1,6 +1,6 @@
 """Adapters that peft makes: how its models are built, saved and loaded, whatever the method.
 
-peft looks whether bitsandbytes is installed, and then imports it, which takes more processor time than torch itself.
+peft looks whether bitsandbytes is installed, and then imports it, which takes more CPU time than torch itself.
 Only 4-bit and 8-bit weights need it; for everything else it is hidden while peft is at work.
 """
 

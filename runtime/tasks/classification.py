@@ -32,7 +32,7 @@ _SHORT = 2, 8
 
 
 def has_token_types(model: Any) -> bool:
-    """Whether a model tells the two texts of a pair apart by types of tokens.
+    """Whether a model distinguishes the two texts of a pair by types of tokens.
 
     Virtual tokens have no type, and peft leaves out the others' beside them.
     """

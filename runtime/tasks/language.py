@@ -49,7 +49,7 @@ class LanguageScorer:
         # faster causal kernel.
         attention = batch.attention if self._needs_mask else None
         with self._states.at(batch.positions, batch.ids.shape[1]), self._arithmetic(batch.ids.device):
-            # Without a mask, places that begin anew tell the model where a packed row ends.
+            # Without a mask, places that begin anew show the model where a packed row ends.
             places = {} if batch.places is None else {"position_ids": batch.places}
             output = model(input_ids=batch.ids, attention_mask=attention, use_cache=False, **places)
         logits: torch.Tensor = output.logits

@@ -191,7 +191,7 @@ class Batch:
     references: torch.Tensor | None = None
     """(B, 2) log-probability of chosen and rejected answer by the untrained model; None where none is known."""
     offsets: torch.Tensor | None = None
-    """(B, T, 2) begin and end character of each token in the context, -1 elsewhere; stays in the processor's memory."""
+    """(B, T, 2) begin and end character of each token in the context, -1 elsewhere; stays in host RAM."""
     places: torch.Tensor | None = None
     """(1, T) place of each token in its own row, where several rows make up one sequence; None elsewhere."""
 

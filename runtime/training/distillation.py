@@ -180,7 +180,7 @@ def build_teacher(settings: Settings, base: Base, device: torch.device) -> nn.Mo
     if lesson.quantization is not None:
         options["quantization_config"] = _quantization(lesson.quantization, dtype)
     model = load_base(seen_by_teacher(settings), base, is_new=False, **options)
-    keep_differentiable(model)  # no gradient is wanted, but the same kernel whatever the processor
+    keep_differentiable(model)  # no gradient is wanted, but the same kernel whatever the CPU
     placed: nn.Module = model.requires_grad_(False).to(device).eval()
     return placed
 

@@ -227,7 +227,7 @@ def _averaged(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
 def evaluating(optimizer: torch.optim.Optimizer) -> Iterator[None]:
     """A block in which parameters are the weights that are measured and saved, where those aren't the ones in training.
 
-    Behind the block each bit of the weights in training is as it was, so that looking changes nothing.
+    Behind the block each bit of the weights in training is as it was, so that an evaluation changes nothing.
     """
     groups: Any = _averaged(optimizer)
     moved = [one for group in groups for one in group["params"] if "z" in optimizer.state.get(one, {})]
@@ -288,7 +288,7 @@ def load_state(
         elif isinstance(there := state.get(part), torch.Tensor):  # pages stay where the driver can move them
             there.copy_(split_like(tensor, there))
         else:
-            # Counts stay where torch made them: on the card for fused kernels, else in the processor's memory.
+            # Counts stay where torch made them: on the GPU for fused kernels, else in host RAM.
             keeps_place = part == "step" and not optimizer.param_groups[0].get("fused")
             parts = part in _LIKE_THE_PARAMETER
             place = parameters[name]

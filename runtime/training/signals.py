@@ -22,12 +22,12 @@ class StopRequest:
     """Whether somebody asked the run to stop.
 
     Args:
-        tell: Called with the signal's number when they do, in the middle of whatever the process is doing.
+        report: Called with the signal's number when they do, in the middle of whatever the process is doing.
     """
 
-    def __init__(self, tell: Callable[[int], None] = lambda number: None) -> None:
+    def __init__(self, report: Callable[[int], None] = lambda number: None) -> None:
         self.requested = False
-        self._tell = tell
+        self._report = report
 
     def check(self) -> None:
         """Leaves work that can simply be done again.
@@ -48,18 +48,18 @@ class StopRequest:
             raise KeyboardInterrupt
         self.requested = True
         with suppress(RuntimeError):  # the signal came while a line was being written
-            self._tell(number)
+            self._report(number)
 
 
 @contextmanager
-def stop_on_signals(tell: Callable[[int], None]) -> Iterator[StopRequest]:
-    """Turns signals into a request while the block runs; only the main thread of a process can hear them."""
-    request = StopRequest(tell)
+def stop_on_signals(report: Callable[[int], None]) -> Iterator[StopRequest]:
+    """Turns signals into a request while the block runs; only the main thread of a process receives them."""
+    request = StopRequest(report)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # `nohup` means it
-    before = {number: signal.signal(number, request.handle) for number in heeded}
+    handled = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # `nohup` means it
+    before = {number: signal.signal(number, request.handle) for number in handled}
     try:
         yield request
     finally:
