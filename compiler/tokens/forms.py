@@ -182,13 +182,9 @@ def row_form(
         case "chat":
             return ChatForm(messages=columns["messages"], tools=columns.get("tools"))
         case "preference":
-            ways: list[ChatForm | PromptForm]
-            if rows and isinstance(rows[0][columns["chosen"]], list):
-                ways = [ChatForm(messages=columns[part]) for part in ("chosen", "rejected")]
-            else:
-                prompt = "{{ " + columns["prompt"] + " }}"
-                ways = [PromptForm(prompt=prompt, completion=columns[part]) for part in ("chosen", "rejected")]
-            return PreferenceForm(chosen=ways[0], rejected=ways[1])
+            return PreferenceForm(
+                chosen=_answer_form("chosen", columns, rows), rejected=_answer_form("rejected", columns, rows)
+            )
         case "raw":
             return RawForm(text=columns["text"])
         case "prompt":
@@ -202,3 +198,10 @@ def row_form(
             )
         case _:
             assert_never(wording.form)
+
+
+def _answer_form(part: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> ChatForm | PromptForm:
+    """How one of the two answers of a preference is read: messages, or text after the prompt."""
+    if rows and isinstance(rows[0][columns["chosen"]], list):
+        return ChatForm(messages=columns[part])
+    return PromptForm(prompt="{{ " + columns["prompt"] + " }}", completion=columns[part])
