@@ -72,7 +72,7 @@ def overhead(project: Path) -> tuple[str, dict[str, float], float]:
         meter.measured(hook, names[hook.__name__]) if hook.__name__ in names else hook for hook in hooks.HOOKS
     )
     train.HOOKS = hooks.HOOKS
-    meter.wrap(journal.LadderFile, "sync", "fsync of the ladder")
+    meter.wrap(journal.StepLogFile, "sync", "fsync of the ladder")
     meter.wrap(session.Session, "note_code", "look at the code")
     meter.wrap(train, "_run", "training")
     run = ftc.apply(ftc.plan(project / RECIPE))

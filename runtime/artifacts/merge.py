@@ -110,7 +110,7 @@ def merge(
     """
     with reopened(_on_processor(plan), inputs, run, record, listen) as session:
         with session.journal.phase("verify", f"{len(plan.lock.model.files) + 1} files"):
-            verify_some(plan, inputs, [asked.split], session.witness)
+            verify_some(plan, inputs, [asked.split], session.stamps)
         rows = session.stream(asked.split)
         assert rows is not None, "the caller has chosen a split with rows"
         numbers = sampled(rows)
@@ -118,7 +118,7 @@ def merge(
         with building_folder(asked.target) as folder:
             with session.journal.phase("merge", asked.target.name):
                 written = _write(session, plan, asked, folder)
-            session.witness.confirm()  # weights were read until now
+            session.stamps.confirm()  # weights were read until now
             with session.journal.phase("compare", f"{len(numbers)} rows of {asked.split}"):
                 after = scores_of(_loaded(session, folder), rows, numbers, session.stop)
             found = agreement(

@@ -109,7 +109,7 @@ def _classified(
     folder = session.inputs.companions["classifier"]
     with session.journal.phase("load", settings.base):
         classifier = TextClassifier(settings, folder, session.accelerator.device)
-    session.witness.confirm()
+    session.stamps.confirm()
     numbers = sorted(tuned.texts)
     subjects = [tuned, *([base] if base else [])]
     texts = [one.texts[number] for one in subjects for number in numbers]

@@ -66,7 +66,7 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
     settings = plan.settings.model_copy(update={"train": train, "device": device})
     alone = plan.model_copy(update={"settings": settings})
     from ftc.runtime.execution.accelerator import make_accelerator
-    from ftc.runtime.execution.journal import Journal, LadderFile
+    from ftc.runtime.execution.journal import Journal, StepLogFile
     from ftc.runtime.execution.session import Session
     from ftc.runtime.execution.state import RunState
     from ftc.runtime.training.seeding import deterministic
@@ -82,7 +82,7 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
         state = RunState(folder, record, writes=False)
         with (
             Journal(folder.events, listen, silent=not accelerator.is_main_process) as journal,
-            LadderFile(folder.ladder, silent=True) as ladder,
+            StepLogFile(folder.ladder, silent=True) as ladder,
         ):
             session = Session(
                 alone, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop, weights=run

@@ -25,7 +25,7 @@ from ftc.runtime.training.signals import StopRequest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.machine import CodeSnapshot
-from ftc.spec.documents.record import Sighting
+from ftc.spec.documents.record import Observation
 from ftc.spec.documents.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ __all__ = [
     "everywhere",
     "lost",
     "make_accelerator",
-    "sighting",
+    "observe",
     "watched",
     "wrap",
     "wrapper_of",
@@ -171,9 +171,9 @@ class StopTogether(StopRequest):
         super().check()
 
 
-def sighting(accelerator: Accelerator, environment: EnvironmentFacts, code: CodeSnapshot) -> Sighting:
+def observe(accelerator: Accelerator, environment: EnvironmentFacts, code: CodeSnapshot) -> Observation:
     """What the run finds on its machine, before a model is built."""
-    return Sighting(
+    return Observation(
         platform=environment.platform,
         device=device_name(accelerator.device),
         world_size=accelerator.num_processes,

@@ -129,7 +129,7 @@ class _Execution:
         match step:
             case VerifyStep():
                 with session.journal.phase("verify", f"{step.files} files"):
-                    verify(self.plan, self.inputs, self.folder.path, session.witness)
+                    verify(self.plan, self.inputs, self.folder.path, session.stamps)
             case ProveStep():
                 prove(session)
             case TrainStep():
@@ -150,7 +150,7 @@ class _Execution:
         from ftc.runtime.evaluation.results import evaluation, outcomes
         from ftc.spec.storage.atomic_write import write_file
 
-        session.witness.confirm()
+        session.stamps.confirm()
         passed = True
         if self.tuned is not None:
             result = evaluation(session, self.base, self.tuned)

@@ -18,7 +18,7 @@ from ftc.spec.documents.events import Event, EventListener, Part, PhaseEnded, Ph
 from ftc.spec.documents.step_log import Ladder, Rung, StepLine, line_text, read_ladder
 from ftc.spec.storage.atomic_write import write_file
 
-__all__ = ["Journal", "LadderFile", "close_lines", "open_at_last_line"]
+__all__ = ["Journal", "StepLogFile", "close_lines", "open_at_last_line"]
 
 
 class Journal:
@@ -100,7 +100,7 @@ def open_at_last_line(path: Path) -> BinaryIO:
     return file
 
 
-class LadderFile:
+class StepLogFile:
     """Appends lines to a run's ladder. A process that isn't the first writes nothing.
 
     A line is with the system once `add` returns, and on disk once `sync` does, which comes before every checkpoint: so
@@ -115,7 +115,7 @@ class LadderFile:
         self._path = path
         self._file = None if silent else open_at_last_line(path)
 
-    def stand_at(self, step: int) -> None:
+    def truncate(self, step: int) -> None:
         """Takes away what stands above a step: training goes on from there, and writes it anew.
 
         Raises:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from ftc.runtime.execution.accelerator import divide, sighting
+from ftc.runtime.execution.accelerator import divide, observe
 from ftc.runtime.execution.execute import Inputs
-from ftc.runtime.execution.journal import Journal, LadderFile
+from ftc.runtime.execution.journal import Journal, StepLogFile
 from ftc.runtime.execution.machine import MemoryPeak, begin_stretch, peak_memory
 from ftc.runtime.execution.state import RunState, find_run
-from ftc.runtime.execution.verify import Witness
+from ftc.runtime.execution.verify import FileStamps
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model, build_once
 from ftc.runtime.tasks import make_scorer
@@ -62,7 +62,7 @@ class Session:
     folder: RunFolder
     state: RunState
     journal: Journal
-    ladder: LadderFile
+    ladder: StepLogFile
     accelerator: Accelerator
     stop: StopRequest
     trained: ModelWithScorer | None = None
@@ -70,7 +70,7 @@ class Session:
     base: ModelWithScorer | None = None
     """The model as it is before the first step, or with the exported weights in it."""
     stopped_early: bool = False
-    witness: Witness = field(default_factory=Witness)
+    stamps: FileStamps = field(default_factory=FileStamps)
     """Watches the inputs from their verification on."""
     weights: RunFolder | None = None
     """Folder of the run whose weights are measured, where it isn't this one."""
@@ -88,7 +88,7 @@ class Session:
             model = self._read()
             scorer = make_scorer(model, settings)
             model = divide(self.accelerator, model, settings)
-        self.witness.confirm()
+        self.stamps.confirm()
         self.note_memory("load")
         return ModelWithScorer(model, scorer)
 
@@ -106,7 +106,7 @@ class Session:
         folder = self.inputs.companions["teacher"]
         with self.journal.phase("load", settings.train.distillation.teacher.base):
             model = build_teacher(settings, FolderBase(folder), self.accelerator.device)
-        self.witness.confirm()
+        self.stamps.confirm()
         self.note_memory("load")
         return make_teacher(settings, model)
 
@@ -202,11 +202,11 @@ def open_session(
     plan, before = find_run(folder, plan)
     accelerator.wait_for_everyone()  # all have read what only the first process goes on to change
     is_first = bool(accelerator.is_main_process)
-    found = sighting(accelerator, inputs.environment, snapshot_code(project=folder.path))
+    found = observe(accelerator, inputs.environment, snapshot_code(project=folder.path))
     state = RunState.begin(folder, plan, found, before, inputs.previous, writes=is_first)
     with (
         Journal(folder.events, listen, silent=not is_first) as journal,
-        LadderFile(folder.ladder, silent=not is_first) as ladder,
+        StepLogFile(folder.ladder, silent=not is_first) as ladder,
     ):
         session = Session(plan, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop)
         journal.timed = session.hear_of_time

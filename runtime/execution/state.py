@@ -19,7 +19,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.machine import Holder
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import DeterminismSeen, Predecessor, RunRecord, Segment, Sighting
+from ftc.spec.documents.record import DeterminismSeen, Observation, Predecessor, RunRecord, Segment
 from ftc.spec.storage.atomic_write import sweep, write_file
 from ftc.spec.storage.paths import RunFolder
 
@@ -135,7 +135,7 @@ class RunState:
         cls,
         folder: RunFolder,
         plan: Plan,
-        found: Sighting,
+        found: Observation,
         before: RunRecord | None,
         previous: Predecessor | None,
         *,
@@ -184,7 +184,7 @@ class RunState:
         self.update(status=status, segments=(*earlier, closed), outputs=outputs)
 
 
-def _first_record(name: str, plan: Plan, found: Sighting, previous: Predecessor | None) -> RunRecord:
+def _first_record(name: str, plan: Plan, found: Observation, previous: Predecessor | None) -> RunRecord:
     return RunRecord(
         id=name,
         name=plan.name,

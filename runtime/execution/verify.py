@@ -29,7 +29,7 @@ from ftc.spec.documents.streams import open_stream
 from ftc.spec.storage.atomic_write import Stamp, is_settled, stamp_of
 from ftc.spec.storage.model_files import stray_files
 
-__all__ = ["Witness", "verify", "verify_inputs", "verify_key", "verify_model", "verify_some"]
+__all__ = ["FileStamps", "verify", "verify_inputs", "verify_key", "verify_model", "verify_some"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class _Seen:
     hashed: Callable[[Path], str]
 
 
-class Witness:
+class FileStamps:
     """Watches files from their verification on."""
 
     def __init__(self) -> None:
@@ -106,15 +106,15 @@ def _see(path: Path, name: str, hashed: Callable[[Path], str]) -> _Seen:
 _STRAY = "the plan knows nothing of it, and loading would read it"
 
 
-def verify(plan: Plan, inputs: Inputs, folder: Path, witness: Witness) -> None:
-    """Compares model files, token streams, packages and disk with the plan; the witness watches the files from now on.
+def verify(plan: Plan, inputs: Inputs, folder: Path, stamps: FileStamps) -> None:
+    """Compares model files, token streams, packages and disk with the plan; the files are watched from now on.
 
     Raises:
         Refusal: Something differs; one finding for each thing, with both values.
     """
     findings = [
         *_key(plan),
-        *_inputs(plan, inputs, witness),
+        *_inputs(plan, inputs, stamps),
         *_packages(plan, inputs.environment),
         *_disk(plan, folder),
     ]
@@ -145,20 +145,20 @@ def verify_inputs(plan: Plan, inputs: Inputs) -> None:
     Raises:
         Refusal: Something differs; one finding for each thing, with both values.
     """
-    if findings := [*_inputs(plan, inputs, Witness())]:
+    if findings := [*_inputs(plan, inputs, FileStamps())]:
         raise Refusal(findings)
 
 
-def verify_some(plan: Plan, inputs: Inputs, splits: Collection[str], witness: Witness) -> None:
-    """Compares model files and the token streams of some splits with the plan; the witness watches them from now on.
+def verify_some(plan: Plan, inputs: Inputs, splits: Collection[str], stamps: FileStamps) -> None:
+    """Compares model files and the token streams of some splits with the plan; they are watched from now on.
 
     Raises:
         Refusal: Something differs; one finding for each thing, with both values.
     """
     streams = {name: expected for name, expected in plan.lock.data.splits.items() if name in splits}
     findings = [
-        *_model_files(plan, inputs.model_folder, witness),
-        *_splits(streams, inputs.streams_folder, witness),
+        *_model_files(plan, inputs.model_folder, stamps),
+        *_splits(streams, inputs.streams_folder, stamps),
     ]
     if findings:
         raise Refusal(findings)
@@ -170,24 +170,24 @@ def verify_model(plan: Plan, inputs: Inputs) -> None:
     Raises:
         Refusal: Something differs; one finding for each thing, with both values.
     """
-    if findings := [*_model_files(plan, inputs.model_folder, Witness())]:
+    if findings := [*_model_files(plan, inputs.model_folder, FileStamps())]:
         raise Refusal(findings)
 
 
-def _inputs(plan: Plan, inputs: Inputs, witness: Witness) -> Iterator[Diagnostic]:
-    yield from _model_files(plan, inputs.model_folder, witness)
-    yield from _streams(plan, inputs.streams_folder, witness)
+def _inputs(plan: Plan, inputs: Inputs, stamps: FileStamps) -> Iterator[Diagnostic]:
+    yield from _model_files(plan, inputs.model_folder, stamps)
+    yield from _streams(plan, inputs.streams_folder, stamps)
     yield from data_findings(plan.settings.eval)
     for card in COMPANIONS:
         if (pinned := card.pinned(plan.settings)) is not None:
             folder = inputs.companions.get(card.role)
-            yield from _beside(f"the {card.role}", pinned.base, pinned.files, folder, witness)
+            yield from _beside(f"the {card.role}", pinned.base, pinned.files, folder, stamps)
 
 
-def _model_files(plan: Plan, folder: Path, witness: Witness) -> Iterator[Diagnostic]:
+def _model_files(plan: Plan, folder: Path, stamps: FileStamps) -> Iterator[Diagnostic]:
     """Differences of the model's files; weights may lie in files of other bytes as long as every tensor is the same."""
-    found = dict(_changed_files(plan.lock.model.files, folder, witness))
-    if any(map(is_weight_file, found)) and _content(folder, witness) == plan.lock.model.content_sha256:
+    found = dict(_changed_files(plan.lock.model.files, folder, stamps))
+    if any(map(is_weight_file, found)) and _content(folder, stamps) == plan.lock.model.content_sha256:
         found = {name: why for name, why in found.items() if not is_weight_file(name)}
     found |= dict.fromkeys(_stray(plan, folder), _STRAY)
     return iter([_model_file(name, why) for name, why in found.items()])
@@ -197,7 +197,7 @@ def _stray(plan: Plan, folder: Path) -> tuple[str, ...]:
     return tuple(name for name in stray_files(folder, plan.lock.model.files) if name != "adapter_config.json")
 
 
-def _content(folder: Path, witness: Witness) -> str | None:
+def _content(folder: Path, stamps: FileStamps) -> str | None:
     """Digest of the tensors that loading would read; None where they can't be read."""
     from safetensors import SafetensorError
 
@@ -207,48 +207,48 @@ def _content(folder: Path, witness: Witness) -> str | None:
     try:
         names = [whole.name] if whole.exists() else sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
         for name in names:
-            witness.digest(folder / name, f"`{name}` of the model", file_digest)
+            stamps.digest(folder / name, f"`{name}` of the model", file_digest)
         return content_digest({key: one for name in names for key, one in read_tensors(folder / name).items()})
     except (OSError, ValueError, KeyError, SafetensorError):
         return None
 
 
 def _beside(
-    what: str, base: str, files: Mapping[str, FileFacts], folder: Path | None, witness: Witness
+    what: str, base: str, files: Mapping[str, FileFacts], folder: Path | None, stamps: FileStamps
 ) -> Iterator[Diagnostic]:
     """Differences of the files of a model beside the base model."""
     if folder is None:
         yield _model_file(base, "its folder is not here", of=what)
         return
-    found = dict(_changed_files(files, folder, witness))
+    found = dict(_changed_files(files, folder, stamps))
     found |= dict.fromkeys(stray_files(folder, files), _STRAY)
     for name, why in found.items():
         yield _model_file(name, why, of=what)
 
 
-def _changed_files(files: Mapping[str, FileFacts], folder: Path, witness: Witness) -> Iterator[tuple[str, str]]:
+def _changed_files(files: Mapping[str, FileFacts], folder: Path, stamps: FileStamps) -> Iterator[tuple[str, str]]:
     for name, expected in sorted(files.items()):
         path = folder / name
         if not path.is_file():
             yield name, "it is missing"
         elif path.stat().st_size != expected.size:
             yield name, f"it has {path.stat().st_size:,} bytes, the plan says {expected.size:,}"
-        elif (found := witness.digest(path, f"`{name}` of the model", file_digest)) != expected.sha256:
+        elif (found := stamps.digest(path, f"`{name}` of the model", file_digest)) != expected.sha256:
             yield name, f"its sha256 is {found}, the plan says {expected.sha256}"
 
 
-def _streams(plan: Plan, folder: Path, witness: Witness) -> Iterator[Diagnostic]:
-    yield from _splits(plan.lock.data.splits, folder, witness)
+def _streams(plan: Plan, folder: Path, stamps: FileStamps) -> Iterator[Diagnostic]:
+    yield from _splits(plan.lock.data.splits, folder, stamps)
     for probe in planned_probes(plan.settings.eval, folder):
         if probe.found != probe.wanted:
             yield _stream(probe.name, "its files are missing or not the plan's")
 
 
-def _splits(splits: Mapping[str, LockedSplit], folder: Path, witness: Witness) -> Iterator[Diagnostic]:
+def _splits(splits: Mapping[str, LockedSplit], folder: Path, stamps: FileStamps) -> Iterator[Diagnostic]:
     for split, expected in sorted(splits.items()):
         try:
             file = folder / f"{split}.arrow"
-            found = witness.digest(file, f"the token stream of `{split}`", lambda path: open_stream(path).digest())
+            found = stamps.digest(file, f"the token stream of `{split}`", lambda path: open_stream(path).digest())
         except OSError:
             yield _stream(split, "its file is missing or no Arrow file")
         except ValueError as error:

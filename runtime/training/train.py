@@ -57,7 +57,7 @@ def train(session: Session) -> None:
     )
     training = Training(session, job, restored(session, work, job, _fitting(session, job, found)))
     if training.progress.step > 0:
-        session.ladder.stand_at(training.progress.step)  # what was written after the checkpoint is written again
+        session.ladder.truncate(training.progress.step)  # what was written after the checkpoint is written again
     else:
         session.ladder.clear()
         session.ladder.add(rung(0, job))

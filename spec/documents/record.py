@@ -22,6 +22,7 @@ __all__ = [
     "GroupResult",
     "Interval",
     "JudgeResult",
+    "Observation",
     "PhaseMemory",
     "PhaseSeconds",
     "Predecessor",
@@ -30,7 +31,6 @@ __all__ = [
     "RunPhase",
     "RunRecord",
     "Segment",
-    "Sighting",
     "SliceResult",
     "SubjectResult",
     "SwapExample",
@@ -56,7 +56,7 @@ class Segment(Document):
     """Digest of ftc's own files that it ran with."""
 
 
-class Sighting(Document):
+class Observation(Document):
     """What the run found when it looked at its machine."""
 
     platform: str
@@ -343,7 +343,7 @@ class RunRecord(Document):
     plan_sha256: str
     status: Literal["running", "interrupted", "failed", "finished", "gate_failed"]
     segments: tuple[Segment, ...]
-    observed: Sighting
+    observed: Observation
     previous: Predecessor | None
     """Links the records of a recipe into a chain: one can't be replaced without those after it."""
     code_changed: bool = False

@@ -24,7 +24,7 @@ from ftc.runtime.artifacts.tensor_files import read_tensors
 from ftc.runtime.evaluation import evaluate
 from ftc.runtime.execution import journal
 from ftc.runtime.execution.execute import execute
-from ftc.runtime.execution.journal import Journal, LadderFile
+from ftc.runtime.execution.journal import Journal, StepLogFile
 from ftc.runtime.training import hooks, loop
 from ftc.spec.canonical import file_digest, to_text
 from ftc.spec.diagnostics import Refusal
@@ -150,7 +150,7 @@ def test_a_disk_that_refuses_is_told_and_never_asked_twice(
     owner, function, number = {
         "fsync": (os, "fsync", errno.EIO),
         "events": (Journal, "emit", errno.ENOSPC),
-        "ladder": (LadderFile, "add", errno.ENOSPC),
+        "ladder": (StepLogFile, "add", errno.ENOSPC),
     }[operation]
     real, turns = getattr(owner, function), iter(range(1, 10_000))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ftc.runtime.execution.verify import Witness
+from ftc.runtime.execution.verify import FileStamps
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Refusal
 
@@ -38,13 +38,13 @@ def test_what_changes_after_it_was_verified(
     if is_settled:
         real = time.time_ns
         monkeypatch.setattr(time, "time_ns", lambda: real() + 3_600 * 10**9)
-    file, witness = tmp_path / "a", Witness()
+    file, stamps = tmp_path / "a", FileStamps()
     file.write_bytes(b"one")
-    assert witness.digest(file, "`a`", file_digest) == file_digest(file)
-    witness.confirm()
+    assert stamps.digest(file, "`a`", file_digest) == file_digest(file)
+    stamps.confirm()
     CHANGES[change](file)
     with pytest.raises(Refusal) as caught:
-        witness.confirm()
+        stamps.confirm()
     assert [found.code for found in caught.value.diagnostics] == ["FTC515"]
     assert caught.value.exit_code == 6
 
@@ -55,22 +55,22 @@ def test_another_link_or_other_permissions_are_no_change(
 ) -> None:
     real = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: real() + 3_600 * 10**9)
-    file, witness = tmp_path / "a", Witness()
+    file, stamps = tmp_path / "a", FileStamps()
     file.write_bytes(b"one")
-    witness.digest(file, "`a`", file_digest)
+    stamps.digest(file, "`a`", file_digest)
     before = file.stat().st_ctime_ns
     while file.stat().st_ctime_ns == before:  # the kernel's clock ticks every few milliseconds
         change(file)
         file.with_name("link").unlink(missing_ok=True)
-    witness.confirm()
+    stamps.confirm()
     rewrite(file.chmod(0o600) or file)
     with pytest.raises(Refusal):
-        witness.confirm()
+        stamps.confirm()
 
 
 def test_a_touch_of_a_fresh_file_is_no_change(tmp_path: Path) -> None:
-    file, witness = tmp_path / "a", Witness()
+    file, stamps = tmp_path / "a", FileStamps()
     file.write_bytes(b"one")
-    witness.digest(file, "`a`", file_digest)
+    stamps.digest(file, "`a`", file_digest)
     os.utime(file)
-    witness.confirm()
+    stamps.confirm()
