@@ -1,8 +1,7 @@
 """Measures the device as a program: a job as JSON on standard input, the measurement as a line on standard output.
 
-Rates are those of the best of several tries, since what else runs on the machine only ever takes away. Steps are taken
-by the run's own builder, scorer, optimizer and loop, on small models with weights of chance, and looks by the run's own
-evaluation: its kernels for linear layers, adapters folded in, answers token by token. Their medians count.
+Rates are the best of several tries, since other processes only take away. Steps and evaluations are medians, by the
+run's own code on small models with random weights.
 """
 
 from __future__ import annotations

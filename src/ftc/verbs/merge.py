@@ -62,8 +62,7 @@ def merge(
     Args:
         run: The run, its folder, or the beginning of its name.
         output: The folder to write, which isn't there yet.
-        dtype: Type of the weights; `auto` for the one that most of the base is stored in, or the run's if that has
-            fewer bits.
+        dtype: Type of the weights; `auto` for that of most of the base, or the run's if that has fewer bits.
         shard_bytes: Most bytes of weights in one file.
         on_event: Hears of what goes on.
         folder: Any folder of the project in which a name is looked for.
@@ -75,14 +74,7 @@ def merge(
     """
     found = run if isinstance(run, Run) else find_run(str(run), folder)
     target = Path(os.path.abspath(output))  # noqa: PTH100 - a link at its end has to be seen as one
-    hopeless = list(_wrong_kind(found))
-    if found.record.status not in FINISHED:
-        help = f"`ftc apply {found.plan.recipe_file}` goes on with it"
-        hopeless.append(_not_yet(found, f"it is {found.record.status}", help))
-    if os.path.lexists(target):
-        help = "choose another name; nothing was changed"
-        hopeless.append(diagnostic("FTC651", f"`{_shown(target)}` is there already", help=help))
-    if hopeless:
+    if hopeless := list(_obstacles(found, target)):
         raise Refusal(hopeless)
     refuse_faults(found)
     base, streams, split = _inputs(found)
@@ -109,11 +101,21 @@ def merge(
         split=split,
         card=lambda merged: model_card(found.plan, found.record, found.evaluation, merged),
     )
-    inputs = Inputs(base, streams, found.record.observed.environment)
-    run_folder = RunFolder(found.folder)
-    model = merge_run(found.plan, inputs, run_folder, found.record, asked, on_event or (lambda event: None))
+    inputs, tell = Inputs(base, streams, found.record.observed.environment), on_event or (lambda event: None)
+    model = merge_run(found.plan, inputs, RunFolder(found.folder), found.record, asked, tell)
     _note(found, target, model)
     return Merge(found, target, model, room)
+
+
+def _obstacles(run: Run, target: Path) -> Iterator[Diagnostic]:
+    """Why there is nothing to merge, or nowhere to."""
+    yield from _wrong_kind(run)
+    if run.record.status not in FINISHED:
+        help = f"`ftc apply {run.plan.recipe_file}` goes on with it"
+        yield _not_yet(run, f"it is {run.record.status}", help)
+    if os.path.lexists(target):
+        help = "choose another name; nothing was changed"
+        yield diagnostic("FTC651", f"`{_shown(target)}` is there already", help=help)
 
 
 def _wrong_kind(run: Run) -> Iterator[Diagnostic]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, GateResult, Interval, RunRecord
 from ftc.spec.heads import head_card
 from ftc.views import numbers
 from ftc.views.report.charts import Axis, Drawer, Range, Ranges, are_shares, figure
 from ftc.views.report.elements import long_text, section, table, text
-from ftc.views.results import change_words, comparisons, reservations
+from ftc.views.results import Comparison, change_words, comparisons, reservations
 from ftc.views.words import metric_title
 
 __all__ = ["lead", "predictions_section", "result_section"]
@@ -87,7 +89,19 @@ def result_section(plan: Plan, evaluation: Evaluation | None, drawn: Drawer) -> 
         table(measured, header, metric_rows, right=(1, 2, 3, 4)),
         table("Further gates", ("figure", "tuned", "95 % interval", "gate"), gate_rows, right=(1, 2)),
     )
-    # Metrics between 0 and 1 beside each other, base and tuned with their intervals.
+    return section(
+        "result",
+        "Result on the test split",
+        f'<div class="tiles">{"".join(tiles)}</div>',
+        note,
+        doubts,
+        _shares(found, evaluation, drawn),
+        *tables,
+    )
+
+
+def _shares(found: Sequence[Comparison], evaluation: Evaluation, drawn: Drawer) -> str:
+    """Metrics between 0 and 1 beside each other, base and tuned with their intervals."""
     bases = evaluation.base.intervals if evaluation.base else {}
     rows = []
     for one in found:
@@ -98,7 +112,7 @@ def result_section(plan: Plan, evaluation: Evaluation | None, drawn: Drawer) -> 
             values.insert(0, Range(0, one.base, _ends(bases.get(one.name)), label))
         if are_shares(values):
             rows.append((title, values))
-    picture = figure(
+    return figure(
         Ranges(
             key="metrics",
             title="Base and tuned, with 95 % intervals",
@@ -108,15 +122,6 @@ def result_section(plan: Plan, evaluation: Evaluation | None, drawn: Drawer) -> 
             axis=Axis("value", limits=(0.0, 1.0)),
         ),
         drawn,
-    )
-    return section(
-        "result",
-        "Result on the test split",
-        f'<div class="tiles">{"".join(tiles)}</div>',
-        note,
-        doubts,
-        picture,
-        *tables,
     )
 
 

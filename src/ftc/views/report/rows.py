@@ -86,20 +86,10 @@ def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
         noun = "tags" if plan.settings.labels == "words" else "rows"
         axis = Axis(f"share of {noun} that are right", limits=(0.0, 1.0))
 
-    def point(rows: Sequence[Outcome], said: Sequence[Said]) -> Point:
-        """The median length of a group, in characters, and how good a model is in it."""
-        pairs = zip(rows, said, strict=True)
-        if is_loss:
-            quality = sum(one.loss_sum for one in said) / max(1, sum(one.targets for one in said))
-        elif plan.settings.labels == "words":
-            tags = [tag for row, one in pairs for tag in zip(row.targets, one.predicted, strict=False)]
-            quality = sum(target == found for target, found in tags) / max(1, len(tags))
-        else:
-            quality = sum(is_right(row, one) for row, one in pairs) / len(rows)
-        return float(len(rows[len(rows) // 2].prompt)), quality
-
-    tuned = [point(group, [one.tuned for one in group]) for group in groups]
-    base = [point(group, [one.base for one in group if one.base]) for group in groups if group[0].base]
+    labels = plan.settings.labels
+    tuned = [_at_length(group, [one.tuned for one in group], labels, is_loss) for group in groups]
+    bases = [(group, [one.base for one in group if one.base]) for group in groups if group[0].base]
+    base = [_at_length(group, said, labels, is_loss) for group, said in bases]
     stride = -(-len(ordered) // _MOST_ROWS)  # single rows are spread evenly from the shortest to the longest
     rows = [(float(len(one.prompt)), _loss(one.tuned)) for one in ordered[::stride]] if is_loss else []
     title = "Loss (lower is better)" if is_loss else f"{axis.title[:1].upper()}{axis.title[1:]}"
@@ -134,6 +124,19 @@ def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
         ),
         drawn,
     ) + details("Figures behind the chart of lengths", grid)
+
+
+def _at_length(rows: Sequence[Outcome], said: Sequence[Said], labels: str | None, is_loss: bool) -> Point:
+    """The median length of a group in characters, and its loss or its share of right tags or rows."""
+    pairs = zip(rows, said, strict=True)
+    if is_loss:
+        quality = sum(one.loss_sum for one in said) / max(1, sum(one.targets for one in said))
+    elif labels == "words":
+        tags = [tag for row, one in pairs for tag in zip(row.targets, one.predicted, strict=False)]
+        quality = sum(target == found for target, found in tags) / max(1, len(tags))
+    else:
+        quality = sum(is_right(row, one) for row, one in pairs) / len(rows)
+    return float(len(rows[len(rows) // 2].prompt)), quality
 
 
 def is_right(row: Outcome, said: Said) -> bool:
