@@ -17,7 +17,7 @@ from torch.nn import functional
 from ftc.runtime.memory_trace.holdings import register_model, register_state
 from ftc.runtime.memory_trace.kernels import IMPLEMENTATION, KernelRules, register
 from ftc.runtime.memory_trace.log import TRACED_GROUPS, Log, stretched
-from ftc.runtime.memory_trace.meta_model import model_config, quantise
+from ftc.runtime.memory_trace.meta_model import model_config, quantize
 from ftc.runtime.memory_trace.sections import Groups, mark
 from ftc.runtime.memory_trace.tracker import StorageTracker, card_buffers
 
@@ -81,7 +81,7 @@ def _model(job: ForeignJob, layers: int) -> nn.Module:
         )
         if job.quantised:
             kind = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": job.double_quantised}
-            quantise(model, BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=job.dtype, **kind))
+            quantize(model, BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=job.dtype, **kind))
             model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
         adapter = peft.LoraConfig(r=job.rank, target_modules=list(job.targets), task_type="CAUSAL_LM")
         model = peft.get_peft_model(model, adapter)
