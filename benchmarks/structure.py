@@ -72,7 +72,9 @@ def _command(recipe: Path, *flags: str) -> list[str | Path]:
 
 
 def _environment(checkout: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"}
+    """With byte code, as an installed ftc has it."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"}
 
 
 def _modules(checkout: Path, recipe: Path) -> int:
