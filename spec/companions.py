@@ -33,6 +33,7 @@ class Pinned(Protocol):
     @property
     def base(self) -> str:
         """Folder in the project, or id on the hub."""
+        ...
 
     @property
     def commit(self) -> str | None:
@@ -41,6 +42,7 @@ class Pinned(Protocol):
     @property
     def files(self) -> dict[str, FileFacts]:
         """Every file that loading reads, by its path inside the folder."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,7 +172,9 @@ def quality_report(
         *(match for part, other in PAIRS for match in _overlap(part, other, parts)),
         *(match for name, part in ordered for match in _in_texts(name, part, presidio)),
     ]
-    labels = {name: dict(sorted(labeled.count(part.rows.rows).items())) for name, part in ordered} if labeled else {}
+    labels: dict[Split, dict[str, int]] = {}
+    if labeled:
+        labels = {name: dict(sorted(labeled.count(part.rows.rows).items())) for name, part in ordered}
     rows_by_kind: dict[str, set[tuple[Split, int]]] = {}
     for match in matches:
         rows_by_kind.setdefault(match.kind, set()).update((match.split, row) for row in match.rows)

@@ -11,7 +11,7 @@ import numpy as np
 from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.documents.quality import QualityFinding, QualityReport, Sample
-from ftc.spec.documents.streams import SPLITS
+from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.tasks import PARTS
 
 __all__ = ["damage", "mojibake", "row_text", "with_lengths"]
@@ -99,7 +99,8 @@ def with_lengths(
 ) -> QualityReport:
     """The report with the rows that are far shorter or longer than the others."""
     found = []
-    for name in (name for name in SPLITS if name in splits and len(splits[name].boundaries) > _FEWEST_ROWS):
+    long_enough: list[Split] = [one for one in SPLITS if one in splits and len(splits[one].boundaries) > _FEWEST_ROWS]
+    for name in long_enough:
         tokens, place = splits[name], places[name]
         lengths = np.diff(tokens.boundaries)
         logs = np.log(lengths)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ def _worded(rope: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"rotary_emb_base": theta, "rotary_pct": share, **more}
 
 
-def _unlike(names: list[str]) -> Diagnostic:
+def _unlike(names: Sequence[str]) -> Diagnostic:
     words = ", ".join(f"`{name}`" for name in names)
     return diagnostic(
         "FTC665",

@@ -17,7 +17,7 @@ from ftc.runtime.metrics.texts import Found, Written
 from ftc.spec.documents.outcomes import NO_ANSWER, as_label
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TextDecoder, TokenStream
-from ftc.spec.heads import head_card
+from ftc.spec.heads import Answer, head_card
 from ftc.spec.metrics import metric_named
 from ftc.spec.text_forms import form_card
 
@@ -38,7 +38,8 @@ class Measures:
     def __init__(self, settings: Settings, rows: TokenStream, model_folder: Path) -> None:
         self._settings, self._rows, self._labels = settings, rows, settings.text.labels
         self.decode = TextDecoder(model_folder)
-        self._head, self._answer = head_card(settings.model.head), settings.answer
+        self._head = head_card(settings.model.head)
+        self._answer: Answer = settings.answer
 
     @property
     def is_written(self) -> bool:

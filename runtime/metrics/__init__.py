@@ -62,10 +62,12 @@ class Scored(Protocol):
     @property
     def loss_sum(self) -> float:
         """Cross entropy in nats, summed over the row's targets."""
+        ...
 
     @property
     def targets(self) -> int:
         """What the loss is summed over."""
+        ...
 
 
 def loss_statistics(name: str, rows: Iterable[Scored]) -> Statistics:

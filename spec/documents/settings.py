@@ -72,7 +72,7 @@ class TextSettings(OpenText):
 
     columns: dict[str, str] = Field(default_factory=dict)
     """Column by part of the task."""
-    prompt: str | None
+    prompt: str | None  # pyright: ignore[reportIncompatibleVariableOverride] - frozen, so that less is no fault
     """Jinja template of the prompt over a row's columns."""
     labels: tuple[str, ...]
     """Classes, or tags of words, in the order of the head's outputs; empty for tasks without."""
@@ -231,7 +231,7 @@ class OpenTrain(Document):
 class TrainSettings(OpenTrain):
     """Training, step by step."""
 
-    optimizer: OptimizerSettings
+    optimizer: OptimizerSettings  # pyright: ignore[reportIncompatibleVariableOverride] - frozen, as above
     micro_batch: int
     """Rows that go through the model at once on one device."""
     micro_batch_tokens: int | None = None

@@ -1,5 +1,8 @@
 """Bottleneck adapters: small layers with a narrow middle."""
 
+# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
+# mypy judges these: pyright widens what `Choices.take` hands through, and takes the base's `kind` for a method.
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -296,6 +296,7 @@ class Strategy(Document, ABC):
         @property
         def kind(self) -> str:
             """The word by which strategies are told apart."""
+            ...
 
     @abstractmethod
     def settle(self, base: Base) -> Settled:
@@ -326,6 +327,7 @@ class StrategySettings(Document, ABC):
         @property
         def kind(self) -> str:
             """The word by which strategies are told apart."""
+            ...
 
     @property
     @abstractmethod

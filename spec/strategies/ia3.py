@@ -1,5 +1,8 @@
 """IA3: learned scales of keys, values and feed-forward layers."""
 
+# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
+# mypy judges these: pyright widens what `Choices.take` hands through, and takes the base's `kind` for a method.
+
 from __future__ import annotations
 
 from typing import Literal

@@ -1,5 +1,8 @@
 """LoHa: an update that is the product, number by number, of two of low rank."""
 
+# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
+# mypy judges these: pyright widens what `Choices.take` hands through, and takes the base's `kind` for a method.
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,5 +1,8 @@
 """LoKr: an update that is the Kronecker product of two matrices."""
 
+# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
+# mypy judges these: pyright widens what `Choices.take` hands through, and takes the base's `kind` for a method.
+
 from __future__ import annotations
 
 import math

@@ -1,5 +1,8 @@
 """OFT: what comes into a linear layer is turned by a learned rotation."""
 
+# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
+# mypy judges these: pyright widens what `Choices.take` hands through, and takes the base's `kind` for a method.
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,5 +1,8 @@
 """QLoRA: low-rank adapters beside frozen linear layers of 4 or 8 bits."""
 
+# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
+# mypy judges these: pyright widens what `Choices.take` hands through, and takes the base's `kind` for a method.
+
 from __future__ import annotations
 
 from collections.abc import Iterator

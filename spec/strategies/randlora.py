@@ -1,5 +1,8 @@
 """RandLoRA: an update of full rank, out of random matrices that all layers share."""
 
+# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
+# mypy judges these: pyright widens what `Choices.take` hands through, and takes the base's `kind` for a method.
+
 from __future__ import annotations
 
 from collections.abc import Mapping

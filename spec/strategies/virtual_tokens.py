@@ -1,5 +1,8 @@
 """Virtual tokens: prompt tuning, p-tuning and prefix tuning."""
 
+# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
+# mypy judges these: pyright widens what `Choices.take` hands through, and takes the base's `kind` for a method.
+
 from __future__ import annotations
 
 from abc import abstractmethod

@@ -28,7 +28,7 @@ from tests.support.tiny_architectures import INNER, tiny_config
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-LANGUAGE: dict[Family, tuple[Any, dict[str, str]]] = {
+LANGUAGE: dict[Family, tuple[Any, Any]] = {
     "decoder": (transformers.AutoModelForCausalLM, mappings.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES),
     "encoder": (transformers.AutoModelForMaskedLM, mappings.MODEL_FOR_MASKED_LM_MAPPING_NAMES),
     "encoder_decoder": (transformers.AutoModelForSeq2SeqLM, mappings.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES),
@@ -72,7 +72,8 @@ class Tiny:
 
     def __init__(self, row: Architecture) -> None:
         assert row.family is not None
-        self.row, self.family = row, row.family
+        self.row = row
+        self.family: Family = row.family
         self.auto, self.mapping = LANGUAGE[row.family]
         self.config = tiny_config(row.model_type)
         torch.manual_seed(0)

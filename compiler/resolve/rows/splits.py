@@ -191,7 +191,8 @@ def _by_hash(units: Sequence[Unit], shares: Mapping[Part, float], seed: int) -> 
     parts: _Parts = {part: [] for part in (*shares, "train")}
     for unit in units:
         place = Fraction(int.from_bytes(rank(unit.key, seed)[:8]), 2**64)
-        parts[next((part for part, border in borders if place < border), "train")] += unit.rows
+        below: list[Part] = [part for part, border in borders if place < border]
+        parts[below[0] if below else "train"] += unit.rows
     return parts
 
 
