@@ -1,9 +1,7 @@
 """What a strategy is to the rest of ftc: one card for each, whose facts have no defaults.
 
-A strategy has three parts, all in one file of this package: the section of the recipe (`Strategy`), what is settled of
-it in a plan (`StrategySettings`), and the facts that hold for every plan of its kind (`Card`). Passes, budgets, the
-runtime and the views ask these, and name no strategy. A forgotten fact is an error of types, and fails when Python
-makes the object.
+A strategy has three parts in one file: its section of the recipe (`Strategy`), the settled values (`StrategySettings`),
+and the facts of every plan of its kind (`Card`). Whoever asks them names no strategy; a forgotten fact fails at once.
 """
 
 from __future__ import annotations
