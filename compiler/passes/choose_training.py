@@ -85,7 +85,7 @@ def _second_rate(draft: Draft, why: Reasons) -> float:
     """Times the rate for the second matrix of low-rank adapters."""
     if (ratio := draft.recipe.strategy.second_rate_ratio()) is not None:
         return why.take("b_rate_ratio", ratio, "strategy.b_rate_ratio")
-    return why.derive("b_rate_ratio", 1.0, "no adapter of low rank")
+    return why.derive("b_rate_ratio", 1.0, "not a low-rank adapter")
 
 
 def _rate(draft: Draft, why: Reasons) -> float:
@@ -104,10 +104,10 @@ def _precision(draft: Draft, why: Reasons) -> Precision:
     if asked != "auto":
         return why.take("precision", asked)
     if device.kind == "cpu":
-        return why.derive("precision", "float32", "a CPU is exact and seldom faster in bfloat16")
+        return why.derive("precision", "float32", "a CPU is exact, and rarely faster in bfloat16")
     if device.has_bfloat16:
-        return why.derive("precision", "bfloat16", f"{device.label} is fast at it")
-    return why.derive("precision", "float32", f"{device.label} is not fast at bfloat16")
+        return why.derive("precision", "bfloat16", f"{device.label} supports fast bfloat16")
+    return why.derive("precision", "float32", f"{device.label} has no fast bfloat16")
 
 
 def _check_precision(draft: Draft) -> Draft:
@@ -115,7 +115,7 @@ def _check_precision(draft: Draft) -> Draft:
     if draft.recipe.train.precision != "bfloat16" or device.has_bfloat16:
         return draft
     speed = "does not have bfloat16" if device.kind == "cuda" else "is very slow at bfloat16"
-    help = "write `float32`, or leave `precision` out"
+    help = "write `float32`, or remove `precision`"
     return draft.find("FTC226", f"{device.label} {speed}", "train.precision", help=help)
 
 
@@ -128,7 +128,7 @@ def _steps(draft: Draft, why: Reasons) -> tuple[int, int]:
     why.derive("steps_per_epoch", per_epoch, f"{rows:,} training rows in batches of {train.batch_size}")
     reason = f"{train.epochs:g} {'epoch' if train.epochs == 1 else 'epochs'} of {per_epoch} steps"
     if steps < wanted:
-        reason = f"`max_steps`; {reason} would be {wanted}"
+        reason = f"set by `max_steps`; {reason} would be {wanted}"
     return why.derive("num_steps", steps, reason), per_epoch
 
 
@@ -136,7 +136,7 @@ def _schedule(draft: Draft, why: Reasons, steps: int) -> ScheduleSettings:
     """The warm-up, and the schedule behind it; keys that it doesn't know are left out."""
     asked, optimizer = draft.recipe.train.schedule, candidates(draft.recipe.train.optimizer.kind)[0]
     if optimizer.schedules is not None and draft.source.node("train.schedule.kind") is None:
-        reason = f"{optimizer.label} averages weights in place of a schedule"
+        reason = f"{optimizer.label} averages weights instead of a schedule"
         kind = why.derive("schedule.kind", optimizer.schedules[0], reason)
     else:
         kind = why.take("schedule.kind", asked.kind)
@@ -164,7 +164,7 @@ def _selection(draft: Draft, why: Reasons) -> tuple[Literal["best", "last"], str
     """Which checkpoint becomes the result, and the metric that it goes by."""
     stopping = draft.recipe.train.early_stopping
     metric = stopping.metric if stopping else "val_loss"
-    why.derive("select_metric", metric, "what early stopping watches" if stopping else "the usual choice")
+    why.derive("select_metric", metric, "the metric of early stopping" if stopping else "the default")
     if "validation" in draft.splits:
         return why.derive("select", "best", f"the checkpoint with the best {metric}"), metric
     return why.derive("select", "last", "there is no validation split"), metric
@@ -179,7 +179,7 @@ def _objective(draft: Draft, why: Reasons) -> PreferenceSettings | None:
     if form_card(draft.text.form).is_pair:
         beta: float = vars(draft.recipe.task)["beta"]  # which tasks of pairs have
         return PreferenceSettings(beta=why.take("preference.beta", beta, "task.beta"))
-    return why.derive("preference", None, "each target has a loss of its own")
+    return why.derive("preference", None, "targets have no shared loss")
 
 
 def _choose_seeds(draft: Draft) -> Draft:
@@ -187,10 +187,10 @@ def _choose_seeds(draft: Draft) -> Draft:
 
     def stream(name: str, use: str) -> int:
         value = int.from_bytes(hashlib.sha256(f"{root}:{name}".encode()).digest()[:4])
-        return why.derive(name, value, f"stream for {use}, from `train.seed` {root}")
+        return why.derive(name, value, f"random seed for {use}, from `train.seed` {root}")
 
     seeds = Seeds(
-        init=stream("init", "weights that are new"),
+        init=stream("init", "new weights"),
         order=stream("order", "order of rows"),
         dropout=stream("dropout", "dropout"),
     )
@@ -205,7 +205,7 @@ def choose_distillation(draft: Draft) -> Draft:
     asked, teacher = draft.recipe.train.distillation, draft.teacher
     if asked is None or teacher is None:
         why = draft.reasons("train")
-        nothing = why.derive("distillation", None, "no teacher: the rows alone are learned from")
+        nothing = why.derive("distillation", None, "no teacher: the model is trained only on the rows")
         return draft.settle("distillation", nothing, why)
     why = draft.reasons(_PATH)
     labels = () if head_card(draft.loaded.head).writes else draft.labels  # what is written is tokens, labels too
@@ -279,13 +279,13 @@ def choose_determinism(draft: Draft) -> Draft:
     if unknown := list(_unknown(draft)):
         known = EXACT[draft.device.kind]
         help = (
-            f"known on a {draft.device.kind}: "
+            f"known to be deterministic on a {draft.device.kind}: "
             + "; ".join(f"{name} {', '.join(sorted(known[name]))}" for name in known),
-            "or ask for less with `determinism: auto`",
+            "or use `determinism: auto`",
         )
         code = "FTC640" if asked == "bitwise" else "FTC643"
-        summary = f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known to give the same bits twice"
-        notes = "" if asked == "bitwise" else "the run goes on with deterministic kernels and no proof"
+        summary = f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known to be deterministic"
+        notes = "" if asked == "bitwise" else "the run continues with deterministic kernels, without the check"
         draft = draft.find(code, summary, path, help=help, notes=notes or ())
         return _settled(draft, DeterminismSettings(asked=asked, kernels="deterministic", proof_steps=0))
     steps = draft.train.num_steps

@@ -1,4 +1,4 @@
-"""What was found in the rows themselves: copies, overlap, labels, encoding, lengths, personal data, agreement.
+"""What was found in the rows themselves: duplicates, leakage, labels, encoding, lengths, personal data, agreement.
 
 The plan holds it with counts and places. Personal data and secrets are counted and never shown.
 """
@@ -11,6 +11,7 @@ from ftc.spec.base import Document, Real
 from ftc.spec.documents.streams import Split
 
 __all__ = [
+    "SEEN_SHARE",
     "Agreement",
     "Contamination",
     "Kind",
@@ -46,7 +47,7 @@ class QualityFinding(Document):
     rows: int
     """Rows that matched."""
     of: int
-    """Rows that were looked at."""
+    """Rows that were checked."""
     samples: tuple[Sample, ...]
     """The first few of them."""
 
@@ -76,24 +77,28 @@ class Agreement(Document):
     """Krippendorff's alpha for nominal data, which takes incomplete rows as well; None where all labels are one."""
 
 
+SEEN_SHARE = 0.8
+"""Share of a row's tokens inside n-grams of training rows from which the row counts as seen in training."""
+
+
 class Contamination(Document):
-    """What measured rows share with training rows, counted on tokens."""
+    """N-gram overlap: what validation or test rows share with training rows, counted on tokens."""
 
     split: Split
     run: int
-    """Tokens in a row that have to be the same."""
+    """n: consecutive tokens that have to be equal."""
     of: int
-    """Rows that were looked at."""
+    """Rows that were checked."""
     rows: int
-    """Rows with at least one such run."""
+    """Rows with at least one shared n-gram."""
     mostly: int
-    """Rows of which four fifths or more lie in such runs."""
+    """Rows with at least `SEEN_SHARE` of their tokens in shared n-grams."""
     share: Real
-    """Share of all tokens that do."""
+    """Share of all tokens in shared n-grams."""
 
 
 class PresidioUse(Document):
-    """What presidio looked for."""
+    """What presidio searched for."""
 
     version: str
     """Release of presidio-analyzer."""

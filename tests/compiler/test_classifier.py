@@ -72,7 +72,7 @@ def test_its_files_and_its_label_are_settings(models: Path) -> None:
         ({"base": "model"}, "FTC244", "eval.classifier.base", "its class is `LlamaForCausalLM`"),
         ({"base": "number"}, "FTC244", "eval.classifier.base", "it gives a number and no label"),
         ({"base": "nowhere"}, "FTC301", "eval.classifier.base", "the model folder `./nowhere` doesn't exist"),
-        ({"metric": "loss"}, "FTC244", "eval.classifier", "no metric has answers written"),
+        ({"metric": "loss"}, "FTC244", "eval.classifier", "no metric needs generated answers"),
     ],
 )
 def test_what_can_not_look_at_answers(models: Path, asked: dict[str, str], code: str, path: str, words: str) -> None:

@@ -117,7 +117,7 @@ def test_a_lock_that_was_edited(project: MakeProject, ftc: Ftc) -> None:
     lock.write_text(whole.replace('"license": "apache-2.0"', '"license": "mit"'))
     edited = ftc("plan", "recipe.yaml")
     assert edited.code == 6
-    assert "section `model` of `recipe.lock.json` does not match its seal" in edited.text
+    assert "section `model` of `recipe.lock.json` does not match its checksum" in edited.text
     lock.write_text(whole[:-40])
     cut = ftc("plan", "recipe.yaml")
     assert cut.code == 6

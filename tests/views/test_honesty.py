@@ -21,14 +21,14 @@ def test_reservations() -> None:
     quality = plan.quality.model_copy(update={"chosen_by": 1, "trained_on": 2, "contamination": (seen,)})
     doubtful = plan.model_copy(update={"quality": quality})
     assert list(reservations(doubtful, few)) == [
-        "Few test rows: 40 of at least 100. Go by the intervals rather than by the values.",
-        "1 test row stood in validation as well, by which the checkpoint was chosen: the test is not sealed.",
-        "2 of 40 test rows stand among the training rows as well: the model has seen the answers.",
-        "3 of 40 test rows stand nearly whole in training rows, in runs of 10 tokens.",
+        "Only 40 test rows (100 or more advised). Rely on the intervals.",
+        "1 of 40 test rows are also validation rows, which chose the checkpoint: the test set is not held out.",
+        "2 of 40 test rows are also training rows: the model has seen the answers.",
+        "3 of 40 test rows share at least 80 % of their 10-grams with training rows; the score is probably too high.",
     ]
     unknown = plan.model_copy(update={"quality": plan.quality.model_copy(update={"trained_on": None})})
     assert list(reservations(unknown, evaluation)) == [
-        "Whether the model was trained on these rows is not known: the run's own are no longer in the cache."
+        "It is unknown whether the model was trained on these rows: the training rows are no longer in the cache."
     ]
     counts = {"train": dict.fromkeys("abcdefg", 9), "test": {"a": 4}}
     lacking = plan.model_copy(update={"quality": plan.quality.model_copy(update={"labels": counts})})

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.quality import SEEN_SHARE
 from ftc.spec.documents.record import (
     ClassifierResult,
     Evaluation,
@@ -52,26 +53,27 @@ def reservations(plan: Plan, evaluation: Evaluation) -> Iterator[str]:
     """Sentences that belong beside the figures."""
     rows = evaluation.tuned.rows
     if rows < MANY_ROWS:
-        yield f"Few test rows: {rows:,} of at least {MANY_ROWS}. Go by the intervals rather than by the values."
+        yield f"Only {numbers.plural(rows, 'test row')} ({MANY_ROWS} or more advised). Rely on the intervals."
     counts = plan.quality.labels
     seen = counts.get("test")
     absent = [] if seen is None else sorted(name for name in counts.get("train", ()) if not seen.get(name))
     if absent:
         named = ", ".join(f"`{escaped(name)}`" for name in absent[:_MOST_NAMED])
         more = f" and {len(absent) - _MOST_NAMED:,} more" if len(absent) > _MOST_NAMED else ""
-        yield f"No test row has {named}{more}: nothing is measured of that, and F1, precision and recall of it are 0."
+        yield f"No test row has {named}{more}: these classes are not measured; their F1, precision and recall are 0."
     if plan.quality.chosen_by and plan.settings.train.select == "best":
-        shared = numbers.plural(plan.quality.chosen_by, "test row")
-        yield f"{shared} stood in validation as well, by which the checkpoint was chosen: the test is not sealed."
+        shared = f"{plan.quality.chosen_by:,} of {numbers.plural(rows, 'test row')}"
+        yield f"{shared} are also validation rows, which chose the checkpoint: the test set is not held out."
     if plan.quality.trained_on is None:
-        yield "Whether the model was trained on these rows is not known: the run's own are no longer in the cache."
+        yield "It is unknown whether the model was trained on these rows: the training rows are no longer in the cache."
     elif plan.quality.trained_on:
         found = f"{plan.quality.trained_on:,} of {numbers.plural(rows, 'test row')}"
-        yield f"{found} stand among the training rows as well: the model has seen the answers."
+        yield f"{found} are also training rows: the model has seen the answers."
     for one in plan.quality.contamination:
         if one.split == "test" and one.mostly:
             found = f"{one.mostly:,} of {numbers.plural(one.of, 'test row')}"
-            yield f"{found} stand nearly whole in training rows, in runs of {one.run} tokens."
+            share = f"at least {100 * SEEN_SHARE:.0f} % of their {one.run}-grams"
+            yield f"{found} share {share} with training rows; the score is probably too high."
 
 
 FEW_ROWS = 30
