@@ -79,7 +79,9 @@ class Prediction(Document):
     """One row of the test split with both answers."""
 
     row: int
-    """Row number in the source, from 0."""
+    """Number of the row among those that were read, from 0."""
+    place: str = ""
+    """Its name, such as `data/tickets.csv:38`; empty in runs of earlier releases."""
     text: str
     """What the model was given, shortened for showing."""
     expected: str
@@ -205,7 +207,9 @@ class SwapExample(Document):
     """One prediction that changes."""
 
     row: int
-    """Row number in the source, from 0."""
+    """Number of the row among those that were read, from 0."""
+    place: str = ""
+    """Its name, such as `data/tickets.csv:38`; empty in runs of earlier releases."""
     phrase: str
     other: str
     before: str
