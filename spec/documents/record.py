@@ -77,7 +77,9 @@ class Prediction(Document):
     """One row of the test split with both answers."""
 
     row: int
-    """Row number in the source, from 0."""
+    """Number of the row among those that were read, from 0."""
+    place: str = ""
+    """Its name, such as `data/tickets.csv:38`; empty in runs of earlier releases."""
     text: str
     """What the model was given, shortened for showing."""
     expected: str
@@ -203,7 +205,9 @@ class SwapExample(Document):
     """One prediction that changes."""
 
     row: int
-    """Row number in the source, from 0."""
+    """Number of the row among those that were read, from 0."""
+    place: str = ""
+    """Its name, such as `data/tickets.csv:38`; empty in runs of earlier releases."""
     phrase: str
     other: str
     before: str

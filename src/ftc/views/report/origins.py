@@ -8,6 +8,7 @@ from typing import Any
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.quality import Agreement
 from ftc.spec.documents.record import RunRecord
+from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.report.elements import details, facts, section, table, text
 from ftc.views.words import learned_of_rows
@@ -63,7 +64,7 @@ def data_section(plan: Plan) -> str:
         words = f"{asked}{' · ' if asked else ''}{size}" + (f", commit {source.commit}" if source.commit else "")
         sources.append((use, f"{text(words)}<br>{_code(source.file.sha256)}"))
     dropped_rows = [
-        (text(name), numbers.count(row.row), text(row.reason))
+        (text(name), text(shown_row(row.place, row.row)), text(row.reason))
         for name, split in plan.splits
         for row in split.first_dropped
     ]
@@ -76,7 +77,7 @@ def data_section(plan: Plan) -> str:
         f"<ul>{''.join(notes)}</ul>" if notes else "",
         details(
             "Rows that were dropped",
-            table("The first of each split", ("split", "row", "why"), dropped_rows, right=(1,)),
+            table("The first of each split", ("split", "row", "why"), dropped_rows),
         ),
     )
 
