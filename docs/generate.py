@@ -186,8 +186,8 @@ def preference_losses_section(losses: Iterable[PreferenceLossCard]) -> str:
     lines = [
         *("", "## Losses of preferences", ""),
         (
-            "What `loss` of `task: {kind: preference}` can name. c and r are the log-probabilities of the chosen and the "
-            "rejected answer, h is c - r minus the same of the untrained model, or c - r for a loss without a reference."
+            "What `loss` of `task: {kind: preference}` can name. c and r are the log-probabilities of the chosen and "
+            "the rejected answer, h is c - r minus the same of the untrained model, or c - r where none is needed."
         ),
         "",
         "| loss | name | loss of a pair | reference | paper | other tools call it |",
