@@ -182,7 +182,12 @@ def _ladder(case: _Case) -> Iterator[Finding]:
     is_alone = case.record.observed.world_size == 1
     for step in filter(is_rung, range(case.record.steps_done + 1)):
         if step not in case.ladder.rungs:
-            yield from _differ(f"ladder.ndjson, rung {step}", "no rung", "a rung", "the ladder's own rule")
+            yield from _differ(
+                f"ladder.ndjson, weight checksum {step}",
+                "no weight checksum",
+                "a weight checksum",
+                "the step log's own rule",
+            )
     for step, line in sorted(case.ladder.steps.items()):
         if step > case.record.steps_done:
             yield from _differ(f"ladder.ndjson: step {step}", "a line", "no such step", "record.json")
@@ -218,7 +223,9 @@ def _checkpoints(case: _Case) -> Iterator[Finding]:
     for folder in sorted(case.run.checkpoints.glob("step-[0-9]*")):
         rung = case.ladder.rungs.get(int(folder.name.removeprefix("step-")))
         if rung is None:
-            yield from _differ(f"ladder.ndjson, {folder.name}", "no rung", "a checkpoint", "the folder of checkpoints")
+            yield from _differ(
+                f"ladder.ndjson, {folder.name}", "no checksum", "a checkpoint", "the folder of checkpoints"
+            )
             continue
         if file := case.file(folder / "trainable.safetensors"):
             held = {name: one.sha256 for name, one in tensors_of(file).items()}
@@ -248,7 +255,9 @@ def _result(case: _Case) -> Iterator[Finding]:
         for name, one in held.items():
             if one.sha256 not in rung.tensors.values():
                 subject = f"{where}, tensor {name}"
-                yield from _differ(subject, one.sha256, "in no tensor", f"the ladder's rung of step {rung.step}")
+                yield from _differ(
+                    subject, one.sha256, "in no tensor", (f"the step log's weight checksum of step {rung.step}")
+                )
     says, ought = read_provenance(read_metadata(file)), provenance_of(case.plan)
     passed = () if case.ours else _BY_RELEASE
     yield from _fields_differ(f"plan.json and the header of {where}", ought, says, passed)
@@ -301,14 +310,14 @@ def ledger_findings(plan: Plan, record: RunRecord, witnesses: Witnesses) -> list
         ("plan.json", plan.sha256, [one.plan_sha256 for one in own if isinstance(one, Begun)]),
         ("record.json", record.sha256, [one.record_sha256 for one in own[-1:] if isinstance(one, Ended)]),
     )
-    distrust = "restore the ledger from a copy; what it says of runs can't be believed"
+    distrust = "restore the ledger from a copy; its entries about runs can't be trusted"
     found = [
         Finding(code="FTC538", subject="ledger.ndjson", expected="a chain of entries", found=fault, hint=distrust)
         for fault in witnesses.torn
     ]
     for subject, here, noted in pairs:
         if noted and noted[-1] != here:
-            hint = "restore it from a copy or from git; the project's ledger has the digest of what the run left"
+            hint = "restore it from a copy or from git; the project's ledger has the digest of the original"
             found.append(Finding(code="FTC538", subject=subject, expected=noted[-1], found=here, hint=hint))
     return found if own or found else None
 
@@ -322,5 +331,5 @@ def _fields_differ(subject: str, ought: Document, says: Document | None, passed:
 
 def _differ(subject: str, said: object, told: object, source: str) -> Iterator[Finding]:
     if said != told:
-        hint = f"{source} tells otherwise; {_HINT}"
+        hint = f"{source} says something else; {_HINT}"
         yield Finding(code="FTC537", subject=subject, expected=str(said), found=str(told), hint=hint)

@@ -52,7 +52,7 @@ def source_part(file: Path, locked: SourceLock, cache: Path) -> str:
     try:
         return str(row_changes(before, row_digests(read_rows(file, file.name).rows)))
     except (Refusal, OSError, ValueError):
-        return "it can't be read as rows any longer"
+        return "it can't be read as rows"
 
 
 def base_part(file: Path, content_sha256: str, cache: Path) -> str:
@@ -94,16 +94,16 @@ def _step_of(folder: Path) -> int:
 
 def _first_tensor(found: Mapping[str, str], known: Mapping[str, str]) -> str:
     names: Iterator[str] = (name for name in sorted(known) if found.get(name) != known[name])
-    return next((f"tensor {name}" for name in names), "") if found else "it is no safetensors file any longer"
+    return next((f"tensor {name}" for name in names), "") if found else "it is not a safetensors file"
 
 
 def _field(plan: Plan, file: Path) -> str:
     try:
         found = json.loads(file.read_bytes())
     except ValueError:
-        return "it is no JSON any longer"
+        return "it is not JSON"
     changed, _ = changed_leaves(canonical(plan.lock.to_json()), found)
-    return changed[0][0] if changed else "its layout alone"
+    return changed[0][0] if changed else "only its formatting"
 
 
 def remember_tensors(cache: Path, tensors: Mapping[str, TensorDigest]) -> None:

@@ -38,8 +38,8 @@ _SIGNATURE = ".sig"
 """A signature lies beside what it signs; no program loads it."""
 
 _NEVER_CHECKED = (
-    "that training again gives the same weights: the static level executes nothing",
-    "that the record was truthful when it was written",
+    "whether training again gives the same weights: the static level executes nothing",
+    "whether the record was truthful when it was written",
 )
 
 
@@ -152,7 +152,7 @@ def _check_documents(tally: _Tally, run: RunFolder, plan: Plan, record: RunRecor
             tally.findings.append(_finding("FTC523", subject, said, found, "restore the file from a copy or from git"))
     tally.checked.append(f"{len(pairs)} digests of documents")
     if record.status not in ("finished", "gate_failed"):
-        hint = "apply the plan again; it goes on from the last checkpoint"
+        hint = "apply the plan again; it continues from the last checkpoint"
         tally.findings.append(_finding("FTC525", "record.json", "finished", record.status, hint))
 
 
@@ -182,7 +182,9 @@ def _check_ladder(tally: _Tally, run: RunFolder, record: RunRecord) -> None:
     if first and first.weights_sha256 != record.initial_weights_sha256:
         said = str(record.initial_weights_sha256)
         tally.findings.append(_finding("FTC534", "ladder.ndjson, step 0: weights", said, first.weights_sha256, hint))
-    tally.checked.append(f"{_plural(ladder.height, 'step')} and {_plural(len(ladder.rungs), 'rung')} of the ladder")
+    tally.checked.append(
+        f"{_plural(ladder.height, 'step')} and {_plural(len(ladder.rungs), 'weight checksum')} of the step log"
+    )
 
 
 def _check_chain(tally: _Tally, run: RunFolder, record: RunRecord, previous: RunRecord | None) -> None:
@@ -191,7 +193,7 @@ def _check_chain(tally: _Tally, run: RunFolder, record: RunRecord, previous: Run
     if link is None:
         return
     if previous is None:
-        tally.not_checked.append(f"the record of run {link.run_id}, which ended before this one: it isn't here")
+        tally.not_checked.append(f"the record of run {link.run_id}, which ended before this one: it is missing")
         return
     found = own_digest(RunFolder(run.path.parent / link.run_id).record)
     if previous.sha256 != link.record_sha256 or found != link.record_sha256:
@@ -208,13 +210,13 @@ def _check_pages(tally: _Tally, run: RunFolder, record: RunRecord, expected: Map
         tally.not_checked.append(f"{' and '.join(expected)}, and what ftc makes of the recipe: {theirs} wrote them")
         return
     if tally.findings:
-        tally.not_checked.append(f"{' and '.join(expected)}: what they would be made of is changed or missing")
+        tally.not_checked.append(f"{' and '.join(expected)}: their sources were changed or are missing")
         return
     for name, text in expected.items():
         facts = FileFacts(size=len(text.encode()), sha256=hashlib.sha256(text.encode()).hexdigest())
         found = list(_compare_file(tally, run.path / name, facts, f"the run's folder: {name}"))
         if found and (other := _drawn_otherwise(run.path / name, text)):
-            tally.not_checked.append(f"the charts in {name}: {other}; its words and figures are as they should be")
+            tally.not_checked.append(f"the charts in {name}: {other}; its text and figures match")
             continue
         tally.findings += found
     tally.checked.append(f"{len(expected)} pages")
@@ -230,13 +232,13 @@ def _drawn_otherwise(file: Path, expected: str) -> str:
     if theirs == ours or without_drawings(page) != without_drawings(expected):
         return ""
     if theirs is None:
-        return "there are none, since nothing that draws them was installed"
-    return f"{theirs} drew them, and here is {ours or 'no library that does'}"
+        return "there are none, because no drawing library was installed"
+    return f"{theirs} drew them, but this machine has {ours or 'no library for that'}"
 
 
 def _check_model(tally: _Tally, plan: Plan, folder: Path | None) -> None:
     if folder is None:
-        hint = f"bring back `{plan.lock.model.asked['base']}`"
+        hint = f"restore `{plan.lock.model.asked['base']}`"
         tally.findings.append(_finding("FTC522", plan.model.name, "a model folder", "nothing", hint))
         return
     found = list(_compare(tally, folder, plan.lock.model.files, plan.model.name))
@@ -256,7 +258,7 @@ def _check_companion(tally: _Tally, plan: Plan, card: Companion, folder: Path | 
             tally.findings += [_planted(f"{pinned.base}: {name}") for name in stray_files(folder, pinned.files)]
         tally.checked.append(_plural(len(pinned.files), "file") + f" of the {card.role}")
     elif card.shapes_weights:
-        hint = f"bring back `{asked.base}`"
+        hint = f"restore `{asked.base}`"
         tally.findings.append(_finding("FTC522", pinned.base, f"a {card.role}'s folder", "nothing", hint))
     else:
         tally.not_checked.append(f"the {card.role} `{asked.base}`: it is not on this machine")
@@ -285,7 +287,7 @@ def _check_sources(tally: _Tally, plan: Plan, paths: Mapping[str, Path | None]) 
     for use, locked in plan.lock.data.sources.items():
         path, name = paths.get(use), str(locked.asked.get("path") or locked.asked.get("hub"))
         if path is None:
-            tally.findings.append(_finding("FTC522", name, locked.file.sha256, "nothing", "bring the file back"))
+            tally.findings.append(_finding("FTC522", name, locked.file.sha256, "nothing", "restore the file"))
         else:
             tally.findings += _compare_file(tally, path, locked.file, name)
     tally.checked.append(_plural(len(plan.lock.data.sources), "data file"))
@@ -294,22 +296,22 @@ def _check_sources(tally: _Tally, plan: Plan, paths: Mapping[str, Path | None]) 
 def _check_streams(tally: _Tally, plan: Plan, folder: Path | None) -> None:
     """The cache may be emptied at any time, which proves nothing; what is in it must be right."""
     if folder is None:
-        tally.not_checked.append("the token streams: the cache no longer has them; `ftc plan` makes them again")
+        tally.not_checked.append("the token streams: they are no longer in the cache; `ftc plan` creates them again")
         return
     from ftc.spec.documents.streams import open_stream
 
     for name, report in plan.data.items():
         found = open_stream(folder / f"{name}.arrow").digest()
         if found != report.stream_digest:
-            hint = "delete the folder in the cache; `ftc plan` makes it again"
+            hint = "delete the folder in the cache; `ftc plan` creates it again"
             tally.findings.append(_finding("FTC521", f"token stream `{name}`", report.stream_digest, found, hint))
     probes = list(planned_probes(plan.settings.eval, folder))
     for probe in probes:
         if probe.found != probe.wanted:
-            found = probe.found or "nothing that can be read"
-            hint = "delete the folder in the cache; `ftc plan` makes it again"
-            tally.findings.append(_finding("FTC521", f"`{probe.name}` beside the streams", probe.wanted, found, hint))
-    beside = f" and {_plural(len(probes), 'set')} beside them" if probes else ""
+            found = probe.found or "nothing readable"
+            hint = "delete the folder in the cache; `ftc plan` creates it again"
+            tally.findings.append(_finding("FTC521", f"`{probe.name}` of the streams", probe.wanted, found, hint))
+    beside = f" and {_plural(len(probes), 'related set')}" if probes else ""
     tally.checked.append(_plural(len(plan.data), "token stream") + beside)
 
 
@@ -321,7 +323,7 @@ def _check_packages(tally: _Tally, plan: Plan, record: RunRecord, here: Environm
         return
     other = [name for name, package in locked.packages.items() if not package.agrees_with(here.packages.get(name))]
     if other:
-        tally.not_checked.append(f"the packages of the run: {', '.join(other[:5])} differ here by now")
+        tally.not_checked.append(f"the packages of the run: {', '.join(other[:5])} are different here now")
     else:
         tally.checked.append(f"{len(locked.packages)} packages")
 
@@ -333,7 +335,7 @@ def _compare(tally: _Tally, folder: Path, files: Mapping[str, FileFacts], owner:
 
 def _compare_file(tally: _Tally, path: Path, facts: FileFacts, subject: str) -> Iterator[Finding]:
     if not path.is_file():
-        yield _finding("FTC522", subject, facts.sha256, "nothing", "bring the file back")
+        yield _finding("FTC522", subject, facts.sha256, "nothing", "restore the file")
         return
     tally.files += 1
     tally.bytes += path.stat().st_size
@@ -368,17 +370,17 @@ def _check_testimony(
         known = {run.path / name for name in record.outputs} - set(tally.damaged.values())
         whole = {path for path in known if path.is_file()}
         tally.findings[:0] = contradictions(run, plan, record, witnesses, whole, ours=ours)
-        tally.checked.append("events, ladder, checkpoints and result against each other")
+        tally.checked.append("events, step log, checkpoints and result compared with each other")
     noted = ledger_findings(plan, record, witnesses)
     if noted is None:
-        tally.not_checked.append("the project's ledger: it has no entry of this run")
+        tally.not_checked.append("the project's ledger: it has no entry for this run")
     else:
         tally.findings += noted
-        tally.checked.append("the ledger's entries of the run")
+        tally.checked.append("the ledger's entries for the run")
 
 
 def _planted(subject: str) -> Finding:
-    hint = "move it elsewhere; a program that loads the folder would take it along"
+    hint = "move it elsewhere; a program that loads the folder would include it"
     return _finding("FTC539", subject, "nothing", "a file", hint)
 
 

@@ -177,7 +177,7 @@ def verified(
         report(_damaged(folder, f"it belongs to job {state.job_sha256[:12]}"))
         return None
     if state.progress.step != step:
-        report(_damaged(folder, f"it is of step {state.progress.step}, under another's name"))
+        report(_damaged(folder, f"it is of step {state.progress.step}, but its name says another one"))
         return None
     return Checkpoint(folder, state.progress)
 
@@ -198,7 +198,7 @@ def _problem(folder: Path) -> str | None:
         if path.stat().st_size != expected.size:
             return f"{name} has {path.stat().st_size} bytes instead of {expected.size}"
         if file_digest(path) != expected.sha256:
-            return f"{name} has another sha256 than the manifest says"
+            return f"{name} has another sha256 than the manifest"
     return None
 
 
@@ -221,7 +221,11 @@ def unfit(found: Checkpoint, problem: str) -> Diagnostic:
 
 
 def _damaged(folder: Path, problem: str) -> Diagnostic:
-    return diagnostic("FTC629", f"checkpoint {folder.name} is damaged: {problem}", help="nothing; an older one is used")
+    return diagnostic(
+        "FTC629",
+        f"checkpoint {folder.name} is damaged: {problem}",
+        help=("no action needed; an older checkpoint is used"),
+    )
 
 
 def chosen_tensors(model: nn.Module, settings: Settings, chosen: Kept) -> dict[str, torch.Tensor]:

@@ -58,8 +58,8 @@ def test_a_plan_says_what_a_judge_will_take() -> None:
 
 def test_time_and_cost_stand_there_where_they_are_known() -> None:
     cost = {"cost_low": Money(amount=0.5, currency="USD"), "cost_high": Money(amount=2, currency="USD")}
-    text = page(plan(seconds=SECONDS, seconds_method="1 earlier run that asked this judge", **cost))
-    assert "5.0–13 s by 1 earlier run that asked this judge" in text
+    text = page(plan(seconds=SECONDS, seconds_method="1 earlier run with this judge", **cost))
+    assert "5.0–13 s by 1 earlier run with this judge" in text
     assert "0.50–2.00 USD" in text
 
 

@@ -59,10 +59,10 @@ def safe_path(root: Path, user: str, folder: Path | None = None) -> Path:
         raise UnsafePath(user, _LOOP)
     if not found.is_relative_to(root):
         if not Path(os.path.normpath((folder or root).resolve() / user)).is_relative_to(root):
-            raise UnsafePath(user, "leads out of the project")
+            raise UnsafePath(user, "is outside the project")
         target = quoted(Path(os.path.relpath(found, root)).as_posix())
-        help_ = "put the file itself inside the project, not a link to it"
-        raise UnsafePath(user, f"leads out of the project by a link, to {target}", help_)
+        help_ = "put the file itself into the project, not a link to it"
+        raise UnsafePath(user, f"is a link to a file outside the project, {target}", help_)
     return found
 
 
@@ -81,13 +81,13 @@ def _fault_in_text(user: str) -> str | None:
     if len(user) > _MAX_PATH_CHARS:
         return f"is longer than {_MAX_PATH_CHARS} characters"
     if any(unicodedata.category(char) in ("Cc", "Cf", "Cs") for char in user):
-        return "holds a control or invisible character"
+        return "contains a control or invisible character"
     if "\\" in user:
-        return "holds a backslash; write `/` on every system"
+        return "contains a backslash; write `/` on every system"
     if user.startswith("/") or _DRIVE.match(user):
         return "is absolute"
     if user.startswith("~"):
-        return "starts with `~`, which isn't expanded"
+        return "starts with `~`, which is not expanded"
     return None
 
 
@@ -109,7 +109,7 @@ def read_json_object(file: Path, span: Span | None, path: str = "model.base") ->
     except (OSError, ValueError) as error:
         raise _unreadable(file, str(error), span, path) from error
     if not isinstance(value, dict):
-        raise _unreadable(file, f"an object is expected, found {type(value).__name__}", span, path)
+        raise _unreadable(file, f"expected an object, found {type(value).__name__}", span, path)
     return value
 
 
@@ -119,7 +119,7 @@ def _unreadable(file: Path, reason: str, span: Span | None, path: str) -> Refusa
         f"`{file.name}` of the model can't be read",
         span,
         notes=reason,
-        help="fetch the file again, or take it from the model's original folder",
+        help="download the file again, or copy it from the model's original folder",
         path=path,
     )
     return Refusal([found])

@@ -27,12 +27,12 @@ def _object(pairs: list[tuple[str, Any]]) -> Row:
     row = dict(pairs)
     if len(row) != len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"key {shown(next(key for key in keys if keys.count(key) > 1))} stands twice in an object")
+        raise ValueError(f"key {shown(next(key for key in keys if keys.count(key) > 1))} occurs twice in an object")
     return row
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"`{name}` is no JSON value; write `null`")
+    raise ValueError(f"`{name}` is not a JSON value; write `null`")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
@@ -50,8 +50,8 @@ def read_json_lines(path: Path, faults: Faults) -> Table:
         begin = text.strip()
         if not rows and not faults.found and (begin[:1] == "[" or begin == "{"):
             what = "an array" if begin[:1] == "[" else "an object over several lines"
-            summary = f"a `.jsonl` file holds an object a line, and this one begins with {what}"
-            help_ = "give a file of one array the suffix `.json`, or write one object a line"
+            summary = f"a `.jsonl` file has one object per line, but this one begins with {what}"
+            help_ = "rename a file with one array to `.json`, or write one object per line"
             faults.add("FTC356", summary, number, help=help_)
             break
         if begin and (row := _row(text, number, faults)) is not None:
@@ -86,7 +86,7 @@ def _refuse_odd_values(text: str, value: Any) -> None:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
             half = f"\\u{ord(error.object[error.start]):04x}"
-            raise ValueError(f"`{half}` is half of a surrogate pair, which is no character") from None
+            raise ValueError(f"`{half}` is half of a surrogate pair, which is not a character") from None
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
@@ -105,12 +105,12 @@ def _broken(faults: Faults, error: Exception, line: int, text: str) -> None:
         reason = f"a number of more than {sys.get_int_max_str_digits():,} digits"
     near = text[max(0, column - 41) : column + 39].strip("\r\n")
     notes = [f"around it: {shown(near)}"]
-    faults.add("FTC355", f"a row that is no JSON: {reason}", line, column, help="mend or delete the row", notes=notes)
+    faults.add("FTC355", f"a row that is not JSON: {reason}", line, column, help="fix or remove the row", notes=notes)
 
 
 def _no_object(faults: Faults, value: Any, line: int) -> None:
     help_ = 'write each row as an object, such as `{"text": "…", "label": "…"}`'
-    faults.add("FTC356", "a row that is no object", line, help=help_, notes=[f"found: {shown(value)}"])
+    faults.add("FTC356", "a row that is not an object", line, help=help_, notes=[f"found: {shown(value)}"])
 
 
 def _columns(rows: list[Row]) -> tuple[str, ...]:
@@ -183,10 +183,10 @@ def _items(text: str, faults: Faults) -> tuple[list[Row], list[int]]:
         if begin := text[position : position + LARGEST_ROW]:
             starts = begin.split("\n", 2)
             if len(starts) > 1 and all(start.strip().startswith("{") for start in starts[:2] if start.strip()):
-                help_ = "the file looks like JSON lines: give it the suffix `.jsonl`"
+                help_ = "the file looks like JSON lines: rename it to `.jsonl`"
             else:
-                help_ = "write an array of objects, or one object a line in a file with the suffix `.jsonl`"
-            summary = "a `.json` file of data holds an array of objects, and this one doesn't"
+                help_ = "write an array of objects, or one object per line in a file with the suffix `.jsonl`"
+            summary = "a `.json` data file must be an array of objects"
             faults.add("FTC356", summary, 1, help=help_, notes=[f"it begins with {shown(begin[:60])}"])
         return rows, lines
     position = _skip(text, position + 1)
@@ -208,7 +208,7 @@ def _items(text: str, faults: Faults) -> tuple[list[Row], list[int]]:
             _no_object(faults, value, line)
     if not faults.full and text[_skip(text, position + 1) :]:
         line += text.count("\n", counted, position)
-        faults.add("FTC355", "text after the array's end", line, help="leave one array in the file")
+        faults.add("FTC355", "text after the array's end", line, help="keep only one array in the file")
     return rows, lines
 
 

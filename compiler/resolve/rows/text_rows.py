@@ -79,7 +79,7 @@ def read_text_lines(path: Path, faults: Faults) -> Table:
     Raises:
         OSError: The file can't be read.
     """
-    found = [(number, text.rstrip("\r\n")) for number, text in text_lines(path, faults, "break the text into lines")]
+    found = [(number, text.rstrip("\r\n")) for number, text in text_lines(path, faults, ("split the text into lines"))]
     full = [(number, text) for number, text in found if text.strip()]
     return Table(faults.file, ("text",) if full else (), [{"text": text} for _, text in full], [at for at, _ in full])
 
@@ -96,7 +96,9 @@ def read_separated(path: Path, separator: str, faults: Faults) -> Table:
     _, header = next(records, (1, []))
     if twice := sorted({name for name in header if header.count(name) > 1}):
         names = ", ".join(shown(name) for name in twice[:5])
-        faults.add("FTC358", f"column names stand twice in the header: {names}", 1, help="name each column once")
+        faults.add(
+            "FTC358", f"duplicate column names in the header: {names}", 1, help=("give each column a unique name")
+        )
     if unnamed := [number for number, name in enumerate(header, 1) if not name.strip()]:
         faults.add("FTC358", f"column {unnamed[0]} of the header has no name", 1, help="give the column a name")
     if faults.found:
@@ -112,7 +114,7 @@ def read_separated(path: Path, separator: str, faults: Faults) -> Table:
                 "FTC357",
                 f"a row with {len(record)} field{'' if len(record) == 1 else 's'}; the header has {len(header)}",
                 line,
-                help=f"put quotes round a value that holds a {name}, or add what is missing",
+                help=f"put quotes around a value that contains a {name}, or add what is missing",
                 notes=[f"found: {shown(separator.join(record))}"],
             )
             continue
@@ -132,7 +134,7 @@ def _records(text: str, separator: str, faults: Faults) -> Iterator[tuple[int, l
                 yield line, record
             line = reader.line_num + 1
     except csv.Error as error:
-        help_ = "close the quotes; a quote inside quotes is written twice"
+        help_ = "close the quotes; write a quote inside quotes twice"
         faults.add("FTC355", f"a broken record: {error}", line, help=help_, notes=["reading stopped here"])
     finally:
         csv.field_size_limit(before)
@@ -197,9 +199,9 @@ def _is_word(fields: list[str], width: int, number: int, line: str, faults: Faul
         summary, help_ = "a word without a tag", "write a word, a tab and its tag"
     elif len(fields) != width:
         summary = f"a line of {len(fields)} columns; the first word has {width}"
-        help_ = "give each word the same columns"
+        help_ = "give every word the same columns"
     elif not all(fields):
-        summary, help_ = f"column {fields.index('') + 1} is empty", "fill it in, or `_` if it is unknown"
+        summary, help_ = f"column {fields.index('') + 1} is empty", "fill it in, or write `_` if it is unknown"
     else:
         return True
     faults.add("FTC357", summary, number, help=help_, notes=[f"found: {shown(line)}"])

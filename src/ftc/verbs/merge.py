@@ -115,7 +115,7 @@ def _obstacles(run: Run, target: Path) -> Iterator[Diagnostic]:
         yield _not_yet(run, f"it is {run.record.status}", help)
     if os.path.lexists(target):
         help = "choose another name; nothing was changed"
-        yield diagnostic("FTC651", f"`{_shown(target)}` is there already", help=help)
+        yield diagnostic("FTC651", f"`{_shown(target)}` exists already", help=help)
 
 
 def _wrong_kind(run: Run) -> Iterator[Diagnostic]:
