@@ -44,7 +44,9 @@ def variants(counts: Mapping[str, int], ignored: Collection[Difference] = DIFFER
 
 def separating(groups: Collection[Collection[str]]) -> tuple[Difference, ...]:
     """The differences that keep the labels of some group apart."""
-    others = {kind: [one for one in DIFFERENCES if one != kind] for kind in DIFFERENCES}
+    others: dict[Difference, list[Difference]] = {
+        kind: [one for one in DIFFERENCES if one != kind] for kind in DIFFERENCES
+    }
     return tuple(
         kind for kind in DIFFERENCES if any(len({_folded(one, others[kind]) for one in group}) > 1 for group in groups)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,11 +84,8 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
         tables[use] = table if use == "rows" and sources_of(data) else empty.without(use, columns, table)
     sources = {use: lock_entry(file, digests[use], empty.count[use]) for use, file in files.items()}
     _refuse(_value_findings(data, task, columns, tables, span_of))
-    labeled, respelled, alike = labels_of(task, columns), (), []
-    if labeled:
-        labeled.write_as_text(tables.values())
-        respelled = normalize_labels(task, labeled, tables.values(), data.labels.normalize)
-        alike = list(spelling_findings(task, labeled, tables.values()))
+    labeled = labels_of(task, columns)
+    respelled, alike = _spelled(data, task, labeled, tables.values()) if labeled else ((), ())
     texts = {use: [row_text(row, columns) for row in table.rows] for use, table in tables.items()}
     likeness = find_likeness(texts, data.quality.similarity)
     parts, notes = _divide(data, tables, columns, labeled, texts, likeness, span_of)
@@ -119,6 +116,15 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
         diagnostics=tuple(tidied + notes + found),
         checks=(*respelled, *checks),
     )
+
+
+def _spelled(
+    data: Data, task: Task, labeled: Labeled, tables: Collection[Table]
+) -> tuple[tuple[Check, ...], tuple[Diagnostic, ...]]:
+    """Writes labels as text and in one spelling, in place; what was respelled, and what looks as if it should be."""
+    labeled.write_as_text(tables)
+    respelled = normalize_labels(task, labeled, tables, data.labels.normalize)
+    return respelled, tuple(spelling_findings(task, labeled, tables))
 
 
 def _value_findings(

@@ -5,18 +5,21 @@ from __future__ import annotations
 import pytest
 
 from ftc.compiler.quality.spellings import DIFFERENCES, odd_labels, separating, slips, spellings, variants
+from ftc.spec.sections.data import Difference
+
+SPACE: tuple[Difference, ...] = ("space",)
 
 
 def test_the_most_frequent_spelling_names_the_class() -> None:
     counts = {"SMS": 40, "sms": 3, "Sms ": 1, "e-mail": 7}
     assert variants(counts) == [["SMS", "sms", "Sms "]]
     assert spellings(counts, DIFFERENCES) == {"sms": "SMS", "Sms ": "SMS"}
-    assert spellings(counts, ("space",)) == {"Sms ": "Sms"}, "case makes a class unless it is asked away"
+    assert spellings(counts, SPACE) == {"Sms ": "Sms"}, "case makes a class unless it is asked away"
     assert spellings(counts, DIFFERENCES, declared=("sms", "e-mail")) == {"SMS": "sms", "Sms ": "sms"}
 
 
 def test_a_frequent_blank_at_the_end_is_no_part_of_a_name() -> None:
-    assert spellings({"billing ": 9, "billing": 2}, ("space",)) == {"billing ": "billing"}
+    assert spellings({"billing ": 9, "billing": 2}, SPACE) == {"billing ": "billing"}
     assert spellings({"billing ": 9, "Billing": 2, "billing": 1}, DIFFERENCES) == {
         "billing ": "billing",
         "Billing": "billing",
