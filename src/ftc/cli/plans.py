@@ -210,7 +210,12 @@ def _state(found: Relocked) -> str:
 def tokens_arguments(parser: Parser) -> None:
     add_recipe(parser)
     parser.add_argument(
-        "--row", type=int, action="append", default=[], metavar="N", help="row of the file, from 1; default: three rows"
+        "--row",
+        type=_row,
+        action="append",
+        default=[],
+        metavar="ROW",
+        help="a row by file and line, such as data/tickets.csv:38, or by its number from 1; default: three rows",
     )
     parser.add_argument(
         "--split",
@@ -224,6 +229,11 @@ def tokens_arguments(parser: Parser) -> None:
     add_locked(parser)
     add_offline(parser)
     add_quiet(parser, "show the rows without the plan's warnings")
+
+
+def _row(text: str) -> int | str:
+    """A row's number, or its name."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else text
 
 
 def run_tokens(args: Namespace) -> int:
