@@ -125,7 +125,7 @@ def _cross_checked(draft: ClosedDraft, memory: MemoryEstimate) -> ClosedDraft:
 def _refused(draft: ClosedDraft, memory: MemoryEstimate) -> ClosedDraft:
     at_ = "budget.vram" if draft.recipe.budget.vram is not None else "model.base"
     limit = f"{memory.limit_source} is {_gib(memory.limit_bytes)} GiB"
-    notes = f"peak at {memory.peak_phase}, by {memory.method}"
+    notes = f"peak during {memory.peak_words} ({memory.method_words})"
     if memory.verdict == "tight":
         summary = f"the run needs {_gib(memory.process.low)} to {_gib(memory.process.high)} GiB, {limit}"
         help = "accept the risk with `budget: {allow_tight: true}`"

@@ -295,7 +295,7 @@ def _watch(beats: Heartbeats, seconds: float, is_over: threading.Event) -> None:
         except RuntimeError:  # the launcher, which keeps the store, is gone
             silent = -1
         if silent is not None and not is_over.is_set():
-            _end(lost("the launcher" if silent < 0 else f"silent for {seconds:g} s", f"silent for {seconds:g} s"))
+            _end(lost("the launcher" if silent < 0 else f"process {silent}", f"silent for {seconds:g} s"))
 
 
 def _end(finding: Diagnostic) -> None:

@@ -33,7 +33,7 @@ _EXPECTED = {
 _NEVER = {
     "trust_remote_code": (
         "not supported",
-        "remove it; ftc never runs code that comes with a model, and no key or flag makes it",
+        "remove it; ftc never runs code that comes with a model, and no key or flag allows it",
     ),
 }
 """Keys of other tools that ftc will not have, with a label and what to do."""
@@ -143,7 +143,7 @@ def version_fault(source: Source) -> Diagnostic | None:
         return None
     return diagnostic(
         "FTC105",
-        f"recipe language {version} is not known to this release",
+        f"this release does not support version {version} of the recipe language",
         source.span("ftc"),
         label=f"this release reads version {LANGUAGE_VERSION}",
         help=f"write `ftc: {LANGUAGE_VERSION}`, or install a newer ftc",
@@ -182,14 +182,14 @@ def _advice(plain: dict[str, Any], path: Path, known: tuple[str, ...]) -> tuple[
         written: Any = plain
         for part in (*parent, "kind"):
             written = written.get(part) if isinstance(written, dict) else None
-        beside = f", which `kind: {written}` has not" if written in _kinds_at(parent) else ""
-        return f"goes with `kind: {' or '.join(kinds)}`", f"write `kind: {kinds[0]}`, or drop `{key}`{beside}"
+        beside = f", which `kind: {written}` does not have" if written in _kinds_at(parent) else ""
+        return f"only for `kind: {' or '.join(kinds)}`", f"write `kind: {kinds[0]}`, or remove `{key}`{beside}"
     if places := [place for place in places_of_key(key) if place and place != _dotted(parent)]:
         where = " or ".join(f"`{place}`" for place in places[:3])
         return f"belongs in {where}", f"move `{key}` to {where}"
     if key in Recipe.model_fields:
         return "belongs at the top level", f"move `{key}` to the top level"
-    return "no such key", f"the keys here are {', '.join(known)}"
+    return "unknown key", f"the keys here are {', '.join(known)}"
 
 
 def _foreign_word(key: str, section: str) -> tuple[str, str] | None:
@@ -201,7 +201,7 @@ def _foreign_word(key: str, section: str) -> tuple[str, str] | None:
     if place := KEYS.get(key):
         home, _, name = place.rpartition(".")
         return f"ftc calls it `{name}`", f"write `{name}`" + ("" if home == section else f" in `{home}`")
-    return ("a word of other tools", VALUES[key]) if key in VALUES else None
+    return ("a name from other tools", VALUES[key]) if key in VALUES else None
 
 
 def _missing_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnostic:
@@ -238,7 +238,7 @@ def _not_a_choice(source: Source, path: Path, value: object, choices: list[str])
     fixes = (Fix(f"write `{close}`", (TextEdit(span, close),)),) if close else ()
     return diagnostic(
         "FTC105",
-        f"`{_dotted(path)}` can't be {_shown(source, path, value)}",
+        f"invalid value of `{_dotted(path)}`: {_shown(source, path, value)}",
         span,
         label=f"ftc calls it `{known}`" if known else f"did you mean `{close}`?" if close else "",
         help=f"write one of {', '.join(choices)}",
@@ -265,7 +265,7 @@ def _bad_value(source: Source, path: Path, group: list[Any]) -> Diagnostic:
     if isinstance(node, Scalar) and "a list" in kinds and value is not None:
         help = f"write `[{node.text if len(node.text) <= LONGEST_SHOWN else '…'}]` for a list of one"
     elif isinstance(node, Scalar) and node.quoted and _QUOTED_NUMBER.fullmatch(str(value)):
-        help = "take the quotes away"
+        help = "remove the quotes"
     elif value in ("yes", "no", "on", "off", "True", "False"):
         help = "in YAML 1.2 only `true` and `false` are booleans"
     return diagnostic(
@@ -294,7 +294,7 @@ def _out_of_bounds(source: Source, path: Path, error: Any) -> Diagnostic:
         expected = str(context.get("error", error["msg"]))
     return diagnostic(
         "FTC103",
-        f"`{_dotted(path)}` can't be {_shown(source, path, error['input'])}",
+        f"invalid value of `{_dotted(path)}`: {_shown(source, path, error['input'])}",
         source.span(path),
         label=expected if kind != "value_error" else "",
         help=expected if kind == "value_error" else (),
@@ -307,7 +307,7 @@ def _wrong_form(source: Source, plain: dict[str, Any], path: Path, value: object
     section = section_at(field[:-1], plain)
     return diagnostic(
         "FTC103",
-        f"`{_dotted(path)}` can't be {_shown(source, path, value)}",
+        f"invalid value of `{_dotted(path)}`: {_shown(source, path, value)}",
         source.span(path),
         help=field_docs(section).get(str(field[-1]), "").rstrip(".") if section else (),
         path=_dotted(path),

@@ -317,7 +317,7 @@ def test_what_cannot_be_traced_sends_no_other_way_to_the_closed_form() -> None:
     assert traced.memory is not None
     assert (traced.candidate.sharding, traced.memory.method) == ("fsdp", "trace")
     ways = "ways to run the job with offload none and sharding ddp"
-    assert f"memory by trace of {ways}: {reason}; they count by the closed form" in traced.not_checked
+    assert f"memory trace of candidates {ways}: {reason}; they use the analytical estimate" in traced.not_checked
 
 
 def test_a_card_of_unknown_capability_is_traced_as_a_card() -> None:

@@ -205,7 +205,7 @@ def test_a_repeated_run_has_a_name_of_its_own(root: Path, ftc: Ftc) -> None:
         assert audited.code == 0, audited.text
     several = ftc("audit", folder.name[:5])
     assert several.code == 1
-    assert f"several runs begin with `{folder.name[:5]}`" in several.text
+    assert f"several runs start with `{folder.name[:5]}`" in several.text
     first, second = (json.loads((folder.with_name(name) / "record.json").read_text()) for name in names)
     assert first["final_weights_sha256"] == second["final_weights_sha256"]
 

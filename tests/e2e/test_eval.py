@@ -38,7 +38,7 @@ def test_a_finished_run_is_measured_again(project: MakeProject, ftc: Ftc, tmp_pa
     elsewhere = ftc("eval", folder.name, "--data", other)
     assert elsewhere.code == 7, elsewhere.err
     assert "< 0.0001 failed" in elsewhere.text
-    assert "of 8 test rows stand among the training rows as well" in elsewhere.text
+    assert "of 8 test rows are also training rows" in elsewhere.text
     absent = ftc("eval", folder.name, "--data", "nowhere.csv")
     assert "the working folder" in absent.err
     purposes = [entry.purpose for entry in read_ledger(root) if isinstance(entry, Look)]

@@ -144,7 +144,7 @@ def test_what_is_not_here_or_not_as_it_was(run: api.Run, ftc: Ftc, monkeypatch: 
         narrow.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**10))
         both = refused()
         assert "[FTC663]: merging takes" in both
-        assert "[FTC663]: the merged model takes" in both
+        assert "[FTC663]: the merged model needs" in both
     weights = run.root / "encoder" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
     assert "[FTC620]: model file `model.safetensors` differs from the plan" in refused()

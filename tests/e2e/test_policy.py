@@ -46,7 +46,7 @@ def test_a_rule_that_is_broken_and_one_that_is_kept(project: MakeProject, ftc: F
         policy(root, kept)
         planned = ftc("plan", "recipe.yaml")
         assert planned.code == 0, planned.err
-        assert "1 of 1 rules are kept" in planned.text
+        assert "1 of 1 rules are met" in planned.text
     if broken:
         policy(root, broken)
         before = contents(root)
@@ -180,7 +180,7 @@ def test_a_policy_that_is_there_and_not_read_is_never_passed_over(project: MakeP
     assert (refused.code, "name it `ftc.policy.yaml`" in refused.err) == (3, True), refused.err
     (root / "ftc.policy.yml").rename(root / "ftc.policy.yaml")
     assert ftc("plan", "recipe.yaml").code == 0
-    for text, words in (("", "the policy says nothing"), ("ftc_policy: 2\nrules: {}\n", "write 1")):
+    for text, words in (("", "the policy is empty"), ("ftc_policy: 2\nrules: {}\n", "write 1")):
         (root / "ftc.policy.yaml").write_text(text)
         assert words in ftc("plan", "recipe.yaml").err
     (root / "ftc.policy.yaml").unlink()

@@ -46,7 +46,7 @@ WEIGHTS, TOKENIZER, PLAN = "encoder/model.safetensors", "encoder/tokenizer_confi
         (flip_last_byte(WEIGHTS), "FTC512", "model.files.model.safetensors.sha256"),
         (replace(TOKENIZER, '_length": 64', '_length": 63'), "FTC512", "tokenizer_config.json"),
         (replace(PLAN, '"max_grad_norm": "1.0"', '"max_grad_norm": "2.0"'), "FTC511", "was edited"),
-        (replace(PLAN, '"ftc.plan/1"', '"ftc.plan/9"'), "FTC510", "no saved plan"),
+        (replace(PLAN, '"ftc.plan/1"', '"ftc.plan/9"'), "FTC510", "not a saved plan"),
     ],
     ids=["rate", "rank", "threads", "data", "weights", "tokenizer", "edited plan", "other schema"],
 )
@@ -153,7 +153,7 @@ def test_what_a_judge_is_sent_stands_in_the_plan_that_apply_shows(
     recipe.write_text(recipe.read_text().replace("samples: 2", f"samples: 2, {judge}"))
     monkeypatch.setenv("CLOUD_SECRET", "do-not-tell")
     shown = ftc("apply", "recipe.yaml")
-    words = "go to https://[2001:db8::1]:8443/v1; with them [2001:db8::1] is sent the value of the environment variable"
+    words = "are sent to https://[2001:db8::1]:8443/v1, together with the value of the environment variable"
     assert f"{words} CLOUD_SECRET" in shown.text
     assert "do-not-tell" not in shown.text
     assert not (root / "runs").exists(), "nobody said yes"

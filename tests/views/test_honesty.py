@@ -33,9 +33,9 @@ def test_reservations() -> None:
     counts = {"train": dict.fromkeys("abcdefg", 9), "test": {"a": 4}}
     lacking = plan.model_copy(update={"quality": plan.quality.model_copy(update={"labels": counts})})
     (absent,) = reservations(lacking, evaluation)
-    assert absent.startswith("No test row has `b`, `c`, `d`, `e`, `f` and 1 more: nothing is measured of that")
+    assert absent.startswith("No test row has `b`, `c`, `d`, `e`, `f` and 1 more: these classes are not measured")
     text = run_text(doubtful, documents.record(plan), few, "runs/x", curves="No overfitting shows.")
-    assert "by which the checkpoint was chosen" in text
+    assert "which chose the checkpoint" in text
     assert "curves     No overfitting shows." in text
 
 
@@ -63,7 +63,7 @@ def _curves(train: list[float], validation: list[float]) -> str:
     ("validation", "begin"),
     [
         ([1.0, 0.5, 0.6, 0.9], "Overfitting from step 20 on: validation loss rose from 0.500 to 0.900"),
-        ([1.0, 0.8, 0.6, 0.605], "No overfitting shows: validation loss ends within 2 % of its lowest, at step 30"),
+        ([1.0, 0.8, 0.6, 0.605], "No overfitting: validation loss ends within 2 % of its lowest, at step 30"),
         ([1.0, 0.5], ""),
     ],
 )

@@ -74,7 +74,7 @@ def test_the_report_shows_what_a_judge_took_beside_it() -> None:
 @pytest.mark.parametrize("with_usage", [0, 17])
 def test_tokens_that_not_every_answer_told_are_no_total(with_usage: int) -> None:
     told = rows(plan(), with_usage=with_usage, sent_tokens=5_610, received_tokens=36)
-    assert told["tokens sent to the judge"][1] == told["tokens from the judge"][1] == "not told"
+    assert told["tokens sent to the judge"][1] == told["tokens from the judge"][1] == "not estimated"
 
 
 def test_what_was_paid_follows_from_the_endpoints_count() -> None:

@@ -47,7 +47,7 @@ def test_a_plan_that_has_run(golden: Golden) -> None:
 def test_an_interrupted_run_goes_on() -> None:
     plan = documents.plan()
     text = plan_text(plan, record=documents.record(plan, status="interrupted", steps_done=113))
-    assert f"~ train      run {documents.RUN_ID} is interrupted; goes on from step 113 of 162" in text
+    assert f"~ train      run {documents.RUN_ID} is interrupted; continues from step 113 of 162" in text
 
 
 def test_a_plan_in_color(golden: Golden) -> None:
@@ -82,7 +82,7 @@ def test_supervised_tokens_are_told_where_tokens_are_learned() -> None:
     generation = documents.plan().settings.model_dump()
     generation["text"]["form"] = "prompt"
     text = plan_text(documents.plan(data={"train": train}, settings=generation))
-    assert "supervised 10.0 % of 680 k tokens" in text
+    assert "target tokens 10.0 % of 680 k tokens" in text
     assert "2 rows dropped" in text
 
 

@@ -113,7 +113,7 @@ def _lines(one: SliceResult, metrics: list[str], page: Page) -> list[str]:
 
     if one.gaps:
         rows.append(("largest gap", "", *map(gap, metrics), ""))
-        rows.append(("by chance alone", "", *(by_chance(one.gaps[metric]) for metric in metrics), ""))
+        rows.append(("expected by chance", "", *(by_chance(one.gaps[metric]) for metric in metrics), ""))
     return table([titles, *rows], right=range(1, len(metrics) + 2), indent=2)
 
 
@@ -133,7 +133,7 @@ def probe_blocks(evaluation: Evaluation, page: Page) -> Iterator[list[str]]:
             "general",
             [
                 f"{numbers.count(found.tokens)} tokens of general text",
-                f"{found.base:.3f} nats a token before tuning, {found.tuned:.3f} after",
+                f"{found.base:.3f} nats per token before tuning, {found.tuned:.3f} after",
                 f"forgetting {numbers.gain(found.forgetting)}",
             ],
         )
@@ -171,7 +171,7 @@ def judge_section(evaluation: Evaluation | None) -> str:
     if evaluation is None or evaluation.judge is None:
         return ""
     words = "; ".join(_judge_words(evaluation.judge))
-    note = "A judge is a model too: it prefers long and familiar answers, and may be talked into a grade by one."
+    note = "A judge is a model too: it prefers long and familiar answers, and an answer can manipulate it."
     return section("judge", "Judge", f"<p>{text(words)}.</p>", f"<p>{note}</p>")
 
 
@@ -181,7 +181,7 @@ def _classifier_words(found: ClassifierResult) -> Iterator[str]:
     if found.base is not None and found.gain is not None:
         yield f"{numbers.percent(found.base)} before tuning, change {numbers.gain(found.gain)}"
     if found.cut:
-        yield f"{numbers.plural(found.cut, 'answer')} read in part: too long for it"
+        yield f"{numbers.plural(found.cut, 'answer')} truncated: too long for it"
 
 
 def classifier_section(evaluation: Evaluation | None) -> str:
@@ -192,7 +192,7 @@ def classifier_section(evaluation: Evaluation | None) -> str:
     words = "; ".join(_classifier_words(found))
     rows = ", ".join(map(numbers.count, found.examples))
     where = f"<p>Rows whose answers have the label, the first ones: {rows}.</p>" if rows else ""
-    note = "A classifier errs too: what it says of a few answers is worth reading those answers."
+    note = "A classifier makes mistakes too: before you rely on small differences, read some of these answers."
     return section("classifier", "Classifier", f"<p>{text(words)}.</p>", where, f"<p>{note}</p>")
 
 
@@ -210,11 +210,11 @@ def retention_section(evaluation: Evaluation | None) -> str:
     found = evaluation.retention
     rows = [
         ("general text", f"{numbers.count(found.tokens)} tokens in {numbers.plural(found.blocks, 'block')}"),
-        ("before tuning", f"{found.base:.4f} nats a token"),
-        ("after tuning", f"{found.tuned:.4f} nats a token"),
+        ("before tuning", f"{found.base:.4f} nats per token"),
+        ("after tuning", f"{found.tuned:.4f} nats per token"),
         ("forgetting", numbers.gain(found.forgetting)),
     ]
-    words = "What a token of text costs more that has nothing to do with the task: less is better, none is best."
+    words = "Forgetting check: the loss per token of general text that is unrelated to the task. Lower is better."
     return section("retention", "Forgetting", f"<p>{words}</p>", facts(rows))
 
 
@@ -239,17 +239,17 @@ def swaps_section(evaluation: Evaluation | None) -> str:
         for one in found.examples
     ]
     of_base = ("changed, base",) if found.base is not None else ()
-    header = ("phrase", "exchanged for", "rows", *of_base, "changed, tuned", "share, tuned")
+    header = ("phrase", "replaced by", "rows", *of_base, "changed, tuned", "share, tuned")
     return section(
         "swaps",
-        "Exchanged phrases",
-        f"<p>When a phrase of a test row is exchanged: {text('; '.join(_swaps_words(found)))}.</p>",
+        "Counterfactual substitutions",
+        f"<p>When a phrase of a test row is replaced: {text('; '.join(_swaps_words(found)))}.</p>",
         html_table("By phrase", header, pairs, right=range(2, len(header))),
         html_table("Predictions that change", ("row", "exchange", "before", "after"), examples),
     )
 
 
-Trend = Literal["better", "worse", "equal", "no difference shown"]
+Trend = Literal["better", "worse", "equal", "not significant"]
 
 
 class Comparison(NamedTuple):
@@ -282,7 +282,7 @@ class Comparison(NamedTuple):
         if self.change == 0:
             return "equal"
         if self.gain is not None and not self.gain.is_shown:
-            return "no difference shown"
+            return "not significant"
         return "better" if (self.change > 0) == self.higher_is_better else "worse"
 
 

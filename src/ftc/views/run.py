@@ -60,8 +60,11 @@ def run_text(
     if any(segment.ended_by == "early_stop" for segment in record.segments):
         parts.append("stopped early")
     parts.append(f"plan {numbers.digest(record.plan_sha256)}")
-    purposes = ", ".join(f"{escaped(purpose)} {looks.count(purpose)}" for purpose in dict.fromkeys(looks))
-    looked = f"the test rows were looked at {numbers.plural(len(looks), 'time')} in all: {purposes}"
+    purposes = ", ".join(
+        f"{escaped(purpose.removeprefix('evaluate '))} {numbers.times(looks.count(purpose))}"
+        for purpose in dict.fromkeys(looks)
+    )
+    looked = f"Test set evaluated {numbers.times(len(looks))}: {purposes}."
     merged = [
         f"{escaped(one.folder)} in {one.weight_type}, tensors {numbers.digest(one.content_sha256)}, {one.at[:10]}"
         for one in merges
@@ -72,7 +75,7 @@ def run_text(
         *page.listed("curves", filter(None, [curves])),
         *_files(record, folder, has_report, page),
         *_against_plan(plan, record, page),
-        *page.listed("looks", [looked] if looks else []),
+        *page.listed("test set", [looked] if looks else []),
         *page.listed("merged", merged),
     ]
     return blocks([*(_measured(plan, evaluation, page, title) if evaluation else ()), lines])
@@ -150,7 +153,7 @@ def _metric_table(found: Sequence[Comparison], page: Page, shows: Sequence[str])
         if gain and "change" in shows:
             change += f" ({numbers.interval(gain, numbers.signed)})"
         base = "-" if one.base is None else numbers.metric(one.base)
-        word = page.trend(one.trend, one.trend) if one.trend in ("worse", "no difference shown") else ""
+        word = page.trend(one.trend, one.trend) if one.trend in ("worse", "not significant") else ""
         rows.append((title, base, tuned, page.trend(one.trend, change), word))
     return table(rows, right=range(1, 2 + 2 * has_base), indent=2)
 
@@ -203,7 +206,7 @@ def _time_words(plan: Plan, record: RunRecord) -> Iterable[str]:
     if record.train_seconds > 0:
         yield f"{numbers.count(round(record.tokens / record.train_seconds))} tok/s"
     noun = learned_noun(plan)
-    yield f"{numbers.magnitude(record.supervised_tokens)} {f'{noun} learned' if noun else 'supervised tokens'}"
+    yield f"{numbers.magnitude(record.supervised_tokens)} {f'{noun} trained on' if noun else 'target tokens'}"
 
 
 RunEntry = tuple[Plan, RunRecord, Evaluation | None]
