@@ -30,7 +30,7 @@ from ftc.spec.version import VERSION
 
 __all__ = ["CompiledData", "compile_data"]
 
-_FORMAT = 9
+_FORMAT = 10
 """Raised when the same inputs would give other streams."""
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 

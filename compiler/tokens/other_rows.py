@@ -72,7 +72,7 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     if not len(rows.row):
         help = "give it rows that fit into the run's length"
         raise Refusal([diagnostic("FTC371", f"no row of {shown_as} can be measured", help=help)])
-    report = write_stream(folder / "test.arrow", rows)
+    report = write_stream(folder / "test.arrow", rows, part.place)
     has_class = task.mode_for(plan.settings.model.family).labels == "one"
     builtin = (LENGTH, LABEL) if has_class else (LENGTH,)
     groups = groups_of(plan.settings.eval.slices, part, rows.row.tolist(), builtin)

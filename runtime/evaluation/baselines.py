@@ -10,6 +10,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from ftc.runtime.evaluation.evaluate import Measurement
@@ -132,7 +133,7 @@ def _weights(texts: Tokens, questions: Tokens, most: int) -> tuple[Any, Any]:
 
 def _tokens_and_pairs(ids: Sequence[int]) -> list[str]:
     singles = [str(one) for one in ids]
-    return [*singles, *(f"{one} {other}" for one, other in zip(singles, singles[1:], strict=False))]
+    return [*singles, *(f"{one} {other}" for one, other in pairwise(singles))]
 
 
 METHODS: dict[SimpleBaseline, tuple[str, Callable[[Tokens, Classes, Tokens], Classes]]] = {

@@ -57,13 +57,17 @@ def _beaten(best: BaselineResult, name: str, value: float, found: Sequence[Basel
     if gain is not None and gain.interval is not None:
         between = f"{gain.interval.low:+.3f} to {gain.interval.high:+.3f}"
         sure = f" (difference {gain.value:+.3f}, 95 % interval {between})"
-    others = f" {len(found) - 1} further simple baseline{'s are' if len(found) > 2 else ' is'} no worse." if found[1:] else ""
+    others = (
+        f" {len(found) - 1} further simple baseline{'s are' if len(found) > 2 else ' is'} no worse."
+        if found[1:]
+        else ""
+    )
     return RunFinding(
         code="FTC246",
         severity="warning",
         text=(
-            f"The tuned model is not better than a simple baseline: {title} {value:.3f}, and {best.metrics[name]:.3f} by "
-            f"{best.method}{sure}.{others}"
+            f"The tuned model is not better than a simple baseline: {title} {value:.3f}, and {best.metrics[name]:.3f} "
+            f"by {best.method}{sure}.{others}"
         ),
         help="Train longer or at a higher learning rate, or use the simple model if it is good enough.",
     )

@@ -119,7 +119,8 @@ class Measures:
     def tokens(self, number: int) -> list[int]:
         """What a model is given of a row, as tokens."""
         ids = self._rows.ids(number)
-        return (ids[: self._rows.prompt_length(number)] if self._head.writes else ids).tolist()
+        given: list[int] = (ids[: self._rows.prompt_length(number)] if self._head.writes else ids).tolist()
+        return given
 
     def by_class(self, scores: Sequence[RowScore], texts: Mapping[int, str]) -> dict[str, tuple[int, int]]:
         """How often each class, or type of entity, is expected, and how often the model predicts it; empty for tasks

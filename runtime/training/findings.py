@@ -66,7 +66,11 @@ def _stuck(train: TrainSettings, steps: Sequence[StepDone]) -> Iterator[RunFindi
     rose = last > first * (1 + _FALL) or last > lowest * 1.5
     low, high = (f"{value:.0e}".replace("e-0", "e-") for value in (rate / 3, rate * 3))
     change = f"train.learning_rate={low if rose else high}"
-    went = f"rose: {lowest:.3f} at its lowest, {last:.3f} at the end" if rose else f"did not fall: {first:.3f} to {last:.3f}"
+    went = (
+        f"rose: {lowest:.3f} at its lowest, {last:.3f} at the end"
+        if rose
+        else f"did not fall: {first:.3f} to {last:.3f}"
+    )
     yield RunFinding(
         code="FTC248",
         severity="warning",

@@ -46,8 +46,8 @@ CODES: tuple[Code, ...] = (
         id="FTC249",
         title="nearly every gradient is clipped",
         cause="The gradient norm was above `train.max_grad_norm` in at least 95 % of the steps, so that the bound, and "
-        "not the loss, sets how long gradients are. With Adam this is often harmless; a learning rate at the edge looks "
-        "the same.",
+        "not the loss, sets how long gradients are. With Adam this is often harmless; a learning rate at the edge "
+        "looks the same.",
         wrong="train: {learning_rate: 0.01, max_grad_norm: 0.01}",
         right="train: {learning_rate: 1e-3, max_grad_norm: 1}",
         severity=Severity.NOTE,

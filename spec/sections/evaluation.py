@@ -33,8 +33,8 @@ __all__ = [
 ]
 
 SimpleBaseline = Literal["majority", "tfidf", "nearest"]
-"""`majority`: the most frequent label of the training rows. `tfidf`: logistic regression over TF-IDF weights of tokens and
-token pairs. `nearest`: the label of the training row with the most similar TF-IDF weights."""
+"""`majority`: the most frequent label of the training rows. `tfidf`: logistic regression over TF-IDF weights of tokens
+and token pairs. `nearest`: the label of the training row with the most similar TF-IDF weights."""
 _GATE = re.compile(r"\s*(>=|<=|>|<)\s*(-?\d{1,9}(?:\.\d{1,9})?)\s*")
 _BOUND = re.compile(r"\s*(\S[^<>]*?)\s*((?:>=|<=|>|<)[^<>]*)")
 

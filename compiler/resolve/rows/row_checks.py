@@ -123,7 +123,7 @@ def check_values(task: Task, columns: Columns, table: Table) -> list[Diagnostic]
                     f"column `{column}` {words}, in {len(rows):,} of {len(table.rows):,} rows",
                     table.span(rows[0]),
                     help=_HELP[code],
-                    notes=[f"{table.file}, {table.places(rows)}", f"{table.place(rows[0])} holds {shown(first)}"],
+                    notes=[table.places(rows), f"{table.where(rows[0])} holds {shown(first)}"],
                     path="data.source",
                 )
             )
@@ -268,6 +268,6 @@ def missing_looking(table: Table, columns: Columns, meant: Collection[str]) -> I
                 f"column `{column}` reads as if nothing were there, in {len(rows):,} of {len(table.rows):,} rows",
                 table.span(rows[0]),
                 help="delete the rows, or fill them in; a class of that name goes into `task.labels`",
-                notes=[f"{table.file}, {table.places(rows)}: {marks}"],
+                notes=[f"{table.places(rows)}: {marks}"],
                 path="data.source",
             )

@@ -192,7 +192,12 @@ def _state(found: Relocked) -> str:
 def tokens_arguments(parser: Parser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="the recipe")
     parser.add_argument(
-        "--row", type=int, action="append", default=[], metavar="N", help="row of the file, from 1; default: three rows"
+        "--row",
+        type=_row,
+        action="append",
+        default=[],
+        metavar="ROW",
+        help="a row by file and line, such as data/tickets.csv:38, or by its number from 1; default: three rows",
     )
     parser.add_argument(
         "--split",
@@ -204,6 +209,11 @@ def tokens_arguments(parser: Parser) -> None:
     parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
     add_overrides(parser)
     add_json(parser)
+
+
+def _row(text: str) -> int | str:
+    """A row's number, or its name."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else text
 
 
 def run_tokens(args: Namespace) -> int:

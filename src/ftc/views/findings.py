@@ -13,7 +13,14 @@ from ftc.views.report.elements import section, text
 from ftc.views.report.elements import table as html_table
 from ftc.views.words import metric_title
 
-__all__ = ["baseline_lines", "baseline_table", "baselines_section", "finding_lines", "findings_list", "is_still_falling"]
+__all__ = [
+    "baseline_lines",
+    "baseline_table",
+    "baselines_section",
+    "finding_lines",
+    "findings_list",
+    "is_still_falling",
+]
 
 _TITLES: dict[SimpleBaseline, str] = {
     "majority": "most frequent label",

@@ -115,7 +115,7 @@ def test_a_row_that_is_trained_on_and_measured(resolve: Resolve) -> None:
     assert (found.code, found.path) == ("FTC370", "data.split.test")
     assert "5 of 6 test rows are trained on" in found.summary
     assert len(found.notes) == 3
-    assert found.notes[0].startswith("t.jsonl, line 2: ")
+    assert found.notes[0].startswith("t.jsonl:2: ")
 
 
 def test_a_row_in_validation_and_test_is_a_warning(resolve: Resolve) -> None:

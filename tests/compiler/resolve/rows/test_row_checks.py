@@ -135,7 +135,7 @@ def test_faults_of_a_kind_are_one_finding_with_count_and_first_rows() -> None:
     rows = [{"prompt": "a", "completion": "b" if number % 2 else " "} for number in range(20)]
     (found,) = check_values(GENERATION, Columns({"completion": "completion", "prompt": "prompt"}), table(*rows))
     assert "in 10 of 20 rows" in found.summary
-    assert found.notes == ("data/a.jsonl, lines 1, 3, 5, 7, 9 and 5 more", 'line 1 holds " "')
+    assert found.notes == ("data/a.jsonl:1, 3, 5, 7, 9 and 5 more", 'data/a.jsonl:1 holds " "')
 
 
 def test_a_key_that_some_rows_lack_has_no_value_there() -> None:
