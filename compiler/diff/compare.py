@@ -295,9 +295,11 @@ def _packages(old: Lock, new: Lock) -> Iterator[Change]:
             yield _change("python", first.python, second.python, "package", Effect.NUMERICS)
         for name in sorted({*first.packages, *second.packages}):
             was, now = first.packages.get(name), second.packages.get(name)
-            if was == now:
+            if was == now or (was and was.agrees_with(now)):
                 continue
-            if was and now and was.version == now.version:
+            if was and now and (was.version, was.sha256) == (now.version, now.sha256):
+                yield _change(f"packages.{name}", was.code_sha256, now.code_sha256, "package", Effect.NUMERICS)
+            elif was and now and was.version == now.version:
                 yield _change(f"packages.{name}", was.sha256, now.sha256, "package", Effect.NUMERICS)
             else:
                 versions = was.version if was else None, now.version if now else None

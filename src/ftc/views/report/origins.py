@@ -11,7 +11,7 @@ from ftc.spec.documents.record import RunRecord
 from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.report.elements import details, facts, section, table, text
-from ftc.views.words import learned_of_rows
+from ftc.views.words import interruption_words, learned_of_rows
 
 __all__ = [
     "checks_section",
@@ -145,12 +145,14 @@ def provenance_section(plan: Plan, record: RunRecord) -> str:
         ("Packages", ("package", "version", "digest of its files"), packages, ()),
         (f"Files of {plan.model.name}", file_header, _files(lock.model.files), (1,)),
         ("Files of the run", file_header, _files(record.outputs), (1,)),
-        ("Stretches", ("started", "ended", "from step", "to step", "ended by"), segments, (2, 3)),
+        ("Segments", ("started", "ended", "from step", "to step", "ended by"), segments, (2, 3)),
     )
+    stops = [(text(one.at), text(interruption_words(one))) for one in record.interruptions]
     return section(
         "provenance",
         "Provenance",
         facts((term, _code(value)) for term, value in digests if value),
+        *(["<h3>Interruptions</h3>", table("Interruptions", ("when", "why"), stops)] if stops else []),
         "<h3>Machine</h3>",
         facts(machine),
         *(
