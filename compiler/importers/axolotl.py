@@ -6,7 +6,7 @@ import functools
 import re
 
 from ftc.compiler.importers import rows, rules, training, words
-from ftc.compiler.importers.axolotl_keys import OTHER_KEYS
+from ftc.compiler.importers.axolotl_keys import OTHER_KEYS, PREFERENCE_NUMBERS
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.preference_losses import preference_loss_named
 
@@ -23,14 +23,6 @@ _TRAINER = training.TrainerKeys(
 _LAYER = re.compile(r"layers(?:\\?\.|\[)(\d+)(?:\\?\.|\]|$)")
 """One layer by its number, in a pattern of parameters' names."""
 _IN_FORMAT = re.compile(r"\{\{|\}\}|\{(system|instruction|input)\}|\{")
-_PREFERENCE_NUMBERS = {
-    "dpo_beta": "beta",
-    "rl_beta": "beta",
-    "dpo_label_smoothing": "label_smoothing",
-    "simpo_gamma": "gamma",
-    "cpo_alpha": "sft_weight",
-    "rpo_alpha": "sft_weight",
-}
 _SHAREGPT = {"role": "from", "content": "value"}
 _BOTH_NAMES = "ftc reads `role` and `content`, and `from` and `value`"
 _SUPERVISED = "choose a configuration for supervised training"
@@ -107,7 +99,7 @@ def _rows(t: Translation) -> None:
         # Its SimPO is TRL's CPO trainer with another loss, which keeps the SFT loss unless told.
         usual = {"beta": 0.1, "sft_weight": 1.0 if method == "simpo" else 0.0}
         for loss in losses or (method,):
-            numbers = {"orpo_alpha": "beta"} if method == "orpo" else _PREFERENCE_NUMBERS
+            numbers = {"orpo_alpha": "beta"} if method == "orpo" else PREFERENCE_NUMBERS
             rows.as_compared(t, "dpo_loss_type" if losses else "rl", loss, numbers, usual)
         t.needless("rl", "the loss says it")
         t.needless("dpo_loss_type", "the loss of another method")
