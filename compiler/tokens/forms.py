@@ -188,14 +188,12 @@ def row_form(
         case "extract":
             assert isinstance(kind, AnswerRows), "answers are cut out of contexts"
             return ExtractForm(
-                question=columns["question"],
-                context=columns["context"],
-                answers=columns["answers"],
+                **{part: columns[part] for part in ("question", "context", "answers")},
                 stride=kind.stride,
             )
         case "chat":
-            train_on: TrainOn = task.train_on if isinstance(task, Chat) else "assistant"
-            return ChatForm(messages=columns["messages"], tools=columns.get("tools"), train_on=train_on)
+            assert isinstance(task, Chat), "conversations are for a chat"
+            return ChatForm(messages=columns["messages"], tools=columns.get("tools"), train_on=task.train_on)
         case "preference":
             return PreferenceForm(
                 chosen=_answer_form("chosen", columns, rows), rejected=_answer_form("rejected", columns, rows)
