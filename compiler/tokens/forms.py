@@ -154,20 +154,16 @@ class Wording(NamedTuple):
 
 
 def row_form(
-    task: Task,
-    columns: Mapping[str, str],
-    labels: tuple[str, ...],
-    wording: Wording,
-    rows: Sequence[Mapping[str, Any]],
+    task: Task, columns: Mapping[str, str], labels: tuple[str, ...], wording: Wording, rows: Sequence[Mapping[str, Any]]
 ) -> TextForm:
-    """How rows are read.
+    """How rows are read: from the column of each part.
 
     Args:
         task: The task.
-        columns: Column by part of the task.
+        columns: Column by part.
         labels: Outputs of the head, in order.
         wording: Form, prompt and system message.
-        rows: Some rows; the first tells whether the answers of preferences are messages.
+        rows: Some; the first says whether the answers of preferences are messages.
     """
     kind = task.rows()
     match wording.form:
@@ -183,17 +179,19 @@ def row_form(
         case "tag" if "spans" in columns:
             return TagForm(text=columns["text"], spans=columns["spans"], labels=labels)
         case "tag":
-            assert isinstance(kind, TagRows), "words have tags"
+            assert isinstance(kind, TagRows)
             return TagForm(words=columns["tokens"], tags=columns["tags"], labels=labels, scheme=kind.scheme)
         case "extract":
             assert isinstance(kind, AnswerRows), "answers are cut out of contexts"
             return ExtractForm(
-                **{part: columns[part] for part in ("question", "context", "answers")},
+                question=columns["question"],
+                context=columns["context"],
+                answers=columns["answers"],
                 stride=kind.stride,
             )
         case "chat":
-            assert isinstance(task, Chat), "conversations are for a chat"
-            return ChatForm(messages=columns["messages"], tools=columns.get("tools"), train_on=task.train_on)
+            train_on = task.train_on if isinstance(task, Chat) else "assistant"
+            return ChatForm(messages=columns["messages"], tools=columns.get("tools"), train_on=train_on)
         case "preference":
             return PreferenceForm(
                 chosen=_answer_form("chosen", columns, rows), rejected=_answer_form("rejected", columns, rows)
