@@ -56,7 +56,9 @@ def compare(old: Thing, new: Thing, cache: Path) -> Difference:
     # what brings the old result to the new one: the heaviest action of any change; a run that was left goes on
     asked: list[Action] = [change.action for change in changes]
     heaviest: Action = min([*asked, _ORDER[-1]], key=_ORDER.index)
-    unfinished = old.record is not None and old.record.status not in ("finished", "gate_failed")
+    if _is_finished(old) and _is_finished(new):
+        heaviest = "nothing"  # both results are here
+    unfinished = old.record is not None and not _is_finished(old)
     same_job = old.plan is not None and new.plan is not None and old.plan.job_sha256() == new.plan.job_sha256()
     return Difference(
         old=old.side,
@@ -68,6 +70,10 @@ def compare(old: Thing, new: Thing, cache: Path) -> Difference:
         action="resume" if heaviest == "nothing" and unfinished and same_job else heaviest,
         not_checked=tuple(missed),
     )
+
+
+def _is_finished(thing: Thing) -> bool:
+    return thing.record is not None and thing.record.status in ("finished", "gate_failed")
 
 
 def _recipes(old: Recipe, new: Recipe) -> tuple[list[Change], int]:
