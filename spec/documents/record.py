@@ -27,6 +27,7 @@ __all__ = [
     "PhaseSeconds",
     "Predecessor",
     "Prediction",
+    "Resampling",
     "RetentionResult",
     "RunPhase",
     "RunRecord",
@@ -95,6 +96,15 @@ class Interval(Document):
 
     low: Real
     high: Real
+
+
+class Resampling(Document):
+    """How intervals were computed, so that they can be computed again."""
+
+    method: str
+    """Name of the method, with a number that grows when the same rows would give another interval."""
+    resamples: int
+    seed: int
 
 
 class SubjectResult(Document):
@@ -276,6 +286,8 @@ class Evaluation(Document):
     base: SubjectResult | None
     gains: dict[str, Gain] = Field(default_factory=dict)
     """By metric; empty without a base."""
+    resampling: Resampling | None = None
+    """None in evaluations of releases that didn't record it."""
     slices: tuple[SliceResult, ...] = ()
     retention: RetentionResult | None = None
     """None where no general text is measured."""
