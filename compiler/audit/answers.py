@@ -54,6 +54,8 @@ def _first_windows(stream: TokenStream) -> list[int]:
 def _row(subject: str, plan: Plan, row: Outcome, stream: TokenStream, place: int) -> Iterator[Finding]:
     told = "the test split"
     yield from difference(f"{subject}: row", row.row, int(stream.rows[place]), told)
+    if row.place:
+        yield from difference(f"{subject}: place", row.place, stream.place(place), told)
     labels = plan.settings.text.labels
     match plan.settings.answer:
         case "label":

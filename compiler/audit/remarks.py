@@ -56,7 +56,7 @@ def _packages(tally: Tally, record: RunRecord, here: EnvironmentFacts) -> None:
     if here.platform != then.platform:
         tally.not_checked.append(f"the packages: the run was on {then.platform}, this is {here.platform}")
         return
-    other = [name for name in sorted(then.packages) if here.packages.get(name) != then.packages[name]]
+    other = [name for name in sorted(then.packages) if not then.packages[name].agrees_with(here.packages.get(name))]
     if not other:
         tally.checked.append(f"{len(then.packages)} packages")
         return
@@ -79,19 +79,26 @@ def _code(record: RunRecord) -> Iterator[_Remark]:
         yield "record.json: code_changed", "false", "true", f"the code of the run: {words}"
     last = record.observed.code.ftc_sha256
     for one in record.segments:
-        if one.ftc_sha256 != last:
+        if one.ftc_sha256 not in ("", last):  # empty where the record was lost and made again
             steps = f"steps {one.from_step} to {one.to_step}"
             yield f"record.json: {steps}", last[:12], one.ftc_sha256[:12], f"{steps}: other code of ftc did them"
 
 
 def _interruptions(record: RunRecord, events: Sequence[Event]) -> Iterator[_Remark]:
+    """Each stop with its reason: the record's own words, or in older records what its events say."""
+    for one in record.interruptions:
+        reason = f"{one.reason} ({one.code})" if one.code else one.reason
+        words = f"an interruption at step {one.step}, {one.kind}: {reason}"
+        yield f"record.json: step {one.step}", "no interruption", f"{one.kind}: {reason}", words
+    if record.interruptions:
+        return
     reasons = [one.detail for one in events if isinstance(one, RunEnded) and one.status in ("interrupted", "failed")]
     stops = [one for one in record.segments[:-1] if one.ended_by != "finished"]
     for number, one in enumerate(stops):
         reason = reasons[number] if number < len(reasons) and len(reasons) == len(stops) else ""
-        how = one.ended_by or "stopped without a word"
-        words = f"the run was {how} at step {one.to_step}" + (f": {reason}" if reason else "")
-        yield f"record.json: segment to step {one.to_step}", "finished", how, words
+        how = one.ended_by or "stopped without a reason"
+        words = f"an interruption at step {one.to_step}, {how}" + (f": {reason}" if reason else "")
+        yield f"record.json: step {one.to_step}", "no interruption", how, words
 
 
 def _clock(record: RunRecord) -> Iterator[_Remark]:

@@ -242,14 +242,14 @@ def test_what_an_honest_run_shows_too_is_said_and_accused_of_on_demand(
     assert audited.code == 0, audited.text
     assert f"the packages of the run differ here by now: peft {peft.version} -> 0.0.1" in audited.text
     assert "changed while the run went on (FTC645)" in audited.text
-    assert "the run was failed at step 3: out of memory" in audited.text
+    assert "an interruption at step 3, failed: out of memory" in audited.text
     strict = ftc("audit", run.path.name, "--strict", "--json")
     assert strict.code == 8, strict.text
     accused = [(one["code"], one["subject"]) for one in json.loads(strict.out)["findings"]]
     assert accused == [
         ("FTC528", "packages"),
         ("FTC528", "record.json: code_changed"),
-        ("FTC528", "record.json: segment to step 3"),
+        ("FTC528", "record.json: step 3"),
     ]
 
 
