@@ -20,6 +20,7 @@ from ftc.spec.documents.record import RunRecord
 __all__ = ["check_remarks"]
 
 _MOST_NAMED = 5
+_STOPPED = ("interrupted", "failed")
 _CLOCK_SLACK = 2.0
 """Seconds by which the times of a run may disagree: they are recorded in whole seconds."""
 
@@ -92,13 +93,13 @@ def _interruptions(record: RunRecord, events: Sequence[Event]) -> Iterator[_Rema
         yield f"record.json: step {one.step}", "no interruption", f"{one.kind}: {reason}", words
     if record.interruptions:
         return
-    reasons = [one.detail for one in events if isinstance(one, RunEnded) and one.status in ("interrupted", "failed")]
-    stops = [one for one in record.segments[:-1] if one.ended_by != "finished"]
-    for number, one in enumerate(stops):
+    reasons = [event.detail for event in events if isinstance(event, RunEnded) and event.status in _STOPPED]
+    stops = [segment for segment in record.segments[:-1] if segment.ended_by != "finished"]
+    for number, stop in enumerate(stops):
         reason = reasons[number] if number < len(reasons) and len(reasons) == len(stops) else ""
-        how = one.ended_by or "stopped without a reason"
-        words = f"an interruption at step {one.to_step}, {how}" + (f": {reason}" if reason else "")
-        yield f"record.json: step {one.to_step}", "no interruption", how, words
+        how = stop.ended_by or "stopped without a reason"
+        words = f"an interruption at step {stop.to_step}, {how}" + (f": {reason}" if reason else "")
+        yield f"record.json: step {stop.to_step}", "no interruption", how, words
 
 
 def _clock(record: RunRecord) -> Iterator[_Remark]:

@@ -72,8 +72,8 @@ def _left_out(plan: Plan, measured: Evaluation, rows: Sequence[Outcome]) -> dict
         card = metric_named(name)
         if card is None:
             found[name] = "this release doesn't know it"
-        elif card.needs in absent:
-            found[name] = f"{card.needs.data if card.needs else ''} is not on this machine"
+        elif card.needs is not None and card.needs in absent:
+            found[name] = f"{card.needs.data} is not on this machine"
         elif card.of_loss and plan.data["test"].rows != len(rows):
             found[name] = "it counts every window of a question, and the file holds the first one"
     return found
