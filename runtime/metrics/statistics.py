@@ -22,7 +22,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.spec.documents.record import Gain, Interval, Resampling
+from ftc.spec.documents.record import Gain, Interval
+from ftc.spec.documents.resampling import Resampling
 
 __all__ = [
     "RESAMPLING",

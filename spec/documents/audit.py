@@ -11,7 +11,8 @@ from ftc.spec.companions import Role
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.machine import MachineClass
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import Gain, Interval, Resampling, SliceResult
+from ftc.spec.documents.record import Gain, Interval, SliceResult
+from ftc.spec.documents.resampling import Resampling
 from ftc.spec.documents.step_log import Rung, StepLine
 from ftc.spec.version import VERSION
 

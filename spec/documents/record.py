@@ -12,6 +12,7 @@ from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.interruption import Interruption
 from ftc.spec.documents.judging import JudgeUse
 from ftc.spec.documents.machine import CodeSnapshot, MachineClass
+from ftc.spec.documents.resampling import Resampling
 
 __all__ = [
     "ClassifierResult",
@@ -28,7 +29,6 @@ __all__ = [
     "PhaseSeconds",
     "Predecessor",
     "Prediction",
-    "Resampling",
     "RetentionResult",
     "RunPhase",
     "RunRecord",
@@ -100,15 +100,6 @@ class Interval(Document):
 
     low: Real
     high: Real
-
-
-class Resampling(Document):
-    """How intervals were computed, so that they can be computed again."""
-
-    method: str
-    """Name of the method, with a number that grows when the same rows would give another interval."""
-    resamples: int
-    seed: int
 
 
 class SubjectResult(Document):

@@ -267,17 +267,8 @@ def audit(
     from ftc.verbs.audit import Asked, audit_run
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    asked = Asked(
-        level=level,
-        first=first,
-        last=last,
-        steps=steps,
-        threads=threads,
-        force=force,
-        seeds=seeds,
-        strict=strict,
-        key=Path(key) if key is not None else None,
-    )
+    signer = None if key is None else Path(key)
+    asked = Asked(level, first, last, steps, threads, force, seeds, strict, signer)
     return audit_run(found, asked, on_step or (lambda step, last: None))
 
 
