@@ -14,6 +14,7 @@ from ftc.spec.documents.interruption import Interruption
 from ftc.spec.documents.intervals import Gain, Interval
 from ftc.spec.documents.judging import JudgeUse
 from ftc.spec.documents.machine import CodeSnapshot, MachineClass
+from ftc.spec.documents.resampling import Resampling
 
 __all__ = [
     "ClassifierResult",
@@ -260,6 +261,8 @@ class Evaluation(Document):
     """By metric; empty without a base."""
     baselines: tuple[BaselineResult, ...] = ()
     """Simple baselines on the same rows; empty where none fits the task, or none was asked for."""
+    resampling: Resampling | None = None
+    """None in evaluations of releases that didn't record it."""
     slices: tuple[SliceResult, ...] = ()
     retention: RetentionResult | None = None
     """None where no general text is measured."""
