@@ -93,7 +93,7 @@ CASES = [
          world=rows("rows.jsonl", "[", *(f"{line}," for line in MANY), "{}]")),
     Case("objects over several lines", JSONL, "FTC356", ("over several lines", "one object a line", "1 error"),
          world=rows("rows.jsonl", "{", '"text": "a"', "}")),
-    Case("no label", JSONL, "FTC363", ("rows.jsonl:21:1", "column `label` has no value, in 1 of 21"),
+    Case("no label", JSONL, "FTC364", ("rows.jsonl:21:1", "column `label` has no value, in 1 of 21"),
          world=jsonl('{"text": "a"}')),
     Case("a number for a text", JSONL, "FTC363", ("is a number, not text",),
          world=jsonl('{"text": 5, "label": "cold"}')),

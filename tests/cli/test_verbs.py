@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,9 +70,12 @@ def test_something_is_shown_before_torch_is_loaded(
     monkeypatch.setattr("ftc.cli.training.find_spec", lambda name: name)
     monkeypatch.setattr(sys, "stdin", Keyboard("y\n"))
     order: list[str] = []
-    monkeypatch.setattr(
-        api, "apply", lambda *args, **more: order.append(capsys.readouterr().err) or world.execute(*args, **more)
-    )
+
+    def apply(target: object, **more: Any) -> api.Run:
+        order.append(capsys.readouterr().err)
+        return world.execute(target, **more)
+
+    monkeypatch.setattr(api, "apply", apply)
     assert main(["apply", "bbc-news.yaml"]) == 0
     assert order[0].endswith("Apply this plan? [y/N] \nLoading torch …\n")
     assert main(["apply", "bbc-news.yaml", "--yes", "--quiet"]) == 0

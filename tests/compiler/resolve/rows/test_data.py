@@ -174,7 +174,7 @@ def test_faults_of_all_files_are_told_at_once(resolve: Resolve) -> None:
     split = Split(validation=PathSource(path="v.jsonl"), test=PathSource(path="t.jsonl"))
     files = {"a.jsonl": [{"text": "a", "label": None}], "v.jsonl": [{"text": "", "label": "b"}], "t.jsonl": [{"x": 1}]}
     found = refused(resolve, files, split=split)
-    assert sorted(finding.code for finding in found) == ["FTC362", "FTC362", "FTC363", "FTC364"]
+    assert sorted(finding.code for finding in found) == ["FTC362", "FTC362", "FTC364", "FTC364"]
     absent = refused(resolve, {}, split=split.model_copy(update={"test": PathSource(path="../../etc/passwd")}))
     assert sorted(finding.code for finding in absent) == ["FTC300", "FTC350"]
 
