@@ -135,7 +135,7 @@ def _metric_table(found: Sequence[Comparison], page: Page) -> list[str]:
     titles = [""] + ["base"] * has_base
     for name in ("tuned", "change")[: 1 + has_base]:
         titles.append(f"{name} (95 % interval)" if any(sure[name]) else name)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for one, gain in zip(found, sure["change"], strict=True):
         title = metric_title(one.name) + ("" if one.higher_is_better else " (lower is better)")
         tuned = page.strong(numbers.metric(one.tuned))
