@@ -8,7 +8,7 @@ from ftc.spec.documents.findings import BaselineResult, RunFinding
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.sections.evaluation import SimpleBaseline
 from ftc.views import numbers
-from ftc.views.page import Page, escaped, table
+from ftc.views.page import Page, escaped, fitted
 from ftc.views.report.elements import section, text
 from ftc.views.report.elements import table as html_table
 from ftc.views.words import metric_title
@@ -78,12 +78,9 @@ def baseline_lines(evaluation: Evaluation, page: Page) -> list[str]:
     """The baselines as a small table; nothing where there are none."""
     if not evaluation.baselines:
         return []
-    header, *body = table(
-        [("", *map(metric_title, _names(evaluation))), *_rows(evaluation)],
-        right=range(1, 1 + len(_names(evaluation))),
-        indent=2,
-    )
-    return [f"simple baselines, {_fitted(evaluation.baselines[0])}", page.faint(header), *body]
+    header = ("", *map(metric_title, _names(evaluation)))
+    lines = fitted(header, [*_rows(evaluation)], page, right=range(1, len(header)), indent=2)
+    return [f"simple baselines, {_fitted(evaluation.baselines[0])}", *lines]
 
 
 def baseline_table(evaluation: Evaluation) -> str:
