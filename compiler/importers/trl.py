@@ -23,7 +23,7 @@ def _strategy(t: Translation) -> None:
         t.carry("use_peft", "strategy.kind", words.STRATEGIES["trl"][""])
         for key, is_asked in (("load_in_4bit", four_bit), ("load_in_8bit", eight_bit)):
             if is_asked:
-                t.drop(key, "quantized weights can't be trained in full")
+                t.drop(key, "quantized weights can't be fully trained")
         for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules"):
             t.ignore(key, "without `use_peft: true` TRL makes no adapter", "set it if you want an adapter")
         return

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ftc.compiler.quality.spellings import odd_labels
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.plan import Check
-from ftc.spec.documents.quality import SEEN_SHARE, Agreement, Kind, QualityReport
+from ftc.spec.documents.quality import SEEN_SHARE, Agreement, CheckName, Kind, QualityReport
 from ftc.spec.language.safe_repr import label_name
 from ftc.spec.sections.data import QualityRules
 
@@ -121,19 +121,19 @@ def quality_checks(report: QualityReport, num_parts: int) -> Iterator[Check]:
     """What was checked and how much was found."""
     if num_parts > 1:
         near = "" if report.similarity is None else f" or near duplicates (Jaccard ≥ {report.similarity:g})"
-        words = ", ".join(_by_rule(report, "overlap")) or f"no duplicates{near} across splits"
-        yield _check("leakage", words)
+        words = ", ".join(_by_rule(report, "overlap")) or f"No leakage: no duplicates{near} across splits."
+        yield _check(CheckName.LEAKAGE, words)
     for one in report.contamination:
         if one.rows:
             words = f"{one.rows:,} of {one.of:,} rows share {one.run}-grams with training rows"
             nearly = f"{one.mostly:,} of them at least {SEEN_SHARE:.0%} of theirs"
-            yield _check(f"n-gram overlap of {one.split}", f"{words}, {nearly}")
+            yield _check(CheckName.ngrams(one.split), f"{words}, {nearly}")
     if report.chosen_by:
-        yield _check("leakage", f"{report.chosen_by:,} test rows are also validation rows")
+        yield _check(CheckName.CHOICE, f"{report.chosen_by:,} test rows are also validation rows")
     for part, counts in report.labels.items():
         words = ", ".join(f"{label_name(name)} {count}" for name, count in list(counts.items())[:_MOST_LABELS])
         yield _check(f"labels of {part}", words)
-    yield _check("duplicates", ", ".join(_by_rule(report, "copies")) or "none")
+    yield _check(CheckName.DUPLICATES, ", ".join(_by_rule(report, "copies")) or "none")
     kinds = []  # each with its count of rows, and what it was where there is any: by rule, if there are several
     for kind, name in _NAMES:
         by_rule = Counter[str]()
@@ -142,7 +142,7 @@ def quality_checks(report: QualityReport, num_parts: int) -> Iterator[Check]:
                 by_rule[finding.rule] += finding.rows
         rules = list(by_rule) if len(by_rule) == 1 else [f"{rule} {count:,}" for rule, count in by_rule.items()]
         kinds.append(f"{name} {report.rows_by_kind.get(kind, 0):,}" + (f" ({', '.join(rules)})" if rules else ""))
-    yield _check("rows", ", ".join(kinds))
+    yield _check(CheckName.ROWS, ", ".join(kinds))
     if report.presidio is not None:
         used = report.presidio
         yield _check("presidio", f"release {used.version} searched for {len(used.kinds)} kinds of personal data")

@@ -124,7 +124,7 @@ def wordnet_findings(wanted: str) -> Iterator[Diagnostic]:
             return
         others.append(f"{found.place} has digest {found.sha256[:12]}")
     summary = f"the plan's WordNet is missing: digest {wanted[:12]}"
-    note = "none found".join(others) or "there is none where it is looked for"
+    note = "none found".join(others) or "none found"
     help = "restore it, or plan again"
     yield diagnostic("FTC636", summary, notes=note, help=help)
 

@@ -5,7 +5,8 @@ The plan holds it with counts and places. Personal data and secrets are counted 
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.streams import Split
@@ -13,6 +14,7 @@ from ftc.spec.documents.streams import Split
 __all__ = [
     "SEEN_SHARE",
     "Agreement",
+    "CheckName",
     "Contamination",
     "Kind",
     "PairAgreement",
@@ -21,6 +23,22 @@ __all__ = [
     "QualityReport",
     "Sample",
 ]
+
+
+class CheckName:
+    """What a plan calls its checks of the rows."""
+
+    LEAKAGE = "leakage"
+    CHOICE = "test rows in validation"
+    DUPLICATES = "duplicates"
+    ROWS = "rows"
+    EARLIER: ClassVar[Mapping[str, str]] = {"overlap": LEAKAGE, "choice": CHOICE, "copies": DUPLICATES}
+    """Names in plans of earlier releases, and what they are called now."""
+
+    @staticmethod
+    def ngrams(split: Split) -> str:
+        """The check of one part for n-grams of training rows."""
+        return f"n-gram overlap of {split}"
 
 
 class Sample(Document):

@@ -45,7 +45,7 @@ def test_a_class_is_named_and_cut_rows_are_counted() -> None:
     text = text_of(row_of("a", label="spam", at_limit=True), cut=30)
     assert "class spam · at the maximum length (64)" in text
     assert (
-        "training labels: one per row, no target tokens · 1,200 rows in train · 30 of them truncated to 64 tokens"
+        "training labels: one per row, no target tokens · 1,200 rows in train\n30 of them truncated to 64 tokens"
         in text
     )
 
@@ -53,10 +53,10 @@ def test_a_class_is_named_and_cut_rows_are_counted() -> None:
 def test_each_token_in_a_line() -> None:
     lines = text_of(row_of("a", "\n", "", "b", learned="..xx"), listed=True).splitlines()
     assert lines[1:5] == [
-        "  0  3  read     a",
-        "  1  4  read     ⏎",
-        "  2  5  target   (part of a character)",
-        "  3  6  target   b",
+        "  0  3  read    a",
+        "  1  4  read    ⏎",
+        "  2  5  target  (part of a character)",
+        "  3  6  target  b",
     ]
 
 
