@@ -104,7 +104,7 @@ def _explained(source: Source, error: Any) -> Diagnostic:
     help = _WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "literal_error":
         help = f"write {error['ctx']['expected']}".replace("'", "`")
-    return diagnostic("FTC430", f"invalid value of `{dotted}`", source.span(path), help=help)
+    return diagnostic("FTC430", f"`{dotted}` can't be this", source.span(path), help=help)
 
 
 def judged(

@@ -238,7 +238,7 @@ def _not_a_choice(source: Source, path: Path, value: object, choices: list[str])
     fixes = (Fix(f"write `{close}`", (TextEdit(span, close),)),) if close else ()
     return diagnostic(
         "FTC105",
-        f"invalid value of `{_dotted(path)}`: {_shown(source, path, value)}",
+        f"`{_dotted(path)}` can't be {_shown(source, path, value)}",
         span,
         label=f"ftc calls it `{known}`" if known else f"did you mean `{close}`?" if close else "",
         help=f"write one of {', '.join(choices)}",
@@ -294,7 +294,7 @@ def _out_of_bounds(source: Source, path: Path, error: Any) -> Diagnostic:
         expected = str(context.get("error", error["msg"]))
     return diagnostic(
         "FTC103",
-        f"invalid value of `{_dotted(path)}`: {_shown(source, path, error['input'])}",
+        f"`{_dotted(path)}` can't be {_shown(source, path, error['input'])}",
         source.span(path),
         label=expected if kind != "value_error" else "",
         help=expected if kind == "value_error" else (),
@@ -307,7 +307,7 @@ def _wrong_form(source: Source, plain: dict[str, Any], path: Path, value: object
     section = section_at(field[:-1], plain)
     return diagnostic(
         "FTC103",
-        f"invalid value of `{_dotted(path)}`: {_shown(source, path, value)}",
+        f"`{_dotted(path)}` can't be {_shown(source, path, value)}",
         source.span(path),
         help=field_docs(section).get(str(field[-1]), "").rstrip(".") if section else (),
         path=_dotted(path),

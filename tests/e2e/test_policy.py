@@ -158,7 +158,7 @@ def test_a_waiver_that_does_nothing(project: MakeProject, ftc: Ftc, words: tuple
         ("license: {allow: [mit]}", "did you mean `licenses`?"),
         ("memory: {at_most: much}", "a number and a unit"),
         ("memory: {level: hard}", "`rules.memory.at_most` is missing"),
-        ("leakage: {level: strict}", "invalid value of `rules.leakage.level`"),
+        ("leakage: {level: strict}", "`rules.leakage.level` can't be this"),
         ("leakage:", "a rule needs a mapping"),
         ("leakage: hard", "write a mapping"),
         ("licenses: {allow: []}", "name at least one"),
