@@ -42,7 +42,7 @@ class Preference(TaskSection):
         row_forms=(("prompt", "chosen", "rejected"), ("chosen", "rejected")),
         template_form=None,
         written_parts=(),
-        beside={"prompt": "chosen"},
+        beside={"prompt": ("chosen",)},
         signs=((Sign("chosen", "name"), Sign("rejected", "name")),),
         guess_order=20,
         foreign_names=("dpo", "ipo", "simpo", "orpo", "cpo", "rlhf", "preference_dpo"),
