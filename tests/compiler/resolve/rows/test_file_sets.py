@@ -9,6 +9,7 @@ import pytest
 
 from ftc import api
 from ftc.spec.diagnostics import Diagnostic, Refusal
+from ftc.spec.documents.streams import SPLITS, Split
 from tests.diagnostics.worlds import write_plain_model
 
 RECIPE = """\
@@ -70,10 +71,10 @@ def test_every_file_is_in_the_lock_and_rows_name_theirs(project: Path, path: str
     assert shown.rows[0].place == "shards/b.jsonl:2"
 
 
-def part_of(found: api.Planned, row: str) -> str:
-    for part in ("train", "validation", "test"):
+def part_of(found: api.Planned, row: str) -> Split:
+    for part in SPLITS:
         try:
-            api.tokens(found, rows=(row,), split=part)  # type: ignore[arg-type]
+            api.tokens(found, rows=(row,), split=part)
         except Refusal:
             continue
         return part
