@@ -47,6 +47,7 @@ def test_a_task_from_rows_to_card(project: MakeProject, ftc: Ftc, task: str) -> 
     assert again.code == 0, again.text
     audited = ftc("audit", card.parent.name)
     assert audited.code == 0, audited.text
+    assert f"{2 * len(USUAL[task])} scores computed again from" in audited.text
 
 
 @pytest.mark.parametrize(
