@@ -253,23 +253,14 @@ def _of_another_meaning(plan: Plan, folder: Path, findings: list[Finding]) -> li
 
 def _check_sources(tally: Tally, plan: Plan, paths: Mapping[str, Path | None]) -> None:
     for use, locked in plan.lock.data.sources.items():
-<<<<<<< HEAD
         for key, name, facts in locked.each_file(use):
             path = paths.get(key)
             if path is None:
-                tally.findings.append(_finding("FTC522", name, facts.sha256, "nothing", "bring the file back"))
+                tally.findings.append(finding("FTC522", name, facts.sha256, "nothing", "bring the file back"))
             else:
                 tally.findings += _compare_file(tally, path, facts, name)
     count = sum(len(locked.files) or 1 for locked in plan.lock.data.sources.values())
-    tally.checked.append(_plural(count, "data file"))
-=======
-        path, name = paths.get(use), str(locked.asked.get("path") or locked.asked.get("hub"))
-        if path is None:
-            tally.findings.append(finding("FTC522", name, locked.file.sha256, "nothing", "bring the file back"))
-        else:
-            tally.findings += _compare_file(tally, path, locked.file, name)
-    tally.checked.append(plural(len(plan.lock.data.sources), "data file"))
->>>>>>> main
+    tally.checked.append(plural(count, "data file"))
 
 
 def _check_streams(tally: Tally, plan: Plan, folder: Path | None) -> None:
