@@ -7,7 +7,9 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
-__all__ = ["Date", "workbook"]
+__all__ = ["Cell", "Date", "workbook"]
+
+Cell = str | float | bool | None
 
 _MAIN = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -18,7 +20,7 @@ class Date(float):
     """A day as a workbook has it: days since 1899-12-30, in a cell with the format of a date."""
 
 
-def workbook(sheets: Mapping[str, Sequence[Sequence[str | float | bool | None]]]) -> bytes:
+def workbook(sheets: Mapping[str, Sequence[Sequence[Cell]]]) -> bytes:
     """An `.xlsx` file with these sheets."""
     parts = {
         "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types"><Default Extension="rels" ContentType='
@@ -52,7 +54,7 @@ def workbook(sheets: Mapping[str, Sequence[Sequence[str | float | bool | None]]]
         return stream.getvalue()
 
 
-def _cell(value: str | float | bool | None, place: str) -> str:
+def _cell(value: Cell, place: str) -> str:
     match value:
         case None:
             return ""

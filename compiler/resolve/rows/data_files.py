@@ -59,7 +59,8 @@ class DataFile:
         """
         if not self.members:
             return read_rows(self.path, self.shown_as, span, self.reading)
-        tables, found = [], []
+        tables: list[Table] = []
+        found: list[Diagnostic] = []
         for name, path in self.members.items():
             try:
                 tables.append(read_rows(path, name, span, self.reading))

@@ -11,11 +11,11 @@ import pytest
 from ftc.compiler.resolve.rows import workbook_rows
 from ftc.compiler.resolve.rows.tables import Reading, read_rows
 from ftc.spec.diagnostics import Diagnostic, Refusal
-from tests.support.workbook import Date, workbook
+from tests.support.workbook import Cell, Date, workbook
 
 pytest.importorskip("python_calamine", reason="pip install 'ftc[excel]'")
 
-ROWS = [
+ROWS: list[list[Cell]] = [
     ["text", None, "label", "day", "sure", "score"],
     ["cold", None, 1.0, Date(45443), True, 1.5],
     [],
