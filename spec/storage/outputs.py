@@ -37,6 +37,7 @@ class OutputKind(Enum):
     CYCLONEDX = "CycloneDX bill of materials"
     CROISSANT = "Croissant description"
     SIGNATURE = "signature"
+    PREDICTIONS = "file of predictions"
 
 
 def claim_output(path: Path, kind: OutputKind, *, force: bool = False) -> None:
@@ -101,6 +102,8 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
             return "bomFormat" in document and _names_ftc(_at(document, "metadata", "tools", "components"))
         case OutputKind.CROISSANT:
             return False  # the format has no place for who wrote it
+        case OutputKind.PREDICTIONS:
+            return False  # rows of the user's own, in formats that anything may write
         case OutputKind.SIGNATURE:
             return str(document.get("mediaType", "")).startswith("application/vnd.dev.sigstore.bundle")
 

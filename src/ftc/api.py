@@ -25,6 +25,7 @@ from ftc.verbs.evaluate import evaluate, evaluate_on_harness
 from ftc.verbs.merge import merge
 from ftc.verbs.plan import Checked, Planned, drift, load_plan, lock, save_plan, settle_lock
 from ftc.verbs.policy import with_policy
+from ftc.verbs.predict import Model, Predictions, load, predict
 from ftc.verbs.provenance import export, refuse_faults, whence, who_used
 from ftc.verbs.runs import Run, find_run, past_runs, run_of, runs, unlock
 from ftc.verbs.text import fix, format, shown_path, validate, with_sources
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checked",
+    "Model",
     "Planned",
+    "Predictions",
     "Run",
     "apply",
     "audit",
@@ -61,10 +64,12 @@ __all__ = [
     "format",
     "import_recipe",
     "init",
+    "load",
     "load_plan",
     "lock",
     "merge",
     "plan",
+    "predict",
     "runs",
     "save_plan",
     "schema",

@@ -45,6 +45,12 @@ def _training() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _using() -> Mapping[str, Command]:
+    from ftc.cli.using import COMMANDS
+
+    return COMMANDS
+
+
 def _history() -> Mapping[str, Command]:
     from ftc.cli.history import COMMANDS
 
@@ -74,6 +80,7 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb("tokens", _plans, "show rows as the model is fed them, and what of them is learned"),
         Verb("lock", _plans, "bring a recipe's lock up to date, or check it"),
         Verb("apply", _training, "train and evaluate what a recipe or a saved plan says"),
+        Verb("predict", _using, "use a finished run's model on texts or on a file, without labels"),
         Verb("eval", _training, "measure a finished run once more, on its test rows or on a file"),
         Verb("merge", _training, "merge a run's adapter into its base: a model for servers and students"),
     ),
