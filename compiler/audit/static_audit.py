@@ -319,7 +319,7 @@ def _check_packages(tally: _Tally, plan: Plan, record: RunRecord, here: Environm
     if locked is None or here.platform != record.observed.platform:
         tally.not_checked.append(f"the packages: the run was on {record.observed.platform}, this is {here.platform}")
         return
-    other = [name for name, package in locked.packages.items() if here.packages.get(name) != package]
+    other = [name for name, package in locked.packages.items() if not package.agrees_with(here.packages.get(name))]
     if other:
         tally.not_checked.append(f"the packages of the run: {', '.join(other[:5])} differ here by now")
     else:

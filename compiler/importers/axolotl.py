@@ -8,6 +8,7 @@ import re
 from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.axolotl_keys import OTHER_KEYS
 from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.preference_losses import preference_loss_named
 
 __all__ = ["AXOLOTL"]
 
@@ -22,6 +23,14 @@ _TRAINER = training.TrainerKeys(
 _LAYER = re.compile(r"layers(?:\\?\.|\[)(\d+)(?:\\?\.|\]|$)")
 """One layer by its number, in a pattern of parameters' names."""
 _IN_FORMAT = re.compile(r"\{\{|\}\}|\{(system|instruction|input)\}|\{")
+_PREFERENCE_NUMBERS = {
+    "dpo_beta": "beta",
+    "rl_beta": "beta",
+    "dpo_label_smoothing": "label_smoothing",
+    "simpo_gamma": "gamma",
+    "cpo_alpha": "sft_weight",
+    "rpo_alpha": "sft_weight",
+}
 _SHAREGPT = {"role": "from", "content": "value"}
 _BOTH_NAMES = "ftc reads `role` and `content`, and `from` and `value`"
 _SUPERVISED = "choose a configuration for supervised training"
@@ -93,16 +102,15 @@ def _low_rank(t: Translation, kind: str, *, four_bit: bool, eight_bit: bool) -> 
 def _rows(t: Translation) -> None:
     sets = t.items("datasets")
     one = _data_set
-    if t.text("rl") == "dpo":
-        # direct preference optimization, with its usual loss
-        for part in ("dpo_beta", "rl_beta"):
-            if (beta := t.number(part)) is not None and "task.beta" not in t.values:
-                t.carry(part, "task.beta", beta)
-        for loss in t.names("dpo_loss_type"):
-            if loss != "sigmoid":
-                t.block("dpo_loss_type", f"no preference loss `{loss[:40]}`", "ftc has `sigmoid`, which is DPO")
-        t.needless("dpo_loss_type", "the loss of DPO")
-        t.needless("rl", "direct preference optimization")
+    if (method := t.text("rl")) is not None and preference_loss_named(method) is not None:
+        losses = t.names("dpo_loss_type") if method == "dpo" else ()
+        # Its SimPO is TRL's CPO trainer with another loss, which keeps the SFT loss unless told.
+        usual = {"beta": 0.1, "sft_weight": 1.0 if method == "simpo" else 0.0}
+        for loss in losses or (method,):
+            numbers = {"orpo_alpha": "beta"} if method == "orpo" else _PREFERENCE_NUMBERS
+            rows.as_compared(t, "dpo_loss_type" if losses else "rl", loss, numbers, usual)
+        t.needless("rl", "the loss says it")
+        t.needless("dpo_loss_type", "the loss of another method")
         one = _preferred_rows
     if len(sets) > 1:
         rows.mixed(t, "datasets", [functools.partial(one, t, key) for key in sets])
@@ -354,7 +362,7 @@ _RULES: rules.Rules = {
         "fsdp fsdp_config fsdp_version deepspeed ddp ddp_timeout ddp_find_unused_parameters tensor_parallel_size "
         "context_parallel_size expert_parallel_size dp_shard_size dp_replicate_size accelerator_config device_map "
         "use_ray ray_num_workers"),
-    **rules.blocking("no reinforcement learning, and of preferences DPO alone", "rl", _SUPERVISED),
+    **rules.blocking("no reinforcement learning and no KTO", "rl", _SUPERVISED),
     **rules.blocking("no reward models", "reward_model process_reward_model", _SUPERVISED),
     **rules.blocking("no streams of pretraining text", "pretraining_dataset",
         "give rows with `datasets`, or `--data FILE`"),

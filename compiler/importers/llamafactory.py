@@ -12,6 +12,12 @@ from ftc.compiler.importers.translation import Key, Translation
 __all__ = ["LLAMAFACTORY", "columns_of"]
 
 _TRAINER = training.TrainerKeys(is_checkpointed=True)
+_PREFERENCE_NUMBERS = {
+    "pref_beta": "beta",
+    "dpo_label_smoothing": "label_smoothing",
+    "simpo_gamma": "gamma",
+    "pref_ftx": "sft_weight",
+}
 _ADAPTER = words.AdapterKeys("lora_rank", "lora_alpha", "lora_dropout", "lora_target", 8, "twice")
 _ALPACA_COLUMNS = {"prompt": "instruction", "query": "input", "response": "output"}
 _TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"}
@@ -77,12 +83,7 @@ def _rows(t: Translation) -> None:
         named = words.named_task(stage)
         t.block("stage", f"no training of the kind `{stage[:40]}`", named[2] if named else _SUPERVISED)
     if stage == "dpo":
-        # direct preference optimization; the other losses of that stage are others' methods
-        if (loss := t.text("pref_loss")) not in (None, "sigmoid"):
-            t.block("pref_loss", f"no preference loss `{(loss or '')[:40]}`", "ftc has `sigmoid`, which is DPO")
-        t.needless("pref_loss", "direct preference optimization")
-        if (beta := t.number("pref_beta")) is not None:
-            t.carry("pref_beta", "task.beta", beta)
+        rows.as_compared(t, "pref_loss", t.text("pref_loss") or "sigmoid", _PREFERENCE_NUMBERS, {"beta": 0.1})
     names = t.names("dataset")
     if t.options.data and not (len(names) == 1 and t.options.task is None):
         t.add("data.source.path", t.options.data, "given by --data")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from ftc.compiler.quality.spellings import odd_labels
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.quality import Agreement, Kind, QualityReport
+from ftc.spec.language.safe_repr import label_name
 from ftc.spec.sections.data import QualityRules
 
 __all__ = ["LEAST_AGREEMENT", "quality_checks", "quality_findings"]
@@ -23,10 +25,11 @@ def quality_findings(report: QualityReport, rules: QualityRules) -> Iterator[Dia
     """Errors and warnings; the recipe says what is borne."""
     yield from _overlaps(report, rules)
     trained = report.labels.get("train", {})
+    odd = odd_labels(sum((Counter(counts) for counts in report.labels.values()), Counter()))  # FTC394, FTC395
     for part, counts in report.labels.items():
-        missing = [label for label in trained if label not in counts]
+        missing = [label for label in trained if label not in counts and label not in odd]
         if part != "train" and missing:
-            names = ", ".join(f"`{label[:64]}` ({trained[label]:,} in train)" for label in missing[:5])
+            names = ", ".join(f"`{label_name(label)}` ({trained[label]:,} in train)" for label in missing[:5])
             yield diagnostic(
                 "FTC387",
                 f"{len(missing):,} of {len(trained):,} classes have no {part} row",
@@ -127,7 +130,7 @@ def quality_checks(report: QualityReport, num_parts: int) -> Iterator[Check]:
     if report.chosen_by:
         yield _check("choice", f"{report.chosen_by:,} test rows are validation rows as well")
     for part, counts in report.labels.items():
-        words = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:_MOST_LABELS])
+        words = ", ".join(f"{label_name(name)} {count}" for name, count in list(counts.items())[:_MOST_LABELS])
         yield _check(f"labels of {part}", words)
     yield _check("copies", ", ".join(_by_rule(report, "copies")) or "none")
     kinds = []  # each with its count of rows, and what it was where there is any: by rule, if there are several

@@ -87,6 +87,7 @@ def outcomes(session: Session, base: Measurement | None, tuned: Measurement) -> 
     lines = (
         Outcome(
             row=int(rows.rows[number]),
+            place=rows.place(number),
             prompt=measures.given(number),
             expected=measures.expected(number) if tuned.texts else None,
             targets=measures.targets(number),
@@ -129,6 +130,7 @@ def _predictions(session: Session, base: Measurement | None, tuned: Measurement)
         found.append(
             Prediction(
                 row=int(rows.rows[number]),
+                place=rows.place(number),
                 text=text if len(text) <= _PROMPT_CHARACTERS else text[: _PROMPT_CHARACTERS - 1] + "…",
                 expected=measures.expected(number),
                 base=base.texts[number] if base else None,
@@ -175,7 +177,8 @@ def swaps_result(swapped: Swapped, rows: TokenStream, base: Measurement | None, 
         phrase, other = swapped.pairs[swapped.pair[number]]
         place = swapped.rows[number]
         said, then = tuned.texts[place][:_SWAP_CHARACTERS], tuned.swapped[number][:_SWAP_CHARACTERS]
-        examples.append(SwapExample(row=int(rows.rows[place]), phrase=phrase, other=other, before=said, after=then))
+        row, name = int(rows.rows[place]), rows.place(place)
+        examples.append(SwapExample(row=row, place=name, phrase=phrase, other=other, before=said, after=then))
     return SwapsResult(
         rows=len(changes),
         share=found.tuned,

@@ -72,7 +72,9 @@ class Outcome(Document):
     """One row of the test split, a line of `predictions.ndjson`."""
 
     row: int
-    """Row number in the source, from 0."""
+    """Number of the row among those that were read, from 0."""
+    place: str = ""
+    """Its name, such as `data/tickets.csv:38`; empty in runs of earlier releases."""
     prompt: str
     """What the models were given."""
     expected: str | None
@@ -175,7 +177,9 @@ class Rating(Document):
 
     schema_: Literal["ftc.rating/1"] = Field(default="ftc.rating/1", alias="schema")
     row: int
-    """Row number in the source, from 0."""
+    """Number of the row among those that were read, from 0."""
+    place: str = ""
+    """Its name, such as `data/tickets.csv:38`; empty in runs of earlier releases."""
     choice: Choice | None
     """None takes back what was said of the row."""
     left: Literal["first", "second"]

@@ -38,6 +38,7 @@ class OutputKind(Enum):
     CROISSANT = "Croissant description"
     SIGNATURE = "signature"
     PREDICTIONS = "file of predictions"
+    COMPARISON = "comparison"
 
 
 def claim_output(path: Path, kind: OutputKind, *, force: bool = False) -> None:
@@ -88,7 +89,10 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
     if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
         return False
     try:
-        document = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        if kind is OutputKind.COMPARISON and _COMPARISON.match(content):
+            return True
+        document = json.loads(content)
     except (OSError, ValueError, RecursionError):
         return False
     if not isinstance(document, dict):
@@ -100,12 +104,20 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
             return str(_at(document, "predicate", "buildDefinition", "buildType")).startswith("urn:ftc:")
         case OutputKind.CYCLONEDX:
             return "bomFormat" in document and _names_ftc(_at(document, "metadata", "tools", "components"))
-        case OutputKind.CROISSANT:
+        case OutputKind.CROISSANT | OutputKind.PREDICTIONS:
             return False  # the format has no place for who wrote it
-        case OutputKind.PREDICTIONS:
-            return False  # rows of the user's own, in formats that anything may write
+        case OutputKind.COMPARISON:
+            return str(document.get("schema", "")).startswith("ftc.comparison/")
         case OutputKind.SIGNATURE:
             return str(document.get("mediaType", "")).startswith("application/vnd.dev.sigstore.bundle")
+
+
+_COMPARISON = re.compile(
+    rb"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>Runs "
+    rb"|[Oo]n [\d,]+ test rows? that all runs were given, compared with ",
+    re.DOTALL,
+)
+"""How a comparison begins as a page, as text and as Markdown."""
 
 
 def _at(found: Any, *keys: str) -> Any:

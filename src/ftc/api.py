@@ -147,14 +147,15 @@ def plan(
 
 
 def tokens(
-    target: Planned | Path | str, *, split: Split = "train", rows: Sequence[int] = (), offline: bool = False
+    target: Planned | Path | str, *, split: Split = "train", rows: Sequence[int | str] = (), offline: bool = False
 ) -> TokenizedRows:
     """Rows of a recipe as the model is fed them, and what of them is learned. Test rows are noted in the ledger.
 
     Args:
         target: A planned recipe, or a recipe's file, whose lock stays as it is.
         split: The part of the data.
-        rows: Numbers of rows in their source file, from 1; the first three of the part where there are none.
+        rows: Names of rows, such as `data/tickets.csv:38`, or numbers from 1 of those that were read; the first three
+            of the part where there are none.
         offline: Use only what is on this machine.
 
     Raises:

@@ -177,7 +177,7 @@ def test_an_audit_exits_with_its_verdict(world: World, capsys: Capture, monkeypa
     ("words", "told"),
     [
         (["--steps", "4"], "--steps goes with --level replay"),
-        (["--level", "full", "--from", "2", "--to", "4"], "--from, --to goes with --level replay"),
+        (["--level", "full", "--from", "2", "--to", "4"], "--from-step, --to-step goes with --level replay"),
         (["--force"], "static executes nothing"),
         (["--level", "replay", "--steps", "4", "--to", "9"], "both say where the replay ends"),
         (["--level", "replay", "--steps", "0"], "at least 1"),
@@ -282,17 +282,20 @@ def test_explain_an_unknown_code(capsys: Capture) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(verb: str, capsys: Capture) -> None:
-    assert main([verb, "--help"]) == 0
-    assert capsys.readouterr().out.startswith(f"usage: ftc {verb}")
+    assert main([*verb.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: ftc {verb}")
+    assert main(["help", *verb.split()]) == 0
+    assert capsys.readouterr().out == shown
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["paln"], "did you mean `plan`?"),
-        (["frobnicate"], "unknown verb `frobnicate`; one of init, validate"),
+        (["frobnicate"], "unknown verb `frobnicate`; one of init, import"),
         ([], "usage: ftc"),
-        (["plan"], "RECIPE"),
+        (["device", "calibrate", "--threads", "x"], "no whole number"),
         (["plan", "x.yaml", "--frob"], "unrecognized arguments: --frob"),
         (["plan", "x.yaml", "--off"], "unrecognized arguments: --off"),
         (["--color", "sometimes", "plan"], "invalid choice"),

@@ -51,7 +51,7 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
             rewrite = partial(_write_answers, by_part=by_part)
         case LabelRows(written=True):
             for row in table.rows:  # the text that a model learns to write
-                if isinstance(label := row.get(by_part["label"]), str | int):
+                if isinstance(label := row.get(by_part["label"]), str | int | float):
                     row[ANSWER_COLUMN] = label_text(label)
             return
         case TagRows() if "tokens" in by_part:

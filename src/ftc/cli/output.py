@@ -26,8 +26,10 @@ _CLEAR = "\r\x1b[K"
 
 
 @contextmanager
-def following(args: Namespace) -> Iterator[EventListener]:
-    """A listener for as long as the run goes on. JSON goes to standard output, all else to standard error.
+def following(args: Namespace, *, as_lines: bool = False) -> Iterator[EventListener]:
+    """A listener for as long as the run goes on.
+
+    It writes to standard error, or nothing with `--quiet`; where `as_lines`, JSON lines to standard output.
 
     Meanwhile the libraries' warnings, which speak to their callers and not to users, are kept still, unless `-W` or
     `PYTHONWARNINGS` asks for them.
@@ -38,8 +40,10 @@ def following(args: Namespace) -> Iterator[EventListener]:
     with warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
-        if args.json:
+        if as_lines:
             yield _while_heard(JsonProgress(sys.stdout))
+        elif args.quiet:
+            yield lambda _: None
         elif is_interactive(sys.stderr, os.environ):
             with LiveProgress(sys.stderr, page=look) as live:
                 yield _while_heard(live)
@@ -74,7 +78,7 @@ def tracing(args: Namespace) -> Iterator[Callable[[int], None]]:
         sys.stderr.write(f"{_CLEAR}{look.faint(f'tracing memory: {words} …')}")
         sys.stderr.flush()
 
-    if not is_interactive(sys.stderr, os.environ):
+    if args.quiet or not is_interactive(sys.stderr, os.environ):
         yield lambda _: None
         return
     try:
@@ -174,8 +178,8 @@ def print_signature(done: str, found: SignedFolder, args: Namespace) -> None:
     from ftc.views.numbers import digest, plural
     from ftc.views.page import escaped, table
 
-    if args.json:
-        write(found.to_text())
+    if args.json or args.quiet:
+        write(found.to_text() if args.json else "")
         return
     rows = [
         (done, f"{_as_typed(Path(found.folder))} · {plural(found.files, 'file')} · {digest(found.files_sha256)}"),

@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import Command, Parser, add_force
+from ftc.cli.arguments import JSON, TEXT, Command, Example, Parser, add_force, add_offline, add_output, add_quiet
 from ftc.cli.output import following
 from ftc.cli.terminal import STDOUT, page, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS"]
 
-_FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_CSV, _LINES = "csv", "jsonl"
+_FORMATS = {".csv": _CSV, ".jsonl": _LINES, ".ndjson": _LINES, ".json": JSON}
 """Form of the answer by the suffix of the file that it is written to, or that the rows come from."""
 
 
@@ -33,17 +34,13 @@ def predict_arguments(parser: Parser) -> None:
         "`-` reads one a line from standard input",
     )
     parser.add_argument("--data", metavar="FILE", help="a file of rows with the run's columns; labels are not needed")
-    parser.add_argument("-o", "--output", metavar="FILE", help="write to a `.csv` or `.jsonl` file")
-    parser.add_argument(
-        "--format",
-        choices=("text", "csv", "jsonl"),
-        help="form of the answer (as the suffix of `-o` or `--data` says, else text)",
-    )
-    parser.add_argument("--json", action="store_const", dest="format", const="jsonl", help="same as --format jsonl")
+    add_output(parser, "write to a file; its suffix says the format: `.csv`, `.jsonl` or `.json`")
     parser.add_argument(
         "--max-new-tokens", type=_count, metavar="N", help="longest written answer, in tokens (the run's limit)"
     )
     add_force(parser)
+    add_offline(parser)
+    add_quiet(parser, "show no progress")
 
 
 def run_predict(args: Namespace) -> int:
@@ -62,8 +59,7 @@ def run_predict(args: Namespace) -> int:
         claim_output(target, OutputKind.PREDICTIONS, force=args.force)
     gc.enable()  # the command starts without; a large file takes long
     rows = Path(args.data) if args.data else _typed(args.text)
-    progress = Namespace(color=args.color, json=False)  # events go to standard error whatever the answer's form is
-    with following(progress) as listener:
+    with following(args) as listener:
         found = api.predict(args.run, rows, max_new_tokens=args.max_new_tokens, on_event=listener)
     show_diagnostics(found.findings, {}, args)
     text = _as_asked(found, _form(args), args)
@@ -80,7 +76,7 @@ def _misuse(args: Namespace) -> str:
     if STDOUT in args.text and len(args.text) > 1:
         return "`-` reads all texts from standard input; leave out the others"
     if args.output and args.output != STDOUT and args.format is None and _suffix(args.output) not in _FORMATS:
-        return f"`{args.output}` has no suffix that says the form: `.csv` or `.jsonl`, or use `--format`"
+        return f"`{args.output}` has no suffix that says the format: use `.csv`, `.jsonl` or `.json`, or `--format`"
     return ""
 
 
@@ -124,17 +120,19 @@ def _form(args: Namespace) -> str:
         return str(args.format)
     if args.output and args.output != STDOUT:
         return _FORMATS[_suffix(args.output)]
-    return _FORMATS.get(_suffix(args.data), "jsonl") if args.data else "text"
+    return _FORMATS.get(_suffix(args.data), _LINES) if args.data else TEXT
 
 
 def _as_asked(found: Predictions, form: str, args: Namespace) -> str:
-    from ftc.views.predictions import as_csv, as_json_lines, as_text
+    from ftc.views.predictions import as_csv, as_json, as_json_lines, as_text
 
     match form:
         case "csv":
             return as_csv(found.columns, found.rows, found.predictions)
         case "jsonl":
             return as_json_lines(found.rows, found.predictions)
+        case "json":
+            return as_json(found.rows, found.predictions)
         case _:
             return as_text(found.predictions, page(sys.stdout, args))
 
@@ -158,5 +156,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
-COMMANDS: dict[str, Command] = {"predict": Command(predict_arguments, run_predict)}
+COMMANDS: dict[str, Command] = {
+    "predict": Command(
+        predict_arguments,
+        run_predict,
+        formats=(TEXT, JSON, _LINES, _CSV),
+        examples=(
+            Example('ftc predict 7f3a2b "Where is my parcel?"', "one text"),
+            Example("ftc predict 7f3a2b --data new.csv -o answers.csv", "a file of rows"),
+            Example("ftc predict 7f3a2b - --format jsonl", "one text, or one JSON object, a line of standard input"),
+        ),
+    )
+}
 """What a command line reaches here, by verb."""

@@ -11,6 +11,7 @@ from ftc.verbs.runs import Run, find_run, load_events, load_outcomes
 
 if TYPE_CHECKING:
     from ftc.compiler.diff.sides import Thing
+    from ftc.compiler.recipes.layers import Override
     from ftc.runtime.metrics import Predictions
     from ftc.runtime.metrics.statistics import Statistics
     from ftc.spec.documents.difference import ComparedMetric, Difference, RunComparison
@@ -171,7 +172,9 @@ def _lacking(settings: Settings) -> dict[str, str]:
     }
 
 
-def diff(old: Run | Path | str, new: Run | Path | str, *, folder: Path | str = ".") -> Difference:
+def diff(
+    old: Run | Path | str, new: Run | Path | str, *, overrides: Sequence[Override] = (), folder: Path | str = "."
+) -> Difference:
     """What differs between two things, why it matters, and what would have to be done.
 
     They are compared at the deepest level that both have: plans with runs, locks with plans, recipes with everything.
@@ -179,24 +182,30 @@ def diff(old: Run | Path | str, new: Run | Path | str, *, folder: Path | str = "
     Args:
         old: What there is: a recipe, a lock or a saved plan, each also as `FILE@REVISION` of git, or a run.
         new: What is wanted, likewise.
+        overrides: What lies on top of `new`, which then has to be a recipe.
         folder: Any folder of the project whose runs may be named.
 
     Raises:
-        Refusal: One of them can't be read, or there is no such run.
+        Refusal: One of them can't be read, there is no such run, or `overrides` has nothing to change (FTC605).
         OSError: A file can't be read.
     """
     from ftc.compiler.diff.compare import compare
     from ftc.spec.storage.paths import cache_folder
 
-    return compare(_thing_named(old, folder), _thing_named(new, folder), cache_folder())
+    return compare(_thing_named(old, folder), _thing_named(new, folder, overrides), cache_folder())
 
 
-def _thing_named(target: Run | Path | str, folder: Path | str) -> Thing:
+def _thing_named(target: Run | Path | str, folder: Path | str, overrides: Sequence[Override] = ()) -> Thing:
     from ftc.compiler.diff.sides import read_thing
 
-    if isinstance(target, Run):
-        return _thing_of_run(target, target.record.id)
-    return read_thing(str(target)) or _thing_of_run(find_run(str(target), folder), str(target))
+    found = None if isinstance(target, Run) else read_thing(str(target), overrides)
+    if found is None:
+        run = target if isinstance(target, Run) else find_run(str(target), folder)
+        found = _thing_of_run(run, run.record.id if isinstance(target, Run) else str(target))
+    if overrides and found.side.kind != "recipe":
+        summary = f"`{found.side.name}` is a {found.side.kind}, which `--set` can't change"
+        raise Refusal([diagnostic("FTC605", summary, help="give a recipe as NEW")])
+    return found
 
 
 def _thing_of_run(run: Run, name: str) -> Thing:

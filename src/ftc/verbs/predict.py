@@ -189,7 +189,7 @@ def _findings(table: Table, problems: Mapping[int, str], cut: Sequence[int], max
     if cut:
         summary = f"{len(cut):,} of {total} rows are longer than {max_length:,} tokens and were truncated"
         help = "shorten these rows, or train with a larger `data.max_length`"
-        found.append(diagnostic("FTC691", summary, notes=f"{table.file}, {table.places(cut)}", help=help))
+        found.append(diagnostic("FTC691", summary, notes=table.places(cut), help=help))
     return tuple(found)
 
 

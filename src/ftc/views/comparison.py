@@ -29,7 +29,7 @@ def comparison_text(found: RunComparison, *, page: Page = PLAIN) -> str:
     """The comparison for people: each metric, the runs under each other, what is shown and what is not."""
     first = found.runs[0]
     names = [f"{escaped(run.id)}  {escaped(run.name)}, {escaped(run.strategy)}" for run in found.runs]
-    lines = [f"on {numbers.plural(found.rows, 'test row')} that all runs were given, held against {escaped(first.id)}"]
+    lines = [f"on {numbers.plural(found.rows, 'test row')} that all runs were given, compared with {escaped(first.id)}"]
     for one in found.metrics:
         rows = []
         for name, standing in zip(names, one.standings, strict=True):
@@ -54,7 +54,7 @@ def comparison_text(found: RunComparison, *, page: Page = PLAIN) -> str:
 def comparison_markdown(found: RunComparison) -> str:
     """The comparison for a pull request."""
     lines = [
-        f"On {numbers.plural(found.rows, 'test row')} that all runs were given, held against `{found.runs[0].id}`.",
+        f"On {numbers.plural(found.rows, 'test row')} that all runs were given, compared with `{found.runs[0].id}`.",
         "",
         "| metric | run | value | 95 % interval | change | 95 % interval | |",
         "| --- | --- | ---: | --- | ---: | --- | --- |",

@@ -12,9 +12,9 @@ from ftc.spec.documents.predictions import RowPrediction
 from ftc.views import numbers
 from ftc.views.page import Page, escaped
 
-__all__ = ["PREDICTED", "as_csv", "as_json_lines", "as_text"]
+__all__ = ["as_csv", "as_json", "as_json_lines", "as_text"]
 
-PREDICTED = ("prediction", "probability", "labels", "spans", "probabilities", "truncated", "problem")
+_PREDICTED = ("prediction", "probability", "labels", "spans", "probabilities", "truncated", "problem")
 """Columns that predictions add to rows, those of them that say something."""
 
 _MOST_CLASSES = 3
@@ -28,10 +28,16 @@ def as_json_lines(rows: Sequence[Mapping[str, Any]], predictions: Sequence[RowPr
     )
 
 
+def as_json(rows: Sequence[Mapping[str, Any]], predictions: Sequence[RowPrediction]) -> str:
+    """The same as one array."""
+    whole = [{**row, **_values(one)} for row, one in zip(rows, predictions, strict=True)]
+    return json.dumps(whole, ensure_ascii=False, indent=2) + "\n"
+
+
 def as_csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], predictions: Sequence[RowPrediction]) -> str:
     """The rows with a column for each thing that is predicted; a list or an object is JSON in its cell."""
     made = [_values(one) for one in predictions]
-    added = [name for name in PREDICTED if any(name in values for values in made)]
+    added = [name for name in _PREDICTED if any(name in values for values in made)]
     names = [*(name for name in columns if name not in added), *added]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -82,7 +88,7 @@ def _lines(one: RowPrediction, page: Page) -> Iterator[str]:
         yield page.alert(f"no prediction: {escaped(one.problem or '')}")
         return
     likely = sorted(one.probabilities.items(), key=lambda pair: -pair[1])
-    shown = [f"{escaped(name)} {numbers.percent(value, 1)}" for name, value in likely[:_MOST_CLASSES]]
+    shown = [f"{escaped(name)} {numbers.percent(value)}" for name, value in likely[:_MOST_CLASSES]]
     yield page.strong(escaped(one.prediction)) + (f"  {page.faint(' · '.join(shown))}" if shown else "")
     if one.is_cut:
         yield page.alert("The input was truncated.")

@@ -18,6 +18,7 @@ from ftc.spec.documents.record import (
     SwapsResult,
 )
 from ftc.spec.metrics import metric_named
+from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.estimates import use_words
 from ftc.views.page import Page, escaped, table, visible_width
@@ -232,7 +233,7 @@ def swaps_section(evaluation: Evaluation | None) -> str:
         for one in found.pairs
     ]
     examples = [
-        (numbers.count(one.row), text(f"{one.phrase} → {one.other}"), text(one.before), text(one.after))
+        (text(shown_row(one.place, one.row)), text(f"{one.phrase} → {one.other}"), text(one.before), text(one.after))
         for one in found.examples
     ]
     of_base = ("changed, base",) if found.base is not None else ()
@@ -242,7 +243,7 @@ def swaps_section(evaluation: Evaluation | None) -> str:
         "Exchanged phrases",
         f"<p>When a phrase of a test row is exchanged: {text('; '.join(_swaps_words(found)))}.</p>",
         html_table("By phrase", header, pairs, right=range(2, len(header))),
-        html_table("Predictions that change", ("row", "exchange", "before", "after"), examples, right=(0,)),
+        html_table("Predictions that change", ("row", "exchange", "before", "after"), examples),
     )
 
 

@@ -14,7 +14,7 @@ from ftc.views import numbers
 from ftc.views.estimates import phase_seconds_words, planned_peak
 from ftc.views.page import PLAIN, Page, blocks, escaped, shorten, table, visible_width
 from ftc.views.results import Comparison, change_words, comparisons, probe_blocks, reservations, slice_blocks
-from ftc.views.words import headline, learned_noun, metric_title, teacher_parts
+from ftc.views.words import headline, interruption_words, learned_noun, metric_title, teacher_parts
 
 __all__ = ["RunEntry", "evaluation_text", "plan_html", "run_html", "run_text", "runs_text", "wall_seconds"]
 
@@ -68,6 +68,7 @@ def run_text(
     ]
     lines = [
         *page.flow("run", parts),
+        *page.listed("stopped", map(escaped, map(interruption_words, record.interruptions))),
         *page.listed("curves", filter(None, [curves])),
         *_files(record, folder, has_report, page),
         *_against_plan(plan, record, page),
