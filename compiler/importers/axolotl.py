@@ -6,7 +6,7 @@ import functools
 import re
 
 from ftc.compiler.importers import rows, rules, training, words
-from ftc.compiler.importers.axolotl_keys import OTHER_KEYS
+from ftc.compiler.importers.axolotl_keys import OTHER_KEYS, PREFERENCE_NUMBERS
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.preference_losses import preference_loss_named
 
@@ -23,14 +23,6 @@ _TRAINER = training.TrainerKeys(
 _LAYER = re.compile(r"layers(?:\\?\.|\[)(\d+)(?:\\?\.|\]|$)")
 """One layer by its number, in a pattern of parameters' names."""
 _IN_FORMAT = re.compile(r"\{\{|\}\}|\{(system|instruction|input)\}|\{")
-_PREFERENCE_NUMBERS = {
-    "dpo_beta": "beta",
-    "rl_beta": "beta",
-    "dpo_label_smoothing": "label_smoothing",
-    "simpo_gamma": "gamma",
-    "cpo_alpha": "sft_weight",
-    "rpo_alpha": "sft_weight",
-}
 _SHAREGPT = {"role": "from", "content": "value"}
 _BOTH_NAMES = "ftc reads `role` and `content`, and `from` and `value`"
 _SUPERVISED = "choose a configuration for supervised training"
@@ -107,7 +99,7 @@ def _rows(t: Translation) -> None:
         # Its SimPO is TRL's CPO trainer with another loss, which keeps the SFT loss unless told.
         usual = {"beta": 0.1, "sft_weight": 1.0 if method == "simpo" else 0.0}
         for loss in losses or (method,):
-            numbers = {"orpo_alpha": "beta"} if method == "orpo" else _PREFERENCE_NUMBERS
+            numbers = {"orpo_alpha": "beta"} if method == "orpo" else PREFERENCE_NUMBERS
             rows.as_compared(t, "dpo_loss_type" if losses else "rl", loss, numbers, usual)
         t.needless("rl", "the loss says it")
         t.needless("dpo_loss_type", "the loss of another method")
@@ -341,13 +333,14 @@ _RULES: rules.Rules = {
         "a base model with a pad token needs none"),
     **rules.dropped("no tokens are added", "tokens added_tokens_overrides", "add them to the base model first"),
     **rules.dropped("the end of a turn follows from the template", "eot_tokens"),
-    **rules.dropped("prompts are never learned, only answers", "train_on_inputs"),
+    **rules.of_turns(lambda t, key: "all", "prompts are not trained on, only answers", "train_on_inputs"),
     **rules.dropped("no watch over a rising loss; ftc stops where it is no number", "loss_watchdog_threshold"),
     **rules.dropped("copies are counted by the plan, and stay", "dataset_exact_deduplication"),
     **rules.dropped("float32 stays exact", "tf32"),
     **rules.dropped("the file is the split; a part of it is not taken", "datasets.split", off=("train", "")),
     **rules.dropped("a subset of a data set is a file of its own", "datasets.name", "name it with `--hub-file FILE`"),
-    **rules.dropped("the assistant's turns are learned, and no others", "datasets.roles_to_train"),
+    **rules.of_turns(lambda t, key: t.names(key), "the answers are trained on", "datasets.roles_to_train"),
+    **rules.meant_as_marks("datasets.message_field_training"),
     **rules.dropped("the end of each of the assistant's turns is learned", "datasets.train_on_eos"),
     **rules.dropped("a share of the rows is not taken", "datasets.shards", "set `data.max_rows`"),
     **rules.dropped("trackers are not spoken to; the run folder has it all",

@@ -39,7 +39,7 @@ __all__ = ["UnlabeledRows", "as_row", "check_columns", "compile_unlabeled"]
 _STAND_IN = "a"
 """An answer that is never read: only so that a row has one. A letter, since the space before a letter belongs to it."""
 _COPIED = "{{ " + INSTRUCTION_PROMPT + " }}"
-_OPTIONAL = ("optional text", "tools")
+_OPTIONAL = ("optional text", "tools", "history")
 """Parts whose column a file may lack."""
 
 
@@ -279,4 +279,6 @@ def _form(
         return (ChatForm() if is_list else PromptForm(prompt=_COPIED, completion=ANSWER_COLUMN)), facts
     wording = Wording(text.form, text.prompt, text.system, family, facts.eos_id)
     form = row_form(task, text.columns, text.labels, wording, rows)
+    if isinstance(form, ChatForm):  # whatever was trained on, the assistant's next turn is what is asked for
+        return form.model_copy(update={"train_on": "last"}), facts
     return (form.model_copy(update={"keeps_places": True}) if isinstance(form, TagForm) else form), facts

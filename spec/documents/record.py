@@ -12,6 +12,7 @@ from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.interruption import Interruption
 from ftc.spec.documents.judging import JudgeUse
 from ftc.spec.documents.machine import CodeSnapshot, MachineClass
+from ftc.spec.documents.resampling import Resampling
 
 __all__ = [
     "ClassifierResult",
@@ -282,6 +283,8 @@ class Evaluation(Document):
     base: SubjectResult | None
     gains: dict[str, Gain] = Field(default_factory=dict)
     """By metric; empty without a base."""
+    resampling: Resampling | None = None
+    """None in evaluations of releases that didn't record it."""
     slices: tuple[SliceResult, ...] = ()
     retention: RetentionResult | None = None
     """None where no general text is measured."""

@@ -119,8 +119,8 @@ class TaskCard:
     nothing is written."""
     answer_parts: tuple[str, ...]
     """Parts that say what a model should answer, which rows to predict for need not have."""
-    beside: Mapping[str, str]
-    """Optional parts, which a row may have besides, by name, and the part that each stands beside."""
+    beside: Mapping[str, tuple[str, ...]]
+    """Optional parts, which a row may have besides, by name, and the parts that each may stand beside."""
     signs: tuple[tuple[Sign, ...], ...]
     """What tells that rows are for it; all signs of any one of these have to be there."""
     guess_order: int

@@ -72,7 +72,7 @@ class Classification(Prompted):
         template_form=None,
         written_parts=(),
         answer_parts=("label",),
-        beside={"text_pair": "text"},
+        beside={"text_pair": ("text",)},
         signs=((Sign("label", "content"),),),
         guess_order=70,
         foreign_names=("text-classification", "sequence-classification", "sentiment-analysis", "SEQ_CLS"),

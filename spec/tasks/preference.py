@@ -43,7 +43,7 @@ class Preference(TaskSection):
         template_form=None,
         written_parts=(),
         answer_parts=("chosen", "rejected"),
-        beside={"prompt": "chosen"},
+        beside={"prompt": ("chosen",)},
         signs=((Sign("chosen", "name"), Sign("rejected", "name")),),
         guess_order=20,
         foreign_names=("dpo", "ipo", "simpo", "orpo", "cpo", "rlhf", "preference_dpo"),

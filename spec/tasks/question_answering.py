@@ -51,7 +51,7 @@ class QuestionAnswering(Prompted):
         template_form=None,
         written_parts=(),
         answer_parts=("answers", "answer_start"),
-        beside={"context": "question", "answer_start": "answers"},
+        beside={"context": ("question",), "answer_start": ("answers",)},
         signs=((Sign("question", "name"), Sign("answers", "name")),),
         guess_order=40,
         foreign_names=("question-answering", "extractive-qa", "squad", "QUESTION_ANS"),

@@ -242,6 +242,8 @@ def audit(
     threads: int | None = None,
     force: bool = False,
     seeds: int = 0,
+    strict: bool = False,
+    key: Path | str | None = None,
     on_step: StepListener | None = None,
     folder: Path | str = ".",
 ) -> AuditReport:
@@ -258,6 +260,9 @@ def audit(
         force: Execute even where machine or code are of another class than the run's.
         seeds: Where bits can't be equal: do the whole plan three to ten times with other seeds, and ask whether the
             recorded scores are such as come out. Goes with `full`.
+        strict: Take for findings what an honest run may show too: other line endings in a data file, packages that
+            differ here by now, code that changed while the run went on, interruptions.
+        key: Public key of whoever should have signed the run.
         on_step: Hears of every step that was done again, with the last one.
         folder: Any folder of the project in which a name is looked for.
 
@@ -267,7 +272,8 @@ def audit(
     from ftc.verbs.audit import Asked, audit_run
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    asked = Asked(level=level, first=first, last=last, steps=steps, threads=threads, force=force, seeds=seeds)
+    signer = None if key is None else Path(key)
+    asked = Asked(level, first, last, steps, threads, force, seeds, strict, signer)
     return audit_run(found, asked, on_step or (lambda step, last: None))
 
 

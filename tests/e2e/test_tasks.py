@@ -49,6 +49,7 @@ def test_a_task_from_rows_to_card(project: MakeProject, ftc: Ftc, cards: CardRun
     predicts_as_evaluated(api.find_run(card.parent.name), task, ftc, root)
     audited = ftc("audit", card.parent.name)
     assert audited.code == 0, audited.text
+    assert f"{2 * len(USUAL[task])} scores computed again from" in audited.text
 
 
 @pytest.mark.parametrize(

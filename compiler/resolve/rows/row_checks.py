@@ -14,7 +14,7 @@ from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.tasks import PARTS, Task
 from ftc.spec.tasks.parts import Values
-from ftc.spec.tasks.rows import LabelRows
+from ftc.spec.tasks.rows import FOREIGN_MARKS, LabelRows
 
 __all__ = [
     "CHECKS",
@@ -24,6 +24,7 @@ __all__ = [
     "check_values",
     "conversation_fault",
     "example_digests",
+    "is_exchange",
     "label_text",
     "missing_looking",
     "row_digests",
@@ -89,6 +90,8 @@ def _message_fault(message: Any) -> tuple[str, str] | None:
         return "FTC365", "holds a turn that is no `{role, content}`"
     if not isinstance(message.get("content"), str | None if calls else str):
         return "FTC365", "holds a turn whose content is no text"
+    if mark := next((key for key in FOREIGN_MARKS if message.get(key) not in (None, False)), None):
+        return "FTC363", f"holds a turn whose `{mark}` is neither 0 or 1 nor false or true"
     return None
 
 
@@ -230,9 +233,19 @@ CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
         if value is None or (isinstance(value, list) and all(isinstance(item, dict) for item in value))
         else ("FTC363", "is no list of JSON schemas")
     ),
+    "history": lambda value: (
+        None
+        if value in (None, "") or (isinstance(value, list) and all(map(is_exchange, value)))
+        else ("FTC363", "is no list of `[question, answer]`")
+    ),
     "answer": lambda value: conversation_fault(value) if isinstance(value, list) else _text_fault(value),
 }
 """What is wrong with a value of each kind; None where nothing is."""
+
+
+def is_exchange(value: Any) -> bool:
+    """Whether it is an earlier question with its answer: two texts."""
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(text, str) for text in value)
 
 
 def label_text(value: str | float) -> str:
