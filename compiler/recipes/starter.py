@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ftc.compiler.quality.spellings import separating, spellings, variants
 from ftc.compiler.recipes.guesses import KINDS, USUAL, guesses, label_candidates, likely_task
@@ -26,6 +26,7 @@ from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import label_name, quoted
 from ftc.spec.sections.data import Data, PathSource
 from ftc.spec.storage.paths import cache_folder
+from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import LabelRows
 
 __all__ = ["write_starter"]
@@ -159,7 +160,7 @@ def _settle(task: str, options: dict[str, Any], table: Table, columns: _Columns)
     if len(columns.found) < len(columns.parts):
         return
     try:
-        section = KINDS[task].model_validate({"kind": task, **options})
+        section: Task = TypeAdapter(Task).validate_python({"kind": task, **options})
     except ValidationError:  # a task that asks for more than rows tell
         return
     read = task_columns(section, columns.found, table.columns)
