@@ -10,6 +10,7 @@ from ftc.spec.base import Document, Effect, Real
 
 __all__ = [
     "PROMPT_COLUMN",
+    "WORKBOOKS",
     "Augment",
     "Data",
     "Difference",
@@ -26,6 +27,8 @@ __all__ = [
     "with_prompts",
 ]
 
+WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
+"""Suffixes of workbooks, which an extra reads."""
 PROMPT_COLUMN = "ftc_prompt"
 """Column of an augmented row that says which of the additional prompts it has, from 1."""
 
@@ -57,7 +60,7 @@ class Augment(Document):
     """Phrases and their paraphrases; each phrase is replaced with probability 0.5. Default: none, because only you
     know what means the same."""
     words: Real = Field(default=0.0, ge=0, le=0.5)
-    """Share of the words that are dropped or swapped with the next word. Default: 0, because word order often matters."""
+    """Share of the words that are dropped or swapped with the next. Default: 0, because word order often matters."""
     characters: Real = Field(default=0.0, ge=0, le=0.5)
     """Share of the letters that are doubled, dropped or swapped with the next (typos). Default: 0, because
     clean text needs no typos."""
@@ -67,7 +70,8 @@ class Augment(Document):
 
 def with_prompts(prompt: str, others: tuple[str, ...]) -> str:
     """One template that renders the prompt named by the row's `PROMPT_COLUMN`, or the first prompt if the row names
-    none."""
+    none.
+    """
     name = PROMPT_COLUMN
     branches = "".join(
         f"{'{%'} {'if' if number == 1 else 'elif'} {name} is defined and {name} == {number} {'%}'}{other}"
@@ -82,8 +86,14 @@ class PathSource(Document):
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     path: str = Field(min_length=1)
-    """JSON, JSON lines, CSV, TSV, Parquet, Arrow, CoNLL or text file, relative to the recipe's folder; the suffix
-    decides the format. Each line of a text file is a row with the column `text`."""
+    """JSON, JSON lines, CSV, TSV, Excel, OpenDocument, Parquet, Arrow, CoNLL or text file, relative to the recipe's
+    folder; the suffix decides the format. Each line of a text file is a row with the column `text`. A folder means all
+    data files in it, a pattern such as `shards/*.jsonl` all matching files, in the order of their names."""
+    delimiter: Literal[",", ";", "|", "tab"] | None = None
+    """Separator of a CSV or TSV file. Default: the one that fits the header and the first rows, commas (tabs in a
+    `.tsv` file) before semicolons, tabs and vertical bars."""
+    sheet: str | None = Field(default=None, min_length=1)
+    """Sheet of a workbook. Default: the first."""
 
 
 class HubSource(Document):

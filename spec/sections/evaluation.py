@@ -127,7 +127,8 @@ class Retention(Document):
 
 class Swaps(Document):
     """Counterfactual substitution test: phrases that are replaced in test rows, to see which predictions depend on
-    them."""
+    them.
+    """
 
     EFFECT: ClassVar[Effect] = Effect.EVAL
 

@@ -59,10 +59,12 @@ SPANS = json.dumps({"text": "ab", "spans": [{"start": 0, "end": 9, "label": "X"}
 PAIR = json.dumps({"prompt": "p", "chosen": "a", "rejected": "a"})
 
 CASES = [
-    Case("divided by semicolons", recipe(), "FTC362", ("rows.csv:1:1", "separated by semicolons", '"text;label"'),
+    Case("divided by semicolons", recipe(), "", ("separated by semicolons",), 0,
          world=csv(head="text;label", good=[line.replace(",", ";") for line in GOOD])),
-    Case("divided by tabs", recipe(), "FTC362", ("separated by tabs", "`.tsv`"),
+    Case("divided by tabs", recipe(), "", ("separated by tabs",), 0,
          world=csv(head="text\tlabel", good=[line.replace(",", "\t") for line in GOOD])),
+    Case("divided otherwise than the recipe says", recipe(data="{source: {path: rows.csv, delimiter: tab}}"), "FTC362",
+         ("rows.csv:1:1", "separated by commas", '"text,label"', "remove `delimiter`")),
     Case("blanks in the header", recipe(), "FTC362", ('{fields: {text: " text"}}',), world=csv(head=" text, label")),
     Case("a row too short", recipe(), "FTC357", ("rows.csv:22:1", "a row with 1 field; the header has 2"),
          world=csv("only text")),
@@ -97,10 +99,10 @@ CASES = [
          world=jsonl('{"text": "a"}')),
     Case("a number for a text", JSONL, "FTC363", ("is a number, not text",),
          world=jsonl('{"text": 5, "label": "cold"}')),
-    Case("a Parquet that is cut", PARQUET, "FTC353", ("not a complete .parquet file",), world=rows("rows.parquet", "PAR1")),
+    Case("a Parquet that is cut", PARQUET, "FTC353", ("complete .parquet file",), world=rows("rows.parquet", "PAR1")),
     Case("a nested column", PARQUET, "FTC363", ("recipe.yaml:4:", "is an object, not text", "rows.parquet#1, 2, 3"),
          world=parquet(text=[{"a": line} for line in GOOD])),
-    Case("a column of bytes", PARQUET, "FTC360", ("column `text` has the type `binary`", "again with text in it", "1 error"),
+    Case("a column of bytes", PARQUET, "FTC360", ("`text` has the type `binary`", "again with text in it", "1 error"),
          world=parquet(text=[line.encode() for line in GOOD])),
     Case("a column of bytes that nobody reads", PARQUET, "", ("to train",), 0,
          world=parquet(image=[b"\x89PNG"] * len(GOOD))),
