@@ -152,9 +152,7 @@ class Hub:
         file = file or only_training_file(listing.files, request.repo, request.span, request.path)
         if file not in listing.files:
             near = nearest(file, listing.files)
-            help = (
-                f"check the file list of `{repo}` on the hub" if near else f"check the file list of `{repo}` on the hub"
-            )
+            help = f"did you mean `{near}`?" if near else f"check the file list of `{repo}` on the hub"
             summary = f"`{repo}` has no file `{file}`"
             raise Refusal([diagnostic("FTC323", summary, request.span, help=help, path=request.path)])
         path = self._download(file, listing, request, digests)
