@@ -302,7 +302,7 @@ def _result(case: _Case) -> Iterator[Finding]:
             if one.sha256 not in rung.tensors.values():
                 subject = f"{where}, tensor {name}"
                 yield from difference(
-                    subject, one.sha256, "in no tensor", (f"the step log's weight checksum of step {rung.step}")
+                    subject, one.sha256, "in no tensor", f"the step log's weight checksum of step {rung.step}"
                 )
     says, ought = read_provenance(read_metadata(file)), provenance_of(case.plan)
     passed = () if case.ours else _BY_RELEASE

@@ -73,7 +73,7 @@ def _whole_weights(t: Translation) -> None:
         return
     t.carry("unfrozen_parameters", "strategy.kind", words.LAST_LAYERS)
     reason = (
-        (f"assumes that layer {max(layers)} is the last one; layers are trained whole, with everything after them")
+        f"assumes that layer {max(layers)} is the last one; layers are trained whole, with everything after them"
         if layers
         else ""
     )

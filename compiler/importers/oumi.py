@@ -37,7 +37,7 @@ def _strategy(t: Translation) -> None:
     t.needless("training.trainer_type", "supervised training")
     if not t.flag("training.use_peft"):
         t.carry("training.use_peft", "strategy.kind", words.STRATEGIES["oumi"][""])
-        t.ignore("peft", "without `training.use_peft: true` Oumi makes no adapter", ("set it if you want an adapter"))
+        t.ignore("peft", "without `training.use_peft: true` Oumi makes no adapter", "set it if you want an adapter")
         return
     is_quantized = t.flag("peft.q_lora")
     bits = t.whole("peft.q_lora_bits") or 4

@@ -55,7 +55,7 @@ def _model(t: Translation) -> None:
     if match is None or match[1] not in _OWNERS:
         summary = f"ftc's table has no model builder `{builder[:60]}`" if builder else "no model to train is named"
         t.block(
-            "model._component_" if builder else "model", summary, ("write the recipe by hand, starting from `ftc init`")
+            "model._component_" if builder else "model", summary, "write the recipe by hand, starting from `ftc init`"
         )
         return
     _base(t, _OWNERS[match[1]])

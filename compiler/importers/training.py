@@ -208,7 +208,7 @@ def packing(t: Translation, key: str | Key) -> None:
             key,
             "train.packing",
             True,
-            ("a step has the same number of rows as without packing; the other tool counts packs"),
+            "a step has the same number of rows as without packing; the other tool counts packs",
         )
     else:
         t.carry(key, "train.packing", False)

@@ -247,7 +247,7 @@ def _alpha(t: Translation, keys: AdapterKeys, rank: int | None) -> None:
     if alpha is not None and alpha == int(alpha):
         t.carry(keys.alpha, "strategy.alpha", int(alpha))
     elif alpha is not None:
-        t.drop(keys.alpha, f"alpha must be a whole number, and {alpha:g} is not", ("twice the rank is used instead"))
+        t.drop(keys.alpha, f"alpha must be a whole number, and {alpha:g} is not", "twice the rank is used instead")
     elif keys.default_alpha == "twice" and rank:
         t.add("strategy.alpha", 2 * rank, f"{t.tool}'s default, twice the rank")
     elif isinstance(keys.default_alpha, int):

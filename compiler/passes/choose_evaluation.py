@@ -97,7 +97,7 @@ def _metrics(draft: Draft, why: Reasons) -> tuple[str, ...]:
     asked, task = draft.recipe.eval.metrics, draft.recipe.task
     if asked == "auto":
         return why.derive(
-            "metrics", _with_gates(draft, draft.mode.usual_metrics), (f"default metrics of the task `{task.kind}`")
+            "metrics", _with_gates(draft, draft.mode.usual_metrics), f"default metrics of the task `{task.kind}`"
         )
     if (complete := _with_gates(draft, asked)) != asked:
         return why.derive("metrics", complete, "set in the recipe, or required by its gates")

@@ -110,7 +110,7 @@ def _padding(draft: Draft, why: Reasons) -> int:
         return why.derive(
             "pad_id",
             tokens.eos_id,
-            ("the tokenizer has no padding token; the end token is used for padding and masked"),
+            "the tokenizer has no padding token; the end token is used for padding and masked",
         )
     return why.derive("pad_id", 0, "the tokenizer has no padding or end token; padding is masked")
 

@@ -49,7 +49,7 @@ def with_rows(
         why.derive(
             "labels",
             labels,
-            "the labels of the training rows, sorted" if labels else (f"a {task.kind} task has no classes"),
+            "the labels of the training rows, sorted" if labels else f"a {task.kind} task has no classes",
         )
     text = TextSettings(
         form=shape.form,

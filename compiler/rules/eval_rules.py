@@ -61,7 +61,7 @@ def probes_can_be_measured(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     if recipe.eval.retention is not None:
         if all(head_card(mode.head).is_new for mode in recipe.task.modes()):
             found.append(
-                ("retention", f"a {kind} task trains a new head, so general text can't be scored", ("remove it"))
+                ("retention", f"a {kind} task trains a new head, so general text can't be scored", "remove it")
             )
         elif not recipe.eval.baseline:
             found.append(("retention", "the forgetting check compares with the base model", "remove `baseline: false`"))
@@ -69,7 +69,7 @@ def probes_can_be_measured(recipe: Recipe, source: Source) -> Iterator[Diagnosti
             found.append(("retention", "the forgetting check runs together with the test rows", _ADD_TEST))
     if recipe.eval.swaps is not None:
         if not recipe.task.CARD.can_swap:
-            found.append(("swaps", f"substitutions in a {kind} row may change the right answer", ("remove it")))
+            found.append(("swaps", f"substitutions in a {kind} row may change the right answer", "remove it"))
         elif recipe.data.split.test == 0:
             found.append(("swaps", "substitutions are made in test rows", _ADD_TEST))
     for name, summary, help in found:

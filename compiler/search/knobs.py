@@ -63,9 +63,7 @@ def _micro_batch(choice: Choice) -> Origin:
     one, share = choice.draft.candidate, choice.draft.share_of_batch
     if one.micro_batch != share:
         return choice.fitting("fastest that fits")
-    return choice.fitting(
-        "the whole batch fits" if one.devices == 1 else ("one device's whole share of the batch fits")
-    )
+    return choice.fitting("the whole batch fits" if one.devices == 1 else "one device's whole share of the batch fits")
 
 
 def _checkpointing(choice: Choice) -> Origin:

@@ -139,7 +139,7 @@ def _nothing_to_learn(empty: Mapping[str, RowCounts], places: Places, limits: Li
     return diagnostic(
         "FTC330",
         f"none of the {read:,} rows of {listed} has a target token",
-        help=limits.fix(empty.values()) if is_length else ("fix the rows or the template; the notes give the reasons"),
+        help=limits.fix(empty.values()) if is_length else "fix the rows or the template; the notes give the reasons",
         notes=_reasons(empty, places),
         path="data.max_length" if is_length else "data.source",
     )
@@ -202,7 +202,7 @@ def token_findings(
             continue
         found = [(split, row) for split, tokens in splits.items() for row in _rows_with_pair(tokens, number, name)]
         if found:
-            reads = "the model sees an extra start token" if name == "begin" else ("the model learns to end twice")
+            reads = "the model sees an extra start token" if name == "begin" else "the model learns to end twice"
             yield diagnostic(
                 "FTC336",
                 f"`{at}` occurs twice at the {name} of {len(found):,} {'row' if len(found) == 1 else 'rows'}",

@@ -147,7 +147,7 @@ _FAULTS = {
     "undefined": (
         "FTC333",
         "uses a name that a row doesn't have",
-        ("use names that every row has, or test `is defined`"),
+        "use names that every row has, or test `is defined`",
     ),
     "security": (
         "FTC332",

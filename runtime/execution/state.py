@@ -234,7 +234,7 @@ def _first_record(name: str, plan: Plan, found: Observation, previous: Predecess
 def _unproven(plan: Plan) -> str:
     asked = plan.settings.train.determinism.asked
     return (
-        "the check has not run yet" if plan.settings.train.determinism.proof_steps else (f"`{asked}` requires no check")
+        "the check has not run yet" if plan.settings.train.determinism.proof_steps else f"`{asked}` requires no check"
     )
 
 

@@ -159,6 +159,6 @@ def _not_finite(job: Job, step: int, loss: float, grad_norm: float) -> Diagnosti
             *((f"before the step, `{broken}` already contains values that are not finite",) if broken else ()),
             "the step was not applied; the last checkpoint is intact",
         ),
-        help="use another copy of the base model" if broken else ("lower `train.learning_rate`, or check these rows"),
+        help="use another copy of the base model" if broken else "lower `train.learning_rate`, or check these rows",
         path="model.base" if broken else "train.learning_rate",
     )

@@ -110,9 +110,7 @@ class Choices:
         """Settles how many modules an adapter changes; a problem where there are none."""
         if not found:
             summary = f"a `{base.model.model_type}` model has nothing that `{kind}` can train"
-            self.problems.append(
-                Problem("FTC272", summary, "kind", ("choose `lora`, which works with any linear layer"))
-            )
+            self.problems.append(Problem("FTC272", summary, "kind", "choose `lora`, which fits any linear layer"))
         return self.derive(path, len(found), "modules of the base model that it changes, by name")
 
 

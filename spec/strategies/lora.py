@@ -86,8 +86,7 @@ class LowRank(Simple):
     """Alphas of single kinds of modules, such as `{down_proj: 64}`. Default: none, so that all have `alpha`."""
     patterns: tuple[LowRankPattern, ...] = Field(default=(), max_length=200)
     """Ranks and alphas by layer, or by longer names, such as `[{layers: [0, 1], rank: 4}]`. The first pattern that fits
-    a module and tells its rank decides it, before `ranks`; of alpha likewise. Default: none, so that layers are
-    alike."""
+    a module and tells its rank decides it, before `ranks`; of alpha likewise. Default: none, so that all layers are equal."""
     rank_stabilized: bool = False
     """Multiply by alpha / sqrt(rank) instead of alpha / rank (rsLoRA, Kalajdzievski 2023), which keeps large ranks
     learning. Default: no, since at usual ranks alpha does the same."""
@@ -112,7 +111,7 @@ class LowRank(Simple):
             if pattern.rank is None and pattern.alpha is None:
                 summary, help = (
                     "a pattern without rank or alpha has no effect",
-                    ("set its `rank`, its `alpha`, or both"),
+                    "set `rank`, `alpha`, or both",
                 )
             elif pattern.modules == "all" and pattern.layers == "all":
                 summary = "a pattern of all modules in all layers"
@@ -147,9 +146,7 @@ class LowRank(Simple):
         adapted = targeted(base.model, targets)
         chosen.problems.extend(misnamed(self, adapted))
         ranks, alphas = self._own_values(chosen, adapted)
-        num_modules = chosen.derive(
-            f"{at}num_modules", len(adapted), ("modules of the base model that the targets match")
-        )
+        num_modules = chosen.derive(f"{at}num_modules", len(adapted), "modules that the targets match")
         trained_modules = chosen.head(f"{at}trained_modules", base)
         also_trained = chosen.take(f"{at}also_trained", self.also_train, "also_train")
         chosen.problems.extend(self._misplaced(base, adapted, packs=packs))

@@ -42,7 +42,7 @@ class QLora(LowRank):
         if self.double_quantization != "auto":
             double = chosen.take(path, self.double_quantization)
         elif quantization == "int8":
-            double = chosen.derive(path, False, ("8-bit weights have one scale per row, so nothing more can be saved"))
+            double = chosen.derive(path, False, "8-bit weights have one scale per row, so nothing more can be saved")
         else:
             double = chosen.derive(path, True, "quantized scales save about 0.4 bits per weight")
         settings = QLoraSettings(

@@ -363,7 +363,7 @@ PREFIX_TUNING = Card(
     marks=("prompt_encoder",),
     no_sharding=_WHOLE,
     no_recomputing=Obstacle(
-        ("activation checkpointing doesn't work with prefix tuning: a second forward pass would lengthen the prefix"),
+        "activation checkpointing doesn't work with prefix tuning: a second forward pass would lengthen the prefix",
         "remove it, or choose `prompt_tuning`",
     ),
     no_merging=_UNMERGED,

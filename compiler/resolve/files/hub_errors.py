@@ -30,9 +30,7 @@ def fault_of(error: Exception, repo: str, revision: str) -> HubFault | None:
         error = error.__cause__  # "not in the cache either" hides why the hub couldn't be asked
     match error:
         case errors.GatedRepoError():
-            return HubFault(
-                "FTC315", f"no access to `{repo}`", _LOG_IN, ("the owner requires that you accept the terms")
-            )
+            return HubFault("FTC315", f"no access to `{repo}`", _LOG_IN, "the owner requires that you accept the terms")
         case errors.RepositoryNotFoundError():
             help = "check the spelling; for a private repository `hf auth login` or set `HF_TOKEN`"
             note = f"there is also no folder `{repo}` beside the recipe"

@@ -153,7 +153,7 @@ def _answers_fault(context: str, answers: Mapping[str, Any]) -> _Fault | None:
             return _Fault(
                 "FTC378",
                 "an answer does not match the context at `answer_start`",
-                (f"{text!r}, but the context has {found!r}"),
+                f"{text!r}, but the context has {found!r}",
             )
     return None
 

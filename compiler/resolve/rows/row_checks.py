@@ -307,7 +307,7 @@ def missing_looking(table: Table, columns: Columns, meant: Collection[str]) -> I
             marks = ", ".join(shown(mark) for mark in sorted({values[row] for row in rows})[:5])
             yield diagnostic(
                 "FTC368",
-                (f"column `{column}` contains a mark for a missing value in {len(rows):,} of {len(table.rows):,} rows"),
+                f"column `{column}` contains a mark for a missing value in {len(rows):,} of {len(table.rows):,} rows",
                 table.span(rows[0]),
                 help="remove the rows, or fill them in; if it is a class, add it to `task.labels`",
                 notes=[f"{table.places(rows)}: {marks}"],

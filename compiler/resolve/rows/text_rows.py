@@ -77,7 +77,7 @@ def read_text_lines(path: Path, faults: Faults) -> Table:
     Raises:
         OSError: The file can't be read.
     """
-    found = [(number, text.rstrip("\r\n")) for number, text in text_lines(path, faults, ("split the text into lines"))]
+    found = [(number, text.rstrip("\r\n")) for number, text in text_lines(path, faults, "split the text into lines")]
     full = [(number, text) for number, text in found if text.strip()]
     return Table(faults.file, ("text",) if full else (), [{"text": text} for _, text in full], [at for at, _ in full])
 

@@ -208,7 +208,7 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     selected = "" if record.selected_step is None else f"; weights of step {numbers.count(record.selected_step)}"
     yield (
         "training",
-        (f"{numbers.count(record.steps_done)}{of} steps of {numbers.plural(train.batch_size, 'row')}{selected}"),
+        f"{numbers.count(record.steps_done)}{of} steps of {numbers.plural(train.batch_size, 'row')}{selected}",
     )
     schedule = f"{train.schedule.kind} after {numbers.plural(train.schedule.warmup_steps, 'warm-up step')}"
     yield "learning rate", f"{numbers.rate(train.learning_rate)}, {schedule}"
