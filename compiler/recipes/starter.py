@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import assert_never
 
+from ftc.compiler.resolve.models.model import PLACEHOLDER
 from ftc.compiler.resolve.rows.columns import likely_column
 from ftc.compiler.resolve.rows.row_checks import canonical_text
 from ftc.compiler.resolve.rows.table import Row, Table
@@ -139,7 +140,7 @@ def _model_line(folder: Path, base: str | None) -> str:
     here = sorted(config.parent.relative_to(folder).as_posix() for config in folder.glob("models/*/config.json"))
     if base is None and len(here) != 1:
         choice = f"one of {', '.join(map(quoted, here[:_MOST_LISTED]))}" if here else "a folder beside this recipe"
-        return f"model: {{base: models/my-model}}  # {choice}, or an id on the hub"
+        return f"model: {{base: {PLACEHOLDER}}}  # {choice}, or an id on the hub"
     return f"model: {{base: {_quoted(base or here[0])}}}"
 
 
