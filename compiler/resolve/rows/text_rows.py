@@ -87,11 +87,15 @@ def read_text_lines(path: Path, faults: Faults) -> Table:
 def read_separated(path: Path, separator: str, faults: Faults) -> Table:
     """Rows of a file with a header, RFC 4180 quotes, and lines that end in any of the three ways.
 
+    Where the header ends in CRLF, the same inside quotes is read as LF: a checkout on Windows has the same rows.
+
     Raises:
         OSError: The file can't be read.
     """
     if (text := whole_text(path, faults, f"{_CONVERT}; spreadsheets offer it as `CSV UTF-8`")) is None:
         return Table(faults.file, (), [])
+    if text.partition("\n")[0].endswith("\r"):
+        text = text.replace("\r\n", "\n")  # git and editors change the line ends inside quotes along with the others
     records = _records(text, separator, faults)
     _, header = next(records, (1, []))
     if twice := sorted({name for name in header if header.count(name) > 1}):
