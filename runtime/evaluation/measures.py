@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.metrics import LOSSES, Pairs, Predictions, loss_statistics, statistics_of
-from ftc.runtime.metrics.classes import Decisions, Tags
+from ftc.runtime.metrics.classes import Decisions, Tags, entity_types
 from ftc.runtime.metrics.statistics import Statistics
 from ftc.runtime.metrics.texts import Found, Written
 from ftc.spec.documents.outcomes import NO_ANSWER, as_label
@@ -86,6 +86,66 @@ class Measures:
                 return Written(self._expected(), self._written(texts), self._settings.eval.wordnet)
             case _:
                 assert_never(self._answer)
+
+    def expected_classes(self) -> list[int] | list[tuple[int, ...]] | list[str]:
+        """What each row should be, for tasks whose rows have classes: a number, several numbers, or a written name."""
+        match self._answer:
+            case "label":
+                return [int(label) for label in self._rows.labels]
+            case "labels":
+                return [tuple(row) for row in self._targets()]
+            case "written label":
+                return self._expected()
+            case "tags" | "span" | "pair" | "text":
+                raise ValueError(f"rows that are answered by a {self._answer} have no classes")
+            case _:
+                assert_never(self._answer)
+
+    def decisions(self, classes: Sequence[Any]) -> Decisions:
+        """Rows taken for these classes, in the form of `expected_classes`, by a method that gives no probabilities."""
+        expected: Any = self.expected_classes()
+        match self._answer:
+            case "label":
+                return Decisions.single(self._labels, expected, classes)
+            case "labels":
+                return Decisions.several(self._labels, expected, classes)
+            case "written label":
+                return Decisions.named(self._labels, expected, classes)
+            case "tags" | "span" | "pair" | "text":
+                raise ValueError(f"rows that are answered by a {self._answer} have no classes")
+            case _:
+                assert_never(self._answer)
+
+    def tokens(self, number: int) -> list[int]:
+        """What a model is given of a row, as tokens."""
+        ids = self._rows.ids(number)
+        given: list[int] = (ids[: self._rows.prompt_length(number)] if self._head.writes else ids).tolist()
+        return given
+
+    def by_class(self, scores: Sequence[RowScore], texts: Mapping[int, str]) -> dict[str, tuple[int, int]]:
+        """How often each class, or type of entity, is expected, and how often the model predicts it; empty for tasks
+        without classes.
+        """
+        if not self._labels:
+            return {}
+        predictions = self._predictions(scores, texts)
+        match predictions:
+            case Decisions():
+                found, counts = {name: name for name in self._labels}, predictions.counts(predictions.rows.sum(axis=0))
+            case Tags():
+                words = predictions.words()
+                found, counts = entity_types(self._labels), words.counts(words.rows.sum(axis=0))
+                predictions = words
+            case Written() | Found() | Pairs():
+                return {}
+            case _:
+                assert_never(predictions)
+        sums: dict[str, tuple[int, int]] = {}
+        for name, expected, predicted in zip(predictions.names, counts.expected, counts.predicted, strict=True):
+            if kind := found.get(name):
+                before = sums.get(kind, (0, 0))
+                sums[kind] = before[0] + int(expected), before[1] + int(predicted)
+        return sums
 
     def _found(self, answers: Mapping[int, str], first: int) -> Found:
         """Questions with their right answers, which stand among a row's texts from the first one on."""

@@ -95,6 +95,11 @@ class Mode:
         return "generative" in self.traits
 
     @property
+    def sorts_rows(self) -> bool:
+        """Whether a row has classes as a whole, so that counts of its tokens can be a baseline."""
+        return bool({"single_label", "multi_label"}.intersection(self.traits))
+
+    @property
     def labels(self) -> Labels | None:
         """How labels belong to a row; None for rows without."""
         return "one" if self.writes_labels else head_card(self.head).labels

@@ -113,19 +113,9 @@ def _unreadable(file: Path, problem: ValidationError | OSError) -> Refusal:
 
 def load_events(folder: Path) -> tuple[Event, ...]:
     """What a run said, in order; a last line that a crash cut off is left out."""
-    from pydantic import TypeAdapter, ValidationError
+    from ftc.spec.documents.events import read_events
 
-    from ftc.spec.documents.events import Event
-
-    reader: TypeAdapter[Event] = TypeAdapter(Event)
-    found: list[Event] = []
-    file = RunFolder(folder).events
-    for line in file.read_bytes().splitlines() if file.exists() else ():
-        try:
-            found.append(reader.validate_json(line))
-        except ValidationError:
-            continue
-    return tuple(found)
+    return read_events(RunFolder(folder).events)
 
 
 def load_outcomes(folder: Path) -> tuple[Outcome, ...]:

@@ -21,6 +21,7 @@ from ftc.spec.strategies import strategy_card
 from ftc.views import numbers
 from ftc.views.card_code import loading_code
 from ftc.views.comparison import agreement_words
+from ftc.views.findings import baseline_table
 from ftc.views.results import change_words, comparisons
 from ftc.views.words import metric_title, mode_of, pipeline, teacher_parts
 
@@ -176,7 +177,9 @@ def _results(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> st
     ]
     lines = "\n".join(f"| {' | '.join(row)} |" for row in table)
     base = "" if evaluation.base else " The base model was not measured."
-    return f"Measured once on the test split, {rows}, after training was over.{base}\n\n{lines}"
+    found = "".join(f"\n\n**{one.severity} {one.code}**: {_inline(one.text)}" for one in record.findings)
+    baselines = f"\n\n{baseline_table(evaluation)}" if evaluation.baselines else ""
+    return f"Measured once on the test split, {rows}, after training was over.{base}\n\n{lines}{baselines}{found}"
 
 
 def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
