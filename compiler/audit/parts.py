@@ -7,7 +7,7 @@ cache, a run's tensors and steps by its ladder, a lock by the plan that holds it
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ftc.compiler.lock.lockfile import changed_leaves
@@ -53,27 +53,28 @@ def is_as_trained(plan: Plan) -> bool:
 
 def source_part(file: Path, locked: SourceLock, cache: Path) -> str:
     """Which rows of a data file are others, or nothing where the cache doesn't know the locked ones."""
-    before, found = recall_rows(cache, locked.rows_sha256), _rows_in(file)
+    before, found = recall_rows(cache, locked.rows_sha256), _rows_in([file], locked)
     if found is None:
         return "it can't be read as rows any longer"
     return "" if before is None else str(row_changes(before, found))
 
 
-def has_rows(file: Path, locked: SourceLock) -> bool:
-    """Whether a file of other bytes holds the locked rows in their order."""
-    found = _rows_in(file)
+def has_rows(files: Sequence[Path], locked: SourceLock) -> bool:
+    """Whether a source's files, of other bytes, hold the locked rows in their order."""
+    found = _rows_in(files, locked)
     return found is not None and rows_digest(found) == locked.rows_sha256
 
 
-def _rows_in(file: Path) -> list[bytes] | None:
-    """The digest of each row; None where the file can't be read as rows."""
+def _rows_in(files: Sequence[Path], locked: SourceLock) -> list[bytes] | None:
+    """The digest of each row; None where a file can't be read as rows."""
     from ftc.compiler.resolve.rows.row_checks import row_digests
-    from ftc.compiler.resolve.rows.tables import read_rows
+    from ftc.compiler.resolve.rows.tables import Reading, read_rows
 
     try:
-        return row_digests(read_rows(file, file.name).rows)
+        read = [read_rows(file, file.name, reading=Reading.of(locked.asked)).rows for file in files]
     except (Refusal, OSError, ValueError):
         return None
+    return row_digests(row for rows in read for row in rows)
 
 
 def base_part(file: Path, content_sha256: str, cache: Path) -> str:

@@ -144,12 +144,12 @@ def _kept(source: SourceLock, old: SourceLock | None) -> SourceLock:
     """The entry with the old file's bytes where the rows are the same: git may end lines otherwise on each machine."""
     if old is None or not is_same_data(source, old):
         return source
-    return source.model_copy(update={"file": old.file})
+    return source.model_copy(update={"file": old.file, "files": old.files})
 
 
 def is_same_data(one: SourceLock, other: SourceLock) -> bool:
     """Whether two files hold the same rows, whatever their line endings, BOM, or order of keys and columns."""
-    return bool(one.rows_sha256) and (one.rows, one.rows_sha256) == (other.rows, other.rows_sha256)
+    return one.rows_sha256 == other.rows_sha256 and one.files.keys() == other.files.keys()
 
 
 def _portable(settings: Settings) -> dict[str, Any]:
@@ -268,7 +268,7 @@ def _meaning(lock: Lock, other: Lock) -> dict[str, Any]:
         plain["model"]["files"] = {name: facts for name, facts in files.items() if not is_weight_file(name)}
     for use, source in lock.data.sources.items():
         if use in other.data.sources and is_same_data(source, other.data.sources[use]):
-            del plain["data"]["sources"][use]["file"]
+            del plain["data"]["sources"][use]["file"], plain["data"]["sources"][use]["files"]
     for tag, platform in plain["platforms"].items():
         beside = other.platforms[tag].packages if tag in other.platforms else {}
         for name, package in platform["packages"].items():

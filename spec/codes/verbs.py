@@ -12,7 +12,7 @@ CODES: tuple[Code, ...] = (
         cause="Validating, planning and auditing need a light installation only. `apply` trains, for which torch, "
         "transformers and others are needed, `lsp` talks to editors through pygls, and `sign` and `verify` use "
         "model-signing, and `eval --harness` lm-eval. A recipe that asks for presidio needs `presidio-analyzer` to be "
-        "planned, and one that is measured by METEOR `nltk`.",
+        "planned, one with rows in a workbook `python-calamine`, and one that is measured by METEOR `nltk`.",
         wrong="pip install ftc",
         right="pip install 'ftc[train]'",
         exit_code=ExitCode.COULD_NOT_WORK,

@@ -66,6 +66,8 @@ ELSEWHERE: dict[str, str] = {
     "FTC393": "tests/cli/test_tickets.py::test_dropped_rows_are_counted_and_the_others_keep_their_names",
     "FTC394": "tests/cli/test_tickets.py::test_labels_that_differ_by_case_or_blanks_are_shown_in_quotes_and_made_one",
     "FTC395": "tests/cli/test_tickets.py::test_a_typing_slip_is_pointed_out_and_no_more_rows_of_it_are_asked_for",
+    "FTC397": "tests/compiler/resolve/rows/test_workbooks.py::test_what_can_not_be_read",
+    "FTC398": "tests/compiler/resolve/rows/test_file_sets.py::test_a_pattern_without_files_several_kinds_and_ways_out",
     "FTC408": "tests/compiler/test_passes.py::test_a_disk_that_is_too_small_is_told_before_the_run",
     "FTC430": "tests/e2e/test_policy.py::test_what_is_no_policy",
     "FTC431": "tests/e2e/test_policy.py::test_a_rule_that_is_broken_and_one_that_is_kept",
