@@ -2,7 +2,8 @@
 
 Spreadsheets of half the world write semicolons in a `.csv` file, since their numbers have commas. What divides the
 values is the recipe's word, else a first line such as `sep=;`, else what gives the first rows as many values as the
-header. Where the first line ends in CRLF, the same inside quotes is read as LF: a checkout on Windows has the same rows.
+header. Where the first line ends in CRLF, the same inside quotes is read as LF: any checkout has the same
+rows.
 """
 
 from __future__ import annotations
