@@ -71,7 +71,6 @@ HARMLESS: dict[str, Callable[[Path], None]] = {
     "budget": lambda root: edit(root / "recipe.yaml", "threads: 1", "threads: 1, time: 9h"),
     "touch": lambda root: os.utime(root / "rows.csv"),
     "header": lambda root: shuffle_header(root / "encoder" / "model.safetensors"),
-    "line ends": lambda root: (root / "rows.csv").write_bytes((root / "rows.csv").read_bytes().replace(b"\n", b"\r\n")),
     "shards": lambda root: split_weights(root / "encoder"),
 }
 
