@@ -19,8 +19,8 @@ def audit_text(report: AuditReport, *, quiet: bool = False, page: Page = PLAIN) 
     before the findings and nothing between them and the verdict.
     """
     if quiet:
-        found = [line for finding in report.findings for line in (*_finding(finding, page), "")]
-        return "\n".join([*found, *_verdict(report, page)]) + "\n"
+        shown = [line for finding in report.findings for line in (*_finding(finding, page), "")]
+        return "\n".join([*shown, *_verdict(report, page)]) + "\n"
     looked = f"{numbers.plural(report.checked_files, 'file')} ({numbers.byte_size(report.checked_bytes)})"
     parts = [*map(escaped, report.checked)] or [looked]
     lines = page.flow("static", parts, end=numbers.duration(report.seconds))
