@@ -8,14 +8,14 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Fix, Span, TextEdit, diagnostic, rewritten
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.section_tree import all_sections, field_docs, places_of_key, section_at
 from ftc.spec.language.source import Mapping, Scalar, Sequence, Source
 from ftc.spec.sections.recipe import LANGUAGE_VERSION, Recipe
 from ftc.spec.tasks import TASKS
 
-__all__ = ["parse_recipe", "version_fault"]
+__all__ = ["parse_recipe", "parse_remainder", "version_fault"]
 
 Path = tuple[str | int, ...]
 
@@ -46,8 +46,16 @@ _EXAMPLES = {
     "strategy": "`strategy: {kind: lora}`",
 }
 """What the recipe's own keys may say."""
+_TRUTHS = {
+    **dict.fromkeys(("yes", "on", "True", "TRUE"), "true"),
+    **dict.fromkeys(("no", "off", "False", "FALSE"), "false"),
+}
+"""What YAML 1.1 and Python call the truth values."""
+_MOST_ROUNDS = 4
+"""Times that what is left of a recipe is read again; a value that was taken out can make another one a mistake."""
 LONGEST_SHOWN = 60
 """Characters of a value in a message."""
+_PLAIN_WORD = re.compile(r"[\w./-]+")
 _QUOTED_NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 _BOUNDS = {"greater_than": ">", "greater_than_equal": "≥", "less_than": "<", "less_than_equal": "≤"}
 
@@ -69,6 +77,48 @@ def parse_recipe(source: Source) -> tuple[Recipe | None, tuple[Diagnostic, ...]]
         except ValidationError as problem:
             errors = problem.errors(include_url=False)
     return None, tuple(_explain_all(source, plain, errors))
+
+
+def parse_remainder(source: Source) -> tuple[Recipe, tuple[Path, ...]] | None:
+    """The recipe that is left of a source with mistakes, and what was left out or read as its nearest word.
+
+    So that rules between fields are checked beside mistakes in single ones. None where a part that a recipe can't do
+    without is missing or unreadable.
+    """
+    plain: dict[str, Any] = source.plain()
+    changed: list[Path] = []
+    for _ in range(_MOST_ROUNDS):
+        try:
+            return Recipe.model_validate(plain), tuple(changed)
+        except ValidationError as problem:
+            errors: list[Any] = problem.errors(include_url=False)
+        for error in errors:
+            path = _source_path(source, error["loc"])
+            if error["type"] == "extra_forbidden":
+                path = (*_source_path(source, error["loc"][:-1]), error["loc"][-1])
+            if error["type"] == "missing" or not path or not _mended(plain, path, error):
+                return None
+            changed.append(path)
+    return None
+
+
+def _mended(plain: dict[str, Any], path: Path, error: Any) -> bool:
+    """Takes a faulty value out, or puts its nearest word in its place; whether that could be done."""
+    holder: Any = plain
+    for part in path[:-1]:
+        holder = holder.get(part) if isinstance(holder, dict) else None
+    if error["type"] == "union_tag_invalid" and isinstance(holder, dict) and isinstance(holder.get(path[-1]), dict):
+        choices = re.findall(r"'([^']+)'", error["ctx"]["expected_tags"])
+        close = nearest(str(error["ctx"]["tag"]), choices)
+        holder[path[-1]]["kind"] = close
+        return close is not None
+    if isinstance(holder, dict) and isinstance(word := holder.get(path[-1]), str) and (kind := _kind_meant(path, word)):
+        holder[path[-1]] = {"kind": kind}
+        return True
+    if not isinstance(holder, dict):  # a list without an item would mean another one
+        return False
+    holder.pop(path[-1], None)
+    return True
 
 
 def _as_written(source: Source, plain: dict[str, Any], path: Path) -> bool:
@@ -161,18 +211,33 @@ def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnosti
     entries = mapping.entries if isinstance(mapping, Mapping) else {}
     beside = {name for name, entry in entries.items() if entry.key_span.file == span.file}  # can't be meant
     if not foreign and (close := nearest(key, [name for name in known if name not in beside])):
-        edits = (TextEdit(span, close),)
         return diagnostic(
             "FTC104",
             f"unknown key `{key}`{inside}",
             span,
             label=f"did you mean `{close}`?",
             help=f"rename the key to `{close}`",
-            fixes=(Fix(f"rename `{key}` to `{close}`", edits, safe=True),),
+            fixes=_renamed(key, close, span),
             path=_dotted(path),
         )
     label, help = foreign or _advice(plain, path, known)
-    return diagnostic("FTC104", f"unknown key `{key}`{inside}", span, label=label, help=help, path=_dotted(path))
+    own = None if key in _NEVER else _own_name(key, _dotted(path[:-1]))
+    fixes = _renamed(key, own, span) if own in known and own not in beside else ()
+    return diagnostic(
+        "FTC104", f"unknown key `{key}`{inside}", span, label=label, help=help, fixes=fixes, path=_dotted(path)
+    )
+
+
+def _renamed(key: str, name: str, span: Span) -> tuple[Fix, ...]:
+    return (Fix(f"rename `{key}` to `{name}`", (TextEdit(span, name),), safe=True),)
+
+
+def _own_name(key: str, section: str) -> str | None:
+    """What ftc calls another tool's key of this section; None for a key of another section, or none."""
+    from ftc.spec.language.foreign_keys import KEYS
+
+    home, _, name = KEYS.get(key, "").rpartition(".")
+    return name if name and home == section else None
 
 
 def _advice(plain: dict[str, Any], path: Path, known: tuple[str, ...]) -> tuple[str, str]:
@@ -225,7 +290,13 @@ def _kinds_at(path: Path, key: str = "kind") -> tuple[str, ...]:
     """Kinds of the section at a path that have a key."""
     sections = [section for place, section in all_sections() if place == _dotted(path) and key in section.model_fields]
     fields = [section.model_fields["kind"] for section in sections if "kind" in section.model_fields]
-    return tuple(kind for field in fields for kind in get_args(field.annotation))
+    return tuple(kind for field in fields for kind in _words_of(field.annotation))
+
+
+def _words_of(annotation: Any) -> Iterable[str]:
+    """The words of a literal, or of the literals in a union."""
+    for part in get_args(annotation):
+        yield from (part,) if isinstance(part, str) else _words_of(part)
 
 
 def _not_a_choice(source: Source, path: Path, value: object, choices: list[str]) -> Diagnostic:
@@ -235,7 +306,7 @@ def _not_a_choice(source: Source, path: Path, value: object, choices: list[str])
         known = names.get(str(value).lower().replace("_", "-"))
     close = known or nearest(str(value), choices)
     span = source.span(path)
-    fixes = (Fix(f"write `{close}`", (TextEdit(span, close),)),) if close else ()
+    fixes = rewritten(span, close) if close else ()
     return diagnostic(
         "FTC105",
         f"`{_dotted(path)}` can't be {_shown(source, path, value)}",
@@ -262,20 +333,32 @@ def _bad_value(source: Source, path: Path, group: list[Any]) -> Diagnostic:
     expected = " or ".join([*(f"`{choice}`" for choice in choices), *kinds])
     node = source.node(path)
     help: str | tuple[str, ...] = ()
+    edit: str | None = None
     if isinstance(node, Scalar) and "a list" in kinds and value is not None:
         help = f"write `[{node.text if len(node.text) <= LONGEST_SHOWN else '…'}]` for a list of one"
+        edit = f"[{node.text}]" if _PLAIN_WORD.fullmatch(node.text) and not node.quoted else None
     elif isinstance(node, Scalar) and node.quoted and _QUOTED_NUMBER.fullmatch(str(value)):
-        help = "take the quotes away"
-    elif value in ("yes", "no", "on", "off", "True", "False"):
-        help = "in YAML 1.2 only `true` and `false` are booleans"
+        edit, help = node.text, "remove the quotes"
+    elif isinstance(value, str) and value in _TRUTHS and "`true` or `false`" in kinds:
+        edit, help = _TRUTHS[value], "in YAML 1.2 only `true` and `false` are booleans"
+    elif isinstance(node, Scalar) and "a mapping" in kinds and (kind := _kind_meant(path, node.text)):
+        edit = f"{{kind: {kind}}}"
+        help = f"write `{edit}`"
     return diagnostic(
         "FTC102",
         f"`{_dotted(path)}` must be {expected}, not {_shown(source, path, value)}",
         source.span(path),
         label=f"expected {expected}",
         help=help,
+        fixes=() if edit is None else rewritten(source.span(path), edit),
         path=_dotted(path),
     )
+
+
+def _kind_meant(path: Path, word: str) -> str | None:
+    """The kind of the section at a path that a word alone stands for, such as `adamw` for `{kind: adamw}`."""
+    kinds = _kinds_at(path)
+    return word if word in kinds else nearest(word, kinds)
 
 
 def _out_of_bounds(source: Source, path: Path, error: Any) -> Diagnostic:
