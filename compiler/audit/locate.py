@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ftc.compiler.audit.contradictions import Witnesses
+from ftc.compiler.audit.pages import Pages
 from ftc.compiler.audit.static_audit import AuditInputs
 from ftc.compiler.lock.lockfile import leaves
 from ftc.compiler.resolve.files.digests import DigestCache
@@ -30,9 +31,7 @@ __all__ = ["Use", "audit_inputs", "companion_folders", "model_folder", "uses_of"
 Found = TypeVar("Found")
 
 
-def audit_inputs(
-    plan: Plan, root: Path, pages: Mapping[str, str], previous: RunRecord | None, witnesses: Witnesses
-) -> AuditInputs:
+def audit_inputs(plan: Plan, root: Path, pages: Pages, previous: RunRecord | None, witnesses: Witnesses) -> AuditInputs:
     """Looks for the model, the data files and the token streams of a plan that belongs to the project at `root`."""
     folder = (root / plan.recipe_file).parent
     streams = streams_folder(plan.stream_key)
@@ -40,7 +39,11 @@ def audit_inputs(
         model=model_folder(plan, root),
         companions=companion_folders(plan, root),
         lacking=lacking_data(plan.settings.eval),
-        sources={use: _source(locked, folder, root) for use, locked in plan.lock.data.sources.items()},
+        sources={
+            key: _source(locked, name, folder, root)
+            for use, locked in plan.lock.data.sources.items()
+            for key, name, _ in locked.each_file(use)
+        },
         streams=streams if streams.is_dir() else None,
         environment=resolve_environment(cache_folder(), asked_extras(plan.recipe)),
         pages=pages,
@@ -76,9 +79,10 @@ def _folder(plan: Plan, root: Path, base: str, commit: str | None) -> Path | Non
     return snapshot.folder if snapshot else None
 
 
-def _source(locked: SourceLock, folder: Path, root: Path) -> Path | None:
+def _source(locked: SourceLock, name: str, folder: Path, root: Path) -> Path | None:
+    """A source's file of this name."""
     if "path" in locked.asked:
-        found = _or_none(lambda: safe_path(root, str(locked.asked["path"]), folder))
+        found = _or_none(lambda: safe_path(root, name, folder))
         return found if found is not None and found.is_file() else None
     hub, digests = Hub(offline=True), DigestCache(cache_folder() / "digests")
     repo, file = str(locked.asked["hub"]), locked.file_in_repository

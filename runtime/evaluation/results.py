@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from ftc.runtime.evaluation.classifier import classifier_result
 from ftc.runtime.evaluation.evaluate import Measurement
@@ -15,14 +14,22 @@ from ftc.runtime.evaluation.measures import Measures
 from ftc.runtime.execution.session import Session
 from ftc.runtime.metrics import loss_statistics
 from ftc.runtime.metrics.slices import slice_results
-from ftc.runtime.metrics.statistics import Statistics, difference, intervals, mean_of_groups, means, share_of
-from ftc.spec.documents.outcomes import Outcome, Said, figures, plain_name
+from ftc.runtime.metrics.statistics import (
+    RESAMPLING,
+    Statistics,
+    certainty,
+    difference,
+    intervals,
+    mean_of_groups,
+    means,
+    share_of,
+)
+from ftc.spec.documents.findings import BaselineResult
+from ftc.spec.documents.outcomes import Outcome, Said, gate_results
 from ftc.spec.documents.probes import Swapped
 from ftc.spec.documents.record import (
     Evaluation,
     Gain,
-    GateResult,
-    Interval,
     Prediction,
     RetentionResult,
     SwapExample,
@@ -31,16 +38,13 @@ from ftc.spec.documents.record import (
 )
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.heads import head_card
-from ftc.spec.sections.evaluation import Gate
 
 __all__ = [
-    "Certainty",
-    "certainty",
     "evaluation",
+    "measures_of",
     "outcomes",
     "retention_result",
     "swaps_result",
-    "with_gates",
 ]
 
 _PROMPT_CHARACTERS = 600
@@ -48,11 +52,13 @@ _SWAP_EXAMPLES = 8
 _SWAP_CHARACTERS = 200
 
 
-def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -> Evaluation:
-    """The evaluation of a run."""
-    measures, rows = _measures(session), session.stream("test")
+def evaluation(
+    session: Session, base: Measurement | None, tuned: Measurement, baselines: tuple[BaselineResult, ...] = ()
+) -> Evaluation:
+    """The evaluation of a run, or of its weights on other rows, to which no simple baselines were fitted."""
+    measures, rows = measures_of(session), session.stream("test")
     assert rows is not None, "what was measured has rows"
-    sure = certainty(base, tuned)
+    sure = certainty(base.statistics if base else {}, tuned.statistics)
     slices = slice_results(session.plan.settings.eval.slices, session.groups(), rows, measures, base, tuned)
     kept = retention_result(base, tuned)
     swaps = None
@@ -63,9 +69,11 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
     flagged = classifier_result(session, base, tuned)
     found = Evaluation(
         split="test",
+        baselines=baselines,
         tuned=tuned.result.model_copy(update={"intervals": sure.tuned}),
         base=base.result.model_copy(update={"intervals": sure.base}) if base else None,
         gains=sure.gains,
+        resampling=RESAMPLING,
         slices=slices,
         retention=kept,
         swaps=swaps,
@@ -74,14 +82,14 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
         classifier=flagged,
         predictions=_predictions(session, base, tuned),
     )
-    return with_gates(found, session.plan.settings.eval.gates)
+    return found.model_copy(update={"gates": gate_results(found, session.plan.settings.eval.gates)})
 
 
 def outcomes(session: Session, base: Measurement | None, tuned: Measurement) -> bytes:
     """Every row of the test split with what each model made of it, a JSON line each."""
     rows = session.stream("test")
     assert rows is not None, "what was measured has rows"
-    measures = _measures(session)
+    measures = measures_of(session)
     has_class = head_card(session.plan.settings.model.head).has_confidence
     groups = session.groups()
     lines = (
@@ -112,7 +120,8 @@ def _said(measured: Measurement, number: int, measures: Measures, *, has_class: 
     )
 
 
-def _measures(session: Session) -> Measures:
+def measures_of(session: Session) -> Measures:
+    """How the run's test split is measured."""
     rows = session.stream("test")
     assert rows is not None, "what was measured has rows"
     return Measures(session.plan.settings, rows, session.inputs.model_folder)
@@ -123,7 +132,7 @@ def _predictions(session: Session, base: Measurement | None, tuned: Measurement)
     rows = session.stream("test")
     if rows is None or not tuned.texts:
         return ()
-    measures = _measures(session)
+    measures = measures_of(session)
     found = []
     for number in sorted(tuned.texts)[: session.plan.settings.eval.samples]:
         text = measures.given(number)
@@ -138,16 +147,6 @@ def _predictions(session: Session, base: Measurement | None, tuned: Measurement)
             )
         )
     return tuple(found)
-
-
-def with_gates(evaluation: Evaluation, gates: Mapping[str, Gate]) -> Evaluation:
-    """The evaluation with every gate, passed or failed; what can't be measured fails its gate."""
-    known, found = figures(evaluation), []
-    for name, gate in sorted(gates.items()):
-        value, interval = known.get(plain_name(name)) or (None, None)
-        bound, passed = f"{gate.comparison} {gate.bound:g}", value is not None and gate.holds(value)
-        found.append(GateResult(metric=name, bound=bound, value=value, interval=interval, passed=passed))
-    return evaluation.model_copy(update={"gates": tuple(found)})
 
 
 def retention_result(base: Measurement | None, tuned: Measurement) -> RetentionResult | None:
@@ -210,29 +209,3 @@ def _share(swapped: Swapped, changes: Sequence[bool]) -> Statistics:
 def _changes(swapped: Swapped, measured: Measurement) -> list[bool]:
     """Whether the prediction of each exchanged row differs from that of its row."""
     return [measured.swapped[number] != measured.texts[place] for number, place in enumerate(swapped.rows)]
-
-
-@dataclass(frozen=True, slots=True)
-class Certainty:
-    """Intervals by metric. A metric is absent where its rows are too few or too alike for one."""
-
-    tuned: dict[str, Interval]
-    base: dict[str, Interval]
-    gains: dict[str, Gain]
-
-
-def certainty(base: Measurement | None, tuned: Measurement) -> Certainty:
-    """Resamples the rows of a measurement, for all metrics and both models together."""
-    names, after, before = list(tuned.statistics), tuned.statistics, base.statistics if base else {}
-    gains = {name: difference(before[name], after[name]) for name in names if before}
-    found = iter(intervals([*after.values(), *(before[name] for name in names if before), *gains.values()]))
-    of_tuned, of_base, of_gains = ({name: next(found) for name in some} for some in (after, gains, gains))
-    return Certainty(
-        tuned={name: one for name, one in of_tuned.items() if one is not None},
-        base={name: one for name, one in of_base.items() if one is not None},
-        gains={
-            name: Gain(value=tuned.result.metrics[name] - base.result.metrics[name], interval=interval)
-            for name, interval in of_gains.items()
-            if base
-        },
-    )

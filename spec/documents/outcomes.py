@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal
 
 from pydantic import Field
 
 from ftc.spec.base import Document, Real
-from ftc.spec.documents.record import Evaluation, Gain, Interval
+from ftc.spec.documents.record import Evaluation, Gain, GateResult, Interval
 from ftc.spec.documents.slices import measured
+from ftc.spec.sections.evaluation import Gate
 
 __all__ = [
     "CHOICES",
@@ -30,6 +31,7 @@ __all__ = [
     "as_label",
     "confidence_bin",
     "figures",
+    "gate_results",
     "plain_name",
 ]
 
@@ -108,6 +110,16 @@ def figures(evaluation: Evaluation) -> dict[str, Figure]:
     if evaluation.classifier is not None:
         found["flagged"] = (evaluation.classifier.tuned, evaluation.classifier.interval)
     return found
+
+
+def gate_results(evaluation: Evaluation, gates: Mapping[str, Gate]) -> tuple[GateResult, ...]:
+    """Every gate, passed or failed; what can't be measured fails its gate."""
+    known, found = figures(evaluation), []
+    for name, gate in sorted(gates.items()):
+        value, interval = known.get(plain_name(name)) or (None, None)
+        bound, passed = f"{gate.comparison} {gate.bound:g}", value is not None and gate.holds(value)
+        found.append(GateResult(metric=name, bound=bound, value=value, interval=interval, passed=passed))
+    return tuple(found)
 
 
 def plain_name(name: str) -> str:

@@ -14,7 +14,7 @@ One Arrow IPC file a split, not compressed, so that it is mapped into memory rat
   multi-label row, ascending; the tag of each supervised token; first and last token of an answer, both 0 where the
   window doesn't hold it; tokens of the first sequence of a preference. Empty else.
 - `offsets` (large_list<int32>): begin and end character of each token in a context, two a token, -1 where a token is
-  no part of it; empty where no answer is cut out of a text.
+  no part of it; empty where no answer is cut out of a text. In rows to predict for, those of each tagged word.
 - `texts` (large_list<large_string>): what metrics need of a row beside its tokens: the context and then the right
   answers; for a written answer the right ones, where there are several. Empty else.
 
@@ -242,12 +242,12 @@ def open_stream(path: Path) -> TokenStream:
     columns = {name: table.column(name).chunk(0) for name in _EARLIER_COLUMNS}
     ids = columns["ids"]
     return TokenStream(
-        all_ids=ids.values.to_numpy(),
-        all_masks=columns["mask"].values.to_numpy().view("bool"),
-        boundaries=ids.offsets.to_numpy(),
-        prompt_lengths=columns["prompt_length"].to_numpy(),
-        labels=columns["label"].to_numpy(),
-        rows=columns["row"].to_numpy(),
+        all_ids=_numbers(ids.values, "int32"),
+        all_masks=_numbers(columns["mask"].values, "uint8").view("bool"),
+        boundaries=_numbers(ids.offsets, "int64"),
+        prompt_lengths=_numbers(columns["prompt_length"], "int32"),
+        labels=_numbers(columns["label"], "int32"),
+        rows=_numbers(columns["row"], "int64"),
         targets=_lists(columns["targets"]),
         offsets=_lists(columns["offsets"]),
         table=table,
@@ -255,7 +255,19 @@ def open_stream(path: Path) -> TokenStream:
 
 
 def _lists(column: Any) -> Lists:
-    return Lists(column.values.to_numpy(), column.offsets.to_numpy())
+    return Lists(_numbers(column.values, "int32"), _numbers(column.offsets, "int64"))
+
+
+def _numbers(array: Any, kind: str) -> NDArray[Any]:
+    """A view of an Arrow array without nulls. Arrow's own way to NumPy imports pandas first, which takes a second."""
+    import numpy as np
+
+    if str(array.type) != kind:
+        raise ValueError(f"a token stream has {kind} where this file has {array.type}")
+    data = array.buffers()[1]
+    if data is None or not len(array):
+        return np.empty(0, kind)
+    return np.frombuffer(data, kind)[array.offset : array.offset + len(array)]
 
 
 def stream_digest(arrays: Sequence[NDArray[Any]], lists: Sequence[Lists], texts: Sequence[Sequence[str]]) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,9 +34,52 @@ def test_plan_goes_to_stdout_and_warnings_to_stderr(world: World, capsys: Captur
     assert main(["plan", "bbc-news.yaml"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("bbc-news   classification")
-    assert "1 warning. Not saved; -o FILE saves it for apply." in " ".join(out.split())
+    assert out.endswith(
+        "Not saved; -o FILE saves it for apply.\nPlan 7f3a…c91e: 1 to train, 2 to evaluate. Fits. 1 warning.\n"
+    )
     assert "FTC002" in err
     assert "FTC002" not in out
+
+
+def test_plan_quietly_and_at_length(world: World, capsys: Capture) -> None:
+    assert main(["plan", "bbc-news.yaml", "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "Plan 7f3a…c91e: 1 to train, 2 to evaluate. Fits. 1 warning.\n"
+    assert "FTC002" in err
+    assert main(["plan", "bbc-news.yaml", "--verbose"]) == 0
+    out, err = capsys.readouterr()
+    assert "  model.attention sdpa (every device has sdpa)" in out
+    assert "plan took" in err
+    assert main(["plan", "bbc-news.yaml", "--origins"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("Plan "), "the verdict is last"
+
+
+def test_a_finding_is_shown_once(world: World, capsys: Capture) -> None:
+    world.warnings = (diagnostic("FTC342", "154 rows lose their end"),)
+    assert main(["plan", "bbc-news.yaml"]) == 0
+    out, err = capsys.readouterr()
+    assert (out + err).count("154 rows lose their end") == 1
+    assert main(["show", "bbc.plan.json"]) == 0
+    assert capsys.readouterr().out.count("! truncation          154 rows lose their end (FTC342)") == 1
+
+
+def test_something_is_shown_before_torch_is_loaded(
+    world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr("ftc.cli.training.find_spec", lambda name: name)
+    monkeypatch.setattr(sys, "stdin", Keyboard("y\n"))
+    order: list[str] = []
+
+    def apply(target: object, **more: Any) -> api.Run:
+        order.append(capsys.readouterr().err)
+        return world.execute(target, **more)
+
+    monkeypatch.setattr(api, "apply", apply)
+    assert main(["apply", "bbc-news.yaml"]) == 0
+    assert order[0].endswith("Apply this plan? [y/N] \nLoading torch …\n")
+    assert main(["apply", "bbc-news.yaml", "--yes", "--quiet"]) == 0
+    assert "Loading" not in order[1]
 
 
 def test_plan_saves_where_told(world: World, capsys: Capture) -> None:

@@ -90,20 +90,27 @@ def tracing(args: Namespace) -> Iterator[Callable[[int], None]]:
 
 
 def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO) -> None:
-    """Writes warnings to standard error and the plan to a stream."""
-    from ftc.views.plan import plan_text
+    """Writes warnings to standard error and the plan to a stream; with `--quiet` its last line alone."""
+    from ftc.views.plan import plan_text, verdict_lines
 
     show_diagnostics(planned.diagnostics, planned.sources, args)
     if planned.diagnostics:
         sys.stderr.write("\n")
+    record, look = planned.run.record if planned.run else None, page(stream, args)
+    if args.quiet:
+        stream.write("\n".join(verdict_lines(planned.plan, len(planned.diagnostics), record, look)) + "\n")
+        stream.flush()
+        return
     text = plan_text(
         planned.plan,
         lock_state=planned.lock_state,
         lock_changes=planned.lock_changes,
         warnings=len(planned.diagnostics),
-        record=planned.run.record if planned.run else None,
+        record=record,
         hint=hint,
-        page=page(stream, args),
+        shown={one.code for one in planned.diagnostics},
+        verbose=args.verbose,
+        page=look,
     )
     stream.write(text)
     stream.flush()

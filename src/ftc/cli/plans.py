@@ -98,12 +98,12 @@ def _plan_show(planned: Planned, args: Namespace) -> None:
     if args.json:
         print_json(_plan_json(planned))
         return
-    saved = f"Saved; `ftc apply {args.output}` runs it." if args.output else "Not saved; -o FILE saves it for apply."
-    show_planned(planned, args, hint="" if _plan_is_done(planned) and not args.output else saved, stream=sys.stdout)
     if args.origins:
         from ftc.views.plan import origins_text
 
-        write("\n" + origins_text(planned.plan, page=page(sys.stdout, args)))
+        write(origins_text(planned.plan, page=page(sys.stdout, args)) + "\n")
+    saved = f"Saved; `ftc apply {args.output}` runs it." if args.output else "Not saved; -o FILE saves it for apply."
+    show_planned(planned, args, hint="" if _plan_is_done(planned) and not args.output else saved, stream=sys.stdout)
 
 
 def _refresh(args: Namespace) -> int:

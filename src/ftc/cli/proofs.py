@@ -40,6 +40,9 @@ def audit_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--seeds", type=int, metavar="N", help="with full: do the plan N times with other seeds, and compare the scores"
     )
+    help = "accuse of what an honest run may show too: other line endings, packages that differ, interruptions"
+    parser.add_argument("--strict", action="store_true", help=help)
+    parser.add_argument("--key", metavar="FILE", help="public key of whoever should have signed the run")
     add_quiet(parser, "show only the verdict")
 
 
@@ -60,6 +63,8 @@ def run_audit(args: Namespace) -> int:
         threads=args.threads,
         force=args.force,
         seeds=args.seeds or 0,
+        strict=args.strict,
+        key=args.key,
         on_step=_audit_progress(args),
     )
     if args.json:

@@ -8,6 +8,7 @@ import os
 import sys
 from argparse import ArgumentTypeError, Namespace
 from contextlib import nullcontext
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeGuard
 
 from ftc.cli.arguments import (
@@ -156,6 +157,9 @@ def _carried_out(target: Planned | str, args: Namespace) -> int:
     from ftc import api
     from ftc.cli.companions import companions, needs_companions
 
+    if not args.quiet and "torch" not in sys.modules and find_spec("torch"):  # importing it takes seconds
+        sys.stderr.write("Loading torch …\n")
+        sys.stderr.flush()
     stop, plan = _Stop(), api.load_plan(target) if isinstance(target, str) else target.plan
     count = plan.settings.train.world_size
     has_others = needs_companions(count, os.environ) and args.may_restart

@@ -55,13 +55,33 @@ def compare_runs(runs: Sequence[Run]) -> RunComparison:
                 model=run.plan.model.name,
                 strategy=run.plan.settings.strategy.kind,
                 rows=len(outcomes),
+                settings=settings,
             )
-            for run, outcomes in zip(runs, answered, strict=True)
+            for run, outcomes, settings in zip(runs, answered, _told_apart(runs), strict=True)
         ),
         rows=len(common),
         metrics=tuple(_compared(name, runs[0].plan.settings, rows) for name in names),
         not_compared=(*left_out, *(f"{name}: {why}" for name, why in lacking.items())),
     )
+
+
+def _told_apart(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """Of each run the settings that are not the same in all: those of a recipe, else those that were derived."""
+    from ftc.compiler.lock.lockfile import leaves
+
+    found = [{path: str(value) for path, value in leaves(run.plan.settings.to_json())} for run in runs]
+    paths = sorted({path for one in found for path in one})
+    differing = [path for path in paths if len({one.get(path) for one in found}) > 1]
+    asked = [path for path in differing if any(_is_asked(run, path) for run in runs)]
+    return [{path: one[path] for path in asked or differing if path in one} for one in found]
+
+
+def _is_asked(run: Run, path: str) -> bool:
+    """Whether a recipe sets the value, or the block that it belongs to."""
+    parts = path.split(".")
+    origins = (run.plan.origins.get(".".join(parts[:count])) for count in range(len(parts), 0, -1))
+    origin = next(filter(None, origins), None)
+    return origin is not None and origin.kind == "written"
 
 
 def comparison_page(names: Sequence[str], folder: Path | str = ".") -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.outcomes import Outcome
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import Evaluation, Predecessor, RunRecord
+    from ftc.verbs.predict import Model
 
 __all__ = [
     "FINISHED",
@@ -37,6 +38,7 @@ __all__ = [
     "runs",
     "unlock",
     "unreadable_runs",
+    "write_pages",
 ]
 
 AnyDocument = TypeVar("AnyDocument", bound="Document")
@@ -68,6 +70,16 @@ class Run:
     def root(self) -> Path:
         """The project that the run belongs to."""
         return self.folder.resolve().parents[2]
+
+    def load(self) -> Model:
+        """The run's model, ready to answer; see `ftc.load`.
+
+        Raises:
+            Refusal: The run has no result, or its base model isn't here (FTC687).
+        """
+        from ftc.verbs.predict import load
+
+        return load(self)
 
     def _repr_html_(self) -> str:
         from ftc.views.run import run_html
@@ -112,19 +124,9 @@ def _unreadable(file: Path, problem: ValidationError | OSError) -> Refusal:
 
 def load_events(folder: Path) -> tuple[Event, ...]:
     """What a run said, in order; a last line that a crash cut off is left out."""
-    from pydantic import TypeAdapter, ValidationError
+    from ftc.spec.documents.events import read_events
 
-    from ftc.spec.documents.events import Event
-
-    reader: TypeAdapter[Event] = TypeAdapter(Event)
-    found: list[Event] = []
-    file = RunFolder(folder).events
-    for line in file.read_bytes().splitlines() if file.exists() else ():
-        try:
-            found.append(reader.validate_json(line))
-        except ValidationError:
-            continue
-    return tuple(found)
+    return read_events(RunFolder(folder).events)
 
 
 def load_outcomes(folder: Path) -> tuple[Outcome, ...]:
@@ -147,17 +149,42 @@ def load_outcomes(folder: Path) -> tuple[Outcome, ...]:
         raise _unreadable(file, problem) from None
 
 
-def pages(run: Run) -> dict[str, str]:
-    """The pages for people that follow from a run's documents, by file name: the report and the model card."""
+def pages(run: Run, *, draws: bool = True) -> dict[str, str]:
+    """The pages for people that follow from a run's documents, by file name: the report and the model card.
+
+    Args:
+        run: The run.
+        draws: Whether charts are drawn, which takes a library; else there are words in their place.
+    """
     from ftc.views.card import model_card
+    from ftc.views.report.charts import Drawer
     from ftc.views.report.run_report import report_html
 
     place = RunFolder(run.folder)
     events, outcomes = load_events(run.folder), load_outcomes(run.folder)
+    drawn = None if draws else Drawer()
     return {
-        place.report.name: report_html(run.plan, run.record, run.evaluation, events, outcomes),
+        place.report.name: report_html(run.plan, run.record, run.evaluation, events, outcomes, drawn),
         place.card.name: model_card(run.plan, run.record, run.evaluation),
     }
+
+
+def write_pages(run: Run) -> None:
+    """Writes a run's pages, and notes their checksums in the ledger.
+
+    Raises:
+        OSError: A page or the ledger can't be written.
+    """
+    import hashlib
+
+    from ftc.spec.documents.ledger import PagesWritten, append_entry
+    from ftc.spec.storage.atomic_write import write_text
+
+    texts = pages(run)
+    for name, text in texts.items():
+        write_text(run.folder / name, text)
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    append_entry(run.root, PagesWritten, name=run.plan.name, run_id=run.record.id, files_sha256=digests)
 
 
 def runs(folder: Path | str = ".") -> tuple[Run, ...]:

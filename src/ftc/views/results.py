@@ -17,11 +17,12 @@ from ftc.spec.documents.record import (
     SliceResult,
     SwapsResult,
 )
+from ftc.spec.heads import head_card
 from ftc.spec.metrics import metric_named
 from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.estimates import use_words
-from ftc.views.page import Page, escaped, table, visible_width
+from ftc.views.page import Page, escaped, fitted, table
 from ftc.views.report.elements import facts, section, text
 from ftc.views.report.elements import table as html_table
 from ftc.views.words import metric_title
@@ -54,6 +55,8 @@ def reservations(plan: Plan, evaluation: Evaluation) -> Iterator[str]:
     rows = evaluation.tuned.rows
     if rows < MANY_ROWS:
         yield f"Few test rows: {rows:,} of at least {MANY_ROWS}. Go by the intervals rather than by the values."
+    if evaluation.base is not None and head_card(plan.settings.model.head).is_new:
+        yield "The base model's head is randomly initialized: its score is chance, and a gain over it shows little."
     counts = plan.quality.labels
     seen = counts.get("test")
     absent = [] if seen is None else sorted(name for name in counts.get("train", ()) if not seen.get(name))
@@ -80,16 +83,9 @@ FEW_ROWS = 30
 
 
 def slice_blocks(evaluation: Evaluation, page: Page) -> Iterator[list[str]]:
-    """The lines of each slice, as many metrics as the page is wide enough for."""
+    """The lines of each slice."""
     for one in evaluation.slices:
-        metrics = list(evaluation.tuned.metrics)
-        lines = _lines(one, metrics, page)
-        while len(metrics) > 1 and any(visible_width(line) > page.columns for line in lines):
-            metrics.pop()
-            lines = _lines(one, metrics, page)
-        left = len(evaluation.tuned.metrics) - len(metrics)
-        more = f"; {numbers.plural(left, 'metric')} more than fit here" if left else ""
-        yield [f"tuned, by {escaped(one.slice)}{more}", page.faint(lines[0]), *lines[1:]]
+        yield [f"tuned, by {escaped(one.slice)}", *_lines(one, list(evaluation.tuned.metrics), page)]
 
 
 def _lines(one: SliceResult, metrics: list[str], page: Page) -> list[str]:
@@ -112,7 +108,7 @@ def _lines(one: SliceResult, metrics: list[str], page: Page) -> list[str]:
     if one.gaps:
         rows.append(("largest gap", "", *map(gap, metrics), ""))
         rows.append(("by chance alone", "", *(by_chance(one.gaps[metric]) for metric in metrics), ""))
-    return table([titles, *rows], right=range(1, len(metrics) + 2), indent=2)
+    return fitted(titles, rows, page, right=range(1, len(metrics) + 2), indent=2)
 
 
 def by_chance(gap: Gap) -> str:
