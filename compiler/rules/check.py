@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from ftc.compiler.rules.recipe_rules import check_rules
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.language.old_keys import with_new_keys
-from ftc.spec.language.parse import parse_recipe, parse_remainder
+from ftc.spec.language.parse import parse_recipe
+from ftc.spec.language.remainder import parse_remainder
 from ftc.spec.language.source import Source, read_source_bytes, shown_lines
 from ftc.spec.sections.recipe import Recipe
 

@@ -15,7 +15,7 @@ from ftc.spec.language.source import Mapping, Scalar, Sequence, Source
 from ftc.spec.sections.recipe import LANGUAGE_VERSION, Recipe
 from ftc.spec.tasks import TASKS
 
-__all__ = ["parse_recipe", "parse_remainder", "version_fault"]
+__all__ = ["Path", "kind_meant", "parse_recipe", "source_path", "version_fault"]
 
 Path = tuple[str | int, ...]
 
@@ -51,8 +51,6 @@ _TRUTHS = {
     **dict.fromkeys(("no", "off", "False", "FALSE"), "false"),
 }
 """What YAML 1.1 and Python call the truth values."""
-_MOST_ROUNDS = 4
-"""Times that what is left of a recipe is read again; a value that was taken out can make another one a mistake."""
 LONGEST_SHOWN = 60
 """Characters of a value in a message."""
 _PLAIN_WORD = re.compile(r"[\w./-]+")
@@ -69,7 +67,7 @@ def parse_recipe(source: Source) -> tuple[Recipe | None, tuple[Diagnostic, ...]]
         return Recipe.model_validate(plain), ()
     except ValidationError as problem:
         errors: list[Any] = problem.errors(include_url=False)
-    textual = [_source_path(source, error["loc"]) for error in errors if error["type"] == "string_type"]
+    textual = [source_path(source, error["loc"]) for error in errors if error["type"] == "string_type"]
     rewritten = [path for path in textual if _as_written(source, plain, path)]
     if rewritten:
         try:
@@ -77,48 +75,6 @@ def parse_recipe(source: Source) -> tuple[Recipe | None, tuple[Diagnostic, ...]]
         except ValidationError as problem:
             errors = problem.errors(include_url=False)
     return None, tuple(_explain_all(source, plain, errors))
-
-
-def parse_remainder(source: Source) -> tuple[Recipe, tuple[Path, ...]] | None:
-    """The recipe that is left of a source with mistakes, and what was left out or read as its nearest word.
-
-    So that rules between fields are checked beside mistakes in single ones. None where a part that a recipe can't do
-    without is missing or unreadable.
-    """
-    plain: dict[str, Any] = source.plain()
-    changed: list[Path] = []
-    for _ in range(_MOST_ROUNDS):
-        try:
-            return Recipe.model_validate(plain), tuple(changed)
-        except ValidationError as problem:
-            errors: list[Any] = problem.errors(include_url=False)
-        for error in errors:
-            path = _source_path(source, error["loc"])
-            if error["type"] == "extra_forbidden":
-                path = (*_source_path(source, error["loc"][:-1]), error["loc"][-1])
-            if error["type"] == "missing" or not path or not _mended(plain, path, error):
-                return None
-            changed.append(path)
-    return None
-
-
-def _mended(plain: dict[str, Any], path: Path, error: Any) -> bool:
-    """Takes a faulty value out, or puts its nearest word in its place; whether that could be done."""
-    holder: Any = plain
-    for part in path[:-1]:
-        holder = holder.get(part) if isinstance(holder, dict) else None
-    if error["type"] == "union_tag_invalid" and isinstance(holder, dict) and isinstance(holder.get(path[-1]), dict):
-        choices = re.findall(r"'([^']+)'", error["ctx"]["expected_tags"])
-        close = nearest(str(error["ctx"]["tag"]), choices)
-        holder[path[-1]]["kind"] = close
-        return close is not None
-    if isinstance(holder, dict) and isinstance(word := holder.get(path[-1]), str) and (kind := _kind_meant(path, word)):
-        holder[path[-1]] = {"kind": kind}
-        return True
-    if not isinstance(holder, dict):  # a list without an item would mean another one
-        return False
-    holder.pop(path[-1], None)
-    return True
 
 
 def _as_written(source: Source, plain: dict[str, Any], path: Path) -> bool:
@@ -135,7 +91,7 @@ def _as_written(source: Source, plain: dict[str, Any], path: Path) -> bool:
     return True
 
 
-def _source_path(source: Source, location: Iterable[str | int]) -> Path:
+def source_path(source: Source, location: Iterable[str | int]) -> Path:
     """A pydantic location without the tags of unions, which stand in no file."""
     node: Any = source.root
     path: list[str | int] = []
@@ -156,7 +112,7 @@ def _explain_all(source: Source, plain: dict[str, Any], errors: list[Any]) -> It
     for error in errors:
         *outer, last = error["loc"] or ("",)
         names_key = error["type"] in ("missing", "extra_forbidden")
-        path = (*_source_path(source, outer), last) if names_key else _source_path(source, error["loc"])
+        path = (*source_path(source, outer), last) if names_key else source_path(source, error["loc"])
         by_path.setdefault(path, []).append(error)
     for path, group in by_path.items():
         # A value that only failed to be the word that could stand in place of a list or mapping, or to have entries
@@ -341,7 +297,7 @@ def _bad_value(source: Source, path: Path, group: list[Any]) -> Diagnostic:
         edit, help = node.text, "remove the quotes"
     elif isinstance(value, str) and value in _TRUTHS and "`true` or `false`" in kinds:
         edit, help = _TRUTHS[value], "in YAML 1.2 only `true` and `false` are booleans"
-    elif isinstance(node, Scalar) and "a mapping" in kinds and (kind := _kind_meant(path, node.text)):
+    elif isinstance(node, Scalar) and "a mapping" in kinds and (kind := kind_meant(path, node.text)):
         edit = f"{{kind: {kind}}}"
         help = f"write `{edit}`"
     return diagnostic(
@@ -355,7 +311,7 @@ def _bad_value(source: Source, path: Path, group: list[Any]) -> Diagnostic:
     )
 
 
-def _kind_meant(path: Path, word: str) -> str | None:
+def kind_meant(path: Path, word: str) -> str | None:
     """The kind of the section at a path that a word alone stands for, such as `adamw` for `{kind: adamw}`."""
     kinds = _kinds_at(path)
     return word if word in kinds else nearest(word, kinds)
