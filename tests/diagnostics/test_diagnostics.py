@@ -91,6 +91,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC523": f"{_AUDIT}::test_an_edited_document",
     "FTC524": f"{_AUDIT}::test_a_document_that_is_cut_off",
     "FTC525": f"{_AUDIT}::test_a_run_that_stopped_has_nothing_to_audit",
+    "FTC550": "tests/e2e/test_skeptic.py::test_the_same_rows_in_other_bytes_are_noted",
     "FTC654": "tests/runtime/test_changed_inputs.py::test_inputs_that_were_touched_cost_the_steps_since_the_last_proof",
     "FTC655": "tests/e2e/test_caches.py::test_a_poisoned_cache_costs_time_and_changes_nothing",
     "FTC660": f"{_MERGE}::test_only_a_model_that_says_the_same_is_kept",
