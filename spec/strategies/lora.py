@@ -52,8 +52,7 @@ OF_THE_WEIGHT = ("olora", "pissa")
 class LowRank(Simple):
     """What LoRA and QLoRA have in common."""
 
-    # Plans and locks keep the names that two keys had before, so that earlier ones can be read and compared.
-    model_config = ConfigDict(populate_by_name=True, loc_by_alias=False)
+    model_config = ConfigDict(populate_by_name=True, loc_by_alias=False)  # documents keep the old names of two keys
 
     UNITS: ClassVar[dict[str, str]] = {
         "rank": "dimensions",
@@ -89,8 +88,7 @@ class LowRank(Simple):
     """Alphas of single kinds of modules, such as `{down_proj: 64}`. Default: none, so that all have `alpha`."""
     patterns: tuple[LowRankPattern, ...] = Field(default=(), max_length=200)
     """Ranks and alphas by layer, or by longer names, such as `[{layers: [0, 1], rank: 4}]`. The first pattern that fits
-    a module and tells its rank decides it, before `ranks`; of alpha likewise. Default: none, so that layers are
-    alike."""
+    a module and has a rank decides it, before `ranks`; alpha likewise. Default: none, so that layers are alike."""
     rank_stabilized: bool = False
     """Multiply by alpha / sqrt(rank) instead of alpha / rank (rsLoRA, Kalajdzievski 2023), which keeps large ranks
     learning. Default: no, since at usual ranks alpha does the same."""
@@ -131,7 +129,7 @@ class LowRank(Simple):
         Args:
             chosen: Takes the reasons.
             base: The base model.
-            packs: Whether its linear layers are quantized, so that their own weights can't be trained.
+            packs: Whether its linear layers are quantized.
         """
         at = "adapter."
         rank = chosen.take(f"{at}rank", self.rank, "rank")
