@@ -377,8 +377,7 @@ CODES: tuple[Code, ...] = (
         id="FTC261",
         title="rows that can't be packed",
         cause="Packing puts several rows into one sequence. It needs a decoder trained on next-token prediction: "
-        "classifiers and encoders read each row as a whole, and virtual tokens are added only before the first "
-        "row.",
+        "classifiers and encoders read each row as a whole, and virtual tokens come only before the first row.",
         wrong="task: {kind: classification}\ntrain: {packing: true}",
         right="task: {kind: classification}",
     ),

@@ -17,10 +17,10 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC271",
         title="module can't be fully trained",
-        cause="`also_train` names a module that the model doesn't store, that shares its weights with another "
+        cause="`modules_to_save` names a module that the model doesn't store, that shares its weights with another "
         "module, that has an adapter, or that is quantized.",
-        wrong="strategy: {kind: lora, also_train: [embed_tokens]}   # a model with tied embeddings",
-        right="strategy: {kind: lora, also_train: [norm]}",
+        wrong="strategy: {kind: lora, modules_to_save: [embed_tokens]}   # a model with tied embeddings",
+        right="strategy: {kind: lora, modules_to_save: [norm]}",
     ),
     Code(
         id="FTC272",

@@ -110,9 +110,9 @@ class Contamination(Document):
     rows: int
     """Rows with at least one shared n-gram."""
     mostly: int
-    """Rows with at least `SEEN_SHARE` of their tokens in shared n-grams."""
+    """Rows with at least `SEEN_SHARE` of their own tokens, without a template's, in shared n-grams."""
     share: Real
-    """Share of all tokens in shared n-grams."""
+    """Share of all tokens in shared n-grams, without those of a template."""
 
 
 class PresidioUse(Document):

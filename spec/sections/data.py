@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag
 
 from ftc.spec.base import Document, Effect, Real
 
@@ -267,16 +267,28 @@ class QualityRules(Document):
     because most data has one label per row."""
 
 
+_OF_DOCUMENTS = {"first_exhausted": "stop", "all_exhausted": "repeat"}
+StoppingStrategy = Annotated[
+    Literal["first_exhausted", "all_exhausted"],
+    BeforeValidator(lambda value: {old: new for new, old in _OF_DOCUMENTS.items()}.get(value, value)),
+    PlainSerializer(_OF_DOCUMENTS.__getitem__, when_used="json"),
+]
+"""The words of `datasets.interleave_datasets`; plans and locks keep those that they always had."""
+
+
 class Data(Document):
     """The rows for training and evaluation."""
+
+    model_config = ConfigDict(populate_by_name=True, loc_by_alias=False)
 
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     source: Sources
     """Where the rows are: a file, or a list of files that are mixed."""
-    exhausted: Literal["stop", "repeat"] = "stop"
-    """Stopping strategy of weighted sources: `stop` ends an epoch when the first source has no new row, `repeat` when
-    every row was used at least once, repeating smaller sources. Default: stop, because repeated rows are memorized."""
+    stopping_strategy: StoppingStrategy = Field(default="first_exhausted", alias="exhausted")
+    """Stopping strategy of weighted sources, as in `datasets.interleave_datasets`: `first_exhausted` ends an epoch when
+    the first source has no new row, `all_exhausted` when every row was used at least once, repeating smaller sources.
+    Default: first_exhausted, because repeated rows are memorized."""
     fields: dict[str, str] = Field(default_factory=dict)
     """Maps the task's fields to columns, such as `{text: message, label: class}`. Default: columns with the names of
     the fields."""
