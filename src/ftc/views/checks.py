@@ -10,7 +10,7 @@ from ftc.views.page import INDENT, Page, escaped, pad, shorten, visible_width
 
 __all__ = ["check_lines"]
 
-_CODES = {CheckName.OVERLAP: "FTC370", CheckName.COPIES: "FTC373"}
+_CODES = {CheckName.LEAKAGE: "FTC370", CheckName.DUPLICATES: "FTC373"}
 """Of checks that say no more than a finding does, where there is one."""
 _COUNTED = ("encoding", "secrets", "personal", "length")
 """Kinds of findings that one check of the rows counts."""
@@ -25,7 +25,7 @@ def check_lines(plan: Plan, page: Page, *, shown: Collection[str] = (), whole: b
         shown: Codes of findings that the reader sees elsewhere, with place and fix; they aren't repeated.
         whole: Give the whole result of checks that found nothing too, which otherwise is cut at the end of the line.
     """
-    checks = [check for check in plan.checks if _CODES.get(check.name, check.code) not in shown]
+    checks = [check for check in plan.checks if _code(check) not in shown]
     names = [escaped(check.name) for check in checks]
     hang = min(page.columns // 3, max(map(visible_width, names), default=0)) + 4
     lines: list[str] = []
