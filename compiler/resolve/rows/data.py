@@ -72,6 +72,7 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
         Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC388); all independent ones are told.
     """
     read = _read(files, span_of)
+    odd_files = [finding for table in read.values() for finding in table.warnings]
     digests = {use: row_digests(read[use].rows) for use in files}
     sources = {use: lock_entry(file, digests[use]) for use, file in files.items()}
     table_of_phrases = read.pop("paraphrases", None)
@@ -109,7 +110,7 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
         sources=sources,
         quality=quality,
         row_digests=digests,
-        diagnostics=tuple(notes + found),
+        diagnostics=tuple(odd_files + notes + found),
         checks=checks,
     )
 

@@ -10,9 +10,9 @@ from typing import Any
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.hub_errors import of_locked
-from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, other_form, refuse_odd_file, safe_path
 from ftc.compiler.resolve.rows.columns import SpanOf
-from ftc.compiler.resolve.rows.tables import absent_file
+from ftc.compiler.resolve.rows.tables import absent_file, refuse_larger_than_memory
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import Lock, SourceLock
@@ -33,6 +33,7 @@ class DataFile:
         commit: Commit of a hub data set.
         chosen: The file in it, where the recipe names none.
         facts: Size and digest.
+        warnings: What looks wrong about the file itself.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class DataFile:
     commit: str | None
     chosen: str | None
     facts: FileFacts
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 DataFiles = Mapping[str, DataFile]
@@ -107,15 +109,19 @@ def _on_disk(
         path = safe_path(root, source.path, folder)
     except UnsafePath as error:
         raise Refusal([error.diagnostic(span, f"{recipe_path}.path")]) from error
+    refuse_odd_file(folder / source.path, source.path, span, f"{recipe_path}.path")
+    refuse_odd_file(path, source.path, span, f"{recipe_path}.path")
     if not path.is_file():
         raise Refusal([absent_file(path, source.path, span)])
+    refuse_larger_than_memory(path, source.path, span)
     try:
         facts = digests.file(path)
     except OSError as error:
         summary = f"{source.path} can't be read: {(error.strerror or type(error).__name__).lower()}"
         help = "check the file's permissions"
         raise Refusal([diagnostic("FTC351", summary, span, help=help, path=f"{recipe_path}.path")]) from error
-    return DataFile(path, source.path, recipe_path, source.to_json(), None, None, facts)
+    odd = other_form(source.path, path, span, f"{recipe_path}.path")
+    return DataFile(path, source.path, recipe_path, source.to_json(), None, None, facts, (odd,) if odd else ())
 
 
 def _on_hub(

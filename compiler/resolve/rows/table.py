@@ -31,6 +31,7 @@ class Table:
         rows: The rows in the order of the file.
         lines: Line of the file, from 1, at which each row begins; None where the format has no lines.
         left_out: Type by column, of columns of the file that are not among these since no row of JSON can hold them.
+        warnings: What looks wrong in the file and stops nothing.
     """
 
     file: str
@@ -38,6 +39,7 @@ class Table:
     rows: list[Row]
     lines: Sequence[int] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Diagnostic, ...] = ()
 
     def span(self, row: int) -> Span | None:
         """The place where a row, counted from 0, begins; None where the format has no lines."""

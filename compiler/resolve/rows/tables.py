@@ -7,7 +7,9 @@ one of pictures, is left out; who asks for it gets a finding.
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from ftc.compiler.resolve.rows.table import Faults, Table, without_form
 from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES, read_conll, read_separated, read_text_lines
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.storage.native import LibraryFault, native
 
 __all__ = [
     "SUFFIXES",
@@ -29,6 +32,7 @@ __all__ = [
     "read_arrow",
     "read_parquet",
     "read_rows",
+    "refuse_larger_than_memory",
     "training_files",
 ]
 
@@ -46,14 +50,10 @@ def read_parquet(path: Path, file: str) -> tuple[Table, list[Diagnostic]]:
         UnreadableTable: The file is broken.
         OSError: The file can't be read.
     """
-    import pyarrow
     import pyarrow.parquet
 
-    try:
-        with path.open("rb") as stream:
-            return _table(pyarrow.parquet.ParquetFile(stream).read(), file)
-    except pyarrow.ArrowException as error:
-        raise UnreadableTable(_first_line(error)) from error
+    with path.open("rb") as stream:
+        return _by_library(lambda: _table(pyarrow.parquet.ParquetFile(stream).read(), file))
 
 
 def read_arrow(path: Path, file: str) -> tuple[Table, list[Diagnostic]]:
@@ -63,25 +63,32 @@ def read_arrow(path: Path, file: str) -> tuple[Table, list[Diagnostic]]:
         UnreadableTable: The file is broken, or an old Feather file.
         OSError: The file can't be read.
     """
-    import pyarrow
     import pyarrow.ipc
 
-    try:
-        with path.open("rb") as stream:
-            is_file = stream.read(6) == b"ARROW1"
-            stream.seek(0)
+    with path.open("rb") as stream:
+        is_file = stream.read(6) == b"ARROW1"
+        stream.seek(0)
+
+        def read() -> tuple[Table, list[Diagnostic]]:
             reader = pyarrow.ipc.open_file(stream) if is_file else pyarrow.ipc.open_stream(stream)
             return _table(reader.read_all(), file)
-    except pyarrow.ArrowException as error:
-        raise UnreadableTable(_first_line(error)) from error
+
+        return _by_library(read)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200]
+def _by_library(read: Callable[[], tuple[Table, list[Diagnostic]]]) -> tuple[Table, list[Diagnostic]]:
+    """What pyarrow reads. A damaged file makes it fail in any way, while it reads or when values become Python's."""
+    try:
+        return native(read)
+    except LibraryFault as fault:
+        if isinstance(fault.cause, OSError) and fault.cause.errno is not None:  # the system's own; pyarrow's have none
+            raise fault.cause from None
+        raise UnreadableTable(str(fault)) from fault.cause
 
 
 def _table(table: Any, file: str) -> tuple[Table, list[Diagnostic]]:
     """The table as rows, less columns without a JSON form; findings where it has no others, or a name stands twice."""
+    table.validate(full=True)  # an offset behind the end of its values would be followed into other memory
     left_out = {
         field.name: str(field.type)
         for field in table.schema
@@ -235,8 +242,10 @@ def read_rows(path: Path, shown_as: str, span: Span | None = None) -> Table:
     except UnreadableTable as error:
         help_ = "write the file again, or check that it was copied whole"
         raise _refusal("FTC353", f"{shown_as} is no whole {path.suffix} file", span, help_, str(error)) from error
+    except MemoryError as error:
+        raise _too_large(path, shown_as, span, "the rows took all the memory that this process may have") from error
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = (error.strerror or type(error).__name__).lower()
         raise _refusal("FTC351", f"{shown_as} can't be read: {reason}", span, "check the file's permissions") from error
     if findings:
         raise Refusal(findings)
@@ -245,6 +254,34 @@ def read_rows(path: Path, shown_as: str, span: Span | None = None) -> Table:
         note = f"{size:,} bytes, {len(table.columns)} columns"
         raise _refusal("FTC359", f"{shown_as} holds no rows", span, "check what wrote the file", note)
     return table
+
+
+def refuse_larger_than_memory(path: Path, shown_as: str, span: Span | None) -> None:
+    """Stops before anything of a text file is read that could never be held.
+
+    Raises:
+        Refusal: FTC327.
+    """
+    if path.suffix.lower() in _TEXT_SUFFIXES and path.stat().st_size > (most := _memory_bytes()):
+        reason = f"rows take more memory than their file has bytes, and this process may have {most / 2**30:,.2f} GiB"
+        raise _too_large(path, shown_as, span, reason)
+
+
+def _memory_bytes() -> int:
+    """What a process can have at most: the machine's memory, or less where a limit says so."""
+    if sys.platform == "win32":
+        return sys.maxsize
+    import resource
+
+    limits = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA))
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(installed, *(limit if limit != resource.RLIM_INFINITY else installed for limit in limits))
+
+
+def _too_large(path: Path, shown_as: str, span: Span | None, reason: str) -> Refusal:
+    size = path.stat().st_size / 2**30
+    help_ = "take part of the rows, or plan on a machine with more memory"
+    return _refusal("FTC327", f"{shown_as} is too large: {size:,.2f} GiB", span, help_, reason)
 
 
 def _check_kind(path: Path, suffix: str, shown_as: str, span: Span | None) -> None:
