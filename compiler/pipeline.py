@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from ftc.compiler.audit.parts import remember_tensors
 from ftc.compiler.draft import ClosedDraft, Draft, Measured, PastRun
-from ftc.compiler.lock.lockfile import LockFacts, build_lock, lock_changes, lock_path, read_lock
+from ftc.compiler.lock.lockfile import LockFacts, build_lock, lock_changes, lock_path, read_lock, unpinned_code
 from ftc.compiler.passes import SHAPING, decide, run_passes
 from ftc.compiler.passes.shape_text import with_rows
 from ftc.compiler.quality.sensitive import missing_presidio
@@ -139,7 +139,7 @@ def compile_recipe(
     made = _compile(checked, path, offline, past_runs, paid, old_lock, ask)
     draft = _stop_on_errors(made.draft)
     recipe_file = path.resolve().relative_to(project_root(path)).as_posix()
-    plan = _freeze(made, recipe_file, checked.overrides)
+    plan = _freeze(made, recipe_file, checked.overrides, unpinned_code(old_lock, made.lock) if old_lock else "")
     return Compiled(
         plan=plan,
         diagnostics=_sorted((*checked.diagnostics, *made.data.diagnostics, *draft.diagnostics)),
@@ -304,7 +304,7 @@ def _answered(draft: Draft, ask: Ask | None) -> ClosedDraft:
     return decided
 
 
-def _freeze(made: _Made, recipe_file: str, overrides: tuple[str, ...]) -> Plan:
+def _freeze(made: _Made, recipe_file: str, overrides: tuple[str, ...], unpinned: str) -> Plan:
     draft, data = made.draft, made.data
     assert draft.memory is not None
     summary = ModelSummary(
@@ -338,7 +338,7 @@ def _freeze(made: _Made, recipe_file: str, overrides: tuple[str, ...]) -> Plan:
         disk_bytes=sum(draft.disk.values()),
         disk=dict(draft.disk),
         checks=(*data.checks, *draft.checks, *checks),
-        not_checked=(*draft.not_checked, *data.quality.not_checked),
+        not_checked=(*draft.not_checked, *data.quality.not_checked, *filter(None, [unpinned])),
     ).sealed()
 
 

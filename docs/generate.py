@@ -23,6 +23,7 @@ from ftc.spec.language.json_schema import (
 )
 from ftc.spec.metrics import METRICS, Metric
 from ftc.spec.optimizers import OPTIMIZERS
+from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLossCard
 from ftc.spec.schedules import SCHEDULES
 
 __all__ = ["errors_page", "main", "matrix_page", "metrics_section", "optimizers_page", "schema_page"]
@@ -44,7 +45,9 @@ def main(arguments: list[str]) -> int:
     """Writes the pages, or with `--check` names the stale ones and returns 1."""
     pages = {
         "errors.md": errors_page(CODES.values()),
-        "recipe.md": schema_page(recipe_schema()) + metrics_section(METRICS),
+        "recipe.md": schema_page(recipe_schema())
+        + metrics_section(METRICS)
+        + preference_losses_section(PREFERENCE_LOSSES),
         "optimizers.md": optimizers_page(),
         "matrix.md": matrix_page(json.loads((FOLDER / "matrix.json").read_text(encoding="utf-8"))),
         "recipe.schema.json": json.dumps(editor_schema(), indent=1, ensure_ascii=False) + "\n",
@@ -175,6 +178,25 @@ def metrics_section(metrics: Iterable[Metric]) -> str:
         elsewhere = ", ".join(f"`{word}`" for word in one.foreign)
         cells = (", ".join(one.tasks), " to ".join(bounds), better, KINDS[one.kind], elsewhere)
         lines.append(f"| `{one.name}` | {one.title} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def preference_losses_section(losses: Iterable[PreferenceLossCard]) -> str:
+    """Every loss that `task.loss` of a preference may name, from its card."""
+    lines = [
+        *("", "## Losses of preferences", ""),
+        (
+            "What `loss` of `task: {kind: preference}` can name. c and r are the log-probabilities of the chosen and "
+            "the rejected answer, h is c - r minus the same of the untrained model, or c - r where none is needed."
+        ),
+        "",
+        "| loss | name | loss of a pair | reference | paper | other tools call it |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in losses:
+        reference = "yes, computed once before training" if one.needs_reference else "no"
+        elsewhere = ", ".join(f"`{word}`" for word in one.foreign)
+        lines.append(f"| `{one.kind}` | {one.label} | {one.formula} | {reference} | {one.source} | {elsewhere} |")
     return "\n".join(lines) + "\n"
 
 

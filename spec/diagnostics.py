@@ -65,6 +65,8 @@ class Diagnostic:
         help: What to do, in the imperative, the smallest edit first.
         notes: Facts and figures behind the summary.
         fixes: Mends that a program could make.
+        rows: Every row that is meant, by name; people are shown the first few in the notes.
+        remedy: Values of the recipe that fix it, by dotted path, such as `("data.empty", "drop")`.
         path: Dotted path of the recipe value concerned, such as `train.learning_rate`.
     """
 
@@ -78,6 +80,8 @@ class Diagnostic:
     notes: tuple[str, ...] = ()
     fixes: tuple[Fix, ...] = ()
     path: str | None = None
+    rows: tuple[str, ...] = ()
+    remedy: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_error(self) -> bool:
@@ -102,6 +106,8 @@ def diagnostic(
     fixes: Iterable[Fix] = (),
     path: str | None = None,
     severity: Severity | None = None,
+    rows: Iterable[str] = (),
+    remedy: Iterable[tuple[str, str]] = (),
 ) -> Diagnostic:
     """Makes a finding, with the severity that the code table gives unless told otherwise.
 
@@ -119,6 +125,8 @@ def diagnostic(
         notes=(notes,) if isinstance(notes, str) else tuple(notes),
         fixes=tuple(fixes),
         path=path,
+        rows=tuple(rows),
+        remedy=tuple(remedy),
     )
 
 

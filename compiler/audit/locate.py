@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ftc.compiler.audit.contradictions import Witnesses
+from ftc.compiler.audit.pages import Pages
 from ftc.compiler.audit.static_audit import AuditInputs
 from ftc.compiler.lock.lockfile import leaves
 from ftc.compiler.resolve.files.digests import DigestCache
@@ -30,9 +31,7 @@ __all__ = ["Use", "audit_inputs", "companion_folders", "model_folder", "uses_of"
 Found = TypeVar("Found")
 
 
-def audit_inputs(
-    plan: Plan, root: Path, pages: Mapping[str, str], previous: RunRecord | None, witnesses: Witnesses
-) -> AuditInputs:
+def audit_inputs(plan: Plan, root: Path, pages: Pages, previous: RunRecord | None, witnesses: Witnesses) -> AuditInputs:
     """Looks for the model, the data files and the token streams of a plan that belongs to the project at `root`."""
     folder = (root / plan.recipe_file).parent
     streams = streams_folder(plan.stream_key)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ftc.spec.codes import CODES
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.audit import AuditReport, ClassComparison, Finding, Repetition, Replay, Verdict
-from ftc.spec.documents.facts import EnvironmentFacts
+from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
 from ftc.spec.documents.machine import CodeSnapshot, MachineClass
 from ftc.spec.documents.plan import EvaluateStep, Plan, ProveStep
 from ftc.spec.documents.record import Evaluation, Interval, RunRecord
@@ -72,10 +72,10 @@ def class_findings(record: RunRecord, environment: EnvironmentFacts, code: CodeS
     if (then.platform, then.python) != (environment.platform, environment.python):
         yield _class("platform", f"{then.platform} {then.python}", f"{environment.platform} {environment.python}")
     names = sorted(then.packages.keys() | environment.packages.keys())
-    other = [name for name in names if then.packages.get(name) != environment.packages.get(name)]
+    other = [name for name in names if not _agree(then.packages.get(name), environment.packages.get(name))]
     for name in other[:_MOST_PACKAGES]:
         mine, here = then.packages.get(name), environment.packages.get(name)
-        yield _class(f"package {name}", *(f"{p.version} {p.sha256[:12]}" if p else "absent" for p in (mine, here)))
+        yield _class(f"package {name}", *(p.build if p else "absent" for p in (mine, here)))
     if len(other) > _MOST_PACKAGES:
         yield _class("packages", "", f"{len(other) - _MOST_PACKAGES} more differ")
     if record.observed.code.ftc_sha256 != code.ftc_sha256:
@@ -87,6 +87,10 @@ def class_findings(record: RunRecord, environment: EnvironmentFacts, code: CodeS
         if (segment.machine_sha256, segment.ftc_sha256) != last:
             which = f"steps {segment.from_step} to {segment.to_step} of the run"
             yield _class(which, "the machine and code of the run's last part", "another machine, or other code of ftc")
+
+
+def _agree(one: PackageFacts | None, other: PackageFacts | None) -> bool:
+    return one.agrees_with(other) if one else other is None
 
 
 def machine_findings(recorded: MachineClass, here: MachineClass) -> Iterator[Finding]:

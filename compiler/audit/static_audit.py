@@ -6,19 +6,24 @@ the run's record, and each document with its own digest. That a run could be rep
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ftc.compiler.audit.contradictions import Witnesses, contradictions, is_ours, ledger_findings
+from ftc.compiler.audit.answers import check_answers
+from ftc.compiler.audit.contradictions import Witnesses, contradictions, is_ours
+from ftc.compiler.audit.ledger import check_ledger
+from ftc.compiler.audit.pages import Pages, check_pages
 from ftc.compiler.audit.parts import base_part, run_part, source_part, tensors_of
+from ftc.compiler.audit.remarks import check_remarks
+from ftc.compiler.audit.scores import check_scores
+from ftc.compiler.audit.tally import Tally, finding, plural
 from ftc.spec.canonical import file_digest, own_digest
 from ftc.spec.codes import CODES
 from ftc.spec.companions import COMPANIONS, Companion, Role
-from ftc.spec.documents.audit import AuditReport, Finding
+from ftc.spec.documents.audit import AuditReport, Finding, SignatureSeen
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.lockfile import is_weight_file
 from ftc.spec.documents.plan import Plan
@@ -28,11 +33,9 @@ from ftc.spec.documents.step_log import read_ladder
 from ftc.spec.exit_codes import ExitCode
 from ftc.spec.metrics import Need, needs_of
 from ftc.spec.storage.model_files import SINGLE_FILE, content_digest, stray_files
-from ftc.spec.storage.outputs import drawn_by, without_drawings
 from ftc.spec.storage.paths import RunFolder
-from ftc.spec.version import VERSION
 
-__all__ = ["AuditInputs", "audit_static", "result_faults"]
+__all__ = ["AuditInputs", "audit_static", "result_faults", "signed"]
 
 _SIGNATURE = ".sig"
 """A signature lies beside what it signs; no program loads it."""
@@ -54,7 +57,7 @@ class AuditInputs:
         sources: Data files by their use in the lock; None where one is not here.
         streams: Folder of the token streams, or None where the cache no longer has them.
         environment: Packages as installed here.
-        pages: What the report and the model card should say, by file name.
+        pages: What the report and the model card should say.
         previous: The record that the run's record follows, or None where it isn't here.
         witnesses: What speaks about the run beside its record.
         cache: ftc's cache, which knows rows and tensors one by one.
@@ -66,40 +69,31 @@ class AuditInputs:
     sources: Mapping[str, Path | None]
     streams: Path | None
     environment: EnvironmentFacts
-    pages: Mapping[str, str]
+    pages: Pages
     previous: RunRecord | None
     witnesses: Witnesses
     cache: Path
 
 
-@dataclass(slots=True)
-class _Tally:
-    findings: list[Finding] = field(default_factory=list)
-    damaged: dict[str, Path] = field(default_factory=dict)
-    """Files with other bytes, by the subject of their finding."""
-    checked: list[str] = field(default_factory=list)
-    files: int = 0
-    bytes: int = 0
-    not_checked: list[str] = field(default_factory=list)
-
-
-def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInputs) -> AuditReport:
-    """Compares everything and gives the verdict."""
-    started, tally, ours = time.monotonic(), _Tally(), is_ours(record)
+def audit_static(
+    run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInputs, *, strict: bool = False
+) -> AuditReport:
+    """Compares everything and gives the verdict; a strict audit takes for a finding what else is a remark."""
+    started, tally, ours = time.monotonic(), Tally(strict), is_ours(record)
     _check_documents(tally, run, plan, record)
     _check_outputs(tally, run, record.outputs, (run.adapter, run.model, run.checkpoints))
     _check_ladder(tally, run, record)
     _check_chain(tally, run, record, inputs.previous)
-    _check_pages(tally, run, record, inputs.pages, ours=ours)
+    check_pages(tally, run, record, inputs.pages, inputs.witnesses.ledger, ours=ours)
     _check_model(tally, plan, inputs.model)
     for card in COMPANIONS:
         _check_companion(tally, plan, card, inputs.companions.get(card.role))
     _check_metric_data(tally, plan, inputs.lacking)
     _check_sources(tally, plan, inputs.sources)
     _check_streams(tally, plan, inputs.streams)
-    _check_packages(tally, plan, record, inputs.environment)
+    check_remarks(tally, plan, record, inputs.witnesses.events, inputs.environment, inputs.model)
     _name_parts(tally, run, plan, record, inputs)
-    _check_testimony(tally, run, plan, record, inputs.witnesses, ours=ours)
+    in_ledger = _check_testimony(tally, run, plan, record, inputs, ours=ours)
     verdict, exit_code = _verdict(tally.findings)
     return AuditReport(
         run_id=record.id,
@@ -112,8 +106,17 @@ def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInp
         num_steps=record.steps_done,
         seconds=time.monotonic() - started,
         not_checked=(*tally.not_checked, *_NEVER_CHECKED),
+        in_ledger=in_ledger,
         exit_code=exit_code,
     )
+
+
+def signed(report: AuditReport, signature: SignatureSeen, fault: Finding | None) -> AuditReport:
+    """The report with what a signature proves."""
+    findings = (*report.findings, fault) if fault else report.findings
+    verdict, exit_code = _verdict(findings)
+    changes = {"signature": signature, "findings": findings, "verdict": verdict, "exit_code": exit_code}
+    return report.model_copy(update=changes)
 
 
 def result_faults(run: RunFolder, plan: Plan, record: RunRecord) -> tuple[Finding, ...]:
@@ -122,7 +125,7 @@ def result_faults(run: RunFolder, plan: Plan, record: RunRecord) -> tuple[Findin
     Nothing is wrong with a whole, finished one, and of that alone a statement can be true. Checkpoints are no part of
     the result: they may be gone by then.
     """
-    tally, result = _Tally(), (run.adapter, run.model)
+    tally, result = Tally(), (run.adapter, run.model)
     _check_documents(tally, run, plan, record)
     left = {name: facts for name, facts in record.outputs.items() if run.checkpoints not in (run.path / name).parents}
     _check_outputs(tally, run, left, result)
@@ -137,7 +140,7 @@ def _verdict(findings: Iterable[Finding]) -> tuple[Literal["CONSISTENT", "TAMPER
     return ("INCONCLUSIVE", ExitCode.INCONCLUSIVE) if codes else ("CONSISTENT", ExitCode.FINE)
 
 
-def _check_documents(tally: _Tally, run: RunFolder, plan: Plan, record: RunRecord) -> None:
+def _check_documents(tally: Tally, run: RunFolder, plan: Plan, record: RunRecord) -> None:
     pairs = {
         "record.json": (record.sha256, own_digest(run.record)),
         "plan.json": (plan.sha256, own_digest(run.plan)),
@@ -149,14 +152,14 @@ def _check_documents(tally: _Tally, run: RunFolder, plan: Plan, record: RunRecor
     }
     for subject, (said, found) in pairs.items():
         if said != found:
-            tally.findings.append(_finding("FTC523", subject, said, found, "restore the file from a copy or from git"))
+            tally.findings.append(finding("FTC523", subject, said, found, "restore the file from a copy or from git"))
     tally.checked.append(f"{len(pairs)} digests of documents")
     if record.status not in ("finished", "gate_failed"):
         hint = "apply the plan again; it goes on from the last checkpoint"
-        tally.findings.append(_finding("FTC525", "record.json", "finished", record.status, hint))
+        tally.findings.append(finding("FTC525", "record.json", "finished", record.status, hint))
 
 
-def _check_outputs(tally: _Tally, run: RunFolder, outputs: Mapping[str, FileFacts], folders: Iterable[Path]) -> None:
+def _check_outputs(tally: Tally, run: RunFolder, outputs: Mapping[str, FileFacts], folders: Iterable[Path]) -> None:
     """Every file that the run left is as it was, and there is no other in folders that programs load."""
     tally.findings += _compare(tally, run.path, outputs, "the run's folder")
     tally.checked.append(f"{len(outputs)} files of the run")
@@ -169,7 +172,7 @@ def _check_outputs(tally: _Tally, run: RunFolder, outputs: Mapping[str, FileFact
                 tally.findings.append(_planted(path.relative_to(run.path).as_posix()))
 
 
-def _check_ladder(tally: _Tally, run: RunFolder, record: RunRecord) -> None:
+def _check_ladder(tally: Tally, run: RunFolder, record: RunRecord) -> None:
     """The ladder has no gap, and its rungs hold the weights that the record and the checkpoints name."""
     if not run.ladder.is_file():
         return  # told with the other outputs
@@ -177,15 +180,15 @@ def _check_ladder(tally: _Tally, run: RunFolder, record: RunRecord) -> None:
     hint = "restore the file from a copy"
     if ladder.height < record.steps_done:
         lines = f"{ladder.height} steps without a gap"
-        tally.findings.append(_finding("FTC534", "ladder.ndjson", f"{record.steps_done} steps", lines, hint))
+        tally.findings.append(finding("FTC534", "ladder.ndjson", f"{record.steps_done} steps", lines, hint))
     first = ladder.rungs.get(0)
     if first and first.weights_sha256 != record.initial_weights_sha256:
         said = str(record.initial_weights_sha256)
-        tally.findings.append(_finding("FTC534", "ladder.ndjson, step 0: weights", said, first.weights_sha256, hint))
-    tally.checked.append(f"{_plural(ladder.height, 'step')} and {_plural(len(ladder.rungs), 'rung')} of the ladder")
+        tally.findings.append(finding("FTC534", "ladder.ndjson, step 0: weights", said, first.weights_sha256, hint))
+    tally.checked.append(f"{plural(ladder.height, 'step')} and {plural(len(ladder.rungs), 'rung')} of the ladder")
 
 
-def _check_chain(tally: _Tally, run: RunFolder, record: RunRecord, previous: RunRecord | None) -> None:
+def _check_chain(tally: Tally, run: RunFolder, record: RunRecord, previous: RunRecord | None) -> None:
     """The record before this one is still the one that this one was written after."""
     link = record.previous
     if link is None:
@@ -197,55 +200,22 @@ def _check_chain(tally: _Tally, run: RunFolder, record: RunRecord, previous: Run
     if previous.sha256 != link.record_sha256 or found != link.record_sha256:
         hint = "restore the record from a copy or from git"
         subject = f"record of run {link.run_id}, which ended before"
-        tally.findings.append(_finding("FTC533", subject, link.record_sha256, found, hint))
+        tally.findings.append(finding("FTC533", subject, link.record_sha256, found, hint))
     tally.checked.append("the record before")
 
 
-def _check_pages(tally: _Tally, run: RunFolder, record: RunRecord, expected: Mapping[str, str], *, ours: bool) -> None:
-    """Pages follow from the documents, so they are made again and compared; other code of ftc words them otherwise."""
-    if not ours:
-        theirs = f"ftc {record.ftc_version}" if record.ftc_version != VERSION else f"other code of ftc {VERSION}"
-        tally.not_checked.append(f"{' and '.join(expected)}, and what ftc makes of the recipe: {theirs} wrote them")
-        return
-    if tally.findings:
-        tally.not_checked.append(f"{' and '.join(expected)}: what they would be made of is changed or missing")
-        return
-    for name, text in expected.items():
-        facts = FileFacts(size=len(text.encode()), sha256=hashlib.sha256(text.encode()).hexdigest())
-        found = list(_compare_file(tally, run.path / name, facts, f"the run's folder: {name}"))
-        if found and (other := _drawn_otherwise(run.path / name, text)):
-            tally.not_checked.append(f"the charts in {name}: {other}; its words and figures are as they should be")
-            continue
-        tally.findings += found
-    tally.checked.append(f"{len(expected)} pages")
-
-
-def _drawn_otherwise(file: Path, expected: str) -> str:
-    """Why a page's charts can't be compared, where all else of it is equal; empty where that isn't so."""
-    try:
-        page = file.read_bytes().decode()
-    except (OSError, UnicodeDecodeError):
-        return ""
-    theirs, ours = drawn_by(page), drawn_by(expected)
-    if theirs == ours or without_drawings(page) != without_drawings(expected):
-        return ""
-    if theirs is None:
-        return "there are none, since nothing that draws them was installed"
-    return f"{theirs} drew them, and here is {ours or 'no library that does'}"
-
-
-def _check_model(tally: _Tally, plan: Plan, folder: Path | None) -> None:
+def _check_model(tally: Tally, plan: Plan, folder: Path | None) -> None:
     if folder is None:
         hint = f"bring back `{plan.lock.model.asked['base']}`"
-        tally.findings.append(_finding("FTC522", plan.model.name, "a model folder", "nothing", hint))
+        tally.findings.append(finding("FTC522", plan.model.name, "a model folder", "nothing", hint))
         return
     found = list(_compare(tally, folder, plan.lock.model.files, plan.model.name))
     tally.findings += _of_another_meaning(plan, folder, found)
-    tally.checked.append(_plural(len(plan.lock.model.files), "model file"))
+    tally.checked.append(plural(len(plan.lock.model.files), "model file"))
     tally.findings += [_planted(f"{plan.model.name}: {name}") for name in stray_files(folder, plan.lock.model.files)]
 
 
-def _check_companion(tally: _Tally, plan: Plan, card: Companion, folder: Path | None) -> None:
+def _check_companion(tally: Tally, plan: Plan, card: Companion, folder: Path | None) -> None:
     """Where weights hang on every byte of a companion, one that is gone leaves the question open."""
     asked, pinned = card.asked(plan.recipe), card.pinned(plan.settings)
     if asked is None or pinned is None:
@@ -254,15 +224,15 @@ def _check_companion(tally: _Tally, plan: Plan, card: Companion, folder: Path | 
         tally.findings += _compare(tally, folder, pinned.files, pinned.base)
         if card.shapes_weights:
             tally.findings += [_planted(f"{pinned.base}: {name}") for name in stray_files(folder, pinned.files)]
-        tally.checked.append(_plural(len(pinned.files), "file") + f" of the {card.role}")
+        tally.checked.append(plural(len(pinned.files), "file") + f" of the {card.role}")
     elif card.shapes_weights:
         hint = f"bring back `{asked.base}`"
-        tally.findings.append(_finding("FTC522", pinned.base, f"a {card.role}'s folder", "nothing", hint))
+        tally.findings.append(finding("FTC522", pinned.base, f"a {card.role}'s folder", "nothing", hint))
     else:
         tally.not_checked.append(f"the {card.role} `{asked.base}`: it is not on this machine")
 
 
-def _check_metric_data(tally: _Tally, plan: Plan, lacking: tuple[Need, ...]) -> None:
+def _check_metric_data(tally: Tally, plan: Plan, lacking: tuple[Need, ...]) -> None:
     for need in needs_of(plan.settings.eval.metrics):
         if need in lacking:
             tally.not_checked.append(f"{need.data} as the run used it: it is not on this machine")
@@ -281,17 +251,17 @@ def _of_another_meaning(plan: Plan, folder: Path, findings: list[Finding]) -> li
     return [finding for finding in findings if not (is_same and finding.subject in weights)]
 
 
-def _check_sources(tally: _Tally, plan: Plan, paths: Mapping[str, Path | None]) -> None:
+def _check_sources(tally: Tally, plan: Plan, paths: Mapping[str, Path | None]) -> None:
     for use, locked in plan.lock.data.sources.items():
         path, name = paths.get(use), str(locked.asked.get("path") or locked.asked.get("hub"))
         if path is None:
-            tally.findings.append(_finding("FTC522", name, locked.file.sha256, "nothing", "bring the file back"))
+            tally.findings.append(finding("FTC522", name, locked.file.sha256, "nothing", "bring the file back"))
         else:
             tally.findings += _compare_file(tally, path, locked.file, name)
-    tally.checked.append(_plural(len(plan.lock.data.sources), "data file"))
+    tally.checked.append(plural(len(plan.lock.data.sources), "data file"))
 
 
-def _check_streams(tally: _Tally, plan: Plan, folder: Path | None) -> None:
+def _check_streams(tally: Tally, plan: Plan, folder: Path | None) -> None:
     """The cache may be emptied at any time, which proves nothing; what is in it must be right."""
     if folder is None:
         tally.not_checked.append("the token streams: the cache no longer has them; `ftc plan` makes them again")
@@ -302,48 +272,35 @@ def _check_streams(tally: _Tally, plan: Plan, folder: Path | None) -> None:
         found = open_stream(folder / f"{name}.arrow").digest()
         if found != report.stream_digest:
             hint = "delete the folder in the cache; `ftc plan` makes it again"
-            tally.findings.append(_finding("FTC521", f"token stream `{name}`", report.stream_digest, found, hint))
+            tally.findings.append(finding("FTC521", f"token stream `{name}`", report.stream_digest, found, hint))
     probes = list(planned_probes(plan.settings.eval, folder))
     for probe in probes:
         if probe.found != probe.wanted:
             found = probe.found or "nothing that can be read"
             hint = "delete the folder in the cache; `ftc plan` makes it again"
-            tally.findings.append(_finding("FTC521", f"`{probe.name}` beside the streams", probe.wanted, found, hint))
-    beside = f" and {_plural(len(probes), 'set')} beside them" if probes else ""
-    tally.checked.append(_plural(len(plan.data), "token stream") + beside)
+            tally.findings.append(finding("FTC521", f"`{probe.name}` beside the streams", probe.wanted, found, hint))
+    beside = f" and {plural(len(probes), 'set')} beside them" if probes else ""
+    tally.checked.append(plural(len(plan.data), "token stream") + beside)
 
 
-def _check_packages(tally: _Tally, plan: Plan, record: RunRecord, here: EnvironmentFacts) -> None:
-    """Packages on this machine say nothing about the past run: another set is told, and is no finding."""
-    locked = plan.lock.platforms.get(record.observed.platform)
-    if locked is None or here.platform != record.observed.platform:
-        tally.not_checked.append(f"the packages: the run was on {record.observed.platform}, this is {here.platform}")
-        return
-    other = [name for name, package in locked.packages.items() if here.packages.get(name) != package]
-    if other:
-        tally.not_checked.append(f"the packages of the run: {', '.join(other[:5])} differ here by now")
-    else:
-        tally.checked.append(f"{len(locked.packages)} packages")
-
-
-def _compare(tally: _Tally, folder: Path, files: Mapping[str, FileFacts], owner: str) -> Iterator[Finding]:
+def _compare(tally: Tally, folder: Path, files: Mapping[str, FileFacts], owner: str) -> Iterator[Finding]:
     for name, facts in files.items():
         yield from _compare_file(tally, folder / name, facts, f"{owner}: {name}")
 
 
-def _compare_file(tally: _Tally, path: Path, facts: FileFacts, subject: str) -> Iterator[Finding]:
+def _compare_file(tally: Tally, path: Path, facts: FileFacts, subject: str) -> Iterator[Finding]:
     if not path.is_file():
-        yield _finding("FTC522", subject, facts.sha256, "nothing", "bring the file back")
+        yield finding("FTC522", subject, facts.sha256, "nothing", "bring the file back")
         return
     tally.files += 1
     tally.bytes += path.stat().st_size
     found = file_digest(path)
     if found != facts.sha256:
         tally.damaged[subject] = path
-        yield _finding("FTC521", subject, facts.sha256, found, "compare it with a copy, or with git's version")
+        yield finding("FTC521", subject, facts.sha256, found, "compare it with a copy, or with git's version")
 
 
-def _name_parts(tally: _Tally, run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInputs) -> None:
+def _name_parts(tally: Tally, run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInputs) -> None:
     """Says of every file with other bytes which part of it is another, where something knows its parts."""
     uses = {path: use for use, path in inputs.sources.items() if path is not None}
 
@@ -354,37 +311,34 @@ def _name_parts(tally: _Tally, run: RunFolder, plan: Plan, record: RunRecord, in
             return run_part(path, run, plan, record)
         return base_part(path, plan.lock.model.content_sha256, inputs.cache)
 
-    for number, finding in enumerate(tally.findings):
-        path = tally.damaged.get(finding.subject)
+    for number, one in enumerate(tally.findings):
+        path = tally.damaged.get(one.subject)
         if path is not None and (found := part(path)):
-            tally.findings[number] = finding.model_copy(update={"subject": f"{finding.subject}, {found}"})
+            tally.findings[number] = one.model_copy(update={"subject": f"{one.subject}, {found}"})
 
 
 def _check_testimony(
-    tally: _Tally, run: RunFolder, plan: Plan, record: RunRecord, witnesses: Witnesses, *, ours: bool
-) -> None:
-    """What events, ladder, checkpoints, result and ledger say of each other; a contradiction names the field."""
+    tally: Tally, run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInputs, *, ours: bool
+) -> bool:
+    """What events, ladder, checkpoints, result and ledger say of each other; a contradiction names the field.
+
+    Returns:
+        Whether the project's ledger has entries of the run.
+    """
+    witnesses, known = inputs.witnesses, set[Path]()
+    measured = witnesses.evaluation
     if record.outputs:
         known = {run.path / name for name in record.outputs} - set(tally.damaged.values())
-        whole = {path for path in known if path.is_file()}
-        tally.findings[:0] = contradictions(run, plan, record, witnesses, whole, ours=ours)
+        known = {path for path in known if path.is_file()}
+        tally.findings[:0] = contradictions(run, plan, record, witnesses, known, ours=ours)
         tally.checked.append("events, ladder, checkpoints and result against each other")
-    noted = ledger_findings(plan, record, witnesses)
-    if noted is None:
-        tally.not_checked.append("the project's ledger: it has no entry of this run")
-    else:
-        tally.findings += noted
-        tally.checked.append("the ledger's entries of the run")
+    if measured is not None and run.evaluation in known:
+        rows = witnesses.outcomes if run.outcomes in known else ()
+        check_scores(tally, plan, record, measured, rows, witnesses.recompute)
+        check_answers(tally, plan, inputs.streams, rows)
+    return check_ledger(tally, plan, record, measured, witnesses.ledger, witnesses.torn)
 
 
 def _planted(subject: str) -> Finding:
     hint = "move it elsewhere; a program that loads the folder would take it along"
-    return _finding("FTC539", subject, "nothing", "a file", hint)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _finding(code: str, subject: str, expected: str, found: str, hint: str) -> Finding:
-    return Finding(code=code, subject=subject, expected=expected, found=found, hint=hint)
+    return finding("FTC539", subject, "nothing", "a file", hint)

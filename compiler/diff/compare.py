@@ -56,7 +56,9 @@ def compare(old: Thing, new: Thing, cache: Path) -> Difference:
     # what brings the old result to the new one: the heaviest action of any change; a run that was left goes on
     asked: list[Action] = [change.action for change in changes]
     heaviest: Action = min([*asked, _ORDER[-1]], key=_ORDER.index)
-    unfinished = old.record is not None and old.record.status not in ("finished", "gate_failed")
+    if _is_finished(old) and _is_finished(new):
+        heaviest = "nothing"  # both results are here
+    unfinished = old.record is not None and not _is_finished(old)
     same_job = old.plan is not None and new.plan is not None and old.plan.job_sha256() == new.plan.job_sha256()
     return Difference(
         old=old.side,
@@ -68,6 +70,10 @@ def compare(old: Thing, new: Thing, cache: Path) -> Difference:
         action="resume" if heaviest == "nothing" and unfinished and same_job else heaviest,
         not_checked=tuple(missed),
     )
+
+
+def _is_finished(thing: Thing) -> bool:
+    return thing.record is not None and thing.record.status in ("finished", "gate_failed")
 
 
 def _recipes(old: Recipe, new: Recipe) -> tuple[list[Change], int]:
@@ -295,9 +301,11 @@ def _packages(old: Lock, new: Lock) -> Iterator[Change]:
             yield _change("python", first.python, second.python, "package", Effect.NUMERICS)
         for name in sorted({*first.packages, *second.packages}):
             was, now = first.packages.get(name), second.packages.get(name)
-            if was == now:
+            if was == now or (was and was.agrees_with(now)):
                 continue
-            if was and now and was.version == now.version:
+            if was and now and (was.version, was.sha256) == (now.version, now.sha256):
+                yield _change(f"packages.{name}", was.code_sha256, now.code_sha256, "package", Effect.NUMERICS)
+            elif was and now and was.version == now.version:
                 yield _change(f"packages.{name}", was.sha256, now.sha256, "package", Effect.NUMERICS)
             else:
                 versions = was.version if was else None, now.version if now else None

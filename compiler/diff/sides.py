@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ftc.compiler.lock.lockfile import parse_lock
+from ftc.compiler.recipes.layers import Override
 from ftc.compiler.resolve.files.safe_files import project_root
 from ftc.compiler.rules.check import check_recipe
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -46,8 +48,12 @@ class Thing:
     folder: Path | None = None
 
 
-def read_thing(name: str) -> Thing | None:
+def read_thing(name: str, overrides: Sequence[Override] = ()) -> Thing | None:
     """Reads a recipe, a lock or a plan, `FILE` or `FILE@REVISION`; None where the name is no such file.
+
+    Args:
+        name: The file.
+        overrides: What lies on top of it, if it is a recipe.
 
     Raises:
         Refusal: It has mistakes, or git doesn't know it (FTC516).
@@ -62,7 +68,7 @@ def read_thing(name: str) -> Thing | None:
     data = _at_revision(path, revision) if at else path.read_bytes()
     if path.suffix == ".json":
         return _document(data, name, path)
-    checked = check_recipe(data, name, path=None if at else path, project=path)
+    checked = check_recipe(data, name, path=None if at else path, project=path, overrides=overrides)
     if checked.recipe is None:
         refusal = Refusal(checked.diagnostics)
         refusal.sources = dict(checked.sources)

@@ -6,8 +6,9 @@ import functools
 import re
 
 from ftc.compiler.importers import rows, rules, training, words
-from ftc.compiler.importers.axolotl_keys import OTHER_KEYS
+from ftc.compiler.importers.axolotl_keys import OTHER_KEYS, PREFERENCE_NUMBERS
 from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.preference_losses import preference_loss_named
 
 __all__ = ["AXOLOTL"]
 
@@ -93,16 +94,15 @@ def _low_rank(t: Translation, kind: str, *, four_bit: bool, eight_bit: bool) -> 
 def _rows(t: Translation) -> None:
     sets = t.items("datasets")
     one = _data_set
-    if t.text("rl") == "dpo":
-        # direct preference optimization, with its usual loss
-        for part in ("dpo_beta", "rl_beta"):
-            if (beta := t.number(part)) is not None and "task.beta" not in t.values:
-                t.carry(part, "task.beta", beta)
-        for loss in t.names("dpo_loss_type"):
-            if loss != "sigmoid":
-                t.block("dpo_loss_type", f"no preference loss `{loss[:40]}`", "ftc has `sigmoid`, which is DPO")
-        t.needless("dpo_loss_type", "the loss of DPO")
-        t.needless("rl", "direct preference optimization")
+    if (method := t.text("rl")) is not None and preference_loss_named(method) is not None:
+        losses = t.names("dpo_loss_type") if method == "dpo" else ()
+        # Its SimPO is TRL's CPO trainer with another loss, which keeps the SFT loss unless told.
+        usual = {"beta": 0.1, "sft_weight": 1.0 if method == "simpo" else 0.0}
+        for loss in losses or (method,):
+            numbers = {"orpo_alpha": "beta"} if method == "orpo" else PREFERENCE_NUMBERS
+            rows.as_compared(t, "dpo_loss_type" if losses else "rl", loss, numbers, usual)
+        t.needless("rl", "the loss says it")
+        t.needless("dpo_loss_type", "the loss of another method")
         one = _preferred_rows
     if len(sets) > 1:
         rows.mixed(t, "datasets", [functools.partial(one, t, key) for key in sets])
@@ -333,13 +333,14 @@ _RULES: rules.Rules = {
         "a base model with a pad token needs none"),
     **rules.dropped("no tokens are added", "tokens added_tokens_overrides", "add them to the base model first"),
     **rules.dropped("the end of a turn follows from the template", "eot_tokens"),
-    **rules.dropped("prompts are never learned, only answers", "train_on_inputs"),
+    **rules.of_turns(lambda t, key: "all", "prompts are not trained on, only answers", "train_on_inputs"),
     **rules.dropped("no watch over a rising loss; ftc stops where it is no number", "loss_watchdog_threshold"),
     **rules.dropped("copies are counted by the plan, and stay", "dataset_exact_deduplication"),
     **rules.dropped("float32 stays exact", "tf32"),
     **rules.dropped("the file is the split; a part of it is not taken", "datasets.split", off=("train", "")),
     **rules.dropped("a subset of a data set is a file of its own", "datasets.name", "name it with `--hub-file FILE`"),
-    **rules.dropped("the assistant's turns are learned, and no others", "datasets.roles_to_train"),
+    **rules.of_turns(lambda t, key: t.names(key), "the answers are trained on", "datasets.roles_to_train"),
+    **rules.meant_as_marks("datasets.message_field_training"),
     **rules.dropped("the end of each of the assistant's turns is learned", "datasets.train_on_eos"),
     **rules.dropped("a share of the rows is not taken", "datasets.shards", "set `data.max_rows`"),
     **rules.dropped("trackers are not spoken to; the run folder has it all",
@@ -354,7 +355,7 @@ _RULES: rules.Rules = {
         "fsdp fsdp_config fsdp_version deepspeed ddp ddp_timeout ddp_find_unused_parameters tensor_parallel_size "
         "context_parallel_size expert_parallel_size dp_shard_size dp_replicate_size accelerator_config device_map "
         "use_ray ray_num_workers"),
-    **rules.blocking("no reinforcement learning, and of preferences DPO alone", "rl", _SUPERVISED),
+    **rules.blocking("no reinforcement learning and no KTO", "rl", _SUPERVISED),
     **rules.blocking("no reward models", "reward_model process_reward_model", _SUPERVISED),
     **rules.blocking("no streams of pretraining text", "pretraining_dataset",
         "give rows with `datasets`, or `--data FILE`"),

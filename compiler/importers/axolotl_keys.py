@@ -5,7 +5,7 @@ A key that is not among them has no effect there. Names are facts; nothing else 
 
 from __future__ import annotations
 
-__all__ = ["OTHER_KEYS"]
+__all__ = ["OTHER_KEYS", "PREFERENCE_NUMBERS"]
 
 OTHER_KEYS: frozenset[str] = frozenset(
     """
@@ -70,3 +70,13 @@ wandb_mode warmup_ratio warmup_steps world_size xformers_attention
 """.split()
 )
 """Top-level keys that something reads, beside those of the importer's table."""
+
+PREFERENCE_NUMBERS = {
+    "dpo_beta": "beta",
+    "rl_beta": "beta",
+    "dpo_label_smoothing": "label_smoothing",
+    "simpo_gamma": "gamma",
+    "cpo_alpha": "sft_weight",
+    "rpo_alpha": "sft_weight",
+}
+"""Keys of the recipe's task by Axolotl's, but for ORPO, whose weight has a key of its own."""

@@ -12,6 +12,12 @@ from ftc.compiler.importers.translation import Key, Translation
 __all__ = ["LLAMAFACTORY", "columns_of"]
 
 _TRAINER = training.TrainerKeys(is_checkpointed=True)
+_PREFERENCE_NUMBERS = {
+    "pref_beta": "beta",
+    "dpo_label_smoothing": "label_smoothing",
+    "simpo_gamma": "gamma",
+    "pref_ftx": "sft_weight",
+}
 _ADAPTER = words.AdapterKeys("lora_rank", "lora_alpha", "lora_dropout", "lora_target", 8, "twice")
 _ALPACA_COLUMNS = {"prompt": "instruction", "query": "input", "response": "output"}
 _TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"}
@@ -77,12 +83,7 @@ def _rows(t: Translation) -> None:
         named = words.named_task(stage)
         t.block("stage", f"no training of the kind `{stage[:40]}`", named[2] if named else _SUPERVISED)
     if stage == "dpo":
-        # direct preference optimization; the other losses of that stage are others' methods
-        if (loss := t.text("pref_loss")) not in (None, "sigmoid"):
-            t.block("pref_loss", f"no preference loss `{(loss or '')[:40]}`", "ftc has `sigmoid`, which is DPO")
-        t.needless("pref_loss", "direct preference optimization")
-        if (beta := t.number("pref_beta")) is not None:
-            t.carry("pref_beta", "task.beta", beta)
+        rows.as_compared(t, "pref_loss", t.text("pref_loss") or "sigmoid", _PREFERENCE_NUMBERS, {"beta": 0.1})
     names = t.names("dataset")
     if t.options.data and not (len(names) == 1 and t.options.task is None):
         t.add("data.source.path", t.options.data, "given by --data")
@@ -168,11 +169,12 @@ def columns_of(t: Translation, key: str | Key, entry: dict[str, Any], stage: str
         rows.as_text(t, key, names["prompt"])
     elif form in ("sharegpt", "openai"):
         _conversation(t, key, columns, tags, str(form))
-    elif "history" in columns:
-        t.block(key, "rows with a history of turns are not read", "rewrite them as `messages`, then use `--data FILE`")
     else:
         has_query = not columns or "query" in columns
         rows.as_instruction(t, key, names["prompt"], names["query"] if has_query else None, names["response"])
+        for part in ("system", "history"):
+            if part in columns and f"data.fields.{part}" not in t.values:
+                t.carry(key, f"data.fields.{part}", str(columns[part]))
 
 
 def _conversation(t: Translation, key: str | Key, columns: dict[str, Any], tags: dict[str, Any], form: str) -> None:
@@ -183,6 +185,8 @@ def _conversation(t: Translation, key: str | Key, columns: dict[str, Any], tags:
         t.block(key, f"conversations whose parts are named {', '.join(map(str, named.values()))[:80]}", help)
     else:
         rows.as_chat(t, key, None, str(columns.get("messages", "conversations" if form == "sharegpt" else "messages")))
+        if "system" in columns:
+            t.carry(key, "data.fields.system", str(columns["system"]))
 
 
 def _ranked(t: Translation, key: str | Key, columns: dict[str, Any], form: str) -> None:
@@ -255,8 +259,8 @@ _RULES: rules.Rules = {
     **rules.needless(rules.FASTER_KERNELS, "enable_liger_kernel use_unsloth use_unsloth_gc use_v1_kernels tf32"),
     **rules.needless("saves memory, not what is trained", "use_reentrant_gc"),
     **rules.dropped("the model's own template is used", "template", "compare the first prompts that `ftc plan` shows"),
-    **rules.dropped("prompts are never learned, only answers", "train_on_prompt"),
-    **rules.dropped("every turn of the assistant is learned", "mask_history"),
+    **rules.of_turns(lambda t, key: "all", "prompts are not trained on, only answers", "train_on_prompt"),
+    **rules.of_turns(lambda t, key: "last", "the answer of a row is trained on", "mask_history"),
     **rules.dropped("a data set by name", "eval_dataset", "name its file in `data.split.validation`"),
     **rules.dropped("training starts from a new adapter", "adapter_name_or_path",
         "merge the old one into the base first"),

@@ -9,11 +9,13 @@ from typing import Any
 from ftc.compiler.importers import words
 from ftc.compiler.importers.translation import Key, Translation, Value
 from ftc.compiler.resolve.rows.tables import SUFFIXES
+from ftc.spec.preference_losses import PREFERENCE_LOSSES, preference_loss_named
 
 __all__ = [
     "as_alpaca",
     "as_asked",
     "as_chat",
+    "as_compared",
     "as_instruction",
     "as_preference",
     "as_text",
@@ -143,6 +145,33 @@ def as_text(t: Translation, key: str | Key, column: str) -> None:
     t.carry(key, "task.kind", _PLAIN_TEXT, "plain text, all of it learned")
     if column != "text":
         t.carry(key, "data.fields.text", column)
+
+
+def as_compared(t: Translation, key: str, named: str, numbers: Mapping[str, str], usual: Mapping[str, float]) -> None:
+    """The loss of preferences and its numbers.
+
+    Args:
+        t: The translation.
+        key: Where the loss is named.
+        named: What it is called there.
+        numbers: Keys of the other tool by the recipe's key below `task`; several may stand for one.
+        usual: What the other tool takes where nobody gives a number.
+    """
+    card = preference_loss_named(named)
+    if card is None:
+        known = ", ".join(f"`{one.foreign[-1]}`" for one in PREFERENCE_LOSSES)
+        t.block(key, f"no preference loss `{named[:40]}`", f"choose one that ftc has: {known}")
+        return
+    if t.has(key):
+        t.carry(key, "task.loss", card.kind)
+    known_keys = ("beta", "sft_weight", *card.reads)
+    for foreign, own in numbers.items():
+        if own in known_keys and f"task.{own}" not in t.values and (value := t.number(foreign)) is not None:
+            t.carry(foreign, f"task.{own}", value)
+        t.needless(foreign, f"has no effect on {card.label}")
+    for own, value in usual.items():
+        if own in known_keys and f"task.{own}" not in t.values and own in card.usual and card.usual[own] != value:
+            t.add(f"task.{own}", value, "the other tool's default")
 
 
 def as_preference(t: Translation, key: str | Key, columns: Mapping[str, str], reason: str = "") -> None:

@@ -18,6 +18,7 @@ from ftc.spec.documents import imported
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.yaml_nodes import Mapping
 from ftc.spec.strategies.lora import LoraInit
+from ftc.spec.tasks.rows import FOREIGN_MARKS
 
 __all__ = [
     "FASTER_KERNELS",
@@ -36,10 +37,12 @@ __all__ = [
     "each",
     "ignored",
     "meant_as",
+    "meant_as_marks",
     "needless",
     "numbers",
     "of_peft",
     "of_strategy",
+    "of_turns",
     "shared_work",
     "switched",
     "texts",
@@ -192,6 +195,42 @@ def needless(reason: str, keys: str) -> Rules:
 def dropped(reason: str, keys: str, help: str = "", off: tuple[Any, ...] = _OFF) -> Rules:
     """Keys that have no counterpart, unless they are off."""
     return each(_unless_off(lambda t, key: t.drop(key, reason, help), off), keys)
+
+
+def of_turns(train_on: Callable[[Translation, Key], Any], reason: str, keys: str) -> Rules:
+    """Keys that say which turns of conversations are trained on; of other rows, why they are not carried.
+
+    Args:
+        train_on: The recipe's `task.train_on` for the key's value; `assistant` where it is the usual one.
+        reason: What ftc does with rows of other tasks.
+        keys: The keys.
+    """
+
+    def rule(t: Translation, key: Key) -> None:
+        kind = t.values.get("task.kind")
+        if kind is not None and kind.value == words.task_of("messages"):
+            value = train_on(t, key)
+            if value in ("assistant", ("assistant",)):
+                t.needless(key, "the assistant's turns are trained on, as usual")
+            else:
+                t.carry(key, "task.train_on", value)
+        else:
+            t.drop(key, reason)
+
+    return each(_unless_off(rule), keys)
+
+
+def meant_as_marks(keys: str) -> Rules:
+    """Keys that name the mark of a turn that is trained on, where ftc reads it by itself."""
+
+    def rule(t: Translation, key: Key) -> None:
+        if t.text(key) in FOREIGN_MARKS:
+            t.needless(key, "ftc reads the mark")
+        else:
+            known = ", ".join(f"`{mark}`" for mark in FOREIGN_MARKS)
+            t.drop(key, "marks of another name are not read", f"rename them in the rows: {known}")
+
+    return each(rule, keys)
 
 
 def ignored(evidence: str, keys: str) -> Rules:

@@ -296,7 +296,7 @@ _RULES: rules.Rules = {
     **rules.dropped("training starts from a new adapter", "checkpointer.adapter_checkpoint"),
     **rules.blocking("no classification heads of torchtune's", "model.num_classes", "write the recipe by hand"),
     **rules.blocking("no training that is aware of quantization", "quantizer", _SUPERVISED),
-    **rules.blocking("no reinforcement learning, and of preferences DPO alone",
+    **rules.blocking("no reinforcement learning and no KTO",
         "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions", _SUPERVISED),
     **rules.shared_work("fsdp_cpu_offload fsdp_reshard_after_forward tensor_parallel_dim tensor_parallel_plan "
         "data_parallel_shard_dim data_parallel_replicate_dim context_parallel_dim custom_sharded_layers"),

@@ -90,8 +90,11 @@ def _shape(t: Translation, key: str | Key) -> None:
     column = t.text("dataset_text_field")
     if t.has("beta") and not any(t.has(other) for other in _OF_OTHER_METHODS):
         rows.as_preference(t, "beta", {}, "the key of `trl dpo`")
-        if (beta := t.number("beta")) is not None:
-            t.carry("beta", "task.beta", beta)
+        losses = t.names("loss_type") or ((t.text("loss_type") or "sigmoid"),)
+        numbers = {"beta": "beta", "label_smoothing": "label_smoothing", "rpo_alpha": "sft_weight"}
+        rows.as_compared(t, "loss_type", losses[0], numbers, {"beta": 0.1})
+        for loss in losses[1:]:
+            t.block("loss_type", f"several losses at once, `{loss[:40]}` beside another", "keep one of them")
     elif t.flag("assistant_only_loss"):
         rows.as_chat(t, "assistant_only_loss", None)
     elif t.flag("completion_only_loss"):
@@ -160,8 +163,8 @@ _RULES: rules.Rules = {
         "set `data.max_rows`"),
     **rules.dropped("rows for a test", "dataset_mixture.test_split_size", "give `data.split.validation` a share"),
     **rules.dropped("prompts have no limit of their own; `data.max_length` holds for a whole row", "max_prompt_length"),
-    **rules.blocking("no reinforcement learning, and of preferences DPO alone",
-        "beta rpo_alpha num_generations reward_model_path reward_funcs max_completion_length desirable_weight "
+    **rules.blocking("no reinforcement learning and no KTO",
+        "beta num_generations reward_model_path reward_funcs max_completion_length desirable_weight "
         "undesirable_weight center_rewards_coefficient", "choose a configuration for supervised training", off=()),
     **rules.shared_work("accelerate_config num_processes parallelism_config"),
 }  # fmt: skip

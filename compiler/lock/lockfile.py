@@ -47,6 +47,7 @@ __all__ = [
     "parse_lock",
     "read_lock",
     "stale_reasons",
+    "unpinned_code",
 ]
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
@@ -229,6 +230,21 @@ def lock_changes(old: Lock, new: Lock) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def unpinned_code(old: Lock, new: Lock) -> str:
+    """Says of a lock that an earlier release wrote which packages it pins by version and RECORD alone; empty else."""
+    lacking = [
+        name
+        for tag, platform in new.platforms.items()
+        for name, package in platform.packages.items()
+        if package.code_sha256
+        and (before := old.platforms[tag].packages.get(name) if tag in old.platforms else None)
+        and not before.code_sha256
+    ]
+    if not lacking:
+        return ""
+    return f"the files of {', '.join(sorted(set(lacking)))}: the lock has no digest of them; `ftc lock` adds it"
+
+
 def _meaning(lock: Lock, other: Lock) -> dict[str, Any]:
     """The lock as plain values, without seals and without what can't matter beside the other."""
     plain = lock.to_json()
@@ -237,6 +253,11 @@ def _meaning(lock: Lock, other: Lock) -> dict[str, Any]:
     if lock.model.content_sha256 and lock.model.content_sha256 == other.model.content_sha256:
         files = plain["model"]["files"]
         plain["model"]["files"] = {name: facts for name, facts in files.items() if not is_weight_file(name)}
+    for tag, platform in plain["platforms"].items():
+        beside = other.platforms[tag].packages if tag in other.platforms else {}
+        for name, package in platform["packages"].items():
+            if not package["code_sha256"] or (name in beside and not beside[name].code_sha256):
+                del package["code_sha256"]  # an older lock has none, which is no change
     return plain
 
 

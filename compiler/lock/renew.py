@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ftc.compiler.lock.lockfile import lock_changes, lock_path, read_lock
+from ftc.compiler.lock.lockfile import lock_changes, lock_path, read_lock, unpinned_code
 from ftc.compiler.pipeline import Locked, lock_recipe
 from ftc.compiler.rules.check import Checked
 from ftc.spec import canonical
@@ -96,7 +96,10 @@ def relock(
     changes = lock_changes(old, lock) if old else ()
     if old is not None and not changes and not was_older:
         # the old lock with what only the new one has: nothing moves that means the same
-        lock = old if old.platforms.keys() >= lock.platforms.keys() else lock
+        lacking = unpinned_code(old, lock)
+        lock = old if old.platforms.keys() >= lock.platforms.keys() and not lacking else lock
+        if lacking:
+            not_checked = (*not_checked, lacking)
     stale: tuple[str, ...] = ()
     if old is not None:
         known_here = {tag: facts for tag, facts in lock.platforms.items() if tag in old.platforms}

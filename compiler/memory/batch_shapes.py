@@ -257,9 +257,10 @@ def _is_padded(passes: list[_EvalPass]) -> bool:
 
 
 def _counts(draft: Draft) -> dict[str, int]:
-    """Rows of each one. Preferences are also compared on the rows that are learned from, before the first step."""
-    compares = form_card(draft.text.form).is_pair
-    splits = [name for name in ("train", "validation", "test") if name != "train" or compares]
+    """Rows of each one. A loss with a reference also needs its log-probabilities of the training rows."""
+    compared = draft.train.preference
+    has_reference = compared is not None and compared.needs_reference
+    splits = [name for name in ("train", "validation", "test") if name != "train" or has_reference]
     found = {name: draft.splits[name].rows for name in splits if name in draft.splits}
     return {name: rows for name, rows in (*found.items(), *_beside(draft)) if rows}
 

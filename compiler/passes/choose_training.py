@@ -22,10 +22,11 @@ from ftc.spec.documents.settings import (
 )
 from ftc.spec.heads import head_card
 from ftc.spec.optimizers import OPTIMIZERS, candidates
+from ftc.spec.preference_losses import preference_loss
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.train import Precision
 from ftc.spec.strategies import strategy_card
-from ftc.spec.text_forms import form_card
+from ftc.spec.tasks.preference import Preference
 
 __all__ = ["EXACT", "choose_determinism", "choose_distillation", "choose_training"]
 
@@ -176,10 +177,19 @@ def _is_higher(why: Reasons, metric: str) -> bool:
 
 
 def _objective(draft: Draft, why: Reasons) -> PreferenceSettings | None:
-    if form_card(draft.text.form).is_pair:
-        beta: float = vars(draft.recipe.task)["beta"]  # which tasks of pairs have
-        return PreferenceSettings(beta=why.take("preference.beta", beta, "task.beta"))
-    return why.derive("preference", None, "each target has a loss of its own")
+    task = draft.recipe.task
+    if not isinstance(task, Preference):
+        return why.derive("preference", None, "each target has a loss of its own")
+    card, known, unused = preference_loss(task.loss), dict[str, Any](), PreferenceSettings.model_fields
+    for name in ("loss", "beta", "sft_weight", *card.reads):
+        path, value = f"preference.{name}", getattr(task, name)
+        if name in card.usual and draft.source.node(f"task.{name}") is None:
+            known[name] = why.derive(path, card.usual[name], f"usual for {card.label}")
+        elif value != unused[name].default:
+            known[name] = why.take(path, value, f"task.{name}")
+    if card.averages:
+        known["per_token"] = why.derive("preference.per_token", True, f"{card.label} is defined per token")
+    return PreferenceSettings(**known)
 
 
 def _choose_seeds(draft: Draft) -> Draft:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from ftc.compiler.quality.spellings import odd_labels
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.plan import Check
-from ftc.spec.documents.quality import Agreement, Kind, QualityReport
+from ftc.spec.documents.quality import Agreement, CheckName, Kind, QualityReport
+from ftc.spec.language.safe_repr import label_name
 from ftc.spec.sections.data import QualityRules
 
 __all__ = ["LEAST_AGREEMENT", "quality_checks", "quality_findings"]
@@ -23,10 +25,11 @@ def quality_findings(report: QualityReport, rules: QualityRules) -> Iterator[Dia
     """Errors and warnings; the recipe says what is borne."""
     yield from _overlaps(report, rules)
     trained = report.labels.get("train", {})
+    odd = odd_labels(sum((Counter(counts) for counts in report.labels.values()), Counter()))  # FTC394, FTC395
     for part, counts in report.labels.items():
-        missing = [label for label in trained if label not in counts]
+        missing = [label for label in trained if label not in counts and label not in odd]
         if part != "train" and missing:
-            names = ", ".join(f"`{label[:64]}` ({trained[label]:,} in train)" for label in missing[:5])
+            names = ", ".join(f"`{label_name(label)}` ({trained[label]:,} in train)" for label in missing[:5])
             yield diagnostic(
                 "FTC387",
                 f"{len(missing):,} of {len(trained):,} classes have no {part} row",
@@ -119,17 +122,17 @@ def quality_checks(report: QualityReport, num_parts: int) -> Iterator[Check]:
     if num_parts > 1:
         near = "" if report.similarity is None else f", or is near to one by {report.similarity:g}"
         words = ", ".join(_by_rule(report, "overlap")) or f"no row is both trained on and measured{near}"
-        yield _check("overlap", words)
+        yield _check(CheckName.OVERLAP, words)
     for one in report.contamination:
         if one.rows:
             words = f"{one.rows:,} of {one.of:,} rows share runs of {one.run} tokens with train"
-            yield _check(f"contamination of {one.split}", f"{words}, {one.mostly:,} nearly all")
+            yield _check(CheckName.contamination(one.split), f"{words}, {one.mostly:,} nearly all")
     if report.chosen_by:
-        yield _check("choice", f"{report.chosen_by:,} test rows are validation rows as well")
+        yield _check(CheckName.CHOICE, f"{report.chosen_by:,} test rows are validation rows as well")
     for part, counts in report.labels.items():
-        words = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:_MOST_LABELS])
+        words = ", ".join(f"{label_name(name)} {count}" for name, count in list(counts.items())[:_MOST_LABELS])
         yield _check(f"labels of {part}", words)
-    yield _check("copies", ", ".join(_by_rule(report, "copies")) or "none")
+    yield _check(CheckName.COPIES, ", ".join(_by_rule(report, "copies")) or "none")
     kinds = []  # each with its count of rows, and what it was where there is any: by rule, if there are several
     for kind, name in _NAMES:
         by_rule = Counter[str]()
@@ -138,7 +141,7 @@ def quality_checks(report: QualityReport, num_parts: int) -> Iterator[Check]:
                 by_rule[finding.rule] += finding.rows
         rules = list(by_rule) if len(by_rule) == 1 else [f"{rule} {count:,}" for rule, count in by_rule.items()]
         kinds.append(f"{name} {report.rows_by_kind.get(kind, 0):,}" + (f" ({', '.join(rules)})" if rules else ""))
-    yield _check("rows", ", ".join(kinds))
+    yield _check(CheckName.ROWS, ", ".join(kinds))
     if report.presidio is not None:
         used = report.presidio
         yield _check("presidio", f"release {used.version} looked for {len(used.kinds)} kinds of personal data")

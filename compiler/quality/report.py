@@ -281,4 +281,4 @@ def _judgment(value: object) -> str | None:
     """A label as text; nothing, and text of nothing, is no judgment."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    return label_text(value) if isinstance(value, str | int) else str(value)
+    return label_text(value) if isinstance(value, str | int | float) else str(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from ftc.spec.sections.recipe import Recipe
 if TYPE_CHECKING:
     from ftc.compiler.recipes.layers import Override
 
-__all__ = ["MOST_ROUNDS", "Fixed", "changed_recipe", "edit_of", "fix_recipe", "with_fixes", "yaml_text"]
+__all__ = ["MOST_ROUNDS", "Fixed", "changed_recipe", "edit_of", "fix_recipe", "remedied", "with_fixes", "yaml_text"]
 
 MOST_ROUNDS = 10
 """A fixed text is checked again, because one finding may have hidden another; so often at most."""
@@ -134,6 +134,16 @@ def edit_of(source: Source, path: str, value: Any) -> TextEdit | None:
     last, column = len(source.lines), len(source.lines[-1]) + 1
     entry = _nested(names, text)
     return TextEdit(Span(source.file, last, column, last, column), f"\n{entry}" if column > 1 else entry)
+
+
+def remedied(found: Diagnostic, source: Source) -> Diagnostic:
+    """A finding with its remedy as edits of the recipe, where it can be written there.
+
+    None of them is safe: which rows count, or what a label is, is for a person to say.
+    """
+    edits = [(path, value, edit_of(source, path, value)) for path, value in found.remedy]
+    fixes = [Fix(f"write `{path}: {value}`", (edit,)) for path, value, edit in edits if edit is not None]
+    return replace(found, fixes=(*found.fixes, *fixes))
 
 
 def _nested(names: Sequence[str], text: str) -> str:

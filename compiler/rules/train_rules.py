@@ -13,9 +13,11 @@ from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.source import Source
 from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizers import OPTIMIZERS, candidates
+from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLossCard, preference_loss
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, schedule_card
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.strategies import STRATEGIES, strategy_card
+from ftc.spec.tasks.preference import Preference
 
 __all__ = [
     "WHOLE",
@@ -33,12 +35,14 @@ __all__ = [
 
 
 def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Each value of the optimizer and the schedule is one that its kind knows."""
+    """Each value of the optimizer, the schedule and the loss of preferences is one that its kind knows."""
     optimizer, schedule = recipe.train.optimizer.kind, recipe.train.schedule.kind
-    sections: dict[str, tuple[str, tuple[str, ...], tuple[OptimizerCard | ScheduleCard, ...]]] = {
+    sections: dict[str, tuple[str, tuple[str, ...], tuple[OptimizerCard | ScheduleCard | PreferenceLossCard, ...]]] = {
         "train.optimizer": (optimizer, candidates(optimizer)[0].reads, OPTIMIZERS),
         "train.schedule": (schedule, schedule_card(schedule).reads, SCHEDULES),
     }
+    if isinstance(recipe.task, Preference):
+        sections["task"] = (recipe.task.loss, preference_loss(recipe.task.loss).reads, PREFERENCE_LOSSES)
     for section, (kind, known, cards) in sections.items():
         for name in dict.fromkeys(name for card in cards for name in card.reads):
             path = f"{section}.{name}"

@@ -30,7 +30,6 @@ from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.documents.facts import DeviceFacts, TeacherFacts
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
-from ftc.spec.text_forms import form_card
 
 __all__ = [
     "RunWork",
@@ -82,7 +81,7 @@ def run_work(draft: ClosedDraft) -> RunWork:
 
 def _looks(draft: ClosedDraft) -> Iterator[tuple[Phase, tuple[Work, Work, Work]]]:
     """What looks at rows have to do."""
-    if form_card(draft.text.form).is_pair:
+    if (compared := draft.train.preference) is not None and compared.needs_reference:
         yield "reference", _same(references(draft))
     if "validation" in draft.splits:
         yield "validate", _same(validation(draft).scaled(evaluations(draft)))

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftc.compiler.draft import Draft
+from ftc.compiler.recipes.edits import remedied
 from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.tokens.judged_tokens import judged_tokens
 from ftc.compiler.tokens.stream_manifest import Manifest, TextProbe, read_manifest
 from ftc.spec import canonical
-from ftc.spec.diagnostics import Diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.judging import JudgedTokens
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Check
@@ -30,7 +31,7 @@ from ftc.spec.version import VERSION
 
 __all__ = ["CompiledData", "compile_data"]
 
-_FORMAT = 9
+_FORMAT = 10
 """Raised when the same inputs would give other streams."""
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
@@ -91,7 +92,10 @@ def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Sou
     if manifest is None or lengths is None:
         from ftc.compiler.tokens.make_streams import make_streams
 
-        manifest = make_streams(draft, files, model_folder, folder, source)
+        try:
+            manifest = make_streams(draft, files, model_folder, folder, source)
+        except Refusal as refusal:
+            raise Refusal(remedied(found, source) for found in refusal.diagnostics) from None
         lengths = _lengths(folder, manifest)
     judge = draft.recipe.eval.judge
     return CompiledData(
@@ -110,7 +114,7 @@ def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Sou
         swaps_sha256=manifest.swaps_sha256,
         judged=judged_tokens(judge, folder, model_folder) if judge and "test" in manifest.splits else None,
         probe=manifest.probe,
-        diagnostics=tuple(finding.placed(source) for finding in manifest.findings),
+        diagnostics=tuple(remedied(finding.placed(source), source) for finding in manifest.findings),
         checks=manifest.checks,
     )
 

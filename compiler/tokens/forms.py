@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, assert_never
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document
 from ftc.spec.tasks import Task
-from ftc.spec.tasks.rows import ANSWER_COLUMN, REFERENCES_COLUMN, AnswerRows, LabelRows, TagRows
+from ftc.spec.tasks.chat import Chat
+from ftc.spec.tasks.rows import ANSWER_COLUMN, REFERENCES_COLUMN, TURNS_COLUMN, AnswerRows, LabelRows, TagRows
+from ftc.spec.tasks.turns import TrainOn
 from ftc.spec.text_forms import FormName
 
 __all__ = [
@@ -84,13 +86,19 @@ class RawForm(Document):
 
 
 class ChatForm(Document):
-    """A conversation, written by the model's chat template. The assistant's turns are supervised."""
+    """A conversation, written by the model's chat template."""
 
     kind: Literal["chat"] = "chat"
     messages: str = "messages"
     """Column of the conversation: a list of `{role, content}`."""
     tools: str | None = None
     """Column of the tools that the assistant may call: a list of JSON schemas."""
+    train_on: TrainOn = "assistant"
+    """Which turns are trained on."""
+
+    @model_serializer(mode="wrap")
+    def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if (name, value) != ("train_on", "assistant")}
 
 
 class PromptForm(Document):
@@ -111,6 +119,12 @@ class PromptForm(Document):
     """Column of further right answers, a list of texts; the completion is the one that is learned."""
     is_split: bool = False
     """Whether an encoder reads the prompt and a decoder writes the completion."""
+    turns: str | None = None
+    """Column of the turns before the prompt, a list of `{role, content}`; a row may have none."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "turns" or value is not None}
 
 
 class PreferenceForm(Document):
@@ -140,20 +154,16 @@ class Wording(NamedTuple):
 
 
 def row_form(
-    task: Task,
-    columns: Mapping[str, str],
-    labels: tuple[str, ...],
-    wording: Wording,
-    rows: Sequence[Mapping[str, Any]],
+    task: Task, columns: Mapping[str, str], labels: tuple[str, ...], wording: Wording, rows: Sequence[Mapping[str, Any]]
 ) -> TextForm:
-    """How rows are read.
+    """How rows are read: from the column of each part.
 
     Args:
         task: The task.
-        columns: Column by part of the task.
+        columns: Column by part.
         labels: Outputs of the head, in order.
         wording: Form, prompt and system message.
-        rows: Some rows; the first tells whether the answers of preferences are messages.
+        rows: Some; the first says whether the answers of preferences are messages.
     """
     kind = task.rows()
     match wording.form:
@@ -169,7 +179,7 @@ def row_form(
         case "tag" if "spans" in columns:
             return TagForm(text=columns["text"], spans=columns["spans"], labels=labels)
         case "tag":
-            assert isinstance(kind, TagRows), "words have tags"
+            assert isinstance(kind, TagRows)
             return TagForm(words=columns["tokens"], tags=columns["tags"], labels=labels, scheme=kind.scheme)
         case "extract":
             assert isinstance(kind, AnswerRows), "answers are cut out of contexts"
@@ -180,7 +190,8 @@ def row_form(
                 stride=kind.stride,
             )
         case "chat":
-            return ChatForm(messages=columns["messages"], tools=columns.get("tools"))
+            train_on = task.train_on if isinstance(task, Chat) else "assistant"
+            return ChatForm(messages=columns["messages"], tools=columns.get("tools"), train_on=train_on)
         case "preference":
             return PreferenceForm(
                 chosen=_answer_form("chosen", columns, rows), rejected=_answer_form("rejected", columns, rows)
@@ -195,6 +206,7 @@ def row_form(
                 system=wording.system,
                 references=REFERENCES_COLUMN if isinstance(kind, AnswerRows) else None,
                 is_split=wording.family == "encoder_decoder",
+                turns=TURNS_COLUMN if columns.keys() & {"system", "history"} else None,
             )
         case _:
             assert_never(wording.form)

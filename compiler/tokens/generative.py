@@ -133,7 +133,8 @@ def rendered_rows(
                 notes = [line + row.message, *where]
                 raise Refusal([diagnostic(code, f"{name} {words}", notes=notes, help=help, path=path)])
             case RenderedRow(spans=()):
-                counts.drop(i, "no turn of the assistant follows its own generation prompt")
+                hidden = "no turn of the assistant follows its own generation prompt"
+                counts.drop(i, hidden if row.unsupervised_turns else "it has no turn to train on")
                 counts.unsupervised_turns += row.unsupervised_turns
             case _:
                 rendered[i] = row

@@ -148,7 +148,7 @@ def _write_streams(
         columns=dict(data.columns.by_part),
         columns_reason=data.columns.reason,
         prompt=prompt,
-        splits={split: write_stream(folder / f"{split}.arrow", tokens) for split, tokens in splits.items()},
+        splits={s: write_stream(folder / f"{s}.arrow", tokens, places[s]) for s, tokens in splits.items()},
         sources=data.sources,
         quality=quality,
         groups={name: dict(Counter(values)) for name, values in groups.columns.items()} if groups else {},

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ftc.compiler.quality.contamination import with_other_rows
+from ftc.compiler.quality.spellings import spellings
 from ftc.compiler.resolve.files.safe_files import read_json_object
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
+from ftc.compiler.resolve.rows.cleaning import EmptyRows, respell
 from ftc.compiler.resolve.rows.columns import Columns, missing_columns, prompt_columns
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import labels_of
@@ -29,6 +31,7 @@ from ftc.spec.documents.streams import SplitReport, open_stream
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.paths import streams_folder
 from ftc.spec.tasks import Task
+from ftc.spec.tasks.rows import LabelRows
 
 __all__ = ["compile_rows", "measuring", "without_probes"]
 
@@ -54,6 +57,7 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     columns = Columns(text.columns, prompt_columns(template, tuple(text.columns.values())) if template else ())
     table = read_rows(file, shown_as, None)
     write_canonical(task, columns, table)
+    table = EmptyRows(plan.recipe.data, task).without("rows", columns, table)
     found = [*missing_columns(columns, plan.recipe.data, table, lambda path: None), *check_values(task, columns, table)]
     found = found or list(check_together(task, columns, table))
     if any(one.is_error for one in found):
@@ -62,6 +66,8 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     labeled = labels_of(task, columns)
     if labeled:
         labeled.write_as_text([table])
+        spelled = spellings(labeled.count(part.rows), plan.recipe.data.labels.normalize, text.labels)
+        respell(labeled, [table], spelled if isinstance(task.rows(), LabelRows) else {})
         known = {*text.labels, *(tag[2:] for tag in text.labels if tag[:2] in ("B-", "I-"))}
         if unknown := [name for name in labeled.count(part.rows) if name not in known]:
             listed = ", ".join(f"`{name[:64]}`" for name in sorted(unknown)[:5])
@@ -72,7 +78,7 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     if not len(rows.row):
         help = "give it rows that fit into the run's length"
         raise Refusal([diagnostic("FTC371", f"no row of {shown_as} can be measured", help=help)])
-    report = write_stream(folder / "test.arrow", rows)
+    report = write_stream(folder / "test.arrow", rows, part.place)
     has_class = task.mode_for(plan.settings.model.family).labels == "one"
     builtin = (LENGTH, LABEL) if has_class else (LENGTH,)
     groups = groups_of(plan.settings.eval.slices, part, rows.row.tolist(), builtin)

@@ -3,7 +3,8 @@
 A turn of the assistant is supervised from the end of the rendering of what came before it, generation prompt
 included, to the end of the stop token after it. That first rendering must be a prefix of the whole text: then the
 model is trained on exactly what it will see when it generates. Where it isn't, as in templates that drop earlier
-reasoning, the turn isn't supervised and is counted.
+reasoning, the turn isn't supervised and is counted. A turn of another role, which nobody generates, is supervised from
+its own first character.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any, TypeGuard
 from ftc.compiler.tokens.forms import PromptForm
 from ftc.compiler.tokens.opacity import Place, Skeleton, copies_messages, copies_variables, marks_for, used_names
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
+from ftc.spec.tasks.rows import TRAIN_MARK
+from ftc.spec.tasks.turns import TrainOn, trained_turns
 
 __all__ = [
     "ChatTemplate",
@@ -32,6 +35,8 @@ __all__ = [
 Message = Mapping[str, Any]
 Span = tuple[int, int]
 """First character and the one after the last."""
+_Roles = tuple[tuple[str, ...], tuple[int, ...]]
+"""Roles of a conversation's turns, and which of the turns are trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ class ChatTemplate:
         variables: Special tokens by name, such as `bos_token`.
         stop_tokens: Texts of the tokenizer's special tokens.
         renderer: The child that renders.
+        train_on: Which turns are supervised.
         by_shape: Whether opaque templates are rendered once a shape; the result is the same without.
     """
 
@@ -97,15 +103,17 @@ class ChatTemplate:
         stop_tokens: Sequence[str],
         renderer: TemplateRenderer,
         *,
+        train_on: TrainOn = "assistant",
         by_shape: bool = True,
     ) -> None:
         self._source = source
+        self._train_on: TrainOn = train_on
         self._variables = {"tools": None, "documents": None, **variables}
         longest_first = sorted(filter(None, stop_tokens), key=len, reverse=True)
         self._stop = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._renderer = renderer
         self._is_opaque = by_shape and copies_messages(source)
-        self._shapes: dict[tuple[str, ...], _Shape | TemplateProblem] = {}
+        self._shapes: dict[_Roles, _Shape | TemplateProblem] = {}
 
     def render(
         self, conversations: Sequence[Sequence[Message]], tools: Sequence[Any] | None = None
@@ -116,16 +124,19 @@ class ChatTemplate:
             conversations: Messages of each row.
             tools: What the assistant of each row may call, as JSON schemas; None where no row has tools.
         """
+        trained = [trained_turns(messages, self._train_on) for messages in conversations]
+        conversations = [_without_marks(messages) for messages in conversations]
         if not self._is_opaque or tools is not None:
-            return self._render_each(conversations, tools)
+            return self._render_each(conversations, trained, tools)
         shapes = [
-            tuple([m["role"] for m in messages])
+            (tuple([m["role"] for m in messages]), targets)
             if all(len(m) == 2 and isinstance(m.get("content"), str) for m in messages)
             else None  # more than roles and texts
-            for messages in conversations
+            for messages, targets in zip(conversations, trained, strict=True)
         ]
         self._learn({shape for shape in shapes if shape is not None} - self._shapes.keys())
-        unshaped = iter(self._render_each([m for m, shape in zip(conversations, shapes, strict=True) if shape is None]))
+        others = [number for number, shape in enumerate(shapes) if shape is None]
+        unshaped = iter(self._render_each([conversations[n] for n in others], [trained[n] for n in others]))
         rows: list[RenderedRow | TemplateProblem] = []
         for messages, shape in zip(conversations, shapes, strict=True):
             known = self._shapes[shape] if shape is not None else next(unshaped)
@@ -135,63 +146,75 @@ class ChatTemplate:
     def prompt_frame(self, messages: Sequence[Message]) -> tuple[str, str] | None:
         """What stands before and after the last message's content in its generation prompt; None if it isn't there."""
         (mark,) = marks_for(self._source, 1)
-        marked = [*messages[:-1], {**messages[-1], "content": mark}]
+        marked = [*_without_marks(messages[:-1]), {**messages[-1], "content": mark}]
         (text,) = self._renderer.render(self._source, [self._request(marked, generation=True)])
         if isinstance(text, TemplateProblem) or text.count(mark) != 1:
             return None
         before, _, after = text.partition(mark)
         return before, after
 
-    def _learn(self, shapes: set[tuple[str, ...]]) -> None:
-        marked = {roles: marks_for(self._source, len(roles)) for roles in sorted(shapes)}
+    def _learn(self, shapes: set[_Roles]) -> None:
+        marked = {shape: marks_for(self._source, len(shape[0])) for shape in sorted(shapes)}
         rows = self._render_each(
             [
                 [{"role": role, "content": mark} for role, mark in zip(roles, marks, strict=True)]
-                for roles, marks in marked.items()
-            ]
+                for (roles, _), marks in marked.items()
+            ],
+            [targets for _, targets in marked],
         )
-        for (roles, marks), row in zip(marked.items(), rows, strict=True):
+        for (shape, marks), row in zip(marked.items(), rows, strict=True):
             if isinstance(row, TemplateProblem):
-                self._shapes[roles] = row
+                self._shapes[shape] = row
                 continue
             skeleton = Skeleton.from_marked(row.text, marks)
             spans = tuple((skeleton.place(start, marks), skeleton.place(end, marks)) for start, end in row.spans)
-            self._shapes[roles] = _Shape(skeleton, spans, row.unsupervised_turns, row.stop_missing)
+            self._shapes[shape] = _Shape(skeleton, spans, row.unsupervised_turns, row.stop_missing)
 
     def _request(self, messages: Sequence[Message], generation: bool, tools: Any = None) -> dict[str, Any]:
         own = {"messages": list(messages), "add_generation_prompt": generation}
         return {**self._variables, **own, **({"tools": tools} if tools else {})}
 
     def _render_each(
-        self, conversations: Sequence[Sequence[Message]], tools: Sequence[Any] | None = None
+        self,
+        conversations: Sequence[Sequence[Message]],
+        trained: Sequence[tuple[int, ...]],
+        tools: Sequence[Any] | None = None,
     ) -> list[RenderedRow | TemplateProblem]:
-        """Renders each conversation whole, and at the start and the end of each of the assistant's turns."""
+        """Renders each conversation whole, and at the start and the end of each of its turns that are trained on."""
         requests: list[dict[str, Any]] = []
-        for number, messages in enumerate(conversations):
+        for number, (messages, targets) in enumerate(zip(conversations, trained, strict=True)):
             known = tools[number] if tools is not None else None
             requests.append(self._request(messages, False, known))
-            for i in _answers(messages):
-                requests.append(self._request(messages[:i], True, known))
+            for i in targets:
+                if i > 0:
+                    requests.append(self._request(messages[:i], messages[i]["role"] == "assistant", known))
                 if i + 1 < len(messages):
                     requests.append(self._request(messages[: i + 1], False, known))
         texts = iter(self._renderer.render(self._source, requests))
-        return [self._supervise(messages, lambda: next(texts)) for messages in conversations]
+        pairs = zip(conversations, trained, strict=True)
+        return [self._supervise(messages, targets, lambda: next(texts)) for messages, targets in pairs]
 
     def _supervise(
-        self, messages: Sequence[Message], next_text: Callable[[], str | TemplateProblem]
+        self, messages: Sequence[Message], targets: tuple[int, ...], next_text: Callable[[], str | TemplateProblem]
     ) -> RenderedRow | TemplateProblem:
         whole = next_text()
         last = len(messages) - 1
-        turns = [(i, next_text(), whole if i == last else next_text()) for i in _answers(messages)]
+        turns = [(i, next_text() if i > 0 else "", whole if i == last else next_text()) for i in targets]
         if isinstance(whole, TemplateProblem):
             return whole
+        if self._train_on == "all":
+            return RenderedRow(whole, ((0, len(whole)),), stop_missing=self._stop.search(whole) is None)
         spans, stops = [], []
         for i, before, after in turns:
             content = messages[i].get("content")
+            text = content if isinstance(content, str) else ""
             if isinstance(before, str) and isinstance(after, str) and after.startswith(before):
-                end, stops_there = self._stop_end(after, len(before), content if isinstance(content, str) else "")
+                start = len(before)
+                if messages[i]["role"] != "assistant" and (start := after.find(text.strip(), start)) < 0:
+                    continue
+                end, stops_there = self._stop_end(after, start, text)
                 if whole.startswith(after[:end]):
-                    spans.append((len(before), end))
+                    spans.append((start, end))
                     stops.append(stops_there)
         return RenderedRow(whole, tuple(spans), len(turns) - len(spans), not all(stops))
 
@@ -208,8 +231,9 @@ def is_conversation(value: object) -> TypeGuard[list[Message]]:
     return isinstance(value, list) and all(isinstance(m, dict) and isinstance(m.get("role"), str) for m in value)
 
 
-def _answers(messages: Sequence[Message]) -> list[int]:
-    return [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+def _without_marks(messages: Sequence[Message]) -> list[Message]:
+    """The messages as a template sees them."""
+    return [{key: one[key] for key in one if key != TRAIN_MARK} if TRAIN_MARK in one else one for one in messages]
 
 
 class PromptTemplate:

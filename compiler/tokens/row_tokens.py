@@ -54,13 +54,13 @@ def encode_rows(
         max_length: Longest row, in tokens, special tokens included.
         cuts: Whether longer rows are cut where that spares the answer; else they are left out and counted.
         numbers: Each row's number in its source, from 0, ascending; None where the rows are the whole source.
-        place: Where the row of a number stands, in words.
+        place: Name of the row of a number.
         by_shape: Whether templates may be rendered once a shape; the result is the same without.
 
     Raises:
         Refusal: A template, the tokenizer or a row's characters can't be used (FTC331 to FTC339).
     """
-    counts = RowCounts(read=len(rows))
+    counts = RowCounts(read=len(rows), place=place)
     limit = Limit(max_length, cuts)
     numbers = range(len(rows)) if numbers is None else numbers
     parts = (slice(start, start + _CHUNK_ROWS) for start in range(0, len(rows), _CHUNK_ROWS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import ChatForm, PromptForm
@@ -20,6 +20,7 @@ from ftc.compiler.tokens.rendering import (
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
+from ftc.spec.tasks.turns import TrainOn, trained_turns
 
 __all__ = ["ChatSource", "PromptSource", "Row", "ends_of", "text_source"]
 
@@ -42,7 +43,12 @@ def text_source(
     variables = {name: token for name, token in named.items() if token is not None}
     stop_tokens = {*tokenizer.special_tokens, facts.eos_token or ""}
     template = facts.chat_template and ChatTemplate(
-        facts.chat_template, variables, sorted(stop_tokens), renderer, by_shape=by_shape
+        facts.chat_template,
+        variables,
+        sorted(stop_tokens),
+        renderer,
+        train_on=form.train_on if isinstance(form, ChatForm) else "assistant",
+        by_shape=by_shape,
     )
     if isinstance(form, ChatForm):
         assert template, "a chat without a template is refused before (FTC220)"
@@ -79,6 +85,7 @@ class ChatSource:
     def __init__(self, form: ChatForm, template: ChatTemplate) -> None:
         self._column = form.messages
         self._tools = form.tools
+        self._train_on: TrainOn = form.train_on
         self._template = template
 
     def render(self, rows: Sequence[Row]) -> list[RenderedRow | TemplateProblem]:
@@ -91,10 +98,20 @@ class ChatSource:
         return [next(good) if is_conversation(c) else problem for c in conversations]
 
     def shorten(self, row: Row) -> Row | None:
-        """The row without its last answer and what follows it; None if it has no earlier answer."""
+        """The row without its last turn that is trained on and what follows it; None if it has no earlier one."""
         messages: Sequence[Message] = row[self._column]
-        answers = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
+        if self._train_on == "last":  # an earlier answer is not what should be learned
+            return None
+        answers = trained_turns(messages, "assistant" if self._train_on == "all" else self._train_on)
         return {**row, self._column: messages[: answers[-2] + 1]} if len(answers) > 1 else None
+
+
+class _Asked(NamedTuple):
+    """A prompt with the turns before it, and its completion."""
+
+    opening: tuple[Message, ...]
+    prompt: PromptText
+    completion: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +130,12 @@ class PromptSource:
         """The text of each row, or why there is none."""
         completions = [row.get(self.form.completion) for row in rows]
         pairs = list(zip(self.prompts.render(rows), completions, strict=True))
-        good = [(p, c) for p, c in pairs if isinstance(p, PromptText) and isinstance(c, str)]
+        before = [row.get(self.form.turns) or () if self.form.turns else () for row in rows]
+        good = [
+            _Asked(self._opening(turns), p, c)
+            for (p, c), turns in zip(pairs, before, strict=True)
+            if isinstance(p, PromptText) and isinstance(c, str)
+        ]
         rendered = iter(self._plain(good) if self.template is None else self._turns(self.template, good))
         problem = TemplateProblem("raised", f"no text in `{self.form.completion}`")
         found = [
@@ -131,21 +153,27 @@ class PromptSource:
     def shorten(self, row: Row) -> None:
         """A prompt is cut by tokens and not by turns."""
 
-    def _plain(self, pairs: Sequence[tuple[PromptText, str]]) -> Iterator[RenderedRow]:
-        system = "" if self.form.system is None else self.form.system + "\n"
-        for prompt, completion in pairs:
-            before = system + prompt.text
+    def _opening(self, turns: Sequence[Message]) -> tuple[Message, ...]:
+        """The turns before the prompt; a row's own system message takes the place of the recipe's."""
+        if self.form.system is None or (turns and turns[0]["role"] == "system"):
+            return tuple(turns)
+        return ({"role": "system", "content": self.form.system}, *turns)
+
+    def _plain(self, rows: Sequence[_Asked]) -> Iterator[RenderedRow]:
+        for opening, prompt, completion in rows:
+            above = "".join(f"{turn['content']}\n" for turn in opening)
+            before = above + prompt.text
             text = before + completion
-            cut = (len(system) + prompt.cut[0], len(system) + prompt.cut[1])
+            cut = (len(above) + prompt.cut[0], len(above) + prompt.cut[1])
             yield RenderedRow(text, ((len(before), len(text)),), prompt=cut)
 
-    def _turns(
-        self, template: ChatTemplate, pairs: Sequence[tuple[PromptText, str]]
-    ) -> Iterator[RenderedRow | TemplateProblem]:
-        system = [] if self.form.system is None else [{"role": "system", "content": self.form.system}]
-        asked = [[*system, {"role": "user", "content": prompt.text}] for prompt, _ in pairs]
-        answers = [{"role": "assistant", "content": completion} for _, completion in pairs]
-        rows = template.render([[*turns, answer] for turns, answer in zip(asked, answers, strict=True)])
-        frame = template.prompt_frame(asked[0]) if asked else None
-        for row, (prompt, _) in zip(rows, pairs, strict=True):
-            yield row if isinstance(row, TemplateProblem) else with_prompt(row, prompt, frame)
+    def _turns(self, template: ChatTemplate, rows: Sequence[_Asked]) -> Iterator[RenderedRow | TemplateProblem]:
+        asked = [[*row.opening, {"role": "user", "content": row.prompt.text}] for row in rows]
+        answers = [{"role": "assistant", "content": row.completion} for row in rows]
+        rendered = template.render([[*turns, answer] for turns, answer in zip(asked, answers, strict=True)])
+        frames: dict[tuple[tuple[str, str], ...], tuple[str, str] | None] = {}
+        for row, turns, text in zip(rows, asked, rendered, strict=True):
+            key = tuple((turn["role"], turn["content"]) for turn in row.opening)
+            if key not in frames:
+                frames[key] = template.prompt_frame(turns)
+            yield text if isinstance(text, TemplateProblem) else with_prompt(text, row.prompt, frames[key])

@@ -27,6 +27,8 @@ class KeptFinding(Document):
     notes: tuple[str, ...]
     path: str | None
     severity: Severity
+    rows: tuple[str, ...] = ()
+    remedy: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, found: Diagnostic) -> Self:
@@ -38,6 +40,8 @@ class KeptFinding(Document):
             notes=found.notes,
             path=found.path,
             severity=found.severity,
+            rows=found.rows,
+            remedy=found.remedy,
         )
 
     def placed(self, source: Source) -> Diagnostic:
@@ -50,6 +54,8 @@ class KeptFinding(Document):
             notes=self.notes,
             path=self.path,
             severity=self.severity,
+            rows=self.rows,
+            remedy=self.remedy,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -54,9 +54,10 @@ class LongRow(NamedTuple):
 
 @dataclass(slots=True)
 class RowCounts:
-    """What happened to the rows on their way."""
+    """What happened to the rows on their way; `place` gives a row's name by its number."""
 
     read: int = 0
+    place: Callable[[int], str] = "row {}".format
     truncated: int = 0
     dropped: int = 0
     first_dropped: list[DroppedRow] = field(default_factory=list)
@@ -80,7 +81,7 @@ class RowCounts:
         """Counts a row that gives no tokens."""
         self.dropped += 1
         if len(self.first_dropped) < _SHOWN_DROPS:
-            self.first_dropped.append(DroppedRow(row=row, reason=reason))
+            self.first_dropped.append(DroppedRow(row=row, place=self.place(row), reason=reason))
 
     def drop_long(self, row: int, num_tokens: int, reason: str) -> None:
         """Counts a row that gives no tokens, since it doesn't fit."""
@@ -200,10 +201,15 @@ def _lists(rows: Sequence[Sequence[int]]) -> Lists:
     return Lists(values, np.cumsum([0, *map(len, rows)], dtype=np.int64))
 
 
-def write_stream(path: Path, tokens: TokenRows) -> SplitReport:
+def write_stream(path: Path, tokens: TokenRows, place: Callable[[int], str] = lambda row: "") -> SplitReport:
     """Writes a split beside its final place and renames it, so that a reader never sees half of it.
 
     The same rows give the same bytes with the same release of pyarrow; the digest depends on the content alone.
+
+    Args:
+        path: The stream's file.
+        tokens: The split.
+        place: A row's name by its number; names no row where left out.
     """
     boundaries = pa.array(tokens.boundaries)
     table = pa.table(
@@ -213,6 +219,7 @@ def write_stream(path: Path, tokens: TokenRows) -> SplitReport:
             "prompt_length": pa.array(tokens.prompt_length),
             "label": pa.array(tokens.label),
             "row": pa.array(tokens.row),
+            "place": pa.array([place(row) for row in tokens.row.tolist()], pa.large_string()),
             "targets": _arrow_lists(tokens.targets),
             "offsets": _arrow_lists(tokens.offsets),
             "texts": pa.array(tokens.texts, pa.large_list(pa.large_string())),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from ftc.runtime.evaluation.classifier import classifier_result
 from ftc.runtime.evaluation.evaluate import Measurement
@@ -15,14 +14,21 @@ from ftc.runtime.evaluation.measures import Measures
 from ftc.runtime.execution.session import Session
 from ftc.runtime.metrics import loss_statistics
 from ftc.runtime.metrics.slices import slice_results
-from ftc.runtime.metrics.statistics import Statistics, difference, intervals, mean_of_groups, means, share_of
-from ftc.spec.documents.outcomes import Outcome, Said, figures, plain_name
+from ftc.runtime.metrics.statistics import (
+    RESAMPLING,
+    Statistics,
+    certainty,
+    difference,
+    intervals,
+    mean_of_groups,
+    means,
+    share_of,
+)
+from ftc.spec.documents.outcomes import Outcome, Said, gate_results
 from ftc.spec.documents.probes import Swapped
 from ftc.spec.documents.record import (
     Evaluation,
     Gain,
-    GateResult,
-    Interval,
     Prediction,
     RetentionResult,
     SwapExample,
@@ -31,16 +37,12 @@ from ftc.spec.documents.record import (
 )
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.heads import head_card
-from ftc.spec.sections.evaluation import Gate
 
 __all__ = [
-    "Certainty",
-    "certainty",
     "evaluation",
     "outcomes",
     "retention_result",
     "swaps_result",
-    "with_gates",
 ]
 
 _PROMPT_CHARACTERS = 600
@@ -52,7 +54,7 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
     """The evaluation of a run."""
     measures, rows = _measures(session), session.stream("test")
     assert rows is not None, "what was measured has rows"
-    sure = certainty(base, tuned)
+    sure = certainty(base.statistics if base else {}, tuned.statistics)
     slices = slice_results(session.plan.settings.eval.slices, session.groups(), rows, measures, base, tuned)
     kept = retention_result(base, tuned)
     swaps = None
@@ -66,6 +68,7 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
         tuned=tuned.result.model_copy(update={"intervals": sure.tuned}),
         base=base.result.model_copy(update={"intervals": sure.base}) if base else None,
         gains=sure.gains,
+        resampling=RESAMPLING,
         slices=slices,
         retention=kept,
         swaps=swaps,
@@ -74,7 +77,7 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
         classifier=flagged,
         predictions=_predictions(session, base, tuned),
     )
-    return with_gates(found, session.plan.settings.eval.gates)
+    return found.model_copy(update={"gates": gate_results(found, session.plan.settings.eval.gates)})
 
 
 def outcomes(session: Session, base: Measurement | None, tuned: Measurement) -> bytes:
@@ -87,6 +90,7 @@ def outcomes(session: Session, base: Measurement | None, tuned: Measurement) -> 
     lines = (
         Outcome(
             row=int(rows.rows[number]),
+            place=rows.place(number),
             prompt=measures.given(number),
             expected=measures.expected(number) if tuned.texts else None,
             targets=measures.targets(number),
@@ -129,6 +133,7 @@ def _predictions(session: Session, base: Measurement | None, tuned: Measurement)
         found.append(
             Prediction(
                 row=int(rows.rows[number]),
+                place=rows.place(number),
                 text=text if len(text) <= _PROMPT_CHARACTERS else text[: _PROMPT_CHARACTERS - 1] + "…",
                 expected=measures.expected(number),
                 base=base.texts[number] if base else None,
@@ -136,16 +141,6 @@ def _predictions(session: Session, base: Measurement | None, tuned: Measurement)
             )
         )
     return tuple(found)
-
-
-def with_gates(evaluation: Evaluation, gates: Mapping[str, Gate]) -> Evaluation:
-    """The evaluation with every gate, passed or failed; what can't be measured fails its gate."""
-    known, found = figures(evaluation), []
-    for name, gate in sorted(gates.items()):
-        value, interval = known.get(plain_name(name)) or (None, None)
-        bound, passed = f"{gate.comparison} {gate.bound:g}", value is not None and gate.holds(value)
-        found.append(GateResult(metric=name, bound=bound, value=value, interval=interval, passed=passed))
-    return evaluation.model_copy(update={"gates": tuple(found)})
 
 
 def retention_result(base: Measurement | None, tuned: Measurement) -> RetentionResult | None:
@@ -175,7 +170,8 @@ def swaps_result(swapped: Swapped, rows: TokenStream, base: Measurement | None, 
         phrase, other = swapped.pairs[swapped.pair[number]]
         place = swapped.rows[number]
         said, then = tuned.texts[place][:_SWAP_CHARACTERS], tuned.swapped[number][:_SWAP_CHARACTERS]
-        examples.append(SwapExample(row=int(rows.rows[place]), phrase=phrase, other=other, before=said, after=then))
+        row, name = int(rows.rows[place]), rows.place(place)
+        examples.append(SwapExample(row=row, place=name, phrase=phrase, other=other, before=said, after=then))
     return SwapsResult(
         rows=len(changes),
         share=found.tuned,
@@ -207,29 +203,3 @@ def _share(swapped: Swapped, changes: Sequence[bool]) -> Statistics:
 def _changes(swapped: Swapped, measured: Measurement) -> list[bool]:
     """Whether the prediction of each exchanged row differs from that of its row."""
     return [measured.swapped[number] != measured.texts[place] for number, place in enumerate(swapped.rows)]
-
-
-@dataclass(frozen=True, slots=True)
-class Certainty:
-    """Intervals by metric. A metric is absent where its rows are too few or too alike for one."""
-
-    tuned: dict[str, Interval]
-    base: dict[str, Interval]
-    gains: dict[str, Gain]
-
-
-def certainty(base: Measurement | None, tuned: Measurement) -> Certainty:
-    """Resamples the rows of a measurement, for all metrics and both models together."""
-    names, after, before = list(tuned.statistics), tuned.statistics, base.statistics if base else {}
-    gains = {name: difference(before[name], after[name]) for name in names if before}
-    found = iter(intervals([*after.values(), *(before[name] for name in names if before), *gains.values()]))
-    of_tuned, of_base, of_gains = ({name: next(found) for name in some} for some in (after, gains, gains))
-    return Certainty(
-        tuned={name: one for name, one in of_tuned.items() if one is not None},
-        base={name: one for name, one in of_base.items() if one is not None},
-        gains={
-            name: Gain(value=tuned.result.metrics[name] - base.result.metrics[name], interval=interval)
-            for name, interval in of_gains.items()
-            if base
-        },
-    )

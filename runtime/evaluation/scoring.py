@@ -154,7 +154,7 @@ def _score(work: ModelWithScorer, rows: TokenStream, numbers: list[int], device:
 
 
 def learn_references(session: Session, work: ModelWithScorer, split: str) -> None:
-    """Gives a scorer of preferences the reference's figures for a split; for any other scorer nothing happens.
+    """Gives a scorer of preferences the reference's log-probabilities for a split, where its loss compares with them.
 
     The base is the reference, for an adapter and for full training alike, so no second model is ever held. The figures
     lie in the run's folder under the job's digest; a run that is resumed reads them instead of computing them again.
@@ -168,7 +168,7 @@ def learn_references(session: Session, work: ModelWithScorer, split: str) -> Non
         Interrupted: Somebody asked to stop.
     """
     rows = session.stream(split)
-    if rows is None or not isinstance(work.scorer, PreferenceScorer):
+    if rows is None or not isinstance(work.scorer, PreferenceScorer) or not work.scorer.needs_reference:
         return
     folder = session.folder.references(split)
     known = _saved_references(session, folder / _REFERENCES, len(rows))

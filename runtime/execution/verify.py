@@ -267,14 +267,14 @@ def _packages(plan: Plan, found: EnvironmentFacts) -> Iterator[Diagnostic]:
         yield _package("python", found.python, f"the lock says {locked.python}")
     for name in sorted(locked.packages.keys() | found.packages.keys()):
         want, have = locked.packages.get(name), found.packages.get(name)
-        if want == have:
+        if want is not None and want.agrees_with(have):
             continue
         if have is None or want is None or want.version != have.version:
             yield _package(
                 name, have.version if have else "absent", f"the lock says {want.version if want else 'absent'}"
             )
         else:
-            yield _package(name, f"{have.version} with digest {have.sha256[:12]}", f"the lock says {want.sha256[:12]}")
+            yield _package(name, have.build, f"the lock says {want.build}")
 
 
 def _disk(plan: Plan, folder: Path) -> Iterator[Diagnostic]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ftc.runtime.evaluation.evaluate import Measurement
     from ftc.runtime.evaluation.measures import Measures
 
-__all__ = ["gap_by_chance", "gap_interval", "slice_results"]
+__all__ = ["Apart", "gap_by_chance", "gap_interval", "slice_result", "slice_results"]
 
 _SHUFFLES = 200
 """Deals of rows to groups: the mean gap of so many is known to about a twentieth of a gap's own spread."""
@@ -51,6 +51,8 @@ _TIED = 1.5
 Members = NDArray[np.bool_]
 """(N, G) which group each row is in."""
 
+Apart = Mapping[str, tuple[Statistics, list[int]]]
+"""By metric what each row adds, and the number of each such row among all rows."""
 _Grouped = Mapping[str, tuple[Statistics, NDArray[np.bool_]]]
 """By metric what each row adds, and (rows, groups) which group it is in."""
 
@@ -64,7 +66,12 @@ def slice_results(
     tuned: Measurement,
 ) -> tuple[SliceResult, ...]:
     """Results of every slice, for the metrics that were measured; `columns` has each row's group, by column."""
-    return tuple(_result(name, *_grouped(name, columns, rows, measures), measures, base, tuned) for name in slices)
+
+    def taken_apart(subject: Measurement) -> Apart:
+        return {name: (one, measures.places(name, subject.scores)) for name, one in subject.statistics.items()}
+
+    before, after = taken_apart(base) if base else {}, taken_apart(tuned)
+    return tuple(slice_result(name, *_grouped(name, columns, rows, measures), before, after) for name in slices)
 
 
 def _grouped(
@@ -84,24 +91,30 @@ def _grouped(
     return found, [name for name in LENGTHS if name in found], dict(zip(LENGTHS, ranges, strict=True))
 
 
-def _result(
+def slice_result(
     name: str,
     of_rows: Sequence[str],
     groups: Sequence[str],
     details: Mapping[str, str],
-    measures: Measures,
-    base: Measurement | None,
-    tuned: Measurement,
+    base: Apart,
+    tuned: Apart,
 ) -> SliceResult:
+    """Results of one slice.
+
+    Args:
+        name: The slice.
+        of_rows: Each row's group.
+        groups: The groups, in the order in which they are shown.
+        details: What groups are, where their names don't say it.
+        base: By metric what each row adds, and which row of `of_rows` that is; empty where no base was measured.
+        tuned: The same of the tuned model.
+    """
     members = np.array([[group == one for one in groups] for group in of_rows], dtype=bool)  # (N, G)
 
-    def grouped(subject: Measurement) -> _Grouped:
-        return {
-            metric: (one, members[measures.places(metric, subject.scores)])
-            for metric, one in subject.statistics.items()
-        }
+    def grouped(subject: Apart) -> _Grouped:
+        return {metric: (one, members[places]) for metric, (one, places) in subject.items()}
 
-    of_tuned, of_base = grouped(tuned), grouped(base) if base else {}
+    of_tuned, of_base = grouped(tuned), grouped(base)
     found = []
     for place, group in enumerate(groups):
         before, after = _parts(of_base, place), _parts(of_tuned, place)

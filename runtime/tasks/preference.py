@@ -1,13 +1,13 @@
 """Two answers to a prompt: the likelihood of each, compared with what the untrained model gives them.
 
-The loss is that of direct preference optimization: -log sigmoid(beta * ((c - c0) - (r - r0))), with the log-probability
-of the chosen answer c and of the rejected one r, and c0 and r0 those of the reference. The reference is the model
-before the first step, so its figures are computed once, by `references`, and no second model is ever held.
+The formulas of the losses stand in `ftc.spec.preference_losses`, and here as code. The reference is the model before
+the first step, so its log-probabilities are computed once, by `learn_references`, and no second model is ever held.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,20 +16,80 @@ from torch.nn import functional
 
 from ftc.runtime.tasks.language import LanguageScorer
 from ftc.runtime.tasks.scorer import Arithmetic, Batch, Objective, Prediction, cross_entropy, next_tokens
-from ftc.spec.documents.settings import ModelSettings, Settings
+from ftc.spec.documents.settings import ModelSettings, PreferenceSettings, Settings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["PREFERENCE", "PreferenceScorer"]
+__all__ = ["LOSSES", "PREFERENCE", "Compared", "PreferenceScorer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two answers to each of B prompts.
+
+    Attributes:
+        chosen: (B,) log-probability of the chosen answer, per token where the settings say so.
+        rejected: (B,) that of the rejected one.
+        margin: (B,) how much more likely the chosen answer is, beside the reference where there is one.
+        settings: The plan's.
+    """
+
+    chosen: torch.Tensor
+    rejected: torch.Tensor
+    margin: torch.Tensor
+    settings: PreferenceSettings
+
+    @property
+    def rewards(self) -> torch.Tensor:
+        """(B,) difference of the two answers' rewards."""
+        return self.settings.beta * self.margin
+
+
+def _smoothed(rewards: torch.Tensor, share: float) -> torch.Tensor:
+    """(B,) cross entropy of the choice, where a share of the pairs is the wrong way round."""
+    right = -functional.logsigmoid(rewards)
+    return right if share == 0 else (1 - share) * right - share * functional.logsigmoid(-rewards)
+
+
+def _robust(pairs: Compared) -> torch.Tensor:
+    share, rewards = pairs.settings.label_smoothing, pairs.rewards
+    right, wrong = -functional.logsigmoid(rewards), -functional.logsigmoid(-rewards)
+    return ((1 - share) * right - share * wrong) / (1 - 2 * share)
+
+
+def _odds_ratio(pairs: Compared) -> torch.Tensor:
+    # An answer that is certain has infinite odds; the bound keeps its gradient finite in float32.
+    rest = [torch.log(-torch.expm1(one.clamp(max=-1e-6))) for one in (pairs.chosen, pairs.rejected)]
+    ratio = (pairs.chosen - pairs.rejected) - (rest[0] - rest[1])
+    return -pairs.settings.beta * functional.logsigmoid(ratio)
+
+
+LOSSES: dict[str, Callable[[Compared], torch.Tensor]] = {
+    "dpo": lambda pairs: _smoothed(pairs.rewards, pairs.settings.label_smoothing),
+    "robust_dpo": _robust,
+    "ipo": lambda pairs: (pairs.margin - 1 / (2 * pairs.settings.beta)) ** 2,
+    "hinge": lambda pairs: torch.relu(1 - pairs.rewards),
+    "simpo": lambda pairs: _smoothed(pairs.rewards - pairs.settings.gamma, pairs.settings.label_smoothing),
+    "orpo": _odds_ratio,
+    "cpo": lambda pairs: _smoothed(pairs.rewards, pairs.settings.label_smoothing),
+}
+"""(B,) loss of each pair by the card's name, without the chosen answer's own loss."""
 
 
 class PreferenceScorer:
-    """Chosen and rejected answers, a pair a row; `beta` is how closely the model stays to the reference."""
+    """Chosen and rejected answers, a pair a row."""
 
-    def __init__(self, model: Any, settings: ModelSettings, arithmetic: Arithmetic, beta: float) -> None:
+    def __init__(
+        self, model: Any, settings: ModelSettings, arithmetic: Arithmetic, compared: PreferenceSettings
+    ) -> None:
         self._language = LanguageScorer(model, settings, arithmetic)
         self._pad_id = settings.pad_id
-        self._beta = beta
+        self._settings = compared
         self._references: dict[int, torch.Tensor] = {}
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the loss compares with the untrained model."""
+        return self._settings.needs_reference
 
     def learn_references(self, rows: TokenStream, log_probs: torch.Tensor) -> None:
         """Takes in (rows, 2) what the untrained model gives the chosen and the rejected answer of each row."""
@@ -68,21 +128,37 @@ class PreferenceScorer:
 
     def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:  # noqa: ARG002
         """(B,) loss of each pair."""
-        return -functional.logsigmoid(self._beta * self._margins(logits, batch))
+        pairs = self._compared(logits, batch)
+        losses = LOSSES[self._settings.loss](pairs)
+        if self._settings.sft_weight:
+            chosen = pairs.chosen if self._settings.per_token else logits[:, 0] / self._lengths(logits, batch)[:, 0]
+            losses = losses - self._settings.sft_weight * chosen
+        return losses
 
     def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:
         """Log-probabilities of the chosen and the rejected answer, and the margin of their rewards."""
-        rewards = self._beta * self._margins(logits, batch)
+        rewards = self._compared(logits, batch).rewards
         return [tuple(row) for row in torch.cat((logits, rewards[:, None]), dim=1).tolist()]
 
-    def _margins(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def _compared(self, logits: torch.Tensor, batch: Batch) -> Compared:
         gained = logits if batch.references is None else logits - batch.references
-        return gained[:, 0] - gained[:, 1]
+        if self._settings.per_token:
+            lengths = self._lengths(logits, batch)
+            logits, gained = logits / lengths, gained / lengths
+        return Compared(logits[:, 0], logits[:, 1], gained[:, 0] - gained[:, 1], self._settings)
+
+    @staticmethod
+    def _lengths(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """(B, 2) scored tokens of each answer."""
+        assert batch.sequences is not None
+        counts = torch.zeros(logits.numel(), dtype=logits.dtype, device=logits.device)
+        counts = counts.index_add(0, batch.sequences, torch.ones_like(batch.sequences, dtype=logits.dtype))
+        return counts.clamp(min=1).view(-1, 2)
 
 
 def _scorer(model: Any, settings: Settings, arithmetic: Arithmetic) -> PreferenceScorer:
-    assert settings.train.preference is not None, "the plan says how closely the model stays to the reference"
-    return PreferenceScorer(model, settings.model, arithmetic, settings.train.preference.beta)
+    assert settings.train.preference is not None, "the plan says which loss compares the answers"
+    return PreferenceScorer(model, settings.model, arithmetic, settings.train.preference)
 
 
 PREFERENCE = Objective(

@@ -31,6 +31,33 @@ CODES: tuple[Code, ...] = (
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
+        id="FTC603",
+        title="no recipe in this folder",
+        cause="A verb that is given no recipe takes `recipe.yaml` of the working folder, or its only recipe: a YAML "
+        "file with `ftc:` at the top level that no other one extends.",
+        wrong="cd data && ftc plan",
+        right="ftc plan recipes/tickets.yaml",
+        exit_code=ExitCode.USAGE,
+    ),
+    Code(
+        id="FTC604",
+        title="several recipes in this folder",
+        cause="A verb that is given no recipe takes `recipe.yaml` of the working folder, or its only recipe. Of "
+        "several with other names ftc takes none, since training the wrong one costs hours.",
+        wrong="ls *.yaml && ftc apply   # chat.yaml tickets.yaml",
+        right="ftc apply tickets.yaml",
+        exit_code=ExitCode.USAGE,
+    ),
+    Code(
+        id="FTC605",
+        title="`--set` changes recipes only",
+        cause="`ftc diff --set` compares what there is with a variation of a recipe. A saved plan, a lock and a run "
+        "are what they are.",
+        wrong="ftc diff tickets.yaml tickets.plan.json --set train.epochs=5",
+        right="ftc diff tickets.plan.json tickets.yaml --set train.epochs=5",
+        exit_code=ExitCode.USAGE,
+    ),
+    Code(
         id="FTC620",
         title="a model file isn't the plan's",
         cause="Every file that loading reads is hashed before the first step. A file that is missing or has other "

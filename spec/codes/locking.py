@@ -144,6 +144,36 @@ CODES: tuple[Code, ...] = (
         exit_code=ExitCode.INCONCLUSIVE,
     ),
     Code(
+        id="FTC526",
+        title="ledger lacks the end of a run",
+        cause="The project's ledger says that the run began, the run's record says that it is finished, and the "
+        "ledger's entry about its end is missing. Only a power failure in the last moment of a run leaves it so; "
+        "otherwise somebody cut the ledger.",
+        exit_code=ExitCode.INCONCLUSIVE,
+    ),
+    Code(
+        id="FTC527",
+        title="ledger lacks an evaluation",
+        cause="Each evaluation on the test set is noted in the project's ledger before it begins. The run has more "
+        "results than the ledger has entries, so that entries were cut out.",
+        exit_code=ExitCode.INTEGRITY,
+    ),
+    Code(
+        id="FTC528",
+        title="remark of a strict audit",
+        cause="Packages that differ here by now, code that changed while the run went on, an interruption, a clock "
+        "that was set, a license that the model states otherwise by now: honest runs show these too, so that only "
+        "`ftc audit --strict` takes them for findings.",
+        exit_code=ExitCode.INCONCLUSIVE,
+    ),
+    Code(
+        id="FTC529",
+        title="signature of the run does not hold",
+        cause="`ftc audit --key` asks for a signature over the run's folder, and there is none, or it is about other "
+        "files or of another key.",
+        exit_code=ExitCode.INTEGRITY,
+    ),
+    Code(
         id="FTC530",
         title="training was not reproduced",
         cause="The run's steps were done again from the same inputs, and a batch, loss, gradient or weight differs "

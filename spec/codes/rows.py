@@ -326,4 +326,30 @@ CODES: tuple[Code, ...] = (
         wrong="base_model: org/model\nrl: dpo",
         right="base_model: org/model\nadapter: lora\ndatasets:\n  - path: rows.jsonl\n    type: chat_template",
     ),
+    Code(
+        id="FTC393",
+        title="empty rows are left out",
+        cause="`data.empty: drop` leaves rows out in which a text, a label or another part that the task can't do "
+        "without is empty, holds white space alone or has no value. `--json` names every one of them.",
+        wrong="data: {source: {path: tickets.csv}, empty: drop}",
+        severity=Severity.NOTE,
+    ),
+    Code(
+        id="FTC394",
+        title="labels differ only by case, white space or Unicode form",
+        cause="`billing`, `Billing` and `billing ` are three classes to a model, each with its own output, though "
+        "a person takes them for one. Quotes show blanks at the ends.",
+        wrong="text,label\nI was charged twice,billing\nWhere is my invoice?,Billing",
+        right="data: {labels: {normalize: [case, space]}}",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC395",
+        title="class of one row that looks like a slip",
+        cause="A class has a single row, and its name is one letter away from that of a large class: it is probably "
+        "the same class, typed wrongly. A class of one row can't be learned and measured.",
+        wrong="text,label\nThe soup was cold,wram",
+        right="text,label\nThe soup was cold,warm",
+        severity=Severity.WARNING,
+    ),
 )

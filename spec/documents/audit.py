@@ -11,6 +11,8 @@ from ftc.spec.companions import Role
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.machine import MachineClass
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import Gain, Interval, SliceResult
+from ftc.spec.documents.resampling import Resampling
 from ftc.spec.documents.step_log import Rung, StepLine
 from ftc.spec.version import VERSION
 
@@ -21,11 +23,13 @@ __all__ = [
     "Finding",
     "Level",
     "MachineSeen",
+    "Recomputed",
     "Repetition",
     "Replay",
     "ReplayOver",
     "ReplayRefused",
     "ReplayRequest",
+    "SignatureSeen",
     "Verdict",
 ]
 
@@ -91,6 +95,33 @@ class Repetition(Document):
     seconds: Real
 
 
+class SignatureSeen(Document):
+    """The signature in a run's folder. Checksums show slips; only a signature shows that nobody wrote all anew."""
+
+    state: Literal["unsigned", "unverified", "valid", "broken"]
+    """`unverified` where there is one and no key was given."""
+    key: str = ""
+    """File of the public key that it was verified with."""
+    key_sha256: str = ""
+
+
+class Recomputed(Document):
+    """Scores of a run, computed again from its rows."""
+
+    tuned: dict[str, Real]
+    base: dict[str, Real]
+    """Empty where no base was measured."""
+    tuned_intervals: dict[str, Interval]
+    base_intervals: dict[str, Interval]
+    gains: dict[str, Gain]
+    slices: tuple[SliceResult, ...]
+    resampling: Resampling
+    numpy: str
+    """Version of the library that draws the resamples."""
+    not_computed: dict[str, str]
+    """Metrics and slices that the rows don't give, and why."""
+
+
 class AuditReport(Document):
     """What an audit looked at and what it found."""
 
@@ -116,6 +147,10 @@ class AuditReport(Document):
     """Time of all that was compared, without the replay's."""
     not_checked: tuple[str, ...]
     """What this level or this machine can't say anything about; never empty by silence."""
+    in_ledger: bool = True
+    """Whether the project's ledger has entries of the run."""
+    signature: SignatureSeen | None = None
+    """None in reports of releases that didn't look for one."""
     exit_code: int
 
 

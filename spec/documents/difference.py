@@ -156,6 +156,8 @@ class ComparedRun(Document):
     strategy: str
     rows: int
     """Test rows of the run; those beyond the common ones don't count here."""
+    settings: dict[str, str] = Field(default_factory=dict)
+    """Settings by which the runs differ, as the plan has them: those that somebody set, else those that ftc chose."""
 
 
 class Standing(Document):

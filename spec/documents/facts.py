@@ -172,6 +172,21 @@ class PackageFacts(Document):
     version: str
     sha256: str
     """Digest over the installed files' own digests (RECORD), without what an installer adds of its own."""
+    code_sha256: str = ""
+    """Digest over the Python and native files that an import would load, as they are. Empty for packages that decide no
+    numbers, and in locks and records of earlier releases: nothing is known then."""
+
+    def agrees_with(self, other: PackageFacts | None) -> bool:
+        """Whether both may be the same build, by all that is known of both."""
+        if other is None or (self.version, self.sha256) != (other.version, other.sha256):
+            return False
+        return not (self.code_sha256 and other.code_sha256) or self.code_sha256 == other.code_sha256
+
+    @property
+    def build(self) -> str:
+        """Version and digests, short, for people."""
+        code = f", code {self.code_sha256[:12]}" if self.code_sha256 else ""
+        return f"{self.version} {self.sha256[:12]}{code}"
 
 
 class EnvironmentFacts(Document):

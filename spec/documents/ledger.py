@@ -34,6 +34,7 @@ __all__ = [
     "Look",
     "Merged",
     "Opened",
+    "PagesWritten",
     "Unlocked",
     "append_entry",
     "broken_links",
@@ -117,6 +118,16 @@ class Merged(_Entry):
     """Digest of each file of weights, by its name."""
 
 
+class PagesWritten(_Entry):
+    """A run's pages were written: an audit compares charts by these checksums, rather than draw them again."""
+
+    kind: Literal["pages_written"] = "pages_written"
+    name: str
+    run_id: str
+    files_sha256: dict[str, str]
+    """sha256 of each page, by its name."""
+
+
 class Unlocked(_Entry):
     """Somebody took a lock away from its holder."""
 
@@ -126,7 +137,7 @@ class Unlocked(_Entry):
     holder: str
 
 
-Entry = Annotated[Opened | Begun | Ended | Look | Merged | Unlocked, Field(discriminator="kind")]
+Entry = Annotated[Opened | Begun | Ended | Look | Merged | PagesWritten | Unlocked, Field(discriminator="kind")]
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
 
 
@@ -213,13 +224,13 @@ def broken_links(root: Path) -> tuple[str, ...]:
 
     A line that can't be read was torn by a crash, and belongs to no chain; one that was made so breaks the next link.
     """
-    found, before = [], b""
+    found, before, serial = [], b"", -1
     for number, line in enumerate(_lines(root), 1):
         if line.entry is None:
             continue
-        if line.entry.previous != _digest(before):
+        if line.entry.previous != _digest(before) or line.entry.serial != serial + 1:
             found.append(f"line {number} doesn't follow the one before it")
-        before = line.text
+        before, serial = line.text, line.entry.serial
     return tuple(found)
 
 

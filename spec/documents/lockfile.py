@@ -118,6 +118,9 @@ class SourceLock(Document):
     """The file inside the hub's data set, where the recipe names none."""
     file: FileFacts
     rows: int
+    """Rows of the file, empty ones included."""
+    dropped_rows: int = 0
+    """Rows that `data.empty: drop` leaves out."""
     rows_sha256: str
     """Digest over the rows in their order, whatever the file format."""
     rows_unordered_sha256: str = ""

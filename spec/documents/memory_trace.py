@@ -14,7 +14,6 @@ from ftc.spec.base import Document
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.settings import Settings
 from ftc.spec.knobs import KNOBS
-from ftc.spec.text_forms import form_card
 
 __all__ = ["BatchShape", "TraceAnswer", "TraceDevice", "TraceJob", "TraceResult"]
 
@@ -70,7 +69,7 @@ class TraceJob(Document):
         """What the answer depends on, as JSON values: two jobs that agree in it have the same answer."""
         plain = self.to_json()
         settings = plain["settings"]
-        train = settings["train"]
+        train, compared = settings["train"], self.settings.train.preference
         key: dict[str, Any] = {
             "config": plain["config"],
             "layer_weights": plain["layer_weights"],
@@ -84,7 +83,7 @@ class TraceJob(Document):
                 "has_momentum": self.settings.train.optimizer.momentum > 0,
                 "smooths": self.settings.train.label_smoothing > 0,
                 "is_noisy": self.settings.train.neftune_alpha is not None,
-                "compares": form_card(self.settings.text.form).is_pair,
+                "compares": compared is not None and (compared.model_dump(mode="json", exclude={"beta"}) or True),
                 **{name: train[name] for name in ("fused", "precision")},
             },
             "new_tokens": settings["eval"]["max_new_tokens"],

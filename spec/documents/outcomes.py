@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal
 
 from pydantic import Field
 
 from ftc.spec.base import Document, Real
-from ftc.spec.documents.record import Evaluation, Gain, Interval
+from ftc.spec.documents.record import Evaluation, Gain, GateResult, Interval
 from ftc.spec.documents.slices import measured
+from ftc.spec.sections.evaluation import Gate
 
 __all__ = [
     "CHOICES",
@@ -30,6 +31,7 @@ __all__ = [
     "as_label",
     "confidence_bin",
     "figures",
+    "gate_results",
     "plain_name",
 ]
 
@@ -72,7 +74,9 @@ class Outcome(Document):
     """One row of the test split, a line of `predictions.ndjson`."""
 
     row: int
-    """Row number in the source, from 0."""
+    """Number of the row among those that were read, from 0."""
+    place: str = ""
+    """Its name, such as `data/tickets.csv:38`; empty in runs of earlier releases."""
     prompt: str
     """What the models were given."""
     expected: str | None
@@ -106,6 +110,16 @@ def figures(evaluation: Evaluation) -> dict[str, Figure]:
     if evaluation.classifier is not None:
         found["flagged"] = (evaluation.classifier.tuned, evaluation.classifier.interval)
     return found
+
+
+def gate_results(evaluation: Evaluation, gates: Mapping[str, Gate]) -> tuple[GateResult, ...]:
+    """Every gate, passed or failed; what can't be measured fails its gate."""
+    known, found = figures(evaluation), []
+    for name, gate in sorted(gates.items()):
+        value, interval = known.get(plain_name(name)) or (None, None)
+        bound, passed = f"{gate.comparison} {gate.bound:g}", value is not None and gate.holds(value)
+        found.append(GateResult(metric=name, bound=bound, value=value, interval=interval, passed=passed))
+    return tuple(found)
 
 
 def plain_name(name: str) -> str:
@@ -175,7 +189,9 @@ class Rating(Document):
 
     schema_: Literal["ftc.rating/1"] = Field(default="ftc.rating/1", alias="schema")
     row: int
-    """Row number in the source, from 0."""
+    """Number of the row among those that were read, from 0."""
+    place: str = ""
+    """Its name, such as `data/tickets.csv:38`; empty in runs of earlier releases."""
     choice: Choice | None
     """None takes back what was said of the row."""
     left: Literal["first", "second"]

@@ -5,7 +5,7 @@ A plan is data. `ftc plan` shows it, `ftc apply` executes its steps, and both re
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -191,7 +191,7 @@ class Plan(Document):
                 "tokenizer": lock["text"]["tokenizer_files"],
                 "template": lock["text"]["chat_template_sha256"],
                 "streams": lock["data"]["splits"],
-                "environment": lock["platforms"][self.platform],
+                "environment": _known_packages(lock["platforms"][self.platform]),
                 "settings": plain["settings"],
                 "steps": plain["steps"],
             }
@@ -201,3 +201,10 @@ class Plan(Document):
     def run_id(self) -> str:
         """Name of the run that executes this plan: one job, one run."""
         return self.job_sha256()[:12]
+
+
+def _known_packages(environment: dict[str, Any]) -> dict[str, Any]:
+    """A platform of a lock without digests that nobody took, so that older plans stay the jobs that they were."""
+    packages = environment["packages"].items()
+    known = {name: {key: value for key, value in one.items() if value != ""} for name, one in packages}
+    return {**environment, "packages": known}

@@ -12,6 +12,7 @@ from ftc.spec.documents.streams import Split
 
 __all__ = [
     "Agreement",
+    "CheckName",
     "Contamination",
     "Kind",
     "PairAgreement",
@@ -20,6 +21,20 @@ __all__ = [
     "QualityReport",
     "Sample",
 ]
+
+
+class CheckName:
+    """What a plan calls its checks of the rows."""
+
+    OVERLAP = "overlap"
+    CHOICE = "choice"
+    COPIES = "copies"
+    ROWS = "rows"
+
+    @staticmethod
+    def contamination(split: Split) -> str:
+        """The check of one part for text of training rows."""
+        return f"contamination of {split}"
 
 
 class Sample(Document):

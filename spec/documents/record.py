@@ -9,8 +9,10 @@ from pydantic import Field
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.estimates import Phase, SecondsRange
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
+from ftc.spec.documents.interruption import Interruption
 from ftc.spec.documents.judging import JudgeUse
 from ftc.spec.documents.machine import CodeSnapshot, MachineClass
+from ftc.spec.documents.resampling import Resampling
 
 __all__ = [
     "ClassifierResult",
@@ -51,9 +53,10 @@ class Segment(Document):
     """Steps that were done when it ended."""
     ended_by: Literal["finished", "interrupted", "failed", "early_stop"] | None
     machine_sha256: str
-    """Digest of the class of the machine that it ran on: a run may be resumed on another one."""
+    """Digest of the class of the machine that it ran on: a run may be resumed on another one. Empty where the record
+    was lost and made again from what lay beside it."""
     ftc_sha256: str
-    """Digest of ftc's own files that it ran with."""
+    """Digest of ftc's own files that it ran with; empty as above."""
 
 
 class Observation(Document):
@@ -77,7 +80,9 @@ class Prediction(Document):
     """One row of the test split with both answers."""
 
     row: int
-    """Row number in the source, from 0."""
+    """Number of the row among those that were read, from 0."""
+    place: str = ""
+    """Its name, such as `data/tickets.csv:38`; empty in runs of earlier releases."""
     text: str
     """What the model was given, shortened for showing."""
     expected: str
@@ -203,7 +208,9 @@ class SwapExample(Document):
     """One prediction that changes."""
 
     row: int
-    """Row number in the source, from 0."""
+    """Number of the row among those that were read, from 0."""
+    place: str = ""
+    """Its name, such as `data/tickets.csv:38`; empty in runs of earlier releases."""
     phrase: str
     other: str
     before: str
@@ -276,6 +283,8 @@ class Evaluation(Document):
     base: SubjectResult | None
     gains: dict[str, Gain] = Field(default_factory=dict)
     """By metric; empty without a base."""
+    resampling: Resampling | None = None
+    """None in evaluations of releases that didn't record it."""
     slices: tuple[SliceResult, ...] = ()
     retention: RetentionResult | None = None
     """None where no general text is measured."""
@@ -348,6 +357,12 @@ class RunRecord(Document):
     """Links the records of a recipe into a chain: one can't be replaced without those after it."""
     code_changed: bool = False
     """Whether ftc's own files or the project's commit changed while the run went on."""
+    interruptions: tuple[Interruption, ...] = ()
+    """Why the run stopped before it was over, each time, in order; older records don't say."""
+    proved_step: int | None = None
+    """The last step up to which every file that the run reads was seen unchanged. None in older records."""
+    proved_by: str = ""
+    """How that was seen, in words."""
     determinism: DeterminismSeen
     steps_done: int
     selected_step: int | None

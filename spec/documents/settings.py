@@ -6,15 +6,16 @@ The runtime reads these documents and nothing else; `Plan.origins` tells where e
 from __future__ import annotations
 
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.optimizers import OptimizerKind, OptimizerNumbers
+from ftc.spec.preference_losses import PreferenceLoss, preference_loss
 from ftc.spec.schedules import ScheduleKeys
 from ftc.spec.sections.evaluation import Gate, Judge
 from ftc.spec.sections.model import AttentionKernel
@@ -154,10 +155,29 @@ class DeterminismSettings(Document):
 
 
 class PreferenceSettings(Document):
-    """Direct preference optimization: the loss compares two answers with what the untrained model gives them."""
+    """The loss that compares two answers. What a loss doesn't use is absent from the plan."""
 
     beta: Real
-    """How closely the model stays to the untrained one."""
+    """Scale of the rewards: more keeps the model closer to the untrained one."""
+    loss: PreferenceLoss = "dpo"
+    label_smoothing: Real = 0.0
+    """Share of the pairs that may be the wrong way round."""
+    gamma: Real = 0.0
+    """Reward margin that is asked for."""
+    sft_weight: Real = 0.0
+    """Weight of the chosen answer's own loss, in nats per token."""
+    per_token: bool = False
+    """Whether log-probabilities are averages over an answer's tokens."""
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the loss compares with the untrained model, whose log-probabilities are computed beforehand."""
+        return preference_loss(self.loss).needs_reference
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        usual = {name: field.default for name, field in type(self).model_fields.items()}
+        return {name: value for name, value in handler(self).items() if getattr(self, name) != usual[name]}
 
 
 class TeacherSettings(Document):

@@ -8,7 +8,8 @@ One Arrow IPC file a split, not compressed, so that it is mapped into memory rat
 - `prompt_length` (int32): tokens before the last supervised stretch; of an encoder-decoder those of the encoder, of a
   pair those of the first text.
 - `label` (int32): the row's class, -1 where it has none.
-- `row` (int64): number of the row in its source file, from 0. Several windows of a row have the same.
+- `row` (int64): number of the row among those that were read, from 0. Several windows of a row have the same.
+- `place` (large_string): the row's name, such as `data/tickets.csv:38`; empty where it has none.
 - `targets` (large_list<int32>): what is learned where it is neither the next token nor one class. Classes of a
   multi-label row, ascending; the tag of each supervised token; first and last token of an answer, both 0 where the
   window doesn't hold it; tokens of the first sequence of a preference. Empty else.
@@ -56,15 +57,19 @@ __all__ = [
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 """Every part of the data, in the order in which they are named."""
-COLUMNS = ("ids", "mask", "prompt_length", "label", "row", "targets", "offsets", "texts")
+COLUMNS = ("ids", "mask", "prompt_length", "label", "row", "place", "targets", "offsets", "texts")
 """Columns of a stream's file, in their order."""
+_EARLIER_COLUMNS = tuple(name for name in COLUMNS if name != "place")
+"""Those of streams that were written before rows had names."""
 
 
 class DroppedRow(Document):
     """A row that gives no tokens."""
 
     row: int
-    """Number of the row in its source file, from 0."""
+    """Number of the row among those that were read, from 0."""
+    place: str = ""
+    """Its name, such as `data/tickets.csv:38`; empty in plans of earlier releases."""
     reason: str
     """Why, in one line."""
 
@@ -200,6 +205,12 @@ class TokenStream:
         """Tokens of row i before its last answer: what the model gets when it generates."""
         return int(self.prompt_lengths[i])
 
+    def place(self, i: int) -> str:
+        """Name of row i, such as `data/tickets.csv:38`; empty where it has none."""
+        if self.table is None or "place" not in self.table.column_names:
+            return ""
+        return str(self.table.column("place")[i].as_py())
+
     def texts(self, i: int) -> list[str]:
         """What metrics need of row i beside its tokens."""
         found: list[str] = self.table.column("texts")[i].as_py() if self.table is not None else []
@@ -226,17 +237,17 @@ def open_stream(path: Path) -> TokenStream:
 
     with pa.memory_map(str(path)) as source:
         table = pa.ipc.open_file(source).read_all()
-    if tuple(table.column_names) != COLUMNS:
+    if tuple(table.column_names) not in (COLUMNS, _EARLIER_COLUMNS):
         raise ValueError(f"{path.name} holds no token stream")
-    columns = {name: table.column(name).chunk(0) for name in COLUMNS}
+    columns = {name: table.column(name).chunk(0) for name in _EARLIER_COLUMNS}
     ids = columns["ids"]
     return TokenStream(
-        all_ids=ids.values.to_numpy(),
-        all_masks=columns["mask"].values.to_numpy().view("bool"),
-        boundaries=ids.offsets.to_numpy(),
-        prompt_lengths=columns["prompt_length"].to_numpy(),
-        labels=columns["label"].to_numpy(),
-        rows=columns["row"].to_numpy(),
+        all_ids=_numbers(ids.values, "int32"),
+        all_masks=_numbers(columns["mask"].values, "uint8").view("bool"),
+        boundaries=_numbers(ids.offsets, "int64"),
+        prompt_lengths=_numbers(columns["prompt_length"], "int32"),
+        labels=_numbers(columns["label"], "int32"),
+        rows=_numbers(columns["row"], "int64"),
         targets=_lists(columns["targets"]),
         offsets=_lists(columns["offsets"]),
         table=table,
@@ -244,7 +255,19 @@ def open_stream(path: Path) -> TokenStream:
 
 
 def _lists(column: Any) -> Lists:
-    return Lists(column.values.to_numpy(), column.offsets.to_numpy())
+    return Lists(_numbers(column.values, "int32"), _numbers(column.offsets, "int64"))
+
+
+def _numbers(array: Any, kind: str) -> NDArray[Any]:
+    """A view of an Arrow array without nulls. Arrow's own way to NumPy imports pandas first, which takes a second."""
+    import numpy as np
+
+    if str(array.type) != kind:
+        raise ValueError(f"a token stream has {kind} where this file has {array.type}")
+    data = array.buffers()[1]
+    if data is None or not len(array):
+        return np.empty(0, kind)
+    return np.frombuffer(data, kind)[array.offset : array.offset + len(array)]
 
 
 def stream_digest(arrays: Sequence[NDArray[Any]], lists: Sequence[Lists], texts: Sequence[Sequence[str]]) -> str:
@@ -285,14 +308,18 @@ class TokenizedRow(Document):
     """One row of a token stream."""
 
     row: int
-    """Number of the row in its source file, from 1, as in messages."""
+    """Number of the row among those that were read, from 1."""
+    place: str = ""
+    """Its name, such as `data/tickets.csv:38`."""
     tokens: tuple[Token, ...]
     prompt_tokens: int
     """Tokens before the last supervised stretch; for a classification, tokens of the first text."""
     label: str | None
     """The class that is learned; None for tasks without."""
+    sequences: tuple[int, ...] = ()
+    """Tokens of each sequence that the model reads at once: two of a preference and of an encoder-decoder."""
     is_at_limit: bool
-    """Whether the row is as long as rows may be, and so perhaps was cut."""
+    """Whether a sequence of the row is as long as sequences may be, and so perhaps was cut."""
 
     @property
     def supervised(self) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["quoted"]
+import json
+
+__all__ = ["label_name", "quoted"]
 
 _MOST_CHARS = 80
+_MOST_OF_LABEL = 48
 
 
 def quoted(text: str) -> str:
@@ -12,3 +15,10 @@ def quoted(text: str) -> str:
     short = text if len(text) <= _MOST_CHARS else f"{text[: _MOST_CHARS - 1]}…"
     seen = [c if c.isprintable() else f"\\u{{{ord(c):x}}}" for c in short]
     return f"`{''.join(seen)}`"
+
+
+def label_name(label: str, *, quoted: bool = False) -> str:
+    """A class for people, at most 48 characters of it; in quotes where its bounds or its characters can't be seen."""
+    short = label if len(label) <= _MOST_OF_LABEL else f"{label[: _MOST_OF_LABEL - 1]}…"
+    is_plain = short.isprintable() and short == short.strip() and "," not in short and bool(short)
+    return short if is_plain and not quoted else json.dumps(short, ensure_ascii=not short.isprintable())

@@ -12,7 +12,9 @@ __all__ = [
     "PROMPT_COLUMN",
     "Augment",
     "Data",
+    "Difference",
     "HubSource",
+    "LabelRules",
     "MixedHub",
     "MixedPath",
     "Paraphrases",
@@ -213,6 +215,23 @@ class PresidioRules(Document):
     digits that are right has 1, and mere runs of digits less than 0.4."""
 
 
+Difference = Literal["case", "space", "unicode"]
+"""`case`: small and capital letters. `space`: white space and invisible characters. `unicode`: one character or two for
+the same letter (NFC)."""
+
+
+class LabelRules(Document):
+    """How labels are read."""
+
+    EFFECT: ClassVar[Effect] = Effect.DATA
+
+    normalize: tuple[Difference, ...] = Field(default=(), max_length=3)
+    """Differences between labels that make no class of its own, of `case`, `space` and `unicode`. The class has the
+    spelling that `task.labels` gives, else the most frequent one, so that `SMS` and `Billing` stay what they are; the
+    plan lists what was spelled otherwise. Default: none, since only you know whether `us` and `US` are one; labels that
+    differ so are pointed out."""
+
+
 class QualityRules(Document):
     """What is looked for in the rows, and what is borne."""
 
@@ -252,6 +271,12 @@ class Data(Document):
     fields: dict[str, str] = Field(default_factory=dict)
     """Which column plays which part in the task, such as `{text: message, label: class}`. Default: columns are named
     like the parts themselves."""
+    empty: Literal["error", "drop"] = "error"
+    """What a row leads to in which a text, a label or another part that the task can't do without is empty: `error`
+    stops, `drop` leaves the row out; the plan counts such rows and the lock keeps the count. Default: error, since many
+    empty rows are a sign of a broken export."""
+    labels: LabelRules = LabelRules.usual()
+    """How labels are read."""
     split: Split = Split.usual()
     """How rows are divided."""
     quality: QualityRules = QualityRules.usual()

@@ -37,6 +37,7 @@ class OutputKind(Enum):
     CYCLONEDX = "CycloneDX bill of materials"
     CROISSANT = "Croissant description"
     SIGNATURE = "signature"
+    COMPARISON = "comparison"
 
 
 def claim_output(path: Path, kind: OutputKind, *, force: bool = False) -> None:
@@ -87,7 +88,10 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
     if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
         return False
     try:
-        document = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        if kind is OutputKind.COMPARISON and _COMPARISON.match(content):
+            return True
+        document = json.loads(content)
     except (OSError, ValueError, RecursionError):
         return False
     if not isinstance(document, dict):
@@ -101,8 +105,18 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
             return "bomFormat" in document and _names_ftc(_at(document, "metadata", "tools", "components"))
         case OutputKind.CROISSANT:
             return False  # the format has no place for who wrote it
+        case OutputKind.COMPARISON:
+            return str(document.get("schema", "")).startswith("ftc.comparison/")
         case OutputKind.SIGNATURE:
             return str(document.get("mediaType", "")).startswith("application/vnd.dev.sigstore.bundle")
+
+
+_COMPARISON = re.compile(
+    rb"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>Runs "
+    rb"|[Oo]n [\d,]+ test rows? that all runs were given, compared with ",
+    re.DOTALL,
+)
+"""How a comparison begins as a page, as text and as Markdown."""
 
 
 def _at(found: Any, *keys: str) -> Any:

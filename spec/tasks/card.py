@@ -117,8 +117,8 @@ class TaskCard:
     written_parts: tuple[str, ...]
     """Parts whose text the model learns to write, of which a row has one; empty where the answer is made of a part, or
     nothing is written."""
-    beside: Mapping[str, str]
-    """Optional parts, which a row may have besides, by name, and the part that each stands beside."""
+    beside: Mapping[str, tuple[str, ...]]
+    """Optional parts, which a row may have besides, by name, and the parts that each may stand beside."""
     signs: tuple[tuple[Sign, ...], ...]
     """What tells that rows are for it; all signs of any one of these have to be there."""
     guess_order: int

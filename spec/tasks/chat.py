@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from ftc.spec.tasks.card import EVERY_FAMILY, Mode, Sign, TaskCard, TaskSection
-from ftc.spec.tasks.parts import MESSAGES, TOOLS
+from ftc.spec.tasks.parts import MESSAGES, SYSTEM, TOOLS
 from ftc.spec.tasks.rows import MessageRows
+from ftc.spec.tasks.turns import TrainOn
 
 __all__ = ["Chat"]
 
@@ -27,14 +30,17 @@ _MODE = Mode(
 
 
 class Chat(TaskSection):
-    """Conversations; only the assistant's turns are learned."""
+    """Conversations; the assistant's turns are trained on, or those that `train_on` names.
+
+    A message with `"weight": 0` or `"train": false` is context and is not trained on.
+    """
 
     CARD: ClassVar[TaskCard] = TaskCard(
-        parts=(MESSAGES, TOOLS),
+        parts=(MESSAGES, SYSTEM, TOOLS),
         row_forms=(("messages",),),
         template_form=None,
         written_parts=(),
-        beside={"tools": "messages"},
+        beside={"tools": ("messages",), "system": ("messages",)},
         signs=((Sign("messages", "list"),),),
         guess_order=10,
         foreign_names=("sft", "chat_template", "sharegpt", "conversation", "conversational"),
@@ -49,6 +55,9 @@ class Chat(TaskSection):
     )
 
     kind: Literal["chat"]
+    train_on: TrainOn = Field(default="assistant")
+    """Which tokens count in the loss: the turns of the assistant, the last of them alone (`last`), the turns of the
+    roles in a list, or every token, templates included (`all`). Default: `assistant`."""
 
     def modes(self) -> tuple[Mode, ...]:
         """The answers are written."""

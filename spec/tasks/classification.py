@@ -71,7 +71,7 @@ class Classification(Prompted):
         row_forms=(("text", "label"),),
         template_form=None,
         written_parts=(),
-        beside={"text_pair": "text"},
+        beside={"text_pair": ("text",)},
         signs=((Sign("label", "content"),),),
         guess_order=70,
         foreign_names=("text-classification", "sequence-classification", "sentiment-analysis", "SEQ_CLS"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from ftc.spec.tasks.card import EVERY_FAMILY, Mode, Prompted, PromptFacts, Sign, TaskCard
-from ftc.spec.tasks.parts import COMPLETION, INPUT, INSTRUCTION, OUTPUT, PROMPT
+from ftc.spec.tasks.parts import COMPLETION, HISTORY, INPUT, INSTRUCTION, OUTPUT, PROMPT, SYSTEM
 from ftc.spec.tasks.rows import INSTRUCTION_PROMPT, InstructionRows
 
 __all__ = ["Generation"]
@@ -30,11 +30,15 @@ class Generation(Prompted):
     """A prompt in, a completion out; only the completion is learned."""
 
     CARD: ClassVar[TaskCard] = TaskCard(
-        parts=(COMPLETION, PROMPT, INSTRUCTION, INPUT, OUTPUT),
+        parts=(COMPLETION, PROMPT, INSTRUCTION, INPUT, OUTPUT, SYSTEM, HISTORY),
         row_forms=(("prompt", "completion"), ("instruction", "output")),
         template_form=("completion",),
         written_parts=("completion", "output"),
-        beside={"input": "instruction"},
+        beside={
+            "input": ("instruction",),
+            "system": ("completion", "output"),
+            "history": ("completion", "output"),
+        },
         signs=(
             (Sign("instruction", "name"), Sign("output", "name")),
             (Sign("prompt", "name", ("prompt", "instruction")), Sign("completion", "name")),

@@ -12,6 +12,7 @@ __all__ = [
     "COMPLETION",
     "CONTEXT",
     "DOCUMENT",
+    "HISTORY",
     "INPUT",
     "INSTRUCTION",
     "LABEL",
@@ -22,6 +23,7 @@ __all__ = [
     "REJECTED",
     "SPANS",
     "SUMMARY",
+    "SYSTEM",
     "TAGS",
     "TEXT",
     "TEXT_PAIR",
@@ -42,10 +44,12 @@ Values = Literal[
     "anything",
     "messages",
     "tools",
+    "history",
     "answer",
 ]
 """What the values of a part are: a filled text, a text or nothing, a label or a list of them, a list of words, of
-their tags, of anything, SQuAD's answers, whatever there is, a conversation, JSON schemas, or a text or conversation."""
+their tags, of anything, SQuAD's answers, whatever there is, a conversation, JSON schemas, earlier questions with their
+answers, or a text or conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,8 @@ INSTRUCTION = Part("instruction", "text", ("instruction",), True)
 INPUT = Part("input", "optional text", ("input",), True)
 OUTPUT = Part("output", "text", ("output", "response"), True)
 MESSAGES = Part("messages", "messages", ("messages", "conversations", "conversation", "dialogue", "chat"), True)
+SYSTEM = Part("system", "optional text", ("system",), False)
+HISTORY = Part("history", "history", ("history",), True)
 TOOLS = Part("tools", "tools", ("tools",), False)
 CHOSEN = Part("chosen", "answer", ("chosen", "preferred"), True)
 REJECTED = Part("rejected", "answer", ("rejected", "dispreferred"), True)

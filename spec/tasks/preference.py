@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Real
+from ftc.spec.preference_losses import PreferenceLoss
 from ftc.spec.tasks.card import EVERY_FAMILY, Mode, Sign, TaskCard, TaskSection
 from ftc.spec.tasks.parts import CHOSEN, PROMPT, REJECTED
 from ftc.spec.tasks.rows import PairRows
@@ -30,10 +31,10 @@ _MODE = Mode(
 
 
 class Preference(TaskSection):
-    """Two answers to a prompt, of which one is preferred, learned by direct preference optimization (Rafailov 2023).
+    """Two answers to a prompt, of which one is preferred: DPO and its relatives.
 
-    The reference is the model before the first step. What it gives each answer is computed once, before training, so
-    that no second model has to be held.
+    The reference is the model before the first step. Its log-probabilities are computed once, before training, so that
+    no second model is held in memory. SimPO, ORPO and CPO need no reference.
     """
 
     CARD: ClassVar[TaskCard] = TaskCard(
@@ -41,10 +42,10 @@ class Preference(TaskSection):
         row_forms=(("prompt", "chosen", "rejected"), ("chosen", "rejected")),
         template_form=None,
         written_parts=(),
-        beside={"prompt": "chosen"},
+        beside={"prompt": ("chosen",)},
         signs=((Sign("chosen", "name"), Sign("rejected", "name")),),
         guess_order=20,
-        foreign_names=("dpo", "rlhf", "preference_dpo"),
+        foreign_names=("dpo", "ipo", "simpo", "orpo", "cpo", "rlhf", "preference_dpo"),
         is_imported=True,
         needs_decoder=True,
         has_variants=False,
@@ -56,8 +57,21 @@ class Preference(TaskSection):
     )
 
     kind: Literal["preference"]
+    loss: PreferenceLoss = "dpo"
+    """Loss of a pair. Default: `dpo`, direct preference optimization."""
     beta: Real = Field(default=0.1, gt=0, le=100)
-    """How closely the model stays to the reference: more is closer. Default: 0.1, the paper's."""
+    """Scale of the rewards: more keeps the model closer to the reference. For ORPO, the weight of the odds ratio.
+    Default: 0.1; 2 for `simpo`."""
+    label_smoothing: Real = Field(default=0, ge=0, lt=0.5)
+    """Share of the pairs that may be the wrong way round, of losses that know it. Default: 0; 0.1 for `robust_dpo`."""
+    gamma: Real = Field(default=0.5, ge=0, le=100)
+    """Reward margin that `simpo` asks for. Default: 0.5."""
+    sft_weight: Real = Field(default=0, ge=0, le=100)
+    """Weight of the chosen answer's own loss (nats per token), added to that of the pair; RPO's alpha. Default: 0; 1
+    for `orpo` and `cpo`, whose papers define it so."""
+    per_token: bool = False
+    """Whether log-probabilities are averaged over an answer's tokens, so that long answers don't win or lose by their
+    length. `ipo`, `simpo` and `orpo` always do. Default: false."""
 
     def modes(self) -> tuple[Mode, ...]:
         """The answers' likelihoods are compared."""

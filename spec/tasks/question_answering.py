@@ -50,7 +50,7 @@ class QuestionAnswering(Prompted):
         row_forms=(("question", "answers"),),
         template_form=None,
         written_parts=(),
-        beside={"context": "question", "answer_start": "answers"},
+        beside={"context": ("question",), "answer_start": ("answers",)},
         signs=((Sign("question", "name"), Sign("answers", "name")),),
         guess_order=40,
         foreign_names=("question-answering", "extractive-qa", "squad", "QUESTION_ANS"),

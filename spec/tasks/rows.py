@@ -10,8 +10,11 @@ from typing import Literal
 
 __all__ = [
     "ANSWER_COLUMN",
+    "FOREIGN_MARKS",
     "INSTRUCTION_PROMPT",
     "REFERENCES_COLUMN",
+    "TRAIN_MARK",
+    "TURNS_COLUMN",
     "AnswerRows",
     "InstructionRows",
     "LabelRows",
@@ -26,6 +29,12 @@ ANSWER_COLUMN = "ftc: answer"
 """Column that is added for the answer that a model learns to write; no file names a column so."""
 REFERENCES_COLUMN = "ftc: answers"
 """Column that is added for all right answers."""
+TURNS_COLUMN = "ftc: turns"
+"""Column that is added for the turns before a prompt: a system message, and earlier questions with their answers."""
+TRAIN_MARK = "train"
+"""Key of a message that is false where the message is context and not trained on; absent anywhere else."""
+FOREIGN_MARKS = ("weight", TRAIN_MARK, "training")
+"""Keys for it in other people's rows, 0 or false where a message isn't trained on: OpenAI's, Axolotl's."""
 INSTRUCTION_PROMPT = "ftc_prompt"
 """Column that is added for an instruction with its input."""
 

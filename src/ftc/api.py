@@ -144,14 +144,15 @@ def plan(
 
 
 def tokens(
-    target: Planned | Path | str, *, split: Split = "train", rows: Sequence[int] = (), offline: bool = False
+    target: Planned | Path | str, *, split: Split = "train", rows: Sequence[int | str] = (), offline: bool = False
 ) -> TokenizedRows:
     """Rows of a recipe as the model is fed them, and what of them is learned. Test rows are noted in the ledger.
 
     Args:
         target: A planned recipe, or a recipe's file, whose lock stays as it is.
         split: The part of the data.
-        rows: Numbers of rows in their source file, from 1; the first three of the part where there are none.
+        rows: Names of rows, such as `data/tickets.csv:38`, or numbers from 1 of those that were read; the first three
+            of the part where there are none.
         offline: Use only what is on this machine.
 
     Raises:
@@ -238,6 +239,8 @@ def audit(
     threads: int | None = None,
     force: bool = False,
     seeds: int = 0,
+    strict: bool = False,
+    key: Path | str | None = None,
     on_step: StepListener | None = None,
     folder: Path | str = ".",
 ) -> AuditReport:
@@ -254,6 +257,9 @@ def audit(
         force: Execute even where machine or code are of another class than the run's.
         seeds: Where bits can't be equal: do the whole plan three to ten times with other seeds, and ask whether the
             recorded scores are such as come out. Goes with `full`.
+        strict: Take for findings what an honest run may show too: other line endings in a data file, packages that
+            differ here by now, code that changed while the run went on, interruptions.
+        key: Public key of whoever should have signed the run.
         on_step: Hears of every step that was done again, with the last one.
         folder: Any folder of the project in which a name is looked for.
 
@@ -263,7 +269,8 @@ def audit(
     from ftc.verbs.audit import Asked, audit_run
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    asked = Asked(level=level, first=first, last=last, steps=steps, threads=threads, force=force, seeds=seeds)
+    signer = None if key is None else Path(key)
+    asked = Asked(level, first, last, steps, threads, force, seeds, strict, signer)
     return audit_run(found, asked, on_step or (lambda step, last: None))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ftc.cli.main import main
-from ftc.cli.recipes import recipes_in
+from ftc.cli.recipe_files import recipes_in
 from tests.support.recipes import recipe_text
 
 Capture = pytest.CaptureFixture[str]

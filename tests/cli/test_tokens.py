@@ -42,7 +42,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_three_rows_of_the_training_part(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tokens", str(recipe), "--offline"]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("train row ") == 3
+    assert shown.count("train rows.jsonl:") == 3
     assert "⟦" in shown
     assert "16 rows in train" in shown
     assert not (recipe.parent / "recipe.lock.json").exists(), "looking changes nothing"
@@ -54,7 +54,9 @@ def test_a_row_as_json_is_the_stream(recipe: Path, capsys: pytest.CaptureFixture
     number = int(stream.rows[1]) + 1
     assert main(["tokens", str(recipe), "--split", "test", "--row", str(number), "--json", "--offline"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]
-    assert row["row"] == number
+    assert (row["row"], row["place"]) == (number, f"rows.jsonl:{number}")
+    assert main(["tokens", str(recipe), "--split", "test", "--row", row["place"], "--json", "--offline"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == [row], "a row's name finds what its number finds"
     assert [token["id"] for token in row["tokens"]] == stream.ids(1).tolist()
     assert [token["supervised"] for token in row["tokens"]] == stream.mask(1).tolist()
     assert row["prompt_tokens"] == stream.prompt_length(1)

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,9 +34,52 @@ def test_plan_goes_to_stdout_and_warnings_to_stderr(world: World, capsys: Captur
     assert main(["plan", "bbc-news.yaml"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("bbc-news   classification")
-    assert "1 warning. Not saved; -o FILE saves it for apply." in " ".join(out.split())
+    assert out.endswith(
+        "Not saved; -o FILE saves it for apply.\nPlan 7f3a…c91e: 1 to train, 2 to evaluate. Fits. 1 warning.\n"
+    )
     assert "FTC002" in err
     assert "FTC002" not in out
+
+
+def test_plan_quietly_and_at_length(world: World, capsys: Capture) -> None:
+    assert main(["plan", "bbc-news.yaml", "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "Plan 7f3a…c91e: 1 to train, 2 to evaluate. Fits. 1 warning.\n"
+    assert "FTC002" in err
+    assert main(["plan", "bbc-news.yaml", "--verbose"]) == 0
+    out, err = capsys.readouterr()
+    assert "  model.attention sdpa (every device has sdpa)" in out
+    assert "plan took" in err
+    assert main(["plan", "bbc-news.yaml", "--origins"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("Plan "), "the verdict is last"
+
+
+def test_a_finding_is_shown_once(world: World, capsys: Capture) -> None:
+    world.warnings = (diagnostic("FTC342", "154 rows lose their end"),)
+    assert main(["plan", "bbc-news.yaml"]) == 0
+    out, err = capsys.readouterr()
+    assert (out + err).count("154 rows lose their end") == 1
+    assert main(["show", "bbc.plan.json"]) == 0
+    assert capsys.readouterr().out.count("! truncation          154 rows lose their end (FTC342)") == 1
+
+
+def test_something_is_shown_before_torch_is_loaded(
+    world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr("ftc.cli.training.find_spec", lambda name: name)
+    monkeypatch.setattr(sys, "stdin", Keyboard("y\n"))
+    order: list[str] = []
+
+    def apply(target: object, **more: Any) -> api.Run:
+        order.append(capsys.readouterr().err)
+        return world.execute(target, **more)
+
+    monkeypatch.setattr(api, "apply", apply)
+    assert main(["apply", "bbc-news.yaml"]) == 0
+    assert order[0].endswith("Apply this plan? [y/N] \nLoading torch …\n")
+    assert main(["apply", "bbc-news.yaml", "--yes", "--quiet"]) == 0
+    assert "Loading" not in order[1]
 
 
 def test_plan_saves_where_told(world: World, capsys: Capture) -> None:
@@ -177,7 +221,7 @@ def test_an_audit_exits_with_its_verdict(world: World, capsys: Capture, monkeypa
     ("words", "told"),
     [
         (["--steps", "4"], "--steps goes with --level replay"),
-        (["--level", "full", "--from", "2", "--to", "4"], "--from, --to goes with --level replay"),
+        (["--level", "full", "--from", "2", "--to", "4"], "--from-step, --to-step goes with --level replay"),
         (["--force"], "static executes nothing"),
         (["--level", "replay", "--steps", "4", "--to", "9"], "both say where the replay ends"),
         (["--level", "replay", "--steps", "0"], "at least 1"),
@@ -282,17 +326,20 @@ def test_explain_an_unknown_code(capsys: Capture) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(verb: str, capsys: Capture) -> None:
-    assert main([verb, "--help"]) == 0
-    assert capsys.readouterr().out.startswith(f"usage: ftc {verb}")
+    assert main([*verb.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: ftc {verb}")
+    assert main(["help", *verb.split()]) == 0
+    assert capsys.readouterr().out == shown
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["paln"], "did you mean `plan`?"),
-        (["frobnicate"], "unknown verb `frobnicate`; one of init, validate"),
+        (["frobnicate"], "unknown verb `frobnicate`; one of init, import"),
         ([], "usage: ftc"),
-        (["plan"], "RECIPE"),
+        (["device", "calibrate", "--threads", "x"], "no whole number"),
         (["plan", "x.yaml", "--frob"], "unrecognized arguments: --frob"),
         (["plan", "x.yaml", "--off"], "unrecognized arguments: --off"),
         (["--color", "sometimes", "plan"], "invalid choice"),

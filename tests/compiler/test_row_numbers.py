@@ -70,6 +70,6 @@ def test_rows_that_are_left_out_are_named_by_their_line(project: Path) -> None:
     (found,) = [one for one in planned.diagnostics if one.code == "FTC338"]
     assert found.summary == "1 of 21 rows are left out"
     assert found.span is not None
-    assert found.notes[1].startswith("rows.jsonl, line 8: ")
+    assert found.notes[1].startswith("rows.jsonl:8: ")
     dropped = [row for split in planned.plan.data.values() for row in split.first_dropped]
     assert [row.row for row in dropped] == [7]

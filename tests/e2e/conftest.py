@@ -45,10 +45,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def finished_project(folder: Path, models: Path, steps: int) -> Path:
+def finished_project(folder: Path, models: Path, steps: int, **recipe: Any) -> Path:
     """A project in `folder` with one finished run and a cache beside it; its tests work on copies."""
     root = folder / "project"
-    make_project(root, models, "classification", steps=steps)
+    make_project(root, models, "classification", steps=steps, **recipe)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FTC_CACHE", str(folder / "cache"))
         from ftc import api

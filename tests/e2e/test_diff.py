@@ -123,3 +123,24 @@ def test_what_git_does_not_have(root: Path, ftc: Ftc, revision: str) -> None:
     git(root, "init", "-qb", "main")
     refused = ftc("diff", f"recipe.yaml@{revision}", "recipe.yaml")
     assert (refused.code, "[FTC516]" in refused.err) == (1, True)
+
+
+def test_a_variation_of_a_recipe(root: Path, ftc: Ftc) -> None:
+    answer = ftc("diff", "recipe.yaml", "--set", "strategy.rank=8", "--json")
+    assert changes(json.loads(answer.out)) == {"strategy.rank": (4, 8, "numerics")}
+    assert ftc("diff", "recipe.yaml", "--set", "strategy.rank=4", "--detailed-exitcode").code == 0
+    assert ftc("diff", "recipe.yaml").code == 64
+    refused = ftc("diff", "recipe.yaml", "old.plan.json", "--set", "strategy.rank=8")
+    assert refused.code == 64
+    assert "error[FTC605]: `old.plan.json` is a plan, which `--set` can't change" in refused.err
+
+
+def test_the_lock_of_a_variation_is_compared_and_left_alone(root: Path, ftc: Ftc) -> None:
+    before = (root / "recipe.lock.json").read_bytes()
+    shown = ftc("lock", "recipe.yaml", "--set", "strategy.rank=8")
+    assert shown.code == 0
+    assert "recipe.lock.json  changed; left as it is" in shown.out
+    assert (root / "recipe.lock.json").read_bytes() == before
+    assert ftc("lock", "--set", "strategy.rank=8", "--detailed-exitcode").code == 2
+    assert ftc("lock", "--set", "strategy.rank=8", "--locked").code == 2
+    assert ftc("lock", "--locked").code == 0

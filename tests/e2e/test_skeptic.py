@@ -13,17 +13,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ftc.spec import canonical
-from ftc.spec.canonical import file_digest
-from ftc.spec.documents.facts import FileFacts
-from ftc.spec.documents.record import RunRecord
 from ftc.spec.storage.paths import RunFolder
-from ftc.verbs.runs import load_run, pages
+from ftc.verbs.runs import load_run
 from tests.e2e.conftest import Ftc, finished_project, in_a_copy
+from tests.support.forging import edit, rechain, reseal
 
 STEPS = 6
 
@@ -46,28 +43,6 @@ def flip(file: Path, position: int = -1) -> None:
     data = bytearray(file.read_bytes())
     data[position] ^= 1
     file.write_bytes(bytes(data))
-
-
-def edit(file: Path, pattern: str, new: str) -> None:
-    """Replaces the first match of a regular expression, which has to be there."""
-    text, count = re.subn(pattern, new, file.read_text(encoding="utf-8"), count=1)
-    assert count == 1
-    file.write_text(text, encoding="utf-8", newline="\n")
-
-
-def reseal(run: RunFolder, *, with_ledger: bool = True, **changes: Any) -> None:
-    """What a careful forger does: all digests of the record are right again, the pages too, and the ledger is gone."""
-    record = RunRecord.model_validate_json(run.record.read_bytes())
-    outputs = {
-        name: FileFacts(size=(run.path / name).stat().st_size, sha256=file_digest(run.path / name))
-        for name in record.outputs
-    }
-    forged = record.model_copy(update={"outputs": outputs, **changes}).sealed()
-    run.record.write_text(forged.to_text(), encoding="utf-8")
-    for name, text in pages(load_run(run.path)).items():
-        (run.path / name).write_text(text, encoding="utf-8", newline="\n")
-    if with_ledger:
-        Path(".ftc/ledger.ndjson").unlink()
 
 
 def checkpoint(run: RunFolder, step: int = STEPS) -> Path:
@@ -290,7 +265,11 @@ def test_the_ledger_knows_the_record_that_the_run_left(run: RunFolder, ftc: Ftc)
     assert (found["code"], found["subject"]) == ("FTC538", "record.json")
     ledger = Path(".ftc/ledger.ndjson")
     edit(ledger, found["expected"], found["found"])
-    assert ftc("audit", run.path.name).code == 0, "an entry that nothing follows can be forged"
+    assert first(ftc, run, code=6)["subject"] == "ledger.ndjson", "the entry about the pages follows it"
+    rechain(run)
+    chained = ftc("audit", run.path.name)
+    assert chained.code == 0, chained.text
+    assert "unsigned: a forger could have written this" in chained.text
     edit(ledger, '"purpose":"evaluate base"', '"purpose":"evaluate tuned"')
     found = first(ftc, run, code=6)
     assert (found["code"], found["subject"]) == ("FTC538", "ledger.ndjson")

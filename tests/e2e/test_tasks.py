@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ftc.spec.documents.settings import PreferenceSettings
+from ftc.spec.preference_losses import PREFERENCE_LOSSES, preference_loss
 from tests.e2e.conftest import Ftc, MakeProject
 
 USUAL = {
@@ -45,6 +47,7 @@ def test_a_task_from_rows_to_card(project: MakeProject, ftc: Ftc, task: str) -> 
     assert again.code == 0, again.text
     audited = ftc("audit", card.parent.name)
     assert audited.code == 0, audited.text
+    assert f"{2 * len(USUAL[task])} scores computed again from" in audited.text
 
 
 @pytest.mark.parametrize(
@@ -76,6 +79,24 @@ def test_full_training_on_preferences_needs_no_second_model(project: MakeProject
     assert abs(float(found["base"]["reward_margin"])) < 1e-6, "the base is its own reference"
     assert float(found["base"]["preference_accuracy"]) == 0, found["base"]["reward_margin"]
     assert abs(float(found["tuned"]["reward_margin"])) > 1e-4
+
+
+@pytest.mark.parametrize("loss", [card.kind for card in PREFERENCE_LOSSES if card.kind != "dpo"])
+def test_every_loss_of_preferences_trains_and_is_audited(project: MakeProject, ftc: Ftc, loss: str) -> None:
+    root = project("preference", steps=2)
+    recipe = root / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("kind: preference", f"kind: preference, loss: {loss}"))
+    planned = json.loads(ftc("plan", "recipe.yaml", "--json").out)["plan"]
+    settled = PreferenceSettings.model_validate_json(json.dumps(planned["settings"]["train"]["preference"]))
+    assert settled.per_token == preference_loss(loss).averages
+    assert ftc("apply", "recipe.yaml", "--yes").code == 0
+    (run,) = (root / "runs").glob("*/*/record.json")
+    reference = (run.parent / "references" / "train").exists()
+    assert reference == settled.needs_reference, "no pass over the training rows that nobody needs"
+    base = measured(root)["base"]
+    assert (abs(float(base["reward_margin"])) < 1e-6) == settled.needs_reference
+    audited = ftc("audit", run.parent.name)
+    assert audited.code == 0, audited.text
 
 
 def test_what_is_written_beside_the_classes_is_wrong_and_shown(project: MakeProject, ftc: Ftc) -> None:

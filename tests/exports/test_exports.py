@@ -153,10 +153,10 @@ def test_into_a_file_or_to_the_terminal(run: Run, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize("format", FORMATS, ids=lambda one: one.name)
 def test_docs_and_help_name_every_format(format: Format) -> None:
     page = (Path(__file__).parents[2] / "docs" / "exports.md").read_text()
-    (row,) = [line for line in page.splitlines() if line.startswith(f"| `ftc export RUN --format {format.name}`")]
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| `ftc run export RUN --format {format.name}`")]
     assert all(word in row for word in re.split(r"[ ,]+", format.standard))
     parser = Parser(prog="ftc export")
-    cli.COMMANDS["export"].add_arguments(parser)
+    cli.COMMANDS["run export"].add_arguments(parser)
     assert f"{format.name}: {format.about}" in " ".join(parser.format_help().split())
 
 

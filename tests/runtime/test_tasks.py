@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch.nn import functional
 
 from ftc.runtime.evaluation.measures import Measures
 from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model
 from ftc.runtime.tasks import make_scorer
+from ftc.runtime.tasks.preference import LOSSES
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
+from ftc.spec.preference_losses import PREFERENCE_LOSSES
 from tests.runtime.jobs import changed, make_job
 from tests.support.streams import write_columns
 
@@ -127,15 +129,76 @@ def test_an_encoder_decoder(tmp_path: Path, kind: str) -> None:
     same(found.sum(), torch.stack(expected).sum())
 
 
-def test_preferences_by_the_formula_itself(tmp_path: Path) -> None:
+def _softplus(x: torch.Tensor) -> torch.Tensor:
+    return torch.log1p(torch.exp(x))
+
+
+_BETA, _SHARE = 0.3, 0.2
+_FORMULAS: dict[str, tuple[dict[str, Any], Callable[..., torch.Tensor]]] = {
+    # c, r: summed log-probabilities; c0, r0: the reference's; m, n: tokens of the answers
+    "dpo": ({}, lambda c, r, c0, r0, m, n: _softplus(-_BETA * ((c - c0) - (r - r0)))),
+    "dpo, smoothed": (
+        {"label_smoothing": _SHARE},
+        lambda c, r, c0, r0, m, n: (
+            (1 - _SHARE) * _softplus(-_BETA * ((c - c0) - (r - r0))) + _SHARE * _softplus(_BETA * ((c - c0) - (r - r0)))
+        ),
+    ),
+    "dpo, per token": (
+        {"per_token": True},
+        lambda c, r, c0, r0, m, n: _softplus(-_BETA * ((c - c0) / m - (r - r0) / n)),
+    ),
+    "dpo, RPO": (
+        {"sft_weight": 0.7},
+        lambda c, r, c0, r0, m, n: _softplus(-_BETA * ((c - c0) - (r - r0))) - 0.7 * c / m,
+    ),
+    "robust_dpo": (
+        {"label_smoothing": _SHARE},
+        lambda c, r, c0, r0, m, n: (
+            (
+                (1 - _SHARE) * _softplus(-_BETA * ((c - c0) - (r - r0)))
+                - _SHARE * _softplus(_BETA * ((c - c0) - (r - r0)))
+            )
+            / (1 - 2 * _SHARE)
+        ),
+    ),
+    "ipo": (
+        {"per_token": True},
+        lambda c, r, c0, r0, m, n: ((c - c0) / m - (r - r0) / n - 1 / (2 * _BETA)) ** 2,
+    ),
+    "hinge": ({}, lambda c, r, c0, r0, m, n: torch.clamp(1 - _BETA * ((c - c0) - (r - r0)), min=0)),
+    "simpo": (
+        {"per_token": True, "gamma": 0.5},
+        lambda c, r, c0, r0, m, n: _softplus(0.5 - _BETA * (c / m - r / n)),
+    ),
+    "orpo": (
+        {"per_token": True, "sft_weight": 1.0},
+        lambda c, r, c0, r0, m, n: (
+            -c / m + _BETA * _softplus(-(torch.logit(torch.exp(c / m)) - torch.logit(torch.exp(r / n))))
+        ),
+    ),
+    "cpo": ({"sft_weight": 1.0}, lambda c, r, c0, r0, m, n: _softplus(-_BETA * (c - r)) - c / m),
+}
+"""What each paper defines, for `beta` 0.3, and the settings that a plan has for it."""
+
+
+def test_every_loss_of_preferences_has_a_formula() -> None:
+    assert {name.partition(",")[0] for name in _FORMULAS} == {card.kind for card in PREFERENCE_LOSSES} == set(LOSSES)
+
+
+@pytest.mark.parametrize("name", _FORMULAS)
+def test_preferences_by_the_formula_itself(name: str, tmp_path: Path) -> None:
     chosen, rejected = [[1, 5, 6, 2], [1, 9, 2]], [[1, 5, 7, 8, 2], [1, 9, 9, 2]]
     masks = [[0, 0, 1, 1, 0, 0, 1, 1, 1], [0, 0, 1, 0, 0, 1, 1]]
     both = [[*a, *b] for a, b in zip(chosen, rejected, strict=True)]
     rows = write_columns(tmp_path / "rows.arrow", both, masks, prompts=[2, 2], targets=[[4], [3]])
-    settings, model = settings_of(tmp_path, "llama", "lm", train__preference={"beta": 0.3}, text__form="preference")
+    told, formula = _FORMULAS[name]
+    kind = name.partition(",")[0]
+    compared = {"loss": kind, "beta": _BETA, **told}
+    settings, model = settings_of(tmp_path, "llama", "lm", train__preference=compared, text__form="preference")
     scorer: Any = make_scorer(model, settings)
     references = torch.tensor([[-3.0, -4.0], [-2.5, -1.0]])
-    scorer.learn_references(rows, references)
+    if scorer.needs_reference:
+        scorer.learn_references(rows, references)
     found = loss_of(scorer, model, rows, [0, 1])
 
     def log_prob(ids: list[int], begin: int) -> torch.Tensor:
@@ -143,11 +206,14 @@ def test_preferences_by_the_formula_itself(tmp_path: Path) -> None:
         return sum((logits[place - 1, ids[place]] for place in range(begin, len(ids))), torch.zeros(()))
 
     for number in range(2):
-        gained = torch.stack([log_prob(chosen[number], 2), log_prob(rejected[number], 2)]) - references[number]
-        same(found[number], -functional.logsigmoid(0.3 * (gained[0] - gained[1])))
+        c, r = log_prob(chosen[number], 2), log_prob(rejected[number], 2)
+        lengths = len(chosen[number]) - 2, len(rejected[number]) - 2
+        same(found[number], formula(c, r, *references[number], *lengths))
     batch = scorer.batch(rows, [1])
     ((first, second, margin),) = scorer.predictions(scorer.logits(model, batch), batch)
-    assert margin == pytest.approx(0.3 * ((first + 2.5) - (second + 1.0)), rel=1e-5)
+    gained = (first + 2.5, second + 1.0) if scorer.needs_reference else (first, second)
+    lengths = (1, 2) if told.get("per_token") else (1, 1)
+    assert margin == pytest.approx(_BETA * (gained[0] / lengths[0] - gained[1] / lengths[1]), rel=1e-5)
 
 
 def test_windows_of_a_question_give_one_answer(tmp_path: Path) -> None:

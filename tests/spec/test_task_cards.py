@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,7 +30,7 @@ def test_a_card(task: type[TaskSection]) -> None:
     assert all(PARTS[part.name] is part for part in card.parts), "a part means the same in every task"
     assert all(part.columns[0] == part.name for part in card.parts)
     assert {name for form in card.row_forms for name in form} | card.beside.keys() == parts
-    assert {*(card.template_form or ()), *card.written_parts, *card.beside.values()} <= parts
+    assert {*(card.template_form or ()), *card.written_parts, *chain.from_iterable(card.beside.values())} <= parts
     assert {sign.part for signs in card.signs for sign in signs} <= parts
     assert card.signs, "`ftc init` can tell its rows"
     assert card.foreign_names, "other tools have it"

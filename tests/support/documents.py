@@ -193,7 +193,7 @@ def _lock() -> Lock:
 
 def quality_report() -> dict[str, Any]:
     """A quality report with one finding of each sort that is shown."""
-    alike = {"place": "rows.csv, line 18", "shown": 'like rows.csv, line 4: "hello <b>"'}
+    alike = {"place": "rows.csv:18", "shown": 'like rows.csv:4: "hello <b>"'}
     return {
         "rows": 2127,
         "similarity": 0.9,
@@ -212,7 +212,7 @@ def quality_report() -> dict[str, Any]:
                 "split": "test",
                 "rows": 1,
                 "of": 213,
-                "samples": ({"place": "rows.csv, line 40", "shown": ""},),
+                "samples": ({"place": "rows.csv:40", "shown": ""},),
             },
         ),
         "rows_by_kind": {"copies": 12, "personal": 1},

@@ -114,7 +114,15 @@ def _turn(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
-def recipe_of(task: str, strategy: str = "lora", *, steps: int = 4, more: str = "", model: str = "") -> str:
+def recipe_of(
+    task: str,
+    strategy: str = "lora",
+    *,
+    steps: int = 4,
+    more: str = "",
+    model: str = "",
+    evaluation: str = "samples: 2",
+) -> str:
     """A recipe's text; `more` is added as further lines. `model` is another kind of model than the task's usual one.
 
     `strategy` is a kind, or a kind and what else stands in the section: `lora, dora: true`.
@@ -129,7 +137,7 @@ def recipe_of(task: str, strategy: str = "lora", *, steps: int = 4, more: str = 
         f"model: {{base: ./{model}}}\n"
         f"strategy: {{kind: {strategy}{adapter}}}\n"
         f"train: {{epochs: 100, max_steps: {steps}, batch_size: 8, learning_rate: 1e-3, evaluate_every: {every}}}\n"
-        f"eval: {{samples: 2}}\nbudget: {{device: cpu, threads: 1}}\n{more}"
+        f"eval: {{{evaluation}}}\nbudget: {{device: cpu, threads: 1}}\n{more}"
     )
 
 

@@ -40,6 +40,7 @@ def write_columns(
             "prompt_length": pa.array(prompts or [0] * count, pa.int32()),
             "label": pa.array(labels or [-1] * count, pa.int32()),
             "row": pa.array(rows or range(count), pa.int64()),
+            "place": pa.array([f"rows.jsonl:{row + 1}" for row in rows or range(count)], pa.large_string()),
             "targets": pa.array(targets or empty, pa.large_list(pa.int32())),
             "offsets": pa.array(offsets or empty, pa.large_list(pa.int32())),
             "texts": pa.array(texts or empty, pa.large_list(pa.large_string())),

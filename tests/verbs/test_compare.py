@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,41 @@ def test_a_clear_gain_is_shown_and_an_even_one_is_not(tmp_path: Path) -> None:
     assert any(line.startswith("      +0.417 (") and line.endswith("better") for line in narrow)
 
 
+def test_runs_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    folders = [classified(tmp_path, name, {1, 2}) for name in ("aaa", "bbb")]
+    assert "  aaa  demo · lora" in comparison_text(api.compare(folders)), "nothing differs but the run"
+    runs = [api.find_run(str(folder)) for folder in folders]
+    settings = runs[1].plan.settings
+    train = settings.train.model_copy(update={"learning_rate": 1e-3, "micro_batch": 4})
+    plan = runs[1].plan.model_copy(update={"settings": settings.model_copy(update={"train": train})})
+    found = api.compare([runs[0], replace(runs[1], plan=plan)])
+    before, after = (run.settings for run in found.runs)
+    assert {*before, *after} == {"train.learning_rate"}, "what the recipe sets, and not what follows from the machine"
+    text = comparison_text(found, page=Page(columns=60))
+    assert "  bbb  learning_rate 0.001\n" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_comparison_goes_to_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".ftc").mkdir()
+    for name in ("aaa", "bbb"):
+        classified(tmp_path, name, {1, 2, 3})
+    monkeypatch.chdir(tmp_path)
+    for format in ("text", "json", "markdown", "html"):
+        words = ["run", "compare", "aaa", "bbb", "--format", format]
+        assert main(words) == 0
+        shown = capsys.readouterr().out
+        for _ in range(2):  # the second time over what ftc wrote itself
+            assert main([*words, "-o", "compared"]) == 0
+            assert capsys.readouterr().out == "Wrote compared.\n"
+            assert (tmp_path / "compared").read_text(encoding="utf-8") == shown
+    (tmp_path / "mine.html").write_text("<!doctype html><title>Runs of mine</title>", encoding="utf-8")
+    assert main(["run", "compare", "aaa", "bbb", "-o", "mine.html"]) == 1
+    assert "FTC651" in capsys.readouterr().err
+
+
 def test_only_common_rows_count(tmp_path: Path) -> None:
     one, two = classified(tmp_path, "aaa", {0, 1}, rows=10), classified(tmp_path, "bbb", {0, 1, 2, 3, 4, 5}, rows=6)
     found = api.compare([one, two])
@@ -68,7 +104,7 @@ def test_the_command_tells_it_in_every_form(
     classified(tmp_path, "bbb", set(range(50)))
     monkeypatch.chdir(tmp_path)
     assert main(["compare", "aaa", "bbb"]) == 0
-    assert "held against aaa" in capsys.readouterr().out
+    assert "compared with aaa" in capsys.readouterr().out
     assert main(["compare", "aaa", "bbb", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["schema"] == "ftc.comparison/1"
     assert main(["compare", "aaa", "bbb", "--format", "markdown"]) == 0

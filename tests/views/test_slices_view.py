@@ -24,7 +24,8 @@ def test_in_the_terminal() -> None:
     ]
     assert len({line.index("0.") for line in lines[2:4]}) == 1, "figures stand under each other"
     (narrow,) = slice_blocks(evaluation, Page(columns=60))
-    assert narrow[0] == "tuned, by region; 1 metric more than fit here"
+    assert max(map(len, narrow)) <= 60
+    assert set(" ".join(lines).split()) == set(" ".join(narrow).split()), "nothing is left out"
 
 
 def test_a_gate_on_a_group_stands_under_the_metrics() -> None:

@@ -32,6 +32,11 @@ def test_what_is_learned_stands_in_brackets() -> None:
     )
 
 
+def test_a_row_has_its_name_and_the_tokens_of_each_of_its_sequences() -> None:
+    row = row_of("a", "b", "c", learned=".x.").model_copy(update={"place": "data/a.csv:38", "sequences": (2, 1)})
+    assert text_of(row).startswith("train data/a.csv:38   3 tokens (2 + 1) · ")
+
+
 def test_a_row_that_teaches_no_end_says_so() -> None:
     assert "no stop token is learned" in text_of(row_of("a", " b", learned=".x"))
 

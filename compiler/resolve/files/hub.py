@@ -25,6 +25,7 @@ from ftc.spec.documents.facts import FileFacts
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.storage.model_files import CARD_FILES, INDEX_FILE, LOADED_FILES, SINGLE_FILE
+from ftc.spec.switches import OFFLINE, is_switched_on
 
 __all__ = ["Hub", "HubFile", "Snapshot"]
 
@@ -80,13 +81,13 @@ class Hub:
     """The hub, or its cache alone where `offline`.
 
     Args:
-        offline: Never connect.
+        offline: Never connect; so it is where `FTC_OFFLINE` is set.
         cache_dir: The hub's cache folder; None for huggingface_hub's own.
         endpoint: Base address of the hub; None for huggingface_hub's own.
     """
 
     def __init__(self, offline: bool = False, cache_dir: Path | None = None, endpoint: str | None = None) -> None:
-        self._offline = offline
+        self._offline = offline or is_switched_on(OFFLINE)
         self._cache_dir = cache_dir
         self._endpoint = endpoint
 
@@ -369,7 +370,12 @@ def _not_cached(file: str, request: _Request) -> Diagnostic:
         f"`{request.repo}` at `{request.revision}` isn't in the hub's cache",
         request.span,
         notes=f"`{file}` is missing there, and ftc is offline",
-        help="run once with a network, without `--offline` and `HF_HUB_OFFLINE`",
+        help=(
+            "run once with a network, without `--offline`, `FTC_OFFLINE` and `HF_HUB_OFFLINE`",
+            "or name a local folder that holds the model",
+        )
+        if request.repo_type == "model"
+        else "run once with a network, without `--offline`, `FTC_OFFLINE` and `HF_HUB_OFFLINE`",
         path=request.path,
     )
 

@@ -100,17 +100,15 @@ def other_form(user: str, found: Path, span: Span | None, path: str) -> Diagnost
     asked, name = Path(user).name, found.name
     if asked == name or unicodedata.normalize("NFC", asked) != unicodedata.normalize("NFC", name):
         return None
-    forms = {
-        form: "NFC (one code point an accented letter)" if form == "NFC" else "NFD (a letter and an accent)"
-        for form in ("NFC", "NFD")
-    }
-    on_disk = next((words for form, words in forms.items() if unicodedata.is_normalized(form, name)), "a mixed form")
+    on_disk = (
+        "NFC (one code point an accented letter)" if unicodedata.is_normalized("NFC", name) else "NFD or a mixed form"
+    )
     return diagnostic(
         "FTC328",
         f"the file's name is in another Unicode form on the disk: {quoted(name)}",
         span,
         help="rename the file, or paste its name from a file list into the recipe",
-        notes=f"on the disk it is in {on_disk}; both forms look alike, and other machines may not find it",
+        notes=f"on the disk it is in {on_disk}; all forms look alike, and other machines may not find it",
         path=path,
     )
 

@@ -10,13 +10,16 @@ from functools import partial
 from typing import Any, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns
-from ftc.compiler.resolve.rows.row_checks import label_text
+from ftc.compiler.resolve.rows.row_checks import is_exchange, label_text
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
     ANSWER_COLUMN,
+    FOREIGN_MARKS,
     INSTRUCTION_PROMPT,
     REFERENCES_COLUMN,
+    TRAIN_MARK,
+    TURNS_COLUMN,
     AnswerRows,
     InstructionRows,
     LabelRows,
@@ -43,7 +46,7 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
     rewrite: Callable[[Row], None]
     match rows:
         case MessageRows():
-            rewrite = partial(_rewrite, columns=(by_part["messages"],), form=_as_messages)
+            rewrite = partial(_write_conversation, by_part=by_part)
         case PairRows():
             present = tuple(by_part[part] for part in ("prompt", "chosen", "rejected") if part in by_part)
             rewrite = partial(_rewrite, columns=present, form=_as_messages)
@@ -51,13 +54,13 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
             rewrite = partial(_write_answers, by_part=by_part)
         case LabelRows(written=True):
             for row in table.rows:  # the text that a model learns to write
-                if isinstance(label := row.get(by_part["label"]), str | int):
+                if isinstance(label := row.get(by_part["label"]), str | int | float):
                     row[ANSWER_COLUMN] = label_text(label)
             return
         case TagRows() if "tokens" in by_part:
             columns_ = by_part["tokens"], by_part["tags"]  # one text with spaces is the only way that a CSV file has
             rewrite = partial(_rewrite, columns=columns_, form=lambda v: v.split() if isinstance(v, str) else v)
-        case InstructionRows() if "instruction" in by_part:
+        case InstructionRows() if by_part.keys() & {"instruction", "system", "history"}:
             rewrite = partial(_write_prompt, by_part=by_part)
         case TextRows() | LabelRows() | TagRows() | InstructionRows():
             return
@@ -74,12 +77,33 @@ def _rewrite(row: Row, columns: Sequence[str], form: Callable[[Any], Any]) -> No
 
 
 def _as_messages(value: Any) -> Any:
-    """ShareGPT's `{from, value}` as `{role, content}`."""
-    if not isinstance(value, list) or not all(
-        isinstance(turn, dict) and {"from", "value"} <= turn.keys() for turn in value
-    ):
+    """ShareGPT's `{from, value}` as `{role, content}`, and one mark for turns that are not trained on."""
+    if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
         return value
-    return [{"role": _ROLES.get(turn["from"], turn["from"]), "content": turn["value"]} for turn in value]
+    if all({"from", "value"} <= turn.keys() for turn in value):
+        marks = [{key: turn[key] for key in FOREIGN_MARKS if key in turn} for turn in value]
+        said = [{"role": _ROLES.get(turn["from"], turn["from"]), "content": turn["value"]} for turn in value]
+        value = [{**turn, **own} for turn, own in zip(said, marks, strict=True)]
+    return [_marked(turn) if turn.keys() & set(FOREIGN_MARKS) else turn for turn in value]
+
+
+def _marked(turn: dict[str, Any]) -> dict[str, Any]:
+    """A message with `train: false` where its marks say so; marks that can't be understood stay for the checks."""
+    marks = [turn[key] for key in FOREIGN_MARKS if key in turn]
+    if any(isinstance(mark, str) or mark not in (0, 1, None) for mark in marks):
+        return turn
+    plain = {key: value for key, value in turn.items() if key not in FOREIGN_MARKS}
+    return {**plain, TRAIN_MARK: False} if any(mark is not None and not mark for mark in marks) else plain
+
+
+def _write_conversation(row: Row, by_part: Mapping[str, str]) -> None:
+    """Messages in one form; the system message of a column comes first, unless the conversation has its own."""
+    column, system = by_part["messages"], row.get(by_part.get("system", ""))
+    if column in row:
+        row[column] = turns = _as_messages(row[column])
+        begins = isinstance(turns, list) and turns and isinstance(turns[0], dict) and turns[0].get("role") == "system"
+        if isinstance(turns, list) and not begins and isinstance(system, str) and system.strip():
+            row[column] = [{"role": "system", "content": system}, *turns]
 
 
 def _write_answers(row: Row, by_part: Mapping[str, str]) -> None:
@@ -111,8 +135,16 @@ def _as_answers(value: Any, start: Any) -> Any:
 
 
 def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:
-    """An instruction, with its input below it where it has one."""
-    instruction, given = row.get(by_part["instruction"]), row.get(by_part.get("input", ""))
+    """An instruction, with its input below it where it has one, and the turns before it."""
+    system, history = row.get(by_part.get("system", "")), row.get(by_part.get("history", ""))
+    turns: list[dict[str, Any]] = []
+    if isinstance(system, str) and system.strip():
+        turns.append({"role": "system", "content": system})
+    for question, answer in (one for one in history if is_exchange(one)) if isinstance(history, list) else ():
+        turns += [{"role": "user", "content": question}, {"role": "assistant", "content": answer, TRAIN_MARK: False}]
+    if turns:
+        row[TURNS_COLUMN] = turns
+    instruction, given = row.get(by_part.get("instruction", "")), row.get(by_part.get("input", ""))
     if isinstance(instruction, str):
         row[INSTRUCTION_PROMPT] = (
             f"{instruction}\n\n{given}" if isinstance(given, str) and given.strip() else instruction

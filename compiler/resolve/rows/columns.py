@@ -87,8 +87,8 @@ def task_columns(task: Task, fields: Mapping[str, str], columns: Sequence[str]) 
     """
     template = task.template
     by_part, recognized = _row_form(task, fields, columns, has_template=template is not None)
-    for part, neighbor in task.CARD.beside.items():
-        if part not in by_part and neighbor in by_part and (part in fields or part in columns):
+    for part, neighbors in task.CARD.beside.items():
+        if part not in by_part and by_part.keys() & set(neighbors) and (part in fields or part in columns):
             by_part[part] = fields.get(part, part)
     return Columns(by_part, prompt_columns(template, columns) if template else (), recognized)
 

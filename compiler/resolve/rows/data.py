@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from ftc.compiler.quality.sensitive import Presidio, load_presidio
 from ftc.compiler.quality.texts import row_text
 from ftc.compiler.resolve.rows.augment import augmented, paraphrases_of
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
+from ftc.compiler.resolve.rows.cleaning import EmptyRows, normalize_labels, spelling_findings
 from ftc.compiler.resolve.rows.columns import Columns, SpanOf, missing_annotations, missing_columns, task_columns
 from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
 from ftc.compiler.resolve.rows.joint_checks import check_together
@@ -74,17 +75,18 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     read = _read(files, span_of)
     odd_files = [finding for table in read.values() for finding in table.warnings]
     digests = {use: row_digests(read[use].rows) for use in files}
-    sources = {use: lock_entry(file, digests[use]) for use, file in files.items()}
     table_of_phrases = read.pop("paraphrases", None)
     phrases = {} if table_of_phrases is None else paraphrases_of(table_of_phrases, span_of)
-    tables = join_sources(data, task, read, span_of)
+    empty = EmptyRows(data, task)
+    tables = join_sources(data, task, read, empty, span_of)
     columns = task_columns(task, data.fields, tables["rows"].columns)
-    for table in tables.values():
+    for use, table in tables.items():
         write_canonical(task, columns, table)
+        tables[use] = table if use == "rows" and sources_of(data) else empty.without(use, columns, table)
+    sources = {use: lock_entry(file, digests[use], empty.count[use]) for use, file in files.items()}
     _refuse(_value_findings(data, task, columns, tables, span_of))
     labeled = labels_of(task, columns)
-    if labeled:
-        labeled.write_as_text(tables.values())
+    respelled, alike = _spelled(data, task, labeled, tables.values()) if labeled else ((), ())
     texts = {use: [row_text(row, columns) for row in table.rows] for use, table in tables.items()}
     likeness = find_likeness(texts, data.quality.similarity)
     parts, notes = _divide(data, tables, columns, labeled, texts, likeness, span_of)
@@ -93,7 +95,9 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     presidio = _presidio(data, span_of)
     quality = quality_report(parts, data.quality, likeness, labeled, tables["rows"], presidio)
     unlearned = [_placed(finding, span_of) for finding in unlearned_labels(labeled, names, rows)] if labeled else []
-    _refuse(unlearned)
+    tidied = [_placed(finding, span_of) for finding in (*empty.findings(), *alike)]
+    if any(finding.is_error for finding in unlearned):
+        raise Refusal([*unlearned, *tidied])
     meant = (labeled.declared if labeled else None) or ()
     odd = [finding for table in tables.values() for finding in missing_looking(table, columns, meant)]
     notes += [_placed(finding, span_of) for finding in odd]
@@ -110,9 +114,18 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
         sources=sources,
         quality=quality,
         row_digests=digests,
-        diagnostics=tuple(odd_files + notes + found),
-        checks=checks,
+        diagnostics=tuple(odd_files + tidied + notes + found),
+        checks=(*respelled, *checks),
     )
+
+
+def _spelled(
+    data: Data, task: Task, labeled: Labeled, tables: Collection[Table]
+) -> tuple[tuple[Check, ...], tuple[Diagnostic, ...]]:
+    """Writes labels as text and in one spelling, in place; what was respelled, and what looks as if it should be."""
+    labeled.write_as_text(tables)
+    respelled = normalize_labels(task, labeled, tables, data.labels.normalize)
+    return respelled, tuple(spelling_findings(task, labeled, tables))
 
 
 def _value_findings(
@@ -203,14 +216,15 @@ def _placed(found: Diagnostic, span_of: SpanOf) -> Diagnostic:
     return found if found.span else replace(found, span=place)
 
 
-def lock_entry(file: DataFile, digests: Sequence[bytes]) -> SourceLock:
-    """What the lock holds of a file with rows of these digests."""
+def lock_entry(file: DataFile, digests: Sequence[bytes], dropped: int = 0) -> SourceLock:
+    """What the lock holds of a file with rows of these digests, so many of which are left out."""
     return SourceLock(
         asked=file.asked,
         chosen=file.chosen,
         commit=file.commit,
         file=file.facts,
         rows=len(digests),
+        dropped_rows=dropped,
         rows_sha256=rows_digest(digests),
         rows_unordered_sha256=unordered_digest(digests),
     )

@@ -65,7 +65,7 @@ def check_together(task: Task, columns: Columns, table: Table) -> list[Diagnosti
     has_lines = table.lines is not None and table.file.lower().endswith(CONLL_SUFFIXES)  # one for each word
     for kind, rows in rows_by_kind.items():
         fault, first = firsts[kind], rows[0]
-        place, span = table.place(first), table.span(first)
+        place, span = table.where(first), table.span(first)
         if fault.word is not None:
             place = f"word {fault.word + 1} of {place}"
             if has_lines and table.lines is not None:
@@ -77,7 +77,7 @@ def check_together(task: Task, columns: Columns, table: Table) -> list[Diagnosti
                 f"{fault.words}, in {len(rows):,} of {len(table.rows):,} rows",
                 span,
                 help=_HELP[fault.code],
-                notes=[f"{table.file}, {table.places(rows)}", f"{place} holds {shown(fault.value)}"],
+                notes=[table.places(rows), f"{place} holds {shown(fault.value)}"],
                 path="data.source",
             )
         )

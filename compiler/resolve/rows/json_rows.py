@@ -285,8 +285,8 @@ def _items(window: _Window, faults: Faults) -> tuple[list[Row], list[int]]:
                     raise json.JSONDecodeError("Illegal trailing comma", window.text, window.at)
         except (ValueError, RecursionError) as error:  # what follows a fault can't be told apart any more
             if not any(fault.code == "FTC354" for fault in faults.found):  # the text ended early
-                is_at = isinstance(error, json.JSONDecodeError)
-                _broken(faults, error, *(window.place(error.pos) if is_at else (line, 1, window.place(window.at)[2])))
+                at = (line, 1, window.place(window.at)[2])
+                _broken(faults, error, *(window.place(error.pos) if isinstance(error, json.JSONDecodeError) else at))
             return rows, lines
         if isinstance(value, dict):
             rows.append(value)

@@ -12,6 +12,7 @@ from ftc.compiler.resolve.rows.row_checks import label_text, sorted_labels
 from ftc.compiler.resolve.rows.splits import MEASURED, Part
 from ftc.compiler.resolve.rows.table import PartRows, Row, Table
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.language.safe_repr import label_name
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
     AnswerRows,
@@ -118,12 +119,12 @@ def unlearned_labels(labeled: Labeled, names: Sequence[str], parts: Mapping[Part
             yield diagnostic(
                 "FTC372",
                 f"the {part} rows have labels that {lacks}",
-                notes=", ".join(f"`{name[:64]}` ({count})" for name, count in unknown.most_common(5)),
+                notes=", ".join(f"`{label_name(name)}` ({count})" for name, count in unknown.most_common(5)),
                 help=f"add {addition}, or take these rows out",
                 path=f"data.split.{part}" if part in MEASURED else "data.source",
             )
     if absent := set(names) - counts["train"].keys():
-        listed = ", ".join(f"`{name[:64]}`" for name in sorted(absent)[:5])
+        listed = ", ".join(f"`{label_name(name)}`" for name in sorted(absent)[:5])
         yield diagnostic(
             "FTC375",
             f"{len(absent):,} of {len(names):,} classes have no training row: {listed}",
@@ -133,7 +134,7 @@ def unlearned_labels(labeled: Labeled, names: Sequence[str], parts: Mapping[Part
     if len(labeled.outputs(names)) < 2:
         yield diagnostic(
             "FTC374",
-            f"all training rows have the label `{names[0]}`" if names else "no training row has a label",
+            f"all training rows have the label `{label_name(names[0])}`" if names else "no training row has a label",
             help="a classification needs at least two classes",
             path="data.fields",
         )

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
+from ftc.compiler.resolve.rows.cleaning import EmptyRows
 from ftc.compiler.resolve.rows.columns import SpanOf, missing_columns, task_columns
 from ftc.compiler.resolve.rows.row_checks import check_values, example_digests
 from ftc.compiler.resolve.rows.splits import Division, Part, divide, rank
@@ -29,10 +30,13 @@ def sources_of(data: Data) -> tuple[MixedPath | MixedHub, ...]:
     return data.source if isinstance(data.source, tuple) else ()
 
 
-def join_sources(data: Data, task: Task, tables: Mapping[str, Table], span_of: SpanOf) -> dict[str, Table]:
+def join_sources(
+    data: Data, task: Task, tables: Mapping[str, Table], empty: EmptyRows, span_of: SpanOf
+) -> dict[str, Table]:
     """The tables with all sources of rows as one, `rows`; as they are where there is one source.
 
-    Columns that a source names otherwise get the names that `data.fields` gives.
+    Columns that a source names otherwise get the names that `data.fields` gives. Its empty rows are left out where the
+    recipe says so.
 
     Raises:
         Refusal: A source lacks a column, or holds values that the task can't use (FTC362 to FTC367).
@@ -53,6 +57,7 @@ def join_sources(data: Data, task: Task, tables: Mapping[str, Table], span_of: S
             return span_of(path.replace("data.fields", own_fields, 1))
 
         write_canonical(task, columns, table)
+        table = empty.without(f"rows[{number}]", columns, table)
         found += [*missing_columns(columns, own, table, spans), *check_values(task, columns, table)]
         names = {column: data.fields.get(part, part) for part, column in columns.by_part.items()}
         rows = list(table.rows)

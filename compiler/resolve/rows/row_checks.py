@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -13,23 +14,28 @@ from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.tasks import PARTS, Task
 from ftc.spec.tasks.parts import Values
-from ftc.spec.tasks.rows import LabelRows
+from ftc.spec.tasks.rows import FOREIGN_MARKS, LabelRows
 
 __all__ = [
     "CHECKS",
+    "EMPTY",
     "ROLES",
     "canonical_text",
     "check_values",
     "conversation_fault",
     "example_digests",
+    "is_exchange",
     "label_text",
     "missing_looking",
     "row_digests",
     "rows_digest",
     "sorted_labels",
     "unordered_digest",
+    "value_faults",
 ]
 
+EMPTY = "FTC364"
+"""Code of what is empty, which a recipe may have left out."""
 ROLES = ("system", "user", "assistant", "tool")
 _MAY_FOLLOW = {
     "": ("system", "user"),
@@ -60,7 +66,7 @@ def conversation_fault(messages: Any) -> tuple[str, str] | None:
     if before != "assistant":
         return "FTC366", f"ends with a turn of `{before}`, so that its end teaches nothing"
     answers = [message for message in messages if message["role"] == "assistant"]
-    if not any(message.get("tool_calls") or (message.get("content") or "").strip() for message in answers):
+    if all(not message.get("tool_calls") and _is_empty(message.get("content") or "") for message in answers):
         return "FTC364", "has no answer but empty ones"
     return None
 
@@ -84,6 +90,8 @@ def _message_fault(message: Any) -> tuple[str, str] | None:
         return "FTC365", "holds a turn that is no `{role, content}`"
     if not isinstance(message.get("content"), str | None if calls else str):
         return "FTC365", "holds a turn whose content is no text"
+    if mark := next((key for key in FOREIGN_MARKS if message.get(key) not in (None, False)), None):
+        return "FTC363", f"holds a turn whose `{mark}` is neither 0 or 1 nor false or true"
     return None
 
 
@@ -92,7 +100,7 @@ _Fault = tuple[str, str]
 
 _HELP = {
     "FTC363": "mend or delete the rows",
-    "FTC364": "delete the rows, or fill them in",
+    "FTC364": "leave such rows out with `data: {empty: drop}`, or fill them in",
     "FTC365": 'write a turn as `{"role": "user", "content": "…"}`; after an optional system turn, user and '
     "assistant take turns",
     "FTC366": "delete the last turn or the whole row",
@@ -106,15 +114,8 @@ def check_values(task: Task, columns: Columns, table: Table) -> list[Diagnostic]
 
     Columns that the file lacks are passed over; `missing_columns` tells of them.
     """
-    found, form = [], task.rows()
-    for part, column in columns.by_part.items():
-        values = PARTS[part].values
-        takes_lists = values == "label" and isinstance(form, LabelRows) and form.several
-        check = _labels_fault if takes_lists else CHECKS[values]
-        rows_by_fault: dict[_Fault, list[int]] = {}
-        for index, row in enumerate(table.rows if column in table.columns else ()):
-            if (fault := check(row.get(column))) is not None:
-                rows_by_fault.setdefault(fault, []).append(index)
+    found = []
+    for column, rows_by_fault in value_faults(task, columns, table):
         for (code, words), rows in rows_by_fault.items():
             first = table.rows[rows[0]].get(column)
             found.append(
@@ -123,31 +124,57 @@ def check_values(task: Task, columns: Columns, table: Table) -> list[Diagnostic]
                     f"column `{column}` {words}, in {len(rows):,} of {len(table.rows):,} rows",
                     table.span(rows[0]),
                     help=_HELP[code],
-                    notes=[f"{table.file}, {table.places(rows)}", f"{table.place(rows[0])} holds {shown(first)}"],
+                    notes=[table.places(rows), f"{table.where(rows[0])} holds {shown(first)}"],
                     path="data.source",
+                    rows=map(table.where, rows),
+                    remedy=[("data.empty", "drop")] if code == EMPTY else (),
                 )
             )
     return found
 
 
+def value_faults(task: Task, columns: Columns, table: Table) -> Iterator[tuple[str, dict[_Fault, list[int]]]]:
+    """Each column that the task reads, with the rows whose values it can't use, by what is wrong with them."""
+    form = task.rows()
+    for part, column in columns.by_part.items():
+        values = PARTS[part].values
+        takes_lists = values == "label" and isinstance(form, LabelRows) and form.several
+        check = _labels_fault if takes_lists else CHECKS[values]
+        rows_by_fault: dict[_Fault, list[int]] = {}
+        for index, row in enumerate(table.rows if column in table.columns else ()):
+            if (fault := check(row.get(column))) is not None:
+                rows_by_fault.setdefault(fault, []).append(index)
+        yield column, rows_by_fault
+
+
+def _is_empty(text: str) -> bool:
+    """Whether nothing of a text can be seen: white space, and characters without width such as U+200B."""
+    return all(char.isspace() or unicodedata.category(char) in _UNSEEN for char in text)
+
+
+_UNSEEN = ("Cc", "Cf")
+
+
 def _text_fault(value: Any) -> _Fault | None:
     if isinstance(value, str):
-        return None if value and not value.isspace() else ("FTC364", "is empty")
-    return "FTC363", "has no value" if value is None else f"is {_kind(value)}, not text"
+        return (EMPTY, "is empty") if _is_empty(value) else None
+    return (EMPTY, "has no value") if value is None else ("FTC363", f"is {_kind(value)}, not text")
 
 
 def _label_fault(value: Any) -> _Fault | None:
     if isinstance(value, str):
-        return None if value and not value.isspace() else ("FTC364", "is empty")
-    if isinstance(value, int):
+        return (EMPTY, "is empty") if _is_empty(value) else None
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         return None
     if isinstance(value, float):
         return "FTC363", "is a number with a fraction; a label is text, a whole number, true or false"
-    return "FTC363", "has no value" if value is None else f"is {_kind(value)}, not a label"
+    return (EMPTY, "has no value") if value is None else ("FTC363", f"is {_kind(value)}, not a label")
 
 
 def _kind(value: Any) -> str:
     match value:
+        case str():
+            return "text"
         case bool():
             return "true or false"
         case int() | float():
@@ -161,7 +188,7 @@ def _kind(value: Any) -> str:
 def _list_fault(value: Any, of: str = "") -> _Fault | None:
     if isinstance(value, list):
         return None
-    return "FTC363", "has no value" if value is None else f"is {_kind(value)}, not a list{of}"
+    return (EMPTY, "has no value") if value is None else ("FTC363", f"is {_kind(value)}, not a list{of}")
 
 
 def _labels_fault(value: Any) -> _Fault | None:
@@ -206,13 +233,28 @@ CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
         if value is None or (isinstance(value, list) and all(isinstance(item, dict) for item in value))
         else ("FTC363", "is no list of JSON schemas")
     ),
+    "history": lambda value: (
+        None
+        if value in (None, "") or (isinstance(value, list) and all(map(is_exchange, value)))
+        else ("FTC363", "is no list of `[question, answer]`")
+    ),
     "answer": lambda value: conversation_fault(value) if isinstance(value, list) else _text_fault(value),
 }
 """What is wrong with a value of each kind; None where nothing is."""
 
 
-def label_text(value: str | int) -> str:
-    """A label as text: text as it stands, a whole number in decimal digits, `true` or `false`."""
+def is_exchange(value: Any) -> bool:
+    """Whether it is an earlier question with its answer: two texts."""
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(text, str) for text in value)
+
+
+def label_text(value: str | float) -> str:
+    """A label as text: text as it stands, a whole number in decimal digits, `true` or `false`.
+
+    Data frames write whole numbers as `1.0` where some are missing, which is the class `1`.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -268,6 +310,6 @@ def missing_looking(table: Table, columns: Columns, meant: Collection[str]) -> I
                 f"column `{column}` reads as if nothing were there, in {len(rows):,} of {len(table.rows):,} rows",
                 table.span(rows[0]),
                 help="delete the rows, or fill them in; a class of that name goes into `task.labels`",
-                notes=[f"{table.file}, {table.places(rows)}: {marks}"],
+                notes=[f"{table.places(rows)}: {marks}"],
                 path="data.source",
             )

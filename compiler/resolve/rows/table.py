@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 from typing import Any
 
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.language.text_checks import MOST_FINDINGS, masked
+from ftc.spec.row_names import row_list, row_name
 
 __all__ = ["LARGEST_ROW", "Faults", "JoinedTable", "PartRows", "Row", "Table", "shown", "without_form"]
 
@@ -32,6 +35,7 @@ class Table:
         lines: Line of the file, from 1, at which each row begins; None where the format has no lines.
         left_out: Type by column, of columns of the file that are not among these since no row of JSON can hold them.
         warnings: What looks wrong in the file and stops nothing.
+        numbers: Number in the file of each row, from 0, where some of the file's rows are not among these.
     """
 
     file: str
@@ -40,25 +44,28 @@ class Table:
     lines: Sequence[int] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
+    numbers: Sequence[int] | None = None
 
     def span(self, row: int) -> Span | None:
         """The place where a row, counted from 0, begins; None where the format has no lines."""
         return Span(self.file, self.lines[row], 1, self.lines[row], 2) if self.lines else None
 
-    def place(self, row: int) -> str:
-        """The same in words: `line 17`, or `row 17` where the format has no lines; both count from 1."""
-        return f"line {self.lines[row]}" if self.lines else f"row {row + 1}"
-
     def where(self, row: int) -> str:
-        """The file and the place in it: `data/train.csv, line 18`."""
-        return f"{self.file}, {self.place(row)}"
+        """The row's name: `data/train.csv:18`."""
+        return row_name(self.file, self.lines[row] if self.lines else None, self.numbers[row] if self.numbers else row)
 
     def places(self, rows: Sequence[int], most: int = 5) -> str:
-        """The first few of several rows in words, such as `lines 3, 7, 9 and 12 more`."""
-        numbers = [self.lines[row] if self.lines else row + 1 for row in rows[:most]]
-        word = "line" if self.lines else "row"
-        listed = f"{word}{'s' if len(rows) > 1 else ''} {', '.join(map(str, numbers))}"
-        return f"{listed} and {len(rows) - most:,} more" if len(rows) > most else listed
+        """The first few of several rows by name, such as `data/train.csv:3, 7, 9 and 12 more`."""
+        return row_list([self.where(row) for row in rows[:most]], len(rows))
+
+    def kept(self, rows: Sequence[int]) -> Table:
+        """The table with some of its rows alone, each still named as in its file. Row numbers ascend."""
+        return replace(
+            self,
+            rows=[self.rows[row] for row in rows],
+            lines=[self.lines[row] for row in rows] if self.lines else None,
+            numbers=[self.numbers[row] for row in rows] if self.numbers else [*rows],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +121,18 @@ class JoinedTable(Table):
         table, number = self.origins[row]
         return table.span(number)
 
-    def place(self, row: int) -> str:
-        """The same in words, with the file."""
+    def where(self, row: int) -> str:
+        """The name of the row that this one stands for."""
         table, number = self.origins[row]
         return table.where(number)
 
-    def where(self, row: int) -> str:
-        """The same."""
-        return self.place(row)
-
-    def places(self, rows: Sequence[int], most: int = 5) -> str:
-        """The first few of several rows in words."""
-        listed = ", ".join(self.place(row) for row in rows[:most])
-        return f"{listed} and {len(rows) - most:,} more" if len(rows) > most else listed
+    def kept(self, rows: Sequence[int]) -> Table:
+        """The table with some of its rows alone."""
+        borders = [bisect_left(rows, end) for end in accumulate(self.counts, initial=0)]
+        counts = [after - before for before, after in pairwise(borders)]
+        return replace(
+            self, rows=[self.rows[row] for row in rows], origins=[self.origins[row] for row in rows], counts=counts
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +158,7 @@ class PartRows:
         return [self.table.rows[number] for number in self.numbers]
 
     def place(self, number: int) -> str:
-        """Where the table's row of this number stands, in words: `data/train.csv, line 18`."""
+        """Name of the table's row of this number: `data/train.csv:18`."""
         return self.table.where(number)
 
 

@@ -1,19 +1,44 @@
-"""What the parsers of all verbs have in common."""
+"""What the parsers of all verbs have in common: every option that several verbs have is declared here, once."""
 
 from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ftc.spec.exit_codes import ExitCode
+from ftc.spec.switches import OFFLINE, is_switched_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["Command", "Parser", "add_color", "add_force", "add_json", "add_overrides", "add_waive", "override_words"]
+__all__ = [
+    "JSON",
+    "TEXT",
+    "Command",
+    "Example",
+    "Parser",
+    "add_color",
+    "add_detailed_exitcode",
+    "add_force",
+    "add_locked",
+    "add_offline",
+    "add_output",
+    "add_overrides",
+    "add_quiet",
+    "add_recipe",
+    "add_recipes",
+    "add_waive",
+    "one_of",
+    "override_words",
+    "settle",
+    "verb_parser",
+]
+
+TEXT, JSON = "text", "json"
+"""The formats that almost every verb has."""
 
 _WIDEST = 100
 
@@ -22,11 +47,14 @@ class _Help(RawDescriptionHelpFormatter):
     """Help as wide as the terminal; argparse would import `shutil` and three compressors to find out."""
 
     def __init__(self, prog: str) -> None:
-        try:
-            columns = os.get_terminal_size().columns
-        except OSError:
-            columns = _WIDEST
-        super().__init__(prog, width=min(columns, _WIDEST) - 2)
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    try:
+        return min(os.get_terminal_size().columns, _WIDEST)
+    except OSError:
+        return _WIDEST
 
 
 class Parser(ArgumentParser):
@@ -38,17 +66,119 @@ class Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Says what is wrong and where to find help."""
         message = message.replace("invalid int value:", "no whole number:")
-        sys.stderr.write(f"error: {message}\n{self.format_usage()}`{self.prog} --help` tells more.\n")
+        sys.stderr.write(f"error: {message}\n{self.format_usage()}`{self.prog} --help` shows more.\n")
         raise SystemExit(ExitCode.USAGE)
+
+
+class Example(NamedTuple):
+    """A command line that `--help` shows; a test parses it."""
+
+    command: str
+    meaning: str
 
 
 class Command(NamedTuple):
     """A verb of the command line."""
 
     add_arguments: Callable[[Parser], None]
-    """Declares its arguments."""
+    """Declares the arguments that the verb alone has, and those of this module that it shares with some."""
     run: Callable[[Namespace], int]
     """Does it, and gives the exit code."""
+    formats: tuple[str, ...] = (TEXT, JSON)
+    """Forms of the answer, for `--format`; the first is the default. Empty for a verb that says so itself."""
+    examples: tuple[Example, ...] = ()
+
+
+def verb_parser(name: str, about: str, command: Command, *, color: str = "auto") -> Parser:
+    """The parser of one verb, with what every verb has.
+
+    Args:
+        name: The verb as it is typed, such as `run list`.
+        about: What it does, in a line.
+        command: Its arguments.
+        color: What `--color` was before the verb.
+    """
+    parser = Parser(
+        prog=f"ftc {name}",
+        description=f"{about[0].upper()}{about[1:]}{'' if about.endswith('.') else '.'}",
+        epilog=_examples_text(command.examples),
+    )
+    command.add_arguments(parser)
+    if command.formats:
+        _add_format(parser, command.formats)
+    parser.add_argument("-v", "--verbose", action="store_true", help="show more: reasons, and the time it took")
+    add_color(parser, default=color)
+    return parser
+
+
+def _examples_text(examples: Sequence[Example]) -> str | None:
+    if not examples:
+        return None
+    width = max(len(one.command) for one in examples)
+    if 4 + width + max(len(one.meaning) for one in examples) <= _columns() - 2:
+        lines = [f"  {one.command:<{width}}  {one.meaning}" for one in examples]
+    else:
+        lines = [f"  {one.command}\n      {one.meaning}" for one in examples]
+    return "\n".join(["examples:", *lines])
+
+
+def _add_format(parser: Parser, formats: Sequence[str]) -> None:
+    """Adds `--format`, and `--json` for short."""
+    parser.add_argument(
+        "--format", choices=formats, metavar="FORMAT", help=f"{one_of(formats)} (default: {formats[0]})"
+    )
+    if JSON in formats:
+        parser.add_argument("--json", action="store_const", const=JSON, dest="format", help="short for `--format json`")
+
+
+def one_of(words: Iterable[str]) -> str:
+    """Words as a sentence offers them: `bash, zsh or fish`."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def settle(args: Namespace) -> Namespace:
+    """The arguments with what follows from them, so that a verb finds each of these on any namespace.
+
+    Raises:
+        Refusal: The recipe is left out, and the folder has none or several (FTC603, FTC604).
+    """
+    given = vars(args)
+    args.format = given.get("format")
+    args.json = given.get("json", args.format == JSON)
+    args.quiet = given.get("quiet", False)
+    for name, value in given.items():
+        if value is _ONLY_RECIPE:
+            from ftc.cli.recipe_files import only_recipe
+
+            setattr(args, name, only_recipe())
+        elif value == [_ONLY_RECIPE]:
+            from ftc.cli.recipe_files import only_recipe
+
+            setattr(args, name, [only_recipe()])
+    return args
+
+
+class _Default:
+    """Stands for a recipe that the user left out, until somebody looks into the folder."""
+
+    def __repr__(self) -> str:
+        return "recipe.yaml, or the only recipe here"
+
+
+_ONLY_RECIPE = _Default()
+
+
+def add_recipe(parser: Parser, dest: str = "recipe", *, metavar: str = "RECIPE", about: str = "the recipe") -> None:
+    """Adds the positional recipe, which may be left out."""
+    parser.add_argument(dest, nargs="?", default=_ONLY_RECIPE, metavar=metavar, help=f"{about} (default: %(default)s)")
+
+
+def add_recipes(parser: Parser, dest: str, *, about: str) -> None:
+    """Adds any number of recipes, which may be left out."""
+    parser.add_argument(
+        dest, nargs="*", default=[_ONLY_RECIPE], metavar="RECIPE", help=f"{about} (default: {_ONLY_RECIPE})"
+    )
 
 
 def add_color(parser: Parser, *, default: str) -> None:
@@ -62,13 +192,46 @@ def add_color(parser: Parser, *, default: str) -> None:
     )
 
 
-def add_json(parser: Parser, help: str = "print JSON instead of text") -> None:
-    """Adds `--json`."""
-    parser.add_argument("--json", action="store_true", help=help)
+def add_quiet(parser: Parser, about: str = "show only findings and the last line") -> None:
+    """Adds `--quiet`."""
+    parser.add_argument("-q", "--quiet", action="store_true", help=about)
+
+
+def add_locked(parser: Parser) -> None:
+    """Adds `--locked`."""
+    parser.add_argument("--locked", action="store_true", help="refuse where the lock file would change")
+
+
+def add_offline(parser: Parser) -> None:
+    """Adds `--offline`, which `FTC_OFFLINE` stands for."""
+    parser.add_argument(
+        "--offline",
+        action="store_true",
+        default=is_switched_on(OFFLINE),
+        help=f"use only what is on this machine (or set {OFFLINE}=1)",
+    )
+
+
+def add_output(parser: Parser, about: str, *, metavar: str = "FILE", required: bool = False) -> None:
+    """Adds `-o`."""
+    parser.add_argument("-o", "--output", metavar=metavar, required=required, help=about)
+
+
+def add_detailed_exitcode(parser: Parser, about: str, *, alias: str | None = None) -> None:
+    """Adds `--detailed-exitcode`: exit with 2 where something is to be done.
+
+    Args:
+        parser: The parser of the verb.
+        about: What that is here.
+        alias: How the verb called it before, which still works.
+    """
+    parser.add_argument("--detailed-exitcode", action="store_true", help=f"exit with 2 where {about}")
+    if alias:
+        parser.add_argument(alias, action="store_true", dest="detailed_exitcode", help=SUPPRESS)
 
 
 def add_overrides(parser: Parser) -> None:
-    """Adds `--set` and `--set-file`, whose values stand in `overrides` in the order of the command line."""
+    """Adds `--set` and `--set-file`, whose values are in `overrides` in the order of the command line."""
     parser.add_argument(
         "--set",
         action="append",
@@ -99,7 +262,7 @@ def add_waive(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="RULE=REASON",
-        help="pass over a soft rule of ftc.policy.yaml; the plan keeps the reason; repeatable",
+        help="waive a soft rule of ftc.policy.yaml; the plan keeps the reason; repeatable",
     )
 
 

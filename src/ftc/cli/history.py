@@ -6,9 +6,19 @@ import sys
 from argparse import ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import Command, Parser, add_json
+from ftc.cli.arguments import (
+    JSON,
+    TEXT,
+    Command,
+    Example,
+    Parser,
+    add_detailed_exitcode,
+    add_force,
+    add_output,
+    add_overrides,
+)
 from ftc.cli.output import run_json, show_run
-from ftc.cli.terminal import page, print_json, write
+from ftc.cli.terminal import STDOUT, page, print_json, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -19,11 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS"]
 
+MARKDOWN, HTML = "markdown", "html"
+
 
 def show_arguments(parser: Parser) -> None:
     parser.add_argument("target", metavar="RUN|PLAN", help="a run's id, its beginning or its folder; or a plan's file")
     parser.add_argument("--origins", action="store_true", help="list every value of the plan and where it came from")
-    add_json(parser)
 
 
 def run_show(args: Namespace) -> int:
@@ -64,10 +75,6 @@ _NAMED = 5
 """Folders that are named at most."""
 
 
-def runs_arguments(parser: Parser) -> None:
-    add_json(parser)
-
-
 def run_runs(args: Namespace) -> int:
     """Lists the runs, the newest first."""
     from ftc import api
@@ -91,15 +98,9 @@ def run_runs(args: Namespace) -> int:
 def diff_arguments(parser: Parser) -> None:
     help = "a recipe, a lock or a saved plan, also as FILE@REVISION of git; or a run's id, its beginning or its folder"
     parser.add_argument("old", metavar="OLD", help=help)
-    parser.add_argument("new", metavar="NEW", help="the same")
-    parser.add_argument(
-        "--format",
-        choices=("text", "json", "markdown"),
-        default="text",
-        help="text, json, or markdown for pull requests",
-    )
-    parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
-    parser.add_argument("--exit-code", action="store_true", help="exit with 2 where something has to be done")
+    parser.add_argument("new", metavar="NEW", nargs="?", help="the same; with --set it may be left out")
+    add_overrides(parser)
+    add_detailed_exitcode(parser, "something has to be done", alias="--exit-code")
 
 
 def run_diff(args: Namespace) -> int:
@@ -107,42 +108,61 @@ def run_diff(args: Namespace) -> int:
     from ftc import api
     from ftc.views.difference import difference_markdown, difference_text
 
-    found = api.diff(args.old, args.new)
-    match args.format:
-        case "json":
-            write(found.to_text())
-        case "markdown":
-            write(difference_markdown(found))
-        case _:
-            write(difference_text(found, page=page(sys.stdout, args)))
-    return ExitCode.CHANGES if args.exit_code and found.action != "nothing" else ExitCode.FINE
+    if args.new is None and not args.overrides:
+        sys.stderr.write("error: NEW is missing: what OLD is compared with; or change OLD by `--set`\n")
+        return ExitCode.USAGE
+    found = api.diff(args.old, args.new or args.old, overrides=args.overrides)
+    if args.json:
+        write(found.to_text())
+    elif args.format == MARKDOWN:
+        write(difference_markdown(found))
+    else:
+        write(difference_text(found, page=page(sys.stdout, args)))
+    return ExitCode.CHANGES if args.detailed_exitcode and found.action != "nothing" else ExitCode.FINE
 
 
 def compare_arguments(parser: Parser) -> None:
-    parser.add_argument("first", metavar="RUN", help="the run that the others are held against")
+    parser.add_argument("first", metavar="RUN", help="the run that the others are compared with")
     parser.add_argument("others", metavar="RUN", nargs="+", help="another run")
-    parser.add_argument(
-        "--format", choices=("text", "json", "markdown", "html"), default="text", help="form of the answer (text)"
-    )
+    add_output(parser, "write the comparison to a file; `-` is the terminal")
+    add_force(parser)
 
 
 def run_compare(args: Namespace) -> int:
     """Compares them."""
+    text = _comparison(args)
+    if not args.output or args.output == STDOUT:
+        write(text)
+        return ExitCode.FINE
+    from pathlib import Path
+
+    from ftc.spec.storage.atomic_write import write_text
+    from ftc.spec.storage.outputs import OutputKind, claim_output
+
+    claim_output(Path(args.output), OutputKind.COMPARISON, force=args.force)
+    write_text(Path(args.output), text)
+    write(f"Wrote {args.output}.\n")
+    return ExitCode.FINE
+
+
+def _comparison(args: Namespace) -> str:
+    import json
+
     from ftc import api
     from ftc.verbs.compare import comparison_page
     from ftc.views.comparison import comparison_markdown, comparison_text
+    from ftc.views.page import PLAIN
 
-    if args.format == "html":
-        write(comparison_page([args.first, *args.others]))
-        return ExitCode.FINE
-    found = api.compare([args.first, *args.others])
-    if args.format == "json":
-        print_json(found.to_json())
-    elif args.format == "markdown":
-        write(comparison_markdown(found))
-    else:
-        write(comparison_text(found, page=page(sys.stdout, args)))
-    return ExitCode.FINE
+    runs = [args.first, *args.others]
+    if args.format == HTML:
+        return comparison_page(runs)
+    found = api.compare(runs)
+    if args.json:
+        return json.dumps(found.to_json(), ensure_ascii=False, indent=2) + "\n"
+    if args.format == MARKDOWN:
+        return comparison_markdown(found)
+    is_file = args.output and args.output != STDOUT
+    return comparison_text(found, page=PLAIN if is_file else page(sys.stdout, args))
 
 
 _LAST_PORT = 65_535
@@ -156,11 +176,10 @@ def rate_arguments(parser: Parser) -> None:
     parser.add_argument("--port", type=_port, default=0, help="port on this machine (any that is free)")
     parser.add_argument("--no-browser", action="store_true", help="show the address and open nothing")
     parser.add_argument("--result", action="store_true", help="show what all raters said, and end")
-    add_json(parser)
 
 
 def run_rate(args: Namespace) -> int:
-    """Serves the page until Ctrl-C, or tells the result."""
+    """Serves the page until Ctrl-C, or shows the result."""
     from ftc import api
     from ftc.rating.ballots import contest_of
 
@@ -240,16 +259,60 @@ def run_unlock(args: Namespace) -> int:
     """Frees it."""
     from ftc import api
 
-    write(f"run {api.unlock(args.lock)} is free; `ftc apply` goes on with it.\n")
+    run = api.unlock(args.lock)
+    if args.json:
+        print_json({"schema": "ftc.unlocked/1", "run": run})
+    else:
+        write(f"run {run} is free; `ftc apply` goes on with it.\n")
     return ExitCode.FINE
 
 
+_SHOW = Command(
+    show_arguments,
+    run_show,
+    examples=(
+        Example("ftc show 3f2a", "a run's result, by the beginning of its id"),
+        Example("ftc show tickets.plan.json --origins", "where each value of a saved plan is from"),
+    ),
+)
+_DIFF = Command(
+    diff_arguments,
+    run_diff,
+    formats=(TEXT, JSON, MARKDOWN),
+    examples=(
+        Example("ftc diff tickets.yaml@HEAD tickets.yaml", "what the last edits change"),
+        Example("ftc diff tickets.yaml --set train.epochs=5", "what a variation would change"),
+        Example("ftc diff 3f2a tickets.yaml --format markdown", "for a pull request: a run and the recipe"),
+    ),
+)
+
 COMMANDS: dict[str, Command] = {
-    "show": Command(show_arguments, run_show),
-    "runs": Command(runs_arguments, run_runs),
-    "diff": Command(diff_arguments, run_diff),
-    "compare": Command(compare_arguments, run_compare),
-    "rate": Command(rate_arguments, run_rate),
-    "unlock": Command(unlock_arguments, run_unlock),
+    "show": _SHOW,
+    "run show": _SHOW,
+    "diff": _DIFF,
+    "run diff": _DIFF,
+    "run list": Command(
+        lambda _: None, run_runs, examples=(Example("ftc run list --json", "all runs with their results, for scripts"),)
+    ),
+    "run compare": Command(
+        compare_arguments,
+        run_compare,
+        formats=(TEXT, JSON, MARKDOWN, HTML),
+        examples=(
+            Example("ftc run compare 3f2a b81c", "is b81c better than 3f2a, by more than chance?"),
+            Example("ftc run compare 3f2a b81c --format html -o compared.html", "the same as a page"),
+        ),
+    ),
+    "run rate": Command(
+        rate_arguments,
+        run_rate,
+        examples=(
+            Example("ftc run rate 3f2a", "a page of this machine: base against tuned"),
+            Example("ftc run rate 3f2a b81c --result", "win rate and agreement of all raters"),
+        ),
+    ),
+    "run unlock": Command(
+        unlock_arguments, run_unlock, examples=(Example("ftc run unlock 7f3a91c0", "the id that `ftc apply` showed"),)
+    ),
 }
 """What a command line reaches here, by verb."""

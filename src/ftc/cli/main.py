@@ -10,20 +10,21 @@ import gc
 import os
 import sys
 from argparse import REMAINDER, SUPPRESS, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
 
 import ftc
 from ftc.cli import faults
-from ftc.cli.arguments import Parser, add_color
+from ftc.cli.arguments import Parser, add_color, settle, verb_parser
 from ftc.cli.faults import Restart
-from ftc.cli.verbs import GROUPS, VERBS
+from ftc.cli.verbs import GROUPS, MOVED, SECTIONS, VERBS, Group, Verb, verb_named
 from ftc.spec.exit_codes import ExitCode
 
-__all__ = ["console", "main"]
+__all__ = ["console", "main", "parse"]
 
 
 def main(argv: Sequence[str] | None = None, *, may_restart: bool = False) -> int:
-    """Runs one command and gives its exit code; what can go wrong is told on standard error.
+    """Runs one command and gives its exit code; what can go wrong is reported on standard error.
 
     Args:
         argv: Words after the program's name; those of the process where left out.
@@ -34,11 +35,13 @@ def main(argv: Sequence[str] | None = None, *, may_restart: bool = False) -> int
     """
     words = sys.argv[1:] if argv is None else argv
     try:
-        args = _parse(words)
+        args = parse(words)
         args.may_restart, args.words = may_restart, words
     except SystemExit as stop:  # argparse has said what there is to say
         return stop.code if isinstance(stop.code, int) else ExitCode.USAGE
-    return faults.guarded(VERBS[args.verb].command.run, args)
+    if may_restart and args.typed in MOVED and sys.stderr.isatty():
+        sys.stderr.write(f"note: `ftc {args.typed}` is now `ftc {args.verb}`\n")
+    return faults.guarded(_run, args)
 
 
 def console() -> None:
@@ -81,39 +84,95 @@ def _start_lightly() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
-def _parse(argv: Sequence[str]) -> Namespace:
+def _run(args: Namespace) -> int:
+    """Runs the verb; with `--verbose` the time that it took comes last."""
+    from time import perf_counter
+
+    started = perf_counter()
+    code = VERBS[args.verb].command.run(settle(args))
+    if args.verbose:
+        sys.stderr.write(f"{args.verb} took {perf_counter() - started:.2f} s (ftc {ftc.__version__})\n")
+    return code
+
+
+def parse(argv: Sequence[str]) -> Namespace:
+    """The arguments of a command line; `verb` is the verb's name, `typed` what was typed for it.
+
+    Raises:
+        SystemExit: Help was asked for and shown, or the words are no command; standard error says why.
+    """
     top = _top_parser()
     common = top.parse_args(argv)
+    words = [common.verb, *common.rest]
     if common.verb is None:
         top.print_help(sys.stderr)
         raise SystemExit(ExitCode.USAGE)
-    if common.verb not in VERBS:
-        from ftc.spec.language.did_you_mean import nearest
+    if common.verb == "help":
+        words = [*common.rest, "--help"]
+        if not common.rest:
+            top.print_help()
+            raise SystemExit(ExitCode.FINE)
+    verb, rest = verb_named(words)
+    if verb is None:
+        _refuse_words(top, words)
+    parser = verb_parser(verb.name, verb.help, verb.command, color=common.color)
+    return parser.parse_args(rest, Namespace(verb=verb.name, typed=" ".join(words[: len(words) - len(rest)])))
 
-        meant = nearest(common.verb, VERBS)
-        hint = f"; did you mean `{meant}`?" if meant else f"; one of {', '.join(VERBS)}"
-        top.error(f"unknown verb `{common.verb}`{hint}")
-    verb = VERBS[common.verb]
-    parser = Parser(prog=f"ftc {verb.name}", description=f"{verb.help[0].upper()}{verb.help[1:]}.")
-    verb.command.add_arguments(parser)
-    add_color(parser, default=common.color)
-    return parser.parse_args(common.rest, Namespace(verb=common.verb))
+
+def _refuse_words(top: Parser, words: Sequence[str]) -> NoReturn:
+    """Shows the help of a group that was named alone, or says that there is no such verb."""
+    first, *others = words
+    group = GROUPS.get(first)
+    if group is None:
+        known = [one.name for section in SECTIONS.values() for one in section]
+        hint = _meant(first, {*known, *MOVED}) or f"; one of {', '.join(known)}"
+        top.error(f"unknown verb `{first}`{hint}")
+    parser = _group_parser(group)
+    if not others or others[0] in ("-h", "--help"):
+        parser.print_help(sys.stdout if others else sys.stderr)
+        raise SystemExit(ExitCode.FINE if others else ExitCode.USAGE)
+    known = [verb.name.partition(" ")[2] for verb in group.verbs]
+    hint = _meant(others[0], known) or f"; one of {', '.join(known)}"
+    parser.error(f"`{first}` has no verb `{others[0]}`{hint}")
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    from ftc.spec.language.did_you_mean import nearest
+
+    meant = nearest(word, known)
+    return f"; did you mean `{meant}`?" if meant else ""
 
 
 def _top_parser() -> Parser:
-    width = max(map(len, VERBS)) + 2
-    listed = "\n\n".join(
-        "\n".join((f"{title}:", *(f"  {verb.name:<{width}}{verb.help}" for verb in group)))
-        for title, group in GROUPS.items()
+    width = max(len(one.name) for section in SECTIONS.values() for one in section) + 2
+    listed = "\n".join(
+        "\n".join((f"{title}:", *(_line(one, one.name, width) for one in section)))
+        for title, section in SECTIONS.items()
     )
     parser = Parser(
         prog="ftc",
         usage="ftc [--color WHEN] VERB ...",
         description="The fine-tuning compiler: a typed recipe, a plan that fits, a run that can be audited.",
-        epilog=f"{listed}\n\n`ftc VERB --help` tells more. Start with `ftc init`.",
+        epilog=f"{listed}\n\n`ftc help VERB` shows more, with examples. Start with `ftc init`.",
     )
     parser.add_argument("--version", action="version", version=f"ftc {ftc.__version__}")
     add_color(parser, default="auto")
     parser.add_argument("verb", nargs="?", help=SUPPRESS)
     parser.add_argument("rest", nargs=REMAINDER, help=SUPPRESS)
     return parser
+
+
+def _group_parser(group: Group) -> Parser:
+    names = {verb: verb.name.partition(" ")[2] for verb in group.verbs}
+    width = max(map(len, names.values())) + 2
+    listed = "\n".join(_line(verb, name, width) for verb, name in names.items())
+    return Parser(
+        prog=f"ftc {group.name}",
+        usage=f"ftc {group.name} VERB ...",
+        description=f"{group.help[0].upper()}{group.help[1:]}.",
+        epilog=f"verbs:\n{listed}\n\n`ftc help {group.name} VERB` shows more.",
+    )
+
+
+def _line(one: Verb | Group, name: str, width: int) -> str:
+    return f"  {name:<{width}}{one.help}" + (" …" if isinstance(one, Group) else "")

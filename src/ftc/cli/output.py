@@ -26,8 +26,10 @@ _CLEAR = "\r\x1b[K"
 
 
 @contextmanager
-def following(args: Namespace) -> Iterator[EventListener]:
-    """A listener for as long as the run goes on. JSON goes to standard output, all else to standard error.
+def following(args: Namespace, *, as_lines: bool = False) -> Iterator[EventListener]:
+    """A listener for as long as the run goes on.
+
+    It writes to standard error, or nothing with `--quiet`; where `as_lines`, JSON lines to standard output.
 
     Meanwhile the libraries' warnings, which speak to their callers and not to users, are kept still, unless `-W` or
     `PYTHONWARNINGS` asks for them.
@@ -38,8 +40,10 @@ def following(args: Namespace) -> Iterator[EventListener]:
     with warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
-        if args.json:
+        if as_lines:
             yield _while_heard(JsonProgress(sys.stdout))
+        elif args.quiet:
+            yield lambda _: None
         elif is_interactive(sys.stderr, os.environ):
             with LiveProgress(sys.stderr, page=look) as live:
                 yield _while_heard(live)
@@ -74,7 +78,7 @@ def tracing(args: Namespace) -> Iterator[Callable[[int], None]]:
         sys.stderr.write(f"{_CLEAR}{look.faint(f'tracing memory: {words} …')}")
         sys.stderr.flush()
 
-    if not is_interactive(sys.stderr, os.environ):
+    if args.quiet or not is_interactive(sys.stderr, os.environ):
         yield lambda _: None
         return
     try:
@@ -86,20 +90,27 @@ def tracing(args: Namespace) -> Iterator[Callable[[int], None]]:
 
 
 def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO) -> None:
-    """Writes warnings to standard error and the plan to a stream."""
-    from ftc.views.plan import plan_text
+    """Writes warnings to standard error and the plan to a stream; with `--quiet` its last line alone."""
+    from ftc.views.plan import plan_text, verdict_lines
 
     show_diagnostics(planned.diagnostics, planned.sources, args)
     if planned.diagnostics:
         sys.stderr.write("\n")
+    record, look = planned.run.record if planned.run else None, page(stream, args)
+    if args.quiet:
+        stream.write("\n".join(verdict_lines(planned.plan, len(planned.diagnostics), record, look)) + "\n")
+        stream.flush()
+        return
     text = plan_text(
         planned.plan,
         lock_state=planned.lock_state,
         lock_changes=planned.lock_changes,
         warnings=len(planned.diagnostics),
-        record=planned.run.record if planned.run else None,
+        record=record,
         hint=hint,
-        page=page(stream, args),
+        shown={one.code for one in planned.diagnostics},
+        verbose=args.verbose,
+        page=look,
     )
     stream.write(text)
     stream.flush()
@@ -174,8 +185,8 @@ def print_signature(done: str, found: SignedFolder, args: Namespace) -> None:
     from ftc.views.numbers import digest, plural
     from ftc.views.page import escaped, table
 
-    if args.json:
-        write(found.to_text())
+    if args.json or args.quiet:
+        write(found.to_text() if args.json else "")
         return
     rows = [
         (done, f"{_as_typed(Path(found.folder))} · {plural(found.files, 'file')} · {digest(found.files_sha256)}"),

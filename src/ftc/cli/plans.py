@@ -6,7 +6,20 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import Command, Parser, add_force, add_json, add_overrides, add_waive
+from ftc.cli.arguments import (
+    Command,
+    Example,
+    Parser,
+    add_detailed_exitcode,
+    add_force,
+    add_locked,
+    add_offline,
+    add_output,
+    add_overrides,
+    add_quiet,
+    add_recipe,
+    add_waive,
+)
 from ftc.cli.output import show_planned, tracing
 from ftc.cli.terminal import page, print_json, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
@@ -19,24 +32,20 @@ __all__ = ["COMMANDS"]
 
 
 def plan_arguments(parser: Parser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="the recipe")
+    add_recipe(parser)
     add_overrides(parser)
     add_waive(parser)
-    parser.add_argument("-o", "--output", metavar="FILE", help="save the plan for `ftc apply FILE`; ends in .json")
+    add_output(parser, "save the plan for `ftc apply FILE`; ends in .json")
     add_force(parser)
     parser.add_argument("--origins", action="store_true", help="list every value and where it came from")
-    parser.add_argument("--locked", action="store_true", help="refuse where the lock file would change")
-    parser.add_argument("--no-trace", action="store_true", help="estimate a card's memory by formula, without torch")
+    add_locked(parser)
+    parser.add_argument("--no-trace", action="store_true", help="estimate a GPU's memory by formula, without torch")
+    add_detailed_exitcode(parser, "something has to be done, or has moved; leave the lock file as it is")
     parser.add_argument(
-        "--detailed-exitcode",
-        action="store_true",
-        help="exit with 2 where something is to be done or moved; the lock file stays as it is",
+        "--refresh-only", action="store_true", help="show what moved under the lock, here and upstream; change nothing"
     )
-    parser.add_argument(
-        "--refresh-only", action="store_true", help="tell what moved under the lock, here and upstream; change nothing"
-    )
-    parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
-    add_json(parser)
+    add_offline(parser)
+    add_quiet(parser)
 
 
 def run_plan(args: Namespace) -> int:
@@ -89,12 +98,12 @@ def _plan_show(planned: Planned, args: Namespace) -> None:
     if args.json:
         print_json(_plan_json(planned))
         return
-    saved = f"Saved; `ftc apply {args.output}` runs it." if args.output else "Not saved; -o FILE saves it for apply."
-    show_planned(planned, args, hint="" if _plan_is_done(planned) and not args.output else saved, stream=sys.stdout)
     if args.origins:
         from ftc.views.plan import origins_text
 
-        write("\n" + origins_text(planned.plan, page=page(sys.stdout, args)))
+        write(origins_text(planned.plan, page=page(sys.stdout, args)) + "\n")
+    saved = f"Saved; `ftc apply {args.output}` runs it." if args.output else "Not saved; -o FILE saves it for apply."
+    show_planned(planned, args, hint="" if _plan_is_done(planned) and not args.output else saved, stream=sys.stdout)
 
 
 def _refresh(args: Namespace) -> int:
@@ -128,8 +137,10 @@ def _plan_json(planned: Planned) -> dict[str, object]:
 
 
 def lock_arguments(parser: Parser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="the recipe")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 2 where the lock is stale")
+    add_recipe(parser)
+    add_overrides(parser)
+    add_locked(parser)
+    add_detailed_exitcode(parser, "the lock is stale, and write nothing", alias="--check")
     parser.add_argument("--upgrade", action="store_true", help="look up every model and data set of the hub anew")
     parser.add_argument(
         "--upgrade-package",
@@ -139,8 +150,8 @@ def lock_arguments(parser: Parser) -> None:
         help="let only NAME move: model, rows, validation, test, or an installed package; repeatable",
     )
     parser.add_argument("--migrate", action="store_true", help="bring a lock of an older format up to this one")
-    parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
-    add_json(parser)
+    add_offline(parser)
+    add_quiet(parser, "show only findings, and whether the lock changed")
 
 
 def run_lock(args: Namespace) -> int:
@@ -148,15 +159,21 @@ def run_lock(args: Namespace) -> int:
     from ftc import api
 
     moves = bool(args.upgrade) + bool(args.upgrade_package)
-    if args.check and (moves or args.migrate):
-        sys.stderr.write("error: `--check` changes nothing; leave out `--upgrade`, `--upgrade-package`, `--migrate`\n")
+    is_check = args.detailed_exitcode or args.locked
+    if is_check and (moves or args.migrate):
+        flag = "--locked" if args.locked else "--detailed-exitcode"
+        sys.stderr.write(f"error: `{flag}` changes nothing; leave out `--upgrade`, `--upgrade-package`, `--migrate`\n")
+        return ExitCode.USAGE
+    if args.overrides and (moves or args.migrate):
+        sys.stderr.write("error: with `--set` the lock stays as it is; leave out what would change it\n")
         return ExitCode.USAGE
     if moves > 1:
         sys.stderr.write("error: `--upgrade` names everything; leave out `--upgrade-package`\n")
         return ExitCode.USAGE
     found = api.lock(
         args.recipe,
-        check=args.check,
+        overrides=args.overrides,
+        check=is_check,
         upgrade=True if args.upgrade else args.upgrade_package,
         migrate=args.migrate,
         offline=args.offline,
@@ -173,10 +190,11 @@ def run_lock(args: Namespace) -> int:
             }
         )
     else:
-        lines = [f"{found.file.name}  {_state(found)}"]
-        if found.old is not None and not found.was_older:
+        left = "; left as it is: --set is a variation" if args.overrides and found.changes else ""
+        lines = [f"{found.file.name}  {_state(found)}{left}"]
+        if found.old is not None and not found.was_older and not args.quiet:
             lines += [f"  ~ {line}" for line in found.changes]
-        lines += [f"  not checked: {line}" for line in found.not_checked]
+        lines += [f"  not checked: {line}" for line in found.not_checked if not args.quiet]
         write("\n".join(lines) + "\n")
     return ExitCode.FINE
 
@@ -190,45 +208,61 @@ def _state(found: Relocked) -> str:
 
 
 def tokens_arguments(parser: Parser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="the recipe")
+    add_recipe(parser)
     parser.add_argument(
-        "--row", type=int, action="append", default=[], metavar="N", help="row of the file, from 1; default: three rows"
+        "--row",
+        type=_row,
+        action="append",
+        default=[],
+        metavar="ROW",
+        help="a row by file and line, such as data/tickets.csv:38, or by its number from 1; default: three rows",
     )
     parser.add_argument(
         "--split",
         choices=("train", "validation", "test"),
         default="train",
-        help="part of the data (default: train); a look at test is noted",
+        metavar="PART",
+        help="train, validation or test (default: train); that test rows were shown is recorded",
     )
     parser.add_argument("--ids", action="store_true", help="list each token with its id")
-    parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
     add_overrides(parser)
-    add_json(parser)
+    add_locked(parser)
+    add_offline(parser)
+    add_quiet(parser, "show the rows without the plan's warnings")
+
+
+def _row(text: str) -> int | str:
+    """A row's number, or its name."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else text
 
 
 def run_tokens(args: Namespace) -> int:
     """Plans the recipe, leaves its lock alone, and shows rows of its streams."""
     from ftc import api
 
-    planned = api.plan(args.recipe, overrides=args.overrides, offline=args.offline, keep_lock=True)
+    planned = api.plan(args.recipe, overrides=args.overrides, locked=args.locked, offline=args.offline, keep_lock=True)
     found = api.tokens(planned, split=args.split, rows=args.row)
     if args.json:
         print_json(found.to_json())
         return ExitCode.FINE
     from ftc.views.tokens import tokens_text
 
-    show_diagnostics(planned.diagnostics, planned.sources, args)
+    if not args.quiet:
+        show_diagnostics(planned.diagnostics, planned.sources, args)
     write(tokens_text(found, listed=args.ids, page=page(sys.stdout, args)))
     return ExitCode.FINE
 
 
 def devices_arguments(parser: Parser) -> None:
-    parser.add_argument("name", metavar="NAME", nargs="?", help="one device with its sources, such as rtx-4090")
-    add_json(parser)
+    parser.add_argument("name", metavar="NAME", nargs="?", help="the same as `ftc device show NAME`")
+
+
+def device_arguments(parser: Parser) -> None:
+    parser.add_argument("name", metavar="DEVICE", help="a device of `ftc device list`, such as rtx-4090")
 
 
 def run_devices(args: Namespace) -> int:
-    """Lists the catalog with this machine's device first, or tells all of one device.
+    """Lists the catalog with this machine's device first, or shows one device.
 
     Raises:
         Refusal: There is no such device.
@@ -252,8 +286,7 @@ def run_devices(args: Namespace) -> int:
 
 
 def calibrate_arguments(parser: Parser) -> None:
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; those that a run would use otherwise")
-    add_json(parser)
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: as many as a run would use)")
 
 
 def run_calibrate(args: Namespace) -> int:
@@ -274,10 +307,49 @@ def run_calibrate(args: Namespace) -> int:
 
 
 COMMANDS: dict[str, Command] = {
-    "devices": Command(devices_arguments, run_devices),
-    "calibrate": Command(calibrate_arguments, run_calibrate),
-    "plan": Command(plan_arguments, run_plan),
-    "tokens": Command(tokens_arguments, run_tokens),
-    "lock": Command(lock_arguments, run_lock),
+    "device list": Command(
+        devices_arguments,
+        run_devices,
+        examples=(Example("ftc device list", "this machine's device, then the catalog"),),
+    ),
+    "device show": Command(
+        device_arguments,
+        run_devices,
+        examples=(Example("ftc device show rtx-4090", "figures, and where they are from"),),
+    ),
+    "device calibrate": Command(
+        calibrate_arguments,
+        run_calibrate,
+        examples=(Example("ftc device calibrate", "about a minute; plans then estimate their time"),),
+    ),
+    "plan": Command(
+        plan_arguments,
+        run_plan,
+        examples=(
+            Example("ftc plan", "this folder's recipe"),
+            Example("ftc plan tickets.yaml -o tickets.plan.json", "save the plan for review and `ftc apply`"),
+            Example(
+                "ftc plan tickets.yaml --set train.epochs=1 --origins", "a variation, with where each value is from"
+            ),
+            Example("ftc plan --detailed-exitcode --locked", "for CI: 2 where something has to be done"),
+        ),
+    ),
+    "tokens": Command(
+        tokens_arguments,
+        run_tokens,
+        examples=(
+            Example("ftc tokens", "the first three training rows"),
+            Example("ftc tokens tickets.yaml --row 36 --ids", "row 36 of the file, token by token"),
+        ),
+    ),
+    "lock": Command(
+        lock_arguments,
+        run_lock,
+        examples=(
+            Example("ftc lock", "bring the lock of this folder's recipe up to date"),
+            Example("ftc lock --detailed-exitcode", "for CI: exit with 2 where it is stale"),
+            Example("ftc lock tickets.yaml --upgrade-package model", "move to the newest revision of the model"),
+        ),
+    ),
 }
 """What a command line reaches here, by verb."""

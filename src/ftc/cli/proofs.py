@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import Command, Parser, add_force, add_json
+from ftc.cli.arguments import Command, Example, Parser, add_force, add_output, add_quiet
 from ftc.cli.output import print_signature
 from ftc.cli.terminal import STDOUT, page, print_json, write
 from ftc.spec.exit_codes import ExitCode
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS"]
 
-_OF_A_REPLAY = ("steps", "first", "last")
+_OF_A_REPLAY = {"steps": "--steps", "first": "--from-step", "last": "--to-step"}
 _FEWEST_SEEDS, _MOST_SEEDS = 3, 10
 
 
@@ -27,17 +27,23 @@ def audit_arguments(parser: Parser) -> None:
         "--level",
         choices=("static", "replay", "full"),
         default="static",
+        metavar="LEVEL",
         help="static: compare files; replay: train some steps again; full: do the whole plan again",
     )
     parser.add_argument("--steps", type=int, metavar="N", help="steps of a replay; 20 where not given")
-    parser.add_argument("--from", type=int, dest="first", metavar="STEP", help="begin at this checkpoint")
-    parser.add_argument("--to", type=int, dest="last", metavar="STEP", help="end at this step")
+    parser.add_argument("--from-step", type=int, dest="first", metavar="STEP", help="begin at this checkpoint")
+    parser.add_argument("--from", type=int, dest="first", help=SUPPRESS)
+    parser.add_argument("--to-step", type=int, dest="last", metavar="STEP", help="end at this step")
+    parser.add_argument("--to", type=int, dest="last", help=SUPPRESS)
     parser.add_argument("--threads", type=int, metavar="N", help="threads inside an operation, instead of the run's")
     parser.add_argument("--force", action="store_true", help="execute even on a machine of another class")
     parser.add_argument(
         "--seeds", type=int, metavar="N", help="with full: do the plan N times with other seeds, and compare the scores"
     )
-    add_json(parser)
+    help = "accuse of what an honest run may show too: other line endings, packages that differ, interruptions"
+    parser.add_argument("--strict", action="store_true", help=help)
+    parser.add_argument("--key", metavar="FILE", help="public key of whoever should have signed the run")
+    add_quiet(parser, "show only the verdict")
 
 
 def run_audit(args: Namespace) -> int:
@@ -57,6 +63,8 @@ def run_audit(args: Namespace) -> int:
         threads=args.threads,
         force=args.force,
         seeds=args.seeds or 0,
+        strict=args.strict,
+        key=args.key,
         on_step=_audit_progress(args),
     )
     if args.json:
@@ -68,8 +76,7 @@ def run_audit(args: Namespace) -> int:
 
 def _audit_misuse(args: Namespace) -> str | None:
     """What can't go together, in words."""
-    given = [f"--{'from' if name == 'first' else 'to' if name == 'last' else name}" for name in _OF_A_REPLAY]
-    used = [flag for flag, name in zip(given, _OF_A_REPLAY, strict=True) if getattr(args, name) is not None]
+    used = [flag for name, flag in _OF_A_REPLAY.items() if getattr(args, name) is not None]
     if used and args.level != "replay":
         return f"{', '.join(used)} goes with --level replay"
     if args.level == "static" and (args.threads is not None or args.force):
@@ -79,7 +86,7 @@ def _audit_misuse(args: Namespace) -> str | None:
     ):
         return f"--seeds takes {_FEWEST_SEEDS} to {_MOST_SEEDS}, goes with --level full, and needs no --force"
     if args.steps is not None and args.last is not None:
-        return "--steps and --to both say where the replay ends"
+        return "--steps and --to-step both say where the replay ends"
     if any(value is not None and value < 1 for value in (args.steps, args.threads)):
         return "--steps and --threads are at least 1"
     return None
@@ -91,7 +98,7 @@ def _audit_progress(args: Namespace) -> StepListener | None:
 
     from ftc.cli.terminal import is_interactive
 
-    if args.json or not is_interactive(sys.stderr, os.environ):
+    if args.json or args.quiet or not is_interactive(sys.stderr, os.environ):
         return None
 
     def tell(step: int, last: int) -> None:
@@ -103,7 +110,6 @@ def _audit_progress(args: Namespace) -> StepListener | None:
 
 def whence_arguments(parser: Parser) -> None:
     parser.add_argument("file", metavar="FILE", help="a safetensors file, or the folder of an adapter or a model")
-    add_json(parser)
 
 
 def run_whence(args: Namespace) -> int:
@@ -146,7 +152,6 @@ def _of_run(found: Origin, part: str) -> str:
 def who_used_arguments(parser: Parser) -> None:
     help = "a sha256 or its first 8 digits, of a file, a row, tensors, a package, a plan; or a file"
     parser.add_argument("digest", metavar="DIGEST|FILE", help=help)
-    add_json(parser)
 
 
 def run_who_used(args: Namespace) -> int:
@@ -169,10 +174,13 @@ def export_arguments(parser: Parser) -> None:
     from ftc.views.exports import FORMATS
 
     parser.add_argument("target", metavar="RUN", help="a run's id, its beginning or its folder")
+    names = [one.name for one in FORMATS]
     words = "; ".join(f"{one.name}: {one.about}: {one.standard}" for one in FORMATS)
-    parser.add_argument("--format", required=True, choices=[one.name for one in FORMATS], help=words)
-    parser.add_argument("-o", "--output", metavar="FILE", help="write it to a file; `-` is the terminal")
+    parser.add_argument("--format", required=True, choices=names, metavar="FORMAT", help=words)
+    add_output(parser, "write it to a file; `-` is the terminal")
     add_force(parser)
+    parser.add_argument("--json", action="store_true", help="with -o: report the written file as JSON")
+    add_quiet(parser, "don't name the written file")
 
 
 def run_export(args: Namespace) -> int:
@@ -187,7 +195,10 @@ def run_export(args: Namespace) -> int:
     if args.output and args.output != STDOUT:
         claim_output(Path(args.output), OutputKind[args.format.upper()], force=args.force)
         write_text(Path(args.output), text)
-        write(f"Wrote {args.output}.\n")
+        if args.json:
+            print_json({"schema": "ftc.exported/1", "format": args.format, "file": args.output})
+        elif not args.quiet:
+            write(f"Wrote {args.output}.\n")
     else:
         write(text)
     return ExitCode.FINE
@@ -196,9 +207,9 @@ def run_export(args: Namespace) -> int:
 def sign_arguments(parser: Parser) -> None:
     parser.add_argument("target", metavar="RUN|FOLDER", help="a finished run, or a folder such as its adapter")
     parser.add_argument("--key", required=True, metavar="FILE", help="private key: elliptic curve, PEM, no password")
-    parser.add_argument("-o", "--output", metavar="FILE", help="where it goes; model.sig in the folder if not given")
+    add_output(parser, "where it goes (default: model.sig in the folder)")
     add_force(parser)
-    add_json(parser)
+    add_quiet(parser, "show nothing unless it fails")
 
 
 def run_sign(args: Namespace) -> int:
@@ -212,8 +223,8 @@ def run_sign(args: Namespace) -> int:
 def verify_arguments(parser: Parser) -> None:
     parser.add_argument("target", metavar="RUN|FOLDER", help="a run, or any folder that was signed")
     parser.add_argument("--key", required=True, metavar="FILE", help="public key of whoever should have signed it")
-    parser.add_argument("--signature", metavar="FILE", help="the signature; model.sig in the folder if not given")
-    add_json(parser)
+    parser.add_argument("--signature", metavar="FILE", help="the signature (default: model.sig in the folder)")
+    add_quiet(parser, "show nothing unless it fails")
 
 
 def run_verify(args: Namespace) -> int:
@@ -225,11 +236,36 @@ def run_verify(args: Namespace) -> int:
 
 
 COMMANDS: dict[str, Command] = {
-    "audit": Command(audit_arguments, run_audit),
-    "whence": Command(whence_arguments, run_whence),
-    "who-used": Command(who_used_arguments, run_who_used),
-    "export": Command(export_arguments, run_export),
-    "sign": Command(sign_arguments, run_sign),
-    "verify": Command(verify_arguments, run_verify),
+    "audit": Command(
+        audit_arguments,
+        run_audit,
+        examples=(
+            Example("ftc audit 3f2a", "do files, data and model still match the record?"),
+            Example("ftc audit 3f2a --level replay --steps 50", "train the first 50 steps again, and compare each"),
+            Example("ftc audit 3f2a --level full --seeds 3", "train again with other seeds, and compare the scores"),
+        ),
+    ),
+    "provenance": Command(
+        whence_arguments,
+        run_whence,
+        examples=(Example("ftc provenance adapter/adapter_model.safetensors", "recipe, data, base and run"),),
+    ),
+    "used-by": Command(
+        who_used_arguments,
+        run_who_used,
+        examples=(Example("ftc used-by data/tickets.csv", "locks and runs of a file"),),
+    ),
+    "run export": Command(
+        export_arguments,
+        run_export,
+        formats=(),
+        examples=(Example("ftc run export 3f2a --format slsa -o run.intoto.json", "provenance for others"),),
+    ),
+    "run sign": Command(
+        sign_arguments, run_sign, examples=(Example("ftc run sign 3f2a --key key.pem", "writes model.sig"),)
+    ),
+    "run verify": Command(
+        verify_arguments, run_verify, examples=(Example("ftc run verify 3f2a --key key.pub.pem", "does it hold?"),)
+    ),
 }
 """What a command line reaches here, by verb."""

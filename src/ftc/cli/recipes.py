@@ -6,23 +6,33 @@ import gc
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import Command, Parser, add_json, add_overrides
+from ftc.cli.arguments import (
+    JSON,
+    TEXT,
+    Command,
+    Example,
+    Parser,
+    add_detailed_exitcode,
+    add_output,
+    add_overrides,
+    add_quiet,
+    add_recipes,
+)
+from ftc.cli.recipe_files import STDIN, recipes_in, stdin_text
 from ftc.cli.terminal import STDOUT, page, print_json, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ftc.spec.diagnostics import Diagnostic
 
     Findings = tuple[Sequence[Diagnostic], Mapping[str, Sequence[str]]]
     """What is found in one recipe, and the lines that places point into."""
 
 
-__all__ = ["COMMANDS", "recipes_in"]
+__all__ = ["COMMANDS"]
 
 
 def init_arguments(parser: Parser) -> None:
@@ -30,7 +40,9 @@ def init_arguments(parser: Parser) -> None:
 
     parser.add_argument("file", nargs="?", default="recipe.yaml", metavar="FILE", help="default: recipe.yaml")
     tasks = [task.name() for task in TASKS]
-    parser.add_argument("--task", choices=tasks, help="default: what the columns of `--data` tell, or classification")
+    parser.add_argument(
+        "--task", choices=tasks, metavar="KIND", help="default: what the columns of `--data` tell, or classification"
+    )
     parser.add_argument("--data", metavar="FILE", help="the rows; their columns are filled in")
     parser.add_argument("--base", metavar="MODEL", help="the base model: a folder, or an id on the hub")
 
@@ -43,7 +55,10 @@ def run_init(args: Namespace) -> int:
 
     data = Path(args.data) if args.data else None
     written = api.init(Path(args.file), task=args.task, data=data, base=args.base)
-    write(f"Wrote {written}. Next: `ftc plan {written}`\n")
+    if args.json:
+        print_json({"schema": "ftc.started/1", "file": str(written)})
+    else:
+        write(f"Wrote {written}. Next: `ftc plan {written}`\n")
     return ExitCode.FINE
 
 
@@ -52,14 +67,20 @@ def import_arguments(parser: Parser) -> None:
     from ftc.spec.tasks import TASKS
 
     parser.add_argument("file", metavar="FILE", help="the configuration: YAML or JSON")
-    parser.add_argument("-o", "--output", metavar="RECIPE", help="write the recipe to a new file; `-` is the terminal")
-    parser.add_argument("--from", dest="tool", choices=sorted(TOOLS), help="whose it is; default: what its keys tell")
+    add_output(parser, "write the recipe to a new file; `-` is the terminal", metavar="RECIPE")
+    parser.add_argument(
+        "--from",
+        dest="tool",
+        choices=sorted(TOOLS),
+        metavar="TOOL",
+        help=f"{', '.join(sorted(TOOLS))} (default: what its keys tell)",
+    )
     tasks = [task.name() for task in TASKS if task.CARD.is_imported]
-    parser.add_argument("--task", choices=tasks, help="what the rows are, where no key tells")
+    parser.add_argument("--task", choices=tasks, metavar="KIND", help="what the rows are, where no key tells")
     parser.add_argument("--data", metavar="FILE", help="the rows, in place of those that the configuration names")
     parser.add_argument("--hub-file", metavar="FILE", help="which file of its data set on the hub holds the rows")
     parser.add_argument("--base", metavar="MODEL", help="the base model, in place of the one that it names")
-    add_json(parser, "print the recipe and the fate of every key as JSON")
+    add_quiet(parser, "show only what stops the import, and the recipe")
 
 
 def run_import(args: Namespace) -> int:
@@ -81,7 +102,8 @@ def run_import(args: Namespace) -> int:
     if args.json:
         print_json(imported_json(result))
         return Refusal(result.reasons).exit_code if result.reasons else ExitCode.FINE
-    sys.stderr.write(imported_text(result, page=page(sys.stderr, args)))
+    if not args.quiet:
+        sys.stderr.write(imported_text(result, page=page(sys.stderr, args)))
     if result.recipe is None:
         sys.stderr.write("\n")
         show_diagnostics(result.reasons, {result.file: result.lines}, args, "No recipe was written.")
@@ -91,25 +113,15 @@ def run_import(args: Namespace) -> int:
 
 
 def validate_arguments(parser: Parser) -> None:
-    parser.add_argument(
-        "recipes",
-        nargs="+",
-        metavar="RECIPE",
-        help="recipes to check; of a folder all below it; `-` for standard input",
-    )
+    add_recipes(parser, "recipes", about="recipes to check; of a folder all below it; `-` for standard input")
     add_overrides(parser)
     parser.add_argument("--fix", action="store_true", help="make the safe fixes in the files, then check what is left")
     parser.add_argument("--diff", action="store_true", help="show what --fix would change, and write nothing")
-    parser.add_argument(
-        "--format",
-        choices=("text", "json", "sarif", "github"),
-        help="default: text, or github in a GitHub workflow",
-    )
-    parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
+    add_quiet(parser, "show only findings")
 
 
 def run_validate(args: Namespace) -> int:
-    """Tells everything that is wrong at once; the exit code is that of the first error."""
+    """Reports everything that is wrong at once; the exit code is that of the first error."""
     from ftc.spec.diagnostics import Refusal
 
     if fault := _fault_of_usage(args):
@@ -126,8 +138,12 @@ def run_validate(args: Namespace) -> int:
     form = args.format or ("github" if os.environ.get("GITHUB_ACTIONS") == "true" and not args.diff else "text")
     if form == "text":
         show_diagnostics(found, sources, args, _closing(args, recipes, found) if errors else "")
-        valid = [name for name, (one, _) in results.items() if not args.diff and not any(d.is_error for d in one)]
-        sys.stdout.writelines(f"{'standard input' if name == _STDIN else name} is valid.\n" for name in valid)
+        valid = (
+            []
+            if args.quiet
+            else [name for name, (one, _) in results.items() if not args.diff and not any(d.is_error for d in one)]
+        )
+        sys.stdout.writelines(f"{'standard input' if name == STDIN else name} is valid.\n" for name in valid)
     else:
         from ftc.views import diagnostics
 
@@ -144,7 +160,7 @@ def run_validate(args: Namespace) -> int:
 def _fault_of_usage(args: Namespace) -> str | None:
     if args.diff and args.format not in (None, "text"):
         return f"`--diff` prints text, not {args.format}"
-    if (args.diff or args.fix) and _STDIN in args.recipes:
+    if (args.diff or args.fix) and STDIN in args.recipes:
         return f"`--{'diff' if args.diff else 'fix'}` needs a file; `-` is standard input"
     return None
 
@@ -165,8 +181,8 @@ def _looked_at(recipes: Sequence[str], args: Namespace) -> tuple[dict[str, Findi
 def _checked(recipe: str, args: Namespace) -> Findings:
     from ftc.verbs import text  # beside it, `ftc.api` would load every other verb
 
-    if recipe == _STDIN:
-        checked = text.validate("<stdin>", text=_stdin_text(), overrides=args.overrides)
+    if recipe == STDIN:
+        checked = text.validate("<stdin>", text=stdin_text(), overrides=args.overrides)
     else:
         checked = text.validate(recipe, overrides=args.overrides)
     return checked.diagnostics, checked.sources
@@ -203,41 +219,46 @@ def _closing(args: Namespace, names: Sequence[str], found: Sequence[Diagnostic])
 
 
 def fmt_arguments(parser: Parser) -> None:
-    parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="recipes, or parts of them; `-` lays out standard input"
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 2 where a file would change")
+    add_recipes(parser, "files", about="recipes, or parts of them; `-` formats standard input")
+    add_detailed_exitcode(parser, "a file would change, and write nothing", alias="--check")
     parser.add_argument("--diff", action="store_true", help="the same, and show what would change")
+    add_quiet(parser, "don't name the files")
 
 
 def run_fmt(args: Namespace) -> int:
-    """Lays out each file, and names those that changed or would; one that can't be read stops none of the others."""
+    """Formats each file, and names those that changed or would; one that can't be read stops none of the others."""
     from ftc.spec.diagnostics import Refusal
 
+    if args.json and (args.diff or STDIN in args.files):
+        sys.stderr.write(f"error: `{'--diff' if args.diff else STDIN}` prints text, not JSON\n")
+        return ExitCode.USAGE
     refusals: list[Refusal] = []
-    num_changed = 0
+    changed: dict[str, bool] = {}
     for file in args.files:
         try:
-            num_changed += _is_changed(file, args)
+            changed[file] = _is_changed(file, args)
         except Refusal as refusal:
             refusals.append(refusal)
     if refusals:
         whole = Refusal(found for refusal in refusals for found in refusal.diagnostics)
         whole.sources = {file: lines for refusal in refusals for file, lines in refusal.sources.items()}
         raise whole
-    return ExitCode.CHANGES if num_changed and _is_trial(args) else ExitCode.FINE
+    if args.json:
+        files = [{"file": file, "changed": is_changed} for file, is_changed in changed.items()]
+        print_json({"schema": "ftc.formatted/1", "written": not _is_trial(args), "files": files})
+    return ExitCode.CHANGES if any(changed.values()) and _is_trial(args) else ExitCode.FINE
 
 
 def _is_trial(args: Namespace) -> bool:
-    return bool(args.check or args.diff)
+    return bool(args.detailed_exitcode or args.diff)
 
 
 def _is_changed(file: str, args: Namespace) -> bool:
-    """Lays out one file, or only looks, and tells whether that makes a difference."""
+    """Formats one file, or only looks, and says whether that makes a difference."""
     from ftc.verbs import text  # beside it, `ftc.api` would load every other verb
 
-    if file == _STDIN:
-        before, after = text.format("<stdin>", text=_stdin_text())
+    if file == STDIN:
+        before, after = text.format("<stdin>", text=stdin_text())
         if not _is_trial(args):
             write(after.decode("utf-8"))
             return False
@@ -250,63 +271,9 @@ def _is_changed(file: str, args: Namespace) -> bool:
         from ftc.views.difference import diff_text
 
         write(diff_text(shown_lines(before), shown_lines(after), file, page=page(sys.stdout, args)))
-    sys.stderr.write(f"{file}: {'would change' if _is_trial(args) else 'changed'}\n")
+    if not args.quiet and not args.json:
+        sys.stderr.write(f"{file}: {'would change' if _is_trial(args) else 'changed'}\n")
     return True
-
-
-_STDIN = "-"
-_SUFFIXES = (".yaml", ".yml")
-_LARGEST = 256 * 1024 + 1
-"""Bytes that are read of a file or of standard input; one more than a recipe may have."""
-
-
-def recipes_in(names: Sequence[str]) -> Iterator[str]:
-    """The files that are meant: each name as it stands, and for a folder all recipes below it, in order.
-
-    Of a folder's YAML those files are recipes that say `ftc:` at their top level. A file that another of them extends
-    is left out, since it may be a part alone; what is wrong in it is told of the one that extends it.
-    """
-    from pathlib import Path
-
-    for name in names:
-        folder = Path(name)
-        if name != _STDIN and folder.is_dir():
-            yield from map(str, _recipes_below(folder))
-        else:
-            yield name
-
-
-def _stdin_text() -> bytes:
-    """What stands on standard input, as far as it could be a recipe."""
-    return sys.stdin.buffer.read(_LARGEST)
-
-
-def _recipes_below(folder: Path) -> Iterator[Path]:
-    """Recipes below a folder; hidden folders, and those of runs, are not entered."""
-    from pathlib import Path
-
-    extended: set[Path] = set()
-    recipes: list[Path] = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".") and name != "runs"]
-        for file in (Path(place, name) for name in names if name.endswith(_SUFFIXES) and name[0] != "."):
-            keys = _top_level_keys(file)
-            if "ftc" in keys:
-                recipes.append(file)
-            if base := keys.get("extends"):
-                extended.add((file.parent / base).resolve())
-    return (file for file in sorted(recipes) if file.resolve() not in extended)
-
-
-def _top_level_keys(file: Path) -> dict[str, str]:
-    """Keys that begin a line, with the rest of it; a look at the text, which need not be valid."""
-    try:
-        with file.open("rb") as opened:
-            text = opened.read(_LARGEST).decode("utf-8", "replace")
-    except OSError:
-        return {}
-    lines = (line.partition(":") for line in text.removeprefix("\ufeff").splitlines())
-    return {key: value.partition(" #")[0].strip().strip("'\"") for key, colon, value in lines if colon}
 
 
 def explain_arguments(parser: Parser) -> None:
@@ -315,6 +282,8 @@ def explain_arguments(parser: Parser) -> None:
 
 def run_explain(args: Namespace) -> int:
     """Prints the lesson of a code; `ftc104` and `104` are understood too."""
+    from dataclasses import asdict
+
     from ftc.spec.codes import CODES
     from ftc.spec.language.did_you_mean import nearest
     from ftc.views.diagnostics import explain_text
@@ -326,7 +295,10 @@ def run_explain(args: Namespace) -> int:
         meant = f"; did you mean `{near}`?" if near else "; codes are `FTC` and three digits"
         sys.stderr.write(f"error: there is no code `{escaped(args.code)}`{meant}\n")
         return ExitCode.USAGE
-    write(explain_text(CODES[asked], page=page(sys.stdout, args)))
+    if args.json:
+        print_json({"schema": "ftc.explained/1", **asdict(CODES[asked])})
+    else:
+        write(explain_text(CODES[asked], page=page(sys.stdout, args)))
     return ExitCode.FINE
 
 
@@ -365,12 +337,49 @@ def run_lsp(_args: Namespace) -> int:
 
 
 COMMANDS: dict[str, Command] = {
-    "init": Command(init_arguments, run_init),
-    "validate": Command(validate_arguments, run_validate),
-    "fmt": Command(fmt_arguments, run_fmt),
-    "import": Command(import_arguments, run_import),
-    "explain": Command(explain_arguments, run_explain),
-    "schema": Command(lambda _: None, run_schema),
-    "lsp": Command(lsp_arguments, run_lsp),
+    "init": Command(
+        init_arguments,
+        run_init,
+        examples=(
+            Example("ftc init --data data/tickets.csv", "recipe.yaml, filled in from the columns"),
+            Example("ftc init chat.yaml --task chat", "a starter for another task, in another file"),
+        ),
+    ),
+    "validate": Command(
+        validate_arguments,
+        run_validate,
+        formats=(TEXT, JSON, "sarif", "github"),
+        examples=(
+            Example("ftc validate", "check this folder's recipe"),
+            Example("ftc validate recipes --format sarif", "check all recipes of a folder, for a code scanner"),
+            Example("ftc validate tickets.yaml --fix --diff", "show what --fix would change"),
+        ),
+    ),
+    "fmt": Command(
+        fmt_arguments,
+        run_fmt,
+        examples=(
+            Example("ftc fmt tickets.yaml", "format a recipe in place"),
+            Example("ftc fmt --detailed-exitcode tickets.yaml", "for CI: exit with 2 where it isn't formatted"),
+        ),
+    ),
+    "import": Command(
+        import_arguments,
+        run_import,
+        examples=(
+            Example("ftc import axolotl.yml", "print the recipe, and what became of each key"),
+            Example("ftc import sft.yaml --from trl -o chat.yaml", "write it to a file"),
+        ),
+    ),
+    "explain": Command(
+        explain_arguments, run_explain, examples=(Example("ftc explain FTC104", "cause, a wrong and a right example"),)
+    ),
+    "schema": Command(
+        lambda _: None,
+        run_schema,
+        formats=(JSON,),
+        examples=(Example("ftc schema > recipe.schema.json", "for editors that validate YAML"),),
+    ),
+    "lsp": Command(lsp_arguments, run_lsp, formats=(), examples=(Example("ftc lsp", "what an editor starts"),)),
 }
 """What a command line reaches here, by verb."""

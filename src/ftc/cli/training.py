@@ -8,9 +8,22 @@ import os
 import sys
 from argparse import ArgumentTypeError, Namespace
 from contextlib import nullcontext
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeGuard
 
-from ftc.cli.arguments import Command, Parser, add_json, add_overrides, add_waive, override_words
+from ftc.cli.arguments import (
+    Command,
+    Example,
+    Parser,
+    add_locked,
+    add_offline,
+    add_output,
+    add_overrides,
+    add_quiet,
+    add_recipe,
+    add_waive,
+    override_words,
+)
 from ftc.cli.faults import Restart
 from ftc.cli.output import following, print_result, show_planned, show_run, tracing
 from ftc.cli.terminal import page, print_json, write
@@ -33,13 +46,15 @@ _EXIT_CODES = {
 
 
 def apply_arguments(parser: Parser) -> None:
-    parser.add_argument("target", metavar="RECIPE|PLAN", help="a recipe, or a plan that `ftc plan -o` saved")
+    about = "a recipe, or a plan that `ftc plan -o` saved"
+    add_recipe(parser, "target", metavar="RECIPE|PLAN", about=about)
     add_overrides(parser)
     add_waive(parser)
     parser.add_argument("--yes", action="store_true", help="don't ask")
-    parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
     parser.add_argument("--again", action="store_true", help="run once more, even when this plan has run")
-    add_json(parser, "print events and the result as JSON lines")
+    add_locked(parser)
+    add_offline(parser)
+    add_quiet(parser)
 
 
 def run_apply(args: Namespace) -> int:
@@ -53,8 +68,9 @@ def run_apply(args: Namespace) -> int:
     from ftc.verbs.policy import waivers_of
 
     gc.enable()  # the command starts without; training runs for hours
-    if args.target.endswith(".json") and (args.overrides or args.waive):
-        sys.stderr.write("error: a saved plan is run as it is; `--set`, `--set-file`, `--waive` go with its recipe\n")
+    if args.target.endswith(".json") and (args.overrides or args.waive or args.locked):
+        words = "`--set`, `--set-file`, `--waive`, `--locked` go with its recipe"
+        sys.stderr.write(f"error: a saved plan is run as it is; {words}\n")
         return ExitCode.USAGE
     if args.may_restart and (wrong := unpinned(os.environ)) and _counts_bits(args):
         raise Restart(wrong)
@@ -67,6 +83,7 @@ def run_apply(args: Namespace) -> int:
         planned = api.plan(
             args.target,
             overrides=args.overrides,
+            locked=args.locked,
             offline=args.offline,
             on_trace=tell,
             waive=waivers_of(args.waive),
@@ -140,10 +157,16 @@ def _carried_out(target: Planned | str, args: Namespace) -> int:
     from ftc import api
     from ftc.cli.companions import companions, needs_companions
 
+    if not args.quiet and "torch" not in sys.modules and find_spec("torch"):  # importing it takes seconds
+        sys.stderr.write("Loading torch …\n")
+        sys.stderr.flush()
     stop, plan = _Stop(), api.load_plan(target) if isinstance(target, str) else target.plan
     count = plan.settings.train.world_size
     has_others = needs_companions(count, os.environ) and args.may_restart
-    with companions(count, args.words) if has_others else nullcontext(), following(args) as listener:
+    with (
+        companions(count, args.words) if has_others else nullcontext(),
+        following(args, as_lines=args.json) as listener,
+    ):
         done = api.apply(target, on_event=stop.heard_by(listener), again=args.again, offline=args.offline)
     if args.json:
         print_result(done)
@@ -206,7 +229,8 @@ def eval_arguments(parser: Parser) -> None:
     parser.add_argument("--harness", metavar="TASK,…", help="tasks of the lm-evaluation-harness instead of rows")
     parser.add_argument("--tasks", metavar="FOLDER", help="further such tasks; Python that they name is run")
     parser.add_argument("--limit", metavar="N", type=_count, help="rows of such a task at most (all)")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="form of the answer (text)")
+    add_offline(parser)
+    add_quiet(parser, "show no progress")
 
 
 def run_eval(args: Namespace) -> int:
@@ -217,12 +241,11 @@ def run_eval(args: Namespace) -> int:
     from ftc import api
 
     gc.enable()  # the command starts without; measuring may take hours
-    args.json = False  # events go to standard error whatever the answer's form is
     if args.harness is not None:
         return _on_harness(args)
     with following(args) as listener:
         found = api.evaluate(args.run, data=args.data, on_event=listener)
-    if args.format == "json":
+    if args.json:
         print_json(_eval_json(found))
     else:
         from ftc.views.run import evaluation_text
@@ -255,10 +278,12 @@ def _count(text: str) -> int:
 def _on_harness(args: Namespace) -> int:
     from ftc import api
 
+    if args.offline:  # the harness's libraries ask for these as they are imported
+        os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     tasks = [name.strip() for name in args.harness.split(",") if name.strip()]
     with following(args) as listener:
         found = api.evaluate_on_harness(args.run, tasks, task_folder=args.tasks, limit=args.limit, on_event=listener)
-    if args.format == "json":
+    if args.json:
         print_json(found.to_json())
     else:
         from ftc.views.comparison import harness_text
@@ -282,38 +307,30 @@ _LEAST = 2**20
 
 def merge_arguments(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN", help="a finished run: its folder or the beginning of its name")
-    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="a new folder for the whole model")
+    add_output(parser, "a new folder for the whole model", metavar="FOLDER", required=True)
     parser.add_argument(
         "--dtype",
         choices=("auto", "float32", "bfloat16", "float16"),
         default="auto",
-        help="type of the weights (auto: as the base has them, or the run if in fewer bits)",
+        metavar="TYPE",
+        help="float32, bfloat16, float16 or auto: as the base has them, or the run if in fewer bits (default: auto)",
     )
     parser.add_argument(
         "--shard-size", type=_size, metavar="SIZE", help="most weights in one file, such as 2GB or 500MiB (5GB)"
     )
-    add_json(parser)
+    add_quiet(parser, "show no progress")
 
 
 def run_merge(args: Namespace) -> int:
-    """Merges, and tells what was merged and how alike it answers."""
+    """Merges, and shows what was merged and how close its answers are."""
     from ftc import api
     from ftc.verbs.merge import SHARD_BYTES
 
-    gc.enable()  # the command starts without; a model that is let go of has to go
-    as_json, args.json = args.json, False  # events go to standard error whatever the answer's form is
-    try:
-        with following(args) as listener:
-            found = api.merge(
-                args.run,
-                args.output,
-                dtype=args.dtype,
-                shard_bytes=args.shard_size or SHARD_BYTES,
-                on_event=listener,
-            )
-    finally:
-        args.json = as_json
-    if as_json:
+    gc.enable()  # the command starts without; a model that is freed has to go
+    shard_bytes = args.shard_size or SHARD_BYTES
+    with following(args) as listener:
+        found = api.merge(args.run, args.output, dtype=args.dtype, shard_bytes=shard_bytes, on_event=listener)
+    if args.json:
         answer = {"folder": args.output, "merge": found.model.to_json(), "room": found.room.to_json()}
         print_json(answer)
     else:
@@ -341,8 +358,27 @@ def _size(text: str) -> int:
 
 
 COMMANDS: dict[str, Command] = {
-    "apply": Command(apply_arguments, run_apply),
-    "eval": Command(eval_arguments, run_eval),
-    "merge": Command(merge_arguments, run_merge),
+    "apply": Command(
+        apply_arguments,
+        run_apply,
+        examples=(
+            Example("ftc apply", "plan this folder's recipe, ask, train and evaluate"),
+            Example("ftc apply tickets.plan.json", "run a saved plan"),
+            Example("ftc apply tickets.yaml --yes --locked --json", "for CI: no question, events as JSON lines"),
+        ),
+    ),
+    "run eval": Command(
+        eval_arguments,
+        run_eval,
+        examples=(
+            Example("ftc run eval 3f2a --data new.csv", "on rows of your own; gates exit with 7"),
+            Example("ftc run eval 3f2a --harness arc_easy,boolq --limit 100", "on tasks of the lm-evaluation-harness"),
+        ),
+    ),
+    "run merge": Command(
+        merge_arguments,
+        run_merge,
+        examples=(Example("ftc run merge 3f2a -o models/tickets", "a whole model for inference servers"),),
+    ),
 }
 """What a command line reaches here, by verb."""

@@ -1,22 +1,23 @@
-"""The table of verbs, in the groups in which people look for them, and the way to each.
+"""The table of verbs, in the sections in which people look for them, and the way to each.
 
-A verb's module is imported when the verb runs, and never by a name made at run time: what can be called stands here.
+A verb's module is imported when the verb runs, and never by a name made at run time: what can be called is in here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from ftc.cli.arguments import Command
 
-__all__ = ["GROUPS", "VERBS", "Verb"]
+__all__ = ["GROUPS", "MOVED", "SECTIONS", "VERBS", "Group", "Verb", "verb_named"]
 
 
 class Verb(NamedTuple):
     """A row of the table."""
 
     name: str
+    """As it is typed: `plan`, or behind its group, `run list`."""
     load: Callable[[], Mapping[str, Command]]
     """Imports its module, and gives what stands there."""
     help: str
@@ -25,6 +26,14 @@ class Verb(NamedTuple):
     def command(self) -> Command:
         """Its arguments and what it does, once its module is imported."""
         return self.load()[self.name]
+
+
+class Group(NamedTuple):
+    """Verbs behind one word, such as those for runs."""
+
+    name: str
+    help: str
+    verbs: tuple[Verb, ...]
 
 
 def _recipes() -> Mapping[str, Command]:
@@ -51,50 +60,109 @@ def _history() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _completion() -> Mapping[str, Command]:
+    from ftc.cli.completion import COMMANDS
+
+    return COMMANDS
+
+
 def _proofs() -> Mapping[str, Command]:
     from ftc.cli.proofs import COMMANDS
 
     return COMMANDS
 
 
-GROUPS: dict[str, tuple[Verb, ...]] = {
+RUN = Group(
+    "run",
+    "list, compare, evaluate, merge and sign runs",
+    (
+        Verb("run list", _history, "list the runs of this project"),
+        Verb("run show", _history, "show a run or a saved plan"),
+        Verb("run compare", _history, "compare runs on the same test rows"),
+        Verb("run diff", _history, "show what differs between two runs, and what has to be done"),
+        Verb("run eval", _training, "evaluate a finished run again, on its test rows or on a file"),
+        Verb("run rate", _history, "compare answers by hand, without knowing which model wrote them"),
+        Verb("run merge", _training, "merge a run's adapter into its base model"),
+        Verb("run export", _proofs, "write a run's provenance, bill of materials or data card"),
+        Verb("run sign", _proofs, "sign a finished run, or any folder, with your own key"),
+        Verb("run verify", _proofs, "verify a signed folder"),
+        Verb("run unlock", _history, "free a run whose process is gone"),
+    ),
+)
+DEVICE = Group(
+    "device",
+    "list devices, and benchmark this machine's",
+    (
+        Verb("device list", _plans, "list the devices that a plan can be made for"),
+        Verb("device show", _plans, "show one device with its sources"),
+        Verb("device calibrate", _plans, "benchmark this machine's device, so that plans can estimate time"),
+    ),
+)
+
+SECTIONS: dict[str, tuple[Verb | Group, ...]] = {
     "write a recipe": (
         Verb("init", _recipes, "write a starter recipe"),
-        Verb("validate", _recipes, "check a recipe without loading anything; --fix mends"),
-        Verb("fmt", _recipes, "lay out a recipe as all recipes are"),
         Verb("import", _recipes, "turn another tool's configuration into a recipe"),
-        Verb("explain", _recipes, "explain a diagnostic code"),
-        Verb("schema", _recipes, "print the recipe language as JSON Schema, for editors"),
-        Verb("lsp", _recipes, "serve editors while a recipe is written"),
+        Verb("validate", _recipes, "check a recipe without loading models or data; --fix applies safe fixes"),
+        Verb("fmt", _recipes, "format recipes"),
+        Verb("explain", _recipes, "explain the code of a finding"),
     ),
     "plan and run": (
-        Verb("devices", _plans, "list the devices that a plan can be made for"),
-        Verb("calibrate", _plans, "measure this machine's device, so that plans can tell their time"),
-        Verb("plan", _plans, "compile a recipe: what would run, and whether it fits"),
-        Verb("tokens", _plans, "show rows as the model is fed them, and what of them is learned"),
-        Verb("lock", _plans, "bring a recipe's lock up to date, or check it"),
+        Verb("plan", _plans, "show what a recipe would run, and whether it fits"),
+        Verb("tokens", _plans, "show rows as the model reads them, and which tokens are trained on"),
+        Verb("lock", _plans, "resolve and pin the recipe's model, data and packages"),
+        Verb("diff", _history, "compare two recipes, locks, plans or runs, and show what has to be done"),
         Verb("apply", _training, "train and evaluate what a recipe or a saved plan says"),
-        Verb("eval", _training, "measure a finished run once more, on its test rows or on a file"),
-        Verb("merge", _training, "merge a run's adapter into its base: a model for servers and students"),
     ),
-    "look and compare": (
+    "use and check runs": (
         Verb("show", _history, "show a run or a saved plan"),
-        Verb("runs", _history, "list the runs of this project"),
-        Verb("diff", _history, "compare two recipes, locks, plans or runs: what changed, and what that calls for"),
-        Verb("compare", _history, "hold runs against each other on the same test rows"),
-        Verb("rate", _history, "compare answers by hand, without knowing whose they are"),
-        Verb("unlock", _history, "free a run whose holder is gone"),
+        Verb("audit", _proofs, "check a run against its record, or train it again"),
+        Verb("provenance", _proofs, "show which recipe, data, base and run made a file of weights"),
+        Verb("used-by", _proofs, "list the locks and runs that contain a digest"),
+        RUN,
     ),
-    "prove": (
-        Verb("audit", _proofs, "check that a run is what its record says, or do it again"),
-        Verb("whence", _proofs, "tell which recipe, data, base and run made a file of weights"),
-        Verb("who-used", _proofs, "list the locks and runs that hold a digest"),
-        Verb("export", _proofs, "tell of a run in the formats of other tools: provenance, bill of materials, data"),
-        Verb("sign", _proofs, "sign a finished run, or any folder, with a key of your own"),
-        Verb("verify", _proofs, "check that a folder is the one that was signed"),
+    "set up": (
+        DEVICE,
+        Verb("schema", _recipes, "print the recipe language as JSON Schema, for editors"),
+        Verb("lsp", _recipes, "serve editors while a recipe is written"),
+        Verb("completion", _completion, "print the completion script of a shell"),
     ),
 }
-"""Every verb by group, in the order in which a newcomer meets them."""
+"""Verbs and groups in the order in which a newcomer meets them."""
 
-VERBS: dict[str, Verb] = {verb.name: verb for group in GROUPS.values() for verb in group}
-"""Every verb by its name."""
+GROUPS: dict[str, Group] = {one.name: one for section in SECTIONS.values() for one in section if isinstance(one, Group)}
+"""Every group by its name."""
+
+VERBS: dict[str, Verb] = {
+    verb.name: verb
+    for section in SECTIONS.values()
+    for one in section
+    for verb in (one.verbs if isinstance(one, Group) else (one,))
+}
+"""Every verb by its name, those of groups included."""
+
+MOVED: dict[str, str] = {
+    "runs": "run list",
+    "compare": "run compare",
+    "eval": "run eval",
+    "rate": "run rate",
+    "merge": "run merge",
+    "export": "run export",
+    "sign": "run sign",
+    "verify": "run verify",
+    "unlock": "run unlock",
+    "devices": "device list",
+    "calibrate": "device calibrate",
+    "whence": "provenance",
+    "who-used": "used-by",
+}
+"""Names of verbs until 0.1, which work for one more release, with the names that they have now."""
+
+
+def verb_named(words: Sequence[str]) -> tuple[Verb | None, Sequence[str]]:
+    """The verb that a command line begins with, by its name now or before, and the words behind it."""
+    for count in (2, 1):
+        name = " ".join(words[:count])
+        if found := VERBS.get(MOVED.get(name, name)):
+            return found, words[count:]
+    return None, words

@@ -18,7 +18,7 @@ from ftc.spec.storage.atomic_write import write_file, write_text
 from ftc.spec.storage.paths import RunFolder, runs_folder, streams_folder
 from ftc.spec.storage.processes import is_follower
 from ftc.verbs.plan import Planned
-from ftc.verbs.runs import FINISHED, Run, load_run, pages, predecessor
+from ftc.verbs.runs import FINISHED, Run, load_run, predecessor, write_pages
 
 __all__ = ["execute_planned"]
 
@@ -61,8 +61,7 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
     if is_follower(os.environ):  # the first process writes the pages
         return run
     assert run.record == record, "the record on disk is the one that the runtime returned"
-    for name, text in pages(run).items():
-        write_text(folder / name, text)
+    write_pages(run)
     return run
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ftc.compiler.audit.contradictions import Witnesses
 from ftc.compiler.audit.locate import audit_inputs
+from ftc.compiler.audit.pages import Pages
 from ftc.compiler.audit.replay import (
     Steps,
     asked_steps,
@@ -29,9 +30,10 @@ from ftc.compiler.audit.replay import (
     reseeded,
     result_findings,
 )
-from ftc.compiler.audit.static_audit import AuditInputs, audit_static
-from ftc.spec.diagnostics import diagnostic
-from ftc.spec.documents.audit import AuditReport, ClassComparison, Finding, Level, Repetition, Replay
+from ftc.compiler.audit.static_audit import AuditInputs, audit_static, signed
+from ftc.compiler.audit.tally import finding
+from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.audit import AuditReport, ClassComparison, Finding, Level, Repetition, Replay, SignatureSeen
 from ftc.spec.documents.ledger import broken_links, read_ledger
 from ftc.spec.documents.machine import snapshot_code
 from ftc.spec.documents.step_log import Comparison, Difference, Rung, StepLine, read_ladder
@@ -40,7 +42,8 @@ from ftc.verbs.runs import Run, load_events, load_outcomes, load_run, pages, rec
 
 if TYPE_CHECKING:
     from ftc.runtime.replay.replay import Replayed
-    from ftc.spec.documents.audit import Answer, ReplayRequest
+    from ftc.spec.documents.audit import Answer, Recomputed, ReplayRequest
+    from ftc.spec.documents.outcomes import Outcome
 
 __all__ = ["DEFAULT_STEPS", "Asked", "StepListener", "audit_run", "log_file"]
 
@@ -63,6 +66,8 @@ class Asked:
         threads: Threads inside an operation; None for the run's.
         force: Go on, where machine or code are of another class.
         seeds: Times to do the whole plan with other seeds instead; 0 to ask for the same bits.
+        strict: Whether what an honest run may show counts as a finding too.
+        key: Public key of whoever should have signed the run; None to verify no signature.
     """
 
     level: Level = "static"
@@ -72,6 +77,8 @@ class Asked:
     threads: int | None = None
     force: bool = False
     seeds: int = 0
+    strict: bool = False
+    key: Path | None = None
 
 
 def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
@@ -88,9 +95,12 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
         outcomes=load_outcomes(run.folder),
         ledger=read_ledger(run.root),
         torn=broken_links(run.root),
+        recompute=lambda: _recomputed(run, witnesses.outcomes),
     )
-    inputs = audit_inputs(run.plan, run.root, pages(run), before, witnesses)
-    static = audit_static(RunFolder(run.folder), run.plan, run.record, inputs)
+    drawings = Pages(plain=lambda: pages(run, draws=False), drawn=lambda: pages(run))
+    inputs = audit_inputs(run.plan, run.root, drawings, before, witnesses)
+    static = audit_static(RunFolder(run.folder), run.plan, run.record, inputs, strict=asked.strict)
+    static = signed(static, *_signature(run, asked.key))
     if asked.level == "static":
         return static
     steps = _steps(run, asked)
@@ -109,6 +119,44 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
         return judged(static, asked.level, (*other, missing), machine=None, replay=None)
     report = _Reexecution(run, inputs, asked, steps, on_step).report(static, other)
     return _logged(run, report)
+
+
+def _recomputed(run: Run, rows: Sequence[Outcome]) -> Recomputed | str:
+    """The scores that the run's rows give, or why they can't be computed here."""
+    assert run.evaluation is not None, "rows come from an evaluation"
+    try:
+        from ftc.runtime.metrics.recompute import recompute
+
+        return recompute(run.plan, run.evaluation, rows)
+    except ImportError as problem:
+        return f"`{problem.name}` is not installed, `pip install 'ftc[train]'` brings it"
+    except (ValueError, LookupError, TypeError) as problem:
+        return f"predictions.ndjson can't be scored: {problem}"
+
+
+def _signature(run: Run, key: Path | None) -> tuple[SignatureSeen, Finding | None]:
+    """What a signature in the run's folder proves, and what is wrong with it."""
+    from ftc.verbs.sign import SIGNATURE_FILE, verify_folder
+
+    is_there = (run.folder / SIGNATURE_FILE).is_file()
+    if key is None:
+        return SignatureSeen(state="unverified" if is_there else "unsigned"), None
+    if not is_there:
+        return SignatureSeen(state="unsigned"), finding(
+            "FTC529", SIGNATURE_FILE, f"a signature of {key}", "none", _SIGN
+        )
+    try:
+        found = verify_folder(run.folder, key)
+    except Refusal as refusal:
+        first = refusal.diagnostics[0]
+        if first.code != "FTC542":
+            raise
+        reasons = "; ".join((first.summary, *first.notes))
+        return SignatureSeen(state="broken"), finding("FTC529", SIGNATURE_FILE, f"a signature of {key}", reasons, _SIGN)
+    return SignatureSeen(state="valid", key=key.name, key_sha256=found.key_sha256), None
+
+
+_SIGN = "get the run and its signature from whoever signed it, and the key from a place that you trust"
 
 
 def log_file(folder: Path) -> Path:

@@ -11,6 +11,7 @@ from ftc.verbs.runs import Run, find_run, load_events, load_outcomes
 
 if TYPE_CHECKING:
     from ftc.compiler.diff.sides import Thing
+    from ftc.compiler.recipes.layers import Override
     from ftc.runtime.metrics import Predictions
     from ftc.runtime.metrics.statistics import Statistics
     from ftc.spec.documents.difference import ComparedMetric, Difference, RunComparison
@@ -54,13 +55,33 @@ def compare_runs(runs: Sequence[Run]) -> RunComparison:
                 model=run.plan.model.name,
                 strategy=run.plan.settings.strategy.kind,
                 rows=len(outcomes),
+                settings=settings,
             )
-            for run, outcomes in zip(runs, answered, strict=True)
+            for run, outcomes, settings in zip(runs, answered, _told_apart(runs), strict=True)
         ),
         rows=len(common),
         metrics=tuple(_compared(name, runs[0].plan.settings, rows) for name in names),
         not_compared=(*left_out, *(f"{name}: {why}" for name, why in lacking.items())),
     )
+
+
+def _told_apart(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """Of each run the settings that are not the same in all: those of a recipe, else those that were derived."""
+    from ftc.compiler.lock.lockfile import leaves
+
+    found = [{path: str(value) for path, value in leaves(run.plan.settings.to_json())} for run in runs]
+    paths = sorted({path for one in found for path in one})
+    differing = [path for path in paths if len({one.get(path) for one in found}) > 1]
+    asked = [path for path in differing if any(_is_asked(run, path) for run in runs)]
+    return [{path: one[path] for path in asked or differing if path in one} for one in found]
+
+
+def _is_asked(run: Run, path: str) -> bool:
+    """Whether a recipe sets the value, or the block that it belongs to."""
+    parts = path.split(".")
+    origins = (run.plan.origins.get(".".join(parts[:count])) for count in range(len(parts), 0, -1))
+    origin = next(filter(None, origins), None)
+    return origin is not None and origin.kind == "written"
 
 
 def comparison_page(names: Sequence[str], folder: Path | str = ".") -> str:
@@ -171,7 +192,9 @@ def _lacking(settings: Settings) -> dict[str, str]:
     }
 
 
-def diff(old: Run | Path | str, new: Run | Path | str, *, folder: Path | str = ".") -> Difference:
+def diff(
+    old: Run | Path | str, new: Run | Path | str, *, overrides: Sequence[Override] = (), folder: Path | str = "."
+) -> Difference:
     """What differs between two things, why it matters, and what would have to be done.
 
     They are compared at the deepest level that both have: plans with runs, locks with plans, recipes with everything.
@@ -179,24 +202,30 @@ def diff(old: Run | Path | str, new: Run | Path | str, *, folder: Path | str = "
     Args:
         old: What there is: a recipe, a lock or a saved plan, each also as `FILE@REVISION` of git, or a run.
         new: What is wanted, likewise.
+        overrides: What lies on top of `new`, which then has to be a recipe.
         folder: Any folder of the project whose runs may be named.
 
     Raises:
-        Refusal: One of them can't be read, or there is no such run.
+        Refusal: One of them can't be read, there is no such run, or `overrides` has nothing to change (FTC605).
         OSError: A file can't be read.
     """
     from ftc.compiler.diff.compare import compare
     from ftc.spec.storage.paths import cache_folder
 
-    return compare(_thing_named(old, folder), _thing_named(new, folder), cache_folder())
+    return compare(_thing_named(old, folder), _thing_named(new, folder, overrides), cache_folder())
 
 
-def _thing_named(target: Run | Path | str, folder: Path | str) -> Thing:
+def _thing_named(target: Run | Path | str, folder: Path | str, overrides: Sequence[Override] = ()) -> Thing:
     from ftc.compiler.diff.sides import read_thing
 
-    if isinstance(target, Run):
-        return _thing_of_run(target, target.record.id)
-    return read_thing(str(target)) or _thing_of_run(find_run(str(target), folder), str(target))
+    found = None if isinstance(target, Run) else read_thing(str(target), overrides)
+    if found is None:
+        run = target if isinstance(target, Run) else find_run(str(target), folder)
+        found = _thing_of_run(run, run.record.id if isinstance(target, Run) else str(target))
+    if overrides and found.side.kind != "recipe":
+        summary = f"`{found.side.name}` is a {found.side.kind}, which `--set` can't change"
+        raise Refusal([diagnostic("FTC605", summary, help="give a recipe as NEW")])
+    return found
 
 
 def _thing_of_run(run: Run, name: str) -> Thing:

@@ -209,13 +209,14 @@ def _refused(run: Run, why: str, help: str) -> Refusal:
     return Refusal([diagnostic("FTC685", f"run `{run.record.id}` can't be measured", notes=why, help=help)])
 
 
-def tokens_of(planned: Planned, split: Split, rows: Sequence[int]) -> TokenizedRows:
+def tokens_of(planned: Planned, split: Split, rows: Sequence[int | str]) -> TokenizedRows:
     """Rows of a planned recipe as the model is fed them; test rows are noted in the ledger, since somebody sees them.
 
     Args:
         planned: The recipe.
         split: The part that the rows belong to.
-        rows: Numbers of rows in their source file, from 1; the first three of the part where there are none.
+        rows: Names of rows, such as `data/tickets.csv:38`, or numbers from 1 of those that were read; the first three
+            of the part where there are none.
 
     Raises:
         Refusal: The plan has no such part, or the part no such row (FTC389).
@@ -223,14 +224,14 @@ def tokens_of(planned: Planned, split: Split, rows: Sequence[int]) -> TokenizedR
     """
     from ftc.compiler.tokens.tokenized import tokenized_rows
     from ftc.spec.documents.ledger import note_test_look
+    from ftc.spec.row_names import row_list, shown_row
 
     plan = planned.plan
     found = tokenized_rows(plan, planned.compiled.model_folder, split, rows)
     if split == "test":
         digest = plan.data["test"].stream_digest
-        numbers = ", ".join(str(row.row) for row in found.rows[:_MOST_NAMED])
-        more = ", …" if len(found.rows) > _MOST_NAMED else ""
-        purpose = f"show rows {numbers}{more}"
+        names = [shown_row(row.place, row.row - 1) for row in found.rows[:_MOST_NAMED]]
+        purpose = f"show rows {row_list(names, len(found.rows))}"
         note_test_look(
             planned.root, name=plan.name, run_id="", stream_sha256=digest, rows=len(found.rows), purpose=purpose
         )

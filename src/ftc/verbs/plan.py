@@ -12,6 +12,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 if TYPE_CHECKING:
     from ftc.compiler.lock.renew import Relocked
     from ftc.compiler.pipeline import Compiled
+    from ftc.compiler.recipes.layers import Override
     from ftc.spec.documents.difference import Drift
     from ftc.spec.documents.plan import Plan
     from ftc.spec.sections.recipe import Recipe
@@ -131,6 +132,7 @@ _MOST_LINES = 12
 def lock(
     recipe: Path | str,
     *,
+    overrides: Sequence[Override] = (),
     check: bool = False,
     upgrade: bool | Sequence[str] = (),
     migrate: bool = False,
@@ -140,6 +142,7 @@ def lock(
 
     Args:
         recipe: The recipe file.
+        overrides: What lies on top of it, the last one topmost. The lock on disk is then compared and left as it is.
         check: Write nothing, and refuse a lock that is stale.
         upgrade: True looks up every ref of a hub anew. Names let only these move: `model`, `rows`, `validation` or
             `test` for a ref of the hub, or an installed package.
@@ -157,7 +160,7 @@ def lock(
     from ftc.spec.storage.atomic_write import write_text
 
     path = Path(recipe)
-    checked = check_recipe(read_recipe(path, LARGEST_FILE), path.name, path=path)
+    checked = check_recipe(read_recipe(path, LARGEST_FILE), path.name, path=path, overrides=overrides)
     names = EVERYTHING if upgrade is True else tuple(upgrade or ())
     try:
         found = relock(checked, path, upgrade=names, migrate=migrate, offline=offline)
@@ -167,7 +170,7 @@ def lock(
     if check:
         if found.old is None or found.stale:
             refuse_stale(found.file.name, found.stale if found.old else None, mend=f"ftc lock {path}")
-    elif found.old != found.lock or found.was_older:
+    elif not overrides and (found.old != found.lock or found.was_older):
         write_text(found.file, found.lock.to_text())
     return found
 

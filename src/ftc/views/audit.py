@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import assert_never
 
-from ftc.spec.documents.audit import AuditReport, Finding, Replay
+from ftc.spec.documents.audit import AuditReport, Finding, Replay, SignatureSeen
 from ftc.views import numbers
 from ftc.views.page import INDENT, PLAIN, Page, escaped, shorten
 
@@ -38,7 +38,7 @@ def audit_text(report: AuditReport, *, page: Page = PLAIN) -> str:
     if report.not_checked:
         lines += ["", *page.flow("unchecked", map(escaped, report.not_checked))]
     paint, meaning = _meaning(report, page)
-    text = f"{paint(report.verdict)}: run {escaped(report.run_id)}, {meaning}"
+    text = f"{paint(report.verdict)}: run {escaped(report.run_id)}, {meaning}{_trust(report)}"
     verdict_end = f"exit {report.exit_code}" if report.exit_code else ""
     return "\n".join([*lines, "", "\n".join(page.flow("", [text], indent=0, end=verdict_end))]) + "\n"
 
@@ -69,6 +69,22 @@ def _finding(finding: Finding, page: Page) -> Iterator[str]:
         yield f"  found    {shorten(finding.found, room)}"
     if finding.hint:
         yield from page.flow("  = help:", [shorten(finding.hint, 4 * page.columns)])
+
+
+def _trust(report: AuditReport) -> str:
+    """What the verdict rests on; where a signature is the only defense against a forger, that there is none."""
+    alone = "" if report.in_ledger else "; the project's ledger has no entry of it"
+    match report.signature:
+        case None:
+            return alone
+        case SignatureSeen(state="unsigned"):
+            return f"{alone}; unsigned: a forger could have written this"
+        case SignatureSeen(state="unverified"):
+            return f"{alone}; signed, but nobody verified it: give the signer's public key with --key"
+        case SignatureSeen(state="valid") as found:
+            return f"{alone}; signed with the key {escaped(found.key)} ({numbers.digest(found.key_sha256)})"
+        case SignatureSeen():
+            return f"{alone}; its signature does not hold"
 
 
 def _meaning(report: AuditReport, page: Page) -> tuple[Callable[[str], str], str]:

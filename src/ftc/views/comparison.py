@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ftc.spec.documents.difference import ComparedMetric, RunComparison, Standing
+from ftc.spec.documents.difference import ComparedMetric, ComparedRun, RunComparison, Standing
 from ftc.spec.documents.merged import Agreement, MergedModel, Room
 from ftc.spec.documents.outcomes import HarnessReport, Tally, WinRate
 from ftc.spec.documents.plan import Plan
@@ -28,8 +28,12 @@ __all__ = [
 def comparison_text(found: RunComparison, *, page: Page = PLAIN) -> str:
     """The comparison for people: each metric, the runs under each other, what is shown and what is not."""
     first = found.runs[0]
-    names = [f"{escaped(run.id)}  {escaped(run.name)}, {escaped(run.strategy)}" for run in found.runs]
-    lines = [f"on {numbers.plural(found.rows, 'test row')} that all runs were given, held against {escaped(first.id)}"]
+    names = [escaped(run.id) for run in found.runs]
+    lines = page.wrap(
+        f"on {numbers.plural(found.rows, 'test row')} that all runs were given, compared with {escaped(first.id)}"
+    )
+    for run in found.runs:
+        lines += page.flow(f"  {escaped(run.id)}", _label(run, found), indent=len(escaped(run.id)) + 4)
     for one in found.metrics:
         rows = []
         for name, standing in zip(names, one.standings, strict=True):
@@ -51,10 +55,23 @@ def comparison_text(found: RunComparison, *, page: Page = PLAIN) -> str:
     return "\n".join(lines) + "\n"
 
 
+_MOST_SETTINGS = 4
+"""By which runs are told apart on a terminal; `--json` has all."""
+
+
+def _label(run: ComparedRun, found: RunComparison) -> list[str]:
+    """A run in words: its recipe, and the settings by which it differs from the others."""
+    told = [f"{path.rpartition('.')[2]} {escaped(value)}" for path, value in run.settings.items()]
+    more = len(told) - _MOST_SETTINGS
+    told = [*told[:_MOST_SETTINGS], *([f"{more} more"] if more > 0 else [])]
+    is_named = not told or len({one.name for one in found.runs}) > 1
+    return [*([escaped(run.name)] if is_named else []), *(told or [escaped(run.strategy), escaped(run.model)])]
+
+
 def comparison_markdown(found: RunComparison) -> str:
     """The comparison for a pull request."""
     lines = [
-        f"On {numbers.plural(found.rows, 'test row')} that all runs were given, held against `{found.runs[0].id}`.",
+        f"On {numbers.plural(found.rows, 'test row')} that all runs were given, compared with `{found.runs[0].id}`.",
         "",
         "| metric | run | value | 95 % interval | change | 95 % interval | |",
         "| --- | --- | ---: | --- | ---: | --- | --- |",

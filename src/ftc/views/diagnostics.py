@@ -192,6 +192,7 @@ def render_json(diagnostics: Iterable[Diagnostic]) -> str:
                     "related": [{"span": _json_span(place.span), "label": place.label} for place in found.related],
                     "help": list(found.help),
                     "notes": list(found.notes),
+                    "rows": list(found.rows),
                     "fixes": [
                         {
                             "title": fix.title,

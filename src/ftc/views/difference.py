@@ -42,7 +42,11 @@ def difference_text(found: Difference, *, page: Page = PLAIN) -> str:
         for one in found.outcomes
     ]
     verdict = page.good("No difference.") + f" {_VERDICTS[found.action].capitalize()}."
-    if found.changes:
+    if found.changes and found.action == "nothing":
+        both = "; both runs are finished" if found.old.kind == found.new.kind == "run" else ""
+        counts = numbers.plural(len(found.changes), "change")
+        verdict = f"{page.strong(counts)}. {_VERDICTS[found.action].capitalize()}{both}."
+    elif found.changes:
         retrain, evaluate = (sum(one.action == action for one in found.changes) for action in ("retrain", "evaluate"))
         counts = f"{numbers.plural(len(found.changes), 'change')}: {retrain} to retrain, {evaluate} to evaluate"
         verdict = f"{page.strong(counts)}. To do: {_VERDICTS[found.action]}."

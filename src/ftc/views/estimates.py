@@ -102,7 +102,7 @@ def planned_components(plan: Plan) -> dict[str, int]:
 
 
 def _phase_table(phases: Sequence[PhasePeak], page: Page) -> list[str]:
-    """A line for each group of phases; left out where the page is too narrow for it."""
+    """A line for each group of phases; several, without columns, where the page is too narrow for them."""
     groups = phase_groups(phases)
     sums: dict[str, dict[str, int]] = {}
     for name, peak in groups.items():
@@ -114,9 +114,14 @@ def _phase_table(phases: Sequence[PhasePeak], page: Page) -> list[str]:
         figures = [numbers.gibibytes(columns[part]) if columns[part] else "" for part in shown]
         rows.append([escaped(name), *figures, numbers.gibibytes(groups[name].peak_bytes)])
     head, *lines = table(rows, right=range(1, len(rows[0])), indent=INDENT)
-    if max(map(visible_width, [head, *lines])) > page.columns:
-        return []
     most = max(groups, key=lambda name: groups[name].peak_bytes)
+    if max(map(visible_width, [head, *lines])) > page.columns:
+        stacked = [page.faint(f"{'':{INDENT}}GiB")]
+        for name, columns in sums.items():
+            total = f"{escaped(name)} {numbers.gibibytes(groups[name].peak_bytes)}"
+            parts = [f"{part} {numbers.gibibytes(columns[part])}" for part in shown if columns[part]]
+            stacked += page.flow("", [page.strong(total) if name == most else total, *parts])
+        return stacked
     strong = [page.strong(line) if name == most else line for name, line in zip(groups, lines, strict=True)]
     return [page.faint(head), *strong]
 

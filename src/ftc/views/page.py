@@ -18,10 +18,12 @@ __all__ = [
     "Page",
     "blocks",
     "escaped",
+    "fitted",
     "fitting",
     "pad",
     "shorten",
     "shown",
+    "stacked",
     "table",
     "visible_width",
     "width",
@@ -213,3 +215,39 @@ def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), indent: i
         (" " * indent + "  ".join(pad(cell, widths[i], right=i in numbers) for i, cell in enumerate(row))).rstrip()
         for row in rows
     ]
+
+
+def fitted(
+    header: Sequence[str] | None,
+    rows: Sequence[Sequence[str]],
+    page: Page,
+    *,
+    right: Iterable[int] = (),
+    indent: int = 0,
+) -> list[str]:
+    """Lines of a table with its header, if any; the same cells as `stacked` where the page is too narrow for it."""
+    lines = table([*([header] if header else []), *rows], right=right, indent=indent)
+    if any(visible_width(line) > page.columns for line in lines):
+        return stacked(header or [""] * max(map(len, rows)), rows, page, indent=indent)
+    return [page.faint(line) if header and line is lines[0] else line for line in lines]
+
+
+def stacked(header: Sequence[str], rows: Sequence[Sequence[str]], page: Page, *, indent: int = 0) -> list[str]:
+    """A table for a page that is too narrow for its columns: each row under its first cell, a line for each other one.
+
+    Args:
+        header: What the columns are called; a cell under an empty name stands behind the first cell.
+        rows: The cells; empty ones are left out.
+        page: Width and colors.
+        indent: Columns before the first cells.
+    """
+    width = max((visible_width(name) for name in header[1:]), default=0)
+    lines: list[str] = []
+    for first, *others in rows:
+        named = [(name, cell) for name, cell in zip(header[1:], others, strict=False) if cell]
+        title = "  ".join([first, *(cell for name, cell in named if not name)])
+        lines += page.wrap(" " * indent + title)
+        for name, cell in named:
+            if name:
+                lines += page.flow(" " * (indent + 2) + page.faint(name), [cell], indent=indent + width + 4)
+    return lines

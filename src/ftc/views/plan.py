@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, assert_never
 
@@ -12,11 +12,12 @@ from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.schedules import schedule_card
 from ftc.views import numbers
+from ftc.views.checks import check_lines
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
 from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, visible_width
 from ftc.views.words import headline, learned_of_rows, teacher_parts
 
-__all__ = ["chosen_lines", "optimizer_words", "origins_text", "plan_text", "up_to_date_text"]
+__all__ = ["chosen_lines", "optimizer_words", "origins_text", "plan_text", "up_to_date_text", "verdict_lines"]
 
 _LONGEST_OVERRIDE = 60
 _LEAST_PADDING = 0.01
@@ -30,9 +31,11 @@ def plan_text(
     warnings: int = 0,
     record: RunRecord | None = None,
     hint: str = "",
+    shown: Collection[str] = (),
+    verbose: bool = False,
     page: Page = PLAIN,
 ) -> str:
-    """The plan for people.
+    """The plan for people, with the verdict in its last line.
 
     Args:
         plan: What to show.
@@ -41,7 +44,9 @@ def plan_text(
         lock_changes: What differs from the lock file, one entry a section.
         warnings: Findings that don't stop the run.
         record: The run of exactly this plan, if there is one.
-        hint: What to do next, as the end of the last line.
+        hint: What to do next, in the line before the last.
+        shown: Codes of findings that are shown elsewhere, which *Checks* doesn't repeat.
+        verbose: Show every value that the user didn't give with its reason, and all of each check.
         page: Width and colors.
     """
     model = plan.model
@@ -49,10 +54,6 @@ def plan_text(
         plan.recipe.task.kind,
         f"{escaped(model.name)} {numbers.magnitude(model.num_parameters)} ({escaped(model.license or 'no license')})",
         f"{plan.settings.strategy.words()}, {numbers.percent(model.num_trainable, model.num_parameters)} trainable",
-    ]
-    checks = [
-        f"{escaped(check.name)}: {escaped(check.result)}" + (page.alert(f" ({check.code})") if check.code else "")
-        for check in plan.checks
     ]
     return blocks(
         [
@@ -66,11 +67,12 @@ def plan_text(
                 *time_lines(plan, page),
                 *judge_lines(plan, page),
                 *_lock(plan, lock_state, lock_changes, page),
-                *page.listed("Checks", checks),
+                *check_lines(plan, page, shown=shown, whole=verbose),
                 *page.listed("Unchecked", map(escaped, plan.not_checked)),
             ],
             _steps(plan, record, page),
-            [*chosen_lines(plan, page), *_verdict(plan, warnings, record, hint, page)],
+            chosen_lines(plan, page, whole=verbose),
+            [*page.wrap(hint), *verdict_lines(plan, warnings, record, page)],
         ]
     )
 
@@ -119,15 +121,15 @@ def _lock(plan: Plan, state: str | None, changes: Sequence[str], page: Page) -> 
     return lines + [line for change in changes for line in page.wrap(f"{'':{INDENT}}~ {escaped(change)}")]
 
 
-def _verdict(plan: Plan, warnings: int, record: RunRecord | None, hint: str, page: Page) -> list[str]:
+def verdict_lines(plan: Plan, warnings: int, record: RunRecord | None, page: Page) -> list[str]:
+    """What would run, whether it fits, and how many warnings there are: one line, unless the page is narrow."""
     evaluations = sum(isinstance(step, EvaluateStep) for step in plan.steps)
     trainings = sum(isinstance(step, TrainStep) for step in plan.steps)
     work = "nothing to do" if _is_done(record) else f"{trainings} to train, {evaluations} to evaluate"
-    words = verdict_words(plan.memory)
-    fits = page.good(words) if plan.memory.verdict == "fits" else page.bad(words)
-    noted = page.alert(f" {numbers.plural(warnings, 'warning')}.") if warnings else ""
-    line = f"{page.strong('Plan ' + numbers.digest(plan.sha256))}: {work}. {fits}{noted} {hint}"
-    return page.wrap(line.rstrip())
+    noted = f" {numbers.plural(warnings, 'warning')}." if warnings else ""
+    line = f"Plan {numbers.digest(plan.sha256)}: {work}. {verdict_words(plan.memory)}{noted}"
+    paint = page.strong if plan.memory.verdict == "fits" else page.bad
+    return list(map(paint, page.wrap(line)))
 
 
 def _is_done(record: RunRecord | None) -> bool:
@@ -235,13 +237,19 @@ _NARROWEST_REASON = 36
 _SHORTEST_VALUE = 16
 
 
-def chosen_lines(plan: Plan, page: Page = PLAIN) -> list[str]:
-    """The most telling values that the user did not write, with reasons, and how many more there are."""
+def chosen_lines(plan: Plan, page: Page = PLAIN, *, whole: bool = False) -> list[str]:
+    """The most telling values that the user did not write, with reasons, and how many more there are.
+
+    Where `whole`, every value that was derived, with its whole reason, a line each.
+    """
     chosen = {path: origin for path, origin in plan.origins.items() if origin.kind != "written"}
     derived = [path for path in chosen if chosen[path].kind == "derived"]
     telling = (*(_DEVICES,) * (_DEVICES in derived), *_TELLING)
     order = [*(path for path in telling if path in chosen), *(path for path in derived if path not in telling)]
     values = plan.settings.model_dump(mode="python")
+    if whole:
+        lines = (f"{path} {_value_words(_value(values, path))} ({escaped(chosen[path].reason)})" for path in order)
+        return [_LABEL, *(part for line in lines for part in page.wrap(f"  {line}"))]
     parts = []
     for path in order[:_SHOWN]:
         reason = shorten(chosen[path].reason, _LONGEST_REASON)

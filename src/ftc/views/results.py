@@ -18,9 +18,10 @@ from ftc.spec.documents.record import (
     SwapsResult,
 )
 from ftc.spec.metrics import metric_named
+from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.estimates import use_words
-from ftc.views.page import Page, escaped, table, visible_width
+from ftc.views.page import Page, escaped, fitted, table
 from ftc.views.report.elements import facts, section, text
 from ftc.views.report.elements import table as html_table
 from ftc.views.words import metric_title
@@ -79,16 +80,9 @@ FEW_ROWS = 30
 
 
 def slice_blocks(evaluation: Evaluation, page: Page) -> Iterator[list[str]]:
-    """The lines of each slice, as many metrics as the page is wide enough for."""
+    """The lines of each slice."""
     for one in evaluation.slices:
-        metrics = list(evaluation.tuned.metrics)
-        lines = _lines(one, metrics, page)
-        while len(metrics) > 1 and any(visible_width(line) > page.columns for line in lines):
-            metrics.pop()
-            lines = _lines(one, metrics, page)
-        left = len(evaluation.tuned.metrics) - len(metrics)
-        more = f"; {numbers.plural(left, 'metric')} more than fit here" if left else ""
-        yield [f"tuned, by {escaped(one.slice)}{more}", page.faint(lines[0]), *lines[1:]]
+        yield [f"tuned, by {escaped(one.slice)}", *_lines(one, list(evaluation.tuned.metrics), page)]
 
 
 def _lines(one: SliceResult, metrics: list[str], page: Page) -> list[str]:
@@ -111,7 +105,7 @@ def _lines(one: SliceResult, metrics: list[str], page: Page) -> list[str]:
     if one.gaps:
         rows.append(("largest gap", "", *map(gap, metrics), ""))
         rows.append(("by chance alone", "", *(by_chance(one.gaps[metric]) for metric in metrics), ""))
-    return table([titles, *rows], right=range(1, len(metrics) + 2), indent=2)
+    return fitted(titles, rows, page, right=range(1, len(metrics) + 2), indent=2)
 
 
 def by_chance(gap: Gap) -> str:
@@ -232,7 +226,7 @@ def swaps_section(evaluation: Evaluation | None) -> str:
         for one in found.pairs
     ]
     examples = [
-        (numbers.count(one.row), text(f"{one.phrase} → {one.other}"), text(one.before), text(one.after))
+        (text(shown_row(one.place, one.row)), text(f"{one.phrase} → {one.other}"), text(one.before), text(one.after))
         for one in found.examples
     ]
     of_base = ("changed, base",) if found.base is not None else ()
@@ -242,7 +236,7 @@ def swaps_section(evaluation: Evaluation | None) -> str:
         "Exchanged phrases",
         f"<p>When a phrase of a test row is exchanged: {text('; '.join(_swaps_words(found)))}.</p>",
         html_table("By phrase", header, pairs, right=range(2, len(header))),
-        html_table("Predictions that change", ("row", "exchange", "before", "after"), examples, right=(0,)),
+        html_table("Predictions that change", ("row", "exchange", "before", "after"), examples),
     )
 
 

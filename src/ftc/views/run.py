@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from typing import NamedTuple
 
 from ftc.spec.documents.expected import planned_by_phase
 from ftc.spec.documents.ledger import Merged
@@ -12,9 +11,9 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.views import numbers
 from ftc.views.estimates import phase_seconds_words, planned_peak
-from ftc.views.page import PLAIN, Page, blocks, escaped, shorten, table, visible_width
+from ftc.views.page import PLAIN, Page, blocks, escaped, fitted, shorten, table, visible_width
 from ftc.views.results import Comparison, change_words, comparisons, probe_blocks, reservations, slice_blocks
-from ftc.views.words import headline, learned_noun, metric_title, teacher_parts
+from ftc.views.words import headline, interruption_words, learned_noun, metric_title, teacher_parts
 
 __all__ = ["RunEntry", "evaluation_text", "plan_html", "run_html", "run_text", "runs_text", "wall_seconds"]
 
@@ -68,6 +67,7 @@ def run_text(
     ]
     lines = [
         *page.flow("run", parts),
+        *page.listed("stopped", map(escaped, map(interruption_words, record.interruptions))),
         *page.listed("curves", filter(None, [curves])),
         *_files(record, folder, has_report, page),
         *_against_plan(plan, record, page),
@@ -103,12 +103,8 @@ def wall_seconds(record: RunRecord) -> float | None:
 
 
 def _measured(plan: Plan, evaluation: Evaluation, page: Page, title: str) -> Iterator[list[str]]:
-    """The metrics with as many intervals as the page has room for, the gates, each with its own, then all the rest."""
-    found = comparisons(evaluation)
-    forms = (_metric_table(found, page, shows) for shows in (("tuned", "change"), ("change",)))
-    fitting = (lines for lines in forms if max(map(visible_width, lines)) <= page.columns)
-    header, *body = next(fitting, None) or _metric_table(found, page, ())
-    rows = [
+    """The metrics with their intervals, the gates, each with its own, then all the rest."""
+    gates = [
         (
             f"gate {metric_title(gate.metric)}",
             "not measured"
@@ -120,38 +116,41 @@ def _measured(plan: Plan, evaluation: Evaluation, page: Page, title: str) -> Ite
         )
         for gate in evaluation.gates
     ]
-    yield [title, page.faint(header), *body, *(["", *table(rows, right=(2,), indent=2)] if rows else [])]
+    metrics = _metric_table(comparisons(evaluation), page)
+    yield [title, *metrics, *(["", *fitted(None, gates, page, right=(2,), indent=2)] if gates else [])]
     yield [page.alert(line) for one in reservations(plan, evaluation) for line in page.wrap(one)]
     yield from slice_blocks(evaluation, page)
     yield from probe_blocks(evaluation, page)
 
 
-def _metric_table(found: Sequence[Comparison], page: Page, shows: Sequence[str]) -> list[str]:
-    """Base, tuned and change of each metric, with the intervals of those that `shows` names; a verdict stands behind
-    the change where one is called for.
+def _metric_table(found: Sequence[Comparison], page: Page) -> list[str]:
+    """Base, tuned and change of each metric, with their intervals; a verdict stands behind the change where one is
+    called for.
     """
     has_base = any(one.base is not None for one in found)
-    gained = [one.gain.interval if one.gain else None for one in found]
-    sure = {"tuned": [one.interval for one in found], "change": gained}
+    sure = {
+        "tuned": [one.interval for one in found],
+        "change": [one.gain.interval if one.gain else None for one in found],
+    }
     titles = [""] + ["base"] * has_base
     for name in ("tuned", "change")[: 1 + has_base]:
-        titles.append(f"{name} (95 % interval)" if name in shows and any(sure[name]) else name)
-    rows = [(*titles, "")]
-    for one, gain in zip(found, gained, strict=True):
+        titles.append(f"{name} (95 % interval)" if any(sure[name]) else name)
+    rows: list[tuple[str, ...]] = []
+    for one, gain in zip(found, sure["change"], strict=True):
         title = metric_title(one.name) + ("" if one.higher_is_better else " (lower is better)")
         tuned = page.strong(numbers.metric(one.tuned))
-        if one.interval and "tuned" in shows:
+        if one.interval:
             tuned += f" ({numbers.interval(one.interval)})"
         if not has_base:
             rows.append((title, tuned, ""))
             continue
         change = "" if one.change is None else numbers.signed(one.change)
-        if gain and "change" in shows:
+        if gain:
             change += f" ({numbers.interval(gain, numbers.signed)})"
         base = "-" if one.base is None else numbers.metric(one.base)
         word = page.trend(one.trend, one.trend) if one.trend in ("worse", "no difference shown") else ""
         rows.append((title, base, tuned, page.trend(one.trend, change), word))
-    return table(rows, right=range(1, 2 + 2 * has_base), indent=2)
+    return fitted((*titles, ""), rows, page, right=range(1, 2 + 2 * has_base), indent=2)
 
 
 def _files(record: RunRecord, folder: str, has_report: bool, page: Page) -> list[str]:
@@ -210,7 +209,7 @@ RunEntry = tuple[Plan, RunRecord, Evaluation | None]
 
 
 def runs_text(entries: Iterable[RunEntry], *, page: Page = PLAIN) -> str:
-    """One line a run, the newest first."""
+    """One line a run, the newest first; several on a narrow page."""
     newest = sorted(entries, key=lambda entry: _started(entry[1]), reverse=True)
     if not newest:
         return "No runs yet. `ftc apply RECIPE` makes one.\n"
@@ -221,39 +220,28 @@ def runs_text(entries: Iterable[RunEntry], *, page: Page = PLAIN) -> str:
         "interrupted": page.alert,
         "running": page.accent,
     }
-    lines: list[str] = []
-    for form in _FORMS:
-        started = "started (UTC)" if form.started > 10 else "started"
-        rows = [tuple(map(page.faint, ("run", "recipe", started, "steps", "status", "result")))]
-        rows += [
-            (
-                record.id,
-                shorten(record.name, form.name),
-                escaped(_started(record)[: form.started].replace("T", " ")),
-                f"{numbers.count(record.steps_done)}/{numbers.count(plan.settings.train.num_steps)}",
-                paints[record.status](record.status.replace("_", " ")),
-                headline(evaluation),
-            )
-            for plan, record, evaluation in newest
-        ]
-        lines = table(rows, right=(3,)) if form.has_steps else table([(*row[:3], *row[4:]) for row in rows])
-        if all(visible_width(line) <= page.columns for line in lines):
-            break
-    return "\n".join(lines) + "\n"
+    header = ("run", "recipe", "started (UTC)", "steps", "status", "result")
+    rows = [
+        (
+            record.id,
+            shorten(record.name, _LONGEST_NAME),
+            escaped(_started(record)[:_MINUTES].replace("T", " ")),
+            f"{numbers.count(record.steps_done)}/{numbers.count(plan.settings.train.num_steps)}",
+            paints[record.status](record.status.replace("_", " ")),
+            headline(evaluation),
+        )
+        for plan, record, evaluation in newest
+    ]
+    head, *lines = table([header, *rows], right=(3,))
+    if all(visible_width(line) <= page.columns for line in (head, *lines)):
+        return "\n".join([page.faint(head), *lines]) + "\n"
+    narrow = [line for id_, *parts in rows for line in page.flow(id_, filter(None, parts), indent=len(id_) + 2)]
+    return "\n".join(narrow) + "\n"
 
 
-class _Form(NamedTuple):
-    """How much a line tells."""
-
-    name: int
-    """Columns for the recipe's name."""
-    started: int
-    """Characters of the time at which a run began: with minutes, or the day alone."""
-    has_steps: bool
-
-
-_FORMS = (_Form(24, 16, True), _Form(24, 10, True), _Form(14, 10, True), _Form(14, 10, False))
-"""From the widest page to the narrowest."""
+_LONGEST_NAME = 24
+_MINUTES = 16
+"""Characters of the time at which a run began, to the minute."""
 
 
 def _started(record: RunRecord) -> str:

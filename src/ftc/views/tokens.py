@@ -7,6 +7,7 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 
 from ftc.spec.documents.streams import TokenizedRow, TokenizedRows
+from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, blocks, escaped, table, width
 
@@ -48,7 +49,8 @@ def tokens_text(found: TokenizedRows, *, listed: bool = False, page: Page = PLAI
 
 
 def _title(row: TokenizedRow, found: TokenizedRows, page: Page) -> list[str]:
-    parts = [numbers.plural(len(row.tokens), "token")]
+    several = f" ({' + '.join(map(numbers.count, row.sequences))})" if len(row.sequences) > 1 else ""
+    parts = [f"{numbers.plural(len(row.tokens), 'token')}{several}"]
     if row.label is not None:
         parts.append(f"class {escaped(row.label)}")
     if row.supervised:
@@ -57,7 +59,8 @@ def _title(row: TokenizedRow, found: TokenizedRows, page: Page) -> list[str]:
         parts += [f"{numbers.count(row.supervised)} learned", stop or page.bad("no stop token is learned")]
     if row.is_at_limit:
         parts.append(page.alert(f"as long as rows may be ({numbers.count(found.max_length)})"))
-    return page.flow(page.strong(f"{found.split} row {row.row}"), parts, indent=len(f"{found.split} row {row.row}") + 3)
+    name = f"{found.split} {escaped(shown_row(row.place, row.row - 1))}"
+    return page.flow(page.strong(name), parts, indent=width(name) + 3)
 
 
 def _set(row: TokenizedRow, page: Page) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ftc.spec.documents.interruption import Interruption
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation
 from ftc.spec.documents.streams import SplitReport
@@ -15,6 +16,7 @@ from ftc.views.page import escaped
 __all__ = [
     "auto_class",
     "headline",
+    "interruption_words",
     "learned_noun",
     "learned_of_rows",
     "main_metric",
@@ -96,3 +98,12 @@ def teacher_parts(plan: Plan) -> list[str]:
         f"{_LOSSES[lesson.loss]} at temperature {lesson.temperature:g}",
         held,
     ]
+
+
+def interruption_words(one: Interruption) -> str:
+    """Why a run stopped, at which step, and what that means for its checkpoints."""
+    code = f"{one.code}, " if one.code else ""
+    limit = "" if one.usable_step is None else f"; continued from step {one.usable_step} at most"
+    if one.usable_step == 0:
+        limit = "; begun anew"
+    return f"step {one.step}: {one.kind} ({code}{one.reason}){limit}"

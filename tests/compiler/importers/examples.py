@@ -27,6 +27,10 @@ FILES: dict[str, bytes] = {
             },
             "on_the_hub": {"hf_hub_url": "acme/tickets"},
             "with_turns": {"file_name": "turns.json", "formatting": "sharegpt"},
+            "with_history": {
+                "file_name": "tickets.json",
+                "columns": {"prompt": "instruction", "response": "output", "system": "rules", "history": "before"},
+            },
             "with_messages": {
                 "file_name": "turns.json",
                 "formatting": "sharegpt",

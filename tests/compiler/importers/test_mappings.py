@@ -248,8 +248,8 @@ def test_a_teacher_is_carried() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (AXOLOTL + "rl: kto", "no reinforcement learning, and of preferences DPO alone"),
-        (AXOLOTL + "rl: dpo\ndpo_loss_type: [hinge]", "no preference loss `hinge`"),
+        (AXOLOTL + "rl: kto", "no reinforcement learning and no KTO"),
+        (AXOLOTL + "rl: dpo\ndpo_loss_type: [sppo_hard]", "no preference loss `sppo_hard`"),
         (AXOLOTL + "adapter: llama-adapter", "no strategy like the adapter"),
         (AXOLOTL.replace("alpaca", "{format: x, field_instruction: 'a }} b'}"), "can't be named in a prompt"),
         (AXOLOTL.replace("alpaca", "pygmalion"), "no rows of the type"),
@@ -263,7 +263,7 @@ def test_a_teacher_is_carried() -> None:
         ("base_model: a/b\nmicro_batch_size: 1", "no data set is named"),
         (FACTORY.replace("sft", "dpo"), "rows without preferences, which `dpo` does not train on"),
         (FACTORY.replace("sft", "kto"), "no training of the kind `kto`"),
-        (FACTORY.replace("sft", "dpo") + "pref_loss: orpo", "no preference loss `orpo`"),
+        (FACTORY.replace("sft", "dpo") + "pref_loss: kto_pair", "no preference loss `kto_pair`"),
         (FACTORY + "finetuning_type: mystery", "no strategy like `mystery`"),
         (FACTORY.replace("tickets_registered", "one,two"), "says nothing of `one`"),
         (FACTORY.replace("tickets_registered", "absent"), "says nothing of `absent`"),
@@ -271,7 +271,7 @@ def test_a_teacher_is_carried() -> None:
         (FACTORY.replace("tickets_registered", "ranked"), "rows of preferences, which `sft` does not train on"),
         (FACTORY + "dataset_dir: elsewhere", "is a name in `dataset_info.json`, which is not here"),
         (TRL, "finds out the shape of the rows"),
-        (TRL + "beta: 0.1\nnum_generations: 8", "no reinforcement learning, and of preferences DPO alone"),
+        (TRL + "beta: 0.1\nnum_generations: 8", "no reinforcement learning and no KTO"),
         (OUMI.replace("use_peft: false", "trainer_type: TRL_GRPO"), "no training of the kind `TRL_GRPO`"),
         ("model: {model_name: acme/brook}\ngeneration: {max_new_tokens: 9}", "for inference or evaluation"),
         (TUNE + "dataset: {_component_: my_project.rows}", "no data set builder `my_project.rows`"),

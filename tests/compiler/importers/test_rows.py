@@ -62,6 +62,35 @@ datasets:
             FACTORY.replace("sft", "dpo").replace("tickets_registered", "ranked") + "pref_beta: 0.2",
             {"task": {"kind": "preference", "beta": "0.2"}, "data.fields": {"prompt": "instruction"}},
         ),
+        (
+            FACTORY.replace("sft", "dpo").replace("tickets_registered", "ranked")
+            + "pref_loss: simpo\nsimpo_gamma: 0.7",
+            {"task": {"kind": "preference", "loss": "simpo", "gamma": "0.7"}},
+        ),
+        (
+            PAIRS.replace("rl: dpo", "rl: orpo\norpo_alpha: 0.2"),
+            {"task": {"kind": "preference", "loss": "orpo", "beta": "0.2"}},
+        ),
+        (PAIRS.replace("rl: dpo", "rl: ipo"), {"task": {"kind": "preference", "loss": "ipo", "beta": "0.3"}}),
+        (
+            PAIRS.replace("rl: dpo", "rl: dpo\nrpo_alpha: 0.5\ndpo_loss_type: hinge"),
+            {"task": {"kind": "preference", "loss": "hinge", "beta": "0.3", "sft_weight": "0.5"}},
+        ),
+        (
+            TRL + "beta: 0.1\nloss_type: robust\nlabel_smoothing: 0.2",
+            {"task": {"kind": "preference", "loss": "robust_dpo", "label_smoothing": "0.2"}},
+        ),
+        (
+            AXOLOTL.replace("alpaca", "chat_template, message_field_training: weight, roles_to_train: [user, tool]"),
+            {"task": {"kind": "chat", "train_on": ["user", "tool"]}},
+        ),
+        (AXOLOTL.replace("alpaca", "chat_template, roles_to_train: [assistant]"), {"task": {"kind": "chat"}}),
+        (AXOLOTL.replace("alpaca", "sharegpt") + "train_on_inputs: true\n", {"task.train_on": "all"}),
+        (FACTORY.replace("tickets_registered", "with_turns") + "mask_history: true\n", {"task.train_on": "last"}),
+        (
+            FACTORY.replace("tickets_registered", "with_history"),
+            {"data.fields.system": "rules", "data.fields.history": "before", "task.kind": "generation"},
+        ),
         (FACTORY.replace("tickets_registered", "with_turns,with_messages"), {"task.kind": "chat", "data.fields": None}),
         (WEIGHED, {"data.source": [{"hub": "acme/a", "weight": "0.9"}, {"hub": "acme/b", "weight": "0.1"}]}),
         (PROPORTIONS, {"data.exhausted": "repeat", "data.source": [{"hub": "a/b", "weight": "0.7"}, REST]}),

@@ -80,7 +80,7 @@ def test_each_kind_is_counted_where_it_stands(recipe: Path) -> None:
     quality = planned.plan.quality
     lines = dict(enumerate(PEOPLE, len(FILLING) + 2))
     found = {(one.rule, sample.place) for one in quality.findings if one.kind == "personal" for sample in one.samples}
-    assert found == {(rule, f"people.csv, line {line}") for line, text in lines.items() for rule in PEOPLE[text]}
+    assert found == {(rule, f"people.csv:{line}") for line, text in lines.items() for rule in PEOPLE[text]}
     assert quality.rows_by_kind["personal"] == 6, "a row counts once, whoever finds something in it"
     assert all(sample.shown == "" for one in quality.findings if one.kind == "personal" for sample in one.samples)
     version = importlib.metadata.version("presidio-analyzer")

@@ -9,7 +9,7 @@ from ftc.compiler.tokens.token_rows import RowCounts, TokenRows
 from ftc.spec.diagnostics import Diagnostic, Severity
 from tests.support.streams import no_lists
 
-PLACES = {"train": "rows.csv, line {}".format, "test": "test.csv, line {}".format}
+PLACES = {"train": "rows.csv:{}".format, "test": "test.csv:{}".format}
 LIMIT, POSITIONS = 16, 64
 
 
@@ -53,7 +53,7 @@ def test_each_warning_is_told_once_with_the_counts_by_split() -> None:
         "train: 6 turns, test: 2 turns",
     ]
     assert all(one.help for one in warnings)
-    assert warnings[1].notes[1:] == ("rows.csv, line 7: the answer is empty",)
+    assert warnings[1].notes[1:] == ("rows.csv:7: the answer is empty",)
     assert warnings[3].severity is Severity.NOTE
 
 
@@ -77,7 +77,7 @@ def test_long_rows_are_refused_for_all_splits_at_once() -> None:
     (refused,) = found(train, test, refuses_long=True)
     assert (refused.code, refused.path) == ("FTC342", "data.max_length")
     assert refused.summary.startswith("8 of 100 rows are longer than 16 tokens")
-    assert refused.notes[:2] == ("train: 7 of 80 rows, test: 1 of 20 rows", "rows.csv, line 0: 40 tokens")
+    assert refused.notes[:2] == ("train: 7 of 80 rows, test: 1 of 20 rows", "rows.csv:0: 40 tokens")
     assert len(refused.notes) == 6
     assert "to 46" in refused.help[0]
 
@@ -89,7 +89,7 @@ def test_nothing_to_learn_names_the_splits_and_the_cause() -> None:
     (refused,) = found(train, test, teaches=False)
     assert (refused.code, refused.path) == ("FTC330", "data.source")
     assert "2 rows of train and test" in refused.summary
-    assert refused.notes == ("rows.csv, line 0: 40 tokens, over 16", "test.csv, line 5: the answer is empty")
+    assert refused.notes == ("rows.csv:0: 40 tokens, over 16", "test.csv:5: the answer is empty")
     long = stream_findings({"train": split(train, teaches=False)}, PLACES, Limits(LIMIT))
     assert (long[0].path, long[0].help) == ("data.max_length", ("raise `data.max_length` to 40",))
 

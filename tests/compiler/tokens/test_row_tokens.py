@@ -247,11 +247,11 @@ def test_a_name_that_a_row_lacks_is_told_with_the_row(
             renderer,
             max_length=80,
             numbers=[4, 7],
-            place="rows.jsonl, line {}".format,
+            place="rows.jsonl:{}".format,
         )
     (found,) = caught.value.diagnostics
     assert (found.code, found.path) == ("FTC333", "task.prompt")
-    assert found.notes[-1] == "first at rows.jsonl, line 7"
+    assert found.notes[-1] == "first at rows.jsonl:7"
     assert found.help
 
 

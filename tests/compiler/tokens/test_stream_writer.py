@@ -75,7 +75,7 @@ def test_the_report_counts(tmp_path: Path) -> None:
     )
     assert (report.supervised_tokens, report.supervised_max) == (1684, 34)
     assert report.supervised_share == pytest.approx(1684 / 5050)
-    assert report.first_dropped == (DroppedRow(row=7, reason="too long"),)
+    assert report.first_dropped == (DroppedRow(row=7, place="row 7", reason="too long"),)
     assert SplitReport.model_validate_json(report.to_text()) == report
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftc.runtime.evaluation.results import with_gates
+from ftc.spec.documents.outcomes import gate_results
 from ftc.spec.documents.record import Evaluation
 from ftc.spec.sections.evaluation import Gate
 from ftc.views.run import run_text
@@ -29,8 +29,8 @@ def evaluation() -> Evaluation:
     ],
 )
 def test_a_gate_of_each_kind_tells_what_broke_it(name: str, value: float, interval: tuple[float, float] | None) -> None:
-    failed = with_gates(evaluation(), {name: Gate(comparison=">", bound=99)})
-    (gate,) = failed.gates
+    (gate,) = gate_results(evaluation(), {name: Gate(comparison=">", bound=99)})
+    failed = evaluation().model_copy(update={"gates": (gate,)})
     assert (gate.metric, gate.bound, gate.value, gate.passed) == (name, "> 99", value, False)
     assert (gate.interval and (gate.interval.low, gate.interval.high)) == interval
     plan = documents.plan()
@@ -40,10 +40,10 @@ def test_a_gate_of_each_kind_tells_what_broke_it(name: str, value: float, interv
     assert f"{value:.3f}" in line
     assert interval is None or f"({interval[0]:.3f} to {interval[1]:.3f})" in line
     assert "failed" in line
-    (held,) = with_gates(evaluation(), {name: Gate(comparison="<", bound=99)}).gates
+    (held,) = gate_results(evaluation(), {name: Gate(comparison="<", bound=99)})
     assert held.passed
 
 
 def test_what_was_not_measured_breaks_its_gate() -> None:
-    (gate,) = with_gates(documents.evaluation(), {"judge": Gate(comparison=">", bound=0)}).gates
+    (gate,) = gate_results(documents.evaluation(), {"judge": Gate(comparison=">", bound=0)})
     assert (gate.value, gate.interval, gate.passed) == (None, None, False)

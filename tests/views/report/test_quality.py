@@ -8,7 +8,7 @@ from tests.support import documents
 
 def test_findings_places_classes_and_agreement() -> None:
     page = quality_section(documents.plan())
-    for words in ("near copies", "rows.csv, line 18", "12", "1,701", "IBANs", "not shown here", "0.710", "0.709", "–"):
+    for words in ("near copies", "rows.csv:18", "12", "1,701", "IBANs", "not shown here", "0.710", "0.709", "–"):
         assert words in page
     assert "hello <b>" not in page
     assert "hello &lt;b&gt;" in page

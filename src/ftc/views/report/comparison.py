@@ -10,6 +10,7 @@ from ftc.spec.documents.events import Event
 from ftc.spec.documents.outcomes import Outcome
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
+from ftc.spec.row_names import shown_row
 from ftc.spec.version import VERSION
 from ftc.views import numbers
 from ftc.views.comparison import standing_words, verdict
@@ -203,7 +204,7 @@ def _row_table(caption: str, pairs: Sequence[tuple[Outcome, Outcome]]) -> str:
     has_text = any(one.tuned.text is not None for pair in pairs for one in pair)
     rows = [
         (
-            numbers.count(one.row),
+            text(shown_row(one.place, one.row)),
             long_text(one.prompt),
             *(
                 (long_text(one.expected or ""), long_text(one.tuned.text or ""), long_text(another.tuned.text or ""))
@@ -216,7 +217,7 @@ def _row_table(caption: str, pairs: Sequence[tuple[Outcome, Outcome]]) -> str:
     ]
     header = ("row", "text", *(("expected", "first run", "this run") if has_text else ()), "loss")
     kind = "answers" if has_text else "texts"
-    return table(caption, header, rows, right=(0, len(header) - 1), kind=f"predictions apart {kind}")
+    return table(caption, header, rows, right=(len(header) - 1,), kind=f"predictions apart {kind}")
 
 
 def _loss(one: Outcome) -> float:

@@ -8,9 +8,10 @@ from typing import Any
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.quality import Agreement
 from ftc.spec.documents.record import RunRecord
+from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.report.elements import details, facts, section, table, text
-from ftc.views.words import learned_of_rows
+from ftc.views.words import interruption_words, learned_of_rows
 
 __all__ = [
     "checks_section",
@@ -63,7 +64,7 @@ def data_section(plan: Plan) -> str:
         words = f"{asked}{' · ' if asked else ''}{size}" + (f", commit {source.commit}" if source.commit else "")
         sources.append((use, f"{text(words)}<br>{_code(source.file.sha256)}"))
     dropped_rows = [
-        (text(name), numbers.count(row.row), text(row.reason))
+        (text(name), text(shown_row(row.place, row.row)), text(row.reason))
         for name, split in plan.splits
         for row in split.first_dropped
     ]
@@ -76,7 +77,7 @@ def data_section(plan: Plan) -> str:
         f"<ul>{''.join(notes)}</ul>" if notes else "",
         details(
             "Rows that were dropped",
-            table("The first of each split", ("split", "row", "why"), dropped_rows, right=(1,)),
+            table("The first of each split", ("split", "row", "why"), dropped_rows),
         ),
     )
 
@@ -144,12 +145,14 @@ def provenance_section(plan: Plan, record: RunRecord) -> str:
         ("Packages", ("package", "version", "digest of its files"), packages, ()),
         (f"Files of {plan.model.name}", file_header, _files(lock.model.files), (1,)),
         ("Files of the run", file_header, _files(record.outputs), (1,)),
-        ("Stretches", ("started", "ended", "from step", "to step", "ended by"), segments, (2, 3)),
+        ("Segments", ("started", "ended", "from step", "to step", "ended by"), segments, (2, 3)),
     )
+    stops = [(text(one.at), text(interruption_words(one))) for one in record.interruptions]
     return section(
         "provenance",
         "Provenance",
         facts((term, _code(value)) for term, value in digests if value),
+        *(["<h3>Interruptions</h3>", table("Interruptions", ("when", "why"), stops)] if stops else []),
         "<h3>Machine</h3>",
         facts(machine),
         *(

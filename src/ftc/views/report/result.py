@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, GateResult, Interval, RunRecord
 from ftc.spec.heads import head_card
+from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.report.charts import Axis, Drawer, Range, Ranges, are_shares, figure
 from ftc.views.report.elements import long_text, section, table, text
@@ -143,7 +144,7 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
     header = ("row", "text", "expected", *(("base",) if has_base else ()), "tuned")
     rows = [
         (
-            numbers.count(one.row),
+            text(shown_row(one.place, one.row)),
             long_text(one.text),
             long_text(one.expected),
             *((_answer(one.base, one.expected, right, wrong),) if has_base else ()),
@@ -152,7 +153,7 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
         for one in shown
     ]
     kind = "labels" if head_card(plan.settings.model.head).scores_rows else "answers"
-    grid = table("Sample of predictions", header, rows, right=(0,), kind=f"predictions {kind}")
+    grid = table("Sample of predictions", header, rows, kind=f"predictions {kind}")
     return section("predictions", "Predictions", f"<p>{text(words)}</p>", grid)
 
 

@@ -9,6 +9,7 @@ from ftc.spec.documents.outcomes import Outcome, Said
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, SliceResult
 from ftc.spec.heads import head_card
+from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.report.charts import Axis, Drawer, Lines, Point, Range, Ranges, Series, are_shares, figure
 from ftc.views.report.elements import details, long_text, section, table, text
@@ -58,7 +59,7 @@ def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome]) -> str:
     )
     rows = [
         (
-            numbers.count(one.row),
+            text(shown_row(one.place, one.row)),
             long_text(one.prompt),
             *((long_text(one.expected or ""), long_text(one.tuned.text or "")) if has_text else ()),
             numbers.metric(_loss(one.tuned)),
@@ -67,7 +68,7 @@ def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome]) -> str:
         for one in shown
     ]
     kind = "labels" if is_class else "answers" if has_text else "texts"
-    numeric = [header.index(title) for title in ("row", "loss", "confidence") if title in header]
+    numeric = [header.index(title) for title in ("loss", "confidence") if title in header]
     return table(caption, header, rows, right=numeric, kind=f"predictions {kind}")
 
 

@@ -58,7 +58,7 @@ def test_a_variant_is_named_by_the_row_that_it_was_made_of() -> None:
     assert 3 <= len(made) <= 17
     assert check.result == f"{len(made)} variants of {len(made)} of 20 train rows"
     for number in made:
-        line = int(part.place(number).removeprefix("rows.csv, line "))
+        line = int(part.place(number).removeprefix("rows.csv:"))
         assert SequenceMatcher(None, part.table.rows[number]["text"], ROWS[line - 2]["text"]).ratio() > 0.6
 
 

@@ -115,7 +115,7 @@ def test_a_row_that_is_trained_on_and_measured(resolve: Resolve) -> None:
     assert (found.code, found.path) == ("FTC370", "data.split.test")
     assert "5 of 6 test rows are trained on" in found.summary
     assert len(found.notes) == 3
-    assert found.notes[0].startswith("t.jsonl, line 2: ")
+    assert found.notes[0].startswith("t.jsonl:2: ")
 
 
 def test_a_row_in_validation_and_test_is_a_warning(resolve: Resolve) -> None:
@@ -174,7 +174,7 @@ def test_faults_of_all_files_are_told_at_once(resolve: Resolve) -> None:
     split = Split(validation=PathSource(path="v.jsonl"), test=PathSource(path="t.jsonl"))
     files = {"a.jsonl": [{"text": "a", "label": None}], "v.jsonl": [{"text": "", "label": "b"}], "t.jsonl": [{"x": 1}]}
     found = refused(resolve, files, split=split)
-    assert sorted(finding.code for finding in found) == ["FTC362", "FTC362", "FTC363", "FTC364"]
+    assert sorted(finding.code for finding in found) == ["FTC362", "FTC362", "FTC364", "FTC364"]
     absent = refused(resolve, {}, split=split.model_copy(update={"test": PathSource(path="../../etc/passwd")}))
     assert sorted(finding.code for finding in absent) == ["FTC300", "FTC350"]
 

@@ -58,7 +58,7 @@ def test_each_source_gives_its_share_to_every_part(tmp_path: Path) -> None:
     assert words_of(data, "test") == {"apple": 20, "pear": 8}
     assert sorted(data.sources) == ["rows[0]", "rows[1]", "rows[2]"]
     last = data.parts["train"]
-    assert last.place(last.numbers[-1]) == "c.jsonl, line 30"
+    assert last.place(last.numbers[-1]) == "c.jsonl:30"
     assert [check.result for check in data.checks] == [
         "a.jsonl 70 rows (54.7%), b.jsonl 28 rows (21.9%), c.jsonl 30 rows (23.4%)"
     ]
@@ -86,7 +86,7 @@ def test_weights_make_an_epoch(tmp_path: Path, exhausted: Any, most: int | None,
     assert max(repeats.values()) - min(repeats.values()) <= 1, "every row about as often"
     assert len(first.parts["train"].numbers) == len(set(first.parts["train"].numbers))
     part = first.parts["train"]
-    assert {part.place(number).split(",")[0] for number in part.numbers} == {"a.jsonl", "c.jsonl"}
+    assert {part.place(number).split(":")[0] for number in part.numbers} == {"a.jsonl", "c.jsonl"}
 
 
 def test_a_source_that_lacks_a_column_is_named_by_its_place(tmp_path: Path) -> None:

@@ -111,12 +111,13 @@ def test_all_absent_columns_are_told() -> None:
     [
         ("text", "", "FTC364", "is empty"),
         ("text", " \n", "FTC364", "is empty"),
-        ("text", None, "FTC363", "has no value"),
+        ("text", None, "FTC364", "has no value"),
+        ("text", "\u200b\u200b\ufeff", "FTC364", "is empty"),
         ("text", 3, "FTC363", "a number, not text"),
         ("text", True, "FTC363", "true or false, not text"),
         ("text", ["a"], "FTC363", "a list, not text"),
-        ("label", None, "FTC363", "has no value"),
-        ("label", 1.0, "FTC363", "fraction"),
+        ("label", None, "FTC364", "has no value"),
+        ("label", 1.5, "FTC363", "fraction"),
         ("label", {"a": 1}, "FTC363", "an object"),
         ("label", "", "FTC364", "is empty"),
     ],
@@ -135,12 +136,17 @@ def test_faults_of_a_kind_are_one_finding_with_count_and_first_rows() -> None:
     rows = [{"prompt": "a", "completion": "b" if number % 2 else " "} for number in range(20)]
     (found,) = check_values(GENERATION, Columns({"completion": "completion", "prompt": "prompt"}), table(*rows))
     assert "in 10 of 20 rows" in found.summary
-    assert found.notes == ("data/a.jsonl, lines 1, 3, 5, 7, 9 and 5 more", 'line 1 holds " "')
+    assert found.notes == ("data/a.jsonl:1, 3, 5, 7, 9 and 5 more", 'data/a.jsonl:1 holds " "')
 
 
 def test_a_key_that_some_rows_lack_has_no_value_there() -> None:
     (found,) = check_values(CLASSIFICATION, Columns({"text": "text"}), table({"text": "a"}, {"id": 1}))
-    assert (found.code, found.span and found.span.line) == ("FTC363", 2)
+    assert (found.code, found.span and found.span.line) == ("FTC364", 2)
+
+
+def test_whole_numbers_of_a_data_frame_are_labels() -> None:
+    assert check_values(CLASSIFICATION, Columns({"label": "label"}), table({"label": 1.0})) == []
+    assert (label_text(1.0), label_text(True), label_text("1.0")) == ("1", "true", "1.0")
 
 
 @pytest.mark.parametrize(

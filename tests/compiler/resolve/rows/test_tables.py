@@ -86,7 +86,7 @@ def test_rows_know_their_lines(tmp_path: Path) -> None:
     table = read(tmp_path, "a.jsonl", '{"a": 1}\n\n{"a": 2, "b": null}\r\n')
     assert (table.lines, table.columns) == ([1, 3], ("a", "b"))
     assert table.span(1) == Span("data/a.jsonl", 3, 1, 3, 2)
-    assert table.places([0, 1]) == "lines 1, 3"
+    assert table.places([0, 1]) == "data/a.jsonl:1, 3"
     assert read(tmp_path, "a.json", '[\n {"a": 1},\n\n {"a":\n 2}, {"a": 3}]').lines == [2, 4, 5]
     assert read(tmp_path, "a.csv", 'a,b\n"1\n1",2\n\n3,4\r5,6').lines == [2, 5, 6]
 
@@ -95,9 +95,9 @@ def test_rows_without_lines_are_counted(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", ROWS)
     table = read_rows(tmp_path / "a.parquet", "a.parquet")
     assert table.span(0) is None
-    assert table.place(1) == "row 2"
-    assert table.places([0]) == "row 1"
-    assert table.places(list(range(2)) * 4) == "rows 1, 2, 1, 2, 1 and 3 more"
+    assert table.where(1) == "a.parquet#2"
+    assert table.places(list(range(2)) * 4) == "a.parquet#1, 2, 1, 2, 1 and 3 more"
+    assert table.kept([1]).where(0) == "a.parquet#2"
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])

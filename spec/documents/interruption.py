@@ -1,0 +1,39 @@
+"""Why a run stopped before it was over, once for each time; the record keeps all of it, whatever came afterwards."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ftc.spec.base import Document
+
+__all__ = ["Interruption", "last_usable_step"]
+
+
+class Interruption(Document):
+    """One time that a run stopped, or had to throw steps away."""
+
+    at: str
+    """When it was noted: UTC, ISO 8601. The next process notes what the one before could not."""
+    segment: int
+    """Number of the segment that it ended, from 1."""
+    kind: Literal["interrupted", "failed", "lost", "redone", "recovered"]
+    """`interrupted`: somebody asked for it. `failed`: a finding or an error ended it. `lost`: the process ended without
+    writing why, as after a kill, a power cut or a full disk. `redone`: inputs were touched and are the same by now, so
+    the steps since the last proof were done again. `recovered`: a document of the run could not be read."""
+    code: str | None = None
+    """Code of the finding, such as `FTC515`; None where none names it."""
+    reason: str
+    """In words."""
+    step: int
+    """Steps that were done."""
+    usable_step: int | None = None
+    """The last step whose checkpoint may be continued: later ones may have read other inputs. None where that limits
+    nothing."""
+
+
+def last_usable_step(interruptions: tuple[Interruption, ...]) -> int | None:
+    """The last step that the newest interruption leaves to continue from; None where it leaves all of them.
+
+    Training that went on from there wrote the later checkpoints anew, so that earlier limits no longer hold.
+    """
+    return interruptions[-1].usable_step if interruptions else None

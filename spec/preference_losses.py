@@ -1,0 +1,145 @@
+"""Losses over pairs of a preferred and a rejected answer: one card each, with every fact about it.
+
+To add one, write its card here and its formula into `ftc.runtime.tasks.preference`. Rules, passes, importers and docs
+ask the cards; no other file names a member.
+
+In the formulas, c and r are the log-probabilities that the model gives the chosen and the rejected answer, summed over
+the answer's tokens, or averaged over them where a card `averages`. c0 and r0 are those of the reference, which is the
+model before the first step. The margin h is (c - c0) - (r - r0), or c - r for a loss without a reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+__all__ = ["PREFERENCE_LOSSES", "PreferenceLoss", "PreferenceLossCard", "preference_loss", "preference_loss_named"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreferenceLossCard:
+    """One loss.
+
+    Attributes:
+        kind: What a recipe calls it.
+        label: What people call it.
+        formula: Loss of a pair.
+        source: The paper.
+        reads: Keys of the recipe's task that it knows, beside `beta` and `sft_weight`, which all know.
+        usual: Values of keys where the recipe has none and the section's own default is not the paper's.
+        needs_reference: Whether the untrained model's log-probabilities are part of it. Without, no pass over the
+            training rows is needed before the first step.
+        averages: Whether it is defined over log-probabilities per token, so that the length of an answer doesn't count.
+        foreign: What TRL (`loss_type`), LLaMA-Factory (`pref_loss`) and Axolotl (`rl`, `dpo_loss_type`) call it.
+    """
+
+    kind: str
+    label: str
+    formula: str
+    source: str
+    reads: tuple[str, ...]
+    usual: Mapping[str, float]
+    needs_reference: bool
+    averages: bool
+    foreign: tuple[str, ...]
+
+
+PREFERENCE_LOSSES: tuple[PreferenceLossCard, ...] = (
+    PreferenceLossCard(
+        kind="dpo",
+        label="DPO",
+        formula="-log sigmoid(beta h); with `label_smoothing` the conservative DPO (cDPO)",
+        source="Rafailov 2023; Mitchell 2023 for cDPO",
+        reads=("label_smoothing", "per_token"),
+        usual={},
+        needs_reference=True,
+        averages=False,
+        foreign=("dpo", "sigmoid"),
+    ),
+    PreferenceLossCard(
+        kind="robust_dpo",
+        label="robust DPO",
+        formula="DPO's loss, unbiased where a share `label_smoothing` of the pairs is the wrong way round",
+        source="Chowdhury 2024",
+        reads=("label_smoothing", "per_token"),
+        usual={"label_smoothing": 0.1},
+        needs_reference=True,
+        averages=False,
+        foreign=("robust",),
+    ),
+    PreferenceLossCard(
+        kind="ipo",
+        label="IPO",
+        formula="(h - 1 / (2 beta)) squared, per token",
+        source="Azar 2023",
+        reads=(),
+        usual={},
+        needs_reference=True,
+        averages=True,
+        foreign=("ipo",),
+    ),
+    PreferenceLossCard(
+        kind="hinge",
+        label="hinge",
+        formula="max(0, 1 - beta h)",
+        source="Zhao 2023 (SLiC-HF), Liu 2023 (RSO)",
+        reads=("per_token",),
+        usual={},
+        needs_reference=True,
+        averages=False,
+        foreign=("hinge",),
+    ),
+    PreferenceLossCard(
+        kind="simpo",
+        label="SimPO",
+        formula="-log sigmoid(beta h - gamma), per token and without a reference",
+        source="Meng 2024",
+        reads=("gamma", "label_smoothing"),
+        usual={"beta": 2.0},
+        needs_reference=False,
+        averages=True,
+        foreign=("simpo",),
+    ),
+    PreferenceLossCard(
+        kind="orpo",
+        label="ORPO",
+        formula="SFT loss of the chosen answer - beta log sigmoid(log odds ratio), per token and without a reference",
+        source="Hong 2024",
+        reads=(),
+        usual={"sft_weight": 1.0},
+        needs_reference=False,
+        averages=True,
+        foreign=("orpo",),
+    ),
+    PreferenceLossCard(
+        kind="cpo",
+        label="CPO",
+        formula="SFT loss of the chosen answer - log sigmoid(beta h), without a reference",
+        source="Xu 2024",
+        reads=("label_smoothing", "per_token"),
+        usual={"sft_weight": 1.0},
+        needs_reference=False,
+        averages=False,
+        foreign=("cpo",),
+    ),
+)
+"""Every loss over pairs, in the order in which a recipe's kinds are listed."""
+
+_BY_KIND = {card.kind: card for card in PREFERENCE_LOSSES}
+
+if TYPE_CHECKING:
+    PreferenceLoss = str
+else:
+    PreferenceLoss = Literal[tuple(_BY_KIND)]
+"""What a recipe may write; the cards decide, so that mypy sees a text and pydantic the kinds."""
+
+
+def preference_loss(kind: str) -> PreferenceLossCard:
+    """The card of a kind that a recipe or plan names."""
+    return _BY_KIND[kind]
+
+
+def preference_loss_named(foreign: str) -> PreferenceLossCard | None:
+    """The card of a loss by the name that another tool gives it; None for a loss that ftc doesn't have."""
+    return next((card for card in PREFERENCE_LOSSES if foreign in card.foreign), None)

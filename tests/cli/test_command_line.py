@@ -1,0 +1,163 @@
+"""One way for each thing: every verb has the same options, by the same names, with examples that can be typed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from argparse import SUPPRESS
+from pathlib import Path
+
+import pytest
+
+from ftc import api
+from ftc.cli.arguments import Example, Parser, verb_parser
+from ftc.cli.main import main, parse
+from ftc.cli.verbs import GROUPS, MOVED, SECTIONS, VERBS
+from tests.cli.conftest import World
+
+Capture = pytest.CaptureFixture[str]
+
+SILENT = ("lsp", "completion")
+"""Verbs whose answer has one form that no user chooses: a protocol, and a script."""
+EXAMPLES = [(name, example) for name, verb in VERBS.items() for example in verb.command.examples]
+
+
+def parser_of(name: str) -> Parser:
+    return verb_parser(name, VERBS[name].help, VERBS[name].command)
+
+
+def options_of(name: str) -> set[str]:
+    actions = parser_of(name)._actions
+    return {flag for action in actions if action.help != SUPPRESS for flag in action.option_strings}
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_has_what_all_have(name: str) -> None:
+    wanted = {"--help", "--color", "--verbose", "-v"} | (set() if name in SILENT else {"--format", "--json"})
+    assert wanted <= options_of(name)
+
+
+@pytest.mark.parametrize(
+    ("flag", "verbs"),
+    [
+        ("--set", ["validate", "plan", "tokens", "lock", "diff", "run diff", "apply"]),
+        ("--locked", ["plan", "tokens", "lock", "apply"]),
+        ("--offline", ["plan", "tokens", "lock", "apply", "run eval"]),
+        ("--detailed-exitcode", ["fmt", "plan", "lock", "diff", "run diff"]),
+        ("--output", ["import", "plan", "run compare", "run merge", "run export", "run sign"]),
+    ],
+)
+def test_an_option_is_wherever_it_makes_sense(flag: str, verbs: list[str]) -> None:
+    assert sorted(name for name in VERBS if flag in options_of(name)) == sorted(verbs)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("lock r.yaml --check", "lock r.yaml --detailed-exitcode"),
+        ("fmt r.yaml --check", "fmt r.yaml --detailed-exitcode"),
+        ("diff a b --exit-code", "diff a b --detailed-exitcode"),
+        ("audit 3f2a --level replay --from 4 --to 9", "audit 3f2a --level replay --from-step 4 --to-step 9"),
+        ("plan r.yaml --json", "plan --format json r.yaml"),
+        ("plan --json r.yaml", "plan --format json r.yaml"),
+        *((f"{old} x y", f"{new} x y") for old, new in MOVED.items() if old in ("compare", "rate")),
+        *((f"{old} x", f"{new} x") for old, new in MOVED.items() if old in ("eval", "unlock", "whence", "who-used")),
+        ("runs --json", "run list --json"),
+        ("calibrate", "device calibrate"),
+    ],
+)
+def test_old_names_mean_the_same(old: str, new: str) -> None:
+    before, now = vars(parse(old.split())), vars(parse(new.split()))
+    assert {**before, "typed": ""} == {**now, "typed": ""}
+
+
+def test_old_names_are_not_shown(capsys: Capture) -> None:
+    assert not set(MOVED) & set(VERBS)
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert [old for old in MOVED if f"\n  {old} " in shown] == []
+    assert main(["lock", "--help"]) == 0
+    assert "--check" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES)
+def test_an_example_can_be_typed(name: str, example: Example) -> None:
+    program, *words = shlex.split(example.command.partition(" > ")[0])
+    assert program == "ftc"
+    assert VERBS[parse(words).verb].command is VERBS[name].command
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_help_shows_examples_and_fits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert VERBS[name].command.examples
+    for columns in (80, 100):
+        monkeypatch.setattr("ftc.cli.arguments._columns", lambda columns=columns: columns)
+        shown = parser_of(name).format_help()
+        assert [line for line in shown.splitlines() if len(line) > columns] == []
+
+
+def test_the_help_is_one_screen_with_a_line_a_verb(capsys: Capture) -> None:
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 40
+    for section in SECTIONS.values():
+        for one in section:
+            assert sum(line.startswith(f"  {one.name} ") for line in lines) == 1
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_group_lists_its_verbs(name: str, capsys: Capture) -> None:
+    assert main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert main(["help", name]) == 0
+    assert capsys.readouterr().out == shown
+    for verb in GROUPS[name].verbs:
+        assert f"\n  {verb.name.partition(' ')[2]} " in shown
+    assert main([name]) == 64
+    assert main([name, "lsit"]) == 64
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"`{name}` has no verb `lsit`; did you mean `list`?" in err
+
+
+def test_an_old_verb_names_the_new_one(capsys: Capture, monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert main(["runs"], may_restart=True) == 0
+    assert "note: `ftc runs` is now `ftc run list`" in capsys.readouterr().err
+    assert main(["run", "list"], may_restart=True) == 0
+    assert "note:" not in capsys.readouterr().err
+
+
+def test_a_format_that_a_verb_has_not(capsys: Capture) -> None:
+    assert main(["plan", "--format", "html", "x.yaml"]) == 64
+    assert "choose from" in capsys.readouterr().err
+
+
+def test_verbose_tells_the_time(world: World, capsys: Capture) -> None:
+    assert main(["run", "list", "-v"]) == 0
+    assert re.search(r"run list took \d+\.\d\d s", capsys.readouterr().err)
+
+
+def test_json_where_there_was_none(world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "init", lambda file, **_: file)
+    assert main(["init", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["file"] == "recipe.yaml"
+    assert main(["explain", "FTC104", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["id"], found["severity"]) == ("FTC104", "error")
+    monkeypatch.setattr(api, "unlock", lambda lock: "3f2a")
+    assert main(["run", "unlock", "7f3a", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"] == "3f2a"
+    Path("r.yaml").write_text("task: {kind: classification}\nname: x\nftc: 1\n", encoding="utf-8")
+    assert main(["fmt", "--detailed-exitcode", "r.yaml", "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out)["files"] == [{"file": "r.yaml", "changed": True}]
+    assert err == ""
+
+
+@pytest.mark.parametrize(("value", "expected"), [("1", True), ("yes", True), ("0", False), ("", False), ("off", False)])
+def test_a_variable_stands_for_offline(value: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTC_OFFLINE", value)
+    assert parse(["plan"]).offline is expected
+    assert parse(["plan", "--offline"]).offline
