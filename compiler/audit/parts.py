@@ -44,13 +44,13 @@ def is_as_trained(plan: Plan) -> bool:
 def source_part(file: Path, locked: SourceLock, cache: Path) -> str:
     """Which rows of a data file are others, or nothing where the cache doesn't know the locked ones."""
     from ftc.compiler.resolve.rows.row_checks import row_digests
-    from ftc.compiler.resolve.rows.tables import read_rows
+    from ftc.compiler.resolve.rows.tables import Reading, read_rows
 
     before = recall_rows(cache, locked.rows_sha256)
     if before is None:
         return ""
     try:
-        return str(row_changes(before, row_digests(read_rows(file, file.name).rows)))
+        return str(row_changes(before, row_digests(read_rows(file, file.name, reading=Reading.of(locked.asked)).rows)))
     except (Refusal, OSError, ValueError):
         return "it can't be read as rows any longer"
 

@@ -54,7 +54,7 @@ class AuditInputs:
         model: Folder of the base model, or None where it is not here.
         companions: Folders of the models beside the base, by role; those that are here.
         lacking: Data of metrics that aren't here as the plan pins them.
-        sources: Data files by their use in the lock; None where one is not here.
+        sources: Data files by their key in the lock; None where one is not here.
         streams: Folder of the token streams, or None where the cache no longer has them.
         environment: Packages as installed here.
         pages: What the report and the model card should say.
@@ -253,12 +253,14 @@ def _of_another_meaning(plan: Plan, folder: Path, findings: list[Finding]) -> li
 
 def _check_sources(tally: Tally, plan: Plan, paths: Mapping[str, Path | None]) -> None:
     for use, locked in plan.lock.data.sources.items():
-        path, name = paths.get(use), str(locked.asked.get("path") or locked.asked.get("hub"))
-        if path is None:
-            tally.findings.append(finding("FTC522", name, locked.file.sha256, "nothing", "bring the file back"))
-        else:
-            tally.findings += _compare_file(tally, path, locked.file, name)
-    tally.checked.append(plural(len(plan.lock.data.sources), "data file"))
+        for key, name, facts in locked.each_file(use):
+            path = paths.get(key)
+            if path is None:
+                tally.findings.append(finding("FTC522", name, facts.sha256, "nothing", "bring the file back"))
+            else:
+                tally.findings += _compare_file(tally, path, facts, name)
+    count = sum(len(locked.files) or 1 for locked in plan.lock.data.sources.values())
+    tally.checked.append(plural(count, "data file"))
 
 
 def _check_streams(tally: Tally, plan: Plan, folder: Path | None) -> None:
@@ -302,7 +304,8 @@ def _compare_file(tally: Tally, path: Path, facts: FileFacts, subject: str) -> I
 
 def _name_parts(tally: Tally, run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInputs) -> None:
     """Says of every file with other bytes which part of it is another, where something knows its parts."""
-    uses = {path: use for use, path in inputs.sources.items() if path is not None}
+    single = plan.lock.data.sources
+    uses = {path: use for use, path in inputs.sources.items() if path is not None and use in single}
 
     def part(path: Path) -> str:
         if path in uses:

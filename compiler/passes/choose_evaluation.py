@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import get_args
 
 from ftc.compiler.draft import ClosedDraft, Draft, Reasons
 from ftc.spec.documents.plan import Check, EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
@@ -12,7 +13,7 @@ from ftc.spec.documents.settings import ClassifierSettings, OpenEval, WordnetSet
 from ftc.spec.documents.slices import FIGURES, measured
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import metric_named
-from ftc.spec.sections.evaluation import Judge, parse_gate
+from ftc.spec.sections.evaluation import Judge, SimpleBaseline, parse_gate
 from ftc.spec.strategies import strategy_card
 from ftc.spec.tasks.rows import AnswerRows
 
@@ -26,6 +27,7 @@ def choose_evaluation(draft: Draft) -> Draft:
     gates = {name: gate for name, text, _ in asked.bounds() if (gate := parse_gate(text))}  # rules refuse other texts
     section = OpenEval(
         baseline=why.take("baseline", asked.baseline),
+        simple_baselines=_simple_baselines(draft, why),
         samples=why.take("samples", asked.samples),
         slices=why.take("slices", asked.slices),
         judge=why.take("judge", asked.judge),
@@ -79,6 +81,18 @@ def _wordnet(draft: Draft, why: Reasons) -> WordnetSettings | None:
     return why.derive(
         "wordnet", found, f"METEOR takes synonyms from WordNet {found.release or 'of an unknown release'}"
     )
+
+
+def _simple_baselines(draft: Draft, why: Reasons) -> tuple[SimpleBaseline, ...]:
+    asked, path = draft.recipe.eval.simple_baselines, "simple_baselines"
+    if asked == "none":
+        return why.derive(path, (), "`none`, as the recipe says")
+    if asked != "auto":
+        return why.take(path, tuple(dict.fromkeys(asked)))
+    if draft.mode.sorts_rows:
+        every: tuple[SimpleBaseline, ...] = get_args(SimpleBaseline)
+        return why.derive(path, every, "a tuned model should beat what is fitted in seconds")
+    return why.derive(path, (), "rows without classes of their own have no simple baseline here")
 
 
 def _metrics(draft: Draft, why: Reasons) -> tuple[str, ...]:

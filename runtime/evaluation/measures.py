@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import assert_never
+from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.metrics import LOSSES, Pairs, Predictions, loss_statistics, statistics_of
-from ftc.runtime.metrics.classes import Decisions, Tags
+from ftc.runtime.metrics.classes import Decisions, Tags, entity_types
 from ftc.runtime.metrics.statistics import Statistics
 from ftc.runtime.metrics.texts import Found, Written
 from ftc.spec.documents.outcomes import NO_ANSWER, as_label
@@ -21,9 +21,19 @@ from ftc.spec.heads import Answer, head_card
 from ftc.spec.metrics import metric_named
 from ftc.spec.text_forms import form_card
 
-__all__ = ["Measures"]
+__all__ = ["AnswerSpan", "Measures"]
 
 _CHOSEN = "the chosen answer"
+
+
+class AnswerSpan(NamedTuple):
+    """An answer in its context."""
+
+    text: str
+    begin: int
+    end: int
+    margin: float
+    """How much higher it scores than "no answer"."""
 
 
 class Measures:
@@ -87,6 +97,66 @@ class Measures:
             case _:
                 assert_never(self._answer)
 
+    def expected_classes(self) -> list[int] | list[tuple[int, ...]] | list[str]:
+        """What each row should be, for tasks whose rows have classes: a number, several numbers, or a written name."""
+        match self._answer:
+            case "label":
+                return [int(label) for label in self._rows.labels]
+            case "labels":
+                return [tuple(row) for row in self._targets()]
+            case "written label":
+                return self._expected()
+            case "tags" | "span" | "pair" | "text":
+                raise ValueError(f"rows that are answered by a {self._answer} have no classes")
+            case _:
+                assert_never(self._answer)
+
+    def decisions(self, classes: Sequence[Any]) -> Decisions:
+        """Rows taken for these classes, in the form of `expected_classes`, by a method that gives no probabilities."""
+        expected: Any = self.expected_classes()
+        match self._answer:
+            case "label":
+                return Decisions.single(self._labels, expected, classes)
+            case "labels":
+                return Decisions.several(self._labels, expected, classes)
+            case "written label":
+                return Decisions.named(self._labels, expected, classes)
+            case "tags" | "span" | "pair" | "text":
+                raise ValueError(f"rows that are answered by a {self._answer} have no classes")
+            case _:
+                assert_never(self._answer)
+
+    def tokens(self, number: int) -> list[int]:
+        """What a model is given of a row, as tokens."""
+        ids = self._rows.ids(number)
+        given: list[int] = (ids[: self._rows.prompt_length(number)] if self._head.writes else ids).tolist()
+        return given
+
+    def by_class(self, scores: Sequence[RowScore], texts: Mapping[int, str]) -> dict[str, tuple[int, int]]:
+        """How often each class, or type of entity, is expected, and how often the model predicts it; empty for tasks
+        without classes.
+        """
+        if not self._labels:
+            return {}
+        predictions = self._predictions(scores, texts)
+        match predictions:
+            case Decisions():
+                found, counts = {name: name for name in self._labels}, predictions.counts(predictions.rows.sum(axis=0))
+            case Tags():
+                words = predictions.words()
+                found, counts = entity_types(self._labels), words.counts(words.rows.sum(axis=0))
+                predictions = words
+            case Written() | Found() | Pairs():
+                return {}
+            case _:
+                assert_never(predictions)
+        sums: dict[str, tuple[int, int]] = {}
+        for name, expected, predicted in zip(predictions.names, counts.expected, counts.predicted, strict=True):
+            if kind := found.get(name):
+                before = sums.get(kind, (0, 0))
+                sums[kind] = before[0] + int(expected), before[1] + int(predicted)
+        return sums
+
     def _found(self, answers: Mapping[int, str], first: int) -> Found:
         """Questions with their right answers, which stand among a row's texts from the first one on."""
         numbers = sorted(answers)
@@ -147,18 +217,23 @@ class Measures:
     def _written(self, texts: Mapping[int, str]) -> list[str]:
         return [texts[number] for number in range(len(self._rows))]
 
-    def _found_answers(self, scores: Sequence[RowScore]) -> dict[int, str]:
-        """The answer to each question, by its first window: the best of all, or none where that scores higher."""
+    def found_spans(self, scores: Sequence[RowScore]) -> dict[int, AnswerSpan | None]:
+        """The answer to each question, by its first window: the best of all, or None where none scores higher."""
         windows: dict[int, list[RowScore]] = {}
         for score in scores:
             windows.setdefault(int(self._rows.rows[score.row]), []).append(score)
-        found = {}
+        found: dict[int, AnswerSpan | None] = {}
         for group in windows.values():
             nothing = min(score.predicted[0] for score in group)
             best, begin, end = max(score.predicted[1:] for score in group)
             context = self._rows.texts(group[0].row)[0]
-            found[group[0].row] = context[int(begin) : int(end)] if best > nothing else ""
+            span = AnswerSpan(context[int(begin) : int(end)], int(begin), int(end), best - nothing)
+            found[group[0].row] = span if best > nothing else None
         return found
+
+    def _found_answers(self, scores: Sequence[RowScore]) -> dict[int, str]:
+        """The same as texts, empty where there is no answer."""
+        return {number: span.text if span else "" for number, span in self.found_spans(scores).items()}
 
     def said(self, scores: Sequence[RowScore]) -> dict[int, str]:
         """What a model said without writing, by row, a question's first window standing for all; empty for losses."""

@@ -24,6 +24,7 @@ from ftc.runtime.metrics.statistics import (
     means,
     share_of,
 )
+from ftc.spec.documents.findings import BaselineResult
 from ftc.spec.documents.outcomes import Outcome, Said, gate_results
 from ftc.spec.documents.probes import Swapped
 from ftc.spec.documents.record import (
@@ -40,6 +41,7 @@ from ftc.spec.heads import head_card
 
 __all__ = [
     "evaluation",
+    "measures_of",
     "outcomes",
     "retention_result",
     "swaps_result",
@@ -50,9 +52,11 @@ _SWAP_EXAMPLES = 8
 _SWAP_CHARACTERS = 200
 
 
-def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -> Evaluation:
-    """The evaluation of a run."""
-    measures, rows = _measures(session), session.stream("test")
+def evaluation(
+    session: Session, base: Measurement | None, tuned: Measurement, baselines: tuple[BaselineResult, ...] = ()
+) -> Evaluation:
+    """The evaluation of a run, or of its weights on other rows, to which no simple baselines were fitted."""
+    measures, rows = measures_of(session), session.stream("test")
     assert rows is not None, "what was measured has rows"
     sure = certainty(base.statistics if base else {}, tuned.statistics)
     slices = slice_results(session.plan.settings.eval.slices, session.groups(), rows, measures, base, tuned)
@@ -65,6 +69,7 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
     flagged = classifier_result(session, base, tuned)
     found = Evaluation(
         split="test",
+        baselines=baselines,
         tuned=tuned.result.model_copy(update={"intervals": sure.tuned}),
         base=base.result.model_copy(update={"intervals": sure.base}) if base else None,
         gains=sure.gains,
@@ -84,7 +89,7 @@ def outcomes(session: Session, base: Measurement | None, tuned: Measurement) -> 
     """Every row of the test split with what each model made of it, a JSON line each."""
     rows = session.stream("test")
     assert rows is not None, "what was measured has rows"
-    measures = _measures(session)
+    measures = measures_of(session)
     has_class = head_card(session.plan.settings.model.head).has_confidence
     groups = session.groups()
     lines = (
@@ -115,7 +120,8 @@ def _said(measured: Measurement, number: int, measures: Measures, *, has_class: 
     )
 
 
-def _measures(session: Session) -> Measures:
+def measures_of(session: Session) -> Measures:
+    """How the run's test split is measured."""
     rows = session.stream("test")
     assert rows is not None, "what was measured has rows"
     return Measures(session.plan.settings, rows, session.inputs.model_folder)
@@ -126,7 +132,7 @@ def _predictions(session: Session, base: Measurement | None, tuned: Measurement)
     rows = session.stream("test")
     if rows is None or not tuned.texts:
         return ()
-    measures = _measures(session)
+    measures = measures_of(session)
     found = []
     for number in sorted(tuned.texts)[: session.plan.settings.eval.samples]:
         text = measures.given(number)

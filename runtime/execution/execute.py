@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Literal, assert_never
 from ftc.runtime.execution.state import find_run, hold, is_over, refuse_held
 from ftc.spec.companions import Role
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.documents.events import EventListener, RunEnded, RunStarted, StopRequested
+from ftc.spec.documents.events import (
+    EventListener,
+    RunEnded,
+    RunStarted,
+    StopRequested,
+    read_events,
+    without_repeats,
+)
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.documents.record import Predecessor, RunRecord
@@ -147,19 +154,27 @@ class _Execution:
                 assert_never(step)
 
     def _finish(self, session: Session) -> None:
-        from ftc.runtime.evaluation.results import evaluation, outcomes
+        from ftc.runtime.evaluation.baselines import baseline_results
+        from ftc.runtime.evaluation.findings import result_findings
+        from ftc.runtime.evaluation.results import evaluation, measures_of, outcomes
+        from ftc.runtime.training.findings import training_findings
         from ftc.spec.storage.atomic_write import write_file
 
         session.stamps.confirm()
         passed = True
+        is_short = session.state.record.steps_done < self.plan.settings.train.num_steps
+        steps, evaluations = without_repeats(read_events(self.folder.events))
+        findings = [*training_findings(self.plan.settings.train, steps, evaluations, stopped_early=is_short)]
         if self.tuned is not None:
-            result = evaluation(session, self.base, self.tuned)
+            result = evaluation(session, self.base, self.tuned, baseline_results(session, self.tuned))
+            findings[:0] = result_findings(measures_of(session), self.tuned, result)
             passed = all(gate.passed for gate in result.gates)
             if session.is_first:
                 write_file(self.folder.outcomes, outcomes(session, self.base, self.tuned))
                 write_file(self.folder.evaluation, result.to_text().encode())
         session.note_memory("train" if self.tuned is None else "evaluate")
         session.note_code()
+        session.state.update(findings=tuple(findings))
         status: Literal["finished", "gate_failed"] = "finished" if passed else "gate_failed"
         session.journal.emit(RunEnded(status=status, detail="" if passed else "a gate is broken"))
         session.journal.sync()  # the record names the digests of both: they must not be younger on disk than it is

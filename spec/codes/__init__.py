@@ -16,6 +16,7 @@ from ftc.spec.codes import (
     environment,
     locking,
     references,
+    results,
     rows,
     rules,
     schema,
@@ -30,7 +31,20 @@ __all__ = ["CODES", "Code", "Severity"]
 
 CODES: dict[str, Code] = {
     code.id: code
-    for module in (text, schema, rules, strategies, references, tokens, rows, budget, locking, environment, verbs)
+    for module in (
+        text,
+        schema,
+        rules,
+        results,
+        strategies,
+        references,
+        tokens,
+        rows,
+        budget,
+        locking,
+        environment,
+        verbs,
+    )
     for code in module.CODES
 }
 """Every code by its identifier."""

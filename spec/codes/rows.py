@@ -352,4 +352,19 @@ CODES: tuple[Code, ...] = (
         right="text,label\nThe soup was cold,warm",
         severity=Severity.WARNING,
     ),
+    Code(
+        id="FTC397",
+        title="no such sheet",
+        cause="The workbook has no sheet of the name that `sheet` gives. Without it the first sheet is read.",
+        wrong="data: {source: {path: tickets.xlsx, sheet: Ticket}}",
+        right="data: {source: {path: tickets.xlsx, sheet: Tickets}}",
+    ),
+    Code(
+        id="FTC398",
+        title="pattern or folder without a usable set of files",
+        cause="A folder or a pattern stands for all data files that fit it. There has to be one, all have to be of one "
+        "kind, and each stays inside the project.",
+        wrong="data: {source: {path: 'shards/*.jsnl'}}",
+        right="data: {source: {path: 'shards/*.jsonl'}}",
+    ),
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ftc.spec.base import Document, Real
 
@@ -25,10 +26,23 @@ __all__ = [
     "StepDone",
     "StopRequested",
     "TestProgress",
+    "read_events",
+    "without_repeats",
 ]
 
 Part = Literal[
-    "verify", "prove", "load", "reference", "train", "export", "merge", "compare", "evaluate", "judge", "grade"
+    "verify",
+    "prove",
+    "load",
+    "reference",
+    "train",
+    "export",
+    "merge",
+    "compare",
+    "evaluate",
+    "judge",
+    "grade",
+    "predict",
 ]
 """A part of a run as its events call it."""
 
@@ -163,3 +177,33 @@ Event = Annotated[
 
 EventListener = Callable[[Event], None]
 """Anything that wants to hear of events: a log, a progress bar."""
+
+
+def read_events(file: Path) -> tuple[Event, ...]:
+    """What a run said, in order; a last line that a crash cut off is left out, and so is a file that isn't there."""
+    reader: TypeAdapter[Event] = TypeAdapter(Event)
+    found: list[Event] = []
+    for line in file.read_bytes().splitlines() if file.exists() else ():
+        try:
+            found.append(reader.validate_json(line))
+        except ValidationError:
+            continue
+    return tuple(found)
+
+
+def without_repeats(events: Iterable[Event]) -> tuple[tuple[StepDone, ...], tuple[Evaluated, ...]]:
+    """Steps and evaluations on validation in their order; what was done again after a resume counts as done last."""
+    steps: dict[int, StepDone] = {}
+    evaluations: dict[int, Evaluated] = {}
+    for event in events:
+        match event:
+            case StepDone():
+                steps[event.step] = event
+            case Evaluated():
+                evaluations[event.step] = event
+            case Resumed():
+                steps = {step: done for step, done in steps.items() if step <= event.step}
+                evaluations = {step: one for step, one in evaluations.items() if step <= event.step}
+            case _:
+                pass
+    return tuple(steps[step] for step in sorted(steps)), tuple(evaluations[step] for step in sorted(evaluations))

@@ -9,7 +9,9 @@ from pydantic import Field
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.estimates import Phase, SecondsRange
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
+from ftc.spec.documents.findings import BaselineResult, RunFinding
 from ftc.spec.documents.interruption import Interruption
+from ftc.spec.documents.intervals import Gain, Interval
 from ftc.spec.documents.judging import JudgeUse
 from ftc.spec.documents.machine import CodeSnapshot, MachineClass
 from ftc.spec.documents.resampling import Resampling
@@ -90,18 +92,6 @@ class Prediction(Document):
     tuned: str
 
 
-class Interval(Document):
-    """Where a value would lie, in 95 of 100 repetitions, had other test rows of the same kind been drawn.
-
-    A share of rows, such as accuracy, has its exact interval (Clopper & Pearson), what it gains that of Bonett & Price;
-    anything else that of a bootstrap over the rows (BCa, 2,000 resamples with a fixed seed, widened as Student's on few
-    rows).
-    """
-
-    low: Real
-    high: Real
-
-
 class SubjectResult(Document):
     """One model's measurement."""
 
@@ -110,20 +100,6 @@ class SubjectResult(Document):
     """By metric; absent where the rows are too few or too alike to tell."""
     rows: int
     seconds: Real
-
-
-class Gain(Document):
-    """What a metric gained from base to tuned, both on the same rows."""
-
-    value: Real
-    """Tuned minus base."""
-    interval: Interval | None
-    """None where the rows can't tell."""
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether there is a difference beyond the chance of which rows were drawn: zero lies outside the interval."""
-        return self.interval is not None and (self.interval.low > 0 or self.interval.high < 0)
 
 
 class GateResult(Document):
@@ -283,6 +259,8 @@ class Evaluation(Document):
     base: SubjectResult | None
     gains: dict[str, Gain] = Field(default_factory=dict)
     """By metric; empty without a base."""
+    baselines: tuple[BaselineResult, ...] = ()
+    """Simple baselines on the same rows; empty where none fits the task, or none was asked for."""
     resampling: Resampling | None = None
     """None in evaluations of releases that didn't record it."""
     slices: tuple[SliceResult, ...] = ()
@@ -386,6 +364,8 @@ class RunRecord(Document):
     """In the order in which phases ended first."""
     memory_by_phase: tuple[PhaseMemory, ...] = ()
     """In the order in which phases began; empty where the system can't tell them apart."""
+    findings: tuple[RunFinding, ...] = ()
+    """What the run found about its training and its result; older records have none."""
     sha256: str = ""
     """Digest of the record without this field."""
 

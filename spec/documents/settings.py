@@ -17,7 +17,7 @@ from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.optimizers import OptimizerKind, OptimizerNumbers
 from ftc.spec.preference_losses import PreferenceLoss, preference_loss
 from ftc.spec.schedules import ScheduleKeys
-from ftc.spec.sections.evaluation import Gate, Judge
+from ftc.spec.sections.evaluation import Gate, Judge, SimpleBaseline
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import Divergence, EarlyStopping, Offload, Precision, Sharding, TeacherQuantization
 from ftc.spec.strategies import AnySettings
@@ -307,6 +307,8 @@ class OpenEval(Document):
 
     metrics: tuple[str, ...]
     baseline: bool
+    simple_baselines: tuple[SimpleBaseline, ...] = ()
+    """Models that are fitted on the training rows in seconds and evaluated beside the tuned one."""
     gates: dict[str, Gate]
     max_new_tokens: int | None
     """None where no metric needs answers."""

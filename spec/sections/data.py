@@ -10,6 +10,7 @@ from ftc.spec.base import Document, Effect, Real
 
 __all__ = [
     "PROMPT_COLUMN",
+    "WORKBOOKS",
     "Augment",
     "Data",
     "Difference",
@@ -26,6 +27,8 @@ __all__ = [
     "with_prompts",
 ]
 
+WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
+"""Suffixes of workbooks, which an extra reads."""
 PROMPT_COLUMN = "ftc_prompt"
 """Column of a variant that tells which of the further prompts it has, from 1."""
 
@@ -81,8 +84,14 @@ class PathSource(Document):
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     path: str = Field(min_length=1)
-    """JSON, JSON lines, CSV, TSV, Parquet, Arrow, CoNLL or text file, relative to the recipe's folder; the suffix tells
-    which. Of a text file each line is a row with the column `text`."""
+    """JSON, JSON lines, CSV, TSV, Excel, OpenDocument, Parquet, Arrow, CoNLL or text file, relative to the recipe's
+    folder; the suffix tells which. Of a text file each line is a row with the column `text`. A folder stands for the
+    data files in it, a pattern such as `shards/*.jsonl` for all files that fit it, in the order of their names."""
+    delimiter: Literal[",", ";", "|", "tab"] | None = None
+    """What divides the values of a CSV or TSV file. Default: what fits the header and the first rows, commas (tabs in a
+    `.tsv` file) before semicolons, tabs and vertical bars."""
+    sheet: str | None = Field(default=None, min_length=1)
+    """Sheet of a workbook. Default: the first."""
 
 
 class HubSource(Document):

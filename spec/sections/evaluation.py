@@ -21,6 +21,7 @@ __all__ = [
     "Gate",
     "Judge",
     "Retention",
+    "SimpleBaseline",
     "Swaps",
     "has_entities",
     "is_metric_for",
@@ -31,6 +32,9 @@ __all__ = [
     "writes_labels",
 ]
 
+SimpleBaseline = Literal["majority", "tfidf", "nearest"]
+"""`majority`: the most frequent label of the training rows. `tfidf`: logistic regression over TF-IDF weights of tokens
+and token pairs. `nearest`: the label of the training row with the most similar TF-IDF weights."""
 _GATE = re.compile(r"\s*(>=|<=|>|<)\s*(-?\d{1,9}(?:\.\d{1,9})?)\s*")
 _BOUND = re.compile(r"\s*(\S[^<>]*?)\s*((?:>=|<=|>|<)[^<>]*)")
 
@@ -186,6 +190,11 @@ class Eval(Document):
     looks and in Debian's place; each line of an answer counts as a sentence."""
     baseline: bool = True
     """Whether the untouched base model is measured too, by the same code. Default: yes; without it no gain is known."""
+    simple_baselines: Literal["auto", "none"] | Annotated[tuple[SimpleBaseline, ...], Field(min_length=1)] = "auto"
+    """Simple models that are fitted on the training rows in seconds and evaluated on the same test rows: a fine-tuned
+    model should beat them. `majority`: the most frequent label; `tfidf`: logistic regression over TF-IDF weights of
+    the tokenizer's tokens and token pairs, by scikit-learn; `nearest`: the label of the most similar training row.
+    Default `auto`: all three for a classification, none for other tasks."""
     gates: dict[str, str] | tuple[str, ...] = Field(default_factory=dict)
     """Bounds by metric, such as `{macro_f1: ">= 0.95"}`, or a list of such as `f1 of sport >= 0.9`, where the names
     have more than one word; a broken one makes `apply` exit with 7. Default: none, since what is good enough depends on

@@ -95,6 +95,11 @@ class Mode:
         return "generative" in self.traits
 
     @property
+    def sorts_rows(self) -> bool:
+        """Whether a row has classes as a whole, so that counts of its tokens can be a baseline."""
+        return bool({"single_label", "multi_label"}.intersection(self.traits))
+
+    @property
     def labels(self) -> Labels | None:
         """How labels belong to a row; None for rows without."""
         return "one" if self.writes_labels else head_card(self.head).labels
@@ -117,6 +122,8 @@ class TaskCard:
     written_parts: tuple[str, ...]
     """Parts whose text the model learns to write, of which a row has one; empty where the answer is made of a part, or
     nothing is written."""
+    answer_parts: tuple[str, ...]
+    """Parts that say what a model should answer, which rows to predict for need not have."""
     beside: Mapping[str, tuple[str, ...]]
     """Optional parts, which a row may have besides, by name, and the parts that each may stand beside."""
     signs: tuple[tuple[Sign, ...], ...]

@@ -40,6 +40,7 @@ class Chat(TaskSection):
         row_forms=(("messages",),),
         template_form=None,
         written_parts=(),
+        answer_parts=(),
         beside={"tools": ("messages",), "system": ("messages",)},
         signs=((Sign("messages", "list"),),),
         guess_order=10,

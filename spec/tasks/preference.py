@@ -42,6 +42,7 @@ class Preference(TaskSection):
         row_forms=(("prompt", "chosen", "rejected"), ("chosen", "rejected")),
         template_form=None,
         written_parts=(),
+        answer_parts=("chosen", "rejected"),
         beside={"prompt": ("chosen",)},
         signs=((Sign("chosen", "name"), Sign("rejected", "name")),),
         guess_order=20,

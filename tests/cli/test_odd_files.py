@@ -192,7 +192,7 @@ def test_no_file_is_read_without_a_limit(
 def test_a_file_that_never_fits_is_refused_before_it_is_hashed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ftc.compiler.resolve.rows.tables._memory_bytes", lambda: 2**25)
+    monkeypatch.setattr("ftc.compiler.resolve.rows.large_files._memory_bytes", lambda: 2**25)
     hashed: list[str] = []
     digest = DigestCache.file
     monkeypatch.setattr(DigestCache, "file", lambda cache, path: (hashed.append(path.name), digest(cache, path))[1])
@@ -207,7 +207,7 @@ def test_memory_that_runs_out_while_rows_are_read(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("ftc.compiler.resolve.rows.text_rows._records", fail)
+    monkeypatch.setattr("ftc.compiler.resolve.rows.separated_rows._records", fail)
     check(Case("", recipe(), "FTC327", ("rows.csv is too large",), verb="plan"), tmp_path, monkeypatch, capsys)
 
 

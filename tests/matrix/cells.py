@@ -17,6 +17,7 @@ from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.strategies.qlora import QLoraSettings
 from ftc.views.words import auto_class
+from tests.support.cards import CardRunner
 from tests.support.projects import make_project
 
 __all__ = ["FAMILIES", "STRATEGIES", "TASKS", "Cell", "cells", "outcome_of"]
@@ -84,11 +85,11 @@ def cells() -> Iterator[Cell]:
             yield from (Cell(task, family, strategy) for strategy in told)
 
 
-def outcome_of(cell: Cell, root: Path, models: Path) -> str:
+def outcome_of(cell: Cell, root: Path, models: Path, cards: CardRunner) -> str:
     """`works`, or the code of the rule that refuses the job.
 
     Three steps are trained on a tiny model; the result is saved, loaded by the library that other people would use, and
-    has to say what the trained model says.
+    has to say what the trained model says. The model card's code runs where the card lies.
     """
     _project(cell, root, models)
     with _inside(root):
@@ -99,6 +100,7 @@ def outcome_of(cell: Cell, root: Path, models: Path) -> str:
         (run,) = Path("runs").glob("*/*/")
         assert api.audit(applied.record.id).verdict == "CONSISTENT"
         _compare(run)
+        cards.run(run / "README.md")
     return "works"
 
 

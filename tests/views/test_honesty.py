@@ -5,16 +5,28 @@ from __future__ import annotations
 import pytest
 
 from ftc.spec.documents.events import Evaluated, StepDone
+from ftc.spec.documents.findings import RunFinding
+from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.quality import Contamination
 from ftc.spec.documents.record import SubjectResult
+from ftc.spec.documents.settings import Settings
 from ftc.views.report.training import history, overfitting_words
 from ftc.views.results import reservations
 from ftc.views.run import run_text
 from tests.support import documents
 
+_CHANCE = "The base model's head is randomly initialized: its score is chance, and a gain over it shows little."
+
+
+def _with_own_head(plan: Plan) -> Settings:
+    model = plan.settings.model.model_copy(update={"head": "lm"})
+    return plan.settings.model_copy(update={"model": model})
+
 
 def test_reservations() -> None:
     plan, evaluation = documents.plan(), documents.evaluation()
+    assert list(reservations(plan, evaluation)) == [_CHANCE]
+    plan = plan.model_copy(update={"settings": _with_own_head(plan)})
     assert list(reservations(plan, evaluation)) == []
     few = evaluation.model_copy(update={"tuned": SubjectResult(metrics={"loss": 1.0}, rows=40, seconds=1.0)})
     seen = Contamination(split="test", run=10, of=40, rows=9, mostly=3, share=0.1)
@@ -39,7 +51,7 @@ def test_reservations() -> None:
     assert "curves     No overfitting shows." in text
 
 
-def _curves(train: list[float], validation: list[float]) -> str:
+def _curves(train: list[float], validation: list[float], findings: tuple[RunFinding, ...] = ()) -> str:
     events: list[StepDone | Evaluated] = [
         StepDone(
             step=step,
@@ -56,7 +68,8 @@ def _curves(train: list[float], validation: list[float]) -> str:
     every = len(train) // len(validation)
     for number, loss in enumerate(validation, 1):
         events.append(Evaluated(step=number * every, metrics={"val_loss": loss}, seconds=0.1, best=False))
-    return overfitting_words(history(events), documents.record(documents.plan()))
+    record = documents.record(documents.plan()).model_copy(update={"findings": findings})
+    return overfitting_words(history(events), record)
 
 
 @pytest.mark.parametrize(
@@ -76,3 +89,10 @@ def test_curves(validation: list[float], begin: str) -> None:
 def test_losses_that_rise_together_are_no_overfitting() -> None:
     words = _curves([abs(step - 20) / 10 + 1 for step in range(40)], [1.0, 0.5, 0.6, 0.9])
     assert words.endswith("and training loss with it.")
+
+
+def test_an_end_that_came_too_early_is_no_lack_of_overfitting() -> None:
+    curves = [2 - step / 25 for step in range(40)], [1.2, 1.1, 1.0, 0.8]
+    early = RunFinding(code="FTC247", severity="warning", text="Validation loss was still falling.")
+    assert _curves(*curves).startswith("No overfitting shows")
+    assert _curves(*curves, (early,)) == ""

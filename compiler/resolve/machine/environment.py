@@ -27,6 +27,7 @@ from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
 from ftc.spec.documents.settings import WordnetSettings
 from ftc.spec.metrics import WORDNET, needs_of
 from ftc.spec.optimizers import candidates
+from ftc.spec.sections.data import WORKBOOKS, PathSource
 from ftc.spec.sections.evaluation import Eval
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.paths import cache_folder
@@ -58,7 +59,11 @@ def asked_extras(recipe: Recipe) -> frozenset[str]:
     """Extras whose packages can change what this recipe compiles to, beside those of every run."""
     of_metrics = {need.extra for need in recipe.eval.needs()}
     of_optimizers = {card.extra for card in candidates(recipe.train.optimizer.kind)} - _EXTRAS
-    return frozenset(of_metrics | of_optimizers | ({"pii"} if recipe.data.quality.presidio is not None else set()))
+    of_rows = {"pii"} if recipe.data.quality.presidio is not None else set()
+    sources = recipe.data.source if isinstance(recipe.data.source, tuple) else (recipe.data.source,)
+    paths = [source.path for source in sources if isinstance(source, PathSource)]
+    of_rows |= {"excel"} if any(path.lower().endswith(WORKBOOKS) for path in paths) else set()
+    return frozenset(of_metrics | of_optimizers | of_rows)
 
 
 def resolve_environment(folder: Path | None = None, also: frozenset[str] = frozenset()) -> EnvironmentFacts:

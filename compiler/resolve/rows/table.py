@@ -36,6 +36,7 @@ class Table:
         left_out: Type by column, of columns of the file that are not among these since no row of JSON can hold them.
         warnings: What looks wrong in the file and stops nothing.
         numbers: Number in the file of each row, from 0, where some of the file's rows are not among these.
+        remark: What was found out about how to read the file, for the plan; empty where the suffix says all.
     """
 
     file: str
@@ -45,6 +46,7 @@ class Table:
     left_out: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
     numbers: Sequence[int] | None = None
+    remark: str = ""
 
     def span(self, row: int) -> Span | None:
         """The place where a row, counted from 0, begins; None where the format has no lines."""
@@ -81,16 +83,17 @@ class JoinedTable(Table):
     counts: Sequence[int] = ()
 
     @classmethod
-    def of(cls, tables: Sequence[tuple[Table, list[Row]]]) -> JoinedTable:
-        """All rows of several tables, each in the form that is given with it."""
+    def of(cls, tables: Sequence[tuple[Table, list[Row]]], file: str = "") -> JoinedTable:
+        """All rows of several tables, each in the form that is given with it; `file` is their name together."""
         columns = dict.fromkeys(column for _, rows in tables for row in rows for column in row)
         return cls(
-            file=", ".join(table.file for table, _ in tables),
+            file=file or ", ".join(table.file for table, _ in tables),
             columns=tuple(columns),
             rows=[row for _, rows in tables for row in rows],
             left_out={name: kind for table, _ in tables for name, kind in table.left_out.items()},
             origins=[(table, number) for table, rows in tables for number in range(len(rows))],
             counts=[len(rows) for _, rows in tables],
+            remark=next((table.remark for table, _ in tables if table.remark), ""),
         )
 
     @classmethod

@@ -1,9 +1,8 @@
-"""Reads text line by line: plain text, CSV and TSV, and CoNLL files."""
+"""Reads text line by line: plain text and CoNLL files."""
 
 from __future__ import annotations
 
 import codecs
-import csv
 import errno
 import io
 import itertools
@@ -12,24 +11,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ftc.compiler.resolve.rows.table import LARGEST_ROW, Faults, Row, Table, shown
-from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
-from ftc.spec.language.text_checks import MOST_FINDINGS
 
 __all__ = [
     "CONLL_SUFFIXES",
+    "CONVERT",
     "decoded_lines",
     "decoded_pieces",
     "read_conll",
-    "read_separated",
     "read_text_lines",
     "text_lines",
     "whole_text",
 ]
 
 _BOM = b"\xef\xbb\xbf"  # the mark that some editors put before UTF-8
-_CONVERT = "convert the file to UTF-8"
+CONVERT = "convert the file to UTF-8"
 _PIECE_BYTES = 1 << 16
-LARGEST_WHOLE = 512 * 2**20
+_LARGEST_WHOLE = 512 * 2**20
 """Bytes of a file that can't be read piece by piece: one JSON object with all rows in it."""
 
 
@@ -60,7 +57,7 @@ def text_lines(path: Path, faults: Faults, help: str) -> Iterator[tuple[int, str
             offset += len(raw)
 
 
-def decoded_lines(path: Path, faults: Faults, help: str = _CONVERT, quotes: bool = True) -> Iterator[str]:
+def decoded_lines(path: Path, faults: Faults, help: str = CONVERT, quotes: bool = True) -> Iterator[str]:
     """Lines of a UTF-8 file with their ends, which are of any of the three kinds; never more than one is in memory.
 
     Ends at a byte that is no text and at a line of more than `LARGEST_ROW` characters, both of which are noted: the
@@ -96,10 +93,10 @@ def decoded_pieces(path: Path, faults: Faults) -> Iterator[str]:
             while piece := file.read(_PIECE_BYTES):
                 yield piece
         except UnicodeDecodeError:
-            _find_odd_byte(path, faults, _CONVERT, True)
+            _find_odd_byte(path, faults, CONVERT, True)
 
 
-def whole_text(path: Path, faults: Faults, most: int = LARGEST_WHOLE) -> str | None:
+def whole_text(path: Path, faults: Faults, most: int = _LARGEST_WHOLE) -> str | None:
     """All of a UTF-8 file; None where a byte is no text or the file is larger than `most` bytes, which is noted.
 
     Raises:
@@ -114,7 +111,7 @@ def whole_text(path: Path, faults: Faults, most: int = LARGEST_WHOLE) -> str | N
     try:
         return data.removeprefix(_BOM).decode()
     except UnicodeDecodeError:
-        _find_odd_byte(path, faults, _CONVERT, True)
+        _find_odd_byte(path, faults, CONVERT, True)
         return None
 
 
@@ -144,7 +141,7 @@ def _find_odd_byte(path: Path, faults: Faults, help: str, quotes: bool) -> None:
 
 
 def _not_utf8(
-    faults: Faults, line: int, offset: int, byte: int, before: str, help: str = _CONVERT, quotes: bool = True
+    faults: Faults, line: int, offset: int, byte: int, before: str, help: str = CONVERT, quotes: bool = True
 ) -> None:
     """Notes a byte that is no text. `before` is what stands before it in its line; `offset` is that in the file."""
     faults.add(
@@ -166,110 +163,6 @@ def read_text_lines(path: Path, faults: Faults) -> Table:
     found = [(number, text.rstrip("\r\n")) for number, text in text_lines(path, faults, "break the text into lines")]
     full = [(number, text) for number, text in found if text.strip()]
     return Table(faults.file, ("text",) if full else (), [{"text": text} for _, text in full], [at for at, _ in full])
-
-
-def read_separated(path: Path, separator: str, faults: Faults) -> Table:
-    """Rows of a file with a header, RFC 4180 quotes, and lines that end in any of the three ways.
-
-    Raises:
-        OSError: The file can't be read.
-    """
-    lines_of_text = decoded_lines(path, faults, f"{_CONVERT}; spreadsheets offer it as `CSV UTF-8`")
-    records = _records(lines_of_text, separator, faults)
-    _, header = next(records, (1, []))
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        names = ", ".join(shown(name) for name in twice[:5])
-        faults.add("FTC358", f"column names stand twice in the header: {names}", 1, help="name each column once")
-    if unnamed := [number for number, name in enumerate(header, 1) if not name.strip()]:
-        faults.add("FTC358", f"column {unnamed[0]} of the header has no name", 1, help="give the column a name")
-    if faults.found:
-        return Table(faults.file, (), [])
-    rows: list[Row] = []
-    lines: list[int] = []
-    odd: list[Diagnostic] = []
-    for line, record in records:
-        if faults.full:
-            break
-        if len(record) != len(header):
-            name = "tab" if separator == "\t" else "comma"
-            faults.add(
-                "FTC357",
-                f"a row with {len(record)} field{'' if len(record) == 1 else 's'}; the header has {len(header)}",
-                line,
-                help=f"put quotes round a value that holds a {name}, or add what is missing",
-                notes=[f"found: {shown(separator.join(record))}"],
-            )
-            continue
-        rows.append(dict(zip(header, record, strict=True)))
-        lines.append(line)
-        if len(odd) < MOST_FINDINGS and (found := _swallowed(record, separator, line, faults)):
-            odd.append(found)
-    return Table(faults.file, tuple(header), rows, lines, warnings=tuple(odd))
-
-
-_ENDINGS = ("FTC354", "FTC355")
-"""What `decoded_lines` notes before it ends."""
-_FEWEST_SWALLOWED = 2
-
-
-def _swallowed(record: list[str], separator: str, line: int, faults: Faults) -> Diagnostic | None:
-    """A warning where lines inside of one cell are rows by themselves: stray quotes before and after made them text."""
-    cell = next((cell for cell in record if cell.count("\n") > _FEWEST_SWALLOWED), None)
-    if cell is None or len(record) < 2:
-        return None
-    first, *inner, _ = cell.replace("\r\n", "\n").split("\n")
-    try:
-        is_row = [len(fields) == len(record) for fields in csv.reader(inner, delimiter=separator, strict=True)]
-    except csv.Error:
-        return None
-    if len(is_row) != len(inner) or not all(is_row):
-        return None
-    begin = line + sum(other.count("\n") for other in record[: record.index(cell)])
-    end = begin + len(inner)
-    return diagnostic(
-        "FTC361",
-        f"{faults.file}: a quote in line {begin} makes one cell of the rows in lines {begin + 1} to {end}",
-        Span(faults.file, begin, 1, begin, 2),
-        label="a quote opens here",
-        help="take out the stray quotes, or write a quote that belongs to the text twice",
-        notes=f"{len(inner):,} lines of the cell are rows by themselves; it begins with {shown(first)}",
-        path="data.source",
-    )
-
-
-class _Lines:
-    """Lines on their way to the reader of records, with the size of the record that is being read."""
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        self._lines = iter(lines)
-        self.size = 0
-
-    def __iter__(self) -> Iterator[str]:
-        for line in self._lines:
-            self.size += len(line)
-            if self.size > LARGEST_ROW:
-                raise csv.Error(f"it is longer than {LARGEST_ROW // 2**20} MiB")
-            yield line
-
-
-def _records(text: Iterable[str], separator: str, faults: Faults) -> Iterator[tuple[int, list[str]]]:
-    """Records with the line on which each begins; empty lines are passed over. Ends at the first broken record."""
-    lines = _Lines(text)
-    reader = csv.reader(lines, delimiter=separator, strict=True)
-    line = 1
-    before = csv.field_size_limit(LARGEST_ROW)  # kept for the whole process, so it is put back
-    try:
-        for record in reader:
-            if record:
-                yield line, record
-            line, lines.size = reader.line_num + 1, 0
-    except csv.Error as error:
-        if faults.found and faults.found[-1].code in _ENDINGS:
-            return  # the text ended early for a reason that is noted
-        help_ = "close the quotes; a quote inside quotes is written twice"
-        faults.add("FTC355", f"a broken record: {error}", line, help=help_, notes=["reading stopped here"])
-    finally:
-        csv.field_size_limit(before)
 
 
 CONLL_SUFFIXES = (".conll", ".iob", ".iob2", ".bio")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.outcomes import Outcome
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import Evaluation, Predecessor, RunRecord
+    from ftc.verbs.predict import Model
 
 __all__ = [
     "FINISHED",
@@ -70,6 +71,16 @@ class Run:
         """The project that the run belongs to."""
         return self.folder.resolve().parents[2]
 
+    def load(self) -> Model:
+        """The run's model, ready to answer; see `ftc.load`.
+
+        Raises:
+            Refusal: The run has no result, or its base model isn't here (FTC687).
+        """
+        from ftc.verbs.predict import load
+
+        return load(self)
+
     def _repr_html_(self) -> str:
         from ftc.views.run import run_html
 
@@ -113,19 +124,9 @@ def _unreadable(file: Path, problem: ValidationError | OSError) -> Refusal:
 
 def load_events(folder: Path) -> tuple[Event, ...]:
     """What a run said, in order; a last line that a crash cut off is left out."""
-    from pydantic import TypeAdapter, ValidationError
+    from ftc.spec.documents.events import read_events
 
-    from ftc.spec.documents.events import Event
-
-    reader: TypeAdapter[Event] = TypeAdapter(Event)
-    found: list[Event] = []
-    file = RunFolder(folder).events
-    for line in file.read_bytes().splitlines() if file.exists() else ():
-        try:
-            found.append(reader.validate_json(line))
-        except ValidationError:
-            continue
-    return tuple(found)
+    return read_events(RunFolder(folder).events)
 
 
 def load_outcomes(folder: Path) -> tuple[Outcome, ...]:

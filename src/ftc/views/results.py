@@ -17,6 +17,7 @@ from ftc.spec.documents.record import (
     SliceResult,
     SwapsResult,
 )
+from ftc.spec.heads import head_card
 from ftc.spec.metrics import metric_named
 from ftc.spec.row_names import shown_row
 from ftc.views import numbers
@@ -54,6 +55,8 @@ def reservations(plan: Plan, evaluation: Evaluation) -> Iterator[str]:
     rows = evaluation.tuned.rows
     if rows < MANY_ROWS:
         yield f"Few test rows: {rows:,} of at least {MANY_ROWS}. Go by the intervals rather than by the values."
+    if evaluation.base is not None and head_card(plan.settings.model.head).is_new:
+        yield "The base model's head is randomly initialized: its score is chance, and a gain over it shows little."
     counts = plan.quality.labels
     seen = counts.get("test")
     absent = [] if seen is None else sorted(name for name in counts.get("train", ()) if not seen.get(name))

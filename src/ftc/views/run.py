@@ -11,6 +11,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.views import numbers
 from ftc.views.estimates import phase_seconds_words, planned_peak
+from ftc.views.findings import baseline_lines, finding_lines
 from ftc.views.page import PLAIN, Page, blocks, escaped, fitted, shorten, table, visible_width
 from ftc.views.results import Comparison, change_words, comparisons, probe_blocks, reservations, slice_blocks
 from ftc.views.words import headline, interruption_words, learned_noun, metric_title, teacher_parts
@@ -74,7 +75,8 @@ def run_text(
         *page.listed("looks", [looked] if looks else []),
         *page.listed("merged", merged),
     ]
-    return blocks([*(_measured(plan, evaluation, page, title) if evaluation else ()), lines])
+    found = finding_lines(record.findings, page)
+    return blocks([*(_measured(plan, evaluation, page, title) if evaluation else ()), found, lines])
 
 
 def evaluation_text(plan: Plan, evaluation: Evaluation, title: str, *, page: Page = PLAIN) -> str:
@@ -119,6 +121,7 @@ def _measured(plan: Plan, evaluation: Evaluation, page: Page, title: str) -> Ite
     metrics = _metric_table(comparisons(evaluation), page)
     yield [title, *metrics, *(["", *fitted(None, gates, page, right=(2,), indent=2)] if gates else [])]
     yield [page.alert(line) for one in reservations(plan, evaluation) for line in page.wrap(one)]
+    yield baseline_lines(evaluation, page)
     yield from slice_blocks(evaluation, page)
     yield from probe_blocks(evaluation, page)
 

@@ -9,6 +9,7 @@ from ftc.spec.documents.outcomes import Outcome
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.views import numbers
+from ftc.views.findings import baselines_section, findings_list
 from ftc.views.report.charts import Drawer, drawer
 from ftc.views.report.classes import classes_section, confidence_section
 from ftc.views.report.elements import facts, framed, text
@@ -24,6 +25,7 @@ __all__ = ["report_html"]
 
 _PARTS = {
     "result": "Result",
+    "baselines": "Simple baselines",
     "slices": "Groups",
     "retention": "Forgetting",
     "swaps": "Exchanged phrases",
@@ -64,6 +66,7 @@ def report_html(
     run, drawn = history(events), drawn or drawer()
     parts = {
         "result": result_section(plan, evaluation, drawn),
+        "baselines": baselines_section(evaluation),
         "slices": slices_section(evaluation, drawn),
         "retention": retention_section(evaluation),
         "swaps": swaps_section(evaluation),
@@ -107,5 +110,6 @@ def _header(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str
     return (
         f'<header><p class="kind">Run <code>{text(record.id)}</code> '
         f'<span class="status {text(record.status)}">{text(status)}</span></p>'
-        f'<h1>{text(record.name)}</h1><p class="lead">{text(lead(plan, record, evaluation))}</p>{about}</header>'
+        f'<h1>{text(record.name)}</h1><p class="lead">{text(lead(plan, record, evaluation))}</p>'
+        f"{findings_list(record.findings)}{about}</header>"
     )

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from ftc.spec.documents.events import Evaluated, Event, Noticed, PhaseEnded, Resumed, StepDone
+from ftc.spec.documents.events import Evaluated, Event, Noticed, PhaseEnded, StepDone, without_repeats
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.views import numbers
+from ftc.views.findings import is_still_falling
 from ftc.views.report.charts import COLORS, Axis, Drawer, Lines, Point, Series, figure
 from ftc.views.report.elements import details, section, table, text
 from ftc.views.words import metric_title
@@ -57,22 +58,10 @@ class History:
 
 def history(events: Sequence[Event]) -> History:
     """Series out of events; a step that was done twice counts once, as it was done last."""
-    steps: dict[int, StepDone] = {}
-    looks: dict[int, Evaluated] = {}
-    for event in events:
-        match event:
-            case StepDone():
-                steps[event.step] = event
-            case Evaluated():
-                looks[event.step] = event
-            case Resumed():
-                steps = {step: done for step, done in steps.items() if step <= event.step}
-                looks = {step: look for step, look in looks.items() if step <= event.step}
-            case _:
-                pass
+    steps, looks = without_repeats(events)
     return History(
-        steps=tuple(steps[step] for step in sorted(steps)),
-        looks=tuple(looks[step] for step in sorted(looks)),
+        steps=steps,
+        looks=looks,
         phases=tuple(event for event in events if isinstance(event, PhaseEnded)),
         notices=tuple(event for event in events if isinstance(event, Noticed)),
     )
@@ -162,6 +151,8 @@ def overfitting_words(run: History, record: RunRecord) -> str:
         return ""
     turn, lowest = min(looks, key=lambda look: (look[1], look[0]))
     last, end = looks[-1]
+    if is_still_falling(record):
+        return ""
     if end <= lowest * (1 + _RISE):
         near = f"within {100 * _RISE:.0f} % of its lowest, at step {_step(turn)}"
         return f"No overfitting shows: validation loss ends {near}."

@@ -1,0 +1,73 @@
+"""What a result says of itself: classes that are never predicted, and baselines that are as good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ftc.runtime.evaluation.evaluate import Measurement
+from ftc.runtime.evaluation.measures import Measures
+from ftc.spec.documents.findings import BaselineResult, RunFinding
+from ftc.spec.documents.record import Evaluation
+from ftc.spec.metrics import metric_named
+
+__all__ = ["result_findings"]
+
+_MOST_NAMED = 8
+
+
+def result_findings(measures: Measures, tuned: Measurement, evaluation: Evaluation) -> Iterator[RunFinding]:
+    """What should be said beside the figures of the test split."""
+    yield from _never_predicted(measures.by_class(tuned.scores, tuned.texts))
+    yield from _not_better(evaluation)
+
+
+def _never_predicted(by_class: dict[str, tuple[int, int]]) -> Iterator[RunFinding]:
+    missing = {name: expected for name, (expected, predicted) in by_class.items() if expected and not predicted}
+    if not missing:
+        return
+    shown = sorted(missing, key=lambda name: -missing[name])[:_MOST_NAMED]
+    named = ", ".join(f"`{name}` ({missing[name]:,} test {'row' if missing[name] == 1 else 'rows'})" for name in shown)
+    more = f" and {len(missing) - len(shown):,} more" if len(missing) > len(shown) else ""
+    kinds = sum(expected > 0 for expected, _ in by_class.values())
+    yield RunFinding(
+        code="FTC245",
+        severity="warning",
+        text=f"{len(missing):,} of {kinds:,} classes are never predicted: {named}{more}.",
+        help="Train longer or at a higher learning rate; if these classes are rare, add rows of them.",
+    )
+
+
+def _not_better(evaluation: Evaluation) -> Iterator[RunFinding]:
+    """The best of the baselines that the tuned model doesn't beat, by the first metric in which it doesn't."""
+    for name, value in evaluation.tuned.metrics.items():
+        card = metric_named(name)
+        sign = 1 if card is None or card.higher_is_better else -1
+        found = [one for one in evaluation.baselines if name in one.metrics and sign * (value - one.metrics[name]) <= 0]
+        if found:
+            best = max(found, key=lambda one: sign * one.metrics[name])
+            yield _beaten(best, name, value, found)
+            return
+
+
+def _beaten(best: BaselineResult, name: str, value: float, found: Sequence[BaselineResult]) -> RunFinding:
+    card = metric_named(name)
+    title = card.title if card else name
+    gain = best.gains.get(name)
+    sure = ""
+    if gain is not None and gain.interval is not None:
+        between = f"{gain.interval.low:+.3f} to {gain.interval.high:+.3f}"
+        sure = f" (difference {gain.value:+.3f}, 95 % interval {between})"
+    others = (
+        f" {len(found) - 1} further simple baseline{'s are' if len(found) > 2 else ' is'} no worse."
+        if found[1:]
+        else ""
+    )
+    return RunFinding(
+        code="FTC246",
+        severity="warning",
+        text=(
+            f"The tuned model is not better than a simple baseline: {title} {value:.3f}, and {best.metrics[name]:.3f} "
+            f"by {best.method}{sure}.{others}"
+        ),
+        help="Train longer or at a higher learning rate, or use the simple model if it is good enough.",
+    )

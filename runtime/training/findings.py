@@ -1,0 +1,103 @@
+"""What the curves of a finished training say of its length and its learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from ftc.spec.documents.events import Evaluated, StepDone
+from ftc.spec.documents.findings import RunFinding
+from ftc.spec.documents.settings import TrainSettings
+
+__all__ = ["training_findings"]
+
+_FALL = 0.02
+"""Share by which the last evaluation has to beat the best one before it: less is the usual wavering of a loss."""
+_FEWEST_STEPS = 12
+"""Steps below which a tenth of them says nothing of where the loss went."""
+_ALWAYS = 0.95
+"""Share of clipped steps from which clipping is the rule, and no guard against spikes."""
+
+
+def training_findings(
+    train: TrainSettings, steps: Sequence[StepDone], evaluations: Sequence[Evaluated], *, stopped_early: bool
+) -> Iterator[RunFinding]:
+    """What should be said of a training that is over.
+
+    Args:
+        train: The plan's.
+        steps: Every step, in order.
+        evaluations: Those on validation, in order.
+        stopped_early: Whether early stopping ended it before the plan's last step.
+    """
+    if not stopped_early:
+        yield from _still_falling(train, evaluations)
+    yield from _stuck(train, steps)
+    yield from _clipped(train, steps)
+
+
+def _still_falling(train: TrainSettings, evaluations: Sequence[Evaluated]) -> Iterator[RunFinding]:
+    """The validation loss is lowest at the last step, and clearly lower than at any evaluation before."""
+    losses = [one.metrics["val_loss"] for one in evaluations if "val_loss" in one.metrics]
+    if len(losses) < 2 or losses[-1] > min(losses[:-1]) * (1 - _FALL):
+        return
+    epochs = train.num_steps / train.steps_per_epoch
+    more = f"{2 * epochs:.2g}" if epochs < 1 else f"{math.ceil(2 * epochs)}"
+    values = ", ".join(f"{loss:.3f}" for loss in losses[-3:])
+    yield RunFinding(
+        code="FTC247",
+        severity="warning",
+        text=f"Validation loss was still falling at the last step: {values}.",
+        help=f"Train longer: `--set train.epochs={more}` doubles the {epochs:.3g} epochs of this run.",
+        change=f"train.epochs={more}",
+    )
+
+
+def _stuck(train: TrainSettings, steps: Sequence[StepDone]) -> Iterator[RunFinding]:
+    """Training loss ends no lower than it began: the rate is too high, or too low to get anywhere."""
+    if len(steps) < _FEWEST_STEPS:
+        return
+    some = max(3, len(steps) // 10)
+    first, last = (sum(step.loss for step in part) / len(part) for part in (steps[:some], steps[-some:]))
+    lowest = min(sum(step.loss for step in steps[at : at + some]) / some for at in range(len(steps) - some + 1))
+    if last <= first * (1 - _FALL) and last <= lowest * 1.5:
+        return
+    rate = train.learning_rate
+    rose = last > first * (1 + _FALL) or last > lowest * 1.5
+    low, high = (f"{value:.0e}".replace("e-0", "e-") for value in (rate / 3, rate * 3))
+    change = f"train.learning_rate={low if rose else high}"
+    went = (
+        f"rose: {lowest:.3f} at its lowest, {last:.3f} at the end"
+        if rose
+        else f"did not fall: {first:.3f} to {last:.3f}"
+    )
+    yield RunFinding(
+        code="FTC248",
+        severity="warning",
+        text=f"Training loss {went} (means of {some} steps). The learning rate {rate:g} is probably too {_side(rose)}.",
+        help=f"Try a third of it: `--set {change}`." if rose else f"Try three times as much: `--set {change}`.",
+        change=change,
+    )
+
+
+def _side(rose: bool) -> str:
+    return "high" if rose else "low"
+
+
+def _clipped(train: TrainSettings, steps: Sequence[StepDone]) -> Iterator[RunFinding]:
+    """Nearly every gradient is scaled down, so that `max_grad_norm` sets the length of the steps."""
+    if train.max_grad_norm is None or len(steps) < _FEWEST_STEPS:
+        return
+    clipped = sum(step.grad_norm > train.max_grad_norm for step in steps)
+    if clipped < _ALWAYS * len(steps):
+        return
+    norms = sorted(step.grad_norm for step in steps)
+    yield RunFinding(
+        code="FTC249",
+        severity="note",
+        text=(
+            f"Gradients were clipped in {clipped:,} of {len(steps):,} steps: their median norm is "
+            f"{norms[len(norms) // 2]:.3g}, `max_grad_norm` is {train.max_grad_norm:g}."
+        ),
+        help="Compare with a run at a third of the learning rate; where it is no better, this is harmless.",
+    )
