@@ -14,6 +14,7 @@ from ftc import api
 from ftc.cli.arguments import Example, Parser, verb_parser
 from ftc.cli.main import main, parse
 from ftc.cli.verbs import GROUPS, MOVED, SECTIONS, VERBS
+from ftc.spec.documents.started import Started
 from tests.cli.conftest import World
 
 Capture = pytest.CaptureFixture[str]
@@ -140,7 +141,7 @@ def test_verbose_tells_the_time(world: World, capsys: Capture) -> None:
 
 
 def test_json_where_there_was_none(world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "init", lambda file, **_: file)
+    monkeypatch.setattr(api, "init", lambda file, **_: Started(file=str(file), task="chat", is_calibrated=True))
     assert main(["init", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["file"] == "recipe.yaml"
     assert main(["explain", "FTC104", "--json"]) == 0

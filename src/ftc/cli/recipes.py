@@ -54,11 +54,13 @@ def run_init(args: Namespace) -> int:
     from ftc import api
 
     data = Path(args.data) if args.data else None
-    written = api.init(Path(args.file), task=args.task, data=data, base=args.base)
+    started = api.init(Path(args.file), task=args.task, data=data, base=args.base)
     if args.json:
-        print_json({"schema": "ftc.started/1", "file": str(written)})
+        print_json(started.to_json())
     else:
-        write(f"Wrote {written}. Next: `ftc plan {written}`\n")
+        from ftc.views.started import started_text
+
+        write(started_text(started, page=page(sys.stdout, args)))
     return ExitCode.FINE
 
 
