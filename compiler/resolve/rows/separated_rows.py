@@ -41,17 +41,9 @@ def read_separated(path: Path, usual: str, delimiter: str | None, faults: Faults
     Raises:
         OSError: The file can't be read.
     """
-<<<<<<< HEAD
-    text = decoded_lines(path, faults, f"{CONVERT}; spreadsheets offer it as `CSV UTF-8`")
+    text = _with_even_ends(decoded_lines(path, faults, f"{CONVERT}; spreadsheets offer it as `CSV UTF-8`"))
     first = list(islice(text, _SAMPLE_LINES))
     hint = _HINT.match(first[0]) if first else None
-=======
-    if (text := whole_text(path, faults, f"{CONVERT}; spreadsheets offer it as `CSV UTF-8`")) is None:
-        return Table(faults.file, (), [])
-    if text.partition("\n")[0].endswith("\r"):
-        text = text.replace("\r\n", "\n")  # git and editors change the line ends inside quotes along with the others
-    hint = _HINT.match(text)
->>>>>>> main
     skipped = 0 if hint is None else 1
     found = delimiter or (hint[1] if hint else _delimiter(first, usual))
     records = _records(chain(first[skipped:], text), found, faults, skipped)
@@ -66,6 +58,17 @@ def read_separated(path: Path, usual: str, delimiter: str | None, faults: Faults
     remark = f"values divided by {DELIMITERS[found]}, which was found out" if found != usual and not delimiter else ""
     rows, lines, odd = _rows(records, header, found, faults)
     return Table(faults.file, tuple(header), rows, lines, warnings=odd, remark=remark)
+
+
+def _with_even_ends(lines: Iterator[str]) -> Iterator[str]:
+    """The lines of a file whose first one ends in `\\r\\n` with `\\n` in its place.
+
+    git and editors change the line ends inside quotes along with the others, so they are no part of a value.
+    """
+    first = next(lines, "")
+    changes = first.endswith("\r\n")
+    for line in chain([first], lines):
+        yield f"{line[:-2]}\n" if changes and line.endswith("\r\n") else line
 
 
 def _rows(
