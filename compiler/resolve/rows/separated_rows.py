@@ -61,7 +61,7 @@ def read_separated(path: Path, usual: str, delimiter: str | None, faults: Faults
 
 
 def _with_even_ends(lines: Iterator[str]) -> Iterator[str]:
-    """The lines of a file whose first one ends in `\\r\\n` with `\\n` in its place.
+    """The lines of a file whose first one ends in CR LF with LF in its place.
 
     git and editors change the line ends inside quotes along with the others, so they are no part of a value.
     """
