@@ -120,11 +120,9 @@ def plan(
     from ftc.compiler.policy import prices_of
     from ftc.compiler.resolve.files.safe_files import project_root, read_recipe
     from ftc.compiler.rules.check import check_recipe
-    from ftc.spec.language.source import LARGEST_FILE
     from ftc.spec.storage.paths import cache_folder
 
-    path = Path(recipe)
-    text = read_recipe(path, LARGEST_FILE)
+    path, text = Path(recipe), read_recipe(Path(recipe))
     checked = check_recipe(text, shown_path(path), path=path, overrides=overrides)
     root = project_root(path)
     with Tracer(cache_folder() / "traces", tell=on_trace) as tracer:

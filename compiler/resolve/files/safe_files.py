@@ -12,6 +12,7 @@ from typing import Any
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.language.safe_repr import quoted
+from ftc.spec.language.source import LARGEST_FILE
 
 __all__ = [
     "UnsafePath",
@@ -154,8 +155,8 @@ def refuse_odd_file(path: Path, shown_as: str, span: Span | None = None, recipe_
     raise Refusal([diagnostic("FTC326", summary, span, help=help, path=recipe_path)])
 
 
-def read_recipe(path: Path, most: int) -> bytes:
-    """Up to `most` bytes and one more of a file that was named on the command line.
+def read_recipe(path: Path) -> bytes:
+    """A recipe that was named on the command line; of a larger file a byte more than a recipe may have.
 
     Raises:
         Refusal: It is no regular file (FTC326).
@@ -164,7 +165,7 @@ def read_recipe(path: Path, most: int) -> bytes:
     if path != _STANDARD_INPUT:
         refuse_odd_file(path, path.name)
     with path.open("rb") as file:
-        return file.read(most + 1)
+        return file.read(LARGEST_FILE + 1)
 
 
 def project_root(recipe: Path) -> Path:

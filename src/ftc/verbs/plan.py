@@ -156,11 +156,10 @@ def lock(
     from ftc.compiler.lock.renew import EVERYTHING, relock
     from ftc.compiler.resolve.files.safe_files import read_recipe
     from ftc.compiler.rules.check import check_recipe
-    from ftc.spec.language.source import LARGEST_FILE
     from ftc.spec.storage.atomic_write import write_text
 
     path = Path(recipe)
-    checked = check_recipe(read_recipe(path, LARGEST_FILE), path.name, path=path, overrides=overrides)
+    checked = check_recipe(read_recipe(path), path.name, path=path, overrides=overrides)
     names = EVERYTHING if upgrade is True else tuple(upgrade or ())
     try:
         found = relock(checked, path, upgrade=names, migrate=migrate, offline=offline)
@@ -185,10 +184,9 @@ def drift(recipe: Path | str, *, offline: bool = False) -> Drift:
     from ftc.compiler.resolve.files.safe_files import read_recipe
     from ftc.compiler.rules.check import check_recipe
     from ftc.spec.documents.difference import Drift
-    from ftc.spec.language.source import LARGEST_FILE
 
     path = Path(recipe)
-    checked = check_recipe(read_recipe(path, LARGEST_FILE), path.name, path=path)
+    checked = check_recipe(read_recipe(path), path.name, path=path)
     found = relock(checked, path, offline=offline)
     if found.old is None:
         refuse_stale(found.file.name, None, mend=f"ftc lock {path}")

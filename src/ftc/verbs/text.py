@@ -32,10 +32,9 @@ def validate(recipe: Path | str, *, text: bytes | None = None, overrides: Sequen
     """
     from ftc.compiler.resolve.files.safe_files import read_recipe
     from ftc.compiler.rules.check import check_recipe
-    from ftc.spec.language.source import LARGEST_FILE
 
     path = Path(recipe)
-    data = read_recipe(path, LARGEST_FILE) if text is None else text
+    data = read_recipe(path) if text is None else text
     checked = check_recipe(data, shown_path(path), path=path, overrides=overrides)
     return Checked(checked.recipe, checked.diagnostics, checked.sources)
 
@@ -53,10 +52,9 @@ def fix(recipe: Path | str, *, overrides: Sequence[Override] = (), write: bool =
     """
     from ftc.compiler.recipes.edits import fix_recipe
     from ftc.compiler.resolve.files.safe_files import read_recipe
-    from ftc.spec.language.source import LARGEST_FILE
 
     path = Path(recipe)
-    fixed = fix_recipe(read_recipe(path, LARGEST_FILE), shown_path(path), path=path, overrides=overrides)
+    fixed = fix_recipe(read_recipe(path), shown_path(path), path=path, overrides=overrides)
     if write and fixed.after != fixed.before:
         from ftc.spec.storage.atomic_write import rewrite_file
 
@@ -81,10 +79,10 @@ def format(recipe: Path | str, *, text: bytes | None = None, write: bool = True)
     """
     from ftc.compiler.resolve.files.safe_files import read_recipe
     from ftc.spec.language.layout import laid_out
-    from ftc.spec.language.source import LARGEST_FILE, shown_lines
+    from ftc.spec.language.source import shown_lines
 
     path = Path(recipe)
-    before = read_recipe(path, LARGEST_FILE) if text is None else text
+    before = read_recipe(path) if text is None else text
     after = with_sources({shown_path(path): shown_lines(before)}, lambda: laid_out(before, shown_path(path)))
     if write and text is None and after != before:
         from ftc.spec.storage.atomic_write import rewrite_file
