@@ -225,4 +225,12 @@ CODES: tuple[Code, ...] = (
         right="data: {source: {path: donn\u00e9es.jsonl}}",
         severity=Severity.WARNING,
     ),
+    Code(
+        id="FTC345",
+        title="ftc's configuration can't be read",
+        cause="`ftc/config.toml` in the user's configuration folder lists the folders outside of projects in which "
+        "models may lie. It is TOML with one key, `model_paths`, a list of folders.",
+        wrong="model_paths = /srv/models",
+        right='model_paths = ["/srv/models"]',
+    ),
 )
