@@ -293,7 +293,7 @@ class Draft:
             return Origin(kind="written", reason=self.source.where(recipe_path))
         *outer, name = recipe_path.split(".")
         section = section_at(tuple(outer), self.source.plain())
-        return Origin(kind="default", reason=default_reason(section, name) if section else ("default of the language"))
+        return Origin(kind="default", reason=default_reason(section, name) if section else "default of the language")
 
     def find(
         self, code: str, summary: str, at: str, *, help: str | tuple[str, ...] = (), notes: str | tuple[str, ...] = ()

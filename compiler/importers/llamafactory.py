@@ -271,7 +271,7 @@ _RULES: rules.Rules = {
     **rules.dropped("token accuracy is not supported", "compute_accuracy"),
     **rules.dropped("the test split is evaluated at the end", "do_predict", "give `data.split.test` a share"),
     **rules.dropped("this variant of LoRA is not supported; plain LoRA is used instead", "loraplus_lr_embedding"),
-    **rules.dropped("the adapter is saved as trained; `ftc merge` merges it into its base model",
+    **rules.dropped("the adapter is saved as trained; `ftc run merge` merges it into its base model",
         "pissa_convert"),
     **rules.dropped("the default loss is used instead of this one",
         "use_dft_loss use_asft_loss use_eaft_loss asft_alpha eaft_alpha"),

@@ -34,7 +34,7 @@ def estimate_cost(draft: ClosedDraft) -> ClosedDraft:
     found = run_time(draft, work)
     if found is None:
         device = "CPU" if draft.device.kind == "cpu" else "GPU"
-        here = f"this {device} has no benchmark yet. Run `ftc calibrate` (1 minute)."
+        here = f"this {device} has no benchmark yet. Run `ftc device calibrate` (1 minute)."
         elsewhere = f"the speed of {draft.device.label} is unknown, and it is not in this machine."
         draft = draft.miss(f"Time not estimated: {here if draft.device.local else elsewhere}")
         return _checked_disk(draft.miss("cost not estimated: it needs the time") if draft.recipe.budget.cost else draft)

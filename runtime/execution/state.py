@@ -254,7 +254,7 @@ def _held(folder: RunFolder) -> Diagnostic:
         who, notes = "another process", []
     else:
         who = holder.who
-        notes = [f"locked by {holder.id}; `ftc unlock {holder.id}` releases it if that process has ended"]
+        notes = [f"locked by {holder.id}; `ftc run unlock {holder.id}` releases it if that process has ended"]
     return diagnostic(
         "FTC627",
         f"run {folder.path.name} is in use by {who}",

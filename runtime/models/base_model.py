@@ -74,7 +74,7 @@ class FolderBase:
         if (folder / "adapter_config.json").exists():
             summary = "the base model's folder also holds an adapter"
             note = "because of `adapter_config.json` transformers would load more than the plan's files"
-            help = "move its two files elsewhere; `ftc merge` makes a complete model of a run's adapter"
+            help = "move its two files elsewhere; `ftc run merge` makes a complete model of a run's adapter"
             raise Refusal([diagnostic("FTC634", summary, notes=note, help=help)])
         self._folder = folder
 

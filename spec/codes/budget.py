@@ -57,7 +57,7 @@ CODES: tuple[Code, ...] = (
         id="FTC406",
         title="may take longer than the budget",
         cause=(
-            "The high end of the time estimate is over `budget.time`, the low end is not. `ftc calibrate` and "
+            "The high end of the time estimate is over `budget.time`, the low end is not. `ftc device calibrate` and "
             "earlier runs on the device narrow the range."
         ),
         wrong="budget: {time: 1min}",

@@ -20,8 +20,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC651",
         title="file or folder exists",
-        cause="`ftc init` and `ftc import` write a new file, `ftc merge` a new folder; they never replace an "
-        "existing one. `ftc plan -o`, `ftc export -o` and `ftc sign -o` replace only a document of the same "
+        cause="`ftc init` and `ftc import` write a new file, `ftc run merge` a new folder; they never replace an "
+        "existing one. `ftc plan -o`, `ftc run export -o` and `ftc run sign -o` replace only a document of the same "
         "kind that ftc wrote, so that a wrong name can't overwrite your data or recipe. `--force` replaces "
         "other regular files; links, folders, devices, write-protected files and files of a run are never "
         "replaced.",
@@ -51,8 +51,8 @@ CODES: tuple[Code, ...] = (
         title="no answers to rate",
         cause="Raters compare what models generated for the test rows. This run isn't finished, has no test split, "
         "or its task has no generated answers. With `eval.baseline: false` the base model has no answers.",
-        wrong="ftc rate 3f2a91c0d7e4   # its recipe says `eval: {baseline: false}`",
-        right="ftc rate 3f2a91c0d7e4 b81c07d52f6a   # two tuned models",
+        wrong="ftc run rate 3f2a91c0d7e4   # its recipe says `eval: {baseline: false}`",
+        right="ftc run rate 3f2a91c0d7e4 b81c07d52f6a   # two tuned models",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
@@ -66,8 +66,8 @@ CODES: tuple[Code, ...] = (
         id="FTC682",
         title="invalid rater name",
         cause="A rater's decisions are saved in a file with the rater's name.",
-        wrong="ftc rate 3f2a91c0d7e4 --rater 'a/b'",
-        right="ftc rate 3f2a91c0d7e4 --rater ab",
+        wrong="ftc run rate 3f2a91c0d7e4 --rater 'a/b'",
+        right="ftc run rate 3f2a91c0d7e4 --rater ab",
         exit_code=ExitCode.USAGE,
     ),
     Code(
@@ -80,17 +80,17 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC685",
         title="run can't be evaluated again",
-        cause="`ftc eval` needs the weights of a finished run, its base model at the path in the recipe, and its "
+        cause="`ftc run eval` needs the weights of a finished run, its base model at the path in the recipe, and its "
         "test rows as tokens, or a file with other rows.",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC686",
         title="unknown harness task",
-        cause="`ftc eval --harness` takes names of tasks of the lm-evaluation-harness: its own, or those in a folder "
-        "of YAML files that `--tasks` names.",
-        wrong="ftc eval RUN --harness helaswag",
-        right="ftc eval RUN --harness hellaswag",
+        cause="`ftc run eval --harness` takes names of tasks of the lm-evaluation-harness: its own, or those in a "
+        "folder of YAML files that `--tasks` names.",
+        wrong="ftc run eval RUN --harness helaswag",
+        right="ftc run eval RUN --harness hellaswag",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
@@ -117,10 +117,10 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC660",
         title="run can't be merged yet",
-        cause="`ftc merge` adds the adapter of a finished run to the base model in the run's lock, and compares the "
-        "outputs on rows of the run. One of these is not here.",
-        wrong="ftc merge 7f3a2b -o merged/demo   # interrupted at step 40",
-        right="ftc apply recipe.yaml && ftc merge 7f3a2b -o merged/demo",
+        cause="`ftc run merge` adds the adapter of a finished run to the base model in the run's lock, and compares "
+        "the outputs on rows of the run. One of these is not here.",
+        wrong="ftc run merge 7f3a2b -o merged/demo   # interrupted at step 40",
+        right="ftc apply recipe.yaml && ftc run merge 7f3a2b -o merged/demo",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
@@ -129,7 +129,7 @@ CODES: tuple[Code, ...] = (
         cause="Merging adds an adapter to existing weights of the base model. Virtual tokens come before the row, "
         "and bottleneck adapters are nonlinear layers of their own, so no weight of the base model can "
         "represent them.",
-        wrong="strategy: {kind: prompt_tuning}   # and then ftc merge RUN",
+        wrong="strategy: {kind: prompt_tuning}   # and then ftc run merge RUN",
         right="strategy: {kind: lora}",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
@@ -138,7 +138,7 @@ CODES: tuple[Code, ...] = (
         title="nothing to merge",
         cause="Full, partial and bias fine-tuning change the base model's own weights. Such a run already leaves a "
         "complete model, ready to load, serve and train further.",
-        wrong="ftc merge RUN -o merged/demo   # strategy: {kind: full}",
+        wrong="ftc run merge RUN -o merged/demo   # strategy: {kind: full}",
         right="model: {base: runs/demo/7f3a2b/model}",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
@@ -147,8 +147,8 @@ CODES: tuple[Code, ...] = (
         title="not enough room for the merged model",
         cause="Before loading anything, ftc compares the size of the merged model with the free disk space, and the "
         "memory that merging needs with the free memory.",
-        wrong="ftc merge RUN -o merged/demo --dtype float32",
-        right="ftc merge RUN -o merged/demo --dtype bfloat16",
+        wrong="ftc run merge RUN -o merged/demo --dtype float32",
+        right="ftc run merge RUN -o merged/demo --dtype bfloat16",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
@@ -157,8 +157,8 @@ CODES: tuple[Code, ...] = (
         cause="ftc loads the merged model and compares its outputs with those of the base model and adapter on the "
         "same rows. They differ by more than rounding explains, so the merged model was not kept. In 16 bits "
         "an update can be too small for the weight that it is added to.",
-        wrong="ftc merge RUN -o merged/demo --dtype float16",
-        right="ftc merge RUN -o merged/demo --dtype float32",
+        wrong="ftc run merge RUN -o merged/demo --dtype float16",
+        right="ftc run merge RUN -o merged/demo --dtype float32",
         exit_code=ExitCode.NOT_REPRODUCED,
     ),
     Code(

@@ -79,7 +79,7 @@ class Budget(Document):
     }
 
     device: Device = "auto"
-    """`cpu`, or a GPU by its name such as `rtx-4090` (`ftc devices` lists them), in this machine or not; describe a
+    """`cpu`, or a GPU by its name such as `rtx-4090` (`ftc device list` lists them), in this machine or not; describe a
     GPU that is not in the list by its figures. Default `auto`: this machine's GPU, otherwise its CPU."""
     devices: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = 1
     """Number of devices of this kind in one machine, with one process each, which share the rows of every step;

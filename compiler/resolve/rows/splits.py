@@ -278,7 +278,7 @@ def _empty_part(part: Part, share: float, units: Sequence[Unit], split: Split) -
     else:
         help_ = f"add rows, use a separate file for {part}, or write `{part}: 0`"
         strata = len({unit.stratum for unit in units})
-        among = f"{strata:,} strata, each keeps one for training" if strata > 1 else ("one is kept for training")
+        among = f"{strata:,} strata, each keeps one for training" if strata > 1 else "one is kept for training"
         alike = "near duplicates" if split.together == "alike" else "duplicates"
         together = f"rows with the same `{split.group}`" if split.group else alike
         note = f"{num_rows:,} row{'' if num_rows == 1 else 's'}; {among}, and {together} stay together"

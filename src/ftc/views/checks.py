@@ -52,6 +52,11 @@ def _behind(head: str, result: str, hang: int, page: Page, *, is_short: bool) ->
         yield " " * hang + line
 
 
+def _code(check: Check) -> str | None:
+    """The code of the finding that says the same, by the check's name now or in earlier plans."""
+    return _CODES.get(CheckName.EARLIER.get(check.name, check.name), check.code)
+
+
 def _warns(check: Check, plan: Plan) -> bool:
     """Whether somebody should look at what a check found."""
     if check.code is not None:
