@@ -27,10 +27,11 @@ from ftc.views.report.charts import (
     drawer,
     figure,
 )
-from ftc.views.report.elements import details, framed, long_text, section, table, text
+from ftc.views.report.elements import details, framed, long_text, marked_up, section, table, text
 from ftc.views.report.origins import setting_words
 from ftc.views.report.rows import is_right
 from ftc.views.report.training import STEPS, history, range_words, short, smoothed, thinned
+from ftc.views.row_texts import RowTexts
 from ftc.views.run import wall_seconds
 from ftc.views.words import metric_title
 
@@ -59,17 +60,26 @@ class Side:
     outcomes: Sequence[Outcome]
 
 
-def comparison_html(found: RunComparison, sides: Sequence[Side], drawn: Drawer | None = None) -> str:
+def comparison_html(
+    found: RunComparison,
+    sides: Sequence[Side],
+    drawn: Drawer | None = None,
+    *,
+    shows_personal_data: bool = False,
+) -> str:
     """The page.
 
     Args:
         found: The comparison.
         sides: The runs, in its order.
         drawn: Who draws the charts; by default the library of the `report` extra, where it is installed.
+        shows_personal_data: Whether rows that match a rule for personal data are shown as they are.
     """
     drawn = drawn or drawer()
     first, *others = sides
-    differing = [_told_apart(first, other) for other in others]
+    labels = {name for side in sides for name in side.plan.settings.text.labels}
+    texts = RowTexts(labels, shows_personal_data)
+    differing = [_told_apart(first, other, texts) for other in others]
     charts = "".join(figure(chart, drawn) for chart in _curves(sides))
     # Settings that differ; what is equal is only counted.
     paths = sorted({path for side in sides for path in side.plan.origins})
@@ -108,9 +118,10 @@ def comparison_html(found: RunComparison, sides: Sequence[Side], drawn: Drawer |
         name = name[:1].upper() + name[1:]
         lead = f"{name} of {base.id} is {numbers.metric(start.value)}; {', '.join(words)}. On {given}."
     title = f"Runs {', '.join(run.id for run in found.runs)}"
+    masked = f'<p class="masked">{marked_up(texts.note)}</p>' if texts.note else ""
     header = (
         f'<header><p class="kind">Comparison of {len(sides)} runs</p><h1>{text(title)}</h1>'
-        f'<p class="lead">{text(lead)}</p></header>'
+        f'<p class="lead">{text(lead)}</p>{masked}</header>'
     )
     return framed(title, header, parts, f"Made by ftc {text(VERSION)}.", drawn.name)
 
@@ -176,7 +187,7 @@ def _standing_label(run: str, one: ComparedMetric, standing: Standing) -> str:
     return f"{run}: {numbers.metric(standing.value)}{word}"
 
 
-def _told_apart(first: Side, other: Side) -> str:
+def _told_apart(first: Side, other: Side, texts: RowTexts) -> str:
     """The test rows whose loss fell and rose most from one run to the other."""
     theirs = {(one.row, one.prompt): one for one in other.outcomes}
     pairs = [(one, theirs[one.row, one.prompt]) for one in first.outcomes if (one.row, one.prompt) in theirs]
@@ -195,26 +206,19 @@ def _told_apart(first: Side, other: Side) -> str:
         words = f"<p>{text(words)}</p>"
     return (
         f"<h3>{text(name)}</h3>{words}"
-        f"{_row_table(f'Where the loss of {name} is lowest beside the first run', better)}"
-        f"{_row_table(f'Where the loss of {name} is highest beside the first run', worse)}"
+        f"{_row_table(f'Where the loss of {name} is lowest beside the first run', better, texts)}"
+        f"{_row_table(f'Where the loss of {name} is highest beside the first run', worse, texts)}"
     )
 
 
-def _row_table(caption: str, pairs: Sequence[tuple[Outcome, Outcome]]) -> str:
+def _row_table(caption: str, pairs: Sequence[tuple[Outcome, Outcome]], texts: RowTexts) -> str:
     has_text = any(one.tuned.text is not None for pair in pairs for one in pair)
-    rows = [
-        (
-            text(shown_row(one.place, one.row)),
-            long_text(one.prompt),
-            *(
-                (long_text(one.expected or ""), long_text(one.tuned.text or ""), long_text(another.tuned.text or ""))
-                if has_text
-                else ()
-            ),
-            f"{numbers.metric(_loss(one))} → {numbers.metric(_loss(another))}",
-        )
-        for one, another in pairs
-    ]
+    rows = []
+    for one, another in pairs:
+        name = shown_row(one.place, one.row)
+        prompt, *answers = map(long_text, texts.row(name, one.prompt, one.expected, one.tuned.text, another.tuned.text))
+        losses = f"{numbers.metric(_loss(one))} → {numbers.metric(_loss(another))}"
+        rows.append((text(name), prompt, *(answers if has_text else ()), losses))
     header = ("row", "text", *(("expected", "first run", "this run") if has_text else ()), "loss")
     kind = "answers" if has_text else "texts"
     return table(caption, header, rows, right=(len(header) - 1,), kind=f"predictions apart {kind}")
