@@ -6,7 +6,8 @@ Rows that match a rule for personal data or secrets are masked as a whole, since
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import itertools
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from ftc.spec.documents.outcomes import NO_ANSWER
@@ -14,6 +15,10 @@ from ftc.spec.personal_data import in_decoded
 from ftc.views import numbers
 
 __all__ = ["RowTexts"]
+
+
+_LEAST_SHARED = 40
+"""Characters that prompts need to share; less is no trouble in each row."""
 
 
 @dataclass(slots=True)
@@ -39,6 +44,19 @@ class RowTexts:
         self.masked.add(name)
         mask = f"[masked: {', '.join(found)}]"
         return tuple(one if not one or one in self.labels or one == NO_ANSWER else mask for one in plain)
+
+    def beginning(self, prompts: Sequence[str]) -> int:
+        """Characters with which all prompts of a table begin, such as a system message, which is shown once above it.
+
+        0 where they share too little. The last of them ends a word or a line.
+        """
+        if len(prompts) < 2:
+            return 0
+        first, last = min(prompts), max(prompts)  # the two that differ first
+        alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+        shared = "".join(one for one, _ in alike)
+        length = max(shared.rfind(end) for end in (" ", "\n")) + 1
+        return length if length >= _LEAST_SHARED else 0
 
     @property
     def note(self) -> str:

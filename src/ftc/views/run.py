@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
+from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.documents.expected import planned_by_phase
 from ftc.spec.documents.ledger import Merged
 from ftc.spec.documents.plan import Plan
@@ -267,8 +268,8 @@ _NUMBER = ' style="text-align:right"'
 _LEFT = ' style="text-align:left"'
 
 
-def plan_html(plan: Plan) -> str:
-    """The plan as a table of its main figures."""
+def plan_html(plan: Plan, findings: Sequence[Diagnostic] = ()) -> str:
+    """The plan as a table of its main figures, then findings, then what was not checked."""
     train, memory, time = plan.settings.train, plan.memory, plan.time
     trainable = numbers.percent(plan.model.num_trainable, plan.model.num_parameters)
     rows = [
@@ -285,7 +286,14 @@ def plan_html(plan: Plan) -> str:
     ]
     if time:
         rows.append(("time", numbers.duration_range(time.low_seconds, time.high_seconds)))
-    return _html_table(f"{plan.name}: plan {numbers.digest(plan.sha256)}", (), rows)
+    grid = _html_table(f"{plan.name}: plan {numbers.digest(plan.sha256)}", (), rows)
+    words = [f"{one.severity} {one.code}: {'. '.join((one.summary, *one.help))}" for one in findings]
+    return grid + _html_list("Findings", words) + _html_list("Not checked", plan.not_checked)
+
+
+def _html_list(title: str, lines: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<details open><summary>{title}</summary><ul>{items}</ul></details>" if items else ""
 
 
 def run_html(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:

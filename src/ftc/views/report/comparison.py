@@ -159,10 +159,10 @@ def _metric_chart(found: RunComparison, number: int) -> Ranges:
     pairs = list(zip(found.runs, one.standings, strict=True))
     rows = [
         (
-            run.id,
+            f"{place + 1}: {run.id}",
             [
                 Range(
-                    1 if place else 0,
+                    place,
                     standing.value,
                     (standing.interval.low, standing.interval.high) if standing.interval else None,
                     _standing_label(run.id, one, standing),
@@ -179,7 +179,13 @@ def _metric_chart(found: RunComparison, number: int) -> Ranges:
         rows=rows,
         names=(),
         axis=Axis(title, limits=(0.0, 1.0) if is_share else None),
+        marks=[_mark(place) for place in range(len(pairs))],
     )
+
+
+def _mark(number: int) -> tuple[Style, int]:
+    """Shape and color of a run, the same in every picture of the page."""
+    return ("squares" if number % 2 else "dots", number % COLORS)
 
 
 def _standing_label(run: str, one: ComparedMetric, standing: Standing) -> str:
@@ -240,18 +246,24 @@ def _curves(sides: Sequence[Side]) -> Iterator[Lines]:
         named = [
             (number, side.record.id, points) for number, (side, points) in enumerate(zip(sides, lines, strict=True))
         ]
-        styles: tuple[Style, Style] = ("line", "line") if key == "loss" else ("dots", "squares")
         yield Lines(
             key=key,
             title=f"{title}, smoothed" if key == "loss" else title,
             description=" ".join(range_words(points, f"{title.lower()} of {run}") for _, run, points in named),
             series=[
-                Series(f"{number + 1}: {run}", points, styles[number % 2], number % COLORS, str(number + 1))
+                Series(
+                    f"{number + 1}: {run}",
+                    points,
+                    "line" if key == "loss" else _mark(number)[0],
+                    _mark(number)[1],
+                    str(number + 1),
+                )
                 for number, run, points in named
             ],
             x=STEPS,
             y=Axis("nats", short),
             is_wide=True,
+            is_full=True,
         )
 
 

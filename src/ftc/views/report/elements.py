@@ -13,7 +13,19 @@ from importlib import resources
 
 from ftc.spec.storage.outputs import marked, signature
 
-__all__ = ["details", "facts", "framed", "long_text", "marked_up", "matrix", "printable", "section", "table", "text"]
+__all__ = [
+    "beginning_html",
+    "details",
+    "facts",
+    "framed",
+    "long_text",
+    "marked_up",
+    "matrix",
+    "printable",
+    "section",
+    "table",
+    "text",
+]
 
 _UNFOLDED, _LONGEST = 240, 1200
 """Characters of a long text that are shown, and that can be unfolded."""
@@ -61,6 +73,15 @@ def long_text(value: str) -> str:
     end = value[_UNFOLDED:_LONGEST] + ("…" if len(value) > _LONGEST else "")
     cut = '<span class="cut">…<span class="more"> more</span></span>'
     return f'<details class="long"><summary>{text(value[:_UNFOLDED])}{cut}</summary>{text(end)}</details>'
+
+
+def beginning_html(shared: str) -> str:
+    """What all texts of the table below begin with; empty where they share nothing."""
+    return (
+        f'<div class="beginning"><p>All texts begin with:</p><blockquote>{long_text(shared)}</blockquote></div>'
+        if shared
+        else ""
+    )
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> str:

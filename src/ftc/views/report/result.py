@@ -10,7 +10,7 @@ from ftc.spec.heads import head_card
 from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.report.charts import Axis, Drawer, Range, Ranges, are_shares, figure
-from ftc.views.report.elements import long_text, section, table, text
+from ftc.views.report.elements import beginning_html, long_text, marked_up, section, table, text
 from ftc.views.results import Comparison, change_words, comparisons, reservations
 from ftc.views.row_texts import RowTexts
 from ftc.views.words import metric_title
@@ -74,12 +74,12 @@ def result_section(plan: Plan, evaluation: Evaluation | None, drawn: Drawer) -> 
             )
         )
     note = "" if evaluation.base else "<p>The base model was not measured, so no gain is known.</p>"
-    doubts = "".join(f'<p class="reservation">{text(one)}</p>' for one in reservations(plan, evaluation))
+    doubts = "".join(f'<p class="reservation">{marked_up(one)}</p>' for one in reservations(plan, evaluation))
     header = ("metric", "base", "tuned", "95 % interval", "gain (95 % interval)", "gate")
     measured = f"Measured once, by the same code, on {numbers.plural(evaluation.tuned.rows, 'test row')}"
     gate_rows = [
         (
-            text(gate.metric),
+            text(metric_title(gate.metric)),
             "not measured" if gate.value is None else numbers.metric(gate.value),
             numbers.interval(gate.interval),
             f"{text(_bound(gate))}: {_verdict(gate)}",
@@ -143,16 +143,16 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None, texts: RowTex
     if has_base:
         words += f" Base: {sum(_same(one.base, one.expected) for one in shown)} {right}."
     header = ("row", "text", "expected", *(("base",) if has_base else ()), "tuned")
-    rows = []
+    begin, rows = texts.beginning([one.text for one in shown]), []
     for one in shown:
         name = shown_row(one.place, one.row)
-        given, expected, *said = texts.row(name, one.text, one.expected, one.base, one.tuned)
+        given, expected, *said = texts.row(name, one.text[begin:], one.expected, one.base, one.tuned)
         sides = list(zip((one.base, one.tuned), said, strict=True))[0 if has_base else 1 :]
         answers = [_answer(answer, words, one.expected, right, wrong) for answer, words in sides]
         rows.append((text(name), long_text(given), long_text(expected), *answers))
     kind = "labels" if head_card(plan.settings.model.head).scores_rows else "answers"
     grid = table("Sample of predictions", header, rows, kind=f"predictions {kind}")
-    return section("predictions", "Predictions", f"<p>{text(words)}</p>", grid)
+    return section("predictions", "Predictions", f"<p>{text(words)}</p>", beginning_html(shown[0].text[:begin]), grid)
 
 
 def _bound(gate: GateResult) -> str:

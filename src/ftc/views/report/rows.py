@@ -12,7 +12,7 @@ from ftc.spec.heads import head_card
 from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.report.charts import Axis, Drawer, Lines, Point, Range, Ranges, Series, are_shares, figure
-from ftc.views.report.elements import details, long_text, section, table, text
+from ftc.views.report.elements import beginning_html, details, long_text, section, table, text
 from ftc.views.results import FEW_ROWS, by_chance
 from ftc.views.row_texts import RowTexts
 from ftc.views.words import main_metric, metric_title
@@ -58,10 +58,10 @@ def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome], texts: RowTexts)
         "loss",
         *(("confidence",) if is_class else ()),
     )
-    rows = []
+    begin, rows = texts.beginning([one.prompt for one in shown]), []
     for one in shown:
         name = shown_row(one.place, one.row)
-        prompt, *answers = map(long_text, texts.row(name, one.prompt, one.expected, one.tuned.text))
+        prompt, *answers = map(long_text, texts.row(name, one.prompt[begin:], one.expected, one.tuned.text))
         rows.append(
             (
                 text(name),
@@ -73,7 +73,8 @@ def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome], texts: RowTexts)
         )
     kind = "labels" if is_class else "answers" if has_text else "texts"
     numeric = [header.index(title) for title in ("loss", "confidence") if title in header]
-    return table(caption, header, rows, right=numeric, kind=f"predictions {kind}")
+    grid = table(caption, header, rows, right=numeric, kind=f"predictions {kind}")
+    return (beginning_html(shown[0].prompt[:begin]) if shown else "") + grid
 
 
 def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
@@ -126,6 +127,7 @@ def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
             x=Axis("characters", "{:,.0f}".format, whole=True),
             y=axis,
             is_wide=True,
+            is_full=True,
         ),
         drawn,
     ) + details("Figures behind the chart of lengths", grid)

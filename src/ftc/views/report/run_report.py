@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ftc.spec.documents.events import Event
+from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.outcomes import Outcome
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
@@ -84,7 +85,7 @@ def report_html(
         "training": training_section(plan, record, run, drawn),
         "resources": resources_section(plan, record, evaluation, run, drawn),
         "data": data_section(plan),
-        "quality": quality_section(plan),
+        "quality": quality_section(plan, texts),
         "checks": checks_section(plan),
         "settings": settings_section(plan),
         "provenance": provenance_section(plan, record),
@@ -103,13 +104,20 @@ def _header(plan: Plan, record: RunRecord, evaluation: Evaluation | None, note: 
     status = "finished, gate failed" if record.status == "gate_failed" else record.status
     rows = ", ".join(f"{numbers.count(split.rows)} {name}" for name, split in plan.splits)
     share = numbers.percent(plan.model.num_trainable, plan.model.num_parameters)
+    ended = next((one.ended_at for one in reversed(record.segments) if one.ended_at), None)
     about = facts(
         (
+            ("date", text(f"{ended[:16].replace('T', ' ')} UTC" if ended else "not finished")),
+            ("recipe", f"<code>{text(plan.recipe_file)}</code>"),
+            ("commit of the project", _commit(record)),
             ("task", text(plan.recipe.task.kind)),
             ("model", text(f"{plan.model.name}, {numbers.magnitude(plan.model.num_parameters)} parameters")),
             ("strategy", text(f"{plan.settings.strategy.words()}, {share} trainable")),
             *([("teacher", text(", ".join(teacher)))] if (teacher := teacher_parts(plan)) else []),
             ("rows", text(rows)),
+            ("license of the model", text(plan.lock.model.license or "not known")),
+            ("data", text(", ".join(_source(one) for one in plan.lock.data.sources.values()))),
+            ("evaluations on the test set", text(_evaluations(evaluation))),
         )
     )
     masked = f'<p class="masked">{marked_up(note)}</p>' if note else ""
@@ -119,3 +127,26 @@ def _header(plan: Plan, record: RunRecord, evaluation: Evaluation | None, note: 
         f'<h1>{text(record.name)}</h1><p class="lead">{text(lead(plan, record, evaluation))}</p>'
         f"{findings_list(record.findings)}{about}{masked}</header>"
     )
+
+
+def _commit(record: RunRecord) -> str:
+    code = record.observed.code
+    if code.project_commit is None:
+        return "not under version control"
+    return f"<code>{text(code.project_commit)}</code>"
+
+
+def _source(source: SourceLock) -> str:
+    """A file of rows, or a data set of the hub with its commit; no license of rows is on record."""
+    asked = source.asked
+    if "path" in asked:
+        return str(asked["path"])
+    commit = f" at {source.commit[:12]}" if source.commit else ""
+    return f"{asked.get('hub', '')}{commit} (its license is on its page of the hub)"
+
+
+def _evaluations(evaluation: Evaluation | None) -> str:
+    """How often this run evaluated models on its test rows; the ledger counts those of other runs."""
+    if evaluation is None:
+        return "none"
+    return "2 by this run: base once, tuned once" if evaluation.base else "1 by this run: tuned once"
