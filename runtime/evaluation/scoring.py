@@ -195,6 +195,7 @@ def learn_references(session: Session, work: ModelWithScorer, split: str) -> Non
                 batches = list(score_rows(work, rows, size, session.accelerator, session.stop))
             scores = gathered([score for batch in batches for score in batch], session.accelerator)
             known = torch.tensor([score.predicted[:2] for score in scores], dtype=torch.float32)
+        session.prove_inputs()
         if session.is_first:
             with building_folder(folder) as temporary:
                 write_tensors(temporary / _REFERENCES, {_references_name(session, known): known}, {"format": "pt"})

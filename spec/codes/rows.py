@@ -318,6 +318,13 @@ CODES: tuple[Code, ...] = (
         right="base_model: org/model\nadapter: lora\ndatasets:\n  - path: rows.jsonl\n    type: chat_template",
     ),
     Code(
+        id="FTC550",
+        title="locked rows in other bytes",
+        cause="A data file differs from the one that was locked in line endings, a byte order mark, the order of keys "
+        "or columns, or its layout alone: each row is the same, and so is their order. The lock stays as it is.",
+        severity=Severity.NOTE,
+    ),
+    Code(
         id="FTC393",
         title="empty rows are left out",
         cause="`data.empty: drop` leaves rows out in which a text, a label or another part that the task can't do "

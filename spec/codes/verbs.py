@@ -93,6 +93,27 @@ CODES: tuple[Code, ...] = (
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
+        id="FTC654",
+        title="inputs were touched while the run read them",
+        cause="A file of the model or the rows got another time stamp, and holds the same bytes by now. Somebody made "
+        "a link or changed permissions, or wrote to it and put the old bytes back. The steps since the last checkpoint "
+        "may have read something else, so they are done again.",
+        wrong="chmod g+r models/base/model.safetensors   # while `ftc apply` trains",
+        right="ftc apply recipe.yaml   # the run repeats those steps by itself",
+        severity=Severity.WARNING,
+        exit_code=ExitCode.INTEGRITY,
+    ),
+    Code(
+        id="FTC655",
+        title="entries of the cache were not used",
+        cause="ftc uses what it remembers only where this user on this machine wrote it, for the same inputs. An entry "
+        "under another name, an edited one, and one that came with another machine's cache are made again.",
+        wrong="cp -r streams/1acf8be0 streams/46875b6d   # in ftc's cache",
+        right="ftc plan recipe.yaml   # makes them again, once",
+        severity=Severity.WARNING,
+        exit_code=ExitCode.INTEGRITY,
+    ),
+    Code(
         id="FTC660",
         title="a run that can't be merged yet",
         cause="`ftc merge` adds the adapter that a finished run left to the base model that the run's lock names, and "

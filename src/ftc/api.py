@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.imported import Imported
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.provenance import SignedFolder
+    from ftc.spec.documents.started import Started
     from ftc.spec.documents.streams import Split, TokenizedRows
     from ftc.verbs.audit import StepListener
 
@@ -358,8 +359,11 @@ def schema() -> dict[str, Any]:
     return editor_schema()
 
 
-def init(file: Path | str, *, task: str | None = None, data: Path | None = None, base: str | None = None) -> Path:
+def init(file: Path | str, *, task: str | None = None, data: Path | None = None, base: str | None = None) -> Started:
     """Writes a starter recipe with what can be read off the data, the task included where it isn't given.
+
+    Returns:
+        What was guessed, what else could be meant, and the first rows; `file` is the recipe.
 
     Raises:
         Refusal: The file exists, or the data can't be read.

@@ -2,7 +2,8 @@
 
 Spreadsheets of half the world write semicolons in a `.csv` file, since their numbers have commas. What divides the
 values is the recipe's word, else a first line such as `sep=;`, else what gives the first rows as many values as the
-header.
+header. Where the first line ends in CRLF, the same inside quotes is read as LF: any checkout has the same
+rows.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ def read_separated(path: Path, usual: str, delimiter: str | None, faults: Faults
     """
     if (text := whole_text(path, faults, f"{CONVERT}; spreadsheets offer it as `CSV UTF-8`")) is None:
         return Table(faults.file, (), [])
+    if text.partition("\n")[0].endswith("\r"):
+        text = text.replace("\r\n", "\n")  # git and editors change the line ends inside quotes along with the others
     hint = _HINT.match(text)
     skipped = 0 if hint is None else 1
     text = text[hint.end() :] if hint else text
