@@ -20,6 +20,7 @@ from ftc.compiler.resolve.files.hub_errors import of_locked
 from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, safe_path
 from ftc.compiler.resolve.models.model_config import ModelConfig, code_keys, read_config
 from ftc.compiler.resolve.models.model_form import attention_kernels, input_embedding, linear_modules, output_head
+from ftc.compiler.resolve.models.model_paths import OTHER_WAY, find_outside
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.models.weights import Weights, read_weights
 from ftc.spec.architectures import architecture
@@ -158,7 +159,8 @@ def resolve_model(
 ) -> ResolvedModel:
     """Facts of the model that a recipe names.
 
-    A folder where `base` is one or starts with `./` or `../`, else an id on the hub.
+    A folder where `base` is one or starts with `./` or `../`, else one in a folder that the machine's owner allows,
+    else an id on the hub.
 
     Args:
         base: `model.base` of the recipe.
@@ -174,13 +176,21 @@ def resolve_model(
         Refusal: The model can't be used; codes FTC300 to FTC323.
     """
     span = span_of(_PATH)
+    found: Path | None = None
     try:
         found = safe_path(root, base, folder)
     except UnsafePath as error:
-        raise Refusal([error.diagnostic(span, _PATH)]) from error
-    if found.is_dir():
+        if (outside := find_outside(base)) is None:
+            told = error.diagnostic(span, _PATH)
+            raise Refusal([replace(told, help=(*told.help, OTHER_WAY))]) from error
+    else:
+        outside = None if found.is_dir() or base.startswith(".") else find_outside(base)
+    if outside is not None:
+        place = _Place(outside[0].relative_to(outside[1]).as_posix(), *outside)
+    elif found is not None and found.is_dir():
         place = _Place(found.relative_to(root.resolve()).as_posix(), found, root)
     else:
+        assert found is not None
         is_path = base == PLACEHOLDER or base.startswith((".", "/")) or (folder / base.partition("/")[0]).exists()
         if is_path or not _HUB_ID.fullmatch(base):
             raise Refusal([_no_folder(base, found, is_path, span)])
