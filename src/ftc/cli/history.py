@@ -52,7 +52,7 @@ def run_show(args: Namespace) -> int:
     found = api.find_run(args.target)
     if args.format == HTML:
         from ftc.spec.storage.outputs import OutputKind
-        from ftc.verbs.runs import report_page
+        from ftc.verbs.pages import report_page
 
         return _write_out(report_page(found, shows_personal_data=args.shows_personal_data), OutputKind.REPORT, args)
     if args.origins and not args.json:

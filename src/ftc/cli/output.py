@@ -121,7 +121,8 @@ def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO
 def show_run(found: Run, args: Namespace) -> None:
     """Writes a run's result to standard output."""
     from ftc.spec.storage.paths import RunFolder
-    from ftc.verbs.runs import load_events, write_missing_pages
+    from ftc.verbs.pages import write_missing_pages
+    from ftc.verbs.runs import load_events
     from ftc.views.report.training import history, overfitting_words
     from ftc.views.run import run_text
 

@@ -142,7 +142,7 @@ def _is_done(found: Run | None, args: Namespace) -> TypeGuard[Run]:
 
 
 def _up_to_date(done: Run, args: Namespace) -> int:
-    from ftc.verbs.runs import write_missing_pages
+    from ftc.verbs.pages import write_missing_pages
     from ftc.views.plan import up_to_date_text
 
     undrawn = write_missing_pages(done)

@@ -19,8 +19,9 @@ from ftc.spec.storage.atomic_write import write_file, write_text
 from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import RunFolder, runs_folder, streams_folder
 from ftc.spec.storage.processes import is_follower
+from ftc.verbs.pages import write_missing_pages, write_pages
 from ftc.verbs.plan import Planned
-from ftc.verbs.runs import FINISHED, Run, load_run, predecessor, write_missing_pages, write_pages
+from ftc.verbs.runs import FINISHED, Run, load_run, predecessor
 
 __all__ = ["execute_planned"]
 
