@@ -81,28 +81,12 @@ def comparison_html(
     texts = RowTexts(labels, shows_personal_data)
     differing = [_told_apart(first, other, texts) for other in others]
     charts = "".join(figure(chart, drawn) for chart in _curves(sides))
-    # Settings that differ; what is equal is only counted.
-    paths = sorted({path for side in sides for path in side.plan.origins})
-    values = [(path, [setting_words(side.plan, path) for side in sides]) for path in paths]
-    rows = [
-        (f"<code>{text(path)}</code>", *(f"<code>{text(one)}</code>" for one in found))
-        for path, found in values
-        if len(set(found)) > 1
-    ]
-    settings_header = ("setting", *(side.record.id for side in sides))
-    equal = f"<p>{numbers.plural(len(values) - len(rows), 'setting')} equal in all runs.</p>"
     parts = [
         ("result", "Result", _result(found, drawn)),
         ("rows", "Rows", section("rows", "Rows that tell the runs apart", *differing)),
         ("training", "Training", section("training", "Training", charts)),
         ("resources", "Planned and happened", _resources(sides)),
-        (
-            "settings",
-            "Settings",
-            section(
-                "settings", "Settings", table("Settings that differ", settings_header, rows, kind="settings"), equal
-            ),
-        ),
+        ("settings", "Settings", _settings(sides)),
         ("provenance", "Provenance", _provenance(sides)),
     ]
     given = f"{numbers.plural(found.rows, 'test row')} that all runs were given"
@@ -124,6 +108,21 @@ def comparison_html(
         f'<p class="lead">{text(lead)}</p>{masked}</header>'
     )
     return framed(title, header, parts, f"Made by ftc {text(VERSION)}.", drawn.name)
+
+
+def _settings(sides: Sequence[Side]) -> str:
+    """Settings that differ; what is equal is only counted."""
+    paths = sorted({path for side in sides for path in side.plan.origins})
+    values = [(path, [setting_words(side.plan, path) for side in sides]) for path in paths]
+    rows = [
+        (f"<code>{text(path)}</code>", *(f"<code>{text(one)}</code>" for one in found))
+        for path, found in values
+        if len(set(found)) > 1
+    ]
+    header = ("setting", *(side.record.id for side in sides))
+    equal = f"<p>{numbers.plural(len(values) - len(rows), 'setting')} equal in all runs.</p>"
+    grid = table("Settings that differ", header, rows, kind="settings")
+    return section("settings", "Settings", grid, equal)
 
 
 def _result(found: RunComparison, drawn: Drawer) -> str:
