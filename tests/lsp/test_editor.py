@@ -43,10 +43,11 @@ class Editor:
         self.published: dict[str, types.PublishDiagnosticsParams] = {}
         self._news = asyncio.Event()
 
-        @client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
         def published(params: types.PublishDiagnosticsParams) -> None:
             self.published[params.uri] = params
             self._news.set()
+
+        client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)(published)
 
     async def open(self, name: str, text: str) -> types.PublishDiagnosticsParams:
         """Opens a document and waits for its findings."""
