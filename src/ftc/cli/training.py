@@ -78,7 +78,7 @@ def run_apply(args: Namespace) -> int:
         return _follow(args)
     if args.target.endswith(".json"):  # a saved plan was reviewed, so nothing is asked
         done = _run_of_saved(args.target)
-        return _up_to_date(done, args) if _is_done(done, args) else _carried_out(args.target, args)
+        return _has_run(done, args) if _is_done(done, args) else _carried_out(args.target, args)
     with tracing(args) as tell:
         planned = api.plan(
             args.target,
@@ -139,6 +139,25 @@ def _run_of_saved(file: str) -> Run | None:
 
 def _is_done(found: Run | None, args: Namespace) -> TypeGuard[Run]:
     return found is not None and found.record.status in ("finished", "gate_failed") and not args.again
+
+
+def _has_run(done: Run, args: Namespace) -> int:
+    """Says of a saved plan that it has run, and in what its recipe is another one by now."""
+    from ftc import api
+    from ftc.verbs.standing import recipe_changes
+
+    code, plan = _up_to_date(done, args), api.load_plan(args.target)
+    changes = recipe_changes(done.root, plan)
+    if changes is None:
+        sys.stderr.write(f"note: `{plan.recipe_file}`, which this plan was made of, is no longer there or has errors\n")
+    elif changes:
+        more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+        sys.stderr.write(
+            f"note: the saved plan has run as it is; `{plan.recipe_file}` has changed since it was planned:\n"
+            f"      {'; '.join(changes[:3])}{more}\n"
+            f"      `ftc apply {plan.recipe_file}` runs the recipe as it is now\n"
+        )
+    return code
 
 
 def _up_to_date(done: Run, args: Namespace) -> int:
