@@ -196,6 +196,11 @@ def _compile(
         raise
     facts = LockFacts(data.sources, data.probe, tensors, environment)
     lock = build_lock(draft, settings, facts, old_lock)
+    for use, here in data.sources.items():
+        if (locked := lock.data.sources[use].file) != here.file:
+            summary = f"`{here.asked.get('path') or here.asked.get('hub')}` holds the locked rows in other bytes"
+            note = f"locked as {locked.sha256[:12]}, here {here.file.sha256[:12]}; each row is the same"
+            draft = draft.find("FTC550", summary, "data.source", notes=note)
     return _Made(draft, data, settings, lock, base, companions, environment)
 
 
@@ -255,6 +260,7 @@ def _resolve(
         grader=grader.facts if grader else None,
         teacher=teacher,
         wordnet=wordnet,
+        diagnostics=tuple(warning for file in files.values() for warning in file.warnings),
     )
     return model, beside, files, environment, draft, tensors
 

@@ -85,6 +85,15 @@ CODES: tuple[Code, ...] = (
         right="text: string, label: string",
     ),
     Code(
+        id="FTC361",
+        title="a cell swallows rows",
+        cause="Two stray quotes, lines apart, make one cell of all that stands between them. The rows in it are not "
+        "trained on, and the cell is far longer than any other.",
+        wrong='text,label\n"good film,positive\nbad film,negative\nfine" film,positive',
+        right="text,label\ngood film,positive\nbad film,negative\nfine film,positive",
+        severity=Severity.WARNING,
+    ),
+    Code(
         id="FTC362",
         title="column is missing",
         cause="The task, or the prompt's template, needs a column that the file does not have.",
@@ -316,6 +325,13 @@ CODES: tuple[Code, ...] = (
         "configuration would be worse than none.",
         wrong="base_model: org/model\nrl: dpo",
         right="base_model: org/model\nadapter: lora\ndatasets:\n  - path: rows.jsonl\n    type: chat_template",
+    ),
+    Code(
+        id="FTC550",
+        title="locked rows in other bytes",
+        cause="A data file differs from the one that was locked in line endings, a byte order mark, the order of keys "
+        "or columns, or its layout alone: each row is the same, and so is their order. The lock stays as it is.",
+        severity=Severity.NOTE,
     ),
     Code(
         id="FTC393",

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.imported import Imported
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.provenance import SignedFolder
+    from ftc.spec.documents.started import Started
     from ftc.spec.documents.streams import Split, TokenizedRows
     from ftc.verbs.audit import StepListener
 
@@ -118,11 +119,11 @@ def plan(
     from ftc.compiler.memory.trace_client import Tracer
     from ftc.compiler.pipeline import compile_recipe
     from ftc.compiler.policy import prices_of
-    from ftc.compiler.resolve.files.safe_files import project_root
+    from ftc.compiler.resolve.files.safe_files import project_root, read_recipe
     from ftc.compiler.rules.check import check_recipe
     from ftc.spec.storage.paths import cache_folder
 
-    path, text = Path(recipe), Path(recipe).read_bytes()
+    path, text = Path(recipe), read_recipe(Path(recipe))
     checked = check_recipe(text, shown_path(path), path=path, overrides=overrides)
     root = project_root(path)
     with Tracer(cache_folder() / "traces", tell=on_trace) as tracer:
@@ -352,8 +353,11 @@ def schema() -> dict[str, Any]:
     return editor_schema()
 
 
-def init(file: Path | str, *, task: str | None = None, data: Path | None = None, base: str | None = None) -> Path:
+def init(file: Path | str, *, task: str | None = None, data: Path | None = None, base: str | None = None) -> Started:
     """Writes a starter recipe with what can be read off the data, the task included where it isn't given.
+
+    Returns:
+        What was guessed, what else could be meant, and the first rows; `file` is the recipe.
 
     Raises:
         Refusal: The file exists, or the data can't be read.

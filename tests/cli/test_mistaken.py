@@ -34,7 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("show", "none"), 1, "`ftc runs` lists them"),
+        (("show", "none"), 1, "`ftc run list` lists them"),
         (("audit", "folder"), 1, "the folder holds no record"),
         (("show", "recipe.yaml"), 1, "`ftc plan recipe.yaml` shows"),
         (("show", "damaged"), 6, "`schema` is not `ftc.run/1`"),
@@ -46,7 +46,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("plan", "recipe.yaml", "-o", "plan.txt"), 64, "a saved plan is a .json file"),
         (("plan", "recipe.yaml", "--refresh-only", "--locked"), 64, "leave out --locked"),
         (("lock", "recipe.yaml", "--check", "--migrate"), 64, "`--detailed-exitcode` changes nothing"),
-        (("tokens", "recipe.yaml", "--row", "two"), 64, "argument --row: no whole number: 'two'"),
     ],
 )
 def test_it_is_told_what_would_help(

@@ -102,6 +102,12 @@ def test_a_misspelled_folder_gets_the_nearest(tmp_path: Path, model: Path) -> No
         assert "models/tiny`?" in found.help[0]
 
 
+def test_the_placeholder_of_a_starter_is_no_hub_id(tmp_path: Path) -> None:
+    (found,) = refusals(tmp_path, "models/my-model")
+    assert (found.code, found.summary) == ("FTC301", "no folder `models/my-model`")
+    assert "ftc init" in found.notes[0]
+
+
 @pytest.mark.parametrize(
     ("base", "code"),
     [
@@ -327,4 +333,5 @@ def test_a_token_that_only_the_class_knows(tmp_path: Path) -> None:
 def test_a_named_pipe_does_not_hang_the_plan(tmp_path: Path, model: Path) -> None:
     (model / "tokenizer_config.json").unlink()
     os.mkfifo(model / "tokenizer_config.json")
-    assert resolve(tmp_path).tokenizer.chat_template is None
+    with pytest.raises(Refusal, match="is a named pipe"):
+        resolve(tmp_path)

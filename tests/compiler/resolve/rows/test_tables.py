@@ -405,3 +405,11 @@ def test_any_bytes_give_rows_or_a_refusal(
     except Refusal as refusal:
         found = refusal.diagnostics
     assert found
+
+
+def test_line_endings_inside_quotes_follow_those_of_the_file(tmp_path: Path) -> None:
+    """git and editors change both; spreadsheets end lines in CRLF and break cells with LF alone."""
+    unix = b'text,label\n"a\nb",x\n'
+    for data in (unix, unix.replace(b"\n", b"\r\n"), b'text,label\r\n"a\nb",x\r\n'):
+        (tmp_path / "a.csv").write_bytes(data)
+        assert read_rows(tmp_path / "a.csv", "a.csv").rows == [{"text": "a\nb", "label": "x"}]
