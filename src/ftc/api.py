@@ -133,7 +133,6 @@ def plan(
         compiled = with_sources(checked.sources, lambda: with_policy(compiled, root, waive or {}))
     writes = not keep_lock and not overrides
     state = with_sources(checked.sources, lambda: settle_lock(compiled, locked=locked, writes=writes))
-    run = run_of(root, compiled.plan)
     return Planned(
         plan=compiled.plan,
         diagnostics=compiled.diagnostics,
@@ -141,7 +140,7 @@ def plan(
         lock_file=compiled.lock_file,
         lock_state="left alone" if overrides and state != "up to date" else state,
         lock_changes=compiled.lock_changes,
-        run=run,
+        run=(run := run_of(root, compiled.plan)),
         root=root,
         compiled=compiled,
         recipe_text=text,
