@@ -142,21 +142,11 @@ def _is_done(found: Run | None, args: Namespace) -> TypeGuard[Run]:
 
 
 def _has_run(done: Run, args: Namespace) -> int:
-    """Says of a saved plan that it has run, and in what its recipe is another one by now."""
     from ftc import api
-    from ftc.verbs.standing import recipe_changes
+    from ftc.verbs.standing import note_of_saved
 
-    code, plan = _up_to_date(done, args), api.load_plan(args.target)
-    changes = recipe_changes(done.root, plan)
-    if changes is None:
-        sys.stderr.write(f"note: `{plan.recipe_file}`, which this plan was made of, is no longer there or has errors\n")
-    elif changes:
-        more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
-        sys.stderr.write(
-            f"note: the saved plan has run as it is; `{plan.recipe_file}` has changed since it was planned:\n"
-            f"      {'; '.join(changes[:3])}{more}\n"
-            f"      `ftc apply {plan.recipe_file}` runs the recipe as it is now\n"
-        )
+    code = _up_to_date(done, args)
+    sys.stderr.write(note_of_saved(done.root, api.load_plan(args.target)))
     return code
 
 

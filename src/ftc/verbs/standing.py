@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.plan import Plan
     from ftc.verbs.runs import Run
 
-__all__ = ["recipe_changes", "standing_of"]
+__all__ = ["note_of_saved", "standing_of"]
 
 
 def standing_of(root: Path, plan: Plan, run: Run | None) -> Standing | None:
@@ -45,8 +45,22 @@ def _words(run: Run, place: RunFolder) -> str:
     return f"run {record.id} is {record.status}" + (f" ({reason})" if reason else "")
 
 
-def recipe_changes(root: Path, saved: Plan) -> tuple[str, ...] | None:
-    """What the recipe says otherwise than when a plan was saved, a line each; None where it can't be read any more."""
+def note_of_saved(root: Path, saved: Plan) -> str:
+    """In what the recipe of a saved plan that has run is another one by now; empty where it is the same."""
+    changes = _recipe_changes(root, saved)
+    if changes is None:
+        return f"note: `{saved.recipe_file}`, which this plan was made of, is no longer there or has errors\n"
+    if not changes:
+        return ""
+    more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+    return (
+        f"note: the saved plan has run as it is; `{saved.recipe_file}` has changed since it was planned:\n"
+        f"      {'; '.join(changes[:3])}{more}\n"
+        f"      `ftc apply {saved.recipe_file}` runs the recipe as it is now\n"
+    )
+
+
+def _recipe_changes(root: Path, saved: Plan) -> tuple[str, ...] | None:
     from ftc.compiler.lock.lockfile import differences
     from ftc.compiler.rules.check import check_recipe
 
