@@ -239,7 +239,7 @@ assert not missing, f"the wheel lacks {{missing}}"
 def train_environment(session: nox.Session) -> Path:
     """The Python of the environment that all sessions with torch share, brought up to date."""
     groups = [requirement for name in ("test", "types") for requirement in GROUPS[name]]
-    return environment(session, ROOT / ".nox" / "train", ["-e", ".[train,quant,optim]", *groups])
+    return environment(session, ROOT / ".nox" / "train", ["-e", ".[train,quant,optim,excel]", *groups])
 
 
 def environment(session: nox.Session, folder: Path, requirements: list[str]) -> Path:

@@ -6,7 +6,7 @@ between stages when one of them found errors, so that one mistake does not casca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ from ftc.compiler.weights import num_trainable
 from ftc.spec.base import Money
 from ftc.spec.codes import CODES
 from ftc.spec.companions import COMPANIONS, Role
-from ftc.spec.diagnostics import Diagnostic, Refusal
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.lockfile import Lock
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
@@ -46,6 +46,7 @@ from ftc.spec.exit_codes import ExitCode
 from ftc.spec.language.source import Source
 from ftc.spec.sections.data import PathSource
 from ftc.spec.sections.recipe import Recipe
+from ftc.spec.storage.cache import take_distrusted
 from ftc.spec.storage.model_files import TensorDigest
 from ftc.spec.storage.paths import cache_folder
 from ftc.spec.version import VERSION
@@ -142,7 +143,7 @@ def compile_recipe(
     plan = _freeze(made, recipe_file, checked.overrides, unpinned_code(old_lock, made.lock) if old_lock else "")
     return Compiled(
         plan=plan,
-        diagnostics=_sorted((*checked.diagnostics, *made.data.diagnostics, *draft.diagnostics)),
+        diagnostics=_sorted((*checked.diagnostics, *made.data.diagnostics, *draft.diagnostics, *_distrusted())),
         lock_file=lock_file,
         old_lock=old_lock,
         lock_changes=lock_changes(old_lock, made.lock) if old_lock else (),
@@ -167,7 +168,8 @@ def lock_recipe(checked: Checked, path: Path, pins: Lock | None, *, offline: boo
     made = _compile(checked, path, offline, (), checked.prices, pins, None)
     found = [one for one in made.draft.diagnostics if CODES[one.code].exit_code != ExitCode.OVER_BUDGET]
     _stop_on_errors(replace(made.draft, diagnostics=tuple(found)))
-    return Locked(made.lock, made.environment, _sorted((*checked.diagnostics, *made.data.diagnostics, *found)))
+    told = (*checked.diagnostics, *made.data.diagnostics, *found, *_distrusted())
+    return Locked(made.lock, made.environment, _sorted(told))
 
 
 def _compile(
@@ -185,7 +187,7 @@ def _compile(
         raise Refusal(checked.diagnostics)
     base, companions, files, environment, draft, tensors = _resolve(recipe, source, path, offline, old_lock)
     draft = _stop_on_errors(run_passes(SHAPING, replace(draft, past_runs=past_runs, prices=prices)))
-    data = compile_data(draft, files, base.folder, source)
+    data = compile_data(draft, files, base.folder, source, DigestCache(cache_folder() / "digests"))
     draft = _decided(_with_data(draft, data), ask)
     try:
         settings = draft.settings()
@@ -194,6 +196,11 @@ def _compile(
         raise
     facts = LockFacts(data.sources, data.probe, tensors, environment)
     lock = build_lock(draft, settings, facts, old_lock)
+    for use, here in data.sources.items():
+        if (locked := lock.data.sources[use].file) != here.file:
+            summary = f"`{here.asked.get('path') or here.asked.get('hub')}` holds the locked rows in other bytes"
+            note = f"locked as {locked.sha256[:12]}, here {here.file.sha256[:12]}; each row is the same"
+            draft = draft.find("FTC550", summary, "data.source", notes=note)
     return _Made(draft, data, settings, lock, base, companions, environment)
 
 
@@ -340,6 +347,15 @@ def _freeze(made: _Made, recipe_file: str, overrides: tuple[str, ...], unpinned:
         checks=(*data.checks, *draft.checks, *checks),
         not_checked=(*draft.not_checked, *data.quality.not_checked, *filter(None, [unpinned])),
     ).sealed()
+
+
+def _distrusted() -> Iterator[Diagnostic]:
+    """One finding for all entries of the cache that were not believed; what they would have told was made again."""
+    if entries := take_distrusted():
+        reasons = dict.fromkeys(entries.values())
+        summary = f"{len(entries)} of the cache's entries {'was' if len(entries) == 1 else 'were'} not used"
+        help = "nothing: they were made again; `FTC_CACHE_KEY` lets machines that trust each other share a cache"
+        yield diagnostic("FTC655", summary, notes=tuple(reasons), help=help)
 
 
 def _sorted(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:

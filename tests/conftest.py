@@ -37,6 +37,22 @@ def _no_traces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _cache_secret(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The secret of the cache belongs to the tests, not to the user who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTC_CACHE_KEY", str(tmp_path_factory.mktemp("secret") / "cache.key"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_package_code(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes no installed package, which takes a second in each empty cache; tests marked `package_code` do."""
+    if request.node.get_closest_marker("package_code") is None:
+        for module in ("resolve.machine.environment", "tokens.compile_data", "memory.trace_client"):
+            monkeypatch.setattr(f"ftc.compiler.{module}.code_digest", lambda name, cache: "")
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _no_charts() -> Iterator[None]:
     """Draws no charts, which takes half a second a report; tests marked `charts` do."""
     with pytest.MonkeyPatch.context() as patch:

@@ -39,7 +39,11 @@ def audit_inputs(plan: Plan, root: Path, pages: Pages, previous: RunRecord | Non
         model=model_folder(plan, root),
         companions=companion_folders(plan, root),
         lacking=lacking_data(plan.settings.eval),
-        sources={use: _source(locked, folder, root) for use, locked in plan.lock.data.sources.items()},
+        sources={
+            key: _source(locked, name, folder, root)
+            for use, locked in plan.lock.data.sources.items()
+            for key, name, _ in locked.each_file(use)
+        },
         streams=streams if streams.is_dir() else None,
         environment=resolve_environment(cache_folder(), asked_extras(plan.recipe)),
         pages=pages,
@@ -75,9 +79,10 @@ def _folder(plan: Plan, root: Path, base: str, commit: str | None) -> Path | Non
     return snapshot.folder if snapshot else None
 
 
-def _source(locked: SourceLock, folder: Path, root: Path) -> Path | None:
+def _source(locked: SourceLock, name: str, folder: Path, root: Path) -> Path | None:
+    """A source's file of this name."""
     if "path" in locked.asked:
-        found = _or_none(lambda: safe_path(root, str(locked.asked["path"]), folder))
+        found = _or_none(lambda: safe_path(root, name, folder))
         return found if found is not None and found.is_file() else None
     hub, digests = Hub(offline=True), DigestCache(cache_folder() / "digests")
     repo, file = str(locked.asked["hub"]), locked.file_in_repository

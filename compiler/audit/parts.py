@@ -7,12 +7,13 @@ cache, a run's tensors and steps by its ladder, a lock by the plan that holds it
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ftc.compiler.lock.lockfile import changed_leaves
 from ftc.compiler.resolve.files.digests import tensor_digests
 from ftc.compiler.resolve.models.weights import BrokenSafetensors
+from ftc.compiler.resolve.rows.row_checks import rows_digest
 from ftc.compiler.tokens.row_index import recall_rows, row_changes
 from ftc.spec.canonical import canonical
 from ftc.spec.diagnostics import Refusal
@@ -25,7 +26,16 @@ from ftc.spec.storage.model_files import TensorDigest, content_digest
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.strategies import strategy_card
 
-__all__ = ["base_part", "is_as_trained", "recall_tensors", "remember_tensors", "run_part", "source_part", "tensors_of"]
+__all__ = [
+    "base_part",
+    "has_rows",
+    "is_as_trained",
+    "recall_tensors",
+    "remember_tensors",
+    "run_part",
+    "source_part",
+    "tensors_of",
+]
 
 
 def tensors_of(file: Path) -> dict[str, TensorDigest]:
@@ -43,16 +53,28 @@ def is_as_trained(plan: Plan) -> bool:
 
 def source_part(file: Path, locked: SourceLock, cache: Path) -> str:
     """Which rows of a data file are others, or nothing where the cache doesn't know the locked ones."""
-    from ftc.compiler.resolve.rows.row_checks import row_digests
-    from ftc.compiler.resolve.rows.tables import read_rows
-
-    before = recall_rows(cache, locked.rows_sha256)
-    if before is None:
-        return ""
-    try:
-        return str(row_changes(before, row_digests(read_rows(file, file.name).rows)))
-    except (Refusal, OSError, ValueError):
+    before, found = recall_rows(cache, locked.rows_sha256), _rows_in([file], locked)
+    if found is None:
         return "it can't be read as rows any longer"
+    return "" if before is None else str(row_changes(before, found))
+
+
+def has_rows(files: Sequence[Path], locked: SourceLock) -> bool:
+    """Whether a source's files, of other bytes, hold the locked rows in their order."""
+    found = _rows_in(files, locked)
+    return found is not None and rows_digest(found) == locked.rows_sha256
+
+
+def _rows_in(files: Sequence[Path], locked: SourceLock) -> list[bytes] | None:
+    """The digest of each row; None where a file can't be read as rows."""
+    from ftc.compiler.resolve.rows.row_checks import row_digests
+    from ftc.compiler.resolve.rows.tables import Reading, read_rows
+
+    try:
+        read = [read_rows(file, file.name, reading=Reading.of(locked.asked)).rows for file in files]
+    except (Refusal, OSError, ValueError):
+        return None
+    return row_digests(row for rows in read for row in rows)
 
 
 def base_part(file: Path, content_sha256: str, cache: Path) -> str:

@@ -356,12 +356,12 @@ def rows_lookup(new: Thing, cache: Path, missed: list[str]) -> RowsOf:
 
 
 def _rows_of(folder: Path, source: SourceLock) -> list[Row] | None:
-    from ftc.compiler.resolve.rows.tables import read_rows
+    from ftc.compiler.resolve.rows.tables import Reading, read_rows
 
     try:
         path = safe_path(project_root(folder / "recipe"), str(source.asked["path"]), folder)
         if not path.is_file() or file_digest(path) != source.file.sha256:
             return None
-        return list(read_rows(path, path.name).rows)
+        return list(read_rows(path, path.name, reading=Reading.of(source.asked)).rows)
     except (OSError, Refusal, UnsafePath):
         return None

@@ -41,6 +41,7 @@ __all__ = [
     "build_lock",
     "changed_leaves",
     "differences",
+    "is_same_data",
     "leaves",
     "lock_changes",
     "lock_path",
@@ -117,7 +118,7 @@ def build_lock(draft: Draft, settings: Settings, facts: LockFacts, old: Lock | N
         ),
         data=DataLock(
             asked=recipe.data.said(),
-            sources=facts.sources,
+            sources={use: _kept(one, old.data.sources.get(use) if old else None) for use, one in facts.sources.items()},
             splits={
                 name: LockedSplit(
                     rows=report.rows,
@@ -137,6 +138,18 @@ def build_lock(draft: Draft, settings: Settings, facts: LockFacts, old: Lock | N
         platforms={**(old.platforms if old else {}), here.platform: here},
     )
     return sealed(lock)
+
+
+def _kept(source: SourceLock, old: SourceLock | None) -> SourceLock:
+    """The entry with the old file's bytes where the rows are the same: git may end lines otherwise on each machine."""
+    if old is None or not is_same_data(source, old):
+        return source
+    return source.model_copy(update={"file": old.file, "files": old.files})
+
+
+def is_same_data(one: SourceLock, other: SourceLock) -> bool:
+    """Whether two files hold the same rows, whatever their line endings, BOM, or order of keys and columns."""
+    return one.rows_sha256 == other.rows_sha256 and one.files.keys() == other.files.keys()
 
 
 def _portable(settings: Settings) -> dict[str, Any]:
@@ -253,6 +266,9 @@ def _meaning(lock: Lock, other: Lock) -> dict[str, Any]:
     if lock.model.content_sha256 and lock.model.content_sha256 == other.model.content_sha256:
         files = plain["model"]["files"]
         plain["model"]["files"] = {name: facts for name, facts in files.items() if not is_weight_file(name)}
+    for use, source in lock.data.sources.items():
+        if use in other.data.sources and is_same_data(source, other.data.sources[use]):
+            del plain["data"]["sources"][use]["file"], plain["data"]["sources"][use]["files"]
     for tag, platform in plain["platforms"].items():
         beside = other.platforms[tag].packages if tag in other.platforms else {}
         for name, package in platform["packages"].items():

@@ -25,9 +25,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from ftc.compiler.resolve.machine.package_code import code_digest
 from ftc.spec import canonical
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob, TraceResult
 from ftc.spec.optimizers import optimizer_card
+from ftc.spec.storage.cache import Cache
+from ftc.spec.storage.paths import cache_folder
 from ftc.spec.strategies import strategy_card
 from ftc.spec.version import VERSION
 
@@ -49,7 +52,7 @@ def installed_versions() -> dict[str, str]:
     found = {"ftc": f"{VERSION}+{_own_code()}"}
     for name in _TRACED:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
+            found[name] = f"{metadata.version(name)} {code_digest(name, cache_folder())}".strip()
     return found
 
 
@@ -81,7 +84,7 @@ class Tracer:
         timeout_seconds: float = 180.0,
         tell: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._cache = cache
+        self._cache = Cache(cache)
         self._given_versions = versions
         self._timeout_seconds = timeout_seconds
         self._tell = tell
@@ -109,14 +112,15 @@ class Tracer:
         if missing := [name for name in _needed(job) if name not in self._versions]:
             reason = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
             return TraceAnswer(None, reason, for_every_job=True)
-        file = self._cache / f"{canonical.digest({'job': job.key(), 'versions': self._versions})}.json"
-        if remembered := _read(file):
+        key = {"kind": "memory trace", "job": job.key(), "versions": self._versions}
+        name = f"{canonical.digest(key)}.json"
+        if remembered := _result(self._cache.recall(name, key)):
             return TraceAnswer(remembered)
         self._tell(self._traced)
         self._traced += 1
         answer = self._ask(job)
         if answer.result is not None:
-            _write(file, answer.result)
+            self._cache.keep(name, key, answer.result.to_json())
         return answer
 
     def _ask(self, job: TraceJob) -> TraceAnswer:
@@ -225,17 +229,8 @@ def _understood(text: bytes) -> TraceAnswer:
         return TraceAnswer(None, "the trace gave no answer that can be read")
 
 
-def _read(file: Path) -> TraceResult | None:
+def _result(remembered: object) -> TraceResult | None:
     try:
-        return TraceResult.model_validate_json(file.read_bytes())
-    except (OSError, ValueError):  # absent, or damaged: it is traced again
+        return TraceResult.model_validate_json(json.dumps(remembered))
+    except ValueError:  # absent, or of another form: it is traced again
         return None
-
-
-def _write(file: Path, result: TraceResult) -> None:
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".trace-")
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(result.to_text())
-        os.replace(temporary, file)

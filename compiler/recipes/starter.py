@@ -4,36 +4,63 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import assert_never
+from typing import Any
 
-from ftc.compiler.resolve.rows.columns import likely_column
-from ftc.compiler.resolve.rows.row_checks import canonical_text
-from ftc.compiler.resolve.rows.table import Row, Table
+from pydantic import TypeAdapter, ValidationError
+
+from ftc.compiler.quality.spellings import separating, spellings, variants
+from ftc.compiler.recipes.guesses import KINDS, USUAL, guesses, label_candidates, likely_task
+from ftc.compiler.resolve.machine.device import read_calibration, resolve_device
+from ftc.compiler.resolve.models.model import PLACEHOLDER
+from ftc.compiler.resolve.rows.canonical_rows import write_canonical
+from ftc.compiler.resolve.rows.cleaning import EmptyRows
+from ftc.compiler.resolve.rows.columns import task_columns
+from ftc.compiler.resolve.rows.labels import labels_of
+from ftc.compiler.resolve.rows.table import Row, Table, shown
 from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.started import GuessedColumn, ShownRow, Started
 from ftc.spec.language.did_you_mean import nearest
-from ftc.spec.language.safe_repr import quoted
-from ftc.spec.tasks import PARTS, TASKS
-from ftc.spec.tasks.card import Sign, TaskSection
+from ftc.spec.language.safe_repr import label_name, quoted
+from ftc.spec.sections.data import Data, PathSource
+from ftc.spec.storage.paths import cache_folder
+from ftc.spec.tasks import Task
+from ftc.spec.tasks.rows import LabelRows
 
-__all__ = ["KINDS", "likely_task", "write_starter"]
+__all__ = ["write_starter"]
 
-KINDS = {task.name(): task for task in TASKS}
-"""Tasks that a starter can be for."""
-_USUAL = TASKS[0].name()
-"""Where no rows tell the task."""
-
-_ROWS_A_CLASS = 4
-"""Fewest rows that a class has on average, for a column to look like labels."""
 _MOST_LISTED = 20
+_MOST_ALSO = 4
+_SHOWN_ROWS = 2
 _NOT_TEXT = ("true", "false", "null", "yes", "no", "on", "off", "y", "n", ".inf", ".nan")
 """Words that some reader of YAML takes for something else than text."""
 
 
-def write_starter(file: Path, *, task: str | None, data: Path | None, base: str | None) -> Path:
+@dataclass(slots=True)
+class _Columns:
+    """What was made of the columns.
+
+    Attributes:
+        found: Column by part.
+        parts: All parts of the form of rows that fits best.
+        also: Columns that could be the label as well.
+        label: Facts of the label's column; empty where its name said enough.
+        lines: Lines of the recipe.
+        settled: What these say beside the columns, for people.
+    """
+
+    found: dict[str, str]
+    parts: Sequence[str]
+    also: list[GuessedColumn]
+    label: str
+    lines: list[str] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)
+
+
+def write_starter(file: Path, *, task: str | None, data: Path | None, base: str | None) -> Started:
     """Writes the recipe; an existing file is never touched. Without a task, the columns tell it.
 
     Raises:
@@ -43,24 +70,29 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
         close = nearest(task, KINDS)
         help = f"did you mean `{close}`?" if close else f"write one of {', '.join(KINDS)}"
         raise Refusal([diagnostic("FTC105", f"no task `{task}`", help=help)])
-    table = read_rows(data, str(data)) if data else None
-    task = task or (likely_task(table) if table else _USUAL)
-    name = re.sub(r"[^a-z0-9._-]+", "-", file.stem.lower()).strip("-._") or "my-task"
     path = Path(os.path.relpath(data, file.parent)).as_posix() if data else "rows.jsonl"
+    table = read_rows(data, path) if data else None
+    task = task or (likely_task(table) if table else USUAL)
+    name = re.sub(r"[^a-z0-9._-]+", "-", file.stem.lower()).strip("-._") or "my-task"
     has_lists = False  # whether rows of a classification have any number of labels
     if table and "multi_label" in KINDS[task].model_fields:
-        label = _guesses(KINDS[task].CARD.row_forms[0], table).get("label")
+        label = guesses(KINDS[task].CARD.row_forms[0], table).get("label")
         has_lists = label is not None and all(isinstance(row.get(label), list) for row in table.rows)
-    options = ", multi_label: true" if has_lists else ""
-    fields = _fields_line(task, table) if table else ""
+    options: dict[str, Any] = {"multi_label": True} if has_lists else {}
+    columns = _columns(task, table) if table else None
+    num_rows = len(table.rows) if table else 0
+    first = _first_rows(table, columns.found) if table and columns else ()
+    if table and columns:
+        _settle(task, options, table, columns)
+    model = _model_line(file.parent, base)
     lines = [
         "ftc: 1",
         f"name: {name}",
-        f"task: {{kind: {task}{options}}}",
+        f"task: {{kind: {task}{', multi_label: true' if has_lists else ''}}}",
         "data:",
         f"  source: {{path: {_quoted(path)}}}",
-        *([fields] if fields else []),
-        _model_line(file.parent, base),
+        *(columns.lines if columns else []),
+        model,
         "strategy: {kind: lora}",
     ]
     try:
@@ -69,69 +101,104 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
     except FileExistsError:
         summary = f"`{file}` is there already"
         raise Refusal([diagnostic("FTC651", summary, help="choose another name; nothing was changed")]) from None
-    return file
+    device = resolve_device("auto")
+    started = Started(
+        file=str(file),
+        task=task,
+        base=None if "# " in model else base or model.removeprefix("model: {base: ").removesuffix("}"),
+        is_calibrated=read_calibration(cache_folder(), device, device.threads) is not None,
+    )
+    return started.model_copy(update=_guessed(data, num_rows, columns, first)) if data and columns else started
 
 
-def likely_task(table: Table) -> str:
-    """The task that rows are most likely for, by the names of columns that tell, and by whether they hold lists."""
-    for task in sorted(TASKS, key=lambda task: task.CARD.guess_order):
-        if any(all(_is_there(sign, task, table) for sign in signs) for signs in task.CARD.signs):
-            return task.name()
-    return _USUAL
+def _guessed(data: Path, num_rows: int, columns: _Columns, first: tuple[ShownRow, ...]) -> dict[str, Any]:
+    """What a document says of the data."""
+    return {
+        "data": str(data),
+        "rows": num_rows,
+        "columns": tuple(
+            GuessedColumn(part=part, column=column, facts=columns.label if part == "label" else "")
+            for part, column in columns.found.items()
+        ),
+        "also": tuple(columns.also),
+        "open_parts": tuple(part for part in columns.parts if part not in columns.found),
+        "settled": tuple(columns.settled),
+        "shown": first,
+    }
 
 
-def _is_there(sign: Sign, task: type[TaskSection], table: Table) -> bool:
-    match sign.by:
-        case "name":
-            columns = set(map(str.lower, table.columns))
-            return bool(columns & set(sign.names or PARTS[sign.part].columns))
-        case "list":
-            column = likely_column(sign.part, table.columns)
-            return column is not None and isinstance(table.rows[0].get(column), list)
-        case "content":
-            return sign.part in _guesses(task.CARD.row_forms[0], table)
-        case _:
-            assert_never(sign.by)
+def _columns(task: str, table: Table) -> _Columns:
+    """Columns of the form that fits best, with the line of the recipe that names them.
 
-
-def _fields_line(task: str, table: Table) -> str:
-    """The line of the recipe that names columns, or nothing where they are called like the parts.
-
-    Where a part stays open, the line is a comment with the file's columns, to be finished by hand.
+    There is none where columns are called like the parts. Where a part stays open, the line is a comment with the
+    file's columns, to be finished by hand.
     """
-    guesses = ((form, _guesses(form, table)) for form in KINDS[task].CARD.row_forms)
-    parts, found = max(guesses, key=lambda pair: (len(pair[1]) / len(pair[0]), sum(k == v for k, v in pair[1].items())))
+    each = ((form, guesses(form, table)) for form in KINDS[task].CARD.row_forms)
+    parts, found = max(each, key=lambda pair: (len(pair[1]) / len(pair[0]), sum(k == v for k, v in pair[1].items())))
+    candidates = label_candidates(table.rows, table.columns) if "label" in parts else []
+    also = [one for one in candidates if one.column not in found.values()][:_MOST_ALSO]
+    facts = next((one.facts for one in candidates if one.column == found.get("label")), "")
+    columns = _Columns(
+        {part: found[part] for part in parts if part in found},
+        parts,
+        [GuessedColumn(part="label", column=one.column, facts=one.facts) for one in also],
+        facts,
+    )
     named = {part: _quoted(found[part]) if part in found else "COLUMN" for part in parts}
     line = f"fields: {{{', '.join(f'{part}: {column}' for part, column in named.items() if part != column)}}}"
     if len(found) < len(named):
-        return f"  # {line}   # the file has {', '.join(map(quoted, table.columns[:_MOST_LISTED]))}"
-    return f"  {line}" if any(part != column for part, column in named.items()) else ""
+        columns.lines.append(f"  # {line}   # the file has {', '.join(map(quoted, table.columns[:_MOST_LISTED]))}")
+    elif any(part != column for part, column in named.items()):
+        columns.lines.append(f"  {line}")
+    if also:
+        others = ", ".join(f"{quoted(one.column)} ({one.facts})" for one in also)
+        columns.lines.append(f"  # the label could also be {others}")
+    return columns
 
 
-def _guesses(parts: Sequence[str], table: Table) -> dict[str, str]:
-    """The column that most likely plays each part: by its name, else by what it holds."""
-    found: dict[str, str] = {}
-    for guess in (likely_column, partial(_by_content, table.rows)):
-        for part in sorted(parts, key=lambda part: part != "label"):  # a column of labels may look like texts
-            free = [column for column in table.columns if column not in found.values()]
-            if part not in found and (column := guess(part, free)):
-                found[part] = column
-    return found
+def _settle(task: str, options: dict[str, Any], table: Table, columns: _Columns) -> None:
+    """Says what keeps the rows from being planned, or classes from being one, with the rows that are meant."""
+    if len(columns.found) < len(columns.parts):
+        return
+    try:
+        section: Task = TypeAdapter(Task).validate_python({"kind": task, **options})
+    except ValidationError:  # a task that asks for more than rows tell
+        return
+    read = task_columns(section, columns.found, table.columns)
+    write_canonical(section, read, table)
+    empty = EmptyRows(Data(source=PathSource(path="-"), empty="drop"), section)
+    table = empty.without("rows", read, table)
+    if count := empty.count["rows"]:
+        words = f"{count:,} of {count + len(table.rows):,} rows have no {' or no '.join(map(quoted, empty.columns))}"
+        columns.lines.append(f"  empty: drop   # {words}; `error` stops at them")
+        columns.settled.append(f"empty: drop, since {words}")
+    labeled = labels_of(section, read)
+    if labeled is None or not isinstance(section.rows(), LabelRows) or not labeled.is_single:
+        return
+    counts = labeled.count([row for row in table.rows if isinstance(row.get(labeled.column), str)])
+    if groups := variants(counts):
+        kinds = separating(groups)
+        found = spellings(counts, kinds)
+        one = "; ".join(f"{label_name(at, quoted=True)} {counts[at]:,} as {label_name(found[at])}" for at in found)
+        short = one if len(one) <= 100 else f"{one[:99]}…"
+        columns.lines.append(f"  labels: {{normalize: [{', '.join(kinds)}]}}   # {short}")
+        columns.settled.append(f"labels.normalize: [{', '.join(kinds)}], which spells {short}")
 
 
-def _by_content(rows: Sequence[Row], part: str, columns: Iterable[str]) -> str | None:
-    """For a label the column with the fewest values, for a text the one with the longest; None for other parts.
+def _first_rows(table: Table, found: dict[str, str]) -> tuple[ShownRow, ...]:
+    """The first rows in which no part is empty."""
 
-    A prompt and its completion look alike, so no content tells which is which, and neither do other parts.
-    """
-    if part == "label":
-        values = {column: {canonical_text(row.get(column)) for row in rows} for column in columns}
-        most = max(2, len(rows) // _ROWS_A_CLASS)
-        return min((c for c in values if 2 <= len(values[c]) <= most), key=lambda c: len(values[c]), default=None)
-    if part == "text":
-        texts = [column for column in columns if all(isinstance(row.get(column), str) for row in rows)]
-        return max(texts, key=lambda column: sum(len(row[column]) for row in rows), default=None)
-    return None
+    def is_whole(row: Row) -> bool:
+        return all(row.get(column) not in (None, "") for column in found.values())
+
+    numbers = [number for number, row in enumerate(table.rows) if is_whole(row)][:_SHOWN_ROWS]
+    return tuple(
+        ShownRow(
+            place=table.where(number),
+            values={part: shown(table.rows[number].get(column)) for part, column in found.items()},
+        )
+        for number in numbers
+    )
 
 
 def _model_line(folder: Path, base: str | None) -> str:
@@ -139,7 +206,7 @@ def _model_line(folder: Path, base: str | None) -> str:
     here = sorted(config.parent.relative_to(folder).as_posix() for config in folder.glob("models/*/config.json"))
     if base is None and len(here) != 1:
         choice = f"one of {', '.join(map(quoted, here[:_MOST_LISTED]))}" if here else "a folder beside this recipe"
-        return f"model: {{base: models/my-model}}  # {choice}, or an id on the hub"
+        return f"model: {{base: {PLACEHOLDER}}}  # {choice}, or an id on the hub"
     return f"model: {{base: {_quoted(base or here[0])}}}"
 
 

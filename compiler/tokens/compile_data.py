@@ -14,9 +14,11 @@ from pathlib import Path
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.recipes.edits import remedied
+from ftc.compiler.resolve.files.digests import DigestCache
+from ftc.compiler.resolve.machine.package_code import code_digest
 from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.tokens.judged_tokens import judged_tokens
-from ftc.compiler.tokens.stream_manifest import Manifest, TextProbe, read_manifest
+from ftc.compiler.tokens.stream_manifest import Manifest, StreamKey, TextProbe, read_manifest
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.judging import JudgedTokens
@@ -26,12 +28,12 @@ from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.settings import Open
 from ftc.spec.documents.streams import SPLITS, RowLengths, SplitReport, open_lengths
 from ftc.spec.language.source import Source
-from ftc.spec.storage.paths import streams_folder
+from ftc.spec.storage.paths import cache_folder, streams_folder
 from ftc.spec.version import VERSION
 
 __all__ = ["CompiledData", "compile_data"]
 
-_FORMAT = 10
+_FORMAT = 11
 """Raised when the same inputs would give other streams."""
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
@@ -79,21 +81,24 @@ class CompiledData:
     checks: tuple[Check, ...]
 
 
-def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Source) -> CompiledData:
+def compile_data(
+    draft: Draft, files: DataFiles, model_folder: Path, source: Source, digests: DigestCache
+) -> CompiledData:
     """The streams of a shaped draft, from the cache or made now.
 
     Raises:
         Refusal: The rows can't be used.
     """
-    key = _key(draft, files)
+    made_from = _made_from(draft, files)
+    key = canonical.digest(made_from)[:32]
     folder = streams_folder(key)
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, made_from, digests)
     lengths = _lengths(folder, manifest) if manifest else None
     if manifest is None or lengths is None:
         from ftc.compiler.tokens.make_streams import make_streams
 
         try:
-            manifest = make_streams(draft, files, model_folder, folder, source)
+            manifest = make_streams(draft, files, model_folder, folder, source, made_from)
         except Refusal as refusal:
             raise Refusal(remedied(found, source) for found in refusal.diagnostics) from None
         lengths = _lengths(folder, manifest)
@@ -112,7 +117,9 @@ def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Sou
         groups_sha256=manifest.groups_sha256,
         retention_sha256=manifest.retention_sha256,
         swaps_sha256=manifest.swaps_sha256,
-        judged=judged_tokens(judge, folder, model_folder) if judge and "test" in manifest.splits else None,
+        judged=judged_tokens(judge, folder, model_folder, manifest.splits["test"].stream_digest)
+        if judge and "test" in manifest.splits
+        else None,
         probe=manifest.probe,
         diagnostics=tuple(remedied(finding.placed(source), source) for finding in manifest.findings),
         checks=manifest.checks,
@@ -129,15 +136,19 @@ def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
         return None
 
 
-def _key(draft: Draft, files: DataFiles) -> str:
+def _made_from(draft: Draft, files: DataFiles) -> StreamKey:
+    """All that the streams hang on, as JSON values."""
     recipe = draft.recipe.to_json()
     text = {f"text.{name}": value for name, value in draft.shape if value is not Open.OPEN}
     model_files = draft.model.files
-    return canonical.digest(
+    tokenizers = importlib.metadata.version("tokenizers")
+    plain = canonical.canonical(
         {
+            "kind": "token streams",
             "format": _FORMAT,
             "ftc": VERSION,
-            "tokenizers": importlib.metadata.version("tokenizers"),
+            # With the digest of its files, so that a library that was edited makes, and is probed by, other streams.
+            "tokenizers": [tokenizers, code_digest("tokenizers", cache_folder())],
             "datasketch": importlib.metadata.version("datasketch"),
             "presidio": importlib.metadata.version("presidio-analyzer") if draft.recipe.data.quality.presidio else None,
             "task": recipe["task"],
@@ -148,4 +159,6 @@ def _key(draft: Draft, files: DataFiles) -> str:
             "files": {use: file.facts.sha256 for use, file in files.items()},
             "tokenizer": {name: model_files[name].sha256 for name in _TOKENIZER_FILES if name in model_files},
         }
-    )[:32]
+    )
+    assert isinstance(plain, dict)
+    return plain

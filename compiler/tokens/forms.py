@@ -63,6 +63,8 @@ class TagForm(Document):
     """Tags in the order of the head's outputs."""
     scheme: Literal["iob2", "iob1", "plain"] = "iob2"
     """What the tags of words are; stretches have IOB2 tags."""
+    keeps_places: bool = False
+    """Whether the stream says where each tagged word stands in the text, as rows need that are predicted for."""
 
 
 class ExtractForm(Document):

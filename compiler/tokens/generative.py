@@ -106,7 +106,8 @@ class Generative:
             self.counts.drop(found.tokens.row, "the answer is empty")
             return
         self.counts.merged += found.merges
-        self.counts.truncated += shortened
+        if shortened:
+            self.counts.cut.append(found.tokens.row)
         self.counts.stop_missing += found.row.stop_missing
         self.counts.unsupervised_turns += found.row.unsupervised_turns
         yield found.tokens
@@ -194,7 +195,8 @@ class Translated:
         if ids is None:
             self.counts.drop_long(i, len(prompt.ids), self.limit.reason(len(prompt.ids), " in the prompt's own words"))
             return
-        self.counts.truncated += surplus > 0
+        if surplus > 0:
+            self.counts.cut.append(i)
         yield RowTokens(i, ids + answer, [(len(ids), len(ids) + len(answer))], len(ids), texts=row.references)
 
 
@@ -254,7 +256,8 @@ class Preferences:
         for one in (chosen, rejected):
             self._counts.merged += one.merges
             self._counts.stop_missing += one.row.stop_missing
-        self._counts.truncated += surplus > 0
+        if surplus > 0:
+            self._counts.cut.append(i)
         length, (begin, end) = len(chosen.tokens.ids), spans[1]
         supervised = [spans[0], (begin + length, end + length)]
         ids = chosen.tokens.ids + rejected.tokens.ids

@@ -6,7 +6,7 @@ messages that the run will send, made by the same function from the same rows.
 
 from __future__ import annotations
 
-from contextlib import suppress
+import json
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ftc.spec import canonical
 from ftc.spec.documents.judging import JudgedTokens, messages
 from ftc.spec.sections.evaluation import Judge
-from ftc.spec.storage.atomic_write import write_text
+from ftc.spec.storage.cache import Cache
 
 __all__ = ["judged_tokens"]
 
@@ -22,22 +22,23 @@ _AT_ONCE = 256
 """Rows whose messages are held at the same time."""
 
 
-def judged_tokens(judge: Judge, folder: Path, model_folder: Path) -> JudgedTokens:
+def judged_tokens(judge: Judge, folder: Path, model_folder: Path, rows_sha256: str) -> JudgedTokens:
     """The count for the test split of a folder of streams.
 
     Args:
         judge: What is asked.
         folder: The streams; the count is kept there.
         model_folder: The base model, whose tokenizer counts.
+        rows_sha256: Digest of the test rows' stream.
     """
-    key = canonical.digest({"messages": [dict(one) for one in messages(judge, "", "", "")]})  # beside the rows
-    place = folder / f"judge-{key[:16]}.json"
+    asked = canonical.digest({"messages": [dict(one) for one in messages(judge, "", "", "")]})
+    cache, name = Cache(folder), f"judge-{asked[:16]}.json"
+    key = {"kind": "judged tokens", "asked": asked, "streams": folder.name, "rows": rows_sha256}
     try:
-        return JudgedTokens.model_validate_json(place.read_bytes())
-    except (OSError, ValidationError):
+        return JudgedTokens.model_validate_json(json.dumps(cache.recall(name, key)))
+    except ValidationError:
         found = _counted(judge, folder, model_folder)
-    with suppress(OSError):  # a cache that can't be written to costs counting once more
-        write_text(place, found.to_text())
+    cache.keep(name, key, found.to_json())
     return found
 
 

@@ -27,7 +27,7 @@ from ftc.compiler.tokens.probes import PROBES, Probes, groups_of, make_probes
 from ftc.compiler.tokens.row_index import remember_rows
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
-from ftc.compiler.tokens.stream_manifest import KeptFinding, Manifest, TextProbe
+from ftc.compiler.tokens.stream_manifest import KeptFinding, Manifest, StreamKey, TextProbe, keep_manifest
 from ftc.compiler.tokens.token_rows import TokenRows, write_stream
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
@@ -44,8 +44,18 @@ from ftc.spec.text_forms import form_card
 __all__ = ["make_streams", "render_probe", "tokenizer_probe"]
 
 
-def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Path, source: Source) -> Manifest:
+def make_streams(
+    draft: Draft, files: DataFiles, model_folder: Path, folder: Path, source: Source, made_from: StreamKey
+) -> Manifest:
     """Makes the streams of a shaped draft; `folder` is there when all of it is complete.
+
+    Args:
+        draft: The recipe, shaped.
+        files: Its data files.
+        model_folder: Where the tokenizer lies.
+        folder: Where the streams belong.
+        source: The recipe's text, for places.
+        made_from: What the streams are made from, which the folder's manifest holds.
 
     Raises:
         Refusal: The rows can't be used.
@@ -76,7 +86,7 @@ def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Pat
         groups = _groups(draft, data, splits, source)
         manifest = _write_streams(data, prompt, splits, found, probe, groups, temporary)
         manifest = manifest.model_copy(update=_write_probes(probes, manifest.sources, temporary))
-        write_text(temporary / "manifest.json", manifest.to_text())
+        keep_manifest(temporary, made_from, manifest)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
     finally:

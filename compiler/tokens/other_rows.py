@@ -99,6 +99,9 @@ def _shared(plan: Plan, rows: TokenRows, counts: dict[str, int]) -> QualityRepor
     try:
         train = open_stream(streams / "train.arrow")
         valid = open_stream(streams / "validation.arrow") if "validation" in plan.data else None
+        opened = {"train": train, **({"validation": valid} if valid is not None else {})}
+        if any(stream.digest() != plan.data[split].stream_digest for split, stream in opened.items()):
+            raise ValueError("the cache holds other rows")
     except (OSError, ValueError):
         return report.model_copy(update={"contamination": (), "chosen_by": 0, "trained_on": None})
     return with_other_rows(report, rows, train, valid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -36,8 +37,9 @@ def classified(
         if form.end_id is not None and not all(text.ids and text.ids[-1] == form.end_id for text in encoded):
             shorter = tokenizer.encode_complete(whole, None if longest is None else longest - 1)
             encoded = [text._replace(ids=array("i", [*text.ids, form.end_id])) for text in shorter]
-        counts.truncated += sum(text.was_cut for text in encoded)
         for i, found in zip(texts, encoded, strict=True):
+            if found.was_cut:
+                counts.cut.append(i)
             if (num_tokens := len(found.ids)) > limit.max_length:
                 counts.drop_long(i, num_tokens, limit.reason(num_tokens))
         yield [
@@ -77,7 +79,8 @@ def tagged(
         }
         texts = tokenizer.encode_aligned([row.text for row in rows.values()])
         encoded = zip(rows.items(), texts, strict=True)
-        yield [made for (i, row), text in encoded if (made := _tokens(i, row, text, index, limit, counts))]
+        made = [_tokens(i, row, text, index, limit, counts) for (i, row), text in encoded]
+        yield [one if form.keeps_places else replace(one, offsets=(), texts=()) for one in made if one]
 
 
 def words_of(words: Sequence[str], tags: Sequence[str]) -> TaggedWords:
@@ -127,13 +130,17 @@ def _tokens(
     firsts = _first_tokens(row.places, text)
     counts.words_without_token += firsts.count(None)
     ids, num_kept = text.cut_to(limit.max_length)
-    counts.truncated += len(ids) < num_tokens
-    kept = [(n, tag) for n, tag in zip(firsts, row.tags, strict=True) if n is not None and n < num_kept]
+    if len(ids) < num_tokens:
+        counts.cut.append(i)
+    words = zip(firsts, row.tags, row.places, strict=True)
+    kept = [(n, tag, place) for n, tag, place in words if n is not None and n < num_kept]
     if not kept:
         counts.drop(i, "no word has a token of its own")
         return None
-    supervised = [(n, n + 1) for n, _ in kept]
-    return RowTokens(i, ids, supervised, len(ids), targets=[index[tag] for _, tag in kept])
+    supervised = [(n, n + 1) for n, _, _ in kept]
+    places = [edge for _, _, place in kept for edge in place]
+    tags = [index[tag] for _, tag, _ in kept]
+    return RowTokens(i, ids, supervised, len(ids), targets=tags, offsets=places, texts=(row.text,))
 
 
 def _first_tokens(places: Sequence[tuple[int, int]], text: AlignedText) -> list[int | None]:

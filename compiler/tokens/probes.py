@@ -16,7 +16,6 @@ from ftc.compiler.resolve.rows.data import ResolvedData, lock_entry
 from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.resolve.rows.row_checks import row_digests
 from ftc.compiler.resolve.rows.table import PartRows, Row, Table, without_form
-from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import ClassifyForm, PromptForm, RawForm, TextForm
 from ftc.compiler.tokens.row_tokens import encode_rows
@@ -105,7 +104,7 @@ def make_probes(
     for use, file in ((use, files[use]) for use in PROBES if use in files):
         path = f"{file.recipe_path}.path"
         try:
-            tables[use] = read_rows(file.path, file.shown_as, draft.source.span(path))
+            tables[use] = file.read(draft.source.span(path))
         except Refusal as refusal:
             raise Refusal([replace(one, path=path) for one in refusal.diagnostics]) from None
     with TemplateRenderer() as renderer:

@@ -25,12 +25,18 @@ class RowChanges:
     Attributes:
         added: Numbers, from 0, of rows of the new file that the old one lacks.
         removed: Numbers, from 0, of rows of the old file that the new one lacks.
-        is_reordered: Whether the rows that both have stand in another order.
+        first_moved: Number, from 0, of the first row of the new file that both have and that comes in another order;
+            None where the order is the same.
     """
 
     added: tuple[int, ...]
     removed: tuple[int, ...]
-    is_reordered: bool
+    first_moved: int | None = None
+
+    @property
+    def is_reordered(self) -> bool:
+        """Whether the rows that both have come in another order."""
+        return self.first_moved is not None
 
     def __str__(self) -> str:
         """The changes in a few words, rows counted from 1."""
@@ -39,8 +45,9 @@ class RowChanges:
             words.append(f"the first is row {first + 1:,}")
         elif words:
             words.append("the first is row 1")
-        if self.is_reordered:
-            words.append("the others in another order" if words else "the same rows in another order")
+        if self.first_moved is not None:
+            which = "the others" if words else "the same rows"
+            words.append(f"{which} in another order, the first that moved is row {self.first_moved + 1:,}")
         return ", ".join(words) or "the same rows"
 
 
@@ -75,8 +82,9 @@ def row_changes(old: Sequence[bytes], new: Sequence[bytes]) -> RowChanges:
     added, removed = _surplus(new, old), _surplus(old, new)
     gone, come = set(removed), set(added)
     kept_old = [row for number, row in enumerate(old) if number not in gone]
-    kept_new = [row for number, row in enumerate(new) if number not in come]
-    return RowChanges(added, removed, kept_old != kept_new)
+    kept_new = [(number, row) for number, row in enumerate(new) if number not in come]
+    moved = (number for (number, row), before in zip(kept_new, kept_old, strict=True) if row != before)
+    return RowChanges(added, removed, next(moved, None))
 
 
 def _surplus(rows: Sequence[bytes], others: Sequence[bytes]) -> tuple[int, ...]:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, ValidationError
 
+from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.spec.base import Document
+from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
+from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.quality import QualityReport
-from ftc.spec.documents.streams import SplitReport, lengths_file
+from ftc.spec.documents.streams import SplitReport
 from ftc.spec.language.source import Source
+from ftc.spec.storage.cache import Cache, distrust
 
-__all__ = ["KeptFinding", "Manifest", "TextProbe", "read_manifest"]
+__all__ = ["KeptFinding", "Manifest", "StreamKey", "TextProbe", "keep_manifest", "read_manifest"]
+
+StreamKey = Mapping[str, Any]
+"""All that token streams are made from, as JSON values: recipe, files, tokenizer, and the code that reads them."""
 
 
 class KeptFinding(Document):
@@ -89,21 +98,43 @@ class Manifest(Document):
     probe: TextProbe
     findings: tuple[KeptFinding, ...]
     checks: tuple[Check, ...]
+    files: dict[str, FileFacts] = Field(default_factory=dict)
+    """Every other file of the folder, by its name."""
 
 
-def read_manifest(folder: Path) -> Manifest | None:
-    """What a complete folder holds; None where there is none, or parts of it are gone."""
+_NAME = "manifest.json"
+
+
+def keep_manifest(folder: Path, made_from: StreamKey, manifest: Manifest) -> None:
+    """Writes what a folder holds, behind all of its files.
+
+    Raises:
+        OSError: A file can't be read.
+    """
+    paths = {path.name: path for path in sorted(folder.iterdir())}
+    files = {name: FileFacts(size=path.stat().st_size, sha256=file_digest(path)) for name, path in paths.items()}
+    Cache(folder).keep(_NAME, dict(made_from), manifest.model_copy(update={"files": files}).to_json())
+
+
+def read_manifest(folder: Path, made_from: StreamKey, digests: DigestCache) -> Manifest | None:
+    """What a complete folder holds; None where there is none, parts of it are gone, or it can't be believed.
+
+    Args:
+        folder: The streams.
+        made_from: What they have to be made from.
+        digests: Remembers digests, so that a warm call hashes no stream.
+    """
+    kept = Cache(folder).recall(_NAME, made_from)
     try:
-        manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
-    except (OSError, ValidationError):
+        manifest = Manifest.model_validate_json(json.dumps(kept))
+    except ValidationError:
         return None
-    streams = [folder / f"{split}.arrow" for split in manifest.splits]
-    complete = all(stream.exists() and lengths_file(stream).exists() for stream in streams)
-    others = {
-        "groups.json": manifest.groups_sha256,
-        "retention.arrow": manifest.retention_sha256,
-        "swaps.arrow": manifest.swaps_sha256,
-        "swaps.json": manifest.swaps_sha256,
-    }
-    complete = complete and all((folder / name).exists() for name, digest in others.items() if digest is not None)
-    return manifest if complete else None
+    for name, facts in manifest.files.items():
+        try:
+            found = digests.file(folder / name)
+        except OSError:
+            return None
+        if found != facts:
+            distrust(folder / name, "it has other bytes than when it was made")
+            return None
+    return manifest

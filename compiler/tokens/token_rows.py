@@ -58,7 +58,8 @@ class RowCounts:
 
     read: int = 0
     place: Callable[[int], str] = "row {}".format
-    truncated: int = 0
+    cut: list[int] = field(default_factory=list)
+    """Numbers of the rows that were cut to the length."""
     dropped: int = 0
     first_dropped: list[DroppedRow] = field(default_factory=list)
     too_long: int = 0
@@ -76,6 +77,11 @@ class RowCounts:
     """Words that have no token of their own, so that their tags are neither learned nor measured."""
     answers_cut: int = 0
     """Answers whose begin or end falls inside of a token, or that no window holds whole."""
+
+    @property
+    def truncated(self) -> int:
+        """How many rows were cut to the length."""
+        return len(self.cut)
 
     def drop(self, row: int, reason: str) -> None:
         """Counts a row that gives no tokens."""

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from ftc.runtime.artifacts.tensor_files import read_shapes, read_tensors, write_tensors
+from ftc.runtime.artifacts.tensor_files import read_shapes, read_tensors, stored_digests, write_tensors
 from ftc.runtime.models.base_model import load_weights
 from ftc.runtime.strategies import half_of
 from ftc.runtime.training.optimizers import load_state, state_tensors
@@ -28,7 +28,9 @@ from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.settings import Settings
+from ftc.spec.documents.step_log import Ladder
 from ftc.spec.storage.atomic_write import building_folder
+from ftc.spec.storage.model_files import content_digest
 
 __all__ = [
     "Checkpoint",
@@ -37,6 +39,7 @@ __all__ = [
     "artifact_tensors",
     "chosen_tensors",
     "contents",
+    "discard",
     "load_artifact",
     "newest",
     "prune",
@@ -142,7 +145,7 @@ def prune(checkpoints: Path, progress: Progress, keep: int) -> None:
 
 
 def newest(
-    checkpoints: Path, job_sha256: str, report: Callable[[Diagnostic], None], *, below: int | None = None
+    checkpoints: Path, job_sha256: str, report: Callable[[Diagnostic], None], log: Ladder, *, below: int | None = None
 ) -> Checkpoint | None:
     """The newest checkpoint that is whole, and whose best checkpoint is whole too; damaged ones are reported.
 
@@ -150,22 +153,23 @@ def newest(
         checkpoints: The run's folder of checkpoints.
         job_sha256: The job that they have to belong to.
         report: Hears of each damaged one.
+        log: The run's step log, which knows the digest of every tensor of a checkpoint.
         below: A step before which it has to be; None for any.
     """
     for step in reversed([one for one in _steps(checkpoints) if below is None or one < below]):
-        found = verified(checkpoints, step, job_sha256, report)
+        found = verified(checkpoints, step, job_sha256, report, log)
         if found is None:
             continue
         best = found.progress.selection.best_step
-        if best in (None, step) or verified(checkpoints, best, job_sha256, report):
+        if best in (None, step) or verified(checkpoints, best, job_sha256, report, log):
             return found
     return None
 
 
 def verified(
-    checkpoints: Path, step: int | None, job_sha256: str, report: Callable[[Diagnostic], None]
+    checkpoints: Path, step: int | None, job_sha256: str, report: Callable[[Diagnostic], None], log: Ladder | None
 ) -> Checkpoint | None:
-    """The checkpoint of a step, or None where it is absent or damaged."""
+    """The checkpoint of a step, or None where it is absent or damaged, or contradicts a step log that is given."""
     if step is None:
         return None
     folder = _folder(checkpoints, step)
@@ -179,7 +183,45 @@ def verified(
     if state.progress.step != step:
         report(_damaged(folder, f"it is of step {state.progress.step}, under another's name"))
         return None
-    return Checkpoint(folder, state.progress)
+    found = Checkpoint(folder, state.progress)
+    if log is not None and (problem := _contradiction(found, log)):
+        report(_damaged(folder, problem))
+        return None
+    return found
+
+
+def _contradiction(found: Checkpoint, log: Ladder) -> str | None:
+    """In what a checkpoint whose manifest is right differs from the step log, which was on disk before it.
+
+    Its own manifest can't tell: whoever writes other weights can write another manifest.
+    """
+    step = found.progress.step
+    if log.height < step:
+        return f"the step log has no step {log.height + 1}"
+    noted = log.rungs.get(step)
+    if noted is None:
+        return f"the step log has no weight checksum of step {step}"
+    try:
+        held = {name: one.sha256 for name, one in stored_digests(found.folder / _WEIGHTS).items()}
+        optimizer = content_digest(stored_digests(found.folder / _OPTIMIZER))
+    except ValueError as error:
+        return str(error)
+    names = sorted(held.keys() | noted.tensors.keys())
+    other = next((name for name in names if held.get(name) != noted.tensors.get(name)), None)
+    if other is not None:
+        return f"tensor {other} is not the one of the step log"
+    if optimizer != noted.optimizer_sha256:
+        return "its optimizer state is not the one of the step log"
+    if noted.progress_sha256 and found.progress.checksum() != noted.progress_sha256:
+        return "what its state.json says of the training so far is not what the step log says"
+    return None
+
+
+def discard(checkpoints: Path, after: int) -> None:
+    """Deletes checkpoints of later steps, which may rest on other inputs than the plan's."""
+    for step in _steps(checkpoints):
+        if step > after:
+            shutil.rmtree(_folder(checkpoints, step))
 
 
 def _problem(folder: Path) -> str | None:

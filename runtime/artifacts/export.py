@@ -14,7 +14,7 @@ from torch import nn
 
 from ftc.runtime.artifacts import checkpoint
 from ftc.runtime.artifacts.checkpoint import artifact_tensors, chosen_tensors, load_artifact
-from ftc.runtime.artifacts.model_files import write_model_files
+from ftc.runtime.artifacts.model_files import copy_tokenizer, write_model_files
 from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors, write_tensors
 from ftc.runtime.execution.accelerator import agreed
 from ftc.runtime.execution.session import Session
@@ -23,6 +23,7 @@ from ftc.runtime.strategies import half_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_of
 from ftc.spec.storage.atomic_write import building_folder
+from ftc.spec.storage.paths import base_from_run
 from ftc.spec.strategies import strategy_card
 
 __all__ = ["export", "is_exported", "load_exported"]
@@ -37,7 +38,8 @@ def export(session: Session) -> None:
     step = session.state.record.selected_step
     findings: list[Diagnostic] = []
     checkpoints, job = session.folder.checkpoints, session.job_sha256
-    chosen = agreed(session.accelerator, lambda: checkpoint.verified(checkpoints, step, job, findings.append))
+    log = session.ladder.read()
+    chosen = agreed(session.accelerator, lambda: checkpoint.verified(checkpoints, step, job, findings.append, log))
     if chosen is None:
         raise Refusal([diagnostic("FTC630", f"checkpoint {step} can't be used", notes=[f.summary for f in findings])])
     work = session.trained or session.build()
@@ -101,9 +103,12 @@ def _write(session: Session, model: Any, tensors: dict[str, torch.Tensor], folde
         return
     settings = session.plan.settings
     config = half_of(settings.strategy).adapter_config(model, settings.strategy)
-    config["base_model_name_or_path"] = settings.model.base
+    base, is_local = settings.model.base, settings.model.commit is None
+    # A local base by its path from the run's folder, which the model card says to load from.
+    config["base_model_name_or_path"] = base_from_run(session.plan.recipe_file, base) if is_local else base
     text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (folder / "adapter_config.json").write_text(text, encoding="utf-8")
+    copy_tokenizer(session, folder)
 
 
 def _digest_of(file: Path) -> str | None:

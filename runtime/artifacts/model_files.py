@@ -19,7 +19,7 @@ from ftc.runtime.models.sharding import plain_class_name
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.heads import head_card
 
-__all__ = ["config_for_all", "write_model_files"]
+__all__ = ["config_for_all", "copy_tokenizer", "write_model_files"]
 
 _CONFIG = "config.json"
 _ROPE = "rope_parameters"
@@ -43,6 +43,11 @@ def write_model_files(session: Session, model: Any, folder: Path) -> None:
     if head_card(session.plan.settings.model.head).writes:
         _end_where_learned(model.generation_config, session.plan.settings.model.stop_ids)
         model.generation_config.save_pretrained(folder)
+    copy_tokenizer(session, folder)
+
+
+def copy_tokenizer(session: Session, folder: Path) -> None:
+    """Copies the base model's tokenizer, so that what is written can be used by itself."""
     for name in session.plan.lock.text.tokenizer_files:
         shutil.copyfile(session.inputs.model_folder / name, folder / Path(name).name)
 

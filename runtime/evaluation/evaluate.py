@@ -35,7 +35,7 @@ from ftc.spec.documents.events import TestProgress
 from ftc.spec.documents.record import SubjectResult
 from ftc.spec.documents.streams import TextDecoder, TokenStream, open_stream
 
-__all__ = ["Measurement", "measure", "measure_validation", "retained"]
+__all__ = ["Measurement", "become_tuned", "measure", "measure_validation", "retained", "written"]
 
 Subject = Literal["base", "tuned"]
 
@@ -103,9 +103,7 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
     session.base = work
     learn_references(session, work, "test")
     if subject == "tuned":
-        session.base = None  # it is the base no longer
-        load_exported(session, work.model)
-        fold_adapter(work.model, session.plan.settings)
+        become_tuned(session, work)
     with session.journal.phase("evaluate", subject):
         started = time.perf_counter()
         as_subject = as_base(session.plan.settings, work.model) if subject == "base" else nullcontext()
@@ -122,13 +120,24 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
     return Measurement(result, scores, texts, statistics, kept, swapped)
 
 
+def become_tuned(session: Session, work: ModelWithScorer) -> None:
+    """Loads the exported weights of the session's run into a model that is as it was before the first step.
+
+    Raises:
+        Refusal: They are not those of the record.
+    """
+    session.base = None  # it is the base no longer
+    load_exported(session, work.model)
+    fold_adapter(work.model, session.plan.settings)
+
+
 def _swapped(session: Session, work: ModelWithScorer) -> dict[int, str]:
     """What a model says of the test rows with words exchanged."""
     settings = session.plan.settings
     rows = open_stream(session.inputs.streams_folder / "swaps.arrow")
     measures = Measures(settings, rows, session.inputs.model_folder)
     if measures.is_written:
-        return _written(session, None, work, rows, measures.decode)
+        return written(session, None, work, rows, measures.decode)
     batches = score_rows(work, rows, settings.eval.batch_size, session.accelerator, session.stop)
     return measures.said(gathered([score for batch in batches for score in batch], session.accelerator))
 
@@ -142,15 +151,15 @@ def _measured(
     for batch in score_rows(work, rows, settings.eval.batch_size, session.accelerator, session.stop):
         scores += batch
         if settings.eval.max_new_tokens is None:
-            _report(session, subject, len(scores), rows)
+            report_progress(session, subject, len(scores), rows)
     scores = gathered(scores, session.accelerator)
     measures = Measures(settings, rows, session.inputs.model_folder)
     if settings.eval.max_new_tokens is None:
         return scores, measures.said(scores)
-    return scores, _written(session, subject, work, rows, measures.decode)
+    return scores, written(session, subject, work, rows, measures.decode)
 
 
-def _written(
+def written(
     session: Session, subject: Subject | None, work: ModelWithScorer, rows: TokenStream, decode: TextDecoder
 ) -> dict[int, str]:
     """Every row's answer, from the longest prompt to the shortest; progress is reported of a subject alone."""
@@ -168,7 +177,7 @@ def _written(
         ):
             texts |= {row: text for row, text in some.items() if row in mine and row not in texts}
             if subject is not None:
-                _report(session, subject, len(texts), rows)
+                report_progress(session, subject, len(texts), rows)
     if accelerator.num_processes > 1:
         from accelerate.utils import gather_object
 
@@ -176,7 +185,7 @@ def _written(
     return texts
 
 
-def _report(session: Session, subject: Subject, done: int, rows: TokenStream) -> None:
+def report_progress(session: Session, subject: Subject, done: int, rows: TokenStream) -> None:
     """Progress over all processes, which share the rows evenly."""
     everywhere = min(len(rows), done * session.accelerator.num_processes)
     session.journal.emit(TestProgress(subject=subject, done=everywhere, rows=len(rows)))

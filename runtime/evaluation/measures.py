@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,19 @@ from ftc.spec.heads import Answer, head_card
 from ftc.spec.metrics import metric_named
 from ftc.spec.text_forms import form_card
 
-__all__ = ["Measures"]
+__all__ = ["AnswerSpan", "Measures"]
 
 _CHOSEN = "the chosen answer"
+
+
+class AnswerSpan(NamedTuple):
+    """An answer in its context."""
+
+    text: str
+    begin: int
+    end: int
+    margin: float
+    """How much higher it scores than "no answer"."""
 
 
 class Measures:
@@ -207,18 +217,23 @@ class Measures:
     def _written(self, texts: Mapping[int, str]) -> list[str]:
         return [texts[number] for number in range(len(self._rows))]
 
-    def _found_answers(self, scores: Sequence[RowScore]) -> dict[int, str]:
-        """The answer to each question, by its first window: the best of all, or none where that scores higher."""
+    def found_spans(self, scores: Sequence[RowScore]) -> dict[int, AnswerSpan | None]:
+        """The answer to each question, by its first window: the best of all, or None where none scores higher."""
         windows: dict[int, list[RowScore]] = {}
         for score in scores:
             windows.setdefault(int(self._rows.rows[score.row]), []).append(score)
-        found = {}
+        found: dict[int, AnswerSpan | None] = {}
         for group in windows.values():
             nothing = min(score.predicted[0] for score in group)
             best, begin, end = max(score.predicted[1:] for score in group)
             context = self._rows.texts(group[0].row)[0]
-            found[group[0].row] = context[int(begin) : int(end)] if best > nothing else ""
+            span = AnswerSpan(context[int(begin) : int(end)], int(begin), int(end), best - nothing)
+            found[group[0].row] = span if best > nothing else None
         return found
+
+    def _found_answers(self, scores: Sequence[RowScore]) -> dict[int, str]:
+        """The same as texts, empty where there is no answer."""
+        return {number: span.text if span else "" for number, span in self.found_spans(scores).items()}
 
     def said(self, scores: Sequence[RowScore]) -> dict[int, str]:
         """What a model said without writing, by row, a question's first window standing for all; empty for losses."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from ftc.runtime.execution.machine import keeps_freed
 from ftc.runtime.models.sharding import in_step, is_sharded, reshard
 from ftc.runtime.tasks.classification import ClassifierScorer
 from ftc.runtime.tasks.preference import PreferenceScorer
-from ftc.runtime.tasks.scorer import Prediction
+from ftc.runtime.tasks.scorer import Prediction, ProbabilityScorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, processor_batch, scored_at_once, share_of
 from ftc.spec.documents.settings import Settings
@@ -49,10 +49,18 @@ class RowScore:
     targets: int
     predicted: Prediction = ()
     """What the head says of the row; see the task's scorer."""
+    probabilities: tuple[float, ...] = ()
+    """Of each class, or of each word's tag, where they are asked for."""
 
 
 def score_rows(
-    work: ModelWithScorer, rows: TokenStream, batch_size: int, accelerator: Accelerator, stop: StopRequest
+    work: ModelWithScorer,
+    rows: TokenStream,
+    batch_size: int,
+    accelerator: Accelerator,
+    stop: StopRequest,
+    *,
+    with_probabilities: bool = False,
 ) -> Iterator[list[RowScore]]:
     """This process's share of a split's rows, batch by batch, the longest first.
 
@@ -73,7 +81,7 @@ def score_rows(
     with keeps_freed():
         for numbers, counts in shared_batches(work.model, order, batches, accelerator):
             stop.check()
-            scores = _score(work, rows, numbers, accelerator.device)
+            scores = _score(work, rows, numbers, accelerator.device, with_probabilities=with_probabilities)
             if counts:
                 yield scores
 
@@ -140,7 +148,9 @@ def _without_virtual_tokens(model: Any) -> Iterator[None]:
         del model.forward
 
 
-def _score(work: ModelWithScorer, rows: TokenStream, numbers: list[int], device: torch.device) -> list[RowScore]:
+def _score(
+    work: ModelWithScorer, rows: TokenStream, numbers: list[int], device: torch.device, *, with_probabilities: bool
+) -> list[RowScore]:
     batch = work.scorer.batch(rows, numbers).to(device)
     if isinstance(work.scorer, ClassifierScorer) and not is_sharded(work.model):
         logits = work.scorer.quick_logits(work.model, batch)  # without what the head doesn't read
@@ -150,7 +160,11 @@ def _score(work: ModelWithScorer, rows: TokenStream, numbers: list[int], device:
     sums.index_add_(0, batch.owners, work.scorer.losses(logits, batch).double())
     counts = torch.bincount(batch.owners, minlength=len(numbers)).tolist()
     predicted = work.scorer.predictions(logits, batch)
-    return [RowScore(*values) for values in zip(numbers, sums.tolist(), counts, predicted, strict=True)]
+    scores = [RowScore(*values) for values in zip(numbers, sums.tolist(), counts, predicted, strict=True)]
+    if with_probabilities and isinstance(work.scorer, ProbabilityScorer):
+        known = work.scorer.probabilities(logits, batch)
+        return [replace(one, probabilities=values) for one, values in zip(scores, known, strict=True)]
+    return scores
 
 
 def learn_references(session: Session, work: ModelWithScorer, split: str) -> None:
@@ -181,6 +195,7 @@ def learn_references(session: Session, work: ModelWithScorer, split: str) -> Non
                 batches = list(score_rows(work, rows, size, session.accelerator, session.stop))
             scores = gathered([score for batch in batches for score in batch], session.accelerator)
             known = torch.tensor([score.predicted[:2] for score in scores], dtype=torch.float32)
+        session.prove_inputs()
         if session.is_first:
             with building_folder(folder) as temporary:
                 write_tensors(temporary / _REFERENCES, {_references_name(session, known): known}, {"format": "pt"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import time
@@ -54,6 +55,8 @@ class Inputs:
     companions: Mapping[Role, Path] = field(default_factory=dict)
 
 
+_MOST_TIMES = 4
+"""How often a run's steps are done where something touches its inputs meanwhile; then it gives up."""
 _DISK_REFUSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 
 
@@ -117,12 +120,22 @@ class _Execution:
         self.listen(StopRequested(signal=number))
 
     def _walk(self, session: Session) -> None:
+        from ftc.runtime.execution.file_stamps import InputsTouched
+
         num_steps = self.plan.settings.train.num_steps
         folder = f"runs/{self.plan.name}/{self.folder.path.name}"
         session.journal.emit(RunStarted(run_id=self.folder.path.name, folder=folder, num_steps=num_steps))
-        for step in self.plan.steps:
-            session.stop.check()
-            self._do(session, step)
+        for times in itertools.count(1):
+            try:
+                for step in self.plan.steps:
+                    session.stop.check()
+                    self._do(session, step)
+                session.prove_inputs()
+                break
+            except InputsTouched as touched:
+                if times == _MOST_TIMES:
+                    raise
+                session.redo(touched)
         self._finish(session)
 
     def _do(self, session: Session, step: Step) -> None:
@@ -160,7 +173,6 @@ class _Execution:
         from ftc.runtime.training.findings import training_findings
         from ftc.spec.storage.atomic_write import write_file
 
-        session.stamps.confirm()
         passed = True
         is_short = session.state.record.steps_done < self.plan.settings.train.num_steps
         steps, evaluations = without_repeats(read_events(self.folder.events))
@@ -216,25 +228,45 @@ def _ending(session: Session) -> Iterator[None]:
         _leave(session, "interrupted", "broken off by a second signal")
         raise
     except torch.OutOfMemoryError as error:
-        _leave(session, "failed", "out of memory")
+        _leave(session, "failed", "out of memory", "FTC633")
         raise Refusal([_out_of_memory(session)]) from error
     except OSError as error:
-        _leave(session, "failed", error.strerror or str(error))
+        _leave(session, "failed", error.strerror or str(error), "FTC647" if error.errno in _DISK_REFUSES else None)
         if error.errno in _DISK_REFUSES:
             raise Refusal([_disk_refused(session, error)]) from error
         raise
+    except Refusal as error:
+        cause = _changed_inputs(session) or error
+        _leave(session, "failed", cause.diagnostics[0].summary, cause.diagnostics[0].code)
+        raise cause from error
     except Exception as error:
+        if refusal := _changed_inputs(session):
+            _leave(session, "failed", refusal.diagnostics[0].summary, "FTC515")
+            raise refusal from error
         _leave(session, "failed", str(error) or type(error).__name__)
         if session.accelerator.num_processes > 1 and _is_of_others(error):
             raise Refusal([lost("another process", "the connection to it broke")]) from error
         raise
 
 
-def _leave(session: Session, status: Literal["interrupted", "failed"], detail: str) -> None:
+def _leave(session: Session, status: Literal["interrupted", "failed"], detail: str, code: str | None = None) -> None:
     """Says how the work ended, as far as the disk still takes it; the record on disk is whole in any case."""
     with suppress(OSError):
-        session.journal.emit(RunEnded(status=status, detail=detail))
+        session.journal.emit(RunEnded(status=status, detail=f"{code}: {detail}" if code else detail))
+        session.state.interrupt(status, detail, code=code)
         session.state.end(status, status)
+
+
+def _changed_inputs(session: Session) -> Refusal | None:
+    """What became of the inputs, where that is why work failed: numbers that are not finite may come from other bytes.
+
+    A refusal of FTC515 itself stays as it is.
+    """
+    try:
+        session.stamps.confirm()
+    except Refusal as changed:
+        return changed
+    return None
 
 
 def _is_of_others(error: Exception) -> bool:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from ftc.runtime.execution.accelerator import divide, observe
+from ftc.runtime.execution.accelerator import divide, everywhere, observe
 from ftc.runtime.execution.execute import Inputs
+from ftc.runtime.execution.file_stamps import FileStamps, InputsTouched
 from ftc.runtime.execution.journal import Journal, StepLogFile
 from ftc.runtime.execution.machine import MemoryPeak, begin_stretch, peak_memory
 from ftc.runtime.execution.state import RunState, find_run
-from ftc.runtime.execution.verify import FileStamps
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model, build_once
 from ftc.runtime.tasks import make_scorer
@@ -88,7 +88,7 @@ class Session:
             model = self._read()
             scorer = make_scorer(model, settings)
             model = divide(self.accelerator, model, settings)
-        self.stamps.confirm()
+        self.prove_inputs()
         self.note_memory("load")
         return ModelWithScorer(model, scorer)
 
@@ -106,9 +106,35 @@ class Session:
         folder = self.inputs.companions["teacher"]
         with self.journal.phase("load", settings.train.distillation.teacher.base):
             model = build_teacher(settings, FolderBase(folder), self.accelerator.device)
-        self.stamps.confirm()
+        self.prove_inputs()
         self.note_memory("load")
         return make_teacher(settings, model)
+
+    def prove_inputs(self, training_seconds: float | None = None) -> bool:
+        """Proves that the files that were verified are unchanged, in all processes; see `FileStamps.confirm`.
+
+        Raises:
+            InputsTouched: Some were touched, as any of the processes sees it.
+            Refusal: One has other bytes, or is gone (FTC515).
+        """
+        proved, touched = False, ""
+        try:
+            proved = self.stamps.confirm(training_seconds)
+        except InputsTouched as error:
+            touched = "\n".join(error.names)
+        names = {name for seen in everywhere(self.accelerator, touched) for name in seen.splitlines()}
+        if names:
+            raise InputsTouched(sorted(names))
+        return proved
+
+    def redo(self, touched: InputsTouched) -> None:
+        """Notes that steps are done again, since they may have read other bytes, and lets go of the models."""
+        reason = "; ".join(found.summary for found in touched.diagnostics)
+        self.state.interrupt("redone", reason, code="FTC515")
+        usable = self.state.record.interruptions[-1].usable_step
+        self.notice(diagnostic("FTC654", f"{reason}; done again from step {usable}"))
+        self.trained = self.base = None
+        self.accelerator.free_memory()
 
     def stream(self, split: str) -> TokenStream | None:
         """A split's token stream, mapped into memory; None where the plan has no such rows."""

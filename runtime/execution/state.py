@@ -17,6 +17,7 @@ from ftc.spec.base import Document
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.interruption import Interruption
 from ftc.spec.documents.machine import Holder
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import DeterminismSeen, Observation, Predecessor, RunRecord, Segment
@@ -143,6 +144,8 @@ class RunState:
     ) -> RunState:
         """Opens a new segment, of a new run or of one that was left."""
         state = cls(folder, before or _first_record(folder.path.name, plan, found, previous), writes=writes)
+        if state.record.status == "running" and state.record.segments:
+            state.interrupt("lost", "its process ended without writing why: it was killed, or the disk was full")
         done = state.record.steps_done
         segment = Segment(
             started_at=utc_now(),
@@ -170,6 +173,26 @@ class RunState:
         *earlier, current = self.record.segments
         segments = (*earlier, current.model_copy(update={"to_step": step}))
         self.update(steps_done=step, segments=segments, **changes)
+
+    def interrupt(
+        self,
+        kind: Literal["interrupted", "failed", "lost", "redone", "recovered"],
+        reason: str,
+        *,
+        code: str | None = None,
+    ) -> None:
+        """Notes why the run stops or does steps again; after changed inputs nothing beyond the last proof counts."""
+        record = self.record
+        one = Interruption(
+            at=utc_now(),
+            segment=len(record.segments),
+            kind=kind,
+            code=code,
+            reason=reason,
+            step=record.steps_done,
+            usable_step=(record.proved_step or 0) if code == "FTC515" else None,
+        )
+        self.update(interruptions=(*record.interruptions, one))
 
     def end(
         self,

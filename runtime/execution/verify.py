@@ -1,22 +1,15 @@
-"""Before the first step, everything that the plan rests on is compared with what is there; then files are watched.
-
-Loading opens files by their names, after they were verified and in other people's code. So each file's stamp from
-before and after hashing is kept and compared once it was loaded, and at the end of the run, since token streams stay
-mapped. An equal stamp proves that nobody wrote. Where clocks are too coarse to tell, or the change time alone differs,
-as after another link to the file or other permissions, it is hashed once more.
-"""
+"""Before the first step, everything that the plan rests on is compared with what is there; then files are watched."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from ftc.runtime.execution.execute import Inputs
+from ftc.runtime.execution.file_stamps import FileStamps
 from ftc.runtime.metrics.texts import data_findings
 from ftc.spec.canonical import file_digest
 from ftc.spec.companions import COMPANIONS
@@ -26,81 +19,9 @@ from ftc.spec.documents.lockfile import LockedSplit, is_weight_file
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.probes import planned_probes
 from ftc.spec.documents.streams import open_stream
-from ftc.spec.storage.atomic_write import Stamp, is_settled, stamp_of
 from ftc.spec.storage.model_files import stray_files
 
-__all__ = ["FileStamps", "verify", "verify_inputs", "verify_key", "verify_model", "verify_some"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    name: str
-    stamp: Stamp
-    proves: bool
-    digest: str
-    hashed: Callable[[Path], str]
-
-
-class FileStamps:
-    """Watches files from their verification on."""
-
-    def __init__(self) -> None:
-        self._seen: dict[Path, _Seen] = {}
-
-    def digest(self, path: Path, name: str, hashed: Callable[[Path], str]) -> str:
-        """Hashes a file, and watches it from now on.
-
-        Args:
-            path: The file.
-            name: What people call it.
-            hashed: Gives the digest of a file.
-
-        Raises:
-            OSError: The file can't be read.
-        """
-        seen = _see(path, name, hashed)
-        self._seen[path] = seen
-        return seen.digest
-
-    def confirm(self) -> None:
-        """Looks whether every watched file is still what was hashed.
-
-        Raises:
-            Refusal: One is not (FTC515).
-        """
-        changed = [seen for path, seen in list(self._seen.items()) if not self._holds(path, seen)]
-        if changed:
-            raise Refusal(
-                [
-                    diagnostic(
-                        "FTC515",
-                        f"{seen.name} changed after it was verified",
-                        notes=f"verified with digest {seen.digest[:12]}; what was read since may be something else",
-                        help="find out what writes to it, put it back and apply again",
-                    )
-                    for seen in changed
-                ]
-            )
-
-    def _holds(self, path: Path, seen: _Seen) -> bool:
-        try:
-            now = stamp_of(path.stat())
-            if seen.proves and now == seen.stamp:
-                return True
-            if seen.proves and now._replace(ctime_ns=seen.stamp.ctime_ns) != seen.stamp:
-                return False
-            again = self._seen[path] = _see(path, seen.name, seen.hashed)
-        except (OSError, ValueError):
-            return False
-        return again.digest == seen.digest
-
-
-def _see(path: Path, name: str, hashed: Callable[[Path], str]) -> _Seen:
-    started_ns = time.time_ns()
-    before = stamp_of(path.stat())
-    digest = hashed(path)
-    after = stamp_of(path.stat())
-    return _Seen(name, after, before == after and is_settled(before, started_ns), digest, hashed)
+__all__ = ["verify", "verify_inputs", "verify_key", "verify_model", "verify_some"]
 
 
 _STRAY = "the plan knows nothing of it, and loading would read it"

@@ -24,6 +24,7 @@ def prove(session: Session) -> None:
         return
     with session.journal.phase("prove", f"{steps} steps twice"):
         first, second = _replayed(session, steps), _replayed(session, steps)
+        session.prove_inputs()
         parted = first_difference(first.ladder, second.ladder, 0, steps)
         if parted is not None:
             _fall(session, steps, "two fresh processes differ", parted)

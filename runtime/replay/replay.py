@@ -26,7 +26,7 @@ from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.audit import Answer, MachineSeen, ReplayOver, ReplayRefused, ReplayRequest
 from ftc.spec.documents.machine import MachineClass
-from ftc.spec.documents.step_log import Ladder, Rung, StepLine, line_text, parse_line
+from ftc.spec.documents.step_log import Ladder, Rung, StepLine, line_text, parse_line, read_ladder
 from ftc.spec.schedules import schedule_card
 from ftc.spec.storage.atomic_write import write_file
 from ftc.spec.storage.paths import RunFolder
@@ -221,6 +221,7 @@ def _train_some(request: ReplayRequest, inputs: Inputs, accelerator: Accelerator
                 request.first_step,
                 session.job_sha256,
                 lambda finding: damage.append(finding.summary),
+                read_ladder(RunFolder(Path(request.checkpoints).parent).ladder),
             )
             if found is None:
                 raise Refusal([_no_foothold(request.first_step, damage)])

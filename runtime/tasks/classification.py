@@ -115,6 +115,10 @@ class ClassifierScorer:
         confidence, best = logits.softmax(dim=-1).max(dim=-1)
         return list(zip(best.tolist(), confidence.tolist(), strict=True))
 
+    def probabilities(self, logits: torch.Tensor, batch: Batch) -> list[tuple[float, ...]]:  # noqa: ARG002
+        """Of each class; they add up to 1."""
+        return [tuple(row) for row in logits.softmax(dim=-1).tolist()]
+
     def _last_token(self, _layer: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
         assert self._positions is not None
         hidden = inputs[0]  # (B, T, H)
@@ -139,6 +143,10 @@ class MultiLabelScorer(ClassifierScorer):
     def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:  # noqa: ARG002 - a line is a row
         """The classes that are more likely than not."""
         return [tuple(row.nonzero().flatten().tolist()) for row in (logits > 0).cpu()]
+
+    def probabilities(self, logits: torch.Tensor, batch: Batch) -> list[tuple[float, ...]]:  # noqa: ARG002
+        """Of each class by itself."""
+        return [tuple(row) for row in logits.sigmoid().tolist()]
 
 
 CLASSIFICATION = Objective(

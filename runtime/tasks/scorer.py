@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ __all__ = [
     "Objective",
     "PickedStates",
     "Prediction",
+    "ProbabilityScorer",
     "Scorer",
     "cross_entropy",
     "mixed_precision",
@@ -75,6 +76,15 @@ class Scorer(Protocol):
 
     def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:
         """What the head says of each row of the batch."""
+        ...
+
+
+@runtime_checkable
+class ProbabilityScorer(Protocol):
+    """A scorer whose choices have probabilities."""
+
+    def probabilities(self, logits: torch.Tensor, batch: Batch) -> list[tuple[float, ...]]:
+        """Row by row those of each class, or of the tag that was chosen for each word."""
         ...
 
 

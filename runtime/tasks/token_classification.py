@@ -80,6 +80,11 @@ class WordScorer:
         best, counts = logits.argmax(dim=-1), torch.bincount(batch.owners, minlength=len(batch.ids)).tolist()
         return [tuple(part.tolist()) for part in best.split(counts)]
 
+    def probabilities(self, logits: torch.Tensor, batch: Batch) -> list[tuple[float, ...]]:
+        """Of the tag that was chosen for each word, row by row."""
+        highest, counts = logits.softmax(dim=-1).amax(dim=-1), torch.bincount(batch.owners, minlength=len(batch.ids))
+        return [tuple(part.tolist()) for part in highest.split(counts.tolist())]
+
 
 TOKEN_CLASSIFICATION = Objective(
     head="token_classification",

@@ -112,7 +112,8 @@ def check_stop(training: Training, done: StepDone) -> None:  # noqa: ARG001 - ho
 def write_checksum(training: Training, done: StepDone) -> None:
     """Writes a weight checksum: behind steps 1, 2, 4, 8, … and wherever a checkpoint is about to be."""
     if _takes_part(training) and (is_rung(done.step) or _is_saved(training, done)):
-        training.session.ladder.add(rung(done.step, training.job))
+        checksum = {"progress_sha256": training.progress.checksum()}
+        training.session.ladder.add(rung(done.step, training.job).model_copy(update=checksum))
 
 
 def check_proof(training: Training, done: StepDone) -> None:
@@ -122,11 +123,18 @@ def check_proof(training: Training, done: StepDone) -> None:
 
 
 def save(training: Training, done: StepDone) -> None:
-    """Writes a checkpoint where the plan says so and where training ends, then deletes older ones."""
+    """Writes a checkpoint where the plan says so and where training ends, then deletes older ones.
+
+    Raises:
+        InputsTouched: Files that were read may have been others meanwhile; no checkpoint is written.
+        Refusal: One is another now (FTC515); likewise.
+    """
     if not _is_saved(training, done):
         return
     session = training.session
     session.note_memory("train")
+    if session.prove_inputs(None if training.should_end else training.progress.train_seconds):
+        session.state.update(proved_step=done.step, proved_by=session.stamps.method)
     if _takes_part(training):
         with evaluating(training.job.optimizer):
             started = time.perf_counter()

@@ -55,6 +55,10 @@ class Progress(Document):
     is_over: bool = False
     """Whether the last step is done, or training was stopped early."""
 
+    def checksum(self) -> str:
+        """Digest of all but the time that it took, which differs between runs that are equal."""
+        return self.model_copy(update={"train_seconds": 0.0}).digest()
+
 
 def reason_to_stop(selection: Selection, train: TrainSettings) -> str | None:
     """Why training should stop early, or None."""

@@ -22,6 +22,7 @@ from ftc.runtime.training.signals import Interrupted
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import Resumed
+from ftc.spec.documents.interruption import usable_step
 from ftc.spec.documents.streams import TokenStream
 
 __all__ = ["is_trained", "make_job", "prove_isolation", "restored", "train"]
@@ -33,8 +34,13 @@ _MOST_ROWS = 4
 
 def is_trained(session: Session) -> bool:
     """Whether the weights that training chose are there."""
-    step = session.state.record.selected_step
-    found = checkpoint.verified(session.folder.checkpoints, step, session.job_sha256, session.notice)
+    record = session.state.record
+    limit = usable_step(record.interruptions, record.proved_step)
+    if limit is not None and limit < record.steps_done:
+        return False
+    found = checkpoint.verified(
+        session.folder.checkpoints, record.selected_step, session.job_sha256, session.notice, session.ladder.read()
+    )
     return found is not None or is_exported(session)
 
 
@@ -45,7 +51,7 @@ def train(session: Session) -> None:
         Interrupted: Somebody asked to stop; the step was finished and a checkpoint is there.
         Refusal: A loss or gradient is not finite.
     """
-    found = agreed(session.accelerator, lambda: _newest(session))
+    found = agreed(session.accelerator, lambda: _newest(session, below=_usable(session)))
     work = session.build()
     session.trained = work
     job = make_job(session, work)
@@ -88,8 +94,19 @@ def _prove_packing(job: Job) -> None:
             prove_isolation(asked.model, asked.scorer, job.rows, fullest, job.train.precision, device)
 
 
+def _usable(session: Session) -> int | None:
+    """The step before which a checkpoint has to be, because inputs changed; later ones are deleted."""
+    record = session.state.record
+    limit = usable_step(record.interruptions, record.proved_step)
+    if limit is None:
+        return None
+    checkpoint.discard(session.folder.checkpoints, limit)
+    return limit + 1
+
+
 def _newest(session: Session, below: int | None = None) -> checkpoint.Checkpoint | None:
-    return checkpoint.newest(session.folder.checkpoints, session.job_sha256, session.notice, below=below)
+    folder, log = session.folder.checkpoints, session.ladder.read()
+    return checkpoint.newest(folder, session.job_sha256, session.notice, log, below=below)
 
 
 def _fitting(session: Session, job: Job, found: checkpoint.Checkpoint | None) -> checkpoint.Checkpoint | None:

@@ -318,6 +318,13 @@ CODES: tuple[Code, ...] = (
         right="base_model: org/model\nadapter: lora\ndatasets:\n  - path: rows.jsonl\n    type: chat_template",
     ),
     Code(
+        id="FTC550",
+        title="locked rows in other bytes",
+        cause="A data file differs from the one that was locked in line endings, a byte order mark, the order of keys "
+        "or columns, or its layout alone: each row is the same, and so is their order. The lock stays as it is.",
+        severity=Severity.NOTE,
+    ),
+    Code(
         id="FTC393",
         title="empty rows are left out",
         cause="`data.empty: drop` leaves rows out in which a text, a label or another part that the task can't do "
@@ -342,5 +349,20 @@ CODES: tuple[Code, ...] = (
         wrong="text,label\nThe soup was cold,wram",
         right="text,label\nThe soup was cold,warm",
         severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC397",
+        title="no such sheet",
+        cause="The workbook has no sheet of the name that `sheet` gives. Without it the first sheet is read.",
+        wrong="data: {source: {path: tickets.xlsx, sheet: Ticket}}",
+        right="data: {source: {path: tickets.xlsx, sheet: Tickets}}",
+    ),
+    Code(
+        id="FTC398",
+        title="pattern or folder without a usable set of files",
+        cause="A folder or a pattern stands for all data files that fit it. There has to be one, all have to be of one "
+        "kind, and each stays inside the project.",
+        wrong="data: {source: {path: 'shards/*.jsnl'}}",
+        right="data: {source: {path: 'shards/*.jsonl'}}",
     ),
 )

@@ -1,6 +1,6 @@
 """Codes 65x to 68x: what a verb needs before it can begin, ratings, and merging."""
 
-from ftc.spec.codes._code import Code
+from ftc.spec.codes._code import Code, Severity
 from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["CODES"]
@@ -12,7 +12,7 @@ CODES: tuple[Code, ...] = (
         cause="Validating, planning and auditing need a light installation only. `apply` trains, for which torch, "
         "transformers and others are needed, `lsp` talks to editors through pygls, and `sign` and `verify` use "
         "model-signing, and `eval --harness` lm-eval. A recipe that asks for presidio needs `presidio-analyzer` to be "
-        "planned, and one that is measured by METEOR `nltk`.",
+        "planned, one with rows in a workbook `python-calamine`, and one that is measured by METEOR `nltk`.",
         wrong="pip install ftc",
         right="pip install 'ftc[train]'",
         exit_code=ExitCode.COULD_NOT_WORK,
@@ -93,6 +93,27 @@ CODES: tuple[Code, ...] = (
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
+        id="FTC654",
+        title="inputs were touched while the run read them",
+        cause="A file of the model or the rows got another time stamp, and holds the same bytes by now. Somebody made "
+        "a link or changed permissions, or wrote to it and put the old bytes back. The steps since the last checkpoint "
+        "may have read something else, so they are done again.",
+        wrong="chmod g+r models/base/model.safetensors   # while `ftc apply` trains",
+        right="ftc apply recipe.yaml   # the run repeats those steps by itself",
+        severity=Severity.WARNING,
+        exit_code=ExitCode.INTEGRITY,
+    ),
+    Code(
+        id="FTC655",
+        title="entries of the cache were not used",
+        cause="ftc uses what it remembers only where this user on this machine wrote it, for the same inputs. An entry "
+        "under another name, an edited one, and one that came with another machine's cache are made again.",
+        wrong="cp -r streams/1acf8be0 streams/46875b6d   # in ftc's cache",
+        right="ftc plan recipe.yaml   # makes them again, once",
+        severity=Severity.WARNING,
+        exit_code=ExitCode.INTEGRITY,
+    ),
+    Code(
         id="FTC660",
         title="a run that can't be merged yet",
         cause="`ftc merge` adds the adapter that a finished run left to the base model that the run's lock names, and "
@@ -147,5 +168,48 @@ CODES: tuple[Code, ...] = (
         wrong='{"rope_theta": 10000.0, "rope_parameters": {"rope_theta": 100000.0}}',
         right='{"rope_theta": 100000.0, "rope_parameters": {"rope_theta": 100000.0}}',
         exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC687",
+        title="a run that can't be used for predictions",
+        cause="Predictions need what a finished run trained, and the base model that its lock names. One of these is "
+        "not here, or the model does not do what it was asked for, such as writing text.",
+        wrong="ftc predict 7f3a2b 'Where is my parcel?'   # interrupted at step 40",
+        right="ftc apply recipe.yaml && ftc predict 7f3a2b 'Where is my parcel?'",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC688",
+        title="rows without a column that the run reads",
+        cause="Rows to predict for need the columns of the run's input. Labels and answers are not needed, and not "
+        "read. A text alone is enough where a row has one input.",
+        wrong="ftc predict 7f3a2b --data new.csv   # the text is in `Body`, the run was trained on `text`",
+        right="sed -i '1s/Body/text/' new.csv && ftc predict 7f3a2b --data new.csv",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC689",
+        title="nothing to predict for",
+        cause="Standard input, or the list of rows, has no text.",
+        wrong="ftc predict 7f3a2b - < /dev/null",
+        right="echo 'Where is my parcel?' | ftc predict 7f3a2b -",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC690",
+        title="rows without a prediction",
+        cause="Some rows have no text, or are too long to be truncated. All other rows have a prediction; these have "
+        "a reason instead.",
+        wrong='{"text": ""}',
+        right='{"text": "Where is my parcel?"}',
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC691",
+        title="rows that were truncated",
+        cause="A run reads at most `data.max_length` tokens of a row. What follows did not count for the prediction.",
+        wrong="data: {max_length: 64}",
+        right="data: {max_length: 512}",
+        severity=Severity.WARNING,
     ),
 )

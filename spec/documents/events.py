@@ -31,7 +31,18 @@ __all__ = [
 ]
 
 Part = Literal[
-    "verify", "prove", "load", "reference", "train", "export", "merge", "compare", "evaluate", "judge", "grade"
+    "verify",
+    "prove",
+    "load",
+    "reference",
+    "train",
+    "export",
+    "merge",
+    "compare",
+    "evaluate",
+    "judge",
+    "grade",
+    "predict",
 ]
 """A part of a run as its events call it."""
 

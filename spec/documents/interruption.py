@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from ftc.spec.base import Document
 
-__all__ = ["Interruption", "last_usable_step"]
+__all__ = ["Interruption", "usable_step"]
 
 
 class Interruption(Document):
@@ -31,9 +32,10 @@ class Interruption(Document):
     nothing."""
 
 
-def last_usable_step(interruptions: tuple[Interruption, ...]) -> int | None:
-    """The last step that the newest interruption leaves to continue from; None where it leaves all of them.
+def usable_step(interruptions: Sequence[Interruption], proved_step: int | None) -> int | None:
+    """The last step whose checkpoint may be continued; None where nothing limits it.
 
-    Training that went on from there wrote the later checkpoints anew, so that earlier limits no longer hold.
+    A proof beyond an interruption's limit means that training went on from there and wrote later ones anew.
     """
-    return interruptions[-1].usable_step if interruptions else None
+    limits = [one.usable_step for one in interruptions if one.usable_step is not None]
+    return limits[-1] if limits and (proved_step or 0) <= limits[-1] else None

@@ -25,6 +25,7 @@ from ftc.spec.base import Document
 from ftc.spec.documents.merged import WeightType
 from ftc.spec.documents.plan import StateMark
 from ftc.spec.storage.atomic_write import sync_folder
+from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import ledger_file
 
 __all__ = [
@@ -292,6 +293,7 @@ def _digest(text: bytes) -> str:
 
 @contextmanager
 def _held(file: Path) -> Iterator[None]:
+    make_ignored(file.parent)
     file.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(file.with_name(".ledger.lock")):
         yield

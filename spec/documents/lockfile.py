@@ -117,6 +117,9 @@ class SourceLock(Document):
     chosen: str | None = None
     """The file inside the hub's data set, where the recipe names none."""
     file: FileFacts
+    """Of a folder or a pattern the size of all files, and a digest over their names and digests."""
+    files: dict[str, FileFacts] = Field(default_factory=dict)
+    """Every file of a folder or a pattern, by its name as rows have it; empty for a single file."""
     rows: int
     """Rows of the file, empty ones included."""
     dropped_rows: int = 0
@@ -125,6 +128,13 @@ class SourceLock(Document):
     """Digest over the rows in their order, whatever the file format."""
     rows_unordered_sha256: str = ""
     """Digest over the same rows that doesn't depend on their order: equal for a file that was merely shuffled."""
+
+    def each_file(self, use: str) -> Iterator[tuple[str, str, FileFacts]]:
+        """Key, name and facts of every file: the key is the use, with the file's name where there are several."""
+        if not self.files:
+            yield use, str(self.asked.get("path") or self.asked.get("hub")), self.file
+        for name, facts in self.files.items():
+            yield f"{use}: {name}", name, facts
 
     @property
     def file_in_repository(self) -> str:

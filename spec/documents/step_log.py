@@ -66,6 +66,8 @@ class Rung(Document):
     """sha256 of each trainable tensor's bytes, by name."""
     optimizer_sha256: str
     """Content digest of the optimizer's memory."""
+    progress_sha256: str = ""
+    """Digest of what a checkpoint of this step says of the training so far; empty where none was taken."""
 
 
 LadderLine = Annotated[StepLine | Rung, Field(discriminator="kind")]

@@ -14,7 +14,7 @@ One Arrow IPC file a split, not compressed, so that it is mapped into memory rat
   multi-label row, ascending; the tag of each supervised token; first and last token of an answer, both 0 where the
   window doesn't hold it; tokens of the first sequence of a preference. Empty else.
 - `offsets` (large_list<int32>): begin and end character of each token in a context, two a token, -1 where a token is
-  no part of it; empty where no answer is cut out of a text.
+  no part of it; empty where no answer is cut out of a text. In rows to predict for, those of each tagged word.
 - `texts` (large_list<large_string>): what metrics need of a row beside its tokens: the context and then the right
   answers; for a written answer the right ones, where there are several. Empty else.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag
 
 from ftc.spec.base import Document, Effect, Real
 
 __all__ = [
     "PROMPT_COLUMN",
+    "WORKBOOKS",
     "Augment",
     "Data",
     "Difference",
@@ -26,6 +27,8 @@ __all__ = [
     "with_prompts",
 ]
 
+WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
+"""Suffixes of workbooks, which an extra reads."""
 PROMPT_COLUMN = "ftc_prompt"
 """Column of a variant that tells which of the further prompts it has, from 1."""
 
@@ -81,8 +84,14 @@ class PathSource(Document):
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     path: str = Field(min_length=1)
-    """JSON, JSON lines, CSV, TSV, Parquet, Arrow, CoNLL or text file, relative to the recipe's folder; the suffix tells
-    which. Of a text file each line is a row with the column `text`."""
+    """JSON, JSON lines, CSV, TSV, Excel, OpenDocument, Parquet, Arrow, CoNLL or text file, relative to the recipe's
+    folder; the suffix tells which. Of a text file each line is a row with the column `text`. A folder stands for the
+    data files in it, a pattern such as `shards/*.jsonl` for all files that fit it, in the order of their names."""
+    delimiter: Literal[",", ";", "|", "tab"] | None = None
+    """What divides the values of a CSV or TSV file. Default: what fits the header and the first rows, commas (tabs in a
+    `.tsv` file) before semicolons, tabs and vertical bars."""
+    sheet: str | None = Field(default=None, min_length=1)
+    """Sheet of a workbook. Default: the first."""
 
 
 class HubSource(Document):
@@ -257,17 +266,28 @@ class QualityRules(Document):
     since most data has one label a row."""
 
 
+_OF_DOCUMENTS = {"first_exhausted": "stop", "all_exhausted": "repeat"}
+StoppingStrategy = Annotated[
+    Literal["first_exhausted", "all_exhausted"],
+    BeforeValidator(lambda value: {old: new for new, old in _OF_DOCUMENTS.items()}.get(value, value)),
+    PlainSerializer(_OF_DOCUMENTS.__getitem__, when_used="json"),
+]
+"""The words of `datasets.interleave_datasets`; plans and locks keep those that they always had."""
+
+
 class Data(Document):
     """The rows that the model learns from and is measured on."""
+
+    model_config = ConfigDict(populate_by_name=True, loc_by_alias=False)
 
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     source: Sources
     """Where the rows are: a file, or a list of files that are mixed."""
-    exhausted: Literal["stop", "repeat"] = "stop"
-    """What ends an epoch of weighted sources: `stop` when the first of them has no new row left, `repeat` when every
-    row of all of them was seen, the smaller ones more than once. Default: stop, since repeated rows are learned by
-    heart."""
+    stopping_strategy: StoppingStrategy = Field(default="first_exhausted", alias="exhausted")
+    """What ends an epoch of weighted sources: `first_exhausted` when the first of them has no new row left,
+    `all_exhausted` when every row of all of them was seen, the smaller ones more than once, as in
+    `datasets.interleave_datasets`. Default: first_exhausted, since repeated rows are learned by heart."""
     fields: dict[str, str] = Field(default_factory=dict)
     """Which column plays which part in the task, such as `{text: message, label: class}`. Default: columns are named
     like the parts themselves."""

@@ -37,6 +37,7 @@ class OutputKind(Enum):
     CYCLONEDX = "CycloneDX bill of materials"
     CROISSANT = "Croissant description"
     SIGNATURE = "signature"
+    PREDICTIONS = "file of predictions"
     COMPARISON = "comparison"
 
 
@@ -103,7 +104,7 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
             return str(_at(document, "predicate", "buildDefinition", "buildType")).startswith("urn:ftc:")
         case OutputKind.CYCLONEDX:
             return "bomFormat" in document and _names_ftc(_at(document, "metadata", "tools", "components"))
-        case OutputKind.CROISSANT:
+        case OutputKind.CROISSANT | OutputKind.PREDICTIONS:
             return False  # the format has no place for who wrote it
         case OutputKind.COMPARISON:
             return str(document.get("schema", "")).startswith("ftc.comparison/")

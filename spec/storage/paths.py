@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
-__all__ = ["RunFolder", "cache_folder", "ledger_file", "runs_folder", "streams_folder"]
+__all__ = ["RunFolder", "base_from_run", "cache_folder", "ledger_file", "runs_folder", "streams_folder"]
 
 
 def cache_folder() -> Path:
@@ -26,6 +27,22 @@ def streams_folder(key: str) -> Path:
 def runs_folder(root: Path, name: str) -> Path:
     """Folder of all runs of a recipe."""
     return root / "runs" / name
+
+
+def base_from_run(recipe_file: str, base: str) -> str:
+    """Path of a local base model from the folder of a run, `runs/NAME/ID`, with slashes on every system.
+
+    A path always begins with `./` or `../`, so that no library takes it for a model of the hub. A model outside the
+    project is named as if it lay beside the card: what is written for others has no path of this machine.
+
+    Args:
+        recipe_file: The recipe's file, relative to the project.
+        base: The model's folder as the recipe names it, relative to the recipe.
+    """
+    folder = base.replace("\\", "/")
+    if PurePosixPath(folder).is_absolute() or PureWindowsPath(base).drive or PurePosixPath(recipe_file).is_absolute():
+        return f"./{PurePosixPath(folder).name}"
+    return posixpath.normpath(posixpath.join("../../..", posixpath.dirname(recipe_file), folder))
 
 
 def ledger_file(root: Path) -> Path:

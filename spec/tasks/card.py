@@ -143,6 +143,8 @@ class TaskCard:
     written_parts: tuple[str, ...]
     """Parts whose text the model learns to write, of which a row has one; empty where the answer is made of a part, or
     nothing is written."""
+    answer_parts: tuple[str, ...]
+    """Parts that say what a model should answer, which rows to predict for need not have."""
     beside: Mapping[str, tuple[str, ...]]
     """Optional parts, which a row may have besides, by name, and the parts that each may stand beside."""
     signs: tuple[tuple[Sign, ...], ...]

@@ -41,6 +41,7 @@ class Chat(TaskSection):
         row_forms=(("messages",),),
         template_form=None,
         written_parts=(),
+        answer_parts=(),
         beside={"tools": ("messages",), "system": ("messages",)},
         signs=((Sign("messages", "list"),),),
         guess_order=10,
@@ -58,7 +59,8 @@ class Chat(TaskSection):
     kind: Literal["chat"]
     train_on: TrainOn = Field(default="assistant")
     """Which tokens count in the loss: the turns of the assistant, the last of them alone (`last`), the turns of the
-    roles in a list, or every token, templates included (`all`). Default: `assistant`."""
+    roles in a list, or every token, templates included (`all`). Default: assistant, since a model
+    writes no other turns."""
 
     def modes(self) -> tuple[Mode, ...]:
         """The answers are written."""

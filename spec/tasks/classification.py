@@ -85,6 +85,7 @@ class Classification(Prompted):
         row_forms=(("text", "label"),),
         template_form=None,
         written_parts=(),
+        answer_parts=("label",),
         beside={"text_pair": ("text",)},
         signs=((Sign("label", "content"),),),
         guess_order=70,

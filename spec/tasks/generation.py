@@ -35,6 +35,7 @@ class Generation(Prompted):
         row_forms=(("prompt", "completion"), ("instruction", "output")),
         template_form=("completion",),
         written_parts=("completion", "output"),
+        answer_parts=("completion", "output"),
         beside={
             "input": ("instruction",),
             "system": ("completion", "output"),

@@ -35,6 +35,7 @@ class Pretraining(TaskSection):
         row_forms=(("text",),),
         template_form=None,
         written_parts=(),
+        answer_parts=(),
         beside={},
         signs=((Sign("text", "name", ("text",)),),),
         guess_order=80,

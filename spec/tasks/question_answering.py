@@ -52,6 +52,7 @@ class QuestionAnswering(Prompted):
         row_forms=(("question", "answers"),),
         template_form=None,
         written_parts=(),
+        answer_parts=("answers", "answer_start"),
         beside={"context": ("question",), "answer_start": ("answers",)},
         signs=((Sign("question", "name"), Sign("answers", "name")),),
         guess_order=40,

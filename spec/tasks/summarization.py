@@ -35,6 +35,7 @@ class Summarization(Prompted):
         row_forms=(("document", "summary"),),
         template_form=("summary",),
         written_parts=("summary",),
+        answer_parts=("summary",),
         beside={},
         signs=((Sign("document", "name"), Sign("summary", "name", ("summary", "highlights", "abstract"))),),
         guess_order=50,

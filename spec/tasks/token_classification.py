@@ -43,6 +43,7 @@ class TokenClassification(TaskSection):
         row_forms=(("tokens", "tags"), ("text", "spans")),
         template_form=None,
         written_parts=(),
+        answer_parts=("tags", "spans"),
         beside={},
         signs=((Sign("tokens", "list"), Sign("tags", "name")), (Sign("spans", "list"),)),
         guess_order=30,

@@ -40,6 +40,7 @@ class Translation(Prompted):
         row_forms=(("source", "target"),),
         template_form=("target",),
         written_parts=("target",),
+        answer_parts=("target",),
         beside={},
         signs=((Sign("source", "name"), Sign("target", "name")),),
         guess_order=55,

@@ -6,6 +6,7 @@ The verbs of the command line are functions here, loaded when they are first use
 
     planned = ftc.plan("recipe.yaml")
     run = ftc.apply(planned)
+    ftc.load(run).predict(["Where is my parcel?"])
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from ftc.spec.version import VERSION as __version__  # noqa: N811 - the name tha
 if TYPE_CHECKING:
     from ftc.api import (
         Checked,
+        Model,
         Planned,
+        Predictions,
         Run,
         apply,
         audit,
@@ -35,10 +38,12 @@ if TYPE_CHECKING:
         format,
         import_recipe,
         init,
+        load,
         load_plan,
         lock,
         merge,
         plan,
+        predict,
         runs,
         save_plan,
         schema,
@@ -54,7 +59,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checked",
+    "Model",
     "Planned",
+    "Predictions",
     "Refusal",
     "Run",
     "__version__",
@@ -74,10 +81,12 @@ __all__ = [
     "format",
     "import_recipe",
     "init",
+    "load",
     "load_plan",
     "lock",
     "merge",
     "plan",
+    "predict",
     "runs",
     "save_plan",
     "schema",

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.verbs.calibrate import calibrate
+from ftc.verbs.calibrate import calibrate, device, devices
 from ftc.verbs.compare import diff
 from ftc.verbs.evaluate import evaluate, evaluate_on_harness
 from ftc.verbs.merge import merge
 from ftc.verbs.plan import Checked, Planned, drift, load_plan, lock, save_plan, settle_lock
 from ftc.verbs.policy import with_policy
+from ftc.verbs.predict import Model, Predictions, load, predict
 from ftc.verbs.provenance import export, refuse_faults, whence, who_used
 from ftc.verbs.runs import Run, find_run, past_runs, run_of, runs, unlock
 from ftc.verbs.text import fix, format, shown_path, validate, with_sources
@@ -34,16 +35,18 @@ if TYPE_CHECKING:
     from ftc.spec.documents.audit import AuditReport, Level
     from ftc.spec.documents.difference import RunComparison
     from ftc.spec.documents.events import EventListener
-    from ftc.spec.documents.facts import DeviceFacts
     from ftc.spec.documents.imported import Imported
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.provenance import SignedFolder
+    from ftc.spec.documents.started import Started
     from ftc.spec.documents.streams import Split, TokenizedRows
     from ftc.verbs.audit import StepListener
 
 __all__ = [
     "Checked",
+    "Model",
     "Planned",
+    "Predictions",
     "Run",
     "apply",
     "audit",
@@ -61,10 +64,12 @@ __all__ = [
     "format",
     "import_recipe",
     "init",
+    "load",
     "load_plan",
     "lock",
     "merge",
     "plan",
+    "predict",
     "runs",
     "save_plan",
     "schema",
@@ -272,26 +277,6 @@ def audit(
     return audit_run(found, asked, on_step or (lambda step, last: None))
 
 
-def device(name: str) -> DeviceFacts:
-    """What is known of a device: `auto` or `cpu` for this machine's, or a card of the catalog.
-
-    Raises:
-        Refusal: There is no such device (FTC600).
-    """
-    from ftc.compiler.resolve.machine.device import resolve_device
-
-    return resolve_device(name)
-
-
-def devices() -> tuple[DeviceFacts, ...]:
-    """This machine's device, then every card of the catalog."""
-    from ftc.compiler.resolve.machine.device import resolve_device
-    from ftc.spec.devices import CARDS
-
-    here = resolve_device("auto")
-    return (here, *(resolve_device(name, cards=list) for name in CARDS))
-
-
 def compare(runs: Sequence[Run | Path | str], *, folder: Path | str = ".") -> RunComparison:
     """Holds runs against the first of them, on the test rows that all were given. Loads no model.
 
@@ -365,8 +350,11 @@ def schema() -> dict[str, Any]:
     return editor_schema()
 
 
-def init(file: Path | str, *, task: str | None = None, data: Path | None = None, base: str | None = None) -> Path:
+def init(file: Path | str, *, task: str | None = None, data: Path | None = None, base: str | None = None) -> Started:
     """Writes a starter recipe with what can be read off the data, the task included where it isn't given.
+
+    Returns:
+        What was guessed, what else could be meant, and the first rows; `file` is the recipe.
 
     Raises:
         Refusal: The file exists, or the data can't be read.

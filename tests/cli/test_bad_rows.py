@@ -59,10 +59,12 @@ SPANS = json.dumps({"text": "ab", "spans": [{"start": 0, "end": 9, "label": "X"}
 PAIR = json.dumps({"prompt": "p", "chosen": "a", "rejected": "a"})
 
 CASES = [
-    Case("divided by semicolons", recipe(), "FTC362", ("rows.csv:1:1", "divided by semicolons", '"text;label"'),
+    Case("divided by semicolons", recipe(), "", ("divided by semicolons",), 0,
          world=csv(head="text;label", good=[line.replace(",", ";") for line in GOOD])),
-    Case("divided by tabs", recipe(), "FTC362", ("divided by tabs", "`.tsv`"),
+    Case("divided by tabs", recipe(), "", ("divided by tabs",), 0,
          world=csv(head="text\tlabel", good=[line.replace(",", "\t") for line in GOOD])),
+    Case("divided otherwise than the recipe says", recipe(data="{source: {path: rows.csv, delimiter: tab}}"), "FTC362",
+         ("rows.csv:1:1", "divided by commas", '"text,label"', "leave `delimiter` out")),
     Case("blanks in the header", recipe(), "FTC362", ('{fields: {text: " text"}}',), world=csv(head=" text, label")),
     Case("a row too short", recipe(), "FTC357", ("rows.csv:22:1", "a row with 1 field; the header has 2"),
          world=csv("only text")),

@@ -15,6 +15,7 @@ from ftc.cli.faults import Restart
 from ftc.cli.main import main
 from ftc.cli.verbs import VERBS
 from ftc.spec.diagnostics import diagnostic
+from ftc.spec.documents.started import Started
 from ftc.spec.storage.processes import PINNED
 from ftc.verbs import text
 from tests.cli.conftest import World
@@ -305,9 +306,10 @@ def test_validate_speaks_github_in_a_workflow(world: World, capsys: Capture, mon
 
 
 def test_init_and_schema(world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "init", lambda file, *, task, data, base: file)
+    begun = Started(file="recipe.yaml", task="classification", base="models/minilm", is_calibrated=True)
+    monkeypatch.setattr(api, "init", lambda file, *, task, data, base: begun)
     assert main(["init"]) == 0
-    assert capsys.readouterr().out == "Wrote recipe.yaml. Next: `ftc plan recipe.yaml`\n"
+    assert capsys.readouterr().out == "Wrote recipe.yaml\n\nNext: `ftc plan recipe.yaml`\n"
     monkeypatch.setattr(api, "schema", lambda: {"type": "object"})
     assert main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out) == {"type": "object"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from ftc.cli.main import main  # after the packages without which there is nothing to test
+from tests.support.cards import CardRunner
 from tests.support.projects import make_model, make_project
 
 
@@ -43,6 +44,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind in ("encoder", "decoder", "encoder_decoder", "bart"):
         make_model(folder / kind, kind)
     return folder
+
+
+@pytest.fixture(scope="session")
+def cards() -> Iterator[CardRunner]:
+    """Runs the code of model cards."""
+    runner = CardRunner()
+    yield runner
+    runner.close()
 
 
 def finished_project(folder: Path, models: Path, steps: int, **recipe: Any) -> Path:

@@ -64,7 +64,7 @@ def test_what_moved_is_named_and_nothing_is_written(
     assert contents(root) == before
 
 
-@pytest.mark.parametrize("change", ["comment", "touch", "name of a column's order"])
+@pytest.mark.parametrize("change", ["comment", "touch", "line endings", "name of a column's order"])
 def test_what_changes_nothing_stops_nothing(project: MakeProject, ftc: Ftc, change: str) -> None:
     root = project(steps=1)
     assert ftc("plan", "recipe.yaml", "-o", "job.plan.json").code == 0
@@ -75,6 +75,9 @@ def test_what_changes_nothing_stops_nothing(project: MakeProject, ftc: Ftc, chan
         case "touch":
             for file in ("recipe.yaml", "rows.csv", "encoder/model.safetensors"):
                 os.utime(root / file, ns=(10**18, 10**18))
+        case "line endings":
+            rows = root / "rows.csv"
+            rows.write_bytes(rows.read_bytes().replace(b"\n", b"\r\n"))
         case _:
             (root / "recipe.yaml").write_text(
                 recipe.replace("{text: text, label: label}", "{label: label, text: text}")

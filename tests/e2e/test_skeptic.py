@@ -5,6 +5,8 @@ What changes nothing raises no alarm.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -94,7 +96,7 @@ SEEN: dict[str, tuple[Tamper, str]] = {
     "a label of a row": (lambda _: edit(Path("rows.csv"), "n3,money", "n3,film"), r"rows\.csv, .*row 4"),
     "two rows that changed places": (
         lambda _: edit(Path("rows.csv"), r"(.*n1,.*)\n(.*n2,.*)\n", r"\2\n\1\n"),
-        r"rows\.csv, the same rows in another",
+        r"rows\.csv, the same rows in another order, the first that moved is row 2",
     ),
     "a row less": (lambda _: without_line(Path("rows.csv"), 5), r"rows\.csv, -1 rows, the first is row 5"),
     "a row with its old time": (
@@ -288,6 +290,46 @@ def shuffle_header(file: Path) -> None:
     header = json.loads(data[8 : 8 + size])
     text = json.dumps({"__metadata__": {"b": "1", "a": "2"}} | dict(reversed(header.items()))).encode()
     file.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size :])
+
+
+def other_columns(file: Path) -> None:
+    """The same rows with their columns in another order."""
+    rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"), newline="")))
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, sorted(rows[0], reverse=list(rows[0]) == sorted(rows[0])))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def rewrite(file: Path, change: Callable[[bytes], bytes]) -> None:
+    file.write_bytes(change(file.read_bytes()))
+
+
+OTHER_BYTES: dict[str, Tamper] = {
+    "line endings of another system": lambda _: rewrite(Path("rows.csv"), lambda data: data.replace(b"\n", b"\r\n")),
+    "a byte order mark": lambda _: rewrite(Path("rows.csv"), lambda data: b"\xef\xbb\xbf" + data),
+    "columns in another order": lambda _: other_columns(Path("rows.csv")),
+    "no end of the last line": lambda _: rewrite(Path("rows.csv"), bytes.rstrip),
+}
+"""The same rows in other bytes."""
+
+
+@pytest.mark.parametrize("what", OTHER_BYTES)
+def test_the_same_rows_in_other_bytes_are_noted(run: RunFolder, ftc: Ftc, what: str) -> None:
+    OTHER_BYTES[what](run)
+    audited = ftc("audit", run.path.name)
+    assert audited.code == 0, audited.text
+    assert "rows.csv: its bytes differ from the recorded ones and its rows are the same" in audited.text
+    strict = ftc("audit", run.path.name, "--strict")
+    assert strict.code == 6, strict.text
+    assert "FTC521 rows.csv, the same rows" in strict.text
+    before = Path("recipe.lock.json").read_bytes()
+    for words in (("lock", "recipe.yaml", "--check"), ("plan", "recipe.yaml", "--locked")):
+        checked = ftc(*words)
+        assert checked.code == 0, checked.text
+        assert "FTC550" in checked.text
+    assert ftc("lock", "recipe.yaml").code == 0
+    assert Path("recipe.lock.json").read_bytes() == before
 
 
 def touch_all(_run: RunFolder) -> None:

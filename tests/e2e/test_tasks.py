@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from pathlib import Path
 
 import pytest
 
+from ftc import api
 from ftc.spec.documents.settings import PreferenceSettings
 from ftc.spec.preference_losses import PREFERENCE_LOSSES, preference_loss
 from tests.e2e.conftest import Ftc, MakeProject
+from tests.e2e.use import predicts_as_evaluated
+from tests.support.cards import CardRunner
 
 USUAL = {
     "multi_label": {"micro_f1", "macro_f1"},
@@ -34,17 +36,17 @@ def measured(root: Path) -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("task", USUAL)
-def test_a_task_from_rows_to_card(project: MakeProject, ftc: Ftc, task: str) -> None:
+def test_a_task_from_rows_to_card(project: MakeProject, ftc: Ftc, cards: CardRunner, task: str) -> None:
     root = project(task, steps=2)
     applied = ftc("apply", "recipe.yaml", "--yes")
     assert applied.code == 0, applied.text
     found = measured(root)
     assert found["base"].keys() == found["tuned"].keys() == USUAL[task]
     (card,) = (root / "runs").glob("*/*/README.md")
-    code = card.read_text().partition("```python\n")[2].partition("```")[0]
-    assert ast.parse(code).body
+    assert cards.run(card).endswith("\n"), "its code prints what the model says"
     again = ftc("apply", "recipe.yaml", "--yes")
     assert again.code == 0, again.text
+    predicts_as_evaluated(api.find_run(card.parent.name), task, ftc, root)
     audited = ftc("audit", card.parent.name)
     assert audited.code == 0, audited.text
     assert f"{2 * len(USUAL[task])} scores computed again from" in audited.text

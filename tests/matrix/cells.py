@@ -13,10 +13,12 @@ from typing import Any
 from ftc import api
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.step_log import read_ladder
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.strategies.qlora import QLoraSettings
 from ftc.views.words import auto_class
+from tests.support.cards import CardRunner
 from tests.support.projects import make_project
 
 __all__ = ["FAMILIES", "STRATEGIES", "TASKS", "Cell", "cells", "outcome_of"]
@@ -84,11 +86,11 @@ def cells() -> Iterator[Cell]:
             yield from (Cell(task, family, strategy) for strategy in told)
 
 
-def outcome_of(cell: Cell, root: Path, models: Path) -> str:
+def outcome_of(cell: Cell, root: Path, models: Path, cards: CardRunner) -> str:
     """`works`, or the code of the rule that refuses the job.
 
     Three steps are trained on a tiny model; the result is saved, loaded by the library that other people would use, and
-    has to say what the trained model says.
+    has to say what the trained model says. The model card's code runs where the card lies.
     """
     _project(cell, root, models)
     with _inside(root):
@@ -99,6 +101,7 @@ def outcome_of(cell: Cell, root: Path, models: Path) -> str:
         (run,) = Path("runs").glob("*/*/")
         assert api.audit(applied.record.id).verdict == "CONSISTENT"
         _compare(run)
+        cards.run(run / "README.md")
     return "works"
 
 
@@ -132,7 +135,8 @@ def _compare(run: Path) -> None:
     plan = Plan.model_validate_json((run / "plan.json").read_text(encoding="utf-8"))
     trained = build_model(plan.settings, FolderBase(Path(plan.settings.model.base)), torch.device("cpu"))
     assert plan.model.num_trainable == sum(one.numel() for one in trainable_tensors(trained).values())
-    kept = checkpoint.newest(run / "checkpoints", plan.job_sha256(), lambda _: None)
+    log = read_ladder(run / "ladder.ndjson")
+    kept = checkpoint.newest(run / "checkpoints", plan.job_sha256(), lambda _: None, log)
     assert kept is not None
     load_weights(trained, kept.weights())
     loaded = _as_others_load(plan, run)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ pytest.importorskip("peft")
 pytest.importorskip("bitsandbytes")
 
 from tests.matrix.cells import FAMILIES, Cell, cells, outcome_of  # after the packages without which nothing works
+from tests.support.cards import CardRunner
 from tests.support.projects import make_model
 
 RESULTS = Path(__file__).parents[2] / "docs" / "matrix.json"
@@ -32,6 +34,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for family in FAMILIES:
         make_model(folder / family, family)
     return folder
+
+
+@pytest.fixture(scope="session")
+def cards() -> Iterator[CardRunner]:
+    """Runs the code of model cards."""
+    runner = CardRunner()
+    yield runner
+    runner.close()
 
 
 def published() -> dict[str, str]:
@@ -56,11 +66,16 @@ def test_every_cell_is_published() -> None:
 
 @pytest.mark.parametrize("cell", chosen(), ids=str)
 def test_a_cell(
-    cell: Cell, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    cell: Cell,
+    models: Path,
+    cards: CardRunner,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.setenv("FTC_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    found = outcome_of(cell, tmp_path / "project", models)
+    found = outcome_of(cell, tmp_path / "project", models, cards)
     if request.config.getoption("--update-golden"):
         results = {**published(), str(cell): found}
         ordered = {str(one): results[str(one)] for one in cells() if str(one) in results}

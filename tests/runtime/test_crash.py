@@ -27,7 +27,7 @@ import pytest
 from ftc.runtime.artifacts import checkpoint
 from ftc.runtime.execution.state import refuse_held
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.documents.step_log import first_difference, read_ladder
+from ftc.spec.documents.step_log import Ladder, first_difference, read_ladder
 from tests.runtime.jobs import Job, make_job
 from tests.runtime.test_resume import in_child
 
@@ -52,7 +52,12 @@ def assert_survived(job: Job, name: str) -> None:
     told = [json.loads(line) for line in events if line.endswith("}")]
     committed = max((event["step"] for event in told if event["kind"] == "checkpoint"), default=0)
     damage: list[str] = []
-    newest = checkpoint.newest(folder.checkpoints, job.plan.job_sha256(), lambda found: damage.append(found.summary))
+    newest = checkpoint.newest(
+        folder.checkpoints,
+        job.plan.job_sha256(),
+        lambda found: damage.append(found.summary),
+        read_ladder(folder.ladder) if folder.ladder.exists() else Ladder(),
+    )
     assert damage == [], "a checkpoint is whole or absent"
     assert (newest.progress.step if newest else 0) >= committed
     record = job.run(name)

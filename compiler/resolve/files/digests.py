@@ -9,9 +9,7 @@ as it was read could be written once more without any stamp changing.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +21,7 @@ from typing import Generic, TypeVar
 from ftc.compiler.resolve.models.weights import TensorRange, read_ranges
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.storage.atomic_write import Stamp, is_settled, stamp_of
+from ftc.spec.storage.cache import Cache
 from ftc.spec.storage.model_files import TensorDigest
 
 __all__ = ["DigestCache", "tensor_digests"]
@@ -38,12 +37,11 @@ Result = TypeVar("Result")
 class DigestCache:
     """Digests of files by content, with one small file per hashed path in `folder`.
 
-    Processes may share the folder: entries are replaced whole, and one that can't be read counts as absent. A folder
-    that can't be written makes every call hash, and fails nothing.
+    A folder that can't be written makes every call hash, and fails nothing.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._cache = Cache(folder)
 
     def file(self, path: Path) -> FileFacts:
         """Size and sha256 of one file, following links.
@@ -87,29 +85,19 @@ class DigestCache:
         self._remember(path, "tensors.json", read, plain)
         return read.value
 
-    def _entry(self, path: Path, kind: str) -> Path:
-        return self._folder / f"{hashlib.sha256(os.fsencode(path)).hexdigest()}.{kind}"
-
     def _recall(self, path: Path, kind: str, stamp: Stamp) -> object:
-        try:
-            kept = json.loads(self._entry(path, kind).read_bytes())
-            return kept["sha256"] if tuple(kept["stamp"]) == stamp else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        kept = self._cache.recall(*_entry(path, kind))
+        return kept["sha256"] if isinstance(kept, dict) and kept.get("stamp") == list(stamp) else None
 
     def _remember(self, path: Path, kind: str, read: _Read[Result], value: object) -> None:
-        """Writes an entry whole. No fsync: one that a crash tears can't be read, and is hashed again."""
-        if not read.is_settled:
-            return
-        entry = self._entry(path, kind)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".entry-")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump({"stamp": read.stamp, "sha256": value}, file)
-            os.replace(temporary, entry)
-        except OSError:
-            return
+        if read.is_settled:
+            self._cache.keep(*_entry(path, kind), {"stamp": list(read.stamp), "sha256": value})
+
+
+def _entry(path: Path, kind: str) -> tuple[str, dict[str, str]]:
+    """Name and key of what is remembered of a file."""
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()
+    return f"{name}.{kind}", {"kind": f"digests, {kind}", "path": name}
 
 
 def tensor_digests(path: Path) -> dict[str, TensorDigest]:

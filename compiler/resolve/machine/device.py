@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ftc.compiler.resolve.machine.local import (
     LocalCard,
@@ -21,7 +25,7 @@ from ftc.spec.documents.device import Calibration, DeviceByHand, Speed
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
-from ftc.spec.storage.atomic_write import write_file
+from ftc.spec.storage.cache import Cache
 
 __all__ = ["keep_calibration", "read_calibration", "resolve_device"]
 
@@ -172,10 +176,10 @@ def read_calibration(cache: Path, device: DeviceFacts, threads: int) -> Calibrat
     """
     if not device.local:
         return None
-    file = _file(cache, device, device.name, device.label, threads)
+    name, key = _entry(device, device.name, device.label, threads)
     try:
-        return Calibration.model_validate_json(file.read_bytes())
-    except (OSError, ValueError):
+        return Calibration.model_validate_json(json.dumps(Cache(cache / "calibrations").recall(name, key)))
+    except ValueError:
         return None
 
 
@@ -185,12 +189,16 @@ def keep_calibration(cache: Path, device: DeviceFacts, found: Calibration) -> Pa
     Raises:
         OSError: The cache can't be written to.
     """
-    file = _file(cache, device, found.device, found.label, found.threads)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_file(file, found.to_text().encode())
-    return file
+    name, key = _entry(device, found.device, found.label, found.threads)
+    folder = cache / "calibrations"
+    folder.mkdir(parents=True, exist_ok=True)
+    Cache(folder).keep(name, key, found.to_json())
+    if read_calibration(cache, device, found.threads) is None:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    return folder / name
 
 
-def _file(cache: Path, device: DeviceFacts, name: str, label: str, threads: int) -> Path:
-    key = canonical.digest({"name": name, "label": label, "threads": threads if device.kind == "cpu" else 0})
-    return cache / "calibrations" / f"{name}-{key[:12]}.json"
+def _entry(device: DeviceFacts, name: str, label: str, threads: int) -> tuple[str, dict[str, Any]]:
+    """Name and key of what is remembered of a device."""
+    key = {"kind": "calibration", "name": name, "label": label, "threads": threads if device.kind == "cpu" else 0}
+    return f"{name}-{canonical.digest(key)[:12]}.json", key

@@ -1,8 +1,8 @@
 """Which interpreter and which installed packages a run would use, with a digest of each package's files; and WordNet.
 
 The digest is over RECORD, the list of files and digests that every installer writes, less what installers add of
-their own. It tells two builds of one version apart. It doesn't notice a file that was edited after installation: that
-would take hashing gigabytes at every plan.
+their own. It tells two builds of one version apart. A file that was edited after installation shows in the packages
+that decide about numbers, whose files have a digest besides (`package_code`).
 """
 
 from __future__ import annotations
@@ -10,25 +10,26 @@ from __future__ import annotations
 import csv
 import importlib.metadata
 import json
-import os
 import platform
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from ftc.compiler.resolve.machine.package_code import DECIDES_NUMBERS, code_digest
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
 from ftc.spec.documents.settings import WordnetSettings
 from ftc.spec.metrics import WORDNET, needs_of
 from ftc.spec.optimizers import candidates
+from ftc.spec.sections.data import WORKBOOKS, PathSource
 from ftc.spec.sections.evaluation import Eval
 from ftc.spec.sections.recipe import Recipe
+from ftc.spec.storage.cache import Cache
 from ftc.spec.storage.paths import cache_folder
 from ftc.spec.storage.wordnet import find_wordnet, wordnet_places
 
@@ -58,28 +59,42 @@ def asked_extras(recipe: Recipe) -> frozenset[str]:
     """Extras whose packages can change what this recipe compiles to, beside those of every run."""
     of_metrics = {need.extra for need in recipe.eval.needs()}
     of_optimizers = {card.extra for card in candidates(recipe.train.optimizer.kind)} - _EXTRAS
-    return frozenset(of_metrics | of_optimizers | ({"pii"} if recipe.data.quality.presidio is not None else set()))
+    of_rows = {"pii"} if recipe.data.quality.presidio is not None else set()
+    sources = recipe.data.source if isinstance(recipe.data.source, tuple) else (recipe.data.source,)
+    paths = [source.path for source in sources if isinstance(source, PathSource)]
+    of_rows |= {"excel"} if any(path.lower().endswith(WORKBOOKS) for path in paths) else set()
+    return frozenset(of_metrics | of_optimizers | of_rows)
 
 
 def resolve_environment(folder: Path | None = None, also: frozenset[str] = frozenset()) -> EnvironmentFacts:
     """Facts of the running interpreter's environment, with the packages of further extras where a recipe asks for them.
 
     The answer is remembered in `folder`, by default ftc's cache, and holds as long as no installed package's metadata
-    changes, so a warm call costs a listing and two stats a package.
+    changes, so a warm call costs a listing, two stats a package, and one a file of those that decide about numbers.
 
     Raises:
         Refusal: FTC601, ftc isn't installed as a package.
     """
     extras = _EXTRAS | also
-    key = canonical.digest([_FORMAT, sys.version, platform_tag(), sorted(extras), *_installed_stamps(sys.path)])
-    file = (folder or cache_folder()) / f"environment-{key[:32]}.json"
+    folder = folder or cache_folder()
+    digest = canonical.digest([_FORMAT, sys.version, platform_tag(), sorted(extras), *_installed_stamps(sys.path)])
+    cache, name, key = Cache(folder), f"environment-{digest[:32]}.json", {"kind": "environment", "made_from": digest}
     try:
-        return EnvironmentFacts.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
-        pass
-    facts = _facts(extras)
-    _write(file, facts)
-    return facts
+        facts = EnvironmentFacts.model_validate_json(json.dumps(cache.recall(name, key)))
+    except ValidationError:
+        facts = _facts(extras)
+        cache.keep(name, key, facts.to_json())
+    return _with_code(facts, folder)
+
+
+def _with_code(facts: EnvironmentFacts, folder: Path) -> EnvironmentFacts:
+    """The facts with digests of the files of those packages that decide about numbers, as these are now."""
+    found = {name: code_digest(name, folder) for name in DECIDES_NUMBERS if name in facts.packages}
+    packages = {
+        name: package.model_copy(update={"code_sha256": found[name]}) if found.get(name) else package
+        for name, package in facts.packages.items()
+    }
+    return facts.model_copy(update={"packages": packages})
 
 
 def platform_tag() -> str:
@@ -192,18 +207,6 @@ def _requirements(lines: Iterable[str], extras: frozenset[str]) -> Iterator[tupl
         marker = requirement.marker
         if marker is None or any(marker.evaluate({"extra": extra}) for extra in sorted({*extras, ""})):
             yield re.sub(r"[-_.]+", "-", requirement.name).lower(), frozenset(requirement.extras)
-
-
-def _write(file: Path, facts: EnvironmentFacts) -> None:
-    """Best effort: without the remembered answer the next call works it out again."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".environment-")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(facts.to_text())
-        os.replace(temporary, file)
-    except OSError:
-        return
 
 
 _HELP = "`apt-get install wordnet-base` or `python -m nltk.downloader wordnet` brings it; ftc downloads none"

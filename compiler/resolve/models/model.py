@@ -30,8 +30,10 @@ from ftc.spec.language.safe_repr import quoted
 from ftc.spec.module_names import part_of
 from ftc.spec.storage.model_files import INDEX_FILE, LICENSE_FILES, LOADED_FILES
 
-__all__ = ["ResolvedModel", "misfits", "read_license", "resolve_model"]
+__all__ = ["PLACEHOLDER", "ResolvedModel", "misfits", "read_license", "resolve_model"]
 
+PLACEHOLDER = "models/my-model"
+"""What `ftc init` writes where it finds no model; never taken for a hub id, though it has the form of one."""
 _MAX_BYTES = 65_536
 _FRONT_MATTER = re.compile(r"\A\ufeff?---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
 
@@ -179,18 +181,25 @@ def resolve_model(
     if found.is_dir():
         place = _Place(found.relative_to(root.resolve()).as_posix(), found, root)
     else:
-        is_path = base.startswith((".", "/")) or (folder / base.partition("/")[0]).exists()
+        is_path = base == PLACEHOLDER or base.startswith((".", "/")) or (folder / base.partition("/")[0]).exists()
         if is_path or not _HUB_ID.fullmatch(base):
             raise Refusal([_no_folder(base, found, is_path, span)])
         try:
             check = partial(_read_config, span=span)
             snapshot = hub.model_snapshot(base, locked_commit or revision, digests, span_of, check=check)
         except Refusal as refusal:
-            note = f"no folder `{base}` lies beside the recipe, so it is taken for a hub id"
-            told = [of_locked(one, locked_commit) for one in refusal.diagnostics]
-            raise Refusal([replace(one, notes=(*one.notes, note)) for one in told]) from None
+            note = f"no folder `{base}` is beside the recipe, so it is taken for a hub id"
+            found_on_hub = [of_locked(one, locked_commit) for one in refusal.diagnostics]
+            raise Refusal([_with_folder(replace(one, notes=(*one.notes, note))) for one in found_on_hub]) from None
         place = _Place(base, snapshot.folder, snapshot.cache, snapshot)
     return ResolvedModel(_read_model(place, digests, span), place.folder)
+
+
+def _with_folder(found: Diagnostic) -> Diagnostic:
+    """The finding with the way that needs no hub, where the hub has nothing to give."""
+    if found.code not in ("FTC314", "FTC317", "FTC318"):
+        return found
+    return replace(found, help=(*found.help, "or name a folder that holds the model, such as `./models/NAME`"))
 
 
 def _no_folder(base: str, found: Path, is_path: bool, span: Span | None) -> Diagnostic:
@@ -202,6 +211,10 @@ def _no_folder(base: str, found: Path, is_path: bool, span: Span | None) -> Diag
     elif found.exists():
         code, summary = "FTC302", f"`{base}` is a file, not a model folder"
         help = f"give its folder, `{Path(base).parent.as_posix()}`"
+    elif base == PLACEHOLDER:
+        summary = f"no folder `{base}`"
+        notes = "it is the placeholder that `ftc init` writes where it finds no model"
+        help = "put a model's folder there, or name another folder or a hub id such as `owner/name`"
     elif not is_path:
         code, summary = "FTC321", f"{quoted(base)} is neither a folder nor a hub id"
         help = "give a folder such as `./models/minilm`, or an id such as `owner/name`"

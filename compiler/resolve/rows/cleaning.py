@@ -41,6 +41,11 @@ class EmptyRows:
         self.count: Counter[str] = Counter()
         """Rows that were left out, by use of the file."""
 
+    @property
+    def columns(self) -> list[str]:
+        """Columns that were empty in some row."""
+        return list(self._by_column)
+
     def without(self, use: str, columns: Columns, table: Table) -> Table:
         """The table without its empty rows. Where all are empty it stays as it is, and the checks of values tell."""
         if not self._drops:

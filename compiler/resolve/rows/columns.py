@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ftc.compiler.resolve.rows.separated_rows import DELIMITERS
 from ftc.compiler.resolve.rows.table import Table, shown, without_form
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.language.did_you_mean import nearest
@@ -44,7 +45,6 @@ SpanOf = Callable[[str], Span | None]
 
 _MOST_LISTED = 20
 _PLAIN = re.compile(r"[^\W\d](?:[\w .-]*\w)?")
-_DIVIDERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _JINJA_NAMES = frozenset(
     "range dict cycler joiner namespace raise_exception strftime_now loop self caller varargs kwargs".split()
 )
@@ -152,14 +152,14 @@ def missing_columns(columns: Columns, data: Data, table: Table, span_of: SpanOf)
 def _divided_otherwise(table: Table) -> Diagnostic | None:
     """A finding where a file's only column looks like several, which another character divides than its suffix says."""
     header = table.columns[0] if len(table.columns) == 1 else ""
-    divider = max(_DIVIDERS, key=header.count)
+    divider = max(DELIMITERS, key=header.count)
     if divider not in header or not table.file.lower().endswith((".csv", ".tsv")):
         return None
     return diagnostic(
         "FTC362",
-        f"the values of {table.file} are divided by {_DIVIDERS[divider]}",
+        f"the values of {table.file} are divided by {DELIMITERS[divider]}",
         Span(table.file, 1, 1, 1, 2),
-        help="write commas in a `.csv` file and tabs in a `.tsv` file, or give it the suffix that it calls for",
+        help="leave `delimiter` out beside the file's path, or name this one",
         notes=f"it has one column, {shown(header)}",
         path="data.source",
     )

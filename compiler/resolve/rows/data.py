@@ -29,7 +29,6 @@ from ftc.compiler.resolve.rows.row_checks import (
 )
 from ftc.compiler.resolve.rows.splits import MEASURED, Part, first_rows, num_copies, read_division
 from ftc.compiler.resolve.rows.table import PartRows, Table
-from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Check
@@ -76,6 +75,9 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     digests = {use: row_digests(read[use].rows) for use in files}
     table_of_phrases = read.pop("paraphrases", None)
     phrases = {} if table_of_phrases is None else paraphrases_of(table_of_phrases, span_of)
+    remarks = [
+        Check(name="reading", code=None, result=f"{one.file}: {one.remark}") for one in read.values() if one.remark
+    ]
     empty = EmptyRows(data, task)
     tables = join_sources(data, task, read, empty, span_of)
     columns = task_columns(task, data.fields, tables["rows"].columns)
@@ -114,7 +116,7 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
         quality=quality,
         row_digests=digests,
         diagnostics=tuple(tidied + notes + found),
-        checks=(*respelled, *checks),
+        checks=(*remarks, *respelled, *checks),
     )
 
 
@@ -145,7 +147,7 @@ def _read(files: DataFiles, span_of: SpanOf) -> dict[str, Table]:
     for use, file in files.items():
         place = _place(file, span_of)
         try:
-            tables[use] = read_rows(file.path, file.shown_as, place)
+            tables[use] = file.read(place)
         except Refusal as refusal:
             found += [finding if finding.span else replace(finding, span=place) for finding in refusal.diagnostics]
     _refuse(found)
@@ -222,6 +224,7 @@ def lock_entry(file: DataFile, digests: Sequence[bytes], dropped: int = 0) -> So
         chosen=file.chosen,
         commit=file.commit,
         file=file.facts,
+        files=dict(file.member_facts),
         rows=len(digests),
         dropped_rows=dropped,
         rows_sha256=rows_digest(digests),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.hub_errors import of_locked
 from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
 from ftc.compiler.resolve.rows.columns import SpanOf
-from ftc.compiler.resolve.rows.tables import absent_file
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern, joint_facts
+from ftc.compiler.resolve.rows.table import JoinedTable, Table
+from ftc.compiler.resolve.rows.tables import USUAL_READING, Reading, absent_file, read_rows
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import Lock, SourceLock
 from ftc.spec.sections.data import Data, HubSource, Paraphrases, PathSource
@@ -32,7 +34,10 @@ class DataFile:
         asked: The source as the recipe has it, for the lock.
         commit: Commit of a hub data set.
         chosen: The file in it, where the recipe names none.
-        facts: Size and digest.
+        facts: Size and digest; of several files their sum, and a digest over theirs.
+        reading: What the recipe says of how it is read.
+        members: The files of a folder or a pattern by name, with where they lie; empty for a single file.
+        member_facts: Size and digest of each of these.
     """
 
     path: Path
@@ -42,6 +47,28 @@ class DataFile:
     commit: str | None
     chosen: str | None
     facts: FileFacts
+    reading: Reading = USUAL_READING
+    members: Mapping[str, Path] = field(default_factory=dict)
+    member_facts: Mapping[str, FileFacts] = field(default_factory=dict)
+
+    def read(self, span: Span | None) -> Table:
+        """All rows; of several files those of one behind the other.
+
+        Raises:
+            Refusal: A file can't be read (FTC350 to FTC360, FTC397, FTC650).
+        """
+        if not self.members:
+            return read_rows(self.path, self.shown_as, span, self.reading)
+        tables: list[Table] = []
+        found: list[Diagnostic] = []
+        for name, path in self.members.items():
+            try:
+                tables.append(read_rows(path, name, span, self.reading))
+            except Refusal as refusal:
+                found += refusal.diagnostics
+        if found:
+            raise Refusal(found)
+        return JoinedTable.of([(table, table.rows) for table in tables], self.shown_as)
 
 
 DataFiles = Mapping[str, DataFile]
@@ -104,18 +131,41 @@ def _on_disk(
 ) -> DataFile:
     span = span_of(f"{recipe_path}.path")
     try:
-        path = safe_path(root, source.path, folder)
+        is_set = is_pattern(source.path) and not (folder / source.path).exists()
+        path = folder if is_set else safe_path(root, source.path, folder)
+        is_set = is_set or path.is_dir()
+        members = files_of(root, source.path, folder, span, f"{recipe_path}.path") if is_set else {}
     except UnsafePath as error:
         raise Refusal([error.diagnostic(span, f"{recipe_path}.path")]) from error
-    if not path.is_file():
+    if not is_set and not path.is_file():
         raise Refusal([absent_file(path, source.path, span)])
     try:
-        facts = digests.file(path)
+        hashed = digests.files(members.values() if is_set else [path])
     except OSError as error:
         summary = f"{source.path} can't be read: {(error.strerror or type(error).__name__).lower()}"
         help = "check the file's permissions"
         raise Refusal([diagnostic("FTC351", summary, span, help=help, path=f"{recipe_path}.path")]) from error
-    return DataFile(path, source.path, recipe_path, source.to_json(), None, None, facts)
+    listed = {name: hashed[member] for name, member in members.items()}
+    return DataFile(
+        path=path,
+        shown_as=source.path,
+        recipe_path=recipe_path,
+        asked=_asked(source),
+        commit=None,
+        chosen=None,
+        facts=joint_facts(listed) if is_set else hashed[path],
+        reading=Reading.of(source.to_json()),
+        members=members,
+        member_facts=listed,
+    )
+
+
+def _asked(source: PathSource | Paraphrases) -> dict[str, Any]:
+    """A source as the lock keeps it: without keys of reading that it doesn't have."""
+    return {key: value for key, value in source.to_json().items() if value is not None or key not in _READING}
+
+
+_READING = ("delimiter", "sheet")
 
 
 def _on_hub(

@@ -35,6 +35,7 @@ class Table:
         lines: Line of the file, from 1, at which each row begins; None where the format has no lines.
         left_out: Type by column, of columns of the file that are not among these since no row of JSON can hold them.
         numbers: Number in the file of each row, from 0, where some of the file's rows are not among these.
+        remark: What was found out about how to read the file, for the plan; empty where the suffix says all.
     """
 
     file: str
@@ -43,6 +44,7 @@ class Table:
     lines: Sequence[int] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     numbers: Sequence[int] | None = None
+    remark: str = ""
 
     def span(self, row: int) -> Span | None:
         """The place where a row, counted from 0, begins; None where the format has no lines."""
@@ -79,16 +81,17 @@ class JoinedTable(Table):
     counts: Sequence[int] = ()
 
     @classmethod
-    def of(cls, tables: Sequence[tuple[Table, list[Row]]]) -> JoinedTable:
-        """All rows of several tables, each in the form that is given with it."""
+    def of(cls, tables: Sequence[tuple[Table, list[Row]]], file: str = "") -> JoinedTable:
+        """All rows of several tables, each in the form that is given with it; `file` is their name together."""
         columns = dict.fromkeys(column for _, rows in tables for row in rows for column in row)
         return cls(
-            file=", ".join(table.file for table, _ in tables),
+            file=file or ", ".join(table.file for table, _ in tables),
             columns=tuple(columns),
             rows=[row for _, rows in tables for row in rows],
             left_out={name: kind for table, _ in tables for name, kind in table.left_out.items()},
             origins=[(table, number) for table, rows in tables for number in range(len(rows))],
             counts=[len(rows) for _, rows in tables],
+            remark=next((table.remark for table, _ in tables if table.remark), ""),
         )
 
     @classmethod

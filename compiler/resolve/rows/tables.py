@@ -9,18 +9,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ftc.compiler.resolve.rows.json_rows import read_json_array, read_json_lines
+from ftc.compiler.resolve.rows.separated_rows import read_separated
 from ftc.compiler.resolve.rows.table import Faults, Table, without_form
-from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES, read_conll, read_separated, read_text_lines
+from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES, read_conll, read_text_lines
+from ftc.compiler.resolve.rows.workbook_rows import WORKBOOKS, read_workbook
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 
 __all__ = [
     "SUFFIXES",
+    "USUAL_READING",
+    "Reading",
     "Table",
     "UnreadableTable",
     "absent_file",
@@ -163,13 +167,43 @@ def _is_written_as_text(kind: Any) -> bool:
     return any(test(kind) for test in (types.is_date, types.is_time, types.is_timestamp, types.is_decimal))
 
 
-_Reader = Callable[[Path, str], tuple[Table, list[Diagnostic]]]
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a recipe says of how a file is read.
+
+    Attributes:
+        delimiter: What divides the values of a CSV or TSV file; None to find out.
+        sheet: The sheet of a workbook; None for the first.
+    """
+
+    delimiter: str | None = None
+    sheet: str | None = None
+
+    @classmethod
+    def of(cls, asked: Mapping[str, Any]) -> Reading:
+        """As a source's keys have it, in a recipe or in its lock."""
+        delimiter = asked.get("delimiter")
+        return cls("\t" if delimiter == "tab" else delimiter, asked.get("sheet"))
+
+
+USUAL_READING = Reading()
+"""That of a recipe that says nothing of it."""
+
+_Reader = Callable[[Path, str, Reading], tuple[Table, list[Diagnostic]]]
 
 
 def _with_faults(read: Callable[[Path, Faults], Table]) -> _Reader:
-    def reader(path: Path, file: str) -> tuple[Table, list[Diagnostic]]:
+    def reader(path: Path, file: str, _: Reading) -> tuple[Table, list[Diagnostic]]:
         faults = Faults(file)
         return read(path, faults), faults.found
+
+    return reader
+
+
+def _separated(usual: str) -> _Reader:
+    def reader(path: Path, file: str, reading: Reading) -> tuple[Table, list[Diagnostic]]:
+        faults = Faults(file)
+        return read_separated(path, usual, reading.delimiter, faults), faults.found
 
     return reader
 
@@ -178,13 +212,14 @@ _READERS: dict[str, _Reader] = {
     ".jsonl": _with_faults(read_json_lines),
     ".ndjson": _with_faults(read_json_lines),
     ".json": _with_faults(read_json_array),
-    ".csv": _with_faults(lambda path, faults: read_separated(path, ",", faults)),
-    ".tsv": _with_faults(lambda path, faults: read_separated(path, "\t", faults)),
+    ".csv": _separated(","),
+    ".tsv": _separated("\t"),
     ".txt": _with_faults(read_text_lines),
     **dict.fromkeys(CONLL_SUFFIXES, _with_faults(read_conll)),
-    ".parquet": read_parquet,
-    ".arrow": read_arrow,
-    ".feather": read_arrow,
+    **dict.fromkeys(WORKBOOKS, lambda path, file, reading: read_workbook(path, file, reading.sheet)),
+    ".parquet": lambda path, file, reading: read_parquet(path, file),
+    ".arrow": lambda path, file, reading: read_arrow(path, file),
+    ".feather": lambda path, file, reading: read_arrow(path, file),
 }
 SUFFIXES = tuple(_READERS)
 """Suffixes that are read, in lower case."""
@@ -217,21 +252,23 @@ _ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".zst", ".7z")
 _PICKLES = (".pkl", ".pickle", ".pt", ".bin")
 
 
-def read_rows(path: Path, shown_as: str, span: Span | None = None) -> Table:
+def read_rows(path: Path, shown_as: str, span: Span | None = None, reading: Reading = USUAL_READING) -> Table:
     """Every row of a data file.
 
     Args:
         path: The file.
         shown_as: Its name in messages.
         span: Place of its name in the recipe, for faults that concern the file as a whole.
+        reading: What the recipe says of how it is read.
 
     Raises:
-        Refusal: FTC350 to FTC360: the file is absent, of another kind, broken or without rows.
+        Refusal: FTC350 to FTC360: the file is absent, of another kind, broken or without rows; FTC397 or FTC650, it is
+            a workbook that can't be read here.
     """
     suffix = path.suffix.lower()
     try:
         _check_kind(path, suffix, shown_as, span)
-        table, findings = _READERS[suffix](path, shown_as)
+        table, findings = _READERS[suffix](path, shown_as, reading)
     except UnreadableTable as error:
         help_ = "write the file again, or check that it was copied whole"
         raise _refusal("FTC353", f"{shown_as} is no whole {path.suffix} file", span, help_, str(error)) from error
@@ -252,7 +289,9 @@ def _check_kind(path: Path, suffix: str, shown_as: str, span: Span | None) -> No
         raise Refusal([absent_file(path, shown_as, span)])
     with path.open("rb") as file:
         start = file.read(512)
-    for offset, magic, name, help_ in _OTHER_FORMATS:
+    if b"[Content_Types].xml" in start and suffix not in WORKBOOKS:
+        raise _refusal("FTC353", f"the content of {shown_as} is an Excel workbook", span, "give it the suffix `.xlsx`")
+    for offset, magic, name, help_ in _OTHER_FORMATS if suffix not in WORKBOOKS else ():
         if start[offset : offset + len(magic)] == magic:
             raise _refusal("FTC353", f"the content of {shown_as} is {name}", span, help_)
     if suffix not in _READERS:

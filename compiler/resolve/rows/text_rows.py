@@ -1,18 +1,16 @@
-"""Reads text line by line: plain text, CSV and TSV, and CoNLL files."""
+"""Reads text line by line: plain text and CoNLL files."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
 from ftc.compiler.resolve.rows.table import LARGEST_ROW, Faults, Row, Table, shown
 
-__all__ = ["CONLL_SUFFIXES", "read_conll", "read_separated", "read_text_lines", "text_lines", "whole_text"]
+__all__ = ["CONLL_SUFFIXES", "CONVERT", "read_conll", "read_text_lines", "text_lines", "whole_text"]
 
 _BOM = b"\xef\xbb\xbf"  # the mark that some editors put before UTF-8
-_CONVERT = "convert the file to UTF-8"
+CONVERT = "convert the file to UTF-8"
 
 
 def text_lines(path: Path, faults: Faults, help: str) -> Iterator[tuple[int, str]]:
@@ -42,7 +40,7 @@ def text_lines(path: Path, faults: Faults, help: str) -> Iterator[tuple[int, str
             offset += len(raw)
 
 
-def whole_text(path: Path, faults: Faults, help: str = _CONVERT, quotes: bool = True) -> str | None:
+def whole_text(path: Path, faults: Faults, help: str = CONVERT, quotes: bool = True) -> str | None:
     """All of a UTF-8 file; None where a byte is no text, which is noted: with what precedes it, if it `quotes`.
 
     Raises:
@@ -60,7 +58,7 @@ def whole_text(path: Path, faults: Faults, help: str = _CONVERT, quotes: bool = 
 
 
 def _not_utf8(
-    faults: Faults, line: int, offset: int, byte: int, before: str, help: str = _CONVERT, quotes: bool = True
+    faults: Faults, line: int, offset: int, byte: int, before: str, help: str = CONVERT, quotes: bool = True
 ) -> None:
     """Notes a byte that is no text. `before` is what stands before it in its line; `offset` is that in the file."""
     faults.add(
@@ -82,60 +80,6 @@ def read_text_lines(path: Path, faults: Faults) -> Table:
     found = [(number, text.rstrip("\r\n")) for number, text in text_lines(path, faults, "break the text into lines")]
     full = [(number, text) for number, text in found if text.strip()]
     return Table(faults.file, ("text",) if full else (), [{"text": text} for _, text in full], [at for at, _ in full])
-
-
-def read_separated(path: Path, separator: str, faults: Faults) -> Table:
-    """Rows of a file with a header, RFC 4180 quotes, and lines that end in any of the three ways.
-
-    Raises:
-        OSError: The file can't be read.
-    """
-    if (text := whole_text(path, faults, f"{_CONVERT}; spreadsheets offer it as `CSV UTF-8`")) is None:
-        return Table(faults.file, (), [])
-    records = _records(text, separator, faults)
-    _, header = next(records, (1, []))
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        names = ", ".join(shown(name) for name in twice[:5])
-        faults.add("FTC358", f"column names stand twice in the header: {names}", 1, help="name each column once")
-    if unnamed := [number for number, name in enumerate(header, 1) if not name.strip()]:
-        faults.add("FTC358", f"column {unnamed[0]} of the header has no name", 1, help="give the column a name")
-    if faults.found:
-        return Table(faults.file, (), [])
-    rows: list[Row] = []
-    lines: list[int] = []
-    for line, record in records:
-        if faults.full:
-            break
-        if len(record) != len(header):
-            name = "tab" if separator == "\t" else "comma"
-            faults.add(
-                "FTC357",
-                f"a row with {len(record)} field{'' if len(record) == 1 else 's'}; the header has {len(header)}",
-                line,
-                help=f"put quotes round a value that holds a {name}, or add what is missing",
-                notes=[f"found: {shown(separator.join(record))}"],
-            )
-            continue
-        rows.append(dict(zip(header, record, strict=True)))
-        lines.append(line)
-    return Table(faults.file, tuple(header), rows, lines)
-
-
-def _records(text: str, separator: str, faults: Faults) -> Iterator[tuple[int, list[str]]]:
-    """Records with the line on which each begins; empty lines are passed over. Ends at the first broken record."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    line = 1
-    before = csv.field_size_limit(LARGEST_ROW)  # kept for the whole process, so it is put back
-    try:
-        for record in reader:
-            if record:
-                yield line, record
-            line = reader.line_num + 1
-    except csv.Error as error:
-        help_ = "close the quotes; a quote inside quotes is written twice"
-        faults.add("FTC355", f"a broken record: {error}", line, help=help_, notes=["reading stopped here"])
-    finally:
-        csv.field_size_limit(before)
 
 
 CONLL_SUFFIXES = (".conll", ".iob", ".iob2", ".bio")

@@ -54,6 +54,12 @@ def _training() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _using() -> Mapping[str, Command]:
+    from ftc.cli.using import COMMANDS
+
+    return COMMANDS
+
+
 def _history() -> Mapping[str, Command]:
     from ftc.cli.history import COMMANDS
 
@@ -115,6 +121,7 @@ SECTIONS: dict[str, tuple[Verb | Group, ...]] = {
         Verb("apply", _training, "train and evaluate what a recipe or a saved plan says"),
     ),
     "use and check runs": (
+        Verb("predict", _using, "use a finished run's model on texts or on a file, without labels"),
         Verb("show", _history, "show a run or a saved plan"),
         Verb("audit", _proofs, "check a run against its record, or train it again"),
         Verb("provenance", _proofs, "show which recipe, data, base and run made a file of weights"),

@@ -15,6 +15,7 @@ from ftc.spec.documents.events import Event, EventListener, PhaseStarted, RunSta
 from ftc.spec.documents.ledger import Begun, Ended, append_entry, note_test_look
 from ftc.spec.documents.plan import Plan
 from ftc.spec.storage.atomic_write import write_file, write_text
+from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import RunFolder, runs_folder, streams_folder
 from ftc.spec.storage.processes import is_follower
 from ftc.verbs.plan import Planned
@@ -49,6 +50,7 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
         previous=predecessor(folder),
         companions=planned.compiled.companions,
     )
+    make_ignored(planned.root / "runs")
     following = _Following(planned.root, plan, RunFolder(folder), listen, planned.recipe_text)
     try:
         record = execute(plan, inputs, RunFolder(folder), following.hear)

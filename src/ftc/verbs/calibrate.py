@@ -1,4 +1,4 @@
-"""`ftc calibrate` as a function: this machine's device measured in a process with torch, and kept for later plans."""
+"""Devices: those that a plan can be made for, and this machine's, measured in a process with torch for later plans."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.device import Calibration, CalibrationJob, Measurement
     from ftc.spec.documents.facts import DeviceFacts
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "device", "devices"]
 
 _TIMEOUT_SECONDS = 300
 """It takes a fraction of this; on a machine that is so busy the figures would be worth nothing."""
@@ -35,18 +35,18 @@ def calibrate(threads: int | None = None, *, job: CalibrationJob | None = None) 
     from ftc.spec.documents.device import Calibration
     from ftc.spec.storage.paths import cache_folder
 
-    device = resolve_device("auto")
-    job = job or _usual_job(device, threads or device.threads)
+    here = resolve_device("auto")
+    job = job or _usual_job(here, threads or here.threads)
     found = Calibration(
         schema="ftc.calibration/1",
-        device=device.name,
-        label=device.label,
+        device=here.name,
+        label=here.label,
         threads=job.threads,
         measured_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        busy=_busy() if device.kind == "cpu" else 0.0,
+        busy=_busy() if here.kind == "cpu" else 0.0,
         measured=_measured(job),
     )
-    keep_calibration(cache_folder(), device, found)
+    keep_calibration(cache_folder(), here, found)
     return found
 
 
@@ -91,3 +91,23 @@ def _measured(job: CalibrationJob) -> Measurement:
 def _broken_off(why: str) -> Refusal:
     help = "install ftc with its training packages, and try again on a machine that is not busy"
     return Refusal([diagnostic("FTC602", "this machine's device could not be measured", help=help, notes=why)])
+
+
+def device(name: str) -> DeviceFacts:
+    """What is known of a device: `auto` or `cpu` for this machine's, or a card of the catalog.
+
+    Raises:
+        Refusal: There is no such device (FTC600).
+    """
+    from ftc.compiler.resolve.machine.device import resolve_device
+
+    return resolve_device(name)
+
+
+def devices() -> tuple[DeviceFacts, ...]:
+    """This machine's device, then every card of the catalog."""
+    from ftc.compiler.resolve.machine.device import resolve_device
+    from ftc.spec.devices import CARDS
+
+    here = resolve_device("auto")
+    return (here, *(resolve_device(name, cards=list) for name in CARDS))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.outcomes import Outcome
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import Evaluation, Predecessor, RunRecord
+    from ftc.verbs.predict import Model
 
 __all__ = [
     "FINISHED",
@@ -69,6 +70,16 @@ class Run:
     def root(self) -> Path:
         """The project that the run belongs to."""
         return self.folder.resolve().parents[2]
+
+    def load(self) -> Model:
+        """The run's model, ready to answer; see `ftc.load`.
+
+        Raises:
+            Refusal: The run has no result, or its base model isn't here (FTC687).
+        """
+        from ftc.verbs.predict import load
+
+        return load(self)
 
     def _repr_html_(self) -> str:
         from ftc.views.run import run_html

@@ -134,13 +134,23 @@ def model_card(plan: Plan, record: RunRecord, evaluation: Evaluation | None, mer
         front_matter(plan, evaluation, is_merged=merged is not None),
         f"# {_inline(plan.name)}\n\n{_introduction(plan)}",
         f"## Results\n\n{_results(plan, record, evaluation)}{agreement}",
-        f"## How to use it\n\nFrom the folder of this card:\n\n```python\n{code}\n```",
+        f"## How to use it\n\n{_with_ftc(record, merged)}, from the folder of this card:\n\n```python\n{code}\n```",
         f"## How it was made\n\n{making}",
         f"## Data\n\n{_data(plan)}",
         f"## Limits\n\n{_limits(plan, evaluation)}",
         f"## Provenance\n\n{provenance}",
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _with_ftc(record: RunRecord, merged: MergedModel | None) -> str:
+    """The shortest way, for people who have ftc and the project; a merged model may lie anywhere."""
+    if merged is not None:
+        return "With transformers"
+    return (
+        f"With ftc, from any folder of the project: `ftc predict {record.id} TEXT`, or in Python "
+        f'`ftc.load("{record.id}").predict([...])`.\n\nWithout ftc'
+    )
 
 
 def _introduction(plan: Plan) -> str:

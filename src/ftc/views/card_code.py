@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import PurePosixPath
 
 from ftc.spec.documents.plan import Plan
 from ftc.spec.heads import head_card
+from ftc.spec.storage.paths import base_from_run
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 from ftc.views.words import auto_class
@@ -47,8 +47,8 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
         if head_card(settings.model.head).is_new and settings.text.labels
         else ""
     )
-    base = settings.model.base if commit else PurePosixPath(settings.model.base.replace("\\", "/")).name
-    where = "" if commit else "  # the folder of the base model"
+    base = settings.model.base if commit else base_from_run(plan.recipe_file, settings.model.base)
+    where = "" if commit else "  # folder of the base model"
     traits = settings.strategy.traits
     is_quantized = traits.quantized is not None
     options = f"{revision}{labels}{', quantization_config=quantization' if is_quantized else ''}"

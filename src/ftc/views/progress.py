@@ -57,6 +57,7 @@ _LABELS = {
     "merge": "merging",
     "compare": "comparing",
     "evaluate": "evaluating",
+    "predict": "predicting",
     "judge": "judging",
     "grade": "grading",
 }

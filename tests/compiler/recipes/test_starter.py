@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.recipes.starter import likely_task, write_starter
+from ftc.compiler.recipes.guesses import likely_task
+from ftc.compiler.recipes.starter import write_starter
 from ftc.compiler.resolve.rows.table import Table
+from ftc.spec.documents.started import Started
 from ftc.spec.language.parse import parse_recipe
 from ftc.spec.language.source import read_source
+from ftc.views.started import started_text
+from tests.support.tickets import tickets_csv
 
 
 def rows(count: int = 12) -> list[dict[str, Any]]:
@@ -26,7 +30,7 @@ def rows(count: int = 12) -> list[dict[str, Any]]:
 def starter(folder: Path, found: Sequence[dict[str, Any]], task: str = "classification") -> str:
     data = folder / "rows.jsonl"
     data.write_text("\n".join(map(json.dumps, found)), encoding="utf-8")
-    return write_starter(folder / "new.yaml", task=task, data=data, base=None).read_text(encoding="utf-8")
+    return Path(write_starter(folder / "new.yaml", task=task, data=data, base=None).file).read_text(encoding="utf-8")
 
 
 def fields(text: str) -> dict[str, str]:
@@ -102,3 +106,43 @@ def test_the_only_model_beside_the_recipe_is_named(tmp_path: Path) -> None:
     (tmp_path / "large" / "models" / "large").mkdir()
     (tmp_path / "large" / "models" / "large" / "config.json").write_text("{}")
     assert "# one of models/large, models/small, or" in starter(tmp_path / "large", rows()).replace("`", "")
+
+
+def begun(folder: Path, **changes: Any) -> tuple[Started, str]:
+    (folder / "data").mkdir(exist_ok=True)
+    (folder / "data" / "tickets.csv").write_bytes(tickets_csv(**changes))
+    found = write_starter(folder / "new.yaml", task=None, data=folder / "data" / "tickets.csv", base=None)
+    return found, Path(found.file).read_text(encoding="utf-8")
+
+
+def test_a_strangers_export_gets_the_full_column_of_labels_and_says_what_else_could_be_meant(tmp_path: Path) -> None:
+    found, text = begun(tmp_path)
+    assert fields(text) == {"text": "Body", "label": "Queue"}
+    assert [(one.column, one.facts) for one in found.columns] == [("Body", ""), ("Queue", "4 values, 1 % empty")]
+    also = {one.column: one.facts for one in found.also}
+    assert also["Priority"].startswith("3 values, 2"), "half-filled, so it comes behind"
+    assert "Received" not in also, "dates are no labels"
+    assert "Ticket ID" not in also
+    assert "  # the label could also be `Customer` (5 values), `Priority` (3 values, " in text
+    assert "  empty: drop   # 20 of 800 rows have no `Body` or no `Queue`; `error` stops at them\n" in text
+    assert '  labels: {normalize: [case, space]}   # "Billing" 4 as billing; "billing " 3 as billing\n' in text
+    assert len(found.shown) == 2
+    assert found.shown[0].place.startswith("data/tickets.csv:")
+    shown = started_text(found)
+    for words in ("Queue (4 values, 1 % empty)", "also possible as the label: Customer", "Next: `ftc plan ", "set"):
+        assert words in shown
+
+
+def test_semicolons_make_no_difference(tmp_path: Path) -> None:
+    assert fields(begun(tmp_path, delimiter=";", bom=False)[1]) == {"text": "Body", "label": "Queue"}
+
+
+def test_nothing_is_set_that_the_rows_do_not_need(tmp_path: Path) -> None:
+    text = starter(tmp_path, rows())
+    assert "empty" not in text
+    assert "labels" not in text
+
+
+def test_a_full_column_of_another_name_goes_before_a_usual_name_that_is_mostly_empty(tmp_path: Path) -> None:
+    odd = [{"text": f"text {n}", "topic": None if n % 3 else "a", "queue": ("x", "y")[n % 2]} for n in range(12)]
+    assert fields(starter(tmp_path, odd)) == {"label": "queue"}

@@ -67,7 +67,7 @@ def test_the_digest_tells_boundaries_masks_and_ids_apart(tmp_path: Path) -> None
 
 
 def test_the_report_counts(tmp_path: Path) -> None:
-    counts = RowCounts(read=102, truncated=4, stop_missing=1, merged=2, unsupervised_turns=3)
+    counts = RowCounts(read=102, cut=[1, 2, 3, 4], stop_missing=1, merged=2, unsupervised_turns=3)
     counts.drop(7, "too long")
     report = write_stream(tmp_path / "s", rows(list(range(1, 101)), counts))
     assert (report.rows, report.tokens, report.length_p50, report.length_p95, report.length_max) == (

@@ -190,8 +190,8 @@ def test_a_service_that_stumbles_is_asked_again(service: Service) -> None:
 def planned_tokens(job: Job) -> tuple[int, int]:
     judge = job.plan.settings.eval.judge
     assert judge is not None
-    counted = judged_tokens(judge, job.inputs.streams_folder, job.inputs.model_folder)
-    assert judged_tokens(judge, job.inputs.streams_folder, Path("nowhere")) == counted, "it is counted once"
+    counted = judged_tokens(judge, job.inputs.streams_folder, job.inputs.model_folder, "rows")
+    assert judged_tokens(judge, job.inputs.streams_folder, Path("nowhere"), "rows") == counted, "it is counted once"
     return counted.empty, counted.expected
 
 

@@ -146,7 +146,7 @@ def test_an_exported_adapter_loads_elsewhere(tmp_path: Path) -> None:
     with safe_open(folder / "adapter_model.safetensors", "pt") as file:
         assert file.metadata()["job_sha256"] == job.plan.job_sha256()
     config = json.loads((folder / "adapter_config.json").read_text())
-    assert config["base_model_name_or_path"] == "models/tiny"
+    assert config["base_model_name_or_path"] == "../../../recipes/models/tiny", "from the run's folder"
     assert str(tmp_path) not in (folder / "adapter_config.json").read_text()
     base = AutoModelForCausalLM.from_pretrained(job.inputs.model_folder, dtype=torch.float32)
     loaded = PeftModel.from_pretrained(base, folder).state_dict()

@@ -39,7 +39,7 @@ def test_rungs_are_what_the_record_and_the_checkpoints_hold(job: Job) -> None:
     found, folder = ladder(job, "whole"), job.folder("whole")
     record = RunRecord.model_validate_json(folder.record.read_bytes())
     assert found.rungs[0].weights_sha256 == record.initial_weights_sha256
-    last = checkpoint.verified(folder.checkpoints, 12, job.plan.job_sha256(), lambda finding: None)
+    last = checkpoint.verified(folder.checkpoints, 12, job.plan.job_sha256(), lambda finding: None, found)
     assert last is not None
     assert found.rungs[12].weights_sha256 == content_digest(last.weights())
     assert found.rungs[12].optimizer_sha256 == content_digest(last.optimizer())

@@ -20,6 +20,7 @@ from pyarrow import feather, ipc, parquet
 from ftc.compiler.resolve.rows.table import LARGEST_ROW, Table, shown
 from ftc.compiler.resolve.rows.tables import SUFFIXES, read_rows
 from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES
+from ftc.compiler.resolve.rows.workbook_rows import WORKBOOKS
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span
 from ftc.spec.language.text_checks import MOST_FINDINGS
 
@@ -67,7 +68,9 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
                 stream.write_table(table)
 
 
-@pytest.mark.parametrize("suffix", [suffix for suffix in SUFFIXES if suffix not in (".txt", *CONLL_SUFFIXES)])
+@pytest.mark.parametrize(
+    "suffix", [suffix for suffix in SUFFIXES if suffix not in (".txt", *CONLL_SUFFIXES, *WORKBOOKS)]
+)
 def test_every_kind_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
     write(tmp_path / f"rows{suffix}", ROWS)
     table = read_rows(tmp_path / f"rows{suffix}", f"rows{suffix}")
@@ -75,7 +78,9 @@ def test_every_kind_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
     assert table.columns == ("text", "label")
 
 
-@pytest.mark.parametrize("suffix", [suffix for suffix in SUFFIXES if suffix not in (".txt", *CONLL_SUFFIXES)])
+@pytest.mark.parametrize(
+    "suffix", [suffix for suffix in SUFFIXES if suffix not in (".txt", *CONLL_SUFFIXES, *WORKBOOKS)]
+)
 def test_suffixes_ignore_case(tmp_path: Path, suffix: str) -> None:
     write(tmp_path / f"rows{suffix}", ROWS)
     (tmp_path / f"rows{suffix}").rename(tmp_path / f"ROWS{suffix.upper()}")
@@ -265,7 +270,7 @@ def test_other_formats_are_known_by_their_first_bytes(tmp_path: Path, suffix: st
     ("name", "words"),
     [
         ("a.jsonll", "did you mean `.jsonl`"),
-        ("a.xlsx", ".parquet"),
+        ("a.xlsxx", "did you mean `.xlsx`"),
         ("a.docx", ".csv"),
         ("a.jsonl.gz", "unpack"),
         ("a.pkl", "pickles run code"),
@@ -400,3 +405,11 @@ def test_any_bytes_give_rows_or_a_refusal(
     except Refusal as refusal:
         found = refusal.diagnostics
     assert found
+
+
+def test_line_endings_inside_quotes_follow_those_of_the_file(tmp_path: Path) -> None:
+    """git and editors change both; spreadsheets end lines in CRLF and break cells with LF alone."""
+    unix = b'text,label\n"a\nb",x\n'
+    for data in (unix, unix.replace(b"\n", b"\r\n"), b'text,label\r\n"a\nb",x\r\n'):
+        (tmp_path / "a.csv").write_bytes(data)
+        assert read_rows(tmp_path / "a.csv", "a.csv").rows == [{"text": "a\nb", "label": "x"}]

@@ -1,0 +1,141 @@
+"""Which column plays which part, where nobody said: by its name, else by what it holds. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from ftc.compiler.quality.spellings import DIFFERENCES, variants
+from ftc.compiler.resolve.rows.columns import likely_column
+from ftc.compiler.resolve.rows.row_checks import canonical_text
+from ftc.compiler.resolve.rows.table import Row, Table
+from ftc.spec.tasks import PARTS, TASKS
+from ftc.spec.tasks.card import Sign, TaskSection
+
+__all__ = ["KINDS", "USUAL", "Candidate", "guesses", "label_candidates", "likely_task"]
+
+KINDS = {task.name(): task for task in TASKS}
+"""Tasks that a starter can be for."""
+USUAL = TASKS[0].name()
+"""Where no rows tell the task."""
+
+_ROWS_A_CLASS = 4
+"""Fewest rows that a class has on average, for a column to look like labels."""
+_FULL = 0.05
+"""Share of empty values up to which a column counts as full."""
+_DATE = re.compile(r"\d{4}-\d\d?-\d\d?(?:[T ].*)?|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}(?: .*)?|\d{1,2}:\d\d(?::\d\d)?")
+_NUMBER = re.compile(r"[+-]?\d+[.,]\d+")
+_USUAL_LABEL = frozenset(
+    "queue team department intent type kind tag reason outcome verdict stance emotion answer".split()
+)
+_SELDOM_LABEL = frozenset(
+    "id priority status state severity language lang country region city gender customer user name author agent "
+    "channel source date day month year time created updated received version page split fold".split()
+)
+_WORDS = re.compile(r"[^\W\d_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A column that may hold labels.
+
+    Attributes:
+        column: Its name.
+        values: Different values, those that differ by case or white space alone counted once.
+        empty: Share of the rows in which it is empty.
+        rank: Of two candidates the one with the lower rank is likelier.
+    """
+
+    column: str
+    values: int
+    empty: float
+    rank: tuple[bool, int, int]
+
+    @property
+    def facts(self) -> str:
+        """Such as `4 values, 26 % empty`."""
+        return f"{self.values} values" + (f", {self.empty:.0%} empty".replace("%", " %") if self.empty >= 0.005 else "")
+
+
+def likely_task(table: Table) -> str:
+    """The task that rows are most likely for, by the names of columns that tell, and by whether they hold lists."""
+    for task in sorted(TASKS, key=lambda task: task.CARD.guess_order):
+        if any(all(_is_there(sign, task, table) for sign in signs) for signs in task.CARD.signs):
+            return task.name()
+    return USUAL
+
+
+def _is_there(sign: Sign, task: type[TaskSection], table: Table) -> bool:
+    match sign.by:
+        case "name":
+            columns = set(map(str.lower, table.columns))
+            return bool(columns & set(sign.names or PARTS[sign.part].columns))
+        case "list":
+            column = likely_column(sign.part, table.columns)
+            return column is not None and isinstance(table.rows[0].get(column), list)
+        case "content":
+            return sign.part in guesses(task.CARD.row_forms[0], table)
+        case _:
+            assert_never(sign.by)
+
+
+def guesses(parts: Sequence[str], table: Table) -> dict[str, str]:
+    """The column that most likely plays each part: by its name, else by what it holds.
+
+    A column of the right name that is empty in most rows is no better than another.
+    """
+    found: dict[str, str] = {}
+    filled = [column for column in table.columns if _empty_share(table.rows, column) < 0.5]
+    for guess in (likely_column, lambda part, columns: _by_content(table.rows, part, columns)):
+        for part in sorted(parts, key=lambda part: part != "label"):  # a column of labels may look like texts
+            free = [column for column in filled if column not in found.values()]
+            if part not in found and (column := guess(part, free)):
+                found[part] = column
+    return found
+
+
+def _by_content(rows: Sequence[Row], part: str, columns: Iterable[str]) -> str | None:
+    """For a label the likeliest of those with few values, for a text the one with the longest; None for other parts.
+
+    A prompt and its completion look alike, so no content tells which is which, and neither do other parts.
+    """
+    if part == "label":
+        return next((one.column for one in label_candidates(rows, columns)), None)
+    if part == "text":
+        texts = [c for c in columns if all(isinstance(row.get(c), str | None) for row in rows)]
+        return max(texts, key=lambda column: sum(len(row.get(column) or "") for row in rows), default=None)
+    return None
+
+
+def label_candidates(rows: Sequence[Row], columns: Iterable[str]) -> list[Candidate]:
+    """Columns with few values, the likeliest first: full ones, then those that are called like labels."""
+    found = []
+    for column in columns:
+        values = Counter(_text(row.get(column)) for row in rows if not _is_empty(row.get(column)))
+        count = values.total()
+        twins = sum(len(group) - 1 for group in variants(values, DIFFERENCES)) if len(values) < len(rows) / 2 else 0
+        if not 2 <= len(values) - twins <= max(2, count // _ROWS_A_CLASS):
+            continue
+        if all(_DATE.fullmatch(value) or _NUMBER.fullmatch(value) for value in values):
+            continue
+        empty = 1 - count / len(rows)
+        names = set(map(str.lower, _WORDS.findall(column)))
+        known = -1 if names & {*_USUAL_LABEL, *PARTS["label"].columns} else 1 if names & _SELDOM_LABEL else 0
+        kinds = len(values) - twins
+        found.append(Candidate(column, kinds, empty, (empty > _FULL, known, kinds)))
+    return sorted(found, key=lambda one: one.rank)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else canonical_text(value)
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _empty_share(rows: Sequence[Row], column: str) -> float:
+    return sum(_is_empty(row.get(column)) for row in rows) / max(1, len(rows))

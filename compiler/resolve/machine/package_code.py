@@ -1,0 +1,82 @@
+"""Digests of the files that an import of a package loads, as they are now: RECORD says only what was installed.
+
+All files are hashed once; after that their stamps are compared, at some 40 ms for torch and transformers together. The
+folder is the one that Python would import from, so that a package that lies in the way of the installed one counts.
+Byte code is left out: Python makes it from the sources, and each installation has its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from ftc.spec import canonical
+from ftc.spec.canonical import file_digest
+from ftc.spec.storage.atomic_write import Stamp, is_settled, stamp_of
+from ftc.spec.storage.cache import Cache
+
+__all__ = ["DECIDES_NUMBERS", "code_digest"]
+
+DECIDES_NUMBERS = ("bitsandbytes", "peft", "tokenizers", "torch", "transformers")
+"""Packages whose code makes the numbers of a run; the others are known by their RECORD."""
+
+_SUFFIXES = (".py", ".so", ".pyd", ".dll", ".dylib")
+_NO_CODE = frozenset({"__pycache__", "include", "share", "bin", "test", "tests", "testing", "benchmarks"})
+"""Folders of headers, tools and tests."""
+
+_known: dict[tuple[str, ...], tuple[str, str]] = {}
+"""By the folders of a package: digest of its stamps, and of its code, for as long as this process lives."""
+
+
+def code_digest(name: str, cache: Path) -> str:
+    """Digest of a package's code; empty where it isn't installed, or can't be read.
+
+    Args:
+        name: What it is imported as.
+        cache: ftc's cache.
+    """
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):
+        return ""
+    roots = tuple(spec.submodule_search_locations or ()) if spec else ()
+    if not roots:
+        return ""
+    try:
+        return _digest(name, roots, Cache(cache / "packages"))
+    except OSError:
+        return ""
+
+
+def _digest(name: str, roots: tuple[str, ...], entries: Cache) -> str:
+    started_ns = time.time_ns()
+    stamps = sorted(found for root in roots for found in _files(root, ""))
+    seen = hashlib.sha256(repr(stamps).encode()).hexdigest()
+    file = f"{name}-{canonical.digest(list(roots))[:16]}.json"
+    key = {"kind": "package code", "name": name, "roots": list(roots)}
+    kept = entries.recall(file, key)
+    if isinstance(kept, dict) and kept.get("stamps") == seen:
+        return str(kept.get("sha256", ""))
+    in_memory, code = _known.get(roots, ("", ""))
+    if in_memory != seen:
+        code = canonical.digest([[inside, file_digest(Path(root, inside))] for inside, root, _ in stamps])
+    if all(is_settled(stamp, started_ns) for *_, stamp in stamps):
+        _known[roots] = (seen, code)
+        entries.keep(file, key, {"stamps": seen, "sha256": code})
+    return code
+
+
+def _files(root: str, inside: str) -> Iterator[tuple[str, str, Stamp]]:
+    """Every file of code below a folder: its path inside, the folder, and its stamp."""
+    with os.scandir(f"{root}/{inside}") as entries:  # a Path for each of a thousand folders would take as long again
+        for entry in entries:
+            name = entry.name
+            if name.endswith(_SUFFIXES) or ".so." in name:
+                if entry.is_file():
+                    yield f"{inside}{name}", root, stamp_of(entry.stat())
+            elif "." not in name and name not in _NO_CODE and entry.is_dir():
+                yield from _files(root, f"{inside}{name}/")

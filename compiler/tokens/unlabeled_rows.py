@@ -1,0 +1,284 @@
+"""Rows that nobody has labeled, as a run's plan would have read them: what a trained model is to answer.
+
+A stand-in takes the place of each answer, so that rows go the way of those that the run was evaluated on. What a row
+says beside its input is never read. A row that can't be used, such as one without a text, costs no other row its
+prediction; it is named with a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, assert_never
+
+from ftc.compiler.resolve.files.safe_files import read_json_object
+from ftc.compiler.resolve.models.model_config import read_config
+from ftc.compiler.resolve.models.tokenizer import read_tokenizer
+from ftc.compiler.resolve.rows.canonical_rows import write_canonical
+from ftc.compiler.resolve.rows.columns import Columns, prompt_columns
+from ftc.compiler.resolve.rows.row_checks import CHECKS
+from ftc.compiler.resolve.rows.table import Row, Table
+from ftc.compiler.tokens.encoder import TextTokenizer
+from ftc.compiler.tokens.forms import ChatForm, PromptForm, TagForm, TextForm, Wording, row_form
+from ftc.compiler.tokens.other_rows import measuring, without_probes
+from ftc.compiler.tokens.row_tokens import encode_rows
+from ftc.compiler.tokens.sandbox import TemplateRenderer
+from ftc.compiler.tokens.token_rows import TokenRows, write_stream
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.facts import TokenizerFacts
+from ftc.spec.documents.plan import Plan
+from ftc.spec.heads import head_card
+from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.tasks import PARTS
+from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT
+from ftc.spec.text_forms import form_card
+
+__all__ = ["UnlabeledRows", "as_row", "check_columns", "compile_unlabeled"]
+
+_STAND_IN = "a"
+"""An answer that is never read: only so that a row has one. A letter, since the space before a letter belongs to it."""
+_COPIED = "{{ " + INSTRUCTION_PROMPT + " }}"
+_OPTIONAL = ("optional text", "tools", "history")
+"""Parts whose column a file may lack."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnlabeledRows:
+    """Rows to predict for.
+
+    Attributes:
+        plan: The run's plan with them as its test split; None where no row can be used.
+        problems: Why a row has no prediction, by its number from 0.
+        cut: Numbers of the rows of which the model sees a part.
+    """
+
+    plan: Plan | None
+    problems: Mapping[int, str]
+    cut: frozenset[int]
+
+
+def _input_columns(plan: Plan) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The columns that a row to predict for has: by part of the task, and those that the prompt names besides."""
+    card, text = plan.recipe.task.CARD, plan.settings.text
+    by_part = {part: column for part, column in text.columns.items() if part not in card.answer_parts}
+    if form_card(text.form).is_pair and not by_part:
+        by_part = {"messages": "messages"}  # conversations of which only the ends differ
+    template = plan.recipe.task.template
+    named = prompt_columns(template, tuple(text.columns.values())) if template else ()
+    return by_part, tuple(name for name in named if name not in by_part.values())
+
+
+def as_row(plan: Plan, text: str) -> Row:
+    """A text as a row of the run's own form.
+
+    Raises:
+        Refusal: A row has several inputs (FTC688).
+    """
+    by_part, named = _input_columns(plan)
+    needed = {column: part for part, column in by_part.items() if PARTS[part].values not in _OPTIONAL}
+    columns = [*needed, *named]
+    if len(columns) != 1:
+        example = ", ".join(f'"{column}": "…"' for column in columns)
+        summary = f"a text alone is not enough: a row of this run has {_listed(columns)}"
+        raise Refusal([diagnostic("FTC688", summary, help=f"give each row as an object: `{{{example}}}`")])
+    (column,) = columns
+    is_conversation = column in needed and PARTS[needed[column]].values == "messages"
+    return {column: [{"role": "user", "content": text}] if is_conversation else text}
+
+
+def check_columns(plan: Plan, table: Table) -> None:
+    """Refuses rows that lack a column.
+
+    Raises:
+        Refusal: FTC688, for each such column.
+    """
+    by_part, named = _input_columns(plan)
+    needed = [column for part, column in by_part.items() if PARTS[part].values not in _OPTIONAL]
+    if missing := [_missing(column, table) for column in (*needed, *named) if column not in table.columns]:
+        raise Refusal(missing)
+
+
+def compile_unlabeled(
+    plan: Plan, model_folder: Path, table: Table, folder: Path, *, max_new_tokens: int | None = None
+) -> UnlabeledRows:
+    """Writes rows as the test split of a plan, and gives that plan.
+
+    Args:
+        plan: The run's plan: its columns, labels, prompt and lengths hold.
+        model_folder: Where tokenizer and template lie.
+        table: The rows.
+        folder: Where the stream goes.
+        max_new_tokens: Most tokens of a written answer; None for as many as the run allows.
+
+    Raises:
+        Refusal: A column is missing (FTC688), or a template or the tokenizer can't be used (FTC331 to FTC339).
+    """
+    check_columns(plan, table)
+    by_part, named = _input_columns(plan)
+    rows = _with_stand_ins(plan, by_part, named, table)
+    problems = {number: words for number, row in enumerate(rows) if (words := _fault(by_part, row)) is not None}
+    numbers = [number for number in range(len(rows)) if number not in problems]
+    longest, new_tokens = _lengths(plan, model_folder, max_new_tokens)
+    if not numbers:
+        return UnlabeledRows(None, problems, frozenset())
+    found = _encoded(plan, by_part, model_folder, [rows[number] for number in numbers], numbers, table.where, longest)
+    kept = set(found.row.tolist())
+    reasons = {dropped.row: dropped.reason for dropped in found.counts.first_dropped}
+    too_long = f"longer than {longest:,} tokens"
+    problems |= {number: reasons.get(number, too_long) for number in numbers if number not in kept}
+    if not kept:
+        return UnlabeledRows(None, problems, frozenset())
+    report = write_stream(folder / "test.arrow", found)
+    measured = without_probes(measuring(plan, report, None))
+    evaluate = measured.settings.eval.model_copy(update={"max_new_tokens": new_tokens})
+    settings = measured.settings.model_copy(update={"eval": evaluate})
+    cut = frozenset(kept.intersection(found.counts.cut))
+    return UnlabeledRows(measured.model_copy(update={"settings": settings}), problems, cut)
+
+
+def _missing(column: str, table: Table) -> Diagnostic:
+    guess = nearest(column, table.columns)
+    help = f"rename `{guess}` to `{column}`" if guess else "give the rows the columns that the run was trained on"
+    notes = f"columns: {_listed(table.columns)}" if table.columns else "the rows have no columns"
+    return diagnostic("FTC688", f"{table.file} has no column `{column}`, which the run reads", help=help, notes=notes)
+
+
+def _listed(columns: Sequence[str]) -> str:
+    return ", ".join(f"`{name[:64]}`" for name in columns[:20]) + (" …" if len(columns) > 20 else "")
+
+
+def _with_stand_ins(plan: Plan, by_part: Mapping[str, str], named: Sequence[str], table: Table) -> list[Row]:
+    """The rows in the form that is encoded, each with an answer that is never read."""
+    answers = plan.settings.text.columns.keys() - by_part.keys()
+    hidden = {plan.settings.text.columns[part] for part in answers} - {*by_part.values(), *named}
+    rows = [{name: value for name, value in row.items() if name not in hidden} for row in table.rows]
+    task = plan.recipe.task.settled(plan.settings.model.family)
+    write_canonical(task, Columns(plan.settings.text.columns), Table(table.file, table.columns, rows))
+    stand_in = _stand_in(plan, by_part)
+    for row in rows:
+        stand_in(row)
+    return rows
+
+
+def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
+    """What gives a row, in place, the answer that its form needs."""
+    text, columns = plan.settings.text, plan.settings.text.columns
+    task = plan.recipe.task.settled(plan.settings.model.family)
+
+    def written(row: Row) -> None:
+        row[_written_column(plan)] = text.labels[0] if text.labels else _STAND_IN
+
+    def copied(row: Row) -> None:
+        source = by_part.get("prompt") or by_part.get("text") or by_part["messages"]
+        row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = row.get(source), _STAND_IN
+        row["messages"] = _asked(row.get(source))
+
+    match text.form:
+        case "classify":
+            several = task.mode_for(plan.settings.model.family).labels == "several"
+            return lambda row: row.update({columns["label"]: [] if several else text.labels[0]})
+        case "tag" if "spans" in columns:
+            return lambda row: row.update({columns["spans"]: []})
+        case "tag":
+            return lambda row: row.update({columns["tags"]: [text.labels[0]] * _length(row.get(columns["tokens"]))})
+        case "extract":
+            return lambda row: row.update({columns["answers"]: {"text": [], "answer_start": []}})
+        case "chat":
+            return lambda row: row.update({columns["messages"]: _asked(row.get(columns["messages"]))})
+        case "prompt":
+            return written
+        case "preference" | "raw":
+            return copied
+        case _:
+            assert_never(text.form)
+
+
+def _length(words: Any) -> int:
+    return len(words) if isinstance(words, list) else 0
+
+
+def _written_column(plan: Plan) -> str:
+    """The column of the text that a model learned to write."""
+    written, columns = plan.recipe.task.CARD.written_parts, plan.settings.text.columns
+    return next((columns[part] for part in written if part in columns), ANSWER_COLUMN)
+
+
+def _asked(messages: Any) -> Any:
+    """A conversation up to the turn that is to be answered, and a stand-in for the answer; others as they are."""
+    if not isinstance(messages, list) or not all(isinstance(turn, dict) for turn in messages):
+        return messages
+    end = len(messages) - (bool(messages) and messages[-1].get("role") == "assistant")
+    return [*messages[:end], {"role": "assistant", "content": _STAND_IN}]
+
+
+def _fault(by_part: Mapping[str, str], row: Row) -> str | None:
+    """What is wrong with a row's input, or None."""
+    for part, column in by_part.items():
+        if (fault := CHECKS[PARTS[part].values](row.get(column))) is not None:
+            return f"column `{column}` {fault[1]}"
+    return None
+
+
+def _lengths(plan: Plan, model_folder: Path, asked: int | None) -> tuple[int, int | None]:
+    """Longest row, and most new tokens of an answer; together no more than the model has positions for.
+
+    What the run itself allows stays as it is, so that its own rows get the answers of its evaluation.
+    """
+    settings, longest = plan.settings, plan.settings.text.max_length
+    if not head_card(settings.model.head).writes:
+        return longest, None
+    if asked is None and settings.eval.max_new_tokens is not None:
+        return longest, settings.eval.max_new_tokens
+    new = asked or plan.data["train"].supervised_max
+    positions = read_config(read_json_object(model_folder / "config.json", None)).max_positions
+    if positions is None or settings.model.family == "encoder_decoder":
+        return longest, new
+    free = positions - settings.strategy.traits.num_virtual
+    new = min(new, max(1, free // 2)) if asked is None else new
+    return max(1, min(longest, free - new)), new
+
+
+def _encoded(
+    plan: Plan,
+    by_part: Mapping[str, str],
+    model_folder: Path,
+    rows: Sequence[Row],
+    numbers: Sequence[int],
+    place: Callable[[int], str],
+    longest: int,
+) -> TokenRows:
+    config = read_json_object(model_folder / "config.json", None)
+    facts = read_tokenizer(model_folder, str(config.get("model_type")))
+    form, facts = _form(plan, by_part, rows, facts)
+    with TemplateRenderer() as renderer:
+        return encode_rows(
+            rows,
+            form,
+            TextTokenizer(model_folder / "tokenizer.json"),
+            facts,
+            renderer,
+            max_length=longest,
+            cuts=not form_card(plan.settings.text.form).is_conversation,  # else an earlier turn would be answered
+            numbers=numbers,
+            place=place,
+        )
+
+
+def _form(
+    plan: Plan, by_part: Mapping[str, str], rows: Sequence[Row], facts: TokenizerFacts
+) -> tuple[TextForm, TokenizerFacts]:
+    """How the rows are read, and the tokenizer's facts as far as they are used for that."""
+    text, family = plan.settings.text, plan.settings.model.family
+    task = plan.recipe.task.settled(family)
+    if form_card(text.form).is_self_supervised:  # a text goes on as it began, whatever template a tokenizer has
+        prompt = PromptForm(prompt=_COPIED, completion=ANSWER_COLUMN)
+        return prompt, facts.model_copy(update={"chat_template": None})
+    if form_card(text.form).is_pair:
+        is_list = isinstance(rows[0].get(next(iter(by_part.values()))), list)
+        return (ChatForm() if is_list else PromptForm(prompt=_COPIED, completion=ANSWER_COLUMN)), facts
+    wording = Wording(text.form, text.prompt, text.system, family, facts.eos_id)
+    form = row_form(task, text.columns, text.labels, wording, rows)
+    if isinstance(form, ChatForm):  # whatever was trained on, the assistant's next turn is what is asked for
+        return form.model_copy(update={"train_on": "last"}), facts
+    return (form.model_copy(update={"keeps_places": True}) if isinstance(form, TagForm) else form), facts

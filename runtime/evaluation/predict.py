@@ -1,0 +1,146 @@
+"""A finished run's model in use: its answers to rows without labels, by the code that evaluated it.
+
+What is heavy is imported where it is used, since memory and threads are configured before torch is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, assert_never
+
+from ftc.runtime.evaluation.evaluate_again import reopened
+from ftc.runtime.execution.execute import Inputs
+from ftc.spec.documents.events import EventListener
+from ftc.spec.documents.outcomes import OTHER_LABEL, as_label
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.predictions import FoundSpan, RowPrediction
+from ftc.spec.documents.record import RunRecord
+from ftc.spec.documents.streams import TokenStream
+from ftc.spec.heads import head_card
+from ftc.spec.storage.paths import RunFolder
+
+if TYPE_CHECKING:
+    from ftc.runtime.evaluation.measures import AnswerSpan, Measures
+    from ftc.runtime.evaluation.scoring import RowScore
+    from ftc.runtime.execution.session import Session
+    from ftc.runtime.tasks.scorer import ModelWithScorer
+
+__all__ = ["load_tuned", "predict_rows"]
+
+
+_OUTSIDE = "O"
+
+
+def load_tuned(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, listen: EventListener) -> ModelWithScorer:
+    """The base model with what the run trained, ready to answer.
+
+    Raises:
+        Refusal: The weights are not those of the record, or the base model isn't the plan's.
+        KeyboardInterrupt: Somebody asked to stop.
+    """
+    from ftc.runtime.evaluation.evaluate import become_tuned
+    from ftc.runtime.execution.verify import verify_model
+
+    with reopened(plan, inputs, run, record, listen) as session:
+        with session.journal.phase("verify", f"{len(plan.lock.model.files)} files"):
+            verify_model(plan, inputs)
+        work = session.build()
+        become_tuned(session, work)
+        return work
+
+
+def predict_rows(
+    plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, work: ModelWithScorer, listen: EventListener
+) -> list[RowPrediction]:
+    """What a loaded model says of the rows of the plan's test split, in their order.
+
+    Raises:
+        KeyboardInterrupt: Somebody asked to stop.
+    """
+    from ftc.runtime.evaluation.measures import Measures
+    from ftc.runtime.evaluation.scoring import eval_mode
+    from ftc.runtime.evaluation.shortcuts import faster_linears
+
+    with reopened(plan, inputs, run, record, listen) as session:
+        rows = session.stream("test")
+        assert rows is not None, "there are rows to predict for"
+        measures = Measures(plan.settings, rows, inputs.model_folder)
+        phase = session.journal.phase("predict", f"{len(set(rows.rows.tolist()))} rows")
+        with phase, eval_mode(work.model), faster_linears(work.model):
+            if head_card(plan.settings.model.head).writes:
+                return list(_written(session, work, rows, measures))
+            return list(_chosen(session, rows, _scores(session, work, rows), measures))
+
+
+def _written(session: Session, work: ModelWithScorer, rows: TokenStream, measures: Measures) -> Iterator[RowPrediction]:
+    from ftc.runtime.evaluation.evaluate import written
+
+    labels = session.plan.settings.text.labels
+    for number, text in sorted(written(session, "tuned", work, rows, measures.decode).items()):
+        said = as_label(text, labels)
+        classes = None if not labels else () if said == OTHER_LABEL else (said,)
+        yield RowPrediction(row=int(rows.rows[number]), prediction=text, labels=classes)
+
+
+def _scores(session: Session, work: ModelWithScorer, rows: TokenStream) -> list[RowScore]:
+    from ftc.runtime.evaluation.evaluate import report_progress
+    from ftc.runtime.evaluation.scoring import score_rows
+
+    size, scores = session.plan.settings.eval.batch_size, []
+    for batch in score_rows(work, rows, size, session.accelerator, session.stop, with_probabilities=True):
+        scores += batch
+        report_progress(session, "tuned", len(scores), rows)
+    return sorted(scores)
+
+
+def _chosen(
+    session: Session, rows: TokenStream, scores: Sequence[RowScore], measures: Measures
+) -> Iterator[RowPrediction]:
+    """What a head chose of each row: the texts are those of `predictions.ndjson`."""
+    head, labels = head_card(session.plan.settings.model.head), session.plan.settings.text.labels
+    said, by_number = measures.said(scores), {score.row: score for score in scores}
+    answers = measures.found_spans(scores) if head.finds_spans else {}
+    for number, text in sorted(said.items()):
+        score = by_number[number]
+        found = RowPrediction(row=int(rows.rows[number]), prediction=text)
+        match head.labels:
+            case None:
+                yield found.model_copy(update={"spans": _answers(answers[number])})
+            case "words":
+                tags = [labels[int(tag)] for tag in score.predicted]
+                has_entities = _OUTSIDE in labels  # else each tag stands for itself
+                spans = tuple(_entities(rows, number, tags, score.probabilities)) if has_entities else None
+                yield found.model_copy(update={"labels": tuple(tags), "spans": spans})
+            case "several":
+                classes = tuple(labels[int(one)] for one in score.predicted)
+                yield found.model_copy(update={"labels": classes, "probabilities": _known(labels, score)})
+            case "one":
+                known = _known(labels, score)
+                yield found.model_copy(update={"probability": known.get(text), "probabilities": known})
+            case _:
+                assert_never(head.labels)
+
+
+def _known(labels: Sequence[str], score: RowScore) -> dict[str, float]:
+    """Probabilities by class; one that is no number is nobody's."""
+    return {name: one for name, one in zip(labels, score.probabilities, strict=True) if math.isfinite(one)}
+
+
+def _answers(span: AnswerSpan | None) -> tuple[FoundSpan, ...]:
+    if span is None:
+        return ()
+    score = span.margin if math.isfinite(span.margin) else None
+    return (FoundSpan(label=None, text=span.text, start=span.begin, end=span.end, score=score),)
+
+
+def _entities(
+    rows: TokenStream, number: int, tags: Sequence[str], probabilities: Sequence[float]
+) -> Iterator[FoundSpan]:
+    """Entities with their places, of words with IOB2 tags."""
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    (text,), places = rows.texts(number), rows.offsets[number].reshape(-1, 2).tolist()
+    for kind, first, last in get_entities(list(tags)):
+        start, end, score = places[first][0], places[last][1], min(probabilities[first : last + 1])
+        yield FoundSpan(label=kind, text=text[start:end], start=start, end=end, score=score)

@@ -1,0 +1,137 @@
+"""The one door to ftc's cache: what is remembered is believed only where this user, on this machine, wrote it.
+
+An entry holds what it was made from, as its key, and an authentication code over key and value. The secret of the code
+lies outside the cache, readable by its owner alone. So an entry under another entry's name, an edited one, and one that
+came with somebody else's cache are no more than absent ones: they cost the time to make them again, and are counted, so
+that the user is told once. What an entry says of other files is still compared with these by the caller.
+
+`FTC_CACHE_KEY` names the secret's file, for machines that share a cache and trust each other.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Cache", "distrust", "take_distrusted"]
+
+_SCHEMA = "ftc.cached/1"
+_LEAST_BYTES = 16
+"""A shorter secret could be guessed."""
+_distrusted: dict[str, str] = {}
+
+
+class Cache:
+    """Entries in a folder, each a JSON file. A folder that can't be used remembers nothing, and fails nothing.
+
+    Processes may share the folder: entries are replaced whole, and one that a crash tore counts as absent.
+
+    Args:
+        folder: Where the entries lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def recall(self, name: str, key: Mapping[str, Any]) -> Any | None:
+        """The value of an entry, or None where there is none that can be believed.
+
+        Args:
+            name: The entry's file.
+            key: What the value is made from, as JSON values; another one makes the entry a stranger's.
+        """
+        file = self.folder / name
+        try:
+            entry = json.loads(file.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        if not isinstance(entry, dict) or entry.get("schema") != _SCHEMA:
+            return None  # of an earlier release
+        if entry.get("key") != key:
+            distrust(file, "it was made from something else than its name says")
+            return None
+        value, code = entry.get("value"), entry.get("mac")
+        if not isinstance(code, str) or not hmac.compare_digest(code.encode(), _code(key, value).encode()):
+            distrust(file, "another user or machine wrote it, or somebody changed it")
+            return None
+        return value
+
+    def keep(self, name: str, key: Mapping[str, Any], value: Any) -> None:
+        """Writes an entry whole. No fsync: one that a crash tears can't be read, and is made again."""
+        entry = {"schema": _SCHEMA, "key": key, "value": value, "mac": _code(key, value)}
+        try:
+            file = self.folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".entry-")
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                json.dump(entry, stream, sort_keys=True)
+            os.replace(temporary, file)
+        except OSError:
+            return
+
+
+def distrust(file: Path, why: str) -> None:
+    """Counts an entry that is not believed, for the one finding about all of them."""
+    _distrusted[str(file)] = why
+
+
+def take_distrusted() -> dict[str, str]:
+    """Why entries were not believed since the last call, by their file."""
+    taken = dict(_distrusted)
+    _distrusted.clear()
+    return taken
+
+
+def _code(key: Mapping[str, Any], value: Any) -> str:
+    text = json.dumps([key, value], ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hmac.digest(_secret(_secret_file()), text.encode("utf-8", "surrogatepass"), "sha256").hex()
+
+
+def _secret_file() -> Path:
+    if named := os.environ.get("FTC_CACHE_KEY"):
+        return Path(named)
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("ftc", appauthor=False)) / "cache.key"
+
+
+@functools.cache
+def _secret(file: Path) -> bytes:
+    """The secret in a file, which is made where it is missing; one for this process alone where that can't be."""
+    for _ in range(2):
+        try:
+            content = file.read_bytes()
+            return hashlib.sha256(content).digest() if len(content) >= _LEAST_BYTES else secrets.token_bytes(32)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            break
+        try:
+            _make_secret(file)
+        except OSError:
+            break
+    return secrets.token_bytes(32)
+
+
+def _make_secret(file: Path) -> None:
+    """Writes a new secret whole, for its owner alone; another process or thread may be first, whose secret counts."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".key-")  # 0600
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(secrets.token_hex(32).encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(temporary, file)
+    except FileExistsError:
+        return
+    finally:
+        Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,171 @@
+"""The verb that uses a finished run's model: `predict`."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from argparse import ArgumentTypeError, Namespace
+from typing import TYPE_CHECKING
+
+from ftc.cli.arguments import JSON, TEXT, Command, Example, Parser, add_force, add_offline, add_output, add_quiet
+from ftc.cli.output import following
+from ftc.cli.terminal import STDOUT, page, show_diagnostics, write
+from ftc.spec.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ftc.verbs.predict import Predictions, RowLike
+
+__all__ = ["COMMANDS"]
+
+_CSV, _LINES = "csv", "jsonl"
+_FORMATS = {".csv": _CSV, ".jsonl": _LINES, ".ndjson": _LINES, ".json": JSON}
+"""Form of the answer by the suffix of the file that it is written to, or that the rows come from."""
+
+
+def predict_arguments(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a finished run: its folder or the beginning of its name")
+    parser.add_argument(
+        "text",
+        nargs="*",
+        metavar="TEXT",
+        help='texts to predict for, or objects such as \'{"question": "…", "context": "…"}\'; '
+        "`-` reads one a line from standard input",
+    )
+    parser.add_argument("--data", metavar="FILE", help="a file of rows with the run's columns; labels are not needed")
+    add_output(parser, "write to a file; its suffix says the format: `.csv`, `.jsonl` or `.json`")
+    parser.add_argument(
+        "--max-new-tokens", type=_count, metavar="N", help="longest written answer, in tokens (the run's limit)"
+    )
+    add_force(parser)
+    add_offline(parser)
+    add_quiet(parser, "show no progress")
+
+
+def run_predict(args: Namespace) -> int:
+    """Predicts for each row; rows without a prediction are named on standard error."""
+    if problem := _misuse(args):
+        sys.stderr.write(f"error: {problem}\n")
+        return ExitCode.USAGE
+    from pathlib import Path
+
+    from ftc import api
+
+    target = Path(args.output) if args.output and args.output != STDOUT else None
+    if target is not None:
+        from ftc.spec.storage.outputs import OutputKind, claim_output
+
+        claim_output(target, OutputKind.PREDICTIONS, force=args.force)
+    gc.enable()  # the command starts without; a large file takes long
+    rows = Path(args.data) if args.data else _typed(args.text)
+    with following(args) as listener:
+        found = api.predict(args.run, rows, max_new_tokens=args.max_new_tokens, on_event=listener)
+    show_diagnostics(found.findings, {}, args)
+    text = _as_asked(found, _form(args), args)
+    if target is None:
+        write(text)
+    else:
+        _save(target, text, len(found.predictions))
+    return ExitCode.FINE
+
+
+def _misuse(args: Namespace) -> str:
+    if bool(args.data) == bool(args.text):
+        return "name a file with `--data`, or give texts; `-` reads them from standard input"
+    if STDOUT in args.text and len(args.text) > 1:
+        return "`-` reads all texts from standard input; leave out the others"
+    if args.output and args.output != STDOUT and args.format is None and _suffix(args.output) not in _FORMATS:
+        return f"`{args.output}` has no suffix that says the format: use `.csv`, `.jsonl` or `.json`, or `--format`"
+    return ""
+
+
+def _typed(words: list[str]) -> list[RowLike]:
+    """Rows of the command line, or of standard input: texts, and objects in JSON.
+
+    Raises:
+        Refusal: Standard input is empty (FTC689).
+    """
+    lines = [line.rstrip("\r\n") for line in sys.stdin] if words == [STDOUT] else words
+    rows = [_row(line) for line in lines if line.strip()]
+    if not rows:
+        from ftc.spec.diagnostics import Refusal, diagnostic
+
+        help = "write one text, or one JSON object, a line"
+        raise Refusal([diagnostic("FTC689", "there is no text to predict for", help=help)])
+    return rows
+
+
+def _row(line: str) -> RowLike:
+    import json
+
+    if line.lstrip().startswith("{"):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            return line  # a text that begins so
+        if isinstance(value, dict):
+            return value
+    return line
+
+
+def _suffix(file: str) -> str:
+    import os
+
+    return os.path.splitext(file)[1].lower()  # noqa: PTH122 - a name, whether or not there is such a file
+
+
+def _form(args: Namespace) -> str:
+    if args.format is not None:
+        return str(args.format)
+    if args.output and args.output != STDOUT:
+        return _FORMATS[_suffix(args.output)]
+    return _FORMATS.get(_suffix(args.data), _LINES) if args.data else TEXT
+
+
+def _as_asked(found: Predictions, form: str, args: Namespace) -> str:
+    from ftc.views.predictions import as_csv, as_json, as_json_lines, as_text
+
+    match form:
+        case "csv":
+            return as_csv(found.columns, found.rows, found.predictions)
+        case "jsonl":
+            return as_json_lines(found.rows, found.predictions)
+        case "json":
+            return as_json(found.rows, found.predictions)
+        case _:
+            return as_text(found.predictions, page(sys.stdout, args))
+
+
+def _save(target: Path, text: str, count: int) -> None:
+    from ftc.spec.storage.atomic_write import write_text
+    from ftc.views.numbers import plural
+
+    write_text(target, text)
+    sys.stderr.write(f"Wrote {plural(count, 'prediction')} to {target}.\n")
+
+
+def _count(text: str) -> int:
+    """A number of tokens.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise ArgumentTypeError(f"`{text}` is not a number of tokens")
+    return int(text)
+
+
+COMMANDS: dict[str, Command] = {
+    "predict": Command(
+        predict_arguments,
+        run_predict,
+        formats=(TEXT, JSON, _LINES, _CSV),
+        examples=(
+            Example('ftc predict 7f3a2b "Where is my parcel?"', "one text"),
+            Example("ftc predict 7f3a2b --data new.csv -o answers.csv", "a file of rows"),
+            Example("ftc predict 7f3a2b - --format jsonl", "one text, or one JSON object, a line of standard input"),
+        ),
+    )
+}
+"""What a command line reaches here, by verb."""

@@ -1,0 +1,94 @@
+"""Predictions as files and on a terminal: CSV, JSON lines, and a few lines of text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ftc.spec.documents.predictions import RowPrediction
+from ftc.views import numbers
+from ftc.views.page import Page, escaped
+
+__all__ = ["as_csv", "as_json", "as_json_lines", "as_text"]
+
+_PREDICTED = ("prediction", "probability", "labels", "spans", "probabilities", "truncated", "problem")
+"""Columns that predictions add to rows, those of them that say something."""
+
+_MOST_CLASSES = 3
+
+
+def as_json_lines(rows: Sequence[Mapping[str, Any]], predictions: Sequence[RowPrediction]) -> str:
+    """Each row with its prediction, an object a line."""
+    return "".join(
+        json.dumps({**row, **_values(one)}, ensure_ascii=False) + "\n"
+        for row, one in zip(rows, predictions, strict=True)
+    )
+
+
+def as_json(rows: Sequence[Mapping[str, Any]], predictions: Sequence[RowPrediction]) -> str:
+    """The same as one array."""
+    whole = [{**row, **_values(one)} for row, one in zip(rows, predictions, strict=True)]
+    return json.dumps(whole, ensure_ascii=False, indent=2) + "\n"
+
+
+def as_csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], predictions: Sequence[RowPrediction]) -> str:
+    """The rows with a column for each thing that is predicted; a list or an object is JSON in its cell."""
+    made = [_values(one) for one in predictions]
+    added = [name for name in _PREDICTED if any(name in values for values in made)]
+    names = [*(name for name in columns if name not in added), *added]
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(names)
+    for row, values in zip(rows, made, strict=True):
+        whole = {**row, **values}
+        writer.writerow([_cell(whole.get(name)) for name in names])
+    return stream.getvalue()
+
+
+def _values(one: RowPrediction) -> dict[str, Any]:
+    """A prediction as plain values, less what its task has no use for."""
+    found: dict[str, Any] = {"prediction": one.prediction}
+    if one.probability is not None:
+        found["probability"] = one.probability
+    if one.labels is not None:
+        found["labels"] = list(one.labels)
+    if one.spans is not None:
+        found["spans"] = [span.model_dump(mode="python", exclude_none=True) for span in one.spans]
+    if one.probabilities:
+        found["probabilities"] = dict(one.probabilities)
+    if one.is_cut:
+        found["truncated"] = True
+    if one.problem is not None:
+        found["problem"] = one.problem
+    return found
+
+
+def _cell(value: Any) -> str | int | float:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case str() | int() | float():
+            return value
+        case _:
+            return json.dumps(value, ensure_ascii=False)
+
+
+def as_text(predictions: Sequence[RowPrediction], page: Page) -> str:
+    """A line for each prediction, with its probability and the next likely classes."""
+    return "".join(f"{line}\n" for one in predictions for line in _lines(one, page))
+
+
+def _lines(one: RowPrediction, page: Page) -> Iterator[str]:
+    if one.prediction is None:
+        yield page.alert(f"no prediction: {escaped(one.problem or '')}")
+        return
+    likely = sorted(one.probabilities.items(), key=lambda pair: -pair[1])
+    shown = [f"{escaped(name)} {numbers.percent(value)}" for name, value in likely[:_MOST_CLASSES]]
+    yield page.strong(escaped(one.prediction)) + (f"  {page.faint(' · '.join(shown))}" if shown else "")
+    if one.is_cut:
+        yield page.alert("The input was truncated.")

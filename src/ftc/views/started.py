@@ -1,0 +1,47 @@
+"""What `ftc init` guessed and what else could be meant, for people."""
+
+from __future__ import annotations
+
+from ftc.spec.documents.started import GuessedColumn, Started
+from ftc.views import numbers
+from ftc.views.page import PLAIN, Page, blocks, escaped
+
+__all__ = ["started_text"]
+
+_INDENT = 12
+
+
+def started_text(found: Started, *, page: Page = PLAIN) -> str:
+    """The recipe that was written, the columns, the first rows and the next step."""
+    source = f" from {escaped(found.data)} ({numbers.plural(found.rows, 'row')})" if found.data else ""
+    parts: list[list[str]] = [page.flow("", [f"Wrote {page.strong(escaped(found.file))}{source}"], indent=0)]
+    if found.data:
+        lines = page.flow("  task", [found.task], indent=_INDENT)
+        for one in found.columns:
+            lines += page.flow(f"  {one.part}", [page.strong(_words(one))], indent=_INDENT)
+        for part in found.open_parts:
+            words = page.alert("no column found; finish the line in the recipe")
+            lines += page.flow(f"  {part}", [words], indent=_INDENT)
+        if found.also:
+            lines += page.flow(
+                "", [f"also possible as the label: {', '.join(map(_words, found.also))}"], indent=_INDENT
+            )
+        lines += [line for one in found.settled for line in page.flow("  set", [escaped(one)], indent=_INDENT)]
+        parts.append(lines)
+    shown = []
+    for row in found.shown:
+        shown.append(f"  {page.faint(escaped(row.place))}")
+        shown += [line for at, value in row.values.items() for line in page.flow(f"    {at}", [escaped(value)])]
+    parts.append(shown)
+    last = []
+    if found.base is None:
+        words = "The recipe names no model yet: write a folder, or an id on the hub, in `model.base`."
+        last += page.flow("", [words], indent=0)
+    if not found.is_calibrated:
+        words = "This machine's speed isn't measured, so that plans estimate no time: `ftc calibrate` (1 minute)."
+        last += page.flow("", [words], indent=0)
+    return blocks([*parts, [*last, *page.flow("", [f"Next: `ftc plan {escaped(found.file)}`"], indent=0)]])
+
+
+def _words(one: GuessedColumn) -> str:
+    return f"{escaped(one.column)} ({one.facts})" if one.facts else escaped(one.column)

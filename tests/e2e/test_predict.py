@@ -1,0 +1,108 @@
+"""A finished run's model in use: what it says of rows without labels is what its evaluation said of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+import ftc as package
+from ftc import api
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.tasks import TASKS
+from tests.e2e.conftest import Ftc, MakeProject
+from tests.e2e.test_tasks import USUAL
+from tests.e2e.use import INPUTS, predicts_as_evaluated
+from tests.support.projects import KINDS, PROJECTS
+
+
+def test_every_task_is_tried() -> None:
+    assert INPUTS.keys() == PROJECTS.keys()
+    assert {KINDS.get(name, name).partition(",")[0] for name in INPUTS} == {task.name() for task in TASKS}
+    assert INPUTS.keys() - USUAL.keys() == {"classification", "chat", "generation", "translation"}, (
+        "test_tasks has some"
+    )
+
+
+@pytest.mark.parametrize("name", ["generation", "translation"])
+def test_predictions_without_answers_are_those_of_the_evaluation(
+    project: MakeProject, name: str, tmp_path: Path, ftc: Ftc
+) -> None:
+    project(name, steps=2)
+    predicts_as_evaluated(api.apply(Path("recipe.yaml")), name, ftc, tmp_path)
+
+
+def test_a_classification_in_every_form(project: MakeProject, ftc: Ftc, tmp_path: Path) -> None:
+    root = project(steps=2)
+    run = api.apply(Path("recipe.yaml"))
+    predicts_as_evaluated(run, "classification", ftc, tmp_path)
+    with (tmp_path / "new.csv").open("w", encoding="utf-8") as stream:
+        csv.writer(stream).writerows(
+            [("id", "text", "label"), (7, "the goal", "nonsense"), (8, "", ""), (9, "a " * 99, "")]
+        )
+    answer = ftc("predict", run.record.id, "--data", tmp_path / "new.csv", "-o", tmp_path / "out.csv")
+    assert answer.code == 0, answer.text
+    assert "[FTC690]: 1 of 3 rows have no prediction" in answer.err
+    assert "[FTC691]: 1 of 3 rows are longer than 32 tokens" in answer.err
+    assert answer.err.rstrip().endswith(f"Wrote 3 predictions to {tmp_path / 'out.csv'}.")
+    first, second, third = csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text()))
+    assert (first["id"], first["label"]) == ("7", "nonsense"), "other columns stay, and are never read"
+    known = json.loads(first["probabilities"])
+    assert set(known) == {"film", "money", "sport"}
+    assert sum(known.values()) == pytest.approx(1, abs=1e-5)
+    assert first["prediction"] == max(known, key=known.__getitem__)
+    assert float(first["probability"]) == pytest.approx(max(known.values()))
+    assert (second["prediction"], second["problem"]) == ("", "column `text` is empty")
+    assert third["truncated"] == "true"
+    refused = ftc("predict", run.record.id, "--data", tmp_path / "new.csv", "-o", tmp_path / "out.csv")
+    assert (refused.code, "[FTC651]" in refused.err) == (1, True), refused.text
+    assert ftc("predict", run.record.id, "the goal", "-o", tmp_path / "out.csv", "--force").code == 0
+    assert ftc("predict", run.record.id, "the goal").out.split()[0] == first["prediction"]
+    model = package.load(run.record.id)
+    (one,) = model.predict("the goal")
+    assert one.prediction == first["prediction"]
+    both = package.find_run(run.record.id, root).load().predict([{"text": "the goal"}, "an old film"])
+    assert both[0].prediction == one.prediction
+    with pytest.raises(Refusal, match="FTC687"):
+        model.generate(["the goal"])
+    with pytest.raises(Refusal, match="FTC688"):
+        model.predict([{"Body": "the goal"}])
+
+
+def test_words_that_are_written(project: MakeProject, ftc: Ftc, tmp_path: Path) -> None:
+    project("chat", steps=2)
+    run = api.apply(Path("recipe.yaml"))
+    predicts_as_evaluated(run, "chat", ftc, tmp_path)
+    model = api.load(run)
+    (said,) = model.generate("the goal", max_new_tokens=3)
+    (again,) = model.generate([{"messages": [{"role": "user", "content": "the goal"}]}], max_new_tokens=3)
+    assert said == again
+    assert len(model.generate("the goal", max_new_tokens=9)[0]) >= len(said)
+    assert ftc("predict", run.record.id, "the goal", "--max-new-tokens", "3").out.strip() == said.strip()
+
+
+def test_what_can_not_be_used(project: MakeProject, ftc: Ftc, tmp_path: Path) -> None:
+    root = project("extraction", steps=1)
+    run = api.apply(Path("recipe.yaml"))
+    alone = ftc("predict", run.record.id, "which film")
+    assert (alone.code, "[FTC688]" in alone.err) == (1, True)
+    assert '`{"context": "…", "question": "…"}`' in alone.err
+    row = json.dumps({"question": "which film", "context": "an old film"})
+    whole = ftc("predict", run.record.id, row, "--json")
+    assert whole.code == 0, whole.text
+    (tmp_path / "new.csv").write_text("question,Context\na,b\n")
+    renamed = ftc("predict", run.record.id, "--data", tmp_path / "new.csv")
+    assert "has no column `context`, which the run reads" in renamed.text
+    assert "rename `Context` to `context`" in renamed.text
+    for words in ((), ("a", "--data", "b.csv"), ("-", "a"), ("a", "-o", "out.xlsx"), ("a", "--max-new-tokens", "0")):
+        assert ftc("predict", run.record.id, *words).code == 64, words
+    (root / "encoder").rename(root / "elsewhere")
+    gone = ftc("predict", run.record.id, row)
+    assert (gone.code, "[FTC687]" in gone.err, "its base model" in gone.err) == (1, True, True), gone.text
+    record = json.loads((run.folder / "record.json").read_text())
+    (run.folder / "record.json").write_text(json.dumps({**record, "status": "interrupted"}))
+    unfinished = ftc("predict", run.record.id, row)
+    assert (unfinished.code, "it is interrupted" in unfinished.err) == (1, True), unfinished.text
