@@ -30,7 +30,10 @@ class Model(Document):
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
 
     base: str = Field(min_length=1, max_length=300)
-    """Folder relative to the recipe, or hub id such as `HuggingFaceTB/SmolLM2-135M-Instruct`."""
+    """Folder relative to the recipe, or hub id such as `HuggingFaceTB/SmolLM2-135M-Instruct`. Models outside the
+    project are named as they lie in a folder that the machine's owner allows: in the environment variable
+    `FTC_MODEL_PATHS`, or as `model_paths` in `~/.config/ftc/config.toml`. The lock pins a folder's files by digest
+    wherever it lies."""
     revision: str | None = Field(default=None, min_length=1, max_length=200)
     """Branch, tag or commit on the hub. Default: the main branch; the lock keeps the commit that it stood at."""
     license: License | None = None
@@ -76,7 +79,7 @@ class Budget(Document):
     }
 
     device: Device = "auto"
-    """`cpu`, or a card by its name such as `rtx-4090` (`ftc devices` lists them), whether it is in this machine or not;
+    """`cpu`, or a card by its name such as `rtx-4090` (see `ftc device list`), whether it is in this machine or not;
     a card that the catalog lacks is described by its figures. Default `auto`: this machine's card, else its CPU."""
     devices: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = 1
     """Devices of that kind in one machine, with one process each, which share the rows of every step; `train.sharding`

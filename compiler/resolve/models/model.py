@@ -17,9 +17,10 @@ from typing import TypeVar
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub, Snapshot
 from ftc.compiler.resolve.files.hub_errors import of_locked
-from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, refuse_odd_file, safe_path
 from ftc.compiler.resolve.models.model_config import ModelConfig, code_keys, read_config
 from ftc.compiler.resolve.models.model_form import attention_kernels, input_embedding, linear_modules, output_head
+from ftc.compiler.resolve.models.model_paths import OTHER_WAY, find_outside
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.models.weights import Weights, read_weights
 from ftc.spec.architectures import architecture
@@ -28,7 +29,7 @@ from ftc.spec.documents.facts import ModelFacts, TensorFacts, TokenizerFacts
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.module_names import part_of
-from ftc.spec.storage.model_files import INDEX_FILE, LICENSE_FILES, LOADED_FILES
+from ftc.spec.storage.model_files import INDEX_FILE, LICENSE_FILES, LOADED_FILES, SINGLE_FILE
 
 __all__ = ["PLACEHOLDER", "ResolvedModel", "misfits", "read_license", "resolve_model"]
 
@@ -158,7 +159,8 @@ def resolve_model(
 ) -> ResolvedModel:
     """Facts of the model that a recipe names.
 
-    A folder where `base` is one or starts with `./` or `../`, else an id on the hub.
+    A folder where `base` is one or starts with `./` or `../`, else one in a folder that the machine's owner allows,
+    else an id on the hub.
 
     Args:
         base: `model.base` of the recipe.
@@ -174,13 +176,21 @@ def resolve_model(
         Refusal: The model can't be used; codes FTC300 to FTC323.
     """
     span = span_of(_PATH)
+    found: Path | None = None
     try:
         found = safe_path(root, base, folder)
     except UnsafePath as error:
-        raise Refusal([error.diagnostic(span, _PATH)]) from error
-    if found.is_dir():
+        if (outside := find_outside(base)) is None:
+            told = error.diagnostic(span, _PATH)
+            raise Refusal([replace(told, help=(*told.help, OTHER_WAY))]) from error
+    else:
+        outside = None if found.is_dir() or base.startswith(".") else find_outside(base)
+    if outside is not None:
+        place = _Place(outside[0].relative_to(outside[1]).as_posix(), *outside)
+    elif found is not None and found.is_dir():
         place = _Place(found.relative_to(root.resolve()).as_posix(), found, root)
     else:
+        assert found is not None
         is_path = base == PLACEHOLDER or base.startswith((".", "/")) or (folder / base.partition("/")[0]).exists()
         if is_path or not _HUB_ID.fullmatch(base):
             raise Refusal([_no_folder(base, found, is_path, span)])
@@ -281,12 +291,15 @@ def _gathered(found: list[Diagnostic], read: Callable[[], Part]) -> Part | None:
 
 
 def _read_config(folder: Path, root: Path, span: Span | None) -> ModelConfig:
-    outside = []  # links that lead out
-    for name in (*LOADED_FILES, INDEX_FILE):
+    outside: list[Diagnostic] = []  # links that lead out, pipes
+    for name in (*LOADED_FILES, SINGLE_FILE, INDEX_FILE):
         try:
             safe_path(root, name, folder)
+            refuse_odd_file(folder / name, f"{folder.name}/{name}", span, _PATH)
         except UnsafePath as error:
             outside.append(error.diagnostic(span, _PATH))
+        except Refusal as refusal:
+            outside += refusal.diagnostics
     if outside:
         raise Refusal(outside)
     if (folder / "adapter_config.json").exists():
