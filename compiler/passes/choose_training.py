@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from typing import Any, Literal, cast
 
 from ftc.compiler.draft import Draft, Reasons
-from ftc.compiler.passes.rates_and_lengths import (
+from ftc.compiler.search.candidates import attention_kernels, device_counts, optimizer_kinds
+from ftc.compiler.training_defaults import (
     choose_class_weights,
     choose_head_rate,
     choose_rate,
     choose_steps,
 )
-from ftc.compiler.search.candidates import attention_kernels, device_counts, optimizer_kinds
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.settings import (
     DeterminismSettings,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.passes.rates_and_lengths import weights_of
+from ftc.compiler.training_defaults import weights_of
 from ftc.spec.documents.settings import TrainSettings
 from tests.support.drafts import decided, draft_of, model_facts, split_report
 
