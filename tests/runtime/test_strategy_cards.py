@@ -98,7 +98,6 @@ def test_a_card_is_told_in_docs_words_and_other_tools(card: Card) -> None:
         rate, reason = section(card).usual_rate(card, width)
         assert card.rate.low <= rate <= card.rate.high
         assert reason
-    assert reason
     assert card.rate.source
     assert any(card.foreign_names.values()) or card.kind in HELD_BY_ONE_TOOL
     known = {one.value.lower() for one in peft.PeftType}
