@@ -154,11 +154,12 @@ def _training(plan: Plan, page: Page) -> list[str]:
     train = plan.settings.train
     epochs = train.num_steps / train.steps_per_epoch
     warmup = f", warm-up {numbers.plural(train.schedule.warmup_steps, 'step')}" if train.schedule.warmup_steps else ""
+    split = f"{train.micro_batch} x {accumulation}" + (f" x {train.world_size} ranks" if train.world_size > 1 else "")
+    head = "" if train.head_learning_rate is None else f", new head {numbers.rate(train.head_learning_rate)},"
     parts = [
         f"{epochs:.3g} {'epoch' if epochs == 1 else 'epochs'} = {numbers.plural(train.num_steps, 'step')}",
-        f"batch size {train.batch_size}",
-        _batch_words(train),
-        f"lr {numbers.rate(train.learning_rate)} {schedule_card(train.schedule.kind).label}{warmup}",
+        f"batch {train.batch_size} ({split})",
+        f"lr {numbers.rate(train.learning_rate)}{head} {schedule_card(train.schedule.kind).label}{warmup}",
         f"{optimizer_words(train.optimizer.kind, fused=train.fused)} in {train.precision}",
     ]
     if train.world_size > 1:
@@ -172,6 +173,9 @@ def _training(plan: Plan, page: Page) -> list[str]:
     if fed and report:  # how much of what training is fed is padding
         padding = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed
         parts += [f"{numbers.percent(padding)} padding"] if padding >= _LEAST_PADDING else []
+    if train.class_weights:
+        low, high = min(train.class_weights), max(train.class_weights)
+        parts.append(f"class weights {low:.2g} to {high:.2g}")
     if train.batching == "length_grouped":
         parts.append("rows grouped by length")
     if train.activation_checkpointing:
