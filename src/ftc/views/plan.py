@@ -154,11 +154,11 @@ def _training(plan: Plan, page: Page) -> list[str]:
     train = plan.settings.train
     epochs = train.num_steps / train.steps_per_epoch
     warmup = f", warm-up {numbers.plural(train.schedule.warmup_steps, 'step')}" if train.schedule.warmup_steps else ""
-    split = f"{train.micro_batch} x {accumulation}" + (f" x {train.world_size} ranks" if train.world_size > 1 else "")
     head = "" if train.head_learning_rate is None else f", new head {numbers.rate(train.head_learning_rate)},"
     parts = [
         f"{epochs:.3g} {'epoch' if epochs == 1 else 'epochs'} = {numbers.plural(train.num_steps, 'step')}",
-        f"batch {train.batch_size} ({split})",
+        f"batch size {train.batch_size}",
+        _batch_words(train),
         f"lr {numbers.rate(train.learning_rate)}{head} {schedule_card(train.schedule.kind).label}{warmup}",
         f"{optimizer_words(train.optimizer.kind, fused=train.fused)} in {train.precision}",
     ]
