@@ -54,10 +54,25 @@ def read_json_lines(path: Path, faults: Faults) -> Table:
             help_ = "give a file of one array the suffix `.json`, or write one object a line"
             faults.add("FTC356", summary, number, help=help_)
             break
+        if _ends_with_comma(begin):
+            summary = "a comma ends this line; between JSON lines there is none"
+            help_ = "delete it here and on the lines like it, or put all of them between `[` and `]` in a `.json` file"
+            faults.add("FTC355", summary, number, len(text.rstrip()), help=help_)
+            break
         if begin and (row := _row(text, number, faults)) is not None:
             rows.append(row)
             lines.append(number)
     return Table(faults.file, _columns(rows), rows, lines)
+
+
+def _ends_with_comma(line: str) -> bool:
+    """Whether a line is an object with a comma behind it, as in an array, where one of them has others."""
+    if not line.endswith("},"):
+        return False
+    try:
+        return isinstance(_DECODER.decode(line[:-1]), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _row(text: str, number: int, faults: Faults) -> Row | None:
