@@ -413,9 +413,3 @@ def test_line_endings_inside_quotes_follow_those_of_the_file(tmp_path: Path) -> 
     for data in (unix, unix.replace(b"\n", b"\r\n"), b'text,label\r\n"a\nb",x\r\n'):
         (tmp_path / "a.csv").write_bytes(data)
         assert read_rows(tmp_path / "a.csv", "a.csv").rows == [{"text": "a\nb", "label": "x"}]
-
-
-def test_a_comma_behind_each_line_is_told_once(tmp_path: Path) -> None:
-    found = fault(tmp_path, "a.jsonl", '{"a": 1},\n{"a": 2},\n{"a": 3}\n')
-    assert (found.code, found.span and found.span.line) == ("FTC355", 1)
-    assert "a comma ends this line" in found.summary
