@@ -296,10 +296,7 @@ def gates_are_coarser_than_a_row(draft: ClosedDraft) -> Iterator[Diagnostic]:
                 "FTC237",
                 f"one wrong answer in {rows} fails the gate `{name}`",
                 path,
-                help=(
-                    f"use at least {math.ceil(1 / allowed)} test rows, so that one wrong answer is allowed, or lower "
-                    "the bound"
-                ),
+                help=f"use at least {math.ceil(1 / allowed)} test rows, so that one may be wrong, or lower the bound",
                 notes=f"one row changes the metric by {1 / rows:.3f}",
             )
 
@@ -331,10 +328,7 @@ def host_has_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
     if there is not None and draft.device.kind == "cuda" and needed > there:
         summary = f"the run needs {needed / 2**30:.1f} GiB of host RAM, this machine has {there / 2**30:.1f} GiB"
         help = "use a smaller base model, or a machine with more host RAM"
-        notes = (
-            "one process loads the model into host RAM before it is sharded, and `offload: cpu` keeps trained "
-            "parts there"
-        )
+        notes = "one process loads the model there before it is sharded, and `offload: cpu` keeps trained parts there"
         yield _found(draft, "FTC294", summary, "train.sharding", help=help, notes=notes)
 
 

@@ -198,9 +198,9 @@ class Split(Document):
     case and punctuation, or by `data.quality.similarity`). Default: alike, because a test row with a near duplicate
     in training measures memory."""
     time: str | None = Field(default=None, min_length=1)
-    """Column of dates, ISO 8601 text or numbers: the newest rows are test, those before validation, the oldest train,
-    as it will be when the model is used. Rows that stay `together` go where the oldest of them goes; the plan counts
-    those that break the order. Default: none, since most rows bear no date."""
+    """Column of dates (ISO 8601 text or numbers): the newest rows become test rows, the ones before validation, the
+    oldest training, as when the model is used later. Rows that stay `together` go where the oldest of them goes; the
+    plan counts those that break the order. Default: none, because most rows have no date."""
     by: Literal["share", "hash"] = "share"
     """`share` gives each part its exact size. `hash` decides by each row's own digest, so that no row changes its part
     when others are added, and sizes are approximate. Default: share, so that small parts get the requested size."""
