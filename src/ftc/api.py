@@ -23,7 +23,7 @@ from ftc.verbs.calibrate import calibrate, device, devices
 from ftc.verbs.compare import diff
 from ftc.verbs.evaluate import evaluate, evaluate_on_harness
 from ftc.verbs.merge import merge
-from ftc.verbs.plan import Checked, Planned, drift, load_plan, lock, save_plan, settle_lock
+from ftc.verbs.plan import Checked, Planned, drift, lock, read_plan, save_plan, settle_lock
 from ftc.verbs.policy import with_policy
 from ftc.verbs.predict import Model, Predictions, load, predict
 from ftc.verbs.provenance import export, refuse_faults, whence, who_used
@@ -207,12 +207,19 @@ def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path
     return plan(path, offline=offline)
 
 
-def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
-    import shlex
+def load_plan(file: Path | str) -> Plan:
+    """Reads a saved plan. One that was edited is refused, and the fields that its recipe gives otherwise are named.
 
-    from ftc.compiler.lock.lockfile import stale_reasons
+    Raises:
+        Refusal: It is no plan (FTC510), or was edited (FTC511).
+        OSError: The file can't be read.
+    """
+    return read_plan(file, lambda edited: _compiled_again(edited, Path(file), offline=True).plan)
+
+
+def _compiled_again(saved: Plan, near: Path, *, offline: bool) -> Planned:
+    """The recipe of a plan as it compiles here and now."""
     from ftc.compiler.resolve.files.safe_files import project_root
-    from ftc.spec.documents.ledger import moved_since
 
     recipe = project_root(near) / saved.recipe_file
     if not recipe.exists():
@@ -220,7 +227,16 @@ def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
         raise Refusal([diagnostic("FTC512", "the plan's recipe is not here", notes=note, help="plan again")])
     by_trace = saved.memory.method == "trace"  # another method may choose another micro-batch
     waive = {one.rule: one.waived for one in saved.policy if one.waived is not None}
-    now = plan(recipe, overrides=saved.overrides, offline=offline, keep_lock=True, trace=by_trace, waive=waive)
+    return plan(recipe, overrides=saved.overrides, offline=offline, keep_lock=True, trace=by_trace, waive=waive)
+
+
+def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
+    import shlex
+
+    from ftc.compiler.lock.lockfile import stale_reasons
+    from ftc.spec.documents.ledger import moved_since
+
+    now = _compiled_again(saved, near, offline=offline)
     run = run_of(now.root, saved)
     reasons = stale_reasons(saved, now.plan)
     if saved.state and run is None:  # a run that has begun goes on, whatever else was run since
