@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ftc.spec.codes import CODES, Severity
 from ftc.spec.exit_codes import ExitCode
 
-__all__ = ["Diagnostic", "Fix", "Refusal", "Related", "Severity", "Span", "TextEdit", "diagnostic"]
+__all__ = ["Diagnostic", "Fix", "Refusal", "Related", "Severity", "Span", "TextEdit", "diagnostic", "rewritten"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,11 +44,16 @@ class TextEdit:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A mend that a program could make. Only `safe` ones, which can't change what a recipe means, run unasked."""
+    """An edit that a program can make; `ftc validate --fix` makes `safe` ones, which their finding names exactly."""
 
     title: str
     edits: tuple[TextEdit, ...]
     safe: bool = False
+
+
+def rewritten(span: Span, text: str) -> tuple[Fix, ...]:
+    """The fix that writes a text in place of a value, for a finding that names that very edit."""
+    return (Fix(f"write `{text}`", (TextEdit(span, text),), safe=True),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
 from ftc.compiler.resolve.machine.environment import asked_extras, resolve_environment
+from ftc.compiler.resolve.models.model_paths import find_outside
 from ftc.compiler.tokens.row_index import recall_rows
 from ftc.spec.base import Document
 from ftc.spec.companions import COMPANIONS, Role
@@ -73,7 +74,10 @@ def _folder(plan: Plan, root: Path, base: str, commit: str | None) -> Path | Non
     folder = (root / plan.recipe_file).parent
     if commit is None:
         found = _or_none(lambda: safe_path(root, base, folder))
-        return found if found is not None and found.is_dir() else None
+        if found is not None and found.is_dir():
+            return found
+        outside = _or_none(lambda: find_outside(base))
+        return outside[0] if outside else None
     hub, digests = Hub(offline=True), DigestCache(cache_folder() / "digests")
     snapshot = _or_none(lambda: hub.model_snapshot(base, commit, digests, lambda path: None))
     return snapshot.folder if snapshot else None

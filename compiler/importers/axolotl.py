@@ -291,7 +291,7 @@ _RULES: rules.Rules = {
     **rules.of_strategy({
         "peft_use_dora": "strategy.dora",
         "peft_use_rslora": "strategy.rank_stabilized",
-        "loraplus_lr_ratio": "strategy.b_rate_ratio",
+        "loraplus_lr_ratio": "strategy.loraplus_lr_ratio",
     }),
     **rules.of_peft("lora_modules_to_save", "lora_rank_pattern", "lora_alpha_pattern", "peft_init_lora_weights"),
     **rules.needless("losses mean the same, packed or not", "eval_sample_packing"),

@@ -242,7 +242,7 @@ _RULES: rules.Rules = {
     **rules.of_strategy({
         "use_dora": "strategy.dora",
         "use_rslora": "strategy.rank_stabilized",
-        "loraplus_lr_ratio": "strategy.b_rate_ratio",
+        "loraplus_lr_ratio": "strategy.loraplus_lr_ratio",
     }),
     **rules.needless("supervised training", "stage"),
     **rules.needless("only text is trained on", "freeze_vision_tower freeze_multi_modal_projector"),

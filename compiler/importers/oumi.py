@@ -61,7 +61,7 @@ def _rows(t: Translation) -> None:
         one = [functools.partial(_data_set, t, key) for key in sets]
         is_weighted = rows.mixed(t, "data.train.datasets", one, shares)
         if is_weighted and t.text("data.train.mixture_strategy") == "all_exhausted":
-            t.carry("data.train.mixture_strategy", "data.exhausted", "repeat")
+            t.carry("data.train.mixture_strategy", "data.stopping_strategy", "all_exhausted")
     elif t.options.data:
         t.add("data.source.path", t.options.data, "given by --data")
         rows.as_asked(t, "data.train.datasets", "the shape of the rows is not said")

@@ -263,9 +263,9 @@ def _carry_modules(t: Translation, key: Key) -> None:
     """Modules that are trained whole beside an adapter."""
     names = t.names(key)
     if names and all(_MODULE.fullmatch(name) for name in names):
-        t.carry(key, "strategy.also_train", tuple(dict.fromkeys(names)))
+        t.carry(key, "strategy.modules_to_save", tuple(dict.fromkeys(names)))
     elif names:
-        t.drop(key, "a pattern; ftc takes names of modules", "name them in `strategy.also_train`")
+        t.drop(key, "a pattern; ftc takes names of modules", "name them in `strategy.modules_to_save`")
 
 
 def _carry_pattern(t: Translation, key: Key, what: str) -> None:

@@ -14,7 +14,7 @@ from fractions import Fraction
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import host_bytes
 from ftc.compiler.rules.fact_rules import teacher_knows_the_task, teacher_reads_the_rows, teacher_speaks_the_same
-from ftc.compiler.rules.number_rules import num_evaluations
+from ftc.compiler.rules.number_rules import LONGEST_WARM_UP, num_evaluations
 from ftc.compiler.search.candidates import flash_obstacle
 from ftc.compiler.time.run_time import price_of
 from ftc.compiler.weights import base_of
@@ -95,6 +95,15 @@ def batch_fits_the_rows(draft: ClosedDraft) -> Iterator[Diagnostic]:
         summary = f"a batch of {batch:,} rows, and {rows:,} to train on"
         help = f"write `batch_size: {max(1, rows // 8)}` for eight steps an epoch, or use more rows"
         yield _found(draft, "FTC234", summary, at, help=help, notes="each epoch is one step")
+
+
+def warm_up_leaves_training(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """A warm-up in steps is over before the run is half done; one in shares is checked without the rows."""
+    asked, steps = draft.recipe.train.schedule.warmup_steps, draft.train.num_steps
+    if asked is not None and asked > LONGEST_WARM_UP * steps:
+        summary = f"the learning rate rises over {asked:,} steps, in a run of {steps:,}"
+        help = f"write at most {max(1, steps // 10)}, a tenth of the run, or train longer"
+        yield _found(draft, "FTC233", summary, "train.schedule.warmup_steps", help=help)
 
 
 def validation_is_looked_at(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -337,6 +346,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     flash_attention_is_half_precise,
     device_has_a_price,
     batch_fits_the_rows,
+    warm_up_leaves_training,
     validation_is_looked_at,
     teacher_speaks_the_same,
     teacher_knows_the_task,

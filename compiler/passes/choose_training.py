@@ -85,7 +85,7 @@ def _optimizer(draft: Draft, why: Reasons) -> OpenOptimizer:
 def _second_rate(draft: Draft, why: Reasons) -> float:
     """Times the rate for the second matrix of low-rank adapters."""
     if (ratio := draft.recipe.strategy.second_rate_ratio()) is not None:
-        return why.take("b_rate_ratio", ratio, "strategy.b_rate_ratio")
+        return why.take("b_rate_ratio", ratio, "strategy.loraplus_lr_ratio")
     return why.derive("b_rate_ratio", 1.0, "no adapter of low rank")
 
 

@@ -1,8 +1,9 @@
 """How much of the rows that are measured stands word for word in the training rows, counted on tokens.
 
 A token counts as seen if it lies in a run of ten tokens that also stands in a training row, as in Touvron et al. 2023
-(Llama 2, appendix A.6), whose shares are used as well: a row is seen from four fifths of its tokens on. Runs that many
-measured rows have in common, such as an instruction or a chat template, tell nothing and are left out.
+(Llama 2, appendix A.6), whose shares are used as well: a row is seen from four fifths of its tokens on. Only what a row
+brings counts: tokens that a template writes at the begin of a text and before its answer are left out, and so are runs
+that many measured rows have in common, such as an instruction.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ __all__ = ["with_contamination", "with_other_rows"]
 
 _RUN = 10
 _MOSTLY = 0.8
+_TEMPLATE_SHARE = 0.95
+"""Share of the training rows from which what they begin with is a template's, and no text of theirs."""
+_LEAST_ROWS = 8
+"""Training rows without which nothing tells a template from text that happens to be alike."""
+_MARKS = 2
+"""Tokens such as `<s>` that mark a text without a template."""
 _COMMON_SHARE, _COMMON_FLOOR = 0.02, 20
 _CHUNK = 4_000_000
 """Training tokens that are looked at at once."""
@@ -72,31 +79,73 @@ class _Known(NamedTuple):
     ids: NDArray[np.int32]
     boundaries: NDArray[np.int64]
     label: NDArray[np.int32]
+    prompt_length: NDArray[np.int32]
 
     @classmethod
     def of(cls, rows: TokenStream) -> Self:
         """The same of a stream."""
-        return cls(rows.all_ids, rows.boundaries, rows.labels)
+        return cls(rows.all_ids, rows.boundaries, rows.labels, rows.prompt_lengths)
 
 
 def _contamination(name: Split, measured: TokenRows, train: TokenRows | _Known) -> Contamination:
     digests, starts = _runs(measured.ids, measured.boundaries)
     rows = np.searchsorted(measured.boundaries, starts, side="right") - 1
-    seen = _is_telling(digests, rows, len(measured.row)) & _are_in(digests, train)
+    written = np.concatenate([[0], np.cumsum(_of_template(measured, train))])  # (tokens + 1,) template's before each
+    is_own = written[starts + _RUN] == written[starts]
+    seen = is_own & _is_telling(digests, rows, len(measured.row)) & _are_in(digests, train)
     marks = np.zeros(len(measured.ids) + 1, dtype=np.int64)
     np.add.at(marks, starts[seen], 1)
     np.add.at(marks, starts[seen] + _RUN, -1)
     is_seen = np.concatenate([[0], np.cumsum(np.cumsum(marks)[:-1] > 0)])  # (tokens + 1,) seen ones before each
     counts = np.diff(is_seen[measured.boundaries])
-    shares = counts / np.maximum(1, np.diff(measured.boundaries))
+    own = np.diff(measured.boundaries) - np.diff(written[measured.boundaries])
+    shares = counts / np.maximum(1, own)
     return Contamination(
         split=name,
         run=_RUN,
         of=len(measured.row),
         rows=int((counts > 0).sum()),
         mostly=int((shares >= _MOSTLY).sum()),
-        share=float(counts.sum() / max(1, len(measured.ids))),
+        share=float(counts.sum() / max(1, int(own.sum()))),
     )
+
+
+def _of_template(measured: TokenRows, train: TokenRows | _Known) -> NDArray[np.bool_]:
+    """Which tokens of the measured rows a template wrote: those with which almost all training rows begin, and those
+    that stand before almost all their answers.
+    """
+    is_written = np.zeros(len(measured.ids), dtype=bool)
+    firsts, answers = measured.boundaries[:-1], measured.boundaries[:-1] + measured.prompt_length
+    ends = measured.boundaries[1:]
+    known, known_ends = train.boundaries[:-1], train.boundaries[1:]
+    opening = _common(train.ids, known, known_ends, 1)
+    for place, token in enumerate(opening):
+        at = firsts + place
+        at = at[at < ends]
+        is_written[at[measured.ids[at] == token]] = True
+    closing = _common(train.ids, known + train.prompt_length - 1, known - 1, -1)
+    for place, token in enumerate(closing):
+        at = answers - 1 - place
+        at = at[at >= firsts]
+        is_written[at[measured.ids[at] == token]] = True
+    return is_written
+
+
+def _common(ids: NDArray[np.int32], starts: NDArray[np.int64], ends: NDArray[np.int64], step: int) -> list[int]:
+    """The tokens that almost all rows have from a place on, forward or backward; a few of them are no template but the
+    marks of a text's begin and end.
+    """
+    found: list[int] = []
+    while len(starts) >= _LEAST_ROWS:
+        at = starts + step * len(found)
+        at = at[(ends - at) * step > 0]
+        if len(at) < _TEMPLATE_SHARE * len(starts):
+            break
+        tokens, counts = np.unique(ids[at], return_counts=True)
+        if counts.max() < _TEMPLATE_SHARE * len(starts):
+            break
+        found.append(int(tokens[counts.argmax()]))
+    return found if len(found) > _MARKS else []
 
 
 def _runs(ids: NDArray[np.int32], boundaries: NDArray[np.int64]) -> tuple[Digests, NDArray[np.int64]]:

@@ -102,7 +102,7 @@ def changed_recipe(recipe: Recipe, path: str, value: Any) -> Recipe:
     Raises:
         pydantic.ValidationError: The recipe can't have it.
     """
-    plain = json.loads(recipe.model_dump_json(by_alias=True, exclude_unset=True))
+    plain = json.loads(recipe.model_dump_json(exclude_unset=True))
     *outer, name = path.split(".")
     section = plain
     for part in outer:

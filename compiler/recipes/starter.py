@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from ftc.compiler.quality.spellings import separating, spellings, variants
 from ftc.compiler.recipes.guesses import KINDS, USUAL, guesses, label_candidates, likely_task
 from ftc.compiler.resolve.machine.device import read_calibration, resolve_device
+from ftc.compiler.resolve.models.model import PLACEHOLDER
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows
 from ftc.compiler.resolve.rows.columns import task_columns
@@ -205,7 +206,7 @@ def _model_line(folder: Path, base: str | None) -> str:
     here = sorted(config.parent.relative_to(folder).as_posix() for config in folder.glob("models/*/config.json"))
     if base is None and len(here) != 1:
         choice = f"one of {', '.join(map(quoted, here[:_MOST_LISTED]))}" if here else "a folder beside this recipe"
-        return f"model: {{base: models/my-model}}  # {choice}, or an id on the hub"
+        return f"model: {{base: {PLACEHOLDER}}}  # {choice}, or an id on the hub"
     return f"model: {{base: {_quoted(base or here[0])}}}"
 
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from ftc.compiler.rules.recipe_rules import check_rules
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.language.old_keys import with_new_keys
 from ftc.spec.language.parse import parse_recipe
+from ftc.spec.language.remainder import parse_remainder
 from ftc.spec.language.source import Source, read_source_bytes, shown_lines
 from ftc.spec.sections.recipe import Recipe
 
@@ -91,7 +93,9 @@ def check_recipe(
 def _check_source(
     source: Source, lines: Mapping[str, tuple[str, ...]], overrides: tuple[str, ...], project: Path | None
 ) -> Checked:
+    source, renamed = with_new_keys(source)
     recipe, found = parse_recipe(source)
+    found = (*renamed, *found)
     prices: Mapping[str, Money] = {}
     if recipe is not None:
         try:
@@ -99,8 +103,18 @@ def _check_source(
         except Refusal as refusal:
             return Checked(None, source, _sorted((*found, *refusal.diagnostics)), {**refusal.sources, **lines})
         found = (*found, *check_rules(recipe, source, prices))
+    elif (left := parse_remainder(source)) is not None:
+        remainder, changed = left
+        of_rest = check_rules(remainder, source, prices)
+        found = (*found, *(one for one in of_rest if not _rests_on(one, changed)))
     failed = any(finding.is_error for finding in found)
     return Checked(None if failed else recipe, source, _sorted(found), lines, overrides, prices)
+
+
+def _rests_on(finding: Diagnostic, changed: Iterable[tuple[str | int, ...]]) -> bool:
+    """Whether a finding is about what was changed to read the rest of a recipe, or about a part of it."""
+    path = (finding.path or "").replace("[", ".").replace("]", "").split(".")
+    return any(path[: len(other)] == [str(part) for part in other] for other in changed)
 
 
 def _policy_prices(recipe: Recipe, project: Path | None) -> Mapping[str, Money]:

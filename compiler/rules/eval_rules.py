@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftc.spec.diagnostics import Diagnostic, Related, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Related, diagnostic, rewritten
 from ftc.spec.documents.slices import FIGURES, measured
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
@@ -46,6 +46,7 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
                 source.span(path),
                 label=f"did you mean `{close}`?" if close else "",
                 help=f"a {recipe.task.kind} can use {', '.join(usable)}",
+                fixes=rewritten(source.span(path), close) if close else (),
                 path=path,
             )
 

@@ -19,6 +19,7 @@ from ftc.spec.sections.recipe import Recipe
 from ftc.spec.strategies import strategy_card
 
 __all__ = [
+    "LONGEST_WARM_UP",
     "early_stopping_can_stop",
     "evaluations_happen",
     "gates_can_hold_and_break",

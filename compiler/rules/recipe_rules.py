@@ -38,7 +38,7 @@ from ftc.compiler.rules.train_rules import (
     warm_up_is_said_once,
 )
 from ftc.spec.base import Money
-from ftc.spec.diagnostics import Diagnostic, Fix, Related, Span, TextEdit, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Related, Span, diagnostic, rewritten
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.source import Source
 from ftc.spec.sections.evaluation import watched_metrics
@@ -61,6 +61,7 @@ def fields_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
                 source.key_span(f"data.fields.{part}"),
                 label=f"did you mean `{close}`?" if close else "",
                 help=f"the parts of a {recipe.task.kind} are {', '.join(parts)}",
+                fixes=rewritten(source.key_span(f"data.fields.{part}"), close) if close else (),
                 path=f"data.fields.{part}",
             )
 
@@ -117,6 +118,7 @@ def early_stopping_has_something_to_watch(recipe: Recipe, source: Source) -> Ite
             source.span("train.early_stopping.metric"),
             label=f"did you mean `{close}`?" if close else "",
             help=f"a {recipe.task.kind} can watch {', '.join(watched)}",
+            fixes=rewritten(source.span("train.early_stopping.metric"), close) if close else (),
             path="train.early_stopping.metric",
         )
 
@@ -262,7 +264,7 @@ def licenses_are_ids(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
                 span,
                 label=f"did you mean `{written}`?",
                 help="ids are in lower case, as the hub writes them",
-                fixes=(Fix(f"write `{written}`", (TextEdit(span, written),)),),
+                fixes=rewritten(span, written),
                 path=path,
             )
 
@@ -284,10 +286,10 @@ def sources_can_be_mixed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
         words = "no source gives rows to be measured" if several else "there is no source in the list"
         help = "drop `only_train` of one source, or give validation and test files of their own"
         yield diagnostic("FTC263", words, source.span("data.source"), help=help, path="data.source")
-    elif recipe.data.exhausted == "repeat" and len(unweighted) == len(several):
-        help = "give each source a `weight`, or drop `exhausted`"
-        at = source.span("data.exhausted")
-        yield diagnostic("FTC263", "`exhausted` says nothing without weights", at, help=help, path="data.exhausted")
+    elif recipe.data.stopping_strategy == "all_exhausted" and len(unweighted) == len(several):
+        help = "give each source a `weight`, or drop `stopping_strategy`"
+        path, summary = "data.stopping_strategy", "`stopping_strategy` has no effect without weights"
+        yield diagnostic("FTC263", summary, source.span(path), help=help, path=path)
 
 
 def variants_can_be_made(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:

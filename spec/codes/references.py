@@ -193,4 +193,12 @@ CODES: tuple[Code, ...] = (
         wrong="data: {source: {hub: org/set}}  # which holds train-0.parquet and train-1.parquet",
         right="data: {source: [{hub: org/set, file: train-0.parquet}, {hub: org/set, file: train-1.parquet}]}",
     ),
+    Code(
+        id="FTC345",
+        title="ftc's configuration can't be read",
+        cause="`ftc/config.toml` in the user's configuration folder lists the folders outside of projects in which "
+        "models may lie. It is TOML with one key, `model_paths`, a list of folders.",
+        wrong="model_paths = /srv/models",
+        right='model_paths = ["/srv/models"]',
+    ),
 )

@@ -1,6 +1,6 @@
 """Codes 021 to 029 and 1xx: recipes that build on others, and keys, types and values on their own."""
 
-from ftc.spec.codes._code import Code
+from ftc.spec.codes._code import Code, Severity
 
 CODES: tuple[Code, ...] = (
     Code(
@@ -85,6 +85,15 @@ CODES: tuple[Code, ...] = (
         "without the setting that its author believes in is worse than no run.",
         wrong="train: {learning_rat: 2e-4}",
         right="train: {learning_rate: 2e-4}",
+    ),
+    Code(
+        id="FTC106",
+        title="a key that has a new name",
+        cause="The key is now called as other tools and the papers call it. The old name works in this release and not "
+        "in the next; `ftc validate --fix` rewrites it.",
+        wrong="strategy: {kind: lora, also_train: [embed_tokens]}",
+        right="strategy: {kind: lora, modules_to_save: [embed_tokens]}",
+        severity=Severity.WARNING,
     ),
     Code(
         id="FTC105",

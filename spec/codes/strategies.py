@@ -17,10 +17,10 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC271",
         title="modules that can't be trained whole",
-        cause="`also_train` names modules that the model doesn't store, whose weights are another's too, that hold an "
-        "adapter, or that are quantized.",
-        wrong="strategy: {kind: lora, also_train: [embed_tokens]}   # a model with tied embeddings",
-        right="strategy: {kind: lora, also_train: [norm]}",
+        cause="`modules_to_save` names modules that the model doesn't store, whose weights are another's too, that "
+        "hold an adapter, or that are quantized.",
+        wrong="strategy: {kind: lora, modules_to_save: [embed_tokens]}   # a model with tied embeddings",
+        right="strategy: {kind: lora, modules_to_save: [norm]}",
     ),
     Code(
         id="FTC272",

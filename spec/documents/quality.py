@@ -102,9 +102,9 @@ class Contamination(Document):
     rows: int
     """Rows with at least one such run."""
     mostly: int
-    """Rows of which four fifths or more lie in such runs."""
+    """Rows of which four fifths or more lie in such runs, what a template writes aside."""
     share: Real
-    """Share of all tokens that do."""
+    """Share of all tokens that do, what a template writes aside."""
 
 
 class PresidioUse(Document):

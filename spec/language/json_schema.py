@@ -50,7 +50,7 @@ def editor_schema() -> Schema:
 
 def recipe_schema() -> Schema:
     """A recipe that stands alone, section by section under `$defs`, with the documentation of every field."""
-    schema = Recipe.model_json_schema(mode="validation")
+    schema = Recipe.model_json_schema(mode="validation", by_alias=False)
     definitions: dict[str, Schema] = schema.pop("$defs")
     written: dict[str, Schema] = {}
     for _, section in all_sections():

@@ -8,14 +8,14 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Fix, Span, TextEdit, diagnostic, rewritten
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.section_tree import all_sections, field_docs, places_of_key, section_at
 from ftc.spec.language.source import Mapping, Scalar, Sequence, Source
 from ftc.spec.sections.recipe import LANGUAGE_VERSION, Recipe
 from ftc.spec.tasks import TASKS
 
-__all__ = ["parse_recipe", "version_fault"]
+__all__ = ["Path", "kind_meant", "parse_recipe", "source_path", "version_fault"]
 
 Path = tuple[str | int, ...]
 
@@ -46,8 +46,14 @@ _EXAMPLES = {
     "strategy": "`strategy: {kind: lora}`",
 }
 """What the recipe's own keys may say."""
+_TRUTHS = {
+    **dict.fromkeys(("yes", "on", "True", "TRUE"), "true"),
+    **dict.fromkeys(("no", "off", "False", "FALSE"), "false"),
+}
+"""What YAML 1.1 and Python call the truth values."""
 LONGEST_SHOWN = 60
 """Characters of a value in a message."""
+_PLAIN_WORD = re.compile(r"[\w./-]+")
 _QUOTED_NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 _BOUNDS = {"greater_than": ">", "greater_than_equal": "≥", "less_than": "<", "less_than_equal": "≤"}
 
@@ -61,7 +67,7 @@ def parse_recipe(source: Source) -> tuple[Recipe | None, tuple[Diagnostic, ...]]
         return Recipe.model_validate(plain), ()
     except ValidationError as problem:
         errors: list[Any] = problem.errors(include_url=False)
-    textual = [_source_path(source, error["loc"]) for error in errors if error["type"] == "string_type"]
+    textual = [source_path(source, error["loc"]) for error in errors if error["type"] == "string_type"]
     rewritten = [path for path in textual if _as_written(source, plain, path)]
     if rewritten:
         try:
@@ -85,7 +91,7 @@ def _as_written(source: Source, plain: dict[str, Any], path: Path) -> bool:
     return True
 
 
-def _source_path(source: Source, location: Iterable[str | int]) -> Path:
+def source_path(source: Source, location: Iterable[str | int]) -> Path:
     """A pydantic location without the tags of unions, which stand in no file."""
     node: Any = source.root
     path: list[str | int] = []
@@ -106,7 +112,7 @@ def _explain_all(source: Source, plain: dict[str, Any], errors: list[Any]) -> It
     for error in errors:
         *outer, last = error["loc"] or ("",)
         names_key = error["type"] in ("missing", "extra_forbidden")
-        path = (*_source_path(source, outer), last) if names_key else _source_path(source, error["loc"])
+        path = (*source_path(source, outer), last) if names_key else source_path(source, error["loc"])
         by_path.setdefault(path, []).append(error)
     for path, group in by_path.items():
         # A value that only failed to be the word that could stand in place of a list or mapping, or to have entries
@@ -161,18 +167,33 @@ def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnosti
     entries = mapping.entries if isinstance(mapping, Mapping) else {}
     beside = {name for name, entry in entries.items() if entry.key_span.file == span.file}  # can't be meant
     if not foreign and (close := nearest(key, [name for name in known if name not in beside])):
-        edits = (TextEdit(span, close),)
         return diagnostic(
             "FTC104",
             f"unknown key `{key}`{inside}",
             span,
             label=f"did you mean `{close}`?",
             help=f"rename the key to `{close}`",
-            fixes=(Fix(f"rename `{key}` to `{close}`", edits, safe=True),),
+            fixes=_renamed(key, close, span),
             path=_dotted(path),
         )
     label, help = foreign or _advice(plain, path, known)
-    return diagnostic("FTC104", f"unknown key `{key}`{inside}", span, label=label, help=help, path=_dotted(path))
+    own = None if key in _NEVER else _own_name(key, _dotted(path[:-1]))
+    fixes = _renamed(key, own, span) if own in known and own not in beside else ()
+    return diagnostic(
+        "FTC104", f"unknown key `{key}`{inside}", span, label=label, help=help, fixes=fixes, path=_dotted(path)
+    )
+
+
+def _renamed(key: str, name: str, span: Span) -> tuple[Fix, ...]:
+    return (Fix(f"rename `{key}` to `{name}`", (TextEdit(span, name),), safe=True),)
+
+
+def _own_name(key: str, section: str) -> str | None:
+    """What ftc calls another tool's key of this section; None for a key of another section, or none."""
+    from ftc.spec.language.foreign_keys import KEYS
+
+    home, _, name = KEYS.get(key, "").rpartition(".")
+    return name if name and home == section else None
 
 
 def _advice(plain: dict[str, Any], path: Path, known: tuple[str, ...]) -> tuple[str, str]:
@@ -225,7 +246,13 @@ def _kinds_at(path: Path, key: str = "kind") -> tuple[str, ...]:
     """Kinds of the section at a path that have a key."""
     sections = [section for place, section in all_sections() if place == _dotted(path) and key in section.model_fields]
     fields = [section.model_fields["kind"] for section in sections if "kind" in section.model_fields]
-    return tuple(kind for field in fields for kind in get_args(field.annotation))
+    return tuple(kind for field in fields for kind in _words_of(field.annotation))
+
+
+def _words_of(annotation: Any) -> Iterable[str]:
+    """The words of a literal, or of the literals in a union."""
+    for part in get_args(annotation):
+        yield from (part,) if isinstance(part, str) else _words_of(part)
 
 
 def _not_a_choice(source: Source, path: Path, value: object, choices: list[str]) -> Diagnostic:
@@ -235,7 +262,7 @@ def _not_a_choice(source: Source, path: Path, value: object, choices: list[str])
         known = names.get(str(value).lower().replace("_", "-"))
     close = known or nearest(str(value), choices)
     span = source.span(path)
-    fixes = (Fix(f"write `{close}`", (TextEdit(span, close),)),) if close else ()
+    fixes = rewritten(span, close) if close else ()
     return diagnostic(
         "FTC105",
         f"`{_dotted(path)}` can't be {_shown(source, path, value)}",
@@ -262,20 +289,32 @@ def _bad_value(source: Source, path: Path, group: list[Any]) -> Diagnostic:
     expected = " or ".join([*(f"`{choice}`" for choice in choices), *kinds])
     node = source.node(path)
     help: str | tuple[str, ...] = ()
+    edit: str | None = None
     if isinstance(node, Scalar) and "a list" in kinds and value is not None:
         help = f"write `[{node.text if len(node.text) <= LONGEST_SHOWN else '…'}]` for a list of one"
+        edit = f"[{node.text}]" if _PLAIN_WORD.fullmatch(node.text) and not node.quoted else None
     elif isinstance(node, Scalar) and node.quoted and _QUOTED_NUMBER.fullmatch(str(value)):
-        help = "take the quotes away"
-    elif value in ("yes", "no", "on", "off", "True", "False"):
-        help = "in YAML 1.2 only `true` and `false` are booleans"
+        edit, help = node.text, "remove the quotes"
+    elif isinstance(value, str) and value in _TRUTHS and "`true` or `false`" in kinds:
+        edit, help = _TRUTHS[value], "in YAML 1.2 only `true` and `false` are booleans"
+    elif isinstance(node, Scalar) and "a mapping" in kinds and (kind := kind_meant(path, node.text)):
+        edit = f"{{kind: {kind}}}"
+        help = f"write `{edit}`"
     return diagnostic(
         "FTC102",
         f"`{_dotted(path)}` must be {expected}, not {_shown(source, path, value)}",
         source.span(path),
         label=f"expected {expected}",
         help=help,
+        fixes=() if edit is None else rewritten(source.span(path), edit),
         path=_dotted(path),
     )
+
+
+def kind_meant(path: Path, word: str) -> str | None:
+    """The kind of the section at a path that a word alone stands for, such as `adamw` for `{kind: adamw}`."""
+    kinds = _kinds_at(path)
+    return word if word in kinds else nearest(word, kinds)
 
 
 def _out_of_bounds(source: Source, path: Path, error: Any) -> Diagnostic:

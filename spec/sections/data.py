@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag
 
 from ftc.spec.base import Document, Effect, Real
 
@@ -266,17 +266,28 @@ class QualityRules(Document):
     since most data has one label a row."""
 
 
+_OF_DOCUMENTS = {"first_exhausted": "stop", "all_exhausted": "repeat"}
+StoppingStrategy = Annotated[
+    Literal["first_exhausted", "all_exhausted"],
+    BeforeValidator(lambda value: {old: new for new, old in _OF_DOCUMENTS.items()}.get(value, value)),
+    PlainSerializer(_OF_DOCUMENTS.__getitem__, when_used="json"),
+]
+"""The words of `datasets.interleave_datasets`; plans and locks keep those that they always had."""
+
+
 class Data(Document):
     """The rows that the model learns from and is measured on."""
+
+    model_config = ConfigDict(populate_by_name=True, loc_by_alias=False)
 
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     source: Sources
     """Where the rows are: a file, or a list of files that are mixed."""
-    exhausted: Literal["stop", "repeat"] = "stop"
-    """What ends an epoch of weighted sources: `stop` when the first of them has no new row left, `repeat` when every
-    row of all of them was seen, the smaller ones more than once. Default: stop, since repeated rows are learned by
-    heart."""
+    stopping_strategy: StoppingStrategy = Field(default="first_exhausted", alias="exhausted")
+    """What ends an epoch of weighted sources: `first_exhausted` when the first of them has no new row left,
+    `all_exhausted` when every row of all of them was seen, the smaller ones more than once, as in
+    `datasets.interleave_datasets`. Default: first_exhausted, since repeated rows are learned by heart."""
     fields: dict[str, str] = Field(default_factory=dict)
     """Which column plays which part in the task, such as `{text: message, label: class}`. Default: columns are named
     like the parts themselves."""

@@ -30,7 +30,10 @@ class Model(Document):
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
 
     base: str = Field(min_length=1, max_length=300)
-    """Folder relative to the recipe, or hub id such as `HuggingFaceTB/SmolLM2-135M-Instruct`."""
+    """Folder relative to the recipe, or hub id such as `HuggingFaceTB/SmolLM2-135M-Instruct`. Models outside the
+    project are named as they lie in a folder that the machine's owner allows: in the environment variable
+    `FTC_MODEL_PATHS`, or as `model_paths` in `~/.config/ftc/config.toml`. The lock pins a folder's files by digest
+    wherever it lies."""
     revision: str | None = Field(default=None, min_length=1, max_length=200)
     """Branch, tag or commit on the hub. Default: the main branch; the lock keeps the commit that it stood at."""
     license: License | None = None

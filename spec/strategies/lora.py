@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import ModelFacts
@@ -52,11 +52,13 @@ OF_THE_WEIGHT = ("olora", "pissa")
 class LowRank(Simple):
     """What LoRA and QLoRA have in common."""
 
+    model_config = ConfigDict(populate_by_name=True, loc_by_alias=False)  # documents keep the old names of two keys
+
     UNITS: ClassVar[dict[str, str]] = {
         "rank": "dimensions",
         "alpha": "a pure number",
         "dropout": "share of the inputs",
-        "b_rate_ratio": "a pure number",
+        "loraplus_lr_ratio": "a pure number",
     }
     EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {
         "rank": (8, 16, 64),
@@ -66,8 +68,8 @@ class LowRank(Simple):
         "ranks": ({"down_proj": 32},),
         "alphas": ({"down_proj": 64},),
         "patterns": (({"layers": [0, 1], "rank": 4},),),
-        "b_rate_ratio": (1, 16),
-        "also_train": (("embed_tokens", "lm_head"), ("norm",)),
+        "loraplus_lr_ratio": (1, 16),
+        "modules_to_save": (("embed_tokens", "lm_head"), ("norm",)),
     }
 
     rank: int = Field(default=16, ge=1, le=4096)
@@ -86,18 +88,17 @@ class LowRank(Simple):
     """Alphas of single kinds of modules, such as `{down_proj: 64}`. Default: none, so that all have `alpha`."""
     patterns: tuple[LowRankPattern, ...] = Field(default=(), max_length=200)
     """Ranks and alphas by layer, or by longer names, such as `[{layers: [0, 1], rank: 4}]`. The first pattern that fits
-    a module and tells its rank decides it, before `ranks`; of alpha likewise. Default: none, so that layers are
-    alike."""
+    a module and has a rank decides it, before `ranks`; alpha likewise. Default: none, so that layers are alike."""
     rank_stabilized: bool = False
     """Multiply by alpha / sqrt(rank) instead of alpha / rank (rsLoRA, Kalajdzievski 2023), which keeps large ranks
     learning. Default: no, since at usual ranks alpha does the same."""
     dora: bool = False
     """Learn each weight's length beside its direction (DoRA, Liu et al. 2024). Default: no; it helps most at small
     ranks, and takes more time and memory."""
-    b_rate_ratio: Real = Field(default=1.0, ge=1, le=100)
+    loraplus_lr_ratio: Real = Field(default=1.0, ge=1, le=100, alias="b_rate_ratio")
     """Learning rate of the adapter's second matrix, B, by that of its first (LoRA+, Hayou et al. 2024). Default: 1, one
     rate for both; the paper uses 16."""
-    also_train: tuple[ModuleName, ...] = ()
+    modules_to_save: tuple[ModuleName, ...] = Field(default=(), alias="also_train")
     """Modules beside the adapter that are trained whole and saved with it, such as `[embed_tokens, lm_head]` for new
     words. Default: none; a new head is trained in any case."""
 
@@ -120,7 +121,7 @@ class LowRank(Simple):
 
     def second_rate_ratio(self) -> float:
         """LoRA+'s."""
-        return self.b_rate_ratio
+        return self.loraplus_lr_ratio
 
     def settle_adapter(self, chosen: Choices, base: Base, *, packs: bool) -> AdapterSettings:
         """Decides everything about the adapter itself.
@@ -128,7 +129,7 @@ class LowRank(Simple):
         Args:
             chosen: Takes the reasons.
             base: The base model.
-            packs: Whether its linear layers are quantized, so that their own weights can't be trained.
+            packs: Whether its linear layers are quantized.
         """
         at = "adapter."
         rank = chosen.take(f"{at}rank", self.rank, "rank")
@@ -146,7 +147,7 @@ class LowRank(Simple):
         ranks, alphas = self._own_values(chosen, adapted)
         num_modules = chosen.derive(f"{at}num_modules", len(adapted), "modules of the base that the targets match")
         trained_modules = chosen.head(f"{at}trained_modules", base)
-        also_trained = chosen.take(f"{at}also_trained", self.also_train, "also_train")
+        also_trained = chosen.take(f"{at}also_trained", self.modules_to_save, "modules_to_save")
         chosen.problems.extend(self._misplaced(base, adapted, packs=packs))
         return AdapterSettings(
             rank=rank,
@@ -182,7 +183,7 @@ class LowRank(Simple):
     def _misplaced(self, base: Base, adapted: dict[str, tuple[int, int]], *, packs: bool) -> Iterator[Problem]:
         """Modules trained whole exist, share no weights with others, and hold no adapter."""
         model = base.model
-        for position, end in enumerate(self.also_train):
+        for position, end in enumerate(self.modules_to_save):
             inside = [name for name in model.linear_modules if _lies_in(f"{name}.", end)]
             own = {name: one for name, one in model.tensors.items() if _lies_in(name, end)}
             is_embedding = any(one.shape == (model.vocab_size, model.hidden_size) for one in own.values())
@@ -199,7 +200,7 @@ class LowRank(Simple):
                 help = "drop it, or write `kind: lora`"
             else:
                 continue
-            yield Problem("FTC271", what, f"also_train[{position}]", help)
+            yield Problem("FTC271", what, f"modules_to_save[{position}]", help)
 
 
 class Lora(LowRank):

@@ -58,7 +58,8 @@ class Chat(TaskSection):
     kind: Literal["chat"]
     train_on: TrainOn = Field(default="assistant")
     """Which tokens count in the loss: the turns of the assistant, the last of them alone (`last`), the turns of the
-    roles in a list, or every token, templates included (`all`). Default: `assistant`."""
+    roles in a list, or every token, templates included (`all`). Default: assistant, since a model
+    writes no other turns."""
 
     def modes(self) -> tuple[Mode, ...]:
         """The answers are written."""

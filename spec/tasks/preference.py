@@ -66,13 +66,13 @@ class Preference(TaskSection):
     label_smoothing: Real = Field(default=0, ge=0, lt=0.5)
     """Share of the pairs that may be the wrong way round, of losses that know it. Default: 0; 0.1 for `robust_dpo`."""
     gamma: Real = Field(default=0.5, ge=0, le=100)
-    """Reward margin that `simpo` asks for. Default: 0.5."""
+    """Reward margin that `simpo` asks for. Default: 0.5, as in other tools."""
     sft_weight: Real = Field(default=0, ge=0, le=100)
     """Weight of the chosen answer's own loss (nats per token), added to that of the pair; RPO's alpha. Default: 0; 1
     for `orpo` and `cpo`, whose papers define it so."""
     per_token: bool = False
     """Whether log-probabilities are averaged over an answer's tokens, so that long answers don't win or lose by their
-    length. `ipo`, `simpo` and `orpo` always do. Default: false."""
+    length. `ipo`, `simpo` and `orpo` always do. Default: no, as DPO's paper has it."""
 
     def modes(self) -> tuple[Mode, ...]:
         """The answers' likelihoods are compared."""

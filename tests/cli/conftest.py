@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from ftc import api
-from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal, Severity, diagnostic
 from ftc.spec.documents.events import EventListener, PhaseEnded, RunStarted, StepDone
 from ftc.spec.documents.plan import Plan
 from tests.support import documents
@@ -21,7 +21,7 @@ class World:
         self.plan = documents.plan()
         self.run_status: str | None = None
         self.outcome = "finished"
-        self.warnings = (diagnostic("FTC002", "a tab indents a line"),)
+        self.warnings = (diagnostic("FTC002", "a tab indents a line", severity=Severity.WARNING),)
         self.folder = folder
         self.applied: list[object] = []
         self.saved: list[Path] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ftc.cli.main import main
+from ftc.compiler.rules.check import check_recipe
 from tests.cli.conftest import World
 
 Capture = pytest.CaptureFixture[str]
@@ -61,7 +62,7 @@ def test_diff_shows_and_writes_nothing(recipe: Path, capsys: Capture) -> None:
 
 def test_validate_tells_that_it_could_mend(recipe: Path, capsys: Capture) -> None:
     assert main(["validate", "r.yaml"]) == 3
-    assert capsys.readouterr().err.endswith("nothing was written. `--fix` mends some.\n")
+    assert capsys.readouterr().err.endswith("nothing was written. `--fix` fixes 1 of 1.\n")
 
 
 def test_validate_with_overrides(recipe: Path, capsys: Capture) -> None:
@@ -123,3 +124,61 @@ def test_fmt_needs_a_text_that_can_be_read(recipe: Path, capsys: Capture) -> Non
     assert "error[FTC010]" in err
     assert recipe.read_text(encoding="utf-8") == RECIPE
     assert tidy.read_text(encoding="utf-8") == "ftc: 1\nname: a\n", "the other file is laid out"
+
+
+USUAL_MISTAKES = """\
+ftc: 1
+name: tiny
+task: classification
+data: {source: {path: rows.jsonl}}
+model: {base: model}
+strategy: {kind: lora, r: 8, lora_alpha: 16, also_train: norm}
+train: {lr: 1e-4, epochs: '2', optimizer: adamw, packing: yes, schedule: cosin}
+eval: {metrics: [acuracy, macro_f1]}
+"""
+WITHOUT_THEM = """\
+ftc: 1
+name: tiny
+task: {kind: classification}
+data: {source: {path: rows.jsonl}}
+model: {base: model}
+strategy: {kind: lora, rank: 8, alpha: 16, modules_to_save: [norm]}
+train: {learning_rate: 1e-4, epochs: 2, optimizer: {kind: adamw}, packing: true, schedule: {kind: cosine}}
+eval: {metrics: [accuracy, macro_f1]}
+"""
+
+
+def test_usual_mistakes_come_at_once_and_are_all_fixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = Path("recipe.yaml")
+    recipe.write_text(USUAL_MISTAKES, encoding="utf-8")
+    assert main(["validate", "recipe.yaml"]) == 3
+    error = capsys.readouterr().err
+    assert "did you mean `accuracy`?" in error, "a rule between fields is checked beside mistakes in single ones"
+    assert error.endswith("`--fix` fixes 11 of 11.\n")
+    assert main(["validate", "--fix", "recipe.yaml"]) == 0
+    assert recipe.read_text(encoding="utf-8") == WITHOUT_THEM
+
+
+def test_old_names_of_keys_mean_the_same_and_are_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = Path("recipe.yaml")
+    old = WITHOUT_THEM.replace("modules_to_save", "also_train").replace("rank: 8", "rank: 8, b_rate_ratio: 4")
+    recipe.write_text(old, encoding="utf-8")
+    before = check_recipe(old.encode(), "recipe.yaml").recipe
+    assert main(["validate", "recipe.yaml"]) == 0
+    assert capsys.readouterr().err.count("FTC106") >= 2
+    assert main(["validate", "--fix", "recipe.yaml"]) == 0
+    text = recipe.read_text(encoding="utf-8")
+    assert "modules_to_save: [norm]" in text
+    assert "loraplus_lr_ratio: 4" in text
+    after = check_recipe(text.encode(), "recipe.yaml")
+    assert not after.diagnostics
+    assert after.recipe == before, "the names changed, and no value"
+    assert after.recipe is not None
+    assert "also_train" in after.recipe.to_json()["strategy"], "plans and locks keep theirs"
+    assert type(after.recipe).model_validate_json(after.recipe.to_text()) == after.recipe

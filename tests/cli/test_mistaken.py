@@ -46,7 +46,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("plan", "recipe.yaml", "-o", "plan.txt"), 64, "a saved plan is a .json file"),
         (("plan", "recipe.yaml", "--refresh-only", "--locked"), 64, "leave out --locked"),
         (("lock", "recipe.yaml", "--check", "--migrate"), 64, "`--detailed-exitcode` changes nothing"),
-        (("tokens", "recipe.yaml", "--row", "two"), 64, "argument --row: no whole number: 'two'"),
     ],
 )
 def test_it_is_told_what_would_help(

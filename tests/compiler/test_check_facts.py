@@ -34,6 +34,11 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("FTC232", {"strategy": {"kind": "lora", "rank": 64}}, {"strategy": {"kind": "lora", "rank": 63}}),
     ("FTC234", {"train": {"batch_size": 101}}, {"train": {"batch_size": 100}}),
     (
+        "FTC233",
+        {"train": {"epochs": 1, "batch_size": 10, "schedule": {"warmup_steps": 6}}},
+        {"train": {"epochs": 1, "batch_size": 10, "schedule": {"warmup_steps": 5}}},
+    ),
+    (
         "FTC215",
         {"train": {"epochs": 1, "batch_size": 10, "evaluate_every": 11}},
         {"train": {"epochs": 1, "batch_size": 10, "evaluate_every": 10}},

@@ -55,6 +55,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC320": f"{_HUB}::test_bytes_that_differ_from_the_listing_are_refused",
     "FTC323": "tests/compiler/resolve/rows/test_data_files.py::test_a_file_that_a_data_set_lacks",
     "FTC324": "tests/compiler/resolve/rows/test_data_files.py::test_a_data_set_where_several_files_may_be_meant",
+    "FTC345": "tests/compiler/resolve/models/test_model_paths.py::test_a_configuration_that_can_not_be_read",
     "FTC351": "tests/compiler/resolve/rows/test_data_files.py::test_a_file_that_may_not_be_read",
     "FTC340": _STREAM,
     "FTC341": _STREAM,

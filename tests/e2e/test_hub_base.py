@@ -37,8 +37,11 @@ def root(project: MakeProject) -> Path:
 def ftc(root: Path, server: HubServer) -> Process:
     """The command in a process of its own, since huggingface_hub reads its settings once."""
 
-    def run(*words: str, offline: bool = False) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "HF_ENDPOINT": server.endpoint, "HF_HUB_OFFLINE": "1" if offline else "0"}
+    def run(
+        *words: str, offline: bool = False, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        settings = {"HF_ENDPOINT": server.endpoint, "HF_HUB_OFFLINE": "1" if offline else "0"}
+        env = {**os.environ, **settings, **(environment or {})}
         command = [sys.executable, "-m", "ftc", *words]
         return subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
 
@@ -89,7 +92,11 @@ def test_offline_without_a_cache(root: Path, server: HubServer, ftc: Process) ->
     assert refused.returncode == 3
     assert "[FTC318]" in refused.stderr
     assert "recipe.yaml:8:15" in refused.stderr
+    assert "or name a folder that holds the model, such as `./models/NAME`" in refused.stderr
     assert server.requests == []
+    by_variable = ftc("plan", "recipe.yaml", environment={"FTC_OFFLINE": "1"})
+    assert (by_variable.returncode, server.requests) == (3, [])
+    assert "[FTC318]" in by_variable.stderr
     assert not (root / "recipe.lock.json").exists()
 
 

@@ -68,6 +68,18 @@ def test_runs_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_nothing_is_to_do_between_finished_runs(tmp_path: Path) -> None:
+    runs = [api.find_run(str(classified(tmp_path, name, {1, 2}))) for name in ("aaa", "bbb")]
+    train = runs[1].plan.settings.train.model_copy(update={"learning_rate": 1e-3})
+    settings = runs[1].plan.settings.model_copy(update={"train": train})
+    other = replace(runs[1], plan=runs[1].plan.model_copy(update={"settings": settings}))
+    found = api.diff(runs[0], other)
+    assert [change.path for change in found.changes] == ["train.learning_rate"]
+    assert found.action == "nothing"
+    left = replace(other, record=other.record.model_copy(update={"status": "interrupted"}))
+    assert api.diff(runs[0], left).action == "retrain"
+
+
 def test_a_comparison_goes_to_a_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from ftc.spec.documents.audit import Finding
 from ftc.views.audit import audit_text
 from ftc.views.diagnostics import explain_text
 from ftc.views.page import Page, visible_width
-from ftc.views.run import plan_html, run_html, run_text, runs_text
+from ftc.views.run import plan_html, run_html, run_line, run_text, runs_text
 from ftc.views.words import headline
 from tests.support import documents
 
@@ -164,3 +164,19 @@ def test_a_gain_inside_its_interval_is_no_difference_shown() -> None:
     text = run_text(plan, documents.record(plan), evaluation, "runs/x")
     assert "+0.024 (-0.010 to +0.050)  no difference shown" in text
     assert text.count("no difference shown") == 2, "nor where the rows are too few or too alike for an interval"
+
+
+def test_an_audit_quietly() -> None:
+    report = documents.audit_report()
+    whole, quiet = (audit_text(report, quiet=one).splitlines() for one in (False, True))
+    assert quiet[-1] == whole[-1]
+    assert len(quiet) < len(whole)
+    assert all(finding.code in " ".join(quiet) for finding in report.findings)
+    assert not any(line.startswith("static") for line in quiet)
+
+
+def test_a_run_in_a_line() -> None:
+    plan = documents.plan()
+    line = run_line(documents.record(plan), documents.evaluation())
+    assert line == f"bbc-news: run {documents.RUN_ID} finished, macro F1 0.941, gate passed"
+    assert run_line(documents.record(plan, status="failed"), None).endswith("failed")

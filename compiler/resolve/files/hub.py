@@ -370,12 +370,7 @@ def _not_cached(file: str, request: _Request) -> Diagnostic:
         f"`{request.repo}` at `{request.revision}` isn't in the hub's cache",
         request.span,
         notes=f"`{file}` is missing there, and ftc is offline",
-        help=(
-            "run once with a network, without `--offline`, `FTC_OFFLINE` and `HF_HUB_OFFLINE`",
-            "or name a local folder that holds the model",
-        )
-        if request.repo_type == "model"
-        else "run once with a network, without `--offline`, `FTC_OFFLINE` and `HF_HUB_OFFLINE`",
+        help="run once with a network, without `--offline`, `FTC_OFFLINE` and `HF_HUB_OFFLINE`",
         path=request.path,
     )
 

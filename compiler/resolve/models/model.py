@@ -20,6 +20,7 @@ from ftc.compiler.resolve.files.hub_errors import of_locked
 from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, safe_path
 from ftc.compiler.resolve.models.model_config import ModelConfig, code_keys, read_config
 from ftc.compiler.resolve.models.model_form import attention_kernels, input_embedding, linear_modules, output_head
+from ftc.compiler.resolve.models.model_paths import OTHER_WAY, find_outside
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.models.weights import Weights, read_weights
 from ftc.spec.architectures import architecture
@@ -30,8 +31,10 @@ from ftc.spec.language.safe_repr import quoted
 from ftc.spec.module_names import part_of
 from ftc.spec.storage.model_files import INDEX_FILE, LICENSE_FILES, LOADED_FILES
 
-__all__ = ["ResolvedModel", "misfits", "read_license", "resolve_model"]
+__all__ = ["PLACEHOLDER", "ResolvedModel", "misfits", "read_license", "resolve_model"]
 
+PLACEHOLDER = "models/my-model"
+"""What `ftc init` writes where it finds no model; never taken for a hub id, though it has the form of one."""
 _MAX_BYTES = 65_536
 _FRONT_MATTER = re.compile(r"\A\ufeff?---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
 
@@ -156,7 +159,8 @@ def resolve_model(
 ) -> ResolvedModel:
     """Facts of the model that a recipe names.
 
-    A folder where `base` is one or starts with `./` or `../`, else an id on the hub.
+    A folder where `base` is one or starts with `./` or `../`, else one in a folder that the machine's owner allows,
+    else an id on the hub.
 
     Args:
         base: `model.base` of the recipe.
@@ -172,25 +176,40 @@ def resolve_model(
         Refusal: The model can't be used; codes FTC300 to FTC323.
     """
     span = span_of(_PATH)
+    found: Path | None = None
     try:
         found = safe_path(root, base, folder)
     except UnsafePath as error:
-        raise Refusal([error.diagnostic(span, _PATH)]) from error
-    if found.is_dir():
+        if (outside := find_outside(base)) is None:
+            told = error.diagnostic(span, _PATH)
+            raise Refusal([replace(told, help=(*told.help, OTHER_WAY))]) from error
+    else:
+        outside = None if found.is_dir() or base.startswith(".") else find_outside(base)
+    if outside is not None:
+        place = _Place(outside[0].relative_to(outside[1]).as_posix(), *outside)
+    elif found is not None and found.is_dir():
         place = _Place(found.relative_to(root.resolve()).as_posix(), found, root)
     else:
-        is_path = base.startswith((".", "/")) or (folder / base.partition("/")[0]).exists()
+        assert found is not None
+        is_path = base == PLACEHOLDER or base.startswith((".", "/")) or (folder / base.partition("/")[0]).exists()
         if is_path or not _HUB_ID.fullmatch(base):
             raise Refusal([_no_folder(base, found, is_path, span)])
         try:
             check = partial(_read_config, span=span)
             snapshot = hub.model_snapshot(base, locked_commit or revision, digests, span_of, check=check)
         except Refusal as refusal:
-            note = f"no folder `{base}` lies beside the recipe, so it is taken for a hub id"
-            told = [of_locked(one, locked_commit) for one in refusal.diagnostics]
-            raise Refusal([replace(one, notes=(*one.notes, note)) for one in told]) from None
+            note = f"no folder `{base}` is beside the recipe, so it is taken for a hub id"
+            found_on_hub = [of_locked(one, locked_commit) for one in refusal.diagnostics]
+            raise Refusal([_with_folder(replace(one, notes=(*one.notes, note))) for one in found_on_hub]) from None
         place = _Place(base, snapshot.folder, snapshot.cache, snapshot)
     return ResolvedModel(_read_model(place, digests, span), place.folder)
+
+
+def _with_folder(found: Diagnostic) -> Diagnostic:
+    """The finding with the way that needs no hub, where the hub has nothing to give."""
+    if found.code not in ("FTC314", "FTC317", "FTC318"):
+        return found
+    return replace(found, help=(*found.help, "or name a folder that holds the model, such as `./models/NAME`"))
 
 
 def _no_folder(base: str, found: Path, is_path: bool, span: Span | None) -> Diagnostic:
@@ -202,6 +221,10 @@ def _no_folder(base: str, found: Path, is_path: bool, span: Span | None) -> Diag
     elif found.exists():
         code, summary = "FTC302", f"`{base}` is a file, not a model folder"
         help = f"give its folder, `{Path(base).parent.as_posix()}`"
+    elif base == PLACEHOLDER:
+        summary = f"no folder `{base}`"
+        notes = "it is the placeholder that `ftc init` writes where it finds no model"
+        help = "put a model's folder there, or name another folder or a hub id such as `owner/name`"
     elif not is_path:
         code, summary = "FTC321", f"{quoted(base)} is neither a folder nor a hub id"
         help = "give a folder such as `./models/minilm`, or an id such as `owner/name`"

@@ -1,8 +1,8 @@
 """Several sources as one table: columns under one name, a part of each source in every part, and rows by weight. Pure.
 
 A weighted epoch is drawn once, by the split's seed: source i gives its weight's share of the epoch's rows, the first in
-the seeded order. It ends when a source has no new row left, or, with `exhausted: repeat`, when all rows of all sources
-were seen; smaller sources then begin again.
+the seeded order. It ends when a source has no new row left, or, with `stopping_strategy: all_exhausted`, when all rows
+of all sources were seen; smaller sources then begin again.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def draw_epoch(data: Data, part: PartRows, columns: Sequence[str]) -> tuple[Part
         return part, (_check(part.table, given, given),)
     weights = [Fraction(repr(source.weight)) for source in sources]
     keys = example_digests(part.table.rows, columns)
-    counts = _counts(given, weights, data.exhausted == "repeat", data.max_rows)
+    counts = _counts(given, weights, data.stopping_strategy == "all_exhausted", data.max_rows)
     drawn, again = [], []
     for rows, count in zip(by_source, counts, strict=True):
         order = sorted(rows, key=lambda row: (rank(keys[row], data.split.seed), row))

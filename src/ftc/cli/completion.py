@@ -202,7 +202,7 @@ _ftc_recipes() {
     local -a found
     found=(${(f)"$(grep -ls '^ftc:' -- *.yaml(N) *.yml(N) /dev/null)"})
     compadd -f -a found
-    _files -/
+    _path_files -/
 }
 
 _ftc_runs() {
@@ -265,8 +265,8 @@ def _zsh_flag(flag: Flag) -> Iterator[str]:
 
 
 def _zsh_value(value: Value) -> str:
-    does = {"recipe": "_ftc_recipes", "run": "_ftc_runs", "file": "_files", "folder": "_files -/"}
-    does["json"] = "_files -g *.json"
+    does = {"recipe": "_ftc_recipes", "run": "_ftc_runs", "file": "_files", "folder": "_path_files -/"}
+    does["json"] = '_path_files -g "*.json"; _path_files -/'
     parts = [f"compadd {' '.join(value.words)}"] if value.words else []
     parts += [does[kind] for kind in value.kinds]
     return parts[0] if len(parts) == 1 else "{" + "; ".join(parts) + "}" if parts else " "

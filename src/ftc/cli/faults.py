@@ -35,6 +35,8 @@ def guarded(run: Callable[[Namespace], int], args: Namespace) -> int:
 
 def flushed(code: int) -> int:
     """The exit code, once standard output has taken everything; a reader that left early is no news."""
+    if sys.stdout.closed:  # the language server closes it when its client says good-bye
+        return code
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -91,21 +91,23 @@ def tracing(args: Namespace) -> Iterator[Callable[[int], None]]:
 
 def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO) -> None:
     """Writes warnings to standard error and the plan to a stream; with `--quiet` its last line alone."""
+    from ftc.spec.diagnostics import Severity
     from ftc.views.plan import plan_text, verdict_lines
 
     show_diagnostics(planned.diagnostics, planned.sources, args)
     if planned.diagnostics:
         sys.stderr.write("\n")
     record, look = planned.run.record if planned.run else None, page(stream, args)
+    warnings = sum(one.severity is Severity.WARNING for one in planned.diagnostics)
     if args.quiet:
-        stream.write("\n".join(verdict_lines(planned.plan, len(planned.diagnostics), record, look)) + "\n")
+        stream.write("\n".join(verdict_lines(planned.plan, warnings, record, look)) + "\n")
         stream.flush()
         return
     text = plan_text(
         planned.plan,
         lock_state=planned.lock_state,
         lock_changes=planned.lock_changes,
-        warnings=len(planned.diagnostics),
+        warnings=warnings,
         record=record,
         hint=hint,
         shown={one.code for one in planned.diagnostics},

@@ -43,7 +43,7 @@ def audit_arguments(parser: Parser) -> None:
     help = "accuse of what an honest run may show too: other line endings, packages that differ, interruptions"
     parser.add_argument("--strict", action="store_true", help=help)
     parser.add_argument("--key", metavar="FILE", help="public key of whoever should have signed the run")
-    add_quiet(parser, "show only the verdict")
+    add_quiet(parser, "show only findings and the verdict")
 
 
 def run_audit(args: Namespace) -> int:
@@ -70,7 +70,7 @@ def run_audit(args: Namespace) -> int:
     if args.json:
         write(report.to_text())
     else:
-        write(audit_text(report, page=page(sys.stdout, args)))
+        write(audit_text(report, quiet=args.quiet, page=page(sys.stdout, args)))
     return report.exit_code
 
 

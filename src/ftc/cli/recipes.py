@@ -215,9 +215,11 @@ def _closing(args: Namespace, names: Sequence[str], found: Sequence[Diagnostic])
     if args.fix and not args.diff:
         return "Nothing was loaded."
     recipes = {os.path.normpath(recipe) for recipe in names}
-    safe = [fix for one in found for fix in one.fixes if fix.safe]
-    is_fixable = not args.diff and any(edit.span.file in recipes for fix in safe for edit in fix.edits)
-    return "Nothing was loaded, nothing was written." + " `--fix` mends some." * is_fixable
+    fixable = sum(
+        any(fix.safe and any(edit.span.file in recipes for edit in fix.edits) for fix in one.fixes) for one in found
+    )
+    fixes = "" if args.diff or not fixable else f" `--fix` fixes {fixable} of {len(found)}."
+    return "Nothing was loaded, nothing was written." + fixes
 
 
 def fmt_arguments(parser: Parser) -> None:

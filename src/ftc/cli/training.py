@@ -173,6 +173,10 @@ def _carried_out(target: Planned | str, args: Namespace) -> int:
     elif done.record.status == "interrupted":
         command = shlex.join(["ftc", "apply", args.target, *override_words(args)])
         sys.stderr.write(f"`{command}` goes on from there.\n")
+    elif args.quiet:
+        from ftc.views.run import run_line
+
+        write(run_line(done.record, done.evaluation) + "\n")
     else:
         write("\n")
         show_run(done, args)

@@ -12,11 +12,15 @@ from ftc.views.page import INDENT, PLAIN, Page, escaped, shorten
 __all__ = ["audit_text"]
 
 
-def audit_text(report: AuditReport, *, page: Page = PLAIN) -> str:
+def audit_text(report: AuditReport, *, quiet: bool = False, page: Page = PLAIN) -> str:
     """The report for people, the verdict last, where the eye ends.
 
-    Every finding shows both values, so that a reader can judge it without opening a file.
+    Every finding shows both values, so that a reader can judge it without opening a file. Where `quiet`, nothing comes
+    before the findings and nothing between them and the verdict.
     """
+    if quiet:
+        shown = [line for finding in report.findings for line in (*_finding(finding, page), "")]
+        return "\n".join([*shown, *_verdict(report, page)]) + "\n"
     looked = f"{numbers.plural(report.checked_files, 'file')} ({numbers.byte_size(report.checked_bytes)})"
     parts = [*map(escaped, report.checked)] or [looked]
     lines = page.flow("static", parts, end=numbers.duration(report.seconds))
@@ -37,10 +41,13 @@ def audit_text(report: AuditReport, *, page: Page = PLAIN) -> str:
         lines += ["", *_finding(finding, page)]
     if report.not_checked:
         lines += ["", *page.flow("unchecked", map(escaped, report.not_checked))]
+    return "\n".join([*lines, "", *_verdict(report, page)]) + "\n"
+
+
+def _verdict(report: AuditReport, page: Page) -> list[str]:
     paint, meaning = _meaning(report, page)
     text = f"{paint(report.verdict)}: run {escaped(report.run_id)}, {meaning}{_trust(report)}"
-    verdict_end = f"exit {report.exit_code}" if report.exit_code else ""
-    return "\n".join([*lines, "", "\n".join(page.flow("", [text], indent=0, end=verdict_end))]) + "\n"
+    return page.flow("", [text], indent=0, end=f"exit {report.exit_code}" if report.exit_code else "")
 
 
 def _replay(report: AuditReport, replay: Replay, page: Page) -> list[str]:

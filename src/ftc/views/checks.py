@@ -10,7 +10,8 @@ from ftc.views.page import INDENT, Page, escaped, pad, shorten, visible_width
 
 __all__ = ["check_lines"]
 
-_WIDEST_NAME = 28
+_CODES = {CheckName.OVERLAP: "FTC370", CheckName.COPIES: "FTC373"}
+"""Of checks that say no more than a finding does, where there is one."""
 _COUNTED = ("encoding", "secrets", "personal", "length")
 """Kinds of findings that one check of the rows counts."""
 
@@ -24,29 +25,31 @@ def check_lines(plan: Plan, page: Page, *, shown: Collection[str] = (), whole: b
         shown: Codes of findings that the reader sees elsewhere, with place and fix; they aren't repeated.
         whole: Give the whole result of checks that found nothing too, which otherwise is cut at the end of the line.
     """
-    checks = [check for check in plan.checks if check.code is None or check.code not in shown]
+    checks = [check for check in plan.checks if _CODES.get(check.name, check.code) not in shown]
     names = [escaped(check.name) for check in checks]
-    width = min(_WIDEST_NAME, max(map(visible_width, names), default=0))
+    hang = min(page.columns // 3, max(map(visible_width, names), default=0)) + 4
     lines: list[str] = []
     for check, name in zip(checks, names, strict=True):
         warns = _warns(check, plan)
-        mark = page.alert("!") if warns else page.good("✓")
-        head = f"{mark} {page.alert(pad(name, width)) if warns else pad(name, width)}  "
-        room = page.columns - INDENT - visible_width(head)
-        if warns or whole:
-            code = f" ({check.code})" if check.code not in (None, check.name) else ""
-            lines += _hung(head, check.result + code, room)
-        else:
-            lines.append(head + shorten(check.result, room))
+        head = pad(f"{page.alert('!') if warns else page.good('✓')} {page.alert(name) if warns else name}", hang - 2)
+        code = f" ({check.code})" if check.code not in (None, check.name) else ""
+        lines += _behind(f"{head}  ", escaped(check.result) + code, hang, page, is_short=not warns and not whole)
     return [f"{pad('' if index else 'Checks', INDENT)}{line}".rstrip() for index, line in enumerate(lines)]
 
 
-def _hung(head: str, result: str, room: int) -> Iterator[str]:
-    """The result behind its name, with further lines below its first word."""
-    first, *others = Page(columns=room).wrap(escaped(result)) or [""]
+def _behind(head: str, result: str, hang: int, page: Page, *, is_short: bool) -> Iterator[str]:
+    """The result behind its name, or below one that is too long for it; further lines stand under the first."""
+    room = page.columns - INDENT - hang
+    if visible_width(head) > hang and visible_width(head + result) > room + hang:
+        yield head
+        head = " " * hang
+    if is_short:
+        yield head + shorten(result, room + hang - visible_width(head))
+        return
+    first, *others = Page(columns=room + hang - visible_width(head)).wrap(result) or [""]
     yield head + first
     for line in others:
-        yield " " * visible_width(head) + line
+        yield " " * hang + line
 
 
 def _warns(check: Check, plan: Plan) -> bool:

@@ -16,6 +16,7 @@ __all__ = ["change_lines", "diff_text", "difference_markdown", "difference_text"
 _MOST_MARKDOWN_CHANGES = 200
 """A comment on a pull request has room for about 65,000 characters."""
 _VALUE_COLUMNS = 40
+_MARK_CELLS = 6
 _MARKS: dict[Action, str] = {"retrain": "-/+", "evaluate": "!", "resume": "~", "nothing": "="}
 _WORDS: dict[Action, str] = {
     "retrain": "forces retrain",
@@ -50,8 +51,15 @@ def difference_text(found: Difference, *, page: Page = PLAIN) -> str:
         retrain, evaluate = (sum(one.action == action for one in found.changes) for action in ("retrain", "evaluate"))
         counts = f"{numbers.plural(len(found.changes), 'change')}: {retrain} to retrain, {evaluate} to evaluate"
         verdict = f"{page.strong(counts)}. To do: {_VERDICTS[found.action]}."
-    end = [*page.listed("Unchecked", map(escaped, found.not_checked)), verdict]
-    return blocks([[head], change_lines(found, page=page), outcomes, end])
+    end = [*page.listed("Unchecked", map(escaped, found.not_checked)), *page.wrap(verdict)]
+    return blocks(
+        [
+            page.wrap(head) if visible_width(head) > page.columns else [head],
+            change_lines(found, page=page),
+            outcomes,
+            end,
+        ]
+    )
 
 
 def change_lines(found: Difference, *, page: Page = PLAIN) -> list[str]:
@@ -72,10 +80,11 @@ def change_lines(found: Difference, *, page: Page = PLAIN) -> list[str]:
     lines: list[str] = []
     for change, path, text in rows:
         mark = _painted(page, change.action, pad(_MARKS[change.action], 3))
-        left = f"  {mark} {pad(path, paths)}  {pad(text, values)}"
-        lines.append(
-            f"{left}  {pad(change.effect.value, 8)}  {_painted(page, change.action, '# ' + _WORDS[change.action])}"
-        )
+        end = f"{pad(change.effect.value, 8)}  {_painted(page, change.action, '# ' + _WORDS[change.action])}"
+        if _MARK_CELLS + paths + values + 4 + visible_width(end) <= page.columns:
+            lines.append(f"  {mark} {pad(path, paths)}  {pad(text, values)}  {end}")
+        else:
+            lines += [f"  {mark} {path}", *page.wrap(f"        {text}"), f"        {end}"]
         lines += [f"        {page.faint(escaped(one))}" for one in (change.rows.examples if change.rows else ())]
     if found.unchanged:
         lines.append(page.faint(f"      {numbers.count(found.unchanged)} unchanged"))

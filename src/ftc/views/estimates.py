@@ -11,7 +11,7 @@ from ftc.spec.documents.judging import JudgeEstimate, JudgeUse
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, PhaseSeconds
 from ftc.views import numbers
-from ftc.views.page import INDENT, Page, escaped, table, visible_width
+from ftc.views.page import INDENT, Page, escaped, pad, table, visible_width
 
 __all__ = [
     "judge_lines",
@@ -111,19 +111,26 @@ def _phase_table(phases: Sequence[PhasePeak], page: Page) -> list[str]:
     shown = [name for name in (*_COLUMNS, _REST) if any(one[name] for one in sums.values())]
     rows = [["GiB", *shown, "sum"]]
     for name, columns in sums.items():
-        figures = [numbers.gibibytes(columns[part]) if columns[part] else "" for part in shown]
-        rows.append([escaped(name), *figures, numbers.gibibytes(groups[name].peak_bytes)])
+        figures = [_cell(columns[part]) if columns[part] else "" for part in shown]
+        rows.append([escaped(name), *figures, _cell(groups[name].peak_bytes)])
     head, *lines = table(rows, right=range(1, len(rows[0])), indent=INDENT)
     most = max(groups, key=lambda name: groups[name].peak_bytes)
     if max(map(visible_width, [head, *lines])) > page.columns:
-        stacked = [page.faint(f"{'':{INDENT}}GiB")]
+        width = max(map(visible_width, sums)) + 2
+        stacked = [page.faint(f"{'':{INDENT}}{pad('GiB', width)}sum: parts")]
         for name, columns in sums.items():
-            total = f"{escaped(name)} {numbers.gibibytes(groups[name].peak_bytes)}"
-            parts = [f"{part} {numbers.gibibytes(columns[part])}" for part in shown if columns[part]]
-            stacked += page.flow("", [page.strong(total) if name == most else total, *parts])
+            title, total = pad(escaped(name), width), _cell(groups[name].peak_bytes)
+            label = f"{'':{INDENT}}{page.strong(title) if name == most else title}"
+            first, *parts = [f"{part} {_cell(columns[part])}" for part in shown if columns[part]] or [""]
+            stacked += page.flow(label, [f"{total}: {first}", *parts], indent=INDENT + width)
         return stacked
     strong = [page.strong(line) if name == most else line for name, line in zip(groups, lines, strict=True)]
     return [page.faint(head), *strong]
+
+
+def _cell(size: int) -> str:
+    """GiB in few columns."""
+    return numbers.gibibytes(size).replace("under ", "<")
 
 
 def _tensor_parts(memory: MemoryEstimate) -> set[str]:

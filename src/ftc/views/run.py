@@ -16,7 +16,7 @@ from ftc.views.page import PLAIN, Page, blocks, escaped, fitted, shorten, table,
 from ftc.views.results import Comparison, change_words, comparisons, probe_blocks, reservations, slice_blocks
 from ftc.views.words import headline, interruption_words, learned_noun, metric_title, teacher_parts
 
-__all__ = ["RunEntry", "evaluation_text", "plan_html", "run_html", "run_text", "runs_text", "wall_seconds"]
+__all__ = ["RunEntry", "evaluation_text", "plan_html", "run_html", "run_line", "run_text", "runs_text", "wall_seconds"]
 
 
 def run_text(
@@ -77,6 +77,12 @@ def run_text(
     ]
     found = finding_lines(record.findings, page)
     return blocks([*(_measured(plan, evaluation, page, title) if evaluation else ()), found, lines])
+
+
+def run_line(record: RunRecord, evaluation: Evaluation | None) -> str:
+    """A run's outcome in a line."""
+    status = record.status.replace("_", " ")
+    return f"{escaped(record.name)}: " + ", ".join(filter(None, [f"run {record.id} {status}", headline(evaluation)]))
 
 
 def evaluation_text(plan: Plan, evaluation: Evaluation, title: str, *, page: Page = PLAIN) -> str:

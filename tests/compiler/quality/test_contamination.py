@@ -54,3 +54,23 @@ def test_test_rows_that_were_trained_on_are_counted_however_short() -> None:
     train, test = tokens([1, 2, 3], [4, 5], labels=(0, 1)), tokens([4, 5], [4, 5], [1, 2, 3], [9], labels=(1, 0, 0, 0))
     assert with_contamination(NOTHING, {"train": train, "test": test}).trained_on == 2
     assert with_contamination(NOTHING, {"train": train}).trained_on == 0
+
+
+def rendered(*own: list[int]) -> TokenRows:
+    """Rows as a chat template writes them, with one of two classes as the answer."""
+    opening, closing = list(range(1, 13)), list(range(50, 62))
+    found = []
+    for number, text in enumerate(own):
+        ids = [*opening, *text, *closing, 70 + number % 2, 99]
+        found.append(RowTokens(number, array("i", ids), [(len(ids) - 2, len(ids))], len(ids) - 2))
+    return flatten(found, RowCounts())
+
+
+def test_what_a_template_writes_tells_nothing_however_few_the_rows() -> None:
+    known, copied = [[200 + 5 * n, 201 + 5 * n, 202] for n in range(12)], [*range(300, 315)]
+    measured = rendered(*([600 + 5 * n, 601 + 5 * n, 202] for n in range(19)), copied)
+    (found,) = with_contamination(NOTHING, {"train": rendered(*known), "validation": measured}).contamination
+    assert (found.of, found.rows, found.mostly, found.share) == (20, 0, 0, 0), "the template is no row's own"
+    learned = rendered(*known, copied)
+    (found,) = with_contamination(NOTHING, {"train": learned, "validation": measured}).contamination
+    assert (found.rows, found.mostly) == (1, 1), "what the row brought stands in a training row, all but its answer"

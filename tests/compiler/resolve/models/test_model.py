@@ -102,6 +102,12 @@ def test_a_misspelled_folder_gets_the_nearest(tmp_path: Path, model: Path) -> No
         assert "models/tiny`?" in found.help[0]
 
 
+def test_the_placeholder_of_a_starter_is_no_hub_id(tmp_path: Path) -> None:
+    (found,) = refusals(tmp_path, "models/my-model")
+    assert (found.code, found.summary) == ("FTC301", "no folder `models/my-model`")
+    assert "ftc init" in found.notes[0]
+
+
 @pytest.mark.parametrize(
     ("base", "code"),
     [
