@@ -48,7 +48,7 @@ WEIGHTS, TOKENIZER, PLAN = "encoder/model.safetensors", "encoder/tokenizer_confi
         (
             replace(PLAN, '"max_grad_norm": "1.0"', '"max_grad_norm": "2.0"'),
             "FTC511",
-            "`settings.train.max_grad_norm` is `2.0`; the recipe gives `1.0`",
+            "settings.train.max_grad_norm` is `2.0`; the recipe gives `1.0`",
         ),
         (replace(PLAN, '"ftc.plan/1"', '"ftc.plan/9"'), "FTC510", "no saved plan"),
     ],

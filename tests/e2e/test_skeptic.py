@@ -120,7 +120,7 @@ SEEN: dict[str, tuple[Tamper, str]] = {
     ),
     "a token in the vocabulary": (
         lambda _: edit(Path("encoder/tokenizer.json"), "green", "grean"),
-        r"tokenizer\.json, `model\.vocab\.(grean` is new|green` is gone)",
+        r"tokenizer\.json, `model\.vocab\..?grean` is new",
     ),
     "ids of two added tokens": (
         lambda _: exchange_ids(Path("encoder/tokenizer.json")),

@@ -43,7 +43,7 @@ def code_digest(name: str, cache: Path) -> str:
         spec = find_spec(name)
     except (ImportError, ValueError):
         return ""
-    roots = tuple(spec.submodule_search_locations or ()) if spec else ()
+    roots = tuple(map(str, spec.submodule_search_locations or ())) if spec else ()  # an import hook may give paths
     if not roots:
         return ""
     try:
