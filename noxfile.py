@@ -97,7 +97,7 @@ def browser(session: nox.Session) -> None:
 
 @nox.session
 def exports(session: nox.Session) -> None:
-    """Have what `ftc export` and `ftc sign` write judged by the libraries of those formats."""
+    """Have what `ftc run export` and `ftc run sign` write judged by the libraries of those formats."""
     install(session, "-e", ".[sign]", *GROUPS["test"], *GROUPS["exports"])
     session.run("pytest", "tests/exports", *session.posargs, env=QUIET)
 

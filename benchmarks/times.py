@@ -1,8 +1,8 @@
 """Holds the time that a plan tells against what its run took, phase by phase, on this machine's device.
 
-For each of the demo's recipes: `ftc calibrate`, then a plan, then the run, then the plan again, which now knows an
-earlier run. Nothing is repeated, since a run takes minutes; on a busy machine the two are apart by what changed between
-them, so the load of the last minute stands beside.
+For each of the demo's recipes: `ftc device calibrate`, then a plan, then the run, then the plan again, which now knows
+an earlier run. Nothing is repeated, since a run takes minutes; on a busy machine the two are apart by what changed
+between them, so the load of the last minute stands beside.
 
     python benchmarks/times.py [RECIPE ...]
 """

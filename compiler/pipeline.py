@@ -283,6 +283,7 @@ def _resolve(
         grader=grader.facts if grader else None,
         teacher=teacher,
         wordnet=wordnet,
+        diagnostics=tuple(warning for file in files.values() for warning in file.warnings),
     )
     return model, beside, files, environment, draft, tensors
 

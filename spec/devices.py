@@ -5,7 +5,7 @@ float32, memory bandwidth, and power of the board at its default limit. What nob
 then leaves out what would rest on it. Memory is what the driver reports (`nvidia-smi`, MiB), which is less than the
 round figure on the box; where drivers differ, the smallest. A plan for the machine at hand uses its driver's figure.
 
-A CPU stands in no catalog: what it reaches depends on clocks, memory and threads. `ftc calibrate` measures it.
+A CPU stands in no catalog: what it reaches depends on clocks, memory and threads. `ftc device calibrate` measures it.
 """
 
 from __future__ import annotations

@@ -270,7 +270,7 @@ _RULES: rules.Rules = {
     **rules.dropped("no accuracy of single tokens", "compute_accuracy"),
     **rules.dropped("the test split is measured at the end", "do_predict", "give `data.split.test` a share"),
     **rules.dropped("no such variant of LoRA, so plain LoRA stands in its place", "loraplus_lr_embedding"),
-    **rules.dropped("the adapter stays as it is trained; `ftc merge` makes one model of it and its base",
+    **rules.dropped("the adapter stays as it is trained; `ftc run merge` makes one model of it and its base",
         "pissa_convert"),
     **rules.dropped("the usual loss stands in the place of this one",
         "use_dft_loss use_asft_loss use_eaft_loss asft_alpha eaft_alpha"),

@@ -33,7 +33,7 @@ def estimate_cost(draft: ClosedDraft) -> ClosedDraft:
     draft = replace(draft, work=WorkEstimate(phases=plain, train_tokens=work.train_tokens), disk=_disk(draft))
     found = run_time(draft, work)
     if found is None:
-        known = "`ftc calibrate` measures it in a minute" if draft.device.local else "its rates are unknown"
+        known = "`ftc device calibrate` measures it in a minute" if draft.device.local else "its rates are unknown"
         draft = draft.miss(f"time: nothing is known of the speed of {draft.device.label}; {known}")
         return _checked_disk(draft.miss("cost: no time is known") if draft.recipe.budget.cost else draft)
     draft = _with_price(replace(draft, time=_estimate(draft, found)))

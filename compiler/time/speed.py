@@ -1,8 +1,9 @@
 """A device's speed as a roofline with ranges, and how long work takes by it.
 
 Three sources, each better than the one before: the data sheet with the efficiencies that published runs reached; what
-`ftc calibrate` measured here; what earlier runs on this device took by the roofline's figure. Matrix products and other
-kernels follow each other, so their times add up. A card works while the next kernels are launched, a CPU doesn't.
+`ftc device calibrate` measured here; what earlier runs on this device took by the roofline's figure. Matrix products
+and other kernels follow each other, so their times add up. A card works while the next kernels are launched, a CPU
+doesn't.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 
 from tokenizers import Encoding, Tokenizer
 
-from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.language.safe_repr import quoted
+from ftc.spec.storage.tokenizer_file import load_tokenizer, refused_tokenizer, tokenizer_call
 
 __all__ = ["AlignedText", "CompleteText", "Cut", "MarkedText", "TextTokenizer", "TokenizedText", "Window"]
 
@@ -142,12 +143,17 @@ class TextTokenizer:
     """
 
     def __init__(self, file: Path, *, by_segment: bool = True) -> None:
-        config = json.loads(file.read_bytes())
         self._file = file
-        added = config.get("added_tokens") or []
-        self.special_tokens: tuple[str, ...] = tuple(token["content"] for token in added if token["special"])
-        self.is_segmentable = by_segment and _is_segmentable(config)
-        self._added = {token["content"]: array("i", [token["id"]]) for token in added if token["content"]}
+        try:
+            config = json.loads(file.read_bytes())
+            added = config.get("added_tokens") or []
+            self.special_tokens: tuple[str, ...] = tuple(token["content"] for token in added if token["special"])
+            self.is_segmentable = by_segment and _is_segmentable(config)
+            self._added = {token["content"]: array("i", [token["id"]]) for token in added if token["content"]}
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            load_tokenizer(file)  # the library says best what is wrong
+            reason = f"a part of it is missing or of another kind: {type(error).__name__}, {error}"
+            raise refused_tokenizer(file, reason) from error
         longest_first = sorted(self._added, key=len, reverse=True)
         self._splitter = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if longest_first else None
         self._memo: dict[str, array[int]] = dict(self._added)
@@ -156,6 +162,17 @@ class TextTokenizer:
     def _complete(self) -> Tokenizer:
         """The tokenizer as it is."""
         return _load(self._file)
+
+    def _encode(self, encode: Callable[..., list[Encoding]], texts: Sequence[Any], special: bool) -> list[Encoding]:
+        """Encodes a batch.
+
+        Raises:
+            Refusal: A text holds half of a surrogate pair, which is no character (FTC339); the library fails (FTC325).
+        """
+        try:
+            return tokenizer_call(self._file, encode, list(texts), add_special_tokens=special)
+        except TypeError as error:  # how tokenizers reports a text that has no UTF-8 form
+            raise Refusal([_no_unicode(texts)]) from error
 
     @cached_property
     def _bare(self) -> Tokenizer:
@@ -172,35 +189,35 @@ class TextTokenizer:
         if max_length is None:
             self._complete.no_truncation()
         else:
-            self._complete.enable_truncation(max_length)
-        encodings = _encode(self._complete.encode_batch_fast, texts, special=True)
+            tokenizer_call(self._file, self._complete.enable_truncation, max_length)
+        encodings = self._encode(self._complete.encode_batch_fast, texts, special=True)
         return [CompleteText(array("i", e.ids), e.type_ids.count(0), bool(e.overflowing)) for e in encodings]
 
     def encode_aligned(self, texts: Sequence[str]) -> list[AlignedText]:
         """Whole texts with the tokenizer's own special tokens, and the characters of each token."""
         self._complete.no_truncation()
-        return list(map(AlignedText.of, _encode(self._complete.encode_batch, texts, special=True)))
+        return list(map(AlignedText.of, self._encode(self._complete.encode_batch, texts, special=True)))
 
     def encode_windows(self, pairs: Sequence[tuple[str, str]], max_length: int, stride: int) -> list[list[Window]]:
         """Pairs in as many windows as their second texts need; neighbors have `stride` tokens of it in common.
 
         A first text must leave more than `stride` tokens of a window; `num_tokens` tells how long it is.
         """
-        self._complete.enable_truncation(max_length, stride=stride, strategy="only_second")
-        encodings = _encode(self._complete.encode_batch, pairs, special=True)
+        tokenizer_call(self._file, self._complete.enable_truncation, max_length, stride=stride, strategy="only_second")
+        encodings = self._encode(self._complete.encode_batch, pairs, special=True)
         return [[Window.of(one) for one in (encoding, *encoding.overflowing)] for encoding in encodings]
 
     def num_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without the tokenizer's own."""
-        return [len(encoding.ids) for encoding in _encode(self._bare.encode_batch_fast, texts, special=False)]
+        return [len(encoding.ids) for encoding in self._encode(self._bare.encode_batch_fast, texts, special=False)]
 
     def num_special(self, *, is_pair: bool) -> int:
         """Tokens that the tokenizer adds by itself."""
-        return int(self._complete.num_special_tokens_to_add(is_pair))
+        return tokenizer_call(self._file, self._complete.num_special_tokens_to_add, is_pair)
 
     def begins_with(self, token_id: int) -> bool:
         """Whether the tokenizer puts this token before every text by itself."""
-        return bool(self._complete.encode("").ids[:1] == [token_id])
+        return bool(tokenizer_call(self._file, self._complete.encode, "").ids[:1] == [token_id])
 
     def encode(self, texts: Sequence[MarkedText]) -> list[TokenizedText]:
         """Ids without added special tokens, and the cuts."""
@@ -216,7 +233,7 @@ class TextTokenizer:
         return [results[i] if row.is_deep else self._join(row) for i, row in enumerate(rows)]
 
     def _encode_whole(self, texts: Sequence[MarkedText]) -> list[TokenizedText]:
-        encodings = _encode(self._bare.encode_batch, [text for text, _ in texts], special=False)
+        encodings = self._encode(self._bare.encode_batch, [text for text, _ in texts], special=False)
         return [
             TokenizedText(array("i", encoding.ids), _cuts(encoding, marks))
             for encoding, (_, marks) in zip(encodings, texts, strict=True)
@@ -227,7 +244,7 @@ class TextTokenizer:
         if len(self._memo) > _MEMO_ENTRIES:
             self._memo = dict(self._added)
         new = [segment for segment in {s: None for row in rows for s in row} if segment not in self._memo]
-        for segment, encoding in zip(new, _encode(self._bare.encode_batch_fast, new, special=False), strict=True):
+        for segment, encoding in zip(new, self._encode(self._bare.encode_batch_fast, new, special=False), strict=True):
             self._memo[segment] = array("i", encoding.ids)
 
     def _join(self, row: _Segments) -> TokenizedText:
@@ -247,35 +264,26 @@ class TextTokenizer:
         count = len(self._memo[head])
         if self._memo[segment][:count] == self._memo[head]:
             return Cut(count, count)
-        (encoding,) = _encode(self._bare.encode_batch, [segment], special=False)
+        (encoding,) = self._encode(self._bare.encode_batch, [segment], special=False)
         return _cuts(encoding, [offset])[0]
 
 
 def _load(file: Path) -> Tokenizer:
-    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer = load_tokenizer(file)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
 
 
-def _encode(encode: Callable[..., list[Encoding]], texts: Sequence[Any], special: bool) -> list[Encoding]:
-    """Encodes a batch.
-
-    Raises:
-        Refusal: A text holds half of a surrogate pair, which is no character (FTC339).
-    """
-    try:
-        return encode(list(texts), add_special_tokens=special)
-    except TypeError as error:  # how tokenizers reports a text that has no UTF-8 form
-        found = next((text for text in texts if _LONE_SURROGATE.search("".join(text))), "")
-        fault = diagnostic(
-            "FTC339",
-            "a rendered row holds a character that isn't Unicode text",
-            notes=f"the row begins with {quoted(''.join(found)[:60])}",
-            path="task.prompt",
-            help="write the character itself in the template, not the half of a pair such as `\\ud83d`",
-        )
-        raise Refusal([fault]) from error
+def _no_unicode(texts: Sequence[Any]) -> Diagnostic:
+    found = next((text for text in texts if _LONE_SURROGATE.search("".join(text))), "")
+    return diagnostic(
+        "FTC339",
+        "a rendered row holds a character that isn't Unicode text",
+        notes=f"the row begins with {quoted(''.join(found)[:60])}",
+        path="task.prompt",
+        help="write the character itself in the template, not the half of a pair such as `\\ud83d`",
+    )
 
 
 def _cuts(encoding: Encoding, marks: Sequence[int]) -> list[Cut]:

@@ -43,17 +43,17 @@ def judged_tokens(judge: Judge, folder: Path, model_folder: Path, rows_sha256: s
 
 
 def _counted(judge: Judge, folder: Path, model_folder: Path) -> JudgedTokens:
-    from tokenizers import Tokenizer
-
     from ftc.spec.documents.streams import TextDecoder, open_stream
+    from ftc.spec.storage.tokenizer_file import load_tokenizer, tokenizer_call
 
     stream, decode = open_stream(folder / "test.arrow"), TextDecoder(model_folder)
-    tokenizer = Tokenizer.from_file(str(model_folder / "tokenizer.json"))
+    file = model_folder / "tokenizer.json"
+    tokenizer = load_tokenizer(file)
     tokenizer.no_truncation()
     tokenizer.no_padding()
 
     def count(texts: list[str]) -> int:
-        return sum(map(len, tokenizer.encode_batch(texts, add_special_tokens=False)))
+        return sum(map(len, tokenizer_call(file, tokenizer.encode_batch, texts, add_special_tokens=False)))
 
     empty = expected = 0
     system = count([messages(judge, "", "", "")[0]["content"]])

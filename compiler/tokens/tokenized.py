@@ -37,7 +37,7 @@ def tokenized_rows(plan: Plan, model_folder: Path, split: Split, rows: Sequence[
     Raises:
         Refusal: The plan has no such part, or the part no such row (FTC389).
     """
-    from tokenizers import Tokenizer
+    from ftc.spec.storage.tokenizer_file import load_tokenizer
 
     if split not in plan.data:
         help = f"name one of {', '.join(name for name, _ in plan.splits)}"
@@ -47,7 +47,7 @@ def tokenized_rows(plan: Plan, model_folder: Path, split: Split, rows: Sequence[
     if missing := [row for row in rows if not found[row]]:
         raise Refusal([_no_row(plan, split, row, stream) for row in missing])
     indexes = [found[row][0] for row in rows] if rows else range(min(_USUAL_ROWS, len(stream)))
-    tokenizer = Tokenizer.from_file(str(model_folder / "tokenizer.json"))
+    tokenizer = load_tokenizer(model_folder / "tokenizer.json")
     text = plan.settings.text
     return TokenizedRows(
         split=split,

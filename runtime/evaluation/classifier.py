@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 
 from ftc.runtime.evaluation.evaluate import Measurement
 from ftc.runtime.execution.accelerator import agreed
@@ -20,6 +19,7 @@ from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
 from ftc.spec.documents.record import ClassifierResult
 from ftc.spec.documents.settings import ClassifierSettings
+from ftc.spec.storage.tokenizer_file import load_tokenizer
 
 __all__ = ["Flagged", "TextClassifier", "classifier_result"]
 
@@ -58,7 +58,7 @@ class TextClassifier:
             )
         self._model = model.to(device).eval()
         self._device = device
-        self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer: Any = load_tokenizer(folder / "tokenizer.json")
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(settings.max_length)
 

@@ -252,7 +252,7 @@ def _held(folder: RunFolder) -> Diagnostic:
         who, notes = "another process", []
     else:
         who = holder.who
-        notes = [f"lock {holder.id}; `ftc unlock {holder.id}` takes it away from a process that is gone"]
+        notes = [f"lock {holder.id}; `ftc run unlock {holder.id}` takes it away from a process that is gone"]
     return diagnostic(
         "FTC627",
         f"run {folder.path.name} is being worked on by {who}",

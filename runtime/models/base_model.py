@@ -74,7 +74,7 @@ class FolderBase:
         if (folder / "adapter_config.json").exists():
             summary = "the model's folder holds an adapter beside the base weights"
             note = "`adapter_config.json` makes transformers load more than the plan's files"
-            help = "move its two files elsewhere; `ftc merge` makes a whole model of a run's adapter"
+            help = "move its two files elsewhere; `ftc run merge` makes a whole model of a run's adapter"
             raise Refusal([diagnostic("FTC634", summary, notes=note, help=help)])
         self._folder = folder
 

@@ -56,8 +56,8 @@ CODES: tuple[Code, ...] = (
         id="FTC406",
         title="may take longer than the budget",
         cause=(
-            "The highest figure of the time estimate is over `budget.time`, the lowest is not. `ftc calibrate` and "
-            "runs on the device make the range narrower."
+            "The highest figure of the time estimate is over `budget.time`, the lowest is not. `ftc device calibrate` "
+            "and runs on the device make the range narrower."
         ),
         wrong="budget: {time: 1min}",
         right="budget: {time: 1h}",

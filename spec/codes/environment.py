@@ -7,7 +7,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC600",
         title="unknown device",
-        cause="`budget.device` is `auto`, `cpu`, a card that `ftc devices` lists, or a card described by its figures.",
+        cause="`budget.device` is `auto`, `cpu`, a GPU of `ftc device list`, or one described by its figures.",
         wrong="budget: {device: rtx-4900}",
         right="budget: {device: rtx-4090}",
         exit_code=ExitCode.RECIPE_INVALID,
@@ -24,10 +24,10 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC602",
         title="the device could not be measured",
-        cause="`ftc calibrate` takes small training steps in a process of its own, which needs the training packages. "
-        "The notes say how that process ended.",
-        wrong="pip install ftc && ftc calibrate",
-        right="pip install 'ftc[train]' && ftc calibrate",
+        cause="`ftc device calibrate` takes small training steps in a process of its own, which needs the training "
+        "packages. The notes say how that process ended.",
+        wrong="pip install ftc && ftc device calibrate",
+        right="pip install 'ftc[train]' && ftc device calibrate",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(

@@ -243,12 +243,12 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC540",
         title="key can't be used",
-        cause="`ftc sign` needs a private and `ftc verify` a public key on an elliptic curve (P-256, P-384 or P-521), "
-        "as PEM, without a password.",
-        wrong="ftc sign RUN --key id_rsa",
+        cause="`ftc run sign` needs a private and `ftc run verify` a public key on an elliptic curve (P-256, P-384 or "
+        "P-521), as PEM, without a password.",
+        wrong="ftc run sign RUN --key id_rsa",
         right="openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem\n"
         "openssl pkey -in key.pem -pubout -out key.pub.pem\n"
-        "ftc sign RUN --key key.pem",
+        "ftc run sign RUN --key key.pem",
         exit_code=ExitCode.USAGE,
     ),
     Code(

@@ -1,6 +1,6 @@
 """Codes 3xx, what the recipe points at: models, data, templates."""
 
-from ftc.spec.codes._code import Code
+from ftc.spec.codes._code import Code, Severity
 from ftc.spec.exit_codes import ExitCode
 
 CODES: tuple[Code, ...] = (
@@ -192,6 +192,38 @@ CODES: tuple[Code, ...] = (
         cause="The recipe leaves the file of a data set on the hub open, and none or several could be meant.",
         wrong="data: {source: {hub: org/set}}  # which holds train-0.parquet and train-1.parquet",
         right="data: {source: [{hub: org/set, file: train-0.parquet}, {hub: org/set, file: train-1.parquet}]}",
+    ),
+    Code(
+        id="FTC325",
+        title="tokenizer fails on text",
+        cause="The model's tokenizer.json can be loaded, but the library stops in the middle of a text: a pattern that "
+        "never ends, a special token without an id, or a table that is cut off.",
+        wrong='tokenizer.json: {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a+)+$"}, ...}}',
+        right="tokenizer.json as published with the model",
+    ),
+    Code(
+        id="FTC326",
+        title="not a regular file",
+        cause="A path names a pipe, a socket, a device or a link to something that is gone. ftc reads regular files "
+        "alone: it reads them more than once, and their checksums have to mean the same content each time.",
+        wrong="mkfifo rows.jsonl",
+        right="gunzip -c rows.jsonl.gz > rows.jsonl",
+    ),
+    Code(
+        id="FTC327",
+        title="data file larger than memory",
+        cause="All rows are in memory while they are checked for duplicates and leakage across splits.",
+        wrong="data: {source: {path: 80-gigabytes.jsonl}}  # on a machine with 16 GiB",
+        right="head -n 1000000 80-gigabytes.jsonl > rows.jsonl",
+    ),
+    Code(
+        id="FTC328",
+        title="file name in another Unicode form",
+        cause="An accented letter can be one code point or a letter and a combining accent. Both look the same, and "
+        "most file systems tell them apart. macOS and Linux write them differently.",
+        wrong="data: {source: {path: donne\u0301es.jsonl}}",
+        right="data: {source: {path: donn\u00e9es.jsonl}}",
+        severity=Severity.WARNING,
     ),
     Code(
         id="FTC345",

@@ -85,6 +85,15 @@ CODES: tuple[Code, ...] = (
         right="text: string, label: string",
     ),
     Code(
+        id="FTC361",
+        title="a cell swallows rows",
+        cause="Two stray quotes, lines apart, make one cell of all that stands between them. The rows in it are not "
+        "trained on, and the cell is far longer than any other.",
+        wrong='text,label\n"good film,positive\nbad film,negative\nfine" film,positive',
+        right="text,label\ngood film,positive\nbad film,negative\nfine film,positive",
+        severity=Severity.WARNING,
+    ),
+    Code(
         id="FTC362",
         title="column is missing",
         cause="The task, or the prompt's template, needs a column that the file does not have.",

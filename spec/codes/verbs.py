@@ -20,10 +20,10 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC651",
         title="file or folder exists",
-        cause="`ftc init` and `ftc import` write a new file, `ftc merge` a new folder; they touch none that is there. "
-        "`ftc plan -o`, `ftc export -o` and `ftc sign -o` replace only what ftc itself wrote as the same kind of "
-        "document, so that a wrong name costs no rows or recipe. `--force` replaces other regular files; links, "
-        "folders, devices, write-protected files and files of a run are never replaced.",
+        cause="`ftc init` and `ftc import` write a new file, `ftc run merge` a new folder; they touch none that is "
+        "there. `ftc plan -o`, `ftc run export -o` and `ftc run sign -o` replace only what ftc itself wrote as the "
+        "same kind of document, so that a wrong name costs no rows or recipe. `--force` replaces other regular files; "
+        "links, folders, devices, write-protected files and files of a run are never replaced.",
         wrong="ftc plan recipe.yaml -o rows.json",
         right="ftc plan recipe.yaml -o recipe.plan.json",
         exit_code=ExitCode.COULD_NOT_WORK,
@@ -50,8 +50,8 @@ CODES: tuple[Code, ...] = (
         title="a run has no answers to rate",
         cause="Raters compare what models wrote for the test rows. A run that isn't finished, has no test split, or "
         "whose task has no answers, has none; without `eval.baseline` there are none of the base model.",
-        wrong="ftc rate 3f2a91c0d7e4   # its recipe says `eval: {baseline: false}`",
-        right="ftc rate 3f2a91c0d7e4 b81c07d52f6a   # two tuned models",
+        wrong="ftc run rate 3f2a91c0d7e4   # its recipe says `eval: {baseline: false}`",
+        right="ftc run rate 3f2a91c0d7e4 b81c07d52f6a   # two tuned models",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
@@ -65,8 +65,8 @@ CODES: tuple[Code, ...] = (
         id="FTC682",
         title="not a rater's name",
         cause="A rater's decisions stand in a file that has the rater's name.",
-        wrong="ftc rate 3f2a91c0d7e4 --rater 'a/b'",
-        right="ftc rate 3f2a91c0d7e4 --rater ab",
+        wrong="ftc run rate 3f2a91c0d7e4 --rater 'a/b'",
+        right="ftc run rate 3f2a91c0d7e4 --rater ab",
         exit_code=ExitCode.USAGE,
     ),
     Code(
@@ -79,17 +79,17 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC685",
         title="a run can't be measured once more",
-        cause="`ftc eval` takes the weights that a finished run left, its base model where the recipe says, and its "
-        "test rows as tokens, or a file of other rows.",
+        cause="`ftc run eval` takes the weights that a finished run left, its base model where the recipe says, and "
+        "its test rows as tokens, or a file of other rows.",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC686",
         title="task that the harness doesn't know",
-        cause="`ftc eval --harness` takes names of tasks of the lm-evaluation-harness, its own or those of a folder of "
-        "YAML files that `--tasks` names.",
-        wrong="ftc eval RUN --harness helaswag",
-        right="ftc eval RUN --harness hellaswag",
+        cause="`ftc run eval --harness` takes names of tasks of the lm-evaluation-harness, its own or those of a "
+        "folder of YAML files that `--tasks` names.",
+        wrong="ftc run eval RUN --harness helaswag",
+        right="ftc run eval RUN --harness hellaswag",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
@@ -116,10 +116,10 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC660",
         title="a run that can't be merged yet",
-        cause="`ftc merge` adds the adapter that a finished run left to the base model that the run's lock names, and "
-        "compares what comes out on rows of the run. One of these isn't here.",
-        wrong="ftc merge 7f3a2b -o merged/demo   # interrupted at step 40",
-        right="ftc apply recipe.yaml && ftc merge 7f3a2b -o merged/demo",
+        cause="`ftc run merge` adds the adapter that a finished run left to the base model that the run's lock names, "
+        "and compares what comes out on rows of the run. One of these isn't here.",
+        wrong="ftc run merge 7f3a2b -o merged/demo   # interrupted at step 40",
+        right="ftc apply recipe.yaml && ftc run merge 7f3a2b -o merged/demo",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
@@ -127,7 +127,7 @@ CODES: tuple[Code, ...] = (
         title="an adapter that has no place in the weights",
         cause="Merging adds an adapter to weights that the base model has. Virtual tokens stand before the row, and "
         "bottleneck adapters are layers of their own with a bend in the middle: no weight of the base says the same.",
-        wrong="strategy: {kind: prompt_tuning}   # and then ftc merge RUN",
+        wrong="strategy: {kind: prompt_tuning}   # and then ftc run merge RUN",
         right="strategy: {kind: lora}",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
@@ -136,7 +136,7 @@ CODES: tuple[Code, ...] = (
         title="nothing to merge",
         cause="Full, partial and bias tuning change the base model's own weights. What such a run leaves is a whole "
         "model, which is loaded, served and learned from as it is.",
-        wrong="ftc merge RUN -o merged/demo   # strategy: {kind: full}",
+        wrong="ftc run merge RUN -o merged/demo   # strategy: {kind: full}",
         right="model: {base: runs/demo/7f3a2b/model}",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
@@ -145,8 +145,8 @@ CODES: tuple[Code, ...] = (
         title="no room for the merged model",
         cause="Before anything is loaded, the size of the merged model is held against what is free on the disk, and "
         "what merging takes against the memory that is free.",
-        wrong="ftc merge RUN -o merged/demo --dtype float32",
-        right="ftc merge RUN -o merged/demo --dtype bfloat16",
+        wrong="ftc run merge RUN -o merged/demo --dtype float32",
+        right="ftc run merge RUN -o merged/demo --dtype bfloat16",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
@@ -155,8 +155,8 @@ CODES: tuple[Code, ...] = (
         cause="What was written is loaded once more and asked the same rows as the base with its adapter. It differs "
         "by more than rounding can explain, so it is not kept. In 16 bits an update can be too small for the weight "
         "that it is added to.",
-        wrong="ftc merge RUN -o merged/demo --dtype float16",
-        right="ftc merge RUN -o merged/demo --dtype float32",
+        wrong="ftc run merge RUN -o merged/demo --dtype float16",
+        right="ftc run merge RUN -o merged/demo --dtype float32",
         exit_code=ExitCode.NOT_REPRODUCED,
     ),
     Code(

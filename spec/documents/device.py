@@ -1,4 +1,4 @@
-"""What a device can do: by its data sheet, described by hand in a recipe, or as `ftc calibrate` measured it."""
+"""What a device can do: by its data sheet, described by hand in a recipe, or as `ftc device calibrate` measured it."""
 
 from __future__ import annotations
 

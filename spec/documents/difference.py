@@ -179,7 +179,7 @@ class ComparedMetric(Document):
 
 
 class RunComparison(Document):
-    """What `ftc compare` finds; the first run is what the others are held against."""
+    """What `ftc run compare` finds; the first run is what the others are held against."""
 
     schema_: Literal["ftc.comparison/1"] = Field(default="ftc.comparison/1", alias="schema")
     runs: tuple[ComparedRun, ...]

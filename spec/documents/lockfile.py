@@ -2,7 +2,7 @@
 
 It holds no clock, host, user or absolute path. Each section ends in a seal over its own contents, and no line belongs
 to the whole: two branches that touch different sections merge without a conflict, and the same inputs give the same
-bytes anywhere. The seals catch slips; against intent there is `ftc sign`.
+bytes anywhere. The seals catch slips; against intent there is `ftc run sign`.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ class Holder(Document):
     """The process that holds a run's lock, `.holder.json`."""
 
     id: str
-    """Name of this holding, for `ftc unlock`: another one has another, so that nobody unlocks what they didn't see."""
+    """Name of this holding, for `ftc run unlock`: each has its own, so that nobody unlocks what they didn't see."""
     pid: int
     host: str
     since: str

@@ -166,7 +166,7 @@ class HarnessMetric(Document):
 
 
 class HarnessReport(Document):
-    """The answer of `ftc eval RUN --harness TASKS`; nothing of it is written into the run's folder."""
+    """The answer of `ftc run eval RUN --harness TASKS`; nothing of it is written into the run's folder."""
 
     schema_: Literal["ftc.harness/1"] = Field(default="ftc.harness/1", alias="schema")
     run: str

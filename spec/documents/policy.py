@@ -108,7 +108,7 @@ class DevicePrice(Document):
     """What an hour of a device costs."""
 
     device: str
-    """Its name, as `ftc devices` has it."""
+    """Its name, as `ftc device list` has it."""
     per_hour: MoneyText
 
 

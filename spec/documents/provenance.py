@@ -4,7 +4,7 @@ The record can't stand in it, since the record holds the file's digest. The job'
 decides about the weights, and record and ledger confirm it. It is the same for each repetition of a job, so that equal
 weights stay equal bytes.
 
-A signed folder stands here too: what `ftc sign` made and what `ftc verify` found to hold.
+A signed folder stands here too: what `ftc run sign` made and what `ftc run verify` found to hold.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Provenance(Document):
 
 
 class Origin(Document):
-    """Where a file of weights comes from, `ftc whence --json`."""
+    """Where a file of weights comes from, `ftc provenance --json`."""
 
     file: str
     sha256: str
@@ -113,7 +113,7 @@ def header_text(provenance: Provenance) -> str:
 
 
 class SignedFolder(Document):
-    """A folder whose signature holds, `ftc verify --json`."""
+    """A folder whose signature holds, `ftc run verify --json`."""
 
     schema_: Literal["ftc.signature/1"] = Field(default="ftc.signature/1", alias="schema")
     ftc_version: str = VERSION

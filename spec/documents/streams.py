@@ -349,13 +349,16 @@ class TextDecoder:
     """
 
     def __init__(self, model_folder: Path) -> None:
-        from tokenizers import Tokenizer
+        from ftc.spec.storage.tokenizer_file import load_tokenizer
 
-        self._tokenizer = Tokenizer.from_file(str(model_folder / "tokenizer.json"))
+        self._file = model_folder / "tokenizer.json"
+        self._tokenizer = load_tokenizer(self._file)
 
     def __call__(self, ids: list[int]) -> str:
         """The text of some tokens."""
-        text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
+        from ftc.spec.storage.tokenizer_file import tokenizer_call
+
+        text: str = tokenizer_call(self._file, self._tokenizer.decode, ids, skip_special_tokens=True)
         return text.strip()
 
     def prompt(self, rows: TokenStream, number: int) -> str:

@@ -79,7 +79,7 @@ class Budget(Document):
     }
 
     device: Device = "auto"
-    """`cpu`, or a card by its name such as `rtx-4090` (`ftc devices` lists them), whether it is in this machine or not;
+    """`cpu`, or a card by its name such as `rtx-4090` (see `ftc device list`), whether it is in this machine or not;
     a card that the catalog lacks is described by its figures. Default `auto`: this machine's card, else its CPU."""
     devices: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = 1
     """Devices of that kind in one machine, with one process each, which share the rows of every step; `train.sharding`

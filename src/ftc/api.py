@@ -118,11 +118,11 @@ def plan(
     from ftc.compiler.memory.trace_client import Tracer
     from ftc.compiler.pipeline import compile_recipe
     from ftc.compiler.policy import prices_of
-    from ftc.compiler.resolve.files.safe_files import project_root
+    from ftc.compiler.resolve.files.safe_files import project_root, read_recipe
     from ftc.compiler.rules.check import check_recipe
     from ftc.spec.storage.paths import cache_folder
 
-    path, text = Path(recipe), Path(recipe).read_bytes()
+    path, text = Path(recipe), read_recipe(Path(recipe))
     checked = check_recipe(text, shown_path(path), path=path, overrides=overrides)
     root = project_root(path)
     with Tracer(cache_folder() / "traces", tell=on_trace) as tracer:

@@ -34,7 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("show", "none"), 1, "`ftc runs` lists them"),
+        (("show", "none"), 1, "`ftc run list` lists them"),
         (("audit", "folder"), 1, "the folder holds no record"),
         (("show", "recipe.yaml"), 1, "`ftc plan recipe.yaml` shows"),
         (("show", "damaged"), 6, "`schema` is not `ftc.run/1`"),

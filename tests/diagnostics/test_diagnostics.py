@@ -29,6 +29,7 @@ _HUB = "tests/compiler/resolve/files/test_hub.py"
 _STREAM = "tests/compiler/tokens/test_findings.py::test_each_warning_is_told_once_with_the_counts_by_split"
 _PRESIDIO = "tests/compiler/quality/test_presidio.py"
 _PLANS = "tests/e2e/test_saved_plans.py"
+_ODD = "tests/cli/test_odd_files.py"
 _AUDIT = "tests/e2e/test_audit.py"
 _REPLAY = "tests/e2e/test_replay.py"
 _MERGE = "tests/e2e/test_merge.py"
@@ -55,6 +56,11 @@ ELSEWHERE: dict[str, str] = {
     "FTC320": f"{_HUB}::test_bytes_that_differ_from_the_listing_are_refused",
     "FTC323": "tests/compiler/resolve/rows/test_data_files.py::test_a_file_that_a_data_set_lacks",
     "FTC324": "tests/compiler/resolve/rows/test_data_files.py::test_a_data_set_where_several_files_may_be_meant",
+    "FTC325": f"{_ODD}::test_a_file_that_is_odd_is_named",
+    "FTC326": f"{_ODD}::test_a_file_that_is_odd_is_named",
+    "FTC327": f"{_ODD}::test_a_file_that_never_fits_is_refused_before_it_is_hashed",
+    "FTC328": f"{_ODD}::test_a_file_that_is_odd_is_named",
+    "FTC361": f"{_ODD}::test_no_file_is_read_without_a_limit",
     "FTC345": "tests/compiler/resolve/models/test_model_paths.py::test_a_configuration_that_can_not_be_read",
     "FTC351": "tests/compiler/resolve/rows/test_data_files.py::test_a_file_that_may_not_be_read",
     "FTC340": _STREAM,

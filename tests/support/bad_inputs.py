@@ -86,6 +86,7 @@ def check(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
         assert word in shown
     assert "Traceback" not in shown
     assert "ftc-bug" not in shown
+    assert "panicked" not in shown
     assert "AbCdEfGh" not in shown, "a secret is never repeated"
     after = {path: path.read_bytes() for path in project.rglob("*") if path.is_file() and path in before}
     assert after == before, "nothing that was there is touched"

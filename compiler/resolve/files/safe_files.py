@@ -1,22 +1,36 @@
-"""The one door between what a stranger wrote and the file system: safe paths, and JSON of bounded size and depth."""
+"""The one door between what a stranger wrote and the file system: safe paths, regular files, JSON of bounded size."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import stat
 import unicodedata
 from pathlib import Path
 from typing import Any
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.language.safe_repr import quoted
+from ftc.spec.language.source import LARGEST_FILE
 
-__all__ = ["UnsafePath", "project_root", "read_json_object", "safe_path"]
+__all__ = [
+    "UnsafePath",
+    "not_regular",
+    "other_form",
+    "project_root",
+    "read_json_object",
+    "read_recipe",
+    "refuse_odd_file",
+    "safe_path",
+]
 
 _DRIVE = re.compile(r"[A-Za-z]:")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _MAX_PATH_CHARS = 4096
+_MAX_NAME_BYTES = 255  # of one part of a path; ext4, XFS, Btrfs, APFS and NTFS take no more
 _ROOT_MARKERS = (".git", ".ftc")
+_STANDARD_INPUT = Path("/dev/stdin")
 _LOOP = "can't be followed: its links form a loop or can't be read"
 _RELATIVE = "give a path relative to the recipe's folder that stays inside the project, such as `data/train.csv`"
 
@@ -41,7 +55,8 @@ def safe_path(root: Path, user: str, folder: Path | None = None) -> Path:
 
     Paths are relative to `folder`, the recipe's own folder, or to `root` where that isn't given. `..` is fine as
     long as the result stays under the root, so `../data/train.csv` works between folders of one project. Links are
-    followed first and judged by where they lead. The file need not exist. Paths typed on the command line come from
+    followed first and judged by where they lead. The file need not exist; one whose name differs by nothing but its
+    Unicode form is found (`other_form` says so). Paths typed on the command line come from
     the user at the keyboard and don't pass through here.
 
     Raises:
@@ -52,7 +67,7 @@ def safe_path(root: Path, user: str, folder: Path | None = None) -> Path:
         raise UnsafePath(user, reason)
     root = root.resolve()
     try:
-        found = ((folder or root) / user).resolve()
+        found = _in_its_form((folder or root) / user).resolve()
     except (OSError, RuntimeError) as error:  # a loop of links, before Python 3.13
         raise UnsafePath(user, _LOOP) from error
     if any(part.is_symlink() for part in (found, *found.parents)):  # what is left of a loop since then
@@ -64,6 +79,93 @@ def safe_path(root: Path, user: str, folder: Path | None = None) -> Path:
         help_ = "put the file itself inside the project, not a link to it"
         raise UnsafePath(user, f"leads out of the project by a link, to {target}", help_)
     return found
+
+
+def _in_its_form(path: Path) -> Path:
+    """The path with each part in the Unicode form that the disk has; the path itself where nothing is there."""
+    if (path.is_absolute() and str(path).isascii()) or os.path.lexists(path):
+        return path
+    found = Path(path.anchor)
+    for part in path.relative_to(found).parts:
+        step = found / part
+        if not part.isascii() and not os.path.lexists(step):
+            wanted = unicodedata.normalize("NFC", part)
+            names = [entry.name for entry in found.iterdir()] if found.is_dir() else []
+            step = found / next((name for name in names if unicodedata.normalize("NFC", name) == wanted), part)
+        found = step
+    return found if os.path.lexists(found) else path
+
+
+def other_form(user: str, found: Path, span: Span | None, path: str) -> Diagnostic | None:
+    """A warning where what was found bears the asked name in another Unicode form; None where it bears that name."""
+    asked, name = Path(user).name, found.name
+    if asked == name or unicodedata.normalize("NFC", asked) != unicodedata.normalize("NFC", name):
+        return None
+    on_disk = (
+        "NFC (one code point an accented letter)" if unicodedata.is_normalized("NFC", name) else "NFD or a mixed form"
+    )
+    return diagnostic(
+        "FTC328",
+        f"the file's name is in another Unicode form on the disk: {quoted(name)}",
+        span,
+        help="rename the file, or paste its name from a file list into the recipe",
+        notes=f"on the disk it is in {on_disk}; all forms look alike, and other machines may not find it",
+        path=path,
+    )
+
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a block device"),
+    (stat.S_ISCHR, "a character device"),
+)
+
+
+def not_regular(path: Path) -> str | None:
+    """What a path names if it is no regular file, such as `a named pipe`; None for one that is, or where nothing is."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return _dangling(path)
+    return next((words for test, words in _KINDS if test(mode)), None)
+
+
+def _dangling(path: Path) -> str | None:
+    """In words, where the path is a link to what isn't there."""
+    try:
+        return f"a link to {quoted(str(path.readlink()))}, which isn't there" if path.is_symlink() else None
+    except OSError:
+        return None
+
+
+def refuse_odd_file(path: Path, shown_as: str, span: Span | None = None, recipe_path: str | None = None) -> None:
+    """Lets pass a regular file, a folder, and a path where nothing is.
+
+    Raises:
+        Refusal: It is a pipe, a socket, a device or a link to what isn't there (FTC326).
+    """
+    kind = not_regular(path)
+    if kind is None or kind == "a folder":
+        return
+    gone = kind.startswith("a link")
+    help = "put the file back, or delete the link" if gone else "write the content to a file, and name that"
+    summary = f"{quoted(shown_as)} is {kind}" if gone else f"{quoted(shown_as)} is {kind}, not a regular file"
+    raise Refusal([diagnostic("FTC326", summary, span, help=help, path=recipe_path)])
+
+
+def read_recipe(path: Path) -> bytes:
+    """A recipe that was named on the command line; of a larger file a byte more than a recipe may have.
+
+    Raises:
+        Refusal: It is no regular file (FTC326).
+        OSError: It can't be read.
+    """
+    if path != _STANDARD_INPUT:
+        refuse_odd_file(path, path.name)
+    with path.open("rb") as file:
+        return file.read(LARGEST_FILE + 1)
 
 
 def project_root(recipe: Path) -> Path:
@@ -82,6 +184,11 @@ def _fault_in_text(user: str) -> str | None:
         return f"is longer than {_MAX_PATH_CHARS} characters"
     if any(unicodedata.category(char) in ("Cc", "Cf", "Cs") for char in user):
         return "holds a control or invisible character"
+    if match := _ADDRESS.match(user):
+        return f"is an address (`{match[0]}`), and ftc fetches none; download the file and name it"
+    if long := next((part for part in user.split("/") if len(part.encode()) > _MAX_NAME_BYTES), None):
+        size = len(long.encode())
+        return f"holds a name of {size:,} bytes, and file systems take {_MAX_NAME_BYTES}"
     if "\\" in user:
         return "holds a backslash; write `/` on every system"
     if user.startswith("/") or _DRIVE.match(user):
@@ -98,19 +205,28 @@ def read_json_object(file: Path, span: Span | None, path: str = "model.base") ->
     """The object in a JSON file.
 
     Raises:
-        Refusal: FTC311, the file can't be read, is too large or too deep, or holds no object.
+        Refusal: FTC311, the file can't be read, is too large or too deep, or holds no object; FTC326, it is a pipe or
+            the like.
     """
+    refuse_odd_file(file, _shown(file), span, path)
     try:
         if file.stat().st_size > _MAX_BYTES:
             raise ValueError(f"larger than {_MAX_BYTES // 2**20} MiB")
         value = json.loads(file.read_bytes())
     except RecursionError:
         raise _unreadable(file, "nested too deeply", span, path) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise _unreadable(file, (error.strerror or type(error).__name__).lower(), span, path) from error
+    except ValueError as error:
         raise _unreadable(file, str(error), span, path) from error
     if not isinstance(value, dict):
         raise _unreadable(file, f"an object is expected, found {type(value).__name__}", span, path)
     return value
+
+
+def _shown(file: Path) -> str:
+    """A model's file with its folder, which tells models apart."""
+    return f"{file.parent.name}/{file.name}"
 
 
 def _unreadable(file: Path, reason: str, span: Span | None, path: str) -> Refusal:
@@ -118,7 +234,7 @@ def _unreadable(file: Path, reason: str, span: Span | None, path: str) -> Refusa
         "FTC311",
         f"`{file.name}` of the model can't be read",
         span,
-        notes=reason,
+        notes=f"{_shown(file)}: {reason}",
         help="fetch the file again, or take it from the model's original folder",
         path=path,
     )

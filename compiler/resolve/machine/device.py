@@ -1,4 +1,4 @@
-"""Turns `budget.device` into facts about a device, and keeps what `ftc calibrate` measured of it in ftc's own cache."""
+"""Turns `budget.device` into facts about a device; keeps what `ftc device calibrate` measured of it in ftc's cache."""
 
 from __future__ import annotations
 

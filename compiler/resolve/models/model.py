@@ -17,7 +17,7 @@ from typing import TypeVar
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub, Snapshot
 from ftc.compiler.resolve.files.hub_errors import of_locked
-from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, refuse_odd_file, safe_path
 from ftc.compiler.resolve.models.model_config import ModelConfig, code_keys, read_config
 from ftc.compiler.resolve.models.model_form import attention_kernels, input_embedding, linear_modules, output_head
 from ftc.compiler.resolve.models.model_paths import OTHER_WAY, find_outside
@@ -29,7 +29,7 @@ from ftc.spec.documents.facts import ModelFacts, TensorFacts, TokenizerFacts
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.module_names import part_of
-from ftc.spec.storage.model_files import INDEX_FILE, LICENSE_FILES, LOADED_FILES
+from ftc.spec.storage.model_files import INDEX_FILE, LICENSE_FILES, LOADED_FILES, SINGLE_FILE
 
 __all__ = ["PLACEHOLDER", "ResolvedModel", "misfits", "read_license", "resolve_model"]
 
@@ -291,12 +291,15 @@ def _gathered(found: list[Diagnostic], read: Callable[[], Part]) -> Part | None:
 
 
 def _read_config(folder: Path, root: Path, span: Span | None) -> ModelConfig:
-    outside = []  # links that lead out
-    for name in (*LOADED_FILES, INDEX_FILE):
+    outside: list[Diagnostic] = []  # links that lead out, pipes
+    for name in (*LOADED_FILES, SINGLE_FILE, INDEX_FILE):
         try:
             safe_path(root, name, folder)
+            refuse_odd_file(folder / name, f"{folder.name}/{name}", span, _PATH)
         except UnsafePath as error:
             outside.append(error.diagnostic(span, _PATH))
+        except Refusal as refusal:
+            outside += refusal.diagnostics
     if outside:
         raise Refusal(outside)
     if (folder / "adapter_config.json").exists():

@@ -162,7 +162,11 @@ def _entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     except (TypeError, KeyError, ValueError):
         raise BrokenSafetensors(f"tensor `{name}` lacks dtype, shape or offsets") from None
     numbers = (*shape, begin, end)
-    if dtype not in _BITS or not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
+    if (
+        not isinstance(dtype, str)
+        or dtype not in _BITS
+        or not all(type(number) is int and 0 <= number < 2**63 for number in numbers)
+    ):
         raise BrokenSafetensors(f"tensor `{name}` has an unknown dtype, or a size that is no whole number")
     return dtype, shape, begin, end
 

@@ -110,8 +110,7 @@ def _write_answers(row: Row, by_part: Mapping[str, str]) -> None:
     """Answers as SQuAD has them, `{text: […], answer_start: […]}`, from any of the usual ways."""
     column = by_part["answers"]
     row[column] = answers = _as_answers(row.get(column), row.get(by_part.get("answer_start", "")))
-    if isinstance(answers, dict):
-        texts = answers["text"]
+    if isinstance(answers, dict) and isinstance(texts := answers.get("text"), list):
         row[ANSWER_COLUMN] = texts[0] if texts else ""
         row[REFERENCES_COLUMN] = texts
 

@@ -72,6 +72,7 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
         Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC388); all independent ones are told.
     """
     read = _read(files, span_of)
+    odd_files = [finding for table in read.values() for finding in table.warnings]
     digests = {use: row_digests(read[use].rows) for use in files}
     table_of_phrases = read.pop("paraphrases", None)
     phrases = {} if table_of_phrases is None else paraphrases_of(table_of_phrases, span_of)
@@ -115,7 +116,7 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
         sources=sources,
         quality=quality,
         row_digests=digests,
-        diagnostics=tuple(tidied + notes + found),
+        diagnostics=tuple(odd_files + tidied + notes + found),
         checks=(*remarks, *respelled, *checks),
     )
 

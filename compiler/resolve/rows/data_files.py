@@ -10,9 +10,10 @@ from typing import Any
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.hub_errors import of_locked
-from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, other_form, refuse_odd_file, safe_path
 from ftc.compiler.resolve.rows.columns import SpanOf
 from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern, joint_facts
+from ftc.compiler.resolve.rows.large_files import refuse_larger_than_memory
 from ftc.compiler.resolve.rows.table import JoinedTable, Table
 from ftc.compiler.resolve.rows.tables import USUAL_READING, Reading, absent_file, read_rows
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
@@ -38,6 +39,7 @@ class DataFile:
         reading: What the recipe says of how it is read.
         members: The files of a folder or a pattern by name, with where they lie; empty for a single file.
         member_facts: Size and digest of each of these.
+        warnings: What looks wrong about the file itself.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class DataFile:
     reading: Reading = USUAL_READING
     members: Mapping[str, Path] = field(default_factory=dict)
     member_facts: Mapping[str, FileFacts] = field(default_factory=dict)
+    warnings: tuple[Diagnostic, ...] = ()
 
     def read(self, span: Span | None) -> Table:
         """All rows; of several files those of one behind the other.
@@ -137,14 +140,20 @@ def _on_disk(
         members = files_of(root, source.path, folder, span, f"{recipe_path}.path") if is_set else {}
     except UnsafePath as error:
         raise Refusal([error.diagnostic(span, f"{recipe_path}.path")]) from error
+    if not is_set:
+        refuse_odd_file(folder / source.path, source.path, span, f"{recipe_path}.path")
+        refuse_odd_file(path, source.path, span, f"{recipe_path}.path")
     if not is_set and not path.is_file():
         raise Refusal([absent_file(path, source.path, span)])
+    for name, file in members.items() if is_set else [(source.path, path)]:
+        refuse_larger_than_memory(file, name, span)
     try:
         hashed = digests.files(members.values() if is_set else [path])
     except OSError as error:
         summary = f"{source.path} can't be read: {(error.strerror or type(error).__name__).lower()}"
         help = "check the file's permissions"
         raise Refusal([diagnostic("FTC351", summary, span, help=help, path=f"{recipe_path}.path")]) from error
+    odd = None if is_set else other_form(source.path, path, span, f"{recipe_path}.path")
     listed = {name: hashed[member] for name, member in members.items()}
     return DataFile(
         path=path,
@@ -157,6 +166,7 @@ def _on_disk(
         reading=Reading.of(source.to_json()),
         members=members,
         member_facts=listed,
+        warnings=(odd,) if odd else (),
     )
 
 

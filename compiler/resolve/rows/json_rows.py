@@ -7,6 +7,7 @@ one place and fails, or means something else, in another.
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -14,13 +15,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ftc.compiler.resolve.rows.table import LARGEST_ROW, Faults, Row, Table, shown
-from ftc.compiler.resolve.rows.text_rows import text_lines, whole_text
+from ftc.compiler.resolve.rows.text_rows import decoded_pieces, text_lines, whole_text
 
 __all__ = ["read_json_array", "read_json_lines"]
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _MOST_LEVELS = 100  # real rows have fewer than ten; writers and hashers recurse once a level
 _SPACE = re.compile(r"[ \t\r\n]*")
+_PIECE_CHARS = 1 << 16
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Row:
@@ -35,7 +37,13 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"`{name}` is no JSON value; write `null`")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
+def _number(digits: str) -> float:
+    if math.isinf(number := float(digits)):
+        raise ValueError(f"the number {digits[:20]} is too large")
+    return number
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_number)
 
 
 def read_json_lines(path: Path, faults: Faults) -> Table:
@@ -54,6 +62,10 @@ def read_json_lines(path: Path, faults: Faults) -> Table:
             help_ = "give a file of one array the suffix `.json`, or write one object a line"
             faults.add("FTC356", summary, number, help=help_)
             break
+        if begin.endswith("},"):
+            help_ = "delete the comma behind each object; an array of them goes between `[` and `]` into a `.json` file"
+            faults.add("FTC355", "a comma ends the line", number, len(text.rstrip()), help=help_)
+            break
         if begin and (row := _row(text, number, faults)) is not None:
             rows.append(row)
             lines.append(number)
@@ -65,7 +77,8 @@ def _row(text: str, number: int, faults: Faults) -> Row | None:
         value = _DECODER.decode(text)
         _refuse_odd_values(text, value)
     except (ValueError, RecursionError) as error:
-        _broken(faults, error, number, text)
+        column = error.colno if isinstance(error, json.JSONDecodeError) else 1
+        _broken(faults, error, number, column, text[max(0, column - 41) : column + 39])
         return None
     if not isinstance(value, dict):
         _no_object(faults, value, number)
@@ -96,15 +109,13 @@ def _is_deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(_is_deeper(item, levels - 1) for item in items)
 
 
-def _broken(faults: Faults, error: Exception, line: int, text: str) -> None:
-    column = error.colno if isinstance(error, json.JSONDecodeError) else 1
+def _broken(faults: Faults, error: Exception, line: int, column: int, near: str) -> None:
     reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
     if isinstance(error, RecursionError):
         reason = "nested too deeply"
     elif "integer string conversion" in reason:
         reason = f"a number of more than {sys.get_int_max_str_digits():,} digits"
-    near = text[max(0, column - 41) : column + 39].strip("\r\n")
-    notes = [f"around it: {shown(near)}"]
+    notes = [f"around it: {shown(near.strip(chr(13) + chr(10)))}"]
     faults.add("FTC355", f"a row that is no JSON: {reason}", line, column, help="mend or delete the row", notes=notes)
 
 
@@ -124,22 +135,23 @@ def _columns(rows: list[Row]) -> tuple[str, ...]:
 def read_json_array(path: Path, faults: Faults) -> Table:
     """Rows of a file that is one JSON array of objects, or an object that holds one under `data`.
 
-    SQuAD's own form, whose `data` are articles, gives a row a question.
+    An array is read item by item. SQuAD's own form, whose `data` are articles, gives a row a question.
 
     Raises:
         OSError: The file can't be read.
     """
-    if (text := whole_text(path, faults)) is None:
-        return Table(faults.file, (), [])
-    if (wrapped := _wrapped(text)) is not None:
+    window = _Window(decoded_pieces(path, faults))
+    if window.next_sign() == "{" and (wrapped := _wrapped(path, faults)) is not None:
         return Table(faults.file, _columns(wrapped), wrapped)
-    rows, lines = _items(text, faults)
+    if faults.found:
+        return Table(faults.file, (), [])
+    rows, lines = _items(window, faults)
     return Table(faults.file, _columns(rows), rows, lines)
 
 
-def _wrapped(text: str) -> list[Row] | None:
+def _wrapped(path: Path, faults: Faults) -> list[Row] | None:
     """Rows under the key `data` of a single object; None for any other text, and for what is wrong."""
-    if text[_skip(text, 0) :][:1] != "{":
+    if (text := whole_text(path, faults)) is None:
         return None
     try:
         value = _DECODER.decode(text)
@@ -175,57 +187,125 @@ def _questions(article: Row) -> Iterator[Row]:
             }
 
 
-def _items(text: str, faults: Faults) -> tuple[list[Row], list[int]]:
+class _Window:
+    """A text that is read from its begin to its end, with what is being looked at in memory.
+
+    Attributes:
+        text: What is in memory.
+        at: Where the next thing begins in it.
+        line: Line of the file, from 1, at which that is.
+    """
+
+    def __init__(self, pieces: Iterator[str]) -> None:
+        self._pieces = pieces
+        self._left = 0  # characters of the first line that are no longer in memory
+        self.text = ""
+        self.at = 0
+        self.line = 1
+
+    def more(self) -> bool:
+        """Takes as much again into memory as there is; False at the end of the file."""
+        wanted = max(_PIECE_CHARS, len(self.text) - self.at)
+        taken: list[str] = []
+        while wanted > 0 and (piece := next(self._pieces, None)) is not None:
+            taken.append(piece)
+            wanted -= len(piece)
+        if taken:
+            self._left = self._before(self.at)
+            self.text, self.at = self.text[self.at :] + "".join(taken), 0
+        return bool(taken)
+
+    def _before(self, position: int) -> int:
+        """Characters of a position's line before it."""
+        start = self.text.rfind("\n", 0, position)
+        return position - start - 1 if start >= 0 else self._left + position
+
+    def place(self, position: int) -> tuple[int, int, str]:
+        """Line and column of a position in memory, both from 1, and the text around it."""
+        line = self.line + self.text.count("\n", self.at, position)
+        start, end = self.text.rfind("\n", 0, position) + 1, self.text.find("\n", position)
+        near = self.text[max(start, position - 40) : min(position + 40, end if end >= 0 else len(self.text))]
+        return line, self._before(position) + 1, near
+
+    def move(self, position: int) -> None:
+        """Goes forward to a position."""
+        self.line += self.text.count("\n", self.at, position)
+        self.at = position
+
+    def next_sign(self) -> str:
+        """The next character that is no space, which is then looked at; empty at the end of the file."""
+        while True:
+            match = _SPACE.match(self.text, self.at)
+            assert match is not None  # the pattern matches nothing, too
+            self.move(match.end())
+            if self.at < len(self.text) or not self.more():
+                return self.text[self.at : self.at + 1]
+
+    def value(self) -> Any:
+        """The JSON value that begins here.
+
+        Raises:
+            ValueError: There is none, or it is longer than `LARGEST_ROW` characters or odd.
+            RecursionError: It is nested too deeply.
+        """
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self.text, self.at)
+            except json.JSONDecodeError:
+                if len(self.text) - self.at > LARGEST_ROW or not self.more():  # it isn't that its end is to come
+                    raise
+                continue
+            if end < len(self.text) or not self.more():
+                break
+        if end - self.at > LARGEST_ROW:
+            raise ValueError(f"a row of more than {LARGEST_ROW // 2**20} MiB")
+        _refuse_odd_values(self.text[self.at : end], value)
+        self.move(end)
+        return value
+
+
+def _items(window: _Window, faults: Faults) -> tuple[list[Row], list[int]]:
     rows: list[Row] = []
     lines: list[int] = []
-    line, counted, position = 1, 0, _skip(text, 0)
-    if text[position : position + 1] != "[":
-        if begin := text[position : position + LARGEST_ROW]:
-            starts = begin.split("\n", 2)
-            if len(starts) > 1 and all(start.strip().startswith("{") for start in starts[:2] if start.strip()):
-                help_ = "the file looks like JSON lines: give it the suffix `.jsonl`"
-            else:
-                help_ = "write an array of objects, or one object a line in a file with the suffix `.jsonl`"
-            summary = "a `.json` file of data holds an array of objects, and this one doesn't"
-            faults.add("FTC356", summary, 1, help=help_, notes=[f"it begins with {shown(begin[:60])}"])
+    if (sign := window.next_sign()) != "[":
+        if sign:
+            _no_array(window, faults)
         return rows, lines
-    position = _skip(text, position + 1)
-    while text[position : position + 1] != "]" and not faults.full:
-        line += text.count("\n", counted, position)
-        counted = position
+    window.move(window.at + 1)
+    sign = window.next_sign()
+    while sign != "]" and not faults.full:
+        line = window.line
         try:
-            value, end = _DECODER.raw_decode(text, position)
-            _refuse_odd_values(text[position:end], value)
-            position = _after_item(text, end)
+            value = window.value()
+            if (sign := window.next_sign()) not in ("]", ","):
+                raise json.JSONDecodeError("Expecting ',' delimiter", window.text, window.at)
+            if sign == ",":
+                window.move(window.at + 1)
+                if (sign := window.next_sign()) == "]":
+                    raise json.JSONDecodeError("Illegal trailing comma", window.text, window.at)
         except (ValueError, RecursionError) as error:  # what follows a fault can't be told apart any more
-            at = error.lineno if isinstance(error, json.JSONDecodeError) else line
-            _broken(faults, error, at, text.split("\n", at)[at - 1])
+            if not any(fault.code == "FTC354" for fault in faults.found):  # the text ended early
+                at = (line, 1, window.place(window.at)[2])
+                _broken(faults, error, *(window.place(error.pos) if isinstance(error, json.JSONDecodeError) else at))
             return rows, lines
         if isinstance(value, dict):
             rows.append(value)
             lines.append(line)
         else:
             _no_object(faults, value, line)
-    if not faults.full and text[_skip(text, position + 1) :]:
-        line += text.count("\n", counted, position)
-        faults.add("FTC355", "text after the array's end", line, help="leave one array in the file")
+    if not faults.full:
+        window.move(window.at + 1)
+        if window.next_sign():
+            faults.add("FTC355", "text after the array's end", window.line, help="leave one array in the file")
     return rows, lines
 
 
-def _skip(text: str, position: int) -> int:
-    match = _SPACE.match(text, position)
-    assert match is not None  # the pattern matches nothing, too
-    return match.end()
-
-
-def _after_item(text: str, end: int) -> int:
-    """Position of the next item or of the closing bracket."""
-    position = _skip(text, end)
-    if text[position : position + 1] == "]":
-        return position
-    if text[position : position + 1] != ",":
-        raise json.JSONDecodeError("Expecting ',' delimiter", text, position)
-    position = _skip(text, position + 1)
-    if text[position : position + 1] == "]":
-        raise json.JSONDecodeError("Illegal trailing comma", text, position)
-    return position
+def _no_array(window: _Window, faults: Faults) -> None:
+    begin = window.text[window.at : window.at + LARGEST_ROW]
+    starts = begin.split("\n", 2)
+    if len(starts) > 1 and all(start.strip().startswith("{") for start in starts[:2] if start.strip()):
+        help_ = "the file looks like JSON lines: give it the suffix `.jsonl`"
+    else:
+        help_ = "write an array of objects, or one object a line in a file with the suffix `.jsonl`"
+    summary = "a `.json` file of data holds an array of objects, and this one doesn't"
+    faults.add("FTC356", summary, 1, help=help_, notes=[f"it begins with {shown(begin[:60])}"])

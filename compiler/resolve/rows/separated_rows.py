@@ -9,14 +9,15 @@ rows.
 from __future__ import annotations
 
 import csv
-import io
 import re
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from ftc.compiler.resolve.rows.table import LARGEST_ROW, Faults, Row, Table, shown
-from ftc.compiler.resolve.rows.text_rows import CONVERT, whole_text
+from ftc.compiler.resolve.rows.text_rows import CONVERT, decoded_lines
+from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
+from ftc.spec.language.text_checks import MOST_FINDINGS
 
 __all__ = ["DELIMITERS", "read_separated"]
 
@@ -24,6 +25,7 @@ DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bar
 """What may divide values, with its name."""
 
 _SAMPLE = 50
+_SAMPLE_LINES = 500
 _HINT = re.compile(r'\A"?sep=([,;|\t])"?\r?\n')
 
 
@@ -39,15 +41,12 @@ def read_separated(path: Path, usual: str, delimiter: str | None, faults: Faults
     Raises:
         OSError: The file can't be read.
     """
-    if (text := whole_text(path, faults, f"{CONVERT}; spreadsheets offer it as `CSV UTF-8`")) is None:
-        return Table(faults.file, (), [])
-    if text.partition("\n")[0].endswith("\r"):
-        text = text.replace("\r\n", "\n")  # git and editors change the line ends inside quotes along with the others
-    hint = _HINT.match(text)
+    text = _with_even_ends(decoded_lines(path, faults, f"{CONVERT}; spreadsheets offer it as `CSV UTF-8`"))
+    first = list(islice(text, _SAMPLE_LINES))
+    hint = _HINT.match(first[0]) if first else None
     skipped = 0 if hint is None else 1
-    text = text[hint.end() :] if hint else text
-    found = delimiter or (hint[1] if hint else _delimiter(text, usual))
-    records = _records(text, found, faults, skipped)
+    found = delimiter or (hint[1] if hint else _delimiter(first, usual))
+    records = _records(chain(first[skipped:], text), found, faults, skipped)
     line, header = next(records, (1, []))
     if twice := sorted({name for name in header if header.count(name) > 1}):
         names = ", ".join(shown(name) for name in twice[:5])
@@ -57,16 +56,28 @@ def read_separated(path: Path, usual: str, delimiter: str | None, faults: Faults
     if faults.found:
         return Table(faults.file, (), [])
     remark = f"values divided by {DELIMITERS[found]}, which was found out" if found != usual and not delimiter else ""
-    rows, lines = _rows(records, header, found, faults)
-    return Table(faults.file, tuple(header), rows, lines, remark=remark)
+    rows, lines, odd = _rows(records, header, found, faults)
+    return Table(faults.file, tuple(header), rows, lines, warnings=odd, remark=remark)
+
+
+def _with_even_ends(lines: Iterator[str]) -> Iterator[str]:
+    """The lines of a file whose first one ends in CR LF with LF in its place.
+
+    git and editors change the line ends inside quotes along with the others, so they are no part of a value.
+    """
+    first = next(lines, "")
+    changes = first.endswith("\r\n")
+    for line in chain([first], lines):
+        yield f"{line[:-2]}\n" if changes and line.endswith("\r\n") else line
 
 
 def _rows(
     records: Iterator[tuple[int, list[str]]], header: Sequence[str], delimiter: str, faults: Faults
-) -> tuple[list[Row], list[int]]:
-    """Rows with the lines on which they begin; one with another number of values than the header is noted."""
+) -> tuple[list[Row], list[int], tuple[Diagnostic, ...]]:
+    """Rows with the lines on which they begin, and warnings; one with too few or too many values is noted."""
     rows: list[Row] = []
     lines: list[int] = []
+    odd: list[Diagnostic] = []
     for line, record in records:
         if faults.full:
             break
@@ -82,10 +93,41 @@ def _rows(
             continue
         rows.append(dict(zip(header, record, strict=True)))
         lines.append(line)
-    return rows, lines
+        if len(odd) < MOST_FINDINGS and (found := _swallowed(record, delimiter, line, faults.file)):
+            odd.append(found)
+    return rows, lines, tuple(odd)
 
 
-def _delimiter(text: str, usual: str) -> str:
+_ENDINGS = ("FTC354", "FTC355")
+"""What is noted where the text of a file ends early."""
+_FEWEST_SWALLOWED = 2
+
+
+def _swallowed(record: list[str], delimiter: str, line: int, file: str) -> Diagnostic | None:
+    """A warning where lines inside of one cell are rows by themselves: stray quotes before and after made them text."""
+    cell = next((cell for cell in record if cell.count("\n") > _FEWEST_SWALLOWED), None)
+    if cell is None or len(record) < 2:
+        return None
+    first, *inner, _ = cell.replace("\r\n", "\n").split("\n")
+    try:
+        is_row = [len(fields) == len(record) for fields in csv.reader(inner, delimiter=delimiter, strict=True)]
+    except csv.Error:
+        return None
+    if len(is_row) != len(inner) or not all(is_row):
+        return None
+    begin = line + sum(other.count("\n") for other in record[: record.index(cell)])
+    return diagnostic(
+        "FTC361",
+        f"{file}: a quote in line {begin} makes one cell of the rows in lines {begin + 1} to {begin + len(inner)}",
+        Span(file, begin, 1, begin, 2),
+        label="a quote opens here",
+        help="take out the stray quotes, or write a quote that belongs to the text twice",
+        notes=f"{len(inner):,} lines of the cell are rows by themselves; it begins with {shown(first)}",
+        path="data.source",
+    )
+
+
+def _delimiter(text: Sequence[str], usual: str) -> str:
     """The usual delimiter if the first rows bear it out, else another one that they do.
 
     Where no delimiter fits, the one that parts the header, if the usual one does not: faults then have their lines.
@@ -97,23 +139,41 @@ def _delimiter(text: str, usual: str) -> str:
     return (even or several or [usual])[0] if usual not in several or even else usual
 
 
-def _widths(text: str, delimiter: str) -> list[int]:
+def _widths(text: Sequence[str], delimiter: str) -> list[int]:
     """The number of values of the header and of the first rows."""
     records = _records(text, delimiter, Faults(""))
     return [len(record) for _, record in islice(records, _SAMPLE)]
 
 
-def _records(text: str, delimiter: str, faults: Faults, skipped: int = 0) -> Iterator[tuple[int, list[str]]]:
+class _Lines:
+    """Lines on their way to the reader of records, with the size of the record that is being read."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.size = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self.size += len(line)
+            if self.size > LARGEST_ROW:
+                raise csv.Error(f"it is longer than {LARGEST_ROW // 2**20} MiB")
+            yield line
+
+
+def _records(text: Iterable[str], delimiter: str, faults: Faults, skipped: int = 0) -> Iterator[tuple[int, list[str]]]:
     """Records with the line on which each begins; empty lines are passed over. Ends at the first broken record."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines = _Lines(text)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     line = 1 + skipped
     before = csv.field_size_limit(LARGEST_ROW)  # kept for the whole process, so it is put back
     try:
         for record in reader:
             if record:
                 yield line, record
-            line = reader.line_num + 1 + skipped
+            line, lines.size = reader.line_num + 1 + skipped, 0
     except csv.Error as error:
+        if faults.found and faults.found[-1].code in _ENDINGS:
+            return
         help_ = "close the quotes; a quote inside quotes is written twice"
         faults.add("FTC355", f"a broken record: {error}", line, help=help_, notes=["reading stopped here"])
     finally:

@@ -34,6 +34,7 @@ class Table:
         rows: The rows in the order of the file.
         lines: Line of the file, from 1, at which each row begins; None where the format has no lines.
         left_out: Type by column, of columns of the file that are not among these since no row of JSON can hold them.
+        warnings: What looks wrong in the file and stops nothing.
         numbers: Number in the file of each row, from 0, where some of the file's rows are not among these.
         remark: What was found out about how to read the file, for the plan; empty where the suffix says all.
     """
@@ -43,6 +44,7 @@ class Table:
     rows: list[Row]
     lines: Sequence[int] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Diagnostic, ...] = ()
     numbers: Sequence[int] | None = None
     remark: str = ""
 

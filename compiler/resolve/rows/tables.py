@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from ftc.compiler.resolve.rows.json_rows import read_json_array, read_json_lines
+from ftc.compiler.resolve.rows.large_files import too_large
 from ftc.compiler.resolve.rows.separated_rows import read_separated
 from ftc.compiler.resolve.rows.table import Faults, Table, without_form
 from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES, read_conll, read_text_lines
 from ftc.compiler.resolve.rows.workbook_rows import WORKBOOKS, read_workbook
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.storage.native import LibraryFault, native
 
 __all__ = [
     "SUFFIXES",
@@ -50,14 +52,10 @@ def read_parquet(path: Path, file: str) -> tuple[Table, list[Diagnostic]]:
         UnreadableTable: The file is broken.
         OSError: The file can't be read.
     """
-    import pyarrow
     import pyarrow.parquet
 
-    try:
-        with path.open("rb") as stream:
-            return _table(pyarrow.parquet.ParquetFile(stream).read(), file)
-    except pyarrow.ArrowException as error:
-        raise UnreadableTable(_first_line(error)) from error
+    with path.open("rb") as stream:
+        return _by_library(lambda: _table(pyarrow.parquet.ParquetFile(stream).read(), file))
 
 
 def read_arrow(path: Path, file: str) -> tuple[Table, list[Diagnostic]]:
@@ -67,25 +65,32 @@ def read_arrow(path: Path, file: str) -> tuple[Table, list[Diagnostic]]:
         UnreadableTable: The file is broken, or an old Feather file.
         OSError: The file can't be read.
     """
-    import pyarrow
     import pyarrow.ipc
 
-    try:
-        with path.open("rb") as stream:
-            is_file = stream.read(6) == b"ARROW1"
-            stream.seek(0)
+    with path.open("rb") as stream:
+        is_file = stream.read(6) == b"ARROW1"
+        stream.seek(0)
+
+        def read() -> tuple[Table, list[Diagnostic]]:
             reader = pyarrow.ipc.open_file(stream) if is_file else pyarrow.ipc.open_stream(stream)
             return _table(reader.read_all(), file)
-    except pyarrow.ArrowException as error:
-        raise UnreadableTable(_first_line(error)) from error
+
+        return _by_library(read)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200]
+def _by_library(read: Callable[[], tuple[Table, list[Diagnostic]]]) -> tuple[Table, list[Diagnostic]]:
+    """What pyarrow reads. A damaged file makes it fail in any way, while it reads or when values become Python's."""
+    try:
+        return native(read)
+    except LibraryFault as fault:
+        if isinstance(fault.cause, OSError) and fault.cause.errno is not None:  # the system's own; pyarrow's have none
+            raise fault.cause from None
+        raise UnreadableTable(str(fault)) from fault.cause
 
 
 def _table(table: Any, file: str) -> tuple[Table, list[Diagnostic]]:
     """The table as rows, less columns without a JSON form; findings where it has no others, or a name stands twice."""
+    table.validate(full=True)  # an offset behind the end of its values would be followed into other memory
     left_out = {
         field.name: str(field.type)
         for field in table.schema
@@ -272,8 +277,10 @@ def read_rows(path: Path, shown_as: str, span: Span | None = None, reading: Read
     except UnreadableTable as error:
         help_ = "write the file again, or check that it was copied whole"
         raise _refusal("FTC353", f"{shown_as} is no whole {path.suffix} file", span, help_, str(error)) from error
+    except MemoryError as error:
+        raise too_large(path, shown_as, span, "the rows took all the memory that this process may have") from error
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = (error.strerror or type(error).__name__).lower()
         raise _refusal("FTC351", f"{shown_as} can't be read: {reason}", span, "check the file's permissions") from error
     if findings:
         raise Refusal(findings)

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import codecs
+import errno
+import io
+import itertools
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ftc.compiler.resolve.rows.table import LARGEST_ROW, Faults, Row, Table, shown
 
-__all__ = ["CONLL_SUFFIXES", "CONVERT", "read_conll", "read_text_lines", "text_lines", "whole_text"]
+__all__ = [
+    "CONLL_SUFFIXES",
+    "CONVERT",
+    "decoded_lines",
+    "decoded_pieces",
+    "read_conll",
+    "read_text_lines",
+    "text_lines",
+    "whole_text",
+]
 
 _BOM = b"\xef\xbb\xbf"  # the mark that some editors put before UTF-8
 CONVERT = "convert the file to UTF-8"
+_PIECE_BYTES = 1 << 16
+_LARGEST_WHOLE = 512 * 2**20
+"""Bytes of a file that can't be read piece by piece: one JSON object with all rows in it."""
 
 
 def text_lines(path: Path, faults: Faults, help: str) -> Iterator[tuple[int, str]]:
@@ -40,21 +57,87 @@ def text_lines(path: Path, faults: Faults, help: str) -> Iterator[tuple[int, str
             offset += len(raw)
 
 
-def whole_text(path: Path, faults: Faults, help: str = CONVERT, quotes: bool = True) -> str | None:
-    """All of a UTF-8 file; None where a byte is no text, which is noted: with what precedes it, if it `quotes`.
+def decoded_lines(path: Path, faults: Faults, help: str = CONVERT, quotes: bool = True) -> Iterator[str]:
+    """Lines of a UTF-8 file with their ends, which are of any of the three kinds; never more than one is in memory.
+
+    Ends at a byte that is no text and at a line of more than `LARGEST_ROW` characters, both of which are noted: the
+    byte with what precedes it, if it `quotes`.
 
     Raises:
         OSError: The file can't be read.
     """
-    data = path.read_bytes()
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for number in itertools.count(1):
+            try:
+                line = file.readline(LARGEST_ROW + 1)
+            except UnicodeDecodeError:
+                _find_odd_byte(path, faults, help, quotes)
+                return
+            if len(line) > LARGEST_ROW:
+                summary, note = f"a line of more than {LARGEST_ROW // 2**20} MiB", "reading stopped here"
+                faults.add("FTC355", summary, number, help="break the text into rows", notes=[note])
+                return
+            if not line:
+                return
+            yield line
+
+
+def decoded_pieces(path: Path, faults: Faults) -> Iterator[str]:
+    """A UTF-8 file piece by piece; ends at a byte that is no text, which is noted.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            while piece := file.read(_PIECE_BYTES):
+                yield piece
+        except UnicodeDecodeError:
+            _find_odd_byte(path, faults, CONVERT, True)
+
+
+def whole_text(path: Path, faults: Faults, most: int = _LARGEST_WHOLE) -> str | None:
+    """All of a UTF-8 file; None where a byte is no text or the file is larger than `most` bytes, which is noted.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        help_ = "write one JSON object a line, in a file with the suffix `.jsonl`"
+        faults.add("FTC355", f"a single JSON object of more than {most // 2**20} MiB", 1, help=help_)
+        return None
     try:
         return data.removeprefix(_BOM).decode()
-    except UnicodeDecodeError as error:
-        start = error.start + len(data) - len(data.removeprefix(_BOM))
-        before = data[:start].removeprefix(_BOM).decode()
-        line = before.count("\n") + 1
-        _not_utf8(faults, line, start, data[start], before.rpartition("\n")[2], help, quotes)
+    except UnicodeDecodeError:
+        _find_odd_byte(path, faults, CONVERT, True)
         return None
+
+
+def _find_odd_byte(path: Path, faults: Faults, help: str, quotes: bool) -> None:
+    """Notes the first byte of a file that is no text, looking at a piece of it at a time."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    newlines = io.IncrementalNewlineDecoder(decoder, translate=True)
+    line, before, offset = 1, "", 0
+    with path.open("rb") as file:
+        while True:
+            piece = file.read(_PIECE_BYTES)
+            num_kept, found = len(decoder.getstate()[0]), None
+            try:
+                before += newlines.decode(piece, final=not piece)
+            except UnicodeDecodeError as error:
+                found = error
+                before += error.object[: error.start].decode().replace("\r\n", "\n").replace("\r", "\n")
+            line, before = line + before.count("\n"), before.rpartition("\n")[2]
+            if found is not None:
+                at = offset - num_kept + found.start
+                text = before.removeprefix("\ufeff") if line == 1 else before
+                _not_utf8(faults, line, at, found.object[found.start], text, help, quotes)
+                return
+            if not piece:  # the file was written anew since
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            offset += len(piece)
 
 
 def _not_utf8(
@@ -95,10 +178,8 @@ def read_conll(path: Path, faults: Faults) -> Table:
     Raises:
         OSError: The file can't be read.
     """
-    if (text := whole_text(path, faults, quotes=False)) is None:
-        return Table(faults.file, (), [])
-    separator = "\t" if "\t" in text else None
-    sentences, lines = _sentences(text, separator, faults)
+    has_tabs = any("\t" in line for line in decoded_lines(path, Faults(faults.file)))
+    sentences, lines = _sentences(decoded_lines(path, faults, quotes=False), "\t" if has_tabs else None, faults)
     width = len(sentences[0][0]) if sentences else 0
     rows: list[Row] = []
     for sentence in sentences:
@@ -111,12 +192,13 @@ def _names(width: int) -> tuple[str, ...]:
     return ("tokens", *(f"column_{number}" for number in range(2, width)), "tags") if width else ()
 
 
-def _sentences(text: str, separator: str | None, faults: Faults) -> tuple[list[list[list[str]]], list[int]]:
+def _sentences(text: Iterable[str], separator: str | None, faults: Faults) -> tuple[list[list[list[str]]], list[int]]:
     """The fields of each word of each sentence, and the line on which each sentence begins."""
     sentences: list[list[list[str]]] = []
     lines: list[int] = []
     width, is_open = 0, False
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, raw in enumerate(text, 1):
+        line = raw.rstrip("\r\n")
         if faults.full:
             break
         if not line.strip() or line.startswith(_DOCUMENT):

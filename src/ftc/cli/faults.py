@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from argparse import Namespace
@@ -55,15 +56,25 @@ def _told(error: Exception, args: Namespace) -> int:
         case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] in _TRAIN_PACKAGES:
             return _refused(_missing(name), args)
         case OSError(filename=str(file), strerror=str(reason)):
-            return _one_line(f"{file}: {reason}")
+            return _one_line(f"{file}: {reason}{_LIMITS.get(error.errno or 0, '')}")
         case FileNotFoundError() if _is_nowhere():
             return _one_line("the folder that this was started in is gone")
         case OSError(strerror=str(reason)):
             return _one_line(reason)
         case OSError():
             return _one_line(str(error) or type(error).__name__)
+        case MemoryError():
+            return _one_line("not enough memory; a smaller part of the rows, or a machine with more, may do")
         case _:
             return _bug(error, args)
+
+
+_LIMITS = {
+    errno.EFBIG: " (a limit on the size of files; `ulimit -f` shows it)",
+    errno.EDQUOT: " (the disk quota of this account is used up)",
+    errno.ENOSPC: " (the disk is full)",
+}
+"""What an error of the system comes from, where its own words leave that open."""
 
 
 def _is_nowhere() -> bool:

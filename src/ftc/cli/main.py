@@ -52,12 +52,23 @@ def console() -> None:
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="replace")  # an old code page shows `?` instead of failing
     try:
+        _need_unicode_names()
         code = main(may_restart=True)
     except Restart as asked:
         code = asked.follow()
     if not gc.isenabled():  # nothing is gained by searching for garbage as the process ends
         gc.freeze()  # a long command's libraries would take what is never collected for a leak, and say so
     sys.exit(faults.flushed(code))
+
+
+def _need_unicode_names() -> None:
+    """An ASCII locale whose fixing is switched off leaves names with accents that no call can open.
+
+    Raises:
+        Restart: This is such a process.
+    """
+    if sys.getfilesystemencoding().lower() in ("ascii", "us-ascii", "ansi_x3.4-1968"):
+        raise Restart({"PYTHONUTF8": "1"})
 
 
 def _open_closed_streams() -> None:

@@ -1,1 +1,1 @@
-"""`ftc rate`: people compare answers without knowing whose they are, on a page that this machine serves to itself."""
+"""`ftc run rate`: people compare answers without knowing whose they are, on a page that this machine serves."""

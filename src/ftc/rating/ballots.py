@@ -122,7 +122,7 @@ def _chance(rater: str, seed: int, use: str, row: int) -> int:
 
 
 def _none(run: Run, summary: str, note: str) -> Diagnostic:
-    help = "rate a finished run whose test split is measured; `ftc runs` lists them"
+    help = "rate a finished run whose test split is measured; `ftc run list` lists them"
     return diagnostic("FTC680", f"run `{run.record.id}` {summary}", help=help, notes=note)
 
 

@@ -1,4 +1,4 @@
-"""`ftc merge`: a finished run's adapter as part of its base model's weights, in a folder of its own."""
+"""`ftc run merge`: a finished run's adapter as part of its base model's weights, in a folder of its own."""
 
 from __future__ import annotations
 

@@ -180,11 +180,12 @@ def lock(
         OSError: A file can't be read or written.
     """
     from ftc.compiler.lock.renew import EVERYTHING, relock
+    from ftc.compiler.resolve.files.safe_files import read_recipe
     from ftc.compiler.rules.check import check_recipe
     from ftc.spec.storage.atomic_write import write_text
 
     path = Path(recipe)
-    checked = check_recipe(path.read_bytes(), path.name, path=path, overrides=overrides)
+    checked = check_recipe(read_recipe(path), path.name, path=path, overrides=overrides)
     names = EVERYTHING if upgrade is True else tuple(upgrade or ())
     try:
         found = relock(checked, path, upgrade=names, migrate=migrate, offline=offline)
@@ -206,11 +207,12 @@ def drift(recipe: Path | str, *, offline: bool = False) -> Drift:
         Refusal: The recipe or its lock can't be used, or there is no lock (FTC503).
     """
     from ftc.compiler.lock.renew import EVERYTHING, relock
+    from ftc.compiler.resolve.files.safe_files import read_recipe
     from ftc.compiler.rules.check import check_recipe
     from ftc.spec.documents.difference import Drift
 
     path = Path(recipe)
-    checked = check_recipe(path.read_bytes(), path.name, path=path)
+    checked = check_recipe(read_recipe(path), path.name, path=path)
     found = relock(checked, path, offline=offline)
     if found.old is None:
         refuse_stale(found.file.name, None, mend=f"ftc lock {path}")

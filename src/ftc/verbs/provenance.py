@@ -154,7 +154,7 @@ def _weights_in(path: Path) -> list[Path]:
 
 
 def _silent(path: Path, why: str) -> Diagnostic:
-    help = "`ftc who-used FILE` looks for its digest in locks and records"
+    help = "`ftc used-by FILE` looks for its digest in locks and records"
     return diagnostic("FTC518", f"nothing tells where `{path}` comes from", help=help, notes=why)
 
 

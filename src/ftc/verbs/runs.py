@@ -242,8 +242,8 @@ def _instead(text: str, has_runs: bool) -> str:
     if Path(text).suffix in (".yaml", ".yml"):
         return f"`ftc plan {text}` shows what a recipe stands for; runs are named by id or folder"
     if text and Path(text).is_dir() and has_runs:
-        return "the folder holds no record; `ftc runs` lists the runs of this project"
-    return "`ftc runs` lists them" if has_runs else "there are no runs here yet; `ftc apply RECIPE` makes one"
+        return "the folder holds no record; `ftc run list` lists the runs of this project"
+    return "`ftc run list` lists them" if has_runs else "there are no runs here yet; `ftc apply RECIPE` makes one"
 
 
 def run_of(root: Path, plan: Plan) -> Run | None:

@@ -79,7 +79,7 @@ def verify_folder(folder: Path, key: Path, signature: Path | None = None) -> Sig
     _, verifying, _ = _library("verify")
     path = signature or folder / SIGNATURE_FILE
     if not path.is_file():
-        help = "name it with `--signature`, or sign with `ftc sign`"
+        help = "name it with `--signature`, or sign with `ftc run sign`"
         raise Refusal([diagnostic("FTC541", f"no signature `{path}`", help=help)])
     config = verifying.Config()
     _with_key(key, "public", lambda path: config.use_elliptic_key_verifier(public_key=path))

@@ -30,10 +30,11 @@ def validate(recipe: Path | str, *, text: bytes | None = None, overrides: Sequen
     Raises:
         OSError: A file can't be read.
     """
+    from ftc.compiler.resolve.files.safe_files import read_recipe
     from ftc.compiler.rules.check import check_recipe
 
     path = Path(recipe)
-    data = path.read_bytes() if text is None else text
+    data = read_recipe(path) if text is None else text
     checked = check_recipe(data, shown_path(path), path=path, overrides=overrides)
     return Checked(checked.recipe, checked.diagnostics, checked.sources)
 
@@ -50,9 +51,10 @@ def fix(recipe: Path | str, *, overrides: Sequence[Override] = (), write: bool =
         OSError: A file can't be read or written.
     """
     from ftc.compiler.recipes.edits import fix_recipe
+    from ftc.compiler.resolve.files.safe_files import read_recipe
 
     path = Path(recipe)
-    fixed = fix_recipe(path.read_bytes(), shown_path(path), path=path, overrides=overrides)
+    fixed = fix_recipe(read_recipe(path), shown_path(path), path=path, overrides=overrides)
     if write and fixed.after != fixed.before:
         from ftc.spec.storage.atomic_write import rewrite_file
 
@@ -75,11 +77,12 @@ def format(recipe: Path | str, *, text: bytes | None = None, write: bool = True)
         Refusal: It is no text of a recipe, or can't be laid out without changing what it says (FTC026).
         OSError: The file can't be read or written.
     """
+    from ftc.compiler.resolve.files.safe_files import read_recipe
     from ftc.spec.language.layout import laid_out
     from ftc.spec.language.source import shown_lines
 
     path = Path(recipe)
-    before = path.read_bytes() if text is None else text
+    before = read_recipe(path) if text is None else text
     after = with_sources({shown_path(path): shown_lines(before)}, lambda: laid_out(before, shown_path(path)))
     if write and text is None and after != before:
         from ftc.spec.storage.atomic_write import rewrite_file

@@ -111,7 +111,7 @@ def harness_text(found: HarnessReport, page: Page = PLAIN) -> str:
     """A table of base and tuned model by task and metric.
 
     Args:
-        found: The answer of `ftc eval --harness`.
+        found: The answer of `ftc run eval --harness`.
         page: Width and colors.
     """
     limit = f", at most {numbers.plural(found.limit, 'row')} of a task" if found.limit is not None else ""

@@ -35,7 +35,7 @@ def devices_text(devices: Sequence[DeviceFacts], *, page: Page = PLAIN) -> str:
     lines = table(rows, right=(1, 2, 3, 4, 5))
     notes = (
         f"The first is this machine's: `budget.device: {here[0].name}`, or `auto`." if here else "",
-        "Rates are dense, in TFLOP/s. `ftc devices NAME` tells more of one, with its source.",
+        "Rates are dense, in TFLOP/s. `ftc device show NAME` shows more of one, with its source.",
     )
     return "\n".join([*lines, "", *(line for note in notes if note for line in page.wrap(note))]) + "\n"
 
@@ -62,7 +62,7 @@ def device_text(device: DeviceFacts, *, page: Page = PLAIN) -> str:
     if device.speed:
         lines += page.flow("Source", [escaped(device.speed.source)])
     elif device.kind == "cpu":
-        lines += page.flow("Speed", ["no data sheet tells it; `ftc calibrate` and earlier runs do"])
+        lines += page.flow("Speed", ["no data sheet tells it; `ftc device calibrate` and earlier runs do"])
     return "\n".join(lines) + "\n"
 
 

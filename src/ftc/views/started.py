@@ -38,7 +38,9 @@ def started_text(found: Started, *, page: Page = PLAIN) -> str:
         words = "The recipe names no model yet: write a folder, or an id on the hub, in `model.base`."
         last += page.flow("", [words], indent=0)
     if not found.is_calibrated:
-        words = "This machine's speed isn't measured, so that plans estimate no time: `ftc calibrate` (1 minute)."
+        words = (
+            "This machine's speed isn't measured, so that plans estimate no time: `ftc device calibrate` (1 minute)."
+        )
         last += page.flow("", [words], indent=0)
     return blocks([*parts, [*last, *page.flow("", [f"Next: `ftc plan {escaped(found.file)}`"], indent=0)]])
 

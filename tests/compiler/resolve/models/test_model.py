@@ -333,4 +333,5 @@ def test_a_token_that_only_the_class_knows(tmp_path: Path) -> None:
 def test_a_named_pipe_does_not_hang_the_plan(tmp_path: Path, model: Path) -> None:
     (model / "tokenizer_config.json").unlink()
     os.mkfifo(model / "tokenizer_config.json")
-    assert resolve(tmp_path).tokenizer.chat_template is None
+    with pytest.raises(Refusal, match="is a named pipe"):
+        resolve(tmp_path)
