@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from ftc.spec.sections.recipe import Recipe
     from ftc.verbs.runs import Run
 
-__all__ = ["Checked", "Planned", "Sources", "drift", "lock", "read_plan", "refuse_stale", "save_plan", "settle_lock"]
+__all__ = [
+    "Checked",
+    "Planned",
+    "Sources",
+    "drift",
+    "lock",
+    "read_plan",
+    "refuse_stale",
+    "save_plan",
+    "settle_lock",
+    "unchanged",
+]
 
 Sources = Mapping[str, tuple[str, ...]]
 """Lines of the files that diagnostics point into, by name."""
@@ -260,3 +271,26 @@ def refuse_stale(name: str, changes: Sequence[str] | None, *, mend: str) -> None
     if len(changes) > _MOST_LINES:
         notes.append(f"and {len(changes) - _MOST_LINES} more")
     raise Refusal([diagnostic("FTC503", f"`{name}` is stale", help=f"run `{mend}`", notes=notes)])
+
+
+def unchanged(saved: Plan, now: Planned) -> Planned:
+    """A saved plan that its recipe still gives, with where its inputs lie now.
+
+    Raises:
+        Refusal: Something moved since it was saved (FTC512).
+    """
+    import shlex
+
+    from ftc.compiler.lock.lockfile import stale_reasons
+    from ftc.spec.documents.ledger import moved_since
+    from ftc.verbs.runs import run_of
+
+    run = run_of(now.root, saved)
+    reasons = stale_reasons(saved, now.plan)
+    if saved.state and run is None:  # a run that has begun goes on, whatever else was run since
+        reasons += moved_since(now.root, saved.name, saved.state, saved.job_sha256())
+    if reasons:
+        flags = "".join(f" --set {shlex.quote(text)}" for text in saved.overrides)
+        help = f"plan again with `ftc plan {saved.recipe_file}{flags} -o FILE` and have it reviewed"
+        raise Refusal([diagnostic("FTC512", "the plan is stale", help=help, notes=reasons)])
+    return replace(now, plan=saved, run=run)
