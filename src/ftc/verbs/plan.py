@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ftc.compiler.pipeline import Compiled
     from ftc.compiler.recipes.layers import Override
     from ftc.spec.documents.difference import Drift
+    from ftc.spec.documents.interruption import Standing
     from ftc.spec.documents.plan import Plan
     from ftc.spec.sections.recipe import Recipe
     from ftc.verbs.runs import Run
@@ -65,6 +66,7 @@ class Planned:
         root: The project that the recipe belongs to.
         compiled: The plan with where its inputs lie on this machine.
         recipe_text: The recipe's file, as it was compiled.
+        standing: How the run stands, where it is not over: the step from which `apply` continues.
     """
 
     plan: Plan
@@ -77,6 +79,7 @@ class Planned:
     root: Path
     compiled: Compiled
     recipe_text: bytes
+    standing: Standing | None = None
 
     def _repr_html_(self) -> str:
         from ftc.views.run import plan_html
@@ -284,6 +287,7 @@ def unchanged(saved: Plan, now: Planned) -> Planned:
     from ftc.compiler.lock.lockfile import stale_reasons
     from ftc.spec.documents.ledger import moved_since
     from ftc.verbs.runs import run_of
+    from ftc.verbs.standing import standing_of
 
     run = run_of(now.root, saved)
     reasons = stale_reasons(saved, now.plan)
@@ -293,4 +297,4 @@ def unchanged(saved: Plan, now: Planned) -> Planned:
         flags = "".join(f" --set {shlex.quote(text)}" for text in saved.overrides)
         help = f"plan again with `ftc plan {saved.recipe_file}{flags} -o FILE` and have it reviewed"
         raise Refusal([diagnostic("FTC512", "the plan is stale", help=help, notes=reasons)])
-    return replace(now, plan=saved, run=run)
+    return replace(now, plan=saved, run=run, standing=standing_of(now.root, saved, run))
