@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from ftc.compiler.tokens.forms import ChatForm, PreferenceForm, PromptForm, TextForm
@@ -114,7 +114,7 @@ def _seen(
     ]
     first = [by_marks.find(mark) for mark in marks]
     placed = [turn for turn in range(len(marks)) if first[turn] >= 0]
-    reordered = [b for a, b in zip(placed, placed[1:], strict=False) if first[b] < first[a]]
+    reordered = [b for a, b in pairwise(placed) if first[b] < first[a]]
     return _Seen(
         roles,
         tuple(dropped),
