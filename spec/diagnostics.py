@@ -6,8 +6,9 @@ edit that mends it. This module is a leaf: it imports the tables of codes and no
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ftc.spec.codes import CODES, Severity
 from ftc.spec.exit_codes import ExitCode
@@ -138,6 +139,9 @@ def diagnostic(
 class Refusal(Exception):
     """Raised at the edges of the library when findings of severity error stop a verb. Never a bug of ftc."""
 
+    drawn_by: ClassVar[Callable[[Refusal], str] | None] = None
+    """What draws the findings with their places, as text for people; `ftc.api` sets it, since nothing here shows."""
+
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics: tuple[Diagnostic, ...] = tuple(sorted(diagnostics, key=Diagnostic.sort_key))
         self.sources: dict[str, tuple[str, ...]] = {}
@@ -148,3 +152,16 @@ class Refusal(Exception):
     def exit_code(self) -> int:
         """The exit code of the first error's stage; see `ExitCode`."""
         return next((CODES[d.code].exit_code for d in self.diagnostics if d.is_error), ExitCode.COULD_NOT_WORK)
+
+    def _drawn(self) -> str:
+        draw = type(self).drawn_by
+        return draw(self) if draw else str(self)
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback: the findings, and no frame of ftc's."""
+        return self._drawn().splitlines()
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<pre>{html.escape(self._drawn())}</pre>"

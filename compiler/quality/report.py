@@ -9,13 +9,14 @@ from itertools import combinations
 from typing import Any
 
 from ftc.compiler.quality.near import MOST_COMPARED, Likeness
-from ftc.compiler.quality.sensitive import SECRETS, Presidio, matching
+from ftc.compiler.quality.sensitive import Presidio
 from ftc.compiler.quality.texts import damage
 from ftc.compiler.resolve.rows.labels import Labeled
 from ftc.compiler.resolve.rows.row_checks import label_text
 from ftc.compiler.resolve.rows.table import PartRows, Table, shown
 from ftc.spec.documents.quality import Agreement, Kind, PairAgreement, QualityFinding, QualityReport, Sample
 from ftc.spec.documents.streams import SPLITS, Split
+from ftc.spec.personal_data import SECRETS, matching
 from ftc.spec.sections.data import QualityRules
 
 __all__ = ["PAIRS", "Divided", "agreement", "cohen_kappa", "fleiss_kappa", "krippendorff_alpha", "quality_report"]

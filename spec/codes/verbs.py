@@ -212,4 +212,13 @@ CODES: tuple[Code, ...] = (
         right="data: {max_length: 512}",
         severity=Severity.WARNING,
     ),
+    Code(
+        id="FTC692",
+        title="a page that can't be drawn",
+        cause="The run is finished, and everything that was measured is on disk. While its report or model card was "
+        "drawn, ftc met a bug. The page is missing; nothing else is.",
+        wrong="ftc apply recipe.yaml   # report.html: ValueError",
+        right="ftc show 7f3a2b   # draws what is missing, with a release that can",
+        severity=Severity.WARNING,
+    ),
 )

@@ -38,6 +38,7 @@ class OutputKind(Enum):
     CROISSANT = "Croissant description"
     SIGNATURE = "signature"
     PREDICTIONS = "file of predictions"
+    REPORT = "report"
     COMPARISON = "comparison"
 
 
@@ -104,7 +105,7 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
             return str(_at(document, "predicate", "buildDefinition", "buildType")).startswith("urn:ftc:")
         case OutputKind.CYCLONEDX:
             return "bomFormat" in document and _names_ftc(_at(document, "metadata", "tools", "components"))
-        case OutputKind.CROISSANT | OutputKind.PREDICTIONS:
+        case OutputKind.CROISSANT | OutputKind.PREDICTIONS | OutputKind.REPORT:
             return False  # the format has no place for who wrote it
         case OutputKind.COMPARISON:
             return str(document.get("schema", "")).startswith("ftc.comparison/")

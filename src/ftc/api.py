@@ -85,6 +85,15 @@ __all__ = [
 Result = TypeVar("Result")
 
 
+def _drawn(refusal: Refusal) -> str:
+    from ftc.views.diagnostics import render_text
+
+    return render_text(refusal.diagnostics, refusal.sources)
+
+
+Refusal.drawn_by = staticmethod(_drawn)
+
+
 def plan(
     recipe: Path | str,
     *,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ftc.verbs.runs import load_run, pages
+from ftc.verbs.pages import pages
+from ftc.verbs.runs import load_run
 from tests.e2e.conftest import Ftc, MakeProject, finished_project, in_a_copy
 from tests.support.classifiers import make_classifier
 

@@ -106,3 +106,29 @@ def test_what_can_not_be_used(project: MakeProject, ftc: Ftc, tmp_path: Path) ->
     (run.folder / "record.json").write_text(json.dumps({**record, "status": "interrupted"}))
     unfinished = ftc("predict", run.record.id, row)
     assert (unfinished.code, "it is interrupted" in unfinished.err) == (1, True), unfinished.text
+
+
+def test_a_page_that_can_not_be_drawn_costs_nothing_else(
+    project: MakeProject, ftc: Ftc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is measured is on disk first; the page is drawn by the next `apply` or `show` that can."""
+    root = project("choice", steps=1)
+    with monkeypatch.context() as broken:
+        broken.setattr("ftc.views.report.run_report.rows_section", lambda *_: 1 / 0)
+        applied = ftc("apply", "recipe.yaml", "--yes")
+        assert applied.code == 0, applied.text
+        assert "[FTC692]" in applied.err
+        assert "ZeroDivisionError" in applied.err
+        assert "bug in ftc" not in applied.text
+        (run,) = (root / "runs").glob("*/*/")
+        assert json.loads((run / "record.json").read_text())["status"] == "finished"
+        assert (run / "README.md").exists(), "the card is drawn by itself"
+        assert not (run / "report.html").exists()
+        assert "[FTC692]" in ftc("show", run.name).err
+    again = ftc("apply", "recipe.yaml", "--yes")
+    assert (again.code, again.err) == (0, ""), again.text
+    assert (run / "report.html").exists()
+    shown = ftc("show", run.name)
+    assert "report.html" in shown.out
+    assert f"`ftc predict {run.name} TEXT`" in shown.text
+    assert "README.md" in shown.out

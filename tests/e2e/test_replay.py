@@ -45,7 +45,8 @@ def change_record(run: RunFolder, **changes: Any) -> None:
     }
     forged = record.model_copy(update={"outputs": outputs, **changes}).sealed()
     run.record.write_text(forged.to_text(), encoding="utf-8")
-    from ftc.verbs.runs import load_run, pages
+    from ftc.verbs.pages import pages
+    from ftc.verbs.runs import load_run
 
     for name, text in pages(load_run(run.path)).items():
         (run.path / name).write_text(text, encoding="utf-8", newline="\n")

@@ -123,7 +123,7 @@ def test_a_port_that_is_taken_is_named_with_a_way_out(
     server: RatingServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     contest = Contest("x", "one", "two", (Pair(0, "question", None, "red", "blue"),), same=0)
-    args = Namespace(rater="ann", seed=0, port=server.server_port, no_browser=True)
+    args = Namespace(rater="ann", seed=0, port=server.server_port, no_browser=True, shows_personal_data=False)
     with pytest.raises(OSError, match=f"port {server.server_port} can't be had .*name another by `--port`"):
         history._serve_ballot(contest, tmp_path / "ratings", args)
     nothing = Contest("x", "one", "two", (), same=5)

@@ -17,7 +17,8 @@ from ftc.spec.canonical import file_digest
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.storage.paths import RunFolder
-from ftc.verbs.runs import load_run, pages
+from ftc.verbs.pages import pages
+from ftc.verbs.runs import load_run
 
 LEDGER = Path(".ftc/ledger.ndjson")
 

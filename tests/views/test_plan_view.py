@@ -106,5 +106,6 @@ def test_up_to_date() -> None:
     plan = documents.plan()
     text = up_to_date_text(plan, documents.record(plan), documents.evaluation())
     words = f"ran on 2026-11-24 as run {documents.RUN_ID} (macro F1 0.941, gate passed)."
-    assert " ".join(text.split()).endswith(words)
+    assert words in " ".join(text.split())
+    assert f"`ftc predict {documents.RUN_ID} TEXT` uses it." in " ".join(text.split())
     assert "bbc-news is up to date" in text

@@ -6,6 +6,7 @@ from ftc.views.page import Page
 from ftc.views.report.charts import Drawer
 from ftc.views.report.rows import slices_section
 from ftc.views.results import classifier_section, judge_section, retention_section, slice_blocks, swaps_section
+from ftc.views.row_texts import RowTexts
 from ftc.views.run import run_text
 from tests.support import documents
 from tests.support.measured import BY_REGION, FLAGGED, GATE, JUDGED, RETENTION, SWAPS
@@ -53,10 +54,10 @@ def test_forgetting_and_exchanged_phrases() -> None:
     assert change in " ".join(text.split()).replace("\u2212", "-")
     assert "  he → <she>  1 of 4\n" in text
     assert "+0.200" in retention_section(evaluation)
-    html = swaps_section(evaluation)
+    html = swaps_section(evaluation, RowTexts())
     assert "&lt;she&gt;" in html
     assert "<she>" not in html
-    assert retention_section(documents.evaluation()) == swaps_section(None) == ""
+    assert retention_section(documents.evaluation()) == swaps_section(None, RowTexts()) == ""
 
 
 def test_a_judges_grades() -> None:

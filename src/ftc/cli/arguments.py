@@ -27,6 +27,7 @@ __all__ = [
     "add_offline",
     "add_output",
     "add_overrides",
+    "add_personal_data",
     "add_quiet",
     "add_recipe",
     "add_recipes",
@@ -253,6 +254,16 @@ def add_overrides(parser: Parser) -> None:
 def add_force(parser: Parser) -> None:
     """Adds `--force`, for what a verb writes where the user says."""
     parser.add_argument("--force", action="store_true", help="let `-o` replace a file that ftc didn't write")
+
+
+def add_personal_data(parser: Parser) -> None:
+    """Adds `--show-personal-data`."""
+    parser.add_argument(
+        "--show-personal-data",
+        action="store_true",
+        dest="shows_personal_data",
+        help="show rows that match rules for personal data or secrets (they are masked)",
+    )
 
 
 def add_waive(parser: Parser) -> None:

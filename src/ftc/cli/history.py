@@ -16,6 +16,7 @@ from ftc.cli.arguments import (
     add_force,
     add_output,
     add_overrides,
+    add_personal_data,
 )
 from ftc.cli.output import run_json, show_run
 from ftc.cli.terminal import STDOUT, page, print_json, write
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from ftc.rating.ballots import Contest
     from ftc.spec.documents.plan import Plan
+    from ftc.spec.storage.outputs import OutputKind
 
 __all__ = ["COMMANDS"]
 
@@ -35,6 +37,9 @@ MARKDOWN, HTML = "markdown", "html"
 def show_arguments(parser: Parser) -> None:
     parser.add_argument("target", metavar="RUN|PLAN", help="a run's id, its beginning or its folder; or a plan's file")
     parser.add_argument("--origins", action="store_true", help="list every value of the plan and where it came from")
+    add_output(parser, "with `--format html`: write the report to a file")
+    add_force(parser)
+    add_personal_data(parser)
 
 
 def run_show(args: Namespace) -> int:
@@ -45,6 +50,11 @@ def run_show(args: Namespace) -> int:
         _show_plan(api.load_plan(args.target), args)
         return ExitCode.FINE
     found = api.find_run(args.target)
+    if args.format == HTML:
+        from ftc.spec.storage.outputs import OutputKind
+        from ftc.verbs.pages import report_page
+
+        return _write_out(report_page(found, shows_personal_data=args.shows_personal_data), OutputKind.REPORT, args)
     if args.origins and not args.json:
         _show_origins(found.plan, args)
     elif args.json:
@@ -126,20 +136,27 @@ def compare_arguments(parser: Parser) -> None:
     parser.add_argument("others", metavar="RUN", nargs="+", help="another run")
     add_output(parser, "write the comparison to a file; `-` is the terminal")
     add_force(parser)
+    add_personal_data(parser)
 
 
 def run_compare(args: Namespace) -> int:
     """Compares them."""
-    text = _comparison(args)
+    from ftc.spec.storage.outputs import OutputKind
+
+    return _write_out(_comparison(args), OutputKind.COMPARISON, args)
+
+
+def _write_out(text: str, kind: OutputKind, args: Namespace) -> int:
+    """Writes a text where `-o` says, or to standard output."""
     if not args.output or args.output == STDOUT:
         write(text)
         return ExitCode.FINE
     from pathlib import Path
 
     from ftc.spec.storage.atomic_write import write_text
-    from ftc.spec.storage.outputs import OutputKind, claim_output
+    from ftc.spec.storage.outputs import claim_output
 
-    claim_output(Path(args.output), OutputKind.COMPARISON, force=args.force)
+    claim_output(Path(args.output), kind, force=args.force)
     write_text(Path(args.output), text)
     write(f"Wrote {args.output}.\n")
     return ExitCode.FINE
@@ -155,7 +172,7 @@ def _comparison(args: Namespace) -> str:
 
     runs = [args.first, *args.others]
     if args.format == HTML:
-        return comparison_page(runs)
+        return comparison_page(runs, shows_personal_data=args.shows_personal_data)
     found = api.compare(runs)
     if args.json:
         return json.dumps(found.to_json(), ensure_ascii=False, indent=2) + "\n"
@@ -176,6 +193,7 @@ def rate_arguments(parser: Parser) -> None:
     parser.add_argument("--port", type=_port, default=0, help="port on this machine (any that is free)")
     parser.add_argument("--no-browser", action="store_true", help="show the address and open nothing")
     parser.add_argument("--result", action="store_true", help="show what all raters said, and end")
+    add_personal_data(parser)
 
 
 def run_rate(args: Namespace) -> int:
@@ -219,7 +237,9 @@ def _serve_ballot(contest: Contest, folder: Path, args: Namespace) -> None:
     own_name = re.sub(r"[^\w.-]+", "-", getpass.getuser())[:60] or "rater"
     ballot = open_ballot(folder, args.rater or own_name)
     try:
-        opened = RatingServer(contest, ballot, seed=args.seed, port=args.port)
+        opened = RatingServer(
+            contest, ballot, seed=args.seed, port=args.port, shows_personal_data=args.shows_personal_data
+        )
     except OSError as error:
         words = (
             f"port {args.port} can't be had ({error.strerror}); name another by `--port`, or none for any that is free"
@@ -270,8 +290,10 @@ def run_unlock(args: Namespace) -> int:
 _SHOW = Command(
     show_arguments,
     run_show,
+    formats=(TEXT, JSON, HTML),
     examples=(
         Example("ftc show 3f2a", "a run's result, by the beginning of its id"),
+        Example("ftc show 3f2a --format html -o report.html", "its report as a page"),
         Example("ftc show tickets.plan.json --origins", "where each value of a saved plan is from"),
     ),
 )

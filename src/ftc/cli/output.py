@@ -121,10 +121,12 @@ def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO
 def show_run(found: Run, args: Namespace) -> None:
     """Writes a run's result to standard output."""
     from ftc.spec.storage.paths import RunFolder
+    from ftc.verbs.pages import write_missing_pages
     from ftc.verbs.runs import load_events
     from ftc.views.report.training import history, overfitting_words
     from ftc.views.run import run_text
 
+    undrawn = write_missing_pages(found)
     text = run_text(
         found.plan,
         found.record,
@@ -137,6 +139,7 @@ def show_run(found: Run, args: Namespace) -> None:
         page=page(sys.stdout, args),
     )
     write(text)
+    show_diagnostics(undrawn, {}, args)
 
 
 def _looks(found: Run) -> list[str]:

@@ -16,6 +16,7 @@ from ftc.cli.arguments import (
     add_offline,
     add_output,
     add_overrides,
+    add_personal_data,
     add_quiet,
     add_recipe,
     add_waive,
@@ -229,6 +230,7 @@ def tokens_arguments(parser: Parser) -> None:
     add_locked(parser)
     add_offline(parser)
     add_quiet(parser, "show the rows without the plan's warnings")
+    add_personal_data(parser)
 
 
 def _row(text: str) -> int | str:
@@ -249,7 +251,9 @@ def run_tokens(args: Namespace) -> int:
 
     if not args.quiet:
         show_diagnostics(planned.diagnostics, planned.sources, args)
-    write(tokens_text(found, listed=args.ids, page=page(sys.stdout, args)))
+    write(
+        tokens_text(found, listed=args.ids, shows_personal_data=args.shows_personal_data, page=page(sys.stdout, args))
+    )
     return ExitCode.FINE
 
 

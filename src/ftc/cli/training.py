@@ -26,7 +26,7 @@ from ftc.cli.arguments import (
 )
 from ftc.cli.faults import Restart
 from ftc.cli.output import following, print_result, show_planned, show_run, tracing
-from ftc.cli.terminal import page, print_json, write
+from ftc.cli.terminal import page, print_json, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -142,12 +142,15 @@ def _is_done(found: Run | None, args: Namespace) -> TypeGuard[Run]:
 
 
 def _up_to_date(done: Run, args: Namespace) -> int:
+    from ftc.verbs.pages import write_missing_pages
     from ftc.views.plan import up_to_date_text
 
+    undrawn = write_missing_pages(done)
     if args.json:
         print_result(done)
     else:
         write(up_to_date_text(done.plan, done.record, done.evaluation, page=page(sys.stdout, args)))
+    show_diagnostics(undrawn, {}, args)
     return _EXIT_CODES[done.record.status]
 
 

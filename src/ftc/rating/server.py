@@ -17,6 +17,7 @@ from typing import Any
 
 from ftc.rating.ballots import Ballot, Contest, Pair, tally
 from ftc.spec.documents.outcomes import Choice
+from ftc.views.row_texts import RowTexts
 
 __all__ = ["RatingServer"]
 
@@ -38,6 +39,7 @@ class RatingServer(ThreadingHTTPServer):
         ballot: Where decisions go.
         seed: Decides about order and sides, with the rater's name.
         port: Port on the loopback address; 0 for any that is free.
+        shows_personal_data: Whether rows that match a rule for personal data are shown as they are.
 
     Raises:
         OSError: The port is taken.
@@ -45,8 +47,11 @@ class RatingServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, contest: Contest, ballot: Ballot, *, seed: int, port: int = 0) -> None:
+    def __init__(
+        self, contest: Contest, ballot: Ballot, *, seed: int, port: int = 0, shows_personal_data: bool = False
+    ) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
+        self.texts = RowTexts(shows_all=shows_personal_data)
         self.contest, self.ballot, self.seed = contest, ballot, seed
         self.order = contest.order(ballot.rater, seed)
         self.secret = secrets.token_urlsafe(16)
@@ -74,7 +79,9 @@ class RatingServer(ThreadingHTTPServer):
             raise IndexError(number)
         pair = self.order[number]
         sides = (pair.first, pair.second) if self._left(pair) == "first" else (pair.second, pair.first)
-        return {"prompt": pair.prompt, "expected": pair.expected, "left": sides[0], "right": sides[1]}
+        prompt, expected, left, right = self.texts.row(str(pair.row), pair.prompt, pair.expected, *sides)
+        wanted = None if pair.expected is None else expected
+        return {"prompt": prompt, "expected": wanted, "left": left, "right": right}
 
     def rate(self, number: int, side: str | None) -> dict[str, Any]:
         """Takes a decision: `left`, `right`, `tie`, or None to take one back.

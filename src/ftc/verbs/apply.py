@@ -6,20 +6,22 @@ The only module beside the runtime that knows the runtime; `ftc.api` imports it 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.documents.events import Event, EventListener, PhaseStarted, RunStarted
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.events import Event, EventListener, Noticed, PhaseStarted, RunStarted
 from ftc.spec.documents.ledger import Begun, Ended, append_entry, note_test_look
 from ftc.spec.documents.plan import Plan
 from ftc.spec.storage.atomic_write import write_file, write_text
 from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import RunFolder, runs_folder, streams_folder
 from ftc.spec.storage.processes import is_follower
+from ftc.verbs.pages import write_missing_pages, write_pages
 from ftc.verbs.plan import Planned
-from ftc.verbs.runs import FINISHED, Run, load_run, predecessor, write_pages
+from ftc.verbs.runs import FINISHED, Run, load_run, predecessor
 
 __all__ = ["execute_planned"]
 
@@ -31,6 +33,7 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
         Refusal: Packages are missing (FTC650), inputs moved, or the run could not go on.
     """
     if planned.run is not None and planned.run.record.status in FINISHED and not again:
+        _say(write_missing_pages(planned.run), listen)
         return planned.run
     missing = planned.compiled.environment.missing
     if missing:
@@ -63,8 +66,13 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
     if is_follower(os.environ):  # the first process writes the pages
         return run
     assert run.record == record, "the record on disk is the one that the runtime returned"
-    write_pages(run)
+    _say(write_pages(run), listen)
     return run
+
+
+def _say(findings: Iterable[Diagnostic], listen: EventListener) -> None:
+    for one in findings:
+        listen(Noticed(code=one.code, text=one.summary))
 
 
 @dataclass(slots=True)

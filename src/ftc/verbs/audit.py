@@ -38,7 +38,8 @@ from ftc.spec.documents.ledger import broken_links, read_ledger
 from ftc.spec.documents.machine import snapshot_code
 from ftc.spec.documents.step_log import Comparison, Difference, Rung, StepLine, read_ladder
 from ftc.spec.storage.paths import RunFolder
-from ftc.verbs.runs import Run, load_events, load_outcomes, load_run, pages, record_of
+from ftc.verbs.pages import pages
+from ftc.verbs.runs import Run, load_events, load_outcomes, load_run, record_of
 
 if TYPE_CHECKING:
     from ftc.runtime.replay.replay import Replayed

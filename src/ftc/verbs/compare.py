@@ -84,12 +84,13 @@ def _is_asked(run: Run, path: str) -> bool:
     return origin is not None and origin.kind == "written"
 
 
-def comparison_page(names: Sequence[str], folder: Path | str = ".") -> str:
+def comparison_page(names: Sequence[str], folder: Path | str = ".", *, shows_personal_data: bool = False) -> str:
     """The same as one page that opens from disk, with curves, settings and the rows that tell the runs apart.
 
     Args:
         names: Beginnings of the runs' names, or their folders.
         folder: Any folder of the project in which names are looked for.
+        shows_personal_data: Whether rows that match a rule for personal data are shown as they are.
 
     Raises:
         Refusal: As `compare_runs`, or there is no such run.
@@ -98,7 +99,7 @@ def comparison_page(names: Sequence[str], folder: Path | str = ".") -> str:
 
     runs = [find_run(name, folder) for name in names]
     sides = [Side(run.plan, run.record, load_events(run.folder), load_outcomes(run.folder)) for run in runs]
-    return comparison_html(compare_runs(runs), sides)
+    return comparison_html(compare_runs(runs), sides, shows_personal_data=shows_personal_data)
 
 
 def _outcomes(run: Run) -> dict[Key, Outcome]:

@@ -70,7 +70,7 @@ class Planned:
     def _repr_html_(self) -> str:
         from ftc.views.run import plan_html
 
-        return plan_html(self.plan)
+        return plan_html(self.plan, self.diagnostics)
 
 
 def save_plan(planned: Planned, file: Path | str, *, force: bool = False) -> Planned:

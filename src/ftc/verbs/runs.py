@@ -30,7 +30,6 @@ __all__ = [
     "load_events",
     "load_outcomes",
     "load_run",
-    "pages",
     "past_runs",
     "predecessor",
     "record_of",
@@ -38,7 +37,6 @@ __all__ = [
     "runs",
     "unlock",
     "unreadable_runs",
-    "write_pages",
 ]
 
 AnyDocument = TypeVar("AnyDocument", bound="Document")
@@ -147,44 +145,6 @@ def load_outcomes(folder: Path) -> tuple[Outcome, ...]:
         return tuple(reader.validate_json(line) for line in file.read_bytes().splitlines())
     except (ValidationError, OSError) as problem:
         raise _unreadable(file, problem) from None
-
-
-def pages(run: Run, *, draws: bool = True) -> dict[str, str]:
-    """The pages for people that follow from a run's documents, by file name: the report and the model card.
-
-    Args:
-        run: The run.
-        draws: Whether charts are drawn, which takes a library; else there are words in their place.
-    """
-    from ftc.views.card import model_card
-    from ftc.views.report.charts import Drawer
-    from ftc.views.report.run_report import report_html
-
-    place = RunFolder(run.folder)
-    events, outcomes = load_events(run.folder), load_outcomes(run.folder)
-    drawn = None if draws else Drawer()
-    return {
-        place.report.name: report_html(run.plan, run.record, run.evaluation, events, outcomes, drawn),
-        place.card.name: model_card(run.plan, run.record, run.evaluation),
-    }
-
-
-def write_pages(run: Run) -> None:
-    """Writes a run's pages, and notes their checksums in the ledger.
-
-    Raises:
-        OSError: A page or the ledger can't be written.
-    """
-    import hashlib
-
-    from ftc.spec.documents.ledger import PagesWritten, append_entry
-    from ftc.spec.storage.atomic_write import write_text
-
-    texts = pages(run)
-    for name, text in texts.items():
-        write_text(run.folder / name, text)
-    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
-    append_entry(run.root, PagesWritten, name=run.plan.name, run_id=run.record.id, files_sha256=digests)
 
 
 def runs(folder: Path | str = ".") -> tuple[Run, ...]:

@@ -138,7 +138,7 @@ def model_card(plan: Plan, record: RunRecord, evaluation: Evaluation | None, mer
         f"## How it was made\n\n{making}",
         f"## Data\n\n{_data(plan)}",
         f"## Limits\n\n{_limits(plan, evaluation)}",
-        f"## Provenance\n\n{provenance}",
+        f"## Provenance\n\n{provenance}{_packages(record)}",
     )
     return "\n\n".join(parts) + "\n"
 
@@ -280,8 +280,15 @@ def _provenance_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]
             for name, file in sorted(pinned.files.items()):
                 if name.endswith(".safetensors"):
                     yield f"{companion.role} {_inline(name)}, sha256", file.sha256
-    for name, package in sorted(record.observed.environment.packages.items()):
-        yield _inline(name), package.version
+
+
+def _packages(record: RunRecord) -> str:
+    """Every package that was installed, folded: there are many, and few people ask."""
+    found = sorted(record.observed.environment.packages.items())
+    if not found:
+        return ""
+    lines = "\n".join(f"- {_inline(name)}: {_code(package.version)}" for name, package in found)
+    return f"\n\n<details>\n<summary>{numbers.plural(len(found), 'package')}</summary>\n\n{lines}\n\n</details>"
 
 
 def _teacher_name(plan: Plan) -> str:

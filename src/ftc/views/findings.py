@@ -9,7 +9,7 @@ from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.sections.evaluation import SimpleBaseline
 from ftc.views import numbers
 from ftc.views.page import Page, escaped, fitted
-from ftc.views.report.elements import section, text
+from ftc.views.report.elements import marked_up, section, text
 from ftc.views.report.elements import table as html_table
 from ftc.views.words import metric_title
 
@@ -47,8 +47,8 @@ def finding_lines(findings: Sequence[RunFinding], page: Page) -> list[str]:
 def findings_list(findings: Sequence[RunFinding]) -> str:
     """The same as HTML, each a paragraph that stands out."""
     return "".join(
-        f'<p class="reservation"><strong>{text(one.severity)} {text(one.code)}:</strong> {text(one.text)} '
-        f"{text(one.help)}</p>"
+        f'<p class="reservation"><strong>{text(one.severity)} {text(one.code)}:</strong> {marked_up(one.text)} '
+        f"{marked_up(one.help)}</p>"
         for one in _ordered(findings)
     )
 

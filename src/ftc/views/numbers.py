@@ -22,6 +22,7 @@ __all__ = [
     "interval",
     "magnitude",
     "metric",
+    "ordinal",
     "percent",
     "plural",
     "rate",
@@ -34,6 +35,12 @@ _GIB = 2**30
 def count(number: int) -> str:
     """`2,127`."""
     return f"{number:,}"
+
+
+def ordinal(number: int) -> str:
+    """`2nd`, `3rd`, `11th`."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{count(number)}{ending}"
 
 
 def plural(number: int, noun: str, nouns: str | None = None) -> str:

@@ -142,7 +142,8 @@ def up_to_date_text(plan: Plan, record: RunRecord, evaluation: Evaluation | None
     when = f" on {ended[:10]}" if ended else ""
     result = headline(evaluation)
     words = f"{plan.name} is up to date: plan {numbers.digest(plan.sha256)} ran{when} as run {record.id}"
-    return "\n".join(page.wrap(f"{words} ({result})." if result else f"{words}.")) + "\n"
+    after = f"`ftc show {record.id}` shows it, `ftc predict {record.id} TEXT` uses it."
+    return "\n".join(page.wrap(f"{words} ({result}). {after}" if result else f"{words}. {after}")) + "\n"
 
 
 def _training(plan: Plan, page: Page) -> list[str]:

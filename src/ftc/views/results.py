@@ -25,6 +25,7 @@ from ftc.views.estimates import use_words
 from ftc.views.page import Page, escaped, fitted, table
 from ftc.views.report.elements import facts, section, text
 from ftc.views.report.elements import table as html_table
+from ftc.views.row_texts import RowTexts
 from ftc.views.words import metric_title
 
 __all__ = [
@@ -212,7 +213,7 @@ def retention_section(evaluation: Evaluation | None) -> str:
     return section("retention", "Forgetting", f"<p>{words}</p>", facts(rows))
 
 
-def swaps_section(evaluation: Evaluation | None) -> str:
+def swaps_section(evaluation: Evaluation | None, texts: RowTexts) -> str:
     """Which exchanges change predictions, and examples."""
     if evaluation is None or evaluation.swaps is None:
         return ""
@@ -228,10 +229,11 @@ def swaps_section(evaluation: Evaluation | None) -> str:
         )
         for one in found.pairs
     ]
-    examples = [
-        (text(shown_row(one.place, one.row)), text(f"{one.phrase} → {one.other}"), text(one.before), text(one.after))
-        for one in found.examples
-    ]
+    examples = []
+    for one in found.examples:
+        name = shown_row(one.place, one.row)
+        before, after = texts.row(name, one.before, one.after)
+        examples.append((text(name), text(f"{one.phrase} → {one.other}"), text(before), text(after)))
     of_base = ("changed, base",) if found.base is not None else ()
     header = ("phrase", "exchanged for", "rows", *of_base, "changed, tuned", "share, tuned")
     return section(

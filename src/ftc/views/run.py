@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
+from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.documents.expected import planned_by_phase
 from ftc.spec.documents.ledger import Merged
 from ftc.spec.documents.plan import Plan
@@ -74,6 +75,7 @@ def run_text(
         *_against_plan(plan, record, page),
         *page.listed("looks", [looked] if looks else []),
         *page.listed("merged", merged),
+        *_next(record, folder, has_report, page),
     ]
     found = finding_lines(record.findings, page)
     return blocks([*(_measured(plan, evaluation, page, title) if evaluation else ()), found, lines])
@@ -99,15 +101,19 @@ def evaluation_text(plan: Plan, evaluation: Evaluation, title: str, *, page: Pag
 
 
 def wall_seconds(record: RunRecord) -> float | None:
-    """Seconds over all segments, or None while one of them has no end."""
+    """How long a run took, over all segments; None while one of them has no end.
+
+    It is the sum of the phases that the record has timed, which begin before the first file is written; of a record
+    without phases it is the time between the ends of its segments.
+    """
     from datetime import datetime
 
-    total = 0.0
-    for segment in record.segments:
-        if segment.ended_at is None:
-            return None
-        total += (datetime.fromisoformat(segment.ended_at) - datetime.fromisoformat(segment.started_at)).total_seconds()
-    return total if record.segments else None
+    if not record.segments or any(segment.ended_at is None for segment in record.segments):
+        return None
+    if record.time_by_phase:
+        return sum(one.seconds for one in record.time_by_phase)
+    ends = [(segment.started_at, segment.ended_at or "") for segment in record.segments]
+    return sum((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds() for start, end in ends)
 
 
 def _measured(plan: Plan, evaluation: Evaluation, page: Page, title: str) -> Iterator[list[str]]:
@@ -173,6 +179,14 @@ def _files(record: RunRecord, folder: str, has_report: bool, page: Page) -> list
     return page.flow("files", parts)
 
 
+def _next(record: RunRecord, folder: str, has_report: bool, page: Page) -> list[str]:
+    """What one does with a finished run."""
+    if record.status not in ("finished", "gate_failed"):
+        return []
+    card = [f"its model card is {escaped(folder)}/README.md"] if has_report else []
+    return page.flow("next", [f"`ftc predict {record.id} TEXT` uses the model", *card])
+
+
 def _against_plan(plan: Plan, record: RunRecord, page: Page) -> list[str]:
     lines = page.listed("teacher", teacher_parts(plan))
     if record.peak_memory_bytes is not None:
@@ -203,7 +217,6 @@ def _time_words(plan: Plan, record: RunRecord) -> Iterable[str]:
     if whole is not None:
         time = plan.time
         planned = f" (planned {numbers.duration_range(time.low_seconds, time.high_seconds)})" if time else ""
-        whole = sum(one.seconds for one in record.time_by_phase) or whole  # with what came before the first file
         yield f"{numbers.duration(whole)}{planned}"
     if not record.time_by_phase:
         yield f"training {numbers.duration(record.train_seconds)}"
@@ -261,8 +274,8 @@ _NUMBER = ' style="text-align:right"'
 _LEFT = ' style="text-align:left"'
 
 
-def plan_html(plan: Plan) -> str:
-    """The plan as a table of its main figures."""
+def plan_html(plan: Plan, findings: Sequence[Diagnostic] = ()) -> str:
+    """The plan as a table of its main figures, then findings, then what was not checked."""
     train, memory, time = plan.settings.train, plan.memory, plan.time
     trainable = numbers.percent(plan.model.num_trainable, plan.model.num_parameters)
     rows = [
@@ -279,7 +292,14 @@ def plan_html(plan: Plan) -> str:
     ]
     if time:
         rows.append(("time", numbers.duration_range(time.low_seconds, time.high_seconds)))
-    return _html_table(f"{plan.name}: plan {numbers.digest(plan.sha256)}", (), rows)
+    grid = _html_table(f"{plan.name}: plan {numbers.digest(plan.sha256)}", (), rows)
+    words = [f"{one.severity} {one.code}: {'. '.join((one.summary, *one.help))}" for one in findings]
+    return grid + _html_list("Findings", words) + _html_list("Not checked", plan.not_checked)
+
+
+def _html_list(title: str, lines: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<details open><summary>{title}</summary><ul>{items}</ul></details>" if items else ""
 
 
 def run_html(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:

@@ -10,6 +10,7 @@ from ftc.spec.documents.streams import TokenizedRow, TokenizedRows
 from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, blocks, escaped, table, width
+from ftc.views.row_texts import RowTexts
 
 __all__ = ["tokens_text"]
 
@@ -17,17 +18,26 @@ _OPEN, _CLOSE = "⟦", "⟧"
 _LINE_END = "⏎"
 
 
-def tokens_text(found: TokenizedRows, *, listed: bool = False, page: Page = PLAIN) -> str:
+def tokens_text(
+    found: TokenizedRows, *, listed: bool = False, shows_personal_data: bool = False, page: Page = PLAIN
+) -> str:
     """The rows for people.
 
     Args:
         found: What to show.
         listed: Whether to list each token with its id, a line each, rather than set the text.
+        shows_personal_data: Whether rows that match a rule for personal data are shown as they are.
         page: Width and colors.
     """
+    texts = RowTexts(shows_all=shows_personal_data)
     parted = page.faint("(part of a character)")
     shown = []
     for row in found.rows:
+        written = "".join(token.piece for token in row.tokens)
+        (said,) = texts.row(str(row.row), written)
+        if said != written:
+            shown.append([*_title(row, found, page), f"  {page.faint(said)}"])
+            continue
         rows = [  # place, id, piece, and whether it is learned
             (
                 str(place),
@@ -44,6 +54,8 @@ def tokens_text(found: TokenizedRows, *, listed: bool = False, page: Page = PLAI
     parts = [learned, f"{numbers.count(found.of)} rows in {found.split}"]
     if found.cut:
         parts.append(page.alert(f"{numbers.count(found.cut)} of them cut to {numbers.count(found.max_length)} tokens"))
+    if texts.note:
+        parts.append(page.alert(texts.note))
     shown.append(page.flow("", parts, indent=0))
     return blocks(shown)
 

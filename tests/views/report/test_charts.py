@@ -59,7 +59,7 @@ BARS = Bars(
         Bar(ATTACK, [Part(0, "weights: 3 GiB", 3.0), Part(1, "other: 1 GiB", 1.0)]),
         Bar("measured", [Part(-1, "measured 5 GiB", 5.0)]),
     ],
-    names=["weights", "other"],
+    names={0: "weights", 1: "other"},
     axis=Axis("GiB"),
     mark=(6.0, "limit 6 GiB"),
 )

@@ -8,6 +8,7 @@ from ftc.spec.documents.outcomes import Outcome, Said
 from ftc.views.report.charts import Drawer
 from ftc.views.report.classes import confidence_section
 from ftc.views.report.rows import rows_section
+from ftc.views.row_texts import RowTexts
 from tests.support import documents
 
 
@@ -56,5 +57,5 @@ def test_quality_over_length_is_what_the_task_calls_right(
         )
         for n in range(40)
     ]
-    shown = rows_section(plan, rows, Drawer())
+    shown = rows_section(plan, rows, Drawer(), RowTexts())
     assert f"{told}from the shortest to the longest rows: tuned from 1.000 to 0.500" in shown

@@ -138,3 +138,19 @@ def test_a_language_model_is_judged_by_its_loss() -> None:
     shown = page(rows, settings=settings.model_copy(update={"model": settings.model.model_copy(update={"head": "lm"})}))
     assert "Loss (lower is better) by length of the text" in shown
     assert "How each class is recognized" not in shown
+
+
+@pytest.mark.parametrize("who", ["base", "tuned", "both", "nobody"])
+def test_one_model_alone_writes_something_beside_the_classes(who: str) -> None:
+    rows = [
+        one.model_copy(
+            update={
+                side: getattr(one, side).model_copy(update={"text": "iewiew"})
+                for side in ("base", "tuned")
+                if who in (side, "both") and one.row % 3 == 0
+            }
+        )
+        for one in answered(30)
+    ]
+    shown = page(rows)
+    assert ("(no class)" in shown) is (who != "nobody")

@@ -6,7 +6,8 @@ picture would show, and the tables beside it hold the figures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, assert_never
 
@@ -94,7 +95,8 @@ class Lines:
         x: The horizontal axis.
         y: The vertical axis.
         mark: A place on the horizontal axis with its label, drawn as a vertical line.
-        is_wide: Whether the picture has the page's width, where the page has that.
+        is_wide: Whether the picture is wider than that of a phone, where the page is.
+        is_full: Whether a wide picture has the page's whole width, and none stands beside it.
         height: Pixels of a wide picture.
     """
 
@@ -106,6 +108,7 @@ class Lines:
     y: Axis
     mark: tuple[float, str] | None = None
     is_wide: bool = False
+    is_full: bool = False
     height: int = 300
 
 
@@ -135,7 +138,8 @@ class Bars:
         title: Heading of the figure.
         description: The same facts as the picture, in a sentence.
         bars: From top to bottom.
-        names: What parts are called in the legend; none where the bars' labels say all.
+        names: What parts are called in the legend, by their number, which decides about the color too; none where the
+            bars' labels say all.
         axis: The horizontal axis.
         mark: A value with its label, drawn as a vertical line.
     """
@@ -144,7 +148,7 @@ class Bars:
     title: str
     description: str
     bars: Sequence[Bar]
-    names: Sequence[str]
+    names: Mapping[int, str]
     axis: Axis
     mark: tuple[float, str] | None = None
 
@@ -175,9 +179,10 @@ class Ranges:
         title: Heading of the figure.
         description: The same facts as the picture, in a sentence.
         rows: Label and values of each line, from top to bottom.
-        names: The series in the legend; the first is drawn as squares and the second as discs.
+        names: The series in the legend.
         axis: The horizontal axis.
         mark: A value with its label, drawn as a vertical line.
+        marks: Shape and color of each series, again from the first where there are more.
     """
 
     key: str
@@ -187,6 +192,7 @@ class Ranges:
     names: Sequence[str]
     axis: Axis
     mark: tuple[float, str] | None = None
+    marks: Sequence[tuple[Style, int]] = (("squares", 7), ("dots", 0))
 
 
 Chart = Lines | Bars | Ranges
@@ -231,12 +237,12 @@ def figure(chart: Chart, drawn: Drawer) -> str:
             has_points = any(bar.parts for bar in chart.bars)
             keys = [
                 (f'<span class="swatch s{number % COLORS}">{number + 1}</span>', name)
-                for number, name in enumerate(chart.names)
+                for number, name in chart.names.items()
             ]
         case Ranges():
             has_points = any(values for _, values in chart.rows)
-            styles = zip(("squares s7", "dots s0"), chart.names, strict=False)
-            keys = [(f'<span class="key {style}"></span>', name) for style, name in styles]
+            marks = zip(itertools.cycle(chart.marks), chart.names, strict=False)
+            keys = [(f'<span class="key {style} s{color}"></span>', name) for (style, color), name in marks]
         case _:
             assert_never(chart)
     if not has_points:

@@ -116,7 +116,8 @@ def classes_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> s
         case "one" if outcomes[0].expected is None:  # labels that nobody had written
             return ""
         case "one":
-            return _exclusive("class", "test rows", _classes(labels, base), _classes(labels, tuned), drawn)
+            before, after = _classes(labels, base, tuned)
+            return _exclusive("class", "test rows", before, after, drawn)
         case "words":
             by_word = [
                 [
@@ -155,11 +156,17 @@ def _exclusive(noun: str, counted: str, base: Confusion | None, tuned: Confusion
     )
 
 
-def _classes(labels: Sequence[str], said: Sequence[tuple[Outcome, Said]]) -> Confusion | None:
-    """Counts by class; what a model wrote beside the classes is one more, which no row has."""
-    pairs = [(one.expected or "", as_label(answer.text or "", labels)) for one, answer in said]
-    others = (OTHER_LABEL,) if any(chosen == OTHER_LABEL for _, chosen in pairs) else ()
-    return confusion((*labels, *others), pairs) if pairs else None
+def _classes(
+    labels: Sequence[str], *models: Sequence[tuple[Outcome, Said]]
+) -> tuple[Confusion | None, Confusion | None]:
+    """Counts by class of each model. What one of them wrote beside the classes is one more class of all, which no row
+    has.
+    """
+    pairs = [[(one.expected or "", as_label(said.text or "", labels)) for one, said in model] for model in models]
+    is_other = any(chosen == OTHER_LABEL for found in pairs for _, chosen in found)
+    named = (*labels, OTHER_LABEL) if is_other and OTHER_LABEL not in labels else tuple(labels)
+    before, after = (confusion(named, found) if found else None for found in pairs)
+    return before, after
 
 
 def _scores(found: _Recognized, drawn: Drawer) -> tuple[str, str]:

@@ -27,10 +27,11 @@ from ftc.views.report.charts import (
     drawer,
     figure,
 )
-from ftc.views.report.elements import details, framed, long_text, section, table, text
+from ftc.views.report.elements import details, framed, long_text, marked_up, section, table, text
 from ftc.views.report.origins import setting_words
 from ftc.views.report.rows import is_right
 from ftc.views.report.training import STEPS, history, range_words, short, smoothed, thinned
+from ftc.views.row_texts import RowTexts
 from ftc.views.run import wall_seconds
 from ftc.views.words import metric_title
 
@@ -59,40 +60,33 @@ class Side:
     outcomes: Sequence[Outcome]
 
 
-def comparison_html(found: RunComparison, sides: Sequence[Side], drawn: Drawer | None = None) -> str:
+def comparison_html(
+    found: RunComparison,
+    sides: Sequence[Side],
+    drawn: Drawer | None = None,
+    *,
+    shows_personal_data: bool = False,
+) -> str:
     """The page.
 
     Args:
         found: The comparison.
         sides: The runs, in its order.
         drawn: Who draws the charts; by default the library of the `report` extra, where it is installed.
+        shows_personal_data: Whether rows that match a rule for personal data are shown as they are.
     """
     drawn = drawn or drawer()
     first, *others = sides
-    differing = [_told_apart(first, other) for other in others]
+    labels = {name for side in sides for name in side.plan.settings.text.labels}
+    texts = RowTexts(labels, shows_personal_data)
+    differing = [_told_apart(first, other, texts) for other in others]
     charts = "".join(figure(chart, drawn) for chart in _curves(sides))
-    # Settings that differ; what is equal is only counted.
-    paths = sorted({path for side in sides for path in side.plan.origins})
-    values = [(path, [setting_words(side.plan, path) for side in sides]) for path in paths]
-    rows = [
-        (f"<code>{text(path)}</code>", *(f"<code>{text(one)}</code>" for one in found))
-        for path, found in values
-        if len(set(found)) > 1
-    ]
-    settings_header = ("setting", *(side.record.id for side in sides))
-    equal = f"<p>{numbers.plural(len(values) - len(rows), 'setting')} equal in all runs.</p>"
     parts = [
         ("result", "Result", _result(found, drawn)),
         ("rows", "Rows", section("rows", "Rows that tell the runs apart", *differing)),
         ("training", "Training", section("training", "Training", charts)),
         ("resources", "Planned and happened", _resources(sides)),
-        (
-            "settings",
-            "Settings",
-            section(
-                "settings", "Settings", table("Settings that differ", settings_header, rows, kind="settings"), equal
-            ),
-        ),
+        ("settings", "Settings", _settings(sides)),
         ("provenance", "Provenance", _provenance(sides)),
     ]
     given = f"{numbers.plural(found.rows, 'test row')} that all runs were given"
@@ -108,11 +102,27 @@ def comparison_html(found: RunComparison, sides: Sequence[Side], drawn: Drawer |
         name = name[:1].upper() + name[1:]
         lead = f"{name} of {base.id} is {numbers.metric(start.value)}; {', '.join(words)}. On {given}."
     title = f"Runs {', '.join(run.id for run in found.runs)}"
+    masked = f'<p class="masked">{marked_up(texts.note)}</p>' if texts.note else ""
     header = (
         f'<header><p class="kind">Comparison of {len(sides)} runs</p><h1>{text(title)}</h1>'
-        f'<p class="lead">{text(lead)}</p></header>'
+        f'<p class="lead">{text(lead)}</p>{masked}</header>'
     )
     return framed(title, header, parts, f"Made by ftc {text(VERSION)}.", drawn.name)
+
+
+def _settings(sides: Sequence[Side]) -> str:
+    """Settings that differ; what is equal is only counted."""
+    paths = sorted({path for side in sides for path in side.plan.origins})
+    values = [(path, [setting_words(side.plan, path) for side in sides]) for path in paths]
+    rows = [
+        (f"<code>{text(path)}</code>", *(f"<code>{text(one)}</code>" for one in found))
+        for path, found in values
+        if len(set(found)) > 1
+    ]
+    header = ("setting", *(side.record.id for side in sides))
+    equal = f"<p>{numbers.plural(len(values) - len(rows), 'setting')} equal in all runs.</p>"
+    grid = table("Settings that differ", header, rows, kind="settings")
+    return section("settings", "Settings", grid, equal)
 
 
 def _result(found: RunComparison, drawn: Drawer) -> str:
@@ -148,10 +158,10 @@ def _metric_chart(found: RunComparison, number: int) -> Ranges:
     pairs = list(zip(found.runs, one.standings, strict=True))
     rows = [
         (
-            run.id,
+            f"{place + 1}: {run.id}",
             [
                 Range(
-                    1 if place else 0,
+                    place,
                     standing.value,
                     (standing.interval.low, standing.interval.high) if standing.interval else None,
                     _standing_label(run.id, one, standing),
@@ -168,7 +178,13 @@ def _metric_chart(found: RunComparison, number: int) -> Ranges:
         rows=rows,
         names=(),
         axis=Axis(title, limits=(0.0, 1.0) if is_share else None),
+        marks=[_mark(place) for place in range(len(pairs))],
     )
+
+
+def _mark(number: int) -> tuple[Style, int]:
+    """Shape and color of a run, the same in every picture of the page."""
+    return ("squares" if number % 2 else "dots", number % COLORS)
 
 
 def _standing_label(run: str, one: ComparedMetric, standing: Standing) -> str:
@@ -176,7 +192,7 @@ def _standing_label(run: str, one: ComparedMetric, standing: Standing) -> str:
     return f"{run}: {numbers.metric(standing.value)}{word}"
 
 
-def _told_apart(first: Side, other: Side) -> str:
+def _told_apart(first: Side, other: Side, texts: RowTexts) -> str:
     """The test rows whose loss fell and rose most from one run to the other."""
     theirs = {(one.row, one.prompt): one for one in other.outcomes}
     pairs = [(one, theirs[one.row, one.prompt]) for one in first.outcomes if (one.row, one.prompt) in theirs]
@@ -195,26 +211,19 @@ def _told_apart(first: Side, other: Side) -> str:
         words = f"<p>{text(words)}</p>"
     return (
         f"<h3>{text(name)}</h3>{words}"
-        f"{_row_table(f'Where the loss of {name} is lowest beside the first run', better)}"
-        f"{_row_table(f'Where the loss of {name} is highest beside the first run', worse)}"
+        f"{_row_table(f'Where the loss of {name} is lowest beside the first run', better, texts)}"
+        f"{_row_table(f'Where the loss of {name} is highest beside the first run', worse, texts)}"
     )
 
 
-def _row_table(caption: str, pairs: Sequence[tuple[Outcome, Outcome]]) -> str:
+def _row_table(caption: str, pairs: Sequence[tuple[Outcome, Outcome]], texts: RowTexts) -> str:
     has_text = any(one.tuned.text is not None for pair in pairs for one in pair)
-    rows = [
-        (
-            text(shown_row(one.place, one.row)),
-            long_text(one.prompt),
-            *(
-                (long_text(one.expected or ""), long_text(one.tuned.text or ""), long_text(another.tuned.text or ""))
-                if has_text
-                else ()
-            ),
-            f"{numbers.metric(_loss(one))} → {numbers.metric(_loss(another))}",
-        )
-        for one, another in pairs
-    ]
+    rows = []
+    for one, another in pairs:
+        name = shown_row(one.place, one.row)
+        prompt, *answers = map(long_text, texts.row(name, one.prompt, one.expected, one.tuned.text, another.tuned.text))
+        losses = f"{numbers.metric(_loss(one))} → {numbers.metric(_loss(another))}"
+        rows.append((text(name), prompt, *(answers if has_text else ()), losses))
     header = ("row", "text", *(("expected", "first run", "this run") if has_text else ()), "loss")
     kind = "answers" if has_text else "texts"
     return table(caption, header, rows, right=(len(header) - 1,), kind=f"predictions apart {kind}")
@@ -236,18 +245,24 @@ def _curves(sides: Sequence[Side]) -> Iterator[Lines]:
         named = [
             (number, side.record.id, points) for number, (side, points) in enumerate(zip(sides, lines, strict=True))
         ]
-        styles: tuple[Style, Style] = ("line", "line") if key == "loss" else ("dots", "squares")
         yield Lines(
             key=key,
             title=f"{title}, smoothed" if key == "loss" else title,
             description=" ".join(range_words(points, f"{title.lower()} of {run}") for _, run, points in named),
             series=[
-                Series(f"{number + 1}: {run}", points, styles[number % 2], number % COLORS, str(number + 1))
+                Series(
+                    f"{number + 1}: {run}",
+                    points,
+                    "line" if key == "loss" else _mark(number)[0],
+                    _mark(number)[1],
+                    str(number + 1),
+                )
                 for number, run, points in named
             ],
             x=STEPS,
             y=Axis("nats", short),
             is_wide=True,
+            is_full=True,
         )
 
 

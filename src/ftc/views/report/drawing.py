@@ -31,8 +31,10 @@ __all__ = ["LIBRARY", "pictures"]
 LIBRARY = f"matplotlib {matplotlib.__version__}"
 """Who draws."""
 
-_BROAD, _NARROW = 680, 340
-"""Widths in pixels: of the page's column, and of a phone."""
+_FULL, _BROAD, _NARROW = 860, 680, 340
+"""Widths in pixels: of the page, of its wider column where two charts stand side by side, and of a phone."""
+_RIGHT = 26
+"""Margin on the right, which half of the last label needs."""
 _TEXT = 12.0
 _CHARACTER = 7.3
 """Pixels that a character of that size takes, about; labels end at a fixed place, so little depends on it."""
@@ -85,7 +87,8 @@ def pictures(chart: Chart) -> str:
     """The chart for wide and for narrow pages, where the two differ; the style sheet shows one of them."""
     if isinstance(chart, Lines) and not chart.is_wide:
         return _picture(chart, _NARROW, "")
-    return _picture(chart, _BROAD, "broad") + _picture(chart, _NARROW, "narrow")
+    is_beside = isinstance(chart, Lines) and not chart.is_full
+    return _picture(chart, _BROAD if is_beside else _FULL, "broad") + _picture(chart, _NARROW, "narrow")
 
 
 def _picture(chart: Chart, width: int, kind: str) -> str:
@@ -137,7 +140,7 @@ def _lines(chart: Lines, width: int, titles: Titles) -> Figure:
     labels = [chart.y.form(tick) for tick in ticks]
     left = min(max(map(len, labels)) * _CHARACTER + 12, width / 2)
     sheet = _sheet(width, chart.height if is_broad else 220)
-    axes = _axes(sheet, left, 30, 24 if any(series.tag for series in chart.series) else 14, 44)
+    axes = _axes(sheet, left, 30, _RIGHT, 44)
     axes.set_ylim(ticks[0], ticks[-1])
     axes.set_yticks(ticks, labels)
     axes.grid(visible=True, axis="y")
@@ -203,11 +206,11 @@ def _series(axes: Axes, chart: Lines, series: Series, number: int, titles: Title
 
 
 def _bars(chart: Bars, width: int, titles: Titles) -> Figure:
-    count, room = len(chart.bars), width - 19
+    count, room = len(chart.bars), width - 5 - _RIGHT
     ends = [sum(part.value for part in bar.parts) for bar in chart.bars] + [chart.mark[0] if chart.mark else 0.0]
     highest = max(ends) or 1.0
     sheet = _sheet(width, _BAR_ROW * count + 46 + (16 if chart.mark else 0))
-    axes = _axes(sheet, 5, 18 if chart.mark else 2, 14, 44)
+    axes = _axes(sheet, 5, 18 if chart.mark else 2, _RIGHT, 44)
     axes.set_ylim(count * _BAR_ROW, 0)
     axes.set_yticks([])
     axes.set_xlim(0, highest)
@@ -239,7 +242,7 @@ def _ranges(chart: Ranges, width: int, titles: Titles) -> Figure:
     labels = [_shortened(label, longest) for label, _ in chart.rows]
     top = 20 if chart.mark else 6
     sheet = _sheet(width, _RANGE_ROW * count + 44 + top)
-    axes = _axes(sheet, max(map(len, labels)) * _CHARACTER + 20, top, 16, 44)
+    axes = _axes(sheet, max(map(len, labels)) * _CHARACTER + 20, top, _RIGHT, 44)
     axes.set_ylim(count - 0.5, -0.5)
     axes.set_yticks(range(count), labels)
     axes.tick_params(axis="y", labelcolor=_STAND_INS["ink"], pad=12)
@@ -251,14 +254,16 @@ def _ranges(chart: Ranges, width: int, titles: Titles) -> Figure:
     for row, (_, values) in enumerate(chart.rows):
         for number, one in enumerate(values):
             place = row + ((number - (len(values) - 1) / 2) * 0.3 if len(values) > 1 else 0.0)
-            name, color = f"titled-{row}-{number}", _STAND_INS["c0" if one.series else "c7"]
+            style, shade = chart.marks[one.series % len(chart.marks)]
+            name, color = f"titled-{row}-{number}", _STAND_INS[f"c{shade}"]
             drawn: dict[str, Any] = {"color": color, "clip_on": False}
             if one.interval:
                 axes.plot(one.interval, (place, place), "-", linewidth=1.75, zorder=3, **drawn)
             titles[name] = [one.label]
-            drawn |= {"markersize": 8 if one.series else 7, "markeredgewidth": 2.25, "zorder": 4, "gid": name}
+            is_square = style == "squares"
+            drawn |= {"markersize": 7 if is_square else 8, "markeredgewidth": 2.25, "zorder": 4, "gid": name}
             drawn["markerfacecolor"] = _STAND_INS["page"]
-            axes.plot((one.value,), (place,), "o" if one.series else "s", **drawn)
+            axes.plot((one.value,), (place,), "s" if is_square else "o", **drawn)
     if chart.mark:
         _mark(axes, chart.mark, "ink", (0, 4), "bottom")
     return sheet

@@ -13,12 +13,27 @@ from importlib import resources
 
 from ftc.spec.storage.outputs import marked, signature
 
-__all__ = ["details", "facts", "framed", "long_text", "matrix", "printable", "section", "table", "text"]
+__all__ = [
+    "beginning_html",
+    "details",
+    "facts",
+    "framed",
+    "long_text",
+    "marked_up",
+    "matrix",
+    "printable",
+    "section",
+    "table",
+    "text",
+]
 
 _UNFOLDED, _LONGEST = 240, 1200
 """Characters of a long text that are shown, and that can be unfolded."""
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 """What HTML forbids or UTF-8 can't hold."""
+
+
+_TYPED = re.compile(r"`([^`]+)`")
 
 
 def printable(value: object) -> str:
@@ -29,6 +44,11 @@ def printable(value: object) -> str:
 def text(value: object) -> str:
     """Text that stands for itself in HTML, between tags and in attributes."""
     return escape(printable(value))
+
+
+def marked_up(value: str) -> str:
+    """Text of ftc's own in which backticks stand around what is typed, as HTML."""
+    return _TYPED.sub(r"<code>\1</code>", text(value))
 
 
 def section(key: str, title: str, *parts: str) -> str:
@@ -53,6 +73,15 @@ def long_text(value: str) -> str:
     end = value[_UNFOLDED:_LONGEST] + ("…" if len(value) > _LONGEST else "")
     cut = '<span class="cut">…<span class="more"> more</span></span>'
     return f'<details class="long"><summary>{text(value[:_UNFOLDED])}{cut}</summary>{text(end)}</details>'
+
+
+def beginning_html(shared: str) -> str:
+    """What all texts of the table below begin with; empty where they share nothing."""
+    return (
+        f'<div class="beginning"><p>All texts begin with:</p><blockquote>{long_text(shared)}</blockquote></div>'
+        if shared
+        else ""
+    )
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> str:

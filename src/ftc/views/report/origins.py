@@ -8,9 +8,11 @@ from typing import Any
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.quality import Agreement
 from ftc.spec.documents.record import RunRecord
+from ftc.spec.documents.streams import SPLITS
 from ftc.spec.row_names import shown_row
 from ftc.views import numbers
-from ftc.views.report.elements import details, facts, section, table, text
+from ftc.views.report.elements import details, facts, marked_up, section, table, text
+from ftc.views.row_texts import RowTexts
 from ftc.views.words import interruption_words, learned_of_rows
 
 __all__ = [
@@ -84,9 +86,9 @@ def data_section(plan: Plan) -> str:
 
 def checks_section(plan: Plan) -> str:
     """What was looked at before the run, and what was not."""
-    rows = [(text(check.name), text(check.result), text(check.code or "")) for check in plan.checks]
+    rows = [(text(check.name), marked_up(check.result), text(check.code or "")) for check in plan.checks]
     grid = table("Checked before the run", ("check", "result", "code"), rows)
-    items = "".join(f"<li>{text(item)}</li>" for item in plan.not_checked)
+    items = "".join(f"<li>{marked_up(item)}</li>" for item in plan.not_checked)
     unchecked = f'<h3>Not checked</h3><ul class="unchecked">{items}</ul>' if items else ""
     return section("checks", "Checks", grid, unchecked)
 
@@ -99,7 +101,7 @@ def settings_section(plan: Plan) -> str:
             f"<code>{text(path)}</code>",
             f"<code>{text(_words(_at(settings, path)))}</code>",
             origin.kind,
-            text(origin.reason),
+            marked_up(origin.reason),
         )
         for path, origin in sorted(plan.origins.items())
     ]
@@ -202,7 +204,7 @@ _KINDS = {
 }
 
 
-def quality_section(plan: Plan) -> str:
+def quality_section(plan: Plan, texts: RowTexts) -> str:
     """What was found in the rows, with the first places of each finding."""
     report = plan.quality
     near = "not looked for" if report.similarity is None else f"Jaccard similarity of {report.similarity:g} or more"
@@ -213,7 +215,9 @@ def quality_section(plan: Plan) -> str:
         what = (one.split, _KINDS[one.kind], one.rule, numbers.count(one.rows), numbers.count(one.of))
         found.append(tuple(map(text, what)))
         unshown = "not shown here" if one.kind in ("personal", "secrets") else ""
-        places += [tuple(map(text, (each.place, one.rule, each.shown or unshown))) for each in one.samples]
+        for each in one.samples:
+            (shown,) = texts.row(each.place, each.shown)
+            places.append(tuple(map(text, (each.place, one.rule, shown or unshown))))
     # How much of the measured rows stands in training rows, token by token.
     contaminated = [
         (text(one.split), *map(numbers.count, (one.of, one.rows, one.mostly)), numbers.percent(one.share))
@@ -223,16 +227,17 @@ def quality_section(plan: Plan) -> str:
     caption = f"Contamination: runs of {run} tokens that training rows have too"
     shares = ("part", "rows", "with such a run", "four fifths of it", "tokens")
     # Rows of each class, part by part.
-    names = list(dict.fromkeys(name for counts in report.labels.values() for name in counts))
-    balance = [(text(name), *(numbers.count(part.get(name, 0)) for part in report.labels.values())) for name in names]
+    by_split = {split: report.labels[split] for split in SPLITS if split in report.labels}
+    names = list(dict.fromkeys(name for counts in by_split.values() for name in counts))
+    balance = [(text(name), *(numbers.count(part.get(name, 0)) for part in by_split.values())) for name in names]
     return section(
         "quality",
         "Quality of the rows",
-        facts((term, text(words)) for term, words in about),
+        facts((term, marked_up(words)) for term, words in about),
         table("What was found", ("part", "kind", "what", "rows", "of"), found, right=(3, 4)),
         details("Where it was found", table("Places", ("place", "what", "there"), places)),
         table(caption, shares, contaminated, right=range(1, 5)),
-        table("Rows by class", ("class", *report.labels), balance, right=range(1, len(report.labels) + 1)),
+        table("Rows by class", ("class", *by_split), balance, right=range(1, len(by_split) + 1)),
         _agreement(report.agreement),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ftc.spec.documents.expected import phase_groups, planned_by_phase
@@ -63,8 +63,10 @@ def memory_section(plan: Plan, record: RunRecord, drawn: Drawer) -> str:
     by_component = table(
         "Planned memory by what it holds", ("component", "size", "share of the peak"), components, right=(1, 2)
     )
-    timeline, figures = _timeline(plan)
-    charts = "".join(figure(chart, drawn) for chart in (_peaks(plan, record), timeline, phases))
+    held = (planned_components(plan), *(peak.components for peak in phase_groups(plan.memory.phases).values()))
+    numbered = {name: number for number, name in enumerate(dict.fromkeys(name for one in held for name in one))}
+    timeline, figures = _timeline(plan, numbered)
+    charts = "".join(figure(chart, drawn) for chart in (_peaks(plan, record, numbered), timeline, phases))
     return f"<p>{text(words)}</p>{charts}{memory_phases}{by_component}{figures}"
 
 
@@ -80,11 +82,11 @@ def _pairs(key: str, title: str, planned: str, axis: Axis, rows: Sequence[tuple[
     )
 
 
-def _peaks(plan: Plan, record: RunRecord) -> Bars:
+def _peaks(plan: Plan, record: RunRecord, numbered: Mapping[str, int]) -> Bars:
     """The planned peak by what it holds, and under it the measured one."""
     planned, measured, peak = plan.memory, record.peak_memory_bytes, planned_peak(plan)
     parts = planned_components(plan)
-    bars = [Bar(f"planned {numbers.byte_size(peak)} ({planned.method})", _parts(parts, list(parts)))]
+    bars = [Bar(f"planned {numbers.byte_size(peak)} ({planned.method})", _parts(parts, numbered))]
     if measured is not None:
         label = f"measured {numbers.byte_size(measured)} ({record.memory_method})"
         bars.append(Bar(label, [Part(_WHOLE, label, float(measured))]))
@@ -95,20 +97,20 @@ def _peaks(plan: Plan, record: RunRecord) -> Bars:
         title="Planned and measured peak",
         description="; ".join(bar.label for bar in bars),
         bars=bars,
-        names=list(parts),
+        names=_legend(parts, numbered),
         axis=_bytes_axis(highest),
         mark=(float(limit), f"limit {numbers.byte_size(limit)}") if limit <= _FARTHEST * highest else None,
     )
 
 
-def _timeline(plan: Plan) -> tuple[Bars, str]:
+def _timeline(plan: Plan, numbered: Mapping[str, int]) -> tuple[Bars, str]:
     """Tensors at the peak of each phase, in the order of a step, by what they hold; and the figures of that picture."""
     groups = phase_groups(plan.memory.phases)
     if len(groups) < 2:
         groups = {}
     names = list(dict.fromkeys(name for peak in groups.values() for name in peak.components))
     bars = [
-        Bar(f"{group}: {numbers.byte_size(peak.peak_bytes)}", _parts(peak.components, names))
+        Bar(f"{group}: {numbers.byte_size(peak.peak_bytes)}", _parts(peak.components, numbered))
         for group, peak in groups.items()
     ]
     chart = Bars(
@@ -116,7 +118,7 @@ def _timeline(plan: Plan) -> tuple[Bars, str]:
         title="Planned tensors along the run",
         description="; ".join(bar.label for bar in bars),
         bars=bars,
-        names=names,
+        names=_legend(names, numbered),
         axis=_bytes_axis(max((peak.peak_bytes for peak in groups.values()), default=0)),
     )
     rows = [
@@ -132,19 +134,24 @@ def _timeline(plan: Plan) -> tuple[Bars, str]:
     return chart, details("Figures behind the tensors along the run", grid)
 
 
-def _parts(sizes: Mapping[str, int], names: Sequence[str]) -> list[Part]:
-    """One part for each component, numbered as in the legend."""
+def _parts(sizes: Mapping[str, int], numbered: Mapping[str, int]) -> list[Part]:
+    """One part for each component, in the order of their numbers."""
     return [
         Part(number, f"{name}: {numbers.byte_size(sizes[name])}", float(sizes[name]))
-        for number, name in enumerate(names)
+        for name, number in numbered.items()
         if sizes.get(name)
     ]
+
+
+def _legend(names: Iterable[str], numbered: Mapping[str, int]) -> dict[int, str]:
+    """The names that a picture has, by the numbers that they have in every picture of the page."""
+    return {numbered[name]: name for name in sorted(names, key=numbered.__getitem__)}
 
 
 def _bytes_axis(highest: int) -> Axis:
     """An axis in the unit that suits its far end."""
     unit, size = next((one for one in _UNITS if highest >= one[1]), _UNITS[-1])
-    return Axis(unit, lambda value: f"{value / size:.3g}", unit=float(size))
+    return Axis(unit, lambda value: f"{value / size:,.4g}", unit=float(size))
 
 
 def resources_section(plan: Plan, record: RunRecord, evaluation: Evaluation | None, run: History, drawn: Drawer) -> str:
@@ -165,6 +172,7 @@ def resources_section(plan: Plan, record: RunRecord, evaluation: Evaluation | No
         x=STEPS,
         y=Axis("tokens per second", short, from_zero=True),
         is_wide=True,
+        is_full=True,
     )
     whole = wall_seconds(record)
     rows = []

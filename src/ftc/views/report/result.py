@@ -10,8 +10,9 @@ from ftc.spec.heads import head_card
 from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.report.charts import Axis, Drawer, Range, Ranges, are_shares, figure
-from ftc.views.report.elements import long_text, section, table, text
+from ftc.views.report.elements import beginning_html, long_text, marked_up, section, table, text
 from ftc.views.results import Comparison, change_words, comparisons, reservations
+from ftc.views.row_texts import RowTexts
 from ftc.views.words import metric_title
 
 __all__ = ["lead", "predictions_section", "result_section"]
@@ -73,12 +74,12 @@ def result_section(plan: Plan, evaluation: Evaluation | None, drawn: Drawer) -> 
             )
         )
     note = "" if evaluation.base else "<p>The base model was not measured, so no gain is known.</p>"
-    doubts = "".join(f'<p class="reservation">{text(one)}</p>' for one in reservations(plan, evaluation))
+    doubts = "".join(f'<p class="reservation">{marked_up(one)}</p>' for one in reservations(plan, evaluation))
     header = ("metric", "base", "tuned", "95 % interval", "gain (95 % interval)", "gate")
     measured = f"Measured once, by the same code, on {numbers.plural(evaluation.tuned.rows, 'test row')}"
     gate_rows = [
         (
-            text(gate.metric),
+            text(metric_title(gate.metric)),
             "not measured" if gate.value is None else numbers.metric(gate.value),
             numbers.interval(gate.interval),
             f"{text(_bound(gate))}: {_verdict(gate)}",
@@ -130,7 +131,7 @@ def _ends(interval: Interval | None) -> tuple[float, float] | None:
     return (interval.low, interval.high) if interval else None
 
 
-def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
+def predictions_section(plan: Plan, evaluation: Evaluation | None, texts: RowTexts) -> str:
     """Rows of the test split with what each model answered, and a word for right and wrong."""
     if evaluation is None or not evaluation.predictions:
         return ""
@@ -142,19 +143,16 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
     if has_base:
         words += f" Base: {sum(_same(one.base, one.expected) for one in shown)} {right}."
     header = ("row", "text", "expected", *(("base",) if has_base else ()), "tuned")
-    rows = [
-        (
-            text(shown_row(one.place, one.row)),
-            long_text(one.text),
-            long_text(one.expected),
-            *((_answer(one.base, one.expected, right, wrong),) if has_base else ()),
-            _answer(one.tuned, one.expected, right, wrong),
-        )
-        for one in shown
-    ]
+    begin, rows = texts.beginning([one.text for one in shown]), []
+    for one in shown:
+        name = shown_row(one.place, one.row)
+        given, expected, *said = texts.row(name, one.text[begin:], one.expected, one.base, one.tuned)
+        sides = list(zip((one.base, one.tuned), said, strict=True))[0 if has_base else 1 :]
+        answers = [_answer(answer, words, one.expected, right, wrong) for answer, words in sides]
+        rows.append((text(name), long_text(given), long_text(expected), *answers))
     kind = "labels" if head_card(plan.settings.model.head).scores_rows else "answers"
     grid = table("Sample of predictions", header, rows, kind=f"predictions {kind}")
-    return section("predictions", "Predictions", f"<p>{text(words)}</p>", grid)
+    return section("predictions", "Predictions", f"<p>{text(words)}</p>", beginning_html(shown[0].text[:begin]), grid)
 
 
 def _bound(gate: GateResult) -> str:
@@ -170,9 +168,10 @@ def _same(answer: str | None, expected: str) -> bool:
     return answer is not None and answer.strip() == expected.strip()
 
 
-def _answer(answer: str | None, expected: str, right: str, wrong: str) -> str:
+def _answer(answer: str | None, words: str, expected: str, right: str, wrong: str) -> str:
+    """What is shown of an answer, and whether it is the expected one."""
     if answer is None:
         return "–"
     is_same = _same(answer, expected)
-    shown = long_text(answer) if answer.strip() else "<em>nothing</em>"
+    shown = long_text(words) if answer.strip() else "<em>nothing</em>"
     return f'{shown} <span class="verdict {"better" if is_same else wrong}">{right if is_same else wrong}</span>'

@@ -12,8 +12,9 @@ from ftc.spec.heads import head_card
 from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.report.charts import Axis, Drawer, Lines, Point, Range, Ranges, Series, are_shares, figure
-from ftc.views.report.elements import details, long_text, section, table, text
+from ftc.views.report.elements import beginning_html, details, long_text, section, table, text
 from ftc.views.results import FEW_ROWS, by_chance
+from ftc.views.row_texts import RowTexts
 from ftc.views.words import main_metric, metric_title
 
 __all__ = ["is_right", "rows_section", "slices_section"]
@@ -25,7 +26,7 @@ _MOST_ROWS = 300
 """Single rows that are drawn."""
 
 
-def rows_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
+def rows_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer, texts: RowTexts) -> str:
     """The rows with the highest and the lowest loss, and quality over length; empty where nothing was measured."""
     if not outcomes:
         return ""
@@ -36,8 +37,8 @@ def rows_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
         "rows",
         "Worst and best rows",
         f"<p>{text(words)}</p>" if limit else "",
-        _ranked("The tuned model is worst at", plan, ranked[:limit]),
-        details("Rows that the tuned model is best at", _ranked("Best at", plan, ranked[::-1][:limit])),
+        _ranked("The tuned model is worst at", plan, ranked[:limit], texts),
+        details("Rows that the tuned model is best at", _ranked("Best at", plan, ranked[::-1][:limit], texts)),
         _by_length(plan, outcomes, drawn),
     )
 
@@ -47,7 +48,7 @@ def _loss(said: Said) -> float:
     return said.loss_sum / max(1, said.targets)
 
 
-def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome]) -> str:
+def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome], texts: RowTexts) -> str:
     is_class = head_card(plan.settings.model.head).has_confidence
     has_text = any(one.tuned.text is not None for one in shown)
     header = (
@@ -57,19 +58,23 @@ def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome]) -> str:
         "loss",
         *(("confidence",) if is_class else ()),
     )
-    rows = [
-        (
-            text(shown_row(one.place, one.row)),
-            long_text(one.prompt),
-            *((long_text(one.expected or ""), long_text(one.tuned.text or "")) if has_text else ()),
-            numbers.metric(_loss(one.tuned)),
-            *((numbers.percent(one.tuned.confidence or 0.0),) if is_class else ()),
+    begin, rows = texts.beginning([one.prompt for one in shown]), []
+    for one in shown:
+        name = shown_row(one.place, one.row)
+        prompt, *answers = map(long_text, texts.row(name, one.prompt[begin:], one.expected, one.tuned.text))
+        rows.append(
+            (
+                text(name),
+                prompt,
+                *(answers if has_text else ()),
+                numbers.metric(_loss(one.tuned)),
+                *((numbers.percent(one.tuned.confidence or 0.0),) if is_class else ()),
+            )
         )
-        for one in shown
-    ]
     kind = "labels" if is_class else "answers" if has_text else "texts"
     numeric = [header.index(title) for title in ("loss", "confidence") if title in header]
-    return table(caption, header, rows, right=numeric, kind=f"predictions {kind}")
+    grid = table(caption, header, rows, right=numeric, kind=f"predictions {kind}")
+    return (beginning_html(shown[0].prompt[:begin]) if shown else "") + grid
 
 
 def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
@@ -122,6 +127,7 @@ def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
             x=Axis("characters", "{:,.0f}".format, whole=True),
             y=axis,
             is_wide=True,
+            is_full=True,
         ),
         drawn,
     ) + details("Figures behind the chart of lengths", grid)

@@ -215,7 +215,9 @@ def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer)
             )
         )
     header = ("step", "loss", "validation loss", "learning rate", "gradient norm", "tokens", "supervised", "tokens/s")
-    caption = "Every step" if stride == 1 else f"Every {stride}th step, those with validation, and the last"
+    caption = (
+        "Every step" if stride == 1 else f"Every {numbers.ordinal(stride)} step, those with validation, and the last"
+    )
     items = "".join(f"<li>{text(notice.text)} <code>{text(notice.code)}</code></li>" for notice in run.notices)
     parts = (
         f"<p>{text('; '.join(words))}.</p>",
@@ -282,6 +284,7 @@ def _charts(plan: Plan, record: RunRecord, run: History) -> Iterator[Lines]:
         x=STEPS,
         y=Axis("value", limits=(0.0, 1.0)),
         is_wide=True,
+        is_full=True,
     )
 
 
@@ -295,5 +298,10 @@ def _looks(run: History) -> str:
         )
         for look in run.looks
     ]
-    header = ("step", *(name.replace("_", " ") for name in names), "remark")
+    header = ("step", *(_watched_title(name) for name in names), "remark")
     return table("Validation", header, rows, right=range(len(names) + 1))
+
+
+def _watched_title(name: str) -> str:
+    """What people call a metric of validation."""
+    return "validation loss" if name == "val_loss" else metric_title(name)

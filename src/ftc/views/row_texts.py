@@ -1,0 +1,67 @@
+"""The one way by which texts of rows get into a page or onto a terminal.
+
+Rows that match a rule for personal data or secrets are masked as a whole, since a name often stands beside an address.
+`predictions.ndjson` stays as it is, and so does everything that is computed from it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from ftc.spec.documents.outcomes import NO_ANSWER
+from ftc.spec.personal_data import in_decoded
+from ftc.views import numbers
+
+__all__ = ["RowTexts"]
+
+
+_LEAST_SHARED = 40
+"""Characters that prompts need to share; less is no trouble in each row."""
+
+
+@dataclass(slots=True)
+class RowTexts:
+    """What is shown of rows.
+
+    Attributes:
+        labels: The run's classes, which are never personal.
+        shows_all: Whether the user asked for rows as they are.
+        masked: Names of the rows that were masked so far.
+    """
+
+    labels: Collection[str] = ()
+    shows_all: bool = False
+    masked: set[str] = field(default_factory=set)
+
+    def row(self, name: str, *texts: str | None) -> tuple[str, ...]:
+        """The texts of a row as they may be shown; no text is an empty one."""
+        plain = tuple(one or "" for one in texts)
+        found = () if self.shows_all else tuple(dict.fromkeys(words for one in plain for words in in_decoded(one)))
+        if not found:
+            return plain
+        self.masked.add(name)
+        mask = f"[masked: {', '.join(found)}]"
+        return tuple(one if not one or one in self.labels or one == NO_ANSWER else mask for one in plain)
+
+    def beginning(self, prompts: Sequence[str]) -> int:
+        """Characters with which all prompts of a table begin, such as a system message, which is shown once above it.
+
+        0 where they share too little. The last of them ends a word or a line.
+        """
+        if len(prompts) < 2:
+            return 0
+        first, last = min(prompts), max(prompts)  # the two that differ first
+        alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+        shared = "".join(one for one, _ in alike)
+        length = max(shared.rfind(end) for end in (" ", "\n")) + 1
+        return length if length >= _LEAST_SHARED else 0
+
+    @property
+    def note(self) -> str:
+        """How many rows are masked, and how to see them; empty where none is."""
+        if not self.masked:
+            return ""
+        rows = numbers.plural(len(self.masked), "row is", "rows are")
+        return f"{rows} masked because of personal data or secrets. `--show-personal-data` shows them."
