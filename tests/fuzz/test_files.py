@@ -110,13 +110,14 @@ def test_a_mutant_is_always_the_same() -> None:
 
 
 def test_the_judge_sees_what_is_wrong() -> None:
-    good = {"number": 0, "exit": 3, "raised": None, "text": "error[FTC311]: a file\n", "peak_mib": 100, "seconds": 1}
+    text = "error[FTC311]: a file\n"
+    good = {"number": 0, "exit": 3, "raised": None, "text": text, "peak_mib": 100, "seconds": 1}
     assert fault_of(good) is None
     for change in (
         {"exit": 1},
         {"text": "error: it failed\n"},
         {"text": "error[FTC999]: no such code\n"},
-        {"text": good["text"] + "\x1b[31m"},
+        {"text": text + "\x1b[31m"},
         {"text": "Traceback (most recent call last)"},
         {"text": "error: `ftc plan` met a bug in ftc (KeyError)"},
         {"raised": "pyo3_runtime.PanicException: no entry found for key"},
