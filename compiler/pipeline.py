@@ -283,6 +283,7 @@ def _with_data(draft: Draft, data: CompiledData) -> Draft:
         splits=data.splits,
         lengths=data.lengths,
         labels=data.labels,
+        class_rows=data.quality.labels.get("train", {}),
         groups=data.groups,
         judged=data.judged,
         measured=Measured(data.retention_sha256, data.swaps_sha256, data.groups_sha256),

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ftc.spec.tasks.card import Mode, Prompted, PromptFacts, Sign, TaskCard, unused
+from ftc.spec.tasks.card import OF_ANSWERS, OF_NEW_HEAD, Mode, Prompted, PromptFacts, Sign, TaskCard, unused
 from ftc.spec.tasks.parts import ANSWER_START, ANSWERS, CONTEXT, QUESTION
 from ftc.spec.tasks.rows import AnswerRows
 
@@ -22,6 +22,7 @@ _EXTRACTIVE = Mode(
     unused=unused(("prompt", "system"), "an answer that is cut out of its context"),
     traits=(),
     usual_metrics=("exact_match", "answer_f1"),
+    least_steps=OF_NEW_HEAD,
     does="finds the answer to a question in a text",
     pipeline="question-answering",
     split_pipeline="question-answering",
@@ -36,6 +37,7 @@ _WRITTEN = Mode(
     unused=unused(("stride", "max_answer_length"), "an answer that is written"),
     traits=(),
     usual_metrics=("exact_match", "answer_f1"),
+    least_steps=OF_ANSWERS,
     does="answers questions",
     pipeline="text-generation",
     split_pipeline="text2text-generation",
