@@ -169,7 +169,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC371",
         title="split has no rows",
-        cause="The share is too small for the number of rows, so a part of the split would be empty.",
+        cause="The share is too small for the rows, so a part of the split would be empty.",
         wrong="data: {split: {test: 0.01}}  # of 20 rows",
         right="data: {split: {test: 0.1}}",
     ),

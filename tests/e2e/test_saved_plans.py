@@ -50,7 +50,7 @@ WEIGHTS, TOKENIZER, PLAN = "encoder/model.safetensors", "encoder/tokenizer_confi
             "FTC511",
             "settings.train.max_grad_norm` is `2.0`; the recipe gives `1.0`",
         ),
-        (replace(PLAN, '"ftc.plan/1"', '"ftc.plan/9"'), "FTC510", "no saved plan"),
+        (replace(PLAN, '"ftc.plan/1"', '"ftc.plan/9"'), "FTC510", "not a saved plan"),
     ],
     ids=["rate", "rank", "threads", "data", "weights", "tokenizer", "edited plan", "other schema"],
 )
