@@ -132,10 +132,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC367",
         title="mixed conversation formats",
-        cause=(
-            "Conversations with `from` and `value` (ShareGPT) are read like those with `role` and `content`, but "
-            "one conversation can't mix both."
-        ),
+        cause="A conversation uses `from` and `value` (ShareGPT) or `role` and `content`, but can't mix both.",
         wrong='{"conversations": [{"from": "human", "value": "Hi"}, {"role": "assistant", "content": "Hello"}]}',
         right='{"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]}',
     ),
@@ -367,9 +364,9 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC395",
-        title="class of one row that looks like a slip",
+        title="class of one row that looks like a typo",
         cause="A class has a single row, and its name is one letter away from that of a large class: it is probably "
-        "the same class, typed wrongly. A class of one row can't be learned and measured.",
+        "the same class, typed wrongly. A class of one row can't be both trained on and evaluated.",
         wrong="text,label\nThe soup was cold,wram",
         right="text,label\nThe soup was cold,warm",
         severity=Severity.WARNING,
