@@ -61,11 +61,6 @@ def run_text(
     if any(segment.ended_by == "early_stop" for segment in record.segments):
         parts.append("stopped early")
     parts.append(f"plan {numbers.digest(record.plan_sha256)}")
-    purposes = ", ".join(
-        f"{escaped(purpose.removeprefix('evaluate '))} {numbers.times(looks.count(purpose))}"
-        for purpose in dict.fromkeys(looks)
-    )
-    looked = f"Test set evaluated {numbers.times(len(looks))}: {purposes}."
     merged = [
         f"{escaped(one.folder)} in {one.weight_type}, tensors {numbers.digest(one.content_sha256)}, {one.at[:10]}"
         for one in merges
@@ -76,7 +71,7 @@ def run_text(
         *page.listed("curves", filter(None, [curves])),
         *_files(record, folder, has_report, page),
         *_against_plan(plan, record, page),
-        *page.listed("test set", [looked] if looks else []),
+        *page.listed("test set", [_evaluations_words(looks)] if looks else []),
         *page.listed("merged", merged),
         *_next(record, folder, has_report, page),
     ]
@@ -88,6 +83,15 @@ def run_line(record: RunRecord, evaluation: Evaluation | None) -> str:
     """A run's outcome in a line."""
     status = record.status.replace("_", " ")
     return f"{escaped(record.name)}: " + ", ".join(filter(None, [f"run {record.id} {status}", headline(evaluation)]))
+
+
+def _evaluations_words(purposes: Sequence[str]) -> str:
+    """`Test set evaluated twice: base once, tuned once.`"""
+    each = (
+        f"{escaped(purpose.removeprefix('evaluate '))} {numbers.times(purposes.count(purpose))}"
+        for purpose in dict.fromkeys(purposes)
+    )
+    return f"Test set evaluated {numbers.times(len(purposes))}: {', '.join(each)}."
 
 
 def evaluation_text(plan: Plan, evaluation: Evaluation, title: str, *, page: Page = PLAIN) -> str:
