@@ -86,7 +86,7 @@ def run_line(record: RunRecord, evaluation: Evaluation | None) -> str:
 
 
 def _evaluations_words(purposes: Sequence[str]) -> str:
-    """`Test set evaluated twice: base once, tuned once.`"""
+    """How often the test set was evaluated, by purpose: `Test set evaluated twice: base once, tuned once.`."""
     each = (
         f"{escaped(purpose.removeprefix('evaluate '))} {numbers.times(purposes.count(purpose))}"
         for purpose in dict.fromkeys(purposes)
