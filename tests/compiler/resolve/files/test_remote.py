@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_addresses_that_are_not_taken(project: Path, path: str) -> None:
 
 
 def test_a_scheme_whose_packages_are_missing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
+    monkeypatch.setitem(sys.modules, "s3fs", None)
     found = refused("s3://bucket/rows.csv")
     assert (found.code, "ftc[remote]" in found.help[0]) == ("FTC650", True)
 
