@@ -100,7 +100,7 @@ class LowRank(Simple):
     rate for both; the paper uses 16."""
     modules_to_save: tuple[ModuleName, ...] = Field(default=(), alias="also_train")
     """Modules beside the adapter that are trained whole and saved with it, such as `[embed_tokens, lm_head]` for new
-    words. Default: none; a new head is trained in any case."""
+    words, unless the model ties the two. Default: none; a new head is trained in any case."""
 
     @property
     @abstractmethod

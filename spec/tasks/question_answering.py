@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -71,9 +71,10 @@ class QuestionAnswering(Prompted):
     mode: Literal["auto", "extractive", "generative"] = "auto"
     """`extractive`: a new head finds the answer's begin and end in the context. `generative`: the model writes it.
     Default `auto`: extractive with an encoder, generative with any other model."""
-    stride: int = Field(default=128, ge=1, le=100_000)
+    stride: Literal["auto"] | Annotated[int, Field(ge=1, le=100_000)] = "auto"
     """Tokens that neighboring windows of a long context have in common, so that an answer at the edge of one stands
-    whole in the next. Only for `extractive`. Default: 128, longer than nearly any answer."""
+    whole in the next. Only for `extractive`. Default `auto`: 128, longer than nearly any answer, but at most a third of
+    a window."""
     max_answer_length: int = Field(default=30, ge=1, le=10_000)
     """Longest answer that is cut out of a context, in tokens. Only for `extractive`. Default: 30, as in the reference
     for SQuAD."""
@@ -84,7 +85,8 @@ class QuestionAnswering(Prompted):
 
     def rows(self) -> AnswerRows:
         """Questions with their right answers."""
-        return AnswerRows(is_extractive=self.mode == "extractive", stride=self.stride, longest=self.max_answer_length)
+        stride = None if self.stride == "auto" else self.stride
+        return AnswerRows(is_extractive=self.mode == "extractive", stride=stride, longest=self.max_answer_length)
 
     def usual_prompt(self, facts: PromptFacts) -> tuple[str, str]:
         """The question, below its context where there is one."""
