@@ -44,12 +44,13 @@ def _cache_secret(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def _no_package_code(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes no installed package, which takes a second in each empty cache; tests marked `package_code` do."""
-    if request.node.get_closest_marker("package_code") is None:
+@pytest.fixture(scope="session", autouse=True)
+def _no_package_code() -> Iterator[None]:
+    """Hashes no installed package, which takes a second in each empty cache; processes of their own do."""
+    with pytest.MonkeyPatch.context() as patch:
         for module in ("resolve.machine.environment", "tokens.compile_data", "memory.trace_client"):
-            monkeypatch.setattr(f"ftc.compiler.{module}.code_digest", lambda name, cache: "")
+            patch.setattr(f"ftc.compiler.{module}.code_digest", lambda name, cache: "")
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -325,7 +325,8 @@ def stale_reasons(saved: Plan, now: Plan) -> tuple[str, ...]:
     if settings:  # the lock's own lines about training would say the same in other words
         locked = tuple(line for line in locked if not line.startswith(_TRAIN_LINES))
     found = (*reasons, *settings, *locked, *differences("policy", _verdicts(saved), _verdicts(now)))
-    return found if found or saved.job_sha256() == now.job_sha256() else ("the plan's steps differ",)
+    jobs = (now.job_sha256(), now.without_code_digests().job_sha256())  # an older plan may have no such digests
+    return found if found or saved.job_sha256() in jobs else ("the plan's steps differ",)
 
 
 def _verdicts(plan: Plan) -> dict[str, str]:

@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from safetensors import safe_open
@@ -26,7 +25,6 @@ __all__ = [
     "flattened",
     "read_shapes",
     "read_tensors",
-    "stored_digests",
     "tensor_digests",
     "write_in_turn",
     "write_tensors",
@@ -100,39 +98,6 @@ def read_shapes(path: Path) -> dict[str, torch.Size]:
     """Shapes of a file's tensors by name, from its header alone."""
     with safe_open(path, framework="pt") as file:
         return {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-
-
-def stored_digests(path: Path) -> dict[str, spec_digests.TensorDigest]:
-    """Digest of every tensor of a file by its name, read piece by piece, so that memory never holds a whole tensor.
-
-    Raises:
-        OSError: The file can't be read.
-        ValueError: It is no safetensors file.
-    """
-    found = {}
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        if size > path.stat().st_size:
-            raise ValueError(f"{path.name} has no safetensors header")
-        try:
-            header = json.loads(file.read(size))
-            entries = {name: one for name, one in header.items() if name != "__metadata__"}
-            for name, entry in entries.items():
-                begin, end = entry["data_offsets"]
-                file.seek(8 + size + begin)
-                digest = _piecewise(file, end - begin)
-                found[name] = spec_digests.TensorDigest(entry["dtype"], tuple(entry["shape"]), digest)
-        except (KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"{path.name} has no safetensors header") from error
-    return found
-
-
-def _piecewise(file: BinaryIO, left: int) -> str:
-    sha256 = hashlib.sha256()
-    while left > 0 and (piece := file.read(min(left, 1 << 20))):
-        sha256.update(piece)
-        left -= len(piece)
-    return sha256.hexdigest()
 
 
 def content_digest(tensors: Mapping[str, torch.Tensor]) -> str:

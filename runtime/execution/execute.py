@@ -75,12 +75,12 @@ def execute(plan: Plan, inputs: Inputs, run: RunFolder, listen: EventListener) -
     Raises:
         Refusal: Something differs from the plan, another process works on the run, or a number is not finite.
     """
-    begun, before = find_run(run, plan)
-    if before is not None and is_over(before):
-        return before
+    found = find_run(run, plan)
+    if found.record is not None and is_over(found.record) and not found.lost:
+        return found.record
     if os.environ.get("RANK", "0") == "0":
         refuse_held(run)  # before anything heavy is loaded, so that the second of two is told at once
-    return _Execution(begun, inputs, run, listen).run()
+    return _Execution(found.plan, inputs, run, listen).run()
 
 
 @dataclass(slots=True)

@@ -225,7 +225,8 @@ def open_session(
     plan: Plan, inputs: Inputs, folder: RunFolder, listen: EventListener, accelerator: Accelerator, stop: StopRequest
 ) -> Iterator[Session]:
     """Begins a segment of a run whose folder is held."""
-    plan, before = find_run(folder, plan)
+    before = find_run(folder, plan)
+    plan = before.plan
     accelerator.wait_for_everyone()  # all have read what only the first process goes on to change
     is_first = bool(accelerator.is_main_process)
     found = observe(accelerator, inputs.environment, snapshot_code(project=folder.path))
@@ -236,6 +237,8 @@ def open_session(
     ):
         session = Session(plan, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop)
         journal.timed = session.hear_of_time
+        for name in before.lost:
+            session.notice(diagnostic("FTC656", f"{name} of the run could not be read; it was recovered"))
         yield session
 
 

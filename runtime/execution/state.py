@@ -7,12 +7,14 @@ import platform
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import filelock
 
+from ftc.runtime.execution.recovery import belongs_to, remembered
 from ftc.spec.base import Document
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -24,7 +26,7 @@ from ftc.spec.documents.record import DeterminismSeen, Observation, Predecessor,
 from ftc.spec.storage.atomic_write import sweep, write_file
 from ftc.spec.storage.paths import RunFolder
 
-__all__ = ["RunState", "find_run", "hold", "is_over", "refuse_held", "utc_now"]
+__all__ = ["FoundRun", "RunState", "find_run", "hold", "is_held", "is_over", "refuse_held", "utc_now"]
 
 _D = TypeVar("_D", bound=Document)
 
@@ -38,10 +40,26 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def find_run(folder: RunFolder, plan: Plan) -> tuple[Plan, RunRecord | None]:
-    """The plan that a folder's run executes, and its record, or None where the run is new.
+@dataclass(frozen=True, slots=True)
+class FoundRun:
+    """What a run's folder holds.
 
-    A run that was begun goes on with its own plan, since a later plan of the same job may differ in estimates.
+    Attributes:
+        plan: The plan that the run executes.
+        record: Its record; None where the run is new, or the record can't be read.
+        lost: Names of the documents that can't be read, and are recovered from what lies beside them.
+    """
+
+    plan: Plan
+    record: RunRecord | None
+    lost: tuple[str, ...] = ()
+
+
+def find_run(folder: RunFolder, plan: Plan) -> FoundRun:
+    """What a folder holds of a plan's run.
+
+    A run that was begun goes on with its own plan, since a later plan of the same job may differ in estimates. Where
+    that plan can't be read, it goes on with the one that is given, if the folder is proved to be its job's.
 
     Raises:
         Refusal: The folder holds something else.
@@ -49,25 +67,32 @@ def find_run(folder: RunFolder, plan: Plan) -> tuple[Plan, RunRecord | None]:
     names = {path.name for path in folder.path.iterdir()} if folder.path.is_dir() else set()
     names = {name for name in names - _OWN_FILES if not name.startswith(".tmp-")}
     if not names:
-        return plan, None
-    if not folder.plan.exists():
-        raise Refusal([_foreign(folder, f"it holds {', '.join(sorted(names)[:3])} and no plan.json")])
-    begun = _read(folder, folder.plan, Plan)
+        return FoundRun(plan, None)
+    begun, record = _read(folder.plan, Plan), _read(folder.record, RunRecord)
+    lost = tuple(
+        file.name
+        for file, found in ((folder.plan, begun), (folder.record, record))
+        if found is None and (file.exists() or begun is None)
+    )
+    if begun is None:
+        if not belongs_to(folder, plan):
+            why = "its plan.json can't be read" if folder.plan.exists() else "no plan.json"
+            raise Refusal([_foreign(folder, f"it holds {', '.join(sorted(names)[:3])}; {why}")])
+        if record is not None:
+            record = record.model_copy(update={"plan_sha256": plan.sha256})
+        return FoundRun(plan, record, lost)
     if begun.job_sha256() != plan.job_sha256():
         raise Refusal([_foreign(folder, f"it is the run of job {begun.run_id}, not {plan.run_id}")])
-    if not folder.record.exists():
-        return begun, None
-    record = _read(folder, folder.record, RunRecord)
-    if record.plan_sha256 != begun.sha256:
+    if record is not None and record.plan_sha256 != begun.sha256:
         raise Refusal([_foreign(folder, "its record and its plan.json don't belong together")])
-    return begun, record
+    return FoundRun(begun, record, lost)
 
 
-def _read(folder: RunFolder, file: Path, kind: type[_D]) -> _D:
+def _read(file: Path, kind: type[_D]) -> _D | None:
     try:
         return kind.model_validate_json(file.read_bytes())
-    except ValueError as error:
-        raise Refusal([_foreign(folder, f"its {file.name} can't be read")]) from error
+    except (OSError, ValueError):
+        return None
 
 
 def is_over(record: RunRecord) -> bool:
@@ -107,14 +132,21 @@ def refuse_held(folder: RunFolder) -> None:
     Raises:
         Refusal: One does.
     """
+    if is_held(folder):
+        raise Refusal([_held(folder)])
+
+
+def is_held(folder: RunFolder) -> bool:
+    """Whether another process holds the run's lock; it is not taken."""
     if not folder.lock.exists():
-        return
+        return False
     lock = filelock.FileLock(folder.lock, blocking=False)
     try:
         lock.acquire()
-    except filelock.Timeout as error:
-        raise Refusal([_held(folder)]) from error
+    except filelock.Timeout:
+        return True
     lock.release()
+    return False
 
 
 class RunState:
@@ -137,14 +169,19 @@ class RunState:
         folder: RunFolder,
         plan: Plan,
         found: Observation,
-        before: RunRecord | None,
+        before: FoundRun,
         previous: Predecessor | None,
         *,
         writes: bool,
     ) -> RunState:
         """Opens a new segment, of a new run or of one that was left."""
-        state = cls(folder, before or _first_record(folder.path.name, plan, found, previous), writes=writes)
-        if state.record.status == "running" and state.record.segments:
+        record = before.record or _first_record(folder.path.name, plan, found, previous)
+        if before.record is None and before.lost:
+            record = record.model_copy(update=remembered(folder, plan, before.lost))
+        state = cls(folder, record, writes=writes)
+        if before.record is not None and before.lost:
+            state.interrupt("recovered", f"{' and '.join(before.lost)} could not be read", code="FTC656")
+        if before.record is not None and before.record.status == "running" and before.record.segments:
             state.interrupt("lost", "its process ended without writing why: it was killed, or the disk was full")
         done = state.record.steps_done
         segment = Segment(
@@ -156,7 +193,7 @@ class RunState:
             machine_sha256=found.machine.digest(),
             ftc_sha256=found.code.ftc_sha256,
         )
-        if writes and before is None:
+        if writes and (before.lost or not folder.plan.exists()):
             write_file(folder.plan, plan.to_text().encode())
         state.update(status="running", observed=found, segments=(*state.record.segments, segment))
         return state

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ftc.runtime.artifacts import checkpoint
+from ftc.runtime.artifacts import checkpoint, checkpoint_files
 from ftc.runtime.artifacts.export import is_exported
 from ftc.runtime.artifacts.tensor_files import content_digest
 from ftc.runtime.evaluation.scoring import eval_mode, learn_references
@@ -100,7 +100,7 @@ def _usable(session: Session) -> int | None:
     limit = usable_step(record.interruptions, record.proved_step)
     if limit is None:
         return None
-    checkpoint.discard(session.folder.checkpoints, limit)
+    checkpoint_files.discard(session.folder.checkpoints, limit)
     return limit + 1
 
 

@@ -114,6 +114,17 @@ CODES: tuple[Code, ...] = (
         exit_code=ExitCode.INTEGRITY,
     ),
     Code(
+        id="FTC656",
+        title="a document of the run was recovered",
+        cause="The run's plan.json or record.json can't be read. The run goes on from its last checkpoint: the plan is "
+        "the one that is applied, and the record was put together from events, step log and ledger. What only the "
+        "record knew, such as earlier times, is lost.",
+        wrong="truncate -s 100 runs/demo/7f3a2b/record.json",
+        right="ftc apply recipe.yaml   # goes on from the last checkpoint",
+        severity=Severity.WARNING,
+        exit_code=ExitCode.INTEGRITY,
+    ),
+    Code(
         id="FTC660",
         title="a run that can't be merged yet",
         cause="`ftc run merge` adds the adapter that a finished run left to the base model that the run's lock names, "

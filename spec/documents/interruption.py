@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from ftc.spec.base import Document
 
-__all__ = ["Interruption", "usable_step"]
+__all__ = ["Interruption", "Standing", "usable_step"]
 
 
 class Interruption(Document):
@@ -39,3 +40,16 @@ def usable_step(interruptions: Sequence[Interruption], proved_step: int | None) 
     """
     limits = [one.usable_step for one in interruptions if one.usable_step is not None]
     return limits[-1] if limits and (proved_step or 0) <= limits[-1] else None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an unfinished run of a plan stands.
+
+    Attributes:
+        words: Which run it is and how it was left.
+        step: The step from which it continues, by the checkpoints that are there; 0 where it begins anew.
+    """
+
+    words: str
+    step: int

@@ -202,6 +202,21 @@ class Plan(Document):
         """Name of the run that executes this plan: one job, one run."""
         return self.job_sha256()[:12]
 
+    def without_code_digests(self) -> Plan:
+        """The plan as a release saw it that took no digest of the packages' files."""
+        platforms = {
+            tag: platform.model_copy(
+                update={
+                    "packages": {
+                        name: package.model_copy(update={"code_sha256": ""})
+                        for name, package in platform.packages.items()
+                    }
+                }
+            ).sealed()
+            for tag, platform in self.lock.platforms.items()
+        }
+        return self.model_copy(update={"lock": self.lock.model_copy(update={"platforms": platforms})})
+
 
 def _known_packages(environment: dict[str, Any]) -> dict[str, Any]:
     """A platform of a lock without digests that nobody took, so that older plans stay the jobs that they were."""

@@ -28,6 +28,7 @@ from ftc.verbs.policy import with_policy
 from ftc.verbs.predict import Model, Predictions, load, predict
 from ftc.verbs.provenance import export, refuse_faults, whence, who_used
 from ftc.verbs.runs import Run, find_run, past_runs, run_of, runs, unlock
+from ftc.verbs.standing import standing_of
 from ftc.verbs.text import fix, format, shown_path, validate, with_sources
 
 if TYPE_CHECKING:
@@ -148,10 +149,11 @@ def plan(
         lock_file=compiled.lock_file,
         lock_state="left alone" if overrides and state != "up to date" else state,
         lock_changes=compiled.lock_changes,
-        run=run_of(root, compiled.plan),
+        run=(run := run_of(root, compiled.plan)),
         root=root,
         compiled=compiled,
         recipe_text=text,
+        standing=standing_of(root, compiled.plan, run),
     )
 
 
@@ -238,7 +240,7 @@ def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
         flags = "".join(f" --set {shlex.quote(text)}" for text in saved.overrides)
         help = f"plan again with `ftc plan {saved.recipe_file}{flags} -o FILE` and have it reviewed"
         raise Refusal([diagnostic("FTC512", "the plan is stale", help=help, notes=reasons)])
-    return replace(now, plan=saved, run=run)
+    return replace(now, plan=saved, run=run, standing=standing_of(now.root, saved, run))
 
 
 def audit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from argparse import SUPPRESS
@@ -14,6 +15,7 @@ from ftc import api
 from ftc.cli.arguments import Example, Parser, verb_parser
 from ftc.cli.main import main, parse
 from ftc.cli.verbs import GROUPS, MOVED, SECTIONS, VERBS
+from ftc.spec.documents.outcomes import HarnessReport
 from ftc.spec.documents.started import Started
 from tests.cli.conftest import World
 
@@ -155,6 +157,21 @@ def test_json_where_there_was_none(world: World, capsys: Capture, monkeypatch: p
     out, err = capsys.readouterr()
     assert json.loads(out)["files"] == [{"file": "r.yaml", "changed": True}]
     assert err == ""
+
+
+def test_the_harness_fetches_nothing_offline(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+    seen: list[tuple[str | None, str | None]] = []
+
+    def evaluate(*_words: object, **_more: object) -> HarnessReport:
+        seen.append((os.environ.get("HF_HUB_OFFLINE"), os.environ.get("HF_DATASETS_OFFLINE")))
+        return HarnessReport(run="3f2a", lm_eval="0.4", limit=None, metrics=(), versions={})
+
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setattr(api, "evaluate_on_harness", evaluate)
+    assert main(["run", "eval", "3f2a", "--harness", "arc_easy"]) == 0
+    assert main(["run", "eval", "3f2a", "--harness", "arc_easy", "--offline"]) == 0
+    assert seen == [("0", "0"), ("1", "1")]
 
 
 @pytest.mark.parametrize(("value", "expected"), [("1", True), ("yes", True), ("0", False), ("", False), ("off", False)])

@@ -66,7 +66,7 @@ def offered(*words: str) -> list[str]:
         (["plan", "--det"], ["--detailed-exitcode"]),
         (["plan", "-o", "tickets.p"], ["tickets.plan.json"]),
         (["run", "merge", "3f2a", "-o", ""], ["data", "runs"]),
-        (["explain", "FTC60"], ["FTC600", "FTC601", "FTC602", "FTC603", "FTC604", "FTC605"]),
+        (["explain", "FTC603"], ["FTC603"]),
         (["device", "show", "rtx-409"], ["rtx-4090"]),
         (["completion", ""], ["bash", "zsh", "fish"]),
         (["init", "--task", "cl"], ["classification"]),

@@ -101,6 +101,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC550": "tests/e2e/test_skeptic.py::test_the_same_rows_in_other_bytes_are_noted",
     "FTC654": "tests/runtime/test_changed_inputs.py::test_inputs_that_were_touched_cost_the_steps_since_the_last_proof",
     "FTC655": "tests/e2e/test_caches.py::test_a_poisoned_cache_costs_time_and_changes_nothing",
+    "FTC656": "tests/e2e/test_recovery.py::test_a_run_whose_documents_are_damaged_keeps_its_checkpoints",
     "FTC660": f"{_MERGE}::test_only_a_model_that_says_the_same_is_kept",
     "FTC661": f"{_MERGE}::test_what_can_not_be_merged_says_why",
     "FTC662": f"{_MERGE}::test_what_can_not_be_merged_says_why",

@@ -62,7 +62,7 @@ def test_a_price_of_the_policy_stands_where_a_recipe_has_none(project: MakeProje
     file.write_text(prices % ("rtx-4090", "9000 USD"))
     planned = ftc("plan", "recipe.yaml", "--no-trace", "--set", "budget.device=rtx-4090")
     assert planned.code == 0, planned.err
-    assert "price: 9000.00 USD an hour of rtx-4090, by the project's policy" in " ".join(planned.text.split())
+    assert "✓ price 9000.00 USD an hour of rtx-4090, by the project's policy" in " ".join(planned.text.split())
     own = ftc("plan", "recipe.yaml", "--no-trace", "--set", "budget={device: rtx-4090, price_per_hour: 2 EUR}")
     assert "EUR" in own.text
     assert "9000" not in own.text

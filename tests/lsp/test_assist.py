@@ -12,7 +12,7 @@ from lsprotocol.types import Position
 
 from ftc.lsp import server
 from ftc.lsp.outline import outline
-from ftc.lsp.server import Positions
+from ftc.lsp.positions import Positions
 from tests.fuzz.mutations import corpus, mutant
 
 RECIPES = corpus()

@@ -7,6 +7,7 @@ from typing import Literal
 
 import pytest
 
+from ftc.spec.documents.interruption import Standing
 from ftc.spec.documents.plan import Origin
 from ftc.views.page import Page, visible_width
 from ftc.views.plan import origins_text, plan_text, up_to_date_text
@@ -46,8 +47,12 @@ def test_a_plan_that_has_run(golden: Golden) -> None:
 
 def test_an_interrupted_run_goes_on() -> None:
     plan = documents.plan()
-    text = plan_text(plan, record=documents.record(plan, status="interrupted", steps_done=113))
-    assert f"~ train      run {documents.RUN_ID} is interrupted; goes on from step 113 of 162" in text
+    standing = Standing(f"run {documents.RUN_ID} is interrupted", 113)
+    text = plan_text(plan, record=documents.record(plan, status="interrupted", steps_done=120), standing=standing)
+    words = f"~ train run {documents.RUN_ID} is interrupted; continues from step 113 of 162 steps"
+    assert words in " ".join(text.split())
+    anew = plan_text(plan, standing=Standing("run x is failed", 0))
+    assert "begins anew" in anew
 
 
 def test_a_plan_in_color(golden: Golden) -> None:

@@ -89,6 +89,10 @@ def test_the_training_picture(golden: Golden) -> None:
             break
         state.add(event)
     golden("progress_training.txt", "\n".join(training_lines(state, Page())) + "\n")
+    state.num_steps = 162_000
+    narrow = training_lines(state, Page(columns=60))
+    assert max(map(visible_width, narrow)) <= 60
+    assert all(word in " ".join(narrow) for word in ("epoch", "loss", "lr", "tok/s", "left"))
 
 
 def test_speed_and_time_left_come_from_the_last_steps() -> None:

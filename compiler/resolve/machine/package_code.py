@@ -43,7 +43,8 @@ def code_digest(name: str, cache: Path) -> str:
         spec = find_spec(name)
     except (ImportError, ValueError):
         return ""
-    roots = tuple(spec.submodule_search_locations or ()) if spec else ()
+    # Once it is imported, transformers has Paths there.
+    roots = tuple(map(str, spec.submodule_search_locations or ())) if spec else ()
     if not roots:
         return ""
     try:

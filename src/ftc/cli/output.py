@@ -109,6 +109,7 @@ def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO
         lock_changes=planned.lock_changes,
         warnings=warnings,
         record=record,
+        standing=planned.standing,
         hint=hint,
         shown={one.code for one in planned.diagnostics},
         verbose=args.verbose,

@@ -78,7 +78,7 @@ def run_apply(args: Namespace) -> int:
         return _follow(args)
     if args.target.endswith(".json"):  # a saved plan was reviewed, so nothing is asked
         done = _run_of_saved(args.target)
-        return _up_to_date(done, args) if _is_done(done, args) else _carried_out(args.target, args)
+        return _has_run(done, args) if _is_done(done, args) else _carried_out(args.target, args)
     with tracing(args) as tell:
         planned = api.plan(
             args.target,
@@ -139,6 +139,15 @@ def _run_of_saved(file: str) -> Run | None:
 
 def _is_done(found: Run | None, args: Namespace) -> TypeGuard[Run]:
     return found is not None and found.record.status in ("finished", "gate_failed") and not args.again
+
+
+def _has_run(done: Run, args: Namespace) -> int:
+    from ftc import api
+    from ftc.verbs.standing import note_of_saved
+
+    code = _up_to_date(done, args)
+    sys.stderr.write(note_of_saved(done.root, api.load_plan(args.target)))
+    return code
 
 
 def _up_to_date(done: Run, args: Namespace) -> int:

@@ -71,7 +71,7 @@ def _names(text: str, suffix: str) -> list[str]:
     return []
 
 
-_PLAIN_TEXT = re.compile(r"[A-Za-z_][A-Za-z0-9_ .-]*")
+_PLAIN_TEXT = re.compile(r"[A-Za-z_][A-Za-z0-9_ ./-]*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,12 @@
-"""The protocol: what the client says, and what answers: findings, quick fixes, completion and hovering.
-
-Places are lines from 0, and columns in the units that the client asked for. ftc counts characters; most clients count
-UTF-16 units, in which a character outside the basic plane is two. Lines end as the protocol and YAML 1.2 have it: at
-carriage returns and line feeds alone.
+"""The protocol: what the client says, and what answers: findings, quick fixes, completion, hovering, and the ways about
+a recipe of `ftc.lsp.navigate`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from lsprotocol import types
@@ -19,7 +17,6 @@ from lsprotocol.types import (
     MarkupContent,
     MarkupKind,
     Position,
-    PositionEncodingKind,
     Range,
     TextEdit,
 )
@@ -29,60 +26,17 @@ from pygls.workspace import TextDocument
 
 from ftc.compiler.rules.check import check_recipe
 from ftc.lsp.language import Choice, Key, choices_at, columns_of, in_flow, item_choices_at, keys_at, parts_of
+from ftc.lsp.navigate import definition, formatting, is_recipe, meaning, page_of, paths_at, symbols
 from ftc.lsp.outline import Place, Slot, Word, outline
+from ftc.lsp.positions import Positions
 from ftc.spec.diagnostics import Diagnostic, Fix, Severity, Span
 from ftc.spec.language.source import LARGEST_FILE
-from ftc.spec.language.text_checks import Text
+from ftc.spec.metrics import METRIC_BY_NAME
+from ftc.spec.storage.atomic_write import write_text
+from ftc.spec.storage.paths import cache_folder
 from ftc.spec.version import VERSION
 
-__all__ = ["Positions", "completions", "hover", "make_server"]
-
-_BYTE_ORDER_MARK = "\ufeff"
-
-
-_LENGTHS: dict[PositionEncodingKind, Callable[[str], int]] = {
-    PositionEncodingKind.Utf8: lambda text: len(text.encode("utf-8", "surrogatepass")),
-    PositionEncodingKind.Utf16: lambda text: len(text) + sum(letter > "\uffff" for letter in text),
-    PositionEncodingKind.Utf32: len,
-}
-
-
-class Positions:
-    """A text with its lines, for going from ftc's places to the client's and back."""
-
-    def __init__(self, text: str, encoding: PositionEncodingKind = PositionEncodingKind.Utf16) -> None:
-        self._text = Text(text, "")
-        self._length = _LENGTHS[encoding]
-        self._mark = text.startswith(_BYTE_ORDER_MARK)
-
-    def range_of(self, span: Span) -> Range:
-        """The client's range of a place in this text."""
-        start, end = (span.line, span.column), (span.end_line, span.end_column)
-        return Range(start=self._position(*start), end=self._position(*end))
-
-    def range_between(self, start: int, end: int) -> Range:
-        """The client's range between two offsets."""
-        return Range(start=self._at(*self._text.position(start)), end=self._at(*self._text.position(end)))
-
-    def offset_of(self, position: Position) -> int:
-        """The offset of a client's position; one behind the end of its line is the end of the line."""
-        lines = self._text.lines
-        if position.line >= len(lines):
-            return len(self._text.content)
-        line, units, column = lines[position.line], 0, 0
-        while column < len(line) and units < position.character:
-            units += self._length(line[column])
-            column += 1
-        return self._text.offset(position.line + 1, column + 1)
-
-    def _position(self, line: int, column: int) -> Position:
-        """The place of a span: ftc does not count a byte order mark, the client does."""
-        return self._at(line, column + (self._mark and line == 1))
-
-    def _at(self, line: int, column: int) -> Position:
-        lines = self._text.lines
-        written = lines[line - 1] if line <= len(lines) else ""
-        return Position(line=line - 1, character=self._length(written[: column - 1]))
+__all__ = ["completions", "hover", "make_server"]
 
 
 _SEVERITIES = {
@@ -94,7 +48,9 @@ _START = Span("", 1, 1, 1, 1)
 
 
 def find(text: str, path: Path | None) -> tuple[Diagnostic, ...]:
-    """What is wrong with a recipe's text. Of the disk it reads only what the text extends."""
+    """What is wrong with a recipe's text; nothing with other YAML. Of the disk it reads only what the text extends."""
+    if not is_recipe(text, path):
+        return ()
     return check_recipe(text.encode("utf-8", "replace"), _name(path), path=path).diagnostics
 
 
@@ -141,10 +97,23 @@ def _diagnostic(one: Diagnostic, uri: str, path: Path | None, positions: Positio
         range=positions.range_of(span if here else _START),
         severity=_SEVERITIES[one.severity],
         code=one.code,
+        code_description=types.CodeDescription(href=page) if (page := _page(one.code)) else None,
         source="ftc",
         message="\n".join(lines),
         related_information=related or None,
     )
+
+
+@cache
+def _page(code: str) -> str | None:
+    """Where the explanation of a code lies; it is written to ftc's cache when an editor first shows the code."""
+    file = cache_folder() / "errors" / f"{code}.md"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, page_of(code))
+    except OSError:  # without a cache there is no link, and everything else
+        return None
+    return file.resolve().as_uri()
 
 
 def _action(fix: Fix, shown: types.Diagnostic, uri: str, positions: Positions) -> types.CodeAction:
@@ -167,6 +136,7 @@ def _touch(one: types.Range, other: types.Range) -> bool:
 
 _SOURCE = ("data", "source")
 _FIELDS = ("data", "fields")
+_METRICS = ("eval", "metrics")
 _COLUMNS = tuple(("data", "split", key) for key in ("stratify", "group", "time"))
 """Places whose value is a column's name, beside the parts of the task."""
 
@@ -180,7 +150,7 @@ def completions(text: str, position: Position, positions: Positions, file: Path 
     marked = text.replace(_CURSOR, " ")[:offset] + _CURSOR + text[offset:]
     slots = outline(marked)
     found = next(((slot, word) for slot in slots for word in (slot.key, slot.value) if word and _holds(word)), None)
-    if found is None:
+    if found is None or not is_recipe(text, file):
         return []
     slot, word = found
     place = positions.range_between(word.start, word.end - len(_CURSOR))
@@ -189,14 +159,16 @@ def completions(text: str, position: Position, positions: Positions, file: Path 
     return [_choice_item(choice, place, number) for number, choice in enumerate(_choices(slot, slots, file))]
 
 
-def hover(text: str, position: Position, positions: Positions) -> Hover | None:
+def hover(text: str, position: Position, positions: Positions, file: Path | None = None) -> Hover | None:
     """What the key under the cursor means, or the key of the value there."""
     offset = positions.offset_of(position)
-    slots = outline(text)
+    slots = outline(text) if is_recipe(text, file) else ()
     for slot in slots:
         word = next((word for word in (slot.key, slot.value) if word and word.start <= offset <= word.end), None)
         if word and (key := _key_of(slot, slots)):
-            content = MarkupContent(kind=MarkupKind.Markdown, value=key.explanation())
+            about = meaning(slot.place, word.plain) if word is slot.value else None
+            lines = [about] if about else []
+            content = MarkupContent(kind=MarkupKind.Markdown, value="\n\n".join([*lines, key.explanation()]))
             return Hover(contents=content, range=positions.range_between(word.start, word.end))
     return None
 
@@ -236,8 +208,24 @@ def _choices(slot: Slot, slots: Sequence[Slot], file: Path | None) -> tuple[Choi
         return ()
     if file and (place[:-1] == _FIELDS or place in _COLUMNS):
         return tuple(Choice(in_flow(name), "column") for name in _columns(slots, file))
+    if file and (paths := tuple(Choice(in_flow(name), about) for name, about in paths_at(slot, _before(slot), file))):
+        return paths
     there = _siblings(place[:-1], slots)
-    return choices_at(place, there) if slot.key else item_choices_at(place, there)
+    found = choices_at(place, there) if slot.key else item_choices_at(place, there)
+    task = _siblings(("task",), slots).get("kind")
+    if place != _METRICS or task is None:
+        return found
+    return tuple(one for one in found if _is_for(one.text.strip("[]"), task))
+
+
+def _before(slot: Slot) -> str:
+    """What is written of a value, up to the cursor."""
+    return slot.value.plain.partition(_CURSOR)[0] if slot.value else ""
+
+
+def _is_for(metric: str, task: str) -> bool:
+    card = METRIC_BY_NAME.get(metric)
+    return card is None or task in card.tasks
 
 
 def _columns(slots: Sequence[Slot], file: Path) -> Iterator[str]:
@@ -325,7 +313,24 @@ def _answer_requests(server: LanguageServer) -> None:
         document = server.workspace.get_text_document(params.text_document.uri)
         if len(document.source) > LARGEST_FILE:
             return None
-        return hover(document.source, params.position, _positions(document))
+        return hover(document.source, params.position, _positions(document), _path(document.uri))
+
+    @server.feature(types.TEXT_DOCUMENT_DOCUMENT_SYMBOL)
+    def outlined(params: types.DocumentSymbolParams) -> list[types.DocumentSymbol]:
+        document = server.workspace.get_text_document(params.text_document.uri)
+        return symbols(document.source, _positions(document)) if _is_answered(document) else []
+
+    @server.feature(types.TEXT_DOCUMENT_DEFINITION)
+    def defined(params: types.DefinitionParams) -> types.Location | None:
+        document = server.workspace.get_text_document(params.text_document.uri)
+        if not _is_answered(document):
+            return None
+        return definition(document.source, params.position, _positions(document), _path(document.uri))
+
+    @server.feature(types.TEXT_DOCUMENT_FORMATTING)
+    def formatted(params: types.DocumentFormattingParams) -> list[types.TextEdit]:
+        document = server.workspace.get_text_document(params.text_document.uri)
+        return formatting(document.source, _positions(document)) if _is_answered(document) else []
 
     fixes = types.CodeActionOptions(code_action_kinds=[types.CodeActionKind.QuickFix])
 
@@ -335,6 +340,10 @@ def _answer_requests(server: LanguageServer) -> None:
         path = _path(document.uri)
         found = find(document.source, path)
         return quick_fixes(found, document.uri, path, _positions(document), params.range)
+
+
+def _is_answered(document: TextDocument) -> bool:
+    return len(document.source) <= LARGEST_FILE and is_recipe(document.source, _path(document.uri))
 
 
 def _publish(server: LanguageServer, uri: str) -> None:

@@ -44,8 +44,8 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
     from ftc.runtime.execution.execute import Inputs, execute
 
     going_on = planned.run if not again else None
-    plan = going_on.plan if going_on else planned.plan  # the same job; its estimates may have moved since
     folder = going_on.folder if going_on else _new_folder(planned, again)
+    plan = going_on.plan if going_on else _begun(RunFolder(folder), planned.plan)
     inputs = Inputs(
         model_folder=planned.compiled.model_folder,
         streams_folder=streams_folder(plan.stream_key),
@@ -122,6 +122,15 @@ class _Following:
             rows=test.rows,
             purpose=f"evaluate {subject}",
         )
+
+
+def _begun(folder: RunFolder, plan: Plan) -> Plan:
+    """The plan in a run's folder, which goes on with it: the same job, whose estimates may have moved since."""
+    try:
+        found = Plan.model_validate_json(folder.plan.read_bytes())
+    except (OSError, ValueError):
+        return plan
+    return found if found.job_sha256() == plan.job_sha256() else plan
 
 
 def _new_folder(planned: Planned, again: bool) -> Path:

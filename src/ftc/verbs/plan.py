@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ftc.compiler.pipeline import Compiled
     from ftc.compiler.recipes.layers import Override
     from ftc.spec.documents.difference import Drift
+    from ftc.spec.documents.interruption import Standing
     from ftc.spec.documents.plan import Plan
     from ftc.spec.sections.recipe import Recipe
     from ftc.verbs.runs import Run
@@ -54,6 +55,7 @@ class Planned:
         root: The project that the recipe belongs to.
         compiled: The plan with where its inputs lie on this machine.
         recipe_text: The recipe's file, as it was compiled.
+        standing: How the run stands, where it is not over: the step from which `apply` continues.
     """
 
     plan: Plan
@@ -66,6 +68,7 @@ class Planned:
     root: Path
     compiled: Compiled
     recipe_text: bytes
+    standing: Standing | None = None
 
     def _repr_html_(self) -> str:
         from ftc.views.run import plan_html

@@ -207,8 +207,13 @@ def _instead(text: str, has_runs: bool) -> str:
 
 
 def run_of(root: Path, plan: Plan) -> Run | None:
-    """The latest run of exactly this job, if there is one that can be read."""
-    same = _readable(runs_folder(root, plan.name).glob(f"{plan.run_id}*"))
+    """The latest run of exactly this job, if there is one that can be read.
+
+    Where there is none, one of the same job by a release that took no digest of the packages' files counts.
+    """
+    folder = runs_folder(root, plan.name)
+    same = list(_readable(folder.glob(f"{plan.run_id}*")))
+    same = same or list(_readable(folder.glob(f"{plan.without_code_digests().run_id}*")))
     return max(same, key=_started_at, default=None)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, assert_never
 
+from ftc.spec.documents.interruption import Standing
 from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, TrainStep, VerifyStep
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
@@ -30,6 +31,7 @@ def plan_text(
     lock_changes: Sequence[str] = (),
     warnings: int = 0,
     record: RunRecord | None = None,
+    standing: Standing | None = None,
     hint: str = "",
     shown: Collection[str] = (),
     verbose: bool = False,
@@ -44,6 +46,7 @@ def plan_text(
         lock_changes: What differs from the lock file, one entry a section.
         warnings: Findings that don't stop the run.
         record: The run of exactly this plan, if there is one.
+        standing: How that run stands, where it is not over.
         hint: What to do next, in the line before the last.
         shown: Codes of findings that are shown elsewhere, which *Checks* doesn't repeat.
         verbose: Show every value that the user didn't give with its reason, and all of each check.
@@ -70,7 +73,7 @@ def plan_text(
                 *check_lines(plan, page, shown=shown, whole=verbose),
                 *page.listed("Unchecked", map(escaped, plan.not_checked)),
             ],
-            _steps(plan, record, page),
+            _steps(plan, record, standing, page),
             chosen_lines(plan, page, whole=verbose),
             [*page.wrap(hint), *verdict_lines(plan, warnings, record, page)],
         ]
@@ -183,7 +186,7 @@ def optimizer_words(kind: OptimizerKind, *, fused: bool) -> str:
     return f"{'fused ' if fused else ''}{optimizer_card(kind).label}"
 
 
-def _steps(plan: Plan, record: RunRecord | None, page: Page) -> list[str]:
+def _steps(plan: Plan, record: RunRecord | None, standing: Standing | None, page: Page) -> list[str]:
     """One line for each thing that will be done, with `+` for new, `~` for goes on, `=` for done."""
     sign = page.faint("=") if _is_done(record) else page.good("+")
     evaluations = [step for step in plan.steps if isinstance(step, EvaluateStep)]
@@ -199,10 +202,10 @@ def _steps(plan: Plan, record: RunRecord | None, page: Page) -> list[str]:
                 name, words = "train", f"{numbers.plural(steps, 'step')}; no run of this plan exists"
                 if record and _is_done(record):
                     words = f"nothing to do: run {record.id} is {record.status.replace('_', ' ')}"
-                elif record:
-                    mark = page.alert("~") if record.steps_done > 0 else sign
-                    words = f"run {record.id} is {record.status}; goes on from step {record.steps_done}"
-                    words += f" of {numbers.count(steps)}"
+                elif standing:
+                    mark = page.alert("~") if standing.step > 0 else sign
+                    begins = f"continues from step {standing.step} of" if standing.step else "begins anew:"
+                    words = f"{escaped(standing.words)}; {begins} {numbers.plural(steps, 'step')}"
             case ExportStep(artifact=artifact):
                 name, words = "export", f"the {artifact}, as safetensors"
             case EvaluateStep():

@@ -25,7 +25,7 @@ from ftc.spec.documents.events import (
     TestProgress,
 )
 from ftc.views import numbers
-from ftc.views.page import PLAIN, Page, escaped, pad, shorten
+from ftc.views.page import PLAIN, Page, escaped, pad, shorten, visible_width
 from ftc.views.words import metric_title
 
 if TYPE_CHECKING:
@@ -122,10 +122,11 @@ def training_lines(state: RunState, page: Page) -> list[str]:
         return [f"{pad('training', LABEL)}{bar(0, 1, _BAR_CELLS, page)}  0/{state.num_steps}"]
     step = state.step
     cells = max(5, min(_BAR_CELLS, page.columns - 69))
-    first = (
-        f"{pad('training', LABEL)}{bar(step.step, state.num_steps, cells, page)}  {step.step}/{state.num_steps}  "
-        f"epoch {step.epoch:.1f}  loss {numbers.metric(step.loss)}  lr {numbers.rate(step.learning_rate)}"
-    )
+    head = f"{pad('training', LABEL)}{bar(step.step, state.num_steps, cells, page)}  {step.step}/{state.num_steps}"
+    figures = (f"epoch {step.epoch:.1f}", f"loss {numbers.metric(step.loss)}", f"lr {numbers.rate(step.learning_rate)}")
+    first = ["  ".join((head, *figures))]
+    if visible_width(first[0]) > page.columns:
+        first = [head, *page.flow("", figures, indent=LABEL)]
     words = []
     if speed := state.tokens_per_second:
         words.append(f"{numbers.count(round(speed))} tok/s")
@@ -138,7 +139,7 @@ def training_lines(state: RunState, page: Page) -> list[str]:
         words.append(f"validation {validation_words(state.validation)} ({standing})")
     if (left := state.seconds_left) is not None:
         words.append(f"{numbers.clock(left)} left")
-    return [first, *page.flow("", words, indent=LABEL)]
+    return [*first, *page.flow("", words, indent=LABEL)]
 
 
 def validation_words(event: Evaluated) -> str:

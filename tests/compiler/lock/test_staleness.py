@@ -80,3 +80,17 @@ def test_one_change_is_told_once() -> None:
     lock = SAVED.lock.train.model_copy(update={"settings": {"train": {"learning_rate": "0.0001"}}})
     now = trained.model_copy(update={"lock": sealed(SAVED.lock.model_copy(update={"train": lock}))})
     assert stale_reasons(SAVED, now) == ("train.learning_rate: 0.0002 → 0.0001",)
+
+
+def test_a_plan_of_before_has_no_digests_of_code_and_is_no_stale_one() -> None:
+    saved = plan().model_copy(update={"lock": sealed(plan().lock)})
+    tag, platform = next(iter(saved.lock.platforms.items()))
+    packages = {name: one.model_copy(update={"code_sha256": "c" * 64}) for name, one in platform.packages.items()}
+    newer = platform.model_copy(update={"packages": packages}).sealed()
+    now = saved.model_copy(update={"lock": saved.lock.model_copy(update={"platforms": {tag: newer}})})
+    assert now.run_id != saved.run_id
+    assert now.without_code_digests().run_id == saved.run_id
+    assert stale_reasons(saved, now) == ()
+    edited = {name: one.model_copy(update={"code_sha256": "e" * 64}) for name, one in platform.packages.items()}
+    other = now.lock.model_copy(update={"platforms": {tag: newer.model_copy(update={"packages": edited}).sealed()}})
+    assert any("code_sha256" in line for line in stale_reasons(now, now.model_copy(update={"lock": other})))

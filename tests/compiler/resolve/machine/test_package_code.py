@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,17 @@ def test_it_is_hashed_once_and_the_same_content_elsewhere_is_the_same(
     monkeypatch.undo()
     package.parent.rename(tmp_path / "moved")
     monkeypatch.syspath_prepend(str(tmp_path / "moved"))
+    assert code_digest("numbersmith", tmp_path / "cache") == first
+
+
+def test_a_package_that_is_imported_already_has_the_same(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """transformers puts a module of its own in its place, whose spec has Paths."""
+    first = code_digest("numbersmith", tmp_path / "cache")
+    spec = ModuleSpec("numbersmith", None, is_package=True)
+    spec.submodule_search_locations = [package]  # type: ignore[list-item]
+    monkeypatch.setattr(package_code, "find_spec", lambda name: spec)
     assert code_digest("numbersmith", tmp_path / "cache") == first
 
 

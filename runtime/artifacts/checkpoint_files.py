@@ -1,0 +1,222 @@
+"""The files of a checkpoint as they lie on disk, and whether they may be continued; nothing here loads torch.
+
+A checkpoint is opened only after every file has the size and digest of its manifest, and every tensor that of the run's
+step log, which was on disk before it. A plan looks by the same code as the run, so that it says what the run will do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from pydantic import Field
+
+from ftc.runtime.training.selection import Progress
+from ftc.spec.base import Document
+from ftc.spec.canonical import file_digest
+from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.step_log import Ladder
+from ftc.spec.storage.model_files import TensorDigest, content_digest
+
+__all__ = [
+    "MANIFEST",
+    "OPTIMIZER",
+    "STATE",
+    "WEIGHTS",
+    "Manifest",
+    "State",
+    "WholeCheckpoint",
+    "damaged",
+    "discard",
+    "newest",
+    "saved_steps",
+    "step_folder",
+    "stored_digests",
+    "verified",
+]
+
+MANIFEST = "MANIFEST.json"
+WEIGHTS = "trainable.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+STATE = "state.json"
+
+
+class Manifest(Document):
+    """Size and digest of every other file."""
+
+    schema_: Literal["ftc.checkpoint/1"] = Field("ftc.checkpoint/1", alias="schema")
+    files: dict[str, FileFacts]
+
+
+class State(Document):
+    """What belongs to a checkpoint beside its tensors."""
+
+    job_sha256: str
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class WholeCheckpoint:
+    """A checkpoint whose files were compared with its manifest and with the step log."""
+
+    folder: Path
+    progress: Progress
+
+
+def newest(
+    checkpoints: Path, job_sha256: str, report: Callable[[Diagnostic], None], log: Ladder, *, below: int | None = None
+) -> WholeCheckpoint | None:
+    """The newest checkpoint that is whole, and whose best checkpoint is whole too; damaged ones are reported.
+
+    Args:
+        checkpoints: The run's folder of checkpoints.
+        job_sha256: The job that they have to belong to.
+        report: Hears of each damaged one.
+        log: The run's step log, which knows the digest of every tensor of a checkpoint.
+        below: A step before which it has to be; None for any.
+    """
+    for step in reversed([one for one in saved_steps(checkpoints) if below is None or one < below]):
+        found = verified(checkpoints, step, job_sha256, report, log)
+        if found is None:
+            continue
+        best = found.progress.selection.best_step
+        if best in (None, step) or verified(checkpoints, best, job_sha256, report, log):
+            return found
+    return None
+
+
+def verified(
+    checkpoints: Path, step: int | None, job_sha256: str, report: Callable[[Diagnostic], None], log: Ladder | None
+) -> WholeCheckpoint | None:
+    """The checkpoint of a step, or None where it is absent or damaged, or contradicts a step log that is given."""
+    if step is None:
+        return None
+    folder = step_folder(checkpoints, step)
+    if problem := _problem(folder):
+        report(damaged(folder, problem))
+        return None
+    try:
+        state = State.model_validate_json((folder / STATE).read_bytes())
+    except ValueError:
+        report(damaged(folder, f"its {STATE} can't be read"))
+        return None
+    if state.job_sha256 != job_sha256:
+        report(damaged(folder, f"it belongs to job {state.job_sha256[:12]}"))
+        return None
+    if state.progress.step != step:
+        report(damaged(folder, f"it is of step {state.progress.step}, under another's name"))
+        return None
+    found = WholeCheckpoint(folder, state.progress)
+    if log is not None and (problem := _contradiction(found, log)):
+        report(damaged(folder, problem))
+        return None
+    return found
+
+
+def _contradiction(found: WholeCheckpoint, log: Ladder) -> str | None:
+    """In what a checkpoint whose manifest is right differs from the step log, which was on disk before it.
+
+    Its own manifest can't tell: whoever writes other weights can write another manifest.
+    """
+    step = found.progress.step
+    if log.height < step:
+        return f"the step log has no step {log.height + 1}"
+    noted = log.rungs.get(step)
+    if noted is None:
+        return f"the step log has no weight checksum of step {step}"
+    try:
+        held = {name: one.sha256 for name, one in stored_digests(found.folder / WEIGHTS).items()}
+        optimizer = content_digest(stored_digests(found.folder / OPTIMIZER))
+    except ValueError as error:
+        return str(error)
+    names = sorted(held.keys() | noted.tensors.keys())
+    other = next((name for name in names if held.get(name) != noted.tensors.get(name)), None)
+    if other is not None:
+        return f"tensor {other} is not the one of the step log"
+    if optimizer != noted.optimizer_sha256:
+        return "its optimizer state is not the one of the step log"
+    if noted.progress_sha256 and found.progress.checksum() != noted.progress_sha256:
+        return "what its state.json says of the training so far is not what the step log says"
+    return None
+
+
+def discard(checkpoints: Path, after: int) -> None:
+    """Deletes checkpoints of later steps, which may rest on other inputs than the plan's."""
+    for step in saved_steps(checkpoints):
+        if step > after:
+            shutil.rmtree(step_folder(checkpoints, step))
+
+
+def _problem(folder: Path) -> str | None:
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        return "it has no manifest"
+    except (OSError, ValueError):
+        return "its manifest can't be read"
+    if missing := {WEIGHTS, OPTIMIZER, STATE} - set(manifest.files):
+        return f"its manifest doesn't name {min(missing)}"
+    for name, expected in manifest.files.items():
+        path = folder / Path(name).name
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != expected.size:
+            return f"{name} has {path.stat().st_size} bytes instead of {expected.size}"
+        if file_digest(path) != expected.sha256:
+            return f"{name} has another sha256 than the manifest says"
+    return None
+
+
+def saved_steps(checkpoints: Path) -> list[int]:
+    """Steps of all checkpoints that are there, whole or not, ascending."""
+    folders = checkpoints.glob("step-[0-9]*") if checkpoints.is_dir() else ()
+    return sorted(int(folder.name.removeprefix("step-")) for folder in folders)
+
+
+def step_folder(checkpoints: Path, step: int) -> Path:
+    """Folder of the checkpoint of a step."""
+    return checkpoints / f"step-{step:08d}"
+
+
+def damaged(folder: Path, problem: str) -> Diagnostic:
+    """What is said of a checkpoint that is not used."""
+    return diagnostic("FTC629", f"checkpoint {folder.name} is damaged: {problem}", help="nothing; an older one is used")
+
+
+def stored_digests(path: Path) -> dict[str, TensorDigest]:
+    """Digest of every tensor of a file by its name, read piece by piece, so that memory never holds a whole tensor.
+
+    Raises:
+        OSError: The file can't be read.
+        ValueError: It is no safetensors file.
+    """
+    found = {}
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > path.stat().st_size:
+            raise ValueError(f"{path.name} has no safetensors header")
+        try:
+            header = json.loads(file.read(size))
+            entries = {name: one for name, one in header.items() if name != "__metadata__"}
+            for name, entry in entries.items():
+                begin, end = entry["data_offsets"]
+                file.seek(8 + size + begin)
+                digest = _piecewise(file, end - begin)
+                found[name] = TensorDigest(entry["dtype"], tuple(entry["shape"]), digest)
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{path.name} has no safetensors header") from error
+    return found
+
+
+def _piecewise(file: BinaryIO, left: int) -> str:
+    sha256 = hashlib.sha256()
+    while left > 0 and (piece := file.read(min(left, 1 << 20))):
+        sha256.update(piece)
+        left -= len(piece)
+    return sha256.hexdigest()

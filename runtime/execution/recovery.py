@@ -1,0 +1,144 @@
+"""A run whose plan or record can't be read any longer goes on by what lies beside them.
+
+Nothing is invented: the plan is the one that is applied, if the folder is proved to be its job's; the record is put
+together from the events, the step log, the proof and the project's ledger. What only the record knew is gone, and the
+record says so (`recovered` among its interruptions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ftc.runtime.artifacts.checkpoint_files import STATE, State, saved_steps, step_folder
+from ftc.spec.documents.events import Event, Noticed, Resumed, RunEnded, RunStarted, StepDone, read_events
+from ftc.spec.documents.interruption import Interruption
+from ftc.spec.documents.ledger import Begun, Ended, read_ledger
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import DeterminismSeen, Segment
+from ftc.spec.documents.step_log import Ladder, read_ladder
+from ftc.spec.storage.paths import RunFolder
+
+__all__ = ["belongs_to", "remembered"]
+
+
+def belongs_to(folder: RunFolder, plan: Plan) -> bool:
+    """Whether a checkpoint or the project's ledger says that a folder is the run of a plan's job."""
+    job = plan.job_sha256()
+    for step in saved_steps(folder.checkpoints):
+        try:
+            state = State.model_validate_json((step_folder(folder.checkpoints, step) / STATE).read_bytes())
+        except (OSError, ValueError):
+            continue
+        return state.job_sha256 == job
+    return any(one.job_sha256 == job for one in _noted(folder) if isinstance(one, Begun))
+
+
+def remembered(folder: RunFolder, plan: Plan, lost: tuple[str, ...]) -> dict[str, Any]:
+    """What of a record is known beside it, as fields of the record.
+
+    Args:
+        folder: The run's folder.
+        plan: Its plan.
+        lost: Names of the documents that can't be read.
+    """
+    events = read_events(folder.events)
+    log = read_ladder(folder.ladder) if folder.ladder.is_file() else Ladder()
+    segments = tuple(_segments(folder, events))
+    steps = saved_steps(folder.checkpoints)
+    first = log.rungs.get(0)
+    found: dict[str, Any] = {
+        "segments": segments,
+        "steps_done": steps[-1] if steps else 0,
+        "initial_weights_sha256": first.weights_sha256 if first else None,
+        "interruptions": (*_interruptions(segments, events), _recovered(lost, len(segments), steps)),
+    }
+    if folder.proof.is_file():
+        found["determinism"] = _determinism(plan, events)
+    return found
+
+
+def _recovered(lost: tuple[str, ...], segments: int, steps: list[int]) -> Interruption:
+    return Interruption(
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        segment=segments,
+        kind="recovered",
+        code="FTC656",
+        reason=f"{' and '.join(lost)} could not be read; times and memory of before are lost",
+        step=steps[-1] if steps else 0,
+    )
+
+
+def _noted(folder: RunFolder) -> list[Begun | Ended]:
+    """The ledger's entries about the beginnings and ends of a run, in order."""
+    parents = folder.path.resolve().parents
+    entries = read_ledger(parents[2]) if len(parents) > 2 else ()
+    name = folder.path.name
+    return [one for one in entries if isinstance(one, Begun | Ended) and one.run_id == name]
+
+
+def _segments(folder: RunFolder, events: tuple[Event, ...]) -> Iterator[Segment]:
+    """Each process of the run; the ledger has their times, the events what they did."""
+    noted = _noted(folder)
+    begins = [number for number, one in enumerate(noted) if isinstance(one, Begun)]
+    unknown = datetime.fromtimestamp(_age(folder.events), UTC).isoformat(timespec="seconds")
+    for number, part in enumerate(_parts(events)):
+        place = begins[number] if number < len(begins) else len(noted)
+        after = noted[place + 1] if place + 1 < len(noted) else None
+        ended = next((event for event in part if isinstance(event, RunEnded)), None)
+        resumed = next((event.step for event in part if isinstance(event, Resumed)), 0)
+        done = [event.step for event in part if isinstance(event, StepDone)]
+        yield Segment(
+            started_at=noted[place].at if place < len(noted) else unknown,
+            ended_at=after.at if isinstance(after, Ended) else None,
+            from_step=resumed,
+            to_step=done[-1] if done else resumed,
+            ended_by=ended.status if ended and ended.status in ("interrupted", "failed") else None,
+            machine_sha256="",
+            ftc_sha256="",
+        )
+
+
+def _age(file: Path) -> float:
+    return file.stat().st_mtime if file.exists() else 0.0
+
+
+def _parts(events: tuple[Event, ...]) -> list[list[Event]]:
+    """The events of each process."""
+    parts: list[list[Event]] = []
+    for event in events:
+        if isinstance(event, RunStarted) or not parts:
+            parts.append([])
+        parts[-1].append(event)
+    return parts
+
+
+def _interruptions(segments: tuple[Segment, ...], events: tuple[Event, ...]) -> Iterator[Interruption]:
+    """Why each process but a finished one ended. No proof is known any longer: after changed inputs all begins anew."""
+    for number, (segment, part) in enumerate(zip(segments, _parts(events), strict=True), 1):
+        ended = next((event for event in part if isinstance(event, RunEnded)), None)
+        if ended is not None and ended.status not in ("interrupted", "failed"):
+            continue
+        code, colon, reason = ended.detail.partition(": ") if ended else ("", "", "")
+        is_coded = bool(colon) and code.startswith("FTC")
+        told = ended.detail if ended else "its process ended without writing why: it was killed, or the disk was full"
+        yield Interruption(
+            at=segment.ended_at or segment.started_at,
+            segment=number,
+            kind="lost" if ended is None else "failed" if ended.status == "failed" else "interrupted",
+            code=code if is_coded else None,
+            reason=reason if is_coded else told,
+            step=segment.to_step,
+            usable_step=0 if is_coded and code == "FTC515" else None,
+        )
+
+
+def _determinism(plan: Plan, events: tuple[Event, ...]) -> DeterminismSeen:
+    steps = plan.settings.train.determinism.proof_steps
+    fell = next((one.text for one in events if isinstance(one, Noticed) and one.code in ("FTC642", "FTC643")), None)
+    if fell is not None:
+        return DeterminismSeen(level="D0", proof_steps=steps, detail=fell)
+    detail = f"the first {steps} steps gave the same bits in two fresh processes"
+    return DeterminismSeen(level="D1", proof_steps=steps, detail=detail)

@@ -1,0 +1,77 @@
+"""Where an unfinished run of a plan stands: the step from which the next `apply` really continues."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftc.spec.documents.interruption import Standing, usable_step
+from ftc.spec.storage.paths import RunFolder, runs_folder
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.plan import Plan
+    from ftc.verbs.runs import Run
+
+__all__ = ["note_of_saved", "standing_of"]
+
+
+def standing_of(root: Path, plan: Plan, run: Run | None) -> Standing | None:
+    """How a plan's run stands; None where there is none, or it is over. Checkpoints are checked as the run does it."""
+    from ftc.runtime.artifacts.checkpoint_files import newest
+    from ftc.spec.documents.step_log import Ladder, read_ladder
+
+    place = RunFolder(run.folder if run else runs_folder(root, plan.name) / plan.run_id)
+    words, limit = f"run {place.path.name} is to be recovered: its plan.json or record.json can't be read", None
+    if run is not None:
+        if run.record.status in ("finished", "gate_failed"):
+            return None
+        words = _words(run, place)
+        limit = usable_step(run.record.interruptions, run.record.proved_step)
+    elif not place.checkpoints.is_dir():
+        return None
+    log = read_ladder(place.ladder) if place.ladder.is_file() else Ladder()
+    job = (run.plan if run else plan).job_sha256()
+    found = newest(place.checkpoints, job, lambda _: None, log, below=None if limit is None else limit + 1)
+    return Standing(words, found.progress.step if found else 0)
+
+
+def _words(run: Run, place: RunFolder) -> str:
+    from ftc.runtime.execution.state import is_held
+
+    record = run.record
+    if record.status == "running" and not is_held(place):
+        return f"run {record.id} was left without a word (killed, or the disk was full)"
+    reason = record.interruptions[-1].reason if record.interruptions and record.status != "running" else ""
+    return f"run {record.id} is {record.status}" + (f" ({reason})" if reason else "")
+
+
+def note_of_saved(root: Path, saved: Plan) -> str:
+    """In what the recipe of a saved plan that has run is another one by now; empty where it is the same."""
+    changes = _recipe_changes(root, saved)
+    if changes is None:
+        return f"note: `{saved.recipe_file}`, which this plan was made of, is no longer there or has errors\n"
+    if not changes:
+        return ""
+    more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+    return (
+        f"note: the saved plan has run as it is; `{saved.recipe_file}` has changed since it was planned:\n"
+        f"      {'; '.join(changes[:3])}{more}\n"
+        f"      `ftc apply {saved.recipe_file}` runs the recipe as it is now\n"
+    )
+
+
+def _recipe_changes(root: Path, saved: Plan) -> tuple[str, ...] | None:
+    from ftc.compiler.lock.lockfile import differences
+    from ftc.compiler.rules.check import check_recipe
+
+    file = root / saved.recipe_file
+    try:
+        now = check_recipe(file.read_bytes(), file.name, path=file, overrides=saved.overrides).recipe
+    except OSError:
+        return None
+    if now is None:
+        return None
+    before, after = saved.recipe.to_json(), now.to_json()
+    return tuple(
+        line for name in sorted({*before, *after}) for line in differences(name, before.get(name), after.get(name))
+    )
