@@ -76,12 +76,13 @@ def _weights(
         seen.append(output.detach().requires_grad_(True))
         return seen[0]
 
-    handle = inner.get_input_embeddings().register_forward_hook(keep)
+    reader = inner.get_encoder() if inner.config.is_encoder_decoder else inner
+    handle = reader.get_input_embeddings().register_forward_hook(keep)
     try:
         with torch.enable_grad():
             batch = work.scorer.batch(rows, [number]).to(device)
             score = work.scorer.logits(model, batch)[0, label]
-            (gradient,) = torch.autograd.grad(score, seen[0], allow_unused=True)
+            (gradient,) = torch.autograd.grad(score, seen, allow_unused=True) if seen else (None,)
     finally:
         handle.remove()
     if gradient is None:

@@ -103,7 +103,7 @@ def reasons_section(evaluation: Evaluation | None, texts: RowTexts) -> str:
 def _shaded(one: Attribution) -> str:
     most = max((abs(token.weight) for token in one.tokens), default=0.0) or 1.0
     return "".join(
-        f'<span class="s{0 if token.weight >= 0 else 1} q{math.ceil(_SHADES * abs(token.weight) / most)}" '
+        f'<span class="s{0 if token.weight >= 0 else 1} q{math.ceil(_SHADES * (abs(token.weight) / most))}" '
         f'title="{token.weight:+.3g}">{text(token.text)}</span>'
         for token in one.tokens
     )
