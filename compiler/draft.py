@@ -171,8 +171,8 @@ class Draft:
         device: The device that the plan is for.
         splits: The compiled data; empty while the passes that shape text run.
         labels: Classes in order; empty for tasks without.
-        lengths: Lengths of the rows by split, and of `retention` and `swaps` where those are measured; without them all
-            rows of a split count as long as its mean.
+        class_rows: Training rows by class.
+        lengths: Lengths of the rows by split, and of further texts that are measured; by mean where there are none.
         classifier: Who says which answers have a label; None for nobody.
         grader: The model of the classifier.
         judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
@@ -209,6 +209,7 @@ class Draft:
     device: DeviceFacts
     splits: Mapping[str, SplitReport] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    class_rows: Mapping[str, int] = field(default_factory=dict)
     lengths: Mapping[str, RowLengths] = field(default_factory=dict)
     classifier: ClassifierSettings | None = None
     grader: ModelFacts | None = None

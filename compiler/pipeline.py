@@ -6,6 +6,7 @@ between stages when one of them found errors, so that one mistake does not casca
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ftc.compiler.audit.model_texts import remember_texts, text_part
 from ftc.compiler.audit.parts import remember_tensors
 from ftc.compiler.draft import ClosedDraft, Draft, Measured, PastRun
 from ftc.compiler.lock.lockfile import LockFacts, build_lock, lock_changes, lock_path, read_lock, unpinned_code
@@ -187,7 +189,10 @@ def _compile(
         raise Refusal(checked.diagnostics)
     base, companions, files, environment, draft, tensors = _resolve(recipe, source, path, offline, old_lock)
     draft = _stop_on_errors(run_passes(SHAPING, replace(draft, past_runs=past_runs, prices=prices)))
-    data = compile_data(draft, files, base.folder, source, DigestCache(cache_folder() / "digests"))
+    try:
+        data = compile_data(draft, files, base.folder, source, DigestCache(cache_folder() / "digests"))
+    except Refusal as refusal:
+        raise _with_other_texts(refusal, base, old_lock) from None
     draft = _decided(_with_data(draft, data), ask)
     try:
         settings = draft.settings()
@@ -202,6 +207,23 @@ def _compile(
             note = f"locked as {locked.sha256[:12]}, here {here.file.sha256[:12]}; each row is the same"
             draft = draft.find("FTC550", summary, "data.source", notes=note)
     return _Made(draft, data, settings, lock, base, companions, environment)
+
+
+def _with_other_texts(refusal: Refusal, model: ResolvedModel, lock: Lock | None) -> Refusal:
+    """Rows that can't be used may be as they were, and the template or the tokenizer another one."""
+    if lock is None:
+        return refusal
+    template, files = model.facts.tokenizer.chat_template, model.facts.files
+    digest = None if template is None else hashlib.sha256(template.encode()).hexdigest()
+    notes = ["the model's chat template is not the locked one"] if digest != lock.text.chat_template_sha256 else []
+    for name, sha256 in lock.text.tokenizer_files.items():
+        if name not in files or files[name].sha256 != sha256:
+            part = text_part(model.folder / name, sha256, cache_folder())
+            notes.append(f"`{name}` is not the locked file{f': {part}' if part else ''}")
+    found = [replace(one, notes=(*one.notes, *notes)) if one.is_error else one for one in refusal.diagnostics]
+    again = Refusal(found)
+    again.sources = refusal.sources
+    return again
 
 
 def _resolve(
@@ -243,6 +265,7 @@ def _resolve(
     weights = [name for name in model.facts.files if name.endswith(".safetensors")]
     tensors = digests.tensors(model.folder / name for name in weights)
     remember_tensors(cache_folder(), tensors)
+    remember_texts(cache_folder(), model.folder, model.facts.files)
     environment = resolve_environment(also=asked_extras(recipe))
     free = disk_usage(root).free if device.local else None
     threads = recipe.budget.threads
@@ -283,6 +306,7 @@ def _with_data(draft: Draft, data: CompiledData) -> Draft:
         splits=data.splits,
         lengths=data.lengths,
         labels=data.labels,
+        class_rows=data.quality.labels.get("train", {}),
         groups=data.groups,
         judged=data.judged,
         measured=Measured(data.retention_sha256, data.swaps_sha256, data.groups_sha256),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ftc.compiler.audit.parts import is_as_trained, tensors_of
+from ftc.compiler.audit.parts import first_changed, is_as_trained, tensors_of
 from ftc.compiler.audit.tally import difference
 from ftc.compiler.lock.lockfile import changed_leaves, leaves
 from ftc.spec.base import Document
@@ -128,7 +128,8 @@ def _plan(case: _Case) -> Iterator[Finding]:
         yield from difference(f"plan.json: model.{count}", said, told, "the plan's own lock")
     if file := case.file(case.run.recipe_lock):
         said = Lock.model_validate_json(file.read_bytes())
-        yield from difference("plan.json: lock", plan.lock.digest(), said.digest(), file.name)
+        key = first_changed(plan.lock, said.to_json())
+        yield from difference(f"{file.name}, {key}", said.digest(), plan.lock.digest(), "the lock in plan.json")
 
 
 def _plan_and_its_lock(plan: Plan, *, with_recipe: bool) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ftc.compiler.lock.lockfile import changed_leaves
 from ftc.compiler.resolve.files.digests import tensor_digests
@@ -17,7 +18,7 @@ from ftc.compiler.resolve.rows.row_checks import rows_digest
 from ftc.compiler.tokens.row_index import recall_rows, row_changes
 from ftc.spec.canonical import canonical
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.documents.lockfile import SourceLock
+from ftc.spec.documents.lockfile import Lock, SourceLock
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import Ladder, first_difference, read_ladder
@@ -124,8 +125,13 @@ def _field(plan: Plan, file: Path) -> str:
         found = json.loads(file.read_bytes())
     except ValueError:
         return "it is no JSON any longer"
-    changed, _ = changed_leaves(canonical(plan.lock.to_json()), found)
-    return changed[0][0] if changed else "its layout alone"
+    return first_changed(plan.lock, found) or "its layout alone"
+
+
+def first_changed(lock: Lock, other: Any) -> str:
+    """The first key at which a lock is another: of a section that was sealed again the value, not its checksum."""
+    changed, _ = changed_leaves(canonical(lock.to_json()), other)
+    return min((path for path, _, _ in changed), key=lambda path: path.endswith(".seal"), default="")
 
 
 def remember_tensors(cache: Path, tensors: Mapping[str, TensorDigest]) -> None:

@@ -15,6 +15,7 @@ from typing import Literal
 from ftc.compiler.audit.answers import check_answers
 from ftc.compiler.audit.contradictions import Witnesses, contradictions, is_ours
 from ftc.compiler.audit.ledger import check_ledger
+from ftc.compiler.audit.model_texts import text_part
 from ftc.compiler.audit.pages import Pages, check_pages
 from ftc.compiler.audit.parts import base_part, has_rows, run_part, source_part, tensors_of
 from ftc.compiler.audit.remarks import check_remarks
@@ -315,16 +316,18 @@ def _name_parts(tally: Tally, run: RunFolder, plan: Plan, record: RunRecord, inp
     single = plan.lock.data.sources
     uses = {path: use for use, path in inputs.sources.items() if path is not None and use in single}
 
-    def part(path: Path) -> str:
+    def part(path: Path, sha256: str) -> str:
         if path in uses:
             return source_part(path, plan.lock.data.sources[uses[path]], inputs.cache)
         if path.is_relative_to(run.path):
             return run_part(path, run, plan, record)
-        return base_part(path, plan.lock.model.content_sha256, inputs.cache)
+        named = base_part(path, plan.lock.model.content_sha256, inputs.cache) or text_part(path, sha256, inputs.cache)
+        link = f"behind a link to {path.resolve()}" if path.is_symlink() else ""
+        return ", ".join(filter(None, (named, link)))
 
     for number, one in enumerate(tally.findings):
         path = tally.damaged.get(one.subject)
-        if path is not None and (found := part(path)):
+        if path is not None and (found := part(path, one.expected)):
             tally.findings[number] = one.model_copy(update={"subject": f"{one.subject}, {found}"})
 
 

@@ -9,6 +9,12 @@ from typing import Any, Literal, cast
 
 from ftc.compiler.draft import Draft, Reasons
 from ftc.compiler.search.candidates import attention_kernels, device_counts, optimizer_kinds
+from ftc.compiler.training_defaults import (
+    choose_class_weights,
+    choose_head_rate,
+    choose_rate,
+    choose_steps,
+)
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.settings import (
     DeterminismSettings,
@@ -21,11 +27,11 @@ from ftc.spec.documents.settings import (
     TeacherSettings,
 )
 from ftc.spec.heads import head_card
+from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.optimizers import OPTIMIZERS, candidates
 from ftc.spec.preference_losses import preference_loss
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.train import Precision
-from ftc.spec.strategies import strategy_card
 from ftc.spec.tasks.preference import Preference
 
 __all__ = ["EXACT", "choose_determinism", "choose_distillation", "choose_training"]
@@ -34,14 +40,18 @@ __all__ = ["EXACT", "choose_determinism", "choose_distillation", "choose_trainin
 def choose_training(draft: Draft) -> Draft:
     """Settles what is under `train` and `seeds`, but for what the solver chooses, the teacher and determinism."""
     why, train = draft.reasons("train"), draft.recipe.train
-    steps, per_epoch = _steps(draft, why)
+    steps, per_epoch = choose_steps(draft, why)
+    head_rate, head_modules = choose_head_rate(draft, why)
     select, metric = _selection(draft, why)
     section = OpenTrain(
         num_steps=steps,
         steps_per_epoch=per_epoch,
         batch_size=why.take("batch_size", train.batch_size),
         batching=why.take("batching", train.batching),
-        learning_rate=_rate(draft, why),
+        learning_rate=choose_rate(draft, why),
+        head_learning_rate=head_rate,
+        head_modules=head_modules,
+        class_weights=choose_class_weights(draft, why),
         b_rate_ratio=_second_rate(draft, why),
         schedule=_schedule(draft, why, steps),
         optimizer=_optimizer(draft, why),
@@ -61,7 +71,7 @@ def choose_training(draft: Draft) -> Draft:
         select_higher=_is_higher(why, metric),
         preference=_objective(draft, why),
     )
-    return _choose_seeds(_check_precision(draft.settle("train", section, why)))
+    return _choose_seeds(_check_class_weights(_check_precision(draft.settle("train", section, why))))
 
 
 def _optimizer(draft: Draft, why: Reasons) -> OpenOptimizer:
@@ -89,17 +99,6 @@ def _second_rate(draft: Draft, why: Reasons) -> float:
     return why.derive("b_rate_ratio", 1.0, "no adapter of low rank")
 
 
-def _rate(draft: Draft, why: Reasons) -> float:
-    asked, strategy = draft.recipe.train.learning_rate, draft.recipe.strategy
-    if asked != "auto":
-        return why.take("learning_rate", asked)
-    rate = candidates(draft.recipe.train.optimizer.kind)[0].rate
-    usual, reason = strategy.usual_rate(strategy_card(strategy))
-    if rate.reason is not None:
-        reason = rate.reason.format(reason)
-    return why.derive("learning_rate", rate.beside(usual), reason)
-
-
 def _precision(draft: Draft, why: Reasons) -> Precision:
     asked, device = draft.recipe.train.precision, draft.device
     if asked != "auto":
@@ -120,17 +119,15 @@ def _check_precision(draft: Draft) -> Draft:
     return draft.find("FTC226", f"{device.label} {speed}", "train.precision", help=help)
 
 
-def _steps(draft: Draft, why: Reasons) -> tuple[int, int]:
-    """Optimizer steps of the run, and of an epoch."""
-    train, rows = draft.recipe.train, draft.splits["train"].rows
-    per_epoch = math.ceil(rows / train.batch_size)
-    wanted = max(1, round(train.epochs * per_epoch))
-    steps = min(wanted, train.max_steps or wanted)
-    why.derive("steps_per_epoch", per_epoch, f"{rows:,} training rows in batches of {train.batch_size}")
-    reason = f"{train.epochs:g} {'epoch' if train.epochs == 1 else 'epochs'} of {per_epoch} steps"
-    if steps < wanted:
-        reason = f"`max_steps`; {reason} would be {wanted}"
-    return why.derive("num_steps", steps, reason), per_epoch
+def _check_class_weights(draft: Draft) -> Draft:
+    """Every class that has a weight is one of the data's."""
+    asked, path = draft.recipe.train.class_weights, "train.class_weights"
+    unknown = [label for label in asked if label not in draft.labels] if isinstance(asked, dict) else []
+    if not unknown:
+        return draft
+    close = nearest(unknown[0], draft.labels)
+    help = f"did you mean `{close}`?" if close else f"the classes are {', '.join(draft.labels[:12])}"
+    return draft.find("FTC285", f"no class `{unknown[0]}` among the labels", path, help=help)
 
 
 def _schedule(draft: Draft, why: Reasons, steps: int) -> ScheduleSettings:

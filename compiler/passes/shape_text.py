@@ -153,7 +153,7 @@ def _check_length(draft: Draft) -> Draft:
 def _check_stride(draft: Draft) -> Draft:
     """Whether windows move on at all."""
     rows, length = draft.recipe.task.settled(draft.model.family).rows(), draft.shape.max_length
-    if not (isinstance(rows, AnswerRows) and rows.is_extractive) or 2 * rows.stride <= length:
+    if not (isinstance(rows, AnswerRows) and rows.is_extractive) or rows.stride is None or 2 * rows.stride <= length:
         return draft
     summary = f"windows of {length} tokens that share {rows.stride} leave too few for question and context"
     help = f"write at most {max(1, length // 3)}, a third of a window"

@@ -171,6 +171,8 @@ def early_stopping_can_stop(recipe: Recipe, source: Source) -> Iterator[Diagnost
         return
     at = "train.epochs"
     if train.evaluate_every == "epoch":
+        if train.epochs == "auto":
+            return
         looks = num_evaluations(train.epochs, 1)
     elif train.max_steps is not None:
         looks, at = num_evaluations(train.max_steps, train.evaluate_every), "train.max_steps"

@@ -27,7 +27,9 @@ from ftc.compiler.rules.number_rules import (
     warm_up_leaves_training,
 )
 from ftc.compiler.rules.train_rules import (
+    class_weights_have_classes,
     devices_have_rows,
+    head_rate_has_a_head,
     optimizer_goes_with_the_schedule,
     optimizer_values_count,
     schedule_has_something_to_watch,
@@ -334,6 +336,8 @@ RULES: tuple[Rule, ...] = (
     sharding_has_devices,
     sharding_can_be_done,
     learning_rate_is_usual,
+    head_rate_has_a_head,
+    class_weights_have_classes,
     numbers_are_usual,
     warm_up_leaves_training,
     evaluations_happen,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ftc.compiler.rules.number_rules import value_at
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.heads import head_card
 from ftc.spec.language.source import Source
 from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizers import OPTIMIZERS, candidates
@@ -21,7 +22,9 @@ from ftc.spec.tasks.preference import Preference
 
 __all__ = [
     "WHOLE",
+    "class_weights_have_classes",
     "devices_have_rows",
+    "head_rate_has_a_head",
     "optimizer_goes_with_the_schedule",
     "optimizer_values_count",
     "schedule_has_something_to_watch",
@@ -192,3 +195,24 @@ def devices_have_rows(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
             help=f"write at most {share}, or leave `micro_batch` out",
             path="train.micro_batch",
         )
+
+
+def class_weights_have_classes(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Class weights are for rows with one class each, which a new head chooses."""
+    path, asked = "train.class_weights", recipe.train.class_weights
+    if asked in ("auto", "none"):
+        return
+    modes = recipe.task.modes()
+    if not all(head_card(mode.head).labels == "one" and head_card(mode.head).is_new for mode in modes):
+        summary = "class weights are for a classification with one label a row and a head"
+        help = "leave `class_weights` out"
+        yield diagnostic("FTC285", summary, source.span(path), help=help, path=path)
+
+
+def head_rate_has_a_head(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """A learning rate of the head needs a new one."""
+    path = "train.head_learning_rate"
+    if recipe.train.head_learning_rate != "auto" and not any(head_card(m.head).is_new for m in recipe.task.modes()):
+        summary = f"a {recipe.task.kind} trains no new head, so `head_learning_rate` has no effect"
+        help = "leave it out; `learning_rate` is that of everything that is trained"
+        yield diagnostic("FTC286", summary, source.span(path), help=help, path=path)

@@ -75,8 +75,8 @@ class ExtractForm(Document):
     context: str
     answers: str
     """Column of the answers, `{text: […], answer_start: […]}`; empty lists where the context holds none."""
-    stride: int
-    """Tokens of the context that neighboring windows have in common."""
+    stride: int | None
+    """Tokens of the context that neighboring windows have in common; None for what suits their length."""
 
 
 class RawForm(Document):

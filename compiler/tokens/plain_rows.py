@@ -159,12 +159,17 @@ def _first_tokens(places: Sequence[tuple[int, int]], text: AlignedText) -> list[
 _NO_ANSWER = (0, 0)
 
 
+_USUAL_STRIDE = 128
+"""Tokens that windows share: longer than nearly any answer. It is at most a third of a window."""
+
+
 def extracted(
     chunks: Iterable[dict[int, Row]], form: ExtractForm, tokenizer: TextTokenizer, limit: Limit, counts: RowCounts
 ) -> Iterator[Iterable[RowTokens]]:
     """Windows with the place of the answer, in chunks; `overflow: drop` leaves out what takes more than one."""
+    stride = min(_USUAL_STRIDE, limit.max_length // 3) if form.stride is None else form.stride
     for chunk in chunks:
-        taken = tokenizer.num_special(is_pair=True) + form.stride
+        taken = tokenizer.num_special(is_pair=True) + stride
         rows: dict[int, Row] = {}
         lengths = tokenizer.num_tokens([row[form.question] for row in chunk.values()])
         for (i, row), length in zip(chunk.items(), lengths, strict=True):
@@ -174,7 +179,7 @@ def extracted(
                 needed = length + taken + 1
                 counts.drop_long(i, needed, limit.reason(needed, " with the question and one step of the context"))
         pairs = [(row[form.question], row[form.context]) for row in rows.values()]
-        windows = tokenizer.encode_windows(pairs, limit.max_length, form.stride)
+        windows = tokenizer.encode_windows(pairs, limit.max_length, stride)
         yield [
             made
             for (i, row), parts in zip(rows.items(), windows, strict=True)

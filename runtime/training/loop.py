@@ -48,6 +48,8 @@ class Job:
     accelerator: Accelerator
     teacher: Teacher | None = None
     """What is distilled from beside the rows; None where nothing is."""
+    class_weights: torch.Tensor | None = None
+    """(C,) what a row's loss is multiplied by, by its class; None for nothing."""
     pace: Pace = field(default_factory=Pace)
 
 
@@ -141,6 +143,8 @@ def _loss(job: Job, batch: Batch) -> torch.Tensor:
     wanted = job.teacher.log_probs(batch) if job.teacher else None
     scores = job.scorer.logits(job.model, batch)
     losses = job.scorer.losses(scores, batch, job.train.label_smoothing)
+    if job.class_weights is not None:
+        losses = losses * job.class_weights[batch.targets]
     if job.teacher is not None and wanted is not None:
         losses = job.teacher.blended(losses, scores, wanted)
     return losses.sum()

@@ -140,7 +140,7 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
     rows = session.stream("train")
     assert rows is not None, "a plan has training rows"
     learn_references(session, work, "train")
-    parameters = trainable_tensors(work.model)
+    parameters, weights = trainable_tensors(work.model), settings.train.class_weights
     return Job(
         train=settings.train,
         seeds=settings.seeds,
@@ -160,6 +160,7 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
         ),
         accelerator=session.accelerator,
         teacher=session.build_teacher(),
+        class_weights=torch.tensor(weights, device=session.accelerator.device) if weights else None,
     )
 
 

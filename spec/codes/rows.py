@@ -374,4 +374,13 @@ CODES: tuple[Code, ...] = (
         wrong="data: {source: {path: 'shards/*.jsnl'}}",
         right="data: {source: {path: 'shards/*.jsonl'}}",
     ),
+    Code(
+        id="FTC399",
+        title="rows break the order of time",
+        cause="`data.split.time` trains on the oldest rows and measures on the newest, but rows that are alike stay in "
+        "one part, so that none is trained on and measured. Some of them are newer than measured rows.",
+        wrong="data: {split: {time: day}}  # a text of March stands again in May",
+        right="data: {split: {time: day, together: copies}, quality: {allow_overlap: 0.1}}",
+        severity=Severity.WARNING,
+    ),
 )

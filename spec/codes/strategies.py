@@ -115,6 +115,22 @@ CODES: tuple[Code, ...] = (
         right="data: {max_length: 512}\ntrain: {distillation: {teacher: models/of-512-positions}}",
     ),
     Code(
+        id="FTC285",
+        title="class weights without such classes",
+        cause="`train.class_weights` multiplies the loss of a row by the weight of its class. That takes rows with one "
+        "label each, a head that chooses among the labels, and labels of those names.",
+        wrong="task: {kind: chat}\ntrain: {class_weights: balanced}",
+        right="task: {kind: classification}\ntrain: {class_weights: balanced}",
+    ),
+    Code(
+        id="FTC286",
+        title="a head's learning rate without a new head",
+        cause="`train.head_learning_rate` is that of a new, randomly initialized output layer. A model that writes its "
+        "answers keeps its own.",
+        wrong="task: {kind: chat}\ntrain: {head_learning_rate: 1e-3}",
+        right="task: {kind: chat}\ntrain: {learning_rate: 2e-4}",
+    ),
+    Code(
         id="FTC290",
         title="nothing to share, or to move",
         cause="`train.sharding` says what each of several devices holds, and `train.offload` where the parts lie that "

@@ -223,6 +223,12 @@ class OpenTrain(Document):
     batching: Literal["shuffled", "length_grouped"] = "shuffled"
     """Whether an optimizer step's rows are of like length."""
     learning_rate: Real
+    head_learning_rate: Real | None = None
+    """Of a new head; None where it learns as everything else does, or there is none."""
+    head_modules: tuple[str, ...] = ()
+    """Modules of a new head, where it has a learning rate of its own."""
+    class_weights: tuple[Real, ...] = ()
+    """What a row's loss is multiplied by, in the order of the labels; empty for nothing."""
     b_rate_ratio: Real = 1.0
     """Times that rate for the second matrix of low-rank adapters."""
     schedule: ScheduleSettings

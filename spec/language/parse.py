@@ -198,7 +198,11 @@ def _own_name(key: str, section: str) -> str | None:
 
 def _advice(plain: dict[str, Any], path: Path, known: tuple[str, ...]) -> tuple[str, str]:
     """Label and help for a key that stands in the wrong place, or nowhere in the language."""
+    from ftc.spec.language.foreign_keys import HOMONYMS
+
     key, parent = str(path[-1]), path[:-1]
+    if words := HOMONYMS.get(_dotted(path)):
+        return "no such key", words
     if kinds := _kinds_at(parent, key):
         written: Any = plain
         for part in (*parent, "kind"):

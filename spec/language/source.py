@@ -45,6 +45,7 @@ Path: TypeAlias = "tuple[str | int, ...] | str"
 """Steps from the root, as a tuple such as `("data", "source", 0, "path")` or as text such as `data.source[0].path`."""
 
 _STEP = re.compile(r"\[(\d{1,6})\]|([^.\[\]]+)")
+_MERGE = re.compile(r"^<{7} .*\n(?:.*\n)*?={7}\n(?:.*\n)*?>{7} ", re.MULTILINE)
 _WIDE_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
@@ -116,6 +117,10 @@ def read_source(text: str, file: str) -> tuple[Source | None, tuple[Diagnostic, 
     if len(text) > LARGEST_FILE or len(text.encode("utf-8", "replace")) > LARGEST_FILE:
         return None, (_too_large(len(text.encode("utf-8", "replace")), file),)
     checked, findings = check_text(_without_mark(text), file)
+    if merge := _MERGE.search(checked.content):
+        place = checked.span(merge.start(), checked.content.index("\n", merge.start()))
+        help = "keep one side of each `<<<<<<<` to `>>>>>>>` and delete the marks"
+        return None, (diagnostic("FTC001", "the marks of a merge that was not resolved", place, help=help),)
     root, more = read_events(checked)
     findings += more
     if not findings and isinstance(root, Mapping):

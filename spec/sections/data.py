@@ -91,7 +91,7 @@ class PathSource(Document):
     """What divides the values of a CSV or TSV file. Default: what fits the header and the first rows, commas (tabs in a
     `.tsv` file) before semicolons, tabs and vertical bars."""
     sheet: str | None = Field(default=None, min_length=1)
-    """Sheet of a workbook. Default: the first."""
+    """Sheet of a workbook. Default: the first, where most workbooks have their rows; the plan names it."""
 
 
 class HubSource(Document):
@@ -198,7 +198,8 @@ class Split(Document):
     trained on measures memory."""
     time: str | None = Field(default=None, min_length=1)
     """Column of dates, ISO 8601 text or numbers: the newest rows are test, those before validation, the oldest train,
-    as it will be when the model is used. Default: none, since most rows bear no date."""
+    as it will be when the model is used. Rows that stay `together` go where the oldest of them goes; the plan counts
+    those that break the order. Default: none, since most rows bear no date."""
     by: Literal["share", "hash"] = "share"
     """`share` gives each part its exact size. `hash` lets each row's own digest decide, so that no row ever changes its
     part when others are added, and sizes come near their share. Default: share, since small parts should have the size

@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 Precision = Literal["float32", "bfloat16"]
+ClassWeight = Annotated[Real, Field(gt=0, le=1000)]
 Sharding = Literal["none", "ddp", "fsdp"]
 """What each of several devices holds: `ddp` a whole model, `fsdp` a part of every weight, gradient and moment."""
 Offload = Literal["none", "cpu"]
@@ -130,9 +131,10 @@ class Train(Document):
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
     EFFECTS: ClassVar[dict[str, Effect]] = {**effects_in("train"), "keep_checkpoints": Effect.RESOURCE}
 
-    epochs: Real = Field(default=3, gt=0, le=1000)
-    """Passes over the training rows; 0.5 is half a pass. Default: 3, after which small sets begin to be learned by
-    heart."""
+    epochs: Literal["auto"] | Annotated[Real, Field(gt=0, le=1000)] = "auto"
+    """Passes over the training rows; 0.5 is half a pass. Default `auto`: 3, and more on few rows: as many as make 300
+    optimizer steps, at most 15, where a new head is trained, and 60 steps, at most 6, where answers are written. Of
+    all passes the best one on validation is kept."""
     max_steps: int | None = Field(default=None, ge=1)
     """At most this many optimizer steps. Default: no limit, so that `epochs` decides."""
     batch_size: int = Field(default=16, ge=1, le=65536)
@@ -153,7 +155,17 @@ class Train(Document):
     """`length_grouped` makes each optimizer step of rows of like length, in shuffled order of steps: less padding, and
     steps that differ in length. Default: shuffled, since chance keeps steps alike."""
     learning_rate: Literal["auto"] | Annotated[Real, Field(gt=0, lt=10)] = "auto"
-    """Peak learning rate. Default `auto`: 2e-4 for adapters, 2e-5 for full training, the usual middle of each."""
+    """Peak learning rate. Default `auto`: the usual middle of the strategy, for LoRA 2e-4 at a hidden size of 4,096 and
+    for full training 2e-5 at 2,048, in inverse proportion to the model's own hidden size."""
+    head_learning_rate: Literal["auto"] | Annotated[Real, Field(gt=0, lt=10)] = "auto"
+    """Peak learning rate of a new head, which is randomly initialized. Default `auto`: 1e-3, Adam's own, where
+    `learning_rate` is `auto` too, else the same as that."""
+    class_weights: Literal["auto", "none", "balanced", "balanced_sqrt"] | dict[str, ClassWeight] = "auto"
+    """What the loss of a row is multiplied by, by its class, in training; measured losses stay as they are. `balanced`:
+    the inverse of the class's share of the training rows, as in scikit-learn; `balanced_sqrt`: the square root of
+    that, so that the mean over the training rows is 1; or a weight for each class, such as `{spam: 3}`, with 1 for the
+    others. Default `auto`: `balanced_sqrt` where the rarest class has less than a third of an even share of the rows,
+    else none; only a classification with one label a row can have any."""
     schedule: Schedule = Schedule.usual()
     """How the learning rate moves."""
     optimizer: Optimizer = Optimizer.usual()

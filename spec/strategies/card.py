@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 from ftc.spec.base import Document, Effect
 from ftc.spec.documents import imported
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
+from ftc.spec.strategies.rates import UsualRate
 
 if TYPE_CHECKING:
     from ftc.spec.heads import Head
@@ -264,22 +265,6 @@ class Obstacle(NamedTuple):
     help: str
 
 
-class UsualRate(NamedTuple):
-    """Peak learning rates with AdamW.
-
-    Attributes:
-        rate: The usual middle, which `auto` takes.
-        low: The least that is usual.
-        high: The most.
-        source: Who says so.
-    """
-
-    rate: float
-    low: float
-    high: float
-    source: str
-
-
 class Strategy(Document, ABC):
     """A strategy as a recipe has it."""
 
@@ -305,8 +290,8 @@ class Strategy(Document, ABC):
         """Values of the section that exclude each other, or have no effect."""
 
     @abstractmethod
-    def usual_rate(self, card: Card) -> tuple[float, str]:
-        """The learning rate that `auto` takes with AdamW, and why; the card is the strategy's own."""
+    def usual_rate(self, card: Card, width: int) -> tuple[float, str]:
+        """The learning rate that `auto` takes with AdamW, and why: by the strategy's own card and the hidden size."""
 
     @abstractmethod
     def second_rate_ratio(self) -> float | None:

@@ -39,9 +39,9 @@ class Simple(Strategy):
         """None."""
         yield from ()
 
-    def usual_rate(self, card: Card) -> tuple[float, str]:
+    def usual_rate(self, card: Card, width: int) -> tuple[float, str]:
         """The usual middle."""
-        return card.rate.rate, f"the usual middle for {self.kind} with AdamW"
+        return card.rate.at(width), card.rate.reason(width, f"the usual middle for {self.kind} with AdamW")
 
     def second_rate_ratio(self) -> float | None:
         """All that it trains learns alike."""

@@ -100,7 +100,7 @@ class LowRank(Simple):
     rate for both; the paper uses 16."""
     modules_to_save: tuple[ModuleName, ...] = Field(default=(), alias="also_train")
     """Modules beside the adapter that are trained whole and saved with it, such as `[embed_tokens, lm_head]` for new
-    words. Default: none; a new head is trained in any case."""
+    words, unless the model ties the two. Default: none; a new head is trained in any case."""
 
     @property
     @abstractmethod
@@ -371,7 +371,7 @@ def _longest_first(by_end: dict[str, int]) -> dict[str, int]:
     return dict(sorted(by_end.items(), key=lambda item: (-len(item[0]), item[0])))
 
 
-RATE = UsualRate(2e-4, 1e-5, 1e-2, "QLoRA's (Dettmers et al. 2023)")
+RATE = UsualRate(2e-4, 1e-5, 1e-2, "QLoRA's (Dettmers et al. 2023)", 4096)
 
 LORA = Card(
     kind="lora",

@@ -45,9 +45,9 @@ class OnLinear(Simple):
         num_modules = chosen.derive("num_modules", count, "modules of the base that the targets match")
         return Places(targets, num_modules, chosen.head("trained_modules", base))
 
-    def usual_rate(self, card: Card) -> tuple[float, str]:
+    def usual_rate(self, card: Card, width: int) -> tuple[float, str]:
         """The usual middle, and who says so."""
-        return card.rate.rate, card.rate.source
+        return card.rate.at(width), card.rate.reason(width, card.rate.source)
 
 
 class OnLinearSettings(AdaptedSettings):

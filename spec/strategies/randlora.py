@@ -158,7 +158,9 @@ RANDLORA = Card(
     tag="randlora",
     result="adapter",
     library="peft",
-    rate=UsualRate(1e-4, 1e-6, 1e-2, "half of LoRA's usual middle with AdamW, since its scale is ten times as large"),
+    rate=UsualRate(
+        1e-4, 1e-6, 1e-2, "half of LoRA's usual middle with AdamW, since its scale is ten times as large", 4096
+    ),
     libraries=("peft",),
     marks=("randlora_",),
     no_sharding=Obstacle(

@@ -124,11 +124,11 @@ class PrefixTuning(_Virtual):
         )
         return Settled(settings, chosen.reasons, (), ())
 
-    def usual_rate(self, card: Card) -> tuple[float, str]:
+    def usual_rate(self, card: Card, width: int) -> tuple[float, str]:
         """The usual middle; out of a network that of p-tuning, which is one as well."""
         if self.projection_size:
-            return P_TUNING.rate.rate, "the usual middle for virtual tokens out of a network with AdamW"
-        return super().usual_rate(card)
+            return P_TUNING.rate.at(width), "the usual middle for virtual tokens out of a network with AdamW"
+        return super().usual_rate(card, width)
 
 
 def _width(chosen: Choices, key: str, asked: Literal["auto"] | int, base: Base) -> int:
@@ -322,7 +322,7 @@ PROMPT_TUNING = Card(
     tag="prompt-tuning",
     result="adapter",
     library="peft",
-    rate=UsualRate(3e-2, 1e-4, 0.5, "peft's examples; Lester et al. 2021 use 0.3 with Adafactor"),
+    rate=UsualRate(3e-2, 1e-4, 0.5, "peft's examples; Lester et al. 2021 use 0.3 with Adafactor", None),
     libraries=("peft",),
     marks=("prompt_encoder",),
     no_sharding=_WHOLE,
@@ -340,7 +340,7 @@ P_TUNING = Card(
     tag="p-tuning",
     result="adapter",
     library="peft",
-    rate=UsualRate(1e-3, 1e-5, 5e-2, "peft's examples"),
+    rate=UsualRate(1e-3, 1e-5, 5e-2, "peft's examples", None),
     libraries=("peft",),
     marks=("prompt_encoder",),
     no_sharding=_WHOLE,
@@ -358,7 +358,7 @@ PREFIX_TUNING = Card(
     tag="prefix-tuning",
     result="adapter",
     library="peft",
-    rate=UsualRate(1e-2, 1e-4, 0.5, "peft's examples"),
+    rate=UsualRate(1e-2, 1e-4, 0.5, "peft's examples", None),
     libraries=("peft",),
     marks=("prompt_encoder",),
     no_sharding=_WHOLE,

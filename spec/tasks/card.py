@@ -23,6 +23,9 @@ from ftc.spec.text_forms import FormName
 
 __all__ = [
     "EVERY_FAMILY",
+    "OF_ANSWERS",
+    "OF_NEW_HEAD",
+    "LeastSteps",
     "Mode",
     "PromptFacts",
     "Prompted",
@@ -61,6 +64,22 @@ def unused(keys: Sequence[str], what: str) -> tuple[Unused, ...]:
     )
 
 
+class LeastSteps(NamedTuple):
+    """How long training is at least on few rows, where the recipe leaves `train.epochs` open."""
+
+    steps: int
+    """Optimizer steps that are aimed at."""
+    epochs: int
+    """Passes over the rows that are never exceeded for that."""
+    reason: str
+
+
+OF_NEW_HEAD = LeastSteps(300, 15, "a new head has nothing to start from")
+"""108 steps left two of four classes of 720 short texts unpredicted; the best epoch on validation is kept anyway."""
+OF_ANSWERS = LeastSteps(60, 6, "fewer steps barely change what a model writes")
+"""As hosted services do, which pass over small sets of examples more often than over large ones."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mode:
     """One way to do a task: what becomes of its rows, what the model ends in, and what is said of it."""
@@ -82,6 +101,8 @@ class Mode:
     """What its labels are, which decides what it can be measured by; empty for a task without labels."""
     usual_metrics: tuple[str, ...]
     """Metrics of `auto`."""
+    least_steps: LeastSteps | None
+    """How long training is at least; None where more passes over few rows do harm, or nobody knows."""
     does: str
     """What a model for it does: completes "A model that …"."""
     pipeline: str

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ftc.spec.tasks.card import EVERY_FAMILY, Mode, Sign, TaskCard, TaskSection
+from ftc.spec.tasks.card import EVERY_FAMILY, OF_ANSWERS, Mode, Sign, TaskCard, TaskSection
 from ftc.spec.tasks.parts import MESSAGES, SYSTEM, TOOLS
 from ftc.spec.tasks.rows import MessageRows
 from ftc.spec.tasks.turns import TrainOn
@@ -23,6 +23,7 @@ _MODE = Mode(
     unused=(),
     traits=(),
     usual_metrics=("perplexity",),
+    least_steps=OF_ANSWERS,
     does="answers in a conversation",
     pipeline="text-generation",
     split_pipeline="text2text-generation",

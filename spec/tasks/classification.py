@@ -7,7 +7,18 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ftc.spec.tasks.card import EVERY_FAMILY, Mode, Prompted, PromptFacts, Sign, TaskCard, Unused, unused
+from ftc.spec.tasks.card import (
+    EVERY_FAMILY,
+    OF_ANSWERS,
+    OF_NEW_HEAD,
+    Mode,
+    Prompted,
+    PromptFacts,
+    Sign,
+    TaskCard,
+    Unused,
+    unused,
+)
 from ftc.spec.tasks.parts import LABEL, TEXT, TEXT_PAIR
 from ftc.spec.tasks.rows import LabelRows
 
@@ -23,6 +34,7 @@ _ONE = Mode(
     unused=unused(("prompt", "system"), "a label that an output layer chooses"),
     traits=("single_label",),
     usual_metrics=("accuracy", "macro_f1"),
+    least_steps=OF_NEW_HEAD,
     does="sorts text into classes",
     pipeline="text-classification",
     split_pipeline="text-classification",
@@ -37,6 +49,7 @@ _SEVERAL = Mode(
     unused=unused(("prompt", "system"), "a label that an output layer chooses"),
     traits=("multi_label",),
     usual_metrics=("micro_f1", "macro_f1"),
+    least_steps=OF_NEW_HEAD,
     does="sorts text into classes",
     pipeline="text-classification",
     split_pipeline="text-classification",
@@ -57,6 +70,7 @@ _WRITTEN = Mode(
     ),
     traits=("single_label", "generative"),
     usual_metrics=("accuracy", "macro_f1"),
+    least_steps=OF_ANSWERS,
     does="sorts text into classes by writing their names",
     pipeline="text-generation",
     split_pipeline="text2text-generation",

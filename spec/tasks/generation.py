@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from ftc.spec.tasks.card import EVERY_FAMILY, Mode, Prompted, PromptFacts, Sign, TaskCard
+from ftc.spec.tasks.card import EVERY_FAMILY, OF_ANSWERS, Mode, Prompted, PromptFacts, Sign, TaskCard
 from ftc.spec.tasks.parts import COMPLETION, HISTORY, INPUT, INSTRUCTION, OUTPUT, PROMPT, SYSTEM
 from ftc.spec.tasks.rows import INSTRUCTION_PROMPT, InstructionRows
 
@@ -20,6 +20,7 @@ _MODE = Mode(
     unused=(),
     traits=(),
     usual_metrics=("exact_match", "rouge_l"),
+    least_steps=OF_ANSWERS,
     does="writes a completion for a prompt",
     pipeline="text-generation",
     split_pipeline="text2text-generation",

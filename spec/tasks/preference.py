@@ -24,6 +24,7 @@ _MODE = Mode(
     unused=(),
     traits=(),
     usual_metrics=("preference_accuracy", "reward_margin", "logps_accuracy"),
+    least_steps=None,
     does="answers as people prefer",
     pipeline="text-generation",
     split_pipeline="text2text-generation",

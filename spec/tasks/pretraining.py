@@ -20,6 +20,7 @@ _MODE = Mode(
     unused=(),
     traits=(),
     usual_metrics=("perplexity",),
+    least_steps=None,
     does="goes on with a text",
     pipeline="text-generation",
     split_pipeline="text2text-generation",

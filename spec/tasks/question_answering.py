@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ftc.spec.tasks.card import Mode, Prompted, PromptFacts, Sign, TaskCard, unused
+from ftc.spec.tasks.card import OF_ANSWERS, OF_NEW_HEAD, Mode, Prompted, PromptFacts, Sign, TaskCard, unused
 from ftc.spec.tasks.parts import ANSWER_START, ANSWERS, CONTEXT, QUESTION
 from ftc.spec.tasks.rows import AnswerRows
 
@@ -22,6 +22,7 @@ _EXTRACTIVE = Mode(
     unused=unused(("prompt", "system"), "an answer that is cut out of its context"),
     traits=(),
     usual_metrics=("exact_match", "answer_f1"),
+    least_steps=OF_NEW_HEAD,
     does="finds the answer to a question in a text",
     pipeline="question-answering",
     split_pipeline="question-answering",
@@ -36,6 +37,7 @@ _WRITTEN = Mode(
     unused=unused(("stride", "max_answer_length"), "an answer that is written"),
     traits=(),
     usual_metrics=("exact_match", "answer_f1"),
+    least_steps=OF_ANSWERS,
     does="answers questions",
     pipeline="text-generation",
     split_pipeline="text2text-generation",
@@ -69,9 +71,10 @@ class QuestionAnswering(Prompted):
     mode: Literal["auto", "extractive", "generative"] = "auto"
     """`extractive`: a new head finds the answer's begin and end in the context. `generative`: the model writes it.
     Default `auto`: extractive with an encoder, generative with any other model."""
-    stride: int = Field(default=128, ge=1, le=100_000)
+    stride: Literal["auto"] | Annotated[int, Field(ge=1, le=100_000)] = "auto"
     """Tokens that neighboring windows of a long context have in common, so that an answer at the edge of one stands
-    whole in the next. Only for `extractive`. Default: 128, longer than nearly any answer."""
+    whole in the next. Only for `extractive`. Default `auto`: 128, longer than nearly any answer, but at most a third of
+    a window."""
     max_answer_length: int = Field(default=30, ge=1, le=10_000)
     """Longest answer that is cut out of a context, in tokens. Only for `extractive`. Default: 30, as in the reference
     for SQuAD."""
@@ -82,7 +85,8 @@ class QuestionAnswering(Prompted):
 
     def rows(self) -> AnswerRows:
         """Questions with their right answers."""
-        return AnswerRows(is_extractive=self.mode == "extractive", stride=self.stride, longest=self.max_answer_length)
+        stride = None if self.stride == "auto" else self.stride
+        return AnswerRows(is_extractive=self.mode == "extractive", stride=stride, longest=self.max_answer_length)
 
     def usual_prompt(self, facts: PromptFacts) -> tuple[str, str]:
         """The question, below its context where there is one."""

@@ -67,8 +67,8 @@ class AnswerRows:
 
     is_extractive: bool
     """Whether an answer stands at a known place of its context, or is written."""
-    stride: int
-    """Tokens that neighboring windows of a long context have in common."""
+    stride: int | None
+    """Tokens that neighboring windows of a long context have in common; None for what suits their length."""
     longest: int
     """Longest answer that is cut out of a context, in tokens."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from ftc.spec.tasks.card import EVERY_FAMILY, Mode, Prompted, PromptFacts, Sign, TaskCard
+from ftc.spec.tasks.card import EVERY_FAMILY, OF_ANSWERS, Mode, Prompted, PromptFacts, Sign, TaskCard
 from ftc.spec.tasks.parts import DOCUMENT, SUMMARY
 from ftc.spec.tasks.rows import TextRows
 
@@ -20,6 +20,7 @@ _MODE = Mode(
     unused=(),
     traits=(),
     usual_metrics=("rouge_1", "rouge_2", "rouge_l", "rouge_lsum"),
+    least_steps=OF_ANSWERS,
     does="sums up a text",
     pipeline="summarization",
     split_pipeline="summarization",

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ftc.spec.tasks.card import EVERY_FAMILY, Mode, Sign, TaskCard, TaskSection
+from ftc.spec.tasks.card import EVERY_FAMILY, OF_NEW_HEAD, Mode, Sign, TaskCard, TaskSection
 from ftc.spec.tasks.parts import SPANS, TAGS, TEXT, TOKENS
 from ftc.spec.tasks.rows import TagRows
 
@@ -26,6 +26,7 @@ _ENTITIES = Mode(
     unused=(),
     traits=("entity_tags",),
     usual_metrics=("entity_f1", "entity_precision", "entity_recall"),
+    least_steps=OF_NEW_HEAD,
     does="gives each word of a text a tag",
     pipeline="token-classification",
     split_pipeline="token-classification",

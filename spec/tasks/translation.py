@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ftc.spec.tasks.card import EVERY_FAMILY, Mode, Prompted, PromptFacts, Sign, TaskCard
+from ftc.spec.tasks.card import EVERY_FAMILY, OF_ANSWERS, Mode, Prompted, PromptFacts, Sign, TaskCard
 from ftc.spec.tasks.parts import Part
 from ftc.spec.tasks.rows import TextRows
 
@@ -25,6 +25,7 @@ _MODE = Mode(
     unused=(),
     traits=(),
     usual_metrics=("bleu", "chrf", "ter"),
+    least_steps=OF_ANSWERS,
     does="translates a text",
     pipeline="text-generation",
     split_pipeline="translation",

@@ -13,7 +13,6 @@ pydantic is imported before a verb needs it, and torch only by `apply`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +22,7 @@ from ftc.verbs.calibrate import calibrate, device, devices
 from ftc.verbs.compare import diff
 from ftc.verbs.evaluate import evaluate, evaluate_on_harness
 from ftc.verbs.merge import merge
-from ftc.verbs.plan import Checked, Planned, drift, load_plan, lock, save_plan, settle_lock
+from ftc.verbs.plan import Checked, Planned, drift, lock, read_plan, save_plan, settle_lock, unchanged
 from ftc.verbs.policy import with_policy
 from ftc.verbs.predict import Model, Predictions, load, predict
 from ftc.verbs.provenance import export, refuse_faults, whence, who_used
@@ -211,19 +210,27 @@ def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path
     if isinstance(target, Planned):
         return target
     if isinstance(target, Plan):
-        return _replanned(target, folder / "plan", offline=offline)
+        return unchanged(target, _compiled_again(target, folder / "plan", offline=offline))
     path = Path(target)
     if path.suffix == ".json":
-        return _replanned(load_plan(path), path, offline=offline)
+        saved = load_plan(path)
+        return unchanged(saved, _compiled_again(saved, path, offline=offline))
     return plan(path, offline=offline)
 
 
-def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
-    import shlex
+def load_plan(file: Path | str) -> Plan:
+    """Reads a saved plan. One that was edited is refused, and the fields that its recipe gives otherwise are named.
 
-    from ftc.compiler.lock.lockfile import stale_reasons
+    Raises:
+        Refusal: It is no plan (FTC510), or was edited (FTC511).
+        OSError: The file can't be read.
+    """
+    return read_plan(file, lambda edited: _compiled_again(edited, Path(file), offline=True).plan)
+
+
+def _compiled_again(saved: Plan, near: Path, *, offline: bool) -> Planned:
+    """The recipe of a plan as it compiles here and now."""
     from ftc.compiler.resolve.files.safe_files import project_root
-    from ftc.spec.documents.ledger import moved_since
 
     recipe = project_root(near) / saved.recipe_file
     if not recipe.exists():
@@ -231,16 +238,7 @@ def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
         raise Refusal([diagnostic("FTC512", "the plan's recipe is not here", notes=note, help="plan again")])
     by_trace = saved.memory.method == "trace"  # another method may choose another micro-batch
     waive = {one.rule: one.waived for one in saved.policy if one.waived is not None}
-    now = plan(recipe, overrides=saved.overrides, offline=offline, keep_lock=True, trace=by_trace, waive=waive)
-    run = run_of(now.root, saved)
-    reasons = stale_reasons(saved, now.plan)
-    if saved.state and run is None:  # a run that has begun goes on, whatever else was run since
-        reasons += moved_since(now.root, saved.name, saved.state, saved.job_sha256())
-    if reasons:
-        flags = "".join(f" --set {shlex.quote(text)}" for text in saved.overrides)
-        help = f"plan again with `ftc plan {saved.recipe_file}{flags} -o FILE` and have it reviewed"
-        raise Refusal([diagnostic("FTC512", "the plan is stale", help=help, notes=reasons)])
-    return replace(now, plan=saved, run=run, standing=standing_of(now.root, saved, run))
+    return plan(recipe, overrides=saved.overrides, offline=offline, keep_lock=True, trace=by_trace, waive=waive)
 
 
 def audit(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import ftc
 from ftc.cli import main
 
 CONSOLE = [sys.executable, "-m", "ftc"]
@@ -38,6 +40,9 @@ PATHS = f"import sys; sys.path[:] = {sys.path!r}\n"
 
 def test_exit_codes_reach_the_shell(tmp_path: Path) -> None:
     assert run("--version").returncode == 0
+    said = json.loads(run("--version", "--json").stdout)
+    assert said["ftc"] == ftc.__version__
+    assert said["packages"]["pydantic"]
     assert run().returncode == 64
     assert run("frobnicate").returncode == 64
     missing = run("validate", str(tmp_path / "none.yaml"))

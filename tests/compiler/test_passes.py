@@ -78,8 +78,8 @@ def test_a_pass_changes_no_draft_that_it_is_given() -> None:
     ("path", "recipe", "value", "kind"),
     [
         ("train.learning_rate", {"train": {"learning_rate": 3e-4}}, 3e-4, "written"),
-        ("train.learning_rate", {}, 2e-4, "derived"),
-        ("train.learning_rate", {"strategy": {"kind": "full"}}, 2e-5, "derived"),
+        ("train.learning_rate", {}, 2e-3, "derived"),
+        ("train.learning_rate", {"strategy": {"kind": "full"}}, 2e-4, "derived"),
         ("train.batch_size", {}, 16, "default"),
         ("train.num_steps", {"train": {"epochs": 2, "batch_size": 10}}, 20, "derived"),
         ("train.num_steps", {"train": {"epochs": 0.5, "batch_size": 10}}, 5, "derived"),

@@ -75,6 +75,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC395": "tests/cli/test_tickets.py::test_a_typing_slip_is_pointed_out_and_no_more_rows_of_it_are_asked_for",
     "FTC397": "tests/compiler/resolve/rows/test_workbooks.py::test_what_can_not_be_read",
     "FTC398": "tests/compiler/resolve/rows/test_file_sets.py::test_a_pattern_without_files_several_kinds_and_ways_out",
+    "FTC399": "tests/compiler/resolve/rows/test_time_order.py::test_the_plan_says_how_many_rows_broke_the_order",
     "FTC408": "tests/compiler/test_passes.py::test_a_disk_that_is_too_small_is_told_before_the_run",
     "FTC430": "tests/e2e/test_policy.py::test_what_is_no_policy",
     "FTC431": "tests/e2e/test_policy.py::test_a_rule_that_is_broken_and_one_that_is_kept",

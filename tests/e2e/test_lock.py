@@ -86,6 +86,18 @@ def test_what_changes_nothing_makes_nothing_stale(root: Path, ftc: Ftc, change: 
     assert (root / LOCK).read_bytes() == before
 
 
+def test_rows_that_teach_nothing_under_another_template_name_the_template(project: MakeProject, ftc: Ftc) -> None:
+    root = project("chat")
+    assert ftc("lock", "recipe.yaml").code == 0
+    file = root / "decoder" / "tokenizer_config.json"
+    plain = json.loads(file.read_bytes())
+    file.write_text(json.dumps(plain | {"chat_template": "{{ messages[0].content }}"}))
+    refused = ftc("lock", "recipe.yaml", "--check")
+    assert refused.code == 3, refused.text
+    assert "the model's chat template is not the locked one" in refused.text
+    assert "`tokenizer_config.json` is not the locked file: `chat_template`, character 2" in refused.text
+
+
 STALE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a byte of a row": (lambda root: edit(root / "rows.csv", "n3,", "n4,"), "data.sources.rows.rows_sha256"),
     "a value": (lambda root: edit(root / "recipe.yaml", "rank: 4", "rank: 8"), "train.asked.strategy.rank: 4 → 8"),

@@ -45,7 +45,11 @@ WEIGHTS, TOKENIZER, PLAN = "encoder/model.safetensors", "encoder/tokenizer_confi
         (replace("rows.csv", "n3,", "n4,"), "FTC512", "data.sources.rows.file.sha256"),
         (flip_last_byte(WEIGHTS), "FTC512", "model.files.model.safetensors.sha256"),
         (replace(TOKENIZER, '_length": 64', '_length": 63'), "FTC512", "tokenizer_config.json"),
-        (replace(PLAN, '"max_grad_norm": "1.0"', '"max_grad_norm": "2.0"'), "FTC511", "was edited"),
+        (
+            replace(PLAN, '"max_grad_norm": "1.0"', '"max_grad_norm": "2.0"'),
+            "FTC511",
+            "settings.train.max_grad_norm` is `2.0`; the recipe gives `1.0`",
+        ),
         (replace(PLAN, '"ftc.plan/1"', '"ftc.plan/9"'), "FTC510", "no saved plan"),
     ],
     ids=["rate", "rank", "threads", "data", "weights", "tokenizer", "edited plan", "other schema"],

@@ -19,10 +19,11 @@ from pathlib import Path
 import pytest
 
 from ftc.spec import canonical
+from ftc.spec.documents.lockfile import Lock, sealed
 from ftc.spec.storage.paths import RunFolder
 from ftc.verbs.runs import load_run
 from tests.e2e.conftest import Ftc, finished_project, in_a_copy
-from tests.support.forging import edit, rechain, reseal
+from tests.support.forging import edit, edit_json, rechain, reseal
 
 STEPS = 6
 
@@ -75,6 +76,20 @@ def replace_by_link(file: Path) -> None:
     file.symlink_to(other.name)
 
 
+def exchange_ids(file: Path) -> None:
+    """Of the first two added tokens."""
+    tokens = json.loads(file.read_bytes())["added_tokens"]
+    for place, other in ((0, 1), (1, 0)):
+        edit_json(file, f"added_tokens.{place}.id", tokens[other]["id"])
+
+
+def forge_lock(run: RunFolder) -> None:
+    """Another learning rate in the lock that the run kept, its section sealed again."""
+    edit_json(run.recipe_lock, "train.settings.train.learning_rate", "0.5")
+    lock = Lock.model_validate_json(run.recipe_lock.read_bytes())
+    run.recipe_lock.write_text(sealed(lock).to_text(), encoding="utf-8")
+
+
 Tamper = Callable[[RunFolder], object]
 
 SEEN: dict[str, tuple[Tamper, str]] = {
@@ -103,8 +118,22 @@ SEEN: dict[str, tuple[Tamper, str]] = {
         lambda _: keep_times(Path("rows.csv"), lambda: edit(Path("rows.csv"), "n7\\b", "n8")),
         r"rows\.csv, .*row 8",
     ),
-    "a token in the vocabulary": (lambda _: edit(Path("encoder/tokenizer.json"), "green", "grean"), "tokenizer.json"),
-    "a file that became a link": (lambda _: replace_by_link(Path("encoder/config.json")), "config.json"),
+    "a token in the vocabulary": (
+        lambda _: edit(Path("encoder/tokenizer.json"), "green", "grean"),
+        r"tokenizer\.json, `model\.vocab\..?grean` is new",
+    ),
+    "ids of two added tokens": (
+        lambda _: exchange_ids(Path("encoder/tokenizer.json")),
+        r"tokenizer\.json, `added_tokens\.0\.id` 0 -> 1 of token ",
+    ),
+    "a key of the tokenizer's settings": (
+        lambda _: edit_json(Path("encoder/tokenizer_config.json"), "model_max_length", 63),
+        r"tokenizer_config\.json, `model_max_length` 64 -> 63",
+    ),
+    "a file that became a link": (
+        lambda _: replace_by_link(Path("encoder/config.json")),
+        r"config\.json, its layout alone, behind a link to .*/other",
+    ),
     "a tokenizer beside the model": (
         lambda _: Path("encoder/added_tokens.json").write_text("{}"),
         r"encoder: added_tokens\.json",
@@ -132,6 +161,10 @@ SEEN: dict[str, tuple[Tamper, str]] = {
     "the lock that was kept": (
         lambda run: edit(run.recipe_lock, '"order": [0-9]+', '"order": 18'),
         r"recipe\.lock\.json, train\.settings\.seeds\.order",
+    ),
+    "the lock that was kept, sealed again": (
+        forge_lock,
+        r"recipe\.lock\.json, train\.settings\.train\.learning_rate",
     ),
     "the seed in the plan": (
         lambda run: edit(run.plan, '"seed": 17', '"seed": 18'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -127,3 +128,61 @@ def test_a_hook_runs_a_verb(hook: dict[str, Any]) -> None:
     assert hook["id"] == f"ftc-{verb}"
     assert re.search(hook["files"], "recipes/demo/newsdesk.yaml")
     assert hook["language"] == "python"
+
+
+OWN = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
+def test_our_own_workflows_are_pinned_and_have_no_more_rights_than_they_need(path: Path) -> None:
+    workflow: dict[str, Any] = YAML(typ="safe", pure=True).load(path)
+    jobs = workflow["jobs"].values()
+    used = [step for job in jobs for step in job["steps"] if "uses" in step]
+    assert used
+    assert all(PINNED.fullmatch(step["uses"]) for step in used)
+    assert all(step["with"]["persist-credentials"] is False for step in used if "/checkout@" in step["uses"])
+    assert workflow["permissions"] in ({}, {"contents": "read"})
+    assert "secrets." not in path.read_text(encoding="utf-8"), "publishing is trusted, and needs no stored token"
+
+
+def test_the_tests_run_on_every_python_that_the_project_supports() -> None:
+    workflow: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / ".github" / "workflows" / "tests.yml")
+    matrix = workflow["jobs"]["light"]["strategy"]["matrix"]
+    assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    assert {system.partition("-")[0] for system in matrix["system"]} == {"ubuntu", "macos", "windows"}
+
+
+def test_issue_forms_ask_for_the_versions() -> None:
+    forms = [path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.stem in ("bug", "figure")]
+    assert len(forms) == 2
+    assert all("`ftc --version --json`" in path.read_text(encoding="utf-8") for path in forms)
+
+
+def test_the_image_begins_with_a_digest_and_runs_without_rights() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert re.search(r"^ARG BASE=\S+@sha256:[0-9a-f]{64}$", text, re.MULTILINE)
+    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${BASE}"}
+    assert re.search(r"^USER ftc$", text, re.MULTILINE)
+
+
+def test_an_image_gets_the_packages_that_a_lock_pins(tmp_path: Path) -> None:
+    lock = ROOT / "recipes" / "demo" / "bbc-news.lock.json"
+    tag = next(iter(json.loads(lock.read_text(encoding="utf-8"))["platforms"]))
+    script = str(ROOT / "docs" / "constraints.py")
+
+    def constraints(*locks: Path) -> subprocess.CompletedProcess[str]:
+        preset = f"import sysconfig, sys, runpy; sysconfig.get_platform = lambda: {tag.rpartition('-')[0]!r}; "
+        preset += f"sys.argv = {[script, *map(str, locks)]!r}; runpy.run_path({script!r}, run_name='__main__')"
+        return subprocess.run([sys.executable, "-c", preset], capture_output=True, text=True, check=False)
+
+    found = constraints(lock)
+    assert found.returncode == 0, found.stderr
+    assert re.search(r"^torch==[\d.]+$", found.stdout, re.MULTILINE), "whatever build of it the lock's machine had"
+    assert not constraints().stdout
+    other = tmp_path / "other.lock.json"
+    changed = json.loads(lock.read_text(encoding="utf-8"))
+    changed["platforms"][tag]["packages"]["torch"]["version"] = "1.0"
+    other.write_text(json.dumps(changed), encoding="utf-8")
+    refused = constraints(lock, other)
+    assert refused.returncode == 1
+    assert "torch is" in refused.stderr

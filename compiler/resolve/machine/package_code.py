@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from array import array
 from importlib.util import find_spec
 from pathlib import Path
 
 from ftc.spec import canonical
 from ftc.spec.canonical import file_digest
-from ftc.spec.storage.atomic_write import Stamp, is_settled, stamp_of
+from ftc.spec.storage.atomic_write import Stamp, is_settled
 from ftc.spec.storage.cache import Cache
 
 __all__ = ["DECIDES_NUMBERS", "code_digest"]
@@ -28,6 +28,7 @@ _SUFFIXES = (".py", ".so", ".pyd", ".dll", ".dylib")
 _NO_CODE = frozenset({"__pycache__", "include", "share", "bin", "test", "tests", "testing", "benchmarks"})
 """Folders of headers, tools and tests."""
 
+_WORD = 2**64 - 1
 _known: dict[tuple[str, ...], tuple[str, str]] = {}
 """By the folders of a package: digest of its stamps, and of its code, for as long as this process lives."""
 
@@ -55,8 +56,10 @@ def code_digest(name: str, cache: Path) -> str:
 
 def _digest(name: str, roots: tuple[str, ...], entries: Cache) -> str:
     started_ns = time.time_ns()
-    stamps = sorted(found for root in roots for found in _files(root, ""))
-    seen = hashlib.sha256(repr(stamps).encode()).hexdigest()
+    found = [file for root in roots for file in _files(root)]
+    stamps = [number & _WORD for _, *stamp in found for number in stamp]  # times before 1970 are negative
+    names = "\0".join(path for path, *_ in found)
+    seen = hashlib.sha256(names.encode("utf-8", "surrogateescape") + array("Q", stamps).tobytes()).hexdigest()
     file = f"{name}-{canonical.digest(list(roots))[:16]}.json"
     key = {"kind": "package code", "name": name, "roots": list(roots)}
     kept = entries.recall(file, key)
@@ -64,20 +67,32 @@ def _digest(name: str, roots: tuple[str, ...], entries: Cache) -> str:
         return str(kept.get("sha256", ""))
     in_memory, code = _known.get(roots, ("", ""))
     if in_memory != seen:
-        code = canonical.digest([[inside, file_digest(Path(root, inside))] for inside, root, _ in stamps])
-    if all(is_settled(stamp, started_ns) for *_, stamp in stamps):
+        code = _hashed(roots, [path for path, *_ in found])
+    if all(is_settled(Stamp(*stamp), started_ns) for _, *stamp in found):
         _known[roots] = (seen, code)
         entries.keep(file, key, {"stamps": seen, "sha256": code})
     return code
 
 
-def _files(root: str, inside: str) -> Iterator[tuple[str, str, Stamp]]:
-    """Every file of code below a folder: its path inside, the folder, and its stamp."""
-    with os.scandir(f"{root}/{inside}") as entries:  # a Path for each of a thousand folders would take as long again
-        for entry in entries:
-            name = entry.name
-            if name.endswith(_SUFFIXES) or ".so." in name:
-                if entry.is_file():
-                    yield f"{inside}{name}", root, stamp_of(entry.stat())
-            elif "." not in name and name not in _NO_CODE and entry.is_dir():
-                yield from _files(root, f"{inside}{name}/")
+def _hashed(roots: tuple[str, ...], paths: list[str]) -> str:
+    """Digest over paths inside the package and contents, wherever the package lies."""
+    inside = {
+        path: next(Path(path).relative_to(one).as_posix() for one in roots if path.startswith(one)) for path in paths
+    }
+    return canonical.digest(sorted([inside[path], file_digest(Path(path))] for path in paths))
+
+
+def _files(root: str) -> list[tuple[str, int, int, int, int, int]]:
+    """Every file of code below a folder, with its stamp. Plain tuples: there are some five thousand at every plan."""
+    found, folders = [], [root]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.endswith(_SUFFIXES) or ".so." in name:
+                    at = entry.stat()
+                    stamp = (at.st_size, at.st_mtime_ns, at.st_ctime_ns, at.st_ino, at.st_dev)
+                    found.append((entry.path, *stamp))
+                elif "." not in name and name not in _NO_CODE and entry.is_dir():
+                    folders.append(entry.path)
+    return sorted(found)

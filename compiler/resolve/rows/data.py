@@ -29,6 +29,7 @@ from ftc.compiler.resolve.rows.row_checks import (
 )
 from ftc.compiler.resolve.rows.splits import MEASURED, Part, first_rows, num_copies, read_division
 from ftc.compiler.resolve.rows.table import PartRows, Table
+from ftc.compiler.resolve.rows.time_order import order_findings
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Check
@@ -203,7 +204,7 @@ def _divide(
         )
         return Divided(PartRows(tables[use], numbers[part]), *picked)
 
-    copies = []
+    copies = list(order_findings(data.split, divided, by.times, tables["rows"])) if by.times is not None else []
     if count := num_copies(keys["rows"]):
         summary = f"{count:,} of {len(tables['rows'].rows):,} rows are copies of another row"
         note = "copies stay in the same part, so none is trained on and measured"

@@ -11,7 +11,7 @@ import os
 import sys
 from argparse import REMAINDER, SUPPRESS, Namespace
 from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import ftc
 from ftc.cli import faults
@@ -103,6 +103,14 @@ def parse(argv: Sequence[str]) -> Namespace:
     """
     top = _top_parser()
     common = top.parse_args(argv)
+    if common.version:
+        if common.json:
+            from ftc.cli.terminal import print_json
+
+            print_json(_versions())
+        else:
+            sys.stdout.write(f"ftc {ftc.__version__}\n")
+        raise SystemExit(ExitCode.FINE)
     words = [common.verb, *common.rest]
     if common.verb is None:
         top.print_help(sys.stderr)
@@ -117,6 +125,32 @@ def parse(argv: Sequence[str]) -> Namespace:
         _refuse_words(top, words)
     parser = verb_parser(verb.name, verb.help, verb.command, color=common.color)
     return parser.parse_args(rest, Namespace(verb=verb.name, typed=" ".join(words[: len(words) - len(rest)])))
+
+
+_PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "datasets", "tokenizers", "safetensors",
+             "pydantic", "numpy", "pyarrow")  # fmt: skip
+"""What a report of a fault needs the versions of."""
+
+
+def _versions() -> dict[str, Any]:
+    """ftc, Python, the machine and the packages that compute, without importing any of them."""
+    import platform  # only a report of a fault needs it
+    from importlib.metadata import PackageNotFoundError, version
+
+    def found(name: str) -> str | None:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return None
+
+    return {
+        "schema": "ftc.version/1",
+        "ftc": ftc.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "packages": {name: found(name) for name in _PACKAGES},
+    }
 
 
 def _refuse_words(top: Parser, words: Sequence[str]) -> NoReturn:
@@ -155,7 +189,8 @@ def _top_parser() -> Parser:
         description="The fine-tuning compiler: a typed recipe, a plan that fits, a run that can be audited.",
         epilog=f"{listed}\n\n`ftc help VERB` shows more, with examples. Start with `ftc init`.",
     )
-    parser.add_argument("--version", action="version", version=f"ftc {ftc.__version__}")
+    parser.add_argument("--version", action="store_true", help="show the version; with --json that of what it runs on")
+    parser.add_argument("--json", action="store_true", help=SUPPRESS)
     add_color(parser, default="auto")
     parser.add_argument("verb", nargs="?", help=SUPPRESS)
     parser.add_argument("rest", nargs=REMAINDER, help=SUPPRESS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from ftc.spec.sections.recipe import Recipe
     from ftc.verbs.runs import Run
 
-__all__ = ["Checked", "Planned", "Sources", "drift", "load_plan", "lock", "refuse_stale", "save_plan", "settle_lock"]
+__all__ = [
+    "Checked",
+    "Planned",
+    "Sources",
+    "drift",
+    "lock",
+    "read_plan",
+    "refuse_stale",
+    "save_plan",
+    "settle_lock",
+    "unchanged",
+]
 
 Sources = Mapping[str, tuple[str, ...]]
 """Lines of the files that diagnostics point into, by name."""
@@ -102,8 +113,12 @@ def save_plan(planned: Planned, file: Path | str, *, force: bool = False) -> Pla
     return replace(planned, plan=saved)
 
 
-def load_plan(file: Path | str) -> Plan:
+def read_plan(file: Path | str, again: Callable[[Plan], Plan] | None = None) -> Plan:
     """Reads a saved plan.
+
+    Args:
+        file: The plan's file.
+        again: Compiles the recipe of a plan that was edited, so that the edited fields can be named.
 
     Raises:
         Refusal: It is no plan (FTC510), or was edited (FTC511).
@@ -125,11 +140,33 @@ def load_plan(file: Path | str) -> Plan:
     if found.sha256 != (contents := own_digest(path)):
         note = f"it says {found.sha256[:12]}, its contents give {contents[:12]}"
         help = "plan the recipe again with `ftc plan -o FILE`"
-        raise Refusal([diagnostic("FTC511", f"`{path.name}` was edited after it was saved", help=help, notes=note)])
+        notes = (note, *(_edited_fields(found, again) if again else ()))
+        raise Refusal([diagnostic("FTC511", f"`{path.name}` was edited after it was saved", help=help, notes=notes)])
     return found
 
 
 _MOST_LINES = 12
+_OF_THE_MOMENT = ("sha256", "state", "time", "memory", "work", "disk", "disk_bytes", "device", "not_checked")
+"""Parts of a plan that may differ each time that it is made."""
+
+
+def _edited_fields(edited: Plan, again: Callable[[Plan], Plan]) -> Iterator[str]:
+    """What a plan says otherwise than its recipe gives here and now, a line each."""
+    from ftc.compiler.lock.lockfile import changed_leaves
+    from ftc.spec.language.safe_repr import quoted
+
+    try:
+        ours, theirs = again(edited).to_json(), edited.to_json()
+    except (Refusal, OSError):
+        yield "which field can't be told: its recipe can't be planned here"
+        return
+    for name in _OF_THE_MOMENT:
+        ours.pop(name, None), theirs.pop(name, None)
+    changed = [one for one in changed_leaves(ours, theirs)[0] if not one[0].endswith(".seal")]
+    for path, ought, said in changed[:_MOST_LINES]:
+        yield f"`{path}` is {quoted(str(said))}; the recipe gives {quoted(str(ought))}"
+    if not changed:
+        yield "its recipe gives the same plan but for estimates and the machine"
 
 
 def lock(
@@ -237,3 +274,27 @@ def refuse_stale(name: str, changes: Sequence[str] | None, *, mend: str) -> None
     if len(changes) > _MOST_LINES:
         notes.append(f"and {len(changes) - _MOST_LINES} more")
     raise Refusal([diagnostic("FTC503", f"`{name}` is stale", help=f"run `{mend}`", notes=notes)])
+
+
+def unchanged(saved: Plan, now: Planned) -> Planned:
+    """A saved plan that its recipe still gives, with where its inputs lie now.
+
+    Raises:
+        Refusal: Something moved since it was saved (FTC512).
+    """
+    import shlex
+
+    from ftc.compiler.lock.lockfile import stale_reasons
+    from ftc.spec.documents.ledger import moved_since
+    from ftc.verbs.runs import run_of
+    from ftc.verbs.standing import standing_of
+
+    run = run_of(now.root, saved)
+    reasons = stale_reasons(saved, now.plan)
+    if saved.state and run is None:  # a run that has begun goes on, whatever else was run since
+        reasons += moved_since(now.root, saved.name, saved.state, saved.job_sha256())
+    if reasons:
+        flags = "".join(f" --set {shlex.quote(text)}" for text in saved.overrides)
+        help = f"plan again with `ftc plan {saved.recipe_file}{flags} -o FILE` and have it reviewed"
+        raise Refusal([diagnostic("FTC512", "the plan is stale", help=help, notes=reasons)])
+    return replace(now, plan=saved, run=run, standing=standing_of(now.root, saved, run))

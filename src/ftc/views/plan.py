@@ -155,10 +155,11 @@ def _training(plan: Plan, page: Page) -> list[str]:
     accumulation = -(-train.batch_size // (train.micro_batch * train.world_size))
     warmup = f", warm-up {numbers.plural(train.schedule.warmup_steps, 'step')}" if train.schedule.warmup_steps else ""
     split = f"{train.micro_batch} x {accumulation}" + (f" x {train.world_size} ranks" if train.world_size > 1 else "")
+    head = "" if train.head_learning_rate is None else f", new head {numbers.rate(train.head_learning_rate)},"
     parts = [
         f"{epochs:.3g} {'epoch' if epochs == 1 else 'epochs'} = {numbers.plural(train.num_steps, 'step')}",
         f"batch {train.batch_size} ({split})",
-        f"lr {numbers.rate(train.learning_rate)} {schedule_card(train.schedule.kind).label}{warmup}",
+        f"lr {numbers.rate(train.learning_rate)}{head} {schedule_card(train.schedule.kind).label}{warmup}",
         f"{optimizer_words(train.optimizer.kind, fused=train.fused)} in {train.precision}",
     ]
     if train.world_size > 1:
@@ -172,6 +173,9 @@ def _training(plan: Plan, page: Page) -> list[str]:
     if fed and report:  # how much of what training is fed is padding
         padding = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed
         parts += [f"{numbers.percent(padding)} padding"] if padding >= _LEAST_PADDING else []
+    if train.class_weights:
+        low, high = min(train.class_weights), max(train.class_weights)
+        parts.append(f"class weights {low:.2g} to {high:.2g}")
     if train.batching == "length_grouped":
         parts.append("steps of like lengths")
     if train.activation_checkpointing:

@@ -179,3 +179,27 @@ def test_schedule_free_shows_its_average_and_trains_on_as_if_nobody_had_looked()
     library.eval()
     assert torch.equal(average, theirs["w"])
     assert not torch.equal(average, mine["w"])
+
+
+def test_a_new_head_has_a_rate_of_its_own_wherever_it_stands() -> None:
+    names = (
+        "base_model.model.classifier.modules_to_save.default.weight",
+        "base_model.model.classifier.modules_to_save.default.bias",
+        "base_model.model.encoder.classifiers.weight",
+        "base_model.model.layer.0.query.lora_A.default.weight",
+    )
+    shapes = {name: (3,) if name.endswith("bias") else (3, 4) for name in names}
+    parameters = {name: torch.nn.Parameter(torch.zeros(shape)) for name, shape in shapes.items()}
+    train = _train(learning_rate=2e-3, head_learning_rate=1e-3, head_modules=("classifier",))
+    optimizer = make_optimizer(parameters, train)
+    set_learning_rate(optimizer, 2e-3)
+    rates = {
+        name: group["lr"]
+        for group in optimizer.param_groups
+        for one in group["params"]
+        for name, parameter in parameters.items()
+        if one is parameter
+    }
+    assert rates == pytest.approx(dict(zip(names, (1e-3, 1e-3, 2e-3, 2e-3), strict=True)))
+    alone = make_optimizer(parameters, _train(learning_rate=2e-3))
+    assert {group["rate_ratio"] for group in alone.param_groups} == {1.0}

@@ -159,3 +159,8 @@ def test_another_language_version_is_told_alone() -> None:
 
 def test_plain_recipe_is_what_the_tests_say() -> None:
     assert set(plain_recipe()) == {"ftc", "name", "task", "data", "model", "strategy"}
+
+
+def test_a_loss_is_no_distance_to_a_teacher() -> None:
+    loss = one(f"{SHORTEST}train: {{loss: focal}}\n")
+    assert loss.help[0].startswith("drop it; the task decides the loss")

@@ -414,3 +414,11 @@ def test_numbers_written_by_python_read_back_the_same(value: float) -> None:
     found = read(f"a: {written}\n").plain()["a"]
     assert found == value
     assert type(found) is type(value)
+
+
+def test_the_marks_of_a_merge_are_told_once() -> None:
+    text = "ftc: 1\n<<<<<<< HEAD\nname: a\n=======\nname: b\n>>>>>>> other\ntask: {kind: chat}\n"
+    source, found = read_source(text, "recipe.yaml")
+    assert source is None
+    assert [(one.code, one.span and one.span.line) for one in found] == [("FTC001", 2)]
+    assert found[0].summary == "the marks of a merge that was not resolved"
