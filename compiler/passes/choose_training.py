@@ -31,6 +31,7 @@ from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.optimizers import OPTIMIZERS, candidates
 from ftc.spec.preference_losses import preference_loss
 from ftc.spec.schedules import schedule_card
+from ftc.spec.sections.evaluation import watched_metrics
 from ftc.spec.sections.train import Precision
 from ftc.spec.tasks.preference import Preference
 
@@ -160,9 +161,17 @@ def _schedule(draft: Draft, why: Reasons, steps: int) -> ScheduleSettings:
 
 def _selection(draft: Draft, why: Reasons) -> tuple[Literal["best", "last"], str]:
     """Which checkpoint becomes the result, and the metric that it goes by."""
-    stopping = draft.recipe.train.early_stopping
-    metric = stopping.metric if stopping else "val_loss"
-    why.derive("select_metric", metric, "what early stopping watches" if stopping else "the usual choice")
+    stopping, train = draft.recipe.train.early_stopping, draft.recipe.train
+    usual = f"val_{draft.mode.usual_metrics[0]}"
+    if stopping:
+        metric = why.derive("select_metric", stopping.metric, "what early stopping watches")
+    elif train.epochs == "auto" and head_card(draft.loaded.head).is_new and usual in watched_metrics(draft.recipe.task):
+        # The loss of a new head rises with its confidence while its decisions still get better: by the loss, the chosen
+        # checkpoint of few rows was one that knew the largest class alone.
+        reason = "the task's first metric, since a new head's loss rises with confidence while its decisions improve"
+        metric = why.derive("select_metric", usual, reason)
+    else:
+        metric = why.derive("select_metric", "val_loss", "the usual choice")
     if "validation" in draft.splits:
         return why.derive("select", "best", f"the checkpoint with the best {metric}"), metric
     return why.derive("select", "last", "there is no validation split"), metric

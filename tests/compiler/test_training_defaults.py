@@ -112,3 +112,14 @@ def test_a_weight_of_a_class_that_is_not_there() -> None:
     draft = decided(draft_of(task=CLASSES, train={"class_weights": {"nobody": 2.0}}))
     (finding,) = [one for one in draft.diagnostics if one.code == "FTC285"]
     assert "`nobody`" in finding.summary
+
+
+def test_the_best_checkpoint_of_a_new_head_goes_by_its_metric() -> None:
+    usual = train_of(task=CLASSES)
+    assert (usual.select_metric, usual.select_higher) == ("val_accuracy", True)
+    assert train_of(task={"kind": "chat"}).select_metric == "val_loss"
+    assert train_of(task=CLASSES, train={"epochs": 3}).select_metric == "val_loss", "as plans of before have it"
+    stopping = {"early_stopping": {"metric": "val_macro_f1"}}
+    assert train_of(task=CLASSES, train=stopping).select_metric == "val_macro_f1"
+    written = train_of(task={"kind": "classification", "mode": "generative"})
+    assert written.select_metric == "val_loss", "validation writes no answers"
