@@ -33,7 +33,8 @@ class Recipe(Document):
     another `kind`. Paths in that file are relative to its own folder. At most 8 files build on each other. Plan and
     lock hold the outcome. Default: none, so that one file says it all."""
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    """Name of the job; its runs lie in `runs/<name>/`. Lower-case letters, digits, `.`, `_` and `-`."""
+    """Name of the job; its runs lie in `runs/<name>/`. At most 64 lower-case letters, digits,
+    `.`, `_` and `-`, with a letter or digit first."""
     task: Task
     """What the tuned model is for."""
     data: Data

@@ -73,7 +73,7 @@ CASES = [
     Case("G28", recipe(model="{base: ~/models/mine}"), "FTC300", ("starts with `~`",), verb="plan"),
     Case("G29", recipe(output_dir="/"), "FTC104", ("runs lie in `runs/`, in a folder with the recipe's `name`",)),
     Case("G29", recipe(train="{output_dir: ~}"), "FTC104", ("drop it",)),
-    Case("G29", recipe().replace("name: tiny", "name: ../.."), "FTC103", ("Lower-case letters, digits",)),
+    Case("G29", recipe().replace("name: tiny", "name: ../.."), "FTC103", ("At most 64 lower-case letters, digits",)),
     Case("G29", recipe(data="{source: {path: rows.csv}, quality: {presidio: {countries: [US]}}}"), "FTC103",
          ("countries[0]` can't be `US`", "two letters, such as `[us, uk]`")),
     Case("G29", recipe(data="{source: {path: rows.csv}, quality: {presidio: {countries: [us, us]}}}"), "FTC219",

@@ -390,10 +390,10 @@ def _times(
 def _time(value: object) -> float | None:
     if isinstance(value, bool):
         return None
-    if isinstance(value, int | float):
-        return float(value)
     try:
+        if isinstance(value, int | float):
+            return number if math.isfinite(number := float(value)) else None
         stamp = datetime.fromisoformat(str(value).strip())
-    except ValueError:
+        return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):  # no date, or a number of hundreds of digits
         return None
-    return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
