@@ -68,7 +68,7 @@ def reason_to_stop(selection: Selection, train: TrainSettings) -> str | None:
     rule = train.early_stopping
     if rule is None or selection.looks_without_best < rule.patience:
         return None
-    return f"{train.select_metric} was not better in {selection.looks_without_best} evaluations"
+    return f"{train.select_metric} did not improve in {selection.looks_without_best} evaluations"
 
 
 def _gain(value: float, before: float, train: TrainSettings) -> float:

@@ -107,7 +107,7 @@ class BottleneckSettings(AdaptedSettings):
 
     def words(self) -> str:
         """In a few words."""
-        return f"{self.placement} adapters of {self.size} behind {plural(self.num_modules, 'module')}"
+        return f"{self.placement} adapters of {self.size} after {plural(self.num_modules, 'module')}"
 
     def peft(self) -> PeftMethod | None:
         """peft has none."""
@@ -136,7 +136,7 @@ BOTTLENECK = Card(
     marks=(".bottleneck.",),
     no_sharding=None,
     no_recomputing=None,
-    no_merging="they are layers of their own",
+    no_merging="they are separate layers",
     saves_what_it_trains=True,
     folds_in=False,
     foreign_names={},

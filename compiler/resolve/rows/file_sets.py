@@ -50,7 +50,9 @@ def files_of(root: Path, path: str, folder: Path, span: Span | None, recipe_path
     kept = sorted(name for name in seen if name.lower().endswith(SUFFIXES) and (start / name).is_file())
     if not kept:
         help_ = (
-            f"the suffix tells the kind: {', '.join(SUFFIXES)}" if seen else "paths are relative to the recipe's folder"
+            f"the suffix decides how a file is read: {', '.join(SUFFIXES)}"
+            if seen
+            else "paths are relative to the recipe's folder"
         )
         raise Refusal([diagnostic("FTC398", f"no data file is `{path}`", span, help=help_, path=recipe_path)])
     if len(kept) > _MOST_FILES:

@@ -56,6 +56,11 @@ def plural(number: int, noun: str, nouns: str | None = None) -> str:
     return f"{count(number)} {noun if number == 1 else nouns or noun + 's'}"
 
 
+def times(number: int) -> str:
+    """`once`, `twice`, `3 times`."""
+    return {1: "once", 2: "twice"}.get(number, f"{count(number)} times")
+
+
 def magnitude(number: int) -> str:
     """Three digits and a letter, as models are named: `22.7 M`, `1.24 B`, `940`."""
     for size, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
@@ -169,7 +174,7 @@ def interval(found: Interval | None, form: Callable[[float], str] = metric, *, n
 
 def gain(found: Gain) -> str:
     """A difference with its interval: `+0.746 (+0.685 to +0.803)`, and that none is shown where that is so."""
-    shown = "" if found.is_shown else ", no difference shown"
+    shown = "" if found.is_shown else ", not significant"
     return signed(found.value) + (f" ({interval(found.interval, signed)}{shown})" if found.interval else "")
 
 

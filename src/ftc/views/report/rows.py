@@ -33,13 +33,13 @@ def rows_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer, texts: 
         return ""
     ranked = sorted(outcomes, key=lambda one: (-_loss(one.tuned), one.row))
     limit = min(plan.settings.eval.samples, len(ranked) // 2)
-    words = f"Of {numbers.plural(len(ranked), 'test row')}, by the loss of the tuned model."
+    words = f"{numbers.plural(len(ranked), 'test row')}, sorted by the tuned model's loss."
     return section(
         "rows",
-        "Worst and best rows",
+        "Highest-loss and lowest-loss examples",
         f"<p>{text(words)}</p>" if limit else "",
-        _ranked("The tuned model is worst at", plan, ranked[:limit], texts),
-        details("Rows that the tuned model is best at", _ranked("Best at", plan, ranked[::-1][:limit], texts)),
+        _ranked("Highest-loss examples of the tuned model", plan, ranked[:limit], texts),
+        details("Lowest-loss examples of the tuned model", _ranked("Best at", plan, ranked[::-1][:limit], texts)),
         _by_length(plan, outcomes, drawn),
     )
 
@@ -119,10 +119,10 @@ def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
     groups = [ordered[start:end] for start, end in pairwise(edges)]
     # The share of tags or rows that are right where there are such, else the loss.
     is_loss = plan.settings.labels != "words" and not plan.settings.has_one_answer
-    axis = Axis("loss, nats a target", from_zero=True)
+    axis = Axis("loss, nats per token", from_zero=True)
     if not is_loss:
         noun = "tags" if plan.settings.labels == "words" else "rows"
-        axis = Axis(f"share of {noun} that are right", limits=(0.0, 1.0))
+        axis = Axis(f"share of {noun} that are correct", limits=(0.0, 1.0))
 
     labels = plan.settings.labels
     tuned = [_at_length(group, [one.tuned for one in group], labels, is_loss) for group in groups]
@@ -162,7 +162,7 @@ def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
             is_full=True,
         ),
         drawn,
-    ) + details("Figures behind the chart of lengths", grid)
+    ) + details("Values of the chart of lengths", grid)
 
 
 def _at_length(rows: Sequence[Outcome], said: Sequence[Said], labels: str | None, is_loss: bool) -> Point:
@@ -189,13 +189,12 @@ _MOST_DRAWN = 30
 
 
 _GAP_HEADER = (
-    *("metric", "gap, base", "gap, tuned", "95 % interval", "by chance alone"),
+    *("metric", "gap, base", "gap, tuned", "95 % interval", "by chance"),
     *("lowest, tuned", "highest, tuned"),
 )
 _GAP_NOTE = (
-    "<p>Chance alone makes a gap, the wider the more groups there are and the fewer rows they have. Its mean where "
-    "the same rows are dealt to groups of these sizes by lot stands beside, and the interval, which is of the true "
-    "gap, allows for it.</p>"
+    "<p>More groups and fewer rows per group make a larger gap by chance alone. The gap expected from random "
+    "groups of these sizes is shown too, and the interval accounts for it.</p>"
 )
 
 
@@ -204,7 +203,7 @@ def slices_section(evaluation: Evaluation | None, drawn: Drawer) -> str:
     if evaluation is None or not evaluation.slices:
         return ""
     few = any(group.rows < FEW_ROWS for one in evaluation.slices for group in one.groups)
-    note = f"<p>Groups of fewer than {FEW_ROWS} rows are marked: their figures say little.</p>" if few else ""
+    note = f"<p>Groups of fewer than {FEW_ROWS} rows are marked: their scores are uncertain.</p>" if few else ""
     main = main_metric(evaluation)
     parts = [_slice(one, number, main, drawn) for number, one in enumerate(evaluation.slices)]
     return section("slices", "Groups of test rows", note, *parts)
