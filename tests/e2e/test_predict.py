@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,7 +92,8 @@ def shows_why(run: api.Run) -> None:
     work, rows = api.load(run)._work, open_stream(streams_folder(run.plan.stream_key) / "test.arrow")
     found = _weights(work, rows, 0, 1, torch.device("cpu"))
     assert found is not None
-    layer = work.model.get_base_model().get_input_embeddings()
+    model: Any = work.model
+    layer = model.get_base_model().get_input_embeddings()
     scores = []
     for scale in (0.99, 1.01):  # the sum is how the score follows all embeddings together
         handle = layer.register_forward_hook(lambda _layer, _given, output, by=scale: output * by)
