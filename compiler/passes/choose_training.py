@@ -28,6 +28,7 @@ from ftc.spec.documents.settings import (
 )
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.metrics import metric_named
 from ftc.spec.optimizers import OPTIMIZERS, candidates
 from ftc.spec.preference_losses import preference_loss
 from ftc.spec.schedules import schedule_card
@@ -162,13 +163,15 @@ def _schedule(draft: Draft, why: Reasons, steps: int) -> ScheduleSettings:
 def _selection(draft: Draft, why: Reasons) -> tuple[Literal["best", "last"], str]:
     """Which checkpoint becomes the result, and the metric that it goes by."""
     stopping, train = draft.recipe.train.early_stopping, draft.recipe.train
-    usual = f"val_{draft.mode.usual_metrics[0]}"
+    # The metric that stands for a result before the others: macro F1, to which the largest class alone is worth little.
+    cards = [card for name in draft.mode.usual_metrics if (card := metric_named(name))]
+    usual = f"val_{min(cards, key=lambda card: card.headline or math.inf).name}"
     if stopping:
         metric = why.derive("select_metric", stopping.metric, "the metric of early stopping")
     elif train.epochs == "auto" and head_card(draft.loaded.head).is_new and usual in watched_metrics(draft.recipe.task):
         # The loss of a new head rises with its confidence while its decisions still get better: by the loss, the chosen
         # checkpoint of few rows was one that knew the largest class alone.
-        reason = "the task's first metric, since a new head's loss rises with confidence while its decisions improve"
+        reason = "the task's main metric, since a new head's loss rises with confidence while its decisions improve"
         metric = why.derive("select_metric", usual, reason)
     else:
         metric = why.derive("select_metric", "val_loss", "the default")

@@ -135,7 +135,7 @@ class Train(Document):
     """Passes over the training rows; 0.5 is half a pass. Default `auto`: 3, and more on few rows: as many as make 300
     optimizer steps, at most 15, where a new head is trained, and 60 steps, at most 6, where answers are written. The
     best checkpoint on validation becomes the result: by the loss, or, where `epochs` is `auto` and a new head is
-    trained, by the task's first metric, since such a head's loss rises with its confidence."""
+    trained, by the task's main metric (macro F1 for classes), since such a head's loss rises with its confidence."""
     max_steps: int | None = Field(default=None, ge=1)
     """Maximum number of optimizer steps. Default: no limit, so that `epochs` decides."""
     batch_size: int = Field(default=16, ge=1, le=65536)

@@ -116,7 +116,7 @@ def test_a_weight_of_a_class_that_is_not_there() -> None:
 
 def test_the_best_checkpoint_of_a_new_head_goes_by_its_metric() -> None:
     usual = train_of(task=CLASSES)
-    assert (usual.select_metric, usual.select_higher) == ("val_accuracy", True)
+    assert (usual.select_metric, usual.select_higher) == ("val_macro_f1", True)
     assert train_of(task={"kind": "chat"}).select_metric == "val_loss"
     assert train_of(task=CLASSES, train={"epochs": 3}).select_metric == "val_loss", "as plans of before have it"
     stopping = {"early_stopping": {"metric": "val_macro_f1"}}

@@ -18,6 +18,7 @@ __all__ = [
     "comparison_markdown",
     "comparison_text",
     "harness_text",
+    "label",
     "merged_text",
     "standing_words",
     "tally_text",
@@ -33,7 +34,7 @@ def comparison_text(found: RunComparison, *, page: Page = PLAIN) -> str:
         f"on {numbers.plural(found.rows, 'test row')} common to all runs, compared with {escaped(first.id)}"
     )
     for run in found.runs:
-        lines += page.flow(f"  {escaped(run.id)}", _label(run, found), indent=len(escaped(run.id)) + 4)
+        lines += page.flow(f"  {escaped(run.id)}", label(run, found), indent=len(escaped(run.id)) + 4)
     for one in found.metrics:
         rows = []
         for name, standing in zip(names, one.standings, strict=True):
@@ -59,7 +60,7 @@ _MOST_SETTINGS = 4
 """By which runs are told apart on a terminal; `--json` has all."""
 
 
-def _label(run: ComparedRun, found: RunComparison) -> list[str]:
+def label(run: ComparedRun, found: RunComparison) -> list[str]:
     """A run in words: its recipe, and the settings by which it differs from the others."""
     told = [f"{path.rpartition('.')[2]} {escaped(value)}" for path, value in run.settings.items()]
     more = len(told) - _MOST_SETTINGS

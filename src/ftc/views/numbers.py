@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ __all__ = [
     "magnitude",
     "metric",
     "ordinal",
+    "per_second",
     "percent",
     "plural",
     "rate",
@@ -41,6 +43,12 @@ def ordinal(number: int) -> str:
     """`2nd`, `3rd`, `11th`."""
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{count(number)}{ending}"
+
+
+def per_second(amount: int, seconds: float) -> str:
+    """A speed as a whole number; empty where no time passed."""
+    speed = amount / seconds if seconds > 0 else math.inf
+    return count(round(speed)) if math.isfinite(speed) else ""
 
 
 def plural(number: int, noun: str, nouns: str | None = None) -> str:

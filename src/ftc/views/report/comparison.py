@@ -13,7 +13,7 @@ from ftc.spec.documents.record import RunRecord
 from ftc.spec.row_names import shown_row
 from ftc.spec.version import VERSION
 from ftc.views import numbers
-from ftc.views.comparison import standing_words, verdict
+from ftc.views.comparison import label, standing_words, verdict
 from ftc.views.report.charts import (
     COLORS,
     Axis,
@@ -132,7 +132,7 @@ def _result(found: RunComparison, drawn: Drawer) -> str:
     rows = [
         (
             text(metric_title(one.metric)),
-            f"<code>{text(run.id)}</code> {text(run.name)}",
+            f"<code>{text(run.id)}</code> {text(', '.join(label(run, found)))}",
             *map(text, standing_words(one, standing)),
         )
         for one in found.metrics

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import chain, pairwise
 
 from ftc.spec.documents.outcomes import Outcome, Said
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import Evaluation, SliceResult
+from ftc.spec.documents.record import Attribution, Evaluation, SliceResult
 from ftc.spec.heads import head_card
 from ftc.spec.row_names import shown_row
 from ftc.views import numbers
@@ -17,7 +18,7 @@ from ftc.views.results import FEW_ROWS, by_chance
 from ftc.views.row_texts import RowTexts
 from ftc.views.words import main_metric, metric_title
 
-__all__ = ["is_right", "rows_section", "slices_section"]
+__all__ = ["is_right", "reasons_section", "rows_section", "slices_section"]
 
 _ROWS_A_GROUP = 20
 """Rows that a group of like length needs at least, so that a mean says something."""
@@ -75,6 +76,37 @@ def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome], texts: RowTexts)
     numeric = [header.index(title) for title in ("loss", "confidence") if title in header]
     grid = table(caption, header, rows, right=numeric, kind=f"predictions {kind}")
     return (beginning_html(shown[0].prompt[:begin]) if shown else "") + grid
+
+
+_SHADES = 10
+"""Steps of the style sheet."""
+
+
+def reasons_section(evaluation: Evaluation | None, texts: RowTexts) -> str:
+    """Why the tuned model chose, token by token; empty where nothing of that was recorded."""
+    if evaluation is None or not evaluation.attributions:
+        return ""
+    rows = []
+    for one in evaluation.attributions:
+        name, whole = shown_row(one.place, one.row), "".join(token.text for token in one.tokens)
+        (shown,) = texts.row(name, whole)
+        rows.append((text(name), _shaded(one) if shown == whole else text(shown), text(one.label)))
+    words = (
+        "What each token adds to the score of the class that the tuned model chose, by gradient times input on the "
+        "token embeddings. Blue speaks for the class and orange against it, the darker the more within its row. It "
+        "says what the score follows, to first order, and not whether that is a good reason."
+    )
+    grid = table("Tokens by what they add to the score", ("row", "text", "chosen"), rows, kind="predictions labels")
+    return section("reasons", "Why the model chose", f"<p>{words}</p>", grid)
+
+
+def _shaded(one: Attribution) -> str:
+    most = max((abs(token.weight) for token in one.tokens), default=0.0) or 1.0
+    return "".join(
+        f'<span class="s{0 if token.weight >= 0 else 1} q{math.ceil(_SHADES * (abs(token.weight) / most))}" '
+        f'title="{token.weight:+.3g}">{text(token.text)}</span>'
+        for token in one.tokens
+    )
 
 
 def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:

@@ -48,8 +48,9 @@ class History:
         return [(step.step, getattr(step, field)) for step in self.steps]
 
     def throughput(self) -> list[Point]:
-        """Tokens per second of every step that took time."""
-        return [(step.step, step.tokens / step.seconds) for step in self.steps if step.seconds > 0]
+        """Tokens per second of every step that took a time that can be told."""
+        found = ((step.step, step.tokens / step.seconds) for step in self.steps if step.seconds > 0)
+        return [(step, speed) for step, speed in found if math.isfinite(speed)]
 
     def validation(self, metric: str) -> list[Point]:
         """One metric of every look at validation that has it."""
@@ -211,7 +212,7 @@ def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer)
                 f"{step.grad_norm:.4f}",
                 numbers.count(step.tokens),
                 numbers.count(step.supervised),
-                numbers.count(round(step.tokens / step.seconds)) if step.seconds > 0 else "",
+                numbers.per_second(step.tokens, step.seconds),
             )
         )
     header = ("step", "loss", "validation loss", "learning rate", "gradient norm", "tokens", "supervised", "tokens/s")
