@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
-from ftc.spec.language.text_checks import MOST_FINDINGS, Text, check_text, masked
+from ftc.spec.language.text_checks import MOST_FINDINGS, Text, check_text, masked, odd_spaces
 from ftc.spec.language.yaml_events import read_events
 from ftc.spec.language.yaml_nodes import Entry, Mapping, Node, Plain, Scalar, Sequence, plain
 
@@ -44,6 +44,8 @@ LONGEST_FLAG = 80
 Path: TypeAlias = "tuple[str | int, ...] | str"
 """Steps from the root, as a tuple such as `("data", "source", 0, "path")` or as text such as `data.source[0].path`."""
 
+_SYNTAX = ("FTC001", "FTC002", "FTC010")
+"""What the parser says of a text in which a space is none; where one is found, it is the cause."""
 _STEP = re.compile(r"\[(\d{1,6})\]|([^.\[\]]+)")
 _MERGE = re.compile(r"^<{7} .*\n(?:.*\n)*?={7}\n(?:.*\n)*?>{7} ", re.MULTILINE)
 _WIDE_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
@@ -123,6 +125,8 @@ def read_source(text: str, file: str) -> tuple[Source | None, tuple[Diagnostic, 
         return None, (diagnostic("FTC001", "the marks of a merge that was not resolved", place, help=help),)
     root, more = read_events(checked)
     findings += more
+    if any(found.code in _SYNTAX for found in more) and (odd := odd_spaces(checked)):
+        findings = [*odd, *(found for found in findings if found.code not in _SYNTAX)]
     if not findings and isinstance(root, Mapping):
         return Source(file, checked.lines, root), ()
     if not findings:
@@ -130,7 +134,7 @@ def read_source(text: str, file: str) -> tuple[Source | None, tuple[Diagnostic, 
     findings.sort(key=Diagnostic.sort_key)
     if len(findings) >= MOST_FINDINGS:
         last = findings[MOST_FINDINGS - 1]
-        note = f"no more than {MOST_FINDINGS} findings of a text are shown; there may be others"
+        note = f"only {MOST_FINDINGS} findings are shown; there may be more"
         findings[MOST_FINDINGS - 1 :] = [replace(last, notes=(*last.notes, note))]
     return None, tuple(findings)
 
@@ -185,7 +189,7 @@ def _too_large(size: int, file: str) -> Diagnostic:
 def _no_mapping(root: Node | None, text: Text) -> Diagnostic:
     if root is None or (isinstance(root, Scalar) and root.value is None):
         help = "start with `ftc: 1`, `name:`, `task:`, `data:`, `model:` and `strategy:`, or let `ftc init` write one"
-        return diagnostic("FTC008", "the file says nothing", text.span(0, 0), label="no value here", help=help)
+        return diagnostic("FTC008", "the file is empty", text.span(0, 0), label="no value here", help=help)
     found = "a list" if isinstance(root, Sequence) else "a single value"
-    summary = f"a recipe is a mapping, and this is {found}"
+    summary = f"a recipe is a mapping, but this is {found}"
     return diagnostic("FTC009", summary, root.span, label="expected `key: value`", help="start with `ftc: 1`")

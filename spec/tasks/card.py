@@ -60,7 +60,7 @@ class Unused(NamedTuple):
 def unused(keys: Sequence[str], what: str) -> tuple[Unused, ...]:
     """Keys that do nothing for what the other mode doesn't do."""
     return tuple(
-        Unused(key, f"`{key}` does nothing for {what}", f"leave `{key}` out, or write the other `mode`") for key in keys
+        Unused(key, f"`{key}` has no effect for {what}", f"remove `{key}`, or write the other `mode`") for key in keys
     )
 
 

@@ -20,7 +20,7 @@ _MODE = Mode(
     form="preference",
     head="lm",
     reason="the task compares two answers",
-    no_prompt=("a preference has no prompt template", "a preference has no system message of its own"),
+    no_prompt=("a preference task has no prompt template", "a preference task has no system message"),
     unused=(),
     traits=(),
     usual_metrics=("preference_accuracy", "reward_margin", "logps_accuracy"),
@@ -55,7 +55,7 @@ class Preference(TaskSection):
         can_swap=False,
         can_grade=False,
         slices_obstacle=None,
-        teacher_obstacle="a preference has no choice of tokens or labels that a teacher could weigh",
+        teacher_obstacle="a preference task has no distribution over tokens or labels for a teacher",
     )
 
     kind: Literal["preference"]

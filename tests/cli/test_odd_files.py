@@ -90,6 +90,16 @@ def odd_offsets(folder: Path) -> None:
     (folder / "rows.arrow").write_bytes(sink.getvalue().replace(offsets, struct.pack("<3i", 0, 2**22, 2**23)))
 
 
+def halves(folder: Path) -> None:
+    template = "{% for m in messages %}{{ m.content }}{{ '\\ud800' }}</s>{% endfor %}"
+    (folder / "model" / "chat_template.jinja").write_text(template, encoding="utf-8")
+
+
+PAIRS = [
+    json.dumps({"messages": [{"role": "user", "content": f"q {n}"}, {"role": "assistant", "content": f"a {n}"}]})
+    for n in range(24)
+]
+DAYS = [json.dumps({"text": f"t {n}", "label": "ab"[n % 2], "day": 10**400 if n == 5 else n}) for n in range(20)]
 FUTURE = {"type": "FutureSplit", "mode": 3}
 CHARSMAP = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
 ENDLESS = {"type": "Split", "pattern": {"Regex": "(a|aa)+$"}, "behavior": "Isolated", "invert": False}
@@ -127,6 +137,14 @@ CASES = [
     Case("offsets", data("rows.arrow"), "FTC353", ("no whole .arrow file", "offsets"), world=odd_offsets),
     Case("no text of answers", recipe(task="{kind: question_answering}", data="{source: {path: rows.jsonl}}"), "FTC378",
          ("holds no answers",), world=rows("rows.jsonl", '{"question": "a?", "context": "a", "answers": {"a": 1}}')),
+    Case("a day of 400 digits", recipe(data="{source: {path: rows.jsonl}, split: {time: day}}"), "FTC380",
+         ("holds no time in 1 of 20 rows", "rows.jsonl:6 holds"), world=rows("rows.jsonl", *DAYS)),
+    Case("half a character", recipe(), "FTC311",
+         ("model/tokenizer_config.json: `\\ud800` in it is half of a surrogate pair",),
+         world=lambda folder: edit_json(folder / "model" / "tokenizer_config.json", eos_token="\ud800")),
+    Case("half a character written", recipe(task="{kind: chat}", data="{source: {path: rows.jsonl}}"), "FTC339",
+         ("a rendered row holds a character that isn't Unicode text",),
+         world=files(rows("rows.jsonl", *PAIRS), halves)),
     Case("dtype", recipe(), "FTC304", ("`model.safetensors` of the model is damaged", "unknown dtype"),
          world=lambda folder: odd_dtype(folder / "model" / "model.safetensors")),
 ]  # fmt: skip
@@ -279,3 +297,49 @@ def test_a_recipe_is_no_pipe_and_no_device(
     assert "`pipe.yaml` is a named pipe" in capsys.readouterr().err
     assert main(["validate", "/dev/zero"]) == 3
     assert "`zero` is a character device" in capsys.readouterr().err
+
+
+def turns(*texts: str) -> str:
+    roles = ("system", "user", "assistant", "user", "assistant")
+    return json.dumps({"messages": [{"role": r, "content": t} for r, t in zip(roles, texts, strict=True)]})
+
+
+TURNS = [turns(f"brief {n}", f"question {n}", f"answer {n}", f"more {n}", f"last {n}") for n in range(24)]
+EACH = "{% for m in messages %}<s>{{ m.role }} {{ m.content }}</s>{% endfor %}"
+GENERATE = "{% if add_generation_prompt %}<s>assistant {% endif %}"
+TEMPLATES = [
+    ("no answers", EACH.replace("<s>", "{% if m.role != 'assistant' %}<s>", 1).replace("</s>", "</s>{% endif %}"), 3,
+     ("leaves out the assistant turns", "turn 3 (assistant), 5 (assistant) of 5", "learn nothing")),
+    ("no system", EACH.replace("messages", "messages[1:]") + GENERATE, 0,
+     ("leaves out the system turn", "turn 1 (system) of 5")),
+    ("twice", "{{ messages[0].content }}" + EACH + GENERATE, 0, ("writes more than once the system turn",)),
+    ("the system last", EACH.replace("messages", "messages[1:]") + "{{ messages[0].content }}" + GENERATE, 3,
+     ("moves to another place the user turn",)),
+    ("trimmed and in capitals", EACH.replace("m.content", "m.content|trim|upper") + GENERATE, 0, ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("template", "code", "words"), [row[1:] for row in TEMPLATES], ids=[row[0] for row in TEMPLATES]
+)
+@pytest.mark.parametrize("is_file", [True, False], ids=["file", "key"])
+def test_a_template_that_changes_a_conversation_is_named(
+    template: str,
+    code: int,
+    words: tuple[str, ...],
+    is_file: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def world(folder: Path) -> None:
+        rows("rows.jsonl", *TURNS)(folder)
+        if is_file:
+            (folder / "model" / "chat_template.jinja").write_text(template, encoding="utf-8")
+        else:
+            edit_json(folder / "model" / "tokenizer_config.json", chat_template=template)
+
+    named = "model/chat_template.jinja" if is_file else "`chat_template` in model/tokenizer_config.json"
+    said = ("FTC329", (*words, f"compare {named}", "rows.jsonl:")) if words else ("", ())
+    chat = recipe(task="{kind: chat}", data="{source: {path: rows.jsonl}, max_length: 64}")
+    check(Case("", chat, *said, code, "plan", world), tmp_path, monkeypatch, capsys)

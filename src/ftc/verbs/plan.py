@@ -136,9 +136,9 @@ def read_plan(file: Path | str, again: Callable[[Plan], Plan] | None = None) -> 
     except ValidationError as problem:
         help = "plan the recipe again with `ftc plan -o FILE`"
         note = reason_of(problem)
-        raise Refusal([diagnostic("FTC510", f"`{path.name}` is no saved plan", help=help, notes=note)]) from None
+        raise Refusal([diagnostic("FTC510", f"`{path.name}` is not a saved plan", help=help, notes=note)]) from None
     if found.sha256 != (contents := own_digest(path)):
-        note = f"it says {found.sha256[:12]}, its contents give {contents[:12]}"
+        note = f"it says {found.sha256[:12]}, but its contents give {contents[:12]}"
         help = "plan the recipe again with `ftc plan -o FILE`"
         notes = (note, *(_edited_fields(found, again) if again else ()))
         raise Refusal([diagnostic("FTC511", f"`{path.name}` was edited after it was saved", help=help, notes=notes)])
@@ -158,7 +158,7 @@ def _edited_fields(edited: Plan, again: Callable[[Plan], Plan]) -> Iterator[str]
     try:
         ours, theirs = again(edited).to_json(), edited.to_json()
     except (Refusal, OSError):
-        yield "which field can't be told: its recipe can't be planned here"
+        yield "the changed field is unknown: its recipe can't be planned here"
         return
     for name in _OF_THE_MOMENT:
         ours.pop(name, None), theirs.pop(name, None)
@@ -208,7 +208,8 @@ def lock(
         raise
     if check:
         if found.old is None or found.stale:
-            refuse_stale(found.file.name, found.stale if found.old else None, mend=f"ftc lock {path}")
+            help = _VARIATION if overrides else f"run `ftc lock {path}`"
+            refuse_stale(found.file.name, found.stale if found.old else None, help=help)
     elif not overrides and (found.old != found.lock or found.was_older):
         write_text(found.file, found.lock.to_text())
     return found
@@ -229,12 +230,12 @@ def drift(recipe: Path | str, *, offline: bool = False) -> Drift:
     checked = check_recipe(read_recipe(path), path.name, path=path)
     found = relock(checked, path, offline=offline)
     if found.old is None:
-        refuse_stale(found.file.name, None, mend=f"ftc lock {path}")
+        refuse_stale(found.file.name, None, help=f"run `ftc lock {path}`")
     missed = list(found.not_checked)
     upstream: tuple[str, ...] = ()
     is_pinned = found.lock.model.commit or any(one.commit for one in found.lock.data.sources.values())
     if is_pinned and offline:
-        missed.append("what the hub has by now: `--offline`")
+        missed.append("current revisions on the hub: `--offline`")
     elif is_pinned:
         moved = relock(checked, path, upgrade=EVERYTHING).stale
         upstream = tuple(line for line in moved if line not in found.stale)
@@ -256,24 +257,28 @@ def settle_lock(compiled: Compiled, *, locked: bool, writes: bool) -> str:
 
     state = "new" if compiled.old_lock is None else "changed" if compiled.lock_changes else "up to date"
     if locked and state != "up to date":
-        refuse_stale(compiled.lock_file.name, compiled.lock_changes if compiled.old_lock else None, mend="ftc plan")
+        help = _VARIATION if compiled.plan.overrides else "run `ftc plan`"
+        refuse_stale(compiled.lock_file.name, compiled.lock_changes if compiled.old_lock else None, help=help)
     if state != "up to date" and writes:
         write_text(compiled.lock_file, compiled.plan.lock.to_text())
     return state
 
 
-def refuse_stale(name: str, changes: Sequence[str] | None, *, mend: str) -> None:
+_VARIATION = "leave out `--set`, or write the change into the recipe and run `ftc lock`: a lock pins what the file says"
+
+
+def refuse_stale(name: str, changes: Sequence[str] | None, *, help: str) -> None:
     """Refuses a lock that is stale, or absent where `changes` is None.
 
     Raises:
         Refusal: FTC503.
     """
     if changes is None:
-        raise Refusal([diagnostic("FTC503", f"there is no lock `{name}`", help=f"run `{mend}`")])
+        raise Refusal([diagnostic("FTC503", f"there is no lock `{name}`", help=help)])
     notes = [*changes[:_MOST_LINES]]
     if len(changes) > _MOST_LINES:
         notes.append(f"and {len(changes) - _MOST_LINES} more")
-    raise Refusal([diagnostic("FTC503", f"`{name}` is stale", help=f"run `{mend}`", notes=notes)])
+    raise Refusal([diagnostic("FTC503", f"`{name}` is stale", help=help, notes=notes)])
 
 
 def unchanged(saved: Plan, now: Planned) -> Planned:
