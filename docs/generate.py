@@ -1,8 +1,8 @@
 """Writes the reference pages that are made from the code: `python docs/generate.py`, or `--check` to compare only.
 
 `errors.md` comes from the table of codes, `recipe.md` from the JSON Schema of the recipe, whose descriptions are the
-docstrings under the fields, and `recipe.schema.json` is that schema, for editors. `cli.md` comes from the parsers of the
-verbs. A page that is edited by hand, or a field that changed without its page, fails `--check`.
+docstrings under the fields, and `recipe.schema.json` is that schema, for editors. `cli.md` comes from the parsers of
+the verbs. A page that is edited by hand, or a field that changed without its page, fails `--check`.
 """
 
 from __future__ import annotations

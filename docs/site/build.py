@@ -1,7 +1,7 @@
 """Builds the site out of the pages of this repository: `python docs/site/build.py FOLDER`, or `nox -s site`.
 
 The pages keep their places beside each other, so that a link works on a forge, in the site and in an editor alike. The
-site opens from disk, is searchable there, and fetches nothing. A link to a page, file or heading that isn't there fails.
+site opens from disk, is searchable there, and fetches nothing. A link to a missing page, file or heading fails.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def build(work: Path) -> Path | None:
 def broken_links(site: Path) -> Iterator[tuple[str, str]]:
     """Pages and their links to files or headings that aren't there, and scripts or styles of other servers.
 
-    Zensical checks links between pages in their Markdown; this also knows other files, and tags that were written as HTML.
+    Zensical checks links between pages in their Markdown; this also knows other files and tags in HTML.
     """
     pages = {path: _Page(path) for path in site.rglob("*.html") if path.name != "404.html"}
     for path, page in pages.items():
