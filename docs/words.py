@@ -19,16 +19,9 @@ __all__ = ["WORDS", "Hit", "Word", "hits_in_page", "hits_in_python", "main"]
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("spec", "compiler", "runtime", "src/ftc")
-DOCUMENTED = (
-    "spec/sections",
-    "spec/strategies",
-    "spec/tasks",
-    "spec/optimizers.py",
-    "spec/schedules.py",
-    "src/ftc/api.py",
-)
+DOCUMENTED = ("spec/sections", "src/ftc/api.py")
 """Code whose docstrings become pages, completions or the help of the Python functions."""
-PAGES = ("README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md", "docs/*.md", "recipes/README.md")
+PAGES = ("SECURITY.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/ci.md", "docs/guide.md", "recipes/README.md")
 
 
 class Word(NamedTuple):
@@ -46,7 +39,7 @@ class Word(NamedTuple):
 
 
 WORDS: tuple[Word, ...] = (
-    Word("look(s|ed|ing)? at|looks?", "evaluate, check, read", r"look(s|ed|ing)? (up|like)"),
+    Word("look(s|ed|ing)? at|looks?", "evaluate, check, read", r"looks? (up|like|the same|different)"),
     Word("mend(s|ed|ing)?", "fix"),
     Word("tells?|telling|told", "show, report, warn, name", r"told apart|tells? .{1,30} apart"),
     Word(r"(held|holds?|holding)( \S+){0,3} against", "compare with"),
@@ -82,7 +75,7 @@ WORDS: tuple[Word, ...] = (
     Word("lays? out|laid out", "format"),
     Word("hosts?' ?s? memory|host's memory|memory of the host", "host RAM"),
     Word("processors?", "CPU", "(pre|post)-?processors?"),
-    Word("keys and values", "KV cache"),
+    Word("keys and values", "KV cache", r"(000|}) keys and values"),
     Word("way there|way back|there and back", "forward, backward"),
     Word("shortened gradients?", "clipped gradients"),
     Word("(let|lets|letting) go( of)?", "free"),
@@ -110,13 +103,16 @@ WORDS: tuple[Word, ...] = (
 )
 
 ALLOWED: tuple[tuple[str, str, str], ...] = (
-    ("spec/documents/*", "closed form|optimiser (state|step)|quantisation state", "a value in plans and records"),
-    ("compiler/memory/*", "closed form|optimiser (state|step)|quantisation state", "a value in plans"),
+    ("spec/documents/*", "closed form|optimiser|quantisation", "a value in plans and records"),
+    ("spec/documents/judging.py", "stands", "sent to the judge: other words could give other grades"),
+    ("compiler/memory/*", "closed form|optimiser", "a value in plans"),
     ("compiler/passes/fit_budget.py", "closed form", "a value in plans"),
-    ("runtime/memory_trace/*", "optimiser (state|step)|quantisation state", "a value in plans"),
-    ("src/ftc/views/estimates.py", "optimiser state|quantisation state", "a value in plans"),
-    ("docs/architecture.md", "cards?|(a|the|this|one|each) cards?", "a card holds the facts about what people add"),
-    ("CONTRIBUTING.md", "cards?|(a|the|this|one|each) cards?", "a card holds the facts about what people add"),
+    ("runtime/memory_trace/*", "optimiser|quantisation", "a value in plans"),
+    ("src/ftc/views/estimates.py", "optimiser|quantisation", "a value in plans"),
+    ("src/ftc/views/checks.py", "contamination", "the name of a check in plans of earlier releases"),
+    ("src/ftc/views/card.py", "this card", "a model card"),
+    ("docs/architecture.md", ".* cards?", "a card holds the facts about what people add"),
+    ("CONTRIBUTING.md", ".* cards?", "a card holds the facts about what people add"),
 )
 """Where a word is right all the same: files, what is matched, why. Document values change with their schema's name."""
 
@@ -179,7 +175,7 @@ def _found(text: str, name: str, line: int) -> Iterator[Hit]:
     """Hits in a text whose first line has this number. One word alone is a name."""
     if " " not in text.strip():
         return
-    prose = re.sub(r"`[^`\n]+`", lambda match: "`" * len(match[0]), text)
+    prose = re.sub(r"`[^`\n]+`|\w+\.ndjson", lambda match: "`" * len(match[0]), text)
     for word in WORDS:
         fine = [match.span() for match in _matches(word.unless, prose)] if word.unless else []
         for match in _matches(word.pattern, prose):

@@ -186,7 +186,9 @@ def _check_ladder(tally: Tally, run: RunFolder, record: RunRecord) -> None:
     if first and first.weights_sha256 != record.initial_weights_sha256:
         said = str(record.initial_weights_sha256)
         tally.findings.append(finding("FTC534", "ladder.ndjson, step 0: weights", said, first.weights_sha256, hint))
-    tally.checked.append(f"{plural(ladder.height, 'step')} and {plural(len(ladder.rungs), 'rung')} of the ladder")
+    tally.checked.append(
+        f"{plural(ladder.height, 'step')} and {plural(len(ladder.rungs), 'weight checksum')} of the step log"
+    )
 
 
 def _check_chain(tally: Tally, run: RunFolder, record: RunRecord, previous: RunRecord | None) -> None:

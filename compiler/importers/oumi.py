@@ -141,7 +141,7 @@ _RULES: rules.Rules = {
     **rules.dropped("arguments of a class of Oumi's", "data.train.datasets.dataset_kwargs"),
     **rules.needless("the rows are named differently", "data.train.datasets.dataset_path"),
     **rules.needless("a single data set", "data.train.datasets.mixture_proportion"),
-    **rules.dropped("the task tells how rows become batches", "data.train.collator_name"),
+    **rules.dropped("the task decides how rows become batches", "data.train.collator_name"),
     **rules.needless("the task decides which column is trained on", "data.train.target_col"),
     **rules.dropped("validation rows from a class", "data.validation",
         "set `data.split.validation` to a share or a file"),

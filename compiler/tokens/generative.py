@@ -208,7 +208,7 @@ def _without(prompt: AlignedText, row: RenderedRow, surplus: int) -> array[int] 
     """The prompt without so many tokens of the stretch that may be cut; None where it has fewer."""
     if surplus <= 0:
         return prompt.ids
-    assert row.prompt is not None, "a prompt that stands by itself is known"
+    assert row.prompt is not None, "a separate prompt is known"
     start, end = row.prompt
     inside = [
         n for n, (a, b) in enumerate(zip(prompt.starts, prompt.ends, strict=True)) if a >= start and b <= end and b > a

@@ -56,7 +56,7 @@ _ALLOWED = {"float32": 1e-4, "float16": 0.01, "bfloat16": 0.05}
 _ALLOWED_INT8 = 0.05
 """With weights of 8 bits the run's own products round what goes into them, to 8 bits as well."""
 _UNTOLD = (
-    "peft doesn't tell an extractive question answering model which tokens are the question, so the run was "
+    "peft doesn't pass the token types to an extractive question answering model, so the run was "
     "trained without it; all token types have the first one's vector, so that the merged model gives the same "
     "outputs"
 )

@@ -225,7 +225,7 @@ CODES: tuple[Code, ...] = (
         id="FTC328",
         title="file name in another Unicode form",
         cause="An accented letter can be one code point or a letter and a combining accent. Both look the same, and "
-        "most file systems tell them apart. macOS and Linux write them differently.",
+        "most file systems distinguish them. macOS and Linux write them differently.",
         wrong="data: {source: {path: donne\u0301es.jsonl}}",
         right="data: {source: {path: donn\u00e9es.jsonl}}",
         severity=Severity.WARNING,
@@ -233,9 +233,9 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC329",
         title="chat template changes the conversation",
-        cause="Each kind of conversation in the rows is rendered with a mark for each turn. A turn whose text is not "
-        "there, stands there twice or stands before an earlier one is reported with the template's file. Answers that "
-        "the template leaves out are an error, since nothing could be learned from them.",
+        cause="Each kind of conversation in the rows is rendered with a mark for each turn. A turn whose text is "
+        "missing, rendered twice or rendered before an earlier one is reported with the template's file. Answers that "
+        "the template leaves out are an error, because they could not be trained on.",
         wrong="{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}",
         right="{% for m in messages %}<|{{ m.role }}|>{{ m.content }}</s>{% endfor %}",
     ),

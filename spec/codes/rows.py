@@ -87,7 +87,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC361",
         title="a cell swallows rows",
-        cause="Two stray quotes, lines apart, make one cell of all that stands between them. The rows in it are not "
+        cause="Two stray quotes, lines apart, turn everything between them into one cell. The rows in it are not "
         "trained on, and the cell is far longer than any other.",
         wrong='text,label\n"good film,positive\nbad film,negative\nfine" film,positive',
         right="text,label\ngood film,positive\nbad film,negative\nfine film,positive",
@@ -148,8 +148,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC369",
         title="characters that an editor hides",
-        cause="A label or a column name holds a character without a form, a space that is no plain one, or letters of "
-        "two alphabets that look alike. It is another label or column than the one that it looks like.",
+        cause="A label or a column name contains an invisible character, a special space, or letters of two "
+        "alphabets that look the same. It is not the label or column that it looks like.",
         wrong="a label with a no-break space behind it, or a Cyrillic letter inside a Latin word",
         right="the label in plain letters",
         severity=Severity.WARNING,
@@ -381,17 +381,17 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC398",
         title="pattern or folder without a usable set of files",
-        cause="A folder or a pattern stands for all data files that fit it. There has to be one, all have to be of one "
-        "kind, and each stays inside the project.",
+        cause="A folder or a pattern means all matching data files. There must be at least one, all of one "
+        "kind, and each inside the project.",
         wrong="data: {source: {path: 'shards/*.jsnl'}}",
         right="data: {source: {path: 'shards/*.jsonl'}}",
     ),
     Code(
         id="FTC399",
         title="rows break the order of time",
-        cause="`data.split.time` trains on the oldest rows and measures on the newest, but rows that are alike stay in "
-        "one part, so that none is trained on and measured. Some of them are newer than measured rows.",
-        wrong="data: {split: {time: day}}  # a text of March stands again in May",
+        cause="`data.split.time` trains on the oldest rows and evaluates on the newest, but near duplicates stay in "
+        "one part, to avoid leakage. Some of them are newer than evaluation rows.",
+        wrong="data: {split: {time: day}}  # a text of March occurs again in May",
         right="data: {split: {time: day, together: copies}, quality: {allow_overlap: 0.1}}",
         severity=Severity.WARNING,
     ),

@@ -87,9 +87,9 @@ class PathSource(Document):
 
     path: str = Field(min_length=1)
     """JSON, JSON lines, CSV, TSV, Excel, OpenDocument, Parquet, Arrow, CoNLL or text file, relative to the recipe's
-    folder; the suffix tells which. Of a text file each line is a row with the column `text`. A folder stands for the
-    data files in it, a pattern such as `shards/*.jsonl` for all files that fit it, in the order of their names.
-    A file at an `s3://`, `gs://` or `https://` address is fetched once (extra `remote`) and pinned by its digest."""
+    folder; the suffix decides the format. Each line of a text file is a row with the column `text`. A folder means all
+    data files in it, a pattern such as `shards/*.jsonl` all matching files, in the order of their names. A file at an
+    `s3://`, `gs://` or `https://` address is downloaded once (extra `remote`) and pinned by its digest."""
     delimiter: Literal[",", ";", "|", "tab"] | None = None
     """Separator of a CSV or TSV file. Default: the one that fits the header and the first rows, commas (tabs in a
     `.tsv` file) before semicolons, tabs and vertical bars."""
@@ -196,7 +196,7 @@ class Split(Document):
     together."""
     together: Literal["copies", "alike"] = "alike"
     """Which rows stay in one part: `copies` (exact duplicates), or `alike` (also near duplicates: equal except for
-    case and punctuation, or by `data.quality.similarity`). Default: alike, because a test row with a near duplicate
+    case and punctuation, or by `data.quality.similarity`). Default: `alike`, because a test row with a near duplicate
     in training measures memory."""
     time: str | None = Field(default=None, min_length=1)
     """Column of dates (ISO 8601 text or numbers): the newest rows become test rows, the ones before validation, the

@@ -56,7 +56,7 @@ def has_entities(labels: Sequence[str]) -> bool:
 
 
 def is_metric_for(task: Task, name: str) -> bool:
-    """Whether a task can be measured by a metric. Whether the class is one of the data's, only its labels tell."""
+    """Whether a task can be measured by a metric. Whether the class exists depends on the data's labels."""
     metric = metric_named(name)
     return metric is not None and metric.serves(task.kind, traits_of(task))
 
@@ -105,7 +105,7 @@ class Bound(NamedTuple):
     text: str
     """Comparison and number; empty where a line has none."""
     path: str
-    """Where it stands in the recipe."""
+    """Its path in the recipe."""
 
 
 def parse_gate(text: str) -> Gate | None:
@@ -188,8 +188,8 @@ class Eval(Document):
     and by how much tuning raised the chosen answer more than the rejected one, as TRL's `rewards/accuracies` and
     `rewards/margins`, so the untuned model's are 0; and how often the chosen answer is the likelier one), perplexity
     for a chat and for pretraining. `f1 of sport` is that of one class or type of entity, as are `precision of` and
-    `recall of`. `meteor`, for English, needs the extra `meteor` and WordNet's data, which is looked for where nltk
-    looks and in Debian's place; each line of an answer counts as a sentence."""
+    `recall of`. `meteor`, for English, needs the extra `meteor` and WordNet's data, which ftc searches where nltk
+    does and where Debian installs it; each line of an answer counts as a sentence."""
     baseline: bool = True
     """Evaluate the base model too, with the same code. Default: yes; without it the gain is unknown."""
     simple_baselines: Literal["auto", "none"] | Annotated[tuple[SimpleBaseline, ...], Field(min_length=1)] = "auto"

@@ -25,11 +25,11 @@ def train_of(rows: int = 160, **recipe: Any) -> TrainSettings:
 @pytest.mark.parametrize(
     ("hidden", "strategy", "rate"),
     [
-        (384, "lora", 2e-3),
-        (576, "lora", 1.4e-3),
-        (2048, "lora", 4e-4),
+        (384, "lora", 6.5e-4),
+        (576, "lora", 5.3e-4),
+        (2048, "lora", 2.8e-4),
         (4096, "lora", 2e-4),
-        (8192, "lora", 1e-4),
+        (8192, "lora", 1.4e-4),
         (384, "full", 1.1e-4),
         (768, "full", 5.3e-5),
         (4096, "full", 1e-5),

@@ -109,7 +109,7 @@ def other_form(user: str, found: Path, span: Span | None, path: str) -> Diagnost
         f"the file's name is in another Unicode form on the disk: {quoted(name)}",
         span,
         help="rename the file, or paste its name from a file list into the recipe",
-        notes=f"on the disk it is in {on_disk}; all forms look alike, and other machines may not find it",
+        notes=f"on the disk it is in {on_disk}; all forms look the same, and other machines may not find it",
         path=path,
     )
 

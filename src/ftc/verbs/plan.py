@@ -158,7 +158,7 @@ def _edited_fields(edited: Plan, again: Callable[[Plan], Plan]) -> Iterator[str]
     try:
         ours, theirs = again(edited).to_json(), edited.to_json()
     except (Refusal, OSError):
-        yield "which field can't be told: its recipe can't be planned here"
+        yield "the changed field is unknown: its recipe can't be planned here"
         return
     for name in _OF_THE_MOMENT:
         ours.pop(name, None), theirs.pop(name, None)

@@ -154,7 +154,7 @@ def _weights_in(path: Path) -> list[Path]:
 
 
 def _silent(path: Path, why: str) -> Diagnostic:
-    help = "`ftc used-by FILE` looks for its digest in locks and records"
+    help = "`ftc used-by FILE` searches locks and records for its digest"
     return diagnostic("FTC518", f"the origin of `{path}` is unknown", help=help, notes=why)
 
 

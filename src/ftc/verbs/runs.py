@@ -200,7 +200,7 @@ def _recorded(root: Path) -> list[Path]:
 def _instead(text: str, has_runs: bool) -> str:
     """What helps somebody who named no run."""
     if Path(text).suffix in (".yaml", ".yml"):
-        return f"`ftc plan {text}` shows what a recipe stands for; runs are named by id or folder"
+        return f"`ftc plan {text}` shows the plan of a recipe; runs are named by id or folder"
     if text and Path(text).is_dir() and has_runs:
         return "the folder has no record; `ftc run list` lists the runs of this project"
     return "`ftc run list` lists them" if has_runs else "there are no runs yet; `ftc apply RECIPE` starts one"

@@ -105,5 +105,5 @@ def interruption_words(one: Interruption) -> str:
     code = f"{one.code}, " if one.code else ""
     limit = "" if one.usable_step is None else f"; continued from step {one.usable_step} at most"
     if one.usable_step == 0:
-        limit = "; begun anew"
+        limit = "; restarted"
     return f"step {one.step}: {one.kind} ({code}{one.reason}){limit}"
