@@ -75,7 +75,9 @@ FULL = Card(
     tag="full-fine-tuning",
     result="model",
     library="transformers",
-    rate=UsualRate(2e-5, 1e-6, 5e-4, "usual fine-tuning rate of BERT and most later models (Devlin et al. 2019)", 2048),
+    rate=UsualRate(
+        2e-5, 1e-6, 5e-4, "usual fine-tuning rate of BERT and most later models (Devlin et al. 2019)", 2048, 1
+    ),
     libraries=(),
     marks=(),
     no_sharding=None,

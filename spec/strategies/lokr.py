@@ -189,7 +189,9 @@ LOKR = Card(
     tag="lokr",
     result="adapter",
     library="peft",
-    rate=UsualRate(2e-4, 1e-5, 1e-2, "LoRA's usual rate with AdamW, because none is published for this method", 4096),
+    rate=UsualRate(
+        2e-4, 1e-5, 1e-2, "LoRA's usual rate with AdamW, because none is published for this method", 4096, 0.5
+    ),
     libraries=("peft",),
     marks=("lokr_",),
     no_sharding=NOT_IN_PARTS,

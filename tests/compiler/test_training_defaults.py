@@ -25,11 +25,11 @@ def train_of(rows: int = 160, **recipe: Any) -> TrainSettings:
 @pytest.mark.parametrize(
     ("hidden", "strategy", "rate"),
     [
-        (384, "lora", 2e-3),
-        (576, "lora", 1.4e-3),
-        (2048, "lora", 4e-4),
+        (384, "lora", 6.5e-4),
+        (576, "lora", 5.3e-4),
+        (2048, "lora", 2.8e-4),
         (4096, "lora", 2e-4),
-        (8192, "lora", 1e-4),
+        (8192, "lora", 1.4e-4),
         (384, "full", 1.1e-4),
         (768, "full", 5.3e-5),
         (4096, "full", 1e-5),
@@ -65,7 +65,8 @@ def test_epochs_of_the_recipe_stand() -> None:
 
 def test_a_new_head_has_a_rate_unless_the_recipe_sets_one_for_all() -> None:
     usual = train_of(task=CLASSES)
-    assert usual.head_learning_rate == 1e-3
+    assert usual.head_learning_rate == 5e-3
+    assert train_of(task=CLASSES, strategy={"kind": "full"}).head_learning_rate == 1e-3
     assert usual.head_modules
     told = train_of(task=CLASSES, train={"learning_rate": 5e-4})
     assert (told.head_learning_rate, told.head_modules) == (None, ())
