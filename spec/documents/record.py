@@ -391,6 +391,11 @@ class RunRecord(Document):
     sha256: str = ""
     """Digest of the record without this field."""
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has done all of its plan; a gate that failed changes nothing about that."""
+        return self.status in ("finished", "gate_failed")
+
     def expected_sha256(self) -> str:
         """The digest that the record's contents call for."""
         return self.model_copy(update={"sha256": ""}).digest()
