@@ -24,12 +24,13 @@ __all__ = [
 
 
 class CheckName:
-    """What a plan calls its checks of the rows."""
+    """What a plan calls its checks of the rows, and of who is sent them."""
 
     OVERLAP = "overlap"
     CHOICE = "choice"
     COPIES = "copies"
     ROWS = "rows"
+    JUDGE = "judge"
 
     @staticmethod
     def contamination(split: Split) -> str:
