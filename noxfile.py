@@ -86,7 +86,14 @@ def fuzz(session: nox.Session) -> None:
     """Check ten thousand damaged recipes: no traceback, no hang, no wrong acceptance. Takes half a minute."""
     install(session, "-e", ".", *GROUPS["test"])
     hostile = "tests/security/test_planning.py::test_no_text_of_a_recipe_becomes_code_or_a_command"
-    session.run("pytest", "tests/fuzz", hostile, *session.posargs, env={**QUIET, "FTC_FUZZ": "1"})
+    session.run("pytest", "tests/fuzz/test_recipes.py", hostile, *session.posargs, env={**QUIET, "FTC_FUZZ": "1"})
+
+
+@nox.session
+def fuzz_files(session: nox.Session) -> None:
+    """Plan with ten thousand damaged model and data files: no traceback, no hang, no panic. Takes half an hour."""
+    install(session, "-e", ".", *GROUPS["test"])
+    session.run("pytest", "tests/fuzz/test_files.py", *session.posargs, env={**QUIET, "FTC_FUZZ": "1"})
 
 
 @nox.session

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from ftc.compiler.tokens.row_index import remember_rows
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
 from ftc.compiler.tokens.stream_manifest import KeptFinding, Manifest, StreamKey, TextProbe, keep_manifest
+from ftc.compiler.tokens.template_check import template_findings
 from ftc.compiler.tokens.token_rows import TokenRows, write_stream
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
@@ -74,8 +75,8 @@ def make_streams(
     wording = Wording(shape.form, words, shape.system, model.family, model.tokenizer.eos_id)
     try:
         form = row_form(task, columns, data.labels, wording, data.parts["train"].rows)
-        splits, probe = _encode(draft, data, form, model_folder)
-        found = _findings(draft, data, splits)
+        splits, probe, odd = _encode(draft, data, form, model_folder)
+        found = [*odd, *_findings(draft, data, splits, odd)]
         tokenizer = TextTokenizer(model_folder / "tokenizer.json")
         probes = make_probes(draft, files, data, form, splits.get("test"), tokenizer)
     except Refusal as refusal:
@@ -96,8 +97,12 @@ def make_streams(
 
 def _encode(
     draft: Draft, data: ResolvedData, form: TextForm, model_folder: Path
-) -> tuple[dict[str, TokenRows], TextProbe]:
-    """Tokens by split, and how tokenizer and template behave."""
+) -> tuple[dict[str, TokenRows], TextProbe, list[Diagnostic]]:
+    """Tokens by split, how tokenizer and template behave, and warnings about the template.
+
+    Raises:
+        Refusal: The template leaves out answers (FTC329), or the rows can't be encoded.
+    """
     tokenizer = TextTokenizer(model_folder / "tokenizer.json")
     with TemplateRenderer() as renderer:
         facts, template = draft.model.tokenizer, draft.model.tokenizer.chat_template
@@ -106,6 +111,17 @@ def _encode(
             tokenizer_sha256=tokenizer_probe(tokenizer),
             template_sha256=None if template is None else render_probe(template, tokens, renderer),
         )
+        train = data.parts["train"]
+        found = template_findings(
+            form,
+            train.rows,
+            facts,
+            renderer,
+            file=_template_place(model_folder),
+            place=lambda number: train.place(train.numbers[number]),
+        )
+        if any(finding.is_error for finding in found):
+            raise Refusal(found)
         splits: dict[str, TokenRows] = {
             split: encode_rows(
                 part.rows,
@@ -120,10 +136,19 @@ def _encode(
             )
             for split, part in data.parts.items()
         }
-    return splits, probe
+    return splits, probe, found
 
 
-def _findings(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows]) -> list[Diagnostic]:
+def _template_place(model_folder: Path) -> str:
+    """Where a model's chat template stands, for people."""
+    if (model_folder / "chat_template.jinja").is_file():
+        return f"{model_folder.name}/chat_template.jinja"
+    return f"`chat_template` in {model_folder.name}/tokenizer_config.json"
+
+
+def _findings(
+    draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows], odd: Sequence[Diagnostic]
+) -> list[Diagnostic]:
     """Warnings about the splits' tokens.
 
     Raises:
@@ -136,7 +161,7 @@ def _findings(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows])
     audit = token_findings(splits, places, draft.model.tokenizer, is_chat=is_chat, most_lost=most_lost)
     found = [*stream_findings(splits, places, limits), *audit]
     if any(finding.is_error for finding in found):
-        raise Refusal(found)
+        raise Refusal([*odd, *found])  # a template that changes turns may be the reason
     return found
 
 

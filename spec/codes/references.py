@@ -226,6 +226,15 @@ CODES: tuple[Code, ...] = (
         severity=Severity.WARNING,
     ),
     Code(
+        id="FTC329",
+        title="chat template changes the conversation",
+        cause="Each kind of conversation in the rows is rendered with a mark for each turn. A turn whose text is not "
+        "there, stands there twice or stands before an earlier one is reported with the template's file. Answers that "
+        "the template leaves out are an error, since nothing could be learned from them.",
+        wrong="{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}",
+        right="{% for m in messages %}<|{{ m.role }}|>{{ m.content }}</s>{% endfor %}",
+    ),
+    Code(
         id="FTC345",
         title="ftc's configuration can't be read",
         cause="`ftc/config.toml` in the user's configuration folder lists the folders outside of projects in which "

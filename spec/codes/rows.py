@@ -146,6 +146,15 @@ CODES: tuple[Code, ...] = (
         severity=Severity.WARNING,
     ),
     Code(
+        id="FTC369",
+        title="characters that an editor hides",
+        cause="A label or a column name holds a character without a form, a space that is no plain one, or letters of "
+        "two alphabets that look alike. It is another label or column than the one that it looks like.",
+        wrong="a label with a no-break space behind it, or a Cyrillic letter inside a Latin word",
+        right="the label in plain letters",
+        severity=Severity.WARNING,
+    ),
+    Code(
         id="FTC370",
         title="row is trained on and measured",
         cause="The same row, or one that differs in case, marks or a few words alone, stands in the training file and "

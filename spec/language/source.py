@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
-from ftc.spec.language.text_checks import MOST_FINDINGS, Text, check_text, masked
+from ftc.spec.language.text_checks import MOST_FINDINGS, Text, check_text, masked, odd_spaces
 from ftc.spec.language.yaml_events import read_events
 from ftc.spec.language.yaml_nodes import Entry, Mapping, Node, Plain, Scalar, Sequence, plain
 
@@ -44,6 +44,8 @@ LONGEST_FLAG = 80
 Path: TypeAlias = "tuple[str | int, ...] | str"
 """Steps from the root, as a tuple such as `("data", "source", 0, "path")` or as text such as `data.source[0].path`."""
 
+_SYNTAX = ("FTC001", "FTC002", "FTC010")
+"""What the parser says of a text in which a space is none; where one is found, it is the cause."""
 _STEP = re.compile(r"\[(\d{1,6})\]|([^.\[\]]+)")
 _MERGE = re.compile(r"^<{7} .*\n(?:.*\n)*?={7}\n(?:.*\n)*?>{7} ", re.MULTILINE)
 _WIDE_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
@@ -123,6 +125,8 @@ def read_source(text: str, file: str) -> tuple[Source | None, tuple[Diagnostic, 
         return None, (diagnostic("FTC001", "the marks of a merge that was not resolved", place, help=help),)
     root, more = read_events(checked)
     findings += more
+    if any(found.code in _SYNTAX for found in more) and (odd := odd_spaces(checked)):
+        findings = [*odd, *(found for found in findings if found.code not in _SYNTAX)]
     if not findings and isinstance(root, Mapping):
         return Source(file, checked.lines, root), ()
     if not findings:

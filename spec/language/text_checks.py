@@ -14,9 +14,22 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
 
-from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Fix, Span, TextEdit, diagnostic
 
-__all__ = ["MOST_FINDINGS", "STAND_IN", "Text", "check_text", "described", "masked", "secrets_in", "unseen_in_escapes"]
+__all__ = [
+    "MOST_FINDINGS",
+    "STAND_IN",
+    "Text",
+    "check_text",
+    "described",
+    "hidden_in",
+    "masked",
+    "odd_ends",
+    "odd_space",
+    "odd_spaces",
+    "secrets_in",
+    "unseen_in_escapes",
+]
 
 MOST_FINDINGS = 20
 """Reading stops after so many findings: a binary file must not give a hundred thousand."""
@@ -47,6 +60,17 @@ _SECRETS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("a Slack token", r"xox[abeprs]-([A-Za-z0-9-]{16,})"),
     )
 ) + (("a user name or password in a URL", re.compile(r"://([^\s/@'\"]{1,256})@")),)
+
+
+_ODD_SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+_ODD_SPACE = re.compile(f"[{_ODD_SPACES}]+")
+_BESIDE_KEYS = re.compile(
+    rf"^[ \t]*(?P<indent>[{_ODD_SPACES}]+)"
+    rf"|^[ \t]*(?:-[ \t]+)?[\w.-]+?(?:[ \t]*(?P<before>[{_ODD_SPACES}]+)[ \t]*:|:[ \t]*(?P<behind>[{_ODD_SPACES}]+))"
+    rf"|^[ \t]*-[ \t]*(?P<dash>[{_ODD_SPACES}]+)",
+    re.MULTILINE,
+)
+"""Spaces that are none where YAML needs one: before a line, round a key's colon, behind a dash."""
 
 
 class Text:
@@ -102,6 +126,54 @@ def check_text(content: str, file: str) -> tuple[Text, list[Diagnostic]]:
         for match in islice(_UNSEEN.finditer(content), MOST_FINDINGS)
     ]
     return Text(_UNSEEN.sub(STAND_IN, content), file), secrets + directives + unseen
+
+
+def odd_spaces(text: Text) -> list[Diagnostic]:
+    """A finding for each space of another kind that stands where YAML needs a plain one."""
+    places = (match.span(match.lastgroup or 0) for match in _BESIDE_KEYS.finditer(text.content))
+    return [odd_space(text, *place) for place in islice(places, MOST_FINDINGS)]
+
+
+def odd_space(text: Text, start: int, end: int) -> Diagnostic:
+    """The finding for such spaces at these offsets."""
+    span = text.span(start, end)
+    name = described(text.content[start])
+    return diagnostic(
+        "FTC011",
+        f"a character that looks like a space and is none: {name}",
+        span,
+        label="here",
+        help="write a plain space; text that is copied from a web page often holds others",
+        fixes=[Fix("replace it by a plain space", (TextEdit(span, " " * (end - start)),), safe=True)],
+    )
+
+
+def odd_ends(value: str) -> tuple[int, int]:
+    """How many spaces of another kind a value begins with, and how many it ends with."""
+    begin = _ODD_SPACE.match(value)
+    return (begin.end() if begin else 0), len(value) - len(re.sub(f"[{_ODD_SPACES}]+\\Z", "", value))
+
+
+_SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+def hidden_in(value: str) -> str | None:
+    """In words, the first character that an editor hides or that looks like another one; None where there is none.
+
+    Reported are characters without a form, spaces that are no plain ones, and letters of two alphabets that look alike
+    in one word, such as a Cyrillic `а` in a Latin word.
+    """
+    if match := _UNSEEN.search(value) or _ODD_SPACE.search(value):
+        return described(match[0][0])
+    if value.isascii():
+        return None
+    for word in _WORD.findall(value):
+        scripts = {char: next((s for s in _SCRIPTS if unicodedata.name(char, "").startswith(s)), "") for char in word}
+        if len(kinds := {script for script in scripts.values() if script}) > 1:
+            rare = min(kinds, key=lambda kind: sum(scripts[char] == kind for char in word))
+            return described(next(char for char in word if scripts[char] == rare))
+    return None
 
 
 def masked(content: str) -> str:

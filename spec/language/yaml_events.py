@@ -22,7 +22,7 @@ from ruamel.yaml.events import (
 )
 
 from ftc.spec.diagnostics import Diagnostic, Related, Span, diagnostic
-from ftc.spec.language.text_checks import MOST_FINDINGS, Text, described, unseen_in_escapes
+from ftc.spec.language.text_checks import MOST_FINDINGS, Text, described, odd_ends, odd_space, unseen_in_escapes
 from ftc.spec.language.yaml_nodes import Entry, Mapping, Node, Scalar, Sequence, key_fault, number_fault, shown_word
 
 __all__ = ["DEEPEST", "LONGEST_SCALAR", "MOST_NODES", "read_events"]
@@ -154,6 +154,10 @@ class _Reader:
             help = "shorten it; a recipe holds settings, and rows belong in data files"
             self._fault("FTC016", summary, self._point(start), help=help)
             return
+        if style is None and any(ends := odd_ends(node.text)):
+            at = self.text.content.find(node.text, start)
+            places = ((at, at + ends[0]), (at + len(node.text) - ends[1], at + len(node.text)))
+            self.findings += [odd_space(self.text, *place) for place in places if at >= 0 and place[0] < place[1]]
         if style == '"' and (character := unseen_in_escapes(node.text)):
             summary = f"an escape for a character that can't be seen: {described(character)}"
             self._fault("FTC011", summary, node.span, help="delete the escape")

@@ -279,3 +279,49 @@ def test_a_recipe_is_no_pipe_and_no_device(
     assert "`pipe.yaml` is a named pipe" in capsys.readouterr().err
     assert main(["validate", "/dev/zero"]) == 3
     assert "`zero` is a character device" in capsys.readouterr().err
+
+
+def turns(*texts: str) -> str:
+    roles = ("system", "user", "assistant", "user", "assistant")
+    return json.dumps({"messages": [{"role": r, "content": t} for r, t in zip(roles, texts, strict=True)]})
+
+
+TURNS = [turns(f"brief {n}", f"question {n}", f"answer {n}", f"more {n}", f"last {n}") for n in range(24)]
+EACH = "{% for m in messages %}<s>{{ m.role }} {{ m.content }}</s>{% endfor %}"
+GENERATE = "{% if add_generation_prompt %}<s>assistant {% endif %}"
+TEMPLATES = [
+    ("no answers", EACH.replace("<s>", "{% if m.role != 'assistant' %}<s>", 1).replace("</s>", "</s>{% endif %}"), 3,
+     ("leaves out the assistant turns", "turn 3 (assistant), 5 (assistant) of 5", "learn nothing")),
+    ("no system", EACH.replace("messages", "messages[1:]") + GENERATE, 0,
+     ("leaves out the system turn", "turn 1 (system) of 5")),
+    ("twice", "{{ messages[0].content }}" + EACH + GENERATE, 0, ("writes more than once the system turn",)),
+    ("the system last", EACH.replace("messages", "messages[1:]") + "{{ messages[0].content }}" + GENERATE, 3,
+     ("moves to another place the user turn",)),
+    ("trimmed and in capitals", EACH.replace("m.content", "m.content|trim|upper") + GENERATE, 0, ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("template", "code", "words"), [row[1:] for row in TEMPLATES], ids=[row[0] for row in TEMPLATES]
+)
+@pytest.mark.parametrize("is_file", [True, False], ids=["file", "key"])
+def test_a_template_that_changes_a_conversation_is_named(
+    template: str,
+    code: int,
+    words: tuple[str, ...],
+    is_file: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def world(folder: Path) -> None:
+        rows("rows.jsonl", *TURNS)(folder)
+        if is_file:
+            (folder / "model" / "chat_template.jinja").write_text(template, encoding="utf-8")
+        else:
+            edit_json(folder / "model" / "tokenizer_config.json", chat_template=template)
+
+    named = "model/chat_template.jinja" if is_file else "`chat_template` in model/tokenizer_config.json"
+    said = ("FTC329", (*words, f"compare {named}", "rows.jsonl:")) if words else ("", ())
+    chat = recipe(task="{kind: chat}", data="{source: {path: rows.jsonl}, max_length: 64}")
+    check(Case("", chat, *said, code, "plan", world), tmp_path, monkeypatch, capsys)

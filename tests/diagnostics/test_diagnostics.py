@@ -61,6 +61,8 @@ ELSEWHERE: dict[str, str] = {
     "FTC327": f"{_ODD}::test_a_file_that_never_fits_is_refused_before_it_is_hashed",
     "FTC328": f"{_ODD}::test_a_file_that_is_odd_is_named",
     "FTC361": f"{_ODD}::test_no_file_is_read_without_a_limit",
+    "FTC329": f"{_ODD}::test_a_template_that_changes_a_conversation_is_named",
+    "FTC369": "tests/cli/test_hidden_text.py::test_what_an_editor_hides_is_named",
     "FTC345": "tests/compiler/resolve/models/test_model_paths.py::test_a_configuration_that_can_not_be_read",
     "FTC351": "tests/compiler/resolve/rows/test_data_files.py::test_a_file_that_may_not_be_read",
     "FTC340": _STREAM,

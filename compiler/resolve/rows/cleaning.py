@@ -15,13 +15,14 @@ from ftc.compiler.resolve.rows.row_checks import EMPTY, value_faults
 from ftc.compiler.resolve.rows.table import Table
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.plan import Check
-from ftc.spec.language.safe_repr import label_name
+from ftc.spec.language.safe_repr import label_name, quoted
+from ftc.spec.language.text_checks import hidden_in
 from ftc.spec.row_names import row_list
 from ftc.spec.sections.data import Data, Difference
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import ANSWER_COLUMN, LabelRows
 
-__all__ = ["EmptyRows", "normalize_labels", "respell", "spelling_findings"]
+__all__ = ["EmptyRows", "hidden_characters", "normalize_labels", "respell", "spelling_findings"]
 
 _SHOWN = 5
 
@@ -145,6 +146,31 @@ def spelling_findings(task: Task, labeled: Labeled, tables: Collection[Table]) -
             path="data.fields",
             rows=[rows[label][0] for label in found],
         )
+
+
+def hidden_characters(labeled: Labeled | None, tables: Collection[Table]) -> Iterator[Diagnostic]:
+    """Warnings about columns, and labels, whose names hold what an editor hides (FTC369), with their first row."""
+    for table in tables:
+        for column in table.columns:
+            if hidden := hidden_in(column):
+                yield _hidden(f"{table.file}: the name of column {quoted(column)} holds {hidden}", ())
+        rows: dict[str, list[int]] = {}
+        for number, row in enumerate(table.rows if labeled else ()):
+            for label in labeled.of(row[labeled.column]) if labeled else ():
+                rows.setdefault(label, []).append(number)
+        for label in sorted(rows)[:_MOST_LABELS]:
+            if hidden := hidden_in(label):
+                names = [table.where(number) for number in rows[label]]
+                listed = row_list(names[:_SHOWN], len(names))
+                yield _hidden(f"the label {quoted(label)} holds {hidden}, in {len(names):,} rows", [listed])
+
+
+_MOST_LABELS = 1000
+
+
+def _hidden(summary: str, notes: Sequence[str]) -> Diagnostic:
+    help = "write it in plain letters and spaces, or leave it if it is meant"
+    return diagnostic("FTC369", summary, help=help, notes=notes, path="data.fields")
 
 
 _WORDS: dict[Difference, str] = {"case": "case", "space": "white space", "unicode": "Unicode form"}

@@ -11,6 +11,8 @@ from ftc.compiler.resolve.rows.separated_rows import DELIMITERS
 from ftc.compiler.resolve.rows.table import Table, shown, without_form
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.language.safe_repr import quoted
+from ftc.spec.language.text_checks import hidden_in
 from ftc.spec.sections.data import Data
 from ftc.spec.tasks import PARTS, Task
 
@@ -189,7 +191,7 @@ def _missing_part(part: str, column: str, is_written: bool, table: Table, span_o
     else:
         help_ = f"tell which column it is: `data: {{fields: {{{part}: {_as_yaml(guess or 'COLUMN')}}}}}`"
         summary = f"{table.file} has no column `{column}`, which the task needs"
-    notes = [f"columns: {_listed(table.columns)}"]
+    notes = [f"columns: {_listed(table.columns)}", *_hidden_names(table.columns)]
     return diagnostic("FTC362", summary, span_of(path), help=help_, notes=notes, path=path)
 
 
@@ -203,6 +205,12 @@ def _missing_in_prompt(column: str, table: Table, span_of: SpanOf) -> Diagnostic
         notes=[f"columns: {_listed(table.columns)}"],
         path="task.prompt",
     )
+
+
+def _hidden_names(names: Sequence[str]) -> list[str]:
+    """What an editor hides in the names of columns, which may be why one seems to be missing."""
+    odd = ((name, hidden) for name in names if (hidden := hidden_in(name)))
+    return [f"the name {quoted(name)} holds {hidden}" for name, hidden in odd][:_MOST_LISTED]
 
 
 def _as_yaml(name: str) -> str:

@@ -13,7 +13,7 @@ from ftc.compiler.quality.sensitive import Presidio, load_presidio
 from ftc.compiler.quality.texts import row_text
 from ftc.compiler.resolve.rows.augment import augmented, paraphrases_of
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
-from ftc.compiler.resolve.rows.cleaning import EmptyRows, normalize_labels, spelling_findings
+from ftc.compiler.resolve.rows.cleaning import EmptyRows, hidden_characters, normalize_labels, spelling_findings
 from ftc.compiler.resolve.rows.columns import Columns, SpanOf, missing_annotations, missing_columns, task_columns
 from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
 from ftc.compiler.resolve.rows.joint_checks import check_together
@@ -98,7 +98,8 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     presidio = _presidio(data, span_of)
     quality = quality_report(parts, data.quality, likeness, labeled, tables["rows"], presidio)
     unlearned = [_placed(finding, span_of) for finding in unlearned_labels(labeled, names, rows)] if labeled else []
-    tidied = [_placed(finding, span_of) for finding in (*empty.findings(), *alike)]
+    hidden = hidden_characters(labeled, tables.values())
+    tidied = [_placed(finding, span_of) for finding in (*empty.findings(), *alike, *hidden)]
     if any(finding.is_error for finding in unlearned):
         raise Refusal([*unlearned, *tidied])
     meant = (labeled.declared if labeled else None) or ()

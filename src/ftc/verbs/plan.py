@@ -208,7 +208,8 @@ def lock(
         raise
     if check:
         if found.old is None or found.stale:
-            refuse_stale(found.file.name, found.stale if found.old else None, mend=f"ftc lock {path}")
+            help = _VARIATION if overrides else f"run `ftc lock {path}`"
+            refuse_stale(found.file.name, found.stale if found.old else None, help=help)
     elif not overrides and (found.old != found.lock or found.was_older):
         write_text(found.file, found.lock.to_text())
     return found
@@ -229,7 +230,7 @@ def drift(recipe: Path | str, *, offline: bool = False) -> Drift:
     checked = check_recipe(read_recipe(path), path.name, path=path)
     found = relock(checked, path, offline=offline)
     if found.old is None:
-        refuse_stale(found.file.name, None, mend=f"ftc lock {path}")
+        refuse_stale(found.file.name, None, help=f"run `ftc lock {path}`")
     missed = list(found.not_checked)
     upstream: tuple[str, ...] = ()
     is_pinned = found.lock.model.commit or any(one.commit for one in found.lock.data.sources.values())
@@ -256,24 +257,28 @@ def settle_lock(compiled: Compiled, *, locked: bool, writes: bool) -> str:
 
     state = "new" if compiled.old_lock is None else "changed" if compiled.lock_changes else "up to date"
     if locked and state != "up to date":
-        refuse_stale(compiled.lock_file.name, compiled.lock_changes if compiled.old_lock else None, mend="ftc plan")
+        help = _VARIATION if compiled.plan.overrides else "run `ftc plan`"
+        refuse_stale(compiled.lock_file.name, compiled.lock_changes if compiled.old_lock else None, help=help)
     if state != "up to date" and writes:
         write_text(compiled.lock_file, compiled.plan.lock.to_text())
     return state
 
 
-def refuse_stale(name: str, changes: Sequence[str] | None, *, mend: str) -> None:
+_VARIATION = "leave out `--set`, or write the change into the recipe and run `ftc lock`: a lock pins what the file says"
+
+
+def refuse_stale(name: str, changes: Sequence[str] | None, *, help: str) -> None:
     """Refuses a lock that is stale, or absent where `changes` is None.
 
     Raises:
         Refusal: FTC503.
     """
     if changes is None:
-        raise Refusal([diagnostic("FTC503", f"there is no lock `{name}`", help=f"run `{mend}`")])
+        raise Refusal([diagnostic("FTC503", f"there is no lock `{name}`", help=help)])
     notes = [*changes[:_MOST_LINES]]
     if len(changes) > _MOST_LINES:
         notes.append(f"and {len(changes) - _MOST_LINES} more")
-    raise Refusal([diagnostic("FTC503", f"`{name}` is stale", help=f"run `{mend}`", notes=notes)])
+    raise Refusal([diagnostic("FTC503", f"`{name}` is stale", help=help, notes=notes)])
 
 
 def unchanged(saved: Plan, now: Planned) -> Planned:
