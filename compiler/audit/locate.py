@@ -14,6 +14,7 @@ from ftc.compiler.audit.static_audit import AuditInputs
 from ftc.compiler.lock.lockfile import leaves
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
+from ftc.compiler.resolve.files.remote import cached_file, has_scheme
 from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
 from ftc.compiler.resolve.machine.environment import asked_extras, resolve_environment
 from ftc.compiler.resolve.models.model_paths import find_outside
@@ -85,6 +86,8 @@ def _folder(plan: Plan, root: Path, base: str, commit: str | None) -> Path | Non
 
 def _source(locked: SourceLock, name: str, folder: Path, root: Path) -> Path | None:
     """A source's file of this name."""
+    if has_scheme(str(locked.asked.get("path", ""))):
+        return cached_file(cache_folder(), name, locked.file.sha256)
     if "path" in locked.asked:
         found = _or_none(lambda: safe_path(root, name, folder))
         return found if found is not None and found.is_file() else None

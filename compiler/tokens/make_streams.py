@@ -266,4 +266,8 @@ def render_probe(template: str, tokens: dict[str, str | None], renderer: Templat
     rendered = renderer.render(template, requests)
     if all(isinstance(text, TemplateProblem) for text in rendered):
         return None
-    return canonical.digest([None if isinstance(text, TemplateProblem) else text for text in rendered])
+    # A template can write half of a surrogate pair; rows that it does so for are refused with their place.
+    texts = [
+        None if isinstance(t, TemplateProblem) else t.encode("utf-8", "backslashreplace").decode() for t in rendered
+    ]
+    return canonical.digest(texts)

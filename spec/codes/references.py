@@ -242,4 +242,20 @@ CODES: tuple[Code, ...] = (
         wrong="model_paths = /srv/models",
         right='model_paths = ["/srv/models"]',
     ),
+    Code(
+        id="FTC346",
+        title="an address that ftc doesn't fetch from",
+        cause="Rows are fetched from `s3://`, `gs://` and `https://` addresses alone. A recipe may come from a "
+        "stranger, so other schemes, chains of them, passwords in an address and unencrypted connections are refused.",
+        wrong='data: {source: {path: "http://example.org/rows.csv"}}',
+        right='data: {source: {path: "https://example.org/rows.csv"}}',
+    ),
+    Code(
+        id="FTC347",
+        title="rows at an address can't be fetched",
+        cause="The file isn't there, the network or the rights are missing, it is too large, or ftc is offline and the "
+        "cache doesn't have it. Once fetched, a file is kept by the digest that the lock pins.",
+        wrong='data: {source: {path: "s3://bucket/none.parquet"}}',
+        right='data: {source: {path: "s3://bucket/rows.parquet"}}',
+    ),
 )

@@ -86,7 +86,8 @@ class PathSource(Document):
     path: str = Field(min_length=1)
     """JSON, JSON lines, CSV, TSV, Excel, OpenDocument, Parquet, Arrow, CoNLL or text file, relative to the recipe's
     folder; the suffix tells which. Of a text file each line is a row with the column `text`. A folder stands for the
-    data files in it, a pattern such as `shards/*.jsonl` for all files that fit it, in the order of their names."""
+    data files in it, a pattern such as `shards/*.jsonl` for all files that fit it, in the order of their names.
+    A file at an `s3://`, `gs://` or `https://` address is fetched once (extra `remote`) and pinned by its digest."""
     delimiter: Literal[",", ";", "|", "tab"] | None = None
     """What divides the values of a CSV or TSV file. Default: what fits the header and the first rows, commas (tabs in a
     `.tsv` file) before semicolons, tabs and vertical bars."""

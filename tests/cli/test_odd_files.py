@@ -90,6 +90,15 @@ def odd_offsets(folder: Path) -> None:
     (folder / "rows.arrow").write_bytes(sink.getvalue().replace(offsets, struct.pack("<3i", 0, 2**22, 2**23)))
 
 
+def halves(folder: Path) -> None:
+    template = "{% for m in messages %}{{ m.content }}{{ '\\ud800' }}</s>{% endfor %}"
+    (folder / "model" / "chat_template.jinja").write_text(template, encoding="utf-8")
+
+
+PAIRS = [
+    json.dumps({"messages": [{"role": "user", "content": f"q {n}"}, {"role": "assistant", "content": f"a {n}"}]})
+    for n in range(24)
+]
 FUTURE = {"type": "FutureSplit", "mode": 3}
 CHARSMAP = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
 ENDLESS = {"type": "Split", "pattern": {"Regex": "(a|aa)+$"}, "behavior": "Isolated", "invert": False}
@@ -127,6 +136,12 @@ CASES = [
     Case("offsets", data("rows.arrow"), "FTC353", ("no whole .arrow file", "offsets"), world=odd_offsets),
     Case("no text of answers", recipe(task="{kind: question_answering}", data="{source: {path: rows.jsonl}}"), "FTC378",
          ("holds no answers",), world=rows("rows.jsonl", '{"question": "a?", "context": "a", "answers": {"a": 1}}')),
+    Case("half a character", recipe(), "FTC311",
+         ("model/tokenizer_config.json: `\\ud800` in it is half of a surrogate pair",),
+         world=lambda folder: edit_json(folder / "model" / "tokenizer_config.json", eos_token="\ud800")),
+    Case("half a character written", recipe(task="{kind: chat}", data="{source: {path: rows.jsonl}}"), "FTC339",
+         ("a rendered row holds a character that isn't Unicode text",),
+         world=files(rows("rows.jsonl", *PAIRS), halves)),
     Case("dtype", recipe(), "FTC304", ("`model.safetensors` of the model is damaged", "unknown dtype"),
          world=lambda folder: odd_dtype(folder / "model" / "model.safetensors")),
 ]  # fmt: skip

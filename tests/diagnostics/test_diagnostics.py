@@ -64,6 +64,8 @@ ELSEWHERE: dict[str, str] = {
     "FTC329": f"{_ODD}::test_a_template_that_changes_a_conversation_is_named",
     "FTC369": "tests/cli/test_hidden_text.py::test_what_an_editor_hides_is_named",
     "FTC345": "tests/compiler/resolve/models/test_model_paths.py::test_a_configuration_that_can_not_be_read",
+    "FTC346": "tests/compiler/resolve/files/test_remote.py::test_addresses_that_are_not_taken",
+    "FTC347": "tests/compiler/resolve/files/test_remote.py::test_what_can_not_be_had",
     "FTC351": "tests/compiler/resolve/rows/test_data_files.py::test_a_file_that_may_not_be_read",
     "FTC340": _STREAM,
     "FTC341": _STREAM,

@@ -91,6 +91,11 @@ class Hub:
         self._cache_dir = cache_dir
         self._endpoint = endpoint
 
+    @property
+    def is_offline(self) -> bool:
+        """Whether nothing is fetched, from the hub or from elsewhere."""
+        return self._offline
+
     def model_snapshot(
         self,
         repo: str,

@@ -212,7 +212,9 @@ def read_json_object(file: Path, span: Span | None, path: str = "model.base") ->
     try:
         if file.stat().st_size > _MAX_BYTES:
             raise ValueError(f"larger than {_MAX_BYTES // 2**20} MiB")
-        value = json.loads(file.read_bytes())
+        value = json.loads(data := file.read_bytes())
+        if half := _half_character(data, value):
+            raise ValueError(f"`{half}` in it is half of a surrogate pair, which is no character")
     except RecursionError:
         raise _unreadable(file, "nested too deeply", span, path) from None
     except OSError as error:
@@ -222,6 +224,20 @@ def read_json_object(file: Path, span: Span | None, path: str = "model.base") ->
     if not isinstance(value, dict):
         raise _unreadable(file, f"an object is expected, found {type(value).__name__}", span, path)
     return value
+
+
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def _half_character(data: bytes, value: Any) -> str | None:
+    """The first half of a surrogate pair in a value read from JSON, which no later document can hold."""
+    if not _SURROGATE_ESCAPE.search(data):
+        return None
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        return f"\\u{ord(error.object[error.start]):04x}"
+    return None
 
 
 def _shown(file: Path) -> str:

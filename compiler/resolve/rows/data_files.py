@@ -10,6 +10,7 @@ from typing import Any
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.hub_errors import of_locked
+from ftc.compiler.resolve.files.remote import fetch_file, has_scheme
 from ftc.compiler.resolve.files.safe_files import UnsafePath, other_form, refuse_odd_file, safe_path
 from ftc.compiler.resolve.rows.columns import SpanOf
 from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern, joint_facts
@@ -20,6 +21,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import Lock, SourceLock
 from ftc.spec.sections.data import Data, HubSource, Paraphrases, PathSource
+from ftc.spec.storage.paths import cache_folder
 
 __all__ = ["DataFile", "DataFiles", "locate_data", "source_paths"]
 
@@ -107,7 +109,7 @@ def locate_data(
 ) -> DataFiles:
     """Finds and digests every data file, and those of `probes`, by use with their dotted path.
 
-    A hub source stays at the commit that the lock keeps for it.
+    A hub source stays at the commit that the lock keeps for it, and what was fetched from an address at the digest.
 
     Raises:
         Refusal: A path is unsafe (FTC300), a file is absent (FTC350) or can't be had from the hub; all are told.
@@ -116,10 +118,12 @@ def locate_data(
     found: list[Diagnostic] = []
     for use, (recipe_path, source) in {**source_paths(data), **(probes or {})}.items():
         try:
-            if not isinstance(source, HubSource):
+            locked = lock.data.sources.get(use) if lock else None
+            if isinstance(source, PathSource) and has_scheme(source.path):
+                files[use] = _at_address(source, recipe_path, hub.is_offline, digests, span_of, locked)
+            elif not isinstance(source, HubSource):
                 files[use] = _on_disk(source, recipe_path, folder, root, digests, span_of)
             else:
-                locked = lock.data.sources.get(use) if lock else None
                 locked = locked if locked and locked.asked == source.to_json() else None
                 files[use] = _on_hub(source, recipe_path, hub, digests, span_of, locked)
         except Refusal as refusal:
@@ -176,6 +180,30 @@ def _asked(source: PathSource | Paraphrases) -> dict[str, Any]:
 
 
 _READING = ("delimiter", "sheet")
+
+
+def _at_address(
+    source: PathSource,
+    recipe_path: str,
+    offline: bool,
+    digests: DigestCache,
+    span_of: SpanOf,
+    locked: SourceLock | None,
+) -> DataFile:
+    asked = _asked(source)
+    pinned = locked.file.sha256 if locked and locked.asked == asked else None
+    path = f"{recipe_path}.path"
+    file = fetch_file(cache_folder(), source.path, pinned, span_of(path), path, offline=offline)
+    return DataFile(
+        path=file,
+        shown_as=source.path,
+        recipe_path=recipe_path,
+        asked=asked,
+        commit=None,
+        chosen=None,
+        facts=digests.file(file),
+        reading=Reading.of(source.to_json()),
+    )
 
 
 def _on_hub(
