@@ -185,11 +185,12 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style (ruff) and who may import whom (import-linter). `nox -s lint -- --fix` mends what is safe."""
+    """Check style (ruff), who may import whom (import-linter) and words. `nox -s lint -- --fix` applies safe fixes."""
     install(session, "-e", ".", *GROUPS["lint"])
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", *(() if "--fix" in session.posargs else ("--check",)))
     session.run("lint-imports")
+    session.run("python", "docs/words.py")
     lint_workflows(session)
 
 

@@ -56,15 +56,14 @@ def read_policy(root: Path) -> ReadPolicy | None:
         # a file that would be taken for the policy and is none
         other = Path(POLICY_FILE).with_suffix(".yml").name
         if os.path.lexists(root / other):
-            raise Refusal([diagnostic("FTC430", f"`{other}` is not read", help=f"name it `{POLICY_FILE}`")])
+            summary = f"`{other}` is not the policy's file name"
+            raise Refusal([diagnostic("FTC430", summary, help=f"rename it to `{POLICY_FILE}`")])
         return None
     data = file.read_bytes()
     source, found = read_source_bytes(data, POLICY_FILE)
     if not data.strip():
         found = (
-            diagnostic(
-                "FTC430", "the policy says nothing", help="write `ftc_policy: 1` and `rules:`, or delete the file"
-            ),
+            diagnostic("FTC430", "the policy is empty", help="write `ftc_policy: 1` and `rules:`, or delete the file"),
         )
     lines = shown_lines(data)
     if source is None:
@@ -99,7 +98,7 @@ def _explained(source: Source, error: Any) -> Diagnostic:
         known = Rules.model_fields if path[:1] == ("rules",) and len(path) == 2 else ()
         meant = nearest(str(path[-1]), known)
         help = f"did you mean `{meant}`?" if meant else f"the rules are {', '.join(Rules.model_fields)}"
-        return diagnostic("FTC430", f"a policy has no `{dotted}`", source.key_span(path), help=help)
+        return diagnostic("FTC430", f"unknown key `{dotted}` in the policy", source.key_span(path), help=help)
     if error["type"] == "missing":
         return diagnostic("FTC430", f"`{dotted}` is missing", source.span(path[:-1]), help=f"write `{path[-1]}: …`")
     help = _WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
@@ -126,24 +125,26 @@ def judged(
     waivable = {one.rule for one in results if one.level == "soft" and not one.passed}
     if unknown := [name for name in waivers if name not in waivable]:
         known = ", ".join(sorted(waivable)) or "none is"
-        help = f"soft rules that this plan breaks: {known}"
-        raise Refusal([diagnostic("FTC434", f"no soft rule `{name}` is broken", help=help) for name in unknown])
+        help = f"soft rules that this plan violates: {known}"
+        raise Refusal([diagnostic("FTC434", f"no soft rule `{name}` is violated", help=help) for name in unknown])
     return results, tuple(_finding(one, read) for one in results if not one.passed)
 
 
 def _finding(result: PolicyResult, read: ReadPolicy) -> Diagnostic:
     span = read.source.key_span(("rules", result.rule))
-    summary = f"the policy's rule `{result.rule}` is broken: {result.found}"
+    summary = f"policy rule `{result.rule}` is violated: {result.found}"
     if result.waived is not None:
-        return diagnostic("FTC433", summary, span, notes=f"passed over: {result.waived}", severity=Severity.WARNING)
+        return diagnostic("FTC433", summary, span, notes=f"waived: {result.waived}", severity=Severity.WARNING)
     match result.level:
         case "hard":
-            return diagnostic("FTC431", summary, span, help="change the recipe, or the policy with those who own it")
+            return diagnostic(
+                "FTC431", summary, span, help=("Change the recipe, or ask the policy's owner to change the rule.")
+            )
         case "soft":
-            help = f"change the recipe, or give a reason: `--waive {result.rule}=REASON`"
+            help = f"Change the recipe, or give a reason: `--waive {result.rule}=REASON`."
             return diagnostic("FTC432", summary, span, help=help)
         case "advisory":
-            return diagnostic("FTC433", summary, span, help="nothing has to be done; the rule only advises")
+            return diagnostic("FTC433", summary, span, help="no action is required; the rule is advisory")
 
 
 def _results(rules: Rules, plan: Plan, waivers: Mapping[str, str], lookers: frozenset[str]) -> Iterator[PolicyResult]:
@@ -180,7 +181,7 @@ def _pinned(_rule: Any, plan: Plan) -> tuple[bool, str]:
     loose = [name for name, revision in asked.items() if not _COMMIT.fullmatch(str(revision))]
     return (
         not loose,
-        f"{' and '.join(loose)} of the hub is named by no full commit" if loose else "all refs are commits",
+        f"{' and '.join(loose)} on the hub is not pinned to a full commit" if loose else "all revisions are commits",
     )
 
 
@@ -190,20 +191,20 @@ def _memory(rule: Any, plan: Plan) -> tuple[bool, str]:
 
 def _time(rule: Any, plan: Plan) -> tuple[bool, str]:
     if plan.time is None:
-        return False, "the time can't be predicted"
+        return False, "the time is not estimated"
     return plan.time.high_seconds <= rule.at_most, f"the plan takes up to {plan.time.high_seconds:.0f} s"
 
 
 def _cost(rule: Any, plan: Plan) -> tuple[bool, str]:
     cost = plan.time.cost_high if plan.time else None
     if cost is None or cost.currency != rule.at_most.currency:
-        return False, f"the cost in {rule.at_most.currency} can't be predicted"
+        return False, f"the cost in {rule.at_most.currency} is not estimated"
     return cost.amount <= rule.at_most.amount, f"the plan costs up to {cost.amount:.2f} {cost.currency}"
 
 
 def _gates(rule: Any, plan: Plan) -> tuple[bool, str]:
     lacking = [name for name in rule.require if name not in plan.settings.eval.gates]
-    return not lacking, f"no gate for {', '.join(lacking)}" if lacking else "every required gate is there"
+    return not lacking, f"no gate for {', '.join(lacking)}" if lacking else "every required gate is set"
 
 
 def _leakage(_rule: Any, plan: Plan) -> tuple[bool, str]:
@@ -211,7 +212,8 @@ def _leakage(_rule: Any, plan: Plan) -> tuple[bool, str]:
     missed = [one for one in plan.quality.not_checked if "overlap" in one]
     if missed:
         return False, missed[0]
-    return shared == 0, f"{shared} measured rows are trained on" if shared else "no row is trained on and measured"
+    found = f"{shared} evaluated rows are also training rows" if shared else "no evaluated row is a training row"
+    return shared == 0, found
 
 
 def _determinism(rule: Any, plan: Plan) -> tuple[bool, str]:
@@ -224,7 +226,7 @@ def _test_looks(rule: Any, plan: Plan, lookers: frozenset[str]) -> tuple[bool, s
     if "test" not in plan.data:
         return True, "there are no test rows"
     count = len(lookers | {plan.run_id})
-    return count <= rule.at_most, f"with this plan's, {count} runs look at the same test rows"
+    return count <= rule.at_most, f"with this plan, {count} runs evaluate on the same test rows"
 
 
 _CHECKS: dict[str, _Check] = {

@@ -65,7 +65,7 @@ def own_digest(path: Path) -> str:
     """
     plain = json.loads(path.read_bytes())
     if not isinstance(plain, dict):
-        raise ValueError(f"{path.name} holds no JSON object")
+        raise ValueError(f"{path.name} is not a JSON object")
     return digest({**plain, "sha256": ""})
 
 

@@ -101,7 +101,7 @@ COMPANIONS: tuple[Companion, ...] = (
         key="teacher",
         pins="train.distillation.teacher",
         shapes_weights=True,
-        helps={"FTC312": "`ftc run merge RUN -o FOLDER` makes a whole model of a run's adapter; give that folder"},
+        helps={"FTC312": "`ftc run merge RUN -o FOLDER` makes a complete model of a run's adapter; use that folder"},
         asked=lambda recipe: Asked(one.teacher, one.revision) if (one := recipe.train.distillation) else None,
         pinned=lambda settings: one.teacher if (one := settings.train.distillation) else None,
         license=lambda settings: one.teacher.license if (one := settings.train.distillation) else None,

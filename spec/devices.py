@@ -143,7 +143,7 @@ _ADA = "NVIDIA, Ada GPU architecture whitepaper"
 _BLACKWELL = "NVIDIA, RTX Blackwell GPU architecture whitepaper"
 _BLACKWELL_PRO = "NVIDIA, RTX Blackwell PRO GPU architecture whitepaper"
 _TURING = "NVIDIA, Turing GPU architecture whitepaper"
-_CORES = "NVIDIA, specifications of the card: cores and boost clock, at its architecture's rate for each core"
+_CORES = "NVIDIA, specifications of the GPU: cores and boost clock, at its architecture's rate per core"
 
 CARDS: dict[str, Card] = {
     # GeForce: tensor cores run at half of their rate when sums are float32, as they are in training.

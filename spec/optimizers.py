@@ -27,13 +27,13 @@ __all__ = [
 ]
 
 
-ADAM_BETA2 = Usual("beta2", 0.999, "that of Adam's paper")
-_LION_BETA2 = Usual("beta2", 0.99, "that of Lion's paper")
-_OF_ADEMAMIX = (ADAM_BETA2, Usual("beta3", 0.9999, "that of AdEMAMix's paper"), Usual("alpha", 5.0, "bitsandbytes'"))
+ADAM_BETA2 = Usual("beta2", 0.999, "from Adam's paper")
+_LION_BETA2 = Usual("beta2", 0.99, "from Lion's paper")
+_OF_ADEMAMIX = (ADAM_BETA2, Usual("beta3", 0.9999, "from AdEMAMix's paper"), Usual("alpha", 5.0, "bitsandbytes'"))
 _ADAM = ("beta1", "beta2", "epsilon")
 _AS_ADAMW = Rate(Fraction(1), None, range_known=True)
-_FIFTH = Rate(Fraction(1, 5), "a fifth of {}, since Lion's steps are longer", range_known=False)
-_KERNELS_TAKE_WHOLE = "its kernels take whole tensors"
+_FIFTH = Rate(Fraction(1, 5), "a fifth of {}, because Lion's steps are larger", range_known=False)
+_KERNELS_TAKE_WHOLE = "its kernels need whole tensors"
 _EVERYWHERE = frozenset(("cpu", "cuda"))
 _NOWHERE: frozenset[str] = frozenset()
 _GPU = frozenset(("cuda",))
@@ -76,7 +76,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
     ),
     OptimizerCard(
         kind="adamw_8bit",
-        label="AdamW of 8 bits",
+        label="8-bit AdamW",
         source="Dettmers et al. 2021",
         reads=_ADAM,
         usual=(ADAM_BETA2,),
@@ -128,7 +128,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
     ),
     OptimizerCard(
         kind="adamw_8bit_paged",
-        label="paged AdamW of 8 bits",
+        label="paged 8-bit AdamW",
         source="Dettmers et al. 2023",
         reads=_ADAM,
         usual=(ADAM_BETA2,),
@@ -176,7 +176,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
     ),
     OptimizerCard(
         kind="lion_8bit",
-        label="Lion of 8 bits",
+        label="8-bit Lion",
         source="Chen et al. 2023",
         reads=("beta1", "beta2"),
         usual=(_LION_BETA2,),
@@ -220,7 +220,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
     ),
     OptimizerCard(
         kind="ademamix_8bit",
-        label="AdEMAMix of 8 bits",
+        label="8-bit AdEMAMix",
         source="Pagliardini et al. 2024",
         reads=(*_ADAM, "beta3", "alpha"),
         usual=_OF_ADEMAMIX,
@@ -253,7 +253,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         extra="train",
         exact_on=_NOWHERE,
         rate=_AS_ADAMW,
-        whole_tensors="it makes whole matrices orthogonal",
+        whole_tensors="it orthogonalizes whole matrices",
         schedules=None,
         solver_on=_NOWHERE,
         uncounted="Muon's orthogonalization of each matrix in each step",
@@ -275,7 +275,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         extra="optim",
         exact_on=_NOWHERE,
         rate=_AS_ADAMW,
-        whole_tensors="its averages are not tried on parts of weights",
+        whole_tensors="averaging of sharded weights is not tested",
         schedules=("constant",),
         solver_on=_NOWHERE,
         uncounted=None,
@@ -323,7 +323,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         extra="train",
         exact_on=_NOWHERE,
         rate=Rate(
-            Fraction(100), "a hundred times {}, since SGD's steps are as small as its gradients", range_known=False
+            Fraction(100), "a hundred times {}, because SGD's steps are as small as its gradients", range_known=False
         ),
         whole_tensors=None,
         schedules=None,
@@ -335,7 +335,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         names=ForeignNames(
             trainer=("sgd",),
             component=("torch.optim.SGD", "torch.optim.sgd.SGD"),
-            values={"momentum": (0, "the other tools' SGD has none")},
+            values={"momentum": (0, "other tools use SGD without it")},
         ),
     ),
 )

@@ -91,7 +91,7 @@ PERSONAL = (
     Rule("e-mail addresses", _email),
     Rule("telephone numbers", _phone),
     Rule("IBANs", _iban),
-    Rule("card numbers", _card),
+    Rule("credit card numbers", _card),
 )
 """What may belong to a person."""
 SECRETS = (

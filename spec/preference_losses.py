@@ -60,7 +60,7 @@ PREFERENCE_LOSSES: tuple[PreferenceLossCard, ...] = (
     PreferenceLossCard(
         kind="robust_dpo",
         label="robust DPO",
-        formula="DPO's loss, unbiased where a share `label_smoothing` of the pairs is the wrong way round",
+        formula="DPO's loss, unbiased if a share `label_smoothing` of the pairs has swapped answers",
         source="Chowdhury 2024",
         reads=("label_smoothing", "per_token"),
         usual={"label_smoothing": 0.1},

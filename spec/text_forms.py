@@ -51,8 +51,8 @@ FORMS = (
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
-        noun="row labels",
-        targets="one label a row",
+        noun="training labels",
+        targets="one label per row",
     ),
     FormCard(
         name="tag",
@@ -62,7 +62,7 @@ FORMS = (
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
-        noun="tags of words",
+        noun="word tags",
         targets="{targets} tagged words",
     ),
     FormCard(
@@ -73,7 +73,7 @@ FORMS = (
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=True,
-        noun="begins and ends",
+        noun="starts and ends",
         targets="in {windows} of one answer each",
     ),
     FormCard(
@@ -107,7 +107,7 @@ FORMS = (
         is_self_supervised=False,
         moves_targets=False,
         noun="pairs",
-        targets="two answers a row",
+        targets="two answers per row",
     ),
     FormCard(
         name="raw",

@@ -230,7 +230,9 @@ def _ladder(case: _Case) -> Iterator[Finding]:
     is_alone = case.record.observed.world_size == 1
     for step in filter(is_rung, range(case.record.steps_done + 1)):
         if step not in case.ladder.rungs:
-            yield from difference(f"ladder.ndjson, rung {step}", "no rung", "a rung", "the ladder's own rule")
+            yield from difference(
+                f"ladder.ndjson, checksum {step}", "no checksum", "a checksum", "the step log's own rule"
+            )
     for step, line in sorted(case.ladder.steps.items()):
         if step > case.record.steps_done:
             yield from difference(f"ladder.ndjson: step {step}", "a line", "no such step", "record.json")
@@ -269,7 +271,7 @@ def _checkpoints(case: _Case) -> Iterator[Finding]:
         rung = case.ladder.rungs.get(int(folder.name.removeprefix("step-")))
         if rung is None:
             yield from difference(
-                f"ladder.ndjson, {folder.name}", "no rung", "a checkpoint", "the folder of checkpoints"
+                f"ladder.ndjson, {folder.name}", "no checksum", "a checkpoint", "the folder of checkpoints"
             )
             continue
         if file := case.file(folder / "trainable.safetensors"):
@@ -300,7 +302,9 @@ def _result(case: _Case) -> Iterator[Finding]:
         for name, one in held.items():
             if one.sha256 not in rung.tensors.values():
                 subject = f"{where}, tensor {name}"
-                yield from difference(subject, one.sha256, "in no tensor", f"the ladder's rung of step {rung.step}")
+                yield from difference(
+                    subject, one.sha256, "in no tensor", f"the step log's weight checksum of step {rung.step}"
+                )
     says, ought = read_provenance(read_metadata(file)), provenance_of(case.plan)
     passed = () if case.ours else _BY_RELEASE
     yield from _fields_differ(f"plan.json and the header of {where}", ought, says, passed)

@@ -37,7 +37,7 @@ def check_ledger(
     own = [one for one in entries if isinstance(one, Begun | Ended | Look) and one.run_id == record.id]
     tally.findings += _cut(plan, entries)
     if not any(isinstance(one, Begun | Ended) for one in own):
-        tally.not_checked.append("the project's ledger: it has no entry of this run")
+        tally.not_checked.append("the project's ledger: it has no entry for this run")
         return False
     tally.findings += [*_documents(plan, record, own), *_end(record, own), *_evaluations(plan, measured, own)]
     looks = sum(isinstance(one, Look) for one in own)

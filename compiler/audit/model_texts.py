@@ -50,7 +50,7 @@ def text_part(file: Path, sha256: str, cache: Path) -> str:
         old, new = json.loads(before), json.loads(after)
     except (OSError, ValueError, RecursionError):
         return "it can't be read any longer"
-    return _difference("", old, new) or "its layout alone"
+    return _difference("", old, new) or "only its formatting"
 
 
 def _recalled(cache: Path, sha256: str) -> bytes | None:

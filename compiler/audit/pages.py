@@ -57,7 +57,7 @@ def check_pages(
 def _page(tally: Tally, run: RunFolder, name: str, plain: str, noted: str | None, pages: Pages) -> list[Finding]:
     file, subject = run.path / name, f"the run's folder: {name}"
     if not file.is_file():
-        return [finding("FTC522", subject, "a page", "nothing", "bring the file back")]
+        return [finding("FTC522", subject, "a page", "nothing", "restore the file")]
     tally.files += 1
     tally.bytes += file.stat().st_size
     found = file_digest(file)
@@ -83,7 +83,7 @@ def _page(tally: Tally, run: RunFolder, name: str, plain: str, noted: str | None
     if theirs == here:
         return [_changed(subject, again, found)]
     other = f"{theirs} drew them, and here is {here or 'no library that does'}"
-    tally.not_checked.append(f"the charts in {name}: {other}; its words and figures are as they should be")
+    tally.not_checked.append(f"the charts in {name}: {other}; its text and figures match")
     return []
 
 

@@ -56,7 +56,7 @@ def source_part(file: Path, locked: SourceLock, cache: Path) -> str:
     """Which rows of a data file are others, or nothing where the cache doesn't know the locked ones."""
     before, found = recall_rows(cache, locked.rows_sha256), _rows_in([file], locked)
     if found is None:
-        return "it can't be read as rows any longer"
+        return "it can't be read as rows"
     return "" if before is None else str(row_changes(before, found))
 
 
@@ -117,15 +117,15 @@ def _step_of(folder: Path) -> int:
 
 def _first_tensor(found: Mapping[str, str], known: Mapping[str, str]) -> str:
     names: Iterator[str] = (name for name in sorted(known) if found.get(name) != known[name])
-    return next((f"tensor {name}" for name in names), "") if found else "it is no safetensors file any longer"
+    return next((f"tensor {name}" for name in names), "") if found else "it is not a safetensors file"
 
 
 def _field(plan: Plan, file: Path) -> str:
     try:
         found = json.loads(file.read_bytes())
     except ValueError:
-        return "it is no JSON any longer"
-    return first_changed(plan.lock, found) or "its layout alone"
+        return "it is not JSON"
+    return first_changed(plan.lock, found) or "only its formatting"
 
 
 def first_changed(lock: Lock, other: Any) -> str:

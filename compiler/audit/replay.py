@@ -35,7 +35,7 @@ __all__ = [
     "result_findings",
 ]
 
-_FORCE = "audit on a machine of that class, or execute all the same with --force"
+_FORCE = "audit on a machine of that class, or execute anyway with --force"
 _MOST_PACKAGES = 8
 
 
@@ -81,7 +81,7 @@ def class_findings(record: RunRecord, environment: EnvironmentFacts, code: CodeS
     if record.observed.code.ftc_sha256 != code.ftc_sha256:
         yield _class("ftc's own code", record.observed.code.ftc_sha256, code.ftc_sha256)
     if record.code_changed:
-        yield _class("the run's code", "the same from first to last step", "changed while the run went on")
+        yield _class("the run's code", "the same from first to last step", "changed during the run")
     last = (record.observed.machine.digest(), record.observed.code.ftc_sha256)
     for segment in record.segments:
         if (segment.machine_sha256, segment.ftc_sha256) != last:
@@ -113,13 +113,16 @@ def difference_finding(parted: Difference) -> Finding:
 
 
 _CAUSES = {
-    "batch": "other rows or tokens went in: look at the data's order, the token stream and the collation",
+    "batch": "the input rows or tokens differ: check the order of the data, the token stream and the collation",
     "learning rate": "another schedule",
-    "chance": "other numbers were drawn: dropout or a new source of chance",
+    "chance": "other random numbers: dropout, or a new source of randomness",
     "loss": "the same rows gave another loss: the weights before the step differ, or the forward pass does",
-    "gradient norm": "the loss is equal and its gradient isn't: the backward pass computes otherwise",
-    "weights": "all losses up to here are equal and the weights aren't: the update, or what no loss depends on yet",
-    "optimiser": "the weights are equal and the optimizer's memory isn't",
+    "gradient norm": "the loss is equal but its gradient isn't: the backward pass computes something else",
+    "weights": (
+        "all losses up to here are equal but the weights aren't: the update differs, or weights that no "
+        "loss depends on yet"
+    ),
+    "optimiser": "the weights are equal but the optimizer state isn't",
 }
 
 
@@ -140,7 +143,7 @@ def problem_finding(problem: Diagnostic) -> Finding:
 def foothold_finding(steps: Steps, checkpoints: tuple[int, ...]) -> Finding:
     """There is no checkpoint where a replay was to begin."""
     there = ", ".join(map(str, checkpoints[:-1]))
-    places = f"begin at 0{f', {there}' if there else ''}" + (f" or {checkpoints[-1]}" if checkpoints else "")
+    places = f"start at 0{f', {there}' if there else ''}" + (f" or {checkpoints[-1]}" if checkpoints else "")
     subject = f"checkpoint of step {steps.first}"
     return Finding(code="FTC532", subject=subject, expected="a checkpoint", found="nothing", hint=places)
 
@@ -208,7 +211,7 @@ def _verdict(findings: Iterable[Finding], replay: Replay | None, level: str) -> 
 
 def _not_checked(static: AuditReport, replay: Replay | None, level: str) -> Iterator[str]:
     if replay is None:
-        yield "that training again gives the same weights: nothing was executed"
+        yield "whether training again gives the same weights: nothing was executed"
     else:
         if replay.first_step > 0:
             yield f"steps 1 to {replay.first_step}"
@@ -216,7 +219,7 @@ def _not_checked(static: AuditReport, replay: Replay | None, level: str) -> Iter
             yield f"steps {replay.reached_step + 1} to {static.num_steps}"
         if level == "replay":
             yield "validation, choice of the checkpoint, export and evaluation"
-    yield "that times, memory and machine are recorded truthfully"
+    yield "whether times, memory and machine are recorded truthfully"
 
 
 def _class(subject: str, expected: str, found: str) -> Finding:
@@ -276,7 +279,7 @@ def judged_by_seeds(
         verdict, code = "INCONCLUSIVE", ExitCode.INCONCLUSIVE
     else:
         verdict, code = "REPRODUCED_STATISTICAL", ExitCode.FINE
-    left = ("that the same bits come out again", "that times, memory and machine are recorded truthfully")
+    left = ("whether the same bits come out again", "whether times, memory and machine are recorded truthfully")
     changes = {
         "level": "full",
         "verdict": verdict,
@@ -298,5 +301,8 @@ def _outside(recorded: Evaluation, repetitions: Sequence[Repetition]) -> Iterato
         within = prediction(values, resolution=0.0 if of_loss else 1 / max(1, recorded.tuned.rows))
         if not within.low <= value <= within.high:
             wanted = f"{within.low:.6g} to {within.high:.6g}, from {len(values)} runs with other seeds"
-            hint = "the recorded value is not one that this job gives here; compare both ladders with --level replay"
+            hint = (
+                "the recorded value is outside the range that this job gives here; compare both step logs with "
+                "--level replay"
+            )
             yield Finding(code="FTC530", subject=f"{name} of tuned", expected=f"{value:.6g}", found=wanted, hint=hint)

@@ -42,8 +42,8 @@ _SIGNATURE = ".sig"
 """A signature lies beside what it signs; no program loads it."""
 
 _NEVER_CHECKED = (
-    "that training again gives the same weights: the static level executes nothing",
-    "that the record was truthful when it was written",
+    "whether training again gives the same weights: the static level executes nothing",
+    "whether the record was truthful when it was written",
 )
 
 
@@ -156,7 +156,7 @@ def _check_documents(tally: Tally, run: RunFolder, plan: Plan, record: RunRecord
             tally.findings.append(finding("FTC523", subject, said, found, "restore the file from a copy or from git"))
     tally.checked.append(f"{len(pairs)} digests of documents")
     if record.status not in ("finished", "gate_failed"):
-        hint = "apply the plan again; it goes on from the last checkpoint"
+        hint = "apply the plan again; it continues from the last checkpoint"
         tally.findings.append(finding("FTC525", "record.json", "finished", record.status, hint))
 
 
@@ -186,7 +186,9 @@ def _check_ladder(tally: Tally, run: RunFolder, record: RunRecord) -> None:
     if first and first.weights_sha256 != record.initial_weights_sha256:
         said = str(record.initial_weights_sha256)
         tally.findings.append(finding("FTC534", "ladder.ndjson, step 0: weights", said, first.weights_sha256, hint))
-    tally.checked.append(f"{plural(ladder.height, 'step')} and {plural(len(ladder.rungs), 'rung')} of the ladder")
+    tally.checked.append(
+        f"{plural(ladder.height, 'step')} and {plural(len(ladder.rungs), 'weight checksum')} of the step log"
+    )
 
 
 def _check_chain(tally: Tally, run: RunFolder, record: RunRecord, previous: RunRecord | None) -> None:
@@ -195,7 +197,7 @@ def _check_chain(tally: Tally, run: RunFolder, record: RunRecord, previous: RunR
     if link is None:
         return
     if previous is None:
-        tally.not_checked.append(f"the record of run {link.run_id}, which ended before this one: it isn't here")
+        tally.not_checked.append(f"the record of run {link.run_id}, which ended before this one: it is missing")
         return
     found = own_digest(RunFolder(run.path.parent / link.run_id).record)
     if previous.sha256 != link.record_sha256 or found != link.record_sha256:
@@ -207,7 +209,7 @@ def _check_chain(tally: Tally, run: RunFolder, record: RunRecord, previous: RunR
 
 def _check_model(tally: Tally, plan: Plan, folder: Path | None) -> None:
     if folder is None:
-        hint = f"bring back `{plan.lock.model.asked['base']}`"
+        hint = f"restore `{plan.lock.model.asked['base']}`"
         tally.findings.append(finding("FTC522", plan.model.name, "a model folder", "nothing", hint))
         return
     found = list(_compare(tally, folder, plan.lock.model.files, plan.model.name))
@@ -227,7 +229,7 @@ def _check_companion(tally: Tally, plan: Plan, card: Companion, folder: Path | N
             tally.findings += [_planted(f"{pinned.base}: {name}") for name in stray_files(folder, pinned.files)]
         tally.checked.append(plural(len(pinned.files), "file") + f" of the {card.role}")
     elif card.shapes_weights:
-        hint = f"bring back `{asked.base}`"
+        hint = f"restore `{asked.base}`"
         tally.findings.append(finding("FTC522", pinned.base, f"a {card.role}'s folder", "nothing", hint))
     else:
         tally.not_checked.append(f"the {card.role} `{asked.base}`: it is not on this machine")
@@ -258,7 +260,7 @@ def _check_sources(tally: Tally, plan: Plan, paths: Mapping[str, Path | None]) -
         found: list[Finding] = []
         for name, (path, facts) in files.items():
             if path is None:
-                found.append(finding("FTC522", name, facts.sha256, "nothing", "bring the file back"))
+                found.append(finding("FTC522", name, facts.sha256, "nothing", "restore the file"))
             else:
                 found += _compare_file(tally, path, facts, name)
         here = [path for path, _ in files.values() if path is not None]
@@ -275,21 +277,21 @@ def _check_sources(tally: Tally, plan: Plan, paths: Mapping[str, Path | None]) -
 def _check_streams(tally: Tally, plan: Plan, folder: Path | None) -> None:
     """The cache may be emptied at any time, which proves nothing; what is in it must be right."""
     if folder is None:
-        tally.not_checked.append("the token streams: the cache no longer has them; `ftc plan` makes them again")
+        tally.not_checked.append("the token streams: they are no longer in the cache; `ftc plan` creates them again")
         return
     from ftc.spec.documents.streams import open_stream
 
     for name, report in plan.data.items():
         found = open_stream(folder / f"{name}.arrow").digest()
         if found != report.stream_digest:
-            hint = "delete the folder in the cache; `ftc plan` makes it again"
+            hint = "delete the folder in the cache; `ftc plan` creates it again"
             tally.findings.append(finding("FTC521", f"token stream `{name}`", report.stream_digest, found, hint))
     probes = list(planned_probes(plan.settings.eval, folder))
     for probe in probes:
         if probe.found != probe.wanted:
-            found = probe.found or "nothing that can be read"
-            hint = "delete the folder in the cache; `ftc plan` makes it again"
-            tally.findings.append(finding("FTC521", f"`{probe.name}` beside the streams", probe.wanted, found, hint))
+            found = probe.found or "nothing readable"
+            hint = "delete the folder in the cache; `ftc plan` creates it again"
+            tally.findings.append(finding("FTC521", f"`{probe.name}` of the streams", probe.wanted, found, hint))
     beside = f" and {plural(len(probes), 'set')} beside them" if probes else ""
     tally.checked.append(plural(len(plan.data), "token stream") + beside)
 
@@ -301,7 +303,7 @@ def _compare(tally: Tally, folder: Path, files: Mapping[str, FileFacts], owner: 
 
 def _compare_file(tally: Tally, path: Path, facts: FileFacts, subject: str) -> Iterator[Finding]:
     if not path.is_file():
-        yield finding("FTC522", subject, facts.sha256, "nothing", "bring the file back")
+        yield finding("FTC522", subject, facts.sha256, "nothing", "restore the file")
         return
     tally.files += 1
     tally.bytes += path.stat().st_size
@@ -345,7 +347,7 @@ def _check_testimony(
         known = {run.path / name for name in record.outputs} - set(tally.damaged.values())
         known = {path for path in known if path.is_file()}
         tally.findings[:0] = contradictions(run, plan, record, witnesses, known, ours=ours)
-        tally.checked.append("events, ladder, checkpoints and result against each other")
+        tally.checked.append("events, step log, checkpoints and result compared with each other")
     if measured is not None and run.evaluation in known:
         rows = witnesses.outcomes if run.outcomes in known else ()
         check_scores(tally, plan, record, measured, rows, witnesses.recompute)
@@ -354,5 +356,5 @@ def _check_testimony(
 
 
 def _planted(subject: str) -> Finding:
-    hint = "move it elsewhere; a program that loads the folder would take it along"
+    hint = "move it elsewhere; a program that loads the folder would include it"
     return finding("FTC539", subject, "nothing", "a file", hint)

@@ -52,7 +52,7 @@ def compare(old: Thing, new: Thing, cache: Path) -> Difference:
     else:
         level, (changes, equal) = "asked", asked_changes(_asked(old), _asked(new))
     if level in ("recipe", "asked"):
-        missed.append("files, rows and packages: a recipe names them and doesn't say what is in them")
+        missed.append("files, rows and packages: a recipe names them, but does not contain them")
     # what brings the old result to the new one: the heaviest action of any change; a run that was left goes on
     asked: list[Action] = [change.action for change in changes]
     heaviest: Action = min([*asked, _ORDER[-1]], key=_ORDER.index)

@@ -84,8 +84,8 @@ def _document(data: bytes, name: str, path: Path) -> Thing:
     try:
         plan = Plan.model_validate_json(data)
     except ValidationError as problem:
-        summary = f"`{name}` is no lock and no plan"
-        help = "give recipes, locks, saved plans, or runs"
+        summary = f"`{name}` is not a lock or a plan"
+        help = "use recipes, locks, saved plans or runs"
         raise Refusal([diagnostic("FTC510", summary, help=help, notes=reason_of(problem))]) from None
     folder = (project_root(path) / plan.recipe_file).parent
     side = Side(kind="plan", name=name, sha256=plan.sha256)

@@ -26,7 +26,7 @@ _IN_FORMAT = re.compile(r"\{\{|\}\}|\{(system|instruction|input)\}|\{")
 _SHAREGPT = {"role": "from", "content": "value"}
 _BOTH_NAMES = "ftc reads `role` and `content`, and `from` and `value`"
 _SUPERVISED = "choose a configuration for supervised training"
-_READS_NOTHING = "no schema of Axolotl's knows it, and unknown keys are dropped without a word"
+_READS_NOTHING = "unknown to Axolotl, which silently ignores such keys"
 
 
 def _strategy(t: Translation) -> None:
@@ -37,7 +37,7 @@ def _strategy(t: Translation) -> None:
     four_bit = t.flag("load_in_4bit")
     eight_bit = t.flag("load_in_8bit") and not (four_bit or "quantization" in words.FIELDS.get(kind or "", ()))
     if t.flag("load_in_8bit") and not eight_bit:
-        t.conflict("load_in_8bit", "4 bits are asked for in the same file", "keep one of the two")
+        t.conflict("load_in_8bit", "the same file asks for 4 bits", "keep one of the two")
     if word is None:
         _whole_weights(t)
         for bits in [bits for bits, is_asked in ((4, four_bit), (8, eight_bit)) if is_asked]:
@@ -45,7 +45,7 @@ def _strategy(t: Translation) -> None:
         for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_target_linear"):
             t.ignore(key, "without `adapter` Axolotl trains all weights", "name the adapter if one was meant")
     elif kind is None:
-        t.block("adapter", f"no strategy like the adapter `{word[:40]}`", words.choose_strategy("axolotl"))
+        t.block("adapter", f"no strategy matches the adapter `{word[:40]}`", words.choose_strategy("axolotl"))
     elif kind in words.LOW_RANK:
         _low_rank(t, kind, four_bit=four_bit, eight_bit=eight_bit)
     else:
@@ -69,10 +69,14 @@ def _whole_weights(t: Translation) -> None:
         layers and len(layers) != max(layers) - min(layers) + 1
     ):
         help = "ftc's `partial` trains the last layers: write `strategy: {kind: partial, layers: N}` by hand"
-        t.block("unfrozen_parameters", "parameters by patterns that don't name whole layers by number", help)
+        t.block("unfrozen_parameters", "patterns of parameters that don't name whole layers by number", help)
         return
     t.carry("unfrozen_parameters", "strategy.kind", words.LAST_LAYERS)
-    reason = f"if layer {max(layers)} is the last one; layers are trained whole, with all behind them" if layers else ""
+    reason = (
+        f"assumes that layer {max(layers)} is the last one; layers are trained whole, with everything after them"
+        if layers
+        else ""
+    )
     t.carry("unfrozen_parameters", "strategy.layers", len(layers), reason)
     if any("embed_tokens" in name for name in others):
         t.carry("unfrozen_parameters", "strategy.embeddings", True)
@@ -86,7 +90,7 @@ def _low_rank(t: Translation, kind: str, *, four_bit: bool, eight_bit: bool) -> 
         words.low_rank(t, ["adapter"], "load_in_4bit" if four_bit else None, "load_in_8bit" if eight_bit else None)
     if t.flag("lora_target_linear"):
         if t.has("lora_target_modules"):
-            t.conflict("lora_target_modules", "`lora_target_linear` takes all linear layers", "keep one of the two")
+            t.conflict("lora_target_modules", "`lora_target_linear` adapts all linear layers", "keep one of the two")
         t.carry("lora_target_linear", "strategy.targets", "all-linear")
     words.adapter(t, words.AdapterKeys())
 
@@ -101,7 +105,7 @@ def _rows(t: Translation) -> None:
         for loss in losses or (method,):
             numbers = {"orpo_alpha": "beta"} if method == "orpo" else PREFERENCE_NUMBERS
             rows.as_compared(t, "dpo_loss_type" if losses else "rl", loss, numbers, usual)
-        t.needless("rl", "the loss says it")
+        t.needless("rl", "set by the loss")
         t.needless("dpo_loss_type", "the loss of another method")
         one = _preferred_rows
     if len(sets) > 1:
@@ -109,14 +113,14 @@ def _rows(t: Translation) -> None:
     elif sets:
         one(t, sets[0])
     elif t.has("datasets") or not t.has("pretraining_dataset"):
-        t.block("datasets", "no data set is named", "give the rows with `--data FILE`")
+        t.block("datasets", "no data set is named", "add the rows with `--data FILE`")
     has_tests = bool(t.items("test_datasets"))
     if len(t.items("test_datasets")) == 1 and not t.options.data:
         _validation_file(t, t.items("test_datasets")[0])
     is_validated = rows.validation_share(t, "val_set_size") if not has_tests else True
     if has_tests:
-        t.conflict("val_set_size", "`test_datasets` stands in the same file", "keep one of the two")
-        t.add("data.split.test", 0, "Axolotl looks at no rows but those for validation")
+        t.conflict("val_set_size", "`test_datasets` is set in the same file", "keep one of the two")
+        t.add("data.split.test", 0, "Axolotl evaluates only validation rows")
     training.early_stopping(t, "early_stopping_patience", has_validation=is_validated)
 
 
@@ -126,7 +130,7 @@ def _validation_file(t: Translation, key: Key) -> None:
     if path and found:
         t.carry((*key, "path"), "data.split.validation.path", found)
         t.needless((*key, "type"), "the same as the training rows'")
-        t.needless((*key, "ds_type"), "the suffix tells the kind of file")
+        t.needless((*key, "ds_type"), "the suffix decides the kind of file")
         t.needless((*key, "split"), "the file is the split")
 
 
@@ -148,7 +152,7 @@ def _data_set(t: Translation, key: Key) -> None:
         case "sharegpt":
             rows.as_chat(t, (*key, "type"), (*key, "conversation"), "conversations")
         case _:
-            rows.as_asked(t, (*key, "type"), f"no rows of the type `{str(kind)[:40]}`", word)
+            rows.as_asked(t, (*key, "type"), f"rows of the type `{str(kind)[:40]}` are not supported", word)
 
 
 def _chat(t: Translation, key: Key) -> None:
@@ -187,7 +191,7 @@ def _preferred_rows(t: Translation, key: Key) -> None:
     reason = f"the columns that `{str(kind)[:40]}` reads; compare them with the rows"
     rows.as_preference(t, (*key, "type"), {"prompt": prompt, **columns}, reason)
     for part in ("field_messages", "field_chosen", "field_rejected", "message_property_mappings", "roles"):
-        t.needless((*key, part), "its columns stand in the recipe")
+        t.needless((*key, part), "its columns are in the recipe")
 
 
 def _renamed(t: Translation, key: Key) -> Key | None:
@@ -205,7 +209,7 @@ def _own_format(t: Translation, key: Key) -> None:
     """A prompt of the user's own: Python's format strings with `{instruction}`, `{input}` and `{system}` in them."""
     columns = {part: t.text((*key, f"field_{part}")) or part for part in ("instruction", "input", "output")}
     form, without = t.text((*key, "format")), t.text((*key, "no_input_format"))
-    lost = "`system_format` is not carried" if t.has((*key, "system_format")) else ""
+    lost = "`system_format` is not imported" if t.has((*key, "system_format")) else ""
     if system := t.text((*key, "system_prompt")):
         t.carry(key, "task.system", system, lost)
     if not form:
@@ -237,7 +241,7 @@ def _as_jinja(form: str, columns: dict[str, str]) -> str:
 def _train(t: Translation) -> None:
     for old, new in (("bfloat16", "bf16"), ("float16", "fp16")):
         if t.has(old) and not t.has(new):
-            t.drop(old, f"an older spelling of `{new}`", "the plan takes bfloat16 where the device is fast at it")
+            t.drop(old, f"an older spelling of `{new}`", "the plan uses bfloat16 if the device supports it well")
     for key in ("evals_per_epoch", "saves_per_epoch"):
         count = t.number(key)
         if count == 1 and t.values.get("train.evaluate_every") is None:
@@ -248,7 +252,7 @@ def _train(t: Translation) -> None:
             t.needless(key, "off")
         elif count is not None:
             reason = f"{count:g} times an epoch is a number of steps that depends on how many rows there are"
-            t.drop(key, reason, "once an epoch stands in its place, in `train.evaluate_every`")
+            t.drop(key, reason, "set to once an epoch instead, in `train.evaluate_every`")
     training.trained(t, _TRAINER)
     longer = t.text("excess_length_strategy")
     known = {"drop": "drop", "truncate": "cut", "raise": "refuse"}
@@ -266,7 +270,7 @@ def _unknown(t: Translation, key: Key) -> None:
 
 
 _IGNORED: rules.Rules = {
-    **rules.ignored("no file of Axolotl's reads it; `cosine_min_lr_ratio` is what sets a floor", "eta_min"),
+    **rules.ignored("Axolotl does not read it; `cosine_min_lr_ratio` sets a floor", "eta_min"),
     **rules.ignored(_READS_NOTHING,
         "gptq_groupsize gptq_model_v1 gptq_disable_exllama context_parapllel_size base_model_ignore_patterns debug "
         "adam_eps torch_dtype full_finetune test_value sample_packing_seq_len_multiplier"),
@@ -295,19 +299,19 @@ _RULES: rules.Rules = {
     }),
     **rules.of_peft("lora_modules_to_save", "lora_rank_pattern", "lora_alpha_pattern", "peft_init_lora_weights"),
     **rules.needless("losses mean the same, packed or not", "eval_sample_packing"),
-    **rules.needless("how rows are packed changes no gradient", "multipack_real_batches"),
+    **rules.needless("packing changes no gradient", "multipack_real_batches"),
     **rules.needless("rows are always shuffled, by the seed", "shuffle_merged_datasets"),
-    **rules.needless("the suffix tells the kind of file", "datasets.ds_type"),
-    **rules.needless("the rows have another shape", "datasets.field_messages"),
+    **rules.needless("the suffix decides the kind of file", "datasets.ds_type"),
+    **rules.needless("the rows have another format", "datasets.field_messages"),
     **rules.needless("ftc reads `role` and `content`", "datasets.message_property_mappings"),
-    **rules.needless("the best checkpoint always stays", "load_best_model_at_end"),
-    **rules.needless("a run goes on by itself where it stopped", "resume_from_checkpoint auto_resume_from_checkpoints"),
+    **rules.needless("the best checkpoint is always kept", "load_best_model_at_end"),
+    **rules.needless("a run resumes automatically", "resume_from_checkpoint auto_resume_from_checkpoints"),
     **rules.needless("read from the model itself",
         "model_type tokenizer_type is_falcon_derived_model is_llama_derived_model base_model_config tokenizer_config "
         "tokenizer_use_fast tokenizer_legacy model_config"),
-    **rules.needless("saves memory, not what is trained",
+    **rules.needless("saves memory, does not change the result",
         "activation_offloading gradient_checkpointing_kwargs low_cpu_mem_usage lora_on_cpu"),
-    **rules.needless("checkpoints are safetensors, each with its manifest", "save_safetensors save_only_model"),
+    **rules.needless("checkpoints are safetensors, each with a manifest", "save_safetensors save_only_model"),
     **rules.needless("belongs to a feature that is off",
         "loss_watchdog_patience load_in_4bit load_in_8bit lora_target_linear lora_fan_in_fan_out"),
     **rules.needless("part of Axolotl's own checks", "strict"),
@@ -324,48 +328,48 @@ _RULES: rules.Rules = {
         "torch_compile_mode experts_implementation use_scattermoe use_sonicmoe flash_attention"),
     **rules.dropped("training starts from a new adapter", "lora_model_dir",
         "merge the old one into the base model first"),
-    **rules.dropped("the model's own template is used", "chat_template", "use a base model that brings this template",
+    **rules.dropped("the model's own template is used", "chat_template", "use a base model with this template",
         ("tokenizer_default",)),
     **rules.dropped("the model's own template is used", "chat_template_jinja",
-        "put it into the tokenizer of the base model"),
+        "add it to the tokenizer of the base model"),
     **rules.dropped("the model's own template is used", "datasets.chat_template", off=("tokenizer_default", "")),
     **rules.dropped("the tokenizer's own tokens are used", "special_tokens",
-        "a base model with a pad token needs none"),
+        "a base model with a padding token needs none"),
     **rules.dropped("no tokens are added", "tokens added_tokens_overrides", "add them to the base model first"),
-    **rules.dropped("the end of a turn follows from the template", "eot_tokens"),
+    **rules.dropped("the template determines the end of a turn", "eot_tokens"),
     **rules.of_turns(lambda t, key: "all", "prompts are not trained on, only answers", "train_on_inputs"),
-    **rules.dropped("no watch over a rising loss; ftc stops where it is no number", "loss_watchdog_threshold"),
-    **rules.dropped("copies are counted by the plan, and stay", "dataset_exact_deduplication"),
+    **rules.dropped("ftc does not stop when the loss rises, only when it is not finite", "loss_watchdog_threshold"),
+    **rules.dropped("the plan counts duplicates and keeps them", "dataset_exact_deduplication"),
     **rules.dropped("float32 stays exact", "tf32"),
-    **rules.dropped("the file is the split; a part of it is not taken", "datasets.split", off=("train", "")),
-    **rules.dropped("a subset of a data set is a file of its own", "datasets.name", "name it with `--hub-file FILE`"),
+    **rules.dropped("the whole file is the split", "datasets.split", off=("train", "")),
+    **rules.dropped("a subset of a data set is a separate file", "datasets.name", "name it with `--hub-file FILE`"),
     **rules.of_turns(lambda t, key: t.names(key), "the answers are trained on", "datasets.roles_to_train"),
     **rules.meant_as_marks("datasets.message_field_training"),
-    **rules.dropped("the end of each of the assistant's turns is learned", "datasets.train_on_eos"),
-    **rules.dropped("a share of the rows is not taken", "datasets.shards", "set `data.max_rows`"),
-    **rules.dropped("trackers are not spoken to; the run folder has it all",
+    **rules.dropped("ftc trains on the end of each assistant turn", "datasets.train_on_eos"),
+    **rules.dropped("a share of the rows is not supported", "datasets.shards", "set `data.max_rows`"),
+    **rules.dropped("Experiment trackers are not configured; all metrics are in the run folder.",
         "wandb_project wandb_entity wandb_watch wandb_name wandb_log_model wandb_run_id use_wandb use_mlflow "
         "mlflow_tracking_uri mlflow_experiment_name use_comet comet_project_name use_tensorboard use_swanlab "
         "swanlab_project swanlab_experiment_name swanlab_description swanlab_mode swanlab_log_completions "
         "swanlab_workspace trackio_project_name trackio_run_name trackio_space_id use_otel_metrics"),
-    **rules.dropped("ftc never runs code that a model brings", "trust_remote_code",
-        "the model has to be one that transformers knows"),
-    **rules.dropped("a plugin of Axolotl's", "plugins", "see the keys that it reads, each listed by itself"),
+    **rules.dropped("ftc never runs code from a model's repository", "trust_remote_code",
+        "the model must be supported by transformers"),
+    **rules.dropped("a plugin of Axolotl's", "plugins", "check its keys, listed separately"),
     **rules.shared_work(
         "fsdp fsdp_config fsdp_version deepspeed ddp ddp_timeout ddp_find_unused_parameters tensor_parallel_size "
         "context_parallel_size expert_parallel_size dp_shard_size dp_replicate_size accelerator_config device_map "
         "use_ray ray_num_workers"),
-    **rules.blocking("no reinforcement learning and no KTO", "rl", _SUPERVISED),
-    **rules.blocking("no reward models", "reward_model process_reward_model", _SUPERVISED),
-    **rules.blocking("no streams of pretraining text", "pretraining_dataset",
-        "give rows with `datasets`, or `--data FILE`"),
+    **rules.blocking("reinforcement learning and KTO are not supported", "rl", _SUPERVISED),
+    **rules.blocking("reward models are not supported", "reward_model process_reward_model", _SUPERVISED),
+    **rules.blocking("streaming pretraining text is not supported", "pretraining_dataset",
+        "set `datasets`, or add rows with `--data FILE`"),
     **rules.blocking("parameters by name beside an adapter", "unfrozen_parameters",
-        "`lora_modules_to_save` trains modules beside an adapter; `partial` trains the last layers alone"),
-    **rules.blocking("no training that is aware of quantization", "qat", _SUPERVISED),
-    **rules.blocking("no ReLoRA", "relora relora_steps", "choose lora, qlora or full training"),
-    **rules.blocking("a teacher whose words stand in the rows or on a server", "kd_trainer", rules.NAME_THE_TEACHER),
-    **rules.blocking("no diffusion language models", "diffusion", _SUPERVISED),
-    **rules.blocking("no images or sound", "processor_type", "choose a model and rows of text"),
+        "`lora_modules_to_save` trains modules together with an adapter; `partial` trains only the last layers"),
+    **rules.blocking("quantization-aware training is not supported", "qat", _SUPERVISED),
+    **rules.blocking("ReLoRA is not supported", "relora relora_steps", "choose LoRA, QLoRA or full fine-tuning"),
+    **rules.blocking("distillation from stored outputs is not supported", "kd_trainer", rules.NAME_THE_TEACHER),
+    **rules.blocking("diffusion language models are not supported", "diffusion", _SUPERVISED),
+    **rules.blocking("images and sound are not supported", "processor_type", "choose a model and rows of text"),
     **_IGNORED,
 }  # fmt: skip
 _READ = OTHER_KEYS | (_RULES.keys() - _IGNORED.keys())

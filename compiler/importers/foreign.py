@@ -86,12 +86,12 @@ def read_foreign(data: bytes, file: str) -> Foreign:
         raise Refusal(
             [
                 _fault(
-                    f"no YAML or JSON: {reason}", text.span(offset, offset + 1), "correct the file here, or just above"
+                    f"not YAML or JSON: {reason}", text.span(offset, offset + 1), "correct the file here, or just above"
                 )
             ]
         ) from None
     if not isinstance(reader.root, Mapping):
-        summary = "a configuration is a mapping of keys to values, and this is none"
+        summary = "a configuration must be a mapping of keys to values"
         raise Refusal([_fault(summary, text.span(0, 1), "check that this is the right file")])
     return Foreign(file, text.lines, reader.root, tuple(reader.repeated))
 
@@ -130,7 +130,7 @@ def _text(data: bytes, file: str) -> Text:
     start = Span(file, 1, 1, 1, 1)
     if len(data) > LARGEST_FILE:
         summary = f"a file of {len(data) / 1024:,.0f} KiB; the largest that is read has {LARGEST_FILE // 1024} KiB"
-        raise Refusal([_fault(summary, start, "check that this is a configuration and not data")])
+        raise Refusal([_fault(summary, start, "check that this is a configuration, not data")])
     try:
         content = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -211,7 +211,7 @@ class _Reader:
 
     def _alias(self, event: _Event) -> None:
         if event.anchor not in self._anchors:
-            raise self._refusal("an alias for something that is not there, or holds it", event, "write the value out")
+            raise self._refusal("an alias for a missing or enclosing value", event, "write the value out")
         node, size = self._anchors[event.anchor]
         if self._awaits_key() and not isinstance(node, Scalar):
             raise self._refusal("a list or mapping can't be a key", event, "give the key a name")
@@ -231,7 +231,7 @@ class _Reader:
         frame.size += size
         if sum(one.size for one in self._open) > MOST_NODES:
             summary = f"more than {MOST_NODES:,} keys and values, aliases counted in full"
-            raise Refusal([_fault(summary, node.span, "check that this is a configuration and not data")])
+            raise Refusal([_fault(summary, node.span, "check that this is a configuration, not data")])
         if not frame.is_mapping:
             frame.items.append(node)
         elif frame.key is None:

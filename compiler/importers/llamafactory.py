@@ -23,7 +23,7 @@ _ALPACA_COLUMNS = {"prompt": "instruction", "query": "input", "response": "outpu
 _TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"}
 _OPENAI_TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
 _SUPERVISED = "choose a configuration with `stage: sft`"
-_UNKNOWN = "no counterpart in a recipe, if LLaMA-Factory knows it; it stops at keys that it doesn't"
+_UNKNOWN = "no counterpart in a recipe; LLaMA-Factory stops at keys that it doesn't know"
 _RIGHT = "choose a data set of the kind that the stage trains on"
 
 
@@ -34,12 +34,12 @@ def _strategy(t: Translation) -> None:
     is_eight_bit = bits == 8 and method in ("bnb", "bitsandbytes")
     if bits and not (is_four_bit or is_eight_bit):
         help = "only 4 and 8 bits by bitsandbytes"
-        t.drop("quantization_bit", f"no training on {bits}-bit weights by {method[:20]}", help)
+        t.drop("quantization_bit", f"training on {bits}-bit weights by {method[:20]} is not supported", help)
     word = t.text("finetuning_type")
     kind = words.strategy_called("llamafactory", word or "lora")
     known: list[str | Key] = ["finetuning_type"] if word else []
     if kind is None:
-        t.block("finetuning_type", f"no strategy like `{(word or '')[:40]}`", words.choose_strategy("llamafactory"))
+        t.block("finetuning_type", f"no strategy matches `{(word or '')[:40]}`", words.choose_strategy("llamafactory"))
     elif kind in words.LOW_RANK:
         words.low_rank(
             t, known, "quantization_bit" if is_four_bit else None, "quantization_bit" if is_eight_bit else None
@@ -63,35 +63,35 @@ def _freeze(t: Translation) -> None:
     count = t.whole("freeze_trainable_layers")
     if count is not None and count < 0:
         help = "write a positive number for the last layers"
-        t.block("freeze_trainable_layers", "no training of the first layers alone", help)
+        t.block("freeze_trainable_layers", "training only the first layers is not supported", help)
     elif count:
-        reason = "ftc trains what stands behind these layers as well"
+        reason = "ftc also trains everything after these layers"
         t.carry("freeze_trainable_layers", "strategy.layers", count, reason)
     else:
-        t.add("strategy.layers", 2, "LLaMA-Factory's default; ftc trains what stands behind these layers as well")
+        t.add("strategy.layers", 2, "LLaMA-Factory's default; ftc also trains everything after these layers")
     if t.names("freeze_trainable_modules") not in ((), ("all",)):
         t.drop("freeze_trainable_modules", "a layer is trained whole")
     t.needless("freeze_trainable_modules", "layers are trained whole")
     if any("embed" in name for name in t.names("freeze_extra_modules")):
         t.carry("freeze_extra_modules", "strategy.embeddings", True)
-    t.needless("freeze_extra_modules", "what stands behind the layers is trained in any case")
+    t.needless("freeze_extra_modules", "everything after the layers is always trained")
 
 
 def _rows(t: Translation) -> None:
     stage = t.text("stage") or "sft"
     if stage not in ("sft", "pt", "dpo"):
         named = words.named_task(stage)
-        t.block("stage", f"no training of the kind `{stage[:40]}`", named[2] if named else _SUPERVISED)
+        t.block("stage", f"training of the kind `{stage[:40]}` is not supported", named[2] if named else _SUPERVISED)
     if stage == "dpo":
         rows.as_compared(t, "pref_loss", t.text("pref_loss") or "sigmoid", _PREFERENCE_NUMBERS, {"beta": 0.1})
     names = t.names("dataset")
     if t.options.data and not (len(names) == 1 and t.options.task is None):
         t.add("data.source.path", t.options.data, "given by --data")
-        rows.as_asked(t, "dataset", "the shape of the rows is not said")
+        rows.as_asked(t, "dataset", "the format of the rows is not given")
     elif len(names) > 1:
         rows.mixed(t, "dataset", [functools.partial(_data_set, t, name, stage) for name in names])
     elif not names:
-        t.block("dataset", "no data set is named", "give the rows with `--data FILE --task TASK`")
+        t.block("dataset", "no data set is named", "add the rows with `--data FILE --task TASK`")
     else:
         _data_set(t, names[0], stage)
     has_validation = rows.validation_share(t, "val_size")
@@ -111,7 +111,7 @@ def _data_set(t: Translation, name: str, stage: str) -> None:
     elif isinstance(hub, str):
         rows.place_named_rows(t, "dataset", hub=hub)
     else:
-        rows.place_named_rows(t, "dataset", unreachable=f"the registry tells no file for `{name[:60]}`")
+        rows.place_named_rows(t, "dataset", unreachable=f"the registry names no file for `{name[:60]}`")
     columns_of(t, "dataset", entry, stage)
 
 
@@ -135,9 +135,9 @@ def _registered(t: Translation, name: str, folder: str) -> dict[str, Any] | None
     raw = next((data for data in read if data is not None), None)
     if raw is None and t.options.data:
         rows.place_named_rows(t, "dataset", path="")
-        rows.as_asked(t, "dataset", "the shape of the rows stands in `dataset_info.json`, which is not here")
+        rows.as_asked(t, "dataset", "the format of the rows is in `dataset_info.json`, which is not here")
     elif raw is None:
-        help = "import beside `data/dataset_info.json`, or use `--data FILE --task TASK`"
+        help = "import next to `data/dataset_info.json`, or use `--data FILE --task TASK`"
         t.block("dataset", f"`{name[:60]}` is a name in `dataset_info.json`, which is not here", help)
     else:
         try:
@@ -146,7 +146,7 @@ def _registered(t: Translation, name: str, folder: str) -> dict[str, Any] | None
             entry = None
         if isinstance(entry, dict):
             return entry
-        t.block("dataset", f"`dataset_info.json` says nothing of `{name[:60]}`", "use `--data FILE --task TASK`")
+        t.block("dataset", f"`dataset_info.json` has no entry `{name[:60]}`", "use `--data FILE --task TASK`")
     return None
 
 
@@ -224,7 +224,7 @@ def _named_optimizer(t: Translation, key: Key) -> None:
     elif kind:
         t.carry(key, "train.optimizer.kind", kind)
     else:
-        t.drop(key, "AdamW stands in the place of this optimizer")
+        t.drop(key, "AdamW is used instead of this optimizer")
 
 
 _RULES: rules.Rules = {
@@ -246,9 +246,9 @@ _RULES: rules.Rules = {
     }),
     **rules.needless("supervised training", "stage"),
     **rules.needless("only text is trained on", "freeze_vision_tower freeze_multi_modal_projector"),
-    **rules.needless("checkpoints hold what is needed to go on", "save_only_model"),
-    **rules.needless("the task's metrics tell whether answers are written", "predict_with_generate"),
-    **rules.needless("ftc takes the exact decomposition", "pissa_iter"),
+    **rules.needless("checkpoints contain everything needed to resume", "save_only_model"),
+    **rules.needless("the task's metrics decide whether answers are generated", "predict_with_generate"),
+    **rules.needless("ftc uses the exact decomposition", "pissa_iter"),
     **rules.needless("belongs to a feature that is off",
         "quantization_type double_quantization quantization_method lora_rank lora_alpha lora_dropout lora_target "
         "freeze_trainable_layers freeze_trainable_modules freeze_extra_modules oft_target"),
@@ -257,31 +257,32 @@ _RULES: rules.Rules = {
     **rules.needless(rules.OWN_LOADER,
         "preprocessing_batch_size streaming buffer_size data_shared_file_system dataset_dir media_dir"),
     **rules.needless(rules.FASTER_KERNELS, "enable_liger_kernel use_unsloth use_unsloth_gc use_v1_kernels tf32"),
-    **rules.needless("saves memory, not what is trained", "use_reentrant_gc"),
-    **rules.dropped("the model's own template is used", "template", "compare the first prompts that `ftc plan` shows"),
+    **rules.needless("saves memory, does not change the result", "use_reentrant_gc"),
+    **rules.dropped("the model's own template is used", "template", ("compare the rendered rows that `ftc tokens` "
+                                                                    "shows")),
     **rules.of_turns(lambda t, key: "all", "prompts are not trained on, only answers", "train_on_prompt"),
     **rules.of_turns(lambda t, key: "last", "the answer of a row is trained on", "mask_history"),
     **rules.dropped("a data set by name", "eval_dataset", "name its file in `data.split.validation`"),
     **rules.dropped("training starts from a new adapter", "adapter_name_or_path",
-        "merge the old one into the base first"),
+        "merge the old one into the base model first"),
     **rules.dropped("trained weights stay in float32", "pure_bf16",
-        "the plan takes bfloat16 where the device is fast at it"),
+        "the plan uses bfloat16 if the device supports it well"),
     **rules.dropped("rows are read from their file", "tokenized_path", "use `--data FILE --task TASK`"),
-    **rules.dropped("no accuracy of single tokens", "compute_accuracy"),
-    **rules.dropped("the test split is measured at the end", "do_predict", "give `data.split.test` a share"),
-    **rules.dropped("no such variant of LoRA, so plain LoRA stands in its place", "loraplus_lr_embedding"),
-    **rules.dropped("the adapter stays as it is trained; `ftc run merge` makes one model of it and its base",
+    **rules.dropped("token accuracy is not supported", "compute_accuracy"),
+    **rules.dropped("the test split is evaluated at the end", "do_predict", "give `data.split.test` a share"),
+    **rules.dropped("this variant of LoRA is not supported; plain LoRA is used instead", "loraplus_lr_embedding"),
+    **rules.dropped("the adapter is saved as trained; `ftc run merge` merges it into its base model",
         "pissa_convert"),
-    **rules.dropped("the usual loss stands in the place of this one",
+    **rules.dropped("the default loss is used instead of this one",
         "use_dft_loss use_asft_loss use_eaft_loss asft_alpha eaft_alpha"),
-    **rules.dropped("belongs to a method that ftc does not have",
+    **rules.dropped("belongs to a method that ftc does not support",
         "galore_layerwise galore_target galore_rank galore_scale apollo_layerwise apollo_target apollo_rank "
         "apollo_scale apollo_scale_type badam_mode badam_switch_mode badam_switch_interval badam_verbose "
         "mixture_of_depths reward_model ref_model"),
-    **rules.dropped("blocks of OFT are told by their width, not by their number", "oft_rank",
+    **rules.dropped("OFT blocks are set by their size, not by their number", "oft_rank",
         "write `strategy.block_size`"),
-    **rules.blocking("nothing is left to train", "freeze_language_model", "leave it out"),
-    **rules.blocking("no LLaMA Pro", "use_llama_pro", "choose lora, qlora or full"),
+    **rules.blocking("nothing is left to train", "freeze_language_model", "remove it"),
+    **rules.blocking("LLaMA Pro is not supported", "use_llama_pro", "choose lora, qlora or full"),
     **rules.shared_work(
         "fsdp_transformer_layer_cls_to_wrap ray_num_workers ray_run_name ray_storage_path resources_per_worker "
         "placement_strategy use_mca tensor_model_parallel_size pipeline_model_parallel_size sequence_parallel "

@@ -42,8 +42,8 @@ def _strategy(t: Translation) -> None:
         t.carry("peft_config.name", "strategy.kind", kind)
         words.other_adapter(t, kind, _ADAPTER, ["quant_config.quantization_bit"])
     else:
-        t.block("peft_config.name", f"no strategy like `{word[:40]}`", words.choose_strategy("llamafactory"))
-    t.drop("quant_config.quantization_bit", "no training on such weights", "only 4 bits with an adapter")
+        t.block("peft_config.name", f"no strategy matches `{word[:40]}`", words.choose_strategy("llamafactory"))
+    t.drop("quant_config.quantization_bit", "training on such weights is not supported", "only 4 bits with an adapter")
 
 
 def _rows(t: Translation) -> None:
@@ -54,7 +54,7 @@ def _rows(t: Translation) -> None:
         t.add("data.source.path", t.options.data, "given by --data")
         rows.as_asked(t, "train_dataset", "")
     elif name is None:
-        t.block("train_dataset", "no data set is named", "give the rows with `--data FILE --task TASK`")
+        t.block("train_dataset", "no data set is named", "add the rows with `--data FILE --task TASK`")
     else:
         # a data set that stands in a YAML file of its own, one entry a part
         places = (name, *(f"{'../' * up}{name}" for up in range(1, 5)))
@@ -63,7 +63,7 @@ def _rows(t: Translation) -> None:
             entries = plain(read_foreign(raw, name).root) if raw is not None else None
         except Refusal:
             entries = None
-        help = "give the rows with `--data FILE --task TASK`"
+        help = "add the rows with `--data FILE --task TASK`"
         if not isinstance(entries, dict):
             t.block("train_dataset", f"`{name[:60]}`, which lists the rows, is not here", help)
         elif len(entries) != 1:
@@ -109,15 +109,15 @@ _RULES: rules.Rules = {
     }),
     **rules.of_peft("peft_config.modules_to_save", "peft_config.rank_pattern", "peft_config.alpha_pattern",
         "peft_config.init_lora_weights"),
-    **rules.dropped("the model's own template is used", "template", "compare the first prompts that `ftc plan` shows"),
-    **rules.dropped("ftc never runs code that a model brings", "trust_remote_code",
-        "the model has to be one that transformers knows"),
-    **rules.dropped("AdamW stands in the place of this optimizer", "optim_config"),
-    **rules.dropped("a constant rate stands in its place", "lr_scheduler_config"),
-    **rules.dropped("the plan packs rows where it gains", "batching_strategy", "set `train.packing`", off=("normal",)),
-    **rules.dropped("no such quantization", "quant_config.name"),
+    **rules.dropped("the model's own template is used", "template", "compare the rows in `ftc tokens`"),
+    **rules.dropped("ftc never runs code from a model's repository", "trust_remote_code",
+        "the model must be supported by transformers"),
+    **rules.dropped("AdamW is used instead of this optimizer", "optim_config"),
+    **rules.dropped("a constant rate is used instead", "lr_scheduler_config"),
+    **rules.dropped("the plan packs rows if faster", "batching_strategy", "set `train.packing`", off=("normal",)),
+    **rules.dropped("this quantization is not supported", "quant_config.name"),
     **rules.needless("read from the model itself", "model_class"),
-    **rules.needless("no part of training", "sample_backend"),
+    **rules.needless("not part of training", "sample_backend"),
     **rules.needless(rules.FASTER_KERNELS, "kernel_config use_v1_kernels"),
     **rules.needless(rules.FOLDERS, "output_dir resume_from_checkpoint peft_config.export_dir"),
     **rules.needless(rules.LOGS, "logging_steps"),

@@ -25,26 +25,26 @@ _FILES = ("text_sft", "text_sft_jsonl")
 def _strategy(t: Translation) -> None:
     kind = t.text("training.trainer_type")
     if not t.has("training"):
-        t.block((), "no training: a configuration for inference or evaluation", "give one that trains")
+        t.block((), "a configuration for inference or evaluation", "choose a training configuration")
     elif kind == "TRL_DPO":
         t.carry("training.trainer_type", "task.kind", words.task_of("prompt", "chosen", "rejected"))
     elif kind not in (None, "TRL_SFT", "HF", "OUMI"):
         t.block(
             "training.trainer_type",
-            f"no training of the kind `{(kind or '')[:40]}`",
+            f"training of the kind `{(kind or '')[:40]}` is not supported",
             "choose a configuration for supervised training",
         )
     t.needless("training.trainer_type", "supervised training")
     if not t.flag("training.use_peft"):
         t.carry("training.use_peft", "strategy.kind", words.STRATEGIES["oumi"][""])
-        t.ignore("peft", "without `training.use_peft: true` Oumi makes no adapter", "set it if an adapter was meant")
+        t.ignore("peft", "without `training.use_peft: true` Oumi makes no adapter", "set it if you want an adapter")
         return
     is_quantized = t.flag("peft.q_lora")
     bits = t.whole("peft.q_lora_bits") or 4
     if is_quantized and bits != 4:
-        t.drop("peft.q_lora_bits", f"no training on {bits}-bit weights", "only 4 bits")
+        t.drop("peft.q_lora_bits", f"training on {bits}-bit weights is not supported", "only 4 bits")
         is_quantized = False
-        t.drop("peft.q_lora", "no training on such weights")
+        t.drop("peft.q_lora", "training on such weights is not supported")
     words.low_rank(t, ["training.use_peft"], "peft.q_lora" if is_quantized else None, None)
     if is_quantized:
         nested = "peft.use_bnb_nested_quant"
@@ -64,13 +64,13 @@ def _rows(t: Translation) -> None:
             t.carry("data.train.mixture_strategy", "data.stopping_strategy", "all_exhausted")
     elif t.options.data:
         t.add("data.source.path", t.options.data, "given by --data")
-        rows.as_asked(t, "data.train.datasets", "the shape of the rows is not said")
+        rows.as_asked(t, "data.train.datasets", "the format of the rows is not given")
         if t.options.task and not t.has("data.train.datasets"):
             rows.as_asked(t, (), "")
     else:
-        t.block("data", "no rows to train on are named", "give a configuration that trains, or `--data FILE`")
-    t.add("data.split.validation", 0, "Oumi takes validation rows from data sets of their own")
-    t.add("data.split.test", 0, "Oumi's test rows are data sets of their own; a share such as 0.1 measures the result")
+        t.block("data", "no rows to train on are named", "use a configuration that trains, or `--data FILE`")
+    t.add("data.split.validation", 0, "Oumi takes validation rows from separate data sets")
+    t.add("data.split.test", 0, "Oumi's test rows are separate data sets; a share such as 0.1 measures the result")
 
 
 def _data_set(t: Translation, key: Key) -> None:
@@ -80,7 +80,7 @@ def _data_set(t: Translation, key: Key) -> None:
     is_dpo = t.text("training.trainer_type") == "TRL_DPO"
     if is_dpo and not ("/" in name or t.options.data):
         help = "use `--data FILE --task preference`"
-        t.block(name_key, f"`{name[:60]}` is no set of preferences in ftc's table", help)
+        t.block(name_key, f"`{name[:60]}` is not a preference data set in ftc's table", help)
     elif is_dpo:
         rows.place_named_rows(t, name_key, hub=name)
         rows.as_preference(t, name_key, {}, "columns `prompt`, `chosen` and `rejected`; compare them with the rows")
@@ -104,10 +104,10 @@ def _data_set(t: Translation, key: Key) -> None:
         ]
         rows.as_instruction(t, (*key, "dataset_name"), columns[0], None, columns[1])
         for part in ("prompt_column", "response_column"):
-            t.needless((*kwargs, part), "its column stands in the recipe")
+            t.needless((*kwargs, part), "its column is in the recipe")
     elif t.options.data:
         rows.place_named_rows(t, name_key)
-        rows.as_asked(t, name_key, "the shape of the rows is not said")
+        rows.as_asked(t, name_key, "the format of the rows is not given")
     else:
         t.block(name_key, f"no data set class `{name[:60]}` in ftc's table", "use `--data FILE --task TASK`")
 
@@ -122,8 +122,8 @@ def _train(t: Translation) -> None:
     elif mixed == "none" and weights in known:
         t.carry("model.torch_dtype_str", "train.precision", known[weights])
     elif mixed != "none":
-        help = "the plan takes bfloat16 where the device is fast at it, else float32"
-        t.drop("training.mixed_precision_dtype", "no training in float16", help)
+        help = "the plan uses bfloat16 if the device supports it well, else float32"
+        t.drop("training.mixed_precision_dtype", "training in float16 is not supported", help)
 
 
 _RULES: rules.Rules = {
@@ -136,41 +136,41 @@ _RULES: rules.Rules = {
     }),
     **rules.each(training.packing, "data.train.pack"),
     **rules.of_peft(modules="peft.lora_modules_to_save", init="peft.lora_init_weights"),
-    **rules.dropped("the file is the split; a part of it is not taken", "data.train.datasets.split", off=("train", "")),
-    **rules.dropped("a subset is a file of its own", "data.train.datasets.subset", "name it with `--hub-file FILE`"),
+    **rules.dropped("the whole file is the split", "data.train.datasets.split", off=("train", "")),
+    **rules.dropped("a subset is a separate file", "data.train.datasets.subset", "name it with `--hub-file FILE`"),
     **rules.dropped("arguments of a class of Oumi's", "data.train.datasets.dataset_kwargs"),
-    **rules.needless("the rows are named otherwise", "data.train.datasets.dataset_path"),
+    **rules.needless("the rows are named differently", "data.train.datasets.dataset_path"),
     **rules.needless("a single data set", "data.train.datasets.mixture_proportion"),
-    **rules.dropped("the task tells how rows become batches", "data.train.collator_name"),
-    **rules.needless("the task tells which column is learned", "data.train.target_col"),
+    **rules.dropped("the task decides how rows become batches", "data.train.collator_name"),
+    **rules.needless("the task decides which column is trained on", "data.train.target_col"),
     **rules.dropped("validation rows from a class", "data.validation",
-        "give `data.split.validation` a share or a file"),
-    **rules.dropped("test rows from a class", "data.test", "give `data.split.test` a share or a file"),
+        "set `data.split.validation` to a share or a file"),
+    **rules.dropped("test rows from a class", "data.test", "set `data.split.test` to a share or a file"),
     **rules.dropped("the model's own template is used", "model.chat_template",
-        "compare the prompts that `ftc plan` shows"),
-    **rules.dropped("ftc never runs code that a model brings", "model.trust_remote_code",
-        "the model has to be one that transformers knows"),
-    **rules.blocking("no training from weights drawn at random", "model.load_pretrained_weights",
+        "compare the rendered rows that `ftc tokens` shows"),
+    **rules.dropped("ftc never runs code from a model's repository", "model.trust_remote_code",
+        "the model must be supported by transformers"),
+    **rules.blocking("training from randomly initialized weights is not supported", "model.load_pretrained_weights",
         "start from a model", off=(True,)),
-    **rules.blocking("layers are frozen by name, and ftc's `partial` by their number", "model.freeze_layers",
-        "choose partial, which trains the last layers alone, lora, qlora or full training"),
+    **rules.blocking("Oumi freezes layers by name, ftc's `partial` by number", "model.freeze_layers",
+        "choose partial, which trains only the last layers, LoRA, QLoRA or full fine-tuning"),
     **rules.dropped("training starts from a new adapter", "model.adapter_model",
-        "merge the old one into the base first"),
+        "merge the old one into the base model first"),
     **rules.dropped("the tokenizer's own tokens are used", "model.tokenizer_pad_token"),
-    **rules.needless("the plan chooses how weights are kept",
+    **rules.needless("the plan chooses how weights are stored",
         "model.torch_dtype_str peft.bnb_4bit_compute_dtype peft.bnb_4bit_quant_storage"),
     **rules.needless(rules.FASTER_KERNELS, "model.enable_liger_kernel"),
     **rules.dropped("arguments for a constructor", "model.model_kwargs model.tokenizer_kwargs"),
     **rules.needless("the plan chooses", "training.mixed_precision_dtype"),
-    **rules.dropped("a schedule's further arguments, such as a floor", "training.lr_scheduler_kwargs"),
-    **rules.dropped("a free block, of which Oumi checks nothing before it trains", "training.trainer_kwargs",
-        "look for settings in it that belong into the recipe"),
-    **rules.needless("a run goes on by itself where it stopped",
+    **rules.dropped("additional arguments of a schedule, such as a floor", "training.lr_scheduler_kwargs"),
+    **rules.dropped("a free block, which Oumi does not check before it trains", "training.trainer_kwargs",
+        "check it for settings that belong into the recipe"),
+    **rules.needless("a run resumes automatically",
         "training.resume_from_checkpoint training.try_resume_from_last_checkpoint"),
     **rules.dropped("the order of rows follows from `train.seed`", "training.data_seed"),
     **rules.needless("always", "training.use_deterministic training.full_determinism"),
     **rules.dropped("biases are not trained", "peft.lora_bias", off=("none",)),
-    **rules.needless("`ftc` saves the adapter; merging is a step of its own", "peft.peft_save_mode"),
+    **rules.needless("ftc saves the adapter; merging is a separate step", "peft.peft_save_mode"),
     **rules.needless("belongs to a feature that is off",
         "peft.q_lora peft.q_lora_bits peft.bnb_4bit_quant_type peft.use_bnb_nested_quant peft.lora_task_type"),
     **rules.needless(rules.LOGS,
@@ -178,17 +178,17 @@ _RULES: rules.Rules = {
         "training.dep_log_level training.include_performance_metrics training.log_model_summary "
         "training.include_alternative_mfu_metrics training.run_name training.profiler training.telemetry "
         "training.log_examples training.performance"),
-    **rules.dropped("trackers are not spoken to; the run folder has it all",
+    **rules.dropped("Experiment trackers are not configured; all metrics are in the run folder.",
         "training.enable_wandb training.enable_mlflow training.enable_tensorboard"),
     **rules.needless(rules.FOLDERS, "training.output_dir training.logging_dir"),
-    **rules.needless("an adapter or a model is saved at the end, always", "training.save_final_model"),
+    **rules.needless("an adapter or a model is always saved at the end", "training.save_final_model"),
     **rules.needless(rules.OWN_LOADER,
         "training.dataloader_num_workers training.dataloader_prefetch_factor data.train.stream "
         "training.dataloader_main_process_only training.dataloader_persistent_workers data.train.use_torchdata "
         "data.train.datasets.shuffle data.train.datasets.seed data.train.datasets.transform_num_workers "
         "data.train.datasets.shuffle_buffer_size data.train.datasets.trust_remote_code data.train.seed "
         "data.train.mixture_strategy"),
-    **rules.needless("saves memory or time, not what is trained",
+    **rules.needless("saves memory or time, does not change the result",
         "training.gradient_checkpointing_kwargs training.empty_device_cache_steps training.compile model.compile"),
     **rules.shared_work(
         "fsdp deepspeed model.device_map training.ddp_find_unused_parameters training.nccl_default_timeout_minutes"),

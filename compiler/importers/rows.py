@@ -32,7 +32,7 @@ _COLUMN = re.compile(r"[A-Za-z_]\w{0,63}")
 _CONVERSATIONS, _PLAIN_TEXT = words.task_of("messages"), words.task_of("text")
 _PREFERENCES, _ANSWERS = words.task_of("prompt", "chosen", "rejected"), words.task_of("prompt", "completion")
 """Tasks by the parts that rows have for them."""
-_GIVE = "give the rows with `--data FILE`"
+_GIVE = "add the rows with `--data FILE`"
 
 
 def place_rows(
@@ -53,13 +53,13 @@ def place_rows(
     file = value if isinstance(value, str) else None
     if where in ("json", "csv", "parquet", "text", "arrow") and file:
         _local(t, [key, *keys[1:]], file)
-        t.needless(key, "the suffix of the file tells its kind")
+        t.needless(key, "the suffix decides the kind of file")
     elif where and (where.endswith(SUFFIXES) or where.startswith((".", "/", "~"))) and not _is_web(where):
         _local(t, [key], where)
     elif where and _HUB_ID.fullmatch(where):
         _hub(t, keys, where, file, revision_key)
     elif where and _is_web(where):
-        t.block(key, "rows behind a web address can't be reached", f"download the file, and {_GIVE}")
+        t.block(key, "rows at a web address are not supported", f"download the file, and {_GIVE}")
     elif where:
         t.block(key, f"`{where[:80]}` is neither a data file nor an id on the hub", _GIVE)
     else:
@@ -83,16 +83,16 @@ def place_named_rows(
 def _local(t: Translation, keys: list[str | Key], where: str) -> None:
     found = t.around.locate(where)
     if not where.lower().endswith(SUFFIXES):
-        t.block(keys[-1], f"`{where[:80]}` names no data file that ftc reads", f"one of {', '.join(SUFFIXES)}")
+        t.block(keys[-1], f"`{where[:80]}` is not a data file that ftc reads", f"one of {', '.join(SUFFIXES)}")
     elif found is None and where.startswith(("/", "~")):
-        t.block(keys[-1], f"`{where[:80]}` lies outside the project", f"copy it beside the recipe, and {_GIVE}")
+        t.block(keys[-1], f"`{where[:80]}` is outside the project", f"copy it next to the recipe, and {_GIVE}")
     else:
         t.carry(keys[-1], "data.source.path", found or where, "" if found else "not found from here")
 
 
 def _hub(t: Translation, keys: list[str | Key], where: str, file: str | None, revision_key: str | Key | None) -> None:
     is_open = not (file or t.options.hub_file)
-    t.carry(keys[0], "data.source.hub", where, "the plan looks which file holds the rows" if is_open else "")
+    t.carry(keys[0], "data.source.hub", where, "the plan finds out which file has the rows" if is_open else "")
     if t.options.hub_file:
         t.add("data.source.file", t.options.hub_file, "given by --hub-file")
         for key in keys[1:]:
@@ -123,7 +123,7 @@ def as_asked(t: Translation, key: str | Key, unknown: str, word: str = "") -> No
             t.block(key, unknown, named[2] if named else help)
         case task:
             t.add("task.kind", task, "given by --task")
-            t.needless(key, "`--task` tells the shape of the rows")
+            t.needless(key, "`--task` sets the format of the rows")
 
 
 def as_chat(t: Translation, key: str | Key, column_key: str | Key | None, column: str | None = None) -> None:
@@ -142,7 +142,7 @@ def as_text(t: Translation, key: str | Key, column: str) -> None:
     """Plain text that is continued: all of it is learned."""
     if _is_overruled(t, key, _PLAIN_TEXT):
         return
-    t.carry(key, "task.kind", _PLAIN_TEXT, "plain text, all of it learned")
+    t.carry(key, "task.kind", _PLAIN_TEXT, "plain text, all of it trained on")
     if column != "text":
         t.carry(key, "data.fields.text", column)
 
@@ -160,7 +160,7 @@ def as_compared(t: Translation, key: str, named: str, numbers: Mapping[str, str]
     card = preference_loss_named(named)
     if card is None:
         known = ", ".join(f"`{one.foreign[-1]}`" for one in PREFERENCE_LOSSES)
-        t.block(key, f"no preference loss `{named[:40]}`", f"choose one that ftc has: {known}")
+        t.block(key, f"the preference loss `{named[:40]}` is not supported", f"choose one of {known}")
         return
     if t.has(key):
         t.carry(key, "task.loss", card.kind)
@@ -168,7 +168,7 @@ def as_compared(t: Translation, key: str, named: str, numbers: Mapping[str, str]
     for foreign, own in numbers.items():
         if own in known_keys and f"task.{own}" not in t.values and (value := t.number(foreign)) is not None:
             t.carry(foreign, f"task.{own}", value)
-        t.needless(foreign, f"has no effect on {card.label}")
+        t.needless(foreign, f"has no effect with {card.label}")
     for own, value in usual.items():
         if own in known_keys and f"task.{own}" not in t.values and own in card.usual and card.usual[own] != value:
             t.add(f"task.{own}", value, "the other tool's default")
@@ -198,7 +198,7 @@ def mixed(t: Translation, key: str | Key, sets: Sequence[Callable[[], None]], we
     """
     if t.options.data:
         t.add("data.source.path", t.options.data, "given by --data")
-        as_asked(t, key, "the shape of the rows is not said")
+        as_asked(t, key, "the format of the rows is not given")
         return False
     if not sets:
         t.block(key, "no data set is named", _GIVE)
@@ -211,8 +211,8 @@ def mixed(t: Translation, key: str | Key, sets: Sequence[Callable[[], None]], we
     t.values = before
     tasks = [{path: value.value for path, value in one.items() if path.startswith("task.")} for one in found]
     if any(task != tasks[0] for task in tasks):
-        help = "join them into rows of one shape, then use `--data FILE --task TASK`"
-        t.block(key, f"{len(sets)} data sets whose rows become text in different ways", help)
+        help = "join them into rows of one format, then use `--data FILE --task TASK`"
+        t.block(key, f"{len(sets)} data sets with different prompt formats", help)
         return False
     fields = [_below(one, "data.fields.") for one in found]
     is_alike = all(one == fields[0] for one in fields)
@@ -232,7 +232,7 @@ def mixed(t: Translation, key: str | Key, sets: Sequence[Callable[[], None]], we
     for weight in weights:
         if not is_weighted and t.has(weight):
             t.drop(weight, "not all of the data sets have one", "give each source a `weight`")
-    reason = "mixed by their weights" if is_weighted else "mixed row by row, as many as there are of each"
+    reason = "mixed by their weights" if is_weighted else "mixed row by row, in proportion to their sizes"
     t.move(keys, "data.source")
     t.carry(keys or key, "data.source", tuple(sources), reason)
     return is_weighted
@@ -250,7 +250,7 @@ def as_alpaca(t: Translation, key: str | Key, instruction: str, query: str, outp
         f"### Instruction:\n{{{{ {instruction} }}}}\n\n"
         f"{{% if {query} %}}\n### Input:\n{{{{ {query} }}}}\n\n{{% endif %}}\n### Response:\n"
     )
-    _instruction(t, key, with_last_break(prompt), output, "the Alpaca form in ftc's words; compare the prompt")
+    _instruction(t, key, with_last_break(prompt), output, "the Alpaca format in ftc's words; compare the prompt")
 
 
 def as_instruction(
@@ -310,7 +310,7 @@ def validation_share(t: Translation, key: str) -> bool:
     if share < 1:
         t.carry(key, "data.split.validation", share)
     else:
-        reason = f"{share:g} rows are a share that depends on how many there are"
-        t.drop(key, reason, "a tenth stands in its place, in `data.split.validation`")
-        t.add("data.split.validation", 0.1, "ftc's default, in place of a number of rows")
+        reason = f"{share:g} rows are a share that depends on the number of rows"
+        t.drop(key, reason, "set to a tenth instead, in `data.split.validation`")
+        t.add("data.split.validation", 0.1, "ftc's default, instead of a number of rows")
     return True

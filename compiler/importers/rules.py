@@ -56,9 +56,9 @@ Rules: TypeAlias = "dict[str, Rule]"
 """What happens to each key, by its dotted name without positions in lists."""
 
 LOGS = "ftc records every step in the run folder"
-FOLDERS = "runs and caches have their own places"
+FOLDERS = "runs and caches have their own folders"
 OWN_LOADER = "ftc prepares rows once, when it plans"
-FASTER_KERNELS = "a kernel that changes speed and memory, not what is trained"
+FASTER_KERNELS = "a kernel that changes speed and memory, not the result"
 NAME_THE_TEACHER = "import without it, then name the model itself as `train.distillation.teacher`"
 OF_TRAINER = {
     "learning_rate": "train.learning_rate",
@@ -245,7 +245,7 @@ def blocking(summary: str, keys: str, help: str, off: tuple[Any, ...] = _OFF) ->
 
 def shared_work(keys: str) -> Rules:
     """Keys about the work of several devices."""
-    help = "set `budget.devices`, and `train.sharding` if the choice shall be yours"
+    help = "set `budget.devices`, and `train.sharding` if you want to choose it"
     return dropped("the plan chooses how devices share the work", keys, help)
 
 
@@ -293,7 +293,11 @@ def _carry_init(t: Translation, key: Key) -> None:
     elif word.startswith("pissa_niter_"):
         t.carry(key, "strategy.init", "pissa", "by the exact decomposition")
     elif word:
-        t.drop(key, f"no beginning `{word[:40]}` of an adapter", "it begins with chance and zero; see `strategy.init`")
+        t.drop(
+            key,
+            f"the adapter's initialization `{word[:40]}` is not supported",
+            "it starts with random and zero weights; see `strategy.init`",
+        )
 
 
 def _for_adapter(carry: Rule, off: tuple[Any, ...]) -> Rule:
@@ -323,7 +327,7 @@ def meant_as(t: Translation, name: str, known: Iterable[str]) -> str:
     if len(t.foreign.root.entries) > _MOST_KEYS:
         return ""
     meant = nearest(name, known)
-    return f"it may have been meant as `{meant}`" if meant else ""
+    return f"possibly a typo of `{meant}`" if meant else ""
 
 
 TRAINER: Rules = {
@@ -334,14 +338,15 @@ TRAINER: Rules = {
         "per_device_eval_batch_size": "eval.batch_size",
     }),
     **switched({"label_smoothing_factor": "train.label_smoothing", "neftune_noise_alpha": "train.neftune_alpha"}),
-    **needless("the best checkpoint always stays", "load_best_model_at_end"),
+    **needless("the best checkpoint is always kept", "load_best_model_at_end"),
     **needless("follows from the split", "do_eval"),
     **needless("`ftc apply` trains", "do_train"),
-    **needless("a run goes on by itself where it stopped", "resume_from_checkpoint"),
-    **needless("saves memory, not what is trained", "gradient_checkpointing_kwargs"),
-    **dropped("trackers are not spoken to; the run folder has it all", "report_to", off=("none", (), ("none",))),
-    **dropped("ftc never runs code that a model brings", "trust_remote_code",
-              "the model has to be one that transformers knows"),
+    **needless("a run resumes automatically", "resume_from_checkpoint"),
+    **needless("saves memory, does not change the result", "gradient_checkpointing_kwargs"),
+    **dropped("Experiment trackers are not configured; all metrics are in the run folder.", "report_to",
+              off=("none", (), ("none",))),
+    **dropped("ftc never runs code from a model's repository", "trust_remote_code",
+              "the model must be supported by transformers"),
     **needless(LOGS, "logging_steps logging_first_step run_name log_level include_num_input_tokens_seen"),
     **needless(FOLDERS, "output_dir overwrite_output_dir logging_dir"),
     **needless(OWN_LOADER, "dataloader_num_workers preprocessing_num_workers remove_unused_columns"),

@@ -45,7 +45,7 @@ _DIVERGENCES = {
     **dict.fromkeys(("ForwardKLLoss", "ForwardKLWithChunkedOutputLoss"), "forward_kl"),
     **dict.fromkeys(("ReverseKLLoss", "ReverseKLWithChunkedOutputLoss"), "reverse_kl"),
 }
-_READS_NOTHING = "torchtune's recipes ask for the keys that they know and never look at others"
+_READS_NOTHING = "torchtune's recipes read only the keys that they know"
 _SUPERVISED = "choose a configuration for supervised training"
 
 
@@ -53,8 +53,10 @@ def _model(t: Translation) -> None:
     builder = t.text("model._component_") or ""
     match = _MODELS.fullmatch(builder)
     if match is None or match[1] not in _OWNERS:
-        summary = f"no model builder `{builder[:60]}` in ftc's table" if builder else "no model to train is named"
-        t.block("model._component_" if builder else "model", summary, "write the recipe by hand, from `ftc init`")
+        summary = f"ftc's table has no model builder `{builder[:60]}`" if builder else "no model to train is named"
+        t.block(
+            "model._component_" if builder else "model", summary, "write the recipe by hand, starting from `ftc init`"
+        )
         return
     _base(t, _OWNERS[match[1]])
     kind = words.STRATEGIES["torchtune"][(match[2] or "").removesuffix("_") or "full"]
@@ -78,11 +80,11 @@ def _base(t: Translation, owner: str) -> None:
     else:
         keys: list[str | Key] = ["checkpointer.checkpoint_dir", "model._component_"]
         base = f"{owner}/{default[1]}"
-        t.carry(keys, "model.base", base, "whence `tune download` puts it there; check it")
+        t.carry(keys, "model.base", base, "`tune download` saves it there; check it")
     component = t.text("checkpointer._component_") or ""
     if component.endswith("MetaCheckpointer") and not t.options.base:
-        help = "name the same model in the hub's own form with `--base MODEL`"
-        t.block("checkpointer._component_", "weights in Meta's own form are not read", help)
+        help = "name the same model in Hugging Face format with `--base MODEL`"
+        t.block("checkpointer._component_", "weights in Meta's format are not supported", help)
 
 
 def _teacher(t: Translation) -> None:
@@ -93,19 +95,23 @@ def _teacher(t: Translation) -> None:
     where, builder = t.text("teacher_checkpointer.checkpoint_dir"), t.text("teacher_model._component_") or ""
     match = _MODELS.fullmatch(builder)
     if loss is None or where is None or match is None or match[1] not in _OWNERS:
-        t.block("kd_loss", "no distillation by this loss, or from a teacher without a folder", rules.NAME_THE_TEACHER)
+        t.block(
+            "kd_loss",
+            "this kind of distillation is not supported",
+            rules.NAME_THE_TEACHER,
+        )
         return
     t.carry("kd_loss._component_", "train.distillation.loss", loss)
-    t.add("train.distillation.temperature", 1, "torchtune takes probabilities as they are")
+    t.add("train.distillation.temperature", 1, "torchtune does not scale the probabilities")
     if t.has("kd_ratio"):
         t.carry("kd_ratio", "train.distillation.weight", t.number("kd_ratio"))
     found, default = t.around.locate(where), _DEFAULT_FOLDER.fullmatch(where)
     if found is None and default is None:
-        t.block("teacher_checkpointer.checkpoint_dir", "the teacher lies outside the project", rules.NAME_THE_TEACHER)
+        t.block("teacher_checkpointer.checkpoint_dir", "the teacher is outside the project", rules.NAME_THE_TEACHER)
         return
     name = found or f"{_OWNERS[match[1]]}/{default[1] if default else ''}"
     keys: list[str | Key] = ["teacher_checkpointer.checkpoint_dir", "teacher_model._component_"]
-    t.carry(keys, "train.distillation.teacher", name, "" if found else "whence `tune download` puts it there; check it")
+    t.carry(keys, "train.distillation.teacher", name, "" if found else "`tune download` saves it there; check it")
 
 
 def _targets(t: Translation) -> None:
@@ -128,13 +134,13 @@ def _rows(t: Translation) -> None:
     builder = t.text("dataset._component_")
     if builder is None:
         key = "dataset" if t.has("dataset") else ()
-        t.block(key, "no data set to train on is named", "give a configuration that trains")
+        t.block(key, "no data set to train on is named", "choose a configuration that trains")
     elif builder in _ALPACA:
         _source(t, _ALPACA[builder])
         columns = _columns(t, ("instruction", "input", "output"))
         rows.as_alpaca(t, "dataset._component_", *columns)
         if not t.has("dataset.train_on_input") and t.options.task is None:
-            reason = "torchtune learns the prompt too unless told otherwise; ftc learns the answer"
+            reason = "torchtune also trains on the prompt by default; ftc trains on the answer"
             t.carry("dataset._component_", "data.fields.completion", columns[-1], reason)
     elif builder in _SUMMARY:
         hub, *parts = _SUMMARY[builder]
@@ -149,7 +155,7 @@ def _columns(t: Translation, parts: tuple[str, ...], usual: tuple[str, ...] | No
     """The columns that play some parts, and the fate of the map that renames them."""
     given = t.value("dataset.column_map")
     renamed = given if isinstance(given, dict) else {}
-    t.needless("dataset.column_map", "its columns stand in the recipe")
+    t.needless("dataset.column_map", "its columns are in the recipe")
     return [str(renamed.get(part, column)) for part, column in zip(parts, usual or parts, strict=True)]
 
 
@@ -184,10 +190,10 @@ def _general(t: Translation, builder: str) -> None:
             rows.as_preference(t, "dataset._component_", named)
         case _ if t.options.data:
             rows.place_named_rows(t, "dataset._component_")
-            rows.as_asked(t, "dataset._component_", "the shape of the rows is not said")
+            rows.as_asked(t, "dataset._component_", "the format of the rows is not given")
         case _:
             help = "use `--data FILE --task TASK` if the rows are text"
-            t.block("dataset._component_", f"no data set builder `{builder[:60]}` in ftc's table", help)
+            t.block("dataset._component_", f"the data set builder `{builder[:60]}` is not in ftc's table", help)
 
 
 def _train(t: Translation) -> None:
@@ -210,19 +216,19 @@ def _train(t: Translation) -> None:
     if kind:
         t.carry("dtype", "train.precision", kind)
     elif word:
-        t.drop("dtype", f"no arithmetic `{word[:20]}`", "the plan takes bfloat16 where the device is fast at it")
+        t.drop("dtype", f"not arithmetic: `{word[:20]}`", "the plan uses bfloat16 if the device supports it well")
     training.checkpointing(t, "enable_activation_checkpointing")
     pairs = words.task_of("prompt", "chosen", "rejected")
     if (loss := t.text("loss._component_")) in _LOSSES:
-        t.needless("loss._component_", "the usual loss")
+        t.needless("loss._component_", "the default loss")
     elif loss == _DPO and "task.kind" in t.values and t.values["task.kind"].value != pairs:
-        t.block("dataset._component_", "rows without preferences, which DPO does not learn from", _PAIRS)
+        t.block("dataset._component_", "rows without preferences, which DPO needs", _PAIRS)
     elif loss == _DPO:
         t.carry("loss._component_", "task.kind", pairs)
         if (beta := t.number("loss.beta")) is not None:
             t.carry("loss.beta", "task.beta", beta)
     elif loss:
-        t.block("loss._component_", f"no training with the loss `{loss[:60]}`", _SUPERVISED)
+        t.block("loss._component_", f"training with the loss `{loss[:60]}` is not supported", _SUPERVISED)
     norm = t.number("clip_grad_norm")
     if norm is not None and norm > 0:
         t.carry("clip_grad_norm", "train.max_grad_norm", norm)
@@ -240,7 +246,7 @@ def _schedule(t: Translation) -> None:
     if kind := words.SCHEDULE_COMPONENTS.get(word.rpartition(".")[2]):
         t.carry("lr_scheduler._component_", "train.schedule.kind", kind)
     else:
-        t.drop("lr_scheduler._component_", f"no schedule `{word[:60]}`", "linear stands in its place")
+        t.drop("lr_scheduler._component_", f"the schedule `{word[:60]}` is not supported", "linear is used instead")
     training.warmup(t, "lr_scheduler.warmup_ratio", "lr_scheduler.num_warmup_steps", None)
 
 
@@ -269,13 +275,13 @@ _RULES: rules.Rules = {
     **rules.of_strategy({"model.use_dora": "strategy.dora"}),
     **rules.needless("a completion ends with the model's own end token", "dataset.add_eos"),
     **rules.needless("off", "model.quantize_base model.apply_lora_to_mlp model.apply_lora_to_output"),
-    **rules.needless("a run goes on by itself where it stopped", "resume_from_checkpoint"),
-    **rules.needless("saves memory, not what is trained", "enable_activation_offloading loss.num_output_chunks"),
-    **rules.needless("an adapter is saved by itself, always", "save_adapter_weights_only"),
+    **rules.needless("a run resumes automatically", "resume_from_checkpoint"),
+    **rules.needless("saves memory, does not change the result", "enable_activation_offloading loss.num_output_chunks"),
+    **rules.needless("an adapter is always saved separately", "save_adapter_weights_only"),
     **rules.needless("rows are always shuffled, by the seed", "shuffle"),
-    **rules.needless("the usual loss", "loss.ignore_index"),
-    **rules.needless("changes speed, not what is trained", "compile optimizer.fused optimizer.foreach"),
-    **rules.needless("`budget.device` names another machine's card, if there is one", "device"),
+    **rules.needless("the default loss", "loss.ignore_index"),
+    **rules.needless("changes speed, not the result", "compile optimizer.fused optimizer.foreach"),
+    **rules.needless("set `budget.device` to plan for another machine's GPU", "device"),
     **rules.needless(rules.LOGS,
         "metric_logger log_every_n_steps log_peak_memory_stats log_level log_grad_norm profiler"),
     **rules.needless(rules.FOLDERS, "output_dir checkpointer.output_dir"),
@@ -286,17 +292,17 @@ _RULES: rules.Rules = {
         "teacher_checkpointer.recipe_checkpoint teacher_checkpointer.output_dir kd_loss.ignore_index "
         "kd_loss.num_output_chunks checkpointer.checkpoint_files checkpointer.model_type "
         "checkpointer.recipe_checkpoint checkpointer.safe_serialization checkpointer.keep_last_n_checkpoints"),
-    **rules.dropped("prompts are never learned, only answers", "dataset.train_on_input"),
-    **rules.dropped("the file is the split; a part of it is not taken", "dataset.split", off=("train", "")),
-    **rules.dropped("rows are not filtered by code", "dataset.filter_fn", "filter the file"),
-    **rules.dropped("a cosine of half a turn", "lr_scheduler.num_cycles", off=(0.5,)),
+    **rules.dropped("ftc trains only on answers, never on prompts", "dataset.train_on_input"),
+    **rules.dropped("the whole file is the split", "dataset.split", off=("train", "")),
+    **rules.dropped("filtering rows by code is not supported", "dataset.filter_fn", "filter the file"),
+    **rules.dropped("a cosine of half a period", "lr_scheduler.num_cycles", off=(0.5,)),
     **rules.dropped("the optimizer steps after the backward pass; only memory differs", "optimizer_in_bwd"),
     **rules.dropped("the model's own template is used", "tokenizer.prompt_template"),
-    **rules.dropped("validation rows from a builder", "dataset_val", "give `data.split.validation` a share or a file"),
+    **rules.dropped("validation rows from a builder", "dataset_val", "set `data.split.validation`"),
     **rules.dropped("training starts from a new adapter", "checkpointer.adapter_checkpoint"),
-    **rules.blocking("no classification heads of torchtune's", "model.num_classes", "write the recipe by hand"),
-    **rules.blocking("no training that is aware of quantization", "quantizer", _SUPERVISED),
-    **rules.blocking("no reinforcement learning and no KTO",
+    **rules.blocking("classification heads are not supported", "model.num_classes", "write the recipe by hand"),
+    **rules.blocking("quantization-aware training is not supported", "quantizer", _SUPERVISED),
+    **rules.blocking("reinforcement learning and KTO are not supported",
         "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions", _SUPERVISED),
     **rules.shared_work("fsdp_cpu_offload fsdp_reshard_after_forward tensor_parallel_dim tensor_parallel_plan "
         "data_parallel_shard_dim data_parallel_replicate_dim context_parallel_dim custom_sharded_layers"),

@@ -25,7 +25,7 @@ __all__ = [
     "watched",
 ]
 
-_AFTER_PLAN = "`ftc plan` says how many steps there are; then set it by hand"
+_AFTER_PLAN = "`ftc plan` shows the number of steps; then set it by hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,8 @@ def schedule(t: Translation, key: str, usual: str = "linear") -> str | None:
         for name, (value, reason) in words.SCHEDULE_VALUES[kind].items():
             t.add(f"train.schedule.{name}", value, reason)
     elif word:
-        help = f"ftc has {', '.join(words.SCHEDULE_KINDS)}; the default, {usual}, stands in its place"
-        t.drop(key, f"no schedule `{word[:40]}`", help)
+        help = f"ftc has {', '.join(words.SCHEDULE_KINDS)}; the default, {usual}, is used instead"
+        t.drop(key, f"the schedule `{word[:40]}` is not supported", help)
     return word.lower() if word else None
 
 
@@ -134,12 +134,12 @@ def warmup(t: Translation, ratio_key: str, steps_key: str, word: str | None, *, 
     if word in words.WITHOUT_WARMUP and "train.schedule.kind" in t.values:
         evidence = f"the schedule `{word}` has no warm-up"
         for key in (ratio_key, steps_key):
-            t.ignore(key, evidence, f"write `{word}_with_warmup` there to have one")
+            t.ignore(key, evidence, f"write `{word}_with_warmup` to have one")
         t.add("train.schedule.warmup_ratio", 0, evidence)
         return
     count, ratio = t.number(steps_key), t.number(ratio_key)
     if count and ratio:
-        t.conflict(ratio_key, f"`{steps_key}` stands in the same file", "keep one of the two")
+        t.conflict(ratio_key, f"`{steps_key}` is set in the same file", "keep one of the two")
         ratio = None
     if count:
         if 0 < count < 1:
@@ -147,7 +147,7 @@ def warmup(t: Translation, ratio_key: str, steps_key: str, word: str | None, *, 
         elif count == int(count):
             t.carry(steps_key, "train.schedule.warmup_steps", int(count))
         else:
-            t.drop(steps_key, f"{count:g} steps are no whole number", "ftc's 0.05 stands in its place")
+            t.drop(steps_key, f"{count:g} steps is not a whole number", "ftc's 0.05 is used instead")
     elif ratio is not None or count is not None:
         t.carry(ratio_key if ratio is not None else steps_key, "train.schedule.warmup_ratio", ratio or 0)
         t.needless(steps_key, "none")
@@ -166,7 +166,11 @@ def optimizer(t: Translation, key: str) -> None:
             t.add(f"train.optimizer.{path}", value, reason)
     elif said:
         shown = said[:60] if "." in said else word[:40]
-        t.drop(key, f"no optimizer `{shown}`", "AdamW stands in its place; its learning rate may have to change")
+        t.drop(
+            key,
+            f"the optimizer {shown} is not supported",
+            "AdamW is used instead; check its learning rate",
+        )
 
 
 def precision(t: Translation, bf16: str, fp16: str, *, default: str | None = None) -> None:
@@ -176,8 +180,8 @@ def precision(t: Translation, bf16: str, fp16: str, *, default: str | None = Non
     elif t.flag(bf16):
         t.carry(bf16, "train.precision", "bfloat16")
     if t.flag(fp16):
-        reason = "no training in float16, which overflows where bfloat16 does not"
-        t.drop(fp16, reason, "the plan takes bfloat16 where the device is fast at it, else float32")
+        reason = "float16 is not supported; it overflows where bfloat16 does not"
+        t.drop(fp16, reason, "the plan uses bfloat16 if the device supports it well, else float32")
     elif t.has(bf16) and not t.flag(bf16) and not _is_auto(t, bf16):
         t.carry([bf16, fp16] if t.has(fp16) else bf16, "train.precision", "float32", "neither of the 16-bit types")
     elif default and not t.has(bf16):
@@ -200,7 +204,12 @@ def checkpointing(t: Translation, key: str, *, default: bool | None = False) -> 
 def packing(t: Translation, key: str | Key) -> None:
     """Several rows in one sequence. Elsewhere a step counts the packed sequences, here the rows in them."""
     if t.flag(key):
-        t.carry(key, "train.packing", True, "a step has as many rows as without; elsewhere as many packs")
+        t.carry(
+            key,
+            "train.packing",
+            True,
+            "a step has the same number of rows as without packing; the other tool counts packs",
+        )
     else:
         t.carry(key, "train.packing", False)
 
@@ -223,7 +232,7 @@ def evaluation(t: Translation, strategy: str, every: str, save_strategy: str, sa
     elif looks and looks >= 1 and when in ("steps", None):
         t.carry([strategy, every] if t.has(strategy) else every, "train.evaluate_every", int(looks))
     elif looks:
-        t.drop(every, "a share of the steps, or not in use", _AFTER_PLAN)
+        t.drop(every, "a share of the steps, or not used", _AFTER_PLAN)
     _saving(t, save_strategy, save_every)
     for key in (strategy, save_strategy):
         t.needless(key, "follows from the split")
@@ -233,7 +242,7 @@ def _saving(t: Translation, strategy: str, every: str) -> None:
     """Checkpoints; they are written when validation is looked at, and where it is not, as often as they were."""
     when, count = _when(t, strategy), t.number(every)
     known = t.values.get("train.evaluate_every")
-    reason = "a checkpoint is written at each look at validation"
+    reason = "a checkpoint is written at each evaluation"
     if known is None and when == "epoch":
         t.carry(strategy, "train.evaluate_every", "epoch", reason)
     elif known is None and count and count >= 1 and when in ("steps", None):
@@ -243,7 +252,7 @@ def _saving(t: Translation, strategy: str, every: str) -> None:
     elif not count or when == "no":
         t.needless(every, "off")
     else:
-        t.drop(every, reason, "set `train.evaluate_every` if that is too seldom")
+        t.drop(every, reason, "set `train.evaluate_every` if that is too rare")
 
 
 def watched(t: Translation, key: Key) -> None:
@@ -254,7 +263,7 @@ def watched(t: Translation, key: Key) -> None:
     elif "train.early_stopping.patience" in t.values:
         t.carry(key, "train.early_stopping.metric", f"val_{metric_called(word, METRIC_BY_NAME) or word}")
     else:
-        t.drop(key, "nothing stops early by it", "set `train.early_stopping`, which names the metric")
+        t.drop(key, "early stopping does not use it", "set `train.early_stopping`, which names the metric")
 
 
 def early_stopping(t: Translation, patience: str, *, has_validation: bool) -> None:
@@ -265,7 +274,7 @@ def early_stopping(t: Translation, patience: str, *, has_validation: bool) -> No
     elif has_validation:
         t.carry(patience, "train.early_stopping.patience", count)
     else:
-        t.conflict(patience, "there is no validation to watch", "give a validation share, then set it by hand")
+        t.conflict(patience, "there is no validation split", "set a validation share, then set it by hand")
 
 
 def _is_auto(t: Translation, key: str) -> bool:

@@ -36,9 +36,9 @@ TOOLS: tuple[Tool, ...] = (TORCHTUNE, OUMI, AXOLOTL, LLAMAFACTORY, LLAMAFACTORY_
 
 _ESSENTIALS = {
     "model.base": ("no base model is named", "name it with `--base MODEL`"),
-    "data": ("no rows are named", "give the rows with `--data FILE`"),
-    "task.kind": ("the shape of the rows is not said", "say `--task chat` or `--task generation`"),
-    "strategy.kind": ("the method of training is not said", "write the recipe by hand, starting from `ftc init`"),
+    "data": ("no rows are named", "add the rows with `--data FILE`"),
+    "task.kind": ("the format of the rows is not given", "add `--task chat` or `--task generation`"),
+    "strategy.kind": ("the training method is not given", "write the recipe by hand, starting from `ftc init`"),
 }
 
 
@@ -100,10 +100,10 @@ def _tool(foreign: Foreign, asked: str | None) -> Tool:
         [
             diagnostic(
                 "FTC391",
-                "this is the configuration of no tool that ftc knows",
+                "not a configuration of a supported tool",
                 Span(foreign.file, 1, 1, 1, 1),
-                notes=(f"its keys begin with {keys}" if keys else "it has no keys", f"known are {known}"),
-                help="say whose it is with `--from TOOL`, if it is one of them",
+                notes=(f"its keys start with {keys}" if keys else "it has no keys", f"supported are {known}"),
+                help="name the tool with `--from TOOL` if it is one of them",
             )
         ]
     )
@@ -112,7 +112,7 @@ def _tool(foreign: Foreign, asked: str | None) -> Tool:
 def _repeated(foreign: Foreign) -> Iterator[KeyFate]:
     """Keys that stand a second time further down, where the last one is read."""
     for key, place in foreign.repeated:
-        reason = "it stands again further down, and the last one is read"
+        reason = "it occurs again below, and the last one counts"
         yield KeyFate(dotted((key,)), place.line, Fate.CONFLICT, reason, "keep one of the two")
 
 
@@ -172,7 +172,7 @@ def _withdrawn(t: Translation, error: Diagnostic) -> bool:
     ]
     if any(one == path or one.startswith(f"{path}.") for one in needed):
         return False
-    return t.withdraw(path, f"a recipe can't hold it: {error.summary}")
+    return t.withdraw(path, f"not valid in a recipe: {error.summary}")
 
 
 _PLAIN = re.compile(r"(?:\.{1,2}/){0,8}[A-Za-z0-9_][\w./-]{0,200}", re.ASCII)
@@ -323,7 +323,7 @@ def import_file(file: Path, shown_as: str, output: Path | None, given: Given) ->
             with output.open("x", encoding="utf-8", newline="\n") as new:
                 new.write(imported.recipe)
         except FileExistsError:
-            summary = f"`{output}` is there already"
+            summary = f"`{output}` exists already"
             raise Refusal([diagnostic("FTC651", summary, help="choose another name; nothing was changed")]) from None
     return imported
 

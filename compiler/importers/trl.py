@@ -18,14 +18,14 @@ def _strategy(t: Translation) -> None:
     four_bit = t.flag("load_in_4bit")
     eight_bit = t.flag("load_in_8bit") and not four_bit
     if t.flag("load_in_8bit") and four_bit:
-        t.conflict("load_in_8bit", "`load_in_4bit` stands in the same file", "keep one of the two")
+        t.conflict("load_in_8bit", "`load_in_4bit` is set in the same file", "keep one of the two")
     if not t.flag("use_peft"):
         t.carry("use_peft", "strategy.kind", words.STRATEGIES["trl"][""])
         for key, is_asked in (("load_in_4bit", four_bit), ("load_in_8bit", eight_bit)):
             if is_asked:
-                t.drop(key, "quantized weights can't be trained in full")
+                t.drop(key, "quantized weights can't be fully trained")
         for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules"):
-            t.ignore(key, "without `use_peft: true` TRL makes no adapter", "set it if an adapter was meant")
+            t.ignore(key, "without `use_peft: true` TRL makes no adapter", "set it if you want an adapter")
         return
     words.low_rank(t, ["use_peft"], "load_in_4bit" if four_bit else None, "load_in_8bit" if eight_bit else None)
     if four_bit:
@@ -49,7 +49,7 @@ def _rows(t: Translation) -> None:
     else:
         rows.place_rows(t, "dataset_name")
         _shape(t, "dataset_name")
-    t.add("data.split.validation", 0, "TRL has a split of its own on the hub; give a share, or a file")
+    t.add("data.split.validation", 0, "TRL uses another split on the hub; set a share or a file")
     t.add("data.split.test", 0, "TRL keeps no test rows; a share such as 0.1 makes ftc measure the result")
 
 
@@ -62,7 +62,7 @@ def _mixer(t: Translation, key: str) -> None:
         return
     if not isinstance(shares, dict) or any(share != 1 for share in shares.values()):
         help = "use `--data FILE`, or list whole files in `data.source`, each with a `weight`"
-        t.block(key, "shares of the rows of data sets, and a recipe takes all rows of a file", help)
+        t.block(key, "shares of data sets are not supported; a recipe uses all rows of a file", help)
         return
 
     def one(name: str) -> None:
@@ -102,14 +102,14 @@ def _shape(t: Translation, key: str | Key) -> None:
     elif column and t.options.task is None:
         rows.as_text(t, "dataset_text_field", column)
     else:
-        rows.as_asked(t, key, "TRL finds out the shape of the rows when it trains")
+        rows.as_asked(t, key, "TRL detects the format of the rows when it trains")
 
 
 def _task_type(t: Translation, key: Key) -> None:
     """peft's word for the task; the rows tell of those that are imported."""
     named = words.named_task(t.text(key) or "")
     if named and not named[1] and t.flag("use_peft"):
-        t.block(key, f"no training for `{named[0]}` from such a configuration", named[2])
+        t.block(key, f"`{named[0]}` from such a configuration is not supported", named[2])
     else:
         t.needless(key, "belongs to a feature that is off")
 
@@ -130,16 +130,16 @@ _RULES: rules.Rules = {
     **rules.of_peft(modules="lora_modules_to_save"),
     **rules.of_strategy({"use_dora": "strategy.dora", "use_rslora": "strategy.rank_stabilized"}),
     **rules.needless("losses mean the same, packed or not", "eval_packing"),
-    **rules.needless("how rows are packed changes no gradient", "packing_strategy"),
+    **rules.needless("packing changes no gradient", "packing_strategy"),
     **rules.needless(rules.FASTER_KERNELS, "padding_free use_liger_kernel"),
-    **rules.needless("only the assistant's turns are learned, always", "assistant_only_loss"),
-    **rules.needless("only the completion is learned, always", "completion_only_loss"),
-    **rules.needless("the rows have another shape", "dataset_text_field"),
-    **rules.needless("the plan chooses how weights are kept", "torch_dtype dtype"),
+    **rules.needless("ftc always trains only on the assistant's turns", "assistant_only_loss"),
+    **rules.needless("ftc always trains only on the completion", "completion_only_loss"),
+    **rules.needless("the rows have another format", "dataset_text_field"),
+    **rules.needless("the plan chooses how weights are stored", "torch_dtype dtype"),
     **rules.needless("the file is the split", "dataset_train_split dataset_mixture.datasets.split datasets.split"),
     **rules.needless("the file is the subset", "dataset_mixture.datasets.config"),
     **rules.needless("a single data set", "dataset_mixture.datasets.weight"),
-    **rules.needless("`max_length` says it", "max_seq_length"),
+    **rules.needless("`max_length` sets it", "max_seq_length"),
     **rules.needless("belongs to a feature that is off",
         "load_in_4bit load_in_8bit bnb_4bit_quant_type use_bnb_nested_quant bnb_4bit_quant_storage "
         "lora_r lora_alpha lora_dropout lora_target_modules"),
@@ -148,22 +148,22 @@ _RULES: rules.Rules = {
     **rules.needless(rules.OWN_LOADER,
         "dataset_num_proc dataloader_pin_memory dataset_kwargs dataset_streaming pad_to_multiple_of shuffle_dataset "
         "dataset_mixture.seed"),
-    **rules.needless("saves memory, not what is trained", "activation_offloading use_reentrant"),
-    **rules.needless("checkpoints are safetensors, each with its manifest", "save_safetensors save_only_model"),
+    **rules.needless("saves memory, does not change the result", "activation_offloading use_reentrant"),
+    **rules.needless("checkpoints are safetensors, each with a manifest", "save_safetensors save_only_model"),
     **rules.dropped("the model's own template is used", "chat_template chat_template_path",
-        "put it into the tokenizer of the base model"),
-    **rules.dropped("a subset of a data set is a file of its own", "dataset_config", "name it with `--hub-file FILE`"),
+        "add it to the tokenizer of the base model"),
+    **rules.dropped("a subset of a data set is a separate file", "dataset_config", "name it with `--hub-file FILE`"),
     **rules.dropped("another split of the hub", "dataset_test_split", "name its file in `data.split.validation`"),
-    **rules.dropped("too long rows lose a part of the prompt first", "truncation_mode", off=("keep_start",)),
-    **rules.dropped("the usual loss stands in the place of this one", "loss_type",
+    **rules.dropped("long rows are truncated at the start of the prompt", "truncation_mode", off=("keep_start",)),
+    **rules.dropped("the default loss is used instead of this one", "loss_type",
         off=("nll", "sigmoid", ("sigmoid",))),
     **rules.dropped("float32 stays exact", "tf32"),
-    **rules.dropped("the environment is no part of a recipe", "env", "set it where the run happens"),
-    **rules.dropped("a share of the rows is not taken", "dataset_mixture.datasets.fraction datasets.fraction",
+    **rules.dropped("environment variables are not part of a recipe", "env", "set it on the machine of the run"),
+    **rules.dropped("a share of the rows is not supported", "dataset_mixture.datasets.fraction datasets.fraction",
         "set `data.max_rows`"),
-    **rules.dropped("rows for a test", "dataset_mixture.test_split_size", "give `data.split.validation` a share"),
-    **rules.dropped("prompts have no limit of their own; `data.max_length` holds for a whole row", "max_prompt_length"),
-    **rules.blocking("no reinforcement learning and no KTO",
+    **rules.dropped("evaluation rows", "dataset_mixture.test_split_size", "set `data.split.validation` to a share"),
+    **rules.dropped("prompts have no separate limit; `data.max_length` applies to the whole row", "max_prompt_length"),
+    **rules.blocking("reinforcement learning and KTO are not supported",
         "beta num_generations reward_model_path reward_funcs max_completion_length desirable_weight "
         "undesirable_weight center_rewards_coefficient", "choose a configuration for supervised training", off=()),
     **rules.shared_work("accelerate_config num_processes parallelism_config"),

@@ -123,8 +123,8 @@ def named_task(word: str) -> tuple[str, bool, str] | None:
         return None
     named, is_imported = f"`{word}` is the task `{task.name()}` in ftc", task.CARD.is_imported
     if is_imported:
-        return task.name(), True, f"{named}; say `--task {task.name()}` if the rows are for it"
-    return task.name(), False, f"{named}, whose rows are not imported: write the recipe by hand, from `ftc init`"
+        return task.name(), True, f"{named}; add `--task {task.name()}` if the rows are for it"
+    return task.name(), False, f"{named}, whose rows can't be imported: write the recipe by hand, from `ftc init`"
 
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
@@ -157,7 +157,7 @@ def base_model(t: Translation, key: str, revision_key: str | None = None) -> Non
     found = t.around.locate(base)
     if found is None and base.startswith(("/", "~")):
         help = "name an id on the hub, or a folder in the project, with `--base MODEL`"
-        t.block(key, f"the model `{base[:80]}` lies outside the project", help)
+        t.block(key, f"the model `{base[:80]}` is outside the project", help)
         return
     t.carry(key, "model.base", found or base)
     if revision_key is not None and (revision := t.text(revision_key)):
@@ -174,7 +174,7 @@ def low_rank(t: Translation, known: list[str | Key], four_bit: str | Key | None,
         eight_bit: The key that asks for weights of 8 bits, if they are asked for and those of 4 aren't.
     """
     if eight_bit is not None:
-        t.carry([*known, eight_bit], "strategy.kind", low_rank_kind(quantized=True), "LoRA beside 8-bit weights")
+        t.carry([*known, eight_bit], "strategy.kind", low_rank_kind(quantized=True), "LoRA on 8-bit weights")
         t.carry(eight_bit, "strategy.quantization", "int8")
     elif four_bit is not None:
         t.carry([*known, four_bit], "strategy.kind", low_rank_kind(quantized=True))
@@ -204,7 +204,9 @@ def attention(t: Translation, key: str) -> None:
     if word in known:
         t.carry(key, "model.attention", known[word])
     elif word:
-        t.drop(key, f"no attention kernel `{word[:40]}`", "sdpa stands in its place; it computes the same")
+        t.drop(
+            key, f"the attention kernel `{word[:40]}` is not supported", "sdpa is used instead, with the same result"
+        )
 
 
 def adapter(t: Translation, keys: AdapterKeys) -> None:
@@ -228,8 +230,8 @@ def other_adapter(t: Translation, kind: str, keys: AdapterKeys, bits: Sequence[s
     """What LoRA's keys say of another kind of adapter, as far as it has the like; `bits` are those about fewer bits."""
     fields = FIELDS[kind]
     for key in bits:
-        why = "weights of fewer bits go with LoRA alone"
-        t.drop(key, why if "targets" in fields else "quantized weights can't be trained in full")
+        why = "quantized weights need LoRA"
+        t.drop(key, why if "targets" in fields else "quantized weights can't be fully trained")
     if "rank" in fields and (rank := t.whole(keys.rank)) is not None:
         t.carry(keys.rank, "strategy.rank", rank)
     if "alpha" in fields:
@@ -245,7 +247,7 @@ def _alpha(t: Translation, keys: AdapterKeys, rank: int | None) -> None:
     if alpha is not None and alpha == int(alpha):
         t.carry(keys.alpha, "strategy.alpha", int(alpha))
     elif alpha is not None:
-        t.drop(keys.alpha, f"alpha is a whole number in ftc, and {alpha:g} is none", "twice the rank stands there")
+        t.drop(keys.alpha, f"alpha must be a whole number, and {alpha:g} is not", "twice the rank is used instead")
     elif keys.default_alpha == "twice" and rank:
         t.add("strategy.alpha", 2 * rank, f"{t.tool}'s default, twice the rank")
     elif isinstance(keys.default_alpha, int):
@@ -264,5 +266,5 @@ def targets(t: Translation, key: str) -> None:
     elif names and all(_NAME.fullmatch(name) for name in names):
         t.carry(key, "strategy.targets", tuple(dict.fromkeys(names)))
     elif names:
-        t.drop(key, "a pattern; ftc takes names of modules", "all linear layers stand in its place")
-        t.add("strategy.targets", "all-linear", "in place of a pattern")
+        t.drop(key, "a pattern; ftc takes names of modules", "all linear layers are used instead")
+        t.add("strategy.targets", "all-linear", "instead of a pattern")

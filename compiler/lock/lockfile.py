@@ -196,7 +196,7 @@ def parse_lock(data: bytes, name: str) -> Lock:
             [
                 diagnostic(
                     "FTC502",
-                    f"section `{section}` of `{name}` does not match its seal",
+                    f"section `{section}` of `{name}` does not match its checksum",
                     help="restore the file from git, or delete it and run `ftc lock`",
                     notes="somebody edited it, or a merge mixed two versions of the section",
                 )
@@ -208,17 +208,17 @@ def parse_lock(data: bytes, name: str) -> Lock:
 
 def _unreadable(name: str, data: bytes, problem: ValidationError) -> Diagnostic:
     if b"\n<<<<<<< " in data or data.startswith(b"<<<<<<< "):
-        summary, note = f"`{name}` has the marks of a merge that was not resolved", "both branches changed one section"
-        return diagnostic("FTC501", summary, notes=note, help="take either side, then run `ftc lock`")
+        summary, note = f"`{name}` contains unresolved merge markers", "both branches changed one section"
+        return diagnostic("FTC501", summary, notes=note, help="keep either side, then run `ftc lock`")
     match = _FORMAT.search(data)
     if match and (found := match[1].decode()) != LOCK_FORMAT:
         is_older = int(match[2]) < int(LOCK_FORMAT.rpartition("/")[2])
-        help = f"run `ftc lock --migrate`; `{name}` keeps what it pins" if is_older else "use a newer release of ftc"
-        note = f"it has the format {found}, this release writes {LOCK_FORMAT}"
+        help = "run `ftc lock --migrate`; it keeps all pins" if is_older else "use a newer release of ftc"
+        note = f"its format is {found}, this release writes {LOCK_FORMAT}"
         return diagnostic("FTC504", f"`{name}` has another format", notes=note, help=help)
     return diagnostic(
         "FTC501",
-        f"`{name}` is no lock that this release can read",
+        f"`{name}` is not a lock that this release can read",
         help="restore it from git, or delete it and run `ftc lock`",
         notes=reason_of(problem),
     )
@@ -331,7 +331,7 @@ def stale_reasons(saved: Plan, now: Plan) -> tuple[str, ...]:
 
 def _verdicts(plan: Plan) -> dict[str, str]:
     """What a plan says to each rule, without figures, which may move between two plans of one job."""
-    return {one.rule: f"{one.level}, {'kept' if one.passed else one.waived or 'broken'}" for one in plan.policy}
+    return {one.rule: f"{one.level}, {'kept' if one.passed else one.waived or 'violated'}" for one in plan.policy}
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -86,7 +86,7 @@ def relock(
             [
                 diagnostic(
                     "FTC505",
-                    f"the lock pins nothing called `{name}`",
+                    f"the lock has no entry `{name}`",
                     help=f"{', '.join(refs)}, or an installed package",
                 )
                 for name in unknown
@@ -175,10 +175,10 @@ def migrated(data: bytes, name: str) -> Lock:
             plain = {name: old[name] for name in ("model", "data", "train", "platforms")} | {"text": text}
             lock = sealed(Lock.model_validate_json(json.dumps(plain)))
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as problem:
-        summary, note = f"`{name}` is no lock of format 1", str(problem).partition("\n")[0]
+        summary, note = f"`{name}` is not a lock of format 1", str(problem).partition("\n")[0]
         found = diagnostic("FTC501", summary, help="restore it from git", notes=note)
         raise Refusal([found]) from None
     if lock is None:
-        summary = f"section `{broken[0]}` of `{name}` does not match its seal"
+        summary = f"section `{broken[0]}` of `{name}` does not match its checksum"
         raise Refusal([diagnostic("FTC502", summary, help="restore the file from git")])
     return lock

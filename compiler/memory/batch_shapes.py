@@ -222,9 +222,9 @@ def usual_rows(draft: Draft, devices: int) -> tuple[int, str]:
     """
     rows = max((-(-count // devices) for count in _counts(draft).values()), default=0)
     if not 0 < rows < _USUAL_ROWS:
-        return _USUAL_ROWS, "beyond it little is gained"
-    alone = f"no more than {rows} rows are measured"
-    return rows, alone if devices == 1 else f"a device measures {rows} rows at the most"
+        return _USUAL_ROWS, "larger batches gain little"
+    alone = f"there are only {rows} rows"
+    return rows, alone if devices == 1 else f"a device evaluates at most {rows} rows"
 
 
 def evaluation_batch(draft: ClosedDraft) -> tuple[int, BatchShape] | None:

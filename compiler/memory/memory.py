@@ -58,8 +58,9 @@ def limit_of(draft: ClosedDraft) -> tuple[int, str]:
     if draft.recipe.budget.vram is not None:
         return draft.recipe.budget.vram, "the recipe's budget"
     processes = draft.candidate.devices if draft.device.kind == "cpu" else 1
-    share = f"one of {processes} parts of the " if processes > 1 else ""
-    return draft.device.memory_bytes // processes, f"{share}memory of {draft.device.label}"
+    share = f"one of {processes} shares of the " if processes > 1 else ""
+    memory = "host RAM" if draft.device.kind == "cpu" else f"memory of {draft.device.label}"
+    return draft.device.memory_bytes // processes, share + memory
 
 
 def may_run(draft: Draft, memory: MemoryEstimate) -> bool:

@@ -129,10 +129,10 @@ class Tracer:
             text = self._child.exchange(job.model_dump_json(by_alias=True), self._timeout_seconds)
         except TimeoutError:
             self._end()
-            return TraceAnswer(None, f"the trace took more than {self._timeout_seconds:g} s", for_every_job=True)
+            return TraceAnswer(None, f"the memory trace took more than {self._timeout_seconds:g} s", for_every_job=True)
         except OSError as error:
             self._end()
-            return TraceAnswer(None, f"the trace can't be started: {error}", for_every_job=True)
+            return TraceAnswer(None, f"the memory trace can't be started: {error}", for_every_job=True)
         if text is None:
             reason = self._child.last_words()
             self._end()
@@ -184,7 +184,7 @@ class _Child:
         status = self._process.wait()
         self._errors.seek(0)
         last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
-        return f"the trace ended with status {status}{': ' if last else ''}{''.join(last)}"
+        return f"the memory trace ended with status {status}{': ' if last else ''}{''.join(last)}"
 
     def end(self) -> None:
         """Ends the process, which has nothing to lose."""
@@ -226,7 +226,7 @@ def _understood(text: bytes) -> TraceAnswer:
             return TraceAnswer(None, problem)
         return TraceAnswer(TraceResult.model_validate_json(text))
     except ValueError:
-        return TraceAnswer(None, "the trace gave no answer that can be read")
+        return TraceAnswer(None, "the memory trace gave no readable answer")
 
 
 def _result(remembered: object) -> TraceResult | None:

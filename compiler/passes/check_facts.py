@@ -48,7 +48,7 @@ def revision_needs_the_hub(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A folder has no revisions."""
     if draft.model.source == "local" and draft.recipe.model.revision is not None:
         summary = f"`revision` has no effect: `{draft.recipe.model.base}` is a folder"
-        help = "drop `revision`, or name a model of the hub as `base`; the lock pins a folder by its files"
+        help = "remove `revision`, or name a model on the hub as `base`; the lock pins a folder by its files"
         yield _found(draft, "FTC230", summary, "model.revision", help=help)
 
 
@@ -62,19 +62,19 @@ def answers_are_written(draft: ClosedDraft) -> Iterator[Diagnostic]:
         yield _found(
             draft,
             "FTC230",
-            "`max_new_tokens` has no effect: no metric needs answers",
+            "`max_new_tokens` has no effect: no metric needs generated answers",
             "eval.max_new_tokens",
-            help=f"drop it, or add a metric that needs them to `eval.metrics`; measured: {', '.join(titles)}",
+            help=f"remove it, or add such a metric to `eval.metrics`; current metrics: {', '.join(titles)}",
         )
     elif "test" in draft.splits and draft.splits["test"].supervised_max > asked:
         most = draft.splits["test"].supervised_max
         yield _found(
             draft,
             "FTC239",
-            f"answers end at {asked:,} {'token' if asked == 1 else 'tokens'}, and expected ones have up to {most:,}",
+            f"generation stops at {asked:,} {'token' if asked == 1 else 'tokens'}, references have up to {most:,}",
             "eval.max_new_tokens",
-            help=f"write at least {most}, or leave it out",
-            notes="an answer that is cut off can't match what it is compared with",
+            help=f"write at least {most}, or remove it",
+            notes="a truncated answer can't match its reference",
         )
 
 
@@ -83,7 +83,7 @@ def limits_leave_out_rows(draft: ClosedDraft) -> Iterator[Diagnostic]:
     rows, most = draft.splits["train"].rows, draft.recipe.data.max_rows
     if most is not None and most > rows:
         summary = f"`max_rows` of {most:,} has no effect on {rows:,} training rows"
-        help = "drop it, or write a smaller number"
+        help = "remove it, or write a smaller number"
         yield _found(draft, "FTC230", summary, "data.max_rows", help=help, severity=Severity.NOTE)
 
 
@@ -92,7 +92,7 @@ def batch_fits_the_rows(draft: ClosedDraft) -> Iterator[Diagnostic]:
     rows, batch = draft.splits["train"].rows, draft.recipe.train.batch_size
     if batch > rows:
         at = "train.batch_size" if draft.source.node("train.batch_size") is not None else "data.max_rows"
-        summary = f"a batch of {batch:,} rows, and {rows:,} to train on"
+        summary = f"batch size {batch:,} is larger than the {rows:,} training rows"
         help = f"write `batch_size: {max(1, rows // 8)}` for eight steps an epoch, or use more rows"
         yield _found(draft, "FTC234", summary, at, help=help, notes="each epoch is one step")
 
@@ -113,14 +113,16 @@ def validation_is_looked_at(draft: ClosedDraft) -> Iterator[Diagnostic]:
     if train.evaluate_every == "epoch" or train.max_steps is not None or "validation" not in draft.splits:
         return
     if every > steps:
-        summary = f"a look at validation every {every:,} steps, in a run of {steps:,}"
-        help = f"write at most {max(1, steps // 4)} to see four of them, or leave it out for once an epoch"
-        notes = "validation is looked at only at the very end"
+        summary = f"validation every {every:,} steps, in a run of {steps:,} steps"
+        help = f"write at most {max(1, steps // 4)} for four evaluations, or remove it to evaluate once per epoch"
+        notes = "validation runs only once, at the end"
         yield _found(draft, "FTC215", summary, "train.evaluate_every", help=help, notes=notes)
     stopping = train.early_stopping
     if stopping and (looks := num_evaluations(steps, every)) <= stopping.patience:
-        summary = f"`early_stopping` waits for {stopping.patience} evaluations without a gain, and the run has {looks}"
-        help = "lower `patience`, evaluate more often (`evaluate_every`), or drop `early_stopping`"
+        summary = (
+            f"`early_stopping` waits for {stopping.patience} evaluations without improvement, and the run has {looks}"
+        )
+        help = "lower `patience`, evaluate more often (`evaluate_every`), or remove `early_stopping`"
         yield _found(draft, "FTC216", summary, "train.early_stopping.patience", help=help)
 
 
@@ -133,9 +135,9 @@ def adapters_are_low_rank(draft: ClosedDraft) -> Iterator[Diagnostic]:
     full = {name: size for name, size in sizes.items() if min(size) <= rank}
     if full:
         name, size = next(iter(full.items()))
-        summary = f"rank {rank} is no less than that of {len(full)} of {len(sizes)} adapted layers"
+        summary = f"rank {rank} is at least the full rank of {len(full)} of {len(sizes)} adapted layers"
         help = f"write less than {min(map(min, full.values()))}; a rank of a quarter of that is usual"
-        notes = f"`{name}` is a matrix of {size[0]:,} by {size[1]:,}; an adapter of its rank is larger than it is"
+        notes = f"`{name}` is {size[0]:,} by {size[1]:,}; an adapter of this rank is larger than the layer"
         yield _found(draft, "FTC232", summary, "strategy.rank", help=help, notes=notes)
 
 
@@ -148,10 +150,10 @@ def virtual_tokens_have_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
         yield _found(
             draft,
             "FTC273",
-            f"{own} virtual tokens before rows of up to {longest:,} tokens, in a model of {places:,} positions",
+            f"{own} virtual tokens and rows of up to {longest:,} tokens exceed the model's {places:,} positions",
             "strategy.virtual_tokens",
             help=(f"write `max_length: {left}` in `data`, or " if left >= _SHORTEST else "write ")
-            + "fewer virtual tokens",
+            + "use fewer virtual tokens",
         )
 
 
@@ -166,10 +168,10 @@ def smoothing_has_choices(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """Label smoothing spreads a target over choices of a fixed number, of which one is right."""
     what = head_card(draft.loaded.head).smoothing_obstacle
     if form_card(draft.text.form).is_pair:
-        what = "two answers"
+        what = "preference pairs"
     if draft.recipe.train.label_smoothing and what is not None:
-        summary = f"`label_smoothing` with {what}, where no one choice among a fixed number is right"
-        yield _found(draft, "FTC276", summary, "train.label_smoothing", help="drop it")
+        summary = f"`label_smoothing` does not work with {what}: there is no single right choice among a fixed number"
+        yield _found(draft, "FTC276", summary, "train.label_smoothing", help="remove it")
 
 
 def pages_need_a_card(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -177,7 +179,7 @@ def pages_need_a_card(draft: ClosedDraft) -> Iterator[Diagnostic]:
     kind = draft.recipe.train.optimizer.kind
     if draft.device.kind == "cpu" and kind != "auto" and optimizer_card(kind).paged:
         other = next(card.kind for card in OPTIMIZERS if card.paged_as == kind)
-        summary = f"`{kind}` needs a card, and {draft.device.label} is none"
+        summary = f"`{kind}` needs a GPU, but the device is {draft.device.label}"
         yield _found(draft, "FTC275", summary, "train.optimizer.kind", help=f"write `{other}`")
 
 
@@ -185,8 +187,8 @@ def flash_attention_is_half_precise(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """The kernel of flash attention takes no float32."""
     kernel, precision = draft.candidate.attention, draft.train.precision
     if kernel == "flash_attention_2" and precision == "float32" and flash_obstacle(draft) is None:
-        summary = "flash attention does not compute in float32"
-        help = "leave `attention` out, or train in bfloat16"
+        summary = "flash attention does not support float32"
+        help = "remove `attention`, or train in bfloat16"
         notes = f"float32: {draft.origins['train.precision'].reason}"
         yield _found(draft, "FTC235", summary, "model.attention", help=help, notes=notes)
 
@@ -200,8 +202,8 @@ def budget_is_on_the_device(draft: ClosedDraft) -> Iterator[Diagnostic]:
     if not overflows and vram <= _NOMINAL * has:
         return
     need = f"; the run needs {draft.memory.peak_bytes / 2**30:.2f} GiB" if overflows and draft.memory else ""
-    summary = f"a budget of {vram / 2**30:.2f} GiB, {draft.device.label} has {has / 2**30:.2f} GiB{need}"
-    help = "write at most what the device has, name a larger one as `device`, or drop `vram`"
+    summary = f"the budget is {vram / 2**30:.2f} GiB, but {draft.device.label} has {has / 2**30:.2f} GiB{need}"
+    help = "write at most the device's memory, name a larger device, or remove `vram`"
     yield _found(draft, "FTC236", summary, "budget.vram", help=help, severity=Severity.ERROR if overflows else None)
 
 
@@ -217,29 +219,29 @@ def classes_are_known(draft: ClosedDraft) -> Iterator[Diagnostic]:
         if label and label not in labels:
             close = nearest(label, labels)
             help = f"did you mean `{close}`?" if close else f"the classes are {', '.join(labels[:12])}"
-            yield _found(draft, "FTC240", f"no class `{label}` among the labels", path, help=help)
+            yield _found(draft, "FTC240", f"the task has no label `{label}`", path, help=help)
 
 
 def general_text_needs_a_decoder(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """Forgetting is told from next tokens, which an encoder or an encoder-decoder doesn't predict of plain text."""
     if draft.recipe.eval.retention is not None and draft.model.family != "decoder":
         family = draft.model.family.replace("_", "-")
-        summary = f"an {family} doesn't predict the next token of plain text"
-        yield _found(draft, "FTC242", summary, "eval.retention", help="drop `retention`, or tune a decoder")
+        summary = f"an {family} model doesn't predict the next token of plain text"
+        yield _found(draft, "FTC242", summary, "eval.retention", help="remove `retention`, or fine-tune a decoder")
 
 
 def swaps_keep_answers_in_place(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """An answer that is cut out of a context moves with the words before it."""
     if draft.recipe.eval.swaps is not None and form_card(draft.text.form).moves_targets:
-        summary = "answers that are cut out of a context move with its words"
-        yield _found(draft, "FTC242", summary, "eval.swaps", help="drop `swaps`, or set `task.mode: generative`")
+        summary = "substitutions would move extractive answers in the context"
+        yield _found(draft, "FTC242", summary, "eval.swaps", help="remove `swaps`, or set `task.mode: generative`")
 
 
 def swaps_need_answers(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """What a language model says changes only where it is asked to say something."""
     if draft.recipe.eval.swaps is not None and head_card(draft.loaded.head).writes:
         yield from _without_answers(
-            draft, "FTC242", "no metric has answers written that swaps could change", "eval.swaps"
+            draft, "FTC242", "no metric needs generated answers, which `swaps` compares", "eval.swaps"
         )
 
 
@@ -247,20 +249,20 @@ def judge_has_answers(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A judge grades what is written, and something is only written where a metric needs it."""
     if draft.recipe.eval.judge is not None:
         yield from _without_answers(
-            draft, "FTC243", "no metric has answers written that a judge could grade", "eval.judge"
+            draft, "FTC243", "no metric needs generated answers, which a judge grades", "eval.judge"
         )
 
 
 def classifier_has_answers(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """As for a judge."""
     if draft.recipe.eval.classifier is not None:
-        summary = "no metric has answers written that a classifier could look at"
+        summary = "no metric needs generated answers, which a classifier rates"
         yield from _without_answers(draft, "FTC244", summary, "eval.classifier")
 
 
 def _without_answers(draft: ClosedDraft, code: str, summary: str, at: str) -> Iterator[Diagnostic]:
     if draft.eval.max_new_tokens is None:
-        help = "add a metric that needs answers to `eval.metrics`, such as `exact_match`"
+        help = "add a metric that needs generated answers to `eval.metrics`, such as `exact_match`"
         yield _found(draft, code, summary, at, help=help)
 
 
@@ -292,10 +294,10 @@ def gates_are_coarser_than_a_row(draft: ClosedDraft) -> Iterator[Diagnostic]:
             yield _found(
                 draft,
                 "FTC237",
-                f"one wrong answer of {rows} breaks the gate `{name}`",
+                f"one wrong answer in {rows} fails the gate `{name}`",
                 path,
-                help=f"test on more rows, {math.ceil(1 / allowed)} for the bound to allow one, or lower the bound",
-                notes=f"one row is {1 / rows:.3f} of the metric",
+                help=f"use at least {math.ceil(1 / allowed)} test rows, so that one may be wrong, or lower the bound",
+                notes=f"one row changes the metric by {1 / rows:.3f}",
             )
 
 
@@ -303,10 +305,10 @@ def device_has_a_price(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A limit on the cost needs the price of the device that a run is planned for, in the limit's currency."""
     limit, price, name, path = draft.recipe.budget.cost, price_of(draft), draft.device.name, "budget.cost"
     if limit is not None and price is None:
-        help = f"add `price_per_hour` beside it, or `{name}` to `prices` in {POLICY_FILE}"
+        help = f"add `price_per_hour`, or add `{name}` to `prices` in {POLICY_FILE}"
         yield _found(draft, "FTC209", f"`cost` needs a price of {name}", path, help=help)
     elif limit is not None and price is not None and price.currency != limit.currency:
-        summary = f"cost in {limit.currency}, price of {name} in {price.currency}"
+        summary = f"the cost limit is in {limit.currency}, the price of {name} in {price.currency}"
         yield _found(draft, "FTC209", summary, path, help="write both in one currency")
 
 
@@ -315,8 +317,8 @@ def devices_are_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
     asked, device = draft.candidate.devices, draft.device
     if device.local and device.kind == "cuda" and asked > device.count:
         has = "one" if device.count == 1 else str(device.count)
-        help = f"write `devices: {device.count}`, or apply the plan where there are {asked}"
-        summary = f"{asked} of {device.label}, and {has} here"
+        help = f"write `devices: {device.count}`, or apply the plan on a machine with {asked}"
+        summary = f"the plan needs {asked} of {device.label}, this machine has {has}"
         yield _found(draft, "FTC293", summary, "budget.devices", help=help)
 
 
@@ -324,9 +326,9 @@ def host_has_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """What a divided model takes of this machine's own memory is there; on a CPU that is the device's, and counted."""
     needed, there = host_bytes(draft), draft.device.host_bytes
     if there is not None and draft.device.kind == "cuda" and needed > there:
-        summary = f"the run takes {needed / 2**30:.1f} GiB of the host's memory, which has {there / 2**30:.1f} GiB"
-        help = "use a smaller base, or a host with more memory"
-        notes = "a process reads the model there before it is divided, and with `offload: cpu` what is trained stays"
+        summary = f"the run needs {needed / 2**30:.1f} GiB of host RAM, this machine has {there / 2**30:.1f} GiB"
+        help = "use a smaller base model, or a machine with more host RAM"
+        notes = "one process loads the model there before it is sharded, and `offload: cpu` keeps trained parts there"
         yield _found(draft, "FTC294", summary, "train.sharding", help=help, notes=notes)
 
 
@@ -392,4 +394,4 @@ def _host_checks(draft: ClosedDraft) -> Iterator[Check]:
     if size := host_bytes(draft):
         there = draft.device.host_bytes
         of = f" of {there / 2**30:.1f}" if there else ""
-        yield Check(name="host memory", code=None, result=f"{size / 2**30:.2f}{of} GiB for all processes together")
+        yield Check(name="host RAM", code=None, result=f"{size / 2**30:.2f}{of} GiB for all processes together")

@@ -38,11 +38,9 @@ def choose_evaluation(draft: Draft) -> Draft:
         max_answer_tokens=_answer_tokens(draft, why),
         classifier=_classifier(draft, why),
         wordnet=_wordnet(draft, why),
-        retention_sha256=why.derive("retention_sha256", measured.retention, "the text of `retention` as tokens"),
-        swaps_sha256=why.derive("swaps_sha256", measured.swaps, "the test rows with the phrases of `swaps` exchanged"),
-        groups_sha256=why.derive(
-            "groups_sha256", measured.groups, "what the columns of `slices` hold in the test rows"
-        ),
+        retention_sha256=why.derive("retention_sha256", measured.retention, "tokens of the text of `retention`"),
+        swaps_sha256=why.derive("swaps_sha256", measured.swaps, "the test rows with the substitutions of `swaps`"),
+        groups_sha256=why.derive("groups_sha256", measured.groups, "values of the `slices` columns in the test rows"),
     )
     draft = draft.settle("eval", section, why)
     return replace(draft, checks=(*draft.checks, *_checks(section, why)))
@@ -53,8 +51,8 @@ def _checks(section: OpenEval, why: Reasons) -> Iterator[Check]:
     if section.judge is not None:
         yield Check(name=CheckName.JUDGE, code=None, result=_sent(section.judge))
     if (found := section.classifier) is not None:
-        words = f"answers are scored for `{found.label}` by {found.base}, once the model has left the device; "
-        yield Check(name="classifier", code=None, result=f"{words}its memory is by closed form")
+        words = f"{found.base} rates answers for `{found.label}` after the tuned model has left the device; "
+        yield Check(name="classifier", code=None, result=f"{words}its memory is an analytical estimate")
     if section.wordnet is not None:
         words = f"{why.words('wordnet')}, digest {section.wordnet.sha256[:12]}"
         yield Check(name="wordnet", code=None, result=words)
@@ -62,10 +60,10 @@ def _checks(section: OpenEval, why: Reasons) -> Iterator[Check]:
 
 def _sent(judge: Judge) -> str:
     """What leaves this machine, and for where; a stranger's recipe may name any variable and any host."""
-    words = f"prompts and answers of the test rows go to {judge.url}"
+    words = f"prompts and answers of the test rows are sent to {judge.url}"
     if judge.key_env is None:
         return words
-    return f"{words}; with them {judge.host} is sent the value of the environment variable {judge.key_env}"
+    return f"{words}, together with the value of the environment variable {judge.key_env}"
 
 
 def _classifier(draft: Draft, why: Reasons) -> ClassifierSettings | None:
@@ -78,7 +76,7 @@ def _classifier(draft: Draft, why: Reasons) -> ClassifierSettings | None:
 def _wordnet(draft: Draft, why: Reasons) -> WordnetSettings | None:
     found = draft.wordnet
     if found is None:
-        return why.derive("wordnet", None, "nothing is measured by METEOR")
+        return why.derive("wordnet", None, "METEOR is not among the metrics")
     return why.derive(
         "wordnet", found, f"METEOR takes synonyms from WordNet {found.release or 'of an unknown release'}"
     )
@@ -99,9 +97,11 @@ def _simple_baselines(draft: Draft, why: Reasons) -> tuple[SimpleBaseline, ...]:
 def _metrics(draft: Draft, why: Reasons) -> tuple[str, ...]:
     asked, task = draft.recipe.eval.metrics, draft.recipe.task
     if asked == "auto":
-        return why.derive("metrics", _with_gates(draft, draft.mode.usual_metrics), f"the usual ones of a {task.kind}")
+        return why.derive(
+            "metrics", _with_gates(draft, draft.mode.usual_metrics), f"default metrics of the task `{task.kind}`"
+        )
     if (complete := _with_gates(draft, asked)) != asked:
-        return why.derive("metrics", complete, "those of the recipe, and those that its gates need")
+        return why.derive("metrics", complete, "set in the recipe, or required by its gates")
     return why.take("metrics", asked)
 
 
@@ -115,7 +115,7 @@ def _new_tokens(draft: Draft, why: Reasons, metrics: tuple[str, ...]) -> int | N
     is_written = head_card(draft.loaded.head).writes
     cards = [card for name in metrics if (card := metric_named(name)) is not None and not card.of_loss]
     if not is_written or not any(card.generates or draft.mode.writes_labels for card in cards):
-        return why.derive("max_new_tokens", None, "no metric needs answers")
+        return why.derive("max_new_tokens", None, "no metric needs generated answers")
     asked = draft.recipe.eval.max_new_tokens
     if asked != "auto":
         return why.take("max_new_tokens", asked)
@@ -129,7 +129,7 @@ def _answer_tokens(draft: Draft, why: Reasons) -> int | None:
     rows = draft.recipe.task.settled(draft.model.family).rows()
     if isinstance(rows, AnswerRows) and rows.is_extractive:
         return why.take("max_answer_tokens", rows.longest, "task.max_answer_length")
-    return why.derive("max_answer_tokens", None, "no answer is cut out of a context")
+    return why.derive("max_answer_tokens", None, "not extractive question answering")
 
 
 def build_steps(draft: ClosedDraft) -> ClosedDraft:

@@ -19,12 +19,12 @@ __all__ = ["choose_model", "choose_strategy"]
 def choose_model(draft: Draft) -> Draft:
     """Settles what is under `model`, but for the kernel of attention."""
     why, model = draft.reasons("model"), draft.model
-    commit = "the hub's commit, kept by the lock" if model.commit else "a local folder has no commit"
+    commit = "the hub's commit, pinned in the lock" if model.commit else "a local folder has no commit"
     loaded = OpenModel(
         base=why.take("base", draft.recipe.model.base),
         commit=why.derive("commit", model.commit, commit),
         architecture=why.derive("architecture", model.architecture, "config.json of the model"),
-        family=why.derive("family", model.family, f"what {model.architecture} is"),
+        family=why.derive("family", model.family, f"the family of {model.architecture}"),
         head=_head(draft, why),
         decoder_start_id=_start(draft, why),
         pad_id=_padding(draft, why),
@@ -38,9 +38,9 @@ def _miss_unknown(draft: Draft) -> Draft:
     """Says which facts of the model's architecture are unknown, since estimates then go by what is usual."""
     kind, model_type = draft.model.kind, draft.model.model_type
     if kind.family is None:
-        return draft.miss(f"architecture: ftc's table has no `{model_type}`; estimates assume what is usual")
+        return draft.miss(f"architecture: `{model_type}` is not in ftc's table; estimates use typical values")
     if kind.unknown:
-        return draft.miss(f"architecture: of `{model_type}` ftc doesn't know: {', '.join(kind.unknown)}")
+        return draft.miss(f"architecture: ftc doesn't know these facts about `{model_type}`: {', '.join(kind.unknown)}")
     return draft
 
 
@@ -50,7 +50,7 @@ def _check_license(draft: Draft) -> Draft:
     if allowed is None or found in allowed.allow:
         return draft
     summary = f"the model's license is {found or 'not stated'}, the recipe allows {', '.join(allowed.allow)}"
-    help = "choose another base" if found is None else f"choose another base, or add `{found}` to the list"
+    help = "choose another base model" if found is None else f"choose another base model, or add `{found}` to the list"
     return draft.find("FTC401", summary, "model.license", help=help)
 
 
@@ -70,7 +70,7 @@ def _check_head(draft: Draft) -> Draft:
     if head.is_new or model.family == "decoder" or (model.family == "encoder_decoder" and not needs_decoder):
         return draft
     article = "an" if model.family[0] in "aeiou" else "a"
-    summary = f"a {kind} needs a decoder, {model.architecture} is {article} {model.family.replace('_', '-')}"
+    summary = f"a {kind} task needs a decoder; {model.architecture} is {article} {model.family.replace('_', '-')}"
     help = "choose a model whose class ends in `ForCausalLM`, or a task of kind `classification`"
     return draft.find("FTC222", summary, "model.base", help=help)
 
@@ -78,7 +78,7 @@ def _check_head(draft: Draft) -> Draft:
 def _start(draft: Draft, why: Reasons) -> int | None:
     """What the decoder of an encoder-decoder begins with."""
     if draft.model.family != "encoder_decoder":
-        reason = f"only an encoder-decoder has one, this is {'a' if draft.model.family == 'decoder' else 'an'}"
+        reason = f"only an encoder-decoder has one; this model is {'a' if draft.model.family == 'decoder' else 'an'}"
         return why.derive("decoder_start_id", None, f"{reason} {draft.model.family}")
     start = draft.model.decoder_start_id
     return why.derive("decoder_start_id", start, "`decoder_start_token_id` in the model's config.json")
@@ -88,8 +88,8 @@ def _check_start(draft: Draft) -> Draft:
     is_written = draft.loaded.family == "encoder_decoder" and head_card(draft.loaded.head).writes
     if not is_written or draft.loaded.decoder_start_id is not None:
         return draft
-    summary = f"config.json of `{draft.model.name}` names no token that the decoder begins with"
-    help = "add `decoder_start_token_id`: the id of the padding token for T5 and its kin, of the end token for BART"
+    summary = f"config.json of `{draft.model.name}` names no start token for the decoder"
+    help = "add `decoder_start_token_id`: the id of the padding token for T5 models, of the end token for BART models"
     return draft.find("FTC251", summary, "model.base", help=help)
 
 
@@ -99,7 +99,7 @@ def _check_attention(draft: Draft) -> Draft:
     if asked == "auto":
         return draft
     obstacle = model_obstacle(draft, asked) or (flash_obstacle(draft) if asked == "flash_attention_2" else None)
-    return draft.find("FTC223", obstacle, "model.attention", help="leave `attention` out") if obstacle else draft
+    return draft.find("FTC223", obstacle, "model.attention", help="remove `attention`") if obstacle else draft
 
 
 def _padding(draft: Draft, why: Reasons) -> int:
@@ -107,8 +107,12 @@ def _padding(draft: Draft, why: Reasons) -> int:
     if tokens.pad_id is not None:
         return why.derive("pad_id", tokens.pad_id, f"the tokenizer's padding token `{tokens.pad_token}`")
     if tokens.eos_id is not None:
-        return why.derive("pad_id", tokens.eos_id, "no padding token; the end token fills, masks ignore it")
-    return why.derive("pad_id", 0, "neither padding nor end token; masks ignore what fills")
+        return why.derive(
+            "pad_id",
+            tokens.eos_id,
+            "the tokenizer has no padding token; the end token is used for padding and masked",
+        )
+    return why.derive("pad_id", 0, "the tokenizer has no padding or end token; padding is masked")
 
 
 def _stops(draft: Draft, why: Reasons) -> tuple[int, ...]:

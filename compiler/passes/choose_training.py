@@ -28,11 +28,11 @@ from ftc.spec.documents.settings import (
 )
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.metrics import metric_named
 from ftc.spec.optimizers import OPTIMIZERS, candidates
-from ftc.spec.preference_losses import preference_loss
 from ftc.spec.schedules import schedule_card
+from ftc.spec.sections.evaluation import watched_metrics
 from ftc.spec.sections.train import Precision
-from ftc.spec.tasks.preference import Preference
 
 __all__ = ["EXACT", "choose_determinism", "choose_distillation", "choose_training"]
 
@@ -96,7 +96,7 @@ def _second_rate(draft: Draft, why: Reasons) -> float:
     """Times the rate for the second matrix of low-rank adapters."""
     if (ratio := draft.recipe.strategy.second_rate_ratio()) is not None:
         return why.take("b_rate_ratio", ratio, "strategy.loraplus_lr_ratio")
-    return why.derive("b_rate_ratio", 1.0, "no adapter of low rank")
+    return why.derive("b_rate_ratio", 1.0, "not a low-rank adapter")
 
 
 def _precision(draft: Draft, why: Reasons) -> Precision:
@@ -104,10 +104,10 @@ def _precision(draft: Draft, why: Reasons) -> Precision:
     if asked != "auto":
         return why.take("precision", asked)
     if device.kind == "cpu":
-        return why.derive("precision", "float32", "a CPU is exact and seldom faster in bfloat16")
+        return why.derive("precision", "float32", "a CPU is exact, and rarely faster in bfloat16")
     if device.has_bfloat16:
-        return why.derive("precision", "bfloat16", f"{device.label} is fast at it")
-    return why.derive("precision", "float32", f"{device.label} is not fast at bfloat16")
+        return why.derive("precision", "bfloat16", f"{device.label} supports fast bfloat16")
+    return why.derive("precision", "float32", f"{device.label} has no fast bfloat16")
 
 
 def _check_precision(draft: Draft) -> Draft:
@@ -115,7 +115,7 @@ def _check_precision(draft: Draft) -> Draft:
     if draft.recipe.train.precision != "bfloat16" or device.has_bfloat16:
         return draft
     speed = "does not have bfloat16" if device.kind == "cuda" else "is very slow at bfloat16"
-    help = "write `float32`, or leave `precision` out"
+    help = "write `float32`, or remove `precision`"
     return draft.find("FTC226", f"{device.label} {speed}", "train.precision", help=help)
 
 
@@ -134,7 +134,7 @@ def _schedule(draft: Draft, why: Reasons, steps: int) -> ScheduleSettings:
     """The warm-up, and the schedule behind it; keys that it doesn't know are left out."""
     asked, optimizer = draft.recipe.train.schedule, candidates(draft.recipe.train.optimizer.kind)[0]
     if optimizer.schedules is not None and draft.source.node("train.schedule.kind") is None:
-        reason = f"{optimizer.label} averages weights in place of a schedule"
+        reason = f"{optimizer.label} averages weights instead of a schedule"
         kind = why.derive("schedule.kind", optimizer.schedules[0], reason)
     else:
         kind = why.take("schedule.kind", asked.kind)
@@ -160,9 +160,19 @@ def _schedule(draft: Draft, why: Reasons, steps: int) -> ScheduleSettings:
 
 def _selection(draft: Draft, why: Reasons) -> tuple[Literal["best", "last"], str]:
     """Which checkpoint becomes the result, and the metric that it goes by."""
-    stopping = draft.recipe.train.early_stopping
-    metric = stopping.metric if stopping else "val_loss"
-    why.derive("select_metric", metric, "what early stopping watches" if stopping else "the usual choice")
+    stopping, train = draft.recipe.train.early_stopping, draft.recipe.train
+    # The metric that stands for a result before the others: macro F1, to which the largest class alone is worth little.
+    cards = [card for name in draft.mode.usual_metrics if (card := metric_named(name))]
+    usual = f"val_{min(cards, key=lambda card: card.headline or math.inf).name}"
+    if stopping:
+        metric = why.derive("select_metric", stopping.metric, "the metric of early stopping")
+    elif train.epochs == "auto" and head_card(draft.loaded.head).is_new and usual in watched_metrics(draft.recipe.task):
+        # The loss of a new head rises with its confidence while its decisions still get better: by the loss, the chosen
+        # checkpoint of few rows was one that knew the largest class alone.
+        reason = "the task's main metric, since a new head's loss rises with confidence while its decisions improve"
+        metric = why.derive("select_metric", usual, reason)
+    else:
+        metric = why.derive("select_metric", "val_loss", "the default")
     if "validation" in draft.splits:
         return why.derive("select", "best", f"the checkpoint with the best {metric}"), metric
     return why.derive("select", "last", "there is no validation split"), metric
@@ -175,13 +185,13 @@ def _is_higher(why: Reasons, metric: str) -> bool:
 
 def _objective(draft: Draft, why: Reasons) -> PreferenceSettings | None:
     task = draft.recipe.task
-    if not isinstance(task, Preference):
-        return why.derive("preference", None, "each target has a loss of its own")
-    card, known, unused = preference_loss(task.loss), dict[str, Any](), PreferenceSettings.model_fields
+    if (card := task.pair_loss) is None:
+        return why.derive("preference", None, "not a preference task")
+    known, unused = dict[str, Any](), PreferenceSettings.model_fields
     for name in ("loss", "beta", "sft_weight", *card.reads):
         path, value = f"preference.{name}", getattr(task, name)
         if name in card.usual and draft.source.node(f"task.{name}") is None:
-            known[name] = why.derive(path, card.usual[name], f"usual for {card.label}")
+            known[name] = why.derive(path, card.usual[name], f"default of {card.label}")
         elif value != unused[name].default:
             known[name] = why.take(path, value, f"task.{name}")
     if card.averages:
@@ -194,10 +204,10 @@ def _choose_seeds(draft: Draft) -> Draft:
 
     def stream(name: str, use: str) -> int:
         value = int.from_bytes(hashlib.sha256(f"{root}:{name}".encode()).digest()[:4])
-        return why.derive(name, value, f"stream for {use}, from `train.seed` {root}")
+        return why.derive(name, value, f"random seed for {use}, from `train.seed` {root}")
 
     seeds = Seeds(
-        init=stream("init", "weights that are new"),
+        init=stream("init", "new weights"),
         order=stream("order", "order of rows"),
         dropout=stream("dropout", "dropout"),
     )
@@ -212,7 +222,7 @@ def choose_distillation(draft: Draft) -> Draft:
     asked, teacher = draft.recipe.train.distillation, draft.teacher
     if asked is None or teacher is None:
         why = draft.reasons("train")
-        nothing = why.derive("distillation", None, "no teacher: the rows alone are learned from")
+        nothing = why.derive("distillation", None, "no teacher: the model is trained only on the rows")
         return draft.settle("distillation", nothing, why)
     why = draft.reasons(_PATH)
     labels = () if head_card(draft.loaded.head).writes else draft.labels  # what is written is tokens, labels too
@@ -286,13 +296,13 @@ def choose_determinism(draft: Draft) -> Draft:
     if unknown := list(_unknown(draft)):
         known = EXACT[draft.device.kind]
         help = (
-            f"known on a {draft.device.kind}: "
+            f"known to be deterministic on a {draft.device.kind}: "
             + "; ".join(f"{name} {', '.join(sorted(known[name]))}" for name in known),
-            "or ask for less with `determinism: auto`",
+            "or use `determinism: auto`",
         )
         code = "FTC640" if asked == "bitwise" else "FTC643"
-        summary = f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known to give the same bits twice"
-        notes = "" if asked == "bitwise" else "the run goes on with deterministic kernels and no proof"
+        summary = f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known to be deterministic"
+        notes = "" if asked == "bitwise" else "the run continues with deterministic kernels, without the check"
         draft = draft.find(code, summary, path, help=help, notes=notes or ())
         return _settled(draft, DeterminismSettings(asked=asked, kernels="deterministic", proof_steps=0))
     steps = draft.train.num_steps

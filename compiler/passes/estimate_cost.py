@@ -19,7 +19,7 @@ __all__ = ["estimate_cost"]
 
 _LEAST_POWER = 0.4
 """Share of its board's limit that a card in training draws at the least; no measured figure, but few draw less."""
-_MORE = "fewer epochs, fewer rows (`data.max_rows`) or a larger budget"
+_MORE = "use fewer epochs, fewer rows (`data.max_rows`) or a larger budget"
 _TOLD_PHASES = 3
 _RECORDS = 4 * 2**20
 """Bytes of events, ladder, report and recipe beside the weights; rows that are shown have their length limited."""
@@ -33,12 +33,14 @@ def estimate_cost(draft: ClosedDraft) -> ClosedDraft:
     draft = replace(draft, work=WorkEstimate(phases=plain, train_tokens=work.train_tokens), disk=_disk(draft))
     found = run_time(draft, work)
     if found is None:
-        known = "`ftc device calibrate` measures it in a minute" if draft.device.local else "its rates are unknown"
-        draft = draft.miss(f"time: nothing is known of the speed of {draft.device.label}; {known}")
-        return _checked_disk(draft.miss("cost: no time is known") if draft.recipe.budget.cost else draft)
+        device = "CPU" if draft.device.kind == "cpu" else "GPU"
+        here = f"this {device} has no benchmark yet. Run `ftc device calibrate` (1 minute)."
+        elsewhere = f"the speed of {draft.device.label} is unknown, and it is not in this machine."
+        draft = draft.miss(f"Time not estimated: {here if draft.device.local else elsewhere}")
+        return _checked_disk(draft.miss("cost not estimated: it needs the time") if draft.recipe.budget.cost else draft)
     draft = _with_price(replace(draft, time=_estimate(draft, found)))
     if (left_out := card_of(draft).uncounted) is not None:
-        draft = draft.miss(f"time of {left_out}: it is not in the run's time")
+        draft = draft.miss(f"time of {left_out}: not included in the run's time")
     return _checked_disk(_checked_cost(_checked_time(draft)))
 
 
@@ -49,12 +51,12 @@ def _with_judge(draft: ClosedDraft) -> ClosedDraft:
         return draft
     draft = replace(draft, judge=found)
     if found.seconds is None:
-        words = f"{found.requests:,} requests to {judge.host}, which no earlier run here has asked"
-        draft = draft.miss(f"time of the judge: {words}; it is not in the run's time")
+        words = f"{found.requests:,} requests to {judge.host}, which no earlier run on this machine has used"
+        draft = draft.miss(f"time of the judge: {words}; not included in the run's time")
     device, theirs = price_of(draft), found.cost_high
     if device is not None and theirs is None:
         return draft.miss(
-            "cost of the judge: no `budget.price_per_million_tokens` is given; it is not in the run's cost"
+            "cost of the judge: `budget.price_per_million_tokens` is not set; not included in the run's cost"
         )
     if device is not None and theirs is not None and device.currency != theirs.currency:
         return draft.miss(f"cost: the device's price is in {device.currency}, the judge's in {theirs.currency}")
@@ -121,7 +123,7 @@ def _with_price(draft: ClosedDraft) -> ClosedDraft:
     price = price_of(draft)
     if price is None or draft.recipe.budget.price_per_hour is not None:
         return draft
-    words = f"{_money(price)} an hour of {draft.device.name}, by the project's policy"
+    words = f"{_money(price)} an hour of {draft.device.name}, from the project's policy"
     return replace(draft, checks=(*draft.checks, Check(name="price", code=None, result=words)))
 
 
@@ -182,6 +184,8 @@ def _checked_disk(draft: ClosedDraft) -> ClosedDraft:
     if draft.free_disk is None or needed <= draft.free_disk:
         return draft
     parts = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in draft.disk.items())
-    summary = f"the run can take {needed / 2**20:,.0f} MiB of disk, {draft.free_disk / 2**20:,.0f} MiB are free"
-    help = "make room, or lower `train.keep_checkpoints`"
+    summary = (
+        f"the run may need {needed / 2**20:,.0f} MiB on disk, but only {draft.free_disk / 2**20:,.0f} MiB are free"
+    )
+    help = "free disk space, or lower `train.keep_checkpoints`"
     return draft.find("FTC408", summary, "train.keep_checkpoints", help=help, notes=parts)

@@ -36,11 +36,13 @@ def _check_devices(draft: Draft) -> Draft:
     if draft.recipe.budget.devices != "auto":
         return draft
     if not device.local:
-        summary = f"`auto` counts this machine's cards, and it has no {device.label}"
-        return draft.find("FTC295", summary, "budget.devices", help="write how many there are, such as `devices: 4`")
+        summary = f"`auto` uses this machine's GPUs, and it has no {device.label}"
+        return draft.find(
+            "FTC295", summary, "budget.devices", help=("write the number of devices, such as `devices: 4`")
+        )
     if sharding != "auto" and device_counts(draft)[-1] == 1:
-        summary = f"`{sharding}` shares work among devices, and of {device.label} there is one"
-        help = "drop `sharding`, or write how many devices there are where the plan is applied: `devices: 2`"
+        summary = f"`{sharding}` needs several devices, and there is only one {device.label}"
+        help = "remove `sharding`, or write the number of devices of the machine that will run the plan: `devices: 2`"
         return draft.find("FTC290", summary, "train.sharding", help=help)
     return draft
 
@@ -49,7 +51,7 @@ def _check_packing(draft: Draft) -> Draft:
     obstacle = packing_obstacle(draft)
     if draft.recipe.train.packing is not True or obstacle is None:
         return draft
-    return draft.find("FTC261", f"rows can't be packed: {obstacle}", "train.packing", help="leave `packing` out")
+    return draft.find("FTC261", f"packing is not possible: {obstacle}", "train.packing", help="remove `packing`")
 
 
 def _without_absent_trace(draft: Draft) -> Draft:
@@ -80,7 +82,7 @@ def _with_untraced(draft: ClosedDraft, found: Found, candidates: Sequence[Candid
     telling = sorted(f"{name} {value}" for name, value in shared if any(n == name and v != value for n, v in every))
     which = f"with {' and '.join(telling)}" if telling else f"of {len(found.untraced)} kinds"
     reason = next(iter(found.untraced.values()))
-    return draft.miss(f"memory by trace of ways to run the job {which}: {reason}; they count by the closed form")
+    return draft.miss(f"memory trace of candidates {which}: {reason}; they use the analytical estimate")
 
 
 def _judge(draft: ClosedDraft) -> ClosedDraft:
@@ -99,10 +101,10 @@ def _judge(draft: ClosedDraft) -> ClosedDraft:
 def _with_what_is_missing(draft: ClosedDraft) -> ClosedDraft:
     """Says why there is no trace, and what of the model the closed form has no terms for."""
     if draft.untraced:
-        draft = draft.miss(f"memory by trace: {draft.untraced}")
+        draft = draft.miss(f"memory trace: {draft.untraced}")
     if parts := uncounted_parts(draft.model):
         draft = draft.miss(
-            f"memory of {', '.join(parts)}: the closed form knows attention, feed-forward parts and norms"
+            f"memory of {', '.join(parts)}: the analytical estimate covers attention, feed-forward layers and norms"
         )
     return draft
 
@@ -114,7 +116,8 @@ def _cross_checked(draft: ClosedDraft, memory: MemoryEstimate) -> ClosedDraft:
     if abs(gap) <= _NOTED_GAP:
         return draft
     words = (
-        f"the closed form says {abs(gap):.0%} {'more' if gap > 0 else 'less'} than the trace, on which the plan rests"
+        f"the analytical estimate is {abs(gap):.0%} {'higher' if gap > 0 else 'lower'} than the memory trace, which "
+        "the plan uses"
     )
     return replace(draft, checks=(*draft.checks, Check(name="memory", code=None, result=words)))
 
@@ -122,12 +125,12 @@ def _cross_checked(draft: ClosedDraft, memory: MemoryEstimate) -> ClosedDraft:
 def _refused(draft: ClosedDraft, memory: MemoryEstimate) -> ClosedDraft:
     at_ = "budget.vram" if draft.recipe.budget.vram is not None else "model.base"
     limit = f"{memory.limit_source} is {_gib(memory.limit_bytes)} GiB"
-    notes = f"peak at {memory.peak_phase}, by {memory.method}"
+    notes = f"peak during {memory.peak_words} ({memory.method_words})"
     if memory.verdict == "tight":
         summary = f"the run needs {_gib(memory.process.low)} to {_gib(memory.process.high)} GiB, {limit}"
-        help = "`budget: {allow_tight: true}` runs it all the same"
+        help = "accept the risk with `budget: {allow_tight: true}`"
         return draft.find("FTC405", summary, at_, help=help, notes=notes)
-    help = "choose a smaller base, shorter rows (`data.max_length`) or a larger budget"
+    help = "choose a smaller base model, shorter rows (`data.max_length`) or a larger budget"
     return draft.find("FTC402", f"the run needs {_gib(memory.peak_bytes)} GiB, {limit}", at_, help=help, notes=notes)
 
 

@@ -42,12 +42,14 @@ def with_rows(
     """
     why, shape, task = draft.reasons("text"), draft.shape, draft.recipe.task
     words = why.derive("prompt", *prompt) if prompt else shape.prompt
-    assert words is not Open.OPEN, "a prompt is written, or made of columns"
+    assert words is not Open.OPEN, "the task has a prompt of its own form"
     if task.declared_labels is not None:
         why.take("labels", labels, "task.labels")
     else:
         why.derive(
-            "labels", labels, "the labels of the training rows, sorted" if labels else f"a {task.kind} has no classes"
+            "labels",
+            labels,
+            "the labels of the training rows, sorted" if labels else f"a {task.kind} task has no classes",
         )
     text = TextSettings(
         form=shape.form,
@@ -77,13 +79,13 @@ def _uses_template(draft: Draft, why: Reasons, form: FormName) -> bool:
         case "needed":
             return why.derive("uses_chat_template", True, "a chat needs the model's template")
         case "offered" if draft.model.family == "encoder_decoder":
-            reason = "an encoder-decoder has its prompt and its answer apart"
+            reason = "an encoder-decoder reads prompt and answer separately"
             return why.derive("uses_chat_template", False, reason)
         case "offered":
             reason = "the model has a chat template" if has_template else "the model has no chat template"
             return why.derive("uses_chat_template", has_template, reason)
         case "unused":
-            reason = f"a {draft.recipe.task.kind} reads the text as it stands"
+            reason = f"a {draft.recipe.task.kind} task reads the text unchanged"
             return why.derive("uses_chat_template", False, reason)
         case _:
             assert_never(use)
@@ -93,7 +95,7 @@ def _check_template(draft: Draft) -> Draft:
     if form_card(draft.shape.form).chat_template != "needed" or draft.model.tokenizer.chat_template is not None:
         return draft
     summary = f"`{draft.model.name}` has no chat template"
-    help = "use an instruction-tuned base, or a task of kind `generation`"
+    help = "use an instruction-tuned base model, or a task of kind `generation`"
     return draft.find("FTC220", summary, "model.base", help=help)
 
 
@@ -106,7 +108,7 @@ def _prompt(draft: Draft, why: Reasons) -> str | Open | None:
     if not further:
         return why.take("prompt", prompt, "task.prompt")
     return why.derive(
-        "prompt", with_prompts(prompt, further), f"the prompt, and {len(further)} further ones for variants"
+        "prompt", with_prompts(prompt, further), f"the prompt, and {len(further)} additional ones for augmentation"
     )
 
 
@@ -136,15 +138,15 @@ def _length(draft: Draft, why: Reasons, form: FormName) -> int:
     known = {name: limit for name, limit in limits.items() if limit}
     source, limit = min(known.items(), key=lambda item: item[1]) if known else ("no stated limit", None)
     if limit is not None and limit <= cap:
-        return why.derive("max_length", limit, f"{source} end there")
-    return why.derive("max_length", cap, f"`auto` stops at {cap}; {source} allow more")
+        return why.derive("max_length", limit, f"{source} limit the sequence")
+    return why.derive("max_length", cap, f"`auto` uses at most {cap}; {source} allow more")
 
 
 def _check_length(draft: Draft) -> Draft:
     asked, positions = draft.recipe.data.max_length, draft.model.max_positions
     if asked == "auto" or positions is None or asked <= positions:
         return draft
-    summary = f"sequences of {asked} tokens, the model ends at {positions}"
+    summary = f"`max_length` is {asked} tokens, but the model has {positions} positions"
     help = f"write at most {positions}"
     notes = f"`max_position_embeddings` in the model's config.json is {positions}"
     return draft.find("FTC221", summary, "data.max_length", help=help, notes=notes)
@@ -155,6 +157,9 @@ def _check_stride(draft: Draft) -> Draft:
     rows, length = draft.recipe.task.settled(draft.model.family).rows(), draft.shape.max_length
     if not (isinstance(rows, AnswerRows) and rows.is_extractive) or rows.stride is None or 2 * rows.stride <= length:
         return draft
-    summary = f"windows of {length} tokens that share {rows.stride} leave too few for question and context"
-    help = f"write at most {max(1, length // 3)}, a third of a window"
+    summary = (
+        f"sliding windows of {length} tokens with a stride of {rows.stride} leave too few tokens for question "
+        "and context"
+    )
+    help = f"write at most {max(1, length // 3)}, a third of the window"
     return draft.find("FTC253", summary, "task.stride", help=help)

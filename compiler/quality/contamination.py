@@ -1,9 +1,9 @@
-"""How much of the rows that are measured stands word for word in the training rows, counted on tokens.
+"""N-gram overlap of validation and test rows with training rows, counted on tokens.
 
-A token counts as seen if it lies in a run of ten tokens that also stands in a training row, as in Touvron et al. 2023
-(Llama 2, appendix A.6), whose shares are used as well: a row is seen from four fifths of its tokens on. Only what a row
-brings counts: tokens that a template writes at the begin of a text and before its answer are left out, and so are runs
-that many measured rows have in common, such as an instruction.
+A token counts as seen if it is part of a 10-gram that a training row contains as well, as in Touvron et al. 2023
+(Llama 2, appendix A.6), whose threshold is used too: a row counts as seen from `SEEN_SHARE` of its tokens on. Only a
+row's own text counts: tokens that a template adds at the start of a text and before its answer are left out, and so are
+10-grams that many evaluated rows have in common, such as an instruction.
 """
 
 from __future__ import annotations
@@ -15,22 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.tokens.token_rows import TokenRows
-from ftc.spec.documents.quality import Contamination, QualityReport
+from ftc.spec.documents.quality import SEEN_SHARE, Contamination, QualityReport
 from ftc.spec.documents.streams import Split, TokenStream
 
 __all__ = ["with_contamination", "with_other_rows"]
 
 _RUN = 10
-_MOSTLY = 0.8
 _TEMPLATE_SHARE = 0.95
-"""Share of the training rows from which what they begin with is a template's, and no text of theirs."""
+"""Share of the training rows from which what they begin with comes from a template, not from their text."""
 _LEAST_ROWS = 8
-"""Training rows without which nothing tells a template from text that happens to be alike."""
+"""Fewest training rows from which a template can be recognized."""
 _MARKS = 2
 """Tokens such as `<s>` that mark a text without a template."""
 _COMMON_SHARE, _COMMON_FLOOR = 0.02, 20
 _CHUNK = 4_000_000
-"""Training tokens that are looked at at once."""
+"""Training tokens that are compared at once."""
 _FACTORS = np.random.Generator(np.random.PCG64(10)).integers(1, 2**63, size=_RUN, dtype=np.uint64) * np.uint64(2) + (
     np.uint64(1)
 )
@@ -105,7 +104,7 @@ def _contamination(name: Split, measured: TokenRows, train: TokenRows | _Known) 
         run=_RUN,
         of=len(measured.row),
         rows=int((counts > 0).sum()),
-        mostly=int((shares >= _MOSTLY).sum()),
+        mostly=int((shares >= SEEN_SHARE).sum()),
         share=float(counts.sum() / max(1, int(own.sum()))),
     )
 

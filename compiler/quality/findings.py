@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ftc.compiler.quality.spellings import odd_labels
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.plan import Check
-from ftc.spec.documents.quality import Agreement, CheckName, Kind, QualityReport
+from ftc.spec.documents.quality import SEEN_SHARE, Agreement, CheckName, Kind, QualityReport
 from ftc.spec.language.safe_repr import label_name
 from ftc.spec.sections.data import QualityRules
 
@@ -37,26 +37,26 @@ def quality_findings(report: QualityReport, rules: QualityRules) -> Iterator[Dia
                 notes=names,
                 path=f"data.split.{part}",
             )
-    help_ = "settle which class is right, or take these rows out"
-    yield from _grouped(report, "labels", "FTC383", "the text of {} stands elsewhere with another class", help_)
-    help_ = "read the source again in its own encoding, or mend the rows"
-    yield from _grouped(report, "encoding", "FTC384", "damaged text in {}", help_)
+    help_ = "decide which label is right, or remove these rows"
+    yield from _grouped(report, "labels", "FTC383", "{} have the same text as another row but a different label", help_)
+    help_ = "re-export the file as UTF-8, or fix these rows"
+    yield from _grouped(report, "encoding", "FTC384", "encoding errors in {}", help_)
     severity = Severity.ERROR if rules.secrets == "refuse" else Severity.WARNING
-    help_ = "take them out and revoke them; a model can repeat what it was trained on"
-    yield from _grouped(report, "secrets", "FTC385", "what looks like a secret stands in {}", help_, severity)
+    help_ = "remove and revoke them; a model can repeat what it was trained on"
+    yield from _grouped(report, "secrets", "FTC385", "{} contain what looks like a secret", help_, severity)
     if rules.personal != "report":
         severity = Severity.ERROR if rules.personal == "refuse" else Severity.WARNING
-        help_ = "take them out, or write `personal: report` in `data.quality` to have them counted"
+        help_ = "remove it, or write `personal: report` in `data.quality` to only count it"
         yield from _grouped(report, "personal", "FTC386", "personal data in {}", help_, severity)
     found = report.agreement
     if found is not None and found.krippendorff is not None and found.krippendorff < LEAST_AGREEMENT:
         pairs = [f"{' and '.join(pair.columns)}: {pair.cohen:.3f}" for pair in found.pairs if pair.cohen is not None]
         yield diagnostic(
             "FTC388",
-            f"annotators agree little beyond chance: Krippendorff's alpha is {found.krippendorff:.3f}",
-            help="sharpen the guideline and annotate anew, or train on the rows that they agree on",
+            f"low agreement between annotators: Krippendorff's alpha is {found.krippendorff:.3f}",
+            help="clarify the guideline and annotate again, or train on the rows with agreement",
             notes=[
-                f"{found.rows:,} rows have two labels or more; under {LEAST_AGREEMENT} they support no conclusion",
+                f"{found.rows:,} rows have two or more labels; values under {LEAST_AGREEMENT} support no conclusion",
                 *([f"Cohen's kappa of {', '.join(pairs[:5])}"] if pairs else []),
             ],
             path="data.quality.annotations",
@@ -70,18 +70,18 @@ def _overlaps(report: QualityReport, rules: QualityRules) -> Iterator[Diagnostic
         matches = [one for one in found if one.split == part and one.rule.split()[-2] == other]
         rows, of = sum(one.rows for one in matches), matches[0].of
         is_error = other == "train" and rows / of > rules.allow_overlap
-        are_copies = all(one.rule.startswith("copies of") for one in matches)
-        verb = "are trained on as well" if other == "train" else f"stand in {other} as well"
+        are_copies = all(one.rule.startswith("duplicates of") for one in matches)
+        verb = "are also training rows" if other == "train" else f"are also {other} rows"
         if not are_copies:
-            verb = f"{verb}, or resemble {'training' if other == 'train' else other} rows"
+            verb = f"{verb}, or near duplicates of {'training' if other == 'train' else other} rows"
         share = -(-rows * 1000 // of) / 1000
-        allowance = [f"or bear them: `data: {{quality: {{allow_overlap: {share:g}}}}}`"] if is_error else []
+        allowance = [f"or accept them: `data: {{quality: {{allow_overlap: {share:g}}}}}`"] if is_error else []
         by_rule = [] if are_copies else [", ".join(f"{one.rule}: {one.rows:,}" for one in matches)]
         samples = [sample for one in matches for sample in one.samples][:_SHOWN]
         yield diagnostic(
             "FTC370",
             f"{rows:,} of {of:,} {part} rows {verb}",
-            help=[f"take them out of {other} or out of {part}", *allowance],
+            help=[f"remove them from {other} or from {part}", *allowance],
             notes=[*by_rule, *(f"{one.place}: {one.shown}" if one.shown else one.place for one in samples)],
             path=f"data.split.{part}",
             severity=Severity.ERROR if is_error else Severity.WARNING,
@@ -110,29 +110,30 @@ def _grouped(
 
 _MOST_LABELS = 20
 _NAMES = (
-    ("encoding", "damaged text"),
+    ("encoding", "encoding errors"),
     ("secrets", "secrets"),
     ("personal", "personal data"),
-    ("length", "odd lengths"),
+    ("length", "length outliers"),
 )
 
 
 def quality_checks(report: QualityReport, num_parts: int) -> Iterator[Check]:
-    """What was looked for and how much of it was there."""
+    """What was checked and how much was found."""
     if num_parts > 1:
-        near = "" if report.similarity is None else f", or is near to one by {report.similarity:g}"
-        words = ", ".join(_by_rule(report, "overlap")) or f"no row is both trained on and measured{near}"
-        yield _check(CheckName.OVERLAP, words)
+        near = "" if report.similarity is None else f" or near duplicates (Jaccard ≥ {report.similarity:g})"
+        words = ", ".join(_by_rule(report, "overlap")) or f"No leakage: no duplicates{near} across splits."
+        yield _check(CheckName.LEAKAGE, words)
     for one in report.contamination:
         if one.rows:
-            words = f"{one.rows:,} of {one.of:,} rows share runs of {one.run} tokens with train"
-            yield _check(CheckName.contamination(one.split), f"{words}, {one.mostly:,} nearly all")
+            words = f"{one.rows:,} of {one.of:,} rows share {one.run}-grams with training rows"
+            nearly = f"{one.mostly:,} of them at least {SEEN_SHARE:.0%} of theirs"
+            yield _check(CheckName.ngrams(one.split), f"{words}, {nearly}")
     if report.chosen_by:
-        yield _check(CheckName.CHOICE, f"{report.chosen_by:,} test rows are validation rows as well")
+        yield _check(CheckName.CHOICE, f"{report.chosen_by:,} test rows are also validation rows")
     for part, counts in report.labels.items():
         words = ", ".join(f"{label_name(name)} {count}" for name, count in list(counts.items())[:_MOST_LABELS])
         yield _check(f"labels of {part}", words)
-    yield _check(CheckName.COPIES, ", ".join(_by_rule(report, "copies")) or "none")
+    yield _check(CheckName.DUPLICATES, ", ".join(_by_rule(report, "copies")) or "none")
     kinds = []  # each with its count of rows, and what it was where there is any: by rule, if there are several
     for kind, name in _NAMES:
         by_rule = Counter[str]()
@@ -144,7 +145,7 @@ def quality_checks(report: QualityReport, num_parts: int) -> Iterator[Check]:
     yield _check(CheckName.ROWS, ", ".join(kinds))
     if report.presidio is not None:
         used = report.presidio
-        yield _check("presidio", f"release {used.version} looked for {len(used.kinds)} kinds of personal data")
+        yield _check("presidio", f"release {used.version} searched for {len(used.kinds)} kinds of personal data")
     if report.agreement is not None:
         yield _check("agreement", _agreement(report.agreement))
 
@@ -164,5 +165,5 @@ def _agreement(found: Agreement) -> str:
         figures.append(f"Fleiss {found.fleiss:.3f} over {found.complete_rows:,} rows")
     if found.krippendorff is not None:
         figures.append(f"Krippendorff {found.krippendorff:.3f} over {found.rows:,} rows")
-    nothing = "a single label, which chance explains" if found.rows else "no row with two labels"
+    nothing = "only one label, which chance explains" if found.rows else "no row with two labels"
     return f"{len(found.columns)} annotators: {', '.join(figures) or nothing}"

@@ -183,7 +183,10 @@ def quality_report(
     if rules.similarity is None:
         not_checked.insert(0, "near duplicates: `data.quality.similarity` is null")
     elif likeness.num_uncompared:
-        words = f"{likeness.num_uncompared:,} texts beyond the first {MOST_COMPARED:,} were compared as a whole alone"
+        words = (
+            f"{likeness.num_uncompared:,} texts beyond the first {MOST_COMPARED:,} were only checked for exact "
+            "duplicates"
+        )
         not_checked.insert(0, f"near duplicates: {words}")
     judgments = [[_judgment(row.get(column)) for row in table.rows] for column in rules.annotations]
     return QualityReport(
@@ -201,9 +204,9 @@ def quality_report(
 def _copies(name: Split, part: Divided, label: str | None) -> Iterator[_Match]:
     """Rows that an earlier row of the same part resembles, by the strongest likeness; then classes that contradict."""
     kinds = (
-        ("exact copies", part.keys),
-        ("copies but for case and marks", part.normal),
-        ("near copies", part.clusters),
+        ("exact duplicates", part.keys),
+        ("duplicates except for case and punctuation", part.normal),
+        ("near duplicates", part.clusters),
     )
     taken: set[int] = set()
     for rule, values in kinds:
@@ -223,7 +226,7 @@ def _copies(name: Split, part: Divided, label: str | None) -> Iterator[_Match]:
         return f"{shown(classes[row])}, and {shown(classes[other])} in {part.place(other)}: {part.shown(row)}"
 
     if rows:
-        yield _Match("labels", "same text, another class", name, part, rows, show)
+        yield _Match("labels", "same text, different labels", name, part, rows, show)
 
 
 def _overlap(name: Split, other: Split, parts: Mapping[Split, Divided]) -> Iterator[_Match]:
@@ -232,9 +235,9 @@ def _overlap(name: Split, other: Split, parts: Mapping[Split, Divided]) -> Itera
         return
     part, known = parts[name], parts[other]
     kinds: tuple[tuple[str, Sequence[Any], Sequence[Any]], ...] = (
-        ("copies of", part.keys, known.keys),
-        ("copies but for case and marks of", part.normal, known.normal),
-        ("near copies of", part.clusters, known.clusters),
+        ("duplicates of", part.keys, known.keys),
+        ("duplicates (except for case and punctuation) of", part.normal, known.normal),
+        ("near duplicates of", part.clusters, known.clusters),
     )
     taken: set[int] = set()
     for rule, values, others in kinds:

@@ -70,15 +70,18 @@ class Presidio:
 
     def not_checked(self) -> Iterator[str]:
         """What presidio would do with a language model, and what it gave up."""
-        yield "names and addresses of persons: presidio's patterns need no language model, and none was loaded"
+        yield (
+            "names and addresses of people: presidio's patterns can't find them without a language model, and none "
+            "was loaded"
+        )
         if self.timed_out.happened:
-            yield "personal data: presidio gave up a pattern on a row, since it took longer than its limit"
+            yield "personal data: presidio stopped a pattern on one row, because it took longer than its limit"
 
 
 def missing_presidio(rules: PresidioRules | None) -> Iterator[Diagnostic]:
     """A finding where a recipe asks for presidio and it isn't installed."""
     if rules is not None and find_spec("presidio_analyzer") is None:
-        help, note = "`pip install 'ftc[pii]'` brings what `presidio` needs", "`presidio-analyzer` is not installed"
+        help, note = "`pip install 'ftc[pii]'` installs what `presidio` needs", "`presidio-analyzer` is not installed"
         summary = "`data.quality.presidio` needs more packages"
         yield diagnostic("FTC650", summary, help=help, notes=note, path="data.quality.presidio")
 
@@ -98,8 +101,8 @@ def load_presidio(rules: PresidioRules) -> Presidio:
     for position, country in enumerate(rules.countries):
         if country not in by_country:
             close = nearest(country, known)
-            summary = f"presidio has no patterns of a country `{country}`"
-            help = f"{f'did you mean `{close}`? ' if close else ''}it has those of {', '.join(known)}"
+            summary = f"presidio has no patterns for the country `{country}`"
+            help = f"{f'did you mean `{close}`? ' if close else ''}it has patterns for {', '.join(known)}"
             path = f"data.quality.presidio.countries[{position}]"
             found.append(diagnostic("FTC382", summary, help=help, path=path))
     if found:

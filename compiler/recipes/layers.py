@@ -135,13 +135,13 @@ def _extended(layer: _Layer, entry: Entry, root: Path, seen: Sequence[_Layer], l
             span,
             label="closes the circle",
             related=[Related(place, "leads here") for place in spans],
-            help="let one of the files stand alone",
+            help="remove `extends` from one of the files",
             path="extends",
         )
         raise Refusal([fault])
     if len(seen) == LONGEST_CHAIN:
-        summary = f"more than {LONGEST_CHAIN} files build on each other"
-        help = "put what they share into fewer files"
+        summary = f"more than {LONGEST_CHAIN} files extend each other"
+        help = "move shared values into fewer files"
         raise Refusal([diagnostic("FTC023", summary, span, label="one too many", help=help, path="extends")])
     name = posixpath.normpath(posixpath.join(posixpath.dirname(layer.source.file), text))
     try:
@@ -195,7 +195,7 @@ def _on_top(overrides: Sequence[Override], lines: Lines) -> Iterator[_Layer]:
         else:
             source = _read(one, one.as_posix(), lines)
             if entry := source.root.entries.get("extends"):
-                summary = "a file on top of a recipe can't extend another"
-                help = "name the other file with a `--set-file` of its own, before this one"
+                summary = "a file given with `--set-file` can't use `extends`"
+                help = "pass the other file with its own `--set-file` before this one"
                 raise Refusal([diagnostic("FTC025", summary, entry.key_span, help=help, path="extends")])
             yield _Layer(source, one.resolve())

@@ -99,7 +99,7 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
         with file.open("x", encoding="utf-8", newline="\n") as new:
             new.write("\n".join(lines) + "\n")
     except FileExistsError:
-        summary = f"`{file}` is there already"
+        summary = f"`{file}` exists already"
         raise Refusal([diagnostic("FTC651", summary, help="choose another name; nothing was changed")]) from None
     device = resolve_device("auto")
     started = Started(

@@ -81,9 +81,9 @@ def check_recipe(
         from ftc.compiler.recipes.layers import layered
 
         if path is None:
-            help = "save the text as a file of a project first"
+            help = "save the text as a file in a project first"
             span = source.key_span("extends")
-            raise Refusal([diagnostic("FTC025", "a text that lies nowhere can't extend a file", span, help=help)])
+            raise Refusal([diagnostic("FTC025", "`extends` needs a recipe that is a file", span, help=help)])
         layers = layered(source, path, overrides)
     except Refusal as refusal:
         return Checked(None, source, refusal.diagnostics, {**refusal.sources, **lines})

@@ -35,7 +35,7 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
         path = f"eval.metrics[{position}]"
         if not is_metric_for(recipe.task, name):
             close = metric_called(name, usable) or nearest(name, usable)
-            known = "is not known"
+            known = "is unknown"
             if name in METRIC_BY_NAME:
                 tasks = METRIC_BY_NAME[name].tasks
                 fits = recipe.task.kind in tasks
@@ -45,7 +45,7 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
                 f"metric `{name}` {known}",
                 source.span(path),
                 label=f"did you mean `{close}`?" if close else "",
-                help=f"a {recipe.task.kind} can use {', '.join(usable)}",
+                help=f"metrics for this task: {', '.join(usable)}",
                 fixes=rewritten(source.span(path), close) if close else (),
                 path=path,
             )
@@ -61,16 +61,18 @@ def probes_can_be_measured(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     found: list[tuple[str, str, str]] = []
     if recipe.eval.retention is not None:
         if all(head_card(mode.head).is_new for mode in recipe.task.modes()):
-            found.append(("retention", f"a {kind} trains a new head, which knows nothing of general text", "drop it"))
+            found.append(
+                ("retention", f"a {kind} task trains a new head, so general text can't be scored", "remove it")
+            )
         elif not recipe.eval.baseline:
-            found.append(("retention", "forgetting is measured against the base", "leave out `baseline: false`"))
+            found.append(("retention", "the forgetting check compares with the base model", "remove `baseline: false`"))
         elif recipe.data.split.test == 0:
-            found.append(("retention", "general text is measured with the test rows", _ADD_TEST))
+            found.append(("retention", "the forgetting check runs together with the test rows", _ADD_TEST))
     if recipe.eval.swaps is not None:
         if not recipe.task.CARD.can_swap:
-            found.append(("swaps", f"words of a {kind} can't be exchanged without changing what is right", "drop it"))
+            found.append(("swaps", f"substitutions in a {kind} row may change the right answer", "remove it"))
         elif recipe.data.split.test == 0:
-            found.append(("swaps", "swaps are made in test rows", _ADD_TEST))
+            found.append(("swaps", "substitutions are made in test rows", _ADD_TEST))
     for name, summary, help in found:
         path = f"eval.{name}"
         yield diagnostic("FTC242", summary, source.key_span(path), help=help, path=path)
@@ -83,11 +85,11 @@ def judge_can_grade(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
         return
     summary, help, path = "", "", "eval.judge"
     if not recipe.task.CARD.can_grade:
-        summary, help = f"a {recipe.task.kind.replace('_', ' ')} writes no answers to grade", "drop `judge`"
+        summary, help = f"a {recipe.task.kind.replace('_', ' ')} task generates no answers to grade", "remove `judge`"
     elif recipe.data.split.test == 0:
-        summary, help = "answers to test rows are graded, and there are none", _ADD_TEST
+        summary, help = "a judge grades answers to test rows, and there is no test split", _ADD_TEST
     elif judge.key_env and judge.url.startswith("http://") and judge.host not in ("localhost", "127.0.0.1", "[::1]"):
-        summary, help, path = "the key would go over the network in the clear", "use `https://`", "eval.judge.url"
+        summary, help, path = "the key would be sent unencrypted", "use `https://`", "eval.judge.url"
     if summary:
         yield diagnostic("FTC243", summary, source.span(path), help=help, path=path)
 
@@ -99,9 +101,9 @@ def classifier_has_answers(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     summary, help, path = "", "", "eval.classifier"
     if not recipe.task.CARD.can_grade:
         kind = recipe.task.kind.replace("_", " ")
-        summary, help = f"a {kind} writes no answers that a classifier could look at", "drop `classifier`"
+        summary, help = f"a {kind} task generates no answers for a classifier", "remove `classifier`"
     elif recipe.data.split.test == 0:
-        summary, help = "a classifier looks at answers to test rows, and there are none", _ADD_TEST
+        summary, help = "a classifier rates answers to test rows, and there is no test split", _ADD_TEST
     if summary:
         yield diagnostic("FTC244", summary, source.key_span(path), help=help, path=path)
 
@@ -112,10 +114,10 @@ def slices_can_be_formed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
         return
     summary = recipe.task.CARD.slices_obstacle
     if summary is None and recipe.data.split.test == 0:
-        summary = "slices are of test rows, and there are none"
+        summary = "slices are groups of test rows, and there is no test split"
     if summary:
         span = source.key_span("eval.slices")
-        yield diagnostic("FTC241", summary, span, help="drop `slices`", path="eval.slices")
+        yield diagnostic("FTC241", summary, span, help="remove `slices`", path="eval.slices")
 
 
 def gates_can_be_checked(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
@@ -124,7 +126,7 @@ def gates_can_be_checked(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
         if parse_gate(text) is None:
             yield diagnostic(
                 "FTC207",
-                f"`{text or name}` is no bound",
+                f"`{text or name}` is not a bound",
                 source.span(path),
                 help=f"write {'' if text else 'a metric, '}a comparison and a number, such as "
                 f"`{'' if text else 'accuracy '}>= 0.9`",
@@ -133,12 +135,12 @@ def gates_can_be_checked(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
         elif name in FIGURES:
             section = _SECTION_OF_FIGURE[name]
             if getattr(recipe.eval, section) is None:
-                help = f"add `eval.{section}`, or drop the gate"
-                yield diagnostic("FTC207", f"nothing measures `{name}`", source.key_span(path), help=help, path=path)
+                help = f"add `eval.{section}`, or remove the gate"
+                yield diagnostic("FTC207", f"`{name}` is not measured", source.key_span(path), help=help, path=path)
         elif (about := measured(name)).slice is not None and about.slice not in recipe.eval.slices:
             yield diagnostic(
                 "FTC207",
-                f"results are not told apart by `{about.slice}`",
+                f"results are not sliced by `{about.slice}`",
                 source.key_span(path),
                 help=f"add it: `slices: [{', '.join((*recipe.eval.slices, about.slice))}]`",
                 path=path,
@@ -146,7 +148,7 @@ def gates_can_be_checked(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
         elif not is_metric_for(recipe.task, about.metric):
             yield diagnostic(
                 "FTC207",
-                f"no metric `{about.metric}` for a {recipe.task.kind}",
+                f"a {recipe.task.kind} task has no metric `{about.metric}`",
                 source.key_span(path),
                 help=f"use one of {', '.join(metrics_for(recipe.task))}",
                 path=path,
@@ -154,9 +156,9 @@ def gates_can_be_checked(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
     if recipe.eval.gates and recipe.data.split.test == 0:
         yield diagnostic(
             "FTC208",
-            "gates need test data",
+            "gates need a test split",
             source.key_span("eval.gates"),
             related=(Related(source.span("data.split.test"), "no test share here"),),
-            help="set `test: 0.1` in `data.split`, or drop the gates",
+            help="set `test: 0.1` in `data.split`, or remove the gates",
             path="eval.gates",
         )

@@ -30,15 +30,15 @@ def teacher_speaks_the_same(draft: Draft) -> Iterator[Diagnostic]:
     if asked is None or teacher is None:
         return
     if teacher.other_tokens is not None:
-        help = "choose a teacher of the base model's family, or a base of the teacher's"
-        summary = f"the teacher `{teacher.model.name}` has another tokenizer than the base model"
+        help = "choose a teacher from the base model's family, or a base model from the teacher's"
+        summary = f"the teacher `{teacher.model.name}` has a different tokenizer than the base model"
         yield _found(draft, "FTC281", summary, help=help, notes=teacher.other_tokens)
     weights = _weight_files(draft.model)
     if weights and weights == _weight_files(teacher.model):
-        help = "name a model that knows the task better, or drop `distillation`"
-        yield _found(draft, "FTC283", "the teacher's weights are those of the base model", help=help)
+        help = "name a better model as teacher, or remove `distillation`"
+        yield _found(draft, "FTC283", "the teacher has the same weights as the base model", help=help)
     if teacher.model.source == "local" and asked.revision is not None:
-        path, help = f"{_SECTION}.revision", "drop `revision`; the lock pins a folder by its files"
+        path, help = f"{_SECTION}.revision", "remove `revision`; the lock pins a folder by its files"
         summary = f"`revision` has no effect: `{asked.teacher}` is a folder"
         yield _found(draft, "FTC230", summary, help=help, at=path)
 
@@ -50,13 +50,13 @@ def teacher_knows_the_task(draft: Draft) -> Iterator[Diagnostic]:
         return
     head = head_card(draft.loaded.head)
     if fault := _of_head(teacher, head, draft.model):
-        help = "tune one first: the `model` folder of a run with `strategy: {kind: full}` is a teacher"
+        help = "fine-tune one first: the `model` folder of a run with `strategy: {kind: full}` can be a teacher"
         summary = f"the teacher `{teacher.model.name}` has no head for this task: {fault}"
         yield _found(draft, "FTC282", summary, help=help)
     elif head.is_labeled and (fault := _of_labels(teacher.labels, draft.labels)):
         wanted = ", ".join(map(quoted, draft.labels[:12])) + (", …" if len(draft.labels) > 12 else "")
-        help = f"give it these labels under `id2label` in its config.json, if it was trained on them: {wanted}"
-        yield _found(draft, "FTC282", f"the teacher's labels aren't the task's: {fault}", help=help)
+        help = f"if it was trained on these labels, add them under `id2label` in its config.json: {wanted}"
+        yield _found(draft, "FTC282", f"the teacher's labels differ from the task's: {fault}", help=help)
 
 
 def teacher_reads_the_rows(draft: Draft) -> Iterator[Diagnostic]:
@@ -66,7 +66,7 @@ def teacher_reads_the_rows(draft: Draft) -> Iterator[Diagnostic]:
     if teacher is None or teacher.model.max_positions is None or longest <= teacher.model.max_positions:
         return
     most = teacher.model.max_positions
-    summary = f"the longest row has {longest:,} tokens, the teacher reads {most:,}"
+    summary = f"the longest row has {longest:,} tokens, but the teacher reads at most {most:,}"
     yield _found(draft, "FTC284", summary, help=f"write `data: {{max_length: {most}}}`, or choose another teacher")
 
 
@@ -76,17 +76,17 @@ def _of_head(teacher: TeacherFacts, head: HeadCard, student: ModelFacts) -> str:
     name = quoted(model.architecture or "none")
     if not head.is_new:
         if model.family != student.family or _OTHER_HEADS.search(model.architecture):
-            return f"its class is {name}, the base model's is {quoted(student.architecture)}"
+            return f"its class is {name}, the base model's class is {quoted(student.architecture)}"
         stored = any(f"{layer}.weight" in model.tensors for layer in _OUTPUT_LAYERS)
-        return "" if model.tied_embeddings or stored else "its weights have no output layer"
+        return "" if model.tied_embeddings or stored else "it has no weights for an output layer"
     if not model.architecture.endswith(head.class_suffix):
-        return f"its class is {name}, and not one that ends in `{head.class_suffix}`"
+        return f"its class is {name}, which does not end in `{head.class_suffix}`"
     problems = {card.problem_type for card in HEADS} if head.problem_type else set()
     if teacher.problem in problems - {None, head.problem_type}:
         return f"its `problem_type` is `{teacher.problem}`"
     outputs = [header.shape[0] for name, header in model.tensors.items() if re.fullmatch(head.last_layer, name)]
     wanted = head.num_outputs(len(teacher.labels))
-    return "" if wanted in outputs else f"its weights have no layer of {wanted} outputs"
+    return "" if wanted in outputs else f"it has no layer with {wanted} outputs"
 
 
 def _of_labels(has: tuple[str, ...], wanted: tuple[str, ...]) -> str:
@@ -94,8 +94,8 @@ def _of_labels(has: tuple[str, ...], wanted: tuple[str, ...]) -> str:
     lacking = [label for label in wanted if label not in has]
     more = [label for label in has if label not in wanted]
     if lacking:
-        return f"it has no {quoted(lacking[0])}" + (f" and {len(lacking) - 1} more" if len(lacking) > 1 else "")
-    return f"it has {quoted(more[0])} beside them" if more else ""
+        return f"it lacks {quoted(lacking[0])}" + (f" and {len(lacking) - 1} more" if len(lacking) > 1 else "")
+    return f"it also has {quoted(more[0])}" if more else ""
 
 
 def _weight_files(model: ModelFacts) -> set[str]:

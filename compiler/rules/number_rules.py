@@ -48,13 +48,13 @@ class _Usual(NamedTuple):
 
 
 USUAL_NUMBERS: tuple[_Usual, ...] = (
-    _Usual("strategy.dropout", 0, 0.5, "most of what the adapter reads is dropped"),
-    _Usual("train.epochs", 0, 100, "a small set is learned by heart"),
-    _Usual("train.max_grad_norm", 0.01, 100, "training hardly moves, or nothing is guarded against"),
-    _Usual("train.optimizer.beta1", 0.5, 0.99, "the mean follows one batch, or hundreds"),
-    _Usual("train.optimizer.beta2", 0.9, 0.99999, "the scale of a step jumps, or hardly moves"),
+    _Usual("strategy.dropout", 0, 0.5, "the adapter drops most of its input"),
+    _Usual("train.epochs", 0, 100, "the model memorizes a small data set"),
+    _Usual("train.max_grad_norm", 0.01, 100, "training hardly changes the model, or has no effect"),
+    _Usual("train.optimizer.beta1", 0.5, 0.99, "the average follows a single batch, or hundreds of them"),
+    _Usual("train.optimizer.beta2", 0.9, 0.99999, "the step size jumps, or hardly changes"),
     _Usual("train.optimizer.epsilon", 1e-12, 1e-3, "steps explode, or lose their scale"),
-    _Usual("train.optimizer.weight_decay", 0, 0.3, "weights shrink faster than they learn"),
+    _Usual("train.optimizer.weight_decay", 0, 0.3, "weight decay outpaces learning"),
 )
 """Numbers that the language allows further than anybody is known to train with."""
 
@@ -65,12 +65,12 @@ def micro_batch_divides_the_batch(recipe: Recipe, source: Source) -> Iterator[Di
     if micro == "auto" or batch % micro == 0:
         return
     span = source.span("train.micro_batch")
-    related = _related(source, "train.batch_size", "the batch")
+    related = _related(source, "train.batch_size", "batch size")
     if micro > batch:
-        help = f"write at most {batch}, or leave `micro_batch` out"
+        help = f"write at most {batch}, or remove `micro_batch`"
         yield diagnostic(
             "FTC210",
-            f"micro-batch of {micro} in a batch of {batch}",
+            f"per-device batch size {micro} is larger than the batch size {batch}",
             span,
             related=related,
             help=help,
@@ -81,11 +81,11 @@ def micro_batch_divides_the_batch(recipe: Recipe, source: Source) -> Iterator[Di
     close = min(parts, key=lambda size: (abs(size - micro), -size))
     yield diagnostic(
         "FTC214",
-        f"a batch of {batch} does not divide into micro-batches of {micro}",
+        f"batch size {batch} is not divisible by the per-device batch size {micro}",
         span,
-        label=f"the last one has {batch % micro} {'row' if batch % micro == 1 else 'rows'}",
+        label=f"the last forward pass of each step has {batch % micro} {'row' if batch % micro == 1 else 'rows'}",
         related=related,
-        help=f"write {close}, or leave `micro_batch` out",
+        help=f"write {close}, or remove `micro_batch`",
         path="train.micro_batch",
     )
 
@@ -98,10 +98,10 @@ def learning_rate_is_usual(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     if is_known and rate != "auto" and not low <= rate <= high:
         yield diagnostic(
             "FTC211",
-            f"a learning rate of {rate:g} is unusual for the strategy `{recipe.strategy.kind}`",
+            f"a learning rate of {rate:g} is unusual for `{recipe.strategy.kind}`",
             source.span("train.learning_rate"),
             label=f"usual: {low:g} to {high:g}",
-            help="check the exponent; leave it out to get the usual middle",
+            help="check the exponent, or remove it to use the default",
             path="train.learning_rate",
         )
 
@@ -118,7 +118,7 @@ def numbers_are_usual(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
                 f"`{name}` of {number:g} is unusual",
                 source.span(usual.path),
                 label=f"usual: {bounds}",
-                help=f"check the number; beyond, {usual.beyond}",
+                help=f"check the number; outside this range {usual.beyond}",
                 path=usual.path,
             )
     alpha, rank = value_at(recipe, "strategy.alpha"), value_at(recipe, "strategy.rank")
@@ -126,7 +126,7 @@ def numbers_are_usual(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     if isinstance(alpha, int) and isinstance(rank, int) and not low <= alpha / rank <= high:
         yield diagnostic(
             "FTC231",
-            f"the adapter's update is multiplied by {alpha / rank:g}",
+            f"the adapter's update is scaled by {alpha / rank:g}",
             source.span("strategy.alpha"),
             label=f"alpha / rank, usual: {low:g} to {high:g}",
             related=_related(source, "strategy.rank", "the rank"),
@@ -141,7 +141,7 @@ def warm_up_leaves_training(recipe: Recipe, source: Source) -> Iterator[Diagnost
     if ratio > LONGEST_WARM_UP:
         yield diagnostic(
             "FTC233",
-            f"the learning rate rises over {ratio:.0%} of the run",
+            f"the learning rate rises during {ratio:.0%} of the run",
             source.span("train.schedule.warmup_ratio"),
             label="a share of the steps, usually at most 0.1",
             help="write a smaller ratio; 0.05 is the default",
@@ -155,11 +155,11 @@ def evaluations_happen(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     if every != "epoch" and steps is not None and every > steps:
         yield diagnostic(
             "FTC215",
-            f"a look at validation every {every:,} steps, in a run of {steps:,}",
+            f"validation every {every:,} steps, in a run of {steps:,} steps",
             source.span("train.evaluate_every"),
-            label="validation is looked at only at the very end",
-            related=_related(source, "train.max_steps", "the run"),
-            help=f"write at most {max(1, steps // 4)} to see four of them",
+            label="validation runs only once, at the end",
+            related=_related(source, "train.max_steps", "length of the run"),
+            help=f"write at most {max(1, steps // 4)} for four evaluations",
             path="train.evaluate_every",
         )
 
@@ -181,11 +181,11 @@ def early_stopping_can_stop(recipe: Recipe, source: Source) -> Iterator[Diagnost
     if looks <= stopping.patience:
         yield diagnostic(
             "FTC216",
-            f"`early_stopping` waits for {stopping.patience} evaluations without a gain, and the run has {looks}",
+            f"`early_stopping` waits for {stopping.patience} evaluations without improvement, and the run has {looks}",
             source.span("train.early_stopping.patience"),
             label="can never stop the run",
-            related=_related(source, at, "as long as the run is"),
-            help="lower `patience`, evaluate more often (`evaluate_every`), or drop `early_stopping`",
+            related=_related(source, at, "length of the run"),
+            help="lower `patience`, evaluate more often (`evaluate_every`), or remove `early_stopping`",
             path="train.early_stopping.patience",
         )
 
@@ -226,12 +226,12 @@ def _out_of_range(name: str, kind: Metric, gate: Gate) -> _GateFault | None:
         return (
             "FTC217",
             f"no {name} is `{gate.comparison} {gate.bound:g}`",
-            f"{name} goes {scale}{percent}",
+            f"{name} ranges {scale}{percent}",
             Severity.ERROR,
         )
     if all(holds):
         summary = f"every {name} is `{gate.comparison} {gate.bound:g}`"
-        return "FTC217", summary, f"{name} goes {scale}{percent}; write a bound that a run can miss", Severity.WARNING
+        return "FTC217", summary, f"{name} ranges {scale}{percent}; write a bound that a run can miss", Severity.WARNING
     return None
 
 
@@ -240,8 +240,8 @@ def _wrong_side(name: str, kind: Metric, gate: Gate) -> _GateFault | None:
         return None
     turned = {">=": "<=", ">": "<", "<=": ">=", "<": ">"}[gate.comparison]
     better = "more" if kind.higher_is_better else "less"
-    summary = f"a gate that a better run breaks: {better} {name} is better"
-    return "FTC218", summary, f"write `{turned} {gate.bound:g}` if that is the bound to keep", Severity.WARNING
+    summary = f"this gate fails better results: {better} {name} is better"
+    return "FTC218", summary, f"write `{turned} {gate.bound:g}` if that is the bound you mean", Severity.WARNING
 
 
 def value_at(recipe: Recipe, path: str) -> object:

@@ -59,10 +59,10 @@ def fields_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
             close = nearest(part, parts)
             yield diagnostic(
                 "FTC201",
-                f"a {recipe.task.kind} has no part `{part}`",
+                f"`{part}` is not a field of a {recipe.task.kind} task",
                 source.key_span(f"data.fields.{part}"),
                 label=f"did you mean `{close}`?" if close else "",
-                help=f"the parts of a {recipe.task.kind} are {', '.join(parts)}",
+                help=f"the fields of this task are {', '.join(parts)}",
                 fixes=rewritten(source.key_span(f"data.fields.{part}"), close) if close else (),
                 path=f"data.fields.{part}",
             )
@@ -89,9 +89,9 @@ def shares_leave_training_rows(recipe: Recipe, source: Source) -> Iterator[Diagn
     if sum(shares) >= 1:
         yield diagnostic(
             "FTC203",
-            f"validation and test take {sum(shares):.0%} of the rows, nothing is left to train on",
+            f"validation and test take {sum(shares):.0%} of the rows, so no rows are left for training",
             source.span("data.split"),
-            help="make them less than 1 together; 0.1 each is usual",
+            help="make their sum less than 1; 0.1 each is usual",
             path="data.split",
         )
 
@@ -106,9 +106,9 @@ def early_stopping_has_something_to_watch(recipe: Recipe, source: Source) -> Ite
             "FTC204",
             "`early_stopping` needs validation data",
             source.key_span("train.early_stopping"),
-            label="watches a split that does not exist",
+            label="needs validation data",
             related=_related(source.span("data.split.validation"), "no validation share here"),
-            help="set `validation: 0.1` in `data.split`, or drop `early_stopping`",
+            help="set `validation: 0.1` in `data.split`, or remove `early_stopping`",
             path="train.early_stopping",
         )
     watched = watched_metrics(recipe.task)
@@ -119,7 +119,7 @@ def early_stopping_has_something_to_watch(recipe: Recipe, source: Source) -> Ite
             f"validation does not compute `{stopping.metric}`",
             source.span("train.early_stopping.metric"),
             label=f"did you mean `{close}`?" if close else "",
-            help=f"a {recipe.task.kind} can watch {', '.join(watched)}",
+            help=f"metrics available during validation: {', '.join(watched)}",
             fixes=rewritten(source.span("train.early_stopping.metric"), close) if close else (),
             path="train.early_stopping.metric",
         )
@@ -133,7 +133,7 @@ def cost_has_a_price(recipe: Recipe, source: Source, prices: Mapping[str, Money]
             "FTC209",
             "`cost` needs `price_per_hour`",
             source.key_span("budget.cost"),
-            help="add what an hour of the device costs, such as `price_per_hour: 0.40 USD`",
+            help="add the device's price per hour, such as `price_per_hour: 0.40 USD`",
             path="budget.cost",
         )
 
@@ -153,7 +153,10 @@ def sums_have_one_currency(recipe: Recipe, source: Source) -> Iterator[Diagnosti
         if one.currency != other.currency:
             yield diagnostic(
                 "FTC209",
-                f"{_price_word(first)} in {other.currency}, {_price_word(path)} in {one.currency}",
+                (
+                    f"prices in two currencies: {_price_word(first)} in {other.currency}, {_price_word(path)} in "
+                    f"{one.currency}"
+                ),
                 source.span(first),
                 related=_related(source.span(path), _price_word(path)),
                 help="write both in one currency",
@@ -170,9 +173,9 @@ def tokens_with_a_price_are_sent(recipe: Recipe, source: Source) -> Iterator[Dia
     if recipe.budget.price_per_million_tokens is not None and recipe.eval.judge is None:
         yield diagnostic(
             "FTC209",
-            "`price_per_million_tokens` is the price of a judge, and there is no `eval.judge`",
+            "`price_per_million_tokens` applies only to a judge, and `eval.judge` is not set",
             source.key_span("budget.price_per_million_tokens"),
-            help="drop it, or name the judge under `eval.judge`",
+            help="remove it, or set `eval.judge`",
             path="budget.price_per_million_tokens",
         )
 
@@ -186,9 +189,9 @@ def columns_have_something_to_divide(recipe: Recipe, source: Source) -> Iterator
         if getattr(split, key):
             yield diagnostic(
                 "FTC212",
-                f"`{key}` has nothing to divide",
+                f"`{key}` has no effect: no part of the split is a share",
                 source.span(f"data.split.{key}"),
-                help=f"drop `{key}`, or give validation or test as a share",
+                help=f"remove `{key}`, or give validation or test as a share",
                 path=f"data.split.{key}",
             )
 
@@ -196,8 +199,8 @@ def columns_have_something_to_divide(recipe: Recipe, source: Source) -> Iterator
 def annotators_can_agree(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """Agreement is between two annotators or more."""
     if len(recipe.data.quality.annotations) == 1:
-        path, help = "data.quality.annotations", "name the columns of all annotators, or drop it"
-        yield diagnostic("FTC230", "a single annotator agrees with nobody", source.span(path), help=help, path=path)
+        path, help = "data.quality.annotations", "name the columns of all annotators, or remove it"
+        yield diagnostic("FTC230", "agreement needs at least two annotators", source.span(path), help=help, path=path)
 
 
 def one_way_to_divide(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
@@ -246,10 +249,10 @@ def _twice(code: str, noun: str, names: tuple[str, ...], source: Source, path: s
             place = f"{path}[{position}]"
             yield diagnostic(
                 code,
-                f"{noun} `{name}` stands twice",
+                f"{noun} `{name}` is listed twice",
                 source.span(place),
                 related=_related(source.span(f"{path}[{first[name]}]"), "first here"),
-                help="drop one of them",
+                help="remove one of them",
                 path=place,
             )
 
@@ -262,10 +265,10 @@ def licenses_are_ids(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
             span = source.span(path)
             yield diagnostic(
                 "FTC238",
-                f"`{name}` is no license's id",
+                f"`{name}` is not a license id",
                 span,
                 label=f"did you mean `{written}`?",
-                help="ids are in lower case, as the hub writes them",
+                help="license ids are in lower case, as on the hub",
                 fixes=rewritten(span, written),
                 path=path,
             )
@@ -280,16 +283,14 @@ def sources_can_be_mixed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
     if 0 < len(unweighted) < len(several):
         path = f"data.source[{unweighted[0]}]"
         help = "give each source a `weight`, or none"
-        yield diagnostic(
-            "FTC263", "a source without a weight among some with one", source.span(path), help=help, path=path
-        )
+        yield diagnostic("FTC263", "only some sources have a weight", source.span(path), help=help, path=path)
     shares = (recipe.data.split.validation, recipe.data.split.test)
     if all(one.only_train for one in several) and any(isinstance(share, float) and share > 0 for share in shares):
-        words = "no source gives rows to be measured" if several else "there is no source in the list"
-        help = "drop `only_train` of one source, or give validation and test files of their own"
+        words = "no source provides rows for evaluation" if several else "the list of sources is empty"
+        help = "remove `only_train` from one source, or give separate validation and test files"
         yield diagnostic("FTC263", words, source.span("data.source"), help=help, path="data.source")
     elif recipe.data.stopping_strategy == "all_exhausted" and len(unweighted) == len(several):
-        help = "give each source a `weight`, or drop `stopping_strategy`"
+        help = "give each source a `weight`, or remove `stopping_strategy`"
         path, summary = "data.stopping_strategy", "`stopping_strategy` has no effect without weights"
         yield diagnostic("FTC263", summary, source.span(path), help=help, path=path)
 
@@ -302,14 +303,14 @@ def variants_can_be_made(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
     varies = rule.prompts or rule.paraphrases or rule.words or rule.characters
     summary, help, path = "", "", "data.augment"
     if not card.has_variants:
-        summary, help = f"a {kind.replace('_', ' ')} has no variants", "drop `augment`"
+        summary, help = f"a {kind.replace('_', ' ')} task can't be augmented", "remove `augment`"
     elif rule.prompts and not card.has_prompt_variants:
-        summary, help, path = f"a {kind} has no prompt template", "drop `prompts`", "data.augment.prompts"
+        summary, help, path = f"a {kind} task has no prompt template", "remove `prompts`", "data.augment.prompts"
     elif rule.prompts and recipe.task.template is None:
-        summary, help = "further prompts, and none that the rows themselves have", "add `task.prompt`"
+        summary, help = "`prompts` adds prompts, but the task has no prompt of its own", "add `task.prompt`"
         path = "data.augment.prompts"
     elif not varies:
-        summary, help = "no variant would differ from its row", "add `prompts`, `paraphrases`, `words` or `characters`"
+        summary, help = "the augmentation changes nothing", "add `prompts`, `paraphrases`, `words` or `characters`"
     if summary:
         yield diagnostic("FTC264", summary, source.span(path), help=help, path=path)
 

@@ -14,11 +14,10 @@ from ftc.spec.heads import head_card
 from ftc.spec.language.source import Source
 from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizers import OPTIMIZERS, candidates
-from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLossCard, preference_loss
+from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLossCard
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, schedule_card
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.strategies import STRATEGIES, strategy_card
-from ftc.spec.tasks.preference import Preference
 
 __all__ = [
     "WHOLE",
@@ -44,13 +43,13 @@ def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnosti
         "train.optimizer": (optimizer, candidates(optimizer)[0].reads, OPTIMIZERS),
         "train.schedule": (schedule, schedule_card(schedule).reads, SCHEDULES),
     }
-    if isinstance(recipe.task, Preference):
-        sections["task"] = (recipe.task.loss, preference_loss(recipe.task.loss).reads, PREFERENCE_LOSSES)
+    if (loss := recipe.task.pair_loss) is not None:
+        sections["task"] = (loss.kind, loss.reads, PREFERENCE_LOSSES)
     for section, (kind, known, cards) in sections.items():
         for name in dict.fromkeys(name for card in cards for name in card.reads):
             path = f"{section}.{name}"
             if name not in known and source.node(path) is not None:
-                help = f"drop it{', or keep ' + ' and '.join(f'`{one}`' for one in known) if known else ''}"
+                help = f"remove it{', or keep ' + ' and '.join(f'`{one}`' for one in known) if known else ''}"
                 yield diagnostic(
                     "FTC230", f"`{name}` has no effect on `{kind}`", source.span(path), help=help, path=path
                 )
@@ -61,8 +60,8 @@ def optimizer_goes_with_the_schedule(recipe: Recipe, source: Source) -> Iterator
     path, kind = "train.schedule.kind", recipe.train.schedule.kind
     for card in candidates(recipe.train.optimizer.kind):
         if card.schedules is not None and kind not in card.schedules and source.node(path) is not None:
-            summary = f"`{kind}` beside `{card.kind}`, which averages weights in place of a schedule"
-            help = f"drop it, or write `{card.schedules[0]}`"
+            summary = f"`{kind}` can't be used with `{card.kind}`, which averages weights instead of a schedule"
+            help = f"remove it, or write `{card.schedules[0]}`"
             yield diagnostic("FTC277", summary, source.span(path), help=help, path=path)
 
 
@@ -70,7 +69,7 @@ def warm_up_is_said_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
     """The warm-up is a share of the steps or a number of them."""
     path = "train.schedule.warmup_ratio"
     if recipe.train.schedule.warmup_steps is not None and source.node(path) is not None:
-        summary, help = "`warmup_ratio` has no effect beside `warmup_steps`", "keep one of the two"
+        summary, help = "`warmup_ratio` has no effect together with `warmup_steps`", "keep one of the two"
         yield diagnostic("FTC230", summary, source.span(path), help=help, path=path)
 
 
@@ -100,10 +99,10 @@ def teacher_can_teach(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
         return
     if (summary := recipe.task.CARD.teacher_obstacle) is not None:
         span = source.key_span("train.distillation")
-        yield diagnostic("FTC280", summary, span, help="drop `distillation`", path="train.distillation")
+        yield diagnostic("FTC280", summary, span, help="remove `distillation`", path="train.distillation")
     if asked.weight == 1 and recipe.train.label_smoothing > 0:
-        path, help = "train.label_smoothing", "drop it, or lower `distillation.weight`"
-        summary = "`label_smoothing` has no effect: with a weight of 1 the teacher alone counts"
+        path, help = "train.label_smoothing", "remove it, or lower `distillation.weight`"
+        summary = "`label_smoothing` has no effect: with `weight: 1` only the teacher's loss counts"
         yield diagnostic("FTC230", summary, source.span(path), help=help, path=path)
 
 
@@ -142,17 +141,17 @@ def sharding_has_devices(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
     if train.sharding != "auto" and devices == 1:
         yield diagnostic(
             "FTC290",
-            f"`{train.sharding}` shares work among devices, and there is one",
+            f"`{train.sharding}` needs several devices, and there is only one",
             source.span("train.sharding"),
-            help="write `budget: {devices: 2}` or more, or `devices: auto`, or drop `sharding`",
+            help="write `budget: {devices: 2}` or more, or `devices: auto`, or remove `sharding`",
             path="train.sharding",
         )
     elif train.offload == "cpu" and train.sharding != "fsdp":
         yield diagnostic(
             "FTC290",
-            "only `fsdp` can keep its parts in the host's memory",
+            "only `fsdp` can keep its shards in host RAM",
             source.span("train.offload"),
-            help="write `sharding: fsdp` and `budget: {devices: 2}` or more, or drop `offload`",
+            help="write `sharding: fsdp` and `budget: {devices: 2}` or more, or remove `offload`",
             path="train.offload",
         )
 
@@ -164,7 +163,7 @@ def sharding_can_be_done(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
     for whole in unsharded(recipe):
         yield diagnostic(
             "FTC291",
-            f"`fsdp` can't divide what `{value_at(recipe, whole.path)}` needs",
+            f"`fsdp` does not support what `{value_at(recipe, whole.path)}` needs",
             source.span("train.sharding"),
             help=whole.help,
             notes=whole.reason,
@@ -190,9 +189,9 @@ def devices_have_rows(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     elif micro != "auto" and micro <= batch and micro > (share := -(-batch // devices)):
         yield diagnostic(
             "FTC292",
-            f"micro-batch of {micro}, and a device's share of {batch} rows is {share}",
+            f"per-device batch size {micro} is larger than one device's share: {share} of {batch} rows",
             source.span("train.micro_batch"),
-            help=f"write at most {share}, or leave `micro_batch` out",
+            help=f"write at most {share}, or remove `micro_batch`",
             path="train.micro_batch",
         )
 

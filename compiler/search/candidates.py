@@ -131,11 +131,11 @@ def packing_obstacle(draft: Draft) -> str | None:
     """Why rows of this job can't share a sequence."""
     task: str = draft.recipe.task.kind
     if head_card(draft.loaded.head).is_new or form_card(draft.text.form).is_pair:
-        return f"a {task.replace('_', ' ')} scores whole rows"
+        return f"a {task.replace('_', ' ')} task scores whole rows"
     if draft.loaded.family != "decoder":
-        return f"an {draft.loaded.family.replace('_', '-')} reads a row as a whole"
+        return f"an {draft.loaded.family.replace('_', '-')} reads each row as a whole"
     if draft.strategy.traits.num_virtual:
-        return "its virtual tokens stand before the first row alone"
+        return "its virtual tokens are added only before the first row"
     return None
 
 
@@ -171,19 +171,21 @@ def model_obstacle(draft: Draft, kernel: AttentionKernel) -> str | None:
     known = draft.model.attention
     if not known or kernel in known:
         return None
-    return f"transformers' class for `{draft.model.model_type}` has no {kernel}, but {' and '.join(known)}"
+    return f"transformers' class for `{draft.model.model_type}` supports {' and '.join(known)}, but not {kernel}"
 
 
 def flash_obstacle(draft: Draft) -> str | None:
     """Why flash attention's own package can't run on the device; None where it can."""
     device = draft.device
     if device.kind != "cuda":
-        return f"flash attention needs a CUDA card, the device is {device.label}"
+        return f"flash attention needs a CUDA GPU, but the device is {device.label}"
     if device.capability is not None and not kernels(device.capability)["flash attention"]:
         major, minor = device.capability
-        return f"flash attention needs compute capability 8.0, {device.label} has {major}.{minor}"
+        return f"flash attention needs compute capability 8.0, but {device.label} has {major}.{minor}"
     if draft.model.head_dim > _WIDEST_HEAD:
-        return f"flash attention takes heads of up to {_WIDEST_HEAD} numbers, the model's have {draft.model.head_dim}"
+        return (
+            f"flash attention supports a head size of at most {_WIDEST_HEAD}, but the model's is {draft.model.head_dim}"
+        )
     return None
 
 

@@ -19,7 +19,7 @@ from ftc.spec.knobs import KNOBS
 
 __all__ = ["BESIDE", "ORIGINS", "Choice", "chosen"]
 
-_SMALLEST = "the smallest there is, and it does not fit"
+_SMALLEST = "the smallest value, and it does not fit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +62,15 @@ def _micro_batch(choice: Choice) -> Origin:
         return choice.asked("train.micro_batch")
     one, share = choice.draft.candidate, choice.draft.share_of_batch
     if one.micro_batch != share:
-        return choice.fitting(f"the fastest part of {share} that fits {limit_of(choice.draft)[1]}")
-    return choice.fitting("the whole batch fits" if one.devices == 1 else "a device's whole share of the batch fits")
+        return choice.fitting("fastest that fits")
+    return choice.fitting("the whole batch fits" if one.devices == 1 else "one device's whole share of the batch fits")
 
 
 def _checkpointing(choice: Choice) -> Origin:
     if choice.draft.recipe.train.activation_checkpointing != "auto":
         return choice.asked("train.activation_checkpointing")
     is_on = choice.draft.candidate.activation_checkpointing
-    return choice.fitting("the fastest way that fits is with it" if is_on else "the job fits without it")
+    return choice.fitting("the fastest candidate that fits uses it" if is_on else "the job fits without it")
 
 
 def _packing(choice: Choice) -> Origin:
@@ -84,7 +84,7 @@ def _packing(choice: Choice) -> Origin:
     padded = replace(one, packing=False, micro_batch_tokens=draft.recipe.train.micro_batch_tokens)
     packed = [one] if one.packing else list(packings(draft, padded))
     part = min(seconds(draft.at(other)) for other in packed) / seconds(draft.at(padded))
-    return choice.derived(f"by the roofline packed rows take {part:.0%} of the time of padded ones")
+    return choice.derived(f"the roofline estimates {part:.0%} of the time without packing")
 
 
 def _micro_batch_tokens(choice: Choice) -> Origin:
@@ -92,7 +92,7 @@ def _micro_batch_tokens(choice: Choice) -> Origin:
     if one.micro_batch_tokens == choice.draft.recipe.train.micro_batch_tokens:
         return choice.asked("train.micro_batch_tokens")
     if one.micro_batch_tokens == one.micro_batch * choice.draft.splits["train"].length_max:
-        return choice.derived("a micro-batch of the longest rows, in one sequence")
+        return choice.derived("the per-device batch in one sequence, at the longest rows")
     return choice.derived("attention over longer sequences costs more than padding")
 
 
@@ -104,11 +104,11 @@ def _devices(choice: Choice) -> Origin:
     count, counts = draft.candidate.devices, sorted({one.devices for one in choice.candidates})
     if len(counts) == 1:
         is_all = draft.device.count == count
-        return choice.derived("all that this machine has" if is_all else "this job leaves no other number")
+        return choice.derived("all devices of this machine" if is_all else "this job allows only this number")
     among = f"of {counts[0]} to {counts[-1]}"
     if found.fits and count in found.too_dear:
-        return choice.derived(f"the cheapest {among}: none keeps the budget's cost for certain")
-    kept = " and keeps the budget's cost" if found.too_dear else ""
+        return choice.derived(f"the cheapest {among}: none certainly stays within the budget's cost")
+    kept = " and stays within the budget's cost" if found.too_dear else ""
     return choice.fitting(f"the fastest {among} that fits{kept}{_compared(choice) if found.fits else ''}")
 
 
@@ -119,9 +119,9 @@ def _compared(choice: Choice) -> str:
     other = next(one for one in choice.candidates if (one.devices == fewest) is is_more)
     part = seconds(draft) / seconds(draft.at(other))
     if not is_more:
-        return ": by the roofline more save less than a tenth" if part < TOLD_APART else ""
-    words = f"the fastest way on {fewest}"
-    return f": by the roofline in {part:.0%} of the time of {words}" if part < 1 else f": {words} does not"
+        return ": more devices save less than a tenth by the roofline" if part < TOLD_APART else ""
+    words = f"the fastest candidate on {fewest}"
+    return f": the roofline estimates {part:.0%} of the time of {words}" if part < 1 else f": {words} does not"
 
 
 def _sharding(choice: Choice) -> Origin:
@@ -131,8 +131,8 @@ def _sharding(choice: Choice) -> Origin:
     if choice.draft.recipe.train.sharding != "auto":
         return choice.asked("train.sharding")
     if one.sharding == "ddp":
-        return choice.derived("exchanging gradients alone is fastest")
-    return choice.fitting("the fastest way that fits divides the model")
+        return choice.derived("exchanging only gradients is fastest")
+    return choice.fitting("the fastest candidate that fits shards the model")
 
 
 def _offload(choice: Choice) -> Origin:
@@ -140,8 +140,8 @@ def _offload(choice: Choice) -> Origin:
     if asked == one.offload:
         return choice.asked("train.offload")
     if asked == "auto" and one.offload == "none":
-        return choice.derived("the device's memory is faster")
-    return choice.fitting("the fastest way that fits keeps parts with the host")
+        return choice.derived("GPU memory is faster")
+    return choice.fitting("the fastest candidate that fits keeps shards in host RAM")
 
 
 def _attention(choice: Choice) -> Origin:
@@ -152,7 +152,7 @@ def _attention(choice: Choice) -> Origin:
     if draft.candidate.attention == "flash_attention_2":
         why = f"; {obstacle}" if obstacle else ", and the job fits or is faster with it"
         return choice.derived(f"flash-attn is installed{why}")
-    return choice.derived(obstacle or "every device has it and it needs no further package")
+    return choice.derived(obstacle or "available on every device without further packages")
 
 
 def _optimizer(choice: Choice) -> Origin:
@@ -160,11 +160,11 @@ def _optimizer(choice: Choice) -> Origin:
         return choice.asked("train.optimizer.kind")
     card = card_of(choice.draft)
     if card.is_rounded:
-        return choice.derived("nothing fits with what AdamW remembers in float32: 8 bits of it round each step")
+        return choice.derived("AdamW's optimizer state in float32 does not fit; 8-bit state rounds at each step")
     if card.paged:
-        words = "whose memory the driver may move to the processor's: the fastest such way that fits"
+        words = "its optimizer state can move to host RAM: fastest such candidate that fits"
         return choice.fitting(f"AdamW in float32, {words}")
-    return choice.fitting("AdamW in float32, which rounds nothing, and fits")
+    return choice.fitting("AdamW in float32 is exact, and fits")
 
 
 def _eval_batch(choice: Choice) -> Origin:
@@ -201,20 +201,20 @@ def _threads(choice: Choice) -> Origin:
     if choice.draft.recipe.budget.threads != "auto":
         return choice.asked("budget.threads")
     if (count := choice.draft.candidate.devices) > 1:
-        return choice.derived(f"a part of the physical cores for each of {count} processes")
-    return choice.derived("physical cores that this process may use")
+        return choice.derived(f"a share of the physical cores for each of {count} processes")
+    return choice.derived("physical cores available to this process")
 
 
 def _kernel_of_optimizer(choice: Choice) -> Origin:
     card = card_of(choice.draft)
     if card.fused:
-        return choice.derived("the fused kernel takes one pass over the weights")
-    return choice.derived(f"`{card.kind}` has one kernel")
+        return choice.derived("the fused kernel updates all weights in one pass")
+    return choice.derived(f"`{card.kind}` has only one kernel")
 
 
 def _device(choice: Choice) -> Origin:
     device = choice.draft.device
-    return choice.derived(device.label if device.local else f"{device.label}, from the catalog")
+    return choice.derived(device.label if device.local else f"{device.label}, from ftc's list of GPUs")
 
 
 BESIDE: Mapping[str, Callable[[Choice], Origin]] = {

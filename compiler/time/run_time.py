@@ -227,7 +227,7 @@ def judge_estimate(draft: Draft) -> JudgeEstimate | None:
         at_once=min(AT_ONCE, requests),
         sent=sent,
         received_high=received,
-        method="the base model's tokenizer, since the judge's isn't known",
+        method="the base model's tokenizer, because the judge's is unknown",
         seconds=seconds,
         seconds_method=method,
         cost_low=_cost(draft, sent.low, requests),
@@ -250,7 +250,7 @@ def _seconds(requests: int, before: Sequence[JudgeUse]) -> tuple[SecondsRange | 
     if not each or not requests:
         return None, ""
     rounds = requests / min(AT_ONCE, requests)
-    words = f"{len(each)} earlier {'run' if len(each) == 1 else 'runs'} that asked this judge"
+    words = f"{len(each)} earlier {'run' if len(each) == 1 else 'runs'} with this judge"
     return (
         SecondsRange(
             low=rounds * min(each) / (1 + _BEYOND),

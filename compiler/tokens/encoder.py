@@ -279,10 +279,10 @@ def _no_unicode(texts: Sequence[Any]) -> Diagnostic:
     found = next((text for text in texts if _LONE_SURROGATE.search("".join(text))), "")
     return diagnostic(
         "FTC339",
-        "a rendered row holds a character that isn't Unicode text",
+        "a rendered row contains an invalid Unicode character",
         notes=f"the row begins with {quoted(''.join(found)[:60])}",
         path="task.prompt",
-        help="write the character itself in the template, not the half of a pair such as `\\ud83d`",
+        help="write the character itself in the template, not half of a pair such as `\\ud83d`",
     )
 
 

@@ -33,7 +33,7 @@ class Limits(NamedTuple):
         """What makes rows fit that were too long."""
         needed = max(count.longest_too_long for count in counts)
         if self.positions is not None and needed > self.positions:
-            return f"shorten the rows, since the model reads at most {self.positions:,} tokens"
+            return f"shorten the rows: the model reads at most {self.positions:,} tokens"
         return f"raise `data.max_length` to {needed}"
 
 
@@ -54,7 +54,7 @@ _COUNTED = (
         lambda counts: counts.stop_missing,
         "row",
         "no stop token follows the answer in {}",
-        "let the chat template write the model's end token after each turn of the assistant",
+        "let the chat template add the model's end token after each assistant turn",
         "model.base",
     ),
     _Counted(
@@ -69,23 +69,23 @@ _COUNTED = (
         "FTC341",
         lambda counts: counts.unsupervised_turns,
         "turn",
-        "nothing is learned from {} of the assistant",
-        "split these conversations into one row an answer, or choose a template that keeps earlier turns",
+        "{} of the assistant are not trained on",
+        "split these conversations into one row per answer, or choose a template that keeps earlier turns",
         "data.source",
     ),
     _Counted(
         "FTC343",
         lambda counts: counts.words_without_token,
         "word",
-        "no tag is learned for {}, for which there is no token",
-        "mend these words, or choose a model whose tokenizer knows their characters",
+        "{} have no token of their own, so their tags are not trained on",
+        "fix these words, or choose a model whose tokenizer knows their characters",
         "data.source",
     ),
     _Counted(
         "FTC344",
         lambda counts: counts.answers_cut,
         "answer",
-        "no window holds {} whole, and the model learns that there is none",
+        "no window contains {} completely, so the model is trained to predict that there is none",
         "raise `data.max_length` or `task.stride`",
         "data.max_length",
     ),
@@ -118,7 +118,10 @@ def _too_long(counts: Mapping[str, RowCounts], places: Places, limits: Limits) -
     rows = [(split, row) for split, count in counts.items() for row in count.first_too_long]
     return diagnostic(
         "FTC342",
-        f"{too_long:,} of {read:,} rows are longer than {limits.max_length:,} tokens, and `overflow: refuse` cuts none",
+        (
+            f"{too_long:,} of {read:,} rows are longer than {limits.max_length:,} tokens, and `overflow: refuse` "
+            "truncates none"
+        ),
         help=f"{limits.fix(counts.values())}, or write `overflow: cut` or `overflow: drop`",
         notes=[
             _by_split(counts, lambda count: count.too_long),
@@ -135,8 +138,8 @@ def _nothing_to_learn(empty: Mapping[str, RowCounts], places: Places, limits: Li
     listed = f"{', '.join(names)} and {last}" if names else last
     return diagnostic(
         "FTC330",
-        f"none of the {read:,} rows of {listed} holds anything to learn from",
-        help=limits.fix(empty.values()) if is_length else "mend the rows or the template that these reasons name",
+        f"none of the {read:,} rows of {listed} has a target token",
+        help=limits.fix(empty.values()) if is_length else "fix the rows or the template; the notes give the reasons",
         notes=_reasons(empty, places),
         path="data.max_length" if is_length else "data.source",
     )
@@ -150,7 +153,7 @@ def _left_out(counts: Mapping[str, RowCounts], places: Places, limits: Limits) -
     yield diagnostic(
         "FTC338",
         f"{dropped:,} of {_total(counts, lambda count: count.read):,} rows are left out",
-        help=[*(longer if too_long else []), *(["mend or delete the rows"] if too_long < dropped else [])],
+        help=[*(longer if too_long else []), *(["fix or remove the rows"] if too_long < dropped else [])],
         notes=[_by_split(counts, lambda count: count.dropped), *_reasons(counts, places)],
         path="data.max_length" if too_long else "data.source",
     )
@@ -199,11 +202,11 @@ def token_findings(
             continue
         found = [(split, row) for split, tokens in splits.items() for row in _rows_with_pair(tokens, number, name)]
         if found:
-            reads = "the model sees a begin that it never saw" if name == "begin" else "the model learns to end twice"
+            reads = "the model sees an extra start token" if name == "begin" else "the model learns to end twice"
             yield diagnostic(
                 "FTC336",
-                f"`{at}` stands twice at the {name} of {len(found):,} {'row' if len(found) == 1 else 'rows'}",
-                help="take it out of the rows or of the prompt template; the tokenizer or the chat template writes it",
+                f"`{at}` occurs twice at the {name} of {len(found):,} {'row' if len(found) == 1 else 'rows'}",
+                help="remove it from the rows or the prompt template; the tokenizer or the chat template adds it",
                 notes=[reads, *(places[split](row) for split, row in found[:_SHOWN_DOUBLED])],
                 path="task.prompt",
             )
@@ -214,9 +217,9 @@ def token_findings(
         total = _total(lost, lambda count: count.truncated)
         yield diagnostic(
             "FTC335",
-            f"{total:,} conversations lose their last answers to the length, more than `max_lost_answers` bears",
+            f"{total:,} conversations lose their last answers by truncation, more than `max_lost_answers` allows",
             help="raise `data.max_length`, split long conversations, or raise `data.max_lost_answers`",
-            notes=[_by_split(lost, lambda count: count.truncated), f"{most_lost:.0%} of a part's rows may"],
+            notes=[_by_split(lost, lambda count: count.truncated), f"at most {most_lost:.0%} of a part's rows may"],
             path="data.max_length",
         )
 

@@ -134,7 +134,7 @@ def rendered_rows(
                 notes = [line + row.message, *where]
                 raise Refusal([diagnostic(code, f"{name} {words}", notes=notes, help=help, path=path)])
             case RenderedRow(spans=()):
-                hidden = "no turn of the assistant follows its own generation prompt"
+                hidden = "no assistant turn follows its own generation prompt"
                 counts.drop(i, hidden if row.unsupervised_turns else "it has no turn to train on")
                 counts.unsupervised_turns += row.unsupervised_turns
             case _:
@@ -143,14 +143,18 @@ def rendered_rows(
 
 
 _FAULTS = {
-    "syntax": ("FTC331", "can't be read", "mend its syntax"),
-    "undefined": ("FTC333", "uses a name that a row doesn't have", "name what every row has, or test `is defined`"),
+    "syntax": ("FTC331", "can't be read", "fix its syntax"),
+    "undefined": (
+        "FTC333",
+        "uses a name that a row doesn't have",
+        "use names that every row has, or test `is defined`",
+    ),
     "security": (
         "FTC332",
         "was stopped",
-        "use its variables and their values alone, no attribute that begins with `_`",
+        "use only its variables and their values, and no attribute that begins with `_`",
     ),
-    "limit": ("FTC332", "was stopped", "loop over the row's values alone, so that it ends soon"),
+    "limit": ("FTC332", "was stopped", "loop only over the row's values, so that it ends soon"),
 }
 _HOMES = {"chat": ("the chat template", "model.base"), "prompt": ("the prompt template", "task.prompt")}
 
@@ -204,7 +208,7 @@ def _without(prompt: AlignedText, row: RenderedRow, surplus: int) -> array[int] 
     """The prompt without so many tokens of the stretch that may be cut; None where it has fewer."""
     if surplus <= 0:
         return prompt.ids
-    assert row.prompt is not None, "a prompt that stands by itself is known"
+    assert row.prompt is not None, "a separate prompt is known"
     start, end = row.prompt
     inside = [
         n for n, (a, b) in enumerate(zip(prompt.starts, prompt.ends, strict=True)) if a >= start and b <= end and b > a

@@ -167,7 +167,7 @@ class _Walk:
     def learn(self, name: str, kind: _Kind) -> None:
         known = self.kinds.get(name, _Kind.CLEAN)
         if kind is not _Kind.CLEAN and known not in (_Kind.CLEAN, kind):
-            raise _NotOpaque(f"`{name}` holds two kinds of value")
+            raise _NotOpaque(f"`{name}` has two kinds of value")
         if kind is not _Kind.CLEAN:
             self.kinds[name] = kind
 
@@ -175,7 +175,7 @@ class _Walk:
         """The kind of an expression whose value is kept or written."""
         self.steps += 1
         if self.steps > _MAX_STEPS:
-            raise _NotOpaque("the template is too large to walk")
+            raise _NotOpaque("the template is too large to analyze")
         match node:
             case nodes.Name():
                 return self.named(node.name)

@@ -71,13 +71,13 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
         known = {*text.labels, *(tag[2:] for tag in text.labels if tag[:2] in ("B-", "I-"))}
         if unknown := [name for name in labeled.count(part.rows) if name not in known]:
             listed = ", ".join(f"`{name[:64]}`" for name in sorted(unknown)[:5])
-            help = f"the run knows {', '.join(text.labels[:12])}"
-            summary = f"{table.file} has labels that the run doesn't know: {listed}"
+            help = f"the run's labels: {', '.join(text.labels[:12])}"
+            summary = f"{table.file} has labels that the run does not have: {listed}"
             raise Refusal([diagnostic("FTC372", summary, help=help)])
     rows = _encoded(plan, task, model_folder, part)
     if not len(rows.row):
-        help = "give it rows that fit into the run's length"
-        raise Refusal([diagnostic("FTC371", f"no row of {shown_as} can be measured", help=help)])
+        help = "use rows that fit into the run's maximum length"
+        raise Refusal([diagnostic("FTC371", f"no row of {shown_as} can be evaluated", help=help)])
     report = write_stream(folder / "test.arrow", rows, part.place)
     has_class = task.mode_for(plan.settings.model.family).labels == "one"
     builtin = (LENGTH, LABEL) if has_class else (LENGTH,)

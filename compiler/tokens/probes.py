@@ -135,7 +135,7 @@ def _texts(draft: Draft, table: Table) -> list[Row]:
     wrong = next((n for n, row in enumerate(table.rows) if not isinstance(row.get(column), str)), None)
     if wrong is not None or not table.rows:
         where = table.file if wrong is None else table.where(wrong)
-        path, help = "eval.retention", "name the column that holds text, as `text: COLUMN`"
+        path, help = "eval.retention", "name the column with the text, as `text: COLUMN`"
         summary = f"{where} has no text in the column `{column}`"
         raise Refusal([diagnostic("FTC242", summary, draft.source.span(path), help=help, path=path)])
     return [{"text": row[column]} for row in table.rows]
@@ -147,8 +147,8 @@ def _exchanged(table: Table, data: ResolvedData, form: TextForm, test: TokenRows
     first: dict[tuple[str, str], int] = {}
     for number, pair in enumerate(pairs):
         if (before := first.setdefault(pair, number)) != number:  # it would count twice
-            summary = f"{table.where(number)} repeats the swap of {table.where(before)}"
-            raise Refusal([diagnostic("FTC242", summary, help="drop one of the two", path="eval.swaps")])
+            summary = f"{table.where(number)} repeats the substitution of {table.where(before)}"
+            raise Refusal([diagnostic("FTC242", summary, help="remove one of the two", path="eval.swaps")])
     patterns = [re.compile(rf"(?<!\w){re.escape(phrase)}(?!\w)") for phrase, _ in pairs]
     rows: list[Row] = []
     places: list[int] = []
@@ -193,10 +193,10 @@ def _pair(table: Table, number: int, row: Mapping[str, Any]) -> tuple[str, str]:
     if isinstance(phrase, str) and isinstance(other, str) and phrase.strip():
         if phrase.strip() != other.strip():
             return phrase.strip(), other.strip()
-        summary, help = f"{table.where(number)} exchanges {quoted(phrase.strip())} for itself", "drop the line"
+        summary, help = f"{table.where(number)} substitutes {quoted(phrase.strip())} with itself", "remove the line"
         raise Refusal([diagnostic("FTC242", summary, help=help, path="eval.swaps")])
-    help = "write a column `from` with a phrase and a column `to` with what takes its place"
-    raise Refusal([diagnostic("FTC242", f"{table.where(number)} holds no swap", help=help, path="eval.swaps")])
+    help = "write a column `from` with a phrase and a column `to` with its substitute"
+    raise Refusal([diagnostic("FTC242", f"{table.where(number)} has no substitution", help=help, path="eval.swaps")])
 
 
 def _with(row: Row, form: TextForm, pattern: re.Pattern[str], other: str) -> Row | None:
@@ -221,6 +221,6 @@ def _is_given(column: str, form: TextForm) -> bool:
 
 
 def _no_phrase() -> Diagnostic:
-    help = "write phrases as they stand in the test rows; case matters, and whole words are looked for"
-    summary = "no phrase of the swaps stands in what the model is given of a test row"
+    help = "write phrases exactly as in the test rows; matching is case-sensitive and by whole words"
+    summary = "no phrase of the substitutions occurs in the input of a test row"
     return diagnostic("FTC242", summary, help=help, path="eval.swaps")

@@ -98,7 +98,7 @@ class TemplateRenderer:
             texts += self._render_batch(template, batch, strict)
             if any(isinstance(text, TemplateProblem) and text.kind == "limit" for text in texts[-len(batch) :]):
                 break
-        return texts + [_limit("not rendered, since an earlier row reached a limit")] * (len(variables) - len(texts))
+        return texts + [_limit("not rendered, because an earlier row reached a limit")] * (len(variables) - len(texts))
 
     def _render_batch(self, template: str, rows: list[bytes], strict: bool) -> list[str | TemplateProblem]:
         if any(len(row) > MAX_ROW_BYTES for row in rows):

@@ -66,7 +66,7 @@ class _Namespace(jinja2.utils.Namespace):
 
 def _refuse_underscore(name: object) -> None:
     if str(name).startswith("_"):
-        raise jinja2.exceptions.SecurityError(f"a namespace can't hold {name!r}")
+        raise jinja2.exceptions.SecurityError(f"a namespace can't contain {name!r}")
 
 
 def _make_dict(*args: Any, **kwargs: Any) -> dict[Any, Any]:
@@ -78,7 +78,7 @@ def _raise_exception(message: object) -> NoReturn:
 
 
 def _strftime_now(_format: object = "") -> NoReturn:
-    raise _Raised("the template asks for today's date (strftime_now), so no two days would train on the same text")
+    raise _Raised("the template uses today's date (strftime_now), so the training text would change every day")
 
 
 def _tojson(
@@ -140,7 +140,7 @@ def _answer(renderer: _Renderer, row: bytes) -> dict[str, Any]:
     except _Raised as error:
         return _problem("raised", str(error), _line(error))
     except (MemoryError, RecursionError, OverflowError) as error:
-        return _problem("limit", str(error) or "memory ran out", None)
+        return _problem("limit", str(error) or "out of memory", None)
     except Exception as error:  # noqa: BLE001 (whatever a stranger's template does is an answer)
         return _problem("raised", f"{type(error).__name__}: {error}", _line(error))
 

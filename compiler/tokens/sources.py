@@ -67,7 +67,7 @@ def ends_of(tokenizer: TextTokenizer, facts: TokenizerFacts) -> tuple[tuple[int,
         Refusal: The tokenizer names no token that ends a text (FTC334).
     """
     if facts.eos_id is None:
-        summary = "the tokenizer names no end-of-sequence token, so a completion would have no end"
+        summary = "the tokenizer names no end-of-sequence token, so completions would not end"
         help = "set `eos_token` in the model's tokenizer_config.json"
         raise Refusal([diagnostic("FTC334", summary, help=help, path="model.base")])
     has_bos = facts.bos_id is not None and tokenizer.begins_with(facts.bos_id)

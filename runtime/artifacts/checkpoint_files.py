@@ -110,7 +110,7 @@ def verified(
         report(damaged(folder, f"it belongs to job {state.job_sha256[:12]}"))
         return None
     if state.progress.step != step:
-        report(damaged(folder, f"it is of step {state.progress.step}, under another's name"))
+        report(damaged(folder, f"it is of step {state.progress.step}, but its name says another one"))
         return None
     found = WholeCheckpoint(folder, state.progress)
     if log is not None and (problem := _contradiction(found, log)):
@@ -169,7 +169,7 @@ def _problem(folder: Path) -> str | None:
         if path.stat().st_size != expected.size:
             return f"{name} has {path.stat().st_size} bytes instead of {expected.size}"
         if file_digest(path) != expected.sha256:
-            return f"{name} has another sha256 than the manifest says"
+            return f"{name} has another sha256 than the manifest"
     return None
 
 
@@ -186,7 +186,11 @@ def step_folder(checkpoints: Path, step: int) -> Path:
 
 def damaged(folder: Path, problem: str) -> Diagnostic:
     """What is said of a checkpoint that is not used."""
-    return diagnostic("FTC629", f"checkpoint {folder.name} is damaged: {problem}", help="nothing; an older one is used")
+    return diagnostic(
+        "FTC629",
+        f"checkpoint {folder.name} is damaged: {problem}",
+        help=("no action needed; an older checkpoint is used"),
+    )
 
 
 def stored_digests(path: Path) -> dict[str, TensorDigest]:

@@ -73,7 +73,7 @@ def load_exported(session: Session, model: nn.Module) -> None:
     load_artifact(model, session.plan.settings, tensors)
     taken = _whole(session, model, artifact_tensors(model, session.plan.settings))
     if agreed(session.accelerator, lambda: content_digest(taken)) != session.state.record.final_weights_sha256:
-        raise Refusal([_changed(session, "the model doesn't take all of them")])
+        raise Refusal([_changed(session, "the model does not accept all of them")])
 
 
 def _whole(session: Session, model: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -124,7 +124,7 @@ def _changed(session: Session, why: str) -> Diagnostic:
     place = _weights_file(session).relative_to((session.weights or session.folder).path).as_posix()
     return diagnostic(
         "FTC630",
-        f"`{place}` doesn't hold the weights of the record",
+        f"the weights in `{place}` differ from the record",
         notes=why,
-        help="apply again; they are written anew",
+        help="apply the plan again; it writes them again",
     )

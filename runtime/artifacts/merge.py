@@ -56,8 +56,9 @@ _ALLOWED = {"float32": 1e-4, "float16": 0.01, "bfloat16": 0.05}
 _ALLOWED_INT8 = 0.05
 """With weights of 8 bits the run's own products round what goes into them, to 8 bits as well."""
 _UNTOLD = (
-    "peft doesn't tell a model that cuts out answers which tokens are the question, so the run learned without it; "
-    "all types of tokens have the first one's vector, so that the merged model says the same"
+    "peft doesn't pass the token types to an extractive question answering model, so the run was "
+    "trained without it; all token types have the first one's vector, so that the merged model gives the same "
+    "outputs"
 )
 _LIBRARIES = ("peft", "torch", "transformers")
 
@@ -279,22 +280,22 @@ def _require(found: Agreement, asked: Asked) -> None:
     if found.holds:
         return
     summary = (
-        f"on {found.rows} rows of {found.split} a score differs by {100 * found.share:.3g} % of their spread, "
-        f"{100 * found.allowed:.3g} % is allowed"
+        f"on {found.rows} rows of {found.split} the scores differ by up to {100 * found.share:.3g} % of their "
+        f"range; {100 * found.allowed:.3g} % is allowed"
     )
     notes = f"{found.same_choices} of {found.choices} choices are the same; the folder was not kept"
     raise Refusal([diagnostic("FTC664", summary, notes=notes, help=_wider(asked))])
 
 
 def _too_large(name: str, asked: Asked) -> Diagnostic:
-    summary = f"`{name}` is no finite number in {asked.weight_type} once the adapter is added"
+    summary = f"`{name}` is not finite in {asked.weight_type} after the adapter is added"
     return diagnostic("FTC664", summary, notes="the folder was not kept", help=_wider(asked))
 
 
 def _wider(asked: Asked) -> str:
     if asked.weight_type != "float32":
-        return "write more exact weights with `--dtype float32`"
-    return "use the adapter beside its base, and report this: in float32 only rounding should differ"
+        return "write the weights in higher precision with `--dtype float32`"
+    return "use the adapter together with its base model, and report this: in float32 only rounding should differ"
 
 
 _ROWS = 8

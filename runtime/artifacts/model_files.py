@@ -116,7 +116,7 @@ def _unlike(names: Sequence[str]) -> Diagnostic:
     words = ", ".join(f"`{name}`" for name in names)
     return diagnostic(
         "FTC665",
-        f"`config.json` of the base can't be kept: {words} would mean another model",
+        f"the base model's `config.json` is ambiguous: {words} would mean another model",
         notes="older libraries read keys that newer ones ignore, and the two disagree here; nothing was written",
-        help="correct these keys in the base's `config.json`, and train again from it",
+        help="fix these keys in the base model's `config.json`, and train again from it",
     )

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Literal
 
 from ftc.runtime.artifacts.export import load_exported
+from ftc.runtime.evaluation.attributions import attributions
 from ftc.runtime.evaluation.generate import answers
 from ftc.runtime.evaluation.measures import Measures
 from ftc.runtime.evaluation.scoring import (
@@ -32,7 +33,7 @@ from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import TestProgress
-from ftc.spec.documents.record import SubjectResult
+from ftc.spec.documents.record import Attribution, SubjectResult
 from ftc.spec.documents.streams import TextDecoder, TokenStream, open_stream
 
 __all__ = ["Measurement", "become_tuned", "measure", "measure_validation", "retained", "written"]
@@ -55,6 +56,8 @@ class Measurement:
     """General text, block by block; empty where none is measured."""
     swapped: dict[int, str] = field(default_factory=dict)
     """What the model said of rows with words exchanged, by row of their stream."""
+    attributions: tuple[Attribution, ...] = ()
+    """Why the tuned model chose, for the rows that are shown."""
 
 
 def measure_validation(session: Session) -> tuple[dict[str, float], float] | None:
@@ -111,13 +114,14 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
             scores, texts = _measured(session, subject, work, rows)
             kept = retained(session, work)
             swapped = _swapped(session, work) if session.plan.settings.eval.swaps_sha256 is not None else {}
+        reasons = attributions(session, work, rows, scores) if subject == "tuned" else ()
         measures = Measures(session.plan.settings, rows, session.inputs.model_folder)
         statistics = measures.statistics(session.plan.settings.eval.metrics, scores, texts)
         metrics = {name: one.observed for name, one in statistics.items()}
         measured = session.plan.data["test"].measured(session.plan.settings.text.form)
         result = SubjectResult(metrics=metrics, rows=measured, seconds=time.perf_counter() - started)
     session.note_memory("evaluate")
-    return Measurement(result, scores, texts, statistics, kept, swapped)
+    return Measurement(result, scores, texts, statistics, kept, swapped, reasons)
 
 
 def become_tuned(session: Session, work: ModelWithScorer) -> None:

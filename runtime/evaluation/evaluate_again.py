@@ -119,8 +119,8 @@ def on_harness(
 
     manager: Any = TaskManager(include_path=str(folder) if folder else None)
     if unknown := [name for name in tasks if name not in manager.all_tasks]:
-        summary = f"the harness knows no task `{'`, `'.join(unknown)}`"
-        help = "`lm-eval ls tasks` lists its own; `--tasks FOLDER` names a folder of further ones"
+        summary = f"the harness has no task `{'`, `'.join(unknown)}`"
+        help = "`lm-eval ls tasks` lists its own tasks; `--tasks FOLDER` adds a folder with others"
         raise Refusal([diagnostic("FTC686", summary, help=help)])
     with reopened(plan, inputs, run, record, listen) as session:
         with session.journal.phase("verify", f"{len(plan.lock.model.files)} files"):

@@ -142,7 +142,7 @@ def grades(
     reasons = (one.grade.reason for _, one in sorted(found.items()) if isinstance(one.grade, _Missing))
     failure = next(reasons, "")
     if gave_up:
-        failure += f"; after {_MOST_SILENT} questions in a row without an answer no more were asked"
+        failure += f"; stopped after {_MOST_SILENT} requests in a row without an answer"
     given = [found[number].grade if number in found else None for number in range(len(questions))]
     return Graded([one if isinstance(one, int) else None for one in given], failure, use)
 
@@ -179,13 +179,13 @@ class _Asker:
             try:
                 return self._asked(request)
             except urllib.error.HTTPError as error:
-                reason = f"the endpoint answers {error.code}"
+                reason = f"the endpoint returned status {error.code}"
                 if error.code != 429 and error.code < 500:
                     break
             except (OSError, http.client.HTTPException) as error:
                 reason = f"the endpoint can't be reached: {getattr(error, 'reason', error)}"
             except ValueError:
-                return _Found(_Missing("the endpoint's answer is no JSON"))
+                return _Found(_Missing("the endpoint's answer is not JSON"))
         return _Found(_Missing(reason, is_silent=True))
 
     def _asked(self, request: urllib.request.Request) -> _Found:
@@ -197,7 +197,7 @@ class _Asker:
             choice = reply["choices"][0]
             text = choice["message"]["content"]
         except (KeyError, IndexError, TypeError):
-            return _Found(_Missing("the endpoint's answer is not that of a chat"))
+            return _Found(_Missing("the endpoint's answer is not a chat completion"))
         grade = _grade(text, choice.get("finish_reason"), self.judge.max_tokens)
         match reply.get("usage"):
             case {"prompt_tokens": int(sent), "completion_tokens": int(received)} if min(sent, received) >= 0:
@@ -254,7 +254,7 @@ def _grade(text: Any, ended_by: Any, max_tokens: int) -> int | _Missing:
     if grade:
         return int(grade[1])
     if ended_by == "length":
-        return _Missing(f"the judge's reply ended at {max_tokens:,} tokens, without a grade (`eval.judge.max_tokens`)")
+        return _Missing(f"the judge's reply was cut at {max_tokens:,} tokens, before a grade (`eval.judge.max_tokens`)")
     return _Missing("the judge gave no number from 1 to 10")
 
 

@@ -77,6 +77,7 @@ def evaluation(
         slices=slices,
         retention=kept,
         swaps=swaps,
+        attributions=tuned.attributions,
         gates=(),
         judge=judged,
         classifier=flagged,

@@ -96,7 +96,7 @@ def divide(accelerator: Accelerator, model: nn.Module, settings: Settings) -> nn
 
 
 def _indivisible(error: LookupError) -> Diagnostic:
-    summary, help = "`fsdp` divides a model layer by layer, and can't tell this one's", "choose `sharding: ddp`"
+    summary, help = "`fsdp` shards a model layer by layer, and can't find this model's layers", "choose `sharding: ddp`"
     return diagnostic("FTC291", summary, notes=str(error), help=help, path="train.sharding")
 
 
@@ -193,21 +193,21 @@ def _processes(accelerator: Accelerator, settings: Settings) -> list[Diagnostic]
 def _too_few_cards(settings: Settings) -> Iterator[Diagnostic]:
     planned, found = settings.device.count, torch.cuda.device_count()
     if settings.device.kind == "cuda" and 0 < found < planned:
-        yield _wrong("FTC623", "number of cards", str(planned), str(found))
+        yield _wrong("FTC623", "number of GPUs", str(planned), str(found))
 
 
 def _device(accelerator: Accelerator, settings: Settings) -> list[Diagnostic]:
     planned, found = settings.device.kind, accelerator.device.type
-    return [] if found == planned else [_wrong("FTC623", "kind of device", planned, found)]
+    return [] if found == planned else [_wrong("FTC623", "device type", planned, found)]
 
 
 def _wrong(code: str, thing: str, planned: str, found: str) -> Diagnostic:
     mend = {
         "FTC623": "plan again on this machine, or apply on the planned one",
-        "FTC624": f"`ftc apply PLAN` starts them itself, and of a launcher it takes {planned}; or plan again here",
+        "FTC624": f"`ftc apply PLAN` starts them itself; a launcher must start {planned}. Or plan again here",
     }
     # Processes have a number; a wrapper is another one where accelerate was told so beside the plan.
-    beside = "unset accelerate's own `ACCELERATE_*` variables, none of which ftc needs"
+    beside = "unset accelerate's `ACCELERATE_*` variables; ftc needs none of them"
     help = beside if thing == _WRAPPER else mend[code]
     return diagnostic(code, f"{thing}: {planned} in the plan, {found} here", help=help)
 
@@ -310,8 +310,8 @@ def lost(who: str, why: str) -> Diagnostic:
     """A process of the run doesn't take part any longer."""
     return diagnostic(
         "FTC644",
-        f"{who} of this run is lost: {why}",
-        help="look at what it said last, then apply the plan again; it goes on from the last checkpoint",
+        f"{who} of this run was lost: {why}",
+        help="read its last output, then apply the plan again; it continues from the last checkpoint",
     )
 
 

@@ -188,7 +188,7 @@ class _Execution:
         session.note_code()
         session.state.update(findings=tuple(findings))
         status: Literal["finished", "gate_failed"] = "finished" if passed else "gate_failed"
-        session.journal.emit(RunEnded(status=status, detail="" if passed else "a gate is broken"))
+        session.journal.emit(RunEnded(status=status, detail="" if passed else "a gate failed"))
         session.journal.sync()  # the record names the digests of both: they must not be younger on disk than it is
         session.ladder.sync()
         session.state.end(status, "early_stop" if session.stopped_early else "finished")
@@ -225,7 +225,7 @@ def _ending(session: Session) -> Iterator[None]:
     except Interrupted:
         _leave(session, "interrupted", "stopped on request")
     except KeyboardInterrupt:
-        _leave(session, "interrupted", "broken off by a second signal")
+        _leave(session, "interrupted", "stopped by a second signal")
         raise
     except torch.OutOfMemoryError as error:
         _leave(session, "failed", "out of memory", "FTC633")
@@ -281,12 +281,14 @@ def _disk_refused(session: Session, error: OSError) -> Diagnostic:
     free = shutil.disk_usage(folder).free / 2**20
     return diagnostic(
         "FTC647",
-        f"the disk refused to take the run: {error.strerror or error}",
+        f"could not write the run: {error.strerror or error}",
         notes=(
-            f"{free:,.0f} MiB are free there; the plan counts on {session.plan.disk_bytes / 2**20:,.0f} MiB",
+            f"{free:,.0f} MiB are free there; the plan needs {session.plan.disk_bytes / 2**20:,.0f} MiB",
             "older checkpoints are intact",
         ),
-        help="make room, or let the disk be written to, and apply the plan again; it goes on from the last checkpoint",
+        help=(
+            "free disk space or allow writing there, and apply the plan again; it continues from the last checkpoint"
+        ),
     )
 
 
@@ -294,7 +296,7 @@ def _out_of_memory(session: Session) -> Diagnostic:
     memory = session.plan.memory
     return diagnostic(
         "FTC633",
-        "the device's memory ran out",
+        "out of device memory",
         notes=f"the plan expected {memory.peak_bytes / 2**30:.1f} GiB of {memory.limit_bytes / 2**30:.1f} GiB",
         help="lower `train.micro_batch`, or set `train.activation_checkpointing: true`",
         path="train.micro_batch",

@@ -163,7 +163,7 @@ def _changed(seen: _Seen) -> Diagnostic:
     return diagnostic(
         "FTC515",
         f"{seen.name} changed after it was verified",
-        notes=f"verified with digest {seen.digest[:12]}; what was read since may be something else",
+        notes=f"verified with digest {seen.digest[:12]}; the run may have read something else since",
         help="find out what writes to it, put it back and apply again; the run continues from the last proved step",
     )
 

@@ -120,7 +120,7 @@ def peak_memory(device: Literal["cpu", "cuda"]) -> MemoryPeak:
     match device:
         case "cuda":
             reserved = torch.cuda.max_memory_reserved()
-            return MemoryPeak(torch.cuda.max_memory_allocated(), "memory that torch allocated on the card", reserved)
+            return MemoryPeak(torch.cuda.max_memory_allocated(), "memory allocated by torch on the GPU", reserved)
         case "cpu":
             return MemoryPeak(_peak_resident(), "resident set of the process")
 

@@ -246,7 +246,7 @@ def _code_changed(before: CodeSnapshot, now: CodeSnapshot) -> Diagnostic:
     what = "ftc's own files" if before.ftc_sha256 != now.ftc_sha256 else "the project's commit"
     return diagnostic(
         "FTC645",
-        f"{what} changed while the run went on",
-        notes="the record says what the run began with, and that it changed",
-        help="run again with `ftc apply --again` if the record has to name the code for certain",
+        f"{what} changed during the run",
+        notes="the record contains the state at the start, and that it changed",
+        help="run again with `ftc apply --again` if the record must name the code for certain",
     )

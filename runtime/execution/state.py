@@ -82,9 +82,9 @@ def find_run(folder: RunFolder, plan: Plan) -> FoundRun:
             record = record.model_copy(update={"plan_sha256": plan.sha256})
         return FoundRun(plan, record, lost)
     if begun.job_sha256() != plan.job_sha256():
-        raise Refusal([_foreign(folder, f"it is the run of job {begun.run_id}, not {plan.run_id}")])
+        raise Refusal([_foreign(folder, f"it belongs to job {begun.run_id}, not to {plan.run_id}")])
     if record is not None and record.plan_sha256 != begun.sha256:
-        raise Refusal([_foreign(folder, "its record and its plan.json don't belong together")])
+        raise Refusal([_foreign(folder, "its record and its plan.json don't match")])
     return FoundRun(begun, record, lost)
 
 
@@ -270,7 +270,9 @@ def _first_record(name: str, plan: Plan, found: Observation, previous: Predecess
 
 def _unproven(plan: Plan) -> str:
     asked = plan.settings.train.determinism.asked
-    return "the proof is still to come" if plan.settings.train.determinism.proof_steps else f"`{asked}` proves nothing"
+    return (
+        "the check has not run yet" if plan.settings.train.determinism.proof_steps else f"`{asked}` requires no check"
+    )
 
 
 def _outputs(folder: Path) -> dict[str, FileFacts]:
@@ -289,10 +291,10 @@ def _held(folder: RunFolder) -> Diagnostic:
         who, notes = "another process", []
     else:
         who = holder.who
-        notes = [f"lock {holder.id}; `ftc run unlock {holder.id}` takes it away from a process that is gone"]
+        notes = [f"locked by {holder.id}; `ftc run unlock {holder.id}` releases it if that process has ended"]
     return diagnostic(
         "FTC627",
-        f"run {folder.path.name} is being worked on by {who}",
+        f"run {folder.path.name} is in use by {who}",
         help="wait for it, or stop it with Ctrl-C; it saves a checkpoint first",
         notes=notes,
     )
@@ -301,15 +303,15 @@ def _held(folder: RunFolder) -> Diagnostic:
 def _not_writable(folder: RunFolder, error: OSError) -> Diagnostic:
     return diagnostic(
         "FTC648",
-        f"nothing can be written to `{folder.path.parent}`: {error.strerror or error}",
-        help="make the folder writable for you, or copy the project to a place that is",
+        f"`{folder.path.parent}` is not writable: {error.strerror or error}",
+        help="make the folder writable, or copy the project to a writable place",
     )
 
 
 def _foreign(folder: RunFolder, why: str) -> Diagnostic:
     return diagnostic(
         "FTC628",
-        f"`{folder.path.name}` is not the folder of this run",
+        f"`{folder.path.name}` does not belong to this run",
         notes=why,
-        help="move the folder elsewhere and apply again; nothing in it was touched",
+        help="move the folder elsewhere and apply again; nothing in it was changed",
     )

@@ -24,7 +24,7 @@ from ftc.spec.storage.model_files import stray_files
 __all__ = ["verify", "verify_inputs", "verify_key", "verify_model", "verify_some"]
 
 
-_STRAY = "the plan knows nothing of it, and loading would read it"
+_STRAY = "it is not in the plan, and loading would read it"
 
 
 def verify(plan: Plan, inputs: Inputs, folder: Path, stamps: FileStamps) -> None:
@@ -56,7 +56,7 @@ def verify_key(plan: Plan) -> None:
 def _key(plan: Plan) -> Iterator[Diagnostic]:
     judge = plan.settings.eval.judge
     if judge is not None and judge.key_env is not None and not os.environ.get(judge.key_env):
-        help = f"set it where `ftc` runs, as `export {judge.key_env}=…`; no file should hold it"
+        help = f"set it in the environment of `ftc`, as `export {judge.key_env}=…`; don't put it into a file"
         yield diagnostic("FTC649", f"the judge's key is not in the environment: `{judge.key_env}`", help=help)
 
 
@@ -139,7 +139,7 @@ def _beside(
 ) -> Iterator[Diagnostic]:
     """Differences of the files of a model beside the base model."""
     if folder is None:
-        yield _model_file(base, "its folder is not here", of=what)
+        yield _model_file(base, "its folder is missing", of=what)
         return
     found = dict(_changed_files(files, folder, stamps))
     found |= dict.fromkeys(stray_files(folder, files), _STRAY)
@@ -162,7 +162,7 @@ def _streams(plan: Plan, folder: Path, stamps: FileStamps) -> Iterator[Diagnosti
     yield from _splits(plan.lock.data.splits, folder, stamps)
     for probe in planned_probes(plan.settings.eval, folder):
         if probe.found != probe.wanted:
-            yield _stream(probe.name, "its files are missing or not the plan's")
+            yield _stream(probe.name, "its files are missing or differ from the plan")
 
 
 def _splits(splits: Mapping[str, LockedSplit], folder: Path, stamps: FileStamps) -> Iterator[Diagnostic]:
@@ -171,7 +171,7 @@ def _splits(splits: Mapping[str, LockedSplit], folder: Path, stamps: FileStamps)
             file = folder / f"{split}.arrow"
             found = stamps.digest(file, f"the token stream of `{split}`", lambda path: open_stream(path).digest())
         except OSError:
-            yield _stream(split, "its file is missing or no Arrow file")
+            yield _stream(split, "its file is missing or not an Arrow file")
         except ValueError as error:
             yield _stream(split, str(error))
         else:
@@ -203,8 +203,8 @@ def _disk(plan: Plan, folder: Path) -> Iterator[Diagnostic]:
     if free < plan.disk_bytes:
         yield diagnostic(
             "FTC631",
-            f"the run can take {_mib(plan.disk_bytes)} of disk, {_mib(free)} are free",
-            help="free some space, or lower `train.keep_checkpoints`",
+            f"the run may need {_mib(plan.disk_bytes)} on disk, but only {_mib(free)} are free",
+            help="free disk space, or lower `train.keep_checkpoints`",
             path="train.keep_checkpoints",
         )
 
@@ -212,18 +212,18 @@ def _disk(plan: Plan, folder: Path) -> Iterator[Diagnostic]:
 def _model_file(name: str, why: str, of: str = "") -> Diagnostic:
     return diagnostic(
         "FTC620",
-        f"file `{name}` of {of} is not the plan's" if of else f"model file `{name}` is not the plan's",
+        f"file `{name}` of {of} differs from the plan" if of else f"model file `{name}` differs from the plan",
         notes=why,
-        help="bring the folder back to what it was, or plan again",
+        help="restore the folder, or plan again",
     )
 
 
 def _stream(split: str, why: str) -> Diagnostic:
     return diagnostic(
         "FTC621",
-        f"the token stream of `{split}` is not the plan's",
+        f"the token stream of `{split}` differs from the plan",
         notes=why,
-        help="plan again; it compiles the rows anew",
+        help="plan again; it tokenizes the rows again",
     )
 
 

@@ -287,7 +287,7 @@ class _Stretch:
         try:
             return self.inner.pop(key)
         except KeyError:
-            raise IrregularLayers(f"layers let go of different things in `{key[0][0]}`") from None
+            raise IrregularLayers(f"layers free different things in `{key[0][0]}`") from None
 
     def _outside(self, section: Section) -> None:
         new = self._begin(section, None if section.group is None else self._position(section.group))

@@ -54,7 +54,7 @@ def model_config(raw: dict[str, Any], depths: Sequence[int] | None = None) -> An
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     if raw.get("model_type") not in CONFIG_MAPPING:
-        raise LookupError(f"transformers knows no model type `{raw.get('model_type')}`")
+        raise LookupError(f"transformers does not know the model type `{raw.get('model_type')}`")
     kind = CONFIG_MAPPING[raw["model_type"]]
     plain = {key: value for key, value in raw.items() if not key.startswith("_") and key not in _NOT_SIZES}
     config = kind.from_dict(plain)
@@ -84,7 +84,9 @@ def _depth_keys(config: Any) -> tuple[str, ...]:
         return (config.attribute_map.get("num_hidden_layers", "num_hidden_layers"),)
     keys = tuple(next((key for key in kind if hasattr(config, key)), "") for kind in (_ENCODER_DEPTH, _DECODER_DEPTH))
     if not all(keys):
-        raise LookupError(f"the configuration of `{config.model_type}` doesn't tell how deep encoder and decoder are")
+        raise LookupError(
+            f"the configuration of `{config.model_type}` doesn't give the number of encoder and decoder layers"
+        )
     return keys
 
 
@@ -217,7 +219,7 @@ def require_stored_layers(job: TraceJob, depths: Sequence[int]) -> None:
         for number, layer in enumerate(layers[: -1 if len(layers) < len(stored) else len(layers)]):
             if (built := _weights_in_matrices(layer)) != stored[number]:
                 words = f"transformers builds `{name}.{number}` with {built} weights in matrices"
-                raise LookupError(f"{words}, and the file holds {stored[number]}")
+                raise LookupError(f"{words}, but the file has {stored[number]}")
 
 
 def _weights_in_matrices(layer: nn.Module) -> int:

@@ -123,9 +123,9 @@ def wordnet_findings(wanted: str) -> Iterator[Diagnostic]:
         if found.sha256 == wanted:
             return
         others.append(f"{found.place} has digest {found.sha256[:12]}")
-    summary = f"the plan's WordNet is not here: digest {wanted[:12]}"
-    note = "; ".join(others) or "there is none where it is looked for"
-    help = "bring it back to where it was, or plan again"
+    summary = f"the plan's WordNet is missing: digest {wanted[:12]}"
+    note = "none found".join(others) or "none found"
+    help = "restore it, or plan again"
     yield diagnostic("FTC636", summary, notes=note, help=help)
 
 

@@ -72,9 +72,9 @@ class FolderBase:
 
     def __init__(self, folder: Path) -> None:
         if (folder / "adapter_config.json").exists():
-            summary = "the model's folder holds an adapter beside the base weights"
-            note = "`adapter_config.json` makes transformers load more than the plan's files"
-            help = "move its two files elsewhere; `ftc run merge` makes a whole model of a run's adapter"
+            summary = "the base model's folder also holds an adapter"
+            note = "because of `adapter_config.json` transformers would load more than the plan's files"
+            help = "move its two files elsewhere; `ftc run merge` makes a complete model of a run's adapter"
             raise Refusal([diagnostic("FTC634", summary, notes=note, help=help)])
         self._folder = folder
 
@@ -105,7 +105,7 @@ def load_base(settings: Settings, base: Base, *, is_new: bool = True, **options:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         summary = f"`{settings.model.base}` can't be loaded as {settings.model.architecture}"
         note = f"transformers says: {reason[0][:300]}"
-        help = "check the model's folder with `ftc plan`, or take another version of transformers"
+        help = "check the model's folder with `ftc plan`, or install another version of transformers"
         raise Refusal([diagnostic("FTC635", summary, notes=note, help=help)]) from error
 
 
@@ -208,7 +208,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
     parameters = trainable_tensors(model)
     if problem := misfit(parameters, {name: one.shape for name, one in weights.items()}):
         help = "move the run's folder away and apply again"
-        raise Refusal([diagnostic("FTC630", "a checkpoint doesn't hold the model's weights", notes=problem, help=help)])
+        raise Refusal([diagnostic("FTC630", "a checkpoint's weights don't match the model", notes=problem, help=help)])
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(split_like(weights[name], parameter))
@@ -217,7 +217,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
 def misfit(parameters: Mapping[str, torch.Tensor], shapes: Mapping[str, torch.Size]) -> str | None:
     """Why weights of such shapes are not those of a model's parameters, or None where they can be."""
     if others := sorted(parameters.keys() ^ shapes.keys()):
-        return f"`{others[0]}` is in one of model and checkpoint alone"
+        return f"`{others[0]}` is only in the model or only in the checkpoint"
     for name, parameter in parameters.items():
         if parameter.shape != shapes[name]:
             return f"`{name}` has shape {tuple(shapes[name])} instead of {tuple(parameter.shape)}"

@@ -27,7 +27,7 @@ def prove(session: Session) -> None:
         session.prove_inputs()
         parted = first_difference(first.ladder, second.ladder, 0, steps)
         if parted is not None:
-            _fall(session, steps, "two fresh processes differ", parted)
+            _fall(session, steps, "two fresh processes gave different results", parted)
         write_file(session.folder.proof, b"".join(map(line_text, first.ladder.lines(steps))))
     if parted is None:
         detail = f"the first {steps} steps gave the same bits in two fresh processes"
@@ -77,7 +77,7 @@ def _fall(session: Session, steps: int, what: str, parted: Difference) -> None:
     session.state.update(determinism=DeterminismSeen(level="D0", proof_steps=steps, detail=where))
     if session.plan.settings.train.determinism.asked == "bitwise":
         raise Refusal([_different(where, parted)])
-    session.notice(diagnostic("FTC643", f"{where}; the run goes on without that proof"))
+    session.notice(diagnostic("FTC643", f"{where}; the run continues without this check"))
 
 
 def _different(where: str, parted: Difference) -> Diagnostic:

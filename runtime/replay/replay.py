@@ -136,9 +136,9 @@ def _broken_off(status: int, errors: str) -> Diagnostic:
     last = errors.strip().splitlines()[-3:]
     return diagnostic(
         "FTC536",
-        f"the process that does the steps again ended with status {status}",
-        notes=last or "it said nothing",
-        help="apply the plan again, which tells more",
+        f"the process that repeats the steps ended with status {status}",
+        notes=last or "it printed nothing",
+        help="apply the plan again to see more",
     )
 
 
@@ -278,9 +278,9 @@ class _Tail:
 def _no_foothold(step: int, damage: list[str]) -> Diagnostic:
     return diagnostic(
         "FTC532",
-        f"there is no checkpoint of step {step} to begin from",
-        notes=damage or "older checkpoints are deleted while a run goes on; see `train.keep_checkpoints`",
-        help="begin at a step whose checkpoint is there, or at 0",
+        f"there is no checkpoint of step {step} to start from",
+        notes=damage or "older checkpoints are deleted during a run; see `train.keep_checkpoints`",
+        help="start at a step that has a checkpoint, or at 0",
     )
 
 

@@ -104,7 +104,7 @@ def load_adapter(model: nn.Module, folder: str | Path) -> nn.Module:
 
     config = json.loads((Path(folder) / "adapter_config.json").read_text(encoding="utf-8"))
     if config.get(CONFIG_KEY) != "bottleneck":
-        raise ValueError(f"{folder} holds no bottleneck adapter of ftc")
+        raise ValueError(f"{folder} contains no bottleneck adapter of ftc")
     settings = BottleneckSettings.model_validate_json(json.dumps(config["settings"]))
     _add(model, settings, config["modules"])
     tensors = load_file(Path(folder) / "adapter_model.safetensors")

@@ -66,6 +66,6 @@ def require(found: int, planned: int, names: list[str], *, is_whole: bool) -> No
     if found == planned or not is_whole:
         return
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    summary = f"the plan adapts {planned} modules, the model has {found} of that name"
+    summary = f"the plan adapts {planned} modules, but the model has {found} with these names"
     help = "plan again with the installed version of transformers"
     raise Refusal([diagnostic("FTC625", summary, notes=f"targets: {shown}", help=help)])

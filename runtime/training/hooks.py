@@ -64,7 +64,7 @@ def report(training: Training, done: StepDone) -> None:
     """Emits the step's event, and says so where a step had nothing to learn from."""
     training.session.journal.emit(done)
     if not done.supervised:
-        training.session.notice(diagnostic("FTC646", f"step {done.step} has no supervised token; it changes nothing"))
+        training.session.notice(diagnostic("FTC646", f"step {done.step} has no target token; it changes nothing"))
 
 
 def write_step_line(training: Training, done: StepDone) -> None:

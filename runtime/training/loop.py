@@ -160,9 +160,9 @@ def _not_finite(job: Job, step: int, loss: float, grad_norm: float) -> Diagnosti
         f"step {step + 1} gives a loss of {loss} and a gradient norm of {grad_norm}",
         notes=(
             f"rows of that step in the source, from 0: {shown}",
-            *((f"before the step, `{broken}` holds numbers that are not finite already",) if broken else ()),
-            "the step was not taken; the last checkpoint is intact",
+            *((f"before the step, `{broken}` already contains values that are not finite",) if broken else ()),
+            "the step was not applied; the last checkpoint is intact",
         ),
-        help="take another copy of the base model" if broken else "lower `train.learning_rate`, or look at these rows",
+        help="use another copy of the base model" if broken else "lower `train.learning_rate`, or check these rows",
         path="model.base" if broken else "train.learning_rate",
     )

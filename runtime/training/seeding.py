@@ -91,8 +91,8 @@ def _exact_arithmetic() -> Iterator[None]:
 def _unpinned(wrong: dict[str, str]) -> Diagnostic:
     return diagnostic(
         "FTC641",
-        "`train.determinism: bitwise` needs an environment that was set before Python started",
-        notes=[f"{name} is {os.environ.get(name, 'not set')}, and has to be {value}" for name, value in wrong.items()],
-        help="run it with `ftc apply`, which sees to that, or set them yourself",
+        "`train.determinism: bitwise` needs environment variables that are set before Python starts",
+        notes=[f"{name} is {os.environ.get(name, 'not set')}, but must be {value}" for name, value in wrong.items()],
+        help="use `ftc apply`, which sets them, or set them yourself",
         path="train.determinism",
     )

@@ -25,11 +25,14 @@ class Selection(Document):
 
     def after(self, step: int, value: float, train: TrainSettings) -> Selection:
         """The selection after one more evaluation."""
-        is_best = self.best_value is None or _gain(value, self.best_value, train) > 0
+        gain = None if self.best_value is None else _gain(value, self.best_value, train)
+        is_better = gain is None or gain > 0
+        # A share of few rows is often the same: then the later weights count, whose learning rate has come to rest.
+        is_best = is_better or (gain == 0 and train.select_higher)
         min_delta = train.early_stopping.min_delta if train.early_stopping else 0.0
         moved = self.reference is None or _gain(value, self.reference, train) > min_delta
         waited, factor = 0, self.rate_factor
-        if schedule_card(train.schedule.kind).watches_validation and not is_best:
+        if schedule_card(train.schedule.kind).watches_validation and not is_better:
             waited = self.looks_on_plateau + 1
             if waited > train.schedule.patience:
                 waited, factor = 0, factor * train.schedule.factor
@@ -65,7 +68,7 @@ def reason_to_stop(selection: Selection, train: TrainSettings) -> str | None:
     rule = train.early_stopping
     if rule is None or selection.looks_without_best < rule.patience:
         return None
-    return f"{train.select_metric} was not better in {selection.looks_without_best} evaluations"
+    return f"{train.select_metric} did not improve in {selection.looks_without_best} evaluations"
 
 
 def _gain(value: float, before: float, train: TrainSettings) -> float:

@@ -195,8 +195,8 @@ def prove_isolation(
         alone = [_row_losses(model, scorer, scorer.batch(rows, [number]).to(device), 1)[0] for number in numbers]
     worst = max(abs(a - b) for a, b in zip(together, alone, strict=True))
     if not worst <= _TOLERANCE[precision]:
-        summary = f"rows of a packed sequence see each other: their losses change by up to {worst:.3g} nats"
-        note, help = "the model doesn't build its attention from positions alone", "write `train: {packing: false}`"
+        summary = f"packed rows affect each other: their losses change by up to {worst:.3g} nats"
+        note, help = "the model's attention does not depend only on the positions", "write `train: {packing: false}`"
         raise Refusal([diagnostic("FTC262", summary, notes=note, help=help, path="train.packing")])
 
 

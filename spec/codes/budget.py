@@ -9,7 +9,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC401",
         title="license is not allowed",
-        cause="The base model's license is none of those that `model.license.allow` lists, or it states none.",
+        cause="`model.license.allow` does not list the base model's license, or the model states none.",
         wrong="model: {base: models/private, license: {allow: [apache-2.0]}}",
         right="model: {base: models/open, license: {allow: [apache-2.0]}}",
         exit_code=ExitCode.OVER_BUDGET,
@@ -26,8 +26,8 @@ CODES: tuple[Code, ...] = (
         id="FTC403",
         title="takes longer than the budget",
         cause=(
-            "Even the lowest figure of the time estimate is over `budget.time`. The notes say what it rests on and "
-            "which part of the run takes how long."
+            "Even the low end of the time estimate is over `budget.time`. The notes give the estimate's method and "
+            "the time of each part."
         ),
         wrong="train: {epochs: 30}\nbudget: {time: 1min}",
         right="train: {epochs: 1}\nbudget: {time: 1h}",
@@ -36,17 +36,18 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC404",
         title="costs more than the budget",
-        cause="By the given price even the lowest figure of the time estimate is over `budget.cost`.",
+        cause="Even the low end of the estimated cost is over `budget.cost`.",
         wrong="train: {epochs: 30}\nbudget: {cost: 1 USD, price_per_hour: 90 USD}",
         right="train: {epochs: 1}\nbudget: {cost: 1 USD, price_per_hour: 0.90 USD}",
         exit_code=ExitCode.OVER_BUDGET,
     ),
     Code(
         id="FTC405",
-        title="fits in memory only by luck",
+        title="memory estimate is within its margin of error",
         cause=(
-            "The tensors of the run fit, but what the allocator may take beside them at most does not. Such a run can "
-            "end out of memory after hours, so it needs a word of consent, or a change that makes it smaller."
+            "The memory estimate is within its margin of error: the run's tensors fit, but the allocator may need "
+            "more than is left. Such a run can fail hours later. Accept the risk with `allow_tight`, or make the job "
+            "smaller."
         ),
         wrong="budget: {vram: 6GiB}",
         right="budget: {vram: 6GiB, allow_tight: true}",
@@ -56,8 +57,8 @@ CODES: tuple[Code, ...] = (
         id="FTC406",
         title="may take longer than the budget",
         cause=(
-            "The highest figure of the time estimate is over `budget.time`, the lowest is not. `ftc device calibrate` "
-            "and runs on the device make the range narrower."
+            "The high end of the time estimate is over `budget.time`, the low end is not. `ftc device calibrate` and "
+            "earlier runs on the device narrow the range."
         ),
         wrong="budget: {time: 1min}",
         right="budget: {time: 1h}",
@@ -66,7 +67,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC407",
         title="may cost more than the budget",
-        cause="By the given price the highest figure of the time estimate is over `budget.cost`, the lowest is not.",
+        cause="The high end of the estimated cost is over `budget.cost`, the low end is not.",
         wrong="budget: {cost: 1 USD, price_per_hour: 90 USD}",
         right="budget: {cost: 5 USD, price_per_hour: 90 USD}",
         severity=Severity.WARNING,
@@ -75,9 +76,9 @@ CODES: tuple[Code, ...] = (
         id="FTC408",
         title="does not fit on the disk",
         cause=(
-            "Checkpoints, result and reports can take more than is free where the run's folder lies. A checkpoint "
-            "holds the trained weights and the optimizer's two moments; the newest ones, the best one and the one that "
-            "is being written lie there at the same time."
+            "Checkpoints, results and reports may need more space than the disk of the run's folder has free. A "
+            "checkpoint contains the trained weights and two optimizer moments. The newest checkpoints, the best one "
+            "and the one being written are on disk at the same time."
         ),
         wrong="strategy: {kind: full}\ntrain: {keep_checkpoints: 20}",
         right="strategy: {kind: full}\ntrain: {keep_checkpoints: 1}",
@@ -85,42 +86,42 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC415",
-        title="a card with two descriptions",
-        cause="`budget.device` gives figures for a name that the catalog knows, whose figures are others.",
+        title="GPU name with two descriptions",
+        cause="`budget.device` describes a GPU under a name that ftc's list already has with other figures.",
         wrong="budget: {device: {name: rtx-4090, memory: 48GiB}}",
-        right="budget: {device: {name: my-card, memory: 48GiB}}",
+        right="budget: {device: {name: my-gpu, memory: 48GiB}}",
     ),
     Code(
         id="FTC430",
         title="policy can't be read",
-        cause="`ftc.policy.yaml` is read as strictly as a recipe: a rule that is misspelled would bind nobody.",
+        cause="`ftc.policy.yaml` is read as strictly as a recipe: a misspelled rule would apply to nothing.",
         wrong="rules: {licenses: {allow: [mit]}}",
         right="rules: {licenses: {allow: [mit]}}",
     ),
     Code(
         id="FTC431",
-        title="hard rule of the policy is broken",
-        cause="The project's policy has a rule that no plan may break. Nothing was written.",
+        title="hard policy rule violated",
+        cause="The plan violates a rule of the project's policy that can't be waived. Nothing was written.",
         exit_code=ExitCode.OVER_BUDGET,
     ),
     Code(
         id="FTC432",
-        title="soft rule of the policy is broken",
-        cause="The project's policy has a rule that is passed over only with a reason, which the plan keeps and a "
-        "review reads.",
+        title="soft policy rule violated",
+        cause="The plan violates a rule of the project's policy that can be waived only with a reason. The plan "
+        "keeps the reason for reviewers.",
         exit_code=ExitCode.OVER_BUDGET,
     ),
     Code(
         id="FTC433",
-        title="rule of the policy is not kept",
-        cause="The rule advises and stops nothing, or it was passed over with a reason.",
+        title="policy rule not met",
+        cause="The rule is advisory and stops nothing, or it was waived with a reason.",
         severity=Severity.WARNING,
     ),
     Code(
         id="FTC434",
-        title="nothing to pass over",
-        cause="`--waive RULE=REASON` passes over a soft rule that the plan breaks, and needs a reason. A waiver that "
-        "does nothing would hide the next breach.",
+        title="nothing to waive",
+        cause="`--waive RULE=REASON` waives a soft rule that the plan violates, and needs a reason. A waiver that "
+        "does nothing would hide the next violation.",
         exit_code=ExitCode.USAGE,
     ),
 )

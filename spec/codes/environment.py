@@ -7,7 +7,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC600",
         title="unknown device",
-        cause="`budget.device` is `auto`, `cpu`, a GPU of `ftc device list`, or one described by its figures.",
+        cause="`budget.device` is `auto`, `cpu`, a GPU of `ftc device list`, or a GPU described by its figures.",
         wrong="budget: {device: rtx-4900}",
         right="budget: {device: rtx-4090}",
         exit_code=ExitCode.RECIPE_INVALID,
@@ -15,8 +15,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC601",
         title="ftc isn't installed as a package",
-        cause="The list of packages that a run imports comes from ftc's own package data, which isn't there when the "
-        "sources are only on the import path.",
+        cause="ftc reads the list of packages that a run imports from its own package metadata, which is missing "
+        "when the sources are only on the import path.",
         wrong="PYTHONPATH=src python -m ftc plan",
         right="pip install -e . && ftc plan",
         exit_code=ExitCode.COULD_NOT_WORK,
@@ -24,7 +24,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC602",
         title="the device could not be measured",
-        cause="`ftc device calibrate` takes small training steps in a process of its own, which needs the training "
+        cause="`ftc device calibrate` runs short training steps in a separate process, which needs the training "
         "packages. The notes say how that process ended.",
         wrong="pip install ftc && ftc device calibrate",
         right="pip install 'ftc[train]' && ftc device calibrate",
@@ -59,18 +59,18 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC620",
-        title="a model file isn't the plan's",
-        cause="Every file that loading reads is hashed before the first step. A file that is missing or has other "
-        "bytes than the plan's lock would give another model under the same name.",
+        title="model file differs from the plan",
+        cause="Every file that the model is loaded from is hashed before the first step. A file is missing or "
+        "differs from the plan's lock, and would give another model under the same name.",
         wrong="ftc plan -o job.plan.json && cp other.safetensors models/base/ && ftc apply job.plan.json",
         right="ftc plan -o job.plan.json && ftc apply job.plan.json",
         exit_code=ExitCode.INTEGRITY,
     ),
     Code(
         id="FTC621",
-        title="a token stream isn't the plan's",
-        cause="The rows are trained on as the plan compiled them. A stream that is missing or has another digest comes "
-        "from another plan or from a damaged cache.",
+        title="token stream differs from the plan",
+        cause="A run trains on the tokens that the plan prepared. The token stream is missing or has another digest: "
+        "it comes from another plan, or the cache is damaged.",
         wrong="ftc apply job.plan.json   # after the cache was emptied",
         right="ftc plan recipe.yaml -o job.plan.json && ftc apply job.plan.json",
         exit_code=ExitCode.INTEGRITY,
@@ -78,41 +78,41 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC622",
         title="installed packages differ from the lock",
-        cause="Another version of a package that computes can change a result, so a run starts only with the ones that "
-        "the plan was made with.",
+        cause="Another version of a package can change the result, so a run starts only with the versions that the "
+        "plan was made with.",
         wrong="pip install -U transformers && ftc apply job.plan.json",
         right="ftc plan recipe.yaml -o job.plan.json && ftc apply job.plan.json",
         exit_code=ExitCode.PLAN_STALE,
     ),
     Code(
         id="FTC623",
-        title="the device isn't the plan's",
+        title="device differs from the plan",
         cause="Memory, precision and kernels were chosen for the device that the plan names.",
-        wrong="budget: {device: rtx-4090}   # applied on a machine without a card",
+        wrong="budget: {device: rtx-4090}   # applied on a machine without a GPU",
         right="budget: {device: auto}",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC624",
-        title="the number of processes isn't the plan's",
-        cause="Launchers fall back to one process in silence, and then each step sees other rows than the plan says.",
+        title="number of processes differs from the plan",
+        cause="Launchers can silently fall back to one process; each step would then see other rows than planned.",
         wrong="torchrun --nproc-per-node 4 -m ftc apply job.plan.json --yes   # a plan for two devices",
         right="ftc apply job.plan.json   # starts two processes itself",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC625",
-        title="an adapter reaches other modules than planned",
-        cause="The number of adapted modules decides about memory and about what is learned; it is compared with the "
-        "plan when the adapter is made.",
+        title="adapter does not match the plan",
+        cause="The number of adapted modules determines memory and result; it is compared with the plan when the "
+        "adapter is created.",
         wrong="strategy: {kind: lora, targets: [dense]}   # with a version of transformers that renamed modules",
         right="strategy: {kind: lora, targets: all-linear}",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC626",
-        title="a loss or gradient is not a number",
-        cause="A step with a NaN or an infinity would destroy the weights, so the run stops before it. The last "
+        title="loss or gradient is not finite",
+        cause="A step with NaN or infinity would destroy the weights, so the run stops before it. The last "
         "checkpoint is intact.",
         wrong="train: {learning_rate: 5}",
         right="train: {learning_rate: 2e-4}",
@@ -120,7 +120,7 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC627",
-        title="another process works on this run",
+        title="another process uses this run",
         cause="Two processes in one folder would overwrite each other's checkpoints.",
         wrong="ftc apply job.plan.json & ftc apply job.plan.json",
         right="ftc apply job.plan.json",
@@ -128,8 +128,8 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC628",
-        title="the folder holds something else than this run",
-        cause="A run writes only to a folder that is new, empty or its own, so that nothing else can be lost.",
+        title="the run's folder contains other files",
+        cause="A run writes only to a folder that is new, empty or its own, so that no other file can be lost.",
         wrong="mkdir runs/demo/7f3a2b && cp notes.txt runs/demo/7f3a2b",
         right="mv runs/demo/7f3a2b elsewhere",
         exit_code=ExitCode.INTEGRITY,
@@ -137,34 +137,34 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC629",
         title="a checkpoint is damaged",
-        cause="A checkpoint counts only when every file has the size and digest of its manifest. A damaged one is left "
-        "aside, and the one before it is used.",
+        cause="A checkpoint is used only if every file matches the size and digest in its manifest. ftc skips a "
+        "damaged checkpoint and uses the previous one.",
         wrong="truncate -s 100 runs/demo/7f3a2b/checkpoints/step-00000120/trainable.safetensors",
-        right="ftc apply job.plan.json   # goes on from the checkpoint before",
+        right="ftc apply job.plan.json   # continues from the previous checkpoint",
         severity=Severity.WARNING,
         exit_code=ExitCode.INTEGRITY,
     ),
     Code(
         id="FTC630",
-        title="saved weights aren't those of the record",
-        cause="The measurement loads what the run saved. Other bytes than the record's would be measured under its "
-        "name.",
+        title="saved weights differ from the record",
+        cause="The evaluation loads the weights that the run saved. These bytes differ from the record, so their "
+        "score would be filed under the wrong name.",
         wrong="cp other.safetensors runs/demo/7f3a2b/adapter/adapter_model.safetensors",
-        right="ftc apply job.plan.json   # writes the weights anew from the checkpoint",
+        right="ftc apply job.plan.json   # writes the weights again from the checkpoint",
         exit_code=ExitCode.INTEGRITY,
     ),
     Code(
         id="FTC631",
-        title="the disk can't hold the run",
-        cause="A run that fills the disk would stop in the middle of a checkpoint.",
+        title="not enough disk space",
+        cause="Without enough space the run would stop in the middle of a checkpoint.",
         wrong="train: {keep_checkpoints: 50}",
         right="train: {keep_checkpoints: 2}",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC633",
-        title="the device's memory ran out",
-        cause="The job needed more memory than the device had left. The last checkpoint is intact.",
+        title="out of device memory",
+        cause="The job needed more memory than the device had free. The last checkpoint is intact.",
         wrong="train: {batch_size: 64, micro_batch: 64}",
         right="train: {batch_size: 64, micro_batch: 8}",
         exit_code=ExitCode.COULD_NOT_WORK,
@@ -172,7 +172,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC634",
         title="the base model's folder holds an adapter",
-        cause="Loading would add weights to the base model that no plan mentions.",
+        cause="Loading the model would add the adapter's weights, which the plan does not contain.",
         wrong="models/base/{config.json,model.safetensors,adapter_config.json,adapter_model.safetensors}",
         right="models/base/{config.json,model.safetensors}",
         exit_code=ExitCode.INTEGRITY,
@@ -180,70 +180,71 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC635",
         title="the model can't be loaded",
-        cause="The files are those of the plan, and the installed transformers can't make a model of them.",
+        cause="The files match the plan, but the installed transformers can't build a model from them.",
         wrong="model: {base: models/from-the-future}",
         right="model: {base: models/known-architecture}",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC636",
-        title="WordNet isn't the plan's",
-        cause="METEOR takes synonyms from WordNet, whose files the lock pins by their digest. Other files under the "
-        "same name could give other scores.",
+        title="WordNet differs from the plan",
+        cause="METEOR takes synonyms from WordNet, whose files the lock pins by digest. Other files with the same "
+        "name could give other scores.",
         wrong="ftc plan -o job.plan.json && rm -r ~/nltk_data/corpora/wordnet && ftc apply job.plan.json",
         right="ftc plan -o job.plan.json && ftc apply job.plan.json",
         exit_code=ExitCode.INTEGRITY,
     ),
     Code(
         id="FTC640",
-        title="kernels that aren't known to be exact",
-        cause="`determinism: bitwise` uses only what is known to give the same bits in every process. What the tests "
-        "of ftc or the makers of a library don't vouch for is refused when the plan is made, before any step.",
-        wrong="train: {determinism: bitwise}   # with strategy: {kind: qlora} on a card",
+        title="kernels that are not known to be deterministic",
+        cause="`determinism: bitwise` uses only kernels that are known to give the same bits in every process. "
+        "Anything that neither ftc's tests nor the library's authors guarantee is refused when the plan is "
+        "made.",
+        wrong="train: {determinism: bitwise}   # with strategy: {kind: qlora} on a GPU",
         right="train: {determinism: best_effort}",
     ),
     Code(
         id="FTC641",
         title="the environment was not set before Python started",
-        cause="Hash seeds, thread pools and workspaces of the card are read once, at the start. `ftc apply` starts "
-        "itself anew where they are wrong; a program that calls `ftc.apply` has to be started with them.",
+        cause="Hash seeds, thread pools and GPU workspaces are read once, when Python starts. `ftc apply` restarts "
+        "itself if they are wrong; a program that calls `ftc.apply` has to be started with them.",
         wrong="python train.py   # a bitwise plan, with ftc.apply",
         right="ftc apply job.plan.json",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC642",
-        title="the same steps gave other bits",
-        cause="The plan asks for bitwise runs, and its first steps, done twice in fresh processes on this machine, "
-        "differ. No step of the run was kept.",
+        title="repeated steps gave different bits",
+        cause="The plan requires bitwise reproducibility, but its first steps, run twice in fresh processes on this "
+        "machine, differ. No step of the run was kept.",
         wrong="train: {determinism: bitwise}",
         right="train: {determinism: best_effort}",
         exit_code=ExitCode.NOT_REPRODUCED,
     ),
     Code(
         id="FTC643",
-        title="less determinism than asked for",
-        cause="With `determinism: best_effort` a kernel that isn't known to be exact, or a proof that failed, doesn't "
-        "stop the run. The record holds what was shown.",
-        wrong="train: {determinism: best_effort}   # with 4-bit weights on a card",
+        title="weaker determinism than requested",
+        cause="With `determinism: best_effort` the run continues if a kernel is not known to be deterministic, or if "
+        "the check fails. The record contains the result of the check.",
+        wrong="train: {determinism: best_effort}   # with 4-bit weights on a GPU",
         right="train: {determinism: auto}",
         severity=Severity.WARNING,
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC644",
-        title="a process of the run is lost",
-        cause="A run of several processes needs all of them for every step. One has died, was stopped, or its machine "
-        "doesn't answer; the others end instead of waiting.",
+        title="a process of the run was lost",
+        cause="Every step needs all processes of the run. One has died, was stopped, or its machine doesn't answer; "
+        "the others stop instead of waiting.",
         wrong="kill -9 PID   # of one of two processes",
-        right="ftc apply job.plan.json   # goes on from the last checkpoint",
+        right="ftc apply job.plan.json   # continues from the last checkpoint",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC645",
         title="code changed during the run",
-        cause="A digest of ftc's own files and the project's commit are noted before the first step and looked at "
-        "again after the last. Modules that were loaded in between may be those of another version.",
+        cause="ftc notes a digest of its own files and the project's commit before the first step and checks them "
+        "after the last. They differ, so modules loaded during the run may be of another version.",
         wrong="ftc apply job.plan.json & git pull",
         right="ftc apply job.plan.json && git pull",
         severity=Severity.WARNING,
@@ -251,18 +252,18 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC262",
-        title="packed rows see each other",
-        cause="Before the first step the losses of rows in one packed sequence are compared with their losses alone. "
-        "They differ, so the model mixes rows and would learn from text that is not theirs.",
+        title="packed rows affect each other",
+        cause="Before the first step ftc compares the losses of rows in one packed sequence with their losses alone. "
+        "They differ, so the model mixes rows and would train on the wrong context.",
         wrong="train: {packing: true}",
         right="train: {packing: false}",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC646",
-        title="a step has nothing to learn from",
+        title="step without target tokens",
         cause="Every token of the step's rows is masked, so there is no loss. The step is counted and changes no "
-        "weight. Rows that are cut before their answer begins are the usual cause.",
+        "weight. Usually the rows are truncated before their answer begins.",
         wrong="data: {max_length: 8}",
         right="data: {max_length: 512}",
         severity=Severity.WARNING,
@@ -270,26 +271,26 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC647",
-        title="the disk refused to take the run",
-        cause="A write failed because the disk is full, a quota or a limit on file sizes is reached, or the disk is "
-        "broken. What was written half is gone, and older checkpoints are intact.",
+        title="write failed",
+        cause="A write failed because the disk is full, a quota or file size limit is reached, or the disk is "
+        "broken. The incomplete file was removed, and older checkpoints are intact.",
         wrong="train: {keep_checkpoints: 50}",
         right="train: {keep_checkpoints: 2}",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC648",
-        title="the run's folder can't be written to",
-        cause="A run writes below `runs/` of its project, which has to be writable before the first step.",
+        title="the run's folder is not writable",
+        cause="A run writes to `runs/` of its project, which must be writable before the first step.",
         wrong="chmod a-w runs && ftc apply recipe.yaml",
         right="chmod u+w runs && ftc apply recipe.yaml",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC649",
-        title="the judge's key is not there",
-        cause="`eval.judge.key_env` names the environment variable that holds the key of the judge's service. A run "
-        "whose answers nobody can grade would end without its measurement.",
+        title="the judge's key is not set",
+        cause="`eval.judge.key_env` names the environment variable with the key of the judge's service. Without it "
+        "the answers can't be graded.",
         wrong="ftc apply recipe.yaml",
         right="JUDGE_API_KEY=… ftc apply recipe.yaml",
         exit_code=ExitCode.COULD_NOT_WORK,

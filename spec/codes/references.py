@@ -7,123 +7,123 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC300",
         title="unsafe path",
-        cause="Paths in a recipe are relative to the recipe's folder and stay inside the project, links included, so "
-        "that a recipe reads the same everywhere and a stranger's recipe reads nothing else.",
+        cause="Paths in a recipe are relative to the recipe's folder and must stay inside the project, after links "
+        "are resolved. This keeps recipes portable, and a recipe from a stranger can't read other files.",
         wrong="data: {source: {path: /home/me/train.csv}}",
         right="data: {source: {path: data/train.csv}}",
     ),
     Code(
         id="FTC301",
         title="model folder not found",
-        cause="`model.base` names a folder that doesn't exist. It is relative to the recipe's folder.",
+        cause="`model.base` names a folder that doesn't exist. The path is relative to the recipe's folder.",
         wrong="model: {base: ./models/minilmm}",
         right="model: {base: ./models/minilm}",
     ),
     Code(
         id="FTC302",
         title="not a model folder",
-        cause="The folder lacks config.json or weights, so no loader could tell what model it holds.",
+        cause="The folder has no config.json or no weights.",
         wrong="model: {base: ./models}",
         right="model: {base: ./models/minilm}",
     ),
     Code(
         id="FTC303",
-        title="weights in a format that ftc doesn't open",
-        cause="`.bin`, `.pt` and `.ckpt` files are Python pickles, which run code when they are opened; `.gguf` files "
-        "hold quantized weights for inference. ftc opens safetensors alone.",
+        title="unsupported weight format",
+        cause="`.bin`, `.pt` and `.ckpt` files are Python pickles, which can run code when they are opened; `.gguf` "
+        "files hold quantized weights for inference. ftc opens only safetensors.",
         wrong="models/tiny/pytorch_model.bin",
         right="models/tiny/model.safetensors",
     ),
     Code(
         id="FTC304",
         title="damaged safetensors file",
-        cause="The header of a weight file contradicts itself or the file's size: the download was cut off, or the "
-        "file is another format under this name.",
+        cause="The header of the weight file contradicts itself or the file's size. The download was incomplete, or "
+        "the file has another format.",
         wrong="model.safetensors, 12 MB of 91 MB",
         right="model.safetensors, whole",
     ),
     Code(
         id="FTC305",
         title="weight shard missing or index wrong",
-        cause="model.safetensors.index.json names files that aren't in the model's folder, or tensors that aren't in "
-        "those files.",
+        cause="model.safetensors.index.json names files that are not in the model's folder, or tensors that are not "
+        "in those files.",
         wrong="model-00001-of-00002.safetensors alone",
         right="model-00001-of-00002.safetensors and model-00002-of-00002.safetensors",
     ),
     Code(
         id="FTC306",
         title="no fast tokenizer",
-        cause="The token stream is built from tokenizer.json, which holds the whole tokenizer in one file. The model "
-        "has none, or only the files of a slow tokenizer.",
+        cause="ftc needs tokenizer.json, which holds the whole tokenizer in one file. The model has no tokenizer, or "
+        "only a slow one.",
         wrong="models/tiny/spiece.model",
         right="models/tiny/tokenizer.json",
     ),
     Code(
         id="FTC307",
         title="tokenizer larger than the embedding",
-        cause="The tokenizer can give ids that have no row in the model's embedding; looking one up would fail, or on "
-        "a GPU stop the process without a clear message.",
+        cause="The tokenizer has ids without a row in the model's embedding. Training would fail, or stop on a GPU "
+        "without a clear message.",
         wrong="a tokenizer with 32001 ids and an embedding of 32000 rows",
         right="the tokenizer that came with the model",
     ),
     Code(
         id="FTC308",
         title="unsupported architecture",
-        cause="ftc plans dense text models that are part of transformers: decoders, encoders, and encoder-decoders. "
-        "It can't tell the memory or the adapter targets of others.",
+        cause="ftc supports dense text models that are part of transformers: decoders, encoders and "
+        "encoder-decoders. For others it can't compute memory or find adapter targets.",
         wrong="architectures: [LlavaForConditionalGeneration]",
         right="architectures: [LlamaForCausalLM]",
     ),
     Code(
         id="FTC309",
         title="impossible model sizes",
-        cause="A size that the plan needs is absent from config.json, or the sizes can't belong together.",
+        cause="A size that the plan needs is missing from config.json, or the sizes contradict each other.",
         wrong="hidden_size: 0",
         right="hidden_size: 384",
     ),
     Code(
         id="FTC310",
         title="model asks to run code",
-        cause="A key of the model's configuration makes loaders import or fetch code. ftc never runs code that comes "
-        "with a model, and refuses the key even where a loader would ignore it.",
+        cause="A key of the model's configuration makes loaders import or download code. ftc never runs code that "
+        "comes with a model, and refuses the key even if a loader would ignore it.",
         wrong="auto_map: {AutoModel: modeling.MyModel}",
         right="a model whose architecture is part of transformers",
     ),
     Code(
         id="FTC311",
         title="model file can't be read",
-        cause="A file of the model is no JSON object, is too large or too deep, or can't be opened.",
-        wrong="config.json that ends in the middle",
+        cause="A file of the model is not a JSON object, is too large or too deeply nested, or can't be opened.",
+        wrong="config.json that was cut off",
         right="config.json as published",
     ),
     Code(
         id="FTC312",
         title="adapter instead of a base model",
-        cause="The folder holds adapter_config.json. Loaders would put that adapter, or another base that it names, "
-        "under the training without saying so.",
+        cause="The folder contains adapter_config.json. Loaders would silently add that adapter, or load another "
+        "base model that it names.",
         wrong="model: {base: ./runs/sms/adapter}",
         right="model: {base: ./models/minilm}",
     ),
     Code(
         id="FTC313",
         title="base model is quantized already",
-        cause="Weights that were stored in 4 or 8 bit by GPTQ, AWQ or bitsandbytes can't be planned or trained "
-        "faithfully; quantizing on loading can.",
+        cause="The weights are stored in 4 or 8 bits (GPTQ, AWQ or bitsandbytes), and ftc can't plan or train those. "
+        "It can quantize unquantized weights when they are loaded.",
         wrong="model: {base: someone/llama-AWQ}",
         right="model: {base: someone/llama}\nstrategy: {kind: qlora}",
     ),
     Code(
         id="FTC314",
         title="repository not found on the hub",
-        cause="The hub knows no such repository, or hides it because it is private and no token with access is set.",
+        cause="The hub has no such repository, or the repository is private and no token with access is set.",
         wrong="model: {base: meta-lama/Llama-3.2-1B}",
         right="model: {base: meta-llama/Llama-3.2-1B}",
     ),
     Code(
         id="FTC315",
         title="no access to a gated repository",
-        cause="The owner lets only those in who accepted the terms on the hub, and the token in use hasn't, or none is "
-        "set.",
+        cause="The owner requires that you accept the terms on the hub. The account of your token has not accepted "
+        "them, or no token is set.",
         wrong="ftc plan, without a token",
         right="accept the terms on the model's page, `hf auth login`, then ftc plan",
     ),
@@ -137,29 +137,32 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC317",
         title="hub can't be reached",
-        cause="No connection to the hub, or it answered with an error of its own.",
+        cause="There is no connection to the hub, or the hub returned an error.",
         wrong="ftc plan, without a network",
         right="ftc plan --offline, when the files are in the hub's cache",
     ),
     Code(
         id="FTC318",
         title="not in the cache, and offline",
-        cause="Offline was asked for, and the hub's cache on this machine lacks files of this repository and revision.",
+        cause=(
+            "You asked for offline mode, and the hub's cache on this machine lacks files of this repository and "
+            "revision."
+        ),
         wrong="ftc plan --offline, before the first download",
         right="ftc plan, once with a network",
     ),
     Code(
         id="FTC319",
-        title="hostile file name in a repository",
-        cause="A file name of the repository would leave the folder that it is downloaded to.",
+        title="unsafe file name in a repository",
+        cause="A file name of the repository would write outside the download folder.",
         wrong="../../.bashrc",
         right="config.json",
     ),
     Code(
         id="FTC320",
         title="file differs from what the hub lists",
-        cause="The bytes on this machine don't have the digest that the hub gives for the file: the download or the "
-        "cache is damaged, or somebody changed it.",
+        cause="The file's digest differs from the one that the hub lists. The download or the cache is damaged, or "
+        "somebody changed the file.",
         wrong="a cached file with one bit changed",
         right="the file, downloaded again",
         exit_code=ExitCode.INTEGRITY,
@@ -167,29 +170,31 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC321",
         title="neither a folder nor a hub id",
-        cause="`model.base` is a folder, or an id on the hub of the form `owner/name`.",
+        cause="`model.base` must be a folder, or a hub id of the form `owner/name`.",
         wrong="model: {base: 'my model'}",
         right="model: {base: org/name}",
     ),
     Code(
         id="FTC322",
-        title="weights don't fit the configuration",
-        cause="The input embedding in the weights has another shape than config.json says, or there are other layers "
-        "than it says, or of other widths. Loading would fail, or leave rows or layers untrained.",
-        wrong="vocab_size: 32001 beside an embedding of 32000 rows",
+        title="weights don't match the configuration",
+        cause="The shape of the input embedding, the number of layers or their widths differ between the weights and "
+        "config.json. Loading would fail, or leave rows or layers untrained.",
+        wrong="vocab_size: 32001 with an embedding of 32000 rows",
         right="config.json and weights of the same model",
     ),
     Code(
         id="FTC323",
         title="file not found in a repository",
-        cause="The repository exists at this revision, but holds no file of this name.",
+        cause="The repository has this revision, but no file with this name.",
         wrong="data: {source: {hub: org/set, file: trian.csv}}",
         right="data: {source: {hub: org/set, file: train.csv}}",
     ),
     Code(
         id="FTC324",
-        title="no single data file in a repository",
-        cause="The recipe leaves the file of a data set on the hub open, and none or several could be meant.",
+        title="data file is ambiguous",
+        cause=(
+            "The recipe names a data set on the hub without a file, and the repository has no matching file or several."
+        ),
         wrong="data: {source: {hub: org/set}}  # which holds train-0.parquet and train-1.parquet",
         right="data: {source: [{hub: org/set, file: train-0.parquet}, {hub: org/set, file: train-1.parquet}]}",
     ),
@@ -220,7 +225,7 @@ CODES: tuple[Code, ...] = (
         id="FTC328",
         title="file name in another Unicode form",
         cause="An accented letter can be one code point or a letter and a combining accent. Both look the same, and "
-        "most file systems tell them apart. macOS and Linux write them differently.",
+        "most file systems distinguish them. macOS and Linux write them differently.",
         wrong="data: {source: {path: donne\u0301es.jsonl}}",
         right="data: {source: {path: donn\u00e9es.jsonl}}",
         severity=Severity.WARNING,
@@ -228,9 +233,9 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC329",
         title="chat template changes the conversation",
-        cause="Each kind of conversation in the rows is rendered with a mark for each turn. A turn whose text is not "
-        "there, stands there twice or stands before an earlier one is reported with the template's file. Answers that "
-        "the template leaves out are an error, since nothing could be learned from them.",
+        cause="Each kind of conversation in the rows is rendered with a mark for each turn. A turn whose text is "
+        "missing, rendered twice or rendered before an earlier one is reported with the template's file. Answers that "
+        "the template leaves out are an error, because they could not be trained on.",
         wrong="{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}",
         right="{% for m in messages %}<|{{ m.role }}|>{{ m.content }}</s>{% endfor %}",
     ),

@@ -27,8 +27,8 @@ CODES: tuple[Code, ...] = (
         id="FTC247",
         title="validation loss was still falling",
         cause="The last evaluation on validation has the lowest loss, at least 2 % below all before it. More steps "
-        "would probably have lowered it further. The learning rate falls towards the end, so a longer run is planned "
-        "anew and not continued.",
+        "would probably have lowered it further. The learning rate falls towards the end, so a longer run is a new "
+        "plan, not a continuation.",
         wrong="train: {epochs: 3}  # validation loss 1.26, 1.11, 0.99",
         right="train: {epochs: 6}",
         severity=Severity.WARNING,

@@ -5,15 +5,15 @@ from ftc.spec.codes._code import Code, Severity
 CODES: tuple[Code, ...] = (
     Code(
         id="FTC201",
-        title="field is no part of the task",
-        cause="`data.fields` says which column plays which part in the task; the task has no such part.",
+        title="field is not part of the task",
+        cause="`data.fields` maps the fields of the task to columns. This task has no such field.",
         wrong="task: {kind: chat}\ndata: {fields: {text: message}}",
         right="task: {kind: chat}\ndata: {fields: {messages: conversation}}",
     ),
     Code(
         id="FTC202",
         title="two prompts",
-        cause="The prompt comes either from a template in `task.prompt` or from a column.",
+        cause="Take the prompt from a template in `task.prompt` or from a column, not from both.",
         wrong="task: {kind: generation, prompt: 'Q: {{ question }}'}\ndata: {fields: {prompt: question}}",
         right="task: {kind: generation, prompt: 'Q: {{ question }}'}",
     ),
@@ -26,24 +26,25 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC204",
-        title="nothing to watch without validation",
-        cause="Early stopping and the schedule `plateau` compare validation results; without a validation split they "
+        title="validation split is required",
+        cause="Early stopping and the `plateau` schedule use validation results; without a validation split they "
         "could never act.",
         wrong="data: {split: {validation: 0}}\ntrain: {early_stopping: {patience: 2}}",
         right="data: {split: {validation: 0.1}}\ntrain: {early_stopping: {patience: 2}}",
     ),
     Code(
         id="FTC205",
-        title="metric that validation does not compute",
-        cause="On the validation split only what needs no written answers is computed, such as the loss, or accuracy "
-        "for a classification; the names begin with `val_`. Early stopping watches the loss, or what should be high.",
+        title="metric not available during validation",
+        cause="Validation computes only metrics that need no generated answers, such as the loss, or accuracy for "
+        "classification; their names begin with `val_`. Early stopping can use the loss, or a metric where "
+        "higher is better.",
         wrong="train: {early_stopping: {metric: rouge_l}}",
         right="train: {early_stopping: {metric: val_loss}}",
     ),
     Code(
         id="FTC206",
         title="metric does not fit the task",
-        cause="A metric is unknown, or is defined for another kind of task.",
+        cause="The metric is unknown, or it is defined for another kind of task.",
         wrong="task: {kind: classification}\neval: {metrics: [rouge_l]}",
         right="task: {kind: classification}\neval: {metrics: [accuracy]}",
     ),
@@ -57,31 +58,33 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC208",
         title="gates without test data",
-        cause="Gates are checked on the test split at the end of the run; there is none.",
+        cause="Gates are checked on the test split at the end of the run, but this recipe has no test split.",
         wrong='data: {split: {test: 0}}\neval: {gates: {accuracy: ">= 0.9"}}',
         right='data: {split: {test: 0.1}}\neval: {gates: {accuracy: ">= 0.9"}}',
     ),
     Code(
         id="FTC209",
-        title="cost without a fitting price",
-        cause="What a run costs is its time multiplied by the price that the recipe or the project's policy gives for "
-        "the device, and a judge's tokens by theirs, all in one currency. A price for tokens is that of `eval.judge`: "
-        "nothing else sends any to a service.",
+        title="cost limit without a matching price",
+        cause="The cost of a run is its time multiplied by the device's price (from the recipe or the project's "
+        "policy), plus the judge's tokens multiplied by their price. All prices must use one currency. A token "
+        "price applies only to `eval.judge`, because nothing else sends tokens to a service.",
         wrong="budget: {cost: 5 USD}",
         right="budget: {cost: 5 USD, price_per_hour: 0.40 USD}",
     ),
     Code(
         id="FTC210",
-        title="micro-batch larger than the batch",
-        cause="A micro-batch is the part of a batch that goes through the model at once.",
+        title="per-device batch size larger than the batch size",
+        cause=(
+            "`micro_batch` is the per-device batch size: the rows that go through the model at once. It can't be "
+            "larger than `batch_size`."
+        ),
         wrong="train: {batch_size: 8, micro_batch: 16}",
         right="train: {batch_size: 16, micro_batch: 8}",
     ),
     Code(
         id="FTC211",
         title="unusual learning rate",
-        cause="The learning rate lies far outside what this strategy is usually trained with; often the exponent is "
-        "wrong.",
+        cause="The learning rate is far outside the usual range of this strategy. Often the exponent is wrong.",
         wrong="strategy: {kind: full}\ntrain: {learning_rate: 2e-2}",
         right="strategy: {kind: full}\ntrain: {learning_rate: 2e-5}",
         severity=Severity.WARNING,
@@ -89,31 +92,33 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC212",
         title="nothing to stratify",
-        cause="`stratify` keeps proportions when rows are divided by share; here no part is a share.",
+        cause=(
+            "`stratify` keeps the class proportions when rows are split by share. No part of this split is a share."
+        ),
         wrong="data: {split: {validation: 0, test: 0, stratify: label}}",
         right="data: {split: {validation: 0.1, test: 0.1, stratify: label}}",
     ),
     Code(
         id="FTC213",
-        title="target twice",
-        cause="The same module stands twice in the list of targets.",
+        title="duplicate target",
+        cause="The list of targets names the same module twice.",
         wrong="strategy: {kind: lora, targets: [q_proj, q_proj]}",
         right="strategy: {kind: lora, targets: [q_proj, v_proj]}",
     ),
     Code(
         id="FTC214",
-        title="batch leaves a rest",
-        cause="A batch is cut into micro-batches; where they don't divide it, the last one is smaller, and the device "
-        "works on it for nearly as long.",
+        title="batch size is not divisible",
+        cause="The batch size is not a multiple of the per-device batch size (`micro_batch`). The last forward pass "
+        "of each step is then smaller, but takes nearly as long as the others.",
         wrong="train: {batch_size: 16, micro_batch: 6}",
         right="train: {batch_size: 16, micro_batch: 4}",
         severity=Severity.WARNING,
     ),
     Code(
         id="FTC215",
-        title="evaluation beyond the end of the run",
-        cause="`evaluate_every` is longer than the run, so that validation is looked at once, at the end, and no "
-        "checkpoint can be better than the last.",
+        title="evaluation interval longer than the run",
+        cause="`evaluate_every` is longer than the run, so validation runs only once, at the end, and no earlier "
+        "checkpoint can be chosen.",
         wrong="train: {max_steps: 100, evaluate_every: 500}",
         right="train: {max_steps: 100, evaluate_every: 25}",
         severity=Severity.WARNING,
@@ -121,62 +126,63 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC216",
         title="early stopping that can't stop",
-        cause="Early stopping ends a run after `patience` evaluations without a gain over an earlier one. The run has "
-        "no more evaluations than that.",
+        cause="Early stopping ends a run after `patience` evaluations without improvement. This run has no more "
+        "evaluations than that.",
         wrong="train: {epochs: 2, early_stopping: {patience: 2}}",
         right="train: {epochs: 10, early_stopping: {patience: 2}}",
         severity=Severity.WARNING,
     ),
     Code(
         id="FTC217",
-        title="gate out of the metric's range",
-        cause="Every result would break the gate, or none could. Most metrics go from 0 to 1, BLEU and chrF to 100.",
+        title="gate outside the metric's range",
+        cause=(
+            "Every result would fail this gate, or no result could. Most metrics range from 0 to 1; BLEU and chrF "
+            "from 0 to 100."
+        ),
         wrong='eval: {gates: {accuracy: ">= 95"}}',
         right='eval: {gates: {accuracy: ">= 0.95"}}',
     ),
     Code(
         id="FTC218",
-        title="gate that a better run breaks",
-        cause="The gate bounds the metric on the side where better results lie: of accuracy more is better, of loss "
-        "less.",
+        title="gate that a better result fails",
+        cause="The gate limits the metric in the wrong direction: higher accuracy is better, lower loss is better.",
         wrong='eval: {gates: {loss: ">= 0.5"}}',
         right='eval: {gates: {loss: "<= 0.5"}}',
         severity=Severity.WARNING,
     ),
     Code(
         id="FTC219",
-        title="name twice in a list",
-        cause="A label, metric or license stands twice. Two labels of one name would be two outputs of the model for "
-        "one class.",
+        title="duplicate name in a list",
+        cause="The list contains a label, metric or license twice. A repeated label would give one class two outputs.",
         wrong="task: {kind: classification, labels: [spam, ham, spam]}",
         right="task: {kind: classification, labels: [spam, ham]}",
     ),
     Code(
         id="FTC220",
         title="chat without a chat template",
-        cause="A chat is written into tokens by the model's chat template; a base model has none.",
+        cause="The model's chat template formats a conversation as tokens; this model has no chat template.",
     ),
     Code(
         id="FTC221",
-        title="sequence longer than the model reads",
-        cause="The model's positions end before `data.max_length`; what lies beyond could not be told apart.",
+        title="sequence longer than the model's context",
+        cause="`data.max_length` is larger than the number of positions that the model supports.",
         wrong="data: {max_length: 4096}  # a model of 512 positions",
         right="data: {max_length: 512}",
     ),
     Code(
         id="FTC222",
         title="task does not fit the model",
-        cause="Writing text needs a decoder; an encoder only reads. A chat, preferences and pretraining need a decoder "
-        "that stands alone, without an encoder.",
+        cause="Generating text needs a decoder; an encoder cannot generate. Chat, preference and pretraining tasks "
+        "need a decoder-only model.",
         wrong="task: {kind: generation}\nmodel: {base: models/bert}",
         right="task: {kind: classification}\nmodel: {base: models/bert}",
     ),
     Code(
         id="FTC223",
-        title="attention kernel is not to be had",
+        title="attention kernel is not available",
         cause=(
-            "Flash attention exists for CUDA cards from compute capability 8.0 and for heads of up to 256 numbers, and "
-            "a model's class in transformers doesn't have every kernel."
+            "Flash attention needs a CUDA GPU with compute capability 8.0 or higher and a head size of at most 256. "
+            "Not every model class in transformers supports every kernel."
         ),
         wrong="model: {attention: flash_attention_2}\nbudget: {device: cpu}",
         right="model: {attention: sdpa}\nbudget: {device: cpu}",
@@ -184,28 +190,28 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC224",
         title="no such target module",
-        cause="An adapter's target is none of the model's linear modules, so nothing would be adapted there.",
+        cause="The adapter's target does not match any linear module of the model.",
         wrong="strategy: {kind: lora, targets: [q_prj]}",
         right="strategy: {kind: lora, targets: [q_proj]}",
     ),
     Code(
         id="FTC225",
         title="4-bit weights on a CPU",
-        cause="4-bit weights save memory on a card; a CPU unpacks them for every product and gains nothing.",
+        cause="4-bit weights save memory on a GPU. A CPU dequantizes them for every product and gains nothing.",
         severity=Severity.WARNING,
     ),
     Code(
         id="FTC226",
         title="precision does not fit the device",
-        cause="The device has no fast bfloat16 arithmetic; a run would take many times longer or fail.",
-        wrong="train: {precision: bfloat16}  # on an older card or CPU",
+        cause="The device has no fast bfloat16 arithmetic; the run would be many times slower or fail.",
+        wrong="train: {precision: bfloat16}  # on an older GPU or a CPU",
         right="train: {precision: float32}",
     ),
     Code(
         id="FTC230",
-        title="value without effect",
-        cause="What is written changes nothing in this job: a revision of a folder, a length of answers that nobody "
-        "writes, a limit that no row passes. Whoever reads the recipe would think otherwise.",
+        title="setting has no effect",
+        cause="This setting changes nothing in this job: for example a revision of a local folder, an answer length "
+        "for a task without generated answers, or a limit that no row reaches.",
         wrong="model: {base: ./models/mine, revision: main}",
         right="model: {base: ./models/mine}",
         severity=Severity.WARNING,
@@ -213,7 +219,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC231",
         title="unusual number",
-        cause="The number is allowed, and lies far from what anybody is known to train with; most often it is a slip.",
+        cause="The number is allowed, but far outside the usual range. Often it is a typo.",
         wrong="train: {optimizer: {weight_decay: 0.9}}",
         right="train: {optimizer: {weight_decay: 0.01}}",
         severity=Severity.WARNING,
@@ -221,17 +227,18 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC232",
         title="rank as large as the layer",
-        cause="An adapter of rank r holds r * (inputs + outputs) numbers. From the layer's own rank on, the smaller of "
-        "the two, it is larger than the layer that it spares and can learn no more than full training.",
+        cause="An adapter of rank r has r * (inputs + outputs) parameters. From the layer's full rank on (the "
+        "smaller of the two sizes), the adapter is larger than the layer and cannot learn more than full "
+        "fine-tuning.",
         wrong="strategy: {kind: lora, rank: 512}  # layers of 256 by 256",
         right="strategy: {kind: lora, rank: 16}",
         severity=Severity.WARNING,
     ),
     Code(
         id="FTC233",
-        title="warm-up takes the run",
-        cause="While the learning rate rises it is below what the recipe asks for. `warmup_ratio` is a share of the "
-        "steps, rounded up.",
+        title="warm-up takes most of the run",
+        cause="During warm-up the learning rate is below the one that the recipe sets. `warmup_ratio` is a share of "
+        "the steps, rounded up.",
         wrong="train: {schedule: {warmup_ratio: 0.9}}",
         right="train: {schedule: {warmup_ratio: 0.05}}",
         severity=Severity.WARNING,
@@ -239,7 +246,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC234",
         title="batch larger than the training rows",
-        cause="Each epoch is then a single step with all rows, and a few epochs are a few steps.",
+        cause="Each epoch is a single step with all rows, so a few epochs are only a few steps.",
         wrong="train: {batch_size: 64}  # 40 rows",
         right="train: {batch_size: 4}",
         severity=Severity.WARNING,
@@ -247,14 +254,14 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC235",
         title="flash attention in float32",
-        cause="The kernel computes in 16 bits alone and fails at the first step otherwise.",
+        cause="The kernel supports only 16-bit precision and would fail at the first step.",
         wrong="model: {attention: flash_attention_2}\ntrain: {precision: float32}",
         right="model: {attention: flash_attention_2}\ntrain: {precision: bfloat16}",
     ),
     Code(
         id="FTC236",
-        title="budget of more memory than the device has",
-        cause="A run that fits the budget need not fit the device. An error where it does not.",
+        title="memory budget larger than the device",
+        cause="A run that fits the budget may not fit the device. It is an error if it does not fit.",
         wrong="budget: {device: rtx-4090, vram: 80GiB}",
         right="budget: {device: rtx-4090, vram: 24GiB}",
         severity=Severity.WARNING,
@@ -262,7 +269,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC237",
         title="gate finer than the test split",
-        cause="The test split has so few rows that a single wrong answer breaks the gate, which then tells chance from "
+        cause="The test split has so few rows that a single wrong answer fails the gate. The gate then measures "
         "chance.",
         wrong='eval: {gates: {accuracy: ">= 0.95"}}  # 10 test rows',
         right='eval: {gates: {accuracy: ">= 0.8"}}  # 10 test rows',
@@ -270,16 +277,15 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC238",
-        title="license by another name than its id",
-        cause="Licenses are compared by their id, which is written in lower case; another spelling allows nothing.",
+        title="license id is not lower case",
+        cause="Licenses are compared by their id, in lower case. Another spelling matches nothing.",
         wrong="model: {license: {allow: [Apache-2.0]}}",
         right="model: {license: {allow: [apache-2.0]}}",
     ),
     Code(
         id="FTC239",
-        title="answers shorter than the expected ones",
-        cause="Generation stops at `eval.max_new_tokens`. Answers that should be longer are cut off, and count as "
-        "wrong.",
+        title="generation limit shorter than the reference answers",
+        cause="Generation stops at `eval.max_new_tokens`. Longer answers are cut off and count as wrong.",
         wrong="eval: {max_new_tokens: 8}  # answers of 40 tokens",
         right="eval: {max_new_tokens: auto}",
         severity=Severity.WARNING,
@@ -287,103 +293,107 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC240",
         title="no such class",
-        cause="A metric or a gate is about a single class, such as `f1 of sport`, and the labels have none of that "
+        cause="The metric or gate names a single class, such as `f1 of sport`, but the task has no label with this "
         "name.",
         wrong='eval: {metrics: ["f1 of sprot"]}  # labels: business, sport',
         right='eval: {metrics: ["f1 of sport"]}',
     ),
     Code(
         id="FTC241",
-        title="slice that can't be formed",
-        cause="Slices are groups of test rows: by a column with a few values, by `length`, or by `label` where a row "
+        title="invalid slice",
+        cause="Slices are groups of test rows: by a column with few values, by `length`, or by `label` if each row "
         "has one class.",
         wrong="eval: {slices: [id]}  # another value in each row",
         right="eval: {slices: [region, length]}",
     ),
     Code(
         id="FTC242",
-        title="retention or swaps that can't be measured",
-        cause="General text is measured with a decoder that writes, tuned and untouched. Swaps need a table with the "
-        "columns `from` and `to`, and phrases that stand in test rows.",
+        title="forgetting check or substitution test not possible",
+        cause="The forgetting check (`eval.retention`) needs a decoder that generates text. The counterfactual "
+        "substitution test (`eval.swaps`) needs a table with the columns `from` and `to`, and phrases that "
+        "occur in test rows.",
         wrong="task: {kind: classification}\neval: {retention: {path: general.jsonl}}",
         right="task: {kind: chat}\neval: {retention: {path: general.jsonl}}",
     ),
     Code(
         id="FTC243",
         title="judge that can't grade",
-        cause="A judge grades answers that a model writes to test rows. Its service is reached by `https`, except on "
-        "this machine, so that nobody on the way reads the key.",
+        cause="A judge grades answers that the model generates for test rows. Its service must use `https`, except "
+        "on this machine, so that nobody can intercept the key.",
         wrong="task: {kind: classification}\neval: {judge: {url: 'http://localhost:8000/v1', model: m}}",
         right="task: {kind: generation}\neval: {judge: {url: 'http://localhost:8000/v1', model: m}}",
     ),
     Code(
         id="FTC244",
-        title="classifier that can't look at answers",
-        cause="A classifier looks at answers that a model writes to test rows. It is a text classifier with a head of "
-        "its own (`...ForSequenceClassification` in its config.json), and the label is one of its `id2label`.",
+        title="classifier can't be used on answers",
+        cause="`eval.classifier` rates answers that the model generates for test rows. It must be a text classifier "
+        "with its own head (`...ForSequenceClassification` in its config.json), and `label` must be in its "
+        "`id2label`.",
         wrong="task: {kind: classification}\neval: {classifier: {base: ./models/toxicity, label: toxic}}",
         right="task: {kind: generation}\neval: {classifier: {base: ./models/toxicity, label: toxic}}",
     ),
     Code(
         id="FTC260",
-        title="divisions that exclude each other",
-        cause="Rows are divided by size, by time or by hash. A division by time keeps no proportions and no groups, "
-        "and one by hash keeps no proportions, since each row's part follows from that row alone.",
+        title="split options that exclude each other",
+        cause="Rows are split by size, by time or by hash. A split by time can't keep proportions or groups. A split "
+        "by hash can't keep proportions, because each row's part depends only on that row.",
         wrong="data: {split: {time: date, stratify: label}}",
         right="data: {split: {time: date}}",
     ),
     Code(
         id="FTC250",
-        title="no such head for this kind of model",
-        cause="The task needs a new output layer, and transformers has none of that kind for the model's type.",
+        title="no head for this model type",
+        cause=(
+            "The task needs a new output layer, and transformers has no class with such a head for this model type."
+        ),
         wrong="task: {kind: question_answering, mode: extractive}\nmodel: {base: models/llama}",
         right="task: {kind: question_answering, mode: generative}\nmodel: {base: models/llama}",
     ),
     Code(
         id="FTC251",
         title="decoder without a start token",
-        cause="The decoder of an encoder-decoder begins with a token that the model was trained with; with another "
-        "one, nothing that the model has learned would be found again.",
+        cause="The decoder of an encoder-decoder model starts with the token that it was trained with. With another "
+        "start token the model loses what it has learned.",
         wrong='{"model_type": "t5"}  # config.json',
         right='{"model_type": "t5", "decoder_start_token_id": 0}',
     ),
     Code(
         id="FTC252",
-        title="option of the other way to answer",
-        cause="An answer is cut out of its context or written, and a class is chosen by a head or written. What "
-        "belongs to one way does nothing for the other.",
+        title="option of the other mode",
+        cause="Question answering is extractive or generative, and classification uses a head or generates the "
+        "label. This option applies only to the other mode.",
         wrong="task: {kind: question_answering, mode: extractive, prompt: '{{ question }}'}",
         right="task: {kind: question_answering, mode: extractive}",
     ),
     Code(
         id="FTC253",
-        title="windows that don't move on",
-        cause="Neighboring windows of a context share `stride` tokens, and each holds the question too. What is left "
-        "must be enough for the windows to get through the context.",
+        title="sliding window does not advance",
+        cause="Neighboring windows share `stride` tokens, and each window also contains the question. The remaining "
+        "tokens must be enough to move through the context.",
         wrong="task: {kind: question_answering, stride: 120}\ndata: {max_length: 128}",
         right="task: {kind: question_answering, stride: 40}\ndata: {max_length: 128}",
     ),
     Code(
         id="FTC261",
         title="rows that can't be packed",
-        cause="Packing puts several rows into one sequence. That takes a decoder that learns the next token: a "
-        "classifier and an encoder read each row as a whole, and virtual tokens stand before the first row alone.",
+        cause="Packing puts several rows into one sequence. It needs a decoder trained on next-token prediction: "
+        "classifiers and encoders read each row as a whole, and virtual tokens come only before the first row.",
         wrong="task: {kind: classification}\ntrain: {packing: true}",
         right="task: {kind: classification}",
     ),
     Code(
         id="FTC263",
-        title="sources that can't be mixed so",
-        cause="Several sources have weights all together or not at all, since a share without a weight means nothing; "
-        "and at least one of them has to give rows to be measured, where there are any.",
+        title="invalid weights of data sources",
+        cause="Set `weight` for all sources or for none, and keep at least one source without `only_train` if there "
+        "are validation or test rows.",
         wrong="data: {source: [{path: mine.jsonl, weight: 3}, {path: general.jsonl}]}",
         right="data: {source: [{path: mine.jsonl, weight: 3}, {path: general.jsonl, weight: 1}]}",
     ),
     Code(
         id="FTC264",
-        title="variants that can't be made",
-        cause="Variants change the text that is read. Labels that stand at places of the text would no longer fit, "
-        "further prompts need a generation, and a variant needs something that varies.",
+        title="augmentation not possible",
+        cause="Augmentation changes the input text. Labels at positions in the text would no longer match, "
+        "additional prompts need a generation task, and at least one kind of variation must be set.",
         wrong="data: {augment: {variants: 2}}",
         right="data: {augment: {variants: 2, characters: 0.02}}",
     ),

@@ -6,83 +6,83 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC021",
         title="the recipe named by `extends` can't be read",
-        cause="`extends` names a recipe file, relative to the folder of the file that says so. No file of that name is "
-        "there, or it is something else than a file.",
+        cause="`extends` names a recipe file, relative to the folder of the recipe that contains it. There is no "
+        "file with this name, or it is not a regular file.",
         wrong="extends: bass.yaml\n",
         right="extends: base.yaml\n",
     ),
     Code(
         id="FTC022",
         title="recipes extend each other in a circle",
-        cause="Each file takes what it does not say from the one that it extends. In a circle there is no first file, "
-        "so nothing says what holds.",
+        cause="Each recipe takes the values it does not set from the recipe that it extends. These recipes form a "
+        "circle, so there is no first one.",
         wrong="# base.yaml\nextends: recipe.yaml\n",
         right="# base.yaml\nftc: 1\n",
     ),
     Code(
         id="FTC023",
-        title="a long chain of recipes",
-        cause="At most 8 files build on each other. Whoever reads a recipe has to open all of them to know what it "
-        "says, and a longer chain has so far always been a mistake.",
+        title="too many recipes in a chain",
+        cause="At most 8 recipes may build on each other. A reader has to open all of them to know what the recipe "
+        "says.",
     ),
     Code(
         id="FTC024",
         title="`--set` needs a path and a value",
-        cause="`--set` takes keys of the recipe joined by dots, then `=`, then a value as the file would hold it, in "
-        "one line. An item of a list is named by its position, `targets[0]` or `targets.0`.",
+        cause="`--set` takes the keys of the recipe joined by dots, then `=`, then a value in the syntax of the "
+        "recipe, all on one line. Name an item of a list by its position: `targets[0]` or `targets.0`.",
         wrong="ftc plan recipe.yaml --set epochs\n",
         right="ftc plan recipe.yaml --set train.epochs=1\n",
     ),
     Code(
         id="FTC025",
-        title="`extends` has no file to start from",
-        cause="`extends` is followed from the recipe file alone, so that one chain of files says what a recipe is. "
-        "What `--set` and `--set-file` give lies on top of it and can't bring in further files, and a text that lies "
-        "in no folder can't name a file beside it.",
+        title="`extends` is not allowed here",
+        cause="Only the recipe file may use `extends`, so that one chain of files defines the recipe. `--set` and "
+        "`--set-file` change values but cannot add files, and a recipe without a file (from a string or "
+        "standard input) has no folder to resolve a relative path.",
         wrong="ftc plan recipe.yaml --set extends=base.yaml\n",
         right="ftc plan recipe.yaml --set-file base.yaml\n",
     ),
     Code(
         id="FTC026",
-        title="the file can't be laid out without changing it",
-        cause="After formatting, a recipe must give the same values and keep every comment; `ftc fmt` checks that "
-        "before it writes. Here it would not hold, so the file stays as it is.",
+        title="the file can't be formatted without changing it",
+        cause="A formatted recipe must have the same values and keep every comment; `ftc fmt` checks this before it "
+        "writes. The check failed, so the file was not changed.",
     ),
     Code(
         id="FTC027",
-        title="no such item in a list",
-        cause="`--set` changes an item of a list by its position, counted from 0, and adds one at the position behind "
-        "the last. There is no list, or it has fewer items.",
+        title="no such item in the list",
+        cause="`--set` changes an item of a list by its position, counted from 0. The position after the last item "
+        "adds one. There is no list here, or it has fewer items.",
         wrong="ftc plan recipe.yaml --set eval.metrics[5]=mcc\n",
         right="ftc plan recipe.yaml --set eval.metrics[0]=mcc\n",
     ),
     Code(
         id="FTC101",
         title="missing key",
-        cause="A key that has no default is not there.",
+        cause="A required key is not set.",
         wrong="model: {}",
         right="model: {base: models/my-model}",
     ),
     Code(
         id="FTC102",
         title="wrong type",
-        cause="A value is of another type than its key takes. Numbers in quotes are text; `yes` and `no` are text too, "
-        "since recipes are YAML 1.2.",
+        cause="The value has a different type than the key expects. Numbers in quotes are text; `yes` and `no` are "
+        "text too, because recipes are YAML 1.2.",
         wrong='train: {seed: "seven"}',
         right="train: {seed: 7}",
     ),
     Code(
         id="FTC103",
         title="value out of range",
-        cause="A value is of the right type but outside what makes sense for its key.",
+        cause="The value has the right type, but it is outside the allowed range.",
         wrong="train: {batch_size: 0}",
         right="train: {batch_size: 16}",
     ),
     Code(
         id="FTC104",
         title="unknown key",
-        cause="A key is misspelled, or it belongs in another section. Nothing is ever ignored in silence, since a run "
-        "without the setting that its author believes in is worse than no run.",
+        cause="The key is misspelled, or it belongs to another section. ftc never ignores a key silently, because "
+        "the run would then miss a setting that you rely on.",
         wrong="train: {learning_rat: 2e-4}",
         right="train: {learning_rate: 2e-4}",
     ),
@@ -97,8 +97,8 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC105",
-        title="no such choice",
-        cause="A key takes one of a few words, and the value is none of them.",
+        title="invalid choice",
+        cause="The key accepts one of a few values, and this is not one of them.",
         wrong="strategy: {kind: loar}",
         right="strategy: {kind: lora}",
     ),

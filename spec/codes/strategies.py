@@ -8,90 +8,89 @@ __all__ = ["CODES"]
 CODES: tuple[Code, ...] = (
     Code(
         id="FTC270",
-        title="a strategy with what it can't do",
-        cause="Two values of the strategy exclude each other: one changes weights that the other holds in a form in "
-        "which they can't be changed, or one has no meaning beside the other.",
+        title="options that exclude each other",
+        cause="Two options of the strategy exclude each other: one changes weights that the other stores in a form "
+        "that can't be changed, or one has no meaning together with the other.",
         wrong="strategy: {kind: qlora, init: pissa}",
         right="strategy: {kind: lora, init: pissa}",
     ),
     Code(
         id="FTC271",
-        title="modules that can't be trained whole",
-        cause="`modules_to_save` names modules that the model doesn't store, whose weights are another's too, that "
-        "hold an adapter, or that are quantized.",
+        title="module can't be fully trained",
+        cause="`modules_to_save` names a module that the model doesn't store, that shares its weights with another "
+        "module, that has an adapter, or that is quantized.",
         wrong="strategy: {kind: lora, modules_to_save: [embed_tokens]}   # a model with tied embeddings",
         right="strategy: {kind: lora, modules_to_save: [norm]}",
     ),
     Code(
         id="FTC272",
-        title="a strategy finds nothing to train",
-        cause="The model has none of the modules that the strategy changes: no biases, no layer that is known by its "
-        "name, or fewer layers than asked for.",
+        title="nothing to train",
+        cause="The model has none of the modules that the strategy trains: no biases, no layers with a known name, "
+        "or fewer layers than requested.",
         wrong="strategy: {kind: bitfit}   # with a Llama, which has no biases",
         right="strategy: {kind: ln_tuning}",
     ),
     Code(
         id="FTC273",
         title="no room for virtual tokens",
-        cause="Virtual tokens take places of their own before every row. The longest row together with them has more "
-        "tokens than the model has positions.",
+        cause="Virtual tokens take up positions before every row. Together with the longest row they exceed the "
+        "model's number of positions.",
         wrong="data: {max_length: 512}   # of 512 positions\nstrategy: {kind: prompt_tuning, virtual_tokens: 20}",
         right="data: {max_length: 492}\nstrategy: {kind: prompt_tuning, virtual_tokens: 20}",
     ),
     Code(
         id="FTC274",
-        title="a strategy that this kind of model doesn't take",
-        cause="The method needs a part that the task's model doesn't have, such as keys and values of earlier tokens, "
-        "which only a model that writes keeps.",
+        title="strategy does not support this kind of model",
+        cause="The strategy needs a part that the task's model doesn't have, such as the KV cache, which only "
+        "generative models use.",
         wrong="task: {kind: classification}\nstrategy: {kind: prefix_tuning}",
         right="task: {kind: classification}\nstrategy: {kind: prompt_tuning}",
     ),
     Code(
         id="FTC275",
-        title="an optimizer that needs a card",
-        cause="Paged optimizers let CUDA's driver move their memory between card and processor; without a card there "
-        "is nothing to move.",
+        title="optimizer needs a GPU",
+        cause="Paged optimizers let the CUDA driver move their state between GPU memory and host RAM. Without a GPU "
+        "they have no effect.",
         wrong="train: {optimizer: {kind: adamw_8bit_paged}}\nbudget: {device: cpu}",
         right="train: {optimizer: {kind: adamw_8bit}}\nbudget: {device: cpu}",
     ),
     Code(
         id="FTC277",
-        title="a schedule beside an optimizer that replaces it",
-        cause="A schedule-free optimizer averages the weights of all steps in place of letting the learning rate fall; "
-        "a rate that falls as well would weigh the last steps less and less.",
+        title="schedule with a schedule-free optimizer",
+        cause="A schedule-free optimizer averages the weights of all steps instead of decaying the learning rate. "
+        "With a decaying rate, later steps would count less and less.",
         wrong="train: {optimizer: {kind: adamw_schedule_free}, schedule: {kind: cosine}}",
         right="train: {optimizer: {kind: adamw_schedule_free}}",
     ),
     Code(
         id="FTC276",
-        title="label smoothing without a choice",
-        cause="Label smoothing spreads a share of the right choice over all of them. Several labels at once, places in "
-        "a context and two answers beside each other have no such choice.",
+        title="label smoothing not available",
+        cause="Label smoothing moves part of the probability of the right class to all classes. Multi-label, "
+        "extractive question answering and preference tasks have no single distribution to smooth.",
         wrong="task: {kind: preference}\ntrain: {label_smoothing: 0.1}",
         right="task: {kind: preference}\ntrain: {label_smoothing: 0}",
     ),
     Code(
         id="FTC280",
-        title="a task that no teacher helps with",
-        cause="A teacher gives each choice of a target a probability. A preference has no such choice: its loss "
-        "compares two whole answers with what the untrained model gives them.",
+        title="distillation not available for this task",
+        cause="A teacher gives a probability to each possible token or class. A preference task has no such "
+        "distribution: its loss compares two whole answers with the reference model.",
         wrong="task: {kind: preference}\ntrain: {distillation: {teacher: ./models/teacher}}",
         right="task: {kind: chat}\ntrain: {distillation: {teacher: ./models/teacher}}",
     ),
     Code(
         id="FTC281",
         title="a teacher with another tokenizer",
-        cause="The teacher reads the ids that the base model reads, and both give probabilities to the same tokens. "
-        "An id that means something else to the teacher makes both wrong, and no number would tell.",
+        cause="The teacher and the base model must use the same token ids. If an id means something else to the "
+        "teacher, both learn the wrong thing, and no metric shows it.",
         wrong="model: {base: HuggingFaceTB/SmolLM2-135M}\ntrain: {distillation: {teacher: Qwen/Qwen2.5-0.5B}}",
         right="model: {base: HuggingFaceTB/SmolLM2-135M}\ntrain: {distillation: {teacher: HuggingFaceTB/SmolLM2-1.7B}}",
     ),
     Code(
         id="FTC282",
-        title="a teacher that doesn't know the task",
-        cause="The teacher needs the task's own head, with weights for it, and the task's labels under their names in "
-        "`id2label` of its config.json; in which order is no matter. A head that is not stored would be drawn by "
-        "chance.",
+        title="teacher without this task's head or labels",
+        cause="The teacher needs a trained head for this task, and the task's labels in `id2label` of its "
+        "config.json, in any order. A head that is not stored would be randomly initialized.",
         wrong="task: {kind: classification, labels: [ham, spam]}\n"
         "train: {distillation: {teacher: models/untuned-encoder}}",
         right="task: {kind: classification, labels: [ham, spam]}\n"
@@ -99,9 +98,9 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC283",
-        title="a teacher that is the base model",
-        cause="A model that learns from itself, as it was before the first step, is only held where it is. That can be "
-        "wanted, against forgetting; it teaches nothing new.",
+        title="teacher is the base model",
+        cause="A model that learns from its own starting weights only stays close to them. This can help against "
+        "forgetting, but teaches nothing new.",
         wrong="model: {base: models/small}\ntrain: {distillation: {teacher: models/small}}",
         right="model: {base: models/small}\ntrain: {distillation: {teacher: models/large}}",
         severity=Severity.WARNING,
@@ -109,8 +108,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC284",
         title="rows that are too long for the teacher",
-        cause="The teacher reads the same rows as the model, each as a whole. The longest has more tokens than the "
-        "teacher has positions.",
+        cause="The teacher reads each row as a whole. The longest row has more tokens than the teacher has positions.",
         wrong="data: {max_length: 1024}\ntrain: {distillation: {teacher: models/of-512-positions}}",
         right="data: {max_length: 512}\ntrain: {distillation: {teacher: models/of-512-positions}}",
     ),
@@ -132,51 +130,50 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC290",
-        title="nothing to share, or to move",
-        cause="`train.sharding` says what each of several devices holds, and `train.offload` where the parts lie that "
-        "`fsdp` makes. With one device, or with `ddp`, they would do nothing.",
+        title="sharding or offload without effect",
+        cause="`train.sharding` says what each of several devices holds, and `train.offload` where the shards of "
+        "`fsdp` are kept. With one device, or with `ddp`, they have no effect.",
         wrong="train: {sharding: fsdp}",
         right="train: {sharding: fsdp}\nbudget: {devices: 2}",
     ),
     Code(
         id="FTC291",
-        title="something that can't be sharded",
-        cause="torch's `fully_shard` divides every weight, gradient and moment among devices. Quantized weights, "
-        "weights outside the model's own way forward, and optimizers that need whole matrices can't be divided so.",
+        title="sharding not supported",
+        cause="torch's `fully_shard` shards every weight, gradient and optimizer state. It does not support "
+        "quantized weights, weights outside the model's forward pass, or optimizers that need whole matrices.",
         wrong="strategy: {kind: qlora}\ntrain: {sharding: fsdp}\nbudget: {devices: 2}",
         right="strategy: {kind: lora}\ntrain: {sharding: fsdp}\nbudget: {devices: 2}",
     ),
     Code(
         id="FTC292",
-        title="more devices than rows for them",
-        cause="Devices share the rows of each step. One without a row would wait, and a micro-batch can't be larger "
-        "than the share of one device.",
+        title="more devices than rows per step",
+        cause="Devices share the rows of each step. A device without a row would wait, and the per-device batch size "
+        "(`micro_batch`) can't be larger than one device's share.",
         wrong="train: {batch_size: 2}\nbudget: {devices: 4}",
         right="train: {batch_size: 8}\nbudget: {devices: 4}",
     ),
     Code(
         id="FTC293",
         title="more devices than this machine has",
-        cause="The plan is for more devices of a kind than this machine has. It can be applied where there are enough "
-        "of them.",
-        wrong="budget: {device: auto, devices: 4}   # on a machine with two cards",
+        cause="The plan needs more devices of a kind than this machine has. Apply it on a machine with enough of them.",
+        wrong="budget: {device: auto, devices: 4}   # on a machine with two GPUs",
         right="budget: {device: auto, devices: 2}",
         severity=Severity.WARNING,
     ),
     Code(
         id="FTC294",
-        title="too little memory on the host",
-        cause="One process reads a model into the host's memory, from where it is divided among devices, and with "
-        "`offload: cpu` parts, gradients and moments stay there.",
+        title="not enough host RAM",
+        cause="One process loads the model into host RAM before it is sharded, and `offload: cpu` keeps shards, "
+        "gradients and optimizer state there.",
         wrong="train: {sharding: fsdp, offload: cpu}\nbudget: {devices: 2}   # 8B weights and more, in 64 GiB",
         right="train: {sharding: fsdp}\nbudget: {devices: 8}",
         exit_code=ExitCode.OVER_BUDGET,
     ),
     Code(
         id="FTC295",
-        title="devices that can't be counted",
-        cause="`devices: auto` chooses among as many cards as this machine has. Of a card that is named or described "
-        "and isn't here nobody knows how many there are where the plan will be applied.",
+        title="number of devices is unknown",
+        cause="`devices: auto` chooses among the GPUs of this machine. The recipe names or describes a GPU that is "
+        "not in this machine, so ftc can't know how many there will be.",
         wrong="budget: {device: h100-80gb, devices: auto}   # on a laptop",
         right="budget: {device: h100-80gb, devices: 8}",
         exit_code=ExitCode.OVER_BUDGET,

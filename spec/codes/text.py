@@ -6,41 +6,41 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC001",
         title="the text is not valid YAML",
-        cause="The parser could not go on from this place. What stands before it was read; what stands after was not, "
-        "so further findings may appear once this one is mended.",
+        cause="The parser stopped here. It read the text before this point but not the text after it, so fixing this "
+        "error may reveal further findings.",
         wrong="train: {epochs: 3, batch_size: 8\n",
         right="train: {epochs: 3, batch_size: 8}\n",
     ),
     Code(
         id="FTC002",
         title="a tab indents a line",
-        cause="YAML forbids tabs in indentation, because their width differs from editor to editor and the width "
-        "decides what belongs to what.",
+        cause="YAML forbids tabs in indentation: editors show them at different widths, and indentation decides how "
+        "values nest.",
         wrong="train:\n\tepochs: 3\n",
         right="train:\n  epochs: 3\n",
     ),
     Code(
         id="FTC003",
-        title="a key stands twice",
-        cause="Many YAML readers keep the last of two equal keys in silence, so that the value that a reviewer saw is "
-        "not the value that runs.",
+        title="duplicate key",
+        cause="Many YAML readers silently keep the last of two equal keys, so the value that a reviewer saw may not "
+        "be the value that runs.",
         wrong="train:\n  learning_rate: 1e-4\n  learning_rate: 2e-4\n",
         right="train:\n  learning_rate: 2e-4\n",
     ),
     Code(
         id="FTC004",
         title="anchors and aliases are not part of the language",
-        cause="An alias makes a value come from another place, and nested aliases grow without bound. A recipe says "
-        "each value where it holds; `extends` shares what several recipes have in common. A value that only "
-        "happens to start with `*` or `&`, such as a file pattern, needs quotes.",
+        cause="An alias takes its value from another part of the file, and nested aliases can grow without bound. "
+        "Write each value where it is used; share values between recipes with `extends`. Quote a value that "
+        "only happens to start with `*` or `&`, such as a file pattern.",
         wrong="data: &shared\n  source: {path: data/sms.csv}\n",
         right="data:\n  source: {path: data/sms.csv}\n",
     ),
     Code(
         id="FTC005",
         title="merge keys are not part of the language",
-        cause="`<<` is no part of YAML 1.2, and readers differ over which value wins. Write the values out, or put "
-        "what recipes share into a file that they name under `extends`.",
+        cause="`<<` is not part of YAML 1.2, and readers disagree about which value wins. Write the values out, or "
+        "move shared values to a file that the recipes name under `extends`.",
         wrong="train:\n  <<: {epochs: 3}\n  seed: 17\n",
         right="train:\n  epochs: 3\n  seed: 17\n",
     ),
@@ -48,107 +48,107 @@ CODES: tuple[Code, ...] = (
         id="FTC006",
         title="tags are not part of the language",
         cause="A tag (`!name`) asks the reader to build an object, include a file or read the environment. A recipe "
-        "is data alone: planning one never runs anything.",
+        "is only data: planning it never runs anything.",
         wrong="name: !env RUN_NAME\n",
         right="name: sms-spam\n",
     ),
     Code(
         id="FTC007",
         title="several documents in one file",
-        cause="One file holds one recipe. A second `---` would start another, of which nothing says which is meant.",
+        cause="One file holds one recipe. A second `---` starts another one, and it is unclear which is meant.",
         wrong="name: a\n---\nname: b\n",
         right="name: a\n",
     ),
     Code(
         id="FTC008",
         title="the file is empty",
-        cause="There is nothing in the file but white space and comments.",
+        cause="The file contains only white space and comments.",
         wrong="# a recipe, one day\n",
         right="ftc: 1\nname: sms-spam\n",
     ),
     Code(
         id="FTC009",
         title="a recipe is a mapping",
-        cause="The outermost level of a recipe is `key: value` lines, not a list and not a single value.",
+        cause="The top level of a recipe consists of `key: value` lines. It is not a list or a single value.",
         wrong="- name: sms-spam\n",
         right="name: sms-spam\n",
     ),
     Code(
         id="FTC010",
-        title="a key is no plain word",
-        cause="Keys are lower-case letters, digits and underscores, starting with a letter. Letters of other alphabets "
-        "that look the same would make a key that reads right and means something else.",
+        title="invalid characters in a key",
+        cause="Keys consist of lower-case letters, digits and underscores, and start with a letter. Letters of other "
+        "alphabets that look the same would make a different key that reads like the right one.",
         wrong="train: {batch-size: 8}\n",
         right="train: {batch_size: 8}\n",
     ),
     Code(
         id="FTC011",
-        title="a character that can't be seen",
-        cause="Control characters, zero-width characters and characters that reverse the direction of text make a "
-        "file read differently from what it says. Control characters below U+0020, apart from U+0000, may stand in "
-        "double quotes as an escape that everybody can see.",
+        title="invisible character",
+        cause="Control characters, zero-width characters and characters that reverse the text direction make a file "
+        "look different from what it says. In double quotes, control characters below U+0020 (except U+0000) "
+        "may be written as a visible escape.",
         wrong='name: "sms\\u200bspam"\n',
         right="name: sms-spam\n",
     ),
     Code(
         id="FTC012",
         title="the file is not UTF-8",
-        cause="Recipes are UTF-8. Another encoding would make the same bytes mean different text on other machines.",
+        cause="Recipes are UTF-8. In another encoding the same bytes could mean different text on another machine.",
     ),
     Code(
         id="FTC013",
         title="the file is too large",
-        cause="A recipe is written by a person and has at most 256 KiB. Data belongs into data files.",
+        cause="A recipe may have at most 256 KiB. Put data into data files.",
     ),
     Code(
         id="FTC014",
         title="values are nested too deep",
-        cause="No recipe needs more than 32 levels; deeper ones are mistakes or attacks on the reader.",
+        cause="A recipe may have at most 32 levels. Deeper nesting is a mistake or an attack on the parser.",
         wrong="name: " + "[" * 40 + "]" * 40 + "\n",
         right="name: sms-spam\n",
     ),
     Code(
         id="FTC015",
         title="too many values",
-        cause="A recipe has at most 10,000 keys and values. Data belongs into data files.",
+        cause="A recipe may have at most 10,000 keys and values. Put data into data files.",
     ),
     Code(
         id="FTC016",
         title="a value is too long",
-        cause="One value has at most 64 KiB. Long texts belong into a file of their own.",
+        cause="A single value may have at most 64 KiB. Put long texts into a file of their own.",
     ),
     Code(
         id="FTC017",
-        title="no value is interpolated",
-        cause="`${NAME}` and `$(command)` stay as they are in a recipe: nothing reads the environment or runs a "
-        "command, because then the same file would mean different things in different places and could carry "
-        "secrets into plans. Use `--set` or `extends` for what varies. A literal `${` can be written as "
+        title="values are not interpolated",
+        cause="ftc does not expand `${NAME}` or `$(command)` in a recipe: it reads no environment variables and runs "
+        "no commands, because the same file would then mean different things on different machines and could "
+        "copy secrets into plans. Use `--set` or `extends` for what varies. Write a literal `${` as "
         '`"\\x24{"` in double quotes.',
         wrong="name: ${USER}-run\n",
         right="name: sms-spam\n",
     ),
     Code(
         id="FTC018",
-        title="a secret stands in the file",
-        cause="Recipes are committed, and they are copied into plans, records and reports. Tokens come from "
-        "`hf auth login` or from the environment of the process that needs them. A secret that was ever committed "
-        "must be revoked; taking it out of the file is not enough.",
+        title="secret in the file",
+        cause="Recipes are committed, and ftc copies them into plans, records and reports. Use `hf auth login` or an "
+        "environment variable for tokens. Revoke a secret that was ever committed; removing it from the file "
+        "is not enough.",
         wrong="data: {source: {path: 'https://me:password@example.org/a.csv'}}\n",
         right="data: {source: {path: data/a.csv}}\n",
     ),
     Code(
         id="FTC019",
         title="YAML directives are not part of the language",
-        cause="`%YAML 1.1` would change what `no`, `1:30` and `0123` mean; `%TAG` only serves tags. Recipes are YAML "
-        "1.2, always.",
+        cause="`%YAML 1.1` would change the meaning of `no`, `1:30` and `0123`; `%TAG` is only used for tags. "
+        "Recipes are always YAML 1.2.",
         wrong="%YAML 1.1\n---\nname: sms-spam\n",
         right="name: sms-spam\n",
     ),
     Code(
         id="FTC020",
-        title="a number that no number holds",
-        cause="The text has the form of a number, but it is longer than any number of a recipe or beyond the range of "
-        "64-bit floats. Quote it if it is meant as text.",
+        title="number out of range",
+        cause="The text looks like a number, but it is too long or outside the range of 64-bit floats. Quote it if "
+        "you mean text.",
         wrong="train: {learning_rate: 1e999}\n",
         right="train: {learning_rate: 1e-4}\n",
     ),

@@ -8,11 +8,11 @@ __all__ = ["CODES"]
 CODES: tuple[Code, ...] = (
     Code(
         id="FTC650",
-        title="packages that a verb needs are missing",
-        cause="Validating, planning and auditing need a light installation only. `apply` trains, for which torch, "
-        "transformers and others are needed, `lsp` talks to editors through pygls, and `sign` and `verify` use "
-        "model-signing, and `eval --harness` lm-eval. A recipe that asks for presidio needs `presidio-analyzer` to be "
-        "planned, one with rows in a workbook `python-calamine`, and one that is measured by METEOR `nltk`.",
+        title="missing packages",
+        cause="Validating, planning and auditing need only a light installation. `apply` trains and needs torch, "
+        "transformers and others; `lsp` needs pygls, `sign` and `verify` need model-signing, `eval --harness` needs "
+        "lm-eval, a recipe with presidio needs `presidio-analyzer`, rows in a workbook need `python-calamine`, and "
+        "METEOR needs `nltk`.",
         wrong="pip install ftc",
         right="pip install 'ftc[train]'",
         exit_code=ExitCode.COULD_NOT_WORK,
@@ -20,73 +20,74 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC651",
         title="file or folder exists",
-        cause="`ftc init` and `ftc import` write a new file, `ftc run merge` a new folder; they touch none that is "
-        "there. `ftc plan -o`, `ftc run export -o` and `ftc run sign -o` replace only what ftc itself wrote as the "
-        "same kind of document, so that a wrong name costs no rows or recipe. `--force` replaces other regular files; "
-        "links, folders, devices, write-protected files and files of a run are never replaced.",
+        cause="`ftc init` and `ftc import` write a new file, `ftc run merge` a new folder; they never replace an "
+        "existing one. `ftc plan -o`, `ftc run export -o` and `ftc run sign -o` replace only a document of the same "
+        "kind that ftc wrote, so that a wrong name can't overwrite your data or recipe. `--force` replaces "
+        "other regular files; links, folders, devices, write-protected files and files of a run are never "
+        "replaced.",
         wrong="ftc plan recipe.yaml -o rows.json",
         right="ftc plan recipe.yaml -o recipe.plan.json",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC652",
-        title="WordNet is not here",
-        cause="METEOR takes synonyms from the WordNet database, which no Python package carries and ftc doesn't "
-        "download. It is looked for where nltk looks for its data, `NLTK_DATA` first, and where Debian puts it.",
+        title="WordNet is not installed",
+        cause="METEOR takes synonyms from the WordNet database, which is not part of any Python package, and ftc "
+        "doesn't download it. ftc searches where nltk does (`NLTK_DATA` first), and where Debian installs it.",
         wrong="pip install 'ftc[train]' && ftc plan recipe.yaml   # with `eval: {metrics: [meteor]}`",
         right="apt-get install wordnet-base && ftc plan recipe.yaml",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC653",
-        title="folder for an output is missing",
-        cause="ftc makes no folders for `-o`, since a mistyped folder would hide the file in a new one.",
+        title="output folder is missing",
+        cause="ftc creates no folders for `-o`, because a mistyped folder would hide the file in a new one.",
         wrong="ftc plan recipe.yaml -o plans/recipe.plan.json",
         right="mkdir plans && ftc plan recipe.yaml -o plans/recipe.plan.json",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC680",
-        title="a run has no answers to rate",
-        cause="Raters compare what models wrote for the test rows. A run that isn't finished, has no test split, or "
-        "whose task has no answers, has none; without `eval.baseline` there are none of the base model.",
+        title="no answers to rate",
+        cause="Raters compare what models generated for the test rows. This run isn't finished, has no test split, "
+        "or its task has no generated answers. With `eval.baseline: false` the base model has no answers.",
         wrong="ftc run rate 3f2a91c0d7e4   # its recipe says `eval: {baseline: false}`",
         right="ftc run rate 3f2a91c0d7e4 b81c07d52f6a   # two tuned models",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC681",
-        title="two runs have no test row in common",
-        cause="Two answers can be compared only where both models were given the same row. Other data, another split "
-        "or another prompt is another row.",
+        title="no test row in common",
+        cause="Two answers can be compared only if both models got the same row. Other data, another split or "
+        "another prompt makes another row.",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC682",
-        title="not a rater's name",
-        cause="A rater's decisions stand in a file that has the rater's name.",
+        title="invalid rater name",
+        cause="A rater's decisions are saved in a file with the rater's name.",
         wrong="ftc run rate 3f2a91c0d7e4 --rater 'a/b'",
         right="ftc run rate 3f2a91c0d7e4 --rater ab",
         exit_code=ExitCode.USAGE,
     ),
     Code(
         id="FTC683",
-        title="a run has no measured test rows",
-        cause="Runs are compared by what their models made of the same test rows. A run that isn't finished, or has no "
-        "test split, has none.",
+        title="no evaluated test rows",
+        cause="Runs are compared by their results on the same test rows. This run isn't finished, or has no test "
+        "split.",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC685",
-        title="a run can't be measured once more",
-        cause="`ftc run eval` takes the weights that a finished run left, its base model where the recipe says, and "
-        "its test rows as tokens, or a file of other rows.",
+        title="run can't be evaluated again",
+        cause="`ftc run eval` needs the weights of a finished run, its base model at the path in the recipe, and its "
+        "test rows as tokens, or a file with other rows.",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC686",
-        title="task that the harness doesn't know",
-        cause="`ftc run eval --harness` takes names of tasks of the lm-evaluation-harness, its own or those of a "
+        title="unknown harness task",
+        cause="`ftc run eval --harness` takes names of tasks of the lm-evaluation-harness: its own, or those in a "
         "folder of YAML files that `--tasks` names.",
         wrong="ftc run eval RUN --harness helaswag",
         right="ftc run eval RUN --harness hellaswag",
@@ -126,18 +127,19 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC660",
-        title="a run that can't be merged yet",
-        cause="`ftc run merge` adds the adapter that a finished run left to the base model that the run's lock names, "
-        "and compares what comes out on rows of the run. One of these isn't here.",
+        title="run can't be merged yet",
+        cause="`ftc run merge` adds the adapter of a finished run to the base model in the run's lock, and compares "
+        "the outputs on rows of the run. One of these is not here.",
         wrong="ftc run merge 7f3a2b -o merged/demo   # interrupted at step 40",
         right="ftc apply recipe.yaml && ftc run merge 7f3a2b -o merged/demo",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC661",
-        title="an adapter that has no place in the weights",
-        cause="Merging adds an adapter to weights that the base model has. Virtual tokens stand before the row, and "
-        "bottleneck adapters are layers of their own with a bend in the middle: no weight of the base says the same.",
+        title="adapter can't be merged",
+        cause="Merging adds an adapter to existing weights of the base model. Virtual tokens come before the row, "
+        "and bottleneck adapters are nonlinear layers of their own, so no weight of the base model can "
+        "represent them.",
         wrong="strategy: {kind: prompt_tuning}   # and then ftc run merge RUN",
         right="strategy: {kind: lora}",
         exit_code=ExitCode.COULD_NOT_WORK,
@@ -145,37 +147,37 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC662",
         title="nothing to merge",
-        cause="Full, partial and bias tuning change the base model's own weights. What such a run leaves is a whole "
-        "model, which is loaded, served and learned from as it is.",
+        cause="Full, partial and bias fine-tuning change the base model's own weights. Such a run already leaves a "
+        "complete model, ready to load, serve and train further.",
         wrong="ftc run merge RUN -o merged/demo   # strategy: {kind: full}",
         right="model: {base: runs/demo/7f3a2b/model}",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC663",
-        title="no room for the merged model",
-        cause="Before anything is loaded, the size of the merged model is held against what is free on the disk, and "
-        "what merging takes against the memory that is free.",
+        title="not enough room for the merged model",
+        cause="Before loading anything, ftc compares the size of the merged model with the free disk space, and the "
+        "memory that merging needs with the free memory.",
         wrong="ftc run merge RUN -o merged/demo --dtype float32",
         right="ftc run merge RUN -o merged/demo --dtype bfloat16",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC664",
-        title="the merged model says something else",
-        cause="What was written is loaded once more and asked the same rows as the base with its adapter. It differs "
-        "by more than rounding can explain, so it is not kept. In 16 bits an update can be too small for the weight "
-        "that it is added to.",
+        title="merged model gives different outputs",
+        cause="ftc loads the merged model and compares its outputs with those of the base model and adapter on the "
+        "same rows. They differ by more than rounding explains, so the merged model was not kept. In 16 bits "
+        "an update can be too small for the weight that it is added to.",
         wrong="ftc run merge RUN -o merged/demo --dtype float16",
         right="ftc run merge RUN -o merged/demo --dtype float32",
         exit_code=ExitCode.NOT_REPRODUCED,
     ),
     Code(
         id="FTC665",
-        title="a configuration that would mean two models",
-        cause="`config.json` of a model that is written keeps every key of the base's own, so that transformers 4 and "
-        "the tools that are built on it read the same model as transformers 5. Some of the base's keys contradict "
-        "each other, or what the trained model has; each library would read another model.",
+        title="config.json is ambiguous",
+        cause="A `config.json` that ftc writes keeps every key of the base model's own, so that transformers 4 and "
+        "tools built on it read the same model as transformers 5. Some of these keys contradict each other or "
+        "the trained model; each library would read another model.",
         wrong='{"rope_theta": 10000.0, "rope_parameters": {"rope_theta": 100000.0}}',
         right='{"rope_theta": 100000.0, "rope_parameters": {"rope_theta": 100000.0}}',
         exit_code=ExitCode.COULD_NOT_WORK,

@@ -142,7 +142,7 @@ class Drift(Document):
     def summary(self) -> str:
         """How much moved, in words."""
         if not self.here and not self.upstream:
-            return "nothing moved"
+            return "nothing changed"
         return f"{len(self.here)} moved here, {len(self.upstream)} upstream"
 
 

@@ -23,6 +23,19 @@ __all__ = [
 Verdict = Literal["fits", "tight", "does not fit"]
 
 
+_METHOD_WORDS = {"closed form": "analytical estimate", "trace": "memory trace"}
+_PASSES = {
+    "forward": "the forward pass",
+    "backward": "the backward pass",
+    "optimiser step": "the optimizer step",
+    "load": "loading",
+    "save": "saving",
+    "resume": "resuming",
+    "grade": "grading",
+}
+"""Groups of phases whose names are no words of a sentence."""
+
+
 class ByteRange(Document):
     """A size that isn't known exactly."""
 
@@ -71,6 +84,17 @@ class MemoryEstimate(Document):
     verdict: Verdict
     """`fits`: even the high figure is within the limit. `tight`: the low one is, the high one is not. `does not fit`:
     not even tensors and context are."""
+
+    @property
+    def method_words(self) -> str:
+        """How the peak was computed, as users read it."""
+        return _METHOD_WORDS[self.method]
+
+    @property
+    def peak_words(self) -> str:
+        """When the peak is reached, to follow `during`: `the forward pass`."""
+        group = self.peak_phase.partition(":")[0]
+        return _PASSES.get(group, group)
 
     @property
     def peak_bytes(self) -> int:

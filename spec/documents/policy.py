@@ -100,7 +100,7 @@ class Rules(Document):
     def _is_written_out(cls, rule: object) -> object:
         """`leakage:` with nothing behind it looks like a rule and would be none."""
         if rule is None:
-            raise ValueError("a rule needs a mapping, at least `{level: hard}`; leave out one that shall not hold")
+            raise ValueError("a rule needs a mapping, at least `{level: hard}`; remove a rule that shall not apply")
         return rule
 
 

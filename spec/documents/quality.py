@@ -1,16 +1,18 @@
-"""What was found in the rows themselves: copies, overlap, labels, encoding, lengths, personal data, agreement.
+"""What was found in the rows themselves: duplicates, leakage, labels, encoding, lengths, personal data, agreement.
 
 The plan holds it with counts and places. Personal data and secrets are counted and never shown.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.streams import Split
 
 __all__ = [
+    "SEEN_SHARE",
     "Agreement",
     "CheckName",
     "Contamination",
@@ -26,16 +28,18 @@ __all__ = [
 class CheckName:
     """What a plan calls its checks of the rows, and of who is sent them."""
 
-    OVERLAP = "overlap"
-    CHOICE = "choice"
-    COPIES = "copies"
+    LEAKAGE = "leakage"
+    CHOICE = "test rows in validation"
+    DUPLICATES = "duplicates"
     ROWS = "rows"
     JUDGE = "judge"
+    EARLIER: ClassVar[Mapping[str, str]] = {"overlap": LEAKAGE, "choice": CHOICE, "copies": DUPLICATES}
+    """Names in plans of earlier releases, and what they are called now."""
 
     @staticmethod
-    def contamination(split: Split) -> str:
-        """The check of one part for text of training rows."""
-        return f"contamination of {split}"
+    def ngrams(split: Split) -> str:
+        """The check of one part for n-grams of training rows."""
+        return f"n-gram overlap of {split}"
 
 
 class Sample(Document):
@@ -62,7 +66,7 @@ class QualityFinding(Document):
     rows: int
     """Rows that matched."""
     of: int
-    """Rows that were looked at."""
+    """Rows that were checked."""
     samples: tuple[Sample, ...]
     """The first few of them."""
 
@@ -92,24 +96,28 @@ class Agreement(Document):
     """Krippendorff's alpha for nominal data, which takes incomplete rows as well; None where all labels are one."""
 
 
+SEEN_SHARE = 0.8
+"""Share of a row's tokens inside n-grams of training rows from which the row counts as seen in training."""
+
+
 class Contamination(Document):
-    """What measured rows share with training rows, counted on tokens."""
+    """N-gram overlap: what validation or test rows share with training rows, counted on tokens."""
 
     split: Split
     run: int
-    """Tokens in a row that have to be the same."""
+    """n: consecutive tokens that have to be equal."""
     of: int
-    """Rows that were looked at."""
+    """Rows that were checked."""
     rows: int
-    """Rows with at least one such run."""
+    """Rows with at least one shared n-gram."""
     mostly: int
-    """Rows of which four fifths or more lie in such runs, what a template writes aside."""
+    """Rows with at least `SEEN_SHARE` of their own tokens, without a template's, in shared n-grams."""
     share: Real
-    """Share of all tokens that do, what a template writes aside."""
+    """Share of all tokens in shared n-grams, without those of a template."""
 
 
 class PresidioUse(Document):
-    """What presidio looked for."""
+    """What presidio searched for."""
 
     version: str
     """Release of presidio-analyzer."""

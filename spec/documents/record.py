@@ -17,6 +17,7 @@ from ftc.spec.documents.machine import CodeSnapshot, MachineClass
 from ftc.spec.documents.resampling import Resampling
 
 __all__ = [
+    "Attribution",
     "ClassifierResult",
     "DeterminismSeen",
     "Evaluation",
@@ -40,6 +41,7 @@ __all__ = [
     "SwapExample",
     "SwapPair",
     "SwapsResult",
+    "TokenWeight",
 ]
 
 
@@ -250,6 +252,24 @@ class ClassifierResult(Document):
     """Answers, of both models, of which the classifier could read the beginning alone."""
 
 
+class TokenWeight(Document):
+    """A token and what it adds to the score of the class that was chosen."""
+
+    text: str
+    weight: Real
+
+
+class Attribution(Document):
+    """Why the tuned model chose a class for a row, by gradient times input on the token embeddings."""
+
+    row: int
+    """Number of the row among those that were read, from 0."""
+    place: str = ""
+    label: str
+    """The class that was chosen."""
+    tokens: tuple[TokenWeight, ...]
+
+
 class Evaluation(Document):
     """The measurement on the test split, `eval.json`."""
 
@@ -272,6 +292,8 @@ class Evaluation(Document):
     """None where nobody grades."""
     classifier: ClassifierResult | None = None
     """None where no classifier looks at answers."""
+    attributions: tuple[Attribution, ...] = ()
+    """Of the rows that the report shows; empty where no row has a single class, and in runs of earlier releases."""
     gates: tuple[GateResult, ...]
     predictions: tuple[Prediction, ...]
 

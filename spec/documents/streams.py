@@ -238,7 +238,7 @@ def open_stream(path: Path) -> TokenStream:
     with pa.memory_map(str(path)) as source:
         table = pa.ipc.open_file(source).read_all()
     if tuple(table.column_names) not in (COLUMNS, _EARLIER_COLUMNS):
-        raise ValueError(f"{path.name} holds no token stream")
+        raise ValueError(f"{path.name} is not a token stream")
     columns = {name: table.column(name).chunk(0) for name in _EARLIER_COLUMNS}
     ids = columns["ids"]
     return TokenStream(

@@ -69,25 +69,29 @@ HOMONYMS = {
 VALUES: dict[str, str] = {
     "bf16": "write `precision: bfloat16` in `train`",
     "fp16": "write `precision: bfloat16` in `train`, or `float32` where the device has no bfloat16",
-    "tf32": "drop it; `precision` in `train` says what is computed in",
+    "tf32": "remove it; `precision` in `train` sets the data type",
     "load_in_4bit": "write `kind: qlora` in `strategy`",
     "load_in_8bit": "write `kind: qlora` and `quantization: int8` in `strategy`",
     "qlora": "write `kind: qlora` in `strategy`",
     "use_peft": "name the kind of adapter in `strategy`, such as `kind: lora`",
     "warmup_steps": "write it in `train.schedule`",
-    "gradient_accumulation_steps": "write the product as `batch_size` in `train`; `micro_batch` is what goes at once",
-    "gradient_accumulation": "write the product as `batch_size` in `train`; `micro_batch` is what goes at once",
+    "gradient_accumulation_steps": (
+        "write the product as `batch_size` in `train`; `micro_batch` is the per-device batch size"
+    ),
+    "gradient_accumulation": (
+        "write the product as `batch_size` in `train`; `micro_batch` is the per-device batch size"
+    ),
     **dict.fromkeys(
         ("eval_strategy", "evaluation_strategy", "evals_per_epoch"),
         "write `evaluate_every` in `train`: `epoch`, or a number of steps",
     ),
-    "lora_target_linear": "write `targets: all-linear` in `strategy`, or nothing, since it is the default",
-    "output_dir": "drop it; runs lie in `runs/`, in a folder with the recipe's `name`",
-    "hf_token": "drop it; log in with `hf auth login`",
-    "push_to_hub": "drop it; `ftc apply` writes a model card, and uploading is yours to decide",
-    "report_to": "drop it; a run writes its events and report into its folder",
-    "do_train": "drop it; `ftc apply` trains",
-    "do_eval": "drop it; the test split is measured at the end of each run",
-    "train_on_inputs": "drop it; only answers are learned",
+    "lora_target_linear": "write `targets: all-linear` in `strategy`, or nothing, because it is the default",
+    "output_dir": "remove it; a run is saved in `runs/`, in a folder with the recipe's `name`",
+    "hf_token": "remove it; log in with `hf auth login`",
+    "push_to_hub": "remove it; `ftc apply` writes a model card, and you upload it yourself",
+    "report_to": "remove it; a run writes its events and report into its folder",
+    "do_train": "remove it; `ftc apply` trains",
+    "do_eval": "remove it; the test split is evaluated at the end of each run",
+    "train_on_inputs": "remove it; ftc trains only on answers",
 }
 """What to do instead of a word that stands for something else here."""

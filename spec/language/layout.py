@@ -73,8 +73,8 @@ def laid_out(data: bytes, file: str) -> bytes:
 
 
 def _unlike(span: Span) -> Refusal:
-    help = "lay it out by hand: one key a line, two spaces a level"
-    return Refusal([diagnostic("FTC026", "the layout would change what the file says", span, help=help)])
+    help = "format it by hand: one key per line, two spaces per level"
+    return Refusal([diagnostic("FTC026", "formatting would change what the file says", span, help=help)])
 
 
 def _said(source: Source) -> dict[str, Any]:

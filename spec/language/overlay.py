@@ -109,13 +109,13 @@ def _no_item(below: Node | None, above: _Item, path: _Path) -> Diagnostic:
     name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
     if below is not None and not isinstance(below, List):
         written = below.text if isinstance(below, Scalar) else "a mapping"
-        summary = f"`{name}` is no list but `{written}`" if isinstance(below, Scalar) else f"`{name}` is {written}"
+        summary = f"`{name}` is not a list but `{written}`" if isinstance(below, Scalar) else f"`{name}` is {written}"
         help = f"set it as a whole, such as `--set '{name}=[…]'`"
     else:
         number = len(below.items) if below else 0
-        summary = f"`{name}` has {number} {'item' if number == 1 else 'items'}, and none at {above.position}"
-        help = f"positions begin with 0; `{name}[{number}]` adds an item"
-    related = (Related(below.span, "is written here"),) if below and below.span.file != FLAGS else ()
+        summary = f"`{name}` has {number} {'item' if number == 1 else 'items'}, but none at position {above.position}"
+        help = f"positions start at 0; `{name}[{number}]` adds an item"
+    related = (Related(below.span, "is set here"),) if below and below.span.file != FLAGS else ()
     return diagnostic("FTC027", summary, above.place, related=related, help=help, path=name)
 
 
@@ -168,8 +168,8 @@ def _read_flag(flag: str, line: str, number: int) -> tuple[Source | None, tuple[
             diagnostic("FTC024", "`--set` needs `path=value`", whole, label="no path with a value", help=help),
         )
     if match[1].split(".")[0] == "extends":
-        help = "use `--set-file FILE` to lay a file on top"
-        return None, (diagnostic("FTC025", "`extends` can't be set by a flag", whole, help=help),)
+        help = "use `--set-file FILE` to add a file"
+        return None, (diagnostic("FTC025", "a flag can't set `extends`", whole, help=help),)
     # The value stands under a short key in its own column and line, so that the reader gives the right places.
     padded = "\n" * (number - 1) + "v:".ljust(match.start(2)) + match[2]
     source, found = read_source(padded, FLAGS)

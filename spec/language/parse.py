@@ -33,7 +33,7 @@ _EXPECTED = {
 _NEVER = {
     "trust_remote_code": (
         "not supported",
-        "remove it; ftc never runs code that comes with a model, and no key or flag makes it",
+        "remove it; ftc never runs code that comes with a model, and no key or flag allows it",
     ),
 }
 """Keys of other tools that ftc will not have, with a label and what to do."""
@@ -149,7 +149,7 @@ def version_fault(source: Source) -> Diagnostic | None:
         return None
     return diagnostic(
         "FTC105",
-        f"recipe language {version} is not known to this release",
+        f"this release does not support version {version} of the recipe language",
         source.span("ftc"),
         label=f"this release reads version {LANGUAGE_VERSION}",
         help=f"write `ftc: {LANGUAGE_VERSION}`, or install a newer ftc",
@@ -202,19 +202,19 @@ def _advice(plain: dict[str, Any], path: Path, known: tuple[str, ...]) -> tuple[
 
     key, parent = str(path[-1]), path[:-1]
     if words := HOMONYMS.get(_dotted(path)):
-        return "no such key", words
+        return "unknown key", words
     if kinds := _kinds_at(parent, key):
         written: Any = plain
         for part in (*parent, "kind"):
             written = written.get(part) if isinstance(written, dict) else None
-        beside = f", which `kind: {written}` has not" if written in _kinds_at(parent) else ""
-        return f"goes with `kind: {' or '.join(kinds)}`", f"write `kind: {kinds[0]}`, or drop `{key}`{beside}"
+        beside = f", which `kind: {written}` does not have" if written in _kinds_at(parent) else ""
+        return f"only for `kind: {' or '.join(kinds)}`", f"write `kind: {kinds[0]}`, or remove `{key}`{beside}"
     if places := [place for place in places_of_key(key) if place and place != _dotted(parent)]:
         where = " or ".join(f"`{place}`" for place in places[:3])
         return f"belongs in {where}", f"move `{key}` to {where}"
     if key in Recipe.model_fields:
         return "belongs at the top level", f"move `{key}` to the top level"
-    return "no such key", f"the keys here are {', '.join(known)}"
+    return "unknown key", f"the keys here are {', '.join(known)}"
 
 
 def _foreign_word(key: str, section: str) -> tuple[str, str] | None:
@@ -226,7 +226,7 @@ def _foreign_word(key: str, section: str) -> tuple[str, str] | None:
     if place := KEYS.get(key):
         home, _, name = place.rpartition(".")
         return f"ftc calls it `{name}`", f"write `{name}`" + ("" if home == section else f" in `{home}`")
-    return ("a word of other tools", VALUES[key]) if key in VALUES else None
+    return ("a name from other tools", VALUES[key]) if key in VALUES else None
 
 
 def _missing_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnostic:

@@ -134,7 +134,7 @@ def read_source(text: str, file: str) -> tuple[Source | None, tuple[Diagnostic, 
     findings.sort(key=Diagnostic.sort_key)
     if len(findings) >= MOST_FINDINGS:
         last = findings[MOST_FINDINGS - 1]
-        note = f"no more than {MOST_FINDINGS} findings of a text are shown; there may be others"
+        note = f"only {MOST_FINDINGS} findings are shown; there may be more"
         findings[MOST_FINDINGS - 1 :] = [replace(last, notes=(*last.notes, note))]
     return None, tuple(findings)
 
@@ -189,7 +189,7 @@ def _too_large(size: int, file: str) -> Diagnostic:
 def _no_mapping(root: Node | None, text: Text) -> Diagnostic:
     if root is None or (isinstance(root, Scalar) and root.value is None):
         help = "start with `ftc: 1`, `name:`, `task:`, `data:`, `model:` and `strategy:`, or let `ftc init` write one"
-        return diagnostic("FTC008", "the file says nothing", text.span(0, 0), label="no value here", help=help)
+        return diagnostic("FTC008", "the file is empty", text.span(0, 0), label="no value here", help=help)
     found = "a list" if isinstance(root, Sequence) else "a single value"
-    summary = f"a recipe is a mapping, and this is {found}"
+    summary = f"a recipe is a mapping, but this is {found}"
     return diagnostic("FTC009", summary, root.span, label="expected `key: value`", help="start with `ftc: 1`")

@@ -113,15 +113,15 @@ def check_text(content: str, file: str) -> tuple[Text, list[Diagnostic]]:
     directives: list[Diagnostic] = []
     while (match := _DIRECTIVES.match(content)) and len(directives) < MOST_FINDINGS:
         start, end = match.start(1), match.end()
-        directives.append(diagnostic("FTC019", "a YAML directive", text.span(start, end), help="delete the line"))
+        directives.append(diagnostic("FTC019", "a YAML directive", text.span(start, end), help="remove the line"))
         content = f"{content[:start]}#{content[start + 1 :]}"
     unseen = [
         diagnostic(
             "FTC011",
-            f"a character that can't be seen: {described(match[0])}",
+            f"invisible character: {described(match[0])}",
             text.span(match.start(), match.end()),
             label="here",
-            help="delete the character; an editor that shows white space finds it",
+            help="remove the character; an editor that shows white space finds it",
         )
         for match in islice(_UNSEEN.finditer(content), MOST_FINDINGS)
     ]
@@ -213,10 +213,10 @@ def _mask_secrets(text: Text) -> tuple[str, list[Diagnostic]]:
     findings = [
         diagnostic(
             "FTC018",
-            f"{kind} stands in the file",
+            f"{kind} in the file",
             text.span(start, end),
             label="masked here",
-            help="take it out and revoke it; log in with `hf auth login`, or set the token where the run happens",
+            help=("remove and revoke it; log in with `hf auth login`, or set the token in the environment of the run"),
         )
         for start, end, kind in found[:MOST_FINDINGS]
     ]

@@ -40,13 +40,13 @@ _RULES = (
     ),
     _Rule(
         ".*quoted scalar",
-        "an escape that YAML doesn't know",
+        "an escape that YAML doesn't have",
         "use single quotes, in which a backslash is a backslash, or write the backslash twice",
         "in double quotes",
     ),
     _Rule(
         ".*a block scalar",
-        "a value that starts with `>` or `|` opens a text of several lines",
+        "a value that starts with `>` or `|` begins a text of several lines",
         "put the value in quotes",
         "opens a text",
         at_start=True,
@@ -54,7 +54,7 @@ _RULES = (
     _Rule(
         ".*(an alias|an anchor)",
         "an anchor or alias without a name",
-        "put the value in quotes; unquoted, a leading `*` or `&` has a meaning of its own",
+        "put the value in quotes; an unquoted leading `*` or `&` has a special meaning",
         "",
         code="FTC004",
         at_start=True,
@@ -62,7 +62,7 @@ _RULES = (
     _Rule(
         ".*a directive",
         "a YAML directive",
-        "delete the line, or put the value in quotes if it starts with `%`",
+        "remove the line, or put the value in quotes if it starts with `%`",
         "",
         code="FTC019",
         at_start=True,
@@ -83,15 +83,15 @@ _RULES = (
     ),
     _Rule(
         r".*\n.*mapping values are not allowed",
-        "a line that is indented unlike the lines above",
+        "a line with another indentation than the lines above",
         "align the key with the other keys of its block; the line above may also lack its colon",
         "can't start a value",
     ),
     _Rule(
         r".*\n.*could not find expected ':'",
         "a line without `key: value`",
-        "write `key: value`, or `- item` in a list, with a space behind the sign",
-        "no key ends here",
+        "write `key: value`, or `- item` in a list, with a space after the sign",
+        "a key without an end",
         at_start=True,
     ),
     *(
@@ -114,7 +114,7 @@ _RULES = (
             ),
         )
     ),
-    _Rule(r".*\n.*cannot start.*\n.*\n\t", "a tab where a space belongs", "put a space in its place", "a tab"),
+    _Rule(r".*\n.*cannot start.*\n.*\n\t", "a tab instead of a space", "replace it with a space", "a tab"),
     _Rule(r".*\n.*cannot start.*\n.*\n`", "no value can start with a backtick", "put the value in quotes", "here"),
     _Rule(r".*\n.*cannot start", "no value can start with `CHARACTER`", "put the value in quotes", "here"),
     _Rule(
@@ -125,14 +125,14 @@ _RULES = (
     ),
     _Rule(
         r".*\n.*expected <block end>",
-        "this stands outside the block above",
-        "align it with the lines that it belongs to; text behind a closed quote or bracket can't go on",
+        "this line is outside the block above",
+        "align it with the lines that it belongs to; no text may follow a closed quote or bracket",
         "unexpected here",
     ),
     _Rule(
         r".*\n.*(<document start>|document end marker)",
-        "this stands behind the end of the recipe",
-        "make it part of the outermost block, or delete it",
+        "text after the end of the recipe",
+        "make it part of the outermost block, or remove it",
         "unexpected here",
     ),
     _Rule(
@@ -144,10 +144,10 @@ _RULES = (
     _Rule(
         r".*\n.*expected the node content",
         "a value is missing",
-        "write a value, or delete the sign",
-        "no value can start so",
+        "write a value, or remove the sign",
+        "no value can start like this",
     ),
-    _Rule("", "not valid YAML: REASON", "mend the text at this place", "here"),
+    _Rule("", "not valid YAML: REASON", "fix the text at this place", "here"),
 )
 
 
@@ -156,7 +156,7 @@ def syntax_fault(text: Text, error: Exception, reached: int) -> Diagnostic:
     if not isinstance(error, MarkedYAMLError):
         # ruamel lets a few errors of Python itself through, such as chr() of an escape beyond U+10FFFF.
         summary = "a value that can't be read"
-        help = "look for an escape beyond U+10FFFF, or for a bracket that is never closed"
+        help = "check for an escape beyond U+10FFFF, or for a bracket that is never closed"
         return diagnostic("FTC001", summary, text.span(reached, reached + 1), label="after this", help=help)
     started = error.context_mark.index if error.context_mark else None
     at = error.problem_mark.index if error.problem_mark else reached if started is None else started
@@ -169,7 +169,7 @@ def syntax_fault(text: Text, error: Exception, reached: int) -> Diagnostic:
     reading, problem = error.context or "", error.problem or ""
     said = "\n".join((*(words.replace("\n", " ") for words in (reading, problem)), before, character))
     rule = next(rule for rule in _RULES if re.match(rule.said, said))
-    reason = problem or reading or "the parser could not go on"
+    reason = problem or reading or "the parser stopped"
     place = started if rule.at_start and started is not None else at
     since = text.span(started or 0, (started or 0) + 1)
     return diagnostic(
@@ -196,7 +196,7 @@ def _tab(text: Text, number: int) -> Diagnostic | None:
         "a tab indents this line",
         Span(text.file, number, indent.index("\t") + 1, number, end),
         label="use spaces",
-        help="indent by two spaces a level, and set the editor to insert spaces",
+        help="indent by two spaces per level, and set the editor to insert spaces",
         notes=[f"{others} more {'line starts' if others == 1 else 'lines start'} with a tab"] if others > 0 else [],
         fixes=[Fix("replace each tab by two spaces", (fix,))],
     )

@@ -97,7 +97,7 @@ class _Reader:
                 self._documents += 1
                 if self._documents > 1:
                     span = self._span(event)
-                    self._fault("FTC007", "a second document starts here", span, help="keep one recipe a file")
+                    self._fault("FTC007", "a second document starts here", span, help="keep one recipe per file")
                     raise _Stop
             case AliasEvent():
                 self._count(event)
@@ -151,7 +151,7 @@ class _Reader:
     def _check_value(self, node: Scalar, start: int, end: int, style: str | None) -> None:
         if len(node.text) > LONGEST_SCALAR:
             summary = f"a value of {len(node.text):,} characters; the longest has {LONGEST_SCALAR:,}"
-            help = "shorten it; a recipe holds settings, and rows belong in data files"
+            help = "shorten it; a recipe contains settings, and rows belong in data files"
             self._fault("FTC016", summary, self._point(start), help=help)
             return
         if style is None and any(ends := odd_ends(node.text)):
@@ -159,15 +159,15 @@ class _Reader:
             places = ((at, at + ends[0]), (at + len(node.text) - ends[1], at + len(node.text)))
             self.findings += [odd_space(self.text, *place) for place in places if at >= 0 and place[0] < place[1]]
         if style == '"' and (character := unseen_in_escapes(node.text)):
-            summary = f"an escape for a character that can't be seen: {described(character)}"
-            self._fault("FTC011", summary, node.span, help="delete the escape")
+            summary = f"an escape for an invisible character: {described(character)}"
+            self._fault("FTC011", summary, node.span, help="remove the escape")
         if match := _INTERPOLATION.search(self.text.content, start, end):
             self._fault(
                 "FTC017",
                 f"`{match[0]}` is not interpolated",
                 self.text.span(match.start(), match.end()),
-                label="stays as it is written",
-                help="write the value itself; `--set` and `extends` serve what varies",
+                label="is not expanded",
+                help="write the value itself; use `--set` and `extends` for what varies",
             )
         if not node.quoted and (reason := number_fault(node.text)):
             self._fault("FTC020", reason, node.span, help="write a number in range, or quote it if it is text")
@@ -196,7 +196,7 @@ class _Reader:
         if node.text in frame.entries:
             self._fault(
                 "FTC003",
-                f"`{shown_word(node.text)}` stands twice in one mapping",
+                f"duplicate key `{shown_word(node.text)}`",
                 node.span,
                 label="again here",
                 related=(Related(frame.entries[node.text].key_span, "first here"),),

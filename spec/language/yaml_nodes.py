@@ -152,11 +152,11 @@ def key_fault(key: Scalar, path: str | None) -> Diagnostic | None:
     suggestion = _plain_form(key.text)
     # A hyphen can stand for nothing but an underscore. Any other guess is for a person to judge.
     safe = key.text.replace("-", "_") == suggestion
-    help = "keys are lower-case letters, digits and underscores, starting with a letter"
+    help = "keys consist of lower-case letters, digits and underscores, and start with a letter"
     if safe:
         help = "write an underscore for each hyphen; `ftc validate --fix` does it"
     elif not key.quoted and ":" in key.text:
-        help = "put a space behind the colon"
+        help = "put a space after the colon"
     foreign = next((character for character in key.text if not character.isascii()), None)
     notes = [f"it contains {described(foreign)}"] if foreign else []
     section, _, name = KEYS.get(suggestion or "", "").rpartition(".")
@@ -164,7 +164,7 @@ def key_fault(key: Scalar, path: str | None) -> Diagnostic | None:
         notes.append(f"ftc calls it `{name}`, in `{section}`")
     return diagnostic(
         "FTC010",
-        f"`{shown_word(key.text)}` is no key",
+        f"`{shown_word(key.text)}` is not a key",
         key.span,
         label=f"did you mean `{suggestion}`?" if suggestion else "",
         help=help,

@@ -1,4 +1,4 @@
-"""Where the rows come from, which columns matter, and how they are divided."""
+"""Where the rows come from, which columns are used, and how they are split."""
 
 from __future__ import annotations
 
@@ -30,46 +30,48 @@ __all__ = [
 WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
 """Suffixes of workbooks, which an extra reads."""
 PROMPT_COLUMN = "ftc_prompt"
-"""Column of a variant that tells which of the further prompts it has, from 1."""
+"""Column of an augmented row that says which of the additional prompts it has, from 1."""
 
 
 class Paraphrases(Document):
-    """A table of phrases beside the recipe."""
+    """A table of phrases, relative to the recipe."""
 
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     path: str = Field(min_length=1)
-    """CSV or other data file with the columns `from` and `to`, relative to the recipe's folder. A phrase may stand in
+    """CSV or other data file with the columns `from` and `to`, relative to the recipe's folder. A phrase may occur in
     several rows."""
 
 
 class Augment(Document):
-    """Variants of training rows; rows that are measured are never varied. What is learned stays as it is."""
+    """Augmented copies of training rows. Evaluation rows and target tokens are never changed."""
 
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     variants: int = Field(default=1, ge=1, le=20)
-    """Variants of each row that has any; one that comes out like its row is left out. Default: 1, which doubles the
-    rows at most."""
+    """Augmented copies of each row; a copy that equals its row is left out. Default: 1, which at most doubles the
+    rows."""
     share: Real = Field(default=1.0, gt=0, le=1)
-    """Share of the training rows that have variants. Default: 1, so that no row is preferred."""
+    """Share of the training rows that are augmented. Default: 1, so that no row is preferred."""
     prompts: tuple[str, ...] = Field(default=(), max_length=50)
-    """Further prompt templates of a generation, of which each variant has one. Default: none, so that variants have the
-    prompt of their row."""
+    """Additional prompt templates of a generation task; each augmented row uses one. Default: none, so that it keeps
+    its row's prompt."""
     paraphrases: Paraphrases | None = None
-    """Phrases and what may stand for them; each is replaced with a chance of one half. Default: none, since only you
+    """Phrases and their paraphrases; each phrase is replaced with probability 0.5. Default: none, because only you
     know what means the same."""
     words: Real = Field(default=0.0, ge=0, le=0.5)
-    """Share of the words that are left out or change places with the next. Default: 0, since order often matters."""
+    """Share of the words that are dropped or swapped with the next. Default: 0, because word order often matters."""
     characters: Real = Field(default=0.0, ge=0, le=0.5)
-    """Share of the letters that are doubled, left out or change places with the next. Default: 0, since clean text
-    needs no slips."""
+    """Share of the letters that are doubled, dropped or swapped with the next (typos). Default: 0, because
+    clean text needs no typos."""
     seed: int = Field(default=17, ge=0, lt=2**32)
-    """Seed of all variants. Default: 17, a fixed number so that two people get the same."""
+    """Random seed of the augmentation. Default: 17, a fixed number so that everybody gets the same rows."""
 
 
 def with_prompts(prompt: str, others: tuple[str, ...]) -> str:
-    """One template that takes the prompt which a row's `PROMPT_COLUMN` names, and the first where there is none."""
+    """One template that renders the prompt named by the row's `PROMPT_COLUMN`, or the first prompt if the row names
+    none.
+    """
     name = PROMPT_COLUMN
     branches = "".join(
         f"{'{%'} {'if' if number == 1 else 'elif'} {name} is defined and {name} == {number} {'%}'}{other}"
@@ -79,17 +81,17 @@ def with_prompts(prompt: str, others: tuple[str, ...]) -> str:
 
 
 class PathSource(Document):
-    """A file beside the recipe."""
+    """A file, relative to the recipe."""
 
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     path: str = Field(min_length=1)
     """JSON, JSON lines, CSV, TSV, Excel, OpenDocument, Parquet, Arrow, CoNLL or text file, relative to the recipe's
-    folder; the suffix tells which. Of a text file each line is a row with the column `text`. A folder stands for the
-    data files in it, a pattern such as `shards/*.jsonl` for all files that fit it, in the order of their names.
-    A file at an `s3://`, `gs://` or `https://` address is fetched once (extra `remote`) and pinned by its digest."""
+    folder; the suffix decides the format. Each line of a text file is a row with the column `text`. A folder means all
+    data files in it, a pattern such as `shards/*.jsonl` all matching files, in the order of their names. A file at an
+    `s3://`, `gs://` or `https://` address is downloaded once (extra `remote`) and pinned by its digest."""
     delimiter: Literal[",", ";", "|", "tab"] | None = None
-    """What divides the values of a CSV or TSV file. Default: what fits the header and the first rows, commas (tabs in a
+    """Separator of a CSV or TSV file. Default: the one that fits the header and the first rows, commas (tabs in a
     `.tsv` file) before semicolons, tabs and vertical bars."""
     sheet: str | None = Field(default=None, min_length=1)
     """Sheet of a workbook. Default: the first, where most workbooks have their rows; the plan names it."""
@@ -103,10 +105,10 @@ class HubSource(Document):
     hub: str = Field(min_length=1, pattern=r"^[\w.-]+/[\w.-]+$")
     """Id of the data set, such as `owner/name`."""
     file: str | None = Field(default=None, min_length=1)
-    """Path of the file inside the data set. Default: the only data file that there is, or the only one named for
-    training; the lock keeps which. Several are listed to choose from, since none is more right."""
+    """Path of the file inside the data set. Default: the only data file, or the only one named for training; the lock
+    pins it. If there are several, ftc lists them for you to choose."""
     revision: str | None = Field(default=None, min_length=1)
-    """Branch, tag or commit. Default: the main branch; the lock keeps the commit that it stood at."""
+    """Branch, tag or commit. Default: the main branch; the lock pins its commit."""
 
 
 def _kind_of_source(value: object) -> str:
@@ -118,27 +120,26 @@ def _kind_of_source(value: object) -> str:
 Source = Annotated[
     Annotated[PathSource, Tag("from-path")] | Annotated[HubSource, Tag("from-hub")], Discriminator(_kind_of_source)
 ]
-"""A file on disk or on the hub, told apart by the key `path` or `hub`."""
+"""A file on disk (`path`) or on the hub (`hub`)."""
 
 
 class _Mixed(Document):
-    """What a source of several says beside its file."""
+    """Options of one source among several."""
 
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     weight: Annotated[Real, Field(gt=0)] | None = None
-    """This source's share of an epoch's training rows, beside the weights of the others. Default: none, and then none
-    of the sources has one: all rows of all of them are trained on."""
+    """This source's weight in an epoch, relative to the other sources. Default: none for all sources, so that all rows
+    of all sources are trained on."""
     fields: dict[str, str] | None = None
-    """Which column plays which part, where this file names them otherwise. Default: as `data.fields` says, since most
-    sources were made alike."""
+    """Maps the task's fields to columns if this file names them differently. Default: as in `data.fields`."""
     only_train: bool = False
-    """Whether all of its rows are trained on, and none is measured: for general data that keeps a model from
-    forgetting. Default: no, so that each source gives its share to every part."""
+    """Train on all rows and evaluate on none: for general data against forgetting. Default: no, so that each source
+    contributes to every part of the split."""
 
 
 class MixedPath(PathSource, _Mixed):
-    """A file beside the recipe, one of several sources."""
+    """A file relative to the recipe, one of several sources."""
 
 
 class MixedHub(HubSource, _Mixed):
@@ -161,7 +162,7 @@ Sources = Annotated[
     | Annotated[tuple[MixedSource, ...], Tag("several")],
     Discriminator(_kind_of_sources),
 ]
-"""One file, or a list of several that are mixed."""
+"""One file, or a list of several files that are mixed."""
 
 
 def _kind_of_share(value: object) -> str:
@@ -172,42 +173,41 @@ Share = Annotated[
     Annotated[Annotated[Real, Field(ge=0, lt=1)], Tag("as-share")] | Annotated[Source, Tag("as-source")],
     Discriminator(_kind_of_share),
 ]
-"""Part of the rows as a ratio, or a file of its own."""
+"""Part of the rows as a share, or a file of its own."""
 
 
 class Split(Document):
-    """How rows are divided. Whatever is not validation or test is training data."""
+    """How rows are split. All rows that are not validation or test rows are training rows."""
 
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     validation: Share = 0.1
-    """Share of the rows, or a file of its own, for choosing the best checkpoint. `0` for none. Default: 0.1,
-    enough to tell checkpoints apart while most rows train."""
+    """Share of the rows, or a separate file, for choosing the best checkpoint. `0` for none. Default: 0.1, enough to
+    compare checkpoints while most rows train."""
     test: Share = 0.1
-    """Share of the rows, or a file of its own, looked at once, at the very end. `0` for none. Default: 0.1,
-    as much as validation."""
+    """Share of the rows, or a separate file, for the final evaluation, which happens once, at the very end. `0` for
+    none. Default: 0.1, as much as validation."""
     stratify: str | None = Field(default=None, min_length=1)
-    """Column whose values keep their proportions in every part. Default: the label in a classification, so that no
-    class can be missing by chance; else none."""
+    """Column whose values keep their proportions in every part (stratified split). Default: the label in a
+    classification task, so that no class is missing by chance; otherwise none."""
     group: str | None = Field(default=None, min_length=1)
-    """Column whose values name what belongs together, such as a customer or a document: rows of one group all go to
-    the same part, so that nothing is measured on what was half seen. Default: none, so that
-    only copies of a row stay together."""
+    """Column whose values name groups, such as a customer or a document: all rows of a group go to the same part, so
+    that the model is not evaluated on text it has half seen. Default: none, so that only duplicate rows stay
+    together."""
     together: Literal["copies", "alike"] = "alike"
-    """Which rows stay in one part: `copies` of one another, or all that are `alike`, which differ in marks and case
-    alone or are near duplicates by `data.quality.similarity`. Default: alike, since a row whose near duplicate was
-    trained on measures memory."""
+    """Which rows stay in one part: `copies` (exact duplicates), or `alike` (also near duplicates: equal except for
+    case and punctuation, or by `data.quality.similarity`). Default: `alike`, because a test row with a near duplicate
+    in training measures memory."""
     time: str | None = Field(default=None, min_length=1)
-    """Column of dates, ISO 8601 text or numbers: the newest rows are test, those before validation, the oldest train,
-    as it will be when the model is used. Rows that stay `together` go where the oldest of them goes; the plan counts
-    those that break the order. Default: none, since most rows bear no date."""
+    """Column of dates (ISO 8601 text or numbers): the newest rows become test rows, the ones before validation, the
+    oldest training, as when the model is used later. Rows that stay `together` go where the oldest of them goes; the
+    plan counts those that break the order. Default: none, because most rows have no date."""
     by: Literal["share", "hash"] = "share"
-    """`share` gives each part its exact size. `hash` lets each row's own digest decide, so that no row ever changes its
-    part when others are added, and sizes come near their share. Default: share, since small parts should have the size
-    that was asked for."""
+    """`share` gives each part its exact size. `hash` decides by each row's own digest, so that no row changes its part
+    when others are added, and sizes are approximate. Default: share, so that small parts get the requested size."""
     seed: int = Field(default=17, ge=0, lt=2**32)
-    """Seed of the division, apart from `train.seed`, so that another training seed never moves a row between parts.
-    Default: 17, a fixed number so that two people get the same parts."""
+    """Random seed of the split, separate from `train.seed`, so that another training seed never moves a row between
+    parts. Default: 17, a fixed number so that everybody gets the same parts."""
 
 
 class PresidioRules(Document):
@@ -218,12 +218,12 @@ class PresidioRules(Document):
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     countries: tuple[Annotated[str, Field(pattern=r"^[a-z]{2}$")], ...] = Field(default=(), max_length=30)
-    """Countries whose own numbers are looked for, by presidio's two letters, such as `[us, uk]`: social security, tax,
-    passports and the like. Default: none beside what every country has (cards, accounts, addresses of mail, machines
-    and wallets, telephones), since almost any long number is somebody's in some country."""
+    """Countries whose own numbers are searched for, by presidio's two letters, such as `[us, uk]`: social security,
+    tax, passports and similar. Default: none except what exists in every country (credit cards, accounts, e-mail
+    and other addresses, wallets, telephone numbers), because almost any long number is valid in some country."""
     least_score: Real = Field(default=0.4, ge=0, le=1)
-    """How sure presidio has to be, from 0 to 1. Default: 0.4, which it gives to telephone numbers; what has check
-    digits that are right has 1, and mere runs of digits less than 0.4."""
+    """Minimum score of presidio, from 0 to 1. Default: 0.4, its score for telephone numbers; a match with valid check
+    digits has 1, plain digits have less than 0.4."""
 
 
 Difference = Literal["case", "space", "unicode"]
@@ -232,40 +232,41 @@ the same letter (NFC)."""
 
 
 class LabelRules(Document):
-    """How labels are read."""
+    """How labels are normalized."""
 
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     normalize: tuple[Difference, ...] = Field(default=(), max_length=3)
-    """Differences between labels that make no class of its own, of `case`, `space` and `unicode`. The class has the
-    spelling that `task.labels` gives, else the most frequent one, so that `SMS` and `Billing` stay what they are; the
-    plan lists what was spelled otherwise. Default: none, since only you know whether `us` and `US` are one; labels that
-    differ so are pointed out."""
+    """Differences between labels that do not make separate classes: `case`, `space` and `unicode`. The class uses the
+    spelling in `task.labels`, otherwise the most frequent one, so that `SMS` and `Billing` stay as they are; the
+    plan lists what was changed. Default: none, because only you know whether `us` and `US` are the same; ftc warns
+    about such labels."""
 
 
 class QualityRules(Document):
-    """What is looked for in the rows, and what is borne."""
+    """Which data quality checks run, and what they accept."""
 
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     similarity: Annotated[Real, Field(ge=0.5, le=1)] | None = 0.9
-    """Jaccard similarity of two texts' runs of four words from which they count as near duplicates; `null` looks for
-    none. Default: 0.9, which finds what was edited and leaves what merely speaks of the same."""
+    """Jaccard similarity of the word 4-grams of two texts from which they are near duplicates; `null` disables the
+    check. Default: 0.9, which finds edited texts but not texts on the same topic."""
     allow_overlap: Real = Field(default=0.0, ge=0, le=1)
-    """Share of a measured part's rows that may resemble training rows; more is an error. Default: 0, since such rows
-    flatter the model."""
+    """Share of validation or test rows that may be duplicates or near duplicates of training rows (leakage); more is
+    an error. Default: 0, because such rows make the score too high."""
     secrets: Literal["warn", "refuse"] = "warn"
-    """What API keys, passwords and private keys in the rows lead to. Default: warn, since most of them are examples."""
+    """What happens if rows contain API keys, passwords or private keys. Default: warn, because most of them are
+    examples."""
     personal: Literal["report", "warn", "refuse"] = "report"
-    """What e-mail addresses, telephone, card and account numbers in the rows lead to. Default: report, since only you
-    know what the rows are for; the plan counts them."""
+    """What happens if rows contain e-mail addresses, telephone, credit card or account numbers. Default: report,
+    because only you know the purpose of the rows; the plan counts them."""
     presidio: PresidioRules | None = None
-    """Have presidio count personal data as well, by its kinds, such as `{countries: [us]}`; what it finds is treated
-    as `personal` says. Default: none, since ftc's own rules need no further package; its release is in the lock.
-    Costs one to five milliseconds for a row of a thousand letters, once."""
+    """Let presidio count personal data as well, by its kinds, such as `{countries: [us]}`; its findings are treated as
+    `personal` says. Default: none, because ftc's own rules need no further package; its release is in the lock.
+    Takes one to five milliseconds for a row of a thousand letters, once."""
     annotations: tuple[str, ...] = Field(default=(), max_length=50)
-    """Columns with the labels of several annotators, whose agreement beyond chance the plan then tells. Default: none,
-    since most data has one label a row."""
+    """Columns with the labels of several annotators; the plan reports their agreement beyond chance. Default: none,
+    because most data has one label per row."""
 
 
 _OF_DOCUMENTS = {"first_exhausted": "stop", "all_exhausted": "repeat"}
@@ -278,7 +279,7 @@ StoppingStrategy = Annotated[
 
 
 class Data(Document):
-    """The rows that the model learns from and is measured on."""
+    """The rows for training and evaluation."""
 
     model_config = ConfigDict(populate_by_name=True, loc_by_alias=False)
 
@@ -287,33 +288,33 @@ class Data(Document):
     source: Sources
     """Where the rows are: a file, or a list of files that are mixed."""
     stopping_strategy: StoppingStrategy = Field(default="first_exhausted", alias="exhausted")
-    """What ends an epoch of weighted sources: `first_exhausted` when the first of them has no new row left,
-    `all_exhausted` when every row of all of them was seen, the smaller ones more than once, as in
-    `datasets.interleave_datasets`. Default: first_exhausted, since repeated rows are learned by heart."""
+    """Stopping strategy of weighted sources, as in `datasets.interleave_datasets`: `first_exhausted` ends an epoch when
+    the first source has no new row, `all_exhausted` when every row was used at least once, repeating smaller sources.
+    Default: first_exhausted, because repeated rows are memorized."""
     fields: dict[str, str] = Field(default_factory=dict)
-    """Which column plays which part in the task, such as `{text: message, label: class}`. Default: columns are named
-    like the parts themselves."""
+    """Maps the task's fields to columns, such as `{text: message, label: class}`. Default: columns with the names of
+    the fields."""
     empty: Literal["error", "drop"] = "error"
-    """What a row leads to in which a text, a label or another part that the task can't do without is empty: `error`
-    stops, `drop` leaves the row out; the plan counts such rows and the lock keeps the count. Default: error, since many
-    empty rows are a sign of a broken export."""
+    """What happens to a row with an empty text, label or other required field: `error` stops, `drop` leaves the row
+    out; the plan counts these rows and the lock pins the count. Default: error, because many empty rows are a sign
+    of a broken export."""
     labels: LabelRules = LabelRules.usual()
-    """How labels are read."""
+    """How labels are normalized."""
     split: Split = Split.usual()
-    """How rows are divided."""
+    """How rows are split."""
     quality: QualityRules = QualityRules.usual()
-    """What is looked for in the rows."""
+    """Which data quality checks run."""
     augment: Augment | None = None
-    """Variants of training rows. Default: none, since real rows teach more than varied ones."""
+    """Augmentation of training rows. Default: none, because real rows are better than augmented ones."""
     max_rows: int | None = Field(default=None, ge=1)
-    """At most this many training rows, drawn by the split's seed; validation and test stay whole. Default: all,
-    since more rows seldom make a model worse."""
+    """Maximum number of training rows, sampled with the split's seed; validation and test stay complete. Default: all,
+    because more rows rarely make a model worse."""
     max_length: Literal["auto"] | Annotated[int, Field(ge=8)] = "auto"
-    """Longest sequence in tokens; longer rows overflow. Default `auto`: the model's own limit, but at most 1,024,
-    since memory and time grow with the longest row that there really is."""
+    """Maximum sequence length in tokens; longer rows overflow. Default `auto`: the model's own limit, but at most
+    1,024, because memory and time grow with the longest row."""
     max_lost_answers: Real = Field(default=0.1, ge=0, le=1)
-    """Share of a part's conversations that may lose their last answers to `max_length`; more is an error. Default: 0.1,
-    since what is cut away isn't learned, and a few long rows are no reason to train on longer ones."""
+    """Share of a part's conversations that may lose their last answers to `max_length`; more is an error. Default:
+    0.1, because truncated answers are not trained on, and a few long rows are no reason for longer sequences."""
     overflow: Literal["cut", "drop", "refuse"] = "cut"
-    """What happens to longer rows: `cut` shortens the input and never the answer, `drop` leaves the row out, `refuse`
-    stops. Default: cut, which loses no row; the plan counts how many are cut."""
+    """What happens to longer rows: `cut` truncates the input but never the answer, `drop` leaves the row out, `refuse`
+    stops. Default: cut, which loses no row; the plan counts truncated rows."""

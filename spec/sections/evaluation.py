@@ -1,4 +1,4 @@
-"""How the result is measured."""
+"""How the model is evaluated."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def metrics_for(task: Task) -> tuple[str, ...]:
 
 
 def has_entities(labels: Sequence[str]) -> bool:
-    """Whether the tags of words are those of entities, which begin and go on, or stand for themselves."""
+    """Whether the tags mark entities (with begin and inside), or each tag counts on its own."""
     return all(tag == "O" or tag[:2] in ("B-", "I-") for tag in labels)
 
 
 def is_metric_for(task: Task, name: str) -> bool:
-    """Whether a task can be measured by a metric. Whether the class is one of the data's, only its labels tell."""
+    """Whether a task can be measured by a metric. Whether the class exists depends on the data's labels."""
     metric = metric_named(name)
     return metric is not None and metric.serves(task.kind, traits_of(task))
 
@@ -105,7 +105,7 @@ class Bound(NamedTuple):
     text: str
     """Comparison and number; empty where a line has none."""
     path: str
-    """Where it stands in the recipe."""
+    """Its path in the recipe."""
 
 
 def parse_gate(text: str) -> Gate | None:
@@ -115,7 +115,7 @@ def parse_gate(text: str) -> Gate | None:
 
 
 class Retention(Document):
-    """General text that a language model should still know after it was tuned."""
+    """General text for the forgetting check."""
 
     EFFECT: ClassVar[Effect] = Effect.EVAL
 
@@ -126,13 +126,15 @@ class Retention(Document):
 
 
 class Swaps(Document):
-    """Phrases that are exchanged in test rows, to see which predictions hang on them."""
+    """Counterfactual substitution test: phrases that are replaced in test rows, to see which predictions depend on
+    them.
+    """
 
     EFFECT: ClassVar[Effect] = Effect.EVAL
 
     path: str = Field(min_length=1)
-    """Table with the columns `from` and `to`, relative to the recipe's folder: `he` and `she`, for example. Whole words
-    are looked for as they are written."""
+    """Table with the columns `from` and `to`, relative to the recipe's folder: `he` and `she`, for example. Whole
+    words are replaced, case-sensitively."""
 
 
 class Judge(Document):
@@ -141,41 +143,41 @@ class Judge(Document):
     EFFECT: ClassVar[Effect] = Effect.EVAL
 
     url: str = Field(pattern=r"^https?://[^\s@?#]+$", max_length=500)
-    """Where an OpenAI-compatible service lies, up to `/v1`; `/chat/completions` is added."""
+    """Address of an OpenAI-compatible service, up to `/v1`; `/chat/completions` is added."""
     model: str = Field(min_length=1, max_length=200)
-    """What the service calls the model."""
+    """Name of the model in the service."""
     key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)
-    """Environment variable that holds the service's key; the key itself belongs in no file. Default: none, as for a
+    """Environment variable with the service's key; don't write the key itself into a file. Default: none, as for a
     service on this machine."""
     criterion: str = Field(default="Judge how well the answer does what the prompt asks for.", max_length=2_000)
-    """What counts, in a sentence or two that the judge reads. Default: how well the answer does what is asked."""
+    """Grading criterion, in a sentence or two for the judge. Default: how well the answer does what the prompt asks."""
     max_tokens: int = Field(default=1024, ge=1, le=1_000_000)
-    """Longest reply that the service may write, in tokens (`max_tokens` of its protocol). A grade takes few; what a
-    judge thinks before it counts as well. Default: 1024, since no reply should cost without bound."""
+    """Maximum reply of the judge, in tokens (`max_tokens`), reasoning included. Default: 1024, so that no reply costs
+    without limit."""
 
     @property
     def host(self) -> str:
-        """Machine that is asked, without port; an IPv6 address keeps its brackets."""
+        """Host of the endpoint, without port; an IPv6 address keeps its brackets."""
         place = self.url.split("//", 1)[1].split("/")[0]
         return place[: place.index("]") + 1] if place.startswith("[") and "]" in place else place.split(":")[0]
 
 
 class Classifier(Document):
-    """A text classifier that says which written answers have one of its labels: `toxic`, or `refusal`."""
+    """A text classifier that counts generated answers with one of its labels, such as `toxic` or `refusal`."""
 
     EFFECT: ClassVar[Effect] = Effect.EVAL
 
     base: str = Field(min_length=1, max_length=300)
     """Folder relative to the recipe, or hub id, of a model with a `...ForSequenceClassification` head in safetensors
-    form. It runs on the run's device; the lock keeps the digests of its files."""
+    format. It runs on the run's device; the lock pins its files by digest."""
     revision: str | None = Field(default=None, min_length=1, max_length=200)
-    """Branch, tag or commit on the hub. Default: the main branch; the lock keeps the commit that it stood at."""
+    """Branch, tag or commit on the hub. Default: the main branch; the lock pins its commit."""
     label: str = Field(min_length=1, max_length=200)
-    """Label whose share of the answers is told, as `id2label` in the classifier's config.json spells it."""
+    """Label whose share of the answers is reported, as spelled in `id2label` of the classifier's config.json."""
 
 
 class Eval(Document):
-    """How the tuned model is measured, on the test split, at the very end."""
+    """How the tuned model is evaluated, on the test split, at the very end."""
 
     EFFECT: ClassVar[Effect] = Effect.EVAL
 
@@ -186,46 +188,46 @@ class Eval(Document):
     and by how much tuning raised the chosen answer more than the rejected one, as TRL's `rewards/accuracies` and
     `rewards/margins`, so the untuned model's are 0; and how often the chosen answer is the likelier one), perplexity
     for a chat and for pretraining. `f1 of sport` is that of one class or type of entity, as are `precision of` and
-    `recall of`. `meteor`, for English, needs the extra `meteor` and WordNet's data, which is looked for where nltk
-    looks and in Debian's place; each line of an answer counts as a sentence."""
+    `recall of`. `meteor`, for English, needs the extra `meteor` and WordNet's data, which ftc searches where nltk
+    does and where Debian installs it; each line of an answer counts as a sentence."""
     baseline: bool = True
-    """Whether the untouched base model is measured too, by the same code. Default: yes; without it no gain is known."""
+    """Evaluate the base model too, with the same code. Default: yes; without it the gain is unknown."""
     simple_baselines: Literal["auto", "none"] | Annotated[tuple[SimpleBaseline, ...], Field(min_length=1)] = "auto"
     """Simple models that are fitted on the training rows in seconds and evaluated on the same test rows: a fine-tuned
     model should beat them. `majority`: the most frequent label; `tfidf`: logistic regression over TF-IDF weights of
     the tokenizer's tokens and token pairs, by scikit-learn; `nearest`: the label of the most similar training row.
     Default `auto`: all three for a classification, none for other tasks."""
     gates: dict[str, str] | tuple[str, ...] = Field(default_factory=dict)
-    """Bounds by metric, such as `{macro_f1: ">= 0.95"}`, or a list of such as `f1 of sport >= 0.9`, where the names
-    have more than one word; a broken one makes `apply` exit with 7. Default: none, since what is good enough depends on
-    the use."""
+    """Limits per metric, such as `{macro_f1: ">= 0.95"}`, or a list of limits such as `f1 of sport >= 0.9` for names
+    of more than one word; if a gate fails, `apply` exits with 7. Default: none, because what is good enough depends
+    on the use."""
     slices: tuple[str, ...] = ()
-    """What results are told apart by: columns of the data, `length` (the shortest third of the rows, the middle and the
-    longest) and `label` (the expected class). Each group gets its own metrics, and the largest gap is told; gates such
-    as `accuracy on region = north >= 0.8` or `accuracy gap on region <= 0.1` hold for them. Default: none, since only
-    the user knows which groups matter."""
+    """Groups of test rows that get their own metrics: columns of the data, `length` (shortest, middle and longest
+    third of the rows) and `label` (the true class). The largest gap between groups is reported; gates such as
+    `accuracy on region = north >= 0.8` or `accuracy gap on region <= 0.1` apply to them. Default: none, because
+    only you know which groups matter."""
     retention: Retention | None = None
-    """General text that base and tuned model are measured on as well. What a token of it costs more after tuning, in
-    nats, is the forgetting; a gate such as `forgetting <= 0.1` holds for it. Default: none, since no text is general
-    for every use."""
+    """Forgetting check: general text on which the loss of the base and tuned model is compared. Forgetting is the
+    increase of the loss in nats per token; a gate such as `forgetting <= 0.1` applies to it. Default: none, because
+    no text is general for every use."""
     swaps: Swaps | None = None
-    """Phrases that are exchanged in test rows. The share of predictions that change is told, overall and by pair, of
-    the base beside it; a gate such as `swapped <= 0.05` holds for the tuned model's. Default: none, since only the user
-    knows what should make no difference."""
+    """Counterfactual substitution test: phrases that are replaced in test rows. The share of predictions that change
+    is reported, overall and by pair, for the base and the tuned model; a gate such as `swapped <= 0.05` applies to
+    the tuned model. Default: none, because only you know what should make no difference."""
     judge: Judge | None = None
-    """A language model that grades written answers, base and tuned; a gate such as `judge >= 7` holds for the mean.
-    Default: none, since it sends test rows to a service."""
+    """A language model that grades generated answers of the base and the tuned model; a gate such as `judge >= 7`
+    applies to the mean. Default: none, because it sends test rows to a service."""
     classifier: Classifier | None = None
-    """A text classifier that looks at written answers, base and tuned; the share that has its label is told, and a gate
-    such as `flagged <= 0.01` holds for it. Default: none, since only the user knows what answers should not be."""
+    """A text classifier that rates generated answers of the base and the tuned model; the share with its label is
+    reported, and a gate such as `flagged <= 0.01` applies to it. Default: none, because only you know what answers
+    must not be."""
     max_new_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
-    """Longest answer that is generated, in tokens. Default `auto`: the longest answer of the training rows plus a
+    """Maximum number of generated tokens per answer. Default `auto`: the longest answer of the training rows plus a
     quarter."""
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
-    """Rows that are evaluated at once. Default `auto`: what fits the budget, up to 32, and never more than
-    there are."""
+    """Rows per forward pass during evaluation. Default `auto`: what fits the budget, up to 32."""
     samples: int = Field(default=8, ge=0, le=1000)
-    """Predictions that the report shows. Default: 8, which fit on a screen."""
+    """Number of predictions in the report. Default: 8, which fit on a screen."""
 
     def named(self) -> tuple[tuple[str, str], ...]:
         """The metrics that the recipe itself names, in metrics and gates, each with its place."""

@@ -1,4 +1,4 @@
-"""Which model is tuned, what the run may cost, and on what it runs."""
+"""Which model is fine-tuned, and the budget and device of the run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ AttentionKernel = Literal["eager", "sdpa", "flash_attention_2"]
 
 
 class License(Document):
-    """What the license of the base model may be, and that of a teacher."""
+    """Accepted licenses of the base model and of a teacher."""
 
     EFFECT: ClassVar[Effect] = Effect.COSMETIC
 
     allow: tuple[str, ...] = Field(min_length=1)
-    """Accepted licenses by their hub id in lower case, such as `apache-2.0`. A model without one is refused."""
+    """Accepted licenses by their hub id in lower case, such as `apache-2.0`. A model without a license is refused."""
 
 
 class Model(Document):
@@ -35,13 +35,13 @@ class Model(Document):
     `FTC_MODEL_PATHS`, or as `model_paths` in `~/.config/ftc/config.toml`. The lock pins a folder's files by digest
     wherever it lies."""
     revision: str | None = Field(default=None, min_length=1, max_length=200)
-    """Branch, tag or commit on the hub. Default: the main branch; the lock keeps the commit that it stood at."""
+    """Branch, tag or commit on the hub. Default: the main branch; the lock pins its commit."""
     license: License | None = None
-    """Accepted licenses, a teacher's too. Default: any, since which license suits depends on the use; the plan shows
+    """Accepted licenses, also of a teacher. Default: any, because the right license depends on the use; the plan shows
     it."""
     attention: Literal["auto"] | AttentionKernel = "auto"
-    """Attention kernel. Default `auto`: sdpa, which every device has and which needs no further package; the plain
-    formula for models whose class in transformers has nothing else; flash attention where its package is installed and
+    """Attention kernel. Default `auto`: sdpa, which works on every device without further packages; the plain formula
+    for models whose class in transformers supports nothing else; flash attention if its package is installed and
     the run then fits or is faster."""
 
 
@@ -54,22 +54,22 @@ Device = Annotated[
     | Annotated[DeviceByHand, Tag("by-hand")],
     Discriminator(_kind_of_device),
 ]
-"""A device by its name, or a card in figures."""
+"""A device by its name, or a GPU described by its figures."""
 
 
 class TokenPrice(Document):
-    """What a service asks for a million tokens."""
+    """Price per million tokens of a service."""
 
     EFFECT: ClassVar[Effect] = Effect.RESOURCE
 
     sent: MoneyText
-    """For a million tokens that it is sent, such as `0.15 USD`."""
+    """Per million tokens sent, such as `0.15 USD`."""
     received: MoneyText
-    """For a million tokens that it writes, such as `0.60 USD`; in the same currency."""
+    """Per million tokens received, such as `0.60 USD`; in the same currency."""
 
 
 class Budget(Document):
-    """What the run may cost, and on what it runs."""
+    """Budget of the run, and its device."""
 
     EFFECT: ClassVar[Effect] = Effect.RESOURCE
     EFFECTS: ClassVar[dict[str, Effect]] = {
@@ -79,29 +79,29 @@ class Budget(Document):
     }
 
     device: Device = "auto"
-    """`cpu`, or a card by its name such as `rtx-4090` (see `ftc device list`), whether it is in this machine or not;
-    a card that the catalog lacks is described by its figures. Default `auto`: this machine's card, else its CPU."""
+    """`cpu`, or a GPU by its name such as `rtx-4090` (`ftc device list` lists them), in this machine or not; describe a
+    GPU that is not in the list by its figures. Default `auto`: this machine's GPU, otherwise its CPU."""
     devices: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = 1
-    """Devices of that kind in one machine, with one process each, which share the rows of every step; `train.sharding`
-    says what each of them holds. More of them draw other dropout, and add in another order. `auto`: from one to as
-    many as this machine has the number that is fastest and fits, of those whose cost keeps within `cost` where there
-    is a price, and of equals the least; processes on a CPU share it, which counts as one. Default: 1, which needs no
-    exchange, and is the same on every machine."""
+    """Number of devices of this kind in one machine, with one process each, which share the rows of every step;
+    `train.sharding` says what each of them holds. Another number changes dropout and the order of sums. `auto`: the
+    fastest number of this machine's devices that fits and, if there is a price, stays within `cost`; of equals the
+    smallest. Processes on a CPU share it, which counts as one. Default: 1, which needs no communication and is the
+    same on every machine."""
     vram: Annotated[Bytes, Field(gt=0)] | None = None
-    """Memory that the run may use on each device, such as `24GiB`. Default: what the device has."""
+    """Memory that the run may use on each device, such as `24GiB`. Default: the device's memory."""
     allow_tight: bool = False
-    """Run even where the highest figure of the memory estimate is over the limit and only the lowest is not: it may run
-    out of memory at its peak. Default: no, since that can be after hours."""
+    """Run even if only the low end of the memory estimate is within the limit: the run may go out of memory at its
+    peak. Default: no, because that can happen after hours."""
     time: Annotated[Seconds, Field(gt=0)] | None = None
-    """Longest run, such as `2h`. Default: no limit, since `train.epochs` bounds the work."""
+    """Maximum duration of the run, such as `2h`. Default: no limit, because `train.epochs` limits the work."""
     price_per_hour: MoneyText | None = None
-    """What one device costs an hour, such as `0.40 USD`; a CPU is one, however many processes share it. Default:
-    unknown, and no cost is shown."""
+    """Price of one device per hour, such as `0.40 USD`; a CPU counts as one device for all its processes. Default:
+    unknown, so no cost is shown."""
     price_per_million_tokens: TokenPrice | None = None
-    """What the service of `eval.judge` costs, such as `{sent: 0.15 USD, received: 0.60 USD}`; it becomes a part of the
-    run's cost. Default: unknown, and the judge is in no cost."""
+    """Price of the service of `eval.judge`, such as `{sent: 0.15 USD, received: 0.60 USD}`; part of the run's cost.
+    Default: unknown, so the cost excludes the judge."""
     cost: MoneyText | None = None
-    """Most that the run may cost, such as `5 USD`; needs `price_per_hour`. Default: no limit, since without a
-    price there is no cost."""
+    """Maximum cost of the run, such as `5 USD`; needs `price_per_hour`. Default: no limit, because without a price
+    there is no cost."""
     threads: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
-    """CPU threads. Another number can change a result's last bits. Default `auto`: the physical cores."""
+    """CPU threads. Another number can change the last bits of a result. Default `auto`: the physical cores."""

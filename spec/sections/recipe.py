@@ -1,4 +1,4 @@
-"""The recipe: what a user wants, as written in a file that is committed to git."""
+"""The recipe: what you want, in a file that is committed to git."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LANGUAGE_VERSION = 1
 
 
 class Recipe(Document):
-    """What is wanted: task, data, model, strategy, training, evaluation, budget."""
+    """Task, data, model, strategy, training, evaluation and budget."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
     EFFECTS: ClassVar[dict[str, Effect]] = {"name": Effect.COSMETIC}
@@ -28,12 +28,13 @@ class Recipe(Document):
     ftc: Literal[1]
     """Version of the recipe language."""
     extends: str | None = Field(default=None, exclude=True)
-    """Recipe that this one builds on, relative to this file and inside the project. What this file does not say holds
-    as it stands there: mappings merge key by key, all else is replaced as a whole, and so is a mapping that takes
-    another `kind`. Paths in that file are relative to its own folder. At most 8 files build on each other. Plan and
-    lock hold the outcome. Default: none, so that one file says it all."""
+    """Recipe that this one extends, relative to this file and inside the project. Values that this file does not set
+    are taken from there: mappings merge key by key; everything else is replaced as a whole, and so is a mapping
+    with another `kind`. Paths in that file are relative to its own folder. At most 8 files extend each other. Plan
+    and lock contain the merged result. Default: none, so that one file says everything."""
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    """Name of the job; its runs lie in `runs/<name>/`. Lower-case letters, digits, `.`, `_` and `-`."""
+    """Name of the job; its runs lie in `runs/<name>/`. At most 64 lower-case letters, digits,
+    `.`, `_` and `-`, with a letter or digit first."""
     task: Task
     """What the tuned model is for."""
     data: Data
@@ -41,10 +42,10 @@ class Recipe(Document):
     model: Model
     """The base model."""
     strategy: AnyStrategy
-    """How the weights are changed."""
+    """How the weights are trained."""
     train: Train = Train.usual()
     """How training runs."""
     eval: Eval = Eval.usual()
-    """How the result is measured."""
+    """How the model is evaluated."""
     budget: Budget = Budget.usual()
-    """What the run may cost, and on what it runs."""
+    """Budget of the run, and its device."""

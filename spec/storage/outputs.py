@@ -67,7 +67,7 @@ def claim_output(path: Path, kind: OutputKind, *, force: bool = False) -> None:
         raise Refusal([diagnostic("FTC651", f"`{path}` {reason}", help="choose another name; nothing was changed")])
     if not force and not is_own:
         helps = ("choose another name", "or replace it with `--force`; nothing was changed")
-        raise Refusal([diagnostic("FTC651", f"`{path}` exists and is no {kind.value} of ftc's", help=helps)])
+        raise Refusal([diagnostic("FTC651", f"`{path}` exists and is not a {kind.value} written by ftc", help=helps)])
 
 
 def _untouchable(path: Path) -> str | None:
@@ -179,7 +179,7 @@ def _words(error: ErrorDetails) -> str:
         case "missing":
             return "is missing"
         case "extra_forbidden":
-            return "is no key of this document"
+            return "is not a key of this document"
         case "literal_error":
             return f"is not {more['expected']}".replace("'", "`")
         case "json_invalid":

@@ -33,7 +33,7 @@ class BitFit(Simple):
         chosen = Choices()
         kind = chosen.take("kind", self.kind)
         if not any(name.endswith(".bias") for name in base.held):
-            summary = f"a `{base.model.model_type}` has no biases"
+            summary = f"a `{base.model.model_type}` model has no biases"
             chosen.problems.append(Problem("FTC272", summary, "kind", "choose `ln_tuning`, or `lora`"))
         settings = BitFitSettings(kind=kind, trained_modules=chosen.head("trained_modules", base))
         return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
@@ -70,7 +70,7 @@ class BitFitSettings(WholeSettings):
 
     def words(self) -> str:
         """In a few words."""
-        return "biases alone"
+        return "only biases"
 
 
 BITFIT = Card(
@@ -81,7 +81,7 @@ BITFIT = Card(
     tag="bitfit",
     result="model",
     library="transformers",
-    rate=UsualRate(4e-4, 1e-5, 1e-2, "Ben Zaken et al. 2021, who search 1e-4 to 1e-3", None),
+    rate=UsualRate(4e-4, 1e-5, 1e-2, "Ben Zaken et al. 2021, who search 1e-4 to 1e-3", None, 1),
     libraries=(),
     marks=(),
     no_sharding=None,

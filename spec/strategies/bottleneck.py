@@ -107,7 +107,7 @@ class BottleneckSettings(AdaptedSettings):
 
     def words(self) -> str:
         """In a few words."""
-        return f"{self.placement} adapters of {self.size} behind {plural(self.num_modules, 'module')}"
+        return f"{self.placement} adapters of {self.size} after {plural(self.num_modules, 'module')}"
 
     def peft(self) -> PeftMethod | None:
         """peft has none."""
@@ -131,12 +131,12 @@ BOTTLENECK = Card(
     tag="bottleneck",
     result="adapter",
     library="ftc",
-    rate=UsualRate(1e-4, 1e-5, 1e-2, "Pfeiffer et al. 2020", None),
+    rate=UsualRate(1e-4, 1e-5, 1e-2, "Pfeiffer et al. 2020", None, 1),
     libraries=(),
     marks=(".bottleneck.",),
     no_sharding=None,
     no_recomputing=None,
-    no_merging="they are layers of their own",
+    no_merging="they are separate layers",
     saves_what_it_trains=True,
     folds_in=False,
     foreign_names={},

@@ -104,18 +104,18 @@ class Choices:
 
     def head(self, path: str, base: Base) -> tuple[str, ...]:
         """Settles the modules of a new head, which every adapter trains whole."""
-        words = "the new head has nothing to start from" if base.head_modules else _NOTHING_ELSE
+        words = "the new head starts from random weights" if base.head_modules else _NOTHING_ELSE
         return self.derive(path, base.head_modules, words)
 
     def places(self, path: str, kind: str, found: Mapping[str, object], base: Base) -> int:
         """Settles how many modules an adapter changes; a problem where there are none."""
         if not found:
-            summary = f"`{kind}` finds nothing to change in a `{base.model.model_type}`"
-            self.problems.append(Problem("FTC272", summary, "kind", "choose `lora`, which takes any linear layer"))
-        return self.derive(path, len(found), "modules of the base that it changes, by their names")
+            summary = f"a `{base.model.model_type}` model has nothing that `{kind}` can train"
+            self.problems.append(Problem("FTC272", summary, "kind", "choose `lora`, which fits any linear layer"))
+        return self.derive(path, len(found), "modules of the base model that it changes, by name")
 
 
-_NOTHING_ELSE = "every module beside the adapter stays as it is"
+_NOTHING_ELSE = "all modules outside the adapter stay frozen"
 
 
 @dataclass(frozen=True, slots=True)

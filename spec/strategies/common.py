@@ -41,7 +41,7 @@ class Simple(Strategy):
 
     def usual_rate(self, card: Card, width: int) -> tuple[float, str]:
         """The usual middle."""
-        return card.rate.at(width), card.rate.reason(width, f"the usual middle for {self.kind} with AdamW")
+        return card.rate.at(width), card.rate.reason(width, f"the usual rate of {self.kind} with AdamW")
 
     def second_rate_ratio(self) -> float | None:
         """All that it trains learns alike."""
@@ -138,7 +138,7 @@ def choose_targets(
     """Last parts of the names of the linear layers that get an adapter; a problem for each that no layer has."""
     found = sorted({name.rsplit(".", 1)[-1] for name in model.linear_modules})
     if asked == "all-linear":
-        return chosen.derive(path, tuple(found), "all linear layers but the output", key="targets")
+        return chosen.derive(path, tuple(found), "all linear layers except the output layer", key="targets")
     for position, name in enumerate(asked):
         if name not in found:
             close = nearest(name, found)

@@ -64,18 +64,20 @@ class FullSettings(WholeSettings):
 
     def words(self) -> str:
         """In a few words."""
-        return "full training"
+        return "full fine-tuning"
 
 
 FULL = Card(
     kind="full",
     recipe=Full,
     settings=FullSettings,
-    label="full training",
+    label="full fine-tuning",
     tag="full-fine-tuning",
     result="model",
     library="transformers",
-    rate=UsualRate(2e-5, 1e-6, 5e-4, "BERT's and most later models' fine-tuning (Devlin et al. 2019)", 2048),
+    rate=UsualRate(
+        2e-5, 1e-6, 5e-4, "usual fine-tuning rate of BERT and most later models (Devlin et al. 2019)", 2048, 1
+    ),
     libraries=(),
     marks=(),
     no_sharding=None,

@@ -51,7 +51,7 @@ class LoHa(OnLinear):
         kind = chosen.take("kind", self.kind)
         rank = chosen.take("rank", self.rank)
         if self.alpha == "auto":
-            alpha = chosen.derive("alpha", self.rank, "the rank, so that the update is added as it is")
+            alpha = chosen.derive("alpha", self.rank, "the rank, so that the update is added unscaled")
         else:
             alpha = chosen.take("alpha", self.alpha)
         rank_dropout = chosen.take("rank_dropout", self.rank_dropout)
@@ -148,7 +148,9 @@ LOHA = Card(
     tag="loha",
     result="adapter",
     library="peft",
-    rate=UsualRate(2e-4, 1e-5, 1e-2, "LoRA's usual middle with AdamW, for want of one of its own", 4096),
+    rate=UsualRate(
+        2e-4, 1e-5, 1e-2, "LoRA's usual rate with AdamW, because none is published for this method", 4096, 0.5
+    ),
     libraries=("peft",),
     marks=("hada_",),
     no_sharding=NOT_IN_PARTS,

@@ -57,14 +57,14 @@ class LoKr(OnLinear):
         kind = chosen.take("kind", self.kind)
         rank = chosen.take("rank", self.rank)
         if self.alpha == "auto":
-            alpha = chosen.derive("alpha", self.rank, "the rank, so that the update is added as it is")
+            alpha = chosen.derive("alpha", self.rank, "the rank, so that the update is added unscaled")
         else:
             alpha = chosen.take("alpha", self.alpha)
         rank_dropout = chosen.take("rank_dropout", self.rank_dropout)
         module_dropout = chosen.take("module_dropout", self.module_dropout)
         both = chosen.take("decompose_both", self.decompose_both)
         if self.decompose_factor == "auto":
-            factor = chosen.derive("decompose_factor", -1, "peft's word for the squarest matrices")
+            factor = chosen.derive("decompose_factor", -1, "peft's name for the squarest matrices")
         else:
             factor = chosen.take("decompose_factor", self.decompose_factor)
         places = self.places(chosen, base)
@@ -189,7 +189,9 @@ LOKR = Card(
     tag="lokr",
     result="adapter",
     library="peft",
-    rate=UsualRate(2e-4, 1e-5, 1e-2, "LoRA's usual middle with AdamW, for want of one of its own", 4096),
+    rate=UsualRate(
+        2e-4, 1e-5, 1e-2, "LoRA's usual rate with AdamW, because none is published for this method", 4096, 0.5
+    ),
     libraries=("peft",),
     marks=("lokr_",),
     no_sharding=NOT_IN_PARTS,

@@ -88,7 +88,7 @@ class LowRank(Simple):
     """Alphas of single kinds of modules, such as `{down_proj: 64}`. Default: none, so that all have `alpha`."""
     patterns: tuple[LowRankPattern, ...] = Field(default=(), max_length=200)
     """Ranks and alphas by layer, or by longer names, such as `[{layers: [0, 1], rank: 4}]`. The first pattern that fits
-    a module and has a rank decides it, before `ranks`; alpha likewise. Default: none, so that layers are alike."""
+    a module and has a rank decides it, before `ranks`; alpha likewise. Default: none, so that all layers are equal."""
     rank_stabilized: bool = False
     """Multiply by alpha / sqrt(rank) instead of alpha / rank (rsLoRA, Kalajdzievski 2023), which keeps large ranks
     learning. Default: no, since at usual ranks alpha does the same."""
@@ -111,7 +111,7 @@ class LowRank(Simple):
         """Each pattern tells something, and of some modules alone."""
         for position, pattern in enumerate(self.patterns):
             if pattern.rank is None and pattern.alpha is None:
-                summary, help = "a pattern without rank or alpha has no effect", "say its `rank`, its `alpha`, or both"
+                summary, help = "a pattern without rank or alpha has no effect", "set `rank`, `alpha`, or both"
             elif pattern.modules == "all" and pattern.layers == "all":
                 summary = "a pattern of all modules in all layers"
                 help = "write `rank` and `alpha` in `strategy` instead"
@@ -145,7 +145,7 @@ class LowRank(Simple):
         adapted = targeted(base.model, targets)
         chosen.problems.extend(misnamed(self, adapted))
         ranks, alphas = self._own_values(chosen, adapted)
-        num_modules = chosen.derive(f"{at}num_modules", len(adapted), "modules of the base that the targets match")
+        num_modules = chosen.derive(f"{at}num_modules", len(adapted), "modules that the targets match")
         trained_modules = chosen.head(f"{at}trained_modules", base)
         also_trained = chosen.take(f"{at}also_trained", self.modules_to_save, "modules_to_save")
         chosen.problems.extend(self._misplaced(base, adapted, packs=packs))
@@ -188,16 +188,16 @@ class LowRank(Simple):
             own = {name: one for name, one in model.tensors.items() if _lies_in(name, end)}
             is_embedding = any(one.shape == (model.vocab_size, model.hidden_size) for one in own.values())
             if sum(one.num_elements for one in own.values()) == 0:
-                what = f"`{model.name}` stores no weights of a module `{end}`"
+                what = f"`{model.name}` has no weights of a module `{end}`"
                 help = "name a module as in the model's weight files, such as `embed_tokens` or `norm`"
             elif model.tied_embeddings and head_card(base.head).writes and is_embedding:
                 what = f"`{end}` shares its weights with the output layer"
-                help = "drop it, or choose a model whose embeddings are not tied"
+                help = "remove it, or choose a model whose embeddings are not tied"
             elif any(name in adapted for name in inside):
-                what, help = f"`{end}` has adapters inside", "drop it, or leave these modules out of `targets`"
+                what, help = f"`{end}` has adapters inside", "remove it, or exclude these modules from `targets`"
             elif inside and packs:
                 what = f"`{end}` is quantized, and such weights can't be trained"
-                help = "drop it, or write `kind: lora`"
+                help = "remove it, or write `kind: lora`"
             else:
                 continue
             yield Problem("FTC271", what, f"modules_to_save[{position}]", help)
@@ -267,7 +267,7 @@ class AdapterSettings(Document):
         if self.init != "default":
             traits.append(f"{self.init} init")
         if self.also_trained:
-            traits.append(f"{', '.join(self.also_trained)} whole")
+            traits.append(f"{', '.join(self.also_trained)} fully trained")
         more = f" ({', '.join(traits)})" if traits else ""
         return f"{name} {rank} on {plural(self.num_modules, 'module')}{more}"
 
@@ -371,7 +371,7 @@ def _longest_first(by_end: dict[str, int]) -> dict[str, int]:
     return dict(sorted(by_end.items(), key=lambda item: (-len(item[0]), item[0])))
 
 
-RATE = UsualRate(2e-4, 1e-5, 1e-2, "QLoRA's (Dettmers et al. 2023)", 4096)
+RATE = UsualRate(2e-4, 1e-5, 1e-2, "QLoRA's (Dettmers et al. 2023)", 4096, 0.5)
 
 LORA = Card(
     kind="lora",

@@ -138,7 +138,9 @@ OFT = Card(
     tag="oft",
     result="adapter",
     library="peft",
-    rate=UsualRate(2e-4, 1e-5, 1e-2, "LoRA's usual middle with AdamW, for want of one of its own", 4096),
+    rate=UsualRate(
+        2e-4, 1e-5, 1e-2, "LoRA's usual rate with AdamW, because none is published for this method", 4096, 0.5
+    ),
     libraries=("peft",),
     marks=("oft_",),
     no_sharding=NOT_IN_PARTS,

@@ -16,7 +16,7 @@ from ftc.spec.strategies.common import AdaptedSettings, Simple, beside_trained, 
 __all__ = ["NOT_IN_PARTS", "OnLinear", "OnLinearSettings", "Places", "transposed_misfit"]
 
 NOT_IN_PARTS = Obstacle(
-    "it is not tested with a model in parts",
+    "it is not tested with sharded models",
     "choose `kind: lora`, or `sharding: ddp`",
 )
 
@@ -42,7 +42,7 @@ class OnLinear(Simple):
         """Settles where the adapter is put, and a new head beside it."""
         targets = choose_targets(chosen, self.targets, "targets", base.model)
         count = len(targeted(base.model, targets))
-        num_modules = chosen.derive("num_modules", count, "modules of the base that the targets match")
+        num_modules = chosen.derive("num_modules", count, "modules of the base model that the targets match")
         return Places(targets, num_modules, chosen.head("trained_modules", base))
 
     def usual_rate(self, card: Card, width: int) -> tuple[float, str]:
@@ -116,5 +116,5 @@ def transposed_misfit(kind: str, model: ModelFacts) -> Problem | None:
     """Why an adapter for torch's own linear layers can't be put on a model of others, as GPT-2 has them."""
     if not model.kind.transposed:
         return None
-    summary = f"peft has no `{kind}` for the linear layers of a `{model.model_type}`"
-    return Problem("FTC274", summary, "kind", "choose `lora`, which takes any linear layer")
+    summary = f"peft does not support `{kind}` for the linear layers of a `{model.model_type}` model"
+    return Problem("FTC274", summary, "kind", "choose `lora`, which works with any linear layer")

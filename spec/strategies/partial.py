@@ -49,7 +49,7 @@ class Partial(Simple):
         )
         deepest = max(depths_of(base.model.tensors).values(), default=0)
         if self.layers != "all" and self.layers > deepest:
-            summary = f"the last {self.layers} layers of a model that has {deepest}"
+            summary = f"the last {self.layers} layers of a model with only {deepest}"
             chosen.problems.append(Problem("FTC272", summary, "layers", f"write at most {deepest}, or `all`"))
         return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
 
@@ -92,7 +92,9 @@ class PartialSettings(WholeSettings):
         """In a few words."""
         last = f"the last {plural(self.layers, 'layer')}" if self.layers != "all" and self.layers else ""
         which = "all layers" if self.layers == "all" else last
-        return " and ".join(part for part in (which, "embeddings" if self.embeddings else "", "the output") if part)
+        return " and ".join(
+            part for part in (which, "embeddings" if self.embeddings else "", "the output layer") if part
+        )
 
 
 def depths_of(names: Iterable[str]) -> dict[str, int]:
@@ -109,11 +111,11 @@ PARTIAL = Card(
     kind="partial",
     recipe=Partial,
     settings=PartialSettings,
-    label="partial training",
+    label="partial fine-tuning",
     tag="partial",
     result="model",
     library="transformers",
-    rate=UsualRate(2e-5, 1e-6, 5e-4, "as full training, of which it is a part", 2048),
+    rate=UsualRate(2e-5, 1e-6, 5e-4, "as for full fine-tuning", 2048, 1),
     libraries=(),
     marks=(),
     no_sharding=None,

@@ -137,7 +137,7 @@ def _misnamed_in(pattern: LowRankPattern, path: str, adapted: Collection[str]) -
         yield Problem("FTC224", f"layer {absent[0]} has no adapter", place, f"{known}; layers are counted from 0")
     if not wrong and not absent and not any(_fits(pattern, name) for name in adapted):
         summary = "no adapted module has such a name in such a layer"
-        yield Problem("FTC224", summary, path, "drop one of `modules` and `layers`")
+        yield Problem("FTC224", summary, path, "remove `modules` or `layers`")
 
 
 def _no_such_name(path: str, end: str, adapted: Collection[str]) -> Problem:
@@ -146,7 +146,7 @@ def _no_such_name(path: str, end: str, adapted: Collection[str]) -> Problem:
     close = nearest(end, names)
     hint = f"did you mean `{close}`? " if close else ""
     summary = f"no adapter has a name that ends in `{end}`"
-    return Problem("FTC224", summary, path, f"{hint}adapted are {', '.join(kinds)}")
+    return Problem("FTC224", summary, path, f"{hint}adapted modules are {', '.join(kinds)}")
 
 
 def _of_length(name: str, parts: int) -> str:

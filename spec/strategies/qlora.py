@@ -42,9 +42,9 @@ class QLora(LowRank):
         if self.double_quantization != "auto":
             double = chosen.take(path, self.double_quantization)
         elif quantization == "int8":
-            double = chosen.derive(path, False, "8 bits have one scale a row, and no more to save")
+            double = chosen.derive(path, False, "8-bit weights have one scale per row, so nothing more can be saved")
         else:
-            double = chosen.derive(path, True, "quantized scales save about 0.4 bits a weight")
+            double = chosen.derive(path, True, "quantized scales save about 0.4 bits per weight")
         settings = QLoraSettings(
             kind=kind,
             adapter=self.settle_adapter(chosen, base, packs=True),
@@ -52,9 +52,9 @@ class QLora(LowRank):
             double_quantization=double,
         )
         if not base.on_card:
-            summary = f"{'8' if quantization == 'int8' else '4'}-bit weights bring nothing on a CPU"
+            summary = f"{'8' if quantization == 'int8' else '4'}-bit weights gain nothing on a CPU"
             help = "write `kind: lora` unless this is a test of the quantized path"
-            notes = "the weights are unpacked for every product, so a step is no faster, and quality is lost"
+            notes = "the weights are dequantized for every product, so a step is no faster, and quality is lost"
             chosen.problems.append(Problem("FTC225", summary, "kind", help, notes))
         return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
 
@@ -65,7 +65,7 @@ class QLora(LowRank):
             yield Problem("FTC270", summary, "init", "write `kind: lora`")
         if self.quantization == "int8" and self.double_quantization is True:
             summary = "8-bit weights have no scales that could be quantized"
-            yield Problem("FTC270", summary, "double_quantization", "drop `double_quantization`")
+            yield Problem("FTC270", summary, "double_quantization", "remove `double_quantization`")
         yield from super().conflicts()
 
 
@@ -102,7 +102,7 @@ QLORA = Card(
     libraries=("peft", "bitsandbytes"),
     marks=("lora_",),
     no_sharding=Obstacle(
-        "quantized weights have scales beside them, which would stay whole",
+        "the scales of quantized weights can't be sharded",
         "choose `kind: lora`, or `sharding: ddp`",
     ),
     no_recomputing=None,

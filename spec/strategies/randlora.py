@@ -53,7 +53,7 @@ class RandLora(OnLinear):
         kind = chosen.take("kind", self.kind)
         rank = chosen.take("rank", self.rank)
         if self.alpha == "auto":
-            alpha = chosen.derive("alpha", 20 * self.rank, "twenty times the rank, as peft advises")
+            alpha = chosen.derive("alpha", 20 * self.rank, "twenty times the rank, as peft recommends")
         else:
             alpha = chosen.take("alpha", self.alpha)
         dropout = chosen.take("dropout", self.dropout)
@@ -159,12 +159,12 @@ RANDLORA = Card(
     result="adapter",
     library="peft",
     rate=UsualRate(
-        1e-4, 1e-6, 1e-2, "half of LoRA's usual middle with AdamW, since its scale is ten times as large", 4096
+        1e-4, 1e-6, 1e-2, "half of LoRA's usual rate with AdamW, because its scale is ten times as large", 4096, 0.5
     ),
     libraries=("peft",),
     marks=("randlora_",),
     no_sharding=Obstacle(
-        "its random matrices belong to all layers, which are put together one by one",
+        "all layers share its random matrices",
         "choose `kind: lora`, or `sharding: ddp`",
     ),
     no_recomputing=None,

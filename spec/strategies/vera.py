@@ -141,11 +141,11 @@ VERA = Card(
     tag="vera",
     result="adapter",
     library="peft",
-    rate=UsualRate(4e-3, 1e-4, 1e-1, "the usual middle for vera with AdamW (Kopiczko et al. 2024)", None),
+    rate=UsualRate(4e-3, 1e-4, 1e-1, "the usual rate of VeRA with AdamW (Kopiczko et al. 2024)", None, 1),
     libraries=("peft",),
     marks=("vera_",),
     no_sharding=Obstacle(
-        "its random matrices belong to all layers, which are put together one by one",
+        "all layers share its random matrices",
         "choose `kind: lora`, or `sharding: ddp`",
     ),
     no_recomputing=None,

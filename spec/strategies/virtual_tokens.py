@@ -87,7 +87,7 @@ class PTuning(_Virtual):
             encoder=encoder,
             encoder_size=_width(chosen, "encoder_size", self.encoder_size, base),
         )
-        missed = "memory: the kernels of an LSTM keep a workspace that is not in the estimate"
+        missed = "memory: the workspace of the LSTM kernels is not in the estimate"
         return Settled(settings, chosen.reasons, (), (missed,) if encoder == "lstm" else ())
 
 
@@ -127,14 +127,14 @@ class PrefixTuning(_Virtual):
     def usual_rate(self, card: Card, width: int) -> tuple[float, str]:
         """The usual middle; out of a network that of p-tuning, which is one as well."""
         if self.projection_size:
-            return P_TUNING.rate.at(width), "the usual middle for virtual tokens out of a network with AdamW"
+            return P_TUNING.rate.at(width), "the usual rate for virtual tokens from a network with AdamW"
         return super().usual_rate(card, width)
 
 
 def _width(chosen: Choices, key: str, asked: Literal["auto"] | int, base: Base) -> int:
     """Width of the network behind virtual tokens."""
     if asked == "auto":
-        return chosen.derive(key, base.model.hidden_size, "the model's own width")
+        return chosen.derive(key, base.model.hidden_size, "the model's own hidden size")
     return chosen.take(key, asked)
 
 
@@ -200,7 +200,7 @@ class _Embedded(VirtualSettings):
         """A classifier on an encoder-decoder embeds the decoder's tokens itself."""
         if head_card(base.head).writes or base.model.family != "encoder_decoder":
             return None
-        summary = f"a {task} on an encoder-decoder takes tokens of the vocabulary alone"
+        summary = f"a {task} task on an encoder-decoder accepts only vocabulary tokens"
         return Problem("FTC274", summary, "kind", "choose `lora`, or an encoder as the model")
 
     def num_kept(self, base: Base) -> int:
@@ -276,8 +276,8 @@ class PrefixTuningSettings(VirtualSettings):
         """Only models that write take keys and values of earlier tokens."""
         if head_card(base.head).writes:
             return None
-        summary = f"a {task} with a new head takes no keys and values of earlier tokens"
-        help = "choose `prompt_tuning` or `p_tuning`, which put tokens before the row"
+        summary = f"a {task} task with a new head has no KV cache"
+        help = "choose `prompt_tuning` or `p_tuning`, which add tokens before the row"
         return Problem("FTC274", summary, "kind", help)
 
     def num_kept(self, base: Base) -> int:
@@ -309,10 +309,10 @@ class PrefixTuningSettings(VirtualSettings):
 
 
 _WHOLE = Obstacle(
-    "virtual tokens are made outside the model's own way forward, where weights are put together",
+    "virtual tokens are computed outside the model's forward pass, where shards are gathered",
     "choose `kind: lora`, or `sharding: ddp`",
 )
-_UNMERGED = "virtual tokens stand before each row"
+_UNMERGED = "virtual tokens come before each row"
 
 PROMPT_TUNING = Card(
     kind="prompt_tuning",
@@ -322,7 +322,7 @@ PROMPT_TUNING = Card(
     tag="prompt-tuning",
     result="adapter",
     library="peft",
-    rate=UsualRate(3e-2, 1e-4, 0.5, "peft's examples; Lester et al. 2021 use 0.3 with Adafactor", None),
+    rate=UsualRate(3e-2, 1e-4, 0.5, "peft's examples; Lester et al. 2021 use 0.3 with Adafactor", None, 1),
     libraries=("peft",),
     marks=("prompt_encoder",),
     no_sharding=_WHOLE,
@@ -340,7 +340,7 @@ P_TUNING = Card(
     tag="p-tuning",
     result="adapter",
     library="peft",
-    rate=UsualRate(1e-3, 1e-5, 5e-2, "peft's examples", None),
+    rate=UsualRate(1e-3, 1e-5, 5e-2, "peft's examples", None, 1),
     libraries=("peft",),
     marks=("prompt_encoder",),
     no_sharding=_WHOLE,
@@ -358,13 +358,13 @@ PREFIX_TUNING = Card(
     tag="prefix-tuning",
     result="adapter",
     library="peft",
-    rate=UsualRate(1e-2, 1e-4, 0.5, "peft's examples", None),
+    rate=UsualRate(1e-2, 1e-4, 0.5, "peft's examples", None, 1),
     libraries=("peft",),
     marks=("prompt_encoder",),
     no_sharding=_WHOLE,
     no_recomputing=Obstacle(
-        "activations of prefix tuning can't be computed anew, since a second pass would lengthen the prefix",
-        "drop it, or choose `prompt_tuning`",
+        "activation checkpointing doesn't work with prefix tuning: a second forward pass would lengthen the prefix",
+        "remove it, or choose `prompt_tuning`",
     ),
     no_merging=_UNMERGED,
     saves_what_it_trains=False,

@@ -19,7 +19,7 @@ _MODE = Mode(
     form="chat",
     head="lm",
     reason="the task is a chat",
-    no_prompt=("a chat has no prompt template", "a chat has no system message of its own"),
+    no_prompt=("a chat task has no prompt template", "a chat task has no system message of its own"),
     unused=(),
     traits=(),
     usual_metrics=("perplexity",),
@@ -61,6 +61,11 @@ class Chat(TaskSection):
     """Which tokens count in the loss: the turns of the assistant, the last of them alone (`last`), the turns of the
     roles in a list, or every token, templates included (`all`). Default: assistant, since a model
     writes no other turns."""
+
+    @property
+    def turns(self) -> TrainOn:
+        """Those that the recipe names."""
+        return self.train_on
 
     def modes(self) -> tuple[Mode, ...]:
         """The answers are written."""

@@ -30,8 +30,8 @@ _ONE = Mode(
     form="classify",
     head="classification",
     reason="the task is a classification",
-    no_prompt=("a classification has no prompt template", "a classification has no system message of its own"),
-    unused=unused(("prompt", "system"), "a label that an output layer chooses"),
+    no_prompt=("a classification task has no prompt template", "a classification task has no system message"),
+    unused=unused(("prompt", "system"), "a label from an output layer"),
     traits=("single_label",),
     usual_metrics=("accuracy", "macro_f1"),
     least_steps=OF_NEW_HEAD,
@@ -45,8 +45,8 @@ _SEVERAL = Mode(
     form="classify",
     head="multi_label",
     reason="the task is a classification",
-    no_prompt=("a classification has no prompt template", "a classification has no system message of its own"),
-    unused=unused(("prompt", "system"), "a label that an output layer chooses"),
+    no_prompt=("a classification task has no prompt template", "a classification task has no system message"),
+    unused=unused(("prompt", "system"), "a label from an output layer"),
     traits=("multi_label",),
     usual_metrics=("micro_f1", "macro_f1"),
     least_steps=OF_NEW_HEAD,
@@ -64,14 +64,14 @@ _WRITTEN = Mode(
     unused=(
         Unused(
             "multi_label",
-            "a model that writes its label gives one for each row",
-            "leave `mode` out, or `multi_label`",
+            "a model that generates its label gives one per row",
+            "remove `mode`, or `multi_label`",
         ),
     ),
     traits=("single_label", "generative"),
     usual_metrics=("accuracy", "macro_f1"),
     least_steps=OF_ANSWERS,
-    does="sorts text into classes by writing their names",
+    does="sorts text into classes by generating their names",
     pipeline="text-generation",
     split_pipeline="text2text-generation",
 )
@@ -126,4 +126,4 @@ class Classification(Prompted):
         second = f"\n\nSecond text: {facts.value('text_pair')}" if "text_pair" in facts.columns else ""
         # As a literal, since a name may hold what a template would read.
         question = f"Which of these fits: {{{{ {json.dumps(', '.join(facts.labels), ensure_ascii=False)} }}}}?"
-        return f"Text: {facts.value('text')}{second}\n\n{question}\nAnswer:", "the usual words for a choice"
+        return f"Text: {facts.value('text')}{second}\n\n{question}\nAnswer:", "the default prompt for a choice"

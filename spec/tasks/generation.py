@@ -70,6 +70,6 @@ class Generation(Prompted):
     def usual_prompt(self, facts: PromptFacts) -> tuple[str, str]:
         """The prompt as it stands, or the instruction with its input."""
         if "instruction" in facts.columns:
-            words = "the instruction, and below it the input where there is one"
+            words = "the instruction, followed by the input if there is one"
             return "{{ " + INSTRUCTION_PROMPT + " }}", words
         return facts.value("prompt"), f"column `{facts.columns['prompt']}` is the prompt"

@@ -16,12 +16,12 @@ _MODE = Mode(
     form="raw",
     head="lm",
     reason="the task is pretraining",
-    no_prompt=("a pretraining has no prompt template", "a pretraining has no system message of its own"),
+    no_prompt=("a pretraining task has no prompt template", "a pretraining task has no system message"),
     unused=(),
     traits=(),
     usual_metrics=("perplexity",),
     least_steps=None,
-    does="goes on with a text",
+    does="continues a text",
     pipeline="text-generation",
     split_pipeline="text2text-generation",
 )
@@ -46,7 +46,7 @@ class Pretraining(TaskSection):
         has_prompt_variants=False,
         can_swap=False,
         can_grade=False,
-        slices_obstacle="raw text is measured in blocks, which belong to no row",
+        slices_obstacle="raw text is evaluated in blocks, which belong to no row",
         teacher_obstacle=None,
     )
 

@@ -19,7 +19,7 @@ _EXTRACTIVE = Mode(
     head="span",
     reason="an encoder finds answers in a context",
     no_prompt=("question and context are read as a pair of texts", "an encoder has no system message"),
-    unused=unused(("prompt", "system"), "an answer that is cut out of its context"),
+    unused=unused(("prompt", "system"), "extractive question answering"),
     traits=(),
     usual_metrics=("exact_match", "answer_f1"),
     least_steps=OF_NEW_HEAD,
@@ -32,9 +32,9 @@ _WRITTEN = Mode(
     families=("decoder", "encoder_decoder"),
     form="prompt",
     head="lm",
-    reason="a model of the family {family} writes answers",
+    reason="a model of the family {family} generates answers",
     no_prompt=None,
-    unused=unused(("stride", "max_answer_length"), "an answer that is written"),
+    unused=unused(("stride", "max_answer_length"), "generative question answering"),
     traits=(),
     usual_metrics=("exact_match", "answer_f1"),
     least_steps=OF_ANSWERS,
@@ -92,6 +92,6 @@ class QuestionAnswering(Prompted):
         """The question, below its context where there is one."""
         asked = f"Question: {facts.value('question')}\nAnswer:"
         if "context" not in facts.columns:
-            return asked, "the usual words for a question without a context"
+            return asked, "the default prompt for a question without a context"
         words = f"Answer the question with the help of the context.\n\nContext: {facts.value('context')}\n\n{asked}"
-        return words, "the usual words for a question"
+        return words, "the default prompt for a question"

@@ -21,7 +21,7 @@ _MODE = Mode(
     traits=(),
     usual_metrics=("rouge_1", "rouge_2", "rouge_l", "rouge_lsum"),
     least_steps=OF_ANSWERS,
-    does="sums up a text",
+    does="summarizes a text",
     pipeline="summarization",
     split_pipeline="summarization",
 )
@@ -64,7 +64,7 @@ class Summarization(Prompted):
         """The document, with the words that the model knows for the task."""
         if facts.family == "encoder_decoder":
             if facts.summary_prefix:
-                return f"{facts.summary_prefix}{facts.value('document')}", "the words that T5 was trained with"
-            return facts.value("document"), "the document alone"
+                return f"{facts.summary_prefix}{facts.value('document')}", "the prompt T5 was trained with"
+            return facts.value("document"), "only the document"
         text = f"Summarize the following text.\n\n{facts.value('document')}\n\nSummary:"
-        return text, "the usual words for a summary"
+        return text, "the default prompt for a summary"

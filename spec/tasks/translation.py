@@ -75,12 +75,12 @@ class Translation(Prompted):
         text, source, target = facts.value("source"), self.source_language, self.target_language
         if facts.family == "encoder_decoder":
             if facts.summary_prefix and source and target:
-                return f"translate {_said(source)} to {_said(target)}: {text}", "the words that T5 was trained with"
-            return text, "the text alone"
+                return f"translate {_said(source)} to {_said(target)}: {text}", "the prompt T5 was trained with"
+            return text, "only the text"
         languages = (f" from {_said(source)}" if source else "") + (f" to {_said(target)}" if target else "")
         return (
             f"Translate the following text{languages}.\n\n{text}\n\nTranslation:",
-            "the usual words for a translation",
+            "the default prompt for a translation",
         )
 
 

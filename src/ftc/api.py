@@ -6,7 +6,7 @@
     run = ftc.apply(planned)
     run.evaluation.tuned.metrics["accuracy"]
 
-A mistake of the user raises `Refusal`, which carries diagnostics with code, place and mend. Nothing heavier than
+A mistake of the user raises `Refusal`, which carries diagnostics with code, place and fix. Nothing heavier than
 pydantic is imported before a verb needs it, and torch only by `apply`.
 """
 
@@ -107,7 +107,7 @@ def plan(
 ) -> Planned:
     """Compiles a recipe and brings its lock up to date.
 
-    With `overrides` the lock on disk stays as it is: it says what the file stands for, and not a variation.
+    With `overrides` the lock on disk stays as it is: it pins the file, not a variation.
 
     Args:
         recipe: The recipe file.
@@ -115,8 +115,8 @@ def plan(
         locked: Refuse to change the lock; it must exist and say what this machine finds.
         offline: Use only what is on this machine.
         keep_lock: Leave the lock on disk as it is.
-        trace: Estimate the memory of a card by a trace of the training step, which takes some seconds the first time;
-            without it, by closed form.
+        trace: Estimate GPU memory by a trace of the training step, which takes some seconds the first time;
+            without it, by an analytical estimate.
         on_trace: Hears, before something is traced, how often that was necessary so far.
         waive: Reasons by the soft rule of the project's policy that they pass over.
 
@@ -287,7 +287,7 @@ def audit(
 
 
 def compare(runs: Sequence[Run | Path | str], *, folder: Path | str = ".") -> RunComparison:
-    """Holds runs against the first of them, on the test rows that all were given. Loads no model.
+    """Compares runs with the first of them, on their common test rows. Loads no model.
 
     Raises:
         Refusal: There are fewer than two, a run is not measured, or they have no row in common.

@@ -40,7 +40,7 @@ def test_the_recipe_goes_to_stdout_and_the_report_to_stderr(folder: Path, capsys
     assert "# from learning_rate, line 6" in out
     assert "Axolotl  9 keys" in err
     assert "7  sample_packing" in err
-    assert "may have been meant as `lora_r" in " ".join(err.split())
+    assert "possibly a typo of `lora_r" in " ".join(err.split())
     assert "in conflict" in err
     assert sorted(path.name for path in folder.iterdir()) == ["job.yml", "rows.jsonl"]
 

@@ -35,11 +35,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("words", "code", "told"),
     [
         (("show", "none"), 1, "`ftc run list` lists them"),
-        (("audit", "folder"), 1, "the folder holds no record"),
+        (("audit", "folder"), 1, "the folder has no record"),
         (("show", "recipe.yaml"), 1, "`ftc plan recipe.yaml` shows"),
         (("show", "damaged"), 6, "`schema` is not `ftc.run/1`"),
         (("show", "deep.json"), 5, "not JSON: recursion limit exceeded"),
-        (("diff", "deep.json", "deep.json"), 5, "is no lock and no plan"),
+        (("diff", "deep.json", "deep.json"), 5, "is not a lock or a plan"),
         (("rate", "none", "--port", "99999"), 64, "`99999` is no port"),
         (("export", "none", "--format", "pdf"), 64, "invalid choice: 'pdf'"),
         (("verify", "none"), 64, "required: --key"),
@@ -61,7 +61,7 @@ def test_a_run_that_cannot_be_listed_is_named(project: Path, capsys: Capture) ->
     assert "can't be read: damaged; `ftc show NAME` tells why" in capsys.readouterr().err
     shutil.rmtree(project / "runs")
     assert main(["show", "none"]) == 1
-    assert "there are no runs here yet" in capsys.readouterr().err
+    assert "there are no runs yet" in capsys.readouterr().err
 
 
 def test_a_folder_that_may_not_be_listed_is_not_empty(
@@ -85,7 +85,7 @@ def test_a_folder_that_may_not_be_listed_is_not_empty(
         (
             "mkdir gone && cd gone && rmdir ../gone && $FTC runs",
             1,
-            "error: the folder that this was started in is gone\n",
+            "error: the working folder was deleted\n",
         ),
     ],
 )

@@ -99,6 +99,7 @@ PAIRS = [
     json.dumps({"messages": [{"role": "user", "content": f"q {n}"}, {"role": "assistant", "content": f"a {n}"}]})
     for n in range(24)
 ]
+DAYS = [json.dumps({"text": f"t {n}", "label": "ab"[n % 2], "day": 10**400 if n == 5 else n}) for n in range(20)]
 FUTURE = {"type": "FutureSplit", "mode": 3}
 CHARSMAP = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
 ENDLESS = {"type": "Split", "pattern": {"Regex": "(a|aa)+$"}, "behavior": "Isolated", "invert": False}
@@ -136,6 +137,8 @@ CASES = [
     Case("offsets", data("rows.arrow"), "FTC353", ("no whole .arrow file", "offsets"), world=odd_offsets),
     Case("no text of answers", recipe(task="{kind: question_answering}", data="{source: {path: rows.jsonl}}"), "FTC378",
          ("holds no answers",), world=rows("rows.jsonl", '{"question": "a?", "context": "a", "answers": {"a": 1}}')),
+    Case("a day of 400 digits", recipe(data="{source: {path: rows.jsonl}, split: {time: day}}"), "FTC380",
+         ("holds no time in 1 of 20 rows", "rows.jsonl:6 holds"), world=rows("rows.jsonl", *DAYS)),
     Case("half a character", recipe(), "FTC311",
          ("model/tokenizer_config.json: `\\ud800` in it is half of a surrogate pair",),
          world=lambda folder: edit_json(folder / "model" / "tokenizer_config.json", eos_token="\ud800")),

@@ -58,7 +58,7 @@ def test_empty_cells_stop_a_plan_with_the_edit_that_leaves_them_out(
     for name in found[0]["rows"]:
         file, _, line = name.rpartition(":")
         assert (file, lines[int(line) - 1].split(",")[3]) == ("data/tickets.csv", "")
-    assert found[0]["help"] == ["leave such rows out with `data: {empty: drop}`, or fill them in"]
+    assert found[0]["help"] == ["leave these rows out with `data: {empty: drop}`, or fill them in"]
     ((edit,),) = ([edit for fix in found[0]["fixes"] for edit in fix["edits"]],)
     text = RECIPE.splitlines(keepends=True)
     line, column = edit["span"]["line"] - 1, edit["span"]["column"] - 1

@@ -93,7 +93,7 @@ def test_a_mark_that_says_neither_is_pointed_at(capsys: pytest.CaptureFixture[st
     assert main(["plan", str(path), "--offline"]) == 3
     error = " ".join(capsys.readouterr().err.split())
     assert "FTC363" in error
-    assert "`weight` is neither 0 or 1 nor false or true" in error
+    assert "`weight` is not 0, 1, false or true" in error
     assert "rows.jsonl:1" in error
 
 

@@ -70,9 +70,9 @@ def test_its_files_and_its_label_are_settings(models: Path) -> None:
     [
         ({"label": "toxc"}, "FTC244", "eval.classifier.label", "the classifier has no label `toxc`"),
         ({"base": "model"}, "FTC244", "eval.classifier.base", "its class is `LlamaForCausalLM`"),
-        ({"base": "number"}, "FTC244", "eval.classifier.base", "it gives a number and no label"),
+        ({"base": "number"}, "FTC244", "eval.classifier.base", "it outputs a number, not a label"),
         ({"base": "nowhere"}, "FTC301", "eval.classifier.base", "the model folder `./nowhere` doesn't exist"),
-        ({"metric": "loss"}, "FTC244", "eval.classifier", "no metric has answers written"),
+        ({"metric": "loss"}, "FTC244", "eval.classifier", "no metric needs generated answers"),
     ],
 )
 def test_what_can_not_look_at_answers(models: Path, asked: dict[str, str], code: str, path: str, words: str) -> None:

@@ -25,11 +25,11 @@ def train_of(rows: int = 160, **recipe: Any) -> TrainSettings:
 @pytest.mark.parametrize(
     ("hidden", "strategy", "rate"),
     [
-        (384, "lora", 2e-3),
-        (576, "lora", 1.4e-3),
-        (2048, "lora", 4e-4),
+        (384, "lora", 6.5e-4),
+        (576, "lora", 5.3e-4),
+        (2048, "lora", 2.8e-4),
         (4096, "lora", 2e-4),
-        (8192, "lora", 1e-4),
+        (8192, "lora", 1.4e-4),
         (384, "full", 1.1e-4),
         (768, "full", 5.3e-5),
         (4096, "full", 1e-5),
@@ -112,3 +112,14 @@ def test_a_weight_of_a_class_that_is_not_there() -> None:
     draft = decided(draft_of(task=CLASSES, train={"class_weights": {"nobody": 2.0}}))
     (finding,) = [one for one in draft.diagnostics if one.code == "FTC285"]
     assert "`nobody`" in finding.summary
+
+
+def test_the_best_checkpoint_of_a_new_head_goes_by_its_metric() -> None:
+    usual = train_of(task=CLASSES)
+    assert (usual.select_metric, usual.select_higher) == ("val_macro_f1", True)
+    assert train_of(task={"kind": "chat"}).select_metric == "val_loss"
+    assert train_of(task=CLASSES, train={"epochs": 3}).select_metric == "val_loss", "as plans of before have it"
+    stopping = {"early_stopping": {"metric": "val_macro_f1"}}
+    assert train_of(task=CLASSES, train=stopping).select_metric == "val_macro_f1"
+    written = train_of(task={"kind": "classification", "mode": "generative"})
+    assert written.select_metric == "val_loss", "validation writes no answers"

@@ -206,7 +206,7 @@ def test_a_repeated_run_has_a_name_of_its_own(root: Path, ftc: Ftc) -> None:
         assert audited.code == 0, audited.text
     several = ftc("audit", folder.name[:5])
     assert several.code == 1
-    assert f"several runs begin with `{folder.name[:5]}`" in several.text
+    assert f"several runs start with `{folder.name[:5]}`" in several.text
     first, second = (json.loads((folder.with_name(name) / "record.json").read_text()) for name in names)
     assert first["final_weights_sha256"] == second["final_weights_sha256"]
 
@@ -235,8 +235,8 @@ def test_what_lies_beside_the_token_streams_is_compared(project: MakeProject, ft
     assert ftc("apply", "recipe.yaml", "--yes").code == 0
     (run,) = Path("runs").glob("*/*/record.json")
     audited = ftc("audit", run.parent.name)
-    assert (audited.code, "3 token streams and 1 set beside them" in audited.text) == (0, True), audited.text
+    assert (audited.code, "3 token streams and 1 related set" in audited.text) == (0, True), audited.text
     (groups,) = Path(os.environ["FTC_CACHE"]).glob("**/groups.json")
     groups.write_text(groups.read_text().replace("money", "film", 1))
     audited = ftc("audit", run.parent.name)
-    assert (audited.code, "`groups` beside the streams" in audited.text) == (6, True), audited.text
+    assert (audited.code, "`groups` of the streams" in audited.text) == (6, True), audited.text

@@ -38,9 +38,9 @@ def test_a_finished_run_is_measured_again(project: MakeProject, ftc: Ftc, tmp_pa
     elsewhere = ftc("eval", folder.name, "--data", other)
     assert elsewhere.code == 7, elsewhere.err
     assert "< 0.0001 failed" in elsewhere.text
-    assert "of 8 test rows stand among the training rows as well" in elsewhere.text
+    assert "of 8 test rows are also training rows" in elsewhere.text
     absent = ftc("eval", folder.name, "--data", "nowhere.csv")
-    assert "the folder that you stand in" in absent.err
+    assert "the working folder" in absent.err
     purposes = [entry.purpose for entry in read_ledger(root) if isinstance(entry, Look)]
     looks = ["ftc eval base", "ftc eval tuned"]
     assert purposes[2:] == [*looks, *(f"{look} on {other}" for look in looks)]

@@ -122,7 +122,7 @@ def test_what_can_not_be_merged_says_why(run: api.Run, ftc: Ftc) -> None:
         assert "recipe.yaml:9" in found.notes[0], "the place in the recipe"
     Path("there").symlink_to("nowhere")
     taken = ftc("merge", run.record.id, "-o", "there")
-    assert (taken.code, "[FTC651]: `there` is there already" in taken.text) == (1, True)
+    assert (taken.code, "[FTC651]: `there` exists already" in taken.text) == (1, True)
     for words in (("--dtype", "int8", "-o", "x"), ("--shard-size", "5", "-o", "x"), ()):
         assert ftc("merge", run.record.id, *words).code == 64
     assert "[FTC520]" in ftc("merge", "recipe.yaml", "-o", "x").err
@@ -144,10 +144,10 @@ def test_what_is_not_here_or_not_as_it_was(run: api.Run, ftc: Ftc, monkeypatch: 
         narrow.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**10))
         both = refused()
         assert "[FTC663]: merging takes" in both
-        assert "[FTC663]: the merged model takes" in both
+        assert "[FTC663]: the merged model needs" in both
     weights = run.root / "encoder" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
-    assert "[FTC620]: model file `model.safetensors` is not the plan's" in refused()
+    assert "[FTC620]: model file `model.safetensors` differs from the plan" in refused()
     adapter = run.folder / "adapter" / "adapter_model.safetensors"
     adapter.write_bytes(adapter.read_bytes()[:-4] + b"\0\0\0\1")
     assert "[FTC521]" in refused()

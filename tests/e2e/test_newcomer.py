@@ -96,5 +96,5 @@ def test_from_a_data_file_alone(models: Path, tmp_path: Path, monkeypatch: pytes
 
     again = ftc("init", "news.yaml")
     assert again.code == 1
-    assert "[FTC651]: `news.yaml` is there already" in again.err
+    assert "[FTC651]: `news.yaml` exists already" in again.err
     assert "rank: 4" in (root / "news.yaml").read_text()

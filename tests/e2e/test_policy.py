@@ -46,7 +46,7 @@ def test_a_rule_that_is_broken_and_one_that_is_kept(project: MakeProject, ftc: F
         policy(root, kept)
         planned = ftc("plan", "recipe.yaml")
         assert planned.code == 0, planned.err
-        assert "1 of 1 rules are kept" in planned.text
+        assert "1 of 1 rules are met" in planned.text
     if broken:
         policy(root, broken)
         before = contents(root)
@@ -62,7 +62,7 @@ def test_a_price_of_the_policy_stands_where_a_recipe_has_none(project: MakeProje
     file.write_text(prices % ("rtx-4090", "9000 USD"))
     planned = ftc("plan", "recipe.yaml", "--no-trace", "--set", "budget.device=rtx-4090")
     assert planned.code == 0, planned.err
-    assert "✓ price 9000.00 USD an hour of rtx-4090, by the project's policy" in " ".join(planned.text.split())
+    assert "✓ price 9000.00 USD an hour of rtx-4090, from the project's policy" in " ".join(planned.text.split())
     own = ftc("plan", "recipe.yaml", "--no-trace", "--set", "budget={device: rtx-4090, price_per_hour: 2 EUR}")
     assert "EUR" in own.text
     assert "9000" not in own.text
@@ -77,7 +77,9 @@ def test_a_test_split_that_was_looked_at_often_enough(project: MakeProject, ftc:
     assert ftc("apply", "recipe.yaml", "--yes", "--again").code == 0, "the same job looks as itself"
     assert ftc("plan", "recipe.yaml").code == 0, "the run that looked may be planned again"
     other = ftc("plan", "recipe.yaml", "--set", "train.seed=2")
-    assert (other.code, "with this plan's, 2 runs look at the same test rows" in other.text) == (4, True), other.text
+    assert (other.code, "with this plan's, 2 runs evaluate on the same test rows" in other.text) == (4, True), (
+        other.text
+    )
 
 
 def test_a_classifier_of_the_hub_has_to_be_pinned_too() -> None:
@@ -178,7 +180,7 @@ def test_a_policy_that_is_there_and_not_read_is_never_passed_over(project: MakeP
     assert (refused.code, "name it `ftc.policy.yaml`" in refused.err) == (3, True), refused.err
     (root / "ftc.policy.yml").rename(root / "ftc.policy.yaml")
     assert ftc("plan", "recipe.yaml").code == 0
-    for text, words in (("", "the policy says nothing"), ("ftc_policy: 2\nrules: {}\n", "write 1")):
+    for text, words in (("", "the policy is empty"), ("ftc_policy: 2\nrules: {}\n", "write 1")):
         (root / "ftc.policy.yaml").write_text(text)
         assert words in ftc("plan", "recipe.yaml").err
     (root / "ftc.policy.yaml").unlink()
@@ -195,7 +197,7 @@ def test_a_price_of_the_policy_serves_a_limit_on_the_cost(project: MakeProject, 
     assert ftc("validate", *limited).code == 0
     planned = ftc("plan", *limited, "--no-trace")
     assert planned.code == 0, planned.err
-    assert "0.40 USD an hour of rtx-4090, by the project's policy" in " ".join(planned.text.split())
+    assert "0.40 USD an hour of rtx-4090, from the project's policy" in " ".join(planned.text.split())
     recipe = root / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("budget: {device: cpu,", "budget: {device: rtx-4090, cost: 5 USD,"))
     assert ftc("lock", "recipe.yaml").code == 0

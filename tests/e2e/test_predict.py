@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,7 @@ def test_a_classification_in_every_form(project: MakeProject, ftc: Ftc, tmp_path
     root = project(steps=2)
     run = api.apply(Path("recipe.yaml"))
     predicts_as_evaluated(run, "classification", ftc, tmp_path)
+    shows_why(run)
     with (tmp_path / "new.csv").open("w", encoding="utf-8") as stream:
         csv.writer(stream).writerows(
             [("id", "text", "label"), (7, "the goal", "nonsense"), (8, "", ""), (9, "a " * 99, "")]
@@ -70,6 +72,35 @@ def test_a_classification_in_every_form(project: MakeProject, ftc: Ftc, tmp_path
         model.generate(["the goal"])
     with pytest.raises(Refusal, match="FTC688"):
         model.predict([{"Body": "the goal"}])
+
+
+def shows_why(run: api.Run) -> None:
+    """The report's rows have a weight for each token, which says how the score changes with the embeddings."""
+    import torch
+
+    from ftc.runtime.evaluation.attributions import _weights
+    from ftc.spec.documents.streams import open_stream
+    from ftc.spec.storage.paths import streams_folder
+
+    assert run.evaluation is not None
+    reasons = run.evaluation.attributions
+    assert reasons
+    prompts = {one.row: one.text for one in run.evaluation.predictions}
+    known = [one for one in reasons if one.row in prompts]
+    assert ["".join(token.text for token in one.tokens).strip() for one in known] == [prompts[one.row] for one in known]
+    assert "Why the model chose" in (run.folder / "report.html").read_text(encoding="utf-8")
+    work, rows = api.load(run)._work, open_stream(streams_folder(run.plan.stream_key) / "test.arrow")
+    found = _weights(work, rows, 0, 1, torch.device("cpu"))
+    assert found is not None
+    model: Any = work.model
+    layer = model.get_base_model().get_input_embeddings()
+    scores = []
+    for scale in (0.99, 1.01):  # the sum is how the score follows all embeddings together
+        handle = layer.register_forward_hook(lambda _layer, _given, output, by=scale: output * by)
+        with torch.no_grad():
+            scores.append(float(work.scorer.logits(work.model, work.scorer.batch(rows, [0]))[0, 1]))
+        handle.remove()
+    assert sum(found) == pytest.approx((scores[1] - scores[0]) / 0.02, rel=0.1, abs=1e-4)
 
 
 def test_words_that_are_written(project: MakeProject, ftc: Ftc, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_other_code_or_packages_are_told_before_a_process_is_started(
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("--from", "7"), 8, "begin at 0, 8 or 16"),
+        (("--from", "7"), 8, "start at 0, 8 or 16"),
         (("--from", "12", "--to", "8"), 64, "no steps from 12 to 8 in a run of 16"),
         (("--to", "17"), 64, "[FTC535]"),
     ],

@@ -50,7 +50,7 @@ WEIGHTS, TOKENIZER, PLAN = "encoder/model.safetensors", "encoder/tokenizer_confi
             "FTC511",
             "settings.train.max_grad_norm` is `2.0`; the recipe gives `1.0`",
         ),
-        (replace(PLAN, '"ftc.plan/1"', '"ftc.plan/9"'), "FTC510", "no saved plan"),
+        (replace(PLAN, '"ftc.plan/1"', '"ftc.plan/9"'), "FTC510", "not a saved plan"),
     ],
     ids=["rate", "rank", "threads", "data", "weights", "tokenizer", "edited plan", "other schema"],
 )
@@ -124,7 +124,7 @@ def test_a_lock_that_was_edited(project: MakeProject, ftc: Ftc) -> None:
     lock.write_text(whole.replace('"license": "apache-2.0"', '"license": "mit"'))
     edited = ftc("plan", "recipe.yaml")
     assert edited.code == 6
-    assert "section `model` of `recipe.lock.json` does not match its seal" in edited.text
+    assert "section `model` of `recipe.lock.json` does not match its checksum" in edited.text
     lock.write_text(whole[:-40])
     cut = ftc("plan", "recipe.yaml")
     assert cut.code == 6
@@ -160,7 +160,7 @@ def test_what_a_judge_is_sent_stands_in_the_plan_that_apply_shows(
     recipe.write_text(recipe.read_text().replace("samples: 2", f"samples: 2, {judge}"))
     monkeypatch.setenv("CLOUD_SECRET", "do-not-tell")
     shown = ftc("apply", "recipe.yaml")
-    words = "go to https://[2001:db8::1]:8443/v1; with them [2001:db8::1] is sent the value of the environment variable"
+    words = "are sent to https://[2001:db8::1]:8443/v1, together with the value of the environment variable"
     assert f"{words} CLOUD_SECRET" in shown.text
     assert "do-not-tell" not in shown.text
     assert not (root / "runs").exists(), "nobody said yes"

@@ -309,7 +309,7 @@ def test_the_ledger_knows_the_record_that_the_run_left(run: RunFolder, ftc: Ftc)
     found = first(ftc, run, code=6)
     assert (found["code"], found["subject"]) == ("FTC538", "ledger.ndjson")
     ledger.unlink()
-    assert "the project's ledger: it has no entry of this run" in ftc("audit", run.path.name).text
+    assert "the project's ledger: it has no entry for this run" in ftc("audit", run.path.name).text
 
 
 def tear(file: Path) -> None:

@@ -117,8 +117,8 @@ def test_what_is_written_beside_the_classes_is_wrong_and_shown(project: MakeProj
 @pytest.mark.parametrize(
     ("task", "words"),
     [
-        ("mode: generative, multi_label: true", "a model that writes its label gives one for each row"),
-        ("prompt: '{{ text }}'", "`prompt` does nothing for a label that an output layer chooses"),
+        ("mode: generative, multi_label: true", "a model that generates its label gives one per row"),
+        ("prompt: '{{ text }}'", "`prompt` has no effect for a label from an output layer"),
     ],
 )
 def test_what_belongs_to_the_other_way_to_classify(project: MakeProject, ftc: Ftc, task: str, words: str) -> None:

@@ -251,7 +251,7 @@ def test_a_completed_key_is_ready_for_its_value(client: Client, uri: str) -> Non
             "batch_size",
             ("integer, ≥ 1", "unit: rows", "default `16`", "effect: numerics"),
         ),
-        ("train:\n  batch_size: |8\n", "8", ("Rows in one optimizer step",)),
+        ("train:\n  batch_size: |8\n", "8", ("Rows per optimizer step",)),
         ("budget: {vr|am: 24GiB}", "vram", ("such as `24GiB`", "effect: resource")),
         ("strategy: {kind: lo|ra}", "lora", ("Low-rank adapters", "required")),
         ("eval: {metrics: [accu|racy]}", "accuracy", ("Names of metrics",)),

@@ -108,7 +108,7 @@ def test_a_clear_winner_is_told_from_chance(tmp_path: Path) -> None:
     ballot = open_ballot(tmp_path, "ann")
     for row in range(40):
         ballot.rate(row, "first" if row % 5 == 0 else "second", "first")
-    assert "two is preferred: even odds lie outside" in tally_text(tally(contest(40), [ballot]))
+    assert "two is preferred: the 95 % interval excludes 50 %" in tally_text(tally(contest(40), [ballot]))
     for row in range(40):
         ballot.rate(row, "first" if row % 2 == 0 else "second", "first")
     assert "no preference shown" in tally_text(tally(contest(40), [ballot]))

@@ -237,7 +237,7 @@ class TestTwoProcesses:
             found = next((line for line in child.stderr if "error[FTC644]" in line), "")
             os.kill(second, signal.SIGKILL)  # torchrun would give it half a minute
             child.communicate()
-        assert "process 1 of this run is lost: silent for 6 s" in found
+        assert "process 1 of this run was lost: silent for 6 s" in found
         assert child.returncode != 0
 
     @campaign

@@ -76,7 +76,7 @@ def test_two_processes_that_differ_end_a_bitwise_run_before_its_first_step(
         job.run()
     (found,) = refusal.value.diagnostics
     assert (found.code, refusal.value.exit_code) == ("FTC642", 7)
-    assert "two fresh processes differ at step 2: loss" in found.summary
+    assert "two fresh processes gave different results at step 2: loss" in found.summary
     assert job.of_kind("step") == []
 
 
@@ -110,7 +110,7 @@ def test_an_environment_that_was_not_set_is_refused(tmp_path: Path, monkeypatch:
         job.run()
     (found,) = refusal.value.diagnostics
     assert found.code == "FTC641"
-    assert found.notes == ("PYTHONHASHSEED is 7, and has to be 0",)
+    assert found.notes == ("PYTHONHASHSEED is 7, but must be 0",)
 
 
 def test_off_takes_any_kernel(tmp_path: Path) -> None:

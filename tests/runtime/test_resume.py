@@ -177,7 +177,7 @@ def test_a_full_disk_leaves_older_checkpoints_intact(
         return real(*args, **kwargs)
 
     monkeypatch.setattr(checkpoint, "write_tensors", full)
-    with pytest.raises(Refusal, match="FTC647: the disk refused to take the run: No space left"):
+    with pytest.raises(Refusal, match="FTC647: could not write the run: No space left"):
         job.run("run")
     monkeypatch.undo()
     assert [path.name for path in job.folder("run").checkpoints.iterdir()] == ["step-00000003"]

@@ -46,7 +46,7 @@ def test_a_clear_gain_is_shown_and_an_even_one_is_not(tmp_path: Path) -> None:
     text = comparison_text(found)
     assert "bbb  demo" in text
     assert "better" in text
-    assert text.count("no difference shown") == 3, "accuracy of ccc, and two losses that are all alike"
+    assert text.count("not significant") == 3, "accuracy of ccc, and two losses that are all alike"
     assert "| accuracy | `bbb` demo | 0.750 |" in comparison_markdown(found)
     narrow = comparison_text(found, page=Page(columns=60)).splitlines()
     assert max(map(len, narrow)) <= 80
@@ -125,7 +125,7 @@ def test_the_command_tells_it_in_every_form(
     page = " ".join(capsys.readouterr().out.split())
     assert page.startswith("<!doctype html>")
     assert "Accuracy of aaa is 0.050; bbb 0.833 (better). On 60 test rows that all runs were given." in page
-    assert "Of 60 common rows both are as expected on 3, bbb alone on 47, aaa alone on 0." in page
+    assert "Of 60 common rows both runs are correct on 3, only bbb on 47, only aaa on 0." in page
 
 
 def test_what_can_not_be_compared_says_so(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_what_writes_behind_virtual_tokens_is_told_of_the_cache(head: str, form:
 def test_nothing_measured_is_said() -> None:
     plan = documents.plan()
     text = model_card(plan, documents.record(plan), None)
-    assert "Nothing was measured on the test split." in text
+    assert "Not evaluated on the test split." in text
     assert "model-index" not in front_matter(text)
 
 

@@ -19,7 +19,7 @@ def test_the_table_has_a_line_for_each_and_marks_this_machine() -> None:
 def test_one_device_tells_its_source() -> None:
     text = device_text(resolve_device("h200", cards=list))
     assert text.splitlines() == [
-        "h200       NVIDIA H200 · of the catalog",
+        "h200       NVIDIA H200 · from ftc's list",
         "",
         "Memory     140.4 GiB as the driver reports it · 4,800 GB/s",
         "TFLOP/s    float32 67.0 · tfloat32 494.0 · float16 989.0 · bfloat16 989.0 · float8 1,979.0 · dense",

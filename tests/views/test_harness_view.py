@@ -34,6 +34,6 @@ def test_base_beside_tuned() -> None:
         "run abc by lm_eval 0.4.9, at most 1,000 rows of a task",
         "task metric rows base tuned gain",
         "arc acc 1,000 0.5000 ± 0.0100 0.7000 ± 0.0200 +0.200 (+0.100 to +0.300)",
-        "arc acc (strict) 1,000 0.5000 0.6000 +0.100 (-0.100 to +0.300, no difference shown)",
-        "<x> ppl, less is better 1,000 9.0000 8.0000 -1.000",
+        "arc acc (strict) 1,000 0.5000 0.6000 +0.100 (-0.100 to +0.300, not significant)",
+        "<x> ppl, lower is better 1,000 9.0000 8.0000 -1.000",
     ]

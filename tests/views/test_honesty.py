@@ -33,21 +33,21 @@ def test_reservations() -> None:
     quality = plan.quality.model_copy(update={"chosen_by": 1, "trained_on": 2, "contamination": (seen,)})
     doubtful = plan.model_copy(update={"quality": quality})
     assert list(reservations(doubtful, few)) == [
-        "Few test rows: 40 of at least 100. Go by the intervals rather than by the values.",
-        "1 test row stood in validation as well, by which the checkpoint was chosen: the test is not sealed.",
-        "2 of 40 test rows stand among the training rows as well: the model has seen the answers.",
-        "3 of 40 test rows stand nearly whole in training rows, in runs of 10 tokens.",
+        "Only 40 test rows (100 or more advised). Rely on the intervals.",
+        "1 of 40 test rows are also validation rows, which chose the checkpoint: the test set is not held out.",
+        "2 of 40 test rows are also training rows: the model has seen the answers.",
+        "3 of 40 test rows share at least 80 % of their 10-grams with training rows; the score is probably too high.",
     ]
     unknown = plan.model_copy(update={"quality": plan.quality.model_copy(update={"trained_on": None})})
     assert list(reservations(unknown, evaluation)) == [
-        "Whether the model was trained on these rows is not known: the run's own are no longer in the cache."
+        "It is unknown whether the model was trained on these rows: the training rows are no longer in the cache."
     ]
     counts = {"train": dict.fromkeys("abcdefg", 9), "test": {"a": 4}}
     lacking = plan.model_copy(update={"quality": plan.quality.model_copy(update={"labels": counts})})
     (absent,) = reservations(lacking, evaluation)
-    assert absent.startswith("No test row has `b`, `c`, `d`, `e`, `f` and 1 more: nothing is measured of that")
+    assert absent.startswith("No test row has `b`, `c`, `d`, `e`, `f` and 1 more: these classes are not measured")
     text = run_text(doubtful, documents.record(plan), few, "runs/x", curves="No overfitting shows.")
-    assert "by which the checkpoint was chosen" in text
+    assert "which chose the checkpoint" in text
     assert "curves     No overfitting shows." in text
 
 
@@ -76,7 +76,7 @@ def _curves(train: list[float], validation: list[float], findings: tuple[RunFind
     ("validation", "begin"),
     [
         ([1.0, 0.5, 0.6, 0.9], "Overfitting from step 20 on: validation loss rose from 0.500 to 0.900"),
-        ([1.0, 0.8, 0.6, 0.605], "No overfitting shows: validation loss ends within 2 % of its lowest, at step 30"),
+        ([1.0, 0.8, 0.6, 0.605], "No overfitting: validation loss ends within 2 % of its lowest, at step 30"),
         ([1.0, 0.5], ""),
     ],
 )

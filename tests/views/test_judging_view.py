@@ -58,8 +58,8 @@ def test_a_plan_says_what_a_judge_will_take() -> None:
 
 def test_time_and_cost_stand_there_where_they_are_known() -> None:
     cost = {"cost_low": Money(amount=0.5, currency="USD"), "cost_high": Money(amount=2, currency="USD")}
-    text = page(plan(seconds=SECONDS, seconds_method="1 earlier run that asked this judge", **cost))
-    assert "5.0–13 s by 1 earlier run that asked this judge" in text
+    text = page(plan(seconds=SECONDS, seconds_method="1 earlier run with this judge", **cost))
+    assert "5.0–13 s by 1 earlier run with this judge" in text
     assert "0.50–2.00 USD" in text
 
 
@@ -74,7 +74,7 @@ def test_the_report_shows_what_a_judge_took_beside_it() -> None:
 @pytest.mark.parametrize("with_usage", [0, 17])
 def test_tokens_that_not_every_answer_told_are_no_total(with_usage: int) -> None:
     told = rows(plan(), with_usage=with_usage, sent_tokens=5_610, received_tokens=36)
-    assert told["tokens sent to the judge"][1] == told["tokens from the judge"][1] == "not told"
+    assert told["tokens sent to the judge"][1] == told["tokens from the judge"][1] == "not estimated"
 
 
 def test_what_was_paid_follows_from_the_endpoints_count() -> None:

@@ -52,7 +52,7 @@ def test_an_interrupted_run_goes_on() -> None:
     words = f"~ train run {documents.RUN_ID} is interrupted; continues from step 113 of 162 steps"
     assert words in " ".join(text.split())
     anew = plan_text(plan, standing=Standing("run x is failed", 0))
-    assert "begins anew" in anew
+    assert "starts over" in anew
 
 
 def test_a_plan_in_color(golden: Golden) -> None:
@@ -87,7 +87,7 @@ def test_supervised_tokens_are_told_where_tokens_are_learned() -> None:
     generation = documents.plan().settings.model_dump()
     generation["text"]["form"] = "prompt"
     text = plan_text(documents.plan(data={"train": train}, settings=generation))
-    assert "supervised 10.0 % of 680 k tokens" in text
+    assert "target tokens 10.0 % of 680 k tokens" in text
     assert "2 rows dropped" in text
 
 

@@ -162,8 +162,8 @@ def test_a_gain_inside_its_interval_is_no_difference_shown() -> None:
     evaluation = documents.evaluation(base=base, gains=gains)
     plan = documents.plan()
     text = run_text(plan, documents.record(plan), evaluation, "runs/x")
-    assert "+0.024 (-0.010 to +0.050)  no difference shown" in text
-    assert text.count("no difference shown") == 2, "nor where the rows are too few or too alike for an interval"
+    assert "+0.024 (-0.010 to +0.050)  not significant" in text
+    assert text.count("not significant") == 2, "nor where the rows are too few or too alike for an interval"
 
 
 def test_an_audit_quietly() -> None:

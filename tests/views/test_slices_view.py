@@ -21,7 +21,7 @@ def test_in_the_terminal() -> None:
         "north 60 0.900 0.880".split(),
         "<south> 12 0.750 0.700 few rows".split(),
         "largest gap 0.150 (0.010 to 0.300) 0.150 (0.010 to 0.300)".split(),
-        "by chance alone 0.110 0.110".split(),
+        "expected by chance 0.110 0.110".split(),
     ]
     assert len({line.index("0.") for line in lines[2:4]}) == 1, "figures stand under each other"
     (narrow,) = slice_blocks(evaluation, Page(columns=60))
@@ -47,10 +47,10 @@ def test_forgetting_and_exchanged_phrases() -> None:
     evaluation = documents.evaluation(retention=RETENTION, swaps=SWAPS)
     plan = documents.plan()
     text = run_text(plan, documents.record(plan), evaluation, "runs/x")
-    assert "2.500 nats a token before tuning, 2.700 after" in text
+    assert "2.500 nats per token before tuning, 2.700 after" in text
     assert "forgetting +0.200 (+0.100 to +0.300)" in text
     assert "25.0 % of 4 predictions change" in text
-    change = "50.0 % before tuning, change -0.250 (-0.750 to +0.250, no difference shown)"
+    change = "50.0 % before tuning, change -0.250 (-0.750 to +0.250, not significant)"
     assert change in " ".join(text.split()).replace("\u2212", "-")
     assert "  he → <she>  1 of 4\n" in text
     assert "+0.200" in retention_section(evaluation)
@@ -67,7 +67,7 @@ def test_a_judges_grades() -> None:
     assert "<large> gives 7.50 of 10 to the tuned model" in text
     assert "5.50 to the base, gain +2.000 (+1.000 to +3.000)" in text
     assert "1 of 9 rows not graded: no number" in text
-    assert "20 requests in 4.0 s, tokens not told by the endpoint" in text
+    assert "20 requests in 4.0 s, tokens not reported by the endpoint" in text
     html = judge_section(evaluation)
     assert "&lt;large&gt;" in html
     assert "<large>" not in html
@@ -79,8 +79,8 @@ def test_a_classifiers_share() -> None:
     plan = documents.plan()
     text = " ".join(run_text(plan, documents.record(plan), evaluation, "runs/x").split())
     assert "1.0 % of 200 answers are `toxic` (0.10 % to 3.6 %) by <tox>" in text
-    assert "3.0 % before tuning, change -0.020 (-0.050 to +0.010, no difference shown)" in text.replace("\u2212", "-")
-    assert "1 answer read in part: too long for it" in text
+    assert "3.0 % before tuning, change -0.020 (-0.050 to +0.010, not significant)" in text.replace("\u2212", "-")
+    assert "1 answer truncated: too long for it" in text
     html = classifier_section(evaluation)
     assert "&lt;tox&gt;" in html
     assert "<tox>" not in html

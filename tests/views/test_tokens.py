@@ -24,11 +24,11 @@ def text_of(row: TokenizedRow, page: Page | None = None, cut: int = 0, listed: b
 def test_what_is_learned_stands_in_brackets() -> None:
     text = text_of(row_of("<s>", "ask\n", "an", "swer", "</s>", "\n", learned="..xxx."))
     assert text == (
-        "train row 7   6 tokens · 3 learned · ends with </s>\n"
+        "train row 7   6 tokens · 3 target tokens · ends with </s>\n"
         "  <s>ask⏎\n"
         "  ⟦answer</s>⟧⏎\n"
         "\n"
-        "⟦learned⟧ and read · 1,200 rows in train\n"
+        "⟦target⟧ and read · 1,200 rows in train\n"
     )
 
 
@@ -38,22 +38,25 @@ def test_a_row_has_its_name_and_the_tokens_of_each_of_its_sequences() -> None:
 
 
 def test_a_row_that_teaches_no_end_says_so() -> None:
-    assert "no stop token is learned" in text_of(row_of("a", " b", learned=".x"))
+    assert "no stop token is trained on" in text_of(row_of("a", " b", learned=".x"))
 
 
 def test_a_class_is_named_and_cut_rows_are_counted() -> None:
     text = text_of(row_of("a", label="spam", at_limit=True), cut=30)
-    assert "class spam · as long as rows may be (64)" in text
-    assert "one class a row is learned, and no token · 1,200 rows in train · 30 of them cut to 64 tokens" in text
+    assert "class spam · at the maximum length (64)" in text
+    assert (
+        "training labels: one per row, no target tokens · 1,200 rows in train\n30 of them truncated to 64 tokens"
+        in text
+    )
 
 
 def test_each_token_in_a_line() -> None:
     lines = text_of(row_of("a", "\n", "", "b", learned="..xx"), listed=True).splitlines()
     assert lines[1:5] == [
-        "  0  3  read     a",
-        "  1  4  read     ⏎",
-        "  2  5  learned  (part of a character)",
-        "  3  6  learned  b",
+        "  0  3  read    a",
+        "  1  4  read    ⏎",
+        "  2  5  target  (part of a character)",
+        "  3  6  target  b",
     ]
 
 

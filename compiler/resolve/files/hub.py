@@ -32,7 +32,7 @@ __all__ = ["Hub", "HubFile", "Snapshot"]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIMEOUT_SECONDS = 20.0
-_INSIDE = "write it as the hub's page of the repository shows it"
+_INSIDE = "write it as on the repository's page on the hub"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack")
 
 SpanOf = Callable[[str], Span | None]
@@ -157,8 +157,8 @@ class Hub:
         file = file or only_training_file(listing.files, request.repo, request.span, request.path)
         if file not in listing.files:
             near = nearest(file, listing.files)
-            help = f"did you mean `{near}`?" if near else f"look at the file list of `{repo}` on the hub"
-            summary = f"`{repo}` holds no file `{file}`"
+            help = f"did you mean `{near}`?" if near else f"check the file list of `{repo}` on the hub"
+            summary = f"`{repo}` has no file `{file}`"
             raise Refusal([diagnostic("FTC323", summary, request.span, help=help, path=request.path)])
         path = self._download(file, listing, request, digests)
         self._remember_branch(file, listing, request)
@@ -184,7 +184,7 @@ class Hub:
             raise
         if not _COMMIT.fullmatch(info.sha or ""):
             help = "check `HF_ENDPOINT` and the proxy settings"
-            summary = "the hub's answer names no commit"
+            summary = "the hub's answer contains no commit"
             raise Refusal([diagnostic("FTC317", summary, request.span, help=help, path=request.path)])
         files = {item.rfilename: item.lfs.sha256 if item.lfs else item.blob_id or "" for item in info.siblings or ()}
         return _Listing(str(info.sha), files)
@@ -225,7 +225,7 @@ class Hub:
         index = read_json_object(self._download(INDEX_FILE, listing, request, digests), request.span)
         shards = shard_names(index, request.span)
         if missing := [name for name in shards if name not in listing.files]:
-            note = f"`{missing[0]}` stands in the index, but not in the repository"
+            note = f"the index names `{missing[0]}`, but the repository does not have it"
             summary = "the model's weight files are incomplete"
             raise Refusal([diagnostic("FTC305", summary, request.span, notes=note, path=request.path)])
         return shards
@@ -292,9 +292,9 @@ class Hub:
             git_id = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
             is_same = not _COMMIT.fullmatch(identity) or git_id == identity
         if not is_same:
-            note = f"the hub lists the digest {identity[:12]}... for it"
+            note = f"the hub lists another digest, {identity[:12]}..."
             help = f"delete `{request.repo}` from the hub's cache (`hf cache rm`) and run again"
-            summary = f"`{name}` isn't what the hub lists"
+            summary = f"`{name}` differs from the hub's file"
             raise Refusal([diagnostic("FTC320", summary, request.span, notes=note, help=help, path=request.path)])
 
 
@@ -342,7 +342,7 @@ def _check_names(listing: _Listing, request: _Request) -> None:
 def _check_name(name: str) -> None:
     """Raises `UnsafePath` where a name of the hub could mean a place outside of its repository."""
     if ".." in name.split("/"):
-        raise UnsafePath(name, "holds `..`", _INSIDE)
+        raise UnsafePath(name, "contains `..`", _INSIDE)
     try:
         safe_path(Path("/repository"), name)
     except UnsafePath as error:
@@ -355,7 +355,7 @@ def _check_contents(listing: _Listing, request: _Request) -> None:
     if "config.json" not in names:
         is_adapter = "adapter_config.json" in names
         code = "FTC312" if is_adapter else "FTC302"
-        summary = f"`{request.repo}` holds {'an adapter' if is_adapter else 'no config.json'}"
+        summary = f"`{request.repo}` has {'an adapter' if is_adapter else 'no config.json'}"
         help = (
             "give the base model's id" if is_adapter else "give the id of a repository that holds a transformers model"
         )
@@ -363,9 +363,9 @@ def _check_contents(listing: _Listing, request: _Request) -> None:
     if SINGLE_FILE not in names and INDEX_FILE not in names:
         other = next((name for name in sorted(names) if name.endswith(_PICKLES)), None)
         code = "FTC303" if other else "FTC302"
-        summary = f"`{request.repo}` holds no safetensors weights"
-        notes = f"it holds `{other}`, which ftc doesn't open" if other else ()
-        help = "look for a revision or a copy in safetensors form; many repositories have one under `refs/pr/`"
+        summary = f"`{request.repo}` has no safetensors weights"
+        notes = f"it has `{other}`, which ftc doesn't open" if other else ()
+        help = "find a revision or a copy in safetensors format; many repositories have one under `refs/pr/`"
         raise Refusal([diagnostic(code, summary, request.span, notes=notes, help=help, path=request.path)])
 
 

@@ -30,19 +30,19 @@ def fault_of(error: Exception, repo: str, revision: str) -> HubFault | None:
         error = error.__cause__  # "not in the cache either" hides why the hub couldn't be asked
     match error:
         case errors.GatedRepoError():
-            return HubFault("FTC315", f"no access to `{repo}`", _LOG_IN, "its owner lets in those who accept the terms")
+            return HubFault("FTC315", f"no access to `{repo}`", _LOG_IN, "the owner requires that you accept the terms")
         case errors.RepositoryNotFoundError():
             help = "check the spelling; for a private repository `hf auth login` or set `HF_TOKEN`"
-            note = f"there is no folder `{repo}` beside the recipe either"
-            return HubFault("FTC314", f"the hub has no repository `{repo}`, or hides it", help, note)
+            note = f"there is also no folder `{repo}` beside the recipe"
+            return HubFault("FTC314", f"the hub has no repository `{repo}`, or it is private", help, note)
         case errors.RevisionNotFoundError():
-            help = "give a branch, a tag or a commit that the repository has, or leave `revision` out"
+            help = "give a branch, tag or commit of the repository, or remove `revision`"
             return HubFault("FTC316", f"`{repo}` has no revision `{revision[:80]}`", help)
         case errors.EntryNotFoundError() if not isinstance(error, errors.LocalEntryNotFoundError):
-            help = "run again; the repository may have changed in between"
-            return HubFault("FTC323", f"a file of `{repo}` isn't there any more", help)
+            help = "run again; the repository may have changed meanwhile"
+            return HubFault("FTC323", f"a file of `{repo}` no longer exists", help)
         case errors.HFValidationError():
-            return HubFault("FTC321", f"{quoted(repo)} is no hub id", "give an id such as `owner/name`")
+            return HubFault("FTC321", f"{quoted(repo)} is not a hub id", "give an id such as `owner/name`")
         case errors.HfHubHTTPError():
             status = getattr(getattr(error, "response", None), "status_code", None)
             if status in (401, 403):
@@ -58,8 +58,8 @@ def of_locked(found: Diagnostic, commit: str | None) -> Diagnostic:
     """A finding about a repository, where the lock and not the recipe asked for `commit`."""
     if commit is None or found.code != "FTC316":
         return found
-    note = f"the lock keeps commit `{commit[:12]}`, which the repository doesn't have any more"
-    help = "restore the commit there, or delete the lock file beside the recipe and run `ftc plan` to lock a newer one"
+    note = f"the lock pins commit `{commit[:12]}`, which the repository no longer has"
+    help = "restore the commit there, or delete the lock file and run `ftc plan` to pin a newer one"
     return replace(found, notes=(*found.notes, note), help=(help,))
 
 
@@ -69,5 +69,5 @@ def _is_transport_error(error: Exception) -> bool:
 
 
 def _unreachable(reason: str) -> HubFault:
-    help = "check the network, the proxy settings and `HF_ENDPOINT`; `--offline` uses what is in the cache"
+    help = "check the network, the proxy settings and `HF_ENDPOINT`; `--offline` uses cached files"
     return HubFault("FTC317", "the hub can't be reached", help, f"the request ended with {reason}")

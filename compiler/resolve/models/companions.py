@@ -143,10 +143,10 @@ def _difference(teacher: ResolvedModel, student: ResolvedModel, world: World) ->
         by_id, other = ({number: token for token, number in ids.items()} for ids in (our_ids, their_ids))
         number = min(one for one in by_id.keys() | other.keys() if by_id.get(one) != other.get(one))
         mine, its = (quoted(one[number]) if number in one else "no token" for one in (by_id, other))
-        return f"id {number} is {mine} for the base model and {its} for the teacher"
+        return f"id {number} is {mine} in the base model and {its} in the teacher"
     for part, what in (("normalizer", "normalizes"), ("pre_tokenizer", "divides"), ("model", "cuts")):
         if _rules(ours.get(part)) != _rules(theirs.get(part)):
-            return f"the tokens are the same, and it {what} text otherwise (`{part}` in tokenizer.json)"
+            return f"the tokens are the same, but text is {what} differently (`{part}` in tokenizer.json)"
     return None
 
 
@@ -186,14 +186,14 @@ def classifier_settings(asked: Classifier, model: ResolvedModel, span_of: SpanOf
     if not facts.architecture.endswith("ForSequenceClassification"):
         fault = f"its class is {quoted(facts.architecture or 'none')}"
     elif problem == "regression":
-        fault = "it gives a number and no label"
+        fault = "it outputs a number, not a label"
     elif not labels:
         fault = "its config.json names no labels under `id2label`"
     elif not any(shape[:1] == (len(labels),) for shape in heads):
-        fault = f"its weights have no head of {len(labels)} outputs"
+        fault = f"its weights have no head with {len(labels)} outputs"
     if fault:
-        help = "give a model that was trained to classify texts, in the form of transformers"
-        summary = f"`{facts.name}` is no text classifier: {fault}"
+        help = "use a text classifier in transformers format"
+        summary = f"`{facts.name}` is not a text classifier: {fault}"
         raise Refusal([diagnostic("FTC244", summary, span_of(_BASE), help=help, path=_BASE)])
     if asked.label not in labels:
         path, close = "eval.classifier.label", nearest(asked.label, labels)

@@ -110,16 +110,16 @@ def misfits(config: ModelConfig, tensors: Mapping[str, TensorFacts]) -> list[str
     depths = [depth_of[stack] for stack in sorted(depth_of, key=lambda stack: "encoder" not in stack.split("."))]
     if len(depths) == len(said) and depths != said:
         says, stores = (" and ".join(map(str, numbers)) for numbers in (said, depths))
-        faults.append(f"config.json says {says} layers, {stores} are stored")
+        faults.append(f"config.json says {says} layers, the weights have {stores}")
     widths = {width for size in sizes for width in size}
     inner, queries = config.intermediate_size, config.num_heads * config.head_dim
     for what, width, found in (
         ("a width", config.hidden_size, config.hidden_size in widths),
         ("a feed-forward width", inner, inner in widths or 2 * inner in widths),  # both halves of a gate in one layer
-        (f"{config.num_heads} heads with a width together", queries, queries in widths),
+        (f"{config.num_heads} heads with a total width", queries, queries in widths),
     ):
         if not found:
-            faults.append(f"config.json says {what} of {width}, and no linear layer that is stored has it")
+            faults.append(f"config.json says {what} of {width}, but no linear layer has this width")
     return faults
 
 
@@ -198,7 +198,7 @@ def resolve_model(
             check = partial(_read_config, span=span)
             snapshot = hub.model_snapshot(base, locked_commit or revision, digests, span_of, check=check)
         except Refusal as refusal:
-            note = f"no folder `{base}` is beside the recipe, so it is taken for a hub id"
+            note = f"there is no folder `{base}`, so it is read as a hub id"
             found_on_hub = [of_locked(one, locked_commit) for one in refusal.diagnostics]
             raise Refusal([_with_folder(replace(one, notes=(*one.notes, note))) for one in found_on_hub]) from None
         place = _Place(base, snapshot.folder, snapshot.cache, snapshot)
@@ -217,7 +217,7 @@ def _no_folder(base: str, found: Path, is_path: bool, span: Span | None) -> Diag
     summary = f"the model folder `{base}` doesn't exist"
     if found.suffix == ".gguf" and found.exists():
         code, summary = "FTC303", "GGUF files can't be fine-tuned"
-        help = "give the folder of the original model in safetensors form"
+        help = "use the folder of the original model in safetensors format"
     elif found.exists():
         code, summary = "FTC302", f"`{base}` is a file, not a model folder"
         help = f"give its folder, `{Path(base).parent.as_posix()}`"
@@ -251,7 +251,7 @@ def _read_model(place: _Place, digests: DigestCache, span: Span | None) -> Model
         hashed = digests.files(place.folder / name for name in names)
     except OSError as error:
         summary = "a file of the model can't be read"
-        help = "check the rights of the files in the model's folder"
+        help = "check the permissions of the files in the model's folder"
         fault = diagnostic("FTC311", summary, span, notes=str(error.strerror), help=help, path=_PATH)
         raise Refusal([fault]) from error
     return ModelFacts(
@@ -303,14 +303,12 @@ def _read_config(folder: Path, root: Path, span: Span | None) -> ModelConfig:
     if outside:
         raise Refusal(outside)
     if (folder / "adapter_config.json").exists():
-        help = "give the base model that the adapter was trained on"
-        raise Refusal([diagnostic("FTC312", "the folder holds an adapter", span, help=help, path=_PATH)])
+        help = "use the base model that the adapter was trained on"
+        raise Refusal([diagnostic("FTC312", "the folder contains an adapter", span, help=help, path=_PATH)])
     if not (folder / "config.json").is_file():
         inner = next((file.parent.name for file in sorted(folder.glob("*/config.json"))), None)
-        help = (
-            f"did you mean its folder `{inner}`?" if inner else "give the folder that holds config.json and the weights"
-        )
-        raise Refusal([diagnostic("FTC302", "the model's folder holds no config.json", span, help=help, path=_PATH)])
+        help = f"did you mean its folder `{inner}`?" if inner else "use the folder with config.json and the weights"
+        raise Refusal([diagnostic("FTC302", "the model's folder has no config.json", span, help=help, path=_PATH)])
     generation = folder / "generation_config.json"
     if generation.is_file() and (
         found := code_keys(read_json_object(generation, span), "generation_config.json", span)
@@ -325,15 +323,15 @@ def _mismatches(
     embedding, rows = input_embedding(weights.tensors), config.vocab_size
     help = "take config.json and the weights from the same model"
     if embedding is not None and embedding.shape[:1] != (rows,):
-        summary = "the model's embedding doesn't fit its config.json"
-        note = f"the stored table has the shape {list(embedding.shape)}, config.json says {rows} rows"
+        summary = "the model's embedding doesn't match its config.json"
+        note = f"the embedding has the shape {list(embedding.shape)}, config.json says {rows} rows"
         return [diagnostic("FTC322", summary, span, notes=note, help=help, path=_PATH)]
     if faults := misfits(config, weights.tensors):
-        summary = "the model's weights don't fit its config.json"
+        summary = "the model's weights don't match its config.json"
         return [diagnostic("FTC322", summary, span, notes=tuple(faults), help=help, path=_PATH)]
     if tokenizer.vocab_size > rows:
-        summary = "the tokenizer has more ids than the model has rows"
+        summary = "the tokenizer has more ids than the embedding has rows"
         note = f"the tokenizer's ids need {tokenizer.vocab_size} rows, the embedding has {rows}"
-        help = "use the tokenizer that came with the model, or a copy of the model whose embedding was resized"
+        help = "use the tokenizer that came with the model, or a copy of the model with a resized embedding"
         return [diagnostic("FTC307", summary, span, notes=note, help=help, path=_PATH)]
     return []

@@ -89,11 +89,11 @@ def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelCon
     found = code_keys(config, "config.json", span)
     if reason := _unsupported_kind(config):
         summary = f"the model's architecture isn't supported: {reason}"
-        help = "choose a text model: a decoder (`...ForCausalLM`), an encoder (`...ForMaskedLM`) or T5 and BART kin"
+        help = "choose a text model: a decoder (`...ForCausalLM`), an encoder (`...ForMaskedLM`), T5 or BART"
         found.append(diagnostic("FTC308", summary, span, help=help, path="model.base"))
     elif is_known(kind := config["model_type"]) is False:
         summary = f"the installed transformers has no model type {quoted(kind)}"
-        help = "install a release of transformers that has it, or choose another model"
+        help = "install a release of transformers that supports it, or choose another model"
         found.append(diagnostic("FTC308", summary, span, help=help, path="model.base"))
     if method := config.get("quantization_config"):
         name = method.get("quant_method", "unknown") if isinstance(method, Mapping) else "unknown"
@@ -109,14 +109,14 @@ def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelCon
     if not faults:
         names_width = any(config.get(key) is not None for key in _HEAD_DIM)
         if architecture(result.model_type).widths_in_config and not names_width and result.hidden_size % heads:
-            faults.append(f"a width of {result.hidden_size} can't be divided among {heads} attention heads")
+            faults.append(f"a hidden size of {result.hidden_size} is not divisible by {heads} attention heads")
         if heads % result.num_kv_heads:
-            faults.append(f"{heads} attention heads can't share {result.num_kv_heads} key and value heads evenly")
+            faults.append(f"{heads} attention heads are not divisible by {result.num_kv_heads} key-value heads")
         if result.num_layers > 10_000:
             faults.append(f"{result.num_layers} layers")
     if faults:
         help = "take config.json from the model's original folder"
-        summary = "config.json of the model gives no usable sizes"
+        summary = "config.json of the model has no usable sizes"
         raise Refusal(
             [diagnostic("FTC309", f"{summary}: {fault}", span, help=help, path="model.base") for fault in faults]
         )
@@ -130,7 +130,7 @@ def code_keys(value: Mapping[str, Any], file: str, span: Span | None) -> list[Di
             "FTC310",
             f"`{file}` of the model asks to run code: `{key}`",
             span,
-            notes="ftc runs no code that comes with a model, and has no switch that would",
+            notes="ftc runs no code that comes with a model, and has no option for it",
             help="choose a model whose architecture is part of transformers, or remove the key from a local copy",
             path="model.base",
         )
@@ -157,7 +157,7 @@ def _code_keys(value: Any) -> Iterator[str]:
 
 def _unsupported_kind(config: Mapping[str, Any]) -> str | None:
     if inner := next((key for key in _OTHER_INPUTS if isinstance(config.get(key), Mapping)), None):
-        return f"`{inner}` in config.json marks a model of several kinds of input"
+        return f"`{inner}` in config.json marks a multimodal model"
     if _OTHER_INPUT_CLASS.search(name := _architecture(config)):
         return f"class {quoted(name)} reads more than text"
     counts = (config.get(key) for key in _EXPERTS)  # a number, or one for each layer
@@ -165,7 +165,7 @@ def _unsupported_kind(config: Mapping[str, Any]) -> str | None:
     if any(type(one) is int and one > 1 for one in listed):
         return "a mixture of experts"
     if not isinstance(config.get("model_type"), str):
-        return "config.json holds no `model_type`"
+        return "config.json has no `model_type`"
     if _family(config) is None:
         return f"class {quoted(name or 'none')} with model type {quoted(config['model_type'])} is unknown"
     return None
@@ -208,7 +208,7 @@ class _Sizes:
         if value is None:
             value = fallback
         if value is None:
-            self.faults.append(f"`{keys[0]}` is absent")
+            self.faults.append(f"`{keys[0]}` is missing")
             return 1
         return value
 

@@ -29,9 +29,9 @@ def read_tokenizer(folder: Path, model_type: str, span: Span | None = None) -> T
     """
     if not (folder / "tokenizer.json").is_file():
         slow = next((name for name in _SLOW_ONLY if (folder / name).is_file()), None)
-        summary, note = "the model has no tokenizer", "`tokenizer.json` is absent"
+        summary, note = "the model has no tokenizer", "`tokenizer.json` is missing"
         if slow is not None:
-            summary, note = "the model has only a slow tokenizer", f"`{slow}` is there, {note}"
+            summary, note = "the model has only a slow tokenizer", f"it has `{slow}`, {note}"
         help = "add the model's tokenizer.json; `AutoTokenizer.from_pretrained(...).save_pretrained(...)` writes one"
         raise Refusal([diagnostic("FTC306", summary, span, notes=note, help=help, path="model.base")])
     ids = token_ids(read_json_object(folder / "tokenizer.json", span), span)
@@ -84,8 +84,8 @@ def token_ids(tokenizer: Mapping[str, Any], span: Span | None) -> dict[str, int]
                     "FTC311",
                     "`tokenizer.json` of the model can't be read",
                     span,
-                    notes="its vocabulary is absent, or an id is no whole number",
-                    help="fetch the file again, or take it from the model's original folder",
+                    notes="its vocabulary is missing, or an id is not a whole number",
+                    help="download the file again, or copy it from the model's original folder",
                     path="model.base",
                 )
             ]

@@ -98,15 +98,15 @@ def read_ranges(file: Path) -> dict[str, TensorRange]:
         if length > _MAX_HEADER_BYTES:
             raise BrokenSafetensors(f"the header claims {length} bytes; the format allows {_MAX_HEADER_BYTES}")
         if 8 + length > size:
-            raise BrokenSafetensors(f"the header claims {length} bytes, but the file has {size}")
+            raise BrokenSafetensors(f"the header claims {length} bytes, but the file has only {size}")
         stream.seek(8)
         text = stream.read(length)
     try:
         header = json.loads(text, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
-        raise BrokenSafetensors(f"the header is no JSON: {error}") from None
+        raise BrokenSafetensors(f"the header is not JSON: {error}") from None
     if not isinstance(header, dict):
-        raise BrokenSafetensors("the header is no JSON object")
+        raise BrokenSafetensors("the header is not a JSON object")
     header.pop("__metadata__", None)
     tensors: dict[str, TensorRange] = {}
     for name, entry in header.items():
@@ -128,9 +128,9 @@ def _check_layout(tensors: Mapping[str, TensorRange], start: int, size: int) -> 
             raise BrokenSafetensors(f"tensor `{name}` begins at byte {place.begin - start}, not at {position - start}")
         position = place.end
     if position > size:
-        raise BrokenSafetensors(f"cut off: the tensors need {position - start} bytes, {size - start} are there")
+        raise BrokenSafetensors(f"incomplete: the tensors need {position - start} bytes, the file has {size - start}")
     if position < size:
-        raise BrokenSafetensors(f"{size - position} bytes after the last tensor belong to none")
+        raise BrokenSafetensors(f"the last {size - position} bytes belong to no tensor")
 
 
 def read_metadata(file: Path) -> dict[str, str]:
@@ -145,14 +145,14 @@ def read_metadata(file: Path) -> dict[str, str]:
         (length,) = struct.unpack("<Q", stream.read(8))
         found = json.loads(stream.read(length)).get("__metadata__") or {}
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
-        raise BrokenSafetensors("its metadata is no mapping of texts")
+        raise BrokenSafetensors("its metadata is not a mapping of texts")
     return found
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("a name stands in it twice")
+        raise ValueError("it contains a name twice")
     return result
 
 
@@ -167,14 +167,14 @@ def _entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
         or dtype not in _BITS
         or not all(type(number) is int and 0 <= number < 2**63 for number in numbers)
     ):
-        raise BrokenSafetensors(f"tensor `{name}` has an unknown dtype, or a size that is no whole number")
+        raise BrokenSafetensors(f"tensor `{name}` has an unknown dtype, or a size that is not a whole number")
     return dtype, shape, begin, end
 
 
 _PATH = "model.base"
 _OTHER_SUFFIXES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.h5", "*.msgpack", "*.pkl")
 _CONVERT = (
-    "convert the weights to safetensors where you trust their origin: "
+    "convert the weights to safetensors on a machine where you trust them: "
     "`AutoModel.from_pretrained(...).save_pretrained(...)` writes `model.safetensors`"
 )
 
@@ -199,16 +199,16 @@ def read_weights(folder: Path, root: Path, span: Span | None = None) -> Weights:
         if others := sorted(file.name for pattern in _OTHER_SUFFIXES for file in folder.glob(pattern)):
             summary = f"the model's weights are in a format that ftc doesn't open: `{others[0]}`"
             raise Refusal([diagnostic("FTC303", summary, span, help=_CONVERT, path=_PATH)])
-        help = f"give a folder that holds `{SINGLE_FILE}`, or `{INDEX_FILE}` and the files that it names"
-        raise Refusal([diagnostic("FTC302", "the model's folder holds no weights", span, help=help, path=_PATH)])
+        help = f"use a folder with `{SINGLE_FILE}`, or with `{INDEX_FILE}` and the files that it names"
+        raise Refusal([diagnostic("FTC302", "the model's folder has no weights", span, help=help, path=_PATH)])
     index = read_json_object(folder / INDEX_FILE, span)
     shards = shard_names(index, span)
     stored = _read_files(folder, root, shards, span)
     tensors = {name: facts for shard in stored.values() for name, facts in shard.items()}
     if wrong := [name for name, shard in index["weight_map"].items() if name not in stored[shard]]:
-        raise Refusal([_bad_index(f"tensor `{wrong[0]}` isn't in the file that the index names for it", span)])
+        raise Refusal([_bad_index(f"tensor `{wrong[0]}` is not in the file that the index names for it", span)])
     if len(tensors) != sum(map(len, stored.values())):
-        raise Refusal([_bad_index("a tensor stands in two files", span)])
+        raise Refusal([_bad_index("a tensor is in two files", span)])
     return Weights((INDEX_FILE, *shards), tensors)
 
 
@@ -225,7 +225,7 @@ def shard_names(index: Mapping[str, Any], span: Span | None) -> tuple[str, ...]:
     for shard in shards:
         if "/" in shard or "\\" in shard or not shard.endswith(".safetensors") or shard.startswith("."):
             summary = f"the model's index names a file outside its folder: {quoted(shard)}"
-            help = "don't use this model; its index was made to read or overwrite other files"
+            help = "don't use this model: its index would make loaders read or overwrite other files"
             raise Refusal([diagnostic("FTC319", summary, span, help=help, path=_PATH)])
     return shards
 
@@ -240,15 +240,15 @@ def _read_files(
         except UnsafePath as error:
             found.append(error.diagnostic(span, _PATH))
         except FileNotFoundError:
-            found.append(_bad_index(f"`{name}` isn't in the model's folder", span))
+            found.append(_bad_index(f"`{name}` is not in the model's folder", span))
         except BrokenSafetensors as error:
-            summary, help = f"`{name}` of the model is damaged", "fetch the file again"
+            summary, help = f"`{name}` of the model is damaged", "download the file again"
             if error.other_format:
-                summary = f"`{name}` is no safetensors file"
+                summary = f"`{name}` is not a safetensors file"
                 help = "run `git lfs pull` in the model's folder" if "LFS" in error.other_format else _CONVERT
             found.append(diagnostic("FTC304", summary, span, notes=str(error), help=help, path=_PATH))
         except OSError as error:
-            summary, help = f"`{name}` of the model can't be read", "check the file's rights"
+            summary, help = f"`{name}` of the model can't be read", "check the file's permissions"
             found.append(diagnostic("FTC311", summary, span, notes=str(error), help=help, path=_PATH))
     if found:
         raise Refusal(found)
@@ -256,7 +256,7 @@ def _read_files(
 
 
 def _bad_index(reason: str, span: Span | None) -> Diagnostic:
-    help = "fetch the model again; every file that the index names must lie beside it"
+    help = "download the model again; every file that the index names must be in its folder"
     return diagnostic(
         "FTC305", "the model's weight files are incomplete", span, notes=reason, help=help, path="model.base"
     )

@@ -44,9 +44,9 @@ def paraphrases_of(table: Table, span_of: SpanOf) -> dict[str, list[str]]:
                 [
                     diagnostic(
                         "FTC381",
-                        f"{table.where(number)} holds no paraphrase",
+                        f"{table.where(number)} has no paraphrase",
                         span_of("data.augment.paraphrases"),
-                        help="write a column `from` with the phrase and a column `to` with what may stand for it",
+                        help="write a column `from` with the phrase and a column `to` with its paraphrase",
                         notes=f"columns: {', '.join(f'`{name}`' for name in table.columns[:20])}",
                         path="data.augment.paraphrases",
                     )

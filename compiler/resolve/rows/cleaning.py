@@ -129,9 +129,9 @@ def spelling_findings(task: Task, labeled: Labeled, tables: Collection[Table]) -
                 ", ".join(told(label, 3 if number else 1) for number, label in enumerate(group))
                 for group in groups[:_SHOWN]
             ],
-            help=f"make them one class: `data: {{labels: {{normalize: [{', '.join(kinds)}]}}}}`, or spell them alike"
+            help=f"make them one class: `data: {{labels: {{normalize: [{', '.join(kinds)}]}}}}`, or spell them the same"
             if fixes
-            else "spell them alike in the file",
+            else "spell them the same in the file",
             path="data.fields",
             rows=[name for label in others for name in rows[label]],
             remedy=[("data.labels.normalize", f"[{', '.join(kinds)}]")] if fixes else (),

@@ -159,9 +159,9 @@ def _divided_otherwise(table: Table) -> Diagnostic | None:
         return None
     return diagnostic(
         "FTC362",
-        f"the values of {table.file} are divided by {DELIMITERS[divider]}",
+        f"the values of {table.file} are separated by {DELIMITERS[divider]}",
         Span(table.file, 1, 1, 1, 2),
-        help="leave `delimiter` out beside the file's path, or name this one",
+        help="remove `delimiter` from the source, or set it to this one",
         notes=f"it has one column, {shown(header)}",
         path="data.source",
     )
@@ -172,7 +172,7 @@ def missing_annotations(columns: Sequence[str], table: Table, span_of: SpanOf) -
     for position, column in enumerate(columns):
         if column not in table.columns:
             path, guess = f"data.quality.annotations[{position}]", nearest(column, table.columns)
-            help_ = f"did you mean `{guess}`?" if guess else "name columns that the file has"
+            help_ = f"did you mean `{guess}`?" if guess else "use columns of the file"
             notes = f"columns: {_listed(table.columns)}"
             summary = f"{table.file} has no column `{column}` of an annotator"
             yield without_form(table, column, span_of(path), path) or diagnostic(
@@ -186,10 +186,10 @@ def _missing_part(part: str, column: str, is_written: bool, table: Table, span_o
         return unread
     guess = nearest(column, table.columns)
     if is_written:
-        help_ = f"did you mean `{guess}`?" if guess else "name one of the columns that the file has"
+        help_ = f"did you mean `{guess}`?" if guess else "use one of the file's columns"
         summary = f"{table.file} has no column `{column}`"
     else:
-        help_ = f"tell which column it is: `data: {{fields: {{{part}: {_as_yaml(guess or 'COLUMN')}}}}}`"
+        help_ = f"name the column: `data: {{fields: {{{part}: {_as_yaml(guess or 'COLUMN')}}}}}`"
         summary = f"{table.file} has no column `{column}`, which the task needs"
     notes = [f"columns: {_listed(table.columns)}", *_hidden_names(table.columns)]
     return diagnostic("FTC362", summary, span_of(path), help=help_, notes=notes, path=path)
@@ -199,9 +199,9 @@ def _missing_in_prompt(column: str, table: Table, span_of: SpanOf) -> Diagnostic
     guess = nearest(column, table.columns)
     return without_form(table, column, span_of("task.prompt"), "task.prompt") or diagnostic(
         "FTC362",
-        f"{table.file} has no column `{column}`, which the prompt names",
+        f"{table.file} has no column `{column}`, which the prompt uses",
         span_of("task.prompt"),
-        help=f"did you mean `{{{{ {guess} }}}}`?" if guess else "name columns that the file has",
+        help=f"did you mean `{{{{ {guess} }}}}`?" if guess else "use columns of the file",
         notes=[f"columns: {_listed(table.columns)}"],
         path="task.prompt",
     )

@@ -207,9 +207,9 @@ def _divide(
 
     copies = list(order_findings(data.split, divided, by.times, tables["rows"])) if by.times is not None else []
     if count := num_copies(keys["rows"]):
-        summary = f"{count:,} of {len(tables['rows'].rows):,} rows are copies of another row"
-        note = "copies stay in the same part, so none is trained on and measured"
-        help = "delete them, unless they are meant to weigh more"
+        summary = f"{count:,} of {len(tables['rows'].rows):,} rows are duplicates of another row"
+        note = "duplicates stay in one part of the split"
+        help = "remove the duplicates, unless you repeat them on purpose"
         copies.append(diagnostic("FTC373", summary, notes=note, help=help, path="data.source"))
     parts: dict[Split, Divided] = {part: part_of(part) for part in SPLITS if part in numbers}
     return parts, copies

@@ -50,16 +50,18 @@ def files_of(root: Path, path: str, folder: Path, span: Span | None, recipe_path
     kept = sorted(name for name in seen if name.lower().endswith(SUFFIXES) and (start / name).is_file())
     if not kept:
         help_ = (
-            f"the suffix tells the kind: {', '.join(SUFFIXES)}" if seen else "paths are relative to the recipe's folder"
+            f"the suffix decides how a file is read: {', '.join(SUFFIXES)}"
+            if seen
+            else "paths are relative to the recipe's folder"
         )
         raise Refusal([diagnostic("FTC398", f"no data file is `{path}`", span, help=help_, path=recipe_path)])
     if len(kept) > _MOST_FILES:
-        summary = f"`{path}` stands for {len(kept):,} files, of {_MOST_FILES:,} at most"
+        summary = f"`{path}` matches {len(kept):,} files; at most {_MOST_FILES:,} are allowed"
         help_ = "write them as fewer files, such as Parquet"
         raise Refusal([diagnostic("FTC398", summary, span, help=help_, path=recipe_path)])
     kinds = sorted({Path(name).suffix.lower() for name in kept})
     if len(kinds) > 1:
-        summary = f"`{path}` stands for files of several kinds: {', '.join(kinds)}"
+        summary = f"`{path}` matches files of several kinds: {', '.join(kinds)}"
         help_ = f"name one kind, such as `{prefix}*{kinds[0]}`"
         raise Refusal([diagnostic("FTC398", summary, span, help=help_, path=recipe_path)])
     return {f"{prefix}{name}": safe_path(root, f"{prefix}{name}", folder) for name in kept}

@@ -38,10 +38,10 @@ class _Fault(NamedTuple):
 
 
 _HELP = {
-    "FTC376": "write one tag a word: `O`, `B-PER` where an entity begins, `I-PER` where it goes on",
-    "FTC377": 'write stretches as `{"start": 0, "end": 5, "label": "PER"}` in characters, `end` behind the last one',
-    "FTC378": 'write answers as `{"text": ["…"], "answer_start": [0]}`, with the place of each in the context',
-    "FTC379": "give two different answers to the same prompt, both as texts or both as conversations",
+    "FTC376": "write one tag per word: `O`, `B-PER` where an entity begins, `I-PER` where it continues",
+    "FTC377": ('write spans as `{"start": 0, "end": 5, "label": "PER"}` in characters, `end` after the last one'),
+    "FTC378": ('write answers as `{"text": ["…"], "answer_start": [0]}`, with each answer\'s position in the context'),
+    "FTC379": "write two different answers to the same prompt, both as texts or both as conversations",
 }
 _SCHEMES = {"iob2": re.compile(r"O|[BI]-\S+"), "iob1": re.compile(r"O|[BI]-\S+"), "plain": re.compile(r"\S.*")}
 
@@ -74,10 +74,10 @@ def check_together(task: Task, columns: Columns, table: Table) -> list[Diagnosti
         found.append(
             diagnostic(
                 fault.code,
-                f"{fault.words}, in {len(rows):,} of {len(table.rows):,} rows",
+                f"{fault.words} in {len(rows):,} of {len(table.rows):,} rows",
                 span,
                 help=_HELP[fault.code],
-                notes=[table.places(rows), f"{place} holds {shown(fault.value)}"],
+                notes=[table.places(rows), f"{place} contains {shown(fault.value)}"],
                 path="data.source",
             )
         )
@@ -94,7 +94,7 @@ def _check_of(task: Task, by_part: Mapping[str, str]) -> Callable[[Row], _Fault 
         case AnswerRows(is_extractive=True):
             return lambda row: _answers_fault(row[by_part["context"]], row[by_part["answers"]])
         case AnswerRows():
-            words = "a question has no answer to learn to write"
+            words = "a question has no answer to train on"
             return lambda row: None if row[ANSWER_COLUMN].strip() else _Fault("FTC378", words, row[ANSWER_COLUMN])
         case PairRows():
             return lambda row: _pair_fault(row, by_part)
@@ -106,13 +106,13 @@ def _check_of(task: Task, by_part: Mapping[str, str]) -> Callable[[Row], _Fault 
 
 def _tags_fault(words: list[str], tags: list[Any], scheme: str) -> _Fault | None:
     if len(words) != len(tags):
-        return _Fault("FTC376", "words and tags differ in number", f"{len(words)} words, {len(tags)} tags")
+        return _Fault("FTC376", "the numbers of words and tags differ", f"{len(words)} words, {len(tags)} tags")
     before = "O"
     for number, tag in enumerate(tags):
         if not _SCHEMES[scheme].fullmatch(tag):
-            return _Fault("FTC376", f"a tag is none of the scheme `{scheme}`", tag, number)
+            return _Fault("FTC376", f"a tag does not fit the scheme `{scheme}`", tag, number)
         if scheme == "iob2" and tag.startswith("I-") and before[2:] != tag[2:]:
-            words_ = "an entity begins with `I-`, which IOB2 writes `B-` (`scheme: iob1` takes it as it is)"
+            words_ = "an entity begins with `I-`, but IOB2 needs `B-` (`scheme: iob1` accepts it)"
             return _Fault("FTC376", words_, f"{tag} after {before}", number)
         before = tag
     return None
@@ -127,13 +127,13 @@ def _spans_fault(text: str, spans: list[Any]) -> _Fault | None:
     for span in sorted(spans, key=start):
         has_label = isinstance(span, dict) and isinstance(span.get("label"), str) and span["label"].strip()
         if not has_label or not all(type(span.get(key)) is int for key in ("start", "end")):
-            return _Fault("FTC377", "a stretch is no `{start, end, label}`", span)
+            return _Fault("FTC377", "a span is not a `{start, end, label}` object", span)
         if not 0 <= span["start"] < span["end"] <= len(text):
-            return _Fault("FTC377", "a stretch lies outside of its text, or is empty", span)
+            return _Fault("FTC377", "a span is outside its text, or empty", span)
         if span["start"] < end:
-            return _Fault("FTC377", "two stretches overlap", span)
+            return _Fault("FTC377", "two spans overlap", span)
         if not text[span["start"] : span["end"]].strip():
-            return _Fault("FTC377", "a stretch holds nothing but spaces", span)
+            return _Fault("FTC377", "a span contains only spaces", span)
         end = span["end"]
     return None
 
@@ -144,12 +144,16 @@ def _answers_fault(context: str, answers: Mapping[str, Any]) -> _Fault | None:
     if texts and not starts and all(context.count(text) == 1 for text in texts):
         answers["answer_start"][:] = starts = [context.index(text) for text in texts]
     if len(texts) != len(starts) or not all(type(start) is int for start in starts):
-        return _Fault("FTC378", "an answer has no `answer_start`, and doesn't stand in its context exactly once", texts)
+        return _Fault(
+            "FTC378", "an answer has no `answer_start`, and does not occur exactly once in its context", texts
+        )
     for text, start in zip(texts, starts, strict=True):
         if start < 0 or context[start : start + len(text)] != text:
             found = context[max(0, start) : max(0, start) + len(text)]
             return _Fault(
-                "FTC378", "an answer doesn't stand where `answer_start` says", f"{text!r}, but there is {found!r}"
+                "FTC378",
+                "an answer does not match the context at `answer_start`",
+                f"{text!r}, but the context has {found!r}",
             )
     return None
 
@@ -165,5 +169,5 @@ def _pair_fault(row: Row, by_part: Mapping[str, str]) -> _Fault | None:
     if isinstance(chosen, list) and chosen[:-1] != rejected[:-1]:
         return _Fault("FTC379", "the two conversations differ before their last turn", rejected)
     if isinstance(chosen, str) and "prompt" not in by_part:
-        return _Fault("FTC379", "two answers in text have no prompt", chosen)
+        return _Fault("FTC379", "two answers as texts have no prompt", chosen)
     return None

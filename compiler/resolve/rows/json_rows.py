@@ -29,12 +29,12 @@ def _object(pairs: list[tuple[str, Any]]) -> Row:
     row = dict(pairs)
     if len(row) != len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"key {shown(next(key for key in keys if keys.count(key) > 1))} stands twice in an object")
+        raise ValueError(f"key {shown(next(key for key in keys if keys.count(key) > 1))} occurs twice in an object")
     return row
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"`{name}` is no JSON value; write `null`")
+    raise ValueError(f"`{name}` is not a JSON value; write `null`")
 
 
 def _number(digits: str) -> float:
@@ -58,8 +58,8 @@ def read_json_lines(path: Path, faults: Faults) -> Table:
         begin = text.strip()
         if not rows and not faults.found and (begin[:1] == "[" or begin == "{"):
             what = "an array" if begin[:1] == "[" else "an object over several lines"
-            summary = f"a `.jsonl` file holds an object a line, and this one begins with {what}"
-            help_ = "give a file of one array the suffix `.json`, or write one object a line"
+            summary = f"a `.jsonl` file has one object per line, but this one begins with {what}"
+            help_ = "rename a file with one array to `.json`, or write one object per line"
             faults.add("FTC356", summary, number, help=help_)
             break
         if begin.endswith("},"):
@@ -99,7 +99,7 @@ def _refuse_odd_values(text: str, value: Any) -> None:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
             half = f"\\u{ord(error.object[error.start]):04x}"
-            raise ValueError(f"`{half}` is half of a surrogate pair, which is no character") from None
+            raise ValueError(f"`{half}` is half of a surrogate pair, which is not a character") from None
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
@@ -116,12 +116,12 @@ def _broken(faults: Faults, error: Exception, line: int, column: int, near: str)
     elif "integer string conversion" in reason:
         reason = f"a number of more than {sys.get_int_max_str_digits():,} digits"
     notes = [f"around it: {shown(near.strip(chr(13) + chr(10)))}"]
-    faults.add("FTC355", f"a row that is no JSON: {reason}", line, column, help="mend or delete the row", notes=notes)
+    faults.add("FTC355", f"a row that is not JSON: {reason}", line, column, help="fix or remove the row", notes=notes)
 
 
 def _no_object(faults: Faults, value: Any, line: int) -> None:
     help_ = 'write each row as an object, such as `{"text": "…", "label": "…"}`'
-    faults.add("FTC356", "a row that is no object", line, help=help_, notes=[f"found: {shown(value)}"])
+    faults.add("FTC356", "a row that is not an object", line, help=help_, notes=[f"found: {shown(value)}"])
 
 
 def _columns(rows: list[Row]) -> tuple[str, ...]:
@@ -296,7 +296,7 @@ def _items(window: _Window, faults: Faults) -> tuple[list[Row], list[int]]:
     if not faults.full:
         window.move(window.at + 1)
         if window.next_sign():
-            faults.add("FTC355", "text after the array's end", window.line, help="leave one array in the file")
+            faults.add("FTC355", "text after the array's end", window.line, help="keep only one array in the file")
     return rows, lines
 
 
@@ -304,8 +304,8 @@ def _no_array(window: _Window, faults: Faults) -> None:
     begin = window.text[window.at : window.at + LARGEST_ROW]
     starts = begin.split("\n", 2)
     if len(starts) > 1 and all(start.strip().startswith("{") for start in starts[:2] if start.strip()):
-        help_ = "the file looks like JSON lines: give it the suffix `.jsonl`"
+        help_ = "the file looks like JSON lines: rename it to `.jsonl`"
     else:
-        help_ = "write an array of objects, or one object a line in a file with the suffix `.jsonl`"
-    summary = "a `.json` file of data holds an array of objects, and this one doesn't"
+        help_ = "write an array of objects, or one object per line in a file with the suffix `.jsonl`"
+    summary = "a `.json` data file must be an array of objects"
     faults.add("FTC356", summary, 1, help=help_, notes=[f"it begins with {shown(begin[:60])}"])

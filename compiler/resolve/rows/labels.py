@@ -120,7 +120,7 @@ def unlearned_labels(labeled: Labeled, names: Sequence[str], parts: Mapping[Part
                 "FTC372",
                 f"the {part} rows have labels that {lacks}",
                 notes=", ".join(f"`{label_name(name)}` ({count})" for name, count in unknown.most_common(5)),
-                help=f"add {addition}, or take these rows out",
+                help=f"add {addition}, or remove these rows",
                 path=f"data.split.{part}" if part in MEASURED else "data.source",
             )
     if absent := set(names) - counts["train"].keys():
@@ -128,13 +128,13 @@ def unlearned_labels(labeled: Labeled, names: Sequence[str], parts: Mapping[Part
         yield diagnostic(
             "FTC375",
             f"{len(absent):,} of {len(names):,} classes have no training row: {listed}",
-            help="add training rows for them, or take them out of `task.labels`",
+            help="add training rows for them, or remove them from `task.labels`",
             path="task.labels",
         )
     if len(labeled.outputs(names)) < 2:
         yield diagnostic(
             "FTC374",
             f"all training rows have the label `{label_name(names[0])}`" if names else "no training row has a label",
-            help="a classification needs at least two classes",
+            help="a classification task needs at least two classes",
             path="data.fields",
         )

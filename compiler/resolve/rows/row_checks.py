@@ -51,8 +51,8 @@ def conversation_fault(messages: Any) -> tuple[str, str] | None:
     """Code and words for the first thing wrong with a row's messages, or None. The words complete "`messages` …"."""
     if not isinstance(messages, list):
         if isinstance(messages, str) and messages.lstrip().startswith("["):
-            return "FTC363", "is text that holds a list; JSON lines can hold the list itself"
-        return "FTC363", "is no list of turns"
+            return "FTC363", "is text that contains a list; JSON lines can contain the list itself"
+        return "FTC363", "is not a list of turns"
     before = ""
     for message in messages:
         if fault := _message_fault(message):
@@ -62,36 +62,36 @@ def conversation_fault(messages: Any) -> tuple[str, str] | None:
             return "FTC365", f"has turns out of order: `{role}` {f'after `{before}`' if before else 'comes first'}"
         before = role
     if not messages:
-        return "FTC365", "holds no turn"
+        return "FTC365", "has no turns"
     if before != "assistant":
-        return "FTC366", f"ends with a turn of `{before}`, so that its end teaches nothing"
+        return "FTC366", f"ends with a turn of `{before}`, which is not trained on"
     answers = [message for message in messages if message["role"] == "assistant"]
     if all(not message.get("tool_calls") and _is_empty(message.get("content") or "") for message in answers):
-        return "FTC364", "has no answer but empty ones"
+        return "FTC364", "has only empty answers"
     return None
 
 
 def _message_fault(message: Any) -> tuple[str, str] | None:
     if isinstance(message, dict) and "from" in message and "value" in message:
-        return "FTC367", "is in the ShareGPT form, but not as a whole"
+        return "FTC367", "mixes the ShareGPT format with another one"
     if not isinstance(message, dict) or "role" not in message:
-        return "FTC365", "holds a turn that is no `{role, content}`"
+        return "FTC365", "has a turn that is not a `{role, content}` object"
     role = message["role"]
     if role not in ROLES:
         guess = nearest(role, ROLES) if isinstance(role, str) else None
         known = f"did you mean `{guess}`?" if guess else f"known are {', '.join(ROLES)}"
-        return "FTC365", f"holds a turn of an unknown role; {known}"
+        return "FTC365", f"has a turn with an unknown role; {known}"
     if calls := message.get("tool_calls"):  # such a turn may say nothing beside
         if role != "assistant":
-            return "FTC365", "holds a turn that calls tools and isn't the assistant's"
+            return "FTC365", "has tool calls in a turn that is not the assistant's"
         if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
-            return "FTC365", "holds `tool_calls` that are no list of objects"
+            return "FTC365", "has `tool_calls` that are not a list of objects"
     elif "content" not in message:
-        return "FTC365", "holds a turn that is no `{role, content}`"
+        return "FTC365", "has a turn that is not a `{role, content}` object"
     if not isinstance(message.get("content"), str | None if calls else str):
-        return "FTC365", "holds a turn whose content is no text"
+        return "FTC365", "has a turn whose content is not text"
     if mark := next((key for key in FOREIGN_MARKS if message.get(key) not in (None, False)), None):
-        return "FTC363", f"holds a turn whose `{mark}` is neither 0 or 1 nor false or true"
+        return "FTC363", f"has a turn whose `{mark}` is not 0, 1, false or true"
     return None
 
 
@@ -99,12 +99,12 @@ _Fault = tuple[str, str]
 """Code, and words that complete "column `x` …"."""
 
 _HELP = {
-    "FTC363": "mend or delete the rows",
-    "FTC364": "leave such rows out with `data: {empty: drop}`, or fill them in",
+    "FTC363": "fix or remove the rows",
+    "FTC364": "leave these rows out with `data: {empty: drop}`, or fill them in",
     "FTC365": 'write a turn as `{"role": "user", "content": "…"}`; after an optional system turn, user and '
     "assistant take turns",
-    "FTC366": "delete the last turn or the whole row",
-    "FTC367": "write `from` as `human`, `gpt`, `system`, `tool` or one of their usual other names",
+    "FTC366": "remove the last turn or the whole row",
+    "FTC367": "write `from` as `human`, `gpt`, `system`, `tool` or one of their common synonyms",
     "FTC378": 'write answers as `{"text": ["…"], "answer_start": [0]}`, as a text or as a list of texts',
 }
 
@@ -121,10 +121,10 @@ def check_values(task: Task, columns: Columns, table: Table) -> list[Diagnostic]
             found.append(
                 diagnostic(
                     code,
-                    f"column `{column}` {words}, in {len(rows):,} of {len(table.rows):,} rows",
+                    f"column `{column}` {words} in {len(rows):,} of {len(table.rows):,} rows",
                     table.span(rows[0]),
                     help=_HELP[code],
-                    notes=[table.places(rows), f"{table.where(rows[0])} holds {shown(first)}"],
+                    notes=[table.places(rows), f"{table.where(rows[0])} contains {shown(first)}"],
                     path="data.source",
                     rows=map(table.where, rows),
                     remedy=[("data.empty", "drop")] if code == EMPTY else (),
@@ -197,7 +197,7 @@ def _labels_fault(value: Any) -> _Fault | None:
 
 def _words_fault(value: Any) -> _Fault | None:
     if value == []:
-        return "FTC364", "holds no word"
+        return "FTC364", "has no words"
     return _list_fault(value, " of words") or next((fault for item in value if (fault := _text_fault(item))), None)
 
 
@@ -207,7 +207,7 @@ def _answers_fault(value: Any) -> _Fault | None:
             faults = (fault for text in texts if (fault := _text_fault(text)))
             return next(faults, None)
         case _:
-            return "FTC378", "holds no answers"
+            return "FTC378", "has no answers"
 
 
 CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
@@ -220,7 +220,7 @@ CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
     ),
     "words": _words_fault,
     "tags": lambda value: (
-        ("FTC363", "holds numbers; a tag is a name, such as `B-PER`")
+        ("FTC363", "contains numbers; a tag is a name, such as `B-PER`")
         if isinstance(value, list) and any(isinstance(item, int) for item in value)
         else _words_fault(value)
     ),
@@ -231,7 +231,7 @@ CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
     "tools": lambda value: (
         None
         if value is None or (isinstance(value, list) and all(isinstance(item, dict) for item in value))
-        else ("FTC363", "is no list of JSON schemas")
+        else ("FTC363", "is not a list of JSON schemas")
     ),
     "history": lambda value: (
         None
@@ -307,9 +307,9 @@ def missing_looking(table: Table, columns: Columns, meant: Collection[str]) -> I
             marks = ", ".join(shown(mark) for mark in sorted({values[row] for row in rows})[:5])
             yield diagnostic(
                 "FTC368",
-                f"column `{column}` reads as if nothing were there, in {len(rows):,} of {len(table.rows):,} rows",
+                f"column `{column}` contains a mark for a missing value in {len(rows):,} of {len(table.rows):,} rows",
                 table.span(rows[0]),
-                help="delete the rows, or fill them in; a class of that name goes into `task.labels`",
+                help="remove the rows, or fill them in; if it is a class, add it to `task.labels`",
                 notes=[f"{table.places(rows)}: {marks}"],
                 path="data.source",
             )

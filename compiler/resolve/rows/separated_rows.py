@@ -50,12 +50,14 @@ def read_separated(path: Path, usual: str, delimiter: str | None, faults: Faults
     line, header = next(records, (1, []))
     if twice := sorted({name for name in header if header.count(name) > 1}):
         names = ", ".join(shown(name) for name in twice[:5])
-        faults.add("FTC358", f"column names stand twice in the header: {names}", line, help="name each column once")
+        faults.add(
+            "FTC358", f"duplicate column names in the header: {names}", line, help=("give each column a unique name")
+        )
     if unnamed := [number for number, name in enumerate(header, 1) if not name.strip()]:
         faults.add("FTC358", f"column {unnamed[0]} of the header has no name", line, help="give the column a name")
     if faults.found:
         return Table(faults.file, (), [])
-    remark = f"values divided by {DELIMITERS[found]}, which was found out" if found != usual and not delimiter else ""
+    remark = f"values separated by {DELIMITERS[found]} (detected)" if found != usual and not delimiter else ""
     rows, lines, odd = _rows(records, header, found, faults)
     return Table(faults.file, tuple(header), rows, lines, warnings=odd, remark=remark)
 
@@ -87,7 +89,7 @@ def _rows(
                 "FTC357",
                 f"a row with {len(record)} field{'' if len(record) == 1 else 's'}; the header has {len(header)}",
                 line,
-                help=f"put quotes round a value that holds a {name}, or add what is missing",
+                help=f"put quotes around a value that contains a {name}, or add what is missing",
                 notes=[f"found: {shown(delimiter.join(record))}"],
             )
             continue
@@ -174,7 +176,7 @@ def _records(text: Iterable[str], delimiter: str, faults: Faults, skipped: int =
     except csv.Error as error:
         if faults.found and faults.found[-1].code in _ENDINGS:
             return
-        help_ = "close the quotes; a quote inside quotes is written twice"
+        help_ = "close the quotes; write a quote inside quotes twice"
         faults.add("FTC355", f"a broken record: {error}", line, help=help_, notes=["reading stopped here"])
     finally:
         csv.field_size_limit(before)

@@ -268,19 +268,19 @@ def _empty_part(part: Part, share: float, units: Sequence[Unit], split: Split) -
     num_rows = sum(len(unit.rows) for unit in units)
     smallest = _smallest_share(part, share, units, split)
     if smallest is not None:
-        help_ = f"the smallest ratio that gives a row is {smallest:g}; or give {part} a file of its own"
+        help_ = f"the smallest ratio that gives a row is {smallest:g}; or use a separate file for {part}"
         note = f"{share:g} of {num_rows:,} rows is {float(num_rows * _exact(share)):g}"
         least = min(len(unit.rows) for unit in units)
         if _size(num_rows, _exact(share)) == 0:
             note += ", which rounds to 0"
         elif least > 1:
-            note += f", and the smallest set of rows that stay together has {least:,}"
+            note += f", and the smallest group of rows that stay together has {least:,}"
     else:
-        help_ = f"add rows, or give {part} a file of its own, or write `{part}: 0`"
+        help_ = f"add rows, use a separate file for {part}, or write `{part}: 0`"
         strata = len({unit.stratum for unit in units})
-        among = f"{strata:,} strata, each of which keeps one for training" if strata > 1 else "one is kept for training"
-        alike = "rows that are alike" if split.together == "alike" else "copies of a row"
-        together = f"rows of one `{split.group}`" if split.group else alike
+        among = f"{strata:,} strata, each keeps one for training" if strata > 1 else "one is kept for training"
+        alike = "near duplicates" if split.together == "alike" else "duplicates"
+        together = f"rows with the same `{split.group}`" if split.group else alike
         note = f"{num_rows:,} row{'' if num_rows == 1 else 's'}; {among}, and {together} stay together"
     summary = f"the {part} split would be empty"
     return diagnostic("FTC371", summary, help=help_, notes=note, path=f"data.split.{part}")
@@ -341,7 +341,7 @@ def read_division(data: Data, table: Table, labeled: str | None, span_of: SpanOf
         at = name if name in table.columns else data.fields.get(name, name)
         if at not in table.columns:
             path = f"data.split.{key}"
-            verb = {"stratify": "stratify by", "group": "group by", "time": "divide by"}[key]
+            verb = {"stratify": "stratify by", "group": "group by", "time": "split by"}[key]
             help = f"did you mean `{guess}`?" if (guess := nearest(name, table.columns)) else "name a column"
             notes = f"columns: {', '.join(f'`{one}`' for one in table.columns[:20])}"
             summary = f"there is no column `{name}` to {verb}"
@@ -368,8 +368,8 @@ def _times(
     times = [_time(value) if isinstance(value, kind) else None for value in stamps]
     bad = [row for row, time in enumerate(times) if time is None]
     if not bad and len(stamps) > 1 and len({*times}) == 1:
-        help, path = "name a column in which rows differ, or drop `time`", "data.split.time"
-        summary = f"column `{name}` holds one time in all {len(stamps):,} rows, which divides nothing"
+        help, path = "name a column with different times, or remove `time`", "data.split.time"
+        summary = f"column `{name}` has the same time in all {len(stamps):,} rows, so it can't split them"
         found.append(diagnostic("FTC380", summary, span_of(path), help=help, path=path))
         return None
     if not bad:
@@ -377,10 +377,10 @@ def _times(
     found.append(
         diagnostic(
             "FTC380",
-            f"column `{name}` holds no time in {len(bad):,} of {len(stamps):,} rows",
+            f"column `{name}` has no valid time in {len(bad):,} of {len(stamps):,} rows",
             span_of("data.split.time"),
             help="write ISO 8601, such as `2024-05-31` or `2024-05-31T12:00:00Z`, or a number in every row",
-            notes=[f"{table.where(row)} holds {shown(stamps[row])}" for row in bad[:3]],
+            notes=[f"{table.where(row)} contains {shown(stamps[row])}" for row in bad[:3]],
             path="data.split.time",
         )
     )
@@ -390,10 +390,10 @@ def _times(
 def _time(value: object) -> float | None:
     if isinstance(value, bool):
         return None
-    if isinstance(value, int | float):
-        return float(value)
     try:
+        if isinstance(value, int | float):
+            return number if math.isfinite(number := float(value)) else None
         stamp = datetime.fromisoformat(str(value).strip())
-    except ValueError:
+        return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):  # no date, or a number of hundreds of digits
         return None
-    return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()

@@ -173,7 +173,7 @@ def without_form(table: Table, column: str, span: Span | None, path: str) -> Dia
     text = " with text in it" if "binary" in kind else " with text, numbers or lists of these in it"
     return diagnostic(
         "FTC360",
-        f"{table.file}: column `{column}` holds `{kind}`, which is no text, number or list",
+        f"{table.file}: column `{column}` has the type `{kind}`, which is not text, a number or a list",
         span,
         help=f"name another column, or write the file again{text}",
         path=path,

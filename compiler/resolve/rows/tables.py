@@ -101,7 +101,9 @@ def _table(table: Any, file: str) -> tuple[Table, list[Diagnostic]]:
     unread = [without_form(shell, name, None, "data.source") for name in left_out if not names]
     twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     findings = [
-        diagnostic("FTC358", f"{file}: column `{name}` stands twice", help="name each column once", path="data.source")
+        diagnostic(
+            "FTC358", f"{file}: column `{name}` occurs twice", help="give each column a unique name", path="data.source"
+        )
         for name in twice
     ]
     if findings := [*findings, *(one for one in unread if one)]:
@@ -230,7 +232,7 @@ SUFFIXES = tuple(_READERS)
 """Suffixes that are read, in lower case."""
 
 _TEXT_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", *CONLL_SUFFIXES)
-_UNPACK = "unpack it yourself and name the file inside; ftc never opens archives"
+_UNPACK = "unpack it and name the file inside; ftc never opens archives"
 _WRITE_AGAIN = "write the rows as `.jsonl`, `.csv` or `.parquet`"
 # Where in the file, which bytes, what it is, and what to do.
 _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
@@ -249,7 +251,7 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x93NUMPY", "a NumPy file", _WRITE_AGAIN),
     (0, b"\x89HDF", "an HDF5 file", _WRITE_AGAIN),
     (0, b"SQLite format 3\x00", "an SQLite database", _WRITE_AGAIN),
-    (0, b"version https://git-lfs", "a Git LFS pointer, not the data itself", "fetch it with `git lfs pull`"),
+    (0, b"version https://git-lfs", "a Git LFS pointer, not the data itself", "download it with `git lfs pull`"),
     (0, b"<!DOCTYPE", "a web page", "download the file itself, not the page about it"),
     (0, b"<html", "a web page", "download the file itself, not the page about it"),
 )
@@ -275,8 +277,8 @@ def read_rows(path: Path, shown_as: str, span: Span | None = None, reading: Read
         _check_kind(path, suffix, shown_as, span)
         table, findings = _READERS[suffix](path, shown_as, reading)
     except UnreadableTable as error:
-        help_ = "write the file again, or check that it was copied whole"
-        raise _refusal("FTC353", f"{shown_as} is no whole {path.suffix} file", span, help_, str(error)) from error
+        help_ = "write the file again, or check that it was copied completely"
+        raise _refusal("FTC353", f"{shown_as} is not a complete {path.suffix} file", span, help_, str(error)) from error
     except MemoryError as error:
         raise too_large(path, shown_as, span, "the rows took all the memory that this process may have") from error
     except OSError as error:
@@ -287,7 +289,7 @@ def read_rows(path: Path, shown_as: str, span: Span | None = None, reading: Read
     if not table.rows:
         size = path.stat().st_size
         note = f"{size:,} bytes, {len(table.columns)} columns"
-        raise _refusal("FTC359", f"{shown_as} holds no rows", span, "check what wrote the file", note)
+        raise _refusal("FTC359", f"{shown_as} has no rows", span, "check the program that wrote the file", note)
     return table
 
 
@@ -302,17 +304,17 @@ def _check_kind(path: Path, suffix: str, shown_as: str, span: Span | None) -> No
         if start[offset : offset + len(magic)] == magic:
             raise _refusal("FTC353", f"the content of {shown_as} is {name}", span, help_)
     if suffix not in _READERS:
-        help_ = f"the suffix tells the kind: {', '.join(SUFFIXES)}"
+        help_ = f"the suffix decides how a file is read: {', '.join(SUFFIXES)}"
         if suffix in _ARCHIVES:
             help_ = _UNPACK
         elif suffix in _PICKLES:
             help_ = f"{_WRITE_AGAIN}; pickles run code when they are read"
         elif guess := nearest(suffix, SUFFIXES):
             help_ = f"did you mean `{guess}`? {help_}"
-        raise _refusal("FTC352", f"a data file of unknown kind: {shown_as}", span, help_)
+        raise _refusal("FTC352", f"unknown kind of data file: {shown_as}", span, help_)
     for magic, name in ((b"PAR1", ".parquet"), (b"ARROW1", ".arrow")):  # as text they give a page of strange bytes
         if start.startswith(magic) and suffix in _TEXT_SUFFIXES:
-            help_ = f"give the file the suffix `{name}`"
+            help_ = f"rename the file to the suffix `{name}`"
             raise _refusal("FTC353", f"the content of {shown_as} is of the kind `{name}`", span, help_)
 
 
@@ -325,14 +327,14 @@ def absent_file(path: Path, shown_as: str, span: Span | None) -> Diagnostic:
         help_ = "name a file in the folder"
         return diagnostic("FTC350", f"{shown_as} is a folder, not a data file", span, help=help_, path="data.source")
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    start = "the recipe's folder" if span else "the folder that you stand in"
+    start = "the recipe's folder" if span else "the working folder"
     written_folder, slash, name = shown_as.rpartition("/")
     if guess := nearest(name, siblings):
         help_ = f"did you mean `{written_folder}{slash}{guess}`?"
     elif siblings:
         help_ = f"paths are relative to {start}; check the name"
     else:
-        help_ = f"paths are relative to {start}, and the file's folder is absent or empty"
+        help_ = f"paths are relative to {start}, and the file's folder is missing or empty"
     return diagnostic("FTC350", f"there is no data file {shown_as}", span, help=help_, path="data.source")
 
 
@@ -377,10 +379,10 @@ def only_training_file(names: Iterable[str], repo: str, span: Span | None, path:
     if len(files) == 1:
         return files[0]
     if not files:
-        summary = f"`{repo}` holds no file of rows that ftc reads"
-        help = "name a data set with Parquet, JSON lines or CSV files"
+        summary = f"`{repo}` has no data file that ftc can read"
+        help = "choose a data set with Parquet, JSON lines or CSV files"
         raise Refusal([diagnostic("FTC324", summary, span, help=help, path=path)])
-    summary = f"`{repo}` holds {len(files)} files that may be meant, and the recipe names none"
+    summary = f"`{repo}` has {len(files)} possible files, and the recipe names none"
     listed = ", ".join(f"`{name}`" for name in files[:_MOST_NAMED])
     rest = f" and {len(files) - _MOST_NAMED} more" if len(files) > _MOST_NAMED else ""
     items = [f"{{hub: {repo}, file: {name}}}" for name in files[:_MOST_NAMED]]

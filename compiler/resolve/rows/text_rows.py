@@ -160,7 +160,7 @@ def read_text_lines(path: Path, faults: Faults) -> Table:
     Raises:
         OSError: The file can't be read.
     """
-    found = [(number, text.rstrip("\r\n")) for number, text in text_lines(path, faults, "break the text into lines")]
+    found = [(number, text.rstrip("\r\n")) for number, text in text_lines(path, faults, "split the text into lines")]
     full = [(number, text) for number, text in found if text.strip()]
     return Table(faults.file, ("text",) if full else (), [{"text": text} for _, text in full], [at for at, _ in full])
 
@@ -223,9 +223,9 @@ def _is_word(fields: list[str], width: int, number: int, line: str, faults: Faul
         summary, help_ = "a word without a tag", "write a word, a tab and its tag"
     elif len(fields) != width:
         summary = f"a line of {len(fields)} columns; the first word has {width}"
-        help_ = "give each word the same columns"
+        help_ = "give every word the same columns"
     elif not all(fields):
-        summary, help_ = f"column {fields.index('') + 1} is empty", "fill it in, or `_` if it is unknown"
+        summary, help_ = f"column {fields.index('') + 1} is empty", "fill it in, or write `_` if it is unknown"
     else:
         return True
     faults.add("FTC357", summary, number, help=help_, notes=[f"found: {shown(line)}"])

@@ -89,7 +89,7 @@ def _table(cells: Sequence[Sequence[Any]], file: str, remark: str) -> tuple[Tabl
         summary, help_ = f"{file}:{line}: column {unnamed[0]} has values and no name", "give the column a name"
         return Table(file, (), []), [diagnostic("FTC358", summary, help=help_, path="data.source")]
     if twice := sorted({name for name in header if header.count(name) > 1}):
-        summary, help_ = f"{file}:{line}: column `{twice[0][:64]}` stands twice", "name each column once"
+        summary, help_ = f"{file}:{line}: column `{twice[0][:64]}` occurs twice", "give each column a unique name"
         return Table(file, (), []), [diagnostic("FTC358", summary, help=help_, path="data.source")]
     rows: list[Row] = [dict(zip(header, (_value(row[at]) for at in used), strict=True)) for _, row in below]
     return Table(file, tuple(header), rows, [number for number, _ in below], remark=remark), []

@@ -58,7 +58,7 @@ def _told(error: Exception, args: Namespace) -> int:
         case OSError(filename=str(file), strerror=str(reason)):
             return _one_line(f"{file}: {reason}{_LIMITS.get(error.errno or 0, '')}")
         case FileNotFoundError() if _is_nowhere():
-            return _one_line("the folder that this was started in is gone")
+            return _one_line("the working folder was deleted")
         case OSError(strerror=str(reason)):
             return _one_line(reason)
         case OSError():
@@ -93,7 +93,7 @@ def _missing(name: str) -> Refusal:
     from ftc.spec.diagnostics import Refusal, diagnostic
 
     summary = f"`{name}` is not installed"
-    help = "`pip install 'ftc[train]'` brings all that training needs"
+    help = "`pip install 'ftc[train]'` installs all that training needs"
     return Refusal([diagnostic("FTC650", summary, help=help)])
 
 

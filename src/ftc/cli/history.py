@@ -101,7 +101,7 @@ def run_runs(args: Namespace) -> int:
         write(runs_text(entries, page=page(sys.stdout, args)))
     if hidden := unreadable_runs(found):
         named = ", ".join(hidden[:_NAMED]) + (" and others" if len(hidden) > _NAMED else "")
-        sys.stderr.write(f"not listed, since they can't be read: {escaped(named)}; `ftc show NAME` tells why\n")
+        sys.stderr.write(f"not listed, since they can't be read: {escaped(named)}; `ftc show NAME` shows why\n")
     return ExitCode.FINE
 
 
@@ -272,7 +272,7 @@ def _port(text: str) -> int:
 
 
 def unlock_arguments(parser: Parser) -> None:
-    parser.add_argument("lock", metavar="ID", help="name of the lock, as `ftc apply` told it")
+    parser.add_argument("lock", metavar="ID", help="name of the lock, as `ftc apply` showed it")
 
 
 def run_unlock(args: Namespace) -> int:

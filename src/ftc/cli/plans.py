@@ -80,7 +80,7 @@ def run_plan(args: Namespace) -> int:
 def _plan_misuse(args: Namespace) -> str | None:
     """What can't go together, or would be of no use, in words."""
     if args.output and not args.output.endswith(".json"):
-        return f"`{args.output}`: a saved plan is a .json file, by which `ftc apply` tells it from a recipe"
+        return f"`{args.output}`: a saved plan is a .json file, so that `ftc apply` can distinguish it from a recipe"
     plans = {
         "--set or --set-file": args.overrides,
         "--waive": args.waive,
@@ -142,7 +142,7 @@ def lock_arguments(parser: Parser) -> None:
     add_overrides(parser)
     add_locked(parser)
     add_detailed_exitcode(parser, "the lock is stale, and write nothing", alias="--check")
-    parser.add_argument("--upgrade", action="store_true", help="look up every model and data set of the hub anew")
+    parser.add_argument("--upgrade", action="store_true", help="look up every model and data set on the hub again")
     parser.add_argument(
         "--upgrade-package",
         action="append",

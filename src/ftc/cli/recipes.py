@@ -41,7 +41,7 @@ def init_arguments(parser: Parser) -> None:
     parser.add_argument("file", nargs="?", default="recipe.yaml", metavar="FILE", help="default: recipe.yaml")
     tasks = [task.name() for task in TASKS]
     parser.add_argument(
-        "--task", choices=tasks, metavar="KIND", help="default: what the columns of `--data` tell, or classification"
+        "--task", choices=tasks, metavar="KIND", help="default: from the columns of `--data`, or classification"
     )
     parser.add_argument("--data", metavar="FILE", help="the rows; their columns are filled in")
     parser.add_argument("--base", metavar="MODEL", help="the base model: a folder, or an id on the hub")
@@ -75,10 +75,10 @@ def import_arguments(parser: Parser) -> None:
         dest="tool",
         choices=sorted(TOOLS),
         metavar="TOOL",
-        help=f"{', '.join(sorted(TOOLS))} (default: what its keys tell)",
+        help=f"{', '.join(sorted(TOOLS))} (default: detected from its keys)",
     )
     tasks = [task.name() for task in TASKS if task.CARD.is_imported]
-    parser.add_argument("--task", choices=tasks, metavar="KIND", help="what the rows are, where no key tells")
+    parser.add_argument("--task", choices=tasks, metavar="KIND", help="task of the rows, if no key says it")
     parser.add_argument("--data", metavar="FILE", help="the rows, in place of those that the configuration names")
     parser.add_argument("--hub-file", metavar="FILE", help="which file of its data set on the hub holds the rows")
     parser.add_argument("--base", metavar="MODEL", help="the base model, in place of the one that it names")

@@ -122,7 +122,7 @@ def _chance(rater: str, seed: int, use: str, row: int) -> int:
 
 
 def _none(run: Run, summary: str, note: str) -> Diagnostic:
-    help = "rate a finished run whose test split is measured; `ftc run list` lists them"
+    help = "rate a finished run whose test split was evaluated; `ftc run list` lists them"
     return diagnostic("FTC680", f"run `{run.record.id}` {summary}", help=help, notes=note)
 
 
@@ -177,7 +177,7 @@ def open_ballot(folder: Path, rater: str) -> Ballot:
     """
     if not _NAME.fullmatch(rater):
         help = "use letters, digits, `_`, `.` and `-`, at most 60"
-        raise Refusal([diagnostic("FTC682", f"`{rater}` can't be a rater's name", help=help)])
+        raise Refusal([diagnostic("FTC682", f"`{rater}` is not a valid rater name", help=help)])
     folder.mkdir(parents=True, exist_ok=True)
     ballot = Ballot(rater, folder / f"{rater}.ndjson")
     if ballot.file.exists():

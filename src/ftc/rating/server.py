@@ -106,7 +106,7 @@ class RatingServer(ThreadingHTTPServer):
             ValueError: Rows are left.
         """
         if None in self.state()["choices"]:
-            raise ValueError("rows are left")
+            raise ValueError("some rows are not rated yet")
         return tally(self.contest, [self.ballot]).to_json()
 
     def _left(self, pair: Pair) -> Any:
@@ -130,7 +130,7 @@ def _choice(side: str | None, left: str) -> Choice | None:
         case "right":
             return "second" if left == "first" else "first"
         case _:
-            raise ValueError(f"{side!r} is no decision")
+            raise ValueError(f"{side!r} is not a decision")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -167,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _rate(self, body: bytes) -> dict[str, Any]:
         said = json.loads(body)
         if not isinstance(said, dict) or type(said.get("number")) is not int:
-            raise ValueError("a number and a choice are expected")
+            raise ValueError("expected a number and a choice")
         return self.server.rate(said["number"], said.get("choice"))
 
     def _inside(self) -> str | None:

@@ -207,7 +207,7 @@ def _repetition(
         replayed = replay_in_fresh_process(request.model_copy(update={"plan": reseeded(run.plan, number)}), go_on)
         again = load_run(scratch).evaluation if RunFolder(scratch).evaluation.exists() else None
     if replayed.problem or again is None:
-        return problem_finding(replayed.problem or diagnostic("FTC536", "the repeated run measured nothing"))
+        return problem_finding(replayed.problem or diagnostic("FTC536", "the repeated run evaluated nothing"))
     return Repetition(number=number, metrics=again.tuned.metrics, seconds=time.monotonic() - started)
 
 

@@ -89,7 +89,7 @@ def _measured(job: CalibrationJob) -> Measurement:
 
 
 def _broken_off(why: str) -> Refusal:
-    help = "install ftc with its training packages, and try again on a machine that is not busy"
+    help = "install ftc with its training packages, and try again when the machine is not busy"
     return Refusal([diagnostic("FTC602", "this machine's device could not be measured", help=help, notes=why)])
 
 

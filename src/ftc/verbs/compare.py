@@ -105,8 +105,8 @@ def comparison_page(names: Sequence[str], folder: Path | str = ".", *, shows_per
 def _outcomes(run: Run) -> dict[Key, Outcome]:
     found = {(one.row, one.prompt): one for one in load_outcomes(run.folder)}
     if not found:
-        help = "compare finished runs whose test split is measured; `ftc run list` lists them"
-        summary = f"run `{run.record.id}` has no measured test rows"
+        help = "compare finished runs whose test split was evaluated; `ftc run list` lists them"
+        summary = f"run `{run.record.id}` has no evaluated test rows"
         note = f"it is {run.record.status.replace('_', ' ')}"
         raise Refusal([diagnostic("FTC683", summary, help=help, notes=note)])
     return found

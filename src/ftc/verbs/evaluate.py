@@ -118,11 +118,11 @@ def evaluate_on_harness(
     """
     found = _finished(run, folder)
     if find_spec("lm_eval") is None:
-        help, note = "`pip install 'ftc[harness]'` brings what `--harness` needs", "`lm_eval` is not installed"
+        help, note = "`pip install 'ftc[harness]'` installs what `--harness` needs", "`lm_eval` is not installed"
         raise Refusal([diagnostic("FTC650", "`eval` needs more packages", help=help, notes=note)])
     if head_card(found.plan.settings.model.head).is_new:
-        why = f"a {found.plan.recipe.task.kind.replace('_', ' ')} has a head that the harness's tasks can't ask"
-        raise _refused(found, why, "measure it on rows with `--data`")
+        why = f"a {found.plan.recipe.task.kind.replace('_', ' ')} task has a head that the harness can't use"
+        raise _refused(found, why, "evaluate it on rows with `--data`")
     model = _model(found)
     from ftc.runtime.evaluation.evaluate_again import on_harness
     from ftc.runtime.execution.execute import Inputs
@@ -144,7 +144,7 @@ def evaluate_on_harness(
 def _finished(run: Run | Path | str, folder: Path | str) -> Run:
     found = run if isinstance(run, Run) else find_run(str(run), folder)
     if found.record.status not in FINISHED:
-        raise _refused(found, f"it is {found.record.status.replace('_', ' ')}", "apply its recipe; it goes on")
+        raise _refused(found, f"it is {found.record.status.replace('_', ' ')}", "apply its recipe to continue it")
     return found
 
 
@@ -170,7 +170,7 @@ def _model(run: Run) -> Path:
     found = model_folder(run.plan, run.root)
     if found is None:
         base = run.plan.settings.model.base
-        raise _refused(run, f"its base model `{base}` is not here", "bring it back to where the recipe says")
+        raise _refused(run, f"its base model `{base}` is not here", "restore it at the path in the recipe")
     return found
 
 
@@ -186,7 +186,7 @@ def _companions(run: Run) -> dict[Role, Path]:
             found.pop(card.role, None)
         elif pinned is not None and card.role not in found:
             summary = f"its {card.role} `{pinned.base}` is not here"
-            raise _refused(run, summary, "bring it back to where the recipe says")
+            raise _refused(run, summary, "restore it at the path in the recipe")
     return found
 
 
@@ -200,13 +200,13 @@ def _own_rows(run: Run) -> tuple[Plan, Path]:
         raise _refused(run, "it has no test split", "name a file of rows with `--data`")
     folder = streams_folder(run.plan.stream_key)
     if not (folder / "test.arrow").exists():
-        help = f"`ftc plan {run.plan.recipe_file}` compiles them anew"
+        help = f"`ftc plan {run.plan.recipe_file}` tokenizes them again"
         raise _refused(run, "its rows as tokens are no longer in the cache", help)
     return measuring(run.plan, test, run.plan.settings.eval.groups_sha256), folder
 
 
 def _refused(run: Run, why: str, help: str) -> Refusal:
-    return Refusal([diagnostic("FTC685", f"run `{run.record.id}` can't be measured", notes=why, help=help)])
+    return Refusal([diagnostic("FTC685", f"run `{run.record.id}` can't be evaluated", notes=why, help=help)])
 
 
 def tokens_of(planned: Planned, split: Split, rows: Sequence[int | str]) -> TokenizedRows:

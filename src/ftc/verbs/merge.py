@@ -111,11 +111,11 @@ def _obstacles(run: Run, target: Path) -> Iterator[Diagnostic]:
     """Why there is nothing to merge, or nowhere to."""
     yield from _wrong_kind(run)
     if run.record.status not in FINISHED:
-        help = f"`ftc apply {run.plan.recipe_file}` goes on with it"
+        help = f"`ftc apply {run.plan.recipe_file}` continues it"
         yield _not_yet(run, f"it is {run.record.status}", help)
     if os.path.lexists(target):
         help = "choose another name; nothing was changed"
-        yield diagnostic("FTC651", f"`{_shown(target)}` is there already", help=help)
+        yield diagnostic("FTC651", f"`{_shown(target)}` exists already", help=help)
 
 
 def _wrong_kind(run: Run) -> Iterator[Diagnostic]:
@@ -124,13 +124,13 @@ def _wrong_kind(run: Run) -> Iterator[Diagnostic]:
     at = run.plan.origins.get("strategy.kind")
     place = f"`strategy.kind: {strategy.kind}`, {at.reason if at else run.plan.recipe_file}"
     if card.is_whole:
-        summary = f"run `{run.record.id}` left a whole model; there is nothing to merge"
-        help = f"load, serve or learn from `{_shown(run.folder / 'model')}` as it is"
+        summary = f"run `{run.record.id}` left a complete model; there is nothing to merge"
+        help = f"load, serve or train `{_shown(run.folder / 'model')}` directly"
         yield diagnostic("FTC662", summary, notes=place, help=help, path="strategy.kind")
     elif card.no_merging is not None:
-        summary = f"the adapter of run `{run.record.id}` can't become part of the base's weights: {card.no_merging}"
+        summary = f"the adapter of run `{run.record.id}` can't be merged into the base model: {card.no_merging}"
         helps = (
-            "use the base model with the adapter beside it, as the run's card shows",
+            "use the base model with its adapter, as the run's card shows",
             "or train with `strategy: {kind: lora}`, which can be merged",
         )
         yield diagnostic("FTC661", summary, notes=place, help=helps, path="strategy.kind")
@@ -148,11 +148,11 @@ def _inputs(run: Run) -> tuple[Path, Path, Split]:
     base, streams = model_folder(run.plan, run.root), streams_folder(run.plan.stream_key)
     if base is None:
         why = f"its base model `{run.plan.settings.model.base}` is not here"
-        raise Refusal([_not_yet(run, why, "bring it back to where the recipe says")])
+        raise Refusal([_not_yet(run, why, "restore it at the path in the recipe")])
     split: Split = next(name for name in _SPLITS if name in run.plan.data and run.plan.data[name].rows)
     if not (streams / f"{split}.arrow").exists():
         why = "its rows as tokens, on which both models are compared, are no longer in the cache"
-        raise Refusal([_not_yet(run, why, f"`ftc plan {run.plan.recipe_file}` compiles them anew")])
+        raise Refusal([_not_yet(run, why, f"`ftc plan {run.plan.recipe_file}` tokenizes them again")])
     return base, streams, split
 
 
@@ -169,12 +169,12 @@ def _refuse_narrow(room: Room, target: Path) -> None:
     free, memory = shutil.disk_usage(parent).free, free_memory_bytes()
     found = []
     if free < room.disk_bytes:
-        summary = f"the merged model takes {byte_size(room.disk_bytes)} of disk, {byte_size(free)} are free"
-        help = f"make room in `{_shown(parent)}`, or write it elsewhere with `-o`"
+        summary = f"the merged model needs {byte_size(room.disk_bytes)} on disk, but only {byte_size(free)} are free"
+        help = f"free space in `{_shown(parent)}`, or write it elsewhere with `-o`"
         found.append(diagnostic("FTC663", summary, help=help))
     if memory < room.memory_bytes:
-        summary = f"merging takes {byte_size(room.memory_bytes)} of memory, {byte_size(memory)} are free"
-        help = "end other programs, or merge on a machine with more memory"
+        summary = f"merging needs {byte_size(room.memory_bytes)} of memory, but only {byte_size(memory)} are free"
+        help = "close other programs, or merge on a machine with more memory"
         found.append(diagnostic("FTC663", summary, help=help))
     if found:
         raise Refusal(found)

@@ -136,9 +136,9 @@ def read_plan(file: Path | str, again: Callable[[Plan], Plan] | None = None) -> 
     except ValidationError as problem:
         help = "plan the recipe again with `ftc plan -o FILE`"
         note = reason_of(problem)
-        raise Refusal([diagnostic("FTC510", f"`{path.name}` is no saved plan", help=help, notes=note)]) from None
+        raise Refusal([diagnostic("FTC510", f"`{path.name}` is not a saved plan", help=help, notes=note)]) from None
     if found.sha256 != (contents := own_digest(path)):
-        note = f"it says {found.sha256[:12]}, its contents give {contents[:12]}"
+        note = f"it says {found.sha256[:12]}, but its contents give {contents[:12]}"
         help = "plan the recipe again with `ftc plan -o FILE`"
         notes = (note, *(_edited_fields(found, again) if again else ()))
         raise Refusal([diagnostic("FTC511", f"`{path.name}` was edited after it was saved", help=help, notes=notes)])
@@ -158,7 +158,7 @@ def _edited_fields(edited: Plan, again: Callable[[Plan], Plan]) -> Iterator[str]
     try:
         ours, theirs = again(edited).to_json(), edited.to_json()
     except (Refusal, OSError):
-        yield "which field can't be told: its recipe can't be planned here"
+        yield "the changed field is unknown: its recipe can't be planned here"
         return
     for name in _OF_THE_MOMENT:
         ours.pop(name, None), theirs.pop(name, None)
@@ -235,7 +235,7 @@ def drift(recipe: Path | str, *, offline: bool = False) -> Drift:
     upstream: tuple[str, ...] = ()
     is_pinned = found.lock.model.commit or any(one.commit for one in found.lock.data.sources.values())
     if is_pinned and offline:
-        missed.append("what the hub has by now: `--offline`")
+        missed.append("current revisions on the hub: `--offline`")
     elif is_pinned:
         moved = relock(checked, path, upgrade=EVERYTHING).stale
         upstream = tuple(line for line in moved if line not in found.stale)

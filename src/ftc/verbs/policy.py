@@ -37,9 +37,7 @@ def with_policy(compiled: Compiled, root: Path, waivers: Mapping[str, str]) -> C
     if read is None:
         if waivers:
             raise Refusal(
-                diagnostic(
-                    "FTC434", f"there is no policy whose rule `{name}` could be passed over", help="leave it out"
-                )
+                diagnostic("FTC434", f"there is no policy with a rule `{name}` to waive", help="remove it")
                 for name in waivers
             )
         return compiled
@@ -70,11 +68,11 @@ def waivers_of(texts: Sequence[str]) -> dict[str, str]:
     """
     pairs = [text.partition("=") for text in texts]
     if bare := [rule for rule, _, reason in pairs if not reason.strip()]:
-        raise Refusal([diagnostic("FTC434", f"no reason is given for `{bare[0]}`", help="write `--waive RULE=REASON`")])
+        raise Refusal([diagnostic("FTC434", f"`{bare[0]}` has no reason", help="write `--waive RULE=REASON`")])
     return {rule: reason.strip() for rule, _, reason in pairs}
 
 
 def _words(results: Sequence[PolicyResult]) -> str:
     kept = sum(one.passed for one in results)
     broken = [f"{one.rule} ({one.waived or one.level})" for one in results if not one.passed]
-    return f"{kept} of {len(results)} rules are kept" + (f"; not {', '.join(broken)}" if broken else "")
+    return f"{kept} of {len(results)} rules are met" + (f"; not {', '.join(broken)}" if broken else "")

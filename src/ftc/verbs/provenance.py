@@ -42,7 +42,7 @@ def who_used(digest: Path | str, *, folder: Path | str = ".") -> tuple[Use, ...]
     text = text.removeprefix("sha256:").lower()
     if not _MIN_DIGITS <= len(text) <= 64 or set(text) - set("0123456789abcdef"):
         help = f"give a sha256, its first {_MIN_DIGITS} digits or more, or a file"
-        raise Refusal([diagnostic("FTC517", f"`{digest}` is no digest and no file", help=help)])
+        raise Refusal([diagnostic("FTC517", f"`{digest}` is neither a digest nor a file", help=help)])
     return uses_of(project_root(Path(folder) / "recipe"), text, cache_folder())
 
 
@@ -81,7 +81,7 @@ def whence(file: Path | str, *, folder: Path | str = ".") -> Origin:
     if not same_bytes and not same_tensors:
         _refuse_contradicted(path, says, content, known)
         if says is None:
-            why = "its header says nothing, and no record of this project names these weights"
+            why = "its header has no provenance, and no record of this project contains these weights"
             raise Refusal([_silent(path, why)])
     return Origin(
         file=str(file),
@@ -150,12 +150,12 @@ def _weights_in(path: Path) -> list[Path]:
         from ftc.compiler.resolve.models.weights import shard_names
 
         return [path / name for name in shard_names(read_json_object(index, None), None)]
-    raise Refusal([_silent(path, f"the folder holds {len(found)} safetensors files; name one")])
+    raise Refusal([_silent(path, f"the folder has {len(found)} safetensors files; name one")])
 
 
 def _silent(path: Path, why: str) -> Diagnostic:
-    help = "`ftc used-by FILE` looks for its digest in locks and records"
-    return diagnostic("FTC518", f"nothing tells where `{path}` comes from", help=help, notes=why)
+    help = "`ftc used-by FILE` searches locks and records for its digest"
+    return diagnostic("FTC518", f"the origin of `{path}` is unknown", help=help, notes=why)
 
 
 def _refuse_contradicted(path: Path, says: Provenance | None, content: str, known: _Known) -> None:
@@ -180,9 +180,9 @@ def _refuse_contradicted(path: Path, says: Provenance | None, content: str, know
         if any(digest == content for _, digest in theirs):
             return
     if who := next(((name, digest) for name, digest in theirs if digest), None):
-        note = f"its tensors have the digest {content[:12]}, {who[0]} says {who[1][:12]}"
+        note = f"its tensors have the digest {content[:12]}, but {who[0]} says {who[1][:12]}"
         help = "take the file from the run's folder, and check that with `ftc audit`"
-        raise Refusal([diagnostic("FTC519", f"`{path}` isn't what its header says", help=help, notes=note)])
+        raise Refusal([diagnostic("FTC519", f"`{path}` doesn't match its header", help=help, notes=note)])
 
 
 def export(run: Run | Path | str, format: str, *, folder: Path | str = ".") -> str:
@@ -222,7 +222,7 @@ def refuse_faults(run: Run) -> None:
     if found:
         raise Refusal(
             diagnostic(
-                one.code, f"{one.subject}: {_short(one.expected)} is expected, found {_short(one.found)}", help=one.hint
+                one.code, f"{one.subject}: expected {_short(one.expected)}, found {_short(one.found)}", help=one.hint
             )
             for one in found
         )

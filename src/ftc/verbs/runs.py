@@ -180,7 +180,7 @@ def find_run(text: str, folder: Path | str = ".") -> Run:
     if len(matches) == 1:
         return load_run(matches[0])
     notes = [f"{found.name} of {found.parent.name}" for found in matches[:5]]
-    summary = f"several runs begin with `{text}`" if matches else f"no run `{text}` in this project"
+    summary = f"several runs start with `{text}`" if matches else f"no run `{text}` in this project"
     raise Refusal([diagnostic("FTC520", summary, help=_instead(text, bool(folders)), notes=notes)])
 
 
@@ -200,10 +200,10 @@ def _recorded(root: Path) -> list[Path]:
 def _instead(text: str, has_runs: bool) -> str:
     """What helps somebody who named no run."""
     if Path(text).suffix in (".yaml", ".yml"):
-        return f"`ftc plan {text}` shows what a recipe stands for; runs are named by id or folder"
+        return f"`ftc plan {text}` shows the plan of a recipe; runs are named by id or folder"
     if text and Path(text).is_dir() and has_runs:
-        return "the folder holds no record; `ftc run list` lists the runs of this project"
-    return "`ftc run list` lists them" if has_runs else "there are no runs here yet; `ftc apply RECIPE` makes one"
+        return "the folder has no record; `ftc run list` lists the runs of this project"
+    return "`ftc run list` lists them" if has_runs else "there are no runs yet; `ftc apply RECIPE` starts one"
 
 
 def run_of(root: Path, plan: Plan) -> Run | None:
@@ -315,17 +315,17 @@ def unlock(lock_id: str, folder: Path | str = ".") -> str:
         if holder.id == lock_id:
             if holder.host == platform.node() and _lives(holder):
                 note = f"held by {holder.who}"
-                help = f"stop it with `kill -INT {holder.pid}`; it saves a checkpoint and frees the lock"
+                help = f"stop it with `kill -INT {holder.pid}`; it saves a checkpoint and releases the lock"
                 raise Refusal(
-                    [diagnostic("FTC514", f"lock `{holder.id}` is held by a living process", help=help, notes=note)]
+                    [diagnostic("FTC514", f"lock `{holder.id}` is held by a running process", help=help, notes=note)]
                 )
             run = RunFolder(file.parent)
             append_entry(root, Unlocked, run_id=file.parent.name, lock_id=lock_id, holder=holder.who)
             run.lock.unlink(missing_ok=True)
             run.holder.unlink(missing_ok=True)
             return file.parent.name
-    help = "`ftc apply` tells the name of the lock that it finds held; a lock that nobody holds needs no unlocking"
-    raise Refusal([diagnostic("FTC513", f"no run of this project is held under `{lock_id}`", help=help)])
+    help = "`ftc apply` shows the name of a lock; a lock without a holder needs no unlocking"
+    raise Refusal([diagnostic("FTC513", f"no run of this project is locked under `{lock_id}`", help=help)])
 
 
 def _lives(holder: Holder) -> bool:

@@ -58,7 +58,7 @@ def sign_folder(folder: Path, key: Path, signature: Path | None = None, *, force
     try:
         config.sign(folder, path)
     except ValueError as problem:
-        help = "replace links by the files that they lead to"
+        help = "replace links by the files that they point to"
         raise Refusal([diagnostic("FTC543", f"`{folder}` can't be signed", help=help, notes=str(problem))]) from None
     return _described(folder, path, _statement(path))
 
@@ -89,7 +89,7 @@ def verify_folder(folder: Path, key: Path, signature: Path | None = None) -> Sig
     try:
         config.verify(folder, path)
     except InvalidSignature:
-        raise _refused(path, "its signature isn't one of this key over what it says") from None
+        raise _refused(path, "it was not made with this key over these contents") from None
     except (ValueError, KeyError, TypeError) as problem:
         raise _mismatch(folder, path, statement, str(problem)) from None
     return _described(folder, path, statement)
@@ -104,7 +104,7 @@ def _library(verb: str) -> tuple[ModuleType, ModuleType, ModuleType]:
     try:
         from model_signing import hashing, signing, verifying
     except ModuleNotFoundError as error:
-        help, note = "`pip install 'ftc[sign]'` brings what signatures need", f"`{error.name}` is not installed"
+        help, note = "`pip install 'ftc[sign]'` installs what signatures need", f"`{error.name}` is not installed"
         raise Refusal([diagnostic("FTC650", f"`{verb}` needs more packages", help=help, notes=note)]) from None
     return signing, verifying, hashing
 
@@ -131,9 +131,9 @@ def _with_key(key: Path, kind: str, use: Callable[[Path], object]) -> None:
     try:
         use(key)
     except (ValueError, TypeError, AttributeError) as problem:
-        help = "give a key on an elliptic curve, as PEM and without a password"
+        help = "use a key on an elliptic curve, as PEM, without a password"
         note = " ".join(str(problem).split())
-        summary = f"`{key}` is no {kind} key that can be used"
+        summary = f"`{key}` is not a usable {kind} key"
         raise Refusal([diagnostic("FTC540", summary, help=help, notes=note)]) from None
 
 
@@ -151,7 +151,7 @@ def _statement(path: Path) -> dict[str, Any]:
         for one in said["predicate"]["resources"]:
             _ = str(one["name"]) + str(one["digest"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise _refused(path, "it isn't in the form of OpenSSF model signing") from None
+        raise _refused(path, "it is not in OpenSSF model signing format") from None
     return dict(said)
 
 
@@ -169,8 +169,8 @@ def _described(folder: Path, path: Path, statement: dict[str, Any]) -> SignedFol
 
 
 def _refused(path: Path, why: str, notes: Sequence[str] = ()) -> Refusal:
-    help = "get the folder and its signature from where they were signed, and the key from whom you trust"
-    return Refusal([diagnostic("FTC542", f"the signature `{path}` does not hold: {why}", help=help, notes=notes)])
+    help = "get the folder and its signature from their source, and the key from someone you trust"
+    return Refusal([diagnostic("FTC542", f"the signature `{path}` is not valid: {why}", help=help, notes=notes)])
 
 
 def _mismatch(folder: Path, path: Path, statement: dict[str, Any], problem: str) -> Refusal:
@@ -179,11 +179,11 @@ def _mismatch(folder: Path, path: Path, statement: dict[str, Any], problem: str)
         return _refused(path, "it can't be verified with this key", [" ".join(problem.split())])
     differing = list(_differences(folder, path, statement["predicate"]))
     if not differing:
-        return _refused(path, "the folder isn't the one that was signed", [problem])
+        return _refused(path, "the folder changed after it was signed", [problem])
     notes = differing[:_NAMED]
     if more := len(differing) - len(notes):
         notes.append(f"and {more} more")
-    return _refused(path, "the folder isn't the one that was signed", notes)
+    return _refused(path, "the folder changed after it was signed", notes)
 
 
 def _differences(folder: Path, path: Path, predicate: dict[str, Any]) -> Iterator[str]:

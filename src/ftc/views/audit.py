@@ -59,7 +59,9 @@ def _replay(report: AuditReport, replay: Replay, page: Page) -> list[str]:
         threads = numbers.plural(here.threads, "thread")
         words += [escaped(here.device), f"{here.kernels} kernels", threads, f"torch {here.torch.partition(' ')[0]}"]
     lines = page.flow(report.level, words, end=numbers.duration(replay.seconds))
-    equal = [] if replay.first_difference else ["batches, chance, losses and gradient norms equal in every bit"]
+    equal = (
+        [] if replay.first_difference else [("batches, random numbers, losses and gradient norms equal in every bit")]
+    )
     if replay.equal_rungs:
         equal.append(f"weights and optimizer equal at {' '.join(map(str, replay.equal_rungs))}")
     if replay.first_difference:
@@ -99,25 +101,25 @@ def _meaning(report: AuditReport, page: Page) -> tuple[Callable[[str], str], str
     replay = report.replay
     match report.verdict:
         case "CONSISTENT":
-            return page.good, "everything compared is as the record says"
+            return page.good, "everything that was compared matches the record"
         case "TAMPERED":
             return page.bad, f"{numbers.plural(len(report.findings), 'difference')} from the record"
         case "INCONCLUSIVE":
             if report.replay is None and any(finding.code == "FTC531" for finding in report.findings):
-                return page.alert, "another class of machine or code, nothing was executed"
-            return page.alert, "what is left of the run does not allow a verdict"
+                return page.alert, "another class of machine or code; nothing was executed"
+            return page.alert, "what remains of the run does not allow a verdict"
         case "REPRODUCED_PREFIX":
             steps = f"{replay.first_step}–{replay.last_step}" if replay else ""
             return page.good, f"bitwise, steps {steps} of {numbers.count(report.num_steps)}"
         case "REPRODUCED_BITWISE":
             return (
                 page.good,
-                f"all {numbers.count(report.num_steps)} steps, the weights and the measurement, bit for bit",
+                f"all {numbers.count(report.num_steps)} steps, the weights and the evaluation, bit for bit",
             )
         case "REPRODUCED_STATISTICAL":
-            return page.good, f"its scores are such as come out of {len(report.repetitions)} runs with other seeds"
+            return page.good, f"its scores are in the range of {len(report.repetitions)} runs with other seeds"
         case "NOT_REPRODUCED" if report.repetitions:
-            return page.bad, "its scores are not such as come out with other seeds"
+            return page.bad, "its scores are outside the range of runs with other seeds"
         case "NOT_REPRODUCED":
             where = f" at {replay.first_difference}" if replay and replay.first_difference else " in its result"
             return page.bad, f"it differs{where}"

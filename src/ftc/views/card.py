@@ -121,7 +121,9 @@ def model_card(plan: Plan, record: RunRecord, evaluation: Evaluation | None, mer
     agreement, facts = "", list(_provenance_facts(plan, record))
     if merged is not None:  # the results are the adapter's; how far does the merged model say the same?
         first, *others = agreement_words(merged.agreement)
-        beside = "The figures are those of the base with its adapter beside it, which was then merged into the weights"
+        beside = (
+            "The scores are those of the base model with its adapter, before the adapter was merged into the weights"
+        )
         agreement = f"\n\n{beside}: {first} ({', '.join(others)})."
         facts[:0] = [
             ("merged by ftc", merged.ftc_version),
@@ -162,14 +164,14 @@ def _introduction(plan: Plan) -> str:
     if labels and len(labels) <= 20:
         words += f" Classes: {', '.join(map(_code, labels))}."
     elif labels:
-        words += f" It knows {numbers.count(len(labels))} classes."
+        words += f" It has {numbers.count(len(labels))} classes."
     return words
 
 
 def _results(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
     if evaluation is None or not evaluation.tuned.metrics:
         done = f"{numbers.count(record.steps_done)} of {numbers.plural(plan.settings.train.num_steps, 'step')}"
-        return f"Nothing was measured on the test split. The run is {record.status.replace('_', ' ')}, {done} done."
+        return f"Not evaluated on the test split. The run is {record.status.replace('_', ' ')}, {done} done."
     rows = numbers.plural(evaluation.tuned.rows, "row")
     table = [
         ("metric", "base", "tuned", "gain", "gate"),
@@ -186,10 +188,10 @@ def _results(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> st
         ),
     ]
     lines = "\n".join(f"| {' | '.join(row)} |" for row in table)
-    base = "" if evaluation.base else " The base model was not measured."
+    base = "" if evaluation.base else " The base model was not evaluated."
     found = "".join(f"\n\n**{one.severity} {one.code}**: {_inline(one.text)}" for one in record.findings)
     baselines = f"\n\n{baseline_table(evaluation)}" if evaluation.baselines else ""
-    return f"Measured once on the test split, {rows}, after training was over.{base}\n\n{lines}{baselines}{found}"
+    return f"Evaluated once on the test split, {rows}, after training.{base}\n\n{lines}{baselines}{found}"
 
 
 def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
@@ -206,7 +208,7 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     selected = "" if record.selected_step is None else f"; weights of step {numbers.count(record.selected_step)}"
     yield (
         "training",
-        (f"{numbers.count(record.steps_done)}{of} steps of {numbers.plural(train.batch_size, 'row')}{selected}"),
+        f"{numbers.count(record.steps_done)}{of} steps of {numbers.plural(train.batch_size, 'row')}{selected}",
     )
     schedule = f"{train.schedule.kind} after {numbers.plural(train.schedule.warmup_steps, 'warm-up step')}"
     yield "learning rate", f"{numbers.rate(train.learning_rate)}, {schedule}"
@@ -253,11 +255,11 @@ def _limits(plan: Plan, evaluation: Evaluation | None) -> str:
         split = plan.data.get("test")
         from_where = f"{numbers.plural(evaluation.tuned.rows, 'row')} of the same data as the training rows"
         if split is not None and "test" not in plan.lock.data.sources:
-            lines.append(f"The test split is {from_where}; other text was not measured.")
+            lines.append(f"The test split is {from_where}; other text was not evaluated.")
         names = sorted(evaluation.tuned.metrics)
-        lines.append(f"Nothing but {', '.join(metric_title(name) for name in names)} was measured.")
+        lines.append(f"Only {', '.join(metric_title(name) for name in names)} was measured.")
     if plan.settings.text.overflow == "cut":
-        lines.append(f"Text beyond {numbers.plural(plan.settings.text.max_length, 'token')} was cut.")
+        lines.append(f"Text beyond {numbers.plural(plan.settings.text.max_length, 'token')} was truncated.")
     lines += [f"Not checked: {_inline(item)}" for item in plan.not_checked]
     return "\n".join(f"- {line}" for line in lines) or "- None were recorded."
 

@@ -10,7 +10,7 @@ from ftc.views.page import INDENT, Page, escaped, pad, shorten, visible_width
 
 __all__ = ["check_lines"]
 
-_CODES = {CheckName.OVERLAP: "FTC370", CheckName.COPIES: "FTC373"}
+_CODES = {CheckName.LEAKAGE: "FTC370", CheckName.DUPLICATES: "FTC373"}
 """Of checks that say no more than a finding does, where there is one."""
 _COUNTED = ("encoding", "secrets", "personal", "length")
 """Kinds of findings that one check of the rows counts."""
@@ -25,7 +25,7 @@ def check_lines(plan: Plan, page: Page, *, shown: Collection[str] = (), whole: b
         shown: Codes of findings that the reader sees elsewhere, with place and fix; they aren't repeated.
         whole: Give the whole result of checks that found nothing too, which otherwise is cut at the end of the line.
     """
-    checks = [check for check in plan.checks if _CODES.get(check.name, check.code) not in shown]
+    checks = [check for check in plan.checks if _code(check) not in shown]
     names = [escaped(check.name) for check in checks]
     hang = min(page.columns // 3, max(map(visible_width, names), default=0)) + 4
     lines: list[str] = []
@@ -52,20 +52,25 @@ def _behind(head: str, result: str, hang: int, page: Page, *, is_short: bool) ->
         yield " " * hang + line
 
 
+def _code(check: Check) -> str | None:
+    """The code of the finding that says the same, by the check's name now or in earlier plans."""
+    return _CODES.get(CheckName.EARLIER.get(check.name, check.name), check.code)
+
+
 def _warns(check: Check, plan: Plan) -> bool:
     """Whether somebody should look at what a check found."""
     if check.code is not None:
         return True
     kinds = {finding.kind for finding in plan.quality.findings}
-    match check.name:
-        case CheckName.OVERLAP:
+    match CheckName.EARLIER.get(check.name, check.name):
+        case CheckName.LEAKAGE:
             return "overlap" in kinds
-        case CheckName.COPIES:
+        case CheckName.DUPLICATES:
             return "copies" in kinds
         case CheckName.ROWS:
             return not kinds.isdisjoint(_COUNTED)
         case CheckName.CHOICE | CheckName.JUDGE:  # what leaves this machine, and for where, is read before a yes
             return True
         case _:
-            parts = {CheckName.contamination(one.split) for one in plan.quality.contamination if one.mostly}
-            return check.name in parts
+            parts = [one.split for one in plan.quality.contamination if one.mostly]
+            return check.name in {name for one in parts for name in (CheckName.ngrams(one), f"contamination of {one}")}

@@ -18,6 +18,7 @@ __all__ = [
     "comparison_markdown",
     "comparison_text",
     "harness_text",
+    "label",
     "merged_text",
     "standing_words",
     "tally_text",
@@ -30,10 +31,10 @@ def comparison_text(found: RunComparison, *, page: Page = PLAIN) -> str:
     first = found.runs[0]
     names = [escaped(run.id) for run in found.runs]
     lines = page.wrap(
-        f"on {numbers.plural(found.rows, 'test row')} that all runs were given, compared with {escaped(first.id)}"
+        f"on {numbers.plural(found.rows, 'test row')} common to all runs, compared with {escaped(first.id)}"
     )
     for run in found.runs:
-        lines += page.flow(f"  {escaped(run.id)}", _label(run, found), indent=len(escaped(run.id)) + 4)
+        lines += page.flow(f"  {escaped(run.id)}", label(run, found), indent=len(escaped(run.id)) + 4)
     for one in found.metrics:
         rows = []
         for name, standing in zip(names, one.standings, strict=True):
@@ -51,7 +52,7 @@ def comparison_text(found: RunComparison, *, page: Page = PLAIN) -> str:
     for reason in found.not_compared:
         lines += ["", *page.flow("left out", [escaped(reason)])]
     if len(found.runs) > 2:
-        lines += ["", page.faint("each interval holds for its own pair; of twenty such, one may miss by chance")]
+        lines += ["", page.faint("each interval is for one pair of runs; about one in twenty misses by chance")]
     return "\n".join(lines) + "\n"
 
 
@@ -59,7 +60,7 @@ _MOST_SETTINGS = 4
 """By which runs are told apart on a terminal; `--json` has all."""
 
 
-def _label(run: ComparedRun, found: RunComparison) -> list[str]:
+def label(run: ComparedRun, found: RunComparison) -> list[str]:
     """A run in words: its recipe, and the settings by which it differs from the others."""
     told = [f"{path.rpartition('.')[2]} {escaped(value)}" for path, value in run.settings.items()]
     more = len(told) - _MOST_SETTINGS
@@ -71,7 +72,7 @@ def _label(run: ComparedRun, found: RunComparison) -> list[str]:
 def comparison_markdown(found: RunComparison) -> str:
     """The comparison for a pull request."""
     lines = [
-        f"On {numbers.plural(found.rows, 'test row')} that all runs were given, compared with `{found.runs[0].id}`.",
+        f"On {numbers.plural(found.rows, 'test row')} common to all runs, compared with `{found.runs[0].id}`.",
         "",
         "| metric | run | value | 95 % interval | change | 95 % interval | |",
         "| --- | --- | ---: | --- | ---: | --- | --- |",
@@ -98,7 +99,7 @@ def verdict(one: ComparedMetric, standing: Standing) -> str:
     if standing.gain is None:
         return ""
     if not standing.gain.is_shown:
-        return "no difference shown"
+        return "not significant"
     return "better" if (standing.gain.value > 0) == _is_higher_better(one.metric) else "worse"
 
 
@@ -119,7 +120,7 @@ def harness_text(found: HarnessReport, page: Page = PLAIN) -> str:
     rows: list[tuple[str, ...]] = [("task", "metric", "rows", "base", "tuned", "gain")]
     for one in found.metrics:
         name = one.metric if one.filter == "none" else f"{one.metric} ({one.filter})"
-        less = ", less is better" if one.higher_is_better is False else ""
+        less = ", lower is better" if one.higher_is_better is False else ""
         base, tuned = _with_error(one.base, one.base_error), _with_error(one.tuned, one.tuned_error)
         rows.append(
             (escaped(one.task), escaped(name) + less, numbers.count(one.rows), base, tuned, numbers.gain(one.gain))
@@ -138,18 +139,18 @@ _FEW = 20
 def tally_text(tally: Tally, *, page: Page = PLAIN) -> str:
     """The result for people, the answer first."""
     if tally.overall is None:
-        words = f"nothing is rated yet: {numbers.plural(tally.rows, 'row')} with different answers"
-        return f"{words}, {numbers.count(tally.same)} with the same one\n"
+        words = f"no ratings yet: {numbers.plural(tally.rows, 'row')} with different answers"
+        return f"{words}, {numbers.count(tally.same)} with the same answer\n"
     first, second = escaped(tally.first), escaped(tally.second)
     low, high = tally.overall.low, tally.overall.high
     if low is None or high is None:
-        verdict = page.alert("too few or too equal ratings for an interval")
+        verdict = page.alert("too few ratings for an interval")
     elif low > 0.5:
-        verdict = page.good(f"{second} is preferred: even odds lie outside the 95 % interval")
+        verdict = page.good(f"{second} is preferred: the 95 % interval excludes 50 %")
     elif high < 0.5:
-        verdict = page.bad(f"{first} is preferred: even odds lie outside the 95 % interval")
+        verdict = page.bad(f"{first} is preferred: the 95 % interval excludes 50 %")
     else:
-        verdict = page.alert("no preference shown: even odds lie inside the 95 % interval")
+        verdict = page.alert("no significant preference: the 95 % interval includes 50 %")
     rated = f"{numbers.count(tally.rated)} of {numbers.count(tally.rows)} rows with different answers"
     lines = [f"{page.strong(f'{second} against {first}')}: {_rate(tally.overall)}", verdict, ""]
     lines += page.flow("rated", [rated, f"{numbers.count(tally.same)} with the same answer need no rating"])
@@ -211,7 +212,7 @@ def merged_text(plan: Plan, merged: MergedModel, room: Room, folder: str, *, pag
             "memory",
             (
                 f"planned {numbers.byte_size(room.memory_bytes)} at most",
-                f"beside {numbers.byte_size(room.mapped_bytes)} of files that are read where they are needed",
+                f"plus {numbers.byte_size(room.mapped_bytes)} of files that are read on demand",
             ),
         ),
         *page.flow("files", [escaped(folder), numbers.plural(len(merged.files) + 2, "file")]),
@@ -225,7 +226,10 @@ def agreement_words(found: Agreement) -> Sequence[str]:
     """How alike the merged model answers, in parts."""
     rows = f"{numbers.plural(found.rows, 'row')} of {found.split}"
     return (
-        f"on {rows} a score differs by {found.largest_difference:.2g} at most, {_percent(found.share)} of their spread",
+        (
+            f"on {rows} the scores differ by at most {found.largest_difference:.2g}, {_percent(found.share)} of their "
+            "range"
+        ),
         f"{_percent(found.allowed)} is allowed",
         f"{numbers.count(found.same_choices)} of {numbers.plural(found.choices, 'choice')} the same",
     )

@@ -35,7 +35,7 @@ def devices_text(devices: Sequence[DeviceFacts], *, page: Page = PLAIN) -> str:
     lines = table(rows, right=(1, 2, 3, 4, 5))
     notes = (
         f"The first is this machine's: `budget.device: {here[0].name}`, or `auto`." if here else "",
-        "Rates are dense, in TFLOP/s. `ftc device show NAME` shows more of one, with its source.",
+        "Rates are dense, in TFLOP/s. `ftc device show NAME` shows more about one GPU, with the source.",
     )
     return "\n".join([*lines, "", *(line for note in notes if note for line in page.wrap(note))]) + "\n"
 
@@ -43,7 +43,7 @@ def devices_text(devices: Sequence[DeviceFacts], *, page: Page = PLAIN) -> str:
 def device_text(device: DeviceFacts, *, page: Page = PLAIN) -> str:
     """All that is known of one device."""
     lines: list[str] = []
-    where = "of this machine" if device.local else "of the catalog"
+    where = "of this machine" if device.local else "from ftc's list"
     lines += page.flow(page.strong(device.name), [escaped(device.label), where], indent=max(11, len(device.name) + 3))
     lines.append("")
     reporter = "the system" if device.kind == "cpu" else "the driver"
@@ -62,7 +62,7 @@ def device_text(device: DeviceFacts, *, page: Page = PLAIN) -> str:
     if device.speed:
         lines += page.flow("Source", [escaped(device.speed.source)])
     elif device.kind == "cpu":
-        lines += page.flow("Speed", ["no data sheet tells it; `ftc device calibrate` and earlier runs do"])
+        lines += page.flow("Speed", ["unknown: measure with `ftc device calibrate`, or from earlier runs"])
     return "\n".join(lines) + "\n"
 
 
@@ -86,12 +86,12 @@ def calibration_text(found: Calibration, *, page: Page = PLAIN) -> str:
     lines += page.flow("Operation", [f"{measured.operation_seconds * 10**6:.1f} µs for the smallest"])
     lines += page.flow("Libraries", [f"loaded in {numbers.duration(measured.import_seconds)}"])
     lines += page.flow("Steps", [_seconds(one, f"LoRA r={one.rank}" if one.rank else "full") for one in measured.steps])
-    written = [(one, f"{one.new_tokens} tokens written" if one.new_tokens else "scored") for one in measured.looks]
+    written = [(one, f"{one.new_tokens} tokens generated" if one.new_tokens else "scored") for one in measured.looks]
     lines += page.listed("Looks", [_seconds(one, how) for one, how in written])
     lines.append("")
-    lines += page.wrap("Later plans for this device tell their time by it.")
+    lines += page.wrap("Later plans for this device use this benchmark to estimate time.")
     if found.is_busy:
-        told = f"{found.busy:.1f} other processes ran on each core: measure again when the machine is idle"
+        told = f"{found.busy:.1f} other processes ran on each core: calibrate again when the machine is idle"
         lines += page.wrap(f"The machine was busy: {told}.")
     return "\n".join(lines) + "\n"
 

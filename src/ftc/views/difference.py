@@ -19,23 +19,23 @@ _VALUE_COLUMNS = 40
 _MARK_CELLS = 6
 _MARKS: dict[Action, str] = {"retrain": "-/+", "evaluate": "!", "resume": "~", "nothing": "="}
 _WORDS: dict[Action, str] = {
-    "retrain": "forces retrain",
-    "evaluate": "re-evaluate only",
-    "resume": "goes on",
+    "retrain": "forces retraining",
+    "evaluate": "evaluation only",
+    "resume": "continues",
     "nothing": "nothing to do",
 }
 _VERDICTS: dict[Action, str] = {
     "retrain": "train again and evaluate",
-    "evaluate": "evaluate again; the weights stay as they are",
-    "resume": "go on with the run that was left",
-    "nothing": "nothing has to be done",
+    "evaluate": "evaluate again; the weights stay the same",
+    "resume": "continue the run",
+    "nothing": "nothing to do",
 }
 
 
 def difference_text(found: Difference, *, page: Page = PLAIN) -> str:
     """The comparison for people: the heaviest changes first, what they call for at the end."""
     title = f"{page.strong(escaped(found.old.name))} → {page.strong(escaped(found.new.name))}"
-    level = {"recipe": "recipes", "asked": "what the recipes ask", "lock": "locks", "plan": "plans"}[found.level]
+    level = {"recipe": "recipes", "asked": "the recipes themselves", "lock": "locks", "plan": "plans"}[found.level]
     head = f"{title}   {found.old.kind} and {found.new.kind}, compared as {level}"
     width = max((visible_width(metric_title(one.metric)) for one in found.outcomes), default=0)
     outcomes = [

@@ -50,14 +50,13 @@ def memory_lines(memory: MemoryEstimate, page: Page, *, devices: int = 1) -> lis
     bar = _paint(memory, page, "█" * cells) + page.faint("░" * (_BAR_CELLS - cells))
     figures = f"{numbers.gibibytes(memory.peak_bytes)} of {numbers.gibibytes(memory.limit_bytes)} GiB"
     how = [
-        f"by {memory.method}{f', on each of {devices} devices' if devices > 1 else ''}",
-        f"peak in {escaped(memory.peak_phase)}",
-        f"limit: {escaped(memory.limit_source)}",
+        f"{memory.method_words}{f', on each of {devices} devices' if devices > 1 else ''}",
+        f"Peak during {escaped(memory.peak_words)}. Limit: {escaped(memory.limit_source)}.",
     ]
     if memory.ways > 1:
         traced = f", {memory.traces} traced" if memory.method == "trace" else ""
         fits = "fastest that fits" if memory.verdict != "does not fit" else "smallest"
-        how.append(f"{fits} of {memory.ways:,} ways{traced}")
+        how.append(f"{fits} of {memory.ways:,} candidates{traced}")
     # How tensors become what the device reports, with the range where there is one.
     held = sum(phase.peak_bytes for phase in memory.phases if phase.phase == memory.peak_phase)
     beside = {name: size for name, size in memory.components.items() if name not in _tensor_parts(memory)}
@@ -81,7 +80,7 @@ def verdict_words(memory: MemoryEstimate) -> str:
         case "fits":
             return "Fits."
         case "tight":
-            return "Fits only by luck."
+            return "Fits, but within the margin of error."
         case "does not fit":
             return "Does not fit."
         case _:
@@ -155,10 +154,10 @@ _FILES = ("load", "save")
 
 def time_lines(plan: Plan, page: Page) -> list[str]:
     """The block of a plan's page: time, cost and energy, then the parts of the run, then disk."""
-    disk = f"{numbers.byte_size(plan.disk_bytes)} on disk at most"
+    disk = f"up to {numbers.byte_size(plan.disk_bytes)} on disk"
     time = plan.time
     if time is None:
-        return page.flow("Time", [f"unknown on {escaped(plan.device.label)}", disk])
+        return page.flow("Time", [f"not estimated on {escaped(plan.device.label)}", disk])
     parts = [
         f"{numbers.duration_range(time.low_seconds, time.high_seconds)} on {escaped(plan.device.label)}",
         f"by {escaped(time.method)}",
@@ -246,9 +245,9 @@ def use_words(use: JudgeUse) -> str:
     if not use.answered:
         usage = "none answered"
     elif not use.with_usage:
-        usage = "tokens not told by the endpoint"
+        usage = "tokens not reported by the endpoint"
     else:
-        usage = f"{use.sent_tokens:,} tokens sent and {use.received_tokens:,} received by the endpoint's count"
+        usage = f"{use.sent_tokens:,} tokens sent and {use.received_tokens:,} received, as reported by the endpoint"
         if use.with_usage != use.answered:
             usage += f" for {use.with_usage:,} of {use.answered:,} answers"
     return f"{numbers.plural(use.requests, 'request')} in {numbers.duration(use.seconds)}, {usage}"
@@ -268,14 +267,14 @@ def judge_rows(plan: Plan, evaluation: Evaluation | None) -> Iterator[Row]:
         f"{more:+,}" if more else "–",
     )
     is_told = use.answered > 0 and use.with_usage == use.answered
-    sent = numbers.count(use.sent_tokens) if is_told else "not told"
+    sent = numbers.count(use.sent_tokens) if is_told else "not estimated"
     apart = numbers.change_percent(use.sent_tokens, found.sent.expected) if is_told and found.sent.expected else "–"
     yield "tokens sent to the judge", _tokens_range(found), sent, apart
-    received = numbers.count(use.received_tokens) if is_told else "not told"
+    received = numbers.count(use.received_tokens) if is_told else "not estimated"
     yield "tokens from the judge", f"at most {numbers.magnitude(found.received_high)}", received, "–"
     price = plan.recipe.budget.price_per_million_tokens
     if found.cost_low is not None and found.cost_high is not None and price is not None:
         planned = numbers.amount_range(found.cost_low.amount, found.cost_high.amount, found.cost_high.currency)
         amount = (use.sent_tokens * price.sent.amount + use.received_tokens * price.received.amount) / _MILLION
         paid = numbers.amount_range(amount, amount, price.sent.currency)
-        yield "cost of the judge", planned, paid if is_told else "not told", "–"
+        yield "cost of the judge", planned, paid if is_told else "not estimated", "–"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ __all__ = [
     "magnitude",
     "metric",
     "ordinal",
+    "per_second",
     "percent",
     "plural",
     "rate",
@@ -43,9 +45,20 @@ def ordinal(number: int) -> str:
     return f"{count(number)}{ending}"
 
 
+def per_second(amount: int, seconds: float) -> str:
+    """A speed as a whole number; empty where no time passed."""
+    speed = amount / seconds if seconds > 0 else math.inf
+    return count(round(speed)) if math.isfinite(speed) else ""
+
+
 def plural(number: int, noun: str, nouns: str | None = None) -> str:
     """`1 file`, `3 files`; `nouns` where the plural is not made by an `s`."""
     return f"{count(number)} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def times(number: int) -> str:
+    """`once`, `twice`, `3 times`."""
+    return {1: "once", 2: "twice"}.get(number, f"{count(number)} times")
 
 
 def magnitude(number: int) -> str:
@@ -161,7 +174,7 @@ def interval(found: Interval | None, form: Callable[[float], str] = metric, *, n
 
 def gain(found: Gain) -> str:
     """A difference with its interval: `+0.746 (+0.685 to +0.803)`, and that none is shown where that is so."""
-    shown = "" if found.is_shown else ", no difference shown"
+    shown = "" if found.is_shown else ", not significant"
     return signed(found.value) + (f" ({interval(found.interval, signed)}{shown})" if found.interval else "")
 
 

@@ -161,7 +161,7 @@ class Page:
 
     def trend(self, word: str | None, text: str) -> str:
         """A text in the color of a verdict such as `better`; other words have none."""
-        paints = {"better": self.good, "worse": self.bad, "no difference shown": self.alert}
+        paints = {"better": self.good, "worse": self.bad, "not significant": self.alert}
         return paints[word](text) if word in paints else text
 
     def wrap(self, text: str) -> list[str]:

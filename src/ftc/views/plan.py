@@ -10,6 +10,7 @@ from typing import Any, assert_never
 from ftc.spec.documents.interruption import Standing
 from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, TrainStep, VerifyStep
 from ftc.spec.documents.record import Evaluation, RunRecord
+from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.schedules import schedule_card
 from ftc.views import numbers
@@ -84,9 +85,9 @@ def _data(plan: Plan, page: Page) -> list[str]:
     """Rows and tokens: the sizes of the splits, then what the training rows look like."""
     form = plan.settings.text.form
     total = numbers.count(sum(report.measured(form) for report in plan.data.values()))
-    sealed = {"test": " (sealed)"}
+    held_out = {"test": " (held out)"}
     present = [name for name, _ in plan.splits]
-    splits = [f"{name} {numbers.count(plan.data[name].measured(form))}{sealed.get(name, '')}" for name in present]
+    splits = [f"{name} {numbers.count(plan.data[name].measured(form))}{held_out.get(name, '')}" for name in present]
     first, *others = splits or ["none"]
     lines = page.flow("Data", [f"{total} rows → {first}", *others])
     train = plan.data.get("train")
@@ -98,13 +99,13 @@ def _data(plan: Plan, page: Page) -> list[str]:
         f"max {numbers.count(train.length_max)}",
     ]
     if train.truncated_rows:
-        parts.append(page.alert(f"{numbers.percent(train.truncated_rows, train.rows)} cut"))
+        parts.append(page.alert(f"{numbers.percent(train.truncated_rows, train.rows)} truncated"))
     if train.dropped_rows:
         parts.append(page.alert(f"{numbers.plural(train.dropped_rows, 'row')} dropped"))
     tokens = f"{numbers.magnitude(train.tokens)} tokens"
     supervised = numbers.percent(train.supervised_tokens, train.tokens)
     learned = learned_of_rows(form, train)
-    parts.append(f"{tokens}, {learned}" if learned else f"supervised {supervised} of {tokens}")
+    parts.append(f"{tokens}, {learned}" if learned else f"target tokens {supervised} of {tokens}")
     return lines + page.flow("", parts)
 
 
@@ -152,23 +153,22 @@ def up_to_date_text(plan: Plan, record: RunRecord, evaluation: Evaluation | None
 def _training(plan: Plan, page: Page) -> list[str]:
     train = plan.settings.train
     epochs = train.num_steps / train.steps_per_epoch
-    accumulation = -(-train.batch_size // (train.micro_batch * train.world_size))
     warmup = f", warm-up {numbers.plural(train.schedule.warmup_steps, 'step')}" if train.schedule.warmup_steps else ""
-    split = f"{train.micro_batch} x {accumulation}" + (f" x {train.world_size} ranks" if train.world_size > 1 else "")
     head = "" if train.head_learning_rate is None else f", new head {numbers.rate(train.head_learning_rate)},"
     parts = [
         f"{epochs:.3g} {'epoch' if epochs == 1 else 'epochs'} = {numbers.plural(train.num_steps, 'step')}",
-        f"batch {train.batch_size} ({split})",
+        f"batch size {train.batch_size}",
+        _batch_words(train),
         f"lr {numbers.rate(train.learning_rate)}{head} {schedule_card(train.schedule.kind).label}{warmup}",
         f"{optimizer_words(train.optimizer.kind, fused=train.fused)} in {train.precision}",
     ]
     if train.world_size > 1:
-        held = " with its parts in the host's memory" if train.offload == "cpu" else ""
+        held = " with its shards in host RAM" if train.offload == "cpu" else ""
         parts.append(f"{train.sharding.upper()}{held} on {train.world_size} devices")
     if train.packing:
-        parts.append(f"packed, up to {numbers.count(train.micro_batch_tokens or 0)} tokens a sequence")
+        parts.append(f"packing, up to {numbers.count(train.micro_batch_tokens or 0)} tokens per sequence")
     elif train.micro_batch_tokens:
-        parts.append(f"up to {numbers.count(train.micro_batch_tokens)} tokens at once")
+        parts.append(f"up to {numbers.count(train.micro_batch_tokens)} tokens per forward pass")
     fed, report = plan.work.train_tokens if plan.work else 0, plan.data.get("train")
     if fed and report:  # how much of what training is fed is padding
         padding = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed
@@ -177,12 +177,18 @@ def _training(plan: Plan, page: Page) -> list[str]:
         low, high = min(train.class_weights), max(train.class_weights)
         parts.append(f"class weights {low:.2g} to {high:.2g}")
     if train.batching == "length_grouped":
-        parts.append("steps of like lengths")
+        parts.append("rows grouped by length")
     if train.activation_checkpointing:
         parts.append("activation checkpointing")
     if train.early_stopping:
         parts.append(f"stops early on {escaped(train.early_stopping.metric)}")
     return page.flow("Training", parts)
+
+
+def _batch_words(train: TrainSettings) -> str:
+    """How a batch is divided, as transformers names it."""
+    accumulation = -(-train.batch_size // (train.micro_batch * train.world_size))
+    return f"per-device batch size {train.micro_batch}, gradient accumulation {accumulation}"
 
 
 def optimizer_words(kind: OptimizerKind, *, fused: bool) -> str:
@@ -203,12 +209,12 @@ def _steps(plan: Plan, record: RunRecord | None, standing: Standing | None, page
             case ProveStep(steps=steps):
                 name, words = "prove", f"the first {numbers.plural(steps, 'step')} twice, in fresh processes"
             case TrainStep(steps=steps):
-                name, words = "train", f"{numbers.plural(steps, 'step')}; no run of this plan exists"
+                name, words = "train", f"{numbers.plural(steps, 'step')}; this plan has no run yet"
                 if record and _is_done(record):
                     words = f"nothing to do: run {record.id} is {record.status.replace('_', ' ')}"
                 elif standing:
                     mark = page.alert("~") if standing.step > 0 else sign
-                    begins = f"continues from step {standing.step} of" if standing.step else "begins anew:"
+                    begins = f"continues from step {standing.step} of" if standing.step else "starts over:"
                     words = f"{escaped(standing.words)}; {begins} {numbers.plural(steps, 'step')}"
             case ExportStep(artifact=artifact):
                 name, words = "export", f"the {artifact}, as safetensors"
@@ -223,8 +229,9 @@ def _steps(plan: Plan, record: RunRecord | None, standing: Standing | None, page
     return lines
 
 
+_BATCH = "train.micro_batch"
 _TELLING = (
-    "train.micro_batch",
+    _BATCH,
     "train.precision",
     "train.learning_rate",
     "train.activation_checkpointing",
@@ -237,7 +244,7 @@ _TELLING = (
 _DEVICES = "device.count"
 """How many devices share the run, which is asked about before all else where ftc chose it."""
 _LABEL = "Chosen for you:"
-_MORE = "--origins tells all"
+_MORE = "all: --origins"
 _LONGEST_REASON = 46
 _SHOWN = 3
 _KIND_CELLS = 7
@@ -262,7 +269,8 @@ def chosen_lines(plan: Plan, page: Page = PLAIN, *, whole: bool = False) -> list
     for path in order[:_SHOWN]:
         reason = shorten(chosen[path].reason, _LONGEST_REASON)
         name = "devices" if path == _DEVICES else path.rpartition(".")[2]
-        parts.append(f"{name} {_value_words(_value(values, path))} ({reason})")
+        value = f"{name} {_value_words(_value(values, path))}"
+        parts.append(f"{_batch_words(plan.settings.train) if path == _BATCH else value} ({reason})")
     if len(chosen) > len(parts):
         parts.append(f"{len(chosen) - len(parts)} more")
     return page.flow(_LABEL, parts, indent=len(_LABEL) + 1, end=_MORE) if parts else []

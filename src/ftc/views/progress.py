@@ -247,7 +247,7 @@ def event_lines(event: Event, state: RunState, page: Page) -> list[str]:
         case EarlyStopped():
             return page.flow("stopping", [f"early, at step {event.step}: {escaped(event.reason)}"], indent=LABEL)
         case StopRequested():
-            return [f"{pad('stopping', LABEL)}after what is being done now, with a checkpoint; once more stops at once"]
+            return [(f"{pad('stopping', LABEL)}after the current step, with a checkpoint; press again to stop at once")]
         case RunEnded(status="interrupted"):
             saved = f"saved at step {numbers.count(state.saved_step)}" if state.saved_step else "nothing to save yet"
             return [f"{page.alert(pad('interrupted', LABEL))}{saved}"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.quality import SEEN_SHARE
 from ftc.spec.documents.record import (
     ClassifierResult,
     Evaluation,
@@ -55,7 +56,7 @@ def reservations(plan: Plan, evaluation: Evaluation) -> Iterator[str]:
     """Sentences that belong beside the figures."""
     rows = evaluation.tuned.rows
     if rows < MANY_ROWS:
-        yield f"Few test rows: {rows:,} of at least {MANY_ROWS}. Go by the intervals rather than by the values."
+        yield f"Only {numbers.plural(rows, 'test row')} ({MANY_ROWS} or more advised). Rely on the intervals."
     if evaluation.base is not None and head_card(plan.settings.model.head).is_new:
         yield "The base model's head is randomly initialized: its score is chance, and a gain over it shows little."
     counts = plan.quality.labels
@@ -64,19 +65,20 @@ def reservations(plan: Plan, evaluation: Evaluation) -> Iterator[str]:
     if absent:
         named = ", ".join(f"`{escaped(name)}`" for name in absent[:_MOST_NAMED])
         more = f" and {len(absent) - _MOST_NAMED:,} more" if len(absent) > _MOST_NAMED else ""
-        yield f"No test row has {named}{more}: nothing is measured of that, and F1, precision and recall of it are 0."
+        yield f"No test row has {named}{more}: these classes are not measured; their F1, precision and recall are 0."
     if plan.quality.chosen_by and plan.settings.train.select == "best":
-        shared = numbers.plural(plan.quality.chosen_by, "test row")
-        yield f"{shared} stood in validation as well, by which the checkpoint was chosen: the test is not sealed."
+        shared = f"{plan.quality.chosen_by:,} of {numbers.plural(rows, 'test row')}"
+        yield f"{shared} are also validation rows, which chose the checkpoint: the test set is not held out."
     if plan.quality.trained_on is None:
-        yield "Whether the model was trained on these rows is not known: the run's own are no longer in the cache."
+        yield "It is unknown whether the model was trained on these rows: the training rows are no longer in the cache."
     elif plan.quality.trained_on:
         found = f"{plan.quality.trained_on:,} of {numbers.plural(rows, 'test row')}"
-        yield f"{found} stand among the training rows as well: the model has seen the answers."
+        yield f"{found} are also training rows: the model has seen the answers."
     for one in plan.quality.contamination:
         if one.split == "test" and one.mostly:
             found = f"{one.mostly:,} of {numbers.plural(one.of, 'test row')}"
-            yield f"{found} stand nearly whole in training rows, in runs of {one.run} tokens."
+            share = f"at least {100 * SEEN_SHARE:.0f} % of their {one.run}-grams"
+            yield f"{found} share {share} with training rows; the score is probably too high."
 
 
 FEW_ROWS = 30
@@ -108,7 +110,7 @@ def _lines(one: SliceResult, metrics: list[str], page: Page) -> list[str]:
 
     if one.gaps:
         rows.append(("largest gap", "", *map(gap, metrics), ""))
-        rows.append(("by chance alone", "", *(by_chance(one.gaps[metric]) for metric in metrics), ""))
+        rows.append(("expected by chance", "", *(by_chance(one.gaps[metric]) for metric in metrics), ""))
     return fitted(titles, rows, page, right=range(1, len(metrics) + 2), indent=2)
 
 
@@ -128,7 +130,7 @@ def probe_blocks(evaluation: Evaluation, page: Page) -> Iterator[list[str]]:
             "general",
             [
                 f"{numbers.count(found.tokens)} tokens of general text",
-                f"{found.base:.3f} nats a token before tuning, {found.tuned:.3f} after",
+                f"{found.base:.3f} nats per token before tuning, {found.tuned:.3f} after",
                 f"forgetting {numbers.gain(found.forgetting)}",
             ],
         )
@@ -166,7 +168,7 @@ def judge_section(evaluation: Evaluation | None) -> str:
     if evaluation is None or evaluation.judge is None:
         return ""
     words = "; ".join(_judge_words(evaluation.judge))
-    note = "A judge is a model too: it prefers long and familiar answers, and may be talked into a grade by one."
+    note = "A judge is a model too: it prefers long and familiar answers, and an answer can manipulate it."
     return section("judge", "Judge", f"<p>{text(words)}.</p>", f"<p>{note}</p>")
 
 
@@ -176,7 +178,7 @@ def _classifier_words(found: ClassifierResult) -> Iterator[str]:
     if found.base is not None and found.gain is not None:
         yield f"{numbers.percent(found.base)} before tuning, change {numbers.gain(found.gain)}"
     if found.cut:
-        yield f"{numbers.plural(found.cut, 'answer')} read in part: too long for it"
+        yield f"{numbers.plural(found.cut, 'answer')} truncated: too long for it"
 
 
 def classifier_section(evaluation: Evaluation | None) -> str:
@@ -187,7 +189,7 @@ def classifier_section(evaluation: Evaluation | None) -> str:
     words = "; ".join(_classifier_words(found))
     rows = ", ".join(map(numbers.count, found.examples))
     where = f"<p>Rows whose answers have the label, the first ones: {rows}.</p>" if rows else ""
-    note = "A classifier errs too: what it says of a few answers is worth reading those answers."
+    note = "A classifier makes mistakes too: before you rely on small differences, read some of these answers."
     return section("classifier", "Classifier", f"<p>{text(words)}.</p>", where, f"<p>{note}</p>")
 
 
@@ -205,11 +207,11 @@ def retention_section(evaluation: Evaluation | None) -> str:
     found = evaluation.retention
     rows = [
         ("general text", f"{numbers.count(found.tokens)} tokens in {numbers.plural(found.blocks, 'block')}"),
-        ("before tuning", f"{found.base:.4f} nats a token"),
-        ("after tuning", f"{found.tuned:.4f} nats a token"),
+        ("before tuning", f"{found.base:.4f} nats per token"),
+        ("after tuning", f"{found.tuned:.4f} nats per token"),
         ("forgetting", numbers.gain(found.forgetting)),
     ]
-    words = "What a token of text costs more that has nothing to do with the task: less is better, none is best."
+    words = "Forgetting check: the loss per token of general text that is unrelated to the task. Lower is better."
     return section("retention", "Forgetting", f"<p>{words}</p>", facts(rows))
 
 
@@ -235,17 +237,17 @@ def swaps_section(evaluation: Evaluation | None, texts: RowTexts) -> str:
         before, after = texts.row(name, one.before, one.after)
         examples.append((text(name), text(f"{one.phrase} → {one.other}"), text(before), text(after)))
     of_base = ("changed, base",) if found.base is not None else ()
-    header = ("phrase", "exchanged for", "rows", *of_base, "changed, tuned", "share, tuned")
+    header = ("phrase", "replaced by", "rows", *of_base, "changed, tuned", "share, tuned")
     return section(
         "swaps",
-        "Exchanged phrases",
-        f"<p>When a phrase of a test row is exchanged: {text('; '.join(_swaps_words(found)))}.</p>",
+        "Counterfactual substitutions",
+        f"<p>When a phrase of a test row is replaced: {text('; '.join(_swaps_words(found)))}.</p>",
         html_table("By phrase", header, pairs, right=range(2, len(header))),
         html_table("Predictions that change", ("row", "exchange", "before", "after"), examples),
     )
 
 
-Trend = Literal["better", "worse", "equal", "no difference shown"]
+Trend = Literal["better", "worse", "equal", "not significant"]
 
 
 class Comparison(NamedTuple):
@@ -278,7 +280,7 @@ class Comparison(NamedTuple):
         if self.change == 0:
             return "equal"
         if self.gain is not None and not self.gain.is_shown:
-            return "no difference shown"
+            return "not significant"
         return "better" if (self.change > 0) == self.higher_is_better else "worse"
 
 

@@ -61,8 +61,6 @@ def run_text(
     if any(segment.ended_by == "early_stop" for segment in record.segments):
         parts.append("stopped early")
     parts.append(f"plan {numbers.digest(record.plan_sha256)}")
-    purposes = ", ".join(f"{escaped(purpose)} {looks.count(purpose)}" for purpose in dict.fromkeys(looks))
-    looked = f"the test rows were looked at {numbers.plural(len(looks), 'time')} in all: {purposes}"
     merged = [
         f"{escaped(one.folder)} in {one.weight_type}, tensors {numbers.digest(one.content_sha256)}, {one.at[:10]}"
         for one in merges
@@ -73,7 +71,7 @@ def run_text(
         *page.listed("curves", filter(None, [curves])),
         *_files(record, folder, has_report, page),
         *_against_plan(plan, record, page),
-        *page.listed("looks", [looked] if looks else []),
+        *page.listed("test set", [_evaluations_words(looks)] if looks else []),
         *page.listed("merged", merged),
         *_next(record, folder, has_report, page),
     ]
@@ -85,6 +83,15 @@ def run_line(record: RunRecord, evaluation: Evaluation | None) -> str:
     """A run's outcome in a line."""
     status = record.status.replace("_", " ")
     return f"{escaped(record.name)}: " + ", ".join(filter(None, [f"run {record.id} {status}", headline(evaluation)]))
+
+
+def _evaluations_words(purposes: Sequence[str]) -> str:
+    """How often the test set was evaluated, by purpose: `Test set evaluated twice: base once, tuned once.`."""
+    each = (
+        f"{escaped(purpose.removeprefix('evaluate '))} {numbers.times(purposes.count(purpose))}"
+        for purpose in dict.fromkeys(purposes)
+    )
+    return f"Test set evaluated {numbers.times(len(purposes))}: {', '.join(each)}."
 
 
 def evaluation_text(plan: Plan, evaluation: Evaluation, title: str, *, page: Page = PLAIN) -> str:
@@ -163,7 +170,7 @@ def _metric_table(found: Sequence[Comparison], page: Page) -> list[str]:
         if gain:
             change += f" ({numbers.interval(gain, numbers.signed)})"
         base = "-" if one.base is None else numbers.metric(one.base)
-        word = page.trend(one.trend, one.trend) if one.trend in ("worse", "no difference shown") else ""
+        word = page.trend(one.trend, one.trend) if one.trend in ("worse", "not significant") else ""
         rows.append((title, base, tuned, page.trend(one.trend, change), word))
     return fitted((*titles, ""), rows, page, right=range(1, 2 + 2 * has_base), indent=2)
 
@@ -223,7 +230,7 @@ def _time_words(plan: Plan, record: RunRecord) -> Iterable[str]:
     if record.train_seconds > 0:
         yield f"{numbers.count(round(record.tokens / record.train_seconds))} tok/s"
     noun = learned_noun(plan)
-    yield f"{numbers.magnitude(record.supervised_tokens)} {f'{noun} learned' if noun else 'supervised tokens'}"
+    yield f"{numbers.magnitude(record.supervised_tokens)} {f'{noun} trained on' if noun else 'target tokens'}"
 
 
 RunEntry = tuple[Plan, RunRecord, Evaluation | None]

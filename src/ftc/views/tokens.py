@@ -38,22 +38,24 @@ def tokens_text(
         if said != written:
             shown.append([*_title(row, found, page), f"  {page.faint(said)}"])
             continue
-        rows = [  # place, id, piece, and whether it is learned
+        rows = [  # place, id, piece, and whether it is a target
             (
                 str(place),
                 str(token.id),
-                page.good("learned") if token.supervised else page.faint("read"),
+                page.good("target") if token.supervised else page.faint("read"),
                 escaped(token.piece.replace("\n", _LINE_END)) if token.piece else parted,
             )
             for place, token in enumerate(row.tokens)
         ]
         shown.append([*_title(row, found, page), *(table(rows, right=(0, 1), indent=2) if listed else _set(row, page))])
-    learned = f"{page.good(_OPEN + 'learned' + _CLOSE)} and {page.faint('read')}"
+    learned = f"{page.good(_OPEN + 'target' + _CLOSE)} and {page.faint('read')}"
     if not any(row.supervised for row in found.rows):
-        learned = "one class a row is learned, and no token"
+        learned = "training labels: one per row, no target tokens"
     parts = [learned, f"{numbers.count(found.of)} rows in {found.split}"]
     if found.cut:
-        parts.append(page.alert(f"{numbers.count(found.cut)} of them cut to {numbers.count(found.max_length)} tokens"))
+        parts.append(
+            page.alert(f"{numbers.count(found.cut)} of them truncated to {numbers.count(found.max_length)} tokens")
+        )
     if texts.note:
         parts.append(page.alert(texts.note))
     shown.append(page.flow("", parts, indent=0))
@@ -68,15 +70,15 @@ def _title(row: TokenizedRow, found: TokenizedRows, page: Page) -> list[str]:
     if row.supervised:
         stops = [token for token in row.tokens if token.supervised and token.id in found.stop_ids]
         stop = f"ends with {escaped(stops[-1].piece.strip() or str(stops[-1].id))}" if stops else ""
-        parts += [f"{numbers.count(row.supervised)} learned", stop or page.bad("no stop token is learned")]
+        parts += [numbers.plural(row.supervised, "target token"), stop or page.bad("no stop token is trained on")]
     if row.is_at_limit:
-        parts.append(page.alert(f"as long as rows may be ({numbers.count(found.max_length)})"))
+        parts.append(page.alert(f"at the maximum length ({numbers.count(found.max_length)})"))
     name = f"{found.split} {escaped(shown_row(row.place, row.row - 1))}"
     return page.flow(page.strong(name), parts, indent=width(name) + 3)
 
 
 def _set(row: TokenizedRow, page: Page) -> list[str]:
-    """The text, set in lines, with what is learned in brackets."""
+    """The text, set in lines, with the target tokens in brackets."""
     lines: list[list[tuple[str, bool]]] = [[]]
     columns = 0
     for piece, is_learned in (

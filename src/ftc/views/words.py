@@ -91,7 +91,7 @@ def teacher_parts(plan: Plan) -> list[str]:
         return []
     teacher = lesson.teacher
     license = escaped(teacher.license or "no license")
-    held = f"packed into {lesson.quantization}" if lesson.quantization else f"in {lesson.precision}"
+    held = f"quantized to {lesson.quantization}" if lesson.quantization else f"in {lesson.precision}"
     return [
         f"{escaped(teacher.base)} {numbers.magnitude(teacher.num_parameters)} ({license})",
         f"{100 * lesson.weight:.3g} % of the loss" if lesson.weight < 1 else "the whole loss",
@@ -105,5 +105,5 @@ def interruption_words(one: Interruption) -> str:
     code = f"{one.code}, " if one.code else ""
     limit = "" if one.usable_step is None else f"; continued from step {one.usable_step} at most"
     if one.usable_step == 0:
-        limit = "; begun anew"
+        limit = "; restarted"
     return f"step {one.step}: {one.kind} ({code}{one.reason}){limit}"

@@ -35,7 +35,7 @@ def test_the_interval_is_students() -> None:
 def test_a_score_inside_is_reproduced_and_one_outside_is_named() -> None:
     inside = report(0.89, 0.90, 0.92)
     assert (inside.verdict, inside.exit_code, inside.findings) == ("REPRODUCED_STATISTICAL", 0, ())
-    assert "that the same bits come out again" in inside.not_checked
+    assert "whether the same bits come out again" in inside.not_checked
     outside = report(0.70, 0.71, 0.72)
     assert (outside.verdict, outside.exit_code) == ("NOT_REPRODUCED", 7)
     (finding,) = outside.findings

@@ -129,7 +129,7 @@ def test_tasks_rows_and_packing_of_other_tools(text: str, values: dict[str, Any]
         (
             OUMI.replace("use_peft: false", "trainer_type: TRL_DPO")
             + "data: {train: {datasets: [{dataset_name: text_sft, dataset_path: a.jsonl}]}}",
-            "`text_sft` is no set of preferences",
+            "`text_sft` is not a preference data set",
         ),
         (
             TUNE + "loss: {_component_: torchtune.rlhf.loss.DPOLoss}\n"

@@ -163,11 +163,20 @@ def test_the_metric_to_stop_by_is_known_by_its_words() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (FACTORY + "finetuning_type: freeze\nfreeze_trainable_layers: -2", "no training of the first layers alone"),
-        (AXOLOTL + "unfrozen_parameters: ['layers.1.', 'layers.7.']", "patterns that don't name whole layers"),
-        (AXOLOTL + "unfrozen_parameters: ['model.layers.2[0-9]+.mlp']", "patterns that don't name whole layers"),
+        (
+            FACTORY + "finetuning_type: freeze\nfreeze_trainable_layers: -2",
+            "training only the first layers is not supported",
+        ),
+        (
+            AXOLOTL + "unfrozen_parameters: ['layers.1.', 'layers.7.']",
+            "patterns of parameters that don't name whole layers",
+        ),
+        (
+            AXOLOTL + "unfrozen_parameters: ['model.layers.2[0-9]+.mlp']",
+            "patterns of parameters that don't name whole layers",
+        ),
         (AXOLOTL + "adapter: lora\nunfrozen_parameters: [lm_head]", "parameters by name beside an adapter"),
-        ("model_name_or_path: acme/brook\ndataset_mixer: {acme/one: 0.5}\n", "shares of the rows of data sets"),
+        ("model_name_or_path: acme/brook\ndataset_mixer: {acme/one: 0.5}\n", "shares of data sets are not supported"),
     ],
 )
 def test_what_a_strategy_can_not_say_gives_a_reason(text: str, reason: str) -> None:

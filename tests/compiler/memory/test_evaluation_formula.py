@@ -133,7 +133,7 @@ def test_a_judge_that_nobody_asked_before_has_no_time_and_the_plan_says_so() -> 
         assert found.judge.seconds is None
         (words,) = (one for one in found.not_checked if "judge" in one)
         assert "20 requests to localhost" in words
-        assert "not in the run's time" in words
+        assert "not included in the run's time" in words
         assert seconds(found, "judge") == 0
 
 

@@ -48,5 +48,5 @@ def test_a_layer_without_attention() -> None:
 def test_a_plan_by_closed_form_says_so() -> None:
     draft = draft_of(facts=with_tensors(mixer__A_log=(64,)), device=CARD, task={"kind": "chat"})
     missed = decided(replace(draft, untraced="there is no torch")).not_checked
-    assert "memory by trace: there is no torch" in missed
-    assert any("`mixer.A_log`: the closed form knows attention" in one for one in missed)
+    assert "memory trace: there is no torch" in missed
+    assert any("`mixer.A_log`: the analytical estimate covers attention" in one for one in missed)

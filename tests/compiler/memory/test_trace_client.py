@@ -89,10 +89,10 @@ def test_a_missing_library_is_a_reason(
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ("echo Killed >&2; exit 9", "the trace ended with status 9: Killed"),
-        ("echo nonsense", "the trace gave no answer that can be read"),
+        ("echo Killed >&2; exit 9", "the memory trace ended with status 9: Killed"),
+        ("echo nonsense", "the memory trace gave no readable answer"),
         ('echo \'{"problem": "LookupError: no such model"}\'', "LookupError: no such model"),
-        ("exec sleep 30", "the trace took more than 0.2 s"),
+        ("exec sleep 30", "the memory trace took more than 0.2 s"),
     ],
 )
 def test_a_child_that_fails_is_a_reason(
@@ -119,7 +119,7 @@ def test_one_process_answers_several_jobs_and_goes_on_after_a_problem(tmp_path: 
     assert first.result is not None
     assert other.result is not None
     assert first.result.allocated_bytes < other.result.allocated_bytes
-    assert problem.reason == "LookupError: transformers knows no model type `nothing`"
+    assert problem.reason == "LookupError: transformers does not know the model type `nothing`"
     assert told == [0, 1, 2]
     with Tracer(tmp_path, tell=told.append) as tracer:
         assert tracer.answers([trace_job()]) == {trace_job().key(): first}

@@ -34,7 +34,7 @@ FILLING = tuple(f"{word} number {number}" for number in range(10) for word in ("
 PEOPLE = {
     "mail to ann@mail.co.uk now": {"e-mail addresses", "presidio's EMAIL_ADDRESS"},
     "mail to ann@nowhere.invalidsuffix now": {"e-mail addresses"},
-    "pay with 4111 1111 1111 1111 now": {"card numbers", "presidio's CREDIT_CARD"},
+    "pay with 4111 1111 1111 1111 now": {"credit card numbers", "presidio's CREDIT_CARD"},
     "from 192.168.17.4 and 2001:db8::1 now": {"presidio's IP_ADDRESS"},
     "on a machine 00:1a:2b:3c:4d:5e now": {"presidio's MAC_ADDRESS"},
     "born with 536-90-4399 over there": {"presidio's US_SSN"},
@@ -61,7 +61,7 @@ def test_without_the_package_the_extra_is_named(recipe: Path, monkeypatch: pytes
     with pytest.raises(Refusal) as caught:
         api.plan(recipe, offline=True)
     (found,) = caught.value.diagnostics
-    assert (found.code, found.help) == ("FTC650", ("`pip install 'ftc[pii]'` brings what `presidio` needs",))
+    assert (found.code, found.help) == ("FTC650", ("`pip install 'ftc[pii]'` installs what `presidio` needs",))
     assert found.span is not None
     assert (found.span.line, caught.value.exit_code) == (8, 1)
 
@@ -113,7 +113,7 @@ def test_its_finds_are_refused_and_an_unknown_country_is_pointed_at(recipe: Path
     with pytest.raises(Refusal) as caught:
         api.plan(recipe, offline=True)
     (found,) = caught.value.diagnostics
-    assert (found.code, found.summary) == ("FTC382", "presidio has no patterns of a country `ug`")
+    assert (found.code, found.summary) == ("FTC382", "presidio has no patterns for the country `ug`")
     assert found.span is not None
     assert RECIPE.splitlines()[found.span.line - 1].strip().startswith("quality")
 

@@ -11,7 +11,7 @@ from ftc.compiler.quality.texts import damage, mojibake, row_text
 from ftc.compiler.resolve.rows.columns import Columns
 from ftc.spec.personal_data import matching, passes_luhn, passes_mod_97
 
-MAIL, PHONE, IBAN, CARD = "e-mail addresses", "telephone numbers", "IBANs", "card numbers"
+MAIL, PHONE, IBAN, CARD = "e-mail addresses", "telephone numbers", "IBANs", "credit card numbers"
 KEY, URL, PRIVATE = "API keys and tokens", "passwords in URLs", "private keys"
 
 

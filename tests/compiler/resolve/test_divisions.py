@@ -110,6 +110,6 @@ def test_times_are_read_with_and_without_a_zone() -> None:
 def test_a_time_that_is_none_is_named_with_its_line(odd: object) -> None:
     table = Table("rows.csv", ("date",), [{"date": "2024-05-31"}, {"date": odd}], [2, 3])
     data = Data(source=PathSource(path="rows.csv"), split=Split(time="date"))
-    with pytest.raises(Refusal, match="FTC380: column `date` holds no time in 1 of 2 rows") as caught:
+    with pytest.raises(Refusal, match="FTC380: column `date` has no valid time in 1 of 2 rows") as caught:
         read_division(data, table, None, lambda path: None)
     assert caught.value.diagnostics[0].notes[0].startswith("rows.csv:3 holds ")

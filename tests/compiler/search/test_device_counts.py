@@ -119,9 +119,9 @@ def test_the_cost_is_kept_by_the_fastest_that_can() -> None:
 def test_the_reason_is_told_with_the_time_it_saves() -> None:
     reason = job(cards(4)).origins["device.count"].reason
     assert "of 1 to 4 that fits" in reason
-    assert "of the time of the fastest way on 1" in reason
+    assert "of the time of the fastest candidate on 1" in reason
     slow = cards(4, name="other", capability=(8, 0), speed=CARDS["rtx-4090"].speed)
-    assert "more save less than a tenth" in job(slow, strategy={"kind": "full"}).origins["device.count"].reason
+    assert "more devices save less than a tenth" in job(slow, strategy={"kind": "full"}).origins["device.count"].reason
 
 
 @pytest.mark.parametrize(

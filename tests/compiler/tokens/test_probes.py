@@ -55,9 +55,9 @@ def test_rows_and_text_beside_the_test_split(tmp_path: Path, monkeypatch: pytest
     assert plan.settings.eval.retention_sha256 == open_stream(folder / "retention.arrow").digest()
     assert {"retention", "swaps"} <= plan.lock.data.sources.keys()
     for odd, words in (
-        ("from,to\nhe,he\n", "swaps.csv:2 exchanges `he` for itself"),
-        ("from,to\nhe,she\nman,woman\n he,she\n", "swaps.csv:4 repeats the swap of swaps.csv:2"),
-        ("from,to\n", "swaps.csv holds no rows"),
+        ("from,to\nhe,he\n", "swaps.csv:2 substitutes `he` with itself"),
+        ("from,to\nhe,she\nman,woman\n he,she\n", "swaps.csv:4 repeats the substitution of swaps.csv:2"),
+        ("from,to\n", "swaps.csv has no rows"),
     ):
         (root / "swaps.csv").write_text(odd)
         with pytest.raises(Refusal) as refused:

@@ -106,13 +106,13 @@ def test_each_answer_is_graded_by_itself_with_the_key_in_the_header(service: Ser
         (
             chat("<think>3 of 4 words", ended_by="length"),
             1,
-            "the judge's reply ended at 1,024 tokens, without a grade (`eval.judge.max_tokens`)",
+            "the judge's reply was cut at 1,024 tokens, before a grade (`eval.judge.max_tokens`)",
         ),
-        ((200, b"hello"), 1, "the endpoint's answer is no JSON"),
-        ((200, b"[]"), 1, "the endpoint's answer is not that of a chat"),
-        ((401, b""), 1, "the endpoint answers 401"),
-        ((302, b""), 1, "the endpoint answers 302"),
-        ((503, b""), 3, "the endpoint answers 503"),
+        ((200, b"hello"), 1, "the endpoint's answer is not JSON"),
+        ((200, b"[]"), 1, "the endpoint's answer is not a chat completion"),
+        ((401, b""), 1, "the endpoint returned status 401"),
+        ((302, b""), 1, "the endpoint returned status 302"),
+        ((503, b""), 3, "the endpoint returned status 503"),
     ],
 )
 def test_what_gives_no_grade_is_told(service: Service, reply: Reply, asked: int, failure: str) -> None:
@@ -136,9 +136,7 @@ def test_an_endpoint_that_gives_no_answer_is_not_asked_for_ever(service: Service
     found = grades(service.judge, questions(*["a"] * 60), StopRequest(), {})
     assert [one for one in found.grades if one] == [7]
     assert len(found.grades) == 60
-    assert found.failure == (
-        "the endpoint answers 401; after 8 questions in a row without an answer no more were asked"
-    )
+    assert found.failure == ("the endpoint returned status 401; stopped after 8 requests in a row without an answer")
     assert len(service.asked) < 30
 
 

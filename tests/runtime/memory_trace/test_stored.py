@@ -35,7 +35,7 @@ def test_what_is_stored_as_it_is_built_is_traced() -> None:
 
 def test_what_is_stored_otherwise_is_not_traced() -> None:
     job = trace_job(LLAMA).model_copy(update={"layer_weights": ((EACH, EACH, EACH + 256, *[EACH] * 9),)})
-    with pytest.raises(LookupError, match=r"layers\.2` with \d+ weights in matrices, and the file holds"):
+    with pytest.raises(LookupError, match=r"layers\.2` with \d+ weights in matrices, but the file has"):
         require_stored_layers(job, (12,))
 
 

@@ -300,5 +300,5 @@ def test_a_teacher_that_was_changed_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(Refusal) as refused:
         job.run()
     assert [(one.code, one.summary) for one in refused.value.diagnostics] == [
-        ("FTC620", "file `model.safetensors` of the teacher is not the plan's")
+        ("FTC620", "file `model.safetensors` of the teacher differs from the plan")
     ]

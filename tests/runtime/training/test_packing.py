@@ -150,7 +150,7 @@ def test_a_model_that_mixes_packed_rows_is_refused(tmp_path: Path) -> None:
     scorer = make_scorer(model, plan)
     for parameter in model.parameters():
         parameter.data.mul_(8)  # fresh weights hardly look around
-    with pytest.raises(Refusal, match="FTC262: rows of a packed sequence see each other"):
+    with pytest.raises(Refusal, match="FTC262: packed rows affect each other"):
         prove_isolation(_Mixing(model), scorer, rows, [0, 1, 2, 3], "float32", CPU)
     prove_isolation(model, scorer, rows, [0, 1, 2, 3], "float32", CPU)
 

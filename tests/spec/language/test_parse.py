@@ -52,12 +52,12 @@ def test_a_key_in_the_wrong_section_is_sent_to_the_right_one() -> None:
 @pytest.mark.parametrize(
     ("sections", "label", "help"),
     [
-        ({"strategy": {"kind": "full", "rank": 8}}, "goes with `kind: lora", "which `kind: full` has not"),
-        ({"strategy": {"kind": "lora", "quantization": "nf4"}}, "goes with `kind: qlora`", "write `kind: qlora`"),
+        ({"strategy": {"kind": "full", "rank": 8}}, "only for `kind: lora", "which `kind: full` does not have"),
+        ({"strategy": {"kind": "lora", "quantization": "nf4"}}, "only for `kind: qlora`", "write `kind: qlora`"),
         ({"strategy": {"kind": "lora", "lora_r": 8}}, "ftc calls it `rank`", "write `rank`"),
         ({"train": {"max_seq_length": 8}}, "ftc calls it `max_length`", "write `max_length` in `data`"),
         ({"train": {"eval_steps": 8}}, "ftc calls it `evaluate_every`", "write `evaluate_every`"),
-        ({"train": {"bf16": True}}, "a word of other tools", "write `precision: bfloat16` in `train`"),
+        ({"train": {"bf16": True}}, "a name from other tools", "write `precision: bfloat16` in `train`"),
     ],
 )
 def test_a_word_for_another_kind_or_of_another_tool(sections: dict[str, Any], label: str, help: str) -> None:

@@ -197,15 +197,15 @@ def test_independent_faults_come_in_one_pass() -> None:
         ("a: {b: [1, 2}\n", "`,` or `]` is missing", (1, 13)),
         ("a: {b: 1\n", "`{` is never closed", (1, 4)),
         ("a: b: c\n", "a second `: ` in one line", (1, 5)),
-        ("a: 1\n  b: 2\n", "a line that is indented unlike the lines above", (2, 4)),
+        ("a: 1\n  b: 2\n", "a line with another indentation than the lines above", (2, 4)),
         ("a: 1\nb\nc: 2\n", "a line without `key: value`", (2, 1)),
         ("a: @x\n", "no value can start with `@`", (1, 4)),
-        ('a: "C:\\data"\n', "an escape that YAML doesn't know", (1, 8)),
-        ("a: 'x' y\n", "this stands outside the block above", (1, 8)),
+        ('a: "C:\\data"\n', "an escape that YAML doesn't have", (1, 8)),
+        ("a: 'x' y\n", "this line is outside the block above", (1, 8)),
         ("a: >= 0.95\n", "a value that starts with `>` or `|` opens a text of several lines", (1, 4)),
         ("a: {b: >= 0.95}\n", "no value can start with `>`", (1, 8)),
-        ("a:\t1\n", "a tab where a space belongs", (1, 3)),
-        ("{a: 1} b\n", "this stands behind the end of the recipe", (1, 8)),
+        ("a:\t1\n", "a tab instead of a space", (1, 3)),
+        ("{a: 1} b\n", "text after the end of the recipe", (1, 8)),
         ("a: ? b\n", "a `?` opens a key here", (1, 4)),
         ("a: - b\n", "a list item can't start here", (1, 4)),
         ("a: ]\n", "a value is missing", (1, 4)),
@@ -341,7 +341,7 @@ def test_an_alias_bomb_is_never_expanded() -> None:
     findings = faults("a: &a [x]\n" + "\n".join(lines))
     assert {finding.code for finding in findings} == {"FTC004"}
     assert len(findings) == 20
-    assert "there may be others" in findings[-1].notes[-1]
+    assert "there may be more" in findings[-1].notes[-1]
 
 
 def test_bytes_that_are_not_utf_8() -> None:

@@ -154,7 +154,7 @@ def test_without_the_library_words_stand_where_pictures_would() -> None:
     assert (drawn_by(with_charts) or "").startswith("matplotlib ")
     assert drawn_by(without) is None
     assert "<svg" not in without
-    assert "<p>planned 1.11 GiB (closed form); measured 1.28 GiB" in without
+    assert "<p>planned 1.11 GiB (analytical estimate); measured 1.28 GiB" in without
     assert "pip install &#x27;ftc[report]&#x27;" in without.replace("'", "&#x27;")
     assert with_charts != without
     assert without_drawings(with_charts) == without_drawings(without)

@@ -20,8 +20,8 @@ def test_confidence_stands_beside_the_share_that_is_right() -> None:
     sure = [Outcome(row=n, prompt="p", expected="a", base=None, tuned=said("a", confidence=0.9)) for n in range(3)]
     wrong = Outcome(row=3, prompt="p", expected="b", base=None, tuned=said("a", confidence=0.5))
     shown = confidence_section(documents.plan(), [*sure, wrong], Drawer())
-    assert "80.0 % sure on average and right on 75.0 % of the test rows: surer than it is right" in shown
-    assert "where the tuned model is 90.0 % sure, 100 % of 3 rows are right" in shown
+    assert "Mean confidence 80.0 %, accuracy 75.0 %: the model is over-confident." in shown
+    assert "confidence 90.0 %: accuracy 100 % on 3 rows" in shown
     assert "0.47 to 0.53" in shown
     assert "0.87 to 0.93" in shown
     assert confidence_section(documents.plan(), [wrong.model_copy(update={"tuned": said("a")})], Drawer()) == ""
@@ -30,9 +30,9 @@ def test_confidence_stands_beside_the_share_that_is_right() -> None:
 @pytest.mark.parametrize(
     ("head", "form", "row", "told"),
     [
-        ("token_classification", "tag", {"targets": (1, 2)}, "Share of tags that are right, "),
-        ("span", "extract", {"right": ("no", "yes")}, "Share of rows that are right, "),
-        ("lm", "preference", {"expected": " yes"}, "Share of rows that are right, "),
+        ("token_classification", "tag", {"targets": (1, 2)}, "Share of tags that are correct, "),
+        ("span", "extract", {"right": ("no", "yes")}, "Share of rows that are correct, "),
+        ("lm", "preference", {"expected": " yes"}, "Share of rows that are correct, "),
     ],
 )
 def test_quality_over_length_is_what_the_task_calls_right(

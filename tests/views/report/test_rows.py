@@ -76,9 +76,9 @@ def test_tags_are_counted_by_word() -> None:
     answer = Said(text="", loss_sum=1.0, targets=3, predicted=(0.0, 1.0, 1.0))
     row = Outcome(row=0, prompt="a b c", expected="", targets=(0, 1, 0), base=None, tuned=answer)
     shown = page([row], **head_of("token_classification", ("O", "B-person")))
-    assert "How each tag is recognized" in shown
+    assert "Precision, recall and F1 of each tag" in shown
     assert "F1 of the tuned model, from the lowest: O 0.667; B-person 0.667." in shown
-    assert "What the tuned model mistakes for what" in shown
+    assert "Confusion matrix of the tuned model" in shown
 
 
 def test_labels_of_a_row_have_a_score_each_and_no_matrix() -> None:
@@ -86,7 +86,7 @@ def test_labels_of_a_row_have_a_score_each_and_no_matrix() -> None:
     row = Outcome(row=0, prompt="a", expected="cold, wet", targets=(0, 1), base=None, tuned=answer)
     shown = page([row], **head_of("multi_label", ("cold", "wet")))
     assert "F1 of the tuned model, from the lowest: cold 0.000; wet 1.000." in shown
-    assert "mistakes for what" not in shown
+    assert "Confusion matrix" not in shown
 
 
 def test_the_matrix_holds_every_row_once() -> None:
@@ -114,13 +114,13 @@ def test_many_classes_are_a_list_of_mistakes() -> None:
 def test_the_worst_row_is_the_one_with_the_highest_loss() -> None:
     shown = page(answered(60))
     worst, best = shown.index("text 59 "), shown.index("text 0 ")
-    assert shown.index("The tuned model is worst at") < worst < shown.index("best at") < best
+    assert shown.index("Highest-loss examples of the") < worst < shown.index("Lowest-loss examples of the") < best
     assert "text 30 " not in shown
 
 
 def test_quality_over_length_is_the_share_that_is_right() -> None:
     shown = page(answered(100))
-    assert "Share of rows that are right by length of the text" in shown
+    assert "Share of rows that are correct by length of the text" in shown
     assert "tuned from 0.900 to 0.900, base from 1.000 to 0.000." in shown
 
 

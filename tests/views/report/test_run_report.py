@@ -108,7 +108,7 @@ def test_figures_are_those_of_the_documents() -> None:
             "gate ≥ 0.9: passed",
         ),
         *("1,701", "680,400", "412", "498", "512", "154 (9.1 %)"),
-        f"planned {numbers.byte_size(plan.memory.allocated_bytes)} (closed form)",
+        f"planned {numbers.byte_size(plan.memory.allocated_bytes)} (analytical estimate)",
         "backward: 1.11 GiB",
         "Memory by phase: allocated on the device",
         "measured 1.28 GiB (allocated on the device)",
@@ -180,7 +180,7 @@ def test_a_run_that_measured_nothing() -> None:
     changes = {"status": "interrupted", "segments": (segment,), "steps_done": 9, "selected_step": None, "outputs": {}}
     record = documents.record(plan, **changes, peak_memory_bytes=None, final_weights_sha256=None, train_seconds=0.0)
     parsed = Page(report_html(plan, record, None, [step(1, 1.5)]))
-    assert "Nothing is measured on the test split. The run is interrupted, with 9 of 162 steps done." in parsed.text
+    assert "Not evaluated on the test split. The run is interrupted, with 9 of 162 steps done." in parsed.text
     assert "Result on the test split" not in parsed.text
     assert "measured 1" not in parsed.text
 
@@ -191,7 +191,7 @@ def test_no_base_means_no_gain() -> None:
     result = documents.evaluation(base=None, predictions=(prediction,))
     shown = Page(report_html(plan, documents.record(plan), result, [])).text
     assert "Macro F1 is 0.941 on 213 test rows." in shown
-    assert "The base model was not measured, so no gain is known." in shown
+    assert "The base model was not evaluated, so the gain is unknown." in shown
     assert "Base:" not in shown
 
 
@@ -255,7 +255,7 @@ def test_what_is_planned_along_the_run_stands_in_a_table_as_well() -> None:
     """Picture or none, each part of each phase can be read."""
     plan = documents.plan()
     page = report_html(plan, documents.record(plan), None, [])
-    grid = page[page.index("Figures behind the tensors along the run") :].partition("</details>")[0]
+    grid = page[page.index("Values of the chart of planned tensors") :].partition("</details>")[0]
     for peak in phase_groups(plan.memory.phases).values():
         assert all(
             numbers.byte_size(size) in grid for size in (peak.peak_bytes, *filter(None, peak.components.values()))

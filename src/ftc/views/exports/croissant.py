@@ -79,7 +79,7 @@ def croissant_dataset(plan: Plan) -> dict[str, Any]:
     return known(
         **{"@context": CONTEXT, "@type": "sc:Dataset"},
         name=plan.name,
-        description=f"What {plan.recipe_file} trains on and is measured on: {parts}.",
+        description=f"Training and evaluation data of {plan.recipe_file}: {parts}.",
         conformsTo="http://mlcommons.org/croissant/1.0",
         distribution=files,
         recordSet=sets,

@@ -249,7 +249,8 @@ def figure(chart: Chart, drawn: Drawer) -> str:
         return ""
     names = "".join(f'<li><span aria-hidden="true">{key}</span>{text(name)}</li>' for key, name in keys)
     legend = f'<ul class="legend">{names}</ul>' if names else ""
+    size = " small" if isinstance(chart, Lines) and not chart.is_wide else ""
     return (
-        f'<figure class="chart {text(chart.key)}"><figcaption>{text(chart.title)}</figcaption>'
+        f'<figure class="chart {text(chart.key)}{size}"><figcaption>{text(chart.title)}</figcaption>'
         f"{legend}{marked(drawn.draw(chart))}</figure>"
     )

@@ -149,8 +149,8 @@ def _exclusive(noun: str, counted: str, base: Confusion | None, tuned: Confusion
         "classes",
         "Classes",
         *_scores(_Recognized(noun, counted, tuned.labels, before, tuned.scores()), drawn),
-        _mistakes("What the tuned model mistakes for what", counted, tuned),
-        details("The same of the base model", _mistakes("What the base model mistakes for what", counted, base))
+        _mistakes("Confusion matrix of the tuned model", counted, tuned),
+        details("Confusion matrix of the base model", _mistakes("Confusion matrix of the base model", counted, base))
         if base
         else "",
     )
@@ -188,7 +188,7 @@ def _scores(found: _Recognized, drawn: Drawer) -> tuple[str, str]:
     ]
     titles = [f"{'F1' if name == 'f1' else name}, {side}" for name in names for side in sides]
     header = (found.noun, *titles, found.counted)
-    grid = table(f"How each {found.noun} is recognized", header, rows, right=range(1, len(header)))
+    grid = table(f"Precision, recall and F1 of each {found.noun}", header, rows, right=range(1, len(header)))
     chart_rows = [
         (
             label,
@@ -216,7 +216,7 @@ def _scores(found: _Recognized, drawn: Drawer) -> tuple[str, str]:
 def _mistakes(caption: str, counted: str, found: Confusion) -> str:
     """The whole matrix, or the most frequent mistakes where it would be too large to read."""
     if len(found.labels) <= _MOST_CLASSES:
-        return matrix(f"{caption}: rows are what is expected, columns what was chosen", found.labels, found.counts)
+        return matrix(f"{caption} (rows: true class, columns: predicted class)", found.labels, found.counts)
     mistakes = found.mistakes()
     shown = mistakes[:_MOST_MISTAKES]
     rows = [(text(expected), text(chosen), numbers.count(count)) for count, expected, chosen in shown]
@@ -224,7 +224,7 @@ def _mistakes(caption: str, counted: str, found: Confusion) -> str:
     return table(f"{caption}{left}", ("expected", "chosen", counted), rows, right=(2,))
 
 
-_SHARE = Axis("share of rows that are right", limits=(0.0, 1.0))
+_SHARE = Axis("accuracy", limits=(0.0, 1.0))
 
 
 class _Group(NamedTuple):
@@ -249,11 +249,11 @@ def confidence_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -
     rows = sum(one.rows for one in tuned)
     sure = math.fsum(one.rows * one.confidence for one in tuned) / rows
     right = math.fsum(one.rows * one.right for one in tuned) / rows
-    side = "surer than it is right" if sure > right else "less sure than it is right"
-    side = "as sure as it is right" if abs(sure - right) < 0.005 else side
+    side = "over-confident" if sure > right else "under-confident"
+    side = "well calibrated" if abs(sure - right) < 0.005 else side
     words = (
-        f"The tuned model is {numbers.percent(sure)} sure on average and right on {numbers.percent(right)} of the test "
-        f"rows: {side}. Rows are grouped by confidence, in {CONFIDENCE_BINS} intervals of equal width."
+        f"Mean confidence {numbers.percent(sure)}, accuracy {numbers.percent(right)}: the model is {side}. Rows "
+        f"are grouped by confidence, in {CONFIDENCE_BINS} intervals of equal width."
     )
     return section("confidence", "Confidence", f"<p>{text(words)}</p>", *_shown(base, tuned, drawn))
 
@@ -278,14 +278,14 @@ def _groups(said: Sequence[tuple[Outcome, Said]]) -> list[_Group]:
 def _shown(base: Sequence[_Group], tuned: Sequence[_Group], drawn: Drawer) -> tuple[str, str]:
     chart = Lines(
         key="reliability",
-        title="Right over confidence",
+        title="Reliability diagram",
         description="; ".join(
-            f"where the tuned model is {numbers.percent(one.confidence)} sure, {numbers.percent(one.right)} of "
-            f"{numbers.plural(one.rows, 'row')} are right"
+            f"confidence {numbers.percent(one.confidence)}: accuracy {numbers.percent(one.right)} on "
+            f"{numbers.plural(one.rows, 'row')}"
             for one in tuned
         ),
         series=[
-            Series("as sure as right", [(0.0, 0.0), (1.0, 1.0)], "ideal", 7),
+            Series("perfect calibration", [(0.0, 0.0), (1.0, 1.0)], "ideal", 7),
             Series("base", [(one.confidence, one.right) for one in base], "squares", 7),
             Series("tuned", [(one.confidence, one.right) for one in tuned], "dots", 0),
         ],
@@ -305,6 +305,6 @@ def _shown(base: Sequence[_Group], tuned: Sequence[_Group], drawn: Drawer) -> tu
         for side, groups in [*sides, ("tuned", tuned)]
         for one in groups
     ]
-    header = ("interval", "model", "test rows", "mean confidence", "share right")
-    grid = table("Right over confidence", header, rows, right=(2, 3, 4))
-    return figure(chart, drawn), details("Figures behind the chart of confidence", grid)
+    header = ("interval", "model", "test rows", "mean confidence", "accuracy")
+    grid = table("Reliability diagram", header, rows, right=(2, 3, 4))
+    return figure(chart, drawn), details("Values of the reliability diagram", grid)

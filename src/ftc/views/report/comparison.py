@@ -13,7 +13,7 @@ from ftc.spec.documents.record import RunRecord
 from ftc.spec.row_names import shown_row
 from ftc.spec.version import VERSION
 from ftc.views import numbers
-from ftc.views.comparison import standing_words, verdict
+from ftc.views.comparison import label, standing_words, verdict
 from ftc.views.report.charts import (
     COLORS,
     Axis,
@@ -83,14 +83,14 @@ def comparison_html(
     charts = "".join(figure(chart, drawn) for chart in _curves(sides))
     parts = [
         ("result", "Result", _result(found, drawn)),
-        ("rows", "Rows", section("rows", "Rows that tell the runs apart", *differing)),
+        ("rows", "Rows", section("rows", "Rows with different results", *differing)),
         ("training", "Training", section("training", "Training", charts)),
-        ("resources", "Planned and happened", _resources(sides)),
+        ("resources", "Planned vs actual", _resources(sides)),
         ("settings", "Settings", _settings(sides)),
         ("provenance", "Provenance", _provenance(sides)),
     ]
-    given = f"{numbers.plural(found.rows, 'test row')} that all runs were given"
-    lead = f"No metric is common to the runs, on {given}."
+    given = f"{numbers.plural(found.rows, 'test row')} common to all runs"
+    lead = f"The runs have no common metric, on {given}."
     if found.metrics:
         main, base, *tried = found.metrics[0], *found.runs
         start, *standings = main.standings
@@ -132,7 +132,7 @@ def _result(found: RunComparison, drawn: Drawer) -> str:
     rows = [
         (
             text(metric_title(one.metric)),
-            f"<code>{text(run.id)}</code> {text(run.name)}",
+            f"<code>{text(run.id)}</code> {text(', '.join(label(run, found)))}",
             *map(text, standing_words(one, standing)),
         )
         for one in found.metrics
@@ -140,8 +140,8 @@ def _result(found: RunComparison, drawn: Drawer) -> str:
     ]
     header = ("metric", "run", "value", "95 % interval", "change", "95 % interval of the change", "verdict")
     left = "".join(f"<li>{text(reason)}</li>" for reason in found.not_compared)
-    caption = f"On {numbers.plural(found.rows, 'common test row')}, held against {found.runs[0].id}"
-    many = "<p>Each interval holds for its own pair; of twenty such, one may miss by chance.</p>"
+    caption = f"On {numbers.plural(found.rows, 'common test row')}, compared with {found.runs[0].id}"
+    many = "<p>Each interval is for one pair of runs; about one in twenty misses by chance.</p>"
     return section(
         "result",
         "Result on the common test rows",
@@ -205,14 +205,14 @@ def _told_apart(first: Side, other: Side, texts: RowTexts) -> str:
         judged = [(is_right(one, one.tuned), is_right(another, another.tuned)) for one, another in pairs]
         both, gained, lost = map(judged.count, ((True, True), (False, True), (True, False)))
         words = (
-            f"Of {numbers.plural(len(pairs), 'common row')} both are as expected on {numbers.count(both)}, "
-            f"{name} alone on {numbers.count(gained)}, {first.record.id} alone on {numbers.count(lost)}."
+            f"Of {numbers.plural(len(pairs), 'common row')} both runs are correct on {numbers.count(both)}, only "
+            f"{name} on {numbers.count(gained)}, only {first.record.id} on {numbers.count(lost)}."
         )
         words = f"<p>{text(words)}</p>"
     return (
         f"<h3>{text(name)}</h3>{words}"
-        f"{_row_table(f'Where the loss of {name} is lowest beside the first run', better, texts)}"
-        f"{_row_table(f'Where the loss of {name} is highest beside the first run', worse, texts)}"
+        f"{_row_table(f'Rows where the loss of {name} is below the first run', better, texts)}"
+        f"{_row_table(f'Rows where the loss of {name} is above the first run', worse, texts)}"
     )
 
 
@@ -283,7 +283,7 @@ def _resources(sides: Sequence[Side]) -> str:
     ]
     costs = ("memory planned", "memory measured", "time planned", "time measured")
     header = ("run", "strategy", "trainable", "steps", "tokens", *costs)
-    return section("resources", "Planned and happened", table("What each run took", header, rows, right=range(2, 9)))
+    return section("resources", "Planned vs actual", table("Resources of each run", header, rows, right=range(2, 9)))
 
 
 def _provenance(sides: Sequence[Side]) -> str:
@@ -307,5 +307,5 @@ def _provenance(sides: Sequence[Side]) -> str:
         "provenance",
         "Provenance",
         table("Digests", header, rows),
-        details("Machines", table("Where each run was made", ("run", "device", "ftc", "started"), ran)),
+        details("Machines", table("Machine and code of each run", ("run", "device", "ftc", "started"), ran)),
     )

@@ -153,7 +153,7 @@ def _matrix_cells(line: Sequence[int], diagonal: int) -> str:
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """What the browser may load for this page: nothing but its own styles."""
-_NO_CHARTS = "No charts: <code>pip install 'ftc[report]'</code> brings what draws them."
+_NO_CHARTS = "No charts: <code>pip install 'ftc[report]'</code> installs the drawing library."
 
 
 def framed(title: str, header: str, parts: Sequence[tuple[str, str, str]], footer: str, library: str | None) -> str:

@@ -44,21 +44,21 @@ def data_section(plan: Plan) -> str:
         unusual = (
             (
                 split.unsupervised_turns,
-                "answers are not learned, since the template shows them otherwise in generation",
+                "answers are not trained on, because the template renders them differently during generation",
             ),
             (split.rows_without_stop_token, "rows have no stop token after an answer"),
             (split.rows_with_merged_boundary, "rows have a token that spans prompt and answer"),
         )
         notes += [f"<li>{text(f'{name}: {numbers.count(number)} {words}')}</li>" for number, words in unusual if number]
-    grid = table("Splits, with lengths of rows in tokens", header, rows, right=range(1, 9))
+    grid = table("Splits, with row lengths in tokens", header, rows, right=range(1, 9))
     # How many rows the model doesn't see as they were written.
     whole, cut = sum(split.rows for split in splits), sum(split.truncated_rows for split in splits)
     read, dropped = sum(split.rows_read for split in splits), sum(split.dropped_rows for split in splits)
     limit = numbers.plural(plan.settings.text.max_length, "token")
-    audit = [f"{numbers.count(cut)} of {numbers.plural(whole, 'row')} are cut at {limit}"] if cut else []
-    audit += [f"{numbers.count(dropped)} of {numbers.count(read)} that were read are dropped"] if dropped else []
+    audit = [f"{numbers.count(cut)} of {numbers.plural(whole, 'row')} are truncated at {limit}"] if cut else []
+    audit += [f"{numbers.count(dropped)} of {numbers.count(read)} rows are dropped"] if dropped else []
     longest = numbers.count(max((split.length_max for split in splits), default=0))
-    clean = f"No row is cut or dropped: the longest of {limit} allowed has {longest}"
+    clean = f"No row is truncated or dropped: the longest of {limit} allowed has {longest}"
     sources = []
     for use, source in plan.lock.data.sources.items():
         asked = source.asked.get("path") or ", ".join(str(value) for value in source.asked.values())
@@ -107,7 +107,7 @@ def settings_section(plan: Plan) -> str:
     ]
     kinds = [origin.kind for origin in plan.origins.values()]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("written", "derived", "default") if kind in kinds)
-    grid = table("Every setting", ("setting", "value", "origin", "where or why"), rows, kind="settings")
+    grid = table("Every setting", ("setting", "value", "origin", "origin"), rows, kind="settings")
     return section("settings", "Settings", details(f"{numbers.plural(len(rows), 'value')}: {counts}", grid))
 
 
@@ -197,7 +197,7 @@ _KINDS = {
     "copies": "copies",
     "overlap": "overlap",
     "labels": "classes",
-    "encoding": "damaged text",
+    "encoding": "encoding errors",
     "length": "length",
     "personal": "personal data",
     "secrets": "secret",
@@ -207,9 +207,9 @@ _KINDS = {
 def quality_section(plan: Plan, texts: RowTexts) -> str:
     """What was found in the rows, with the first places of each finding."""
     report = plan.quality
-    near = "not looked for" if report.similarity is None else f"Jaccard similarity of {report.similarity:g} or more"
-    about = [("looked at", numbers.plural(report.rows, "row")), ("near duplicates", near)]
-    about += [("not looked at", reason) for reason in report.not_checked]
+    near = "not checked" if report.similarity is None else f"Jaccard similarity of {report.similarity:g} or more"
+    about = [("compared", numbers.plural(report.rows, "row")), ("near duplicates", near)]
+    about += [("not checked", reason) for reason in report.not_checked]
     found, places = [], []
     for one in report.findings:
         what = (one.split, _KINDS[one.kind], one.rule, numbers.count(one.rows), numbers.count(one.of))
@@ -224,15 +224,15 @@ def quality_section(plan: Plan, texts: RowTexts) -> str:
         for one in report.contamination
     ]
     run = report.contamination[0].run if report.contamination else 0
-    caption = f"Contamination: runs of {run} tokens that training rows have too"
-    shares = ("part", "rows", "with such a run", "four fifths of it", "tokens")
+    caption = f"N-gram overlap: {run}-grams that training rows contain too"
+    shares = ("part", "rows", "with a shared n-gram", "with at least 80 %", "tokens")
     # Rows of each class, part by part.
     by_split = {split: report.labels[split] for split in SPLITS if split in report.labels}
     names = list(dict.fromkeys(name for counts in by_split.values() for name in counts))
     balance = [(text(name), *(numbers.count(part.get(name, 0)) for part in by_split.values())) for name in names]
     return section(
         "quality",
-        "Quality of the rows",
+        "Data quality",
         facts((term, marked_up(words)) for term, words in about),
         table("What was found", ("part", "kind", "what", "rows", "of"), found, right=(3, 4)),
         details("Where it was found", table("Places", ("place", "what", "there"), places)),
@@ -254,4 +254,4 @@ def _agreement(found: Agreement | None) -> str:
         (text(who), text(figure), numbers.count(count), "–" if value is None else f"{value:.3f}")
         for who, figure, count, value in rows
     ]
-    return table("Agreement beyond chance", ("annotators", "figure", "rows", "value"), cells, right=(2, 3))
+    return table("Agreement between annotators", ("annotators", "figure", "rows", "value"), cells, right=(2, 3))

@@ -34,7 +34,7 @@ def memory_section(plan: Plan, record: RunRecord, drawn: Drawer) -> str:
         if over > 0
         else numbers.percent(memory.peak_bytes, memory.limit_bytes) + " of"
     )
-    words = f"The plan expected the peak in {memory.peak_phase}, {share} the limit of {limit} ({memory.limit_source})."
+    words = f"Planned peak during {memory.peak_words}: {share} the limit of {limit} ({memory.limit_source})."
     pairs = []
     for one in record.memory_by_phase:
         expected = planned.get(one.phase)
@@ -61,7 +61,7 @@ def memory_section(plan: Plan, record: RunRecord, drawn: Drawer) -> str:
         for name, size in memory.components.items()
     ]
     by_component = table(
-        "Planned memory by what it holds", ("component", "size", "share of the peak"), components, right=(1, 2)
+        "Planned memory by content", ("component", "size", "share of the peak"), components, right=(1, 2)
     )
     held = (planned_components(plan), *(peak.components for peak in phase_groups(plan.memory.phases).values()))
     numbered = {name: number for number, name in enumerate(dict.fromkeys(name for one in held for name in one))}
@@ -86,7 +86,7 @@ def _peaks(plan: Plan, record: RunRecord, numbered: Mapping[str, int]) -> Bars:
     """The planned peak by what it holds, and under it the measured one."""
     planned, measured, peak = plan.memory, record.peak_memory_bytes, planned_peak(plan)
     parts = planned_components(plan)
-    bars = [Bar(f"planned {numbers.byte_size(peak)} ({planned.method})", _parts(parts, numbered))]
+    bars = [Bar(f"planned {numbers.byte_size(peak)} ({planned.method_words})", _parts(parts, numbered))]
     if measured is not None:
         label = f"measured {numbers.byte_size(measured)} ({record.memory_method})"
         bars.append(Bar(label, [Part(_WHOLE, label, float(measured))]))
@@ -115,7 +115,7 @@ def _timeline(plan: Plan, numbered: Mapping[str, int]) -> tuple[Bars, str]:
     ]
     chart = Bars(
         key="phases",
-        title="Planned tensors along the run",
+        title="Planned tensors during the run",
         description="; ".join(bar.label for bar in bars),
         bars=bars,
         names=_legend(names, numbered),
@@ -130,8 +130,8 @@ def _timeline(plan: Plan, numbered: Mapping[str, int]) -> tuple[Bars, str]:
         for group, peak in groups.items()
     ]
     header = ("phase", *names, "sum")
-    grid = table("Planned tensors along the run, by what they hold", header, rows, right=range(1, len(header)))
-    return chart, details("Figures behind the tensors along the run", grid)
+    grid = table("Planned tensors during the run, by content", header, rows, right=range(1, len(header)))
+    return chart, details("Values of the chart of planned tensors", grid)
 
 
 def _parts(sizes: Mapping[str, int], numbered: Mapping[str, int]) -> list[Part]:
@@ -157,7 +157,7 @@ def _bytes_axis(highest: int) -> Axis:
 def resources_section(plan: Plan, record: RunRecord, evaluation: Evaluation | None, run: History, drawn: Drawer) -> str:
     """The plan's figures beside the run's, then memory and time one by one."""
     beside = table(
-        "What the plan expected, and what happened",
+        "Planned vs actual",
         ("what", "planned", "happened", "difference"),
         [*_beside(plan, record), *judge_rows(plan, evaluation)],
         right=(1, 2, 3),
@@ -180,21 +180,21 @@ def resources_section(plan: Plan, record: RunRecord, evaluation: Evaluation | No
         planned = numbers.duration_range(plan.time.low_seconds, plan.time.high_seconds)
         rows.append(("planned", f"{planned} ({text(plan.time.method)})"))
     if whole is not None:
-        several = f", over {len(record.segments)} stretches" if len(record.segments) > 1 else ""
+        several = f", in {len(record.segments)} segments" if len(record.segments) > 1 else ""
         rows.append(("measured", f"{numbers.duration(whole)} from start to end{several}"))
     rows.append(("training steps", numbers.duration(record.train_seconds)))
     if record.train_seconds > 0:
         speed = f"{numbers.count(round(record.tokens / record.train_seconds))} tokens/s"
-        rows.append(("mean throughput", f"{speed}, padding not counted"))
+        rows.append(("mean throughput", f"{speed}, without padding"))
     noun = learned_noun(plan)
-    supervised = f"{numbers.count(record.supervised_tokens)} {f'{noun} learned' if noun else 'supervised'}"
+    supervised = f"{numbers.count(record.supervised_tokens)} {f'{noun} trained on' if noun else 'target tokens'}"
     rows.append(("tokens", f"{numbers.count(record.tokens)}; {supervised}"))
     phases: dict[str, float] = {}
     for phase in () if record.time_by_phase else run.phases:
         phases[phase.phase] = phases.get(phase.phase, 0.0) + phase.seconds
     rows += [(f"phase: {name}", numbers.duration(seconds)) for name, seconds in phases.items()]
     time = f"<h3>Time</h3>{facts(rows)}{_time_phases(record, drawn)}{figure(speed_chart, drawn)}"
-    return section("resources", "Planned and happened", beside, memory, time)
+    return section("resources", "Planned vs actual", beside, memory, time)
 
 
 def _time_phases(record: RunRecord, drawn: Drawer) -> str:

@@ -22,7 +22,7 @@ def lead(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
     """The result in a sentence or two, as text."""
     if evaluation is None or not evaluation.tuned.metrics:
         done = f"{numbers.count(record.steps_done)} of {numbers.plural(plan.settings.train.num_steps, 'step')}"
-        return f"Nothing is measured on the test split. The run is {record.status.replace('_', ' ')}, with {done} done."
+        return f"Not evaluated on the test split. The run is {record.status.replace('_', ' ')}, with {done} done."
     found, gates = comparisons(evaluation), evaluation.gates
     main = next((one for one in found if one.gate is not None), found[0])
     title, after = metric_title(main.name), numbers.metric(main.tuned)
@@ -30,9 +30,11 @@ def lead(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
     if main.base is None:
         change = f"{named} is {after}"
     elif main.trend == "equal":
-        change = f"{named} is {after}, as before tuning,"
-    elif main.trend == "no difference shown":
-        change = f"No difference in {title} is shown: {numbers.metric(main.base)} before and {after} after tuning"
+        change = f"{named} is {after}, the same as before tuning,"
+    elif main.trend == "not significant":
+        change = (
+            f"The change in {title} is not significant: {numbers.metric(main.base)} before and {after} after tuning"
+        )
     else:
         verb = "rose" if main.tuned > main.base else "fell"
         worse = ", which is worse," if main.trend == "worse" else ""
@@ -73,10 +75,10 @@ def result_section(plan: Plan, evaluation: Evaluation | None, drawn: Drawer) -> 
                 gate or "–",
             )
         )
-    note = "" if evaluation.base else "<p>The base model was not measured, so no gain is known.</p>"
+    note = "" if evaluation.base else "<p>The base model was not evaluated, so the gain is unknown.</p>"
     doubts = "".join(f'<p class="reservation">{marked_up(one)}</p>' for one in reservations(plan, evaluation))
     header = ("metric", "base", "tuned", "95 % interval", "gain (95 % interval)", "gate")
-    measured = f"Measured once, by the same code, on {numbers.plural(evaluation.tuned.rows, 'test row')}"
+    measured = f"Evaluated once, by the same code, on {numbers.plural(evaluation.tuned.rows, 'test row')}"
     gate_rows = [
         (
             text(metric_title(gate.metric)),
@@ -135,7 +137,7 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None, texts: RowTex
     """Rows of the test split with what each model answered, and a word for right and wrong."""
     if evaluation is None or not evaluation.predictions:
         return ""
-    right, wrong = ("right", "wrong") if plan.settings.has_one_answer else ("as expected", "differs")
+    right, wrong = ("right", "wrong") if plan.settings.has_one_answer else ("correct", "differs")
     shown = evaluation.predictions
     has_base = any(one.base is not None for one in shown)
     words = f"A sample of {numbers.plural(len(shown), 'test row')}. "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import chain, pairwise
 
 from ftc.spec.documents.outcomes import Outcome, Said
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import Evaluation, SliceResult
+from ftc.spec.documents.record import Attribution, Evaluation, SliceResult
 from ftc.spec.heads import head_card
 from ftc.spec.row_names import shown_row
 from ftc.views import numbers
@@ -17,7 +18,7 @@ from ftc.views.results import FEW_ROWS, by_chance
 from ftc.views.row_texts import RowTexts
 from ftc.views.words import main_metric, metric_title
 
-__all__ = ["is_right", "rows_section", "slices_section"]
+__all__ = ["is_right", "reasons_section", "rows_section", "slices_section"]
 
 _ROWS_A_GROUP = 20
 """Rows that a group of like length needs at least, so that a mean says something."""
@@ -32,13 +33,13 @@ def rows_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer, texts: 
         return ""
     ranked = sorted(outcomes, key=lambda one: (-_loss(one.tuned), one.row))
     limit = min(plan.settings.eval.samples, len(ranked) // 2)
-    words = f"Of {numbers.plural(len(ranked), 'test row')}, by the loss of the tuned model."
+    words = f"{numbers.plural(len(ranked), 'test row')}, sorted by the tuned model's loss."
     return section(
         "rows",
-        "Worst and best rows",
+        "Highest-loss and lowest-loss examples",
         f"<p>{text(words)}</p>" if limit else "",
-        _ranked("The tuned model is worst at", plan, ranked[:limit], texts),
-        details("Rows that the tuned model is best at", _ranked("Best at", plan, ranked[::-1][:limit], texts)),
+        _ranked("Highest-loss examples of the tuned model", plan, ranked[:limit], texts),
+        details("Lowest-loss examples of the tuned model", _ranked("Best at", plan, ranked[::-1][:limit], texts)),
         _by_length(plan, outcomes, drawn),
     )
 
@@ -77,6 +78,37 @@ def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome], texts: RowTexts)
     return (beginning_html(shown[0].prompt[:begin]) if shown else "") + grid
 
 
+_SHADES = 10
+"""Steps of the style sheet."""
+
+
+def reasons_section(evaluation: Evaluation | None, texts: RowTexts) -> str:
+    """Why the tuned model chose, token by token; empty where nothing of that was recorded."""
+    if evaluation is None or not evaluation.attributions:
+        return ""
+    rows = []
+    for one in evaluation.attributions:
+        name, whole = shown_row(one.place, one.row), "".join(token.text for token in one.tokens)
+        (shown,) = texts.row(name, whole)
+        rows.append((text(name), _shaded(one) if shown == whole else text(shown), text(one.label)))
+    words = (
+        "What each token adds to the score of the class that the tuned model chose, by gradient times input on the "
+        "token embeddings. Blue speaks for the class and orange against it, the darker the more within its row. It "
+        "says what the score follows, to first order, and not whether that is a good reason."
+    )
+    grid = table("Tokens by what they add to the score", ("row", "text", "chosen"), rows, kind="predictions labels")
+    return section("reasons", "Why the model chose", f"<p>{words}</p>", grid)
+
+
+def _shaded(one: Attribution) -> str:
+    most = max((abs(token.weight) for token in one.tokens), default=0.0) or 1.0
+    return "".join(
+        f'<span class="s{0 if token.weight >= 0 else 1} q{math.ceil(_SHADES * (abs(token.weight) / most))}" '
+        f'title="{token.weight:+.3g}">{text(token.text)}</span>'
+        for token in one.tokens
+    )
+
+
 def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
     """Groups of like many rows, from the shortest to the longest, and how good each model is in each."""
     count = min(_MOST_GROUPS, len(outcomes) // _ROWS_A_GROUP)
@@ -87,10 +119,10 @@ def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
     groups = [ordered[start:end] for start, end in pairwise(edges)]
     # The share of tags or rows that are right where there are such, else the loss.
     is_loss = plan.settings.labels != "words" and not plan.settings.has_one_answer
-    axis = Axis("loss, nats a target", from_zero=True)
+    axis = Axis("loss, nats per token", from_zero=True)
     if not is_loss:
         noun = "tags" if plan.settings.labels == "words" else "rows"
-        axis = Axis(f"share of {noun} that are right", limits=(0.0, 1.0))
+        axis = Axis(f"share of {noun} that are correct", limits=(0.0, 1.0))
 
     labels = plan.settings.labels
     tuned = [_at_length(group, [one.tuned for one in group], labels, is_loss) for group in groups]
@@ -130,7 +162,7 @@ def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
             is_full=True,
         ),
         drawn,
-    ) + details("Figures behind the chart of lengths", grid)
+    ) + details("Values of the chart of lengths", grid)
 
 
 def _at_length(rows: Sequence[Outcome], said: Sequence[Said], labels: str | None, is_loss: bool) -> Point:
@@ -157,13 +189,12 @@ _MOST_DRAWN = 30
 
 
 _GAP_HEADER = (
-    *("metric", "gap, base", "gap, tuned", "95 % interval", "by chance alone"),
+    *("metric", "gap, base", "gap, tuned", "95 % interval", "by chance"),
     *("lowest, tuned", "highest, tuned"),
 )
 _GAP_NOTE = (
-    "<p>Chance alone makes a gap, the wider the more groups there are and the fewer rows they have. Its mean where "
-    "the same rows are dealt to groups of these sizes by lot stands beside, and the interval, which is of the true "
-    "gap, allows for it.</p>"
+    "<p>More groups and fewer rows per group make a larger gap by chance alone. The gap expected from random "
+    "groups of these sizes is shown too, and the interval accounts for it.</p>"
 )
 
 
@@ -172,7 +203,7 @@ def slices_section(evaluation: Evaluation | None, drawn: Drawer) -> str:
     if evaluation is None or not evaluation.slices:
         return ""
     few = any(group.rows < FEW_ROWS for one in evaluation.slices for group in one.groups)
-    note = f"<p>Groups of fewer than {FEW_ROWS} rows are marked: their figures say little.</p>" if few else ""
+    note = f"<p>Groups of fewer than {FEW_ROWS} rows are marked: their scores are uncertain.</p>" if few else ""
     main = main_metric(evaluation)
     parts = [_slice(one, number, main, drawn) for number, one in enumerate(evaluation.slices)]
     return section("slices", "Groups of test rows", note, *parts)

@@ -17,7 +17,7 @@ from ftc.views.report.elements import facts, framed, marked_up, text
 from ftc.views.report.origins import checks_section, data_section, provenance_section, quality_section, settings_section
 from ftc.views.report.resources import resources_section
 from ftc.views.report.result import lead, predictions_section, result_section
-from ftc.views.report.rows import rows_section, slices_section
+from ftc.views.report.rows import reasons_section, rows_section, slices_section
 from ftc.views.report.training import history, training_section
 from ftc.views.results import classifier_section, judge_section, retention_section, swaps_section
 from ftc.views.row_texts import RowTexts
@@ -30,17 +30,18 @@ _PARTS = {
     "baselines": "Simple baselines",
     "slices": "Groups",
     "retention": "Forgetting",
-    "swaps": "Exchanged phrases",
+    "swaps": "Counterfactual substitutions",
     "judge": "Judge",
     "classifier": "Classifier",
     "classes": "Classes",
     "confidence": "Confidence",
     "predictions": "Predictions",
-    "rows": "Worst and best rows",
+    "rows": "Highest-loss and lowest-loss examples",
+    "reasons": "Why the model chose",
     "training": "Training",
-    "resources": "Planned and happened",
+    "resources": "Planned vs actual",
     "data": "Data",
-    "quality": "Quality of the rows",
+    "quality": "Data quality",
     "checks": "Checks",
     "settings": "Settings",
     "provenance": "Provenance",
@@ -82,6 +83,7 @@ def report_html(
         "confidence": confidence_section(plan, outcomes, drawn),
         "predictions": predictions_section(plan, evaluation, texts),
         "rows": rows_section(plan, outcomes, drawn, texts),
+        "reasons": reasons_section(evaluation, texts),
         "training": training_section(plan, record, run, drawn),
         "resources": resources_section(plan, record, evaluation, run, drawn),
         "data": data_section(plan),
@@ -94,7 +96,7 @@ def report_html(
         f"{record.name}: run {record.id}",
         _header(plan, record, evaluation, texts.note),
         [(key, _PARTS[key], part) for key, part in parts.items()],
-        f"Made by ftc {text(record.ftc_version)}. <code>{text(f'ftc audit {record.id}')}</code> checks it again.",
+        f"Made by ftc {text(record.ftc_version)}. <code>{text(f'ftc audit {record.id}')}</code> verifies it.",
         drawn.name,
     )
 

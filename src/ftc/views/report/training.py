@@ -48,8 +48,9 @@ class History:
         return [(step.step, getattr(step, field)) for step in self.steps]
 
     def throughput(self) -> list[Point]:
-        """Tokens per second of every step that took time."""
-        return [(step.step, step.tokens / step.seconds) for step in self.steps if step.seconds > 0]
+        """Tokens per second of every step that took a time that can be told."""
+        found = ((step.step, step.tokens / step.seconds) for step in self.steps if step.seconds > 0)
+        return [(step, speed) for step, speed in found if math.isfinite(speed)]
 
     def validation(self, metric: str) -> list[Point]:
         """One metric of every look at validation that has it."""
@@ -155,14 +156,14 @@ def overfitting_words(run: History, record: RunRecord) -> str:
         return ""
     if end <= lowest * (1 + _RISE):
         near = f"within {100 * _RISE:.0f} % of its lowest, at step {_step(turn)}"
-        return f"No overfitting shows: validation loss ends {near}."
+        return f"No overfitting: validation loss ends {near}."
     means = smoothed(losses, max(5, len(losses) // 12))
     at_turn, at_end = (min(means, key=lambda point: abs(point[0] - step))[1] for step in (turn, last))
     if at_end >= at_turn:
         rise = f"from {lowest:.3f} to {end:.3f} after step {_step(turn)}"
         return f"Validation loss rose {rise}, and training loss with it."
     kept = record.selected_step
-    result = f" The result has the weights of step {_step(kept)}." if kept is not None else ""
+    result = f" The result uses the weights of step {_step(kept)}." if kept is not None else ""
     return (
         f"Overfitting from step {_step(turn)} on: validation loss rose from {lowest:.3f} to {end:.3f}, while training "
         f"loss fell from {at_turn:.3f} to {at_end:.3f}.{result}"
@@ -190,7 +191,7 @@ def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer)
     if any(segment.ended_by == "early_stop" for segment in record.segments):
         words.append("training stopped early")
     if len(run.steps) < record.steps_done:
-        words.append(f"the log holds {numbers.plural(len(run.steps), 'step')}")
+        words.append(f"the log has {numbers.plural(len(run.steps), 'step')}")
     # The charts' figures as a table, for those who cannot see the charts and those who want the numbers.
     looks = {look.step: look.metrics.get("val_loss") for look in run.looks}
     stride = -(-len(run.steps) // _ROWS_SHOWN) or 1
@@ -211,7 +212,7 @@ def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer)
                 f"{step.grad_norm:.4f}",
                 numbers.count(step.tokens),
                 numbers.count(step.supervised),
-                numbers.count(round(step.tokens / step.seconds)) if step.seconds > 0 else "",
+                numbers.per_second(step.tokens, step.seconds),
             )
         )
     header = ("step", "loss", "validation loss", "learning rate", "gradient norm", "tokens", "supervised", "tokens/s")
@@ -223,9 +224,9 @@ def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer)
         f"<p>{text('; '.join(words))}.</p>",
         told,
         grid,
-        details("Figures behind the charts", table(caption, header, rows, right=range(8))),
+        details("Values of the charts", table(caption, header, rows, right=range(8))),
         _looks(run),
-        f"<h3>Noticed on the way</h3><ul>{items}</ul>" if items else "",
+        f"<h3>Notices during the run</h3><ul>{items}</ul>" if items else "",
     )
     return section("training", "Training", *parts)
 

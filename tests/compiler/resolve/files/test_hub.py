@@ -134,7 +134,7 @@ def test_a_commit_of_the_lock_that_is_gone_says_so(world: World) -> None:
         world.resolve(locked_commit=gone)
     (found,) = caught.value.diagnostics
     assert found.code == "FTC316"
-    assert f"the lock keeps commit `{gone[:12]}`" in " ".join(found.notes)
+    assert f"the lock pins commit `{gone[:12]}`" in " ".join(found.notes)
     assert "delete the lock file" in found.help[0]
     assert "leave `revision` out" not in " ".join(found.help)
 

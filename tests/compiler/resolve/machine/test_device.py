@@ -1,4 +1,4 @@
-"""The device of a plan: this machine's, or one of the catalog."""
+"""The device of a plan: this machine's, or one from ftc's list."""
 
 from __future__ import annotations
 

@@ -225,7 +225,7 @@ def test_independent_faults_come_together(tmp_path: Path, model: Path) -> None:
         ({"num_attention_heads": True}, "FTC309", "num_attention_heads"),
         ({"num_hidden_layers": 10**12}, "FTC309", "num_hidden_layers"),
         ({"num_key_value_heads": 3}, "FTC309", "evenly"),
-        ({"num_attention_heads": 3, "num_key_value_heads": 3}, "FTC309", "can't be divided among 3"),
+        ({"num_attention_heads": 3, "num_key_value_heads": 3}, "FTC309", "is not divisible by 3"),
         ({"num_experts": [1, 8]}, "FTC308", "mixture of experts"),
         ({"hidden_size": 32}, "FTC322", "don't fit"),
         ({"intermediate_size": 12}, "FTC322", "don't fit"),
@@ -245,7 +245,7 @@ def test_everything_that_does_not_fit_the_weights_is_said_at_once(tmp_path: Path
     assert [note.split(",")[0] for note in found.notes] == [
         "config.json says 2 layers",
         "config.json says a feed-forward width of 12",
-        "config.json says 4 heads with a width together of 256",
+        "config.json says 4 heads with a total width of 256",
     ]
 
 

@@ -129,7 +129,7 @@ def test_a_commit_of_the_lock_that_is_gone_says_so(tmp_path: Path, server: HubSe
         locate(tmp_path, server.endpoint, lock, source=HUB_SOURCE)
     (finding,) = caught.value.diagnostics
     assert finding.code == "FTC316"
-    assert "the lock keeps commit `dddddddddddd`" in " ".join(finding.notes)
+    assert "the lock pins commit `dddddddddddd`" in " ".join(finding.notes)
     assert "delete the lock file" in finding.help[0]
 
 

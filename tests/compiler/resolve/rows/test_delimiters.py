@@ -34,7 +34,7 @@ def test_the_delimiter_is_found_out(tmp_path: Path, content: str, name: str, rem
     table = read(tmp_path, content, name)
     assert "text" in table.columns
     assert len(table.columns) == 2
-    assert table.remark == (f"values divided by {remark}, which was found out" if remark else "")
+    assert table.remark == (f"values separated by {remark} (detected)" if remark else "")
 
 
 def test_a_hint_of_excel_is_no_row_and_lines_are_those_of_the_file(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_all_broken_rows_are_told_up_to_twenty(tmp_path: Path) -> None:
     ("value", "words"),
     [
         ("Infinity", "`Infinity` is no JSON value"),
-        ('{"x": 1, "x": 2}', 'key "x" stands twice'),
+        ('{"x": 1, "x": 2}', 'key "x" occurs twice'),
         ('"\\udc00"', "half of a surrogate pair"),
         ("[" * 90_000, "nested too deeply"),
         ("[" * 150 + "]" * 150, "nested more than 100 levels"),
@@ -194,7 +194,7 @@ def test_json_files_hold_one_array(tmp_path: Path, content: str, code: str, word
     [
         ("a,b\n1,2,3\n", "FTC357", 2, "3 fields; the header has 2"),
         ("a,b\n1\n", "FTC357", 2, "a row with 1 field;"),
-        ("a,a\n1,2\n", "FTC358", 1, 'stand twice in the header: "a"'),
+        ("a,a\n1,2\n", "FTC358", 1, 'duplicate column names in the header: "a"'),
         ("a,\n1,2\n", "FTC358", 1, "column 2 of the header has no name"),
         ('a,b\n1,2\n"3,4\n5,6\n', "FTC355", 3, "unexpected end of data"),
         ('a,b\n"1"x,2\n', "FTC355", 2, "expected after"),
@@ -286,7 +286,7 @@ def test_unknown_suffixes(tmp_path: Path, name: str, words: str) -> None:
 def test_parquet_under_a_text_suffix(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", ROWS)
     found = fault(tmp_path, "a.jsonl", (tmp_path / "a.parquet").read_bytes())
-    assert (found.code, found.help) == ("FTC353", ("give the file the suffix `.parquet`",))
+    assert (found.code, found.help) == ("FTC353", ("rename the file to the suffix `.parquet`",))
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".feather"])
@@ -362,7 +362,7 @@ def test_arrow_columns_of_one_name(tmp_path: Path) -> None:
     table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
     with ipc.new_file(tmp_path / "a.arrow", table.schema) as file:
         file.write_table(table)
-    with pytest.raises(Refusal, match="column `a` stands twice"):
+    with pytest.raises(Refusal, match="column `a` occurs twice"):
         read_rows(tmp_path / "a.arrow", "a.arrow")
 
 
