@@ -2,7 +2,7 @@
 
 `errors.md` comes from the table of codes, `recipe.md` from the JSON Schema of the recipe, whose descriptions are the
 docstrings under the fields, and `recipe.schema.json` is that schema, for editors. `cli.md` comes from the parsers of
-the verbs. A guide shows its recipe of `recipes/guides/`, and a migration page what `ftc import` makes of the configuration
+the verbs. A guide shows its recipe of `recipes/guides/`, and a migration page what `ftc import` makes of the file
 above it. A page that is edited by hand, or a field that changed without its page, fails `--check`.
 """
 
@@ -88,7 +88,7 @@ def main(arguments: list[str]) -> int:
 def filled(page: str) -> str:
     """A page with its recipe, which follows a comment.
 
-    `<!-- recipe FILE -->` stands for a file of `recipes/guides/`, and `<!-- import FILE -->` for what `ftc import FILE` makes
+    `<!-- recipe FILE -->` stands for a file of `recipes/guides/`, `<!-- import FILE -->` for what `ftc import` makes
     of the first YAML on the page, with the first JSON as LLaMA-Factory's `dataset_info.json`.
 
     Raises:
