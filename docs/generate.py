@@ -1,17 +1,20 @@
 """Writes the reference pages that are made from the code: `python docs/generate.py`, or `--check` to compare only.
 
 `errors.md` comes from the table of codes, `recipe.md` from the JSON Schema of the recipe, whose descriptions are the
-docstrings under the fields, and `recipe.schema.json` is that schema, for editors. A page that is edited by hand, or a
-field that changed without its page, fails `--check`.
+docstrings under the fields, and `recipe.schema.json` is that schema, for editors. `cli.md` comes from the parsers of
+the verbs. A page that is edited by hand, or a field that changed without its page, fails `--check`.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from argparse import SUPPRESS, Action
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ftc.cli.arguments import verb_parser
+from ftc.cli.verbs import SECTIONS, Group, Verb
 from ftc.spec.codes import CODES, Code, Severity
 from ftc.spec.language.json_schema import (
     Schema,
@@ -26,7 +29,7 @@ from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLossCard
 from ftc.spec.schedules import SCHEDULES
 
-__all__ = ["errors_page", "main", "matrix_page", "metrics_section", "optimizers_page", "schema_page"]
+__all__ = ["commands_page", "errors_page", "main", "matrix_page", "metrics_section", "optimizers_page", "schema_page"]
 
 FOLDER = Path(__file__).parent
 NOTICE = "<!-- Made by docs/generate.py; change the code instead. -->"
@@ -50,6 +53,7 @@ def main(arguments: list[str]) -> int:
         + preference_losses_section(PREFERENCE_LOSSES),
         "optimizers.md": optimizers_page(),
         "matrix.md": matrix_page(json.loads((FOLDER / "matrix.json").read_text(encoding="utf-8"))),
+        "cli.md": commands_page(),
         "recipe.schema.json": json.dumps(editor_schema(), indent=1, ensure_ascii=False) + "\n",
     }
     stale = [name for name, text in pages.items() if _read(FOLDER / name) != text]
@@ -61,6 +65,53 @@ def main(arguments: list[str]) -> int:
         (FOLDER / name).write_text(pages[name], encoding="utf-8", newline="\n")
         print(f"wrote docs/{name}")
     return 0
+
+
+def commands_page() -> str:
+    """Every verb with its arguments and examples, as its parser has them, in the order of `ftc --help`."""
+    lines = [
+        *("# Commands", "", NOTICE, ""),
+        "`ftc help VERB` prints the same in a terminal. Each option that a verb has is in its table.",
+    ]
+    for title, entries in SECTIONS.items():
+        lines += ["", f"## {title[0].upper()}{title[1:]}"]
+        for entry in entries:
+            for verb in entry.verbs if isinstance(entry, Group) else (entry,):
+                lines += ["", *_command(verb)]
+    return "\n".join(lines) + "\n"
+
+
+def _command(verb: Verb) -> Iterator[str]:
+    """The section of a verb. argparse lays help out differently in each release of Python, so none of it is used."""
+    command = verb.command
+    parser = verb_parser(verb.name, verb.help, command)
+    actions = [one for one in parser._actions if one.help != SUPPRESS and "--help" not in one.option_strings]
+    words = [_word(one) for one in actions if not one.option_strings]
+    yield from (f"### ftc {verb.name}", "", str(parser.description), "")
+    yield from ("```text", " ".join(["ftc", verb.name, *words, "[OPTIONS]"]), "```", "")
+    yield from ("| argument | meaning |", "| --- | --- |")
+    for one in actions:
+        about = (one.help or "").replace("%(default)s", str(one.default)).replace("%%", "%")
+        yield f"| {_spelled(one)} | {about} |"
+    if command.examples:
+        width = max(len(example.command) for example in command.examples)
+        yield from ("", "```sh", *(f"{one.command:<{width}}  # {one.meaning}" for one in command.examples), "```")
+
+
+def _word(action: Action) -> str:
+    """A positional argument as a usage line has it."""
+    word = str(action.metavar or action.dest).replace("|", " or ")
+    word = f"{word} ..." if action.nargs in ("+", "*") else word
+    return f"[{word}]" if action.nargs in ("?", "*") else word
+
+
+def _spelled(action: Action) -> str:
+    """An argument in the table: an option with its value, or the name of what is given by its place."""
+    if not action.option_strings:
+        return f"`{_word(action)}`"
+    value = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
+    value = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
+    return ", ".join(f"`{option}{value}`" for option in action.option_strings)
 
 
 def _outcome(result: str | None) -> str:

@@ -9,6 +9,7 @@ from typing import get_args
 
 from ftc.compiler.draft import ClosedDraft, Draft, Reasons
 from ftc.spec.documents.plan import Check, EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
+from ftc.spec.documents.quality import CheckName
 from ftc.spec.documents.settings import ClassifierSettings, OpenEval, WordnetSettings
 from ftc.spec.documents.slices import FIGURES, measured
 from ftc.spec.heads import head_card
@@ -48,7 +49,7 @@ def choose_evaluation(draft: Draft) -> Draft:
 def _checks(section: OpenEval, why: Reasons) -> Iterator[Check]:
     """What a reader should know: who is asked beside the model, and what METEOR goes by."""
     if section.judge is not None:
-        yield Check(name="judge", code=None, result=_sent(section.judge))
+        yield Check(name=CheckName.JUDGE, code=None, result=_sent(section.judge))
     if (found := section.classifier) is not None:
         words = f"{found.base} rates answers for `{found.label}` after the tuned model has left the device; "
         yield Check(name="classifier", code=None, result=f"{words}its memory is an analytical estimate")

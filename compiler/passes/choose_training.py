@@ -30,11 +30,9 @@ from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.metrics import metric_named
 from ftc.spec.optimizers import OPTIMIZERS, candidates
-from ftc.spec.preference_losses import preference_loss
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.evaluation import watched_metrics
 from ftc.spec.sections.train import Precision
-from ftc.spec.tasks.preference import Preference
 
 __all__ = ["EXACT", "choose_determinism", "choose_distillation", "choose_training"]
 
@@ -187,9 +185,9 @@ def _is_higher(why: Reasons, metric: str) -> bool:
 
 def _objective(draft: Draft, why: Reasons) -> PreferenceSettings | None:
     task = draft.recipe.task
-    if not isinstance(task, Preference):
+    if (card := task.pair_loss) is None:
         return why.derive("preference", None, "not a preference task")
-    card, known, unused = preference_loss(task.loss), dict[str, Any](), PreferenceSettings.model_fields
+    known, unused = dict[str, Any](), PreferenceSettings.model_fields
     for name in ("loss", "beta", "sft_weight", *card.reads):
         path, value = f"preference.{name}", getattr(task, name)
         if name in card.usual and draft.source.node(f"task.{name}") is None:

@@ -14,11 +14,10 @@ from ftc.spec.heads import head_card
 from ftc.spec.language.source import Source
 from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizers import OPTIMIZERS, candidates
-from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLossCard, preference_loss
+from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLossCard
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, schedule_card
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.strategies import STRATEGIES, strategy_card
-from ftc.spec.tasks.preference import Preference
 
 __all__ = [
     "WHOLE",
@@ -44,8 +43,8 @@ def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnosti
         "train.optimizer": (optimizer, candidates(optimizer)[0].reads, OPTIMIZERS),
         "train.schedule": (schedule, schedule_card(schedule).reads, SCHEDULES),
     }
-    if isinstance(recipe.task, Preference):
-        sections["task"] = (recipe.task.loss, preference_loss(recipe.task.loss).reads, PREFERENCE_LOSSES)
+    if (loss := recipe.task.pair_loss) is not None:
+        sections["task"] = (loss.kind, loss.reads, PREFERENCE_LOSSES)
     for section, (kind, known, cards) in sections.items():
         for name in dict.fromkeys(name for card in cards for name in card.reads):
             path = f"{section}.{name}"

@@ -10,7 +10,6 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document
 from ftc.spec.tasks import Task
-from ftc.spec.tasks.chat import Chat
 from ftc.spec.tasks.rows import ANSWER_COLUMN, REFERENCES_COLUMN, TURNS_COLUMN, AnswerRows, LabelRows, TagRows
 from ftc.spec.tasks.turns import TrainOn
 from ftc.spec.text_forms import FormName
@@ -192,8 +191,7 @@ def row_form(
                 stride=kind.stride,
             )
         case "chat":
-            train_on = task.train_on if isinstance(task, Chat) else "assistant"
-            return ChatForm(messages=columns["messages"], tools=columns.get("tools"), train_on=train_on)
+            return ChatForm(messages=columns["messages"], tools=columns.get("tools"), train_on=task.turns)
         case "preference":
             return PreferenceForm(
                 chosen=_answer_form("chosen", columns, rows), rejected=_answer_form("rejected", columns, rows)

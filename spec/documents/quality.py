@@ -26,12 +26,13 @@ __all__ = [
 
 
 class CheckName:
-    """What a plan calls its checks of the rows."""
+    """What a plan calls its checks of the rows, and of who is sent them."""
 
     LEAKAGE = "leakage"
     CHOICE = "test rows in validation"
     DUPLICATES = "duplicates"
     ROWS = "rows"
+    JUDGE = "judge"
     EARLIER: ClassVar[Mapping[str, str]] = {"overlap": LEAKAGE, "choice": CHOICE, "copies": DUPLICATES}
     """Names in plans of earlier releases, and what they are called now."""
 

@@ -160,8 +160,8 @@ class Train(Document):
     """Peak learning rate. Default `auto`: the usual middle of the strategy, for LoRA 2e-4 at a hidden size of 4,096 and
     for full training 2e-5 at 2,048; narrower models take more, by the inverse root of the hidden size and inversely."""
     head_learning_rate: Literal["auto"] | Annotated[Real, Field(gt=0, lt=10)] = "auto"
-    """Peak learning rate of a new head, which is randomly initialized. Default `auto`: 1e-3, Adam's own, where
-    `learning_rate` is `auto` too, else the same as that."""
+    """Peak learning rate of a new head, which is randomly initialized. Default `auto`: where
+    `learning_rate` is `auto` too, 5e-3 beside an adapter and 1e-3, Adam's own, else; where it isn't, the same as it."""
     class_weights: Literal["auto", "none", "balanced", "balanced_sqrt"] | dict[str, ClassWeight] = "auto"
     """What the loss of a row is multiplied by, by its class, in training; measured losses stay as they are. `balanced`:
     the inverse of the class's share of the training rows, as in scikit-learn; `balanced_sqrt`: the square root of

@@ -17,8 +17,10 @@ from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Effect
 from ftc.spec.heads import Head, Labels, head_card
 from ftc.spec.metrics import Trait
+from ftc.spec.preference_losses import PreferenceLossCard
 from ftc.spec.tasks.parts import Part
 from ftc.spec.tasks.rows import RowKind
+from ftc.spec.tasks.turns import TrainOn
 from ftc.spec.text_forms import FormName
 
 __all__ = [
@@ -211,6 +213,16 @@ class TaskSection(Document):
     def declared_labels(self) -> tuple[str, ...] | None:
         """The labels that the recipe names; None where it names none, or the task has none."""
         return getattr(self, "labels", None)
+
+    @property
+    def pair_loss(self) -> PreferenceLossCard | None:
+        """The loss that compares the two answers of a row; None for a task without pairs."""
+        return None
+
+    @property
+    def turns(self) -> TrainOn:
+        """The turns of a conversation that are trained on."""
+        return "assistant"
 
     @property
     def template(self) -> str | None:

@@ -62,6 +62,11 @@ class Chat(TaskSection):
     roles in a list, or every token, templates included (`all`). Default: assistant, since a model
     writes no other turns."""
 
+    @property
+    def turns(self) -> TrainOn:
+        """Those that the recipe names."""
+        return self.train_on
+
     def modes(self) -> tuple[Mode, ...]:
         """The answers are written."""
         return (_MODE,)

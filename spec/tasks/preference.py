@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Real
-from ftc.spec.preference_losses import PreferenceLoss
+from ftc.spec.preference_losses import PreferenceLoss, PreferenceLossCard, preference_loss
 from ftc.spec.tasks.card import EVERY_FAMILY, Mode, Sign, TaskCard, TaskSection
 from ftc.spec.tasks.parts import CHOSEN, PROMPT, REJECTED
 from ftc.spec.tasks.rows import PairRows
@@ -74,6 +74,11 @@ class Preference(TaskSection):
     per_token: bool = False
     """Whether log-probabilities are averaged over an answer's tokens, so that long answers don't win or lose by their
     length. `ipo`, `simpo` and `orpo` always do. Default: no, as DPO's paper has it."""
+
+    @property
+    def pair_loss(self) -> PreferenceLossCard:
+        """The one that the recipe names."""
+        return preference_loss(self.loss)
 
     def modes(self) -> tuple[Mode, ...]:
         """The answers' likelihoods are compared."""

@@ -58,7 +58,7 @@ def test_it_is_told_what_would_help(
 
 def test_a_run_that_cannot_be_listed_is_named(project: Path, capsys: Capture) -> None:
     assert main(["runs"]) == 0
-    assert "can't be read: damaged; `ftc show NAME` tells why" in capsys.readouterr().err
+    assert "can't be read: damaged; `ftc show NAME` shows why" in capsys.readouterr().err
     shutil.rmtree(project / "runs")
     assert main(["show", "none"]) == 1
     assert "there are no runs yet" in capsys.readouterr().err

@@ -104,7 +104,7 @@ def test_a_file_of_empty_rows_alone_is_refused_all_the_same(project: Path) -> No
     (project / "data" / "tickets.csv").write_text("Body,Queue\n,a\n,b\n", encoding="utf-8")
     with pytest.raises(Refusal) as refused:
         planned("data.empty=drop")
-    assert [one.summary for one in refused.value.diagnostics] == ["column `Body` is empty, in 2 of 2 rows"]
+    assert [one.summary for one in refused.value.diagnostics] == ["column `Body` is empty in 2 of 2 rows"]
 
 
 def test_a_typing_slip_is_pointed_out_and_no_more_rows_of_it_are_asked_for(project: Path) -> None:

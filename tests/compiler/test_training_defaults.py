@@ -65,7 +65,8 @@ def test_epochs_of_the_recipe_stand() -> None:
 
 def test_a_new_head_has_a_rate_unless_the_recipe_sets_one_for_all() -> None:
     usual = train_of(task=CLASSES)
-    assert usual.head_learning_rate == 1e-3
+    assert usual.head_learning_rate == 5e-3
+    assert train_of(task=CLASSES, strategy={"kind": "full"}).head_learning_rate == 1e-3
     assert usual.head_modules
     told = train_of(task=CLASSES, train={"learning_rate": 5e-4})
     assert (told.head_learning_rate, told.head_modules) == (None, ())

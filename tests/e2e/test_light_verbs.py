@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.e2e.conftest import Ftc, MakeProject
+from tests.e2e.conftest import MakeProject
 
 HEAVY = {"accelerate", "bitsandbytes", "datasets", "peft", "sklearn", "torch", "transformers"}
 PROGRAM = f"""
@@ -18,9 +18,12 @@ sys.exit(f"loaded {{sorted({HEAVY!r} & set(sys.modules))}}" if {HEAVY!r} & set(s
 """
 
 
-def test_none_loads_the_training_stack(project: MakeProject, ftc: Ftc) -> None:
+def test_none_loads_the_training_stack(project: MakeProject) -> None:
     root = project(steps=1)
-    assert ftc("apply", "recipe.yaml", "--yes").code == 0
+    # In a process of its own, as all others here: this one doesn't know the digests of the packages' code.
+    applied = [sys.executable, "-m", "ftc", "apply", "recipe.yaml", "--yes"]
+    done = subprocess.run(applied, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     (record,) = (root / "runs").glob("*/*/record.json")
     run = record.parent.name
     for words in (["plan", "recipe.yaml"], ["runs"], ["show", run], ["audit", run], ["apply", "recipe.yaml"]):

@@ -17,10 +17,11 @@ from ftc.compiler.rules.check import check_recipe
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / name for name in ("guide.md", "ci.md", "exports.md")),
+    *(ROOT / "docs" / name for name in ("tutorial.md", "guide.md", "ci.md", "exports.md")),
+    *(page for name in ("concepts", "guides", "migration") for page in sorted((ROOT / "docs" / name).glob("*.md"))),
     *(ROOT / "recipes" / name / "README.md" for name in ("demo", "tasks")),
 ]
-NOTES = [page for folder in (".", "docs", "recipes/*", "benchmarks") for page in ROOT.glob(f"{folder}/*.md")]
+NOTES = [page for folder in (".", "docs", "docs/*", "recipes/*", "benchmarks") for page in ROOT.glob(f"{folder}/*.md")]
 """Every page that people read."""
 SESSIONS = re.compile(r"nox -s((?: [a-z_]+)+)")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -42,5 +42,5 @@ def test_a_narrow_page_leaves_nothing_out() -> None:
 
 def test_two_finished_runs_ask_for_nothing() -> None:
     text = difference_text(_difference(action="nothing"))
-    assert text.splitlines()[-1] == "1 change. Nothing has to be done; both runs are finished."
+    assert text.splitlines()[-1] == "1 change. Nothing to do; both runs are finished."
     assert difference_text(_difference()).splitlines()[-1].endswith("To do: train again and evaluate.")

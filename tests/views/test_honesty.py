@@ -94,5 +94,5 @@ def test_losses_that_rise_together_are_no_overfitting() -> None:
 def test_an_end_that_came_too_early_is_no_lack_of_overfitting() -> None:
     curves = [2 - step / 25 for step in range(40)], [1.2, 1.1, 1.0, 0.8]
     early = RunFinding(code="FTC247", severity="warning", text="Validation loss was still falling.")
-    assert _curves(*curves).startswith("No overfitting shows")
+    assert _curves(*curves).startswith("No overfitting:")
     assert _curves(*curves, (early,)) == ""
