@@ -190,6 +190,7 @@ COMMANDS: dict[str, Command] = {
         predict_arguments,
         run_predict,
         formats=(TEXT, JSON, _LINES, _CSV),
+        takes_words=True,
         examples=(
             Example('ftc predict 7f3a2b "Where is my parcel?"', "one text"),
             Example("ftc predict 7f3a2b --data new.csv -o answers.csv", "a file of rows"),
