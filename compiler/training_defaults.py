@@ -59,7 +59,7 @@ def choose_steps(draft: Draft, why: Reasons) -> tuple[int, int]:
     train, rows = draft.recipe.train, draft.splits["train"].rows
     per_epoch = math.ceil(rows / train.batch_size)
     why.derive("steps_per_epoch", per_epoch, f"{rows:,} training rows in batches of {train.batch_size}")
-    epochs, because = (_epochs(draft, per_epoch)) if train.epochs == "auto" else (train.epochs, "")
+    epochs, because = _epochs(draft, per_epoch) if train.epochs == "auto" else (train.epochs, "")
     wanted = max(1, round(epochs * per_epoch))
     steps = min(wanted, train.max_steps or wanted)
     reason = f"{epochs:g} {'epoch' if epochs == 1 else 'epochs'} of {per_epoch} steps{because}"

@@ -21,6 +21,7 @@ __all__ = [
     "MoneyText",
     "Power",
     "Real",
+    "SealedDocument",
     "Seconds",
     "Throughput",
     "parse_bandwidth",
@@ -87,6 +88,21 @@ class Document(BaseModel):
     def digest(self) -> str:
         """sha256 of the document's canonical form."""
         return canonical.digest(self.to_json())
+
+
+class SealedDocument(Document):
+    """A document that holds the digest of its own contents, so that a change of a byte shows."""
+
+    sha256: str = ""
+    """Digest of the document without this field."""
+
+    def expected_sha256(self) -> str:
+        """The digest that the contents call for."""
+        return self.model_copy(update={"sha256": ""}).digest()
+
+    def sealed(self) -> Self:
+        """A copy with the right digest."""
+        return self.model_copy(update={"sha256": self.expected_sha256()})
 
 
 def _real(value: object, info: ValidationInfo) -> object:

@@ -13,7 +13,6 @@ from ftc.spec.documents.record import Evaluation, RunRecord
 
 __all__ = ["check_ledger"]
 
-_OVER = ("finished", "gate_failed")
 _DISTRUST = "restore the ledger from a copy; what it says about runs can't be trusted"
 _LEFT = "restore it from a copy or from git; the project's ledger has the checksum of what the run left"
 
@@ -61,7 +60,7 @@ def _end(record: RunRecord, own: Sequence[Entry]) -> Iterator[Finding]:
     """A run that is over was noted as such, unless the machine lost power in the moment between."""
     states = [one for one in own if not isinstance(one, Look)]
     last = states[-1]
-    if record.status in _OVER and isinstance(last, Begun):
+    if record.is_finished and isinstance(last, Begun):
         hint = "restore the ledger from a copy; only a power failure in the run's last moment leaves it so"
         yield finding("FTC526", "ledger.ndjson: run_ended", f"an entry, as the run is {record.status}", "none", hint)
     elif isinstance(last, Ended) and last.status != record.status:

@@ -43,7 +43,7 @@ def check_remarks(
     ):
         tally.remark(words, finding("FTC528", subject, expected, found, "an honest run can show this; ask who ran it"))
     if record.observed.world_size > 1:
-        others = plural(record.observed.world_size - 1, "other process").replace("processs", "processes")
+        others = plural(record.observed.world_size - 1, "other process", "other processes")
         tally.not_checked.append(f"the machines of {others}: the record describes the first one's")
 
 

@@ -225,9 +225,7 @@ def _intervals(measured: Evaluation, found: Recomputed) -> Iterator[tuple[Findin
             yield changed, outside and is_share
 
 
-def _of_slice(
-    said: SliceResult, found: SliceResult
-) -> Iterator[tuple[str, str, float, Interval | None, Interval | None]]:
+def _of_slice(said: SliceResult, found: SliceResult) -> Iterator[_Pair]:
     for mine, again in zip(said.groups, found.groups, strict=False):
         for name, value in again.tuned.items():
             subject = f"interval of {name} on {said.slice} = {again.group}"

@@ -157,7 +157,7 @@ def _check_documents(tally: Tally, run: RunFolder, plan: Plan, record: RunRecord
         if said != found:
             tally.findings.append(finding("FTC523", subject, said, found, "restore the file from a copy or from git"))
     tally.checked.append(f"{len(pairs)} digests of documents")
-    if record.status not in ("finished", "gate_failed"):
+    if not record.is_finished:
         hint = "apply the plan again; it continues from the last checkpoint"
         tally.findings.append(finding("FTC525", "record.json", "finished", record.status, hint))
 

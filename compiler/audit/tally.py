@@ -52,6 +52,6 @@ def difference(subject: str, said: object, told: object, source: str) -> list[Fi
     return [finding("FTC537", subject, said, told, f"compare it with {source}; restore the run's folder from a copy")]
 
 
-def plural(count: int, noun: str) -> str:
-    """Such as `1 step` or `2 steps`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """`1 step`, `2 steps`; `nouns` where the plural is not made by an `s`."""
+    return f"{count} {noun if count == 1 else nouns or noun + 's'}"

@@ -73,7 +73,7 @@ def compare(old: Thing, new: Thing, cache: Path) -> Difference:
 
 
 def _is_finished(thing: Thing) -> bool:
-    return thing.record is not None and thing.record.status in ("finished", "gate_failed")
+    return thing.record is not None and thing.record.is_finished
 
 
 def _recipes(old: Recipe, new: Recipe) -> tuple[list[Change], int]:

@@ -142,5 +142,6 @@ def _entities(
 
     (text,), places = rows.texts(number), rows.offsets[number].reshape(-1, 2).tolist()
     for kind, first, last in get_entities(list(tags)):
-        start, end, score = places[first][0], places[last][1], min(probabilities[first : last + 1])
+        start, end, known = places[first][0], places[last][1], probabilities[first : last + 1]
+        score = min(known) if all(map(math.isfinite, known)) else None
         yield FoundSpan(label=kind, text=text[start:end], start=start, end=end, score=score)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
-from ftc.runtime.execution.state import find_run, hold, is_over, refuse_held
+from ftc.runtime.execution.state import find_run, hold, refuse_held
 from ftc.spec.companions import Role
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import (
@@ -76,7 +76,7 @@ def execute(plan: Plan, inputs: Inputs, run: RunFolder, listen: EventListener) -
         Refusal: Something differs from the plan, another process works on the run, or a number is not finite.
     """
     found = find_run(run, plan)
-    if found.record is not None and is_over(found.record) and not found.lost:
+    if found.record is not None and found.record.is_finished and not found.lost:
         return found.record
     if os.environ.get("RANK", "0") == "0":
         refuse_held(run)  # before anything heavy is loaded, so that the second of two is told at once

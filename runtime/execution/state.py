@@ -26,7 +26,7 @@ from ftc.spec.documents.record import DeterminismSeen, Observation, Predecessor,
 from ftc.spec.storage.atomic_write import sweep, write_file
 from ftc.spec.storage.paths import RunFolder
 
-__all__ = ["FoundRun", "RunState", "find_run", "hold", "is_held", "is_over", "refuse_held", "utc_now"]
+__all__ = ["FoundRun", "RunState", "find_run", "hold", "is_held", "refuse_held", "utc_now"]
 
 _D = TypeVar("_D", bound=Document)
 
@@ -93,11 +93,6 @@ def _read(file: Path, kind: type[_D]) -> _D | None:
         return kind.model_validate_json(file.read_bytes())
     except (OSError, ValueError):
         return None
-
-
-def is_over(record: RunRecord) -> bool:
-    """Whether a run has done all of its plan."""
-    return record.status in ("finished", "gate_failed")
 
 
 @contextmanager
@@ -239,8 +234,8 @@ class RunState:
         """Closes the segment; of a run that is over, lists every file that it leaves."""
         *earlier, current = self.record.segments
         closed = current.model_copy(update={"ended_at": utc_now(), "ended_by": ended_by})
-        is_last = self._writes and status in ("finished", "gate_failed")
-        outputs = _outputs(self._folder.path) if is_last else {}
+        ended = self.record.model_copy(update={"status": status})
+        outputs = _outputs(self._folder.path) if self._writes and ended.is_finished else {}
         self.update(status=status, segments=(*earlier, closed), outputs=outputs)
 
 

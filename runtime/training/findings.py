@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from ftc.spec.documents.events import Evaluated, StepDone
 from ftc.spec.documents.findings import RunFinding
@@ -59,13 +60,14 @@ def _stuck(train: TrainSettings, steps: Sequence[StepDone]) -> Iterator[RunFindi
         return
     some = max(3, len(steps) // 10)
     first, last = (sum(step.loss for step in part) / len(part) for part in (steps[:some], steps[-some:]))
-    lowest = min(sum(step.loss for step in steps[at : at + some]) / some for at in range(len(steps) - some + 1))
+    sums = [0.0, *accumulate(step.loss for step in steps)]
+    lowest = min(end - begin for begin, end in zip(sums, sums[some:], strict=False)) / some
     if last <= first * (1 - _FALL) and last <= lowest * 1.5:
         return
     rate = train.learning_rate
     rose = last > first * (1 + _FALL) or last > lowest * 1.5
     low, high = (f"{value:.0e}".replace("e-0", "e-") for value in (rate / 3, rate * 3))
-    change = f"train.learning_rate={low if rose else high}"
+    change, side = (f"train.learning_rate={low}", "high") if rose else (f"train.learning_rate={high}", "low")
     went = (
         f"rose: {lowest:.3f} at its lowest, {last:.3f} at the end"
         if rose
@@ -74,14 +76,10 @@ def _stuck(train: TrainSettings, steps: Sequence[StepDone]) -> Iterator[RunFindi
     yield RunFinding(
         code="FTC248",
         severity="warning",
-        text=f"Training loss {went} (means of {some} steps). The learning rate {rate:g} is probably too {_side(rose)}.",
+        text=f"Training loss {went} (means of {some} steps). The learning rate {rate:g} is probably too {side}.",
         help=f"Try a third of it: `--set {change}`." if rose else f"Try three times as much: `--set {change}`.",
         change=change,
     )
-
-
-def _side(rose: bool) -> str:
-    return "high" if rose else "low"
 
 
 def _clipped(train: TrainSettings, steps: Sequence[StepDone]) -> Iterator[RunFinding]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ftc.spec import canonical
-from ftc.spec.base import Document
+from ftc.spec.base import Document, SealedDocument
 from ftc.spec.documents.estimates import MemoryEstimate, TimeEstimate, WorkEstimate
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.documents.judging import JudgeEstimate
@@ -114,7 +114,7 @@ class StateMark(Document):
     """Serial of the last entry about the beginning of such a run; -1 where there was none."""
 
 
-class Plan(Document):
+class Plan(SealedDocument):
     """Everything that a run needs to know, and nothing that changes by itself."""
 
     schema_: Literal["ftc.plan/1"] = Field(default="ftc.plan/1", alias="schema")
@@ -160,21 +160,11 @@ class Plan(Document):
     """What could not be computed or looked at, each with the reason."""
     state: StateMark | None = None
     """Of a saved plan: a run of another job of the recipe since then makes it stale."""
-    sha256: str = ""
-    """Digest of the plan without this field."""
 
     @property
     def splits(self) -> tuple[tuple[str, SplitReport], ...]:
         """The reports in the order in which splits are named: training, validation, test."""
         return tuple((name, self.data[name]) for name in SPLITS if name in self.data)
-
-    def expected_sha256(self) -> str:
-        """The digest that the plan's contents call for."""
-        return self.model_copy(update={"sha256": ""}).digest()
-
-    def sealed(self) -> Plan:
-        """A copy with the right digest."""
-        return self.model_copy(update={"sha256": self.expected_sha256()})
 
     def job_sha256(self) -> str:
         """Digest of what is executed.

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ftc.spec.base import Document, Real
+from ftc.spec.base import Document, Real, SealedDocument
 from ftc.spec.documents.estimates import Phase, SecondsRange
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.findings import BaselineResult, RunFinding
@@ -341,7 +341,7 @@ class PhaseSeconds(Document):
     """None where nothing was known of the device's speed."""
 
 
-class RunRecord(Document):
+class RunRecord(SealedDocument):
     """The run's record, `record.json`."""
 
     schema_: Literal["ftc.run/1"] = Field(default="ftc.run/1", alias="schema")
@@ -388,13 +388,8 @@ class RunRecord(Document):
     """In the order in which phases began; empty where the system can't tell them apart."""
     findings: tuple[RunFinding, ...] = ()
     """What the run found about its training and its result; older records have none."""
-    sha256: str = ""
-    """Digest of the record without this field."""
 
-    def expected_sha256(self) -> str:
-        """The digest that the record's contents call for."""
-        return self.model_copy(update={"sha256": ""}).digest()
-
-    def sealed(self) -> RunRecord:
-        """A copy with the right digest."""
-        return self.model_copy(update={"sha256": self.expected_sha256()})
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has done all of its plan; a gate that failed changes nothing about that."""
+        return self.status in ("finished", "gate_failed")

@@ -18,6 +18,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,15 +68,19 @@ class Cache:
     def keep(self, name: str, key: Mapping[str, Any], value: Any) -> None:
         """Writes an entry whole. No fsync: one that a crash tears can't be read, and is made again."""
         entry = {"schema": _SCHEMA, "key": key, "value": value, "mac": _code(key, value)}
+        file = self.folder / name
         try:
-            file = self.folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".entry-")
+        except OSError:
+            return
+        try:
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
                 json.dump(entry, stream, sort_keys=True)
             os.replace(temporary, file)
         except OSError:
-            return
+            with suppress(OSError):
+                Path(temporary).unlink()
 
 
 def distrust(file: Path, why: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ftc.spec.exit_codes import ExitCode
@@ -32,6 +32,7 @@ __all__ = [
     "add_recipe",
     "add_recipes",
     "add_waive",
+    "count_of",
     "one_of",
     "override_words",
     "settle",
@@ -277,6 +278,17 @@ def add_waive(parser: Parser) -> None:
         metavar="RULE=REASON",
         help="waive a soft rule of ftc.policy.yaml; the plan keeps the reason; repeatable",
     )
+
+
+def count_of(things: str) -> Callable[[str], int]:
+    """What reads an option that is a number of things, at least 1."""
+
+    def count(text: str) -> int:
+        if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+            raise ArgumentTypeError(f"`{text}` is not a number of {things}")
+        return int(text)
+
+    return count
 
 
 def override_words(args: Namespace) -> tuple[str, ...]:

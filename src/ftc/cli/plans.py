@@ -121,7 +121,7 @@ def _refresh(args: Namespace) -> int:
 
 
 def _plan_is_done(planned: Planned) -> bool:
-    return planned.run is not None and planned.run.record.status in ("finished", "gate_failed")
+    return planned.run is not None and planned.run.record.is_finished
 
 
 def _plan_json(planned: Planned) -> dict[str, object]:

@@ -15,8 +15,6 @@ USUAL = "recipe.yaml"
 """Where `ftc init` writes."""
 _MOST_NAMED = 5
 _SUFFIXES = (".yaml", ".yml")
-_LARGEST = 256 * 1024 + 1
-"""Bytes that are read of a file or of standard input; one more than a recipe may have."""
 
 
 def recipes_in(names: Sequence[str]) -> Iterator[str]:
@@ -58,7 +56,9 @@ def only_recipe() -> str:
 
 def stdin_text() -> bytes:
     """What is on standard input, as far as it could be a recipe."""
-    return sys.stdin.buffer.read(_LARGEST)
+    from ftc.spec.language.source import LARGEST_FILE
+
+    return sys.stdin.buffer.read(LARGEST_FILE + 1)
 
 
 def _recipes_below(folder: Path) -> Iterator[Path]:
@@ -87,9 +87,11 @@ def _recipes_among(files: Iterable[Path]) -> Iterator[Path]:
 
 def _top_level_keys(file: Path) -> dict[str, str]:
     """Keys that begin a line, with the rest of it; a look at the text, which need not be valid."""
+    from ftc.spec.language.source import LARGEST_FILE
+
     try:
         with file.open("rb") as opened:
-            text = opened.read(_LARGEST).decode("utf-8", "replace")
+            text = opened.read(LARGEST_FILE).decode("utf-8", "replace")
     except OSError:
         return {}
     lines = (line.partition(":") for line in text.removeprefix("\ufeff").splitlines())

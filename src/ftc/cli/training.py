@@ -22,6 +22,7 @@ from ftc.cli.arguments import (
     add_quiet,
     add_recipe,
     add_waive,
+    count_of,
     override_words,
 )
 from ftc.cli.faults import Restart
@@ -138,7 +139,7 @@ def _run_of_saved(file: str) -> Run | None:
 
 
 def _is_done(found: Run | None, args: Namespace) -> TypeGuard[Run]:
-    return found is not None and found.record.status in ("finished", "gate_failed") and not args.again
+    return found is not None and found.record.is_finished and not args.again
 
 
 def _has_run(done: Run, args: Namespace) -> int:
@@ -244,7 +245,7 @@ def eval_arguments(parser: Parser) -> None:
     parser.add_argument("--data", metavar="FILE", help="rows to measure on, with the run's columns (its test split)")
     parser.add_argument("--harness", metavar="TASK,…", help="tasks of the lm-evaluation-harness instead of rows")
     parser.add_argument("--tasks", metavar="FOLDER", help="further such tasks; Python that they name is run")
-    parser.add_argument("--limit", metavar="N", type=_count, help="rows of such a task at most (all)")
+    parser.add_argument("--limit", metavar="N", type=count_of("rows"), help="rows of such a task at most (all)")
     add_offline(parser)
     add_quiet(parser, "show no progress")
 
@@ -278,17 +279,6 @@ def _eval_misuse(args: Namespace) -> str:
     if args.data is not None:
         return "--harness brings rows of its own; leave out --data"
     return "" if args.harness.strip(", ") else "--harness names no task"
-
-
-def _count(text: str) -> int:
-    """A number of rows.
-
-    Raises:
-        ArgumentTypeError: It is none.
-    """
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"`{text}` is no number of rows")
-    return int(text)
 
 
 def _on_harness(args: Namespace) -> int:

@@ -5,10 +5,21 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import JSON, TEXT, Command, Example, Parser, add_force, add_offline, add_output, add_quiet
+from ftc.cli.arguments import (
+    JSON,
+    TEXT,
+    Command,
+    Example,
+    Parser,
+    add_force,
+    add_offline,
+    add_output,
+    add_quiet,
+    count_of,
+)
 from ftc.cli.output import following
 from ftc.cli.terminal import STDOUT, page, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
@@ -40,7 +51,10 @@ def predict_arguments(parser: Parser) -> None:
     parser.add_argument("--data", metavar="FILE", help="a file of rows with the run's columns; labels are not needed")
     add_output(parser, "write to a file; its suffix says the format: `.csv`, `.jsonl` or `.json`")
     parser.add_argument(
-        "--max-new-tokens", type=_count, metavar="N", help="longest written answer, in tokens (the run's limit)"
+        "--max-new-tokens",
+        type=count_of("tokens"),
+        metavar="N",
+        help="longest written answer, in tokens (the run's limit)",
     )
     add_force(parser)
     add_offline(parser)
@@ -172,17 +186,6 @@ def _save(target: Path, text: str, count: int) -> None:
 
     write_text(target, text)
     sys.stderr.write(f"Wrote {plural(count, 'prediction')} to {target}.\n")
-
-
-def _count(text: str) -> int:
-    """A number of tokens.
-
-    Raises:
-        ArgumentTypeError: It is none.
-    """
-    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
-        raise ArgumentTypeError(f"`{text}` is not a number of tokens")
-    return int(text)
 
 
 COMMANDS: dict[str, Command] = {

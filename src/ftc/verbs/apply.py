@@ -21,7 +21,7 @@ from ftc.spec.storage.paths import RunFolder, runs_folder, streams_folder
 from ftc.spec.storage.processes import is_follower
 from ftc.verbs.pages import write_missing_pages, write_pages
 from ftc.verbs.plan import Planned
-from ftc.verbs.runs import FINISHED, Run, load_run, predecessor
+from ftc.verbs.runs import Run, load_run, predecessor
 
 __all__ = ["execute_planned"]
 
@@ -32,7 +32,7 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
     Raises:
         Refusal: Packages are missing (FTC650), inputs moved, or the run could not go on.
     """
-    if planned.run is not None and planned.run.record.status in FINISHED and not again:
+    if planned.run is not None and planned.run.record.is_finished and not again:
         _say(write_missing_pages(planned.run), listen)
         return planned.run
     missing = planned.compiled.environment.missing

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.heads import head_card
-from ftc.verbs.runs import FINISHED, Run, find_run
+from ftc.verbs.runs import Run, find_run
 
 if TYPE_CHECKING:
     from ftc.spec.companions import Role
@@ -143,7 +143,7 @@ def evaluate_on_harness(
 
 def _finished(run: Run | Path | str, folder: Path | str) -> Run:
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    if found.record.status not in FINISHED:
+    if not found.record.is_finished:
         raise _refused(found, f"it is {found.record.status.replace('_', ' ')}", "apply its recipe to continue it")
     return found
 

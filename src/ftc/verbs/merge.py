@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.strategies import strategy_card
 from ftc.verbs.provenance import refuse_faults
-from ftc.verbs.runs import FINISHED, Run, find_run
+from ftc.verbs.runs import Run, find_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +110,7 @@ def merge(
 def _obstacles(run: Run, target: Path) -> Iterator[Diagnostic]:
     """Why there is nothing to merge, or nowhere to."""
     yield from _wrong_kind(run)
-    if run.record.status not in FINISHED:
+    if not run.record.is_finished:
         help = f"`ftc apply {run.plan.recipe_file}` continues it"
         yield _not_yet(run, f"it is {run.record.status}", help)
     if os.path.lexists(target):

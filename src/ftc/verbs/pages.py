@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.storage.paths import RunFolder
-from ftc.verbs.runs import FINISHED, Run, load_events, load_outcomes
+from ftc.verbs.runs import Run, load_events, load_outcomes
 
 __all__ = ["pages", "report_page", "write_missing_pages", "write_pages"]
 
@@ -85,7 +85,7 @@ def write_pages(run: Run) -> tuple[Diagnostic, ...]:
 def write_missing_pages(run: Run) -> tuple[Diagnostic, ...]:
     """Draws the pages of a finished run that has none of them, or not all; findings as of `write_pages`."""
     place = RunFolder(run.folder)
-    if run.record.status not in FINISHED or (place.report.exists() and place.card.exists()):
+    if not run.record.is_finished or (place.report.exists() and place.card.exists()):
         return ()
     try:
         return write_pages(run)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.heads import head_card
-from ftc.verbs.runs import FINISHED, Run, find_run
+from ftc.verbs.runs import Run, find_run
 
 if TYPE_CHECKING:
     from ftc.compiler.resolve.rows.table import Table
@@ -121,7 +121,7 @@ def load(run: Run | Path | str, *, on_event: EventListener | None = None, folder
         Refusal: The run has no result, or its base model isn't here (FTC687), or the weights changed (FTC630).
     """
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    if found.record.status not in FINISHED:
+    if not found.record.is_finished:
         why = f"it is {found.record.status.replace('_', ' ')}"
         raise _unusable(found, why, f"`ftc apply {found.plan.recipe_file}` continues it")
     from ftc.compiler.audit.locate import model_folder

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ftc.verbs.predict import Model
 
 __all__ = [
-    "FINISHED",
     "Run",
     "find_run",
     "load_events",
@@ -40,9 +39,6 @@ __all__ = [
 ]
 
 AnyDocument = TypeVar("AnyDocument", bound="Document")
-
-FINISHED = ("finished", "gate_failed")
-"""Statuses of a run that has done all of its plan."""
 
 _MOST_PAST_RUNS = 20
 """Newest runs that a time estimate looks at; older ones say less about today's machine."""
@@ -225,7 +221,7 @@ def predecessor(folder: Path) -> Predecessor | None:
     from ftc.spec.documents.record import Predecessor
 
     others = [run for run in _readable(folder.parent.glob("*")) if run.folder != folder]
-    ended = [run for run in others if run.record.status in FINISHED]
+    ended = [run for run in others if run.record.is_finished]
     last = max(ended, key=lambda run: run.record.segments[-1].ended_at or "", default=None)
     return Predecessor(run_id=last.record.id, record_sha256=last.record.sha256) if last else None
 
@@ -240,7 +236,7 @@ def past_runs(root: Path) -> tuple[PastRun, ...]:
     """What the newest finished runs of a project tell about speed."""
     folders = sorted(_recorded(root), key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
     readable = _readable(iter(folders[:_MOST_PAST_RUNS]))
-    return tuple(_past(run) for run in readable if run.record.status in FINISHED and run.record.train_seconds > 0)
+    return tuple(_past(run) for run in readable if run.record.is_finished and run.record.train_seconds > 0)
 
 
 def _past(run: Run) -> PastRun:

@@ -23,7 +23,7 @@ def standing_of(root: Path, plan: Plan, run: Run | None) -> Standing | None:
     place = RunFolder(run.folder if run else runs_folder(root, plan.name) / plan.run_id)
     words, limit = f"run {place.path.name} is to be recovered: its plan.json or record.json can't be read", None
     if run is not None:
-        if run.record.status in ("finished", "gate_failed"):
+        if run.record.is_finished:
             return None
         words = _words(run, place)
         limit = usable_step(run.record.interruptions, run.record.proved_step)

@@ -17,7 +17,7 @@ from ftc.views import numbers
 from ftc.views.checks import check_lines
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
 from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, visible_width
-from ftc.views.words import headline, learned_of_rows, teacher_parts
+from ftc.views.words import headline, learned_of_rows, teacher_parts, value_at
 
 __all__ = ["chosen_lines", "optimizer_words", "origins_text", "plan_text", "up_to_date_text", "verdict_lines"]
 
@@ -137,7 +137,7 @@ def verdict_lines(plan: Plan, warnings: int, record: RunRecord | None, page: Pag
 
 
 def _is_done(record: RunRecord | None) -> bool:
-    return record is not None and record.status in ("finished", "gate_failed")
+    return record is not None and record.is_finished
 
 
 def up_to_date_text(plan: Plan, record: RunRecord, evaluation: Evaluation | None, *, page: Page = PLAIN) -> str:
@@ -263,13 +263,13 @@ def chosen_lines(plan: Plan, page: Page = PLAIN, *, whole: bool = False) -> list
     order = [*(path for path in telling if path in chosen), *(path for path in derived if path not in telling)]
     values = plan.settings.model_dump(mode="python")
     if whole:
-        lines = (f"{path} {_value_words(_value(values, path))} ({escaped(chosen[path].reason)})" for path in order)
+        lines = (f"{path} {_value_words(value_at(values, path))} ({escaped(chosen[path].reason)})" for path in order)
         return [_LABEL, *(part for line in lines for part in page.wrap(f"  {line}"))]
     parts = []
     for path in order[:_SHOWN]:
         reason = shorten(chosen[path].reason, _LONGEST_REASON)
         name = "devices" if path == _DEVICES else path.rpartition(".")[2]
-        value = f"{name} {_value_words(_value(values, path))}"
+        value = f"{name} {_value_words(value_at(values, path))}"
         parts.append(f"{_batch_words(plan.settings.train) if path == _BATCH else value} ({reason})")
     if len(chosen) > len(parts):
         parts.append(f"{len(chosen) - len(parts)} more")
@@ -282,7 +282,7 @@ def origins_text(plan: Plan, *, page: Page = PLAIN) -> str:
     Reasons stand beside their values where the page is wide enough to read them there, else below.
     """
     values = plan.settings.model_dump(mode="python")
-    rows = [(path, _value_words(_value(values, path)), plan.origins[path]) for path in sorted(plan.origins)]
+    rows = [(path, _value_words(value_at(values, path)), plan.origins[path]) for path in sorted(plan.origins)]
     first = min(page.columns * 2 // 5, max((len(path) for path, _, _ in rows), default=0))
     sizes = sorted(visible_width(value) for _, value, _ in rows)
     second = min(page.columns // 4, max(_SHORTEST_VALUE, sizes[len(sizes) * 9 // 10] if sizes else 0))
@@ -303,13 +303,6 @@ def _cells(texts: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
     columns = [textwrap.wrap(text, width) or [""] for text, width in zip(texts, widths, strict=True)]
     for parts in zip_longest(*columns, fillvalue=""):
         yield "  ".join(pad(part, width) for part, width in zip(parts, widths, strict=True)).rstrip()
-
-
-def _value(values: Any, path: str) -> Any:
-    """The value under a dotted path; a missing one reads as None, as a path into an absent block does."""
-    for key in path.split("."):
-        values = values.get(key) if isinstance(values, dict) else None
-    return values
 
 
 def _value_words(value: Any) -> str:

@@ -188,7 +188,7 @@ def _files(record: RunRecord, folder: str, has_report: bool, page: Page) -> list
 
 def _next(record: RunRecord, folder: str, has_report: bool, page: Page) -> list[str]:
     """What one does with a finished run."""
-    if record.status not in ("finished", "gate_failed"):
+    if not record.is_finished:
         return []
     card = [f"its model card is {escaped(folder)}/README.md"] if has_report else []
     return page.flow("next", [f"`ftc predict {record.id} TEXT` uses the model", *card])

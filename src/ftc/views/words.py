@@ -1,6 +1,8 @@
-"""Words that several pages share: a run's one result, its task, and its teacher."""
+"""Words that several pages share: a run's one result, its task, its teacher, and single settings."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from ftc.spec.documents.interruption import Interruption
 from ftc.spec.documents.plan import Plan
@@ -24,6 +26,7 @@ __all__ = [
     "mode_of",
     "pipeline",
     "teacher_parts",
+    "value_at",
 ]
 
 _FIRST = tuple(metric.name for metric in sorted(METRICS, key=lambda one: one.headline or 0) if metric.headline)
@@ -107,3 +110,10 @@ def interruption_words(one: Interruption) -> str:
     if one.usable_step == 0:
         limit = "; restarted"
     return f"step {one.step}: {one.kind} ({code}{one.reason}){limit}"
+
+
+def value_at(values: Any, path: str) -> Any:
+    """The value under a dotted path; None where a part of the path is absent."""
+    for key in path.split("."):
+        values = values.get(key) if isinstance(values, dict) else None
+    return values

@@ -29,6 +29,13 @@ def test_what_was_kept_is_recalled(cache: Cache) -> None:
     assert take_distrusted() == {}
 
 
+def test_an_entry_that_the_disk_refuses_leaves_nothing(cache: Cache) -> None:
+    (cache.folder / "a.json" / "in the way").mkdir(parents=True)
+    cache.keep("a.json", KEY, [1])
+    assert [file.name for file in cache.folder.iterdir()] == ["a.json"]
+    assert cache.recall("a.json", KEY) is None
+
+
 @pytest.mark.parametrize("field", ["value", "mac", "key"])
 def test_an_edited_entry_is_an_absent_one(cache: Cache, field: str) -> None:
     cache.keep("a.json", KEY, [1])

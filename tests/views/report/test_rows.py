@@ -37,6 +37,12 @@ def page(outcomes: list[Outcome], **changes: object) -> str:
     return report_html(plan, documents.record(plan), documents.evaluation(), [], outcomes)
 
 
+def test_a_confidence_that_nobody_recorded_is_none() -> None:
+    rows = [Outcome(row=row, prompt="a", expected="tech", base=None, tuned=said("tech", row, None)) for row in range(4)]
+    assert ">–</td>" in page(rows)
+    assert "0.0 %" not in page(rows).partition("Highest-loss")[2].partition("</table>")[0]
+
+
 def test_scores_of_classes_are_those_of_scikit_learn() -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     choose = random.Random(7)

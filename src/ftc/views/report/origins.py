@@ -13,7 +13,7 @@ from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.report.elements import details, facts, marked_up, section, table, text
 from ftc.views.row_texts import RowTexts
-from ftc.views.words import interruption_words, learned_of_rows
+from ftc.views.words import interruption_words, learned_of_rows, value_at
 
 __all__ = [
     "checks_section",
@@ -99,7 +99,7 @@ def settings_section(plan: Plan) -> str:
     rows = [
         (
             f"<code>{text(path)}</code>",
-            f"<code>{text(_words(_at(settings, path)))}</code>",
+            f"<code>{text(_words(value_at(settings, path)))}</code>",
             origin.kind,
             marked_up(origin.reason),
         )
@@ -166,18 +166,11 @@ def provenance_section(plan: Plan, record: RunRecord) -> str:
 
 def setting_words(plan: Plan, path: str) -> str:
     """The value of a setting by its dotted path, as plan.json has it."""
-    return _words(_at(plan.settings.to_json(), path))
+    return _words(value_at(plan.settings.to_json(), path))
 
 
 def _share(part: int, whole: int) -> str:
     return f"{numbers.count(part)} <small>({numbers.percent(part, whole)})</small>" if part else "0"
-
-
-def _at(values: Any, path: str) -> Any:
-    """The value under a dotted path, None where a part of it is absent."""
-    for key in path.split("."):
-        values = values.get(key) if isinstance(values, dict) else None
-    return values
 
 
 def _words(value: Any) -> str:

@@ -49,6 +49,10 @@ def _loss(said: Said) -> float:
     return said.loss_sum / max(1, said.targets)
 
 
+def _confidence(said: Said) -> str:
+    return "–" if said.confidence is None else numbers.percent(said.confidence)
+
+
 def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome], texts: RowTexts) -> str:
     is_class = head_card(plan.settings.model.head).has_confidence
     has_text = any(one.tuned.text is not None for one in shown)
@@ -69,7 +73,7 @@ def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome], texts: RowTexts)
                 prompt,
                 *(answers if has_text else ()),
                 numbers.metric(_loss(one.tuned)),
-                *((numbers.percent(one.tuned.confidence or 0.0),) if is_class else ()),
+                *((_confidence(one.tuned),) if is_class else ()),
             )
         )
     kind = "labels" if is_class else "answers" if has_text else "texts"
