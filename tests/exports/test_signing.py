@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,8 +33,7 @@ def refusal(run: Run | Path, keys: Keys) -> str:
 def test_a_signed_run_holds_for_us_and_for_the_library(
     run: Run, keys: Keys, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from model_signing import verifying
-
+    verifying: Any = importlib.import_module("model_signing.verifying")
     assert main(["sign", run.record.id, "--key", str(keys.private)]) == 0
     assert "5 files" in capsys.readouterr().out
     assert main(["verify", str(run.folder), "--key", str(keys.public), "--json"]) == 0
