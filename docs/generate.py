@@ -2,12 +2,14 @@
 
 `errors.md` comes from the table of codes, `recipe.md` from the JSON Schema of the recipe, whose descriptions are the
 docstrings under the fields, and `recipe.schema.json` is that schema, for editors. `cli.md` comes from the parsers of
-the verbs. A page that is edited by hand, or a field that changed without its page, fails `--check`.
+the verbs. A guide shows its recipe of `recipes/guides/`, and a migration page what `ftc import` makes of the file
+above it. A page that is edited by hand, or a field that changed without its page, fails `--check`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from argparse import SUPPRESS, Action
 from collections.abc import Iterable, Iterator
@@ -15,6 +17,8 @@ from pathlib import Path
 
 from ftc.cli.arguments import verb_parser
 from ftc.cli.verbs import SECTIONS, Group, Verb
+from ftc.compiler.importers.translate import import_configuration
+from ftc.compiler.importers.translation import Options, Surroundings
 from ftc.spec.codes import CODES, Code, Severity
 from ftc.spec.language.json_schema import (
     Schema,
@@ -29,9 +33,20 @@ from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLossCard
 from ftc.spec.schedules import SCHEDULES
 
-__all__ = ["commands_page", "errors_page", "main", "matrix_page", "metrics_section", "optimizers_page", "schema_page"]
+__all__ = [
+    "commands_page",
+    "errors_page",
+    "filled",
+    "main",
+    "matrix_page",
+    "metrics_section",
+    "optimizers_page",
+    "schema_page",
+]
 
 FOLDER = Path(__file__).parent
+RECIPE = re.compile(r"^<!-- (recipe|import) (\S+)(?: --task (\w+))? -->\n```yaml\n.*?^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(yaml|json)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 NOTICE = "<!-- Made by docs/generate.py; change the code instead. -->"
 STAGES = {
     "0": "Text: YAML, encoding, size",
@@ -56,6 +71,9 @@ def main(arguments: list[str]) -> int:
         "cli.md": commands_page(),
         "recipe.schema.json": json.dumps(editor_schema(), indent=1, ensure_ascii=False) + "\n",
     }
+    for folder in ("guides", "migration"):
+        for path in sorted((FOLDER / folder).glob("*.md")):
+            pages[f"{folder}/{path.name}"] = filled(path.read_text(encoding="utf-8"))
     stale = [name for name, text in pages.items() if _read(FOLDER / name) != text]
     if "--check" in arguments:
         for name in stale:
@@ -65,6 +83,36 @@ def main(arguments: list[str]) -> int:
         (FOLDER / name).write_text(pages[name], encoding="utf-8", newline="\n")
         print(f"wrote docs/{name}")
     return 0
+
+
+def filled(page: str) -> str:
+    """A page with its recipe, which follows a comment.
+
+    `<!-- recipe FILE -->` stands for a file of `recipes/guides/`, `<!-- import FILE -->` for what `ftc import` makes
+    of the first YAML on the page, with the first JSON as LLaMA-Factory's `dataset_info.json`.
+
+    Raises:
+        ValueError: The configuration can't be imported.
+    """
+    found = RECIPE.search(page)
+    if found is None:
+        return page
+    if found[1] == "recipe":
+        text = (FOLDER.parent / "recipes" / "guides" / found[2]).read_text(encoding="utf-8")
+    else:
+        shown = {kind: text.encode() for kind, text in reversed(BLOCK.findall(page))}
+        around = Surroundings(
+            locate=lambda path: path if path.endswith(".jsonl") else None,
+            read=lambda path: shown.get("json") if path.endswith("dataset_info.json") else None,
+        )
+        imported = import_configuration(
+            shown["yaml"], found[2], tool=None, options=Options(task=found[3]), around=around
+        )
+        if imported.recipe is None:
+            raise ValueError("; ".join(reason.summary for reason in imported.reasons))
+        text = imported.recipe
+    marker, _, _ = found[0].partition("\n")
+    return f"{page[: found.start()]}{marker}\n```yaml\n{text.rstrip()}\n```{page[found.end() :]}"
 
 
 def commands_page() -> str:

@@ -152,8 +152,8 @@ def make_project(root: Path, models: Path, task: str, strategy: str = "lora", **
     return root
 
 
-def make_model(folder: Path, kind: str) -> Path:
-    """Writes a model of two layers and 32 dimensions.
+def make_model(folder: Path, kind: str, length: int = 64) -> Path:
+    """Writes a model of two layers and 32 dimensions, for at most `length` tokens.
 
     `encoder` is a BERT, `decoder` a Llama with a chat template, `encoder_decoder` a T5 and `bart` a BART; other words
     are model types of transformers.
@@ -162,14 +162,14 @@ def make_model(folder: Path, kind: str) -> Path:
     import transformers
 
     folder.mkdir(parents=True)
-    size = _write_tokenizer(folder, with_template=kind == "decoder")
+    size = _write_tokenizer(folder, with_template=kind == "decoder", length=length)
     shape: dict[str, Any] = {
         "vocab_size": size,
         "hidden_size": 32,
         "intermediate_size": 48,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
-        "max_position_embeddings": 64,
+        "max_position_embeddings": length,
         "pad_token_id": 0,
     }
     torch.manual_seed(3)
@@ -205,7 +205,7 @@ def _bart_config(size: int) -> Any:
     return transformers.BartConfig(vocab_size=size, d_model=32, max_position_embeddings=64, **layers, **ids)
 
 
-def _write_tokenizer(folder: Path, *, with_template: bool) -> int:
+def _write_tokenizer(folder: Path, *, with_template: bool, length: int) -> int:
     """Trains a byte-level BPE tokenizer on the rows and writes its files; returns its size."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -221,7 +221,7 @@ def _write_tokenizer(folder: Path, *, with_template: bool) -> int:
     pad, begin, end, unknown = _SPECIAL
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": pad, "bos_token": begin, "eos_token": end}
     template = {"chat_template": _TEMPLATE} if with_template else {}
-    text = json.dumps({**settings, "unk_token": unknown, "model_max_length": 64, **template})
+    text = json.dumps({**settings, "unk_token": unknown, "model_max_length": length, **template})
     (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
     return int(tokenizer.get_vocab_size())
 

@@ -11,9 +11,9 @@ __all__ = ["fetch_script"]
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 
-def fetch_script(folder: str) -> ModuleType:
-    """`recipes/<folder>/fetch.py`, loaded anew for each who asks."""
-    spec = importlib.util.spec_from_file_location(f"{folder}_fetch", RECIPES / folder / "fetch.py")
+def fetch_script(folder: str, name: str = "fetch") -> ModuleType:
+    """`recipes/<folder>/<name>.py`, loaded anew for each who asks."""
+    spec = importlib.util.spec_from_file_location(f"{folder}_{name}", RECIPES / folder / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
