@@ -16,27 +16,9 @@ from ftc.spec.canonical import file_digest, to_text
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import read_ladder
-from tests.runtime.jobs import Job, make_job
+from tests.runtime.jobs import Job
 from tests.runtime.test_faults import assert_goes_on, at
 from tests.runtime.test_resume import in_child
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """A job that has run once, as `whole`; each test runs it under another name."""
-    made = make_job(tmp_path_factory.mktemp("changed"))
-    made.run("whole")
-    return made
-
-
-@pytest.fixture
-def job(undisturbed: Job) -> Job:
-    return Job(undisturbed.plan, undisturbed.inputs, undisturbed.root)
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
 
 
 def flip(file: Path) -> None:

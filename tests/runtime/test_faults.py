@@ -43,24 +43,6 @@ def sampled(values: Iterable[Any], *sample: Any) -> list[Any]:
     return [one if one in sample else pytest.param(one, marks=rare) for one in values]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """A job that has run once, as `whole`; each test runs it under another name."""
-    made = make_job(tmp_path_factory.mktemp("faults"))
-    made.run("whole")
-    return made
-
-
-@pytest.fixture
-def job(undisturbed: Job) -> Job:
-    return Job(undisturbed.plan, undisturbed.inputs, undisturbed.root)
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
-
-
 def assert_goes_on(job: Job, name: str) -> None:
     """The run ends as the undisturbed one did."""
     record = job.run(name)
