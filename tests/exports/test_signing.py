@@ -75,7 +75,7 @@ def test_another_key_another_signature_and_none(run: Run, keys: Keys, tmp_path: 
     assert "was not made with this key" in refusal(run.folder / "adapter", other)
     for text in ("{}", "[" * 10_000, '{"dsseEnvelope": {"payload": "bm8="}}'):
         signature.write_text(text, encoding="utf-8")
-        assert "isn't in the form" in refusal(run.folder / "adapter", other)
+        assert "not in OpenSSF model signing format" in refusal(run.folder / "adapter", other)
 
 
 def test_a_run_that_is_not_what_its_record_says_is_not_signed(run: Run, keys: Keys) -> None:
