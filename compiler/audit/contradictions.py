@@ -105,7 +105,7 @@ def contradictions(
         ours: Whether the code that wrote the run is the code that looks at it.
     """
     case = _Case(run, plan, record, witnesses, known, ours)
-    for compare in (_plan, _segments, _observed, _events, _ladder, _proof, _checkpoints, _result):
+    for compare in (_plan, _segments, _inputs, _observed, _events, _ladder, _proof, _checkpoints, _result):
         yield from compare(case)
 
 
@@ -168,6 +168,20 @@ def _segments(case: _Case) -> Iterator[Finding]:
     if peaks and record.peak_memory_bytes is not None and max(peaks) > record.peak_memory_bytes:
         subject = "record.json: peak_memory_bytes"
         yield from difference(subject, record.peak_memory_bytes, max(peaks), "`memory_by_phase`")
+
+
+def _inputs(case: _Case) -> Iterator[Finding]:
+    """After changed inputs a result counts only if a proof covers all its steps."""
+    record, limited = case.record, False
+    for number, one in enumerate(record.interruptions):
+        subject = f"record.json: interruptions.{number}.usable_step"
+        if one.code == "FTC515" and one.usable_step is None:
+            yield from difference(subject, None, f"{one.step} or less", "its own code, FTC515")
+        elif one.usable_step is not None and not 0 <= one.usable_step <= one.step:
+            yield from difference(subject, one.usable_step, f"{one.step} or less", "its own step")
+        limited = limited or one.usable_step is not None
+    if limited or record.proved_step is not None:  # older records have neither
+        yield from difference("record.json: proved_step", record.proved_step, record.steps_done, "`steps_done`")
 
 
 def _observed(case: _Case) -> Iterator[Finding]:

@@ -46,7 +46,7 @@ def audit_inputs(plan: Plan, root: Path, pages: Pages, previous: RunRecord | Non
             for use, locked in plan.lock.data.sources.items()
             for key, name, _ in locked.each_file(use)
         },
-        streams=streams if streams.is_dir() else None,
+        streams=streams if all((streams / f"{name}.arrow").exists() for name in plan.data) else None,
         environment=resolve_environment(cache_folder(), asked_extras(plan.recipe)),
         pages=pages,
         previous=previous,

@@ -34,6 +34,7 @@ from ftc.spec.documents.step_log import read_ladder
 from ftc.spec.exit_codes import ExitCode
 from ftc.spec.metrics import Need, needs_of
 from ftc.spec.storage.model_files import SINGLE_FILE, content_digest, stray_files
+from ftc.spec.storage.native import LibraryFault, native
 from ftc.spec.storage.paths import RunFolder
 
 __all__ = ["AuditInputs", "audit_static", "result_faults", "signed"]
@@ -108,6 +109,7 @@ def audit_static(
         seconds=time.monotonic() - started,
         not_checked=(*tally.not_checked, *_NEVER_CHECKED),
         in_ledger=in_ledger,
+        inputs_changed=any(one.code == "FTC515" for one in record.interruptions),
         exit_code=exit_code,
     )
 
@@ -279,10 +281,8 @@ def _check_streams(tally: Tally, plan: Plan, folder: Path | None) -> None:
     if folder is None:
         tally.not_checked.append("the token streams: they are no longer in the cache; `ftc plan` creates them again")
         return
-    from ftc.spec.documents.streams import open_stream
-
     for name, report in plan.data.items():
-        found = open_stream(folder / f"{name}.arrow").digest()
+        found = _stream_digest(folder / f"{name}.arrow") or "nothing readable"
         if found != report.stream_digest:
             hint = "delete the folder in the cache; `ftc plan` creates it again"
             tally.findings.append(finding("FTC521", f"token stream `{name}`", report.stream_digest, found, hint))
@@ -294,6 +294,16 @@ def _check_streams(tally: Tally, plan: Plan, folder: Path | None) -> None:
             tally.findings.append(finding("FTC521", f"`{probe.name}` of the streams", probe.wanted, found, hint))
     beside = f" and {plural(len(probes), 'set')} beside them" if probes else ""
     tally.checked.append(plural(len(plan.data), "token stream") + beside)
+
+
+def _stream_digest(file: Path) -> str | None:
+    """None of a file that is no stream, or a damaged one: Arrow has errors of many kinds for those."""
+    from ftc.spec.documents.streams import open_stream
+
+    try:
+        return native(lambda: open_stream(file).digest())
+    except LibraryFault:
+        return None
 
 
 def _compare(tally: Tally, folder: Path, files: Mapping[str, FileFacts], owner: str) -> Iterator[Finding]:

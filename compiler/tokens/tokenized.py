@@ -37,7 +37,7 @@ def tokenized_rows(plan: Plan, model_folder: Path, split: Split, rows: Sequence[
     Raises:
         Refusal: The plan has no such part, or the part no such row (FTC389).
     """
-    from ftc.spec.storage.tokenizer_file import load_tokenizer
+    from ftc.spec.storage.tokenizer_file import FILE, load_tokenizer, tokenizer_call
 
     if split not in plan.data:
         help = f"name one of {', '.join(name for name, _ in plan.splits)}"
@@ -47,11 +47,12 @@ def tokenized_rows(plan: Plan, model_folder: Path, split: Split, rows: Sequence[
     if missing := [row for row in rows if not found[row]]:
         raise Refusal([_no_row(plan, split, row, stream) for row in missing])
     indexes = [found[row][0] for row in rows] if rows else range(min(_USUAL_ROWS, len(stream)))
-    tokenizer = load_tokenizer(model_folder / "tokenizer.json")
+    file = model_folder / FILE
+    tokenizer = load_tokenizer(file)
     text = plan.settings.text
     return TokenizedRows(
         split=split,
-        rows=tuple(_row(stream, index, tokenizer, plan.settings) for index in indexes),
+        rows=tuple(tokenizer_call(file, _row, stream, index, tokenizer, plan.settings) for index in indexes),
         of=len(stream),
         cut=plan.data[split].truncated_rows,
         max_length=text.max_length,

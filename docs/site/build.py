@@ -15,6 +15,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from nbconvert import MarkdownExporter
+
 __all__ = ["broken_links", "build", "main"]
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +56,9 @@ def build(work: Path) -> Path | None:
             place = work / "pages" / path.relative_to(ROOT)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, place)
+            if path.suffix == ".ipynb":
+                page, _ = MarkdownExporter().from_filename(str(path))
+                place.with_name(f"{path.stem}_notebook.md").write_text(page, encoding="utf-8")
     shutil.copy(CONFIGURATION, work)
     shutil.copytree(THEME, work / "theme")
     command = [sys.executable, "-m", "zensical", "build", "--strict", "-f", CONFIGURATION.name]

@@ -112,11 +112,9 @@ def _write(session: Session, model: Any, tensors: dict[str, torch.Tensor], folde
 
 
 def _digest_of(file: Path) -> str | None:
-    from safetensors import SafetensorError
-
     try:
         return content_digest(read_tensors(file))
-    except (OSError, SafetensorError):
+    except OSError:
         return None
 
 

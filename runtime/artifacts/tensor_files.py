@@ -11,12 +11,14 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ftc.spec.storage import model_files as spec_digests
+from ftc.spec.storage.native import LibraryFault, native
 
 __all__ = [
     "Form",
@@ -30,6 +32,7 @@ __all__ = [
     "write_tensors",
 ]
 
+T = TypeVar("T")
 Form = tuple[torch.dtype, torch.Size]
 """Type and shape of a tensor."""
 
@@ -89,15 +92,35 @@ def flattened(tensors: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a file, in the processor's memory."""
-    tensors: dict[str, torch.Tensor] = load_file(path)
-    return tensors
+    """All tensors of a file, in the processor's memory.
+
+    Raises:
+        OSError: It can't be read, or is no safetensors file.
+    """
+    return _read(path, lambda: load_file(path))
 
 
 def read_shapes(path: Path) -> dict[str, torch.Size]:
-    """Shapes of a file's tensors by name, from its header alone."""
-    with safe_open(path, framework="pt") as file:
-        return {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    """Shapes of a file's tensors by name, from its header alone.
+
+    Raises:
+        OSError: It can't be read, or is no safetensors file.
+    """
+
+    def shapes() -> dict[str, torch.Size]:
+        with safe_open(path, framework="pt") as file:
+            return {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+    return _read(path, shapes)
+
+
+def _read(path: Path, read: Callable[[], T]) -> T:
+    try:
+        return native(read)
+    except LibraryFault as fault:
+        if isinstance(fault.cause, OSError | MemoryError):
+            raise fault.cause from None
+        raise OSError(f"{path.name}: {fault}") from fault.cause
 
 
 def content_digest(tensors: Mapping[str, torch.Tensor]) -> str:

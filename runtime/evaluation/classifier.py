@@ -19,7 +19,7 @@ from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
 from ftc.spec.documents.record import ClassifierResult
 from ftc.spec.documents.settings import ClassifierSettings
-from ftc.spec.storage.tokenizer_file import load_tokenizer
+from ftc.spec.storage.tokenizer_file import FILE, load_tokenizer, tokenizer_call
 
 __all__ = ["Flagged", "TextClassifier", "classifier_result"]
 
@@ -58,7 +58,8 @@ class TextClassifier:
             )
         self._model = model.to(device).eval()
         self._device = device
-        self._tokenizer: Any = load_tokenizer(folder / "tokenizer.json")
+        self._file = folder / FILE
+        self._tokenizer: Any = load_tokenizer(self._file)
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(settings.max_length)
 
@@ -68,7 +69,7 @@ class TextClassifier:
         Raises:
             Interrupted: Somebody asked to stop.
         """
-        encoded = self._tokenizer.encode_batch(list(texts))
+        encoded = tokenizer_call(self._file, self._tokenizer.encode_batch, list(texts))
         flags = [False] * len(texts)
         lengths = np.array([len(one.ids) for one in encoded], dtype=np.int64)
         order = by_length([at for at, length in enumerate(lengths) if length], lengths)

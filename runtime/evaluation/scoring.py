@@ -204,11 +204,9 @@ def learn_references(session: Session, work: ModelWithScorer, split: str) -> Non
 
 def _saved_references(session: Session, path: Path, count: int) -> torch.Tensor | None:
     """(rows, 2) the figures of an earlier segment of this job, if they are there and whole."""
-    from safetensors import SafetensorError
-
     try:
         tensors = read_tensors(path)
-    except (OSError, SafetensorError):
+    except OSError:
         return None
     named = (one for name, one in tensors.items() if name == _references_name(session, one))
     return next((one for one in named if one.shape == (count, 2)), None)

@@ -120,17 +120,17 @@ def _stray(plan: Plan, folder: Path) -> tuple[str, ...]:
 
 def _content(folder: Path, stamps: FileStamps) -> str | None:
     """Digest of the tensors that loading would read; None where they can't be read."""
-    from safetensors import SafetensorError
-
     from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors
 
     whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     try:
         names = [whole.name] if whole.exists() else sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        if any(Path(name).name != name for name in names):
+            return None  # an index that leads out of the folder
         for name in names:
             stamps.digest(folder / name, f"`{name}` of the model", file_digest)
         return content_digest({key: one for name in names for key, one in read_tensors(folder / name).items()})
-    except (OSError, ValueError, KeyError, SafetensorError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):  # an index of any shape
         return None
 
 

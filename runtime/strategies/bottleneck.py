@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ftc.runtime.artifacts.tensor_files import read_tensors
 from ftc.runtime.models.base_model import Base, frozen_base, load_weights, trainable_tensors
 from ftc.runtime.strategies.half import BESIDE_LAYERS, Half, require
 from ftc.runtime.training.seeding import seed_everything
@@ -98,16 +99,15 @@ def load_adapter(model: nn.Module, folder: str | Path) -> nn.Module:
     """Adds a saved adapter, and the head that was trained with it, to its base model.
 
     Raises:
+        OSError: Its weights can't be read.
         ValueError: It isn't such an adapter, or another model's.
     """
-    from safetensors.torch import load_file
-
     config = json.loads((Path(folder) / "adapter_config.json").read_text(encoding="utf-8"))
     if config.get(CONFIG_KEY) != "bottleneck":
         raise ValueError(f"{folder} contains no bottleneck adapter of ftc")
     settings = BottleneckSettings.model_validate_json(json.dumps(config["settings"]))
     _add(model, settings, config["modules"])
-    tensors = load_file(Path(folder) / "adapter_model.safetensors")
+    tensors = read_tensors(Path(folder) / "adapter_model.safetensors")
     if unknown := set(tensors) - set(dict(model.named_parameters())):
         raise ValueError(f"the model has no {min(unknown)}")
     model.load_state_dict(tensors, strict=False)

@@ -149,6 +149,8 @@ class AuditReport(Document):
     """What this level or this machine can't say anything about; never empty by silence."""
     in_ledger: bool = True
     """Whether the project's ledger has entries of the run."""
+    inputs_changed: bool = False
+    """Whether files that the run read changed meanwhile (FTC515), so that it went on from an earlier step."""
     signature: SignatureSeen | None = None
     """None in reports of releases that didn't look for one."""
     exit_code: int

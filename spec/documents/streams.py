@@ -217,7 +217,12 @@ class TokenStream:
         return found
 
     def digest(self) -> str:
-        """`stream_digest` of what the file holds."""
+        """`stream_digest` of what the file holds.
+
+        Raises:
+            ValueError: Its texts lie where the file has none; Arrow would read past its end.
+        """
+        self.table.validate(full=True)
         texts = self.table.column("texts").chunk(0)
         return stream_digest(
             (self.boundaries, self.all_ids, self.all_masks, self.prompt_lengths, self.labels),

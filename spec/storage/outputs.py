@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.storage.model_files import INDEX_FILE, LOADED_FILES, SINGLE_FILE
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -42,6 +43,12 @@ class OutputKind(Enum):
     COMPARISON = "comparison"
 
 
+_UNSIGNED = (OutputKind.CROISSANT, OutputKind.PREDICTIONS, OutputKind.REPORT)
+"""Kinds whose format has no place for who wrote it."""
+_DEEPEST_IN_A_RUN = 3
+"""Folders between a run's and the deepest file in it, such as a checkpoint's."""
+
+
 def claim_output(path: Path, kind: OutputKind, *, force: bool = False) -> None:
     """Lets pass a name that is free, or a file that ftc itself wrote as the same kind of document.
 
@@ -49,7 +56,7 @@ def claim_output(path: Path, kind: OutputKind, *, force: bool = False) -> None:
         path: Where the user wants the output.
         kind: What will be written there.
         force: Replace any other regular file too. Links, folders, devices, write-protected files and files of a run
-            are refused all the same.
+            or a model are refused all the same.
 
     Raises:
         Refusal: Something else is there (FTC651), or the folder isn't (FTC653). Nothing was changed.
@@ -61,13 +68,30 @@ def claim_output(path: Path, kind: OutputKind, *, force: bool = False) -> None:
         return
     is_own = _is_own(path, kind)
     reason = _untouchable(path)
-    if not reason and (path.parent / "record.json").is_file() and not (is_own and kind is OutputKind.SIGNATURE):
+    if not reason and _in_a_run(path) and not (is_own and kind is OutputKind.SIGNATURE):
         reason = "belongs to a run, whose record has its checksum"
+    if not reason and _in_a_model(path):
+        reason = "belongs to a model, which would be another without it"
     if reason:
         raise Refusal([diagnostic("FTC651", f"`{path}` {reason}", help="choose another name; nothing was changed")])
     if not force and not is_own:
         helps = ("choose another name", "or replace it with `--force`; nothing was changed")
-        raise Refusal([diagnostic("FTC651", f"`{path}` exists and is not a {kind.value} written by ftc", help=helps)])
+        other = f"is not a {kind.value} written by ftc"
+        why = "nothing in it says who wrote it" if kind in _UNSIGNED else other
+        raise Refusal([diagnostic("FTC651", f"`{path}` exists and {why}", help=helps)])
+
+
+def _in_a_run(path: Path) -> bool:
+    """Whether a file lies in a run's folder, or in a folder within it."""
+    own, *above = path.absolute().parents
+    folders = [folder for folder in above[:_DEEPEST_IN_A_RUN] if (folder / "plan.json").is_file()]
+    return any((folder / "record.json").is_file() for folder in (own, *folders))
+
+
+def _in_a_model(path: Path) -> bool:
+    """Whether a file is one that loading the model beside it reads."""
+    is_read = path.name in (INDEX_FILE, *LOADED_FILES) or path.suffix == Path(SINGLE_FILE).suffix
+    return is_read and (path.parent / "config.json").is_file()
 
 
 def _untouchable(path: Path) -> str | None:
@@ -106,7 +130,7 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
         case OutputKind.CYCLONEDX:
             return "bomFormat" in document and _names_ftc(_at(document, "metadata", "tools", "components"))
         case OutputKind.CROISSANT | OutputKind.PREDICTIONS | OutputKind.REPORT:
-            return False  # the format has no place for who wrote it
+            return False
         case OutputKind.COMPARISON:
             return str(document.get("schema", "")).startswith("ftc.comparison/")
         case OutputKind.SIGNATURE:

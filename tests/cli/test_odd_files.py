@@ -60,6 +60,17 @@ def link(name: str, target: str) -> Callable[[Path], None]:
     return make
 
 
+def shards(odd: Callable[[str], Callable[[Path], None]]) -> Callable[[Path], None]:
+    """A folder of two files, the second of which is odd."""
+
+    def make(folder: Path) -> None:
+        (folder / "shards").mkdir(exist_ok=True)
+        write_plain_rows(folder / "shards" / "a.csv")
+        odd("shards/b.csv")(folder)
+
+    return make
+
+
 def decomposed(folder: Path) -> None:
     write_plain_rows(folder / NFD)
 
@@ -112,6 +123,11 @@ CASES = [
     Case("socket", data("s.csv"), "FTC326", ("`s.csv` is a socket",), world=listening),
     Case("link", data("l.csv"), "FTC326", ("a link to `archive/rows.csv`, which isn't there", "delete the link"),
          world=link("l.csv", "archive/rows.csv")),
+    Case("pipe in a folder", data("shards"), "FTC326", ("`shards/b.csv` is a named pipe",), world=shards(pipe)),
+    Case("link in a folder", data("shards"), "FTC326", ("a link to `gone.csv`, which isn't there",),
+         world=shards(lambda name: link(name, "gone.csv"))),
+    Case("pipe in a pattern", data("'shards/*.csv'"), "FTC326", ("`shards/b.csv` is a named pipe",),
+         world=shards(pipe)),
     Case("long", data("r" * 300 + ".csv"), "FTC300", ("recipe.yaml:4:23", "a name of 304 bytes", "take 255")),
     Case("address", data("s3://bucket/rows.csv"), "FTC300", ("is an address (`s3://`)", "fetches none")),
     Case("form", data(NFC), "FTC328", ("another Unicode form", "all forms look alike"), 0, world=decomposed),
@@ -343,3 +359,9 @@ def test_a_template_that_changes_a_conversation_is_named(
     said = ("FTC329", (*words, f"compare {named}", "rows.jsonl:")) if words else ("", ())
     chat = recipe(task="{kind: chat}", data="{source: {path: rows.jsonl}, max_length: 64}")
     check(Case("", chat, *said, code, "plan", world), tmp_path, monkeypatch, capsys)
+
+
+def test_a_pipe_that_is_named_on_the_command_line_is_no_missing_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.csv")
+    with pytest.raises(Refusal, match="FTC326"):
+        read_rows(tmp_path / "rows.csv", "rows.csv")

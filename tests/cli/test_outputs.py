@@ -153,6 +153,23 @@ def test_force_replaces_no_link_folder_or_device(verb: str, there: str, project:
     assert _state(path) == before
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["base/tokenizer.json", "base/model-00001-of-00002.safetensors", "run/adapter/adapter_config.json"]
+    + ["run/checkpoints/step-00000002/state.json"],
+)
+def test_force_replaces_no_part_of_a_model_or_a_run(name: str, project: Path) -> None:
+    for beside in ("base/config.json", "run/plan.json", "run/record.json"):
+        (project / beside).parent.mkdir(exist_ok=True)
+        (project / beside).touch()
+    path = project / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _model_file(path)
+    before = _state(path)
+    assert main([*VERBS["export croissant"](path), "--force"]) == 1
+    assert _state(path) == before
+
+
 @pytest.mark.parametrize("there", REPLACEABLE)
 @pytest.mark.parametrize("verb", [verb for verb in TAKES_FORCE if verb != "sign"])  # which needs its library
 def test_force_replaces_a_file(verb: str, there: str, project: Path) -> None:

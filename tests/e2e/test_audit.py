@@ -108,6 +108,23 @@ def test_one_flipped_bit(root: Path, ftc: Ftc, name: str, told: str) -> None:
     assert codes(ftc, root) == {"FTC521"}
 
 
+def test_a_damaged_token_stream_is_named(root: Path, ftc: Ftc) -> None:
+    (stream,) = (root.parent / "cache").glob("streams/*/test.arrow")
+    stream.write_bytes(stream.read_bytes()[:100])
+    audited = ftc("audit", run_folder(root).name)
+    assert audited.code == 6, audited.text
+    assert "token stream `test`" in audited.text
+    assert "nothing readable" in audited.text
+
+
+def test_a_cache_that_lacks_a_token_stream_proves_nothing(root: Path, ftc: Ftc) -> None:
+    (stream,) = (root.parent / "cache").glob("streams/*/test.arrow")
+    stream.unlink()
+    audited = ftc("audit", run_folder(root).name)
+    assert audited.code == 0, audited.text
+    assert "the token streams: they are no longer in the cache" in " ".join(audited.text.split())
+
+
 def test_a_flipped_bit_in_the_token_stream(root: Path, ftc: Ftc) -> None:
     (stream,) = (root.parent / "cache").glob("streams/*/train.arrow")
     data = stream.read_bytes()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ftc.spec.documents.interruption import Interruption
 from ftc.spec.storage.paths import RunFolder
 from ftc.verbs.runs import load_run
 from tests.e2e.conftest import Ftc, finished_project, in_a_copy
@@ -109,6 +110,14 @@ def segment_of_more_steps(run: RunFolder) -> None:
     record(run, segments=(before, after))
 
 
+def unproved(run: RunFolder, *, usable: int | None, proved: int | None) -> None:
+    """Inputs changed behind step 3, and what came afterwards is said to count."""
+    reason = "`model.safetensors` of the model changed after it was verified"
+    at = "2026-01-01T00:00:00Z"
+    one = Interruption(at=at, segment=1, kind="failed", code="FTC515", reason=reason, step=4, usable_step=usable)
+    record(run, interruptions=(one,), proved_step=proved)
+
+
 FOUND: dict[str, tuple[Callable[[RunFolder], object], str, str]] = {
     "A1: a score, and the ledger as it was": (ledger_kept, "FTC537", "eval.json: macro_f1 of tuned"),
     "A2: a score, and the ledger cut": (ledger_cut, "FTC537", "eval.json: macro_f1 of tuned"),
@@ -182,6 +191,16 @@ FOUND: dict[str, tuple[Callable[[RunFolder], object], str, str]] = {
     "G3: the device": (device, "FTC537", "record.json: observed.device"),
     "that the code changed": (no_code_event, "FTC537", "record.json: code_changed"),
     "steps between two segments": (segment_of_more_steps, "FTC537", "record.json: segments.1"),
+    "changed inputs that limit nothing": (
+        lambda run: unproved(run, usable=None, proved=STEPS),
+        "FTC537",
+        "record.json: interruptions.0.usable_step",
+    ),
+    "steps behind changed inputs that no proof covers": (
+        lambda run: unproved(run, usable=3, proved=3),
+        "FTC537",
+        "record.json: proved_step",
+    ),
     "a time below zero": (lambda run: record(run, train_seconds=-4.0), "FTC537", "record.json: "),
     "counts of the data": (data_of_the_plan, "FTC537", "plan.json: data.test.truncated_rows"),
     "the model's license": (license_of_the_plan, "FTC537", "plan.json: model.license"),
@@ -202,6 +221,15 @@ def test_a_forgery_is_found(run: RunFolder, ftc: Ftc, what: str) -> None:
     found = json.loads(audited.out)["findings"][0]
     assert found["code"] == code
     assert re.match(place, found["subject"]), found
+
+
+def test_the_verdict_says_that_inputs_changed(run: RunFolder, ftc: Ftc) -> None:
+    unproved(run, usable=3, proved=STEPS)
+    audited = ftc("audit", run.path.name)
+    assert audited.code == 0, audited.text
+    assert "its inputs changed while it ran (FTC515)" in " ".join(
+        audited.text[audited.text.index("CONSISTENT") :].split()
+    )
 
 
 def test_a_ledger_without_the_end_of_a_finished_run_allows_no_verdict(run: RunFolder, ftc: Ftc) -> None:

@@ -130,6 +130,13 @@ def test_what_can_not_be_used(project: MakeProject, ftc: Ftc, tmp_path: Path) ->
     assert "rename `Context` to `context`" in renamed.text
     for words in ((), ("a", "--data", "b.csv"), ("-", "a"), ("a", "-o", "out.xlsx"), ("a", "--max-new-tokens", "0")):
         assert ftc("predict", run.record.id, *words).code == 64, words
+    assert ftc("predict", run.record.id, "--offline", row).code == 0, "options may stand before texts"
+    assert (
+        f"`--data {tmp_path / 'new.csv'}` predicts for its rows"
+        in ftc("predict", run.record.id, tmp_path / "new.csv").err
+    )
+    for text in ("film \udcff", '{"question": "film \\ud83d", "context": "a"}'):
+        assert "[FTC354]: text 1 holds a character that is none" in ftc("predict", run.record.id, text).err
     (root / "encoder").rename(root / "elsewhere")
     gone = ftc("predict", run.record.id, row)
     assert (gone.code, "[FTC687]" in gone.err, "its base model" in gone.err) == (1, True, True), gone.text

@@ -124,11 +124,12 @@ def test_other_code_or_packages_are_told_before_a_process_is_started(
 
     monkeypatch.setattr(replay, "_started", lambda *request: pytest.fail("nothing is to be started"))
     record = RunRecord.model_validate_json(run.record.read_bytes())
-    package = record.observed.environment.packages["torch"].model_copy(update={"version": "2.0.0"})
-    packages = {**record.observed.environment.packages, "torch": package}
-    environment = record.observed.environment.model_copy(update={"packages": packages})
+    then = record.observed.environment
+    package = then.packages["torch"].model_copy(update={"version": "2.0.0"})
+    here = then.model_copy(update={"packages": {**then.packages, "torch": package}})
+    monkeypatch.setattr("ftc.compiler.audit.locate.resolve_environment", lambda *_: here)
     code = record.observed.code.model_copy(update={"ftc_sha256": "0" * 64})
-    observed = record.observed.model_copy(update={"environment": environment, "code": code})
+    observed = record.observed.model_copy(update={"code": code})
     (segment,) = record.segments
     change_record(run, observed=observed, segments=(segment.model_copy(update={"ftc_sha256": code.ftc_sha256}),))
     audited = ftc("audit", run.path.name, "--level", "replay", "--json")

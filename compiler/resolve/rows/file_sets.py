@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, refuse_odd_file, safe_path
 from ftc.compiler.resolve.rows.tables import SUFFIXES
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
@@ -32,7 +32,8 @@ def files_of(root: Path, path: str, folder: Path, span: Span | None, recipe_path
 
     Raises:
         UnsafePath: The pattern, or a file that it finds, leads out of the project.
-        Refusal: FTC398: there is no such file, there are too many, or they are of several kinds.
+        Refusal: FTC398: there is no such file, there are too many, or they are of several kinds. FTC326: one is a pipe,
+            a socket, a device or a link to what isn't there.
     """
     fixed = path
     if is_pattern(path):
@@ -47,7 +48,9 @@ def files_of(root: Path, path: str, folder: Path, span: Span | None, recipe_path
     prefix = "" if fixed in (".", "./") else f"{fixed.rstrip('/')}/"
     names = [file.relative_to(start).as_posix() for file in start.glob(pattern)] if start.is_dir() else []
     seen = [name for name in names if not any(step.startswith(".") for step in name.split("/"))]
-    kept = sorted(name for name in seen if name.lower().endswith(SUFFIXES) and (start / name).is_file())
+    kept = sorted(name for name in seen if name.lower().endswith(SUFFIXES) and not (start / name).is_dir())
+    for name in kept:
+        refuse_odd_file(start / name, f"{prefix}{name}", span, recipe_path)  # left out, its rows would be missed
     if not kept:
         help_ = (
             f"the suffix decides how a file is read: {', '.join(SUFFIXES)}"

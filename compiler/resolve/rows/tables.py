@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ftc.compiler.resolve.files.safe_files import refuse_odd_file
 from ftc.compiler.resolve.rows.json_rows import read_json_array, read_json_lines
 from ftc.compiler.resolve.rows.large_files import too_large
 from ftc.compiler.resolve.rows.separated_rows import read_separated
@@ -294,6 +295,7 @@ def read_rows(path: Path, shown_as: str, span: Span | None = None, reading: Read
 
 
 def _check_kind(path: Path, suffix: str, shown_as: str, span: Span | None) -> None:
+    refuse_odd_file(path, shown_as, span)
     if not path.is_file():
         raise Refusal([absent_file(path, shown_as, span)])
     with path.open("rb") as file:

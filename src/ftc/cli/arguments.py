@@ -89,6 +89,8 @@ class Command(NamedTuple):
     formats: tuple[str, ...] = (TEXT, JSON)
     """Forms of the answer, for `--format`; the first is the default. Empty for a verb that says so itself."""
     examples: tuple[Example, ...] = ()
+    takes_words: bool = False
+    """Whether any number of words follow the first one; options may then stand between them."""
 
 
 def verb_parser(name: str, about: str, command: Command, *, color: str = "auto") -> Parser:

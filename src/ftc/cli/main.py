@@ -124,7 +124,8 @@ def parse(argv: Sequence[str]) -> Namespace:
     if verb is None:
         _refuse_words(top, words)
     parser = verb_parser(verb.name, verb.help, verb.command, color=common.color)
-    return parser.parse_args(rest, Namespace(verb=verb.name, typed=" ".join(words[: len(words) - len(rest)])))
+    read = parser.parse_intermixed_args if verb.command.takes_words else parser.parse_args
+    return read(rest, Namespace(verb=verb.name, typed=" ".join(words[: len(words) - len(rest)])))
 
 
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "datasets", "tokenizers", "safetensors",

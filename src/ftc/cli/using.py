@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
@@ -26,11 +27,14 @@ from ftc.spec.exit_codes import ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ftc.spec.diagnostics import Refusal
     from ftc.verbs.predict import Predictions, RowLike
 
 __all__ = ["COMMANDS"]
 
 _CSV, _LINES = "csv", "jsonl"
+_DATA = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".conll")
+"""Suffixes of files of rows: a text that is such a file's name was meant to be `--data`."""
 _FORMATS = {".csv": _CSV, ".jsonl": _LINES, ".ndjson": _LINES, ".json": JSON}
 """Form of the answer by the suffix of the file that it is written to, or that the rows come from."""
 
@@ -91,6 +95,9 @@ def _misuse(args: Namespace) -> str:
         return "`-` reads all texts from standard input; leave out the others"
     if args.output and args.output != STDOUT and args.format is None and _suffix(args.output) not in _FORMATS:
         return f"`{args.output}` has no suffix that says the format: use `.csv`, `.jsonl` or `.json`, or `--format`"
+    for word in args.text:
+        if _suffix(word) in _DATA and os.path.isfile(word):  # noqa: PTH113 - a text may be no path at all
+            return f"`{word}` is a file: `--data {word}` predicts for its rows; `-` reads a text of that name"
     return ""
 
 
@@ -98,16 +105,40 @@ def _typed(words: list[str]) -> list[RowLike]:
     """Rows of the command line, or of standard input: texts, and objects in JSON.
 
     Raises:
-        Refusal: Standard input is empty (FTC689).
+        Refusal: There is none (FTC689), or one is no UTF-8 (FTC354).
     """
-    lines = [line.rstrip("\r\n") for line in sys.stdin] if words == [STDOUT] else words
-    rows = [_row(line) for line in lines if line.strip()]
+    is_piped = words == [STDOUT]
+    lines = [line.rstrip("\r\n") for line in sys.stdin] if is_piped else words
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            rows.append(_row(line))
+            if not _is_text(rows[-1]):
+                raise _unreadable(f"line {number} of standard input" if is_piped else f"text {number}")
     if not rows:
         from ftc.spec.diagnostics import Refusal, diagnostic
 
         help = "write one text, or one JSON object, a line"
         raise Refusal([diagnostic("FTC689", "there is no text to predict for", help=help)])
     return rows
+
+
+def _is_text(row: RowLike) -> bool:
+    """Whether every character of a row is one: bytes that are no UTF-8 arrive as halves of pairs."""
+    import json
+
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unreadable(place: str) -> Refusal:
+    from ftc.spec.diagnostics import Refusal, diagnostic
+
+    help = "convert it to UTF-8; in JSON, write the character itself rather than half of a pair such as `\\ud83d`"
+    return Refusal([diagnostic("FTC354", f"{place} holds a character that is none", help=help)])
 
 
 def _row(line: str) -> RowLike:
@@ -124,8 +155,6 @@ def _row(line: str) -> RowLike:
 
 
 def _suffix(file: str) -> str:
-    import os
-
     return os.path.splitext(file)[1].lower()  # noqa: PTH122 - a name, whether or not there is such a file
 
 
@@ -164,6 +193,7 @@ COMMANDS: dict[str, Command] = {
         predict_arguments,
         run_predict,
         formats=(TEXT, JSON, _LINES, _CSV),
+        takes_words=True,
         examples=(
             Example('ftc predict 7f3a2b "Where is my parcel?"', "one text"),
             Example("ftc predict 7f3a2b --data new.csv -o answers.csv", "a file of rows"),

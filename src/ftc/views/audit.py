@@ -46,7 +46,7 @@ def audit_text(report: AuditReport, *, quiet: bool = False, page: Page = PLAIN) 
 
 def _verdict(report: AuditReport, page: Page) -> list[str]:
     paint, meaning = _meaning(report, page)
-    text = f"{paint(report.verdict)}: run {escaped(report.run_id)}, {meaning}{_trust(report)}"
+    text = f"{paint(report.verdict)}: run {escaped(report.run_id)}, {meaning}{_stopped(report)}{_trust(report)}"
     return page.flow("", [text], indent=0, end=f"exit {report.exit_code}" if report.exit_code else "")
 
 
@@ -78,6 +78,10 @@ def _finding(finding: Finding, page: Page) -> Iterator[str]:
         yield f"  found    {shorten(finding.found, room)}"
     if finding.hint:
         yield from page.flow("  = help:", [shorten(finding.hint, 4 * page.columns)])
+
+
+def _stopped(report: AuditReport) -> str:
+    return "; its inputs changed while it ran (FTC515): it continued from the last proved step" * report.inputs_changed
 
 
 def _trust(report: AuditReport) -> str:

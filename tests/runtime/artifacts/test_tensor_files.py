@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors import safe_open
 
@@ -45,3 +46,12 @@ def test_order_does_not_matter_and_content_does(tmp_path: Path) -> None:
     renamed = {("two" if name == "one" else name): tensor for name, tensor in tensors.items()}
     reshaped = {**tensors, "b": tensors["b"].reshape(3, 2)}
     assert len({content_digest(one) for one in (tensors, changed, renamed, reshaped)}) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"\x08\0\0\0\0\0\0\0" + b"{" * 8])
+def test_what_is_no_such_file_can_not_be_read(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "x.safetensors"
+    file.write_bytes(content)
+    for read in (read_tensors, read_shapes):
+        with pytest.raises(OSError, match=r"x\.safetensors: "):
+            read(file)
