@@ -212,8 +212,8 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def site(session: nox.Session) -> None:
     """Build the pages as a site in build/site, to be read from disk or served, and check every link of it."""
-    install(session, *GROUPS["site"], *GROUPS["test"], *GROUPS["browser"])
-    session.run("pytest", "-n0", "tests/site/test_build.py", env={**QUIET, "PYTHONPATH": str(ROOT / "src")})
+    install(session, "-e", ".", *GROUPS["site"], *GROUPS["test"], *GROUPS["browser"])
+    session.run("pytest", "-n0", "tests/site/test_build.py", env=QUIET)
     session.run("python", "docs/site/build.py", *session.posargs)
 
 
