@@ -127,7 +127,8 @@ def _weights(texts: Tokens, questions: Tokens, most: int) -> tuple[Any, Any]:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     limit = max(_FEWEST_TOKENS, min(_MOST_TOKENS, most))
-    counted: Any = TfidfVectorizer(analyzer=_tokens_and_pairs, sublinear_tf=True, max_features=limit)
+    vectorizer: Any = TfidfVectorizer  # stubs know no function as its analyzer
+    counted = vectorizer(analyzer=_tokens_and_pairs, sublinear_tf=True, max_features=limit)
     return counted.fit_transform(texts), counted.transform(questions)
 
 

@@ -178,7 +178,7 @@ def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnosti
         )
     label, help = foreign or _advice(plain, path, known)
     own = None if key in _NEVER else _own_name(key, _dotted(path[:-1]))
-    fixes = _renamed(key, own, span) if own in known and own not in beside else ()
+    fixes = _renamed(key, own, span) if own is not None and own in known and own not in beside else ()
     return diagnostic(
         "FTC104", f"unknown key `{key}`{inside}", span, label=label, help=help, fixes=fixes, path=_dotted(path)
     )

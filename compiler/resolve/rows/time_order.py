@@ -17,7 +17,8 @@ def out_of_order(parts: Mapping[Part, Sequence[int]], times: Sequence[float]) ->
     """Rows of a part that are newer than a row of the part that should come behind it; parts without any are absent."""
     found: dict[Part, list[int]] = {}
     newer: list[Part] = [part for part in ("test", "validation") if parts.get(part)]
-    for number, part in enumerate([*newer[1:], "train"] if newer else []):
+    earlier: list[Part] = [*newer[1:], "train"] if newer else []
+    for number, part in enumerate(earlier):
         first = min(times[row] for before in newer[: number + 1] for row in parts[before])
         if late := [row for row in parts.get(part, ()) if times[row] > first]:
             found[part] = late
