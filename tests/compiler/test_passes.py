@@ -316,7 +316,7 @@ def test_what_cannot_be_traced_sends_no_other_way_to_the_closed_form() -> None:
     traced, _ = decided("900MiB", "ddp")
     assert traced.memory is not None
     assert (traced.candidate.sharding, traced.memory.method) == ("fsdp", "trace")
-    ways = "ways to run the job with offload none and sharding ddp"
+    ways = "with offload none and sharding ddp"
     assert f"memory trace of candidates {ways}: {reason}; they use the analytical estimate" in traced.not_checked
 
 

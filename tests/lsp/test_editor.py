@@ -126,7 +126,7 @@ def test_a_session_of_an_editor(project: Path) -> None:
         assert rows.uri == (project / "data" / "rows.jsonl").as_uri()
 
         hover = await editor.ask("text_document_hover_async", types.HoverParams, "recipe.yaml", RECIPE, "{kind: cosi")
-        assert "falls in half a cosine" in hover.contents.value
+        assert "cosine decay" in hover.contents.value
         hover = await editor.ask("text_document_hover_async", types.HoverParams, "recipe.yaml", RECIPE, "[accu")
         assert "higher is better" in hover.contents.value
 

@@ -255,7 +255,7 @@ def test_a_completed_key_is_ready_for_its_value(client: Client, uri: str) -> Non
         ("budget: {vr|am: 24GiB}", "vram", ("such as `24GiB`", "effect: resource")),
         ("strategy: {kind: lo|ra}", "lora", ("Low-rank adapters", "required")),
         ("eval: {metrics: [accu|racy]}", "accuracy", ("Names of metrics",)),
-        ("data: {sp|lit: {test: 0.1, se|ed: 3}}".replace("se|ed", "seed"), "split", ("How rows are divided",)),
+        ("data: {sp|lit: {test: 0.1, se|ed: 3}}".replace("se|ed", "seed"), "split", ("How rows are split",)),
     ],
 )
 def test_hovering_explains(client: Client, uri: str, text: str, word: str, said: tuple[str, ...]) -> None:

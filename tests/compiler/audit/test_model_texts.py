@@ -45,7 +45,7 @@ TEMPLATE = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
             '`chat_template`, character 64 (line 2): "" -> " "',
         ),
         ("chat_template.jinja", TEMPLATE, TEMPLATE.replace("content", "text"), "character 41 (line 1): "),
-        ("config.json", {"a": 1, "b": 2}, '{"b": 2,   "a": 1}', "its layout alone"),
+        ("config.json", {"a": 1, "b": 2}, '{"b": 2,   "a": 1}', "only its formatting"),
         ("config.json", {"a": 1}, {}, "`a` is gone"),
         ("config.json", {"a": 1}, {"a": True}, "`a` 1 -> true"),
         ("config.json", {"a": 1}, "{", "it can't be read any longer"),

@@ -195,7 +195,7 @@ def test_a_word_for_nothing_that_ftc_has_lists_what_there_is() -> None:
     (key,) = [key for key in imported.keys if key.key == "lr_scheduler"]
     assert key.fate is Fate.NOT_CARRIED
     assert all(kind in key.help for kind in words.SCHEDULE_KINDS)
-    assert "cosine, stands in its place" in key.help
+    assert "cosine, is used instead" in key.help
 
 
 def test_keys_about_several_devices_are_not_called_foreign_to_a_recipe() -> None:

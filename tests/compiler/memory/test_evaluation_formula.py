@@ -72,7 +72,7 @@ def test_a_classifier_too_large_for_the_budget_is_refused_and_answers_are_fewer_
     assert fitting.candidate.eval_batch < 32
     (refused,) = (one for one in job(graded=True, budget={"vram": "500MiB"}).diagnostics if one.is_error)
     assert refused.code == "FTC402"
-    assert "grade" in refused.notes[0]
+    assert "grading" in refused.notes[0]
 
 
 @pytest.mark.parametrize("name", ["retention", "swaps"])

@@ -112,4 +112,4 @@ def test_a_time_that_is_none_is_named_with_its_line(odd: object) -> None:
     data = Data(source=PathSource(path="rows.csv"), split=Split(time="date"))
     with pytest.raises(Refusal, match="FTC380: column `date` has no valid time in 1 of 2 rows") as caught:
         read_division(data, table, None, lambda path: None)
-    assert caught.value.diagnostics[0].notes[0].startswith("rows.csv:3 holds ")
+    assert caught.value.diagnostics[0].notes[0].startswith("rows.csv:3 contains ")

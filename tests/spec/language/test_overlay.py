@@ -88,11 +88,11 @@ def test_a_flag_changes_or_adds_an_item(below: str, flags: list[str], outcome: d
 @pytest.mark.parametrize(
     ("below", "flag", "summary", "help"),
     [
-        ("a: [x]", "a[2]=z", "`a` has 1 item, and none at 2", "`a[1]` adds an item"),
-        ("b: 1", "a.1=z", "`a` has 0 items, and none at 1", "`a[0]` adds an item"),
-        ("a: auto", "a[0]=z", "`a` is no list but `auto`", "`--set 'a=[…]'`"),
+        ("a: [x]", "a[2]=z", "`a` has 1 item, but none at position 2", "`a[1]` adds an item"),
+        ("b: 1", "a.1=z", "`a` has 0 items, but none at position 1", "`a[0]` adds an item"),
+        ("a: auto", "a[0]=z", "`a` is not a list but `auto`", "`--set 'a=[…]'`"),
         ("a: {b: 1}", "a[0]=z", "`a` is a mapping", "set it as a whole"),
-        ("a: [{b: x}]", "a[0].b.0=z", "`a[0].b` is no list but `x`", "`--set 'a[0].b=[…]'`"),
+        ("a: [{b: x}]", "a[0].b.0=z", "`a[0].b` is not a list but `x`", "`--set 'a[0].b=[…]'`"),
     ],
 )
 def test_a_flag_for_an_item_that_is_not_there(below: str, flag: str, summary: str, help: str) -> None:

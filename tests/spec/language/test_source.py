@@ -202,7 +202,7 @@ def test_independent_faults_come_in_one_pass() -> None:
         ("a: @x\n", "no value can start with `@`", (1, 4)),
         ('a: "C:\\data"\n', "an escape that YAML doesn't have", (1, 8)),
         ("a: 'x' y\n", "this line is outside the block above", (1, 8)),
-        ("a: >= 0.95\n", "a value that starts with `>` or `|` opens a text of several lines", (1, 4)),
+        ("a: >= 0.95\n", "a value that starts with `>` or `|` begins a text of several lines", (1, 4)),
         ("a: {b: >= 0.95}\n", "no value can start with `>`", (1, 8)),
         ("a:\t1\n", "a tab instead of a space", (1, 3)),
         ("{a: 1} b\n", "text after the end of the recipe", (1, 8)),
@@ -260,7 +260,7 @@ def test_a_hyphen_has_a_safe_fix() -> None:
 )
 def test_other_keys_are_shown_as_escapes_and_never_mended_unasked(key: str, shown: str, suggestion: str | None) -> None:
     finding = fault(f"{key}: 1\n")
-    assert finding.summary == f"`{shown}` is no key"
+    assert finding.summary == f"`{shown}` is not a key"
     assert [fix.edits[0].text for fix in finding.fixes] == ([suggestion] if suggestion else [])
     assert not any(fix.safe for fix in finding.fixes)
 

@@ -165,7 +165,7 @@ LARGER = {**TOKENIZER, "added_tokens": [{"id": 6, "content": "<new>"}]}
         (_only("model.pt"), "FTC303", "model.pt"),
         (_only("model.gguf"), "FTC303", "model.gguf"),
         (_only("model.ckpt"), "FTC303", "model.ckpt"),
-        (_write("model.safetensors", b"\x80\x04canary" + bytes(40)), "FTC304", "no safetensors"),
+        (_write("model.safetensors", b"\x80\x04canary" + bytes(40)), "FTC304", "not a safetensors"),
         (_write("model.safetensors", safetensors_bytes({"a": (9, 9)})[:-7]), "FTC304", "damaged"),
         (_write("tokenizer.json", None), "FTC306", "no tokenizer"),
         (_slow, "FTC306", "slow"),
@@ -179,7 +179,7 @@ LARGER = {**TOKENIZER, "added_tokens": [{"id": 6, "content": "<new>"}]}
         (_write("tokenizer_config.json", b'{"auto_map": {"AutoTokenizer": ["x.Y", null]}}'), "FTC310", "auto_map"),
         (_write("generation_config.json", b'{"custom_generate": "org/x"}'), "FTC310", "custom_generate"),
         (_write("model.safetensors", safetensors_bytes({"model.embed_tokens.weight": (7, 8)})), "FTC322", "embedding"),
-        (_link_out, "FTC300", "leads out"),
+        (_link_out, "FTC300", "outside the project"),
     ],
 )
 def test_unusable_folders(tmp_path: Path, model: Path, change: Callable[[Path], None], code: str, words: str) -> None:
@@ -224,13 +224,13 @@ def test_independent_faults_come_together(tmp_path: Path, model: Path) -> None:
         ({"hidden_size": "8"}, "FTC309", "hidden_size"),
         ({"num_attention_heads": True}, "FTC309", "num_attention_heads"),
         ({"num_hidden_layers": 10**12}, "FTC309", "num_hidden_layers"),
-        ({"num_key_value_heads": 3}, "FTC309", "evenly"),
+        ({"num_key_value_heads": 3}, "FTC309", "not divisible by"),
         ({"num_attention_heads": 3, "num_key_value_heads": 3}, "FTC309", "is not divisible by 3"),
         ({"num_experts": [1, 8]}, "FTC308", "mixture of experts"),
-        ({"hidden_size": 32}, "FTC322", "don't fit"),
-        ({"intermediate_size": 12}, "FTC322", "don't fit"),
-        ({"num_hidden_layers": 2}, "FTC322", "don't fit"),
-        ({"head_dim": 64}, "FTC322", "don't fit"),
+        ({"hidden_size": 32}, "FTC322", "don't match"),
+        ({"intermediate_size": 12}, "FTC322", "don't match"),
+        ({"num_hidden_layers": 2}, "FTC322", "don't match"),
+        ({"head_dim": 64}, "FTC322", "don't match"),
     ],
 )
 def test_unusable_configurations(tmp_path: Path, changes: dict[str, Any], code: str, words: str) -> None:

@@ -113,7 +113,7 @@ def test_a_row_that_is_trained_on_and_measured(resolve: Resolve) -> None:
     test = [{"text": "new", "label": "ham"}, *HAM[3:8]]
     found = next(one for one in refused(resolve, {"a.jsonl": HAM + SPAM, "t.jsonl": test}, split=split) if one.is_error)
     assert (found.code, found.path) == ("FTC370", "data.split.test")
-    assert "5 of 6 test rows are trained on" in found.summary
+    assert "5 of 6 test rows are also training rows" in found.summary
     assert len(found.notes) == 3
     assert found.notes[0].startswith("t.jsonl:2: ")
 

@@ -51,7 +51,7 @@ def test_faults_of_another_delimiter_have_their_lines(tmp_path: Path) -> None:
         read(tmp_path, "text;label\na;x\nb\n")
     (found,) = refused.value.diagnostics
     assert found.span is not None
-    assert (found.code, found.span.line, "holds a semicolon" in found.help[0]) == ("FTC357", 3, True)
+    assert (found.code, found.span.line, "contains a semicolon" in found.help[0]) == ("FTC357", 3, True)
 
 
 def test_the_recipe_has_the_last_word(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_pattern_without_files_several_kinds_and_ways_out(project: Path, tmp_p
     assert refused("shards/*.csv").code == "FTC398"
     (project / "shards" / "x.csv").write_text("text,label\na,b\n", encoding="utf-8")
     found = refused("shards")
-    assert (found.code, found.summary) == ("FTC398", "`shards` stands for files of several kinds: .csv, .jsonl")
+    assert (found.code, found.summary) == ("FTC398", "`shards` matches files of several kinds: .csv, .jsonl")
     assert found.help == ("name one kind, such as `shards/*.csv`",)
     assert refused("../*.jsonl").code == "FTC300"
     assert refused("shards/*/../../../*.jsonl").code == "FTC300"

@@ -136,7 +136,7 @@ def test_faults_of_a_kind_are_one_finding_with_count_and_first_rows() -> None:
     rows = [{"prompt": "a", "completion": "b" if number % 2 else " "} for number in range(20)]
     (found,) = check_values(GENERATION, Columns({"completion": "completion", "prompt": "prompt"}), table(*rows))
     assert "in 10 of 20 rows" in found.summary
-    assert found.notes == ("data/a.jsonl:1, 3, 5, 7, 9 and 5 more", 'data/a.jsonl:1 holds " "')
+    assert found.notes == ("data/a.jsonl:1, 3, 5, 7, 9 and 5 more", 'data/a.jsonl:1 contains " "')
 
 
 def test_a_key_that_some_rows_lack_has_no_value_there() -> None:
@@ -176,14 +176,14 @@ def test_conversations_that_can_be_learned(messages: Any) -> None:
         ([{"role": "usr", "content": "a"}], "FTC365", "did you mean `user`"),
         ([{"role": "human", "content": "a"}], "FTC365", "known are"),
         ([{"role": ["user"], "content": "a"}], "FTC365", "unknown role"),
-        ([{"role": "user", "content": None}, ANSWER], "FTC365", "no text"),
-        ([{"role": "user", "content": [{"type": "text"}]}, ANSWER], "FTC365", "no text"),
+        ([{"role": "user", "content": None}, ANSWER], "FTC365", "not text"),
+        ([{"role": "user", "content": [{"type": "text"}]}, ANSWER], "FTC365", "not text"),
         ([{"role": "user"}], "FTC365", "{role, content}"),
         (["Hi"], "FTC365", "{role, content}"),
         ([{"from": "human", "value": "Hi"}], "FTC367", "ShareGPT"),
-        ("Hi", "FTC363", "no list"),
-        ('[{"role": "user"}]', "FTC363", "text that holds a list"),
-        (None, "FTC363", "no list"),
+        ("Hi", "FTC363", "not a list"),
+        ('[{"role": "user"}]', "FTC363", "text that contains a list"),
+        (None, "FTC363", "not a list"),
     ],
 )
 def test_conversations_that_cant_be_learned(messages: Any, code: str, words: str) -> None:

@@ -135,7 +135,7 @@ def test_all_broken_rows_are_told_up_to_twenty(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("Infinity", "`Infinity` is no JSON value"),
+        ("Infinity", "`Infinity` is not a JSON value"),
         ('{"x": 1, "x": 2}', 'key "x" occurs twice'),
         ('"\\udc00"', "half of a surrogate pair"),
         ("[" * 90_000, "nested too deeply"),
@@ -175,10 +175,10 @@ def test_other_encodings(tmp_path: Path, name: str, content: bytes, line: int, c
     [
         ('{"a": 1}\n{"a": 2}\n', "FTC356", ".jsonl"),
         ('{"rows": [{"a": 1}]}', "FTC356", "array of objects"),
-        ('[{"a": 1} {"a": 2}]', "FTC355", "delete"),
-        ('[{"a": 1},]', "FTC355", "delete"),
-        ('[{"a": 1}', "FTC355", "delete"),
-        ("[", "FTC355", "delete"),
+        ('[{"a": 1} {"a": 2}]', "FTC355", "fix or remove"),
+        ('[{"a": 1},]', "FTC355", "fix or remove"),
+        ('[{"a": 1}', "FTC355", "fix or remove"),
+        ("[", "FTC355", "fix or remove"),
         ('[{"a": 1}] x', "FTC355", "one array"),
         ("[1]", "FTC356", "object"),
     ],
@@ -306,7 +306,7 @@ def test_absent_files(tmp_path: Path) -> None:
         "data/row.csv": "did you mean `data/rows.csv`?",
         "./data/row.csv": "did you mean `./data/rows.csv`?",
         "other.csv": "relative",
-        "x/y.csv": "absent",
+        "x/y.csv": "missing",
     }
     for name, words in cases.items():
         with pytest.raises(Refusal) as caught:
@@ -355,7 +355,7 @@ def test_arrow_columns_without_a_json_form(tmp_path: Path) -> None:
     with pytest.raises(Refusal) as caught:
         read_rows(tmp_path / "a.parquet", "a.parquet")
     assert [found.code for found in caught.value.diagnostics] == ["FTC360", "FTC360"]
-    assert "`image` holds `binary`" in caught.value.diagnostics[0].summary
+    assert "`image` has the type `binary`" in caught.value.diagnostics[0].summary
 
 
 def test_arrow_columns_of_one_name(tmp_path: Path) -> None:
