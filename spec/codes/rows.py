@@ -104,7 +104,7 @@ CODES: tuple[Code, ...] = (
         id="FTC363",
         title="value of the wrong type",
         cause="A column that the task reads as text, label or conversation contains another type in some rows.",
-        wrong='{"text": null, "label": 1.0}',
+        wrong='{"text": 5, "label": 1.5}',
         right='{"text": "good film", "label": 1}',
     ),
     Code(

@@ -37,7 +37,7 @@ class CheckName:
     """Names in plans of earlier releases, and what they are called now."""
 
     @staticmethod
-    def ngrams(split: Split) -> str:
+    def ngrams(split: str) -> str:
         """The check of one part for n-grams of training rows."""
         return f"n-gram overlap of {split}"
 

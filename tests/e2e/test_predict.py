@@ -115,7 +115,7 @@ def test_words_that_are_written(project: MakeProject, ftc: Ftc, tmp_path: Path) 
     assert ftc("predict", run.record.id, "the goal", "--max-new-tokens", "3").out.strip() == said.strip()
 
 
-def test_what_can_not_be_used(project: MakeProject, ftc: Ftc, tmp_path: Path) -> None:
+def test_what_can_not_be_used(project: MakeProject, ftc: Ftc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = project("extraction", steps=1)
     run = api.apply(Path("recipe.yaml"))
     alone = ftc("predict", run.record.id, "which film")
@@ -137,6 +137,8 @@ def test_what_can_not_be_used(project: MakeProject, ftc: Ftc, tmp_path: Path) ->
     )
     for text in ("film \udcff", '{"question": "film \\ud83d", "context": "a"}'):
         assert "[FTC354]: text 1 holds a character that is none" in ftc("predict", run.record.id, text).err
+    monkeypatch.setattr("sys.stdin", io.StringIO(" \n"))
+    assert "[FTC689]: there is no text to predict for" in ftc("predict", run.record.id, "-").err
     (root / "encoder").rename(root / "elsewhere")
     gone = ftc("predict", run.record.id, row)
     assert (gone.code, "[FTC687]" in gone.err, "its base model" in gone.err) == (1, True, True), gone.text

@@ -129,6 +129,7 @@ def test_inputs_that_were_touched_cost_the_steps_since_the_last_proof(job: Job, 
     record = execute(job.plan, job.inputs, job.folder(name), at("step", change_and_put_back, step=4))
     assert record.status == "finished"
     assert [(stop.kind, stop.usable_step) for stop in record.interruptions] == [("redone", 3)]
+    assert '"FTC654"' in job.folder(name).events.read_text(encoding="utf-8"), "and the log says so"
     whole = RunRecord.model_validate_json(job.folder("whole").record.read_bytes())
     assert record.final_weights_sha256 == whole.final_weights_sha256
     assert read_ladder(job.folder(name).ladder).steps == read_ladder(job.folder("whole").ladder).steps
