@@ -21,7 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 CODE = ("spec", "compiler", "runtime", "src/ftc")
 DOCUMENTED = ("spec/sections", "src/ftc/api.py")
 """Code whose docstrings become pages, completions or the help of the Python functions."""
-PAGES = ("SECURITY.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/ci.md", "docs/guide.md", "recipes/README.md")
+PAGES = (
+    *("README.md", "SECURITY.md", "CONTRIBUTING.md", "recipes/README.md"),
+    *("docs/architecture.md", "docs/ci.md", "docs/guide.md"),
+)
 
 
 class Word(NamedTuple):
