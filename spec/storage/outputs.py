@@ -139,7 +139,7 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
 
 _COMPARISON = re.compile(
     rb"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>Runs "
-    rb"|[Oo]n [\d,]+ test rows? that all runs were given, compared with ",
+    rb"|[Oo]n [\d,]+ test rows? (?:common to all runs|that all runs were given), compared with ",
     re.DOTALL,
 )
 """How a comparison begins as a page, as text and as Markdown."""

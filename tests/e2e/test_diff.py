@@ -50,7 +50,7 @@ def test_recipes(root: Path, ftc: Ftc) -> None:
     assert "! eval.samples" in shown.text
     assert "3 changes: 1 to retrain, 1 to evaluate" in shown.text
     markdown = ftc("diff", "old.yaml", "recipe.yaml", "--format", "markdown").out
-    assert "| `-/+` | `strategy.rank` | `4` | `8` | numerics | forces retrain |" in markdown
+    assert "| `-/+` | `strategy.rank` | `4` | `8` | numerics | forces retraining |" in markdown
     assert ftc("diff", "old.yaml", "recipe.yaml", "--exit-code").code == 2
     assert ftc("diff", "old.yaml", "old.yaml", "--exit-code").code == 0
 

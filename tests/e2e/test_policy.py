@@ -77,9 +77,7 @@ def test_a_test_split_that_was_looked_at_often_enough(project: MakeProject, ftc:
     assert ftc("apply", "recipe.yaml", "--yes", "--again").code == 0, "the same job looks as itself"
     assert ftc("plan", "recipe.yaml").code == 0, "the run that looked may be planned again"
     other = ftc("plan", "recipe.yaml", "--set", "train.seed=2")
-    assert (other.code, "with this plan's, 2 runs evaluate on the same test rows" in other.text) == (4, True), (
-        other.text
-    )
+    assert (other.code, "with this plan, 2 runs evaluate on the same test rows" in other.text) == (4, True), other.text
 
 
 def test_a_classifier_of_the_hub_has_to_be_pinned_too() -> None:
@@ -177,7 +175,7 @@ def test_a_policy_that_is_there_and_not_read_is_never_passed_over(project: MakeP
     root = project()
     (root / "ftc.policy.yml").write_text("ftc_policy: 1\nrules: {}\n")
     refused = ftc("plan", "recipe.yaml")
-    assert (refused.code, "name it `ftc.policy.yaml`" in refused.err) == (3, True), refused.err
+    assert (refused.code, "rename it to `ftc.policy.yaml`" in refused.err) == (3, True), refused.err
     (root / "ftc.policy.yml").rename(root / "ftc.policy.yaml")
     assert ftc("plan", "recipe.yaml").code == 0
     for text, words in (("", "the policy is empty"), ("ftc_policy: 2\nrules: {}\n", "write 1")):
@@ -203,7 +201,9 @@ def test_a_price_of_the_policy_serves_a_limit_on_the_cost(project: MakeProject, 
     assert ftc("lock", "recipe.yaml").code == 0
     file.write_text(prices % ("rtx-4090", "0.40 EUR"))
     refused = ftc("plan", *limited, "--no-trace")
-    assert (refused.code, "cost in USD, price of rtx-4090 in EUR" in refused.err) == (3, True), refused.err
+    assert (refused.code, "the cost limit is in USD, the price of rtx-4090 in EUR" in refused.err) == (3, True), (
+        refused.err
+    )
     file.write_text(prices % ("h100-sxm", "2 USD"))
     refused = ftc("plan", *limited, "--no-trace")
     assert (refused.code, "`cost` needs a price of rtx-4090" in refused.err) == (3, True), refused.err

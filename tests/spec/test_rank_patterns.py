@@ -68,7 +68,7 @@ def test_a_module_of_two_stacks_is_named_with_its_stack() -> None:
         (
             lora({"modules": ["layers.1.self_attn.q_proj"], "layers": [0], "rank": 4}),
             "strategy.patterns[0]",
-            "drop one of `modules` and `layers`",
+            "remove `modules` or `layers`",
         ),
     ],
 )

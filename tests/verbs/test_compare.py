@@ -124,7 +124,7 @@ def test_the_command_tells_it_in_every_form(
     assert main(["compare", "aaa", "bbb", "--format", "html"]) == 0
     page = " ".join(capsys.readouterr().out.split())
     assert page.startswith("<!doctype html>")
-    assert "Accuracy of aaa is 0.050; bbb 0.833 (better). On 60 test rows that all runs were given." in page
+    assert "Accuracy of aaa is 0.050; bbb 0.833 (better). On 60 test rows common to all runs." in page
     assert "Of 60 common rows both runs are correct on 3, only bbb on 47, only aaa on 0." in page
 
 
