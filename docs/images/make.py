@@ -87,7 +87,7 @@ def _draw_plan(printed: str) -> None:
 
 
 def _photograph(chromium: str, report: Path) -> None:
-    flags = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1000,1240"]
+    flags = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1000,1215"]
     picture = FOLDER / "report.png"
     subprocess.run([chromium, *flags, f"--screenshot={picture}", report.as_uri()], check=True, capture_output=True)
 
