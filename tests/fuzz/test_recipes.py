@@ -109,7 +109,7 @@ def misread(written: Any, read: Any, place: str) -> list[str]:
 
 def _misread_field(written: Any, holder: Document, key: str, place: str) -> list[str]:
     read = getattr(holder, key)
-    if key in QUANTITIES and isinstance(written, str):
+    if key in QUANTITIES and place == ".budget" and isinstance(written, str):
         expected = QUANTITIES[key](written)
         said = (read.amount, read.currency) if isinstance(read, Money) else read
         return [] if said == expected else [f"{place}.{key}"]

@@ -285,7 +285,9 @@ def test_text_fields_are_all_there() -> None:
 
 def test_no_text_of_a_recipe_becomes_code_or_a_command(job: Path) -> None:
     """Payloads at every place that takes text, with FTC_FUZZ all of them; nothing is started, no module is loaded."""
-    harmless = [written(job, f"plain-{number}", hostile(job, place, "zzz")) for number, place in enumerate(PLACES)]
+    address = "http://127.0.0.1:9/rows.jsonl"  # where nobody answers; what reads addresses is loaded for any of them
+    harmless = [written(job, "plain-address", hostile(job, "data.source.path", address))]
+    harmless += [written(job, f"plain-{number}", hostile(job, place, "zzz")) for number, place in enumerate(PLACES)]
     recipes = [
         written(job, f"hostile-{number}", hostile(job, place, payload))
         for number, (place, payload) in enumerate(itertools.product(PLACES, PAYLOADS))
