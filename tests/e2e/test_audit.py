@@ -252,7 +252,7 @@ def test_what_lies_beside_the_token_streams_is_compared(project: MakeProject, ft
     assert ftc("apply", "recipe.yaml", "--yes").code == 0
     (run,) = Path("runs").glob("*/*/record.json")
     audited = ftc("audit", run.parent.name)
-    assert (audited.code, "3 token streams and 1 related set" in audited.text) == (0, True), audited.text
+    assert (audited.code, "3 token streams and 1 set beside them" in audited.text) == (0, True), audited.text
     (groups,) = Path(os.environ["FTC_CACHE"]).glob("**/groups.json")
     groups.write_text(groups.read_text().replace("money", "film", 1))
     audited = ftc("audit", run.parent.name)

@@ -264,4 +264,4 @@ def test_branches_that_touch_different_sections_merge(root: Path, ftc: Ftc) -> N
     assert "CONFLICT" in conflict.stdout
     git(root, "checkout", "--ours", "recipe.yaml")
     marked = ftc("plan", "recipe.yaml")
-    assert (marked.code, "marks of a merge" in marked.text) == (6, True)
+    assert (marked.code, "unresolved merge markers" in marked.text) == (6, True)

@@ -143,7 +143,7 @@ def test_what_is_not_here_or_not_as_it_was(run: api.Run, ftc: Ftc, monkeypatch: 
         narrow.setattr("ftc.compiler.resolve.machine.local.free_memory_bytes", lambda: 2**20)
         narrow.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**10))
         both = refused()
-        assert "[FTC663]: merging takes" in both
+        assert "of memory, but only 1.00 MiB are free" in both
         assert "[FTC663]: the merged model needs" in both
     weights = run.root / "encoder" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")

@@ -132,7 +132,7 @@ SEEN: dict[str, tuple[Tamper, str]] = {
     ),
     "a file that became a link": (
         lambda _: replace_by_link(Path("encoder/config.json")),
-        r"config\.json, its layout alone, behind a link to .*/other",
+        r"config\.json, only its formatting, behind a link to .*/other",
     ),
     "a tokenizer beside the model": (
         lambda _: Path("encoder/added_tokens.json").write_text("{}"),

@@ -31,14 +31,15 @@ def done(project: MakeProject, ftc: Ftc) -> Path:
 def test_what_a_run_leaves_in_the_ledger(done: Path, ftc: Ftc) -> None:
     (run,) = api.runs(done)
     entries = read_ledger(done)
-    assert [one.kind for one in entries] == ["opened", "run_begun", "test_look", "test_look", "run_ended"]
-    assert entries[-1].to_json()["record_sha256"] == run.record.sha256
+    kinds = ["opened", "run_begun", "test_look", "test_look", "run_ended", "pages_written"]
+    assert [one.kind for one in entries] == kinds
+    assert entries[-2].to_json()["record_sha256"] == run.record.sha256
     assert broken_links(done) == ()
     assert (run.folder / "recipe.yaml").read_bytes() == (done / "recipe.yaml").read_bytes()
     assert (run.folder / "recipe.lock.json").read_bytes() == (done / "recipe.lock.json").read_bytes()
     assert {"recipe.yaml", "recipe.lock.json"} <= run.record.outputs.keys()
     shown = ftc("show", run.record.id)
-    assert "looked at 2 times in all: evaluate base 1, evaluate tuned 1" in shown.text
+    assert "evaluated twice: base once, tuned once" in shown.text
     assert json.loads(ftc("show", run.record.id, "--json").out)["test_looks"] == ["evaluate base", "evaluate tuned"]
 
 

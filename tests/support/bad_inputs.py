@@ -83,7 +83,7 @@ def check(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert code == case.exit, shown
     assert f"[{case.code}]" in shown or not case.code
     for word in case.words:
-        assert word in shown
+        assert word in shown, (word, shown)
     assert "Traceback" not in shown
     assert "ftc-bug" not in shown
     assert "panicked" not in shown

@@ -119,5 +119,5 @@ def test_a_job_survives_its_way_to_the_child() -> None:
 
 
 def test_an_unknown_kind_of_model_is_told() -> None:
-    with pytest.raises(LookupError, match="no model type"):
+    with pytest.raises(LookupError, match="does not know the model type"):
         trace(trace_job({**LLAMA, "model_type": "nothing"}))

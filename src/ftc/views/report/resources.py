@@ -157,7 +157,7 @@ def _bytes_axis(highest: int) -> Axis:
 def resources_section(plan: Plan, record: RunRecord, evaluation: Evaluation | None, run: History, drawn: Drawer) -> str:
     """The plan's figures beside the run's, then memory and time one by one."""
     beside = table(
-        "Planned vs actual",
+        "Planned vs actual resources",
         ("what", "planned", "happened", "difference"),
         [*_beside(plan, record), *judge_rows(plan, evaluation)],
         right=(1, 2, 3),
