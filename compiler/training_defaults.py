@@ -13,9 +13,6 @@ from ftc.spec.strategies import strategy_card
 
 __all__ = ["choose_class_weights", "choose_head_rate", "choose_rate", "choose_steps", "weights_of"]
 
-_HEAD_RATE, _HEAD_RATE_BESIDE_ADAPTER = 1e-3, 5e-3
-"""Adam's own default (Kingma & Ba 2015): a head that is randomly initialized has nothing to lose. Beside an adapter the
-layers below it move less: on eleven topics macro F1 was 9.7 at 1e-3 and 27.7 at 5e-3."""
 _USUAL_EPOCHS = 3
 _RARE = 1 / 3
 """Share of an even share of the rows below which a class counts as rare."""
@@ -46,9 +43,7 @@ def choose_head_rate(draft: Draft, why: Reasons) -> tuple[float | None, tuple[st
         why.derive("head_modules", (), "the head learns as everything else does")
         return why.derive(path, None, "that of everything else, since the recipe sets `learning_rate`"), ()
     rate = candidates(draft.recipe.train.optimizer.kind)[0].rate
-    is_whole = strategy_card(draft.recipe.strategy).is_whole
-    usual = _HEAD_RATE if is_whole else _HEAD_RATE_BESIDE_ADAPTER
-    beside = "Adam's own (Kingma & Ba 2015)" if is_whole else "more than the adapter's"
+    usual, beside = strategy_card(draft.recipe.strategy).head_rate
     reason = f"{beside}, since a new head is randomly initialized"
     reason = reason if rate.reason is None else rate.reason.format(reason)
     return why.derive(path, rate.beside(usual), reason), names

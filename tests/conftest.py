@@ -1,14 +1,19 @@
-"""What all tests share: golden files, and the option that writes them anew."""
+"""What all tests share: golden files, the option that writes them anew, and a browser."""
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from ftc.views.report.charts import Drawer, drawer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 settings.register_profile("ftc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ftc")  # how fast a machine is, busy as it may be, decides about no test
@@ -83,3 +88,16 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
             assert text == stream.read()
 
     return compare
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium as installed; the tests are skipped where it or playwright is missing."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as engine:
+        started = engine.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield started
+        started.close()

@@ -281,7 +281,7 @@ EXACT = {
 fresh processes. For `cuda` it is what torch documents as deterministic in its deterministic mode, and each run proves
 it anew; 4-bit kernels and flash attention promise nothing there."""
 
-_DEVICES = {"cpu": "processor", "cuda": "card"}
+_DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 _MOST_PROOF_STEPS = 8
 _PROOF_SHARE = 20
 """A proof does a twentieth of the run's steps, twice: a tenth of its time, and less for all but the shortest runs."""

@@ -108,5 +108,5 @@ def _is_slip(word: str, other: str) -> bool:
 
 
 def odd_labels(counts: Mapping[str, int]) -> set[str]:
-    """Labels that are probably another class, spelled otherwise: more rows of them would mend nothing."""
+    """Labels that are probably another class, spelled differently: more rows of them would not help."""
     return {label for group in variants(counts) for label in group[1:]} | slips(counts).keys()

@@ -114,7 +114,10 @@ def _secret(file: Path) -> bytes:
     for _ in range(2):
         try:
             content = file.read_bytes()
-            return hashlib.sha256(content).digest() if len(content) >= _LEAST_BYTES else secrets.token_bytes(32)
+            if len(content) >= _LEAST_BYTES:
+                return hashlib.sha256(content).digest()
+            distrust(file, f"a secret of less than {_LEAST_BYTES} bytes could be guessed, so the cache starts empty")
+            break
         except FileNotFoundError:
             pass
         except OSError:

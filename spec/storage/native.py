@@ -7,6 +7,7 @@ exception that carries the library's own line, so that a caller can name the fil
 
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 import threading
@@ -92,4 +93,6 @@ def _error_output_held_back() -> Iterator[None]:
 @cache
 def _held() -> BinaryIO:
     """What takes the place of the error output; one file for all calls, since opening one costs more than a call."""
-    return cast(BinaryIO, tempfile.TemporaryFile(buffering=0))
+    held = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - closed when the process ends
+    atexit.register(held.close)
+    return held

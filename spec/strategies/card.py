@@ -383,3 +383,11 @@ class Card:
     def is_whole(self) -> bool:
         """Whether a run leaves a model behind, and not an adapter beside one."""
         return self.result == "model"
+
+    @property
+    def head_rate(self) -> tuple[float, str]:
+        """The learning rate of a randomly initialized head with AdamW, and why; `benchmarks/defaults.py` measures it.
+
+        Beside an adapter the layers below the head move less, so that it has to learn more of the task.
+        """
+        return (1e-3, "Adam's own (Kingma & Ba 2015)") if self.is_whole else (5e-3, "more than the adapter's")

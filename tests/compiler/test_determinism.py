@@ -58,7 +58,7 @@ def test_attention_whose_backward_pass_varies_is_refused() -> None:
     )
     (found,) = draft.diagnostics
     assert (found.code, found.is_error) == ("FTC640", True)
-    assert "attention `flash_attention_2` on a card" in found.summary
+    assert "attention `flash_attention_2` on a GPU" in found.summary
 
 
 def test_on_a_processor_four_bits_are_known() -> None:
@@ -73,4 +73,4 @@ def test_a_packed_teacher_counts_like_a_packed_model(packed: str | None, codes: 
     draft = draft_of(device=CARD, task=task, train={"determinism": "bitwise", "distillation": lesson})
     found = decided(replace(draft, teacher=facts)).diagnostics
     assert [one.code for one in found if one.code == "FTC640"] == codes
-    assert all("of the teacher on a card" in one.summary for one in found if one.code == "FTC640")
+    assert all("of the teacher on a GPU" in one.summary for one in found if one.code == "FTC640")

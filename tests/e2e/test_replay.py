@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from ftc.spec.canonical import file_digest
-from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.record import Predecessor, RunRecord
 from ftc.spec.documents.step_log import line_text, parse_line
 from ftc.spec.storage.paths import RunFolder
 from tests.e2e.conftest import Answer, Ftc, finished_project, in_a_copy
+from tests.support.forging import reseal
 from tests.support.projects import contents
 
 STEPS = 16
@@ -35,23 +34,6 @@ def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunF
     return RunFolder(record.parent.absolute())
 
 
-def change_record(run: RunFolder, **changes: Any) -> None:
-    """Forges a record so that no digest shows it: the pages are made again, and the ledger, which knows, is gone."""
-    Path(".ftc/ledger.ndjson").unlink(missing_ok=True)
-    record = RunRecord.model_validate_json(run.record.read_bytes())
-    outputs = {
-        name: FileFacts(size=(run.path / name).stat().st_size, sha256=file_digest(run.path / name))
-        for name in record.outputs
-    }
-    forged = record.model_copy(update={"outputs": outputs, **changes}).sealed()
-    run.record.write_text(forged.to_text(), encoding="utf-8")
-    from ftc.verbs.pages import pages
-    from ftc.verbs.runs import load_run
-
-    for name, text in pages(load_run(run.path)).items():
-        (run.path / name).write_text(text, encoding="utf-8", newline="\n")
-
-
 def change_ladder(run: RunFolder, step: int, **changes: str) -> None:
     """Forges a step in the ladder, and in the events, which would contradict it."""
     events = [json.loads(line) for line in run.events.read_bytes().splitlines()]
@@ -62,7 +44,7 @@ def change_ladder(run: RunFolder, step: int, **changes: str) -> None:
     lines = [parse_line(line) for line in run.ladder.read_bytes().splitlines()]
     changed = [line.model_copy(update=changes) if line.kind == "step" and line.step == step else line for line in lines]
     run.ladder.write_bytes(b"".join(map(line_text, changed)))
-    change_record(run)
+    reseal(run)
 
 
 def report(answer: Answer) -> dict[str, Any]:
@@ -131,7 +113,7 @@ def test_other_code_or_packages_are_told_before_a_process_is_started(
     code = record.observed.code.model_copy(update={"ftc_sha256": "0" * 64})
     observed = record.observed.model_copy(update={"code": code})
     (segment,) = record.segments
-    change_record(run, observed=observed, segments=(segment.model_copy(update={"ftc_sha256": code.ftc_sha256}),))
+    reseal(run, observed=observed, segments=(segment.model_copy(update={"ftc_sha256": code.ftc_sha256}),))
     audited = ftc("audit", run.path.name, "--level", "replay", "--json")
     assert audited.code == 8, audited.text
     subjects = [finding["subject"] for finding in report(audited)["findings"]]
@@ -177,11 +159,9 @@ def test_a_replaced_record_breaks_the_chain(run: RunFolder, ftc: Ftc) -> None:
     record = RunRecord.model_validate_json(run.record.read_bytes())
     later = run.path.with_name(f"{run.path.name}-2")
     shutil.copytree(run.path, later)
-    change_record(
-        RunFolder(later), id=later.name, previous=Predecessor(run_id=run.path.name, record_sha256=record.sha256)
-    )
+    reseal(RunFolder(later), id=later.name, previous=Predecessor(run_id=run.path.name, record_sha256=record.sha256))
     assert ftc("audit", later.name).code == 0
-    change_record(run, memory_method="guessed")
+    reseal(run, memory_method="guessed")
     assert ftc("audit", run.path.name).code == 0, "it was sealed again"
     audited = ftc("audit", later.name, "--json")
     assert audited.code == 6, audited.text

@@ -90,7 +90,7 @@ def outcome_of(cell: Cell, root: Path, models: Path, cards: CardRunner) -> str:
     """`works`, or the code of the rule that refuses the job.
 
     Three steps are trained on a tiny model; the result is saved, loaded by the library that other people would use, and
-    has to say what the trained model says. The model card's code runs where the card lies, but for four-bit weights.
+    has to say what the trained model says. The model card's code runs where the card lies.
     """
     _project(cell, root, models)
     with _inside(root):
@@ -101,8 +101,7 @@ def outcome_of(cell: Cell, root: Path, models: Path, cards: CardRunner) -> str:
         (run,) = Path("runs").glob("*/*/")
         assert api.audit(applied.record.id).verdict == "CONSISTENT"
         _compare(run)
-        if cell.strategy != "qlora":  # bitsandbytes packs four bits on some CPUs, in blocks wider than these models
-            cards.run(run / "README.md")
+        cards.run(run / "README.md")
     return "works"
 
 

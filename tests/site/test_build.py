@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,18 +74,6 @@ def test_a_link_to_a_page_or_heading_that_is_not_there_stops_the_build(tmp_path:
         stream.write("\n[gone](exports.md#no-such-heading)\n")
     module.ROOT = tmp_path / "root"
     assert module.build(tmp_path / "work") is None
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as engine:
-        started = engine.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Chromium is looked for as on Linux")

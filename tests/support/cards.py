@@ -15,6 +15,11 @@ import io, json, os, sys, traceback, warnings
 warnings.simplefilter("ignore")
 import peft, torch, transformers
 from contextlib import redirect_stdout
+try:  # on some CPUs it repacks four-bit weights in blocks of 64, which are wider than the layers of tiny models
+    import bitsandbytes.nn.modules
+    bitsandbytes.nn.modules.has_avx512bf16 = lambda: False
+except ImportError:
+    pass
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 for line in sys.stdin:

@@ -62,7 +62,7 @@ def reseal(run: RunFolder, *, with_ledger: bool = True, **changes: Any) -> None:
     for name, text in pages(load_run(run.path)).items():
         (run.path / name).write_text(text, encoding="utf-8", newline="\n")
     if with_ledger:
-        LEDGER.unlink()
+        LEDGER.unlink(missing_ok=True)
 
 
 def reseal_plan(run: RunFolder, changes: Mapping[str, Any]) -> None:

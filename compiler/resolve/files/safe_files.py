@@ -97,7 +97,7 @@ def _in_its_form(path: Path) -> Path:
 
 
 def other_form(user: str, found: Path, span: Span | None, path: str) -> Diagnostic | None:
-    """A warning where what was found bears the asked name in another Unicode form; None where it bears that name."""
+    """A warning where the file has the asked name in another Unicode form; None where the names are equal."""
     asked, name = Path(user).name, found.name
     if asked == name or unicodedata.normalize("NFC", asked) != unicodedata.normalize("NFC", name):
         return None

@@ -188,7 +188,7 @@ def _questions(article: Row) -> Iterator[Row]:
 
 
 class _Window:
-    """A text that is read from its begin to its end, with what is being looked at in memory.
+    """A text that is read from beginning to end, with only the current piece in memory.
 
     Attributes:
         text: What is in memory.
@@ -233,7 +233,7 @@ class _Window:
         self.at = position
 
     def next_sign(self) -> str:
-        """The next character that is no space, which is then looked at; empty at the end of the file."""
+        """The next character that is not a space, without consuming it; empty at the end of the file."""
         while True:
             match = _SPACE.match(self.text, self.at)
             assert match is not None  # the pattern matches nothing, too

@@ -130,7 +130,7 @@ def _swallowed(record: list[str], delimiter: str, line: int, file: str) -> Diagn
 
 
 def _delimiter(text: Sequence[str], usual: str) -> str:
-    """The usual delimiter if the first rows bear it out, else another one that they do.
+    """The usual delimiter if the first rows fit it, else another one that they fit.
 
     Where no delimiter fits, the one that parts the header, if the usual one does not: faults then have their lines.
     """

@@ -33,14 +33,16 @@ def order_findings(
         by_part = ", ".join(f"{part} {len(rows):,}" for part, rows in late.items())
         names = [table.where(row) for rows in late.values() for row in rows]
         verb = "row is" if len(names) == 1 else "rows are"
-        bear = "write `split: {together: copies}` with `quality: {allow_overlap: …}`, so that each goes by its own time"
+        allow = (
+            "write `split: {together: copies}` with `quality: {allow_overlap: …}`, so that each goes by its own time"
+        )
         is_alike = split.together == "alike"
         kept = "near duplicates" if is_alike else "copies"
         yield diagnostic(
             "FTC399",
             f"{len(names):,} {verb} newer than the first row of a later part: {by_part}",
             notes=[f"{kept} of a row stay in its part, that of the oldest of them", row_list(names[:5], len(names))],
-            help=["take these rows out of the file", *([f"or {bear}"] if is_alike else [])],
+            help=["take these rows out of the file", *([f"or {allow}"] if is_alike else [])],
             path="data.split.time",
             rows=names,
         )

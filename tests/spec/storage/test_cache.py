@@ -93,3 +93,5 @@ def test_without_a_place_for_the_secret_nothing_is_believed_later(
     assert cache.recall("a.json", KEY) == [1], "this process knows its own"
     _secret.cache_clear()  # as another process would be
     assert cache.recall("a.json", KEY) is None
+    why = take_distrusted().get(str(short), "")
+    assert ("could be guessed" in why) == (not place), "a secret that isn't used is named"
