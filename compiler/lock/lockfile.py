@@ -272,8 +272,8 @@ def _meaning(lock: Lock, other: Lock) -> dict[str, Any]:
     for tag, platform in plain["platforms"].items():
         beside = other.platforms[tag].packages if tag in other.platforms else {}
         for name, package in platform["packages"].items():
-            if not package["code_sha256"] or (name in beside and not beside[name].code_sha256):
-                del package["code_sha256"]  # an older lock has none, which is no change
+            if name in beside and beside[name].code_sha256 is None:
+                package.pop("code_sha256", None)  # an older lock has none, which is no change
     return plain
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.architectures import Architecture, Family, architecture
 from ftc.spec.base import Document
@@ -172,9 +172,13 @@ class PackageFacts(Document):
     version: str
     sha256: str
     """Digest over the installed files' own digests (RECORD), without what an installer adds of its own."""
-    code_sha256: str = ""
-    """Digest over the Python and native files that an import would load, as they are. Empty for packages that decide no
-    numbers, and in locks and records of earlier releases: nothing is known then."""
+    code_sha256: str | None = None
+    """Digest over the Python and native files that an import would load, as they are; None and absent from documents
+    where nobody took it: of packages that decide no numbers, and in locks and records of earlier releases."""
+
+    @model_serializer(mode="wrap")
+    def _without_unknown(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
 
     def agrees_with(self, other: PackageFacts | None) -> bool:
         """Whether both may be the same build, by all that is known of both."""

@@ -198,7 +198,7 @@ class Plan(SealedDocument):
             tag: platform.model_copy(
                 update={
                     "packages": {
-                        name: package.model_copy(update={"code_sha256": ""})
+                        name: package.model_copy(update={"code_sha256": None})
                         for name, package in platform.packages.items()
                     }
                 }
