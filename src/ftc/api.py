@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.verbs.calibrate import calibrate, device, devices
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ftc.compiler.recipes.layers import Override
     from ftc.spec.documents.audit import AuditReport, Level
     from ftc.spec.documents.difference import RunComparison
-    from ftc.spec.documents.events import EventListener
+    from ftc.spec.documents.events import Event, EventListener
     from ftc.spec.documents.imported import Imported
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.provenance import SignedFolder
@@ -182,25 +182,33 @@ def apply(
     *,
     on_event: EventListener | None = None,
     again: bool = False,
+    until: int | Literal["train"] | None = None,
+    stop: Callable[[Event], str | None] | None = None,
     offline: bool = False,
     folder: Path | str = ".",
 ) -> Run:
     """Executes a plan, or goes on with it where it stopped. A finished one is left as it is.
 
+    With `until` or `stop` a run can be left before its end, as a search over settings does: it is `paused` or `pruned`
+    with a checkpoint, and the next `apply` continues it with the same bits.
+
     Args:
         target: A planned recipe, a plan, or the file of a recipe or saved plan.
         on_event: Hears of every step.
         again: Run a finished plan once more, in a folder of its own.
+        until: Pause after this step; `train` pauses when the weights are exported, and no test row is looked at.
+        stop: Hears of every event; where it gives a reason, the run ends after the current step as `pruned`.
         offline: Use only what is on this machine.
         folder: Where a plan given as an object belongs: any folder of its project.
 
     Raises:
-        Refusal: The plan is stale, its inputs moved, or the run could not go on.
+        Refusal: The plan is stale, it has no such step (FTC580), its inputs moved, or the run could not go on.
     """
     planned = _planned(target, offline=offline, folder=Path(folder))
     from ftc.verbs.apply import execute_planned
 
-    return execute_planned(planned, listen=on_event or (lambda event: None), again=again)
+    listen = on_event or (lambda event: None)
+    return execute_planned(planned, listen=listen, again=again, until=until, stop=stop)
 
 
 def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path) -> Planned:

@@ -9,7 +9,7 @@ import sys
 from argparse import ArgumentTypeError, Namespace
 from contextlib import nullcontext
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from ftc.cli.arguments import (
     Command,
@@ -41,6 +41,8 @@ _EXIT_CODES = {
     "finished": ExitCode.FINE,
     "gate_failed": ExitCode.GATE_FAILED,
     "interrupted": ExitCode.INTERRUPTED,
+    "paused": ExitCode.FINE,
+    "pruned": ExitCode.INTERRUPTED,
     "failed": ExitCode.COULD_NOT_WORK,
     "running": ExitCode.COULD_NOT_WORK,
 }
@@ -53,9 +55,24 @@ def apply_arguments(parser: Parser) -> None:
     add_waive(parser)
     parser.add_argument("--yes", action="store_true", help="don't ask")
     parser.add_argument("--again", action="store_true", help="run once more, even when this plan has run")
+    about = "pause after this step, or `train`: before the test split is measured; `ftc apply` continues"
+    parser.add_argument("--until", type=_until, metavar="STEP|train", help=about)
     add_locked(parser)
     add_offline(parser)
     add_quiet(parser)
+
+
+def _until(text: str) -> int | Literal["train"]:
+    """A step, or the end of training.
+
+    Raises:
+        ArgumentTypeError: It is neither.
+    """
+    if text == "train":
+        return text
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise ArgumentTypeError(f"`{text}` is neither a step from 1 nor `train`")
 
 
 def run_apply(args: Namespace) -> int:
@@ -115,7 +132,8 @@ def _follow(args: Namespace) -> int:
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
         stop = _Stop()
-        return _exit_code(api.apply(target, on_event=stop.hear, again=args.again, offline=args.offline), stop)
+        done = api.apply(target, on_event=stop.hear, again=args.again, until=args.until, offline=args.offline)
+        return _exit_code(done, stop)
 
 
 def _counts_bits(args: Namespace) -> bool:
@@ -180,10 +198,11 @@ def _carried_out(target: Planned | str, args: Namespace) -> int:
         companions(count, args.words) if has_others else nullcontext(),
         following(args, as_lines=args.json) as listener,
     ):
-        done = api.apply(target, on_event=stop.heard_by(listener), again=args.again, offline=args.offline)
+        hear = stop.heard_by(listener)
+        done = api.apply(target, on_event=hear, again=args.again, until=args.until, offline=args.offline)
     if args.json:
         print_result(done)
-    elif done.record.status == "interrupted":
+    elif done.record.status in ("interrupted", "paused"):
         command = shlex.join(["ftc", "apply", args.target, *override_words(args)])
         sys.stderr.write(f"`{command}` goes on from there.\n")
     elif args.quiet:
