@@ -69,7 +69,7 @@ def _until(text: str) -> int | Literal["train"]:
         ArgumentTypeError: It is neither.
     """
     if text == "train":
-        return text
+        return "train"
     if text.isascii() and text.isdigit() and int(text) > 0:
         return int(text)
     raise ArgumentTypeError(f"`{text}` is neither a step from 1 nor `train`")
