@@ -88,7 +88,7 @@ def write_reference(session: Session, work: ModelWithScorer) -> None:
 
 
 def read_reference(session: Session, run: RunFolder) -> Reference | None:
-    """What a run's folder keeps, if it is of the weights and rows of this session; runs of earlier releases have none."""
+    """What a run's folder keeps, if it is of this session's weights and rows; None where there is nothing such."""
     split = split_of(session)
     try:
         tensors, metadata = read_tensors(run.reference), _metadata_of(run.reference)
@@ -151,7 +151,7 @@ def _metadata(session: Session, split: Split) -> dict[str, str]:
     """What a reference belongs to; it has to be equal for it to be used."""
     return {
         "schema": "ftc.reference/1",
-        "job_sha256": session.job_sha256,
+        "plan_sha256": session.state.record.plan_sha256,
         "weights_sha256": session.state.record.final_weights_sha256 or "",
         "split": split,
         "stream_sha256": session.plan.data[split].stream_digest,
