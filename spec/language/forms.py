@@ -116,7 +116,7 @@ def _explained(
 
 def _keys_at(form: type[Document], path: tuple[str | int, ...]) -> tuple[str, ...]:
     """Keys of the mapping at a path of a form."""
-    forms = (form,)
+    forms: tuple[type[Document], ...] = (form,)
     for part in path:
         fields = [one.model_fields[part] for one in forms if isinstance(part, str) and part in one.model_fields]
         forms = tuple(chain.from_iterable(documents_in(field.annotation) for field in fields)) or forms
