@@ -189,14 +189,13 @@ def apply(
 ) -> Run:
     """Executes a plan, or goes on with it where it stopped. A finished one is left as it is.
 
-    With `until` or `stop` a run can be left before its end, as a search over settings does: it is `paused` or `pruned`
-    with a checkpoint, and the next `apply` continues it with the same bits.
+    What `until` or `stop` leaves before its end is `paused` or `pruned`; the next `apply` continues with the same bits.
 
     Args:
         target: A planned recipe, a plan, or the file of a recipe or saved plan.
         on_event: Hears of every step.
         again: Run a finished plan once more, in a folder of its own.
-        until: Pause after this step; `train` pauses when the weights are exported, and no test row is looked at.
+        until: Pause after this step, or at `train` with the weights exported and no test row looked at.
         stop: Hears of every event; where it gives a reason, the run ends after the current step as `pruned`.
         offline: Use only what is on this machine.
         folder: Where a plan given as an object belongs: any folder of its project.
@@ -207,8 +206,7 @@ def apply(
     planned = _planned(target, offline=offline, folder=Path(folder))
     from ftc.verbs.apply import execute_planned
 
-    listen = on_event or (lambda event: None)
-    return execute_planned(planned, listen=listen, again=again, until=until, stop=stop)
+    return execute_planned(planned, listen=on_event or (lambda event: None), again=again, until=until, stop=stop)
 
 
 def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path) -> Planned:
@@ -289,8 +287,7 @@ def audit(
     from ftc.verbs.audit import Asked, audit_run
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    signer = None if key is None else Path(key)
-    asked = Asked(level, first, last, steps, threads, force, seeds, strict, signer)
+    asked = Asked(level, first, last, steps, threads, force, seeds, strict, None if key is None else Path(key))
     return audit_run(found, asked, on_step or (lambda step, last: None))
 
 
