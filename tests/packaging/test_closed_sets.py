@@ -38,7 +38,7 @@ def _matches(layer: str) -> Iterator[tuple[str, ast.Match]]:
 def _ends_in_default(match: ast.Match) -> bool:
     """Whether the last case takes everything that is left, without saying that nothing is."""
     last = match.cases[-1]
-    takes_all = isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None and last.guard is None
+    takes_all = ast.unparse(last.pattern) == "_" and last.guard is None  # one with a name is typed by its use
     return takes_all and not any(word in ast.unparse(last.body[0]) for word in ("assert_never", "raise "))
 
 

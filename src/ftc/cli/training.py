@@ -323,16 +323,6 @@ def _on_harness(args: Namespace) -> int:
     return ExitCode.FINE
 
 
-def _eval_json(found: Remeasured) -> dict[str, object]:
-    return {
-        "run": found.run.record.id,
-        "data": found.data,
-        "stream_sha256": found.plan.data["test"].stream_digest,
-        "passed": found.passed,
-        "evaluation": found.evaluation.to_json(),
-    }
-
-
 COMMANDS: dict[str, Command] = {
     "apply": Command(
         apply_arguments,
