@@ -26,6 +26,34 @@ strategy: {kind: lora}
 """
 
 
+@pytest.mark.parametrize("ends", [None, KeyboardInterrupt(), OSError("full")])
+def test_init_benchmarks_a_machine_that_somebody_watches(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, ends: BaseException | None
+) -> None:
+    asked = []
+
+    def calibrate() -> None:
+        asked.append(1)
+        if ends:
+            raise ends
+
+    monkeypatch.setattr(api, "calibrate", calibrate)
+    monkeypatch.setattr("ftc.cli.recipes.find_spec", lambda _: True)
+    begin = ("init", "--data", "data/tickets.csv")
+    assert main([*begin, "piped.yaml"]) == 0
+    assert not asked, "nobody watches a pipe"
+    monkeypatch.setattr("ftc.cli.recipes.is_interactive", lambda *_: True)
+    assert main([*begin, "calm.yaml", "--no-calibrate"]) == 0
+    assert not asked
+    assert "ftc device calibrate" in capsys.readouterr().out
+    assert main([*begin, "recipe.yaml"]) == 0
+    said = capsys.readouterr().out
+    assert asked
+    assert said.endswith("Next: `ftc plan recipe.yaml`\n")
+    assert ("ftc device calibrate" in said) is (ends is not None)
+    assert (project / "recipe.yaml").exists()
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / ".ftc").mkdir()

@@ -7,6 +7,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ftc.cli.arguments import (
@@ -22,7 +23,7 @@ from ftc.cli.arguments import (
     add_recipes,
 )
 from ftc.cli.recipe_files import STDIN, recipes_in, stdin_text
-from ftc.cli.terminal import STDOUT, page, print_json, show_diagnostics, write
+from ftc.cli.terminal import STDOUT, is_interactive, page, print_json, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -45,10 +46,15 @@ def init_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--data", metavar="FILE", help="the rows; their columns are filled in")
     parser.add_argument("--base", metavar="MODEL", help="the base model: a folder, or an id on the hub")
+    parser.add_argument(
+        "--no-calibrate",
+        action="store_true",
+        help="do not benchmark this machine, which `init --data` does once in a terminal (about a minute)",
+    )
 
 
 def run_init(args: Namespace) -> int:
-    """Writes the recipe; a file that exists stays as it is."""
+    """Writes the recipe; a file that exists stays as it is. In a terminal an unknown machine is benchmarked, too."""
     from pathlib import Path
 
     from ftc import api
@@ -57,11 +63,29 @@ def run_init(args: Namespace) -> int:
     started = api.init(Path(args.file), task=args.task, data=data, base=args.base)
     if args.json:
         print_json(started.to_json())
-    else:
-        from ftc.views.started import started_text
+        return ExitCode.FINE
+    from ftc.views.started import next_step, started_text
 
-        write(started_text(started, page=page(sys.stdout, args)))
+    look = page(sys.stdout, args)
+    write(started_text(started, page=look))
+    is_calibrated = started.is_calibrated or _calibrates(args)
+    write(next_step(started, is_calibrated=is_calibrated, page=look))
     return ExitCode.FINE
+
+
+def _calibrates(args: Namespace) -> bool:
+    """Benchmarks this machine where somebody watches and torch is there; a failure or Ctrl-C costs nothing else."""
+    if args.no_calibrate or not args.data or not is_interactive(sys.stdout, os.environ) or not find_spec("torch"):
+        return False
+    from ftc import api
+    from ftc.spec.diagnostics import Refusal
+
+    write("\nMeasuring this machine once, so that plans estimate time: about a minute; Ctrl-C skips it …\n")
+    try:
+        api.calibrate()
+    except (Refusal, OSError, KeyboardInterrupt):
+        return False
+    return True
 
 
 def import_arguments(parser: Parser) -> None:
