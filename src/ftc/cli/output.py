@@ -165,7 +165,8 @@ def run_json(found: Run) -> dict[str, object]:
         "plan_sha256": found.plan.sha256,
         "record": found.record.to_json(),
         "evaluation": found.evaluation.to_json() if found.evaluation else None,
-        "test_looks": _looks(found),
+        "test_evaluations": _looks(found),
+        "test_looks": _looks(found),  # its name before, for one release more
         "merges": [one.to_json() for one in _merges(found)],
     }
 

@@ -193,12 +193,16 @@ def _fault_of_usage(args: Namespace) -> str | None:
 
 def _looked_at(recipes: Sequence[str], args: Namespace) -> tuple[dict[str, Findings], dict[str, str]]:
     """What is found in each recipe, and why others can't be read: one of them stops none of the others."""
+    from ftc.spec.diagnostics import Refusal
+
     look = _difference if args.diff else _fixed if args.fix else _checked
     results: dict[str, Findings] = {}
     unread: dict[str, str] = {}
     for recipe in recipes:
         try:
             results[recipe] = look(recipe, args)
+        except Refusal as refused:
+            results[recipe] = (refused.diagnostics, refused.sources)
         except OSError as error:
             unread[str(error.filename or recipe)] = error.strerror or str(error)
     return results, unread
