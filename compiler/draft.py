@@ -331,6 +331,7 @@ class Candidate:
         sharding: What each of several devices holds.
         offload: Where their parts lie.
         devices: How many share the run.
+        loss_chunk_size: Target positions whose scores over the vocabulary are computed at a time; None for all.
     """
 
     micro_batch: int
@@ -343,6 +344,7 @@ class Candidate:
     sharding: Sharding
     offload: Offload
     devices: int
+    loss_chunk_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
-__all__ = ["ARCHITECTURES", "Architecture", "Family", "Norm", "Positions", "architecture"]
+__all__ = ["ARCHITECTURES", "Architecture", "BehindHead", "Family", "Norm", "Positions", "architecture"]
 
 Family = Literal["decoder", "encoder", "encoder_decoder"]
 
@@ -24,6 +24,11 @@ Norm = Literal["fused", "composed", "composed twice"]
 """How norms are computed: by torch's kernel for layer norms, which keeps its input and two numbers a token; in several
 operators, which keep what was normalized as well where weights are trained; or so that the input is kept once more as
 it came, as T5's norms do."""
+
+BehindHead = Literal["nothing", "softcap", "times scale", "by scaling", "plus bias"]
+"""What comes behind an output layer, by the name of its value in config.json: tanh between two factors
+(`final_logit_softcapping`), a product (`logit_scale`), a quotient (`logits_scaling`), or a buffer of the model that is
+added (`final_logits_bias`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,8 @@ class Architecture:
         tagger_keeps: Parts of a pretrained head that the two still have.
         tokens: Tokens of beginning, end and padding that its tokenizer's class assumes where files name none.
         summary_prefix: What it was pretrained to read before a text that is to be summarized.
+        behind_head: What it does with its output layer's scores over the vocabulary; `nothing` for an encoder, which
+            is never trained by them.
     """
 
     model_type: str
@@ -91,6 +98,7 @@ class Architecture:
     tagger_keeps: tuple[str, ...] | None
     tokens: tuple[str | None, str | None, str | None] | None
     summary_prefix: str | None
+    behind_head: BehindHead | None
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -132,6 +140,7 @@ _BERT = Architecture(
     tagger_keeps=(),
     tokens=(None, None, "[PAD]"),
     summary_prefix="",
+    behind_head="nothing",
 )
 _REMBERT = replace(_BERT, model_type="rembert", dropout=0.0, attention_dropout=0.0, tokens=("[CLS]", "[SEP]", "<pad>"))
 _ELECTRA = replace(_BERT, model_type="electra", classifier_layers=2, classifier_keeps=())
@@ -167,6 +176,7 @@ _GEMMA2 = replace(
     activation="gelu_pytorch_tanh",
     ends_with_product=False,
     tokens=("<bos>", "<eos>", "<pad>"),
+    behind_head="softcap",
 )
 _COHERE = replace(
     _LLAMA,
@@ -175,6 +185,7 @@ _COHERE = replace(
     classifier=(),
     tagger=(),
     tokens=("<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<PAD>"),
+    behind_head="times scale",
 )
 _GPT2 = replace(
     _LLAMA,
@@ -230,6 +241,7 @@ _BART = replace(
     tagger=(),
     span_head=(),
     tokens=("<s>", "</s>", "<pad>"),
+    behind_head="plus bias",
 )
 _MARIAN = replace(_BART, model_type="marian", positions="sinusoidal", classifier=(), tokens=(None, None, None))
 _T5 = replace(
@@ -244,6 +256,7 @@ _T5 = replace(
     unquantized=(".wo",),
     tokens=(None, "</s>", "<pad>"),
     summary_prefix="summarize: ",
+    behind_head="nothing",
 )
 
 ARCHITECTURES: tuple[Architecture, ...] = (
@@ -316,7 +329,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         two_norms=None,
         tokens=(None, None, None),
     ),
-    replace(_GEMMA2, model_type="gemma", window_every=0, ends_with_product=True),
+    replace(_GEMMA2, model_type="gemma", window_every=0, ends_with_product=True, behind_head="nothing"),
     _GEMMA2,
     replace(_GEMMA2, model_type="gemma3_text", window_every=6, tagger=()),
     replace(_LLAMA, model_type="glm"),
@@ -326,7 +339,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_GPT2, model_type="gpt_neo", transposed=False, dropout=0.0, attention_dropout=0.0, counts_padding=True),
     _GPT_NEOX,
     _GPTJ,
-    replace(_LLAMA, model_type="granite", classifier=(), tagger=()),
+    replace(_LLAMA, model_type="granite", classifier=(), tagger=(), behind_head="by scaling"),
     replace(_LLAMA, model_type="helium"),
     _LLAMA,
     replace(_LLAMA, model_type="ministral3"),
@@ -373,7 +386,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_BART, model_type="blenderbot-small", classifier=(), tokens=("__start__", "__end__", "__null__")),
     replace(_BART, model_type="led", classifier=()),
     replace(_T5, model_type="longt5", classifier=(), unquantized=()),
-    replace(_MARIAN, model_type="m2m_100", activation="relu", attention_dropout=0.1, ends_with_product=True),
+    replace(_MARIAN, model_type="m2m_100", activation="relu", attention_dropout=0.1, ends_with_product=True, behind_head="nothing"),
     _MARIAN,
     replace(_BART, model_type="mbart", ends_with_product=True),
     replace(_T5, model_type="mt5", activation="gated-gelu"),
