@@ -19,7 +19,15 @@ from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.settings import ClassifierSettings
 from ftc.spec.sections.train import Precision, TeacherQuantization
 
-__all__ = ["EvaluationInputs", "Moment", "TeacherInputs", "evaluation_moments", "grading_peak", "held_bytes", "with_teacher"]
+__all__ = [
+    "EvaluationInputs",
+    "Moment",
+    "TeacherInputs",
+    "evaluation_moments",
+    "grading_peak",
+    "held_bytes",
+    "with_teacher",
+]
 
 _FP32 = 4
 

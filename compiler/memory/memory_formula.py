@@ -231,9 +231,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     moments |= {"save": {}, "resume": alone if read > job.state_bytes else {}, "export": alone}
     if job.taught is not None:
         compared = {**within, "temporaries": _held_casts(job)}
-        moments = with_teacher(
-            moments, job.taught, scores=scores, compared=compared, chunked=job.chunked_places > 0
-        )
+        moments = with_teacher(moments, job.taught, scores=scores, compared=compared, chunked=job.chunked_places > 0)
     return tuple(_peak(name, {**fixed, **moment}) for name, moment in moments.items())
 
 

@@ -1,4 +1,4 @@
-"""Codes 27x to 29x, and 265: strategies, chunks of the loss, teachers, several devices, and what they can't be combined with."""
+"""Codes 27x to 29x: strategies, teachers, several devices, and what they can't be combined with; 265: the loss."""
 
 from ftc.spec.codes._code import Code, Severity
 from ftc.spec.exit_codes import ExitCode

@@ -208,7 +208,7 @@ def test_a_loss_in_chunks_is_traced_as_it_runs(
         train__precision=precision,
         train__loss_chunk_size=4,
         train__distillation=asked,
-    ).model_copy(update={"teacher": configs.get(teacher)})
+    ).model_copy(update={"teacher": configs.get(teacher or "")})
     depths = (2, 2) if kind in ("t5", "bart") else (2,)
     without = peaks(log_of(job, depths, whole_groups(depths)))
     cpu = torch.device("cpu")

@@ -128,7 +128,9 @@ def test_preferences(tmp_path: Path, strategy: str, loss: str) -> None:
     settings, folder = settings_of(tmp_path, "llama", strategy, **more)
     both = [[1, 5, 6, 7 + n, 2, 1, 5, 6, 9, 8 + n, 2] for n in range(ROWS)]
     masks = [[0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1]] * ROWS
-    agree(settings, folder, write_columns(tmp_path / "rows.arrow", both, masks, prompts=[3] * ROWS, targets=[[5]] * ROWS))
+    agree(
+        settings, folder, write_columns(tmp_path / "rows.arrow", both, masks, prompts=[3] * ROWS, targets=[[5]] * ROWS)
+    )
 
 
 @pytest.mark.parametrize(("kind", "taught_by"), [("llama", "gpt2"), ("gemma2", "gemma2"), ("t5", "t5")])
@@ -156,7 +158,12 @@ def test_evaluation_holds_no_more_than_a_chunk(tmp_path: Path) -> None:
 
 
 def test_a_run_in_chunks_is_resumed_to_the_bit(tmp_path: Path) -> None:
-    chunks = {"train__loss_chunk_size": 2, "train__micro_batch": 4, "train__num_steps": 4, "train__evaluate_every_steps": 1}
+    chunks = {
+        "train__loss_chunk_size": 2,
+        "train__micro_batch": 4,
+        "train__num_steps": 4,
+        "train__evaluate_every_steps": 1,
+    }
     job = make_job(tmp_path, "llama", "full", **chunks, eval__metrics=("loss",), eval__max_new_tokens=None)
     whole = job.run("whole")
     assert whole.status == "finished"
@@ -173,7 +180,7 @@ def test_a_run_in_chunks_is_resumed_to_the_bit(tmp_path: Path) -> None:
     assert [event.loss for event in job.of_kind("step")] == steps[1:]
 
 
-def test_a_model_that_changes_its_scores_in_a_new_way_is_refused(tmp_path: Path) -> None:
+def test_scores_that_change_in_a_new_way_are_refused(tmp_path: Path) -> None:
     settings, folder = settings_of(tmp_path, "llama", train__loss_chunk_size=2)
     rows = write_stream(tmp_path / "rows.arrow", ROWS, seed=9)
     model: Any = build_model(settings, FolderBase(folder), CPU)
