@@ -10,7 +10,6 @@ and what is outside the layers.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,22 +29,16 @@ from ftc.compiler.weights import never_packed
 from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.module_names import part_of
 from ftc.spec.sections.train import Offload, Sharding
 from ftc.spec.strategies import Beside
 
-__all__ = ["MemoryInputs", "Method", "estimate", "on_one_of", "quantized_bytes", "uncounted_parts"]
+__all__ = ["MemoryInputs", "Method", "estimate", "on_one_of", "quantized_bytes"]
 
 Method = Literal["closed form", "trace"]
 
 _FP32 = 4
 _WORKSPACE, _WORKSPACE_SINCE_HOPPER = int(8.125 * 2**20), 32 * 2**20
 """torch's default for cuBLAS's own, of which the forward and the backward thread have one each."""
-_ATTENTION = re.compile(r"attn|attention|\.att\.", re.IGNORECASE)
-_COUNTED = frozenset(("weight", "bias", "gamma", "beta", "q_bias", "v_bias", "masked_bias", "inv_freq"))
-_NUMBER = re.compile(r".*?\.\d+\.")
-_MOST_NAMED = 3
-"""Parts that are named of those that the formula doesn't count."""
 
 
 @dataclass(frozen=True)
@@ -311,28 +304,6 @@ def _head_gradients(job: MemoryInputs) -> int:
         each = job.activation_bytes
     size = job.model.vocab_size * job.model.hidden_size * each
     return max(0, size - job.head_rows * job.head_width * (3 * _FP32 - job.activation_bytes))
-
-
-def uncounted_parts(model: ModelFacts) -> tuple[str, ...]:
-    """What the formula has no terms for, in words: names within a layer, at most three, and `…` for more.
-
-    It knows attention, feed-forward parts and norms: matrices, and vectors called weight or bias. Convolutions and
-    recurrent states have tensors of other shapes or names, and layers without attention have none of its matrices.
-    """
-    strange: dict[str, None] = {}
-    attending: dict[tuple[str, int], bool] = {}
-    for name, tensor in model.tensors.items():
-        part = part_of(name)
-        if part.kind != "layer":
-            continue
-        inner, at = _NUMBER.sub("", name, count=1), (part.stack, part.layer)
-        attending[at] = attending.get(at, False) or _ATTENTION.search(name) is not None
-        last = name.rpartition(".")[2]
-        if last not in _COUNTED or (last == "weight" and len(tensor.shape) > 2):
-            strange[f"`{inner}`"] = None
-    without = sum(not attends for attends in attending.values())
-    found = [*strange, *([f"{without} layer{'s' if without > 1 else ''} without attention"] if without else [])]
-    return (*found[:_MOST_NAMED], *(["…"] if len(found) > _MOST_NAMED else []))
 
 
 _DIVIDED = ("weights", "adapter", "gradients", "optimiser state")

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from ftc.compiler.draft import Candidate, ClosedDraft, Draft
 from ftc.compiler.memory.memory import by_closed_form, may_run
-from ftc.compiler.memory.memory_formula import uncounted_parts
+from ftc.compiler.memory.uncounted import uncounted_parts
 from ftc.compiler.search.candidates import by_speed, device_counts, packing_obstacle
 from ftc.compiler.search.knobs import Choice, chosen
 from ftc.compiler.search.loss_chunks import chunk_obstacle
