@@ -6,7 +6,7 @@ Both methods end in the same document, so that they can stand beside each other;
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from ftc.compiler.draft import ClosedDraft, Draft
@@ -29,6 +29,7 @@ from ftc.spec.documents.facts import DeviceFacts, ModelFacts
 from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob, TraceResult
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import Need
+from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 
@@ -328,7 +329,7 @@ def host_bytes(draft: ClosedDraft) -> int:
     return model + round(kept)
 
 
-_REST_OTHERWISE = {"eager": 1.5, "sdpa": 1.26, "flash_attention_2": 1.26}
+_REST_OTHERWISE: Mapping[AttentionKernel, float] = {"eager": 1.5, "sdpa": 1.26, "flash_attention_2": 1.26}
 """Largest ratio of reserved to allocated memory in 59 published runs without expandable segments, by attention."""
 _REST_EXPANDING = 1.05
 """With expandable segments what is reserved follows what is allocated; the rest is page-sized ends of two ranges."""
@@ -349,7 +350,9 @@ class Context:
     source: str = ""
 
 
-def reserved_range(allocated: int, expected: int, attention: str, *, on_card: bool, expandable: bool) -> ByteRange:
+def reserved_range(
+    allocated: int, expected: int, attention: AttentionKernel, *, on_card: bool, expandable: bool
+) -> ByteRange:
     """What torch's allocator takes from the device.
 
     Args:
@@ -361,7 +364,7 @@ def reserved_range(allocated: int, expected: int, attention: str, *, on_card: bo
     """
     if not on_card:
         return ByteRange(low=allocated, expected=expected, high=expected)
-    rest = _REST_EXPANDING if expandable else _REST_OTHERWISE.get(attention, 1.5)
+    rest = _REST_EXPANDING if expandable else _REST_OTHERWISE[attention]
     return ByteRange(low=allocated, expected=expected, high=max(expected, round(rest * allocated)))
 
 

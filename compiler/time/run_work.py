@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.rules.number_rules import num_evaluations
@@ -272,8 +273,10 @@ def exchanged(draft: ClosedDraft, network: Network, passes: float, steps: int) -
             half = 2 if draft.train.precision == "bfloat16" else _FP32
             whole = half * (draft.model.num_parameters + _beside(draft, network))
             moved = passes * (_GATHERS * whole + gradients)
-        case _:
+        case "none":
             moved = 0.0
+        case other:
+            assert_never(other)
     return _host(moved * (devices - 1) / devices * _slowness(draft.device))
 
 

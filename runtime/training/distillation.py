@@ -29,7 +29,7 @@ _NEVER = -1e30
 _AT_ONCE = 2**24
 """Scores that are compared at once, 64 MiB of them, so that what passes is small beside what stays."""
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-_SUPPORTS = {"sdpa": "_supports_sdpa", "flash_attention_2": "_supports_flash_attn"}
+_SUPPORTS = {"eager": "", "sdpa": "_supports_sdpa", "flash_attention_2": "_supports_flash_attn"}
 """Where a class of transformers says which kernels it has beside the plain formula."""
 _HEADS = ["classifier", "classification_head", "lm_head", "pre_classifier", "qa_outputs", "score"]
 """Layers that are never packed: they are small, or a probability each of whose bits is wanted."""
@@ -172,7 +172,7 @@ def seen_by_teacher(settings: Settings) -> Settings:
     changes = {"base": teacher.base, "commit": teacher.commit, "architecture": teacher.architecture}
     # The run's kernel of attention, or the plain formula where the teacher's class lacks that.
     wanted, kind = settings.model.attention, getattr(transformers, teacher.architecture, None)
-    changes["attention"] = wanted if getattr(kind, _SUPPORTS.get(wanted, ""), True) else "eager"
+    changes["attention"] = wanted if getattr(kind, _SUPPORTS[wanted], True) else "eager"
     model = settings.model.model_copy(update={**changes, "family": teacher.family})
     return settings.model_copy(update={"model": model})
 
