@@ -151,3 +151,14 @@ def test_a_label_of_five_thousand_letters_is_shortened(project: Path, capsys: py
     assert main(["plan", "tickets.yaml", "--offline"]) == 0
     out, err = capsys.readouterr()
     assert "x" * 60 not in (out + err).replace("\n", "").replace(" ", "")
+
+
+def test_threads_of_the_environment_that_a_plan_does_not_take_are_named(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "Body,Queue\n" + "".join(f"text {n} of {w},{w}\n" for n in range(30) for w in ("warm", "cold"))
+    (project / "data" / "tickets.csv").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("OMP_NUM_THREADS", "77")
+    for more, is_named in (((), True), (("--set", "budget.threads=77"), False)):
+        assert main(["plan", "tickets.yaml", "--offline", *more]) == 0
+        assert ("`--set budget.threads=77`" in capsys.readouterr().err) is is_named

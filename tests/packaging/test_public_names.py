@@ -27,7 +27,7 @@ def test_the_package_has_no_other_names() -> None:
 
 def test_old_names_work_and_name_the_new_ones() -> None:
     with pytest.warns(DeprecationWarning, match="`ftc.whence` is now `ftc.provenance`"):
-        assert ftc.whence is api.provenance  # type: ignore[attr-defined]
+        assert ftc.whence is api.provenance
 
 
 def test_a_recipe_that_is_not_there_is_a_refusal(tmp_path: Path) -> None:
