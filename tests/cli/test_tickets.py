@@ -38,11 +38,11 @@ def test_init_benchmarks_a_machine_that_somebody_watches(
             raise ends
 
     monkeypatch.setattr(api, "calibrate", calibrate)
-    monkeypatch.setattr("ftc.cli.recipes.find_spec", lambda _: True)
+    monkeypatch.setattr("ftc.cli.starting.find_spec", lambda _: True)
     begin = ("init", "--data", "data/tickets.csv")
     assert main([*begin, "piped.yaml"]) == 0
     assert not asked, "nobody watches a pipe"
-    monkeypatch.setattr("ftc.cli.recipes.is_interactive", lambda *_: True)
+    monkeypatch.setattr("ftc.cli.starting.is_interactive", lambda *_: True)
     assert main([*begin, "calm.yaml", "--no-calibrate"]) == 0
     assert not asked
     assert "ftc device calibrate" in capsys.readouterr().out
