@@ -21,6 +21,7 @@ from ftc.spec.codes import (
     rules,
     schema,
     strategies,
+    sweeps,
     text,
     tokens,
     verbs,
@@ -42,6 +43,7 @@ CODES: dict[str, Code] = {
         rows,
         budget,
         locking,
+        sweeps,
         environment,
         verbs,
     )
