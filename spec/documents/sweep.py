@@ -108,7 +108,7 @@ class Choices(Document):
     @classmethod
     def _differ(cls, values: tuple[Value, ...]) -> tuple[Value, ...]:
         if len(set(map(repr, values))) < len(values):
-            raise ValueError("the same value stands there twice")
+            raise ValueError("the same value is in the list twice")
         return values
 
     def values(self) -> tuple[Value, ...]:
@@ -198,7 +198,7 @@ class Prune(Document):
     from_step: int = Field(default=1, ge=1)
     """The first step at which a trial may be left. Default 1: the first evaluation on validation."""
     factor: int = Field(default=2, ge=2, le=16)
-    """One of so many goes on, at each rung. Default 2."""
+    """One of so many goes on, at each step where trials are compared. Default 2."""
 
 
 class SweepBudget(Document):
@@ -239,7 +239,7 @@ class Sweep(Document):
     @model_validator(mode="after")
     def _fits_together(self) -> Sweep:
         if "train.seed" in self.space:
-            raise ValueError("a seed is nothing to choose by luck; write `seeds: [17, 18, 19]`")
+            raise ValueError("a seed is not searched; write `seeds: [17, 18, 19]`")
         if self.prune and (len(self.objectives) > 1 or self.seeds):
             raise ValueError("`prune` goes with one objective and one seed")
         if self.prune and self.objectives[0].metric in PLAN_FIGURES:

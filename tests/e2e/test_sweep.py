@@ -135,7 +135,7 @@ def test_trials_are_pruned_and_what_was_killed_goes_on(sweep: Path, ftc: Ftc, mo
     assert len(states) == 4
     assert set(states) == {"complete", "pruned"}
     pruned = next(one for one in found if one["status"] == "pruned")
-    assert "not among the best at this rung" in pruned["reason"]
+    assert "not among the best at this step" in pruned["reason"]
     assert api.find_run(pruned["runs"][0]).record.status == "pruned"
     assert ftc("sweep", "audit", "small.sweep.yaml").code == ExitCode.FINE
 

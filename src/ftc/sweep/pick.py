@@ -27,7 +27,7 @@ def chosen_trial(file: SweepFile, study: Study, number: int | None) -> Trial:
     complete = [one for one in trials if one.state == "complete" and number in (None, one.number)]
     if not complete:
         summary = "no trial has run to its end" if number is None else f"trial {number} has not run to its end"
-        help = f"`ftc sweep show {file.path}` shows how the trials stand"
+        help = f"`ftc sweep show {file.path}` shows all trials"
         raise Refusal([diagnostic("FTC588", summary, help=help)])
     return complete[0] if number is not None else best_of(file.sweep, trials)[0]
 
@@ -53,7 +53,7 @@ def _with_value(file: SweepFile, text: str, path: str, value: Value) -> str:
     edit = edit_of(source, path, value)
     if edit is None:
         help = f"write `{path}: {value}` there by hand"
-        raise Refusal([diagnostic("FTC588", f"`{path}` stands in a file that the recipe extends", help=help)])
+        raise Refusal([diagnostic("FTC588", f"`{path}` is in a file that the recipe extends", help=help)])
     changed, made = with_fixes(text, source.file, [_as_finding(Fix(f"set {path}", (edit,), safe=True))])
     assert made, "one edit meets no other"
     return changed

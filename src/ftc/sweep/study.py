@@ -99,7 +99,7 @@ class Study:
             for point in _grid(sweep) if sweep.search.kind == "grid" else ():
                 self._study.enqueue_trial(point)
         elif known != wanted:
-            help = f"give the file another name, or delete `{folder}` to begin anew"
+            help = f"give the file another name, or delete `{folder}` to start over"
             raise Refusal([diagnostic("FTC583", "the sweep has trials of another search", help=help)])
 
     @property
@@ -218,8 +218,8 @@ class Study:
 
 
 _WHY = {
-    "halving": "not among the best at this rung",
-    "hyperband": "not among the best at this rung of its bracket",
+    "halving": "not among the best at this step",
+    "hyperband": "not among the best of its bracket at this step",
     "median": "worse than the median of the trials before",
 }
 
