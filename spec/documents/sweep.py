@@ -116,7 +116,7 @@ class Choices(Document):
         return self.choices
 
 
-_FORMS = {"log": LogRange, "uniform": UniformRange, "integers": Integers, "choices": Choices}
+_FORMS: dict[str, type[Document]] = {"log": LogRange, "uniform": UniformRange, "integers": Integers, "choices": Choices}
 
 
 def _form(axis: object) -> str | None:

@@ -172,24 +172,24 @@ def run_pick(args: Namespace) -> int:
     file, study = _opened(args)
     trial = chosen_trial(file, study, args.trial)
     report = _report(file, study).model_copy(update={"best": (trial.number,), "verdict": verdict_of(file, trial)})
-    is_written = args.write and (args.anyway or _code(report) == ExitCode.FINE)
-    if is_written:
+    done = None
+    if args.write and (args.anyway or _code(report) == ExitCode.FINE):
         with following(args) as listen:
             done = write_into(file, trial, listen, offline=args.offline)
     if args.json:
-        print_json({"trial": trial.number, "written": is_written, "sweep": report.to_json()})
+        print_json({"trial": trial.number, "written": done is not None, "sweep": report.to_json()})
     else:
         look = page(sys.stdout, args)
         write(sweep_text(report, page=look) + "\n")
-        write(edits_text(report, report.trials[trial.number], written=is_written, page=look))
-        if is_written:
+        write(edits_text(report, report.trials[trial.number], written=done is not None, page=look))
+        if done is not None:
             from ftc.cli.output import show_run
 
             write("\n")
             show_run(done, args)
         elif args.write:
             write("Nothing was written; `--anyway` writes it all the same.\n")
-    return ExitCode.FINE if is_written else _code(report)
+    return ExitCode.FINE if done is not None else _code(report)
 
 
 def audit_arguments(parser: Parser) -> None:

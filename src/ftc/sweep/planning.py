@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import product
@@ -12,7 +13,7 @@ from ftc.compiler.recipes.edits import yaml_text
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.estimates import Phase, SecondsRange
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.sweep import PLAN_FIGURES, Axis, Choices, LogRange, Objective, Sweep, Value
+from ftc.spec.documents.sweep import PLAN_FIGURES, Axis, Choices, LogRange, Objective, Sweep
 from ftc.spec.documents.sweep_report import AxisWords, CostRange, Forecast
 from ftc.sweep.files import SweepFile
 from ftc.sweep.study import Point, first_points
@@ -173,14 +174,9 @@ def _at(file: SweepFile, found: Diagnostic) -> Refusal:
 
 
 def _corners(file: SweepFile) -> tuple[Point, ...]:
-    ends: list[tuple[Value, ...]] = []
-    for axis in file.sweep.space.values():
-        values = axis.values()
-        is_range = len(values) > 2 and all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
-        ends.append((min(values), max(values)) if is_range else values)  # type: ignore[type-var]
-    count = 1
-    for values in ends:
-        count *= len(values)
+    axes = [(axis, axis.values()) for axis in file.sweep.space.values()]
+    ends = [values if isinstance(axis, Choices) else (values[0], values[-1]) for axis, values in axes]
+    count = math.prod(map(len, ends))
     if count > _MOST_CORNERS:
         help = "search fewer settings at a time, or shorter lists"
         summary = f"the space has {count:,} corners, and a sweep plans at most {_MOST_CORNERS}"

@@ -147,9 +147,9 @@ def verdict_of(file: SweepFile, trial: Trial) -> Verdict:
     rows = [_by_row(validation_outcomes(run, name)) for run in (own[0], runs[0])]
     common = sorted(rows[0].keys() & rows[1].keys())
     found = [statistics_of(name, own[0].plan.settings, [one[key] for key in common]) for one in rows]
-    change = difference(found[0], found[1])
+    gained = difference(found[0], found[1])
     method = f"difference on the same {len(common)} validation rows, bootstrap"
-    return _verdict(objective, change.observed, intervals([change])[0], method)
+    return _verdict(objective, gained.observed, intervals([gained])[0], method)
 
 
 def _by_row(outcomes: Sequence[Outcome]) -> dict[tuple[int, str], Outcome]:

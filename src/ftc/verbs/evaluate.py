@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.heads import head_card
@@ -159,7 +159,14 @@ def validation_outcomes(run: Run, metric: str) -> tuple[Outcome, ...]:
         help = f"`ftc plan {run.plan.recipe_file}` tokenizes them again"
         raise _refused(run, "its rows as tokens are no longer in the cache", help)
     plan = without_probes(measuring(run.plan, run.plan.data["validation"], None))
-    asked = {"metrics": (metric,), "gates": {}, "max_new_tokens": None, "samples": 0, "judge": None, "classifier": None}
+    asked: dict[str, Any] = {
+        "metrics": (metric,),
+        "gates": {},
+        "max_new_tokens": None,
+        "samples": 0,
+        "judge": None,
+        "classifier": None,
+    }
     settings = plan.settings.model_copy(update={"eval": plan.settings.eval.model_copy(update=asked)})
     plan = plan.model_copy(update={"settings": settings})
     with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:

@@ -104,11 +104,12 @@ def _parallel(found: SweepReport, complete: Sequence[TrialReport]) -> str:
     columns = [[one.settings[name] for one in complete] for name in names]
     values = [one.values[0] for one in complete]
     heights = [*map(_places, columns), _places(values)]
+    shown: list[Sequence[object]] = [*columns, values]
     titles = [*(name.rpartition(".")[2] for name in names), found.metrics[0]]
     step = (_WIDTH - 2 * _SIDE) / max(1, len(titles) - 1)
     across = [_SIDE + step * index for index in range(len(titles))]
     axes = []
-    for x, title, column in zip(across, titles, [*columns, values], strict=True):
+    for x, title, column in zip(across, titles, shown, strict=True):
         low, high = _ends(column)
         axes.append(
             f'<line x1="{x:.0f}" x2="{x:.0f}" y1="{_TOP}" y2="{_HEIGHT}" class="axis"/>'
