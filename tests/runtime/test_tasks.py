@@ -134,7 +134,7 @@ def _softplus(x: torch.Tensor) -> torch.Tensor:
 
 
 _BETA, _SHARE = 0.3, 0.2
-_FORMULAS: dict[str, tuple[dict[str, Any], Callable[..., torch.Tensor]]] = {
+FORMULAS: dict[str, tuple[dict[str, Any], Callable[..., torch.Tensor]]] = {
     # c, r: summed log-probabilities; c0, r0: the reference's; m, n: tokens of the answers
     "dpo": ({}, lambda c, r, c0, r0, m, n: _softplus(-_BETA * ((c - c0) - (r - r0)))),
     "dpo, smoothed": (
@@ -182,16 +182,16 @@ _FORMULAS: dict[str, tuple[dict[str, Any], Callable[..., torch.Tensor]]] = {
 
 
 def test_every_loss_of_preferences_has_a_formula() -> None:
-    assert {name.partition(",")[0] for name in _FORMULAS} == {card.kind for card in PREFERENCE_LOSSES} == set(LOSSES)
+    assert {name.partition(",")[0] for name in FORMULAS} == {card.kind for card in PREFERENCE_LOSSES} == set(LOSSES)
 
 
-@pytest.mark.parametrize("name", _FORMULAS)
+@pytest.mark.parametrize("name", FORMULAS)
 def test_preferences_by_the_formula_itself(name: str, tmp_path: Path) -> None:
     chosen, rejected = [[1, 5, 6, 2], [1, 9, 2]], [[1, 5, 7, 8, 2], [1, 9, 9, 2]]
     masks = [[0, 0, 1, 1, 0, 0, 1, 1, 1], [0, 0, 1, 0, 0, 1, 1]]
     both = [[*a, *b] for a, b in zip(chosen, rejected, strict=True)]
     rows = write_columns(tmp_path / "rows.arrow", both, masks, prompts=[2, 2], targets=[[4], [3]])
-    told, formula = _FORMULAS[name]
+    told, formula = FORMULAS[name]
     kind = name.partition(",")[0]
     compared = {"loss": kind, "beta": _BETA, **told}
     settings, model = settings_of(tmp_path, "llama", "lm", train__preference=compared, text__form="preference")
