@@ -72,6 +72,8 @@ class Session:
     stopped_early: bool = False
     stamps: FileStamps = field(default_factory=FileStamps)
     """Watches the inputs from their verification on."""
+    until: int | None = None
+    """Step after which the run pauses; None for none."""
     weights: RunFolder | None = None
     """Folder of the run whose weights are measured, where it isn't this one."""
     _streams: dict[str, TokenStream] = field(default_factory=dict)
@@ -97,6 +99,11 @@ class Session:
         if settings.train.sharding == "fsdp":
             return build_once(self.accelerator, settings, folder)
         return build_model(settings, FolderBase(folder), self.accelerator.device)
+
+    def pause_at(self, step: int) -> None:
+        """Asks for a stop where the caller wanted the run to go as far as this step."""
+        if self.until is not None and step >= self.until:
+            self.stop.ask("paused", f"until step {self.until}")
 
     def build_teacher(self) -> Teacher | None:
         """The model that is learned from; None where the plan has none."""
@@ -222,9 +229,16 @@ def _with_peak(
 
 @contextmanager
 def open_session(
-    plan: Plan, inputs: Inputs, folder: RunFolder, listen: EventListener, accelerator: Accelerator, stop: StopRequest
+    plan: Plan,
+    inputs: Inputs,
+    folder: RunFolder,
+    listen: EventListener,
+    accelerator: Accelerator,
+    stop: StopRequest,
+    *,
+    until: int | None = None,
 ) -> Iterator[Session]:
-    """Begins a segment of a run whose folder is held."""
+    """Begins a segment of a run whose folder is held; it pauses after step `until`."""
     before = find_run(folder, plan)
     plan = before.plan
     accelerator.wait_for_everyone()  # all have read what only the first process goes on to change
@@ -235,7 +249,9 @@ def open_session(
         Journal(folder.events, listen, silent=not is_first) as journal,
         StepLogFile(folder.ladder, silent=not is_first) as ladder,
     ):
-        session = Session(plan, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop)
+        session = Session(
+            plan, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop, until=until
+        )
         journal.timed = session.hear_of_time
         for name in before.lost:
             session.notice(diagnostic("FTC656", f"{name} of the run could not be read; it was recovered"))

@@ -68,6 +68,8 @@ def train(session: Session) -> None:
         session.ladder.clear()
         session.ladder.add(rung(0, job))
     if not training.progress.is_over:
+        session.pause_at(training.progress.step)
+        session.stop.check()
         if job.train.packing:
             _prove_packing(job)
         with session.journal.phase("train", f"{job.train.num_steps} steps"):
@@ -131,7 +133,7 @@ def _run(training: Training) -> None:
             break
     training.job.model.eval()
     if training.interrupted and not training.progress.is_over:
-        raise Interrupted
+        raise Interrupted(training.session.stop.kind, training.session.stop.reason)
 
 
 def make_job(session: Session, work: ModelWithScorer) -> Job:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ftc.spec.documents.estimates import Phase, PhasePeak, SecondsRange
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import RunPhase
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.record import RunPhase
 
 __all__ = ["phase_groups", "planned_by_phase", "planned_seconds"]
 
@@ -20,8 +23,8 @@ _RUN_PHASES: Mapping[str, tuple[RunPhase, ...]] = {
     "export": ("export",),
 }
 """Phases of a run in which a group of planned ones happens; all others happen in training."""
-_BELONGS_TO = {"loss": "forward", "clip": "optimiser step"}
-"""Short phases that are shown with their neighbor."""
+_BELONGS_TO = {"loss": "forward", "clip": "optimizer step", "optimiser step": "optimizer step"}
+"""Short phases that are shown with their neighbor, and the name that plans have in British spelling."""
 
 
 def phase_groups(phases: Sequence[PhasePeak]) -> dict[str, PhasePeak]:

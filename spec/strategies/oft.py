@@ -31,7 +31,7 @@ class Oft(OnLinear):
     """Width of a block that is turned by itself; where it doesn't divide a layer's inputs, the nearest width that does.
     Default: 32, as in peft."""
     block_share: bool = False
-    """Whether all blocks of a layer are turned alike. Default: no, as in peft."""
+    """Whether all blocks of a layer share one rotation. Default: no, as in peft."""
     dropout: Real = Field(default=0.0, ge=0, lt=1)
     """Share of the blocks that are left as they are in a training step. Default: 0, as in peft."""
 

@@ -35,9 +35,8 @@ def loading_code(plan: Plan, folder: str | None = None) -> str:
     text, head = plan.settings.text, head_card(plan.settings.model.head)
     labels, length = _literal(list(text.labels)), str(text.max_length)
     words = {"{labels}": labels, "{scales}": json.dumps(_scales(plan), ensure_ascii=False), "{max_length}": length}
-    example = (
-        _ended(head.example) if head.scores_rows and plan.settings.model.family == "encoder_decoder" else head.example
-    )
+    is_ended = head.scores_rows and plan.settings.model.family == "encoder_decoder"
+    example = _ended(head.example) if is_ended else head.example
     trial = [reduce(lambda text, word: text.replace(*word), words.items(), line) for line in example]
     return "\n".join(
         (*(whole if is_whole else _adapted(plan, loader)), "", *(_generate(plan) if head.writes else trial))

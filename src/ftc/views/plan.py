@@ -5,11 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from ftc.spec.documents.interruption import Standing
 from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, TrainStep, VerifyStep
-from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
@@ -19,6 +18,9 @@ from ftc.views.checks import check_lines
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
 from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, visible_width
 from ftc.views.words import headline, learned_of_rows, teacher_parts, value_at
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.record import Evaluation, RunRecord
 
 __all__ = ["chosen_lines", "optimizer_words", "origins_text", "plan_text", "up_to_date_text", "verdict_lines"]
 
