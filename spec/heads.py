@@ -229,7 +229,7 @@ HEADS = (
         has_confidence=False,
         keeps_targets=False,
         example=(
-            "scales = {scales}  # name: (mean, standard deviation) that the model's outputs are turned back by",
+            "scales = {scales}  # name: (mean, standard deviation), to convert outputs back",
             _READS_TEXT.replace("sort", "rate"),
             "outputs = model(**inputs).logits[0].tolist()",
             "print({name: mean + spread * one for (name, (mean, spread)), one in zip(scales.items(), outputs)})",

@@ -27,9 +27,9 @@ __all__ = ["PARTS", "TASKS", "Task"]
 
 Task = Annotated[
     Classification
-    | Regression
     | TokenClassification
     | QuestionAnswering
+    | Regression
     | Summarization
     | Translation
     | Generation
