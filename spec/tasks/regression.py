@@ -59,8 +59,8 @@ class Regression(TaskSection):
     whose values are numbers, or lists of as many numbers in every row."""
     normalize: Scale = "standard"
     """`standard`: the model learns each number as its distance from the mean of the training rows, in standard
-    deviations, and predictions are converted back. `none`: the model learns the numbers as they are, so that nothing has
-    to be converted back without ftc. Default: standard, so that a learning rate suits numbers of any unit."""
+    deviations, and predictions are converted back. `none`: the model learns the numbers as they are, so that nothing
+    has to be converted back without ftc. Default: standard, so that a learning rate suits numbers of any unit."""
     loss: NumberLoss = "mse"
     """Loss of a number. Default: `mse`, the mean squared error; `mae` and `huber` weigh outliers less."""
 

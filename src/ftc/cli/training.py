@@ -32,7 +32,6 @@ from ftc.spec.exit_codes import ExitCode
 if TYPE_CHECKING:
     from ftc.api import Planned, Run
     from ftc.spec.documents.events import Event, EventListener
-    from ftc.verbs.evaluate import Remeasured
 
 __all__ = ["COMMANDS"]
 
@@ -281,7 +280,15 @@ def run_eval(args: Namespace) -> int:
     with following(args) as listener:
         found = api.evaluate(args.run, data=args.data, on_event=listener)
     if args.json:
-        print_json(_eval_json(found))
+        print_json(
+            {
+                "run": found.run.record.id,
+                "data": found.data,
+                "stream_sha256": found.plan.data["test"].stream_digest,
+                "passed": found.passed,
+                "evaluation": found.evaluation.to_json(),
+            }
+        )
     else:
         from ftc.views.run import evaluation_text
 
@@ -314,16 +321,6 @@ def _on_harness(args: Namespace) -> int:
 
         write(harness_text(found, page(sys.stdout, args)))
     return ExitCode.FINE
-
-
-def _eval_json(found: Remeasured) -> dict[str, object]:
-    return {
-        "run": found.run.record.id,
-        "data": found.data,
-        "stream_sha256": found.plan.data["test"].stream_digest,
-        "passed": found.passed,
-        "evaluation": found.evaluation.to_json(),
-    }
 
 
 COMMANDS: dict[str, Command] = {

@@ -90,7 +90,8 @@ def test_groups_are_ranked_among_themselves(monkeypatch: pytest.MonkeyPatch) -> 
     assert exact.interval is not None
     assert exact.by_chance is not None
     assert quick.value == pytest.approx(exact.value, abs=1e-12)
-    assert quick.interval is quick.by_chance is None
+    assert quick.interval is None
+    assert quick.by_chance is None
 
 
 def test_intervals_hold_the_true_correlation() -> None:
