@@ -181,7 +181,7 @@ class HarnessReport(Document):
 
 
 Choice = Literal["first", "second", "tie", "bad"]
-"""Which of two contestants is better, or neither: equally good, or both bad; the sides on which they were don't count."""
+"""Which of two contestants is better, or neither (equally good, both bad); sides don't count."""
 CHOICES: tuple[Choice, ...] = ("first", "second", "tie", "bad")
 
 
