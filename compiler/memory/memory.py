@@ -175,7 +175,8 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         row = 4.0 if quantized.type == "int8" else 0.0  # a scale for each
         weight_bytes = quantized_bytes(_as_held(draft), packed_bytes(draft), row=row)
     length, target = _in_stacks(draft, shape)
-    sequences = _sequences(draft)
+    sequences, places = _sequences(draft), rows * scored_per_row(draft, shape)
+    at_once = min(places, draft.candidate.loss_chunk_size or places)
     return MemoryInputs(
         model=_as_held(draft),
         beside=trained.beside,
@@ -184,7 +185,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         num_frozen=trained.num_frozen,
         state_bytes=device_bytes(draft),
         head_width=head_card(draft.loaded.head).num_outputs(len(draft.labels)) or draft.model.vocab_size,
-        head_rows=rows * scored_per_row(draft, shape),
+        head_rows=at_once,
         tokens=rows * sequences * length,
         length=length,
         weight_bytes=weight_bytes,
@@ -205,7 +206,8 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         trains_products=trained.products,
         trains_norms=trained.norms,
         measuring=_measuring(draft),
-        taught=_taught(draft, rows * scored_per_row(draft, shape)),
+        taught=_taught(draft, places, at_once),
+        chunked_places=places if draft.candidate.loss_chunk_size and sequences == 1 else 0,
     )
 
 
@@ -214,14 +216,19 @@ def _as_held(draft: Draft) -> ModelFacts:
     return draft.model.model_copy(update={"tensors": held(draft)})
 
 
-def _taught(draft: Draft, places: int) -> TeacherInputs | None:
-    """The teacher, where so many places of a micro-batch are scored; None without one."""
+def _taught(draft: Draft, places: int, at_once: int) -> TeacherInputs | None:
+    """The teacher, where so many places of a micro-batch are scored, so many of them at once; None without one."""
     lesson = draft.distillation
     if draft.teacher is None or lesson is None:
         return None
     model = draft.teacher.model
     width = head_card(draft.loaded.head).num_outputs(len(draft.labels)) or model.vocab_size
-    return TeacherInputs(weights=held_bytes(model, lesson.precision, lesson.quantization), scores=places * width)
+    size = _WEIGHT_BYTES[lesson.precision]
+    return TeacherInputs(
+        weights=held_bytes(model, lesson.precision, lesson.quantization),
+        scores=at_once * width,
+        states=round(size * places * model.hidden_size) if at_once < places else 0,
+    )
 
 
 def _measuring(draft: ClosedDraft) -> EvaluationInputs | None:
@@ -244,6 +251,7 @@ def _measuring(draft: ClosedDraft) -> EvaluationInputs | None:
         eager=kernel == "eager",
         unpadded=kernel == "flash_attention_2",
         masked=hides_padding(draft, shape),
+        chunk=draft.candidate.loss_chunk_size,
     )
 
 

@@ -133,7 +133,7 @@ class Train(Document):
 
     epochs: Literal["auto"] | Annotated[Real, Field(gt=0, le=1000)] = "auto"
     """Passes over the training rows; 0.5 is half a pass. Default `auto`: 3, and more on few rows: as many as make 300
-    optimizer steps, at most 15, where a new head is trained, and 60 steps, at most 6, where answers are written. The
+    optimizer steps, at most 30, where a new head is trained, and 60 steps, at most 6, where answers are written. The
     best checkpoint on validation becomes the result: by the loss, or, where `epochs` is `auto` and a new head is
     trained, by the task's main metric (macro F1 for classes), since such a head's loss rises with its confidence."""
     max_steps: int | None = Field(default=None, ge=1)
@@ -153,6 +153,11 @@ class Train(Document):
     """Packing: several rows in one sequence without padding, each with its own positions and attention mask; the
     gradient is the same except for rounding. Default `auto`: for a decoder that generates, if the roofline estimate
     is at least a tenth faster."""
+    loss_chunk_size: Literal["auto", "none"] | Annotated[int, Field(ge=1)] = "auto"
+    """Chunked cross entropy: target positions whose logits are computed at once, forward and backward, so that the
+    logits over the vocabulary never take memory as a whole. `none` computes all at once. The gradient is the same
+    except for rounding. Default `auto`: chunks where all logits of a per-device batch take more than 1 GiB, or more
+    than an eighth of the memory, with 12 bytes each."""
     batching: Literal["shuffled", "length_grouped"] = "shuffled"
     """`length_grouped` builds each optimizer step from rows of similar length, in shuffled order of steps: less
     padding, but steps differ in length. Default: shuffled, so that steps are similar."""
