@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import ast
+import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from pathlib import Path
 from support.processes import run
 
 ROOT = Path(__file__).resolve().parents[1]
+CACHES = Path(tempfile.gettempdir(), "ftc-structure")
 RECIPE = Path("recipes", "demo", "bbc-news.yaml")
 
 
@@ -72,9 +75,10 @@ def _command(recipe: Path, *flags: str) -> list[str | Path]:
 
 
 def _environment(checkout: Path) -> dict[str, str]:
-    """With byte code, as an installed ftc has it."""
+    """With byte code, as an installed ftc has it, and a cache of its own: another release's entries are made anew."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"}
+    cache = str(CACHES / hashlib.sha256(str(checkout).encode()).hexdigest()[:12])
+    return {**kept, "PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1", "FTC_CACHE": cache}
 
 
 def _modules(checkout: Path, recipe: Path) -> int:
