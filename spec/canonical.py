@@ -12,6 +12,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ftc.spec.storage.reading import parse_json, read_regular
+
 __all__ = ["canonical", "decimal_text", "digest", "file_digest", "own_digest", "to_bytes", "to_text"]
 
 
@@ -63,7 +65,7 @@ def own_digest(path: Path) -> str:
         ValueError: The file holds no JSON object.
         OSError: It can't be read.
     """
-    plain = json.loads(path.read_bytes())
+    plain = parse_json(read_regular(path))
     if not isinstance(plain, dict):
         raise ValueError(f"{path.name} is not a JSON object")
     return digest({**plain, "sha256": ""})

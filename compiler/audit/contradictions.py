@@ -28,7 +28,7 @@ from ftc.spec.documents.provenance import provenance_of, read_provenance
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.documents.step_log import Ladder, first_difference, is_rung, read_ladder
 from ftc.spec.storage.model_files import content_digest
-from ftc.spec.storage.paths import RunFolder
+from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.spec.version import VERSION
 
 __all__ = ["Witnesses", "contradictions", "is_ours"]
@@ -281,8 +281,10 @@ def _checkpoints(case: _Case) -> Iterator[Finding]:
     """The tensors of each checkpoint beside the rung of its step."""
     if not case.file(case.run.ladder):
         return
-    for folder in sorted(case.run.checkpoints.glob("step-[0-9]*")):
-        rung = case.ladder.rungs.get(int(folder.name.removeprefix("step-")))
+    for folder in sorted(case.run.checkpoints.glob("step-*")):
+        if (step := step_of(folder)) is None:
+            continue  # named with the files that nobody wrote
+        rung = case.ladder.rungs.get(step)
         if rung is None:
             yield from difference(
                 f"ladder.ndjson, {folder.name}", "no checksum", "a checkpoint", "the folder of checkpoints"

@@ -24,7 +24,8 @@ from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import Ladder, first_difference, read_ladder
 from ftc.spec.storage.atomic_write import write_file
 from ftc.spec.storage.model_files import TensorDigest, content_digest
-from ftc.spec.storage.paths import RunFolder
+from ftc.spec.storage.paths import RunFolder, step_of
+from ftc.spec.storage.reading import parse_json
 from ftc.spec.strategies import strategy_card
 
 __all__ = [
@@ -102,17 +103,12 @@ def run_part(file: Path, run: RunFolder, plan: Plan, record: RunRecord) -> str:
     if file == run.recipe_lock:
         return _field(plan, file)
     held = {name: one.sha256 for name, one in tensors_of(file).items()} if file.suffix == ".safetensors" else {}
-    if file.name == "trainable.safetensors" and (rung := ladder.rungs.get(_step_of(file.parent))):
+    if file.name == "trainable.safetensors" and (rung := ladder.rungs.get(step_of(file.parent) or -1)):
         return _first_tensor(held, rung.tensors)
     if file.parent == run.adapter and is_as_trained(plan) and (rung := ladder.rungs.get(record.selected_step or 0)):
         known = set(rung.tensors.values())
         return next((f"tensor {name}" for name, sha256 in held.items() if sha256 not in known), "")
     return ""
-
-
-def _step_of(folder: Path) -> int:
-    digits = folder.name.removeprefix("step-")
-    return int(digits) if digits.isdecimal() else -1
 
 
 def _first_tensor(found: Mapping[str, str], known: Mapping[str, str]) -> str:
@@ -122,7 +118,7 @@ def _first_tensor(found: Mapping[str, str], known: Mapping[str, str]) -> str:
 
 def _field(plan: Plan, file: Path) -> str:
     try:
-        found = json.loads(file.read_bytes())
+        found = parse_json(file.read_bytes())
     except ValueError:
         return "it is not JSON"
     return first_changed(plan.lock, found) or "only its formatting"
@@ -149,7 +145,7 @@ def remember_tensors(cache: Path, tensors: Mapping[str, TensorDigest]) -> None:
 def recall_tensors(cache: Path, content_sha256: str) -> dict[str, str] | None:
     """sha256 of each tensor's bytes by name, or None where the cache doesn't have them, or has others."""
     try:
-        plain = json.loads(_file(cache, content_sha256).read_bytes())
+        plain = parse_json(_file(cache, content_sha256).read_bytes())
         tensors = {name: TensorDigest(*entry) for name, entry in plain.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return None

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 import torch
 from torch import nn
 
+from ftc.runtime.execution.last_words import dismiss_witnesses
 from ftc.runtime.execution.machine import device_name, machine_class
 from ftc.runtime.models.sharding import is_sharded, shard
 from ftc.runtime.training.signals import StopRequest
@@ -300,6 +301,7 @@ def _watch(beats: Heartbeats, seconds: float, is_over: threading.Event) -> None:
 
 def _end(finding: Diagnostic) -> None:
     """Ends this process: its main thread waits for one that will never answer."""
+    dismiss_witnesses()
     sys.stderr.write(f"error[{finding.code}]: {finding.summary}\n  = help: {finding.help[0]}\n")
     faulthandler.dump_traceback(sys.stderr, all_threads=True)
     sys.stderr.flush()

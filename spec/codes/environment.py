@@ -58,6 +58,16 @@ CODES: tuple[Code, ...] = (
         exit_code=ExitCode.USAGE,
     ),
     Code(
+        id="FTC606",
+        title="the run's process was killed",
+        cause="The system ended the process of the run, which could not say so itself. A small process beside it saw "
+        "the end and compared the run's files. Often memory ran out; a `Bus error` means that a file was cut off "
+        "while it was being read.",
+        wrong="kill -9 PID",
+        right="ftc apply job.plan.json   # continues from the last checkpoint",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
         id="FTC620",
         title="model file differs from the plan",
         cause="Every file that the model is loaded from is hashed before the first step. A file is missing or "

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ftc.spec.base import Document, Real
+from ftc.spec.storage.reading import read_regular
 
 __all__ = [
     "CheckpointSaved",
@@ -183,7 +184,7 @@ def read_events(file: Path) -> tuple[Event, ...]:
     """What a run said, in order; a last line that a crash cut off is left out, and so is a file that isn't there."""
     reader: TypeAdapter[Event] = TypeAdapter(Event)
     found: list[Event] = []
-    for line in file.read_bytes().splitlines() if file.exists() else ():
+    for line in read_regular(file).splitlines() if file.exists() else ():
         try:
             found.append(reader.validate_json(line))
         except ValidationError:

@@ -390,6 +390,11 @@ class RunRecord(SealedDocument):
     """What the run found about its training and its result; older records have none."""
 
     @property
+    def is_open(self) -> bool:
+        """Whether a process works on the run, or ended without a word."""
+        return self.status == "running" and bool(self.segments)
+
+    @property
     def is_finished(self) -> bool:
         """Whether the run has done all of its plan; a gate that failed changes nothing about that."""
         return self.status in ("finished", "gate_failed")

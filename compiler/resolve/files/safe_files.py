@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.language.source import LARGEST_FILE
+from ftc.spec.storage.reading import kind_of
 
 __all__ = [
     "UnsafePath",
@@ -114,22 +114,13 @@ def other_form(user: str, found: Path, span: Span | None, path: str) -> Diagnost
     )
 
 
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISBLK, "a block device"),
-    (stat.S_ISCHR, "a character device"),
-)
-
-
 def not_regular(path: Path) -> str | None:
     """What a path names if it is no regular file, such as `a named pipe`; None for one that is, or where nothing is."""
     try:
         mode = path.stat().st_mode
     except OSError:
         return _dangling(path)
-    return next((words for test, words in _KINDS if test(mode)), None)
+    return kind_of(mode)
 
 
 def _dangling(path: Path) -> str | None:

@@ -49,6 +49,8 @@ def run_show(args: Namespace) -> int:
     if args.target.endswith(".json"):
         _show_plan(api.load_plan(args.target), args)
         return ExitCode.FINE
+    from ftc.verbs.standing import as_left
+
     found = api.find_run(args.target)
     if args.format == HTML:
         from ftc.spec.storage.outputs import OutputKind
@@ -60,7 +62,7 @@ def run_show(args: Namespace) -> int:
     elif args.json:
         print_json(run_json(found))
     else:
-        show_run(found, args)
+        show_run(as_left(found), args)
     return ExitCode.FINE
 
 
@@ -90,6 +92,7 @@ def run_runs(args: Namespace) -> int:
     from ftc import api
     from ftc.cli.output import run_json
     from ftc.verbs.runs import unreadable_runs
+    from ftc.verbs.standing import as_left
     from ftc.views.page import escaped
     from ftc.views.run import runs_text
 
@@ -97,7 +100,7 @@ def run_runs(args: Namespace) -> int:
     if args.json:
         print_json([run_json(one) for one in found])
     else:
-        entries = [(one.plan, one.record, one.evaluation) for one in found]
+        entries = [(one.plan, one.record, one.evaluation) for one in map(as_left, found)]
         write(runs_text(entries, page=page(sys.stdout, args)))
     if hidden := unreadable_runs(found):
         named = ", ".join(hidden[:_NAMED]) + (" and others" if len(hidden) > _NAMED else "")

@@ -159,11 +159,14 @@ def _merges(found: Run) -> tuple[Merged, ...]:
 
 
 def run_json(found: Run) -> dict[str, object]:
-    """A run's documents as one JSON value."""
+    """A run's documents as one JSON value; `left` says why its process is gone where the record can't."""
+    from ftc.verbs.standing import left_words
+
     return {
         "folder": _as_typed(found.folder),
         "plan_sha256": found.plan.sha256,
         "record": found.record.to_json(),
+        "left": left[0] if (left := left_words(found)) else None,
         "evaluation": found.evaluation.to_json() if found.evaluation else None,
         "test_looks": _looks(found),
         "merges": [one.to_json() for one in _merges(found)],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.storage.paths import RunFolder, runs_folder
+from ftc.spec.storage.reading import read_regular
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -103,7 +104,7 @@ def _document(file: Path, kind: type[AnyDocument]) -> AnyDocument:
     from pydantic import ValidationError
 
     try:
-        return kind.model_validate_json(file.read_bytes())
+        return kind.model_validate_json(read_regular(file))
     except (ValidationError, OSError) as problem:
         raise _unreadable(file, problem) from None
 
@@ -138,7 +139,7 @@ def load_outcomes(folder: Path) -> tuple[Outcome, ...]:
         return ()
     reader: TypeAdapter[Outcome] = TypeAdapter(Outcome)
     try:
-        return tuple(reader.validate_json(line) for line in file.read_bytes().splitlines())
+        return tuple(reader.validate_json(line) for line in read_regular(file).splitlines())
     except (ValidationError, OSError) as problem:
         raise _unreadable(file, problem) from None
 
@@ -305,7 +306,7 @@ def unlock(lock_id: str, folder: Path | str = ".") -> str:
     root = project_root(Path(folder) / "recipe")
     for file in sorted((root / "runs").glob("*/*/.holder.json")):
         try:
-            holder = Holder.model_validate_json(file.read_bytes())
+            holder = Holder.model_validate_json(read_regular(file))
         except (OSError, ValueError):
             continue
         if holder.id == lock_id:

@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.spec.documents.interruption import Standing, usable_step
+from ftc.spec.documents.interruption import Interruption, Standing, usable_step
 from ftc.spec.storage.paths import RunFolder, runs_folder
 
 if TYPE_CHECKING:
     from ftc.spec.documents.plan import Plan
     from ftc.verbs.runs import Run
 
-__all__ = ["note_of_saved", "standing_of"]
+__all__ = ["as_left", "left_words", "note_of_saved", "standing_of"]
+
+
+def left_words(run: Run) -> tuple[str, str | None] | None:
+    """Why a run's process is gone, with a code where one names it; None where it runs, or its record says so itself."""
+    if not run.record.is_open:
+        return None
+    from ftc.runtime.execution.last_words import said_nothing
+    from ftc.runtime.execution.state import is_held
+
+    place = RunFolder(run.folder)
+    return None if is_held(place) else said_nothing(place, len(run.record.segments))
+
+
+def as_left(run: Run) -> Run:
+    """A run as the next process will find it: a record that still says `running` is one of a process that is gone.
+
+    The record's checksum is no longer that of its content; this one is for showing.
+    """
+    left = left_words(run)
+    if left is None:
+        return run
+    record = run.record
+    limit = (record.proved_step or 0) if left[1] == "FTC515" else None
+    one = Interruption(
+        at=record.segments[-1].started_at,
+        segment=len(record.segments),
+        kind="lost",
+        code=left[1],
+        reason=left[0],
+        step=record.steps_done,
+        usable_step=limit,
+    )
+    changes = {"status": "interrupted", "interruptions": (*record.interruptions, one)}
+    return replace(run, record=record.model_copy(update=changes))
 
 
 def standing_of(root: Path, plan: Plan, run: Run | None) -> Standing | None:
@@ -21,11 +56,12 @@ def standing_of(root: Path, plan: Plan, run: Run | None) -> Standing | None:
     from ftc.spec.documents.step_log import Ladder, read_ladder
 
     place = RunFolder(run.folder if run else runs_folder(root, plan.name) / plan.run_id)
+    run = as_left(run) if run else None
     words, limit = f"run {place.path.name} is to be recovered: its plan.json or record.json can't be read", None
     if run is not None:
         if run.record.is_finished:
             return None
-        words = _words(run, place)
+        words = _words(run)
         limit = usable_step(run.record.interruptions, run.record.proved_step)
     elif not place.checkpoints.is_dir():
         return None
@@ -35,12 +71,8 @@ def standing_of(root: Path, plan: Plan, run: Run | None) -> Standing | None:
     return Standing(words, found.progress.step if found else 0)
 
 
-def _words(run: Run, place: RunFolder) -> str:
-    from ftc.runtime.execution.state import is_held
-
+def _words(run: Run) -> str:
     record = run.record
-    if record.status == "running" and not is_held(place):
-        return f"run {record.id} was left without a word (killed, or the disk was full)"
     reason = record.interruptions[-1].reason if record.interruptions and record.status != "running" else ""
     return f"run {record.id} is {record.status}" + (f" ({reason})" if reason else "")
 
