@@ -127,7 +127,11 @@ def _plan(case: _Case) -> Iterator[Finding]:
         said, told = getattr(plan.model, count), getattr(plan.lock.model, count)
         yield from difference(f"plan.json: model.{count}", said, told, "the plan's own lock")
     if file := case.file(case.run.recipe_lock):
-        said = Lock.model_validate_json(file.read_bytes())
+        try:
+            said = Lock.model_validate_json(file.read_bytes())
+        except ValueError:
+            yield from difference(file.name, "no lock", "a lock", "the lock in plan.json")
+            return
         key = first_changed(plan.lock, said.to_json())
         yield from difference(f"{file.name}, {key}", said.digest(), plan.lock.digest(), "the lock in plan.json")
 

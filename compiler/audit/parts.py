@@ -14,7 +14,7 @@ from typing import Any
 from ftc.compiler.lock.lockfile import changed_leaves
 from ftc.compiler.resolve.files.digests import tensor_digests
 from ftc.compiler.resolve.models.weights import BrokenSafetensors
-from ftc.compiler.resolve.rows.row_checks import rows_digest
+from ftc.compiler.resolve.rows.row_digests import row_digests, rows_digest
 from ftc.compiler.tokens.row_index import recall_rows, row_changes
 from ftc.spec.canonical import canonical
 from ftc.spec.diagnostics import Refusal
@@ -69,7 +69,6 @@ def has_rows(files: Sequence[Path], locked: SourceLock) -> bool:
 
 def _rows_in(files: Sequence[Path], locked: SourceLock) -> list[bytes] | None:
     """The digest of each row; None where a file can't be read as rows."""
-    from ftc.compiler.resolve.rows.row_checks import row_digests
     from ftc.compiler.resolve.rows.tables import Reading, read_rows
 
     try:

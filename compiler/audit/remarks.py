@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ftc.compiler.audit.tally import Tally, finding, plural
-from ftc.compiler.resolve.models.model import read_license
+from ftc.compiler.resolve.models.license import read_license
 from ftc.spec.documents.events import Event, RunEnded
 from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
 from ftc.spec.documents.plan import Plan

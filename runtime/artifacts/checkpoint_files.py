@@ -22,6 +22,7 @@ from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.step_log import Ladder
+from ftc.spec.names import InsidePath
 from ftc.spec.storage.model_files import TensorDigest, content_digest
 from ftc.spec.storage.paths import step_of
 from ftc.spec.storage.reading import read_regular
@@ -53,7 +54,7 @@ class Manifest(Document):
     """Size and digest of every other file."""
 
     schema_: Literal["ftc.checkpoint/1"] = Field("ftc.checkpoint/1", alias="schema")
-    files: dict[str, FileFacts]
+    files: dict[InsidePath, FileFacts]
 
 
 class State(Document):

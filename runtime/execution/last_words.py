@@ -209,8 +209,8 @@ def _finding(folder: RunFolder, kills: int | None, files: Iterable[tuple[str, st
         help = f"lower `train.micro_batch`, or end other programs; then {goes_on}"
         summary = "the run's process was killed while the system ran out of memory"
         return diagnostic("FTC606", summary, help=help, notes="the kernel ended a process to free memory meanwhile")
-    notes = "its terminal was closed, or somebody or a limit of the container ended it"
-    return diagnostic("FTC606", f"the run's process was {how}", help=goes_on, notes=notes)
+    note = "its terminal was closed, or somebody or a limit of the container ended it"
+    return diagnostic("FTC606", f"the run's process was {how}", help=goes_on, notes=note)
 
 
 def _fault(folder: RunFolder) -> str:

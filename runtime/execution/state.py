@@ -17,7 +17,7 @@ import filelock
 from ftc.runtime.execution.last_words import said_nothing
 from ftc.runtime.execution.recovery import belongs_to, remembered
 from ftc.spec.base import Document
-from ftc.spec.canonical import file_digest
+from ftc.spec.canonical import file_digest, is_as_sealed
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.interruption import Interruption
@@ -73,6 +73,8 @@ def find_run(folder: RunFolder, plan: Plan) -> FoundRun:
     if not names:
         return FoundRun(plan, None)
     begun, record = _read(folder.plan, Plan), _read(folder.record, RunRecord)
+    if record is not None and not record.is_finished and not is_as_sealed(folder.record):
+        record = None  # of a finished run an audit says what was changed; going on from it would hide that
     lost = tuple(
         file.name
         for file, found in ((folder.plan, begun), (folder.record, record))

@@ -14,6 +14,7 @@ from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.heads import Answer, Head, Labels, head_card
+from ftc.spec.names import InsidePath
 from ftc.spec.optimizers import OptimizerKind, OptimizerNumbers
 from ftc.spec.preference_losses import PreferenceLoss, preference_loss
 from ftc.spec.schedules import ScheduleKeys
@@ -187,7 +188,7 @@ class TeacherSettings(Document):
     """Folder in the project, or id on the hub."""
     commit: str | None
     """Commit of a hub snapshot; None for a folder."""
-    files: dict[str, FileFacts]
+    files: dict[InsidePath, FileFacts]
     """Every file that loading reads, by its path inside the folder."""
     architecture: str
     family: Family
@@ -285,7 +286,7 @@ class ClassifierSettings(Document):
     """Folder in the project, or id on the hub."""
     commit: str | None
     """Commit of a hub snapshot; None for a folder."""
-    files: dict[str, FileFacts]
+    files: dict[InsidePath, FileFacts]
     """Every file that loading reads, by its path inside the folder."""
     label: str
     label_id: int

@@ -102,10 +102,18 @@ def torn(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:100])
 
 
+def reworded(file: Path) -> None:
+    """A record that can be read, in which somebody changed a figure."""
+    plain = json.loads(file.read_bytes())
+    plain["tokens"] += 5
+    file.write_text(json.dumps(plain))
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "torn record": lambda folder: torn(folder / "record.json"),
     "empty plan": lambda folder: (folder / "plan.json").write_bytes(b""),
     "both": lambda folder: [torn(folder / name) for name in ("record.json", "plan.json")],
+    "record with another checksum": lambda folder: reworded(folder / "record.json"),
     "no plan": lambda folder: (folder / "plan.json").unlink(),
 }
 

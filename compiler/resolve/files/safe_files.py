@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -11,7 +12,6 @@ from typing import Any
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.language.safe_repr import quoted
-from ftc.spec.language.source import LARGEST_FILE
 from ftc.spec.storage.reading import kind_of
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "read_recipe",
     "refuse_odd_file",
     "safe_path",
+    "why_unreadable",
 ]
 
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -118,8 +119,8 @@ def not_regular(path: Path) -> str | None:
     """What a path names if it is no regular file, such as `a named pipe`; None for one that is, or where nothing is."""
     try:
         mode = path.stat().st_mode
-    except OSError:
-        return _dangling(path)
+    except OSError as error:
+        return "a link that leads back to itself" if error.errno == errno.ELOOP else _dangling(path)
     return kind_of(mode)
 
 
@@ -146,6 +147,19 @@ def refuse_odd_file(path: Path, shown_as: str, span: Span | None = None, recipe_
     raise Refusal([diagnostic("FTC326", summary, span, help=help, path=recipe_path)])
 
 
+_HELPS = {
+    errno.ENAMETOOLONG: f"file systems allow {_MAX_NAME_BYTES} bytes a name; shorten it",
+    errno.EIO: "the system could not read it: check the disk, or copy the file",
+    errno.ELOOP: "its links lead back to themselves; delete them, or name the file itself",
+}
+
+
+def why_unreadable(error: OSError) -> tuple[str, str]:
+    """Why a file can't be read, and what helps."""
+    reason = (error.strerror or type(error).__name__).lower()
+    return reason, _HELPS.get(error.errno or 0, "check the file's permissions")
+
+
 def read_recipe(path: Path) -> bytes:
     """A recipe that was named on the command line; of a larger file a byte more than a recipe may have.
 
@@ -153,6 +167,8 @@ def read_recipe(path: Path) -> bytes:
         Refusal: It is no regular file (FTC326).
         OSError: It can't be read.
     """
+    from ftc.spec.language.source import LARGEST_FILE  # brings the reader of YAML, which who opens models doesn't need
+
     if path != _STANDARD_INPUT:
         refuse_odd_file(path, path.name)
     with path.open("rb") as file:

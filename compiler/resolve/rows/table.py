@@ -208,8 +208,9 @@ class Faults:
 
 
 def shown(value: object) -> str:
-    """A value for a message: one line of at most 80 characters, escaped, with secrets masked."""
+    """A value for a message: one line of at most 80 characters, escaped where nothing is seen, with secrets masked."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     safe = masked(text[:400])  # so many characters hold any secret whole
     quoted = json.dumps(safe, ensure_ascii=False) if isinstance(value, str) else safe
+    quoted = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in quoted)
     return quoted if len(quoted) <= _SHOWN_CHARS else quoted[: _SHOWN_CHARS - 1] + "…"

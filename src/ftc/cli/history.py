@@ -19,7 +19,7 @@ from ftc.cli.arguments import (
     add_personal_data,
 )
 from ftc.cli.output import run_json, show_run
-from ftc.cli.terminal import STDOUT, page, print_json, write
+from ftc.cli.terminal import STDOUT, page, print_json, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -54,8 +54,10 @@ def run_show(args: Namespace) -> int:
     found = api.find_run(args.target)
     if args.format == HTML:
         from ftc.spec.storage.outputs import OutputKind
+        from ftc.verbs.doubts import changed_documents
         from ftc.verbs.pages import report_page
 
+        show_diagnostics(changed_documents(found), {}, args)
         return _write_out(report_page(found, shows_personal_data=args.shows_personal_data), OutputKind.REPORT, args)
     if args.origins and not args.json:
         _show_origins(found.plan, args)
@@ -144,8 +146,12 @@ def compare_arguments(parser: Parser) -> None:
 
 def run_compare(args: Namespace) -> int:
     """Compares them."""
+    from ftc import api
     from ftc.spec.storage.outputs import OutputKind
+    from ftc.verbs.doubts import changed_documents
 
+    for one in (args.first, *args.others):
+        show_diagnostics(changed_documents(api.find_run(one)), {}, args)
     return _write_out(_comparison(args), OutputKind.COMPARISON, args)
 
 

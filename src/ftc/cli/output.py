@@ -122,6 +122,7 @@ def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO
 def show_run(found: Run, args: Namespace) -> None:
     """Writes a run's result to standard output."""
     from ftc.spec.storage.paths import RunFolder
+    from ftc.verbs.doubts import changed_documents
     from ftc.verbs.pages import write_missing_pages
     from ftc.verbs.runs import load_events
     from ftc.views.report.training import history, overfitting_words
@@ -140,7 +141,7 @@ def show_run(found: Run, args: Namespace) -> None:
         page=page(sys.stdout, args),
     )
     write(text)
-    show_diagnostics(undrawn, {}, args)
+    show_diagnostics((*changed_documents(found), *undrawn), {}, args)
 
 
 def _looks(found: Run) -> list[str]:

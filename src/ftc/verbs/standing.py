@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.interruption import Interruption, Standing, usable_step
 from ftc.spec.storage.paths import RunFolder, runs_folder
 
@@ -94,12 +95,13 @@ def note_of_saved(root: Path, saved: Plan) -> str:
 
 def _recipe_changes(root: Path, saved: Plan) -> tuple[str, ...] | None:
     from ftc.compiler.lock.lockfile import differences
+    from ftc.compiler.resolve.files.safe_files import UnsafePath, read_recipe, safe_path
     from ftc.compiler.rules.check import check_recipe
 
-    file = root / saved.recipe_file
     try:
-        now = check_recipe(file.read_bytes(), file.name, path=file, overrides=saved.overrides).recipe
-    except OSError:
+        file = safe_path(root, saved.recipe_file)
+        now = check_recipe(read_recipe(file), file.name, path=file, overrides=saved.overrides).recipe
+    except (OSError, UnsafePath, Refusal):
         return None
     if now is None:
         return None

@@ -8,8 +8,9 @@ from typing import assert_never
 from ftc.spec.documents.estimates import MemoryEstimate, Phase, PhasePeak
 from ftc.spec.documents.expected import phase_groups
 from ftc.spec.documents.judging import JudgeEstimate, JudgeUse
+from ftc.spec.documents.phases import PhaseSeconds
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import Evaluation, PhaseSeconds
+from ftc.spec.documents.record import Evaluation
 from ftc.views import numbers
 from ftc.views.page import INDENT, Page, escaped, pad, table, visible_width
 
