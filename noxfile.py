@@ -122,21 +122,21 @@ def exports(session: nox.Session) -> None:
 
 @nox.session
 def pii(session: nox.Session) -> None:
-    """Have presidio look for personal data, and hold that it fetches nothing."""
+    """Have presidio find personal data, and check that it fetches nothing."""
     install(session, "-e", ".[pii]", *GROUPS["test"])
     session.run("pytest", "-n0", "tests/compiler/quality/test_presidio.py", *session.posargs, env=QUIET)
 
 
 @nox.session
 def harness(session: nox.Session) -> None:
-    """Have a run measured by the lm-evaluation-harness, and its figures held against the library's own."""
+    """Evaluate a run by the lm-evaluation-harness, and compare its figures with the library's own."""
     install(session, "-e", ".[train,harness]", *GROUPS["test"])
     session.run("pytest", "-n0", "tests/e2e/test_harness.py", *session.posargs, env=QUIET)
 
 
 @nox.session(venv_backend="none")
 def traces(session: nox.Session) -> None:
-    """Hold the memory trace against real steps, for every family, strategy and precision. Takes some minutes."""
+    """Compare the memory trace with real steps, for every family, strategy and precision. Takes some minutes."""
     python = train_environment(session)
     session.run(
         python, "-m", "pytest", "-n2", "tests/runtime/memory_trace", external=True, env={**QUIET, "FTC_TRACES": "1"}
@@ -145,7 +145,7 @@ def traces(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def sharding(session: nox.Session) -> None:
-    """Train in two real processes in every way that a model can be divided, and hold it against one. Takes minutes."""
+    """Train in two real processes in every way that a model can be divided, and compare it with one. Takes minutes."""
     python = train_environment(session)
     tests = ["tests/runtime/test_distributed.py", "tests/runtime/memory_trace/test_sharded_model.py", *session.posargs]
     session.run(python, "-m", "pytest", "-n0", *tests, external=True, env={**QUIET, "FTC_SHARDING": "1"})
@@ -166,7 +166,7 @@ def cpus(session: nox.Session, cpu: str) -> None:
 @nox.session(venv_backend="none")
 @nox.parametrize("release", ["oldest", "newest"])
 def torches(session: nox.Session, release: str) -> None:
-    """Hold the memory trace against real processes on the oldest or the newest torch allowed. Downloads that torch."""
+    """Compare the memory trace with real processes on the oldest or the newest torch allowed. Downloads that torch."""
     requirement = next(one for one in EXTRAS["train"] if one.startswith("torch>="))
     torch = requirement.replace(">=", "==") + ".*" if release == "oldest" else requirement
     folder = ROOT / ".nox" / f"torch-{release}"
@@ -175,6 +175,17 @@ def torches(session: nox.Session, release: str) -> None:
     names = ("torch_internals", "sharded_model", "step")
     tests = session.posargs or [f"tests/runtime/memory_trace/test_{name}.py" for name in names]
     session.run(python, "-m", "pytest", "-n0", *tests, external=True, env={**QUIET, "FTC_SHARDING": "1"})
+
+
+@nox.session(venv_backend="none")
+def transformers4(session: nox.Session) -> None:
+    """Load models that ftc writes with the newest transformers 4, and compare their answers. Downloads that release."""
+    python = train_environment(session)
+    torch = next(one for one in EXTRAS["train"] if one.startswith("torch>="))
+    older = environment(session, ROOT / ".nox" / "transformers4", ["transformers>=4.57,<5", torch, "numpy"])
+    test = "tests/runtime/artifacts/test_transformers4.py"
+    environ = {**QUIET, "FTC_TRANSFORMERS4": str(older)}
+    session.run(python, "-m", "pytest", "-n0", test, *session.posargs, external=True, env=environ)
 
 
 @nox.session(venv_backend="none")
@@ -187,7 +198,7 @@ def crash(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def matrix(session: nox.Session) -> None:
-    """Train every task on every family with every strategy. `-- --update-golden` writes docs/matrix.json anew."""
+    """Train every task on every family with every strategy. `-- --update-golden` rewrites docs/matrix.json."""
     python = train_environment(session)
     environment = {**QUIET, "FTC_MATRIX": "1"}
     session.run(python, "-m", "pytest", "-n0", "tests/matrix", *session.posargs, external=True, env=environment)
@@ -244,7 +255,7 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def benchmarks(session: nox.Session) -> None:
-    """Measure one thing: `nox -s benchmarks -- NAME ARGUMENTS`; benchmarks/README.md tells what each needs."""
+    """Measure one thing: `nox -s benchmarks -- NAME ARGUMENTS`; benchmarks/README.md says what each needs."""
     names = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
     if not session.posargs or session.posargs[0] not in names:
         session.error(f"name one of: {', '.join(names)}")

@@ -17,13 +17,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from ftc.compiler.audit.model_texts import remember_texts, text_part
-from ftc.compiler.audit.parts import remember_tensors
 from ftc.compiler.draft import ClosedDraft, Draft, Measured, PastRun
 from ftc.compiler.lock.lockfile import LockFacts, build_lock, lock_changes, lock_path, read_lock, unpinned_code
 from ftc.compiler.passes import SHAPING, decide, run_passes
 from ftc.compiler.passes.shape_text import with_rows
 from ftc.compiler.quality.sensitive import missing_presidio
-from ftc.compiler.resolve.files.digests import DigestCache
+from ftc.compiler.resolve.files.digests import DigestCache, remember_tensors
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.safe_files import project_root
 from ftc.compiler.resolve.machine.device import read_calibration, resolve_device

@@ -19,6 +19,7 @@ from ftc.cli.arguments import verb_parser
 from ftc.cli.verbs import SECTIONS, Group, Verb
 from ftc.compiler.importers.translate import import_configuration
 from ftc.compiler.importers.translation import Options, Surroundings
+from ftc.spec.base import Effect
 from ftc.spec.codes import CODES, Code, Severity
 from ftc.spec.language.json_schema import (
     Schema,
@@ -180,7 +181,7 @@ def matrix_page(results: dict[str, str]) -> str:
         *("# Tasks, models and strategies", "", NOTICE, ""),
         f"{works} of {len(results)} combinations work: three steps are trained on a tiny model, and the result, loaded",
         "by the library that a model card names, says what the trained model says. The others are refused before",
-        "anything is loaded, each by a rule with a name. `nox -s matrix` finds this anew.",
+        "anything is loaded, each by a rule with a name. `nox -s matrix` tests all of it again.",
         "",
         "Two tasks have rows for the ways to put them. A classification gives a row one label, or several",
         "(`multi_label`), or the model writes the label (`choice`, in a recipe `mode: generative`). An answer to a",
@@ -355,7 +356,7 @@ def _fields(schema: Schema, root: Schema, sections: dict[str, str]) -> Iterator[
             facts.append(f"unit: {unit}")
         facts.append("required" if name in schema.get("required", ()) else _default(field))
         if effect := field.get("x-effect"):
-            facts.append(f"effect: {effect}")
+            facts.append(Effect(effect).words)
         yield f"- **`{name}`** · {' · '.join(facts)}"
         yield f"  <br>{_paragraph(field)}"
 

@@ -1,8 +1,9 @@
 """Checks that user-visible texts use the field's words: `python docs/words.py [FILE…]`, part of `nox -s lint`.
 
-It reads the string literals of product code through the syntax tree, the docstrings that become reference pages, and
-the pages themselves, and names each word that may not come back with its place and what to write. What is in backticks
-or is one word without spaces is a name (a key, a verb, a value of a document) and no text, so it is left alone.
+It reads the string literals of product code through the syntax tree, the docstrings that become reference pages, the
+pages themselves and configuration files, and names each word that may not come back with its place and what to write.
+What is in backticks or is one word without spaces is a name (a key, a verb, a value of a document) and no text, so it
+is left alone.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ CODE = ("spec", "compiler", "runtime", "src/ftc")
 DOCUMENTED = ("spec/sections", "src/ftc/api.py")
 """Code whose docstrings become pages, completions or the help of the Python functions."""
 PAGES = (
-    *("README.md", "SECURITY.md", "CONTRIBUTING.md", "recipes/README.md"),
-    *("docs/architecture.md", "docs/ci.md", "docs/guide.md"),
+    *("README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md", "recipes/README.md", "recipes/demo/README.md"),
+    *("docs/[!e]*.md", "docs/errors.md", "docs/*/*.md", "docs/*.yml", "benchmarks/README.md"),
+    *("noxfile.py", "pyproject.toml", ".github/*/*.yml", ".github/*.md", "Dockerfile"),
 )
 
 
@@ -115,6 +117,7 @@ ALLOWED: tuple[tuple[str, str, str], ...] = (
     ("src/ftc/views/checks.py", "contamination", "the name of a check in plans of earlier releases"),
     ("src/ftc/views/card.py", "this card", "a model card"),
     ("docs/architecture.md", ".* cards?", "a card holds the facts about what people add"),
+    ("benchmarks/README.md", "the cards", "a card holds the facts about what people add"),
     ("CONTRIBUTING.md", ".* cards?", "a card holds the facts about what people add"),
 )
 """Where a word is right all the same: files, what is matched, why. Document values change with their schema's name."""
@@ -198,7 +201,7 @@ def _is_allowed(name: str, found: str) -> bool:
 def _hits(file: Path) -> Iterator[Hit]:
     name = file.resolve().relative_to(ROOT).as_posix() if file.resolve().is_relative_to(ROOT) else file.name
     text = file.read_text(encoding="utf-8")
-    if file.suffix == ".py":
+    if file.suffix == ".py" and name not in PAGES:
         yield from hits_in_python(text, name, docstrings=name.startswith(DOCUMENTED))
     else:
         yield from hits_in_page(text, name)

@@ -34,13 +34,22 @@ __all__ = [
 
 
 class Effect(StrEnum):
-    """What a changed value touches; from it `ftc plan` tells what has to be done again."""
+    """What a changed value changes; from it `ftc plan` derives what has to be done again."""
 
-    NUMERICS = "numerics"
+    NUMERICS = "result"
     DATA = "data"
-    EVAL = "eval"
-    RESOURCE = "resource"
-    COSMETIC = "cosmetic"
+    EVAL = "evaluation"
+    RESOURCE = "resources"
+    COSMETIC = "nothing"
+
+    @property
+    def words(self) -> str:
+        """The effect as a phrase."""
+        kept = {
+            Effect.RESOURCE: "changes time or memory, not the result",
+            Effect.COSMETIC: "does not change the result",
+        }
+        return kept.get(self, f"changes the {self.value}")
 
 
 _BYTE_UNITS = {

@@ -48,7 +48,10 @@ def to_text(value: Any) -> str:
 
 def to_bytes(value: Any) -> bytes:
     """The form that is digested: RFC 8785 for values without floats."""
-    return _rfc8785(canonical(value)).encode()
+    plain = canonical(value)
+    text = json.dumps(plain, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+    # Python sorts keys by code point, RFC 8785 by UTF-16 code unit: the same where no character needs two units.
+    return (text if text.isascii() or max(text) <= "\uffff" else _rfc8785(plain)).encode()
 
 
 def digest(value: Any) -> str:

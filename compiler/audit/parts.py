@@ -6,13 +6,12 @@ cache, a run's tensors and steps by its ladder, a lock by the plan that holds it
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ftc.compiler.lock.lockfile import changed_leaves
-from ftc.compiler.resolve.files.digests import tensor_digests
+from ftc.compiler.resolve.files.digests import recall_tensors, tensor_digests
 from ftc.compiler.resolve.models.weights import BrokenSafetensors
 from ftc.compiler.resolve.rows.row_digests import row_digests, rows_digest
 from ftc.compiler.tokens.row_index import recall_rows, row_changes
@@ -22,8 +21,7 @@ from ftc.spec.documents.lockfile import Lock, SourceLock
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import Ladder, first_difference, read_ladder
-from ftc.spec.storage.atomic_write import write_file
-from ftc.spec.storage.model_files import TensorDigest, content_digest
+from ftc.spec.storage.model_files import TensorDigest
 from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.spec.storage.reading import parse_json
 from ftc.spec.strategies import strategy_card
@@ -32,8 +30,6 @@ __all__ = [
     "base_part",
     "has_rows",
     "is_as_trained",
-    "recall_tensors",
-    "remember_tensors",
     "run_part",
     "source_part",
     "tensors_of",
@@ -127,29 +123,3 @@ def first_changed(lock: Lock, other: Any) -> str:
     """The first key at which a lock is another: of a section that was sealed again the value, not its checksum."""
     changed, _ = changed_leaves(canonical(lock.to_json()), other)
     return min((path for path, _, _ in changed), key=lambda path: path.endswith(".seal"), default="")
-
-
-def remember_tensors(cache: Path, tensors: Mapping[str, TensorDigest]) -> None:
-    """Keeps an index in ftc's cache; one that can't be written is not kept."""
-    file = _file(cache, content_digest(tensors))
-    plain = {name: [one.dtype, list(one.shape), one.sha256] for name, one in tensors.items()}
-    try:
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_file(file, json.dumps(plain, ensure_ascii=False, sort_keys=True).encode())
-    except OSError:
-        return
-
-
-def recall_tensors(cache: Path, content_sha256: str) -> dict[str, str] | None:
-    """sha256 of each tensor's bytes by name, or None where the cache doesn't have them, or has others."""
-    try:
-        plain = parse_json(_file(cache, content_sha256).read_bytes())
-        tensors = {name: TensorDigest(*entry) for name, entry in plain.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return None
-    return {name: one.sha256 for name, one in tensors.items()} if content_digest(tensors) == content_sha256 else None
-
-
-def _file(cache: Path, content_sha256: str) -> Path:
-    return cache / "tensors" / f"{content_sha256}.json"

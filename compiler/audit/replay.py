@@ -115,14 +115,14 @@ def difference_finding(parted: Difference) -> Finding:
 _CAUSES = {
     "batch": "the input rows or tokens differ: check the order of the data, the token stream and the collation",
     "learning rate": "another schedule",
-    "chance": "other random numbers: dropout, or a new source of randomness",
+    "random state": "other random numbers: dropout, or a new source of randomness",
     "loss": "the same rows gave another loss: the weights before the step differ, or the forward pass does",
     "gradient norm": "the loss is equal but its gradient isn't: the backward pass computes something else",
     "weights": (
         "all losses up to here are equal but the weights aren't: the update differs, or weights that no "
         "loss depends on yet"
     ),
-    "optimiser": "the weights are equal but the optimizer state isn't",
+    "optimizer state": "the weights are equal but the optimizer state isn't",
 }
 
 

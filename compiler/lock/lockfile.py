@@ -92,7 +92,7 @@ class LockFacts:
 
 def build_lock(draft: Draft, settings: Settings, facts: LockFacts, old: Lock | None) -> Lock:
     """The lock that these facts call for. Blocks of other platforms are kept from the old one."""
-    recipe, plain = draft.recipe, _portable(settings)
+    asked, plain = draft.recipe.said(), _portable(settings)
     here = PlatformLock(**dict(facts.environment)).sealed()
     model = draft.model
     files, tokenizer = draft.model.files, draft.model.tokenizer
@@ -108,7 +108,7 @@ def build_lock(draft: Draft, settings: Settings, facts: LockFacts, old: Lock | N
             settings=plain["model"],
         ),
         text=TextLock(
-            asked=draft.recipe.task.said(),
+            asked=asked["task"],
             chat_template_sha256=hashlib.sha256(tokenizer.chat_template.encode()).hexdigest()
             if tokenizer.chat_template is not None
             else None,
@@ -119,7 +119,7 @@ def build_lock(draft: Draft, settings: Settings, facts: LockFacts, old: Lock | N
             settings=plain["text"],
         ),
         data=DataLock(
-            asked=recipe.data.said(),
+            asked=asked["data"],
             sources={use: _kept(one, old.data.sources.get(use) if old else None) for use, one in facts.sources.items()},
             splits={
                 name: LockedSplit(
@@ -133,7 +133,7 @@ def build_lock(draft: Draft, settings: Settings, facts: LockFacts, old: Lock | N
             },
         ),
         train=TrainLock(
-            asked={"strategy": recipe.strategy.said(), "train": recipe.train.said(), "eval": recipe.eval.said()},
+            asked={name: asked.get(name, {}) for name in ("strategy", "train", "eval")},
             settings={name: plain[name] for name in ("strategy", "train", "seeds", "eval")},
         ),
         length=LengthLock(steps=plain["length"]),

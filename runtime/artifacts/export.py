@@ -18,6 +18,7 @@ from ftc.runtime.artifacts.model_files import copy_tokenizer, write_model_files
 from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors, write_tensors
 from ftc.runtime.execution.accelerator import agreed
 from ftc.runtime.execution.session import Session
+from ftc.runtime.models.file_names import names_in_files
 from ftc.runtime.models.sharding import is_sharded, whole_tensors
 from ftc.runtime.strategies import half_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -72,6 +73,9 @@ def load_exported(session: Session, model: nn.Module) -> None:
         raise Refusal([_changed(session, "they have another digest")])
     load_artifact(model, session.plan.settings, tensors)
     taken = _whole(session, model, artifact_tensors(model, session.plan.settings))
+    if taken.keys() != tensors.keys():  # until ftc 0.1 a whole model's file had the names that weights have in memory
+        owns = {name: own for own, name in names_in_files(model).items()}
+        taken = {owns.get(name, name): tensor for name, tensor in taken.items()}
     if agreed(session.accelerator, lambda: content_digest(taken)) != session.state.record.final_weights_sha256:
         raise Refusal([_changed(session, "the model does not accept all of them")])
 

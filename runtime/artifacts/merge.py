@@ -23,12 +23,14 @@ from ftc.runtime.artifacts.merged_weights import MergedWeights, NotFinite, Unpac
 from ftc.runtime.artifacts.model_files import write_model_files
 from ftc.runtime.artifacts.tensor_files import write_in_turn
 from ftc.runtime.evaluation.evaluate_again import reopened
+from ftc.runtime.evaluation.reference import PLACES, evenly, sampled
 from ftc.runtime.evaluation.scoring import eval_mode
 from ftc.runtime.execution.execute import Inputs
 from ftc.runtime.execution.session import Session
 from ftc.runtime.execution.verify import verify_some
 from ftc.runtime.models.base_model import FolderBase, load_base
 from ftc.runtime.models.build_model import build_model
+from ftc.runtime.models.file_names import holds_fused
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
@@ -48,7 +50,7 @@ from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.version import VERSION
 
-__all__ = ["Asked", "agreement", "merge", "sampled", "scores_of"]
+__all__ = ["Asked", "agreement", "merge", "scores_of"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _ALLOWED = {"float32": 1e-4, "float16": 0.01, "bfloat16": 0.05}
@@ -59,6 +61,10 @@ _UNTOLD = (
     "peft doesn't pass the token types to an extractive question answering model, so the run was "
     "trained without it; all token types have the first one's vector, so that the merged model gives the same "
     "outputs"
+)
+_FUSED = (
+    "transformers 5 holds weights of this model fused, such as all experts of a layer in one, and they are written so; "
+    "transformers 4, and what is built on it, can't load them"
 )
 _LIBRARIES = ("peft", "torch", "transformers")
 
@@ -200,7 +206,9 @@ def _weights(session: Session, dtype: torch.dtype) -> tuple[MergedWeights, tuple
         load_exported(session, model)
     if is_untold:
         forget_types(model)
-    return MergedWeights.of(model, dtype, packed), (_UNTOLD,) if is_untold else ()
+    weights = MergedWeights.of(model, dtype, packed)
+    notes = {_UNTOLD: is_untold, _FUSED: holds_fused(weights.model)}
+    return weights, tuple(note for note, holds in notes.items() if holds)
 
 
 def _write(session: Session, plan: Plan, asked: Asked, folder: Path) -> _Written:
@@ -298,16 +306,6 @@ def _wider(asked: Asked) -> str:
     return "use the adapter together with its base model, and report this: in float32 only rounding should differ"
 
 
-_ROWS = 8
-_PLACES = 16
-"""Places of a row whose scores are kept: a score for each word of a large vocabulary takes half a megabyte a place."""
-
-
-def sampled(rows: TokenStream) -> list[int]:
-    """Numbers of a few rows, evenly over all of them, the same each time."""
-    return _evenly(len(rows), _ROWS)
-
-
 def scores_of(
     work: ModelWithScorer, rows: TokenStream, numbers: Sequence[int], stop: StopRequest
 ) -> list[torch.Tensor]:
@@ -322,7 +320,7 @@ def scores_of(
             stop.check()
             batch = work.scorer.batch(rows, [number])
             scores = work.scorer.logits(work.model, batch)
-            found.append(scores[_evenly(len(scores), _PLACES)].float().clone())
+            found.append(scores[evenly(len(scores), PLACES)].float().clone())
     return found
 
 
@@ -371,7 +369,3 @@ def _finite(value: float) -> float:
 
 def _choices(scores: torch.Tensor, several: bool) -> torch.Tensor:
     return scores > 0 if several else scores.argmax(dim=-1)
-
-
-def _evenly(count: int, most: int) -> list[int]:
-    return sorted({index * count // min(most, count) for index in range(min(most, count))})

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.artifacts.tensor_files import Form, digest_of_tensor
+from ftc.runtime.models.file_names import names_in_files
 from ftc.runtime.strategies.ln_tuning import replaces_layer
 from ftc.spec.storage.model_files import TensorDigest, content_digest
 
@@ -65,7 +66,8 @@ class MergedWeights:
         tensors = dict(_kept(model))
         forms = {name: (dtype if one.is_floating_point() else one.dtype, one.shape) for name, one in tensors.items()}
         found = {name: changed[id(one)] for name, one in tensors.items() if id(one) in changed}
-        return cls(model, forms, tensors, found, packed)
+        names = names_in_files(model)
+        return cls(model, forms, tensors, found, {names.get(name, name): one for name, one in packed.items()})
 
     def __call__(self, name: str) -> torch.Tensor:
         """A weight as it is written; it can be asked for once.
@@ -171,6 +173,7 @@ def _untie(model: Any, layers: list[Any]) -> None:
 
 
 def _kept(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """What a file of the model holds: each weight by its first name, and the buffers that are saved."""
+    """What a file of the model holds: each weight by its first name in files, and the buffers that are saved."""
     parts: dict[str, torch.Tensor] = {**dict(model.named_buffers()), **dict(model.named_parameters())}
-    return ((name, parts[name]) for name in model.state_dict() if name in parts)
+    names = names_in_files(model)
+    return ((names.get(name, name), parts[name]) for name in model.state_dict() if name in parts)

@@ -74,9 +74,12 @@ def config_for_all(config: Any, base: dict[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
     if "num_labels" in base:
         values["num_labels"] = config.num_labels
+    # What training left alone stays as the base's file says it: transformers 5 changes some values while it reads them.
+    untouched = {name for name, value in _read(config, base).items() if name in base and value == values.get(name)}
+    untouched -= {"transformers_version"}
     # Names with an underscore are no values of the model, but such as the folder that it was loaded from.
     kept = {name: value for name, value in values.items() if name in base and not name.startswith("_")}
-    found = {**base, **kept, **written}
+    found = {**base, **kept, **written, **{name: base[name] for name in untouched}}
     if "dtype" in written:
         found["torch_dtype"] = written["dtype"]
     if isinstance(rope := written.get(_ROPE), dict):
@@ -85,7 +88,7 @@ def config_for_all(config: Any, base: dict[str, Any]) -> dict[str, Any]:
                 raise Refusal([_unlike(words)])
         else:  # where 4 has no words for it, the base has none either: the model was born with 5
             found |= next((one for one in _worded(rope) if _rope_by_words(config, found | one) == rope), {})
-    read, expected = (type(config).from_dict(copy.deepcopy(one)).to_dict() for one in (found, written))
+    read, expected = (_read(config, one) for one in (found, written))
     if names := sorted(name for name in expected if name[0] != "_" and read.get(name) != expected[name]):
         raise Refusal([_unlike(names)])
     return found
@@ -93,8 +96,14 @@ def config_for_all(config: Any, base: dict[str, Any]) -> dict[str, Any]:
 
 def _rope_by_words(config: Any, words: dict[str, Any]) -> Any:
     """The rotary embedding that the words of transformers 4 alone mean."""
-    others = {name: copy.deepcopy(value) for name, value in words.items() if name != _ROPE}
-    return type(config).from_dict(others).to_dict().get(_ROPE)
+    others = {name: value for name, value in words.items() if name != _ROPE}
+    return _read(config, others).get(_ROPE)
+
+
+def _read(config: Any, words: dict[str, Any]) -> dict[str, Any]:
+    """What transformers 5 takes the words of a `config.json` for."""
+    found: dict[str, Any] = type(config).from_dict(copy.deepcopy(words)).to_dict()
+    return found
 
 
 def _worded(rope: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from ftc.runtime.artifacts.export import load_exported
 from ftc.runtime.evaluation.attributions import attributions
 from ftc.runtime.evaluation.generate import answers
 from ftc.runtime.evaluation.measures import Measures
+from ftc.runtime.evaluation.reference import write_reference
 from ftc.runtime.evaluation.scoring import (
     RowScore,
     as_base,
@@ -120,6 +121,8 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
         metrics = {name: one.observed for name, one in statistics.items()}
         measured = session.plan.data["test"].measured(session.plan.settings.text.form)
         result = SubjectResult(metrics=metrics, rows=measured, seconds=time.perf_counter() - started)
+        if subject == "tuned" and session.weights is None:
+            write_reference(session, work)
     session.note_memory("evaluate")
     return Measurement(result, scores, texts, statistics, kept, swapped, reasons)
 
@@ -206,7 +209,8 @@ def retained(session: Session, work: ModelWithScorer) -> list[RowScore]:
         return []
     rows = open_stream(session.inputs.streams_folder / "retention.arrow")
     # A scorer of preferences would compare pairs, so plain text has one of its own.
-    scorer = LanguageScorer(work.model, settings.model, partial(mixed_precision, settings.train.precision))
+    arithmetic = partial(mixed_precision, settings.train.precision)
+    scorer = LanguageScorer(work.model, settings.model, arithmetic, settings.train.loss_chunk_size)
     plain = ModelWithScorer(work.model, scorer)
     batches = score_rows(plain, rows, settings.eval.batch_size, session.accelerator, session.stop)
     return gathered([score for batch in batches for score in batch], session.accelerator)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.models.base_model import Base, checkpoint_activations, load_base
+from ftc.runtime.models.file_names import names_in_files
 from ftc.runtime.strategies.half import Half, S_contra, in_parts
 from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies.bitfit import BitFitSettings
@@ -38,13 +39,16 @@ class OfWhole(Half[S_contra]):
 
     def saved(self, model: nn.Module, strategy: S_contra) -> dict[str, torch.Tensor]:
         """All weights, shared ones once."""
-        saved = model.state_dict()
+        saved, names = model.state_dict(), names_in_files(model)
         shared = saved.keys() - dict(model.named_parameters()).keys() - dict(model.named_buffers()).keys()
-        return {name: tensor for name, tensor in saved.items() if name not in shared}
+        return {names.get(name, name): tensor for name, tensor in saved.items() if name not in shared}
 
     def load(self, model: Any, strategy: S_contra, tensors: dict[str, torch.Tensor]) -> None:
         """All weights. Shared names are absent; the digest afterwards proves the rest."""
-        model.load_state_dict(in_parts(model, tensors), strict=False)
+        owns = {name: own for own, name in names_in_files(model).items()}
+        model.load_state_dict(
+            in_parts(model, {owns.get(name, name): one for name, one in tensors.items()}), strict=False
+        )
 
     def adapter_config(self, model: Any, strategy: S_contra) -> dict[str, Any]:
         """There is no adapter."""

@@ -22,14 +22,14 @@ __all__ = [
 
 
 class Rates(Document):
-    """Dense multiplications and additions of a card by precision, without sparsity."""
+    """Dense multiplications and additions of a GPU by precision, without sparsity."""
 
     EFFECT: ClassVar[Effect] = Effect.RESOURCE
 
     float32: Annotated[Throughput, Field(gt=0)] | None = None
-    """In float32 without tensor cores, such as `82.6 TFLOP/s`. Default: unknown, and no time is told for float32."""
+    """In float32 without tensor cores, such as `82.6 TFLOP/s`. Default: unknown; no time is estimated for float32."""
     bfloat16: Annotated[Throughput, Field(gt=0)] | None = None
-    """In bfloat16 with sums in float32, such as `165 TFLOP/s`. Default: the card has no bfloat16, or it is unknown."""
+    """In bfloat16 with sums in float32, such as `165 TFLOP/s`. Default: the GPU has no bfloat16, or it is unknown."""
 
 
 class Speed(Document):
@@ -47,23 +47,23 @@ class Speed(Document):
 
 
 class DeviceByHand(Document):
-    """A card that the catalog doesn't know, described by its data sheet."""
+    """A GPU that the catalog doesn't know, described by its data sheet."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
 
     name: str = Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9.-]*$")
-    """Name of the card, in lower case, that no card of the catalog has."""
+    """Name of the GPU, in lower case, that no GPU of the catalog has."""
     memory: Annotated[Bytes, Field(gt=0)]
     """Memory that its driver reports, such as `47.5GiB`; a vendor's round figure is a little more."""
     bandwidth: Annotated[Bandwidth, Field(gt=0)] | None = None
-    """Bytes a second between memory and cores, such as `768 GB/s`. Default: unknown, and no time is told."""
+    """Bytes a second between memory and cores, such as `768 GB/s`. Default: unknown; no time is estimated."""
     throughput: Rates = Rates()
-    """Dense throughput by precision. Default: unknown, and no time is told."""
+    """Dense throughput by precision. Default: unknown; no time is estimated."""
     capability: str | None = Field(default=None, pattern=r"^[1-9]\d?\.\d$")
     """CUDA's compute capability, such as `"8.6"`; kernels are chosen by it. Default: unknown; memory is then that of
-    8.0, and the card has bfloat16 when `throughput` has a figure for it."""
+    8.0, and the GPU has bfloat16 when `throughput` has a figure for it."""
     power: Annotated[Power, Field(gt=0)] | None = None
-    """Power of the whole board, such as `300 W`. Default: unknown, and no energy is told."""
+    """Power of the whole board, such as `300 W`. Default: unknown; no energy is estimated."""
 
 
 _BUSY = 0.5

@@ -111,7 +111,7 @@ class Outcome(Document):
 class Difference(Document):
     """The comparison of two things, `ftc diff --json`."""
 
-    schema_: Literal["ftc.diff/1"] = Field(default="ftc.diff/1", alias="schema")
+    schema_: Literal["ftc.diff/2"] = Field(default="ftc.diff/2", alias="schema")
     old: Side
     new: Side
     level: Literal["recipe", "asked", "lock", "plan"]

@@ -18,12 +18,14 @@ __all__ = [
     "Verdict",
     "Work",
     "WorkEstimate",
+    "part_words",
 ]
 
 Verdict = Literal["fits", "tight", "does not fit"]
 
 
 _METHOD_WORDS = {"closed form": "analytical estimate", "trace": "memory trace"}
+_PART_WORDS = {"optimiser state": "optimizer state", "quantisation state": "quantization state"}
 _PASSES = {
     "forward": "the forward pass",
     "backward": "the backward pass",
@@ -34,6 +36,11 @@ _PASSES = {
     "grade": "grading",
 }
 """Groups of phases whose names are no words of a sentence."""
+
+
+def part_words(part: str) -> str:
+    """What memory holds, as users read it; plans keep names of their own."""
+    return _PART_WORDS.get(part, part)
 
 
 class ByteRange(Document):

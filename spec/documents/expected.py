@@ -20,8 +20,8 @@ _RUN_PHASES: Mapping[str, tuple[RunPhase, ...]] = {
     "export": ("export",),
 }
 """Phases of a run in which a group of planned ones happens; all others happen in training."""
-_BELONGS_TO = {"loss": "forward", "clip": "optimiser step"}
-"""Short phases that are shown with their neighbor."""
+_BELONGS_TO = {"loss": "forward", "clip": "optimizer step", "optimiser step": "optimizer step"}
+"""Short phases that are shown with their neighbor, and the name that plans have in British spelling."""
 
 
 def phase_groups(phases: Sequence[PhasePeak]) -> dict[str, PhasePeak]:

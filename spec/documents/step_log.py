@@ -34,7 +34,7 @@ __all__ = [
     "read_ladder",
 ]
 
-Component = Literal["batch", "learning rate", "loss", "gradient norm", "chance", "weights", "optimiser"]
+Component = Literal["batch", "learning rate", "loss", "gradient norm", "random state", "weights", "optimizer state"]
 
 
 class StepLine(Document):
@@ -204,7 +204,7 @@ def _in_step(mine: StepLine, other: StepLine, last_equal: int | None) -> Differe
     pairs: tuple[tuple[Component, str, str], ...] = (
         ("batch", mine.batch_sha256, other.batch_sha256),
         ("learning rate", mine.learning_rate, other.learning_rate),
-        ("chance", mine.chance_sha256, other.chance_sha256),
+        ("random state", mine.chance_sha256, other.chance_sha256),
         ("loss", mine.loss, other.loss),
         ("gradient norm", mine.grad_norm, other.grad_norm),
     )
@@ -220,7 +220,7 @@ def _in_rung(mine: Rung, other: Rung, last_equal: int | None) -> Difference | No
         tensor = next((name for name in names if mine.tensors.get(name) != other.tensors.get(name)), None)
         return Difference(mine.step, "weights", mine.weights_sha256, other.weights_sha256, tensor, last_equal)
     if mine.optimizer_sha256 != other.optimizer_sha256:
-        return Difference(mine.step, "optimiser", mine.optimizer_sha256, other.optimizer_sha256, None, last_equal)
+        return Difference(mine.step, "optimizer state", mine.optimizer_sha256, other.optimizer_sha256, None, last_equal)
     return None
 
 

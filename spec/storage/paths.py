@@ -125,6 +125,11 @@ class RunFolder:
         return self.path / "eval.json"
 
     @property
+    def reference(self) -> Path:
+        """What the tuned model says of a few validation rows; exports are compared with it."""
+        return self.path / "reference.safetensors"
+
+    @property
     def outcomes(self) -> Path:
         """What each model made of each test row, a line each."""
         return self.path / "predictions.ndjson"

@@ -44,7 +44,7 @@ class Bottleneck(Simple):
     size: int = Field(default=64, ge=1, le=8192)
     """Width of the middle. Default: 64, the usual one for models of 768 dimensions."""
     activation: Activation = "relu"
-    """What stands in the middle. Default: relu, as is usual for these adapters."""
+    """Activation function in the middle. Default: relu, as is usual for these adapters."""
 
     def settle(self, base: Base) -> Settled:
         """How many layers get one."""

@@ -208,7 +208,7 @@ class Lora(LowRank):
 
     kind: Literal["lora"]
     init: LoraInit = "default"
-    """What the adapter begins with. `default`: chance and zero, so that it adds nothing yet; `gaussian`: the same with
+    """What the adapter begins with. `default`: random and zero, so that it adds nothing yet; `gaussian`: the same with
     normally distributed numbers; `orthogonal`: two parts that cancel out; `olora` and `pissa`: the weight's own main
     directions, which leave the frozen weight (Büyükakyüz 2024, Meng et al. 2024). Default: `default`, the only one that
     costs no time."""

@@ -37,7 +37,7 @@ class _Virtual(Simple):
     EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {"virtual_tokens": (20,)}
 
     virtual_tokens: int = Field(default=20, ge=1, le=2048)
-    """Tokens that are learned and stand before every row; each takes a position. Default: 20, as many as the
+    """Learned tokens before every row; each takes a position. Default: 20, as many as the
     first papers found enough."""
 
 
@@ -92,16 +92,16 @@ class PTuning(_Virtual):
 
 
 class PrefixTuning(_Virtual):
-    """Keys and values of virtual tokens are learned for every layer (Li & Liang 2021)."""
+    """Key and value vectors of virtual tokens are learned for every layer (Li & Liang 2021)."""
 
     UNITS: ClassVar[dict[str, str]] = {"projection_size": "dimensions"}
     EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {"projection_size": ("auto", 128)}
 
     kind: Literal["prefix_tuning"]
     projection_size: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] | None = None
-    """Width of a network of two layers that makes the keys and values out of one vector a token, and that is left
-    behind when they are saved; `auto` is the model's own width. Default: none: they are learned directly; the
-    authors found the network steadier at small learning rates, and it has as many weights as all keys and values times
+    """Width of a two-layer network that computes the key and value vectors from one vector per token and is
+    dropped when they are saved; `auto` is the model's own width. Default: none: they are learned directly; the
+    authors found the network steadier at small learning rates, and it has as many weights as the learned prefix times
     its width."""
 
     def settle(self, base: Base) -> Settled:

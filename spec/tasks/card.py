@@ -261,7 +261,7 @@ class Prompted(TaskSection):
 
     prompt: str | None = Field(default=None, min_length=1, max_length=20_000)
     """Jinja template of the prompt over the row's columns, such as `Summarize: {{ article }}`. Default: the column
-    that `data.fields.prompt` names as it stands, or, for a task that implies a question, the usual words for it."""
+    that `data.fields.prompt` names, unchanged, or, for a task that implies a question, the usual words for it."""
     system: str | None = Field(default=None, min_length=1, max_length=20_000)
     """System message for models with a chat template. Default: none, so that the model's own template decides."""
 

@@ -28,7 +28,7 @@ _MODE = Mode(
 
 
 class Pretraining(TaskSection):
-    """Raw text; every token is learned from those before it. Texts stand one after the other in full blocks."""
+    """Raw text; every token is learned from those before it. Texts fill blocks one after the other."""
 
     CARD: ClassVar[TaskCard] = TaskCard(
         parts=(TEXT,),

@@ -45,7 +45,7 @@ _WRITTEN = Mode(
 
 
 class QuestionAnswering(Prompted):
-    """Questions, answered by a stretch of a context or in the model's own words."""
+    """Questions, answered by a span of a context or in the model's own words."""
 
     CARD: ClassVar[TaskCard] = TaskCard(
         parts=(QUESTION, ANSWERS, CONTEXT, ANSWER_START),
@@ -72,7 +72,7 @@ class QuestionAnswering(Prompted):
     """`extractive`: a new head finds the answer's begin and end in the context. `generative`: the model writes it.
     Default `auto`: extractive with an encoder, generative with any other model."""
     stride: Literal["auto"] | Annotated[int, Field(ge=1, le=100_000)] = "auto"
-    """Tokens that neighboring windows of a long context have in common, so that an answer at the edge of one stands
+    """Tokens that neighboring windows of a long context have in common, so that an answer at the edge of one is
     whole in the next. Only for `extractive`. Default `auto`: 128, longer than nearly any answer, but at most a third of
     a window."""
     max_answer_length: int = Field(default=30, ge=1, le=10_000)

@@ -64,8 +64,8 @@ class TokenClassification(TaskSection):
     sorted."""
     scheme: Literal["iob2", "iob1", "plain"] = "iob2"
     """What the tags of words mean. `iob2`: `B-` begins an entity and `I-` goes on with it. `iob1`: `I-`, and `B-` only
-    between two entities of one type; such tags become IOB2. `plain`: a tag stands for itself. Default: iob2, the most
-    common."""
+    between two entities of one type; such tags become IOB2. `plain`: a tag is a class of its own. Default: iob2, the
+    most common."""
 
     def modes(self) -> tuple[Mode, ...]:
         """By entities, or by tags that stand for themselves."""

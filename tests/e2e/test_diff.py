@@ -40,9 +40,9 @@ def test_recipes(root: Path, ftc: Ftc) -> None:
     edit(root / "recipe.yaml", "name: tiny", "name: small")
     document = found(ftc, "old.yaml", "recipe.yaml")
     assert changes(document) == {
-        "strategy.rank": (4, 8, "numerics"),
-        "eval.samples": (2, 3, "eval"),
-        "name": ("tiny", "small", "cosmetic"),
+        "strategy.rank": (4, 8, "result"),
+        "eval.samples": (2, 3, "evaluation"),
+        "name": ("tiny", "small", "nothing"),
     }
     assert (document["level"], document["action"]) == ("recipe", "retrain")
     shown = ftc("diff", "old.yaml", "recipe.yaml")
@@ -50,7 +50,7 @@ def test_recipes(root: Path, ftc: Ftc) -> None:
     assert "! eval.samples" in shown.text
     assert "3 changes: 1 to retrain, 1 to evaluate" in shown.text
     markdown = ftc("diff", "old.yaml", "recipe.yaml", "--format", "markdown").out
-    assert "| `-/+` | `strategy.rank` | `4` | `8` | numerics | forces retraining |" in markdown
+    assert "| `-/+` | `strategy.rank` | `4` | `8` | result | forces retraining |" in markdown
     assert ftc("diff", "old.yaml", "recipe.yaml", "--exit-code").code == 2
     assert ftc("diff", "old.yaml", "old.yaml", "--exit-code").code == 0
 
@@ -58,9 +58,9 @@ def test_recipes(root: Path, ftc: Ftc) -> None:
 def test_another_kind_is_one_change_and_what_was_said_of_it(root: Path, ftc: Ftc) -> None:
     edit(root / "recipe.yaml", "kind: lora, rank: 4, dropout: 0.1", "kind: qlora, rank: 4, quantization: fp4")
     assert changes(found(ftc, "old.yaml", "recipe.yaml")) == {
-        "strategy.kind": ("lora", "qlora", "numerics"),
-        "strategy.dropout": ("0.1", "0.0", "numerics"),
-        "strategy.quantization": (None, "fp4", "numerics"),
+        "strategy.kind": ("lora", "qlora", "result"),
+        "strategy.dropout": ("0.1", "0.0", "result"),
+        "strategy.quantization": (None, "fp4", "result"),
     }
 
 
@@ -90,7 +90,7 @@ def test_weights_in_a_file_of_other_bytes_call_for_nothing(root: Path, ftc: Ftc)
     document = found(ftc, "old.plan.json", "new.plan.json")
     assert document["action"] == "nothing"
     assert {path: effect for path, (_, _, effect) in changes(document).items()} == {
-        "model.files.model.safetensors": "cosmetic"
+        "model.files.model.safetensors": "nothing"
     }
 
 
@@ -106,7 +106,7 @@ def test_a_run_beside_plans_locks_and_recipes(root: Path, ftc: Ftc) -> None:
     (other,) = [file.parent.name for file in (root / "runs").glob("*/*/record.json") if file.parent.name != run]
     document = found(ftc, run, other)
     assert document["level"] == "plan"
-    assert changes(document)["strategy.adapter.rank"] == (4, 8, "numerics")
+    assert changes(document)["strategy.adapter.rank"] == (4, 8, "result")
     assert {one["metric"] for one in document["outcomes"]} == {"accuracy", "macro_f1"}
 
 
@@ -114,7 +114,7 @@ def test_files_as_git_has_them(root: Path, ftc: Ftc) -> None:
     git(root, "init", "-qb", "main")
     commit(root, "start")
     edit(root / "recipe.yaml", "rank: 4", "rank: 8")
-    assert changes(found(ftc, "recipe.yaml@main", "recipe.yaml")) == {"strategy.rank": (4, 8, "numerics")}
+    assert changes(found(ftc, "recipe.yaml@main", "recipe.yaml")) == {"strategy.rank": (4, 8, "result")}
     assert found(ftc, "recipe.lock.json@HEAD", "recipe.lock.json")["changes"] == []
 
 
@@ -127,7 +127,7 @@ def test_what_git_does_not_have(root: Path, ftc: Ftc, revision: str) -> None:
 
 def test_a_variation_of_a_recipe(root: Path, ftc: Ftc) -> None:
     answer = ftc("diff", "recipe.yaml", "--set", "strategy.rank=8", "--json")
-    assert changes(json.loads(answer.out)) == {"strategy.rank": (4, 8, "numerics")}
+    assert changes(json.loads(answer.out)) == {"strategy.rank": (4, 8, "result")}
     assert ftc("diff", "recipe.yaml", "--set", "strategy.rank=4", "--detailed-exitcode").code == 0
     assert ftc("diff", "recipe.yaml").code == 64
     refused = ftc("diff", "recipe.yaml", "old.plan.json", "--set", "strategy.rank=8")

@@ -74,6 +74,19 @@ def test_others_load_it_and_its_origin_is_known(run: api.Run, ftc: Ftc) -> None:
     assert origin.says.adapter_sha256 == run.record.final_weights_sha256
 
 
+def test_a_run_keeps_what_its_model_says_of_a_few_rows(run: api.Run) -> None:
+    """Whatever is made of the model later is compared with it, so a changed one is as bad as a changed weight."""
+    from safetensors.numpy import load_file
+
+    kept = load_file(run.folder / "reference.safetensors")
+    assert len(kept["rows"]) == min(8, run.plan.data["validation"].rows)
+    assert kept["scores"].shape == (len(kept["rows"]), len(run.plan.settings.text.labels))
+    assert (kept["scores"][:, 0] <= kept["log_sum_exp"]).all()
+    file = run.folder / "reference.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    assert "the run's folder: reference.safetensors" in {one.subject for one in api.audit(run).findings}
+
+
 def test_the_same_weights_in_parts_and_in_fewer_bits(run: api.Run, ftc: Ftc) -> None:
     from safetensors.numpy import save_file
 

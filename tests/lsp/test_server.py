@@ -249,10 +249,10 @@ def test_a_completed_key_is_ready_for_its_value(client: Client, uri: str) -> Non
         (
             "train:\n  ba|tch_size: 8\n",
             "batch_size",
-            ("integer, ≥ 1", "unit: rows", "default `16`", "effect: numerics"),
+            ("integer, ≥ 1", "unit: rows", "default `16`", "changes the result"),
         ),
         ("train:\n  batch_size: |8\n", "8", ("Rows per optimizer step",)),
-        ("budget: {vr|am: 24GiB}", "vram", ("such as `24GiB`", "effect: resource")),
+        ("budget: {vr|am: 24GiB}", "vram", ("such as `24GiB`", "changes time or memory")),
         ("strategy: {kind: lo|ra}", "lora", ("Low-rank adapters", "required")),
         ("eval: {metrics: [accu|racy]}", "accuracy", ("Names of metrics",)),
         ("data: {sp|lit: {test: 0.1, se|ed: 3}}".replace("se|ed", "seed"), "split", ("How rows are split",)),

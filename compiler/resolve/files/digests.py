@@ -9,10 +9,10 @@ as it was read could be written once more without any stamp changing.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -20,11 +20,12 @@ from typing import Generic, TypeVar
 
 from ftc.compiler.resolve.models.weights import TensorRange, read_ranges
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.storage.atomic_write import Stamp, is_settled, stamp_of
+from ftc.spec.storage.atomic_write import Stamp, is_settled, stamp_of, write_file
 from ftc.spec.storage.cache import Cache
-from ftc.spec.storage.model_files import TensorDigest
+from ftc.spec.storage.model_files import TensorDigest, content_digest
+from ftc.spec.storage.reading import parse_json
 
-__all__ = ["DigestCache", "tensor_digests"]
+__all__ = ["DigestCache", "recall_tensors", "remember_tensors", "tensor_digests"]
 
 _MAX_WORKERS = 8
 _CHUNK_BYTES = 1 << 20
@@ -147,5 +148,33 @@ def _in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[R
     workers = min(_MAX_WORKERS, len(items), os.cpu_count() or 1)
     if workers <= 1:
         return [work(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor  # a warm plan hashes nothing, and needs no threads
+
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(work, items))
+
+
+def remember_tensors(cache: Path, tensors: Mapping[str, TensorDigest]) -> None:
+    """Keeps an index in ftc's cache; one that can't be written is not kept."""
+    file = _index_file(cache, content_digest(tensors))
+    plain = {name: [one.dtype, list(one.shape), one.sha256] for name, one in tensors.items()}
+    try:
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_file(file, json.dumps(plain, ensure_ascii=False, sort_keys=True).encode())
+    except OSError:
+        return
+
+
+def recall_tensors(cache: Path, content_sha256: str) -> dict[str, str] | None:
+    """sha256 of each tensor's bytes by name, or None where the cache doesn't have them, or has others."""
+    try:
+        plain = parse_json(_index_file(cache, content_sha256).read_bytes())
+        tensors = {name: TensorDigest(*entry) for name, entry in plain.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return {name: one.sha256 for name, one in tensors.items()} if content_digest(tensors) == content_sha256 else None
+
+
+def _index_file(cache: Path, content_sha256: str) -> Path:
+    return cache / "tensors" / f"{content_sha256}.json"

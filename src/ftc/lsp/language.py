@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, safe_path
 from ftc.lsp.outline import Place
+from ftc.spec.base import Effect
 from ftc.spec.devices import CARDS
 from ftc.spec.language.json_schema import Schema, definition_of, recipe_schema, type_in_words, value_in_words
 from ftc.spec.language.section_tree import sections_at
@@ -107,7 +108,7 @@ class Key:
             facts.append("required")
         elif "x-default-reason" in self.schema:
             facts.append(f"default `{value_in_words(self.schema['default'])}`")
-        facts += [f"effect: {self.schema['x-effect']}"] if "x-effect" in self.schema else []
+        facts += [Effect(self.schema["x-effect"]).words] if "x-effect" in self.schema else []
         return f"{' · '.join(facts)}\n\n{self.schema.get('description', '')}".rstrip()
 
 

@@ -53,9 +53,6 @@ def as_left(run: Run) -> Run:
 
 def standing_of(root: Path, plan: Plan, run: Run | None) -> Standing | None:
     """How a plan's run stands; None where there is none, or it is over. Checkpoints are checked as the run does it."""
-    from ftc.runtime.artifacts.checkpoint_files import newest
-    from ftc.spec.documents.step_log import Ladder, read_ladder
-
     place = RunFolder(run.folder if run else runs_folder(root, plan.name) / plan.run_id)
     run = as_left(run) if run else None
     words, limit = f"run {place.path.name} is to be recovered: its plan.json or record.json can't be read", None
@@ -66,6 +63,9 @@ def standing_of(root: Path, plan: Plan, run: Run | None) -> Standing | None:
         limit = usable_step(run.record.interruptions, run.record.proved_step)
     elif not place.checkpoints.is_dir():
         return None
+    from ftc.runtime.artifacts.checkpoint_files import newest
+    from ftc.spec.documents.step_log import Ladder, read_ladder
+
     log = read_ladder(place.ladder) if place.ladder.is_file() else Ladder()
     job = (run.plan if run else plan).job_sha256()
     found = newest(place.checkpoints, job, lambda _: None, log, below=None if limit is None else limit + 1)

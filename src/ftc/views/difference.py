@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from difflib import unified_diff
 from typing import Any
 
+from ftc.spec.base import Effect
 from ftc.spec.documents.difference import Action, ChangedRows, Difference
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, blocks, escaped, pad, shorten, visible_width
@@ -17,6 +18,7 @@ _MOST_MARKDOWN_CHANGES = 200
 """A comment on a pull request has room for about 65,000 characters."""
 _VALUE_COLUMNS = 40
 _MARK_CELLS = 6
+_EFFECT_CELLS = max(len(effect.value) for effect in Effect)
 _MARKS: dict[Action, str] = {"retrain": "-/+", "evaluate": "!", "resume": "~", "nothing": "="}
 _WORDS: dict[Action, str] = {
     "retrain": "forces retraining",
@@ -80,7 +82,8 @@ def change_lines(found: Difference, *, page: Page = PLAIN) -> list[str]:
     lines: list[str] = []
     for change, path, text in rows:
         mark = _painted(page, change.action, pad(_MARKS[change.action], 3))
-        end = f"{pad(change.effect.value, 8)}  {_painted(page, change.action, '# ' + _WORDS[change.action])}"
+        to_do = _painted(page, change.action, f"# {_WORDS[change.action]}")
+        end = f"{pad(change.effect.value, _EFFECT_CELLS)}  {to_do}"
         if _MARK_CELLS + paths + values + 4 + visible_width(end) <= page.columns:
             lines.append(f"  {mark} {pad(path, paths)}  {pad(text, values)}  {end}")
         else:
@@ -98,7 +101,7 @@ def difference_markdown(found: Difference) -> str:
         "",
     ]
     if found.changes:
-        lines += ["| | what | old | new | effect | to do |", "|---|---|---|---|---|---|"]
+        lines += ["| | what | old | new | changes | to do |", "|---|---|---|---|---|---|"]
         for one in found.changes[:_MOST_MARKDOWN_CHANGES]:
             rows = f" ({_row_words(one.rows)})" if one.rows else ""
             old, new = f"`{_code(_shown(one.old))}`", f"`{_code(_shown(one.new))}`{rows}"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from ftc.spec.documents.estimates import MemoryEstimate, Phase, PhasePeak
 from ftc.spec.documents.expected import phase_groups
 from ftc.spec.documents.judging import JudgeEstimate, JudgeUse
-from ftc.spec.documents.phases import PhaseSeconds
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import Evaluation
 from ftc.views import numbers
 from ftc.views.page import INDENT, Page, escaped, pad, table, visible_width
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.phases import PhaseSeconds
+    from ftc.spec.documents.record import Evaluation
 
 __all__ = [
     "judge_lines",

@@ -5,11 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from ftc.spec.documents.interruption import Standing
 from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, TrainStep, VerifyStep
-from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.schedules import schedule_card
@@ -18,6 +17,9 @@ from ftc.views.checks import check_lines
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
 from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, visible_width
 from ftc.views.words import headline, learned_of_rows, teacher_parts, value_at
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.record import Evaluation, RunRecord
 
 __all__ = ["chosen_lines", "optimizer_words", "origins_text", "plan_text", "up_to_date_text", "verdict_lines"]
 
@@ -169,6 +171,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
         parts.append(f"packing, up to {numbers.count(train.micro_batch_tokens or 0)} tokens per sequence")
     elif train.micro_batch_tokens:
         parts.append(f"up to {numbers.count(train.micro_batch_tokens)} tokens per forward pass")
+    if train.loss_chunk_size:
+        parts.append(f"loss in chunks of {numbers.count(train.loss_chunk_size)} positions")
     fed, report = plan.work.train_tokens if plan.work else 0, plan.data.get("train")
     if fed and report:  # how much of what training is fed is padding
         padding = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftc.spec.documents.interruption import Interruption
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import Evaluation
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import METRICS, metric_named
@@ -14,6 +13,9 @@ from ftc.spec.tasks.card import Mode
 from ftc.spec.text_forms import FormName, form_card
 from ftc.views import numbers
 from ftc.views.page import escaped
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.record import Evaluation
 
 __all__ = [
     "auto_class",

@@ -50,7 +50,7 @@ def test_rungs_are_what_the_record_and_the_checkpoints_hold(job: Job) -> None:
     ("change", "step", "component"),
     [
         ({"seeds.order": 5}, 1, "batch"),
-        ({"seeds.dropout": 5}, 1, "chance"),
+        ({"seeds.dropout": 5}, 1, "random state"),
         ({"seeds.init": 5}, 0, "weights"),
         ({"train.learning_rate": 1.0001e-2}, 1, "learning rate"),
         ({"train.optimizer.beta2": 0.9991}, 1, "weights"),

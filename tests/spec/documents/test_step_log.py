@@ -44,11 +44,11 @@ def test_equal_ladders_have_no_difference() -> None:
     [
         ([step(3, loss="x"), step(4, batch_sha256="x")], (3, "loss", None, 2)),
         ([step(3, loss="x", batch_sha256="x")], (3, "batch", None, 2)),
-        ([step(2, chance_sha256="x", loss="y")], (2, "chance", None, 1)),
+        ([step(2, chance_sha256="x", loss="y")], (2, "random state", None, 1)),
         ([step(1, grad_norm="x"), rung(1, layer_2="x")], (1, "gradient norm", None, 0)),
         ([rung(4, layer_10="x")], (4, "weights", "layer.10", 2)),
         ([rung(4, layer_10="x", layer_2="x")], (4, "weights", "layer.2", 2)),
-        ([rung(2, optimizer="x")], (2, "optimiser", None, 1)),
+        ([rung(2, optimizer="x")], (2, "optimizer state", None, 1)),
         ([rung(0, layer_2="x")], (0, "weights", "layer.2", None)),
         ([step(4, learning_rate="x", loss="x")], (4, "learning rate", None, 2)),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from ftc.spec.documents.estimates import part_words
 from ftc.spec.documents.expected import phase_groups, planned_by_phase
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
@@ -57,7 +58,7 @@ def memory_section(plan: Plan, record: RunRecord, drawn: Drawer) -> str:
     header = ("phase", "planned", "measured", "difference", "reserved")
     memory_phases = table(f"Memory by phase: {record.memory_method}", header, rows, right=(1, 2, 3, 4)) if rows else ""
     components = [
-        (text(name), numbers.byte_size(size), numbers.percent(size, memory.peak_bytes))
+        (text(part_words(name)), numbers.byte_size(size), numbers.percent(size, memory.peak_bytes))
         for name, size in memory.components.items()
     ]
     by_component = table(
@@ -129,7 +130,7 @@ def _timeline(plan: Plan, numbered: Mapping[str, int]) -> tuple[Bars, str]:
         )
         for group, peak in groups.items()
     ]
-    header = ("phase", *names, "sum")
+    header = ("phase", *map(part_words, names), "sum")
     grid = table("Planned tensors during the run, by content", header, rows, right=range(1, len(header)))
     return chart, details("Values of the chart of planned tensors", grid)
 
@@ -137,7 +138,7 @@ def _timeline(plan: Plan, numbered: Mapping[str, int]) -> tuple[Bars, str]:
 def _parts(sizes: Mapping[str, int], numbered: Mapping[str, int]) -> list[Part]:
     """One part for each component, in the order of their numbers."""
     return [
-        Part(number, f"{name}: {numbers.byte_size(sizes[name])}", float(sizes[name]))
+        Part(number, f"{part_words(name)}: {numbers.byte_size(sizes[name])}", float(sizes[name]))
         for name, number in numbered.items()
         if sizes.get(name)
     ]
@@ -145,7 +146,7 @@ def _parts(sizes: Mapping[str, int], numbered: Mapping[str, int]) -> list[Part]:
 
 def _legend(names: Iterable[str], numbered: Mapping[str, int]) -> dict[int, str]:
     """The names that a picture has, by the numbers that they have in every picture of the page."""
-    return {numbered[name]: name for name in sorted(names, key=numbered.__getitem__)}
+    return {numbered[name]: part_words(name) for name in sorted(names, key=numbered.__getitem__)}
 
 
 def _bytes_axis(highest: int) -> Axis:
