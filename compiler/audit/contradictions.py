@@ -194,6 +194,9 @@ def _observed(case: _Case) -> Iterator[Finding]:
     yield from difference("record.json: observed.device", seen.device, seen.machine.device, told)
     yield from difference("record.json: observed.threads", seen.threads, seen.machine.threads, told)
     yield from difference("record.json: observed.world_size", seen.world_size, seen.machine.processes, told)
+    if seen.processes:
+        ranks = [one.rank for one in seen.processes]
+        yield from difference("record.json: observed.processes", ranks, [*range(seen.world_size)], "`world_size`")
     told = "`observed.environment`"
     yield from difference("record.json: observed.platform", seen.platform, seen.environment.platform, told)
     torch = seen.environment.packages.get("torch")

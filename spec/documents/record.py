@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ftc.spec.base import Document, Real, SealedDocument
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
@@ -31,6 +31,7 @@ __all__ = [
     "Observation",
     "Predecessor",
     "Prediction",
+    "ProcessSeen",
     "RetentionResult",
     "RunRecord",
     "Segment",
@@ -61,8 +62,19 @@ class Segment(Document):
     """Digest of ftc's own files that it ran with; empty as above."""
 
 
+class ProcessSeen(Document):
+    """What one process of a run found, in which it may differ from the others."""
+
+    rank: int
+    device: str
+    machine_sha256: str
+    """Digest of its machine's class."""
+    ftc_sha256: str
+    """Digest of its code of ftc."""
+
+
 class Observation(Document):
-    """What the run found when it looked at its machine."""
+    """What the run's first process found when it looked at its machine."""
 
     platform: str
     device: str
@@ -76,6 +88,12 @@ class Observation(Document):
     code: CodeSnapshot
     """The code as it was before the first step of this stretch."""
     environment: EnvironmentFacts
+    processes: tuple[ProcessSeen, ...] = ()
+    """Every process of a run of several, by rank; absent from the document where there is one, and in older records."""
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "processes" or value}
 
 
 class Prediction(Document):
