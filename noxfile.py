@@ -111,6 +111,14 @@ def exports(session: nox.Session) -> None:
 
 
 @nox.session
+def gguf(session: nox.Session) -> None:
+    """Export models for llama.cpp and Ollama, and have the real library answer. Fetches llama.cpp's converter once."""
+    install(session, "-e", ".[gguf]", *GROUPS["test"])
+    environment = {**QUIET, "FTC_GGUF": "1"}
+    session.run("pytest", "-n0", "tests/e2e/test_gguf.py", *session.posargs, env=environment)
+
+
+@nox.session
 def pii(session: nox.Session) -> None:
     """Have presidio find personal data, and check that it fetches nothing."""
     install(session, "-e", ".[pii]", *GROUPS["test"])

@@ -14,6 +14,7 @@
 from ftc.spec.codes import (
     budget,
     environment,
+    exports,
     locking,
     references,
     results,
@@ -44,6 +45,7 @@ CODES: dict[str, Code] = {
         locking,
         environment,
         verbs,
+        exports,
     )
     for code in module.CODES
 }

@@ -21,6 +21,7 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.verbs.calibrate import calibrate, device, devices
 from ftc.verbs.compare import diff
 from ftc.verbs.evaluate import evaluate, evaluate_on_harness
+from ftc.verbs.export_model import export_model
 from ftc.verbs.merge import merge
 from ftc.verbs.plan import Checked, Planned, drift, lock, read_plan, save_plan, settle_lock, unchanged
 from ftc.verbs.policy import with_policy
@@ -59,6 +60,7 @@ __all__ = [
     "evaluate",
     "evaluate_on_harness",
     "export",
+    "export_model",
     "find_run",
     "fix",
     "format",
