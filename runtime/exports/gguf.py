@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,47 +29,20 @@ from ftc.spec.version import VERSION
 if TYPE_CHECKING:
     from ftc.runtime.execution.execute import Inputs
     from ftc.runtime.execution.session import Session
+    from ftc.runtime.exports.asked import AskedFile
     from ftc.spec.documents.events import EventListener
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import RunRecord
     from ftc.spec.documents.streams import Split
     from ftc.spec.storage.paths import RunFolder
 
-__all__ = ["AskedFile", "export_gguf"]
+__all__ = ["export_gguf"]
 
 _LIBRARIES = ("gguf", "llama-cpp-py-sync", "torch", "transformers")
 _ROUNDED_RUN = 0.05
 """A run in bfloat16 rounds in every product, so that two ways to one sum differ, as in `ftc run merge`."""
 _MOST_TOKENIZED = 100
 _FULL = "f32"
-
-
-@dataclass(frozen=True, slots=True)
-class AskedFile:
-    """What an export makes.
-
-    Attributes:
-        target: The folder, which isn't there yet.
-        format: Name of the format.
-        weight_type: Name of the type of its weights.
-        model: Folder of the whole model in float32.
-        converter: Folder with the converter's files.
-        pre_tokenizer: llama.cpp's name of how the tokenizer splits texts; None where the converter knows it.
-        rows: Most rows on which gates are checked.
-        waived: Metrics of gates that may fail.
-        beside: Writes what belongs beside the file into the folder, by the file's name and whether llama.cpp puts the
-            first token before each text.
-    """
-
-    target: Path
-    format: str
-    weight_type: str
-    model: Path
-    converter: Path
-    pre_tokenizer: str | None
-    rows: int
-    waived: Collection[str]
-    beside: Callable[[Path, str, bool], TemplateKept | None]
 
 
 def export_gguf(

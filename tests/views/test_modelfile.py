@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-import jinja2
 import pytest
 
+from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.views.exports.modelfile import CONVERSATIONS, SPACED, Message, Parts, Render, modelfile, parts_of
 
+RENDERER = TemplateRenderer()
 CHATML = (
     "{% for m in messages %}{% if loop.first and m.role != 'system' %}<|im_start|>system\n"
     "Be helpful.<|im_end|>\n{% endif %}"
@@ -33,20 +34,18 @@ COUNTING = CHATML.replace("{{ m.content }}", "{{ loop.index }} {{ m.content }}")
 
 
 def rendering(source: str) -> Render:
-    def refuse(message: str) -> None:
-        raise jinja2.TemplateError(message)
-
-    template = jinja2.Environment(autoescape=False).from_string(source)  # noqa: S701 - text for a model, no page
-
     def render(messages: Sequence[Message], generation: bool) -> str | None:
-        try:
-            return template.render(
-                messages=messages, add_generation_prompt=generation, bos_token="<s>", raise_exception=refuse
-            )
-        except jinja2.TemplateError:
-            return None
+        names = {"messages": list(messages), "add_generation_prompt": generation, "bos_token": "<s>"}
+        (text,) = RENDERER.render(source, [names])
+        return text if isinstance(text, str) else None
 
     return render
+
+
+@pytest.fixture(scope="module", autouse=True)
+def renderer() -> Iterator[None]:
+    yield
+    RENDERER.close()
 
 
 def derived(source: str) -> Parts:

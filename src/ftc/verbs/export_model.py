@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,7 @@ from ftc.verbs.provenance import refuse_faults
 from ftc.verbs.runs import Run, find_run
 
 if TYPE_CHECKING:
+    from ftc.runtime.exports.asked import AskedFile
     from ftc.spec.documents.events import EventListener
     from ftc.spec.documents.exported import ExportedModel, TemplateKept
     from ftc.spec.documents.facts import TokenizerFacts
@@ -63,8 +64,8 @@ def export_model(
 ) -> Exported:
     """Writes a finished run's model in another program's format, and notes it in the project's ledger.
 
-    Everything is built in a temporary folder. The file is opened by the program that it is for, and what that says of
-    validation rows is compared with the tuned model's scores; with few bits the recipe's gates have to hold again.
+    The file is opened by the program that it is for, and compared with the tuned model on validation rows; with few
+    bits the recipe's gates have to hold again.
 
     Args:
         run: The run, its folder, or the beginning of its name.
@@ -94,34 +95,38 @@ def export_model(
     if hopeless := list(_obstacles(found, card, target)):
         raise Refusal(hopeless)
     refuse_faults(found)
-    base, streams, _ = inputs_of(found)
-    from ftc.runtime.execution.execute import Inputs
+    from ftc.runtime.exports.asked import AskedFile
     from ftc.runtime.exports.converter import converter_folder
-    from ftc.runtime.exports.gguf import AskedFile, export_gguf
-    from ftc.spec.storage.paths import RunFolder
 
-    program = converter_folder(Path(converter) if converter else None, offline=offline)
-    tell = on_event or (lambda event: None)
-    with tempfile.TemporaryDirectory(prefix="ftc-merged-") as scratch:
-        model = found.folder / "model"
-        if not strategy_card(found.plan.settings.strategy).is_whole:
-            model = Path(scratch) / "merged"
-            merge_into(found, model, "float32", SHARD_BYTES, tell)
-        asked = AskedFile(
-            target=target,
-            format=format,
-            weight_type=weight_type or card.types[0],
-            model=model,
-            converter=program,
-            pre_tokenizer=pre_tokenizer,
-            rows=rows,
-            waived=frozenset(waive),
-            beside=partial(_write_template, found, base, card.beside),
-        )
-        inputs = Inputs(base, streams, found.record.observed.environment)
-        exported = export_gguf(found.plan, inputs, RunFolder(found.folder), found.record, asked, tell)
+    asked = AskedFile(
+        target=target,
+        format=format,
+        weight_type=weight_type or card.types[0],
+        model=found.folder / "model",
+        converter=converter_folder(Path(converter) if converter else None, offline=offline),
+        pre_tokenizer=pre_tokenizer,
+        rows=rows,
+        waived=frozenset(waive),
+        beside=partial(_write_template, found, card.beside),
+    )
+    exported = _written(found, asked, on_event or (lambda event: None))
     _note(found, target, exported)
     return Exported(found, target, exported)
+
+
+def _written(run: Run, asked: AskedFile, tell: EventListener) -> ExportedModel:
+    """Writes the file out of the whole model, which of an adapter is made first."""
+    from ftc.runtime.execution.execute import Inputs
+    from ftc.runtime.exports.gguf import export_gguf
+    from ftc.spec.storage.paths import RunFolder
+
+    with tempfile.TemporaryDirectory(prefix="ftc-merged-") as scratch:
+        if not strategy_card(run.plan.settings.strategy).is_whole:
+            asked = replace(asked, model=Path(scratch) / "merged")
+            merge_into(run, asked.model, "float32", SHARD_BYTES, tell)
+        base, streams, _ = inputs_of(run)
+        inputs = Inputs(base, streams, run.record.observed.environment)
+        return export_gguf(run.plan, inputs, RunFolder(run.folder), run.record, asked, tell)
 
 
 def _obstacles(run: Run, card: ModelFormat, target: Path) -> Iterator[Diagnostic]:
@@ -150,13 +155,13 @@ def _refused(run: Run, card: ModelFormat, why: str, help: str) -> Diagnostic:
 
 
 def _write_template(
-    run: Run, base: Path, kind: Literal["ollama"] | None, folder: Path, file: str, adds_first: bool
+    run: Run, kind: Literal["ollama"] | None, folder: Path, file: str, adds_first: bool
 ) -> TemplateKept | None:
     match kind:
         case None:
             return None
         case "ollama":
-            return write_modelfile(run, base, folder, file, adds_first=adds_first)
+            return write_modelfile(run, inputs_of(run)[0], folder, file, adds_first=adds_first)
         case _:
             assert_never(kind)
 
