@@ -1,5 +1,4 @@
-"""A plan in the making: facts, and the sections of the settings that passes have settled so far, each value with its
-origin.
+"""A plan in the making: facts, and the sections of the settings that passes have settled, each value with its origin.
 
 How a value gets from the recipe into the settings:
 
@@ -15,8 +14,7 @@ How a value gets from the recipe into the settings:
   passes before the solver settle that one, so that reading an open value is a type error and not a wrong value.
 - Where one value of an else settled section is told later, its type says so: `OpenText.prompt` may be `Open.OPEN`.
 - A pass that reads a section before another pass has settled it gets a `LookupError`: the order of passes is wrong.
-
-A pass returns a new draft. First it settles its section, then it says what it found wrong with it.
+- A pass returns a new draft. First it settles its section, then it says what it found wrong with it.
 """
 
 from __future__ import annotations
@@ -331,6 +329,7 @@ class Candidate:
         sharding: What each of several devices holds.
         offload: Where their parts lie.
         devices: How many share the run.
+        loss_chunk_size: Target positions whose scores over the vocabulary are computed at a time; None for all.
     """
 
     micro_batch: int
@@ -343,6 +342,7 @@ class Candidate:
     sharding: Sharding
     offload: Offload
     devices: int
+    loss_chunk_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

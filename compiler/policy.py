@@ -9,15 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from ftc.spec.base import Money
 from ftc.spec.companions import COMPANIONS
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, diagnostic
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.policy import POLICY_FILE, Policy, PolicyResult, Rule, Rules
-from ftc.spec.language.did_you_mean import nearest
-from ftc.spec.language.source import Source, read_source_bytes, shown_lines
+from ftc.spec.language.forms import ReadForm, read_form
 
 __all__ = ["ReadPolicy", "judged", "prices_of", "read_policy"]
 
@@ -31,17 +28,8 @@ _Check = Callable[[Any, Plan], tuple[bool, str]]
 _LEVELS = ("off", "auto", "best_effort", "bitwise")
 
 
-class ReadPolicy:
-    """A policy with the places of its rules.
-
-    Attributes:
-        policy: The rules.
-        source: Its text with places.
-        lines: Its lines, for showing places.
-    """
-
-    def __init__(self, policy: Policy, source: Source, lines: tuple[str, ...]) -> None:
-        self.policy, self.source, self.lines = policy, source, lines
+ReadPolicy = ReadForm[Policy]
+"""A policy with the places of its rules."""
 
 
 def read_policy(root: Path) -> ReadPolicy | None:
@@ -59,19 +47,8 @@ def read_policy(root: Path) -> ReadPolicy | None:
             summary = f"`{other}` is not the policy's file name"
             raise Refusal([diagnostic("FTC430", summary, help=f"rename it to `{POLICY_FILE}`")])
         return None
-    data = file.read_bytes()
-    source, found = read_source_bytes(data, POLICY_FILE)
-    if not data.strip():
-        found = (
-            diagnostic("FTC430", "the policy is empty", help="write `ftc_policy: 1` and `rules:`, or delete the file"),
-        )
-    lines = shown_lines(data)
-    if source is None:
-        raise _refusal(found, lines)
-    try:
-        return ReadPolicy(Policy.model_validate(source.plain()), source, lines)
-    except ValidationError as problem:
-        raise _refusal(tuple(_explained(source, error) for error in problem.errors()), lines) from None
+    begins = "`ftc_policy: 1` and `rules:`"
+    return read_form(file.read_bytes(), POLICY_FILE, Policy, "FTC430", called="policy", begins=begins, helps=_WORDS)
 
 
 def prices_of(root: Path) -> Mapping[str, Money]:
@@ -82,29 +59,7 @@ def prices_of(root: Path) -> Mapping[str, Money]:
         OSError: The file can't be read.
     """
     read = read_policy(root)
-    return {one.device: one.per_hour for one in read.policy.prices} if read else {}
-
-
-def _refusal(found: tuple[Diagnostic, ...], lines: tuple[str, ...]) -> Refusal:
-    refusal = Refusal(found)
-    refusal.sources = {POLICY_FILE: lines}
-    return refusal
-
-
-def _explained(source: Source, error: Any) -> Diagnostic:
-    path = tuple(error["loc"])
-    dotted = ".".join(map(str, path))
-    if error["type"] == "extra_forbidden":
-        known = Rules.model_fields if path[:1] == ("rules",) and len(path) == 2 else ()
-        meant = nearest(str(path[-1]), known)
-        help = f"did you mean `{meant}`?" if meant else f"the rules are {', '.join(Rules.model_fields)}"
-        return diagnostic("FTC430", f"unknown key `{dotted}` in the policy", source.key_span(path), help=help)
-    if error["type"] == "missing":
-        return diagnostic("FTC430", f"`{dotted}` is missing", source.span(path[:-1]), help=f"write `{path[-1]}: …`")
-    help = _WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "literal_error":
-        help = f"write {error['ctx']['expected']}".replace("'", "`")
-    return diagnostic("FTC430", f"`{dotted}` can't be this", source.span(path), help=help)
+    return {one.device: one.per_hour for one in read.value.prices} if read else {}
 
 
 def judged(
@@ -121,7 +76,7 @@ def judged(
     Raises:
         Refusal: A waiver names no broken soft rule (FTC434).
     """
-    results = tuple(_results(read.policy.rules, plan, waivers, lookers))
+    results = tuple(_results(read.value.rules, plan, waivers, lookers))
     waivable = {one.rule for one in results if one.level == "soft" and not one.passed}
     if unknown := [name for name in waivers if name not in waivable]:
         known = ", ".join(sorted(waivable)) or "none is"

@@ -7,95 +7,11 @@ has to decide what that comes to, and the plan lists it. A type without a row is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Literal
+from dataclasses import fields, replace
 
-__all__ = ["ARCHITECTURES", "Architecture", "Family", "Norm", "Positions", "architecture"]
+from ftc.spec.architecture_card import Architecture, BehindHead, Family, Norm, Positions
 
-Family = Literal["decoder", "encoder", "encoder_decoder"]
-
-Positions = Literal["learned", "learned after padding", "sinusoidal", "rotary", "alibi", "relative", "disentangled"]
-"""How a model knows where a token stands.
-
-A table of positions, in some models counted from behind the padding id; sines; rotated queries and keys (RoPE); a
-slope for each head (ALiBi); a learned bias for each distance, as in T5; DeBERTa's products with learned distances.
-"""
-Norm = Literal["fused", "composed", "composed twice"]
-"""How norms are computed: by torch's kernel for layer norms, which keeps its input and two numbers a token; in several
-operators, which keep what was normalized as well where weights are trained; or so that the input is kept once more as
-it came, as T5's norms do."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
-    """One model type.
-
-    Attributes:
-        model_type: As config.json calls it.
-        family: Decoder, encoder, or both; where it isn't known, the class in config.json tells.
-        widths_in_config: Whether config.json gives the widths of its linear layers, so that both can be compared.
-        inner_ratio: Width of the feed-forward part by the model's, where config.json may leave it out; 0 where it
-            never does.
-        transposed: Whether weights of linear layers are stored as (inputs, outputs).
-        positions: How it knows where a token stands.
-        window_every: One layer of so many, the last of them, attends to everything, where config.json gives a window
-            and doesn't list its layers; 0 where each layer has the window.
-        norm: How norms are computed.
-        two_norms: Whether attention and feed-forward part stand side by side, with a norm of the same input each.
-        activation: Of the feed-forward part, where config.json names none.
-        dropout: Rate between the parts of layers, where config.json gives none.
-        attention_dropout: Rate of attention's scores, where config.json gives none.
-        inner_dropout: Whether the feed-forward part drops out between its halves, at the same rate as elsewhere.
-        ends_with_product: Whether a layer's last product is added to the residual as it is, dropout aside: no norm
-            and no product with it comes behind.
-        widens_keys: Whether rotation gives keys the type of its cosines, float32, in place of their own.
-        unquantized: Ends of the names of linear layers that transformers keeps out of 4 and 8 bits.
-        counts_padding: Whether it tells how far apart two tokens are by their places in the row, padding included.
-        reads_padding: Whether its state takes in padding, whatever the mask says.
-        classifier: Modules that transformers makes anew for classes of rows; empty where it has no such model.
-        classifier_layers: Linear layers of these: 2 where a square one comes before the one of the labels.
-        classifier_keeps: Parts of a pretrained head that a classifier of rows still has.
-        classifier_reads_one: Whether a classifier of rows needs one position of each row behind the last attention,
-            and the layer can compute it alone; see `ftc.runtime.evaluation.shortcuts`.
-        tagger: Modules made anew for classes of tokens; empty where ftc trains none.
-        span_head: Modules made anew for spans; empty where ftc trains none.
-        tagger_keeps: Parts of a pretrained head that the two still have.
-        tokens: Tokens of beginning, end and padding that its tokenizer's class assumes where files name none.
-        summary_prefix: What it was pretrained to read before a text that is to be summarized.
-    """
-
-    model_type: str
-    family: Family | None
-    widths_in_config: bool | None
-    inner_ratio: int | None
-    transposed: bool | None
-    positions: Positions | None
-    window_every: int | None
-    norm: Norm | None
-    two_norms: bool | None
-    activation: str | None
-    dropout: float | None
-    attention_dropout: float | None
-    inner_dropout: bool | None
-    ends_with_product: bool | None
-    widens_keys: bool | None
-    unquantized: tuple[str, ...] | None
-    counts_padding: bool | None
-    reads_padding: bool | None
-    classifier: tuple[str, ...] | None
-    classifier_layers: int | None
-    classifier_keeps: tuple[str, ...] | None
-    classifier_reads_one: bool | None
-    tagger: tuple[str, ...] | None
-    span_head: tuple[str, ...] | None
-    tagger_keeps: tuple[str, ...] | None
-    tokens: tuple[str | None, str | None, str | None] | None
-    summary_prefix: str | None
-
-    @property
-    def unknown(self) -> tuple[str, ...]:
-        """Columns of which nothing is known, in words."""
-        return tuple(one.name.replace("_", " ") for one in fields(self) if getattr(self, one.name) is None)
+__all__ = ["ARCHITECTURES", "Architecture", "BehindHead", "Family", "Norm", "Positions", "architecture"]
 
 
 def _unknown(model_type: str) -> Architecture:
@@ -132,6 +48,7 @@ _BERT = Architecture(
     tagger_keeps=(),
     tokens=(None, None, "[PAD]"),
     summary_prefix="",
+    behind_head="nothing",
 )
 _REMBERT = replace(_BERT, model_type="rembert", dropout=0.0, attention_dropout=0.0, tokens=("[CLS]", "[SEP]", "<pad>"))
 _ELECTRA = replace(_BERT, model_type="electra", classifier_layers=2, classifier_keeps=())
@@ -167,6 +84,7 @@ _GEMMA2 = replace(
     activation="gelu_pytorch_tanh",
     ends_with_product=False,
     tokens=("<bos>", "<eos>", "<pad>"),
+    behind_head="softcap",
 )
 _COHERE = replace(
     _LLAMA,
@@ -175,6 +93,7 @@ _COHERE = replace(
     classifier=(),
     tagger=(),
     tokens=("<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<PAD>"),
+    behind_head="times scale",
 )
 _GPT2 = replace(
     _LLAMA,
@@ -230,6 +149,7 @@ _BART = replace(
     tagger=(),
     span_head=(),
     tokens=("<s>", "</s>", "<pad>"),
+    behind_head="plus bias",
 )
 _MARIAN = replace(_BART, model_type="marian", positions="sinusoidal", classifier=(), tokens=(None, None, None))
 _T5 = replace(
@@ -244,6 +164,7 @@ _T5 = replace(
     unquantized=(".wo",),
     tokens=(None, "</s>", "<pad>"),
     summary_prefix="summarize: ",
+    behind_head="nothing",
 )
 
 ARCHITECTURES: tuple[Architecture, ...] = (
@@ -316,7 +237,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         two_norms=None,
         tokens=(None, None, None),
     ),
-    replace(_GEMMA2, model_type="gemma", window_every=0, ends_with_product=True),
+    replace(_GEMMA2, model_type="gemma", window_every=0, ends_with_product=True, behind_head="nothing"),
     _GEMMA2,
     replace(_GEMMA2, model_type="gemma3_text", window_every=6, tagger=()),
     replace(_LLAMA, model_type="glm"),
@@ -326,7 +247,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_GPT2, model_type="gpt_neo", transposed=False, dropout=0.0, attention_dropout=0.0, counts_padding=True),
     _GPT_NEOX,
     _GPTJ,
-    replace(_LLAMA, model_type="granite", classifier=(), tagger=()),
+    replace(_LLAMA, model_type="granite", classifier=(), tagger=(), behind_head="by scaling"),
     replace(_LLAMA, model_type="helium"),
     _LLAMA,
     replace(_LLAMA, model_type="ministral3"),
@@ -373,7 +294,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_BART, model_type="blenderbot-small", classifier=(), tokens=("__start__", "__end__", "__null__")),
     replace(_BART, model_type="led", classifier=()),
     replace(_T5, model_type="longt5", classifier=(), unquantized=()),
-    replace(_MARIAN, model_type="m2m_100", activation="relu", attention_dropout=0.1, ends_with_product=True),
+    replace(
+        _MARIAN,
+        model_type="m2m_100",
+        activation="relu",
+        attention_dropout=0.1,
+        ends_with_product=True,
+        behind_head="nothing",
+    ),
     _MARIAN,
     replace(_BART, model_type="mbart", ends_with_product=True),
     replace(_T5, model_type="mt5", activation="gated-gelu"),

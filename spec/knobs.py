@@ -70,6 +70,17 @@ KNOBS: tuple[Knob, ...] = (
         trace_key=("train", "activation_checkpointing"),
     ),
     Knob(
+        name="loss_chunk_size",
+        recipe="train.loss_chunk_size",
+        settings=("train.loss_chunk_size",),
+        words="loss chunks of",
+        effect=Effect.RESOURCE,
+        memory="kind",
+        divides=False,
+        follows_device=True,
+        trace_key=("train", "loss_chunk_size"),
+    ),
+    Knob(
         name="packing",
         recipe="train.packing",
         settings=("train.packing",),

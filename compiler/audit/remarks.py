@@ -20,7 +20,7 @@ from ftc.spec.documents.record import RunRecord
 __all__ = ["check_remarks"]
 
 _MOST_NAMED = 5
-_STOPPED = ("interrupted", "failed")
+_OVER = ("finished", "gate_failed")
 _CLOCK_SLACK = 2.0
 """Seconds by which the times of a run may disagree: they are recorded in whole seconds."""
 
@@ -93,7 +93,7 @@ def _interruptions(record: RunRecord, events: Sequence[Event]) -> Iterator[_Rema
         yield f"record.json: step {one.step}", "no interruption", f"{one.kind}: {reason}", words
     if record.interruptions:
         return
-    reasons = [event.detail for event in events if isinstance(event, RunEnded) and event.status in _STOPPED]
+    reasons = [event.detail for event in events if isinstance(event, RunEnded) and event.status not in _OVER]
     stops = [segment for segment in record.segments[:-1] if segment.ended_by != "finished"]
     for number, stop in enumerate(stops):
         reason = reasons[number] if number < len(reasons) and len(reasons) == len(stops) else ""

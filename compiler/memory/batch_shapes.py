@@ -276,14 +276,11 @@ def _beside(draft: Draft) -> Iterator[tuple[str, int]]:
 def _eval_pass(draft: ClosedDraft, name: str, count: int) -> _EvalPass:
     rows = min(draft.candidate.eval_batch, -(-count // draft.candidate.devices))
     if name not in draft.splits:
-        return _pass_beside(draft, name, rows, draft.lengths[name])
+        lengths = draft.lengths[name]
+        target = int((lengths.tokens - lengths.prompt).max()) if is_translated(draft) else 0
+        longest = int(lengths.prompt.max()) + target if target else int(lengths.tokens.max())
+        scored = max(target, int(lengths.scored.max()))
+        return _EvalPass(name, rows, longest, scored, is_even=int(np.median(lengths.tokens)) >= longest)
     report, length = draft.splits[name], longest_row(draft, name)
     supervised = longest_target(draft, name) if is_translated(draft) else report.supervised_max
     return _EvalPass(name, rows, length, supervised, is_even=report.length_p50 >= length)
-
-
-def _pass_beside(draft: Draft, name: str, rows: int, lengths: RowLengths) -> _EvalPass:
-    target = int((lengths.tokens - lengths.prompt).max()) if is_translated(draft) else 0
-    longest = int(lengths.prompt.max()) + target if target else int(lengths.tokens.max())
-    scored = max(target, int(lengths.scored.max()))
-    return _EvalPass(name, rows, longest, scored, is_even=int(np.median(lengths.tokens)) >= longest)

@@ -19,7 +19,15 @@ from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.settings import ClassifierSettings
 from ftc.spec.sections.train import Precision, TeacherQuantization
 
-__all__ = ["EvaluationInputs", "TeacherInputs", "evaluation_moments", "grading_peak", "held_bytes", "with_teacher"]
+__all__ = [
+    "EvaluationInputs",
+    "Moment",
+    "TeacherInputs",
+    "evaluation_moments",
+    "grading_peak",
+    "held_bytes",
+    "with_teacher",
+]
 
 _FP32 = 4
 
@@ -37,6 +45,7 @@ class EvaluationInputs:
         eager: Whether attention holds its scores.
         unpadded: Whether attention gets rows without their padding.
         masked: Whether it gets a mask for padding.
+        chunk: Places at which the head is computed at a time; None for all.
     """
 
     rows: int
@@ -47,6 +56,7 @@ class EvaluationInputs:
     eager: bool = False
     unpadded: bool = False
     masked: bool = False
+    chunk: int | None = None
 
 
 def evaluation_moments(
@@ -66,7 +76,8 @@ def evaluation_moments(
     stacks = stacks_of(model, rows * length, length, target, **kinds)
     largest = max(stack.going_through_bytes(numbers, trained) for stack in stacks)
     yield "evaluation: layers", {"temporaries": largest}
-    scores = rows * measuring.scored * head_width
+    places = rows * measuring.scored
+    scores = min(places, measuring.chunk or places) * head_width
     wide = head_width == model.vocab_size
     # Scores in float32 and their logarithms; those of a bounded head, or of a narrower number, are gone by then.
     yield "evaluation: head", {"logits": 2 * _FP32 * scores} if wide else {"temporaries": 2 * _FP32 * scores}
@@ -146,11 +157,13 @@ class TeacherInputs:
 
     Attributes:
         weights: Bytes that it is held in.
-        scores: Numbers that it gives for one micro-batch.
+        scores: Numbers that it gives for one micro-batch, or for a chunk of it.
+        states: Bytes that are kept of it between chunks.
     """
 
     weights: int
     scores: int
+    states: int = 0
 
 
 def held_bytes(model: ModelFacts, precision: Precision, quantization: TeacherQuantization | None) -> int:
@@ -164,25 +177,32 @@ def held_bytes(model: ModelFacts, precision: Precision, quantization: TeacherQua
 
 
 def with_teacher(
-    moments: Mapping[str, Moment], taught: TeacherInputs, *, scores: int, compared: Moment
+    moments: Mapping[str, Moment], taught: TeacherInputs, *, scores: int, compared: Moment, chunked: bool = False
 ) -> dict[str, Moment]:
     """The moments of a step with a teacher in them, and two more: when it is asked, and when the two are compared.
 
     Args:
         moments: Those without it.
         taught: The teacher.
-        scores: Numbers that the model gives for one micro-batch.
+        scores: Numbers that the model gives for one micro-batch, or for a chunk of it.
         compared: What is held at the loss beside scores.
+        chunked: Whether the two are compared chunk by chunk, at the end of the way forward.
     """
     said, own = _FP32 * taught.scores, _FP32 * scores
-    asked = {"gradients": compared.get("gradients", 0), "logits": 3 * said}
-    passing = compared.get("temporaries", 0) + _PASSING * _FP32 * min(scores, _AT_ONCE)
+    passing = _PASSING * _FP32 * min(scores, _AT_ONCE)
+    asked = {"gradients": compared.get("gradients", 0), "logits": 0 if chunked else 3 * said}
     found: dict[str, Moment] = {"teacher": asked}
     for name, moment in moments.items():
-        if name.startswith("backward: loss"):  # between the way forward and the way back
-            found["loss"] = {**compared, "logits": 3 * own + said, "temporaries": passing}
-        more = said if name.startswith("forward") else own if name.startswith("backward: loss") else 0
-        found[name] = {**moment, "logits": moment.get("logits", 0) + more}
+        is_loss, is_forward = name.startswith("backward: loss"), name.startswith("forward")
+        more = {"temporaries": taught.states if is_forward or is_loss else 0, "logits": 0}
+        if chunked and name == "forward: head":
+            more = {"temporaries": taught.states + passing, "logits": own + 3 * said}
+        elif not chunked:
+            more["logits"] = said if is_forward else own if is_loss else 0
+            if is_loss:  # between the way forward and the way back
+                at_loss = compared.get("temporaries", 0) + passing
+                found["loss"] = {**compared, "logits": 3 * own + said, "temporaries": at_loss}
+        found[name] = {**moment, **{part: moment.get(part, 0) + size for part, size in more.items()}}
     return {
         name: moment if name.startswith(_WITHOUT) else {**moment, "teacher": taught.weights}
         for name, moment in found.items()

@@ -6,7 +6,7 @@ Both methods end in the same document, so that they can stand beside each other;
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from ftc.compiler.draft import ClosedDraft, Draft
@@ -29,6 +29,7 @@ from ftc.spec.documents.facts import DeviceFacts, ModelFacts
 from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob, TraceResult
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import Need
+from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 
@@ -174,7 +175,8 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         row = 4.0 if quantized.type == "int8" else 0.0  # a scale for each
         weight_bytes = quantized_bytes(_as_held(draft), packed_bytes(draft), row=row)
     length, target = _in_stacks(draft, shape)
-    sequences = _sequences(draft)
+    sequences, places = _sequences(draft), rows * scored_per_row(draft, shape)
+    at_once = min(places, draft.candidate.loss_chunk_size or places)
     return MemoryInputs(
         model=_as_held(draft),
         beside=trained.beside,
@@ -183,7 +185,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         num_frozen=trained.num_frozen,
         state_bytes=device_bytes(draft),
         head_width=head_card(draft.loaded.head).num_outputs(len(draft.labels)) or draft.model.vocab_size,
-        head_rows=rows * scored_per_row(draft, shape),
+        head_rows=at_once,
         tokens=rows * sequences * length,
         length=length,
         weight_bytes=weight_bytes,
@@ -204,7 +206,8 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         trains_products=trained.products,
         trains_norms=trained.norms,
         measuring=_measuring(draft),
-        taught=_taught(draft, rows * scored_per_row(draft, shape)),
+        taught=_taught(draft, places, at_once),
+        chunked_places=places if draft.candidate.loss_chunk_size and sequences == 1 else 0,
     )
 
 
@@ -213,14 +216,19 @@ def _as_held(draft: Draft) -> ModelFacts:
     return draft.model.model_copy(update={"tensors": held(draft)})
 
 
-def _taught(draft: Draft, places: int) -> TeacherInputs | None:
-    """The teacher, where so many places of a micro-batch are scored; None without one."""
+def _taught(draft: Draft, places: int, at_once: int) -> TeacherInputs | None:
+    """The teacher, where so many places of a micro-batch are scored, so many of them at once; None without one."""
     lesson = draft.distillation
     if draft.teacher is None or lesson is None:
         return None
     model = draft.teacher.model
     width = head_card(draft.loaded.head).num_outputs(len(draft.labels)) or model.vocab_size
-    return TeacherInputs(weights=held_bytes(model, lesson.precision, lesson.quantization), scores=places * width)
+    size = _WEIGHT_BYTES[lesson.precision]
+    return TeacherInputs(
+        weights=held_bytes(model, lesson.precision, lesson.quantization),
+        scores=at_once * width,
+        states=round(size * places * model.hidden_size) if at_once < places else 0,
+    )
 
 
 def _measuring(draft: ClosedDraft) -> EvaluationInputs | None:
@@ -243,6 +251,7 @@ def _measuring(draft: ClosedDraft) -> EvaluationInputs | None:
         eager=kernel == "eager",
         unpadded=kernel == "flash_attention_2",
         masked=hides_padding(draft, shape),
+        chunk=draft.candidate.loss_chunk_size,
     )
 
 
@@ -320,7 +329,7 @@ def host_bytes(draft: ClosedDraft) -> int:
     return model + round(kept)
 
 
-_REST_OTHERWISE = {"eager": 1.5, "sdpa": 1.26, "flash_attention_2": 1.26}
+_REST_OTHERWISE: Mapping[AttentionKernel, float] = {"eager": 1.5, "sdpa": 1.26, "flash_attention_2": 1.26}
 """Largest ratio of reserved to allocated memory in 59 published runs without expandable segments, by attention."""
 _REST_EXPANDING = 1.05
 """With expandable segments what is reserved follows what is allocated; the rest is page-sized ends of two ranges."""
@@ -341,7 +350,9 @@ class Context:
     source: str = ""
 
 
-def reserved_range(allocated: int, expected: int, attention: str, *, on_card: bool, expandable: bool) -> ByteRange:
+def reserved_range(
+    allocated: int, expected: int, attention: AttentionKernel, *, on_card: bool, expandable: bool
+) -> ByteRange:
     """What torch's allocator takes from the device.
 
     Args:
@@ -353,7 +364,7 @@ def reserved_range(allocated: int, expected: int, attention: str, *, on_card: bo
     """
     if not on_card:
         return ByteRange(low=allocated, expected=expected, high=expected)
-    rest = _REST_EXPANDING if expandable else _REST_OTHERWISE.get(attention, 1.5)
+    rest = _REST_EXPANDING if expandable else _REST_OTHERWISE[attention]
     return ByteRange(low=allocated, expected=expected, high=max(expected, round(rest * allocated)))
 
 

@@ -10,13 +10,18 @@ and what is outside the layers.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs, evaluation_moments, with_teacher
+from ftc.compiler.memory.evaluation_formula import (
+    EvaluationInputs,
+    Moment,
+    TeacherInputs,
+    evaluation_moments,
+    with_teacher,
+)
 from ftc.compiler.memory.layer_formula import Numbers, Stack, Trained
 from ftc.compiler.memory.stacks import stacks_of
 from ftc.compiler.time.network import composes_norms
@@ -24,22 +29,16 @@ from ftc.compiler.weights import never_packed
 from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.module_names import part_of
 from ftc.spec.sections.train import Offload, Sharding
 from ftc.spec.strategies import Beside
 
-__all__ = ["MemoryInputs", "Method", "estimate", "on_one_of", "quantized_bytes", "uncounted_parts"]
+__all__ = ["MemoryInputs", "Method", "estimate", "on_one_of", "quantized_bytes"]
 
 Method = Literal["closed form", "trace"]
 
 _FP32 = 4
 _WORKSPACE, _WORKSPACE_SINCE_HOPPER = int(8.125 * 2**20), 32 * 2**20
 """torch's default for cuBLAS's own, of which the forward and the backward thread have one each."""
-_ATTENTION = re.compile(r"attn|attention|\.att\.", re.IGNORECASE)
-_COUNTED = frozenset(("weight", "bias", "gamma", "beta", "q_bias", "v_bias", "masked_bias", "inv_freq"))
-_NUMBER = re.compile(r".*?\.\d+\.")
-_MOST_NAMED = 3
-"""Parts that are named of those that the formula doesn't count."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class MemoryInputs:
         num_frozen: Weights that an adapter brings along and never changes.
         state_bytes: What the optimizer keeps on the device.
         head_width: Outputs of the last layer: vocabulary or labels.
-        head_rows: Rows of logits that are computed for one micro-batch.
+        head_rows: Rows of logits that are there at once: of one micro-batch, or of a chunk of it.
         tokens: Tokens in the longest padded micro-batch.
         length: Tokens of its rows.
         weight_bytes: Bytes of one frozen weight, on average.
@@ -76,6 +75,8 @@ class MemoryInputs:
         trains_norms: Whether weights of norms are trained, and none of linear layers.
         measuring: How rows are measured; None where none are.
         taught: The teacher that is learned from; None for none.
+        chunked_places: Places of a micro-batch whose gradients are computed with their loss, chunk by chunk; 0 where
+            that is done by the backward pass.
     """
 
     model: ModelFacts
@@ -107,6 +108,7 @@ class MemoryInputs:
     trains_norms: bool = False
     measuring: EvaluationInputs | None = None
     taught: TeacherInputs | None = None
+    chunked_places: int = 0
 
     @property
     def is_full(self) -> bool:
@@ -195,7 +197,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     logits = scores * (3 * _FP32 + bounded)
     read = 0 if job.on_card else _FP32 * job.num_trainable  # safetensors are read into host RAM
     alone = {"optimiser state": 0, "temporaries": read}
-    moments: dict[str, Mapping[str, int]] = {
+    moments: dict[str, Moment] = {
         "load": _loading(job),
         "forward: layers": {
             "saved activations": kept,
@@ -208,6 +210,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
             "logits": logits,
             "temporaries": _head_gradients(job) + _held_casts(job),
         },
+        **(_chunked(job, within, logits) if job.chunked_places else {}),
         "backward: layers": {
             "saved activations": kept + (layer if job.checkpointing else 0),
             "gradients": earlier if job.accumulates else min(gradients, waiting),
@@ -221,8 +224,23 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     moments |= {"save": {}, "resume": alone if read > job.state_bytes else {}, "export": alone}
     if job.taught is not None:
         compared = {**within, "temporaries": _held_casts(job)}
-        moments = with_teacher(moments, job.taught, scores=scores, compared=compared)
+        moments = with_teacher(moments, job.taught, scores=scores, compared=compared, chunked=job.chunked_places > 0)
     return tuple(_peak(name, {**fixed, **moment}) for name, moment in moments.items())
+
+
+def _chunked(job: MemoryInputs, within: Moment, logits: int) -> dict[str, Moment]:
+    """The two moments at the head where gradients come with the losses of a chunk.
+
+    The gradients of hidden states stay from then on, and those of a trained output layer, summed in float32.
+    """
+    slopes = job.chunked_places * job.model.hidden_size * job.numbers.residual
+    summed = _FP32 * job.model.vocab_size * job.model.hidden_size if job.is_full else 0
+    later = {**within, "saved activations": within["saved activations"] - _cast_head(job)}
+    passing = _casts(job) + slopes + summed + _head_gradients(job)
+    return {
+        "forward: head": {**within, "logits": logits, "temporaries": passing},
+        "backward: loss and head": {**later, "temporaries": _held_casts(job) + 2 * slopes + summed},
+    }
 
 
 def _at_embedding(job: MemoryInputs, table: int, waiting: int) -> int:
@@ -286,28 +304,6 @@ def _head_gradients(job: MemoryInputs) -> int:
         each = job.activation_bytes
     size = job.model.vocab_size * job.model.hidden_size * each
     return max(0, size - job.head_rows * job.head_width * (3 * _FP32 - job.activation_bytes))
-
-
-def uncounted_parts(model: ModelFacts) -> tuple[str, ...]:
-    """What the formula has no terms for, in words: names within a layer, at most three, and `…` for more.
-
-    It knows attention, feed-forward parts and norms: matrices, and vectors called weight or bias. Convolutions and
-    recurrent states have tensors of other shapes or names, and layers without attention have none of its matrices.
-    """
-    strange: dict[str, None] = {}
-    attending: dict[tuple[str, int], bool] = {}
-    for name, tensor in model.tensors.items():
-        part = part_of(name)
-        if part.kind != "layer":
-            continue
-        inner, at = _NUMBER.sub("", name, count=1), (part.stack, part.layer)
-        attending[at] = attending.get(at, False) or _ATTENTION.search(name) is not None
-        last = name.rpartition(".")[2]
-        if last not in _COUNTED or (last == "weight" and len(tensor.shape) > 2):
-            strange[f"`{inner}`"] = None
-    without = sum(not attends for attends in attending.values())
-    found = [*strange, *([f"{without} layer{'s' if without > 1 else ''} without attention"] if without else [])]
-    return (*found[:_MOST_NAMED], *(["…"] if len(found) > _MOST_NAMED else []))
 
 
 _DIVIDED = ("weights", "adapter", "gradients", "optimiser state")

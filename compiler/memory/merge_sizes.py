@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from ftc.compiler.memory.memory import context_of
 from ftc.compiler.resolve.models.model_form import linear_modules
+from ftc.compiler.resolve.models.weights import BITS
 from ftc.spec.documents.facts import DeviceFacts, TensorFacts
 from ftc.spec.documents.lockfile import is_weight_file
 from ftc.spec.documents.merged import Held, Room, WeightType
@@ -81,7 +82,7 @@ def _types() -> list[tuple[WeightType, str]]:
 
 
 def _stored_bytes(tensor: TensorFacts) -> int:
-    return tensor.num_elements * {"F32": 4, "F64": 8}.get(tensor.dtype, 2)
+    return tensor.num_elements * BITS[tensor.dtype] // 8
 
 
 def _loaded(plan: Plan, converted: int) -> int:

@@ -10,7 +10,7 @@ from ftc.compiler.search.candidates import flash_obstacle, model_obstacle
 from ftc.compiler.weights import base_of, head_modules
 from ftc.spec.documents.plan import Origin
 from ftc.spec.documents.settings import OpenModel
-from ftc.spec.heads import Head, head_card
+from ftc.spec.heads import head_card
 from ftc.spec.strategies.card import Reason
 
 __all__ = ["choose_model", "choose_strategy"]
@@ -20,12 +20,13 @@ def choose_model(draft: Draft) -> Draft:
     """Settles what is under `model`, but for the kernel of attention."""
     why, model = draft.reasons("model"), draft.model
     commit = "the hub's commit, pinned in the lock" if model.commit else "a local folder has no commit"
+    head = head_card(draft.mode.head)
     loaded = OpenModel(
         base=why.take("base", draft.recipe.model.base),
         commit=why.derive("commit", model.commit, commit),
         architecture=why.derive("architecture", model.architecture, "config.json of the model"),
         family=why.derive("family", model.family, f"the family of {model.architecture}"),
-        head=_head(draft, why),
+        head=why.derive("head", head.name, head.reason.format(labels=len(draft.labels))),
         decoder_start_id=_start(draft, why),
         pad_id=_padding(draft, why),
         stop_ids=_stops(draft, why),
@@ -52,11 +53,6 @@ def _check_license(draft: Draft) -> Draft:
     summary = f"the model's license is {found or 'not stated'}, the recipe allows {', '.join(allowed.allow)}"
     help = "choose another base model" if found is None else f"choose another base model, or add `{found}` to the list"
     return draft.find("FTC401", summary, "model.license", help=help)
-
-
-def _head(draft: Draft, why: Reasons) -> Head:
-    head = head_card(draft.mode.head)
-    return why.derive("head", head.name, head.reason.format(labels=len(draft.labels)))
 
 
 def _check_head(draft: Draft) -> Draft:

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from ftc.compiler.draft import Candidate, ClosedDraft, Draft
 from ftc.compiler.memory.memory import by_closed_form, may_run
-from ftc.compiler.memory.memory_formula import uncounted_parts
+from ftc.compiler.memory.uncounted import uncounted_parts
 from ftc.compiler.search.candidates import by_speed, device_counts, packing_obstacle
 from ftc.compiler.search.knobs import Choice, chosen
+from ftc.compiler.search.loss_chunks import chunk_obstacle
 from ftc.compiler.search.search import Found, fastest_that_fits, way_of
 from ftc.spec.documents.estimates import MemoryEstimate
 from ftc.spec.documents.plan import Check
@@ -27,7 +28,7 @@ _NOTED_GAP = 0.05
 
 def fit_budget(draft: Draft) -> ClosedDraft:
     """Settles all that the solver chooses, estimates memory, and refuses what does not fit."""
-    return _judge(_choose(_without_absent_trace(_check_packing(_check_devices(draft)))))
+    return _judge(_choose(_without_absent_trace(_check_chunks(_check_packing(_check_devices(draft))))))
 
 
 def _check_devices(draft: Draft) -> Draft:
@@ -52,6 +53,14 @@ def _check_packing(draft: Draft) -> Draft:
     if draft.recipe.train.packing is not True or obstacle is None:
         return draft
     return draft.find("FTC261", f"packing is not possible: {obstacle}", "train.packing", help="remove `packing`")
+
+
+def _check_chunks(draft: Draft) -> Draft:
+    obstacle = chunk_obstacle(draft)
+    if isinstance(draft.recipe.train.loss_chunk_size, str) or obstacle is None:
+        return draft
+    help = "remove `loss_chunk_size`"
+    return draft.find("FTC265", f"the loss can't be chunked: {obstacle}", "train.loss_chunk_size", help=help)
 
 
 def _without_absent_trace(draft: Draft) -> Draft:

@@ -16,6 +16,7 @@ from typing import Any
 from ftc.compiler.draft import Candidate, ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import usual_rows
 from ftc.compiler.rules.train_rules import unsharded
+from ftc.compiler.search.loss_chunks import LossChunks
 from ftc.compiler.time.amounts import Amounts
 from ftc.compiler.time.network import Network
 from ftc.compiler.time.run_time import job_speed
@@ -315,9 +316,9 @@ def pace_of(draft: ClosedDraft) -> Pace:
 
 def _paced(draft: Draft, seconds: Pace) -> Iterator[tuple[Candidate, float]]:
     """Candidates with their pace; where the recipe leaves it open, rows share sequences only where that is worth it."""
-    asked = draft.recipe.train.packing
-    for candidate in training_candidates(draft):
-        packed = [(one, seconds(draft.at(one))) for one in packings(draft, candidate)]
+    asked, chunks = draft.recipe.train.packing, LossChunks(draft)
+    for candidate in map(chunks.on, training_candidates(draft)):
+        packed = [(one, seconds(draft.at(one))) for one in map(chunks.on, packings(draft, candidate))]
         if asked is True and packed:
             yield from packed
             continue

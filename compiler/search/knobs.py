@@ -12,6 +12,7 @@ from ftc.compiler.draft import Candidate, ClosedDraft
 from ftc.compiler.memory.batch_shapes import usual_rows
 from ftc.compiler.memory.memory import limit_of
 from ftc.compiler.search.candidates import TOLD_APART, least, model_obstacle, pace_of, packing_obstacle, packings
+from ftc.compiler.search.loss_chunks import chunk_obstacle
 from ftc.compiler.search.search import Found
 from ftc.compiler.weights import card_of
 from ftc.spec.documents.plan import Origin
@@ -71,6 +72,17 @@ def _checkpointing(choice: Choice) -> Origin:
         return choice.asked("train.activation_checkpointing")
     is_on = choice.draft.candidate.activation_checkpointing
     return choice.fitting("the fastest candidate that fits uses it" if is_on else "the job fits without it")
+
+
+def _loss_chunk_size(choice: Choice) -> Origin:
+    draft = choice.draft
+    if (obstacle := chunk_obstacle(draft)) is not None:
+        return choice.derived(obstacle)
+    if draft.recipe.train.loss_chunk_size != "auto":
+        return choice.asked("train.loss_chunk_size")
+    if draft.candidate.loss_chunk_size is None:
+        return choice.derived("all logits of a per-device batch take little memory")
+    return choice.derived("all logits of a per-device batch at once would take much memory")
 
 
 def _packing(choice: Choice) -> Origin:
@@ -180,6 +192,7 @@ def _eval_batch(choice: Choice) -> Origin:
 ORIGINS: Mapping[str, Callable[[Choice], Origin]] = {
     "micro_batch": _micro_batch,
     "activation_checkpointing": _checkpointing,
+    "loss_chunk_size": _loss_chunk_size,
     "packing": _packing,
     "micro_batch_tokens": _micro_batch_tokens,
     "devices": _devices,

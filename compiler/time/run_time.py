@@ -31,8 +31,11 @@ _ALIKE, _OTHER = 0.15, 0.6
 _SAME = 0.05
 """How far the work of a job may be from that of another one that counts as the same again."""
 _SHOWN_RUNS = 8
-_KINDS: Mapping[Phase, Kind] = {"train": "train", "prove": "train", "generate": "write"}
-"""What goes through the model in a phase; in the others rows are read."""
+_KINDS: Mapping[Phase, Kind] = {
+    **dict.fromkeys(get_args(Phase), "read"),
+    **{"train": "train", "prove": "train", "generate": "write"},
+}
+"""What goes through the model in a phase."""
 _IMPORT_SECONDS = SecondsRange(low=3.0, expected=8.0, high=40.0)
 """torch, transformers and peft, from a warm cache to a cold disk of the slow kind."""
 _READ_RATE = (2e9, 0.7e9, 0.08e9)
@@ -138,7 +141,7 @@ def _arithmetic(
     training = _base(draft, "train", usual) or scale_only()
     for phase, amounts in work.phases.items():
         precision: Precision = "float32" if phase == "grade" else usual  # a classifier computes in it
-        base = _base(draft, _KINDS.get(phase, "read"), precision) or scale_only()
+        base = _base(draft, _KINDS[phase], precision) or scale_only()
         speed = _narrowed(base, training, alike, others, phase)
         if any(_is_same(run.work.get(phase), amounts[1]) for run in alike if run.seconds.get(phase)):
             amounts = (amounts[1],) * 3  # such a run tells how long answers were, too

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.rules.number_rules import num_evaluations
@@ -30,6 +31,7 @@ from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.documents.facts import DeviceFacts, TeacherFacts
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
+from ftc.spec.text_forms import form_card
 
 __all__ = [
     "RunWork",
@@ -46,6 +48,12 @@ _SAMPLED_ROWS = 256
 """Rows whose batches tell one way of dividing them from another."""
 _COMPARED_BYTES = 4 * 26
 """What is read and written for each score when model and teacher are compared and the way back begins there."""
+_SUMMED_BYTES = 20
+"""What is read and written of each weight of a trained output layer to add the gradient of one chunk to the sum."""
+_SCORED_BYTES = 12
+"""What is read and written for each score on the way to its loss, beyond the score itself."""
+_CHUNK_OPERATIONS = 22
+"""Kernels of a chunk, forward and backward."""
 _COMPARED_OPERATIONS = 18
 """Kernels that this takes in a micro-batch."""
 
@@ -128,7 +136,27 @@ def _trained(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int)
     work = step_work(
         network, amounts, steps, activation_bytes(draft), checkpointing=_checkpoints(draft), state_bytes=kept
     )
-    return work.plus(_lessons(draft, amounts)).plus(moved_to_host(draft, network, amounts.passes, steps))
+    beside = _lessons(draft, amounts).plus(_chunks(draft, network, amounts))
+    return work.plus(beside).plus(moved_to_host(draft, network, amounts.passes, steps))
+
+
+def _chunks(draft: ClosedDraft, network: Network, amounts: Amounts) -> Work:
+    """What chunks of the loss take beyond a head that is computed at once: nothing where there are none.
+
+    Each further chunk reads the output layer's weights again, and where they are trained adds up their gradient.
+    Losses of preferences are known only when all of a pair is, so that its chunks are computed twice.
+    """
+    if (size := draft.candidate.loss_chunk_size) is None:
+        return Work(flops=0.0, bytes=0.0, operations=0.0)
+    table, width = network.hidden * network.head_width, activation_bytes(draft)
+    further = max(0.0, amounts.scored / size - amounts.passes / 2)  # the last one is half full on average
+    each = (2 * width + (_SUMMED_BYTES if network.is_full else 0)) * table
+    again = amounts.scored if form_card(draft.text.form).is_pair else 0.0
+    return Work(
+        flops=2 * table * again,
+        bytes=further * each + again * network.head_width * (width + _SCORED_BYTES),
+        operations=further * _CHUNK_OPERATIONS,
+    )
 
 
 def _lessons(draft: ClosedDraft, amounts: Amounts) -> Work:
@@ -245,8 +273,10 @@ def exchanged(draft: ClosedDraft, network: Network, passes: float, steps: int) -
             half = 2 if draft.train.precision == "bfloat16" else _FP32
             whole = half * (draft.model.num_parameters + _beside(draft, network))
             moved = passes * (_GATHERS * whole + gradients)
-        case _:
+        case "none":
             moved = 0.0
+        case other:
+            assert_never(other)
     return _host(moved * (devices - 1) / devices * _slowness(draft.device))
 
 

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from ftc.compiler.tokens.encoder import AlignedText, MarkedText, TextTokenizer, TokenizedText
 from ftc.compiler.tokens.rendering import RenderedRow
@@ -137,8 +137,10 @@ def rendered_rows(
                 hidden = "no assistant turn follows its own generation prompt"
                 counts.drop(i, hidden if row.unsupervised_turns else "it has no turn to train on")
                 counts.unsupervised_turns += row.unsupervised_turns
-            case _:
+            case RenderedRow():
                 rendered[i] = row
+            case _:
+                assert_never(row)
     return rendered
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,16 @@ from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.resolve.rows.row_checks import row_digests
 from ftc.compiler.resolve.rows.table import PartRows, Row, Table, without_form
 from ftc.compiler.tokens.encoder import TextTokenizer
-from ftc.compiler.tokens.forms import ClassifyForm, PromptForm, RawForm, TextForm
+from ftc.compiler.tokens.forms import (
+    ChatForm,
+    ClassifyForm,
+    ExtractForm,
+    PreferenceForm,
+    PromptForm,
+    RawForm,
+    TagForm,
+    TextForm,
+)
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.token_rows import TokenRows, taken
@@ -216,8 +225,10 @@ def _is_given(column: str, form: TextForm) -> bool:
             return column in (form.text, form.text_pair)
         case PromptForm():
             return column not in (form.completion, form.references)
-        case _:
+        case ChatForm() | TagForm() | ExtractForm() | PreferenceForm() | RawForm():
             return False
+        case _:
+            assert_never(form)
 
 
 def _no_phrase() -> Diagnostic:

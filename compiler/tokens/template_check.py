@@ -10,9 +10,18 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Any
+from typing import Any, assert_never
 
-from ftc.compiler.tokens.forms import ChatForm, PreferenceForm, PromptForm, TextForm
+from ftc.compiler.tokens.forms import (
+    ChatForm,
+    ClassifyForm,
+    ExtractForm,
+    PreferenceForm,
+    PromptForm,
+    RawForm,
+    TagForm,
+    TextForm,
+)
 from ftc.compiler.tokens.opacity import marks_for
 from ftc.compiler.tokens.rendering import is_conversation
 from ftc.compiler.tokens.sandbox import TemplateRenderer
@@ -88,13 +97,17 @@ def _conversations(form: TextForm, row: Row) -> Iterable[Sequence[Row]]:
     match form:
         case ChatForm():
             return [messages] if is_conversation(messages := row.get(form.messages)) else []
-        case PromptForm(is_split=False) if isinstance(answer := row.get(form.completion), str):
+        case PromptForm():
+            if form.is_split or not isinstance(answer := row.get(form.completion), str):
+                return []
             system = [{"role": "system", "content": form.system}] if form.system is not None else []
             return [[*system, {"role": "user", "content": "prompt"}, {"role": "assistant", "content": answer}]]
         case PreferenceForm():
             return _conversations(form.chosen, row)
-        case _:
+        case ClassifyForm() | TagForm() | ExtractForm() | RawForm():
             return []
+        case _:
+            assert_never(form)
 
 
 def _seen(

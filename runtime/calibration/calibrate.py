@@ -386,14 +386,10 @@ def _rows(settings: Settings) -> TokenStream:
     from ftc.spec.documents.memory_trace import BatchShape
 
     count, length = settings.train.micro_batch, settings.text.max_length
-    rows = stand_in_rows(settings, BatchShape(length=length, supervised=_supervised(length), padded=False), count)
+    rows = stand_in_rows(settings, BatchShape(length=length, supervised=min(32, length), padded=False), count)
     ids = rows.all_ids.copy()
     ids[::length] = np.arange(count)
     return replace(rows, all_ids=ids, prompt_lengths=np.full(count, length, dtype=np.int32))
-
-
-def _supervised(length: int) -> int:
-    return min(32, length)
 
 
 def _unread(_ids: list[int]) -> str:

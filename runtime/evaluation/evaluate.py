@@ -209,7 +209,8 @@ def retained(session: Session, work: ModelWithScorer) -> list[RowScore]:
         return []
     rows = open_stream(session.inputs.streams_folder / "retention.arrow")
     # A scorer of preferences would compare pairs, so plain text has one of its own.
-    scorer = LanguageScorer(work.model, settings.model, partial(mixed_precision, settings.train.precision))
+    arithmetic = partial(mixed_precision, settings.train.precision)
+    scorer = LanguageScorer(work.model, settings.model, arithmetic, settings.train.loss_chunk_size)
     plain = ModelWithScorer(work.model, scorer)
     batches = score_rows(plain, rows, settings.eval.batch_size, session.accelerator, session.stop)
     return gathered([score for batch in batches for score in batch], session.accelerator)

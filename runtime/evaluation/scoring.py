@@ -18,7 +18,7 @@ from ftc.runtime.execution.machine import keeps_freed
 from ftc.runtime.models.sharding import in_step, is_sharded, reshard
 from ftc.runtime.tasks.classification import ClassifierScorer
 from ftc.runtime.tasks.preference import PreferenceScorer
-from ftc.runtime.tasks.scorer import Prediction, ProbabilityScorer
+from ftc.runtime.tasks.scorer import ChunkedScorer, Prediction, ProbabilityScorer, target_losses
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, processor_batch, scored_at_once, share_of
 from ftc.spec.documents.settings import Settings
@@ -152,12 +152,16 @@ def _score(
     work: ModelWithScorer, rows: TokenStream, numbers: list[int], device: torch.device, *, with_probabilities: bool
 ) -> list[RowScore]:
     batch = work.scorer.batch(rows, numbers).to(device)
-    if isinstance(work.scorer, ClassifierScorer) and not is_sharded(work.model):
+    if isinstance(work.scorer, ChunkedScorer):
+        losses = logits = target_losses(work.scorer, work.model, batch)  # no prediction needs the scores themselves
+    elif isinstance(work.scorer, ClassifierScorer) and not is_sharded(work.model):
         logits = work.scorer.quick_logits(work.model, batch)  # without what the head doesn't read
+        losses = work.scorer.losses(logits, batch)
     else:
         logits = work.scorer.logits(work.model, batch)
+        losses = work.scorer.losses(logits, batch)
     sums = torch.zeros(len(numbers), dtype=torch.float64, device=device)
-    sums.index_add_(0, batch.owners, work.scorer.losses(logits, batch).double())
+    sums.index_add_(0, batch.owners, losses.double())
     counts = torch.bincount(batch.owners, minlength=len(numbers)).tolist()
     predicted = work.scorer.predictions(logits, batch)
     scores = [RowScore(*values) for values in zip(numbers, sums.tolist(), counts, predicted, strict=True)]

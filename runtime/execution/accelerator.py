@@ -168,6 +168,7 @@ class StopTogether(StopRequest):
             Interrupted: Somebody asked for it.
         """
         self.requested = any_process(self._accelerator, self._own.requested)
+        self.kind, self.reason = self._own.kind, self._own.reason
         super().check()
 
 

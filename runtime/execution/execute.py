@@ -1,4 +1,4 @@
-"""What the caller looked up for a plan; it costs no heavy import to say it."""
+"""What the caller looked up for a plan, and how far it is to go; it costs no heavy import to say it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
@@ -17,6 +18,7 @@ from ftc.runtime.execution.state import find_run, hold, refuse_held
 from ftc.spec.companions import Role
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import (
+    Event,
     EventListener,
     RunEnded,
     RunStarted,
@@ -25,6 +27,7 @@ from ftc.spec.documents.events import (
     without_repeats,
 )
 from ftc.spec.documents.facts import EnvironmentFacts
+from ftc.spec.documents.interruption import StopKind
 from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.documents.record import Predecessor, RunRecord
 from ftc.spec.storage.paths import RunFolder
@@ -32,8 +35,9 @@ from ftc.spec.storage.paths import RunFolder
 if TYPE_CHECKING:
     from ftc.runtime.evaluation.evaluate import Measurement
     from ftc.runtime.execution.session import Session
+    from ftc.runtime.training.signals import StopRequest
 
-__all__ = ["Inputs", "execute", "expand_segments", "let_threads_sleep"]
+__all__ = ["Inputs", "Steering", "execute", "expand_segments", "let_threads_sleep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +59,34 @@ class Inputs:
     companions: Mapping[Role, Path] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """How far a run is to go this time.
+
+    Attributes:
+        until: Step after which it pauses; `train` for after training and export, before the test split is measured;
+            None for the end of the plan.
+        prune: Hears of every event, and gives a reason for which the run is not worth going on, or None.
+    """
+
+    until: int | Literal["train"] | None = None
+    prune: Callable[[Event], str | None] | None = None
+
+    def is_there(self, record: RunRecord) -> bool:
+        """Whether a paused run has come as far already."""
+        if record.status != "paused" or self.until is None:
+            return False
+        return record.final_weights_sha256 is not None if self.until == "train" else record.steps_done >= self.until
+
+
 _MOST_TIMES = 4
 """How often a run's steps are done where something touches its inputs meanwhile; then it gives up."""
 _DISK_REFUSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 
 
-def execute(plan: Plan, inputs: Inputs, run: RunFolder, listen: EventListener) -> RunRecord:
+def execute(
+    plan: Plan, inputs: Inputs, run: RunFolder, listen: EventListener, steering: Steering | None = None
+) -> RunRecord:
     """Executes a plan in a run's folder, from the beginning or from where it was left.
 
     A run that has done all of its plan returns its record unchanged, and nothing is written. SIGINT and SIGTERM end
@@ -71,16 +97,18 @@ def execute(plan: Plan, inputs: Inputs, run: RunFolder, listen: EventListener) -
         inputs: Where the plan's files are, and what is installed.
         run: The run's folder; made where it is missing.
         listen: Hears of every event; in a run of several processes only the first one's does.
+        steering: How far it goes; to the end of the plan where left out. A run that stops before that is `paused` or
+            `pruned`, with a checkpoint, and goes on with the same bits when it is executed again.
 
     Raises:
         Refusal: Something differs from the plan, another process works on the run, or a number is not finite.
     """
-    found = find_run(run, plan)
-    if found.record is not None and found.record.is_finished and not found.lost:
+    found, steering = find_run(run, plan), steering or Steering()
+    if found.record is not None and not found.lost and (found.record.is_finished or steering.is_there(found.record)):
         return found.record
     if os.environ.get("RANK", "0") == "0":
         refuse_held(run)  # before anything heavy is loaded, so that the second of two is told at once
-    return _Execution(found.plan, inputs, run, listen).run()
+    return _Execution(found.plan, inputs, run, listen, steering).run()
 
 
 @dataclass(slots=True)
@@ -89,6 +117,7 @@ class _Execution:
     inputs: Inputs
     folder: RunFolder
     listen: EventListener
+    steering: Steering
     base: Measurement | None = None
     tuned: Measurement | None = None
 
@@ -106,10 +135,10 @@ class _Execution:
             accelerator = make_accelerator(self.plan.settings)
             with hold(self.folder) if accelerator.is_main_process else nullcontext():
                 accelerator.wait_for_everyone()  # the folder is there and held
-                with (
-                    watched(accelerator),
-                    open_session(self.plan, self.inputs, self.folder, self.listen, accelerator, stop) as session,
-                ):
+                until = None if self.steering.until == "train" else self.steering.until
+                hear = partial(_hear, self.listen, self.steering.prune, stop)
+                opened = open_session(self.plan, self.inputs, self.folder, hear, accelerator, stop, until=until)
+                with watched(accelerator), opened as session:
                     session.note_time("load", time.perf_counter() - started)
                     with _ending(session):
                         self._walk(session)
@@ -159,6 +188,9 @@ class _Execution:
                 if not agreed(session.accelerator, lambda: is_exported(session)):
                     with session.journal.phase("export", step.artifact):
                         export(session)
+                if self.steering.until == "train":
+                    session.stop.ask("paused", "until training is done")
+                    session.stop.check()
             case EvaluateStep(subject="base"):
                 self.base = measure(session, "base")
             case EvaluateStep():
@@ -194,6 +226,13 @@ class _Execution:
         session.state.end(status, "early_stop" if session.stopped_early else "finished")
 
 
+def _hear(listen: EventListener, prune: Callable[[Event], str | None] | None, stop: StopRequest, event: Event) -> None:
+    """Tells of an event, then asks whether the run is worth going on."""
+    listen(event)
+    if prune is not None and (reason := prune(event)):
+        stop.ask("pruned", reason)
+
+
 def let_threads_sleep() -> None:
     """Threads that wait for each other soon give their core away, which must be said before torch is loaded.
 
@@ -222,8 +261,8 @@ def _ending(session: Session) -> Iterator[None]:
 
     try:
         yield
-    except Interrupted:
-        _leave(session, "interrupted", "stopped on request")
+    except Interrupted as stopped:
+        _leave(session, stopped.kind, stopped.reason)
     except KeyboardInterrupt:
         _leave(session, "interrupted", "stopped by a second signal")
         raise
@@ -249,7 +288,7 @@ def _ending(session: Session) -> Iterator[None]:
         raise
 
 
-def _leave(session: Session, status: Literal["interrupted", "failed"], detail: str, code: str | None = None) -> None:
+def _leave(session: Session, status: StopKind | Literal["failed"], detail: str, code: str | None = None) -> None:
     """Says how the work ended, as far as the disk still takes it; the record on disk is whole in any case."""
     with suppress(OSError):
         session.journal.emit(RunEnded(status=status, detail=f"{code}: {detail}" if code else detail))

@@ -26,10 +26,11 @@ _VECTORS = re.compile(r"^(sse|ssse|avx|fma|f16c|amx|vnni|asimd|neon|sve|sme|bf16
 def machine_class(device: torch.device, num_processes: int) -> MachineClass:
     """The class of this machine, with the modes that are set now."""
     on_card = device.type == "cuda"
+    found = _cpu_info("flags") or _cpu_info("Features")
     return MachineClass(
         architecture=platform.machine().lower(),
         device=device_name(device),
-        vector_flags=_vector_flags(),
+        vector_flags=tuple(sorted(flag for flag in found[0].split() if _VECTORS.match(flag))) if found else (),
         kernels=str(torch.backends.cpu.get_cpu_capability()),
         compute_capability=".".join(map(str, torch.cuda.get_device_capability(device))) if on_card else None,
         driver=_driver() if on_card else None,
@@ -49,11 +50,6 @@ def device_name(device: torch.device) -> str:
         return str(torch.cuda.get_device_name(device))
     names = _cpu_info("model name")
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _vector_flags() -> tuple[str, ...]:
-    found = _cpu_info("flags") or _cpu_info("Features")
-    return tuple(sorted(flag for flag in found[0].split() if _VECTORS.match(flag))) if found else ()
 
 
 def _cpu_info(key: str) -> list[str]:

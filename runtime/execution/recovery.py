@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ftc.runtime.artifacts.checkpoint_files import STATE, State, saved_steps, step_folder
 from ftc.spec.documents.events import Event, Noticed, Resumed, RunEnded, RunStarted, StepDone, read_events
-from ftc.spec.documents.interruption import Interruption
+from ftc.spec.documents.interruption import Interruption, StopKind
 from ftc.spec.documents.ledger import Begun, Ended, read_ledger
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import DeterminismSeen, Segment
@@ -95,10 +95,19 @@ def _segments(folder: RunFolder, events: tuple[Event, ...]) -> Iterator[Segment]
             ended_at=after.at if isinstance(after, Ended) else None,
             from_step=resumed,
             to_step=done[-1] if done else resumed,
-            ended_by=ended.status if ended and ended.status in ("interrupted", "failed") else None,
+            ended_by=_left(ended) if ended else None,
             machine_sha256="",
             ftc_sha256="",
         )
+
+
+def _left(ended: RunEnded) -> StopKind | Literal["failed"] | None:
+    """How a process left a run that it didn't finish; None where it did."""
+    match ended.status:
+        case "finished" | "gate_failed":
+            return None
+        case left:
+            return left
 
 
 def _age(file: Path) -> float:
@@ -119,7 +128,8 @@ def _interruptions(segments: tuple[Segment, ...], events: tuple[Event, ...]) -> 
     """Why each process but a finished one ended. No proof is known any longer: after changed inputs all begins anew."""
     for number, (segment, part) in enumerate(zip(segments, _parts(events), strict=True), 1):
         ended = next((event for event in part if isinstance(event, RunEnded)), None)
-        if ended is not None and ended.status not in ("interrupted", "failed"):
+        left = _left(ended) if ended else "lost"
+        if left is None:
             continue
         code, colon, reason = ended.detail.partition(": ") if ended else ("", "", "")
         is_coded = bool(colon) and code.startswith("FTC")
@@ -127,7 +137,7 @@ def _interruptions(segments: tuple[Segment, ...], events: tuple[Event, ...]) -> 
         yield Interruption(
             at=segment.ended_at or segment.started_at,
             segment=number,
-            kind="lost" if ended is None else "failed" if ended.status == "failed" else "interrupted",
+            kind=left,
             code=code if is_coded else None,
             reason=reason if is_coded else told,
             step=segment.to_step,

@@ -14,7 +14,7 @@ from ftc.runtime.execution.accelerator import divide, everywhere, observe
 from ftc.runtime.execution.execute import Inputs
 from ftc.runtime.execution.file_stamps import FileStamps, InputsTouched
 from ftc.runtime.execution.journal import Journal, StepLogFile
-from ftc.runtime.execution.machine import MemoryPeak, begin_stretch, peak_memory
+from ftc.runtime.execution.machine import begin_stretch, peak_memory
 from ftc.runtime.execution.state import RunState, find_run
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model, build_once
@@ -26,7 +26,7 @@ from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.estimates import Phase
 from ftc.spec.documents.events import EventListener, Noticed, Part
 from ftc.spec.documents.expected import planned_by_phase, planned_seconds
-from ftc.spec.documents.machine import CodeSnapshot, snapshot_code
+from ftc.spec.documents.machine import snapshot_code
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import PhaseMemory, PhaseSeconds, RunPhase
 from ftc.spec.documents.slices import Groups
@@ -72,6 +72,8 @@ class Session:
     stopped_early: bool = False
     stamps: FileStamps = field(default_factory=FileStamps)
     """Watches the inputs from their verification on."""
+    until: int | None = None
+    """Step after which the run pauses; None for none."""
     weights: RunFolder | None = None
     """Folder of the run whose weights are measured, where it isn't this one."""
     _streams: dict[str, TokenStream] = field(default_factory=dict)
@@ -97,6 +99,11 @@ class Session:
         if settings.train.sharding == "fsdp":
             return build_once(self.accelerator, settings, folder)
         return build_model(settings, FolderBase(folder), self.accelerator.device)
+
+    def pause_at(self, step: int) -> None:
+        """Asks for a stop where the caller wanted the run to go as far as this step."""
+        if self.until is not None and step >= self.until:
+            self.stop.ask("paused", f"until step {self.until}")
 
     def build_teacher(self) -> Teacher | None:
         """The model that is learned from; None where the plan has none."""
@@ -165,7 +172,14 @@ class Session:
         }
         if begin_stretch(kind):
             planned = planned_by_phase(self.plan).get(phase)
-            changes["memory_by_phase"] = _with_peak(record.memory_by_phase, phase, peak, planned)
+            known = {one.phase: one for one in record.memory_by_phase}
+            old = known.get(phase)
+            reserved = peak.reserved
+            if old is not None and old.reserved_bytes is not None:
+                reserved = max(old.reserved_bytes, reserved or 0)
+            size = max(peak.size, old.peak_bytes if old else 0)
+            known[phase] = PhaseMemory(phase=phase, peak_bytes=size, reserved_bytes=reserved, planned_bytes=planned)
+            changes["memory_by_phase"] = tuple(known.values())
         self.state.update(**changes)
 
     def note_time(self, phase: Phase, seconds: float) -> None:
@@ -198,7 +212,15 @@ class Session:
         """Looks whether the code is still the one that the run began with, and tells where it isn't."""
         before, now = self.state.record.observed.code, snapshot_code(project=self.folder.path)
         if before != now:
-            self.notice(_code_changed(before, now))
+            what = "ftc's own files" if before.ftc_sha256 != now.ftc_sha256 else "the project's commit"
+            self.notice(
+                diagnostic(
+                    "FTC645",
+                    f"{what} changed during the run",
+                    notes="the record contains the state at the start, and that it changed",
+                    help="run again with `ftc apply --again` if the record must name the code for certain",
+                )
+            )
             self.state.update(code_changed=True)
 
     @property
@@ -207,24 +229,18 @@ class Session:
         return bool(self.accelerator.is_main_process)
 
 
-def _with_peak(
-    before: tuple[PhaseMemory, ...], phase: RunPhase, peak: MemoryPeak, planned: int | None
-) -> tuple[PhaseMemory, ...]:
-    known = {one.phase: one for one in before}
-    old = known.get(phase)
-    reserved = peak.reserved
-    if old is not None and old.reserved_bytes is not None:
-        reserved = max(old.reserved_bytes, reserved or 0)
-    size = max(peak.size, old.peak_bytes if old else 0)
-    known[phase] = PhaseMemory(phase=phase, peak_bytes=size, reserved_bytes=reserved, planned_bytes=planned)
-    return tuple(known.values())
-
-
 @contextmanager
 def open_session(
-    plan: Plan, inputs: Inputs, folder: RunFolder, listen: EventListener, accelerator: Accelerator, stop: StopRequest
+    plan: Plan,
+    inputs: Inputs,
+    folder: RunFolder,
+    listen: EventListener,
+    accelerator: Accelerator,
+    stop: StopRequest,
+    *,
+    until: int | None = None,
 ) -> Iterator[Session]:
-    """Begins a segment of a run whose folder is held."""
+    """Begins a segment of a run whose folder is held; it pauses after step `until`."""
     before = find_run(folder, plan)
     plan = before.plan
     accelerator.wait_for_everyone()  # all have read what only the first process goes on to change
@@ -235,18 +251,10 @@ def open_session(
         Journal(folder.events, listen, silent=not is_first) as journal,
         StepLogFile(folder.ladder, silent=not is_first) as ladder,
     ):
-        session = Session(plan, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop)
+        session = Session(
+            plan, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop, until=until
+        )
         journal.timed = session.hear_of_time
         for name in before.lost:
             session.notice(diagnostic("FTC656", f"{name} of the run could not be read; it was recovered"))
         yield session
-
-
-def _code_changed(before: CodeSnapshot, now: CodeSnapshot) -> Diagnostic:
-    what = "ftc's own files" if before.ftc_sha256 != now.ftc_sha256 else "the project's commit"
-    return diagnostic(
-        "FTC645",
-        f"{what} changed during the run",
-        notes="the record contains the state at the start, and that it changed",
-        help="run again with `ftc apply --again` if the record must name the code for certain",
-    )

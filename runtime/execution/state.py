@@ -19,7 +19,7 @@ from ftc.spec.base import Document
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.documents.interruption import Interruption
+from ftc.spec.documents.interruption import Interruption, StopKind
 from ftc.spec.documents.machine import Holder
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import DeterminismSeen, Observation, Predecessor, RunRecord, Segment
@@ -208,7 +208,7 @@ class RunState:
 
     def interrupt(
         self,
-        kind: Literal["interrupted", "failed", "lost", "redone", "recovered"],
+        kind: StopKind | Literal["failed", "lost", "redone", "recovered"],
         reason: str,
         *,
         code: str | None = None,
@@ -228,8 +228,8 @@ class RunState:
 
     def end(
         self,
-        status: Literal["interrupted", "failed", "finished", "gate_failed"],
-        ended_by: Literal["finished", "interrupted", "failed", "early_stop"],
+        status: StopKind | Literal["failed", "finished", "gate_failed"],
+        ended_by: StopKind | Literal["finished", "failed", "early_stop"],
     ) -> None:
         """Closes the segment; of a run that is over, lists every file that it leaves."""
         *earlier, current = self.record.segments

@@ -102,7 +102,8 @@ class MixedPrecision(TorchFunctionMode):
     def _to_half(self, tensor: torch.Tensor) -> torch.Tensor:
         if tensor.dtype == torch.bfloat16:
             return tensor
-        is_weight = tensor.is_leaf and tensor.requires_grad and tensor.dtype == torch.float32
+        is_leaf = tensor.is_leaf and not tensor._is_view()  # a chunk of states is a leaf that autocast doesn't keep
+        is_weight = is_leaf and tensor.requires_grad and tensor.dtype == torch.float32
         if not is_weight or (torch.is_inference_mode_enabled() and not self._remembers_in_inference):
             return tensor.to(torch.bfloat16)
         if id(tensor) not in self._casts:

@@ -111,7 +111,7 @@ class MetaBase:
         """The model without weights; its options mean what they mean where weights are loaded."""
         attention, quantization = options["attn_implementation"], options.get("quantization_config")
         configure(self._config, options)
-        implementation = {"eager": "eager", "flash_attention_2": UNPADDED}.get(attention, IMPLEMENTATION)
+        implementation = {"eager": "eager", "flash_attention_2": UNPADDED, "sdpa": IMPLEMENTATION}[attention]
         try:
             model = kind.from_config(self._config, dtype=options["dtype"], attn_implementation=implementation)
         except KeyError:  # it knows three names of its own, and calls torch's attention itself

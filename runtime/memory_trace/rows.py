@@ -29,11 +29,12 @@ def stand_in_rows(settings: Settings, shape: BatchShape, count: int, end_id: int
     objective, masks = objective_of(settings), _masks(settings, shape)
     ids = np.zeros(shape.length, dtype=np.int32)
     ids[-1] = end_id
+    is_split = head_card(settings.model.head).writes and settings.model.family == "encoder_decoder"
     return TokenStream(
         all_ids=np.tile(ids, count),
         all_masks=np.tile(masks, count),
         boundaries=np.arange(0, shape.length * count + 1, shape.length, dtype=np.int64),
-        prompt_lengths=np.full(count, _prompt_length(settings, shape), dtype=np.int32),
+        prompt_lengths=np.full(count, shape.length - shape.supervised if is_split else 0, dtype=np.int32),
         labels=np.zeros(count, dtype=np.int32),
         rows=np.arange(count, dtype=np.int64),
         targets=_lists(objective.stand_in_targets(shape), count),
@@ -67,11 +68,6 @@ def _masks(settings: Settings, shape: BatchShape) -> NDArray[np.bool_]:
     half, answer = shape.length // 2, min(shape.supervised, shape.length) // 2
     mask[half - min(half, answer) : half] = mask[shape.length - answer :] = True
     return mask
-
-
-def _prompt_length(settings: Settings, shape: BatchShape) -> int:
-    is_split = head_card(settings.model.head).writes and settings.model.family == "encoder_decoder"
-    return shape.length - shape.supervised if is_split else 0
 
 
 def _lists(values: list[int], count: int) -> Lists:

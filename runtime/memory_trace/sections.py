@@ -7,7 +7,7 @@ graph, so that watching changes no byte.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from torch import nn
 from ftc.runtime.memory_trace.log import TEMPLATE
 from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.runtime.models.sharding import stacks_of
-from ftc.runtime.tasks.scorer import Prediction, Scorer
+from ftc.runtime.tasks.chunked_head import ChunkedHead
+from ftc.runtime.tasks.scorer import ChunkedScorer, Prediction, Scorer
 from ftc.spec.documents.streams import TokenStream
 
 __all__ = ["Groups", "Marked", "layers_name", "mark"]
@@ -167,14 +168,27 @@ class Marked:
         """What is supervised of a row."""
         return self.scorer.num_targets(rows, number)
 
+    @property
+    def head(self) -> ChunkedHead | None:
+        """What computes scores in chunks."""
+        return self.scorer.head if isinstance(self.scorer, ChunkedScorer) else None
+
     def logits(self, model: nn.Module, batch: Any) -> torch.Tensor:
         """The scores, between their marks."""
+        return self._marked(self.scorer.logits, model, batch)
+
+    def output(self, model: nn.Module, batch: Any) -> torch.Tensor:
+        """What is made of the scores' states, between the same marks."""
+        assert isinstance(self.scorer, ChunkedScorer), "it has a head that computes scores in chunks"
+        return self._marked(self.scorer.output, model, batch)
+
+    def _marked(self, compute: Callable[..., torch.Tensor], model: nn.Module, batch: Any) -> torch.Tensor:
         if self.before is not None:
             self.tracker.section(self.before)
-        scores = self.scorer.logits(model, batch)
+        found = compute(model, batch)
         if self.after is not None:
             self.tracker.section(self.after)
-        return scores
+        return found
 
     def losses(self, logits: torch.Tensor, batch: Any, smoothing: float = 0.0) -> torch.Tensor:
         """The loss of each target."""

@@ -38,7 +38,7 @@ from ftc.runtime.memory_trace.torch_internals import fused_on_meta, run_backward
 from ftc.runtime.memory_trace.tracker import StorageTracker, card_buffers
 from ftc.runtime.models.base_model import trainable_tensors
 from ftc.runtime.tasks import make_scorer, objective_of
-from ftc.runtime.tasks.scorer import Arithmetic, Scorer
+from ftc.runtime.tasks.scorer import Arithmetic, Scorer, target_losses
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import evaluating, make_optimizer
 from ftc.spec.architectures import Family
@@ -181,6 +181,8 @@ def _score_shapes(job: TraceJob) -> list[tuple[int, int]]:
     vocabulary = int(job.config["vocab_size"])
     theirs = [] if job.teacher is None else [int(job.teacher["vocab_size"])]
     scored = [shape_of(rows, shape, width) for rows, shape in batches for width in (vocabulary, *theirs)]
+    if (size := settings.train.loss_chunk_size) is not None:  # whole chunks, and what is left
+        scored = [(count, width) for places, width in scored for count in {min(size, places), places % size} - {0}]
     return [(settings.eval.batch_size, vocabulary), *scored]
 
 
@@ -290,7 +292,7 @@ def _evaluate(job: TraceJob, model: nn.Module, scorer: Scorer, device: torch.dev
     rows = stand_in_rows(job.settings, job.evaluation, job.settings.eval.batch_size, _end_id(model))
     with eval_mode(model):
         batch = scorer.batch(rows, list(range(len(rows)))).to(device)
-        scorer.losses(scorer.logits(model, batch), batch)
+        target_losses(scorer, model, batch)
 
 
 def _generate(

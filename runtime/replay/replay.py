@@ -108,7 +108,14 @@ def replay_in_fresh_process(request: ReplayRequest, go_on: Callable[[Answer], bo
         if not is_wanted:
             child.terminate()
     if is_wanted and not found.is_over and found.problem is None:
-        found.problem = _broken_off(child.returncode, errors.read_text(errors="replace"))
+        status = child.returncode
+        last = errors.read_text(errors="replace").strip().splitlines()[-3:]
+        found.problem = diagnostic(
+            "FTC536",
+            f"the process that repeats the steps ended with status {status}",
+            notes=last or "it printed nothing",
+            help="apply the plan again to see more",
+        )
     return found
 
 
@@ -130,16 +137,6 @@ def _listened(child: subprocess.Popen[bytes], found: Replayed, go_on: Callable[[
         if not go_on(answer):
             return False
     return True
-
-
-def _broken_off(status: int, errors: str) -> Diagnostic:
-    last = errors.strip().splitlines()[-3:]
-    return diagnostic(
-        "FTC536",
-        f"the process that repeats the steps ended with status {status}",
-        notes=last or "it printed nothing",
-        help="apply the plan again to see more",
-    )
 
 
 Tell = Callable[[Document], None]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ftc.runtime.tasks.chunked_head import ChunkedHead
 from ftc.runtime.tasks.scorer import (
     Arithmetic,
     Batch,
@@ -24,35 +25,30 @@ from ftc.spec.documents.streams import TokenStream
 __all__ = ["LANGUAGE", "LanguageScorer", "Seq2SeqScorer"]
 
 
-class LanguageScorer:
-    """Next tokens of one sequence."""
+class _NextTokens:
+    """What scorers of next tokens have in common: scores at the places that count, whole or in chunks.
 
-    def __init__(self, model: Any, settings: ModelSettings, arithmetic: Arithmetic) -> None:
+    Args:
+        model: Without any wrapper for several devices.
+        settings: Of the model.
+        arithmetic: Of its forward pass.
+        chunk_size: Places whose scores are computed at a time; None for all at once.
+    """
+
+    def __init__(self, model: Any, settings: ModelSettings, arithmetic: Arithmetic, chunk_size: int | None) -> None:
         self._pad_id = settings.pad_id
-        self._needs_mask = settings.family != "decoder"
         self._arithmetic = arithmetic
-        self._states = PickedStates(model.get_output_embeddings())
+        layer = model.get_output_embeddings()
+        self._states = PickedStates(layer)
+        self.head = None if chunk_size is None else ChunkedHead(model, layer, chunk_size)
 
-    def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
-        """The rows as tensors."""
-        return next_tokens(
-            [rows.ids(number) for number in numbers], [rows.mask(number) for number in numbers], self._pad_id
-        )
-
-    def num_targets(self, rows: TokenStream, number: int) -> int:
-        """Supervised tokens of a row; its first token has nothing before it to be predicted from."""
-        return int(rows.mask(number)[1:].sum())
+    def output(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """What the model gives behind its output layer at the places that are scored."""
+        raise NotImplementedError
 
     def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """(N, V) scores of the next token at the places that are scored."""
-        # Padding stands on the right, where a causal model never looks back from: without a mask, attention takes the
-        # faster causal kernel.
-        attention = batch.attention if self._needs_mask else None
-        with self._states.at(batch.positions, batch.ids.shape[1]), self._arithmetic(batch.ids.device):
-            # Without a mask, places that begin anew show the model where a packed row ends.
-            places = {} if batch.places is None else {"position_ids": batch.places}
-            output = model(input_ids=batch.ids, attention_mask=attention, use_cache=False, **places)
-        logits: torch.Tensor = output.logits
+        logits = self.output(model, batch)
         assert logits.shape[0] == len(batch.positions), "the output layer saw more than what is scored"
         return logits.float()
 
@@ -65,14 +61,47 @@ class LanguageScorer:
         return [()] * len(batch.ids)
 
 
-class Seq2SeqScorer:
+class LanguageScorer(_NextTokens):
+    """Next tokens of one sequence."""
+
+    def __init__(
+        self, model: Any, settings: ModelSettings, arithmetic: Arithmetic, chunk_size: int | None = None
+    ) -> None:
+        super().__init__(model, settings, arithmetic, chunk_size)
+        self._needs_mask = settings.family != "decoder"
+
+    def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
+        """The rows as tensors."""
+        return next_tokens(
+            [rows.ids(number) for number in numbers], [rows.mask(number) for number in numbers], self._pad_id
+        )
+
+    def num_targets(self, rows: TokenStream, number: int) -> int:
+        """Supervised tokens of a row; its first token has nothing before it to be predicted from."""
+        return int(rows.mask(number)[1:].sum())
+
+    def output(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """What the model gives at the places that are scored."""
+        # Padding stands on the right, where a causal model never looks back from: without a mask, attention takes the
+        # faster causal kernel.
+        attention = batch.attention if self._needs_mask else None
+        with self._states.at(batch.positions, batch.ids.shape[1]), self._arithmetic(batch.ids.device):
+            # Without a mask, places that begin anew show the model where a packed row ends.
+            places = {} if batch.places is None else {"position_ids": batch.places}
+            output = model(input_ids=batch.ids, attention_mask=attention, use_cache=False, **places)
+        found: torch.Tensor = output.logits
+        return found
+
+
+class Seq2SeqScorer(_NextTokens):
     """Next tokens of a decoder that attends to an encoder's output."""
 
-    def __init__(self, model: Any, settings: ModelSettings, arithmetic: Arithmetic) -> None:
+    def __init__(
+        self, model: Any, settings: ModelSettings, arithmetic: Arithmetic, chunk_size: int | None = None
+    ) -> None:
         assert settings.decoder_start_id is not None, "an encoder-decoder without one is refused before (FTC251)"
-        self._pad_id, self._start_id = settings.pad_id, settings.decoder_start_id
-        self._arithmetic = arithmetic
-        self._states = PickedStates(model.get_output_embeddings())
+        super().__init__(model, settings, arithmetic, chunk_size)
+        self._start_id = settings.decoder_start_id
 
     def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
         """The rows as tensors."""
@@ -95,8 +124,8 @@ class Seq2SeqScorer:
         """Tokens of the decoder, all of which follow its start token."""
         return int(rows.mask(number).sum())
 
-    def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """(N, V) scores of the decoder's next token at the places that are scored."""
+    def output(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """What the model gives at the decoder's places that are scored."""
         assert batch.decoder_ids is not None
         with self._states.at(batch.positions, batch.decoder_ids.shape[1]), self._arithmetic(batch.ids.device):
             output = model(
@@ -105,22 +134,13 @@ class Seq2SeqScorer:
                 decoder_input_ids=batch.decoder_ids,
                 use_cache=False,
             )
-        logits: torch.Tensor = output.logits
-        assert logits.shape[0] == len(batch.positions), "the output layer saw more than what is scored"
-        return logits.float()
-
-    def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:
-        """(N,) cross entropy of each token."""
-        return cross_entropy(logits, batch.targets, smoothing)
-
-    def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:  # noqa: ARG002 - answers are written
-        """Nothing: what a language model says is written token by token."""
-        return [()] * len(batch.ids)
+        found: torch.Tensor = output.logits
+        return found
 
 
 def _scorer(model: Any, settings: Settings, arithmetic: Arithmetic) -> LanguageScorer | Seq2SeqScorer:
     family = Seq2SeqScorer if settings.model.family == "encoder_decoder" else LanguageScorer
-    return family(model, settings.model, arithmetic)
+    return family(model, settings.model, arithmetic, settings.train.loss_chunk_size)
 
 
 LANGUAGE = Objective(

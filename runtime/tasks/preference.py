@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from ftc.runtime.tasks.language import LanguageScorer
-from ftc.runtime.tasks.scorer import Arithmetic, Batch, Objective, Prediction, cross_entropy, next_tokens
+from ftc.runtime.tasks.scorer import Arithmetic, Batch, Objective, Prediction, next_tokens, target_losses
 from ftc.spec.documents.settings import ModelSettings, PreferenceSettings, Settings
 from ftc.spec.documents.streams import TokenStream
 
@@ -79,9 +79,14 @@ class PreferenceScorer:
     """Chosen and rejected answers, a pair a row."""
 
     def __init__(
-        self, model: Any, settings: ModelSettings, arithmetic: Arithmetic, compared: PreferenceSettings
+        self,
+        model: Any,
+        settings: ModelSettings,
+        arithmetic: Arithmetic,
+        compared: PreferenceSettings,
+        chunk_size: int | None = None,
     ) -> None:
-        self._language = LanguageScorer(model, settings, arithmetic)
+        self._language = LanguageScorer(model, settings, arithmetic, chunk_size)
         self._pad_id = settings.pad_id
         self._settings = compared
         self._references: dict[int, torch.Tensor] = {}
@@ -120,10 +125,10 @@ class PreferenceScorer:
 
     def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """(B, 2) log-probability of the chosen and of the rejected answer."""
-        scores = self._language.logits(model, batch)
-        sums = torch.zeros(len(batch.ids), dtype=torch.float32, device=scores.device)
+        losses = target_losses(self._language, model, batch)
+        sums = torch.zeros(len(batch.ids), dtype=torch.float32, device=losses.device)
         assert batch.sequences is not None
-        sums = sums.index_add(0, batch.sequences, -cross_entropy(scores, batch.targets))
+        sums = sums.index_add(0, batch.sequences, -losses)
         return sums.view(-1, 2)
 
     def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:  # noqa: ARG002
@@ -157,8 +162,9 @@ class PreferenceScorer:
 
 
 def _scorer(model: Any, settings: Settings, arithmetic: Arithmetic) -> PreferenceScorer:
-    assert settings.train.preference is not None, "the plan says which loss compares the answers"
-    return PreferenceScorer(model, settings.model, arithmetic, settings.train.preference)
+    train = settings.train
+    assert train.preference is not None, "the plan says which loss compares the answers"
+    return PreferenceScorer(model, settings.model, arithmetic, train.preference, train.loss_chunk_size)
 
 
 PREFERENCE = Objective(

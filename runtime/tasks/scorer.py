@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from ftc.runtime.tasks.chunked_head import ChunkedHead, Losses
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
@@ -28,6 +29,7 @@ from ftc.spec.heads import Head
 __all__ = [
     "Arithmetic",
     "Batch",
+    "ChunkedScorer",
     "ModelWithScorer",
     "Objective",
     "PickedStates",
@@ -41,7 +43,9 @@ __all__ = [
     "padded",
     "prompt_batch",
     "states_at",
+    "target_losses",
     "token_types_of",
+    "total_loss",
     "without_cache",
 ]
 
@@ -86,6 +90,36 @@ class ProbabilityScorer(Protocol):
     def probabilities(self, logits: torch.Tensor, batch: Batch) -> list[tuple[float, ...]]:
         """Row by row those of each class, or of the tag that was chosen for each word."""
         ...
+
+
+@runtime_checkable
+class ChunkedScorer(Protocol):
+    """A scorer whose scores need not stand in memory whole."""
+
+    @property
+    def head(self) -> ChunkedHead | None:
+        """What computes scores in chunks; None where they are computed at once."""
+        ...
+
+    def output(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """What the model gives at the places that are scored: scores, or what `head` makes of their states."""
+        ...
+
+
+def total_loss(scorer: Scorer, model: nn.Module, batch: Batch, losses: Losses, weight: float) -> torch.Tensor:
+    """The sum of what `losses` makes of a batch's scores, times a weight."""
+    if isinstance(scorer, ChunkedScorer) and scorer.head is not None:
+        with scorer.head.summing(losses, weight):
+            return scorer.output(model, batch)
+    return losses(scorer.logits(model, batch), slice(None)).sum() * weight
+
+
+def target_losses(scorer: Scorer, model: nn.Module, batch: Batch) -> torch.Tensor:
+    """(N,) loss of each target in nats, float32."""
+    if isinstance(scorer, ChunkedScorer) and scorer.head is not None:
+        with scorer.head.listing(lambda scores, lines: scorer.losses(scores, batch.part(lines))):
+            return scorer.output(model, batch)
+    return scorer.losses(scorer.logits(model, batch), batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +249,10 @@ class Batch:
             if field.name != "offsets" and (tensor := getattr(self, field.name)) is not None
         }
         return replace(self, **moved)
+
+    def part(self, lines: slice) -> Batch:
+        """The batch with some of its targets, as far as losses go."""
+        return self if lines == slice(None) else replace(self, targets=self.targets[lines])
 
     def corner(self, rows: int, tokens: int) -> Batch:
         """The first rows' beginnings, where each row has one target; scored is the last token of what is left."""

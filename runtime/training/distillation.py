@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -16,7 +17,7 @@ from torch import nn
 
 from ftc.runtime.models.base_model import Base, keep_differentiable, load_base
 from ftc.runtime.tasks import make_scorer
-from ftc.runtime.tasks.scorer import Arithmetic, Batch, Scorer
+from ftc.runtime.tasks.scorer import Arithmetic, Batch, ChunkedScorer, Scorer
 from ftc.spec.documents.settings import DistillationSettings, Settings
 from ftc.spec.heads import Head, head_card
 from ftc.spec.sections.train import Divergence
@@ -28,7 +29,7 @@ _NEVER = -1e30
 _AT_ONCE = 2**24
 """Scores that are compared at once, 64 MiB of them, so that what passes is small beside what stays."""
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-_SUPPORTS = {"sdpa": "_supports_sdpa", "flash_attention_2": "_supports_flash_attn"}
+_SUPPORTS = {"eager": "", "sdpa": "_supports_sdpa", "flash_attention_2": "_supports_flash_attn"}
 """Where a class of transformers says which kernels it has beside the plain formula."""
 _HEADS = ["classifier", "classification_head", "lm_head", "pre_classifier", "qa_outputs", "score"]
 """Layers that are never packed: they are small, or a probability each of whose bits is wanted."""
@@ -51,12 +52,21 @@ class Teacher:
     head: Head
 
     @torch.no_grad()
-    def log_probs(self, batch: Batch) -> torch.Tensor:
+    def answers(self, batch: Batch) -> Callable[[slice], torch.Tensor]:
+        """Asks it about a batch; what is given back says of some targets what `log_probs` says of their scores."""
+        if isinstance(self.scorer, ChunkedScorer) and (head := self.scorer.head) is not None:
+            with head.holding():
+                states = self.scorer.output(self.model, batch)
+            return lambda lines: self.log_probs(head.scores(states[lines]))
+        whole = self.log_probs(self.scorer.logits(self.model, batch))
+        return lambda lines: whole[lines]
+
+    @torch.no_grad()
+    def log_probs(self, scores: torch.Tensor) -> torch.Tensor:
         """(N, C) what it thinks of each choice at the temperature, in the order of the run's labels where it has any.
 
         Where each class is decided by itself it is (N, C, 2): for the class and against it.
         """
-        scores = self.scorer.logits(self.model, batch)
         order = self.settings.teacher.outputs
         if order != tuple(range(len(order))):
             scores = scores.index_select(-1, torch.tensor(order, device=scores.device))
@@ -162,7 +172,7 @@ def seen_by_teacher(settings: Settings) -> Settings:
     changes = {"base": teacher.base, "commit": teacher.commit, "architecture": teacher.architecture}
     # The run's kernel of attention, or the plain formula where the teacher's class lacks that.
     wanted, kind = settings.model.attention, getattr(transformers, teacher.architecture, None)
-    changes["attention"] = wanted if getattr(kind, _SUPPORTS.get(wanted, ""), True) else "eager"
+    changes["attention"] = wanted if getattr(kind, _SUPPORTS[wanted], True) else "eager"
     model = settings.model.model_copy(update={**changes, "family": teacher.family})
     return settings.model_copy(update={"model": model})
 

@@ -104,8 +104,9 @@ def stop_early(training: Training, done: StepDone) -> None:
         training.session.journal.emit(EarlyStopped(step=done.step, reason=reason))
 
 
-def check_stop(training: Training, done: StepDone) -> None:  # noqa: ARG001 - hooks share one form
-    """Notes that somebody asked any of the processes to stop."""
+def check_stop(training: Training, done: StepDone) -> None:
+    """Notes that somebody asked any of the processes to stop, or that the run was to go as far as this step."""
+    training.session.pause_at(done.step)
     training.interrupted = any_process(training.job.accelerator, training.session.stop.requested)
 
 

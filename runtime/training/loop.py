@@ -14,7 +14,7 @@ from torch import nn
 
 from ftc.runtime.artifacts.fingerprints import BatchDigest
 from ftc.runtime.models.sharding import in_step, whole
-from ftc.runtime.tasks.scorer import Batch, Scorer, packed_batch
+from ftc.runtime.tasks.scorer import Batch, Scorer, packed_batch, total_loss
 from ftc.runtime.training.distillation import Teacher
 from ftc.runtime.training.optimizers import Pace, set_learning_rate
 from ftc.runtime.training.seeding import seed_everything, stream_seed
@@ -113,9 +113,9 @@ def _accumulate_gradients(job: Job, step: int, targets: int, fed: BatchDigest) -
         fed.add([int(job.rows.rows[row]) for row in rows], batch)
         batch = batch.to(accelerator.device)
         with nullcontext() if number == len(pieces) else accelerator.no_sync(job.model):
-            loss = _loss(job, batch)
-            accelerator.backward(loss * weight)
-        total += loss.detach() * weight
+            loss = _loss(job, batch, weight)
+            accelerator.backward(loss)
+        total += loss.detach()
     if world_size > 1:
         summed: Any = accelerator.reduce(total, reduction="sum")
         total = summed
@@ -137,17 +137,24 @@ def _pieces(job: Job, step: int) -> list[tuple[list[int], bool]]:
     return list(in_step(pieces, rank if is_divided else 0, stand_in)) or [(stand_in, False)]
 
 
-def _loss(job: Job, batch: Batch) -> torch.Tensor:
-    """Sum of the losses of a batch's targets. Scores end here: a name would keep them through the backward pass."""
+def _loss(job: Job, batch: Batch, weight: float) -> torch.Tensor:
+    """The sum of the losses of a batch's targets, times a weight.
+
+    Scores are never named here: a name would keep them through the backward pass.
+    """
     # The teacher comes first, while the model keeps nothing for its backward pass.
-    wanted = job.teacher.log_probs(batch) if job.teacher else None
-    scores = job.scorer.logits(job.model, batch)
-    losses = job.scorer.losses(scores, batch, job.train.label_smoothing)
-    if job.class_weights is not None:
-        losses = losses * job.class_weights[batch.targets]
-    if job.teacher is not None and wanted is not None:
-        losses = job.teacher.blended(losses, scores, wanted)
-    return losses.sum()
+    wanted = job.teacher.answers(batch) if job.teacher else None
+
+    def losses(scores: torch.Tensor, lines: slice) -> torch.Tensor:
+        part = batch.part(lines)
+        found = job.scorer.losses(scores, part, job.train.label_smoothing)
+        if job.class_weights is not None:
+            found = found * job.class_weights[part.targets]
+        if job.teacher is not None and wanted is not None:
+            found = job.teacher.blended(found, scores, wanted(lines))
+        return found
+
+    return total_loss(job.scorer, job.model, batch, losses, weight)
 
 
 def _not_finite(job: Job, step: int, loss: float, grad_norm: float) -> Diagnostic:

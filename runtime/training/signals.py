@@ -1,4 +1,4 @@
-"""The first SIGINT, SIGTERM or SIGHUP asks the run to stop at the next safe place; the second stops it at once."""
+"""A run stops at the next safe place when a signal or its caller asks for it; a second signal stops it at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from ftc.spec.documents.interruption import StopKind
+
 __all__ = ["Interrupted", "StopRequest", "stop_on_signals"]
 
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -16,6 +18,11 @@ _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 
 class Interrupted(Exception):
     """Work was left at a safe place because somebody asked for it."""
+
+    def __init__(self, kind: StopKind, reason: str) -> None:
+        super().__init__(reason)
+        self.kind: StopKind = kind
+        self.reason = reason
 
 
 class StopRequest:
@@ -27,7 +34,15 @@ class StopRequest:
 
     def __init__(self, report: Callable[[int], None] = lambda number: None) -> None:
         self.requested = False
+        self.kind: StopKind = "interrupted"
+        self.reason = "stopped on request"
         self._report = report
+        self._signaled = False
+
+    def ask(self, kind: StopKind, reason: str) -> None:
+        """Asks for a stop at the next safe place, on behalf of the caller; what was asked first counts."""
+        if not self.requested:
+            self.requested, self.kind, self.reason = True, kind, reason
 
     def check(self) -> None:
         """Leaves work that can simply be done again.
@@ -36,7 +51,7 @@ class StopRequest:
             Interrupted: Somebody asked for it.
         """
         if self.requested:
-            raise Interrupted
+            raise Interrupted(self.kind, self.reason)
 
     def handle(self, number: int, _frame: FrameType | None) -> None:
         """Notes the first request; a second one breaks off.
@@ -44,9 +59,10 @@ class StopRequest:
         Raises:
             KeyboardInterrupt: This was the second request.
         """
-        if self.requested:
+        if self._signaled:
             raise KeyboardInterrupt
-        self.requested = True
+        self._signaled = True
+        self.ask("interrupted", self.reason)
         with suppress(RuntimeError):  # the signal came while a line was being written
             self._report(number)
 

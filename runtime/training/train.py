@@ -13,7 +13,7 @@ from ftc.runtime.execution.accelerator import agreed, wrap, wrapper_of
 from ftc.runtime.execution.session import Session
 from ftc.runtime.models.base_model import misfit, trainable_tensors
 from ftc.runtime.models.sharding import is_sharded, whole_tensors
-from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batch
+from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batch, target_losses
 from ftc.runtime.training.hooks import HOOKS, Training, note_progress, rung
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import make_optimizer, state_misfit
@@ -68,6 +68,8 @@ def train(session: Session) -> None:
         session.ladder.clear()
         session.ladder.add(rung(0, job))
     if not training.progress.is_over:
+        session.pause_at(training.progress.step)
+        session.stop.check()
         if job.train.packing:
             _prove_packing(job)
         with session.journal.phase("train", f"{job.train.num_steps} steps"):
@@ -131,7 +133,7 @@ def _run(training: Training) -> None:
             break
     training.job.model.eval()
     if training.interrupted and not training.progress.is_over:
-        raise Interrupted
+        raise Interrupted(training.session.stop.kind, training.session.stop.reason)
 
 
 def make_job(session: Session, work: ModelWithScorer) -> Job:
@@ -203,7 +205,7 @@ def prove_isolation(
 def _row_losses(model: nn.Module, scorer: Scorer, batch: Batch, count: int) -> list[float]:
     """Mean loss of each row."""
     sums = torch.zeros(count, dtype=torch.float64, device=batch.ids.device)
-    sums.index_add_(0, batch.owners, scorer.losses(scorer.logits(model, batch), batch).double())
+    sums.index_add_(0, batch.owners, target_losses(scorer, model, batch).double())
     targets = torch.bincount(batch.owners, minlength=count).clamp(min=1)
     means: list[float] = (sums / targets).tolist()
     return means

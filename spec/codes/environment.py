@@ -260,6 +260,15 @@ CODES: tuple[Code, ...] = (
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
+        id="FTC266",
+        title="logits change behind the output layer",
+        cause="With chunks of the loss ftc computes logits itself, as the model's class does. Before the first step it "
+        "compares both at one position. They differ, so the installed transformers does something new there.",
+        wrong="train: {loss_chunk_size: 1024}",
+        right="train: {loss_chunk_size: none}",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
         id="FTC646",
         title="step without target tokens",
         cause="Every token of the step's rows is masked, so there is no loss. The step is counted and changes no "

@@ -1,4 +1,4 @@
-"""Codes 27x to 29x: strategies, teachers, several devices, and what they can't be combined with."""
+"""Codes 27x to 29x: strategies, teachers, several devices, and what they can't be combined with; 265: the loss."""
 
 from ftc.spec.codes._code import Code, Severity
 from ftc.spec.exit_codes import ExitCode
@@ -6,6 +6,14 @@ from ftc.spec.exit_codes import ExitCode
 __all__ = ["CODES"]
 
 CODES: tuple[Code, ...] = (
+    Code(
+        id="FTC265",
+        title="loss that can't be chunked",
+        cause="Chunks of the loss are for logits over a vocabulary. A new output layer has only a few classes, and of "
+        "an unknown model type ftc doesn't know what happens to the logits before the loss.",
+        wrong="task: {kind: classification}\ntrain: {loss_chunk_size: 1024}",
+        right="task: {kind: classification}",
+    ),
     Code(
         id="FTC270",
         title="options that exclude each other",

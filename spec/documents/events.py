@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ftc.spec.base import Document, Real
+from ftc.spec.documents.interruption import StopKind
 
 __all__ = [
     "CheckpointSaved",
@@ -155,7 +156,7 @@ class RunEnded(Document):
     """The run is over, for now."""
 
     kind: Literal["run_ended"] = "run_ended"
-    status: Literal["interrupted", "failed", "finished", "gate_failed"]
+    status: StopKind | Literal["failed", "finished", "gate_failed"]
     detail: str
 
 

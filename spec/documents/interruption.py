@@ -8,7 +8,11 @@ from typing import Literal
 
 from ftc.spec.base import Document
 
-__all__ = ["Interruption", "Standing", "usable_step"]
+__all__ = ["Interruption", "Standing", "StopKind", "usable_step"]
+
+StopKind = Literal["interrupted", "paused", "pruned"]
+"""How a run is left on request: `interrupted` by a signal, `paused` at the step that the caller named, `pruned` by the
+caller while it went on. All leave a checkpoint from which the next `apply` continues with the same bits."""
 
 
 class Interruption(Document):
@@ -18,10 +22,11 @@ class Interruption(Document):
     """When it was noted: UTC, ISO 8601. The next process notes what the one before could not."""
     segment: int
     """Number of the segment that it ended, from 1."""
-    kind: Literal["interrupted", "failed", "lost", "redone", "recovered"]
-    """`interrupted`: somebody asked for it. `failed`: a finding or an error ended it. `lost`: the process ended without
-    writing why, as after a kill, a power cut or a full disk. `redone`: inputs were touched and are the same by now, so
-    the steps since the last proof were done again. `recovered`: a document of the run could not be read."""
+    kind: StopKind | Literal["failed", "lost", "redone", "recovered"]
+    """`interrupted`, `paused`, `pruned`: somebody asked for it, see `StopKind`. `failed`: a finding or an error ended
+    it. `lost`: the process ended without writing why, as after a kill, a power cut or a full disk. `redone`: inputs
+    were touched and are the same by now, so the steps since the last proof were done again. `recovered`: a document of
+    the run could not be read."""
     code: str | None = None
     """Code of the finding, such as `FTC515`; None where none names it."""
     reason: str

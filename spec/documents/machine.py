@@ -133,23 +133,20 @@ def _commit(folder: Path) -> str | None:
         head = (git / "HEAD").read_text(encoding="utf-8").strip()
         if not head.startswith("ref: "):
             return head or None
-        return _resolved(git, head.removeprefix("ref: "))
+        reference = head.removeprefix("ref: ")
+        shared = (git / _after(git / "commondir", "")).resolve() if (git / "commondir").exists() else git
+        for place in (git, shared):
+            if (place / reference).is_file():
+                return _after(place / reference, "") or None
+        packed = shared / "packed-refs"
+        lines = packed.read_text(encoding="utf-8").splitlines() if packed.exists() else []
+        return next((line.split()[0] for line in lines if line.endswith(f" {reference}")), None)
     except (OSError, ValueError):
         return None
 
 
 def _after(file: Path, prefix: str) -> str:
     return file.read_text(encoding="utf-8").strip().removeprefix(prefix)
-
-
-def _resolved(git: Path, reference: str) -> str | None:
-    shared = (git / _after(git / "commondir", "")).resolve() if (git / "commondir").exists() else git
-    for place in (git, shared):
-        if (place / reference).is_file():
-            return _after(place / reference, "") or None
-    packed = shared / "packed-refs"
-    lines = packed.read_text(encoding="utf-8").splitlines() if packed.exists() else []
-    return next((line.split()[0] for line in lines if line.endswith(f" {reference}")), None)
 
 
 class Holder(Document):

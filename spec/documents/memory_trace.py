@@ -93,7 +93,7 @@ class TraceJob(Document):
         for knob in KNOBS:
             if knob.trace_key:
                 *outer, name = knob.trace_key
-                reduce(getitem, outer, key)[name] = reduce(getitem, knob.settings[0].split("."), settings)
+                reduce(getitem, outer, key)[name] = reduce(getattr, knob.settings[0].split("."), self.settings)
         return key
 
     def _teacher(self) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from ftc.spec.base import Document, Real, SealedDocument
 from ftc.spec.documents.estimates import Phase, SecondsRange
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.findings import BaselineResult, RunFinding
-from ftc.spec.documents.interruption import Interruption
+from ftc.spec.documents.interruption import Interruption, StopKind
 from ftc.spec.documents.intervals import Gain, Interval
 from ftc.spec.documents.judging import JudgeUse
 from ftc.spec.documents.machine import CodeSnapshot, MachineClass
@@ -55,7 +55,7 @@ class Segment(Document):
     """Steps that were done when it began."""
     to_step: int
     """Steps that were done when it ended."""
-    ended_by: Literal["finished", "interrupted", "failed", "early_stop"] | None
+    ended_by: StopKind | Literal["finished", "failed", "early_stop"] | None
     machine_sha256: str
     """Digest of the class of the machine that it ran on: a run may be resumed on another one. Empty where the record
     was lost and made again from what lay beside it."""
@@ -350,7 +350,7 @@ class RunRecord(SealedDocument):
     name: str
     ftc_version: str
     plan_sha256: str
-    status: Literal["running", "interrupted", "failed", "finished", "gate_failed"]
+    status: StopKind | Literal["running", "failed", "finished", "gate_failed"]
     segments: tuple[Segment, ...]
     observed: Observation
     previous: Predecessor | None

@@ -274,8 +274,17 @@ class TrainSettings(OpenTrain):
     """Whether the optimizer's fused kernel is used."""
     determinism: DeterminismSettings
     activation_checkpointing: bool
+    loss_chunk_size: int | None = None
+    """Target positions whose scores over the vocabulary are computed at a time; None for all, absent from the plan."""
     distillation: DistillationSettings | None = None
     """Set where a teacher is learned from; None where rows alone teach."""
+
+    @model_serializer(mode="wrap")
+    def _without_chunks_of_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = handler(self)
+        if self.loss_chunk_size is None:
+            del found["loss_chunk_size"]
+        return found
 
 
 class ClassifierSettings(Document):

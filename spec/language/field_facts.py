@@ -65,6 +65,7 @@ _UNITS = {
     "Train.batch_size": "rows",
     "Train.micro_batch": "rows",
     "Train.micro_batch_tokens": "tokens",
+    "Train.loss_chunk_size": "target positions",
     "Train.learning_rate": NUMBER,
     "Train.head_learning_rate": NUMBER,
     "Train.max_grad_norm": NUMBER,

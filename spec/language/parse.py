@@ -136,7 +136,16 @@ def _explain(source: Source, plain: dict[str, Any], path: Path, group: list[Any]
             choices = re.findall(r"'([^']+)'", error["ctx"]["expected_tags"])
             return _not_a_choice(source, (*path, "kind"), error["ctx"]["tag"], choices)
         case "string_pattern_mismatch":
-            return _wrong_form(source, plain, path, error["input"])
+            value = error["input"]
+            field = path[:-1] if isinstance(path[-1], int) else path  # an item of a list is described with the list
+            section = section_at(field[:-1], plain)
+            return diagnostic(
+                "FTC103",
+                f"`{_dotted(path)}` can't be {_shown(source, path, value)}",
+                source.span(path),
+                help=field_docs(section).get(str(field[-1]), "").rstrip(".") if section else (),
+                path=_dotted(path),
+            )
         case _:
             return _bad_value(source, path, group)
 
@@ -341,18 +350,6 @@ def _out_of_bounds(source: Source, path: Path, error: Any) -> Diagnostic:
         source.span(path),
         label=expected if kind != "value_error" else "",
         help=expected if kind == "value_error" else (),
-        path=_dotted(path),
-    )
-
-
-def _wrong_form(source: Source, plain: dict[str, Any], path: Path, value: object) -> Diagnostic:
-    field = path[:-1] if isinstance(path[-1], int) else path  # an item of a list is described with the list
-    section = section_at(field[:-1], plain)
-    return diagnostic(
-        "FTC103",
-        f"`{_dotted(path)}` can't be {_shown(source, path, value)}",
-        source.span(path),
-        help=field_docs(section).get(str(field[-1]), "").rstrip(".") if section else (),
         path=_dotted(path),
     )
 

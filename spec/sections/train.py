@@ -153,6 +153,11 @@ class Train(Document):
     """Packing: several rows in one sequence without padding, each with its own positions and attention mask; the
     gradient is the same except for rounding. Default `auto`: for a decoder that generates, if the roofline estimate
     is at least a tenth faster."""
+    loss_chunk_size: Literal["auto", "none"] | Annotated[int, Field(ge=1)] = "auto"
+    """Chunked cross entropy: target positions whose logits are computed at once, forward and backward, so that the
+    logits over the vocabulary never take memory as a whole. `none` computes all at once. The gradient is the same
+    except for rounding. Default `auto`: chunks where all logits of a per-device batch take more than 1 GiB, or more
+    than an eighth of the memory, with 12 bytes each."""
     batching: Literal["shuffled", "length_grouped"] = "shuffled"
     """`length_grouped` builds each optimizer step from rows of similar length, in shuffled order of steps: less
     padding, but steps differ in length. Default: shuffled, so that steps are similar."""

@@ -114,7 +114,16 @@ def building_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _sync_tree(temporary)
-        _replace_folder(temporary, path)
+        if path.exists():  # a rename can't replace a folder that has files
+            old = path.with_name(f"{_PREFIX}old-{path.name}")
+            shutil.rmtree(old, ignore_errors=True)
+            path.rename(old)
+            temporary.rename(path)
+            sync_folder(path.parent)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(path)
+        sync_folder(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -137,19 +146,6 @@ def _sync_tree(folder: Path) -> None:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
     sync_folder(folder)
-
-
-def _replace_folder(temporary: Path, path: Path) -> None:
-    if path.exists():  # a rename can't replace a folder that has files
-        old = path.with_name(f"{_PREFIX}old-{path.name}")
-        shutil.rmtree(old, ignore_errors=True)
-        path.rename(old)
-        temporary.rename(path)
-        sync_folder(path.parent)
-        shutil.rmtree(old)
-    else:
-        temporary.rename(path)
-    sync_folder(path.parent)
 
 
 _MARGIN_NS = 2_000_000_000  # FAT keeps times to two seconds; network clocks drift about as much

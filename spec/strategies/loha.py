@@ -1,7 +1,7 @@
 """LoHa: an update that is the product, number by number, of two of low rank."""
 
-# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
-# mypy judges these: pyright widens what `Choices.take` hands through, and takes the base's `kind` for a method.
+# pyright: reportIncompatibleMethodOverride=false
+# mypy judges these: pyright takes the base's `kind` for a method.
 
 from __future__ import annotations
 
@@ -11,66 +11,16 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Real
-from ftc.spec.strategies.card import Base, Beside, Card, Choices, PeftMethod, Problem, Settled, UsualRate
-from ftc.spec.strategies.on_linear import NOT_IN_PARTS, OnLinear, OnLinearSettings, transposed_misfit
+from ftc.spec.strategies.card import Beside, Card, PeftMethod
+from ftc.spec.strategies.on_linear import NO_PUBLISHED_RATE, NOT_IN_PARTS, OnLinear, OnLinearSettings, OnPlainLinear
 
 __all__ = ["LOHA", "LoHa", "LoHaSettings"]
 
 
-class LoHa(OnLinear):
-    """The update of a layer is the product, number by number, of two of low rank (LoHa, Hyeon-Woo et al. 2022, Yeh et
-    al. 2024).
-    """
-
-    UNITS: ClassVar[dict[str, str]] = {
-        "rank": "dimensions",
-        "alpha": "a pure number",
-        "rank_dropout": "share of the outputs",
-        "module_dropout": "share of the layers",
-    }
-    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {
-        "rank": (8, 16),
-        "alpha": ("auto", 16),
-        "rank_dropout": (0.1,),
-        "module_dropout": (0.1,),
-    }
-
-    kind: Literal["loha"]
-    rank: int = Field(default=8, ge=1, le=4096)
-    """Rank of the matrices that the update is made of. Default: 8, as in peft."""
-    alpha: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] = "auto"
-    """Scale of the update: it is multiplied by alpha / rank. Default `auto`: the rank, as in peft."""
-    rank_dropout: Real = Field(default=0.0, ge=0, lt=1)
-    """Share of the update's outputs that is dropped in training. Default: 0, as in peft."""
-    module_dropout: Real = Field(default=0.0, ge=0, lt=1)
-    """Share of the adapters that are left out of a training step. Default: 0, as in peft."""
-
-    def settle(self, base: Base) -> Settled:
-        """Alpha, and where it is put."""
-        chosen = Choices()
-        kind = chosen.take("kind", self.kind)
-        rank = chosen.take("rank", self.rank)
-        if self.alpha == "auto":
-            alpha = chosen.derive("alpha", self.rank, "the rank, so that the update is added unscaled")
-        else:
-            alpha = chosen.take("alpha", self.alpha)
-        rank_dropout = chosen.take("rank_dropout", self.rank_dropout)
-        module_dropout = chosen.take("module_dropout", self.module_dropout)
-        places = self.places(chosen, base)
-        settings = LoHaSettings(
-            kind=kind,
-            rank=rank,
-            alpha=alpha,
-            rank_dropout=rank_dropout,
-            module_dropout=module_dropout,
-            **places._asdict(),
-        )
-        return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
-
-
-class LoHaSettings(OnLinearSettings):
+class LoHaSettings(OnPlainLinear):
     """Two updates of low rank, multiplied number by number."""
 
+    label: ClassVar[str] = "LoHa"
     kind: Literal["loha"]
     rank: int
     alpha: int
@@ -78,19 +28,9 @@ class LoHaSettings(OnLinearSettings):
     module_dropout: Real
 
     @property
-    def label(self) -> str:
-        """Its name."""
-        return LOHA.label
-
-    @property
     def numbers(self) -> Mapping[str, str]:
         """Its numbers."""
         return {"r =": str(self.rank), "alpha": str(self.alpha), "rank dropout": f"{self.rank_dropout:g}"}
-
-    @property
-    def drops(self) -> float:
-        """Nothing of the input."""
-        return 0.0
 
     def num_weights(self, inputs: int, outputs: int) -> int:
         """Two pairs of matrices."""
@@ -116,19 +56,6 @@ class LoHaSettings(OnLinearSettings):
             casts_once=0,
         )
 
-    def num_frozen(self, sizes: Mapping[str, tuple[int, int]]) -> int:
-        """None."""
-        return 0
-
-    @property
-    def saves_frozen(self) -> bool:
-        """There is nothing to save."""
-        return False
-
-    def misfit(self, base: Base, task: str) -> Problem | None:
-        """It knows torch's own linear layers."""
-        return transposed_misfit(self.kind, base.model)
-
     def peft(self) -> PeftMethod:
         """peft's own."""
         arguments = {
@@ -140,17 +67,49 @@ class LoHaSettings(OnLinearSettings):
         return PeftMethod("LoHaConfig", arguments, "LoHaLayer")
 
 
+class LoHa(OnLinear):
+    """The update of a layer is the product, number by number, of two of low rank (LoHa, Hyeon-Woo et al. 2022, Yeh et
+    al. 2024).
+    """
+
+    SETTINGS: ClassVar[type[OnLinearSettings]] = LoHaSettings
+    UNITS: ClassVar[dict[str, str]] = {
+        "rank": "dimensions",
+        "alpha": "a pure number",
+        "rank_dropout": "share of the outputs",
+        "module_dropout": "share of the layers",
+    }
+    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "rank": (8, 16),
+        "alpha": ("auto", 16),
+        "rank_dropout": (0.1,),
+        "module_dropout": (0.1,),
+    }
+
+    kind: Literal["loha"]
+    rank: int = Field(default=8, ge=1, le=4096)
+    """Rank of the matrices that the update is made of. Default: 8, as in peft."""
+    alpha: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] = "auto"
+    """Scale of the update: it is multiplied by alpha / rank. Default `auto`: the rank, as in peft."""
+    rank_dropout: Real = Field(default=0.0, ge=0, lt=1)
+    """Share of the update's outputs that is dropped in training. Default: 0, as in peft."""
+    module_dropout: Real = Field(default=0.0, ge=0, lt=1)
+    """Share of the adapters that are left out of a training step. Default: 0, as in peft."""
+
+    def automatic(self) -> Mapping[str, tuple[object, str]]:
+        """Alpha."""
+        return {"alpha": (self.rank, "the rank, so that the update is added unscaled")}
+
+
 LOHA = Card(
     kind="loha",
     recipe=LoHa,
     settings=LoHaSettings,
-    label="LoHa",
+    label=LoHaSettings.label,
     tag="loha",
     result="adapter",
     library="peft",
-    rate=UsualRate(
-        2e-4, 1e-5, 1e-2, "LoRA's usual rate with AdamW, because none is published for this method", 4096, 0.5
-    ),
+    rate=NO_PUBLISHED_RATE,
     libraries=("peft",),
     marks=("hada_",),
     no_sharding=NOT_IN_PARTS,

@@ -1,7 +1,7 @@
 """LoKr: an update that is the Kronecker product of two matrices."""
 
-# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
-# mypy judges these: pyright widens what `Choices.take` hands through, and takes the base's `kind` for a method.
+# pyright: reportIncompatibleMethodOverride=false
+# mypy judges these: pyright takes the base's `kind` for a method.
 
 from __future__ import annotations
 
@@ -12,78 +12,16 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Real
-from ftc.spec.strategies.card import Base, Beside, Card, Choices, PeftMethod, Problem, Settled, UsualRate
-from ftc.spec.strategies.on_linear import NOT_IN_PARTS, OnLinear, OnLinearSettings, transposed_misfit
+from ftc.spec.strategies.card import Beside, Card, PeftMethod
+from ftc.spec.strategies.on_linear import NO_PUBLISHED_RATE, NOT_IN_PARTS, OnLinear, OnLinearSettings, OnPlainLinear
 
 __all__ = ["LOKR", "LoKr", "LoKrSettings"]
 
 
-class LoKr(OnLinear):
-    """The update of a layer is the Kronecker product of a small matrix and one of low rank (LoKr, Yeh et al. 2024)."""
-
-    UNITS: ClassVar[dict[str, str]] = {
-        "rank": "dimensions",
-        "alpha": "a pure number",
-        "rank_dropout": "share of the outputs",
-        "module_dropout": "share of the layers",
-        "decompose_factor": "dimensions",
-    }
-    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {
-        "rank": (8, 16),
-        "alpha": ("auto", 16),
-        "rank_dropout": (0.1,),
-        "module_dropout": (0.1,),
-        "decompose_factor": ("auto", 8),
-    }
-
-    kind: Literal["lokr"]
-    rank: int = Field(default=8, ge=1, le=4096)
-    """Rank of the matrices that the update is made of. Default: 8, as in peft."""
-    alpha: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] = "auto"
-    """Scale of the update: it is multiplied by alpha / rank. Default `auto`: the rank, as in peft."""
-    rank_dropout: Real = Field(default=0.0, ge=0, lt=1)
-    """Share of the update's outputs that is dropped in training. Default: 0, as in peft."""
-    module_dropout: Real = Field(default=0.0, ge=0, lt=1)
-    """Share of the adapters that are left out of a training step. Default: 0, as in peft."""
-    decompose_both: bool = False
-    """Whether the small matrix is of low rank, too. Default: no, as in peft."""
-    decompose_factor: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] = "auto"
-    """Width of the small matrix, at most. Default `auto`: the largest that divides the layer's widths and is no more
-    than their square roots, which takes the fewest weights."""
-
-    def settle(self, base: Base) -> Settled:
-        """Alpha, and where it is put."""
-        chosen = Choices()
-        kind = chosen.take("kind", self.kind)
-        rank = chosen.take("rank", self.rank)
-        if self.alpha == "auto":
-            alpha = chosen.derive("alpha", self.rank, "the rank, so that the update is added unscaled")
-        else:
-            alpha = chosen.take("alpha", self.alpha)
-        rank_dropout = chosen.take("rank_dropout", self.rank_dropout)
-        module_dropout = chosen.take("module_dropout", self.module_dropout)
-        both = chosen.take("decompose_both", self.decompose_both)
-        if self.decompose_factor == "auto":
-            factor = chosen.derive("decompose_factor", -1, "peft's name for the squarest matrices")
-        else:
-            factor = chosen.take("decompose_factor", self.decompose_factor)
-        places = self.places(chosen, base)
-        settings = LoKrSettings(
-            kind=kind,
-            rank=rank,
-            alpha=alpha,
-            rank_dropout=rank_dropout,
-            module_dropout=module_dropout,
-            decompose_both=both,
-            decompose_factor=factor,
-            **places._asdict(),
-        )
-        return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
-
-
-class LoKrSettings(OnLinearSettings):
+class LoKrSettings(OnPlainLinear):
     """A Kronecker product."""
 
+    label: ClassVar[str] = "LoKr"
     kind: Literal["lokr"]
     rank: int
     alpha: int
@@ -94,19 +32,9 @@ class LoKrSettings(OnLinearSettings):
     """Width of the small matrix, at most; -1 for the squarest one."""
 
     @property
-    def label(self) -> str:
-        """Its name."""
-        return LOKR.label
-
-    @property
     def numbers(self) -> Mapping[str, str]:
         """Its numbers."""
         return {"r =": str(self.rank), "alpha": str(self.alpha), "rank dropout": f"{self.rank_dropout:g}"}
-
-    @property
-    def drops(self) -> float:
-        """Nothing of the input."""
-        return 0.0
 
     def shapes(self, inputs: int, outputs: int) -> tuple[int, int, int, int]:
         """Rows and columns of the small matrix, and of the other."""
@@ -146,19 +74,6 @@ class LoKrSettings(OnLinearSettings):
             casts_once=0,
         )
 
-    def num_frozen(self, sizes: Mapping[str, tuple[int, int]]) -> int:
-        """None."""
-        return 0
-
-    @property
-    def saves_frozen(self) -> bool:
-        """There is nothing to save."""
-        return False
-
-    def misfit(self, base: Base, task: str) -> Problem | None:
-        """It knows torch's own linear layers."""
-        return transposed_misfit(self.kind, base.model)
-
     def peft(self) -> PeftMethod:
         """peft's own."""
         arguments = {
@@ -170,6 +85,48 @@ class LoKrSettings(OnLinearSettings):
             "decompose_factor": self.decompose_factor,
         }
         return PeftMethod("LoKrConfig", arguments, "LoKrLayer")
+
+
+class LoKr(OnLinear):
+    """The update of a layer is the Kronecker product of a small matrix and one of low rank (LoKr, Yeh et al. 2024)."""
+
+    SETTINGS: ClassVar[type[OnLinearSettings]] = LoKrSettings
+    UNITS: ClassVar[dict[str, str]] = {
+        "rank": "dimensions",
+        "alpha": "a pure number",
+        "rank_dropout": "share of the outputs",
+        "module_dropout": "share of the layers",
+        "decompose_factor": "dimensions",
+    }
+    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "rank": (8, 16),
+        "alpha": ("auto", 16),
+        "rank_dropout": (0.1,),
+        "module_dropout": (0.1,),
+        "decompose_factor": ("auto", 8),
+    }
+
+    kind: Literal["lokr"]
+    rank: int = Field(default=8, ge=1, le=4096)
+    """Rank of the matrices that the update is made of. Default: 8, as in peft."""
+    alpha: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] = "auto"
+    """Scale of the update: it is multiplied by alpha / rank. Default `auto`: the rank, as in peft."""
+    rank_dropout: Real = Field(default=0.0, ge=0, lt=1)
+    """Share of the update's outputs that is dropped in training. Default: 0, as in peft."""
+    module_dropout: Real = Field(default=0.0, ge=0, lt=1)
+    """Share of the adapters that are left out of a training step. Default: 0, as in peft."""
+    decompose_both: bool = False
+    """Whether the small matrix is of low rank, too. Default: no, as in peft."""
+    decompose_factor: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] = "auto"
+    """Width of the small matrix, at most. Default `auto`: the largest that divides the layer's widths and is no more
+    than their square roots, which takes the fewest weights."""
+
+    def automatic(self) -> Mapping[str, tuple[object, str]]:
+        """Alpha, and how matrices are divided."""
+        return {
+            "alpha": (self.rank, "the rank, so that the update is added unscaled"),
+            "decompose_factor": (-1, "peft's name for the squarest matrices"),
+        }
 
 
 def _factors(width: int, factor: int) -> tuple[int, int]:
@@ -185,13 +142,11 @@ LOKR = Card(
     kind="lokr",
     recipe=LoKr,
     settings=LoKrSettings,
-    label="LoKr",
+    label=LoKrSettings.label,
     tag="lokr",
     result="adapter",
     library="peft",
-    rate=UsualRate(
-        2e-4, 1e-5, 1e-2, "LoRA's usual rate with AdamW, because none is published for this method", 4096, 0.5
-    ),
+    rate=NO_PUBLISHED_RATE,
     libraries=("peft",),
     marks=("lokr_",),
     no_sharding=NOT_IN_PARTS,

@@ -1,7 +1,7 @@
 """OFT: what comes into a linear layer is turned by a learned rotation."""
 
-# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
-# mypy judges these: pyright widens what `Choices.take` hands through, and takes the base's `kind` for a method.
+# pyright: reportIncompatibleMethodOverride=false
+# mypy judges these: pyright takes the base's `kind` for a method.
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Real
-from ftc.spec.strategies.card import Base, Beside, Card, Choices, PeftMethod, Problem, Settled, UsualRate
-from ftc.spec.strategies.on_linear import NOT_IN_PARTS, OnLinear, OnLinearSettings, transposed_misfit
+from ftc.spec.strategies.card import Beside, Card, PeftMethod
+from ftc.spec.strategies.on_linear import NO_PUBLISHED_RATE, NOT_IN_PARTS, OnLinear, OnLinearSettings, OnPlainLinear
 
 __all__ = ["OFT", "Oft", "OftSettings"]
 
@@ -20,55 +20,19 @@ _TERMS = 5
 """Of the series by which peft makes a rotation: its own default."""
 
 
-class Oft(OnLinear):
-    """What comes into a layer is turned, block by block, by a rotation that is learned (OFT, Qiu et al. 2023)."""
-
-    UNITS: ClassVar[dict[str, str]] = {"block_size": "dimensions", "dropout": "share of the blocks"}
-    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {"block_size": (16, 32), "dropout": (0.05,)}
-
-    kind: Literal["oft"]
-    block_size: int = Field(default=32, ge=2, le=1024)
-    """Width of a block that is turned by itself; where it doesn't divide a layer's inputs, the nearest width that does.
-    Default: 32, as in peft."""
-    block_share: bool = False
-    """Whether all blocks of a layer share one rotation. Default: no, as in peft."""
-    dropout: Real = Field(default=0.0, ge=0, lt=1)
-    """Share of the blocks that are left as they are in a training step. Default: 0, as in peft."""
-
-    def settle(self, base: Base) -> Settled:
-        """Where it is put; all else is as it is written."""
-        chosen = Choices()
-        kind = chosen.take("kind", self.kind)
-        size = chosen.take("block_size", self.block_size)
-        share = chosen.take("block_share", self.block_share)
-        dropout = chosen.take("dropout", self.dropout)
-        places = self.places(chosen, base)
-        settings = OftSettings(kind=kind, block_size=size, block_share=share, dropout=dropout, **places._asdict())
-        return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
-
-
-class OftSettings(OnLinearSettings):
+class OftSettings(OnPlainLinear):
     """A rotation of what comes in."""
 
+    label: ClassVar[str] = "OFT"
     kind: Literal["oft"]
     block_size: int
     block_share: bool
     dropout: Real
 
     @property
-    def label(self) -> str:
-        """Its name."""
-        return OFT.label
-
-    @property
     def numbers(self) -> Mapping[str, str]:
         """Its numbers."""
         return {"blocks of": str(self.block_size), "dropout": f"{self.dropout:g}"}
-
-    @property
-    def drops(self) -> float:
-        """Blocks are dropped, and no part of the input."""
-        return 0.0
 
     def block_of(self, inputs: int) -> int:
         """Width of the blocks of a layer with so many inputs, as peft finds it."""
@@ -82,15 +46,6 @@ class OftSettings(OnLinearSettings):
         """The upper half of each block's matrix."""
         block = self.block_of(inputs)
         return (1 if self.block_share else inputs // block) * block * (block - 1) // 2
-
-    def num_frozen(self, sizes: Mapping[str, tuple[int, int]]) -> int:
-        """None."""
-        return 0
-
-    @property
-    def saves_frozen(self) -> bool:
-        """There is nothing to save."""
-        return False
 
     def beside(self, inputs: int, outputs: int) -> Beside:
         """A product of each block, whose matrix is a sum of powers."""
@@ -113,10 +68,6 @@ class OftSettings(OnLinearSettings):
             casts_once=0,
         )
 
-    def misfit(self, base: Base, task: str) -> Problem | None:
-        """It knows torch's own linear layers."""
-        return transposed_misfit(self.kind, base.model)
-
     def peft(self) -> PeftMethod:
         """peft's own."""
         arguments = {
@@ -130,17 +81,36 @@ class OftSettings(OnLinearSettings):
         return PeftMethod("OFTConfig", arguments, "OFTLayer")
 
 
+class Oft(OnLinear):
+    """What comes into a layer is turned, block by block, by a rotation that is learned (OFT, Qiu et al. 2023)."""
+
+    SETTINGS: ClassVar[type[OnLinearSettings]] = OftSettings
+    UNITS: ClassVar[dict[str, str]] = {"block_size": "dimensions", "dropout": "share of the blocks"}
+    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {"block_size": (16, 32), "dropout": (0.05,)}
+
+    kind: Literal["oft"]
+    block_size: int = Field(default=32, ge=2, le=1024)
+    """Width of a block that is turned by itself; where it doesn't divide a layer's inputs, the nearest width that does.
+    Default: 32, as in peft."""
+    block_share: bool = False
+    """Whether all blocks of a layer share one rotation. Default: no, as in peft."""
+    dropout: Real = Field(default=0.0, ge=0, lt=1)
+    """Share of the blocks that are left as they are in a training step. Default: 0, as in peft."""
+
+    def automatic(self) -> Mapping[str, tuple[object, str]]:
+        """Nothing may be `auto`."""
+        return {}
+
+
 OFT = Card(
     kind="oft",
     recipe=Oft,
     settings=OftSettings,
-    label="OFT",
+    label=OftSettings.label,
     tag="oft",
     result="adapter",
     library="peft",
-    rate=UsualRate(
-        2e-4, 1e-5, 1e-2, "LoRA's usual rate with AdamW, because none is published for this method", 4096, 0.5
-    ),
+    rate=NO_PUBLISHED_RATE,
     libraries=("peft",),
     marks=("oft_",),
     no_sharding=NOT_IN_PARTS,

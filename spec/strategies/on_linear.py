@@ -5,54 +5,35 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.strategies.card import Base, Beside, Card, Choices, Obstacle, Problem, Trained, Traits
+from ftc.spec.strategies.card import Base, Beside, Card, Choices, Obstacle, Problem, Settled, Trained, Traits, UsualRate
 from ftc.spec.strategies.common import AdaptedSettings, Simple, beside_trained, choose_targets, plural, targeted
 
-__all__ = ["NOT_IN_PARTS", "OnLinear", "OnLinearSettings", "Places", "transposed_misfit"]
+__all__ = [
+    "NOT_IN_PARTS",
+    "NO_PUBLISHED_RATE",
+    "SHARED_IN_PARTS",
+    "OnLinear",
+    "OnLinearSettings",
+    "OnPlainLinear",
+]
 
-NOT_IN_PARTS = Obstacle(
-    "it is not tested with sharded models",
-    "choose `kind: lora`, or `sharding: ddp`",
+_LORA_OR_DDP = "choose `kind: lora`, or `sharding: ddp`"
+NOT_IN_PARTS = Obstacle("it is not tested with sharded models", _LORA_OR_DDP)
+SHARED_IN_PARTS = Obstacle("all layers share its random matrices", _LORA_OR_DDP)
+NO_PUBLISHED_RATE = UsualRate(
+    2e-4, 1e-5, 1e-2, "LoRA's usual rate with AdamW, because none is published for this method", 4096, 0.5
 )
-
-
-class Places(NamedTuple):
-    """Where an adapter is put."""
-
-    targets: tuple[str, ...]
-    num_modules: int
-    trained_modules: tuple[str, ...]
-
-
-class OnLinear(Simple):
-    """An adapter on linear layers."""
-
-    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {"targets": ("all-linear", ("q_proj", "v_proj"))}
-
-    targets: Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all-linear"
-    """Linear layers that get an adapter: names of modules such as `[q_proj, v_proj]`. Default: all but the output
-    layer."""
-
-    def places(self, chosen: Choices, base: Base) -> Places:
-        """Settles where the adapter is put, and a new head beside it."""
-        targets = choose_targets(chosen, self.targets, "targets", base.model)
-        count = len(targeted(base.model, targets))
-        num_modules = chosen.derive("num_modules", count, "modules of the base model that the targets match")
-        return Places(targets, num_modules, chosen.head("trained_modules", base))
-
-    def usual_rate(self, card: Card, width: int) -> tuple[float, str]:
-        """The usual middle, and who says so."""
-        return card.rate.at(width), card.rate.reason(width, card.rate.source)
 
 
 class OnLinearSettings(AdaptedSettings):
     """An adapter on linear layers."""
 
+    label: ClassVar[str]
+    """Its name for people."""
     targets: tuple[str, ...]
     """Last parts of the names of the adapted modules, sorted."""
 
@@ -60,11 +41,6 @@ class OnLinearSettings(AdaptedSettings):
     @abstractmethod
     def numbers(self) -> Mapping[str, str]:
         """The adapter's numbers for people, the most telling one first."""
-
-    @property
-    @abstractmethod
-    def label(self) -> str:
-        """Its name for people."""
 
     @property
     @abstractmethod
@@ -112,9 +88,63 @@ class OnLinearSettings(AdaptedSettings):
         return f"{self.label} {name} {value} on {plural(self.num_modules, 'module')}"
 
 
-def transposed_misfit(kind: str, model: ModelFacts) -> Problem | None:
-    """Why an adapter for torch's own linear layers can't be put on a model of others, as GPT-2 has them."""
-    if not model.kind.transposed:
-        return None
-    summary = f"peft does not support `{kind}` for the linear layers of a `{model.model_type}` model"
-    return Problem("FTC274", summary, "kind", "choose `lora`, which works with any linear layer")
+class OnPlainLinear(OnLinearSettings):
+    """An adapter on torch's own linear layers, all of whose weights are trained and saved."""
+
+    @property
+    def drops(self) -> float:
+        """Nothing of the input: what it drops are outputs, blocks or whole layers."""
+        return 0.0
+
+    def num_frozen(self, sizes: Mapping[str, tuple[int, int]]) -> int:
+        """None."""
+        return 0
+
+    @property
+    def saves_frozen(self) -> bool:
+        """There is nothing to save."""
+        return False
+
+    def misfit(self, base: Base, task: str) -> Problem | None:
+        """Why the adapter can't be put on a model of other linear layers, as GPT-2 has them."""
+        if not base.model.kind.transposed:
+            return None
+        summary = f"peft does not support `{self.kind}` for the linear layers of a `{base.model.model_type}` model"
+        return Problem("FTC274", summary, "kind", "choose `lora`, which works with any linear layer")
+
+
+class OnLinear(Simple):
+    """An adapter on linear layers."""
+
+    SETTINGS: ClassVar[type[OnLinearSettings]]
+    """What its section is settled to."""
+    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {"targets": ("all-linear", ("q_proj", "v_proj"))}
+
+    targets: Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all-linear"
+    """Linear layers that get an adapter: names of modules such as `[q_proj, v_proj]`. Default: all but the output
+    layer."""
+
+    @abstractmethod
+    def automatic(self) -> Mapping[str, tuple[object, str]]:
+        """What `auto` stands for, and why, by the key that may say so."""
+
+    def settle(self, base: Base) -> Settled:
+        """Each key as it is written, or what `auto` stands for; then where the adapter is put, and a new head."""
+        chosen, automatic = Choices(), self.automatic()
+        values: dict[str, Any] = {}
+        for key in type(self).model_fields:
+            written = getattr(self, key)
+            if key == "targets":
+                continue
+            is_open = key in automatic and written == "auto"
+            values[key] = chosen.derive(key, *automatic[key]) if is_open else chosen.take(key, written)
+        targets = choose_targets(chosen, self.targets, "targets", base.model)
+        count = len(targeted(base.model, targets))
+        values["targets"] = targets
+        values["num_modules"] = chosen.derive("num_modules", count, "modules of the base model that the targets match")
+        values["trained_modules"] = chosen.head("trained_modules", base)
+        return Settled(self.SETTINGS(**values), chosen.reasons, tuple(chosen.problems), ())
+
+    def usual_rate(self, card: Card, width: int) -> tuple[float, str]:
+        """The usual middle, and who says so."""
+        return card.rate.at(width), card.rate.reason(width, card.rate.source)

@@ -1,7 +1,7 @@
 """RandLoRA: an update of full rank, out of random matrices that all layers share."""
 
-# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
-# mypy judges these: pyright widens what `Choices.take` hands through, and takes the base's `kind` for a method.
+# pyright: reportIncompatibleMethodOverride=false
+# mypy judges these: pyright takes the base's `kind` for a method.
 
 from __future__ import annotations
 
@@ -11,81 +11,22 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Real
-from ftc.spec.strategies.card import Base, Beside, Card, Choices, Obstacle, PeftMethod, Settled, UsualRate
-from ftc.spec.strategies.on_linear import OnLinear, OnLinearSettings
+from ftc.spec.strategies.card import Beside, Card, PeftMethod, UsualRate
+from ftc.spec.strategies.on_linear import SHARED_IN_PARTS, OnLinear, OnLinearSettings
 
 __all__ = ["RANDLORA", "RandLora", "RandLoraSettings"]
-
-
-class RandLora(OnLinear):
-    """Scales are trained of as many random matrices as a full rank takes, which all layers share (RandLoRA, Albert et
-    al. 2025).
-    """
-
-    UNITS: ClassVar[dict[str, str]] = {
-        "rank": "dimensions",
-        "alpha": "a pure number",
-        "dropout": "share of the inputs",
-        "projection_prng_key": "a pure number",
-    }
-    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {
-        "rank": (16, 32),
-        "alpha": ("auto", 640),
-        "dropout": (0.05,),
-        "projection_prng_key": (0,),
-    }
-
-    kind: Literal["randlora"]
-    rank: int = Field(default=32, ge=1, le=4096)
-    """Rank of each random matrix. A smaller one takes more matrices, and so more weights. Default: 32, as in peft."""
-    alpha: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] = "auto"
-    """Scale of the update: it is multiplied by alpha / rank. Default `auto`: twenty times the rank, as in peft."""
-    dropout: Real = Field(default=0.0, ge=0, lt=1)
-    """Share of the adapter's inputs that is dropped in training. Default: 0, which is fastest."""
-    sparsity: Literal["none", "sparse", "very_sparse"] = "none"
-    """How many of the random numbers are zero: none, two thirds, or nearly all. Default: none, as in peft."""
-    projection_prng_key: int = Field(default=0, ge=0, le=2**31 - 1)
-    """Seed of the random matrices. Default: 0, as in peft."""
-
-    def settle(self, base: Base) -> Settled:
-        """Alpha, and where it is put."""
-        chosen = Choices()
-        kind = chosen.take("kind", self.kind)
-        rank = chosen.take("rank", self.rank)
-        if self.alpha == "auto":
-            alpha = chosen.derive("alpha", 20 * self.rank, "twenty times the rank, as peft recommends")
-        else:
-            alpha = chosen.take("alpha", self.alpha)
-        dropout = chosen.take("dropout", self.dropout)
-        sparsity = chosen.take("sparsity", self.sparsity)
-        key = chosen.take("projection_prng_key", self.projection_prng_key)
-        places = self.places(chosen, base)
-        settings = RandLoraSettings(
-            kind=kind,
-            rank=rank,
-            alpha=alpha,
-            dropout=dropout,
-            sparsity=sparsity,
-            projection_prng_key=key,
-            **places._asdict(),
-        )
-        return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
 
 
 class RandLoraSettings(OnLinearSettings):
     """Scales of shared random matrices."""
 
+    label: ClassVar[str] = "RandLoRA"
     kind: Literal["randlora"]
     rank: int
     alpha: int
     dropout: Real
     sparsity: Literal["none", "sparse", "very_sparse"]
     projection_prng_key: int
-
-    @property
-    def label(self) -> str:
-        """Its name."""
-        return RANDLORA.label
 
     @property
     def numbers(self) -> Mapping[str, str]:
@@ -150,11 +91,47 @@ class RandLoraSettings(OnLinearSettings):
         return PeftMethod("RandLoraConfig", arguments, "RandLoraLayer")
 
 
+class RandLora(OnLinear):
+    """Scales are trained of as many random matrices as a full rank takes, which all layers share (RandLoRA, Albert et
+    al. 2025).
+    """
+
+    SETTINGS: ClassVar[type[OnLinearSettings]] = RandLoraSettings
+    UNITS: ClassVar[dict[str, str]] = {
+        "rank": "dimensions",
+        "alpha": "a pure number",
+        "dropout": "share of the inputs",
+        "projection_prng_key": "a pure number",
+    }
+    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "rank": (16, 32),
+        "alpha": ("auto", 640),
+        "dropout": (0.05,),
+        "projection_prng_key": (0,),
+    }
+
+    kind: Literal["randlora"]
+    rank: int = Field(default=32, ge=1, le=4096)
+    """Rank of each random matrix. A smaller one takes more matrices, and so more weights. Default: 32, as in peft."""
+    alpha: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] = "auto"
+    """Scale of the update: it is multiplied by alpha / rank. Default `auto`: twenty times the rank, as in peft."""
+    dropout: Real = Field(default=0.0, ge=0, lt=1)
+    """Share of the adapter's inputs that is dropped in training. Default: 0, which is fastest."""
+    sparsity: Literal["none", "sparse", "very_sparse"] = "none"
+    """How many of the random numbers are zero: none, two thirds, or nearly all. Default: none, as in peft."""
+    projection_prng_key: int = Field(default=0, ge=0, le=2**31 - 1)
+    """Seed of the random matrices. Default: 0, as in peft."""
+
+    def automatic(self) -> Mapping[str, tuple[object, str]]:
+        """Alpha."""
+        return {"alpha": (20 * self.rank, "twenty times the rank, as peft recommends")}
+
+
 RANDLORA = Card(
     kind="randlora",
     recipe=RandLora,
     settings=RandLoraSettings,
-    label="RandLoRA",
+    label=RandLoraSettings.label,
     tag="randlora",
     result="adapter",
     library="peft",
@@ -163,10 +140,7 @@ RANDLORA = Card(
     ),
     libraries=("peft",),
     marks=("randlora_",),
-    no_sharding=Obstacle(
-        "all layers share its random matrices",
-        "choose `kind: lora`, or `sharding: ddp`",
-    ),
+    no_sharding=SHARED_IN_PARTS,
     no_recomputing=None,
     no_merging=None,
     saves_what_it_trains=True,

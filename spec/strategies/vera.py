@@ -1,7 +1,7 @@
 """VeRA: vectors beside two random matrices that all layers share."""
 
-# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
-# mypy judges these: pyright widens what `Choices.take` hands through, and takes the base's `kind` for a method.
+# pyright: reportIncompatibleMethodOverride=false
+# mypy judges these: pyright takes the base's `kind` for a method.
 
 from __future__ import annotations
 
@@ -11,74 +11,21 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Real
-from ftc.spec.strategies.card import Base, Beside, Card, Choices, Obstacle, PeftMethod, Settled, UsualRate
-from ftc.spec.strategies.on_linear import OnLinear, OnLinearSettings
+from ftc.spec.strategies.card import Beside, Card, PeftMethod, UsualRate
+from ftc.spec.strategies.on_linear import SHARED_IN_PARTS, OnLinear, OnLinearSettings
 
 __all__ = ["VERA", "Vera", "VeraSettings"]
-
-
-class Vera(OnLinear):
-    """Vectors are trained that scale two frozen random matrices, which all layers share (VeRA, Kopiczko et al.
-    2024).
-    """
-
-    UNITS: ClassVar[dict[str, str]] = {
-        "rank": "dimensions",
-        "dropout": "share of the inputs",
-        "d_initial": "a pure number",
-        "projection_prng_key": "a pure number",
-    }
-    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {
-        "rank": (64, 256),
-        "dropout": (0.05,),
-        "d_initial": (0.1,),
-        "projection_prng_key": (0,),
-    }
-
-    kind: Literal["vera"]
-    rank: int = Field(default=256, ge=1, le=8192)
-    """Rank of the update. A rank costs one weight a layer, so that it is larger than LoRA's. Default: 256, as in
-    peft."""
-    dropout: Real = Field(default=0.0, ge=0, lt=1)
-    """Share of the adapter's inputs that is dropped in training. Default: 0, which is fastest."""
-    d_initial: Real = Field(default=0.1, gt=0, le=10)
-    """What the vector between both matrices begins with. Default: 0.1, the largest that the authors found good."""
-    projection_prng_key: int = Field(default=0, ge=0, le=2**31 - 1)
-    """Seed of the two random matrices. Default: 0, as in peft."""
-
-    def settle(self, base: Base) -> Settled:
-        """Where it is put; all else is as it is written."""
-        chosen = Choices()
-        kind = chosen.take("kind", self.kind)
-        rank = chosen.take("rank", self.rank)
-        dropout = chosen.take("dropout", self.dropout)
-        d_initial = chosen.take("d_initial", self.d_initial)
-        key = chosen.take("projection_prng_key", self.projection_prng_key)
-        places = self.places(chosen, base)
-        settings = VeraSettings(
-            kind=kind,
-            rank=rank,
-            dropout=dropout,
-            d_initial=d_initial,
-            projection_prng_key=key,
-            **places._asdict(),
-        )
-        return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
 
 
 class VeraSettings(OnLinearSettings):
     """Vectors beside two shared random matrices."""
 
+    label: ClassVar[str] = "VeRA"
     kind: Literal["vera"]
     rank: int
     dropout: Real
     d_initial: Real
     projection_prng_key: int
-
-    @property
-    def label(self) -> str:
-        """Its name."""
-        return VERA.label
 
     @property
     def numbers(self) -> Mapping[str, str]:
@@ -133,21 +80,53 @@ class VeraSettings(OnLinearSettings):
         return PeftMethod("VeraConfig", arguments, "VeraLayer")
 
 
+class Vera(OnLinear):
+    """Vectors are trained that scale two frozen random matrices, which all layers share (VeRA, Kopiczko et al.
+    2024).
+    """
+
+    SETTINGS: ClassVar[type[OnLinearSettings]] = VeraSettings
+    UNITS: ClassVar[dict[str, str]] = {
+        "rank": "dimensions",
+        "dropout": "share of the inputs",
+        "d_initial": "a pure number",
+        "projection_prng_key": "a pure number",
+    }
+    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "rank": (64, 256),
+        "dropout": (0.05,),
+        "d_initial": (0.1,),
+        "projection_prng_key": (0,),
+    }
+
+    kind: Literal["vera"]
+    rank: int = Field(default=256, ge=1, le=8192)
+    """Rank of the update. A rank costs one weight a layer, so that it is larger than LoRA's. Default: 256, as in
+    peft."""
+    dropout: Real = Field(default=0.0, ge=0, lt=1)
+    """Share of the adapter's inputs that is dropped in training. Default: 0, which is fastest."""
+    d_initial: Real = Field(default=0.1, gt=0, le=10)
+    """What the vector between both matrices begins with. Default: 0.1, the largest that the authors found good."""
+    projection_prng_key: int = Field(default=0, ge=0, le=2**31 - 1)
+    """Seed of the two random matrices. Default: 0, as in peft."""
+
+    def automatic(self) -> Mapping[str, tuple[object, str]]:
+        """Nothing may be `auto`."""
+        return {}
+
+
 VERA = Card(
     kind="vera",
     recipe=Vera,
     settings=VeraSettings,
-    label="VeRA",
+    label=VeraSettings.label,
     tag="vera",
     result="adapter",
     library="peft",
     rate=UsualRate(4e-3, 1e-4, 1e-1, "the usual rate of VeRA with AdamW (Kopiczko et al. 2024)", None, 1),
     libraries=("peft",),
     marks=("vera_",),
-    no_sharding=Obstacle(
-        "all layers share its random matrices",
-        "choose `kind: lora`, or `sharding: ddp`",
-    ),
+    no_sharding=SHARED_IN_PARTS,
     no_recomputing=None,
     no_merging=None,
     saves_what_it_trains=False,

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.verbs.calibrate import calibrate, device, devices
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ftc.compiler.recipes.layers import Override
     from ftc.spec.documents.audit import AuditReport, Level
     from ftc.spec.documents.difference import RunComparison
-    from ftc.spec.documents.events import EventListener
+    from ftc.spec.documents.events import Event, EventListener
     from ftc.spec.documents.imported import Imported
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.provenance import SignedFolder
@@ -184,25 +184,31 @@ def apply(
     *,
     on_event: EventListener | None = None,
     again: bool = False,
+    until: int | Literal["train"] | None = None,
+    stop: Callable[[Event], str | None] | None = None,
     offline: bool = False,
     folder: Path | str = ".",
 ) -> Run:
     """Executes a plan, or goes on with it where it stopped. A finished one is left as it is.
 
+    What `until` or `stop` leaves before its end is `paused` or `pruned`; the next `apply` continues with the same bits.
+
     Args:
         target: A planned recipe, a plan, or the file of a recipe or saved plan.
         on_event: Hears of every step.
         again: Run a finished plan once more, in a folder of its own.
+        until: Pause after this step, or at `train` with the weights exported and no test row looked at.
+        stop: Hears of every event; where it gives a reason, the run ends after the current step as `pruned`.
         offline: Use only what is on this machine.
         folder: Where a plan given as an object belongs: any folder of its project.
 
     Raises:
-        Refusal: The plan is stale, its inputs moved, or the run could not go on.
+        Refusal: The plan is stale, it has no such step (FTC580), its inputs moved, or the run could not go on.
     """
     planned = _planned(target, offline=offline, folder=Path(folder))
     from ftc.verbs.apply import execute_planned
 
-    return execute_planned(planned, listen=on_event or (lambda event: None), again=again)
+    return execute_planned(planned, listen=on_event or (lambda event: None), again=again, until=until, stop=stop)
 
 
 def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path) -> Planned:
@@ -283,8 +289,7 @@ def audit(
     from ftc.verbs.audit import Asked, audit_run
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    signer = None if key is None else Path(key)
-    asked = Asked(level, first, last, steps, threads, force, seeds, strict, signer)
+    asked = Asked(level, first, last, steps, threads, force, seeds, strict, None if key is None else Path(key))
     return audit_run(found, asked, on_step or (lambda step, last: None))
 
 

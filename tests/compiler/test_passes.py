@@ -237,6 +237,7 @@ def candidate_in(job: TraceJob) -> Candidate:
         sharding=train.sharding,
         offload=train.offload,
         devices=train.world_size,
+        loss_chunk_size=train.loss_chunk_size,
     )
 
 

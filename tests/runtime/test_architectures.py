@@ -6,7 +6,8 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 from unittest.mock import patch
 
 import pytest
@@ -21,7 +22,8 @@ from ftc.compiler.resolve.models.model import misfits
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.runtime.evaluation.shortcuts import find_last_layer
 from ftc.runtime.models.sharding import stacks_of
-from ftc.spec.architectures import ARCHITECTURES, Architecture, Family, architecture
+from ftc.runtime.tasks.chunked_head import behind_the_layer
+from ftc.spec.architectures import ARCHITECTURES, Architecture, BehindHead, Family, architecture
 from ftc.spec.documents.facts import TensorFacts
 from ftc.spec.module_names import head_parts
 from tests.support.tiny_architectures import INNER, tiny_config
@@ -336,6 +338,33 @@ def _albert_layer(model: Any) -> nn.Module:
     return layer
 
 
+def _behind_head(tiny: Tiny) -> str | None:
+    """What gives the model's own scores from those of its output layer, where each way would give others."""
+    if tiny.family == "encoder":
+        return None
+    model, layer = tiny.model.eval(), tiny.model.get_output_embeddings()
+    for name, value in {"final_logit_softcapping": 0.5, "logits_scaling": 4.0}.items():
+        if hasattr(model.config, name):
+            setattr(model.config, name, value)
+    if isinstance(bias := getattr(model, "final_logits_bias", None), torch.Tensor):
+        bias.copy_(torch.randn_like(bias))
+    seen: list[torch.Tensor] = []
+    hook = layer.register_forward_hook(lambda _layer, _inputs, output: seen.append(output))
+    with torch.no_grad():
+        found = tiny.forward().logits
+    hook.remove()
+    for name in get_args(BehindHead):
+        row = replace(tiny.row, behind_head=name)
+        try:
+            with patch("ftc.runtime.tasks.chunked_head.architecture", lambda _, row=row: row):
+                ours = behind_the_layer(model)(seen[0])
+        except AttributeError:  # it has no such value
+            continue
+        if torch.equal(ours, found):
+            return str(name)
+    return None
+
+
 OBSERVERS: dict[str, Callable[[Tiny], Any]] = {
     "family": _family,
     "widths_in_config": _widths_in_config,
@@ -362,4 +391,5 @@ OBSERVERS: dict[str, Callable[[Tiny], Any]] = {
     "span_head": _modules_of(READERS, ("encoder",)),
     "tagger_keeps": lambda tiny: _kept(tiny, TAGGERS) if tiny.family == "encoder" else (),
     "tokens": _tokens,
+    "behind_head": _behind_head,  # the last one, since it changes the model's configuration
 }

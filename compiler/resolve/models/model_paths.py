@@ -28,11 +28,6 @@ OTHER_WAY = (
 """What to do about a model that a project can't hold."""
 
 
-def _config_file() -> Path:
-    home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(home).expanduser() / "ftc" / "config.toml"
-
-
 def allowed_folders() -> tuple[Path, ...]:
     """Folders in which models may lie, those of the environment variable first; ones that aren't there are left out.
 
@@ -40,7 +35,8 @@ def allowed_folders() -> tuple[Path, ...]:
         Refusal: FTC345, the configuration can't be read.
     """
     named = [entry for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry.strip()]
-    file = _config_file()
+    home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    file = Path(home).expanduser() / "ftc" / "config.toml"
     try:
         listed = tomllib.loads(file.read_text(encoding="utf-8")).get("model_paths", [])
         if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):

@@ -21,6 +21,7 @@ from ftc.spec.language.safe_repr import quoted
 from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
 
 __all__ = [
+    "BITS",
     "BrokenSafetensors",
     "TensorRange",
     "Weights",
@@ -32,12 +33,13 @@ __all__ = [
 ]
 
 _MAX_HEADER_BYTES = 100_000_000  # the format's own limit
-_BITS = {
+BITS = {
     **{"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8},
     **{"U16": 16, "I16": 16, "F16": 16, "BF16": 16},
     **{"U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64, "C64": 64},
     **{"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6},
 }
+"""Bits of an element, by safetensors' name of its type."""
 _BEGINNING = b"\0\0\0\0{"
 """What follows the low half of a header's length: the high half, which no allowed length needs, and the header."""
 _OTHER_FORMATS = (
@@ -113,7 +115,7 @@ def read_ranges(file: Path) -> dict[str, TensorRange]:
         dtype, shape, begin, end = _entry(name, entry)
         facts = TensorFacts(dtype=dtype, shape=shape)
         tensors[name] = TensorRange(facts, 8 + length + begin, 8 + length + end)
-        needed_bytes = (facts.num_elements * _BITS[dtype] + 7) // 8
+        needed_bytes = (facts.num_elements * BITS[dtype] + 7) // 8
         if end - begin != needed_bytes:
             raise BrokenSafetensors(f"tensor `{name}` needs {needed_bytes} bytes, its offsets give {end - begin}")
     _check_layout(tensors, 8 + length, size)
@@ -164,7 +166,7 @@ def _entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     numbers = (*shape, begin, end)
     if (
         not isinstance(dtype, str)
-        or dtype not in _BITS
+        or dtype not in BITS
         or not all(type(number) is int and 0 <= number < 2**63 for number in numbers)
     ):
         raise BrokenSafetensors(f"tensor `{name}` has an unknown dtype, or a size that is not a whole number")

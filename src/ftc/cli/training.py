@@ -1,4 +1,4 @@
-"""The verbs that load models: `apply`, and what measures or merges a finished run."""
+"""The verbs that train and measure: `apply` and `run eval`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from argparse import ArgumentTypeError, Namespace
 from contextlib import nullcontext
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from ftc.cli.arguments import (
     Command,
@@ -17,7 +17,6 @@ from ftc.cli.arguments import (
     Parser,
     add_locked,
     add_offline,
-    add_output,
     add_overrides,
     add_quiet,
     add_recipe,
@@ -33,7 +32,6 @@ from ftc.spec.exit_codes import ExitCode
 if TYPE_CHECKING:
     from ftc.api import Planned, Run
     from ftc.spec.documents.events import Event, EventListener
-    from ftc.verbs.evaluate import Remeasured
 
 __all__ = ["COMMANDS"]
 
@@ -41,6 +39,8 @@ _EXIT_CODES = {
     "finished": ExitCode.FINE,
     "gate_failed": ExitCode.GATE_FAILED,
     "interrupted": ExitCode.INTERRUPTED,
+    "paused": ExitCode.FINE,
+    "pruned": ExitCode.INTERRUPTED,
     "failed": ExitCode.COULD_NOT_WORK,
     "running": ExitCode.COULD_NOT_WORK,
 }
@@ -53,9 +53,24 @@ def apply_arguments(parser: Parser) -> None:
     add_waive(parser)
     parser.add_argument("--yes", action="store_true", help="don't ask")
     parser.add_argument("--again", action="store_true", help="run once more, even when this plan has run")
+    about = "pause after this step, or `train`: before the test split is measured; `ftc apply` continues"
+    parser.add_argument("--until", type=_until, metavar="STEP|train", help=about)
     add_locked(parser)
     add_offline(parser)
     add_quiet(parser)
+
+
+def _until(text: str) -> int | Literal["train"]:
+    """A step, or the end of training.
+
+    Raises:
+        ArgumentTypeError: It is neither.
+    """
+    if text == "train":
+        return "train"
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise ArgumentTypeError(f"`{text}` is neither a step from 1 nor `train`")
 
 
 def run_apply(args: Namespace) -> int:
@@ -115,7 +130,8 @@ def _follow(args: Namespace) -> int:
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
         stop = _Stop()
-        return _exit_code(api.apply(target, on_event=stop.hear, again=args.again, offline=args.offline), stop)
+        done = api.apply(target, on_event=stop.hear, again=args.again, until=args.until, offline=args.offline)
+        return _exit_code(done, stop)
 
 
 def _counts_bits(args: Namespace) -> bool:
@@ -180,10 +196,11 @@ def _carried_out(target: Planned | str, args: Namespace) -> int:
         companions(count, args.words) if has_others else nullcontext(),
         following(args, as_lines=args.json) as listener,
     ):
-        done = api.apply(target, on_event=stop.heard_by(listener), again=args.again, offline=args.offline)
+        hear = stop.heard_by(listener)
+        done = api.apply(target, on_event=hear, again=args.again, until=args.until, offline=args.offline)
     if args.json:
         print_result(done)
-    elif done.record.status == "interrupted":
+    elif done.record.status in ("interrupted", "paused"):
         command = shlex.join(["ftc", "apply", args.target, *override_words(args)])
         sys.stderr.write(f"`{command}` goes on from there.\n")
     elif args.quiet:
@@ -263,7 +280,15 @@ def run_eval(args: Namespace) -> int:
     with following(args) as listener:
         found = api.evaluate(args.run, data=args.data, on_event=listener)
     if args.json:
-        print_json(_eval_json(found))
+        print_json(
+            {
+                "run": found.run.record.id,
+                "data": found.data,
+                "stream_sha256": found.plan.data["test"].stream_digest,
+                "passed": found.passed,
+                "evaluation": found.evaluation.to_json(),
+            }
+        )
     else:
         from ftc.views.run import evaluation_text
 
@@ -298,71 +323,6 @@ def _on_harness(args: Namespace) -> int:
     return ExitCode.FINE
 
 
-def _eval_json(found: Remeasured) -> dict[str, object]:
-    return {
-        "run": found.run.record.id,
-        "data": found.data,
-        "stream_sha256": found.plan.data["test"].stream_digest,
-        "passed": found.passed,
-        "evaluation": found.evaluation.to_json(),
-    }
-
-
-_LEAST = 2**20
-
-
-def merge_arguments(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a finished run: its folder or the beginning of its name")
-    add_output(parser, "a new folder for the whole model", metavar="FOLDER", required=True)
-    parser.add_argument(
-        "--dtype",
-        choices=("auto", "float32", "bfloat16", "float16"),
-        default="auto",
-        metavar="TYPE",
-        help="float32, bfloat16, float16 or auto: as the base has them, or the run if in fewer bits (default: auto)",
-    )
-    parser.add_argument(
-        "--shard-size", type=_size, metavar="SIZE", help="most weights in one file, such as 2GB or 500MiB (5GB)"
-    )
-    add_quiet(parser, "show no progress")
-
-
-def run_merge(args: Namespace) -> int:
-    """Merges, and shows what was merged and how close its answers are."""
-    from ftc import api
-    from ftc.verbs.merge import SHARD_BYTES
-
-    gc.enable()  # the command starts without; a model that is freed has to go
-    shard_bytes = args.shard_size or SHARD_BYTES
-    with following(args) as listener:
-        found = api.merge(args.run, args.output, dtype=args.dtype, shard_bytes=shard_bytes, on_event=listener)
-    if args.json:
-        answer = {"folder": args.output, "merge": found.model.to_json(), "room": found.room.to_json()}
-        print_json(answer)
-    else:
-        from ftc.views.comparison import merged_text
-
-        write(merged_text(found.run.plan, found.model, found.room, args.output, page=page(sys.stdout, args)))
-    return ExitCode.FINE
-
-
-def _size(text: str) -> int:
-    """Bytes.
-
-    Raises:
-        ArgumentTypeError: It is no size, or one that hardly a weight fits into.
-    """
-    from ftc.spec.base import parse_bytes
-
-    try:
-        size = parse_bytes(text)
-    except ValueError as problem:
-        raise ArgumentTypeError(f"`{text}`: {problem}") from None
-    if size < _LEAST:
-        raise ArgumentTypeError(f"`{text}` is less than 1MiB")
-    return size
-
-
 COMMANDS: dict[str, Command] = {
     "apply": Command(
         apply_arguments,
@@ -380,11 +340,6 @@ COMMANDS: dict[str, Command] = {
             Example("ftc run eval 3f2a --data new.csv", "on rows of your own; gates exit with 7"),
             Example("ftc run eval 3f2a --harness arc_easy,boolq --limit 100", "on tasks of the lm-evaluation-harness"),
         ),
-    ),
-    "run merge": Command(
-        merge_arguments,
-        run_merge,
-        examples=(Example("ftc run merge 3f2a -o models/tickets", "a whole model for inference servers"),),
     ),
 }
 """What a command line reaches here, by verb."""

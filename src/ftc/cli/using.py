@@ -1,11 +1,11 @@
-"""The verb that uses a finished run's model: `predict`."""
+"""The verbs that use a finished run's model: `predict`, and `run merge` for other tools."""
 
 from __future__ import annotations
 
 import gc
 import os
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING
 
 from ftc.cli.arguments import (
@@ -21,7 +21,7 @@ from ftc.cli.arguments import (
     count_of,
 )
 from ftc.cli.output import following
-from ftc.cli.terminal import STDOUT, page, show_diagnostics, write
+from ftc.cli.terminal import STDOUT, page, print_json, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -188,6 +188,61 @@ def _save(target: Path, text: str, count: int) -> None:
     sys.stderr.write(f"Wrote {plural(count, 'prediction')} to {target}.\n")
 
 
+_LEAST = 2**20
+
+
+def merge_arguments(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a finished run: its folder or the beginning of its name")
+    add_output(parser, "a new folder for the whole model", metavar="FOLDER", required=True)
+    parser.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        metavar="TYPE",
+        help="float32, bfloat16, float16 or auto: as the base has them, or the run if in fewer bits (default: auto)",
+    )
+    parser.add_argument(
+        "--shard-size", type=_size, metavar="SIZE", help="most weights in one file, such as 2GB or 500MiB (5GB)"
+    )
+    add_quiet(parser, "show no progress")
+
+
+def run_merge(args: Namespace) -> int:
+    """Merges, and shows what was merged and how close its answers are."""
+    from ftc import api
+    from ftc.verbs.merge import SHARD_BYTES
+
+    gc.enable()  # the command starts without; a model that is freed has to go
+    shard_bytes = args.shard_size or SHARD_BYTES
+    with following(args) as listener:
+        found = api.merge(args.run, args.output, dtype=args.dtype, shard_bytes=shard_bytes, on_event=listener)
+    if args.json:
+        answer = {"folder": args.output, "merge": found.model.to_json(), "room": found.room.to_json()}
+        print_json(answer)
+    else:
+        from ftc.views.comparison import merged_text
+
+        write(merged_text(found.run.plan, found.model, found.room, args.output, page=page(sys.stdout, args)))
+    return ExitCode.FINE
+
+
+def _size(text: str) -> int:
+    """Bytes.
+
+    Raises:
+        ArgumentTypeError: It is no size, or one that hardly a weight fits into.
+    """
+    from ftc.spec.base import parse_bytes
+
+    try:
+        size = parse_bytes(text)
+    except ValueError as problem:
+        raise ArgumentTypeError(f"`{text}`: {problem}") from None
+    if size < _LEAST:
+        raise ArgumentTypeError(f"`{text}` is less than 1MiB")
+    return size
+
+
 COMMANDS: dict[str, Command] = {
     "predict": Command(
         predict_arguments,
@@ -199,6 +254,11 @@ COMMANDS: dict[str, Command] = {
             Example("ftc predict 7f3a2b --data new.csv -o answers.csv", "a file of rows"),
             Example("ftc predict 7f3a2b - --format jsonl", "one text, or one JSON object, a line of standard input"),
         ),
-    )
+    ),
+    "run merge": Command(
+        merge_arguments,
+        run_merge,
+        examples=(Example("ftc run merge 3f2a -o models/tickets", "a whole model for inference servers"),),
+    ),
 }
 """What a command line reaches here, by verb."""

@@ -94,7 +94,7 @@ RUN = Group(
         Verb("run diff", _history, "show what differs between two runs, and what has to be done"),
         Verb("run eval", _training, "evaluate a finished run again, on its test rows or on a file"),
         Verb("run rate", _history, "compare answers by hand, without knowing which model wrote them"),
-        Verb("run merge", _training, "merge a run's adapter into its base model"),
+        Verb("run merge", _using, "merge a run's adapter into its base model"),
         Verb("run export", _exporting, "write a run's model for other programs, its provenance or bill of materials"),
         Verb("run sign", _proofs, "sign a finished run, or any folder, with your own key"),
         Verb("run verify", _proofs, "verify a signed folder"),

@@ -6,10 +6,11 @@ The only module beside the runtime that knows the runtime; `ftc.api` imports it 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import Event, EventListener, Noticed, PhaseStarted, RunStarted
@@ -26,12 +27,24 @@ from ftc.verbs.runs import Run, load_run, predecessor
 __all__ = ["execute_planned"]
 
 
-def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> Run:
-    """Executes a plan, or goes on with it where it stopped.
+def execute_planned(
+    planned: Planned,
+    *,
+    listen: EventListener,
+    again: bool,
+    until: int | Literal["train"] | None = None,
+    stop: Callable[[Event], str | None] | None = None,
+) -> Run:
+    """Executes a plan, or goes on with it where it stopped; see `ftc.apply`.
 
     Raises:
-        Refusal: Packages are missing (FTC650), inputs moved, or the run could not go on.
+        Refusal: Packages are missing (FTC650), there is no such step (FTC580), inputs moved, or the run could not go
+            on.
     """
+    steps = planned.plan.settings.train.num_steps
+    if isinstance(until, int) and not 1 <= until <= steps:
+        summary, help = f"there is no step {until}", f"name a step from 1 to {steps}, or `train` for all of them"
+        raise Refusal([diagnostic("FTC580", summary, help=help, path="train.max_steps")])
     if planned.run is not None and planned.run.record.is_finished and not again:
         _say(write_missing_pages(planned.run), listen)
         return planned.run
@@ -41,7 +54,7 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
         raise Refusal(
             [diagnostic("FTC650", "`apply` needs more packages", help="pip install 'ftc[train]'", notes=note)]
         )
-    from ftc.runtime.execution.execute import Inputs, execute
+    from ftc.runtime.execution.execute import Inputs, Steering, execute
 
     going_on = planned.run if not again else None
     folder = going_on.folder if going_on else _new_folder(planned, again)
@@ -56,7 +69,7 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
     make_ignored(planned.root / "runs")
     following = _Following(planned.root, plan, RunFolder(folder), listen, planned.recipe_text)
     try:
-        record = execute(plan, inputs, RunFolder(folder), following.hear)
+        record = execute(plan, inputs, RunFolder(folder), following.hear, Steering(until, stop))
     except BaseException:
         with suppress(OSError):  # a disk that is full must not hide why the run failed
             following.end()

@@ -64,8 +64,7 @@ def export_model(
 ) -> Exported:
     """Writes a finished run's model in another program's format, and notes it in the project's ledger.
 
-    The file is opened by the program that it is for, and compared with the tuned model on validation rows; with few
-    bits the recipe's gates have to hold again.
+    It is compared with the tuned model on validation rows; with few bits the recipe's gates have to hold again.
 
     Args:
         run: The run, its folder, or the beginning of its name.
@@ -81,9 +80,8 @@ def export_model(
         folder: Any folder of the project in which a name is looked for.
 
     Raises:
-        Refusal: The run can't be exported so (FTC666, FTC651, FTC650), the converter isn't here (FTC667) or failed
-            (FTC668), run or base aren't what the record says (FTC521 to FTC525, FTC620), or the file isn't the tuned
-            model (FTC669, FTC670).
+        Refusal: The run can't be exported so (FTC666, FTC650, FTC651) or was changed (FTC521 to FTC525, FTC620), the
+            converter isn't here or fails (FTC667, FTC668), or the file isn't the tuned model (FTC669 to FTC671).
         OSError: The disk refused; nothing is left behind.
         ValueError: There is no such format or type.
     """
@@ -92,9 +90,7 @@ def export_model(
         raise ValueError(f"no format {format!r} with weights in {weight_type!r}")
     found = run if isinstance(run, Run) else find_run(str(run), folder)
     target = Path(os.path.abspath(output))  # noqa: PTH100 - a link at its end has to be seen as one
-    if hopeless := list(_obstacles(found, card, target)):
-        raise Refusal(hopeless)
-    refuse_faults(found)
+    _require_exportable(found, card, target)
     from ftc.runtime.exports.asked import AskedFile
     from ftc.runtime.exports.converter import converter_folder
 
@@ -109,9 +105,20 @@ def export_model(
         waived=frozenset(waive),
         beside=partial(_write_template, found, card.beside),
     )
-    exported = _written(found, asked, on_event or (lambda event: None))
-    _note(found, target, exported)
-    return Exported(found, target, exported)
+    model = _written(found, asked, on_event or (lambda event: None))
+    _note(found, target, model)
+    return Exported(found, target, model)
+
+
+def _require_exportable(run: Run, card: ModelFormat, target: Path) -> None:
+    """Lets pass a whole, finished run that can be written in a format, and a place for it.
+
+    Raises:
+        Refusal: FTC666, FTC650, FTC651, FTC521 to FTC525.
+    """
+    if hopeless := list(_obstacles(run, card, target)):
+        raise Refusal(hopeless)
+    refuse_faults(run)
 
 
 def _written(run: Run, asked: AskedFile, tell: EventListener) -> ExportedModel:

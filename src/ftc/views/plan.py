@@ -171,6 +171,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
         parts.append(f"packing, up to {numbers.count(train.micro_batch_tokens or 0)} tokens per sequence")
     elif train.micro_batch_tokens:
         parts.append(f"up to {numbers.count(train.micro_batch_tokens)} tokens per forward pass")
+    if train.loss_chunk_size:
+        parts.append(f"loss in chunks of {numbers.count(train.loss_chunk_size)} positions")
     fed, report = plan.work.train_tokens if plan.work else 0, plan.data.get("train")
     if fed and report:  # how much of what training is fed is padding
         padding = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed

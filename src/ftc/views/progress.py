@@ -251,8 +251,9 @@ def event_lines(event: Event, state: RunState, page: Page) -> list[str]:
         case RunEnded(status="interrupted"):
             saved = f"saved at step {numbers.count(state.saved_step)}" if state.saved_step else "nothing to save yet"
             return [f"{page.alert(pad('interrupted', LABEL))}{saved}"]
-        case RunEnded(status="failed"):
-            return page.flow(page.bad("failed"), [escaped(event.detail)], indent=LABEL)
+        case RunEnded(status="failed" | "paused" | "pruned" as how):
+            paint = page.bad if how == "failed" else page.alert
+            return page.flow(paint(how), [escaped(event.detail)], indent=LABEL)
         case _:
             return []
 

@@ -50,6 +50,8 @@ def run_text(
     words = {
         "running": page.accent("running"),
         "interrupted": page.alert("interrupted"),
+        "paused": page.alert("paused"),
+        "pruned": page.alert("pruned"),
         "failed": page.bad("failed"),
         "finished": page.good("finished"),
         "gate_failed": page.bad("finished, gate failed"),
@@ -247,6 +249,8 @@ def runs_text(entries: Iterable[RunEntry], *, page: Page = PLAIN) -> str:
         "gate_failed": page.bad,
         "failed": page.bad,
         "interrupted": page.alert,
+        "paused": page.alert,
+        "pruned": page.alert,
         "running": page.accent,
     }
     header = ("run", "recipe", "started (UTC)", "steps", "status", "result")

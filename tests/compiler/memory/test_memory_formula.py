@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ftc.compiler.memory.memory_formula import uncounted_parts
+from ftc.compiler.memory.uncounted import uncounted_parts
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
 from tests.support.drafts import CARD, decided, draft_of, model_facts
 

@@ -176,6 +176,52 @@ def test_a_teacher_is_asked_without_memory_as_it_really_is(
     assert set(apart.values()) == {0}, apart
 
 
+@pytest.mark.parametrize(
+    ("kind", "strategy", "precision", "teacher"),
+    [
+        ("llama", "lora", "bfloat16", None),
+        ("qwen2", "full", "bfloat16", "gpt2"),
+        *(
+            [
+                ("gemma2", "lora", "float32", None),
+                ("gemma2", "full", "bfloat16", None),
+                ("t5", "lora", "bfloat16", None),
+                ("bart", "full", "float32", None),
+            ]
+            if os.environ.get("FTC_TRACES")
+            else []
+        ),
+    ],
+)
+def test_a_loss_in_chunks_is_traced_as_it_runs(
+    kind: str, strategy: str, precision: str, teacher: str | None, models: dict[str, Path], tmp_path: Path
+) -> None:
+    configs = {one: json.loads((models[one] / "config.json").read_text()) for one in (kind, teacher) if one}
+    asked = None if teacher is None else {**lesson(models[teacher], "decoder"), "precision": precision}
+    job = trace_job(
+        configs[kind],
+        strategy,
+        device=PROCESSOR,
+        shape=BatchShape(length=20, supervised=7, padded=False),
+        num_modules={"t5": 12, "bart": 12}.get(kind, 4),
+        model__attention="eager" if kind == "gemma2" else "sdpa",
+        train__precision=precision,
+        train__loss_chunk_size=4,
+        train__distillation=asked,
+    ).model_copy(update={"teacher": configs.get(teacher or "")})
+    depths = (2, 2) if kind in ("t5", "bart") else (2,)
+    without = peaks(log_of(job, depths, whole_groups(depths)))
+    cpu = torch.device("cpu")
+    taught = None if teacher is None else build_teacher(job.settings, FolderBase(models[teacher]), cpu)
+    model = build_model(job.settings, FolderBase(models[kind]), cpu)
+    real = peaks(run_steps(job, model, whole_groups(depths), cpu, Folder(tmp_path / "kept"), taught))
+    apart = {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST}
+    assert set(apart.values()) == {0}, apart
+    train = job.settings.train.model_copy(update={"loss_chunk_size": None})
+    whole = job.model_copy(update={"settings": job.settings.model_copy(update={"train": train})})
+    assert whole.key() != job.key(), "answers for the one are none for the other"
+
+
 OTHERS = ["dora", "partial", "bitfit", "ln_tuning", "ia3", "bottleneck", "prompt_tuning", "p_tuning", "prefix_tuning"]
 OTHERS += ["projected"]
 MODULES = {"ln_tuning": 5, "ia3": 6, "bottleneck": 4}

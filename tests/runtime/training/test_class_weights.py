@@ -26,9 +26,10 @@ def test_a_weighted_loss_and_its_gradient_are_those_of_torch() -> None:
     train = SimpleNamespace(label_smoothing=0.0)
     job: Any = SimpleNamespace(teacher=None, scorer=scorer, model=None, train=train, class_weights=weights)
     batch: Any = SimpleNamespace(targets=targets)
-    (found,) = torch.autograd.grad(_loss(job, batch), scores)
+    batch.part = lambda _: batch
+    (found,) = torch.autograd.grad(_loss(job, batch, 1.0), scores)
     theirs = functional.cross_entropy(scores, targets, weight=weights, reduction="sum")
-    assert _loss(job, batch).item() == pytest.approx(theirs.item(), rel=1e-6)
+    assert _loss(job, batch, 1.0).item() == pytest.approx(theirs.item(), rel=1e-6)
     torch.testing.assert_close(found, torch.autograd.grad(theirs, scores)[0])
 
 

@@ -196,7 +196,7 @@ def test_the_loss_is_that_of_plain_torch(tmp_path: Path, case: str) -> None:
     model.zero_grad()
 
     job = loop_job(settings, model, rows, teacher)
-    found = _loss(job, job.scorer.batch(rows, [0, 1, 2]))
+    found = _loss(job, job.scorer.batch(rows, [0, 1, 2]), 1.0)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
     found.backward()
     for name, one in trainable_tensors(model).items():
@@ -242,7 +242,7 @@ def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path: Path) -> None
 def test_a_vocabulary_that_one_of_them_has_padded(tmp_path: Path) -> None:
     settings, rows, model, folder = with_teacher(tmp_path, "lm")
     teacher = make_teacher(settings, build_teacher(settings, FolderBase(folder), CPU))
-    assert len(teacher.log_probs(make_scorer(model, settings).batch(rows, [0]))) == 5
+    assert len(teacher.answers(make_scorer(model, settings).batch(rows, [0]))(slice(None))) == 5
     scores, wanted, losses = torch.randn(5, 128), torch.randn(5, 136), torch.zeros(5)
     same = teacher.blended(losses, scores, wanted[:, :128].log_softmax(-1))
     torch.testing.assert_close(teacher.blended(losses, scores, wanted.log_softmax(-1)), same)

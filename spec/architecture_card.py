@@ -1,0 +1,101 @@
+"""What a row of the table of architectures (`ftc.spec.architectures`) says of a model type of transformers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+__all__ = ["Architecture", "BehindHead", "Family", "Norm", "Positions"]
+
+Family = Literal["decoder", "encoder", "encoder_decoder"]
+
+Positions = Literal["learned", "learned after padding", "sinusoidal", "rotary", "alibi", "relative", "disentangled"]
+"""How a model knows where a token stands.
+
+A table of positions, in some models counted from behind the padding id; sines; rotated queries and keys (RoPE); a
+slope for each head (ALiBi); a learned bias for each distance, as in T5; DeBERTa's products with learned distances.
+"""
+Norm = Literal["fused", "composed", "composed twice"]
+"""How norms are computed: by torch's kernel for layer norms, which keeps its input and two numbers a token; in several
+operators, which keep what was normalized as well where weights are trained; or so that the input is kept once more as
+it came, as T5's norms do."""
+
+BehindHead = Literal["nothing", "softcap", "times scale", "by scaling", "plus bias"]
+"""What comes behind an output layer, by the name of its value in config.json: tanh between two factors
+(`final_logit_softcapping`), a product (`logit_scale`), a quotient (`logits_scaling`), or a buffer of the model that is
+added (`final_logits_bias`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """One model type.
+
+    Attributes:
+        model_type: As config.json calls it.
+        family: Decoder, encoder, or both; where it isn't known, the class in config.json tells.
+        widths_in_config: Whether config.json gives the widths of its linear layers, so that both can be compared.
+        inner_ratio: Width of the feed-forward part by the model's, where config.json may leave it out; 0 where it
+            never does.
+        transposed: Whether weights of linear layers are stored as (inputs, outputs).
+        positions: How it knows where a token stands.
+        window_every: One layer of so many, the last of them, attends to everything, where config.json gives a window
+            and doesn't list its layers; 0 where each layer has the window.
+        norm: How norms are computed.
+        two_norms: Whether attention and feed-forward part stand side by side, with a norm of the same input each.
+        activation: Of the feed-forward part, where config.json names none.
+        dropout: Rate between the parts of layers, where config.json gives none.
+        attention_dropout: Rate of attention's scores, where config.json gives none.
+        inner_dropout: Whether the feed-forward part drops out between its halves, at the same rate as elsewhere.
+        ends_with_product: Whether a layer's last product is added to the residual as it is, dropout aside: no norm
+            and no product with it comes behind.
+        widens_keys: Whether rotation gives keys the type of its cosines, float32, in place of their own.
+        unquantized: Ends of the names of linear layers that transformers keeps out of 4 and 8 bits.
+        counts_padding: Whether it tells how far apart two tokens are by their places in the row, padding included.
+        reads_padding: Whether its state takes in padding, whatever the mask says.
+        classifier: Modules that transformers makes anew for classes of rows; empty where it has no such model.
+        classifier_layers: Linear layers of these: 2 where a square one comes before the one of the labels.
+        classifier_keeps: Parts of a pretrained head that a classifier of rows still has.
+        classifier_reads_one: Whether a classifier of rows needs one position of each row behind the last attention,
+            and the layer can compute it alone; see `ftc.runtime.evaluation.shortcuts`.
+        tagger: Modules made anew for classes of tokens; empty where ftc trains none.
+        span_head: Modules made anew for spans; empty where ftc trains none.
+        tagger_keeps: Parts of a pretrained head that the two still have.
+        tokens: Tokens of beginning, end and padding that its tokenizer's class assumes where files name none.
+        summary_prefix: What it was pretrained to read before a text that is to be summarized.
+        behind_head: What it does with its output layer's scores over the vocabulary; `nothing` for an encoder, which
+            is never trained by them.
+    """
+
+    model_type: str
+    family: Family | None
+    widths_in_config: bool | None
+    inner_ratio: int | None
+    transposed: bool | None
+    positions: Positions | None
+    window_every: int | None
+    norm: Norm | None
+    two_norms: bool | None
+    activation: str | None
+    dropout: float | None
+    attention_dropout: float | None
+    inner_dropout: bool | None
+    ends_with_product: bool | None
+    widens_keys: bool | None
+    unquantized: tuple[str, ...] | None
+    counts_padding: bool | None
+    reads_padding: bool | None
+    classifier: tuple[str, ...] | None
+    classifier_layers: int | None
+    classifier_keeps: tuple[str, ...] | None
+    classifier_reads_one: bool | None
+    tagger: tuple[str, ...] | None
+    span_head: tuple[str, ...] | None
+    tagger_keeps: tuple[str, ...] | None
+    tokens: tuple[str | None, str | None, str | None] | None
+    summary_prefix: str | None
+    behind_head: BehindHead | None
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Columns of which nothing is known, in words."""
+        return tuple(one.name.replace("_", " ") for one in fields(self) if getattr(self, one.name) is None)
