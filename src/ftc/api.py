@@ -197,7 +197,7 @@ def apply(
         target: A planned recipe, a plan, or the file of a recipe or saved plan.
         on_event: Hears of every step.
         again: Run a finished plan once more, in a folder of its own.
-        until: Pause after this step, or at `train` with the weights exported and no test row looked at.
+        until: Pause after this step, or at `train` with the weights exported and no test row evaluated.
         stop: Hears of every event; where it gives a reason, the run ends after the current step as `pruned`.
         offline: Use only what is on this machine.
         folder: Where a plan given as an object belongs: any folder of its project.

@@ -12,8 +12,8 @@ import pytest
 from ftc import api
 from ftc.cli.main import main
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.loss_settings import PreferenceSettings
 from ftc.spec.documents.outcomes import Outcome
-from ftc.spec.documents.settings import PreferenceSettings
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.paths import RunFolder
 from ftc.verbs.compare import statistics_of

@@ -149,6 +149,7 @@ def _predictions(settings: Settings, outcomes: Sequence[Outcome]) -> Predictions
 
     from ftc.runtime.metrics import Pairs
     from ftc.runtime.metrics.classes import Decisions, Tags
+    from ftc.runtime.metrics.numbers import Numbers
     from ftc.runtime.metrics.texts import Found, Written
     from ftc.spec.documents.outcomes import NO_ANSWER, as_label
 
@@ -164,6 +165,9 @@ def _predictions(settings: Settings, outcomes: Sequence[Outcome]) -> Predictions
             return Decisions.several(labels, wanted, got)
         case "tags":
             return Tags(labels, wanted, got)
+        case "numbers":
+            right = [[float(number) for number in one.right] for one in outcomes]
+            return Numbers(np.array(right, np.float64), np.array([one.predicted for one in said], np.float64))
         case "span":
             return Found([one.right for one in outcomes], ["" if text == NO_ANSWER else text for text in answers])
         case "written label":

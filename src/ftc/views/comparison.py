@@ -225,13 +225,14 @@ def merged_text(plan: Plan, merged: MergedModel, room: Room, folder: str, *, pag
 def agreement_words(found: Agreement) -> Sequence[str]:
     """How alike the merged model answers, in parts."""
     rows = f"{numbers.plural(found.rows, 'row')} of {found.split}"
+    choices = f"{numbers.count(found.same_choices)} of {numbers.plural(found.choices, 'choice')} the same"
     return (
         (
             f"on {rows} the scores differ by at most {found.largest_difference:.2g}, {_percent(found.share)} of their "
             "range"
         ),
         f"{_percent(found.allowed)} is allowed",
-        f"{numbers.count(found.same_choices)} of {numbers.plural(found.choices, 'choice')} the same",
+        *((choices,) if found.choices else ()),  # numbers are no choices
     )
 
 
