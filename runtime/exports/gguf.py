@@ -57,7 +57,7 @@ def export_gguf(
     """
     with (
         reopened(on_processor(plan), inputs, run, record, listen) as session,
-        tempfile.TemporaryDirectory(prefix="ftc-export-", dir=_parent(asked.target)) as scratch,
+        tempfile.TemporaryDirectory(prefix=".ftc-export-", dir=_parent(asked.target)) as scratch,
         building_folder(asked.target) as folder,
     ):
         job = _Job(session, run, asked, Path(scratch))

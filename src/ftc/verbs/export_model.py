@@ -127,7 +127,8 @@ def _written(run: Run, asked: AskedFile, tell: EventListener) -> ExportedModel:
     from ftc.runtime.exports.gguf import export_gguf
     from ftc.spec.storage.paths import RunFolder
 
-    with tempfile.TemporaryDirectory(prefix="ftc-merged-") as scratch:
+    place = next(one for one in asked.target.parents if one.is_dir())  # a system's own may be small, or in memory
+    with tempfile.TemporaryDirectory(prefix=".ftc-merged-", dir=place) as scratch:
         if not strategy_card(run.plan.settings.strategy).is_whole:
             asked = replace(asked, model=Path(scratch) / "merged")
             merge_into(run, asked.model, "float32", SHARD_BYTES, tell)
