@@ -25,7 +25,7 @@ from ftc.verbs.merge import merge
 from ftc.verbs.plan import Checked, Planned, drift, lock, read_plan, save_plan, settle_lock, unchanged
 from ftc.verbs.policy import with_policy
 from ftc.verbs.predict import Model, Predictions, load, predict
-from ftc.verbs.provenance import export, refuse_faults, whence, who_used
+from ftc.verbs.provenance import export, provenance, refuse_faults, used_by
 from ftc.verbs.runs import Run, find_run, past_runs, run_of, runs, unlock
 from ftc.verbs.standing import standing_of
 from ftc.verbs.text import fix, format, shown_path, validate, with_sources
@@ -71,16 +71,16 @@ __all__ = [
     "merge",
     "plan",
     "predict",
+    "provenance",
     "runs",
     "save_plan",
     "schema",
     "sign",
     "tokens",
     "unlock",
+    "used_by",
     "validate",
     "verify",
-    "whence",
-    "who_used",
 ]
 
 Result = TypeVar("Result")

@@ -42,6 +42,12 @@ def _recipes() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _starting() -> Mapping[str, Command]:
+    from ftc.cli.starting import COMMANDS
+
+    return COMMANDS
+
+
 def _plans() -> Mapping[str, Command]:
     from ftc.cli.plans import COMMANDS
 
@@ -130,7 +136,7 @@ DEVICE = Group(
 
 SECTIONS: dict[str, tuple[Verb | Group, ...]] = {
     "write a recipe": (
-        Verb("init", _recipes, "write a starter recipe"),
+        Verb("init", _starting, "write a starter recipe"),
         Verb("import", _recipes, "turn another tool's configuration into a recipe"),
         Verb("validate", _recipes, "check a recipe without loading models or data; --fix applies safe fixes"),
         Verb("fmt", _recipes, "format recipes"),
