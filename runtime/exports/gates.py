@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -52,9 +53,7 @@ def parity(llama: Llama, rows: TokenStream, reference: Reference, bound: GgufTyp
     asked = []
     for index, number in enumerate(reference.rows.tolist()):
         mine = reference.owners == index
-        places = _places(rows, number)[reference.places[mine]]
-        choices = reference.choices[mine].tolist()
-        asked.append(_row(rows, number, places.tolist(), choices))
+        asked += _rows_of(rows, number, reference.places[mine].tolist(), reference.choices[mine].tolist())
     found = [place for row in llama.score(asked) for place in row]
     scores = torch.tensor([place["scores"] for place in found])
     sums = torch.tensor([place["log_sum_exp"] for place in found])
@@ -80,14 +79,30 @@ def _not_test(split: Split) -> Any:
     return split
 
 
-def _places(rows: TokenStream, number: int) -> torch.Tensor:
-    """Tokens of a row behind which the next one is scored."""
-    return torch.from_numpy(rows.mask(number)[1:].nonzero()[0])
+def _rows_of(
+    rows: TokenStream, number: int, wanted: list[int] | None = None, choices: list[list[int]] | None = None
+) -> list[dict[str, Any]]:
+    """A row as what is asked of the file; a preference is two, one for each answer.
 
-
-def _row(rows: TokenStream, number: int, places: list[int], choices: list[list[int]] | None) -> dict[str, Any]:
-    ids = rows.ids(number).tolist()
-    return {"ids": ids, "places": places, "targets": [ids[place + 1] for place in places], "choices": choices}
+    Args:
+        rows: The split.
+        number: The row.
+        wanted: Which of its scored places, ascending; None for all.
+        choices: The outputs whose scores are wanted, for each of them.
+    """
+    ids, mask = rows.ids(number).tolist(), rows.mask(number)
+    cuts = [0, *(rows.targets[number].tolist()[:1] if len(rows.targets[number]) else []), len(ids)]
+    found, first = list[dict[str, Any]](), 0
+    for start, end in itertools.pairwise(cuts):
+        places = mask[start + 1 : end].nonzero()[0].tolist()
+        here = [n for n in (wanted if wanted is not None else range(first + len(places))) if n >= first]
+        here = [n for n in here if n < first + len(places)]
+        mine = [places[n - first] for n in here]
+        targets = [ids[start + place + 1] for place in mine]
+        some = None if choices is None or wanted is None else [choices[wanted.index(n)] for n in here]
+        found.append({"ids": ids[start:end], "places": mine, "targets": targets, "choices": some})
+        first += len(places)
+    return found
 
 
 def same_tokens(llama: Llama, rows: TokenStream, tokenizer: Any, most: int) -> tuple[int, int, bool]:
@@ -101,7 +116,7 @@ def same_tokens(llama: Llama, rows: TokenStream, tokenizer: Any, most: int) -> t
     """
     texts, expected = [], []
     for number in range(min(len(rows), most)):
-        ids = rows.ids(number)[: rows.prompt_length(number)].tolist()
+        ids = rows.ids(number)[: rows.prompt_length(number) or None].tolist()
         text = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         if tokenizer.encode(text, add_special_tokens=False) == ids:
             texts.append(text)
@@ -158,7 +173,7 @@ def answers_of_file(session: Session, llama: Llama, rows: TokenStream) -> Answer
     """What an exported file makes of the same rows."""
     settings = session.plan.settings
     measures = Measures(settings, rows, session.inputs.model_folder)
-    asked = [_row(rows, number, _places(rows, number).tolist(), None) for number in range(len(rows))]
+    asked = [row for number in range(len(rows)) for row in _rows_of(rows, number)]
     scores = [
         RowScore(number, sum(place["loss"] for place in found), len(found))
         for number, found in enumerate(llama.score(asked))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.runtime.artifacts.export import load_exported
-from ftc.runtime.artifacts.merge import on_processor
+from ftc.runtime.artifacts.merge import allowed_share, on_processor
 from ftc.runtime.evaluation.evaluate_again import reopened
 from ftc.runtime.evaluation.reference import Reference, read_reference, reference_of, split_of
 from ftc.runtime.execution.verify import verify_some
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["export_gguf"]
 
 _LIBRARIES = ("gguf", "llama-cpp-py-sync", "torch", "transformers")
-_ROUNDED_RUN = 0.05
-"""A run in bfloat16 rounds in every product, so that two ways to one sum differ, as in `ftc run merge`."""
 _MOST_TOKENIZED = 100
 _FULL = "f32"
 
@@ -92,7 +90,7 @@ def export_gguf(
             tokenized=tokenized,
             answers=answers,
             template=template,
-            notes=tuple(_notes(answers, template)),
+            notes=tuple(_notes(plan, asked, tokenized, answers, template)),
         )
         (folder / EXPORT_FILE).write_text(exported.to_text(), encoding="utf-8")
     return exported
@@ -127,7 +125,8 @@ class _Job:
 
     def compared(self, file: Path, bound: GgufType) -> Parity:
         """A file beside the tuned model."""
-        widest = _ROUNDED_RUN if self._session.plan.settings.train.precision == "bfloat16" else 0.0
+        settings = self._session.plan.settings
+        widest = allowed_share(settings, "float32")  # a run that rounds by itself differs from its own merge by more
         return gates.parity(self._llama(file), self._rows, self.reference, bound, widest)
 
     def tokenized(self) -> int:
@@ -165,7 +164,8 @@ class _Job:
         with session.journal.phase("compare", f"{len(self.reference.rows)} rows of {self.split}"):
             found = self.compared(file, bound)
             gates.require(found, f"the file in {asked.weight_type}")
-        return found, self._answers(file) if bound.is_measured else None
+        can_answer = session.plan.settings.answer != "pair"  # gates of preferences compare with the untrained model
+        return found, self._answers(file) if bound.is_measured and can_answer else None
 
     def _answers(self, file: Path) -> AnswersKept:
         session, asked = self._session, self._asked
@@ -201,10 +201,16 @@ def _files(folder: Path) -> Iterator[tuple[str, FileFacts]]:
 _FEW_ROWS = 100
 
 
-def _notes(answers: AnswersKept | None, template: TemplateKept | None) -> Iterator[str]:
+def _notes(
+    plan: Plan, asked: AskedFile, tokenized: int, answers: AnswersKept | None, template: TemplateKept | None
+) -> Iterator[str]:
+    if not tokenized:
+        yield "no row's text gives its own tokens again, so the file's tokenizer was not compared"
     if template is not None and not template.keeps_spaces:
         yield "the model's own template trims white space around a turn, and this one can't: send turns without it"
     if answers is None:
+        if plan.settings.eval.gates and gguf_type(asked.weight_type).is_measured:
+            yield f"gates that were not checked: {', '.join(sorted(plan.settings.eval.gates))}"
         return
     if answers.rows < _FEW_ROWS:
         yield f"gates were checked on {answers.rows} rows ({_FEW_ROWS} or more advised); rely on the intervals"

@@ -79,7 +79,7 @@ def test_a_file_for_ollama_is_the_tuned_model(run: api.Run, ftc: Ftc) -> None:
     assert contents(run.folder) == before
     assert api.audit(run).findings == ()
     assert [one.format for one in read_ledger(run.root) if isinstance(one, ModelExported)] == ["ollama"]
-    origin = api.whence(file)
+    origin = api.provenance(file)
     assert (origin.confirmed, origin.runs) == ("same bytes", (run.record.id,))
 
     text = Path("dist/demo/Modelfile").read_text()

@@ -16,6 +16,7 @@ from ftc.spec.documents.record import Gain, GateResult
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.model_formats import GGUF_TYPES, gguf_type
 from tests.runtime.jobs import write_stream
+from tests.support.streams import write_columns
 
 
 class Answering:
@@ -67,6 +68,17 @@ def test_scores_are_compared_with_their_spread(rows: TokenStream, shift: float, 
         with pytest.raises(Refusal, match="FTC669"):
             gates.require(found, "the file")
         assert found.model_copy(update={"allowed": 0.05}).holds, "a type of fewer bits may differ more"
+
+
+def test_a_preference_is_two_texts(tmp_path: Any) -> None:
+    """Each answer is read by itself, behind the prompt that both share."""
+    ids, mask = [1, 8, 9, 2, 1, 8, 7, 7, 2], [0, 0, 1, 1, 0, 0, 1, 1, 1]
+    rows = write_columns(tmp_path / "pairs.arrow", [ids], [mask], prompts=[2], labels=[-1], targets=[[4]])
+    whole = gates._rows_of(rows, 0)
+    assert [row["ids"] for row in whole] == [ids[:4], ids[4:]]
+    assert [row["targets"] for row in whole] == [[9, 2], [7, 7, 2]]
+    some = gates._rows_of(rows, 0, [1, 2, 4], [[5], [6], [7]])
+    assert [(row["targets"], row["choices"]) for row in some] == [([2], [[5]]), ([7, 2], [[6], [7]])]
 
 
 def test_types_of_fewer_bits_allow_more() -> None:
