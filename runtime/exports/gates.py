@@ -12,7 +12,7 @@ import torch
 from ftc.runtime.evaluation.measures import Measures
 from ftc.runtime.evaluation.scoring import RowScore, eval_mode, score_rows
 from ftc.runtime.metrics import LOSSES
-from ftc.runtime.metrics.statistics import Statistics, difference, intervals
+from ftc.runtime.metrics.statistics import difference, intervals
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.exported import AnswersKept, Parity
 from ftc.spec.documents.outcomes import plain_name
@@ -203,7 +203,7 @@ def kept(
         same_answers=same,
         tuned={name: one.observed for name, one in before.items()},
         exported=known,
-        changes={name: Gain(value=known[name] - _value(before, name), interval=changes[name]) for name in names},
+        changes={name: Gain(value=known[name] - before[name].observed, interval=changes[name]) for name in names},
         gates=tuple(
             GateResult(
                 metric=name,
@@ -218,10 +218,6 @@ def kept(
         unchecked=tuple(name for name in gates if name not in known),
         waived=tuple(sorted(waived)),
     )
-
-
-def _value(statistics: dict[str, Statistics], name: str) -> float:
-    return statistics[name].observed
 
 
 def require(found: Parity, what: str) -> None:

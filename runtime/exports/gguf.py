@@ -53,6 +53,8 @@ def export_gguf(
             file says something else (FTC669), or the recipe's gates don't hold with it (FTC670).
         KeyboardInterrupt: Somebody asked to stop; nothing is left behind.
     """
+    from gguf import GGUFReader
+
     with (
         reopened(on_processor(plan), inputs, run, record, listen) as session,
         tempfile.TemporaryDirectory(prefix=".ftc-export-", dir=_parent(asked.target)) as scratch,
@@ -83,7 +85,7 @@ def export_gguf(
             record_sha256=record.sha256,
             weights_sha256=record.final_weights_sha256 or "",
             weight_type=asked.weight_type,
-            tensor_types=_tensor_types(file),
+            tensor_types=dict(sorted(Counter(one.tensor_type.name for one in GGUFReader(file).tensors).items())),
             files=dict(_files(folder)),
             conversion=conversion,
             parity=found,
@@ -184,13 +186,6 @@ class _Job:
 def _parent(target: Path) -> Path:
     """The nearest folder that is there: what is renamed has to lie on the same disk."""
     return next(one for one in target.parents if one.is_dir())
-
-
-def _tensor_types(file: Path) -> dict[str, int]:
-    from gguf import GGUFReader
-
-    counts = Counter(tensor.tensor_type.name for tensor in GGUFReader(file).tensors)
-    return dict(sorted(counts.items()))
 
 
 def _files(folder: Path) -> Iterator[tuple[str, FileFacts]]:

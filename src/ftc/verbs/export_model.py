@@ -197,7 +197,10 @@ def write_modelfile(run: Run, base: Path, folder: Path, file: str, *, adds_first
             )
             spaced = parts is not None and parts.text(*SPACED) == render(*SPACED)
         if parts is None or not same or not all(same):
-            raise Refusal([_unlike(run)])
+            summary = f"run `{run.record.id}`: the model's chat template can't be written as one of Ollama's"
+            notes = "it is more than a text before and after each turn, so the texts differ; nothing was kept"
+            help = "export it with `--format gguf`, and serve it by a program that uses the model's own template"
+            raise Refusal([diagnostic("FTC671", summary, notes=notes, help=help)])
         kept = kept.model_copy(update={"conversations": len(same), "keeps_spaces": spaced})
         if adds_first:
             parts = parts.without_first(facts.bos_token or "")
@@ -228,13 +231,6 @@ def _rendering(facts: TokenizerFacts) -> Iterator[Render]:
             return text if isinstance(text, str) else None
 
         yield render
-
-
-def _unlike(run: Run) -> Diagnostic:
-    summary = "the model's chat template can't be written as one of Ollama's with the same text"
-    help = "export it with `--format gguf`, and serve it by a program that uses the model's own template"
-    notes = "it is more than a text before and after each turn; nothing was kept"
-    return diagnostic("FTC671", f"run `{run.record.id}`: {summary}", notes=notes, help=help)
 
 
 def _note(run: Run, target: Path, model: ExportedModel) -> None:
