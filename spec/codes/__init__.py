@@ -22,6 +22,7 @@ from ftc.spec.codes import (
     rules,
     schema,
     strategies,
+    sweeps,
     text,
     tokens,
     verbs,
@@ -44,6 +45,7 @@ CODES: dict[str, Code] = {
         rows,
         budget,
         locking,
+        sweeps,
         environment,
         verbs,
     )

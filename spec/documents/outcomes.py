@@ -180,9 +180,9 @@ class HarnessReport(Document):
     metrics: tuple[HarnessMetric, ...]
 
 
-Choice = Literal["first", "second", "tie"]
-"""Which of two contestants is better; the sides on which they stood don't count."""
-CHOICES: tuple[Choice, ...] = ("first", "second", "tie")
+Choice = Literal["first", "second", "tie", "bad"]
+"""Which of two contestants is better, or neither (equally good, both bad); sides don't count."""
+CHOICES: tuple[Choice, ...] = ("first", "second", "tie", "bad")
 
 
 class Rating(Document):
@@ -202,7 +202,7 @@ class Rating(Document):
 
 
 class WinRate(Document):
-    """How often the second contestant was preferred; a tie counts half."""
+    """How often the second contestant was preferred; rows where neither is better count half."""
 
     rate: Real
     low: Real | None
@@ -211,6 +211,7 @@ class WinRate(Document):
     wins: int
     losses: int
     ties: int
+    both_bad: int = 0
 
 
 class Agreement(Document):
@@ -243,5 +244,5 @@ class Tally(Document):
     left_chosen: int
     """Decisions for whoever stood on the left, of `decided`; far from half, the place decides and not the answer."""
     decided: int
-    """Decisions that are no tie."""
+    """Decisions for one of the two."""
     agreement: tuple[Agreement, ...]

@@ -55,7 +55,7 @@ class Regression(TaskSection):
 
     kind: Literal["regression"]
     scores: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=1_000)
-    """Columns of the numbers, where each stands in a column of its own. Default: the column of `data.fields.score`,
+    """Columns of the numbers, where each has a column of its own. Default: the column of `data.fields.score`,
     whose values are numbers, or lists of as many numbers in every row."""
     normalize: Scale = "standard"
     """`standard`: the model learns each number as its distance from the mean of the training rows, in standard

@@ -155,7 +155,9 @@ def tally_text(tally: Tally, *, page: Page = PLAIN) -> str:
     lines = [f"{page.strong(f'{second} against {first}')}: {_rate(tally.overall)}", verdict, ""]
     lines += page.flow("rated", [rated, f"{numbers.count(tally.same)} with the same answer need no rating"])
     for rater, rate in sorted(tally.raters.items()):
-        counts = f"{rate.wins} for {second}, {rate.losses} for {first}, {rate.ties} equally good"
+        counts = (
+            f"{rate.wins} for {second}, {rate.losses} for {first}, {rate.ties} equally good, {rate.both_bad} both bad"
+        )
         lines += page.flow("", [f"{escaped(rater)}: {_rate(rate)}", counts])
     for one in tally.agreement:
         kappa = "" if one.kappa is None else f", Cohen's kappa {one.kappa:.2f}"
