@@ -111,6 +111,14 @@ def exports(session: nox.Session) -> None:
 
 
 @nox.session
+def gguf(session: nox.Session) -> None:
+    """Export models for llama.cpp and Ollama, and have the real library answer. Fetches llama.cpp's converter once."""
+    install(session, "-e", ".[gguf]", *GROUPS["test"])
+    environment = {**QUIET, "FTC_GGUF": "1"}
+    session.run("pytest", "-n0", "tests/e2e/test_gguf.py", *session.posargs, env=environment)
+
+
+@nox.session
 def pii(session: nox.Session) -> None:
     """Have presidio find personal data, and check that it fetches nothing."""
     install(session, "-e", ".[pii]", *GROUPS["test"])
@@ -168,11 +176,11 @@ def torches(session: nox.Session, release: str) -> None:
 
 
 @nox.session(venv_backend="none")
-def transformers4(session: nox.Session) -> None:
+def older_transformers(session: nox.Session) -> None:
     """Load models that ftc writes with the newest transformers 4, and compare their answers. Downloads that release."""
     python = train_environment(session)
     torch = next(one for one in EXTRAS["train"] if one.startswith("torch>="))
-    older = environment(session, ROOT / ".nox" / "transformers4", ["transformers>=4.57,<5", torch, "numpy"])
+    older = environment(session, ROOT / ".nox" / "older-transformers", ["transformers>=4.57,<5", torch, "numpy"])
     test = "tests/runtime/artifacts/test_transformers4.py"
     environ = {**QUIET, "FTC_TRANSFORMERS4": str(older)}
     session.run(python, "-m", "pytest", "-n0", test, *session.posargs, external=True, env=environ)

@@ -34,6 +34,7 @@ __all__ = [
     "Entry",
     "Look",
     "Merged",
+    "ModelExported",
     "Opened",
     "PagesWritten",
     "Unlocked",
@@ -119,6 +120,21 @@ class Merged(_Entry):
     """Digest of each file of weights, by its name."""
 
 
+class ModelExported(_Entry):
+    """A run's model was written in another program's format."""
+
+    kind: Literal["model_exported"] = "model_exported"
+    name: str
+    run_id: str
+    job_sha256: str
+    folder: str
+    """Where it was written: relative to the project's root, or the folder's name alone where it lies outside."""
+    format: str
+    weight_type: str
+    files_sha256: dict[str, str]
+    """Digest of each file, by its name."""
+
+
 class PagesWritten(_Entry):
     """A run's pages were written: an audit compares charts by these checksums, rather than draw them again."""
 
@@ -138,7 +154,9 @@ class Unlocked(_Entry):
     holder: str
 
 
-Entry = Annotated[Opened | Begun | Ended | Look | Merged | PagesWritten | Unlocked, Field(discriminator="kind")]
+Entry = Annotated[
+    Opened | Begun | Ended | Look | Merged | ModelExported | PagesWritten | Unlocked, Field(discriminator="kind")
+]
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
 
 
