@@ -144,8 +144,8 @@ class _WeightedSum(torch.autograd.Function):
             found = list(_gradients(of_chunk, wanted, weight)) if wanted else []
             if slopes is not None:
                 slopes[lines] = found.pop(0)
-            for total, more in zip(gradients, found, strict=False):
-                total.add_(more)
+            for total in gradients:
+                total.add_(found.pop(0))  # by no name, which would keep it through the next chunk
             gradients = gradients or found
             del of_chunk, found
         ctx.flows = flows
