@@ -13,7 +13,6 @@ How a value gets from the recipe into the settings:
   it is chosen. A section with such fields has a base class without them (`OpenModel` under `ModelSettings`, ...);
   passes before the solver settle that one, so that reading an open value is a type error and not a wrong value.
 - Where one value of an else settled section is told later, its type says so: `OpenText.prompt` may be `Open.OPEN`.
-- A pass that reads a section before another pass has settled it gets a `LookupError`: the order of passes is wrong.
 - A pass returns a new draft. First it settles its section, then it says what it found wrong with it.
 """
 
@@ -31,6 +30,7 @@ from ftc.spec.documents.device import Calibration
 from ftc.spec.documents.estimates import Phase, TimeEstimate, Work, WorkEstimate
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TeacherFacts
 from ftc.spec.documents.judging import JudgedTokens, JudgeEstimate, JudgeUse
+from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
 from ftc.spec.documents.settings import (
@@ -107,11 +107,7 @@ class PastRun:
 
 
 class Section(Generic[S]):
-    """Reads a settled section of a draft.
-
-    Raises:
-        LookupError: No pass has settled it yet.
-    """
+    """Reads a settled section of a draft; raises a `LookupError` where no pass has settled it yet."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -168,7 +164,8 @@ class Draft:
         model: The base model's facts.
         device: The device that the plan is for.
         splits: The compiled data; empty while the passes that shape text run.
-        labels: Classes in order; empty for tasks without.
+        labels: Classes, or names of numbers, in order; empty for tasks without.
+        scales: What each number is measured by; empty for tasks without numbers.
         class_rows: Training rows by class.
         lengths: Lengths of the rows by split, and of further texts that are measured; by mean where there are none.
         classifier: Who says which answers have a label; None for nobody.
@@ -207,6 +204,7 @@ class Draft:
     device: DeviceFacts
     splits: Mapping[str, SplitReport] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    scales: tuple[TargetScale, ...] = ()
     class_rows: Mapping[str, int] = field(default_factory=dict)
     lengths: Mapping[str, RowLengths] = field(default_factory=dict)
     classifier: ClassifierSettings | None = None

@@ -305,6 +305,7 @@ def _with_data(draft: Draft, data: CompiledData) -> Draft:
         splits=data.splits,
         lengths=data.lengths,
         labels=data.labels,
+        scales=data.scales,
         class_rows=data.quality.labels.get("train", {}),
         groups=data.groups,
         judged=data.judged,

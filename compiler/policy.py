@@ -13,7 +13,7 @@ from ftc.spec.base import Money
 from ftc.spec.companions import COMPANIONS
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, diagnostic
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.policy import POLICY_FILE, Policy, PolicyResult, Rule, Rules
+from ftc.spec.documents.policy import OLD_RULES, POLICY_FILE, Policy, PolicyResult, Rule, Rules
 from ftc.spec.language.forms import ReadForm, read_form
 
 __all__ = ["ReadPolicy", "judged", "prices_of", "read_policy"]
@@ -82,11 +82,20 @@ def judged(
         known = ", ".join(sorted(waivable)) or "none is"
         help = f"soft rules that this plan violates: {known}"
         raise Refusal([diagnostic("FTC434", f"no soft rule `{name}` is violated", help=help) for name in unknown])
-    return results, tuple(_finding(one, read) for one in results if not one.passed)
+    return results, (*_renamed(read), *(_finding(one, read) for one in results if not one.passed))
+
+
+def _renamed(read: ReadPolicy) -> Iterator[Diagnostic]:
+    for old, new in OLD_RULES.items():
+        if read.source.node(f"rules.{old}") is not None:
+            span, help = read.source.key_span(("rules", old)), f"write `{new}` in `{POLICY_FILE}`"
+            yield diagnostic("FTC106", f"policy rule `{old}` is now called `{new}`", span, help=help)
 
 
 def _finding(result: PolicyResult, read: ReadPolicy) -> Diagnostic:
-    span = read.source.key_span(("rules", result.rule))
+    old = next((old for old, new in OLD_RULES.items() if new == result.rule), result.rule)
+    name = result.rule if read.source.node(f"rules.{result.rule}") is not None else old
+    span = read.source.key_span(("rules", name))
     summary = f"policy rule `{result.rule}` is violated: {result.found}"
     if result.waived is not None:
         return diagnostic("FTC433", summary, span, notes=f"waived: {result.waived}", severity=Severity.WARNING)
@@ -103,7 +112,7 @@ def _finding(result: PolicyResult, read: ReadPolicy) -> Diagnostic:
 
 
 def _results(rules: Rules, plan: Plan, waivers: Mapping[str, str], lookers: frozenset[str]) -> Iterator[PolicyResult]:
-    checks: Mapping[str, _Check] = {**_CHECKS, "test_looks": partial(_test_looks, lookers=lookers)}
+    checks: Mapping[str, _Check] = {**_CHECKS, "max_test_evaluations": partial(_test_evaluations, lookers=lookers)}
     for name in Rules.model_fields:
         rule = getattr(rules, name)
         if isinstance(rule, Rule):
@@ -176,7 +185,7 @@ def _determinism(rule: Any, plan: Plan) -> tuple[bool, str]:
     return _LEVELS.index(asked) >= _LEVELS.index(rule.at_least), f"`train.determinism` is {asked}"
 
 
-def _test_looks(rule: Any, plan: Plan, lookers: frozenset[str]) -> tuple[bool, str]:
+def _test_evaluations(rule: Any, plan: Plan, lookers: frozenset[str]) -> tuple[bool, str]:
     """Runs that looked, with this one, in so far as it will."""
     if "test" not in plan.data:
         return True, "there are no test rows"

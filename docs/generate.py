@@ -329,9 +329,12 @@ def _sections(root: Schema) -> dict[str, str]:
 
 
 def _mark(schema: Schema) -> str:
-    """What tells this arm of a union from its siblings: its kind, or else its first key."""
+    """What distinguishes this arm of a union: its kind, or else its first and its first required key."""
     kind = schema["properties"].get("kind", {})
-    return f"`kind: {kind['const']}`" if "const" in kind else f"with `{next(iter(schema['properties']))}`"
+    if "const" in kind:
+        return f"`kind: {kind['const']}`"
+    keys = dict.fromkeys((next(iter(schema["properties"])), *schema.get("required", ())[:1]))
+    return f"with {' and '.join(f'`{key}`' for key in keys)}"
 
 
 def _objects(schema: Schema, root: Schema) -> Iterator[str]:

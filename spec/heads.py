@@ -10,22 +10,23 @@ from ftc.spec.architectures import Architecture, Family
 
 __all__ = ["HEADS", "Answer", "Choices", "Head", "HeadCard", "Labels", "ScoredPlaces", "head_card"]
 
-Head = Literal["lm", "classification", "multi_label", "token_classification", "span"]
-"""What a model ends in: its own language model head, or one for labels of a row, of each word, or of an answer."""
+Head = Literal["lm", "classification", "multi_label", "regression", "token_classification", "span"]
+"""What a model ends in: its own language model head, or one for labels or numbers of a row, labels of each word, or an
+answer."""
 
 ScoredPlaces = Literal["row", "token", "target"]
 """Where a head is computed: once a row, at every token, or at the target tokens alone."""
 
-Choices = Literal["exclusive", "independent", "positions"]
-"""What one line of a head's scores is over: choices that exclude each other, labels that are each decided alone, or
-the positions of a row, where padding scores minus infinity."""
+Choices = Literal["exclusive", "independent", "numbers", "positions"]
+"""What one line of a head's scores is over: choices that exclude each other, labels that are each decided alone,
+numbers that are no choice at all, or the positions of a row, where padding scores minus infinity."""
 
 Labels = Literal["one", "several", "words"]
 """How labels belong to a row: one each, any number of them, or one a word."""
 
-Answer = Literal["label", "written label", "labels", "tags", "span", "pair", "text"]
-"""What a model's answer to a row is: a label that a head chooses, or one that the model writes, any number of labels, a
-tag for each word, a span of the context, which of two answers is the likelier, or text."""
+Answer = Literal["label", "written label", "labels", "numbers", "tags", "span", "pair", "text"]
+"""What a model's answer to a row is: a label that a head chooses, or one that the model writes, any number of labels,
+numbers, a tag for each word, a span of the context, which of two answers is the likelier, or text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class HeadCard:
     reason: str
     """Why a plan has it; `{labels}` stands for their number."""
     outputs: int | None
-    """Outputs of the new layer: None for one a label, 0 where no layer is new."""
+    """Outputs of the new layer: None for one a label or number, which the plan names, 0 where no layer is new."""
     known_modules: Callable[[Architecture], tuple[str, ...] | None]
     """What a type of models calls the modules that the head makes anew: empty where it has no such head, None where
     nothing else is known than the usual."""
@@ -73,8 +74,8 @@ class HeadCard:
     keeps_targets: bool
     """Whether metrics need the label numbers of each row: several classes, or tags."""
     example: tuple[str, ...]
-    """Lines of Python that try a loaded model, for the model card, over `{labels}` and `{max_length}`; none where the
-    model writes."""
+    """Lines of Python that try a loaded model, for the model card, over `{labels}`, `{scales}` and `{max_length}`; none
+    where the model writes."""
 
     @property
     def is_new(self) -> bool:
@@ -90,6 +91,16 @@ class HeadCard:
     def is_labeled(self) -> bool:
         """Whether each output stands for a label."""
         return self.labels is not None
+
+    @property
+    def names_outputs(self) -> bool:
+        """Whether each output has a name in the plan: that of a label, or of a number."""
+        return self.outputs is None
+
+    @property
+    def chooses(self) -> bool:
+        """Whether its answer is one of those that there are, so that it is right or wrong."""
+        return self.choices != "numbers"
 
     @property
     def scores_rows(self) -> bool:
@@ -193,6 +204,35 @@ HEADS = (
             "labels = {labels}",
             _READS_TEXT,
             "print([label for label, score in zip(labels, model(**inputs).logits[0].tolist()) if score > 0])",
+        ),
+    ),
+    HeadCard(
+        name="regression",
+        title="head for numbers",
+        alternative="",
+        reason="a new layer for {labels} numbers",
+        outputs=None,
+        known_modules=lambda kind: kind.classifier,
+        usual_module=_ROW_MODULES,
+        auto_class="AutoModelForSequenceClassification",
+        split_auto_class="AutoModelForSequenceClassification",
+        peft_task="SEQ_CLS",
+        split_peft_task="SEQ_CLS",
+        class_suffix="ForSequenceClassification",
+        last_layer=_ROW_LAYER,
+        problem_type="regression",
+        labels=None,
+        answer="numbers",
+        scored="row",
+        choices="numbers",
+        smoothing_obstacle="numbers",
+        has_confidence=False,
+        keeps_targets=False,
+        example=(
+            "scales = {scales}  # name: (mean, standard deviation), to convert outputs back",
+            _READS_TEXT.replace("sort", "rate"),
+            "outputs = model(**inputs).logits[0].tolist()",
+            "print({name: mean + spread * one for (name, (mean, spread)), one in zip(scales.items(), outputs)})",
         ),
     ),
     HeadCard(

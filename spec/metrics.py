@@ -106,10 +106,12 @@ _WORDS = ("token_classification",)
 _QUESTIONS = ("question_answering",)
 _SUMMARIES = ("summarization",)
 _TEXTS = ("generation", "summarization", "translation")
+_NUMBERS = ("regression",)
 _PAIRS = ("preference",)
 _LANGUAGE = ("generation", "summarization", "translation", "chat", "pretraining")
 _EVERY = (
     "classification",
+    "regression",
     "token_classification",
     "question_answering",
     "summarization",
@@ -173,6 +175,21 @@ METRICS: tuple[Metric, ...] = (
     Metric("entity_recall", "entity recall", tasks=_WORDS, lacks=("plain_tags",), higher_is_better=True,
            generates=False, of_loss=False, least=0, most=1, kind="corpus", headline=None, needs=None, hub="recall",
            foreign=("overall_recall", "recall", "recall_score")),
+    Metric("mae", "mean absolute error", tasks=_NUMBERS, lacks=(), higher_is_better=False, generates=False,
+           of_loss=False, least=0, most=math.inf, kind="mean", headline=5, needs=None, hub="mae",
+           foreign=("mean_absolute_error",)),
+    Metric("rmse", "root mean squared error", tasks=_NUMBERS, lacks=(), higher_is_better=False, generates=False,
+           of_loss=False, least=0, most=math.inf, kind="corpus", headline=None, needs=None, hub="rmse",
+           foreign=("root_mean_squared_error",)),
+    Metric("r2", "R squared", tasks=_NUMBERS, lacks=(), higher_is_better=True, generates=False, of_loss=False,
+           least=-math.inf, most=1, kind="corpus", headline=None, needs=None, hub="r_squared",
+           foreign=("r2_score", "r_squared")),
+    Metric("pearson", "Pearson correlation", tasks=_NUMBERS, lacks=(), higher_is_better=True, generates=False,
+           of_loss=False, least=-1, most=1, kind="corpus", headline=None, needs=None, hub="pearsonr",
+           foreign=("pearsonr", "pearson_correlation")),
+    Metric("spearman", "Spearman correlation", tasks=_NUMBERS, lacks=(), higher_is_better=True, generates=False,
+           of_loss=False, least=-1, most=1, kind="corpus", headline=None, needs=None, hub="spearmanr",
+           foreign=("spearmanr", "spearman_correlation")),
     Metric("loss", "loss", tasks=_EVERY, lacks=(), higher_is_better=False, generates=False, of_loss=True, least=0,
            most=math.inf, kind="corpus", headline=None, needs=None, hub="loss",
            foreign=("eval_loss", "cross_entropy", "nll_loss")),

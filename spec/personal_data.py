@@ -115,9 +115,11 @@ def matching(text: str) -> Iterator[str]:
             yield rule.words
 
 
+_PLUS = re.compile(r"\+\s+(?=\d)")
 _SPACED = re.compile(r"\s*([@.+/():_-])\s*")
 
 
 def in_decoded(text: str) -> tuple[str, ...]:
     """Words of each rule that a text matches as it stands, or with the spaces taken out around signs."""
-    return tuple(dict.fromkeys((*matching(text), *matching(_SPACED.sub(r"\1", text)))))
+    joined, numbers = _SPACED.sub(r"\1", text), _PLUS.sub("+", text)  # `call+49…`, without its blank, is no number
+    return tuple(dict.fromkeys((*matching(text), *matching(joined), *matching(numbers))))

@@ -10,10 +10,10 @@ from typing import Literal
 
 __all__ = ["FORMS", "FormCard", "FormName", "TemplateUse", "form_card"]
 
-FormName = Literal["classify", "tag", "extract", "chat", "prompt", "preference", "raw"]
-"""`classify`: text to label. `tag`: words to tags. `extract`: question and context to the answer's place. `chat`:
-messages through the chat template. `prompt`: prompt and completion. `preference`: a prompt and two answers. `raw`:
-text in blocks."""
+FormName = Literal["classify", "score", "tag", "extract", "chat", "prompt", "preference", "raw"]
+"""`classify`: text to label. `score`: text to numbers. `tag`: words to tags. `extract`: question and context to the
+answer's place. `chat`: messages through the chat template. `prompt`: prompt and completion. `preference`: a prompt and
+two answers. `raw`: text in blocks."""
 
 TemplateUse = Literal["needed", "offered", "unused"]
 """Whether a model's chat template has to be there, is used where it is there, or is left aside."""
@@ -53,6 +53,17 @@ FORMS = (
         moves_targets=False,
         noun="training labels",
         targets="one label per row",
+    ),
+    FormCard(
+        name="score",
+        chat_template="unused",
+        usual_max_length=1024,
+        is_pair=False,
+        is_conversation=False,
+        is_self_supervised=False,
+        moves_targets=False,
+        noun="rated rows",
+        targets="the numbers of each row",
     ),
     FormCard(
         name="tag",

@@ -62,6 +62,8 @@ def _row(subject: str, plan: Plan, row: Outcome, stream: TokenStream, place: int
             yield from difference(f"{subject}: expected", row.expected, labels[int(stream.labels[place])], told)
         case "labels" | "tags":
             yield from difference(f"{subject}: targets", list(row.targets), stream.targets[place].tolist(), told)
+        case "numbers":
+            yield from difference(f"{subject}: right", list(row.right), stream.texts(place), told)
         case "span":
             yield from difference(f"{subject}: right", list(row.right), stream.texts(place)[1:], told)
         case "text" | "written label":

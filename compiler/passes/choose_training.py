@@ -16,12 +16,12 @@ from ftc.compiler.training_defaults import (
     choose_steps,
 )
 from ftc.spec.documents.facts import TeacherFacts
+from ftc.spec.documents.loss_settings import PreferenceSettings, RegressionSettings, TargetScale
 from ftc.spec.documents.settings import (
     DeterminismSettings,
     DistillationSettings,
     OpenOptimizer,
     OpenTrain,
-    PreferenceSettings,
     ScheduleSettings,
     Seeds,
     TeacherSettings,
@@ -70,6 +70,7 @@ def choose_training(draft: Draft) -> Draft:
         select_metric=metric,
         select_higher=_is_higher(why, metric),
         preference=_objective(draft, why),
+        **_numbers(draft, why),
     )
     return _choose_seeds(_check_class_weights(_check_precision(draft.settle("train", section, why))))
 
@@ -197,6 +198,21 @@ def _objective(draft: Draft, why: Reasons) -> PreferenceSettings | None:
     if card.averages:
         known["per_token"] = why.derive("preference.per_token", True, f"{card.label} is defined per token")
     return PreferenceSettings(**known)
+
+
+def _numbers(draft: Draft, why: Reasons) -> dict[str, RegressionSettings]:
+    """How numbers are learned; nothing for a task without."""
+    task = draft.recipe.task
+    if task.number_loss is None:
+        return {}
+    loss = why.take("regression.loss", task.number_loss.kind, "task.loss")
+    if getattr(task, "normalize") == "standard":  # noqa: B009 - tasks of numbers have it
+        reason = "mean and standard deviation of the training rows' targets"
+        scales = why.derive("regression.scales", draft.scales, reason)
+    else:
+        plain = tuple(TargetScale(mean=0, spread=1) for _ in draft.labels)
+        scales = why.derive("regression.scales", plain, "`normalize: none`: numbers as they are")
+    return {"regression": RegressionSettings(loss=loss, scales=scales)}
 
 
 def _choose_seeds(draft: Draft) -> Draft:

@@ -6,6 +6,7 @@ from typing import assert_never
 
 from ftc.compiler.draft import Draft, Reasons
 from ftc.spec.documents.settings import Open, OpenText, TextSettings
+from ftc.spec.heads import head_card
 from ftc.spec.sections.data import with_prompts
 from ftc.spec.tasks.rows import AnswerRows
 from ftc.spec.text_forms import FormName, form_card
@@ -45,6 +46,8 @@ def with_rows(
     assert words is not Open.OPEN, "the task has a prompt of its own form"
     if task.declared_labels is not None:
         why.take("labels", labels, "task.labels")
+    elif head_card(draft.mode.head).answer == "numbers":
+        why.derive("labels", labels, "the columns of the numbers")
     else:
         why.derive(
             "labels",

@@ -13,7 +13,7 @@ from ftc.compiler.quality.sensitive import Presidio
 from ftc.compiler.quality.texts import damage
 from ftc.compiler.resolve.rows.labels import Labeled
 from ftc.compiler.resolve.rows.row_checks import label_text
-from ftc.compiler.resolve.rows.table import PartRows, Table, shown
+from ftc.compiler.resolve.rows.table import PartRows, Table, masked_for, shown
 from ftc.spec.documents.quality import Agreement, Kind, PairAgreement, QualityFinding, QualityReport, Sample
 from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.personal_data import SECRETS, matching
@@ -271,9 +271,10 @@ def _in_texts(name: Split, part: Divided, presidio: Presidio | None) -> Iterator
     damaged: dict[str, dict[int, str]] = {}
     sensitive: dict[str, list[int]] = {}
     for row, text in enumerate(part.texts):
+        found = (*matching(text), *(presidio.matching(text) if presidio else ()))
         for words, around in damage(text):
-            damaged.setdefault(words, {})[row] = shown(around)
-        for words in (*matching(text), *(presidio.matching(text) if presidio else ())):
+            damaged.setdefault(words, {})[row] = masked_for(found) if found else shown(around)
+        for words in found:
             sensitive.setdefault(words, []).append(row)
     for words, places in sorted(damaged.items()):
         yield _Match("encoding", words, name, part, list(places), places.__getitem__)

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from ftc.compiler.quality.spellings import DIFFERENCES, variants
 from ftc.compiler.resolve.rows.columns import likely_column
-from ftc.compiler.resolve.rows.row_checks import canonical_text
+from ftc.compiler.resolve.rows.row_checks import canonical_text, number_in
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.spec.tasks import PARTS, TASKS
 from ftc.spec.tasks.card import Sign, TaskSection
@@ -76,10 +76,19 @@ def _is_there(sign: Sign, task: type[TaskSection], table: Table) -> bool:
         case "list":
             column = likely_column(sign.part, table.columns)
             return column is not None and isinstance(table.rows[0].get(column), list)
+        case "fractions":
+            names = set(sign.names or PARTS[sign.part].columns)
+            return any(column.lower() in names and _has_fractions(table.rows, column) for column in table.columns)
         case "content":
             return sign.part in guesses(task.CARD.row_forms[0], table)
         case _:
             assert_never(sign.by)
+
+
+def _has_fractions(rows: Sequence[Row], column: str) -> bool:
+    """Whether a column holds numbers alone, of which some aren't whole."""
+    found = [number_in(row.get(column)) for row in rows if not _is_empty(row.get(column))]
+    return bool(found) and None not in found and any(one is not None and not one.is_integer() for one in found)
 
 
 def guesses(parts: Sequence[str], table: Table) -> dict[str, str]:

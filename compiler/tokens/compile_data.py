@@ -23,6 +23,7 @@ from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.judging import JudgedTokens
 from ftc.spec.documents.lockfile import SourceLock
+from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.settings import Open
@@ -46,7 +47,8 @@ class CompiledData:
         key: Name of their folder.
         splits: Report by split.
         lengths: Lengths of the rows by split, and of what is measured beside them.
-        labels: Classes in order; empty for tasks without.
+        labels: Classes, or names of numbers, in order; empty for tasks without.
+        scales: What each number is measured by; empty for tasks without numbers.
         columns: Column by part of the task.
         columns_reason: Why these columns.
         prompt: A prompt made of the columns with the reason for it, where the recipe has none.
@@ -66,6 +68,7 @@ class CompiledData:
     splits: Mapping[str, SplitReport]
     lengths: Mapping[str, RowLengths]
     labels: tuple[str, ...]
+    scales: tuple[TargetScale, ...]
     columns: dict[str, str]
     columns_reason: str
     prompt: tuple[str, str] | None
@@ -108,6 +111,7 @@ def compile_data(
         splits={part: manifest.splits[part] for part in SPLITS if part in manifest.splits},
         lengths=lengths or {},
         labels=manifest.labels,
+        scales=manifest.scales,
         columns=manifest.columns,
         columns_reason=manifest.columns_reason,
         prompt=manifest.prompt,

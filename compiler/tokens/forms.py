@@ -10,7 +10,15 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document
 from ftc.spec.tasks import Task
-from ftc.spec.tasks.rows import ANSWER_COLUMN, REFERENCES_COLUMN, TURNS_COLUMN, AnswerRows, LabelRows, TagRows
+from ftc.spec.tasks.rows import (
+    ANSWER_COLUMN,
+    NUMBERS_COLUMN,
+    REFERENCES_COLUMN,
+    TURNS_COLUMN,
+    AnswerRows,
+    LabelRows,
+    TagRows,
+)
 from ftc.spec.tasks.turns import TrainOn
 from ftc.spec.text_forms import FormName
 
@@ -21,6 +29,7 @@ __all__ = [
     "PreferenceForm",
     "PromptForm",
     "RawForm",
+    "ScoreForm",
     "TagForm",
     "TextForm",
     "Wording",
@@ -42,6 +51,20 @@ class ClassifyForm(Document):
     """Names of the classes; a row's label is its class's index."""
     multi_label: bool = False
     """Whether the column holds a list of classes."""
+    end_id: int | None = None
+    """Token that every row must end with, where a head looks for it; most tokenizers write it by themselves."""
+
+
+class ScoreForm(Document):
+    """A text, or a pair of texts, and its numbers. The tokenizer's own special tokens are added."""
+
+    kind: Literal["score"] = "score"
+    text: str
+    """Column of the text."""
+    text_pair: str | None = None
+    """Column of the second text."""
+    numbers: str = NUMBERS_COLUMN
+    """Column of the numbers, a list."""
     end_id: int | None = None
     """Token that every row must end with, where a head looks for it; most tokenizers write it by themselves."""
 
@@ -137,7 +160,7 @@ class PreferenceForm(Document):
 
 
 TextForm = Annotated[
-    ClassifyForm | TagForm | ExtractForm | ChatForm | PromptForm | PreferenceForm | RawForm,
+    ClassifyForm | ScoreForm | TagForm | ExtractForm | ChatForm | PromptForm | PreferenceForm | RawForm,
     Field(discriminator="kind"),
 ]
 """Any form, told apart by `kind`."""
@@ -169,14 +192,10 @@ def row_form(
     kind = task.rows()
     match wording.form:
         case "classify":
-            return ClassifyForm(
-                text=columns["text"],
-                text_pair=columns.get("text_pair"),
-                label=columns["label"],
-                labels=labels,
-                multi_label=isinstance(kind, LabelRows) and kind.several,
-                end_id=wording.end_id if wording.family == "encoder_decoder" else None,
-            )
+            several = isinstance(kind, LabelRows) and kind.several
+            return ClassifyForm(label=columns["label"], labels=labels, multi_label=several, **_texts(columns, wording))
+        case "score":
+            return ScoreForm(**_texts(columns, wording))
         case "tag" if "spans" in columns:
             return TagForm(text=columns["text"], spans=columns["spans"], labels=labels)
         case "tag":
@@ -210,6 +229,12 @@ def row_form(
             )
         case _:
             assert_never(wording.form)
+
+
+def _texts(columns: Mapping[str, str], wording: Wording) -> dict[str, Any]:
+    """A text, or a pair of texts, and what each row ends with."""
+    end_id = wording.end_id if wording.family == "encoder_decoder" else None
+    return {"text": columns["text"], "text_pair": columns.get("text_pair"), "end_id": end_id}
 
 
 def _answer_form(part: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> ChatForm | PromptForm:

@@ -180,6 +180,7 @@ def _write_streams(
         write_text(folder / "groups.json", groups.to_text())
     return Manifest(
         labels=data.labels,
+        scales=data.scales,
         columns=dict(data.columns.by_part),
         columns_reason=data.columns.reason,
         prompt=prompt,

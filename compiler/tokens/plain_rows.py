@@ -1,21 +1,36 @@
-"""Rows whose text no template writes: texts with classes, words with tags, contexts with answers, and raw text."""
+"""Rows whose text no template writes: texts with classes or numbers, tagged words, contexts with answers, raw text."""
 
 from __future__ import annotations
 
 import re
+import struct
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from ftc.compiler.tokens.encoder import AlignedText, MarkedText, TextTokenizer, Window
-from ftc.compiler.tokens.forms import ClassifyForm, ExtractForm, RawForm, TagForm
+from ftc.compiler.tokens.encoder import AlignedText, CompleteText, MarkedText, TextTokenizer, Window
+from ftc.compiler.tokens.forms import ClassifyForm, ExtractForm, RawForm, ScoreForm, TagForm
 from ftc.compiler.tokens.sources import Row, ends_of
 from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens
 from ftc.spec.documents.facts import TokenizerFacts
 
-__all__ = ["TaggedWords", "blocks", "classified", "extracted", "tagged", "words_of", "words_with_spans"]
+__all__ = [
+    "TaggedWords",
+    "_float_bits",
+    "blocks",
+    "classified",
+    "extracted",
+    "rated",
+    "tagged",
+    "words_of",
+    "words_with_spans",
+]
+
+
+_MOST_FLOAT = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
+"""The largest float32."""
 
 
 def classified(
@@ -23,34 +38,70 @@ def classified(
 ) -> Iterator[Iterable[RowTokens]]:
     """Rows with their class, or with all of their classes, in chunks."""
     index = {name: i for i, name in enumerate(form.labels)}
-    columns = [form.text] if form.text_pair is None else [form.text, form.text_pair]
     for chunk in chunks:
-        texts: dict[int, str | tuple[str, ...]] = {}
-        for i, row in chunk.items():
-            parts = tuple(text for column in columns if isinstance(text := row.get(column), str))
-            if len(parts) == len(columns):
-                texts[i] = parts[0] if len(parts) == 1 else parts
-            else:
-                counts.drop(i, f"no text in {' or '.join(columns)}")
-        whole, longest = list(texts.values()), limit.max_length if limit.cuts else None
-        encoded = tokenizer.encode_complete(whole, longest)
-        if form.end_id is not None and not all(text.ids and text.ids[-1] == form.end_id for text in encoded):
-            shorter = tokenizer.encode_complete(whole, None if longest is None else longest - 1)
-            encoded = [text._replace(ids=array("i", [*text.ids, form.end_id])) for text in shorter]
-        for i, found in zip(texts, encoded, strict=True):
-            if found.was_cut:
-                counts.cut.append(i)
-            if (num_tokens := len(found.ids)) > limit.max_length:
-                counts.drop_long(i, num_tokens, limit.reason(num_tokens))
         yield [
             RowTokens(
                 i, text.ids, [], text.first_length, targets=sorted({index[name] for name in chunk[i][form.label]})
             )
             if form.multi_label
             else RowTokens(i, text.ids, [], text.first_length, label=index[str(chunk[i][form.label])])
-            for i, text in zip(texts, encoded, strict=True)
-            if len(text.ids) <= limit.max_length
+            for i, text in _read(chunk, form, tokenizer, limit, counts)
         ]
+
+
+def rated(
+    chunks: Iterable[dict[int, Row]], form: ScoreForm, tokenizer: TextTokenizer, limit: Limit, counts: RowCounts
+) -> Iterator[Iterable[RowTokens]]:
+    """Rows with their numbers, in chunks: as the bits of float32, and whole as text."""
+    for chunk in chunks:
+        yield [
+            RowTokens(
+                i,
+                text.ids,
+                [],
+                text.first_length,
+                targets=[_float_bits(number) for number in chunk[i][form.numbers]],
+                texts=[repr(number) for number in chunk[i][form.numbers]],
+            )
+            for i, text in _read(chunk, form, tokenizer, limit, counts)
+        ]
+
+
+def _float_bits(number: float) -> int:
+    """The bits of a number as float32, read as an int32; a number beyond float32 becomes its largest."""
+    bounded = max(-_MOST_FLOAT, min(number, _MOST_FLOAT))
+    (bits,) = struct.unpack("<i", struct.pack("<f", bounded))
+    return int(bits)
+
+
+def _read(
+    chunk: Mapping[int, Row],
+    form: ClassifyForm | ScoreForm,
+    tokenizer: TextTokenizer,
+    limit: Limit,
+    counts: RowCounts,
+) -> Iterator[tuple[int, CompleteText]]:
+    """Texts, or pairs of them, as tokens, by the number of their row; what doesn't fit is counted and left out."""
+    columns = [form.text] if form.text_pair is None else [form.text, form.text_pair]
+    texts: dict[int, str | tuple[str, ...]] = {}
+    for i, row in chunk.items():
+        parts = tuple(text for column in columns if isinstance(text := row.get(column), str))
+        if len(parts) == len(columns):
+            texts[i] = parts[0] if len(parts) == 1 else parts
+        else:
+            counts.drop(i, f"no text in {' or '.join(columns)}")
+    whole, longest = list(texts.values()), limit.max_length if limit.cuts else None
+    encoded = tokenizer.encode_complete(whole, longest)
+    if form.end_id is not None and not all(text.ids and text.ids[-1] == form.end_id for text in encoded):
+        shorter = tokenizer.encode_complete(whole, None if longest is None else longest - 1)
+        encoded = [text._replace(ids=array("i", [*text.ids, form.end_id])) for text in shorter]
+    for i, found in zip(texts, encoded, strict=True):
+        if found.was_cut:
+            counts.cut.append(i)
+        if (num_tokens := len(found.ids)) > limit.max_length:
+            counts.drop_long(i, num_tokens, limit.reason(num_tokens))
+        else:
+            yield i, found
 
 
 _WORD = re.compile(r"\w+|[^\w\s]")

@@ -24,6 +24,7 @@ from ftc.compiler.tokens.forms import (
     PreferenceForm,
     PromptForm,
     RawForm,
+    ScoreForm,
     TagForm,
     TextForm,
 )
@@ -221,7 +222,7 @@ def _with(row: Row, form: TextForm, pattern: re.Pattern[str], other: str) -> Row
 def _is_given(column: str, form: TextForm) -> bool:
     """Whether the model is given a column's text."""
     match form:
-        case ClassifyForm():
+        case ClassifyForm() | ScoreForm():
             return column in (form.text, form.text_pair)
         case PromptForm():
             return column not in (form.completion, form.references)

@@ -15,11 +15,12 @@ from ftc.compiler.tokens.forms import (
     PreferenceForm,
     PromptForm,
     RawForm,
+    ScoreForm,
     TagForm,
     TextForm,
 )
 from ftc.compiler.tokens.generative import Generative, Preferences, Translated
-from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, tagged
+from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row, text_source
 from ftc.compiler.tokens.token_rows import Limit, RowCounts, TokenRows, flatten, joined
@@ -72,6 +73,8 @@ def encode_rows(
     match form:
         case ClassifyForm():
             chunks = classified(numbered, form, tokenizer, limit, counts)
+        case ScoreForm():
+            chunks = rated(numbered, form, tokenizer, limit, counts)
         case TagForm():
             chunks = tagged(numbered, form, tokenizer, limit, counts)
         case ExtractForm():

@@ -15,6 +15,7 @@ from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import SourceLock
+from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.streams import SplitReport
@@ -79,6 +80,8 @@ class Manifest(Document):
     """What a folder of the cache holds."""
 
     labels: tuple[str, ...]
+    scales: tuple[TargetScale, ...] = ()
+    """What each number is measured by, for tasks of numbers."""
     columns: dict[str, str]
     """Column by part of the task."""
     columns_reason: str

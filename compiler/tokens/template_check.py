@@ -19,6 +19,7 @@ from ftc.compiler.tokens.forms import (
     PreferenceForm,
     PromptForm,
     RawForm,
+    ScoreForm,
     TagForm,
     TextForm,
 )
@@ -104,7 +105,7 @@ def _conversations(form: TextForm, row: Row) -> Iterable[Sequence[Row]]:
             return [[*system, {"role": "user", "content": "prompt"}, {"role": "assistant", "content": answer}]]
         case PreferenceForm():
             return _conversations(form.chosen, row)
-        case ClassifyForm() | TagForm() | ExtractForm() | RawForm():
+        case ClassifyForm() | ScoreForm() | TagForm() | ExtractForm() | RawForm():
             return []
         case _:
             assert_never(form)

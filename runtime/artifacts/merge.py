@@ -44,7 +44,7 @@ from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import Split, TokenStream
-from ftc.spec.heads import head_card
+from ftc.spec.heads import Choices, head_card
 from ftc.spec.storage.atomic_write import building_folder
 from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
 from ftc.spec.storage.paths import RunFolder
@@ -133,7 +133,7 @@ def merge(
                 after,
                 split=asked.split,
                 allowed=_allowed(plan.settings, asked.weight_type),
-                several=head_card(plan.settings.model.head).choices == "independent",
+                choices=head_card(plan.settings.model.head).choices,
             )
             _require(found, asked)
             merged = _described(plan, record, asked, written, found, folder)
@@ -325,7 +325,7 @@ def scores_of(
 
 
 def agreement(
-    before: Sequence[torch.Tensor], after: Sequence[torch.Tensor], *, split: str, allowed: float, several: bool
+    before: Sequence[torch.Tensor], after: Sequence[torch.Tensor], *, split: str, allowed: float, choices: Choices
 ) -> Agreement:
     """How far scores are apart.
 
@@ -334,12 +334,14 @@ def agreement(
         after: Of the other, on the same rows.
         split: Whose rows they are.
         allowed: The largest share of the spread that a difference may be.
-        several: Whether each output is a choice of its own, as where a row has several labels.
+        choices: What outputs are over; numbers are no choices, so that only their size counts.
     """
     known = [row[row.isfinite()] for row in before]  # a place that can't be chosen scores minus infinity
     spread = float(max(row.max() for row in known) - min(row.min() for row in known))
     largest = max(_largest(one, other) for one, other in zip(before, after, strict=True))
-    chosen = [(_choices(one, several), _choices(other, several)) for one, other in zip(before, after, strict=True)]
+    pairs = zip(before, after, strict=True) if choices != "numbers" else ()
+    several = choices == "independent"
+    chosen = [(_choices(one, several), _choices(other, several)) for one, other in pairs]
     share = largest / spread if spread > 0 else 0.0 if largest == 0 else math.inf
     return Agreement.model_validate(
         {

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ftc.runtime.execution.execute import Inputs, expand_segments, let_threads_sleep
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import EventListener
-from ftc.spec.documents.outcomes import HarnessMetric, HarnessReport
+from ftc.spec.documents.outcomes import HarnessMetric, HarnessReport, Outcome
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, Gain, Interval, RunRecord
 from ftc.spec.storage.paths import RunFolder
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ftc.runtime.evaluation.evaluate import Subject
     from ftc.runtime.execution.session import Session
 
-__all__ = ["evaluate_again", "on_harness", "reopened"]
+__all__ = ["evaluate_again", "on_harness", "reopened", "row_outcomes"]
 
 
 def evaluate_again(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, listen: EventListener) -> Evaluation:
@@ -49,6 +49,26 @@ def evaluate_again(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord
         tuned = measure(session, "tuned")
         assert tuned is not None, "the plan has test rows"
         return evaluation(session, base, tuned)
+
+
+def row_outcomes(
+    plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, listen: EventListener
+) -> tuple[Outcome, ...]:
+    """What a run's exported weights make of each row of the plan's test split; nothing is summed up.
+
+    Raises:
+        Refusal: The weights are not those of the record, or model or stream not the plan's.
+        KeyboardInterrupt: Somebody asked to stop.
+    """
+    from ftc.runtime.evaluation.evaluate import measure
+    from ftc.runtime.evaluation.results import outcomes
+    from ftc.runtime.execution.verify import verify_inputs
+
+    with reopened(plan, inputs, run, record, listen) as session:
+        verify_inputs(plan, inputs)
+        tuned = measure(session, "tuned")
+        assert tuned is not None, "the plan has rows"
+        return tuple(Outcome.model_validate_json(line) for line in outcomes(session, None, tuned).splitlines())
 
 
 @contextmanager

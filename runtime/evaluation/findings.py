@@ -33,7 +33,7 @@ def _never_predicted(by_class: dict[str, tuple[int, int]]) -> Iterator[RunFindin
         code="FTC245",
         severity="warning",
         text=f"{len(missing):,} of {kinds:,} classes are never predicted: {named}{more}.",
-        help="Train longer or at a higher learning rate; if these classes are rare, add rows of them.",
+        help="Train longer, or at another learning rate; if these classes are rare, add rows of them.",
     )
 
 
@@ -69,5 +69,9 @@ def _beaten(best: BaselineResult, name: str, value: float, found: Sequence[Basel
             f"The tuned model is not better than a simple baseline: {title} {value:.3f}, and {best.metrics[name]:.3f} "
             f"by {best.method}{sure}.{others}"
         ),
-        help="Train longer or at a higher learning rate, or use the simple model if it is good enough.",
+        help=(
+            "No score can be better. Use the simple model, or test on rows that are harder."
+            if card is not None and card.higher_is_better and value >= card.most
+            else "Train longer or at a higher learning rate, or use the simple model if it is good enough."
+        ),
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.metrics import LOSSES, Pairs, Predictions, loss_statistics, statistics_of
 from ftc.runtime.metrics.classes import Decisions, Tags, entity_types
+from ftc.runtime.metrics.numbers import Numbers
 from ftc.runtime.metrics.statistics import Statistics
 from ftc.runtime.metrics.texts import Found, Written
 from ftc.spec.documents.outcomes import NO_ANSWER, as_label
@@ -83,6 +84,9 @@ class Measures:
                 return Decisions.several(self._labels, self._targets(), _all(scores))
             case "tags":
                 return Tags(self._labels, self._targets(), _all(scores))
+            case "numbers":
+                right = [[float(text) for text in self._rows.texts(number)] for number in range(len(self._rows))]
+                return Numbers(np.array(right, np.float64), np.array([one.predicted for one in scores], np.float64))
             case "span":
                 return self._found(self._found_answers(scores), first=1)  # before the answers stands the context
             case "written label":
@@ -106,7 +110,7 @@ class Measures:
                 return [tuple(row) for row in self._targets()]
             case "written label":
                 return self._expected()
-            case "tags" | "span" | "pair" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)
@@ -121,7 +125,7 @@ class Measures:
                 return Decisions.several(self._labels, expected, classes)
             case "written label":
                 return Decisions.named(self._labels, expected, classes)
-            case "tags" | "span" | "pair" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)
@@ -146,7 +150,7 @@ class Measures:
                 words = predictions.words()
                 found, counts = entity_types(self._labels), words.counts(words.rows.sum(axis=0))
                 predictions = words
-            case Written() | Found() | Pairs():
+            case Numbers() | Written() | Found() | Pairs():
                 return {}
             case _:
                 assert_never(predictions)
@@ -173,8 +177,9 @@ class Measures:
 
     @property
     def keeps_predictions(self) -> bool:
-        """Whether metrics need more of a row than a text: several classes, tags, or figures of a pair."""
-        return self._head.keeps_targets or form_card(self._settings.text.form).is_pair
+        """Whether metrics need more of a row than a text: several classes, tags, numbers, or figures of a pair."""
+        is_pair = form_card(self._settings.text.form).is_pair
+        return self._head.keeps_targets or not self._head.chooses or is_pair
 
     def places(self, name: str, scores: Sequence[RowScore]) -> list[int]:
         """The stream's row behind each row of `statistics`: a question's first window stands for all of them."""
@@ -244,6 +249,8 @@ class Measures:
                 return {score.row: self._listed(tags) for score, tags in zip(scores, _all(scores), strict=True)}
             case "tags":
                 return {score.row: self._tagged(score.row, t) for score, t in zip(scores, _all(scores), strict=True)}
+            case "numbers":
+                return {score.row: self._numbered([f"{one:.6g}" for one in score.predicted]) for score in scores}
             case "span":
                 return {number: answer or NO_ANSWER for number, answer in self._found_answers(scores).items()}
             case "pair":
@@ -261,7 +268,7 @@ class Measures:
                 return self.decode.prompt(self._rows, number)
             case "span":
                 return f"{self.decode.prompt(self._rows, number)} · {self._rows.texts(number)[0]}"
-            case "label" | "labels" | "tags":
+            case "label" | "labels" | "numbers" | "tags":
                 return self.decode(self._rows.ids(number).tolist())
             case _:
                 assert_never(self._answer)
@@ -275,6 +282,8 @@ class Measures:
                 return self._listed(self._rows.targets[number].tolist())
             case "tags":
                 return self._tagged(number, self._rows.targets[number].tolist())
+            case "numbers":
+                return self._numbered(self._rows.texts(number))
             case "span":
                 return next(iter(self._rows.texts(number)[1:]), NO_ANSWER)
             case "pair":
@@ -283,6 +292,11 @@ class Measures:
                 return next(iter(self._rows.texts(number)), "") or self.decode.expected(self._rows, number)
             case _:
                 assert_never(self._answer)
+
+    def _numbered(self, numbers: Sequence[str]) -> str:
+        """A number as it is, or each with its name where a row has several."""
+        named = zip(self._labels, numbers, strict=True)
+        return numbers[0] if len(numbers) == 1 else ", ".join(f"{name} {number}" for name, number in named)
 
     def _listed(self, classes: Sequence[int]) -> str:
         return ", ".join(self._labels[number] for number in classes) or "(none)"

@@ -105,6 +105,8 @@ def _chosen(
         score = by_number[number]
         found = RowPrediction(row=int(rows.rows[number]), prediction=text)
         match head.labels:
+            case None if not head.chooses:
+                yield found.model_copy(update={"numbers": _numbers(labels, score)})
             case None:
                 yield found.model_copy(update={"spans": _answers(answers[number])})
             case "words":
@@ -125,6 +127,11 @@ def _chosen(
 def _known(labels: Sequence[str], score: RowScore) -> dict[str, float]:
     """Probabilities by class; one that is no number is nobody's."""
     return {name: one for name, one in zip(labels, score.probabilities, strict=True) if math.isfinite(one)}
+
+
+def _numbers(labels: Sequence[str], score: RowScore) -> dict[str, float]:
+    """Numbers by name; what is no number is nobody's."""
+    return {name: one for name, one in zip(labels, score.predicted, strict=True) if math.isfinite(one)}
 
 
 def _answers(span: AnswerSpan | None) -> tuple[FoundSpan, ...]:

@@ -16,7 +16,7 @@ from ftc.runtime.evaluation.shortcuts import faster_linears
 from ftc.runtime.execution.accelerator import StopTogether
 from ftc.runtime.execution.machine import keeps_freed
 from ftc.runtime.models.sharding import in_step, is_sharded, reshard
-from ftc.runtime.tasks.classification import ClassifierScorer
+from ftc.runtime.tasks.classification import RowScorer
 from ftc.runtime.tasks.preference import PreferenceScorer
 from ftc.runtime.tasks.scorer import ChunkedScorer, Prediction, ProbabilityScorer, target_losses
 from ftc.runtime.training.signals import StopRequest
@@ -68,7 +68,7 @@ def score_rows(
         Interrupted: Somebody asked to stop.
     """
     order = by_length(list(range(len(rows))), rows.lengths)
-    whole_rows = isinstance(work.scorer, ClassifierScorer)
+    whole_rows = isinstance(work.scorer, RowScorer)
 
     size = batch_size
     if whole_rows and order and accelerator.device.type == "cpu":
@@ -154,7 +154,7 @@ def _score(
     batch = work.scorer.batch(rows, numbers).to(device)
     if isinstance(work.scorer, ChunkedScorer):
         losses = logits = target_losses(work.scorer, work.model, batch)  # no prediction needs the scores themselves
-    elif isinstance(work.scorer, ClassifierScorer) and not is_sharded(work.model):
+    elif isinstance(work.scorer, RowScorer) and not is_sharded(work.model):
         logits = work.scorer.quick_logits(work.model, batch)  # without what the head doesn't read
         losses = work.scorer.losses(logits, batch)
     else:

@@ -10,6 +10,7 @@ from typing import Protocol, assert_never
 import numpy as np
 
 from ftc.runtime.metrics.classes import Decisions, Tags, decision_statistics, tag_statistics
+from ftc.runtime.metrics.numbers import NUMBERS, Numbers
 from ftc.runtime.metrics.statistics import Floats, Statistics, mean_of
 from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
 from ftc.spec.metrics import metric_named, split_metric
@@ -28,7 +29,7 @@ class Pairs:
     rows: Floats
 
 
-Predictions = Decisions | Tags | Written | Found | Pairs
+Predictions = Decisions | Numbers | Tags | Written | Found | Pairs
 """What rows expect, and what a model said."""
 
 PAIRS: dict[str, Callable[[Floats], Floats]] = {
@@ -53,7 +54,7 @@ def _perplexity(sums: Floats) -> Floats:
 
 
 LOSSES: dict[str, Callable[[Floats], Floats]] = {"loss": _loss, "perplexity": _perplexity}
-"""Metrics of cross entropy: in nats by target (a token that is trained on, or a row's class), and its exponential."""
+"""Metrics of the loss: by target (a token that is trained on, or a row's class or numbers), and its exponential."""
 
 
 class Scored(Protocol):
@@ -87,6 +88,8 @@ def statistics_of(name: str, predictions: Predictions) -> Statistics:
     match predictions:
         case Decisions():
             found = decision_statistics(head, label, predictions)
+        case Numbers():
+            found = NUMBERS[name](predictions)
         case Tags():
             return tag_statistics(head, label, predictions)  # a row has many words: no share is one of the rows
         case Written():

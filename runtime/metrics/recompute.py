@@ -12,6 +12,7 @@ import numpy as np
 
 from ftc.runtime.metrics import LOSSES, Pairs, Predictions, loss_statistics, statistics_of
 from ftc.runtime.metrics.classes import Decisions, Tags
+from ftc.runtime.metrics.numbers import Numbers
 from ftc.runtime.metrics.slices import Apart, slice_result
 from ftc.runtime.metrics.statistics import RESAMPLING, Statistics, certainty
 from ftc.runtime.metrics.texts import Found, Written
@@ -105,6 +106,11 @@ def _predictions(settings: Settings, said: Sequence[tuple[Outcome, Said]]) -> Pr
             return Decisions.several(labels, [row.targets for row, _ in said], numbers)
         case "tags":
             return Tags(labels, [row.targets for row, _ in said], numbers)
+        case "numbers":
+            return Numbers(
+                np.array([[float(number) for number in row.right] for row, _ in said], np.float64),
+                np.array([one.predicted for _, one in said], np.float64),
+            )
         case "span":
             return Found([row.right for row, _ in said], ["" if text == NO_ANSWER else text for text in texts])
         case "written label":

@@ -150,12 +150,12 @@ def _gaps(groups: Sequence[GroupResult], of_tuned: _Grouped) -> dict[str, Gap]:
     found: dict[str, Gap] = {}
     for metric, pair in of_tuned.items():
         ranked = sorted(groups, key=lambda one: one.tuned[metric])
-        kind = metric_named(metric)
+        kind, is_sum = metric_named(metric), pair[0].again is None
         before = [one.base[metric] for one in groups if metric in one.base]
         found[metric] = Gap(
             value=ranked[-1].tuned[metric] - ranked[0].tuned[metric],
-            interval=gap_interval(*pair, most=kind.most - kind.least if kind else math.inf),
-            by_chance=gap_by_chance(*pair),
+            interval=gap_interval(*pair, most=kind.most - kind.least if kind else math.inf) if is_sum else None,
+            by_chance=gap_by_chance(*pair) if is_sum else None,
             base=max(before) - min(before) if before else None,
             lowest=ranked[0].group,
             highest=ranked[-1].group,

@@ -69,12 +69,14 @@ class Statistics:
         shares: (N, 1) where the metric is a share of the rows: 1 for a row that counts, 0 for one that doesn't; (N, 2)
             where it is the difference of two such shares, with both. None for any other metric.
         telling: Of a difference the rows in which both sides differ: the others say nothing of it. None for all rows.
+        again: Makes the metric of some rows anew, where what a row adds depends on which others there are; None else.
     """
 
     rows: Floats
     value: Values
     shares: Floats | None = None
     telling: int | None = None
+    again: Callable[[NDArray[np.bool_]], Statistics] | None = None
 
     @property
     def observed(self) -> float:
@@ -86,6 +88,8 @@ class Statistics:
 
     def of(self, members: NDArray[np.bool_]) -> Statistics:
         """The metric of some rows alone; `members` is (N,)."""
+        if self.again is not None:
+            return self.again(members)
         return Statistics(self.rows[members], self.value, None if self.shares is None else self.shares[members])
 
 

@@ -178,7 +178,7 @@ def auto_class(settings: Settings) -> Any:
 def head_options(settings: Settings) -> dict[str, Any]:
     """What the model's configuration says of the head."""
     head, labels = head_card(settings.model.head), settings.text.labels
-    if not head.is_labeled:
+    if not head.names_outputs:
         return {}
     options: dict[str, Any] = {
         "num_labels": len(labels),
@@ -190,7 +190,7 @@ def head_options(settings: Settings) -> dict[str, Any]:
 
 def num_outputs(settings: Settings) -> dict[str, Any]:
     """What the configuration has to say of a head that is there already."""
-    return {"num_labels": len(settings.text.labels)} if head_card(settings.model.head).is_labeled else {}
+    return {"num_labels": len(settings.text.labels)} if head_card(settings.model.head).names_outputs else {}
 
 
 def peft_task(settings: Settings) -> str:

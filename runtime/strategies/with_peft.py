@@ -84,6 +84,8 @@ class OfPeft(Half[S_contra]):
     def adapter_config(self, model: Any, strategy: S_contra) -> dict[str, Any]:
         """peft's own file, without a path of this machine."""
         config = model.peft_config["default"].to_dict() | {"inference_mode": True, "revision": None}
+        if whole := config.get("modules_to_save"):
+            config["modules_to_save"] = list(dict.fromkeys(whole))  # peft names a class head a second time
         return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
 
 

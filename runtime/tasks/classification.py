@@ -1,7 +1,9 @@
-"""Classes of whole rows, by a new output layer: one class a row, or any number of them."""
+"""Whole rows, by a new output layer: one class a row, or any number of them; what all such heads have in common."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +27,7 @@ from ftc.runtime.tasks.scorer import (
 from ftc.spec.documents.settings import ModelSettings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["CLASSIFICATION", "MULTI_LABEL", "ClassifierScorer", "MultiLabelScorer", "has_token_types"]
+__all__ = ["CLASSIFICATION", "MULTI_LABEL", "ClassifierScorer", "MultiLabelScorer", "RowScorer", "has_token_types"]
 
 _SHORT = 2, 8
 """Rows, and tokens of each, by which it is found out what a head reads."""
@@ -39,8 +41,8 @@ def has_token_types(model: Any) -> bool:
     return getattr(model.config, "type_vocab_size", 0) > 1 and not hasattr(model, "prompt_encoder")
 
 
-class ClassifierScorer:
-    """One class a row.
+class RowScorer(ABC):
+    """A head that reads one place of each row.
 
     transformers' classifiers on decoders look for a row's last token by comparing ids with the padding id, which fails
     where that id also ends a row; the hook puts the last token's state wherever they look.
@@ -51,7 +53,7 @@ class ClassifierScorer:
         self._arithmetic = arithmetic
         self._positions: torch.Tensor | None = None
         self._length = 0
-        self._num_labels = int(model.config.num_labels)
+        self._outputs = int(model.config.num_labels)
         self._has_token_types = has_token_types(model)
         self._family = settings.family
         self._options = without_cache(model)
@@ -67,10 +69,22 @@ class ClassifierScorer:
             ids=torch.from_numpy(ids),
             attention=torch.from_numpy(attention),
             positions=lines * ids.shape[1] + torch.from_numpy(attention).sum(dim=1) - 1,
-            targets=torch.tensor([int(rows.labels[number]) for number in numbers], dtype=torch.int64),
+            targets=self._targets(rows, numbers),
             owners=lines,
             token_types=token_types_of(rows, numbers, attention),
         )
+
+    @abstractmethod
+    def _targets(self, rows: TokenStream, numbers: Sequence[int]) -> torch.Tensor:
+        """(B, ...) what each row should be."""
+
+    @abstractmethod
+    def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:
+        """(B,) loss of each row."""
+
+    @abstractmethod
+    def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:
+        """What the head says of each row."""
 
     def num_targets(self, rows: TokenStream, number: int) -> int:  # noqa: ARG002 - a row is decided on as a whole
         """One: the row."""
@@ -106,6 +120,19 @@ class ClassifierScorer:
         places = batch.positions % batch.ids.shape[1]
         return places if self._family == "decoder" else torch.zeros_like(places)
 
+    def _last_token(self, _layer: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        assert self._positions is not None
+        hidden = inputs[0]  # (B, T, H)
+        last = states_at(hidden, self._positions, self._length)
+        return (last.unsqueeze(1).expand_as(hidden),)
+
+
+class ClassifierScorer(RowScorer):
+    """One class a row."""
+
+    def _targets(self, rows: TokenStream, numbers: Sequence[int]) -> torch.Tensor:
+        return torch.tensor([int(rows.labels[number]) for number in numbers], dtype=torch.int64)
+
     def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:
         """(B,) cross entropy of each row's class."""
         return cross_entropy(logits, batch.targets, smoothing)
@@ -119,22 +146,16 @@ class ClassifierScorer:
         """Of each class; they add up to 1."""
         return [tuple(row) for row in logits.softmax(dim=-1).tolist()]
 
-    def _last_token(self, _layer: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-        assert self._positions is not None
-        hidden = inputs[0]  # (B, T, H)
-        last = states_at(hidden, self._positions, self._length)
-        return (last.unsqueeze(1).expand_as(hidden),)
-
 
 class MultiLabelScorer(ClassifierScorer):
     """Any number of classes a row, each decided by itself."""
 
-    def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
-        """The rows as tensors; a row's target is a one for each of its classes."""
-        wanted = torch.zeros(len(numbers), self._num_labels)
+    def _targets(self, rows: TokenStream, numbers: Sequence[int]) -> torch.Tensor:
+        """(B, C) a one for each class of a row."""
+        wanted = torch.zeros(len(numbers), self._outputs)
         for line, number in enumerate(numbers):
             wanted[line, torch.from_numpy(rows.targets[number].astype(np.int64))] = 1.0
-        return replace(super().batch(rows, numbers), targets=wanted)
+        return wanted
 
     def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:  # noqa: ARG002
         """(B,) binary cross entropy of each row, the mean over its classes."""

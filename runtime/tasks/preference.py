@@ -16,7 +16,8 @@ from torch.nn import functional
 
 from ftc.runtime.tasks.language import LanguageScorer
 from ftc.runtime.tasks.scorer import Arithmetic, Batch, Objective, Prediction, next_tokens, target_losses
-from ftc.spec.documents.settings import ModelSettings, PreferenceSettings, Settings
+from ftc.spec.documents.loss_settings import PreferenceSettings
+from ftc.spec.documents.settings import ModelSettings, Settings
 from ftc.spec.documents.streams import TokenStream
 
 __all__ = ["LOSSES", "PREFERENCE", "Compared", "PreferenceScorer"]

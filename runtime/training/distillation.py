@@ -100,6 +100,8 @@ class Teacher:
                 return scores.clamp_min(_NEVER)
             case "exclusive":
                 return scores
+            case "numbers":
+                raise ValueError("numbers have no probabilities that a teacher could give")
             case _:
                 assert_never(over)
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from ftc.spec.documents.events import Evaluated, StepDone
 from ftc.spec.documents.findings import RunFinding
 from ftc.spec.documents.settings import TrainSettings
+from ftc.spec.metrics import metric_named
 
 __all__ = ["training_findings"]
 
 _FALL = 0.02
 """Share by which the last evaluation has to beat the best one before it: less is the usual wavering of a loss."""
+_LEAST_FALL = 0.01
+"""Nats that it has to be lower by as well: near zero a loss goes on falling and no decision changes."""
+_RISE = 0.25
+"""Share of its fall that a training loss has to lose again to count as a rise."""
+_SURE = 4
+"""Standard errors of a mean of steps that a rise has to be above."""
 _FEWEST_STEPS = 12
 """Steps below which a tenth of them says nothing of where the loss went."""
 _ALWAYS = 0.95
@@ -38,20 +46,37 @@ def training_findings(
 
 
 def _still_falling(train: TrainSettings, evaluations: Sequence[Evaluated]) -> Iterator[RunFinding]:
-    """The validation loss is lowest at the last step, and clearly lower than at any evaluation before."""
-    losses = [one.metrics["val_loss"] for one in evaluations if "val_loss" in one.metrics]
-    if len(losses) < 2 or losses[-1] > min(losses[:-1]) * (1 - _FALL):
+    """The metric that selects the checkpoint, or the validation loss, is clearly best at the last step."""
+    watched = (train.select_metric, "val_loss") if train.select_higher else ("val_loss",)
+    for name in watched:
+        values = [one.metrics[name] for one in evaluations if name in one.metrics]
+        sign = 1 if name == train.select_metric and train.select_higher else -1
+        if len(values) < 2:
+            continue
+        gain = min(sign * (values[-1] - value) for value in values[:-1])
+        if gain >= (_FALL if sign > 0 else max(_LEAST_FALL, _FALL * min(values[:-1]))):
+            break
+    else:
         return
     epochs = train.num_steps / train.steps_per_epoch
     more = f"{2 * epochs:.2g}" if epochs < 1 else f"{math.ceil(2 * epochs)}"
-    values = ", ".join(f"{loss:.3f}" for loss in losses[-3:])
+    went = "rising" if sign > 0 else "falling"
     yield RunFinding(
         code="FTC247",
         severity="warning",
-        text=f"Validation loss was still falling at the last step: {values}.",
+        text=(
+            f"Validation {_title(name)} was still {went} at the last step: "
+            f"{', '.join(f'{value:.3f}' for value in values[-3:])}."
+        ),
         help=f"Train longer: `--set train.epochs={more}` doubles the {epochs:.3g} epochs of this run.",
         change=f"train.epochs={more}",
     )
+
+
+def _title(metric: str) -> str:
+    """A metric of validation as users read it."""
+    card = metric_named(metric.removeprefix("val_"))
+    return "loss" if card is None else card.title
 
 
 def _stuck(train: TrainSettings, steps: Sequence[StepDone]) -> Iterator[RunFinding]:
@@ -62,10 +87,11 @@ def _stuck(train: TrainSettings, steps: Sequence[StepDone]) -> Iterator[RunFindi
     first, last = (sum(step.loss for step in part) / len(part) for part in (steps[:some], steps[-some:]))
     sums = [0.0, *accumulate(step.loss for step in steps)]
     lowest = min(end - begin for begin, end in zip(sums, sums[some:], strict=False)) / some
-    if last <= first * (1 - _FALL) and last <= lowest * 1.5:
+    noise = statistics.stdev(step.loss for step in steps[-some:]) / math.sqrt(some)
+    rose = last > first * (1 + _FALL) or last - lowest > max(_FALL * lowest, _RISE * (first - lowest), _SURE * noise)
+    if not rose and last <= first * (1 - _FALL):
         return
     rate = train.learning_rate
-    rose = last > first * (1 + _FALL) or last > lowest * 1.5
     low, high = (f"{value:.0e}".replace("e-0", "e-") for value in (rate / 3, rate * 3))
     change, side = (f"train.learning_rate={low}", "high") if rose else (f"train.learning_rate={high}", "low")
     went = (

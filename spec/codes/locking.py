@@ -270,12 +270,4 @@ CODES: tuple[Code, ...] = (
         cause="A signature covers files. A link may point elsewhere later, and an empty folder has nothing to sign.",
         exit_code=ExitCode.USAGE,
     ),
-    Code(
-        id="FTC580",
-        title="no such step",
-        cause="A run can pause after any of its plan's steps, and the plan has no step of that number.",
-        wrong="ftc apply recipe.yaml --until 500   # of 200 steps",
-        right="ftc apply recipe.yaml --until 100",
-        exit_code=ExitCode.USAGE,
-    ),
 )

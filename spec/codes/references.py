@@ -251,7 +251,8 @@ CODES: tuple[Code, ...] = (
         id="FTC346",
         title="an address that ftc doesn't fetch from",
         cause="Rows are fetched from `s3://`, `gs://` and `https://` addresses alone. A recipe may come from a "
-        "stranger, so other schemes, chains of them, passwords in an address and unencrypted connections are refused.",
+        "stranger, so other schemes, chains of them, passwords in an address and unencrypted connections are refused. "
+        "Databases are not read: the rows of a query can change and have no digest to pin. Export them as a file.",
         wrong='data: {source: {path: "http://example.org/rows.csv"}}',
         right='data: {source: {path: "https://example.org/rows.csv"}}',
     ),

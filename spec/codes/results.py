@@ -25,9 +25,10 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC247",
-        title="validation loss was still falling",
-        cause="The last evaluation on validation has the lowest loss, at least 2 % below all before it. More steps "
-        "would probably have lowered it further. The learning rate falls towards the end, so a longer run is a new "
+        title="validation was still improving",
+        cause="The last evaluation on validation has the lowest loss, at least 2 % below all before it, or the best "
+        "value of the metric that selects the checkpoint, at least 0.02 above all before it. More steps would probably "
+        "have improved it further. The learning rate falls towards the end, so a longer run is a new "
         "plan, not a continuation.",
         wrong="train: {epochs: 3}  # validation loss 1.26, 1.11, 0.99",
         right="train: {epochs: 6}",
@@ -36,8 +37,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC248",
         title="learning rate at the edge",
-        cause="Training loss ends clearly above its lowest point, which a learning rate that is too high causes, or it "
-        "never fell, which one that is too low causes.",
+        cause="Training loss loses a quarter of its fall again, or ends above where it began, which a learning rate "
+        "that is too high causes, or it never fell, which one that is too low causes.",
         wrong="train: {learning_rate: 0.05}  # loss 0.7, then 1.9",
         right="train: {learning_rate: 1e-3}",
         severity=Severity.WARNING,

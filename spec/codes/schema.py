@@ -1,6 +1,7 @@
 """Codes 021 to 029 and 1xx: recipes that build on others, and keys, types and values on their own."""
 
 from ftc.spec.codes._code import Code, Severity
+from ftc.spec.exit_codes import ExitCode
 
 CODES: tuple[Code, ...] = (
     Code(
@@ -94,6 +95,12 @@ CODES: tuple[Code, ...] = (
         wrong="strategy: {kind: lora, also_train: [embed_tokens]}",
         right="strategy: {kind: lora, modules_to_save: [embed_tokens]}",
         severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC107",
+        title="there is no such recipe",
+        cause="A verb or a function of Python was given the name of a recipe, and there is no file of this name.",
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC105",

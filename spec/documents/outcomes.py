@@ -61,13 +61,14 @@ class Said(Document):
     text: str | None
     """Its answer or class; None where the task has neither."""
     loss_sum: Real
-    """Cross entropy in nats, summed over the row's targets."""
+    """Loss (cross entropy in nats, or that of a regression), summed over the row's targets."""
     targets: int
     """What the loss is summed over: supervised tokens, or one for a class."""
     confidence: Real | None = None
     """Probability of the class that it chose; None where no class is chosen."""
     predicted: tuple[Real, ...] = ()
-    """Numbers of the classes or tags that it chose; of a pair the log-probabilities of both answers, and the margin."""
+    """Numbers of the classes or tags that it chose, or those that it predicted; of a pair the log-probabilities of both
+    answers, and the margin."""
 
 
 class Outcome(Document):
@@ -84,7 +85,7 @@ class Outcome(Document):
     targets: tuple[int, ...] = ()
     """Numbers of the right classes or tags, where a row has several."""
     right: tuple[str, ...] = ()
-    """All right answers, where a question may have several."""
+    """All right answers, where a question may have several; the right numbers, where a row has such."""
     slices: dict[str, str] = Field(default_factory=dict)
     """Values of the columns that results are told apart by."""
     base: Said | None
@@ -179,9 +180,9 @@ class HarnessReport(Document):
     metrics: tuple[HarnessMetric, ...]
 
 
-Choice = Literal["first", "second", "tie"]
-"""Which of two contestants is better; the sides on which they stood don't count."""
-CHOICES: tuple[Choice, ...] = ("first", "second", "tie")
+Choice = Literal["first", "second", "tie", "bad"]
+"""Which of two contestants is better, or neither (equally good, both bad); sides don't count."""
+CHOICES: tuple[Choice, ...] = ("first", "second", "tie", "bad")
 
 
 class Rating(Document):
@@ -201,7 +202,7 @@ class Rating(Document):
 
 
 class WinRate(Document):
-    """How often the second contestant was preferred; a tie counts half."""
+    """How often the second contestant was preferred; rows where neither is better count half."""
 
     rate: Real
     low: Real | None
@@ -210,6 +211,7 @@ class WinRate(Document):
     wins: int
     losses: int
     ties: int
+    both_bad: int = 0
 
 
 class Agreement(Document):
@@ -242,5 +244,5 @@ class Tally(Document):
     left_chosen: int
     """Decisions for whoever stood on the left, of `decided`; far from half, the place decides and not the answer."""
     decided: int
-    """Decisions that are no tie."""
+    """Decisions for one of the two."""
     agreement: tuple[Agreement, ...]

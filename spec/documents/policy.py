@@ -10,10 +10,13 @@ from ftc.spec.base import Bytes, Document, MoneyText, Seconds
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.metrics import METRIC_BY_NAME
 
-__all__ = ["POLICY_FILE", "DevicePrice", "Level", "Policy", "PolicyResult", "Rules"]
+__all__ = ["OLD_RULES", "POLICY_FILE", "DevicePrice", "Level", "Policy", "PolicyResult", "Rules"]
 
 POLICY_FILE = "ftc.policy.yaml"
 """Name of the file; it lies in the project's root."""
+
+OLD_RULES = {"test_looks": "max_test_evaluations"}
+"""New names of rules by their old ones, which work for one release more."""
 
 Level = Literal["advisory", "soft", "hard"]
 """`advisory` warns, `soft` refuses unless a reason is given with `--waive`, `hard` refuses."""
@@ -66,8 +69,8 @@ class RequiredGates(Rule):
         return names
 
 
-class AtMostLooks(Rule):
-    """How many runs may look at the same test rows, this plan's included: a test that many results were chosen by
+class AtMostEvaluations(Rule):
+    """How many runs may evaluate on the same test rows, this plan's included: a test that many results were chosen by
     measures chance.
     """
 
@@ -91,9 +94,9 @@ class Rules(Document):
     cost: AtMostMoney | None = None
     gates: RequiredGates | None = None
     leakage: Rule | None = None
-    """No row is both trained on and measured, and that was looked at."""
+    """No row is both trained on and evaluated, and that was checked."""
     determinism: LeastDeterminism | None = None
-    test_looks: AtMostLooks | None = None
+    max_test_evaluations: AtMostEvaluations | None = None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -120,6 +123,17 @@ class Policy(Document):
     rules: Rules
     prices: tuple[DevicePrice, ...] = ()
     """What devices cost, for recipes that give no price themselves."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_old_names(cls, policy: object) -> object:
+        """A rule by its old name means the same for one release; beside its new one it is unknown."""
+        rules = policy.get("rules") if isinstance(policy, dict) else None
+        if not isinstance(policy, dict) or not isinstance(rules, dict):
+            return policy
+        names = {name: OLD_RULES.get(name, name) for name in rules}
+        free = {old: new for old, new in names.items() if new not in rules}
+        return {**policy, "rules": {free.get(name, name): rule for name, rule in rules.items()}}
 
     @model_validator(mode="before")
     @classmethod

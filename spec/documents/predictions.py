@@ -38,6 +38,8 @@ class RowPrediction(Document):
     """Of the class that was chosen."""
     probabilities: dict[str, Real] = Field(default_factory=dict)
     """By class; they add up to 1 where a row has one class, and are independent where it has several."""
+    numbers: dict[str, Real] = Field(default_factory=dict)
+    """By name, where the run predicts numbers."""
     labels: tuple[str, ...] | None = None
     """All classes of a row that may have several, or the tag of each word."""
     spans: tuple[FoundSpan, ...] | None = None

@@ -13,9 +13,10 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.loss_settings import PreferenceSettings, RegressionSettings
 from ftc.spec.heads import Answer, Head, Labels, head_card
+from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizers import OptimizerKind, OptimizerNumbers
-from ftc.spec.preference_losses import PreferenceLoss, preference_loss
 from ftc.spec.schedules import ScheduleKeys
 from ftc.spec.sections.evaluation import Gate, Judge, SimpleBaseline
 from ftc.spec.sections.model import AttentionKernel
@@ -37,7 +38,6 @@ __all__ = [
     "OpenText",
     "OpenTrain",
     "OptimizerSettings",
-    "PreferenceSettings",
     "ScheduleSettings",
     "Seeds",
     "Settings",
@@ -90,7 +90,7 @@ class OpenModel(Document):
     family: Family
     head: Head
     """`lm`: the model's own output layer. New layers: `classification` and `multi_label` over the labels of a row,
-    `token_classification` over the tags of a word, `span` over begin and end of an answer."""
+    `regression` for numbers, `token_classification` over the tags of a word, `span` over begin and end of an answer."""
     decoder_start_id: int | None = None
     """Token that the decoder of an encoder-decoder begins with; None for the other families."""
     pad_id: int
@@ -152,32 +152,6 @@ class DeterminismSettings(Document):
     give the same bits in another process, and no arithmetic of lower precision than asked."""
     proof_steps: int
     """Steps that are run twice in fresh processes before training; 0 for none."""
-
-
-class PreferenceSettings(Document):
-    """The loss that compares two answers. What a loss doesn't use is absent from the plan."""
-
-    beta: Real
-    """Scale of the rewards: more keeps the model closer to the untrained one."""
-    loss: PreferenceLoss = "dpo"
-    label_smoothing: Real = 0.0
-    """Share of the pairs that may be the wrong way round."""
-    gamma: Real = 0.0
-    """Reward margin that is asked for."""
-    sft_weight: Real = 0.0
-    """Weight of the chosen answer's own loss, in nats per token."""
-    per_token: bool = False
-    """Whether log-probabilities are averages over an answer's tokens."""
-
-    @property
-    def needs_reference(self) -> bool:
-        """Whether the loss compares with the untrained model, whose log-probabilities are computed beforehand."""
-        return preference_loss(self.loss).needs_reference
-
-    @model_serializer(mode="wrap")
-    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual = {name: field.default for name, field in type(self).model_fields.items()}
-        return {name: value for name, value in handler(self).items() if getattr(self, name) != usual[name]}
 
 
 class TeacherSettings(Document):
@@ -252,6 +226,12 @@ class OpenTrain(Document):
     """Whether a higher value of that metric is better."""
     preference: PreferenceSettings | None = None
     """Set where two answers are compared; None where each target has its own loss."""
+    regression: RegressionSettings | None = None
+    """Set where numbers are predicted; absent from the plan of any other task."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "regression" or value is not None}
 
 
 class TrainSettings(OpenTrain):
@@ -387,6 +367,14 @@ class Settings(Document):
         return "one" if head.writes and self.text.labels else head.labels
 
     @property
+    def loss_unit(self) -> str:
+        """What a loss is measured in, for people."""
+        if self.train.regression is not None:
+            return number_loss(self.train.regression.loss).label
+        return "nats"
+
+    @property
     def has_one_answer(self) -> bool:
-        """Whether an answer is right or wrong, rather than one of many ways to write it."""
-        return head_card(self.model.head).is_new or form_card(self.text.form).is_pair
+        """Whether an answer is right or wrong, rather than one of many ways to write it, or near to what is right."""
+        head = head_card(self.model.head)
+        return (head.is_new and head.chooses) or form_card(self.text.form).is_pair

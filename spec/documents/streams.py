@@ -11,12 +11,14 @@ One Arrow IPC file a split, not compressed, so that it is mapped into memory rat
 - `row` (int64): number of the row among those that were read, from 0. Several windows of a row have the same.
 - `place` (large_string): the row's name, such as `data/tickets.csv:38`; empty where it has none.
 - `targets` (large_list<int32>): what is learned where it is neither the next token nor one class. Classes of a
-  multi-label row, ascending; the tag of each supervised token; first and last token of an answer, both 0 where the
-  window doesn't hold it; tokens of the first sequence of a preference. Empty else.
+  multi-label row, ascending; numbers of a regression, as the bits of float32; the tag of each supervised token; first
+  and last token of an answer, both 0 where the window doesn't hold it; tokens of the first sequence of a preference.
+  Empty else.
 - `offsets` (large_list<int32>): begin and end character of each token in a context, two a token, -1 where a token is
   no part of it; empty where no answer is cut out of a text. In rows to predict for, those of each tagged word.
 - `texts` (large_list<large_string>): what metrics need of a row beside its tokens: the context and then the right
-  answers; for a written answer the right ones, where there are several. Empty else.
+  answers; for a written answer the right ones, where there are several; numbers as they are
+  in the data. Empty else.
 
 Beside the stream: rows of it as people read them, for `ftc tokens` and for reports.
 """

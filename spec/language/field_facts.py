@@ -117,6 +117,7 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "Recipe.name": ("sms-spam",),
     "Classification.labels": (("ham", "spam"),),
     "TokenClassification.labels": (("LOC", "ORG", "PER"),),
+    "Regression.scores": (("grammar", "style"),),
     "Prompted.prompt": ("Summarize: {{ article }}",),
     "Prompted.system": ("Answer in one sentence.",),
     "QuestionAnswering.stride": (64, 128),

@@ -182,14 +182,16 @@ class Eval(Document):
     EFFECT: ClassVar[Effect] = Effect.EVAL
 
     metrics: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = "auto"
-    """Names of metrics. Default `auto`: accuracy and macro F1 for a classification, micro and macro F1 where a row has
-    several labels, entity F1 for words, exact match and answer F1 for questions, ROUGE for summaries, exact match and
-    ROUGE-L for a generation, preference accuracy, reward margin and log-probability accuracy for preferences (how often
-    and by how much tuning raised the chosen answer more than the rejected one, as TRL's `rewards/accuracies` and
-    `rewards/margins`, so the untuned model's are 0; and how often the chosen answer is the likelier one), perplexity
-    for a chat and for pretraining. `f1 of sport` is that of one class or type of entity, as are `precision of` and
-    `recall of`. `meteor`, for English, needs the extra `meteor` and WordNet's data, which ftc searches where nltk
-    does and where Debian installs it; each line of an answer counts as a sentence."""
+    """Names of metrics. Default `auto`: accuracy and macro F1 for a classification, micro and macro F1 where a row
+    has several labels, mean absolute error, root mean squared error, R squared and the correlations of Pearson and
+    Spearman for a regression (means over its numbers), entity F1 for words, exact match and answer F1 for
+    questions, ROUGE for summaries, exact match and ROUGE-L for a generation, preference accuracy, reward margin and
+    log-probability accuracy for preferences (how often and by how much tuning raised the chosen answer more than
+    the rejected one, as TRL's `rewards/accuracies` and `rewards/margins`, so the untuned model's are 0; and how
+    often the chosen answer is the likelier one), perplexity for a chat and for pretraining. `f1 of sport` is that
+    of one class or type of entity, as are `precision of` and `recall of`. `meteor`, for English, needs the extra
+    `meteor` and WordNet's data, which ftc searches where nltk does and where Debian installs it; each line of an
+    answer counts as a sentence."""
     baseline: bool = True
     """Evaluate the base model too, with the same code. Default: yes; without it the gain is unknown."""
     simple_baselines: Literal["auto", "none"] | Annotated[tuple[SimpleBaseline, ...], Field(min_length=1)] = "auto"

@@ -104,4 +104,5 @@ class Budget(Document):
     """Maximum cost of the run, such as `5 USD`; needs `price_per_hour`. Default: no limit, because without a price
     there is no cost."""
     threads: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
-    """CPU threads. Another number can change the last bits of a result. Default `auto`: the physical cores."""
+    """CPU threads. Another number can change the last bits of a result. Default `auto`: the physical
+    cores, as far as affinity and a container's quota allow, whatever `OMP_NUM_THREADS` says."""

@@ -133,7 +133,7 @@ class Train(Document):
 
     epochs: Literal["auto"] | Annotated[Real, Field(gt=0, le=1000)] = "auto"
     """Passes over the training rows; 0.5 is half a pass. Default `auto`: 3, and more on few rows: as many as make 300
-    optimizer steps, at most 15, where a new head is trained, and 60 steps, at most 6, where answers are written. The
+    optimizer steps, at most 30, where a new head is trained, and 60 steps, at most 6, where answers are written. The
     best checkpoint on validation becomes the result: by the loss, or, where `epochs` is `auto` and a new head is
     trained, by the task's main metric (macro F1 for classes), since such a head's loss rises with its confidence."""
     max_steps: int | None = Field(default=None, ge=1)

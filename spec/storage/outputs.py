@@ -41,6 +41,7 @@ class OutputKind(Enum):
     PREDICTIONS = "file of predictions"
     REPORT = "report"
     COMPARISON = "comparison"
+    SWEEP = "sweep's page"
 
 
 _UNSIGNED = (OutputKind.CROISSANT, OutputKind.PREDICTIONS, OutputKind.REPORT)
@@ -115,7 +116,7 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
         return False
     try:
         content = path.read_bytes()
-        if kind is OutputKind.COMPARISON and _COMPARISON.match(content):
+        if (page := _PAGES.get(kind)) and page.match(content):
             return True
         document = json.loads(content)
     except (OSError, ValueError, RecursionError):
@@ -129,7 +130,7 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
             return str(_at(document, "predicate", "buildDefinition", "buildType")).startswith("urn:ftc:")
         case OutputKind.CYCLONEDX:
             return "bomFormat" in document and _names_ftc(_at(document, "metadata", "tools", "components"))
-        case OutputKind.CROISSANT | OutputKind.PREDICTIONS | OutputKind.REPORT:
+        case OutputKind.CROISSANT | OutputKind.PREDICTIONS | OutputKind.REPORT | OutputKind.SWEEP:
             return False
         case OutputKind.COMPARISON:
             return str(document.get("schema", "")).startswith("ftc.comparison/")
@@ -142,6 +143,11 @@ _COMPARISON = re.compile(
     rb"|[Oo]n [\d,]+ test rows? (?:common to all runs|that all runs were given), compared with ",
     re.DOTALL,
 )
+_SWEEP = re.compile(
+    rb"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>Sweep ", re.DOTALL
+)
+_PAGES = {OutputKind.COMPARISON: _COMPARISON, OutputKind.SWEEP: _SWEEP}
+"""How pages begin that say what they are."""
 """How a comparison begins as a page, as text and as Markdown."""
 
 

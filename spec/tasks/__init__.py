@@ -18,6 +18,7 @@ from ftc.spec.tasks.parts import Part
 from ftc.spec.tasks.preference import Preference
 from ftc.spec.tasks.pretraining import Pretraining
 from ftc.spec.tasks.question_answering import QuestionAnswering
+from ftc.spec.tasks.regression import Regression
 from ftc.spec.tasks.summarization import Summarization
 from ftc.spec.tasks.token_classification import TokenClassification
 from ftc.spec.tasks.translation import Translation
@@ -28,6 +29,7 @@ Task = Annotated[
     Classification
     | TokenClassification
     | QuestionAnswering
+    | Regression
     | Summarization
     | Translation
     | Generation

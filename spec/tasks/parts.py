@@ -21,6 +21,7 @@ __all__ = [
     "PROMPT",
     "QUESTION",
     "REJECTED",
+    "SCORE",
     "SPANS",
     "SUMMARY",
     "SYSTEM",
@@ -37,6 +38,7 @@ Values = Literal[
     "text",
     "optional text",
     "label",
+    "numbers",
     "words",
     "tags",
     "list",
@@ -47,9 +49,9 @@ Values = Literal[
     "history",
     "answer",
 ]
-"""What the values of a part are: a filled text, a text or nothing, a label or a list of them, a list of words, of
-their tags, of anything, SQuAD's answers, whatever there is, a conversation, JSON schemas, earlier questions with their
-answers, or a text or conversation."""
+"""What the values of a part are: a filled text, a text or nothing, a label or a list of them, a number or a list of
+them, a list of words, of their tags, of anything, SQuAD's answers, whatever there is, a conversation, JSON schemas,
+earlier questions with their answers, or a text or conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ TEXT_PAIR = Part("text_pair", "text", ("text_pair", "hypothesis", "sentence2"), 
 LABEL = Part(
     "label", "label", ("label", "labels", "class", "category", "target", "sentiment", "topic", "output"), False
 )
+SCORE = Part("score", "numbers", ("score", "similarity_score", "rating", "value", "target", "label"), False)
 TOKENS = Part("tokens", "words", ("tokens", "words"), True)
 TAGS = Part("tags", "tags", ("tags", "ner_tags", "pos_tags", "labels"), False)
 SPANS = Part("spans", "list", ("spans", "entities"), False)

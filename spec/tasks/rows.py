@@ -12,6 +12,7 @@ __all__ = [
     "ANSWER_COLUMN",
     "FOREIGN_MARKS",
     "INSTRUCTION_PROMPT",
+    "NUMBERS_COLUMN",
     "REFERENCES_COLUMN",
     "TRAIN_MARK",
     "TURNS_COLUMN",
@@ -19,6 +20,7 @@ __all__ = [
     "InstructionRows",
     "LabelRows",
     "MessageRows",
+    "NumberRows",
     "PairRows",
     "RowKind",
     "TagRows",
@@ -29,6 +31,8 @@ ANSWER_COLUMN = "ftc: answer"
 """Column that is added for the answer that a model learns to write; no file names a column so."""
 REFERENCES_COLUMN = "ftc: answers"
 """Column that is added for all right answers."""
+NUMBERS_COLUMN = "ftc: numbers"
+"""Column that is added for the numbers that a model learns to predict, a list."""
 TURNS_COLUMN = "ftc: turns"
 """Column that is added for the turns before a prompt: a system message, and earlier questions with their answers."""
 TRAIN_MARK = "train"
@@ -52,6 +56,14 @@ class LabelRows:
     """Whether a row has any number of labels, none included."""
     written: bool
     """Whether the model learns to write the label."""
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRows:
+    """A text and its numbers."""
+
+    columns: tuple[str, ...]
+    """Columns of a number each; empty where one column holds the number, or a list of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +100,5 @@ class PairRows:
     """Two answers to one prompt, as texts or as conversations."""
 
 
-RowKind = TextRows | LabelRows | TagRows | AnswerRows | InstructionRows | MessageRows | PairRows
+RowKind = TextRows | LabelRows | NumberRows | TagRows | AnswerRows | InstructionRows | MessageRows | PairRows
 """Any kind of rows."""

@@ -44,16 +44,16 @@ if TYPE_CHECKING:
         merge,
         plan,
         predict,
+        provenance,
         runs,
         save_plan,
         schema,
         sign,
         tokens,
         unlock,
+        used_by,
         validate,
         verify,
-        whence,
-        who_used,
     )
     from ftc.spec.diagnostics import Refusal
 
@@ -87,21 +87,30 @@ __all__ = [
     "merge",
     "plan",
     "predict",
+    "provenance",
     "runs",
     "save_plan",
     "schema",
     "sign",
     "tokens",
     "unlock",
+    "used_by",
     "validate",
     "verify",
-    "whence",
-    "who_used",
 ]
+
+
+_OLD_NAMES = {"whence": "provenance", "who_used": "used_by"}
+"""Functions by names that work for one release more."""
 
 
 def __getattr__(name: str) -> Any:
     """Loads a public name on first use, so that `import ftc` costs nothing."""
+    if name in _OLD_NAMES:
+        import warnings
+
+        warnings.warn(f"`ftc.{name}` is now `ftc.{_OLD_NAMES[name]}`", DeprecationWarning, stacklevel=2)
+        name = _OLD_NAMES[name]
     if name not in __all__:
         raise AttributeError(f"module 'ftc' has no attribute {name!r}")
     if name == "Refusal":

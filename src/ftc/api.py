@@ -25,7 +25,7 @@ from ftc.verbs.merge import merge
 from ftc.verbs.plan import Checked, Planned, drift, lock, read_plan, save_plan, settle_lock, unchanged
 from ftc.verbs.policy import with_policy
 from ftc.verbs.predict import Model, Predictions, load, predict
-from ftc.verbs.provenance import export, refuse_faults, whence, who_used
+from ftc.verbs.provenance import export, provenance, refuse_faults, used_by
 from ftc.verbs.runs import Run, find_run, past_runs, run_of, runs, unlock
 from ftc.verbs.standing import standing_of
 from ftc.verbs.text import fix, format, shown_path, validate, with_sources
@@ -70,16 +70,16 @@ __all__ = [
     "merge",
     "plan",
     "predict",
+    "provenance",
     "runs",
     "save_plan",
     "schema",
     "sign",
     "tokens",
     "unlock",
+    "used_by",
     "validate",
     "verify",
-    "whence",
-    "who_used",
 ]
 
 Result = TypeVar("Result")
@@ -195,7 +195,7 @@ def apply(
         target: A planned recipe, a plan, or the file of a recipe or saved plan.
         on_event: Hears of every step.
         again: Run a finished plan once more, in a folder of its own.
-        until: Pause after this step, or at `train` with the weights exported and no test row looked at.
+        until: Pause after this step, or at `train` with the weights exported and no test row evaluated.
         stop: Hears of every event; where it gives a reason, the run ends after the current step as `pruned`.
         offline: Use only what is on this machine.
         folder: Where a plan given as an object belongs: any folder of its project.

@@ -93,6 +93,8 @@ CASES = [
          world=with_column("ann,bob", [","] * 20)),
     Case("an array called JSON lines", JSONL, "FTC356", ("rows.jsonl:1:1", "an array", "`.json`", "1 error"),
          world=rows("rows.jsonl", "[", *(f"{line}," for line in MANY), "{}]")),
+    Case("personal data is not quoted", JSONL, "FTC356", ("found: [masked: e-mail addresses]",),
+         world=jsonl('["jo@example.com"]')),
     Case("objects over several lines", JSONL, "FTC356", ("over several lines", "one object per line", "1 error"),
          world=rows("rows.jsonl", "{", '"text": "a"', "}")),
     Case("no label", JSONL, "FTC364", ("rows.jsonl:21:1", "column `label` has no value in 1 of 21"),

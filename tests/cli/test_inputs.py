@@ -61,7 +61,7 @@ def test_a_file_that_is_not_there_stops_none_of_the_others(folder: Path, capsys:
     assert main(["validate", "nothing.yaml", "recipes/one.yaml"]) == 1
     out, err = capsys.readouterr()
     assert "recipes/one.yaml is valid." in out
-    assert "error: nothing.yaml: No such file or directory" in err
+    assert "error[FTC107]: there is no recipe `nothing.yaml`" in err
 
 
 def test_standard_input_is_checked(folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,7 @@ CASES = [
          world=shards(pipe)),
     Case("long", data("r" * 300 + ".csv"), "FTC300", ("recipe.yaml:4:23", "a name of 304 bytes", "allow 255")),
     Case("address", data("ftp://host/rows.csv"), "FTC346", ("doesn't fetch from", "s3://")),
+    Case("database", data("'sqlite:///app.db?query=SELECT 1'"), "FTC346", ("ftc reads no databases", "as CSV")),
     Case("form", data(NFC), "FTC328", ("another Unicode form", "all forms look the same"), 0, world=decomposed),
     Case("model pipe", recipe(), "FTC326", ("`model/config.json` is a named pipe",), world=pipe("model/config.json")),
     Case("model link", recipe(), "FTC326", ("`model/tokenizer_config.json` is a link to `gone`",),

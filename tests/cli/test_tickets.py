@@ -26,6 +26,34 @@ strategy: {kind: lora}
 """
 
 
+@pytest.mark.parametrize("ends", [None, KeyboardInterrupt(), OSError("full")])
+def test_init_benchmarks_a_machine_that_somebody_watches(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, ends: BaseException | None
+) -> None:
+    asked = []
+
+    def calibrate() -> None:
+        asked.append(1)
+        if ends:
+            raise ends
+
+    monkeypatch.setattr(api, "calibrate", calibrate)
+    monkeypatch.setattr("ftc.cli.starting.find_spec", lambda _: True)
+    begin = ("init", "--data", "data/tickets.csv")
+    assert main([*begin, "piped.yaml"]) == 0
+    assert not asked, "nobody watches a pipe"
+    monkeypatch.setattr("ftc.cli.starting.is_interactive", lambda *_: True)
+    assert main([*begin, "calm.yaml", "--no-calibrate"]) == 0
+    assert not asked
+    assert "ftc device calibrate" in capsys.readouterr().out
+    assert main([*begin, "recipe.yaml"]) == 0
+    said = capsys.readouterr().out
+    assert asked
+    assert said.endswith("Next: `ftc plan recipe.yaml`\n")
+    assert ("ftc device calibrate" in said) is (ends is not None)
+    assert (project / "recipe.yaml").exists()
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / ".ftc").mkdir()
@@ -123,3 +151,14 @@ def test_a_label_of_five_thousand_letters_is_shortened(project: Path, capsys: py
     assert main(["plan", "tickets.yaml", "--offline"]) == 0
     out, err = capsys.readouterr()
     assert "x" * 60 not in (out + err).replace("\n", "").replace(" ", "")
+
+
+def test_threads_of_the_environment_that_a_plan_does_not_take_are_named(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "Body,Queue\n" + "".join(f"text {n} of {w},{w}\n" for n in range(30) for w in ("warm", "cold"))
+    (project / "data" / "tickets.csv").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("OMP_NUM_THREADS", "77")
+    for more, is_named in (((), True), (("--set", "budget.threads=77"), False)):
+        assert main(["plan", "tickets.yaml", "--offline", *more]) == 0
+        assert ("`--set budget.threads=77`" in capsys.readouterr().err) is is_named

@@ -44,7 +44,8 @@ def test_the_rate_goes_by_the_width(hidden: int, strategy: str, rate: float) -> 
 @pytest.mark.parametrize(
     ("task", "rows", "steps"),
     [
-        (CLASSES, 160, 150),
+        (CLASSES, 80, 150),
+        (CLASSES, 160, 300),
         (CLASSES, 576, 324),
         (CLASSES, 16_000, 3000),
         ({"kind": "chat"}, 80, 30),

@@ -42,6 +42,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC024": "tests/spec/language/test_overlay.py::test_a_flag_that_says_nothing",
     "FTC025": "tests/compiler/recipes/test_layers.py::test_what_lies_on_top_extends_nothing",
     "FTC026": "tests/spec/language/test_layout.py::test_what_would_change_is_refused",
+    "FTC107": "tests/cli/test_inputs.py::test_a_file_that_is_not_there_stops_none_of_the_others",
     "FTC245": "tests/e2e/test_findings.py::test_a_model_that_learned_nothing_says_so_everywhere",
     "FTC246": "tests/e2e/test_findings.py::test_a_model_that_learned_nothing_says_so_everywhere",
     "FTC247": "tests/runtime/training/test_findings.py::test_what_curves_say",

@@ -67,7 +67,7 @@ def test_others_load_it_and_its_origin_is_known(run: api.Run, ftc: Ftc) -> None:
 
     shown = ftc("show", run.record.id)
     assert f"merged merged/model in float32, tensors {made['content_sha256'][:4]}" in shown.text
-    origin = api.whence("merged/model")
+    origin = api.provenance("merged/model")
     assert (origin.confirmed, origin.runs, origin.is_merged) == ("same bytes", (run.record.id,), True)
     assert origin.content_sha256 == made["content_sha256"]
     assert origin.says is not None
@@ -98,7 +98,7 @@ def test_the_same_weights_in_parts_and_in_fewer_bits(run: api.Run, ftc: Ftc) -> 
     assert one.files["config.json"] == parts.files["config.json"]
     assert [entry.folder for entry in read_ledger(run.root) if isinstance(entry, Merged)] == ["one", "parts"]
     for place in ("parts", f"parts/{min(parts.weight_files)}"):
-        assert api.whence(place).confirmed == "same bytes"
+        assert api.provenance(place).confirmed == "same bytes"
     file = Path("one/model.safetensors")
     save_file({"classifier.bias": numpy.ones(3)}, file, metadata=read_metadata(file))
     liar = ftc("whence", "one")
@@ -116,8 +116,8 @@ def test_it_is_a_base_and_a_teacher(run: api.Run, tmp_path: Path) -> None:
     assert plan.lock.model.content_sha256 == made.content_sha256
     child = tmp_path / "child.safetensors"
     save_file({"bias": numpy.ones(3)}, child, metadata={METADATA_KEY: header_text(provenance_of(plan))})
-    assert api.whence(child).parents == {"base": run.record.id, "teacher": run.record.id}
-    assert {use.name for use in api.who_used(made.content_sha256)} == {"student"}
+    assert api.provenance(child).parents == {"base": run.record.id, "teacher": run.record.id}
+    assert {use.name for use in api.used_by(made.content_sha256)} == {"student"}
 
 
 def test_what_can_not_be_merged_says_why(run: api.Run, ftc: Ftc) -> None:

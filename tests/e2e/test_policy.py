@@ -72,12 +72,15 @@ def test_a_price_of_the_policy_stands_where_a_recipe_has_none(project: MakeProje
 
 def test_a_test_split_that_was_looked_at_often_enough(project: MakeProject, ftc: Ftc) -> None:
     root = project(steps=1)
-    policy(root, "test_looks: {at_most: 1}")
+    policy(root, "max_test_evaluations: {at_most: 1}")
     assert ftc("apply", "recipe.yaml", "--yes").code == 0
     assert ftc("apply", "recipe.yaml", "--yes", "--again").code == 0, "the same job looks as itself"
     assert ftc("plan", "recipe.yaml").code == 0, "the run that looked may be planned again"
     other = ftc("plan", "recipe.yaml", "--set", "train.seed=2")
     assert (other.code, "with this plan, 2 runs evaluate on the same test rows" in other.text) == (4, True), other.text
+    policy(root, "test_looks: {at_most: 1}")
+    again = ftc("plan", "recipe.yaml", "--set", "train.seed=2")
+    assert (again.code, "FTC106" in again.err) == (4, True), again.err
 
 
 def test_a_classifier_of_the_hub_has_to_be_pinned_too() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ftc import api
-from ftc.spec.documents.settings import PreferenceSettings
+from ftc.spec.documents.loss_settings import PreferenceSettings
 from ftc.spec.preference_losses import PREFERENCE_LOSSES, preference_loss
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.e2e.use import predicts_as_evaluated
@@ -17,6 +17,8 @@ from tests.support.cards import CardRunner
 
 USUAL = {
     "multi_label": {"micro_f1", "macro_f1"},
+    "regression": {"mae", "rmse", "r2", "pearson", "spearman"},
+    "several_numbers": {"mae", "rmse", "r2", "pearson", "spearman"},
     "choice": {"accuracy", "macro_f1"},
     "token_classification": {"entity_f1", "entity_precision", "entity_recall"},
     "spans": {"entity_f1", "entity_precision", "entity_recall"},

@@ -17,6 +17,8 @@ __all__ = ["INPUTS", "predicts_as_evaluated"]
 INPUTS = {
     "classification": ("text",),
     "multi_label": ("text",),
+    "regression": ("text",),
+    "several_numbers": ("text",),
     "choice": ("text",),
     "token_classification": ("tokens",),
     "spans": ("text",),

@@ -26,6 +26,7 @@ __all__ = ["FAMILIES", "STRATEGIES", "TASKS", "Cell", "cells", "outcome_of"]
 TASKS = {
     "classification": "classification",
     "multi_label": "classification, several labels",
+    "regression": "regression",
     "choice": "classification, written by the model",
     "token_classification": "token classification",
     "extraction": "question answering, cut out",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,21 @@ def test_the_package_has_no_other_names() -> None:
     assert ftc.Refusal is Refusal
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         ftc.nothing  # noqa: B018 - what is tested is the look-up
+
+
+def test_old_names_work_and_name_the_new_ones() -> None:
+    with pytest.warns(DeprecationWarning, match="`ftc.whence` is now `ftc.provenance`"):
+        assert ftc.whence is api.provenance
+
+
+def test_a_recipe_that_is_not_there_is_a_refusal(tmp_path: Path) -> None:
+    (tmp_path / "tickets.yaml").write_text("ftc: 1\n", encoding="utf-8")
+    for verb in (ftc.plan, ftc.validate, ftc.lock, ftc.format):
+        with pytest.raises(Refusal) as refused:
+            verb(tmp_path / "ticket.yaml")
+        (found,) = refused.value.diagnostics
+        assert (found.code, refused.value.exit_code) == ("FTC107", 1)
+        assert f"did you mean `{tmp_path / 'tickets.yaml'}`?" in found.help
 
 
 def test_dir_lists_public_names_and_loads_nothing() -> None:

@@ -60,8 +60,12 @@ def test_names_stay_hidden_until_the_last_row(server: RatingServer) -> None:
     assert not any("SECRET" in text for text in seen)
     assert ask(server, f"/{server.secret}/result")[0] == 400
     for number in range(8):
-        inside(server, "rate", {"number": number, "choice": "tie"})
-    assert inside(server, "result")["first"] == "SECRET-ONE"
+        inside(server, "rate", {"number": number, "choice": "bad" if number == 5 else "tie"})
+    assert inside(server, "state")["choices"][5] == "bad"
+    result = inside(server, "result")
+    assert result["first"] == "SECRET-ONE"
+    assert (result["overall"]["ties"], result["overall"]["both_bad"]) == (7, 1)
+    assert result["decided"] == 0, "neither is better where both are bad"
     inside(server, "rate", {"number": 3, "choice": None})
     assert ask(server, f"/{server.secret}/result")[0] == 400
 

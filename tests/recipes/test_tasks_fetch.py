@@ -35,6 +35,18 @@ def test_a_sentence_told_twice_is_kept_once(fetch: ModuleType, monkeypatch: pyte
     assert (fetch.HERE / "rows.conll").read_text(encoding="utf-8") == "Up\tO\n\nIn\tO\nRome\tB-geo-loc\n"
 
 
+def test_a_word_rated_twice_is_kept_once(fetch: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "fine\t0.8\t0.6\t[1, 0]\n:(\t-1.9\t0.5\t[-2]\nfine\t0.9\t0.7\t[1]\n"
+    put(fetch.HERE, "vaderSentiment/vader_lexicon.txt", lines)
+    with pytest.raises(fetch.DEMO_FETCH.FetchError, match="3 words were found where 7520"):
+        list(fetch.valences())
+    monkeypatch.setattr(fetch, "NUM_WORDS", 3)
+    assert list(fetch.valences()) == [
+        {"word": "fine", "valence": 0.9, "spread": 0.7},
+        {"word": ":(", "valence": -1.9, "spread": 0.5},
+    ]
+
+
 def test_neighbors_that_are_marked_are_one_answer_at_its_place(fetch: ModuleType) -> None:
     sentences = ["We ask .", "We try .", "We win .", "They lose ."]
     found = fetch.marked(sentences, [0, 1, 1, 0]) + fetch.marked(sentences, [1, 0, 0, 1])

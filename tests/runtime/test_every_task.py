@@ -42,7 +42,10 @@ def test_a_traced_step(mode: Mode) -> None:
         changes["train__preference"] = {"beta": 0.1}
     if form_card(mode.form).moves_targets:
         changes["eval__max_answer_tokens"] = 8
-    labels = LABELS if head.is_labeled else ()
+    if not head.chooses:
+        scales = tuple({"mean": 0.0, "spread": 1.0} for _ in LABELS)
+        changes["train__regression"] = {"loss": "mse", "scales": scales}
+    labels = LABELS if head.names_outputs else ()
     job = trace_job(
         BERT if head.is_new else TINY,
         "full",

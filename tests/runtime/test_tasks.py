@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +20,7 @@ from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.preference import LOSSES
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
+from ftc.spec.number_losses import NUMBER_LOSSES
 from ftc.spec.preference_losses import PREFERENCE_LOSSES
 from tests.runtime.jobs import changed, make_job
 from tests.support.streams import write_columns
@@ -78,6 +81,45 @@ def test_several_labels(tmp_path: Path) -> None:
     assert scorer.predictions(logits, batch) == [(0, 2), (), (0,)]
 
 
+_NUMBERS = [[4.0, -1.0, 250.0], [2.5, 0.0, 100.0], [1.0, 3.0, 175.0]]
+
+
+def _rated(folder: Path) -> TokenStream:
+    bits = np.array(_NUMBERS, np.float32).view(np.int32).tolist()
+    lengths = [len(ids) for ids in IDS]
+    texts = [[repr(number) for number in row] for row in _NUMBERS]
+    masks = [[0] * length for length in lengths]
+    return write_columns(folder / "rows.arrow", IDS, masks, prompts=lengths, targets=bits, texts=texts)
+
+
+@pytest.mark.parametrize("kind", ["bert", "llama"])
+@pytest.mark.parametrize("loss", [card.kind for card in NUMBER_LOSSES])
+def test_numbers(tmp_path: Path, kind: str, loss: str) -> None:
+    rows, means, spreads = _rated(tmp_path), torch.tensor([2.5, 0.0, 175.0]), torch.tensor([1.5, 2.0, 60.0])
+    scales = [{"mean": float(mean), "spread": float(spread)} for mean, spread in zip(means, spreads, strict=True)]
+    rated = {"loss": loss, "scales": tuple(scales)}
+    settings, model = settings_of(tmp_path, kind, "regression", train__regression=rated, text__form="score")
+    plain = copy.deepcopy(model)  # of a decoder, the scorer's hook says where a row ends
+    scorer = make_scorer(model, settings)
+    found = loss_of(scorer, model, rows, [0, 1, 2])
+    wanted = (torch.tensor(_NUMBERS) - means) / spreads
+    batch = scorer.batch(rows, [0, 1, 2])
+    torch.testing.assert_close(batch.targets, wanted)
+    outputs = scorer.logits(model, batch)
+    assert model.config.problem_type == "regression"
+    assert list(model.config.id2label.values()) == list(settings.text.labels)
+    for number in range(3):
+        output = plain(input_ids=row(rows, number), labels=wanted[number : number + 1])
+        apart = (output.logits[0] - wanted[number]).abs()
+        by_hand = {"mse": apart**2, "mae": apart, "huber": torch.where(apart < 1, apart**2 / 2, apart - 0.5)}[loss]
+        same(found[number], by_hand.mean())
+        same(outputs[number], output.logits[0])
+        if loss == "mse":
+            same(found[number], output.loss)  # transformers' own
+    predicted = torch.tensor(scorer.predictions(outputs, batch))
+    torch.testing.assert_close(predicted, outputs * spreads + means)
+
+
 def test_answers_in_a_context(tmp_path: Path) -> None:
     places = [[3, 4], [0, 0], [2, 4]]
     offsets = [[-1, -1] * 2 + [n for i in range(len(ids) - 3) for n in (i, i + 1)] + [-1, -1] for ids in IDS]
@@ -134,7 +176,7 @@ def _softplus(x: torch.Tensor) -> torch.Tensor:
 
 
 _BETA, _SHARE = 0.3, 0.2
-_FORMULAS: dict[str, tuple[dict[str, Any], Callable[..., torch.Tensor]]] = {
+FORMULAS: dict[str, tuple[dict[str, Any], Callable[..., torch.Tensor]]] = {
     # c, r: summed log-probabilities; c0, r0: the reference's; m, n: tokens of the answers
     "dpo": ({}, lambda c, r, c0, r0, m, n: _softplus(-_BETA * ((c - c0) - (r - r0)))),
     "dpo, smoothed": (
@@ -182,16 +224,16 @@ _FORMULAS: dict[str, tuple[dict[str, Any], Callable[..., torch.Tensor]]] = {
 
 
 def test_every_loss_of_preferences_has_a_formula() -> None:
-    assert {name.partition(",")[0] for name in _FORMULAS} == {card.kind for card in PREFERENCE_LOSSES} == set(LOSSES)
+    assert {name.partition(",")[0] for name in FORMULAS} == {card.kind for card in PREFERENCE_LOSSES} == set(LOSSES)
 
 
-@pytest.mark.parametrize("name", _FORMULAS)
+@pytest.mark.parametrize("name", FORMULAS)
 def test_preferences_by_the_formula_itself(name: str, tmp_path: Path) -> None:
     chosen, rejected = [[1, 5, 6, 2], [1, 9, 2]], [[1, 5, 7, 8, 2], [1, 9, 9, 2]]
     masks = [[0, 0, 1, 1, 0, 0, 1, 1, 1], [0, 0, 1, 0, 0, 1, 1]]
     both = [[*a, *b] for a, b in zip(chosen, rejected, strict=True)]
     rows = write_columns(tmp_path / "rows.arrow", both, masks, prompts=[2, 2], targets=[[4], [3]])
-    told, formula = _FORMULAS[name]
+    told, formula = FORMULAS[name]
     kind = name.partition(",")[0]
     compared = {"loss": kind, "beta": _BETA, **told}
     settings, model = settings_of(tmp_path, "llama", "lm", train__preference=compared, text__form="preference")

@@ -159,3 +159,20 @@ def pair_metric(name: str, predicted: Sequence[Sequence[float]]) -> float:
         "reward_margin": [margin for _, _, margin in predicted],
     }[name]
     return math.fsum(scores) / len(scores)
+
+
+def number_metric(name: str, expected: Any, predicted: Any) -> float:
+    """A metric of (rows, numbers) by scikit-learn or scipy, those of several numbers as their mean."""
+    import numpy as np
+    from scipy import stats
+    from sklearn import metrics
+
+    compute: Any = {
+        "mae": metrics.mean_absolute_error,
+        "rmse": metrics.root_mean_squared_error,
+        "r2": metrics.r2_score,
+    }.get(name)
+    if compute is not None:
+        return float(compute(expected, predicted))
+    of_one: Any = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}[name]
+    return float(np.mean([of_one(*pair).statistic for pair in zip(expected.T, predicted.T, strict=True)]))

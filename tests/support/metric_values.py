@@ -10,6 +10,7 @@ import numpy as np
 from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.metrics import Pairs, loss_statistics, statistics_of
 from ftc.runtime.metrics.classes import Decisions, Tags
+from ftc.runtime.metrics.numbers import Numbers
 from ftc.runtime.metrics.statistics import Statistics
 from ftc.runtime.metrics.texts import Found, Written
 from ftc.spec.documents.settings import WordnetSettings
@@ -67,6 +68,11 @@ def found_statistics(name: str, right: Sequence[Sequence[str]], answers: Sequenc
 def pair_statistics(name: str, predicted: Sequence[Sequence[float]]) -> Statistics:
     """Log-probabilities of the chosen and the rejected answer, and the margin of their rewards."""
     return statistics_of(name, Pairs(np.array(predicted, np.float64)))
+
+
+def number_metric(name: str, expected: Sequence[Sequence[float]], predicted: Sequence[Sequence[float]]) -> float:
+    """The value of a metric of numbers."""
+    return statistics_of(name, Numbers(np.array(expected, np.float64), np.array(predicted, np.float64))).observed
 
 
 def class_metric(name: str, expected: Sequence[Label], predicted: Sequence[Label], label: Label | None = None) -> float:

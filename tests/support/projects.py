@@ -28,6 +28,8 @@ _TEMPLATE = (
 _SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 PROJECTS = {
     "classification": ("rows.csv", "{text: text, label: label}", "encoder"),
+    "regression": ("rows.jsonl", "{}", "encoder"),
+    "several_numbers": ("rows.jsonl", "{}", "encoder"),
     "multi_label": ("rows.jsonl", "{text: text, label: topics}", "encoder"),
     "choice": ("rows.jsonl", "{}", "decoder"),
     "token_classification": ("rows.conll", "{}", "encoder"),
@@ -44,6 +46,7 @@ PROJECTS = {
 """Data file, fields and kind of model by task, and by further ways to put one."""
 _LENGTHS = {"question_answering": 64}
 KINDS = {
+    "several_numbers": "regression, scores: [length, score], normalize: none, loss: huber",
     "multi_label": "classification, multi_label: true",
     "choice": "classification, mode: generative, prompt: '{{ text }}'",
     "spans": "token_classification",
@@ -84,10 +87,12 @@ def _row(task: str, text: str, topic: str) -> dict[str, Any]:
             return {"question": text, "answer": topic}
         case "chat":
             return {"messages": [_turn("user", text), _turn("assistant", topic)]}
-        case "choice":
-            return {"text": text, "label": topic}
-        case "multi_label":
-            return {"text": text, "topics": [topic, *(["red"] if "red" in text else [])]}
+        case "choice" | "multi_label":
+            labels = {"text": text, "label": topic, "topics": [topic, *(["red"] if "red" in text else [])]}
+            return {name: labels[name] for name in ("text", "label" if task == "choice" else "topics")}
+        case "regression" | "several_numbers":
+            score = round(1 + 3.7 * list(_TOPICS).index(topic) + text.count("red"), 1)
+            return {"text": text, "score": score, "length": len(text)}
         case "spans":
             return {"text": text, "spans": [{"start": 0, "end": text.index(" "), "label": topic}]}
         case "extraction" | "question_answering":

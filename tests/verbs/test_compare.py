@@ -12,8 +12,8 @@ import pytest
 from ftc import api
 from ftc.cli.main import main
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.loss_settings import PreferenceSettings
 from ftc.spec.documents.outcomes import Outcome
-from ftc.spec.documents.settings import PreferenceSettings
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.paths import RunFolder
 from ftc.verbs.compare import statistics_of
@@ -65,6 +65,11 @@ def test_runs_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     assert {*before, *after} == {"train.learning_rate"}, "what the recipe sets, and not what follows from the machine"
     text = comparison_text(found, page=Page(columns=60))
     assert "  bbb  learning_rate 0.001\n" in text
+    recipe = runs[1].plan.recipe
+    shorter = recipe.model_copy(update={"train": recipe.train.model_copy(update={"max_steps": 24})})
+    found = api.compare([runs[0], replace(runs[1], plan=plan.model_copy(update={"recipe": shorter}))])
+    assert [run.settings.get("train.max_steps") for run in found.runs] == [None, "24"]
+    text = comparison_text(found, page=Page(columns=60))
     assert max(map(len, text.splitlines())) <= 80
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from ftc.spec.documents.interruption import Standing
-from ftc.spec.documents.plan import Origin
+from ftc.spec.documents.plan import Check, Origin
 from ftc.views.page import Page, visible_width
 from ftc.views.plan import origins_text, plan_text, up_to_date_text
 from tests.support import documents
@@ -64,6 +64,17 @@ def test_a_plan_that_does_not_fit_says_so_in_words() -> None:
     text = plan_text(documents.plan(memory=documents.memory(process=process, verdict="does not fit")))
     assert "31.0 of 24.0 GiB   does not fit" in text
     assert "Does not fit." in text
+
+
+def test_a_narrow_page_drops_no_word_of_a_check() -> None:
+    plan = documents.plan()
+    long = plan.model_copy(
+        update={
+            "checks": (Check(name="labels of train", result=" ".join(f"label{n} {n}," for n in range(12)), code=None),)
+        }
+    )
+    assert "label11" not in plan_text(long, page=Page(columns=100))
+    assert "label11" in plan_text(long, page=Page(columns=60))
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100])

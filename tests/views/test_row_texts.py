@@ -12,6 +12,7 @@ from tests.support import documents
 
 WRITTEN = [
     ("best, tom becker, + 49 170 5551234", "telephone numbers"),
+    ("my router call + 49 170 5551234", "telephone numbers"),
     ("j. smith @ example. com", "e-mail addresses"),
     ("write to ada@example.com", "e-mail addresses"),
     ("IBAN DE89 3704 0044 0532 0130 00", "IBANs"),

@@ -22,6 +22,7 @@ __all__ = ["cached_file", "fetch_file", "has_scheme"]
 _SCHEMES = ("s3", "gs", "https")
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://([^\s:@/]+(?::\d+)?)/(\S+)", re.IGNORECASE)
 _LOOPBACK = re.compile(r"http://(?:localhost|127\.0\.0\.1)(?::\d+)?/", re.IGNORECASE)
+_DATABASES = ("sqlite", "postgres", "postgresql", "mysql", "mariadb", "mssql", "oracle", "duckdb", "snowflake")
 _MOST_BYTES = 64 * 2**30
 _CHUNK_BYTES = 1 << 20
 
@@ -86,6 +87,8 @@ def _check_address(url: str, span: Span | None, path: str) -> None:
     is_allowed = match is not None and (match[1].lower() in _SCHEMES or _LOOPBACK.match(url) is not None)
     if not is_allowed or "::" in url:
         help = "write an address that begins with s3://, gs:// or https://, without a password, or name a file"
+        if re.split(r"[+:]", url.lower(), maxsplit=1)[0] in _DATABASES:
+            help = "ftc reads no databases: their rows can't be pinned. Export the query's result as CSV or Parquet"
         raise Refusal([diagnostic("FTC346", "an address that ftc doesn't fetch from", span, help=help, path=path)])
 
 

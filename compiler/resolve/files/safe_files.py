@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.language.source import LARGEST_FILE
 
@@ -159,13 +160,27 @@ def read_recipe(path: Path) -> bytes:
     """A recipe that was named on the command line; of a larger file a byte more than a recipe may have.
 
     Raises:
-        Refusal: It is no regular file (FTC326).
+        Refusal: It isn't there (FTC107), or is no regular file (FTC326).
         OSError: It can't be read.
     """
-    if path != _STANDARD_INPUT:
-        refuse_odd_file(path, path.name)
-    with path.open("rb") as file:
-        return file.read(LARGEST_FILE + 1)
+    try:
+        if path != _STANDARD_INPUT:
+            refuse_odd_file(path, path.name)
+        with path.open("rb") as file:
+            return file.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise Refusal([_no_recipe(path)]) from None
+
+
+def _no_recipe(path: Path) -> Diagnostic:
+    """What is said of a recipe that isn't there, with a file beside it that could be meant."""
+    try:
+        beside = [file.name for file in path.parent.iterdir() if file.suffix in (".yaml", ".yml")]
+    except OSError:
+        beside = []
+    meant = nearest(path.name, beside)
+    help = f"did you mean `{path.with_name(meant)}`?" if meant else "`ftc init --data FILE` writes one for your rows"
+    return diagnostic("FTC107", f"there is no recipe {quoted(str(path))}", help=help)
 
 
 def project_root(recipe: Path) -> Path:

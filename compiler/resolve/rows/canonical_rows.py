@@ -10,13 +10,14 @@ from functools import partial
 from typing import Any, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns
-from ftc.compiler.resolve.rows.row_checks import is_exchange, label_text
+from ftc.compiler.resolve.rows.row_checks import is_exchange, label_text, number_in
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
     ANSWER_COLUMN,
     FOREIGN_MARKS,
     INSTRUCTION_PROMPT,
+    NUMBERS_COLUMN,
     REFERENCES_COLUMN,
     TRAIN_MARK,
     TURNS_COLUMN,
@@ -24,6 +25,7 @@ from ftc.spec.tasks.rows import (
     InstructionRows,
     LabelRows,
     MessageRows,
+    NumberRows,
     PairRows,
     TagRows,
     TextRows,
@@ -52,6 +54,8 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
             rewrite = partial(_rewrite, columns=present, form=_as_messages)
         case AnswerRows():
             rewrite = partial(_write_answers, by_part=by_part)
+        case NumberRows():
+            rewrite = partial(_write_numbers, columns=rows.columns or (by_part["score"],))
         case LabelRows(written=True):
             for row in table.rows:  # the text that a model learns to write
                 if isinstance(label := row.get(by_part["label"]), str | int | float):
@@ -104,6 +108,15 @@ def _write_conversation(row: Row, by_part: Mapping[str, str]) -> None:
         begins = isinstance(turns, list) and turns and isinstance(turns[0], dict) and turns[0].get("role") == "system"
         if isinstance(turns, list) and not begins and isinstance(system, str) and system.strip():
             row[column] = [{"role": "system", "content": system}, *turns]
+
+
+def _write_numbers(row: Row, columns: Sequence[str]) -> None:
+    """The numbers as one list, where all of them are numbers."""
+    values = [row.get(column) for column in columns]
+    given = values[0] if len(values) == 1 and isinstance(values[0], list) else values
+    numbers = [number_in(value) for value in given]
+    if numbers and None not in numbers:
+        row[NUMBERS_COLUMN] = numbers
 
 
 def _write_answers(row: Row, by_part: Mapping[str, str]) -> None:

@@ -60,16 +60,18 @@ class Columns:
         by_part: Column by part of the task, such as `{"text": "message", "label": "class"}`.
         in_prompt: Columns that the prompt template names, sorted; empty without a template.
         recognized: Parts whose column bears another usual name and isn't written in the recipe.
+        own: Columns that the task's section names.
     """
 
     by_part: Mapping[str, str]
     in_prompt: tuple[str, ...] = ()
     recognized: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
     @property
     def used(self) -> tuple[str, ...]:
         """Every column that the task reads, sorted."""
-        return tuple(sorted({*self.by_part.values(), *self.in_prompt}))
+        return tuple(sorted({*self.by_part.values(), *self.in_prompt, *self.own}))
 
     @property
     def reason(self) -> str:
@@ -92,7 +94,7 @@ def task_columns(task: Task, fields: Mapping[str, str], columns: Sequence[str]) 
     for part, neighbors in task.CARD.beside.items():
         if part not in by_part and by_part.keys() & set(neighbors) and (part in fields or part in columns):
             by_part[part] = fields.get(part, part)
-    return Columns(by_part, prompt_columns(template, columns) if template else (), recognized)
+    return Columns(by_part, prompt_columns(template, columns) if template else (), recognized, task.own_columns)
 
 
 def _row_form(
@@ -100,7 +102,7 @@ def _row_form(
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Column by part of the first form of row that the file can be, and the parts whose column was recognized."""
     left = task.CARD.template_form if has_template else None
-    forms = task.CARD.row_forms if left is None else (left,)
+    forms = task.row_forms if left is None else (left,)
     named = [form for form in forms if all(part in fields or part in columns for part in form)]
     mapped = [form for form in forms if any(part in fields for part in form)]
     for form in (*named, *mapped, *forms):
@@ -146,6 +148,15 @@ def missing_columns(columns: Columns, data: Data, table: Table, span_of: SpanOf)
     for part, column in columns.by_part.items():
         if column not in table.columns:
             yield _missing_part(part, column, part in data.fields, table, span_of)
+    for number, column in enumerate(columns.own):
+        if column not in table.columns:
+            path, guess = f"task.scores[{number}]", nearest(column, table.columns)
+            help_ = f"did you mean `{guess}`?" if guess else "use columns of the file"
+            notes = f"columns: {_listed(table.columns)}"
+            summary = f"{table.file} has no column `{column}`"
+            yield without_form(table, column, span_of(path), path) or diagnostic(
+                "FTC362", summary, span_of(path), help=help_, notes=notes, path=path
+            )
     for column in columns.in_prompt:
         if column not in table.columns and column not in columns.by_part.values():
             yield _missing_in_prompt(column, table, span_of)

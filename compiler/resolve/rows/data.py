@@ -19,6 +19,7 @@ from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import Labeled, labels_of, sorted_of, unlearned_labels
 from ftc.compiler.resolve.rows.mixture import divide_sources, draw_epoch, join_sources, sources_of
+from ftc.compiler.resolve.rows.numbers import number_findings, number_names, number_scales
 from ftc.compiler.resolve.rows.row_checks import (
     check_values,
     example_digests,
@@ -32,6 +33,7 @@ from ftc.compiler.resolve.rows.table import PartRows, Table
 from ftc.compiler.resolve.rows.time_order import order_findings
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.lockfile import SourceLock
+from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.streams import SPLITS, Split
@@ -48,7 +50,8 @@ class ResolvedData:
     Attributes:
         parts: Rows of `train`, `validation` and `test`, those that there are, with their places; labels are text.
         columns: What the task reads of a row.
-        labels: Classes, or tags, in the order of the head's outputs; empty for tasks without.
+        labels: Classes, tags, or names of numbers, in the order of the head's outputs; empty for tasks without.
+        scales: What each number is measured by; empty for tasks without numbers.
         sources: Lock entry of each file, by use.
         quality: What was found in the rows.
         row_digests: sha256 of each row of each file, by use.
@@ -59,6 +62,7 @@ class ResolvedData:
     parts: Mapping[Part, PartRows]
     columns: Columns
     labels: tuple[str, ...]
+    scales: tuple[TargetScale, ...]
     sources: dict[str, SourceLock]
     quality: QualityReport
     row_digests: Mapping[str, Sequence[bytes]]
@@ -94,10 +98,12 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     likeness = find_likeness(texts, data.quality.similarity)
     parts, notes = _divide(data, tables, columns, labeled, texts, likeness, span_of)
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
-    names = sorted_of(labeled, rows["train"].rows) if labeled else ()
+    train = rows["train"].rows
+    names = sorted_of(labeled, train) if labeled else number_names(task, columns, train)
     presidio = _presidio(data, span_of)
     quality = quality_report(parts, data.quality, likeness, labeled, tables["rows"], presidio)
-    unlearned = [_placed(finding, span_of) for finding in unlearned_labels(labeled, names, rows)] if labeled else []
+    told = unlearned_labels(labeled, names, rows) if labeled else number_findings(names, rows)
+    unlearned = [_placed(finding, span_of) for finding in told]
     hidden = hidden_characters(labeled, tables.values())
     tidied = [_placed(finding, span_of) for finding in (*empty.findings(), *alike, *hidden)]
     if any(finding.is_error for finding in unlearned):
@@ -114,7 +120,8 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     return ResolvedData(
         parts=rows,
         columns=columns,
-        labels=labeled.outputs(names) if labeled else (),
+        labels=labeled.outputs(names) if labeled else names,
+        scales=() if labeled else number_scales(train, len(names)),
         sources=sources,
         quality=quality,
         row_digests=digests,

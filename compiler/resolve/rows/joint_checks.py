@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns
@@ -16,10 +17,12 @@ from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
     ANSWER_COLUMN,
+    NUMBERS_COLUMN,
     AnswerRows,
     InstructionRows,
     LabelRows,
     MessageRows,
+    NumberRows,
     PairRows,
     TagRows,
     TextRows,
@@ -38,6 +41,7 @@ class _Fault(NamedTuple):
 
 
 _HELP = {
+    "FTC296": "write as many numbers in every row, or name a column for each in `task.scores`",
     "FTC376": "write one tag per word: `O`, `B-PER` where an entity begins, `I-PER` where it continues",
     "FTC377": ('write spans as `{"start": 0, "end": 5, "label": "PER"}` in characters, `end` after the last one'),
     "FTC378": ('write answers as `{"text": ["…"], "answer_start": [0]}`, with each answer\'s position in the context'),
@@ -51,7 +55,7 @@ def check_together(task: Task, columns: Columns, table: Table) -> list[Diagnosti
 
     Rows must have passed the checks of single values.
     """
-    check = _check_of(task, columns.by_part)
+    check = _check_of(task, columns.by_part, table)
     if check is None:
         return []
     rows_by_kind: dict[tuple[str, str], list[int]] = {}
@@ -84,7 +88,7 @@ def check_together(task: Task, columns: Columns, table: Table) -> list[Diagnosti
     return found
 
 
-def _check_of(task: Task, by_part: Mapping[str, str]) -> Callable[[Row], _Fault | None] | None:
+def _check_of(task: Task, by_part: Mapping[str, str], table: Table) -> Callable[[Row], _Fault | None] | None:
     rows = task.rows()
     match rows:
         case TagRows(scheme=scheme) if "tokens" in by_part:
@@ -96,12 +100,21 @@ def _check_of(task: Task, by_part: Mapping[str, str]) -> Callable[[Row], _Fault 
         case AnswerRows():
             words = "a question has no answer to train on"
             return lambda row: None if row[ANSWER_COLUMN].strip() else _Fault("FTC378", words, row[ANSWER_COLUMN])
+        case NumberRows():
+            return partial(_count_fault, count=len(table.rows[0][NUMBERS_COLUMN]) if table.rows else 0)
         case PairRows():
             return lambda row: _pair_fault(row, by_part)
         case TextRows() | LabelRows() | InstructionRows() | MessageRows():
             return None
         case _:
             assert_never(rows)
+
+
+def _count_fault(row: Row, count: int) -> _Fault | None:
+    numbers = row[NUMBERS_COLUMN]
+    if len(numbers) == count:
+        return None
+    return _Fault("FTC296", f"the number of scores is not {count}, as in the first row,", numbers)
 
 
 def _tags_fault(words: list[str], tags: list[Any], scheme: str) -> _Fault | None:

@@ -19,6 +19,7 @@ from ftc.spec.tasks.rows import (
     InstructionRows,
     LabelRows,
     MessageRows,
+    NumberRows,
     PairRows,
     TagRows,
     TextRows,
@@ -83,7 +84,7 @@ def labels_of(task: Task, columns: Columns) -> Labeled | None:
             return Labeled(columns.by_part["tags"], False, tuple, tuple, declared)
         case TagRows():
             return Labeled(columns.by_part["tags"], False, _types, _iob2, declared)
-        case TextRows() | AnswerRows() | InstructionRows() | MessageRows() | PairRows():
+        case TextRows() | NumberRows() | AnswerRows() | InstructionRows() | MessageRows() | PairRows():
             return None
         case _:
             assert_never(rows)

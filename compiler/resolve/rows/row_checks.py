@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
@@ -27,6 +28,7 @@ __all__ = [
     "is_exchange",
     "label_text",
     "missing_looking",
+    "number_in",
     "row_digests",
     "rows_digest",
     "sorted_labels",
@@ -145,6 +147,12 @@ def value_faults(task: Task, columns: Columns, table: Table) -> Iterator[tuple[s
             if (fault := check(row.get(column))) is not None:
                 rows_by_fault.setdefault(fault, []).append(index)
         yield column, rows_by_fault
+    for column in columns.own:
+        faulty: dict[_Fault, list[int]] = {}
+        for index, row in enumerate(table.rows if column in table.columns else ()):
+            if (fault := _number_fault(row.get(column))) is not None:
+                faulty.setdefault(fault, []).append(index)
+        yield column, faulty
 
 
 def _is_empty(text: str) -> bool:
@@ -195,6 +203,35 @@ def _labels_fault(value: Any) -> _Fault | None:
     return _list_fault(value, " of labels") or next((fault for item in value if (fault := _label_fault(item))), None)
 
 
+def number_in(value: Any) -> float | None:
+    """A finite number, which CSV files have as text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _number_fault(value: Any) -> _Fault | None:
+    if number_in(value) is not None:
+        return None
+    if isinstance(value, str):
+        return (EMPTY, "is empty") if _is_empty(value) else ("FTC363", "is text that is no number, such as 4.5")
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
+        return "FTC363", "is no finite number"
+    return (EMPTY, "has no value") if value is None else ("FTC363", f"is {_kind(value)}, not a number")
+
+
+def _numbers_fault(value: Any) -> _Fault | None:
+    if not isinstance(value, list):
+        return _number_fault(value)
+    if not value:
+        return EMPTY, "has no numbers"
+    return next((fault for item in value if (fault := _number_fault(item))), None)
+
+
 def _words_fault(value: Any) -> _Fault | None:
     if value == []:
         return "FTC364", "has no words"
@@ -218,6 +255,7 @@ CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
         if isinstance(value, list)
         else _label_fault(value)
     ),
+    "numbers": _numbers_fault,
     "words": _words_fault,
     "tags": lambda value: (
         ("FTC363", "contains numbers; a tag is a name, such as `B-PER`")

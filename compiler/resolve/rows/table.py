@@ -11,6 +11,7 @@ from typing import Any
 
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.language.text_checks import MOST_FINDINGS, masked
+from ftc.spec.personal_data import in_decoded
 from ftc.spec.row_names import row_list, row_name
 
 __all__ = ["LARGEST_ROW", "Faults", "JoinedTable", "PartRows", "Row", "Table", "shown", "without_form"]
@@ -22,6 +23,7 @@ LARGEST_ROW = 16 * 2**20
 """Bytes of one line of text, or characters of one CSV field."""
 
 _SHOWN_CHARS = 80
+_MOST_SEARCHED = 400  # so many characters hold any secret whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +209,16 @@ class Faults:
         self.found.append(diagnostic(code, summary, span, help=help, notes=notes, path="data.source"))
 
 
+def masked_for(found: Iterable[str]) -> str:
+    """What stands for a text in a message, by the rules that it matches. Messages end up in logs and pull requests."""
+    return f"[masked: {', '.join(dict.fromkeys(found))}]"
+
+
 def shown(value: object) -> str:
-    """A value for a message: one line of at most 80 characters, escaped, with secrets masked."""
+    """A value for a message: one line of at most 80 characters, escaped; nothing of personal data and secrets."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    safe = masked(text[:400])  # so many characters hold any secret whole
+    if not isinstance(value, int | float) and (found := in_decoded(text[:_MOST_SEARCHED])):
+        return masked_for(found)
+    safe = masked(text[:_MOST_SEARCHED])
     quoted = json.dumps(safe, ensure_ascii=False) if isinstance(value, str) else safe
     return quoted if len(quoted) <= _SHOWN_CHARS else quoted[: _SHOWN_CHARS - 1] + "…"

@@ -235,6 +235,7 @@ SUFFIXES = tuple(_READERS)
 _TEXT_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", *CONLL_SUFFIXES)
 _UNPACK = "unpack it and name the file inside; ftc never opens archives"
 _WRITE_AGAIN = "write the rows as `.jsonl`, `.csv` or `.parquet`"
+_EXPORT = "export the rows: `sqlite3 -header -csv FILE 'SELECT …' > rows.csv`; the lock pins the CSV file"
 # Where in the file, which bytes, what it is, and what to do.
 _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"PK\x03\x04", "a zip archive", _UNPACK),
@@ -251,7 +252,7 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
     ),
     (0, b"\x93NUMPY", "a NumPy file", _WRITE_AGAIN),
     (0, b"\x89HDF", "an HDF5 file", _WRITE_AGAIN),
-    (0, b"SQLite format 3\x00", "an SQLite database", _WRITE_AGAIN),
+    (0, b"SQLite format 3\x00", "an SQLite database", _EXPORT),
     (0, b"version https://git-lfs", "a Git LFS pointer, not the data itself", "download it with `git lfs pull`"),
     (0, b"<!DOCTYPE", "a web page", "download the file itself, not the page about it"),
     (0, b"<html", "a web page", "download the file itself, not the page about it"),

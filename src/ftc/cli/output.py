@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ftc.api import Planned, Run
     from ftc.spec.documents.events import Event, EventListener
     from ftc.spec.documents.ledger import Merged
+    from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.provenance import SignedFolder
 
 __all__ = ["following", "print_result", "print_signature", "run_json", "show_planned", "show_run", "tracing"]
@@ -115,8 +116,20 @@ def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO
         verbose=args.verbose,
         page=look,
     )
+    sys.stderr.write(_unheeded_threads(planned.plan))
     stream.write(text)
     stream.flush()
+
+
+def _unheeded_threads(plan: Plan) -> str:
+    """A line where the environment asks for other threads than the plan, which pins them as they change last bits."""
+    threads, asked = plan.settings.device.threads, os.environ.get("OMP_NUM_THREADS", "")
+    is_open = plan.settings.device.kind == "cpu" and plan.recipe.budget.threads == "auto"
+    if not is_open or not asked.isdecimal() or int(asked) in (0, threads):
+        return ""
+    return (
+        f"OMP_NUM_THREADS={asked} has no effect on the {threads} threads of the plan: `--set budget.threads={asked}`.\n"
+    )
 
 
 def show_run(found: Run, args: Namespace) -> None:
@@ -165,7 +178,8 @@ def run_json(found: Run) -> dict[str, object]:
         "plan_sha256": found.plan.sha256,
         "record": found.record.to_json(),
         "evaluation": found.evaluation.to_json() if found.evaluation else None,
-        "test_looks": _looks(found),
+        "test_evaluations": _looks(found),
+        "test_looks": _looks(found),  # its name before, for one release more
         "merges": [one.to_json() for one in _merges(found)],
     }
 

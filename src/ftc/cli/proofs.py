@@ -108,20 +108,20 @@ def _audit_progress(args: Namespace) -> StepListener | None:
     return tell
 
 
-def whence_arguments(parser: Parser) -> None:
+def provenance_arguments(parser: Parser) -> None:
     parser.add_argument("file", metavar="FILE", help="a safetensors file, or the folder of an adapter or a model")
 
 
-def run_whence(args: Namespace) -> int:
+def run_provenance(args: Namespace) -> int:
     """Shows what the file says and what records confirm."""
     from ftc import api
 
-    found = api.whence(args.file)
-    write(found.to_text() if args.json else _whence_text(found))
+    found = api.provenance(args.file)
+    write(found.to_text() if args.json else _provenance_text(found))
     return ExitCode.FINE
 
 
-def _whence_text(found: Origin) -> str:
+def _provenance_text(found: Origin) -> str:
     from ftc.views.numbers import digest
     from ftc.views.page import escaped, table
 
@@ -149,17 +149,17 @@ def _of_run(found: Origin, part: str) -> str:
     return f" · of run {found.parents[part]}" if part in found.parents else ""
 
 
-def who_used_arguments(parser: Parser) -> None:
+def used_by_arguments(parser: Parser) -> None:
     help = "a sha256 or its first 8 digits, of a file, a row, tensors, a package, a plan; or a file"
     parser.add_argument("digest", metavar="DIGEST|FILE", help=help)
 
 
-def run_who_used(args: Namespace) -> int:
+def run_used_by(args: Namespace) -> int:
     """Lists them, a line each."""
     from ftc import api
     from ftc.views.page import table
 
-    found = api.who_used(args.digest)
+    found = api.used_by(args.digest)
     if args.json:
         print_json({"schema": "ftc.uses/1", "uses": [use.to_json() for use in found]})
     elif found:
@@ -246,13 +246,13 @@ COMMANDS: dict[str, Command] = {
         ),
     ),
     "provenance": Command(
-        whence_arguments,
-        run_whence,
+        provenance_arguments,
+        run_provenance,
         examples=(Example("ftc provenance adapter/adapter_model.safetensors", "recipe, data, base and run"),),
     ),
     "used-by": Command(
-        who_used_arguments,
-        run_who_used,
+        used_by_arguments,
+        run_used_by,
         examples=(Example("ftc used-by data/tickets.csv", "locks and runs of a file"),),
     ),
     "run export": Command(

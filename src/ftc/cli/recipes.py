@@ -35,35 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 
-def init_arguments(parser: Parser) -> None:
-    from ftc.spec.tasks import TASKS
-
-    parser.add_argument("file", nargs="?", default="recipe.yaml", metavar="FILE", help="default: recipe.yaml")
-    tasks = [task.name() for task in TASKS]
-    parser.add_argument(
-        "--task", choices=tasks, metavar="KIND", help="default: from the columns of `--data`, or classification"
-    )
-    parser.add_argument("--data", metavar="FILE", help="the rows; their columns are filled in")
-    parser.add_argument("--base", metavar="MODEL", help="the base model: a folder, or an id on the hub")
-
-
-def run_init(args: Namespace) -> int:
-    """Writes the recipe; a file that exists stays as it is."""
-    from pathlib import Path
-
-    from ftc import api
-
-    data = Path(args.data) if args.data else None
-    started = api.init(Path(args.file), task=args.task, data=data, base=args.base)
-    if args.json:
-        print_json(started.to_json())
-    else:
-        from ftc.views.started import started_text
-
-        write(started_text(started, page=page(sys.stdout, args)))
-    return ExitCode.FINE
-
-
 def import_arguments(parser: Parser) -> None:
     from ftc.spec.documents.imported import TOOLS
     from ftc.spec.tasks import TASKS
@@ -169,12 +140,16 @@ def _fault_of_usage(args: Namespace) -> str | None:
 
 def _looked_at(recipes: Sequence[str], args: Namespace) -> tuple[dict[str, Findings], dict[str, str]]:
     """What is found in each recipe, and why others can't be read: one of them stops none of the others."""
+    from ftc.spec.diagnostics import Refusal
+
     look = _difference if args.diff else _fixed if args.fix else _checked
     results: dict[str, Findings] = {}
     unread: dict[str, str] = {}
     for recipe in recipes:
         try:
             results[recipe] = look(recipe, args)
+        except Refusal as refused:
+            results[recipe] = (refused.diagnostics, refused.sources)
         except OSError as error:
             unread[str(error.filename or recipe)] = error.strerror or str(error)
     return results, unread
@@ -341,14 +316,6 @@ def run_lsp(_args: Namespace) -> int:
 
 
 COMMANDS: dict[str, Command] = {
-    "init": Command(
-        init_arguments,
-        run_init,
-        examples=(
-            Example("ftc init --data data/tickets.csv", "recipe.yaml, filled in from the columns"),
-            Example("ftc init chat.yaml --task chat", "a starter for another task, in another file"),
-        ),
-    ),
     "validate": Command(
         validate_arguments,
         run_validate,

@@ -42,6 +42,12 @@ def _recipes() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _starting() -> Mapping[str, Command]:
+    from ftc.cli.starting import COMMANDS
+
+    return COMMANDS
+
+
 def _plans() -> Mapping[str, Command]:
     from ftc.cli.plans import COMMANDS
 
@@ -62,6 +68,12 @@ def _using() -> Mapping[str, Command]:
 
 def _history() -> Mapping[str, Command]:
     from ftc.cli.history import COMMANDS
+
+    return COMMANDS
+
+
+def _sweeps() -> Mapping[str, Command]:
+    from ftc.cli.sweeps import COMMANDS
 
     return COMMANDS
 
@@ -95,6 +107,17 @@ RUN = Group(
         Verb("run unlock", _history, "free a run whose process is gone"),
     ),
 )
+SWEEP = Group(
+    "sweep",
+    "search settings of a recipe by validation",
+    (
+        Verb("sweep plan", _sweeps, "plan every corner of a search, and show whether it fits"),
+        Verb("sweep apply", _sweeps, "run the trials of a search, or go on with them"),
+        Verb("sweep show", _sweeps, "show the trials, what mattered, and the best"),
+        Verb("sweep pick", _sweeps, "put the best values into the recipe, if they are shown to be better"),
+        Verb("sweep audit", _sweeps, "check that the search draws these trials, and that their runs say these values"),
+    ),
+)
 DEVICE = Group(
     "device",
     "list devices, and benchmark this machine's",
@@ -107,7 +130,7 @@ DEVICE = Group(
 
 SECTIONS: dict[str, tuple[Verb | Group, ...]] = {
     "write a recipe": (
-        Verb("init", _recipes, "write a starter recipe"),
+        Verb("init", _starting, "write a starter recipe"),
         Verb("import", _recipes, "turn another tool's configuration into a recipe"),
         Verb("validate", _recipes, "check a recipe without loading models or data; --fix applies safe fixes"),
         Verb("fmt", _recipes, "format recipes"),
@@ -119,6 +142,7 @@ SECTIONS: dict[str, tuple[Verb | Group, ...]] = {
         Verb("lock", _plans, "resolve and pin the recipe's model, data and packages"),
         Verb("diff", _history, "compare two recipes, locks, plans or runs, and show what has to be done"),
         Verb("apply", _training, "train and evaluate what a recipe or a saved plan says"),
+        SWEEP,
     ),
     "use and check runs": (
         Verb("predict", _using, "use a finished run's model on texts or on a file, without labels"),

@@ -207,7 +207,7 @@ def _ratings(lines: Iterable[bytes]) -> Iterable[Rating]:
             continue
 
 
-_POINTS = {"first": 0.0, "tie": 0.5, "second": 1.0}
+_POINTS: dict[Choice | None, float] = {"first": 0.0, "tie": 0.5, "bad": 0.5, "second": 1.0}
 
 
 def tally(contest: Contest, raters: Sequence[Ballot]) -> Tally:
@@ -217,7 +217,7 @@ def tally(contest: Contest, raters: Sequence[Ballot]) -> Tally:
         ballot.rater: [rating for row, rating in sorted(ballot.latest.items()) if row in known] for ballot in raters
     }
     every = [rating for ratings in said.values() for rating in ratings]
-    decided = [rating for rating in every if rating.choice != "tie"]
+    decided = [rating for rating in every if rating.choice in ("first", "second")]
     return Tally(
         first=contest.first,
         second=contest.second,
@@ -242,7 +242,7 @@ def _win_rate(ratings: Sequence[Rating]) -> WinRate:
 
     by_row: dict[int, list[float]] = {}
     for rating in ratings:
-        by_row.setdefault(rating.row, []).append(_POINTS[rating.choice or "tie"])
+        by_row.setdefault(rating.row, []).append(_POINTS[rating.choice])
     found = mean_of([sum(points) / len(points) for points in by_row.values()])
     (interval,) = intervals([found])
     counts = {choice: sum(rating.choice == choice for rating in ratings) for choice in CHOICES}
@@ -253,6 +253,7 @@ def _win_rate(ratings: Sequence[Rating]) -> WinRate:
         wins=counts["second"],
         losses=counts["first"],
         ties=counts["tie"],
+        both_bad=counts["bad"],
     )
 
 

@@ -1,7 +1,7 @@
 "use strict";
 
 const at = (id) => document.getElementById(id);
-const KEYS = { ArrowLeft: "left", ArrowRight: "right", t: "tie", 1: "left", 2: "tie", 3: "right" };
+const KEYS = { ArrowLeft: "left", ArrowRight: "right", t: "tie", b: "bad", 1: "left", 2: "tie", 3: "right", 4: "bad" };
 
 let state = null;
 let number = 0; // the pair on the page; as many as there are rows: the result
@@ -59,7 +59,7 @@ async function showResult() {
   showProgress();
   const own = tally.overall;
   at("verdict").textContent = own ? verdict(tally, own) : "Both gave the same answer to every row.";
-  const lines = own ? [[tally.second, own.wins], [tally.first, own.losses], ["equally good", own.ties]] : [];
+  const lines = own ? [[tally.second, own.wins], [tally.first, own.losses], ["equally good", own.ties], ["both bad", own.both_bad]] : [];
   lines.push(["same answer, not shown", tally.same]);
   at("counts").replaceChildren(...lines.map(([name, count]) => {
     const line = document.createElement("tr");
@@ -78,7 +78,7 @@ async function showResult() {
 function verdict(tally, own) {
   const percent = (value) => `${(100 * Number(value)).toFixed(1)} %`;
   const range = own.low === null ? "" : ` (95 % interval ${percent(own.low)} to ${percent(own.high)})`;
-  return `${tally.second} was preferred to ${tally.first} in ${percent(own.rate)} of your decisions${range}, ties counted half.`;
+  return `${tally.second} was preferred to ${tally.first} in ${percent(own.rate)} of your decisions${range}, where neither was better counted half.`;
 }
 
 function nextOpen(from) {

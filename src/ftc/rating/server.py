@@ -84,7 +84,7 @@ class RatingServer(ThreadingHTTPServer):
         return {"prompt": prompt, "expected": wanted, "left": left, "right": right}
 
     def rate(self, number: int, side: str | None) -> dict[str, Any]:
-        """Takes a decision: `left`, `right`, `tie`, or None to take one back.
+        """Takes a decision: `left`, `right`, `tie`, `bad`, or None to take one back.
 
         Raises:
             IndexError: There is no such pair.
@@ -116,15 +116,17 @@ class RatingServer(ThreadingHTTPServer):
         rating = self.ballot.latest.get(pair.row)
         if rating is None:
             return None
-        return "tie" if rating.choice == "tie" else "left" if rating.choice == self._left(pair) else "right"
+        if rating.choice in ("tie", "bad"):
+            return rating.choice
+        return "left" if rating.choice == self._left(pair) else "right"
 
 
 def _choice(side: str | None, left: str) -> Choice | None:
     match side:
         case None:
             return None
-        case "tie":
-            return "tie"
+        case "tie" | "bad":
+            return side
         case "left":
             return "first" if left == "first" else "second"
         case "right":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
@@ -73,7 +73,26 @@ def _told_apart(runs: Sequence[Run]) -> list[dict[str, str]]:
     paths = sorted({path for one in found for path in one})
     differing = [path for path in paths if len({one.get(path) for one in found}) > 1]
     asked = [path for path in differing if any(_is_asked(run, path) for run in runs)]
+    of_recipe = [_only_asked(run, paths) for run in runs]  # such as `max_steps`, which settings have under another name
+    for path in sorted({path for one in of_recipe for path in one}):
+        if len({one.get(path) for one in of_recipe}) > 1 and _last(path) not in map(_last, asked):
+            asked.append(path)
+            found = [
+                one | ({path: more[path]} if path in more else {}) for one, more in zip(found, of_recipe, strict=True)
+            ]
     return [{path: one[path] for path in asked or differing if path in one} for one in found]
+
+
+def _only_asked(run: Run, known: Collection[str]) -> dict[str, str]:
+    """Values of a recipe that say how to train and on what, and that its settings don't hold by the same path."""
+    from ftc.compiler.lock.lockfile import leaves
+
+    told = {name: value for name, value in run.plan.recipe.said().items() if name in ("data", "strategy", "train")}
+    return {path: str(value) for path, value in leaves(told) if path not in known}
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2]
 
 
 def _is_asked(run: Run, path: str) -> bool:
@@ -149,6 +168,7 @@ def _predictions(settings: Settings, outcomes: Sequence[Outcome]) -> Predictions
 
     from ftc.runtime.metrics import Pairs
     from ftc.runtime.metrics.classes import Decisions, Tags
+    from ftc.runtime.metrics.numbers import Numbers
     from ftc.runtime.metrics.texts import Found, Written
     from ftc.spec.documents.outcomes import NO_ANSWER, as_label
 
@@ -164,6 +184,9 @@ def _predictions(settings: Settings, outcomes: Sequence[Outcome]) -> Predictions
             return Decisions.several(labels, wanted, got)
         case "tags":
             return Tags(labels, wanted, got)
+        case "numbers":
+            right = [[float(number) for number in one.right] for one in outcomes]
+            return Numbers(np.array(right, np.float64), np.array([one.predicted for one in said], np.float64))
         case "span":
             return Found([one.right for one in outcomes], ["" if text == NO_ANSWER else text for text in answers])
         case "written label":

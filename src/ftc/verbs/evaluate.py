@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.heads import head_card
@@ -19,13 +19,13 @@ from ftc.verbs.runs import Run, find_run
 if TYPE_CHECKING:
     from ftc.spec.companions import Role
     from ftc.spec.documents.events import Event, EventListener
-    from ftc.spec.documents.outcomes import HarnessReport
+    from ftc.spec.documents.outcomes import HarnessReport, Outcome
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import Evaluation
     from ftc.spec.documents.streams import Split, TokenizedRows
     from ftc.verbs.plan import Planned
 
-__all__ = ["Remeasured", "evaluate", "evaluate_on_harness", "tokens_of"]
+__all__ = ["Remeasured", "evaluate", "evaluate_on_harness", "tokens_of", "validation_outcomes"]
 
 _MOST_NAMED = 5
 
@@ -139,6 +139,40 @@ def evaluate_on_harness(
         folder=Path(task_folder) if task_folder is not None else None,
         limit=limit,
     )
+
+
+def validation_outcomes(run: Run, metric: str) -> tuple[Outcome, ...]:
+    """What a run's weights make of each of its validation rows, for a metric that needs no written answers.
+
+    The weights have to be exported; test rows are not looked at.
+
+    Raises:
+        Refusal: Model or rows aren't here (FTC685).
+    """
+    from ftc.compiler.tokens.other_rows import measuring, without_probes
+    from ftc.runtime.evaluation.evaluate_again import row_outcomes
+    from ftc.runtime.execution.execute import Inputs
+    from ftc.spec.storage.paths import RunFolder, streams_folder
+
+    streams = streams_folder(run.plan.stream_key) / "validation.arrow"
+    if not streams.exists():
+        help = f"`ftc plan {run.plan.recipe_file}` tokenizes them again"
+        raise _refused(run, "its rows as tokens are no longer in the cache", help)
+    plan = without_probes(measuring(run.plan, run.plan.data["validation"], None))
+    asked: dict[str, Any] = {
+        "metrics": (metric,),
+        "gates": {},
+        "max_new_tokens": None,
+        "samples": 0,
+        "judge": None,
+        "classifier": None,
+    }
+    settings = plan.settings.model_copy(update={"eval": plan.settings.eval.model_copy(update=asked)})
+    plan = plan.model_copy(update={"settings": settings})
+    with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
+        (Path(scratch) / "test.arrow").symlink_to(streams)
+        inputs = Inputs(_model(run), Path(scratch), run.record.observed.environment)
+        return row_outcomes(plan, inputs, RunFolder(run.folder), run.record, lambda event: None)
 
 
 def _finished(run: Run | Path | str, folder: Path | str) -> Run:

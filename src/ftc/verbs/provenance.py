@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from ftc.spec.documents.ledger import Merged
     from ftc.spec.documents.provenance import Origin, Provenance
 
-__all__ = ["export", "refuse_faults", "whence", "who_used"]
+__all__ = ["export", "provenance", "refuse_faults", "used_by"]
 
 _MIN_DIGITS = 8
 
 
-def who_used(digest: Path | str, *, folder: Path | str = ".") -> tuple[Use, ...]:
+def used_by(digest: Path | str, *, folder: Path | str = ".") -> tuple[Use, ...]:
     """Every lock and run of a project that holds a digest: of a file, a row, tensors, a package, a plan or a record.
 
     Args:
@@ -46,7 +46,7 @@ def who_used(digest: Path | str, *, folder: Path | str = ".") -> tuple[Use, ...]
     return uses_of(project_root(Path(folder) / "recipe"), text, cache_folder())
 
 
-def whence(file: Path | str, *, folder: Path | str = ".") -> Origin:
+def provenance(file: Path | str, *, folder: Path | str = ".") -> Origin:
     """Which recipe, data, base and run made a file of weights, by its own header, and what records say to that.
 
     Args:

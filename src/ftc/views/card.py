@@ -15,6 +15,7 @@ from ftc.spec.companions import COMPANIONS
 from ftc.spec.documents.merged import MergedModel
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
+from ftc.spec.heads import head_card
 from ftc.spec.metrics import metric_named
 from ftc.spec.sections.data import HubSource
 from ftc.spec.strategies import strategy_card
@@ -161,10 +162,11 @@ def _introduction(plan: Plan) -> str:
     size = numbers.magnitude(plan.model.num_parameters)
     words = f"A model that {mode_of(plan).does}, tuned from {base} ({size} parameters)."
     labels = plan.settings.text.labels
+    noun = "Classes" if head_card(plan.settings.model.head).chooses else "Numbers"
     if labels and len(labels) <= 20:
-        words += f" Classes: {', '.join(map(_code, labels))}."
+        words += f" {noun}: {', '.join(map(_code, labels))}."
     elif labels:
-        words += f" It has {numbers.count(len(labels))} classes."
+        words += f" It has {numbers.count(len(labels))} {noun.lower()}."
     return words
 
 

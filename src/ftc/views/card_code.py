@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import reduce
 
 from ftc.spec.documents.plan import Plan
 from ftc.spec.heads import head_card
@@ -32,10 +34,31 @@ def loading_code(plan: Plan, folder: str | None = None) -> str:
     ]
     text, head = plan.settings.text, head_card(plan.settings.model.head)
     labels, length = _literal(list(text.labels)), str(text.max_length)
-    trial = [line.replace("{labels}", labels).replace("{max_length}", length) for line in head.example]
+    words = {"{labels}": labels, "{scales}": json.dumps(_scales(plan), ensure_ascii=False), "{max_length}": length}
+    is_ended = head.scores_rows and plan.settings.model.family == "encoder_decoder"
+    example = _ended(head.example) if is_ended else head.example
+    trial = [reduce(lambda text, word: text.replace(*word), words.items(), line) for line in example]
     return "\n".join(
         (*(whole if is_whole else _adapted(plan, loader)), "", *(_generate(plan) if head.writes else trial))
     )
+
+
+def _ended(example: Sequence[str]) -> list[str]:
+    """Lines that read a text, where the head looks for the token that ends it, which not every tokenizer writes."""
+    read = next(line for line in example if line.startswith("inputs = tokenizer("))
+    given = read.split('"')[1]
+    own = 'ends = tokenizer(text)["input_ids"][-1] == tokenizer.eos_token_id  # most tokenizers end a text themselves'
+    ended = read.replace(f'"{given}"', "text if ends else text + tokenizer.eos_token")
+    at = list(example).index(read)
+    return [*example[:at], f'text = "{given}"', own, ended, *example[at + 1 :]]
+
+
+def _scales(plan: Plan) -> dict[str, tuple[float, float]]:
+    """Mean and spread by which the outputs of a head for numbers are turned back, by name."""
+    settings = plan.settings
+    rated = settings.train.regression
+    named = zip(settings.text.labels, rated.scales, strict=True) if rated is not None else ()
+    return {name: (scale.mean, scale.spread) for name, scale in named}
 
 
 def _adapted(plan: Plan, loader: str) -> list[str]:

@@ -12,6 +12,7 @@ __all__ = ["check_lines"]
 
 _CODES = {CheckName.LEAKAGE: "FTC370", CheckName.DUPLICATES: "FTC373"}
 """Of checks that say no more than a finding does, where there is one."""
+_NARROW = 80
 _COUNTED = ("encoding", "secrets", "personal", "length")
 """Kinds of findings that one check of the rows counts."""
 
@@ -23,8 +24,10 @@ def check_lines(plan: Plan, page: Page, *, shown: Collection[str] = (), whole: b
         plan: The plan.
         page: Width and colors.
         shown: Codes of findings that the reader sees elsewhere, with place and fix; they aren't repeated.
-        whole: Give the whole result of checks that found nothing too, which otherwise is cut at the end of the line.
+        whole: Give the whole result of checks that found nothing too, which otherwise is cut at the end of the line;
+            on a narrow page too little would be left of it, so that it is whole there as well.
     """
+    whole = whole or page.columns < _NARROW
     checks = [check for check in plan.checks if _code(check) not in shown]
     names = [escaped(check.name) for check in checks]
     hang = min(page.columns // 3, max(map(visible_width, names), default=0)) + 4

@@ -155,7 +155,9 @@ def tally_text(tally: Tally, *, page: Page = PLAIN) -> str:
     lines = [f"{page.strong(f'{second} against {first}')}: {_rate(tally.overall)}", verdict, ""]
     lines += page.flow("rated", [rated, f"{numbers.count(tally.same)} with the same answer need no rating"])
     for rater, rate in sorted(tally.raters.items()):
-        counts = f"{rate.wins} for {second}, {rate.losses} for {first}, {rate.ties} equally good"
+        counts = (
+            f"{rate.wins} for {second}, {rate.losses} for {first}, {rate.ties} equally good, {rate.both_bad} both bad"
+        )
         lines += page.flow("", [f"{escaped(rater)}: {_rate(rate)}", counts])
     for one in tally.agreement:
         kappa = "" if one.kappa is None else f", Cohen's kappa {one.kappa:.2f}"
@@ -225,13 +227,14 @@ def merged_text(plan: Plan, merged: MergedModel, room: Room, folder: str, *, pag
 def agreement_words(found: Agreement) -> Sequence[str]:
     """How alike the merged model answers, in parts."""
     rows = f"{numbers.plural(found.rows, 'row')} of {found.split}"
+    choices = f"{numbers.count(found.same_choices)} of {numbers.plural(found.choices, 'choice')} the same"
     return (
         (
             f"on {rows} the scores differ by at most {found.largest_difference:.2g}, {_percent(found.share)} of their "
             "range"
         ),
         f"{_percent(found.allowed)} is allowed",
-        f"{numbers.count(found.same_choices)} of {numbers.plural(found.choices, 'choice')} the same",
+        *((choices,) if found.choices else ()),  # numbers are no choices
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from ftc.spec.documents.interruption import Standing
 from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, TrainStep, VerifyStep
 from ftc.spec.documents.settings import TrainSettings
+from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.schedules import schedule_card
 from ftc.views import numbers
@@ -177,6 +178,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
     if fed and report:  # how much of what training is fed is padding
         padding = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed
         parts += [f"{numbers.percent(padding)} padding"] if padding >= _LEAST_PADDING else []
+    if train.regression is not None:
+        parts.append(number_loss(train.regression.loss).label + _scale_words(plan))
     if train.class_weights:
         low, high = min(train.class_weights), max(train.class_weights)
         parts.append(f"class weights {low:.2g} to {high:.2g}")
@@ -187,6 +190,17 @@ def _training(plan: Plan, page: Page) -> list[str]:
     if train.early_stopping:
         parts.append(f"stops early on {escaped(train.early_stopping.metric)}")
     return page.flow("Training", parts)
+
+
+def _scale_words(plan: Plan) -> str:
+    """What the numbers are learned in, of the first few: ` of (score - 3.1) / 0.9`."""
+    rated = plan.settings.train.regression
+    assert rated is not None, "the caller has numbers"
+    named = list(zip(plan.settings.text.labels, rated.scales, strict=True))
+    if all((scale.mean, scale.spread) == (0, 1) for _, scale in named):
+        return ""
+    shown = [f"({escaped(name)} - {scale.mean:.4g}) / {scale.spread:.4g}" for name, scale in named[:3]]
+    return f" of {', '.join(shown)}{', …' if len(named) > 3 else ''}"
 
 
 def _batch_words(train: TrainSettings) -> str:

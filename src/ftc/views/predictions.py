@@ -14,7 +14,7 @@ from ftc.views.page import Page, escaped
 
 __all__ = ["as_csv", "as_json", "as_json_lines", "as_text"]
 
-_PREDICTED = ("prediction", "probability", "labels", "spans", "probabilities", "truncated", "problem")
+_PREDICTED = ("prediction", "numbers", "probability", "labels", "spans", "probabilities", "truncated", "problem")
 """Columns that predictions add to rows, those of them that say something."""
 
 _MOST_CLASSES = 3
@@ -51,6 +51,8 @@ def as_csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], prediction
 def _values(one: RowPrediction) -> dict[str, Any]:
     """A prediction as plain values, less what its task has no use for."""
     found: dict[str, Any] = {"prediction": one.prediction}
+    if one.numbers:
+        found["numbers"] = dict(one.numbers)
     if one.probability is not None:
         found["probability"] = one.probability
     if one.labels is not None:

@@ -232,7 +232,7 @@ def _time_words(plan: Plan, record: RunRecord) -> Iterable[str]:
     if record.train_seconds > 0:
         yield f"{numbers.count(round(record.tokens / record.train_seconds))} tok/s"
     noun = learned_noun(plan)
-    yield f"{numbers.magnitude(record.supervised_tokens)} {f'{noun} trained on' if noun else 'target tokens'}"
+    yield f"{numbers.magnitude(record.supervised_tokens)} {noun or 'target tokens'}"
 
 
 RunEntry = tuple[Plan, RunRecord, Evaluation | None]

@@ -6,13 +6,13 @@ from ftc.spec.documents.started import GuessedColumn, Started
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, blocks, escaped
 
-__all__ = ["started_text"]
+__all__ = ["next_step", "started_text"]
 
 _INDENT = 12
 
 
 def started_text(found: Started, *, page: Page = PLAIN) -> str:
-    """The recipe that was written, the columns, the first rows and the next step."""
+    """The recipe that was written, the columns and the first rows."""
     source = f" from {escaped(found.data)} ({numbers.plural(found.rows, 'row')})" if found.data else ""
     parts: list[list[str]] = [page.flow("", [f"Wrote {page.strong(escaped(found.file))}{source}"], indent=0)]
     if found.data:
@@ -32,17 +32,18 @@ def started_text(found: Started, *, page: Page = PLAIN) -> str:
     for row in found.shown:
         shown.append(f"  {page.faint(escaped(row.place))}")
         shown += [line for at, value in row.values.items() for line in page.flow(f"    {at}", [escaped(value)])]
-    parts.append(shown)
-    last = []
+    return blocks([*parts, shown])
+
+
+def next_step(found: Started, *, is_calibrated: bool, page: Page = PLAIN) -> str:
+    """What is still missing, and the verb that comes next."""
+    words = []
     if found.base is None:
-        words = "The recipe names no model yet: write a folder, or an id on the hub, in `model.base`."
-        last += page.flow("", [words], indent=0)
-    if not found.is_calibrated:
-        words = (
-            "This machine's speed isn't measured, so that plans estimate no time: `ftc device calibrate` (1 minute)."
-        )
-        last += page.flow("", [words], indent=0)
-    return blocks([*parts, [*last, *page.flow("", [f"Next: `ftc plan {escaped(found.file)}`"], indent=0)]])
+        words.append("The recipe names no model yet: write a folder, or an id on the hub, in `model.base`.")
+    if not is_calibrated:
+        words.append("Time not estimated: this machine has no benchmark yet. Run `ftc device calibrate` (1 minute).")
+    words.append(f"Next: `ftc plan {escaped(found.file)}`")
+    return "\n" + blocks([[line for one in words for line in page.flow("", [one], indent=0)]])
 
 
 def _words(one: GuessedColumn) -> str:

@@ -11,6 +11,7 @@ from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.columns import task_columns
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import labels_of
+from ftc.compiler.resolve.rows.row_checks import check_values
 from ftc.compiler.resolve.rows.table import Table
 from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.spec.diagnostics import Refusal
@@ -19,7 +20,8 @@ from ftc.spec.tasks.chat import Chat
 from ftc.spec.tasks.classification import Classification
 from ftc.spec.tasks.generation import Generation
 from ftc.spec.tasks.question_answering import QuestionAnswering
-from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT
+from ftc.spec.tasks.regression import Regression
+from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, NUMBERS_COLUMN
 from ftc.spec.tasks.summarization import Summarization
 from ftc.spec.tasks.token_classification import TokenClassification
 
@@ -46,6 +48,42 @@ def test_a_conll_file(tmp_path: Path) -> None:
     assert [row["tokens"] for row in found.rows] == [["Ada", "saw"], ["Paris"]]
     assert found.rows[0]["tags"] == ["B-PER", "O"]
     assert list(found.lines or ()) == [4, 8]
+
+
+def test_numbers_in_one_column_or_in_several() -> None:
+    task = Regression(kind="regression")
+    plain = canonical(task, {"text": "a", "score": 2}, {"text": "b", "score": "-1.5"})
+    assert [row[NUMBERS_COLUMN] for row in plain] == [[2.0], [-1.5]]
+    assert canonical(task, {"text": "a", "score": [1, "2e3"]})[0][NUMBERS_COLUMN] == [1.0, 2000.0]
+    several = Regression(kind="regression", scores=("b", "a"))
+    columns = task_columns(several, {}, ("text", "a", "b"))
+    assert (columns.by_part, columns.own, columns.used) == ({"text": "text"}, ("b", "a"), ("a", "b", "text"))
+    assert canonical(several, {"text": "x", "a": 1, "b": 2})[0][NUMBERS_COLUMN] == [2.0, 1.0]
+    for odd in (True, "four", "nan", float("inf"), None, "", [], [1, None]):
+        assert NUMBERS_COLUMN not in canonical(task, {"text": "a", "score": odd})[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "words"),
+    [
+        ("four", "FTC363", "is text that is no number, such as 4.5"),
+        ("4,5", "FTC363", "is text that is no number, such as 4.5"),
+        ("NaN", "FTC363", "is text that is no number, such as 4.5"),
+        (True, "FTC363", "is true or false, not a number"),
+        ({"a": 1}, "FTC363", "is an object, not a number"),
+        ([1, "x"], "FTC363", "is text that is no number, such as 4.5"),
+        ([], "FTC364", "has no numbers"),
+        (" ", "FTC364", "is empty"),
+        (None, "FTC364", "has no value"),
+    ],
+)
+def test_what_is_no_number_is_named(value: Any, code: str, words: str) -> None:
+    for task in (Regression(kind="regression"), Regression(kind="regression", scores=("score",))):
+        if isinstance(value, list) and task.scores:
+            continue
+        table = Table("rows.jsonl", ("text", "score"), [{"text": "a", "score": 1}, {"text": "b", "score": value}])
+        (found,) = check_values(task, task_columns(task, {}, table.columns), table)
+        assert (found.code, f"`score` {words} in 1 of 2 rows" in found.summary) == (code, True), found.summary
 
 
 def test_tabs_keep_words_with_spaces_and_hashes(tmp_path: Path) -> None:

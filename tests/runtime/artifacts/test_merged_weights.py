@@ -14,6 +14,7 @@ from ftc.runtime.artifacts.merged_weights import MergedWeights, NotFinite, unpac
 from ftc.runtime.artifacts.tensor_files import content_digest
 from ftc.runtime.models.base_model import FolderBase, auto_class, trainable_tensors
 from ftc.runtime.models.build_model import build_model
+from ftc.spec.heads import Choices
 from ftc.spec.strategies.lora import LoraSettings
 from ftc.spec.strategies.qlora import QLoraSettings
 from tests.runtime.jobs import make_job
@@ -118,14 +119,12 @@ def test_scores_are_held_against_their_spread() -> None:
     never = -torch.inf
     before = [torch.tensor([[0.0, 4.0, never]])]
 
-    def found(*scores: float, several: bool = False) -> Any:
-        return agreement(before, [torch.tensor([scores])], split="validation", allowed=0.1, several=several)
+    def found(*scores: float, choices: Choices = "exclusive") -> Any:
+        return agreement(before, [torch.tensor([scores])], split="validation", allowed=0.1, choices=choices)
 
     assert (found(0.2, 4.0, never).share, found(0.2, 4.0, never).holds) == (pytest.approx(0.05), True)
     assert (found(3.0, 2.0, never).same_choices, found(3.0, 2.0, never).holds) == (0, False)
-    assert (found(-1.0, 3.0, never, several=True).same_choices, found(1.0, 3.0, never, several=True).same_choices) == (
-        3,
-        2,
-    )
+    below, above = (found(one, 3.0, never, choices="independent").same_choices for one in (-1.0, 1.0))
+    assert (below, above) == (3, 2)
     assert not found(0.0, 4.0, 1.0).holds
     assert not found(0.0, torch.nan, never).holds

@@ -14,6 +14,7 @@ import pytest
 from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.metrics import LOSSES, PAIRS, Pairs, loss_statistics, statistics_of
 from ftc.runtime.metrics.classes import Decisions, Tags
+from ftc.runtime.metrics.numbers import NUMBERS, Numbers
 from ftc.runtime.metrics.statistics import Statistics, intervals
 from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
 from ftc.spec.documents.settings import WordnetSettings
@@ -118,6 +119,16 @@ def pairs() -> Example:
     )
 
 
+def rated(count: int) -> Example:
+    chance = np.random.default_rng(11)
+    expected: Any = chance.integers(0, 6, size=(ROWS, count)) * 1.5 + 1e4  # far from zero, and with ties
+    predicted = 6e3 + 0.4 * expected + chance.normal(size=(ROWS, count))
+    return Example(
+        lambda name: statistics_of(name, Numbers(expected, predicted)),
+        lambda name, rows: oracles.number_metric(name, expected[list(rows)], predicted[list(rows)]),
+    )
+
+
 def losses() -> Example:
     chance = random.Random(9)
     scores = [RowScore(row, chance.random() * 20, chance.randrange(1, 30)) for row in range(ROWS)]
@@ -143,6 +154,8 @@ def examples(metric: Metric) -> list[Example]:
             made += [several()] if "multi_label" not in metric.lacks else []
         elif kind == "token_classification":
             made.append(tags())
+        elif kind == "regression":
+            made += [rated(1), rated(3)]
         elif kind == "preference":
             made.append(pairs())
         elif kind == "question_answering":
@@ -186,7 +199,7 @@ def test_a_metric_has_words(metric: Metric) -> None:
 
 def test_names_are_told_apart_and_mean_one_thing() -> None:
     assert len(METRIC_BY_NAME) == len(METRICS)
-    computed = {*LOSSES, *PAIRS, *WRITTEN, *FOUND}
+    computed = {*LOSSES, *NUMBERS, *PAIRS, *WRITTEN, *FOUND}
     assert computed <= METRIC_BY_NAME.keys()
     assert {metric.name for metric in METRICS if metric.of_loss} == LOSSES.keys()
     assert {kind for metric in METRICS for kind in metric.tasks} == {task.name() for task in TASKS}

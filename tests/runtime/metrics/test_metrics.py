@@ -18,6 +18,7 @@ from tests.support.metric_values import (
     found_scores,
     loss_metrics,
     multi_label_metric,
+    number_metric,
     preference_scores,
     tag_metric,
 )
@@ -98,6 +99,8 @@ def test_every_metric_of_the_language_can_be_computed(tmp_path: Path, monkeypatc
             assert class_metric(name, [0, 1], [0, 1]) == 1
         elif kind.tasks == ("token_classification",):
             assert tag_metric(name, [["B-A", "O"]], [["B-A", "O"]]) == 1
+        elif kind.tasks == ("regression",):
+            assert number_metric(name, [[1.0], [2.0]], [[1.0], [2.0]]) == (1 if kind.higher_is_better else 0)
         elif kind.tasks == ("preference",):
             assert preference_scores(name, [(-1.0, -2.0, 1.0)]) == [1]
         else:

@@ -35,11 +35,14 @@ FALLING = [1.0 - step / 40 for step in range(30)]
     [
         ([1.264, 1.109, 0.992], FALLING, 0.5, ["FTC247"]),
         ([1.264, 1.109, 1.100], FALLING, 0.5, []),
+        ([0.004, 0.002, 0.001], FALLING, 0.5, []),  # near zero nothing is left to gain
         ([1.264, 1.0, 1.2], FALLING, 0.5, []),
         ([0.9], FALLING, 0.5, []),
         ([], FALLING, 0.5, []),
         ([1.0, 1.0, 1.0], [1.1] * 30, 0.5, ["FTC248"]),
         ([1.0, 1.0, 1.0], [1.1 - step / 40 for step in range(15)] + [3.0] * 15, 0.5, ["FTC248"]),
+        ([1.0, 1.0, 1.0], [2.4 - step / 10 for step in range(10)] + [2.1] * 20, 0.5, ["FTC248"]),  # collapsed early
+        ([1.0, 1.0, 1.0], [1.2, 0.9, 0.5, *[0.0001] * 12, *[0.0005] * 15], 0.5, []),  # twice nearly nothing
         ([1.0, 1.0, 1.0], FALLING, 7.0, ["FTC249"]),
         ([1.0, 1.0, 1.0], [1.1] * 5, 7.0, []),
     ],
@@ -58,6 +61,21 @@ def test_a_finding_names_the_change_of_the_recipe() -> None:
     assert "too low" in faster.text
     (slower,) = training_findings(TRAIN, _steps([*FALLING[:20], *[4.0] * 10]), [], stopped_early=False)
     assert "too high" in slower.text
+
+
+def test_a_metric_that_still_rises_is_named() -> None:
+    by_f1 = TRAIN.model_copy(update={"select_metric": "val_macro_f1", "select_higher": True})
+
+    def said(*values: float) -> list[str]:
+        evaluations = [
+            Evaluated(step=10 * number, metrics={"val_loss": 1.0, "val_macro_f1": value}, best=True, seconds=0.1)
+            for number, value in enumerate(values, start=1)
+        ]
+        return [one.text for one in training_findings(by_f1, _steps(FALLING), evaluations, stopped_early=False)]
+
+    assert said(0.2, 0.35, 0.41) == ["Validation macro F1 was still rising at the last step: 0.200, 0.350, 0.410."]
+    assert said(0.2, 0.41, 0.41) == []
+    assert said(0.2, 0.41, 0.42) == []
 
 
 def test_a_run_that_stopped_early_was_long_enough() -> None:

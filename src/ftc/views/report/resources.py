@@ -188,7 +188,7 @@ def resources_section(plan: Plan, record: RunRecord, evaluation: Evaluation | No
         speed = f"{numbers.count(round(record.tokens / record.train_seconds))} tokens/s"
         rows.append(("mean throughput", f"{speed}, without padding"))
     noun = learned_noun(plan)
-    supervised = f"{numbers.count(record.supervised_tokens)} {f'{noun} trained on' if noun else 'target tokens'}"
+    supervised = f"{numbers.count(record.supervised_tokens)} {noun or 'target tokens'}"
     rows.append(("tokens", f"{numbers.count(record.tokens)}; {supervised}"))
     phases: dict[str, float] = {}
     for phase in () if record.time_by_phase else run.phases:

@@ -138,11 +138,12 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None, texts: RowTex
     if evaluation is None or not evaluation.predictions:
         return ""
     right, wrong = ("right", "wrong") if plan.settings.has_one_answer else ("correct", "differs")
-    shown = evaluation.predictions
+    shown, chooses = evaluation.predictions, head_card(plan.settings.model.head).chooses
     has_base = any(one.base is not None for one in shown)
-    words = f"A sample of {numbers.plural(len(shown), 'test row')}. "
-    words += f"Tuned: {sum(_same(one.tuned, one.expected) for one in shown)} {right}."
-    if has_base:
+    words = f"A sample of {numbers.plural(len(shown), 'test row')}."
+    if chooses:
+        words += f" Tuned: {sum(_same(one.tuned, one.expected) for one in shown)} {right}."
+    if chooses and has_base:
         words += f" Base: {sum(_same(one.base, one.expected) for one in shown)} {right}."
     header = ("row", "text", "expected", *(("base",) if has_base else ()), "tuned")
     begin, rows = texts.beginning([one.text for one in shown]), []
@@ -150,7 +151,7 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None, texts: RowTex
         name = shown_row(one.place, one.row)
         given, expected, *said = texts.row(name, one.text[begin:], one.expected, one.base, one.tuned)
         sides = list(zip((one.base, one.tuned), said, strict=True))[0 if has_base else 1 :]
-        answers = [_answer(answer, words, one.expected, right, wrong) for answer, words in sides]
+        answers = [_answer(answer, words, one.expected if chooses else None, right, wrong) for answer, words in sides]
         rows.append((text(name), long_text(given), long_text(expected), *answers))
     kind = "labels" if head_card(plan.settings.model.head).scores_rows else "answers"
     grid = table("Sample of predictions", header, rows, kind=f"predictions {kind}")
@@ -170,10 +171,12 @@ def _same(answer: str | None, expected: str) -> bool:
     return answer is not None and answer.strip() == expected.strip()
 
 
-def _answer(answer: str | None, words: str, expected: str, right: str, wrong: str) -> str:
-    """What is shown of an answer, and whether it is the expected one."""
+def _answer(answer: str | None, words: str, expected: str | None, right: str, wrong: str) -> str:
+    """What is shown of an answer, and whether it is the expected one, where it is right or wrong at all."""
     if answer is None:
         return "–"
+    if expected is None:
+        return long_text(words)
     is_same = _same(answer, expected)
     shown = long_text(words) if answer.strip() else "<em>nothing</em>"
     return f'{shown} <span class="verdict {"better" if is_same else wrong}">{right if is_same else wrong}</span>'

@@ -123,7 +123,8 @@ def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
     groups = [ordered[start:end] for start, end in pairwise(edges)]
     # The share of tags or rows that are right where there are such, else the loss.
     is_loss = plan.settings.labels != "words" and not plan.settings.has_one_answer
-    axis = Axis("loss, nats per token", from_zero=True)
+    unit = plan.settings.loss_unit
+    axis = Axis("loss, nats per token" if unit == "nats" else f"loss, {unit}", from_zero=True)
     if not is_loss:
         noun = "tags" if plan.settings.labels == "words" else "rows"
         axis = Axis(f"share of {noun} that are correct", limits=(0.0, 1.0))

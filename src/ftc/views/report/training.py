@@ -244,7 +244,7 @@ def _charts(plan: Plan, record: RunRecord, run: History) -> Iterator[Lines]:
         description=" ".join(words),
         series=[*raw_and_smoothed("training, ", losses, 0), Series("validation", looks, "dots", 1)],
         x=STEPS,
-        y=Axis("nats", short),
+        y=Axis(plan.settings.loss_unit, short),
         mark=mark,
         is_wide=True,
         height=490,

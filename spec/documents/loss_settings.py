@@ -1,0 +1,56 @@
+"""The settings of losses that not every task has: how two answers are compared, and how numbers are learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from ftc.spec.base import Document, Real
+from ftc.spec.number_losses import NumberLoss
+from ftc.spec.preference_losses import PreferenceLoss, preference_loss
+
+__all__ = ["PreferenceSettings", "RegressionSettings", "TargetScale"]
+
+
+class PreferenceSettings(Document):
+    """The loss that compares two answers. What a loss doesn't use is absent from the plan."""
+
+    beta: Real
+    """Scale of the rewards: more keeps the model closer to the untrained one."""
+    loss: PreferenceLoss = "dpo"
+    label_smoothing: Real = 0.0
+    """Share of the pairs that may be the wrong way round."""
+    gamma: Real = 0.0
+    """Reward margin that is asked for."""
+    sft_weight: Real = 0.0
+    """Weight of the chosen answer's own loss, in nats per token."""
+    per_token: bool = False
+    """Whether log-probabilities are averages over an answer's tokens."""
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the loss compares with the untrained model, whose log-probabilities are computed beforehand."""
+        return preference_loss(self.loss).needs_reference
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        usual = {name: field.default for name, field in type(self).model_fields.items()}
+        return {name: value for name, value in handler(self).items() if getattr(self, name) != usual[name]}
+
+
+class TargetScale(Document):
+    """What a head's output for a number stands for: the number is `mean` + `spread` x output."""
+
+    mean: Real
+    """Of the training rows; 0 where numbers are learned as they are."""
+    spread: Real = Field(gt=0)
+    """Standard deviation of the training rows; 1 where numbers are learned as they are."""
+
+
+class RegressionSettings(Document):
+    """How numbers are learned; their names are the labels of the text's settings."""
+
+    loss: NumberLoss
+    scales: tuple[TargetScale, ...]
+    """One for each number, in their order."""

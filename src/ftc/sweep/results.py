@@ -1,0 +1,216 @@
+"""What a sweep found: the best trials, what mattered, and whether the best is better than the recipe's own values."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftc.api import Run
+from ftc.compiler.recipes.edits import changed_recipe
+from ftc.spec.documents.record import Interval
+from ftc.spec.documents.sweep import PLAN_FIGURES, Objective, Sweep
+from ftc.spec.documents.sweep_report import Importance, SweepReport, TrialReport, Verdict
+from ftc.spec.storage.atomic_write import write_text
+from ftc.spec.storage.paths import runs_folder
+from ftc.sweep.files import SweepFile
+from ftc.sweep.planning import overrides_of
+from ftc.sweep.study import Study, Trial, drawn_again
+from ftc.sweep.trials import objective_of
+from ftc.verbs.runs import find_run, load_run
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.outcomes import Outcome
+
+__all__ = ["as_reported", "audit_sweep", "best_of", "remember_own", "report_of", "runs_of", "verdict_of"]
+
+_OWN = "own.json"
+_LEAST_FOR_IMPORTANCE = 8
+
+
+def remember_own(file: SweepFile, runs: Sequence[Run]) -> None:
+    """Keeps which runs have the recipe's own values."""
+    write_text(file.folder / _OWN, json.dumps([run.record.id for run in runs]) + "\n")
+
+
+def _own_runs(file: SweepFile, name: str) -> tuple[Run, ...]:
+    place = file.folder / _OWN
+    ids = json.loads(place.read_bytes()) if place.exists() else []
+    return tuple(load_run(runs_folder(file.root, name) / one) for one in ids)
+
+
+def runs_of(file: SweepFile, trial: Trial) -> tuple[Run, ...]:
+    """The runs of a trial."""
+    return tuple(find_run(one, file.root) for one in trial.runs)
+
+
+def report_of(file: SweepFile, study: Study, *, verdict: Verdict | None = None) -> SweepReport:
+    """All that is known of a sweep."""
+    sweep, trials = file.sweep, study.trials
+    own = _own_values(file, trials)
+    return SweepReport(
+        name=file.name,
+        recipe=sweep.recipe,
+        metrics=tuple(one.metric for one in sweep.objectives),
+        higher_is_better=tuple(one.is_higher_better for one in sweep.objectives),
+        search=sweep.search.kind,
+        wanted=sweep.trials,
+        own=own,
+        trials=tuple(map(as_reported, trials)),
+        best=tuple(one.number for one in best_of(sweep, trials)),
+        importances=_importances(study, trials),
+        verdict=verdict,
+    )
+
+
+def as_reported(trial: Trial) -> TrialReport:
+    """A trial as the report has it."""
+    return TrialReport(
+        number=trial.number,
+        settings=dict(trial.point),
+        overrides=overrides_of(trial.point),
+        status=trial.state,
+        values=trial.values,
+        runs=trial.runs,
+        reason=trial.reason,
+        seconds=trial.seconds,
+    )
+
+
+def best_of(sweep: Sweep, trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """The trials that none beats: of one objective the best, of equals the first; of several the Pareto front."""
+    complete = [one for one in trials if one.state == "complete"]
+    signs = [-1.0 if one.is_higher_better else 1.0 for one in sweep.objectives]
+    losses = {
+        one.number: tuple(sign * value for sign, value in zip(signs, one.values, strict=True)) for one in complete
+    }
+    front = [one for one in complete if not any(_beats(losses[other.number], losses[one.number]) for other in complete)]
+    front.sort(key=lambda one: (losses[one.number], one.number))
+    return tuple(front[:1] if len(signs) == 1 else front)
+
+
+def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether it is nowhere worse, and better somewhere; less is better."""
+    return all(a <= b for a, b in zip(one, other, strict=True)) and one != other
+
+
+def _own_values(file: SweepFile, trials: Sequence[Trial]) -> tuple[float, ...]:
+    """The objectives of the recipe's own values; empty before they are trained."""
+    name = next((run.plan.name for trial in trials[:1] for run in runs_of(file, trial)), None)
+    runs = _own_runs(file, name) if name else ()
+    if not runs:
+        return ()
+    return tuple(sum(objective_of(one, run) for run in runs) / len(runs) for one in file.sweep.objectives)
+
+
+def _importances(study: Study, trials: Sequence[Trial]) -> tuple[Importance, ...]:
+    """How much of the spread of the first objective each setting explains, by PED-ANOVA; empty for few trials."""
+    import optuna
+
+    complete = [one for one in trials if one.state == "complete"]
+    if len(complete) < _LEAST_FOR_IMPORTANCE or len({one.values[0] for one in complete}) < 2:
+        return ()
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        target = (lambda one: one.values[0]) if len(complete[0].values) > 1 else None
+        found = optuna.importance.get_param_importances(study.optuna, evaluator=evaluator, target=target)
+    return tuple(Importance(setting=name, share=share) for name, share in found.items() if math.isfinite(share))
+
+
+def verdict_of(file: SweepFile, trial: Trial) -> Verdict:
+    """Whether a trial is better than the recipe's own values, by the interval of the difference on validation.
+
+    With several seeds the interval is that of the mean difference of runs with the same seed, by Student's t; with one,
+    that of the metric's difference on the same validation rows, which both runs are measured on once more.
+    """
+    objective, runs = file.sweep.objectives[0], runs_of(file, trial)
+    own = _own_runs(file, runs[0].plan.name)
+    if objective.metric in PLAN_FIGURES:
+        change = objective_of(objective, runs[0]) - objective_of(objective, own[0])
+        return _verdict(objective, change, Interval(low=change, high=change), "both are figures of plans")
+    if len(runs) > 1:
+        changes = [objective_of(objective, a) - objective_of(objective, b) for a, b in zip(runs, own, strict=True)]
+        method = f"mean difference over {len(changes)} seeds, Student's t"
+        return _verdict(objective, sum(changes) / len(changes), _of_seeds(changes), method)
+    if runs[0].record.id == own[0].record.id:
+        return _verdict(objective, 0.0, None, "the trial has the recipe's own values")
+    from ftc.runtime.metrics.statistics import difference, intervals
+    from ftc.verbs.compare import statistics_of
+    from ftc.verbs.evaluate import validation_outcomes
+
+    name = objective.metric.removeprefix("val_")
+    rows = [_by_row(validation_outcomes(run, name)) for run in (own[0], runs[0])]
+    common = sorted(rows[0].keys() & rows[1].keys())
+    found = [statistics_of(name, own[0].plan.settings, [one[key] for key in common]) for one in rows]
+    gained = difference(found[0], found[1])
+    method = f"difference on the same {len(common)} validation rows, bootstrap"
+    return _verdict(objective, gained.observed, intervals([gained])[0], method)
+
+
+def _by_row(outcomes: Sequence[Outcome]) -> dict[tuple[int, str], Outcome]:
+    return {(one.row, one.prompt): one for one in outcomes}
+
+
+def _of_seeds(changes: Sequence[float]) -> Interval | None:
+    from scipy.stats import t
+
+    count, mean = len(changes), sum(changes) / len(changes)
+    spread = math.sqrt(sum((one - mean) ** 2 for one in changes) / (count - 1))
+    half = float(t.ppf(0.975, count - 1)) * spread / math.sqrt(count)
+    return Interval(low=mean - half, high=mean + half)
+
+
+def _verdict(objective: Objective, change: float, interval: Interval | None, method: str) -> Verdict:
+    sign = 1.0 if objective.is_higher_better else -1.0
+    is_better = interval is not None and min(sign * interval.low, sign * interval.high) > 0
+    return Verdict(is_better=is_better, change=change, interval=interval, method=method)
+
+
+def audit_sweep(file: SweepFile, study: Study) -> tuple[list[str], list[str]]:
+    """What contradicts the sweep's journal, and what could not be checked, in words.
+
+    Each trial's point is drawn again from the seed and from what was known when it was drawn; each value is computed
+    again from its runs' own events; each run's plan has to have the trial's values.
+    """
+    faults: list[str] = []
+    unchecked: list[str] = []
+    if file.sweep.search.kind == "nsga2":
+        unchecked.append("points: the genetic search keeps populations that are not drawn again")
+    elif file.sweep.budget.parallel > 1:
+        unchecked.append("points: trials ran at the same time, so what was known of others is not known to the step")
+    else:
+        faults += [
+            f"trial {trial.number}: its point is {trial.point}, the search draws {point}"
+            for trial, point in drawn_again(file.sweep, study)
+            if trial.point != point
+        ]
+    for trial in study.trials:
+        faults += _faults_of(file, trial)
+    return faults, unchecked
+
+
+def _faults_of(file: SweepFile, trial: Trial) -> list[str]:
+    found: list[str] = []
+    runs: list[Run] = []
+    for name in trial.runs:
+        places = sorted(Path(file.root, "runs").glob(f"*/{name}/record.json"))
+        if not places:
+            found.append(f"trial {trial.number}: its run {name} is gone")
+            continue
+        run = load_run(places[0].parent)
+        runs.append(run)
+        recipe = run.plan.recipe.to_json()
+        for path, value in trial.point.items():
+            if changed_recipe(run.plan.recipe, path, value).to_json() != recipe:
+                found.append(f"trial {trial.number}: its run {name} has another `{path}` than {value}")
+    if trial.state == "complete" and len(runs) == len(trial.runs):
+        for objective, told in zip(file.sweep.objectives, trial.values, strict=True):
+            seen = sum(objective_of(objective, run) for run in runs) / len(runs)
+            if seen != told:
+                found.append(f"trial {trial.number}: {objective.metric} is {told}, its runs say {seen}")
+    return found

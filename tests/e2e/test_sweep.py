@@ -1,0 +1,162 @@
+"""`ftc sweep` as a user runs it: planned first, no look at test rows, a verdict, and an edited recipe."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("optuna")
+
+from ftc import api
+from ftc.spec.documents.ledger import Look, read_ledger
+from ftc.spec.exit_codes import ExitCode
+from tests.e2e.conftest import Ftc, MakeProject
+
+SWEEP = """\
+ftc_sweep: 1
+recipe: recipe.yaml
+space:
+  train: {learning_rate: {log: [1e-4, 3e-2]}}
+  strategy: {rank: [2, 4]}
+search: {kind: random, trials: 3, startup: 3}
+"""
+
+
+@pytest.fixture
+def sweep(project: MakeProject) -> Path:
+    root = project(steps=4)
+    (root / "small.sweep.yaml").write_text(SWEEP, encoding="utf-8")
+    return root
+
+
+def looks(root: Path) -> int:
+    """How often test rows were looked at."""
+    return sum(isinstance(entry, Look) for entry in read_ledger(root))
+
+
+def test_a_sweep_from_plan_to_pick(sweep: Path, ftc: Ftc) -> None:
+    planned = ftc("sweep", "plan", "small.sweep.yaml")
+    assert planned.code == ExitCode.FINE, planned.text
+    assert "4 corners" in planned.text
+    assert "3 first trials" in planned.text
+    assert not list(sweep.glob("runs/*/*"))
+
+    done = ftc("sweep", "apply", "small.sweep.yaml", "--yes", "--quiet")
+    assert done.code in (ExitCode.FINE, ExitCode.INCONCLUSIVE), done.text
+    assert looks(sweep) == 0
+    shown = json.loads(ftc("sweep", "show", "small.sweep.yaml", "--json").out)
+    assert [one["status"] for one in shown["trials"]] == ["complete"] * 3
+    assert len({run for one in shown["trials"] for run in one["runs"]}) == 3
+    best = shown["trials"][shown["best"][0]]
+    assert float(best["values"][0]) == min(float(one["values"][0]) for one in shown["trials"])
+    assert (done.code == ExitCode.FINE) == shown["verdict"]["is_better"]
+
+    audited = ftc("sweep", "audit", "small.sweep.yaml")
+    assert audited.code == ExitCode.FINE, audited.text
+    page = ftc("sweep", "show", "small.sweep.yaml", "--format", "html", "-o", "sweep.html")
+    assert page.code == ExitCode.FINE, page.text
+    assert "Parallel coordinates of 3 trials" in (sweep / "sweep.html").read_text(encoding="utf-8")
+    assert ftc("sweep", "show", "small.sweep.yaml", "--format", "html", "-o", "sweep.html").code == ExitCode.FINE
+
+    # a comment of the recipe stays, and the trial's own run is the one that is evaluated
+    recipe = sweep / "recipe.yaml"
+    recipe.write_text("# kept\n" + recipe.read_text(encoding="utf-8"), encoding="utf-8")
+    picked = ftc("sweep", "pick", "small.sweep.yaml", "--write", "--anyway", "--quiet")
+    assert picked.code == ExitCode.FINE, picked.text
+    assert recipe.read_text(encoding="utf-8").startswith("# kept\n")
+    run = api.find_run(best["runs"][0])
+    assert run.record.status == "finished"
+    assert looks(sweep) == 2  # base and tuned, once
+    assert api.plan("recipe.yaml").plan.run_id == best["runs"][0]
+
+
+def test_more_trials_go_on_and_another_search_is_refused(sweep: Path, ftc: Ftc) -> None:
+    assert ftc("sweep", "apply", "small.sweep.yaml", "--yes", "--quiet").code in (0, ExitCode.INCONCLUSIVE)
+    before = json.loads(ftc("sweep", "show", "small.sweep.yaml", "--json").out)["trials"]
+    file = sweep / "small.sweep.yaml"
+    file.write_text(SWEEP.replace("trials: 3", "trials: 4"), encoding="utf-8")
+    assert ftc("sweep", "apply", "small.sweep.yaml", "--yes", "--quiet").code in (0, ExitCode.INCONCLUSIVE)
+    after = json.loads(ftc("sweep", "show", "small.sweep.yaml", "--json").out)["trials"]
+    assert after[:3] == before
+    assert len(after) == 4
+    file.write_text(SWEEP.replace("[2, 4]", "[2, 4, 8]"), encoding="utf-8")
+    refused = ftc("sweep", "show", "small.sweep.yaml")
+    assert refused.code == ExitCode.PLAN_STALE
+    assert "FTC583" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "words"),
+    [
+        ("space:", "objective: {metric: accuracy}\nspace:", "FTC581", "must not choose"),
+        ("space:", "objective: {metric: val_mcc}\nspace:", "FTC584", "does not measure `mcc`"),
+        ("recipe: recipe.yaml", "recipe: other.yaml", "FTC582", "other.yaml"),
+        ("kind: random", "kind: tpee", "FTC581", "`tpe`"),
+        ("strategy: {rank: [2, 4]}", "strategy: {rankk: [2, 4]}", "FTC104", "the sweep has a trial with"),
+        ("search:", "budget: {time: 1s}\nsearch:", "FTC586", "budget"),
+    ],
+)
+def test_mistakes_have_a_place(sweep: Path, ftc: Ftc, old: str, new: str, code: str, words: str) -> None:
+    (sweep / "small.sweep.yaml").write_text(SWEEP.replace(old, new), encoding="utf-8")
+    answer = ftc("sweep", "plan", "small.sweep.yaml")
+    assert answer.code != ExitCode.FINE
+    assert code in answer.text, answer.text
+    assert words in answer.text, answer.text
+
+
+def test_trials_are_pruned_and_what_was_killed_goes_on(sweep: Path, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = sweep / "recipe.yaml"
+    text = SWEEP.replace("trials: 3", "trials: 4") + "prune: {kind: halving, from_step: 1}\n"
+    (sweep / "small.sweep.yaml").write_text(text, encoding="utf-8")
+    every_step = re.sub(r"evaluate_every: [^,}]+", "evaluate_every: 1", recipe.read_text(encoding="utf-8"))
+    recipe.write_text(every_step, encoding="utf-8")
+    seen: list[str] = []
+
+    def killed(*words: object, **settings: object) -> None:
+        seen.append("trial")
+        if len(seen) == 3:  # as a kill does, nothing is told
+            raise KeyboardInterrupt
+        original(*words, **settings)  # type: ignore[arg-type]
+
+    from ftc.sweep import trials
+
+    original = trials._run_trial
+    monkeypatch.setattr(trials, "_run_trial", killed)
+    assert ftc("sweep", "apply", "small.sweep.yaml", "--yes", "--quiet").code == ExitCode.INTERRUPTED
+    left = json.loads(ftc("sweep", "show", "small.sweep.yaml", "--json").out)["trials"]
+    assert left[2]["status"] == "running"
+    ftc("sweep", "apply", "small.sweep.yaml", "--yes", "--quiet")
+    found = json.loads(ftc("sweep", "show", "small.sweep.yaml", "--json").out)["trials"]
+    assert [one["settings"] for one in found[:3]] == [one["settings"] for one in left]
+    states = [one["status"] for one in found]
+    assert len(states) == 4
+    assert set(states) == {"complete", "pruned"}
+    pruned = next(one for one in found if one["status"] == "pruned")
+    assert "not among the best at this step" in pruned["reason"]
+    assert api.find_run(pruned["runs"][0]).record.status == "pruned"
+    assert ftc("sweep", "audit", "small.sweep.yaml").code == ExitCode.FINE
+
+
+def test_two_objectives_and_two_seeds(sweep: Path, ftc: Ftc) -> None:
+    text = SWEEP.replace("kind: random, trials: 3", "kind: grid").replace("{log: [1e-4, 3e-2]}", "[1e-3, 1e-2]")
+    text += "objective: [{metric: val_loss}, {metric: trainable_parameters}]\nseeds: [1, 2]\n"
+    (sweep / "small.sweep.yaml").write_text(text, encoding="utf-8")
+    ftc("sweep", "apply", "small.sweep.yaml", "--yes", "--quiet")
+    found = json.loads(ftc("sweep", "show", "small.sweep.yaml", "--json").out)
+    assert [list(one["settings"].values()) for one in found["trials"]] == [
+        ["0.001", 2],
+        ["0.001", 4],
+        ["0.01", 2],
+        ["0.01", 4],
+    ]
+    assert all(len(one["runs"]) == 2 for one in found["trials"])
+    values = [tuple(map(float, one["values"])) for one in found["trials"]]
+    for number in found["best"]:
+        assert not any(
+            a <= values[number][0] and b <= values[number][1] and (a, b) != values[number] for a, b in values
+        )
+    assert "Student's t" in ftc("sweep", "show", "small.sweep.yaml").text
+    assert ftc("sweep", "audit", "small.sweep.yaml").code == ExitCode.FINE
