@@ -97,6 +97,7 @@ class ChunkedHead:
     def _do_work(self, _layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor] | None:
         if self._work is None:
             return None
+        torch.clear_autocast_cache()  # of weights in layers that are recomputed: a second model in 16 bits
         self._found = self._work(inputs[0])
         return (inputs[0][:1].detach(),)  # what the model makes of one position shows what it does behind the layer
 
