@@ -23,7 +23,7 @@ PAGES = [
 ]
 NOTES = [page for folder in (".", "docs", "docs/*", "recipes/*", "benchmarks") for page in ROOT.glob(f"{folder}/*.md")]
 """Every page that people read."""
-SESSIONS = re.compile(r"nox -s((?: [a-z_]+)+)")
+SESSIONS = re.compile(r"nox -s((?: [a-z_0-9]+)+)")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
