@@ -96,6 +96,16 @@ def fuzz_files(session: nox.Session) -> None:
     session.run("pytest", "tests/fuzz/test_files.py", *session.posargs, env={**QUIET, "FTC_FUZZ": "1"})
 
 
+@nox.session(venv_backend="none")
+def fuzz_documents(session: nox.Session) -> None:
+    """Damage two thousand documents of a finished run and use every verb that reads them. Takes half an hour."""
+    python = train_environment(session)
+    environment = {**QUIET, "FTC_FUZZ": "1"}
+    session.run(
+        python, "-m", "pytest", "-n2", "tests/fuzz/test_documents.py", *session.posargs, external=True, env=environment
+    )
+
+
 @nox.session
 def browser(session: nox.Session) -> None:
     """Use the pages in a real browser, as a person would. Needs Chromium on this machine."""
@@ -108,6 +118,14 @@ def exports(session: nox.Session) -> None:
     """Have what `ftc run export` and `ftc run sign` write judged by the libraries of those formats."""
     install(session, "-e", ".[sign]", *GROUPS["test"], *GROUPS["exports"])
     session.run("pytest", "tests/exports", *session.posargs, env=QUIET)
+
+
+@nox.session
+def gguf(session: nox.Session) -> None:
+    """Export models for llama.cpp and Ollama, and have the real library answer. Fetches llama.cpp's converter once."""
+    install(session, "-e", ".[gguf]", *GROUPS["test"])
+    environment = {**QUIET, "FTC_GGUF": "1"}
+    session.run("pytest", "-n0", "tests/e2e/test_gguf.py", *session.posargs, env=environment)
 
 
 @nox.session
@@ -168,11 +186,11 @@ def torches(session: nox.Session, release: str) -> None:
 
 
 @nox.session(venv_backend="none")
-def transformers4(session: nox.Session) -> None:
+def older_transformers(session: nox.Session) -> None:
     """Load models that ftc writes with the newest transformers 4, and compare their answers. Downloads that release."""
     python = train_environment(session)
     torch = next(one for one in EXTRAS["train"] if one.startswith("torch>="))
-    older = environment(session, ROOT / ".nox" / "transformers4", ["transformers>=4.57,<5", torch, "numpy"])
+    older = environment(session, ROOT / ".nox" / "older-transformers", ["transformers>=4.57,<5", torch, "numpy"])
     test = "tests/runtime/artifacts/test_transformers4.py"
     environ = {**QUIET, "FTC_TRANSFORMERS4": str(older)}
     session.run(python, "-m", "pytest", "-n0", test, *session.posargs, external=True, env=environ)

@@ -1,8 +1,8 @@
 """Measures the code itself: files, lines, helpers used once, imports, homes of a concept, and what a warm plan loads.
 
-With another checkout (`git worktree add ../before COMMIT`) both are measured in turns, and a warm plan's CPU seconds
-stand
-as a ratio. Product code is `spec`, `compiler`, `runtime` and `src/ftc` without its links.
+With another checkout (`git worktree add ../before COMMIT`) both are measured in turns, each on its own recipe, and a
+warm plan's CPU seconds stand as a ratio. The recipe's model and data have to be in both. Product code is `spec`,
+`compiler`, `runtime` and `src/ftc` without its links.
 
     python benchmarks/structure.py [OTHER_CHECKOUT] [--recipe RECIPE] [--rounds 5]
 """
@@ -21,14 +21,14 @@ from pathlib import Path
 from support.processes import run
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPE = ROOT / "recipes" / "demo" / "bbc-news.yaml"
+RECIPE = Path("recipes", "demo", "bbc-news.yaml")
 
 
 def main() -> None:
     """Prints a table, a column a checkout."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("other", nargs="?", type=Path, metavar="OTHER_CHECKOUT")
-    parser.add_argument("--recipe", type=Path, default=RECIPE)
+    parser.add_argument("--recipe", type=Path, default=RECIPE, help="its path inside each checkout")
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     checkouts = [ROOT, *([args.other.resolve()] if args.other else [])]
@@ -37,7 +37,7 @@ def main() -> None:
     seconds: dict[Path, list[float]] = {checkout: [] for checkout in checkouts}
     for _ in range(args.rounds):
         for checkout in checkouts:
-            seconds[checkout].append(run(_command(args.recipe), env=_environment(checkout)).cpu)
+            seconds[checkout].append(run(_command(checkout / args.recipe), env=_environment(checkout)).cpu)
     medians = [sorted(seconds[checkout])[args.rounds // 2] for checkout in checkouts]
     print(f"a warm plan: {' beside '.join(f'{median:.2f}' for median in medians)} CPU s", end="")
     print(f", {medians[0] / medians[1]:.2f} of the other" if args.other else "")
@@ -80,7 +80,7 @@ def _environment(checkout: Path) -> dict[str, str]:
 def _modules(checkout: Path, recipe: Path) -> int:
     """Modules of ftc that a second plan loads; the first fills the caches."""
     for _ in range(2):
-        command = _command(recipe, "-X", "importtime")
+        command = _command(checkout / recipe, "-X", "importtime")
         done = subprocess.run(command, env=_environment(checkout), capture_output=True, text=True, check=True)
     return sum(line.rpartition("|")[2].strip().partition(".")[0] == "ftc" for line in done.stderr.splitlines())
 

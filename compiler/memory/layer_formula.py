@@ -361,7 +361,9 @@ class Stack:
         dropped = numbers.mask if trained.dropout else 0
         if not (numbers.casts or trained.dropout):
             return size + self._of_shared(read, _FP32)
-        size += sum(self._tokens_of(name) * numbers.operand * inputs for name, (inputs, _) in read.items())
+        cast = {name: sizes for name, sizes in read.items() if trained.dropout or adapted[name].casts_input}
+        size += sum(self._tokens_of(name) * numbers.operand * inputs for name, (inputs, _) in cast.items())
+        size += self._of_shared({name: sizes for name, sizes in read.items() if name not in cast}, numbers.operand)
         return size + sum(self._tokens_of(name) * dropped * one.inputs for name, one in adapted.items())
 
     def _of_scaled(self, numbers: Numbers, trained: Trained) -> float:

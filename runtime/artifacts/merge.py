@@ -50,7 +50,7 @@ from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.version import VERSION
 
-__all__ = ["Asked", "agreement", "merge", "scores_of"]
+__all__ = ["Asked", "agreement", "allowed_share", "merge", "on_processor", "scores_of"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _ALLOWED = {"float32": 1e-4, "float16": 0.01, "bfloat16": 0.05}
@@ -115,7 +115,7 @@ def merge(
             (FTC664), or its configuration can't hold what the base's says (FTC665).
         KeyboardInterrupt: Somebody asked to stop; nothing is left behind.
     """
-    with reopened(_on_processor(plan), inputs, run, record, listen) as session:
+    with reopened(on_processor(plan), inputs, run, record, listen) as session:
         with session.journal.phase("verify", f"{len(plan.lock.model.files) + 1} files"):
             verify_some(plan, inputs, [asked.split], session.stamps)
         rows = session.stream(asked.split)
@@ -132,7 +132,7 @@ def merge(
                 before,
                 after,
                 split=asked.split,
-                allowed=_allowed(plan.settings, asked.weight_type),
+                allowed=allowed_share(plan.settings, asked.weight_type),
                 choices=head_card(plan.settings.model.head).choices,
             )
             _require(found, asked)
@@ -167,7 +167,7 @@ def _described(
     )
 
 
-def _on_processor(plan: Plan) -> Plan:
+def on_processor(plan: Plan) -> Plan:
     """The plan for a processor, with kernels that it has; it computes what the run computed."""
     settings = plan.settings
     attention = "eager" if settings.model.attention == "eager" else "sdpa"
@@ -272,7 +272,8 @@ def _loaded(session: Session, folder: Path) -> ModelWithScorer:
     return ModelWithScorer(model, make_scorer(model, settings))
 
 
-def _allowed(settings: Settings, weight_type: WeightType) -> float:
+def allowed_share(settings: Settings, weight_type: WeightType) -> float:
+    """The largest difference of scores, as a share of their spread, that rounding explains."""
     widest = _ALLOWED["bfloat16"] if settings.train.precision == "bfloat16" else 0.0
     quantized = settings.strategy.traits.quantized
     is_int8 = quantized is not None and quantized.type == "int8"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import safe_open
 
 from ftc.runtime.artifacts.tensor_files import read_tensors, write_tensors
 from ftc.runtime.evaluation.scoring import eval_mode
@@ -91,7 +92,9 @@ def read_reference(session: Session, run: RunFolder) -> Reference | None:
     """What a run's folder keeps, if it is of this session's weights and rows; None where there is nothing such."""
     split = split_of(session)
     try:
-        tensors, metadata = read_tensors(run.reference), _metadata_of(run.reference)
+        tensors = read_tensors(run.reference)
+        with safe_open(run.reference, framework="pt") as opened:
+            metadata = opened.metadata()
     except OSError:
         return None
     if split is None or metadata != _metadata(session, split):
@@ -156,10 +159,3 @@ def _metadata(session: Session, split: Split) -> dict[str, str]:
         "split": split,
         "stream_sha256": session.plan.data[split].stream_digest,
     }
-
-
-def _metadata_of(file: Path) -> dict[str, str]:
-    from safetensors import safe_open
-
-    with safe_open(file, framework="pt") as opened:
-        return dict(opened.metadata() or {})

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ftc.runtime.memory_trace.log import BLOCK_BYTES, Log
 
-__all__ = ["CachingAllocator", "Replay", "replay"]
+__all__ = ["CachingAllocator", "Replay", "replay", "round_up"]
 
 MIB = 2**20
 _SMALL_REQUEST = 1 * MIB
@@ -113,10 +113,10 @@ class _Pool:
             return _SMALL_SEGMENT
         if size < _MEDIUM_REQUEST:
             return _MEDIUM_SEGMENT
-        return _round_up(size, _LARGE_ROUNDING)
+        return round_up(size, _LARGE_ROUNDING)
 
     def _pages(self, size: int) -> int:
-        return _round_up(size, _SMALL_SEGMENT if self._is_small else _MEDIUM_SEGMENT)
+        return round_up(size, _SMALL_SEGMENT if self._is_small else _MEDIUM_SEGMENT)
 
     def _split(self, block: _Block, size: int) -> None:
         left = block.size - size
@@ -217,5 +217,6 @@ def replay(log: Log, *, expandable_segments: bool = False) -> Replay:
     return Replay(most, sizes)
 
 
-def _round_up(size: int, unit: int) -> int:
+def round_up(size: int, unit: int) -> int:
+    """The next multiple of a unit."""
     return -(-size // unit) * unit

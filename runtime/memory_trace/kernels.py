@@ -14,6 +14,7 @@ from typing import Any, Literal, assert_never
 
 import torch
 
+from ftc.runtime.memory_trace.allocator import round_up
 from ftc.runtime.memory_trace.arithmetic import MixedPrecision
 from ftc.runtime.memory_trace.torch_internals import replaced
 
@@ -275,8 +276,8 @@ class _Flash(torch.autograd.Function):
         batch, heads, length, size = query.shape
         held = []
         if ctx.on_card:
-            rows = _round_up(length, 128)
-            held.append(query.new_empty((batch, heads, rows, _round_up(size, 32)), dtype=torch.float32))
+            rows = round_up(length, 128)
+            held.append(query.new_empty((batch, heads, rows, round_up(size, 32)), dtype=torch.float32))
             held.append(query.new_empty((batch, heads, rows), dtype=torch.float32))
         if heads != key.shape[1]:  # gradients of keys and values for each query head, summed afterwards
             held += [query.new_empty(query.shape), query.new_empty(query.shape)]
@@ -292,7 +293,7 @@ class _Efficient(torch.autograd.Function):
         ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
         out = _like_heads_last(query, value.shape[-1])
-        rows = _round_up(query.shape[2], 32)
+        rows = round_up(query.shape[2], 32)
         sums = query.new_empty((*query.shape[:2], rows), dtype=torch.float32)
         ctx.save_for_backward(query, key, value, out, sums, *(() if mask is None else (mask,)))
         return out
@@ -312,8 +313,4 @@ class _Efficient(torch.autograd.Function):
 
 def _gradient_of_mask(mask: torch.Tensor) -> torch.Tensor:
     """One number for each head, query and key, in rows that are aligned to 16."""
-    return mask.new_empty(*mask.shape[:-1], _round_up(mask.shape[-1], 16))[..., : mask.shape[-1]]
-
-
-def _round_up(size: int, unit: int) -> int:
-    return -(-size // unit) * unit
+    return mask.new_empty(*mask.shape[:-1], round_up(mask.shape[-1], 16))[..., : mask.shape[-1]]

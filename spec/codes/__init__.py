@@ -14,6 +14,7 @@
 from ftc.spec.codes import (
     budget,
     environment,
+    exports,
     locking,
     numbers,
     references,
@@ -48,6 +49,7 @@ CODES: dict[str, Code] = {
         sweeps,
         environment,
         verbs,
+        exports,
     )
     for code in module.CODES
 }

@@ -27,6 +27,7 @@ from ftc.spec.documents.plan import StateMark
 from ftc.spec.storage.atomic_write import sync_folder
 from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import ledger_file
+from ftc.spec.storage.reading import read_regular
 
 __all__ = [
     "Begun",
@@ -34,6 +35,7 @@ __all__ = [
     "Entry",
     "Look",
     "Merged",
+    "ModelExported",
     "Opened",
     "PagesWritten",
     "Unlocked",
@@ -119,6 +121,21 @@ class Merged(_Entry):
     """Digest of each file of weights, by its name."""
 
 
+class ModelExported(_Entry):
+    """A run's model was written in another program's format."""
+
+    kind: Literal["model_exported"] = "model_exported"
+    name: str
+    run_id: str
+    job_sha256: str
+    folder: str
+    """Where it was written: relative to the project's root, or the folder's name alone where it lies outside."""
+    format: str
+    weight_type: str
+    files_sha256: dict[str, str]
+    """Digest of each file, by its name."""
+
+
 class PagesWritten(_Entry):
     """A run's pages were written: an audit compares charts by these checksums, rather than draw them again."""
 
@@ -138,7 +155,9 @@ class Unlocked(_Entry):
     holder: str
 
 
-Entry = Annotated[Opened | Begun | Ended | Look | Merged | PagesWritten | Unlocked, Field(discriminator="kind")]
+Entry = Annotated[
+    Opened | Begun | Ended | Look | Merged | ModelExported | PagesWritten | Unlocked, Field(discriminator="kind")
+]
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
 
 
@@ -241,7 +260,7 @@ def _lineage(entries: Iterable[Entry]) -> str:
 
 def _lines(root: Path) -> list[_Line]:
     try:
-        data = ledger_file(root).read_bytes()
+        data = read_regular(ledger_file(root))
     except FileNotFoundError:
         return []
     return [_Line(text, _parsed(text)) for text in data.split(b"\n") if text]

@@ -100,6 +100,7 @@ class BottleneckSettings(AdaptedSettings):
             once_backward=0,
             turns_input=False,
             keeps_input=True,
+            casts_input=True,
             keeps=self.size,
             keeps_once=0,
             casts_once=0,

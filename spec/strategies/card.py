@@ -151,6 +151,7 @@ class Beside:
         once_backward: Multiplications a backward pass, whatever the rows.
         turns_input: Whether the frozen layer reads what it made of the input, so that gradients go through the layer.
         keeps_input: Whether the backward pass needs what comes in.
+        casts_input: Whether mixed precision casts what comes in for it anew, and not once for all that read it.
         keeps: Further numbers a token that the backward pass needs.
         keeps_once: Numbers that the backward pass needs, whatever the rows.
         casts_once: Frozen numbers of its own that mixed precision casts in each pass, and the backward pass needs.
@@ -167,6 +168,7 @@ class Beside:
     once_backward: int
     turns_input: bool
     keeps_input: bool
+    casts_input: bool
     keeps: int
     keeps_once: int
     casts_once: int

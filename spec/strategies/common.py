@@ -168,6 +168,7 @@ def low_rank(rank: int, inputs: int, outputs: int, *, dora: bool = False) -> Bes
         once_backward=0,
         turns_input=False,
         keeps_input=True,
+        casts_input=True,
         keeps=rank,
         keeps_once=0,
         casts_once=0,

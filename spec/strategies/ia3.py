@@ -79,6 +79,7 @@ def _scales(inputs: int, outputs: int) -> Beside:
         once_backward=0,
         turns_input=False,
         keeps_input=False,  # what is scaled is kept, wherever it stands
+        casts_input=True,
         keeps=0,
         keeps_once=0,
         casts_once=0,

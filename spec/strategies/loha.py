@@ -51,6 +51,7 @@ class LoHaSettings(OnPlainLinear):
             once_backward=6 * made,  # both products once more, and two gradients of each
             turns_input=False,
             keeps_input=True,
+            casts_input=False,
             keeps=0,
             keeps_once=inputs * outputs,
             casts_once=0,

@@ -69,6 +69,7 @@ class LoKrSettings(OnPlainLinear):
             once_backward=2 * made,
             turns_input=False,
             keeps_input=True,
+            casts_input=True,
             keeps=0,
             keeps_once=inputs * outputs,
             casts_once=0,

@@ -63,6 +63,7 @@ class OftSettings(OnPlainLinear):
             once_backward=2 * (_TERMS - 2) * made * block,
             turns_input=True,
             keeps_input=True,
+            casts_input=True,
             keeps=0,
             keeps_once=inputs * block + (_TERMS - 2) * made,
             casts_once=0,

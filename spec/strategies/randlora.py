@@ -72,6 +72,7 @@ class RandLoraSettings(OnLinearSettings):
             once_backward=0,
             turns_input=False,
             keeps_input=is_first,
+            casts_input=True,
             keeps=0 if is_first else ranks,
             keeps_once=ranks * (inputs + outputs),
             casts_once=0,

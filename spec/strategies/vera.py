@@ -64,6 +64,7 @@ class VeraSettings(OnLinearSettings):
             once_backward=0,
             turns_input=False,
             keeps_input=False,
+            casts_input=True,
             keeps=self.rank + outputs,  # what each vector multiplies
             keeps_once=0,
             casts_once=self.rank * (inputs + outputs),  # slices of both matrices

@@ -6,8 +6,7 @@
     run = ftc.apply(planned)
     run.evaluation.tuned.metrics["accuracy"]
 
-A mistake of the user raises `Refusal`, which carries diagnostics with code, place and fix. Nothing heavier than
-pydantic is imported before a verb needs it, and torch only by `apply`.
+A user's mistake raises `Refusal` with diagnostics. Nothing heavier than pydantic is imported before a verb needs it.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.verbs.calibrate import calibrate, device, devices
 from ftc.verbs.compare import diff
 from ftc.verbs.evaluate import evaluate, evaluate_on_harness
+from ftc.verbs.export_model import export_model
 from ftc.verbs.merge import merge
 from ftc.verbs.plan import Checked, Planned, drift, lock, read_plan, save_plan, settle_lock, unchanged
 from ftc.verbs.policy import with_policy
@@ -59,6 +59,7 @@ __all__ = [
     "evaluate",
     "evaluate_on_harness",
     "export",
+    "export_model",
     "find_run",
     "fix",
     "format",
@@ -320,8 +321,7 @@ def sign(
         folder: Any folder of the project in which a name is looked for.
 
     Raises:
-        Refusal: There is nothing whole to sign, the key can't be used (FTC540), or another file is in the signature's
-            place (FTC651).
+        Refusal: There is nothing whole to sign, no usable key (FTC540), or another file in its place (FTC651).
         OSError: A file can't be read or written.
     """
     from ftc.verbs.sign import sign_folder

@@ -18,6 +18,7 @@ from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.ledger import Merged, read_ledger
 from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_of
 from ftc.verbs import merge as merging
+from ftc.verbs.export_model import write_modelfile
 from tests.e2e.conftest import Ftc, finished_project, in_a_copy
 from tests.support.projects import contents, recipe_of
 
@@ -143,6 +144,29 @@ def test_what_can_not_be_merged_says_why(run: api.Run, ftc: Ftc) -> None:
     (run.folder / "record.json").write_text(json.dumps({**record, "status": "interrupted"}))
     early = ftc("merge", run.record.id, "-o", "x")
     assert (early.code, "[FTC660]" in early.err, "it is interrupted" in early.text) == (1, True, True)
+
+
+def test_what_can_not_be_exported_says_why(run: api.Run, ftc: Ftc, tmp_path: Path) -> None:
+    export = "run", "export", run.record.id, "--format"
+    classifier = ftc(*export, "gguf", "-o", "x")
+    assert (classifier.code, "[FTC666]" in classifier.err, "decoders that write text" in classifier.text) == (
+        1,
+        True,
+        True,
+    )
+    assert not Path("x").exists()
+    Path("there").mkdir()
+    assert "[FTC651]" in ftc(*export, "gguf", "-o", "there").err
+    for words in (("gguf",), ("gguf", "-o", "-"), ("slsa", "--type", "q8_0"), ("gguf", "-o", "x", "--type", "int3")):
+        assert ftc(*export, *words).code == 64
+    shutil.copytree(run.root / "encoder", tmp_path / "base")
+    file = tmp_path / "base" / "tokenizer_config.json"
+    template = "{% for m in messages %}{{ m.content if loop.last else m.content[:4] }}{% endfor %}"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "chat_template": template}))
+    with pytest.raises(Refusal) as refused:
+        write_modelfile(run, tmp_path / "base", tmp_path, "x.gguf", adds_first=False)
+    assert codes(refused) == {"FTC671"}
+    assert not (tmp_path / "Modelfile").exists()
 
 
 def test_what_is_not_here_or_not_as_it_was(run: api.Run, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:

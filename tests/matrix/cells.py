@@ -32,6 +32,7 @@ TASKS = {
     "extraction": "question answering, cut out",
     "question_answering": "question answering, written",
     "summarization": "summarization",
+    "translation": "translation",
     "generation": "generation",
     "chat": "chat",
     "preference": "preference",
@@ -63,7 +64,7 @@ STRATEGIES = {
 """Strategies by name, and what a recipe says."""
 LIKE_LORA: tuple[str, ...] = ("vera", "oft", "loha", "lokr", "randlora")
 """Adapters that differ from LoRA in peft's configuration alone, and the tasks that stand for all with them."""
-TRIED = ("classification", "chat")
+TRIED = ("classification", "chat", "translation")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from torch import nn
 from ftc.runtime.artifacts.tensor_files import read_tensors
 from ftc.runtime.execution.accelerator import divide, wrap
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.machine import MachineClass
 from tests.runtime.children import together
 from tests.runtime.jobs import Job, make_job
 
@@ -52,6 +53,10 @@ def _agree(job: Job, name: str, *, far: float = 1e-4) -> None:
     """The run of that name and `one` did the same, but for the order of sums."""
     ours, theirs = _record(job, "one"), _record(job, name)
     assert theirs["observed"]["world_size"] == 2
+    machine = MachineClass.model_validate_json(json.dumps(theirs["observed"]["machine"])).digest()
+    each = [(one["rank"], one["machine_sha256"]) for one in theirs["observed"]["processes"]]
+    assert each == [(0, machine), (1, machine)]
+    assert "processes" not in ours["observed"]
     assert theirs["initial_weights_sha256"] == ours["initial_weights_sha256"]
     assert theirs["supervised_tokens"] == ours["supervised_tokens"]
     assert _losses(job, name) == pytest.approx(_losses(job, "one"), rel=far)

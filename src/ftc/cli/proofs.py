@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ftc.cli.arguments import Command, Example, Parser, add_force, add_output, add_quiet
 from ftc.cli.output import print_signature
-from ftc.cli.terminal import STDOUT, page, print_json, write
+from ftc.cli.terminal import page, print_json, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -170,40 +170,6 @@ def run_used_by(args: Namespace) -> int:
     return ExitCode.FINE
 
 
-def export_arguments(parser: Parser) -> None:
-    from ftc.views.exports import FORMATS
-
-    parser.add_argument("target", metavar="RUN", help="a run's id, its beginning or its folder")
-    names = [one.name for one in FORMATS]
-    words = "; ".join(f"{one.name}: {one.about}: {one.standard}" for one in FORMATS)
-    parser.add_argument("--format", required=True, choices=names, metavar="FORMAT", help=words)
-    add_output(parser, "write it to a file; `-` is the terminal")
-    add_force(parser)
-    parser.add_argument("--json", action="store_true", help="with -o: report the written file as JSON")
-    add_quiet(parser, "don't name the written file")
-
-
-def run_export(args: Namespace) -> int:
-    """Prints or writes the statement."""
-    from pathlib import Path
-
-    from ftc import api
-    from ftc.spec.storage.atomic_write import write_text
-    from ftc.spec.storage.outputs import OutputKind, claim_output
-
-    text = api.export(args.target, args.format)
-    if args.output and args.output != STDOUT:
-        claim_output(Path(args.output), OutputKind[args.format.upper()], force=args.force)
-        write_text(Path(args.output), text)
-        if args.json:
-            print_json({"schema": "ftc.exported/1", "format": args.format, "file": args.output})
-        elif not args.quiet:
-            write(f"Wrote {args.output}.\n")
-    else:
-        write(text)
-    return ExitCode.FINE
-
-
 def sign_arguments(parser: Parser) -> None:
     parser.add_argument("target", metavar="RUN|FOLDER", help="a finished run, or a folder such as its adapter")
     parser.add_argument("--key", required=True, metavar="FILE", help="private key: elliptic curve, PEM, no password")
@@ -254,12 +220,6 @@ COMMANDS: dict[str, Command] = {
         used_by_arguments,
         run_used_by,
         examples=(Example("ftc used-by data/tickets.csv", "locks and runs of a file"),),
-    ),
-    "run export": Command(
-        export_arguments,
-        run_export,
-        formats=(),
-        examples=(Example("ftc run export 3f2a --format slsa -o run.intoto.json", "provenance for others"),),
     ),
     "run sign": Command(
         sign_arguments, run_sign, examples=(Example("ftc run sign 3f2a --key key.pem", "writes model.sig"),)

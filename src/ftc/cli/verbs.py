@@ -84,6 +84,12 @@ def _completion() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _exporting() -> Mapping[str, Command]:
+    from ftc.cli.exporting import COMMANDS
+
+    return COMMANDS
+
+
 def _proofs() -> Mapping[str, Command]:
     from ftc.cli.proofs import COMMANDS
 
@@ -101,7 +107,7 @@ RUN = Group(
         Verb("run eval", _training, "evaluate a finished run again, on its test rows or on a file"),
         Verb("run rate", _history, "compare answers by hand, without knowing which model wrote them"),
         Verb("run merge", _using, "merge a run's adapter into its base model"),
-        Verb("run export", _proofs, "write a run's provenance, bill of materials or data card"),
+        Verb("run export", _exporting, "write a run's model for other programs, its provenance or bill of materials"),
         Verb("run sign", _proofs, "sign a finished run, or any folder, with your own key"),
         Verb("run verify", _proofs, "verify a signed folder"),
         Verb("run unlock", _history, "free a run whose process is gone"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.merged import MergedModel, Room, WeightType
     from ftc.spec.documents.streams import Split
 
-__all__ = ["SHARD_BYTES", "Merge", "merge"]
+__all__ = ["SHARD_BYTES", "Merge", "inputs_of", "merge", "merge_into"]
 
 SHARD_BYTES = 5 * 10**9
 """Most bytes of weights in one file: what the hub asks for."""
@@ -77,7 +77,16 @@ def merge(
     if hopeless := list(_obstacles(found, target)):
         raise Refusal(hopeless)
     refuse_faults(found)
-    base, streams, split = _inputs(found)
+    made = merge_into(found, target, dtype, shard_bytes, on_event or (lambda event: None))
+    _note(found, target, made.model)
+    return made
+
+
+def merge_into(
+    found: Run, target: Path, dtype: Literal["auto"] | WeightType, shard_bytes: int, tell: EventListener
+) -> Merge:
+    """Merges a run that was checked; see `merge`."""
+    base, streams, split = inputs_of(found)
     from ftc.compiler.memory.merge_sizes import added_to, merge_room, usual_type
     from ftc.compiler.resolve.machine.device import resolve_device
     from ftc.compiler.resolve.models.weights import read_weights
@@ -101,9 +110,8 @@ def merge(
         split=split,
         card=lambda merged: model_card(found.plan, found.record, found.evaluation, merged),
     )
-    inputs, tell = Inputs(base, streams, found.record.observed.environment), on_event or (lambda event: None)
+    inputs = Inputs(base, streams, found.record.observed.environment)
     model = merge_run(found.plan, inputs, RunFolder(found.folder), found.record, asked, tell)
-    _note(found, target, model)
     return Merge(found, target, model, room)
 
 
@@ -136,7 +144,7 @@ def _wrong_kind(run: Run) -> Iterator[Diagnostic]:
         yield diagnostic("FTC661", summary, notes=place, help=helps, path="strategy.kind")
 
 
-def _inputs(run: Run) -> tuple[Path, Path, Split]:
+def inputs_of(run: Run) -> tuple[Path, Path, Split]:
     """The base model's folder, that of the token streams, and whose rows are asked.
 
     Raises:

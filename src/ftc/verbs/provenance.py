@@ -13,11 +13,13 @@ from ftc.verbs.runs import Run, find_run, runs
 
 if TYPE_CHECKING:
     from ftc.compiler.audit.locate import Use
-    from ftc.spec.documents.ledger import Merged
+    from ftc.spec.documents.ledger import Merged, ModelExported
     from ftc.spec.documents.provenance import Origin, Provenance
 
 __all__ = ["export", "provenance", "refuse_faults", "used_by"]
 
+GGUF_SUFFIX = ".gguf"
+"""How the name of a file for llama.cpp ends."""
 _MIN_DIGITS = 8
 
 
@@ -61,7 +63,7 @@ def provenance(file: Path | str, *, folder: Path | str = ".") -> Origin:
     from ftc.compiler.resolve.files.safe_files import project_root
     from ftc.compiler.resolve.models.weights import BrokenSafetensors, read_metadata
     from ftc.spec.canonical import digest
-    from ftc.spec.documents.ledger import Merged, read_ledger
+    from ftc.spec.documents.ledger import Merged, ModelExported, read_ledger
     from ftc.spec.documents.provenance import Origin, read_provenance
     from ftc.spec.storage.model_files import content_digest
     from ftc.spec.storage.paths import cache_folder
@@ -70,13 +72,21 @@ def provenance(file: Path | str, *, folder: Path | str = ".") -> Origin:
     paths = _weights_in(path)
     cache = DigestCache(cache_folder() / "digests")
     try:
-        says = read_provenance(read_metadata(paths[0]))
-        content = content_digest(cache.tensors(paths))
+        if path.suffix == GGUF_SUFFIX:
+            metadata, content = _read_gguf(path)
+            says = read_provenance(metadata)
+        else:
+            says = read_provenance(read_metadata(paths[0]))
+            content = content_digest(cache.tensors(paths))
     except BrokenSafetensors as problem:
         raise Refusal([_silent(paths[0], str(problem))]) from None
     files = {cache.file(one).sha256 for one in paths}
     entries = read_ledger(project_root(Path(folder) / "recipe"))
-    known = _Known(runs(folder), tuple(one for one in entries if isinstance(one, Merged)))
+    known = _Known(
+        runs(folder),
+        tuple(one for one in entries if isinstance(one, Merged)),
+        tuple(one for one in entries if isinstance(one, ModelExported)),
+    )
     same_bytes, same_tensors = known.with_files(files), known.with_content(content)
     if not same_bytes and not same_tensors:
         _refuse_contradicted(path, says, content, known)
@@ -102,15 +112,18 @@ class _Known:
     Attributes:
         runs: Its runs.
         merges: What its ledger says of merges.
+        exports: What it says of models in other programs' formats.
     """
 
     runs: Sequence[Run]
     merges: Sequence[Merged]
+    exports: Sequence[ModelExported]
 
     def with_files(self, files: set[str]) -> tuple[str, ...]:
         """Runs that left all of these files, or whose adapter was merged into them."""
         found = [run.record.id for run in self.runs if files <= {one.sha256 for one in run.record.outputs.values()}]
         found += [one.run_id for one in self.merges if files <= set(one.files_sha256.values())]
+        found += [one.run_id for one in self.exports if files <= set(one.files_sha256.values())]
         return tuple(dict.fromkeys(found))
 
     def with_content(self, content: str) -> tuple[str, ...]:
@@ -153,6 +166,41 @@ def _weights_in(path: Path) -> list[Path]:
     raise Refusal([_silent(path, f"the folder has {len(found)} safetensors files; name one")])
 
 
+def _read_gguf(path: Path) -> tuple[dict[str, object], str]:
+    """What ftc's key in a GGUF file's metadata says, and the digest of its tensors.
+
+    Raises:
+        Refusal: The library that reads it isn't installed (FTC650), or it can't be read (FTC518).
+    """
+    import hashlib
+    from importlib.util import find_spec
+
+    from ftc.spec.documents.provenance import METADATA_KEY
+    from ftc.spec.storage.model_files import TensorDigest, content_digest
+    from ftc.spec.storage.native import LibraryFault, native
+
+    if find_spec("gguf") is None:
+        help, note = "`pip install 'ftc[gguf]'` installs it", "not installed: gguf"
+        raise Refusal([diagnostic("FTC650", "reading GGUF files needs one more package", help=help, notes=note)])
+    from gguf import GGUFReader
+
+    def read() -> tuple[dict[str, object], str]:
+        reader = GGUFReader(path)
+        field = reader.get_field(METADATA_KEY)
+        digests = {
+            one.name: TensorDigest(
+                one.tensor_type.name, tuple(map(int, one.shape)), hashlib.sha256(one.data.tobytes()).hexdigest()
+            )
+            for one in reader.tensors
+        }
+        return {METADATA_KEY: field.contents()} if field else {}, content_digest(digests)
+
+    try:
+        return native(read)
+    except LibraryFault as problem:
+        raise Refusal([_silent(path, str(problem))]) from None
+
+
 def _silent(path: Path, why: str) -> Diagnostic:
     help = "`ftc used-by FILE` searches locks and records for its digest"
     return diagnostic("FTC518", f"the origin of `{path}` is unknown", help=help, notes=why)
@@ -165,6 +213,13 @@ def _refuse_contradicted(path: Path, says: Provenance | None, content: str, know
         Refusal: FTC519.
     """
     if says is None:
+        return
+    if path.suffix == GGUF_SUFFIX:
+        exported = [one for one in known.exports if one.job_sha256 == says.job_sha256]
+        if exported:
+            note = f"run {exported[-1].run_id} was exported {len(exported)} times, and no export has these bytes"
+            help = "take the file that was exported, or export the run again"
+            raise Refusal([diagnostic("FTC519", f"`{path}` doesn't match its header", help=help, notes=note)])
         return
     named = [run.record for run in known.runs if run.plan.job_sha256() == says.job_sha256]
     merged = [one.content_sha256 for one in known.merges if one.job_sha256 == says.job_sha256]

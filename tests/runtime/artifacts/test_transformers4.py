@@ -30,9 +30,9 @@ from tests.support.tiny_architectures import tiny_config
 from tests.support.written_models import CHANGES, FREQUENCIES, answers
 
 OLDER = os.environ.get("FTC_TRANSFORMERS4")
-"""Python of an environment with transformers 4; `nox -s transformers4` makes one."""
+"""Python of an environment with transformers 4; `nox -s older_transformers` makes one."""
 
-pytestmark = pytest.mark.skipif(OLDER is None, reason="`nox -s transformers4` brings the older release")
+pytestmark = pytest.mark.skipif(OLDER is None, reason="`nox -s older_transformers` brings the older release")
 
 CLASSES = {
     "decoder": "AutoModelForCausalLM",

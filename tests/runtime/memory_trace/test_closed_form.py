@@ -62,6 +62,10 @@ PLANNED = [
         {"kind": "bottleneck"},
         {"kind": "prompt_tuning"},
     )
+] + [
+    (name, {"kind": kind})
+    for name in ("SmolLM2-360M", "Qwen2.5-1.5B", "T5-base")
+    for kind in ("vera", "oft", "loha", "lokr", "randlora")
 ]
 
 

@@ -1,0 +1,101 @@
+"""Formats in which a tuned model leaves ftc: one card each, which command line, API, runtime and docs ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+__all__ = ["GGUF_TYPES", "MODEL_FORMATS", "GgufType", "ModelFormat", "gguf_type", "model_format"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GgufType:
+    """A type of weights in a GGUF file.
+
+    Attributes:
+        name: What `--type` takes.
+        number: llama.cpp's number of it.
+        allowed: The most that a score may differ from the tuned model's, as a share of the spread of all scores.
+        least_same: The least share of choices that have to be the same.
+        is_measured: Whether the recipe's gates have to hold again with the file: so few bits change answers.
+    """
+
+    name: str
+    number: int
+    allowed: float
+    least_same: float
+    is_measured: bool
+
+
+GGUF_TYPES: tuple[GgufType, ...] = (
+    GgufType(name="f32", number=0, allowed=1e-4, least_same=0.99, is_measured=False),
+    GgufType(name="f16", number=1, allowed=0.01, least_same=0.97, is_measured=False),
+    GgufType(name="bf16", number=32, allowed=0.05, least_same=0.95, is_measured=False),
+    GgufType(name="q8_0", number=7, allowed=0.2, least_same=0.9, is_measured=True),
+    GgufType(name="q6_k", number=18, allowed=0.2, least_same=0.85, is_measured=True),
+    GgufType(name="q5_k_m", number=17, allowed=0.2, least_same=0.8, is_measured=True),
+    GgufType(name="q4_k_m", number=15, allowed=0.25, least_same=0.75, is_measured=True),
+)
+"""From the most bits to the fewest. Seen: f32 0.0001 %, f16 0.4 %, q8_0 3 % and q4_k_m 10 % of the spread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFormat:
+    """A format of other programs.
+
+    Attributes:
+        name: What `--format` takes.
+        about: What is written.
+        types: Types of weights that it is written in, the usual one first.
+        needs: Packages beside those of training, by the names that Python imports.
+        extra: The extra of ftc that installs them; empty where nothing is needed.
+        only_decoders: Whether only a decoder that writes text can be written.
+        beside: Kind of the chat template that is written beside the file; None where the file holds the model's own.
+        serve: Command line that serves it, with `{folder}`, `{file}` and `{name}`.
+    """
+
+    name: str
+    about: str
+    types: tuple[str, ...]
+    needs: tuple[str, ...]
+    extra: str
+    only_decoders: bool
+    beside: Literal["ollama"] | None
+    serve: str
+
+
+_GGUF = ModelFormat(
+    name="gguf",
+    about="one file for llama.cpp and what is built on it",
+    types=tuple(one.name for one in GGUF_TYPES),
+    needs=("gguf", "llama_cpp_py_sync", "sentencepiece"),
+    extra="gguf",
+    only_decoders=True,
+    beside=None,
+    serve="llama-server -m {folder}/{file}",
+)
+MODEL_FORMATS: tuple[ModelFormat, ...] = (
+    _GGUF,
+    replace(
+        _GGUF,
+        name="ollama",
+        about="the same with a Modelfile for Ollama",
+        beside="ollama",
+        serve="ollama create {name} -f {folder}/Modelfile && ollama run {name}",
+    ),
+)
+"""Every format."""
+
+
+def model_format(name: str) -> ModelFormat | None:
+    """The format of a name; None where there is none."""
+    return next((one for one in MODEL_FORMATS if one.name == name), None)
+
+
+def gguf_type(name: str) -> GgufType:
+    """The type of a name, which is that of one.
+
+    Raises:
+        StopIteration: There is none.
+    """
+    return next(one for one in GGUF_TYPES if one.name == name)

@@ -1,0 +1,251 @@
+"""`ftc run export RUN --format gguf`: a finished run's model in another program's format, proved before it is kept."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, assert_never
+
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.heads import head_card
+from ftc.spec.model_formats import ModelFormat, model_format
+from ftc.spec.strategies import strategy_card
+from ftc.verbs.merge import SHARD_BYTES, inputs_of, merge_into
+from ftc.verbs.provenance import refuse_faults
+from ftc.verbs.runs import Run, find_run
+
+if TYPE_CHECKING:
+    from ftc.runtime.exports.asked import AskedFile
+    from ftc.spec.documents.events import EventListener
+    from ftc.spec.documents.exported import ExportedModel, TemplateKept
+    from ftc.spec.documents.facts import TokenizerFacts
+    from ftc.views.exports.modelfile import Render
+
+__all__ = ["ROWS", "Exported", "export_model", "write_modelfile"]
+
+ROWS = 200
+"""Most rows on which gates are checked: each is answered by both models."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An exported model.
+
+    Attributes:
+        run: The run whose model it is.
+        folder: Where it lies.
+        model: What is in it, and the proof.
+    """
+
+    run: Run
+    folder: Path
+    model: ExportedModel
+
+
+def export_model(
+    run: Run | Path | str,
+    format: str,
+    output: Path | str,
+    *,
+    weight_type: str | None = None,
+    converter: Path | str | None = None,
+    pre_tokenizer: str | None = None,
+    rows: int = ROWS,
+    waive: Collection[str] = (),
+    offline: bool = False,
+    on_event: EventListener | None = None,
+    folder: Path | str = ".",
+) -> Exported:
+    """Writes a finished run's model in another program's format, and notes it in the project's ledger.
+
+    It is compared with the tuned model on validation rows; with few bits the recipe's gates have to hold again.
+
+    Args:
+        run: The run, its folder, or the beginning of its name.
+        format: Name of one of `ftc.spec.model_formats.MODEL_FORMATS`.
+        output: The folder to write, which isn't there yet.
+        weight_type: Type of the weights; None for the format's usual one.
+        converter: The converter's source archive, where it was fetched by other means.
+        pre_tokenizer: llama.cpp's name of how the tokenizer splits texts, where its converter doesn't know it.
+        rows: Most rows on which gates are checked.
+        waive: Metrics whose gates may fail with the file.
+        offline: Whether nothing may be fetched.
+        on_event: Called with each event.
+        folder: Any folder of the project in which a name is looked for.
+
+    Raises:
+        Refusal: The run can't be exported so (FTC666, FTC650, FTC651) or was changed (FTC521 to FTC525, FTC620), the
+            converter isn't here or fails (FTC667, FTC668), or the file isn't the tuned model (FTC669 to FTC671).
+        OSError: The disk refused; nothing is left behind.
+        ValueError: There is no such format or type.
+    """
+    card = model_format(format)
+    if card is None or (weight_type or card.types[0]) not in card.types:
+        raise ValueError(f"no format {format!r} with weights in {weight_type!r}")
+    found = run if isinstance(run, Run) else find_run(str(run), folder)
+    target = Path(os.path.abspath(output))  # noqa: PTH100 - a link at its end has to be seen as one
+    _require_exportable(found, card, target)
+    from ftc.runtime.exports.asked import AskedFile
+    from ftc.runtime.exports.converter import converter_folder
+
+    asked = AskedFile(
+        target=target,
+        format=format,
+        weight_type=weight_type or card.types[0],
+        model=found.folder / "model",
+        converter=converter_folder(Path(converter) if converter else None, offline=offline),
+        pre_tokenizer=pre_tokenizer,
+        rows=rows,
+        waived=frozenset(waive),
+        beside=partial(_write_template, found, card.beside),
+    )
+    model = _written(found, asked, on_event or (lambda event: None))
+    _note(found, target, model)
+    return Exported(found, target, model)
+
+
+def _require_exportable(run: Run, card: ModelFormat, target: Path) -> None:
+    """Lets pass a whole, finished run that can be written in a format, and a place for it.
+
+    Raises:
+        Refusal: FTC666, FTC650, FTC651, FTC521 to FTC525.
+    """
+    if hopeless := list(_obstacles(run, card, target)):
+        raise Refusal(hopeless)
+    refuse_faults(run)
+
+
+def _written(run: Run, asked: AskedFile, tell: EventListener) -> ExportedModel:
+    """Writes the file out of the whole model, which of an adapter is made first."""
+    from ftc.runtime.execution.execute import Inputs
+    from ftc.runtime.exports.gguf import export_gguf
+    from ftc.spec.storage.paths import RunFolder
+
+    place = next(one for one in asked.target.parents if one.is_dir())  # a system's own may be small, or in memory
+    with tempfile.TemporaryDirectory(prefix=".ftc-merged-", dir=place) as scratch:
+        if not strategy_card(run.plan.settings.strategy).is_whole:
+            asked = replace(asked, model=Path(scratch) / "merged")
+            merge_into(run, asked.model, "float32", SHARD_BYTES, tell)
+        base, streams, _ = inputs_of(run)
+        inputs = Inputs(base, streams, run.record.observed.environment)
+        return export_gguf(run.plan, inputs, RunFolder(run.folder), run.record, asked, tell)
+
+
+def _obstacles(run: Run, card: ModelFormat, target: Path) -> Iterator[Diagnostic]:
+    """Why there is nothing to export, or nowhere to."""
+    settings = run.plan.settings
+    if not run.record.is_finished:
+        help = f"`ftc apply {run.plan.recipe_file}` continues it"
+        yield _refused(run, card, f"it is {run.record.status.replace('_', ' ')}", help)
+    if card.only_decoders and not (settings.model.family == "decoder" and head_card(settings.model.head).writes):
+        kind = run.plan.recipe.task.kind.replace("_", " ")
+        why = f"the format is for decoders that write text, and this is a model for {kind}"
+        yield _refused(run, card, why, "serve the model's folder with transformers, as the run's card shows")
+    if (alone := strategy_card(settings.strategy).no_merging) is not None:
+        help = "train with `strategy: {kind: lora}`, which becomes part of the base model's weights"
+        yield _refused(run, card, f"its adapter can't be merged into the base model: {alone}", help)
+    if missing := [name for name in card.needs if find_spec(name) is None]:
+        help, note = f"`pip install 'ftc[{card.extra}]'` installs them", f"not installed: {', '.join(missing)}"
+        yield diagnostic("FTC650", f"`export --format {card.name}` needs more packages", help=help, notes=note)
+    if os.path.lexists(target):
+        help = "choose another name; nothing was changed"
+        yield diagnostic("FTC651", f"`{target.name}` exists already", help=help)
+
+
+def _refused(run: Run, card: ModelFormat, why: str, help: str) -> Diagnostic:
+    return diagnostic("FTC666", f"run `{run.record.id}` can't be exported as {card.name}", notes=why, help=help)
+
+
+def _write_template(
+    run: Run, kind: Literal["ollama"] | None, folder: Path, file: str, adds_first: bool
+) -> TemplateKept | None:
+    match kind:
+        case None:
+            return None
+        case "ollama":
+            return write_modelfile(run, inputs_of(run)[0], folder, file, adds_first=adds_first)
+        case _:
+            assert_never(kind)
+
+
+def write_modelfile(run: Run, base: Path, folder: Path, file: str, *, adds_first: bool) -> TemplateKept:
+    """Writes a Modelfile whose template gives the text of the model's own.
+
+    Raises:
+        Refusal: It can't (FTC671).
+    """
+    from ftc.compiler.resolve.files.safe_files import read_json_object
+    from ftc.compiler.resolve.models.tokenizer import read_tokenizer, token_ids
+    from ftc.spec.documents.exported import TemplateKept
+    from ftc.views.exports.modelfile import CONVERSATIONS, SPACED, modelfile, parts_of
+
+    facts = read_tokenizer(base, str(read_json_object(base / "config.json", None).get("model_type")))
+    settings, kept, parts = run.plan.settings, TemplateKept(kind="ollama", conversations=0, keeps_spaces=True), None
+    if facts.chat_template is not None:
+        with _rendering(facts) as render:
+            parts = parts_of(render)
+            same = (
+                []
+                if parts is None
+                else [parts.text(*one) == wanted for one in CONVERSATIONS if (wanted := render(*one))]
+            )
+            spaced = parts is not None and parts.text(*SPACED) == render(*SPACED)
+        if parts is None or not same or not all(same):
+            summary = f"run `{run.record.id}`: the model's chat template can't be written as one of Ollama's"
+            notes = "it is more than a text before and after each turn, so the texts differ; nothing was kept"
+            help = "export it with `--format gguf`, and serve it by a program that uses the model's own template"
+            raise Refusal([diagnostic("FTC671", summary, notes=notes, help=help)])
+        kept = kept.model_copy(update={"conversations": len(same), "keeps_spaces": spaced})
+        if adds_first:
+            parts = parts.without_first(facts.bos_token or "")
+    ids = {number: text for text, number in token_ids(read_json_object(base / "tokenizer.json", None), None).items()}
+    text = modelfile(
+        file,
+        parts,
+        system=run.plan.recipe.task.system_message,
+        stops=[ids[number] for number in settings.model.stop_ids],
+        context=settings.text.max_length + (settings.eval.max_new_tokens or 0),
+    )
+    (folder / "Modelfile").write_text(text, encoding="utf-8", newline="\n")
+    return kept
+
+
+@contextmanager
+def _rendering(facts: TokenizerFacts) -> Iterator[Render]:
+    """What a model's own chat template makes of conversations, in the sandbox."""
+    from ftc.compiler.tokens.sandbox import TemplateRenderer
+
+    names = {"bos_token": facts.bos_token, "eos_token": facts.eos_token, "pad_token": facts.pad_token}
+    known = {"tools": None, "documents": None, **{name: token for name, token in names.items() if token is not None}}
+    with TemplateRenderer() as renderer:
+
+        def render(messages: Sequence[Mapping[str, str]], generation: bool) -> str | None:
+            asked = {**known, "messages": list(messages), "add_generation_prompt": generation}
+            (text,) = renderer.render(facts.chat_template or "", [asked])
+            return text if isinstance(text, str) else None
+
+        yield render
+
+
+def _note(run: Run, target: Path, model: ExportedModel) -> None:
+    from ftc.spec.documents.ledger import ModelExported, append_entry
+
+    root = run.root.resolve()
+    inside = target.is_relative_to(root)
+    append_entry(
+        run.root,
+        ModelExported,
+        name=run.plan.name,
+        run_id=run.record.id,
+        job_sha256=model.job_sha256,
+        folder=target.relative_to(root).as_posix() if inside else target.name,
+        format=model.format,
+        weight_type=model.weight_type,
+        files_sha256={name: facts.sha256 for name, facts in model.files.items()},
+    )

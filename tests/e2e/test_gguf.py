@@ -1,0 +1,160 @@
+"""A run's model for llama.cpp and Ollama, by the real converter and the real library; `nox -s gguf` brings both."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc import api
+from ftc.runtime.exports import gguf as exporting
+from ftc.runtime.exports.children import convert
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.exported import ExportedModel, TemplateKept
+from ftc.spec.documents.ledger import ModelExported, read_ledger
+from ftc.verbs import export_model as verb
+from tests.e2e.conftest import Ftc, in_a_copy
+from tests.support.projects import contents, make_project
+
+pytestmark = pytest.mark.skipif("FTC_GGUF" not in os.environ, reason="has its own session: nox -s gguf")
+
+SPLITS = "gpt-2"
+"""How the tiny tokenizer splits texts: llama.cpp's converter knows tokenizers by their digests, and not this one."""
+GATES = "samples: 2, metrics: [loss, rouge_l], gates: {loss: '<= 9', rouge_l: '>= 0.99'}"
+
+
+@pytest.fixture(scope="module")
+def finished(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose run finished with a gate that failed; its tests work on copies."""
+    from ftc.runtime.exports.converter import converter_folder
+
+    folder = tmp_path_factory.mktemp("gguf")
+    kept = converter_folder(None, offline=False)  # in the user's own cache, where it stays
+    make_project(folder / "project", models, "generation", steps=30, evaluation=GATES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTC_CACHE", str(folder / "cache"))
+        assert api.apply(folder / "project" / "recipe.yaml").record.status == "gate_failed"
+    shutil.copytree(kept, folder / "cache" / "converters" / kept.name)
+    return folder / "project"
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> api.Run:
+    in_a_copy(finished, tmp_path, monkeypatch)
+    (found,) = api.runs()
+    return found
+
+
+def codes(refused: pytest.ExceptionInfo[Refusal]) -> set[str]:
+    return {found.code for found in refused.value.diagnostics}
+
+
+def nothing_left() -> bool:
+    return not Path("dist").exists() or not list(Path("dist").iterdir())
+
+
+def test_a_file_for_ollama_is_the_tuned_model(run: api.Run, ftc: Ftc) -> None:
+    from gguf import GGUFReader
+
+    before = contents(run.folder)
+    answer = ftc(
+        "run", "export", run.record.id, "--format", "ollama", "-o", "dist/demo", "--pre-tokenizer", SPLITS, "--json"
+    )
+    assert answer.code == 0, answer.err
+    made = ExportedModel.model_validate_json(json.dumps(json.loads(answer.out)["export"]))
+    assert made.parity.share < 1e-5
+    assert made.parity.same_choices == made.parity.places > 0
+    assert made.tokenized > 0
+    assert set(made.tensor_types) == {"F32"}
+    file = Path("dist/demo/tiny-f32.gguf")
+    says = GGUFReader(file).get_field("ftc")
+    assert says is not None
+    assert json.loads(says.contents())["name"] == "tiny"
+    assert Path("dist/demo/export.json").read_text() == made.to_text()
+    assert contents(run.folder) == before
+    assert api.audit(run).findings == ()
+    assert [one.format for one in read_ledger(run.root) if isinstance(one, ModelExported)] == ["ollama"]
+    origin = api.provenance(file)
+    assert (origin.confirmed, origin.runs) == ("same bytes", (run.record.id,))
+
+    text = Path("dist/demo/Modelfile").read_text()
+    assert text.startswith("FROM ./tiny-f32.gguf\n")
+    assert made.template == TemplateKept(kind="ollama", conversations=8, keeps_spaces=True)
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    assert "[FTC519]" in ftc("provenance", file).err
+
+
+def test_fewer_bits_have_to_keep_the_gates(run: api.Run, ftc: Ftc) -> None:
+    words = (
+        "run",
+        "export",
+        run.record.id,
+        "--format",
+        "gguf",
+        "--pre-tokenizer",
+        SPLITS,
+        "--type",
+        "q8_0",
+        "-o",
+        "dist/q8",
+    )
+    refused = ftc(*words)
+    assert (refused.code, "[FTC670]" in refused.err, nothing_left()) == (7, True, True)
+    answer = ftc(*words, "--waive", "rouge_l", "--json")
+    assert answer.code == 0, answer.err
+    made = ExportedModel.model_validate_json(json.dumps(json.loads(answer.out)["export"]))
+    answers = made.answers
+    assert answers is not None
+    assert "Q8_0" in made.tensor_types
+    assert {one.metric: one.passed for one in answers.gates} == {"loss": True, "rouge_l": False}
+    assert answers.waived == ("rouge_l",)
+    assert answers.exported["loss"] == pytest.approx(answers.tuned["loss"], rel=0.01)
+    assert made.conversion.share < made.parity.share
+
+
+def test_a_file_that_is_another_model_is_refused(run: api.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def export(**more: Any) -> None:
+        with pytest.raises(Refusal) as refused:
+            api.export_model(run, "gguf", "dist/x", **{"pre_tokenizer": SPLITS, **more})
+        assert codes(refused) == {"FTC668" if more else "FTC669"}
+        assert nothing_left()
+
+    export(pre_tokenizer=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting, "convert", damaging(convert))
+        export()
+    with monkeypatch.context() as patch:  # the adapter is forgotten
+        patch.setattr(verb, "merge_into", lambda found, model, *_: shutil.copytree(run.root / "decoder", model))
+        export()
+
+
+def damaging(original: Any) -> Any:
+    """The converter, with one of the last layer's weights 1 % too large."""
+
+    def converted(converter: Path, model: Path, target: Path, *others: Any) -> None:
+        from gguf import GGUFReader
+
+        original(converter, model, target, *others)
+        reader = GGUFReader(target, "r+")
+        (tensor,) = [one for one in reader.tensors if one.name == "blk.1.attn_output.weight"]
+        tensor.data[:] *= 1.01
+        reader.data.flush()
+
+    return converted
+
+
+def test_a_run_of_an_earlier_release_has_no_reference(run: api.Run) -> None:
+    (run.folder / "reference.safetensors").unlink()
+    record = run.record.model_copy(
+        update={"outputs": {name: one for name, one in run.record.outputs.items() if name != "reference.safetensors"}}
+    ).sealed()
+    (run.folder / "record.json").write_text(record.to_text(), encoding="utf-8")
+    made = api.export_model(replace(run, record=record), "gguf", "dist/x", pre_tokenizer=SPLITS).model
+    assert made.parity.share < 1e-5
