@@ -96,6 +96,16 @@ def fuzz_files(session: nox.Session) -> None:
     session.run("pytest", "tests/fuzz/test_files.py", *session.posargs, env={**QUIET, "FTC_FUZZ": "1"})
 
 
+@nox.session(venv_backend="none")
+def fuzz_documents(session: nox.Session) -> None:
+    """Damage two thousand documents of a finished run and use every verb that reads them. Takes half an hour."""
+    python = train_environment(session)
+    environment = {**QUIET, "FTC_FUZZ": "1"}
+    session.run(
+        python, "-m", "pytest", "-n2", "tests/fuzz/test_documents.py", *session.posargs, external=True, env=environment
+    )
+
+
 @nox.session
 def browser(session: nox.Session) -> None:
     """Use the pages in a real browser, as a person would. Needs Chromium on this machine."""

@@ -12,7 +12,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["canonical", "decimal_text", "digest", "file_digest", "own_digest", "to_bytes", "to_text"]
+from ftc.spec.storage.reading import parse_json, read_regular
+
+__all__ = ["canonical", "decimal_text", "digest", "file_digest", "is_as_sealed", "own_digest", "to_bytes", "to_text"]
 
 
 def decimal_text(value: float) -> str:
@@ -66,10 +68,23 @@ def own_digest(path: Path) -> str:
         ValueError: The file holds no JSON object.
         OSError: It can't be read.
     """
-    plain = json.loads(path.read_bytes())
+    return digest({**_object(path), "sha256": ""})
+
+
+def is_as_sealed(path: Path) -> bool:
+    """Whether a document's file holds what the digest in it says; False where it can't be read."""
+    try:
+        plain = _object(path)
+    except (OSError, ValueError):
+        return False
+    return plain.get("sha256") == digest({**plain, "sha256": ""})
+
+
+def _object(path: Path) -> dict[str, Any]:
+    plain = parse_json(read_regular(path))
     if not isinstance(plain, dict):
         raise ValueError(f"{path.name} is not a JSON object")
-    return digest({**plain, "sha256": ""})
+    return plain
 
 
 def file_digest(path: Path) -> str:

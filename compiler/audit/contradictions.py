@@ -28,7 +28,7 @@ from ftc.spec.documents.provenance import provenance_of, read_provenance
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.documents.step_log import Ladder, first_difference, is_rung, read_ladder
 from ftc.spec.storage.model_files import content_digest
-from ftc.spec.storage.paths import RunFolder
+from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.spec.version import VERSION
 
 __all__ = ["Witnesses", "contradictions", "is_ours"]
@@ -127,7 +127,11 @@ def _plan(case: _Case) -> Iterator[Finding]:
         said, told = getattr(plan.model, count), getattr(plan.lock.model, count)
         yield from difference(f"plan.json: model.{count}", said, told, "the plan's own lock")
     if file := case.file(case.run.recipe_lock):
-        said = Lock.model_validate_json(file.read_bytes())
+        try:
+            said = Lock.model_validate_json(file.read_bytes())
+        except ValueError:
+            yield from difference(file.name, "no lock", "a lock", "the lock in plan.json")
+            return
         key = first_changed(plan.lock, said.to_json())
         yield from difference(f"{file.name}, {key}", said.digest(), plan.lock.digest(), "the lock in plan.json")
 
@@ -190,6 +194,9 @@ def _observed(case: _Case) -> Iterator[Finding]:
     yield from difference("record.json: observed.device", seen.device, seen.machine.device, told)
     yield from difference("record.json: observed.threads", seen.threads, seen.machine.threads, told)
     yield from difference("record.json: observed.world_size", seen.world_size, seen.machine.processes, told)
+    if seen.processes:
+        ranks = [one.rank for one in seen.processes]
+        yield from difference("record.json: observed.processes", ranks, [*range(seen.world_size)], "`world_size`")
     told = "`observed.environment`"
     yield from difference("record.json: observed.platform", seen.platform, seen.environment.platform, told)
     torch = seen.environment.packages.get("torch")
@@ -281,8 +288,10 @@ def _checkpoints(case: _Case) -> Iterator[Finding]:
     """The tensors of each checkpoint beside the rung of its step."""
     if not case.file(case.run.ladder):
         return
-    for folder in sorted(case.run.checkpoints.glob("step-[0-9]*")):
-        rung = case.ladder.rungs.get(int(folder.name.removeprefix("step-")))
+    for folder in sorted(case.run.checkpoints.glob("step-*")):
+        if (step := step_of(folder)) is None:
+            continue  # named with the files that nobody wrote
+        rung = case.ladder.rungs.get(step)
         if rung is None:
             yield from difference(
                 f"ladder.ndjson, {folder.name}", "no checksum", "a checkpoint", "the folder of checkpoints"

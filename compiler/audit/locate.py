@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.storage.paths import RunFolder, cache_folder, streams_folder
+from ftc.spec.storage.reading import parse_json, read_regular
 from ftc.spec.storage.wordnet import lacking_data
 
 __all__ = ["Use", "audit_inputs", "companion_folders", "model_folder", "uses_of"]
@@ -92,7 +92,7 @@ def _source(locked: SourceLock, name: str, folder: Path, root: Path) -> Path | N
         found = _or_none(lambda: safe_path(root, name, folder))
         return found if found is not None and found.is_file() else None
     hub, digests = Hub(offline=True), DigestCache(cache_folder() / "digests")
-    repo, file = str(locked.asked["hub"]), locked.file_in_repository
+    repo, file = str(locked.asked.get("hub", "")), locked.file_in_repository
     cached = _or_none(lambda: hub.dataset_file(repo, locked.commit, file, digests, lambda path: None))
     return cached.path if cached else None
 
@@ -154,7 +154,7 @@ def _documents(root: Path) -> Iterator[_Document]:
 
 def _read(kind: str, file: Path, root: Path, name: str, status: str = "") -> Iterator[_Document]:
     try:
-        plain = json.loads(file.read_bytes())
+        plain = parse_json(read_regular(file))
     except (OSError, ValueError):
         return
     if isinstance(plain, dict):

@@ -6,7 +6,6 @@ cache, a run's tensors and steps by its ladder, a lock by the plan that holds it
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from ftc.compiler.lock.lockfile import changed_leaves
 from ftc.compiler.resolve.files.digests import recall_tensors, tensor_digests
 from ftc.compiler.resolve.models.weights import BrokenSafetensors
-from ftc.compiler.resolve.rows.row_checks import rows_digest
+from ftc.compiler.resolve.rows.row_digests import row_digests, rows_digest
 from ftc.compiler.tokens.row_index import recall_rows, row_changes
 from ftc.spec.canonical import canonical
 from ftc.spec.diagnostics import Refusal
@@ -23,7 +22,8 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import Ladder, first_difference, read_ladder
 from ftc.spec.storage.model_files import TensorDigest
-from ftc.spec.storage.paths import RunFolder
+from ftc.spec.storage.paths import RunFolder, step_of
+from ftc.spec.storage.reading import parse_json
 from ftc.spec.strategies import strategy_card
 
 __all__ = [
@@ -65,7 +65,6 @@ def has_rows(files: Sequence[Path], locked: SourceLock) -> bool:
 
 def _rows_in(files: Sequence[Path], locked: SourceLock) -> list[bytes] | None:
     """The digest of each row; None where a file can't be read as rows."""
-    from ftc.compiler.resolve.rows.row_checks import row_digests
     from ftc.compiler.resolve.rows.tables import Reading, read_rows
 
     try:
@@ -99,17 +98,12 @@ def run_part(file: Path, run: RunFolder, plan: Plan, record: RunRecord) -> str:
     if file == run.recipe_lock:
         return _field(plan, file)
     held = {name: one.sha256 for name, one in tensors_of(file).items()} if file.suffix == ".safetensors" else {}
-    if file.name == "trainable.safetensors" and (rung := ladder.rungs.get(_step_of(file.parent))):
+    if file.name == "trainable.safetensors" and (rung := ladder.rungs.get(step_of(file.parent) or -1)):
         return _first_tensor(held, rung.tensors)
     if file.parent == run.adapter and is_as_trained(plan) and (rung := ladder.rungs.get(record.selected_step or 0)):
         known = set(rung.tensors.values())
         return next((f"tensor {name}" for name, sha256 in held.items() if sha256 not in known), "")
     return ""
-
-
-def _step_of(folder: Path) -> int:
-    digits = folder.name.removeprefix("step-")
-    return int(digits) if digits.isdecimal() else -1
 
 
 def _first_tensor(found: Mapping[str, str], known: Mapping[str, str]) -> str:
@@ -119,7 +113,7 @@ def _first_tensor(found: Mapping[str, str], known: Mapping[str, str]) -> str:
 
 def _field(plan: Plan, file: Path) -> str:
     try:
-        found = json.loads(file.read_bytes())
+        found = parse_json(file.read_bytes())
     except ValueError:
         return "it is not JSON"
     return first_changed(plan.lock, found) or "only its formatting"

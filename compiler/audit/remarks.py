@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ftc.compiler.audit.tally import Tally, finding, plural
-from ftc.compiler.resolve.models.model import read_license
+from ftc.compiler.resolve.models.license import read_license
 from ftc.spec.documents.events import Event, RunEnded
 from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
 from ftc.spec.documents.plan import Plan
@@ -37,12 +37,13 @@ def check_remarks(
     _packages(tally, record, here)
     for subject, expected, found, words in (
         *_code(record),
+        *_processes(record),
         *_interruptions(record, events),
         *_clock(record),
         *_license(plan, model),
     ):
         tally.remark(words, finding("FTC528", subject, expected, found, "an honest run can show this; ask who ran it"))
-    if record.observed.world_size > 1:
+    if record.observed.world_size > 1 and not record.observed.processes:
         others = plural(record.observed.world_size - 1, "other process", "other processes")
         tally.not_checked.append(f"the machines of {others}: the record describes the first one's")
 
@@ -83,6 +84,18 @@ def _code(record: RunRecord) -> Iterator[_Remark]:
         if one.ftc_sha256 not in ("", last):  # empty where the record was lost and made again
             steps = f"steps {one.from_step} to {one.to_step}"
             yield f"record.json: {steps}", last[:12], one.ftc_sha256[:12], f"{steps}: other code of ftc did them"
+
+
+def _processes(record: RunRecord) -> Iterator[_Remark]:
+    """Processes on another kind of machine, or with other code, than the first one."""
+    first = record.observed
+    known = {"machine": first.machine.digest(), "code of ftc": first.code.ftc_sha256}
+    for one in first.processes:
+        found = {"machine": one.machine_sha256, "code of ftc": one.ftc_sha256}
+        for what in (what for what in known if known[what] != found[what]):
+            words = f"process {one.rank} of the run ({one.device}): another {what} than the first one's"
+            subject = f"record.json: observed.processes.{one.rank}"
+            yield subject, known[what][:12], found[what][:12], words
 
 
 def _interruptions(record: RunRecord, events: Sequence[Event]) -> Iterator[_Remark]:

@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from ftc.compiler.draft import Draft
 from ftc.compiler.tokens.stream_manifest import TextProbe
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts
@@ -35,6 +34,9 @@ from ftc.spec.documents.settings import Settings
 from ftc.spec.knobs import KNOBS
 from ftc.spec.storage.model_files import TensorDigest, content_digest, header_digest
 from ftc.spec.storage.outputs import reason_of
+
+if TYPE_CHECKING:
+    from ftc.compiler.draft import Draft
 
 __all__ = [
     "LockFacts",

@@ -17,6 +17,7 @@ from ftc.spec import canonical
 from ftc.spec.companions import COMPANIONS
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.lockfile import Lock, PlatformLock, sealed
+from ftc.spec.storage.reading import parse_json
 
 __all__ = ["EVERYTHING", "Relocked", "migrated", "relock"]
 
@@ -166,7 +167,7 @@ def migrated(data: bytes, name: str) -> Lock:
         Refusal: It is no such lock (FTC501), or a section does not match its seal (FTC502).
     """
     try:
-        old: dict[str, Any] = json.loads(data)
+        old: dict[str, Any] = parse_json(data)
         seals = old["seals"]
         broken = [part for part in _FORMAT_1 if canonical.digest(old[part]) != seals[part]]
         lock = None

@@ -31,6 +31,7 @@ from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob, TraceResult
 from ftc.spec.optimizers import optimizer_card
 from ftc.spec.storage.cache import Cache
 from ftc.spec.storage.paths import cache_folder
+from ftc.spec.storage.reading import parse_json
 from ftc.spec.strategies import strategy_card
 from ftc.spec.version import VERSION
 
@@ -221,7 +222,7 @@ def _needed(job: TraceJob) -> tuple[str, ...]:
 
 def _understood(text: bytes) -> TraceAnswer:
     try:
-        answer = json.loads(text)
+        answer = parse_json(text)
         if isinstance(answer, dict) and isinstance(problem := answer.get("problem"), str):
             return TraceAnswer(None, problem)
         return TraceAnswer(TraceResult.model_validate_json(text))

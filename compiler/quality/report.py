@@ -14,7 +14,15 @@ from ftc.compiler.quality.texts import damage
 from ftc.compiler.resolve.rows.labels import Labeled
 from ftc.compiler.resolve.rows.row_checks import label_text
 from ftc.compiler.resolve.rows.table import PartRows, Table, masked_for, shown
-from ftc.spec.documents.quality import Agreement, Kind, PairAgreement, QualityFinding, QualityReport, Sample
+from ftc.spec.documents.quality import (
+    NEAR_DUPLICATES,
+    Agreement,
+    Kind,
+    PairAgreement,
+    QualityFinding,
+    QualityReport,
+    Sample,
+)
 from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.personal_data import SECRETS, matching
 from ftc.spec.sections.data import QualityRules
@@ -181,13 +189,13 @@ def quality_report(
         rows_by_kind.setdefault(match.kind, set()).update((match.split, row) for row in match.rows)
     not_checked = list(presidio.not_checked()) if presidio else []
     if rules.similarity is None:
-        not_checked.insert(0, "near duplicates: `data.quality.similarity` is null")
+        not_checked.insert(0, f"{NEAR_DUPLICATES}: `data.quality.similarity` is null")
     elif likeness.num_uncompared:
         words = (
             f"{likeness.num_uncompared:,} texts beyond the first {MOST_COMPARED:,} were only checked for exact "
             "duplicates"
         )
-        not_checked.insert(0, f"near duplicates: {words}")
+        not_checked.insert(0, f"{NEAR_DUPLICATES}: {words}")
     judgments = [[_judgment(row.get(column)) for row in table.rows] for column in rules.annotations]
     return QualityReport(
         rows=sum(map(len, parts.values())),

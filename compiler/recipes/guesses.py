@@ -10,7 +10,8 @@ from typing import assert_never
 
 from ftc.compiler.quality.spellings import DIFFERENCES, variants
 from ftc.compiler.resolve.rows.columns import likely_column
-from ftc.compiler.resolve.rows.row_checks import canonical_text, number_in
+from ftc.compiler.resolve.rows.row_checks import number_in
+from ftc.compiler.resolve.rows.row_digests import canonical_text
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.spec.tasks import PARTS, TASKS
 from ftc.spec.tasks.card import Sign, TaskSection

@@ -25,6 +25,7 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.started import GuessedColumn, ShownRow, Started
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import label_name, quoted
+from ftc.spec.language.source import read_source_bytes
 from ftc.spec.sections.data import Data, PathSource
 from ftc.spec.storage.paths import cache_folder
 from ftc.spec.tasks import Task
@@ -32,6 +33,8 @@ from ftc.spec.tasks.rows import LabelRows
 
 __all__ = ["write_starter"]
 
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+"""How an address begins, of which a path has one slash left."""
 _MOST_LISTED = 20
 _MOST_ALSO = 4
 _SHOWN_ROWS = 2
@@ -70,6 +73,9 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
         close = nearest(task, KINDS)
         help = f"did you mean `{close}`?" if close else f"write one of {', '.join(KINDS)}"
         raise Refusal([diagnostic("FTC105", f"no task `{task}`", help=help)])
+    if data and (address := _ADDRESS.match(str(data))):
+        help = "download the file, or write its address into `data.source.path` of a recipe yourself"
+        raise Refusal([diagnostic("FTC350", f"`ftc init` reads files, not addresses (`{address[1]}://`)", help=help)])
     path = Path(os.path.relpath(data, file.parent)).as_posix() if data else "rows.jsonl"
     table = read_rows(data, path) if data else None
     task = task or (likely_task(table) if table else USUAL)
@@ -95,6 +101,7 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
         model,
         "strategy: {kind: lora}",
     ]
+    _refuse_invalid(lines, path)
     try:
         with file.open("x", encoding="utf-8", newline="\n") as new:
             new.write("\n".join(lines) + "\n")
@@ -109,6 +116,19 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
         is_calibrated=read_calibration(cache_folder(), device, device.threads) is not None,
     )
     return started.model_copy(update=_guessed(data, num_rows, columns, first)) if data and columns else started
+
+
+def _refuse_invalid(lines: list[str], data: str) -> None:
+    """Writes no recipe that the next command refuses: columns can have names that a recipe can't hold.
+
+    Raises:
+        Refusal: The text is no recipe's (FTC607).
+    """
+    _, found = read_source_bytes("\n".join(lines).encode("utf-8", "replace"), "recipe")
+    if found:
+        help = "rename the column or the file, without characters that can't be seen, and shorter"
+        summary = f"a recipe can't name what {quoted(data)} calls its columns, or the file itself"
+        raise Refusal([diagnostic("FTC607", summary, help=help, notes=[one.summary for one in found])])
 
 
 def _guessed(data: Path, num_rows: int, columns: _Columns, first: tuple[ShownRow, ...]) -> dict[str, Any]:

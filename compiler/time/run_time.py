@@ -127,7 +127,8 @@ def _narrowed(
 def _ratios(base: DeviceSpeed, runs: Sequence[PastRun], phase: Phase) -> list[float]:
     """What runs took by the roofline's figure."""
     pairs = [(run.seconds.get(phase, 0.0), run.work.get(phase)) for run in runs]
-    return [seconds / seconds_for(work, base).expected for seconds, work in pairs if work and seconds > 0]
+    by_figure = [(seconds, seconds_for(work, base).expected) for seconds, work in pairs if work and seconds > 0]
+    return [seconds / expected for seconds, expected in by_figure if expected > 0]
 
 
 def _runs(runs: Sequence[object]) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ftc.compiler.draft import Draft
 from ftc.compiler.resolve.rows.data import ResolvedData, lock_entry
 from ftc.compiler.resolve.rows.data_files import DataFiles
-from ftc.compiler.resolve.rows.row_checks import row_digests
+from ftc.compiler.resolve.rows.row_digests import row_digests
 from ftc.compiler.resolve.rows.table import PartRows, Row, Table, without_form
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import (

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftc.compiler.resolve.rows.row_checks import rows_digest
+from ftc.compiler.resolve.rows.row_digests import rows_digest
 from ftc.spec.storage.atomic_write import write_file
 
 __all__ = ["RowChanges", "recall_rows", "remember_rows", "row_changes"]

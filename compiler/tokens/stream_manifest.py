@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, ValidationError
 
@@ -19,8 +19,11 @@ from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.streams import SplitReport
-from ftc.spec.language.source import Source
+from ftc.spec.names import InsidePath
 from ftc.spec.storage.cache import Cache, distrust
+
+if TYPE_CHECKING:
+    from ftc.spec.language.source import Source
 
 __all__ = ["KeptFinding", "Manifest", "StreamKey", "TextProbe", "keep_manifest", "read_manifest"]
 
@@ -101,7 +104,7 @@ class Manifest(Document):
     probe: TextProbe
     findings: tuple[KeptFinding, ...]
     checks: tuple[Check, ...]
-    files: dict[str, FileFacts] = Field(default_factory=dict)
+    files: dict[InsidePath, FileFacts] = Field(default_factory=dict)
     """Every other file of the folder, by its name."""
 
 

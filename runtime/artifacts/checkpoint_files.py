@@ -22,7 +22,10 @@ from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.step_log import Ladder
+from ftc.spec.names import InsidePath
 from ftc.spec.storage.model_files import TensorDigest, content_digest
+from ftc.spec.storage.paths import step_of
+from ftc.spec.storage.reading import read_regular
 
 __all__ = [
     "MANIFEST",
@@ -51,7 +54,7 @@ class Manifest(Document):
     """Size and digest of every other file."""
 
     schema_: Literal["ftc.checkpoint/1"] = Field("ftc.checkpoint/1", alias="schema")
-    files: dict[str, FileFacts]
+    files: dict[InsidePath, FileFacts]
 
 
 class State(Document):
@@ -102,8 +105,8 @@ def verified(
         report(damaged(folder, problem))
         return None
     try:
-        state = State.model_validate_json((folder / STATE).read_bytes())
-    except ValueError:
+        state = State.model_validate_json(read_regular(folder / STATE))
+    except (OSError, ValueError):
         report(damaged(folder, f"its {STATE} can't be read"))
         return None
     if state.job_sha256 != job_sha256:
@@ -155,7 +158,7 @@ def discard(checkpoints: Path, after: int) -> None:
 
 def _problem(folder: Path) -> str | None:
     try:
-        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+        manifest = Manifest.model_validate_json(read_regular(folder / MANIFEST))
     except FileNotFoundError:
         return "it has no manifest"
     except (OSError, ValueError):
@@ -175,8 +178,8 @@ def _problem(folder: Path) -> str | None:
 
 def saved_steps(checkpoints: Path) -> list[int]:
     """Steps of all checkpoints that are there, whole or not, ascending."""
-    folders = checkpoints.glob("step-[0-9]*") if checkpoints.is_dir() else ()
-    return sorted(int(folder.name.removeprefix("step-")) for folder in folders)
+    folders = map(step_of, checkpoints.iterdir() if checkpoints.is_dir() else ())
+    return sorted(step for step in folders if step is not None)
 
 
 def step_folder(checkpoints: Path, step: int) -> Path:

@@ -29,6 +29,7 @@ from ftc.runtime.training.signals import StopRequest
 from ftc.spec.documents.judging import AT_ONCE, JudgeUse, messages
 from ftc.spec.documents.record import JudgeResult
 from ftc.spec.sections.evaluation import Judge
+from ftc.spec.storage.reading import parse_json
 
 __all__ = ["Graded", "Question", "grades", "judge_result"]
 
@@ -191,7 +192,7 @@ class _Asker:
     def _asked(self, request: urllib.request.Request) -> _Found:
         started = time.perf_counter()
         with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
-            reply = json.loads(answer.read(_MOST_BYTES))
+            reply = parse_json(answer.read(_MOST_BYTES))
         seconds = time.perf_counter() - started
         try:
             choice = reply["choices"][0]

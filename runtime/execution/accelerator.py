@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 import torch
 from torch import nn
 
+from ftc.runtime.execution.last_words import dismiss_witnesses
 from ftc.runtime.execution.machine import device_name, machine_class
 from ftc.runtime.models.sharding import is_sharded, shard
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.machine import CodeSnapshot
-from ftc.spec.documents.record import Observation
+from ftc.spec.documents.record import Observation, ProcessSeen
 from ftc.spec.documents.settings import Settings
 
 if TYPE_CHECKING:
@@ -173,16 +174,22 @@ class StopTogether(StopRequest):
 
 
 def observe(accelerator: Accelerator, environment: EnvironmentFacts, code: CodeSnapshot) -> Observation:
-    """What the run finds on its machine, before a model is built."""
+    """What the run finds on its machine, before a model is built; all processes have to look."""
+    machine, device = machine_class(accelerator.device, accelerator.num_processes), device_name(accelerator.device)
+    own = ProcessSeen(
+        rank=accelerator.process_index, device=device, machine_sha256=machine.digest(), ftc_sha256=code.ftc_sha256
+    )
+    each = everywhere(accelerator, own.model_dump_json()) if accelerator.num_processes > 1 else []
     return Observation(
         platform=environment.platform,
-        device=device_name(accelerator.device),
+        device=device,
         world_size=accelerator.num_processes,
         wrapper=None,
         threads=torch.get_num_threads(),
-        machine=machine_class(accelerator.device, accelerator.num_processes),
+        machine=machine,
         code=code,
         environment=environment,
+        processes=tuple(map(ProcessSeen.model_validate_json, each)),
     )
 
 
@@ -301,6 +308,7 @@ def _watch(beats: Heartbeats, seconds: float, is_over: threading.Event) -> None:
 
 def _end(finding: Diagnostic) -> None:
     """Ends this process: its main thread waits for one that will never answer."""
+    dismiss_witnesses()
     sys.stderr.write(f"error[{finding.code}]: {finding.summary}\n  = help: {finding.help[0]}\n")
     faulthandler.dump_traceback(sys.stderr, all_threads=True)
     sys.stderr.flush()

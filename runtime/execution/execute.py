@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
+from ftc.runtime.execution.last_words import Witness, watched_from_outside
 from ftc.runtime.execution.state import find_run, hold, refuse_held
 from ftc.spec.companions import Role
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -138,17 +139,17 @@ class _Execution:
                 until = None if self.steering.until == "train" else self.steering.until
                 hear = partial(_hear, self.listen, self.steering.prune, stop)
                 opened = open_session(self.plan, self.inputs, self.folder, hear, accelerator, stop, until=until)
-                with watched(accelerator), opened as session:
+                with watched(accelerator), opened as session, _witnessed(session) as witness:
                     session.note_time("load", time.perf_counter() - started)
                     with _ending(session):
-                        self._walk(session)
+                        self._walk(session, witness)
                     accelerator.wait_for_everyone()
                     return session.state.record
 
     def _tell_of_stop(self, number: int) -> None:
         self.listen(StopRequested(signal=number))
 
-    def _walk(self, session: Session) -> None:
+    def _walk(self, session: Session, witness: Witness) -> None:
         from ftc.runtime.execution.file_stamps import InputsTouched
 
         num_steps = self.plan.settings.train.num_steps
@@ -159,6 +160,7 @@ class _Execution:
                 for step in self.plan.steps:
                     session.stop.check()
                     self._do(session, step)
+                    witness.watch(session.stamps)
                 session.prove_inputs()
                 break
             except InputsTouched as touched:
@@ -249,6 +251,16 @@ def expand_segments(plan: Plan) -> None:
     """
     if plan.settings.device.kind == "cuda" and plan.platform.startswith("linux"):
         os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+
+
+@contextmanager
+def _witnessed(session: Session) -> Iterator[Witness]:
+    """Has the end of a run's first process seen from outside."""
+    if session.is_first:
+        with watched_from_outside(session.folder, len(session.state.record.segments)) as witness:
+            yield witness
+    else:
+        yield Witness()
 
 
 @contextmanager

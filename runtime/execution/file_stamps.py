@@ -121,6 +121,10 @@ class FileStamps:
             raise InputsTouched(touched)
         return is_proved
 
+    def listed(self) -> list[tuple[str, Path, Stamp]]:
+        """Name, path and stamp of every watched file."""
+        return [(seen.name, path.absolute(), seen.stamp) for path, seen in self._seen.items()]
+
     @property
     def method(self) -> str:
         """How files are proved to be unchanged, in words."""

@@ -20,6 +20,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import DeterminismSeen, Segment
 from ftc.spec.documents.step_log import Ladder, read_ladder
 from ftc.spec.storage.paths import RunFolder
+from ftc.spec.storage.reading import read_regular
 
 __all__ = ["belongs_to", "remembered"]
 
@@ -29,7 +30,7 @@ def belongs_to(folder: RunFolder, plan: Plan) -> bool:
     job = plan.job_sha256()
     for step in saved_steps(folder.checkpoints):
         try:
-            state = State.model_validate_json((step_folder(folder.checkpoints, step) / STATE).read_bytes())
+            state = State.model_validate_json(read_regular(step_folder(folder.checkpoints, step) / STATE))
         except (OSError, ValueError):
             continue
         return state.job_sha256 == job
@@ -133,7 +134,7 @@ def _interruptions(segments: tuple[Segment, ...], events: tuple[Event, ...]) -> 
             continue
         code, colon, reason = ended.detail.partition(": ") if ended else ("", "", "")
         is_coded = bool(colon) and code.startswith("FTC")
-        told = ended.detail if ended else "its process ended without writing why: it was killed, or the disk was full"
+        told = ended.detail if ended else "its process ended without writing why: it was killed, or the machine stopped"
         yield Interruption(
             at=segment.ended_at or segment.started_at,
             segment=number,

@@ -27,8 +27,8 @@ from ftc.spec.documents.estimates import Phase
 from ftc.spec.documents.events import EventListener, Noticed, Part
 from ftc.spec.documents.expected import planned_by_phase, planned_seconds
 from ftc.spec.documents.machine import snapshot_code
+from ftc.spec.documents.phases import PhaseMemory, PhaseSeconds, RunPhase
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import PhaseMemory, PhaseSeconds, RunPhase
 from ftc.spec.documents.slices import Groups
 from ftc.spec.documents.streams import TokenStream, open_stream
 from ftc.spec.storage.paths import RunFolder

@@ -14,9 +14,10 @@ from typing import Any, Literal, TypeVar
 
 import filelock
 
+from ftc.runtime.execution.last_words import said_nothing
 from ftc.runtime.execution.recovery import belongs_to, remembered
 from ftc.spec.base import Document
-from ftc.spec.canonical import file_digest
+from ftc.spec.canonical import file_digest, is_as_sealed
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.interruption import Interruption, StopKind
@@ -25,12 +26,13 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import DeterminismSeen, Observation, Predecessor, RunRecord, Segment
 from ftc.spec.storage.atomic_write import sweep, write_file
 from ftc.spec.storage.paths import RunFolder
+from ftc.spec.storage.reading import read_regular
 
 __all__ = ["FoundRun", "RunState", "find_run", "hold", "is_held", "refuse_held", "utc_now"]
 
 _D = TypeVar("_D", bound=Document)
 
-_OWN_FILES = frozenset({".lock", ".holder.json"})
+_OWN_FILES = frozenset({".lock", ".holder.json", ".last-words.json", ".fault.log"})
 _NO_OUTPUTS = frozenset({"record.json", "report.html", "README.md", *_OWN_FILES})
 """What the record doesn't list: itself, the lock, and the pages that are made from it."""
 
@@ -48,11 +50,13 @@ class FoundRun:
         plan: The plan that the run executes.
         record: Its record; None where the run is new, or the record can't be read.
         lost: Names of the documents that can't be read, and are recovered from what lies beside them.
+        left: Reason and code of the last process's end, where the record still says that it runs.
     """
 
     plan: Plan
     record: RunRecord | None
     lost: tuple[str, ...] = ()
+    left: tuple[str, str | None] | None = None
 
 
 def find_run(folder: RunFolder, plan: Plan) -> FoundRun:
@@ -69,6 +73,8 @@ def find_run(folder: RunFolder, plan: Plan) -> FoundRun:
     if not names:
         return FoundRun(plan, None)
     begun, record = _read(folder.plan, Plan), _read(folder.record, RunRecord)
+    if record is not None and not record.is_finished and not is_as_sealed(folder.record):
+        record = None  # of a finished run an audit says what was changed; going on from it would hide that
     lost = tuple(
         file.name
         for file, found in ((folder.plan, begun), (folder.record, record))
@@ -85,12 +91,13 @@ def find_run(folder: RunFolder, plan: Plan) -> FoundRun:
         raise Refusal([_foreign(folder, f"it belongs to job {begun.run_id}, not to {plan.run_id}")])
     if record is not None and record.plan_sha256 != begun.sha256:
         raise Refusal([_foreign(folder, "its record and its plan.json don't match")])
-    return FoundRun(begun, record, lost)
+    left = said_nothing(folder, len(record.segments)) if record and record.is_open else None
+    return FoundRun(begun, record, lost, left)
 
 
 def _read(file: Path, kind: type[_D]) -> _D | None:
     try:
-        return kind.model_validate_json(file.read_bytes())
+        return kind.model_validate_json(read_regular(file))
     except (OSError, ValueError):
         return None
 
@@ -132,13 +139,13 @@ def refuse_held(folder: RunFolder) -> None:
 
 
 def is_held(folder: RunFolder) -> bool:
-    """Whether another process holds the run's lock; it is not taken."""
+    """Whether another process holds the run's lock, or may hold it, where nobody here can ask; it is not taken."""
     if not folder.lock.exists():
         return False
     lock = filelock.FileLock(folder.lock, blocking=False)
     try:
         lock.acquire()
-    except filelock.Timeout:
+    except (filelock.Timeout, OSError):  # of a file that may not be opened for writing
         return True
     lock.release()
     return False
@@ -176,8 +183,8 @@ class RunState:
         state = cls(folder, record, writes=writes)
         if before.record is not None and before.lost:
             state.interrupt("recovered", f"{' and '.join(before.lost)} could not be read", code="FTC656")
-        if before.record is not None and before.record.status == "running" and before.record.segments:
-            state.interrupt("lost", "its process ended without writing why: it was killed, or the disk was full")
+        if before.left is not None:
+            state.interrupt("lost", before.left[0], code=before.left[1])
         done = state.record.steps_done
         segment = Segment(
             started_at=utc_now(),
@@ -281,7 +288,7 @@ def _outputs(folder: Path) -> dict[str, FileFacts]:
 
 def _held(folder: RunFolder) -> Diagnostic:
     try:
-        holder = Holder.model_validate_json(folder.holder.read_bytes())
+        holder = Holder.model_validate_json(read_regular(folder.holder))
     except (OSError, ValueError):  # it has only just begun, or is about to end
         who, notes = "another process", []
     else:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import io
-import json
 import re
 import string
 import warnings
@@ -23,6 +22,7 @@ import numpy as np
 from ftc.runtime.metrics.statistics import Floats, Statistics, mean_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.settings import OpenEval, WordnetSettings
+from ftc.spec.storage.reading import parse_json
 from ftc.spec.storage.wordnet import WordNet, find_wordnet, wordnets
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def _by_answer(score: Callable[[str, Sequence[str]], float]) -> Callable[[Found]
 def _is_same_form(expected: str, answer: str) -> bool:
     """Whether an answer is JSON of the same type as the expected one, with the same keys."""
     try:
-        want, got = json.loads(expected), json.loads(answer)
+        want, got = parse_json(expected), parse_json(answer)
     except ValueError:
         return False
     return type(want) is type(got) and (not isinstance(want, dict) or want.keys() == got.keys())

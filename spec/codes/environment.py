@@ -58,6 +58,25 @@ CODES: tuple[Code, ...] = (
         exit_code=ExitCode.USAGE,
     ),
     Code(
+        id="FTC606",
+        title="the run's process was killed",
+        cause="The system ended the process of the run, which could not say so itself. A small process beside it saw "
+        "the end and compared the run's files. Often memory ran out; a `Bus error` means that a file was cut off "
+        "while it was being read.",
+        wrong="kill -9 PID",
+        right="ftc apply job.plan.json   # continues from the last checkpoint",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC607",
+        title="no recipe can be written for this data",
+        cause="`ftc init` names the data file and its columns in the recipe. A recipe holds no invisible characters, "
+        "since nobody could check them, and no value of more than 65,536 characters.",
+        wrong="ftc init --data rows.csv   # whose header has a right-to-left mark",
+        right="ftc init --data renamed.csv",
+        exit_code=ExitCode.RECIPE_INVALID,
+    ),
+    Code(
         id="FTC620",
         title="model file differs from the plan",
         cause="Every file that the model is loaded from is hashed before the first step. A file is missing or "

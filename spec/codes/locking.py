@@ -1,6 +1,6 @@
 """Codes 5xx: the lock, the saved plan, the integrity of a run, and signatures."""
 
-from ftc.spec.codes._code import Code
+from ftc.spec.codes._code import Code, Severity
 from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["CODES"]
@@ -238,6 +238,17 @@ CODES: tuple[Code, ...] = (
         title="unexpected file",
         cause="A folder that programs load as a whole contains a file that is neither from the run nor in the lock. "
         "Loading the folder would include it.",
+        exit_code=ExitCode.INTEGRITY,
+    ),
+    Code(
+        id="FTC551",
+        title="a document of the run was changed",
+        cause="The plan, the record, the scores or the predictions of a run have another checksum than the run left "
+        "them with: somebody edited them, or a disk or a merge damaged them. What is shown comes from them as they "
+        "are.",
+        wrong="edit runs/tickets/3f2a…/eval.json && ftc show 3f2a",
+        right="git checkout runs/tickets/3f2a…/eval.json",
+        severity=Severity.WARNING,
         exit_code=ExitCode.INTEGRITY,
     ),
     Code(

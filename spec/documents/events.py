@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.interruption import StopKind
+from ftc.spec.storage.reading import read_regular
 
 __all__ = [
     "CheckpointSaved",
@@ -184,7 +185,7 @@ def read_events(file: Path) -> tuple[Event, ...]:
     """What a run said, in order; a last line that a crash cut off is left out, and so is a file that isn't there."""
     reader: TypeAdapter[Event] = TypeAdapter(Event)
     found: list[Event] = []
-    for line in file.read_bytes().splitlines() if file.exists() else ():
+    for line in read_regular(file).splitlines() if file.exists() else ():
         try:
             found.append(reader.validate_json(line))
         except ValidationError:

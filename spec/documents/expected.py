@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from ftc.spec.documents.estimates import Phase, PhasePeak, SecondsRange
+from ftc.spec.documents.phases import RunPhase
 from ftc.spec.documents.plan import Plan
-
-if TYPE_CHECKING:
-    from ftc.spec.documents.record import RunPhase
 
 __all__ = ["phase_groups", "planned_by_phase", "planned_seconds"]
 

@@ -12,6 +12,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ftc.spec.architectures import Architecture, Family, architecture
 from ftc.spec.base import Document
 from ftc.spec.documents.device import Speed
+from ftc.spec.names import InsidePath
 from ftc.spec.sections.model import AttentionKernel
 
 __all__ = [
@@ -77,7 +78,7 @@ class ModelFacts(Document):
     source: Literal["local", "hub"]
     commit: str | None
     """Full commit hash of a hub snapshot; None for a local folder."""
-    files: dict[str, FileFacts]
+    files: dict[InsidePath, FileFacts]
     """Every file that loading reads, by its path inside the folder."""
     architecture: str
     """First class name in config.json, such as `LlamaForCausalLM`; empty where it names none."""

@@ -27,6 +27,7 @@ from ftc.spec.documents.plan import StateMark
 from ftc.spec.storage.atomic_write import sync_folder
 from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import ledger_file
+from ftc.spec.storage.reading import read_regular
 
 __all__ = [
     "Begun",
@@ -259,7 +260,7 @@ def _lineage(entries: Iterable[Entry]) -> str:
 
 def _lines(root: Path) -> list[_Line]:
     try:
-        data = ledger_file(root).read_bytes()
+        data = read_regular(ledger_file(root))
     except FileNotFoundError:
         return []
     return [_Line(text, _parsed(text)) for text in data.split(b"\n") if text]

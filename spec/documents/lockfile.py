@@ -15,6 +15,7 @@ from pydantic import Field
 from ftc.spec import canonical
 from ftc.spec.base import Document
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
+from ftc.spec.names import InsidePath
 
 __all__ = [
     "LOCK_FORMAT",
@@ -70,7 +71,7 @@ class ModelLock(Section):
     """`base` and `revision` as the recipe has them."""
     commit: str | None
     """Commit of a hub snapshot; None for a folder, whose files say all."""
-    files: dict[str, FileFacts]
+    files: dict[InsidePath, FileFacts]
     """Every file that loading reads, by its path inside the folder."""
     header_sha256: str = ""
     """Digest over names, types and shapes of all tensors: the kind of model, whatever its values."""
@@ -118,7 +119,7 @@ class SourceLock(Document):
     """The file inside the hub's data set, where the recipe names none."""
     file: FileFacts
     """Of a folder or a pattern the size of all files, and a digest over their names and digests."""
-    files: dict[str, FileFacts] = Field(default_factory=dict)
+    files: dict[InsidePath, FileFacts] = Field(default_factory=dict)
     """Every file of a folder or a pattern, by its name as rows have it; empty for a single file."""
     rows: int
     """Rows of the file, empty ones included."""

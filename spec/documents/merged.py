@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
+from ftc.spec.names import InsidePath
 
 __all__ = ["MERGE_FILE", "Agreement", "Held", "MergedModel", "Room", "WeightType"]
 
@@ -87,14 +88,14 @@ class MergedModel(Document):
     num_parameters: int
     content_sha256: str
     """Digest of the merged tensors, however they are divided among files."""
-    files: dict[str, FileFacts]
+    files: dict[InsidePath, FileFacts]
     """Every file of the folder but this one and the card."""
     agreement: Agreement
     notes: tuple[str, ...] = ()
     """What somebody who uses it should know."""
 
     @property
-    def weight_files(self) -> dict[str, FileFacts]:
+    def weight_files(self) -> dict[InsidePath, FileFacts]:
         """Those that hold weights."""
         return {name: facts for name, facts in self.files.items() if name.endswith(".safetensors")}
 

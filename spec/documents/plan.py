@@ -19,6 +19,7 @@ from ftc.spec.documents.policy import PolicyResult
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import SPLITS, SplitReport
+from ftc.spec.names import FileName
 from ftc.spec.sections.recipe import Recipe
 
 __all__ = [
@@ -119,7 +120,7 @@ class Plan(SealedDocument):
 
     schema_: Literal["ftc.plan/1"] = Field(default="ftc.plan/1", alias="schema")
     ftc_version: str
-    name: str
+    name: FileName
     recipe_file: str
     """Path of the recipe relative to the project root."""
     overrides: tuple[str, ...] = ()
@@ -137,7 +138,7 @@ class Plan(SealedDocument):
     """By split: `train`, `validation`, `test`."""
     quality: QualityReport
     """What was found in the rows."""
-    stream_key: str
+    stream_key: FileName
     """Name of the folder in ftc's cache that holds the token streams."""
     device: DeviceFacts
     platform: str

@@ -12,6 +12,7 @@ from ftc.spec.base import Document, Real
 from ftc.spec.documents.streams import Split
 
 __all__ = [
+    "NEAR_DUPLICATES",
     "SEEN_SHARE",
     "Agreement",
     "CheckName",
@@ -23,6 +24,10 @@ __all__ = [
     "QualityReport",
     "Sample",
 ]
+
+
+NEAR_DUPLICATES = "near duplicates"
+"""How an entry of `QualityReport.not_checked` begins where the search for near duplicates was left out or cut short."""
 
 
 class CheckName:
@@ -148,3 +153,7 @@ class QualityReport(Document):
     """What presidio looked for; None where nobody asked for it."""
     not_checked: tuple[str, ...]
     """What was not looked at, with the reason."""
+
+    def unsearched_leakage(self) -> str | None:
+        """Which part of the search for leakage was not done, with the reason; None where all of it was."""
+        return next((one for one in self.not_checked if one.startswith(NEAR_DUPLICATES)), None)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ftc.spec.base import Document, Real, SealedDocument
-from ftc.spec.documents.estimates import Phase, SecondsRange
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.findings import BaselineResult, RunFinding
 from ftc.spec.documents.interruption import Interruption, StopKind
 from ftc.spec.documents.intervals import Gain, Interval
 from ftc.spec.documents.judging import JudgeUse
 from ftc.spec.documents.machine import CodeSnapshot, MachineClass
+from ftc.spec.documents.phases import PhaseMemory, PhaseSeconds
 from ftc.spec.documents.resampling import Resampling
+from ftc.spec.names import FileName, InsidePath
 
 __all__ = [
     "Attribution",
@@ -28,12 +29,10 @@ __all__ = [
     "Interval",
     "JudgeResult",
     "Observation",
-    "PhaseMemory",
-    "PhaseSeconds",
     "Predecessor",
     "Prediction",
+    "ProcessSeen",
     "RetentionResult",
-    "RunPhase",
     "RunRecord",
     "Segment",
     "SliceResult",
@@ -63,8 +62,19 @@ class Segment(Document):
     """Digest of ftc's own files that it ran with; empty as above."""
 
 
+class ProcessSeen(Document):
+    """What one process of a run found, in which it may differ from the others."""
+
+    rank: int
+    device: str
+    machine_sha256: str
+    """Digest of its machine's class."""
+    ftc_sha256: str
+    """Digest of its code of ftc."""
+
+
 class Observation(Document):
-    """What the run found when it looked at its machine."""
+    """What the run's first process found when it looked at its machine."""
 
     platform: str
     device: str
@@ -78,6 +88,12 @@ class Observation(Document):
     code: CodeSnapshot
     """The code as it was before the first step of this stretch."""
     environment: EnvironmentFacts
+    processes: tuple[ProcessSeen, ...] = ()
+    """Every process of a run of several, by rank; absent from the document where there is one, and in older records."""
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "processes" or value}
 
 
 class Prediction(Document):
@@ -313,39 +329,15 @@ class DeterminismSeen(Document):
 class Predecessor(Document):
     """The run of the same recipe that was the last one to end when this run began."""
 
-    run_id: str
+    run_id: FileName
     record_sha256: str
-
-
-RunPhase = Literal["load", "resume", "train", "validate", "save", "export", "evaluate"]
-
-
-class PhaseMemory(Document):
-    """The most memory that one phase of the run used, over all of its stretches."""
-
-    phase: RunPhase
-    peak_bytes: int
-    """In the sense of the record's `memory_method`."""
-    reserved_bytes: int | None
-    """What torch's allocator held on the card; None on a CPU."""
-    planned_bytes: int | None = None
-    """What the plan expected in the same sense; None where it has no such phase."""
-
-
-class PhaseSeconds(Document):
-    """How long one phase of the run took, over all of its stretches, beside what the plan expected of it."""
-
-    phase: Phase
-    seconds: Real
-    planned: SecondsRange | None
-    """None where nothing was known of the device's speed."""
 
 
 class RunRecord(SealedDocument):
     """The run's record, `record.json`."""
 
     schema_: Literal["ftc.run/1"] = Field(default="ftc.run/1", alias="schema")
-    id: str
+    id: FileName
     """Name of the run's folder: the beginning of the job's digest, with a number behind it for a repetition."""
     name: str
     ftc_version: str
@@ -371,7 +363,7 @@ class RunRecord(SealedDocument):
     """Content digest of the trainable weights before the first step."""
     final_weights_sha256: str | None
     """Content digest of the exported weights."""
-    outputs: dict[str, FileFacts]
+    outputs: dict[InsidePath, FileFacts]
     """Every file that the run leaves, by its path in the run's folder."""
     train_seconds: Real
     """Time in training steps, over all segments."""
@@ -388,6 +380,17 @@ class RunRecord(SealedDocument):
     """In the order in which phases began; empty where the system can't tell them apart."""
     findings: tuple[RunFinding, ...] = ()
     """What the run found about its training and its result; older records have none."""
+
+    @model_validator(mode="after")
+    def _was_at_work(self) -> Self:
+        if self.is_finished and not self.segments:
+            raise ValueError("a finished run has segments")
+        return self
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a process works on the run, or ended without a word."""
+        return self.status == "running" and bool(self.segments)
 
     @property
     def is_finished(self) -> bool:

@@ -15,6 +15,7 @@ from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.loss_settings import PreferenceSettings, RegressionSettings
 from ftc.spec.heads import Answer, Head, Labels, head_card
+from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizers import OptimizerKind, OptimizerNumbers
 from ftc.spec.schedules import ScheduleKeys
@@ -161,7 +162,7 @@ class TeacherSettings(Document):
     """Folder in the project, or id on the hub."""
     commit: str | None
     """Commit of a hub snapshot; None for a folder."""
-    files: dict[str, FileFacts]
+    files: dict[InsidePath, FileFacts]
     """Every file that loading reads, by its path inside the folder."""
     architecture: str
     family: Family
@@ -274,7 +275,7 @@ class ClassifierSettings(Document):
     """Folder in the project, or id on the hub."""
     commit: str | None
     """Commit of a hub snapshot; None for a folder."""
-    files: dict[str, FileFacts]
+    files: dict[InsidePath, FileFacts]
     """Every file that loading reads, by its path inside the folder."""
     label: str
     label_id: int

@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from ftc.spec.base import Document
+from ftc.spec.storage.reading import read_regular
 
 __all__ = [
     "Comparison",
@@ -143,7 +144,7 @@ def read_ladder(path: Path) -> Ladder:
     """
     steps: dict[int, StepLine] = {}
     rungs: dict[int, Rung] = {}
-    for text in path.read_bytes().splitlines():
+    for text in read_regular(path).splitlines():
         try:
             line = parse_line(text)
         except ValueError:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-__all__ = ["RunFolder", "base_from_run", "cache_folder", "ledger_file", "runs_folder", "streams_folder"]
+__all__ = ["RunFolder", "base_from_run", "cache_folder", "ledger_file", "runs_folder", "step_of", "streams_folder"]
+
+_STEP = re.compile(r"step-(\d{8,18})", re.ASCII)
 
 
 def cache_folder() -> Path:
@@ -48,6 +51,12 @@ def base_from_run(recipe_file: str, base: str) -> str:
 def ledger_file(root: Path) -> Path:
     """What was run in a project, an entry a line."""
     return root / ".ftc" / "ledger.ndjson"
+
+
+def step_of(folder: Path) -> int | None:
+    """The step of a checkpoint's folder; None of another folder, such as `step-00000120 (copy)`."""
+    found = _STEP.fullmatch(folder.name)
+    return int(found[1]) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +148,16 @@ class RunFolder:
     def lock(self) -> Path:
         """Held by the process that works on the run."""
         return self.path / ".lock"
+
+    @property
+    def last_words(self) -> Path:
+        """Why the process that worked on the run is gone, where it couldn't say so itself."""
+        return self.path / ".last-words.json"
+
+    @property
+    def fault_log(self) -> Path:
+        """Where Python notes a fault that ends the process; empty while all is well."""
+        return self.path / ".fault.log"
 
     @property
     def holder(self) -> Path:

@@ -124,6 +124,10 @@ CASES = [
     Case("link", data("l.csv"), "FTC326", ("a link to `archive/rows.csv`, which isn't there", "delete the link"),
          world=link("l.csv", "archive/rows.csv")),
     Case("pipe in a folder", data("shards"), "FTC326", ("`shards/b.csv` is a named pipe",), world=shards(pipe)),
+    Case("link to itself", data("l.csv"), "FTC300", ("the path `l.csv` can't be followed: its links form a loop",),
+         world=link("l.csv", "l.csv")),
+    Case("unclosed quote", recipe(), "FTC355", ("rows.csv:26:1", "a quote that opens in this row is never closed"),
+         world=rows("rows.csv", "text,label", *(f"text {n},{n % 2}" for n in range(24)), '"text 24,0', "text 25,1")),
     Case("link in a folder", data("shards"), "FTC326", ("a link to `gone.csv`, which isn't there",),
          world=shards(lambda name: link(name, "gone.csv"))),
     Case("pipe in a pattern", data("'shards/*.csv'"), "FTC326", ("`shards/b.csv` is a named pipe",),
@@ -303,6 +307,35 @@ def test_what_the_system_limits_is_named(tmp_path: Path, world: str) -> None:
         assert done.returncode == 1
         assert re.search(r"error: \S+cache\S+: File too large \(a limit on the size of files", text), text
     assert "bug in ftc" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "said"),
+    [
+        ("a.csv", "te\u202ext,label\na,b\nc,d\n", "FTC607", "invisible character: U+202E"),
+        ("a.csv", f"{'a' * 70_000},label\na,b\nc,d\n", "FTC607", "the longest has 65,536"),
+        ("https://host/rows.csv", None, "FTC350", "reads files, not addresses (`https://`)"),
+        ("s3://bucket/rows.csv", None, "FTC350", "reads files, not addresses (`s3://`)"),
+        ("n" * 300 + ".csv", None, "FTC351", "file systems allow 255 bytes a name"),
+    ],
+)
+def test_no_recipe_is_begun_that_the_next_command_refuses(
+    name: str,
+    content: str | None,
+    code: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path(name).write_text(content, encoding="utf-8")
+    assert main(["init", "recipe.yaml", "--data", name]) == 3
+    text = " ".join(capsys.readouterr().err.split())
+    assert f"[{code}]" in text
+    assert said in text
+    assert not Path("recipe.yaml").exists()
 
 
 def test_a_recipe_is_no_pipe_and_no_device(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ftc.spec.documents.interruption import Interruption
+from ftc.spec.documents.record import ProcessSeen
 from ftc.spec.storage.paths import RunFolder
 from ftc.verbs.runs import load_run
 from tests.e2e.conftest import Ftc, finished_project, in_a_copy
@@ -73,6 +74,16 @@ def device(run: RunFolder) -> None:
     """G3."""
     seen = load_run(run.path).record.observed.model_copy(update={"device": "NVIDIA H100"})
     record(run, observed=seen)
+
+
+def process_of_many(run: RunFolder) -> None:
+    """A second process, in a run of one."""
+    seen = load_run(run.path).record.observed
+    each = [
+        ProcessSeen(rank=rank, device=seen.device, machine_sha256=seen.machine.digest(), ftc_sha256="")
+        for rank in (0, 1)
+    ]
+    record(run, observed=seen.model_copy(update={"processes": tuple(each)}))
 
 
 def data_of_the_plan(run: RunFolder) -> None:
@@ -189,6 +200,7 @@ FOUND: dict[str, tuple[Callable[[RunFolder], object], str, str]] = {
         r"predictions\.ndjson, line \d: expected",
     ),
     "G3: the device": (device, "FTC537", "record.json: observed.device"),
+    "a process more": (process_of_many, "FTC537", "record.json: observed.processes"),
     "that the code changed": (no_code_event, "FTC537", "record.json: code_changed"),
     "steps between two segments": (segment_of_more_steps, "FTC537", "record.json: segments.1"),
     "changed inputs that limit nothing": (

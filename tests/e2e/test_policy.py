@@ -56,6 +56,15 @@ def test_a_rule_that_is_broken_and_one_that_is_kept(project: MakeProject, ftc: F
         assert contents(root) == before
 
 
+def test_leakage_that_nobody_searched_for_is_not_ruled_out(project: MakeProject, ftc: Ftc) -> None:
+    root = project()
+    policy(root, "leakage: {level: hard}")
+    refused = ftc("plan", "recipe.yaml", "--set", "data.quality.similarity=null")
+    assert (refused.code, "[FTC431]" in refused.err) == (4, True), refused.text
+    assert "not everything was searched; near duplicates: `data.quality.similarity` is null" in refused.text
+    assert ftc("plan", "recipe.yaml").code == 0
+
+
 def test_a_price_of_the_policy_stands_where_a_recipe_has_none(project: MakeProject, ftc: Ftc) -> None:
     root = project()
     file, prices = root / "ftc.policy.yaml", "ftc_policy: 1\nrules: {}\nprices: [{device: %s, per_hour: %s}]\n"

@@ -78,18 +78,42 @@ def test_a_run_whose_record_still_says_running_was_left(root: Path, ftc: Ftc) ->
     record = RunRecord.model_validate_json(file.read_bytes())
     file.write_text(record.model_copy(update={"status": "running"}).sealed().to_text())
     told = ftc("plan", "recipe.yaml").text
-    assert "was left without a word (killed, or the disk was full)" in told
+    assert "is interrupted (its process ended without writing why: it was killed, or the machine stopped)" in told
     assert "is running" not in told
+    for words in (("show", record.id), ("run", "list")):
+        assert "interrupted" in ftc(*words).text
+    listed = json.loads(ftc("run", "list", "--json").out)
+    assert listed[0]["left"].startswith("its process ended without writing why")
+
+
+def test_a_folder_beside_the_checkpoints_is_none(root: Path, ftc: Ftc) -> None:
+    """Such as a file manager makes of one that somebody copies."""
+    newest = newest_checkpoint(root)
+    shutil.copytree(newest, newest.with_name(f"{newest.name} (copy)"))
+    shutil.copytree(newest, newest.with_name("step-9x"))
+    assert f"continues from step {int(newest.name.removeprefix('step-'))} of" in ftc("plan", "recipe.yaml").text
+    done = ftc("apply", "recipe.yaml", "--yes")
+    assert done.code == 0, done.text
+    audited = ftc("audit", run_folder(root).name)
+    assert (audited.code, "bug in ftc" in audited.text) == (0, False), audited.text
 
 
 def torn(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:100])
 
 
+def reworded(file: Path) -> None:
+    """A record that can be read, in which somebody changed a figure."""
+    plain = json.loads(file.read_bytes())
+    plain["tokens"] += 5
+    file.write_text(json.dumps(plain))
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "torn record": lambda folder: torn(folder / "record.json"),
     "empty plan": lambda folder: (folder / "plan.json").write_bytes(b""),
     "both": lambda folder: [torn(folder / name) for name in ("record.json", "plan.json")],
+    "record with another checksum": lambda folder: reworded(folder / "record.json"),
     "no plan": lambda folder: (folder / "plan.json").unlink(),
 }
 

@@ -312,6 +312,57 @@ def test_the_ledger_knows_the_record_that_the_run_left(run: RunFolder, ftc: Ftc)
     assert "the project's ledger: it has no entry for this run" in ftc("audit", run.path.name).text
 
 
+def test_numbers_that_were_edited_are_not_shown_without_a_word(run: RunFolder, ftc: Ftc) -> None:
+    name = run.path.name
+    assert "FTC551" not in ftc("show", name).text
+    edit(run.record, '"supervised_tokens": [0-9]+', '"supervised_tokens": 1')
+    edit(run.outcomes, '"row": [0-9]+', '"row": 900')
+    for words in (("show", name), ("run", "compare", name, name), ("show", name, "--format", "html")):
+        shown = ftc(*words)
+        assert shown.code == 0, shown.text
+        assert (
+            f"`record.json` and `predictions.ndjson` of run {name} were changed after the run wrote them" in shown.text
+        )
+
+
+def _without_segments(run: RunFolder) -> None:
+    edit_json(run.record, "segments", [])
+
+
+def _lock_of_another_kind(run: RunFolder) -> None:
+    run.recipe_lock.write_text("[]")
+    reseal(run)
+
+
+def _leading_out(run: RunFolder) -> None:
+    plain = json.loads(run.record.read_bytes())
+    plain["outputs"]["../../../rows.csv"] = {"size": 1, "sha256": "0" * 64}
+    run.record.write_text(json.dumps(plain))
+
+
+def _pipe(run: RunFolder) -> None:
+    run.events.unlink()
+    os.mkfifo(run.events)
+
+
+ODD: dict[str, Tamper] = {
+    "no segments": _without_segments,
+    "a lock of another kind": _lock_of_another_kind,
+    "a file outside of the run": _leading_out,
+    "a pipe": _pipe,
+    "a link to itself": lambda run: (run.record.unlink(), run.record.symlink_to(run.record.name)),
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes among files")
+@pytest.mark.parametrize("what", ODD)
+def test_documents_of_no_use_end_in_a_finding(run: RunFolder, ftc: Ftc, what: str) -> None:
+    ODD[what](run)
+    audited = ftc("audit", run.path.name)
+    assert audited.code == 6, audited.text
+    assert re.search("FTC5(24|37)", audited.text), audited.text
+
+
 def tear(file: Path) -> None:
     file.write_bytes(file.read_bytes() + b'{"at": "20')
 

@@ -38,7 +38,7 @@ def test_who_used_a_file_a_row_a_model_a_package(run: api.Run, ftc: Ftc) -> None
     assert ("run", "outputs.adapter/adapter_model.safetensors.sha256") in places(
         ftc, str(run.folder / "adapter" / "adapter_model.safetensors")
     )
-    from ftc.compiler.resolve.rows.row_checks import canonical_text
+    from ftc.compiler.resolve.rows.row_digests import canonical_text
     from ftc.compiler.resolve.rows.tables import read_rows
 
     row = read_rows(run.root / "rows.csv", "rows.csv").rows[6]

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.fuzz.bases import PROJECTS, Files, Project
 
-__all__ = ["Mutant", "mutant"]
+__all__ = ["Mutant", "damaged_bytes", "damaged_json", "mutant"]
 
 
 class Mutant:
@@ -47,15 +47,16 @@ def mutant(number: int) -> Mutant:
 def _damage(project: Project, name: str, data: bytes, chance: random.Random) -> bytes:
     own = _BY_SUFFIX.get(name.rpartition(".")[2], _text)
     try:
-        return chance.choice((own, own, own, _bytes))(data, chance)
+        return chance.choice((own, own, own, damaged_bytes))(data, chance)
     except Exception:  # noqa: BLE001  # it is damaged already, so that no structure is left
-        return _bytes(data, chance)
+        return damaged_bytes(data, chance)
 
 
 # Bytes.
 
 
-def _bytes(data: bytes, chance: random.Random) -> bytes:
+def damaged_bytes(data: bytes, chance: random.Random) -> bytes:
+    """The bytes with some of them changed, gone, doubled or new."""
     start = chance.randrange(len(data) + 1)
     end = min(len(data), start + chance.choice((0, 1, 1, 2, 4, 16, 64, 1024)))
     match chance.randrange(7):
@@ -91,7 +92,12 @@ _TOKENS = (
 # JSON.
 
 
-def _json(data: bytes, chance: random.Random) -> bytes:
+def damaged_json(data: bytes, chance: random.Random) -> bytes:
+    """A JSON text with something changed in its structure.
+
+    Raises:
+        ValueError: It is no JSON.
+    """
     value = json.loads(data)
     match chance.randrange(12):
         case 0:
@@ -195,7 +201,7 @@ def _json_lines(data: bytes, chance: random.Random) -> bytes:
         case 2:
             lines.insert(at, lines[at])
         case _:
-            lines[at] = _json(lines[at], chance)
+            lines[at] = damaged_json(lines[at], chance)
     return b"\n".join(lines)
 
 
@@ -213,7 +219,7 @@ def _safetensors(data: bytes, chance: random.Random) -> bytes:
         case 2:
             return data + bytes(chance.choice((1, 8, 4096)))
         case _:
-            changed = _json(header, chance)
+            changed = damaged_json(header, chance)
             return struct.pack("<Q", len(changed)) + changed + body
 
 
@@ -321,7 +327,7 @@ def _table(data: bytes, chance: random.Random) -> bytes:
                 writer.write_table(table)
         return out.getvalue()
     except (pa.ArrowException, TypeError, OverflowError):
-        return _bytes(data, chance)
+        return damaged_bytes(data, chance)
 
 
 def _column(table: Any, name: str, chance: random.Random) -> Any:
@@ -353,7 +359,7 @@ def _column(table: Any, name: str, chance: random.Random) -> Any:
 
 
 _BY_SUFFIX: dict[str, Callable[[bytes, random.Random], bytes]] = {
-    "json": _json,
+    "json": damaged_json,
     "jsonl": _json_lines,
     "csv": _cells,
     "conll": _cells,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from ftc.runtime.artifacts.tensor_files import read_tensors, write_tensors
 from ftc.runtime.execution.execute import execute
+from ftc.runtime.execution.last_words import LastWords, last_words
 from ftc.spec.canonical import file_digest, to_text
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.record import RunRecord
@@ -147,12 +149,47 @@ def test_a_file_that_is_cut_off_under_the_run(job: Job, name: str) -> None:
             execute(job.plan, job.inputs, job.folder(name), cut)
 
         assert in_child(work) != 0
+        words = wait_for_last_words(job, name)
     finally:
         restore(file, content)
     assert_goes_on(job, name)
     assert [event.step for event in job.of_kind("resumed")] == [3]
     (stop,) = RunRecord.model_validate_json(job.folder(name).record.read_bytes()).interruptions
     assert stop.kind in ("lost", "failed")
+    if words is not None:
+        assert (stop.kind, stop.code, stop.usable_step) == ("lost", "FTC515", 3)
+        assert stop.reason == words.reason
+        assert "ended by a bus error" in words.reason
+        assert f"of the model changed meanwhile: it has 100 bytes, and had {len(content):,}" in words.reason
+
+
+def test_a_run_that_was_killed_says_so_afterwards(job: Job, name: str) -> None:
+    def work() -> None:
+        execute(job.plan, job.inputs, job.folder(name), at("step", lambda: os.kill(os.getpid(), 9), step=4))
+
+    assert in_child(work) != 0
+    words = wait_for_last_words(job, name)
+    assert words is not None
+    assert (words.code, words.segment) == ("FTC606", 1)
+    assert "the run's process was killed" in words.reason
+    assert_goes_on(job, name)
+    (stop,) = RunRecord.model_validate_json(job.folder(name).record.read_bytes()).interruptions
+    assert (stop.kind, stop.code, stop.reason) == ("lost", "FTC606", words.reason)
+    left = [one.name for one in job.folder(name).path.iterdir() if one.name.startswith(".")]
+    assert left == [".lock"]
+
+
+def wait_for_last_words(job: Job, name: str) -> LastWords | None:
+    """What the process beside the run says of its end; None where the record says itself that the run failed."""
+    folder = job.folder(name)
+    if RunRecord.model_validate_json(folder.record.read_bytes()).status != "running":
+        return None
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if words := last_words(folder, 1):
+            return words
+        time.sleep(0.02)
+    pytest.fail("nobody saw how the run's process ended")
 
 
 @pytest.mark.parametrize("forged", ["trainable.safetensors", "optimizer.safetensors", "state.json"])

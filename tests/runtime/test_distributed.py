@@ -13,6 +13,7 @@ from torch import nn
 from ftc.runtime.artifacts.tensor_files import read_tensors
 from ftc.runtime.execution.accelerator import divide, wrap
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.machine import MachineClass
 from tests.runtime.children import together
 from tests.runtime.jobs import Job, make_job
 
@@ -26,6 +27,8 @@ _PARTS: dict[str, tuple[str, dict[str, Any]]] = {
     "fsdp-offload": ("full", {"train__offload": "cpu"}),
     "fsdp-lora-half": ("lora", {**_STILL, "train__precision": "bfloat16"}),
     "fsdp-tokens": ("lora", {**_STILL, "train__micro_batch_tokens": 8}),
+    "fsdp-chunks": ("full", {"train__loss_chunk_size": 2, "train__micro_batch": 2}),
+    "fsdp-chunks-half": ("lora", {**_STILL, "train__loss_chunk_size": 2, "train__precision": "bfloat16"}),
     "fsdp-odd": ("lora", {**_STILL, "train__batch_size": 3}),
     "fsdp-short": ("lora", {**_STILL, "train__batch_size": 1}),
 }
@@ -50,6 +53,10 @@ def _agree(job: Job, name: str, *, far: float = 1e-4) -> None:
     """The run of that name and `one` did the same, but for the order of sums."""
     ours, theirs = _record(job, "one"), _record(job, name)
     assert theirs["observed"]["world_size"] == 2
+    machine = MachineClass.model_validate_json(json.dumps(theirs["observed"]["machine"])).digest()
+    each = [(one["rank"], one["machine_sha256"]) for one in theirs["observed"]["processes"]]
+    assert each == [(0, machine), (1, machine)]
+    assert "processes" not in ours["observed"]
     assert theirs["initial_weights_sha256"] == ours["initial_weights_sha256"]
     assert theirs["supervised_tokens"] == ours["supervised_tokens"]
     assert _losses(job, name) == pytest.approx(_losses(job, "one"), rel=far)
@@ -68,7 +75,7 @@ def test_two_gloo_processes_equal_one(tmp_path: Path) -> None:
     together(
         tmp_path,
         [
-            _job("ddp", "lora", {**_DDP, **_STILL}),
+            _job("ddp", "lora", {**_DDP, **_STILL, "train__loss_chunk_size": 1}),
             _job("fsdp", "lora", {**_FSDP, **_STILL}),
             _job("stopped", "lora", {**_FSDP, **_STILL}, stop_at=8),
         ],
@@ -116,7 +123,7 @@ def test_everything_that_is_divided_can_be_whole_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", _PARTS)
 def test_ways_of_training_in_parts(tmp_path: Path, name: str) -> None:
     strategy, changes = _PARTS[name]
-    alone = {key: value for key, value in changes.items() if key != "train__offload"}
+    alone = {key: value for key, value in changes.items() if key not in ("train__offload", "train__loss_chunk_size")}
     job = make_job(tmp_path, "llama", strategy, **{**_ALONE, **alone})
     job.run("one")
     together(tmp_path, [_job(name, strategy, {**_FSDP, **changes})])

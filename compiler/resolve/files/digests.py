@@ -23,6 +23,7 @@ from ftc.spec.documents.facts import FileFacts
 from ftc.spec.storage.atomic_write import Stamp, is_settled, stamp_of, write_file
 from ftc.spec.storage.cache import Cache
 from ftc.spec.storage.model_files import TensorDigest, content_digest
+from ftc.spec.storage.reading import parse_json
 
 __all__ = ["DigestCache", "recall_tensors", "remember_tensors", "tensor_digests"]
 
@@ -168,7 +169,7 @@ def remember_tensors(cache: Path, tensors: Mapping[str, TensorDigest]) -> None:
 def recall_tensors(cache: Path, content_sha256: str) -> dict[str, str] | None:
     """sha256 of each tensor's bytes by name, or None where the cache doesn't have them, or has others."""
     try:
-        plain = json.loads(_index_file(cache, content_sha256).read_bytes())
+        plain = parse_json(_index_file(cache, content_sha256).read_bytes())
         tensors = {name: TensorDigest(*entry) for name, entry in plain.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return None

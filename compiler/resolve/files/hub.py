@@ -19,7 +19,6 @@ from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub_errors import fault_of
 from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, safe_path
 from ftc.compiler.resolve.models.weights import shard_names
-from ftc.compiler.resolve.rows.tables import only_training_file
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.language.did_you_mean import nearest
@@ -153,6 +152,8 @@ class Hub:
             path = self._snapshot_folder(request, commit := self._cached_commit(request, file)) / file
             self._verify(path, file, _identity_in_cache(path), request, digests)
             return HubFile(commit, file, path, digests.file(path))
+        from ftc.compiler.resolve.rows.tables import only_training_file  # all readers of rows; models need none
+
         _check_names(listing, request)
         file = file or only_training_file(listing.files, request.repo, request.span, request.path)
         if file not in listing.files:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
 from ftc.spec.storage.atomic_write import write_text
+from ftc.spec.storage.reading import parse_json
 
 __all__ = ["cached_file", "fetch_file", "has_scheme"]
 
@@ -76,7 +77,7 @@ def _name(url: str) -> str:
 
 def _last(note: Path) -> str | None:
     try:
-        found = json.loads(note.read_bytes())["sha256"]
+        found = parse_json(note.read_bytes())["sha256"]
     except (OSError, ValueError, LookupError, TypeError):
         return None
     return found if isinstance(found, str) and re.fullmatch(r"[0-9a-f]{64}", found) else None

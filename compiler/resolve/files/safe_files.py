@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
-import stat
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
-from ftc.spec.language.source import LARGEST_FILE
+from ftc.spec.storage.reading import kind_of
 
 __all__ = [
     "UnsafePath",
@@ -24,6 +24,7 @@ __all__ = [
     "read_recipe",
     "refuse_odd_file",
     "safe_path",
+    "why_unreadable",
 ]
 
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -115,22 +116,13 @@ def other_form(user: str, found: Path, span: Span | None, path: str) -> Diagnost
     )
 
 
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISBLK, "a block device"),
-    (stat.S_ISCHR, "a character device"),
-)
-
-
 def not_regular(path: Path) -> str | None:
     """What a path names if it is no regular file, such as `a named pipe`; None for one that is, or where nothing is."""
     try:
         mode = path.stat().st_mode
-    except OSError:
-        return _dangling(path)
-    return next((words for test, words in _KINDS if test(mode)), None)
+    except OSError as error:
+        return "a link that leads back to itself" if error.errno == errno.ELOOP else _dangling(path)
+    return kind_of(mode)
 
 
 def _dangling(path: Path) -> str | None:
@@ -156,6 +148,19 @@ def refuse_odd_file(path: Path, shown_as: str, span: Span | None = None, recipe_
     raise Refusal([diagnostic("FTC326", summary, span, help=help, path=recipe_path)])
 
 
+_HELPS = {
+    errno.ENAMETOOLONG: f"file systems allow {_MAX_NAME_BYTES} bytes a name; shorten it",
+    errno.EIO: "the system could not read it: check the disk, or copy the file",
+    errno.ELOOP: "its links lead back to themselves; delete them, or name the file itself",
+}
+
+
+def why_unreadable(error: OSError) -> tuple[str, str]:
+    """Why a file can't be read, and what helps."""
+    reason = (error.strerror or type(error).__name__).lower()
+    return reason, _HELPS.get(error.errno or 0, "check the file's permissions")
+
+
 def read_recipe(path: Path) -> bytes:
     """A recipe that was named on the command line; of a larger file a byte more than a recipe may have.
 
@@ -163,6 +168,8 @@ def read_recipe(path: Path) -> bytes:
         Refusal: It isn't there (FTC107), or is no regular file (FTC326).
         OSError: It can't be read.
     """
+    from ftc.spec.language.source import LARGEST_FILE  # brings the reader of YAML, which who opens models doesn't need
+
     try:
         if path != _STANDARD_INPUT:
             refuse_odd_file(path, path.name)

@@ -1,6 +1,6 @@
 """Turns `model.base` of a recipe into facts, from the files of a folder or of a hub snapshot alone.
 
-The license is the card's own, else that of a license file known by its words. Weights and `config.json` must belong
+Weights and `config.json` must belong
 together: loading would fail on other widths, and leave layers untrained where too few are stored. Only kinds whose
 construction ftc knows are judged.
 """
@@ -18,6 +18,7 @@ from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub, Snapshot
 from ftc.compiler.resolve.files.hub_errors import of_locked
 from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, refuse_odd_file, safe_path
+from ftc.compiler.resolve.models.license import read_license
 from ftc.compiler.resolve.models.model_config import ModelConfig, code_keys, read_config
 from ftc.compiler.resolve.models.model_form import attention_kernels, input_embedding, linear_modules, output_head
 from ftc.compiler.resolve.models.model_paths import OTHER_WAY, find_outside
@@ -29,71 +30,12 @@ from ftc.spec.documents.facts import ModelFacts, TensorFacts, TokenizerFacts
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.module_names import part_of
-from ftc.spec.storage.model_files import INDEX_FILE, LICENSE_FILES, LOADED_FILES, SINGLE_FILE
+from ftc.spec.storage.model_files import INDEX_FILE, LOADED_FILES, SINGLE_FILE
 
-__all__ = ["PLACEHOLDER", "ResolvedModel", "misfits", "read_license", "resolve_model"]
+__all__ = ["PLACEHOLDER", "ResolvedModel", "misfits", "resolve_model"]
 
 PLACEHOLDER = "models/my-model"
 """What `ftc init` writes where it finds no model; never taken for a hub id, though it has the form of one."""
-_MAX_BYTES = 65_536
-_FRONT_MATTER = re.compile(r"\A\ufeff?---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
-
-# Words that stand in the text, in the order in which they are tried: the narrower license comes first.
-_BY_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("apache-2.0", ("apache license", "version 2.0")),
-    ("agpl-3.0", ("gnu affero general public license", "version 3")),
-    ("lgpl-3.0", ("gnu lesser general public license", "version 3")),
-    ("gpl-3.0", ("gnu general public license", "version 3")),
-    ("gpl-2.0", ("gnu general public license", "version 2")),
-    ("mpl-2.0", ("mozilla public license", "version 2.0")),
-    ("bsd-3-clause", ("redistribution and use in source and binary forms", "neither the name")),
-    ("bsd-2-clause", ("redistribution and use in source and binary forms",)),
-    ("cc-by-nc-sa-4.0", ("attribution-noncommercial-sharealike 4.0",)),
-    ("cc-by-nc-4.0", ("attribution-noncommercial 4.0",)),
-    ("cc-by-sa-4.0", ("attribution-sharealike 4.0",)),
-    ("cc-by-4.0", ("attribution 4.0 international",)),
-    ("cc0-1.0", ("cc0 1.0 universal",)),
-    ("unlicense", ("this is free and unencumbered software",)),
-    ("mit", ("permission is hereby granted, free of charge", "the above copyright notice and this permission")),
-)
-
-
-def read_license(folder: Path) -> str | None:
-    """SPDX-like id in lower case, or None where none is stated or the text isn't recognized."""
-    run = folder.parent if (folder.parent / "record.json").is_file() else folder
-    if stated := _from_card(_text(folder / "README.md")):
-        return stated
-    for text in (" ".join(_text(folder / name).lower().split()) for name in LICENSE_FILES):
-        if found := next((name for name, needles in _BY_WORDS if all(needle in text for needle in needles)), None):
-            return found
-    return _from_card(_text(run / "README.md"))
-
-
-def _text(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            return stream.read(_MAX_BYTES).decode("utf-8", "replace").replace("\r\n", "\n")
-    except OSError:
-        return ""
-
-
-def _from_card(card: str) -> str | None:
-    match = _FRONT_MATTER.match(card)
-    if not match:
-        return None
-    stated = _value(match[1], "license")
-    named = _value(match[1], "license_name") if stated == "other" else None
-    return named or stated
-
-
-def _value(front_matter: str, key: str) -> str | None:
-    """A scalar, or the only item of a list: two licenses at once can't be judged by one name."""
-    match = re.search(rf"^{key}:[ \t]*(.*)((?:\n[ \t]*-[ \t]+.*)*)", front_matter, re.MULTILINE)
-    if not match:
-        return None
-    items = [match[1], *re.findall(r"-[ \t]+(.*)", match[2])]
-    values = [item for raw in items if (item := raw.split(" #")[0].strip(" \t\"'[]").lower())]
-    return values[0] if len(values) == 1 else None
 
 
 def misfits(config: ModelConfig, tensors: Mapping[str, TensorFacts]) -> list[str]:

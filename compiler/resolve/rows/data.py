@@ -20,14 +20,8 @@ from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import Labeled, labels_of, sorted_of, unlearned_labels
 from ftc.compiler.resolve.rows.mixture import divide_sources, draw_epoch, join_sources, sources_of
 from ftc.compiler.resolve.rows.numbers import number_findings, number_names, number_scales
-from ftc.compiler.resolve.rows.row_checks import (
-    check_values,
-    example_digests,
-    missing_looking,
-    row_digests,
-    rows_digest,
-    unordered_digest,
-)
+from ftc.compiler.resolve.rows.row_checks import check_values, missing_looking
+from ftc.compiler.resolve.rows.row_digests import example_digests, row_digests, rows_digest, unordered_digest
 from ftc.compiler.resolve.rows.splits import MEASURED, Part, first_rows, num_copies, read_division
 from ftc.compiler.resolve.rows.table import PartRows, Table
 from ftc.compiler.resolve.rows.time_order import order_findings

@@ -11,7 +11,7 @@ from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.hub_errors import of_locked
 from ftc.compiler.resolve.files.remote import fetch_file, has_scheme
-from ftc.compiler.resolve.files.safe_files import UnsafePath, other_form, refuse_odd_file, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, other_form, refuse_odd_file, safe_path, why_unreadable
 from ftc.compiler.resolve.rows.columns import SpanOf
 from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern, joint_facts
 from ftc.compiler.resolve.rows.large_files import refuse_larger_than_memory
@@ -154,8 +154,8 @@ def _on_disk(
     try:
         hashed = digests.files(members.values() if is_set else [path])
     except OSError as error:
-        summary = f"{source.path} can't be read: {(error.strerror or type(error).__name__).lower()}"
-        help = "check the file's permissions"
+        reason, help = why_unreadable(error)
+        summary = f"{source.path} can't be read: {reason}"
         raise Refusal([diagnostic("FTC351", summary, span, help=help, path=f"{recipe_path}.path")]) from error
     odd = None if is_set else other_form(source.path, path, span, f"{recipe_path}.path")
     listed = {name: hashed[member] for name, member in members.items()}

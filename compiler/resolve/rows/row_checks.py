@@ -1,16 +1,14 @@
-"""Checks the values that a task reads, conversations too, turns labels into text, and gives rows digests. Pure."""
+"""Checks the values that a task reads, conversations too, and turns labels into text. Pure."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from ftc.compiler.resolve.rows.columns import Columns
-from ftc.compiler.resolve.rows.table import Row, Table, shown
+from ftc.compiler.resolve.rows.table import Table, shown
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.tasks import PARTS, Task
@@ -21,18 +19,13 @@ __all__ = [
     "CHECKS",
     "EMPTY",
     "ROLES",
-    "canonical_text",
     "check_values",
     "conversation_fault",
-    "example_digests",
     "is_exchange",
     "label_text",
     "missing_looking",
     "number_in",
-    "row_digests",
-    "rows_digest",
     "sorted_labels",
-    "unordered_digest",
     "value_faults",
 ]
 
@@ -302,32 +295,6 @@ def sorted_labels(labels: Iterable[str]) -> tuple[str, ...]:
     if all(label.removeprefix("-").isdecimal() and label.isascii() for label in unique):
         return tuple(sorted(unique, key=lambda label: (int(label), label)))
     return tuple(sorted(unique))
-
-
-canonical_text: Callable[[Any], str] = json.JSONEncoder(
-    ensure_ascii=False, sort_keys=True, separators=(",", ":")
-).encode
-"""A row or value as compact JSON with sorted keys: equal values give equal text."""
-
-
-def row_digests(rows: Iterable[Row]) -> list[bytes]:
-    """sha256 of each row as compact JSON with sorted keys. Nothing in a row is normalized."""
-    return [hashlib.sha256(canonical_text(row).encode()).digest() for row in rows]
-
-
-def rows_digest(digests: Iterable[bytes]) -> str:
-    """sha256, in hexadecimal, over rows in their order."""
-    return hashlib.sha256(b"".join(digests)).hexdigest()
-
-
-def unordered_digest(digests: Iterable[bytes]) -> str:
-    """sha256, in hexadecimal, over the same rows in any order: a shuffled file has the same, a copied row another."""
-    return rows_digest(sorted(digests))
-
-
-def example_digests(rows: Iterable[Row], columns: Sequence[str]) -> list[bytes]:
-    """sha256 of what the task reads of each row. Rows that differ only in other columns are the same example."""
-    return [hashlib.sha256(canonical_text([row.get(column) for column in columns]).encode()).digest() for row in rows]
 
 
 _MARKS = frozenset("nan NaN NAN <NA> NaT None null NULL #N/A #NA #NAME? #NULL! #NUM! #REF! #VALUE! #DIV/0!".split())

@@ -162,6 +162,10 @@ class _Lines:
             yield line
 
 
+_OPEN_QUOTE = "unexpected end of data"
+"""What the reader says at the end of a file inside of quotes."""
+
+
 def _records(text: Iterable[str], delimiter: str, faults: Faults, skipped: int = 0) -> Iterator[tuple[int, list[str]]]:
     """Records with the line on which each begins; empty lines are passed over. Ends at the first broken record."""
     lines = _Lines(text)
@@ -177,6 +181,10 @@ def _records(text: Iterable[str], delimiter: str, faults: Faults, skipped: int =
         if faults.found and faults.found[-1].code in _ENDINGS:
             return
         help_ = "close the quotes; write a quote inside quotes twice"
-        faults.add("FTC355", f"a broken record: {error}", line, help=help_, notes=["reading stopped here"])
+        reason, last = f"a broken record: {error}", reader.line_num + skipped
+        if str(error) == _OPEN_QUOTE:
+            taken = f"; its cell takes all lines up to {last}" if last > line else ""
+            reason = f"a quote that opens in this row is never closed{taken}"
+        faults.add("FTC355", reason, line, help=help_, notes=["reading stopped here"])
     finally:
         csv.field_size_limit(before)

@@ -18,7 +18,7 @@ from fractions import Fraction
 from typing import Any
 
 from ftc.compiler.resolve.rows.columns import SpanOf
-from ftc.compiler.resolve.rows.row_checks import canonical_text
+from ftc.compiler.resolve.rows.row_digests import canonical_text
 from ftc.compiler.resolve.rows.table import Table, shown, without_form
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.streams import Split as Part

@@ -215,10 +215,13 @@ def masked_for(found: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value for a message: one line of at most 80 characters, escaped; nothing of personal data and secrets."""
+    """A value for a message: one line of at most 80 characters, escaped where nothing is seen; nothing of personal
+    data and secrets.
+    """
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     if not isinstance(value, int | float) and (found := in_decoded(text[:_MOST_SEARCHED])):
         return masked_for(found)
     safe = masked(text[:_MOST_SEARCHED])
     quoted = json.dumps(safe, ensure_ascii=False) if isinstance(value, str) else safe
+    quoted = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in quoted)
     return quoted if len(quoted) <= _SHOWN_CHARS else quoted[: _SHOWN_CHARS - 1] + "…"

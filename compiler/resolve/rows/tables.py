@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ftc.compiler.resolve.files.safe_files import refuse_odd_file
+from ftc.compiler.resolve.files.safe_files import refuse_odd_file, why_unreadable
 from ftc.compiler.resolve.rows.json_rows import read_json_array, read_json_lines
 from ftc.compiler.resolve.rows.large_files import too_large
 from ftc.compiler.resolve.rows.separated_rows import read_separated
@@ -284,8 +284,8 @@ def read_rows(path: Path, shown_as: str, span: Span | None = None, reading: Read
     except MemoryError as error:
         raise too_large(path, shown_as, span, "the rows took all the memory that this process may have") from error
     except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        raise _refusal("FTC351", f"{shown_as} can't be read: {reason}", span, "check the file's permissions") from error
+        reason, help_ = why_unreadable(error)
+        raise _refusal("FTC351", f"{shown_as} can't be read: {reason}", span, help_) from error
     if findings:
         raise Refusal(findings)
     if not table.rows:

@@ -85,7 +85,9 @@ def _watch(rank: int, other: subprocess.Popen[bytes], is_over: threading.Event) 
     if other.wait() == 0 or is_over.wait(_GRACE_SECONDS):
         return
     from ftc.runtime.execution.accelerator import lost
+    from ftc.runtime.execution.last_words import dismiss_witnesses
 
+    dismiss_witnesses()
     finding = lost(f"process {rank}", f"it ended with status {other.returncode}")
     sys.stderr.write(f"error[{finding.code}]: {finding.summary}\n  = help: {finding.help[0]}\n")
     sys.stderr.flush()

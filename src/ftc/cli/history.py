@@ -19,7 +19,7 @@ from ftc.cli.arguments import (
     add_personal_data,
 )
 from ftc.cli.output import run_json, show_run
-from ftc.cli.terminal import STDOUT, page, print_json, write
+from ftc.cli.terminal import STDOUT, page, print_json, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -49,18 +49,22 @@ def run_show(args: Namespace) -> int:
     if args.target.endswith(".json"):
         _show_plan(api.load_plan(args.target), args)
         return ExitCode.FINE
+    from ftc.verbs.standing import as_left
+
     found = api.find_run(args.target)
     if args.format == HTML:
         from ftc.spec.storage.outputs import OutputKind
+        from ftc.verbs.doubts import changed_documents
         from ftc.verbs.pages import report_page
 
+        show_diagnostics(changed_documents(found), {}, args)
         return _write_out(report_page(found, shows_personal_data=args.shows_personal_data), OutputKind.REPORT, args)
     if args.origins and not args.json:
         _show_origins(found.plan, args)
     elif args.json:
         print_json(run_json(found))
     else:
-        show_run(found, args)
+        show_run(as_left(found), args)
     return ExitCode.FINE
 
 
@@ -90,6 +94,7 @@ def run_runs(args: Namespace) -> int:
     from ftc import api
     from ftc.cli.output import run_json
     from ftc.verbs.runs import unreadable_runs
+    from ftc.verbs.standing import as_left
     from ftc.views.page import escaped
     from ftc.views.run import runs_text
 
@@ -97,7 +102,7 @@ def run_runs(args: Namespace) -> int:
     if args.json:
         print_json([run_json(one) for one in found])
     else:
-        entries = [(one.plan, one.record, one.evaluation) for one in found]
+        entries = [(one.plan, one.record, one.evaluation) for one in map(as_left, found)]
         write(runs_text(entries, page=page(sys.stdout, args)))
     if hidden := unreadable_runs(found):
         named = ", ".join(hidden[:_NAMED]) + (" and others" if len(hidden) > _NAMED else "")
@@ -141,8 +146,12 @@ def compare_arguments(parser: Parser) -> None:
 
 def run_compare(args: Namespace) -> int:
     """Compares them."""
+    from ftc import api
     from ftc.spec.storage.outputs import OutputKind
+    from ftc.verbs.doubts import changed_documents
 
+    for one in (args.first, *args.others):
+        show_diagnostics(changed_documents(api.find_run(one)), {}, args)
     return _write_out(_comparison(args), OutputKind.COMPARISON, args)
 
 

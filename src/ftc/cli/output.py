@@ -135,6 +135,7 @@ def _unheeded_threads(plan: Plan) -> str:
 def show_run(found: Run, args: Namespace) -> None:
     """Writes a run's result to standard output."""
     from ftc.spec.storage.paths import RunFolder
+    from ftc.verbs.doubts import changed_documents
     from ftc.verbs.pages import write_missing_pages
     from ftc.verbs.runs import load_events
     from ftc.views.report.training import history, overfitting_words
@@ -153,7 +154,7 @@ def show_run(found: Run, args: Namespace) -> None:
         page=page(sys.stdout, args),
     )
     write(text)
-    show_diagnostics(undrawn, {}, args)
+    show_diagnostics((*changed_documents(found), *undrawn), {}, args)
 
 
 def _looks(found: Run) -> list[str]:
@@ -172,11 +173,14 @@ def _merges(found: Run) -> tuple[Merged, ...]:
 
 
 def run_json(found: Run) -> dict[str, object]:
-    """A run's documents as one JSON value."""
+    """A run's documents as one JSON value; `left` says why its process is gone where the record can't."""
+    from ftc.verbs.standing import left_words
+
     return {
         "folder": _as_typed(found.folder),
         "plan_sha256": found.plan.sha256,
         "record": found.record.to_json(),
+        "left": left[0] if (left := left_words(found)) else None,
         "evaluation": found.evaluation.to_json() if found.evaluation else None,
         "test_evaluations": _looks(found),
         "test_looks": _looks(found),  # its name before, for one release more

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.outcomes import CHOICES, Agreement, Choice, Rating, Tally, WinRate
 from ftc.spec.storage.atomic_write import sync_folder
+from ftc.spec.storage.reading import read_regular
 from ftc.verbs.runs import Run, load_outcomes
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def open_ballot(folder: Path, rater: str) -> Ballot:
     ballot = Ballot(rater, folder / f"{rater}.ndjson")
     if ballot.file.exists():
         _cut_torn_line(ballot.file)
-        for rating in _ratings(ballot.file.read_bytes().splitlines()):
+        for rating in _ratings(read_regular(ballot.file).splitlines()):
             ballot._count(rating)
     return ballot
 
@@ -194,7 +195,7 @@ def ballots(folder: Path) -> list[Ballot]:
 
 def _cut_torn_line(file: Path) -> None:
     """A line without an end was being written when the machine died; nobody was told that it counts."""
-    content = file.read_bytes()
+    content = read_regular(file)
     if not content.endswith(b"\n"):
         os.truncate(file, content.rfind(b"\n") + 1)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from ftc.rating.ballots import Ballot, Contest, Pair, tally
 from ftc.spec.documents.outcomes import Choice
+from ftc.spec.storage.reading import parse_json
 from ftc.views.row_texts import RowTexts
 
 __all__ = ["RatingServer"]
@@ -167,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(partial(self._rate, body))
 
     def _rate(self, body: bytes) -> dict[str, Any]:
-        said = json.loads(body)
+        said = parse_json(body)
         if not isinstance(said, dict) or type(said.get("number")) is not int:
             raise ValueError("expected a number and a choice")
         return self.server.rate(said["number"], said.get("choice"))

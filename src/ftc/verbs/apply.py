@@ -20,6 +20,7 @@ from ftc.spec.storage.atomic_write import write_file, write_text
 from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import RunFolder, runs_folder, streams_folder
 from ftc.spec.storage.processes import is_follower
+from ftc.spec.storage.reading import read_regular
 from ftc.verbs.pages import write_missing_pages, write_pages
 from ftc.verbs.plan import Planned
 from ftc.verbs.runs import Run, load_run, predecessor
@@ -140,7 +141,7 @@ class _Following:
 def _begun(folder: RunFolder, plan: Plan) -> Plan:
     """The plan in a run's folder, which goes on with it: the same job, whose estimates may have moved since."""
     try:
-        found = Plan.model_validate_json(folder.plan.read_bytes())
+        found = Plan.model_validate_json(read_regular(folder.plan))
     except (OSError, ValueError):
         return plan
     return found if found.job_sha256() == plan.job_sha256() else plan

@@ -37,7 +37,7 @@ from ftc.spec.documents.audit import AuditReport, ClassComparison, Finding, Leve
 from ftc.spec.documents.ledger import broken_links, read_ledger
 from ftc.spec.documents.machine import snapshot_code
 from ftc.spec.documents.step_log import Comparison, Difference, Rung, StepLine, read_ladder
-from ftc.spec.storage.paths import RunFolder
+from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.verbs.pages import pages
 from ftc.verbs.runs import Run, load_events, load_outcomes, load_run, record_of
 
@@ -172,8 +172,8 @@ def _steps(run: Run, asked: Asked) -> Steps:
 
 
 def _checkpoint_steps(run: Run) -> tuple[int, ...]:
-    folders = RunFolder(run.folder).checkpoints.glob("step-[0-9]*")
-    return tuple(sorted(int(folder.name.removeprefix("step-")) for folder in folders))
+    steps = map(step_of, RunFolder(run.folder).checkpoints.glob("step-*"))
+    return tuple(sorted(step for step in steps if step is not None))
 
 
 def _repeated(run: Run, inputs: AuditInputs, asked: Asked, on_step: StepListener, static: AuditReport) -> AuditReport:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.storage.reading import read_regular
 
 if TYPE_CHECKING:
     from ftc.compiler.lock.renew import Relocked
@@ -132,7 +133,7 @@ def read_plan(file: Path | str, again: Callable[[Plan], Plan] | None = None) -> 
 
     path = Path(file)
     try:
-        found = Plan.model_validate_json(path.read_bytes())
+        found = Plan.model_validate_json(read_regular(path))
     except ValidationError as problem:
         help = "plan the recipe again with `ftc plan -o FILE`"
         note = reason_of(problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.storage.paths import RunFolder, runs_folder
+from ftc.spec.storage.reading import read_regular
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -103,7 +105,7 @@ def _document(file: Path, kind: type[AnyDocument]) -> AnyDocument:
     from pydantic import ValidationError
 
     try:
-        return kind.model_validate_json(file.read_bytes())
+        return kind.model_validate_json(read_regular(file))
     except (ValidationError, OSError) as problem:
         raise _unreadable(file, problem) from None
 
@@ -117,10 +119,18 @@ def _unreadable(file: Path, problem: ValidationError | OSError) -> Refusal:
 
 
 def load_events(folder: Path) -> tuple[Event, ...]:
-    """What a run said, in order; a last line that a crash cut off is left out."""
+    """What a run said, in order; a last line that a crash cut off is left out.
+
+    Raises:
+        Refusal: The file can't be read (FTC524).
+    """
     from ftc.spec.documents.events import read_events
 
-    return read_events(RunFolder(folder).events)
+    file = RunFolder(folder).events
+    try:
+        return read_events(file)
+    except OSError as problem:
+        raise _unreadable(file, problem) from None
 
 
 def load_outcomes(folder: Path) -> tuple[Outcome, ...]:
@@ -138,7 +148,7 @@ def load_outcomes(folder: Path) -> tuple[Outcome, ...]:
         return ()
     reader: TypeAdapter[Outcome] = TypeAdapter(Outcome)
     try:
-        return tuple(reader.validate_json(line) for line in file.read_bytes().splitlines())
+        return tuple(reader.validate_json(line) for line in read_regular(file).splitlines())
     except (ValidationError, OSError) as problem:
         raise _unreadable(file, problem) from None
 
@@ -166,7 +176,7 @@ def find_run(text: str, folder: Path | str = ".") -> Run:
     Raises:
         Refusal: There is none, or there are several (FTC520), or it can't be read (FTC524).
     """
-    if (Path(text) / "record.json").exists():
+    if os.path.lexists(Path(text) / "record.json"):
         return load_run(Path(text))
     from ftc.compiler.resolve.files.safe_files import project_root
 
@@ -190,7 +200,7 @@ def _recorded(root: Path) -> list[Path]:
     if not place.is_dir():
         return []
     next(place.iterdir(), None)
-    return [file.parent for file in place.glob("*/*/record.json")]
+    return [folder for folder in place.glob("*/*") if os.path.lexists(folder / "record.json")]
 
 
 def _instead(text: str, has_runs: bool) -> str:
@@ -305,7 +315,7 @@ def unlock(lock_id: str, folder: Path | str = ".") -> str:
     root = project_root(Path(folder) / "recipe")
     for file in sorted((root / "runs").glob("*/*/.holder.json")):
         try:
-            holder = Holder.model_validate_json(file.read_bytes())
+            holder = Holder.model_validate_json(read_regular(file))
         except (OSError, ValueError):
             continue
         if holder.id == lock_id:

@@ -2,27 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.spec.documents.interruption import Standing, usable_step
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.interruption import Interruption, Standing, usable_step
 from ftc.spec.storage.paths import RunFolder, runs_folder
 
 if TYPE_CHECKING:
     from ftc.spec.documents.plan import Plan
     from ftc.verbs.runs import Run
 
-__all__ = ["note_of_saved", "standing_of"]
+__all__ = ["as_left", "left_words", "note_of_saved", "standing_of"]
+
+
+def left_words(run: Run) -> tuple[str, str | None] | None:
+    """Why a run's process is gone, with a code where one names it; None where it runs, or its record says so itself."""
+    if not run.record.is_open:
+        return None
+    from ftc.runtime.execution.last_words import said_nothing
+    from ftc.runtime.execution.state import is_held
+
+    place = RunFolder(run.folder)
+    return None if is_held(place) else said_nothing(place, len(run.record.segments))
+
+
+def as_left(run: Run) -> Run:
+    """A run as the next process will find it: a record that still says `running` is one of a process that is gone.
+
+    The record's checksum is no longer that of its content; this one is for showing.
+    """
+    left = left_words(run)
+    if left is None:
+        return run
+    record = run.record
+    limit = (record.proved_step or 0) if left[1] == "FTC515" else None
+    one = Interruption(
+        at=record.segments[-1].started_at,
+        segment=len(record.segments),
+        kind="lost",
+        code=left[1],
+        reason=left[0],
+        step=record.steps_done,
+        usable_step=limit,
+    )
+    changes = {"status": "interrupted", "interruptions": (*record.interruptions, one)}
+    return replace(run, record=record.model_copy(update=changes))
 
 
 def standing_of(root: Path, plan: Plan, run: Run | None) -> Standing | None:
     """How a plan's run stands; None where there is none, or it is over. Checkpoints are checked as the run does it."""
     place = RunFolder(run.folder if run else runs_folder(root, plan.name) / plan.run_id)
+    run = as_left(run) if run else None
     words, limit = f"run {place.path.name} is to be recovered: its plan.json or record.json can't be read", None
     if run is not None:
         if run.record.is_finished:
             return None
-        words = _words(run, place)
+        words = _words(run)
         limit = usable_step(run.record.interruptions, run.record.proved_step)
     elif not place.checkpoints.is_dir():
         return None
@@ -35,12 +72,8 @@ def standing_of(root: Path, plan: Plan, run: Run | None) -> Standing | None:
     return Standing(words, found.progress.step if found else 0)
 
 
-def _words(run: Run, place: RunFolder) -> str:
-    from ftc.runtime.execution.state import is_held
-
+def _words(run: Run) -> str:
     record = run.record
-    if record.status == "running" and not is_held(place):
-        return f"run {record.id} was left without a word (killed, or the disk was full)"
     reason = record.interruptions[-1].reason if record.interruptions and record.status != "running" else ""
     return f"run {record.id} is {record.status}" + (f" ({reason})" if reason else "")
 
@@ -62,12 +95,13 @@ def note_of_saved(root: Path, saved: Plan) -> str:
 
 def _recipe_changes(root: Path, saved: Plan) -> tuple[str, ...] | None:
     from ftc.compiler.lock.lockfile import differences
+    from ftc.compiler.resolve.files.safe_files import UnsafePath, read_recipe, safe_path
     from ftc.compiler.rules.check import check_recipe
 
-    file = root / saved.recipe_file
     try:
-        now = check_recipe(file.read_bytes(), file.name, path=file, overrides=saved.overrides).recipe
-    except OSError:
+        file = safe_path(root, saved.recipe_file)
+        now = check_recipe(read_recipe(file), file.name, path=file, overrides=saved.overrides).recipe
+    except (OSError, UnsafePath, Refusal):
         return None
     if now is None:
         return None

@@ -13,7 +13,8 @@ from ftc.views import numbers
 from ftc.views.page import INDENT, Page, escaped, pad, table, visible_width
 
 if TYPE_CHECKING:
-    from ftc.spec.documents.record import Evaluation, PhaseSeconds
+    from ftc.spec.documents.phases import PhaseSeconds
+    from ftc.spec.documents.record import Evaluation
 
 __all__ = [
     "judge_lines",

@@ -108,7 +108,7 @@ def teacher_parts(plan: Plan) -> list[str]:
 def interruption_words(one: Interruption) -> str:
     """Why a run stopped, at which step, and what that means for its checkpoints."""
     code = f"{one.code}, " if one.code else ""
-    limit = "" if one.usable_step is None else f"; continued from step {one.usable_step} at most"
+    limit = "" if one.usable_step is None else f"; step {one.usable_step} is the last that can be continued"
     if one.usable_step == 0:
         limit = "; restarted"
     return f"step {one.step}: {one.kind} ({code}{one.reason}){limit}"

@@ -14,7 +14,7 @@ from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.rows.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.rows.data_files import locate_data
-from ftc.compiler.resolve.rows.row_checks import row_digests, rows_digest
+from ftc.compiler.resolve.rows.row_digests import row_digests, rows_digest
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, Span
 from ftc.spec.sections.data import Data, PathSource, Split

@@ -14,13 +14,10 @@ from ftc.compiler.resolve.rows.columns import Columns, missing_columns, prompt_c
 from ftc.compiler.resolve.rows.row_checks import (
     check_values,
     conversation_fault,
-    example_digests,
     label_text,
-    row_digests,
-    rows_digest,
     sorted_labels,
-    unordered_digest,
 )
+from ftc.compiler.resolve.rows.row_digests import example_digests, row_digests, rows_digest, unordered_digest
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.spec.diagnostics import Diagnostic, Span
 from ftc.spec.sections.data import Data, PathSource

@@ -196,7 +196,12 @@ def test_json_files_hold_one_array(tmp_path: Path, content: str, code: str, word
         ("a,b\n1\n", "FTC357", 2, "a row with 1 field;"),
         ("a,a\n1,2\n", "FTC358", 1, 'duplicate column names in the header: "a"'),
         ("a,\n1,2\n", "FTC358", 1, "column 2 of the header has no name"),
-        ('a,b\n1,2\n"3,4\n5,6\n', "FTC355", 3, "unexpected end of data"),
+        (
+            'a,b\n1,2\n"3,4\n5,6\n',
+            "FTC355",
+            3,
+            "never closed; its cell takes all lines up to 4",
+        ),
         ('a,b\n"1"x,2\n', "FTC355", 2, "expected after"),
     ],
 )
@@ -369,6 +374,7 @@ def test_arrow_columns_of_one_name(tmp_path: Path) -> None:
 def test_shown_values_are_short_escaped_and_without_secrets() -> None:
     assert shown("a\nb\x1b[0m") == '"a\\nb\ufffd[0m"'
     assert shown("%YAML") == '"%YAML"'
+    assert shown("a\u00a0b") == '"a\\u00a0b"'
     assert len(shown("x" * 500)) == 80
     secret = "hf_" + "abcdefghij0123456789"
     assert secret not in shown(f"token {secret}")

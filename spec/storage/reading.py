@@ -1,0 +1,53 @@
+"""Reading a document of a stranger: from a regular file alone, and JSON whatever is in it.
+
+A pipe or a device in a document's place is refused instead of waited for, and brackets that nest too deep are an error
+of the text, as every other one.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+__all__ = ["kind_of", "parse_json", "read_regular"]
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a block device"),
+    (stat.S_ISCHR, "a character device"),
+)
+
+
+def kind_of(mode: int) -> str | None:
+    """What a file's mode says it is, such as `a named pipe`; None for a regular file."""
+    return next((words for test, words in _KINDS if test(mode)), None)
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of a regular file.
+
+    A plain read of a pipe waits for ever for somebody to write, and one of `/dev/zero` never ends.
+
+    Raises:
+        OSError: It is no regular file, or can't be read; the error's text says which.
+    """
+    if kind := kind_of(path.stat().st_mode):
+        raise OSError(errno.EINVAL, f"it is {kind}, not a regular file", str(path))
+    return path.read_bytes()
+
+
+def parse_json(data: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: It is no JSON, no UTF-8, or nested too deeply.
+    """
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
