@@ -51,11 +51,11 @@ eval: {{metrics: [{metric}], baseline: {baseline}, samples: 0}}
 budget: {{device: cpu, threads: 1}}
 """
 RATES = {"lora": ("5e-4", "1.5e-3", "5e-3"), "full": ("5e-5", "1e-4", "3e-4", "1e-3")}
-EPOCHS = {"lora": ("3", "8"), "full": ("3", "6", "12")}
+EPOCHS = {"lora": ("8", "28"), "full": ("6", "12", "28")}
 RANKS = {"lora": ("8", "32"), "full": ("",)}
 COARSE = {
-    "lora": (("5e-4", "8", "32"), ("1.5e-3", "3", "8"), ("1.5e-3", "8", "32"), ("5e-3", "3", "32")),
-    "full": (("1e-4", "6", ""), ("3e-4", "3", ""), ("3e-4", "12", ""), ("1e-3", "6", "")),
+    "lora": (("1.5e-3", "28", "32"), ("5e-4", "28", "32"), ("1.5e-3", "8", "8"), ("5e-3", "8", "32")),
+    "full": (("1e-4", "28", ""), ("3e-4", "12", ""), ("1e-4", "12", ""), ("1e-3", "6", "")),
 }
 """Four of each grid's twelve points, for a first look."""
 
@@ -226,9 +226,9 @@ def note(line: Line) -> None:
 
 
 def table(lines: Iterable[Line]) -> Iterator[str]:
-    """A row a task: the defaults, first as they were measured first and then as they are, beside everything else."""
+    """A row a task: the defaults as they are, by the last line of each seed, beside everything else."""
     known = list(lines)
-    titles = "task strategy majority TF-IDF untuned defaults_before defaults grid's_best points behind".split()
+    titles = "task strategy majority TF-IDF untuned defaults grid's_best points behind".split()
     yield f"| {' | '.join(titles).replace('_', ' ')} |"
     yield "|---" * len(titles) + "|"
     for task in TASKS:
@@ -238,22 +238,17 @@ def table(lines: Iterable[Line]) -> Iterator[str]:
         grids, usual = ([one for one in runs if (one["point"] is None) is flag] for flag in (False, True))
         if not usual:
             continue
-        seeds = {one["seed"] for one in usual}
-        first, last = ([_of_seed(usual, seed)[place] for seed in seeds] for place in (0, -1))
+        last = {one["seed"]: one for one in usual}
         by_point = {str(one["point"]): one["score"] for one in grids if one["seed"] == 17}
         best = max(by_point.values(), default=math.nan)
-        now = _mean(one["score"] for one in last)
+        now = _mean(one["score"] for one in last.values())
         untuned = next((f"{one['untuned']:.1f}" for one in usual if "untuned" in one), "")
         cells = (
             *(task.name, task.strategy, *(f"{plain[name]:.1f}" if plain else "" for name in ("majority", "tfidf"))),
-            *(untuned, f"{_mean(one['score'] for one in first):.1f}", f"{now:.1f}", f"{best:.1f}"),
-            *(str(len(by_point)), f"{max(0.0, best - now):.1f}"),
+            *(untuned, f"{now:.1f}", f"{best:.1f}" if by_point else "–", str(len(by_point))),
+            f"{max(0.0, best - now):.1f}" if by_point else "–",
         )
         yield f"| {' | '.join(cells)} |"
-
-
-def _of_seed(lines: Sequence[Line], seed: int) -> list[Line]:
-    return [line for line in lines if line["seed"] == seed]
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -107,7 +107,7 @@ _QUESTIONS = ("question_answering",)
 _SUMMARIES = ("summarization",)
 _TEXTS = ("generation", "summarization", "translation")
 _NUMBERS = ("regression",)
-_PAIRS = ("preference",)
+_PAIRS = ("preference", "reward")
 _LANGUAGE = ("generation", "summarization", "translation", "chat", "pretraining")
 _EVERY = (
     "classification",
@@ -119,6 +119,7 @@ _EVERY = (
     "generation",
     "chat",
     "preference",
+    "reward",
     "pretraining",
 )
 
@@ -226,7 +227,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("reward_margin", "reward margin", tasks=_PAIRS, lacks=(), higher_is_better=True, generates=False,
            of_loss=False, least=-math.inf, most=math.inf, kind="mean", headline=None, needs=None, hub="reward_margin",
            foreign=("rewards/margins",)),
-    Metric("logps_accuracy", "log-probability accuracy", tasks=_PAIRS, lacks=(), higher_is_better=True,
+    Metric("logps_accuracy", "log-probability accuracy", tasks=("preference",), lacks=(), higher_is_better=True,
            generates=False, of_loss=False, least=0, most=1, kind="share", headline=None, needs=None,
            hub="logps_accuracy", foreign=()),
 )

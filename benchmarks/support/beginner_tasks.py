@@ -276,11 +276,9 @@ TASKS: tuple[BeginnerTask, ...] = (
     BeginnerTask("aspects", _CLASSES, "full", MINILM, 2, 32, _aspects, 180, 200, "macro_f1"),
     BeginnerTask("reviews", _CLASSES, "full", MINILM, 2, 24, _reviews, 180, 200, "macro_f1"),
     BeginnerTask("names", _TAGS, "full", MINILM, 2, 24, _names, 240, 200, "entity_f1"),
-    BeginnerTask(
-        "definitions", "{kind: generation}", "lora", MODEL, 30, 80, _definitions, 108, 48, "token_probability"
-    ),
-    BeginnerTask("chats", "{kind: chat}", "lora", MODEL, 30, 96, _chats, 108, 48, "token_probability"),
-    BeginnerTask("outcomes", "{kind: summarization}", "lora", MODEL, 30, 192, _outcomes, 72, 32, "token_probability"),
+    BeginnerTask("definitions", "{kind: generation}", "lora", MODEL, 30, 80, _definitions, 60, 24, "token_probability"),
+    BeginnerTask("chats", "{kind: chat}", "lora", MODEL, 30, 96, _chats, 60, 24, "token_probability"),
+    BeginnerTask("outcomes", "{kind: summarization}", "lora", MODEL, 30, 192, _outcomes, 48, 20, "token_probability"),
 )
 """In the order in which they run: those of seconds first."""
 

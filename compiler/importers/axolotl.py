@@ -310,7 +310,8 @@ _RULES: rules.Rules = {
         "model_type tokenizer_type is_falcon_derived_model is_llama_derived_model base_model_config tokenizer_config "
         "tokenizer_use_fast tokenizer_legacy model_config"),
     **rules.needless("saves memory, does not change the result",
-        "activation_offloading gradient_checkpointing_kwargs low_cpu_mem_usage lora_on_cpu"),
+        "activation_offloading gradient_checkpointing_kwargs low_cpu_mem_usage lora_on_cpu chunked_cross_entropy "
+        "chunked_cross_entropy_num_chunks"),
     **rules.needless("checkpoints are safetensors, each with a manifest", "save_safetensors save_only_model"),
     **rules.needless("belongs to a feature that is off",
         "loss_watchdog_patience load_in_4bit load_in_8bit lora_target_linear lora_fan_in_fan_out"),

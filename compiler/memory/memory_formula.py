@@ -236,7 +236,7 @@ def _chunked(job: MemoryInputs, within: Moment, logits: int) -> dict[str, Moment
     slopes = job.chunked_places * job.model.hidden_size * job.numbers.residual
     summed = _FP32 * job.model.vocab_size * job.model.hidden_size if job.is_full else 0
     later = {**within, "saved activations": within["saved activations"] - _cast_head(job)}
-    passing = _casts(job) + slopes + summed + _head_gradients(job)
+    passing = _held_casts(job) + slopes + summed + _head_gradients(job)
     return {
         "forward: head": {**within, "logits": logits, "temporaries": passing},
         "backward: loss and head": {**later, "temporaries": _held_casts(job) + 2 * slopes + summed},

@@ -63,7 +63,8 @@ def _check_head(draft: Draft) -> Draft:
         help = "choose an encoder such as BERT or ModernBERT" + head.alternative
         return draft.find("FTC250", summary, "model.base", help=help)
     needs_decoder = draft.recipe.task.CARD.needs_decoder
-    if head.is_new or model.family == "decoder" or (model.family == "encoder_decoder" and not needs_decoder):
+    writes = head.is_new or model.family == "encoder_decoder"
+    if model.family == "decoder" or (writes and not needs_decoder):
         return draft
     article = "an" if model.family[0] in "aeiou" else "a"
     summary = f"a {kind} task needs a decoder; {model.architecture} is {article} {model.family.replace('_', '-')}"

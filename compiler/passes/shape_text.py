@@ -47,7 +47,7 @@ def with_rows(
     if task.declared_labels is not None:
         why.take("labels", labels, "task.labels")
     elif head_card(draft.mode.head).answer == "numbers":
-        why.derive("labels", labels, "the columns of the numbers")
+        why.derive("labels", labels, "a name for each number")
     else:
         why.derive(
             "labels",

@@ -62,11 +62,18 @@ def _input_columns(plan: Plan) -> tuple[dict[str, str], tuple[str, ...]]:
     """The columns that a row to predict for has: by part of the task, and those that the prompt names besides."""
     card, text = plan.recipe.task.CARD, plan.settings.text
     by_part = {part: column for part, column in text.columns.items() if part not in card.answer_parts}
+    if _scores_answers(plan):  # a prompt with the answer to score, or a conversation that ends with it
+        return ({**by_part, "completion": "completion"} if by_part else {"messages": "messages"}), ()
     if form_card(text.form).is_pair and not by_part:
         by_part = {"messages": "messages"}  # conversations of which only the ends differ
     template = plan.recipe.task.template
     named = prompt_columns(template, tuple(text.columns.values())) if template else ()
     return by_part, tuple(name for name in named if name not in by_part.values())
+
+
+def _scores_answers(plan: Plan) -> bool:
+    """Whether the run learned from pairs to score single answers."""
+    return form_card(plan.settings.text.form).is_pair and head_card(plan.settings.model.head).is_new
 
 
 def as_row(plan: Plan, text: str) -> Row:
@@ -133,6 +140,8 @@ def compile_unlabeled(
     measured = without_probes(measuring(plan, report, None))
     evaluate = measured.settings.eval.model_copy(update={"max_new_tokens": new_tokens})
     settings = measured.settings.model_copy(update={"eval": evaluate})
+    if _scores_answers(plan):  # one answer a row, in place of a pair
+        settings = settings.model_copy(update={"text": settings.text.model_copy(update={"form": "score"})})
     cut = frozenset(kept.intersection(found.counts.cut))
     return UnlabeledRows(measured.model_copy(update={"settings": settings}), problems, cut)
 
@@ -169,6 +178,9 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
     def written(row: Row) -> None:
         row[_written_column(plan)] = text.labels[0] if text.labels else _STAND_IN
 
+    def given(row: Row) -> None:
+        row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = row.get(by_part.get("prompt", "")), row.get("completion")
+
     def copied(row: Row) -> None:
         source = by_part.get("prompt") or by_part.get("text") or by_part["messages"]
         row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = row.get(source), _STAND_IN
@@ -191,7 +203,7 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
         case "prompt":
             return written
         case "preference" | "raw":
-            return copied
+            return given if _scores_answers(plan) else copied
         case _:
             assert_never(text.form)
 

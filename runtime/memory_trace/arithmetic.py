@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from ftc.runtime.memory_trace.torch_internals import remembers_casts_in_inference, replaced
+from ftc.runtime.memory_trace.torch_internals import is_view, remembers_casts_in_inference, replaced
 
 __all__ = ["CardDropout", "MixedPrecision"]
 
@@ -102,7 +102,7 @@ class MixedPrecision(TorchFunctionMode):
     def _to_half(self, tensor: torch.Tensor) -> torch.Tensor:
         if tensor.dtype == torch.bfloat16:
             return tensor
-        is_leaf = tensor.is_leaf and not tensor._is_view()  # a chunk of states is a leaf that autocast doesn't keep
+        is_leaf = tensor.is_leaf and not is_view(tensor)  # a chunk of states is a leaf that autocast doesn't keep
         is_weight = is_leaf and tensor.requires_grad and tensor.dtype == torch.float32
         if not is_weight or (torch.is_inference_mode_enabled() and not self._remembers_in_inference):
             return tensor.to(torch.bfloat16)

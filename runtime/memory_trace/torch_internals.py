@@ -27,6 +27,8 @@ __all__ = [
     "fsdp_groups",
     "fused_on_meta",
     "gathered_bytes",
+    "is_in_backward",
+    "is_view",
     "put_on_meta",
     "remembers_casts_in_inference",
     "replaced",
@@ -70,6 +72,16 @@ def storage_key(storage: Any) -> int:
     """What two views of one storage have in common while it lives."""
     key: int = storage._cdata
     return key
+
+
+def is_view(tensor: torch.Tensor) -> bool:
+    """Whether autograd knows a tensor as a view of another one."""
+    return tensor._is_view()
+
+
+def is_in_backward() -> bool:
+    """Whether autograd's engine runs, in a backward pass or for gradients that are asked for within a forward pass."""
+    return torch._C._current_graph_task_id() != -1
 
 
 def buckets(tensors: list[torch.Tensor], limits: list[int]) -> list[list[int]]:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ftc.runtime.memory_trace.log import Log, Section, Storage, Tag, rounded
-from ftc.runtime.memory_trace.torch_internals import TorchDispatchMode, storage_key, tree_leaves
+from ftc.runtime.memory_trace.torch_internals import TorchDispatchMode, is_in_backward, storage_key, tree_leaves
 
 __all__ = ["Buffers", "StorageTracker", "card_buffers", "sized_by_values", "workspace_bytes"]
 
@@ -227,8 +227,8 @@ class StorageTracker(TorchDispatchMode):
         return [self.hold(size, owner=group) for size in needs(args)] if needs else []
 
     def _need_workspace(self) -> None:
-        """The way back runs in a thread of its own, which has its own workspace."""
-        thread = self.log.sections[-1].is_backward
+        """Autograd's engine runs in a thread of its own, which has its own workspace."""
+        thread = is_in_backward()
         if thread not in self._has_workspace:
             self._has_workspace.add(thread)
             self.hold(self._buffers.workspace, "workspace")

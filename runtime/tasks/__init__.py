@@ -10,6 +10,7 @@ from ftc.runtime.tasks.language import LANGUAGE
 from ftc.runtime.tasks.preference import PREFERENCE
 from ftc.runtime.tasks.question_answering import EXTRACTIVE
 from ftc.runtime.tasks.regression import REGRESSION
+from ftc.runtime.tasks.reward import REWARD
 from ftc.runtime.tasks.scorer import Arithmetic, Objective, Scorer, mixed_precision
 from ftc.runtime.tasks.token_classification import TOKEN_CLASSIFICATION
 from ftc.spec.documents.settings import Settings
@@ -17,7 +18,7 @@ from ftc.spec.text_forms import form_card
 
 __all__ = ["OBJECTIVES", "make_scorer", "objective_of"]
 
-OBJECTIVES = (LANGUAGE, PREFERENCE, CLASSIFICATION, MULTI_LABEL, REGRESSION, TOKEN_CLASSIFICATION, EXTRACTIVE)
+OBJECTIVES = (LANGUAGE, PREFERENCE, CLASSIFICATION, MULTI_LABEL, REGRESSION, REWARD, TOKEN_CLASSIFICATION, EXTRACTIVE)
 """Every objective: one for each head, and for pairs of answers one more."""
 
 

@@ -97,6 +97,7 @@ class ChunkedHead:
     def _do_work(self, _layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor] | None:
         if self._work is None:
             return None
+        torch.clear_autocast_cache()  # of weights in layers that are recomputed: a second model in 16 bits
         self._found = self._work(inputs[0])
         return (inputs[0][:1].detach(),)  # what the model makes of one position shows what it does behind the layer
 
@@ -144,8 +145,8 @@ class _WeightedSum(torch.autograd.Function):
             found = list(_gradients(of_chunk, wanted, weight)) if wanted else []
             if slopes is not None:
                 slopes[lines] = found.pop(0)
-            for total, more in zip(gradients, found, strict=False):
-                total.add_(more)
+            for total in gradients:
+                total.add_(found.pop(0))  # by no name, which would keep it through the next chunk
             gradients = gradients or found
             del of_chunk, found
         ctx.flows = flows

@@ -74,9 +74,9 @@ class RowScorer(ABC):
             token_types=token_types_of(rows, numbers, attention),
         )
 
-    @abstractmethod
     def _targets(self, rows: TokenStream, numbers: Sequence[int]) -> torch.Tensor:
-        """(B, ...) what each row should be."""
+        """(B, ...) what each row should be, for heads that make their batches as this one does."""
+        raise NotImplementedError
 
     @abstractmethod
     def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:

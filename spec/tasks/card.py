@@ -237,6 +237,11 @@ class TaskSection(Document):
         return ()
 
     @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of a new head's outputs, where no row tells them."""
+        return ()
+
+    @property
     def number_loss(self) -> NumberLossCard | None:
         """The loss of the numbers of a row; None for a task without numbers."""
         return None

@@ -118,10 +118,12 @@ def test_a_group_lists_its_verbs(name: str, capsys: Capture) -> None:
     for verb in GROUPS[name].verbs:
         assert f"\n  {verb.name.partition(' ')[2]} " in shown
     assert main([name]) == 64
-    assert main([name, "lsit"]) == 64
+    meant = GROUPS[name].verbs[0].name.partition(" ")[2]
+    wrong = f"{meant}{meant[-1]}"
+    assert main([name, wrong]) == 64
     out, err = capsys.readouterr()
     assert out == ""
-    assert f"`{name}` has no verb `lsit`; did you mean `list`?" in err
+    assert f"`{name}` has no verb `{wrong}`; did you mean `{meant}`?" in err
 
 
 def test_an_old_verb_names_the_new_one(capsys: Capture, monkeypatch: pytest.MonkeyPatch, world: World) -> None:

@@ -103,6 +103,36 @@ def test_every_loss_of_preferences_trains_and_is_audited(project: MakeProject, f
     assert audited.code == 0, audited.text
 
 
+def test_a_reward_model_scores_single_answers(project: MakeProject, ftc: Ftc, cards: CardRunner) -> None:
+    root = project("reward", steps=12)
+    recipe = root / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("max_length: 32", "max_length: 60"))  # of pairs both prompts are cut
+    applied = ftc("apply", "recipe.yaml", "--yes")
+    assert applied.code == 0, applied.text
+    found = measured(root)
+    assert found["base"].keys() == found["tuned"].keys() == {"preference_accuracy", "reward_margin"}
+    (card,) = (root / "runs").glob("*/*/README.md")
+    assert "reward" in cards.run(card)
+    run = card.parent
+    audited = ftc("audit", run.name)
+    assert audited.code == 0, audited.text
+    assert "4 scores computed again from" in audited.text
+    # Each answer alone scores what it scored in its pair.
+    rows = [json.loads(line) for line in (root / "rows.jsonl").read_text().splitlines()]
+    outcomes = [json.loads(line) for line in (run / "predictions.ndjson").read_text().splitlines()]
+    file = root / "new.jsonl"
+    single = [{"prompt": row["prompt"], "completion": row[part]} for row in rows for part in ("chosen", "rejected")]
+    file.write_text("".join(json.dumps(row) + "\n" for row in single))
+    answer = ftc("predict", run.name, "--data", file)
+    assert answer.code == 0, answer.text
+    scored = [json.loads(line)["numbers"]["reward"] for line in answer.out.splitlines()]
+    for one in outcomes:
+        pair = [float(number) for number in one["tuned"]["predicted"]]
+        assert scored[2 * one["row"] : 2 * one["row"] + 2] == pytest.approx(pair[:2], abs=1e-5)
+        assert pair[2] == pytest.approx(pair[0] - pair[1], abs=1e-6)
+    assert "has no column `completion`" in ftc("predict", run.name, "--data", root / "rows.jsonl").text
+
+
 def test_what_is_written_beside_the_classes_is_wrong_and_shown(project: MakeProject, ftc: Ftc) -> None:
     root = project("choice", steps=1)
     assert ftc("apply", "recipe.yaml", "--yes").code == 0

@@ -36,6 +36,7 @@ TASKS = {
     "generation": "generation",
     "chat": "chat",
     "preference": "preference",
+    "reward": "reward",
     "pretraining": "pretraining",
 }
 """Tasks and the ways to put them, by what `make_project` calls them."""

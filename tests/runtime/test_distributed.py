@@ -27,6 +27,8 @@ _PARTS: dict[str, tuple[str, dict[str, Any]]] = {
     "fsdp-offload": ("full", {"train__offload": "cpu"}),
     "fsdp-lora-half": ("lora", {**_STILL, "train__precision": "bfloat16"}),
     "fsdp-tokens": ("lora", {**_STILL, "train__micro_batch_tokens": 8}),
+    "fsdp-chunks": ("full", {"train__loss_chunk_size": 2, "train__micro_batch": 2}),
+    "fsdp-chunks-half": ("lora", {**_STILL, "train__loss_chunk_size": 2, "train__precision": "bfloat16"}),
     "fsdp-odd": ("lora", {**_STILL, "train__batch_size": 3}),
     "fsdp-short": ("lora", {**_STILL, "train__batch_size": 1}),
 }
@@ -73,7 +75,7 @@ def test_two_gloo_processes_equal_one(tmp_path: Path) -> None:
     together(
         tmp_path,
         [
-            _job("ddp", "lora", {**_DDP, **_STILL}),
+            _job("ddp", "lora", {**_DDP, **_STILL, "train__loss_chunk_size": 1}),
             _job("fsdp", "lora", {**_FSDP, **_STILL}),
             _job("stopped", "lora", {**_FSDP, **_STILL}, stop_at=8),
         ],
@@ -121,7 +123,7 @@ def test_everything_that_is_divided_can_be_whole_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", _PARTS)
 def test_ways_of_training_in_parts(tmp_path: Path, name: str) -> None:
     strategy, changes = _PARTS[name]
-    alone = {key: value for key, value in changes.items() if key != "train__offload"}
+    alone = {key: value for key, value in changes.items() if key not in ("train__offload", "train__loss_chunk_size")}
     job = make_job(tmp_path, "llama", strategy, **{**_ALONE, **alone})
     job.run("one")
     together(tmp_path, [_job(name, strategy, {**_FSDP, **changes})])

@@ -258,6 +258,22 @@ def test_preferences_by_the_formula_itself(name: str, tmp_path: Path) -> None:
     assert margin == pytest.approx(_BETA * (gained[0] / lengths[0] - gained[1] / lengths[1]), rel=1e-5)
 
 
+def test_rewards(tmp_path: Path) -> None:
+    chosen, rejected = [[1, 5, 6, 2], [1, 9, 2]], [[1, 5, 7, 8, 2], [1, 9, 9, 2]]
+    both = [[*a, *b] for a, b in zip(chosen, rejected, strict=True)]
+    masks = [[0] * len(row) for row in both]
+    rows = write_columns(tmp_path / "rows.arrow", both, masks, prompts=[2, 2], targets=[[4], [3]])
+    settings, model = settings_of(tmp_path, "llama", "regression", text__form="preference", text__labels=("reward",))
+    plain = copy.deepcopy(model)
+    scorer = make_scorer(model, settings)
+    batch = scorer.batch(rows, [0, 1])
+    found, predicted = loss_of(scorer, model, rows, [0, 1]), scorer.predictions(scorer.logits(model, batch), batch)
+    for number in range(2):
+        c, r = (plain(input_ids=torch.tensor([side[number]])).logits[0, 0] for side in (chosen, rejected))
+        same(found[number], _softplus(r - c))
+        torch.testing.assert_close(torch.tensor(predicted[number]), torch.stack((c, r, c - r)), rtol=1e-5, atol=1e-6)
+
+
 def test_windows_of_a_question_give_one_answer(tmp_path: Path) -> None:
     texts = [["Ada wrote it", "Ada"], ["Ada wrote it", "Ada"], ["nobody did"]]
     rows = write_columns(

@@ -41,6 +41,7 @@ PROJECTS = {
     "generation": ("rows.jsonl", "{prompt: question, completion: answer}", "decoder"),
     "chat": ("rows.jsonl", "{messages: messages}", "decoder"),
     "preference": ("rows.jsonl", "{}", "decoder"),
+    "reward": ("rows.jsonl", "{}", "decoder"),
     "pretraining": ("rows.jsonl", "{}", "decoder"),
 }
 """Data file, fields and kind of model by task, and by further ways to put one."""
@@ -103,7 +104,7 @@ def _row(task: str, text: str, topic: str) -> dict[str, Any]:
             return {"source": text, "target": topic}
         case "summarization":
             return {"text": text, "summary": topic}
-        case "preference":
+        case "preference" | "reward":
             return {"prompt": text, "chosen": topic, "rejected": f"no {topic}"}
         case _:
             return {"text": text}

@@ -33,6 +33,7 @@ from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.sections.data import Data
 from ftc.spec.tasks import Task
+from ftc.spec.tasks.rows import NumberRows
 
 __all__ = ["ResolvedData", "lock_entry", "resolve_data"]
 
@@ -96,7 +97,8 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     names = sorted_of(labeled, train) if labeled else number_names(task, columns, train)
     presidio = _presidio(data, span_of)
     quality = quality_report(parts, data.quality, likeness, labeled, tables["rows"], presidio)
-    told = unlearned_labels(labeled, names, rows) if labeled else number_findings(names, rows)
+    rated = names if isinstance(task.rows(), NumberRows) else ()
+    told = unlearned_labels(labeled, names, rows) if labeled else number_findings(rated, rows)
     unlearned = [_placed(finding, span_of) for finding in told]
     hidden = hidden_characters(labeled, tables.values())
     tidied = [_placed(finding, span_of) for finding in (*empty.findings(), *alike, *hidden)]
@@ -115,7 +117,7 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
         parts=rows,
         columns=columns,
         labels=labeled.outputs(names) if labeled else names,
-        scales=() if labeled else number_scales(train, len(names)),
+        scales=number_scales(train, len(rated)),
         sources=sources,
         quality=quality,
         row_digests=digests,

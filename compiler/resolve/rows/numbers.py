@@ -17,10 +17,10 @@ __all__ = ["number_findings", "number_names", "number_scales"]
 
 
 def number_names(task: Task, columns: Columns, rows: Sequence[Row]) -> tuple[str, ...]:
-    """What each number is called: by its column, and by its place where a column holds several; none of other tasks."""
+    """What each number is called: by its column, and by its place where a column holds several."""
     kind = task.rows()
     if not isinstance(kind, NumberRows):
-        return ()
+        return task.output_names
     if kind.columns:
         return kind.columns
     column, count = columns.by_part["score"], len(rows[0][NUMBERS_COLUMN]) if rows else 1

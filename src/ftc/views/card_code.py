@@ -57,7 +57,9 @@ def _scales(plan: Plan) -> dict[str, tuple[float, float]]:
     """Mean and spread by which the outputs of a head for numbers are turned back, by name."""
     settings = plan.settings
     rated = settings.train.regression
-    named = zip(settings.text.labels, rated.scales, strict=True) if rated is not None else ()
+    if rated is None:
+        return dict.fromkeys(settings.text.labels, (0.0, 1.0))
+    named = zip(settings.text.labels, rated.scales, strict=True)
     return {name: (scale.mean, scale.spread) for name, scale in named}
 
 

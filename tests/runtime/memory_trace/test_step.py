@@ -179,8 +179,8 @@ def test_a_teacher_is_asked_without_memory_as_it_really_is(
 @pytest.mark.parametrize(
     ("kind", "strategy", "precision", "teacher"),
     [
-        ("llama", "lora", "bfloat16", None),
-        ("qwen2", "full", "bfloat16", "gpt2"),
+        ("llama", "full", "bfloat16", None),
+        ("qwen2", "lora", "bfloat16", "gpt2"),
         *(
             [
                 ("gemma2", "lora", "float32", None),
@@ -207,6 +207,7 @@ def test_a_loss_in_chunks_is_traced_as_it_runs(
         model__attention="eager" if kind == "gemma2" else "sdpa",
         train__precision=precision,
         train__loss_chunk_size=4,
+        train__activation_checkpointing=teacher is None,  # whose casts of weights are gone when the loss begins
         train__distillation=asked,
     ).model_copy(update={"teacher": configs.get(teacher or "")})
     depths = (2, 2) if kind in ("t5", "bart") else (2,)

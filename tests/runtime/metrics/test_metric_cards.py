@@ -156,7 +156,7 @@ def examples(metric: Metric) -> list[Example]:
             made.append(tags())
         elif kind == "regression":
             made += [rated(1), rated(3)]
-        elif kind == "preference":
+        elif kind in ("preference", "reward"):
             made.append(pairs())
         elif kind == "question_answering":
             made.append(found())
