@@ -5,9 +5,9 @@ A plan is data. `ftc plan` shows it, `ftc apply` executes its steps, and both re
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ftc.spec import canonical
 from ftc.spec.base import Document, SealedDocument
@@ -161,6 +161,12 @@ class Plan(SealedDocument):
     """What could not be computed or looked at, each with the reason."""
     state: StateMark | None = None
     """Of a saved plan: a run of another job of the recipe since then makes it stale."""
+
+    @model_validator(mode="after")
+    def _is_for_a_locked_platform(self) -> Self:
+        if self.platform not in self.lock.platforms:
+            raise ValueError("a plan is for one of its lock's platforms")
+        return self
 
     @property
     def splits(self) -> tuple[tuple[str, SplitReport], ...]:

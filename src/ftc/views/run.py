@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
@@ -229,7 +230,7 @@ def _time_words(plan: Plan, record: RunRecord) -> Iterable[str]:
         yield f"{numbers.duration(whole)}{planned}"
     if not record.time_by_phase:
         yield f"training {numbers.duration(record.train_seconds)}"
-    if record.train_seconds > 0:
+    if record.train_seconds > 0 and math.isfinite(record.tokens / record.train_seconds):
         yield f"{numbers.count(round(record.tokens / record.train_seconds))} tok/s"
     noun = learned_noun(plan)
     yield f"{numbers.magnitude(record.supervised_tokens)} {noun or 'target tokens'}"
