@@ -112,6 +112,9 @@ def reference_of(work: ModelWithScorer, session: Session, split: Split) -> Refer
     assert rows is not None, "the caller has chosen a split with rows"
     numbers = sampled(rows)
     parts = [_of_row(*one) for one in _scores(work, rows, numbers, session.accelerator.device, session.stop)]
+    # Of an answer that is cut out of a row, a short row has fewer places to begin and end than are kept of others.
+    width = min(part["scores"].shape[-1] for part in parts)
+    parts = [{**part, "choices": part["choices"][:, :width], "scores": part["scores"][:, :width]} for part in parts]
     owners = [torch.full((len(part["places"]),), index) for index, part in enumerate(parts)]
     joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     return Reference(split, rows=torch.tensor(numbers), owners=torch.cat(owners), **joined)

@@ -80,5 +80,5 @@ def test_what_is_no_step_is_named(words: str, ftc: Ftc) -> None:
 
 def test_a_step_that_the_plan_lacks(project: MakeProject) -> None:
     project(steps=4)
-    with pytest.raises(Refusal, match="there is no step 5"):
+    with pytest.raises(Refusal, match="FTC580: there is no step 5"):
         api.apply("recipe.yaml", until=5)

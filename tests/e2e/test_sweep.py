@@ -96,6 +96,7 @@ def test_more_trials_go_on_and_another_search_is_refused(sweep: Path, ftc: Ftc) 
         ("recipe: recipe.yaml", "recipe: other.yaml", "FTC582", "other.yaml"),
         ("kind: random", "kind: tpee", "FTC581", "`tpe`"),
         ("strategy: {rank: [2, 4]}", "strategy: {rankk: [2, 4]}", "FTC104", "the sweep has a trial with"),
+        ("rank: [2, 4]", f"rank: {list(range(1, 200))}", "FTC585", "398 corners"),
         ("search:", "budget: {time: 1s}\nsearch:", "FTC586", "budget"),
     ],
 )
@@ -105,6 +106,19 @@ def test_mistakes_have_a_place(sweep: Path, ftc: Ftc, old: str, new: str, code: 
     assert answer.code != ExitCode.FINE
     assert code in answer.text, answer.text
     assert words in answer.text, answer.text
+
+
+def test_what_is_not_there_yet(sweep: Path, ftc: Ftc) -> None:
+    answer = ftc("sweep", "show", "small.sweep.yaml")
+    assert answer.code == ExitCode.COULD_NOT_WORK
+    assert "FTC588" in answer.text
+    recipe = sweep / "recipe.yaml"
+    text = recipe.read_text(encoding="utf-8")
+    shared = re.sub(r"(?m)^budget:.*\n", "", text) + "budget: {device: h100-80gb, devices: 2}\n"
+    recipe.write_text(shared, encoding="utf-8")
+    answer = ftc("sweep", "plan", "small.sweep.yaml")
+    assert answer.code == ExitCode.RECIPE_INVALID
+    assert "FTC587" in answer.text
 
 
 def test_trials_are_pruned_and_what_was_killed_goes_on(sweep: Path, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,11 +66,15 @@ def plan_sweep(
         tell: Hears how many of how many plans are made.
 
     Raises:
-        Refusal: The recipe has errors, an objective can't be measured (FTC584), a point doesn't fit or can't be
-            planned, the space has too many corners (FTC585), or the sweep's budget is too small (FTC586).
+        Refusal: The recipe has errors or needs several devices (FTC587), an objective can't be measured (FTC584), a
+            point doesn't fit or can't be planned, the space has too many corners (FTC585), or the sweep's budget is too
+            small (FTC586).
     """
     sweep = file.sweep
     own = api.plan(file.recipe, offline=offline)
+    if own.plan.settings.train.world_size > 1:
+        help = "let the recipe use one device; the sweep's `budget.parallel` runs several trials at once"
+        raise Refusal([diagnostic("FTC587", "a trial needs several devices", help=help, path="budget.devices")])
     _refuse_unknown_objectives(file, own.plan)
     corners, startup = _corners(file), first_points(sweep, sweep.search.startup)
     points = {repr(point): point for point in (*corners, *startup)}

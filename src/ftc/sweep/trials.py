@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from ftc import api
 from ftc.api import Run
-from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import Evaluated, Event, EventListener, without_repeats
 from ftc.spec.documents.sweep import PLAN_FIGURES, Objective
 from ftc.sweep.files import SweepFile
@@ -117,9 +117,6 @@ def _trained(
     offline: bool,
 ) -> Run:
     planned = plan_trial(file, point, seed, offline=offline)
-    if planned.plan.settings.train.world_size > 1:
-        help = "let the recipe use one device; `budget.parallel` runs as many trials at once"
-        raise Refusal([diagnostic("FTC587", "a trial needs several devices", help=help, path="budget.devices")])
     number = watched[1] if watched else None
     if watched:
         watched[0].note(watched[1], runs=[planned.plan.run_id])
