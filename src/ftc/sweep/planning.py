@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -86,28 +86,34 @@ def plan_sweep(
             raise _explained(refusal, point) from None
         if tell is not None:
             tell(number, len(points))
+    return PlannedSweep(file, own, _forecast(file, own.plan, (len(corners), len(startup)), points, plans))
+
+
+def _forecast(
+    file: SweepFile, own: Plan, checked: tuple[int, int], points: Mapping[str, Point], plans: Mapping[str, Plan]
+) -> Forecast:
+    """What the sweep takes, by the plans of its corners and of its first trials."""
+    sweep = file.sweep
     seconds = _seconds(plans.values())
     trainings = (sweep.trials + 1) * max(1, len(sweep.seeds))
     total = seconds and SecondsRange(
-        low=seconds.low * (1 + (trainings - 1) * _least_share(sweep, own.plan)),
+        low=seconds.low * (1 + (trainings - 1) * _least_share(sweep, own)),
         expected=seconds.expected * trainings,
         high=seconds.high * trainings,
     )
-    cost = _cost(own.plan, total)
+    cost = _cost(own, total)
     largest = max(plans, key=lambda name: plans[name].memory.process.expected)
-    forecast = Forecast(
+    return Forecast(
         name=file.name,
         recipe=sweep.recipe,
-        goal=" and ".join(
-            f"{one.metric}, {'highest' if one.is_higher_better else 'lowest'} first" for one in sweep.objectives
-        ),
+        goal=" and ".join(map(_goal, sweep.objectives)),
         axes=tuple(AxisWords(path=path, words=_axis_words(axis)) for path, axis in sweep.space.items()),
         search=sweep.search.kind,
         notes=_notes(sweep),
         trials=sweep.trials,
         trainings=trainings,
-        corners=len(corners),
-        startup=len(startup),
+        corners=checked[0],
+        startup=checked[1],
         memory_bytes=plans[largest].memory.process.expected,
         largest=", ".join(overrides_of(points[largest])),
         seconds=seconds,
@@ -115,7 +121,6 @@ def plan_sweep(
         cost=cost,
         fitting=_fitting(file, seconds, total, cost),
     )
-    return PlannedSweep(file, own, forecast)
 
 
 def _goal(objective: Objective) -> str:
