@@ -17,7 +17,7 @@ CODES: tuple[Code, ...] = (
         title="score that never changes",
         cause="All training rows have the same number, so there is nothing to predict. Often the wrong column is used "
         "as the score.",
-        wrong="data: {fields: {score: version}}  # 1 in every row",
-        right="data: {fields: {score: grade}}",
+        wrong="task: {kind: regression}\ndata: {fields: {score: version}}  # 1 in every row",
+        right="task: {kind: regression}\ndata: {fields: {score: grade}}",
     ),
 )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ftc import api
-from ftc.cli import proofs as cli
+from ftc.cli import exporting as cli
 from ftc.cli.arguments import Parser
 from ftc.cli.main import main
 from ftc.spec.diagnostics import Refusal

@@ -101,7 +101,7 @@ def test_every_metric_of_the_language_can_be_computed(tmp_path: Path, monkeypatc
             assert tag_metric(name, [["B-A", "O"]], [["B-A", "O"]]) == 1
         elif kind.tasks == ("regression",):
             assert number_metric(name, [[1.0], [2.0]], [[1.0], [2.0]]) == (1 if kind.higher_is_better else 0)
-        elif kind.tasks == ("preference",):
+        elif set(kind.tasks) <= {"preference", "reward"}:
             assert preference_scores(name, [(-1.0, -2.0, 1.0)]) == [1]
         else:
             assert name in loss_metrics([RowScore(0, 1.0, 1)])
