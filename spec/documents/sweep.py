@@ -219,7 +219,7 @@ class Sweep(Document):
     """Version of the form."""
     recipe: str
     """The recipe's file, relative to this one."""
-    objective: Objective | tuple[Objective, ...] = Objective()
+    objective: Objective | Annotated[tuple[Objective, ...], Field(min_length=1)] = Objective()
     """One, or a list: then the trials that no other beats in all of them are the answer."""
     space: dict[str, Axis] = Field(min_length=1)
     """The values of settings, written as in the recipe: `train: {learning_rate: {log: [1e-4, 3e-3]}}`, and a list where
@@ -240,18 +240,19 @@ class Sweep(Document):
     def _fits_together(self) -> Sweep:
         if "train.seed" in self.space:
             raise ValueError("a seed is not searched; write `seeds: [17, 18, 19]`")
-        if self.prune and (len(self.objectives) > 1 or self.seeds):
+        first, *others = self.objectives
+        if self.prune and (others or self.seeds):
             raise ValueError("`prune` goes with one objective and one seed")
-        if self.prune and self.objectives[0].metric in PLAN_FIGURES:
+        if self.prune and first.metric in PLAN_FIGURES:
             raise ValueError("`prune` needs an objective on validation")
-        if len(self.objectives) > 1 and self.search.kind == "gp":
+        if others and self.search.kind == "gp":
             raise ValueError("`search.kind: gp` takes one objective; `nsga2` and `tpe` take several")
         return self
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """All objectives, in order."""
-        return self.objective if isinstance(self.objective, tuple) else (self.objective,)
+        return (self.objective,) if isinstance(self.objective, Objective) else self.objective
 
     @property
     def grid_size(self) -> int:

@@ -18,6 +18,9 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch", reason="the run that is damaged is trained")
+pytest.importorskip("transformers")
+
 from ftc.cli.main import main
 from ftc.spec import canonical
 from ftc.spec.exit_codes import ExitCode

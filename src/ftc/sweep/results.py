@@ -129,22 +129,23 @@ def verdict_of(file: SweepFile, trial: Trial) -> Verdict:
     that of the metric's difference on the same validation rows, which both runs are measured on once more.
     """
     objective, runs = file.sweep.objectives[0], runs_of(file, trial)
-    own = _own_runs(file, runs[0].plan.name)
+    first, *others = runs
+    own = _own_runs(file, first.plan.name)
     if objective.metric in PLAN_FIGURES:
-        change = objective_of(objective, runs[0]) - objective_of(objective, own[0])
+        change = objective_of(objective, first) - objective_of(objective, own[0])
         return _verdict(objective, change, Interval(low=change, high=change), "both are figures of plans")
-    if len(runs) > 1:
+    if others:
         changes = [objective_of(objective, a) - objective_of(objective, b) for a, b in zip(runs, own, strict=True)]
         method = f"mean difference over {len(changes)} seeds, Student's t"
         return _verdict(objective, sum(changes) / len(changes), _of_seeds(changes), method)
-    if runs[0].record.id == own[0].record.id:
+    if first.record.id == own[0].record.id:
         return _verdict(objective, 0.0, None, "the trial has the recipe's own values")
     from ftc.runtime.metrics.statistics import difference, intervals
     from ftc.verbs.compare import statistics_of
     from ftc.verbs.evaluate import validation_outcomes
 
     name = objective.metric.removeprefix("val_")
-    rows = [_by_row(validation_outcomes(run, name)) for run in (own[0], runs[0])]
+    rows = [_by_row(validation_outcomes(run, name)) for run in (own[0], first)]
     common = sorted(rows[0].keys() & rows[1].keys())
     found = [statistics_of(name, own[0].plan.settings, [one[key] for key in common]) for one in rows]
     gained = difference(found[0], found[1])
