@@ -194,11 +194,11 @@ class Prune(Document):
 
     kind: Literal["halving", "hyperband", "median"] = "halving"
     """`halving`: successive halving, asynchronous. `hyperband`: halving from several beginnings. `median`: whatever is
-    worse than the median of the trials before it at the same step. Default halving."""
+    worse than the median of the trials before it at the same step, after `search.startup` trials. Default halving."""
     from_step: int = Field(default=1, ge=1)
     """The first step at which a trial may be left. Default 1: the first evaluation on validation."""
     factor: int = Field(default=2, ge=2, le=16)
-    """One of so many goes on, at each step where trials are compared. Default 2."""
+    """Of `halving` and `hyperband`: one of so many goes on, at each step where trials are compared. Default 2."""
 
 
 class SweepBudget(Document):

@@ -16,7 +16,7 @@ from tests.e2e.conftest import Ftc, MakeProject
 
 
 def looks(root: Path) -> int:
-    """How often test rows were looked at."""
+    """How often test rows were evaluated."""
     return sum(isinstance(entry, Look) for entry in read_ledger(root))
 
 

@@ -33,7 +33,7 @@ def sweep(project: MakeProject) -> Path:
 
 
 def looks(root: Path) -> int:
-    """How often test rows were looked at."""
+    """How often test rows were evaluated."""
     return sum(isinstance(entry, Look) for entry in read_ledger(root))
 
 

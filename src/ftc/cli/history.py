@@ -18,7 +18,7 @@ from ftc.cli.arguments import (
     add_overrides,
     add_personal_data,
 )
-from ftc.cli.output import run_json, show_run
+from ftc.cli.output import run_json, show_run, write_out
 from ftc.cli.terminal import STDOUT, page, print_json, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from ftc.rating.ballots import Contest
     from ftc.spec.documents.plan import Plan
-    from ftc.spec.storage.outputs import OutputKind
 
 __all__ = ["COMMANDS"]
 
@@ -58,7 +57,7 @@ def run_show(args: Namespace) -> int:
         from ftc.verbs.pages import report_page
 
         show_diagnostics(changed_documents(found), {}, args)
-        return _write_out(report_page(found, shows_personal_data=args.shows_personal_data), OutputKind.REPORT, args)
+        return write_out(report_page(found, shows_personal_data=args.shows_personal_data), OutputKind.REPORT, args)
     if args.origins and not args.json:
         _show_origins(found.plan, args)
     elif args.json:
@@ -152,23 +151,7 @@ def run_compare(args: Namespace) -> int:
 
     for one in (args.first, *args.others):
         show_diagnostics(changed_documents(api.find_run(one)), {}, args)
-    return _write_out(_comparison(args), OutputKind.COMPARISON, args)
-
-
-def _write_out(text: str, kind: OutputKind, args: Namespace) -> int:
-    """Writes a text where `-o` says, or to standard output."""
-    if not args.output or args.output == STDOUT:
-        write(text)
-        return ExitCode.FINE
-    from pathlib import Path
-
-    from ftc.spec.storage.atomic_write import write_text
-    from ftc.spec.storage.outputs import claim_output
-
-    claim_output(Path(args.output), kind, force=args.force)
-    write_text(Path(args.output), text)
-    write(f"Wrote {args.output}.\n")
-    return ExitCode.FINE
+    return write_out(_comparison(args), OutputKind.COMPARISON, args)
 
 
 def _comparison(args: Namespace) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from ftc.cli.terminal import is_interactive, page, show_diagnostics, write
+from ftc.cli.terminal import STDOUT, is_interactive, page, show_diagnostics, write
+from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,8 +21,18 @@ if TYPE_CHECKING:
     from ftc.spec.documents.ledger import Merged
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.provenance import SignedFolder
+    from ftc.spec.storage.outputs import OutputKind
 
-__all__ = ["following", "print_result", "print_signature", "run_json", "show_planned", "show_run", "tracing"]
+__all__ = [
+    "following",
+    "print_result",
+    "print_signature",
+    "run_json",
+    "show_planned",
+    "show_run",
+    "tracing",
+    "write_out",
+]
 
 _CLEAR = "\r\x1b[K"
 
@@ -219,3 +230,19 @@ def print_signature(done: str, found: SignedFolder, args: Namespace) -> None:
         ("not covered", ", ".join(found.not_covered)),
     ]
     write("\n".join(table([(label, escaped(text)) for label, text in rows])) + "\n")
+
+
+def write_out(text: str, kind: OutputKind, args: Namespace) -> int:
+    """Writes a text where `-o` says, or to standard output."""
+    if not args.output or args.output == STDOUT:
+        write(text)
+        return ExitCode.FINE
+    from pathlib import Path
+
+    from ftc.spec.storage.atomic_write import write_text
+    from ftc.spec.storage.outputs import claim_output
+
+    claim_output(Path(args.output), kind, force=args.force)
+    write_text(Path(args.output), text)
+    write(f"Wrote {args.output}.\n")
+    return ExitCode.FINE

@@ -21,8 +21,8 @@ from ftc.cli.arguments import (
     add_output,
     add_quiet,
 )
-from ftc.cli.output import following
-from ftc.cli.terminal import STDOUT, page, print_json, write
+from ftc.cli.output import following, write_out
+from ftc.cli.terminal import page, print_json, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def apply_arguments(parser: Parser) -> None:
 
 def run_apply(args: Namespace) -> int:
     """Runs trials until there are as many as asked for, and compares the best with the recipe's own values."""
+    from ftc.sweep.results import best_of, remember_own, report_of, verdict_of
     from ftc.sweep.study import Study
     from ftc.sweep.trials import Interrupted, helpers, own_runs, run_trials
     from ftc.views.sweep import forecast_text, sweep_text
@@ -87,8 +88,6 @@ def run_apply(args: Namespace) -> int:
     tell = _telling(args, file)
     try:
         with following(args, as_lines=False) as listen:
-            from ftc.sweep.results import remember_own
-
             remember_own(file, own_runs(file, tell, listen, offline=args.offline))
             with helpers(file, words, on_cuda=settings.device.kind == "cuda"):
                 reason = run_trials(file, study, tell, listen, offline=args.offline)
@@ -97,7 +96,10 @@ def run_apply(args: Namespace) -> int:
         return ExitCode.INTERRUPTED
     if reason:
         sys.stderr.write(f"{reason}: {len(study.trials)} of {file.sweep.trials} trials were begun\n")
-    report = _report(file, study)
+    best = best_of(file.sweep, study.trials)
+    if best:
+        verdict_of(file, best[0])  # it is kept, for the report
+    report = report_of(file, study)
     if args.json:
         print_json(report.to_json())
     else:
@@ -129,24 +131,19 @@ def show_arguments(parser: Parser) -> None:
 
 
 def run_show(args: Namespace) -> int:
-    """Shows how the trials stand, without comparing rows anew."""
+    """Shows all trials; loads no model."""
+    from ftc.sweep.results import report_of
     from ftc.views.sweep import sweep_text
 
     file, study = _opened(args)
-    report = _report(file, study)
+    report = report_of(file, study)
     if args.json:
         print_json(report.to_json())
     elif args.format == HTML:
-        from ftc.spec.storage.atomic_write import write_text
-        from ftc.spec.storage.outputs import OutputKind, claim_output
+        from ftc.spec.storage.outputs import OutputKind
         from ftc.views.report.sweep import sweep_html
 
-        text = sweep_html(report)
-        if args.output is None or args.output == STDOUT:
-            write(text)
-        else:
-            claim_output(Path(args.output), OutputKind.SWEEP, force=args.force)
-            write_text(Path(args.output), text)
+        return write_out(sweep_html(report), OutputKind.SWEEP, args)
     else:
         write(sweep_text(report, page=page(sys.stdout, args)))
     return ExitCode.FINE
@@ -166,12 +163,13 @@ def pick_arguments(parser: Parser) -> None:
 def run_pick(args: Namespace) -> int:
     """Shows or makes the edits; 8 where the trial is not shown to be better than what the recipe has."""
     from ftc.sweep.pick import chosen_trial, write_into
-    from ftc.sweep.results import verdict_of
+    from ftc.sweep.results import report_of, verdict_of
     from ftc.views.sweep import edits_text, sweep_text
 
     file, study = _opened(args)
     trial = chosen_trial(file, study, args.trial)
-    report = _report(file, study).model_copy(update={"best": (trial.number,), "verdict": verdict_of(file, trial)})
+    verdict = verdict_of(file, trial)
+    report = report_of(file, study).model_copy(update={"best": (trial.number,), "verdict": verdict})
     done = None
     if args.write and (args.anyway or _code(report) == ExitCode.FINE):
         with following(args) as listen:
@@ -254,17 +252,6 @@ def _opened(args: Namespace) -> tuple[SweepFile, Study]:
         help = f"`ftc sweep apply {args.sweep}` runs it"
         raise Refusal([diagnostic("FTC588", f"sweep `{file.name}` has no trials yet", help=help)])
     return file, Study(file.sweep, file.folder)
-
-
-def _report(file: SweepFile, study: Study) -> SweepReport:
-    """The report, with the verdict where a trial is complete and the recipe's own values were trained."""
-    from ftc.sweep.results import best_of, report_of, verdict_of
-
-    report = report_of(file, study)
-    best = best_of(file.sweep, study.trials)
-    if not best or not report.own:
-        return report
-    return report.model_copy(update={"verdict": verdict_of(file, best[0])})
 
 
 def _code(report: SweepReport) -> int:

@@ -1,4 +1,4 @@
-"""The chosen trial's values in the recipe: comments kept, the lock renewed, and the test split looked at once."""
+"""The chosen trial's values in the recipe: comments kept, the lock renewed, and the test split evaluated once."""
 
 from __future__ import annotations
 

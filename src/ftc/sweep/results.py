@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from ftc.api import Run
 from ftc.compiler.recipes.edits import changed_recipe
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.record import Interval
 from ftc.spec.documents.sweep import PLAN_FIGURES, Objective, Sweep
 from ftc.spec.documents.sweep_report import Importance, SweepReport, TrialReport, Verdict
 from ftc.spec.storage.atomic_write import write_text
-from ftc.spec.storage.paths import runs_folder
 from ftc.sweep.files import SweepFile
 from ftc.sweep.planning import overrides_of
 from ftc.sweep.study import Study, Trial, drawn_again
-from ftc.sweep.trials import objective_of
+from ftc.sweep.trials import mean_objective, objective_of
 from ftc.verbs.runs import find_run, load_run
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["as_reported", "audit_sweep", "best_of", "remember_own", "report_of", "runs_of", "verdict_of"]
 
-_OWN = "own.json"
+_OWN, _VERDICT = "own.json", "verdict.json"
 _LEAST_FOR_IMPORTANCE = 8
 
 
@@ -35,10 +35,10 @@ def remember_own(file: SweepFile, runs: Sequence[Run]) -> None:
     write_text(file.folder / _OWN, json.dumps([run.record.id for run in runs]) + "\n")
 
 
-def _own_runs(file: SweepFile, name: str) -> tuple[Run, ...]:
+def _own_runs(file: SweepFile) -> tuple[Run, ...]:
     place = file.folder / _OWN
     ids = json.loads(place.read_bytes()) if place.exists() else []
-    return tuple(load_run(runs_folder(file.root, name) / one) for one in ids)
+    return tuple(find_run(one, file.root) for one in ids)
 
 
 def runs_of(file: SweepFile, trial: Trial) -> tuple[Run, ...]:
@@ -46,10 +46,10 @@ def runs_of(file: SweepFile, trial: Trial) -> tuple[Run, ...]:
     return tuple(find_run(one, file.root) for one in trial.runs)
 
 
-def report_of(file: SweepFile, study: Study, *, verdict: Verdict | None = None) -> SweepReport:
-    """All that is known of a sweep."""
+def report_of(file: SweepFile, study: Study) -> SweepReport:
+    """All that is known of a sweep; the verdict if its best trial was compared with the recipe's own values."""
     sweep, trials = file.sweep, study.trials
-    own = _own_values(file, trials)
+    own, best = _own_runs(file), best_of(sweep, trials)
     return SweepReport(
         name=file.name,
         recipe=sweep.recipe,
@@ -57,11 +57,11 @@ def report_of(file: SweepFile, study: Study, *, verdict: Verdict | None = None) 
         higher_is_better=tuple(one.is_higher_better for one in sweep.objectives),
         search=sweep.search.kind,
         wanted=sweep.trials,
-        own=own,
+        own=tuple(mean_objective(one, own) for one in sweep.objectives) if own else (),
         trials=tuple(map(as_reported, trials)),
-        best=tuple(one.number for one in best_of(sweep, trials)),
+        best=tuple(one.number for one in best),
         importances=_importances(study, trials),
-        verdict=verdict,
+        verdict=_kept_verdict(file, (*own, *runs_of(file, best[0]))) if own and best else None,
     )
 
 
@@ -96,15 +96,6 @@ def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
     return all(a <= b for a, b in zip(one, other, strict=True)) and one != other
 
 
-def _own_values(file: SweepFile, trials: Sequence[Trial]) -> tuple[float, ...]:
-    """The objectives of the recipe's own values; empty before they are trained."""
-    name = next((run.plan.name for trial in trials[:1] for run in runs_of(file, trial)), None)
-    runs = _own_runs(file, name) if name else ()
-    if not runs:
-        return ()
-    return tuple(sum(objective_of(one, run) for run in runs) / len(runs) for one in file.sweep.objectives)
-
-
 def _importances(study: Study, trials: Sequence[Trial]) -> tuple[Importance, ...]:
     """How much of the spread of the first objective each setting explains, by PED-ANOVA; empty for few trials."""
     import optuna
@@ -126,11 +117,40 @@ def verdict_of(file: SweepFile, trial: Trial) -> Verdict:
     """Whether a trial is better than the recipe's own values, by the interval of the difference on validation.
 
     With several seeds the interval is that of the mean difference of runs with the same seed, by Student's t; with one,
-    that of the metric's difference on the same validation rows, which both runs are measured on once more.
+    that of the metric's difference on the same validation rows, on which both runs are evaluated once more. That loads
+    models, so the verdict is kept with the digests of the runs' records.
     """
+    own = _own_runs(file)
+    if not own:
+        help = f"`ftc sweep apply {file.path}` trains them"
+        raise Refusal([diagnostic("FTC588", "the recipe's own values are not trained yet", help=help)])
+    compared = (*own, *runs_of(file, trial))
+    found = _kept_verdict(file, compared)
+    if found is None:
+        found = _compared(file, trial)
+        write_text(file.folder / _VERDICT, json.dumps({"runs": _digests(compared), "verdict": found.to_json()}) + "\n")
+    return found
+
+
+def _kept_verdict(file: SweepFile, compared: Sequence[Run]) -> Verdict | None:
+    """The verdict about these runs, if it was reached before."""
+    try:
+        kept = json.loads((file.folder / _VERDICT).read_bytes())
+        is_same = kept["runs"] == _digests(compared)
+        return Verdict.model_validate_json(json.dumps(kept["verdict"])) if is_same else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _digests(runs: Sequence[Run]) -> list[str]:
+    """What a verdict depends on: the plans and the weights, which don't change when a run is evaluated on test rows."""
+    return [f"{run.record.plan_sha256} {run.record.final_weights_sha256}" for run in runs]
+
+
+def _compared(file: SweepFile, trial: Trial) -> Verdict:
     objective, runs = file.sweep.objectives[0], runs_of(file, trial)
     first, *others = runs
-    own = _own_runs(file, first.plan.name)
+    own = _own_runs(file)
     if objective.metric in PLAN_FIGURES:
         change = objective_of(objective, first) - objective_of(objective, own[0])
         return _verdict(objective, change, Interval(low=change, high=change), "both are figures of plans")
@@ -158,7 +178,7 @@ def _by_row(outcomes: Sequence[Outcome]) -> dict[tuple[int, str], Outcome]:
 
 
 def _of_seeds(changes: Sequence[float]) -> Interval | None:
-    from scipy.stats import t
+    from scipy.stats import t  # exact for the two or three seeds that people take, as a series is not
 
     count, mean = len(changes), sum(changes) / len(changes)
     spread = math.sqrt(sum((one - mean) ** 2 for one in changes) / (count - 1))
@@ -211,7 +231,7 @@ def _faults_of(file: SweepFile, trial: Trial) -> list[str]:
                 found.append(f"trial {trial.number}: its run {name} has another `{path}` than {value}")
     if trial.state == "complete" and len(runs) == len(trial.runs):
         for objective, told in zip(file.sweep.objectives, trial.values, strict=True):
-            seen = sum(objective_of(objective, run) for run in runs) / len(runs)
+            seen = mean_objective(objective, runs)
             if seen != told:
                 found.append(f"trial {trial.number}: {objective.metric} is {told}, its runs say {seen}")
     return found

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ftc.spec.canonical import digest
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.documents.sweep import Axis, Prune, Sweep, Value
+from ftc.spec.documents.sweep import Axis, Sweep, Value
 
 __all__ = ["Point", "Study", "Trial", "drawn_again", "first_points"]
 
@@ -89,11 +89,11 @@ class Study:
                 storage=self._storage,
                 study_name=_NAME,
                 directions=["maximize" if one.is_higher_better else "minimize" for one in sweep.objectives],
-                pruner=_pruner(sweep.prune, steps),
+                pruner=_pruner(sweep, steps),
                 load_if_exists=True,
             )
         known = self._study.user_attrs.get("search_sha256")
-        wanted = digest(searched(sweep))
+        wanted = digest(_searched(sweep))
         if known is None:
             self._study.set_user_attr("search_sha256", wanted)
             for point in _grid(sweep) if sweep.search.kind == "grid" else ():
@@ -224,7 +224,7 @@ _WHY = {
 }
 
 
-def searched(sweep: Sweep) -> dict[str, Any]:
+def _searched(sweep: Sweep) -> dict[str, Any]:
     """What decides which trials there are; the budget and the number of trials may change."""
     said = sweep.to_json()
     said.pop("budget")
@@ -284,7 +284,7 @@ def _distribution(axis: Axis) -> BaseDistribution:
 
 
 def _grid(sweep: Sweep) -> list[dict[str, Any]]:
-    """Every combination, as Optuna is told of it."""
+    """Every combination, in Optuna's own parameters."""
     points: list[dict[str, Any]] = [{}]
     for path, axis in sweep.space.items():
         distribution = _distribution(axis)
@@ -309,7 +309,8 @@ def _sampler(sweep: Sweep, number: int) -> BaseSampler:
         return makers[search.kind]()
 
 
-def _pruner(prune: Prune | None, steps: int) -> optuna.pruners.BasePruner:
+def _pruner(sweep: Sweep, steps: int) -> optuna.pruners.BasePruner:
+    prune = sweep.prune
     if prune is None:
         return optuna.pruners.NopPruner()
     match prune.kind:
@@ -318,7 +319,9 @@ def _pruner(prune: Prune | None, steps: int) -> optuna.pruners.BasePruner:
         case "hyperband":
             return optuna.pruners.HyperbandPruner(prune.from_step, max(steps, prune.from_step), prune.factor)
         case "median":
-            return optuna.pruners.MedianPruner(n_startup_trials=prune.factor, n_warmup_steps=prune.from_step - 1)
+            return optuna.pruners.MedianPruner(
+                n_startup_trials=sweep.search.startup, n_warmup_steps=prune.from_step - 1
+            )
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from ftc.sweep.planning import plan_figure, plan_trial
 from ftc.sweep.study import Study, Trial
 from ftc.verbs.runs import load_events
 
-__all__ = ["Began", "Interrupted", "Listener", "helpers", "objective_of", "own_runs", "run_trials"]
+__all__ = ["Began", "Interrupted", "Listener", "helpers", "mean_objective", "objective_of", "own_runs", "run_trials"]
 
 
 class Interrupted(Exception):
@@ -80,7 +80,7 @@ def _run_trial(
     def end(state: str, reason: str = "") -> None:
         values = None
         if state == "complete":
-            values = [_mean([objective_of(one, run) for run in runs]) for one in file.sweep.objectives]
+            values = [mean_objective(one, runs) for one in file.sweep.objectives]
         study.end(number, values, state, reason, before.seconds + time.monotonic() - started)  # type: ignore[arg-type]
 
     for seed in _seeds(file):
@@ -159,8 +159,9 @@ def _seeds(file: SweepFile) -> Sequence[int | None]:
     return file.sweep.seeds or (None,)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def mean_objective(objective: Objective, runs: Sequence[Run]) -> float:
+    """The value of an objective over a trial's runs, one for each seed."""
+    return sum(objective_of(objective, run) for run in runs) / len(runs)
 
 
 @contextmanager

@@ -144,7 +144,7 @@ def evaluate_on_harness(
 def validation_outcomes(run: Run, metric: str) -> tuple[Outcome, ...]:
     """What a run's weights make of each of its validation rows, for a metric that needs no written answers.
 
-    The weights have to be exported; test rows are not looked at.
+    The weights have to be exported; no test row is evaluated.
 
     Raises:
         Refusal: Model or rows aren't here (FTC685).
