@@ -344,6 +344,7 @@ def _freeze(made: _Made, recipe_file: str, overrides: tuple[str, ...], unpinned:
         license=draft.model.license,
         num_parameters=draft.model.num_parameters,
         num_trainable=num_trainable(draft),
+        num_active=draft.model.num_active if draft.model.experts else None,
     )
     checks = tuple(Check(name=f.code, code=f.code, result=f.summary) for f in (*data.diagnostics, *draft.diagnostics))
     return Plan(

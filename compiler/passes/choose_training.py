@@ -22,6 +22,7 @@ from ftc.spec.documents.settings import (
     DistillationSettings,
     OpenOptimizer,
     OpenTrain,
+    RouterSettings,
     ScheduleSettings,
     Seeds,
     TeacherSettings,
@@ -33,6 +34,7 @@ from ftc.spec.optimizers import OPTIMIZERS, candidates
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.evaluation import watched_metrics
 from ftc.spec.sections.train import Precision
+from ftc.spec.strategies import strategy_card
 
 __all__ = ["EXACT", "choose_determinism", "choose_distillation", "choose_training"]
 
@@ -71,8 +73,10 @@ def choose_training(draft: Draft) -> Draft:
         select_higher=_is_higher(why, metric),
         preference=_objective(draft, why),
         **_numbers(draft, why),
+        **_router(draft, why),
     )
-    return _choose_seeds(_check_class_weights(_check_precision(draft.settle("train", section, why))))
+    draft = _check_router(draft.settle("train", section, why))
+    return _choose_seeds(_check_class_weights(_check_precision(draft)))
 
 
 def _optimizer(draft: Draft, why: Reasons) -> OpenOptimizer:
@@ -215,6 +219,39 @@ def _numbers(draft: Draft, why: Reasons) -> dict[str, RegressionSettings]:
     return {"regression": RegressionSettings(loss=loss, scales=scales)}
 
 
+def _router(draft: Draft, why: Reasons) -> dict[str, RouterSettings]:
+    """What becomes of the routers of experts; nothing for a model without."""
+    if draft.model.experts is None:
+        return {}
+    asked = draft.recipe.train
+    trained = why.take("router.trained", asked.train_router, "train.train_router")
+    return {
+        "router": RouterSettings(
+            trained=trained, aux_loss=why.take("router.aux_loss", asked.router_aux_loss, "train.router_aux_loss")
+        )
+    }
+
+
+def _check_router(draft: Draft) -> Draft:
+    """There are routers, with such a loss, that the strategy can train."""
+    asked, model = draft.recipe.train, draft.model
+    keys = [key for key in ("router_aux_loss", "train_router") if getattr(asked, key)]
+    if model.experts is None:
+        for key in keys:
+            summary = f"`{key}` has no effect: a `{model.model_type}` model has no router"
+            draft = draft.find("FTC267", summary, f"train.{key}", help="remove it, or choose a mixture of experts")
+        return draft
+    mixture = model.kind.experts
+    if asked.router_aux_loss is not None and not (mixture and mixture.has_loss):
+        summary = f"transformers has no load balancing loss for the model type `{model.model_type}`"
+        draft = draft.find("FTC267", summary, "train.router_aux_loss", help="remove `router_aux_loss`")
+    if asked.train_router and strategy_card(draft.strategy).result == "adapter":
+        summary = f"`{draft.strategy.kind}` trains no weights of the model itself, and so no router"
+        help = "remove `train_router`; LoRA trains whole modules that `strategy.modules_to_save` names, such as `gate`"
+        draft = draft.find("FTC269", summary, "train.train_router", help=help)
+    return draft
+
+
 def _choose_seeds(draft: Draft) -> Draft:
     root, why = draft.recipe.train.seed, draft.reasons("seeds")
 
@@ -342,6 +379,8 @@ def _unknown(draft: Draft) -> Iterator[str]:
     for name, value in used.items():
         if value not in known[name]:
             yield f"{name} `{value}` on a {_DEVICES[draft.device.kind]}"
+    if draft.model.experts is not None and draft.device.kind == "cuda":
+        yield "grouped products of experts on a GPU"
     packed = draft.distillation.quantization if draft.distillation else None
     if packed is not None and packed not in known["quantization"]:
         yield f"quantization `{packed}` of the teacher on a {_DEVICES[draft.device.kind]}"

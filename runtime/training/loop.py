@@ -17,6 +17,7 @@ from ftc.runtime.models.sharding import in_step, whole
 from ftc.runtime.tasks.scorer import Batch, Scorer, packed_batch, total_loss
 from ftc.runtime.training.distillation import Teacher
 from ftc.runtime.training.optimizers import Pace, set_learning_rate
+from ftc.runtime.training.router_loss import RouterLoss
 from ftc.runtime.training.seeding import seed_everything, stream_seed
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -50,6 +51,8 @@ class Job:
     """What is distilled from beside the rows; None where nothing is."""
     class_weights: torch.Tensor | None = None
     """(C,) what a row's loss is multiplied by, by its class; None for nothing."""
+    router: RouterLoss | None = None
+    """What balances a mixture of experts; None where nothing does."""
     pace: Pace = field(default_factory=Pace)
 
 
@@ -113,7 +116,7 @@ def _accumulate_gradients(job: Job, step: int, targets: int, fed: BatchDigest) -
         fed.add([int(job.rows.rows[row]) for row in rows], batch)
         batch = batch.to(accelerator.device)
         with nullcontext() if number == len(pieces) else accelerator.no_sync(job.model):
-            loss = _loss(job, batch, weight)
+            loss = _loss(job, batch, rows, weight)
             accelerator.backward(loss)
         total += loss.detach()
     if world_size > 1:
@@ -137,9 +140,10 @@ def _pieces(job: Job, step: int) -> list[tuple[list[int], bool]]:
     return list(in_step(pieces, rank if is_divided else 0, stand_in)) or [(stand_in, False)]
 
 
-def _loss(job: Job, batch: Batch, weight: float) -> torch.Tensor:
+def _loss(job: Job, batch: Batch, rows: list[int], weight: float) -> torch.Tensor:
     """The sum of the losses of a batch's targets, times a weight.
 
+    The loss of routers is one number for all tokens of a batch, and counts by the batch's share of the step's targets.
     Scores are never named here: a name would keep them through the backward pass.
     """
     # The teacher comes first, while the model keeps nothing for its backward pass.
@@ -154,7 +158,12 @@ def _loss(job: Job, batch: Batch, weight: float) -> torch.Tensor:
             found = job.teacher.blended(found, scores, wanted(lines))
         return found
 
-    return total_loss(job.scorer, job.model, batch, losses, weight)
+    if job.router is None:
+        return total_loss(job.scorer, job.model, batch, losses, weight)
+    with job.router.watching():
+        found = total_loss(job.scorer, job.model, batch, losses, weight)
+        targets = sum(job.scorer.num_targets(job.rows, row) for row in rows)
+        return found + job.router.loss(batch) * (targets * weight)
 
 
 def _not_finite(job: Job, step: int, loss: float, grad_norm: float) -> Diagnostic:

@@ -17,6 +17,7 @@ from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batc
 from ftc.runtime.training.hooks import HOOKS, Training, note_progress, rung
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import make_optimizer, state_misfit
+from ftc.runtime.training.router_loss import router_loss_of
 from ftc.runtime.training.selection import Progress
 from ftc.runtime.training.signals import Interrupted
 from ftc.spec.batches import BatchOrder
@@ -162,6 +163,7 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
         ),
         accelerator=session.accelerator,
         teacher=session.build_teacher(),
+        router=router_loss_of(work.model, settings.train),
         class_weights=torch.tensor(weights, device=session.accelerator.device) if weights else None,
     )
 

@@ -39,6 +39,7 @@ __all__ = [
     "OpenText",
     "OpenTrain",
     "OptimizerSettings",
+    "RouterSettings",
     "ScheduleSettings",
     "Seeds",
     "Settings",
@@ -187,6 +188,15 @@ class DistillationSettings(Document):
     """What its linear layers are packed into; None for nothing."""
 
 
+class RouterSettings(Document):
+    """The routers of a mixture of experts."""
+
+    trained: bool
+    """Whether a strategy that trains the model's own weights trains them too."""
+    aux_loss: Real | None
+    """Weight of the load balancing loss; None where it is not part of the loss."""
+
+
 class OpenTrain(Document):
     """Training, step by step, but for what the solver chooses, the teacher, and how alike two runs have to be."""
 
@@ -229,10 +239,13 @@ class OpenTrain(Document):
     """Set where two answers are compared; None where each target has its own loss."""
     regression: RegressionSettings | None = None
     """Set where numbers are predicted; absent from the plan of any other task."""
+    router: RouterSettings | None = None
+    """Set where layers are a mixture of experts; absent from the plan of any other model."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "regression" or value is not None}
+        rare = ("regression", "router")
+        return {name: value for name, value in handler(self).items() if name not in rare or value is not None}
 
 
 class TrainSettings(OpenTrain):

@@ -54,6 +54,7 @@ class Base:
         head_modules: Modules of a new head; empty for the model's own.
         held: Stored weights that the task's model holds, by name.
         on_card: Whether the run is on a CUDA device.
+        kept: Those of the held weights that no strategy trains: routers of experts, unless the recipe asks for it.
     """
 
     model: ModelFacts
@@ -61,6 +62,12 @@ class Base:
     head_modules: tuple[str, ...]
     held: Mapping[str, TensorFacts]
     on_card: bool
+    kept: frozenset[str]
+
+    @property
+    def trainable(self) -> dict[str, TensorFacts]:
+        """Stored weights that a strategy may train, by name."""
+        return {name: tensor for name, tensor in self.held.items() if name not in self.kept}
 
 
 class Reason(NamedTuple):

@@ -50,6 +50,8 @@ ELSEWHERE: dict[str, str] = {
     "FTC249": "tests/runtime/training/test_findings.py::test_what_curves_say",
     "FTC262": "tests/runtime/training/test_packing.py::test_a_model_that_mixes_packed_rows_is_refused",
     "FTC266": "tests/runtime/training/test_chunked_loss.py::test_scores_that_change_in_a_new_way_are_refused",
+    "FTC268": "tests/e2e/test_experts.py::test_what_experts_cannot_do",
+    "FTC269": "tests/e2e/test_experts.py::test_what_experts_cannot_do",
     "FTC314": f"{_HUB}::test_what_is_not_there",
     "FTC315": f"{_HUB}::test_a_gated_model_says_how_to_get_in_and_shows_no_token",
     "FTC316": f"{_HUB}::test_what_is_not_there",

@@ -17,7 +17,7 @@ from ftc.views import numbers
 from ftc.views.checks import check_lines
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
 from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, visible_width
-from ftc.views.words import headline, learned_of_rows, teacher_parts, value_at
+from ftc.views.words import headline, learned_of_rows, size_words, teacher_parts, value_at
 
 if TYPE_CHECKING:
     from ftc.spec.documents.record import Evaluation, RunRecord
@@ -59,7 +59,7 @@ def plan_text(
     model = plan.model
     title = [
         plan.recipe.task.kind,
-        f"{escaped(model.name)} {numbers.magnitude(model.num_parameters)} ({escaped(model.license or 'no license')})",
+        f"{escaped(model.name)} {size_words(model)} ({escaped(model.license or 'no license')})",
         f"{plan.settings.strategy.words()}, {numbers.percent(model.num_trainable, model.num_parameters)} trainable",
     ]
     return blocks(
