@@ -145,10 +145,12 @@ class PromptForm(Document):
     """Whether an encoder reads the prompt and a decoder writes the completion."""
     turns: str | None = None
     """Column of the turns before the prompt, a list of `{role, content}`; a row may have none."""
+    is_question: bool = False
+    """Whether the prompt is all that is kept, since the model answers it itself."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "turns" or value is not None}
+        return {name: value for name, value in handler(self).items() if name not in ("turns", "is_question") or value}
 
 
 class PreferenceForm(Document):
@@ -217,6 +219,16 @@ def row_form(
             )
         case "raw":
             return RawForm(text=columns["text"])
+        case "sample":
+            assert wording.prompt is not None, "a task that asks has a prompt"
+            return PromptForm(
+                prompt=wording.prompt,
+                completion=ANSWER_COLUMN,
+                system=wording.system,
+                references=REFERENCES_COLUMN,
+                turns=TURNS_COLUMN if columns.keys() & {"system", "history"} else None,
+                is_question=True,
+            )
         case "prompt":
             assert wording.prompt is not None, "a task that asks has a prompt"
             return PromptForm(

@@ -19,7 +19,7 @@ from ftc.compiler.tokens.forms import (
     TagForm,
     TextForm,
 )
-from ftc.compiler.tokens.generative import Generative, Preferences, Translated
+from ftc.compiler.tokens.generative import Generative, Preferences, Questions, Translated
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row, text_source
@@ -84,6 +84,8 @@ def encode_rows(
         case PreferenceForm():
             pair = (source(form.chosen), source(form.rejected))
             chunks = map(Preferences(*pair, tokenizer, limit, counts, place).encode, numbered)
+        case PromptForm(is_question=True):
+            chunks = map(Questions(source(form), tokenizer, limit, counts, place).encode, numbered)
         case ChatForm() | PromptForm():
             way = Translated if isinstance(form, PromptForm) and form.is_split else Generative
             chunks = map(way(source(form), tokenizer, limit, counts, place).encode, numbered)
