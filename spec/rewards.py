@@ -152,7 +152,7 @@ class RewardTerm(Document):
     reference's. `regex`: `pattern` is found in it. `json_schema`: it is JSON that `json_schema` accepts. `format`: it
     is made of `tags`. `length`: it has so many characters. Each gives 1 or 0."""
     weight: Real = Field(default=1.0, ge=-1000, le=1000)
-    """What the reward is multiplied by before all are added up. Default: 1, so that all count alike."""
+    """What the reward is multiplied by before all are added up. Default: 1, so that all count equally."""
     extract: str | None = Field(default=None, min_length=1, max_length=2000)
     """Regular expression whose first group is what is compared, the last match in the answer; without a match nothing
     is, and the reward is 0. Default: none, so that the whole answer is compared."""

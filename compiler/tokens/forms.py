@@ -17,6 +17,7 @@ from ftc.spec.tasks.rows import (
     TURNS_COLUMN,
     AnswerRows,
     LabelRows,
+    PromptRows,
     TagRows,
 )
 from ftc.spec.tasks.turns import TrainOn
@@ -219,25 +220,16 @@ def row_form(
             )
         case "raw":
             return RawForm(text=columns["text"])
-        case "sample":
-            assert wording.prompt is not None, "a task that asks has a prompt"
-            return PromptForm(
-                prompt=wording.prompt,
-                completion=ANSWER_COLUMN,
-                system=wording.system,
-                references=REFERENCES_COLUMN,
-                turns=TURNS_COLUMN if columns.keys() & {"system", "history"} else None,
-                is_question=True,
-            )
-        case "prompt":
+        case "prompt" | "sample":
             assert wording.prompt is not None, "a task that asks has a prompt"
             return PromptForm(
                 prompt=wording.prompt,
                 completion=next((columns[part] for part in task.CARD.written_parts if part in columns), ANSWER_COLUMN),
                 system=wording.system,
-                references=REFERENCES_COLUMN if isinstance(kind, AnswerRows) else None,
+                references=REFERENCES_COLUMN if isinstance(kind, AnswerRows | PromptRows) else None,
                 is_split=wording.family == "encoder_decoder",
                 turns=TURNS_COLUMN if columns.keys() & {"system", "history"} else None,
+                is_question=wording.form == "sample",
             )
         case _:
             assert_never(wording.form)

@@ -84,15 +84,19 @@ def encode_rows(
         case PreferenceForm():
             pair = (source(form.chosen), source(form.rejected))
             chunks = map(Preferences(*pair, tokenizer, limit, counts, place).encode, numbered)
-        case PromptForm(is_question=True):
-            chunks = map(Questions(source(form), tokenizer, limit, counts, place).encode, numbered)
         case ChatForm() | PromptForm():
-            way = Translated if isinstance(form, PromptForm) and form.is_split else Generative
-            chunks = map(way(source(form), tokenizer, limit, counts, place).encode, numbered)
+            chunks = map(_way(form)(source(form), tokenizer, limit, counts, place).encode, numbered)
         case _:
             assert_never(form)
     with _collector_off():
         return joined([flatten(chunk, counts) for chunk in chunks] or [flatten([], counts)])
+
+
+def _way(form: ChatForm | PromptForm) -> type[Generative | Questions | Translated]:
+    """How prompts and answers become tokens: the prompt alone, each apart, or one after the other."""
+    if isinstance(form, ChatForm):
+        return Generative
+    return Questions if form.is_question else Translated if form.is_split else Generative
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class Reinforcement(Prompted):
         answer_parts=("reference",),
         beside={"system": ("prompt",), "history": ("prompt",)},
         signs=((Sign("prompt", "name"), Sign("reference", "name", ("ground_truth", "solution", "reference"))),),
-        guess_order=55,
+        guess_order=57,
         foreign_names=("rlvr", "reinforcement-learning", *(card.kind for card in REINFORCEMENT_LOSSES)),
         is_imported=True,
         needs_decoder=True,
