@@ -9,12 +9,14 @@
 | 4xx   | budget and policy                         | 4                    |
 | 5xx   | lock, saved plan, integrity               | 2, 5 or 6            |
 | 6xx   | environment and run                       | 1                    |
+| 7xx   | several processes and machines            | 5, 6 or 64           |
 """
 
 from ftc.spec.codes import (
     budget,
     environment,
     exports,
+    launching,
     locking,
     numbers,
     references,
@@ -50,6 +52,7 @@ CODES: dict[str, Code] = {
         environment,
         verbs,
         exports,
+        launching,
     )
     for code in module.CODES
 }
