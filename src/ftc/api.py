@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.verbs.calibrate import calibrate, device, devices
+from ftc.verbs.chat import Chat, open_chat
 from ftc.verbs.compare import diff
 from ftc.verbs.evaluate import evaluate, evaluate_on_harness
 from ftc.verbs.export_model import export_model
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from ftc.verbs.audit import StepListener
 
 __all__ = [
+    "Chat",
     "Checked",
     "Model",
     "Planned",
@@ -69,6 +71,7 @@ __all__ = [
     "load_plan",
     "lock",
     "merge",
+    "open_chat",
     "plan",
     "predict",
     "provenance",
