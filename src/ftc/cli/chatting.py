@@ -234,7 +234,7 @@ COMMANDS: dict[str, Command] = {
         examples=(
             Example("ftc chat 7f3a2b", "in the terminal; /help shows the commands"),
             Example("ftc chat 7f3a2b --both --temperature 0.7", "tuned and base side by side, sampled"),
-            Example("ftc chat 7f3a2b --json < questions.txt", "a line in, an answer out"),
+            Example("ftc chat 7f3a2b --json", "in a pipe: a line in, an answer out as JSON"),
         ),
     ),
 }
