@@ -147,8 +147,8 @@ def _stamp(file: Path) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=8)
-def _facts(extras: frozenset[str], stamps: str) -> EnvironmentFacts:
-    """What is installed while `stamps`, a digest of the metadata's stamps, holds: a process reads it once."""
+def _facts(extras: frozenset[str], _stamps: str) -> EnvironmentFacts:
+    """What is installed while `_stamps`, a digest of the metadata's stamps, holds: a process reads it once."""
     found, missing = _closure(extras)
     packages, unverified = {}, []
     for name in sorted(found):
