@@ -9,7 +9,7 @@
 | 4xx   | budget and policy                         | 4                    |
 | 5xx   | lock, saved plan, integrity               | 2, 5 or 6            |
 | 6xx   | environment and run                       | 1                    |
-| 7xx   | several processes and machines            | 5, 6 or 64           |
+| 7xx   | several processes; use of runs            | 1, 5, 6, 7, 8 or 64  |
 """
 
 from ftc.spec.codes import (
@@ -28,6 +28,7 @@ from ftc.spec.codes import (
     sweeps,
     text,
     tokens,
+    uses,
     verbs,
 )
 from ftc.spec.codes._code import Code, Severity
@@ -53,6 +54,7 @@ CODES: dict[str, Code] = {
         verbs,
         exports,
         launching,
+        uses,
     )
     for code in module.CODES
 }
