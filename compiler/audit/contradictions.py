@@ -196,8 +196,6 @@ def _processes(case: _Case) -> Iterator[Finding]:
         where, told = f"record.json: segments.{number}.processes", "the segment's other processes"
         ranks = [one.rank for one in segment.processes]
         yield from difference(where, ranks, [*range(len(ranks))], "their number")
-        if number == len(case.record.segments) - 1:
-            yield from difference(where, len(ranks), case.record.observed.world_size, "`observed.world_size`")
         first = segment.processes[0]
         for one in segment.processes:
             place = f"{where}.{one.rank}"
@@ -207,6 +205,8 @@ def _processes(case: _Case) -> Iterator[Finding]:
             yield from difference(f"{place}.packages_sha256", one.packages_sha256, first.packages_sha256, told)
         if case.ours and first.job_sha256 is not None:
             yield from difference(f"{where}.0.job_sha256", first.job_sha256, case.plan.job_sha256(), "plan.json")
+        if number == len(case.record.segments) - 1:
+            yield from difference(where, len(ranks), case.record.observed.world_size, "`observed.world_size`")
 
 
 def _observed(case: _Case) -> Iterator[Finding]:

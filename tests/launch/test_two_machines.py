@@ -109,6 +109,7 @@ def test_streams_that_are_nowhere_are_named(first: Machine) -> None:
     told = together(start([first, second], "apply", PLAN))
     assert [one.code for one in told] == [6, 6], [one.text for one in told]
     assert "process 1 on" in told[0].err
+    assert "[FTC704]" in told[0].err
 
 
 @_SESSION
