@@ -27,7 +27,8 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.machine import CodeSnapshot
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import Observation, ProcessSeen
+from ftc.spec.documents.record import Observation
+from ftc.spec.documents.segments import ProcessSeen
 from ftc.spec.documents.settings import Settings
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.machine import MachineClass
-from ftc.spec.documents.record import Launcher
+from ftc.spec.documents.segments import Launcher
 from ftc.spec.storage.processes import is_one_of_several
 from ftc.spec.storage.reading import read_regular
 

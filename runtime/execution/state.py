@@ -23,15 +23,8 @@ from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.interruption import Interruption, StopKind
 from ftc.spec.documents.machine import Holder
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import (
-    DeterminismSeen,
-    Launcher,
-    Observation,
-    Predecessor,
-    ProcessSeen,
-    RunRecord,
-    Segment,
-)
+from ftc.spec.documents.record import DeterminismSeen, Observation, Predecessor, RunRecord
+from ftc.spec.documents.segments import Launcher, ProcessSeen, Segment
 from ftc.spec.storage.atomic_write import sweep, write_file
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.storage.reading import read_regular

@@ -15,6 +15,7 @@ from ftc.spec.documents.judging import JudgeUse
 from ftc.spec.documents.machine import CodeSnapshot, MachineClass
 from ftc.spec.documents.phases import PhaseMemory, PhaseSeconds
 from ftc.spec.documents.resampling import Resampling
+from ftc.spec.documents.segments import ProcessSeen, Segment
 from ftc.spec.names import FileName, InsidePath
 
 __all__ = [
@@ -28,14 +29,11 @@ __all__ = [
     "GroupResult",
     "Interval",
     "JudgeResult",
-    "Launcher",
     "Observation",
     "Predecessor",
     "Prediction",
-    "ProcessSeen",
     "RetentionResult",
     "RunRecord",
-    "Segment",
     "SliceResult",
     "SubjectResult",
     "SwapExample",
@@ -43,78 +41,6 @@ __all__ = [
     "SwapsResult",
     "TokenWeight",
 ]
-
-
-class ProcessSeen(Document):
-    """What one process of a run found. All processes have the same digests, or none of them trains."""
-
-    rank: int
-    local_rank: int | None = None
-    """Its number on its machine; None in records of earlier releases, as all fields with this default."""
-    host: str | None = None
-    """Name of its machine."""
-    device: str
-    driver: str | None = None
-    """Version of the GPU's driver; None without a GPU."""
-    machine_sha256: str
-    """Digest of its machine's class."""
-    ftc_sha256: str
-    """Digest of its code of ftc."""
-    job_sha256: str | None = None
-    """Digest of the job that it was given."""
-    packages_sha256: str | None = None
-    """Digest of its packages."""
-    inputs_sha256: str | None = None
-    """Digest over the digests of the model files and token streams that it read; None where it ended before."""
-
-    @model_serializer(mode="wrap")
-    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
-
-
-class Launcher(Document):
-    """What started the processes of a segment, as the environment says it."""
-
-    kind: Literal["ftc", "torchrun", "slurm", "mpi"]
-    """`ftc`: `ftc apply` started them on its own machine. `slurm`: `srun`."""
-    version: str | None = None
-    """None where it doesn't say."""
-    scheduler: Literal["slurm", "kubernetes", "skypilot"] | None = None
-    """What gave the machines; None where nothing says so."""
-    job_id: str | None = None
-    """The job's name there."""
-    restart: int | None = None
-    """How often the job was started again, as the launcher counts it; None where it doesn't."""
-
-    @model_serializer(mode="wrap")
-    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
-
-
-class Segment(Document):
-    """One stretch of the run in the same processes."""
-
-    started_at: str
-    """UTC, ISO 8601."""
-    ended_at: str | None
-    from_step: int
-    """Steps that were done when it began."""
-    to_step: int
-    """Steps that were done when it ended."""
-    ended_by: StopKind | Literal["finished", "failed", "early_stop"] | None
-    machine_sha256: str
-    """Digest of the class of the machine that it ran on: a run may be resumed on another one. Empty where the record
-    was lost and made again from what lay beside it."""
-    ftc_sha256: str
-    """Digest of ftc's own files that it ran with; empty as above."""
-    processes: tuple[ProcessSeen, ...] = ()
-    """Every process of a run of several, by rank; absent from the document where there is one, and in older records."""
-    launcher: Launcher | None = None
-    """None where `ftc apply` is the only process and no scheduler started it, and in older records."""
-
-    @model_serializer(mode="wrap")
-    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name not in ("processes", "launcher") or value}
 
 
 class Observation(Document):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ftc.spec.documents.interruption import Interruption
-from ftc.spec.documents.record import ProcessSeen
+from ftc.spec.documents.segments import ProcessSeen
 from ftc.spec.storage.paths import RunFolder
 from ftc.verbs.runs import load_run
 from tests.e2e.conftest import Ftc, finished_project, in_a_copy
