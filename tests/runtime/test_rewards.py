@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftc.compiler.passes import check_sampling
+from ftc.compiler.rules import sampling_rules
 from ftc.runtime.rewards import VALUES, is_correct, reward_values, total_reward
 from ftc.runtime.rewards.advantages import advantages, token_weights
 from ftc.spec.diagnostics import Refusal
@@ -111,12 +111,12 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         device=SimpleNamespace(local=True),
         source=source,
     )
-    monkeypatch.setattr(check_sampling, "find_spec", lambda name: None)
-    (found,) = check_sampling.reward_packages_are_here(draft)
+    monkeypatch.setattr(sampling_rules, "find_spec", lambda name: None)
+    (found,) = sampling_rules.reward_packages_are_here(draft)
     assert found.code == "FTC449"
     assert "ftc[rewards]" in found.help[0]
-    monkeypatch.setattr(check_sampling, "find_spec", lambda name: util.find_spec("json"))
-    assert not list(check_sampling.reward_packages_are_here(draft))
+    monkeypatch.setattr(sampling_rules, "find_spec", lambda name: util.find_spec("json"))
+    assert not list(sampling_rules.reward_packages_are_here(draft))
 
 
 _GROUP = [1.0, 0.0, 0.5, 0.0]
