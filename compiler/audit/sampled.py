@@ -13,7 +13,7 @@ from pathlib import Path
 from ftc.compiler.audit.tally import Tally, difference, finding, plural
 from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.audit import Finding
-from ftc.spec.documents.events import Event, StepDone, without_repeats
+from ftc.spec.documents.events import Event, without_repeats
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.sampled import Earned, SampledAnswer, read_answers
@@ -70,7 +70,7 @@ def check_sampled(
 
 def _by_events(answers: Sequence[SampledAnswer], events: Sequence[Event], steps_done: int) -> Iterator[Finding]:
     """Each step's answers are as many as its event says, and earned what it says on average."""
-    said = {step.step: step for step in without_repeats(events)[0] if isinstance(step, StepDone)}
+    said = {step.step: step for step in without_repeats(events)[0]}
     kept = {step: list(group) for step, group in groupby(answers, key=lambda one: one.step)}
     yield from difference(f"{_FILE}: steps", sorted(kept), list(range(1, steps_done + 1)), "record.json")
     for step, group in kept.items():

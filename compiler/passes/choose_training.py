@@ -70,8 +70,7 @@ def choose_training(draft: Draft) -> Draft:
         select_metric=metric,
         select_higher=_is_higher(why, metric),
         preference=_objective(draft, why),
-        **_numbers(draft, why),
-        **_sampling(draft, why),
+        **(_numbers(draft, why) | _sampling(draft, why)),
     )
     return _choose_seeds(_check_class_weights(_check_precision(draft.settle("train", section, why))))
 
@@ -203,7 +202,7 @@ def _objective(draft: Draft, why: Reasons) -> PreferenceSettings | None:
     return PreferenceSettings(**known)
 
 
-def _numbers(draft: Draft, why: Reasons) -> dict[str, RegressionSettings]:
+def _numbers(draft: Draft, why: Reasons) -> dict[str, Any]:
     """How numbers are learned; nothing for a task without."""
     task = draft.recipe.task
     if task.number_loss is None:
@@ -218,7 +217,7 @@ def _numbers(draft: Draft, why: Reasons) -> dict[str, RegressionSettings]:
     return {"regression": RegressionSettings(loss=loss, scales=scales)}
 
 
-def _sampling(draft: Draft, why: Reasons) -> dict[str, SamplingSettings]:
+def _sampling(draft: Draft, why: Reasons) -> dict[str, Any]:
     """How answers are sampled and rewarded; nothing for a task that learns from rows."""
     if (asked := draft.recipe.task.sampling) is None:
         return {}

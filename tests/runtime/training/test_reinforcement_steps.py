@@ -115,7 +115,8 @@ def _by_formula(
 
         def log_probs(head: list[int] = head, tail: torch.Tensor = tail) -> torch.Tensor:
             logits = model(input_ids=torch.tensor([[*head, *tail.tolist()]])).logits[0, len(head) - 1 : -1]
-            return (logits / _TEMPERATURE).log_softmax(dim=-1)[torch.arange(len(tail)), tail]
+            found: torch.Tensor = (logits / _TEMPERATURE).log_softmax(dim=-1)[torch.arange(len(tail)), tail]
+            return found
 
         own = log_probs()
         term = -float(advantage) * torch.exp(own - own.detach())
