@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import json
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 __all__ = ["LARGEST_DOCUMENT", "kind_of", "open_regular", "parse_json", "read_regular"]
 
@@ -31,7 +32,7 @@ def kind_of(mode: int) -> str | None:
     return next((words for test, words in _KINDS if test(mode)), None)
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """A regular file, opened for reading.
 
     A plain read of a pipe waits for ever for somebody to write, and one of `/dev/zero` never ends.

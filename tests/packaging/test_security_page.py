@@ -32,12 +32,9 @@ def _is_there(file: str, test: str) -> bool:
     path = ROOT / file
     if path.is_dir() or not path.is_file():
         return path.is_dir() and not test and any(path.glob("test_*.py"))
-    tests = {node.name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if _is_test(node)}
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    tests = {one.name for one in body if isinstance(one, ast.FunctionDef) and one.name.startswith("test_")}
     return test in tests if test else bool(tests)
-
-
-def _is_test(node: ast.AST) -> bool:
-    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
 
 
 def test_every_named_test_and_session_is_there() -> None:
