@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, cast
 
 from ftc.compiler.draft import Draft, Reasons
+from ftc.compiler.passes.choose_router import check_router, router_settings
 from ftc.compiler.search.candidates import attention_kernels, device_counts, optimizer_kinds
 from ftc.compiler.training_defaults import (
     choose_class_weights,
@@ -16,13 +17,17 @@ from ftc.compiler.training_defaults import (
     choose_steps,
 )
 from ftc.spec.documents.facts import TeacherFacts
-from ftc.spec.documents.loss_settings import PreferenceSettings, RegressionSettings, TargetScale
+from ftc.spec.documents.loss_settings import (
+    PreferenceSettings,
+    RegressionSettings,
+    SamplingSettings,
+    TargetScale,
+)
 from ftc.spec.documents.settings import (
     DeterminismSettings,
     DistillationSettings,
     OpenOptimizer,
     OpenTrain,
-    RouterSettings,
     ScheduleSettings,
     Seeds,
     TeacherSettings,
@@ -34,7 +39,6 @@ from ftc.spec.optimizers import OPTIMIZERS, candidates
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.evaluation import watched_metrics
 from ftc.spec.sections.train import Precision
-from ftc.spec.strategies import strategy_card
 
 __all__ = ["EXACT", "choose_determinism", "choose_distillation", "choose_training"]
 
@@ -72,10 +76,10 @@ def choose_training(draft: Draft) -> Draft:
         select_metric=metric,
         select_higher=_is_higher(why, metric),
         preference=_objective(draft, why),
-        **_numbers(draft, why),
-        **_router(draft, why),
+        **(_numbers(draft, why) | _sampling(draft, why)),
+        **router_settings(draft, why),
     )
-    draft = _check_router(draft.settle("train", section, why))
+    draft = check_router(draft.settle("train", section, why))
     return _choose_seeds(_check_class_weights(_check_precision(draft)))
 
 
@@ -169,7 +173,9 @@ def _selection(draft: Draft, why: Reasons) -> tuple[Literal["best", "last"], str
     # The metric that stands for a result before the others: macro F1, to which the largest class alone is worth little.
     cards = [card for name in draft.mode.usual_metrics if (card := metric_named(name))]
     usual = f"val_{min(cards, key=lambda card: card.headline or math.inf).name}"
-    if stopping:
+    if stopping is None and draft.recipe.task.sampling is not None:
+        metric = why.derive("select_metric", f"val_{draft.mode.usual_metrics[0]}", "what training makes larger")
+    elif stopping:
         metric = why.derive("select_metric", stopping.metric, "the metric of early stopping")
     elif train.epochs == "auto" and head_card(draft.loaded.head).is_new and usual in watched_metrics(draft.recipe.task):
         # The loss of a new head rises with its confidence while its decisions still get better: by the loss, the chosen
@@ -204,7 +210,7 @@ def _objective(draft: Draft, why: Reasons) -> PreferenceSettings | None:
     return PreferenceSettings(**known)
 
 
-def _numbers(draft: Draft, why: Reasons) -> dict[str, RegressionSettings]:
+def _numbers(draft: Draft, why: Reasons) -> dict[str, Any]:
     """How numbers are learned; nothing for a task without."""
     task = draft.recipe.task
     if task.number_loss is None:
@@ -219,37 +225,13 @@ def _numbers(draft: Draft, why: Reasons) -> dict[str, RegressionSettings]:
     return {"regression": RegressionSettings(loss=loss, scales=scales)}
 
 
-def _router(draft: Draft, why: Reasons) -> dict[str, RouterSettings]:
-    """What becomes of the routers of experts; nothing for a model without."""
-    if draft.model.experts is None:
+def _sampling(draft: Draft, why: Reasons) -> dict[str, Any]:
+    """How answers are sampled and rewarded; nothing for a task that learns from rows."""
+    if (asked := draft.recipe.task.sampling) is None:
         return {}
-    asked = draft.recipe.train
-    trained = why.take("router.trained", asked.train_router, "train.train_router")
-    return {
-        "router": RouterSettings(
-            trained=trained, aux_loss=why.take("router.aux_loss", asked.router_aux_loss, "train.router_aux_loss")
-        )
-    }
-
-
-def _check_router(draft: Draft) -> Draft:
-    """There are routers, with such a loss, that the strategy can train."""
-    asked, model = draft.recipe.train, draft.model
-    keys = [key for key in ("router_aux_loss", "train_router") if getattr(asked, key)]
-    if model.experts is None:
-        for key in keys:
-            summary = f"`{key}` has no effect: a `{model.model_type}` model has no router"
-            draft = draft.find("FTC267", summary, f"train.{key}", help="remove it, or choose a mixture of experts")
-        return draft
-    mixture = model.kind.experts
-    if asked.router_aux_loss is not None and not (mixture and mixture.has_loss):
-        summary = f"transformers has no load balancing loss for the model type `{model.model_type}`"
-        draft = draft.find("FTC267", summary, "train.router_aux_loss", help="remove `router_aux_loss`")
-    if asked.train_router and strategy_card(draft.strategy).result == "adapter":
-        summary = f"`{draft.strategy.kind}` trains no weights of the model itself, and so no router"
-        help = "remove `train_router`; LoRA trains whole modules that `strategy.modules_to_save` names, such as `gate`"
-        draft = draft.find("FTC269", summary, "train.train_router", help=help)
-    return draft
+    for name in SamplingSettings.model_fields:
+        why.take(f"sampling.{name}", getattr(asked, name), f"task.{name}")
+    return {"sampling": asked}
 
 
 def _choose_seeds(draft: Draft) -> Draft:
@@ -263,6 +245,7 @@ def _choose_seeds(draft: Draft) -> Draft:
         init=stream("init", "new weights"),
         order=stream("order", "order of rows"),
         dropout=stream("dropout", "dropout"),
+        **({"sampling": stream("sampling", "sampled answers")} if draft.recipe.task.sampling else {}),
     )
     return draft.settle("seeds", seeds, why)
 

@@ -128,6 +128,7 @@ def run_killed_at(job: Job, name: str, operation: str, number: int) -> int:
     return in_child(work)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("operation", ["write", "fsync", "replace", "rename", "mkdir"])
 def test_a_kill_at_some_operations(job: Job, operation: str) -> None:
     most = {"write": 60, "fsync": 40, "replace": 16, "rename": 4, "mkdir": 4}[operation]
@@ -226,7 +227,7 @@ class TestTwoProcesses:
             os.kill(self._second_at_step(child, tmp_path, 3), signal.SIGKILL)
             _, errors = child.communicate()
         assert child.returncode != 0
-        assert "FTC644: another process of this run is lost" in errors
+        assert "FTC644: another process of this run was lost" in errors
 
     @campaign
     def test_one_that_hangs_is_named_and_ends_the_other(self, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from ftc.runtime.training import distillation
 from ftc.runtime.training.distillation import build_teacher, divergence, make_teacher
 from ftc.runtime.training.loop import Job as LoopJob
 from ftc.runtime.training.loop import _accumulate_gradients, _loss
+from ftc.runtime.training.sources import StreamRows
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import Event, StepDone
@@ -217,8 +218,7 @@ def loop_job(settings: Settings, model: Any, rows: TokenStream, teacher: Any, mi
         parameters=trainable_tensors(model),
         scorer=make_scorer(model, settings),
         optimizer=torch.optim.AdamW(model.parameters()),
-        rows=rows,
-        order=BatchOrder(rows.lengths, len(rows), 1, 0),
+        source=StreamRows(rows, BatchOrder(rows.lengths, len(rows), 1, 0)),
         accelerator=Accelerator(cpu=True),
         teacher=teacher,
     )
@@ -232,7 +232,7 @@ def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path: Path) -> None
         model.zero_grad()
         job = loop_job(settings, model, rows, teacher, micro_batch)
         targets = sum(job.scorer.num_targets(rows, row) for row in range(3))
-        loss = _accumulate_gradients(job, 0, targets, BatchDigest())
+        loss = _accumulate_gradients(job, job.source.at(0), targets, BatchDigest())
         found.append((loss, {name: one.grad.clone() for name, one in job.parameters.items() if one.grad is not None}))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
     for name, gradient in found[0][1].items():
@@ -266,6 +266,7 @@ def job_with_teacher(root: Path, **changes: Any) -> Job:
     return replace(job, inputs=replace(job.inputs, companions={"teacher": root / "teacher"}))
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_its_teacher_and_does_so_again_bit_by_bit(tmp_path: Path) -> None:
     job = job_with_teacher(tmp_path)
     whole = job.run("whole")
@@ -286,6 +287,7 @@ def test_a_run_learns_from_its_teacher_and_does_so_again_bit_by_bit(tmp_path: Pa
     assert plain.run("plain").final_weights_sha256 != whole.final_weights_sha256
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
 def test_a_packed_teacher(tmp_path: Path, quantization: str) -> None:
     pytest.importorskip("bitsandbytes")
