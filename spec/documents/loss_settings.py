@@ -1,4 +1,4 @@
-"""The settings of losses that not every task has: of compared answers, of sampled answers, of numbers, and of routers."""
+"""Settings of losses that not every task has: of compared answers, sampled answers, numbers, and routers."""
 
 from __future__ import annotations
 
