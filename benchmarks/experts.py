@@ -136,13 +136,14 @@ def _line(case: Case) -> str:
     report = split_report(100, length_max=_TOKENS, supervised_max=_TOKENS - 1)
     draft = decided(replace(draft, splits=dict.fromkeys(draft.splits, report), platform="linux_x86_64"))
     form, found = by_closed_form(draft), by_trace(draft, trace(question(draft)))
+    training = max(phase.peak_bytes for phase in found.phases if phase.phase.startswith(("forward", "backward")))
     weights = max(phase.components.get("weights", 0) for phase in found.phases)
     boundaries = facts.num_layers * _TOKENS * facts.hidden_size * 2
     return (
         f"{case.name:17} {case.parameters / 1e9:5.2f} B, {case.active / 1e9:5.2f} B active | "
         f"forward {forward / 1e9:5.2f} GFLOP a token, {forward / by_hand - 1:+.1%} of 2 an active weight | "
         f"weights {weights / _GIB:6.2f} GiB, by hand {2 * case.parameters / _GIB:6.2f} | "
-        f"tensors {found.allocated_bytes / _GIB:6.2f} GiB, weights and {boundaries / _GIB:.2f} GiB of layers' inputs "
+        f"training {training / _GIB:6.2f} GiB, weights and {boundaries / _GIB:.2f} GiB of layers' inputs "
         f"{(2 * case.parameters + boundaries) / _GIB:6.2f} | "
         f"formula {form.allocated_bytes / found.allocated_bytes - 1:+.1%}"
     )

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.tasks.scorer import Batch
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.experts import CHOSEN_EXPERTS
 
@@ -77,8 +78,16 @@ def router_loss_of(model: Any, train: TrainSettings) -> RouterLoss | None:
 
 
 def routers_of(model: Any) -> list[tuple[nn.Module, int]]:
-    """A model's routers, and the place of their logits in what each gives: as its class in transformers says."""
-    said = type(_inner(model))._can_record_outputs["router_logits"]
+    """A model's routers, and the place of their logits in what each gives: as its class in transformers says.
+
+    Raises:
+        Refusal: FTC267, the class in the installed release doesn't say.
+    """
+    said = (getattr(type(_inner(model)), "_can_record_outputs", None) or {}).get("router_logits")
+    if said is None:
+        summary = f"the installed transformers doesn't show the routers of {type(_inner(model)).__name__}"
+        help = "install a newer transformers, or remove `router_aux_loss`"
+        raise Refusal([diagnostic("FTC267", summary, help=help, path="train.router_aux_loss")])
     kind, place = (said, 0) if isinstance(said, type) else (said.target_class, said.index)
     return [(module, place) for module in model.modules() if isinstance(module, kind)]
 

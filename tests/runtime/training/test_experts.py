@@ -14,6 +14,7 @@ from ftc.runtime.models.build_model import build_model
 from ftc.runtime.tasks.scorer import padded
 from ftc.runtime.training.router_loss import RouterLoss, routers_of
 from ftc.spec.batches import BatchOrder
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.streams import open_stream
 from ftc.spec.schedules import learning_rate_at
 from tests.runtime.jobs import Job, make_job
@@ -111,6 +112,15 @@ def test_the_loss_of_routers_is_that_of_transformers_over_tokens_without_padding
     theirs = load_balancing_loss_func(tuple(logits), 4, 2, attention)
     torch.testing.assert_close(found, 0.1 * theirs)
     assert len(logits) == 2, "one router a layer"
+
+
+def test_a_class_that_does_not_show_its_routers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = make_job(tmp_path, "granitemoe", "lora", train__router={"trained": False, "aux_loss": 0.1})
+    model: Any = build_model(job.plan.settings, FolderBase(job.inputs.model_folder), CPU)
+    monkeypatch.setattr(type(model.get_base_model()), "_can_record_outputs", {})  # as transformers 5.3 has it
+    with pytest.raises(Refusal) as refused:
+        RouterLoss(model, 0.1)
+    assert [one.code for one in refused.value.diagnostics] == ["FTC267"]
 
 
 def test_routers_stay_as_they_are_unless_asked_for(tmp_path: Path) -> None:
