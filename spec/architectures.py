@@ -237,7 +237,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     _COHERE,
     replace(_COHERE, model_type="cohere2", window_every=4),
     _DEEPSEEK,
-    replace(_DEEPSEEK, model_type="deepseek_v3", tagger=("score",)),
+    replace(_DEEPSEEK, model_type="deepseek_v3", widens_keys=False, tagger=("score",)),
     replace(_LLAMA, model_type="ernie4_5", widens_keys=False, classifier=(), tagger=()),
     replace(_LLAMA, model_type="exaone4", window_every=4, ends_with_product=False),
     # Its larger models have two norms of one input, its smaller ones one, and their config.json tells.
