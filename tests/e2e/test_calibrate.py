@@ -25,7 +25,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Calibration:
     job = CalibrationJob(kind="cpu", threads=1, precisions=("float32",), tries=2, most_steps=3, scale=0.05)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FTC_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return calibrate(job=job)
+        measured = calibrate(job=job)
+    known = {"device": CPU.name, "label": CPU.label, "measured_at": "2026-11-26T04:00:00Z", "busy": 0.0}
+    return measured.model_copy(update=known)
 
 
 def test_plans_rest_on_what_was_measured(found: Calibration, tmp_path: Path) -> None:
