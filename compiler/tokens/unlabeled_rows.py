@@ -31,13 +31,11 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.tasks import PARTS
-from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, NUMBERS_COLUMN
+from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, NUMBERS_COLUMN, STAND_IN
 from ftc.spec.text_forms import form_card
 
-__all__ = ["UnlabeledRows", "as_row", "check_columns", "compile_unlabeled"]
+__all__ = ["UnlabeledRows", "as_row", "check_columns", "compile_unlabeled", "conversation_column"]
 
-_STAND_IN = "a"
-"""An answer that is never read: only so that a row has one. A letter, since the space before a letter belongs to it."""
 _COPIED = "{{ " + INSTRUCTION_PROMPT + " }}"
 _OPTIONAL = ("optional text", "tools", "history")
 """Parts whose column a file may lack."""
@@ -92,6 +90,12 @@ def as_row(plan: Plan, text: str) -> Row:
     (column,) = columns
     is_conversation = column in needed and PARTS[needed[column]].values == "messages"
     return {column: [{"role": "user", "content": text}] if is_conversation else text}
+
+
+def conversation_column(plan: Plan) -> str | None:
+    """The column of the conversation to answer; None where a row of the run is no conversation."""
+    by_part, _ = _input_columns(plan)
+    return next((column for part, column in by_part.items() if PARTS[part].values == "messages"), None)
 
 
 def check_columns(plan: Plan, table: Table) -> None:
@@ -176,14 +180,14 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
     task = plan.recipe.task.settled(plan.settings.model.family)
 
     def written(row: Row) -> None:
-        row[_written_column(plan)] = text.labels[0] if text.labels else _STAND_IN
+        row[_written_column(plan)] = text.labels[0] if text.labels else STAND_IN
 
     def given(row: Row) -> None:
         row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = row.get(by_part.get("prompt", "")), row.get("completion")
 
     def copied(row: Row) -> None:
         source = by_part.get("prompt") or by_part.get("text") or by_part["messages"]
-        row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = row.get(source), _STAND_IN
+        row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = row.get(source), STAND_IN
         row["messages"] = _asked(row.get(source))
 
     match text.form:
@@ -200,7 +204,7 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
             return lambda row: row.update({columns["answers"]: {"text": [], "answer_start": []}})
         case "chat":
             return lambda row: row.update({columns["messages"]: _asked(row.get(columns["messages"]))})
-        case "prompt":
+        case "prompt" | "sample":
             return written
         case "preference" | "raw":
             return given if _scores_answers(plan) else copied
@@ -223,7 +227,7 @@ def _asked(messages: Any) -> Any:
     if not isinstance(messages, list) or not all(isinstance(turn, dict) for turn in messages):
         return messages
     end = len(messages) - (bool(messages) and messages[-1].get("role") == "assistant")
-    return [*messages[:end], {"role": "assistant", "content": _STAND_IN}]
+    return [*messages[:end], {"role": "assistant", "content": STAND_IN}]
 
 
 def _fault(by_part: Mapping[str, str], row: Row) -> str | None:
@@ -290,7 +294,8 @@ def _form(
         return prompt, facts.model_copy(update={"chat_template": None})
     if form_card(text.form).is_pair:
         is_list = isinstance(rows[0].get(next(iter(by_part.values()))), list)
-        return (ChatForm() if is_list else PromptForm(prompt=_COPIED, completion=ANSWER_COLUMN)), facts
+        asked = PromptForm(prompt=_COPIED, completion=ANSWER_COLUMN, system=text.system)
+        return (ChatForm() if is_list else asked), facts
     wording = Wording(text.form, text.prompt, text.system, family, facts.eos_id)
     form = row_form(task, text.columns, text.labels, wording, rows)
     if isinstance(form, ChatForm):  # whatever was trained on, the assistant's next turn is what is asked for
