@@ -44,6 +44,25 @@ _NOMINAL = 1.1
 """A card is sold by a rounder size than its driver reports, by up to a tenth."""
 
 
+def images_are_read_by_adapters_alone(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """A model that reads images is trained by adapters on its language model, in tasks whose rows may have images."""
+    if draft.model.vision is None:
+        return
+    name, recipe = draft.model.vision.model_type, draft.recipe
+    if "image" not in recipe.task.CARD.part_names:
+        summary = f"a {recipe.task.kind} task doesn't read images, and `{draft.model.name}` is a `{name}` model"
+        yield _found(draft, "FTC127", summary, "task.kind", help="use `kind: generation` or `kind: chat`")
+    traits = draft.strategy.traits
+    if not traits.targets or traits.quantized is not None:
+        summary = f"`{recipe.strategy.kind}` isn't available for a `{name}` model"
+        help = "use `lora`, or another adapter on linear layers"
+        yield _found(draft, "FTC127", summary, "strategy.kind", help=help)
+    for path, asked in (("train.distillation", recipe.train.distillation), ("eval.swaps", recipe.eval.swaps)):
+        if asked is not None:
+            summary = f"`{path.rpartition('.')[2]}` isn't available for a `{name}` model"
+            yield _found(draft, "FTC127", summary, path, help=f"remove `{path}`")
+
+
 def revision_needs_the_hub(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A folder has no revisions."""
     if draft.model.source == "local" and draft.recipe.model.revision is not None:
@@ -336,6 +355,7 @@ _SHORTEST = 8
 """Tokens of a row below which nothing is said of a longest one."""
 
 FACT_RULES: tuple[FactRule, ...] = (
+    images_are_read_by_adapters_alone,
     revision_needs_the_hub,
     limits_leave_out_rows,
     adapters_are_low_rank,

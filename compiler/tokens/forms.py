@@ -145,10 +145,13 @@ class PromptForm(Document):
     """Whether an encoder reads the prompt and a decoder writes the completion."""
     turns: str | None = None
     """Column of the turns before the prompt, a list of `{role, content}`; a row may have none."""
+    images: str | None = None
+    """Column of the images before the prompt, the sha256 of each; a row may have none."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "turns" or value is not None}
+        optional = ("turns", "images")
+        return {name: value for name, value in handler(self).items() if name not in optional or value is not None}
 
 
 class PreferenceForm(Document):
@@ -225,6 +228,7 @@ def row_form(
                 system=wording.system,
                 references=REFERENCES_COLUMN if isinstance(kind, AnswerRows) else None,
                 is_split=wording.family == "encoder_decoder",
+                images=columns.get("image"),
                 turns=TURNS_COLUMN if columns.keys() & {"system", "history"} else None,
             )
         case _:

@@ -20,6 +20,7 @@ from ftc.compiler.tokens.forms import (
     TextForm,
 )
 from ftc.compiler.tokens.generative import Generative, Preferences, Translated
+from ftc.compiler.tokens.image_tokens import ImageTokens
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row, text_source
@@ -43,6 +44,7 @@ def encode_rows(
     numbers: Sequence[int] | None = None,
     place: Callable[[int], str] = "row {}".format,
     by_shape: bool = True,
+    images: ImageTokens | None = None,
 ) -> TokenRows:
     """Turns rows into tokens of the given form.
 
@@ -57,6 +59,7 @@ def encode_rows(
         numbers: Each row's number in its source, from 0, ascending; None where the rows are the whole source.
         place: Name of the row of a number.
         by_shape: Whether templates may be rendered once a shape; the result is the same without.
+        images: How images stand in rows; None for a model that reads none.
 
     Raises:
         Refusal: A template, the tokenizer or a row's characters can't be used (FTC331 to FTC339).
@@ -64,11 +67,11 @@ def encode_rows(
     counts = RowCounts(read=len(rows), place=place)
     limit = Limit(max_length, cuts)
     numbers = range(len(rows)) if numbers is None else numbers
-    parts = (slice(start, start + _CHUNK_ROWS) for start in range(0, len(rows), _CHUNK_ROWS))
-    numbered = (dict(zip(numbers[part], rows[part], strict=True)) for part in parts)
+    pieces = (slice(start, start + _CHUNK_ROWS) for start in range(0, len(rows), _CHUNK_ROWS))
+    numbered = (dict(zip(numbers[part], rows[part], strict=True)) for part in pieces)
 
     def source(of: ChatForm | PromptForm) -> ChatSource | PromptSource:
-        return text_source(of, tokenizer, facts, renderer, by_shape)
+        return text_source(of, tokenizer, facts, renderer, by_shape, images)
 
     match form:
         case ClassifyForm():
@@ -85,8 +88,9 @@ def encode_rows(
             pair = (source(form.chosen), source(form.rejected))
             chunks = map(Preferences(*pair, tokenizer, limit, counts, place).encode, numbered)
         case ChatForm() | PromptForm():
-            way = Translated if isinstance(form, PromptForm) and form.is_split else Generative
-            chunks = map(way(source(form), tokenizer, limit, counts, place).encode, numbered)
+            is_split = isinstance(form, PromptForm) and form.is_split
+            parts = (source(form), tokenizer, limit, counts, place)
+            chunks = map((Translated(*parts) if is_split else Generative(*parts, images)).encode, numbered)
         case _:
             assert_never(form)
     with _collector_off():

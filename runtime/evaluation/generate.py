@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from ftc.runtime.models.sharding import is_sharded
-from ftc.runtime.tasks.scorer import prompt_batch
+from ftc.runtime.tasks.scorer import pixels_of, prompt_batch
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.architectures import architecture
 from ftc.spec.batches import LEAST_SHARED
@@ -92,7 +92,12 @@ def _shared(
     model: Any, rows: TokenStream, order: list[list[int]], settings: Settings, device: torch.device
 ) -> SharedPrompt | None:
     """What all prompts begin with, where it can be computed by itself: an encoder reads a prompt as a whole."""
-    if settings.model.family != "decoder" or settings.strategy.traits.num_virtual or is_sharded(model):
+    if (
+        settings.model.family != "decoder"
+        or settings.strategy.traits.num_virtual
+        or is_sharded(model)
+        or rows.has_images
+    ):
         return None
     with _arithmetic(settings, device):
         return SharedPrompt.of(model, rows, [number for numbers in order for number in numbers], device)
@@ -117,6 +122,8 @@ def _written(
     left, length = settings.model.family == "decoder", shared.length if shared else 0
     ids, attention = prompt_batch(rows, numbers, settings.model.pad_id, left=left, shared=length)
     known = shared.for_rows(len(numbers)) if shared else {}
+    if (pixels := pixels_of(rows, numbers)) is not None:
+        known["pixel_values"] = pixels.to(device)
     with _arithmetic(settings, device), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Position ids are not supported")
         output = model.generate(

@@ -41,6 +41,7 @@ __all__ = [
     "next_tokens",
     "packed_batch",
     "padded",
+    "pixels_of",
     "prompt_batch",
     "states_at",
     "target_losses",
@@ -238,6 +239,8 @@ class Batch:
     """(B, T, 2) begin and end character of each token in the context, -1 elsewhere; stays in host RAM."""
     places: torch.Tensor | None = None
     """(1, T) place of each token in its own row, where several rows make up one sequence; None elsewhere."""
+    pixels: torch.Tensor | None = None
+    """(I, C, H, W) images of all rows, one behind the other, as the model's processor makes them; None without any."""
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
@@ -300,8 +303,15 @@ def packed_batch(rows: TokenStream, numbers: list[int]) -> Batch:
         positions=torch.from_numpy(positions),
         targets=torch.from_numpy(ids[positions + 1]),
         owners=torch.from_numpy(owners[positions]),
+        pixels=pixels_of(rows, numbers),
         places=torch.from_numpy(np.concatenate([np.arange(length) for length in lengths]))[None],
     )
+
+
+def pixels_of(rows: TokenStream, numbers: list[int]) -> torch.Tensor | None:
+    """The images of rows as the model takes them; None where they have none."""
+    found: torch.Tensor | None = rows.pixels(rows, numbers) if rows.pixels is not None else None
+    return found
 
 
 def token_types_of(rows: TokenStream, numbers: list[int], attention: NDArray[np.int64]) -> torch.Tensor:

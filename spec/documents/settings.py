@@ -45,6 +45,7 @@ __all__ = [
     "TeacherSettings",
     "TextSettings",
     "TrainSettings",
+    "VisionSettings",
     "WordnetSettings",
 ]
 
@@ -80,6 +81,21 @@ class TextSettings(OpenText):
     """Classes, or tags of words, in the order of the head's outputs; empty for tasks without."""
 
 
+class VisionSettings(Document):
+    """What reads images beside text."""
+
+    model_type: str
+    """Model type of the whole, such as `llava`."""
+    image_token_id: int
+    """Token that stands in a row for each feature of an image."""
+    tokens_per_image: int
+    """Tokens of an image."""
+    frozen: tuple[str, ...]
+    """Modules beside the language model that are not trained."""
+    pixels_sha256: str | None
+    """Digest of what the model's own processor makes of the first images; None where it wasn't asked."""
+
+
 class OpenModel(Document):
     """The model as it is loaded, but for what the solver chooses."""
 
@@ -98,6 +114,19 @@ class OpenModel(Document):
     """Token that fills short rows. Masks never depend on it."""
     stop_ids: tuple[int, ...]
     """Tokens that end an answer."""
+    vision: VisionSettings | None = None
+    """What reads images; None, and absent from documents, for a model that reads text alone."""
+
+    @property
+    def auto_class(self) -> str:
+        """Class of transformers that finds the model with its head."""
+        if self.vision is not None:
+            return "AutoModelForImageTextToText"
+        return head_card(self.head).auto_class_of(self.family)
+
+    @model_serializer(mode="wrap")
+    def _without_vision(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if (name, value) != ("vision", None)}
 
 
 class ModelSettings(OpenModel):

@@ -16,6 +16,7 @@ from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows, hidden_characters, normalize_labels, spelling_findings
 from ftc.compiler.resolve.rows.columns import Columns, SpanOf, missing_annotations, missing_columns, task_columns
 from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
+from ftc.compiler.resolve.rows.images import ImageStore, image_columns, read_images, without_reader
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import Labeled, labels_of, sorted_of, unlearned_labels
 from ftc.compiler.resolve.rows.mixture import divide_sources, draw_epoch, join_sources, sources_of
@@ -52,6 +53,7 @@ class ResolvedData:
         row_digests: sha256 of each row of each file, by use.
         diagnostics: Warnings.
         checks: What was looked at beside the rows' quality.
+        images: The images of the rows.
     """
 
     parts: Mapping[Part, PartRows]
@@ -63,15 +65,25 @@ class ResolvedData:
     row_digests: Mapping[str, Sequence[bytes]]
     diagnostics: tuple[Diagnostic, ...]
     checks: tuple[Check, ...]
+    images: ImageStore
 
 
-def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> ResolvedData:
+def resolve_data(
+    data: Data, task: Task, files: DataFiles, span_of: SpanOf, *, reads_images: bool = False
+) -> ResolvedData:
     """Reads all files and divides their rows.
+
+    Args:
+        data: The recipe's section.
+        task: What the rows are for.
+        files: Where they lie.
+        span_of: The place of a recipe value by its dotted path.
+        reads_images: Whether the model does; else a column of images is one like any other.
 
     Raises:
         Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC388); all independent ones are told.
     """
-    read = _read(files, span_of)
+    read = _read(files, span_of, image_columns(data) if reads_images else ())
     odd_files = [finding for table in read.values() for finding in table.warnings]
     digests = {use: row_digests(read[use].rows) for use in files}
     table_of_phrases = read.pop("paraphrases", None)
@@ -80,13 +92,17 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
         Check(name="reading", code=None, result=f"{one.file}: {one.remark}") for one in read.values() if one.remark
     ]
     empty = EmptyRows(data, task)
-    tables = join_sources(data, task, read, empty, span_of)
-    columns = task_columns(task, data.fields, tables["rows"].columns)
+    tables = join_sources(data, task, read, empty, span_of, reads_images=reads_images)
+    columns = task_columns(task, data.fields, tables["rows"].columns, reads_images=reads_images)
     for use, table in tables.items():
         write_canonical(task, columns, table)
         tables[use] = table if use == "rows" and sources_of(data) else empty.without(use, columns, table)
     sources = {use: lock_entry(file, digests[use], empty.count[use]) for use, file in files.items()}
     _refuse(_value_findings(data, task, columns, tables, span_of))
+    images, unusable = (
+        read_images(columns, tables) if reads_images else (ImageStore(), [*without_reader(columns, tables)])
+    )
+    _refuse([_placed(finding, span_of) for finding in unusable])
     labeled = labels_of(task, columns)
     respelled, alike = _spelled(data, task, labeled, tables.values()) if labeled else ((), ())
     texts = {use: [row_text(row, columns) for row in table.rows] for use, table in tables.items()}
@@ -123,6 +139,7 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
         row_digests=digests,
         diagnostics=tuple(odd_files + tidied + notes + found),
         checks=(*remarks, *respelled, *checks),
+        images=images,
     )
 
 
@@ -147,13 +164,13 @@ def _value_findings(
     return [_placed(finding, span_of) for finding in found]
 
 
-def _read(files: DataFiles, span_of: SpanOf) -> dict[str, Table]:
+def _read(files: DataFiles, span_of: SpanOf, images: tuple[str, ...]) -> dict[str, Table]:
     tables: dict[str, Table] = {}
     found: list[Diagnostic] = []
     for use, file in files.items():
         place = _place(file, span_of)
         try:
-            tables[use] = file.read(place)
+            tables[use] = file.read(place, images)
         except Refusal as refusal:
             found += [finding if finding.span else replace(finding, span=place) for finding in refusal.diagnostics]
     _refuse(found)
