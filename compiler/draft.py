@@ -174,8 +174,6 @@ class Draft:
         teacher: The model that is learned from; None where rows alone teach.
         wordnet: What METEOR takes synonyms from; None where nothing is measured by it.
         measured: Digests of what is measured beside the test rows.
-        pixels_sha256: Digest of what the model's processor makes of the first images; None where it wasn't asked.
-        pixels_problem: Why it wasn't asked.
         groups: Test rows by group, by the columns that results are told apart by.
         past_runs: Earlier runs of the project.
         calibration: What was measured of the device; None where nothing was.
@@ -215,8 +213,6 @@ class Draft:
     teacher: TeacherFacts | None = None
     wordnet: WordnetSettings | None = None
     measured: Measured = Measured()
-    pixels_sha256: str | None = None
-    pixels_problem: str = ""
     groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     past_runs: tuple[PastRun, ...] = ()
     calibration: Calibration | None = None

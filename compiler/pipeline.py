@@ -265,8 +265,7 @@ def _resolve(
     tensors = digests.tensors(model.folder / name for name in weights)
     remember_tensors(cache_folder(), tensors)
     remember_texts(cache_folder(), model.folder, model.facts.files)
-    of_model = frozenset({"vision"}) if model.facts.vision else frozenset()
-    environment = resolve_environment(also=asked_extras(recipe) | of_model)
+    environment = resolve_environment(also=asked_extras(recipe, reads_images=model.facts.vision is not None))
     free = disk_usage(root).free if device.local else None
     threads = recipe.budget.threads
     calibration = read_calibration(cache_folder(), device, device.threads if threads == "auto" else threads)
@@ -309,8 +308,7 @@ def _with_data(draft: Draft, data: CompiledData) -> Draft:
         scales=data.scales,
         class_rows=data.quality.labels.get("train", {}),
         groups=data.groups,
-        pixels_sha256=data.pixels_sha256,
-        pixels_problem=data.pixels_problem,
+        model=data.with_pixels(draft.model),
         judged=data.judged,
         measured=Measured(data.retention_sha256, data.swaps_sha256, data.groups_sha256),
     )

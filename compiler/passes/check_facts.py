@@ -15,6 +15,7 @@ from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import host_bytes
 from ftc.compiler.rules.fact_rules import teacher_knows_the_task, teacher_reads_the_rows, teacher_speaks_the_same
 from ftc.compiler.rules.number_rules import LONGEST_WARM_UP, num_evaluations
+from ftc.compiler.rules.vision_rules import images_are_read_by_adapters_alone
 from ftc.compiler.search.candidates import flash_obstacle
 from ftc.compiler.time.run_time import price_of
 from ftc.compiler.weights import base_of
@@ -42,25 +43,6 @@ FactRule = Callable[[ClosedDraft], Iterator[Diagnostic]]
 
 _NOMINAL = 1.1
 """A card is sold by a rounder size than its driver reports, by up to a tenth."""
-
-
-def images_are_read_by_adapters_alone(draft: ClosedDraft) -> Iterator[Diagnostic]:
-    """A model that reads images is trained by adapters on its language model, in tasks whose rows may have images."""
-    if draft.model.vision is None:
-        return
-    name, recipe = draft.model.vision.model_type, draft.recipe
-    if "image" not in recipe.task.CARD.part_names:
-        summary = f"a {recipe.task.kind} task doesn't read images, and `{draft.model.name}` is a `{name}` model"
-        yield _found(draft, "FTC127", summary, "task.kind", help="use `kind: generation` or `kind: chat`")
-    traits = draft.strategy.traits
-    if not traits.targets or traits.quantized is not None:
-        summary = f"`{recipe.strategy.kind}` isn't available for a `{name}` model"
-        help = "use `lora`, or another adapter on linear layers"
-        yield _found(draft, "FTC127", summary, "strategy.kind", help=help)
-    for path, asked in (("train.distillation", recipe.train.distillation), ("eval.swaps", recipe.eval.swaps)):
-        if asked is not None:
-            summary = f"`{path.rpartition('.')[2]}` isn't available for a `{name}` model"
-            yield _found(draft, "FTC127", summary, path, help=f"remove `{path}`")
 
 
 def revision_needs_the_hub(draft: ClosedDraft) -> Iterator[Diagnostic]:

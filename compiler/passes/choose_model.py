@@ -9,7 +9,8 @@ from ftc.compiler.draft import Draft, Reasons
 from ftc.compiler.search.candidates import flash_obstacle, model_obstacle
 from ftc.compiler.weights import base_of, head_modules
 from ftc.spec.documents.plan import Origin
-from ftc.spec.documents.settings import OpenModel, VisionSettings
+from ftc.spec.documents.settings import OpenModel
+from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.heads import head_card
 from ftc.spec.strategies.card import Reason
 
@@ -30,8 +31,9 @@ def choose_model(draft: Draft) -> Draft:
         decoder_start_id=_start(draft, why),
         pad_id=_padding(draft, why),
         stop_ids=_stops(draft, why),
-        vision=_vision(draft, why),
     )
+    if (vision := _vision(draft, why)) is not None:
+        loaded = loaded.model_copy(update={"vision": vision})
     draft = _check_license(_miss_pixels(_miss_unknown(draft)).settle("loaded", loaded, why))
     return _check_attention(_check_head(_check_start(draft)))
 
@@ -48,9 +50,10 @@ def _miss_unknown(draft: Draft) -> Draft:
 
 def _miss_pixels(draft: Draft) -> Draft:
     """Says why the pixels of images are not pinned."""
-    if draft.model.vision is None or draft.pixels_sha256 is not None:
+    vision = draft.model.vision
+    if vision is None or vision.pixels_sha256 is not None:
         return draft
-    return draft.miss(f"pixels of the first images: {draft.pixels_problem}; the run can't compare them")
+    return draft.miss(f"pixels of the first images: {vision.pixels_problem}; the run can't compare them")
 
 
 def _check_license(draft: Draft) -> Draft:
@@ -91,7 +94,7 @@ def _vision(draft: Draft, why: Reasons) -> VisionSettings | None:
         tokens_per_image=why.derive("vision.tokens_per_image", vision.tokens_per_image, fixed),
         frozen=why.derive("vision.frozen", vision.parts, "adapters change the language model alone"),
         pixels_sha256=why.derive(
-            "vision.pixels_sha256", draft.pixels_sha256, "of the first images, by the model's own image processor"
+            "vision.pixels_sha256", vision.pixels_sha256, "of the first images, by the model's own image processor"
         ),
     )
 

@@ -22,6 +22,7 @@ from ftc.compiler.tokens.pixel_client import processor_key
 from ftc.compiler.tokens.stream_manifest import Manifest, StreamKey, TextProbe, read_manifest
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
+from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.judging import JudgedTokens
 from ftc.spec.documents.lockfile import ImagesLock, SourceLock
 from ftc.spec.documents.loss_settings import TargetScale
@@ -89,6 +90,13 @@ class CompiledData:
     images: ImagesLock | None = None
     pixels_sha256: str | None = None
     pixels_problem: str = ""
+
+    def with_pixels(self, model: ModelFacts) -> ModelFacts:
+        """The model's facts with what its processor makes of the first images, where it reads any."""
+        if model.vision is None:
+            return model
+        known = {"pixels_sha256": self.pixels_sha256, "pixels_problem": self.pixels_problem}
+        return model.model_copy(update={"vision": model.vision.model_copy(update=known)})
 
 
 def compile_data(

@@ -40,7 +40,8 @@ from ftc.spec.documents.lockfile import ImagesLock, SourceLock
 from ftc.spec.documents.probes import swaps_digest
 from ftc.spec.documents.settings import Open
 from ftc.spec.documents.slices import LABEL, LENGTH, Groups
-from ftc.spec.documents.streams import IMAGES_FILE, first_images, open_stream
+from ftc.spec.documents.stream_images import IMAGES_FILE, first_images
+from ftc.spec.documents.streams import open_stream
 from ftc.spec.language.source import Source
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.paths import cache_folder

@@ -31,7 +31,8 @@ from ftc.spec.documents.lockfile import LockedSplit
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.slices import LABEL, LENGTH
-from ftc.spec.documents.streams import IMAGES_FILE, SplitReport, open_stream
+from ftc.spec.documents.stream_images import IMAGES_FILE
+from ftc.spec.documents.streams import SplitReport, open_stream
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.paths import streams_folder
 from ftc.spec.tasks import Task

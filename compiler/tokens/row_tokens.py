@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import assert_never
 
 from ftc.compiler.tokens.encoder import TextTokenizer
@@ -24,7 +25,7 @@ from ftc.compiler.tokens.image_tokens import ImageTokens
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row, text_source
-from ftc.compiler.tokens.token_rows import Limit, RowCounts, TokenRows, flatten, joined
+from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens, TokenRows, flatten, joined
 from ftc.spec.documents.facts import TokenizerFacts
 
 __all__ = ["encode_rows"]
@@ -67,11 +68,8 @@ def encode_rows(
     counts = RowCounts(read=len(rows), place=place)
     limit = Limit(max_length, cuts)
     numbers = range(len(rows)) if numbers is None else numbers
-    pieces = (slice(start, start + _CHUNK_ROWS) for start in range(0, len(rows), _CHUNK_ROWS))
-    numbered = (dict(zip(numbers[part], rows[part], strict=True)) for part in pieces)
-
-    def source(of: ChatForm | PromptForm) -> ChatSource | PromptSource:
-        return text_source(of, tokenizer, facts, renderer, by_shape, images)
+    parts = (slice(start, start + _CHUNK_ROWS) for start in range(0, len(rows), _CHUNK_ROWS))
+    numbered = (dict(zip(numbers[part], rows[part], strict=True)) for part in parts)
 
     match form:
         case ClassifyForm():
@@ -84,17 +82,29 @@ def encode_rows(
             chunks = extracted(numbered, form, tokenizer, limit, counts)
         case RawForm():
             chunks = blocks(numbered, form, tokenizer, facts, limit)
-        case PreferenceForm():
-            pair = (source(form.chosen), source(form.rejected))
-            chunks = map(Preferences(*pair, tokenizer, limit, counts, place).encode, numbered)
-        case ChatForm() | PromptForm():
-            is_split = isinstance(form, PromptForm) and form.is_split
-            parts = (source(form), tokenizer, limit, counts, place)
-            chunks = map((Translated(*parts) if is_split else Generative(*parts, images)).encode, numbered)
+        case PreferenceForm() | ChatForm() | PromptForm():
+            of = partial(
+                text_source, tokenizer=tokenizer, facts=facts, renderer=renderer, by_shape=by_shape, images=images
+            )
+            chunks = map(_written(form, of, (tokenizer, limit, counts, place), images), numbered)
         case _:
             assert_never(form)
     with _collector_off():
         return joined([flatten(chunk, counts) for chunk in chunks] or [flatten([], counts)])
+
+
+def _written(
+    form: PreferenceForm | ChatForm | PromptForm,
+    source: Callable[[ChatForm | PromptForm], ChatSource | PromptSource],
+    parts: tuple[TextTokenizer, Limit, RowCounts, Callable[[int], str]],
+    images: ImageTokens | None,
+) -> Callable[[dict[int, Row]], Iterator[RowTokens]]:
+    """What encodes rows whose answers are written."""
+    if isinstance(form, PreferenceForm):
+        return Preferences(source(form.chosen), source(form.rejected), *parts).encode
+    if isinstance(form, PromptForm) and form.is_split:
+        return Translated(source(form), *parts).encode
+    return Generative(source(form), *parts, images).encode
 
 
 @contextmanager

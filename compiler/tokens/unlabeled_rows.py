@@ -30,7 +30,7 @@ from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.streams import IMAGES_FILE
+from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.tasks import PARTS

@@ -18,7 +18,8 @@ from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.lockfile import LockedSplit, is_weight_file
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.probes import planned_probes
-from ftc.spec.documents.streams import first_images, open_stream
+from ftc.spec.documents.stream_images import first_images
+from ftc.spec.documents.streams import open_stream
 from ftc.spec.storage.model_files import stray_files
 
 __all__ = ["verify", "verify_inputs", "verify_key", "verify_model", "verify_some"]

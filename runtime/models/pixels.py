@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.documents.streams import IMAGES_FILE, TokenStream
+from ftc.spec.documents.stream_images import IMAGES_FILE
+from ftc.spec.documents.streams import TokenStream
 from ftc.spec.storage.images import decode_image
 
 __all__ = ["FolderPixels", "load_processor", "pixel_digest", "with_pixels"]

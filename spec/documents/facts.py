@@ -94,6 +94,11 @@ class VisionFacts(Document):
     config: dict[str, Any] = Field(default={})
     """What the whole config.json says about the model's form; the memory trace builds by it."""
 
+    pixels_sha256: str | None = None
+    """Digest of what the model's processor makes of the first images; None where it wasn't asked."""
+    pixels_problem: str = ""
+    """Why it wasn't asked."""
+
     @property
     def parts(self) -> tuple[str, ...]:
         """Modules beside the language model, by name."""

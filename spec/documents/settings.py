@@ -14,6 +14,7 @@ from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.loss_settings import PreferenceSettings, RegressionSettings
+from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import number_loss
@@ -45,7 +46,6 @@ __all__ = [
     "TeacherSettings",
     "TextSettings",
     "TrainSettings",
-    "VisionSettings",
     "WordnetSettings",
 ]
 
@@ -79,21 +79,6 @@ class TextSettings(OpenText):
     """Jinja template of the prompt over a row's columns."""
     labels: tuple[str, ...]
     """Classes, or tags of words, in the order of the head's outputs; empty for tasks without."""
-
-
-class VisionSettings(Document):
-    """What reads images beside text."""
-
-    model_type: str
-    """Model type of the whole, such as `llava`."""
-    image_token_id: int
-    """Token that stands in a row for each feature of an image."""
-    tokens_per_image: int
-    """Tokens of an image."""
-    frozen: tuple[str, ...]
-    """Modules beside the language model that are not trained."""
-    pixels_sha256: str | None
-    """Digest of what the model's own processor makes of the first images; None where it wasn't asked."""
 
 
 class OpenModel(Document):

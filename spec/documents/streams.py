@@ -29,10 +29,10 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from ftc.spec.base import Document
 
@@ -42,11 +42,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS",
-    "IMAGES_FILE",
     "SPLITS",
     "DroppedRow",
     "Lists",
-    "Pixels",
     "RowLengths",
     "SplitReport",
     "TextDecoder",
@@ -54,7 +52,6 @@ __all__ = [
     "TokenStream",
     "TokenizedRow",
     "TokenizedRows",
-    "first_images",
     "lengths_file",
     "open_lengths",
     "open_stream",
@@ -67,8 +64,6 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 COLUMNS = ("ids", "mask", "prompt_length", "label", "row", "place", "targets", "offsets", "texts")
 """Columns of a stream's file, in their order."""
 _WITH_IMAGES = (*COLUMNS, "images")
-IMAGES_FILE = "images.arrow"
-"""File of the images of all streams of a folder: their digests and bytes."""
 _EARLIER_COLUMNS = tuple(name for name in COLUMNS if name != "place")
 """Those of streams that were written before rows had names."""
 
@@ -180,18 +175,6 @@ def open_lengths(stream: Path) -> RowLengths:
     return RowLengths(tokens, prompt, scored, first_target, int(shared[0]) if len(shared) else 0)
 
 
-class Pixels(Protocol):
-    """Gives the images of rows as tensors."""
-
-    def __call__(self, rows: TokenStream, numbers: Sequence[int]) -> Any:
-        """What the model takes for the images of these rows, one behind the other; None where they have none.
-
-        Raises:
-            Refusal: They are not the plan's images, or become other pixels (FTC414).
-        """
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class TokenStream:
     """A split mapped into memory. Arrays are read-only views of the file."""
@@ -206,8 +189,8 @@ class TokenStream:
     offsets: Lists
     table: Any
     """The Arrow table, which keeps the mapping open and holds the texts; None for rows that were never in a file."""
-    pixels: Pixels | None = None
-    """What gives the images of rows as the model takes them; a run sets it where rows have images."""
+    pixels: Callable[[TokenStream, Sequence[int]], Any] | None = None
+    """Gives the images of rows as the model takes them, None for rows without; a run sets it where rows have images."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -242,10 +225,7 @@ class TokenStream:
 
     def images(self, i: int) -> list[str]:
         """sha256 of each image of row i."""
-        if self.table is None or "images" not in self.table.column_names:
-            return []
-        found: list[str] = self.table.column("images")[i].as_py()
-        return found
+        return list(self.table.column("images")[i].as_py()) if self.table is not None and self.has_images else []
 
     def texts(self, i: int) -> list[str]:
         """What metrics need of row i beside its tokens."""
@@ -294,19 +274,6 @@ def open_stream(path: Path) -> TokenStream:
         offsets=_lists(columns["offsets"]),
         table=table,
     )
-
-
-_FIRST_IMAGES = 8
-
-
-def first_images(stream: TokenStream) -> list[str]:
-    """sha256 of the first few images of a stream, each once."""
-    found: dict[str, None] = {}
-    for number in range(len(stream)):
-        found |= dict.fromkeys(stream.images(number))
-        if len(found) >= _FIRST_IMAGES:
-            break
-    return list(found)[:_FIRST_IMAGES]
 
 
 def _lists(column: Any) -> Lists:

@@ -71,14 +71,7 @@ class ResolvedData:
 def resolve_data(
     data: Data, task: Task, files: DataFiles, span_of: SpanOf, *, reads_images: bool = False
 ) -> ResolvedData:
-    """Reads all files and divides their rows.
-
-    Args:
-        data: The recipe's section.
-        task: What the rows are for.
-        files: Where they lie.
-        span_of: The place of a recipe value by its dotted path.
-        reads_images: Whether the model does; else a column of images is one like any other.
+    """Reads all files and divides their rows; a model that `reads_images` gets those of the rows.
 
     Raises:
         Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC388); all independent ones are told.
@@ -86,11 +79,8 @@ def resolve_data(
     read = _read(files, span_of, image_columns(data) if reads_images else ())
     odd_files = [finding for table in read.values() for finding in table.warnings]
     digests = {use: row_digests(read[use].rows) for use in files}
-    table_of_phrases = read.pop("paraphrases", None)
-    phrases = {} if table_of_phrases is None else paraphrases_of(table_of_phrases, span_of)
-    remarks = [
-        Check(name="reading", code=None, result=f"{one.file}: {one.remark}") for one in read.values() if one.remark
-    ]
+    phrases = paraphrases_of(read.pop("paraphrases"), span_of) if "paraphrases" in read else {}
+    remarks = [_remark(table) for table in read.values() if table.remark]
     empty = EmptyRows(data, task)
     tables = join_sources(data, task, read, empty, span_of, reads_images=reads_images)
     columns = task_columns(task, data.fields, tables["rows"].columns, reads_images=reads_images)
@@ -99,10 +89,7 @@ def resolve_data(
         tables[use] = table if use == "rows" and sources_of(data) else empty.without(use, columns, table)
     sources = {use: lock_entry(file, digests[use], empty.count[use]) for use, file in files.items()}
     _refuse(_value_findings(data, task, columns, tables, span_of))
-    images, unusable = (
-        read_images(columns, tables) if reads_images else (ImageStore(), [*without_reader(columns, tables)])
-    )
-    _refuse([_placed(finding, span_of) for finding in unusable])
+    images = _images(columns, tables, reads_images, span_of)
     labeled = labels_of(task, columns)
     respelled, alike = _spelled(data, task, labeled, tables.values()) if labeled else ((), ())
     texts = {use: [row_text(row, columns) for row in table.rows] for use, table in tables.items()}
@@ -111,13 +98,12 @@ def resolve_data(
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
     train = rows["train"].rows
     names = sorted_of(labeled, train) if labeled else number_names(task, columns, train)
-    presidio = _presidio(data, span_of)
-    quality = quality_report(parts, data.quality, likeness, labeled, tables["rows"], presidio)
+    quality = quality_report(parts, data.quality, likeness, labeled, tables["rows"], _presidio(data, span_of))
     rated = names if isinstance(task.rows(), NumberRows) else ()
     told = unlearned_labels(labeled, names, rows) if labeled else number_findings(rated, rows)
     unlearned = [_placed(finding, span_of) for finding in told]
-    hidden = hidden_characters(labeled, tables.values())
-    tidied = [_placed(finding, span_of) for finding in (*empty.findings(), *alike, *hidden)]
+    tidy = (*empty.findings(), *alike, *hidden_characters(labeled, tables.values()))
+    tidied = [_placed(finding, span_of) for finding in tidy]
     if any(finding.is_error for finding in unlearned):
         raise Refusal([*unlearned, *tidied])
     meant = (labeled.declared if labeled else None) or ()
@@ -141,6 +127,22 @@ def resolve_data(
         checks=(*remarks, *respelled, *checks),
         images=images,
     )
+
+
+def _remark(table: Table) -> Check:
+    return Check(name="reading", code=None, result=f"{table.file}: {table.remark}")
+
+
+def _images(columns: Columns, tables: Mapping[str, Table], reads_images: bool, span_of: SpanOf) -> ImageStore:
+    """The images of the rows, each looked at.
+
+    Raises:
+        Refusal: One can't be used, or the model reads none (FTC120 to FTC125, FTC300).
+    """
+    images, unusable = read_images(columns, tables) if reads_images else (ImageStore(), [])
+    found = unusable if reads_images else without_reader(columns, tables)
+    _refuse([_placed(finding, span_of) for finding in found])
+    return images
 
 
 def _spelled(

@@ -6,7 +6,6 @@ one of pictures, is left out; who asks for it gets a finding.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ftc.compiler.resolve.files.safe_files import refuse_odd_file, why_unreadable
+from ftc.compiler.resolve.rows.arrow_values import holds_bytes, is_plain, with_text_for_bytes
 from ftc.compiler.resolve.rows.json_rows import read_json_array, read_json_lines
 from ftc.compiler.resolve.rows.large_files import too_large
 from ftc.compiler.resolve.rows.separated_rows import read_separated
@@ -96,8 +96,8 @@ def _table(table: Any, file: str, images: Sequence[str]) -> tuple[Table, list[Di
     left_out = {
         field.name: str(field.type)
         for field in table.schema
-        if not (_is_plain(field.type) or _is_written_as_text(field.type))
-        and not (field.name in images and _holds_bytes(field.type))
+        if not (is_plain(field.type) or _is_written_as_text(field.type))
+        and not (field.name in images and holds_bytes(field.type))
     }
     names = [name for name in table.column_names if name not in left_out]
     shell = Table(file, tuple(names), [], left_out=left_out)
@@ -118,8 +118,8 @@ def _table(table: Any, file: str, images: Sequence[str]) -> tuple[Table, list[Di
         column = table.column(name)
         as_text = column.cast(pyarrow.string()) if _is_written_as_text(column.type) else column
         columns[name] = as_text.to_pylist()
-        if _holds_bytes(column.type):
-            columns[name] = [_with_text_for_bytes(value) for value in columns[name]]
+        if holds_bytes(column.type):
+            columns[name] = [with_text_for_bytes(value) for value in columns[name]]
     for name, of_class in class_names(table.schema.metadata or {}).items():
         if name in columns:
             columns[name] = [_named(value, of_class) for value in columns[name]]
@@ -158,43 +158,6 @@ def _named(value: Any, names: list[str]) -> Any:
     if isinstance(value, int) and -1 <= value < len(names):
         return names[value] if value >= 0 else None
     return value
-
-
-def _is_plain(kind: Any) -> bool:
-    """Whether values are text, numbers, truth values or nothing, or lists and objects of these."""
-    from pyarrow import types
-
-    if types.is_dictionary(kind) or types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return _is_plain(kind.value_type)
-    if types.is_struct(kind):
-        return all(_is_plain(kind.field(number).type) for number in range(kind.num_fields))
-    is_text = types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view"
-    return is_text or any(test(kind) for test in (types.is_null, types.is_boolean, types.is_integer, types.is_floating))
-
-
-def _holds_bytes(kind: Any) -> bool:
-    """Whether values are bytes, `{bytes, path}` as `datasets` writes images, or lists of these."""
-    from pyarrow import types
-
-    if types.is_list(kind) or types.is_large_list(kind):
-        return _holds_bytes(kind.value_type)
-    if types.is_struct(kind):
-        fields = {kind.field(number).name: kind.field(number).type for number in range(kind.num_fields)}
-        return "bytes" in fields and all(_is_plain(one) for name, one in fields.items() if name != "bytes")
-    return any(test(kind) for test in (types.is_binary, types.is_large_binary))
-
-
-def _with_text_for_bytes(value: Any) -> Any:
-    """A value in which base64 stands for bytes, since a row of JSON can't hold them."""
-    match value:
-        case bytes():
-            return f"data:;base64,{base64.b64encode(value).decode()}"
-        case list():
-            return [_with_text_for_bytes(item) for item in value]
-        case dict():
-            return {name: _with_text_for_bytes(item) for name, item in value.items()}
-        case _:
-            return value
 
 
 def _is_written_as_text(kind: Any) -> bool:

@@ -1,0 +1,22 @@
+"""What reads images beside text, with nothing left open."""
+
+from __future__ import annotations
+
+from ftc.spec.base import Document
+
+__all__ = ["VisionSettings"]
+
+
+class VisionSettings(Document):
+    """What reads images beside text."""
+
+    model_type: str
+    """Model type of the whole, such as `llava`."""
+    image_token_id: int
+    """Token that stands in a row for each feature of an image."""
+    tokens_per_image: int
+    """Tokens of an image."""
+    frozen: tuple[str, ...]
+    """Modules beside the language model that are not trained."""
+    pixels_sha256: str | None
+    """Digest of what the model's own processor makes of the first images; None where it wasn't asked."""
