@@ -48,7 +48,7 @@ def decode_image(data: bytes) -> Image:
         BadImage: It can't be used.
         ModuleNotFoundError: Pillow isn't installed.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     if len(data) > MOST_BYTES:
         raise BadImage("large", f"has {len(data):,} bytes; {MOST_BYTES:,} are allowed")
@@ -65,7 +65,7 @@ def decode_image(data: bytes) -> Image:
         raise BadImage("large", f"has more than {MOST_PIXELS:,} pixels") from error
     except Exception as error:  # decoders fail on damaged files with almost anything
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        if type(error) is Image.UnidentifiedImageError:
+        if isinstance(error, UnidentifiedImageError):
             reason = [f"it is none of {', '.join(FORMATS)}"]
         raise BadImage("broken", f"can't be decoded: {reason[0][:200]}") from error
 

@@ -75,7 +75,7 @@ def make_vision_project(folder: Path, task: str = "generation", count: int = 40,
     """A recipe with a tiny model, images and rows that name their colors; returns the recipe."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
     write_llava(folder / "models" / "llava")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, color in write_images(folder / "data" / "pictures", count):
         if task == "generation":
             rows.append({"image": name, "prompt": "what color is it ?", "completion": color})
