@@ -13,8 +13,9 @@ from fractions import Fraction
 
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import host_bytes
-from ftc.compiler.rules.fact_rules import teacher_knows_the_task, teacher_reads_the_rows, teacher_speaks_the_same
+from ftc.compiler.rules.fact_rules import TEACHER_RULES
 from ftc.compiler.rules.number_rules import LONGEST_WARM_UP, num_evaluations
+from ftc.compiler.rules.sampling_rules import SAMPLING_RULES
 from ftc.compiler.rules.vision_rules import images_are_read_by_adapters_alone
 from ftc.compiler.search.candidates import flash_obstacle
 from ftc.compiler.time.run_time import price_of
@@ -352,9 +353,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     batch_fits_the_rows,
     warm_up_leaves_training,
     validation_is_looked_at,
-    teacher_speaks_the_same,
-    teacher_knows_the_task,
-    teacher_reads_the_rows,
+    *TEACHER_RULES,
     answers_are_written,
     classes_are_known,
     groups_are_known,
@@ -365,6 +364,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     classifier_has_answers,
     gates_are_coarser_than_a_row,
     budget_is_on_the_device,
+    *SAMPLING_RULES,
 )
 """Every rule, in the order of the recipe's sections."""
 

@@ -17,6 +17,7 @@ from ftc.spec.tasks.rows import (
     TURNS_COLUMN,
     AnswerRows,
     LabelRows,
+    PromptRows,
     TagRows,
 )
 from ftc.spec.tasks.turns import TrainOn
@@ -147,11 +148,13 @@ class PromptForm(Document):
     """Column of the turns before the prompt, a list of `{role, content}`; a row may have none."""
     images: str | None = None
     """Column of the images before the prompt, the sha256 of each; a row may have none."""
+    is_question: bool = False
+    """Whether the prompt is all that is kept, since the model answers it itself."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        optional = ("turns", "images")
-        return {name: value for name, value in handler(self).items() if name not in optional or value is not None}
+        optional = ("turns", "images", "is_question")
+        return {name: value for name, value in handler(self).items() if name not in optional or value}
 
 
 class PreferenceForm(Document):
@@ -220,16 +223,17 @@ def row_form(
             )
         case "raw":
             return RawForm(text=columns["text"])
-        case "prompt":
+        case "prompt" | "sample":
             assert wording.prompt is not None, "a task that asks has a prompt"
             return PromptForm(
                 prompt=wording.prompt,
                 completion=next((columns[part] for part in task.CARD.written_parts if part in columns), ANSWER_COLUMN),
                 system=wording.system,
-                references=REFERENCES_COLUMN if isinstance(kind, AnswerRows) else None,
+                references=REFERENCES_COLUMN if isinstance(kind, AnswerRows | PromptRows) else None,
                 is_split=wording.family == "encoder_decoder",
                 images=columns.get("image"),
                 turns=TURNS_COLUMN if columns.keys() & {"system", "history"} else None,
+                is_question=wording.form == "sample",
             )
         case _:
             assert_never(wording.form)

@@ -20,7 +20,7 @@ from ftc.compiler.tokens.forms import (
     TagForm,
     TextForm,
 )
-from ftc.compiler.tokens.generative import Generative, Preferences, Translated
+from ftc.compiler.tokens.generative import Generative, Preferences, Questions, Translated
 from ftc.compiler.tokens.image_tokens import ImageTokens
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
@@ -83,10 +83,10 @@ def encode_rows(
         case RawForm():
             chunks = blocks(numbered, form, tokenizer, facts, limit)
         case PreferenceForm() | ChatForm() | PromptForm():
-            of = partial(
+            source = partial(
                 text_source, tokenizer=tokenizer, facts=facts, renderer=renderer, by_shape=by_shape, images=images
             )
-            chunks = map(_written(form, of, (tokenizer, limit, counts, place), images), numbered)
+            chunks = map(_written(form, source, (tokenizer, limit, counts, place), images), numbered)
         case _:
             assert_never(form)
     with _collector_off():
@@ -99,9 +99,11 @@ def _written(
     parts: tuple[TextTokenizer, Limit, RowCounts, Callable[[int], str]],
     images: ImageTokens | None,
 ) -> Callable[[dict[int, Row]], Iterator[RowTokens]]:
-    """What encodes rows whose answers are written."""
+    """What encodes prompts and answers: two answers, the prompt alone, each apart, or one after the other."""
     if isinstance(form, PreferenceForm):
         return Preferences(source(form.chosen), source(form.rejected), *parts).encode
+    if isinstance(form, PromptForm) and form.is_question:
+        return Questions(source(form), *parts).encode
     if isinstance(form, PromptForm) and form.is_split:
         return Translated(source(form), *parts).encode
     return Generative(source(form), *parts, images).encode

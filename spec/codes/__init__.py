@@ -9,7 +9,7 @@
 | 4xx   | budget and policy                         | 4                    |
 | 5xx   | lock, saved plan, integrity               | 2, 5 or 6            |
 | 6xx   | environment and run                       | 1                    |
-| 7xx   | use of runs: chats, servers, new rows     | 1, 7 or 8            |
+| 7xx   | several processes; use of runs            | 1, 5, 6, 7, 8 or 64  |
 """
 
 from ftc.spec.codes import (
@@ -17,10 +17,12 @@ from ftc.spec.codes import (
     environment,
     exports,
     images,
+    launching,
     locking,
     numbers,
     references,
     results,
+    rewards,
     rows,
     rules,
     schema,
@@ -49,11 +51,13 @@ CODES: dict[str, Code] = {
         rows,
         images,
         budget,
+        rewards,
         locking,
         sweeps,
         environment,
         verbs,
         exports,
+        launching,
         uses,
     )
     for code in module.CODES

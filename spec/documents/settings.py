@@ -13,8 +13,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.documents.loss_settings import PreferenceSettings, RegressionSettings
-from ftc.spec.documents.vision_settings import VisionSettings
+from ftc.spec.documents.loss_settings import PreferenceSettings, RegressionSettings, SamplingSettings
+from ftc.spec.documents.vision_settings import MayReadImages
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import number_loss
@@ -81,7 +81,7 @@ class TextSettings(OpenText):
     """Classes, or tags of words, in the order of the head's outputs; empty for tasks without."""
 
 
-class OpenModel(Document):
+class OpenModel(MayReadImages):
     """The model as it is loaded, but for what the solver chooses."""
 
     base: str
@@ -99,8 +99,6 @@ class OpenModel(Document):
     """Token that fills short rows. Masks never depend on it."""
     stop_ids: tuple[int, ...]
     """Tokens that end an answer."""
-    vision: VisionSettings | None = None
-    """What reads images; None, and absent from documents, for a model that reads text alone."""
 
     @property
     def auto_class(self) -> str:
@@ -108,10 +106,6 @@ class OpenModel(Document):
         if self.vision is not None:
             return "AutoModelForImageTextToText"
         return head_card(self.head).auto_class_of(self.family)
-
-    @model_serializer(mode="wrap")
-    def _without_vision(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if (name, value) != ("vision", None)}
 
 
 class ModelSettings(OpenModel):
@@ -156,6 +150,12 @@ class Seeds(Document):
     order: int
     """Order of rows."""
     dropout: int
+    sampling: int | None = None
+    """Answers that are sampled in training; absent from the plan of any other task."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "sampling" or value is not None}
 
 
 class DeterminismSettings(Document):
@@ -208,7 +208,7 @@ class OpenTrain(Document):
     """Optimizer steps of the whole run."""
     steps_per_epoch: int
     batch_size: int
-    """Rows of one optimizer step over all devices."""
+    """Rows of one optimizer step over all devices; answers, where they are sampled."""
     batching: Literal["shuffled", "length_grouped"] = "shuffled"
     """Whether an optimizer step's rows are of like length."""
     learning_rate: Real
@@ -243,10 +243,13 @@ class OpenTrain(Document):
     """Set where two answers are compared; None where each target has its own loss."""
     regression: RegressionSettings | None = None
     """Set where numbers are predicted; absent from the plan of any other task."""
+    sampling: SamplingSettings | None = None
+    """Set where the model's own answers are trained on; absent from the plan of any other task."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "regression" or value is not None}
+        rare = ("regression", "sampling")
+        return {name: value for name, value in handler(self).items() if name not in rare or value is not None}
 
 
 class TrainSettings(OpenTrain):
@@ -372,6 +375,8 @@ class Settings(Document):
         """What the model's answer to a row is."""
         if form_card(self.text.form).is_pair:
             return "pair"
+        if form_card(self.text.form).is_sampled:
+            return "rewarded"
         head = head_card(self.model.head)
         return "written label" if head.writes and self.text.labels else head.answer
 

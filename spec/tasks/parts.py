@@ -21,6 +21,7 @@ __all__ = [
     "OUTPUT",
     "PROMPT",
     "QUESTION",
+    "REFERENCE",
     "REJECTED",
     "SCORE",
     "SPANS",
@@ -94,6 +95,9 @@ MESSAGES = Part("messages", "messages", ("messages", "conversations", "conversat
 SYSTEM = Part("system", "optional text", ("system",), False)
 HISTORY = Part("history", "history", ("history",), True)
 TOOLS = Part("tools", "tools", ("tools",), False)
+REFERENCE = Part(
+    "reference", "label", ("reference", "answer", "solution", "ground_truth", "target", "label", "completion"), False
+)
 CHOSEN = Part("chosen", "answer", ("chosen", "preferred"), True)
 IMAGE = Part("image", "images", ("image", "images"), False)
 REJECTED = Part("rejected", "answer", ("rejected", "dispreferred"), True)
