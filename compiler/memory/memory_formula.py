@@ -378,10 +378,8 @@ def _in_parts(phase: PhasePeak, job: MemoryInputs, devices: int, *, offloads: bo
 
 def _gathered(job: MemoryInputs, at_once: float) -> int:
     """Bytes of what is whole at once: what stands outside the layers, and so many of these."""
-    layers = sum(inputs * outputs for inputs, outputs in job.model.linear_modules.values())
-    layers += expert_weights(job.model)
-    outside = job.model.num_parameters - layers
-    adapter = job.num_trainable if job.is_adapter else 0
+    layers = sum(inputs * outputs for inputs, outputs in job.model.linear_modules.values()) + expert_weights(job.model)
+    outside, adapter = job.model.num_parameters - layers, job.num_trainable if job.is_adapter else 0
     return job.activation_bytes * (outside + round(at_once * (layers + adapter) * _largest_layer(job, layers)))
 
 

@@ -183,8 +183,7 @@ class TeacherSettings(Document):
     num_parameters: int
     license: str | None
     outputs: tuple[int, ...]
-    """Which of its outputs stands for each of the run's labels, in their order; empty where it has no
-    head for labels."""
+    """Which of its outputs stands for each of the run's labels, in their order; empty without a head for labels."""
 
 
 class DistillationSettings(Document):
@@ -233,8 +232,7 @@ class OpenTrain(Document):
     keep_checkpoints: int
     early_stopping: EarlyStopping | None
     select: Literal["best", "last"]
-    """Which checkpoint becomes the result: the one with the best validation loss, or the last where there is no
-    validation split."""
+    """Which checkpoint becomes the result: the best one on validation, or the last where there is no such split."""
     select_metric: str
     """`val_loss`, or the metric that early stopping watches."""
     select_higher: bool

@@ -118,7 +118,7 @@ def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelCon
             faults.append(f"a hidden size of {result.hidden_size} is not divisible by {heads} attention heads")
         if heads % result.num_kv_heads:
             faults.append(f"{heads} attention heads are not divisible by {result.num_kv_heads} key-value heads")
-        faults.extend(_experts_faults(config, sizes))
+        faults.extend(_experts_faults(result.model_type, sizes))
         if result.num_layers > 10_000:
             faults.append(f"{result.num_layers} layers")
     if faults:
@@ -130,9 +130,9 @@ def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelCon
     return result
 
 
-def _experts_faults(config: Mapping[str, Any], sizes: _Sizes) -> Iterator[str]:
+def _experts_faults(model_type: str, sizes: _Sizes) -> Iterator[str]:
     """What is wrong with the numbers of experts, where layers are a mixture of them."""
-    if (mixture := architecture(config["model_type"]).experts) is None:
+    if (mixture := architecture(model_type).experts) is None:
         return
     count, chosen = sizes.needed(NUM_EXPERTS), sizes.needed(CHOSEN_EXPERTS)
     sizes.needed((mixture.inner,))
