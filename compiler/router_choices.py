@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ftc.compiler.draft import Draft, Reasons
 from ftc.spec.documents.loss_settings import RouterSettings
 from ftc.spec.strategies import strategy_card
@@ -9,7 +11,7 @@ from ftc.spec.strategies import strategy_card
 __all__ = ["check_router", "router_settings"]
 
 
-def router_settings(draft: Draft, why: Reasons) -> dict[str, RouterSettings]:
+def router_settings(draft: Draft, why: Reasons) -> dict[str, Any]:
     """What becomes of the routers of experts; nothing for a model without."""
     if draft.model.experts is None:
         return {}

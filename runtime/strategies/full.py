@@ -37,7 +37,8 @@ class OfWhole(Half[S_contra]):
         mixture = architecture(model.config.model_type).experts if router and not router.trained else None
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name in chosen and not (mixture and mixture.is_router(name)))
-        return model
+        made: nn.Module = model
+        return made
 
     def saved(self, model: nn.Module, strategy: S_contra) -> dict[str, torch.Tensor]:
         """All weights, shared ones once."""

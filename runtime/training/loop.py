@@ -142,7 +142,7 @@ def _pieces(job: Job, fed: StepRows) -> list[tuple[list[int], bool]]:
     return list(in_step(pieces, rank if is_divided else 0, stand_in)) or [(stand_in, False)]
 
 
-def _loss(job: Job, batch: Batch, weight: float, targets: int) -> torch.Tensor:
+def _loss(job: Job, batch: Batch, weight: float, targets: int = 0) -> torch.Tensor:
     """The sum of the losses of a batch's targets, times a weight.
 
     The loss of routers is one number for all tokens of a batch, and counts as often as the batch has targets.

@@ -83,12 +83,13 @@ def routers_of(model: Any) -> list[tuple[nn.Module, int]]:
     Raises:
         Refusal: FTC267, the class in the installed release doesn't say.
     """
-    said = (getattr(type(_inner(model)), "_can_record_outputs", None) or {}).get("router_logits")
+    said: Any = (getattr(type(_inner(model)), "_can_record_outputs", None) or {}).get("router_logits")
     if said is None:
         summary = f"the installed transformers doesn't show the routers of {type(_inner(model)).__name__}"
         help = "install a newer transformers, or remove `router_aux_loss`"
         raise Refusal([diagnostic("FTC267", summary, help=help, path="train.router_aux_loss")])
-    kind, place = (said, 0) if isinstance(said, type) else (said.target_class, said.index)
+    kind: Any = said if isinstance(said, type) else said.target_class
+    place: int = 0 if kind is said else said.index
     return [(module, place) for module in model.modules() if isinstance(module, kind)]
 
 

@@ -54,7 +54,7 @@ def plain_losses(job: Job) -> list[float]:
         model.train()
         output = model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(attention), labels=wanted_ids)
         output.loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, train.max_grad_norm)
+        torch.nn.utils.clip_grad_norm_(parameters, train.max_grad_norm or 1.0)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(step, train)
         optimizer.step()
@@ -74,6 +74,7 @@ def plain_losses(job: Job) -> list[float]:
     ],
 )
 def test_losses_are_those_of_a_plain_loop(kind: str, strategy: str, router: dict[str, Any], tmp_path: Path) -> None:
+    adapter: dict[str, Any] = {"strategy__adapter__dropout": 0.0} if strategy == "lora" else {}
     job = make_job(
         tmp_path,
         kind,
@@ -82,7 +83,7 @@ def test_losses_are_those_of_a_plain_loop(kind: str, strategy: str, router: dict
         train__micro_batch=4,
         train__num_steps=STEPS,
         train__max_grad_norm=1.0,
-        **({"strategy__adapter__dropout": 0.0} if strategy == "lora" else {}),
+        **adapter,
     )
     job.run()
     found = [event.loss for event in job.of_kind("step")]
@@ -109,7 +110,8 @@ def test_the_loss_of_routers_is_that_of_transformers_over_tokens_without_padding
     with loss.watching():
         model(input_ids=torch.randint(4, 60, (2, 5)))
         found = loss.loss(Rows())  # type: ignore[arg-type]
-    theirs = load_balancing_loss_func(tuple(logits), 4, 2, attention)
+    seen: Any = tuple(logits)
+    theirs = load_balancing_loss_func(seen, 4, 2, attention)
     torch.testing.assert_close(found, 0.1 * theirs)
     assert len(logits) == 2, "one router a layer"
 
