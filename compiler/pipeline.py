@@ -50,6 +50,7 @@ from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.cache import take_distrusted
 from ftc.spec.storage.model_files import TensorDigest
 from ftc.spec.storage.paths import cache_folder
+from ftc.spec.trackers import Track
 from ftc.spec.version import VERSION
 
 __all__ = ["Ask", "Compiled", "Locked", "compile_recipe", "lock_recipe"]
@@ -68,6 +69,7 @@ class Compiled:
         model_folder: The base model.
         companions: Folders of the models beside it, by role.
         environment: Packages as installed here.
+        track: Trackers that the recipe asks for; no part of the plan.
     """
 
     plan: Plan
@@ -78,6 +80,7 @@ class Compiled:
     model_folder: Path
     companions: Mapping[Role, Path]
     environment: EnvironmentFacts
+    track: Track | None
 
 
 Ask = Callable[[Iterable[TraceJob]], Mapping[str, TraceAnswer]]
@@ -151,6 +154,7 @@ def compile_recipe(
         model_folder=made.base.folder,
         companions={role: model.folder for role, model in made.companions.items()},
         environment=made.environment,
+        track=checked.recipe.track,
     )
 
 
@@ -351,7 +355,7 @@ def _freeze(made: _Made, recipe_file: str, overrides: tuple[str, ...], unpinned:
         name=draft.recipe.name,
         recipe_file=recipe_file,
         overrides=overrides,
-        recipe=draft.recipe,
+        recipe=draft.recipe.model_copy(update={"track": None}),
         lock=made.lock,
         settings=made.settings,
         origins=dict(draft.origins),

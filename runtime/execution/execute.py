@@ -31,6 +31,7 @@ from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.interruption import StopKind
 from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.documents.record import Predecessor, RunRecord
+from ftc.spec.documents.tracking import Tracked
 from ftc.spec.storage.paths import RunFolder
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from ftc.runtime.training.signals import StopRequest
 
 __all__ = ["Inputs", "Steering", "execute", "expand_segments", "let_threads_sleep"]
+
+
+Settle = Callable[[], tuple[Tracked, ...]]
+"""Gives what trackers took of a run, after a short wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,12 @@ _DISK_REFUSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS,
 
 
 def execute(
-    plan: Plan, inputs: Inputs, run: RunFolder, listen: EventListener, steering: Steering | None = None
+    plan: Plan,
+    inputs: Inputs,
+    run: RunFolder,
+    listen: EventListener,
+    steering: Steering | None = None,
+    settle: Settle = lambda: (),
 ) -> RunRecord:
     """Executes a plan in a run's folder, from the beginning or from where it was left.
 
@@ -100,6 +110,7 @@ def execute(
         listen: Hears of every event; in a run of several processes only the first one's does.
         steering: How far it goes; to the end of the plan where left out. A run that stops before that is `paused` or
             `pruned`, with a checkpoint, and goes on with the same bits when it is executed again.
+        settle: Gives, once the last event is written and before the record is closed, what trackers took.
 
     Raises:
         Refusal: Something differs from the plan, another process works on the run, or a number is not finite.
@@ -109,7 +120,7 @@ def execute(
         return found.record
     if os.environ.get("RANK", "0") == "0":
         refuse_held(run)  # before anything heavy is loaded, so that the second of two is told at once
-    return _Execution(found.plan, inputs, run, listen, steering).run()
+    return _Execution(found.plan, inputs, run, listen, steering, settle).run()
 
 
 @dataclass(slots=True)
@@ -119,6 +130,7 @@ class _Execution:
     folder: RunFolder
     listen: EventListener
     steering: Steering
+    settle: Settle
     base: Measurement | None = None
     tuned: Measurement | None = None
 
@@ -141,7 +153,7 @@ class _Execution:
                 opened = open_session(self.plan, self.inputs, self.folder, hear, accelerator, stop, until=until)
                 with watched(accelerator), opened as session, _witnessed(session) as witness:
                     session.note_time("load", time.perf_counter() - started)
-                    with _ending(session):
+                    with _ending(session, self.settle):
                         self._walk(session, witness)
                     accelerator.wait_for_everyone()
                     return session.state.record
@@ -225,6 +237,7 @@ class _Execution:
         session.journal.emit(RunEnded(status=status, detail="" if passed else "a gate failed"))
         session.journal.sync()  # the record names the digests of both: they must not be younger on disk than it is
         session.ladder.sync()
+        _note_trackers(session, self.settle)
         session.state.end(status, "early_stop" if session.stopped_early else "finished")
 
 
@@ -264,7 +277,7 @@ def _witnessed(session: Session) -> Iterator[Witness]:
 
 
 @contextmanager
-def _ending(session: Session) -> Iterator[None]:
+def _ending(session: Session, settle: Settle) -> Iterator[None]:
     """Writes into the record how work ended, when it didn't end well."""
     import torch
 
@@ -274,37 +287,48 @@ def _ending(session: Session) -> Iterator[None]:
     try:
         yield
     except Interrupted as stopped:
-        _leave(session, stopped.kind, stopped.reason)
+        _leave(session, settle, stopped.kind, stopped.reason)
     except KeyboardInterrupt:
-        _leave(session, "interrupted", "stopped by a second signal")
+        _leave(session, settle, "interrupted", "stopped by a second signal")
         raise
     except torch.OutOfMemoryError as error:
-        _leave(session, "failed", "out of memory", "FTC633")
+        _leave(session, settle, "failed", "out of memory", "FTC633")
         raise Refusal([_out_of_memory(session)]) from error
     except OSError as error:
-        _leave(session, "failed", error.strerror or str(error), "FTC647" if error.errno in _DISK_REFUSES else None)
+        _leave(
+            session, settle, "failed", error.strerror or str(error), "FTC647" if error.errno in _DISK_REFUSES else None
+        )
         if error.errno in _DISK_REFUSES:
             raise Refusal([_disk_refused(session, error)]) from error
         raise
     except Refusal as error:
         cause = _changed_inputs(session) or error
-        _leave(session, "failed", cause.diagnostics[0].summary, cause.diagnostics[0].code)
+        _leave(session, settle, "failed", cause.diagnostics[0].summary, cause.diagnostics[0].code)
         raise cause from error
     except Exception as error:
         if refusal := _changed_inputs(session):
-            _leave(session, "failed", refusal.diagnostics[0].summary, "FTC515")
+            _leave(session, settle, "failed", refusal.diagnostics[0].summary, "FTC515")
             raise refusal from error
-        _leave(session, "failed", str(error) or type(error).__name__)
+        _leave(session, settle, "failed", str(error) or type(error).__name__)
         if session.accelerator.num_processes > 1 and _is_of_others(error):
             raise Refusal([lost("another process", "the connection to it broke")]) from error
         raise
 
 
-def _leave(session: Session, status: StopKind | Literal["failed"], detail: str, code: str | None = None) -> None:
+def _note_trackers(session: Session, settle: Settle) -> None:
+    """Writes into the record what trackers took; without trackers, nothing."""
+    if session.is_first and (trackers := settle()):
+        session.state.update(trackers=trackers)
+
+
+def _leave(
+    session: Session, settle: Settle, status: StopKind | Literal["failed"], detail: str, code: str | None = None
+) -> None:
     """Says how the work ended, as far as the disk still takes it; the record on disk is whole in any case."""
     with suppress(OSError):
         session.journal.emit(RunEnded(status=status, detail=f"{code}: {detail}" if code else detail))
         session.state.interrupt(status, detail, code=code)
+        _note_trackers(session, settle)
         session.state.end(status, status)
 
 

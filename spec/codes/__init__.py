@@ -26,6 +26,7 @@ from ftc.spec.codes import (
     sweeps,
     text,
     tokens,
+    tracking,
     verbs,
 )
 from ftc.spec.codes._code import Code, Severity
@@ -50,6 +51,7 @@ CODES: dict[str, Code] = {
         environment,
         verbs,
         exports,
+        tracking,
     )
     for code in module.CODES
 }

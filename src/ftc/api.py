@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.verbs.calibrate import calibrate, device, devices
@@ -29,6 +29,7 @@ from ftc.verbs.provenance import export, provenance, refuse_faults, used_by
 from ftc.verbs.runs import Run, find_run, past_runs, run_of, runs, unlock
 from ftc.verbs.standing import standing_of
 from ftc.verbs.text import fix, format, shown_path, validate, with_sources
+from ftc.verbs.track import track
 
 if TYPE_CHECKING:
     from ftc.compiler.recipes.layers import Override
@@ -77,13 +78,12 @@ __all__ = [
     "schema",
     "sign",
     "tokens",
+    "track",
     "unlock",
     "used_by",
     "validate",
     "verify",
 ]
-
-Result = TypeVar("Result")
 
 
 def _drawn(refusal: Refusal) -> str:

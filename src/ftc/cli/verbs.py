@@ -78,6 +78,12 @@ def _sweeps() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _tracking() -> Mapping[str, Command]:
+    from ftc.cli.tracking import COMMANDS
+
+    return COMMANDS
+
+
 def _completion() -> Mapping[str, Command]:
     from ftc.cli.completion import COMMANDS
 
@@ -108,6 +114,7 @@ RUN = Group(
         Verb("run rate", _history, "compare answers by hand, without knowing which model wrote them"),
         Verb("run merge", _using, "merge a run's adapter into its base model"),
         Verb("run export", _exporting, "write a run's model for other programs, its provenance or bill of materials"),
+        Verb("run track", _tracking, "send a run to an experiment tracker, or what one has missed"),
         Verb("run sign", _proofs, "sign a finished run, or any folder, with your own key"),
         Verb("run verify", _proofs, "verify a signed folder"),
         Verb("run unlock", _history, "free a run whose process is gone"),

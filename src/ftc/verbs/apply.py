@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import Event, EventListener, Noticed, PhaseStarted, RunStarted
@@ -24,6 +24,10 @@ from ftc.spec.storage.reading import read_regular
 from ftc.verbs.pages import write_missing_pages, write_pages
 from ftc.verbs.plan import Planned
 from ftc.verbs.runs import Run, load_run, predecessor
+from ftc.verbs.track import tracked_by
+
+if TYPE_CHECKING:
+    from ftc.runtime.tracking.reporters import Reporters
 
 __all__ = ["execute_planned"]
 
@@ -55,6 +59,7 @@ def execute_planned(
         raise Refusal(
             [diagnostic("FTC650", "`apply` needs more packages", help="pip install 'ftc[train]'", notes=note)]
         )
+    asked = tracked_by(planned)
     from ftc.runtime.execution.execute import Inputs, Steering, execute
 
     going_on = planned.run if not again else None
@@ -68,12 +73,18 @@ def execute_planned(
         companions=planned.compiled.companions,
     )
     make_ignored(planned.root / "runs")
-    following = _Following(planned.root, plan, RunFolder(folder), listen, planned.recipe_text)
+    from ftc.runtime.tracking.reporters import Reporters
+
+    reporters = Reporters(asked, planned.root, RunFolder(folder))
+    following = _Following(planned.root, plan, RunFolder(folder), listen, planned.recipe_text, reporters)
     try:
-        record = execute(plan, inputs, RunFolder(folder), following.hear, Steering(until, stop))
+        record = execute(
+            plan, inputs, RunFolder(folder), following.hear, Steering(until, stop), settle=reporters.settle
+        )
     except BaseException:
         with suppress(OSError):  # a disk that is full must not hide why the run failed
             following.end()
+            _say(reporters.finish(), listen)
         raise
     following.end()
     run = load_run(folder)
@@ -81,6 +92,7 @@ def execute_planned(
         return run
     assert run.record == record, "the record on disk is the one that the runtime returned"
     _say(write_pages(run), listen)
+    _say(reporters.finish(), listen)
     return run
 
 
@@ -98,6 +110,7 @@ class _Following:
     folder: RunFolder
     listen: EventListener
     recipe: bytes
+    reporters: Reporters
     has_begun: bool = False
 
     def hear(self, event: Event) -> None:
@@ -125,6 +138,7 @@ class _Following:
         digests = {"job_sha256": self.plan.job_sha256(), "plan_sha256": self.plan.sha256}
         append_entry(self.root, Begun, name=self.plan.name, run_id=self.folder.path.name, **digests)
         self.has_begun = True
+        self.reporters.begin(live=True)
 
     def _look(self, subject: str) -> None:
         test = self.plan.data["test"]
