@@ -31,6 +31,7 @@ TINY = {**LLAMA, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers
 LABELS = ("O", "B-X", "I-X")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("config", "changes"),
     [
@@ -57,6 +58,7 @@ def test_comparing_answers_holds_two_sequences_a_row() -> None:
     assert 0.5 < pair.allocated_bytes / plain.allocated_bytes < 1.5
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("kind", "strategy", "changes"),
     [
