@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -31,6 +32,7 @@ _SETTINGS = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "TOKENIZERS_PAR
 _OF_A_RUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _SETTLE_SECONDS = 10.0
 _FINISH_SECONDS = 60.0
+_LEAVE_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class _Reporter:
     _settled: int = 0
     _is_done: bool = False
     _has_ended: bool = False
+    _reader: threading.Thread | None = None
 
     def begin(self, program: Sequence[str], job: TrackerJob) -> None:
         """Starts it; where the system allows no process, nobody is told."""
@@ -65,7 +68,8 @@ class _Reporter:
         except OSError as error:
             self.problem, self._has_ended = error.strerror or str(error), True
             return
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self.ask(job.model_dump_json())
 
     def ask(self, line: str) -> None:
@@ -83,19 +87,29 @@ class _Reporter:
             )
 
     def end(self) -> None:
-        """Ends the process, whatever it does."""
-        if self.process is not None:
-            with contextlib.suppress(OSError):
-                self.process.kill()
-            self.process.wait()
+        """Ends the process and those that it started, whatever they do; one that is done may leave by itself."""
+        if self.process is None:
+            return
+        assert self.process.stdin is not None
+        assert self._reader is not None
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        if self._is_done:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_LEAVE_SECONDS)
+        with contextlib.suppress(OSError):
+            os.killpg(self.process.pid, signal.SIGKILL) if hasattr(os, "killpg") else self.process.kill()
+        self.process.wait()
+        self._reader.join(_LEAVE_SECONDS)
 
     def _read(self) -> None:
         assert self.process is not None
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with contextlib.suppress(ValidationError), self._answers:
-                self._hear(TrackerAnswer.model_validate_json(line))
-                self._answers.notify_all()
+        with self.process.stdout as answers:
+            for line in answers:
+                with contextlib.suppress(ValidationError), self._answers:
+                    self._hear(TrackerAnswer.model_validate_json(line))
+                    self._answers.notify_all()
         with self._answers:
             self._has_ended = True
             if not self._is_done and not self.problem:

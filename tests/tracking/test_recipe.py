@@ -42,7 +42,7 @@ def test_a_tracker_whose_package_is_missing_is_told_before_the_run(
     with pytest.raises(Refusal) as refused:
         api.track(make_run(tmp_path), "wandb:demo")
     assert [found.code for found in refused.value.diagnostics] == ["FTC650"]
-    assert "ftc[wandb]" in (refused.value.diagnostics[0].help or "")
+    assert "ftc[wandb]" in str(refused.value.diagnostics[0].help)
 
 
 def test_a_place_is_said_behind_the_name_and_the_rest_is_the_recipe_s(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_tracker_that_takes_its_time_costs_no_more_than_the_wait(tmp_path: Pat
     assert tracked.problem == f"it took {tracked.sent} of {VALUES} values in time"
     (finding,) = findings
     assert finding.code == "FTC730"
-    assert "ftc run track" in (finding.help or "")
+    assert "ftc run track" in str(finding.help)
 
 
 @pytest.mark.parametrize("program", [RAISES, REFUSES], ids=["raises", "refuses"])
