@@ -26,7 +26,7 @@ from ftc.compiler.rules.number_rules import (
     value_at,
     warm_up_leaves_training,
 )
-from ftc.compiler.rules.track_rules import trackers_get_no_password, trackers_write_into_the_project
+from ftc.compiler.rules.track_rules import trackers_write_into_the_project
 from ftc.compiler.rules.train_rules import (
     class_weights_have_classes,
     devices_have_rows,
@@ -355,7 +355,6 @@ RULES: tuple[Rule, ...] = (
     gates_can_hold_and_break,
     sums_have_one_currency,
     tokens_with_a_price_are_sent,
-    trackers_get_no_password,
     trackers_write_into_the_project,
 )
 """Every rule that asks the recipe alone, in the order of its sections."""

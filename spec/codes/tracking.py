@@ -18,14 +18,6 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC731",
-        title="password in a recipe",
-        cause="A recipe is committed, and copied into the folder of each run. Credentials of trackers belong into the "
-        "environment, where their own libraries read them.",
-        wrong="track: {mlflow: {uri: 'https://ann:hunter2@mlflow.example.org'}}",
-        right="track: {mlflow: {uri: 'https://mlflow.example.org'}}   # and MLFLOW_TRACKING_PASSWORD",
-    ),
-    Code(
-        id="FTC732",
         title="tracker's folder outside the project",
         cause="A recipe writes inside its project alone, and the folders of runs and of ftc itself hold nothing else.",
         wrong="track: {tensorboard: {folder: ../logs}}",
