@@ -8,13 +8,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from ftc.runtime.execution.last_words import Witness, watched_from_outside
+from ftc.runtime.execution.lost_processes import refusal_of
 from ftc.runtime.execution.state import find_run, hold, refuse_held
 from ftc.spec.companions import Role
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -31,19 +32,17 @@ from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.interruption import StopKind
 from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.documents.record import Predecessor, RunRecord
-from ftc.spec.documents.tracking import Tracked
+from ftc.spec.documents.tracking import Settle
 from ftc.spec.storage.paths import RunFolder
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from ftc.runtime.evaluation.evaluate import Measurement
     from ftc.runtime.execution.session import Session
     from ftc.runtime.training.signals import StopRequest
 
 __all__ = ["Inputs", "Steering", "execute", "expand_segments", "let_threads_sleep"]
-
-
-Settle = Callable[[], tuple[Tracked, ...]]
-"""Gives what trackers took of a run, after a short wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ def execute(
     run: RunFolder,
     listen: EventListener,
     steering: Steering | None = None,
-    settle: Settle = lambda: (),
+    settle: Settle = tuple,
 ) -> RunRecord:
     """Executes a plan in a run's folder, from the beginning or from where it was left.
 
@@ -146,17 +145,28 @@ class _Execution:
 
         with stop_on_signals(self._tell_of_stop) as stop, deterministic(self.plan.settings):
             accelerator = make_accelerator(self.plan.settings)
-            with hold(self.folder) if accelerator.is_main_process else nullcontext():
-                accelerator.wait_for_everyone()  # the folder is there and held
+            with self._held(accelerator):
                 until = None if self.steering.until == "train" else self.steering.until
                 hear = partial(_hear, self.listen, self.steering.prune, stop)
-                opened = open_session(self.plan, self.inputs, self.folder, hear, accelerator, stop, until=until)
+                asked = (self.plan, self.inputs, self.folder, hear, accelerator, stop)
+                opened = open_session(*asked, until=until, settle=self.settle)
                 with watched(accelerator), opened as session, _witnessed(session) as witness:
                     session.note_time("load", time.perf_counter() - started)
-                    with _ending(session, self.settle):
+                    with _ending(session):
                         self._walk(session, witness)
                     accelerator.wait_for_everyone()
                     return session.state.record
+
+    @contextmanager
+    def _held(self, accelerator: Accelerator) -> Iterator[None]:
+        """The run's folder, held by the first process and seen by all; where it can't be held, all of them hear why."""
+        from ftc.runtime.execution.agreement import compare_refusals, see_folder
+
+        with ExitStack() as stack:
+            look = partial(stack.enter_context, hold(self.folder)) if accelerator.is_main_process else _nothing
+            compare_refusals(accelerator, look)
+            see_folder(accelerator, self.folder.holder)
+            yield
 
     def _tell_of_stop(self, number: int) -> None:
         self.listen(StopRequested(signal=number))
@@ -184,7 +194,8 @@ class _Execution:
     def _do(self, session: Session, step: Step) -> None:
         from ftc.runtime.artifacts.export import export, is_exported
         from ftc.runtime.evaluation.evaluate import measure
-        from ftc.runtime.execution.accelerator import agreed
+        from ftc.runtime.execution.accelerator import agreed, everywhere
+        from ftc.runtime.execution.agreement import compare_refusals
         from ftc.runtime.execution.verify import verify
         from ftc.runtime.replay.proof import prove
         from ftc.runtime.training.train import is_trained, train
@@ -192,7 +203,11 @@ class _Execution:
         match step:
             case VerifyStep():
                 with session.journal.phase("verify", f"{step.files} files"):
-                    verify(self.plan, self.inputs, self.folder.path, session.stamps)
+                    place = self.folder.path if session.is_first else None
+                    look = partial(verify, self.plan, self.inputs, place, session.stamps)
+                    compare_refusals(session.accelerator, look)
+                    if session.accelerator.num_processes > 1:
+                        session.state.note_inputs(everywhere(session.accelerator, session.stamps.inputs_digest()))
             case ProveStep():
                 prove(session)
             case TrainStep():
@@ -237,8 +252,12 @@ class _Execution:
         session.journal.emit(RunEnded(status=status, detail="" if passed else "a gate failed"))
         session.journal.sync()  # the record names the digests of both: they must not be younger on disk than it is
         session.ladder.sync()
-        _note_trackers(session, self.settle)
+        session.note_trackers()
         session.state.end(status, "early_stop" if session.stopped_early else "finished")
+
+
+def _nothing() -> None:
+    """What the other processes do while the first one takes the lock."""
 
 
 def _hear(listen: EventListener, prune: Callable[[Event], str | None] | None, stop: StopRequest, event: Event) -> None:
@@ -277,58 +296,49 @@ def _witnessed(session: Session) -> Iterator[Witness]:
 
 
 @contextmanager
-def _ending(session: Session, settle: Settle) -> Iterator[None]:
+def _ending(session: Session) -> Iterator[None]:
     """Writes into the record how work ended, when it didn't end well."""
     import torch
 
-    from ftc.runtime.execution.accelerator import lost
     from ftc.runtime.training.signals import Interrupted
 
     try:
         yield
     except Interrupted as stopped:
-        _leave(session, settle, stopped.kind, stopped.reason)
+        _leave(session, stopped.kind, stopped.reason)
     except KeyboardInterrupt:
-        _leave(session, settle, "interrupted", "stopped by a second signal")
+        _leave(session, "interrupted", "stopped by a second signal")
         raise
     except torch.OutOfMemoryError as error:
-        _leave(session, settle, "failed", "out of memory", "FTC633")
+        _leave(session, "failed", "out of memory", "FTC633")
         raise Refusal([_out_of_memory(session)]) from error
     except OSError as error:
-        _leave(
-            session, settle, "failed", error.strerror or str(error), "FTC647" if error.errno in _DISK_REFUSES else None
-        )
+        _leave(session, "failed", error.strerror or str(error), "FTC647" if error.errno in _DISK_REFUSES else None)
         if error.errno in _DISK_REFUSES:
             raise Refusal([_disk_refused(session, error)]) from error
         raise
     except Refusal as error:
         cause = _changed_inputs(session) or error
-        _leave(session, settle, "failed", cause.diagnostics[0].summary, cause.diagnostics[0].code)
+        _leave(session, "failed", cause.diagnostics[0].summary, cause.diagnostics[0].code)
         raise cause from error
     except Exception as error:
         if refusal := _changed_inputs(session):
-            _leave(session, settle, "failed", refusal.diagnostics[0].summary, "FTC515")
+            _leave(session, "failed", refusal.diagnostics[0].summary, "FTC515")
             raise refusal from error
-        _leave(session, settle, "failed", str(error) or type(error).__name__)
         if session.accelerator.num_processes > 1 and _is_of_others(error):
-            raise Refusal([lost("another process", "the connection to it broke")]) from error
+            refusal = refusal_of("another process", "the connection to it broke")
+            _leave(session, "failed", refusal.diagnostics[0].summary, refusal.diagnostics[0].code)
+            raise refusal from error
+        _leave(session, "failed", str(error) or type(error).__name__)
         raise
 
 
-def _note_trackers(session: Session, settle: Settle) -> None:
-    """Writes into the record what trackers took; without trackers, nothing."""
-    if session.is_first and (trackers := settle()):
-        session.state.update(trackers=trackers)
-
-
-def _leave(
-    session: Session, settle: Settle, status: StopKind | Literal["failed"], detail: str, code: str | None = None
-) -> None:
+def _leave(session: Session, status: StopKind | Literal["failed"], detail: str, code: str | None = None) -> None:
     """Says how the work ended, as far as the disk still takes it; the record on disk is whole in any case."""
     with suppress(OSError):
         session.journal.emit(RunEnded(status=status, detail=f"{code}: {detail}" if code else detail))
         session.state.interrupt(status, detail, code=code)
-        _note_trackers(session, settle)
+        session.note_trackers()
         session.state.end(status, status)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from ftc.runtime.execution.accelerator import divide, everywhere, observe
+from ftc.runtime.execution.agreement import launcher
 from ftc.runtime.execution.execute import Inputs
 from ftc.runtime.execution.file_stamps import FileStamps, InputsTouched
 from ftc.runtime.execution.journal import Journal, StepLogFile
@@ -31,6 +33,7 @@ from ftc.spec.documents.phases import PhaseMemory, PhaseSeconds, RunPhase
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.slices import Groups
 from ftc.spec.documents.streams import TokenStream, open_stream
+from ftc.spec.documents.tracking import Settle
 from ftc.spec.storage.paths import RunFolder
 
 if TYPE_CHECKING:
@@ -74,6 +77,8 @@ class Session:
     """Watches the inputs from their verification on."""
     until: int | None = None
     """Step after which the run pauses; None for none."""
+    settle: Settle = tuple
+    """Gives what trackers took, once the last event is written."""
     weights: RunFolder | None = None
     """Folder of the run whose weights are measured, where it isn't this one."""
     _streams: dict[str, TokenStream] = field(default_factory=dict)
@@ -182,6 +187,11 @@ class Session:
             changes["memory_by_phase"] = tuple(known.values())
         self.state.update(**changes)
 
+    def note_trackers(self) -> None:
+        """Writes into the record what trackers took; without trackers, nothing."""
+        if self.is_first and (trackers := self.settle()):
+            self.state.update(trackers=trackers)
+
     def note_time(self, phase: Phase, seconds: float) -> None:
         """Adds to the time that a phase has taken, in the record."""
         taken = next((one.seconds for one in self.state.record.time_by_phase if one.phase == phase), 0.0)
@@ -239,20 +249,33 @@ def open_session(
     stop: StopRequest,
     *,
     until: int | None = None,
+    settle: Settle = tuple,
 ) -> Iterator[Session]:
     """Begins a segment of a run whose folder is held; it pauses after step `until`."""
     before = find_run(folder, plan)
     plan = before.plan
     accelerator.wait_for_everyone()  # all have read what only the first process goes on to change
     is_first = bool(accelerator.is_main_process)
-    found = observe(accelerator, inputs.environment, snapshot_code(project=folder.path))
-    state = RunState.begin(folder, plan, found, before, inputs.previous, writes=is_first)
+    code = snapshot_code(project=folder.path)
+    found, processes = observe(accelerator, plan, inputs.environment, code)
+    launched = launcher(os.environ, has_companions=accelerator.num_processes > 1)
+    state = RunState.begin(folder, plan, (found, processes, launched), before, inputs.previous, writes=is_first)
     with (
         Journal(folder.events, listen, silent=not is_first) as journal,
         StepLogFile(folder.ladder, silent=not is_first) as ladder,
     ):
         session = Session(
-            plan, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop, until=until
+            plan,
+            plan.job_sha256(),
+            inputs,
+            folder,
+            state,
+            journal,
+            ladder,
+            accelerator,
+            stop,
+            until=until,
+            settle=settle,
         )
         journal.timed = session.hear_of_time
         for name in before.lost:

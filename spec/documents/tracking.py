@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from ftc.spec.base import Document
 
-__all__ = ["Tracked", "TrackerAnswer", "TrackerJob"]
+__all__ = ["Settle", "Tracked", "TrackerAnswer", "TrackerJob"]
 
 
 class Tracked(Document):
@@ -20,6 +21,10 @@ class Tracked(Document):
     """Those that the tracker took before the record was closed; the rest is dropped points."""
     problem: str = ""
     """Why it isn't all; empty where it is. Values of credentials are left out."""
+
+
+Settle = Callable[[], tuple[Tracked, ...]]
+"""Gives what trackers took of a run, after a short wait."""
 
 
 class TrackerJob(Document):

@@ -68,8 +68,8 @@ def test_a_run_leads_to_its_report_and_has_its_curve(page: Page, file: Path) -> 
 def test_the_page_is_loaded_again_by_itself_while_a_run_goes_on(page: Page, file: Path) -> None:
     page.goto(file.as_uri())
     assert page.locator('meta[http-equiv="refresh"]').count() == 1
-    page.evaluate("window.before = true")
-    page.wait_for_function("window.before === undefined", timeout=20_000)
+    with page.expect_event("load", timeout=20_000):
+        pass
 
 
 @pytest.mark.parametrize("width", [1100, 390])
