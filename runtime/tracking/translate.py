@@ -34,6 +34,7 @@ class Translator:
     def points(self, event: Event) -> tuple[Point, ...]:
         """The values of an event; most have none."""
         self._advance(event)
+        known: tuple[float, ...]
         match event:
             case StepDone():
                 values = _step_values(event)

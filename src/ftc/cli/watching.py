@@ -132,7 +132,7 @@ COMMANDS: dict[str, Command] = {
         formats=(TEXT, JSON, HTML),
         examples=(
             Example("ftc watch", "the newest run: curves, speed, memory and time left"),
-            Example("ftc watch 3f2a --json", "where it stands now, for scripts"),
+            Example("ftc watch 3f2a --json", "its state now, for scripts"),
             Example("ftc watch --format html -o runs.html", "a page of all runs, up to date while one goes on"),
         ),
     ),
