@@ -48,7 +48,7 @@ class TensorBoard(TrackerKeys):
     """TensorBoard: event files in a folder."""
 
     folder: str = Field(default="tensorboard", min_length=1, max_length=300)
-    """Folder of the event files, inside the project; each run has a folder of its own in it. Default: `tensorboard`."""
+    """Folder of the event files, inside the project; each run has a folder of its own in it. Default: tensorboard, beside the recipe's `runs`."""
 
 
 class MLflow(TrackerKeys):
@@ -81,18 +81,18 @@ class Trackio(TrackerKeys):
 
 
 class Track(Document):
-    """Experiment trackers that hear of a run while it goes on; a tracker that is down never stops or slows it."""
+    """Experiment trackers that a run is reported to; a tracker that is down neither stops nor slows it."""
 
     EFFECT: ClassVar[Effect] = Effect.COSMETIC
 
     tensorboard: TensorBoard | None = None
-    """TensorBoard's event files; `{}` takes the defaults. Default: none."""
+    """TensorBoard's event files; `{}` takes the defaults. Default: none, so that a run is written into its folder alone."""
     mlflow: MLflow | None = None
-    """MLflow; `{}` takes the defaults. Default: none."""
+    """MLflow; `{}` takes the defaults. Default: none, so that a run is written into its folder alone."""
     wandb: Wandb | None = None
-    """Weights & Biases; `{}` takes the defaults. Default: none."""
+    """Weights & Biases; `{}` takes the defaults. Default: none, so that a run is written into its folder alone."""
     trackio: Trackio | None = None
-    """trackio; `{}` takes the defaults. Default: none."""
+    """trackio; `{}` takes the defaults. Default: none, so that a run is written into its folder alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

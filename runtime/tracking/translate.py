@@ -35,15 +35,14 @@ class Translator:
         """The values of an event; most have none."""
         self._advance(event)
         known: tuple[float, ...]
-        match event:
-            case StepDone():
-                values = _step_values(event)
-                known = (event.loss, event.grad_norm, event.learning_rate)
-            case Evaluated():
-                values = {f"validation/{name.removeprefix('val_')}": value for name, value in event.metrics.items()}
-                known = tuple(values.values())
-            case _:
-                return ()
+        if isinstance(event, StepDone):
+            values = _step_values(event)
+            known = (event.loss, event.grad_norm, event.learning_rate)
+        elif isinstance(event, Evaluated):
+            values = {f"validation/{name.removeprefix('val_')}": value for name, value in event.metrics.items()}
+            known = tuple(values.values())
+        else:
+            return ()
         key = (event.kind, event.step)
         if self._told.get(key) == known:
             return ()

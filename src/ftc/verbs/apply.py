@@ -70,12 +70,11 @@ def execute_planned(
         companions=planned.compiled.companions,
     )
     make_ignored(planned.root / "runs")
-    reporters = Reporters(tracked_by(planned), planned.root, RunFolder(folder))
-    following = _Following(planned.root, plan, RunFolder(folder), listen, planned.recipe_text, reporters)
+    place = RunFolder(folder)
+    reporters = Reporters(tracked_by(planned), planned.root, place)
+    following = _Following(planned.root, plan, place, listen, planned.recipe_text, reporters)
     try:
-        record = execute(
-            plan, inputs, RunFolder(folder), following.hear, Steering(until, stop), settle=reporters.settle
-        )
+        record = execute(plan, inputs, place, following.hear, Steering(until, stop), reporters.settle)
     except BaseException:
         with suppress(OSError):  # a disk that is full must not hide why the run failed
             following.end()

@@ -166,13 +166,10 @@ def _latest(events: Sequence[Event], state: RunState, page: Page) -> list[str]:
     for event in reversed(events):
         if len(lines) >= _LATEST:
             break
-        match event:
-            case Evaluated():
-                said = [f"step {numbers.count(event.step)}", validation_words(event)]
-                said += [page.good("best so far")] if event.best else []
-                lines[:0] = page.flow("validation", said, indent=LABEL)
-            case Noticed() | EarlyStopped() | Resumed() | RunEnded():
-                lines[:0] = event_lines(event, state, page)
-            case _:
-                pass
+        if isinstance(event, Evaluated):
+            said = [f"step {numbers.count(event.step)}", validation_words(event)]
+            said += [page.good("best so far")] if event.best else []
+            lines[:0] = page.flow("validation", said, indent=LABEL)
+        elif isinstance(event, Noticed | EarlyStopped | Resumed | RunEnded):
+            lines[:0] = event_lines(event, state, page)
     return ["", *lines] if lines else []
