@@ -48,7 +48,8 @@ class TensorBoard(TrackerKeys):
     """TensorBoard: event files in a folder."""
 
     folder: str = Field(default="tensorboard", min_length=1, max_length=300)
-    """Folder of the event files, inside the project; each run has a folder of its own in it. Default: tensorboard, beside the recipe's `runs`."""
+    """Folder of the event files, inside the project; each run has a folder of its own in it. Default: tensorboard, next to
+    the project's `runs`."""
 
 
 class MLflow(TrackerKeys):
@@ -86,13 +87,13 @@ class Track(Document):
     EFFECT: ClassVar[Effect] = Effect.COSMETIC
 
     tensorboard: TensorBoard | None = None
-    """TensorBoard's event files; `{}` takes the defaults. Default: none, so that a run is written into its folder alone."""
+    """TensorBoard's event files; `{}` takes the defaults. Default: none, so that a run only writes its own folder."""
     mlflow: MLflow | None = None
-    """MLflow; `{}` takes the defaults. Default: none, so that a run is written into its folder alone."""
+    """MLflow; `{}` takes the defaults. Default: none, so that a run only writes its own folder."""
     wandb: Wandb | None = None
-    """Weights & Biases; `{}` takes the defaults. Default: none, so that a run is written into its folder alone."""
+    """Weights & Biases; `{}` takes the defaults. Default: none, so that a run only writes its own folder."""
     trackio: Trackio | None = None
-    """trackio; `{}` takes the defaults. Default: none, so that a run is written into its folder alone."""
+    """trackio; `{}` takes the defaults. Default: none, so that a run only writes its own folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
