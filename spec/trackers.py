@@ -48,8 +48,8 @@ class TensorBoard(TrackerKeys):
     """TensorBoard: event files in a folder."""
 
     folder: str = Field(default="tensorboard", min_length=1, max_length=300)
-    """Folder of the event files, inside the project; each run has a folder of its own in it. Default: tensorboard, next to
-    the project's `runs`."""
+    """Folder of the event files, inside the project; each run has its own in it. Default: tensorboard, next to the
+    project's `runs`."""
 
 
 class MLflow(TrackerKeys):
