@@ -15,7 +15,7 @@ from ftc.runtime.execution.accelerator import divide, everywhere, observe
 from ftc.runtime.execution.agreement import launcher
 from ftc.runtime.execution.execute import Inputs
 from ftc.runtime.execution.file_stamps import FileStamps, InputsTouched
-from ftc.runtime.execution.journal import Journal, StepLogFile
+from ftc.runtime.execution.journal import AnswersFile, Journal, StepLogFile
 from ftc.runtime.execution.machine import begin_stretch, peak_memory
 from ftc.runtime.execution.state import RunState, find_run
 from ftc.runtime.models.base_model import FolderBase
@@ -66,6 +66,7 @@ class Session:
     state: RunState
     journal: Journal
     ladder: StepLogFile
+    answers: AnswersFile
     accelerator: Accelerator
     stop: StopRequest
     trained: ModelWithScorer | None = None
@@ -263,6 +264,7 @@ def open_session(
     with (
         Journal(folder.events, listen, silent=not is_first) as journal,
         StepLogFile(folder.ladder, silent=not is_first) as ladder,
+        AnswersFile(folder.answers, silent=not is_first) as answers,
     ):
         session = Session(
             plan,
@@ -272,6 +274,7 @@ def open_session(
             state,
             journal,
             ladder,
+            answers,
             accelerator,
             stop,
             until=until,

@@ -25,6 +25,7 @@ __all__ = [
     "Resumed",
     "RunEnded",
     "RunStarted",
+    "SampledStep",
     "StepDone",
     "StopRequested",
     "TestProgress",
@@ -57,7 +58,7 @@ class _Event(Document):
 
     @model_serializer(mode="wrap")
     def _without_unknown(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "time" or value}
+        return {name: value for name, value in handler(self).items() if name not in ("time", "sampled") or value}
 
 
 class RunStarted(_Event):
@@ -94,6 +95,24 @@ class Resumed(_Event):
     step: int
 
 
+class SampledStep(Document):
+    """The answers of one optimizer step."""
+
+    answers: int
+    reward: Real
+    """Mean of their rewards."""
+    correct: Real
+    """Share of them that is correct."""
+    length: Real
+    """Mean of their tokens."""
+    ended: Real
+    """Share of them that the model ended itself, rather than being cut off."""
+    even_groups: Real
+    """Share of the groups whose answers all earned the same, which teach nothing."""
+    seconds: Real
+    """Time that sampling took."""
+
+
 class StepDone(_Event):
     """One optimizer step."""
 
@@ -110,6 +129,8 @@ class StepDone(_Event):
     seconds: Real
     batch_sha256: str = ""
     """Digest of what this process fed to the model; see `ftc.spec.documents.step_log`."""
+    sampled: SampledStep | None = None
+    """What the model's own answers earned; absent where rows alone are trained on."""
 
 
 class Evaluated(_Event):
