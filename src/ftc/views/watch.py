@@ -55,7 +55,7 @@ class Watched:
 
 
 def watch_lines(found: Watched, page: Page) -> list[str]:
-    """The picture, as lines no wider than the page."""
+    """The picture, as lines no wider than the page; a low terminal cuts off its end, so figures come first."""
     state = RunState(num_steps=found.plan.settings.train.num_steps)
     for event in found.events:
         state.add(event)
@@ -63,11 +63,11 @@ def watch_lines(found: Watched, page: Page) -> list[str]:
     return [
         *_head(found, page),
         *_progress(found, state, page),
-        "",
-        *_curves(found, run, page),
         *page.flow("speed", _speed(run, state), indent=LABEL),
         *page.flow("memory", _memory(found), indent=LABEL),
         *page.flow("time", _time(found, state), indent=LABEL),
+        "",
+        *_curves(found, run, page),
         *_latest(found.events, state, page),
     ]
 
@@ -172,4 +172,4 @@ def _latest(events: Sequence[Event], state: RunState, page: Page) -> list[str]:
             lines[:0] = page.flow("validation", said, indent=LABEL)
         elif isinstance(event, Noticed | EarlyStopped | Resumed | RunEnded):
             lines[:0] = event_lines(event, state, page)
-    return ["", *lines] if lines else []
+    return lines
