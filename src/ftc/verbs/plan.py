@@ -348,6 +348,7 @@ def located_plan(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
     from ftc.spec.companions import COMPANIONS
     from ftc.spec.storage.paths import streams_folder
     from ftc.verbs.runs import run_of
+from ftc.verbs.track import track_in
 
     model, companions, streams = (
         model_folder(plan, root),
@@ -386,6 +387,7 @@ def located_plan(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
             model_folder=model,
             companions=companions,
             environment=resolve_environment(also=asked_extras(plan.recipe)),
+            track=track_in(recipe),
         ),
         recipe_text=b"",
     )

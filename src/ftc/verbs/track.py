@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.trackers import TRACKERS, TrackerCard, TrackerKeys, asked_trackers, tracker_card
+from ftc.spec.trackers import TRACKERS, Track, TrackerCard, TrackerKeys, asked_trackers, tracker_card
 
 if TYPE_CHECKING:
     from ftc.verbs.plan import Planned
     from ftc.verbs.runs import Run
 
-__all__ = ["Target", "TrackedRun", "target_of", "track", "tracked_by"]
+__all__ = ["Target", "TrackedRun", "target_of", "track", "track_in", "tracked_by"]
 
 _WAIT_SECONDS = 1.0
 
@@ -60,21 +60,19 @@ def target_of(text: str, run: Run) -> Target:
         raise ValueError(f"there is no tracker `{name}`; there are {', '.join(one.name for one in TRACKERS)}")
     try:
         said = {card.place: place} if has_place else {}
-        known = _keys_in_recipe(run, card)
+        track = track_in(run.root / run.plan.recipe_file)
+        known = getattr(track, card.name) if track is not None else None
         return Target(card, card.keys.model_validate({**(known.model_dump() if known else {}), **said}))
     except ValidationError:
         raise ValueError(f"`{place}` is no {card.place} of {card.title}") from None
 
 
-def _keys_in_recipe(run: Run, card: TrackerCard) -> TrackerKeys | None:
-    """The tracker's section of the recipe that the run was made of; None where there is none to read."""
+def track_in(file: Path) -> Track | None:
+    """What a recipe's file asks for; None where there is no valid recipe."""
     from ftc.verbs.text import validate
 
-    file = run.root / run.plan.recipe_file
-    if not file.is_file():
-        return None
-    recipe = validate(file).recipe
-    return getattr(recipe.track, card.name) if recipe is not None and recipe.track is not None else None
+    recipe = validate(file).recipe if file.is_file() else None
+    return recipe.track if recipe is not None else None
 
 
 def tracked_by(planned: Planned) -> tuple[tuple[TrackerCard, TrackerKeys], ...]:

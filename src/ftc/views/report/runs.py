@@ -88,9 +88,9 @@ def runs_html(found: Sequence[Listed], folder: Path) -> str:
 def _filters(found: Iterable[Listed]) -> dict[tuple[str, str], str]:
     """Names of fragments by what they show: a recipe, a status or a task."""
     shown = list(found)
-    kinds = {
+    kinds: dict[str, list[str]] = {
         "recipe": sorted({one.record.name for one in shown}),
-        "status": sorted({one.record.status for one in shown}),
+        "status": sorted({str(one.record.status) for one in shown}),
         "task": sorted({one.plan.recipe.task.kind for one in shown}),
         "base": sorted({one.plan.model.name for one in shown}),
     }
