@@ -167,7 +167,7 @@ SECTIONS: dict[str, tuple[Verb | Group, ...]] = {
         Verb("lock", _plans, "resolve and pin the recipe's model, data and packages"),
         Verb("diff", _history, "compare two recipes, locks, plans or runs, and show what has to be done"),
         Verb("apply", _training, "train and evaluate what a recipe or a saved plan says"),
-        Verb("watch", _watching, "follow a run: curves, speed, memory, time left; --format html is a page of all runs"),
+        Verb("watch", _watching, "follow a run, or keep a page of all runs up to date"),
         SWEEP,
     ),
     "use and check runs": (
