@@ -24,8 +24,8 @@ def test_a_run_beside_a_tracker_that_hangs_is_the_same_run(
     plain = api.plan(recipe).plan
     recipe.write_text(recipe.read_text(encoding="utf-8") + "track: {mlflow: {}}\n", encoding="utf-8")
     monkeypatch.setattr("ftc.verbs.track.find_spec", lambda name: True)
-    waits = {"settle_seconds": 0.2, "finish_seconds": 0.2}
-    monkeypatch.setattr("ftc.runtime.tracking.reporters.Reporters", partial(Reporters, program=HANGS, **waits))
+    hanging = partial(Reporters, program=HANGS, settle_seconds=0.2, finish_seconds=0.2)
+    monkeypatch.setattr("ftc.runtime.tracking.reporters.Reporters", hanging)
     heard: list[Event] = []
     run = api.apply(recipe, on_event=heard.append)
     assert run.record.status == "finished"
