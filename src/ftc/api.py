@@ -25,6 +25,7 @@ from ftc.verbs.compare import diff
 from ftc.verbs.evaluate import evaluate, evaluate_on_harness
 from ftc.verbs.export_model import export_model
 from ftc.verbs.merge import merge
+from ftc.verbs.models import models
 from ftc.verbs.plan import (
     Checked,
     Planned,
@@ -84,6 +85,7 @@ __all__ = [
     "load_plan",
     "lock",
     "merge",
+    "models",
     "open_chat",
     "plan",
     "predict",

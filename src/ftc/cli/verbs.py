@@ -84,6 +84,12 @@ def _sweeps() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _models() -> Mapping[str, Command]:
+    from ftc.cli.models import COMMANDS
+
+    return COMMANDS
+
+
 def _watching() -> Mapping[str, Command]:
     from ftc.cli.watching import COMMANDS
 
@@ -163,6 +169,7 @@ SECTIONS: dict[str, tuple[Verb | Group, ...]] = {
     ),
     "plan and run": (
         Verb("plan", _plans, "show what a recipe would run, and whether it fits"),
+        Verb("models", _models, "list base models, each planned for a recipe's task, rows and device"),
         Verb("tokens", _plans, "show rows as the model reads them, and which tokens are trained on"),
         Verb("lock", _plans, "resolve and pin the recipe's model, data and packages"),
         Verb("diff", _history, "compare two recipes, locks, plans or runs, and show what has to be done"),
