@@ -152,8 +152,7 @@ def compile_recipe(
         raise Refusal(checked.diagnostics)
     lock_file = lock_path(path)
     old_lock = read_lock(lock_file)
-    paid = checked.prices if prices is None else prices
-    made = _compile(checked, path, offline, (past_runs, paid), old_lock, ask)
+    made = _compile(checked, path, offline, (past_runs, checked.prices if prices is None else prices), old_lock, ask)
     draft = _stop_on_errors(made.draft)
     recipe_file = path.resolve().relative_to(project_root(path)).as_posix()
     plan = _freeze(made, recipe_file, checked.overrides, unpinned_code(old_lock, made.lock) if old_lock else "")

@@ -6,106 +6,21 @@ Parameters are computed from these figures, and a test compares them with publis
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ftc.spec.base_model_card import CARD, BaseModel, family
 
 __all__ = ["BASE_MODELS", "READ_ON", "BaseModel"]
 
 READ_ON = "2026-11-28"
 """When the facts were read."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseModel:
-    """One model. Sizes are as in `ModelFacts`.
-
-    Attributes:
-        name: Its id on the hub.
-        model_type: `model_type` of its config.json.
-        max_positions: Longest sequence in tokens, as its configuration says it.
-        tied: Whether the output layer shares the input embedding's weights.
-        license: SPDX-like id from its card.
-        languages: Some of the languages that its card names, by their two letters.
-        gated: Whether the hub asks for consent before a download.
-        released: Year, or year and month, in which it was published.
-        source: Where its sizes were read.
-    """
-
-    name: str
-    model_type: str
-    hidden_size: int
-    num_layers: int
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
-    intermediate_size: int
-    vocab_size: int
-    max_positions: int
-    tied: bool
-    license: str
-    languages: tuple[str, ...]
-    gated: bool
-    released: str
-    source: str
-
-
-_LITGPT = "the model's configuration, as in litgpt/config.py of Lightning-AI/litgpt at 26857050"
-_CARD = "the model's config.json"
-_Row = tuple[str, int, int, int, int, int, int, int, int]
-"""Name, hidden size, layers, heads, key-value heads, head width, feed-forward width, vocabulary, positions."""
-
-
-def _family(
-    model_type: str,
-    license: str,
-    released: str,
-    languages: str,
-    *,
-    rows: tuple[_Row, ...],
-    tied: bool = False,
-    gated: bool = False,
-    source: str = _LITGPT,
-) -> tuple[BaseModel, ...]:
-    return tuple(
-        BaseModel(
-            name=name,
-            model_type=model_type,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            num_kv_heads=num_kv_heads,
-            head_dim=head_dim,
-            intermediate_size=intermediate_size,
-            vocab_size=vocab_size,
-            max_positions=max_positions,
-            tied=tied,
-            license=license,
-            languages=tuple(languages.split()),
-            gated=gated,
-            released=released,
-            source=source,
-        )
-        for (
-            name,
-            hidden_size,
-            num_layers,
-            num_heads,
-            num_kv_heads,
-            head_dim,
-            intermediate_size,
-            vocab_size,
-            max_positions,
-        ) in rows
-    )
-
-
 BASE_MODELS: tuple[BaseModel, ...] = (
-    *_family(
+    *family(
         "bert",
         "apache-2.0",
         "2018",
         "en",
         tied=True,
-        source=_CARD,
+        source=CARD,
         rows=(
             ("google-bert/bert-base-uncased", 768, 12, 12, 12, 64, 3072, 30522, 512),
             ("google-bert/bert-base-cased", 768, 12, 12, 12, 64, 3072, 28996, 512),
@@ -113,104 +28,104 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("google-bert/bert-large-cased", 1024, 24, 16, 16, 64, 4096, 28996, 512),
         ),
     ),
-    *_family(
+    *family(
         "bert",
         "apache-2.0",
         "2018",
         "en de fr es it pt nl pl ru zh ja ar",
         tied=True,
-        source=_CARD,
+        source=CARD,
         rows=(("google-bert/bert-base-multilingual-cased", 768, 12, 12, 12, 64, 3072, 119547, 512),),
     ),
-    *_family(
+    *family(
         "bert",
         "mit",
         "2019",
         "de",
         tied=True,
-        source=_CARD,
+        source=CARD,
         rows=(("google-bert/bert-base-german-cased", 768, 12, 12, 12, 64, 3072, 30000, 512),),
     ),
-    *_family(
+    *family(
         "roberta",
         "mit",
         "2019",
         "en",
         tied=True,
-        source=_CARD,
+        source=CARD,
         rows=(
             ("FacebookAI/roberta-base", 768, 12, 12, 12, 64, 3072, 50265, 514),
             ("FacebookAI/roberta-large", 1024, 24, 16, 16, 64, 4096, 50265, 514),
         ),
     ),
-    *_family(
+    *family(
         "roberta",
         "apache-2.0",
         "2019",
         "en",
         tied=True,
-        source=_CARD,
+        source=CARD,
         rows=(("distilbert/distilroberta-base", 768, 6, 12, 12, 64, 3072, 50265, 514),),
     ),
-    *_family(
+    *family(
         "xlm-roberta",
         "mit",
         "2019",
         "en de fr es it pt nl pl ru zh ja ar hi th vi ko",
         tied=True,
-        source=_CARD,
+        source=CARD,
         rows=(
             ("FacebookAI/xlm-roberta-base", 768, 12, 12, 12, 64, 3072, 250002, 514),
             ("FacebookAI/xlm-roberta-large", 1024, 24, 16, 16, 64, 4096, 250002, 514),
         ),
     ),
-    *_family(
+    *family(
         "distilbert",
         "apache-2.0",
         "2019",
         "en",
         tied=True,
-        source=_CARD,
+        source=CARD,
         rows=(
             ("distilbert/distilbert-base-uncased", 768, 6, 12, 12, 64, 3072, 30522, 512),
             ("distilbert/distilbert-base-cased", 768, 6, 12, 12, 64, 3072, 28996, 512),
         ),
     ),
-    *_family(
+    *family(
         "distilbert",
         "apache-2.0",
         "2019",
         "en de fr es it pt nl pl ru zh ja ar",
         tied=True,
-        source=_CARD,
+        source=CARD,
         rows=(("distilbert/distilbert-base-multilingual-cased", 768, 6, 12, 12, 64, 3072, 119547, 512),),
     ),
-    *_family(
+    *family(
         "deberta-v2",
         "mit",
         "2021-11",
         "en",
         tied=True,
-        source=_CARD,
+        source=CARD,
         rows=(
             ("microsoft/deberta-v3-small", 768, 6, 12, 12, 64, 3072, 128100, 512),
             ("microsoft/deberta-v3-base", 768, 12, 12, 12, 64, 3072, 128100, 512),
             ("microsoft/deberta-v3-large", 1024, 24, 16, 16, 64, 4096, 128100, 512),
         ),
     ),
-    *_family(
+    *family(
         "electra",
         "apache-2.0",
         "2020-03",
         "en",
         tied=True,
-        source=_CARD,
+        source=CARD,
         rows=(
             ("google/electra-base-discriminator", 768, 12, 12, 12, 64, 3072, 30522, 512),
             ("google/electra-large-discriminator", 1024, 24, 16, 16, 64, 4096, 30522, 512),
         ),
     ),
-    *_family(
+    *family(
         "olmo2",
         "apache-2.0",
         "2024-11",
@@ -220,7 +135,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("allenai/OLMo-2-1124-7B", 4096, 32, 32, 32, 128, 11008, 100352, 4096),
         ),
     ),
-    *_family(
+    *family(
         "llama",
         "apache-2.0",
         "2024-10",
@@ -230,7 +145,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("BSC-LT/salamandra-7b", 4096, 32, 32, 8, 128, 11008, 256000, 8192),
         ),
     ),
-    *_family(
+    *family(
         "gpt_neox",
         "apache-2.0",
         "2023",
@@ -246,7 +161,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("EleutherAI/pythia-70m", 512, 6, 8, 8, 64, 2048, 50304, 2048),
         ),
     ),
-    *_family(
+    *family(
         "gemma2",
         "gemma",
         "2024-06",
@@ -258,7 +173,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("google/gemma-2-9b", 3584, 42, 16, 8, 256, 14336, 256000, 8192),
         ),
     ),
-    *_family(
+    *family(
         "gemma2",
         "gemma",
         "2024-07",
@@ -267,7 +182,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
         gated=True,
         rows=(("google/gemma-2-2b", 2304, 26, 8, 4, 256, 9216, 256000, 8192),),
     ),
-    *_family(
+    *family(
         "gemma",
         "gemma",
         "2024-02",
@@ -279,7 +194,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("google/gemma-7b", 3072, 28, 16, 16, 256, 24576, 256000, 8192),
         ),
     ),
-    *_family(
+    *family(
         "llama",
         "apache-2.0",
         "2024-10",
@@ -291,7 +206,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("HuggingFaceTB/SmolLM2-360M", 960, 32, 15, 5, 64, 2560, 49152, 8192),
         ),
     ),
-    *_family(
+    *family(
         "llama",
         "llama2",
         "2023-07",
@@ -303,7 +218,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("meta-llama/Llama-2-7b-hf", 4096, 32, 32, 32, 128, 11008, 32000, 4096),
         ),
     ),
-    *_family(
+    *family(
         "llama",
         "llama3.1",
         "2024-07",
@@ -315,7 +230,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("meta-llama/Llama-3.1-8B", 4096, 32, 32, 8, 128, 14336, 128256, 131072),
         ),
     ),
-    *_family(
+    *family(
         "llama",
         "llama3.2",
         "2024-09",
@@ -327,7 +242,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("meta-llama/Llama-3.2-3B", 3072, 28, 24, 8, 128, 8192, 128256, 131072),
         ),
     ),
-    *_family(
+    *family(
         "llama",
         "llama3",
         "2024-04",
@@ -338,28 +253,28 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("meta-llama/Meta-Llama-3-8B", 4096, 32, 32, 8, 128, 14336, 128256, 8192),
         ),
     ),
-    *_family(
+    *family(
         "phi3",
         "mit",
         "2024-12",
         "en",
         rows=(("microsoft/phi-4", 5120, 40, 40, 10, 128, 17920, 100352, 16384),),
     ),
-    *_family(
+    *family(
         "mistral",
         "apache-2.0",
         "2023-09",
         "en",
         rows=(("mistralai/Mistral-7B-v0.1", 4096, 32, 32, 8, 128, 14336, 32000, 4096),),
     ),
-    *_family(
+    *family(
         "mistral",
         "apache-2.0",
         "2024-05",
         "en",
         rows=(("mistralai/Mistral-7B-v0.3", 4096, 32, 32, 8, 128, 14336, 32768, 32768),),
     ),
-    *_family(
+    *family(
         "llama",
         "apache-2.0",
         "2023-06",
@@ -370,7 +285,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("openlm-research/open_llama_7b", 4096, 32, 32, 32, 128, 11008, 32000, 2048),
         ),
     ),
-    *_family(
+    *family(
         "qwen2",
         "apache-2.0",
         "2024-09",
@@ -381,7 +296,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("Qwen/Qwen2.5-1.5B", 1536, 28, 12, 2, 128, 8960, 151936, 131072),
         ),
     ),
-    *_family(
+    *family(
         "qwen2",
         "apache-2.0",
         "2024-09",
@@ -392,7 +307,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("Qwen/Qwen2.5-7B", 3584, 28, 28, 4, 128, 18944, 152064, 131072),
         ),
     ),
-    *_family(
+    *family(
         "qwen2",
         "qwen-research",
         "2024-09",
@@ -400,14 +315,14 @@ BASE_MODELS: tuple[BaseModel, ...] = (
         tied=True,
         rows=(("Qwen/Qwen2.5-3B", 2048, 36, 16, 2, 128, 11008, 151936, 32768),),
     ),
-    *_family(
+    *family(
         "qwen2",
         "qwen",
         "2024-09",
         "zh en fr es pt de it ru ja ko vi th ar",
         rows=(("Qwen/Qwen2.5-72B", 8192, 80, 64, 8, 128, 29568, 152064, 131072),),
     ),
-    *_family(
+    *family(
         "qwen3",
         "apache-2.0",
         "2025-04",
@@ -419,7 +334,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("Qwen/Qwen3-4B-Base", 2560, 36, 32, 8, 128, 9728, 151936, 32768),
         ),
     ),
-    *_family(
+    *family(
         "qwen3",
         "apache-2.0",
         "2025-04",
@@ -430,7 +345,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("Qwen/Qwen3-8B-Base", 4096, 36, 32, 8, 128, 12288, 151936, 32768),
         ),
     ),
-    *_family(
+    *family(
         "llama",
         "falcon-llm-license",
         "2024-12",
@@ -442,7 +357,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
             ("tiiuae/Falcon3-7B-Base", 3072, 28, 12, 4, 256, 23040, 131072, 32768),
         ),
     ),
-    *_family(
+    *family(
         "llama",
         "apache-2.0",
         "2023-12",
