@@ -58,6 +58,7 @@ def family(
     gated: bool = False,
     source: str = LITGPT,
 ) -> tuple[BaseModel, ...]:
+    """Models that share all but their sizes; `languages` are words with blanks between them."""
     return tuple(
         BaseModel(
             name=name,
