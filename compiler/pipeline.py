@@ -1,7 +1,6 @@
 """From a checked recipe to a plan: resolve, shape, tokenize, pass by pass, lock.
 
-This is the compiler's imperative shell. It looks things up in a fixed order, hands facts to the passes, and stops
-between stages when one of them found errors, so that one mistake does not cascade into ten.
+It looks things up in a fixed order, hands facts to the passes, and stops between stages that found errors.
 """
 
 from __future__ import annotations
