@@ -326,7 +326,7 @@ class Candidate:
         micro_batch_tokens: Most tokens that go through the model at once; None where rows alone decide.
         sharding: What each of several devices holds.
         offload: Where their parts lie.
-        devices: How many share the run.
+        devices: How many share the run, on all machines.
         loss_chunk_size: Target positions whose scores over the vocabulary are computed at a time; None for all.
     """
 
@@ -357,7 +357,12 @@ class ClosedDraft(Draft):
     def threads(self) -> int:
         """CPU threads of each process: those of one machine share its cores."""
         asked = self.recipe.budget.threads
-        return max(1, self.device.threads // self.candidate.devices) if asked == "auto" else asked
+        return max(1, self.device.threads // self.devices_of_a_machine) if asked == "auto" else asked
+
+    @property
+    def devices_of_a_machine(self) -> int:
+        """How many of the candidate's devices each machine has."""
+        return self.candidate.devices // self.recipe.budget.nodes
 
     @property
     def share_of_batch(self) -> int:
@@ -395,4 +400,6 @@ class ClosedDraft(Draft):
             for path in knob.settings:
                 *outer, name = path.split(".")
                 reduce(getitem, outer, nested)[name] = getattr(self.candidate, knob.name)
+        nested["device"]["count"] = self.devices_of_a_machine
+        nested["train"]["nodes"] = self.recipe.budget.nodes
         return Settings.model_validate(nested)

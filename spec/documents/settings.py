@@ -247,6 +247,8 @@ class TrainSettings(OpenTrain):
     """Whether a micro-batch is one sequence of several rows, each with its own positions."""
     world_size: int
     """Processes that share each optimizer step's rows."""
+    nodes: int = 1
+    """Machines on which they run, with equally many each; absent from the plan of a run on one machine."""
     sharding: Sharding = "none"
     """What each of them holds; `none` for one process."""
     offload: Offload = "none"
@@ -265,6 +267,8 @@ class TrainSettings(OpenTrain):
         found: dict[str, Any] = handler(self)
         if self.loss_chunk_size is None:
             del found["loss_chunk_size"]
+        if self.nodes == 1:
+            del found["nodes"]
         return found
 
 
