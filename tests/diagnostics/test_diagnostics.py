@@ -153,6 +153,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC688": f"{_PREDICT}::test_what_can_not_be_used",
     "FTC689": f"{_PREDICT}::test_what_can_not_be_used",
     "FTC690": f"{_PREDICT}::test_a_classification_in_every_form",
+    "FTC608": f"{_PREDICT}::test_a_classification_in_every_form",
     "FTC691": f"{_PREDICT}::test_a_classification_in_every_form",
     "FTC692": f"{_PREDICT}::test_a_page_that_can_not_be_drawn_costs_nothing_else",
     "FTC685": "tests/e2e/test_eval.py::test_a_finished_run_is_measured_again",
