@@ -30,7 +30,7 @@ _NOT_ZERO = r"(?!0+(\.0+)?\s?[A-Za-z])"
 QUANTITIES: tuple[tuple[Any, dict[str, Any]], ...] = (
     (Bytes, {"type": "string", "pattern": rf"^{_NOT_ZERO}\d{{1,12}}(\.\d{{1,6}})?\s?(B|[KMGT]i?B)$"}),
     (Seconds, {"type": "string", "pattern": rf"^{_NOT_ZERO}\d{{1,12}}(\.\d{{1,6}})?\s?(s|min|h|d)$"}),
-    (Bandwidth, {"type": "string", "pattern": rf"^{_NOT_ZERO}\d{{1,12}}(\.\d{{1,6}})?\s?[GT]B/s$"}),
+    (Bandwidth, {"type": "string", "pattern": rf"^{_NOT_ZERO}\d{{1,12}}(\.\d{{1,6}})?\s?(Gbit|GB|TB)/s$"}),
     (Throughput, {"type": "string", "pattern": rf"^{_NOT_ZERO}\d{{1,12}}(\.\d{{1,6}})?\s?[GTP]FLOP/s$"}),
     (Power, {"type": "string", "pattern": rf"^{_NOT_ZERO}\d{{1,12}}(\.\d{{1,6}})?\s?k?W$"}),
     (MoneyText, {"type": "string", "pattern": r"^\d{1,12}(\.\d{1,4})?\s?[A-Z]{3}$"}),
@@ -109,7 +109,7 @@ _UNITS = {
     "Budget.cost": "currency, by its ISO 4217 code",
     "Budget.threads": "threads",
     "DeviceByHand.memory": "bytes, as `B`, `KiB`, `MiB`, `GiB`, `TiB` or `KB`, `MB`, `GB`, `TB`",
-    "DeviceByHand.bandwidth": "bytes a second, as `GB/s` or `TB/s`",
+    "DeviceByHand.bandwidth": "bytes a second, as `GB/s` or `TB/s`, or bits a second, as `Gbit/s`",
     "DeviceByHand.power": "watts, as `W` or `kW`",
     "Rates.float32": "operations a second, as `GFLOP/s`, `TFLOP/s` or `PFLOP/s`",
     "Rates.bfloat16": "operations a second, as `GFLOP/s`, `TFLOP/s` or `PFLOP/s`",

@@ -90,7 +90,8 @@ class Budget(Document):
     same on every machine."""
     nodes: Annotated[int, Field(ge=1, le=256)] = 1
     """Number of machines, with `devices` devices each, whose processes share the rows of every step. A launcher starts
-    them: `ftc launch`, torchrun or `srun`. Another number changes dropout and the order of sums. Default: 1."""
+    them: `ftc launch`, torchrun or `srun`. Another number changes dropout and the order of sums. Default: 1,
+    because one machine needs no launcher."""
     link: Annotated[Bandwidth, Field(gt=0)] | None = None
     """Speed of the network between the machines, one way for each machine, such as `400 Gbit/s`. The time over several
     machines is estimated with it. Default: unknown, so the time of a run on several machines is not estimated."""
