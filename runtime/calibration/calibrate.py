@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.settings import Settings
     from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["main", "measure", "seconds_of_looks"]
+__all__ = ["main", "measure"]
 
 _PRODUCT = {"cpu": 1024, "cuda": 8192}
 _ARRAY = {"cpu": 2**25, "cuda": 2**28}
@@ -41,6 +41,7 @@ _RANK = 16
 _ROWS = {"cpu": 4, "cuda": 16}
 _LENGTH, _SCORED = {"cpu": 96, "cuda": 512}, 32
 _VOCABULARY = 8192
+_NEW_TOKENS = 16
 
 
 def measure(job: CalibrationJob, import_seconds: float) -> Measurement:
@@ -184,7 +185,7 @@ def _pass(
         )
         looks = [
             MeasuredLook(**common, new_tokens=new_tokens, seconds=seconds)
-            for new_tokens, seconds in seconds_of_looks(settings, model, job.tries)
+            for new_tokens, seconds in _seconds_of_looks(settings, model, job.tries)
         ]
     return step, looks
 
@@ -197,6 +198,7 @@ def _seconds_of_steps(job: CalibrationJob, settings: Settings, model: nn.Module)
     from ftc.runtime.tasks import make_scorer
     from ftc.runtime.training.loop import Job, training_steps
     from ftc.runtime.training.optimizers import make_optimizer
+    from ftc.runtime.training.sources import StreamRows
     from ftc.spec.batches import BatchOrder
     from ftc.spec.documents.memory_trace import BatchShape
 
@@ -211,8 +213,7 @@ def _seconds_of_steps(job: CalibrationJob, settings: Settings, model: nn.Module)
         parameters=parameters,
         scorer=make_scorer(model, settings),
         optimizer=make_optimizer(parameters, settings.train),
-        rows=rows,
-        order=BatchOrder(rows.lengths, settings.train.batch_size, 1, 0),
+        source=StreamRows(rows, BatchOrder(rows.lengths, settings.train.batch_size, 1, 0)),
         accelerator=make_accelerator(settings),
     )
     seconds: list[float] = []
@@ -327,14 +328,7 @@ def main() -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
-
-
-_NEW_TOKENS = 16
-
-
-def seconds_of_looks(settings: Settings, model: Any, tries: int) -> Iterator[tuple[int, float]]:
+def _seconds_of_looks(settings: Settings, model: Any, tries: int) -> Iterator[tuple[int, float]]:
     """Tokens of each answer, 0 for rows that are scored, and the median of the seconds that a look takes.
 
     Args:
@@ -394,3 +388,7 @@ def _rows(settings: Settings) -> TokenStream:
 
 def _unread(_ids: list[int]) -> str:
     return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
