@@ -280,13 +280,9 @@ class TrainSettings(OpenTrain):
     """Set where a teacher is learned from; None where rows alone teach."""
 
     @model_serializer(mode="wrap")
-    def _without_chunks_of_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        found: dict[str, Any] = handler(self)
-        if self.loss_chunk_size is None:
-            del found["loss_chunk_size"]
-        if self.nodes == 1:
-            del found["nodes"]
-        return found
+    def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        absent = {name for name, usual in (("loss_chunk_size", None), ("nodes", 1)) if getattr(self, name) == usual}
+        return {name: value for name, value in handler(self).items() if name not in absent}
 
 
 class ClassifierSettings(Document):
