@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import stat
@@ -64,11 +63,11 @@ def test_the_job_script_for_slurm(
     (project / "ftc.launch.yaml").write_text(SITE)
     assert main(["launch", "job.plan.json", "--on", "slurm", "--print"]) == 0
     out = capsys.readouterr().out
-    saved = json.loads((project / "job.plan.json").read_text())
+    saved = Plan.model_validate_json((project / "job.plan.json").read_bytes())
     command = next(line for line in out.splitlines() if line.startswith("srun"))
-    assert command.endswith(f"-P -m ftc apply job.plan.json --expect {saved['sha256']}")
+    assert command.endswith(f"-P -m ftc apply job.plan.json --expect {saved.sha256}")
     stable = out.replace(command, "srun …").replace(str(project), "PROJECT")
-    golden("job.sbatch", stable.replace(saved["sha256"][:12], "PLAN").replace(Plan.run_id.fget(plan()), "JOB"))
+    golden("job.sbatch", stable.replace(saved.sha256[:12], "PLAN").replace(saved.run_id, "JOB"))
     assert not list(project.glob("*.sbatch")), "`--print` writes nothing"
 
 
