@@ -227,8 +227,7 @@ class Lora(LowRank):
 
     def smaller(self, model: ModelFacts) -> Iterator[Iterator[tuple[str, Any]]]:
         """The same beside weights of 4 bits, which experts can't have."""
-        if model.experts is None:
-            yield iter([("strategy.kind", "qlora")])
+        yield iter([("strategy.kind", "qlora")] if model.experts is None else [])
 
 
 class AdapterSettings(Document):
