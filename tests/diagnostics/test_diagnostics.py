@@ -92,6 +92,8 @@ ELSEWHERE: dict[str, str] = {
     "FTC434": "tests/e2e/test_policy.py::test_a_waiver_that_does_nothing",
     "FTC444": "tests/runtime/test_rewards.py::test_a_pattern_that_takes_too_long_ends_the_run",
     "FTC449": "tests/runtime/test_rewards.py::test_a_package_that_is_missing_is_named",
+    "FTC450": "tests/runtime/test_rewards.py::test_what_rewards_say_of_a_training_that_is_over",
+    "FTC451": "tests/runtime/test_rewards.py::test_what_rewards_say_of_a_training_that_is_over",
     "FTC505": "tests/e2e/test_lock.py::test_what_the_lock_does_not_pin",
     "FTC510": f"{_PLANS}::test_what_moved_is_named_and_nothing_is_written",
     "FTC511": f"{_PLANS}::test_what_moved_is_named_and_nothing_is_written",
