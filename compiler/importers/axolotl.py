@@ -99,7 +99,8 @@ def _rows(t: Translation) -> None:
     sets = t.items("datasets")
     one, method = _data_set, t.text("rl")
     if method == "grpo":
-        one = sampling.as_sampled(t, "rl", "trl.")
+        sampling.as_sampled(t, "rl", "trl.")
+        one = sampling.prompts
     elif method is not None and preference_loss_named(method) is not None:
         losses = t.names("dpo_loss_type") if method == "dpo" else ()
         # Its SimPO is TRL's CPO trainer with another loss, which keeps the SFT loss unless told.
@@ -343,11 +344,10 @@ _RULES: rules.Rules = {
     **rules.of_turns(lambda t, key: "all", "prompts are not trained on, only answers", "train_on_inputs"),
     **rules.dropped("ftc does not stop when the loss rises, only when it is not finite", "loss_watchdog_threshold"),
     **rules.dropped("the plan counts duplicates and keeps them", "dataset_exact_deduplication"),
-    **sampling.of_sampling("trl."), **rules.dropped("float32 stays exact", "tf32"),
     **rules.dropped("the whole file is the split", "datasets.split", off=("train", "")),
     **rules.dropped("a subset of a data set is a separate file", "datasets.name", "name it with `--hub-file FILE`"),
     **rules.of_turns(lambda t, key: t.names(key), "the answers are trained on", "datasets.roles_to_train"),
-    **rules.meant_as_marks("datasets.message_field_training"),
+    **rules.meant_as_marks("datasets.message_field_training"), **rules.dropped("float32 stays exact", "tf32"),
     **rules.dropped("ftc trains on the end of each assistant turn", "datasets.train_on_eos"),
     **rules.dropped("a share of the rows is not supported", "datasets.shards", "set `data.max_rows`"),
     **rules.dropped("Experiment trackers are not configured; all metrics are in the run folder.",
@@ -373,7 +373,7 @@ _RULES: rules.Rules = {
     **rules.blocking("distillation from stored outputs is not supported", "kd_trainer", rules.NAME_THE_TEACHER),
     **rules.blocking("diffusion language models are not supported", "diffusion", _SUPERVISED),
     **rules.blocking("images and sound are not supported", "processor_type", "choose a model and rows of text"),
-    **_IGNORED,
+    **_IGNORED, **sampling.of_sampling("trl."),
 }  # fmt: skip
 _READ = OTHER_KEYS | (_RULES.keys() - _IGNORED.keys())
 """Top-level keys that Axolotl reads."""

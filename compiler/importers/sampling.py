@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ftc.compiler.importers import rows, rules
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES
 from ftc.spec.rewards import REWARDS
 
-__all__ = ["as_sampled", "of_sampling", "tells_sampling"]
+__all__ = ["as_sampled", "of_sampling", "prompts", "tells_sampling"]
 
 _NUMBERS = {"temperature": "temperature", "beta": "beta"}
 _COUNTS = {"num_generations": "group_size", "max_completion_length": "max_new_tokens", "top_k": "top_k"}
@@ -23,8 +21,8 @@ def tells_sampling(t: Translation) -> str | None:
     return next((key for key in ("num_generations", "reward_funcs", "max_completion_length") if t.has(key)), None)
 
 
-def as_sampled(t: Translation, key: str, under: str = "") -> Callable[[Translation, Key], None]:
-    """Writes task, sampling, loss and rewards, as far as these map; gives what writes a data set of prompts.
+def as_sampled(t: Translation, key: str, under: str = "") -> None:
+    """Writes task, sampling, loss and rewards, as far as these map.
 
     Args:
         t: The translation.
@@ -46,7 +44,6 @@ def as_sampled(t: Translation, key: str, under: str = "") -> Callable[[Translati
             "a reward function is code, which a recipe does not run",
             f"write `task.rewards`; the kinds are {kinds}",
         )
-    return _prompts
 
 
 def _loss(t: Translation, key: str) -> None:
@@ -62,7 +59,7 @@ def _loss(t: Translation, key: str) -> None:
         t.block(key, f"the loss `{named[:40]}` is not supported", f"choose one of {known}")
 
 
-def _prompts(t: Translation, key: Key) -> None:
+def prompts(t: Translation, key: Key) -> None:
     """A data set of prompts; what a transform of the user's own makes of its rows is code."""
     rows.place_rows(t, (*key, "path"), file_key=(*key, "data_files"), revision_key=(*key, "revision"))
     if t.has((*key, "type")):
