@@ -15,6 +15,7 @@ from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import host_bytes
 from ftc.compiler.rules.fact_rules import teacher_knows_the_task, teacher_reads_the_rows, teacher_speaks_the_same
 from ftc.compiler.rules.number_rules import LONGEST_WARM_UP, num_evaluations
+from ftc.compiler.rules.sampling_rules import SAMPLING_RULES
 from ftc.compiler.search.candidates import flash_obstacle
 from ftc.compiler.time.run_time import price_of
 from ftc.compiler.weights import base_of
@@ -363,6 +364,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     classifier_has_answers,
     gates_are_coarser_than_a_row,
     budget_is_on_the_device,
+    *SAMPLING_RULES,
 )
 """Every rule, in the order of the recipe's sections."""
 

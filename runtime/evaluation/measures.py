@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.runtime.evaluation.scoring import RowScore
-from ftc.runtime.metrics import LOSSES, Pairs, Predictions, loss_statistics, statistics_of
+from ftc.runtime.metrics import LOSSES, Pairs, Predictions, Rewarded, loss_statistics, statistics_of
 from ftc.runtime.metrics.classes import Decisions, Tags, entity_types
 from ftc.runtime.metrics.numbers import Numbers
 from ftc.runtime.metrics.statistics import Statistics
@@ -51,6 +51,11 @@ class Measures:
         self.decode = TextDecoder(model_folder)
         self._head = head_card(settings.model.head)
         self._answer: Answer = settings.answer
+
+    @property
+    def is_rewarded(self) -> bool:
+        """Whether written answers are all that is measured, so that no row has a loss."""
+        return self._answer == "rewarded"
 
     @property
     def is_written(self) -> bool:
@@ -94,6 +99,10 @@ class Measures:
                 return Decisions.named(self._labels, self._expected(), said)
             case "pair":
                 return Pairs(np.array([score.predicted for score in scores], np.float64).reshape(-1, 3))
+            case "rewarded":
+                assert self._settings.train.sampling is not None, "the plan says what answers earn"
+                pairs = zip(self._written(texts), map(self.expected, range(len(self._rows))), strict=True)
+                return Rewarded.of(self._settings.train.sampling.rewards, pairs)
             case "text" if len(self._rows) and self._rows.texts(0):
                 return self._found(texts, first=0)
             case "text":
@@ -110,7 +119,7 @@ class Measures:
                 return [tuple(row) for row in self._targets()]
             case "written label":
                 return self._expected()
-            case "numbers" | "tags" | "span" | "pair" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "rewarded" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)
@@ -125,7 +134,7 @@ class Measures:
                 return Decisions.several(self._labels, expected, classes)
             case "written label":
                 return Decisions.named(self._labels, expected, classes)
-            case "numbers" | "tags" | "span" | "pair" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "rewarded" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)
@@ -150,7 +159,7 @@ class Measures:
                 words = predictions.words()
                 found, counts = entity_types(self._labels), words.counts(words.rows.sum(axis=0))
                 predictions = words
-            case Numbers() | Written() | Found() | Pairs():
+            case Numbers() | Written() | Found() | Pairs() | Rewarded():
                 return {}
             case _:
                 assert_never(predictions)
@@ -256,7 +265,7 @@ class Measures:
             case "pair":
                 chosen = {score.row: score.predicted[0] > score.predicted[1] for score in scores}
                 return {row: _CHOSEN if is_chosen else "the rejected answer" for row, is_chosen in chosen.items()}
-            case "written label" | "text":
+            case "written label" | "rewarded" | "text":
                 return {}
             case _:
                 assert_never(self._answer)
@@ -264,7 +273,7 @@ class Measures:
     def given(self, number: int) -> str:
         """What a model is given of a row."""
         match self._answer:
-            case "pair" | "written label" | "text":
+            case "pair" | "written label" | "rewarded" | "text":
                 return self.decode.prompt(self._rows, number)
             case "span":
                 return f"{self.decode.prompt(self._rows, number)} · {self._rows.texts(number)[0]}"
@@ -288,6 +297,8 @@ class Measures:
                 return next(iter(self._rows.texts(number)[1:]), NO_ANSWER)
             case "pair":
                 return _CHOSEN
+            case "rewarded":
+                return next(iter(self._rows.texts(number)), "")
             case "written label" | "text":
                 return next(iter(self._rows.texts(number)), "") or self.decode.expected(self._rows, number)
             case _:

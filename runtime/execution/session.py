@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from ftc.runtime.execution.accelerator import divide, everywhere, observe
+from ftc.runtime.execution.agreement import launcher
 from ftc.runtime.execution.execute import Inputs
 from ftc.runtime.execution.file_stamps import FileStamps, InputsTouched
-from ftc.runtime.execution.journal import Journal, StepLogFile
+from ftc.runtime.execution.journal import AnswersFile, Journal, StepLogFile
 from ftc.runtime.execution.machine import begin_stretch, peak_memory
 from ftc.runtime.execution.state import RunState, find_run
 from ftc.runtime.models.base_model import FolderBase
@@ -63,6 +65,7 @@ class Session:
     state: RunState
     journal: Journal
     ladder: StepLogFile
+    answers: AnswersFile
     accelerator: Accelerator
     stop: StopRequest
     trained: ModelWithScorer | None = None
@@ -245,14 +248,17 @@ def open_session(
     plan = before.plan
     accelerator.wait_for_everyone()  # all have read what only the first process goes on to change
     is_first = bool(accelerator.is_main_process)
-    found = observe(accelerator, inputs.environment, snapshot_code(project=folder.path))
-    state = RunState.begin(folder, plan, found, before, inputs.previous, writes=is_first)
+    code = snapshot_code(project=folder.path)
+    found, processes = observe(accelerator, plan, inputs.environment, code)
+    launched = launcher(os.environ, has_companions=accelerator.num_processes > 1)
+    state = RunState.begin(folder, plan, (found, processes, launched), before, inputs.previous, writes=is_first)
     with (
         Journal(folder.events, listen, silent=not is_first) as journal,
         StepLogFile(folder.ladder, silent=not is_first) as ladder,
+        AnswersFile(folder.answers, silent=not is_first) as answers,
     ):
         session = Session(
-            plan, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop, until=until
+            plan, plan.job_sha256(), inputs, folder, state, journal, ladder, answers, accelerator, stop, until=until
         )
         journal.timed = session.hear_of_time
         for name in before.lost:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
@@ -13,9 +13,21 @@ from ftc.runtime.metrics.classes import Decisions, Tags, decision_statistics, ta
 from ftc.runtime.metrics.numbers import NUMBERS, Numbers
 from ftc.runtime.metrics.statistics import Floats, Statistics, mean_of
 from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
+from ftc.runtime.rewards import is_correct, reward_values, total_reward
 from ftc.spec.metrics import metric_named, split_metric
+from ftc.spec.rewards import RewardTerm
 
-__all__ = ["LOSSES", "PAIRS", "Pairs", "Predictions", "Scored", "loss_statistics", "statistics_of"]
+__all__ = [
+    "LOSSES",
+    "PAIRS",
+    "REWARDED",
+    "Pairs",
+    "Predictions",
+    "Rewarded",
+    "Scored",
+    "loss_statistics",
+    "statistics_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +41,29 @@ class Pairs:
     rows: Floats
 
 
-Predictions = Decisions | Numbers | Tags | Written | Found | Pairs
+@dataclass(frozen=True, slots=True)
+class Rewarded:
+    """Written answers and what they earn.
+
+    Attributes:
+        rewards: (N,) weighted sum of each answer's rewards.
+        correct: (N,) 1 where an answer is correct, else 0.
+    """
+
+    rewards: Floats
+    correct: Floats
+
+    @classmethod
+    def of(cls, rewards: Sequence[RewardTerm], pairs: Iterable[tuple[str, str]]) -> Rewarded:
+        """What answers earn by a plan's rewards, each beside its row's reference."""
+        values = [reward_values(rewards, answer, reference) for answer, reference in pairs]
+        return cls(
+            np.array([total_reward(rewards, one) for one in values], np.float64),
+            np.array([is_correct(rewards, one) for one in values], np.float64),
+        )
+
+
+Predictions = Decisions | Numbers | Tags | Written | Found | Pairs | Rewarded
 """What rows expect, and what a model said."""
 
 PAIRS: dict[str, Callable[[Floats], Floats]] = {
@@ -43,6 +77,13 @@ The first two are TRL's `rewards/accuracies` and `rewards/margins`: a reward is 
 log-probability of an answer, so the untuned model's are 0. The third asks which answer is the likelier one, which
 favors short answers.
 """
+
+
+REWARDED: dict[str, Callable[[Rewarded], Floats]] = {
+    "mean_reward": lambda one: one.rewards,
+    "correct": lambda one: one.correct,
+}
+"""Metrics of rewarded answers: the score of each row."""
 
 
 def _loss(sums: Floats) -> Floats:
@@ -98,6 +139,8 @@ def statistics_of(name: str, predictions: Predictions) -> Statistics:
             found = FOUND[name](predictions)
         case Pairs():
             found = mean_of(PAIRS[name](predictions.rows).tolist())
+        case Rewarded():
+            found = mean_of(REWARDED[name](predictions).tolist())
         case _:
             assert_never(predictions)
     metric = metric_named(name)

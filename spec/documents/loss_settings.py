@@ -1,4 +1,4 @@
-"""The settings of losses that not every task has: how two answers are compared, and how numbers are learned."""
+"""The settings of losses that not every task has: of compared answers, of sampled answers, and of numbers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ftc.spec.base import Document, Real
 from ftc.spec.number_losses import NumberLoss
 from ftc.spec.preference_losses import PreferenceLoss, preference_loss
+from ftc.spec.reinforcement_losses import ReinforcementLoss
+from ftc.spec.rewards import RewardTerm
 
-__all__ = ["PreferenceSettings", "RegressionSettings", "TargetScale"]
+__all__ = ["PreferenceSettings", "RegressionSettings", "SamplingSettings", "TargetScale"]
 
 
 class PreferenceSettings(Document):
@@ -22,7 +24,7 @@ class PreferenceSettings(Document):
     label_smoothing: Real = 0.0
     """Share of the pairs that may be the wrong way round."""
     gamma: Real = 0.0
-    """Reward margin that is asked for."""
+    """RewardTerm margin that is asked for."""
     sft_weight: Real = 0.0
     """Weight of the chosen answer's own loss, in nats per token."""
     per_token: bool = False
@@ -37,6 +39,22 @@ class PreferenceSettings(Document):
     def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         usual = {name: field.default for name, field in type(self).model_fields.items()}
         return {name: value for name, value in handler(self).items() if getattr(self, name) != usual[name]}
+
+
+class SamplingSettings(Document):
+    """How answers are sampled in training, what they earn, and how that becomes a loss."""
+
+    rewards: tuple[RewardTerm, ...]
+    loss: ReinforcementLoss
+    group_size: int
+    """Answers to each prompt."""
+    max_new_tokens: int
+    """Longest answer."""
+    temperature: Real
+    top_k: int
+    """Tokens among which each token is sampled; 0 for all."""
+    beta: Real
+    """Weight of the divergence from the base model; 0 for none."""
 
 
 class TargetScale(Document):

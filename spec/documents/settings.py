@@ -13,7 +13,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.documents.loss_settings import PreferenceSettings, RegressionSettings
+from ftc.spec.documents.loss_settings import PreferenceSettings, RegressionSettings, SamplingSettings
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import number_loss
@@ -142,6 +142,12 @@ class Seeds(Document):
     order: int
     """Order of rows."""
     dropout: int
+    sampling: int | None = None
+    """Answers that are sampled in training; absent from the plan of any other task."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "sampling" or value is not None}
 
 
 class DeterminismSettings(Document):
@@ -194,7 +200,7 @@ class OpenTrain(Document):
     """Optimizer steps of the whole run."""
     steps_per_epoch: int
     batch_size: int
-    """Rows of one optimizer step over all devices."""
+    """Rows of one optimizer step over all devices; answers, where they are sampled."""
     batching: Literal["shuffled", "length_grouped"] = "shuffled"
     """Whether an optimizer step's rows are of like length."""
     learning_rate: Real
@@ -229,10 +235,13 @@ class OpenTrain(Document):
     """Set where two answers are compared; None where each target has its own loss."""
     regression: RegressionSettings | None = None
     """Set where numbers are predicted; absent from the plan of any other task."""
+    sampling: SamplingSettings | None = None
+    """Set where the model's own answers are trained on; absent from the plan of any other task."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "regression" or value is not None}
+        rare = ("regression", "sampling")
+        return {name: value for name, value in handler(self).items() if name not in rare or value is not None}
 
 
 class TrainSettings(OpenTrain):
@@ -358,6 +367,8 @@ class Settings(Document):
         """What the model's answer to a row is."""
         if form_card(self.text.form).is_pair:
             return "pair"
+        if form_card(self.text.form).is_sampled:
+            return "rewarded"
         head = head_card(self.model.head)
         return "written label" if head.writes and self.text.labels else head.answer
 

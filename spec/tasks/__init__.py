@@ -19,6 +19,7 @@ from ftc.spec.tasks.preference import Preference
 from ftc.spec.tasks.pretraining import Pretraining
 from ftc.spec.tasks.question_answering import QuestionAnswering
 from ftc.spec.tasks.regression import Regression
+from ftc.spec.tasks.reinforcement import Reinforcement
 from ftc.spec.tasks.reward import Reward
 from ftc.spec.tasks.summarization import Summarization
 from ftc.spec.tasks.token_classification import TokenClassification
@@ -37,6 +38,7 @@ Task = Annotated[
     | Chat
     | Preference
     | Reward
+    | Reinforcement
     | Pretraining,
     Field(discriminator="kind"),
 ]

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Effect
+from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.heads import Head, Labels, head_card
 from ftc.spec.metrics import Trait
 from ftc.spec.number_losses import NumberLossCard
@@ -244,6 +245,11 @@ class TaskSection(Document):
     @property
     def number_loss(self) -> NumberLossCard | None:
         """The loss of the numbers of a row; None for a task without numbers."""
+        return None
+
+    @property
+    def sampling(self) -> SamplingSettings | None:
+        """How the model's own answers are sampled and rewarded in training; None for a task that learns from rows."""
         return None
 
     @property

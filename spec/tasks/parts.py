@@ -20,6 +20,7 @@ __all__ = [
     "OUTPUT",
     "PROMPT",
     "QUESTION",
+    "REFERENCE",
     "REJECTED",
     "SCORE",
     "SPANS",
@@ -92,5 +93,8 @@ MESSAGES = Part("messages", "messages", ("messages", "conversations", "conversat
 SYSTEM = Part("system", "optional text", ("system",), False)
 HISTORY = Part("history", "history", ("history",), True)
 TOOLS = Part("tools", "tools", ("tools",), False)
+REFERENCE = Part(
+    "reference", "label", ("reference", "answer", "solution", "ground_truth", "target", "label", "completion"), False
+)
 CHOSEN = Part("chosen", "answer", ("chosen", "preferred"), True)
 REJECTED = Part("rejected", "answer", ("rejected", "dispreferred"), True)

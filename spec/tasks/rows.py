@@ -14,6 +14,7 @@ __all__ = [
     "INSTRUCTION_PROMPT",
     "NUMBERS_COLUMN",
     "REFERENCES_COLUMN",
+    "STAND_IN",
     "TRAIN_MARK",
     "TURNS_COLUMN",
     "AnswerRows",
@@ -22,6 +23,7 @@ __all__ = [
     "MessageRows",
     "NumberRows",
     "PairRows",
+    "PromptRows",
     "RowKind",
     "TagRows",
     "TextRows",
@@ -31,6 +33,8 @@ ANSWER_COLUMN = "ftc: answer"
 """Column that is added for the answer that a model learns to write; no file names a column so."""
 REFERENCES_COLUMN = "ftc: answers"
 """Column that is added for all right answers."""
+STAND_IN = "a"
+"""An answer that is never read: only so that a row has one. A letter, since the space before a letter belongs to it."""
 NUMBERS_COLUMN = "ftc: numbers"
 """Column that is added for the numbers that a model learns to predict, a list."""
 TURNS_COLUMN = "ftc: turns"
@@ -100,5 +104,12 @@ class PairRows:
     """Two answers to one prompt, as texts or as conversations."""
 
 
-RowKind = TextRows | LabelRows | NumberRows | TagRows | AnswerRows | InstructionRows | MessageRows | PairRows
+@dataclass(frozen=True, slots=True)
+class PromptRows:
+    """Prompts that the model answers itself, with a reference where answers are compared with one."""
+
+
+RowKind = (
+    TextRows | LabelRows | NumberRows | TagRows | AnswerRows | InstructionRows | MessageRows | PairRows | PromptRows
+)
 """Any kind of rows."""

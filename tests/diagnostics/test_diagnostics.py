@@ -32,6 +32,7 @@ _PLANS = "tests/e2e/test_saved_plans.py"
 _ODD = "tests/cli/test_odd_files.py"
 _AUDIT = "tests/e2e/test_audit.py"
 _REPLAY = "tests/e2e/test_replay.py"
+_LAUNCH = "tests/launch/test_two_machines.py"
 _MERGE = "tests/e2e/test_merge.py"
 _DETERMINISM = "tests/runtime/test_determinism.py"
 _PREDICT = "tests/e2e/test_predict.py"
@@ -89,6 +90,8 @@ ELSEWHERE: dict[str, str] = {
     "FTC432": "tests/e2e/test_policy.py::test_a_soft_rule_needs_a_reason_that_the_plan_keeps",
     "FTC433": "tests/e2e/test_policy.py::test_a_soft_rule_needs_a_reason_that_the_plan_keeps",
     "FTC434": "tests/e2e/test_policy.py::test_a_waiver_that_does_nothing",
+    "FTC444": "tests/runtime/test_rewards.py::test_a_pattern_that_takes_too_long_ends_the_run",
+    "FTC449": "tests/runtime/test_rewards.py::test_a_package_that_is_missing_is_named",
     "FTC505": "tests/e2e/test_lock.py::test_what_the_lock_does_not_pin",
     "FTC510": f"{_PLANS}::test_what_moved_is_named_and_nothing_is_written",
     "FTC511": f"{_PLANS}::test_what_moved_is_named_and_nothing_is_written",
@@ -132,6 +135,11 @@ ELSEWHERE: dict[str, str] = {
     "FTC670": "tests/runtime/exports/test_gates.py::test_a_gate_that_fails_with_the_file_is_refused_unless_waived",
     "FTC671": f"{_MERGE}::test_what_can_not_be_exported_says_why",
     "FTC665": "tests/runtime/artifacts/test_model_files.py::test_keys_that_disagree_are_refused",
+    "FTC700": "tests/cli/test_companions.py::test_another_plan_than_the_expected_one_is_refused",
+    "FTC701": f"{_LAUNCH}::test_two_plans_do_not_train_together",
+    "FTC702": f"{_LAUNCH}::test_a_run_folder_that_is_not_shared_is_named",
+    "FTC703": "tests/spec/storage/test_processes.py::test_mpi_without_an_address_is_refused",
+    "FTC704": f"{_LAUNCH}::test_streams_that_are_nowhere_are_named",
     "FTC680": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC681": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC295": "tests/compiler/search/test_device_counts.py::test_what_cannot_be_counted_is_asked_for",
@@ -142,6 +150,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC688": f"{_PREDICT}::test_what_can_not_be_used",
     "FTC689": f"{_PREDICT}::test_what_can_not_be_used",
     "FTC690": f"{_PREDICT}::test_a_classification_in_every_form",
+    "FTC608": f"{_PREDICT}::test_a_classification_in_every_form",
     "FTC691": f"{_PREDICT}::test_a_classification_in_every_form",
     "FTC692": f"{_PREDICT}::test_a_page_that_can_not_be_drawn_costs_nothing_else",
     "FTC685": "tests/e2e/test_eval.py::test_a_finished_run_is_measured_again",

@@ -42,6 +42,7 @@ PROJECTS = {
     "chat": ("rows.jsonl", "{messages: messages}", "decoder"),
     "preference": ("rows.jsonl", "{}", "decoder"),
     "reward": ("rows.jsonl", "{}", "decoder"),
+    "reinforcement": ("rows.jsonl", "{prompt: question, reference: answer}", "decoder"),
     "pretraining": ("rows.jsonl", "{}", "decoder"),
 }
 """Data file, fields and kind of model by task, and by further ways to put one."""
@@ -52,6 +53,10 @@ KINDS = {
     "choice": "classification, mode: generative, prompt: '{{ text }}'",
     "spans": "token_classification",
     "extraction": "question_answering, stride: 8",
+    "reinforcement": (
+        "reinforcement, group_size: 4, max_new_tokens: 6, "
+        "rewards: [{kind: exact_match}, {kind: regex, pattern: '[aeiou]', weight: 0.5}]"
+    ),
     "question_answering": "question_answering, prompt: '{{ question }} {{ context }}'",
 }
 
@@ -84,7 +89,7 @@ def write_rows(file: Path, task: str, count: int = 48) -> Path:
 
 def _row(task: str, text: str, topic: str) -> dict[str, Any]:
     match task:
-        case "generation":
+        case "generation" | "reinforcement":
             return {"question": text, "answer": topic}
         case "chat":
             return {"messages": [_turn("user", text), _turn("assistant", topic)]}

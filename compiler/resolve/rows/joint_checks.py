@@ -24,6 +24,7 @@ from ftc.spec.tasks.rows import (
     MessageRows,
     NumberRows,
     PairRows,
+    PromptRows,
     TagRows,
     TextRows,
 )
@@ -104,7 +105,7 @@ def _check_of(task: Task, by_part: Mapping[str, str], table: Table) -> Callable[
             return partial(_count_fault, count=len(table.rows[0][NUMBERS_COLUMN]) if table.rows else 0)
         case PairRows():
             return lambda row: _pair_fault(row, by_part)
-        case TextRows() | LabelRows() | InstructionRows() | MessageRows():
+        case TextRows() | LabelRows() | InstructionRows() | MessageRows() | PromptRows():
             return None
         case _:
             assert_never(rows)

@@ -21,6 +21,7 @@ from ftc.spec.tasks.rows import (
     MessageRows,
     NumberRows,
     PairRows,
+    PromptRows,
     TagRows,
     TextRows,
 )
@@ -84,7 +85,7 @@ def labels_of(task: Task, columns: Columns) -> Labeled | None:
             return Labeled(columns.by_part["tags"], False, tuple, tuple, declared)
         case TagRows():
             return Labeled(columns.by_part["tags"], False, _types, _iob2, declared)
-        case TextRows() | NumberRows() | AnswerRows() | InstructionRows() | MessageRows() | PairRows():
+        case TextRows() | NumberRows() | AnswerRows() | InstructionRows() | MessageRows() | PairRows() | PromptRows():
             return None
         case _:
             assert_never(rows)
