@@ -199,7 +199,7 @@ class _Job:
             known = dict(zip(choices, (reference.scores[index] - reference.log_sum_exp[index]).tolist(), strict=True))
             said = self._by_number(found, choices)
             both = [(value, known[number]) for number, value in said.items() if number in known]
-            if not both:
+            if not both or max(said.values()) < max(value for _, value in found):  # which is likeliest is not known
                 continue
             places += 1
             compared += len(both)

@@ -215,10 +215,10 @@ def _note(run: Run, count: int, most: int, model: str) -> None:
 def _findings(report: ServedModel) -> Iterator[Diagnostic]:
     """What isn't as it should be."""
     if report.failed:
-        notes = [f"{one.count:,} x {one.reason}" for one in report.failed]
+        reasons = [f"{one.count:,} x {one.reason}" for one in report.failed]
         summary = f"{sum(one.count for one in report.failed):,} of {report.rows:,} requests have no answer"
         help = "read the server's log; `--at-once` and `--timeout` change the load"
-        yield diagnostic("FTC753", summary, notes=notes, help=help)
+        yield diagnostic("FTC753", summary, notes=reasons, help=help)
     prompts = report.prompts
     if prompts is not None and prompts.same < prompts.rows:
         summary = f"the server's prompts differ from the run's in {prompts.rows - prompts.same} of {prompts.rows} rows"

@@ -41,7 +41,7 @@ def served_text(report: ServedModel, *, page: Page = PLAIN) -> str:
 
 
 def _answers(found: ServedAnswers, page: Page) -> list[str]:
-    lines = []
+    lines: list[str] = []
     for name, value in found.metrics.items():
         sure = found.intervals.get(name)
         parts = [f"{name} {value:.3f}" + (f" ({sure.low:.3f} to {sure.high:.3f})" if sure else "")]
@@ -63,7 +63,7 @@ def _answers(found: ServedAnswers, page: Page) -> list[str]:
 
 
 def _time(report: ServedModel, page: Page) -> list[str]:
-    lines = []
+    lines: list[str] = []
     if report.first_token is not None:
         lines += page.flow("first token", [_percentiles(report.first_token)], indent=13)
     if report.whole is not None:
