@@ -91,10 +91,7 @@ def evaluate_server(
 
     found = finished_run(run, folder)
     endpoint = _endpoint(url, key_env, timeout, os.environ)
-    settings = found.plan.settings
-    if not head_card(settings.model.head).writes or settings.model.family != "decoder":
-        why = "a server of OpenAI's protocol answers with text by a decoder, and this run's model is none that does"
-        raise refused(found, why, "evaluate it on rows with `--data`")
+    _require_writing(found)
     inputs, name = usable_inputs(found), _model_of(endpoint, url, model)
     split: Split = "test" if test or data is not None else "validation"
     with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
@@ -121,6 +118,18 @@ def evaluate_server(
         listen = on_event or (lambda event: None)
         report = measure_server(found.plan, inputs, RunFolder(found.folder), found.record, asked, listen)
     return Served(found, report, tuple(_findings(report)))
+
+
+def _require_writing(run: Run) -> None:
+    """Lets pass a run whose model a server of this protocol can have.
+
+    Raises:
+        Refusal: FTC685.
+    """
+    settings = run.plan.settings.model
+    if not head_card(settings.head).writes or settings.family != "decoder":
+        why = "a server of OpenAI's protocol answers with text by a decoder, and this run's model is none that does"
+        raise refused(run, why, "evaluate it on rows with `--data`")
 
 
 def _endpoint(url: str, key_env: str | None, timeout: float, environment: Mapping[str, str]) -> Endpoint:
