@@ -14,6 +14,7 @@ from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.loss_settings import PreferenceSettings, RegressionSettings, SamplingSettings
+from ftc.spec.documents.vision_settings import MayReadImages
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import number_loss
@@ -80,7 +81,7 @@ class TextSettings(OpenText):
     """Classes, or tags of words, in the order of the head's outputs; empty for tasks without."""
 
 
-class OpenModel(Document):
+class OpenModel(MayReadImages):
     """The model as it is loaded, but for what the solver chooses."""
 
     base: str
@@ -98,6 +99,13 @@ class OpenModel(Document):
     """Token that fills short rows. Masks never depend on it."""
     stop_ids: tuple[int, ...]
     """Tokens that end an answer."""
+
+    @property
+    def auto_class(self) -> str:
+        """Class of transformers that finds the model with its head."""
+        if self.vision is not None:
+            return "AutoModelForImageTextToText"
+        return head_card(self.head).auto_class_of(self.family)
 
 
 class ModelSettings(OpenModel):

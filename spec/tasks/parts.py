@@ -13,6 +13,7 @@ __all__ = [
     "CONTEXT",
     "DOCUMENT",
     "HISTORY",
+    "IMAGE",
     "INPUT",
     "INSTRUCTION",
     "LABEL",
@@ -49,10 +50,11 @@ Values = Literal[
     "tools",
     "history",
     "answer",
+    "images",
 ]
 """What the values of a part are: a filled text, a text or nothing, a label or a list of them, a number or a list of
 them, a list of words, of their tags, of anything, SQuAD's answers, whatever there is, a conversation, JSON schemas,
-earlier questions with their answers, or a text or conversation."""
+earlier questions with their answers, a text or conversation, or images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,4 +99,5 @@ REFERENCE = Part(
     "reference", "label", ("reference", "answer", "solution", "ground_truth", "target", "label", "completion"), False
 )
 CHOSEN = Part("chosen", "answer", ("chosen", "preferred"), True)
+IMAGE = Part("image", "images", ("image", "images"), False)
 REJECTED = Part("rejected", "answer", ("rejected", "dispreferred"), True)

@@ -147,6 +147,9 @@ def _obstacles(run: Run, card: ModelFormat, target: Path) -> Iterator[Diagnostic
         kind = run.plan.recipe.task.kind.replace("_", " ")
         why = f"the format is for decoders that write text, and this is a model for {kind}"
         yield _refused(run, card, why, "serve the model's folder with transformers, as the run's card shows")
+    if settings.model.vision is not None:
+        why = "the converter writes language models alone, and this one reads images"
+        yield _refused(run, card, why, "serve the model's folder with transformers, as the run's card shows")
     if (alone := strategy_card(settings.strategy).no_merging) is not None:
         help = "train with `strategy: {kind: lora}`, which becomes part of the base model's weights"
         yield _refused(run, card, f"its adapter can't be merged into the base model: {alone}", help)
