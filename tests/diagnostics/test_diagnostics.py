@@ -163,6 +163,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC688": f"{_PREDICT}::test_what_can_not_be_used",
     "FTC689": f"{_PREDICT}::test_what_can_not_be_used",
     "FTC690": f"{_PREDICT}::test_a_classification_in_every_form",
+    "FTC609": "tests/e2e/test_sweep.py::test_a_sweep_from_plan_to_pick",
     "FTC608": f"{_PREDICT}::test_a_classification_in_every_form",
     "FTC691": f"{_PREDICT}::test_a_classification_in_every_form",
     "FTC692": f"{_PREDICT}::test_a_page_that_can_not_be_drawn_costs_nothing_else",

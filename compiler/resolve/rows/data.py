@@ -18,7 +18,7 @@ from ftc.compiler.resolve.rows.columns import Columns, SpanOf, missing_annotatio
 from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
 from ftc.compiler.resolve.rows.images import ImageStore, image_columns, read_images, without_reader
 from ftc.compiler.resolve.rows.joint_checks import check_together
-from ftc.compiler.resolve.rows.labels import Labeled, labels_of, sorted_of, unlearned_labels
+from ftc.compiler.resolve.rows.labels import Labeled, exchanged, labels_of, sorted_of, unlearned_labels
 from ftc.compiler.resolve.rows.mixture import divide_sources, draw_epoch, join_sources, sources_of
 from ftc.compiler.resolve.rows.numbers import number_findings, number_names, number_scales
 from ftc.compiler.resolve.rows.row_checks import check_values, missing_looking
@@ -213,6 +213,8 @@ def _divide(
     numbers: dict[Part, Sequence[int]] = {}
     divided, found = divide_sources(data, tables["rows"], keys["rows"], by, alike)
     numbers.update(divided)
+    if found and labeled and (help := exchanged(labeled, tables["rows"].rows, texts["rows"])):
+        found = [replace(finding, help=(help,)) for finding in found]
     _refuse([_placed(finding, span_of) for finding in found])
     is_weighted = any(source.weight is not None for source in sources_of(data))
     if data.max_rows is not None and not is_weighted:

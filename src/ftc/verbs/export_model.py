@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, assert_never
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.heads import head_card
 from ftc.spec.model_formats import ModelFormat, model_format
+from ftc.spec.storage.atomic_write import try_writing
 from ftc.spec.strategies import strategy_card
 from ftc.verbs.merge import SHARD_BYTES, inputs_of, merge_into
 from ftc.verbs.provenance import refuse_faults
@@ -118,6 +119,8 @@ def _require_exportable(run: Run, card: ModelFormat, target: Path) -> None:
     """
     if hopeless := list(_obstacles(run, card, target)):
         raise Refusal(hopeless)
+    if target.parent.is_dir():
+        try_writing(target)
     refuse_faults(run)
 
 
