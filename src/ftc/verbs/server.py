@@ -7,12 +7,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.served import ServedModel
 from ftc.spec.heads import head_card
+from ftc.spec.model_formats import gguf_type
 from ftc.verbs.evaluate import finished_run, refused
 from ftc.verbs.predict import usable_inputs
 from ftc.verbs.runs import Run
@@ -66,9 +67,6 @@ def evaluate_server(
 ) -> Served:
     """Measures a server that speaks OpenAI's protocol against a finished run.
 
-    Prompts are compared where the server shows them, log-probabilities with the reference that the run kept, and
-    answers are scored by the recipe's metrics and gates, while latency and throughput are measured.
-
     Args:
         run: The run, its folder, or the beginning of its name.
         url: The server's address, such as `http://127.0.0.1:8000/v1`.
@@ -87,8 +85,6 @@ def evaluate_server(
     Raises:
         Refusal: The run or its rows can't be used (FTC685, FTC687), or the server can't be asked (FTC752).
     """
-    from ftc.spec.model_formats import gguf_type
-
     found = finished_run(run, folder)
     endpoint = _endpoint(url, key_env, timeout, os.environ)
     _require_writing(found)
@@ -96,28 +92,34 @@ def evaluate_server(
     split: Split = "test" if test or data is not None else "validation"
     with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
         opened = _file_rows(found, inputs.model_folder, Path(data), Path(scratch)) if data is not None else None
-        stream = opened or _own_rows(found, inputs, split)
-        if test and data is None:
-            _note(found, len(stream), rows, name)
-        from ftc.compiler.tokens.conversations import served_rows
-        from ftc.runtime.evaluation.server import AskedServer, measure_server
-        from ftc.spec.storage.paths import RunFolder
-
-        asked = AskedServer(
+        stream = opened or _own_rows(found, inputs, split, rows, name)
+        return _measured(
+            found,
+            inputs,
+            stream,
+            rows,
+            on_event or (lambda event: None),
             endpoint=endpoint,
             url=url,
             model=name,
             split=split,
             data=split if data is None else str(data),
             stream=opened,
-            rows=served_rows(stream, rows, inputs.model_folder),
             bound=gguf_type(weight_type),
             at_once=at_once,
             compares=compare,
         )
-        listen = on_event or (lambda event: None)
-        report = measure_server(found.plan, inputs, RunFolder(found.folder), found.record, asked, listen)
-    return Served(found, report, tuple(_findings(report)))
+
+
+def _measured(run: Run, inputs: Inputs, rows: TokenStream, most: int, listen: EventListener, **asked: Any) -> Served:
+    """Asks the first rows; the rest of what is asked is named as in `AskedServer`."""
+    from ftc.compiler.tokens.conversations import served_rows
+    from ftc.runtime.evaluation.server import AskedServer, measure_server
+    from ftc.spec.storage.paths import RunFolder
+
+    server = AskedServer(rows=served_rows(rows, most, inputs.model_folder), **asked)
+    report = measure_server(run.plan, inputs, RunFolder(run.folder), run.record, server, listen)
+    return Served(run, report, tuple(_findings(report)))
 
 
 def _require_writing(run: Run) -> None:
@@ -192,7 +194,8 @@ def _file_rows(run: Run, model: Path, file: Path, folder: Path) -> TokenStream:
     return open_stream(folder / "test.arrow")
 
 
-def _own_rows(run: Run, inputs: Inputs, split: Split) -> TokenStream:
+def _own_rows(run: Run, inputs: Inputs, split: Split, most: int, model: str) -> TokenStream:
+    """Rows of the run; that test rows are asked is noted in the ledger."""
     from ftc.spec.documents.streams import open_stream
 
     report = run.plan.data.get(split)
@@ -203,7 +206,10 @@ def _own_rows(run: Run, inputs: Inputs, split: Split) -> TokenStream:
     if not file.exists():
         help = f"`ftc plan {run.plan.recipe_file}` tokenizes them again"
         raise refused(run, "its rows as tokens are no longer in the cache", help)
-    return open_stream(file)
+    stream = open_stream(file)
+    if split == "test":
+        _note(run, len(stream), most, model)
+    return stream
 
 
 def _note(run: Run, count: int, most: int, model: str) -> None:
