@@ -83,7 +83,11 @@ class _Search:
         if roles not in self._between:
             marks = marks_for(self._template, len(roles))
             text = self.prompt([{"role": role, "content": mark} for role, mark in zip(roles, marks, strict=True)])
-            self._between[roles] = None if text is None else _split_at(text, marks)
+            parts, rest = list[str](), text or ""
+            for mark in marks:
+                before, found, rest = rest.partition(mark)
+                parts += [before] if found else []
+            self._between[roles] = [*parts, rest] if len(parts) == len(marks) else None
         return self._between[roles]
 
     def prompt(self, turns: Sequence[Mapping[str, Any]]) -> str | None:
@@ -105,17 +109,6 @@ def _shapes() -> Iterator[tuple[str, ...]]:
         turns = ("user", "assistant") * (count - 1) + ("user",)
         yield turns
         yield ("system", *turns)
-
-
-def _split_at(text: str, marks: Sequence[str]) -> list[str] | None:
-    """The text around marks that have to follow each other in it."""
-    parts = []
-    for mark in marks:
-        before, found, text = text.partition(mark)
-        if not found:
-            return None
-        parts.append(before)
-    return [*parts, text]
 
 
 def _split(prompt: str, row: str, around: list[str]) -> list[str] | None:

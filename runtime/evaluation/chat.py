@@ -57,12 +57,9 @@ class Writers:
     @property
     def has_base(self) -> bool:
         """Whether the base can answer without another model in memory."""
-        return self._base is not None or self._can_switch_off
-
-    @property
-    def _can_switch_off(self) -> bool:
         # An adapter that took its first weights out of the base's leaves another model when it is switched off.
-        return hasattr(self._tuned.model, "disable_adapter") and not self._plan.settings.strategy.traits.changes_base
+        keeps_base = not self._plan.settings.strategy.traits.changes_base
+        return self._base is not None or (keeps_base and hasattr(self._tuned.model, "disable_adapter"))
 
     def load_base(self) -> None:
         """Loads the base beside the tuned model, where that is needed."""

@@ -143,11 +143,8 @@ class Endpoint:
             reason = getattr(error, "reason", error)
             if isinstance(reason, TimeoutError):
                 raise EndpointFault(f"no answer within {self._timeout:g} s") from None
-            raise EndpointFault(f"the server can't be reached: {_words(reason)}") from None
-
-
-def _words(reason: object) -> str:
-    return str(getattr(reason, "strerror", None) or reason or type(reason).__name__)
+            words = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+            raise EndpointFault(f"the server can't be reached: {words}") from None
 
 
 def _json(text: bytes) -> Any:

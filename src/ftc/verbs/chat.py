@@ -130,7 +130,10 @@ class Chat:
             folder = self._inputs.model_folder
             asked = compile_unlabeled(plan, folder, table, Path(scratch), max_new_tokens=self.max_new_tokens)
             if asked.plan is None:
-                raise Refusal([self._unanswerable(asked.problems.get(0, "it gives no tokens"))])
+                why = asked.problems.get(0, "it gives no tokens")
+                remembers = self.memory != "none" and self._exchanges
+                help = "`/reset` forgets what was said before" if remembers else "write a shorter text, or another one"
+                raise Refusal([diagnostic("FTC751", "this can't be answered", notes=why, help=help)])
             for subject in subjects:
                 texts[subject] = self._writers.write(
                     asked.plan,
@@ -142,7 +145,9 @@ class Chat:
                 )
         if isinstance(line, str) and texts:
             self._exchanges.append((line, texts.get("tuned", next(iter(texts.values())))))
-        return Reply(texts, self._cut() if asked.cut else ())
+        most, help = plan.settings.text.max_length, "shorten it, or train with a larger `data.max_length`"
+        words = f"the text is longer than {most:,} tokens and was truncated"
+        return Reply(texts, (diagnostic("FTC691", words, help=help),) if asked.cut else ())
 
     def _plan(self) -> Plan:
         """The run's plan; a system message of the chat takes the place of the recipe's."""
@@ -184,16 +189,6 @@ class Chat:
             for exchange in self._exchanges
             for role, text in zip(roles, exchange, strict=True)
         ]
-
-    def _unanswerable(self, why: str) -> Diagnostic:
-        remembered = self.memory != "none" and self._exchanges
-        help = "`/reset` forgets what was said before" if remembered else "write a shorter text, or another one"
-        return diagnostic("FTC751", "this can't be answered", notes=why, help=help)
-
-    def _cut(self) -> tuple[Diagnostic, ...]:
-        most = self.run.plan.settings.text.max_length
-        summary = f"the text is longer than {most:,} tokens and was truncated"
-        return (diagnostic("FTC691", summary, help="shorten it, or train with a larger `data.max_length`"),)
 
 
 def open_chat(

@@ -208,23 +208,17 @@ def _own_rows(run: Run, inputs: Inputs, split: Split, most: int, model: str) -> 
         raise refused(run, "its rows as tokens are no longer in the cache", help)
     stream = open_stream(file)
     if split == "test":
-        _note(run, len(stream), most, model)
+        from ftc.spec.documents.ledger import note_test_look
+
+        note_test_look(
+            run.root,
+            name=run.plan.name,
+            run_id=run.record.id,
+            stream_sha256=report.stream_digest,
+            rows=min(len(stream), most),
+            purpose=f"ftc eval --server, model {model[:80]}",
+        )
     return stream
-
-
-def _note(run: Run, count: int, most: int, model: str) -> None:
-    from ftc.spec.documents.ledger import note_test_look
-
-    digest = run.plan.data["test"].stream_digest
-    purpose = f"ftc eval --server, model {model[:80]}"
-    note_test_look(
-        run.root,
-        name=run.plan.name,
-        run_id=run.record.id,
-        stream_sha256=digest,
-        rows=min(count, most),
-        purpose=purpose,
-    )
 
 
 def _findings(report: ServedModel) -> Iterator[Diagnostic]:

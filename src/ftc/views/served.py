@@ -32,7 +32,14 @@ def served_text(report: ServedModel, *, page: Page = PLAIN) -> str:
         )
     if report.answers is not None:
         lines += _answers(report.answers, page)
-    lines += _time(report, page)
+    if report.first_token is not None:
+        lines += page.flow("first token", [_percentiles(report.first_token)], indent=13)
+    if report.whole is not None:
+        lines += page.flow("whole answer", [_percentiles(report.whole)], indent=13)
+        parts = [f"{numbers.plural(report.at_once, 'request')} at once"]
+        parts += [f"{report.answered / report.seconds:.2g} answers/s"] if report.seconds else []
+        parts += [f"{report.tokens / report.seconds:.3g} tokens/s"] if report.tokens and report.seconds else []
+        lines += page.flow("load", parts, indent=13)
     for one in report.failed:
         lines += page.flow("failed", [f"{one.count:,} x {escaped(one.reason)}"])
     for note in report.notes:
@@ -59,19 +66,6 @@ def _answers(found: ServedAnswers, page: Page) -> list[str]:
         lines += page.flow("gate", [f"{escaped(gate.metric)} {gate.bound}: {word}"])
     if found.unchecked:
         lines += page.flow("unchecked", [f"gates of {', '.join(map(escaped, found.unchecked))}"])
-    return lines
-
-
-def _time(report: ServedModel, page: Page) -> list[str]:
-    lines: list[str] = []
-    if report.first_token is not None:
-        lines += page.flow("first token", [_percentiles(report.first_token)], indent=13)
-    if report.whole is not None:
-        lines += page.flow("whole answer", [_percentiles(report.whole)], indent=13)
-        parts = [f"{numbers.plural(report.at_once, 'request')} at once"]
-        parts += [f"{report.answered / report.seconds:.2g} answers/s"] if report.seconds else []
-        parts += [f"{report.tokens / report.seconds:.3g} tokens/s"] if report.tokens and report.seconds else []
-        lines += page.flow("load", parts, indent=13)
     return lines
 
 
