@@ -14,13 +14,14 @@ from ftc.spec.sections.recipe import Recipe
 
 __all__ = ["is_of_the_recipe", "parsed", "plain_recipe", "problems_of", "read", "recipe_text"]
 
-_LATER_CODES = frozenset(("FTC231", "FTC233", "FTC238", "FTC270", "FTC280"))
+_LATER_CODES = frozenset(("FTC231", "FTC233", "FTC238", "FTC270", "FTC280", "FTC731"))
 """Codes of rules over the recipe alone, behind the first block of them."""
 
 
 def is_of_the_recipe(code: str) -> bool:
     """Whether the recipe alone gives a finding, so that `validate` tells it."""
-    return code < "FTC220" or code in _LATER_CODES
+    of_images = "FTC120" <= code < "FTC140"  # what files and the model tell
+    return (code < "FTC220" and not of_images) or code in _LATER_CODES
 
 
 def plain_recipe(**sections: Any) -> dict[str, Any]:
