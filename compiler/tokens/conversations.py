@@ -7,7 +7,7 @@ prompt to the letter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,8 @@ class _Search:
             prompt: A prompt, of which the end may be missing.
             row: It with its answer.
         """
-        for roles in _shapes():
+        ends = [("user", "assistant") * count + ("user",) for count in reversed(range(_MOST_EXCHANGES))]
+        for roles in (roles for turns in ends for roles in (turns, ("system", *turns))):  # no turn hides others
             around = self._texts_around(roles)
             contents = _split(prompt, row, around) if around is not None else None
             if contents is not None:
@@ -101,14 +102,6 @@ class _Search:
         }
         (text,) = self._renderer.render(self._template, [asked])
         return text if isinstance(text, str) else None
-
-
-def _shapes() -> Iterator[tuple[str, ...]]:
-    """Roles of conversations that end with a question, the longest first: a turn hides no others."""
-    for count in range(_MOST_EXCHANGES, 0, -1):
-        turns = ("user", "assistant") * (count - 1) + ("user",)
-        yield turns
-        yield ("system", *turns)
 
 
 def _split(prompt: str, row: str, around: list[str]) -> list[str] | None:

@@ -83,20 +83,19 @@ class Writers:
         Raises:
             KeyboardInterrupt: Somebody asked to stop.
         """
-        model, switched = self._base_model() if base else (self._tuned.model, nullcontext())
+        model: Any = self._tuned.model
+        switched: AbstractContextManager[Any] = nullcontext()
+        if base:
+            self.load_base()
+            if self._base is not None:
+                model = self._base.model
+            elif self._plan.settings.strategy.traits.num_virtual:  # they come before the base, which is as it was
+                model = model.get_base_model()
+            else:
+                switched = model.disable_adapter()
         inputs = Inputs(self._inputs.model_folder, streams, self._inputs.environment)
         with reopened(asked, inputs, self._run, self._record, lambda event: None) as session:
             return _answer(session, model, switched, self._decode, sampling, seed, say)
-
-    def _base_model(self) -> tuple[Any, AbstractContextManager[Any]]:
-        """The model that is the base within a block."""
-        self.load_base()
-        if self._base is not None:
-            return self._base.model, nullcontext()
-        tuned: Any = self._tuned.model
-        if self._plan.settings.strategy.traits.num_virtual:  # they stand before the base, which is as it was
-            return tuned.get_base_model(), nullcontext()
-        return tuned, tuned.disable_adapter()
 
 
 def _answer(

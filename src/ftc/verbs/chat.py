@@ -174,21 +174,14 @@ class Chat:
                 row[columns["history"]] = [list(one) for one in self._exchanges]
             case "turns":
                 ((name, turns),) = ((name, value) for name, value in row.items() if isinstance(value, list))
-                row[name] = [*self._before(), *turns]
+                first = [] if self.system is None or "system" in columns else [("system", self.system)]
+                said = (
+                    pair for exchange in self._exchanges for pair in zip(("user", "assistant"), exchange, strict=True)
+                )
+                row[name] = [*({"role": role, "content": text} for role, text in (*first, *said)), *turns]
             case _:
                 assert_never(self.memory)
         return row
-
-    def _before(self) -> list[dict[str, str]]:
-        """What was said, as turns."""
-        has_column = "system" in self.run.plan.settings.text.columns
-        first = [] if self.system is None or has_column else [{"role": "system", "content": self.system}]
-        roles = ("user", "assistant")
-        return first + [
-            {"role": role, "content": text}
-            for exchange in self._exchanges
-            for role, text in zip(roles, exchange, strict=True)
-        ]
 
 
 def open_chat(
