@@ -264,6 +264,8 @@ class TrainSettings(OpenTrain):
     """Whether a micro-batch is one sequence of several rows, each with its own positions."""
     world_size: int
     """Processes that share each optimizer step's rows."""
+    nodes: int = 1
+    """Machines on which they run, with equally many each; absent from the plan of a run on one machine."""
     sharding: Sharding = "none"
     """What each of them holds; `none` for one process."""
     offload: Offload = "none"
@@ -278,11 +280,9 @@ class TrainSettings(OpenTrain):
     """Set where a teacher is learned from; None where rows alone teach."""
 
     @model_serializer(mode="wrap")
-    def _without_chunks_of_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        found: dict[str, Any] = handler(self)
-        if self.loss_chunk_size is None:
-            del found["loss_chunk_size"]
-        return found
+    def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        absent = {name for name, usual in (("loss_chunk_size", None), ("nodes", 1)) if getattr(self, name) == usual}
+        return {name: value for name, value in handler(self).items() if name not in absent}
 
 
 class ClassifierSettings(Document):
