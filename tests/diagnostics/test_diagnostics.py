@@ -233,6 +233,11 @@ ELSEWHERE: dict[str, str] = {
     "FTC653": "tests/cli/test_outputs.py::test_no_folder_is_made",
     "FTC750": "tests/e2e/test_chat.py::test_what_writes_no_text_is_named",
     "FTC751": "tests/e2e/test_chat.py::test_a_line_in_an_answer_out",
+    "FTC752": "tests/e2e/test_server.py::test_servers_that_can_not_be_asked",
+    "FTC753": "tests/e2e/test_server.py::test_what_goes_wrong_is_named",
+    "FTC754": "tests/e2e/test_server.py::test_what_differs_is_named",
+    "FTC755": "tests/e2e/test_server.py::test_what_differs_is_named",
+    "FTC756": "tests/e2e/test_server.py::test_what_differs_is_named",
 }
 """Codes that no recipe alone can give, with the test that shows each."""
 
