@@ -90,12 +90,14 @@ def limits_leave_out_rows(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 
 def batch_fits_the_rows(draft: ClosedDraft) -> Iterator[Diagnostic]:
-    """An epoch has at least one full batch."""
-    rows, batch = draft.splits["train"].rows, draft.recipe.train.batch_size
-    if batch > rows:
+    """An epoch has at least one full batch, in which a row has as many places as answers are sampled to it."""
+    rows, batch, sampling = draft.splits["train"].rows, draft.recipe.train.batch_size, draft.recipe.task.sampling
+    group = sampling.group_size if sampling else 1
+    if batch > rows * group:
         at = "train.batch_size" if draft.source.node("train.batch_size") is not None else "data.max_rows"
-        summary = f"batch size {batch:,} is larger than the {rows:,} training rows"
-        help = f"write `batch_size: {max(1, rows // 8)}` for eight steps an epoch, or use more rows"
+        answers = f" with {group:,} answers each" if sampling else ""
+        summary = f"batch size {batch:,} is larger than the {rows:,} training rows{answers}"
+        help = f"write `batch_size: {max(1, rows // 8) * group}` for eight steps an epoch, or use more rows"
         yield _found(draft, "FTC234", summary, at, help=help, notes="each epoch is one step")
 
 
