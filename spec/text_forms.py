@@ -10,10 +10,10 @@ from typing import Literal
 
 __all__ = ["FORMS", "FormCard", "FormName", "TemplateUse", "form_card"]
 
-FormName = Literal["classify", "score", "tag", "extract", "chat", "prompt", "preference", "raw"]
+FormName = Literal["classify", "score", "tag", "extract", "embed", "chat", "prompt", "preference", "raw"]
 """`classify`: text to label. `score`: text to numbers. `tag`: words to tags. `extract`: question and context to the
-answer's place. `chat`: messages through the chat template. `prompt`: prompt and completion. `preference`: a prompt and
-two answers. `raw`: text in blocks."""
+answer's place. `embed`: texts that are compared, each a sequence of its own. `chat`: messages through the chat
+template. `prompt`: prompt and completion. `preference`: a prompt and two answers. `raw`: text in blocks."""
 
 TemplateUse = Literal["needed", "offered", "unused"]
 """Whether a model's chat template has to be there, is used where it is there, or is left aside."""
@@ -29,6 +29,8 @@ class FormCard:
     """Longest sequence, in tokens, that `max_length: auto` allows; longer ones are asked for by name."""
     is_pair: bool
     """Whether a row is two sequences that are compared, which attend to themselves alone."""
+    has_texts: bool
+    """Whether a row is several texts, each a sequence of its own, of which the first token is marked."""
     is_conversation: bool
     """Whether the template writes every turn of a row."""
     is_self_supervised: bool
@@ -48,6 +50,7 @@ FORMS = (
         chat_template="unused",
         usual_max_length=1024,
         is_pair=False,
+        has_texts=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -59,6 +62,7 @@ FORMS = (
         chat_template="unused",
         usual_max_length=1024,
         is_pair=False,
+        has_texts=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -70,6 +74,7 @@ FORMS = (
         chat_template="unused",
         usual_max_length=1024,
         is_pair=False,
+        has_texts=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -81,6 +86,7 @@ FORMS = (
         chat_template="unused",
         usual_max_length=384,  # as in the reference for SQuAD: a longer context gets more windows
         is_pair=False,
+        has_texts=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=True,
@@ -88,10 +94,23 @@ FORMS = (
         targets="in {windows} of one answer each",
     ),
     FormCard(
+        name="embed",
+        chat_template="unused",
+        usual_max_length=512,  # what encoders of text are usually trained on
+        is_pair=False,
+        has_texts=True,
+        is_conversation=False,
+        is_self_supervised=False,
+        moves_targets=False,
+        noun="texts",
+        targets="{targets} texts",
+    ),
+    FormCard(
         name="chat",
         chat_template="needed",
         usual_max_length=1024,
         is_pair=False,
+        has_texts=False,
         is_conversation=True,
         is_self_supervised=False,
         moves_targets=False,
@@ -103,6 +122,7 @@ FORMS = (
         chat_template="offered",
         usual_max_length=1024,
         is_pair=False,
+        has_texts=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -114,6 +134,7 @@ FORMS = (
         chat_template="offered",
         usual_max_length=1024,
         is_pair=True,
+        has_texts=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -125,6 +146,7 @@ FORMS = (
         chat_template="unused",
         usual_max_length=1024,
         is_pair=False,
+        has_texts=False,
         is_conversation=False,
         is_self_supervised=True,
         moves_targets=False,

@@ -15,6 +15,7 @@ from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import host_bytes
 from ftc.compiler.rules.fact_rules import teacher_knows_the_task, teacher_reads_the_rows, teacher_speaks_the_same
 from ftc.compiler.rules.number_rules import LONGEST_WARM_UP, num_evaluations
+from ftc.compiler.rules.vector_rules import vectors_can_be_pooled
 from ftc.compiler.search.candidates import flash_obstacle
 from ftc.compiler.time.run_time import price_of
 from ftc.compiler.weights import base_of
@@ -345,6 +346,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     devices_are_here,
     host_has_room,
     smoothing_has_choices,
+    vectors_can_be_pooled,
     flash_attention_is_half_precise,
     device_has_a_price,
     batch_fits_the_rows,

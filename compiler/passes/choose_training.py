@@ -16,7 +16,7 @@ from ftc.compiler.training_defaults import (
     choose_steps,
 )
 from ftc.spec.documents.facts import TeacherFacts
-from ftc.spec.documents.loss_settings import PreferenceSettings, RegressionSettings, TargetScale
+from ftc.spec.documents.loss_settings import EmbeddingSettings, PreferenceSettings, RegressionSettings, TargetScale
 from ftc.spec.documents.settings import (
     DeterminismSettings,
     DistillationSettings,
@@ -33,6 +33,7 @@ from ftc.spec.optimizers import OPTIMIZERS, candidates
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.evaluation import watched_metrics
 from ftc.spec.sections.train import Precision
+from ftc.spec.tasks.embedding import Embedding, Pooling
 
 __all__ = ["EXACT", "choose_determinism", "choose_distillation", "choose_training"]
 
@@ -71,6 +72,7 @@ def choose_training(draft: Draft) -> Draft:
         select_higher=_is_higher(why, metric),
         preference=_objective(draft, why),
         **_numbers(draft, why),
+        **_vectors(draft, why),
     )
     return _choose_seeds(_check_class_weights(_check_precision(draft.settle("train", section, why))))
 
@@ -213,6 +215,31 @@ def _numbers(draft: Draft, why: Reasons) -> dict[str, RegressionSettings]:
         plain = tuple(TargetScale(mean=0, spread=1) for _ in draft.labels)
         scales = why.derive("regression.scales", plain, "`normalize: none`: numbers as they are")
     return {"regression": RegressionSettings(loss=loss, scales=scales)}
+
+
+def _vectors(draft: Draft, why: Reasons) -> dict[str, EmbeddingSettings]:
+    """How texts become vectors; nothing for a task without."""
+    task = draft.recipe.task
+    if not isinstance(task, Embedding):
+        return {}
+    pooling: Pooling
+    if task.pooling != "auto":
+        pooling = why.take("embedding.pooling", task.pooling, "task.pooling")
+    elif draft.loaded.family == "decoder":
+        pooling = why.derive("embedding.pooling", "last", "only a decoder's last token has read the whole text")
+    else:
+        pooling = why.derive("embedding.pooling", "mean", "the usual way for an encoder")
+    lengths = tuple(sorted(set(task.matryoshka) - {draft.model.hidden_size}))
+    found = EmbeddingSettings(
+        loss=why.take("embedding.loss", task.loss, "task.loss"),
+        temperature=why.take("embedding.temperature", task.temperature, "task.temperature"),
+        pooling=pooling,
+        normalize=why.take("embedding.normalize", task.normalize, "task.normalize"),
+        matryoshka=why.take("embedding.matryoshka", lengths, "task.matryoshka"),
+        query_prefix=why.take("embedding.query_prefix", task.query_prefix, "task.query_prefix"),
+        passage_prefix=why.take("embedding.passage_prefix", task.passage_prefix, "task.passage_prefix"),
+    )
+    return {"embedding": found}
 
 
 def _choose_seeds(draft: Draft) -> Draft:

@@ -131,7 +131,7 @@ def eval_batches(draft: Draft, rows: int) -> Iterator[int]:
 def packing_obstacle(draft: Draft) -> str | None:
     """Why rows of this job can't share a sequence."""
     task: str = draft.recipe.task.kind
-    if head_card(draft.loaded.head).is_new or form_card(draft.text.form).is_pair:
+    if not head_card(draft.loaded.head).writes or form_card(draft.text.form).is_pair:
         return f"a {task.replace('_', ' ')} task scores whole rows"
     if draft.loaded.family != "decoder":
         return f"an {draft.loaded.family.replace('_', '-')} reads each row as a whole"

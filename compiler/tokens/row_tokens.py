@@ -11,6 +11,7 @@ from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import (
     ChatForm,
     ClassifyForm,
+    EmbedForm,
     ExtractForm,
     PreferenceForm,
     PromptForm,
@@ -20,6 +21,7 @@ from ftc.compiler.tokens.forms import (
     TextForm,
 )
 from ftc.compiler.tokens.generative import Generative, Preferences, Translated
+from ftc.compiler.tokens.grouped_rows import grouped
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row, text_source
@@ -79,6 +81,8 @@ def encode_rows(
             chunks = tagged(numbered, form, tokenizer, limit, counts)
         case ExtractForm():
             chunks = extracted(numbered, form, tokenizer, limit, counts)
+        case EmbedForm():
+            chunks = grouped(numbered, form, tokenizer, limit, counts)
         case RawForm():
             chunks = blocks(numbered, form, tokenizer, facts, limit)
         case PreferenceForm():

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.runtime.evaluation.scoring import RowScore
-from ftc.runtime.metrics import LOSSES, Pairs, Predictions, loss_statistics, statistics_of
+from ftc.runtime.metrics import LOSSES, Pairs, Predictions, Ranked, loss_statistics, statistics_of
 from ftc.runtime.metrics.classes import Decisions, Tags, entity_types
 from ftc.runtime.metrics.numbers import Numbers
 from ftc.runtime.metrics.statistics import Statistics
@@ -94,6 +94,8 @@ class Measures:
                 return Decisions.named(self._labels, self._expected(), said)
             case "pair":
                 return Pairs(np.array([score.predicted for score in scores], np.float64).reshape(-1, 3))
+            case "rank":
+                return Ranked(np.array([score.predicted[0] for score in scores], np.float64))
             case "text" if len(self._rows) and self._rows.texts(0):
                 return self._found(texts, first=0)
             case "text":
@@ -110,7 +112,7 @@ class Measures:
                 return [tuple(row) for row in self._targets()]
             case "written label":
                 return self._expected()
-            case "numbers" | "tags" | "span" | "pair" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "rank" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)
@@ -125,7 +127,7 @@ class Measures:
                 return Decisions.several(self._labels, expected, classes)
             case "written label":
                 return Decisions.named(self._labels, expected, classes)
-            case "numbers" | "tags" | "span" | "pair" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "rank" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)
@@ -150,7 +152,7 @@ class Measures:
                 words = predictions.words()
                 found, counts = entity_types(self._labels), words.counts(words.rows.sum(axis=0))
                 predictions = words
-            case Numbers() | Written() | Found() | Pairs():
+            case Numbers() | Written() | Found() | Pairs() | Ranked():
                 return {}
             case _:
                 assert_never(predictions)
@@ -256,6 +258,8 @@ class Measures:
             case "pair":
                 chosen = {score.row: score.predicted[0] > score.predicted[1] for score in scores}
                 return {row: _CHOSEN if is_chosen else "the rejected answer" for row, is_chosen in chosen.items()}
+            case "rank":
+                return {score.row: f"rank {score.predicted[0]:.0f}" for score in scores}
             case "written label" | "text":
                 return {}
             case _:
@@ -264,7 +268,7 @@ class Measures:
     def given(self, number: int) -> str:
         """What a model is given of a row."""
         match self._answer:
-            case "pair" | "written label" | "text":
+            case "pair" | "rank" | "written label" | "text":
                 return self.decode.prompt(self._rows, number)
             case "span":
                 return f"{self.decode.prompt(self._rows, number)} · {self._rows.texts(number)[0]}"
@@ -288,6 +292,8 @@ class Measures:
                 return next(iter(self._rows.texts(number)[1:]), NO_ANSWER)
             case "pair":
                 return _CHOSEN
+            case "rank":
+                return self.decode(self._rows.marked(number)[1].tolist())
             case "written label" | "text":
                 return next(iter(self._rows.texts(number)), "") or self.decode.expected(self._rows, number)
             case _:

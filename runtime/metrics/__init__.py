@@ -15,7 +15,7 @@ from ftc.runtime.metrics.statistics import Floats, Statistics, mean_of
 from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
 from ftc.spec.metrics import metric_named, split_metric
 
-__all__ = ["LOSSES", "PAIRS", "Pairs", "Predictions", "Scored", "loss_statistics", "statistics_of"]
+__all__ = ["LOSSES", "PAIRS", "RANKED", "Pairs", "Predictions", "Ranked", "Scored", "loss_statistics", "statistics_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,18 @@ class Pairs:
     rows: Floats
 
 
-Predictions = Decisions | Numbers | Tags | Written | Found | Pairs
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Queries: at which place the right passage is found.
+
+    Attributes:
+        ranks: (N,) counted from 1.
+    """
+
+    ranks: Floats
+
+
+Predictions = Decisions | Numbers | Tags | Written | Found | Pairs | Ranked
 """What rows expect, and what a model said."""
 
 PAIRS: dict[str, Callable[[Floats], Floats]] = {
@@ -43,6 +54,16 @@ The first two are TRL's `rewards/accuracies` and `rewards/margins`: a reward is 
 log-probability of an answer, so the untuned model's are 0. The third asks which answer is the likelier one, which
 favors short answers.
 """
+
+
+RANKED: dict[str, Callable[[Floats], Floats]] = {
+    "ndcg_at_10": lambda ranks: np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0.0),
+    "mrr_at_10": lambda ranks: np.where(ranks <= 10, 1 / ranks, 0.0),
+    "recall_at_1": lambda ranks: (ranks <= 1).astype(np.float64),
+    "recall_at_5": lambda ranks: (ranks <= 5).astype(np.float64),
+    "recall_at_10": lambda ranks: (ranks <= 10).astype(np.float64),
+}
+"""Metrics of retrieval: the score of each query. A row has one right passage, so the best ranking's nDCG is 1."""
 
 
 def _loss(sums: Floats) -> Floats:
@@ -98,6 +119,8 @@ def statistics_of(name: str, predictions: Predictions) -> Statistics:
             found = FOUND[name](predictions)
         case Pairs():
             found = mean_of(PAIRS[name](predictions.rows).tolist())
+        case Ranked():
+            found = mean_of(RANKED[name](predictions.ranks).tolist())
         case _:
             assert_never(predictions)
     metric = metric_named(name)

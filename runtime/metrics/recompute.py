@@ -10,7 +10,7 @@ from typing import assert_never
 
 import numpy as np
 
-from ftc.runtime.metrics import LOSSES, Pairs, Predictions, loss_statistics, statistics_of
+from ftc.runtime.metrics import LOSSES, Pairs, Predictions, Ranked, loss_statistics, statistics_of
 from ftc.runtime.metrics.classes import Decisions, Tags
 from ftc.runtime.metrics.numbers import Numbers
 from ftc.runtime.metrics.slices import Apart, slice_result
@@ -117,6 +117,8 @@ def _predictions(settings: Settings, said: Sequence[tuple[Outcome, Said]]) -> Pr
             return Decisions.named(labels, wanted, [as_label(text, labels) for text in texts])
         case "pair":
             return Pairs(np.array([one.predicted for _, one in said], np.float64).reshape(-1, 3))
+        case "rank":
+            return Ranked(np.array([one.predicted[0] for _, one in said], np.float64))
         case "text" if said and said[0][0].right:
             return Found([row.right for row, _ in said], texts)
         case "text":

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from ftc.runtime.tasks.classification import CLASSIFICATION, MULTI_LABEL
+from ftc.runtime.tasks.embedding import EMBEDDING
 from ftc.runtime.tasks.language import LANGUAGE
 from ftc.runtime.tasks.preference import PREFERENCE
 from ftc.runtime.tasks.question_answering import EXTRACTIVE
@@ -18,7 +19,17 @@ from ftc.spec.text_forms import form_card
 
 __all__ = ["OBJECTIVES", "make_scorer", "objective_of"]
 
-OBJECTIVES = (LANGUAGE, PREFERENCE, CLASSIFICATION, MULTI_LABEL, REGRESSION, REWARD, TOKEN_CLASSIFICATION, EXTRACTIVE)
+OBJECTIVES = (
+    LANGUAGE,
+    PREFERENCE,
+    EMBEDDING,
+    CLASSIFICATION,
+    MULTI_LABEL,
+    REGRESSION,
+    REWARD,
+    TOKEN_CLASSIFICATION,
+    EXTRACTIVE,
+)
 """Every objective: one for each head, and for pairs of answers one more."""
 
 

@@ -26,6 +26,7 @@ from ftc.spec.codes import (
     sweeps,
     text,
     tokens,
+    vectors,
     verbs,
 )
 from ftc.spec.codes._code import Code, Severity
@@ -48,6 +49,7 @@ CODES: dict[str, Code] = {
         locking,
         sweeps,
         environment,
+        vectors,
         verbs,
         exports,
     )

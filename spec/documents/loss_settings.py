@@ -1,4 +1,4 @@
-"""The settings of losses that not every task has: how two answers are compared, and how numbers are learned."""
+"""The settings of losses that not every task has: how answers or vectors are compared, and how numbers are learned."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.base import Document, Real
+from ftc.spec.embedding_losses import EmbeddingLoss, EmbeddingLossCard, embedding_loss
 from ftc.spec.number_losses import NumberLoss
 from ftc.spec.preference_losses import PreferenceLoss, preference_loss
+from ftc.spec.tasks.embedding import Pooling
 
-__all__ = ["PreferenceSettings", "RegressionSettings", "TargetScale"]
+__all__ = ["EmbeddingSettings", "PreferenceSettings", "RegressionSettings", "TargetScale"]
 
 
 class PreferenceSettings(Document):
@@ -54,3 +56,23 @@ class RegressionSettings(Document):
     loss: NumberLoss
     scales: tuple[TargetScale, ...]
     """One for each number, in their order."""
+
+
+class EmbeddingSettings(Document):
+    """How texts become vectors, and how these are compared."""
+
+    loss: EmbeddingLoss
+    temperature: Real
+    """What cosine similarities are divided by."""
+    pooling: Pooling
+    normalize: bool
+    """Whether what is exported and predicted has length 1."""
+    matryoshka: tuple[int, ...] = ()
+    """Lengths of vectors, ascending, that the loss is computed on beside the whole ones."""
+    query_prefix: str = ""
+    passage_prefix: str = ""
+
+    @property
+    def card(self) -> EmbeddingLossCard:
+        """What is known of the loss."""
+        return embedding_loss(self.loss)

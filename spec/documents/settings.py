@@ -13,7 +13,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.documents.loss_settings import PreferenceSettings, RegressionSettings
+from ftc.spec.documents.loss_settings import EmbeddingSettings, PreferenceSettings, RegressionSettings
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import number_loss
@@ -90,8 +90,9 @@ class OpenModel(Document):
     architecture: str
     family: Family
     head: Head
-    """`lm`: the model's own output layer. New layers: `classification` and `multi_label` over the labels of a row,
-    `regression` for numbers, `token_classification` over the tags of a word, `span` over begin and end of an answer."""
+    """`lm`: the model's own output layer. `embedding`: no layer, since states are pooled into a vector. New layers:
+    `classification` and `multi_label` over the labels of a row, `regression` for numbers, `token_classification` over
+    the tags of a word, `span` over begin and end of an answer."""
     decoder_start_id: int | None = None
     """Token that the decoder of an encoder-decoder begins with; None for the other families."""
     pad_id: int
@@ -229,10 +230,13 @@ class OpenTrain(Document):
     """Set where two answers are compared; None where each target has its own loss."""
     regression: RegressionSettings | None = None
     """Set where numbers are predicted; absent from the plan of any other task."""
+    embedding: EmbeddingSettings | None = None
+    """Set where texts become vectors; absent from the plan of any other task."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "regression" or value is not None}
+        optional = ("regression", "embedding")
+        return {name: value for name, value in handler(self).items() if name not in optional or value is not None}
 
 
 class TrainSettings(OpenTrain):
@@ -358,6 +362,8 @@ class Settings(Document):
         """What the model's answer to a row is."""
         if form_card(self.text.form).is_pair:
             return "pair"
+        if self.train.embedding is not None:
+            return self.train.embedding.card.answer
         head = head_card(self.model.head)
         return "written label" if head.writes and self.text.labels else head.answer
 

@@ -4,7 +4,8 @@ One Arrow IPC file a split, not compressed, so that it is mapped into memory rat
 
 - `ids` (large_list<int32>): the tokens. For an encoder-decoder those of the encoder, then those of the decoder; for a
   preference prompt and chosen answer, then prompt and rejected answer.
-- `mask` (large_list<uint8>): 1 where a token is supervised. For token classification, where a word begins.
+- `mask` (large_list<uint8>): 1 where a token is supervised. For token classification, where a word begins; of texts
+  that are compared, where each text begins.
 - `prompt_length` (int32): tokens before the last supervised stretch; of an encoder-decoder those of the encoder, of a
   pair those of the first text.
 - `label` (int32): the row's class, -1 where it has none.
@@ -12,8 +13,8 @@ One Arrow IPC file a split, not compressed, so that it is mapped into memory rat
 - `place` (large_string): the row's name, such as `data/tickets.csv:38`; empty where it has none.
 - `targets` (large_list<int32>): what is learned where it is neither the next token nor one class. Classes of a
   multi-label row, ascending; numbers of a regression, as the bits of float32; the tag of each supervised token; first
-  and last token of an answer, both 0 where the window doesn't hold it; tokens of the first sequence of a preference.
-  Empty else.
+  and last token of an answer, both 0 where the window doesn't hold it; tokens of the first sequence of a preference;
+  tokens of the longest text of those that are compared, and then the bits of their score. Empty else.
 - `offsets` (large_list<int32>): begin and end character of each token in a context, two a token, -1 where a token is
   no part of it; empty where no answer is cut out of a text. In rows to predict for, those of each tagged word.
 - `texts` (large_list<large_string>): what metrics need of a row beside its tokens: the context and then the right
@@ -29,6 +30,7 @@ import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -135,7 +137,7 @@ class RowLengths:
     scored: NDArray[np.int64]  # (rows,)
     """Supervised tokens."""
     first_target: NDArray[np.int64]  # (rows,)
-    """Of a preference the tokens of its first sequence."""
+    """Of a preference the tokens of its first sequence, of texts that are compared those of the longest."""
     shared: int = 0
     """Tokens with which all prompts begin, at least one of each left out."""
 
@@ -202,6 +204,11 @@ class TokenStream:
     def mask(self, i: int) -> NDArray[np.bool_]:
         """Which tokens of row i are supervised."""
         return self.all_masks[self.boundaries[i] : self.boundaries[i + 1]]
+
+    def marked(self, i: int) -> list[NDArray[np.int32]]:
+        """Token ids of each text of row i, which begin at its marked tokens."""
+        ids, begins = self.ids(i), [*self.mask(i).nonzero()[0].tolist(), None]
+        return [ids[begin:end] for begin, end in pairwise(begins)]
 
     def prompt_length(self, i: int) -> int:
         """Tokens of row i before its last answer: what the model gets when it generates."""

@@ -17,11 +17,16 @@ __all__ = [
     "INSTRUCTION",
     "LABEL",
     "MESSAGES",
+    "NEGATIVE",
     "OUTPUT",
+    "POSITIVE",
     "PROMPT",
+    "QUERY",
     "QUESTION",
     "REJECTED",
     "SCORE",
+    "SENTENCE1",
+    "SENTENCE2",
     "SPANS",
     "SUMMARY",
     "SYSTEM",
@@ -48,10 +53,11 @@ Values = Literal[
     "tools",
     "history",
     "answer",
+    "texts",
 ]
 """What the values of a part are: a filled text, a text or nothing, a label or a list of them, a number or a list of
 them, a list of words, of their tags, of anything, SQuAD's answers, whatever there is, a conversation, JSON schemas,
-earlier questions with their answers, or a text or conversation."""
+earlier questions with their answers, a text or conversation, or any number of texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +100,8 @@ HISTORY = Part("history", "history", ("history",), True)
 TOOLS = Part("tools", "tools", ("tools",), False)
 CHOSEN = Part("chosen", "answer", ("chosen", "preferred"), True)
 REJECTED = Part("rejected", "answer", ("rejected", "dispreferred"), True)
+QUERY = Part("query", "text", ("query", "anchor", "question"), True)
+POSITIVE = Part("positive", "text", ("positive", "pos", "passage", "document", "answer"), True)
+NEGATIVE = Part("negative", "texts", ("negative", "negatives", "neg"), True)
+SENTENCE1 = Part("sentence1", "text", ("sentence1", "sentence_1", "text1"), True)
+SENTENCE2 = Part("sentence2", "text", ("sentence2", "sentence_2", "text2"), True)

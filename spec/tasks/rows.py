@@ -12,6 +12,7 @@ __all__ = [
     "ANSWER_COLUMN",
     "FOREIGN_MARKS",
     "INSTRUCTION_PROMPT",
+    "NEGATIVES_COLUMN",
     "NUMBERS_COLUMN",
     "REFERENCES_COLUMN",
     "TRAIN_MARK",
@@ -24,6 +25,7 @@ __all__ = [
     "PairRows",
     "RowKind",
     "TagRows",
+    "TextGroupRows",
     "TextRows",
 ]
 
@@ -33,6 +35,8 @@ REFERENCES_COLUMN = "ftc: answers"
 """Column that is added for all right answers."""
 NUMBERS_COLUMN = "ftc: numbers"
 """Column that is added for the numbers that a model learns to predict, a list."""
+NEGATIVES_COLUMN = "ftc: negatives"
+"""Column that is added for the wrong passages of a query, a list."""
 TURNS_COLUMN = "ftc: turns"
 """Column that is added for the turns before a prompt: a system message, and earlier questions with their answers."""
 TRAIN_MARK = "train"
@@ -100,5 +104,14 @@ class PairRows:
     """Two answers to one prompt, as texts or as conversations."""
 
 
-RowKind = TextRows | LabelRows | NumberRows | TagRows | AnswerRows | InstructionRows | MessageRows | PairRows
+@dataclass(frozen=True, slots=True)
+class TextGroupRows:
+    """A query with its right passage and perhaps wrong ones, or two texts with a score."""
+
+    is_scored: bool
+
+
+RowKind = (
+    TextRows | LabelRows | NumberRows | TagRows | AnswerRows | InstructionRows | MessageRows | PairRows | TextGroupRows
+)
 """Any kind of rows."""

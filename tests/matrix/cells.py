@@ -37,6 +37,7 @@ TASKS = {
     "chat": "chat",
     "preference": "preference",
     "reward": "reward",
+    "embedding": "embedding",
     "pretraining": "pretraining",
 }
 """Tasks and the ways to put them, by what `make_project` calls them."""

@@ -22,6 +22,7 @@ from ftc.spec.tasks.rows import (
     NumberRows,
     PairRows,
     TagRows,
+    TextGroupRows,
     TextRows,
 )
 
@@ -84,7 +85,9 @@ def labels_of(task: Task, columns: Columns) -> Labeled | None:
             return Labeled(columns.by_part["tags"], False, tuple, tuple, declared)
         case TagRows():
             return Labeled(columns.by_part["tags"], False, _types, _iob2, declared)
-        case TextRows() | NumberRows() | AnswerRows() | InstructionRows() | MessageRows() | PairRows():
+        case (
+            TextRows() | NumberRows() | AnswerRows() | InstructionRows() | MessageRows() | PairRows() | TextGroupRows()
+        ):
             return None
         case _:
             assert_never(rows)

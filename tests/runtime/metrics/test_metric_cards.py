@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ftc.runtime.evaluation.scoring import RowScore
-from ftc.runtime.metrics import LOSSES, PAIRS, Pairs, loss_statistics, statistics_of
+from ftc.runtime.metrics import LOSSES, PAIRS, RANKED, Pairs, Ranked, loss_statistics, statistics_of
 from ftc.runtime.metrics.classes import Decisions, Tags
 from ftc.runtime.metrics.numbers import NUMBERS, Numbers
 from ftc.runtime.metrics.statistics import Statistics, intervals
@@ -119,6 +119,14 @@ def pairs() -> Example:
     )
 
 
+def ranked() -> Example:
+    places = np.random.default_rng(12).integers(1, 15, size=ROWS).astype(float)
+    return Example(
+        lambda name: statistics_of(name, Ranked(places)),
+        lambda name, rows: oracles.ranked_metric(name, [int(places[row]) for row in rows]),
+    )
+
+
 def rated(count: int) -> Example:
     chance = np.random.default_rng(11)
     expected: Any = chance.integers(0, 6, size=(ROWS, count)) * 1.5 + 1e4  # far from zero, and with ties
@@ -158,6 +166,8 @@ def examples(metric: Metric) -> list[Example]:
             made += [rated(1), rated(3)]
         elif kind in ("preference", "reward"):
             made.append(pairs())
+        elif kind == "embedding":
+            made += [rated(1)] if "rated" not in metric.lacks else [ranked()]
         elif kind == "question_answering":
             made.append(found())
         else:
@@ -199,7 +209,7 @@ def test_a_metric_has_words(metric: Metric) -> None:
 
 def test_names_are_told_apart_and_mean_one_thing() -> None:
     assert len(METRIC_BY_NAME) == len(METRICS)
-    computed = {*LOSSES, *NUMBERS, *PAIRS, *WRITTEN, *FOUND}
+    computed = {*LOSSES, *NUMBERS, *PAIRS, *RANKED, *WRITTEN, *FOUND}
     assert computed <= METRIC_BY_NAME.keys()
     assert {metric.name for metric in METRICS if metric.of_loss} == LOSSES.keys()
     assert {kind for metric in METRICS for kind in metric.tasks} == {task.name() for task in TASKS}
