@@ -69,9 +69,18 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run every test, in two processes. `nox -s tests -- tests/spec -k yaml` runs some of them."""
+    """Run the tests in two processes, less the slow ones. `nox -s tests -- tests/spec -k yaml` runs all of these."""
     python = train_environment(session)
-    session.run(python, "-m", "pytest", "-n2", "--dist=loadfile", *session.posargs, external=True, env=QUIET)
+    chosen = session.posargs or ["-m", "not slow"]
+    session.run(python, "-m", "pytest", "-n2", "--dist=loadfile", *chosen, external=True, env=QUIET)
+
+
+@nox.session(venv_backend="none")
+def tests_slow(session: nox.Session) -> None:
+    """Run the tests of two seconds and more: every strategy, task, optimizer and kind of damage. Takes ten minutes."""
+    python = train_environment(session)
+    chosen = ["-n2", "--dist=loadfile", "-m", "slow", *session.posargs]
+    session.run(python, "-m", "pytest", *chosen, external=True, env=QUIET)
 
 
 @nox.session

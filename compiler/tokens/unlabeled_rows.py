@@ -34,7 +34,7 @@ from ftc.spec.tasks import PARTS
 from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, NUMBERS_COLUMN
 from ftc.spec.text_forms import form_card
 
-__all__ = ["UnlabeledRows", "as_row", "check_columns", "compile_unlabeled"]
+__all__ = ["UnlabeledRows", "as_row", "check_columns", "compile_unlabeled", "conversation_column"]
 
 _STAND_IN = "a"
 """An answer that is never read: only so that a row has one. A letter, since the space before a letter belongs to it."""
@@ -100,6 +100,12 @@ def as_row(plan: Plan, text: str) -> Row:
     (column,) = columns
     is_conversation = column in needed and PARTS[needed[column]].values == "messages"
     return {column: [{"role": "user", "content": text}] if is_conversation else text}
+
+
+def conversation_column(plan: Plan) -> str | None:
+    """The column of the conversation to answer; None where a row of the run is no conversation."""
+    by_part, _ = _input_columns(plan)
+    return next((column for part, column in by_part.items() if PARTS[part].values == "messages"), None)
 
 
 def check_columns(plan: Plan, table: Table) -> None:
@@ -302,7 +308,8 @@ def _form(
         return prompt, facts.model_copy(update={"chat_template": None})
     if form_card(text.form).is_pair:
         is_list = isinstance(rows[0].get(next(iter(by_part.values()))), list)
-        return (ChatForm() if is_list else PromptForm(prompt=_COPIED, completion=ANSWER_COLUMN)), facts
+        asked = PromptForm(prompt=_COPIED, completion=ANSWER_COLUMN, system=text.system)
+        return (ChatForm() if is_list else asked), facts
     wording = Wording(text.form, text.prompt, text.system, family, facts.eos_id)
     form = row_form(task, text.columns, text.labels, wording, rows)
     if isinstance(form, ChatForm):  # whatever was trained on, the assistant's next turn is what is asked for

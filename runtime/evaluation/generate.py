@@ -29,10 +29,11 @@ from ftc.runtime.tasks.scorer import prompt_batch
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.architectures import architecture
 from ftc.spec.batches import LEAST_SHARED
+from ftc.spec.documents.sampling import GREEDY, Sampling
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["SharedPrompt", "answers", "cache_name", "shared_length", "static_cache_pays"]
+__all__ = ["SharedPrompt", "answers", "cache_name", "one_answer", "shared_length", "static_cache_pays"]
 
 _ATTENTION = ("eager", "sdpa")
 """Kinds of attention that take padding anywhere."""
@@ -59,7 +60,7 @@ def answers(
     is_static = static_cache_pays(model, settings, device, len(order))
     prompts = (rows.prompt_length(number) for numbers in order for number in numbers)
     longest = max(prompts, default=0) if is_static else None
-    with _configured(model, _greedy(settings, longest)):
+    with _configured(model, _way_of_writing(settings, GREEDY, longest)):
         shared = None if is_static else _shared(model, rows, order, settings, device)
         # peft numbers places itself where virtual tokens stand before a row, and takes padding for a part of it.
         # A model in parts is called equally often everywhere, so that its batches stay as they are.
@@ -71,6 +72,14 @@ def answers(
             filled = [*numbers, *[numbers[-1]] * (len(order[0]) - len(numbers))] if is_static else numbers
             written = _written(model, rows, filled, settings, device, shared)
             yield {number: decode(line) for number, line in zip(numbers, written, strict=False)}
+
+
+def one_answer(
+    model: Any, rows: TokenStream, settings: Settings, sampling: Sampling, streamer: Any, device: torch.device
+) -> None:
+    """Writes the answer to the first row, and gives each of its tokens to a streamer of transformers."""
+    with _configured(model, _way_of_writing(settings, sampling)):
+        _generated(model, rows, [0], settings, device, streamer=streamer)
 
 
 @contextmanager
@@ -114,41 +123,57 @@ def _written(
     shared: SharedPrompt | None,
 ) -> list[list[int]]:
     """The tokens of each row's answer."""
-    left, length = settings.model.family == "decoder", shared.length if shared else 0
-    ids, attention = prompt_batch(rows, numbers, settings.model.pad_id, left=left, shared=length)
     known = shared.for_rows(len(numbers)) if shared else {}
+    lines = _generated(model, rows, numbers, settings, device, shared=shared.length if shared else 0, **known)
+    stops = settings.model.stop_ids
+    return [list(itertools.takewhile(lambda token: token not in stops, line)) for line in lines]
+
+
+def _generated(
+    model: Any,
+    rows: TokenStream,
+    numbers: list[int],
+    settings: Settings,
+    device: torch.device,
+    *,
+    shared: int = 0,
+    **known: Any,
+) -> list[list[int]]:
+    """What `generate` writes behind each row's prompt; of tokens that all begin with, the KV cache may be known."""
+    left = settings.model.family == "decoder"
+    ids, attention = prompt_batch(rows, numbers, settings.model.pad_id, left=left, shared=shared)
     with _arithmetic(settings, device), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Position ids are not supported")
         output = model.generate(
             input_ids=ids.to(device), attention_mask=attention.to(device), synced_gpus=is_sharded(model), **known
         )
     # Before an answer stands its prompt, or, where an encoder has read that, the decoder's start token.
-    begin = ids.shape[1] if settings.model.family == "decoder" else 1
-    stops = settings.model.stop_ids
-    lines: list[list[int]] = output[:, begin:].tolist()
-    return [list(itertools.takewhile(lambda token: token not in stops, line)) for line in lines]
+    written: list[list[int]] = output[:, ids.shape[1] if left else 1 :].tolist()
+    return written
 
 
 def _arithmetic(settings: Settings, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.train.precision == "bfloat16")
 
 
-def _greedy(settings: Settings, static_prompt: int | None) -> Any:
+def _way_of_writing(settings: Settings, sampling: Sampling, static_prompt: int | None = None) -> Any:
     """How answers are written; where the KV cache has a fixed size, `static_prompt` is the longest prompt in tokens."""
     from transformers import GenerationConfig
 
-    most, fixed = settings.eval.max_new_tokens, {}
+    most, options = settings.eval.max_new_tokens, dict[str, Any]()
     if static_prompt is not None:
-        fixed = {"cache_implementation": "static", "max_cache_len": static_prompt + (most or 0)}
+        options = {"cache_implementation": "static", "max_cache_len": static_prompt + (most or 0)}
+    if not sampling.is_greedy:  # 0 is transformers' word for all
+        options |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k or 0}
     return GenerationConfig(
-        do_sample=False,
+        do_sample=not sampling.is_greedy,
         num_beams=1,
         max_new_tokens=most,
         eos_token_id=list(settings.model.stop_ids),
         pad_token_id=settings.model.pad_id,
         decoder_start_token_id=settings.model.decoder_start_id,
         use_cache=True,
-        **fixed,
+        **options,
     )
 
 

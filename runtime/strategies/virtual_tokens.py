@@ -58,8 +58,8 @@ def agree_on_cache(model: Any) -> None:
         return
     prepare = model.base_model_prepare_inputs_for_generation
 
-    def prepared(*words: Any, **options: Any) -> dict[str, Any]:
-        return _renamed(prepare(*words, **options), _NEW, _OLD)
+    def prepared(*args: Any, **kwargs: Any) -> dict[str, Any]:  # by these names transformers takes it for its own
+        return _renamed(prepare(*args, **kwargs), _NEW, _OLD)
 
     model.base_model_prepare_inputs_for_generation = prepared
     base.register_forward_pre_hook(_with_new_name, with_kwargs=True)

@@ -9,6 +9,7 @@
 | 4xx   | budget and policy                         | 4                    |
 | 5xx   | lock, saved plan, integrity               | 2, 5 or 6            |
 | 6xx   | environment and run                       | 1                    |
+| 7xx   | use of runs: chats, servers, new rows     | 1, 7 or 8            |
 """
 
 from ftc.spec.codes import (
@@ -26,6 +27,7 @@ from ftc.spec.codes import (
     sweeps,
     text,
     tokens,
+    uses,
     vectors,
     verbs,
 )
@@ -52,6 +54,7 @@ CODES: dict[str, Code] = {
         vectors,
         verbs,
         exports,
+        uses,
     )
     for code in module.CODES
 }

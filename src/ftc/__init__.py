@@ -17,6 +17,7 @@ from ftc.spec.version import VERSION as __version__  # noqa: N811 - the name tha
 
 if TYPE_CHECKING:
     from ftc.api import (
+        Chat,
         Checked,
         Model,
         Planned,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         load_plan,
         lock,
         merge,
+        open_chat,
         plan,
         predict,
         provenance,
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from ftc.spec.diagnostics import Refusal
 
 __all__ = [
+    "Chat",
     "Checked",
     "Model",
     "Planned",
@@ -87,6 +90,7 @@ __all__ = [
     "load_plan",
     "lock",
     "merge",
+    "open_chat",
     "plan",
     "predict",
     "provenance",

@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.verbs.calibrate import calibrate, device, devices
+from ftc.verbs.chat import Chat, open_chat
 from ftc.verbs.compare import diff
 from ftc.verbs.evaluate import evaluate, evaluate_on_harness
 from ftc.verbs.export_model import export_model
@@ -28,6 +29,7 @@ from ftc.verbs.predict import Model, Predictions, load, predict
 from ftc.verbs.provenance import export, provenance, refuse_faults, used_by
 from ftc.verbs.runs import Run, find_run, past_runs, run_of, runs, unlock
 from ftc.verbs.standing import standing_of
+from ftc.verbs.starting import import_recipe, init, schema
 from ftc.verbs.text import fix, format, shown_path, validate, with_sources
 
 if TYPE_CHECKING:
@@ -35,14 +37,13 @@ if TYPE_CHECKING:
     from ftc.spec.documents.audit import AuditReport, Level
     from ftc.spec.documents.difference import RunComparison
     from ftc.spec.documents.events import Event, EventListener
-    from ftc.spec.documents.imported import Imported
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.provenance import SignedFolder
-    from ftc.spec.documents.started import Started
     from ftc.spec.documents.streams import Split, TokenizedRows
     from ftc.verbs.audit import StepListener
 
 __all__ = [
+    "Chat",
     "Checked",
     "Model",
     "Planned",
@@ -69,6 +70,7 @@ __all__ = [
     "load_plan",
     "lock",
     "merge",
+    "open_chat",
     "plan",
     "predict",
     "provenance",
@@ -355,46 +357,3 @@ def _folder_or_run(target: Run | Path | str, folder: Path | str) -> Run | Path:
         return target
     path = Path(target)
     return path if path.is_dir() and not (path / "record.json").exists() else find_run(str(target), folder)
-
-
-def schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of the recipe."""
-    from ftc.spec.language.json_schema import editor_schema
-
-    return editor_schema()
-
-
-def init(file: Path | str, *, task: str | None = None, data: Path | None = None, base: str | None = None) -> Started:
-    """Writes a starter recipe with what can be read off the data, the task included where it isn't given.
-
-    Returns:
-        What was guessed, what else could be meant, and the first rows; `file` is the recipe.
-
-    Raises:
-        Refusal: The file exists, or the data can't be read.
-    """
-    from ftc.compiler.recipes.starter import write_starter
-
-    return write_starter(Path(file), task=task, data=data, base=base)
-
-
-def import_recipe(
-    file: Path | str,
-    *,
-    output: Path | str | None = None,
-    tool: str | None = None,
-    task: str | None = None,
-    data: Path | str | None = None,
-    hub_file: str | None = None,
-    base: str | None = None,
-) -> Imported:
-    """Turns another tool's configuration into a recipe, with the fate of each key; see `import_file` for the arguments.
-
-    Raises:
-        Refusal: The file is of no known tool or can't be read, or the output exists.
-    """
-    from ftc.compiler.importers.translate import Given, import_file
-
-    path = Path(file)
-    given = Given(tool, task, Path(data) if data else None, hub_file, base)
-    return import_file(path, shown_path(path), Path(output) if output else None, given)

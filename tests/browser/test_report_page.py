@@ -96,6 +96,7 @@ def comparison() -> str:
     )
 
 
+@pytest.mark.slow
 def test_every_part_that_an_evaluation_may_have_is_looked_at() -> None:
     shown = report()
     for part in ("slices", "retention", "swaps", "judge", "classifier"):

@@ -118,6 +118,7 @@ def test_no_case_of_the_list_is_left_out() -> None:
     assert all(case.words for case in CASES), "each says what a user must read"
 
 
+@pytest.mark.sample(25)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.number}-{case.code or 'fine'}")
 def test_a_bad_input(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

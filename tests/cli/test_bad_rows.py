@@ -134,6 +134,7 @@ REPORTED = {
 """What other tools' users report of their rows, and the findings that answer it here."""
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.number)
 def test_a_fault_of_rows(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -177,6 +177,7 @@ def odd_dtype(file: Path) -> None:
     file.write_bytes(len(head).to_bytes(8, "little") + head + bytes(4))
 
 
+@pytest.mark.sample(10)
 @pytest.mark.skipif(sys.platform == "win32", reason="no pipes among files")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.number)
 def test_a_file_that_is_odd_is_named(
@@ -221,6 +222,7 @@ LARGE = [
 ]  # fmt: skip
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("case", LARGE, ids=lambda case: case.number)
 def test_no_file_is_read_without_a_limit(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -277,6 +279,7 @@ def test_an_array_of_many_pieces_is_read_as_json_reads_it(tmp_path: Path) -> Non
     assert all(text[line - 1] == " {" for line in table.lines)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.skipif(sys.platform == "win32", reason="limits and locales of POSIX")
 @pytest.mark.parametrize("world", ["a limit of sizes", "an ASCII locale"])
 def test_what_the_system_limits_is_named(tmp_path: Path, world: str) -> None:
@@ -369,6 +372,7 @@ TEMPLATES = [
 ]  # fmt: skip
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("template", "code", "words"), [row[1:] for row in TEMPLATES], ids=[row[0] for row in TEMPLATES]
 )

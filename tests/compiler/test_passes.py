@@ -182,6 +182,7 @@ def test_without_a_test_split_quality_is_not_checked() -> None:
     assert any("quality" in reason for reason in draft.not_checked)
 
 
+@pytest.mark.slow
 @given(batch=st.integers(1, 512), mebibytes=st.integers(500, 4096))
 @settings(max_examples=60, deadline=None)
 def test_the_micro_batch_divides_the_batch_and_fits(batch: int, mebibytes: int) -> None:
@@ -263,6 +264,7 @@ def answered(
     return decided
 
 
+@pytest.mark.slow
 @given(batch=st.integers(1, 128), mebibytes=st.integers(900, 6000), factor=st.floats(0.9, 1.15))
 @settings(max_examples=15, deadline=None)
 def test_the_trace_has_the_last_word_after_a_few_questions(batch: int, mebibytes: int, factor: float) -> None:
@@ -445,6 +447,7 @@ def test_a_card_of_the_catalog_gives_a_range_with_what_it_rests_on() -> None:
     assert time.energy_high_joules == pytest.approx(450 * time.high_seconds)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 4), st.integers(1, 60), st.integers(1, 4))
 @settings(max_examples=25, deadline=None)
 def test_more_work_takes_longer(epochs: int, tokens: int, batch: int) -> None:

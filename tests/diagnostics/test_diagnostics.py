@@ -200,6 +200,8 @@ ELSEWHERE: dict[str, str] = {
     "FTC650": "tests/e2e/test_outcomes.py::test_a_missing_training_package",
     "FTC651": "tests/cli/test_outputs.py::test_what_is_there_stays",
     "FTC653": "tests/cli/test_outputs.py::test_no_folder_is_made",
+    "FTC750": "tests/e2e/test_chat.py::test_what_writes_no_text_is_named",
+    "FTC751": "tests/e2e/test_chat.py::test_a_line_in_an_answer_out",
 }
 """Codes that no recipe alone can give, with the test that shows each."""
 

@@ -15,6 +15,7 @@ from tests.e2e.conftest import MakeProject
 from tests.support.projects import make_model
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("model_type", "task"),
     [
@@ -34,6 +35,7 @@ def test_a_type_with_a_row_is_planned_and_trained(
     assert api.apply(Path("recipe.yaml")).record.status == "finished"
 
 
+@pytest.mark.slow
 def test_a_pooler_that_no_pretrained_model_has_is_trained_and_saved(project: MakeProject, models: Path) -> None:
     make_model(models / "deberta-v2", "deberta-v2")
     project("classification", "lora", steps=2, model="deberta-v2")

@@ -66,6 +66,7 @@ def test_a_copied_run_is_found_by_its_folder(root: Path, ftc: Ftc, monkeypatch: 
     assert audited.code == 0, audited.text
 
 
+@pytest.mark.slow
 @pytest.mark.charts
 def test_charts_are_held_against_the_same_version_of_what_drew_them(root: Path, ftc: Ftc) -> None:
     run, report = run_folder(root), run_folder(root) / "report.html"
@@ -228,6 +229,7 @@ def test_a_repeated_run_has_a_name_of_its_own(root: Path, ftc: Ftc) -> None:
     assert first["final_weights_sha256"] == second["final_weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_classifier_of_other_bytes_is_found(project: MakeProject, ftc: Ftc) -> None:
     generation = project("generation", steps=1)
     make_classifier(generation / "toxicity", generation / "decoder")
@@ -246,6 +248,7 @@ def test_a_classifier_of_other_bytes_is_found(project: MakeProject, ftc: Ftc) ->
     assert "the classifier `./toxicity`: it is not on this machine" in ftc("audit", name).text
 
 
+@pytest.mark.slow
 def test_what_lies_beside_the_token_streams_is_compared(project: MakeProject, ftc: Ftc) -> None:
     recipe = project(steps=1) / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("{samples: 2", "{slices: [label], samples: 2"))

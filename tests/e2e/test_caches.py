@@ -76,6 +76,7 @@ POISONS: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("how", POISONS)
 def test_a_poisoned_cache_costs_time_and_changes_nothing(
     project: MakeProject, monkeypatch: pytest.MonkeyPatch, how: str
@@ -107,6 +108,7 @@ def test_streams_under_the_key_of_others_are_not_trained_on(project: MakeProject
     assert codes(again) == ["FTC655"]
 
 
+@pytest.mark.slow
 def test_a_library_that_was_edited_after_it_was_installed_is_another_one(project: MakeProject, tmp_path: Path) -> None:
     """Same version, same RECORD, in a process of its own with a warm cache; only the files tell."""
     project()

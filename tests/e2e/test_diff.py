@@ -94,6 +94,7 @@ def test_weights_in_a_file_of_other_bytes_call_for_nothing(root: Path, ftc: Ftc)
     }
 
 
+@pytest.mark.slow
 def test_a_run_beside_plans_locks_and_recipes(root: Path, ftc: Ftc) -> None:
     assert ftc("apply", "old.plan.json").code == 0
     (record,) = (root / "runs").glob("*/*/record.json")

@@ -47,6 +47,7 @@ def run_of(root: Path, name: str = "student") -> Path:
     return record.parent
 
 
+@pytest.mark.slow
 def test_the_teacher_is_part_of_plan_and_lock(root: Path, ftc: Ftc) -> None:
     plan = api.plan(root / "student.yaml", offline=True).plan
     lesson = plan.settings.train.distillation
@@ -74,6 +75,7 @@ def test_outputs_follow_the_names_of_labels(root: Path) -> None:
     assert lesson.teacher.outputs == tuple(reversed(range(len(labels))))
 
 
+@pytest.mark.slow
 def test_an_untouched_run_is_consistent_and_reproduced(root: Path, ftc: Ftc) -> None:
     audited = ftc("audit", run_of(root).name, "--level", "replay", "--steps", "1")
     assert audited.code == 0, audited.text
@@ -161,6 +163,7 @@ MARKS = {"sea": ("ship", "wave", "port"), "hill": ("rock", "goat", "snow")}
 OTHER = {"sea": "hill", "hill": "sea"}
 
 
+@pytest.mark.slow
 def test_what_is_gained_where_labels_are_often_wrong(models: Path, tmp_path: Path) -> None:
     """Four labels of ten are exchanged; a teacher that learned from right ones makes up for it, on rows not seen."""
     (tmp_path / ".ftc").mkdir()

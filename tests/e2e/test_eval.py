@@ -15,6 +15,7 @@ from tests.support.projects import contents
 from tests.support.wordnets import write_wordnet
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_measured_again(project: MakeProject, ftc: Ftc, tmp_path: Path) -> None:
     root = project(steps=1)
     recipe = root / "recipe.yaml"
@@ -56,6 +57,7 @@ def test_a_finished_run_is_measured_again(project: MakeProject, ftc: Ftc, tmp_pa
     assert "[FTC685]" in refused.err
 
 
+@pytest.mark.slow
 def test_meteor_is_measured_compared_and_gated_as_other_metrics_of_answers(
     project: MakeProject, ftc: Ftc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

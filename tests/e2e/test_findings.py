@@ -16,6 +16,7 @@ def _document(root: Path, name: str) -> Any:
     return json.loads(file.read_text()) if name.endswith("json") else file.read_text()
 
 
+@pytest.mark.slow
 def test_a_model_that_learned_nothing_says_so_everywhere(project: MakeProject, ftc: Ftc) -> None:
     root = project(steps=12)
     # Rows of which few are of another class, so that nothing but the largest class is learned in twelve steps.
@@ -43,6 +44,7 @@ def test_a_model_that_learned_nothing_says_so_everywhere(project: MakeProject, f
     assert audited.code == 0, audited.text
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("task", ["multi_label", "choice"])
 def test_other_ways_to_sort_rows_have_baselines_too(project: MakeProject, ftc: Ftc, task: str) -> None:
     root = project(task, steps=1)
@@ -62,6 +64,7 @@ def test_baselines_can_be_left_out_or_chosen(project: MakeProject, ftc: Ftc) -> 
     assert root.exists()
 
 
+@pytest.mark.slow
 def test_kinds_of_names_that_are_never_found(project: MakeProject, ftc: Ftc) -> None:
     root = project("token_classification", steps=1)
     assert ftc("apply", "recipe.yaml", "--yes").code == 0

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import random
 
+import pytest
+
 from tests.e2e.conftest import Ftc, MakeProject
 
 _CALLS = {
@@ -20,6 +22,7 @@ _SHARES = (42, 35, 14, 9)
 """Rows of each class by the hundred, as an office has them."""
 
 
+@pytest.mark.slow
 def test_short_tickets_of_four_classes(project: MakeProject, ftc: Ftc) -> None:
     root = project()
     chance, rows = random.Random(3), []

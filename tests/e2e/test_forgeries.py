@@ -312,6 +312,7 @@ def test_a_signature_says_who_vouches_for_the_run(run: RunFolder, ftc: Ftc, tmp_
         assert "its signature does not hold" in broken.text
 
 
+@pytest.mark.slow
 def test_the_verdict_needs_neither_charts_nor_data_frames(run: RunFolder) -> None:
     """Both take longer to import than all that is compared."""
     import subprocess

@@ -54,6 +54,7 @@ def locked(root: Path) -> dict[str, object]:
     return model
 
 
+@pytest.mark.slow
 def test_the_lock_keeps_the_commit(root: Path, server: HubServer, ftc: Process) -> None:
     first = ftc("plan", "recipe.yaml")
     assert first.returncode == 0, first.stderr
@@ -100,6 +101,7 @@ def test_offline_without_a_cache(root: Path, server: HubServer, ftc: Process) ->
     assert not (root / "recipe.lock.json").exists()
 
 
+@pytest.mark.slow
 def test_a_pinned_ref_moves_when_it_is_named(root: Path, server: HubServer, ftc: Process) -> None:
     assert ftc("lock", "recipe.yaml").returncode == 0
     server.repos["org/tiny"].push(NEW, {"README.md": b"---\nlicense: mit\n---\n"})

@@ -47,6 +47,7 @@ def reference(project: MakeProject, ftc: Ftc) -> bytes:
     return (result(root)[0] / ADAPTER).read_bytes()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("number", "code", "status"),
     [
@@ -96,6 +97,7 @@ def test_two_processes_do_not_work_on_one_run(project: MakeProject, ftc: Ftc) ->
     assert f"process {child.pid}" in second.text
 
 
+@pytest.mark.slow
 def test_the_seed_decides_about_the_first_weights(project: MakeProject, ftc: Ftc) -> None:
     records: list[dict[str, object]] = []
     for seed in (17, 17, 18):

@@ -18,6 +18,7 @@ sys.exit(f"loaded {{sorted({HEAVY!r} & set(sys.modules))}}" if {HEAVY!r} & set(s
 """
 
 
+@pytest.mark.slow
 def test_none_loads_the_training_stack(project: MakeProject) -> None:
     root = project(steps=1)
     # In a process of its own, as all others here: this one doesn't know the digests of the packages' code.
@@ -32,6 +33,7 @@ def test_none_loads_the_training_stack(project: MakeProject) -> None:
         assert done.stdout
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("words", [["audit", "none"], ["apply", "absent.yaml"], ["show", "absent.json"]], ids=" ".join)
 def test_a_mistake_loads_nothing_either(project: MakeProject, words: list[str]) -> None:
     project(steps=1)

@@ -88,6 +88,7 @@ def test_a_run_keeps_what_its_model_says_of_a_few_rows(run: api.Run) -> None:
     assert "the run's folder: reference.safetensors" in {one.subject for one in api.audit(run).findings}
 
 
+@pytest.mark.slow
 def test_the_same_weights_in_parts_and_in_fewer_bits(run: api.Run, ftc: Ftc) -> None:
     from safetensors.numpy import save_file
 

@@ -17,6 +17,7 @@ def run_folder(root: Path) -> Path:
     return record.parent
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("task", "strategy", "artifact"),
     [

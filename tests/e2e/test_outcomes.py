@@ -21,6 +21,7 @@ def run_folder(root: Path) -> Path:
     return record.parent
 
 
+@pytest.mark.slow
 def test_a_broken_gate(project: MakeProject, ftc: Ftc) -> None:
     root = project(steps=1)
     recipe = root / "recipe.yaml"
@@ -35,6 +36,7 @@ def test_a_broken_gate(project: MakeProject, ftc: Ftc) -> None:
     assert ftc("audit", run_folder(root).name).code == 0
 
 
+@pytest.mark.slow
 def test_a_gate_that_holds(project: MakeProject, ftc: Ftc) -> None:
     root = project(steps=1)
     recipe = root / "recipe.yaml"
@@ -59,6 +61,7 @@ def test_a_plan_for_a_card_that_is_not_here(project: MakeProject, ftc: Ftc) -> N
     assert {name: one for name, one in contents(root).items() if not name.endswith(".gitignore")} == before
 
 
+@pytest.mark.slow
 def test_a_budget_of_time_and_cost(project: MakeProject, ftc: Ftc) -> None:
     root = project(steps=2)
     recipe = root / "recipe.yaml"

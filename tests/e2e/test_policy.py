@@ -37,6 +37,7 @@ RULES = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("kept", "broken"), RULES.items())
 def test_a_rule_that_is_broken_and_one_that_is_kept(project: MakeProject, ftc: Ftc, kept: str, broken: str) -> None:
     root = project()
@@ -79,6 +80,7 @@ def test_a_price_of_the_policy_stands_where_a_recipe_has_none(project: MakeProje
     assert "[FTC430]" in ftc("plan", "recipe.yaml").err
 
 
+@pytest.mark.slow
 def test_a_test_split_that_was_looked_at_often_enough(project: MakeProject, ftc: Ftc) -> None:
     root = project(steps=1)
     policy(root, "max_test_evaluations: {at_most: 1}")
@@ -125,6 +127,7 @@ def test_a_teacher_of_the_hub_has_to_be_pinned_too() -> None:
         assert (result.passed, "train.distillation" in result.found) == (passed, not passed)
 
 
+@pytest.mark.slow
 def test_a_soft_rule_needs_a_reason_that_the_plan_keeps(project: MakeProject, ftc: Ftc) -> None:
     root = project(steps=1)
     policy(root, "memory: {at_most: 1KiB, level: soft}")

@@ -30,6 +30,7 @@ def test_every_task_is_tried() -> None:
     )
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["generation", "translation"])
 def test_predictions_without_answers_are_those_of_the_evaluation(
     project: MakeProject, name: str, tmp_path: Path, ftc: Ftc
@@ -38,6 +39,7 @@ def test_predictions_without_answers_are_those_of_the_evaluation(
     predicts_as_evaluated(api.apply(Path("recipe.yaml")), name, ftc, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_classification_in_every_form(project: MakeProject, ftc: Ftc, tmp_path: Path) -> None:
     root = project(steps=2)
     run = api.apply(Path("recipe.yaml"))
@@ -105,6 +107,7 @@ def shows_why(run: api.Run) -> None:
     assert sum(found) == pytest.approx((scores[1] - scores[0]) / 0.02, rel=0.1, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_words_that_are_written(project: MakeProject, ftc: Ftc, tmp_path: Path) -> None:
     project("chat", steps=2)
     run = api.apply(Path("recipe.yaml"))
@@ -150,6 +153,7 @@ def test_what_can_not_be_used(project: MakeProject, ftc: Ftc, tmp_path: Path, mo
     assert (unfinished.code, "it is interrupted" in unfinished.err) == (1, True), unfinished.text
 
 
+@pytest.mark.slow
 def test_a_page_that_can_not_be_drawn_costs_nothing_else(
     project: MakeProject, ftc: Ftc, monkeypatch: pytest.MonkeyPatch
 ) -> None:

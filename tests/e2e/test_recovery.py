@@ -61,6 +61,7 @@ def newest_checkpoint(root: Path) -> Path:
     return max((run_folder(root) / "checkpoints").glob("step-*"))
 
 
+@pytest.mark.slow
 def test_a_plan_says_the_step_that_the_run_continues_from(root: Path, ftc: Ftc) -> None:
     newest = int(newest_checkpoint(root).name.removeprefix("step-"))
     told = ftc("plan", "recipe.yaml")
@@ -86,6 +87,7 @@ def test_a_run_whose_record_still_says_running_was_left(root: Path, ftc: Ftc) ->
     assert listed[0]["left"].startswith("its process ended without writing why")
 
 
+@pytest.mark.slow
 def test_a_folder_beside_the_checkpoints_is_none(root: Path, ftc: Ftc) -> None:
     """Such as a file manager makes of one that somebody copies."""
     newest = newest_checkpoint(root)
@@ -118,6 +120,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_run_whose_documents_are_damaged_keeps_its_checkpoints(root: Path, ftc: Ftc, damage: str) -> None:
     folder, newest = run_folder(root), int(newest_checkpoint(root).name.removeprefix("step-"))
@@ -148,6 +151,7 @@ def test_a_folder_that_nothing_proves_to_be_the_runs_is_left_alone(root: Path, f
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name in kept} == kept
 
 
+@pytest.mark.slow
 def test_a_saved_plan_that_has_run_says_that_its_recipe_changed(project: MakeProject, ftc: Ftc) -> None:
     root = project(steps=2)
     assert ftc("plan", "recipe.yaml", "-o", "job.plan.json").code == 0

@@ -54,6 +54,7 @@ def report(answer: Answer) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_all_of_a_run_comes_out_again_and_nothing_is_written_into_it(run: RunFolder, ftc: Ftc) -> None:
     before = contents(run.path)
     audited = ftc("audit", run.path.name, "--level", "full", "--json")
@@ -68,6 +69,7 @@ def test_all_of_a_run_comes_out_again_and_nothing_is_written_into_it(run: RunFol
     assert json.loads(logged)["verdict"] == "REPRODUCED_BITWISE"
 
 
+@pytest.mark.slow
 def test_one_thread_more_is_inconclusive_before_anything_is_done(run: RunFolder, ftc: Ftc) -> None:
     audited = ftc("audit", run.path.name, "--level", "replay", "--threads", "2", "--json")
     assert audited.code == 8, audited.text
@@ -77,6 +79,7 @@ def test_one_thread_more_is_inconclusive_before_anything_is_done(run: RunFolder,
     assert [finding[key] for key in ("code", "subject", "expected", "found")] == ["FTC531", "threads", "1", "2"]
 
 
+@pytest.mark.slow
 def test_with_force_the_first_step_that_differs_is_named(run: RunFolder, ftc: Ftc) -> None:
     """A forged loss at the sixth step, from the checkpoint of the eighth on and from the beginning."""
     loss = (3.0).hex()

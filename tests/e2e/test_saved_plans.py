@@ -36,6 +36,7 @@ def flip_last_byte(file: str) -> Change:
 WEIGHTS, TOKENIZER, PLAN = "encoder/model.safetensors", "encoder/tokenizer_config.json", "job.plan.json"
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
@@ -68,6 +69,7 @@ def test_what_moved_is_named_and_nothing_is_written(
     assert contents(root) == before
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("change", ["comment", "touch", "line endings", "name of a column's order"])
 def test_what_changes_nothing_stops_nothing(project: MakeProject, ftc: Ftc, change: str) -> None:
     root = project(steps=1)

@@ -202,6 +202,7 @@ def first(ftc: Ftc, run: RunFolder, *, code: int) -> dict[str, str]:
     return found
 
 
+@pytest.mark.sample(23)
 @pytest.mark.parametrize("what", SEEN)
 def test_what_was_changed_is_named(run: RunFolder, ftc: Ftc, what: str) -> None:
     tamper, place = SEEN[what]
@@ -478,6 +479,7 @@ def test_what_other_code_of_ftc_derived_is_not_called_tampering(run: RunFolder, 
     assert "record.json" in first(ftc, run, code=6)["subject"]
 
 
+@pytest.mark.slow
 def test_another_locale_hash_seed_and_time_zone_give_the_same_verdict(run: RunFolder) -> None:
     other = {"LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "77", "TZ": "Pacific/Kiritimati", "COLUMNS": "60"}
     reports = []

@@ -20,6 +20,7 @@ def looks(root: Path) -> int:
     return sum(isinstance(entry, Look) for entry in read_ledger(root))
 
 
+@pytest.mark.slow
 def test_a_run_pauses_twice_and_ends_with_the_same_weights(project: MakeProject) -> None:
     root = project(steps=8)
     whole = api.apply("recipe.yaml")

@@ -46,6 +46,7 @@ def model_of(plan: Plan) -> Any:
     return build_model(plan.settings, FolderBase(Path(plan.settings.model.base)), CPU)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("task", "strategy"), JOBS)
 def test_the_plan_counts_what_the_model_trains(project: MakeProject, task: str, strategy: str) -> None:
     plan = planned(project, task, strategy)

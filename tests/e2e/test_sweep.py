@@ -73,6 +73,7 @@ def test_a_sweep_from_plan_to_pick(sweep: Path, ftc: Ftc) -> None:
     assert api.plan("recipe.yaml").plan.run_id == best["runs"][0]
 
 
+@pytest.mark.slow
 def test_more_trials_go_on_and_another_search_is_refused(sweep: Path, ftc: Ftc) -> None:
     assert ftc("sweep", "apply", "small.sweep.yaml", "--yes", "--quiet").code in (0, ExitCode.INCONCLUSIVE)
     before = json.loads(ftc("sweep", "show", "small.sweep.yaml", "--json").out)["trials"]
@@ -121,6 +122,7 @@ def test_what_is_not_there_yet(sweep: Path, ftc: Ftc) -> None:
     assert "FTC587" in answer.text
 
 
+@pytest.mark.slow
 def test_trials_are_pruned_and_what_was_killed_goes_on(sweep: Path, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = sweep / "recipe.yaml"
     text = SWEEP.replace("trials: 3", "trials: 4") + "prune: {kind: halving, from_step: 1}\n"
@@ -154,6 +156,7 @@ def test_trials_are_pruned_and_what_was_killed_goes_on(sweep: Path, ftc: Ftc, mo
     assert ftc("sweep", "audit", "small.sweep.yaml").code == ExitCode.FINE
 
 
+@pytest.mark.slow
 def test_two_objectives_and_two_seeds(sweep: Path, ftc: Ftc) -> None:
     text = SWEEP.replace("kind: random, trials: 3", "kind: grid").replace("{log: [1e-4, 3e-2]}", "[1e-3, 1e-2]")
     text += "objective: [{metric: val_loss}, {metric: trainable_parameters}]\nseeds: [1, 2]\n"

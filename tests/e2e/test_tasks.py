@@ -37,6 +37,7 @@ def measured(root: Path) -> dict[str, dict[str, str]]:
     return {subject: result[subject]["metrics"] for subject in ("base", "tuned")}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("task", USUAL)
 def test_a_task_from_rows_to_card(project: MakeProject, ftc: Ftc, cards: CardRunner, task: str) -> None:
     root = project(task, steps=2)
@@ -54,6 +55,7 @@ def test_a_task_from_rows_to_card(project: MakeProject, ftc: Ftc, cards: CardRun
     assert f"{2 * len(USUAL[task])} scores computed again from" in audited.text
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("task", "model"),
     [("summarization", "bart"), ("question_answering", "encoder_decoder"), ("classification", "bart")],
@@ -65,6 +67,7 @@ def test_an_encoder_decoder(project: MakeProject, ftc: Ftc, task: str, model: st
     assert measured(root)["tuned"]
 
 
+@pytest.mark.slow
 def test_questions_are_counted_and_not_their_windows(project: MakeProject, ftc: Ftc) -> None:
     root = project("extraction", steps=1)
     recipe = root / "recipe.yaml"
@@ -85,6 +88,7 @@ def test_full_training_on_preferences_needs_no_second_model(project: MakeProject
     assert abs(float(found["tuned"]["reward_margin"])) > 1e-4
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("loss", [card.kind for card in PREFERENCE_LOSSES if card.kind != "dpo"])
 def test_every_loss_of_preferences_trains_and_is_audited(project: MakeProject, ftc: Ftc, loss: str) -> None:
     root = project("preference", steps=2)
@@ -103,6 +107,7 @@ def test_every_loss_of_preferences_trains_and_is_audited(project: MakeProject, f
     assert audited.code == 0, audited.text
 
 
+@pytest.mark.slow
 def test_a_reward_model_scores_single_answers(project: MakeProject, ftc: Ftc, cards: CardRunner) -> None:
     root = project("reward", steps=12)
     recipe = root / "recipe.yaml"
@@ -133,6 +138,7 @@ def test_a_reward_model_scores_single_answers(project: MakeProject, ftc: Ftc, ca
     assert "has no column `completion`" in ftc("predict", run.name, "--data", root / "rows.jsonl").text
 
 
+@pytest.mark.slow
 def test_what_is_written_beside_the_classes_is_wrong_and_shown(project: MakeProject, ftc: Ftc) -> None:
     root = project("choice", steps=1)
     assert ftc("apply", "recipe.yaml", "--yes").code == 0

@@ -29,6 +29,7 @@ def places(ftc: Ftc, digest: str) -> set[tuple[str, str]]:
     return {(use["kind"], use["path"]) for use in json.loads(answer.out)["uses"]}
 
 
+@pytest.mark.slow
 def test_who_used_a_file_a_row_a_model_a_package(run: api.Run, ftc: Ftc) -> None:
     locked = "data.sources.rows.file.sha256"
     assert {("lock", locked), ("run", f"lock.{locked}")} <= places(ftc, "rows.csv")
@@ -55,6 +56,7 @@ def test_what_is_no_digest(project: MakeProject, ftc: Ftc, word: str) -> None:
     assert (refused.code, "[FTC517]" in refused.err) == (64, True)
 
 
+@pytest.mark.slow
 def test_where_a_file_comes_from(run: api.Run, ftc: Ftc, tmp_path: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
@@ -86,6 +88,7 @@ def test_where_a_file_comes_from(run: api.Run, ftc: Ftc, tmp_path: Path) -> None
     assert (alone["confirmed"], alone["says"]["name"]) == ("no record here", "tiny")
 
 
+@pytest.mark.slow
 def test_what_a_plan_tells_by_its_exit_code(run: api.Run, ftc: Ftc) -> None:
     assert ftc("plan", "recipe.yaml", "--detailed-exitcode").code == 0
     moved = run.root / "rows.csv"

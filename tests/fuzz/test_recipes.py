@@ -136,6 +136,7 @@ def test_the_oracle_sees_a_misread_recipe() -> None:
     assert misread(plain, recipe, "") == [".trian is no key", ".train.batch_size", ".eval.gates", ".budget.vram"]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("start", range(0, SAMPLE, SAMPLE // 4))
 def test_a_sample_of_mutants(start: int) -> None:
     run(range(start, start + SAMPLE // 4))
@@ -160,6 +161,7 @@ def run(numbers: range) -> None:
     assert 0 < accepted < len(numbers), "mutants that are all valid, or none, test little"
 
 
+@pytest.mark.slow
 def test_the_schema_judges_mutants_as_the_language_does() -> None:
     """Two readings of the models: what ftc accepts is valid, and what is valid breaks at most a rule between fields."""
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema isn't installed")
@@ -220,6 +222,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(st.dictionaries(st.sampled_from(sorted(Recipe.model_fields)), VALUES, max_size=3))
 def test_any_value_under_any_key(sections: dict[str, Any]) -> None:

@@ -91,6 +91,7 @@ NUMBERS: tuple[object, ...] = (-1, 8, "0", None, True, 1.5)
 CHOICES: tuple[object, ...] = ("first", "", 1, [], {})
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     "body",
     [

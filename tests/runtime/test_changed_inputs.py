@@ -56,6 +56,7 @@ def restore(file: Path, content: bytes) -> None:
 CHANGES: dict[str, Callable[[Path], None]] = {"bit flipped": flip, "replaced": swap, "appended": append}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("which", ["model", "streams"])
 def test_no_checkpoint_rests_on_changed_inputs(job: Job, name: str, change: str, which: str) -> None:
@@ -119,6 +120,7 @@ def test_checkpoints_that_no_proof_covers_are_not_continued(
     assert job.of_kind("resumed") == []
 
 
+@pytest.mark.slow
 def test_inputs_that_were_touched_cost_the_steps_since_the_last_proof(job: Job, name: str) -> None:
     """Bytes that changed and came back can't be told from a new link, so both are done again at once."""
     file = job.inputs.model_folder / "model.safetensors"
@@ -137,6 +139,7 @@ def test_inputs_that_were_touched_cost_the_steps_since_the_last_proof(job: Job, 
     assert read_ladder(job.folder(name).ladder).steps == read_ladder(job.folder("whole").ladder).steps
 
 
+@pytest.mark.slow
 def test_a_file_that_is_cut_off_under_the_run(job: Job, name: str) -> None:
     """The kernel may end a process that reads mapped pages which are gone; what was saved before is continued."""
     file = job.inputs.model_folder / "model.safetensors"
@@ -163,6 +166,7 @@ def test_a_file_that_is_cut_off_under_the_run(job: Job, name: str) -> None:
         assert f"of the model changed meanwhile: it has 100 bytes, and had {len(content):,}" in words.reason
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_says_so_afterwards(job: Job, name: str) -> None:
     def work() -> None:
         execute(job.plan, job.inputs, job.folder(name), at("step", lambda: os.kill(os.getpid(), 9), step=4))
@@ -192,6 +196,7 @@ def wait_for_last_words(job: Job, name: str) -> LastWords | None:
     pytest.fail("nobody saw how the run's process ended")
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("forged", ["trainable.safetensors", "optimizer.safetensors", "state.json"])
 def test_a_checkpoint_that_contradicts_the_step_log_is_not_continued(job: Job, name: str, forged: str) -> None:
     """Its manifest is right, as a forger would write it; the step log has the digest of each tensor."""

@@ -128,6 +128,7 @@ def run_killed_at(job: Job, name: str, operation: str, number: int) -> int:
     return in_child(work)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("operation", ["write", "fsync", "replace", "rename", "mkdir"])
 def test_a_kill_at_some_operations(job: Job, operation: str) -> None:
     most = {"write": 60, "fsync": 40, "replace": 16, "rename": 4, "mkdir": 4}[operation]

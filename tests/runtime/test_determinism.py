@@ -53,6 +53,7 @@ def climbing(job: Job, monkeypatch: pytest.MonkeyPatch, *changes: dict[str, str]
     monkeypatch.setattr(proof, "replay_in_fresh_process", replay)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pinned")
 def test_a_bitwise_run_is_proven_before_a_model_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = bitwise_job(tmp_path, train__num_steps=_STEPS)
@@ -90,6 +91,7 @@ def test_a_run_that_differs_from_its_proof_keeps_no_checkpoint(tmp_path: Path, m
     assert not job.folder().checkpoints.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pinned")
 def test_best_effort_tells_and_records_what_it_fell_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = bitwise_job(tmp_path, "best_effort")
@@ -113,6 +115,7 @@ def test_an_environment_that_was_not_set_is_refused(tmp_path: Path, monkeypatch:
     assert found.notes == ("PYTHONHASHSEED is 7, but must be 0",)
 
 
+@pytest.mark.slow
 def test_off_takes_any_kernel(tmp_path: Path) -> None:
     job = make_job(
         tmp_path, train__determinism={"asked": "off", "kernels": "any", "proof_steps": 0}, train__num_steps=1

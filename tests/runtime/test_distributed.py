@@ -69,6 +69,7 @@ def _agree(job: Job, name: str, *, far: float = 1e-4) -> None:
     assert float(theirs["tuned"]["metrics"]["loss"]) == pytest.approx(float(ours["tuned"]["metrics"]["loss"]), rel=far)
 
 
+@pytest.mark.slow
 def test_two_gloo_processes_equal_one(tmp_path: Path) -> None:
     lora = make_job(tmp_path, **_ALONE, **_STILL)
     lora.run("one")

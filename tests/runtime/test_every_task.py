@@ -35,6 +35,7 @@ def every_mode() -> list[Mode]:
 WAYS = {(mode.head, mode.form): mode for mode in every_mode()}
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("mode", WAYS.values(), ids=[f"{head}-{form}" for head, form in WAYS])
 def test_a_traced_step(mode: Mode) -> None:
     head, changes = head_card(mode.head), dict[str, Any]()
@@ -60,6 +61,7 @@ def test_a_traced_step(mode: Mode) -> None:
     assert all(sum(phase.components.values()) == phase.peak_bytes for phase in found.phases)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name())
 def test_a_run(task: type[TaskSection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = next(name for name in PROJECTS if KINDS.get(name, name).partition(",")[0] == task.name())

@@ -75,6 +75,7 @@ _MOMENTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("moment", sampled(_MOMENTS, "validation", "exporting"))
 def test_a_signal_at_any_moment_leaves_a_run_that_goes_on(job: Job, name: str, moment: str) -> None:
     kind, wanted = _MOMENTS[moment]
@@ -85,6 +86,7 @@ def test_a_signal_at_any_moment_leaves_a_run_that_goes_on(job: Job, name: str, m
     assert_goes_on(job, name)
 
 
+@pytest.mark.slow
 def test_two_signals_at_once_lose_no_more_than_the_steps_since_the_checkpoint(job: Job, name: str) -> None:
     def twice() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -96,6 +98,7 @@ def test_two_signals_at_once_lose_no_more_than_the_steps_since_the_checkpoint(jo
     assert_goes_on(job, name)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("place", sampled(["save", "step", "validation", "measuring"], "save"))
 def test_memory_that_runs_out_is_told_by_name_wherever_it_does(
     job: Job, name: str, place: str, monkeypatch: pytest.MonkeyPatch
@@ -121,6 +124,7 @@ def test_memory_that_runs_out_is_told_by_name_wherever_it_does(
     assert_goes_on(job, name)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     "when", sampled([("fsync", 20), ("fsync", 33), ("events", 9), ("ladder", 5)], ("fsync", 33), ("ladder", 5))
 )
@@ -148,6 +152,7 @@ def test_a_disk_that_refuses_is_told_and_never_asked_twice(
     assert_goes_on(job, name)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("file", ["events.ndjson", "ladder.ndjson"])
 def test_a_disk_that_stays_full_hides_no_reason(
     job: Job, name: str, file: str, monkeypatch: pytest.MonkeyPatch
@@ -175,6 +180,7 @@ def test_a_disk_that_stays_full_hides_no_reason(
     assert_goes_on(job, name)
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_decides_about_nothing(job: Job, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     real_seconds, real_ns = time.time, time.time_ns
     days = [0]
@@ -221,6 +227,7 @@ class TestPowerCut:
 
         return in_child(work)
 
+    @pytest.mark.sample(2)
     @pytest.mark.parametrize("number", sampled([12, 25, 31, 44], 31))
     def test_what_was_never_flushed_is_not_counted_on(self, job: Job, name: str, number: int, tmp_path: Path) -> None:
         log = tmp_path / "flushed"
@@ -233,6 +240,7 @@ class TestPowerCut:
                     stream.write(bytes(size - kept))
         assert_goes_on(job, name)
 
+    @pytest.mark.slow
     def test_a_record_is_never_older_than_what_it_names(self, job: Job, name: str, tmp_path: Path) -> None:
         log = tmp_path / "flushed"
         assert self._run_until(job, name, 10_000, log) == 0
@@ -243,6 +251,7 @@ class TestPowerCut:
             assert flushed.get(status.st_ino) == facts.size, f"{output} is not on the disk"
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("damaged", "resumed"),
     [
@@ -283,6 +292,7 @@ _ACCUMULATED: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("changes", sampled(_ACCUMULATED, _ACCUMULATED[1]))
 def test_a_resume_in_the_middle_of_an_epoch_with_any_accumulation(tmp_path: Path, changes: dict[str, Any]) -> None:
     early = {"metric": "val_loss", "patience": 3, "min_delta": 0.0}

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _CODE = """
 import sys
 from ftc.runtime.execution.execute import execute
@@ -19,6 +21,7 @@ def test_importing_the_executor_is_light() -> None:
     assert subprocess.run([sys.executable, "-c", _CODE], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_fresh_process_gives_the_same_bits_and_loads_no_more_than_it_needs(tmp_path: Path) -> None:
     from tests.runtime.jobs import make_job
 

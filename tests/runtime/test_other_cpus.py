@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FOLDER = Path(__file__).parents[1] / "support" / "other_sums"
 
 CODE = """
@@ -23,6 +25,7 @@ assert layer.weight.grad is not None
 """
 
 
+@pytest.mark.slow
 def test_another_order_of_sums_rounds_otherwise_and_computes_the_same() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FOLDER), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=False)

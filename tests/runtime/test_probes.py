@@ -26,6 +26,7 @@ def evaluation(job: Job) -> Evaluation:
     return Evaluation.model_validate_json(job.folder().evaluation.read_bytes())
 
 
+@pytest.mark.slow
 def test_forgetting_is_what_a_token_of_the_same_text_costs_more(tmp_path: Path) -> None:
     """The general text here is the test rows with every token counted, so that it can be held against their loss."""
     general = write_stream(tmp_path / "streams-0" / "retention.arrow", 9, 2)
@@ -46,6 +47,7 @@ def test_forgetting_is_what_a_token_of_the_same_text_costs_more(tmp_path: Path) 
         job.run("again")
 
 
+@pytest.mark.slow
 def test_predictions_of_exchanged_rows_are_held_against_those_of_their_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from ftc.runtime.models.base_model import FolderBase
@@ -51,6 +52,7 @@ def base_loss(job: Job, name: str) -> float:
     return found.base.metrics["loss"]
 
 
+@pytest.mark.slow
 def test_a_run_with_both_measures_plain_losses(tmp_path: Path) -> None:
     usual: dict[str, Any] = {"train__num_steps": 3, "eval__metrics": ("loss",)}
     job = make_job(tmp_path, train__label_smoothing=0.2, train__neftune_alpha=5.0, **usual)

@@ -106,6 +106,7 @@ def _assert_same(job: Job, name: str, expected: RunRecord) -> None:
     assert metrics[0] == metrics[1]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("kind", "strategy", "classes"), [("llama", "lora", 0), ("bert", "full", 3)])
 def test_killed_and_resumed_gives_the_same_bits(tmp_path: Path, kind: str, strategy: str, classes: int) -> None:
     job = make_job(tmp_path, kind, strategy, classes=classes, train__early_stopping=_EARLY)
@@ -133,6 +134,7 @@ def _pairs() -> list[Any]:
     return [pytest.param(card, schedule, id=f"{card.kind}-{schedule}") for card, schedule in pairs]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("optimizer", "schedule"), _pairs())
 def test_every_optimizer_and_schedule_goes_on(tmp_path: Path, optimizer: OptimizerCard, schedule: str) -> None:
     pytest.importorskip(optimizer.package)
@@ -154,6 +156,7 @@ def test_every_optimizer_and_schedule_goes_on(tmp_path: Path, optimizer: Optimiz
     _assert_same(job, "killed", whole)
 
 
+@pytest.mark.slow
 def test_killed_twice(job: Job, whole: RunRecord) -> None:
     _run_killed(job, "run", "step", 7)
     _run_killed(job, "run", "checkpoint", 1)
@@ -164,6 +167,7 @@ def test_killed_twice(job: Job, whole: RunRecord) -> None:
         assert min(seen.values()) > 0
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_older_checkpoints_intact(
     job: Job, whole: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +189,7 @@ def test_a_full_disk_leaves_older_checkpoints_intact(
     _assert_same(job, "run", whole)
 
 
+@pytest.mark.slow
 def test_a_limit_on_file_sizes_is_told_and_the_run_goes_on_without_it(job: Job, whole: RunRecord) -> None:
     """The kernel itself refuses, in the middle of a checkpoint's largest file."""
     limit = max(file.stat().st_size for file in job.folder("whole").path.rglob("optimizer.safetensors")) - 100
@@ -210,6 +215,7 @@ def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_loaded(job
 
 
 class TestDamage:
+    @pytest.mark.sample(1)
     @pytest.mark.parametrize("damage", ["truncate", "flip", "no manifest", "empty folder", "torn manifest"])
     def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(
         self, job: Job, whole: RunRecord, damage: str
@@ -235,6 +241,7 @@ class TestDamage:
         assert [event.code for event in job.of_kind("noticed")] == ["FTC629"]
         assert [event.step for event in job.of_kind("resumed")] == [3]
 
+    @pytest.mark.slow
     def test_a_checkpoint_under_the_name_of_another_step_does_not_count(self, job: Job, whole: RunRecord) -> None:
         _run_killed(job, "run", "checkpoint", 2)
         first, second = (job.folder("run").checkpoints / f"step-{step:08d}" for step in (3, 6))
@@ -244,6 +251,7 @@ class TestDamage:
         assert [event.code for event in job.of_kind("noticed")] == ["FTC629"]
         assert [event.step for event in job.of_kind("resumed")] == [3]
 
+    @pytest.mark.slow
     def test_files_of_two_checkpoints_that_changed_places_do_not_count(self, job: Job, whole: RunRecord) -> None:
         _run_killed(job, "run", "checkpoint", 2)
         files = [job.folder("run").checkpoints / f"step-{step:08d}" / "optimizer.safetensors" for step in (3, 6)]
@@ -253,6 +261,7 @@ class TestDamage:
         _assert_same(job, "run", whole)
         assert job.of_kind("resumed") == [], "neither is as it was, so it begins anew"
 
+    @pytest.mark.slow
     def test_leftovers_are_swept_and_a_torn_line_is_cut_off(self, job: Job, whole: RunRecord) -> None:
         _run_killed(job, "run", "checkpoint", 1)
         folder = job.folder("run")
@@ -265,12 +274,14 @@ class TestDamage:
         _assert_same(job, "run", whole)
         assert not list(folder.path.rglob(".tmp-*"))
 
+    @pytest.mark.slow
     def test_changed_weights_of_the_result_are_written_anew(self, job: Job, whole: RunRecord) -> None:
         _run_killed(job, "run", "test_progress", 1)
         (job.folder("run").adapter / "adapter_model.safetensors").write_bytes(b"other")
         _assert_same(job, "run", whole)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_step_and_saves(job: Job, whole: RunRecord, number: int) -> None:
     from ftc.runtime.execution.execute import execute
@@ -292,6 +303,7 @@ def test_a_signal_ends_the_step_and_saves(job: Job, whole: RunRecord, number: in
     _assert_same(job, "run", whole)
 
 
+@pytest.mark.slow
 def test_a_signal_while_measuring_loses_only_the_measurement(job: Job, whole: RunRecord) -> None:
     from ftc.runtime.execution.execute import execute
 

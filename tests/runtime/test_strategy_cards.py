@@ -196,6 +196,7 @@ def test_a_merged_model_says_the_same(card: Card, folder: Path) -> None:
     torch.testing.assert_close(logits(merged), expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("card", PLAIN)
 def test_a_card_is_traced(card: Card, folder: Path) -> None:
     """Shapes alone go through the run's own step, and what an adapter holds is known by its names."""

@@ -129,6 +129,7 @@ def test_the_traps_work(job: Path) -> None:
     assert [event[0] for event in seen.events if not _is_sandbox(event)] == ["os.system", "exec", "socket.connect"]
 
 
+@pytest.mark.slow
 def test_a_plain_plan_starts_nothing_but_the_sandbox(job: Path) -> None:
     seen = plan(job)
     assert seen.outcomes == [["planned"]]
@@ -146,6 +147,7 @@ SCRIPTS = (
 )
 
 
+@pytest.mark.slow
 def test_pickles_and_scripts_beside_model_and_data_stay_untouched(job: Path) -> None:
     for folder in (job, job / "model"):
         for name in LOADER_NAMES:
@@ -283,6 +285,7 @@ def test_text_fields_are_all_there() -> None:
     assert expected <= set(PLACES)
 
 
+@pytest.mark.slow
 def test_no_text_of_a_recipe_becomes_code_or_a_command(job: Path) -> None:
     """Payloads at every place that takes text, with FTC_FUZZ all of them; nothing is started, no module is loaded."""
     address = "http://127.0.0.1:9/rows.jsonl"  # where nobody answers; what reads addresses is loaded for any of them
@@ -299,6 +302,7 @@ def test_no_text_of_a_recipe_becomes_code_or_a_command(job: Path) -> None:
     assert sorted(set(seen.loaded) - set(alone.loaded)) == []
 
 
+@pytest.mark.slow
 def test_names_on_the_hub_stay_inside_of_their_repository(job: Path) -> None:
     """Names of files and branches become paths in the hub's cache, which other projects share."""
     source, base, recipes = "{path: rows.jsonl}", "{base: ./model}", []
@@ -357,6 +361,7 @@ def test_a_listener_hears_a_call() -> None:
     assert listener.calls
 
 
+@pytest.mark.slow
 def test_addresses_in_recipe_model_and_rows_are_never_asked(job: Path) -> None:
     recipes = []
     with listening() as listener:
@@ -422,6 +427,7 @@ def test_templates_cannot_reach_out(job: Path) -> None:
         assert "<class" not in file.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_sandbox_gets_no_secrets(job: Path) -> None:
     seen = plan(job, HF_TOKEN=TOKEN)
     sandboxes = [event for event in seen.events if _is_sandbox(event)]
@@ -446,6 +452,7 @@ def everything(job: Path) -> Iterator[tuple[Path, bytes]]:
     return ((file, file.read_bytes()) for file in sorted(job.parent.rglob("*")) if file.is_file())
 
 
+@pytest.mark.slow
 def test_secrets_of_the_environment_are_in_no_artifact_and_no_output(job: Path) -> None:
     environment: dict[str, str] = dict.fromkeys(SECRETS, TOKEN)
     for arguments in (
@@ -460,6 +467,7 @@ def test_secrets_of_the_environment_are_in_no_artifact_and_no_output(job: Path) 
     assert [file for file, content in everything(job) if TOKEN.encode() in content] == []
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     "text",
     [

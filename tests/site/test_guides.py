@@ -45,6 +45,7 @@ def test_a_recipe_of_a_guide_plans(project: Path, name: str) -> None:
     assert [one.summary for one in planned.diagnostics if one.severity is Severity.ERROR] == []
 
 
+@pytest.mark.slow
 def test_a_recipe_of_a_guide_trains_and_its_model_predicts(project: Path) -> None:
     short = ["model.base=encoder", "budget.device=cpu", "train.max_steps=1", "eval.gates={}"]
     short += ["eval.simple_baselines=none", "eval.samples=0"]

@@ -28,6 +28,7 @@ def show(value):
 """
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_and_each_cell_can_be_shown(tmp_path: Path) -> None:
     """As a script in a process of its own, in which a cell's last value is shown as a notebook would."""
     pytest.importorskip("torch")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ftc.spec.documents.outcomes import HarnessMetric, HarnessReport
 from ftc.spec.documents.record import Gain, Interval
 from ftc.views.comparison import harness_text
 
 
+@pytest.mark.slow
 def test_base_beside_tuned() -> None:
     sure, unsure = Interval(low=0.1, high=0.3), Interval(low=-0.1, high=0.3)
     plain: dict[str, Any] = {"rows": 1000, "filter": "none", "base_error": None, "tuned_error": None}

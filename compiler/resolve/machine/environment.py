@@ -14,6 +14,7 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def resolve_environment(folder: Path | None = None, also: frozenset[str] = froze
     try:
         facts = EnvironmentFacts.model_validate_json(json.dumps(cache.recall(name, key)))
     except ValidationError:
-        facts = _facts(extras)
+        facts = _facts(extras, digest)
         cache.keep(name, key, facts.to_json())
     return _with_code(facts, folder)
 
@@ -145,7 +146,9 @@ def _stamp(file: Path) -> tuple[int, ...]:
     return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
-def _facts(extras: frozenset[str]) -> EnvironmentFacts:
+@lru_cache(maxsize=8)
+def _facts(extras: frozenset[str], _stamps: str) -> EnvironmentFacts:
+    """What is installed while `_stamps`, a digest of the metadata's stamps, holds: a process reads it once."""
     found, missing = _closure(extras)
     packages, unverified = {}, []
     for name in sorted(found):

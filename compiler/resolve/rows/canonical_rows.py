@@ -61,10 +61,7 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
         case TextGroupRows():
             rewrite = partial(_write_group, by_part=by_part)
         case LabelRows(written=True):
-            for row in table.rows:  # the text that a model learns to write
-                if isinstance(label := row.get(by_part["label"]), str | int | float):
-                    row[ANSWER_COLUMN] = label_text(label)
-            return
+            rewrite = partial(_write_label, column=by_part["label"])
         case TagRows() if "tokens" in by_part:
             columns_ = by_part["tokens"], by_part["tags"]  # one text with spaces is the only way that a CSV file has
             rewrite = partial(_rewrite, columns=columns_, form=lambda v: v.split() if isinstance(v, str) else v)
@@ -121,6 +118,12 @@ def _write_numbers(row: Row, columns: Sequence[str]) -> None:
     numbers = [number_in(value) for value in given]
     if numbers and None not in numbers:
         row[NUMBERS_COLUMN] = numbers
+
+
+def _write_label(row: Row, column: str) -> None:
+    """The text that a model learns to write."""
+    if isinstance(label := row.get(column), str | int | float):
+        row[ANSWER_COLUMN] = label_text(label)
 
 
 def _write_group(row: Row, by_part: Mapping[str, str]) -> None:

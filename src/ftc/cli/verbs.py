@@ -66,6 +66,12 @@ def _using() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _chatting() -> Mapping[str, Command]:
+    from ftc.cli.chatting import COMMANDS
+
+    return COMMANDS
+
+
 def _history() -> Mapping[str, Command]:
     from ftc.cli.history import COMMANDS
 
@@ -152,6 +158,7 @@ SECTIONS: dict[str, tuple[Verb | Group, ...]] = {
     ),
     "use and check runs": (
         Verb("predict", _using, "use a finished run's model on texts or on a file, without labels"),
+        Verb("chat", _chatting, "chat with a finished run's model, and compare it with its base"),
         Verb("show", _history, "show a run or a saved plan"),
         Verb("audit", _proofs, "check a run against its record, or train it again"),
         Verb("provenance", _proofs, "show which recipe, data, base and run made a file of weights"),

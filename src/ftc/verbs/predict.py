@@ -14,11 +14,12 @@ from ftc.verbs.runs import Run, find_run
 
 if TYPE_CHECKING:
     from ftc.compiler.resolve.rows.table import Table
+    from ftc.runtime.execution.execute import Inputs
     from ftc.runtime.tasks.scorer import ModelWithScorer
     from ftc.spec.documents.events import EventListener
     from ftc.spec.documents.predictions import RowPrediction
 
-__all__ = ["Model", "Predictions", "load", "predict"]
+__all__ = ["Model", "Predictions", "load", "predict", "usable_inputs"]
 
 RowLike = str | Mapping[str, Any]
 """A text, where a row has one input, or a row as its columns."""
@@ -121,23 +122,34 @@ def load(run: Run | Path | str, *, on_event: EventListener | None = None, folder
         Refusal: The run has no result, or its base model isn't here (FTC687), or the weights changed (FTC630).
     """
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    if not found.record.is_finished:
-        why = f"it is {found.record.status.replace('_', ' ')}"
-        raise _unusable(found, why, f"`ftc apply {found.plan.recipe_file}` continues it")
-    from ftc.compiler.audit.locate import model_folder
-
-    base = model_folder(found.plan, found.root)
-    if base is None:
-        why = f"its base model `{found.plan.settings.model.base}` is not here"
-        raise _unusable(found, why, "put it where the recipe says")
+    inputs = usable_inputs(found)
     from ftc.runtime.evaluation.predict import load_tuned
-    from ftc.runtime.execution.execute import Inputs
-    from ftc.spec.storage.paths import RunFolder, streams_folder
+    from ftc.spec.storage.paths import RunFolder
 
     listen = on_event or (lambda event: None)
-    inputs = Inputs(base, streams_folder(found.plan.stream_key), found.record.observed.environment)
     work = load_tuned(found.plan, inputs, RunFolder(found.folder), found.record, listen)
-    return Model(found, base, work, listen)
+    return Model(found, inputs.model_folder, work, listen)
+
+
+def usable_inputs(run: Run) -> Inputs:
+    """What a finished run's model is loaded with.
+
+    Raises:
+        Refusal: The run has no result, or its base model isn't here (FTC687).
+    """
+    from ftc.compiler.audit.locate import model_folder
+
+    if not run.record.is_finished:
+        why = f"it is {run.record.status.replace('_', ' ')}"
+        raise _unusable(run, why, f"`ftc apply {run.plan.recipe_file}` continues it")
+    base = model_folder(run.plan, run.root)
+    if base is None:
+        why = f"its base model `{run.plan.settings.model.base}` is not here"
+        raise _unusable(run, why, "put it where the recipe says")
+    from ftc.runtime.execution.execute import Inputs
+    from ftc.spec.storage.paths import streams_folder
+
+    return Inputs(base, streams_folder(run.plan.stream_key), run.record.observed.environment)
 
 
 def predict(

@@ -43,6 +43,7 @@ def test_each_key_has_one_fate(name: str) -> None:
     check(import_text(text, name), text)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_part_of_a_configuration_can_be_imported(data: st.DataObject) -> None:
@@ -53,6 +54,7 @@ def test_any_part_of_a_configuration_can_be_imported(data: st.DataObject) -> Non
     check(import_text(text, tool=tool), text)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from(TOOLS).flatmap(

@@ -108,6 +108,7 @@ def test_a_child_that_fails_is_a_reason(
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.traces
 def test_one_process_answers_several_jobs_and_goes_on_after_a_problem(tmp_path: Path) -> None:
     pytest.importorskip("torch")

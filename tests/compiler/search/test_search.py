@@ -72,6 +72,7 @@ def every_way(draft: ClosedDraft) -> list[Candidate]:
     return found
 
 
+@pytest.mark.slow
 @given(mebibytes=SIZES)
 @settings(max_examples=12, deadline=None)
 def test_no_way_that_fits_is_faster_by_a_tenth_than_the_one_taken(mebibytes: int) -> None:
@@ -98,6 +99,7 @@ def test_a_larger_card_is_never_slower(small: int, more: int, kind: str) -> None
         assert math.log(train_seconds(other) / train_seconds(one), 1.1) < 1
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("host", [64 * 2**30, 3 * 2**29, 2**27], ids=["much", "some", "little"])
 def test_what_is_left_open_is_settled_with_its_reason(host: int) -> None:
     kinds, kernels = set(), set()

@@ -44,6 +44,7 @@ def edited(text: str, fix: Fix) -> str:
     return with_fixes(text, FILE, [finding])[0]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("changes", "paths"),
     [
@@ -88,6 +89,7 @@ def test_each_change_fits_at_its_peak_once_the_text_says_it(changes: dict[str, A
         assert f"needs {after.memory.peak_bytes / 2**30:.2f} GiB" in line
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("train", "vram"),
     [

@@ -90,6 +90,7 @@ def test_escapes_give_nothing(payload: str, renderer: TemplateRenderer, tmp_path
     assert messages == [{"role": "user", "content": "hi"}]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("bomb", BOMBS, ids=range(len(BOMBS)))
 def test_bombs_end_as_limits_and_leave_the_parent_alone(
     bomb: str, renderer: TemplateRenderer, monkeypatch: pytest.MonkeyPatch

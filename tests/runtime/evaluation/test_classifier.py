@@ -62,6 +62,7 @@ def test_a_request_to_stop_is_heeded(tmp_path: Path) -> None:
         TextClassifier(settings_of(folder), folder, torch.device("cpu")).flag(TEXTS, 3, stop)
 
 
+@pytest.mark.slow
 def test_a_run_tells_and_gates_the_share_and_refuses_another_classifier(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "model-llama", "llama")
     folder = make_classifier(tmp_path / "toxicity", tmp_path / "model-llama")

@@ -208,6 +208,7 @@ def sent_tokens(job: Job, service: Service) -> tuple[int, int]:
     return empty // 2, expected // 2  # both models are asked about the same rows
 
 
+@pytest.mark.slow
 def test_a_run_is_graded_and_gated(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEY", "k-93-not-for-files")
     service.reply = lambda number, given: chat("no idea") if number == 0 else chat("6")

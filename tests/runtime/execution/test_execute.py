@@ -39,6 +39,7 @@ def _evaluation(job: Job, name: str = "run") -> Evaluation:
     return Evaluation.model_validate_json(job.folder(name).evaluation.read_bytes())
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("kind", "strategy", "classes"), JOBS)
 def test_every_strategy_trains_repeats_and_learns(tmp_path: Path, kind: str, strategy: str, classes: int) -> None:
     if strategy == "qlora":
@@ -77,6 +78,7 @@ def test_every_strategy_trains_repeats_and_learns(tmp_path: Path, kind: str, str
     assert {"plan.json", "events.ndjson", "eval.json"} < first.outputs.keys()
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_returned_unchanged(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     record = job.run()
@@ -114,6 +116,7 @@ def test_training_learns_and_the_tuned_model_is_measured_beside_the_base(tmp_pat
     }
 
 
+@pytest.mark.slow
 def test_looking_at_validation_keeps_4_bit_weights_differentiable(tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     seldom = make_job(tmp_path, strategy="qlora", train__evaluate_every_steps=12)
@@ -124,6 +127,7 @@ def test_looking_at_validation_keeps_4_bit_weights_differentiable(tmp_path: Path
     assert [event.loss for event in often.of_kind("step")] == losses
 
 
+@pytest.mark.slow
 def test_initial_weights_follow_the_seed_and_nothing_else(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     one = job.run("a").initial_weights_sha256
@@ -154,6 +158,7 @@ def test_an_exported_adapter_loads_elsewhere(tmp_path: Path) -> None:
         assert torch.equal(loaded[name.replace(".weight", ".default.weight")], tensor)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("kind", "classes"), [("llama", 0), ("bert", 3)])
 def test_an_exported_model_loads_elsewhere(tmp_path: Path, kind: str, classes: int) -> None:
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
@@ -191,6 +196,7 @@ def test_early_stopping(tmp_path: Path) -> None:
     assert [event.step for event in job.of_kind("early_stopped")] == [9]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("kind", "classes"), [("llama", 0), ("bert", 3)])
 def test_scores_do_not_depend_on_the_batch_size(tmp_path: Path, kind: str, classes: int) -> None:
     """Rows are padded to other lengths in other batches; another size is another job all the same."""
@@ -205,6 +211,7 @@ def test_scores_do_not_depend_on_the_batch_size(tmp_path: Path, kind: str, class
     assert len(jobs) == 2
 
 
+@pytest.mark.slow
 def test_a_broken_gate_is_recorded(tmp_path: Path) -> None:
     job = make_job(tmp_path, eval__gates={"exact_match": {"comparison": ">", "bound": 1.0}})
     assert job.run().status == "gate_failed"
@@ -257,6 +264,7 @@ def test_a_step_without_a_target_changes_nothing_and_is_told(tmp_path: Path) -> 
     assert rungs[1].weights_sha256 == rungs[2].weights_sha256 != rungs[3].weights_sha256
 
 
+@pytest.mark.slow
 def test_code_that_changes_while_the_run_goes_on_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ftc.runtime.execution import session
 
@@ -272,6 +280,7 @@ def test_code_that_changes_while_the_run_goes_on_is_told(tmp_path: Path, monkeyp
     assert [event.code for event in job.of_kind("noticed")] == ["FTC645"]
 
 
+@pytest.mark.slow
 def test_without_validation_the_last_checkpoint_is_taken(tmp_path: Path) -> None:
     job = make_job(tmp_path, train__select="last")
     job.plan = job.plan.model_copy(
@@ -281,6 +290,7 @@ def test_without_validation_the_last_checkpoint_is_taken(tmp_path: Path) -> None
     assert job.of_kind("evaluated") == []
 
 
+@pytest.mark.slow
 def test_activation_checkpointing_changes_no_result(tmp_path: Path) -> None:
     plain = make_job(tmp_path, strategy="full")
     saving = make_job(tmp_path, strategy="full", train__activation_checkpointing=True)

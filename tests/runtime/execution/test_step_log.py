@@ -22,6 +22,7 @@ def ladder(job: Job, name: str) -> Ladder:
     return read_ladder(job.folder(name).ladder)
 
 
+@pytest.mark.slow
 def test_every_step_has_a_line_and_rungs_stand_where_they_should(job: Job) -> None:
     found = ladder(job, "whole")
     assert found.height == 12
@@ -46,6 +47,7 @@ def test_rungs_are_what_the_record_and_the_checkpoints_hold(job: Job) -> None:
     assert found.rungs[12].tensors.keys() == last.weights().keys()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("change", "step", "component"),
     [

@@ -82,6 +82,7 @@ def test_casts_of_weights_live_no_longer_than_a_product(tmp_path: Path) -> None:
     assert max(one.components["temporaries"] for one in traced) == pytest.approx(largest(tracker.close()), rel=0.08)
 
 
+@pytest.mark.slow
 def test_keys_and_values_of_few_layers_stand_for_all() -> None:
     job = job_for({**LLAMA, "num_hidden_layers": 8})
     few, traced = whole_log(job)

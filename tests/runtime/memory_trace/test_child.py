@@ -15,6 +15,7 @@ def shape(length: int = 48, supervised: int = 20) -> BatchShape:
     return BatchShape(length=length, supervised=supervised, padded=False)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("strategy", ["full", "lora", "qlora"])
 def test_components_sum_to_every_peak(strategy: str) -> None:
     if strategy == "qlora":
@@ -57,6 +58,7 @@ def test_full_training_holds_gradients_and_two_moments_of_all_weights() -> None:
     assert 2 * step["gradients"] <= step["optimiser state"] <= 2.01 * step["gradients"] + 512 * 200
 
 
+@pytest.mark.slow
 def test_the_way_back_holds_scores_three_times_and_no_more() -> None:
     """Log-probabilities, their gradient and that of the scores; the scores themselves are let go of before."""
     job = trace_job(train__precision="bfloat16")  # 2 rows of 20 targets, 1,024 words
@@ -69,6 +71,7 @@ def test_a_processor_reserves_what_it_allocates() -> None:
     assert result.reserved_bytes == result.allocated_bytes
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("smaller", "larger"),
     [
@@ -93,6 +96,7 @@ def test_accumulation_holds_gradients_through_the_next_forward_pass() -> None:
     assert during[1].components["gradients"] > 0
 
 
+@pytest.mark.slow
 def test_an_optimizer_that_is_not_fused_makes_copies() -> None:
     fused, plain = (trace(trace_job(strategy="full", train__fused=fused)) for fused in (True, False))
     sizes = [{phase.phase: phase for phase in result.phases}["optimiser step"] for result in (fused, plain)]
@@ -107,6 +111,7 @@ def test_several_devices_hold_a_second_copy_of_gradients() -> None:
     assert shared.allocated_bytes - alone.allocated_bytes == adapter
 
 
+@pytest.mark.slow
 def test_what_does_not_matter_has_the_same_answer() -> None:
     one, other = trace_job(), trace_job(train__learning_rate=0.5, train__num_steps=7, seeds__init=9)
     assert one.decisive() == other.decisive()

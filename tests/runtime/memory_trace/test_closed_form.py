@@ -29,6 +29,7 @@ USUAL = [
 ]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("name", "strategy", "checkpointing"), CASES if os.environ.get("FTC_TRACES") else USUAL)
 def test_both_methods_agree_within_a_twentieth(name: str, strategy: str, checkpointing: bool) -> None:
     if strategy == "qlora":
@@ -38,6 +39,7 @@ def test_both_methods_agree_within_a_twentieth(name: str, strategy: str, checkpo
     assert form.peak_bytes == pytest.approx(traced.peak_bytes, rel=0.05)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("name", "strategy"),
     [(name, strategy) for name in GRID for strategy in ("lora", "qlora", "full")]
@@ -93,6 +95,7 @@ TAUGHT = [
 ]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("name", "teacher", "strategy", "checkpointing", "packed"),
     TAUGHT

@@ -63,6 +63,7 @@ CASES = [(kind, strategy, kept) for kind in CONFIGS for strategy in ("full", "lo
 USUAL = [("llama", "qlora", True), ("bert", "full", False), ("t5", "full", True)]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("kind", "strategy", "checkpointing"), CASES if os.environ.get("FTC_TRACES") else USUAL)
 def test_stretching_equals_tracing_all(kind: str, strategy: str, checkpointing: bool) -> None:
     config = CONFIGS[kind]
@@ -86,6 +87,7 @@ def test_stretching_equals_tracing_all(kind: str, strategy: str, checkpointing: 
     assert replay(few).reserved == replay(whole).reserved
 
 
+@pytest.mark.slow
 def test_layers_that_alternate_are_stretched_by_their_period() -> None:
     job = trace_job(
         GEMMA,
@@ -106,6 +108,7 @@ def test_a_shallow_model_is_traced_whole() -> None:
     assert whole_log(job)[1] == 3
 
 
+@pytest.mark.slow
 def test_layers_with_ranks_of_their_own_are_all_traced() -> None:
     job = trace_job()
     strategy: Any = job.settings.strategy

@@ -37,6 +37,7 @@ EMBEDDING = {
 LABELS = ("O", "B-X", "I-X")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("config", "changes"),
     [
@@ -74,6 +75,7 @@ def test_comparing_answers_holds_two_sequences_a_row() -> None:
     assert 0.5 < pair.allocated_bytes / plain.allocated_bytes < 1.5
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("kind", "strategy", "changes"),
     [

@@ -52,6 +52,7 @@ def components(job: TraceJob, phase: str) -> dict[str, int]:
     return next(one.components for one in trace(job).phases if one.phase == phase)
 
 
+@pytest.mark.slow
 def test_each_process_holds_its_part() -> None:
     alone = components(trace_job(strategy="full"), "optimiser step")
     part = components(divided(4, strategy="full"), "optimiser step")
@@ -66,6 +67,7 @@ def test_parts_with_the_host_take_nothing_of_the_device() -> None:
     assert not held.keys() & {"weights", "gradients", "optimiser state"}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("sharding", ["fsdp", "ddp"])
 def test_a_few_layers_stand_for_all(sharding: str) -> None:
     shared = {"train__sharding": sharding}
@@ -79,6 +81,7 @@ def test_a_few_layers_stand_for_all(sharding: str) -> None:
     }
 
 
+@pytest.mark.slow
 def test_real_processes_hold_the_same(tmp_path: Path) -> None:
     write_tiny_model(tmp_path, "llama")
     in_session = "FTC_SHARDING" in os.environ

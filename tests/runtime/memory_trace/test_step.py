@@ -81,6 +81,7 @@ USUAL = [
 """What is looked at each time; `nox -s traces` looks at all."""
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("kind", "strategy", "checkpointing", "precision"), CASES if os.environ.get("FTC_TRACES") else USUAL
 )
@@ -130,6 +131,7 @@ def test_rows_that_share_a_sequence_are_told_apart_by_a_mask(
     assert {without[name].size - real[name].size for name in real.keys() - OF_THE_HOST} == {0}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
     ("kind", "strategy", "teacher", "loss", "quantization"),
@@ -176,6 +178,7 @@ def test_a_teacher_is_asked_without_memory_as_it_really_is(
     assert set(apart.values()) == {0}, apart
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("kind", "strategy", "precision", "teacher"),
     [
@@ -228,6 +231,7 @@ OTHERS += ["projected"]
 MODULES = {"ln_tuning": 5, "ia3": 6, "bottleneck": 4}
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("strategy", OTHERS)
 def test_every_strategy_is_traced_as_it_runs(strategy: str, models: dict[str, Path], tmp_path: Path) -> None:
     kind = "bert" if strategy == "bitfit" else "llama"  # which has no biases
@@ -248,6 +252,7 @@ def test_every_strategy_is_traced_as_it_runs(strategy: str, models: dict[str, Pa
     )
 
 
+@pytest.mark.slow
 def test_the_workspace_of_an_lstm_is_all_that_a_trace_does_not_see(models: dict[str, Path]) -> None:
     job = trace_job(json.loads((models["llama"] / "config.json").read_text()), "lstm", device=PROCESSOR)
     without = peaks(log_of(job, (2,), whole_groups((2,))))

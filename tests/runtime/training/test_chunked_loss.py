@@ -157,6 +157,7 @@ def test_evaluation_holds_no_more_than_a_chunk(tmp_path: Path) -> None:
     assert found[1] == pytest.approx(found[0], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_in_chunks_is_resumed_to_the_bit(tmp_path: Path) -> None:
     chunks = {
         "train__loss_chunk_size": 2,

@@ -33,6 +33,7 @@ def test_a_weighted_loss_and_its_gradient_are_those_of_torch() -> None:
     torch.testing.assert_close(found, torch.autograd.grad(theirs, scores)[0])
 
 
+@pytest.mark.slow
 def test_a_run_weighs_what_it_trains_on_and_not_what_it_measures(tmp_path: Path) -> None:
     measured = []
     for name, weights in (("plain", ()), ("heavy", (2.0, 2.0, 2.0))):

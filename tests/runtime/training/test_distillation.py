@@ -266,6 +266,7 @@ def job_with_teacher(root: Path, **changes: Any) -> Job:
     return replace(job, inputs=replace(job.inputs, companions={"teacher": root / "teacher"}))
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_its_teacher_and_does_so_again_bit_by_bit(tmp_path: Path) -> None:
     job = job_with_teacher(tmp_path)
     whole = job.run("whole")
@@ -286,6 +287,7 @@ def test_a_run_learns_from_its_teacher_and_does_so_again_bit_by_bit(tmp_path: Pa
     assert plain.run("plain").final_weights_sha256 != whole.final_weights_sha256
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
 def test_a_packed_teacher(tmp_path: Path, quantization: str) -> None:
     pytest.importorskip("bitsandbytes")

@@ -155,6 +155,7 @@ def test_a_model_that_mixes_packed_rows_is_refused(tmp_path: Path) -> None:
     prove_isolation(model, scorer, rows, [0, 1, 2, 3], "float32", CPU)
 
 
+@pytest.mark.slow
 def test_a_packed_run_has_the_same_loss_curve(tmp_path: Path) -> None:
     job = make_job(tmp_path, "llama", "full")
     job.run("padded")

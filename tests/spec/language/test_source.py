@@ -388,6 +388,7 @@ def test_yaml_like_text_never_raises(text: str) -> None:
     assert_well_formed(text)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(st.text())
 def test_any_text_never_raises(text: str) -> None:

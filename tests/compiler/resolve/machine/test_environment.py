@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,14 @@ BY_PIP = WHEEL + (
 BY_UV = (
     "a-1.dist-info/RECORD,,\na-1.dist-info/uv_cache.json,sha256=FFF,2\na-1.dist-info/INSTALLER,sha256=GGG,2\n" + WHEEL
 )
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_remembered() -> Iterator[None]:
+    remembered = environment._facts
+    remembered.cache_clear()
+    yield
+    remembered.cache_clear()
 
 
 def test_installers_agree() -> None:
@@ -52,7 +61,7 @@ def test_an_extra_that_brings_another_one_isnt_missing(tmp_path: Path, monkeypat
 
 def test_a_second_call_reads_the_remembered_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = resolve_environment(tmp_path)
-    monkeypatch.setattr(environment, "_facts", lambda: pytest.fail("worked out again"))
+    monkeypatch.setattr(environment, "_facts", lambda *_: pytest.fail("worked out again"))
     assert resolve_environment(tmp_path) == first
 
 
@@ -67,7 +76,7 @@ def test_a_changed_package_or_a_damaged_answer_is_worked_out_again(
     made: list[int] = []
     empty = EnvironmentFacts(python="3.11.0", platform="x", packages={})
 
-    def make(_: frozenset[str]) -> EnvironmentFacts:
+    def make(*_: object) -> EnvironmentFacts:
         made.append(1)
         return empty
 

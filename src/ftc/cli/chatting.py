@@ -1,0 +1,241 @@
+"""`ftc chat`: a conversation with a run's model in the terminal, or a line in and an answer out in a pipe."""
+
+from __future__ import annotations
+
+import gc
+import math
+import sys
+import warnings
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ftc.cli.arguments import JSON, TEXT, Command, Example, Parser, add_quiet, count_of
+from ftc.cli.output import following
+from ftc.cli.terminal import page, show_diagnostics, write
+from ftc.spec.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ftc.verbs.chat import Chat, Reply, Subject
+
+__all__ = ["COMMANDS"]
+
+
+def chat_arguments(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a finished run whose model writes text: its folder or its name")
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--base", action="store_const", const=("base",), dest="subjects", help="the base model answers")
+    both = "both models answer, side by side where the terminal has 80 columns"
+    who.add_argument("--both", action="store_const", const=("tuned", "base"), dest="subjects", help=both)
+    parser.add_argument("--system", metavar="TEXT", help="the system message, in place of the run's own")
+    parser.add_argument(
+        "--temperature", type=_number(0, math.inf), default=0.0, metavar="T", help="sample; 0 is greedy (0)"
+    )
+    parser.add_argument(
+        "--top-p", type=_number(0, 1, above=True), default=1.0, metavar="P", help="sample from this probability (1)"
+    )
+    parser.add_argument("--top-k", type=count_of("tokens"), metavar="K", help="sample from the K likeliest tokens")
+    parser.add_argument("--seed", type=count_of("seed"), metavar="N", help="make a sampled conversation repeatable")
+    parser.add_argument(
+        "--max-new-tokens", type=count_of("tokens"), metavar="N", help="longest answer in tokens (the run's limit)"
+    )
+    add_quiet(parser, "show no progress, and no opening lines")
+
+
+def _number(low: float, high: float, *, above: bool = False) -> Callable[[str], float]:
+    """What reads an option that is a number from `low`, or above it, to `high`."""
+
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high or math.isinf(value) or (above and value == low):
+            bounds = f"{'above' if above else 'from'} {low:g}{'' if math.isinf(high) else f' to {high:g}'}"
+            raise ArgumentTypeError(f"`{text}` is no number {bounds}")
+        return value
+
+    return number
+
+
+def run_chat(args: Namespace) -> int:
+    """Chats until the input ends."""
+    sampled = [flag for flag, value in (("--top-p", args.top_p < 1), ("--top-k", args.top_k)) if value]
+    if args.temperature == 0 and sampled:
+        sys.stderr.write(f"error: {sampled[0]} is for sampling: set `--temperature`, such as 0.7\n")
+        return ExitCode.USAGE
+    from ftc import api
+    from ftc.spec.documents.sampling import Sampling
+
+    gc.enable()  # the command starts without; a chat may last
+    subjects: tuple[Subject, ...] = args.subjects or ("tuned",)
+    sampling = Sampling(temperature=args.temperature, top_p=args.top_p, top_k=args.top_k, seed=args.seed)
+    with following(args) as listener:
+        chat = api.open_chat(
+            args.run, system=args.system, sampling=sampling, max_new_tokens=args.max_new_tokens, on_event=listener
+        )
+        if "base" in subjects:
+            chat.load_base()
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+        if sys.stdin.isatty() and sys.stdout.isatty() and not args.json:
+            return _Terminal(chat, subjects, args).run()
+        return _piped(chat, subjects, args)
+
+
+_WHO: Mapping[str, tuple[Subject, ...]] = {"/tuned": ("tuned",), "/base": ("base",), "/both": ("tuned", "base")}
+_LEAVING = ("/exit", "/quit", "/bye")
+
+
+class _Terminal:
+    """A chat with a person."""
+
+    def __init__(self, chat: Chat, subjects: tuple[Subject, ...], args: Namespace) -> None:
+        self._chat, self._subjects, self._args = chat, subjects, args
+        self._page = page(sys.stdout, args)
+
+    def run(self) -> int:
+        from ftc.views.chat import opening
+
+        chat = self._chat
+        if not self._args.quiet:
+            plan, most = chat.run.plan, chat.max_new_tokens
+            text = opening(
+                plan,
+                chat.run.record.id,
+                chat.memory,
+                chat.sampling,
+                system=chat.system,
+                max_new_tokens=most,
+                page=self._page,
+            )
+            write(text + "\n")
+        for line in self._lines():
+            self._page = page(sys.stdout, self._args)  # the window may have another width by now
+            if not line.startswith("/"):
+                self._answer(line)
+            elif line.split()[0] in _LEAVING:
+                break
+            else:
+                self._obey(*line.split(maxsplit=1))
+        return ExitCode.FINE
+
+    def _lines(self) -> Iterator[str]:
+        with suppress(ImportError):  # Windows has none
+            import readline  # noqa: F401 - editing and history of the lines that are typed
+
+        while True:
+            try:
+                line = input("> ").rstrip()
+            except (EOFError, KeyboardInterrupt):
+                write("\n")
+                return
+            if line:
+                yield line
+
+    def _answer(self, line: str) -> None:
+        from ftc.spec.diagnostics import Refusal
+        from ftc.views.chat import InTurn, SideBySide, is_wide
+
+        drawn = SideBySide if len(self._subjects) > 1 and is_wide(self._page) else InTurn
+        try:
+            with drawn(sys.stdout, self._page, self._subjects) as drawing:
+                reply = self._chat.ask(_said(line.strip()), self._subjects, drawing.say)
+        except Refusal as refusal:
+            show_diagnostics(refusal.diagnostics, refusal.sources, self._args)
+        except KeyboardInterrupt:
+            write(self._page.faint("(stopped; this line is forgotten)") + "\n")
+        else:
+            show_diagnostics(reply.findings, {}, self._args)
+        write("\n")
+
+    def _obey(self, command: str, rest: str = "") -> None:
+        from ftc.spec.diagnostics import Refusal
+        from ftc.views.chat import HELP
+        from ftc.views.page import table
+
+        chat, faint = self._chat, self._page.faint
+        if command in _WHO:
+            self._subjects = _WHO[command]
+            if "base" in self._subjects and chat.needs_base:
+                write(faint("Loading the base model too …") + "\n")
+                chat.load_base()
+            write(faint(f"{' and '.join(self._subjects)} answer{'' if len(self._subjects) > 1 else 's'}") + "\n\n")
+        elif command == "/reset":
+            count = chat.turns
+            chat.reset()
+            write(faint(f"forgot {count} {'line' if count == 1 else 'lines'}") + "\n\n")
+        elif command == "/system":
+            try:
+                chat.say_system(rest or None)
+            except Refusal as refusal:
+                show_diagnostics(refusal.diagnostics, refusal.sources, self._args)
+            else:
+                write(faint("system message replaced" if rest else "the run's own system message") + "\n\n")
+        else:
+            known = "" if command == "/help" else f"No command {command}; a blank before it sends it as text.\n"
+            write(known + "\n".join(table(HELP, indent=2)) + "\n\n")
+
+
+def _piped(chat: Chat, subjects: tuple[Subject, ...], args: Namespace) -> int:
+    """A line in, an answer out; `/reset` begins a new conversation, as does no other word."""
+    from ftc.spec.diagnostics import Refusal
+
+    code = ExitCode.FINE
+    for line in sys.stdin:
+        text = line.strip()
+        if text == "/reset":
+            chat.reset()
+            continue
+        try:
+            reply: Reply | None = chat.ask(_said(text), subjects) if text else None
+        except Refusal as refusal:
+            show_diagnostics(refusal.diagnostics, refusal.sources, args)
+            reply, code = None, ExitCode.COULD_NOT_WORK
+        else:
+            show_diagnostics(reply.findings if reply else (), {}, args)
+        write(_printed(text, reply.texts if reply else {}, subjects, args))
+    return code
+
+
+def _said(line: str) -> str | dict[str, Any]:
+    """What is said: a text, or a row as a JSON object."""
+    import json
+
+    if line.startswith("{"):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            return line  # a text that begins so
+        if isinstance(value, dict):
+            return value
+    return line
+
+
+def _printed(line: str, texts: Mapping[Subject, str], subjects: tuple[Subject, ...], args: Namespace) -> str:
+    import json
+
+    if args.json:
+        return json.dumps({"line": line, **{name: texts.get(name) for name in subjects}}, ensure_ascii=False) + "\n"
+    if len(subjects) == 1:
+        return texts.get(subjects[0], "") + "\n"
+    return "".join(f"{name}: {texts.get(name, '')}\n" for name in subjects)
+
+
+COMMANDS: dict[str, Command] = {
+    "chat": Command(
+        chat_arguments,
+        run_chat,
+        formats=(TEXT, JSON),
+        examples=(
+            Example("ftc chat 7f3a2b", "in the terminal; /help shows the commands"),
+            Example("ftc chat 7f3a2b --both --temperature 0.7", "tuned and base side by side, sampled"),
+            Example("ftc chat 7f3a2b --json", "in a pipe: a line in, an answer out as JSON"),
+        ),
+    ),
+}
+"""What a command line reaches here, by verb."""
