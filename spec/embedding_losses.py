@@ -26,10 +26,10 @@ class EmbeddingLossCard:
         formula: Loss of a row.
         source: The paper.
         score_range: Lowest and highest score that it can learn; None for any.
-        needs_score: Whether a row is two texts with a score of how alike they are; else a query, its right passage and
-            perhaps wrong ones.
+        needs_score: Whether a row is two texts with a score of how similar they are; else a query, its right passage
+            and perhaps wrong ones.
         reads: Keys of the recipe's task that it knows.
-        answer: What a model's answer to a row is: the rank of the right passage, or how alike two texts are.
+        answer: What a model's answer to a row is: the rank of the right passage, or how similar two texts are.
         foreign: What sentence-transformers calls it.
     """
 

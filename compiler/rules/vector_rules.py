@@ -17,7 +17,7 @@ def vectors_can_be_pooled(draft: ClosedDraft) -> Iterator[Diagnostic]:
         return
     if vectors.pooling == "cls" and draft.loaded.family == "decoder":
         path, help = "task.pooling", "write `pooling: last` or `pooling: mean`"
-        summary = "the first token of a decoder has not read the text, so its state can't stand for it"
+        summary = "the first token of a decoder has not read the text, so its state says nothing about it"
         yield diagnostic("FTC462", summary, draft.source.span(path), help=help, path=path)
     if too_long := [length for length in vectors.matryoshka if length > hidden]:
         path, help = "task.matryoshka", f"write lengths below {hidden:,}"

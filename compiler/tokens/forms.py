@@ -113,7 +113,7 @@ class EmbedForm(Document):
     negatives: str | None = None
     """Column of further passages, a list of texts with the prefix of the last text."""
     numbers: str | None = None
-    """Column of how alike the texts are, a list of one number."""
+    """Column of how similar the texts are, a list of one number."""
 
 
 class RawForm(Document):

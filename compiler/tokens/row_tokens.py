@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import assert_never
 
 from ftc.compiler.tokens.encoder import TextTokenizer
@@ -24,7 +25,7 @@ from ftc.compiler.tokens.generative import Generative, Preferences, Translated
 from ftc.compiler.tokens.grouped_rows import grouped
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
-from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row, text_source
+from ftc.compiler.tokens.sources import Row, text_source
 from ftc.compiler.tokens.token_rows import Limit, RowCounts, TokenRows, flatten, joined
 from ftc.spec.documents.facts import TokenizerFacts
 
@@ -68,10 +69,7 @@ def encode_rows(
     numbers = range(len(rows)) if numbers is None else numbers
     parts = (slice(start, start + _CHUNK_ROWS) for start in range(0, len(rows), _CHUNK_ROWS))
     numbered = (dict(zip(numbers[part], rows[part], strict=True)) for part in parts)
-
-    def source(of: ChatForm | PromptForm) -> ChatSource | PromptSource:
-        return text_source(of, tokenizer, facts, renderer, by_shape)
-
+    source = partial(text_source, tokenizer=tokenizer, facts=facts, renderer=renderer, by_shape=by_shape)
     match form:
         case ClassifyForm():
             chunks = classified(numbered, form, tokenizer, limit, counts)

@@ -97,7 +97,7 @@ def _scores(session: Session, work: ModelWithScorer, rows: TokenStream) -> list[
 
 
 def _vectors(scores: Sequence[RowScore], rows: TokenStream, *, normalize: bool) -> Iterator[RowPrediction]:
-    """The vector of each text of a row, and how alike two texts are."""
+    """The vector of each text of a row, and how similar two texts are."""
     from ftc.runtime.tasks.text_groups import units
 
     for score in scores:

@@ -32,7 +32,7 @@ class TextGroups:
         others: (P,) places of all other texts; P is S - B.
         right: (B,) which of the others stands behind each first.
         hidden: (B, P) whether a passage is no wrong one: it is also right for the query. Never the row's own.
-        scores: (B,) how alike two texts should be; 0 where rows have no scores.
+        scores: (B,) how similar two texts should be; 0 where rows have no scores.
     """
 
     firsts: torch.Tensor
@@ -54,7 +54,7 @@ def _ranking(vectors: torch.Tensor, groups: TextGroups, settings: EmbeddingSetti
 
 
 def _cosines(vectors: torch.Tensor, groups: TextGroups) -> torch.Tensor:
-    """(B,) how alike each row's two texts are."""
+    """(B,) how similar each row's two texts are."""
     return functional.cosine_similarity(vectors[groups.firsts], vectors[groups.others[groups.right]], dim=-1)
 
 
@@ -124,7 +124,7 @@ class Coupling:
 
         Losses compare as many rows in turn as an optimizer step does, whatever the batch size of the evaluation. A
         prediction is the rank of the right passage among all different passages of the split, equal ones before it,
-        without those that are also right; and how alike the first two texts are.
+        without those that are also right; and how similar the first two texts are.
         """
         losses: list[float] = []
         for start in range(0, len(rows), self.batch_size):

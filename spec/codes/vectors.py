@@ -7,9 +7,9 @@ __all__ = ["CODES"]
 CODES: tuple[Code, ...] = (
     Code(
         id="FTC460",
-        title="score that no cosine can be",
-        cause="The loss `cosine` trains the cosine similarity of two vectors to equal the score, and a cosine lies "
-        "between -1 and 1.",
+        title="score that two vectors can't have",
+        cause="Two texts have one score. The loss `cosine` trains the cosine similarity of their vectors to equal it, "
+        "and a cosine lies between -1 and 1.",
         wrong='{"sentence1": "a", "sentence2": "b", "score": 4.2}  # on a scale from 0 to 5',
         right='{"sentence1": "a", "sentence2": "b", "score": 0.84}',
     ),

@@ -38,7 +38,7 @@ _RATING = replace(_RANKING, traits=("rated",), usual_metrics=("spearman", "pears
 
 class Embedding(TaskSection):
     """Vectors for texts (a sentence embedding model), learned from a query with its right passage and perhaps wrong
-    ones, or from two texts with a score of how alike they are.
+    ones, or from two texts with a score of how similar they are.
 
     The other rows' passages of an optimizer batch are wrong passages too (in-batch negatives), whatever the per-device
     batch size: vectors of the whole batch are computed first and gradients in parts (GradCache). A passage that is

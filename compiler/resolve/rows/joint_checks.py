@@ -45,6 +45,7 @@ _HELP = {
     "FTC296": "write as many numbers in every row, or name a column for each in `task.scores`",
     "FTC376": "write one tag per word: `O`, `B-PER` where an entity begins, `I-PER` where it continues",
     "FTC377": ('write spans as `{"start": 0, "end": 5, "label": "PER"}` in characters, `end` after the last one'),
+    "FTC460": "write one number, such as a share between 0 and 1, or use `loss: cosent`, which compares any scores",
     "FTC378": ('write answers as `{"text": ["…"], "answer_start": [0]}`, with each answer\'s position in the context'),
     "FTC379": "write two different answers to the same prompt, both as texts or both as conversations",
 }
@@ -124,7 +125,7 @@ def _score_fault(row: Row, task: Task) -> _Fault | None:
     """One number, which the loss can learn."""
     numbers, bounds = row[NUMBERS_COLUMN], task.vector_loss.score_range if task.vector_loss else None
     if len(numbers) != 1:
-        return _count_fault(row, 1)
+        return _Fault("FTC460", "the score is not a single number", numbers)
     if bounds is None or bounds[0] <= numbers[0] <= bounds[1]:
         return None
     return _Fault("FTC460", f"the score is not between {bounds[0]:g} and {bounds[1]:g}", numbers[0])
