@@ -177,6 +177,14 @@ def sharding(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def launch(session: nox.Session) -> None:
+    """Train as on two machines, under torchrun and without it, and damage one of them. Takes minutes."""
+    python = train_environment(session)
+    environment = {**QUIET, "FTC_LAUNCH": "1"}
+    session.run(python, "-m", "pytest", "-n0", "tests/launch", *session.posargs, external=True, env=environment)
+
+
+@nox.session(venv_backend="none")
 @nox.parametrize("cpu", [nox.param(name, id=name) for name in CPUS])
 def cpus(session: nox.Session, cpu: str) -> None:
     """Run what computes as on another CPU: what differs between CPUs may decide no test. Takes an hour for all of them.

@@ -57,7 +57,7 @@ STAGES = {
     "4": "Budget and policy",
     "5": "Lock, saved plan, integrity",
     "6": "Environment and run",
-    "7": "Use of runs",
+    "7": "Runs of several processes, and their use",
 }
 
 

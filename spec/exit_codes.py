@@ -17,6 +17,8 @@ class ExitCode:
     GATE_FAILED = 7
     INCONCLUSIVE = 8
     USAGE = 64
+    PROCESS_LOST = 75
+    """A process or a machine of the run is gone; apply again. A scheduler may retry this code and signals, no other."""
     SIGNALED = 128
     """To which a run that a signal ended adds the signal's number, as shells do: SIGTERM makes 143, SIGHUP 129."""
     INTERRUPTED = 130

@@ -105,7 +105,7 @@ def contradictions(
         ours: Whether the code that wrote the run is the code that looks at it.
     """
     case = _Case(run, plan, record, witnesses, known, ours)
-    for compare in (_plan, _segments, _inputs, _observed, _events, _ladder, _proof, _checkpoints, _result):
+    for compare in (_plan, _segments, _processes, _inputs, _observed, _events, _ladder, _proof, _checkpoints, _result):
         yield from compare(case)
 
 
@@ -186,6 +186,27 @@ def _inputs(case: _Case) -> Iterator[Finding]:
         limited = limited or one.usable_step is not None
     if limited or record.proved_step is not None:  # older records have neither
         yield from difference("record.json: proved_step", record.proved_step, record.steps_done, "`steps_done`")
+
+
+def _processes(case: _Case) -> Iterator[Finding]:
+    """All processes of a segment have the same job, code, packages and kind of machine, or none would have trained."""
+    for number, segment in enumerate(case.record.segments):
+        if not segment.processes:
+            continue
+        where, told = f"record.json: segments.{number}.processes", "the segment's other processes"
+        ranks = [one.rank for one in segment.processes]
+        yield from difference(where, ranks, [*range(len(ranks))], "their number")
+        first = segment.processes[0]
+        for one in segment.processes:
+            place = f"{where}.{one.rank}"
+            yield from difference(f"{place}.ftc_sha256", one.ftc_sha256, segment.ftc_sha256, "its segment")
+            yield from difference(f"{place}.machine_sha256", one.machine_sha256, segment.machine_sha256, "its segment")
+            yield from difference(f"{place}.job_sha256", one.job_sha256, first.job_sha256, told)
+            yield from difference(f"{place}.packages_sha256", one.packages_sha256, first.packages_sha256, told)
+        if case.ours and first.job_sha256 is not None:
+            yield from difference(f"{where}.0.job_sha256", first.job_sha256, case.plan.job_sha256(), "plan.json")
+        if number == len(case.record.segments) - 1:
+            yield from difference(where, len(ranks), case.record.observed.world_size, "`observed.world_size`")
 
 
 def _observed(case: _Case) -> Iterator[Finding]:

@@ -43,7 +43,13 @@ def check_remarks(
         *_license(plan, model),
     ):
         tally.remark(words, finding("FTC528", subject, expected, found, "an honest run can show this; ask who ran it"))
-    if record.observed.world_size > 1 and not record.observed.processes:
+    if seen := [one for segment in record.segments for one in segment.processes]:
+        hosts = {one.host for one in seen}
+        on = plural(len(hosts), "machine")
+        tally.checked.append(
+            f"{plural(len(seen), 'process', 'processes')} on {on}: job, code, packages, kind of machine"
+        )
+    elif record.observed.world_size > 1 and not record.observed.processes:
         others = plural(record.observed.world_size - 1, "other process", "other processes")
         tally.not_checked.append(f"the machines of {others}: the record describes the first one's")
 
@@ -96,6 +102,13 @@ def _processes(record: RunRecord) -> Iterator[_Remark]:
             words = f"process {one.rank} of the run ({one.device}): another {what} than the first one's"
             subject = f"record.json: observed.processes.{one.rank}"
             yield subject, known[what][:12], found[what][:12], words
+    for number, segment in enumerate(record.segments):
+        read = segment.processes[0].inputs_sha256 if segment.processes else None
+        for one in segment.processes:
+            if read is not None and one.inputs_sha256 not in (None, read):
+                words = f"process {one.rank} of segment {number + 1} read the same tensors and rows from other files"
+                subject = f"record.json: segments.{number}.processes.{one.rank}.inputs_sha256"
+                yield subject, read[:12], str(one.inputs_sha256)[:12], words
 
 
 def _interruptions(record: RunRecord, events: Sequence[Event]) -> Iterator[_Remark]:

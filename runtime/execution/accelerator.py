@@ -7,9 +7,8 @@ others. A long phase that only one of them works in, such as writing a large che
 
 from __future__ import annotations
 
-import faulthandler
 import os
-import sys
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,14 +18,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 import torch
 from torch import nn
 
-from ftc.runtime.execution.last_words import dismiss_witnesses
+from ftc.runtime.execution.agreement import environment_values, machine_values, refuse_differences
+from ftc.runtime.execution.lost_processes import end_now, loss_of_companion, lost
 from ftc.runtime.execution.machine import device_name, machine_class
 from ftc.runtime.models.sharding import is_sharded, shard
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.machine import CodeSnapshot
-from ftc.spec.documents.record import Observation, ProcessSeen
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import Observation
+from ftc.spec.documents.segments import ProcessSeen
 from ftc.spec.documents.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,7 +41,6 @@ __all__ = [
     "any_process",
     "divide",
     "everywhere",
-    "lost",
     "make_accelerator",
     "observe",
     "watched",
@@ -173,14 +174,19 @@ class StopTogether(StopRequest):
         super().check()
 
 
-def observe(accelerator: Accelerator, environment: EnvironmentFacts, code: CodeSnapshot) -> Observation:
-    """What the run finds on its machine, before a model is built; all processes have to look."""
+def observe(
+    accelerator: Accelerator, plan: Plan, environment: EnvironmentFacts, code: CodeSnapshot
+) -> tuple[Observation, tuple[ProcessSeen, ...]]:
+    """What the run finds on its machines, before a model is built; all processes have to look.
+
+    Returns:
+        What this process found, and what each of several did.
+
+    Raises:
+        Refusal: Processes have other packages or code, or their machines are of another class (FTC701).
+    """
     machine, device = machine_class(accelerator.device, accelerator.num_processes), device_name(accelerator.device)
-    own = ProcessSeen(
-        rank=accelerator.process_index, device=device, machine_sha256=machine.digest(), ftc_sha256=code.ftc_sha256
-    )
-    each = everywhere(accelerator, own.model_dump_json()) if accelerator.num_processes > 1 else []
-    return Observation(
+    found = Observation(
         platform=environment.platform,
         device=device,
         world_size=accelerator.num_processes,
@@ -189,8 +195,24 @@ def observe(accelerator: Accelerator, environment: EnvironmentFacts, code: CodeS
         machine=machine,
         code=code,
         environment=environment,
-        processes=tuple(map(ProcessSeen.model_validate_json, each)),
     )
+    if accelerator.num_processes == 1:
+        return found, ()
+    own = ProcessSeen(
+        rank=accelerator.process_index,
+        local_rank=accelerator.local_process_index,
+        host=platform.node(),
+        device=device,
+        driver=machine.driver,
+        machine_sha256=machine.digest(),
+        ftc_sha256=code.ftc_sha256,
+        job_sha256=plan.job_sha256(),
+        packages_sha256=environment.digest(),
+    )
+    values = {"plan": plan.run_id, "ftc's code": code.ftc_sha256[:12], **environment_values(environment)}
+    refuse_differences(accelerator, values | machine_values(machine))
+    each = everywhere(accelerator, own.model_dump_json())
+    return found, tuple(map(ProcessSeen.model_validate_json, each))
 
 
 def _processes(accelerator: Accelerator, settings: Settings) -> list[Diagnostic]:
@@ -303,25 +325,8 @@ def _watch(beats: Heartbeats, seconds: float, is_over: threading.Event) -> None:
         except RuntimeError:  # the launcher, which keeps the store, is gone
             silent = -1
         if silent is not None and not is_over.is_set():
-            _end(lost("the launcher" if silent < 0 else f"process {silent}", f"silent for {seconds:g} s"))
-
-
-def _end(finding: Diagnostic) -> None:
-    """Ends this process: its main thread waits for one that will never answer."""
-    dismiss_witnesses()
-    sys.stderr.write(f"error[{finding.code}]: {finding.summary}\n  = help: {finding.help[0]}\n")
-    faulthandler.dump_traceback(sys.stderr, all_threads=True)
-    sys.stderr.flush()
-    os._exit(1)
-
-
-def lost(who: str, why: str) -> Diagnostic:
-    """A process of the run doesn't take part any longer."""
-    return diagnostic(
-        "FTC644",
-        f"{who} of this run was lost: {why}",
-        help="read its last output, then apply the plan again; it continues from the last checkpoint",
-    )
+            who = "the launcher" if silent < 0 else f"process {silent}"
+            end_now(loss_of_companion(0.0) or lost(who, f"silent for {seconds:g} s"), traces=True)
 
 
 def _quietly(act: Callable[[], None]) -> None:

@@ -8,13 +8,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from ftc.runtime.execution.last_words import Witness, watched_from_outside
+from ftc.runtime.execution.lost_processes import refusal_of
 from ftc.runtime.execution.state import find_run, hold, refuse_held
 from ftc.spec.companions import Role
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -34,6 +35,8 @@ from ftc.spec.documents.record import Predecessor, RunRecord
 from ftc.spec.storage.paths import RunFolder
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from ftc.runtime.evaluation.evaluate import Measurement
     from ftc.runtime.execution.session import Session
     from ftc.runtime.training.signals import StopRequest
@@ -134,8 +137,7 @@ class _Execution:
 
         with stop_on_signals(self._tell_of_stop) as stop, deterministic(self.plan.settings):
             accelerator = make_accelerator(self.plan.settings)
-            with hold(self.folder) if accelerator.is_main_process else nullcontext():
-                accelerator.wait_for_everyone()  # the folder is there and held
+            with self._held(accelerator):
                 until = None if self.steering.until == "train" else self.steering.until
                 hear = partial(_hear, self.listen, self.steering.prune, stop)
                 opened = open_session(self.plan, self.inputs, self.folder, hear, accelerator, stop, until=until)
@@ -145,6 +147,17 @@ class _Execution:
                         self._walk(session, witness)
                     accelerator.wait_for_everyone()
                     return session.state.record
+
+    @contextmanager
+    def _held(self, accelerator: Accelerator) -> Iterator[None]:
+        """The run's folder, held by the first process and seen by all; where it can't be held, all of them hear why."""
+        from ftc.runtime.execution.agreement import compare_refusals, see_folder
+
+        with ExitStack() as stack:
+            look = partial(stack.enter_context, hold(self.folder)) if accelerator.is_main_process else _nothing
+            compare_refusals(accelerator, look)
+            see_folder(accelerator, self.folder.holder)
+            yield
 
     def _tell_of_stop(self, number: int) -> None:
         self.listen(StopRequested(signal=number))
@@ -172,7 +185,8 @@ class _Execution:
     def _do(self, session: Session, step: Step) -> None:
         from ftc.runtime.artifacts.export import export, is_exported
         from ftc.runtime.evaluation.evaluate import measure
-        from ftc.runtime.execution.accelerator import agreed
+        from ftc.runtime.execution.accelerator import agreed, everywhere
+        from ftc.runtime.execution.agreement import compare_refusals
         from ftc.runtime.execution.verify import verify
         from ftc.runtime.replay.proof import prove
         from ftc.runtime.training.train import is_trained, train
@@ -180,7 +194,11 @@ class _Execution:
         match step:
             case VerifyStep():
                 with session.journal.phase("verify", f"{step.files} files"):
-                    verify(self.plan, self.inputs, self.folder.path, session.stamps)
+                    place = self.folder.path if session.is_first else None
+                    look = partial(verify, self.plan, self.inputs, place, session.stamps)
+                    compare_refusals(session.accelerator, look)
+                    if session.accelerator.num_processes > 1:
+                        session.state.note_inputs(everywhere(session.accelerator, session.stamps.inputs_digest()))
             case ProveStep():
                 prove(session)
             case TrainStep():
@@ -228,6 +246,10 @@ class _Execution:
         session.state.end(status, "early_stop" if session.stopped_early else "finished")
 
 
+def _nothing() -> None:
+    """What the other processes do while the first one takes the lock."""
+
+
 def _hear(listen: EventListener, prune: Callable[[Event], str | None] | None, stop: StopRequest, event: Event) -> None:
     """Tells of an event, then asks whether the run is worth going on."""
     listen(event)
@@ -268,7 +290,6 @@ def _ending(session: Session) -> Iterator[None]:
     """Writes into the record how work ended, when it didn't end well."""
     import torch
 
-    from ftc.runtime.execution.accelerator import lost
     from ftc.runtime.training.signals import Interrupted
 
     try:
@@ -294,9 +315,11 @@ def _ending(session: Session) -> Iterator[None]:
         if refusal := _changed_inputs(session):
             _leave(session, "failed", refusal.diagnostics[0].summary, "FTC515")
             raise refusal from error
-        _leave(session, "failed", str(error) or type(error).__name__)
         if session.accelerator.num_processes > 1 and _is_of_others(error):
-            raise Refusal([lost("another process", "the connection to it broke")]) from error
+            refusal = refusal_of("another process", "the connection to it broke")
+            _leave(session, "failed", refusal.diagnostics[0].summary, refusal.diagnostics[0].code)
+            raise refusal from error
+        _leave(session, "failed", str(error) or type(error).__name__)
         raise
 
 

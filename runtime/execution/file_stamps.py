@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.storage.atomic_write import Stamp, is_settled, stamp_of
 
@@ -124,6 +125,10 @@ class FileStamps:
     def listed(self) -> list[tuple[str, Path, Stamp]]:
         """Name, path and stamp of every watched file."""
         return [(seen.name, path.absolute(), seen.stamp) for path, seen in self._seen.items()]
+
+    def inputs_digest(self) -> str:
+        """Digest over names and digests of the watched files, the same on every machine that has the same files."""
+        return canonical.digest({seen.name: seen.digest for seen in self._seen.values()})
 
     @property
     def method(self) -> str:

@@ -17,7 +17,8 @@ from ftc.spec.documents.events import Event, Noticed, Resumed, RunEnded, RunStar
 from ftc.spec.documents.interruption import Interruption, StopKind
 from ftc.spec.documents.ledger import Begun, Ended, read_ledger
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import DeterminismSeen, Segment
+from ftc.spec.documents.record import DeterminismSeen
+from ftc.spec.documents.segments import Segment
 from ftc.spec.documents.step_log import Ladder, read_ladder
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.storage.reading import read_regular

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from ftc.runtime.execution.accelerator import divide, everywhere, observe
+from ftc.runtime.execution.agreement import launcher
 from ftc.runtime.execution.execute import Inputs
 from ftc.runtime.execution.file_stamps import FileStamps, InputsTouched
 from ftc.runtime.execution.journal import Journal, StepLogFile
@@ -245,8 +247,10 @@ def open_session(
     plan = before.plan
     accelerator.wait_for_everyone()  # all have read what only the first process goes on to change
     is_first = bool(accelerator.is_main_process)
-    found = observe(accelerator, inputs.environment, snapshot_code(project=folder.path))
-    state = RunState.begin(folder, plan, found, before, inputs.previous, writes=is_first)
+    code = snapshot_code(project=folder.path)
+    found, processes = observe(accelerator, plan, inputs.environment, code)
+    launched = launcher(os.environ, has_companions=accelerator.num_processes > 1)
+    state = RunState.begin(folder, plan, (found, processes, launched), before, inputs.previous, writes=is_first)
     with (
         Journal(folder.events, listen, silent=not is_first) as journal,
         StepLogFile(folder.ladder, silent=not is_first) as ladder,

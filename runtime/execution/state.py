@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,8 @@ from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.interruption import Interruption, StopKind
 from ftc.spec.documents.machine import Holder
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import DeterminismSeen, Observation, Predecessor, RunRecord, Segment
+from ftc.spec.documents.record import DeterminismSeen, Observation, Predecessor, RunRecord
+from ftc.spec.documents.segments import Launcher, ProcessSeen, Segment
 from ftc.spec.storage.atomic_write import sweep, write_file
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.storage.reading import read_regular
@@ -170,13 +171,23 @@ class RunState:
         cls,
         folder: RunFolder,
         plan: Plan,
-        found: Observation,
+        seen: tuple[Observation, tuple[ProcessSeen, ...], Launcher | None],
         before: FoundRun,
         previous: Predecessor | None,
         *,
         writes: bool,
     ) -> RunState:
-        """Opens a new segment, of a new run or of one that was left."""
+        """Opens a new segment, of a new run or of one that was left.
+
+        Args:
+            folder: The run's folder.
+            plan: The run's plan.
+            seen: What the first process found, what each of several did, and who started them.
+            before: What the folder holds.
+            previous: The run of the same recipe that was the last one to end.
+            writes: False in all processes of a run but the first.
+        """
+        found, processes, launcher = seen
         record = before.record or _first_record(folder.path.name, plan, found, previous)
         if before.record is None and before.lost:
             record = record.model_copy(update=remembered(folder, plan, before.lost))
@@ -194,6 +205,8 @@ class RunState:
             ended_by=None,
             machine_sha256=found.machine.digest(),
             ftc_sha256=found.code.ftc_sha256,
+            processes=processes,
+            launcher=launcher,
         )
         if writes and (before.lost or not folder.plan.exists()):
             write_file(folder.plan, plan.to_text().encode())
@@ -206,6 +219,15 @@ class RunState:
         if self._writes:
             write_file(self._folder.record, record.to_text().encode())
         self.record = record
+
+    def note_inputs(self, digests: Sequence[str]) -> None:
+        """Notes what each of several processes has read, by rank."""
+        *earlier, current = self.record.segments
+        seen = [
+            one.model_copy(update={"inputs_sha256": digest})
+            for one, digest in zip(current.processes, digests, strict=True)
+        ]
+        self.update(segments=(*earlier, current.model_copy(update={"processes": tuple(seen)})))
 
     def progress(self, step: int, **changes: Any) -> None:
         """Notes how far the run has come."""

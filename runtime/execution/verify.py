@@ -27,8 +27,14 @@ __all__ = ["verify", "verify_inputs", "verify_key", "verify_model", "verify_some
 _STRAY = "it is not in the plan, and loading would read it"
 
 
-def verify(plan: Plan, inputs: Inputs, folder: Path, stamps: FileStamps) -> None:
+def verify(plan: Plan, inputs: Inputs, folder: Path | None, stamps: FileStamps) -> None:
     """Compares model files, token streams, packages and disk with the plan; the files are watched from now on.
+
+    Args:
+        plan: The plan.
+        inputs: Where its files lie.
+        folder: Where this process writes; None where it doesn't.
+        stamps: Watches the files.
 
     Raises:
         Refusal: Something differs; one finding for each thing, with both values.
@@ -37,7 +43,7 @@ def verify(plan: Plan, inputs: Inputs, folder: Path, stamps: FileStamps) -> None
         *_key(plan),
         *_inputs(plan, inputs, stamps),
         *_packages(plan, inputs.environment),
-        *_disk(plan, folder),
+        *(_disk(plan, folder) if folder else ()),
     ]
     if findings:
         raise Refusal(findings)

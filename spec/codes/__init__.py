@@ -9,13 +9,14 @@
 | 4xx   | budget and policy                         | 4                    |
 | 5xx   | lock, saved plan, integrity               | 2, 5 or 6            |
 | 6xx   | environment and run                       | 1                    |
-| 7xx   | use of runs: chats, servers, new rows     | 1, 7 or 8            |
+| 7xx   | several processes; use of runs            | 1, 5, 6, 7, 8 or 64  |
 """
 
 from ftc.spec.codes import (
     budget,
     environment,
     exports,
+    launching,
     locking,
     numbers,
     references,
@@ -54,6 +55,7 @@ CODES: dict[str, Code] = {
         vectors,
         verbs,
         exports,
+        launching,
         uses,
     )
     for code in module.CODES

@@ -257,7 +257,7 @@ CODES: tuple[Code, ...] = (
         "the others stop instead of waiting.",
         wrong="kill -9 PID   # of one of two processes",
         right="ftc apply job.plan.json   # continues from the last checkpoint",
-        exit_code=ExitCode.COULD_NOT_WORK,
+        exit_code=ExitCode.PROCESS_LOST,
     ),
     Code(
         id="FTC645",

@@ -15,6 +15,7 @@ from ftc.spec.documents.judging import JudgeUse
 from ftc.spec.documents.machine import CodeSnapshot, MachineClass
 from ftc.spec.documents.phases import PhaseMemory, PhaseSeconds
 from ftc.spec.documents.resampling import Resampling
+from ftc.spec.documents.segments import ProcessSeen, Segment
 from ftc.spec.names import FileName, InsidePath
 
 __all__ = [
@@ -31,10 +32,8 @@ __all__ = [
     "Observation",
     "Predecessor",
     "Prediction",
-    "ProcessSeen",
     "RetentionResult",
     "RunRecord",
-    "Segment",
     "SliceResult",
     "SubjectResult",
     "SwapExample",
@@ -42,35 +41,6 @@ __all__ = [
     "SwapsResult",
     "TokenWeight",
 ]
-
-
-class Segment(Document):
-    """One stretch of the run in one process."""
-
-    started_at: str
-    """UTC, ISO 8601."""
-    ended_at: str | None
-    from_step: int
-    """Steps that were done when it began."""
-    to_step: int
-    """Steps that were done when it ended."""
-    ended_by: StopKind | Literal["finished", "failed", "early_stop"] | None
-    machine_sha256: str
-    """Digest of the class of the machine that it ran on: a run may be resumed on another one. Empty where the record
-    was lost and made again from what lay beside it."""
-    ftc_sha256: str
-    """Digest of ftc's own files that it ran with; empty as above."""
-
-
-class ProcessSeen(Document):
-    """What one process of a run found, in which it may differ from the others."""
-
-    rank: int
-    device: str
-    machine_sha256: str
-    """Digest of its machine's class."""
-    ftc_sha256: str
-    """Digest of its code of ftc."""
 
 
 class Observation(Document):
@@ -89,7 +59,7 @@ class Observation(Document):
     """The code as it was before the first step of this stretch."""
     environment: EnvironmentFacts
     processes: tuple[ProcessSeen, ...] = ()
-    """Every process of a run of several, by rank; absent from the document where there is one, and in older records."""
+    """Every process of the last segment, in records of an earlier release; newer ones have them in each segment."""
 
     @model_serializer(mode="wrap")
     def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -2,14 +2,88 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-__all__ = ["PINNED", "is_follower", "unpinned"]
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+
+__all__ = ["PINNED", "contract", "is_follower", "is_one_of_several", "unpinned"]
+
+_FIRST_HOST = re.compile(r"([^,\[\]]+)(?:\[([^\],-]+)[^\]]*\]([^,\[\]]*))?")
+"""The first name of a Slurm node list, such as `gpu[003-004,7]` or `a1,b2`."""
+_PORTS = range(20_000, 40_000)
+"""Where the processes of a Slurm step meet: below the ports that systems hand out by themselves, mostly."""
 
 
 def is_follower(environ: Mapping[str, str]) -> bool:
     """Whether another process of the same run is its first one, which alone writes and speaks."""
     return environ.get("RANK", "0") not in ("", "0")
+
+
+def is_one_of_several(environ: Mapping[str, str]) -> bool:
+    """Whether a launcher has started further processes of the same run."""
+    return environ.get("WORLD_SIZE", "1") not in ("", "0", "1")
+
+
+def contract(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables of torchrun's contract that another launcher gives under its own names.
+
+    A process of `srun` finds the others by the first host of its step. Inside an allocation but outside of a step, as
+    in a batch script's own lines, there is one process.
+
+    Returns:
+        What to add to the environment; empty where nothing is missing.
+
+    Raises:
+        Refusal: A launcher started several processes and doesn't say where they can meet (FTC703).
+    """
+    if "RANK" in environ:
+        return {}
+    if (tasks := environ.get("SLURM_STEP_NUM_TASKS", "1")) not in ("", "1"):
+        return _of_slurm(environ, tasks)
+    for rank, size, local in (
+        ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+        ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
+    ):
+        if rank in environ and environ.get(size, "1") not in ("", "1"):
+            if not {"MASTER_ADDR", "MASTER_PORT"} <= environ.keys():
+                raise Refusal([_unconnected(environ[size])])
+            return {
+                "RANK": environ[rank],
+                "WORLD_SIZE": environ[size],
+                "LOCAL_RANK": environ.get(local, environ[rank]),
+            }
+    return {}
+
+
+def _of_slurm(environ: Mapping[str, str], tasks: str) -> dict[str, str]:
+    nodes = environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_JOB_NODELIST", "")
+    first = _FIRST_HOST.match(nodes)
+    if first is None or "SLURM_PROCID" not in environ:
+        raise Refusal([_unconnected(tasks)])
+    step = f"{environ.get('SLURM_JOB_ID', '0')}{environ.get('SLURM_STEP_ID', '0')}"
+    port = _PORTS[int(re.sub(r"\D", "", step) or "0") % len(_PORTS)]
+    own = {
+        "RANK": environ["SLURM_PROCID"],
+        "WORLD_SIZE": tasks,
+        "LOCAL_RANK": environ.get("SLURM_LOCALID", "0"),
+        "GROUP_RANK": environ.get("SLURM_NODEID", "0"),
+        "MASTER_ADDR": f"{first[1]}{first[2] or ''}{first[3] or ''}",
+        "MASTER_PORT": str(port),
+    }
+    return {
+        name: value
+        for name, value in own.items()
+        if name not in ("MASTER_ADDR", "MASTER_PORT") or not environ.get(name)
+    }
+
+
+def _unconnected(count: str) -> Diagnostic:
+    return diagnostic(
+        "FTC703",
+        f"a launcher started {count} processes, and doesn't say where they can meet",
+        help="start them through torchrun, or set `MASTER_ADDR` and `MASTER_PORT` for all of them",
+    )
 
 
 PINNED = {

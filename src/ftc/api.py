@@ -11,19 +11,32 @@ A user's mistake raises `Refusal` with diagnostics. Nothing heavier than pydanti
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.storage.processes import contract, is_follower
 from ftc.verbs.calibrate import calibrate, device, devices
 from ftc.verbs.chat import Chat, open_chat
 from ftc.verbs.compare import diff
 from ftc.verbs.evaluate import evaluate, evaluate_on_harness
 from ftc.verbs.export_model import export_model
 from ftc.verbs.merge import merge
-from ftc.verbs.plan import Checked, Planned, drift, lock, read_plan, save_plan, settle_lock, unchanged
+from ftc.verbs.plan import (
+    Checked,
+    Planned,
+    drift,
+    located_plan,
+    lock,
+    read_plan,
+    refuse_other,
+    save_plan,
+    settle_lock,
+    unchanged,
+)
 from ftc.verbs.policy import with_policy
 from ftc.verbs.predict import Model, Predictions, load, predict
 from ftc.verbs.provenance import export, provenance, refuse_faults, used_by
@@ -188,6 +201,7 @@ def apply(
     until: int | Literal["train"] | None = None,
     stop: Callable[[Event], str | None] | None = None,
     offline: bool = False,
+    expect: str | None = None,
     folder: Path | str = ".",
 ) -> Run:
     """Executes a plan, or goes on with it where it stopped. A finished one is left as it is.
@@ -201,19 +215,33 @@ def apply(
         until: Pause after this step, or at `train` with the weights exported and no test row evaluated.
         stop: Hears of every event; where it gives a reason, the run ends after the current step as `pruned`.
         offline: Use only what is on this machine.
+        expect: Beginning of the digest of the plan or its job; another plan is refused.
         folder: Where a plan given as an object belongs: any folder of its project.
 
+    In a process that torchrun or `srun` started, all processes of the run have to call it.
+
     Raises:
-        Refusal: The plan is stale, it has no such step (FTC580), its inputs moved, or the run could not go on.
+        Refusal: The plan is stale or not the expected one (FTC700), it has no such step (FTC580), its inputs moved, the
+            run's processes differ (FTC701), or the run could not go on.
     """
-    planned = _planned(target, offline=offline, folder=Path(folder))
+    from ftc.runtime.execution.agreement import arriving
     from ftc.verbs.apply import execute_planned
+
+    os.environ.update(contract(os.environ))
+    with arriving():
+        planned = _planned(target, offline=offline, folder=Path(folder))
+        if expect is not None:
+            refuse_other(planned.plan, expect)
 
     return execute_planned(planned, listen=on_event or (lambda event: None), again=again, until=until, stop=stop)
 
 
 def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path) -> Planned:
-    """The target as compiled here and now; a saved plan must come out the same (FTC512)."""
+    """The target as compiled here and now; a saved plan must come out the same (FTC512).
+
+    That it does is the first process's to find out; the others take what the plan names by digest.
+    """
+    from ftc.compiler.resolve.files.safe_files import project_root
     from ftc.spec.documents.plan import Plan
 
     if isinstance(target, Planned):
@@ -223,7 +251,10 @@ def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path
     path = Path(target)
     if path.suffix == ".json":
         saved = load_plan(path)
-        return unchanged(saved, _compiled_again(saved, path, offline=offline))
+        again = partial(_compiled_again, saved, path, offline=offline)
+        if is_follower(os.environ):
+            return located_plan(saved, project_root(path), lambda: unchanged(saved, again()))
+        return unchanged(saved, again())
     return plan(path, offline=offline)
 
 

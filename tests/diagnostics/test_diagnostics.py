@@ -32,6 +32,7 @@ _PLANS = "tests/e2e/test_saved_plans.py"
 _ODD = "tests/cli/test_odd_files.py"
 _AUDIT = "tests/e2e/test_audit.py"
 _REPLAY = "tests/e2e/test_replay.py"
+_LAUNCH = "tests/launch/test_two_machines.py"
 _MERGE = "tests/e2e/test_merge.py"
 _DETERMINISM = "tests/runtime/test_determinism.py"
 _PREDICT = "tests/e2e/test_predict.py"
@@ -132,6 +133,11 @@ ELSEWHERE: dict[str, str] = {
     "FTC670": "tests/runtime/exports/test_gates.py::test_a_gate_that_fails_with_the_file_is_refused_unless_waived",
     "FTC671": f"{_MERGE}::test_what_can_not_be_exported_says_why",
     "FTC665": "tests/runtime/artifacts/test_model_files.py::test_keys_that_disagree_are_refused",
+    "FTC700": "tests/cli/test_companions.py::test_another_plan_than_the_expected_one_is_refused",
+    "FTC701": f"{_LAUNCH}::test_two_plans_do_not_train_together",
+    "FTC702": f"{_LAUNCH}::test_a_run_folder_that_is_not_shared_is_named",
+    "FTC703": "tests/spec/storage/test_processes.py::test_mpi_without_an_address_is_refused",
+    "FTC704": f"{_LAUNCH}::test_streams_that_are_nowhere_are_named",
     "FTC680": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC681": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC295": "tests/compiler/search/test_device_counts.py::test_what_cannot_be_counted_is_asked_for",

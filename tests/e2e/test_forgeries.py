@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ftc.spec.documents.interruption import Interruption
-from ftc.spec.documents.record import ProcessSeen
+from ftc.spec.documents.segments import ProcessSeen
 from ftc.spec.storage.paths import RunFolder
 from ftc.verbs.runs import load_run
 from tests.e2e.conftest import Ftc, finished_project, in_a_copy
@@ -84,6 +84,22 @@ def process_of_many(run: RunFolder) -> None:
         for rank in (0, 1)
     ]
     record(run, observed=seen.model_copy(update={"processes": tuple(each)}))
+
+
+def process_of_other_code(run: RunFolder) -> None:
+    """Two processes, of which the second one has packages of its own."""
+    *earlier, last = load_run(run.path).record.segments
+    each = [
+        ProcessSeen(
+            rank=rank,
+            device="",
+            machine_sha256=last.machine_sha256,
+            ftc_sha256=last.ftc_sha256,
+            packages_sha256=str(rank) * 64,
+        )
+        for rank in (0, 1)
+    ]
+    record(run, segments=(*earlier, last.model_copy(update={"processes": tuple(each)})))
 
 
 def data_of_the_plan(run: RunFolder) -> None:
@@ -201,6 +217,11 @@ FOUND: dict[str, tuple[Callable[[RunFolder], object], str, str]] = {
     ),
     "G3: the device": (device, "FTC537", "record.json: observed.device"),
     "a process more": (process_of_many, "FTC537", "record.json: observed.processes"),
+    "a process with other packages": (
+        process_of_other_code,
+        "FTC537",
+        r"record.json: segments\.\d\.processes\.1\.packages_sha256",
+    ),
     "that the code changed": (no_code_event, "FTC537", "record.json: code_changed"),
     "steps between two segments": (segment_of_more_steps, "FTC537", "record.json: segments.1"),
     "changed inputs that limit nothing": (

@@ -227,7 +227,7 @@ class TestTwoProcesses:
             os.kill(self._second_at_step(child, tmp_path, 3), signal.SIGKILL)
             _, errors = child.communicate()
         assert child.returncode != 0
-        assert "FTC644: another process of this run is lost" in errors
+        assert "FTC644: another process of this run was lost" in errors
 
     @campaign
     def test_one_that_hangs_is_named_and_ends_the_other(self, tmp_path: Path) -> None:

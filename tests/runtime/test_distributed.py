@@ -54,9 +54,9 @@ def _agree(job: Job, name: str, *, far: float = 1e-4) -> None:
     ours, theirs = _record(job, "one"), _record(job, name)
     assert theirs["observed"]["world_size"] == 2
     machine = MachineClass.model_validate_json(json.dumps(theirs["observed"]["machine"])).digest()
-    each = [(one["rank"], one["machine_sha256"]) for one in theirs["observed"]["processes"]]
+    each = [(one["rank"], one["machine_sha256"]) for one in theirs["segments"][-1]["processes"]]
     assert each == [(0, machine), (1, machine)]
-    assert "processes" not in ours["observed"]
+    assert "processes" not in ours["segments"][-1]
     assert theirs["initial_weights_sha256"] == ours["initial_weights_sha256"]
     assert theirs["supervised_tokens"] == ours["supervised_tokens"]
     assert _losses(job, name) == pytest.approx(_losses(job, "one"), rel=far)

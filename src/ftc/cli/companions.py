@@ -1,7 +1,7 @@
 """The other processes of a run that several devices share: `ftc apply` starts them, and is the first one itself.
 
-They get the same words and find the same plan; what launchers such as torchrun say in the environment is said here.
-Where a launcher has said it already, nothing is started.
+They get the plan that was shown, by a file and its digest; what launchers such as torchrun say in the environment is
+said here. Where a launcher has said it already, nothing is started.
 """
 
 from __future__ import annotations
@@ -11,16 +11,23 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-__all__ = ["companions", "needs_companions"]
+if TYPE_CHECKING:
+    from ftc.spec.diagnostics import Diagnostic
+    from ftc.verbs.plan import Planned
+
+__all__ = ["companions", "handed_down", "needs_companions"]
 
 _END_SECONDS = 60.0
 """How long one that is done, or was told to end, may take until it is gone."""
 _GRACE_SECONDS = 30.0
 """How long this process may go on without another one that has failed, which it notices by the next exchange."""
+_KEPT_LINES = 40
 
 
 def needs_companions(world_size: int, environ: Mapping[str, str]) -> bool:
@@ -29,19 +36,88 @@ def needs_companions(world_size: int, environ: Mapping[str, str]) -> bool:
 
 
 @contextmanager
+def handed_down(planned: Planned) -> Iterator[str]:
+    """A file of the plan for other processes, in its project, while the block runs."""
+    import tempfile
+
+    folder = planned.root / ".ftc"
+    folder.mkdir(exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", dir=folder, prefix=".tmp-", suffix=".plan.json", encoding="utf-8", newline="\n"
+    ) as file:
+        file.write(planned.plan.to_text())
+        file.flush()
+        yield file.name
+
+
+class _Companion:
+    """One of the other processes, and the last lines that it wrote."""
+
+    def __init__(self, words: Sequence[str], shared: Mapping[str, str], rank: int) -> None:
+        self.rank = rank
+        # -P: a module in the working folder must not take the place of an installed one.
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "ftc", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **shared, **_named(rank)},
+            encoding="utf-8",
+            errors="replace",
+        )
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as lines:
+            self._lines.extend(line.rstrip() for line in lines if line.strip())
+
+    def loss(self) -> Diagnostic | None:
+        """How it failed; None where it hasn't."""
+        from ftc.runtime.execution.lost_processes import how_it_ended, lost
+
+        if not self.process.poll():
+            return None
+        self._reader.join(1.0)
+        return lost(f"process {self.rank}", how_it_ended(self.process.returncode), list(self._lines))
+
+    def end(self) -> None:
+        """Waits until it is gone."""
+        try:
+            self.process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextmanager
 def companions(world_size: int, words: Sequence[str]) -> Iterator[None]:
     """Starts a run's other processes, and makes this one the first; when the block ends they do.
 
     Args:
         world_size: Processes of the run.
-        words: What comes behind `ftc`, for all of them.
+        words: What comes behind `ftc`, for the others.
     """
-    shared = {"WORLD_SIZE": str(world_size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    from ftc.runtime.execution.agreement import STORE_FD
+    from ftc.runtime.execution.lost_processes import ask_about_losses
+
+    meeting = socket.create_server(("127.0.0.1", 0))  # open from now on, so that nobody else can take the port
+    port = str(meeting.getsockname()[1])
+    # As under torchrun, the store is there before the processes, and no process makes another one.
+    shared = {
+        "WORLD_SIZE": str(world_size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+    }
     is_over = threading.Event()
-    others = [_started(words, shared, rank) for rank in range(1, world_size)]
-    for rank, other in enumerate(others, start=1):
-        threading.Thread(target=_watch, args=(rank, other, is_over), daemon=True).start()
-    own = {**shared, **_named(0)}
+    others = [_Companion(words, shared, rank) for rank in range(1, world_size)]
+    for other in others:
+        threading.Thread(target=_watch, args=(other, is_over), daemon=True).start()
+    ask_about_losses(lambda seconds: _first_loss(others, seconds))
+    own = {**shared, **_named(0), STORE_FD: str(meeting.detach())}
     before = {name: os.environ.get(name) for name in own}
     os.environ.update(own)
     try:
@@ -50,53 +126,46 @@ def companions(world_size: int, words: Sequence[str]) -> Iterator[None]:
     except BaseException:
         is_over.set()
         for other in others:
-            other.terminate()
+            other.process.terminate()
         raise
     finally:
         for other in others:
-            _ended(other)
+            other.end()
+        ask_about_losses(None)
+        if STORE_FD in os.environ:  # the run ended before the processes met
+            os.close(int(os.environ[STORE_FD]))
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _started(words: Sequence[str], shared: Mapping[str, str], rank: int) -> subprocess.Popen[bytes]:
-    # -P: a module in the working folder must not take the place of an installed one.
-    command = [sys.executable, "-P", "-m", "ftc", *words]
-    environment = {**os.environ, **shared, **_named(rank)}
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment)
 
 
 def _named(rank: int) -> dict[str, str]:
     return {"RANK": str(rank), "LOCAL_RANK": str(rank)}
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _first_loss(others: Sequence[_Companion], seconds: float) -> Diagnostic | None:
+    """How one of them failed, within a time; one that was killed comes before those that failed for its sake."""
+    import time
+
+    ends = time.monotonic() + seconds
+    while True:
+        failed = sorted((one for one in others if one.process.poll()), key=lambda one: one.process.returncode >= 0)
+        if failed:
+            return failed[0].loss()
+        if time.monotonic() >= ends:
+            return None
+        time.sleep(0.05)
 
 
-def _watch(rank: int, other: subprocess.Popen[bytes], is_over: threading.Event) -> None:
+def _watch(other: _Companion, is_over: threading.Event) -> None:
     """Ends this process where another one has failed and this one waits for it."""
-    if other.wait() == 0 or is_over.wait(_GRACE_SECONDS):
+    if other.process.wait() == 0 or is_over.wait(_GRACE_SECONDS):
         return
-    from ftc.runtime.execution.accelerator import lost
-    from ftc.runtime.execution.last_words import dismiss_witnesses
+    from ftc.runtime.execution.lost_processes import end_now, may_be_retried
+    from ftc.spec.exit_codes import ExitCode
 
-    dismiss_witnesses()
-    finding = lost(f"process {rank}", f"it ended with status {other.returncode}")
-    sys.stderr.write(f"error[{finding.code}]: {finding.summary}\n  = help: {finding.help[0]}\n")
-    sys.stderr.flush()
-    os._exit(1)
-
-
-def _ended(other: subprocess.Popen[bytes]) -> None:
-    try:
-        other.wait(_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        other.kill()
-        other.wait()
+    loss, code = other.loss(), other.process.returncode
+    assert loss is not None
+    end_now(loss, ExitCode.PROCESS_LOST if may_be_retried(code) else code)

@@ -7,9 +7,9 @@ import gc
 import os
 import sys
 from argparse import ArgumentTypeError, Namespace
-from contextlib import nullcontext
+from contextlib import ExitStack
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from ftc.cli.arguments import (
     Command,
@@ -32,6 +32,7 @@ from ftc.spec.exit_codes import ExitCode
 if TYPE_CHECKING:
     from ftc.api import Planned, Run
     from ftc.spec.documents.events import Event, EventListener
+    from ftc.spec.documents.plan import Plan
 
 __all__ = ["COMMANDS"]
 
@@ -55,6 +56,8 @@ def apply_arguments(parser: Parser) -> None:
     parser.add_argument("--again", action="store_true", help="run once more, even when this plan has run")
     about = "pause after this step, or `train`: before the test split is measured; `ftc apply` continues"
     parser.add_argument("--until", type=_until, metavar="STEP|train", help=about)
+    about = "run only the plan with this digest, or of the job with this digest; its first 8 characters are enough"
+    parser.add_argument("--expect", metavar="DIGEST", help=about)
     add_locked(parser)
     add_offline(parser)
     add_quiet(parser)
@@ -80,22 +83,30 @@ def run_apply(args: Namespace) -> int:
         Restart: Every bit counts, and the environment isn't what it has to be before Python starts.
     """
     from ftc import api
-    from ftc.spec.storage.processes import is_follower, unpinned
+    from ftc.runtime.execution.agreement import arriving
+    from ftc.spec.storage.processes import contract, is_follower, is_one_of_several, unpinned
+    from ftc.verbs.plan import refuse_other
     from ftc.verbs.policy import waivers_of
 
+    os.environ.update(contract(os.environ))
     gc.enable()  # the command starts without; training runs for hours
     if args.target.endswith(".json") and (args.overrides or args.waive or args.locked):
         words = "`--set`, `--set-file`, `--waive`, `--locked` go with its recipe"
         sys.stderr.write(f"error: a saved plan is run as it is; {words}\n")
         return ExitCode.USAGE
-    if args.may_restart and (wrong := unpinned(os.environ)) and _counts_bits(args):
-        raise Restart(wrong)
+    with arriving():
+        if args.may_restart and (wrong := unpinned(os.environ)) and _counts_bits(args):
+            raise Restart(wrong)
+    is_alone = not is_one_of_several(os.environ)
+    if not is_alone and not args.yes and not args.target.endswith(".json"):  # in all of them, or some would wait
+        sys.stderr.write("error: several processes can't ask; start them with a saved plan, or with `--yes`\n")
+        return ExitCode.USAGE
     if is_follower(os.environ):
         return _follow(args)
     if args.target.endswith(".json"):  # a saved plan was reviewed, so nothing is asked
-        done = _run_of_saved(args.target)
+        done = _run_of_saved(args.target) if is_alone and args.expect is None else None
         return _has_run(done, args) if _is_done(done, args) else _carried_out(args.target, args)
-    with tracing(args) as tell:
+    with tracing(args) as tell, arriving():
         planned = api.plan(
             args.target,
             overrides=args.overrides,
@@ -104,7 +115,9 @@ def run_apply(args: Namespace) -> int:
             on_trace=tell,
             waive=waivers_of(args.waive),
         )
-    if _is_done(planned.run, args):
+        if args.expect is not None:
+            refuse_other(planned.plan, args.expect)
+    if is_alone and _is_done(planned.run, args):
         return _up_to_date(planned.run, args)
     code = _declined(planned, args)
     return _carried_out(planned, args) if code is None else code
@@ -115,6 +128,7 @@ def _follow(args: Namespace) -> int:
     import warnings
 
     from ftc import api
+    from ftc.runtime.execution.agreement import arriving
     from ftc.verbs.policy import waivers_of
 
     saved = args.target.endswith(".json")
@@ -125,13 +139,19 @@ def _follow(args: Namespace) -> int:
         keep_lock=True,
         waive=waivers_of(args.waive),
     )
-    target = args.target if saved else plan(args.target)
+    with arriving():
+        target = args.target if saved else plan(args.target)
     with warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
         stop = _Stop()
-        done = api.apply(target, on_event=stop.hear, again=args.again, until=args.until, offline=args.offline)
+        done = api.apply(target, on_event=stop.hear, **_how(args))
         return _exit_code(done, stop)
+
+
+def _how(args: Namespace) -> dict[str, Any]:
+    """The options of `ftc.apply` by those of the command."""
+    return {"again": args.again, "until": args.until, "offline": args.offline, "expect": args.expect}
 
 
 def _counts_bits(args: Namespace) -> bool:
@@ -184,7 +204,7 @@ def _carried_out(target: Planned | str, args: Namespace) -> int:
     import shlex
 
     from ftc import api
-    from ftc.cli.companions import companions, needs_companions
+    from ftc.cli.companions import companions, handed_down, needs_companions
 
     if not args.quiet and "torch" not in sys.modules and find_spec("torch"):  # importing it takes seconds
         sys.stderr.write("Loading torch …\n")
@@ -192,12 +212,12 @@ def _carried_out(target: Planned | str, args: Namespace) -> int:
     stop, plan = _Stop(), api.load_plan(target) if isinstance(target, str) else target.plan
     count = plan.settings.train.world_size
     has_others = needs_companions(count, os.environ) and args.may_restart
-    with (
-        companions(count, args.words) if has_others else nullcontext(),
-        following(args, as_lines=args.json) as listener,
-    ):
-        hear = stop.heard_by(listener)
-        done = api.apply(target, on_event=hear, again=args.again, until=args.until, offline=args.offline)
+    with ExitStack() as stack:
+        if has_others:  # they get the plan that was shown, not the recipe, which may have been edited since
+            file = target if isinstance(target, str) else stack.enter_context(handed_down(target))
+            stack.enter_context(companions(count, _words(file, plan, args)))
+        listener = stack.enter_context(following(args, as_lines=args.json))
+        done = api.apply(target, on_event=stop.heard_by(listener), **_how(args))
     if args.json:
         print_result(done)
     elif done.record.status in ("interrupted", "paused"):
@@ -211,6 +231,14 @@ def _carried_out(target: Planned | str, args: Namespace) -> int:
         write("\n")
         show_run(done, args)
     return _exit_code(done, stop)
+
+
+def _words(file: str, plan: Plan, args: Namespace) -> list[str]:
+    """What the other processes of a run are called with."""
+    words = ["apply", file, "--expect", plan.sha256]
+    words += ["--again"] if args.again else []
+    words += ["--offline"] if args.offline else []
+    return words if args.until is None else [*words, "--until", str(args.until)]
 
 
 class _Stop:

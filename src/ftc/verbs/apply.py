@@ -15,11 +15,12 @@ from typing import Literal
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import Event, EventListener, Noticed, PhaseStarted, RunStarted
 from ftc.spec.documents.ledger import Begun, Ended, append_entry, note_test_look
+from ftc.spec.documents.machine import snapshot_code
 from ftc.spec.documents.plan import Plan
 from ftc.spec.storage.atomic_write import write_file, write_text
 from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import RunFolder, runs_folder, streams_folder
-from ftc.spec.storage.processes import is_follower
+from ftc.spec.storage.processes import is_follower, is_one_of_several
 from ftc.spec.storage.reading import read_regular
 from ftc.verbs.pages import write_missing_pages, write_pages
 from ftc.verbs.plan import Planned
@@ -39,26 +40,22 @@ def execute_planned(
     """Executes a plan, or goes on with it where it stopped; see `ftc.apply`.
 
     Raises:
-        Refusal: Packages are missing (FTC650), there is no such step (FTC580), inputs moved, or the run could not go
-            on.
+        Refusal: Packages are missing (FTC650), there is no such step (FTC580), inputs moved, the run's processes differ
+            (FTC701), or the run could not go on.
     """
-    steps = planned.plan.settings.train.num_steps
-    if isinstance(until, int) and not 1 <= until <= steps:
-        summary, help = f"there is no step {until}", f"name a step from 1 to {steps}, or `train` for all of them"
-        raise Refusal([diagnostic("FTC580", summary, help=help, path="train.max_steps")])
-    if planned.run is not None and planned.run.record.is_finished and not again:
-        _say(write_missing_pages(planned.run), listen)
-        return planned.run
-    missing = planned.compiled.environment.missing
-    if missing:
-        note = f"missing: {', '.join(missing)}"
-        raise Refusal(
-            [diagnostic("FTC650", "`apply` needs more packages", help="pip install 'ftc[train]'", notes=note)]
-        )
+    from ftc.runtime.execution.agreement import arriving, meet
+
+    with arriving():
+        _refuse_early(planned, again, until)
+        going_on = planned.run if not again else None
+        folder = going_on.folder if going_on else _new_folder(planned, again)
+    meet(_values(planned, folder))
+    if going_on is not None and going_on.record.is_finished:
+        if not is_follower(os.environ):
+            _say(write_missing_pages(going_on), listen)
+        return going_on
     from ftc.runtime.execution.execute import Inputs, Steering, execute
 
-    going_on = planned.run if not again else None
-    folder = going_on.folder if going_on else _new_folder(planned, again)
     plan = going_on.plan if going_on else _begun(RunFolder(folder), planned.plan)
     inputs = Inputs(
         model_folder=planned.compiled.model_folder,
@@ -82,6 +79,43 @@ def execute_planned(
     assert run.record == record, "the record on disk is the one that the runtime returned"
     _say(write_pages(run), listen)
     return run
+
+
+def _refuse_early(planned: Planned, again: bool, until: int | Literal["train"] | None) -> None:
+    """What is known to be in the way before anything heavy is loaded.
+
+    Raises:
+        Refusal: FTC580 or FTC650.
+    """
+    steps = planned.plan.settings.train.num_steps
+    if isinstance(until, int) and not 1 <= until <= steps:
+        summary, help = f"there is no step {until}", f"name a step from 1 to {steps}, or `train` for all of them"
+        raise Refusal([diagnostic("FTC580", summary, help=help, path="train.max_steps")])
+    if planned.run is not None and planned.run.record.is_finished and not again:
+        return
+    missing = planned.compiled.environment.missing
+    if missing:
+        note = f"missing: {', '.join(missing)}"
+        raise Refusal(
+            [diagnostic("FTC650", "`apply` needs more packages", help="pip install 'ftc[train]'", notes=note)]
+        )
+
+
+def _values(planned: Planned, folder: Path) -> dict[str, str]:
+    """What has to be the same in every process before it is worth loading anything."""
+    if not is_one_of_several(os.environ):
+        return {}
+    from ftc.runtime.execution.agreement import RUN_FOLDER, environment_values
+
+    run = planned.run if planned.run is not None and planned.run.folder == folder else None
+    state = f"{run.record.status} at step {run.record.steps_done}" if run else "not begun"
+    code = snapshot_code(project=planned.root).ftc_sha256[:12]
+    return {
+        "plan": planned.plan.run_id,
+        "ftc's code": code,
+        **environment_values(planned.compiled.environment),
+        RUN_FOLDER: f"{folder.name} {state}",
+    }
 
 
 def _say(findings: Iterable[Diagnostic], listen: EventListener) -> None:

@@ -25,8 +25,10 @@ __all__ = [
     "Planned",
     "Sources",
     "drift",
+    "located_plan",
     "lock",
     "read_plan",
+    "refuse_other",
     "refuse_stale",
     "save_plan",
     "settle_lock",
@@ -304,3 +306,86 @@ def unchanged(saved: Plan, now: Planned) -> Planned:
         help = f"plan again with `ftc plan {saved.recipe_file}{flags} -o FILE` and have it reviewed"
         raise Refusal([diagnostic("FTC512", "the plan is stale", help=help, notes=reasons)])
     return replace(now, plan=saved, run=run, standing=standing_of(now.root, saved, run))
+
+
+def refuse_other(plan: Plan, expect: str) -> None:
+    """Refuses a plan that isn't the expected one.
+
+    Args:
+        plan: The plan.
+        expect: Beginning of the digest of the plan, or of its job.
+
+    Raises:
+        Refusal: It is another one (FTC700).
+    """
+    digests = plan.sha256, plan.job_sha256()
+    if len(expect) < _SHORTEST_DIGEST or not any(digest.startswith(expect.lower()) for digest in digests):
+        note = f"expected {expect}, found plan {plan.sha256[:12]} of job {plan.run_id}"
+        help = "review the plan, then pass the digest that it has now"
+        raise Refusal(
+            [diagnostic("FTC700", f"the plan of `{plan.name}` is not the expected one", notes=note, help=help)]
+        )
+
+
+_SHORTEST_DIGEST = 8
+
+
+def located_plan(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned:
+    """A saved plan with where its inputs lie here, without planning again: digests say whether they are right.
+
+    Args:
+        plan: The plan.
+        root: Its project.
+        make: Plans again, where a model or a token stream isn't here and has to be looked up or made.
+
+    Raises:
+        Refusal: It can't be made here, either (FTC704).
+    """
+    from ftc.compiler.audit.locate import companion_folders, model_folder
+    from ftc.compiler.lock.lockfile import lock_path
+    from ftc.compiler.pipeline import Compiled
+    from ftc.compiler.resolve.machine.environment import asked_extras, resolve_environment
+    from ftc.spec.companions import COMPANIONS
+    from ftc.spec.storage.paths import streams_folder
+    from ftc.verbs.runs import run_of
+
+    model, companions, streams = (
+        model_folder(plan, root),
+        companion_folders(plan, root),
+        streams_folder(plan.stream_key),
+    )
+    asked = {card.role: card.pinned(plan.settings) for card in COMPANIONS}
+    missing = [] if model else [f"the model `{plan.recipe.model.base}`"]
+    missing += [f"the {role} `{pinned.base}`" for role, pinned in asked.items() if pinned and role not in companions]
+    if absent := [name for name in plan.lock.data.splits if not (streams / f"{name}.arrow").exists()]:
+        missing.append(f"the token stream{'s' if len(absent) > 1 else ''} of `{'`, `'.join(absent)}`")
+    if model is None or missing:
+        try:
+            return make()
+        except Refusal as refusal:
+            why = [f"{one.summary} [{one.code}]" for one in refusal.diagnostics if one.is_error]
+            summary = f"{' and '.join(missing)} can't be found here"
+            help = "let all machines mount the project and the folder of `FTC_CACHE`"
+            raise Refusal([diagnostic("FTC704", summary, notes=why, help=help)]) from refusal
+    recipe = root / plan.recipe_file
+    return Planned(
+        plan=plan,
+        diagnostics=(),
+        sources={},
+        lock_file=lock_path(recipe),
+        lock_state="left alone",
+        lock_changes=(),
+        run=run_of(root, plan),
+        root=root,
+        compiled=Compiled(
+            plan=plan,
+            diagnostics=(),
+            lock_file=lock_path(recipe),
+            old_lock=None,
+            lock_changes=(),
+            model_folder=model,
+            companions=companions,
+            environment=resolve_environment(also=asked_extras(plan.recipe)),
+        ),
+        recipe_text=b"",
+    )

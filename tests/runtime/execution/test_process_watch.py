@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ftc.runtime.execution.accelerator import Heartbeats, lost
+from ftc.runtime.execution.accelerator import Heartbeats
+from ftc.runtime.execution.lost_processes import lost
 
 
 class Shared:

@@ -1,0 +1,339 @@
+"""All processes of a run have the same plan, code, packages, files and kind of machine, or none of them trains.
+
+They meet twice. Before anything is loaded each reports over a store what it has, or why it can't take part, so that
+nobody waits for one that has left. Before the first step they compare what only torch and the files can tell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ftc.runtime.execution.lost_processes import loss_of_companion, lost, refusal_of
+from ftc.spec.base import Document
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.facts import EnvironmentFacts
+from ftc.spec.documents.machine import MachineClass
+from ftc.spec.documents.segments import Launcher
+from ftc.spec.storage.processes import is_one_of_several
+from ftc.spec.storage.reading import read_regular
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = [
+    "RUN_FOLDER",
+    "STORE_FD",
+    "Report",
+    "arriving",
+    "compare",
+    "compare_refusals",
+    "environment_values",
+    "gather",
+    "launcher",
+    "machine_values",
+    "meet",
+    "refuse_differences",
+    "see_folder",
+]
+
+_MEETING_SECONDS = 1800.0
+"""How long the others may take until they have read the plan; one without the streams' cache tokenizes rows."""
+_LEAVE_SECONDS = 10.0
+_APPEAR_SECONDS = 20.0
+_POLL_SECONDS = 0.1
+_MOST_LINES = 12
+STORE_FD = "FTC_STORE_FD"
+"""Names the socket, open already, at which the processes that `ftc apply` starts find each other."""
+RUN_FOLDER = "the run's folder"
+"""Among the values of a report: processes that see different states of it don't share a disk."""
+
+_hosted: list[Any] = []
+"""Stores that this process serves to the others, for as long as it lives."""
+
+
+class Report(Document):
+    """What one process has, or why it can't take part."""
+
+    rank: int
+    host: str
+    values: dict[str, str]
+    """By what it is, in words."""
+    refusals: tuple[str, ...] = ()
+    """Findings in words, with their codes."""
+
+    @property
+    def who(self) -> str:
+        """The process in words."""
+        return f"process {self.rank} on {self.host}"
+
+
+def meet(values: Mapping[str, str], refusal: Refusal | None = None) -> None:
+    """Compares what each process has, over a store; every process of the run calls it once. One process has no need.
+
+    Args:
+        values: What this one has.
+        refusal: Why this one can't take part.
+
+    Raises:
+        Refusal: They differ (FTC701, FTC702), one can't take part, or one didn't come (FTC644).
+    """
+    if not is_one_of_several(os.environ):
+        return
+    store, rank, world_size = _store()
+    own = Report(rank=rank, host=platform.node(), values=dict(values), refusals=_in_words(refusal))
+    reports = _exchanged(store, own, world_size)
+    if refusal is not None and all(one.refusals == own.refusals for one in reports):
+        raise refusal
+    if finding := compare(reports):
+        raise Refusal([finding]) from refusal
+
+
+@contextmanager
+def arriving() -> Iterator[None]:
+    """What a process does before it meets the others: where it refuses, all of them do."""
+    try:
+        yield
+    except Refusal as refusal:
+        meet({}, refusal)
+        raise
+
+
+def _store() -> tuple[Any, int, int]:
+    from torch import distributed
+
+    dist: Any = distributed  # of which it says nothing about its stores
+
+    rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    try:
+        if (socket := os.environ.pop(STORE_FD, None)) is not None:
+            port, wait = int(os.environ["MASTER_PORT"]), timedelta(seconds=_MEETING_SECONDS)
+            store: Any = dist.TCPStore(
+                "127.0.0.1", port, None, True, wait, wait_for_workers=False, master_listen_fd=int(socket)
+            )
+            _hosted.append(store)
+        else:
+            store, rank, world_size = next(dist.rendezvous("env://", timeout=timedelta(seconds=_MEETING_SECONDS)))
+    except (RuntimeError, OSError, ValueError) as error:
+        raise Refusal([lost("the launcher", str(error).partition("\n")[0])]) from error
+    return dist.PrefixStore("ftc/meeting", store), rank, world_size
+
+
+def _exchanged(store: Any, own: Report, world_size: int) -> list[Report]:
+    """Everybody's report. The first process, which may keep the store, leaves when all have read."""
+    try:
+        store.set(f"report/{own.rank}", json.dumps(own.to_json()))
+        keys = [f"report/{rank}" for rank in range(world_size)]
+        if not _come(store, keys, _MEETING_SECONDS, unless=lambda: loss_of_companion(0.0)):
+            absent = [rank for rank, key in enumerate(keys) if not store.check([key])]
+            raise Refusal([lost(f"process {absent[0]}", f"it did not begin within {_MEETING_SECONDS:g} s")])
+        reports = [Report.model_validate_json(store.get(key)) for key in keys]
+        store.set(f"read/{own.rank}", "")
+        if own.rank == 0:
+            _come(store, [f"read/{rank}" for rank in range(world_size)], _LEAVE_SECONDS)
+    except RuntimeError as error:  # torch's own errors of a store whose process is gone
+        raise refusal_of("another process", "the connection to it broke") from error
+    return reports
+
+
+def _come(
+    store: Any, keys: Sequence[str], seconds: float, unless: Callable[[], Diagnostic | None] = lambda: None
+) -> bool:
+    """Whether all keys are there within a time, and before a process is lost."""
+    ends = time.monotonic() + seconds
+    while not store.check(list(keys)):
+        if loss := unless():
+            raise Refusal([loss])
+        if time.monotonic() > ends:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def _in_words(refusal: Refusal | None) -> tuple[str, ...]:
+    if refusal is None:
+        return ()
+    return tuple(": ".join((f"{one.summary} [{one.code}]", *one.notes)) for one in refusal.diagnostics if one.is_error)
+
+
+def compare(reports: Sequence[Report]) -> Diagnostic | None:
+    """One finding that names who differs, and in what; None where all have the same."""
+    refused = [one for one in reports if one.refusals]
+    if refused:
+        summary = f"{refused[0].who} can't take part"
+        summary += f", and {len(refused) - 1} more" if len(refused) > 1 else ""
+        return _finding(summary, [f"{one.who}: {line}" for one in refused for line in one.refusals])
+    differing = {name: sides for name in _names(reports) if len(sides := _sides(reports, name)) > 1}
+    if not differing:
+        return None
+    name, sides = next(iter(differing.items()))
+    usual = max(sides.values(), key=len)
+    other = next(side for side in reversed(sides.values()) if side is not usual)
+    if set(differing) == {RUN_FOLDER}:
+        return _unseen(f"{_members(other)} sees another state of it than {_members(usual)}", _lines(differing))
+    others = len(differing) - 1
+    more = f" and {others} more difference{'s' if others > 1 else ''}" if others else ""
+    return _finding(f"{_members(other)} differs from {_members(usual)}: {name}{more}", _lines(differing))
+
+
+def _names(reports: Sequence[Report]) -> dict[str, None]:
+    return {name: None for one in reports for name in one.values}
+
+
+def _sides(reports: Sequence[Report], name: str) -> dict[str, list[Report]]:
+    sides: dict[str, list[Report]] = {}
+    for one in reports:
+        sides.setdefault(one.values.get(name, "absent"), []).append(one)
+    return sides
+
+
+def _lines(differing: Mapping[str, Mapping[str, Sequence[Report]]]) -> list[str]:
+    return [
+        f"{name}: {'; '.join(f'{value} in {_members(side)}' for value, side in sides.items())}"
+        for name, sides in differing.items()
+    ]
+
+
+def _members(reports: Sequence[Report]) -> str:
+    hosts = list(dict.fromkeys(one.host for one in reports))
+    if len(reports) == 1:
+        return reports[0].who
+    ranks = [one.rank for one in reports]
+    is_run = ranks == [*range(ranks[0], ranks[-1] + 1)] and len(ranks) > 2
+    named = f"{ranks[0]} to {ranks[-1]}" if is_run else ", ".join(map(str, ranks))
+    return f"processes {named} on {hosts[0] if len(hosts) == 1 else f'{len(hosts)} machines'}"
+
+
+def _finding(summary: str, lines: Sequence[str]) -> Diagnostic:
+    more = [f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
+    help = "use the same saved plan, files, packages and kind of machine for every process; nothing was trained"
+    return diagnostic("FTC701", summary, notes=(*lines[:_MOST_LINES], *more), help=help)
+
+
+def _unseen(summary: str, lines: Sequence[str]) -> Diagnostic:
+    help = "several machines need one shared disk for `runs/`: keep the project on a file system that all of them mount"
+    return diagnostic("FTC702", f"the run's folder is not shared: {summary}", notes=tuple(lines), help=help)
+
+
+def environment_values(environment: EnvironmentFacts) -> dict[str, str]:
+    """Packages and interpreter as values of a report."""
+    packages = {f"package {name}": one.build for name, one in environment.packages.items()}
+    return {"Python": environment.python, "platform": environment.platform, **packages}
+
+
+def machine_values(machine: MachineClass) -> dict[str, str]:
+    """A machine's class as values of a report."""
+    values: dict[str, str] = {}
+    for name, value in machine.to_json().items():
+        if isinstance(value, dict):
+            values |= {f"machine's {name}.{key}": str(one) for key, one in value.items()}
+        else:
+            values[f"machine's {name}"] = " ".join(value) if isinstance(value, list) else str(value)
+    return values
+
+
+def gather(accelerator: Accelerator, values: Mapping[str, str], refusals: Sequence[str] = ()) -> list[Report]:
+    """Everybody's report, over the process group; all processes have to call it."""
+    from ftc.runtime.execution.accelerator import everywhere
+
+    own = Report(rank=accelerator.process_index, host=platform.node(), values=dict(values), refusals=tuple(refusals))
+    return [Report.model_validate_json(one) for one in everywhere(accelerator, json.dumps(own.to_json()))]
+
+
+def refuse_differences(accelerator: Accelerator, values: Mapping[str, str]) -> None:
+    """Compares values of all processes, over the process group.
+
+    Raises:
+        Refusal: They differ (FTC701).
+    """
+    if accelerator.num_processes > 1 and (finding := compare(gather(accelerator, values))):
+        raise Refusal([finding])
+
+
+def compare_refusals(accelerator: Accelerator, look: Callable[[], object]) -> None:
+    """Looks in every process, and refuses in all where one does.
+
+    Raises:
+        Refusal: As every process gave it, else one finding that says who gave what (FTC701).
+    """
+    refusal = None
+    try:
+        look()
+    except Refusal as found:
+        refusal = found
+    if accelerator.num_processes > 1:
+        own = _in_words(refusal)
+        reports = gather(accelerator, {}, own)
+        if any(one.refusals != own for one in reports) and (finding := compare(reports)):
+            raise Refusal([finding]) from refusal
+    if refusal is not None:
+        raise refusal
+
+
+def see_folder(accelerator: Accelerator, holder: Path) -> None:
+    """Looks whether every process sees the run's folder, which the first one holds by now.
+
+    Args:
+        accelerator: Knows the others.
+        holder: The file that says which process holds it, and which is another one each time.
+
+    Raises:
+        Refusal: One doesn't (FTC702).
+    """
+    if accelerator.num_processes == 1:
+        return
+    reports = gather(accelerator, {RUN_FOLDER: _read(holder)})
+    ends = time.monotonic() + _APPEAR_SECONDS
+    mine = reports[0].values[RUN_FOLDER]
+    while (seen := _read(holder)) != mine and time.monotonic() < ends:
+        time.sleep(_POLL_SECONDS)  # file systems of a network show a new file late
+    if finding := compare(gather(accelerator, {RUN_FOLDER: "held" if seen == mine else "not held, or not there"})):
+        raise Refusal([finding])
+
+
+def _read(file: Path) -> str:
+    try:
+        return hashlib.sha256(read_regular(file)).hexdigest()
+    except OSError:
+        return ""
+
+
+def launcher(environ: Mapping[str, str], *, has_companions: bool) -> Launcher | None:
+    """What started this process, as its environment says; None where nothing did but a shell.
+
+    Args:
+        environ: The environment.
+        has_companions: Whether the run has other processes, which `ftc apply` started where no launcher did.
+    """
+    scheduler: Literal["slurm", "kubernetes", "skypilot"] | None = None
+    job_id = restart = version = None
+    if "SLURM_JOB_ID" in environ:
+        scheduler, job_id, restart = "slurm", environ["SLURM_JOB_ID"], environ.get("SLURM_RESTART_COUNT", "0")
+    elif "SKYPILOT_TASK_ID" in environ:
+        scheduler, job_id = "skypilot", environ["SKYPILOT_TASK_ID"]
+    elif "JOB_COMPLETION_INDEX" in environ:  # an indexed job, of which a TrainJob is made
+        scheduler = "kubernetes"
+    if "TORCHELASTIC_RUN_ID" in environ:
+        import torch
+
+        kind: Literal["ftc", "torchrun", "slurm", "mpi"] = "torchrun"
+        version, job_id = str(torch.__version__), job_id or environ["TORCHELASTIC_RUN_ID"]
+        restart = restart or environ.get("TORCHELASTIC_RESTART_COUNT")
+    elif environ.get("SLURM_STEP_NUM_TASKS", "1") not in ("", "1"):
+        kind = "slurm"
+    elif "OMPI_COMM_WORLD_RANK" in environ or "PMI_RANK" in environ:
+        kind = "mpi"
+    elif scheduler or has_companions:
+        kind = "ftc"
+    else:
+        return None
+    count = int(restart) if restart and restart.isascii() and restart.isdigit() else None
+    return Launcher(kind=kind, version=version, scheduler=scheduler, job_id=job_id, restart=count)

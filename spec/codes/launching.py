@@ -1,0 +1,55 @@
+"""7xx: runs of several processes and machines. Exit codes vary."""
+
+from ftc.spec.codes._code import Code
+from ftc.spec.exit_codes import ExitCode
+
+__all__ = ["CODES"]
+
+CODES = (
+    Code(
+        id="FTC700",
+        title="the plan is not the expected one",
+        cause="`--expect` names the digest of the plan that was reviewed or launched. The file contains another plan, "
+        "so nothing is run.",
+        wrong="ftc apply job.plan.json --expect 2bd8ce4d7cf0   # the file was planned again since",
+        right="ftc apply job.plan.json --expect 41c09a7be210   # after the new plan was reviewed",
+        exit_code=ExitCode.PLAN_STALE,
+    ),
+    Code(
+        id="FTC701",
+        title="the processes of a run differ",
+        cause="Before the first step every process reports the digests of its plan, code, packages, model files and "
+        "token streams, and the class of its machine. All processes must have the same, or the result would be that of "
+        "no plan. No process trains.",
+        wrong="torchrun --nnodes 2 … -m ftc apply job.plan.json   # one machine has an older torch",
+        right="install the same packages everywhere, or use the same container image",
+        exit_code=ExitCode.INTEGRITY,
+    ),
+    Code(
+        id="FTC702",
+        title="a process doesn't see the run's folder",
+        cause="The first process writes checkpoints and the result to the run's folder, and all of them read from it. "
+        "Several machines need one shared disk for it.",
+        wrong="torchrun --nnodes 2 … -m ftc apply job.plan.json   # the project is on a local disk of each machine",
+        right="keep the project on a file system that all machines mount",
+        exit_code=ExitCode.INTEGRITY,
+    ),
+    Code(
+        id="FTC703",
+        title="the launcher's processes can't be connected",
+        cause="A launcher started several processes without the address at which they can find each other. ftc starts "
+        "none of them, since each would begin a run of its own.",
+        wrong="mpirun -n 2 ftc apply job.plan.json",
+        right="torchrun --nproc-per-node 2 -m ftc apply job.plan.json",
+        exit_code=ExitCode.USAGE,
+    ),
+    Code(
+        id="FTC704",
+        title="the inputs of a plan are not on this machine",
+        cause="The other processes of a run don't plan again: they use the model files and token streams that the plan "
+        "names by digest. One of them is missing here, and so is what it could be made from.",
+        wrong="scp job.plan.json node2: && ssh node2 ftc apply job.plan.json",
+        right="keep the project and `FTC_CACHE` on a file system that all machines mount",
+        exit_code=ExitCode.INTEGRITY,
+    ),
+)

@@ -1,0 +1,144 @@
+"""Two machines train the same plan with the same files, or nobody trains; a machine that is lost is named.
+
+The first test is a sample; the others have a session of their own, `nox -s launch`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.launch.machines import PLAN, Machine, copied, plan_of, start, together, under_torchrun
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and links")
+_SESSION = pytest.mark.skipif("FTC_LAUNCH" not in os.environ, reason="has its own session: nox -s launch")
+
+
+@pytest.fixture
+def first(planned: Machine, tmp_path: Path) -> Machine:
+    """A copy of the planned machine."""
+    shutil.copytree(planned.root, tmp_path / "a")
+    shutil.copytree(planned.cache, tmp_path / "cache-a")
+    return Machine(tmp_path / "a", tmp_path / "cache-a")
+
+
+def _record(machine: Machine) -> dict[str, Any]:
+    (file,) = machine.root.glob("runs/tiny/*/record.json")
+    record: dict[str, Any] = json.loads(file.read_text())
+    return record
+
+
+def _has_run(machine: Machine) -> bool:
+    return any(machine.root.glob("runs/*/*/record.json"))
+
+
+def test_two_plans_do_not_train_together(first: Machine) -> None:
+    """D1: they did, and the audit called the run consistent."""
+    second = copied(first, "b")
+    other = plan_of(second, "--set", "train.learning_rate=1e-2")
+    for one in together(start([first, second], "apply", PLAN)):
+        assert one.code == 6, one.text
+        if "rank 1" not in one.err:
+            assert "error[FTC701]: process 1 on" in one.err
+            assert other["sha256"] != json.loads((first.root / PLAN).read_text())["sha256"]
+            assert "plan" in one.err
+    assert not _has_run(first)
+
+
+@_SESSION
+def test_one_machine_without_a_file_stops_all(first: Machine) -> None:
+    second = copied(first, "b")
+    (second.root / "encoder" / "model.safetensors").unlink()
+    told = together(start([first, second], "apply", PLAN))
+    assert [one.code for one in told] == [6, 6], [one.text for one in told]
+    assert "process 1 on" in told[0].err
+    assert "model.safetensors" in told[0].err
+    assert not _has_run(first) or _record(first)["steps_done"] == 0
+
+
+@_SESSION
+def test_machines_with_other_packages_do_not_train(first: Machine) -> None:
+    second = copied(first, "b")
+    second.with_package("accelerate", "99.0")
+    told = together(under_torchrun([first, second], "apply", PLAN))
+    assert "package accelerate" in told[0].err, told[0].text
+    assert "99.0" in told[0].err
+    assert not _has_run(first)
+
+
+@_SESSION
+def test_a_run_folder_that_is_not_shared_is_named(first: Machine) -> None:
+    """D2: one ended with a path and exit code 1, and the other one blamed the network."""
+    second = copied(first, "b", shares_runs=False)
+    told = together(start([first, second], "apply", PLAN))
+    assert [one.code for one in told] == [6, 6], [one.text for one in told]
+    assert "error[FTC702]: the run's folder is not shared" in told[0].err
+    assert "process 1 on" in told[0].err
+
+
+@_SESSION
+def test_the_second_machine_neither_plans_nor_tokenizes(first: Machine) -> None:
+    """D3: it needs the plan, the model and the streams; rows and recipe may be elsewhere. D4: the record names all."""
+    second = copied(first, "b")
+    (second.root / "recipe.yaml").unlink()
+    (second.root / "rows.csv").unlink()
+    told = together(under_torchrun([first, second], "apply", PLAN))
+    assert [one.code for one in told] == [0, 0], [one.text for one in told]
+    record = _record(first)
+    (segment,) = record["segments"]
+    assert [one["rank"] for one in segment["processes"]] == [0, 1]
+    assert all(one["host"] and one["packages_sha256"] and one["inputs_sha256"] for one in segment["processes"])
+    assert segment["launcher"]["kind"] == "torchrun"
+    assert segment["launcher"]["job_id"] == "t"
+    audited = first.ftc("audit", record["id"])
+    assert audited.code == 0, audited.text
+    assert "2 processes on 1 machine" in audited.text
+
+
+@_SESSION
+def test_streams_that_are_nowhere_are_named(first: Machine) -> None:
+    second = copied(first, "b")
+    shutil.rmtree(second.cache)
+    (second.root / "rows.csv").unlink()
+    told = together(start([first, second], "apply", PLAN))
+    assert [one.code for one in told] == [6, 6], [one.text for one in told]
+    assert "process 1 on" in told[0].err
+    assert "[FTC704]" in told[0].err
+
+
+@_SESSION
+def test_a_killed_worker_is_named_and_the_run_goes_on(planned: Machine, tmp_path: Path) -> None:
+    """D6 and D7: it was exit code 1, as for a bug, with torch's own words."""
+    first = _long(planned, tmp_path)
+    run = first.popen(["-m", "ftc", "apply", PLAN, "--json"])
+    assert run.stdout is not None
+    for line in run.stdout:
+        if json.loads(line).get("step") == 3:
+            break
+    os.kill(_child_of(run.pid), signal.SIGKILL)
+    out, err = run.communicate(timeout=120)
+    assert run.returncode == 75, out + err
+    assert "process 1 of this run was lost: killed by SIGKILL" in out + err
+    record = _record(first)
+    assert "process 1 of this run was lost" in record["interruptions"][-1]["reason"]
+    assert record["interruptions"][-1]["code"] == "FTC644"
+
+
+def _long(planned: Machine, tmp_path: Path) -> Machine:
+    shutil.copytree(planned.root, tmp_path / "a")
+    shutil.copytree(planned.cache, tmp_path / "cache-a")
+    machine = Machine(tmp_path / "a", tmp_path / "cache-a")
+    plan_of(machine, "--set", "train.max_steps=3000", "--set", "train.evaluate_every=1000")
+    return machine
+
+
+def _child_of(parent: int) -> int:
+    """The process of ftc that another one has started."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return next(int(one) for one in children if b"\0apply\0" in Path(f"/proc/{one}/cmdline").read_bytes())

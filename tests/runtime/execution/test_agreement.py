@@ -1,0 +1,84 @@
+"""What processes of a run say of each other, in words; and who started them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftc.runtime.execution.agreement import RUN_FOLDER, Report, compare, launcher
+from ftc.runtime.execution.lost_processes import ask_about_losses, how_it_ended, lost, may_be_retried, refusal_of
+
+
+def _reports(*values: dict[str, str], hosts: str = "aabb") -> list[Report]:
+    return [Report(rank=rank, host=hosts[rank], values=one) for rank, one in enumerate(values)]
+
+
+def test_processes_that_have_the_same_are_fine() -> None:
+    assert compare(_reports({"plan": "x"}, {"plan": "x"})) is None
+
+
+def test_the_odd_one_is_named_with_its_machine_and_both_values() -> None:
+    same = {"plan": "x", "package torch": "2.13.0"}
+    found = compare(_reports(same, same, {**same, "package torch": "2.10.0"}, same))
+    assert found is not None
+    assert found.code == "FTC701"
+    assert found.summary == "process 2 on b differs from processes 0, 1, 3 on 2 machines: package torch"
+    assert found.notes == ("package torch: 2.13.0 in processes 0, 1, 3 on 2 machines; 2.10.0 in process 2 on b",)
+
+
+def test_with_two_the_second_one_differs() -> None:
+    found = compare(_reports({"plan": "x", "a": "1"}, {"plan": "y"}, hosts="ab"))
+    assert found is not None
+    assert found.summary == "process 1 on b differs from process 0 on a: plan and 1 more difference"
+    assert found.notes[1] == "a: 1 in process 0 on a; absent in process 1 on b"
+
+
+def test_one_that_can_not_take_part_is_named_before_differences() -> None:
+    reports = _reports({"plan": "x"}, {})
+    reports[1] = reports[1].model_copy(update={"refusals": ("the plan is stale [FTC512]",)})
+    found = compare(reports)
+    assert found is not None
+    assert (found.code, found.summary) == ("FTC701", "process 1 on a can't take part")
+    assert found.notes == ("process 1 on a: the plan is stale [FTC512]",)
+
+
+def test_another_state_of_the_run_alone_is_a_disk_that_is_not_shared() -> None:
+    found = compare(_reports({RUN_FOLDER: "7f finished at step 6"}, {RUN_FOLDER: "7f not begun"}, hosts="ab"))
+    assert found is not None
+    assert found.code == "FTC702"
+
+
+@pytest.mark.parametrize(
+    ("environ", "companions", "kind", "job", "restart"),
+    [
+        ({}, True, "ftc", None, None),
+        ({"SLURM_JOB_ID": "7", "SLURM_STEP_NUM_TASKS": "2", "SLURM_RESTART_COUNT": "1"}, True, "slurm", "7", 1),
+        ({"SLURM_JOB_ID": "7"}, False, "ftc", "7", 0),
+        ({"OMPI_COMM_WORLD_RANK": "0"}, True, "mpi", None, None),
+    ],
+)
+def test_who_started_a_process(
+    environ: dict[str, str], companions: bool, kind: str, job: str | None, restart: int | None
+) -> None:
+    found = launcher(environ, has_companions=companions)
+    assert found is not None
+    assert (found.kind, found.job_id, found.restart) == (kind, job, restart)
+
+
+def test_a_run_of_one_process_in_a_shell_has_no_launcher() -> None:
+    assert launcher({}, has_companions=False) is None
+
+
+def test_a_loss_is_told_by_the_one_who_knows_it() -> None:
+    try:
+        ask_about_losses(lambda seconds: lost("process 1", how_it_ended(-9), ["a", "", "last"]))
+        (found,) = refusal_of("another process", "the connection broke").diagnostics
+    finally:
+        ask_about_losses(None)
+    assert found.summary == "process 1 of this run was lost: killed by SIGKILL"
+    assert found.notes[-1] == "its output: last"
+    assert refusal_of("another process", "x").exit_code == 75
+
+
+@pytest.mark.parametrize(("code", "again"), [(-9, True), (143, True), (75, True), (1, False), (6, False)])
+def test_what_a_scheduler_may_try_again(code: int, again: bool) -> None:
+    assert may_be_retried(code) is again
