@@ -88,7 +88,7 @@ def test_pairs_with_scores(project: MakeProject, ftc: Ftc, tmp_path: Path) -> No
     alike = [json.loads(line)["numbers"]["similarity"] for line in answer.out.splitlines()]
     assert len(alike) == len(rows)
     for one in outcomes:
-        assert one["tuned"]["predicted"] == pytest.approx([alike[one["row"]]], abs=1e-5)
+        assert float(one["tuned"]["predicted"][0]) == pytest.approx(alike[one["row"]], abs=1e-5)
         assert float(one["right"][0]) == pytest.approx(rows[one["row"]]["score"], abs=1e-6)
     model = api.load(run.record.id)
     (alone,) = model.predict("the goal")
