@@ -9,12 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ftc.compiler.resolve.files.safe_files import read_named
 from ftc.spec.base import Money
 from ftc.spec.companions import COMPANIONS
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, diagnostic
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.policy import OLD_RULES, POLICY_FILE, Policy, PolicyResult, Rule, Rules
 from ftc.spec.language.forms import ReadForm, read_form
+from ftc.spec.language.source import LARGEST_FILE
 
 __all__ = ["ReadPolicy", "judged", "prices_of", "read_policy"]
 
@@ -48,7 +50,8 @@ def read_policy(root: Path) -> ReadPolicy | None:
             raise Refusal([diagnostic("FTC430", summary, help=f"rename it to `{POLICY_FILE}`")])
         return None
     begins = "`ftc_policy: 1` and `rules:`"
-    return read_form(file.read_bytes(), POLICY_FILE, Policy, "FTC430", called="policy", begins=begins, helps=_WORDS)
+    data = read_named(file, POLICY_FILE, LARGEST_FILE)
+    return read_form(data, POLICY_FILE, Policy, "FTC430", called="policy", begins=begins, helps=_WORDS)
 
 
 def prices_of(root: Path) -> Mapping[str, Money]:

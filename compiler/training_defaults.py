@@ -52,8 +52,11 @@ def choose_head_rate(draft: Draft, why: Reasons) -> tuple[float | None, tuple[st
 def choose_steps(draft: Draft, why: Reasons) -> tuple[int, int]:
     """Optimizer steps of the run, and of an epoch."""
     train, rows = draft.recipe.train, draft.splits["train"].rows
+    counted = f"{rows:,} training rows"
+    if (sampling := draft.recipe.task.sampling) is not None:
+        rows, counted = rows * sampling.group_size, f"{counted} with {sampling.group_size} answers each,"
     per_epoch = math.ceil(rows / train.batch_size)
-    why.derive("steps_per_epoch", per_epoch, f"{rows:,} training rows in batches of {train.batch_size}")
+    why.derive("steps_per_epoch", per_epoch, f"{counted} in batches of {train.batch_size}")
     epochs, because = _epochs(draft, per_epoch) if train.epochs == "auto" else (train.epochs, "")
     wanted = max(1, round(epochs * per_epoch))
     steps = min(wanted, train.max_steps or wanted)

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ftc.spec.storage.reading import parse_json, read_regular
+from ftc.spec.storage.reading import open_regular, parse_json, read_regular
 
 __all__ = ["canonical", "decimal_text", "digest", "file_digest", "is_as_sealed", "own_digest", "to_bytes", "to_text"]
 
@@ -88,8 +88,12 @@ def _object(path: Path) -> dict[str, Any]:
 
 
 def file_digest(path: Path) -> str:
-    """sha256, in hexadecimal, of a file's bytes."""
-    with path.open("rb") as file:
+    """sha256, in hexadecimal, of a file's bytes.
+
+    Raises:
+        OSError: It is no regular file, or can't be read.
+    """
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

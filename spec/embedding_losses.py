@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Literal
 
 from ftc.spec.heads import Answer
 
-__all__ = ["EMBEDDING_LOSSES", "EmbeddingLoss", "EmbeddingLossCard", "embedding_loss"]
+__all__ = ["EMBEDDING_LOSSES", "EmbeddingLoss", "EmbeddingLossCard", "Pooling", "embedding_loss"]
+
+Pooling = Literal["mean", "cls", "last"]
+"""How the states of a text's tokens become one vector: their mean, the first one or the last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

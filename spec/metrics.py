@@ -109,6 +109,7 @@ _TEXTS = ("generation", "summarization", "translation")
 _NUMBERS = ("regression",)
 _CORRELATED = ("regression", "embedding")
 _RANKED = ("embedding",)
+_SAMPLED = ("reinforcement",)
 _PAIRS = ("preference", "reward")
 _LANGUAGE = ("generation", "summarization", "translation", "chat", "pretraining")
 _EVERY = (
@@ -224,6 +225,12 @@ METRICS: tuple[Metric, ...] = (
            most=1, kind="mean", headline=None, needs=WORDNET, hub="meteor", foreign=("meteor_score",)),
     Metric("valid_json", "valid JSON", tasks=("generation",), lacks=(), higher_is_better=True, generates=True,
            of_loss=False, least=0, most=1, kind="share", headline=None, needs=None, hub="valid_json", foreign=()),
+    Metric("mean_reward", "mean reward", tasks=_SAMPLED, lacks=(), higher_is_better=True, generates=True,
+           of_loss=False, least=-math.inf, most=math.inf, kind="mean", headline=None, needs=None, hub="mean_reward",
+           foreign=("reward", "rewards/mean")),
+    Metric("correct", "share correct", tasks=_SAMPLED, lacks=(), higher_is_better=True, generates=True,
+           of_loss=False, least=0, most=1, kind="share", headline=6, needs=None, hub="accuracy",
+           foreign=("pass@1", "pass_at_1")),
     Metric("preference_accuracy", "preference accuracy", tasks=_PAIRS, lacks=(), higher_is_better=True,
            generates=False, of_loss=False, least=0, most=1, kind="share", headline=None, needs=None,
            hub="preference_accuracy", foreign=("rewards/accuracies", "reward_accuracy")),

@@ -10,10 +10,11 @@ from typing import Literal
 
 __all__ = ["FORMS", "FormCard", "FormName", "TemplateUse", "form_card"]
 
-FormName = Literal["classify", "score", "tag", "extract", "embed", "chat", "prompt", "preference", "raw"]
+FormName = Literal["classify", "score", "tag", "extract", "embed", "chat", "prompt", "sample", "preference", "raw"]
 """`classify`: text to label. `score`: text to numbers. `tag`: words to tags. `extract`: question and context to the
 answer's place. `embed`: texts that are compared, each a sequence of its own. `chat`: messages through the chat
-template. `prompt`: prompt and completion. `preference`: a prompt and two answers. `raw`: text in blocks."""
+template. `prompt`: prompt and completion. `sample`: a prompt, which the model answers in training. `preference`: a
+prompt and two answers. `raw`: text in blocks."""
 
 TemplateUse = Literal["needed", "offered", "unused"]
 """Whether a model's chat template has to be there, is used where it is there, or is left aside."""
@@ -31,6 +32,8 @@ class FormCard:
     """Whether a row is two sequences that are compared, which attend to themselves alone."""
     has_texts: bool
     """Whether a row is several texts, each a sequence of its own, of which the first token is marked."""
+    is_sampled: bool
+    """Whether a row is a prompt alone, whose answers are sampled in training."""
     is_conversation: bool
     """Whether the template writes every turn of a row."""
     is_self_supervised: bool
@@ -51,6 +54,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         has_texts=False,
+        is_sampled=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -63,6 +67,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         has_texts=False,
+        is_sampled=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -75,6 +80,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         has_texts=False,
+        is_sampled=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -87,6 +93,7 @@ FORMS = (
         usual_max_length=384,  # as in the reference for SQuAD: a longer context gets more windows
         is_pair=False,
         has_texts=False,
+        is_sampled=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=True,
@@ -99,6 +106,7 @@ FORMS = (
         usual_max_length=512,  # what encoders of text are usually trained on
         is_pair=False,
         has_texts=True,
+        is_sampled=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -111,6 +119,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         has_texts=False,
+        is_sampled=False,
         is_conversation=True,
         is_self_supervised=False,
         moves_targets=False,
@@ -123,6 +132,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         has_texts=False,
+        is_sampled=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -130,11 +140,25 @@ FORMS = (
         targets="",
     ),
     FormCard(
+        name="sample",
+        chat_template="offered",
+        usual_max_length=1024,
+        is_pair=False,
+        has_texts=False,
+        is_sampled=True,
+        is_conversation=False,
+        is_self_supervised=False,
+        moves_targets=False,
+        noun="answer tokens",
+        targets="answers that the model samples",
+    ),
+    FormCard(
         name="preference",
         chat_template="offered",
         usual_max_length=1024,
         is_pair=True,
         has_texts=False,
+        is_sampled=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -147,6 +171,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         has_texts=False,
+        is_sampled=False,
         is_conversation=False,
         is_self_supervised=True,
         moves_targets=False,

@@ -66,6 +66,10 @@ def _row(subject: str, plan: Plan, row: Outcome, stream: TokenStream, place: int
             yield from difference(f"{subject}: right", list(row.right), stream.texts(place), told)
         case "span":
             yield from difference(f"{subject}: right", list(row.right), stream.texts(place)[1:], told)
+        case "rewarded":
+            yield from difference(
+                f"{subject}: expected", [row.expected or ""][: len(stream.texts(place))], stream.texts(place), told
+            )
         case "text" | "written label":
             yield from difference(f"{subject}: right", list(row.right), stream.texts(place), told)
         case "pair" | "rank":

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ftc.compiler.audit.parts import first_changed, is_as_trained, tensors_of
+from ftc.compiler.audit.sampled import Recompute
 from ftc.compiler.audit.tally import difference
 from ftc.compiler.lock.lockfile import changed_leaves, leaves
 from ftc.spec.base import Document
@@ -50,6 +51,7 @@ class Witnesses:
         ledger: The project's ledger.
         torn: What in the ledger is not as it was written.
         recompute: Gives the scores that `outcomes` give, or why they can't be computed, in words.
+        earned: Gives what sampled answers earn, or why that can't be computed.
     """
 
     events: Sequence[Event]
@@ -58,6 +60,7 @@ class Witnesses:
     ledger: Sequence[Entry]
     torn: Sequence[str]
     recompute: Callable[[], Recomputed | str]
+    earned: Recompute
 
 
 @dataclass(frozen=True)

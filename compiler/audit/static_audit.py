@@ -19,6 +19,7 @@ from ftc.compiler.audit.model_texts import text_part
 from ftc.compiler.audit.pages import Pages, check_pages
 from ftc.compiler.audit.parts import base_part, has_rows, run_part, source_part, tensors_of
 from ftc.compiler.audit.remarks import check_remarks
+from ftc.compiler.audit.sampled import check_sampled
 from ftc.compiler.audit.scores import check_scores
 from ftc.compiler.audit.tally import Tally, finding, plural
 from ftc.spec.canonical import file_digest, own_digest
@@ -363,6 +364,7 @@ def _check_testimony(
         rows = witnesses.outcomes if run.outcomes in known else ()
         check_scores(tally, plan, record, measured, rows, witnesses.recompute)
         check_answers(tally, plan, inputs.streams, rows)
+    check_sampled(tally, plan, run, record, witnesses.events, (inputs.model, inputs.streams), witnesses.earned)
     return check_ledger(tally, plan, record, measured, witnesses.ledger, witnesses.torn)
 
 

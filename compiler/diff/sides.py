@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ftc.compiler.lock.lockfile import parse_lock
 from ftc.compiler.recipes.layers import Override
-from ftc.compiler.resolve.files.safe_files import project_root
+from ftc.compiler.resolve.files.safe_files import project_root, read_named
 from ftc.compiler.rules.check import check_recipe
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.difference import Side
@@ -21,6 +21,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.outputs import reason_of
+from ftc.spec.storage.reading import LARGEST_DOCUMENT
 
 __all__ = ["Thing", "read_thing"]
 
@@ -65,7 +66,7 @@ def read_thing(name: str, overrides: Sequence[Override] = ()) -> Thing | None:
         path = Path(file)
     if path.suffix not in (".yaml", ".yml", ".json") or not (at or path.is_file()):
         return None
-    data = _at_revision(path, revision) if at else path.read_bytes()
+    data = _at_revision(path, revision) if at else read_named(path, path.name, LARGEST_DOCUMENT)
     if path.suffix == ".json":
         return _document(data, name, path)
     checked = check_recipe(data, name, path=None if at else path, project=path, overrides=overrides)

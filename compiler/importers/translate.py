@@ -21,7 +21,7 @@ from ftc.compiler.importers.rules import Tool
 from ftc.compiler.importers.torchtune import TORCHTUNE
 from ftc.compiler.importers.translation import Key, Options, Surroundings, Translation, Value, dotted
 from ftc.compiler.importers.trl import TRL
-from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, read_named, safe_path
 from ftc.compiler.rules.check import check_recipe
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.imported import Fate, Imported, KeyFate
@@ -308,7 +308,7 @@ def import_file(file: Path, shown_as: str, output: Path | None, given: Given) ->
         Refusal: The file is of no known tool (FTC391) or can't be read (FTC390), or the output exists (FTC651).
         OSError: A file can't be read or written.
     """
-    content = file.read_bytes()
+    content = read_named(file, shown_as, _MOST_BYTES)
     recipe = output or Path("recipe.yaml")
     data = as_written(given.data, recipe) if given.data else None
     options = Options(task=given.task, data=data, hub_file=given.hub_file, base=given.base)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from ftc.compiler.resolve.files.safe_files import read_named
 from ftc.compiler.tokens.stream_manifest import TextProbe
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts
@@ -34,6 +35,7 @@ from ftc.spec.documents.settings import Settings
 from ftc.spec.knobs import KNOBS
 from ftc.spec.storage.model_files import TensorDigest, content_digest, header_digest
 from ftc.spec.storage.outputs import reason_of
+from ftc.spec.storage.reading import LARGEST_DOCUMENT
 
 if TYPE_CHECKING:
     from ftc.compiler.draft import Draft
@@ -177,10 +179,10 @@ def read_lock(path: Path) -> Lock | None:
     """The lock on disk, or None when there is none.
 
     Raises:
-        Refusal: The file is no lock (FTC501) or has another format (FTC504), or a section does not match its seal
-            (FTC502).
+        Refusal: The file is no lock (FTC501) or has another format (FTC504), a section does not match its seal
+            (FTC502), it is no regular file (FTC326), or a link out of its project (FTC300).
     """
-    return parse_lock(path.read_bytes(), path.name) if path.exists() else None
+    return parse_lock(read_named(path, path.name, LARGEST_DOCUMENT), path.name) if path.exists() else None
 
 
 def parse_lock(data: bytes, name: str) -> Lock:

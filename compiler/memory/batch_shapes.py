@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.compiler.sampled_rows import with_answers
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.streams import RowLengths, SplitReport
 from ftc.spec.heads import head_card
@@ -42,7 +43,7 @@ def rows_at_once(draft: ClosedDraft) -> int:
     most = draft.candidate.micro_batch_tokens
     if most is None:
         return micro_batch
-    lengths, longest = known_lengths(draft, "train"), longest_row(draft, "train")
+    lengths, longest = _trained_lengths(draft), _longest_trained(draft)
     if lengths is None:
         return min(micro_batch, -(-most // longest))
     together = _together(draft, lengths)
@@ -73,7 +74,7 @@ def accumulates(draft: ClosedDraft) -> bool:
     if draft.candidate.packing:
         return bool(_largest(_tokens(draft), mine) > draft.micro_batch_tokens)
     most = draft.candidate.micro_batch_tokens
-    of_longest = mine if most is None else max(1, most // max(1, draft.splits["train"].length_max))
+    of_longest = mine if most is None else max(1, most // max(1, _longest_trained(draft)))
     return mine > min(of_longest, draft.candidate.micro_batch)
 
 
@@ -90,10 +91,10 @@ def train_shape(draft: ClosedDraft) -> BatchShape:
 
 def _scored_at_once(draft: ClosedDraft) -> int:
     """Supervised tokens of a micro-batch whose padded tokens are limited, at most."""
-    most, lengths = draft.micro_batch_tokens, known_lengths(draft, "train")
+    most, lengths = draft.micro_batch_tokens, _trained_lengths(draft)
     if lengths is not None:
         return int((_together(draft, lengths) * lengths.scored).max())
-    return min(most, draft.candidate.micro_batch * draft.splits["train"].supervised_max)
+    return min(most, draft.candidate.micro_batch * _most_trained(draft))
 
 
 def _packed_shape(draft: ClosedDraft) -> BatchShape:
@@ -149,10 +150,29 @@ def hides_padding(draft: Draft, shape: BatchShape) -> bool:
 
 
 def _shape(draft: Draft, rows: int) -> BatchShape:
-    report = draft.splits["train"]
-    supervised = longest_target(draft, "train") if is_translated(draft) else report.supervised_max
-    length = longest_row(draft, "train")
+    report, length = draft.splits["train"], _longest_trained(draft)
+    supervised = longest_target(draft, "train") if is_translated(draft) else _most_trained(draft)
     return BatchShape(length=length, supervised=supervised, padded=rows > 1 and report.length_p50 < length)
+
+
+def _longest_trained(draft: Draft) -> int:
+    """Tokens of the longest row that is trained on: as it stands in the data, or a prompt with its longest answer."""
+    sampling = draft.train.sampling
+    return longest_row(draft, "train") + (sampling.max_new_tokens if sampling else 0)
+
+
+def _most_trained(draft: Draft) -> int:
+    """Target tokens of a row that is trained on, at most."""
+    sampling = draft.train.sampling
+    return sampling.max_new_tokens if sampling else draft.splits["train"].supervised_max
+
+
+def _trained_lengths(draft: Draft) -> RowLengths | None:
+    """The lengths of the rows that are trained on, with their longest answers where these are sampled."""
+    lengths, sampling = known_lengths(draft, "train"), draft.train.sampling
+    if lengths is None or sampling is None:
+        return lengths
+    return with_answers(sampling, lengths, sampling.max_new_tokens)
 
 
 def longest_row(draft: Draft, split: str) -> int:
@@ -244,7 +264,8 @@ def evaluation_batch(draft: ClosedDraft) -> tuple[int, BatchShape] | None:
     length = max(one.length for one in passes)
     rows = max(-(-one.rows * one.length // length) for one in passes)
     if draft.eval.max_new_tokens is not None:
-        rows = max([rows, *(one.rows for one in passes if one.name in _WRITTEN)])
+        written = _WRITTEN if draft.train.sampling is None else tuple(one.name for one in passes)
+        rows = max([rows, *(one.rows for one in passes if one.name in written)])
     supervised = max(-(-one.rows * one.supervised // rows) for one in passes)
     return rows, BatchShape(length=length, supervised=supervised, padded=_is_padded(passes))
 
@@ -261,11 +282,16 @@ def _is_padded(passes: list[_EvalPass]) -> bool:
 
 
 def _counts(draft: Draft) -> dict[str, int]:
-    """Rows of each one. A loss with a reference also needs its log-probabilities of the training rows."""
-    compared = draft.train.preference
+    """Rows of each one. A loss with a reference also needs its log-probabilities of the training rows; training that
+    samples answers has a step's prompts answered.
+    """
+    compared, sampling = draft.train.preference, draft.train.sampling
     has_reference = compared is not None and compared.needs_reference
-    splits = [name for name in ("train", "validation", "test") if name != "train" or has_reference]
+    is_read = has_reference or sampling is not None
+    splits = [name for name in ("train", "validation", "test") if name != "train" or is_read]
     found = {name: draft.splits[name].rows for name in splits if name in draft.splits}
+    if sampling is not None:
+        found["train"] = draft.train.batch_size
     return {name: rows for name, rows in (*found.items(), *_beside(draft)) if rows}
 
 

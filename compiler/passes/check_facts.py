@@ -15,6 +15,7 @@ from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import host_bytes
 from ftc.compiler.rules.fact_rules import teacher_knows_the_task, teacher_reads_the_rows, teacher_speaks_the_same
 from ftc.compiler.rules.number_rules import LONGEST_WARM_UP, num_evaluations
+from ftc.compiler.rules.sampling_rules import SAMPLING_RULES
 from ftc.compiler.rules.vector_rules import vectors_can_be_pooled
 from ftc.compiler.search.candidates import flash_obstacle
 from ftc.compiler.time.run_time import price_of
@@ -365,6 +366,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     classifier_has_answers,
     gates_are_coarser_than_a_row,
     budget_is_on_the_device,
+    *SAMPLING_RULES,
 )
 """Every rule, in the order of the recipe's sections."""
 
@@ -387,8 +389,7 @@ def _found(
     severity: Severity | None = None,
 ) -> Diagnostic:
     span = draft.source.span(at)
-    shown = (notes,) if notes else ()
-    return diagnostic(code, summary, span, help=help, notes=shown, path=at, severity=severity)
+    return diagnostic(code, summary, span, help=help, notes=(notes,) if notes else (), path=at, severity=severity)
 
 
 def _host_checks(draft: ClosedDraft) -> Iterator[Check]:

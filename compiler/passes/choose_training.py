@@ -16,7 +16,13 @@ from ftc.compiler.training_defaults import (
     choose_steps,
 )
 from ftc.spec.documents.facts import TeacherFacts
-from ftc.spec.documents.loss_settings import EmbeddingSettings, PreferenceSettings, RegressionSettings, TargetScale
+from ftc.spec.documents.loss_settings import (
+    EmbeddingSettings,
+    PreferenceSettings,
+    RegressionSettings,
+    SamplingSettings,
+    TargetScale,
+)
 from ftc.spec.documents.settings import (
     DeterminismSettings,
     DistillationSettings,
@@ -26,6 +32,7 @@ from ftc.spec.documents.settings import (
     Seeds,
     TeacherSettings,
 )
+from ftc.spec.embedding_losses import Pooling
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.metrics import metric_named
@@ -33,7 +40,7 @@ from ftc.spec.optimizers import OPTIMIZERS, candidates
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.evaluation import watched_metrics
 from ftc.spec.sections.train import Precision
-from ftc.spec.tasks.embedding import Embedding, Pooling
+from ftc.spec.tasks.embedding import Embedding
 
 __all__ = ["EXACT", "choose_determinism", "choose_distillation", "choose_training"]
 
@@ -71,8 +78,7 @@ def choose_training(draft: Draft) -> Draft:
         select_metric=metric,
         select_higher=_is_higher(why, metric),
         preference=_objective(draft, why),
-        **_numbers(draft, why),
-        **_vectors(draft, why),
+        **(_numbers(draft, why) | _sampling(draft, why) | _vectors(draft, why)),
     )
     return _choose_seeds(_check_class_weights(_check_precision(draft.settle("train", section, why))))
 
@@ -167,7 +173,9 @@ def _selection(draft: Draft, why: Reasons) -> tuple[Literal["best", "last"], str
     # The metric that stands for a result before the others: macro F1, to which the largest class alone is worth little.
     cards = [card for name in draft.mode.usual_metrics if (card := metric_named(name))]
     usual = f"val_{min(cards, key=lambda card: card.headline or math.inf).name}"
-    if stopping:
+    if stopping is None and draft.recipe.task.sampling is not None:
+        metric = why.derive("select_metric", f"val_{draft.mode.usual_metrics[0]}", "what training makes larger")
+    elif stopping:
         metric = why.derive("select_metric", stopping.metric, "the metric of early stopping")
     elif train.epochs == "auto" and head_card(draft.loaded.head).is_new and usual in watched_metrics(draft.recipe.task):
         # The loss of a new head rises with its confidence while its decisions still get better: by the loss, the chosen
@@ -202,7 +210,7 @@ def _objective(draft: Draft, why: Reasons) -> PreferenceSettings | None:
     return PreferenceSettings(**known)
 
 
-def _numbers(draft: Draft, why: Reasons) -> dict[str, RegressionSettings]:
+def _numbers(draft: Draft, why: Reasons) -> dict[str, Any]:
     """How numbers are learned; nothing for a task without."""
     task = draft.recipe.task
     if task.number_loss is None:
@@ -242,6 +250,15 @@ def _vectors(draft: Draft, why: Reasons) -> dict[str, EmbeddingSettings]:
     return {"embedding": found}
 
 
+def _sampling(draft: Draft, why: Reasons) -> dict[str, Any]:
+    """How answers are sampled and rewarded; nothing for a task that learns from rows."""
+    if (asked := draft.recipe.task.sampling) is None:
+        return {}
+    for name in SamplingSettings.model_fields:
+        why.take(f"sampling.{name}", getattr(asked, name), f"task.{name}")
+    return {"sampling": asked}
+
+
 def _choose_seeds(draft: Draft) -> Draft:
     root, why = draft.recipe.train.seed, draft.reasons("seeds")
 
@@ -253,6 +270,7 @@ def _choose_seeds(draft: Draft) -> Draft:
         init=stream("init", "new weights"),
         order=stream("order", "order of rows"),
         dropout=stream("dropout", "dropout"),
+        **({"sampling": stream("sampling", "sampled answers")} if draft.recipe.task.sampling else {}),
     )
     return draft.settle("seeds", seeds, why)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, refuse_odd_file, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, read_named, safe_path
 from ftc.spec.diagnostics import Diagnostic, Refusal, Related, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.overlay import as_flags, merge, moved, read_flags
@@ -167,11 +167,7 @@ def _read(file: Path, name: str, lines: Lines) -> Source:
         Refusal: It is no recipe's text, or one of another version of the language.
         OSError: It can't be read, or is no file.
     """
-    refuse_odd_file(file, name)
-    if not file.is_file():
-        raise FileNotFoundError(2, os.strerror(2), str(file))
-    with file.open("rb") as opened:
-        data = opened.read(LARGEST_FILE + 1)
+    data = read_named(file, name, LARGEST_FILE)
     source, found = read_source_bytes(data, name)
     lines[name] = source.lines if source else shown_lines(data)
     if source is None:

@@ -26,6 +26,12 @@ from ftc.compiler.rules.number_rules import (
     value_at,
     warm_up_leaves_training,
 )
+from ftc.compiler.rules.reward_rules import (
+    answers_are_sampled_by_one,
+    groups_are_whole,
+    loss_knows_its_keys,
+    rewards_are_complete,
+)
 from ftc.compiler.rules.train_rules import (
     class_weights_have_classes,
     devices_have_rows,
@@ -334,6 +340,10 @@ RULES: tuple[Rule, ...] = (
     schedule_has_something_to_watch,
     micro_batch_divides_the_batch,
     devices_have_rows,
+    rewards_are_complete,
+    groups_are_whole,
+    loss_knows_its_keys,
+    answers_are_sampled_by_one,
     sharding_has_devices,
     sharding_can_be_done,
     learning_rate_is_usual,

@@ -133,6 +133,8 @@ def packing_obstacle(draft: Draft) -> str | None:
     task: str = draft.recipe.task.kind
     if not head_card(draft.loaded.head).writes or form_card(draft.text.form).is_pair:
         return f"a {task.replace('_', ' ')} task scores whole rows"
+    if draft.train.sampling is not None:
+        return "answers are sampled before each step, and each is a row of its own"
     if draft.loaded.family != "decoder":
         return f"an {draft.loaded.family.replace('_', '-')} reads each row as a whole"
     if draft.strategy.traits.num_virtual:
@@ -215,6 +217,8 @@ def device_counts(draft: Draft) -> tuple[int, ...]:
     asked, train = draft.recipe.budget.devices, draft.recipe.train
     if asked != "auto":
         return (asked,)
+    if draft.train.sampling is not None:  # rules refuse more
+        return (1,)
     least = 1 if train.sharding == "auto" else 2
     if least == 1 and train.determinism in ("bitwise", "best_effort"):
         return (1,)

@@ -12,6 +12,7 @@ from functools import reduce
 import numpy as np
 
 from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.compiler.sampled_rows import answer_lengths
 from ftc.compiler.time.amounts import Amounts, cost, kernel_of
 from ftc.compiler.time.network import Network, network_of
 from ftc.compiler.time.operator_costs import flop_rates, traffic_rates
@@ -24,16 +25,19 @@ from ftc.compiler.time.workload import (
     lengths_of,
     prompts_amounts,
     row_shape,
+    trained_lengths,
 )
 from ftc.spec.batches import LEAST_SHARED
 from ftc.spec.documents.estimates import Phase, Work
+from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 
-__all__ = ["forward_work", "grading", "prompts", "references", "tests", "validation"]
+__all__ = ["forward_work", "grading", "prompts", "references", "sampled", "tests", "validation"]
 
 _FP32 = 4
+_NOTHING = Work(flops=0.0, bytes=0.0, operations=0.0)
 
 _Ranges = tuple[Work, Work, Work]
 
@@ -51,9 +55,44 @@ class _Subject:
     form: RowShape
 
 
-def validation(draft: ClosedDraft) -> Work:
-    """One look at validation, by the model in training."""
-    return _look(draft, _in_training(draft), "validation")
+def validation(draft: ClosedDraft) -> _Ranges:
+    """One look at validation, by the model in training: scores of its rows, or answers where these are rewarded."""
+    subject = _in_training(draft)
+    if draft.train.sampling is None:
+        scored = _look(draft, subject, "validation")
+        return scored, scored, scored
+    return _rewarded(draft, draft.train.sampling, subject, lengths_of(draft, "validation"), draft.candidate.eval_batch)
+
+
+def sampled(draft: ClosedDraft) -> _Ranges:
+    """All answers of training that samples its own; with a divergence the base model reads each of them once."""
+    sampling, train = draft.train.sampling, draft.train
+    assert sampling is not None, "the caller looked"
+    answered, batch = trained_lengths(draft), min(draft.candidate.eval_batch, train.batch_size)
+    written = _rewarded(draft, sampling, _in_training(draft), answered, batch)
+    if sampling.beta:
+        base = _base(draft)
+        rows = (trained_lengths(draft, tokens) for tokens in answer_lengths(sampling))
+        read = [evaluation_amounts(one, base.form, draft.candidate.micro_batch) for one in rows]
+        again = [forward_work(base.network, one, activation_bytes(draft)) for one in read]
+        written = (written[0].plus(again[0]), written[1].plus(again[1]), written[2].plus(again[2]))
+    epochs = train.num_steps * train.batch_size / max(1, len(answered.tokens))
+    low, usual, high = (one.scaled(epochs) for one in written)
+    return low, usual, high
+
+
+def _rewarded(
+    draft: ClosedDraft, sampling: SamplingSettings, subject: _Subject, lengths: RowLengths, batch: int
+) -> _Ranges:
+    """Answers to prompts, as short, as long as expected, and as long as they may be."""
+    ranks, size = draft.candidate.devices, activation_bytes(draft)
+    read = forward_work(subject.network, prompts_amounts(lengths, subject.form, batch, ranks), size)
+    answers = (
+        answer_amounts(lengths, subject.form, batch, tokens, sampling.max_new_tokens, ranks)
+        for tokens in answer_lengths(sampling)
+    )
+    low, usual, high = (read.plus(forward_work(subject.network, one, size)) for one in answers)
+    return low, usual, high
 
 
 def references(draft: ClosedDraft) -> Work:
@@ -64,7 +103,9 @@ def references(draft: ClosedDraft) -> Work:
 def tests(draft: ClosedDraft) -> dict[Phase, _Ranges]:
     """The test split and what is measured beside it, by phase: rows that are scored, and answers that are written."""
     subjects = _subjects(draft)
-    looks = [_look(draft, subject, "test") for subject in subjects]
+    looks = [_NOTHING]
+    if draft.train.sampling is None:  # answers that are rewarded are all that is measured
+        looks += [_look(draft, subject, "test") for subject in subjects]
     if "retention" in draft.lengths:  # general text, token by token, whatever the task
         plain = [replace(one, form=replace(one.form, head="lm", is_pair=False)) for one in subjects]
         looks += [_look(draft, subject, "retention") for subject in plain]
@@ -119,10 +160,11 @@ class _Answers:
 
 
 def _answers(draft: ClosedDraft, subject: _Subject, rows: str) -> _Answers:
-    lengths, most = lengths_of(draft, rows), draft.eval.max_new_tokens
+    lengths, most, sampling = lengths_of(draft, rows), draft.eval.max_new_tokens, draft.train.sampling
     assert most is not None, "answers are written"
     batch, ranks = draft.candidate.eval_batch, draft.candidate.devices
-    amounts = (answer_amounts(lengths, subject.form, batch, tokens, most, ranks) for tokens in (None, most))
+    least = None if sampling is None else answer_lengths(sampling)[0]  # rows without answers tell no length
+    amounts = (answer_amounts(lengths, subject.form, batch, tokens, most, ranks) for tokens in (least, most))
     return _Answers(*(forward_work(subject.network, one, activation_bytes(draft)) for one in amounts))
 
 

@@ -33,7 +33,7 @@ _SAME = 0.05
 _SHOWN_RUNS = 8
 _KINDS: Mapping[Phase, Kind] = {
     **dict.fromkeys(get_args(Phase), "read"),
-    **{"train": "train", "prove": "train", "generate": "write"},
+    **{"train": "train", "prove": "train", "sample": "write", "generate": "write"},
 }
 """What goes through the model in a phase."""
 _IMPORT_SECONDS = SecondsRange(low=3.0, expected=8.0, high=40.0)

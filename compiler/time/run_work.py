@@ -11,8 +11,9 @@ from typing import assert_never
 
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.rules.number_rules import num_evaluations
+from ftc.compiler.sampled_rows import answer_lengths
 from ftc.compiler.time.amounts import Amounts, cost
-from ftc.compiler.time.eval_work import forward_work, grading, prompts, references, tests, validation
+from ftc.compiler.time.eval_work import forward_work, grading, prompts, references, sampled, tests, validation
 from ftc.compiler.time.network import Network, network_of
 from ftc.compiler.time.operator_costs import flop_rates, traffic_rates
 from ftc.compiler.time.workload import (
@@ -21,8 +22,8 @@ from ftc.compiler.time.workload import (
     activation_bytes,
     draft_kernel,
     draft_network,
-    lengths_of,
     row_shape,
+    trained_lengths,
     training_amounts,
 )
 from ftc.compiler.weights import PACKED_BYTES, bytes_per_weight, card_of
@@ -76,11 +77,17 @@ class RunWork:
 def run_work(draft: ClosedDraft) -> RunWork:
     """What the run of a settled draft has to do."""
     network, form = draft_network(draft), row_shape(draft, training=True)
-    amounts = training_amounts(lengths_of(draft, "train"), form, _training(draft))
+    amounts = training_amounts(trained_lengths(draft), form, _training(draft))
     steps = draft.train.num_steps
     alone = _trained(draft, network, amounts, steps)
     train = alone.plus(exchanged(draft, network, amounts.passes, steps))
     phases: dict[Phase, tuple[Work, Work, Work]] = {"train": (alone, train, train)}
+    if (sampling := draft.train.sampling) is not None:
+        low, _, high = (trained_lengths(draft, tokens) for tokens in answer_lengths(sampling))
+        low_work, high_work = (
+            train_work(draft, network, training_amounts(one, form, _training(draft))) for one in (low, high)
+        )
+        phases |= {"train": (low_work, train, high_work), "sample": sampled(draft)}
     if proof := draft.determinism.proof_steps:
         phases["prove"] = _same(train.scaled(2 * proof / steps))
     phases |= dict(_looks(draft))
@@ -92,7 +99,8 @@ def _looks(draft: ClosedDraft) -> Iterator[tuple[Phase, tuple[Work, Work, Work]]
     if (compared := draft.train.preference) is not None and compared.needs_reference:
         yield "reference", _same(references(draft))
     if "validation" in draft.splits:
-        yield "validate", _same(validation(draft).scaled(evaluations(draft)))
+        low, usual, high = (one.scaled(evaluations(draft)) for one in validation(draft))
+        yield "validate", (low, usual, high)
     if "test" in draft.splits:
         yield from tests(draft).items()
         if draft.grader is not None and draft.eval.max_new_tokens is not None:
@@ -110,9 +118,7 @@ def train_amounts(draft: ClosedDraft) -> Amounts:
     Args:
         draft: With micro-batch and packing settled.
     """
-    return training_amounts(
-        lengths_of(draft, "train"), row_shape(draft, training=True), _training(draft), _SAMPLED_ROWS
-    )
+    return training_amounts(trained_lengths(draft), row_shape(draft, training=True), _training(draft), _SAMPLED_ROWS)
 
 
 def train_work(draft: ClosedDraft, network: Network, amounts: Amounts) -> Work:

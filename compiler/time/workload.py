@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.compiler.sampled_rows import answer_lengths, with_answers
 from ftc.compiler.time.amounts import (
     ALL_PAIRS,
     Amounts,
@@ -45,6 +46,7 @@ __all__ = [
     "lengths_of",
     "prompts_amounts",
     "row_shape",
+    "trained_lengths",
     "training_amounts",
 ]
 
@@ -107,6 +109,19 @@ def lengths_of(draft: Draft, split: str) -> RowLengths:
     tokens = np.full(rows, report.tokens // rows, dtype=np.int64)
     scored = np.full(rows, report.supervised_tokens // rows, dtype=np.int64)
     return RowLengths(tokens, tokens - scored, scored, tokens // 2)
+
+
+def trained_lengths(draft: Draft, answer_tokens: int | None = None) -> RowLengths:
+    """The lengths of the rows that are trained on.
+
+    Args:
+        draft: With the training settled.
+        answer_tokens: Tokens of each sampled answer; None for the expected ones.
+    """
+    lengths, sampling = lengths_of(draft, "train"), draft.train.sampling
+    if sampling is None:
+        return lengths
+    return with_answers(sampling, lengths, answer_tokens or answer_lengths(sampling)[1])
 
 
 def activation_bytes(draft: Draft) -> int:

@@ -18,6 +18,7 @@ from ftc.spec.tasks.rows import (
     TURNS_COLUMN,
     AnswerRows,
     LabelRows,
+    PromptRows,
     TagRows,
     TextGroupRows,
 )
@@ -160,10 +161,12 @@ class PromptForm(Document):
     """Whether an encoder reads the prompt and a decoder writes the completion."""
     turns: str | None = None
     """Column of the turns before the prompt, a list of `{role, content}`; a row may have none."""
+    is_question: bool = False
+    """Whether the prompt is all that is kept, since the model answers it itself."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "turns" or value is not None}
+        return {name: value for name, value in handler(self).items() if name not in ("turns", "is_question") or value}
 
 
 class PreferenceForm(Document):
@@ -235,15 +238,16 @@ def row_form(
             )
         case "raw":
             return RawForm(text=columns["text"])
-        case "prompt":
+        case "prompt" | "sample":
             assert wording.prompt is not None, "a task that asks has a prompt"
             return PromptForm(
                 prompt=wording.prompt,
                 completion=next((columns[part] for part in task.CARD.written_parts if part in columns), ANSWER_COLUMN),
                 system=wording.system,
-                references=REFERENCES_COLUMN if isinstance(kind, AnswerRows) else None,
+                references=REFERENCES_COLUMN if isinstance(kind, AnswerRows | PromptRows) else None,
                 is_split=wording.family == "encoder_decoder",
                 turns=TURNS_COLUMN if columns.keys() & {"system", "history"} else None,
+                is_question=wording.form == "sample",
             )
         case _:
             assert_never(wording.form)

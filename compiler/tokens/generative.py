@@ -15,7 +15,7 @@ from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row
 from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens
 from ftc.spec.diagnostics import Refusal, diagnostic
 
-__all__ = ["Encoded", "Generative", "Preferences", "Translated", "rendered_rows"]
+__all__ = ["Encoded", "Generative", "Preferences", "Questions", "Translated", "rendered_rows"]
 
 
 class Encoded(NamedTuple):
@@ -111,6 +111,37 @@ class Generative:
         self.counts.stop_missing += found.row.stop_missing
         self.counts.unsupervised_turns += found.row.unsupervised_turns
         yield found.tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Rows whose prompt alone is kept, with what answers are compared with."""
+
+    source: ChatSource | PromptSource
+    tokenizer: TextTokenizer
+    limit: Limit
+    counts: RowCounts
+    place: Callable[[int], str]
+    """Where the row of a number stands, in words."""
+
+    def encode(self, chunk: dict[int, Row]) -> Iterator[RowTokens]:
+        """The tokens of the prompts that fit, each as it stands before an answer."""
+        rows = rendered_rows(self.source, chunk, self.counts, self.place)
+        asked = [MarkedText(row.text[: row.spans[-1][0]], row.prompt or ()) for row in rows.values()]
+        before, longest = self.source.before, self.limit.max_length
+        for (i, row), text in zip(rows.items(), self.tokenizer.encode(asked), strict=True):
+            ids = array("i", [*before, *text.ids])
+            found = Encoded(row, RowTokens(i, ids, [], len(ids), texts=row.references), text, len(before))
+            surplus = len(ids) - longest
+            if surplus > 0 and not self.limit.cuts:
+                self.counts.drop_long(i, len(ids), self.limit.reason(len(ids)))
+            elif lacking := found.cut_prompt(surplus):
+                needed = longest + lacking
+                self.counts.drop_long(i, needed, self.limit.reason(needed, " without the prompt's own text"))
+            else:
+                if surplus > 0:
+                    self.counts.cut.append(i)
+                yield found.tokens
 
 
 def rendered_rows(

@@ -21,7 +21,7 @@ from ftc.compiler.tokens.forms import (
     TagForm,
     TextForm,
 )
-from ftc.compiler.tokens.generative import Generative, Preferences, Translated
+from ftc.compiler.tokens.generative import Generative, Preferences, Questions, Translated
 from ftc.compiler.tokens.grouped_rows import grouped
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
@@ -87,12 +87,18 @@ def encode_rows(
             pair = (source(form.chosen), source(form.rejected))
             chunks = map(Preferences(*pair, tokenizer, limit, counts, place).encode, numbered)
         case ChatForm() | PromptForm():
-            way = Translated if isinstance(form, PromptForm) and form.is_split else Generative
-            chunks = map(way(source(form), tokenizer, limit, counts, place).encode, numbered)
+            chunks = map(_way(form)(source(form), tokenizer, limit, counts, place).encode, numbered)
         case _:
             assert_never(form)
     with _collector_off():
         return joined([flatten(chunk, counts) for chunk in chunks] or [flatten([], counts)])
+
+
+def _way(form: ChatForm | PromptForm) -> type[Generative | Questions | Translated]:
+    """How prompts and answers become tokens: the prompt alone, each apart, or one after the other."""
+    if isinstance(form, ChatForm):
+        return Generative
+    return Questions if form.is_question else Translated if form.is_split else Generative
 
 
 @contextmanager

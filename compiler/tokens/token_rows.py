@@ -115,8 +115,9 @@ class TokenRows:
 
     @property
     def teaches(self) -> bool:
-        """Whether there is anything to learn from: a supervised token, a label, or other targets."""
-        return bool(self.mask.any() or (self.label != NO_LABEL).any() or len(self.targets.values))
+        """Whether there is anything to learn from: a supervised token, a label, other targets, or prompts to answer."""
+        asks = bool((self.prompt_length == np.diff(self.boundaries)).any())
+        return asks or bool(self.mask.any() or (self.label != NO_LABEL).any() or len(self.targets.values))
 
 
 @dataclass(slots=True)

@@ -31,13 +31,11 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.tasks import PARTS
-from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, NUMBERS_COLUMN
+from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, NUMBERS_COLUMN, STAND_IN
 from ftc.spec.text_forms import form_card
 
 __all__ = ["UnlabeledRows", "as_row", "check_columns", "compile_unlabeled", "conversation_column"]
 
-_STAND_IN = "a"
-"""An answer that is never read: only so that a row has one. A letter, since the space before a letter belongs to it."""
 _COPIED = "{{ " + INSTRUCTION_PROMPT + " }}"
 _COMPARED = ("query", "positive", "sentence1", "sentence2")
 """Parts whose texts become vectors."""
@@ -190,14 +188,14 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
     task = plan.recipe.task.settled(plan.settings.model.family)
 
     def written(row: Row) -> None:
-        row[_written_column(plan)] = text.labels[0] if text.labels else _STAND_IN
+        row[_written_column(plan)] = text.labels[0] if text.labels else STAND_IN
 
     def given(row: Row) -> None:
         row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = row.get(by_part.get("prompt", "")), row.get("completion")
 
     def copied(row: Row) -> None:
         source = by_part.get("prompt") or by_part.get("text") or by_part["messages"]
-        row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = row.get(source), _STAND_IN
+        row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = row.get(source), STAND_IN
         row["messages"] = _asked(row.get(source))
 
     match text.form:
@@ -218,7 +216,7 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
             return lambda row: None
         case "chat":
             return lambda row: row.update({columns["messages"]: _asked(row.get(columns["messages"]))})
-        case "prompt":
+        case "prompt" | "sample":
             return written
         case "preference" | "raw":
             return given if _scores_answers(plan) else copied
@@ -241,7 +239,7 @@ def _asked(messages: Any) -> Any:
     if not isinstance(messages, list) or not all(isinstance(turn, dict) for turn in messages):
         return messages
     end = len(messages) - (bool(messages) and messages[-1].get("role") == "assistant")
-    return [*messages[:end], {"role": "assistant", "content": _STAND_IN}]
+    return [*messages[:end], {"role": "assistant", "content": STAND_IN}]
 
 
 def _fault(by_part: Mapping[str, str], row: Row) -> str | None:

@@ -67,9 +67,12 @@ def load_exported(session: Session, model: nn.Module) -> None:
     """Loads the saved weights into a model that is as it was before the first step.
 
     Raises:
-        Refusal: They are not those of the record, or not all of the model's.
+        Refusal: They can't be read, are not those of the record, or not all of the model's (FTC630).
     """
-    tensors = read_tensors(_weights_file(session))
+    try:
+        tensors = read_tensors(_weights_file(session))
+    except OSError as error:
+        raise Refusal([_changed(session, f"they can't be read: {error.strerror or error}")]) from None
     if content_digest(tensors) != session.state.record.final_weights_sha256:
         raise Refusal([_changed(session, "they have another digest")])
     load_artifact(model, session.plan.settings, tensors)

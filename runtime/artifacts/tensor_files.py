@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from ftc.spec.storage import model_files as spec_digests
 from ftc.spec.storage.native import LibraryFault, native
+from ftc.spec.storage.reading import open_regular
 
 __all__ = [
     "Form",
@@ -115,6 +116,7 @@ def read_shapes(path: Path) -> dict[str, torch.Size]:
 
 
 def _read(path: Path, read: Callable[[], T]) -> T:
+    open_regular(path).close()  # the library would wait for ever for a pipe's end
     try:
         return native(read)
     except LibraryFault as fault:

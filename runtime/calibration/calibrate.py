@@ -197,6 +197,7 @@ def _seconds_of_steps(job: CalibrationJob, settings: Settings, model: nn.Module)
     from ftc.runtime.tasks import make_scorer
     from ftc.runtime.training.loop import Job, training_steps
     from ftc.runtime.training.optimizers import make_optimizer
+    from ftc.runtime.training.sources import StreamRows
     from ftc.spec.batches import BatchOrder
     from ftc.spec.documents.memory_trace import BatchShape
 
@@ -211,8 +212,7 @@ def _seconds_of_steps(job: CalibrationJob, settings: Settings, model: nn.Module)
         parameters=parameters,
         scorer=make_scorer(model, settings),
         optimizer=make_optimizer(parameters, settings.train),
-        rows=rows,
-        order=BatchOrder(rows.lengths, settings.train.batch_size, 1, 0),
+        source=StreamRows(rows, BatchOrder(rows.lengths, settings.train.batch_size, 1, 0)),
         accelerator=make_accelerator(settings),
     )
     seconds: list[float] = []

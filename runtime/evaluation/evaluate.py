@@ -64,7 +64,8 @@ class Measurement:
 def measure_validation(session: Session) -> tuple[dict[str, float], float] | None:
     """Metrics of the model in training on validation, `val_loss` among them, and the seconds that it took.
 
-    Written answers take too long to be part of it. None where there are no validation rows.
+    Written answers take too long to be part of it, unless their rewards are all that there is. None where there are no
+    validation rows.
 
     Raises:
         Refusal: The loss is not finite.
@@ -75,12 +76,17 @@ def measure_validation(session: Session) -> tuple[dict[str, float], float] | Non
     assert work is not None, "validation measures the model in training"
     started = time.perf_counter()
     settings = session.plan.settings
+    measures = Measures(settings, rows, session.inputs.model_folder)
+    if measures.is_rewarded:
+        with eval_mode(work.model), faster_linears(work.model):
+            texts = _answers(session, None, work, rows, measures.decode, StopRequest())
+        statistics = measures.statistics(settings.eval.metrics, [], texts)
+        return {name: one.observed for name, one in statistics.items()}, time.perf_counter() - started
     with eval_mode(work.model), faster_linears(work.model):
         # A signal takes effect after the evaluation: a checkpoint never lacks the validation that the plan asks for.
         batches = score_rows(work, rows, settings.eval.batch_size, session.accelerator, StopRequest())
         scores = gathered(work, rows, [score for batch in batches for score in batch], session.accelerator)
     watched = settings.train.select_metric.removeprefix("val_")
-    measures = Measures(settings, rows, session.inputs.model_folder)
     names = measures.scored({*settings.eval.metrics, watched})
     known = {name: one.observed for name, one in measures.statistics(names, scores, {}).items()}
     if not math.isfinite(known["loss"]):
@@ -154,13 +160,16 @@ def _measured(
 ) -> tuple[list[RowScore], dict[int, str]]:
     """What the plan's metrics are computed from: each row's scores, and what the model said of it."""
     settings = session.plan.settings
+    measures = Measures(settings, rows, session.inputs.model_folder)
+    if measures.is_rewarded:
+        unscored = [RowScore(number, 0.0, 0) for number in range(len(rows))]
+        return unscored, written(session, subject, work, rows, measures.decode)
     scores: list[RowScore] = []
     for batch in score_rows(work, rows, settings.eval.batch_size, session.accelerator, session.stop):
         scores += batch
         if settings.eval.max_new_tokens is None:
             report_progress(session, subject, len(scores), rows)
     scores = gathered(work, rows, scores, session.accelerator)
-    measures = Measures(settings, rows, session.inputs.model_folder)
     if settings.eval.max_new_tokens is None:
         return scores, measures.said(scores)
     return scores, written(session, subject, work, rows, measures.decode)
@@ -170,21 +179,32 @@ def written(
     session: Session, subject: Subject | None, work: ModelWithScorer, rows: TokenStream, decode: TextDecoder
 ) -> dict[int, str]:
     """Every row's answer, from the longest prompt to the shortest; progress is reported of a subject alone."""
+    with session.writing():
+        return _answers(session, subject, work, rows, decode, session.stop)
+
+
+def _answers(
+    session: Session,
+    subject: Subject | None,
+    work: ModelWithScorer,
+    rows: TokenStream,
+    decode: TextDecoder,
+    stop: StopRequest,
+) -> dict[int, str]:
     settings, accelerator = session.plan.settings, session.accelerator
     order = by_length(list(range(len(rows))), rows.prompt_lengths.astype("int64"))
     batches = list(
         shared_batches(work.model, order, lambda mine: cut(mine, settings.eval.batch_size), session.accelerator)
     )
-    stop = StopTogether(accelerator, session.stop) if is_sharded(work.model) else session.stop
+    stop = StopTogether(accelerator, stop) if is_sharded(work.model) else stop
     mine = {row for numbers, counts in batches if counts for row in numbers}
     texts: dict[int, str] = {}
-    with session.writing():
-        for some in answers(
-            work.model, rows, [numbers for numbers, _ in batches], settings, decode, stop, accelerator.device
-        ):
-            texts |= {row: text for row, text in some.items() if row in mine and row not in texts}
-            if subject is not None:
-                report_progress(session, subject, len(texts), rows)
+    for some in answers(
+        work.model, rows, [numbers for numbers, _ in batches], settings, decode, stop, accelerator.device
+    ):
+        texts |= {row: text for row, text in some.items() if row in mine and row not in texts}
+        if subject is not None:
+            report_progress(session, subject, len(texts), rows)
     if accelerator.num_processes > 1:
         from accelerate.utils import gather_object
 

@@ -86,7 +86,7 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
     settings = plan.settings.model_copy(update={"train": train, "device": device})
     alone = plan.model_copy(update={"settings": settings})
     from ftc.runtime.execution.accelerator import make_accelerator
-    from ftc.runtime.execution.journal import Journal, StepLogFile
+    from ftc.runtime.execution.journal import AnswersFile, Journal, StepLogFile
     from ftc.runtime.execution.session import Session
     from ftc.runtime.execution.state import RunState
     from ftc.runtime.training.seeding import deterministic
@@ -103,9 +103,20 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
         with (
             Journal(folder.events, listen, silent=not accelerator.is_main_process) as journal,
             StepLogFile(folder.ladder, silent=True) as ladder,
+            AnswersFile(folder.answers, silent=True) as answers,
         ):
             session = Session(
-                alone, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop, weights=run
+                alone,
+                plan.job_sha256(),
+                inputs,
+                folder,
+                state,
+                journal,
+                ladder,
+                answers,
+                accelerator,
+                stop,
+                weights=run,
             )
             try:
                 yield session

@@ -28,12 +28,22 @@ from ftc.runtime.models.sharding import is_sharded
 from ftc.runtime.tasks.scorer import prompt_batch
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.architectures import architecture
-from ftc.spec.batches import LEAST_SHARED
+from ftc.spec.batches import LEAST_SHARED, cut
 from ftc.spec.documents.sampling import GREEDY, Sampling
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["SharedPrompt", "answers", "cache_name", "one_answer", "shared_length", "static_cache_pays"]
+__all__ = [
+    "SharedPrompt",
+    "answers",
+    "arithmetic",
+    "batches_to_write",
+    "cache_name",
+    "configured",
+    "one_answer",
+    "shared_length",
+    "static_cache_pays",
+]
 
 _ATTENTION = ("eager", "sdpa")
 """Kinds of attention that take padding anywhere."""
@@ -60,13 +70,9 @@ def answers(
     is_static = static_cache_pays(model, settings, device, len(order))
     prompts = (rows.prompt_length(number) for numbers in order for number in numbers)
     longest = max(prompts, default=0) if is_static else None
-    with _configured(model, _way_of_writing(settings, GREEDY, longest)):
+    with configured(model, _way_of_writing(settings, GREEDY, longest)):
         shared = None if is_static else _shared(model, rows, order, settings, device)
-        # peft numbers places itself where virtual tokens stand before a row, and takes padding for a part of it.
-        # A model in parts is called equally often everywhere, so that its batches stay as they are.
-        reads_padding = architecture(model.config.model_type).reads_padding and not is_sharded(model)
-        is_even = reads_padding or settings.strategy.traits.num_virtual > 0
-        for numbers in _of_one_length(order, rows) if is_even else order:
+        for numbers in _of_one_length(order, rows) if _takes_one_length(model, settings) else order:
             stop.check()
             # What is compiled is for so many rows, so the last batch is filled up with one of its own.
             filled = [*numbers, *[numbers[-1]] * (len(order[0]) - len(numbers))] if is_static else numbers
@@ -78,12 +84,12 @@ def one_answer(
     model: Any, rows: TokenStream, settings: Settings, sampling: Sampling, streamer: Any, device: torch.device
 ) -> None:
     """Writes the answer to the first row, and gives each of its tokens to a streamer of transformers."""
-    with _configured(model, _way_of_writing(settings, sampling)):
+    with configured(model, _way_of_writing(settings, sampling)):
         _generated(model, rows, [0], settings, device, streamer=streamer)
 
 
 @contextmanager
-def _configured(model: Any, greedy: Any) -> Iterator[None]:
+def configured(model: Any, greedy: Any) -> Iterator[None]:
     """A block in which nothing of a model's own defaults holds, which may sample or penalize."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     holders = [model] if inner is model else [model, inner]  # some wrappers hand theirs on, and some don't
@@ -103,8 +109,26 @@ def _shared(
     """What all prompts begin with, where it can be computed by itself: an encoder reads a prompt as a whole."""
     if settings.model.family != "decoder" or settings.strategy.traits.num_virtual or is_sharded(model):
         return None
-    with _arithmetic(settings, device):
+    with arithmetic(settings, device):
         return SharedPrompt.of(model, rows, [number for numbers in order for number in numbers], device)
+
+
+def _takes_one_length(model: Any, settings: Settings) -> bool:
+    """Whether prompts of several lengths must not stand in one batch.
+
+    peft numbers places itself where virtual tokens stand before a row, and takes padding for a part of it. A model in
+    parts is called equally often everywhere, so that its batches stay as they are.
+    """
+    reads_padding = architecture(model.config.model_type).reads_padding and not is_sharded(model)
+    return reads_padding or settings.strategy.traits.num_virtual > 0
+
+
+def batches_to_write(model: Any, lengths: Sequence[int], settings: Settings) -> Iterator[list[int]]:
+    """Prompts of these lengths in batches that are answered at once, by their places, the longest first."""
+    order = sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
+    is_even = _takes_one_length(model, settings)
+    for _, alike in itertools.groupby(order, key=lambda place: lengths[place] if is_even else 0):
+        yield from cut(list(alike), settings.eval.batch_size)
 
 
 def _of_one_length(order: list[list[int]], rows: TokenStream) -> Iterator[list[int]]:
@@ -142,7 +166,7 @@ def _generated(
     """What `generate` writes behind each row's prompt; of tokens that all begin with, the KV cache may be known."""
     left = settings.model.family == "decoder"
     ids, attention = prompt_batch(rows, numbers, settings.model.pad_id, left=left, shared=shared)
-    with _arithmetic(settings, device), warnings.catch_warnings():
+    with arithmetic(settings, device), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Position ids are not supported")
         output = model.generate(
             input_ids=ids.to(device), attention_mask=attention.to(device), synced_gpus=is_sharded(model), **known
@@ -152,7 +176,8 @@ def _generated(
     return written
 
 
-def _arithmetic(settings: Settings, device: torch.device) -> torch.autocast:
+def arithmetic(settings: Settings, device: torch.device) -> torch.autocast:
+    """A block in which answers are written in the plan's precision."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.train.precision == "bfloat16")
 
 

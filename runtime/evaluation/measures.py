@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.runtime.evaluation.scoring import RowScore
-from ftc.runtime.metrics import LOSSES, Pairs, Predictions, Ranked, loss_statistics, statistics_of
+from ftc.runtime.metrics import (
+    LOSSES,
+    Pairs,
+    Predictions,
+    Ranked,
+    Rewarded,
+    loss_statistics,
+    of_figures,
+    statistics_of,
+)
 from ftc.runtime.metrics.classes import Decisions, Tags, entity_types
 from ftc.runtime.metrics.numbers import Numbers
 from ftc.runtime.metrics.statistics import Statistics
@@ -53,6 +62,11 @@ class Measures:
         self._answer: Answer = settings.answer
 
     @property
+    def is_rewarded(self) -> bool:
+        """Whether written answers are all that is measured, so that no row has a loss."""
+        return self._answer == "rewarded"
+
+    @property
     def is_written(self) -> bool:
         """Whether metrics are of answers that the model writes."""
         return self._settings.eval.max_new_tokens is not None
@@ -92,10 +106,12 @@ class Measures:
             case "written label":
                 said = [as_label(text, self._labels) for text in self._written(texts)]
                 return Decisions.named(self._labels, self._expected(), said)
-            case "pair":
-                return Pairs(np.array([score.predicted for score in scores], np.float64).reshape(-1, 3))
-            case "rank":
-                return Ranked(np.array([score.predicted[0] for score in scores], np.float64))
+            case "pair" | "rank":
+                return of_figures(self._answer, [score.predicted for score in scores])
+            case "rewarded":
+                assert self._settings.train.sampling is not None, "the plan says what answers earn"
+                pairs = zip(self._written(texts), map(self.expected, range(len(self._rows))), strict=True)
+                return Rewarded.of(self._settings.train.sampling.rewards, pairs)
             case "text" if len(self._rows) and self._rows.texts(0):
                 return self._found(texts, first=0)
             case "text":
@@ -112,7 +128,7 @@ class Measures:
                 return [tuple(row) for row in self._targets()]
             case "written label":
                 return self._expected()
-            case "numbers" | "tags" | "span" | "pair" | "rank" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "rank" | "rewarded" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)
@@ -127,7 +143,7 @@ class Measures:
                 return Decisions.several(self._labels, expected, classes)
             case "written label":
                 return Decisions.named(self._labels, expected, classes)
-            case "numbers" | "tags" | "span" | "pair" | "rank" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "rank" | "rewarded" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)
@@ -152,7 +168,7 @@ class Measures:
                 words = predictions.words()
                 found, counts = entity_types(self._labels), words.counts(words.rows.sum(axis=0))
                 predictions = words
-            case Numbers() | Written() | Found() | Pairs() | Ranked():
+            case Numbers() | Written() | Found() | Pairs() | Ranked() | Rewarded():
                 return {}
             case _:
                 assert_never(predictions)
@@ -260,7 +276,7 @@ class Measures:
                 return {row: _CHOSEN if is_chosen else "the rejected answer" for row, is_chosen in chosen.items()}
             case "rank":
                 return {score.row: f"rank {score.predicted[0]:.0f}" for score in scores}
-            case "written label" | "text":
+            case "written label" | "rewarded" | "text":
                 return {}
             case _:
                 assert_never(self._answer)
@@ -268,7 +284,7 @@ class Measures:
     def given(self, number: int) -> str:
         """What a model is given of a row."""
         match self._answer:
-            case "pair" | "rank" | "written label" | "text":
+            case "pair" | "rank" | "written label" | "rewarded" | "text":
                 return self.decode.prompt(self._rows, number)
             case "span":
                 return f"{self.decode.prompt(self._rows, number)} · {self._rows.texts(number)[0]}"
@@ -294,6 +310,8 @@ class Measures:
                 return _CHOSEN
             case "rank":
                 return self.decode(self._rows.marked(number)[1].tolist())
+            case "rewarded":
+                return next(iter(self._rows.texts(number)), "")
             case "written label" | "text":
                 return next(iter(self._rows.texts(number)), "") or self.decode.expected(self._rows, number)
             case _:

@@ -243,6 +243,7 @@ class _Execution:
         session.journal.emit(RunEnded(status=status, detail="" if passed else "a gate failed"))
         session.journal.sync()  # the record names the digests of both: they must not be younger on disk than it is
         session.ladder.sync()
+        session.answers.sync()
         session.state.end(status, "early_stop" if session.stopped_early else "finished")
 
 

@@ -1,6 +1,6 @@
-"""What a run writes line by line: its events, and its step log (`ladder.ndjson`).
+"""What a run writes line by line: its events, its step log (`ladder.ndjson`), and answers that it samples.
 
-`ftc.spec.documents.step_log` says what is in the second.
+`ftc.spec.documents.step_log` and `ftc.spec.documents.sampled` say what is in the last two.
 """
 
 from __future__ import annotations
@@ -8,17 +8,18 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from ftc.spec.documents.events import Event, EventListener, Part, PhaseEnded, PhaseStarted
+from ftc.spec.documents.sampled import SampledAnswer, read_answers
 from ftc.spec.documents.step_log import Ladder, Rung, StepLine, line_text, read_ladder
 from ftc.spec.storage.atomic_write import write_file
 
-__all__ = ["Journal", "StepLogFile", "close_lines", "open_at_last_line"]
+__all__ = ["AnswersFile", "Journal", "StepLogFile", "close_lines", "open_at_last_line"]
 
 
 class Journal:
@@ -98,6 +99,56 @@ def open_at_last_line(path: Path) -> BinaryIO:
         file.truncate(content.rfind(b"\n") + 1)
     file.seek(0, os.SEEK_END)
     return file
+
+
+class AnswersFile:
+    """Appends sampled answers to a file of a run's folder, which is there only if any were sampled.
+
+    Args:
+        path: The file.
+        silent: Whether this process keeps quiet.
+    """
+
+    def __init__(self, path: Path, *, silent: bool) -> None:
+        self._path, self._silent = path, silent
+        self._file: BinaryIO | None = None
+
+    def truncate(self, step: int) -> None:
+        """Takes away the answers of later steps, which are sampled anew.
+
+        Raises:
+            OSError: The disk refused; the file is as it was.
+        """
+        if not self._silent and self._path.exists():
+            self._close()
+            write_file(self._path, b"".join(line_text(one) for one in read_answers(self._path) if one.step <= step))
+
+    def add(self, answers: Sequence[SampledAnswer]) -> None:
+        """Writes the answers of a step."""
+        if self._silent or not answers:
+            return
+        if self._file is None:
+            self._file = open_at_last_line(self._path)
+        self._file.write(b"".join(map(line_text, answers)))
+        self._file.flush()
+
+    def sync(self) -> None:
+        """Makes all that was written durable."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+
+    def _close(self, *, is_failing: bool = False) -> None:
+        if self._file is not None:
+            close_lines(self._file, is_failing=is_failing)
+            self._file = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close(is_failing=error is not None)
 
 
 class StepLogFile:

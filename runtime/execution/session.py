@@ -15,7 +15,7 @@ from ftc.runtime.execution.accelerator import divide, everywhere, observe
 from ftc.runtime.execution.agreement import launcher
 from ftc.runtime.execution.execute import Inputs
 from ftc.runtime.execution.file_stamps import FileStamps, InputsTouched
-from ftc.runtime.execution.journal import Journal, StepLogFile
+from ftc.runtime.execution.journal import AnswersFile, Journal, StepLogFile
 from ftc.runtime.execution.machine import begin_stretch, peak_memory
 from ftc.runtime.execution.state import RunState, find_run
 from ftc.runtime.models.base_model import FolderBase
@@ -65,6 +65,7 @@ class Session:
     state: RunState
     journal: Journal
     ladder: StepLogFile
+    answers: AnswersFile
     accelerator: Accelerator
     stop: StopRequest
     trained: ModelWithScorer | None = None
@@ -254,9 +255,10 @@ def open_session(
     with (
         Journal(folder.events, listen, silent=not is_first) as journal,
         StepLogFile(folder.ladder, silent=not is_first) as ladder,
+        AnswersFile(folder.answers, silent=not is_first) as answers,
     ):
         session = Session(
-            plan, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop, until=until
+            plan, plan.job_sha256(), inputs, folder, state, journal, ladder, answers, accelerator, stop, until=until
         )
         journal.timed = session.hear_of_time
         for name in before.lost:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
@@ -13,9 +13,25 @@ from ftc.runtime.metrics.classes import Decisions, Tags, decision_statistics, ta
 from ftc.runtime.metrics.numbers import NUMBERS, Numbers
 from ftc.runtime.metrics.statistics import Floats, Statistics, mean_of
 from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
+from ftc.runtime.rewards import is_correct, reward_values, total_reward
+from ftc.spec.heads import Answer
 from ftc.spec.metrics import metric_named, split_metric
+from ftc.spec.rewards import RewardTerm
 
-__all__ = ["LOSSES", "PAIRS", "RANKED", "Pairs", "Predictions", "Ranked", "Scored", "loss_statistics", "statistics_of"]
+__all__ = [
+    "LOSSES",
+    "PAIRS",
+    "RANKED",
+    "REWARDED",
+    "Pairs",
+    "Predictions",
+    "Ranked",
+    "Rewarded",
+    "Scored",
+    "loss_statistics",
+    "of_figures",
+    "statistics_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +56,36 @@ class Ranked:
     ranks: Floats
 
 
-Predictions = Decisions | Numbers | Tags | Written | Found | Pairs | Ranked
+def of_figures(answer: Answer, predicted: Sequence[Sequence[float]]) -> Pairs | Ranked:
+    """What a model said of rows of which figures alone are kept: of each pair three, of each query a rank first."""
+    if answer == "rank":
+        return Ranked(np.array([row[0] for row in predicted], np.float64))
+    return Pairs(np.array(predicted, np.float64).reshape(-1, 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Rewarded:
+    """Written answers and what they earn.
+
+    Attributes:
+        rewards: (N,) weighted sum of each answer's rewards.
+        correct: (N,) 1 where an answer is correct, else 0.
+    """
+
+    rewards: Floats
+    correct: Floats
+
+    @classmethod
+    def of(cls, rewards: Sequence[RewardTerm], pairs: Iterable[tuple[str, str]]) -> Rewarded:
+        """What answers earn by a plan's rewards, each beside its row's reference."""
+        values = [reward_values(rewards, answer, reference) for answer, reference in pairs]
+        return cls(
+            np.array([total_reward(rewards, one) for one in values], np.float64),
+            np.array([is_correct(rewards, one) for one in values], np.float64),
+        )
+
+
+Predictions = Decisions | Numbers | Tags | Written | Found | Pairs | Ranked | Rewarded
 """What rows expect, and what a model said."""
 
 PAIRS: dict[str, Callable[[Floats], Floats]] = {
@@ -64,6 +109,12 @@ RANKED: dict[str, Callable[[Floats], Floats]] = {
     "recall_at_10": lambda ranks: (ranks <= 10).astype(np.float64),
 }
 """Metrics of retrieval: the score of each query. A row has one right passage, so the best ranking's nDCG is 1."""
+
+REWARDED: dict[str, Callable[[Rewarded], Floats]] = {
+    "mean_reward": lambda one: one.rewards,
+    "correct": lambda one: one.correct,
+}
+"""Metrics of rewarded answers: the score of each row."""
 
 
 def _loss(sums: Floats) -> Floats:
@@ -121,6 +172,8 @@ def statistics_of(name: str, predictions: Predictions) -> Statistics:
             found = mean_of(PAIRS[name](predictions.rows).tolist())
         case Ranked():
             found = mean_of(RANKED[name](predictions.ranks).tolist())
+        case Rewarded():
+            found = mean_of(REWARDED[name](predictions).tolist())
         case _:
             assert_never(predictions)
     metric = metric_named(name)

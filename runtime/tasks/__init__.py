@@ -11,6 +11,7 @@ from ftc.runtime.tasks.language import LANGUAGE
 from ftc.runtime.tasks.preference import PREFERENCE
 from ftc.runtime.tasks.question_answering import EXTRACTIVE
 from ftc.runtime.tasks.regression import REGRESSION
+from ftc.runtime.tasks.reinforcement import REINFORCEMENT
 from ftc.runtime.tasks.reward import REWARD
 from ftc.runtime.tasks.scorer import Arithmetic, Objective, Scorer, mixed_precision
 from ftc.runtime.tasks.token_classification import TOKEN_CLASSIFICATION
@@ -23,6 +24,7 @@ OBJECTIVES = (
     LANGUAGE,
     PREFERENCE,
     EMBEDDING,
+    REINFORCEMENT,
     CLASSIFICATION,
     MULTI_LABEL,
     REGRESSION,
@@ -30,13 +32,14 @@ OBJECTIVES = (
     TOKEN_CLASSIFICATION,
     EXTRACTIVE,
 )
-"""Every objective: one for each head, and for pairs of answers one more."""
+"""Every objective: one for each head, and further ones for pairs of answers and for sampled answers."""
 
 
 def objective_of(settings: Settings) -> Objective:
     """What a plan trains and scores by."""
-    asked = settings.model.head, form_card(settings.text.form).is_pair
-    return next(one for one in OBJECTIVES if (one.head, one.is_pair) == asked)
+    form = form_card(settings.text.form)
+    asked = settings.model.head, form.is_pair, form.is_sampled
+    return next(one for one in OBJECTIVES if (one.head, one.is_pair, one.is_sampled) == asked)
 
 
 def make_scorer(model: Any, settings: Settings, arithmetic: Arithmetic | None = None) -> Scorer:

@@ -173,6 +173,7 @@ class MultiLabelScorer(ClassifierScorer):
 CLASSIFICATION = Objective(
     head="classification",
     is_pair=False,
+    is_sampled=False,
     scorer=lambda model, settings, arithmetic: ClassifierScorer(model, settings.model, arithmetic),
     score_shape=lambda rows, _, outputs: (rows, outputs),
     stand_in_targets=lambda _: [],

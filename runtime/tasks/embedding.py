@@ -17,7 +17,7 @@ from ftc.runtime.tasks.text_groups import Coupling
 from ftc.spec.documents.loss_settings import EmbeddingSettings
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
-from ftc.spec.tasks.embedding import Pooling
+from ftc.spec.embedding_losses import Pooling
 
 __all__ = ["EMBEDDING", "EmbeddingScorer", "pooled"]
 
@@ -91,6 +91,7 @@ def _scorer(model: Any, settings: Settings, arithmetic: Arithmetic) -> Embedding
 EMBEDDING = Objective(
     head="embedding",
     is_pair=False,
+    is_sampled=False,
     scorer=_scorer,
     score_shape=lambda rows, shape, outputs: (rows * shape.supervised, outputs),
     stand_in_targets=lambda shape: [shape.length // shape.supervised, 0],

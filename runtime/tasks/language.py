@@ -146,6 +146,7 @@ def _scorer(model: Any, settings: Settings, arithmetic: Arithmetic) -> LanguageS
 LANGUAGE = Objective(
     head="lm",
     is_pair=False,
+    is_sampled=False,
     scorer=_scorer,
     score_shape=lambda rows, shape, outputs: (rows * shape.supervised, outputs),
     stand_in_targets=lambda _: [],

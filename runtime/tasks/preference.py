@@ -171,6 +171,7 @@ def _scorer(model: Any, settings: Settings, arithmetic: Arithmetic) -> Preferenc
 PREFERENCE = Objective(
     head="lm",
     is_pair=True,
+    is_sampled=False,
     scorer=_scorer,
     score_shape=lambda rows, shape, outputs: (rows * shape.supervised, outputs),
     stand_in_targets=lambda shape: [shape.length // 2],

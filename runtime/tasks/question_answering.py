@@ -103,6 +103,7 @@ def _scorer(model: Any, settings: Settings, arithmetic: Arithmetic) -> SpanScore
 EXTRACTIVE = Objective(
     head="span",
     is_pair=False,
+    is_sampled=False,
     scorer=_scorer,
     score_shape=lambda rows, shape, outputs: (outputs * rows, shape.length),
     stand_in_targets=lambda _: [0, 0],

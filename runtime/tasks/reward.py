@@ -57,6 +57,7 @@ def _scorer(model: Any, settings: Settings, arithmetic: Arithmetic) -> RewardSco
 REWARD = replace(
     REGRESSION,
     is_pair=True,
+    is_sampled=False,
     scorer=_scorer,
     score_shape=lambda rows, _, outputs: (2 * rows, outputs),
     stand_in_targets=lambda shape: [shape.length // 2],

@@ -141,6 +141,8 @@ class Objective:
     """The head that it is for."""
     is_pair: bool
     """Whether a row is two sequences that are compared."""
+    is_sampled: bool
+    """Whether a row is an answer that the model sampled itself."""
     scorer: Callable[[Any, Settings, Arithmetic], Scorer]
     """Makes the scorer of a model without any wrapper for several devices; it hooks itself into the model for good."""
     score_shape: Callable[[int, BatchShape, int], tuple[int, int]]
@@ -236,13 +238,18 @@ class Batch:
     sequences: torch.Tensor | None = None
     """(M,) sequence of each scored token of preferences, whose losses belong to pairs; (S,) row of each of S texts."""
     references: torch.Tensor | None = None
-    """(B, 2) log-probability of chosen and rejected answer by the untrained model; None where none is known."""
+    """(B, 2) log-probability of chosen and rejected answer by the untrained model, or of sampled answers (N,) that of
+    each token by the base model; None where none is known."""
     offsets: torch.Tensor | None = None
     """(B, T, 2) begin and end character of each token in the context, -1 elsewhere; stays in host RAM."""
     groups: TextGroups | None = None
     """Which of the rows' texts belong together, where rows are several texts; None elsewhere."""
     places: torch.Tensor | None = None
     """(1, T) place of each token in its own row, where several rows make up one sequence; None elsewhere."""
+    advantages: torch.Tensor | None = None
+    """(N,) of the sampled answer that each target token belongs to; None elsewhere."""
+    weights: torch.Tensor | None = None
+    """(N,) what each target token's loss is multiplied by; None where that is 1."""
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
@@ -257,7 +264,17 @@ class Batch:
 
     def part(self, lines: slice) -> Batch:
         """The batch with some of its targets, as far as losses go."""
-        return self if lines == slice(None) else replace(self, targets=self.targets[lines])
+        if lines == slice(None):
+            return self
+        if self.advantages is None or self.weights is None:
+            return replace(self, targets=self.targets[lines])
+        return replace(
+            self,
+            targets=self.targets[lines],
+            advantages=self.advantages[lines],
+            weights=self.weights[lines],
+            references=None if self.references is None else self.references[lines],
+        )
 
     def corner(self, rows: int, tokens: int) -> Batch:
         """The first rows' beginnings, where each row has one target; scored is the last token of what is left."""

@@ -21,24 +21,25 @@ from ftc.runtime.training.seeding import seed_everything, stream_seed
 if TYPE_CHECKING:
     from ftc.runtime.tasks.text_groups import Coupling, TextGroups
     from ftc.runtime.training.loop import Job
+    from ftc.runtime.training.sources import StepRows
 
 __all__ = ["coupled_gradients"]
 
 
 def coupled_gradients(
-    job: Job, coupling: Coupling, step: int, batches: Sequence[Batch], pieces: Sequence[tuple[list[int], bool]]
+    job: Job, coupling: Coupling, fed: StepRows, batches: Sequence[Batch], pieces: Sequence[tuple[list[int], bool]]
 ) -> float:
     """Adds up the gradients of a step; returns the mean loss of its rows.
 
     Args:
         job: All that the loop works with.
         coupling: How rows are compared.
-        step: Number of the step, from 0.
+        fed: The step's rows.
         batches: This device's micro-batches, on the device.
         pieces: The rows of each, and whether they count; others join only for the exchange between devices.
     """
-    numbers = job.order.rows(step)
-    device, groups = job.accelerator.device, coupling.groups(job.rows, numbers)
+    numbers = fed.numbers
+    device, groups = job.accelerator.device, coupling.groups(fed.rows, numbers)
     places = [_places(numbers, groups, rows).to(device) for rows, _ in pieces]
     groups = groups.to(device)
     if len(pieces) == 1 and job.accelerator.num_processes == 1:
@@ -50,7 +51,7 @@ def coupled_gradients(
     found = None
     with torch.no_grad():
         for number, (batch, where, (_, counts)) in enumerate(zip(batches, places, pieces, strict=True)):
-            _seed(job, step, number)
+            _seed(job, fed.index, number)
             vectors = job.scorer.logits(job.model, batch)
             if found is None:
                 found = vectors.new_zeros(len(groups.firsts) + len(groups.others), vectors.shape[1])
@@ -66,7 +67,7 @@ def coupled_gradients(
     gradient *= job.accelerator.num_processes  # wrappers average over devices; we need the sum
 
     for number, (batch, where, (_, counts)) in enumerate(zip(batches, places, pieces, strict=True)):
-        _seed(job, step, number)
+        _seed(job, fed.index, number)
         with nullcontext() if number == len(batches) - 1 else job.accelerator.no_sync(job.model):
             vectors = job.scorer.logits(job.model, batch)
             wanted = gradient.index_select(0, where) if counts else torch.zeros_like(vectors)

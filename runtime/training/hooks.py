@@ -74,6 +74,13 @@ def write_step_line(training: Training, done: StepDone) -> None:
         training.session.ladder.add(line)
 
 
+def write_answers(training: Training, done: StepDone) -> None:
+    """Writes what the model sampled for the step, with what it earned; nothing where rows alone are trained on."""
+    training.session.answers.add(training.job.source.answers)
+    if done.sampled is not None:
+        training.session.note_time("sample", done.sampled.seconds)
+
+
 def validate(training: Training, done: StepDone) -> None:
     """Evaluates on validation where the plan says so, and updates the selection."""
     if not _is_due(training, done):
@@ -143,6 +150,7 @@ def save(training: Training, done: StepDone) -> None:
             kept = {file: whole_tensors(tensors, keep=session.is_first) for file, tensors in held.items()}
             if session.is_first:  # the others gave it their parts
                 session.ladder.sync()
+                session.answers.sync()
                 checkpoints = session.folder.checkpoints
                 checkpoint.save(checkpoints, session.job_sha256, training.progress, kept)
                 checkpoint.prune(checkpoints, training.progress, training.job.train.keep_checkpoints)
@@ -208,6 +216,7 @@ HOOKS: tuple[Hook, ...] = (
     count,
     report,
     write_step_line,
+    write_answers,
     validate,
     stop_early,
     check_stop,

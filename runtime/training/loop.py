@@ -20,11 +20,10 @@ from ftc.runtime.training.coupled import coupled_gradients
 from ftc.runtime.training.distillation import Teacher
 from ftc.runtime.training.optimizers import Pace, set_learning_rate
 from ftc.runtime.training.seeding import seed_everything, stream_seed
-from ftc.spec.batches import BatchOrder
+from ftc.runtime.training.sources import RowSource, StepRows
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import StepDone
 from ftc.spec.documents.settings import Seeds, TrainSettings
-from ftc.spec.documents.streams import TokenStream
 from ftc.spec.schedules import learning_rate_at
 
 if TYPE_CHECKING:
@@ -45,8 +44,8 @@ class Job:
     """What is trained, by name."""
     scorer: Scorer
     optimizer: torch.optim.Optimizer
-    rows: TokenStream
-    order: BatchOrder
+    source: RowSource
+    """Where a step's rows come from: a stream, or the model itself."""
     accelerator: Accelerator
     teacher: Teacher | None = None
     """What is distilled from beside the rows; None where nothing is."""
@@ -65,20 +64,21 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
     """
     rank = job.accelerator.process_index
     for step in range(first_step, job.train.num_steps):
+        fed = job.source.at(step)
         started = time.perf_counter()
         seed_everything(stream_seed(job.seeds.dropout, step, rank))
-        rows = job.order.rows(step)
-        targets = sum(job.scorer.num_targets(job.rows, row) for row in rows)
+        rows = fed.numbers
+        targets = sum(job.scorer.num_targets(fed.rows, row) for row in rows)
 
         # Forward and backward, one micro-batch after the other.
-        fed = BatchDigest()
-        loss = _accumulate_gradients(job, step, targets, fed)
+        digest = BatchDigest()
+        loss = _accumulate_gradients(job, fed, targets, digest)
 
         # Clipping, after which a broken step must not reach the weights.
         longest = math.inf if job.train.max_grad_norm is None else job.train.max_grad_norm
         grad_norm = float(whole(nn.utils.clip_grad_norm_(job.parameters.values(), longest)))
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-            raise Refusal([_not_finite(job, step, loss, grad_norm)])
+            raise Refusal([_not_finite(job, fed, step, loss, grad_norm)])
 
         # Update; without a target there is no gradient, and moments alone must not move the weights.
         rate = learning_rate_at(step, job.train) * job.pace.factor
@@ -93,28 +93,29 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
             loss=loss,
             learning_rate=rate,
             grad_norm=grad_norm,
-            tokens=int(job.rows.lengths[rows].sum()),
+            tokens=int(fed.rows.lengths[rows].sum()),
             supervised=targets,
             seconds=time.perf_counter() - started,
-            batch_sha256=fed.hexdigest(),
+            batch_sha256=digest.hexdigest(),
+            sampled=fed.sampled,
         )
 
 
-def _accumulate_gradients(job: Job, step: int, targets: int, fed: BatchDigest) -> float:
+def _accumulate_gradients(job: Job, fed: StepRows, targets: int, digest: BatchDigest) -> float:
     """Adds up the gradients of a step over micro-batches and devices; returns the mean loss of its targets.
 
     Every loss is divided by the targets of the whole step, so the gradient doesn't depend on how rows are divided.
     """
     accelerator, world_size = job.accelerator, job.accelerator.num_processes
-    pieces = _pieces(job, step)
+    pieces = _pieces(job, fed)
     if (coupling := coupling_of(job.scorer)) is not None:  # a row's loss depends on all others
-        batches = [_fed(job, rows, fed) for rows, _ in pieces]
-        return coupled_gradients(job, coupling, step, batches, pieces)
+        batches = [_batch(job, fed, rows, digest) for rows, _ in pieces]
+        return coupled_gradients(job, coupling, fed, batches, pieces)
     share = world_size / max(1, targets)  # wrappers average over devices; we need the sum
     total = torch.zeros((), device=accelerator.device)
     for number, (rows, counts) in enumerate(pieces, start=1):
         weight = share if counts else 0.0
-        batch = _fed(job, rows, fed)
+        batch = _batch(job, fed, rows, digest)
         with nullcontext() if number == len(pieces) else accelerator.no_sync(job.model):
             loss = _loss(job, batch, weight)
             accelerator.backward(loss)
@@ -126,14 +127,14 @@ def _accumulate_gradients(job: Job, step: int, targets: int, fed: BatchDigest) -
     return mean_loss
 
 
-def _fed(job: Job, rows: list[int], fed: BatchDigest) -> Batch:
+def _batch(job: Job, fed: StepRows, rows: list[int], digest: BatchDigest) -> Batch:
     """A micro-batch on its device, after its digest was taken."""
-    batch = packed_batch(job.rows, rows) if job.train.packing else job.scorer.batch(job.rows, rows)
-    fed.add([int(job.rows.rows[row]) for row in rows], batch)
+    batch = packed_batch(fed.rows, rows) if job.train.packing else job.scorer.batch(fed.rows, rows)
+    digest.add([int(fed.rows.rows[row]) for row in rows], batch)
     return batch.to(job.accelerator.device)
 
 
-def _pieces(job: Job, step: int) -> list[tuple[list[int], bool]]:
+def _pieces(job: Job, fed: StepRows) -> list[tuple[list[int], bool]]:
     """This device's micro-batches of a step, each with whether it counts.
 
     Devices join the others' exchange with a gradient of zero: with one where there are more devices than rows, and as
@@ -142,8 +143,8 @@ def _pieces(job: Job, step: int) -> list[tuple[list[int], bool]]:
     rank, world_size = job.accelerator.process_index, job.accelerator.num_processes
     is_divided = job.train.sharding == "fsdp"
     ranks = range(world_size) if is_divided else (rank,)
-    pieces = [job.order.micro_batches(step, job.train.micro_batch, one, world_size) for one in ranks]
-    stand_in = job.order.rows(step)[:1]
+    pieces = [fed.micro_batches(job.train.micro_batch, one, world_size) for one in ranks]
+    stand_in = fed.numbers[:1]
     return list(in_step(pieces, rank if is_divided else 0, stand_in)) or [(stand_in, False)]
 
 
@@ -167,8 +168,8 @@ def _loss(job: Job, batch: Batch, weight: float) -> torch.Tensor:
     return total_loss(job.scorer, job.model, batch, losses, weight)
 
 
-def _not_finite(job: Job, step: int, loss: float, grad_norm: float) -> Diagnostic:
-    rows = [int(job.rows.rows[row]) for row in job.order.rows(step)]
+def _not_finite(job: Job, fed: StepRows, step: int, loss: float, grad_norm: float) -> Diagnostic:
+    rows = [int(fed.rows.rows[row]) for row in fed.numbers]
     shown = ", ".join(map(str, rows[:16])) + (", …" if len(rows) > 16 else "")
     weights = job.model.named_parameters()
     broken = next((name for name, one in weights if not whole(one.detach()).isfinite().all()), None)

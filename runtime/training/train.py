@@ -13,17 +13,20 @@ from ftc.runtime.execution.accelerator import agreed, wrap, wrapper_of
 from ftc.runtime.execution.session import Session
 from ftc.runtime.models.base_model import misfit, trainable_tensors
 from ftc.runtime.models.sharding import is_sharded, whole_tensors
+from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batch, target_losses
 from ftc.runtime.training.hooks import HOOKS, Training, note_progress, rung
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import make_optimizer, state_misfit
+from ftc.runtime.training.sampling import SampledRows
 from ftc.runtime.training.selection import Progress
 from ftc.runtime.training.signals import Interrupted
+from ftc.runtime.training.sources import RowSource, StreamRows
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import Resumed
 from ftc.spec.documents.interruption import usable_step
-from ftc.spec.documents.streams import TokenStream
+from ftc.spec.documents.streams import TextDecoder, TokenStream
 
 __all__ = ["is_trained", "make_job", "prove_isolation", "restored", "train"]
 
@@ -64,8 +67,10 @@ def train(session: Session) -> None:
     training = Training(session, job, restored(session, work, job, _fitting(session, job, found)))
     if training.progress.step > 0:
         session.ladder.truncate(training.progress.step)  # what was written after the checkpoint is written again
+        session.answers.truncate(training.progress.step)
     else:
         session.ladder.clear()
+        session.answers.truncate(0)
         session.ladder.add(rung(0, job))
     if not training.progress.is_over:
         session.pause_at(training.progress.step)
@@ -88,12 +93,13 @@ def _prove_packing(job: Job) -> None:
         Refusal: It doesn't (FTC262).
     """
     rank = 0 if is_sharded(job.model) else job.accelerator.process_index  # parts take the same way together
-    packs = job.order.micro_batches(0, job.train.micro_batch, rank, job.accelerator.num_processes)
+    first = job.source.at(0)
+    packs = first.micro_batches(job.train.micro_batch, rank, job.accelerator.num_processes)
     fullest = max(packs, key=len, default=[])
     for asked in (job, job.teacher):
         if asked is not None:
             device = job.accelerator.device
-            prove_isolation(asked.model, asked.scorer, job.rows, fullest, job.train.precision, device)
+            prove_isolation(asked.model, asked.scorer, first.rows, fullest, job.train.precision, device)
 
 
 def _usable(session: Session) -> int | None:
@@ -150,20 +156,30 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
         parameters=parameters,
         scorer=work.scorer,
         optimizer=make_optimizer(parameters, settings.train),
-        rows=rows,
-        order=BatchOrder(
-            rows.lengths,
-            settings.train.batch_size,
-            settings.train.steps_per_epoch,
-            settings.seeds.order,
-            batching=settings.train.batching,
-            most_tokens=settings.train.micro_batch_tokens,
-            packs=settings.train.packing,
-        ),
+        source=_source(session, work, rows),
         accelerator=session.accelerator,
         teacher=session.build_teacher(),
         class_weights=torch.tensor(weights, device=session.accelerator.device) if weights else None,
     )
+
+
+def _source(session: Session, work: ModelWithScorer, rows: TokenStream) -> RowSource:
+    """Where the rows of each step come from: the training split, or the model's answers to it."""
+    settings = session.plan.settings
+    train = settings.train
+    if isinstance(work.scorer, ReinforcementScorer):
+        decode, device = TextDecoder(session.inputs.model_folder), session.accelerator.device
+        return SampledRows(work.model, work.scorer, rows, settings, decode, session.stop, device)
+    order = BatchOrder(
+        rows.lengths,
+        train.batch_size,
+        train.steps_per_epoch,
+        settings.seeds.order,
+        batching=train.batching,
+        most_tokens=train.micro_batch_tokens,
+        packs=train.packing,
+    )
+    return StreamRows(rows, order)
 
 
 def restored(session: Session, work: ModelWithScorer, job: Job, found: checkpoint.Checkpoint | None) -> Progress:

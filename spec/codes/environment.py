@@ -77,6 +77,15 @@ CODES: tuple[Code, ...] = (
         exit_code=ExitCode.RECIPE_INVALID,
     ),
     Code(
+        id="FTC608",
+        title="columns that the predictions don't repeat",
+        cause="Predictions come with the columns of their rows. Bytes, nested structures and lengths of time have no "
+        "form in JSON or CSV; these columns are not in the output, and which row is which can be lost with them.",
+        wrong="ftc predict 7f3a2b --data new.parquet   # `id` is 16 bytes",
+        right="pq.write_table(table.set_column(0, 'id', [[one.hex() for one in ids]]), 'new.parquet')",
+        severity=Severity.WARNING,
+    ),
+    Code(
         id="FTC620",
         title="model file differs from the plan",
         cause="Every file that the model is loaded from is hashed before the first step. A file is missing or "

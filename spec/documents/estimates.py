@@ -109,9 +109,12 @@ class MemoryEstimate(Document):
         return self.process.expected
 
 
-Phase = Literal["load", "prove", "reference", "train", "validate", "save", "evaluate", "generate", "judge", "grade"]
-"""Parts of a run whose time is measured and estimated. `evaluate` scores the test rows and what is measured beside
-them, and writes answers in `generate`; a language model grades them in `judge`, a classifier looks in `grade`."""
+Phase = Literal[
+    "load", "prove", "reference", "train", "sample", "validate", "save", "evaluate", "generate", "judge", "grade"
+]
+"""Parts of a run whose time is measured and estimated. `sample` writes the answers that `train` trains on. `evaluate`
+scores the test rows and what is measured beside them, and writes answers in `generate`; a language model grades them in
+`judge`, a classifier looks in `grade`."""
 SpeedSource = Literal["data sheet", "calibration", "earlier runs"]
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, TypeAdapter, ValidationError, model_serializer
 
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.interruption import StopKind
@@ -25,6 +25,7 @@ __all__ = [
     "Resumed",
     "RunEnded",
     "RunStarted",
+    "SampledStep",
     "StepDone",
     "StopRequested",
     "TestProgress",
@@ -83,6 +84,24 @@ class Resumed(Document):
     step: int
 
 
+class SampledStep(Document):
+    """The answers of one optimizer step."""
+
+    answers: int
+    reward: Real
+    """Mean of their rewards."""
+    correct: Real
+    """Share of them that is correct."""
+    length: Real
+    """Mean of their tokens."""
+    ended: Real
+    """Share of them that the model ended itself, rather than being cut off."""
+    even_groups: Real
+    """Share of the groups whose answers all earned the same, which teach nothing."""
+    seconds: Real
+    """Time that sampling took."""
+
+
 class StepDone(Document):
     """One optimizer step."""
 
@@ -99,6 +118,12 @@ class StepDone(Document):
     seconds: Real
     batch_sha256: str = ""
     """Digest of what this process fed to the model; see `ftc.spec.documents.step_log`."""
+    sampled: SampledStep | None = None
+    """What the model's own answers earned; absent where rows alone are trained on."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "sampled" or value is not None}
 
 
 class Evaluated(Document):

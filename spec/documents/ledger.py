@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import filelock
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ftc.spec import canonical
@@ -312,6 +311,8 @@ def _digest(text: bytes) -> str:
 
 @contextmanager
 def _held(file: Path) -> Iterator[None]:
+    import filelock  # most verbs only read the ledger
+
     make_ignored(file.parent)
     file.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(file.with_name(".ledger.lock")):

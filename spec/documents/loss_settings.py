@@ -1,4 +1,4 @@
-"""The settings of losses that not every task has: how answers or vectors are compared, and how numbers are learned."""
+"""The settings of losses that not every task has: of compared or sampled answers, of vectors, and of numbers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.base import Document, Real
-from ftc.spec.embedding_losses import EmbeddingLoss, EmbeddingLossCard, embedding_loss
+from ftc.spec.embedding_losses import EmbeddingLoss, EmbeddingLossCard, Pooling, embedding_loss
 from ftc.spec.number_losses import NumberLoss
 from ftc.spec.preference_losses import PreferenceLoss, preference_loss
-from ftc.spec.tasks.embedding import Pooling
+from ftc.spec.reinforcement_losses import ReinforcementLoss
+from ftc.spec.rewards import RewardTerm
 
-__all__ = ["EmbeddingSettings", "PreferenceSettings", "RegressionSettings", "TargetScale"]
+__all__ = ["EmbeddingSettings", "PreferenceSettings", "RegressionSettings", "SamplingSettings", "TargetScale"]
 
 
 class PreferenceSettings(Document):
@@ -24,7 +25,7 @@ class PreferenceSettings(Document):
     label_smoothing: Real = 0.0
     """Share of the pairs that may be the wrong way round."""
     gamma: Real = 0.0
-    """Reward margin that is asked for."""
+    """RewardTerm margin that is asked for."""
     sft_weight: Real = 0.0
     """Weight of the chosen answer's own loss, in nats per token."""
     per_token: bool = False
@@ -39,6 +40,22 @@ class PreferenceSettings(Document):
     def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         usual = {name: field.default for name, field in type(self).model_fields.items()}
         return {name: value for name, value in handler(self).items() if getattr(self, name) != usual[name]}
+
+
+class SamplingSettings(Document):
+    """How answers are sampled in training, what they earn, and how that becomes a loss."""
+
+    rewards: tuple[RewardTerm, ...]
+    loss: ReinforcementLoss
+    group_size: int
+    """Answers to each prompt."""
+    max_new_tokens: int
+    """Longest answer."""
+    temperature: Real
+    top_k: int
+    """Tokens among which each token is sampled; 0 for all."""
+    beta: Real
+    """Weight of the divergence from the base model; 0 for none."""
 
 
 class TargetScale(Document):

@@ -13,7 +13,12 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.documents.loss_settings import EmbeddingSettings, PreferenceSettings, RegressionSettings
+from ftc.spec.documents.loss_settings import (
+    EmbeddingSettings,
+    PreferenceSettings,
+    RegressionSettings,
+    SamplingSettings,
+)
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import number_loss
@@ -90,9 +95,8 @@ class OpenModel(Document):
     architecture: str
     family: Family
     head: Head
-    """`lm`: the model's own output layer. `embedding`: no layer, since states are pooled into a vector. New layers:
-    `classification` and `multi_label` over the labels of a row, `regression` for numbers, `token_classification` over
-    the tags of a word, `span` over begin and end of an answer."""
+    """`lm`: the model's own output layer. `embedding`: none, states are pooled. New layers: `classification` and
+    `multi_label` over labels of a row, `regression`, `token_classification` over tags of a word, `span`."""
     decoder_start_id: int | None = None
     """Token that the decoder of an encoder-decoder begins with; None for the other families."""
     pad_id: int
@@ -143,6 +147,12 @@ class Seeds(Document):
     order: int
     """Order of rows."""
     dropout: int
+    sampling: int | None = None
+    """Answers that are sampled in training; absent from the plan of any other task."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "sampling" or value is not None}
 
 
 class DeterminismSettings(Document):
@@ -195,7 +205,7 @@ class OpenTrain(Document):
     """Optimizer steps of the whole run."""
     steps_per_epoch: int
     batch_size: int
-    """Rows of one optimizer step over all devices."""
+    """Rows of one optimizer step over all devices; answers, where they are sampled."""
     batching: Literal["shuffled", "length_grouped"] = "shuffled"
     """Whether an optimizer step's rows are of like length."""
     learning_rate: Real
@@ -220,8 +230,7 @@ class OpenTrain(Document):
     keep_checkpoints: int
     early_stopping: EarlyStopping | None
     select: Literal["best", "last"]
-    """Which checkpoint becomes the result: the one with the best validation loss, or the last where there is no
-    validation split."""
+    """Which checkpoint becomes the result: the best on validation, or the last where there is no such split."""
     select_metric: str
     """`val_loss`, or the metric that early stopping watches."""
     select_higher: bool
@@ -231,12 +240,14 @@ class OpenTrain(Document):
     regression: RegressionSettings | None = None
     """Set where numbers are predicted; absent from the plan of any other task."""
     embedding: EmbeddingSettings | None = None
-    """Set where texts become vectors; absent from the plan of any other task."""
+    """Set where texts become vectors; absent otherwise."""
+    sampling: SamplingSettings | None = None
+    """Set where the model's own answers are trained on; absent otherwise."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        optional = ("regression", "embedding")
-        return {name: value for name, value in handler(self).items() if name not in optional or value is not None}
+        rare = ("regression", "embedding", "sampling")
+        return {name: value for name, value in handler(self).items() if name not in rare or value is not None}
 
 
 class TrainSettings(OpenTrain):
@@ -364,6 +375,8 @@ class Settings(Document):
             return "pair"
         if self.train.embedding is not None:
             return self.train.embedding.card.answer
+        if form_card(self.text.form).is_sampled:
+            return "rewarded"
         head = head_card(self.model.head)
         return "written label" if head.writes and self.text.labels else head.answer
 

@@ -22,7 +22,8 @@ _METRICS = tuple(metric.name for metric in METRICS)
 _WATCHED = tuple(
     f"val_{metric.name}"
     for metric in METRICS
-    if metric.higher_is_better and (not metric.generates or "question_answering" in metric.tasks)
+    if metric.higher_is_better
+    and (not metric.generates or {"question_answering", "reinforcement"}.intersection(metric.tasks))
 )
 _PARTS = tuple(PARTS)
 _NOT_ZERO = r"(?!0+(\.0+)?\s?[A-Za-z])"
@@ -45,6 +46,15 @@ _UNITS = {
     "Preference.label_smoothing": "share of the pairs",
     "Preference.gamma": NUMBER,
     "Preference.sft_weight": NUMBER,
+    "Reinforcement.group_size": "answers",
+    "Reinforcement.max_new_tokens": "tokens",
+    "Reinforcement.temperature": NUMBER,
+    "Reinforcement.top_k": "tokens",
+    "Reinforcement.beta": NUMBER,
+    "RewardTerm.weight": NUMBER,
+    "RewardTerm.tolerance": NUMBER,
+    "RewardTerm.min_characters": "characters",
+    "RewardTerm.max_characters": "characters",
     "Data.max_rows": "rows",
     "Data.max_length": "tokens",
     "Data.max_lost_answers": "share of the part's rows",
@@ -126,6 +136,18 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "Preference.label_smoothing": (0.1,),
     "Preference.gamma": (0.5, 1.0),
     "Preference.sft_weight": (0.2, 1.0),
+    "Reinforcement.group_size": (8, 16),
+    "Reinforcement.max_new_tokens": (256, 1024),
+    "Reinforcement.temperature": (1.0, 0.7),
+    "Reinforcement.top_k": (0, 50),
+    "Reinforcement.beta": (0.0, 0.04),
+    "RewardTerm.weight": (1.0, 0.2),
+    "RewardTerm.tolerance": (0.0, 0.01),
+    "RewardTerm.pattern": (r"^<answer>\d+</answer>$",),
+    "RewardTerm.extract": ("<answer>(.*?)</answer>",),
+    "RewardTerm.json_schema": ('{"type": "object", "required": ["name"]}',),
+    "RewardTerm.min_characters": (1,),
+    "RewardTerm.max_characters": (200,),
     "Data.fields": ({"text": "message", "label": "class"},),
     "Data.max_rows": (1000,),
     "Data.max_length": ("auto", 512),

@@ -77,7 +77,10 @@ def _described(schema: Schema, section: type[Document], name: str, field: FieldI
     known: Schema = {"description": field_docs(section).get(name) or about}
     if not field.is_required():
         default = field.get_default(call_default_factory=True)
-        known["default"] = {} if isinstance(default, Document) else default
+        listed = isinstance(default, tuple) and any(isinstance(one, Document) for one in default)
+        known["default"] = (
+            {} if isinstance(default, Document) else [one.said() for one in default] if listed else default
+        )
         if not isinstance(default, Document):
             known["x-default-reason"] = default_reason(section, name)
     if examples := examples_of(section, name):

@@ -70,6 +70,8 @@ def watched_metrics(task: Task) -> tuple[str, ...]:
     """Names of what validation computes and early stopping can watch, `val_loss` first: no written answers are needed
     for them, and more is better.
     """
+    if task.sampling is not None:  # answers are all that there is to measure
+        return tuple(f"val_{name}" for name in metrics_for(task))
     if writes_labels(task):
         return ("val_loss",)
     is_cut_out = all(head_card(mode.head).is_new for mode in task.modes())
@@ -189,11 +191,11 @@ class Eval(Document):
     log-probability accuracy for preferences (how often and by how much tuning raised the chosen answer more than
     the rejected one, as TRL's `rewards/accuracies` and `rewards/margins`, so the untuned model's are 0; and how
     often the chosen answer is the likelier one), preference accuracy and reward margin of the scores for a reward
-    model, nDCG@10, MRR@10 and recall for an embedding (of the right passage among all different passages of the test
-    rows), or the correlations of cosine similarity and score, perplexity for a chat and for pretraining. `f1 of
-    sport` is that of one class or type of entity, as are `precision of` and `recall of`. `meteor`, for English, needs
-    the extra `meteor` and WordNet's data, which ftc searches where nltk does and where Debian installs it; each line
-    of an answer counts as a sentence."""
+    model, mean reward and share correct for reinforcement, nDCG@10, MRR@10 and recall for an embedding (of the right
+    passage among all different passages of the test rows), or the correlations of cosine similarity and score,
+    perplexity for a chat and for pretraining. `f1 of sport` is that of one class or type of entity, as are
+    `precision of` and `recall of`. `meteor`, for English, needs the extra `meteor` and WordNet's data, which ftc
+    searches where nltk does and where Debian installs it; each line of an answer counts as a sentence."""
     baseline: bool = True
     """Evaluate the base model too, with the same code. Default: yes; without it the gain is unknown."""
     simple_baselines: Literal["auto", "none"] | Annotated[tuple[SimpleBaseline, ...], Field(min_length=1)] = "auto"
@@ -227,7 +229,7 @@ class Eval(Document):
     must not be."""
     max_new_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Maximum number of generated tokens per answer. Default `auto`: the longest answer of the training rows plus a
-    quarter."""
+    quarter, or `task.max_new_tokens` where the task samples answers."""
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Rows per forward pass during evaluation. Default `auto`: what fits the budget, up to 32."""
     samples: int = Field(default=8, ge=0, le=1000)

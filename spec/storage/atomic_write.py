@@ -28,6 +28,7 @@ __all__ = [
     "stamp_of",
     "sweep",
     "sync_folder",
+    "try_writing",
     "write_file",
     "write_text",
 ]
@@ -44,7 +45,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     if path.is_dir():  # else the rename would fail after all was written, and name the temporary file
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    temporary = path.with_name(f"{_PREFIX}{os.getpid()}-{path.name}")
+    temporary = _beside(path)
     try:
         with temporary.open("wb") as file:
             yield file
@@ -59,6 +60,36 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):  # a name that is too long is none to remove
             temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+_LONGEST_NAME = 255
+"""Bytes of a name that nearly all file systems allow."""
+
+
+def _beside(path: Path) -> Path:
+    """A temporary name in the same folder, which is allowed wherever the file's own is."""
+    prefix = f"{_PREFIX}{os.getpid()}-".encode()
+    kept = os.fsencode(path.name)[: max(0, _LONGEST_NAME - len(prefix))]
+    return path.with_name(os.fsdecode(prefix) + kept.decode(errors="ignore"))
+
+
+def try_writing(path: Path) -> None:
+    """Shows before hours of work that a file can be written there: one is made beside it, and is gone again.
+
+    Raises:
+        OSError: The folder is read-only, the name is too long, or the disk is full.
+    """
+    with suppress(FileNotFoundError):
+        path.lstat()
+    temporary = _beside(path)
+    try:
+        temporary.write_bytes(b"\0")
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.storage.atomic_write import try_writing
 from ftc.spec.storage.model_files import INDEX_FILE, LOADED_FILES, SINGLE_FILE
 
 if TYPE_CHECKING:
@@ -61,12 +62,17 @@ def claim_output(path: Path, kind: OutputKind, *, force: bool = False) -> None:
 
     Raises:
         Refusal: Something else is there (FTC651), or the folder isn't (FTC653). Nothing was changed.
+        OSError: Nothing can be written there.
     """
     if not path.parent.is_dir():
         help = f"create it first: `mkdir -p {path.parent}`"
         raise Refusal([diagnostic("FTC653", f"there is no folder `{path.parent}` for `{path.name}`", help=help)])
-    if not os.path.lexists(path):
-        return
+    if os.path.lexists(path):
+        _check_replaceable(path, kind, force=force)
+    try_writing(path)
+
+
+def _check_replaceable(path: Path, kind: OutputKind, *, force: bool) -> None:
     is_own = _is_own(path, kind)
     reason = _untouchable(path)
     if not reason and _in_a_run(path) and not (is_own and kind is OutputKind.SIGNATURE):

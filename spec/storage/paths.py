@@ -96,6 +96,11 @@ class RunFolder:
         return self.path / "ladder.ndjson"
 
     @property
+    def answers(self) -> Path:
+        """Answers that were sampled in training, a line each; only where any were."""
+        return self.path / "answers.ndjson"
+
+    @property
     def proof(self) -> Path:
         """The ladder of the first steps as fresh processes climbed it before training."""
         return self.path / "proof.ndjson"

@@ -20,6 +20,7 @@ from ftc.spec.tasks.preference import Preference
 from ftc.spec.tasks.pretraining import Pretraining
 from ftc.spec.tasks.question_answering import QuestionAnswering
 from ftc.spec.tasks.regression import Regression
+from ftc.spec.tasks.reinforcement import Reinforcement
 from ftc.spec.tasks.reward import Reward
 from ftc.spec.tasks.summarization import Summarization
 from ftc.spec.tasks.token_classification import TokenClassification
@@ -39,6 +40,7 @@ Task = Annotated[
     | Preference
     | Reward
     | Embedding
+    | Reinforcement
     | Pretraining,
     Field(discriminator="kind"),
 ]

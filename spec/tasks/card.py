@@ -15,6 +15,7 @@ from pydantic import Field
 
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Effect
+from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.embedding_losses import EmbeddingLossCard
 from ftc.spec.heads import Head, Labels, head_card
 from ftc.spec.metrics import Trait
@@ -256,6 +257,11 @@ class TaskSection(Document):
     def prefixes(self) -> tuple[str, str]:
         """What stands before a query and before a passage, where texts become vectors."""
         return "", ""
+
+    @property
+    def sampling(self) -> SamplingSettings | None:
+        """How the model's own answers are sampled and rewarded in training; None for a task that learns from rows."""
+        return None
 
     @property
     def turns(self) -> TrainOn:

@@ -8,15 +8,12 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Real
-from ftc.spec.embedding_losses import EmbeddingLoss, EmbeddingLossCard, embedding_loss
+from ftc.spec.embedding_losses import EmbeddingLoss, EmbeddingLossCard, Pooling, embedding_loss
 from ftc.spec.tasks.card import Mode, Sign, TaskCard, TaskSection
 from ftc.spec.tasks.parts import NEGATIVE, POSITIVE, QUERY, SCORE, SENTENCE1, SENTENCE2
 from ftc.spec.tasks.rows import TextGroupRows
 
-__all__ = ["Embedding", "Pooling"]
-
-Pooling = Literal["mean", "cls", "last"]
-"""How the states of a text's tokens become one vector: their mean, the first one or the last one."""
+__all__ = ["Embedding"]
 
 _RANKING = Mode(
     option=None,

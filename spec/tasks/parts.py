@@ -23,6 +23,7 @@ __all__ = [
     "PROMPT",
     "QUERY",
     "QUESTION",
+    "REFERENCE",
     "REJECTED",
     "SCORE",
     "SENTENCE1",
@@ -98,6 +99,9 @@ MESSAGES = Part("messages", "messages", ("messages", "conversations", "conversat
 SYSTEM = Part("system", "optional text", ("system",), False)
 HISTORY = Part("history", "history", ("history",), True)
 TOOLS = Part("tools", "tools", ("tools",), False)
+REFERENCE = Part(
+    "reference", "label", ("reference", "answer", "solution", "ground_truth", "target", "label", "completion"), False
+)
 CHOSEN = Part("chosen", "answer", ("chosen", "preferred"), True)
 REJECTED = Part("rejected", "answer", ("rejected", "dispreferred"), True)
 QUERY = Part("query", "text", ("query", "anchor", "question"), True)

@@ -15,6 +15,7 @@ __all__ = [
     "NEGATIVES_COLUMN",
     "NUMBERS_COLUMN",
     "REFERENCES_COLUMN",
+    "STAND_IN",
     "TRAIN_MARK",
     "TURNS_COLUMN",
     "AnswerRows",
@@ -23,6 +24,7 @@ __all__ = [
     "MessageRows",
     "NumberRows",
     "PairRows",
+    "PromptRows",
     "RowKind",
     "TagRows",
     "TextGroupRows",
@@ -33,6 +35,8 @@ ANSWER_COLUMN = "ftc: answer"
 """Column that is added for the answer that a model learns to write; no file names a column so."""
 REFERENCES_COLUMN = "ftc: answers"
 """Column that is added for all right answers."""
+STAND_IN = "a"
+"""An answer that is never read: only so that a row has one. A letter, since the space before a letter belongs to it."""
 NUMBERS_COLUMN = "ftc: numbers"
 """Column that is added for the numbers that a model learns to predict, a list."""
 NEGATIVES_COLUMN = "ftc: negatives"
@@ -111,7 +115,21 @@ class TextGroupRows:
     is_scored: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PromptRows:
+    """Prompts that the model answers itself, with a reference where answers are compared with one."""
+
+
 RowKind = (
-    TextRows | LabelRows | NumberRows | TagRows | AnswerRows | InstructionRows | MessageRows | PairRows | TextGroupRows
+    TextRows
+    | LabelRows
+    | NumberRows
+    | TagRows
+    | AnswerRows
+    | InstructionRows
+    | MessageRows
+    | PairRows
+    | TextGroupRows
+    | PromptRows
 )
 """Any kind of rows."""

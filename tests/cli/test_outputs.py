@@ -6,27 +6,38 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from ftc import api
 from ftc.cli.main import main
+from ftc.cli.verbs import VERBS as COMMAND_LINE
+from ftc.spec.documents.predictions import RowPrediction
 from ftc.verbs.plan import save_plan
+from ftc.verbs.predict import Predictions
 from ftc.views.exports.common import as_text
 from ftc.views.exports.cyclonedx import cyclonedx_bom
 from ftc.views.exports.slsa import slsa_statement
 from tests.cli.conftest import World
+from tests.cli.test_command_line import options_of
 from tests.support import documents
 
 Verb = Callable[[Path], list[str]]
 
 VERBS: dict[str, Verb] = {
     "plan": lambda path: ["plan", "r.yaml", "-o", str(path)],
-    "export slsa": lambda path: ["export", "RUN", "--format", "slsa", "-o", str(path)],
-    "export cyclonedx": lambda path: ["export", "RUN", "--format", "cyclonedx", "-o", str(path)],
-    "export croissant": lambda path: ["export", "RUN", "--format", "croissant", "-o", str(path)],
-    "sign": lambda path: ["sign", "signed", "--key", "key.pem", "-o", str(path)],
+    "export slsa": lambda path: ["run", "export", "RUN", "--format", "slsa", "-o", str(path)],
+    "export cyclonedx": lambda path: ["run", "export", "RUN", "--format", "cyclonedx", "-o", str(path)],
+    "export croissant": lambda path: ["run", "export", "RUN", "--format", "croissant", "-o", str(path)],
+    "export gguf": lambda path: ["run", "export", "RUN", "--format", "gguf", "-o", str(path)],
+    "merge": lambda path: ["run", "merge", "RUN", "-o", str(path)],
+    "sign": lambda path: ["run", "sign", "signed", "--key", "key.pem", "-o", str(path)],
+    "predict": lambda path: ["predict", "RUN", "a text", "-o", str(path)],
+    "show": lambda path: ["show", "RUN", "--format", "html", "-o", str(path)],
+    "compare": lambda path: ["run", "compare", "RUN", "RUN", "--format", "html", "-o", str(path)],
+    "sweep": lambda path: ["sweep", "show", "a.sweep.yaml", "--format", "html", "-o", str(path)],
     "init": lambda path: ["init", str(path)],
     "import": lambda path: [
         "import",
@@ -41,7 +52,8 @@ VERBS: dict[str, Verb] = {
         str(path),
     ],
 }
-TAKES_FORCE = ("plan", "export slsa", "export cyclonedx", "export croissant", "sign")
+PAGES = ("show", "compare", "sweep")
+TAKES_FORCE = ("plan", "export slsa", "export cyclonedx", "export croissant", "sign", "predict", *PAGES)
 
 
 def _rows(path: Path) -> None:
@@ -115,6 +127,16 @@ def project(world: World, monkeypatch: pytest.MonkeyPatch) -> Path:
         "cyclonedx": as_text(cyclonedx_bom(plan, run.record, documents.evaluation())),
         "croissant": '{"@type": "sc:Dataset"}\n',
     }
+    for verbs in ("merge", "export_model"):
+        monkeypatch.setattr(f"ftc.verbs.{verbs}.find_run", lambda *_: run)
+    said = Predictions(("text",), [{"text": "a text"}], (RowPrediction(row=0, prediction="a"),), ())
+    monkeypatch.setattr(api, "predict", lambda *_, **__: said)
+    for page in ("verbs.pages.report_page", "verbs.compare.comparison_page", "views.report.sweep.sweep_html"):
+        monkeypatch.setattr(f"ftc.{page}", lambda *_, **__: '{"a": "page"}')
+    monkeypatch.setattr("ftc.verbs.doubts.changed_documents", lambda _: ())
+    monkeypatch.setattr("ftc.cli.sweeps._opened", lambda _: (None, None))
+    if find_spec("optuna"):
+        monkeypatch.setattr("ftc.sweep.results.report_of", lambda *_: None)
     monkeypatch.setattr(api, "save_plan", save_plan)
     monkeypatch.setattr(api, "export", lambda _run, format: texts[format])
     (world.folder / "signed").mkdir()
@@ -122,6 +144,21 @@ def project(world: World, monkeypatch: pytest.MonkeyPatch) -> Path:
     _rows(world.folder / "train.jsonl")
     _recipe(world.folder / "r.yaml")
     return world.folder
+
+
+def test_every_verb_that_writes_where_a_user_says_is_tried() -> None:
+    tried = {words[0] if words[0] in COMMAND_LINE else " ".join(words[:2]) for words in map(_words, VERBS)}
+    takes_a_name = {name for name in COMMAND_LINE if "--output" in options_of(name)} | {"init"}
+    assert takes_a_name - tried == {"run show"}, "which is `show` by another name"
+
+
+def _words(verb: str) -> list[str]:
+    return VERBS[verb](Path("file"))
+
+
+def _skip_without_library(verb: str) -> None:
+    if verb == "sweep":
+        pytest.importorskip("optuna")
 
 
 def _state(path: Path) -> tuple[object, ...]:
@@ -133,6 +170,7 @@ def _state(path: Path) -> tuple[object, ...]:
 @pytest.mark.parametrize("there", [*REPLACEABLE, *FIXED])
 @pytest.mark.parametrize("verb", VERBS)
 def test_what_is_there_stays(verb: str, there: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _skip_without_library(verb)
     path = project / "out" / "named.json"
     path.parent.mkdir()
     (REPLACEABLE | FIXED)[there](path)
@@ -145,6 +183,7 @@ def test_what_is_there_stays(verb: str, there: str, project: Path, capsys: pytes
 @pytest.mark.parametrize("there", FIXED)
 @pytest.mark.parametrize("verb", TAKES_FORCE)
 def test_force_replaces_no_link_folder_or_device(verb: str, there: str, project: Path) -> None:
+    _skip_without_library(verb)
     path = project / "out" / "named.json"
     path.parent.mkdir()
     FIXED[there](path)
@@ -173,10 +212,11 @@ def test_force_replaces_no_part_of_a_model_or_a_run(name: str, project: Path) ->
 @pytest.mark.parametrize("there", REPLACEABLE)
 @pytest.mark.parametrize("verb", [verb for verb in TAKES_FORCE if verb != "sign"])  # which needs its library
 def test_force_replaces_a_file(verb: str, there: str, project: Path) -> None:
+    _skip_without_library(verb)
     path = project / "named.json"
     REPLACEABLE[there](path)
     assert main([*VERBS[verb](path), "--force"]) in (0, 2)
-    assert isinstance(json.loads(path.read_bytes()), dict)
+    assert isinstance(json.loads(path.read_bytes()), list if verb == "predict" else dict)
 
 
 @pytest.mark.parametrize("verb", ["plan", "export slsa", "export cyclonedx"])
@@ -188,6 +228,7 @@ def test_ones_own_document_is_renewed(verb: str, project: Path) -> None:
 
 @pytest.mark.parametrize("verb", TAKES_FORCE)
 def test_no_folder_is_made(verb: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _skip_without_library(verb)
     assert main(VERBS[verb](project / "mistyped" / "named.json")) == 1
     assert "FTC653" in capsys.readouterr().err
     assert not (project / "mistyped").exists()
@@ -206,3 +247,20 @@ def test_a_checking_plan_leaves_the_lock_alone(project: Path, monkeypatch: pytes
     assert main(["plan", "r.yaml", "--detailed-exitcode"]) == 2  # the run is finished, and there is no lock yet
     assert main(["plan", "r.yaml"]) == 0
     assert calls == [True, False]
+
+
+def test_a_place_that_takes_nothing_is_named_before_the_work(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Predictions of hours must not end at a name that is too long, or a folder that can't be written to."""
+    monkeypatch.setattr(api, "predict", lambda *_, **__: pytest.fail("it was refused too late"))
+    assert main(["predict", "RUN", "a text", "-o", f"{'n' * 252}.csv"]) == 1
+    assert "File name too long" in capsys.readouterr().err
+    assert main(["predict", "RUN", "a text", "-o", "/proc/answers.csv"]) == 1
+    assert "error: /proc/answers.csv: " in capsys.readouterr().err
+
+
+def test_the_longest_name_can_be_written(project: Path) -> None:
+    name = f"{'n' * 250}.json"
+    assert main(["plan", "r.yaml", "-o", name]) == 0
+    assert sorted(file.name for file in project.iterdir() if file.name[0] in "n.") == [name]

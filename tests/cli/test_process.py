@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,14 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 PATHS = f"import sys; sys.path[:] = {sys.path!r}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="shells of POSIX close streams so")
+def test_a_closed_standard_input_holds_nothing(tmp_path: Path) -> None:
+    command = f"{shlex.join(CONSOLE)} fmt - <&-"
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, encoding="utf-8", check=False, cwd=tmp_path)
+    assert "bug in ftc" not in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_exit_codes_reach_the_shell(tmp_path: Path) -> None:

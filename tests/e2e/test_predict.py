@@ -19,6 +19,17 @@ from tests.e2e.test_tasks import USUAL
 from tests.e2e.use import INPUTS, predicts_as_evaluated
 from tests.support.projects import KINDS, PROJECTS
 
+ODD_OBJECTS = {
+    '{"question": "film \\ud83d", "context": "a"}': "`\\ud83d` is half of a surrogate pair",
+    '{"question": "film", "context": "a"': "Expecting ',' delimiter at character 36",
+    '{"question": "film", "question": "goal", "context": "a"}': 'key "question" occurs twice',
+    '{"question": "film", "context": "a", "n": NaN}': "`NaN` is not a JSON value",
+    '{"question": "film", "context": "a", "n": 1e999}': "the number 1e999 is too large",
+    '{"question": "film", "context": "a", "n": ' + "9" * 5000 + "}": "a number of more than 4,300 digits",
+    '{"question": "film", "context": ' + "[" * 5000 + "]" * 5000 + "}": "nested",
+}
+"""Lines that begin as an object in JSON, and are none: none of them is read as a text."""
+
 
 def test_every_task_is_tried() -> None:
     elsewhere = {"reward", "embedding", "scored_pairs"}  # single answers in test_tasks, vectors in test_embedding
@@ -67,6 +78,7 @@ def test_a_classification_in_every_form(project: MakeProject, ftc: Ftc, tmp_path
     assert (refused.code, "[FTC651]" in refused.err) == (1, True), refused.text
     assert ftc("predict", run.record.id, "the goal", "-o", tmp_path / "out.csv", "--force").code == 0
     assert ftc("predict", run.record.id, "the goal").out.split()[0] == first["prediction"]
+    a_table_of_odd_columns(run, ftc, tmp_path)
     model = package.load(run.record.id)
     (one,) = model.predict("the goal")
     assert one.prediction == first["prediction"]
@@ -76,6 +88,25 @@ def test_a_classification_in_every_form(project: MakeProject, ftc: Ftc, tmp_path
         model.generate(["the goal"])
     with pytest.raises(Refusal, match="FTC688"):
         model.predict([{"Body": "the goal"}])
+
+
+def a_table_of_odd_columns(run: api.Run, ftc: Ftc, tmp_path: Path) -> None:
+    """Columns without a form in JSON are named, and what is written is JSON for every reader."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    table = pa.table({"text": ["the goal", "a film"], "id": [b"\xff", b"\x00"], "x": [float("nan"), float("inf")]})
+    pa.parquet.write_table(table, tmp_path / "odd.parquet")
+    said = ftc("predict", run.record.id, "--data", tmp_path / "odd.parquet", "--json")
+    assert said.code == 0, said.text
+    assert "[FTC608]: the output lacks columns that have no form in JSON or CSV" in said.err
+    assert "`id` (binary)" in said.err
+    strict = json.loads(said.out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert [row["x"] for row in strict] == [None, None]
+    (run.folder / "adapter" / "adapter_model.safetensors").rename(tmp_path / "kept")
+    gone = ftc("predict", run.record.id, "the goal")
+    assert (gone.code, "[FTC630]" in gone.err, "No such file" in gone.err) == (6, True, True), gone.text
+    (tmp_path / "kept").rename(run.folder / "adapter" / "adapter_model.safetensors")
 
 
 def shows_why(run: api.Run) -> None:
@@ -140,8 +171,12 @@ def test_what_can_not_be_used(project: MakeProject, ftc: Ftc, tmp_path: Path, mo
         f"`--data {tmp_path / 'new.csv'}` predicts for its rows"
         in ftc("predict", run.record.id, tmp_path / "new.csv").err
     )
-    for text in ("film \udcff", '{"question": "film \\ud83d", "context": "a"}'):
-        assert "[FTC354]: text 1 holds a character that is none" in ftc("predict", run.record.id, text).err
+    assert "[FTC354]: text 1 holds a character that is none" in ftc("predict", run.record.id, "film \udcff").err
+    for broken, reason in ODD_OBJECTS.items():
+        odd = ftc("predict", run.record.id, broken)
+        assert (odd.code, "[FTC355]: text 1 is not a JSON object" in odd.err, reason in odd.text) == (3, True, True), (
+            odd.text
+        )
     monkeypatch.setattr("sys.stdin", io.StringIO(" \n"))
     assert "[FTC689]: there is no text to predict for" in ftc("predict", run.record.id, "-").err
     (root / "encoder").rename(root / "elsewhere")

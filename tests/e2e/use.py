@@ -27,6 +27,7 @@ INPUTS = {
     "summarization": ("text",),
     "translation": ("source",),
     "generation": ("question",),
+    "reinforcement": ("question",),
     "chat": ("messages",),
     "preference": ("prompt",),
     "pretraining": ("text",),

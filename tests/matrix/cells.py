@@ -38,6 +38,7 @@ TASKS = {
     "preference": "preference",
     "reward": "reward",
     "embedding": "embedding",
+    "reinforcement": "reinforcement",
     "pretraining": "pretraining",
 }
 """Tasks and the ways to put them, by what `make_project` calls them."""

@@ -44,6 +44,7 @@ PROJECTS = {
     "reward": ("rows.jsonl", "{}", "decoder"),
     "embedding": ("rows.jsonl", "{}", "encoder"),
     "scored_pairs": ("rows.jsonl", "{}", "encoder"),
+    "reinforcement": ("rows.jsonl", "{prompt: question, reference: answer}", "decoder"),
     "pretraining": ("rows.jsonl", "{}", "decoder"),
 }
 """Data file, fields and kind of model by task, and by further ways to put one."""
@@ -55,6 +56,10 @@ KINDS = {
     "spans": "token_classification",
     "scored_pairs": "embedding, loss: cosent, pooling: cls, matryoshka: [8]",
     "extraction": "question_answering, stride: 8",
+    "reinforcement": (
+        "reinforcement, group_size: 4, max_new_tokens: 6, "
+        "rewards: [{kind: exact_match}, {kind: regex, pattern: '[aeiou]', weight: 0.5}]"
+    ),
     "question_answering": "question_answering, prompt: '{{ question }} {{ context }}'",
 }
 
@@ -87,7 +92,7 @@ def write_rows(file: Path, task: str, count: int = 48) -> Path:
 
 def _row(task: str, text: str, topic: str) -> dict[str, Any]:
     match task:
-        case "generation":
+        case "generation" | "reinforcement":
             return {"question": text, "answer": topic}
         case "chat":
             return {"messages": [_turn("user", text), _turn("assistant", topic)]}

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = [
     "other_form",
     "project_root",
     "read_json_object",
+    "read_named",
     "read_recipe",
     "refuse_odd_file",
     "safe_path",
@@ -161,18 +163,44 @@ def why_unreadable(error: OSError) -> tuple[str, str]:
     return reason, _HELPS.get(error.errno or 0, "check the file's permissions")
 
 
+def read_named(path: Path, shown_as: str, most_bytes: int) -> bytes:
+    """A recipe, policy, sweep, lock or configuration, whose lines findings show; at most a byte more than it may have.
+
+    Whoever wrote the project may have put a link there. One that leads out of it could name the environment of this
+    process, or a file of secrets, and have them printed.
+
+    Raises:
+        Refusal: It is no regular file (FTC326), or a link out of its project (FTC300).
+        OSError: It can't be read.
+    """
+    refuse_odd_file(path, shown_as)
+    if path.is_symlink():
+        here = path.absolute().parent
+        root = _marked(here, _ROOT_MARKERS[:1]) or _marked(here, _ROOT_MARKERS) or here
+        if not path.resolve().is_relative_to(root.resolve()):
+            raise Refusal([_link_out(path, shown_as, root)])
+    with path.open("rb") as file:
+        return file.read(most_bytes + 1)
+
+
+def _link_out(path: Path, shown_as: str, root: Path) -> Diagnostic:
+    target = quoted(Path(os.path.relpath(path.resolve(), root.resolve())).as_posix())
+    summary = f"{quoted(shown_as)} is a link to a file outside the project, {target}"
+    return diagnostic("FTC300", summary, help="put the file itself into the project, or name it where it is")
+
+
 def read_recipe(path: Path) -> bytes:
     """A recipe that was named on the command line; of a larger file a byte more than a recipe may have.
 
     Raises:
-        Refusal: It isn't there (FTC107), or is no regular file (FTC326).
+        Refusal: It isn't there (FTC107), is no regular file (FTC326), or a link out of its project (FTC300).
         OSError: It can't be read.
     """
     from ftc.spec.language.source import LARGEST_FILE  # brings the reader of YAML, which who opens models doesn't need
 
     try:
         if path != _STANDARD_INPUT:
-            refuse_odd_file(path, path.name)
+            return read_named(path, path.name, LARGEST_FILE)
         with path.open("rb") as file:
             return file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
@@ -193,10 +221,15 @@ def _no_recipe(path: Path) -> Diagnostic:
 def project_root(recipe: Path) -> Path:
     """The nearest folder upward from a recipe file that holds `.git` or `.ftc`, else the recipe's own folder."""
     folder = recipe.resolve().parent
+    return _marked(folder, _ROOT_MARKERS) or folder
+
+
+def _marked(folder: Path, markers: Sequence[str]) -> Path | None:
+    """The nearest folder upward, this one included, that holds one of the names."""
     for candidate in (folder, *folder.parents):
-        if any((candidate / marker).exists() for marker in _ROOT_MARKERS):
+        if any((candidate / marker).exists() for marker in markers):
             return candidate
-    return folder
+    return None
 
 
 def _fault_in_text(user: str) -> str | None:

@@ -19,6 +19,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import TensorFacts
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
+from ftc.spec.storage.reading import open_regular
 
 __all__ = [
     "BITS",
@@ -87,7 +88,7 @@ def read_ranges(file: Path) -> dict[str, TensorRange]:
         BrokenSafetensors: As for `read_header`.
         OSError: The file can't be read.
     """
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         size = os.fstat(stream.fileno()).st_size
         start = stream.read(32)
         # A header of 896 bytes has a length that looks like a pickle's first bytes.
@@ -143,7 +144,7 @@ def read_metadata(file: Path) -> dict[str, str]:
         OSError: The file can't be read.
     """
     read_ranges(file)
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         found = json.loads(stream.read(length)).get("__metadata__") or {}
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):

@@ -20,6 +20,7 @@ from ftc.spec.tasks.rows import (
     NEGATIVES_COLUMN,
     NUMBERS_COLUMN,
     REFERENCES_COLUMN,
+    STAND_IN,
     TRAIN_MARK,
     TURNS_COLUMN,
     AnswerRows,
@@ -28,6 +29,7 @@ from ftc.spec.tasks.rows import (
     MessageRows,
     NumberRows,
     PairRows,
+    PromptRows,
     TagRows,
     TextGroupRows,
     TextRows,
@@ -65,6 +67,8 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
         case TagRows() if "tokens" in by_part:
             columns_ = by_part["tokens"], by_part["tags"]  # one text with spaces is the only way that a CSV file has
             rewrite = partial(_rewrite, columns=columns_, form=lambda v: v.split() if isinstance(v, str) else v)
+        case PromptRows():
+            rewrite = partial(_write_question, by_part=by_part)
         case InstructionRows() if by_part.keys() & {"instruction", "system", "history"}:
             rewrite = partial(_write_prompt, by_part=by_part)
         case TextRows() | LabelRows() | TagRows() | InstructionRows():
@@ -99,6 +103,12 @@ def _marked(turn: dict[str, Any]) -> dict[str, Any]:
         return turn
     plain = {key: value for key, value in turn.items() if key not in FOREIGN_MARKS}
     return {**plain, TRAIN_MARK: False} if any(mark is not None and not mark for mark in marks) else plain
+
+
+def _write_label(row: Row, column: str) -> None:
+    """The text of a label, which a model learns to write."""
+    if isinstance(label := row.get(column), str | int | float):
+        row[ANSWER_COLUMN] = label_text(label)
 
 
 def _write_conversation(row: Row, by_part: Mapping[str, str]) -> None:
@@ -161,6 +171,14 @@ def _as_answers(value: Any, start: Any) -> Any:
             return {"text": [item["text"] for item in items], "answer_start": starts}
         case _:
             return value
+
+
+def _write_question(row: Row, by_part: Mapping[str, str]) -> None:
+    """The turns before a prompt, a stand-in for the answer, and the reference as text where there is one."""
+    _write_prompt(row, by_part)
+    row[ANSWER_COLUMN] = STAND_IN
+    reference = row.get(by_part.get("reference", ""))
+    row[REFERENCES_COLUMN] = [label_text(reference)] if isinstance(reference, str | int | float) else []
 
 
 def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:

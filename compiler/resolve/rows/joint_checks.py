@@ -24,6 +24,7 @@ from ftc.spec.tasks.rows import (
     MessageRows,
     NumberRows,
     PairRows,
+    PromptRows,
     TagRows,
     TextGroupRows,
     TextRows,
@@ -108,7 +109,7 @@ def _check_of(task: Task, by_part: Mapping[str, str], table: Table) -> Callable[
             return partial(_score_fault, task=task)
         case PairRows():
             return lambda row: _pair_fault(row, by_part)
-        case TextRows() | LabelRows() | InstructionRows() | MessageRows() | TextGroupRows():
+        case TextRows() | LabelRows() | InstructionRows() | MessageRows() | TextGroupRows() | PromptRows():
             return None
         case _:
             assert_never(rows)

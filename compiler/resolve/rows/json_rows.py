@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from ftc.compiler.resolve.rows.table import LARGEST_ROW, Faults, Row, Table, shown
 from ftc.compiler.resolve.rows.text_rows import decoded_pieces, text_lines, whole_text
 
-__all__ = ["read_json_array", "read_json_lines"]
+__all__ = ["parsed_object", "read_json_array", "read_json_lines"]
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _MOST_LEVELS = 100  # real rows have fewer than ten; writers and hashers recurse once a level
@@ -72,6 +72,23 @@ def read_json_lines(path: Path, faults: Faults) -> Table:
     return Table(faults.file, _columns(rows), rows, lines)
 
 
+def parsed_object(text: str) -> Row:
+    """The object that a text is, read as strictly as a row of a file.
+
+    Raises:
+        ValueError: The text is no JSON object; the error says why.
+    """
+    try:
+        value = _DECODER.decode(text)
+        _refuse_odd_values(text, value)
+    except (ValueError, RecursionError) as error:
+        place = f" at character {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise ValueError(f"{_reason(error)}{place}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"it is {shown(value)}")
+    return value
+
+
 def _row(text: str, number: int, faults: Faults) -> Row | None:
     try:
         value = _DECODER.decode(text)
@@ -110,13 +127,18 @@ def _is_deeper(value: Any, levels: int) -> bool:
 
 
 def _broken(faults: Faults, error: Exception, line: int, column: int, near: str) -> None:
+    summary = f"a row that is not JSON: {_reason(error)}"
+    notes = [f"around it: {shown(near.strip(chr(13) + chr(10)))}"]
+    faults.add("FTC355", summary, line, column, help="fix or remove the row", notes=notes)
+
+
+def _reason(error: Exception) -> str:
     reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
     if isinstance(error, RecursionError):
-        reason = "nested too deeply"
-    elif "integer string conversion" in reason:
-        reason = f"a number of more than {sys.get_int_max_str_digits():,} digits"
-    notes = [f"around it: {shown(near.strip(chr(13) + chr(10)))}"]
-    faults.add("FTC355", f"a row that is not JSON: {reason}", line, column, help="fix or remove the row", notes=notes)
+        return "nested too deeply"
+    if "integer string conversion" in reason:
+        return f"a number of more than {sys.get_int_max_str_digits():,} digits"
+    return reason
 
 
 def _no_object(faults: Faults, value: Any, line: int) -> None:

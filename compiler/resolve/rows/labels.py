@@ -21,6 +21,7 @@ from ftc.spec.tasks.rows import (
     MessageRows,
     NumberRows,
     PairRows,
+    PromptRows,
     TagRows,
     TextGroupRows,
     TextRows,
@@ -86,7 +87,14 @@ def labels_of(task: Task, columns: Columns) -> Labeled | None:
         case TagRows():
             return Labeled(columns.by_part["tags"], False, _types, _iob2, declared)
         case (
-            TextRows() | NumberRows() | AnswerRows() | InstructionRows() | MessageRows() | PairRows() | TextGroupRows()
+            TextRows()
+            | NumberRows()
+            | AnswerRows()
+            | InstructionRows()
+            | MessageRows()
+            | PairRows()
+            | TextGroupRows()
+            | PromptRows()
         ):
             return None
         case _:

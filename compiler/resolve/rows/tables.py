@@ -290,7 +290,7 @@ def read_rows(path: Path, shown_as: str, span: Span | None = None, reading: Read
         raise Refusal(findings)
     if not table.rows:
         size = path.stat().st_size
-        note = f"{size:,} bytes, {len(table.columns)} columns"
+        note = f"{size:,} bytes, columns: {len(table.columns)}"
         raise _refusal("FTC359", f"{shown_as} has no rows", span, "check the program that wrote the file", note)
     return table
 

@@ -64,7 +64,7 @@ def _told(error: Exception, args: Namespace) -> int:
         case OSError():
             return _one_line(str(error) or type(error).__name__)
         case MemoryError():
-            return _one_line("not enough memory; a smaller part of the rows, or a machine with more, may do")
+            return _one_line("not enough memory; with a smaller file, or on a machine with more, it may do")
         case _:
             return _bug(error, args)
 

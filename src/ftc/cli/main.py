@@ -72,7 +72,8 @@ def _need_unicode_names() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Where a shell closed a stream, as with `>&-`, Python has none, and nobody hears what is said."""
+    """Where a shell closed a stream, as with `>&-`, Python has none: nothing is to be read, and nobody hears a word."""
+    sys.stdin = sys.stdin or os.fdopen(os.open(os.devnull, os.O_RDONLY), encoding="utf-8")
     sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
     sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
 

@@ -75,7 +75,7 @@ def _recipes_among(files: Iterable[Path]) -> Iterator[Path]:
     extended: set[Path] = set()
     recipes: list[Path] = []
     for file in files:
-        if not file.name.endswith(_SUFFIXES) or file.name[0] == ".":
+        if not file.name.endswith(_SUFFIXES) or file.name[0] == "." or not file.is_file():
             continue
         keys = _top_level_keys(file)
         if "ftc" in keys:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 from argparse import ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING
@@ -27,7 +28,6 @@ from ftc.spec.exit_codes import ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ftc.spec.diagnostics import Refusal
     from ftc.verbs.predict import Predictions, RowLike
 
 __all__ = ["COMMANDS"]
@@ -105,53 +105,41 @@ def _typed(words: list[str]) -> list[RowLike]:
     """Rows of the command line, or of standard input: texts, and objects in JSON.
 
     Raises:
-        Refusal: There is none (FTC689), or one is no UTF-8 (FTC354).
+        Refusal: There is none (FTC689), one is no UTF-8 (FTC354), or begins as an object in JSON and is none (FTC355).
     """
+    from ftc.spec.diagnostics import Refusal, diagnostic
+
     is_piped = words == [STDOUT]
     lines = [line.rstrip("\r\n") for line in sys.stdin] if is_piped else words
-    rows = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            rows.append(_row(line))
-            if not _is_text(rows[-1]):
-                raise _unreadable(f"line {number} of standard input" if is_piped else f"text {number}")
+    rows = [
+        _row(line, f"line {number} of standard input" if is_piped else f"text {number}")
+        for number, line in enumerate(lines, 1)
+        if line.strip()
+    ]
     if not rows:
-        from ftc.spec.diagnostics import Refusal, diagnostic
-
         help = "write one text, or one JSON object, a line"
         raise Refusal([diagnostic("FTC689", "there is no text to predict for", help=help)])
     return rows
 
 
-def _is_text(row: RowLike) -> bool:
-    """Whether every character of a row is one: bytes that are no UTF-8 arrive as halves of pairs."""
-    import json
-
-    try:
-        json.dumps(row, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+_OBJECT = re.compile(r'\s*\{\s*["}]')
+"""How an object in JSON begins, and hardly any text."""
 
 
-def _unreadable(place: str) -> Refusal:
+def _row(line: str, place: str) -> RowLike:
+    """A text as a row. Bytes that are no UTF-8 arrive as halves of pairs; a broken object is never read as a text."""
+    from ftc.compiler.resolve.rows.json_rows import parsed_object
     from ftc.spec.diagnostics import Refusal, diagnostic
 
-    help = "convert it to UTF-8; in JSON, write the character itself rather than half of a pair such as `\\ud83d`"
-    return Refusal([diagnostic("FTC354", f"{place} holds a character that is none", help=help)])
-
-
-def _row(line: str) -> RowLike:
-    import json
-
-    if line.lstrip().startswith("{"):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            return line  # a text that begins so
-        if isinstance(value, dict):
-            return value
-    return line
+    try:
+        line.encode()
+        return parsed_object(line) if _OBJECT.match(line) else line
+    except UnicodeEncodeError:
+        help = "convert it to UTF-8"
+        raise Refusal([diagnostic("FTC354", f"{place} holds a character that is none", help=help)]) from None
+    except ValueError as error:
+        helps = ("fix the object", 'or, where it is a text that begins so, write `{"text": "…"}` with the text quoted')
+        raise Refusal([diagnostic("FTC355", f"{place} is not a JSON object: {error}", help=helps)]) from None
 
 
 def _suffix(file: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.sweep import Sweep
 from ftc.spec.language.forms import ReadForm, read_form
+from ftc.spec.language.source import LARGEST_FILE
 
 __all__ = ["SUFFIX", "SweepFile", "read_sweep"]
 
@@ -53,20 +54,26 @@ def read_sweep(path: Path) -> SweepFile:
     """Reads a sweep's file.
 
     Raises:
-        Refusal: It is no sweep (FTC581, or a code of the text), or its recipe isn't there (FTC582).
+        Refusal: It is no sweep (FTC581, or a code of the text), it is no regular file (FTC326), its recipe isn't there
+            (FTC582), or one of them leads out of the project (FTC300).
         OSError: The file can't be read.
     """
-    from ftc.compiler.resolve.files.safe_files import project_root
+    from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, read_named, safe_path
 
     if not path.name.endswith(SUFFIX):
         help = f"name it `{path.stem.removesuffix('.sweep')}{SUFFIX}`"
         raise Refusal([diagnostic("FTC581", f"`{path.name}` is not the name of a sweep", help=help)])
     begins = "`ftc_sweep: 1`, `recipe:` and `space:`"
-    read = read_form(path.read_bytes(), path.name, Sweep, "FTC581", called="sweep", begins=begins)
-    found = SweepFile(path, read, project_root(path.parent / read.value.recipe))
-    if not found.recipe.is_file():
-        place = read.source.span("recipe")
-        refusal = Refusal([diagnostic("FTC582", f"there is no recipe `{read.value.recipe}` beside the sweep", place)])
+    data = read_named(path, path.name, LARGEST_FILE)
+    read = read_form(data, path.name, Sweep, "FTC581", called="sweep", begins=begins)
+    place, recipe = read.source.span("recipe"), read.value.recipe
+    try:
+        is_there = safe_path(project_root(path), recipe, path.resolve().parent).is_file()
+        fault = None if is_there else diagnostic("FTC582", f"there is no recipe `{recipe}` beside the sweep", place)
+    except UnsafePath as unsafe:  # `pick --write` would edit it, and findings show its lines
+        fault = unsafe.diagnostic(place)
+    if fault:
+        refusal = Refusal([fault])
         refusal.sources = {path.name: read.lines}
         raise refusal
-    return found
+    return SweepFile(path, read, project_root(path.parent / recipe))

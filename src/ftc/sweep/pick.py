@@ -9,7 +9,7 @@ from ftc.spec.diagnostics import Diagnostic, Fix, Refusal, diagnostic
 from ftc.spec.documents.events import EventListener
 from ftc.spec.documents.sweep import Value
 from ftc.spec.language.source import read_source
-from ftc.spec.storage.atomic_write import write_text
+from ftc.spec.storage.atomic_write import rewrite_file
 from ftc.sweep.files import SweepFile
 from ftc.sweep.results import best_of
 from ftc.sweep.study import Study, Trial
@@ -42,7 +42,7 @@ def write_into(file: SweepFile, trial: Trial, listen: EventListener, *, offline:
     text = file.recipe.read_text(encoding="utf-8")
     for path, value in trial.point.items():
         text = _with_value(file, text, path, value)
-    write_text(file.recipe, text)
+    rewrite_file(file.recipe, text.encode())
     return api.apply(api.plan(file.recipe, offline=offline), on_event=listen, offline=offline)
 
 

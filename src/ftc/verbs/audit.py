@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from ftc.runtime.replay.replay import Replayed
     from ftc.spec.documents.audit import Answer, Recomputed, ReplayRequest
     from ftc.spec.documents.outcomes import Outcome
+    from ftc.spec.documents.plan import Plan
+    from ftc.spec.documents.sampled import Earned, SampledAnswer
+    from ftc.spec.documents.streams import TokenStream
 
 __all__ = ["DEFAULT_STEPS", "Asked", "StepListener", "audit_run", "log_file"]
 
@@ -97,6 +101,7 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
         ledger=read_ledger(run.root),
         torn=broken_links(run.root),
         recompute=lambda: _recomputed(run, witnesses.outcomes),
+        earned=partial(_earned, run.plan),
     )
     drawings = Pages(plain=lambda: pages(run, draws=False), drawn=lambda: pages(run))
     inputs = audit_inputs(run.plan, run.root, drawings, before, witnesses)
@@ -133,6 +138,19 @@ def _recomputed(run: Run, rows: Sequence[Outcome]) -> Recomputed | str:
         return f"`{problem.name}` is not installed, `pip install 'ftc[train]'` brings it"
     except (ValueError, LookupError, TypeError) as problem:
         return f"predictions.ndjson can't be scored: {problem}"
+
+
+def _earned(
+    plan: Plan, answers: Sequence[SampledAnswer], rows: TokenStream, model_folder: Path
+) -> Sequence[Earned] | str:
+    """What sampled answers earn, or why that can't be computed here."""
+    assert plan.settings.train.sampling is not None, "answers come from a plan that samples them"
+    try:
+        from ftc.runtime.rewards.recompute import earned
+
+        return earned(plan.settings.train.sampling, answers, rows, model_folder)
+    except ImportError as problem:
+        return f"`{problem.name}` is not installed"
 
 
 def _signature(run: Run, key: Path | None) -> tuple[SignatureSeen, Finding | None]:

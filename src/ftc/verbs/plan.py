@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.storage.reading import read_regular
+from ftc.spec.storage.reading import LARGEST_DOCUMENT, read_regular
 
 if TYPE_CHECKING:
     from ftc.compiler.lock.renew import Relocked
@@ -135,7 +135,7 @@ def read_plan(file: Path | str, again: Callable[[Plan], Plan] | None = None) -> 
 
     path = Path(file)
     try:
-        found = Plan.model_validate_json(read_regular(path))
+        found = Plan.model_validate_json(read_regular(path, LARGEST_DOCUMENT))
     except ValidationError as problem:
         help = "plan the recipe again with `ftc plan -o FILE`"
         note = reason_of(problem)

@@ -192,6 +192,11 @@ def _table(run: Run, rows: Sequence[RowLike]) -> Table:
 
 def _findings(table: Table, problems: Mapping[int, str], cut: Sequence[int], max_length: int) -> tuple[Diagnostic, ...]:
     found, total = [], f"{len(table.rows):,}"
+    if table.left_out:
+        listed = ", ".join(f"`{name}` ({kind})" for name, kind in table.left_out.items())
+        help = "write them as text, or match the output to the rows by their order"
+        summary = "the output lacks columns that have no form in JSON or CSV"
+        found.append(diagnostic("FTC608", summary, notes=listed, help=help))
     if problems:
         notes = [f"{table.where(number)}: {words}" for number, words in sorted(problems.items())[:_MOST_NAMED]]
         more = f"… and {len(problems) - _MOST_NAMED:,} more" if len(problems) > _MOST_NAMED else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.storage.paths import RunFolder, runs_folder
-from ftc.spec.storage.reading import read_regular
+from ftc.spec.storage.reading import LARGEST_DOCUMENT, read_regular
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -105,7 +105,7 @@ def _document(file: Path, kind: type[AnyDocument]) -> AnyDocument:
     from pydantic import ValidationError
 
     try:
-        return kind.model_validate_json(read_regular(file))
+        return kind.model_validate_json(read_regular(file, LARGEST_DOCUMENT))
     except (ValidationError, OSError) as problem:
         raise _unreadable(file, problem) from None
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from functools import reduce
 
 from ftc.spec.documents.plan import Plan
+from ftc.spec.embedding_losses import Pooling
 from ftc.spec.heads import head_card
 from ftc.spec.storage.paths import base_from_run
 from ftc.spec.strategies import strategy_card
-from ftc.spec.tasks.embedding import Pooling
 from ftc.spec.text_forms import form_card
 from ftc.views.words import auto_class
 

@@ -180,31 +180,24 @@ def time_lines(plan: Plan, page: Page) -> list[str]:
     return [*page.flow("Time", [*parts, disk]), *page.flow("", phases)]
 
 
+_PHASE_WORDS: Mapping[Phase, str] = {
+    "load": "libraries and files",
+    "prove": "proof",
+    "reference": "reference",
+    "train": "training",
+    "sample": "sampling",
+    "validate": "validation",
+    "save": "saving",
+    "evaluate": "test",
+    "generate": "answers",
+    "judge": "judge",
+    "grade": "grading",
+}
+
+
 def phase_word(phase: Phase) -> str:
     """A part of a run in a word or two."""
-    match phase:
-        case "load":
-            return "libraries and files"
-        case "prove":
-            return "proof"
-        case "reference":
-            return "reference"
-        case "train":
-            return "training"
-        case "validate":
-            return "validation"
-        case "save":
-            return "saving"
-        case "evaluate":
-            return "test"
-        case "generate":
-            return "answers"
-        case "judge":
-            return "judge"
-        case "grade":
-            return "grading"
-        case _:
-            assert_never(phase)
+    return _PHASE_WORDS[phase]
 
 
 def phase_seconds_words(one: PhaseSeconds) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -32,16 +33,13 @@ _MOST_CLASSES = 3
 
 def as_json_lines(rows: Sequence[Mapping[str, Any]], predictions: Sequence[RowPrediction]) -> str:
     """Each row with its prediction, an object a line."""
-    return "".join(
-        json.dumps({**row, **_values(one)}, ensure_ascii=False) + "\n"
-        for row, one in zip(rows, predictions, strict=True)
-    )
+    return "".join(_json({**row, **_values(one)}) + "\n" for row, one in zip(rows, predictions, strict=True))
 
 
 def as_json(rows: Sequence[Mapping[str, Any]], predictions: Sequence[RowPrediction]) -> str:
     """The same as one array."""
     whole = [{**row, **_values(one)} for row, one in zip(rows, predictions, strict=True)]
-    return json.dumps(whole, ensure_ascii=False, indent=2) + "\n"
+    return _json(whole, indent=2) + "\n"
 
 
 def as_csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], predictions: Sequence[RowPrediction]) -> str:
@@ -89,7 +87,27 @@ def _cell(value: Any) -> str | int | float:
         case str() | int() | float():
             return value
         case _:
-            return json.dumps(value, ensure_ascii=False)
+            return _json(value)
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    """JSON that every reader takes: numbers of a table that are none, or have no end, are null."""
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, indent=indent)
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _finite(one) for key, one in value.items()}
+        case list():
+            return [_finite(one) for one in value]
+        case _:
+            return value
 
 
 def as_text(predictions: Sequence[RowPrediction], page: Page) -> str:

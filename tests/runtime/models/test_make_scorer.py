@@ -17,6 +17,7 @@ from ftc.runtime.models.base_model import FolderBase, trainable_tensors
 from ftc.runtime.models.build_model import build_model
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.training.loop import Job, _accumulate_gradients
+from ftc.runtime.training.sources import StreamRows
 from ftc.spec.batches import BatchOrder
 from tests.runtime.jobs import make_job, write_stream
 
@@ -102,12 +103,11 @@ def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path: Path, classes
             parameters=trainable_tensors(model),
             scorer=scorer,
             optimizer=torch.optim.AdamW(model.parameters()),
-            rows=rows,
-            order=BatchOrder(rows.lengths, 7, 1, 0),
+            source=StreamRows(rows, BatchOrder(rows.lengths, 7, 1, 0)),
             accelerator=Accelerator(cpu=True),
         )
         targets = sum(scorer.num_targets(rows, row) for row in range(7))
-        results.append((_accumulate_gradients(work, 0, targets, BatchDigest()), _gradients(model)))
+        results.append((_accumulate_gradients(work, work.source.at(0), targets, BatchDigest()), _gradients(model)))
     for loss, gradients in results[1:]:
         assert loss == pytest.approx(results[0][0], rel=1e-6)
         for name, gradient in gradients.items():

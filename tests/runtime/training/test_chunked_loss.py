@@ -21,6 +21,7 @@ from ftc.runtime.training.distillation import build_teacher, make_teacher
 from ftc.runtime.training.loop import Job as LoopJob
 from ftc.runtime.training.loop import _accumulate_gradients
 from ftc.runtime.training.signals import StopRequest
+from ftc.runtime.training.sources import StreamRows
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import Event, StepDone
@@ -70,14 +71,13 @@ def gradients(
         parameters=trainable_tensors(model),
         scorer=scorer,
         optimizer=torch.optim.SGD(model.parameters()),
-        rows=rows,
-        order=BatchOrder(rows.lengths, ROWS, 1, 0),
+        source=StreamRows(rows, BatchOrder(rows.lengths, ROWS, 1, 0)),
         accelerator=make_accelerator(settings),
         teacher=make_teacher(settings, build_teacher(settings, FolderBase(teacher), CPU)) if teacher else None,
     )
     targets = sum(scorer.num_targets(rows, row) for row in range(ROWS))
     torch.manual_seed(0)
-    loss = _accumulate_gradients(job, 0, targets, BatchDigest())
+    loss = _accumulate_gradients(job, job.source.at(0), targets, BatchDigest())
     return loss, {name: one.grad for name, one in job.parameters.items() if one.grad is not None}
 
 

@@ -20,6 +20,7 @@ from ftc.runtime.training import distillation
 from ftc.runtime.training.distillation import build_teacher, divergence, make_teacher
 from ftc.runtime.training.loop import Job as LoopJob
 from ftc.runtime.training.loop import _accumulate_gradients, _loss
+from ftc.runtime.training.sources import StreamRows
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import Event, StepDone
@@ -217,8 +218,7 @@ def loop_job(settings: Settings, model: Any, rows: TokenStream, teacher: Any, mi
         parameters=trainable_tensors(model),
         scorer=make_scorer(model, settings),
         optimizer=torch.optim.AdamW(model.parameters()),
-        rows=rows,
-        order=BatchOrder(rows.lengths, len(rows), 1, 0),
+        source=StreamRows(rows, BatchOrder(rows.lengths, len(rows), 1, 0)),
         accelerator=Accelerator(cpu=True),
         teacher=teacher,
     )
@@ -232,7 +232,7 @@ def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path: Path) -> None
         model.zero_grad()
         job = loop_job(settings, model, rows, teacher, micro_batch)
         targets = sum(job.scorer.num_targets(rows, row) for row in range(3))
-        loss = _accumulate_gradients(job, 0, targets, BatchDigest())
+        loss = _accumulate_gradients(job, job.source.at(0), targets, BatchDigest())
         found.append((loss, {name: one.grad.clone() for name, one in job.parameters.items() if one.grad is not None}))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
     for name, gradient in found[0][1].items():

@@ -17,6 +17,7 @@ from ftc.runtime.models.build_model import build_model
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import make_optimizer
+from ftc.runtime.training.sources import StreamRows
 from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.events import StepDone
 from ftc.spec.documents.settings import Settings
@@ -122,7 +123,9 @@ def _steps(settings: Settings, made: RunJob, rows: TokenStream) -> tuple[list[St
     parameters = trainable_tensors(model)
     order = BatchOrder(rows.lengths, _BATCH, 2, settings.seeds.order)
     optimizer, scorer = make_optimizer(parameters, train), make_scorer(model, settings)
-    job = Job(train, settings.seeds, model, parameters, scorer, optimizer, rows, order, Accelerator(cpu=True))
+    job = Job(
+        train, settings.seeds, model, parameters, scorer, optimizer, StreamRows(rows, order), Accelerator(cpu=True)
+    )
     return list(training_steps(job, 0)), plain, order
 
 
@@ -237,7 +240,16 @@ def test_both_passes_of_a_micro_batch_drop_the_same(made: dict[str, RunJob], tmp
     parameters, scorer = trainable_tensors(model), make_scorer(model, settings)
     order = BatchOrder(rows.lengths, _BATCH, 2, settings.seeds.order)
     optimizer = make_optimizer(parameters, settings.train)
-    job = Job(settings.train, settings.seeds, model, parameters, scorer, optimizer, rows, order, Accelerator(cpu=True))
+    job = Job(
+        settings.train,
+        settings.seeds,
+        model,
+        parameters,
+        scorer,
+        optimizer,
+        StreamRows(rows, order),
+        Accelerator(cpu=True),
+    )
     next(training_steps(job, 0))
     assert len(seen) == 6, "three micro-batches, twice"
     for first, second in zip(seen[:3], seen[3:], strict=True):

@@ -18,6 +18,7 @@ from ftc.runtime.models.build_model import build_model
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import packed_batch
 from ftc.runtime.training.loop import Job, _accumulate_gradients
+from ftc.runtime.training.sources import StreamRows
 from ftc.runtime.training.train import prove_isolation
 from ftc.spec.batches import BatchOrder, by_length, cut_by_tokens, first_fit_decreasing
 from ftc.spec.diagnostics import Refusal
@@ -119,12 +120,11 @@ def test_the_gradient_is_the_same_with_and_without_packing(tmp_path: Path) -> No
             parameters=trainable_tensors(model),
             scorer=scorer,
             optimizer=torch.optim.AdamW(model.parameters()),
-            rows=rows,
-            order=BatchOrder(rows.lengths, 7, 1, 0, most_tokens=most_tokens, packs=packs),
+            source=StreamRows(rows, BatchOrder(rows.lengths, 7, 1, 0, most_tokens=most_tokens, packs=packs)),
             accelerator=Accelerator(cpu=True),
         )
         targets = sum(scorer.num_targets(rows, row) for row in range(7))
-        loss = _accumulate_gradients(work, 0, targets, BatchDigest())
+        loss = _accumulate_gradients(work, work.source.at(0), targets, BatchDigest())
         results.append((loss, {name: p.grad for name, p in trainable_tensors(model).items()}))
     for loss, gradients in results[1:]:
         assert loss == pytest.approx(results[0][0], rel=1e-6)

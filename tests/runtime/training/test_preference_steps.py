@@ -16,6 +16,7 @@ from ftc.runtime.models.build_model import build_model
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import make_optimizer
+from ftc.runtime.training.sources import StreamRows
 from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.schedules import learning_rate_at
@@ -106,7 +107,8 @@ def test_ten_steps_by_the_formula(name: str, made: RunJob, tmp_path: Path) -> No
     parameters = trainable_tensors(model)
     order = BatchOrder(rows.lengths, _BATCH, 4, settings.seeds.order)
     optimizer = make_optimizer(parameters, train)
-    job = Job(train, settings.seeds, model, parameters, scorer, optimizer, rows, order, Accelerator(cpu=True))
+    source = StreamRows(rows, order)
+    job = Job(train, settings.seeds, model, parameters, scorer, optimizer, source, Accelerator(cpu=True))
     found = list(training_steps(job, 0))
 
     # The same by hand.

@@ -1,0 +1,120 @@
+"""The answers that a run sampled, against the plan: which prompts, what they earned, and what that is worth.
+
+Rewards and advantages are computed again from the tokens of each answer, by the same definitions but from the record
+alone. Whether the model wrote these tokens is more than this level can say: a replay samples them anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from ftc.compiler.audit.tally import Tally, difference, finding, plural
+from ftc.spec.batches import BatchOrder
+from ftc.spec.documents.audit import Finding
+from ftc.spec.documents.events import Event, without_repeats
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import RunRecord
+from ftc.spec.documents.sampled import Earned, SampledAnswer, read_answers
+from ftc.spec.documents.streams import TokenStream, open_stream
+from ftc.spec.storage.paths import RunFolder
+
+__all__ = ["Recompute", "check_sampled"]
+
+Recompute = Callable[[Sequence[SampledAnswer], TokenStream, Path], Sequence[Earned] | str]
+"""What answers earn by a plan, computed from their tokens, the training split and the tokenizer's folder; or why that
+can't be computed here, in words."""
+
+_CLOSE = 1e-9
+_MOST = 5
+"""Findings of one kind that are listed."""
+_FILE = "answers.ndjson"
+
+
+def check_sampled(
+    tally: Tally,
+    plan: Plan,
+    run: RunFolder,
+    record: RunRecord,
+    events: Sequence[Event],
+    folders: tuple[Path | None, Path | None],
+    recompute: Recompute,
+) -> None:
+    """Compares the sampled answers with plan, events and their own tokens; nothing where a plan samples none.
+
+    Args:
+        tally: What was found so far.
+        plan: What was to be sampled.
+        run: The run's folder.
+        record: Its record.
+        events: What it said.
+        folders: Folders of the base model and of the token streams; None where one is not here.
+        recompute: Gives what answers earn.
+    """
+    if plan.settings.train.sampling is None or not run.answers.is_file():
+        return
+    answers = list(read_answers(run.answers))
+    found = [*_by_events(answers, events, record.steps_done)]
+    model, streams = folders
+    stream = streams / "train.arrow" if streams is not None else None
+    if model is None or stream is None or not stream.is_file():
+        tally.not_checked.append(f"rewards in {_FILE}: the base model or the token streams are not here")
+    else:
+        rows = open_stream(stream)
+        found += _prompts(plan, rows, answers)
+        if not found:
+            found += _rewards(tally, answers, recompute(answers, rows, model))
+    tally.findings[:0] = found[:_MOST]
+
+
+def _by_events(answers: Sequence[SampledAnswer], events: Sequence[Event], steps_done: int) -> Iterator[Finding]:
+    """Each step's answers are as many as its event says, and earned what it says on average."""
+    said = {step.step: step for step in without_repeats(events)[0]}
+    kept = {step: list(group) for step, group in groupby(answers, key=lambda one: one.step)}
+    yield from difference(f"{_FILE}: steps", sorted(kept), list(range(1, steps_done + 1)), "record.json")
+    for step, group in kept.items():
+        event = said.get(step)
+        if event is None or event.sampled is None:
+            continue
+        subject = f"{_FILE}, step {step}"
+        yield from difference(f"{subject}: answers", len(group), event.sampled.answers, "events.ndjson")
+        mean = sum(one.reward for one in group) / len(group)
+        if abs(mean - event.sampled.reward) > _CLOSE:
+            yield from difference(f"{subject}: mean reward", mean, event.sampled.reward, "events.ndjson")
+
+
+def _prompts(plan: Plan, rows: TokenStream, answers: Sequence[SampledAnswer]) -> Iterator[Finding]:
+    """Each step answered the prompts that follow from the plan's seed, a whole group each."""
+    settings = plan.settings
+    train, sampling = settings.train, settings.train.sampling
+    assert sampling is not None, "the caller looked"
+    size = sampling.group_size
+    order = BatchOrder(
+        rows.lengths,
+        train.batch_size // size,
+        train.steps_per_epoch,
+        settings.seeds.order,
+        batching=train.batching,
+    )
+    for step, group in groupby(answers, key=lambda one: one.step):
+        wanted = [(prompt, number) for prompt in order.rows(step - 1) for number in range(size)]
+        told = [(one.prompt, one.answer) for one in group]
+        yield from difference(f"{_FILE}, step {step}: prompts", told, wanted, "the plan's seed")
+
+
+def _rewards(tally: Tally, answers: Sequence[SampledAnswer], earned: Sequence[Earned] | str) -> Iterator[Finding]:
+    if isinstance(earned, str):
+        tally.not_checked.append(f"rewards in {_FILE}: {earned}")
+        return
+    tally.checked.append(f"rewards and advantages of {plural(len(answers), 'sampled answer')} computed again")
+    for line, (one, again) in enumerate(zip(answers, earned, strict=True), 1):
+        pairs = (
+            ("rewards", one.rewards, again.rewards),
+            ("reward", (one.reward,), (again.reward,)),
+            ("advantage", (one.advantage,), (again.advantage,)),
+        )
+        for name, said, computed in pairs:
+            if len(said) != len(computed) or any(abs(a - b) > _CLOSE for a, b in zip(said, computed, strict=True)):
+                hint = f"its tokens give {computed}; restore the run's folder from a copy"
+                yield finding("FTC537", f"{_FILE}, line {line}: {name}", computed, said, hint)

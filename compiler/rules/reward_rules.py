@@ -1,0 +1,123 @@
+"""Rules of tasks that sample their own answers: what rewards need, and what such training can be done with.
+
+Pure functions over the recipe alone, in the form of `ftc.compiler.rules.recipe_rules`, which runs them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.documents.loss_settings import SamplingSettings
+from ftc.spec.language.source import Source
+from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES, reinforcement_loss
+from ftc.spec.rewards import RewardTerm, reward_card
+from ftc.spec.sections.recipe import Recipe
+from ftc.spec.storage.reading import parse_json
+
+__all__ = ["answers_are_sampled_by_one", "groups_are_whole", "loss_knows_its_keys", "rewards_are_complete"]
+
+
+def rewards_are_complete(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Each reward has the keys that its kind needs, no others, and patterns and schemas that can be read."""
+    sampling = recipe.task.sampling
+    for number, reward in enumerate(sampling.rewards if sampling else ()):
+        path = f"task.rewards[{number}]"
+        yield from _missing_keys(reward, path, source)
+        yield from _idle_keys(reward, path, source)
+        yield from _unreadable(reward, path, source)
+
+
+def _missing_keys(reward: RewardTerm, path: str, source: Source) -> Iterator[Diagnostic]:
+    for key in reward_card(reward.kind).required:
+        if getattr(reward, key) is None:
+            summary = f"a reward of kind `{reward.kind}` needs `{key}`"
+            yield diagnostic("FTC441", summary, source.span(path), help=f"add `{key}`", path=path)
+
+
+def _idle_keys(reward: RewardTerm, path: str, source: Source) -> Iterator[Diagnostic]:
+    card = reward_card(reward.kind)
+    for key in sorted(RewardTerm.model_fields.keys() - {"kind", "weight", *card.reads}):
+        if source.node(f"{path}.{key}") is not None:
+            known = ", ".join(f"`{name}`" for name in ("weight", *card.reads))
+            yield diagnostic(
+                "FTC440",
+                f"`{key}` has no effect in a reward of kind `{reward.kind}`",
+                source.key_span(f"{path}.{key}"),
+                help=f"remove it; this kind reads {known}",
+                path=f"{path}.{key}",
+            )
+
+
+def _unreadable(reward: RewardTerm, path: str, source: Source) -> Iterator[Diagnostic]:
+    """Patterns that are none, a schema that is no JSON object, and bounds that no length keeps."""
+    for key in ("pattern", "extract"):
+        try:
+            re.compile(getattr(reward, key) or "")
+        except re.error as error:
+            place = f"{path}.{key}"
+            summary = f"`{key}` is no regular expression: {error}"
+            yield diagnostic("FTC442", summary, source.span(place), help="fix the pattern", path=place)
+    if reward.json_schema is not None:
+        place = f"{path}.json_schema"
+        try:
+            is_object = isinstance(parse_json(reward.json_schema), dict)
+        except ValueError:
+            is_object = False
+        if not is_object:
+            help = 'write a JSON object as text, such as `{"type": "object"}`'
+            yield diagnostic("FTC442", "`json_schema` is no JSON object", source.span(place), help=help, path=place)
+    if reward.max_characters is not None and reward.max_characters < reward.min_characters:
+        place, help = f"{path}.max_characters", f"write at least {reward.min_characters}"
+        summary = f"no answer has at least {reward.min_characters} and at most {reward.max_characters} characters"
+        yield diagnostic("FTC442", summary, source.span(place), help=help, path=place)
+
+
+def groups_are_whole(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """A step's answers are whole groups."""
+    sampling, batch = recipe.task.sampling, recipe.train.batch_size
+    if sampling is None or batch % sampling.group_size == 0:
+        return
+    size = sampling.group_size
+    path = "train.batch_size" if source.node("train.batch_size") is not None else "task.group_size"
+    yield diagnostic(
+        "FTC443",
+        f"batch size {batch} is not a multiple of the group size {size}",
+        source.span(path),
+        help=f"write `batch_size: {-(-batch // size) * size}`, so that each step has whole groups of answers",
+        notes="`train.batch_size` counts sampled answers",
+        path=path,
+    )
+
+
+def loss_knows_its_keys(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """What only some losses know is written for those alone."""
+    sampling = recipe.task.sampling
+    if sampling is None or not sampling.beta or "beta" in reinforcement_loss(sampling.loss).reads:
+        return
+    others = ", ".join(f"`{card.kind}`" for card in REINFORCEMENT_LOSSES if "beta" in card.reads)
+    yield diagnostic(
+        "FTC445",
+        f"`beta` has no effect for `{sampling.loss}`",
+        source.span("task.beta"),
+        help=f"remove `beta`, or choose a loss that has a divergence: {others}",
+        path="task.beta",
+    )
+
+
+def answers_are_sampled_by_one(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """What training on sampled answers can't be done with: several devices, packed rows, smoothed labels, a teacher."""
+    sampling: SamplingSettings | None = recipe.task.sampling
+    if sampling is None:
+        return
+    train, budget = recipe.train, recipe.budget
+    if budget.devices != "auto" and budget.devices > 1:
+        path, why = "budget.devices", "answers are sampled on one device"
+        yield diagnostic("FTC446", why, source.span(path), help="write `devices: 1`", path=path)
+    if train.packing is True:
+        path, why = "train.packing", "sampled answers are not packed: their lengths are unknown before each step"
+        yield diagnostic("FTC446", why, source.span(path), help="remove `packing`", path=path)
+    if train.label_smoothing:
+        path, why = "train.label_smoothing", "label smoothing has no effect on sampled answers"
+        yield diagnostic("FTC446", why, source.span(path), help="remove `label_smoothing`", path=path)

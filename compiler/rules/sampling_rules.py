@@ -1,0 +1,66 @@
+"""Rules of sampled answers that need the model, the rows or what is installed; `check_facts` runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+
+from ftc.compiler.draft import ClosedDraft
+from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.rewards import reward_card
+from ftc.spec.strategies import strategy_card
+
+__all__ = ["SAMPLING_RULES", "answers_have_positions", "base_can_be_asked", "reward_packages_are_here"]
+
+
+def base_can_be_asked(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """A divergence needs the base model, which is there behind an adapter that can be switched off."""
+    sampling, strategy = draft.train.sampling, draft.strategy
+    if sampling is None or not sampling.beta:
+        return
+    if strategy_card(strategy).is_whole or strategy.traits.changes_base:
+        yield diagnostic(
+            "FTC447",
+            f"`beta` needs the base model, and `{strategy.kind}` changes its weights",
+            draft.source.span("task.beta"),
+            help="remove `beta`, or write `strategy: {kind: lora}`",
+            path="task.beta",
+        )
+
+
+def answers_have_positions(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """The longest prompt and the longest answer fit the model together."""
+    sampling, places = draft.train.sampling, draft.model.max_positions
+    if sampling is None or places is None:
+        return
+    longest, own = draft.splits["train"].length_max, draft.strategy.traits.num_virtual
+    left = places - own - longest
+    if sampling.max_new_tokens > left:
+        yield diagnostic(
+            "FTC448",
+            f"prompts of up to {longest:,} tokens and answers of up to {sampling.max_new_tokens:,} exceed the model's "
+            f"{places:,} positions",
+            draft.source.span("task.max_new_tokens"),
+            help=f"write `max_new_tokens: {left}`" if left > 0 else "write a smaller `data.max_length`",
+            path="task.max_new_tokens",
+        )
+
+
+def reward_packages_are_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """Libraries that rewards are computed by are installed, where the run is for this machine."""
+    sampling = draft.train.sampling
+    for number, reward in enumerate(sampling.rewards if sampling else ()):
+        package = reward_card(reward.kind).package
+        if package is not None and draft.device.local and find_spec(package[0]) is None:
+            path = f"task.rewards[{number}]"
+            summary = f"a reward of kind `{reward.kind}` needs the package `{package[0]}`"
+            help = f"pip install 'ftc[{package[1]}]'"
+            yield diagnostic("FTC449", summary, draft.source.span(path), help=help, path=path)
+
+
+SAMPLING_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (
+    base_can_be_asked,
+    answers_have_positions,
+    reward_packages_are_here,
+)
+"""Every rule."""

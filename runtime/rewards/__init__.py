@@ -1,0 +1,155 @@
+"""What each reward of `ftc.spec.rewards` gives an answer, once: by the text of the answer and of the row's reference.
+
+No model is needed and nothing is drawn, so that an audit computes the same from the record. Patterns come from a
+recipe and run over texts that a model wrote, so each search has a limit; beyond it the run ends rather than guesses.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.rewards import RewardTerm, judging
+from ftc.spec.storage.reading import parse_json
+
+__all__ = ["VALUES", "is_correct", "reward_values", "total_reward"]
+
+_SECONDS = 5.0
+"""What a search may take; usual ones take microseconds."""
+_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|[-+]?\.\d+")
+
+
+def reward_values(rewards: Sequence[RewardTerm], answer: str, reference: str) -> tuple[float, ...]:
+    """What an answer earns by each reward, without weights.
+
+    Args:
+        rewards: The plan's.
+        answer: As the model wrote it, without special tokens.
+        reference: The row's; empty where no reward compares with one.
+
+    Raises:
+        Refusal: A pattern takes too long on the answer (FTC444).
+    """
+    return tuple(VALUES[one.kind](one, answer, reference) for one in rewards)
+
+
+def total_reward(rewards: Sequence[RewardTerm], values: Sequence[float]) -> float:
+    """The weighted sum of what an answer earns."""
+    return math.fsum(one.weight * value for one, value in zip(rewards, values, strict=True))
+
+
+def is_correct(rewards: Sequence[RewardTerm], values: Sequence[float]) -> bool:
+    """Whether every reward that verifies an answer gives it all; where none verifies, every reward."""
+    return all(values[place] >= 1 for place in judging(rewards))
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> Any:
+    import regex
+
+    return regex.compile(pattern, regex.DOTALL)
+
+
+def _search(pattern: str, answer: str, *, last: bool = False) -> Any:
+    """The first match, or the last one; None where there is none."""
+    try:
+        if not last:
+            return _compiled(pattern).search(answer, timeout=_SECONDS)
+        return next(iter([*_compiled(pattern).finditer(answer, timeout=_SECONDS)][-1:]), None)
+    except TimeoutError:
+        summary = (
+            f"the pattern `{pattern[:80]}` takes more than {_SECONDS:g} s on an answer of {len(answer):,} characters"
+        )
+        help = "write a pattern without nested repetitions such as `(a+)+`"
+        raise Refusal([diagnostic("FTC444", summary, help=help, path="task.rewards")]) from None
+
+
+def _compared(reward: RewardTerm, answer: str) -> str | None:
+    """The part of an answer that is compared; None where it has no such part."""
+    if reward.extract is None:
+        return answer
+    found = _search(reward.extract, answer, last=True)
+    if found is None:
+        return None
+    text: str | None = found.group(1) if found.re.groups else found.group(0)
+    return text
+
+
+def _exact_match(reward: RewardTerm, answer: str, reference: str) -> float:
+    said = _compared(reward, answer)
+    if said is None:
+        return 0.0
+    said, wanted = said.strip(), reference.strip()
+    return float(said.casefold() == wanted.casefold() if reward.ignore_case else said == wanted)
+
+
+def _last_number(text: str) -> float | None:
+    found = _NUMBER.findall(text)
+    return float(found[-1].replace(",", "")) if found else None
+
+
+def _numeric_match(reward: RewardTerm, answer: str, reference: str) -> float:
+    said = _compared(reward, answer)
+    number, wanted = (None if said is None else _last_number(said)), _last_number(reference)
+    if number is None or wanted is None or not (math.isfinite(number) and math.isfinite(wanted)):
+        return 0.0
+    return float(abs(number - wanted) <= reward.tolerance)
+
+
+def _regex(reward: RewardTerm, answer: str, reference: str) -> float:  # noqa: ARG001 - the form of an answer alone counts
+    assert reward.pattern is not None, "a recipe without one is refused (FTC441)"
+    return float(_search(reward.pattern, answer) is not None)
+
+
+@lru_cache(maxsize=32)
+def _validator(schema: str) -> Any:
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+
+    read = json.loads(schema)
+    # An empty registry: a schema that names another one by its address must not be fetched.
+    return validator_for(read)(read, registry=Registry())
+
+
+def _json_schema(reward: RewardTerm, answer: str, reference: str) -> float:  # noqa: ARG001 - as above
+    assert reward.json_schema is not None, "a recipe without one is refused (FTC441)"
+    said = _compared(reward, answer)
+    try:
+        value = parse_json(said or "")
+    except ValueError:
+        return 0.0
+    return float(_validator(reward.json_schema).is_valid(value))
+
+
+def _format(reward: RewardTerm, answer: str, reference: str) -> float:  # noqa: ARG001 - as above
+    left = answer.strip()
+    for tag in reward.tags:
+        opening, closing = f"<{tag}>", f"</{tag}>"
+        if not left.startswith(opening) or answer.count(opening) != 1 or answer.count(closing) != 1:
+            return 0.0
+        _, found, left = left.partition(closing)
+        if not found:
+            return 0.0
+        left = left.strip()
+    return float(not left)
+
+
+def _length(reward: RewardTerm, answer: str, reference: str) -> float:  # noqa: ARG001 - as above
+    assert reward.max_characters is not None, "a recipe without one is refused (FTC441)"
+    return float(reward.min_characters <= len(answer) <= reward.max_characters)
+
+
+VALUES: dict[str, Callable[[RewardTerm, str, str], float]] = {
+    "exact_match": _exact_match,
+    "numeric_match": _numeric_match,
+    "regex": _regex,
+    "json_schema": _json_schema,
+    "format": _format,
+    "length": _length,
+}
+"""What each kind gives an answer beside a reference."""

@@ -1,0 +1,41 @@
+"""What recorded answers earn, from their tokens alone: no model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from ftc.runtime.rewards import reward_values, total_reward
+from ftc.runtime.rewards.advantages import advantages
+from ftc.spec.documents.loss_settings import SamplingSettings
+from ftc.spec.documents.sampled import Earned, SampledAnswer
+from ftc.spec.documents.streams import TextDecoder, TokenStream
+from ftc.spec.reinforcement_losses import reinforcement_loss
+
+__all__ = ["earned"]
+
+
+def earned(
+    sampling: SamplingSettings, answers: Sequence[SampledAnswer], rows: TokenStream, model_folder: Path
+) -> list[Earned]:
+    """Rewards and advantages of answers, group by group.
+
+    Args:
+        sampling: The plan's.
+        answers: In the order of training, a group's one after the other.
+        rows: The training split.
+        model_folder: Where the tokenizer lies.
+
+    Raises:
+        Refusal: A reward can't be computed (FTC444).
+        ImportError: A reward's library is missing.
+    """
+    decode, card, found = TextDecoder(model_folder), reinforcement_loss(sampling.loss), list[Earned]()
+    for (_, prompt), group in groupby(answers, key=lambda one: (one.step, one.prompt)):
+        reference = next(iter(rows.texts(prompt)), "")
+        values = [reward_values(sampling.rewards, decode(list(one.ids)), reference) for one in group]
+        totals = [total_reward(sampling.rewards, one) for one in values]
+        gained = advantages(card, totals)
+        found += [Earned(*one) for one in zip(values, totals, gained, strict=True)]
+    return found

@@ -1,0 +1,95 @@
+"""Sampled answers: each token's log-probability, times the advantage of its answer.
+
+The formulas stand in `ftc.spec.reinforcement_losses`. A stream of sampled answers keeps as targets of each row the
+bits of two float32: its advantage, and the weight of its tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ftc.runtime.tasks.language import LanguageScorer
+from ftc.runtime.tasks.scorer import Arithmetic, Batch, Objective, cross_entropy
+from ftc.spec.documents.loss_settings import SamplingSettings
+from ftc.spec.documents.settings import ModelSettings, Settings
+from ftc.spec.documents.streams import TokenStream
+
+__all__ = ["REINFORCEMENT", "ReinforcementScorer", "as_bits"]
+
+
+def as_bits(advantage: float, weight: float) -> list[int]:
+    """What a stream keeps of a sampled answer beside its tokens."""
+    bits: list[int] = np.array([advantage, weight], dtype=np.float32).view(np.int32).tolist()
+    return bits
+
+
+class ReinforcementScorer(LanguageScorer):
+    """Tokens of sampled answers."""
+
+    def __init__(
+        self,
+        model: Any,
+        settings: ModelSettings,
+        arithmetic: Arithmetic,
+        sampling: SamplingSettings,
+        chunk_size: int | None = None,
+    ) -> None:
+        super().__init__(model, settings, arithmetic, chunk_size)
+        self._sampling = sampling
+        self._base: tuple[TokenStream, Sequence[torch.Tensor]] | None = None
+
+    def learn_base(self, rows: TokenStream, log_probs: Sequence[torch.Tensor]) -> None:
+        """Takes in (tokens,) what the base model gives the answer of each row; the rows before are forgotten."""
+        self._base = rows, log_probs
+
+    def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
+        """The rows as tensors, with advantage and weight of each target token."""
+        batch = super().batch(rows, numbers)
+        if not len(rows.targets.values):  # prompts alone
+            return batch
+        kept = torch.tensor([rows.targets[number].tolist() for number in numbers], dtype=torch.int32).view(
+            torch.float32
+        )
+        of_tokens = kept[batch.owners]
+        known = self._base is not None and self._base[0] is rows
+        return replace(
+            batch,
+            advantages=of_tokens[:, 0].contiguous(),
+            weights=of_tokens[:, 1].contiguous(),
+            references=torch.cat([self._base[1][number] for number in numbers]) if known and self._base else None,
+        )
+
+    def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:  # noqa: ARG002
+        """(N,) loss of each token; without an advantage the negative of its log-probability."""
+        negative = cross_entropy(logits / self._sampling.temperature, batch.targets)
+        if batch.advantages is None or batch.weights is None:
+            return negative
+        # The ratio to the sampling model's probability: 1, and its gradient is that of the log-probability.
+        ratio = torch.exp(negative.detach() - negative)
+        found = -batch.advantages * ratio
+        if batch.references is not None:
+            gap = batch.references + negative  # base's log-probability beside the model's own
+            found = found + self._sampling.beta * (torch.exp(gap) - gap - 1)
+        return found * batch.weights
+
+
+def _scorer(model: Any, settings: Settings, arithmetic: Arithmetic) -> ReinforcementScorer:
+    train = settings.train
+    assert train.sampling is not None, "the plan says how answers are sampled"
+    return ReinforcementScorer(model, settings.model, arithmetic, train.sampling, train.loss_chunk_size)
+
+
+REINFORCEMENT = Objective(
+    head="lm",
+    is_pair=False,
+    is_sampled=True,
+    scorer=_scorer,
+    score_shape=lambda rows, shape, outputs: (rows * shape.supervised, outputs),
+    stand_in_targets=lambda _: as_bits(1.0, 1.0),
+    has_offsets=False,
+)

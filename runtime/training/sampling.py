@@ -1,0 +1,233 @@
+"""Rows that the model writes itself: a group of answers to each prompt of a step, with rewards and advantages.
+
+Every answer draws from a generator of its own, whose seed follows from the plan's, the step, the prompt and the
+answer's number. So an answer depends on the weights and on nothing else that was drawn, and a run that is resumed
+samples what the uninterrupted run sampled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ftc.runtime.evaluation.generate import arithmetic, batches_to_write, configured
+from ftc.runtime.evaluation.scoring import as_base
+from ftc.runtime.rewards import is_correct, reward_values, total_reward
+from ftc.runtime.rewards.advantages import advantages, token_weights
+from ftc.runtime.tasks.reinforcement import ReinforcementScorer, as_bits
+from ftc.runtime.tasks.scorer import prompt_batch, target_losses
+from ftc.runtime.training.seeding import stream_seed
+from ftc.runtime.training.signals import StopRequest
+from ftc.runtime.training.sources import StepRows
+from ftc.spec.batches import BatchOrder, cut
+from ftc.spec.documents.events import SampledStep
+from ftc.spec.documents.loss_settings import SamplingSettings
+from ftc.spec.documents.sampled import SampledAnswer
+from ftc.spec.documents.settings import Settings
+from ftc.spec.documents.streams import Lists, TokenStream
+from ftc.spec.reinforcement_losses import reinforcement_loss
+
+__all__ = ["SampledRows", "Sampler"]
+
+
+class _Asked(NamedTuple):
+    """One answer that is asked for."""
+
+    prompt: int
+    answer: int
+
+
+class Sampler:
+    """Picks each next token of several rows at random, as transformers' `generate` asks for it: a logits processor.
+
+    A row's largest sum of log-probability and Gumbel noise is a draw from its distribution, and the noise is the row's
+    own, whatever rows stand beside it.
+
+    Args:
+        seeds: One for each row.
+        temperature: Divides the logits.
+        top_k: Tokens that stay; 0 for all.
+        device: Where the logits are.
+    """
+
+    def __init__(self, seeds: Sequence[int], temperature: float, top_k: int, device: torch.device) -> None:
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        self._temperature, self._top_k = temperature, top_k
+
+    def __call__(self, _ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """(B, V) scores of which the largest is the token that was drawn."""
+        scores = logits.float() / self._temperature
+        if 0 < self._top_k < scores.shape[-1]:
+            least = scores.topk(self._top_k, dim=-1).values[:, -1:]
+            scores = scores.masked_fill(scores < least, -torch.inf)
+        noise = torch.empty_like(scores)
+        for row, generator in zip(noise, self._generators, strict=True):
+            row.exponential_(generator=generator)
+        return scores - noise.clamp_min_(torch.finfo(torch.float32).tiny).log_()
+
+
+class SampledRows:
+    """The source of rows of a run that trains on its own answers.
+
+    Args:
+        model: The model in training, without any wrapper for several devices.
+        scorer: Its scorer.
+        prompts: The training split.
+        settings: The plan's.
+        decode: Tokens to text.
+        stop: Asked between batches.
+        device: Where the model is.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        scorer: ReinforcementScorer,
+        prompts: TokenStream,
+        settings: Settings,
+        decode: Callable[[list[int]], str],
+        stop: StopRequest,
+        device: torch.device,
+    ) -> None:
+        assert settings.train.sampling is not None, "the plan says how answers are sampled"
+        assert settings.seeds.sampling is not None, "and from which seed"
+        self._model, self._scorer, self._prompts, self._settings = model, scorer, prompts, settings
+        self._decode, self._stop, self._device = decode, stop, device
+        self._sampling: SamplingSettings = settings.train.sampling
+        self._seed: int = settings.seeds.sampling
+        train = settings.train
+        groups = train.batch_size // self._sampling.group_size
+        self._order = BatchOrder(
+            prompts.lengths, groups, train.steps_per_epoch, settings.seeds.order, batching=train.batching
+        )
+        self.answers: tuple[SampledAnswer, ...] = ()
+
+    def at(self, step: int) -> StepRows:
+        """Samples the answers of a step, counted from 0, and makes rows of them.
+
+        Raises:
+            Interrupted: Somebody asked to stop; the step was not done.
+            Refusal: A reward can't be computed (FTC444).
+        """
+        started = time.perf_counter()
+        asked = [_Asked(number, k) for number in self._order.rows(step) for k in range(self._sampling.group_size)]
+        was_training = self._model.training
+        self._model.eval()
+        # No inference mode: what a model keeps between calls, such as rotations, is trained with afterwards.
+        with torch.no_grad():
+            written = self._written(step, asked)
+            self.answers = self._rewarded(step, asked, written)
+            rows = self._stream(asked)
+            if self._sampling.beta:
+                self._scorer.learn_base(rows, self._base_log_probs(rows))
+        self._model.train(was_training)
+        order = BatchOrder(rows.lengths, len(rows), 1, 0, most_tokens=self._settings.train.micro_batch_tokens)
+        return StepRows(rows, order, 0, self._summary(time.perf_counter() - started))
+
+    def _written(self, step: int, asked: Sequence[_Asked]) -> list[list[int]]:
+        """The tokens of each answer, with the one that ends it."""
+        from transformers import GenerationConfig
+
+        model, prompts, stops = self._settings.model, self._prompts, self._settings.model.stop_ids
+        config = GenerationConfig(
+            do_sample=False,  # the largest score is the draw
+            max_new_tokens=self._sampling.max_new_tokens,
+            eos_token_id=list(stops),
+            pad_token_id=model.pad_id,
+            use_cache=True,
+        )
+        lines: dict[int, list[int]] = {}
+        lengths = [prompts.prompt_length(one.prompt) for one in asked]
+        with configured(self._model, config), arithmetic(self._settings, self._device):
+            for places in batches_to_write(self._model, lengths, self._settings):
+                self._stop.check()
+                some = [asked[place] for place in places]
+                ids, attention = prompt_batch(prompts, [one.prompt for one in some], model.pad_id)
+                seeds = [stream_seed(self._seed, step, int(prompts.rows[one.prompt]), one.answer) for one in some]
+                sampler = Sampler(seeds, self._sampling.temperature, self._sampling.top_k, self._device)
+                output = self._model.generate(
+                    input_ids=ids.to(self._device),
+                    attention_mask=attention.to(self._device),
+                    logits_processor=[sampler],
+                )
+                for place, line in zip(places, output[:, ids.shape[1] :].tolist(), strict=True):
+                    end = next((number for number, token in enumerate(line, start=1) if token in stops), len(line))
+                    lines[place] = line[:end]
+        return [lines[place] for place in range(len(asked))]
+
+    def _rewarded(self, step: int, asked: Sequence[_Asked], written: Sequence[list[int]]) -> tuple[SampledAnswer, ...]:
+        """What each answer earned, and its advantage in its group."""
+        rewards, size = self._sampling.rewards, self._sampling.group_size
+        card, stops = reinforcement_loss(self._sampling.loss), self._settings.model.stop_ids
+        values = [
+            reward_values(rewards, self._decode(ids), next(iter(self._prompts.texts(one.prompt)), ""))
+            for one, ids in zip(asked, written, strict=True)
+        ]
+        totals = [total_reward(rewards, one) for one in values]
+        gained = [one for start in range(0, len(asked), size) for one in advantages(card, totals[start : start + size])]
+        return tuple(
+            SampledAnswer(
+                step=step + 1,
+                prompt=one.prompt,
+                place=self._prompts.place(one.prompt),
+                answer=one.answer,
+                ids=tuple(ids),
+                ended=ids[-1] in stops,
+                rewards=values[place],
+                reward=totals[place],
+                advantage=gained[place],
+            )
+            for place, (one, ids) in enumerate(zip(asked, written, strict=True))
+        )
+
+    def _stream(self, asked: Sequence[_Asked]) -> TokenStream:
+        """The answers behind their prompts, as rows to train on."""
+        heads = [self._prompts.ids(one.prompt) for one in asked]
+        tails = [np.array(answer.ids, dtype=np.int32) for answer in self.answers]
+        card = reinforcement_loss(self._sampling.loss)
+        weights = token_weights(card, [len(tail) for tail in tails], self._sampling.max_new_tokens)
+        pairs = list(zip(heads, tails, strict=True))
+        targets = [as_bits(one.advantage, weight) for one, weight in zip(self.answers, weights, strict=True)]
+        count = len(asked)
+        return TokenStream(
+            all_ids=np.concatenate([part for pair in pairs for part in pair]),
+            all_masks=np.concatenate([np.repeat([False, True], [len(head), len(tail)]) for head, tail in pairs]),
+            boundaries=np.cumsum([0, *(len(head) + len(tail) for head, tail in pairs)], dtype=np.int64),
+            prompt_lengths=np.array([len(head) for head in heads], dtype=np.int32),
+            labels=np.full(count, -1, dtype=np.int32),
+            rows=np.array([self._prompts.rows[one.prompt] for one in asked], dtype=np.int64),
+            targets=Lists(np.array(targets, dtype=np.int32).reshape(-1), np.arange(count + 1, dtype=np.int64) * 2),
+            offsets=Lists(np.zeros(0, dtype=np.int32), np.zeros(count + 1, dtype=np.int64)),
+            table=None,
+        )
+
+    def _base_log_probs(self, rows: TokenStream) -> list[torch.Tensor]:
+        """(tokens,) log-probabilities of each answer by the base: the model with its adapter switched off."""
+        found: list[torch.Tensor] = []
+        with as_base(self._settings, self._model):
+            for numbers in cut(list(range(len(rows))), self._settings.train.micro_batch):
+                batch = replace(self._scorer.batch(rows, numbers), advantages=None, weights=None)
+                negative = target_losses(self._scorer, self._model, batch.to(self._device))
+                ends = np.cumsum([0, *(self._scorer.num_targets(rows, number) for number in numbers)]).tolist()
+                found += [-negative[begin:end].float().cpu() for begin, end in pairwise(ends)]
+        return found
+
+    def _summary(self, seconds: float) -> SampledStep:
+        answers, size = self.answers, self._sampling.group_size
+        groups = [answers[start : start + size] for start in range(0, len(answers), size)]
+        count = len(answers)
+        return SampledStep(
+            answers=count,
+            reward=sum(one.reward for one in answers) / count,
+            correct=sum(is_correct(self._sampling.rewards, one.rewards) for one in answers) / count,
+            length=sum(len(one.ids) for one in answers) / count,
+            ended=sum(one.ended for one in answers) / count,
+            even_groups=sum(len({one.reward for one in group}) == 1 for group in groups) / len(groups),
+            seconds=seconds,
+        )

@@ -1,0 +1,65 @@
+"""Where the rows of an optimizer step come from: a stream that is there before the run, or what the model writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ftc.spec.batches import BatchOrder
+from ftc.spec.documents.events import SampledStep
+from ftc.spec.documents.sampled import SampledAnswer
+from ftc.spec.documents.streams import TokenStream
+
+__all__ = ["RowSource", "StepRows", "StreamRows"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepRows:
+    """What one optimizer step is trained on.
+
+    Attributes:
+        rows: A stream.
+        order: Which of its rows go through the model when.
+        index: The step's number in that order.
+        sampled: What the rows earned, where the model wrote them.
+    """
+
+    rows: TokenStream
+    order: BatchOrder
+    index: int
+    sampled: SampledStep | None = None
+
+    @property
+    def numbers(self) -> list[int]:
+        """The step's rows over all devices."""
+        return self.order.rows(self.index)
+
+    def micro_batches(self, micro_batch: int, rank: int, world_size: int) -> list[list[int]]:
+        """One device's part of them."""
+        return self.order.micro_batches(self.index, micro_batch, rank, world_size)
+
+
+class RowSource(Protocol):
+    """Gives each step its rows: a function of the step's number, and of the weights where the model writes them."""
+
+    @property
+    def answers(self) -> tuple[SampledAnswer, ...]:
+        """What the model wrote for the last step that was asked for; empty where it writes nothing."""
+        ...
+
+    def at(self, step: int) -> StepRows:
+        """The rows of an optimizer step, counted from 0."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRows:
+    """Rows of a stream."""
+
+    rows: TokenStream
+    order: BatchOrder
+    answers: tuple[SampledAnswer, ...] = ()
+
+    def at(self, step: int) -> StepRows:
+        """The rows of an optimizer step, counted from 0."""
+        return StepRows(self.rows, self.order, step)

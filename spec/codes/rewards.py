@@ -1,0 +1,86 @@
+"""Codes 440 to 449: rewards and sampled answers."""
+
+from ftc.spec.codes._code import Code
+from ftc.spec.exit_codes import ExitCode
+
+__all__ = ["CODES"]
+
+CODES: tuple[Code, ...] = (
+    Code(
+        id="FTC440",
+        title="key that a reward does not read",
+        cause="Each kind of reward reads some keys. Another key would change nothing, and whoever reads the recipe "
+        "would believe that it does.",
+        wrong="task:\n  kind: reinforcement\n  rewards:\n    - {kind: exact_match, tolerance: 0.1}",
+        right="task:\n  kind: reinforcement\n  rewards:\n    - {kind: numeric_match, tolerance: 0.1}",
+    ),
+    Code(
+        id="FTC441",
+        title="reward without what it needs",
+        cause="A reward can't be computed without a key that says what to search for.",
+        wrong="task:\n  kind: reinforcement\n  rewards:\n    - {kind: regex}",
+        right='task:\n  kind: reinforcement\n  rewards:\n    - {kind: regex, pattern: "^yes$"}',
+    ),
+    Code(
+        id="FTC442",
+        title="reward that can't be computed",
+        cause="A pattern is no regular expression, a schema is no JSON object, or no answer can keep the bounds.",
+        wrong='task:\n  kind: reinforcement\n  rewards:\n    - {kind: regex, pattern: "(yes"}',
+        right='task:\n  kind: reinforcement\n  rewards:\n    - {kind: regex, pattern: "(yes)"}',
+    ),
+    Code(
+        id="FTC443",
+        title="group that is not whole",
+        cause="`train.batch_size` counts sampled answers, and each prompt of a step has `task.group_size` of them. An "
+        "advantage compares an answer with its whole group.",
+        wrong="task: {kind: reinforcement, group_size: 8, rewards: [{kind: exact_match}]}\ntrain: {batch_size: 12}",
+        right="task: {kind: reinforcement, group_size: 8, rewards: [{kind: exact_match}]}\ntrain: {batch_size: 16}",
+    ),
+    Code(
+        id="FTC444",
+        title="pattern that takes too long",
+        cause="A regular expression with nested repetitions can take longer than anybody waits on some texts. A reward "
+        "must not depend on the clock, so that the run ends instead. Its checkpoint is intact.",
+        wrong='task:\n  kind: reinforcement\n  rewards:\n    - {kind: regex, pattern: "^(a+)+$"}',
+        right='task:\n  kind: reinforcement\n  rewards:\n    - {kind: regex, pattern: "^a+$"}',
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC445",
+        title="divergence that a loss does not have",
+        cause="RLOO is trained without a divergence from the base model here, so that `beta` would change nothing.",
+        wrong="task: {kind: reinforcement, loss: rloo, beta: 0.1, rewards: [{kind: exact_match}]}",
+        right="task: {kind: reinforcement, loss: grpo, beta: 0.1, rewards: [{kind: exact_match}]}",
+    ),
+    Code(
+        id="FTC446",
+        title="setting that sampled answers can't have",
+        cause="Answers are sampled by one process before each step and trained on as they are: they are not packed, "
+        "their labels are not smoothed, and several devices do not share them.",
+        wrong="task: {kind: reinforcement, rewards: [{kind: exact_match}]}\nbudget: {devices: 2}",
+        right="task: {kind: reinforcement, rewards: [{kind: exact_match}]}",
+    ),
+    Code(
+        id="FTC447",
+        title="divergence from a base that is gone",
+        cause="With `task.beta` the base model is asked by switching the adapter off. Full training and adapters that "
+        "change the base's weights leave no base to ask.",
+        wrong="task: {kind: reinforcement, beta: 0.04, rewards: [{kind: exact_match}]}\nstrategy: {kind: full}",
+        right="task: {kind: reinforcement, beta: 0.04, rewards: [{kind: exact_match}]}\nstrategy: {kind: lora}",
+    ),
+    Code(
+        id="FTC448",
+        title="answers longer than the model's positions",
+        cause="A prompt and its answer are one sequence, which has no more tokens than the model has positions.",
+        wrong="task: {kind: reinforcement, max_new_tokens: 4096, rewards: [{kind: exact_match}]}  # 2,048 positions",
+        right="task: {kind: reinforcement, max_new_tokens: 1024, rewards: [{kind: exact_match}]}",
+    ),
+    Code(
+        id="FTC449",
+        title="reward whose package is missing",
+        cause="A reward is computed by a library of its own, which is not installed here.",
+        wrong='task:\n  kind: reinforcement\n  rewards:\n    - {kind: json_schema, json_schema: "{}"}',
+        right="pip install 'ftc[rewards]'",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+)

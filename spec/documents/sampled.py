@@ -1,0 +1,58 @@
+"""The answers that a run sampled and trained on, `answers.ndjson` in its folder: a line each, in the order of training.
+
+From a line's tokens and the plan anybody can compute its rewards again, and from a group's rewards its advantages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ftc.spec.base import Document, Real
+from ftc.spec.storage.reading import read_regular
+
+__all__ = ["Earned", "SampledAnswer", "read_answers"]
+
+
+class Earned(NamedTuple):
+    """What an answer earned: by each reward, in all, and beside its group."""
+
+    rewards: tuple[float, ...]
+    reward: float
+    advantage: float
+
+
+class SampledAnswer(Document):
+    """One answer."""
+
+    step: int
+    """Optimizer step that trained on it, from 1."""
+    prompt: int
+    """Number of the prompt in the training split's stream, from 0."""
+    place: str
+    """Name of the prompt's row, such as `data/tasks.jsonl:38`."""
+    answer: int
+    """Number of the answer in its group, from 0."""
+    ids: tuple[int, ...]
+    """Sampled tokens, with the one that ended the answer."""
+    ended: bool
+    """Whether the model ended it; else it was cut off."""
+    rewards: tuple[Real, ...]
+    """What it earned by each of the plan's rewards, without weights."""
+    reward: Real
+    """Their weighted sum."""
+    advantage: Real
+
+
+def read_answers(path: Path) -> Iterator[SampledAnswer]:
+    """The lines of a file; one that a crash cut off is left out.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    for line in read_regular(path).splitlines():
+        try:
+            yield SampledAnswer.model_validate_json(line)
+        except ValueError:
+            continue

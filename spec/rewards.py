@@ -1,0 +1,194 @@
+"""Rewards that a program can verify: one card each, with every fact about it, and the recipe's section for one.
+
+To add one, write its card here and its function into `ftc.runtime.rewards`. Rules, passes, importers and docs ask the
+cards; no other file names a member. A recipe chooses among these and can't name code of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from ftc.spec.base import Document, Effect, Real
+
+__all__ = [
+    "REWARDS",
+    "RewardCard",
+    "RewardKind",
+    "RewardTerm",
+    "judging",
+    "needs_reference",
+    "reward_card",
+    "reward_named",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardCard:
+    """One reward.
+
+    Attributes:
+        kind: What a recipe calls it.
+        label: What people call it.
+        gives: What it gives for which answer.
+        needs_reference: Whether it compares with the row's reference.
+        verifies: Whether 1 means that an answer is right, rather than of the right form.
+        reads: Keys of the recipe that it knows, beside `kind` and `weight`.
+        required: Those of them that it can't do without.
+        package: Module that it needs beside ftc's own dependencies, and the extra that brings it; None for none.
+        foreign: Names of TRL's own reward functions that give the same.
+    """
+
+    kind: str
+    label: str
+    gives: str
+    needs_reference: bool
+    verifies: bool
+    reads: tuple[str, ...]
+    required: tuple[str, ...]
+    package: tuple[str, str] | None
+    foreign: tuple[str, ...]
+
+
+REWARDS: tuple[RewardCard, ...] = (
+    RewardCard(
+        kind="exact_match",
+        label="exact match",
+        gives="1 where the answer is the reference, spaces around both aside; else 0",
+        needs_reference=True,
+        verifies=True,
+        reads=("extract", "ignore_case"),
+        required=(),
+        package=None,
+        foreign=(),
+    ),
+    RewardCard(
+        kind="numeric_match",
+        label="numeric match",
+        gives="1 where the answer's last number is the reference's last number, within `tolerance`; else 0",
+        needs_reference=True,
+        verifies=True,
+        reads=("extract", "tolerance"),
+        required=(),
+        package=None,
+        foreign=(),
+    ),
+    RewardCard(
+        kind="regex",
+        label="regular expression",
+        gives="1 where `pattern` is found in the answer; else 0",
+        needs_reference=False,
+        verifies=False,
+        reads=("pattern",),
+        required=("pattern",),
+        package=None,
+        foreign=(),
+    ),
+    RewardCard(
+        kind="json_schema",
+        label="JSON schema",
+        gives="1 where the answer is JSON that `json_schema` accepts; else 0",
+        needs_reference=False,
+        verifies=False,
+        reads=("extract", "json_schema"),
+        required=("json_schema",),
+        package=("jsonschema", "rewards"),
+        foreign=(),
+    ),
+    RewardCard(
+        kind="format",
+        label="format",
+        gives="1 where the answer is made of the elements `tags`, each once and in this order; else 0",
+        needs_reference=False,
+        verifies=False,
+        reads=("tags",),
+        required=(),
+        package=None,
+        foreign=(),
+    ),
+    RewardCard(
+        kind="length",
+        label="length",
+        gives="1 where the answer has from `min_characters` to `max_characters` characters; else 0",
+        needs_reference=False,
+        verifies=False,
+        reads=("min_characters", "max_characters"),
+        required=("max_characters",),
+        package=None,
+        foreign=(),
+    ),
+)
+"""Every reward, in the order in which a recipe's kinds are listed."""
+
+_BY_KIND = {card.kind: card for card in REWARDS}
+
+if TYPE_CHECKING:
+    RewardKind = str
+else:
+    RewardKind = Literal[tuple(_BY_KIND)]
+"""What a recipe may write; the cards decide, so that mypy sees a text and pydantic the kinds."""
+
+
+def reward_card(kind: str) -> RewardCard:
+    """The card of a kind that a recipe or plan names."""
+    return _BY_KIND[kind]
+
+
+def reward_named(foreign: str) -> RewardCard | None:
+    """The card of a reward by the name that another tool gives it; None for one that ftc doesn't have."""
+    return next((card for card in REWARDS if foreign in card.foreign), None)
+
+
+class RewardTerm(Document):
+    """One reward of an answer."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    kind: RewardKind
+    """What is verified. `exact_match`: the answer is the row's reference. `numeric_match`: its last number is the
+    reference's. `regex`: `pattern` is found in it. `json_schema`: it is JSON that `json_schema` accepts. `format`: it
+    is made of `tags`. `length`: it has so many characters. Each gives 1 or 0."""
+    weight: Real = Field(default=1.0, ge=-1000, le=1000)
+    """What the reward is multiplied by before all are added up. Default: 1, so that all count equally."""
+    extract: str | None = Field(default=None, min_length=1, max_length=2000)
+    """Regular expression whose first group is what is compared, the last match in the answer; without a match nothing
+    is, and the reward is 0. Default: none, so that the whole answer is compared."""
+    ignore_case: bool = False
+    """Whether `exact_match` compares in lower case. Default: no, because case may matter."""
+    tolerance: Real = Field(default=0.0, ge=0)
+    """How far apart the numbers of `numeric_match` may be. Default: 0, so that they are equal."""
+    pattern: str | None = Field(default=None, min_length=1, max_length=2000)
+    """Regular expression that `regex` searches; `^` and `$` bind it to the answer's ends, and a dot matches line breaks
+    too. Default: none; `regex` needs one."""
+    json_schema: str | None = Field(default=None, min_length=2, max_length=20_000)
+    """JSON schema as text, such as `{"type": "object", "required": ["name"]}`. Default: none; `json_schema` needs
+    one."""
+    tags: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z][\w-]{0,50}$")], ...], Field(min_length=1)] = (
+        "think",
+        "answer",
+    )
+    """Elements that `format` asks for, such as `<think>…</think><answer>…</answer>`, with nothing but spaces around
+    them. Default: think and answer, as in DeepSeek-R1's prompt."""
+    min_characters: int = Field(default=1, ge=0)
+    """Shortest answer that `length` rewards. Default: 1, so that an empty answer has no reward."""
+    max_characters: int | None = Field(default=None, ge=1)
+    """Longest answer that `length` rewards. Default: none; `length` needs one."""
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        kept = {"kind", "weight", *reward_card(self.kind).reads}
+        return {name: value for name, value in handler(self).items() if name in kept and value is not None}
+
+
+def needs_reference(rewards: Sequence[RewardTerm]) -> bool:
+    """Whether any of them compares with the row's reference."""
+    return any(reward_card(one.kind).needs_reference for one in rewards)
+
+
+def judging(rewards: Sequence[RewardTerm]) -> tuple[int, ...]:
+    """Places of the rewards that say whether an answer is correct: those that verify it, or all where none does."""
+    found = tuple(place for place, one in enumerate(rewards) if reward_card(one.kind).verifies)
+    return found or tuple(range(len(rewards)))
