@@ -296,6 +296,13 @@ def benchmarks(session: nox.Session) -> None:
     session.run(train_environment(session), f"benchmarks/{name}.py", *arguments, external=True)
 
 
+@nox.session(venv_backend="none")
+def gpu(session: nox.Session) -> None:
+    """Measure on a GPU what only a GPU can show; `-- --tiny` walks through it on a CPU."""
+    chosen = session.posargs or ["--minutes", "9", "--out", "gpu.jsonl"]
+    session.run(train_environment(session), "-m", "benchmarks.gpu", *chosen, external=True)
+
+
 # Fails when the wheel put anything beside `ftc` and its metadata into site-packages, or left out a linked package.
 CHECK_OF_FILES = f"""
 import importlib.metadata, importlib.util

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.settings import Settings
     from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["main", "measure", "seconds_of_looks"]
+__all__ = ["main", "measure"]
 
 _PRODUCT = {"cpu": 1024, "cuda": 8192}
 _ARRAY = {"cpu": 2**25, "cuda": 2**28}
@@ -41,6 +41,7 @@ _RANK = 16
 _ROWS = {"cpu": 4, "cuda": 16}
 _LENGTH, _SCORED = {"cpu": 96, "cuda": 512}, 32
 _VOCABULARY = 8192
+_NEW_TOKENS = 16
 
 
 def measure(job: CalibrationJob, import_seconds: float) -> Measurement:
@@ -184,7 +185,7 @@ def _pass(
         )
         looks = [
             MeasuredLook(**common, new_tokens=new_tokens, seconds=seconds)
-            for new_tokens, seconds in seconds_of_looks(settings, model, job.tries)
+            for new_tokens, seconds in _seconds_of_looks(settings, model, job.tries)
         ]
     return step, looks
 
@@ -327,14 +328,7 @@ def main() -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
-
-
-_NEW_TOKENS = 16
-
-
-def seconds_of_looks(settings: Settings, model: Any, tries: int) -> Iterator[tuple[int, float]]:
+def _seconds_of_looks(settings: Settings, model: Any, tries: int) -> Iterator[tuple[int, float]]:
     """Tokens of each answer, 0 for rows that are scored, and the median of the seconds that a look takes.
 
     Args:
@@ -394,3 +388,7 @@ def _rows(settings: Settings) -> TokenStream:
 
 def _unread(_ids: list[int]) -> str:
     return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

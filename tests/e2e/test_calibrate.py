@@ -12,19 +12,22 @@ import pytest
 from ftc import api
 from ftc.compiler.resolve.machine.device import keep_calibration, read_calibration
 from ftc.compiler.time.speed import look_work, measured_work
-from ftc.runtime.calibration.calibrate import measure
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.device import Calibration, CalibrationJob
+from ftc.verbs.calibrate import calibrate
 from ftc.views.devices import calibration_text
 from tests.support.drafts import CARD, CPU, decided, draft_of
 
 
 @pytest.fixture(scope="module")
-def found() -> Calibration:
+def found(tmp_path_factory: pytest.TempPathFactory) -> Calibration:
+    """Measured as `ftc device calibrate` does it, by a process of its own, on smaller models."""
     job = CalibrationJob(kind="cpu", threads=1, precisions=("float32",), tries=2, most_steps=3, scale=0.05)
-    return Calibration(
-        device="cpu", label="A CPU", threads=1, measured_at="2026-11-26T04:00:00Z", measured=measure(job, 2.0)
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        measured = calibrate(job=job)
+    known = {"device": CPU.name, "label": CPU.label, "measured_at": "2026-11-26T04:00:00Z", "busy": 0.0}
+    return measured.model_copy(update=known)
 
 
 def test_plans_rest_on_what_was_measured(found: Calibration, tmp_path: Path) -> None:

@@ -48,6 +48,14 @@ def test_files_and_functions_fit_in_the_head(path: Path) -> None:
     assert [name for name, lines in _functions(text) if lines > LONGEST_FUNCTION] == []
 
 
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_what_runs_as_a_program_runs_last(path: Path) -> None:
+    """What stood behind it would not be there yet, and only a run as a program, never an import, would miss it."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    programs = [at for at, node in enumerate(body) if isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)]
+    assert all(at == len(body) - 1 for at in programs)
+
+
 def _functions(text: str) -> Iterator[tuple[str, int]]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -1,0 +1,55 @@
+"""The program for a GPU works at the first try, since it works on a CPU, with tiny models and the same parts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytest.importorskip("torch")
+pytestmark = pytest.mark.slow
+
+
+def _called(out: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "benchmarks.gpu", "--tiny", "--out", str(out), "--work", str(out.parent / "work")]
+    return subprocess.run([*command, *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def test_parts_leave_lines_and_are_not_run_again(tmp_path: Path) -> None:
+    out = tmp_path / "gpu.jsonl"
+    for only in ("run 0.5B lora 2048", "repeat", "kill and resume"):
+        _called(out, "--only", only)
+    lines = {line["part"]: line for line in map(json.loads, out.read_text(encoding="utf-8").splitlines())}
+    assert not [line["problem"] for line in lines.values() if line["problem"]]
+    measured = lines["run 0.5B lora 2048"]["figures"]
+    assert measured["tokens_a_second"] > 0
+    assert measured["peak_measured"] > measured["peak_planned"]["low"] / 4
+    assert {phase["phase"] for phase in measured["time_by_phase"]} >= {"load", "train", "evaluate"}
+    assert lines["repeat"]["figures"]["same_weights"]
+    assert lines["kill and resume"]["figures"]["same_weights"]
+    assert lines["kill and resume"]["figures"]["segments"] == 1 + lines["kill and resume"]["figures"]["killed"]
+    assert _called(out, "--only", "repeat").startswith("0 parts are left")
+    assert len(out.read_text(encoding="utf-8").splitlines()) == len(lines)
+
+
+def test_a_part_that_takes_too_long_is_ended_and_told(tmp_path: Path) -> None:
+    out = tmp_path / "gpu.jsonl"
+    _called(out, "--only", "kill and resume", "--minutes", "0.34")
+    line = json.loads(out.read_text(encoding="utf-8"))
+    assert line["figures"] is None
+    assert line["problem"].startswith("longer than")
+
+
+def test_without_a_card_it_says_so(tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a card")
+    command = [sys.executable, "-m", "benchmarks.gpu", "--out", str(tmp_path / "gpu.jsonl")]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "no CUDA device here" in done.stderr
