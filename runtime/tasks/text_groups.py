@@ -181,9 +181,9 @@ def _ranks(rows: TokenStream, units: Sequence[NDArray[np.float32]]) -> NDArray[n
         part = range(len(rows))[start : start + _AT_ONCE]
         alike = np.stack([units[number][0] for number in part]) @ all_of_them.T
         for line, number in enumerate(part):
-            own, others = places[keys[number][1]], [places[key] for key in known[keys[number][0]]]
-            reached = alike[line] >= alike[line, own]
-            reached[others] = False
+            query, passage = keys[number][:2]
+            reached = alike[line] >= alike[line, places[passage]]
+            reached[[places[key] for key in known[query]]] = False
             found[number] = 1 + int(reached.sum())
     return found
 

@@ -130,12 +130,6 @@ def _write_numbers(row: Row, columns: Sequence[str]) -> None:
         row[NUMBERS_COLUMN] = numbers
 
 
-def _write_label(row: Row, column: str) -> None:
-    """The text that a model learns to write."""
-    if isinstance(label := row.get(column), str | int | float):
-        row[ANSWER_COLUMN] = label_text(label)
-
-
 def _write_group(row: Row, by_part: Mapping[str, str]) -> None:
     """Wrong passages, and the score of two texts, as a list; a row may have none."""
     if "score" in by_part:

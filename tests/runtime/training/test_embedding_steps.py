@@ -38,7 +38,7 @@ Vectors = list[list[torch.Tensor]]
 
 
 def _cos(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    return (one * other).sum() / (one.norm() * other.norm())
+    return torch.dot(one, other) / (torch.dot(one, one) * torch.dot(other, other)).sqrt()
 
 
 def _ranking(rows: Vectors, _: list[float]) -> torch.Tensor:
@@ -191,7 +191,8 @@ def test_ten_steps_beside_sentence_transformers(loss: str, made: dict[str, RunJo
 
     folder, width = str(made["bert"].inputs.model_folder), plain.config.hidden_size
     parts = [modules.Transformer(folder), modules.Pooling(width, pooling_mode="mean")]
-    model: Any = SentenceTransformer(modules=parts, device="cpu").eval()
+    kind: Any = SentenceTransformer
+    model = kind(modules=parts, device="cpu").eval()
     scale = 1 / _TEMPERATURE
     inner = {
         "multiple_negatives": lambda: losses.MultipleNegativesRankingLoss(model, scale=scale),
