@@ -51,7 +51,7 @@ class Embedding(TaskSection):
         beside={"negative": ("positive",)},
         signs=((Sign("query", "name"), Sign("positive", "name", ("positive",))),),
         guess_order=22,
-        foreign_names=("sentence-transformers", "sentence_transformers", "feature-extraction", "embeddings"),
+        foreign_names=("sentence-transformers", "feature-extraction", "embeddings"),
         is_imported=False,
         needs_decoder=False,
         has_variants=False,
@@ -78,9 +78,10 @@ class Embedding(TaskSection):
     """Further lengths of vectors, such as `[64, 128]`: the loss is also computed on the first components, so that
     shortened vectors are useful. The loss is the sum over all lengths. Default: none (Kusupati 2022)."""
     query_prefix: str = Field(default="", max_length=2_000)
-    """Text before each query, or before both texts of a scored pair, such as `query: `. Default: none."""
+    """Text before each query, or before both texts of a scored pair, such as `query: `. Default: none, as most models
+    were trained."""
     passage_prefix: str = Field(default="", max_length=2_000)
-    """Text before each passage, such as `passage: `. Default: none."""
+    """Text before each passage, such as `passage: `. Default: none, as most models were trained."""
 
     @property
     def vector_loss(self) -> EmbeddingLossCard:
