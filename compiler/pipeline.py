@@ -198,7 +198,7 @@ def _compile(
     except ValidationError:
         _stop_on_errors(draft)  # a pass that found an error may leave values open
         raise
-    facts = LockFacts(data.sources, data.probe, tensors, environment)
+    facts = LockFacts(data.sources, data.probe, tensors, environment, data.images)
     lock = build_lock(draft, settings, facts, old_lock)
     for use, here in data.sources.items():
         if (locked := lock.data.sources[use].file) != here.file:
@@ -265,7 +265,7 @@ def _resolve(
     tensors = digests.tensors(model.folder / name for name in weights)
     remember_tensors(cache_folder(), tensors)
     remember_texts(cache_folder(), model.folder, model.facts.files)
-    environment = resolve_environment(also=asked_extras(recipe))
+    environment = resolve_environment(also=asked_extras(recipe, reads_images=model.facts.vision is not None))
     free = disk_usage(root).free if device.local else None
     threads = recipe.budget.threads
     calibration = read_calibration(cache_folder(), device, device.threads if threads == "auto" else threads)
@@ -308,6 +308,7 @@ def _with_data(draft: Draft, data: CompiledData) -> Draft:
         scales=data.scales,
         class_rows=data.quality.labels.get("train", {}),
         groups=data.groups,
+        model=data.with_pixels(draft.model),
         judged=data.judged,
         measured=Measured(data.retention_sha256, data.swaps_sha256, data.groups_sha256),
     )

@@ -79,7 +79,7 @@ WORDS: tuple[Word, ...] = (
     ),
     Word("lays? out|laid out", "format"),
     Word("hosts?' ?s? memory|host's memory|memory of the host", "host RAM"),
-    Word("processors?", "CPU", "(pre|post)-?processors?"),
+    Word("processors?", "CPU", "((pre|post)-?|image )processors?"),
     Word("keys and values", "KV cache", r"(000|}) keys and values"),
     Word("way there|way back|there and back", "forward, backward"),
     Word("shortened gradients?", "clipped gradients"),

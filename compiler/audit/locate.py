@@ -47,7 +47,9 @@ def audit_inputs(plan: Plan, root: Path, pages: Pages, previous: RunRecord | Non
             for key, name, _ in locked.each_file(use)
         },
         streams=streams if all((streams / f"{name}.arrow").exists() for name in plan.data) else None,
-        environment=resolve_environment(cache_folder(), asked_extras(plan.recipe)),
+        environment=resolve_environment(
+            cache_folder(), asked_extras(plan.recipe, reads_images=plan.settings.model.vision is not None)
+        ),
         pages=pages,
         previous=previous,
         witnesses=witnesses,

@@ -19,6 +19,7 @@ from ftc.spec.documents.lockfile import (
     LOCK_FORMAT,
     SECTIONS,
     DataLock,
+    ImagesLock,
     LengthLock,
     Lock,
     LockedSplit,
@@ -84,12 +85,14 @@ class LockFacts:
         probe: How tokenizer and template behave.
         tensors: Digest of each tensor of the base model.
         environment: Packages as installed here.
+        images: The image files that rows name; None where they name none.
     """
 
     sources: dict[str, SourceLock]
     probe: TextProbe
     tensors: Mapping[str, TensorDigest]
     environment: EnvironmentFacts
+    images: ImagesLock | None = None
 
 
 def build_lock(draft: Draft, settings: Settings, facts: LockFacts, old: Lock | None) -> Lock:
@@ -133,6 +136,7 @@ def build_lock(draft: Draft, settings: Settings, facts: LockFacts, old: Lock | N
                 )
                 for name, report in draft.splits.items()
             },
+            images=facts.images,
         ),
         train=TrainLock(
             asked={name: asked.get(name, {}) for name in ("strategy", "train", "eval")},

@@ -97,7 +97,7 @@ def question(draft: ClosedDraft) -> TraceJob:
     train = settings.train.model_copy(update={"micro_batch": rows, "batch_size": batch})
     evaluate = settings.eval.model_copy(update={"batch_size": looked_at[0]}) if looked_at else settings.eval
     return TraceJob(
-        config=draft.model.config,
+        config=draft.model.vision.config if draft.model.vision else draft.model.config,
         layer_weights=layer_weights(draft.model),
         teacher=draft.teacher.model.config if draft.teacher else None,
         settings=settings.model_copy(update={"train": train, "eval": evaluate}),

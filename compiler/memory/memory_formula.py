@@ -24,6 +24,7 @@ from ftc.compiler.memory.evaluation_formula import (
 )
 from ftc.compiler.memory.layer_formula import Numbers, Stack, Trained
 from ftc.compiler.memory.stacks import stacks_of
+from ftc.compiler.memory.vision_formula import image_bytes, most_images
 from ftc.compiler.time.network import composes_norms
 from ftc.compiler.weights import never_packed
 from ftc.spec.devices import UNKNOWN_CAPABILITY
@@ -221,11 +222,28 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     }
     if job.measuring is not None:
         moments |= evaluation_moments(job.model, job.measuring, job.head_width, job.numbers, job.trained)
+    moments |= _reading_images(job, earlier)
     moments |= {"save": {}, "resume": alone if read > job.state_bytes else {}, "export": alone}
     if job.taught is not None:
         compared = {**within, "temporaries": _held_casts(job)}
         moments = with_teacher(moments, job.taught, scores=scores, compared=compared, chunked=job.chunked_places > 0)
     return tuple(_peak(name, {**fixed, **moment}) for name, moment in moments.items())
+
+
+def _reading_images(job: MemoryInputs, earlier: int) -> dict[str, Moment]:
+    """The moments at which images are read; none for a model that reads text alone."""
+    vision, measuring = job.model.vision, job.measuring
+    if vision is None:
+        return {}
+    operand, width = job.activation_bytes, job.model.hidden_size
+    size = image_bytes(vision, most_images(vision, job.tokens, job.length), width, operand)
+    found: dict[str, Moment] = {"forward: images": {"gradients": earlier, "temporaries": size}}
+    if measuring is not None:
+        looked_at = most_images(vision, measuring.rows * measuring.length, measuring.length)
+        size = image_bytes(vision, looked_at, width, operand)
+        found["evaluation: images"] = {"temporaries": size}
+        found |= {"generation: images": {"optimiser state": 0, "temporaries": size}} if measuring.new_tokens else {}
+    return found
 
 
 def _chunked(job: MemoryInputs, within: Moment, logits: int) -> dict[str, Moment]:

@@ -13,10 +13,11 @@ from fractions import Fraction
 
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import host_bytes
-from ftc.compiler.rules.fact_rules import teacher_knows_the_task, teacher_reads_the_rows, teacher_speaks_the_same
+from ftc.compiler.rules.fact_rules import TEACHER_RULES
 from ftc.compiler.rules.number_rules import LONGEST_WARM_UP, num_evaluations
 from ftc.compiler.rules.sampling_rules import SAMPLING_RULES
 from ftc.compiler.rules.vector_rules import vectors_can_be_pooled
+from ftc.compiler.rules.vision_rules import images_are_read_by_adapters_alone
 from ftc.compiler.search.candidates import flash_obstacle
 from ftc.compiler.time.run_time import price_of
 from ftc.compiler.weights import base_of
@@ -338,6 +339,7 @@ _SHORTEST = 8
 """Tokens of a row below which nothing is said of a longest one."""
 
 FACT_RULES: tuple[FactRule, ...] = (
+    images_are_read_by_adapters_alone,
     revision_needs_the_hub,
     limits_leave_out_rows,
     adapters_are_low_rank,
@@ -353,9 +355,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     batch_fits_the_rows,
     warm_up_leaves_training,
     validation_is_looked_at,
-    teacher_speaks_the_same,
-    teacher_knows_the_task,
-    teacher_reads_the_rows,
+    *TEACHER_RULES,
     answers_are_written,
     classes_are_known,
     groups_are_known,

@@ -10,6 +10,7 @@ from ftc.compiler.search.candidates import flash_obstacle, model_obstacle
 from ftc.compiler.weights import base_of, head_modules
 from ftc.spec.documents.plan import Origin
 from ftc.spec.documents.settings import OpenModel
+from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.heads import head_card
 from ftc.spec.strategies.card import Reason
 
@@ -31,7 +32,9 @@ def choose_model(draft: Draft) -> Draft:
         pad_id=_padding(draft, why),
         stop_ids=_stops(draft, why),
     )
-    draft = _check_license(_miss_unknown(draft).settle("loaded", loaded, why))
+    if (vision := _vision(draft, why)) is not None:
+        loaded = loaded.model_copy(update={"vision": vision})
+    draft = _check_license(_miss_pixels(_miss_unknown(draft)).settle("loaded", loaded, why))
     return _check_attention(_check_head(_check_start(draft)))
 
 
@@ -43,6 +46,14 @@ def _miss_unknown(draft: Draft) -> Draft:
     if kind.unknown:
         return draft.miss(f"architecture: ftc doesn't know these facts about `{model_type}`: {', '.join(kind.unknown)}")
     return draft
+
+
+def _miss_pixels(draft: Draft) -> Draft:
+    """Says why the pixels of images are not pinned."""
+    vision = draft.model.vision
+    if vision is None or vision.pixels_sha256 is not None:
+        return draft
+    return draft.miss(f"pixels of the first images: {vision.pixels_problem}; the run can't compare them")
 
 
 def _check_license(draft: Draft) -> Draft:
@@ -76,6 +87,22 @@ def _check_head(draft: Draft) -> Draft:
     summary = f"a {kind} task needs a decoder; {model.architecture} is {article} {model.family.replace('_', '-')}"
     help = "choose a model whose class ends in `ForCausalLM`, or a task of kind `classification`"
     return draft.find("FTC222", summary, "model.base", help=help)
+
+
+def _vision(draft: Draft, why: Reasons) -> VisionSettings | None:
+    """What reads images beside text; no value of a model that reads text alone."""
+    if (vision := draft.model.vision) is None:
+        return None
+    fixed = "every image is made as large as the model reads"
+    return VisionSettings(
+        model_type=why.derive("vision.model_type", vision.model_type, "config.json of the model"),
+        image_token_id=why.derive("vision.image_token_id", vision.image_token_id, "config.json of the model"),
+        tokens_per_image=why.derive("vision.tokens_per_image", vision.tokens_per_image, fixed),
+        frozen=why.derive("vision.frozen", vision.parts, "adapters change the language model alone"),
+        pixels_sha256=why.derive(
+            "vision.pixels_sha256", vision.pixels_sha256, "of the first images, by the model's own image processor"
+        ),
+    )
 
 
 def _start(draft: Draft, why: Reasons) -> int | None:

@@ -8,7 +8,9 @@ row's own text counts: tokens that a template adds at the start of a text and be
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -38,8 +40,17 @@ Digests = NDArray[np.uint64]
 _MEASURED: tuple[Split, ...] = ("validation", "test")
 
 
-def with_contamination(report: QualityReport, splits: Mapping[str, TokenRows]) -> QualityReport:
-    """The report with what validation and test rows share with training rows, and test rows with validation rows."""
+def with_contamination(
+    report: QualityReport, splits: Mapping[str, TokenRows], image_token: int | None = None
+) -> QualityReport:
+    """The report with what validation and test rows share with training rows, and test rows with validation rows.
+
+    Args:
+        report: Of the rows.
+        splits: Their tokens.
+        image_token: The token that stands for images; None where rows have none.
+    """
+    splits = {name: replace(rows, ids=_with_images(rows, image_token)) for name, rows in splits.items()}
     return report.model_copy(
         update={
             "contamination": tuple(
@@ -52,7 +63,11 @@ def with_contamination(report: QualityReport, splits: Mapping[str, TokenRows]) -
 
 
 def with_other_rows(
-    report: QualityReport, test: TokenRows, train: TokenStream, valid: TokenStream | None
+    report: QualityReport,
+    test: TokenRows,
+    train: TokenStream,
+    valid: TokenStream | None,
+    image_token: int | None = None,
 ) -> QualityReport:
     """The report with what other test rows share with the rows that a run learned from and was chosen by.
 
@@ -61,12 +76,14 @@ def with_other_rows(
         test: The other rows.
         train: What the run learned from.
         valid: What its checkpoint was chosen by; None for nothing.
+        image_token: The token that stands for images; None where rows have none.
     """
-    learned = _Known.of(train)
+    learned = _Known.of(train, image_token)
+    test = replace(test, ids=_with_images(test, image_token))
     return report.model_copy(
         update={
             "contamination": (_contamination("test", test, learned),),
-            "chosen_by": _same_rows(test, _Known.of(valid)) if valid is not None else 0,
+            "chosen_by": _same_rows(test, _Known.of(valid, image_token)) if valid is not None else 0,
             "trained_on": _same_rows(test, learned),
         }
     )
@@ -81,9 +98,32 @@ class _Known(NamedTuple):
     prompt_length: NDArray[np.int32]
 
     @classmethod
-    def of(cls, rows: TokenStream) -> Self:
+    def of(cls, rows: TokenStream, image_token: int | None) -> Self:
         """The same of a stream."""
-        return cls(rows.all_ids, rows.boundaries, rows.labels, rows.prompt_lengths)
+        images = [rows.images(number) for number in range(len(rows))] if rows.has_images else None
+        ids = _image_numbers(rows.all_ids, rows.boundaries, images, image_token)
+        return cls(ids, rows.boundaries, rows.labels, rows.prompt_lengths)
+
+
+def _with_images(rows: TokenRows, image_token: int | None) -> NDArray[np.int32]:
+    return _image_numbers(rows.ids, rows.boundaries, rows.images, image_token)
+
+
+def _image_numbers(
+    ids: NDArray[np.int32],
+    boundaries: NDArray[np.int64],
+    images: Sequence[Sequence[str]] | None,
+    image_token: int | None,
+) -> NDArray[np.int32]:
+    """The tokens with a number that tells a row's images in the place of the one that stands for every image."""
+    if images is None or image_token is None:
+        return ids
+    found = ids.copy()
+    for begin, end, shown in zip(boundaries, boundaries[1:], images, strict=False):
+        number = int.from_bytes(hashlib.sha256("".join(shown).encode()).digest()[:4]) >> 1
+        row = found[begin:end]
+        row[row == image_token] = -1 - number
+    return found
 
 
 def _contamination(name: Split, measured: TokenRows, train: TokenRows | _Known) -> Contamination:

@@ -11,11 +11,7 @@ from ftc.spec.documents.facts import ModelFacts, TeacherFacts
 from ftc.spec.heads import HEADS, HeadCard, head_card
 from ftc.spec.language.safe_repr import quoted
 
-__all__ = [
-    "teacher_knows_the_task",
-    "teacher_reads_the_rows",
-    "teacher_speaks_the_same",
-]
+__all__ = ["TEACHER_RULES", "teacher_knows_the_task", "teacher_reads_the_rows", "teacher_speaks_the_same"]
 
 
 _SECTION = "train.distillation"
@@ -104,3 +100,7 @@ def _weight_files(model: ModelFacts) -> set[str]:
 
 def _found(draft: Draft, code: str, summary: str, *, help: str, notes: str = "", at: str = _TEACHER) -> Diagnostic:
     return diagnostic(code, summary, draft.source.span(at), help=help, notes=(notes,) if notes else (), path=at)
+
+
+TEACHER_RULES = (teacher_speaks_the_same, teacher_knows_the_task, teacher_reads_the_rows)
+"""In the order in which they are reported."""

@@ -18,11 +18,13 @@ from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.machine.package_code import code_digest
 from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.tokens.judged_tokens import judged_tokens
+from ftc.compiler.tokens.pixel_client import processor_key
 from ftc.compiler.tokens.stream_manifest import Manifest, StreamKey, TextProbe, read_manifest
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
+from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.judging import JudgedTokens
-from ftc.spec.documents.lockfile import SourceLock
+from ftc.spec.documents.lockfile import ImagesLock, SourceLock
 from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.quality import QualityReport
@@ -62,6 +64,9 @@ class CompiledData:
         probe: How tokenizer and template behave.
         diagnostics: Warnings.
         checks: What was looked at, for the plan.
+        images: The image files that rows name; None where they name none.
+        pixels_sha256: What the model's processor makes of the first images; None where it wasn't asked.
+        pixels_problem: Why it wasn't asked.
     """
 
     key: str
@@ -82,6 +87,16 @@ class CompiledData:
     probe: TextProbe
     diagnostics: tuple[Diagnostic, ...]
     checks: tuple[Check, ...]
+    images: ImagesLock | None = None
+    pixels_sha256: str | None = None
+    pixels_problem: str = ""
+
+    def with_pixels(self, model: ModelFacts) -> ModelFacts:
+        """The model's facts with what its processor makes of the first images, where it reads any."""
+        if model.vision is None:
+            return model
+        known = {"pixels_sha256": self.pixels_sha256, "pixels_problem": self.pixels_problem}
+        return model.model_copy(update={"vision": model.vision.model_copy(update=known)})
 
 
 def compile_data(
@@ -95,7 +110,8 @@ def compile_data(
     made_from = _made_from(draft, files)
     key = canonical.digest(made_from)[:32]
     folder = streams_folder(key)
-    manifest = read_manifest(folder, made_from, digests)
+    root = next((file.root for file in files.values() if file.root is not None), None)
+    manifest = read_manifest(folder, made_from, digests, root)
     lengths = _lengths(folder, manifest) if manifest else None
     if manifest is None or lengths is None:
         from ftc.compiler.tokens.make_streams import make_streams
@@ -127,6 +143,9 @@ def compile_data(
         probe=manifest.probe,
         diagnostics=tuple(remedied(finding.placed(source), source) for finding in manifest.findings),
         checks=manifest.checks,
+        images=manifest.images,
+        pixels_sha256=manifest.pixels_sha256,
+        pixels_problem=manifest.pixels_problem,
     )
 
 
@@ -146,8 +165,15 @@ def _made_from(draft: Draft, files: DataFiles) -> StreamKey:
     text = {f"text.{name}": value for name, value in draft.shape if value is not Open.OPEN}
     model_files = draft.model.files
     tokenizers = importlib.metadata.version("tokenizers")
+    vision = draft.model.vision
+    own = (
+        {"vision": {"model_type": vision.model_type, "tokens": vision.tokens_per_image, **processor_key(draft.model)}}
+        if vision
+        else {}
+    )
     plain = canonical.canonical(
         {
+            **own,
             "kind": "token streams",
             "format": _FORMAT,
             "ftc": VERSION,

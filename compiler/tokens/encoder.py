@@ -158,6 +158,10 @@ class TextTokenizer:
         self._splitter = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if longest_first else None
         self._memo: dict[str, array[int]] = dict(self._added)
 
+    def text_of(self, token_id: int) -> str | None:
+        """An added token's text by its id; None where there is none."""
+        return next((text for text, (own,) in self._added.items() if own == token_id), None)
+
     @cached_property
     def _complete(self) -> Tokenizer:
         """The tokenizer as it is."""

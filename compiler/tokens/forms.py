@@ -161,12 +161,15 @@ class PromptForm(Document):
     """Whether an encoder reads the prompt and a decoder writes the completion."""
     turns: str | None = None
     """Column of the turns before the prompt, a list of `{role, content}`; a row may have none."""
+    images: str | None = None
+    """Column of the images before the prompt, the sha256 of each; a row may have none."""
     is_question: bool = False
     """Whether the prompt is all that is kept, since the model answers it itself."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name not in ("turns", "is_question") or value}
+        optional = ("turns", "images", "is_question")
+        return {name: value for name, value in handler(self).items() if name not in optional or value}
 
 
 class PreferenceForm(Document):
@@ -246,6 +249,7 @@ def row_form(
                 system=wording.system,
                 references=REFERENCES_COLUMN if isinstance(kind, AnswerRows | PromptRows) else None,
                 is_split=wording.family == "encoder_decoder",
+                images=columns.get("image"),
                 turns=TURNS_COLUMN if columns.keys() & {"system", "history"} else None,
                 is_question=wording.form == "sample",
             )

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import NamedTuple, assert_never
 
 from ftc.compiler.tokens.encoder import AlignedText, MarkedText, TextTokenizer, TokenizedText
+from ftc.compiler.tokens.image_tokens import ImageTokens
 from ftc.compiler.tokens.rendering import RenderedRow
 from ftc.compiler.tokens.sandbox import TemplateProblem
 from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row
@@ -57,6 +58,8 @@ class Generative:
     counts: RowCounts
     place: Callable[[int], str]
     """Where the row of a number stands, in words."""
+    images: ImageTokens | None = None
+    """How images stand in a row; None for a model that reads none."""
 
     def encode(self, chunk: dict[int, Row]) -> Iterator[RowTokens]:
         """The tokens of the rows that have an answer and fit, in no order."""
@@ -90,12 +93,19 @@ class Generative:
         ]
         before, after = self.source.before, self.source.after
         found: dict[int, Encoded] = {}
-        for (i, row), text in zip(rendered.items(), self.tokenizer.encode(texts), strict=True):
+        for (i, row), written in zip(rendered.items(), self.tokenizer.encode(texts), strict=True):
+            shown = self.source.images(rows[i]) if self.images else []
+            text = self.images.expanded(written, shown) if self.images else written
+            if isinstance(text, TemplateProblem):
+                self.counts.drop(i, text.message)
+                continue
             ids = text.ids if not before and not after else array("i", [*before, *text.ids, *after])
             edges = [len(before) + cut.ended for cut in text.cuts[2 if row.prompt else 0 :]]
             edges[-1] += len(after)
             supervised = list(zip(edges[::2], edges[1::2], strict=True))
-            found[i] = Encoded(row, RowTokens(i, ids, supervised, edges[-2], texts=row.references), text, len(before))
+            found[i] = Encoded(
+                row, RowTokens(i, ids, supervised, edges[-2], texts=row.references, images=shown), text, len(before)
+            )
         return found
 
     def _drop_long(self, i: int, num_tokens: int, what: str = "") -> None:

@@ -20,22 +20,28 @@ from ftc.compiler.quality.findings import quality_checks
 from ftc.compiler.quality.texts import with_lengths
 from ftc.compiler.resolve.rows.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.rows.data_files import DataFiles
+from ftc.compiler.resolve.rows.images import ImageStore
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings
 from ftc.compiler.tokens.forms import TextForm, Wording, row_form
+from ftc.compiler.tokens.image_tokens import tokens_of_images
+from ftc.compiler.tokens.pixel_client import ask_for_pixels
 from ftc.compiler.tokens.probes import PROBES, Probes, groups_of, make_probes
 from ftc.compiler.tokens.row_index import remember_rows
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
 from ftc.compiler.tokens.stream_manifest import KeptFinding, Manifest, StreamKey, TextProbe, keep_manifest
 from ftc.compiler.tokens.template_check import template_findings
-from ftc.compiler.tokens.token_rows import TokenRows, write_stream
+from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
-from ftc.spec.documents.lockfile import SourceLock
+from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.lockfile import ImagesLock, SourceLock
 from ftc.spec.documents.probes import swaps_digest
 from ftc.spec.documents.settings import Open
 from ftc.spec.documents.slices import LABEL, LENGTH, Groups
+from ftc.spec.documents.stream_images import IMAGES_FILE, first_images
+from ftc.spec.documents.streams import open_stream
 from ftc.spec.language.source import Source
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.paths import cache_folder
@@ -63,7 +69,7 @@ def make_streams(
     """
     own = {use: file for use, file in files.items() if use not in PROBES}
     model, shape, task = draft.model, draft.shape, draft.recipe.task.settled(draft.model.family)
-    data = resolve_data(draft.recipe.data, task, own, source.span)
+    data = resolve_data(draft.recipe.data, task, own, source.span, reads_images=model.vision is not None)
     for digests in data.row_digests.values():
         remember_rows(cache_folder(), digests)
     columns, prompt, words = data.columns.by_part, None, None
@@ -85,7 +91,14 @@ def make_streams(
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
     try:
         groups = _groups(draft, data, splits, source)
-        manifest = _write_streams(data, prompt, splits, found, probe, groups, temporary)
+        image_token = model.vision.image_token_id if model.vision else None
+        manifest = _write_streams(data, prompt, splits, found, probe, groups, image_token, temporary)
+        if data.images.pictures:
+            write_images(temporary / IMAGES_FILE, data.images.contents())
+            first = first_images(open_stream(temporary / "train.arrow"))
+            pixels, problem = ask_for_pixels(temporary, model_folder, first) if first else (None, "no row has images")
+            found_images = {**_image_facts(data.images), "pixels_sha256": pixels, "pixels_problem": problem}
+            manifest = manifest.model_copy(update=found_images)
         manifest = manifest.model_copy(update=_write_probes(probes, manifest.sources, temporary))
         keep_manifest(temporary, made_from, manifest)
         shutil.rmtree(folder, ignore_errors=True)
@@ -112,6 +125,7 @@ def _encode(
             template_sha256=None if template is None else render_probe(template, tokens, renderer),
         )
         train = data.parts["train"]
+        images = tokens_of_images(draft.model.vision, tokenizer, data.images.pictures)
         found = template_findings(
             form,
             train.rows,
@@ -119,6 +133,7 @@ def _encode(
             renderer,
             file=_template_place(model_folder),
             place=lambda number: train.place(train.numbers[number]),
+            in_parts=images is not None,
         )
         if any(finding.is_error for finding in found):
             raise Refusal(found)
@@ -133,6 +148,7 @@ def _encode(
                 cuts=draft.shape.overflow == "cut",
                 numbers=part.numbers,
                 place=part.place,
+                images=images,
             )
             for split, part in data.parts.items()
         }
@@ -172,10 +188,11 @@ def _write_streams(
     found: Iterable[Diagnostic],
     probe: TextProbe,
     groups: Groups | None,
+    image_token: int | None,
     folder: Path,
 ) -> Manifest:
     places: dict[str, Callable[[int], str]] = {split: part.place for split, part in data.parts.items()}
-    quality = with_contamination(with_lengths(data.quality, splits, places), splits)
+    quality = with_contamination(with_lengths(data.quality, splits, places), splits, image_token)
     if groups is not None:
         write_text(folder / "groups.json", groups.to_text())
     return Manifest(
@@ -193,6 +210,17 @@ def _write_streams(
         findings=tuple(map(KeptFinding.of, (*data.diagnostics, *found))),
         checks=(*data.checks, *quality_checks(quality, len(splits))),
     )
+
+
+def _image_facts(images: ImageStore) -> dict[str, object]:
+    """What the manifest says of the images: each file, and all of them for the lock."""
+    files = {name: FileFacts(size=path.stat().st_size, sha256=digest) for name, (path, digest) in images.files.items()}
+    named = ImagesLock(
+        files=len(files),
+        bytes=sum(one.size for one in files.values()),
+        sha256=canonical.digest(sorted((name, one.sha256) for name, one in files.items())),
+    )
+    return {"image_files": files, "images": named if files else None}
 
 
 def _write_probes(probes: Probes, sources: Mapping[str, SourceLock], folder: Path) -> dict[str, object]:

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ftc.compiler.quality.contamination import with_other_rows
 from ftc.compiler.quality.spellings import spellings
 from ftc.compiler.resolve.files.safe_files import read_json_object
+from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows, respell
 from ftc.compiler.resolve.rows.columns import Columns, missing_columns, prompt_columns
+from ftc.compiler.resolve.rows.images import ImageStore, image_columns, read_images
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import labels_of
 from ftc.compiler.resolve.rows.row_checks import check_values
-from ftc.compiler.resolve.rows.table import PartRows
-from ftc.compiler.resolve.rows.tables import read_rows
+from ftc.compiler.resolve.rows.table import Home, PartRows
+from ftc.compiler.resolve.rows.tables import Reading, read_rows
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import Wording, row_form
+from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.probes import groups_of
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
-from ftc.compiler.tokens.token_rows import TokenRows, write_stream
+from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.lockfile import LockedSplit
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.slices import LABEL, LENGTH
+from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.documents.streams import SplitReport, open_stream
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.paths import streams_folder
@@ -55,13 +60,18 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     task, text = plan.recipe.task.settled(plan.settings.model.family), plan.settings.text
     template = task.template
     columns = Columns(text.columns, prompt_columns(template, tuple(text.columns.values())) if template else ())
-    table = read_rows(file, shown_as, None)
+    reads_images = plan.settings.model.vision is not None
+    reading = Reading(images=image_columns(plan.recipe.data) if reads_images else ())
+    table = replace(read_rows(file, shown_as, None, reading), home=Home.beside(file))
     write_canonical(task, columns, table)
     table = EmptyRows(plan.recipe.data, task).without("rows", columns, table)
     found = [*missing_columns(columns, plan.recipe.data, table, lambda path: None), *check_values(task, columns, table)]
     found = found or list(check_together(task, columns, table))
     if any(one.is_error for one in found):
         raise Refusal(found)
+    store, unusable = read_images(columns, {"test": table}) if reads_images else (ImageStore(), [])
+    if unusable:
+        raise Refusal(unusable)
     part = PartRows.whole(table)
     labeled = labels_of(task, columns)
     if labeled:
@@ -74,11 +84,13 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
             help = f"the run's labels: {', '.join(text.labels[:12])}"
             summary = f"{table.file} has labels that the run does not have: {listed}"
             raise Refusal([diagnostic("FTC372", summary, help=help)])
-    rows = _encoded(plan, task, model_folder, part)
+    rows = _encoded(plan, task, model_folder, part, store)
     if not len(rows.row):
         help = "use rows that fit into the run's maximum length"
         raise Refusal([diagnostic("FTC371", f"no row of {shown_as} can be evaluated", help=help)])
     report = write_stream(folder / "test.arrow", rows, part.place)
+    if store.pictures:
+        write_images(folder / IMAGES_FILE, store.contents())
     has_class = task.mode_for(plan.settings.model.family).labels == "one"
     builtin = (LENGTH, LABEL) if has_class else (LENGTH,)
     groups = groups_of(plan.settings.eval.slices, part, rows.row.tolist(), builtin)
@@ -104,7 +116,8 @@ def _shared(plan: Plan, rows: TokenRows, counts: dict[str, int]) -> QualityRepor
             raise ValueError("the cache holds other rows")
     except (OSError, ValueError):
         return report.model_copy(update={"contamination": (), "chosen_by": 0, "trained_on": None})
-    return with_other_rows(report, rows, train, valid)
+    vision = plan.settings.model.vision
+    return with_other_rows(report, rows, train, valid, vision.image_token_id if vision else None)
 
 
 def measuring(plan: Plan, report: SplitReport, groups_sha256: str | None) -> Plan:
@@ -129,11 +142,11 @@ def without_probes(plan: Plan) -> Plan:
     return plan.model_copy(update={"settings": settings, "quality": quality})
 
 
-def _encoded(plan: Plan, task: Task, model_folder: Path, part: PartRows) -> TokenRows:
+def _encoded(plan: Plan, task: Task, model_folder: Path, part: PartRows, store: ImageStore) -> TokenRows:
     text = plan.settings.text
     tokenizer = TextTokenizer(model_folder / "tokenizer.json")
-    config = read_json_object(model_folder / "config.json", None)
-    facts = read_tokenizer(model_folder, str(config.get("model_type")))
+    config = read_config(read_json_object(model_folder / "config.json", None))
+    facts = read_tokenizer(model_folder, config.model_type)
     wording = Wording(text.form, text.prompt, text.system, plan.settings.model.family, facts.eos_id)
     form = row_form(task, text.columns, text.labels, wording, part.rows)
     with TemplateRenderer() as renderer:
@@ -147,4 +160,5 @@ def _encoded(plan: Plan, task: Task, model_folder: Path, part: PartRows) -> Toke
             cuts=text.overflow == "cut",
             numbers=part.numbers,
             place=part.place,
+            images=tokens_of_images(config.vision, tokenizer, store.pictures),
         )

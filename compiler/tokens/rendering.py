@@ -28,6 +28,7 @@ __all__ = [
     "PromptText",
     "RenderedRow",
     "Span",
+    "as_parts",
     "is_conversation",
     "with_prompt",
 ]
@@ -94,6 +95,7 @@ class ChatTemplate:
         renderer: The child that renders.
         train_on: Which turns are supervised.
         by_shape: Whether opaque templates are rendered once a shape; the result is the same without.
+        in_parts: Whether contents are lists of texts and images, as templates of models expect them that read images.
     """
 
     def __init__(
@@ -105,14 +107,16 @@ class ChatTemplate:
         *,
         train_on: TrainOn = "assistant",
         by_shape: bool = True,
+        in_parts: bool = False,
     ) -> None:
         self._source = source
+        self._in_parts = in_parts
         self._train_on: TrainOn = train_on
         self._variables = {"tools": None, "documents": None, **variables}
         longest_first = sorted(filter(None, stop_tokens), key=len, reverse=True)
         self._stop = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._renderer = renderer
-        self._is_opaque = by_shape and copies_messages(source)
+        self._is_opaque = by_shape and not in_parts and copies_messages(source)
         self._shapes: dict[_Roles, _Shape | TemplateProblem] = {}
 
     def render(
@@ -125,7 +129,7 @@ class ChatTemplate:
             tools: What the assistant of each row may call, as JSON schemas; None where no row has tools.
         """
         trained = [trained_turns(messages, self._train_on) for messages in conversations]
-        conversations = [_without_marks(messages) for messages in conversations]
+        conversations = [self._as_seen(messages) for messages in conversations]
         if not self._is_opaque or tools is not None:
             return self._render_each(conversations, trained, tools)
         shapes = [
@@ -146,12 +150,17 @@ class ChatTemplate:
     def prompt_frame(self, messages: Sequence[Message]) -> tuple[str, str] | None:
         """What stands before and after the last message's content in its generation prompt; None if it isn't there."""
         (mark,) = marks_for(self._source, 1)
-        marked = [*_without_marks(messages[:-1]), {**messages[-1], "content": mark}]
+        marked = self._as_seen([*messages[:-1], {**messages[-1], "content": _with_text(messages[-1]["content"], mark)}])
         (text,) = self._renderer.render(self._source, [self._request(marked, generation=True)])
         if isinstance(text, TemplateProblem) or text.count(mark) != 1:
             return None
         before, _, after = text.partition(mark)
         return before, after
+
+    def _as_seen(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages as a template sees them."""
+        plain = [{key: one[key] for key in one if key != TRAIN_MARK} if TRAIN_MARK in one else one for one in messages]
+        return as_parts(plain) if self._in_parts else plain
 
     def _learn(self, shapes: set[_Roles]) -> None:
         marked = {shape: marks_for(self._source, len(shape[0])) for shape in sorted(shapes)}
@@ -206,8 +215,7 @@ class ChatTemplate:
             return RenderedRow(whole, ((0, len(whole)),), stop_missing=self._stop.search(whole) is None)
         spans, stops = [], []
         for i, before, after in turns:
-            content = messages[i].get("content")
-            text = content if isinstance(content, str) else ""
+            text = _text_of(messages[i].get("content"))
             if isinstance(before, str) and isinstance(after, str) and after.startswith(before):
                 start = len(before)
                 if messages[i]["role"] != "assistant" and (start := after.find(text.strip(), start)) < 0:
@@ -231,9 +239,26 @@ def is_conversation(value: object) -> TypeGuard[list[Message]]:
     return isinstance(value, list) and all(isinstance(m, dict) and isinstance(m.get("role"), str) for m in value)
 
 
-def _without_marks(messages: Sequence[Message]) -> list[Message]:
-    """The messages as a template sees them."""
-    return [{key: one[key] for key in one if key != TRAIN_MARK} if TRAIN_MARK in one else one for one in messages]
+def as_parts(messages: Sequence[Message]) -> list[Message]:
+    """The messages with contents as lists of texts and images."""
+    return [
+        {**one, "content": [{"type": "text", "text": one["content"]}]} if isinstance(one.get("content"), str) else one
+        for one in messages
+    ]
+
+
+def _text_of(content: Any) -> str:
+    """The text of a message's content, images left out."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if part.get("type") == "text")
+    return content if isinstance(content, str) else ""
+
+
+def _with_text(content: Any, text: str) -> Any:
+    """A content with another text, its images in front of it."""
+    if not isinstance(content, list):
+        return text
+    return [*(part for part in content if part.get("type") != "text"), {"type": "text", "text": text}]
 
 
 class PromptTemplate:

@@ -23,10 +23,11 @@ from ftc.compiler.tokens.forms import (
 )
 from ftc.compiler.tokens.generative import Generative, Preferences, Questions, Translated
 from ftc.compiler.tokens.grouped_rows import grouped
+from ftc.compiler.tokens.image_tokens import ImageTokens
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
-from ftc.compiler.tokens.sources import Row, text_source
-from ftc.compiler.tokens.token_rows import Limit, RowCounts, TokenRows, flatten, joined
+from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row, text_source
+from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens, TokenRows, flatten, joined
 from ftc.spec.documents.facts import TokenizerFacts
 
 __all__ = ["encode_rows"]
@@ -46,6 +47,7 @@ def encode_rows(
     numbers: Sequence[int] | None = None,
     place: Callable[[int], str] = "row {}".format,
     by_shape: bool = True,
+    images: ImageTokens | None = None,
 ) -> TokenRows:
     """Turns rows into tokens of the given form.
 
@@ -60,6 +62,7 @@ def encode_rows(
         numbers: Each row's number in its source, from 0, ascending; None where the rows are the whole source.
         place: Name of the row of a number.
         by_shape: Whether templates may be rendered once a shape; the result is the same without.
+        images: How images stand in rows; None for a model that reads none.
 
     Raises:
         Refusal: A template, the tokenizer or a row's characters can't be used (FTC331 to FTC339).
@@ -69,7 +72,6 @@ def encode_rows(
     numbers = range(len(rows)) if numbers is None else numbers
     parts = (slice(start, start + _CHUNK_ROWS) for start in range(0, len(rows), _CHUNK_ROWS))
     numbered = (dict(zip(numbers[part], rows[part], strict=True)) for part in parts)
-    source = partial(text_source, tokenizer=tokenizer, facts=facts, renderer=renderer, by_shape=by_shape)
     match form:
         case ClassifyForm():
             chunks = classified(numbered, form, tokenizer, limit, counts)
@@ -83,22 +85,31 @@ def encode_rows(
             chunks = grouped(numbered, form, tokenizer, limit, counts)
         case RawForm():
             chunks = blocks(numbered, form, tokenizer, facts, limit)
-        case PreferenceForm():
-            pair = (source(form.chosen), source(form.rejected))
-            chunks = map(Preferences(*pair, tokenizer, limit, counts, place).encode, numbered)
-        case ChatForm() | PromptForm():
-            chunks = map(_way(form)(source(form), tokenizer, limit, counts, place).encode, numbered)
+        case PreferenceForm() | ChatForm() | PromptForm():
+            source = partial(
+                text_source, tokenizer=tokenizer, facts=facts, renderer=renderer, by_shape=by_shape, images=images
+            )
+            chunks = map(_written(form, source, (tokenizer, limit, counts, place), images), numbered)
         case _:
             assert_never(form)
     with _collector_off():
         return joined([flatten(chunk, counts) for chunk in chunks] or [flatten([], counts)])
 
 
-def _way(form: ChatForm | PromptForm) -> type[Generative | Questions | Translated]:
-    """How prompts and answers become tokens: the prompt alone, each apart, or one after the other."""
-    if isinstance(form, ChatForm):
-        return Generative
-    return Questions if form.is_question else Translated if form.is_split else Generative
+def _written(
+    form: PreferenceForm | ChatForm | PromptForm,
+    source: Callable[[ChatForm | PromptForm], ChatSource | PromptSource],
+    parts: tuple[TextTokenizer, Limit, RowCounts, Callable[[int], str]],
+    images: ImageTokens | None,
+) -> Callable[[dict[int, Row]], Iterator[RowTokens]]:
+    """What encodes prompts and answers: two answers, the prompt alone, each apart, or one after the other."""
+    if isinstance(form, PreferenceForm):
+        return Preferences(source(form.chosen), source(form.rejected), *parts).encode
+    if isinstance(form, PromptForm) and form.is_question:
+        return Questions(source(form), *parts).encode
+    if isinstance(form, PromptForm) and form.is_split:
+        return Translated(source(form), *parts).encode
+    return Generative(source(form), *parts, images).encode
 
 
 @contextmanager

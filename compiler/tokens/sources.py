@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from ftc.compiler.resolve.rows.images import image_parts
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import ChatForm, PromptForm
+from ftc.compiler.tokens.image_tokens import ImageTokens
 from ftc.compiler.tokens.rendering import (
     ChatTemplate,
     Message,
@@ -33,6 +35,7 @@ def text_source(
     facts: TokenizerFacts,
     renderer: TemplateRenderer,
     by_shape: bool,
+    images: ImageTokens | None = None,
 ) -> ChatSource | PromptSource:
     """The source for a form, given the model's tokenizer and templates.
 
@@ -41,7 +44,7 @@ def text_source(
     """
     named = {"bos_token": facts.bos_token, "eos_token": facts.eos_token, "pad_token": facts.pad_token}
     variables = {name: token for name, token in named.items() if token is not None}
-    stop_tokens = {*tokenizer.special_tokens, facts.eos_token or ""}
+    stop_tokens = {*tokenizer.special_tokens, facts.eos_token or ""} - {images.text if images else ""}
     template = facts.chat_template and ChatTemplate(
         facts.chat_template,
         variables,
@@ -49,15 +52,16 @@ def text_source(
         renderer,
         train_on=form.train_on if isinstance(form, ChatForm) else "assistant",
         by_shape=by_shape,
+        in_parts=images is not None,
     )
     if isinstance(form, ChatForm):
         assert template, "a chat without a template is refused before (FTC220)"
         return ChatSource(form, template)
     prompts = PromptTemplate(form, renderer, by_shape=by_shape)
     if template and not form.is_split:
-        return PromptSource(form, prompts, template, (), ())
+        return PromptSource(form, prompts, template, (), (), images)
     before, after = ends_of(tokenizer, facts)
-    return PromptSource(form, prompts, None, before, after)
+    return PromptSource(form, prompts, None, before, after, images)
 
 
 def ends_of(tokenizer: TextTokenizer, facts: TokenizerFacts) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -97,6 +101,10 @@ class ChatSource:
         problem = TemplateProblem("raised", f"no conversation in `{self._column}`: a list of role and content")
         return [next(good) if is_conversation(c) else problem for c in conversations]
 
+    def images(self, row: Row) -> list[str]:
+        """sha256 of the images of a row, in their order."""
+        return [part["image"] for part in image_parts(row.get(self._column))]
+
     def shorten(self, row: Row) -> Row | None:
         """The row without its last turn that is trained on and what follows it; None if it has no earlier one."""
         messages: Sequence[Message] = row[self._column]
@@ -112,6 +120,7 @@ class _Asked(NamedTuple):
     opening: tuple[Message, ...]
     prompt: PromptText
     completion: str
+    images: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +134,12 @@ class PromptSource:
     """Token ids before each row's text."""
     after: tuple[int, ...]
     """Token ids after it, supervised."""
+    image_tokens: ImageTokens | None = None
+    """How images stand in a row; None for a model that reads none."""
+
+    def images(self, row: Row) -> list[str]:
+        """sha256 of the images of a row, in their order."""
+        return list(row.get(self.form.images) or ()) if self.form.images else []
 
     def render(self, rows: Sequence[Row]) -> list[RenderedRow | TemplateProblem]:
         """The text of each row, or why there is none."""
@@ -132,8 +147,8 @@ class PromptSource:
         pairs = list(zip(self.prompts.render(rows), completions, strict=True))
         before = [row.get(self.form.turns) or () if self.form.turns else () for row in rows]
         good = [
-            _Asked(self._opening(turns), p, c)
-            for (p, c), turns in zip(pairs, before, strict=True)
+            _Asked(self._opening(turns), p, c, tuple(self.images(row)))
+            for (p, c), turns, row in zip(pairs, before, rows, strict=True)
             if isinstance(p, PromptText) and isinstance(c, str)
         ]
         rendered = iter(self._plain(good) if self.template is None else self._turns(self.template, good))
@@ -160,20 +175,28 @@ class PromptSource:
         return ({"role": "system", "content": self.form.system}, *turns)
 
     def _plain(self, rows: Sequence[_Asked]) -> Iterator[RenderedRow]:
-        for opening, prompt, completion in rows:
+        for opening, prompt, completion, images in rows:
             above = "".join(f"{turn['content']}\n" for turn in opening)
+            above += f"{self.image_tokens.text}\n" * len(images) if self.image_tokens else ""
             before = above + prompt.text
             text = before + completion
             cut = (len(above) + prompt.cut[0], len(above) + prompt.cut[1])
             yield RenderedRow(text, ((len(before), len(text)),), prompt=cut)
 
     def _turns(self, template: ChatTemplate, rows: Sequence[_Asked]) -> Iterator[RenderedRow | TemplateProblem]:
-        asked = [[*row.opening, {"role": "user", "content": row.prompt.text}] for row in rows]
+        asked = [[*row.opening, {"role": "user", "content": _content(row)}] for row in rows]
         answers = [{"role": "assistant", "content": row.completion} for row in rows]
         rendered = template.render([[*turns, answer] for turns, answer in zip(asked, answers, strict=True)])
-        frames: dict[tuple[tuple[str, str], ...], tuple[str, str] | None] = {}
+        frames: dict[tuple[int, tuple[tuple[str, str], ...]], tuple[str, str] | None] = {}
         for row, turns, text in zip(rows, asked, rendered, strict=True):
-            key = tuple((turn["role"], turn["content"]) for turn in row.opening)
+            key = len(row.images), tuple((turn["role"], turn["content"]) for turn in row.opening)
             if key not in frames:
                 frames[key] = template.prompt_frame(turns)
             yield text if isinstance(text, TemplateProblem) else with_prompt(text, row.prompt, frames[key])
+
+
+def _content(row: _Asked) -> Any:
+    """What the user says: the prompt, behind its images where it has any."""
+    if not row.images:
+        return row.prompt.text
+    return [*({"type": "image", "image": image} for image in row.images), {"type": "text", "text": row.prompt.text}]

@@ -14,7 +14,7 @@ from ftc.spec.base import Document
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.documents.lockfile import SourceLock
+from ftc.spec.documents.lockfile import ImagesLock, SourceLock
 from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.quality import QualityReport
@@ -106,6 +106,14 @@ class Manifest(Document):
     checks: tuple[Check, ...]
     files: dict[InsidePath, FileFacts] = Field(default_factory=dict)
     """Every other file of the folder, by its name."""
+    images: ImagesLock | None = None
+    """The image files that rows name; None where they name none."""
+    image_files: dict[str, FileFacts] = Field(default_factory=dict)
+    """Each of them by its path in the project."""
+    pixels_sha256: str | None = None
+    """What the model's processor makes of the first images; None where it wasn't asked."""
+    pixels_problem: str = "no row has images"
+    """Why it wasn't asked."""
 
 
 _NAME = "manifest.json"
@@ -122,18 +130,24 @@ def keep_manifest(folder: Path, made_from: StreamKey, manifest: Manifest) -> Non
     Cache(folder).keep(_NAME, dict(made_from), manifest.model_copy(update={"files": files}).to_json())
 
 
-def read_manifest(folder: Path, made_from: StreamKey, digests: DigestCache) -> Manifest | None:
+def read_manifest(folder: Path, made_from: StreamKey, digests: DigestCache, root: Path | None) -> Manifest | None:
     """What a complete folder holds; None where there is none, parts of it are gone, or it can't be believed.
 
     Args:
         folder: The streams.
         made_from: What they have to be made from.
         digests: Remembers digests, so that a warm call hashes no stream.
+        root: What paths of image files begin at; None where no data file is on disk.
     """
     kept = Cache(folder).recall(_NAME, made_from)
     try:
         manifest = Manifest.model_validate_json(json.dumps(kept))
     except ValidationError:
+        return None
+    try:
+        if any(root is None or digests.file(root / name) != facts for name, facts in manifest.image_files.items()):
+            return None  # an image changed, or another project has such rows
+    except OSError:
         return None
     for name, facts in manifest.files.items():
         try:

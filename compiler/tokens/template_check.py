@@ -25,7 +25,7 @@ from ftc.compiler.tokens.forms import (
     TextForm,
 )
 from ftc.compiler.tokens.opacity import marks_for
-from ftc.compiler.tokens.rendering import is_conversation
+from ftc.compiler.tokens.rendering import as_parts, is_conversation
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
@@ -58,6 +58,7 @@ def template_findings(
     *,
     file: str,
     place: Callable[[int], str],
+    in_parts: bool = False,
 ) -> list[Diagnostic]:
     """What a chat template does to turns (FTC329): an error where answers are gone, else a warning; a finding a kind.
 
@@ -68,6 +69,7 @@ def template_findings(
         renderer: The child that renders.
         file: Where the template stands, for people.
         place: Where the row of a number, from 0, stands.
+        in_parts: Whether the template expects contents as lists of texts and images.
     """
     template = facts.chat_template
     shapes = _shapes(form, rows) if template else {}
@@ -76,7 +78,7 @@ def template_findings(
     found: dict[str, Diagnostic] = {}
     for roles, (number, messages) in shapes.items():
         request = {"tools": None, "documents": None, **known, "add_generation_prompt": False}
-        seen = _seen(template or "", roles, messages, request, renderer)
+        seen = _seen(template or "", roles, messages, request, renderer, in_parts=in_parts)
         for kind, turns in (("drops", seen.dropped), ("repeats", seen.repeated), ("reorders", seen.reordered)):
             if turns and kind not in found:
                 found[kind] = _finding(kind, seen, turns, file, place(number))
@@ -113,11 +115,18 @@ def _conversations(form: TextForm, row: Row) -> Iterable[Sequence[Row]]:
 
 
 def _seen(
-    template: str, roles: tuple[str, ...], messages: Sequence[Row], request: dict[str, Any], renderer: TemplateRenderer
+    template: str,
+    roles: tuple[str, ...],
+    messages: Sequence[Row],
+    request: dict[str, Any],
+    renderer: TemplateRenderer,
+    *,
+    in_parts: bool,
 ) -> _Seen:
     marks = marks_for(template, len(roles))
     marked = [{"role": role, "content": mark} for role, mark in zip(roles, marks, strict=True)]
-    texts = renderer.render(template, [{**request, "messages": turns} for turns in (marked, list(messages))])
+    tried = [as_parts(turns) if in_parts else turns for turns in (marked, list(messages))]
+    texts = renderer.render(template, [{**request, "messages": turns} for turns in tried])
     by_marks, by_words = texts
     if not isinstance(by_marks, str) or not isinstance(by_words, str):
         return _Seen(roles, (), (), ())  # what is wrong is said where the rows are rendered

@@ -26,6 +26,7 @@ __all__ = [
     "joined",
     "report",
     "taken",
+    "write_images",
     "write_stream",
 ]
 
@@ -112,6 +113,8 @@ class TokenRows:
     offsets: Lists
     texts: list[Sequence[str]]
     counts: RowCounts
+    images: list[Sequence[str]] | None = None
+    """sha256 of each image of each row; None where rows have none."""
 
     @property
     def teaches(self) -> bool:
@@ -132,6 +135,7 @@ class RowTokens:
     targets: Sequence[int] = ()
     offsets: Sequence[int] = ()
     texts: Sequence[str] = ()
+    images: Sequence[str] = ()
 
 
 def joined(chunks: Sequence[TokenRows]) -> TokenRows:
@@ -147,6 +151,7 @@ def joined(chunks: Sequence[TokenRows]) -> TokenRows:
         offsets=_joined_lists([chunk.offsets for chunk in chunks]),
         texts=[texts for chunk in chunks for texts in chunk.texts],
         counts=chunks[0].counts,
+        images=_of_images([images for chunk in chunks for images in chunk.images or [()] * len(chunk.texts)]),
     )
 
 
@@ -166,7 +171,12 @@ def taken(rows: TokenRows, numbers: Sequence[int]) -> TokenRows:
         offsets=_lists([rows.offsets[number].tolist() for number in numbers]),
         texts=[rows.texts[number] for number in numbers],
         counts=rows.counts,
+        images=_of_images([rows.images[number] for number in numbers]) if rows.images else None,
     )
+
+
+def _of_images(rows: list[Sequence[str]]) -> list[Sequence[str]] | None:
+    return rows if any(rows) else None
 
 
 def _joined_lists(lists: Sequence[Lists]) -> Lists:
@@ -200,12 +210,25 @@ def flatten(chunk: Iterable[RowTokens], counts: RowCounts) -> TokenRows:
         offsets=_lists([t.offsets for t in tokens]),
         texts=[t.texts for t in tokens],
         counts=counts,
+        images=_of_images([t.images for t in tokens]),
     )
 
 
 def _lists(rows: Sequence[Sequence[int]]) -> Lists:
     values = np.array([value for row in rows for value in row], dtype=np.int32)
     return Lists(values, np.cumsum([0, *map(len, rows)], dtype=np.int64))
+
+
+def write_images(path: Path, contents: Iterable[tuple[str, bytes]]) -> None:
+    """Writes the images of streams, each with its digest."""
+    schema = pa.schema({"sha256": pa.large_string(), "content": pa.large_binary()})
+    with replacing(path) as file, pa.ipc.new_file(file, schema) as writer:
+        for digest, data in contents:  # a batch for each, so that no more than one is held
+            writer.write_batch(
+                pa.record_batch(
+                    [pa.array([digest], pa.large_string()), pa.array([data], pa.large_binary())], schema=schema
+                )
+            )
 
 
 def write_stream(path: Path, tokens: TokenRows, place: Callable[[int], str] = lambda row: "") -> SplitReport:
@@ -230,6 +253,7 @@ def write_stream(path: Path, tokens: TokenRows, place: Callable[[int], str] = la
             "targets": _arrow_lists(tokens.targets),
             "offsets": _arrow_lists(tokens.offsets),
             "texts": pa.array(tokens.texts, pa.large_list(pa.large_string())),
+            **({"images": pa.array(tokens.images, pa.large_list(pa.large_string()))} if tokens.images else {}),
         }
     )
     with replacing(path) as file, pa.ipc.new_file(file, table.schema) as writer:
@@ -290,6 +314,7 @@ def report(tokens: TokenRows) -> SplitReport:
             (tokens.boundaries, tokens.ids, tokens.mask, tokens.prompt_length, tokens.label),
             (tokens.targets, tokens.offsets),
             tokens.texts,
+            tokens.images,
         ),
     )
 

@@ -8,7 +8,7 @@ prediction; it is named with a reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -17,17 +17,20 @@ from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.columns import Columns, prompt_columns
+from ftc.compiler.resolve.rows.images import ImageStore, image_faults
 from ftc.compiler.resolve.rows.row_checks import CHECKS
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import ChatForm, EmbedForm, PromptForm, TagForm, TextForm, Wording, row_form
+from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.other_rows import measuring, without_probes
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
-from ftc.compiler.tokens.token_rows import TokenRows, write_stream
+from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.tasks import PARTS
@@ -39,7 +42,7 @@ __all__ = ["UnlabeledRows", "as_row", "check_columns", "compile_unlabeled", "con
 _COPIED = "{{ " + INSTRUCTION_PROMPT + " }}"
 _COMPARED = ("query", "positive", "sentence1", "sentence2")
 """Parts whose texts become vectors."""
-_OPTIONAL = ("optional text", "tools", "history")
+_OPTIONAL = ("optional text", "tools", "history", "images")
 """Parts whose column a file may lack."""
 
 
@@ -137,11 +140,17 @@ def compile_unlabeled(
     by_part, named = _input_columns(plan, table.columns)
     rows = _with_stand_ins(plan, by_part, named, table)
     problems = {number: words for number, row in enumerate(rows) if (words := _fault(by_part, row)) is not None}
+    store, kept_rows = ImageStore(), replace(table, rows=rows)
+    if plan.settings.model.vision is not None:
+        faults = image_faults(Columns(by_part), _sound(kept_rows, problems), store)
+        problems |= {number: fault.summary for number, fault in faults.items()}
     numbers = [number for number in range(len(rows)) if number not in problems]
     longest, new_tokens = _lengths(plan, model_folder, max_new_tokens)
     if not numbers:
         return UnlabeledRows(None, problems, frozenset())
-    found = _encoded(plan, by_part, model_folder, [rows[number] for number in numbers], numbers, table.where, longest)
+    found = _encoded(
+        plan, by_part, model_folder, [rows[number] for number in numbers], numbers, table.where, longest, store
+    )
     kept = set(found.row.tolist())
     reasons = {dropped.row: dropped.reason for dropped in found.counts.first_dropped}
     too_long = f"longer than {longest:,} tokens"
@@ -149,6 +158,8 @@ def compile_unlabeled(
     if not kept:
         return UnlabeledRows(None, problems, frozenset())
     report = write_stream(folder / "test.arrow", found)
+    if store.pictures:
+        write_images(folder / IMAGES_FILE, store.contents())
     measured = without_probes(measuring(plan, report, None))
     evaluate = measured.settings.eval.model_copy(update={"max_new_tokens": new_tokens})
     settings = measured.settings.model_copy(update={"eval": evaluate})
@@ -156,6 +167,11 @@ def compile_unlabeled(
         settings = settings.model_copy(update={"text": settings.text.model_copy(update={"form": "score"})})
     cut = frozenset(kept.intersection(found.counts.cut))
     return UnlabeledRows(measured.model_copy(update={"settings": settings}), problems, cut)
+
+
+def _sound(table: Table, problems: Mapping[int, str]) -> Table:
+    """The table in which rows that can't be used are empty, so that nothing of them is read."""
+    return replace(table, rows=[{} if number in problems else row for number, row in enumerate(table.rows)])
 
 
 def _missing(column: str, table: Table) -> Diagnostic:
@@ -277,21 +293,24 @@ def _encoded(
     numbers: Sequence[int],
     place: Callable[[int], str],
     longest: int,
+    store: ImageStore,
 ) -> TokenRows:
-    config = read_json_object(model_folder / "config.json", None)
-    facts = read_tokenizer(model_folder, str(config.get("model_type")))
+    config = read_config(read_json_object(model_folder / "config.json", None))
+    facts = read_tokenizer(model_folder, config.model_type)
+    tokenizer = TextTokenizer(model_folder / "tokenizer.json")
     form, facts = _form(plan, by_part, rows, facts)
     with TemplateRenderer() as renderer:
         return encode_rows(
             rows,
             form,
-            TextTokenizer(model_folder / "tokenizer.json"),
+            tokenizer,
             facts,
             renderer,
             max_length=longest,
             cuts=not form_card(plan.settings.text.form).is_conversation,  # else an earlier turn would be answered
             numbers=numbers,
             place=place,
+            images=tokens_of_images(config.vision, tokenizer, store.pictures),
         )
 
 

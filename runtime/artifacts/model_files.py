@@ -19,6 +19,7 @@ from ftc.runtime.execution.session import Session
 from ftc.runtime.models.sharding import plain_class_name
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.heads import head_card
+from ftc.spec.vision_models import PROCESSOR_FILES
 
 __all__ = ["config_for_all", "copy_tokenizer", "write_model_files"]
 
@@ -49,8 +50,9 @@ def write_model_files(session: Session, model: Any, folder: Path) -> None:
 
 
 def copy_tokenizer(session: Session, folder: Path) -> None:
-    """Copies the base model's tokenizer, so that what is written can be used by itself."""
-    for name in session.plan.lock.text.tokenizer_files:
+    """Copies the base model's tokenizer, and what processes images, so that what is written can be used by itself."""
+    processor = [name for name in PROCESSOR_FILES if name in session.plan.lock.model.files]
+    for name in (*session.plan.lock.text.tokenizer_files, *processor):
         shutil.copyfile(session.inputs.model_folder / name, folder / Path(name).name)
 
 

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from ftc.runtime.models.sharding import is_sharded
-from ftc.runtime.tasks.scorer import prompt_batch
+from ftc.runtime.tasks.scorer import pixels_of, prompt_batch
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.architectures import architecture
 from ftc.spec.batches import LEAST_SHARED, cut
@@ -107,7 +107,12 @@ def _shared(
     model: Any, rows: TokenStream, order: list[list[int]], settings: Settings, device: torch.device
 ) -> SharedPrompt | None:
     """What all prompts begin with, where it can be computed by itself: an encoder reads a prompt as a whole."""
-    if settings.model.family != "decoder" or settings.strategy.traits.num_virtual or is_sharded(model):
+    if (
+        settings.model.family != "decoder"
+        or settings.strategy.traits.num_virtual
+        or is_sharded(model)
+        or rows.has_images
+    ):
         return None
     with arithmetic(settings, device):
         return SharedPrompt.of(model, rows, [number for numbers in order for number in numbers], device)
@@ -166,6 +171,8 @@ def _generated(
     """What `generate` writes behind each row's prompt; of tokens that all begin with, the KV cache may be known."""
     left = settings.model.family == "decoder"
     ids, attention = prompt_batch(rows, numbers, settings.model.pad_id, left=left, shared=shared)
+    if (pixels := pixels_of(rows, numbers)) is not None:
+        known["pixel_values"] = pixels.to(device)
     with arithmetic(settings, device), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Position ids are not supported")
         output = model.generate(

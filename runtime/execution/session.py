@@ -20,6 +20,7 @@ from ftc.runtime.execution.machine import begin_stretch, peak_memory
 from ftc.runtime.execution.state import RunState, find_run
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model, build_once
+from ftc.runtime.models.pixels import with_pixels
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.distillation import Teacher, build_teacher, make_teacher
@@ -152,7 +153,8 @@ class Session:
         if report is None or report.rows == 0:
             return None
         if split not in self._streams:
-            self._streams[split] = open_stream(self.inputs.streams_folder / f"{split}.arrow")
+            stream = open_stream(self.inputs.streams_folder / f"{split}.arrow")
+            self._streams[split] = with_pixels(stream, self.inputs.streams_folder, self.inputs.model_folder)
         return self._streams[split]
 
     def groups(self) -> Mapping[str, Sequence[str]]:

@@ -18,6 +18,7 @@ from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.lockfile import LockedSplit, is_weight_file
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.probes import planned_probes
+from ftc.spec.documents.stream_images import first_images
 from ftc.spec.documents.streams import open_stream
 from ftc.spec.storage.model_files import stray_files
 
@@ -41,7 +42,8 @@ def verify(plan: Plan, inputs: Inputs, folder: Path | None, stamps: FileStamps) 
     """
     findings = [
         *_key(plan),
-        *_inputs(plan, inputs, stamps),
+        *(found := [*_inputs(plan, inputs, stamps)]),
+        *([] if found else _pixels(plan, inputs)),
         *_packages(plan, inputs.environment),
         *(_disk(plan, folder) if folder else ()),
     ]
@@ -169,6 +171,28 @@ def _streams(plan: Plan, folder: Path, stamps: FileStamps) -> Iterator[Diagnosti
     for probe in planned_probes(plan.settings.eval, folder):
         if probe.found != probe.wanted:
             yield _stream(probe.name, "its files are missing or differ from the plan")
+
+
+def _pixels(plan: Plan, inputs: Inputs) -> Iterator[Diagnostic]:
+    """Whether the model's processor makes the same pixels of the first images as when the plan was made."""
+    vision = plan.settings.model.vision
+    if vision is None or vision.pixels_sha256 is None:
+        return
+    from ftc.runtime.models.pixels import FolderPixels, pixel_digest
+
+    images = first_images(open_stream(inputs.streams_folder / "train.arrow"))
+    try:
+        found = pixel_digest(FolderPixels(inputs.streams_folder, inputs.model_folder).of(images))
+    except Refusal as refusal:
+        yield from refusal.diagnostics
+        return
+    if found != vision.pixels_sha256:
+        yield diagnostic(
+            "FTC414",
+            "the model's image processor makes other pixels than when the plan was made",
+            notes=f"of the first {len(images)} images it makes {found[:12]}, the plan says {vision.pixels_sha256[:12]}",
+            help="install the locked versions of transformers and Pillow, or plan again",
+        )
 
 
 def _splits(splits: Mapping[str, LockedSplit], folder: Path, stamps: FileStamps) -> Iterator[Diagnostic]:

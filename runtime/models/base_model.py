@@ -95,7 +95,9 @@ def load_base(settings: Settings, base: Base, *, is_new: bool = True, **options:
     Raises:
         Refusal: It can't be loaded (FTC635).
     """
-    options |= {"attn_implementation": settings.model.attention, "pad_token_id": settings.model.pad_id}
+    options["attn_implementation"] = settings.model.attention
+    if settings.model.vision is None:  # else it is a value of the language model's configuration, inside of this one
+        options["pad_token_id"] = settings.model.pad_id
     options |= head_options(settings) if is_new else num_outputs(settings)
     seed_everything(settings.seeds.init)  # a new head is drawn while the model is loaded
     try:
@@ -175,7 +177,7 @@ def auto_class(settings: Settings) -> Any:
     """The Auto class of transformers that finds a model with this head."""
     import transformers
 
-    return getattr(transformers, head_card(settings.model.head).auto_class_of(settings.model.family))
+    return getattr(transformers, settings.model.auto_class)
 
 
 def head_options(settings: Settings) -> dict[str, Any]:

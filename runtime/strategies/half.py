@@ -13,14 +13,17 @@ from ftc.runtime.models.sharding import is_sharded, split_like
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies import StrategySettings
+from ftc.spec.vision_models import VISION_MODELS
 
-__all__ = ["BESIDE_LAYERS", "Half", "in_parts", "require"]
+__all__ = ["BESIDE_LAYERS", "VISION_PARTS", "Half", "in_parts", "require"]
 
 BESIDE_LAYERS = (
     *("pooler", "classifier", "classification_head", "pre_classifier", "qa_outputs", "score"),
     *("cls", "predictions", "lm_head", "head"),
 )
 """Modules beside the layers; a plan's adapters never mean them."""
+VISION_PARTS = tuple(part for one in VISION_MODELS for part in one.parts)
+"""Modules that read images, which a plan's adapters never mean either."""
 
 S_contra = TypeVar("S_contra", bound=StrategySettings, contravariant=True)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from ftc.runtime.strategies.half import BESIDE_LAYERS, require
+from ftc.runtime.strategies.half import BESIDE_LAYERS, VISION_PARTS, require
 from ftc.runtime.strategies.with_peft import OfPeft, peft_config
 from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies.lora import AdapterSettings, LoraSettings
@@ -67,7 +67,7 @@ def targeted(
         parts = name.split(".")
         if parts[-1] not in targets:
             continue
-        if module is head or any(part in (*BESIDE_LAYERS, *new_modules) for part in parts):
+        if module is head or any(part in (*BESIDE_LAYERS, *VISION_PARTS, *new_modules) for part in parts):
             others.append(name)
         else:
             found[name] = module

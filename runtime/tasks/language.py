@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ftc.runtime.tasks.scorer import (
     cross_entropy,
     next_tokens,
     padded,
+    pixels_of,
 )
 from ftc.spec.documents.settings import ModelSettings, Settings
 from ftc.spec.documents.streams import TokenStream
@@ -72,9 +74,11 @@ class LanguageScorer(_NextTokens):
 
     def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
         """The rows as tensors."""
-        return next_tokens(
+        batch = next_tokens(
             [rows.ids(number) for number in numbers], [rows.mask(number) for number in numbers], self._pad_id
         )
+        pixels = pixels_of(rows, numbers)
+        return batch if pixels is None else replace(batch, pixels=pixels)
 
     def num_targets(self, rows: TokenStream, number: int) -> int:
         """Supervised tokens of a row; its first token has nothing before it to be predicted from."""
@@ -87,8 +91,10 @@ class LanguageScorer(_NextTokens):
         attention = batch.attention if self._needs_mask else None
         with self._states.at(batch.positions, batch.ids.shape[1]), self._arithmetic(batch.ids.device):
             # Without a mask, places that begin anew show the model where a packed row ends.
-            places = {} if batch.places is None else {"position_ids": batch.places}
-            output = model(input_ids=batch.ids, attention_mask=attention, use_cache=False, **places)
+            beside = {} if batch.places is None else {"position_ids": batch.places}
+            if batch.pixels is not None:
+                beside["pixel_values"] = batch.pixels
+            output = model(input_ids=batch.ids, attention_mask=attention, use_cache=False, **beside)
         found: torch.Tensor = output.logits
         return found
 

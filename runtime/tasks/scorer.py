@@ -44,6 +44,7 @@ __all__ = [
     "next_tokens",
     "packed_batch",
     "padded",
+    "pixels_of",
     "prompt_batch",
     "states_at",
     "target_losses",
@@ -250,6 +251,8 @@ class Batch:
     """(N,) of the sampled answer that each target token belongs to; None elsewhere."""
     weights: torch.Tensor | None = None
     """(N,) what each target token's loss is multiplied by; None where that is 1."""
+    pixels: torch.Tensor | None = None
+    """(I, C, H, W) images of all rows, one behind the other, as the model's processor makes them; None without any."""
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
@@ -322,8 +325,15 @@ def packed_batch(rows: TokenStream, numbers: list[int]) -> Batch:
         positions=torch.from_numpy(positions),
         targets=torch.from_numpy(ids[positions + 1]),
         owners=torch.from_numpy(owners[positions]),
+        pixels=pixels_of(rows, numbers),
         places=torch.from_numpy(np.concatenate([np.arange(length) for length in lengths]))[None],
     )
+
+
+def pixels_of(rows: TokenStream, numbers: list[int]) -> torch.Tensor | None:
+    """The images of rows as the model takes them; None where they have none."""
+    found: torch.Tensor | None = rows.pixels(rows, numbers) if rows.pixels is not None else None
+    return found
 
 
 def token_types_of(rows: TokenStream, numbers: list[int], attention: NDArray[np.int64]) -> torch.Tensor:

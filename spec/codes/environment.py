@@ -86,6 +86,15 @@ CODES: tuple[Code, ...] = (
         severity=Severity.WARNING,
     ),
     Code(
+        id="FTC609",
+        title="a sweep's folder is damaged",
+        cause="A sweep keeps its trials in `.ftc/sweeps/NAME/`: Optuna's journal, and which runs have the recipe's own "
+        "values. One of these files isn't what was written there.",
+        wrong="head -c 900 .ftc/sweeps/rates/journal.log | sponge .ftc/sweeps/rates/journal.log",
+        right="git checkout .ftc/sweeps/rates   # or delete the folder; the trials' runs stay",
+        exit_code=ExitCode.INTEGRITY,
+    ),
+    Code(
         id="FTC620",
         title="model file differs from the plan",
         cause="Every file that the model is loaded from is hashed before the first step. A file is missing or "

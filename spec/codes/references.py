@@ -70,8 +70,9 @@ CODES: tuple[Code, ...] = (
         id="FTC308",
         title="unsupported architecture",
         cause="ftc supports dense text models that are part of transformers: decoders, encoders and "
-        "encoder-decoders. For others it can't compute memory or find adapter targets.",
-        wrong="architectures: [LlavaForConditionalGeneration]",
+        "encoder-decoders; of those that read images, LLaVA. For others it can't compute memory or find adapter "
+        "targets.",
+        wrong="architectures: [MllamaForConditionalGeneration]",
         right="architectures: [LlamaForCausalLM]",
     ),
     Code(

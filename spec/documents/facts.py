@@ -14,6 +14,7 @@ from ftc.spec.base import Document
 from ftc.spec.documents.device import Speed
 from ftc.spec.names import InsidePath
 from ftc.spec.sections.model import AttentionKernel
+from ftc.spec.vision_models import vision_model
 
 __all__ = [
     "DeviceFacts",
@@ -24,6 +25,7 @@ __all__ = [
     "TeacherFacts",
     "TensorFacts",
     "TokenizerFacts",
+    "VisionFacts",
 ]
 
 
@@ -70,6 +72,40 @@ class TokenizerFacts(Document):
     """Source text of the chat template, or None for a base model."""
 
 
+class VisionFacts(Document):
+    """What reads images in a model that does, as its config.json describes it."""
+
+    model_type: str
+    """`model_type` in config.json, such as `llava`; that of `ModelFacts` is its language model's."""
+    image_token_id: int
+    """Token that stands in a row for each feature of an image."""
+    image_size: int
+    """Width and height, in pixels, that the tower reads."""
+    patch_size: int
+    """Width and height of a patch in pixels."""
+    tokens_per_image: int
+    """Tokens of an image in a row."""
+    hidden_size: int
+    """Width of the tower."""
+    intermediate_size: int
+    """Width of its feed-forward part."""
+    num_layers: int
+    """Its layers."""
+    config: dict[str, Any] = Field(default={})
+    """What the whole config.json says about the model's form; the memory trace builds by it."""
+
+    pixels_sha256: str | None = None
+    """Digest of what the model's processor makes of the first images; None where it wasn't asked."""
+    pixels_problem: str = ""
+    """Why it wasn't asked."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Modules beside the language model, by name."""
+        known = vision_model(self.model_type)
+        return known.parts if known else ()
+
+
 class ModelFacts(Document):
     """A model folder or hub snapshot, read without importing any framework."""
 
@@ -114,6 +150,8 @@ class ModelFacts(Document):
     """
     attention: tuple[AttentionKernel, ...] | None = None
     """Attention kernels that the model's class in the installed transformers has; None where that isn't known."""
+    vision: VisionFacts | None = None
+    """What reads images; None for a model that reads text alone."""
     license: str | None
     """SPDX-like id in lower case from the model card or a license file; None when none is stated."""
     tokenizer: TokenizerFacts

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec import canonical
 from ftc.spec.base import Document
@@ -156,6 +156,15 @@ class LockedSplit(Document):
     """Digest over token ids, mask and boundaries."""
 
 
+class ImagesLock(Document):
+    """The image files that rows name; images inside of data files are pinned with these."""
+
+    files: int
+    bytes: int
+    sha256: str
+    """Digest over path and sha256 of each file."""
+
+
 class DataLock(Section):
     """The data's files, rows and token streams."""
 
@@ -164,6 +173,12 @@ class DataLock(Section):
     sources: dict[str, SourceLock]
     """By use: `rows` for the main source, `validation` and `test` for files of their own."""
     splits: dict[str, LockedSplit]
+    images: ImagesLock | None = None
+    """None, and absent from the file, where rows name no image files."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if (name, value) != ("images", None)}
 
 
 class TrainLock(Section):

@@ -12,13 +12,9 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
+from ftc.spec.documents import loss_settings as losses
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.documents.loss_settings import (
-    EmbeddingSettings,
-    PreferenceSettings,
-    RegressionSettings,
-    SamplingSettings,
-)
+from ftc.spec.documents.vision_settings import MayReadImages
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import number_loss
@@ -85,7 +81,7 @@ class TextSettings(OpenText):
     """Classes, or tags of words, in the order of the head's outputs; empty for tasks without."""
 
 
-class OpenModel(Document):
+class OpenModel(MayReadImages):
     """The model as it is loaded, but for what the solver chooses."""
 
     base: str
@@ -103,6 +99,13 @@ class OpenModel(Document):
     """Token that fills short rows. Masks never depend on it."""
     stop_ids: tuple[int, ...]
     """Tokens that end an answer."""
+
+    @property
+    def auto_class(self) -> str:
+        """Class of transformers that finds the model with its head."""
+        if self.vision is not None:
+            return "AutoModelForImageTextToText"
+        return head_card(self.head).auto_class_of(self.family)
 
 
 class ModelSettings(OpenModel):
@@ -235,19 +238,14 @@ class OpenTrain(Document):
     """`val_loss`, or the metric that early stopping watches."""
     select_higher: bool
     """Whether a higher value of that metric is better."""
-    preference: PreferenceSettings | None = None
+    preference: losses.PreferenceSettings | None = None
     """Set where two answers are compared; None where each target has its own loss."""
-    regression: RegressionSettings | None = None
-    """Set where numbers are predicted; absent from the plan of any other task."""
-    embedding: EmbeddingSettings | None = None
+    regression: losses.RegressionSettings | None = None
+    """Set where numbers are predicted."""
+    embedding: losses.EmbeddingSettings | None = None
     """Set where texts become vectors; absent otherwise."""
-    sampling: SamplingSettings | None = None
+    sampling: losses.SamplingSettings | None = None
     """Set where the model's own answers are trained on; absent otherwise."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        rare = ("regression", "embedding", "sampling")
-        return {name: value for name, value in handler(self).items() if name not in rare or value is not None}
 
 
 class TrainSettings(OpenTrain):
@@ -276,11 +274,9 @@ class TrainSettings(OpenTrain):
     """Set where a teacher is learned from; None where rows alone teach."""
 
     @model_serializer(mode="wrap")
-    def _without_chunks_of_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        found: dict[str, Any] = handler(self)
-        if self.loss_chunk_size is None:
-            del found["loss_chunk_size"]
-        return found
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        rare = ("embedding", "sampling", "loss_chunk_size")
+        return {name: value for name, value in handler(self).items() if name not in rare or value is not None}
 
 
 class ClassifierSettings(Document):

@@ -20,6 +20,8 @@ One Arrow IPC file a split, not compressed, so that it is mapped into memory rat
 - `texts` (large_list<large_string>): what metrics need of a row beside its tokens: the context and then the right
   answers; for a written answer the right ones, where there are several; numbers as they are
   in the data. Empty else.
+- `images` (large_list<large_string>): sha256 of each image of the row, in the order of its tokens. The column is there
+  where rows have images; the images themselves are beside the streams, in `images.arrow`.
 
 Beside the stream: rows of it as people read them, for `ftc tokens` and for reports.
 """
@@ -28,7 +30,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -63,6 +65,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 """Every part of the data, in the order in which they are named."""
 COLUMNS = ("ids", "mask", "prompt_length", "label", "row", "place", "targets", "offsets", "texts")
 """Columns of a stream's file, in their order."""
+_WITH_IMAGES = (*COLUMNS, "images")
 _EARLIER_COLUMNS = tuple(name for name in COLUMNS if name != "place")
 """Those of streams that were written before rows had names."""
 
@@ -188,6 +191,8 @@ class TokenStream:
     offsets: Lists
     table: Any
     """The Arrow table, which keeps the mapping open and holds the texts; None for rows that were never in a file."""
+    pixels: Callable[[TokenStream, Sequence[int]], Any] | None = None
+    """Gives the images of rows as the model takes them, None for rows without; a run sets it where rows have images."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -220,6 +225,15 @@ class TokenStream:
             return ""
         return str(self.table.column("place")[i].as_py())
 
+    @property
+    def has_images(self) -> bool:
+        """Whether rows have images."""
+        return self.pixels is not None or (self.table is not None and "images" in self.table.column_names)
+
+    def images(self, i: int) -> list[str]:
+        """sha256 of each image of row i."""
+        return list(self.table.column("images")[i].as_py()) if self.table is not None and self.has_images else []
+
     def texts(self, i: int) -> list[str]:
         """What metrics need of row i beside its tokens."""
         found: list[str] = self.table.column("texts")[i].as_py() if self.table is not None else []
@@ -237,6 +251,7 @@ class TokenStream:
             (self.boundaries, self.all_ids, self.all_masks, self.prompt_lengths, self.labels),
             (self.targets, self.offsets),
             texts.to_pylist(),
+            self.table.column("images").chunk(0).to_pylist() if self.has_images else None,
         )
 
 
@@ -251,7 +266,7 @@ def open_stream(path: Path) -> TokenStream:
 
     with pa.memory_map(str(path)) as source:
         table = pa.ipc.open_file(source).read_all()
-    if tuple(table.column_names) not in (COLUMNS, _EARLIER_COLUMNS):
+    if tuple(table.column_names) not in (COLUMNS, _EARLIER_COLUMNS, _WITH_IMAGES):
         raise ValueError(f"{path.name} is not a token stream")
     columns = {name: table.column(name).chunk(0) for name in _EARLIER_COLUMNS}
     ids = columns["ids"]
@@ -284,7 +299,12 @@ def _numbers(array: Any, kind: str) -> NDArray[Any]:
     return np.frombuffer(data, kind)[array.offset : array.offset + len(array)]
 
 
-def stream_digest(arrays: Sequence[NDArray[Any]], lists: Sequence[Lists], texts: Sequence[Sequence[str]]) -> str:
+def stream_digest(
+    arrays: Sequence[NDArray[Any]],
+    lists: Sequence[Lists],
+    texts: Sequence[Sequence[str]],
+    images: Sequence[Sequence[str]] | None = None,
+) -> str:
     """sha256 over a split's content, in little-endian order and whatever the file's encoding.
 
     Each array is preceded by its length in bytes, so that no two splits give the same sequence of bytes.
@@ -293,6 +313,7 @@ def stream_digest(arrays: Sequence[NDArray[Any]], lists: Sequence[Lists], texts:
         arrays: Boundaries, ids, mask, prompt lengths and labels.
         lists: Targets and offsets.
         texts: Texts of each row.
+        images: sha256 of each image of each row; None where the stream has no such column.
     """
     state = hashlib.sha256()
     parts = [part for one in lists for part in (one.boundaries, one.values)]
@@ -300,7 +321,7 @@ def stream_digest(arrays: Sequence[NDArray[Any]], lists: Sequence[Lists], texts:
         little = values if sys.byteorder == "little" or values.dtype.itemsize == 1 else values.byteswap()
         state.update(little.nbytes.to_bytes(8, "little"))
         state.update(little.data)
-    for row in texts:
+    for row in (*texts, *(images or ())):
         state.update(len(row).to_bytes(8, "little"))
         for text in row:
             encoded = text.encode()

@@ -74,7 +74,7 @@ def _beside(path: Path) -> Path:
 
 
 def try_writing(path: Path) -> None:
-    """Shows before hours of work that a file can be written there: one is made beside it, and is gone again.
+    """Shows before hours of work that a place takes a file or folder: a file is made beside it, and is gone again.
 
     Raises:
         OSError: The folder is read-only, the name is too long, or the disk is full.
@@ -141,7 +141,12 @@ def building_folder(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f"{_PREFIX}{path.name}")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename = str(path)
+        raise
     try:
         yield temporary
         _sync_tree(temporary)

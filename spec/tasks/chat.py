@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.tasks.card import EVERY_FAMILY, OF_ANSWERS, Mode, Sign, TaskCard, TaskSection
-from ftc.spec.tasks.parts import MESSAGES, SYSTEM, TOOLS
+from ftc.spec.tasks.parts import IMAGE, MESSAGES, SYSTEM, TOOLS
 from ftc.spec.tasks.rows import MessageRows
 from ftc.spec.tasks.turns import TrainOn
 
@@ -37,12 +37,12 @@ class Chat(TaskSection):
     """
 
     CARD: ClassVar[TaskCard] = TaskCard(
-        parts=(MESSAGES, SYSTEM, TOOLS),
+        parts=(MESSAGES, SYSTEM, TOOLS, IMAGE),
         row_forms=(("messages",),),
         template_form=None,
         written_parts=(),
         answer_parts=(),
-        beside={"tools": ("messages",), "system": ("messages",)},
+        beside={"tools": ("messages",), "system": ("messages",), "image": ("messages",)},
         signs=((Sign("messages", "list"),),),
         guess_order=10,
         foreign_names=("sft", "chat_template", "sharegpt", "conversation", "conversational"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from ftc.spec.tasks.card import EVERY_FAMILY, OF_ANSWERS, Mode, Prompted, PromptFacts, Sign, TaskCard
-from ftc.spec.tasks.parts import COMPLETION, HISTORY, INPUT, INSTRUCTION, OUTPUT, PROMPT, SYSTEM
+from ftc.spec.tasks.parts import COMPLETION, HISTORY, IMAGE, INPUT, INSTRUCTION, OUTPUT, PROMPT, SYSTEM
 from ftc.spec.tasks.rows import INSTRUCTION_PROMPT, InstructionRows
 
 __all__ = ["Generation"]
@@ -31,7 +31,7 @@ class Generation(Prompted):
     """A prompt in, a completion out; only the completion is learned."""
 
     CARD: ClassVar[TaskCard] = TaskCard(
-        parts=(COMPLETION, PROMPT, INSTRUCTION, INPUT, OUTPUT, SYSTEM, HISTORY),
+        parts=(COMPLETION, PROMPT, INSTRUCTION, INPUT, OUTPUT, SYSTEM, HISTORY, IMAGE),
         row_forms=(("prompt", "completion"), ("instruction", "output")),
         template_form=("completion",),
         written_parts=("completion", "output"),
@@ -40,6 +40,7 @@ class Generation(Prompted):
             "input": ("instruction",),
             "system": ("completion", "output"),
             "history": ("completion", "output"),
+            "image": ("completion", "output"),
         },
         signs=(
             (Sign("instruction", "name"), Sign("output", "name")),

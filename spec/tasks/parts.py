@@ -13,6 +13,7 @@ __all__ = [
     "CONTEXT",
     "DOCUMENT",
     "HISTORY",
+    "IMAGE",
     "INPUT",
     "INSTRUCTION",
     "LABEL",
@@ -55,10 +56,11 @@ Values = Literal[
     "history",
     "answer",
     "texts",
+    "images",
 ]
 """What the values of a part are: a filled text, a text or nothing, a label or a list of them, a number or a list of
 them, a list of words, of their tags, of anything, SQuAD's answers, whatever there is, a conversation, JSON schemas,
-earlier questions with their answers, a text or conversation, or any number of texts."""
+earlier questions with their answers, a text or conversation, any number of texts, or images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ REFERENCE = Part(
     "reference", "label", ("reference", "answer", "solution", "ground_truth", "target", "label", "completion"), False
 )
 CHOSEN = Part("chosen", "answer", ("chosen", "preferred"), True)
+IMAGE = Part("image", "images", ("image", "images"), False)
 REJECTED = Part("rejected", "answer", ("rejected", "dispreferred"), True)
 QUERY = Part("query", "text", ("query", "anchor", "question"), True)
 POSITIVE = Part("positive", "text", ("positive", "pos", "passage", "document", "answer"), True)

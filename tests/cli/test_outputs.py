@@ -260,6 +260,17 @@ def test_a_place_that_takes_nothing_is_named_before_the_work(
     assert "error: /proc/answers.csv: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("verb", ["merge", "export gguf"])
+def test_a_folder_that_can_not_be_made_is_named_before_a_model_is_loaded(
+    verb: str, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verbs in ("merge", "export_model"):
+        monkeypatch.setattr(f"ftc.verbs.{verbs}._obstacles", lambda *_: ())
+        monkeypatch.setattr(f"ftc.verbs.{verbs}.refuse_faults", lambda _: pytest.fail("it was refused too late"))
+    assert main(VERBS[verb](Path("/proc/model"))) == 1
+    assert "error: /proc/model: " in capsys.readouterr().err
+
+
 def test_the_longest_name_can_be_written(project: Path) -> None:
     name = f"{'n' * 250}.json"
     assert main(["plan", "r.yaml", "-o", name]) == 0

@@ -38,7 +38,20 @@ _DETERMINISM = "tests/runtime/test_determinism.py"
 _PREDICT = "tests/e2e/test_predict.py"
 _RUN = "tests/runtime/execution/test_execute.py"
 
+_IMAGES = "tests/compiler/resolve/rows/test_images.py"
+_VISION = "tests/e2e/test_vision.py"
+
 ELSEWHERE: dict[str, str] = {
+    "FTC120": f"{_IMAGES}::test_files_go_through_the_one_door",
+    "FTC121": f"{_IMAGES}::test_a_file_that_is_no_usable_image_is_named_with_its_row",
+    "FTC122": f"{_IMAGES}::test_a_file_that_is_no_usable_image_is_named_with_its_row",
+    "FTC123": f"{_IMAGES}::test_a_file_that_is_no_usable_image_is_named_with_its_row",
+    "FTC124": f"{_IMAGES}::test_a_file_that_is_no_usable_image_is_named_with_its_row",
+    "FTC125": f"{_IMAGES}::test_a_model_that_reads_text_alone_refuses_images",
+    "FTC127": f"{_VISION}::test_what_is_not_available_is_refused",
+    "FTC128": f"{_VISION}::test_a_processor_of_another_size_is_refused",
+    "FTC129": f"{_IMAGES}::test_without_pillow_the_extra_is_named",
+    "FTC414": f"{_VISION}::test_other_pixels_stop_a_run",
     "FTC027": "tests/spec/language/test_overlay.py::test_a_flag_for_an_item_that_is_not_there",
     "FTC024": "tests/spec/language/test_overlay.py::test_a_flag_that_says_nothing",
     "FTC025": "tests/compiler/recipes/test_layers.py::test_what_lies_on_top_extends_nothing",
@@ -150,6 +163,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC688": f"{_PREDICT}::test_what_can_not_be_used",
     "FTC689": f"{_PREDICT}::test_what_can_not_be_used",
     "FTC690": f"{_PREDICT}::test_a_classification_in_every_form",
+    "FTC609": "tests/e2e/test_sweep.py::test_a_sweep_from_plan_to_pick",
     "FTC608": f"{_PREDICT}::test_a_classification_in_every_form",
     "FTC691": f"{_PREDICT}::test_a_classification_in_every_form",
     "FTC692": f"{_PREDICT}::test_a_page_that_can_not_be_drawn_costs_nothing_else",

@@ -172,7 +172,7 @@ WORLDS: dict[str, Callable[[Path], None]] = {
     "FTC305": _missing_shard,
     "FTC306": _renamed("tokenizer.json", "vocab.txt"),
     "FTC307": _larger_tokenizer,
-    "FTC308": _config(architectures=["LlavaForConditionalGeneration"], model_type="llava"),
+    "FTC308": _config(architectures=["MllamaForConditionalGeneration"], model_type="mllama"),
     "FTC309": _config(hidden_size=0),
     "FTC310": _config(auto_map={"AutoModelForCausalLM": "modeling.Mine"}),
     "FTC311": _written("model/config.json", b'{"architectures": ["Llama'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -61,6 +62,8 @@ def test_a_sweep_from_plan_to_pick(sweep: Path, ftc: Ftc) -> None:
     assert "Parallel coordinates of 3 trials" in (sweep / "sweep.html").read_text(encoding="utf-8")
     assert ftc("sweep", "show", "small.sweep.yaml", "--format", "html", "-o", "sweep.html").code == ExitCode.FINE
 
+    damage_is_named(sweep / ".ftc" / "sweeps" / "small", ftc)
+
     # a comment of the recipe stays, and the trial's own run is the one that is evaluated
     recipe = sweep / "recipe.yaml"
     recipe.write_text("# kept\n" + recipe.read_text(encoding="utf-8"), encoding="utf-8")
@@ -74,6 +77,35 @@ def test_a_sweep_from_plan_to_pick(sweep: Path, ftc: Ftc) -> None:
 
 
 @pytest.mark.slow
+def damage_is_named(folder: Path, ftc: Ftc) -> None:
+    """A sweep's files that aren't what was written end in a finding, and nothing is written into them."""
+    journal, own = folder / "journal.log", folder / "own.json"
+    whole, lines = journal.read_bytes(), journal.read_bytes().splitlines(keepends=True)
+    points = re.sub(rb'"point":\{[^}]*\}', b'"point":7', whole)
+    for file, content in (
+        (journal, b"\x80\x04.\xff" * 99),
+        (journal, b"[" * 100_000),
+        (journal, b'{"a": 1}\n' + whole),
+        (journal, b"".join([lines[0], *lines[3:]])),
+        (journal, re.sub(rb'"param_name":"[^"]*"', b'"param_name":"odd"', whole)),
+        (journal, points.replace(b'"runs":[', b'"runs":[4,')),
+        (own, b"{"),
+        (own, b"[7]"),
+    ):
+        kept = file.read_bytes()
+        file.write_bytes(content)
+        for verb in ("show", "audit"):
+            said = ftc("sweep", verb, "small.sweep.yaml")
+            assert "bug in ftc" not in said.text, (content[:80], said.text)
+            assert said.code == 0 or re.search(r"FTC\d{3}|fault", said.text), (content[:80], said.text)
+        assert file.read_bytes() == content, content[:80]
+        file.write_bytes(kept)
+    journal.rename(folder / "kept")
+    os.mkfifo(journal)
+    assert "FTC609" in ftc("sweep", "show", "small.sweep.yaml").text
+    (folder / "kept").replace(journal)
+
+
 def test_more_trials_go_on_and_another_search_is_refused(sweep: Path, ftc: Ftc) -> None:
     assert ftc("sweep", "apply", "small.sweep.yaml", "--yes", "--quiet").code in (0, ExitCode.INCONCLUSIVE)
     before = json.loads(ftc("sweep", "show", "small.sweep.yaml", "--json").out)["trials"]

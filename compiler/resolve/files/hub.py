@@ -25,6 +25,7 @@ from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.storage.model_files import CARD_FILES, INDEX_FILE, LOADED_FILES, SINGLE_FILE
 from ftc.spec.switches import OFFLINE, is_switched_on
+from ftc.spec.vision_models import PROCESSOR_FILES
 
 __all__ = ["Hub", "HubFile", "Snapshot"]
 
@@ -122,7 +123,7 @@ class Hub:
             return self._cached_snapshot(request, digests, check)
         _check_names(listing, request)
         _check_contents(listing, request)
-        for name in (*LOADED_FILES, *CARD_FILES):
+        for name in (*LOADED_FILES, *PROCESSOR_FILES, *CARD_FILES):
             if name in listing.files:
                 self._download(name, listing, request, digests)
         folder = self._snapshot_folder(request, listing.commit)
@@ -236,7 +237,7 @@ class Hub:
     ) -> Snapshot:
         commit = self._cached_commit(request, "config.json")
         folder = self._snapshot_folder(request, commit)
-        self._verify_cached(LOADED_FILES, folder, request, digests)
+        self._verify_cached((*LOADED_FILES, *PROCESSOR_FILES), folder, request, digests)
         check(folder, self._cache())
         needed: tuple[str, ...] = ("tokenizer.json", SINGLE_FILE)
         if not (folder / SINGLE_FILE).is_file() and (folder / INDEX_FILE).is_file():

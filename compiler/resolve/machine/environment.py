@@ -56,15 +56,21 @@ _OPTIONAL = ("flash-attn",)
 _FORMAT = 3  # of the remembered document; a new number forgets the old ones
 
 
-def asked_extras(recipe: Recipe) -> frozenset[str]:
-    """Extras whose packages can change what this recipe compiles to, beside those of every run."""
+def asked_extras(recipe: Recipe, *, reads_images: bool = False) -> frozenset[str]:
+    """Extras whose packages can change what this recipe compiles to, beside those of every run.
+
+    Args:
+        recipe: What is wanted.
+        reads_images: Whether the model does.
+    """
     of_metrics = {need.extra for need in recipe.eval.needs()}
     of_optimizers = {card.extra for card in candidates(recipe.train.optimizer.kind)} - _EXTRAS
     of_rows = {"pii"} if recipe.data.quality.presidio is not None else set()
     sources = recipe.data.source if isinstance(recipe.data.source, tuple) else (recipe.data.source,)
     paths = [source.path for source in sources if isinstance(source, PathSource)]
     of_rows |= {"excel"} if any(path.lower().endswith(WORKBOOKS) for path in paths) else set()
-    return frozenset(of_metrics | of_optimizers | of_rows)
+    of_model = {"vision"} if reads_images else set()
+    return frozenset(of_metrics | of_optimizers | of_rows | of_model)
 
 
 def resolve_environment(folder: Path | None = None, also: frozenset[str] = frozenset()) -> EnvironmentFacts:

@@ -23,6 +23,7 @@ from ftc.compiler.resolve.models.model_config import ModelConfig, code_keys, rea
 from ftc.compiler.resolve.models.model_form import attention_kernels, input_embedding, linear_modules, output_head
 from ftc.compiler.resolve.models.model_paths import OTHER_WAY, find_outside
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
+from ftc.compiler.resolve.models.vision_config import processor_findings, without_vision
 from ftc.compiler.resolve.models.weights import Weights, read_weights
 from ftc.spec.architectures import architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
@@ -31,6 +32,7 @@ from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.module_names import part_of
 from ftc.spec.storage.model_files import INDEX_FILE, LOADED_FILES, SINGLE_FILE
+from ftc.spec.vision_models import PROCESSOR_FILES
 
 __all__ = ["PLACEHOLDER", "ResolvedModel", "misfits", "resolve_model"]
 
@@ -40,6 +42,7 @@ PLACEHOLDER = "models/my-model"
 
 def misfits(config: ModelConfig, tensors: Mapping[str, TensorFacts]) -> list[str]:
     """What doesn't fit, in words; empty where all does, or where it can't be told."""
+    tensors = without_vision(tensors, config.vision)
     sizes = linear_modules(tensors, config.model_type).values()
     if not sizes or not architecture(config.model_type).widths_in_config:
         return []
@@ -186,9 +189,11 @@ def _read_model(place: _Place, digests: DigestCache, span: Span | None) -> Model
     tokenizer = _gathered(found, lambda: read_tokenizer(place.folder, config.model_type, span))
     if weights is not None and tokenizer is not None:
         found.extend(_mismatches(config, weights, tokenizer, span))
+    found.extend(processor_findings(place.folder, config.vision, span))
     if found or weights is None or tokenizer is None:
         raise Refusal(found)
-    names = [*weights.files, *(name for name in LOADED_FILES if (place.folder / name).is_file())]
+    beside = PROCESSOR_FILES if config.vision else ()
+    names = [*weights.files, *(name for name in (*LOADED_FILES, *beside) if (place.folder / name).is_file())]
     try:
         hashed = digests.files(place.folder / name for name in names)
     except OSError as error:
@@ -217,8 +222,9 @@ def _read_model(place: _Place, digests: DigestCache, span: Span | None) -> Model
         max_positions=config.max_positions,
         tied_embeddings=config.tied if config.tied is not None else output_head(weights.tensors) is None,
         tensors=dict(sorted(weights.tensors.items())),
-        linear_modules=linear_modules(weights.tensors, config.model_type),
-        attention=attention_kernels(config.model_type),
+        linear_modules=linear_modules(without_vision(weights.tensors, config.vision), config.model_type),
+        attention=attention_kernels(config.vision.model_type if config.vision else config.model_type),
+        vision=config.vision,
         license=read_license(place.folder),
         tokenizer=tokenizer,
     )
@@ -234,7 +240,7 @@ def _gathered(found: list[Diagnostic], read: Callable[[], Part]) -> Part | None:
 
 def _read_config(folder: Path, root: Path, span: Span | None) -> ModelConfig:
     outside: list[Diagnostic] = []  # links that lead out, pipes
-    for name in (*LOADED_FILES, SINGLE_FILE, INDEX_FILE):
+    for name in (*LOADED_FILES, *PROCESSOR_FILES, SINGLE_FILE, INDEX_FILE):
         try:
             safe_path(root, name, folder)
             refuse_odd_file(folder / name, f"{folder.name}/{name}", span, _PATH)
@@ -256,6 +262,10 @@ def _read_config(folder: Path, root: Path, span: Span | None) -> ModelConfig:
         found := code_keys(read_json_object(generation, span), "generation_config.json", span)
     ):
         raise Refusal(found)
+    for name in PROCESSOR_FILES:
+        said = read_json_object(folder / name, span) if (folder / name).is_file() else {}
+        if found := code_keys(said, name, span):
+            raise Refusal(found)
     return read_config(read_json_object(folder / "config.json", span), span)
 
 

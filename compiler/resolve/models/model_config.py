@@ -10,13 +10,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ftc.compiler.resolve.models.model_form import form_of, is_known
+from ftc.compiler.resolve.models.vision_config import language_part, vision_facts
 from ftc.spec.architectures import Family, architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.documents.facts import VisionFacts
 from ftc.spec.language.safe_repr import quoted
+from ftc.spec.vision_models import vision_model
 
 __all__ = ["ModelConfig", "code_keys", "read_config"]
 
@@ -78,6 +81,7 @@ class ModelConfig:
     max_positions: int | None
     tied: bool | None
     form: dict[str, Any]
+    vision: VisionFacts | None
 
 
 def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelConfig:
@@ -103,11 +107,13 @@ def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelCon
         found.append(diagnostic("FTC313", summary, span, notes=note, help=help, path="model.base"))
     if found:
         raise Refusal(found)
-    sizes = _Sizes(config)
-    result = _model_config(config, sizes)
-    faults, heads = list(sizes.faults), result.num_heads
+    language = language_part(config)
+    sizes = _Sizes(language)
+    vision, vision_faults = vision_facts(config)
+    result = replace(_model_config(language, sizes), vision=vision)
+    faults, heads = [*sizes.faults, *vision_faults], result.num_heads
     if not faults:
-        names_width = any(config.get(key) is not None for key in _HEAD_DIM)
+        names_width = any(language.get(key) is not None for key in _HEAD_DIM)
         if architecture(result.model_type).widths_in_config and not names_width and result.hidden_size % heads:
             faults.append(f"a hidden size of {result.hidden_size} is not divisible by {heads} attention heads")
         if heads % result.num_kv_heads:
@@ -156,6 +162,10 @@ def _code_keys(value: Any) -> Iterator[str]:
 
 
 def _unsupported_kind(config: Mapping[str, Any]) -> str | None:
+    known = vision_model(str(config.get("model_type")))
+    if known is not None:
+        text_type = language_part(config).get("model_type")
+        return None if text_type in known.text_types else f"a `{known.model_type}` with `{text_type}` inside"
     if inner := next((key for key in _OTHER_INPUTS if isinstance(config.get(key), Mapping)), None):
         return f"`{inner}` in config.json marks a multimodal model"
     if _OTHER_INPUT_CLASS.search(name := _architecture(config)):
@@ -237,6 +247,7 @@ def _model_config(config: Mapping[str, Any], sizes: _Sizes) -> ModelConfig:
         max_positions=_max_positions(config, sizes),
         tied=tied if isinstance(tied, bool) else None,
         form=form_of(config),
+        vision=None,
     )
 
 

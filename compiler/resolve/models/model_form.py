@@ -195,4 +195,5 @@ def input_embedding(tensors: Mapping[str, TensorFacts]) -> TensorFacts | None:
 
 def output_head(tensors: Mapping[str, TensorFacts]) -> TensorFacts | None:
     """The stored layer that turns vectors into logits over the vocabulary, or None where none is stored."""
-    return next((tensors[f"{name}.weight"] for name in _OUTPUT_HEADS if f"{name}.weight" in tensors), None)
+    places = [f"{prefix}{name}.weight" for prefix in ("", "language_model.") for name in _OUTPUT_HEADS]
+    return next((tensors[name] for name in places if name in tensors), None)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.content_parts import image_references, with_parts
 from ftc.compiler.resolve.rows.row_checks import is_exchange, label_text, number_in
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.spec.tasks import Task
@@ -69,7 +70,7 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
             rewrite = partial(_rewrite, columns=columns_, form=lambda v: v.split() if isinstance(v, str) else v)
         case PromptRows():
             rewrite = partial(_write_question, by_part=by_part)
-        case InstructionRows() if by_part.keys() & {"instruction", "system", "history"}:
+        case InstructionRows() if by_part.keys() & {"instruction", "system", "history", "image"}:
             rewrite = partial(_write_prompt, by_part=by_part)
         case TextRows() | LabelRows() | TagRows() | InstructionRows():
             return
@@ -115,7 +116,9 @@ def _write_conversation(row: Row, by_part: Mapping[str, str]) -> None:
     """Messages in one form; the system message of a column comes first, unless the conversation has its own."""
     column, system = by_part["messages"], row.get(by_part.get("system", ""))
     if column in row:
-        row[column] = turns = _as_messages(row[column])
+        row[column] = turns = with_parts(
+            _as_messages(row[column]), image_references(row.pop(by_part.get("image", ""), None))
+        )
         begins = isinstance(turns, list) and turns and isinstance(turns[0], dict) and turns[0].get("role") == "system"
         if isinstance(turns, list) and not begins and isinstance(system, str) and system.strip():
             row[column] = [{"role": "system", "content": system}, *turns]
@@ -177,6 +180,8 @@ def _write_question(row: Row, by_part: Mapping[str, str]) -> None:
 
 def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:
     """An instruction, with its input below it where it has one, and the turns before it."""
+    if "image" in by_part:
+        row[by_part["image"]] = image_references(row.get(by_part["image"]))
     system, history = row.get(by_part.get("system", "")), row.get(by_part.get("history", ""))
     turns: list[dict[str, Any]] = []
     if isinstance(system, str) and system.strip():

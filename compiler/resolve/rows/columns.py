@@ -82,7 +82,9 @@ class Columns:
         return f"recognized by name: {listed}; no other column could be meant"
 
 
-def task_columns(task: Task, fields: Mapping[str, str], columns: Sequence[str]) -> Columns:
+def task_columns(
+    task: Task, fields: Mapping[str, str], columns: Sequence[str], *, reads_images: bool = False
+) -> Columns:
     """The columns that the task reads: those of `data.fields`, else those named like the parts, else the only ones
     with another usual name.
 
@@ -92,6 +94,8 @@ def task_columns(task: Task, fields: Mapping[str, str], columns: Sequence[str]) 
     template = task.template
     by_part, recognized = _row_form(task, fields, columns, has_template=template is not None)
     for part, neighbors in task.CARD.beside.items():
+        if PARTS[part].values == "images" and not reads_images and part not in fields:
+            continue  # to a model that reads text alone, a column of images is one like any other
         if part not in by_part and by_part.keys() & set(neighbors) and (part in fields or part in columns):
             by_part[part] = fields.get(part, part)
     return Columns(by_part, prompt_columns(template, columns) if template else (), recognized, task.own_columns)

@@ -16,8 +16,9 @@ from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows, hidden_characters, normalize_labels, spelling_findings
 from ftc.compiler.resolve.rows.columns import Columns, SpanOf, missing_annotations, missing_columns, task_columns
 from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
+from ftc.compiler.resolve.rows.images import ImageStore, image_columns, read_images, without_reader
 from ftc.compiler.resolve.rows.joint_checks import check_together
-from ftc.compiler.resolve.rows.labels import Labeled, labels_of, sorted_of, unlearned_labels
+from ftc.compiler.resolve.rows.labels import Labeled, exchanged, labels_of, sorted_of, unlearned_labels
 from ftc.compiler.resolve.rows.mixture import divide_sources, draw_epoch, join_sources, sources_of
 from ftc.compiler.resolve.rows.numbers import number_findings, number_names, number_scales
 from ftc.compiler.resolve.rows.row_checks import check_values, missing_looking
@@ -52,6 +53,7 @@ class ResolvedData:
         row_digests: sha256 of each row of each file, by use.
         diagnostics: Warnings.
         checks: What was looked at beside the rows' quality.
+        images: The images of the rows.
     """
 
     parts: Mapping[Part, PartRows]
@@ -63,30 +65,31 @@ class ResolvedData:
     row_digests: Mapping[str, Sequence[bytes]]
     diagnostics: tuple[Diagnostic, ...]
     checks: tuple[Check, ...]
+    images: ImageStore
 
 
-def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> ResolvedData:
-    """Reads all files and divides their rows.
+def resolve_data(
+    data: Data, task: Task, files: DataFiles, span_of: SpanOf, *, reads_images: bool = False
+) -> ResolvedData:
+    """Reads all files and divides their rows; a model that `reads_images` gets those of the rows.
 
     Raises:
         Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC388); all independent ones are told.
     """
-    read = _read(files, span_of)
+    read = _read(files, span_of, image_columns(data) if reads_images else ())
     odd_files = [finding for table in read.values() for finding in table.warnings]
     digests = {use: row_digests(read[use].rows) for use in files}
-    table_of_phrases = read.pop("paraphrases", None)
-    phrases = {} if table_of_phrases is None else paraphrases_of(table_of_phrases, span_of)
-    remarks = [
-        Check(name="reading", code=None, result=f"{one.file}: {one.remark}") for one in read.values() if one.remark
-    ]
+    phrases = paraphrases_of(read.pop("paraphrases"), span_of) if "paraphrases" in read else {}
+    remarks = [_remark(table) for table in read.values() if table.remark]
     empty = EmptyRows(data, task)
-    tables = join_sources(data, task, read, empty, span_of)
-    columns = task_columns(task, data.fields, tables["rows"].columns)
+    tables = join_sources(data, task, read, empty, span_of, reads_images=reads_images)
+    columns = task_columns(task, data.fields, tables["rows"].columns, reads_images=reads_images)
     for use, table in tables.items():
         write_canonical(task, columns, table)
         tables[use] = table if use == "rows" and sources_of(data) else empty.without(use, columns, table)
     sources = {use: lock_entry(file, digests[use], empty.count[use]) for use, file in files.items()}
     _refuse(_value_findings(data, task, columns, tables, span_of))
+    images = _images(columns, tables, reads_images, span_of)
     labeled = labels_of(task, columns)
     respelled, alike = _spelled(data, task, labeled, tables.values()) if labeled else ((), ())
     texts = {use: [row_text(row, columns) for row in table.rows] for use, table in tables.items()}
@@ -95,13 +98,12 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
     train = rows["train"].rows
     names = sorted_of(labeled, train) if labeled else number_names(task, columns, train)
-    presidio = _presidio(data, span_of)
-    quality = quality_report(parts, data.quality, likeness, labeled, tables["rows"], presidio)
+    quality = quality_report(parts, data.quality, likeness, labeled, tables["rows"], _presidio(data, span_of))
     rated = names if isinstance(task.rows(), NumberRows) else ()
     told = unlearned_labels(labeled, names, rows) if labeled else number_findings(rated, rows)
     unlearned = [_placed(finding, span_of) for finding in told]
-    hidden = hidden_characters(labeled, tables.values())
-    tidied = [_placed(finding, span_of) for finding in (*empty.findings(), *alike, *hidden)]
+    tidy = (*empty.findings(), *alike, *hidden_characters(labeled, tables.values()))
+    tidied = [_placed(finding, span_of) for finding in tidy]
     if any(finding.is_error for finding in unlearned):
         raise Refusal([*unlearned, *tidied])
     meant = (labeled.declared if labeled else None) or ()
@@ -123,7 +125,24 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
         row_digests=digests,
         diagnostics=tuple(odd_files + tidied + notes + found),
         checks=(*remarks, *respelled, *checks),
+        images=images,
     )
+
+
+def _remark(table: Table) -> Check:
+    return Check(name="reading", code=None, result=f"{table.file}: {table.remark}")
+
+
+def _images(columns: Columns, tables: Mapping[str, Table], reads_images: bool, span_of: SpanOf) -> ImageStore:
+    """The images of the rows, each looked at.
+
+    Raises:
+        Refusal: One can't be used, or the model reads none (FTC120 to FTC125, FTC300).
+    """
+    images, unusable = read_images(columns, tables) if reads_images else (ImageStore(), [])
+    found = unusable if reads_images else without_reader(columns, tables)
+    _refuse([_placed(finding, span_of) for finding in found])
+    return images
 
 
 def _spelled(
@@ -147,13 +166,13 @@ def _value_findings(
     return [_placed(finding, span_of) for finding in found]
 
 
-def _read(files: DataFiles, span_of: SpanOf) -> dict[str, Table]:
+def _read(files: DataFiles, span_of: SpanOf, images: tuple[str, ...]) -> dict[str, Table]:
     tables: dict[str, Table] = {}
     found: list[Diagnostic] = []
     for use, file in files.items():
         place = _place(file, span_of)
         try:
-            tables[use] = file.read(place)
+            tables[use] = file.read(place, images)
         except Refusal as refusal:
             found += [finding if finding.span else replace(finding, span=place) for finding in refusal.diagnostics]
     _refuse(found)
@@ -194,6 +213,8 @@ def _divide(
     numbers: dict[Part, Sequence[int]] = {}
     divided, found = divide_sources(data, tables["rows"], keys["rows"], by, alike)
     numbers.update(divided)
+    if found and labeled and (help := exchanged(labeled, tables["rows"].rows, texts["rows"])):
+        found = [replace(finding, help=(help,)) for finding in found]
     _refuse([_placed(finding, span_of) for finding in found])
     is_weighted = any(source.weight is not None for source in sources_of(data))
     if data.max_rows is not None and not is_weighted:

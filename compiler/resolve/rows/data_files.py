@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ftc.compiler.resolve.files.safe_files import UnsafePath, other_form, refuse
 from ftc.compiler.resolve.rows.columns import SpanOf
 from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern, joint_facts
 from ftc.compiler.resolve.rows.large_files import refuse_larger_than_memory
-from ftc.compiler.resolve.rows.table import JoinedTable, Table
+from ftc.compiler.resolve.rows.table import Home, JoinedTable, Table
 from ftc.compiler.resolve.rows.tables import USUAL_READING, Reading, absent_file, read_rows
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import FileFacts
@@ -42,6 +42,7 @@ class DataFile:
         members: The files of a folder or a pattern by name, with where they lie; empty for a single file.
         member_facts: Size and digest of each of these.
         warnings: What looks wrong about the file itself.
+        root: How far paths in its rows may lead; None for as far as its own folder.
     """
 
     path: Path
@@ -55,25 +56,34 @@ class DataFile:
     members: Mapping[str, Path] = field(default_factory=dict)
     member_facts: Mapping[str, FileFacts] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
+    root: Path | None = None
 
-    def read(self, span: Span | None) -> Table:
+    def read(self, span: Span | None, images: tuple[str, ...] = ()) -> Table:
         """All rows; of several files those of one behind the other.
+
+        Args:
+            span: Place of the file's name in the recipe.
+            images: Columns whose bytes are images.
 
         Raises:
             Refusal: A file can't be read (FTC350 to FTC360, FTC397, FTC650).
         """
+        reading = replace(self.reading, images=images)
         if not self.members:
-            return read_rows(self.path, self.shown_as, span, self.reading)
+            return self._home(read_rows(self.path, self.shown_as, span, reading), self.path)
         tables: list[Table] = []
         found: list[Diagnostic] = []
         for name, path in self.members.items():
             try:
-                tables.append(read_rows(path, name, span, self.reading))
+                tables.append(self._home(read_rows(path, name, span, reading), path))
             except Refusal as refusal:
                 found += refusal.diagnostics
         if found:
             raise Refusal(found)
         return JoinedTable.of([(table, table.rows) for table in tables], self.shown_as)
+
+    def _home(self, table: Table, path: Path) -> Table:
+        return replace(table, home=Home(path.parent, self.root or path.parent))
 
 
 DataFiles = Mapping[str, DataFile]
@@ -171,6 +181,7 @@ def _on_disk(
         members=members,
         member_facts=listed,
         warnings=(odd,) if odd else (),
+        root=root,
     )
 
 

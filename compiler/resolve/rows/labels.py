@@ -27,7 +27,7 @@ from ftc.spec.tasks.rows import (
     TextRows,
 )
 
-__all__ = ["Labeled", "labels_of", "sorted_of", "unlearned_labels"]
+__all__ = ["Labeled", "exchanged", "labels_of", "sorted_of", "unlearned_labels"]
 
 _OUTSIDE = "O"
 
@@ -112,6 +112,15 @@ def _types(tags: Iterable[str]) -> Iterator[str]:
 
 def _iob2(types: Sequence[str]) -> tuple[str, ...]:
     return (_OUTSIDE, *(f"{begin}-{name}" for name in types for begin in "BI"))
+
+
+def exchanged(labeled: Labeled, rows: Sequence[Row], texts: Sequence[str]) -> str | None:
+    """What to do where the labels look like the texts, and the texts like the labels; None where they don't."""
+    labels, inputs = len(labeled.count(rows)), len(set(texts))
+    if not labeled.is_single or labels * 2 <= len(rows) or inputs >= labels:
+        return None
+    seen = f"`{labeled.column}` has {labels:,} different labels in {len(rows):,} rows, and the input {inputs:,} texts"
+    return f"exchange the columns in `data.fields`, if label and text are mixed up: {seen}"
 
 
 def sorted_of(labeled: Labeled, rows: Iterable[Row]) -> tuple[str, ...]:

@@ -32,7 +32,13 @@ def sources_of(data: Data) -> tuple[MixedPath | MixedHub, ...]:
 
 
 def join_sources(
-    data: Data, task: Task, tables: Mapping[str, Table], empty: EmptyRows, span_of: SpanOf
+    data: Data,
+    task: Task,
+    tables: Mapping[str, Table],
+    empty: EmptyRows,
+    span_of: SpanOf,
+    *,
+    reads_images: bool = False,
 ) -> dict[str, Table]:
     """The tables with all sources of rows as one, `rows`; as they are where there is one source.
 
@@ -50,7 +56,7 @@ def join_sources(
     for number, source in enumerate(sources):
         table = tables[f"rows[{number}]"]
         fields = data.fields if source.fields is None else source.fields
-        columns = task_columns(task, fields, table.columns)
+        columns = task_columns(task, fields, table.columns, reads_images=reads_images)
         own = data.model_copy(update={"fields": fields})
         own_fields = "data.fields" if source.fields is None else f"data.source[{number}].fields"
 

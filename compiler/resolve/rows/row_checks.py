@@ -61,9 +61,16 @@ def conversation_fault(messages: Any) -> tuple[str, str] | None:
     if before != "assistant":
         return "FTC366", f"ends with a turn of `{before}`, which is not trained on"
     answers = [message for message in messages if message["role"] == "assistant"]
-    if all(not message.get("tool_calls") and _is_empty(message.get("content") or "") for message in answers):
+    if all(not message.get("tool_calls") and _is_empty(_words(message.get("content"))) for message in answers):
         return "FTC364", "has only empty answers"
     return None
+
+
+def _words(content: Any) -> str:
+    """The text of a turn's content, images left out."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if part["type"] == "text")
+    return content or ""
 
 
 def _message_fault(message: Any) -> tuple[str, str] | None:
@@ -83,10 +90,33 @@ def _message_fault(message: Any) -> tuple[str, str] | None:
             return "FTC365", "has `tool_calls` that are not a list of objects"
     elif "content" not in message:
         return "FTC365", "has a turn that is not a `{role, content}` object"
-    if not isinstance(message.get("content"), str | None if calls else str):
-        return "FTC365", "has a turn whose content is not text"
+    if fault := _content_fault(message.get("content"), role, may_be_absent=bool(calls)):
+        return fault
     if mark := next((key for key in FOREIGN_MARKS if message.get(key) not in (None, False)), None):
         return "FTC363", f"has a turn whose `{mark}` is not 0, 1, false or true"
+    return None
+
+
+def _content_fault(content: Any, role: str, *, may_be_absent: bool) -> tuple[str, str] | None:
+    """What is wrong with a turn's content, which is text, or a list of texts and images in their one form."""
+    if isinstance(content, str) or (may_be_absent and content is None):
+        return None
+    if not isinstance(content, list):
+        return "FTC365", "has a turn whose content is not text"
+    for part in content:
+        match part:
+            case {"type": "text", "text": str()}:
+                continue
+            case {"type": "image", "image": str()} if role == "user":
+                continue
+            case {"type": "image", "image": str()}:
+                return "FTC365", f"has an image in a turn of `{role}`; a model reads images of the user"
+            case {"type": "image"}:
+                return "FTC365", "has an image without a path, an address or bytes"
+            case {"type": str(kind)} if kind != "text":
+                return "FTC365", f"has a part of the type `{str(kind)[:40]}`; known are `text` and `image`"
+            case _:
+                return "FTC365", "has a turn whose content is not text"
     return None
 
 
@@ -268,6 +298,11 @@ CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
         None
         if value in (None, "") or (isinstance(value, list) and all(map(is_exchange, value)))
         else ("FTC363", "is no list of `[question, answer]`")
+    ),
+    "images": lambda value: (
+        None
+        if value is None or (isinstance(value, list) and all(isinstance(item, str) and item for item in value))
+        else ("FTC363", "is no path of an image, no bytes, and no list of these")
     ),
     "answer": lambda value: conversation_fault(value) if isinstance(value, list) else _text_fault(value),
     "texts": lambda value: (

@@ -7,14 +7,16 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from ftc.compiler.resolve.files.safe_files import project_root
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.language.text_checks import MOST_FINDINGS, masked
 from ftc.spec.personal_data import in_decoded
 from ftc.spec.row_names import row_list, row_name
 
-__all__ = ["LARGEST_ROW", "Faults", "JoinedTable", "PartRows", "Row", "Table", "shown", "without_form"]
+__all__ = ["LARGEST_ROW", "Faults", "Home", "JoinedTable", "PartRows", "Row", "Table", "shown", "without_form"]
 
 Row = dict[str, Any]
 """Values by column: text, numbers, booleans, None, and lists and dicts of these."""
@@ -24,6 +26,18 @@ LARGEST_ROW = 16 * 2**20
 
 _SHOWN_CHARS = 80
 _MOST_SEARCHED = 400  # so many characters hold any secret whole
+
+
+class Home(NamedTuple):
+    """Where a data file lies, and how far paths in its rows may lead."""
+
+    folder: Path
+    root: Path
+
+    @classmethod
+    def beside(cls, file: Path) -> Home:
+        """That of a file which the user named; paths in its rows lead no farther than its project, or its folder."""
+        return cls(file.resolve().parent, project_root(file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +53,7 @@ class Table:
         warnings: What looks wrong in the file and stops nothing.
         numbers: Number in the file of each row, from 0, where some of the file's rows are not among these.
         remark: What was found out about how to read the file, for the plan; empty where the suffix says all.
+        home: Where the file lies; None for rows that were never in a file.
     """
 
     file: str
@@ -49,6 +64,11 @@ class Table:
     warnings: tuple[Diagnostic, ...] = ()
     numbers: Sequence[int] | None = None
     remark: str = ""
+    home: Home | None = None
+
+    def home_of(self, row: int) -> Home | None:  # noqa: ARG002 - rows of several files differ
+        """Where the file of a row lies, counted from 0."""
+        return self.home
 
     def span(self, row: int) -> Span | None:
         """The place where a row, counted from 0, begins; None where the format has no lines."""
@@ -115,6 +135,11 @@ class JoinedTable(Table):
     def with_copies(cls, table: Table, numbers: Sequence[int]) -> JoinedTable:
         """A table with some of its rows once more."""
         return cls.with_rows(table, [table.rows[number] for number in numbers], numbers)
+
+    def home_of(self, row: int) -> Home | None:
+        """Where the file lies of the row that this one stands for."""
+        table, number = self.origins[row]
+        return table.home_of(number)
 
     @property
     def sources(self) -> tuple[Table, ...]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ftc.compiler.resolve.files.safe_files import refuse_odd_file, why_unreadable
+from ftc.compiler.resolve.rows.arrow_values import holds_bytes, is_plain, with_text_for_bytes
 from ftc.compiler.resolve.rows.json_rows import read_json_array, read_json_lines
 from ftc.compiler.resolve.rows.large_files import too_large
 from ftc.compiler.resolve.rows.separated_rows import read_separated
@@ -46,7 +47,7 @@ class UnreadableTable(ValueError):
     """The file is no whole Parquet or Arrow file; the message is the library's reason."""
 
 
-def read_parquet(path: Path, file: str) -> tuple[Table, list[Diagnostic]]:
+def read_parquet(path: Path, file: str, images: Sequence[str] = ()) -> tuple[Table, list[Diagnostic]]:
     """Rows of one Parquet file.
 
     Raises:
@@ -56,10 +57,10 @@ def read_parquet(path: Path, file: str) -> tuple[Table, list[Diagnostic]]:
     import pyarrow.parquet
 
     with path.open("rb") as stream:
-        return _by_library(lambda: _table(pyarrow.parquet.ParquetFile(stream).read(), file))
+        return _by_library(lambda: _table(pyarrow.parquet.ParquetFile(stream).read(), file, images))
 
 
-def read_arrow(path: Path, file: str) -> tuple[Table, list[Diagnostic]]:
+def read_arrow(path: Path, file: str, images: Sequence[str] = ()) -> tuple[Table, list[Diagnostic]]:
     """Rows of one Arrow file, in the file (Feather) or the stream form.
 
     Raises:
@@ -74,7 +75,7 @@ def read_arrow(path: Path, file: str) -> tuple[Table, list[Diagnostic]]:
 
         def read() -> tuple[Table, list[Diagnostic]]:
             reader = pyarrow.ipc.open_file(stream) if is_file else pyarrow.ipc.open_stream(stream)
-            return _table(reader.read_all(), file)
+            return _table(reader.read_all(), file, images)
 
         return _by_library(read)
 
@@ -89,13 +90,14 @@ def _by_library(read: Callable[[], tuple[Table, list[Diagnostic]]]) -> tuple[Tab
         raise UnreadableTable(str(fault)) from fault.cause
 
 
-def _table(table: Any, file: str) -> tuple[Table, list[Diagnostic]]:
+def _table(table: Any, file: str, images: Sequence[str]) -> tuple[Table, list[Diagnostic]]:
     """The table as rows, less columns without a JSON form; findings where it has no others, or a name stands twice."""
     table.validate(full=True)  # an offset behind the end of its values would be followed into other memory
     left_out = {
         field.name: str(field.type)
         for field in table.schema
-        if not (_is_plain(field.type) or _is_written_as_text(field.type))
+        if not (is_plain(field.type) or _is_written_as_text(field.type))
+        and not (field.name in images and holds_bytes(field.type))
     }
     names = [name for name in table.column_names if name not in left_out]
     shell = Table(file, tuple(names), [], left_out=left_out)
@@ -116,6 +118,8 @@ def _table(table: Any, file: str) -> tuple[Table, list[Diagnostic]]:
         column = table.column(name)
         as_text = column.cast(pyarrow.string()) if _is_written_as_text(column.type) else column
         columns[name] = as_text.to_pylist()
+        if holds_bytes(column.type):
+            columns[name] = [with_text_for_bytes(value) for value in columns[name]]
     for name, of_class in class_names(table.schema.metadata or {}).items():
         if name in columns:
             columns[name] = [_named(value, of_class) for value in columns[name]]
@@ -156,18 +160,6 @@ def _named(value: Any, names: list[str]) -> Any:
     return value
 
 
-def _is_plain(kind: Any) -> bool:
-    """Whether values are text, numbers, truth values or nothing, or lists and objects of these."""
-    from pyarrow import types
-
-    if types.is_dictionary(kind) or types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return _is_plain(kind.value_type)
-    if types.is_struct(kind):
-        return all(_is_plain(kind.field(number).type) for number in range(kind.num_fields))
-    is_text = types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view"
-    return is_text or any(test(kind) for test in (types.is_null, types.is_boolean, types.is_integer, types.is_floating))
-
-
 def _is_written_as_text(kind: Any) -> bool:
     """Whether a whole column is cast to text; inside lists and objects there is no cast, so these are refused."""
     from pyarrow import types
@@ -182,10 +174,12 @@ class Reading:
     Attributes:
         delimiter: What divides the values of a CSV or TSV file; None to find out.
         sheet: The sheet of a workbook; None for the first.
+        images: Columns whose bytes are images; of Parquet and Arrow files, no others have bytes.
     """
 
     delimiter: str | None = None
     sheet: str | None = None
+    images: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, asked: Mapping[str, Any]) -> Reading:
@@ -225,9 +219,9 @@ _READERS: dict[str, _Reader] = {
     ".txt": _with_faults(read_text_lines),
     **dict.fromkeys(CONLL_SUFFIXES, _with_faults(read_conll)),
     **dict.fromkeys(WORKBOOKS, lambda path, file, reading: read_workbook(path, file, reading.sheet)),
-    ".parquet": lambda path, file, reading: read_parquet(path, file),
-    ".arrow": lambda path, file, reading: read_arrow(path, file),
-    ".feather": lambda path, file, reading: read_arrow(path, file),
+    ".parquet": lambda path, file, reading: read_parquet(path, file, reading.images),
+    ".arrow": lambda path, file, reading: read_arrow(path, file, reading.images),
+    ".feather": lambda path, file, reading: read_arrow(path, file, reading.images),
 }
 SUFFIXES = tuple(_READERS)
 """Suffixes that are read, in lower case."""

@@ -244,11 +244,11 @@ def _opened(args: Namespace) -> tuple[SweepFile, Study]:
     """
     _needs_optuna()
     from ftc.spec.diagnostics import Refusal, diagnostic
-    from ftc.sweep.files import read_sweep
+    from ftc.sweep.files import JOURNAL, read_sweep
     from ftc.sweep.study import Study
 
     file = read_sweep(Path(args.sweep))
-    if not (file.folder / "journal.log").exists():
+    if not (file.folder / JOURNAL).exists():
         help = f"`ftc sweep apply {args.sweep}` runs it"
         raise Refusal([diagnostic("FTC588", f"sweep `{file.name}` has no trials yet", help=help)])
     return file, Study(file.sweep, file.folder)

@@ -10,9 +10,9 @@ from ftc.spec.documents.sweep import Sweep
 from ftc.spec.language.forms import ReadForm, read_form
 from ftc.spec.language.source import LARGEST_FILE
 
-__all__ = ["SUFFIX", "SweepFile", "read_sweep"]
+__all__ = ["JOURNAL", "SUFFIX", "SweepFile", "damaged", "read_sweep"]
 
-SUFFIX = ".sweep.yaml"
+SUFFIX, JOURNAL = ".sweep.yaml", "journal.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +77,9 @@ def read_sweep(path: Path) -> SweepFile:
         refusal.sources = {path.name: read.lines}
         raise refusal
     return SweepFile(path, read, project_root(path.parent / recipe))
+
+
+def damaged(file: Path, reason: str) -> Refusal:
+    """What to say where a file of a sweep's folder isn't what ftc and Optuna wrote."""
+    help = f"restore it from a copy, or delete `{file.parent}` to start over; the trials' runs stay"
+    return Refusal([diagnostic("FTC609", f"`{file.name}` of the sweep can't be read", notes=reason, help=help)])

@@ -15,7 +15,8 @@ from ftc.spec.documents.record import Interval
 from ftc.spec.documents.sweep import PLAN_FIGURES, Objective, Sweep
 from ftc.spec.documents.sweep_report import Importance, SweepReport, TrialReport, Verdict
 from ftc.spec.storage.atomic_write import write_text
-from ftc.sweep.files import SweepFile
+from ftc.spec.storage.reading import parse_json, read_regular
+from ftc.sweep.files import SweepFile, damaged
 from ftc.sweep.planning import overrides_of
 from ftc.sweep.study import Study, Trial, drawn_again
 from ftc.sweep.trials import mean_objective, objective_of
@@ -37,7 +38,12 @@ def remember_own(file: SweepFile, runs: Sequence[Run]) -> None:
 
 def _own_runs(file: SweepFile) -> tuple[Run, ...]:
     place = file.folder / _OWN
-    ids = json.loads(place.read_bytes()) if place.exists() else []
+    try:
+        ids = parse_json(read_regular(place)) if place.exists() else []
+        if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+            raise ValueError("it is no list of runs")
+    except (OSError, ValueError) as problem:
+        raise damaged(place, str(problem)) from None
     return tuple(find_run(one, file.root) for one in ids)
 
 

@@ -6,6 +6,7 @@ drawn follows from the seed and from what was known of other trials, and can be 
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ from optuna.trial import FrozenTrial, TrialState
 from ftc.spec.canonical import digest
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.sweep import Axis, Sweep, Value
+from ftc.spec.storage.native import LibraryFault, native
+from ftc.spec.storage.reading import parse_json, read_regular
+from ftc.sweep.files import JOURNAL, damaged
 
 __all__ = ["Point", "Study", "Trial", "drawn_again", "first_points"]
 
@@ -83,16 +87,12 @@ class Study:
         self._sweep, self._folder = sweep, folder
         self._distributions = {path: _distribution(axis) for path, axis in sweep.space.items()}
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        with _quiet():
-            self._storage = _storage(folder)
-            self._study = optuna.create_study(
-                storage=self._storage,
-                study_name=_NAME,
-                directions=["maximize" if one.is_higher_better else "minimize" for one in sweep.objectives],
-                pruner=_pruner(sweep, steps),
-                load_if_exists=True,
-            )
-        known = self._study.user_attrs.get("search_sha256")
+        try:
+            self._storage, self._study, known = native(self._opened, steps)
+        except LibraryFault as fault:
+            if folder is None:
+                raise
+            raise damaged(folder / JOURNAL, str(fault)) from None
         wanted = digest(_searched(sweep))
         if known is None:
             self._study.set_user_attr("search_sha256", wanted)
@@ -102,6 +102,26 @@ class Study:
             help = f"give the file another name, or delete `{folder}` to start over"
             raise Refusal([diagnostic("FTC583", "the sweep has trials of another search", help=help)])
 
+    def _opened(self, steps: int) -> tuple[BaseStorage, optuna.Study, str | None]:
+        """The storage, the study in it, and which search it is of."""
+        begun = _operations(self._folder / JOURNAL) if self._folder else set()
+        with _quiet():
+            storage, pruner = _storage(self._folder), _pruner(self._sweep, steps)
+            if begun:  # to create a study that is there adds a line to its journal
+                study = optuna.load_study(study_name=_NAME, storage=storage, pruner=pruner)
+                known = study.user_attrs.get("search_sha256")
+                if known is None and begun != {_CREATE_STUDY}:
+                    raise ValueError("it does not say which search its trials are of")
+                return storage, study, known
+            study = optuna.create_study(
+                storage=storage,
+                study_name=_NAME,
+                directions=["maximize" if one.is_higher_better else "minimize" for one in self._sweep.objectives],
+                pruner=pruner,
+                load_if_exists=True,
+            )
+        return storage, study, study.user_attrs.get("search_sha256")
+
     @property
     def optuna(self) -> optuna.Study:
         """The study, for what Optuna says of it."""
@@ -109,7 +129,11 @@ class Study:
 
     @property
     def trials(self) -> tuple[Trial, ...]:
-        """All trials that were begun, in order."""
+        """All trials that were begun, in order.
+
+        Raises:
+            Refusal: The journal says of one what it can't (FTC609).
+        """
         begun = (one for one in self._study.get_trials(deepcopy=False) if one.state != TrialState.WAITING)
         return tuple(self._trial(one) for one in begun)
 
@@ -177,17 +201,30 @@ class Study:
         }
 
     def _trial(self, found: FrozenTrial) -> Trial:
+        try:
+            return self._as_noted(found)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            if self._folder is None:
+                raise
+            raise damaged(self._folder / JOURNAL, str(error)) from None
+
+    def _as_noted(self, found: FrozenTrial) -> Trial:
         notes = found.user_attrs
+        point, runs = notes.get("point") or self.point_of(found.params), notes.get("runs", [])
+        if not isinstance(point, dict) or point.keys() != self._sweep.space.keys():
+            raise ValueError(f"the point of trial {found.number} lacks settings")
+        if not isinstance(runs, list) or not all(isinstance(one, str) for one in runs):
+            raise ValueError(f"trial {found.number} names no runs")
         values = tuple(found.values or ())
         if not values and found.intermediate_values:
             values = (found.intermediate_values[max(found.intermediate_values)],)
         return Trial(
             number=found.number,
-            point=notes.get("point") or self.point_of(found.params),
+            point=point,
             state=_STATES[found.state],
-            runs=tuple(notes.get("runs", ())),
+            runs=tuple(runs),
             values=values,
-            reason=notes.get("reason", ""),
+            reason=str(notes.get("reason", "")),
             seconds=float(notes.get("seconds", 0.0)),
         )
 
@@ -271,7 +308,30 @@ def _storage(folder: Path | None) -> BaseStorage:
     if folder is None:
         return InMemoryStorage()
     folder.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+    return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+
+
+_CREATE_STUDY = 0
+"""Optuna's number of the line that a journal begins with."""
+
+
+def _operations(file: Path) -> set[int]:
+    """Kinds of lines in a journal, to which nothing may be added before all of it is understood; none of a new one.
+
+    Raises:
+        OSError: It is no regular file, or can't be read.
+        ValueError: A line of it is none of Optuna's, or the first begins no study of a sweep.
+    """
+    if not os.path.lexists(file):
+        return set()
+    whole, _, torn = read_regular(file).rpartition(b"\n")  # a kill tears the last line
+    found = [parse_json(line) for line in (whole or torn).splitlines()]
+    for number, line in enumerate(found, 1):
+        if not isinstance(line, dict) or not isinstance(line.get("op_code"), int):
+            raise ValueError(f"line {number} is no line of a journal")
+    if found and found[0].get("study_name") != _NAME:
+        raise ValueError("it does not begin with the study of a sweep")
+    return {line["op_code"] for line in found}
 
 
 def _distribution(axis: Axis) -> BaseDistribution:

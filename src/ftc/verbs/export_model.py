@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, assert_never
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.heads import head_card
 from ftc.spec.model_formats import ModelFormat, model_format
+from ftc.spec.storage.atomic_write import try_writing
 from ftc.spec.strategies import strategy_card
 from ftc.verbs.merge import SHARD_BYTES, inputs_of, merge_into
 from ftc.verbs.provenance import refuse_faults
@@ -118,6 +119,8 @@ def _require_exportable(run: Run, card: ModelFormat, target: Path) -> None:
     """
     if hopeless := list(_obstacles(run, card, target)):
         raise Refusal(hopeless)
+    if target.parent.is_dir():
+        try_writing(target)
     refuse_faults(run)
 
 
@@ -146,6 +149,9 @@ def _obstacles(run: Run, card: ModelFormat, target: Path) -> Iterator[Diagnostic
     if card.only_decoders and not (settings.model.family == "decoder" and head_card(settings.model.head).writes):
         kind = run.plan.recipe.task.kind.replace("_", " ")
         why = f"the format is for decoders that write text, and this is a model for {kind}"
+        yield _refused(run, card, why, "serve the model's folder with transformers, as the run's card shows")
+    if settings.model.vision is not None:
+        why = "the converter writes language models alone, and this one reads images"
         yield _refused(run, card, why, "serve the model's folder with transformers, as the run's card shows")
     if (alone := strategy_card(settings.strategy).no_merging) is not None:
         help = "train with `strategy: {kind: lora}`, which becomes part of the base model's weights"

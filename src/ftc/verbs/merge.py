@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.storage.atomic_write import try_writing
 from ftc.spec.strategies import strategy_card
 from ftc.verbs.provenance import refuse_faults
 from ftc.verbs.runs import Run, find_run
@@ -76,6 +77,8 @@ def merge(
     target = Path(os.path.abspath(output))  # noqa: PTH100 - a link at its end has to be seen as one
     if hopeless := list(_obstacles(found, target)):
         raise Refusal(hopeless)
+    if target.parent.is_dir():
+        try_writing(target)
     refuse_faults(found)
     made = merge_into(found, target, dtype, shard_bytes, on_event or (lambda event: None))
     _note(found, target, made.model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,22 +172,30 @@ def predict(
     Raises:
         Refusal: The run can't be used (FTC687), or the rows can't be (FTC350 to FTC360, FTC688).
     """
-    from ftc.compiler.resolve.rows.tables import read_rows
+    from ftc.compiler.resolve.rows.images import image_columns
+    from ftc.compiler.resolve.rows.table import Home
+    from ftc.compiler.resolve.rows.tables import Reading, read_rows
     from ftc.compiler.tokens.unlabeled_rows import check_columns
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    table = read_rows(rows, str(rows)) if isinstance(rows, Path) else _table(found, rows)
+    if isinstance(rows, Path):
+        reads_images = found.plan.settings.model.vision is not None
+        reading = Reading(images=image_columns(found.plan.recipe.data) if reads_images else ())
+        table = replace(read_rows(rows, str(rows), None, reading), home=Home.beside(rows))
+    else:
+        table = _table(found, rows)
     check_columns(found.plan, table)  # loading a model takes long
     return load(found, on_event=on_event).answers(table, max_new_tokens=max_new_tokens)
 
 
 def _table(run: Run, rows: Sequence[RowLike]) -> Table:
     """Rows from memory in the form of rows from a file."""
-    from ftc.compiler.resolve.rows.table import Table
+    from ftc.compiler.resolve.rows.table import Home, Table
     from ftc.compiler.tokens.unlabeled_rows import as_row
 
     given = [as_row(run.plan, row) if isinstance(row, str) else dict(row) for row in rows]
-    return Table("the input", tuple(dict.fromkeys(name for row in given for name in row)), given)
+    here = Path.cwd()
+    return Table("the input", tuple(dict.fromkeys(name for row in given for name in row)), given, home=Home(here, here))
 
 
 def _findings(table: Table, problems: Mapping[int, str], cut: Sequence[int], max_length: int) -> tuple[Diagnostic, ...]:

@@ -135,6 +135,8 @@ def _generate(plan: Plan) -> list[str]:
             f"output = model.generate(**inputs, do_sample=False, max_new_tokens={limit}{start}{stops})",
             "print(tokenizer.decode(output[0], skip_special_tokens=True))",
         ]
+    if plan.settings.model.vision is not None:
+        return _generate_for_image(plan, limit, stops)
     if not (text.uses_chat_template or form_card(text.form).is_conversation):
         read = ['inputs = tokenizer("A prompt.", return_tensors="pt")']
     else:
@@ -150,6 +152,32 @@ def _generate(plan: Plan) -> list[str]:
         ]
     return [
         *read,
+        f"output = model.generate(**inputs, do_sample=False, max_new_tokens={limit}{stops})",
+        'print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))',
+    ]
+
+
+def _generate_for_image(plan: Plan, limit: int, stops: str) -> list[str]:
+    """Lines that ask about an image: the tokens of it stand in the prompt, as `ftc` trained on them."""
+    vision = plan.settings.model.vision
+    assert vision is not None, "the model reads images"
+    wrapped = [
+        'parts = [{"type": "image"}, {"type": "text", "text": "A prompt."}]',
+        "prompt = tokenizer.apply_chat_template(",
+        '    [{"role": "user", "content": parts}], add_generation_prompt=True, tokenize=False',
+        ")",
+    ]
+    return [
+        "from PIL import Image, ImageOps",
+        "from transformers import AutoImageProcessor",
+        "",
+        'images = AutoImageProcessor.from_pretrained(tokenizer.name_or_path, backend="pil")',
+        'image = ImageOps.exif_transpose(Image.open("image.png")).convert("RGB")',
+        f"token = tokenizer.convert_ids_to_tokens({vision.image_token_id})",
+        *(wrapped if plan.settings.text.uses_chat_template else ['prompt = token + "\\nA prompt."']),
+        f"prompt = prompt.replace(token, token * {vision.tokens_per_image})",
+        'inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")',
+        'inputs |= images(images=[image], return_tensors="pt")',
         f"output = model.generate(**inputs, do_sample=False, max_new_tokens={limit}{stops})",
         'print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))',
     ]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from ftc.spec.documents.interruption import Interruption
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.streams import SplitReport
-from ftc.spec.heads import head_card
 from ftc.spec.metrics import METRICS, metric_named
 from ftc.spec.tasks.card import Mode
 from ftc.spec.text_forms import FormName, form_card
@@ -66,12 +65,14 @@ def mode_of(plan: Plan) -> Mode:
 
 def pipeline(plan: Plan) -> str:
     """The hub's name of the task."""
+    if plan.settings.model.vision is not None:
+        return "image-text-to-text"
     return mode_of(plan).pipeline_of(plan.settings.model.family)
 
 
 def auto_class(plan: Plan) -> str:
     """The class of transformers that loads the model."""
-    return head_card(plan.settings.model.head).auto_class_of(plan.settings.model.family)
+    return plan.settings.model.auto_class
 
 
 def learned_noun(plan: Plan) -> str:

@@ -212,7 +212,7 @@ def test_independent_faults_come_together(tmp_path: Path, model: Path) -> None:
         ({"model_type": None}, "FTC308", "model_type"),
         ({"model_type": "novel", "architectures": ["NovelModel"]}, "FTC308", "NovelModel"),
         ({"vision_config": {"a": 1}}, "FTC308", "vision_config"),
-        ({"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava"}, "FTC308", "Llava"),
+        ({"architectures": ["MllamaForConditionalGeneration"], "model_type": "mllama"}, "FTC308", "Mllama"),
         ({"architectures": ["LlavaQwenForCausalLM"]}, "FTC308", "reads more than text"),
         ({"architectures": ["Qwen2VLForConditionalGeneration"]}, "FTC308", "reads more than text"),
         ({"architectures": ["WhisperForConditionalGeneration"], "model_type": "t5"}, "FTC308", "more than text"),

@@ -1,0 +1,110 @@
+"""From the images of a token stream to what a model takes: by the processor in the model's own folder.
+
+Transformers has two ways to process images, one by Pillow and one by torchvision, whose results differ in the last
+bits; the first is always taken, so that what is installed beside changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.stream_images import IMAGES_FILE
+from ftc.spec.documents.streams import TokenStream
+from ftc.spec.storage.images import decode_image
+
+__all__ = ["FolderPixels", "load_processor", "pixel_digest", "with_pixels"]
+
+
+def load_processor(model_folder: Path) -> Any:
+    """What makes numbers of images, as the model's folder describes it.
+
+    Raises:
+        Refusal: It can't be loaded (FTC414).
+    """
+    from transformers import AutoImageProcessor
+
+    from ftc.runtime.models.base_model import quiet_transformers
+
+    try:
+        with quiet_transformers():
+            return AutoImageProcessor.from_pretrained(model_folder, local_files_only=True, backend="pil")
+    except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        help = "check `preprocessor_config.json` in the model's folder; `pip install 'ftc[vision]'` installs Pillow"
+        found = diagnostic("FTC414", "the model's image processor can't be loaded", notes=reason, help=help)
+        raise Refusal([found]) from error
+
+
+class FolderPixels:
+    """The images of the streams in a folder.
+
+    Args:
+        streams_folder: Where they lie.
+        model_folder: Where the model's processor lies.
+    """
+
+    def __init__(self, streams_folder: Path, model_folder: Path) -> None:
+        self._file = streams_folder / IMAGES_FILE
+        self._model_folder = model_folder
+
+    def __call__(self, rows: TokenStream, numbers: Sequence[int]) -> torch.Tensor | None:
+        """(I, C, H, W) images of rows, one behind the other; None where they have none.
+
+        Raises:
+            Refusal: An image is missing or has other bytes than the stream says (FTC414).
+        """
+        names = [name for number in numbers for name in rows.images(number)]
+        return self.of(names) if names else None
+
+    def of(self, names: Sequence[str]) -> torch.Tensor:
+        """(I, C, H, W) images by their sha256."""
+        images = [decode_image(self._content(name)) for name in names]
+        found: torch.Tensor = self._processor(images=images, return_tensors="pt")["pixel_values"]
+        return found
+
+    @cached_property
+    def _processor(self) -> Any:
+        return load_processor(self._model_folder)
+
+    @cached_property
+    def _table(self) -> tuple[Any, dict[str, int]]:
+        import pyarrow as pa
+
+        try:
+            with pa.memory_map(str(self._file)) as source:
+                table = pa.ipc.open_file(source).read_all()
+            return table, {name: number for number, name in enumerate(table.column("sha256").to_pylist())}
+        except (OSError, ValueError, KeyError) as error:
+            raise _other_image(f"`{self._file.name}` is missing or damaged") from error
+
+    def _content(self, name: str) -> bytes:
+        table, places = self._table
+        data: bytes | None = table.column("content")[places[name]].as_py() if name in places else None
+        if data is None or hashlib.sha256(data).hexdigest() != name:
+            raise _other_image(f"image {name[:12]} is missing or has other bytes")
+        return data
+
+
+def with_pixels(rows: TokenStream, streams_folder: Path, model_folder: Path) -> TokenStream:
+    """The rows with what reads their images; as they are where they have none."""
+    return replace(rows, pixels=FolderPixels(streams_folder, model_folder)) if rows.has_images else rows
+
+
+def pixel_digest(pixels: torch.Tensor) -> str:
+    """sha256 over type, shape and numbers of images."""
+    state = hashlib.sha256(f"{pixels.dtype} {tuple(pixels.shape)}\n".encode())
+    state.update(pixels.contiguous().numpy().data)
+    return state.hexdigest()
+
+
+def _other_image(why: str) -> Refusal:
+    help = "plan again; it reads the images again"
+    return Refusal([diagnostic("FTC414", "the images of the token streams differ from the plan", notes=why, help=help)])

@@ -1,0 +1,169 @@
+"""A model that reads images, from plan to merged model: the same losses as a plain loop, and nothing unseen changes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc import api
+from ftc.runtime.models.pixels import FolderPixels
+from ftc.spec.batches import BatchOrder
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.streams import open_stream
+from ftc.spec.storage.paths import streams_folder
+from tests.e2e.conftest import Ftc, in_a_copy
+from tests.support.vision_models import TOKENS_PER_IMAGE, make_vision_project
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("PIL")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a finished run; its tests work on copies."""
+    folder = tmp_path_factory.mktemp("vision")
+    root = folder / "project"
+    (root / ".ftc").mkdir(parents=True)
+    recipe = make_vision_project(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTC_CACHE", str(folder / "cache"))
+        assert api.apply(recipe).record.status == "finished"
+    return root
+
+
+@pytest.fixture
+def root(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return in_a_copy(finished, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def run(root: Path) -> api.Run:
+    (found,) = api.runs()
+    return found
+
+
+def test_a_plain_loop_has_the_same_losses(root: Path, run: api.Run) -> None:
+    import peft
+    import transformers
+
+    plan, settings = run.plan, run.plan.settings
+    streams = streams_folder(plan.stream_key)
+    rows, pixels = open_stream(streams / "train.arrow"), FolderPixels(streams, root / "models/llava")
+    assert int((rows.all_ids == 4).sum()) == TOKENS_PER_IMAGE * len(rows), "an image stands as often as it has features"
+    size, steps = settings.train.batch_size, settings.train.steps_per_epoch
+    order = BatchOrder(rows.lengths, size, steps, settings.seeds.order)
+    torch.manual_seed(settings.seeds.init)
+    base = transformers.AutoModelForImageTextToText.from_pretrained(root / "models/llava")
+    adapter: Any = settings.strategy
+    names = [name for name, _ in base.named_modules() if "language_model" in name]
+    names = [name for name in names if name.rpartition(".")[2] in adapter.adapter.targets]
+    config = peft.LoraConfig(r=adapter.adapter.rank, lora_alpha=adapter.adapter.alpha, target_modules=names)
+    torch.manual_seed(settings.seeds.init)
+    model = peft.get_peft_model(base, config).train()
+    weights = [one for one in model.parameters() if one.requires_grad]
+    numbers = settings.train.optimizer
+    optimizer = torch.optim.AdamW(
+        weights, betas=(numbers.beta1, numbers.beta2), eps=numbers.epsilon, weight_decay=numbers.weight_decay
+    )
+    events = (json.loads(line) for line in (run.folder / "events.ndjson").read_text().splitlines())
+    logged = [one for one in events if one.get("kind") == "step"]
+    assert len(logged) == settings.train.num_steps
+    for step, done in enumerate(logged):
+        batch = order.rows(step)
+        labels = [[int(t) if own else -100 for t, own in zip(rows.ids(n), rows.mask(n), strict=True)] for n in batch]
+        ids = torch.tensor([rows.ids(number).tolist() for number in batch])
+        loss = model(input_ids=ids, pixel_values=pixels(rows, batch), labels=torch.tensor(labels)).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, settings.train.max_grad_norm or float("inf"))
+        for group in optimizer.param_groups:
+            group["lr"] = float(done["learning_rate"])
+        optimizer.step()
+        optimizer.zero_grad()
+        assert float(done["loss"]) == pytest.approx(loss.item(), abs=2e-5), f"step {step + 1}"
+
+
+def test_rows_are_predicted_and_a_missing_image_costs_one_row(root: Path, ftc: Ftc, run: api.Run) -> None:
+    rows = [json.loads(line) for line in (root / "data/rows.jsonl").read_text().splitlines()[:2]]
+    asked = [*rows, {"image": "pictures/gone.png", "prompt": "what color is it ?"}]
+    (root / "data/asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    answer = ftc("predict", run.record.id, "--data", "data/asked.jsonl")
+    assert answer.code == 0, answer.err
+    found = [json.loads(line) for line in answer.out.splitlines()]
+    assert [one.get("problem") is None for one in found] == [True, True, False]
+    assert "pictures/gone.png" in found[2]["problem"]
+    said = api.load(run).predict([{**row, "image": f"data/{row['image']}"} for row in rows])
+    assert [one.prediction for one in said] == [one["prediction"] for one in found[:2]]
+
+
+def test_others_load_the_merged_model(root: Path, ftc: Ftc, run: api.Run) -> None:
+    import transformers
+
+    answer = ftc("merge", run.record.id, "-o", "merged")
+    assert answer.code == 0, answer.err
+    assert "AutoModelForImageTextToText" in answer.text
+    merged = transformers.AutoModelForImageTextToText.from_pretrained("merged")
+    assert merged.config.vision_config.num_hidden_layers == 2
+    assert transformers.AutoImageProcessor.from_pretrained("merged", backend="pil").crop_size["height"] == 28
+    assert api.audit(run).verdict == "CONSISTENT"
+    assert ftc("export", run.record.id, "--format", "gguf", "-o", "gguf").code != 0
+
+
+def test_the_lock_pins_images_and_pixels(root: Path, ftc: Ftc) -> None:
+    lock = json.loads((root / "recipe.lock.json").read_text())
+    assert lock["data"]["images"]["files"] == 40
+    assert lock["model"]["settings"]["vision"]["pixels_sha256"]
+    pictures = root / "data/pictures"
+    (pictures / "000.png").write_bytes((pictures / "001.png").read_bytes())
+    answer = ftc("plan", "recipe.yaml", "--locked")
+    assert answer.code != 0
+    assert "data.images.sha256" in answer.text, answer.text
+
+
+def test_other_pixels_stop_a_run(root: Path, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FTC414: the processor makes something else than when the plan was made."""
+    monkeypatch.setattr(FolderPixels, "of", lambda _, names: torch.zeros(len(names), 3, 28, 28))
+    answer = ftc("apply", "recipe.yaml", "--yes", "--set", "train.seed=5")
+    assert answer.code != 0
+    assert "FTC414" in answer.text
+
+
+@pytest.mark.parametrize("kind", ["full", "prompt_tuning", "qlora"])
+def test_what_is_not_available_is_refused(root: Path, kind: str) -> None:
+    """FTC127."""
+    recipe = root / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("{kind: lora, dropout: 0}", f"{{kind: {kind}}}"))
+    with pytest.raises(Refusal) as refused:
+        api.plan(recipe)
+    assert "FTC127" in {found.code for found in refused.value.diagnostics}
+
+
+def test_a_processor_of_another_size_is_refused(tmp_path: Path) -> None:
+    """FTC128."""
+    recipe = make_vision_project(tmp_path, count=16)
+    file = tmp_path / "models/llava/preprocessor_config.json"
+    said: dict[str, Any] = json.loads(file.read_text())
+    said["crop_size"] = {"height": 56, "width": 56}
+    file.write_text(json.dumps(said))
+    with pytest.raises(Refusal) as refused:
+        api.plan(recipe)
+    assert {found.code for found in refused.value.diagnostics} == {"FTC128"}
+    file.unlink()
+    with pytest.raises(Refusal) as refused:
+        api.plan(recipe)
+    assert {found.code for found in refused.value.diagnostics} == {"FTC128"}
+
+
+def test_a_conversation_with_images_is_planned_for_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chat rows, on a GPU of the catalog, where nobody can say what pixels become."""
+    monkeypatch.setattr("ftc.compiler.tokens.make_streams.ask_for_pixels", lambda *_: (None, "not installed"))
+    recipe = make_vision_project(tmp_path, "chat", count=16, budget="{device: rtx-4090}")
+    plan = api.plan(recipe, trace=False).plan
+    assert plan.data["train"].tokens == plan.data["train"].rows * (TOKENS_PER_IMAGE + 14)
+    assert any("images" in phase.phase for phase in plan.memory.phases)
+    vision = plan.settings.model.vision
+    assert vision is not None
+    assert vision.pixels_sha256 is None
+    assert any("not installed" in words for words in plan.not_checked)
