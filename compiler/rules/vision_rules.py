@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ftc.compiler.draft import Draft
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.strategies.patterns import by_name
 
 __all__ = ["images_are_read_by_adapters_alone"]
 
@@ -23,6 +24,12 @@ def images_are_read_by_adapters_alone(draft: Draft) -> Iterator[Diagnostic]:
         summary = f"`{recipe.strategy.kind}` isn't available for a `{name}` model"
         help = "use `lora`, or another adapter on linear layers"
         yield _found(draft, summary, "strategy.kind", help=help)
+    inside = {tensor for tensor in draft.model.tensors if set(draft.model.vision.parts) & set(tensor.split("."))}
+    modules = {tensor.rpartition(".")[0] for tensor in inside}
+    for end in getattr(recipe.strategy, "modules_to_save", ()):
+        if any(by_name((end,), module) for module in modules):
+            summary = f"`{end}` is part of what reads images, which stays frozen"
+            yield _found(draft, summary, "strategy.modules_to_save", help="name modules of the language model alone")
     for path, asked in (("train.distillation", recipe.train.distillation), ("eval.swaps", recipe.eval.swaps)):
         if asked is not None:
             summary = f"`{path.rpartition('.')[2]}` isn't available for a `{name}` model"

@@ -29,8 +29,10 @@ def whole_log(job: TraceJob) -> tuple[Log, int]:
 
     Raises:
         LookupError: transformers doesn't know this kind of model, it has no stack of layers, or it isn't the model
-            whose weights are stored.
+            whose weights are stored; or it reads images.
     """
+    if job.settings.model.vision is not None:
+        raise LookupError("it doesn't follow models that read images yet")
     config = model_config(job.config)
     depths = depths_of(config)
     few, groups = _few(depths, math.lcm(period(config), *map(repeats_after, job.layer_weights)))
