@@ -146,6 +146,13 @@ def embeddings(session: nox.Session) -> None:
 
 
 @nox.session
+def trackers(session: nox.Session) -> None:
+    """Report runs to TensorBoard, MLflow, Weights & Biases and trackio, and read them back. Takes some minutes."""
+    install(session, "-e", ".[mlflow,tensorboard,trackio,wandb]", *GROUPS["test"])
+    session.run("pytest", "-n0", "tests/trackers", *session.posargs, env=QUIET)
+
+
+@nox.session
 def pii(session: nox.Session) -> None:
     """Have presidio find personal data, and check that it fetches nothing."""
     install(session, "-e", ".[pii]", *GROUPS["test"])

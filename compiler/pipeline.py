@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from shutil import disk_usage
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -50,9 +50,10 @@ from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.cache import take_distrusted
 from ftc.spec.storage.model_files import TensorDigest
 from ftc.spec.storage.paths import cache_folder
+from ftc.spec.trackers import Track
 from ftc.spec.version import VERSION
 
-__all__ = ["Ask", "Compiled", "Locked", "compile_recipe", "lock_recipe"]
+__all__ = ["Ask", "Compiled", "Locked", "compile_recipe", "lock_recipe", "up_to_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Compiled:
         model_folder: The base model.
         companions: Folders of the models beside it, by role.
         environment: Packages as installed here.
+        track: Trackers that the recipe asks for; no part of the plan.
     """
 
     plan: Plan
@@ -78,6 +80,7 @@ class Compiled:
     model_folder: Path
     companions: Mapping[Role, Path]
     environment: EnvironmentFacts
+    track: Track | None
 
 
 Ask = Callable[[Iterable[TraceJob]], Mapping[str, TraceAnswer]]
@@ -97,6 +100,18 @@ class Locked:
     lock: Lock
     environment: EnvironmentFacts
     diagnostics: tuple[Diagnostic, ...]
+
+
+Past = tuple[tuple[PastRun, ...], Mapping[str, Money]]  # earlier runs, and what an hour of a device costs
+
+
+class _Resolved(NamedTuple):
+    base: ResolvedModel
+    companions: Mapping[Role, ResolvedModel]
+    files: DataFiles
+    environment: EnvironmentFacts
+    draft: Draft
+    tensors: dict[str, TensorDigest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +152,7 @@ def compile_recipe(
         raise Refusal(checked.diagnostics)
     lock_file = lock_path(path)
     old_lock = read_lock(lock_file)
-    paid = checked.prices if prices is None else prices
-    made = _compile(checked, path, offline, past_runs, paid, old_lock, ask)
+    made = _compile(checked, path, offline, (past_runs, checked.prices if prices is None else prices), old_lock, ask)
     draft = _stop_on_errors(made.draft)
     recipe_file = path.resolve().relative_to(project_root(path)).as_posix()
     plan = _freeze(made, recipe_file, checked.overrides, unpinned_code(old_lock, made.lock) if old_lock else "")
@@ -151,6 +165,7 @@ def compile_recipe(
         model_folder=made.base.folder,
         companions={role: model.folder for role, model in made.companions.items()},
         environment=made.environment,
+        track=checked.recipe.track,
     )
 
 
@@ -166,33 +181,33 @@ def lock_recipe(checked: Checked, path: Path, pins: Lock | None, *, offline: boo
     Raises:
         Refusal: Something that the recipe names can't be used.
     """
-    made = _compile(checked, path, offline, (), checked.prices, pins, None)
+    made = _compile(checked, path, offline, ((), checked.prices), pins, None)
     found = [one for one in made.draft.diagnostics if CODES[one.code].exit_code != ExitCode.OVER_BUDGET]
     _stop_on_errors(replace(made.draft, diagnostics=tuple(found)))
     told = (*checked.diagnostics, *made.data.diagnostics, *found, *_distrusted())
     return Locked(made.lock, made.environment, _sorted(told))
 
 
-def _compile(
-    checked: Checked,
-    path: Path,
-    offline: bool,
-    past_runs: tuple[PastRun, ...],
-    prices: Mapping[str, Money],
-    old_lock: Lock | None,
-    ask: Ask | None,
-) -> _Made:
-    """Everything up to the lock; the draft may hold errors of the last passes."""
+def up_to_rows(
+    checked: Checked, path: Path, offline: bool, past: Past, old_lock: Lock | None
+) -> tuple[_Resolved, CompiledData, Draft]:
+    """Everything before a pass chooses how the run is done; other base models are planned from here."""
     recipe, source = checked.recipe, checked.source
     if recipe is None or source is None:
         raise Refusal(checked.diagnostics)
-    base, companions, files, environment, draft, tensors = _resolve(recipe, source, path, offline, old_lock)
-    draft = _stop_on_errors(run_passes(SHAPING, replace(draft, past_runs=past_runs, prices=prices)))
+    found = _resolve(recipe, source, path, offline, old_lock)
+    draft = _stop_on_errors(run_passes(SHAPING, replace(found.draft, past_runs=past[0], prices=past[1])))
     try:
-        data = compile_data(draft, files, base.folder, source, DigestCache(cache_folder() / "digests"))
+        data = compile_data(draft, found.files, found.base.folder, source, DigestCache(cache_folder() / "digests"))
     except Refusal as refusal:
-        raise _with_other_texts(refusal, base, old_lock) from None
-    draft = _decided(_with_data(draft, data), ask)
+        raise _with_other_texts(refusal, found.base, old_lock) from None
+    return found, data, _with_data(draft, data)
+
+
+def _compile(checked: Checked, path: Path, offline: bool, past: Past, old_lock: Lock | None, ask: Ask | None) -> _Made:
+    """Everything up to the lock; the draft may hold errors of the last passes."""
+    (base, companions, _, environment, _, tensors), data, draft = up_to_rows(checked, path, offline, past, old_lock)
+    draft = _decided(draft, ask)
     try:
         settings = draft.settings()
     except ValidationError:
@@ -225,9 +240,7 @@ def _with_other_texts(refusal: Refusal, model: ResolvedModel, lock: Lock | None)
     return again
 
 
-def _resolve(
-    recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lock | None
-) -> tuple[ResolvedModel, Mapping[Role, ResolvedModel], DataFiles, EnvironmentFacts, Draft, dict[str, TensorDigest]]:
+def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lock | None) -> _Resolved:
     """Looks up the model, the data files, the packages and the device; errors of all of them are told together."""
     root, folder = project_root(path), path.resolve().parent
     hub, digests = Hub(offline=offline), DigestCache(cache_folder() / "digests")
@@ -284,7 +297,7 @@ def _resolve(
         wordnet=wordnet,
         diagnostics=tuple(warning for file in files.values() for warning in file.warnings),
     )
-    return model, beside, files, environment, draft, tensors
+    return _Resolved(model, beside, files, environment, draft, tensors)
 
 
 def _probes(recipe: Recipe) -> dict[str, tuple[str, PathSource]]:
@@ -352,7 +365,7 @@ def _freeze(made: _Made, recipe_file: str, overrides: tuple[str, ...], unpinned:
         name=draft.recipe.name,
         recipe_file=recipe_file,
         overrides=overrides,
-        recipe=draft.recipe,
+        recipe=draft.recipe.model_copy(update={"track": None}),
         lock=made.lock,
         settings=made.settings,
         origins=dict(draft.origins),

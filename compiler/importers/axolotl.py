@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from ftc.compiler.importers import rows, rules, training, words
+from ftc.compiler.importers import rows, rules, trackers, training, words
 from ftc.compiler.importers.axolotl_keys import OTHER_KEYS, PREFERENCE_NUMBERS
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.preference_losses import preference_loss_named
@@ -348,10 +348,10 @@ _RULES: rules.Rules = {
     **rules.meant_as_marks("datasets.message_field_training"),
     **rules.dropped("ftc trains on the end of each assistant turn", "datasets.train_on_eos"),
     **rules.dropped("a share of the rows is not supported", "datasets.shards", "set `data.max_rows`"),
-    **rules.dropped("Experiment trackers are not configured; all metrics are in the run folder.",
+    **rules.dropped("`track` has no such key",
         "wandb_project wandb_entity wandb_watch wandb_name wandb_log_model wandb_run_id use_wandb use_mlflow "
         "mlflow_tracking_uri mlflow_experiment_name use_comet comet_project_name use_tensorboard use_swanlab "
-        "swanlab_project swanlab_experiment_name swanlab_description swanlab_mode swanlab_log_completions "
+        "wandb_mode swanlab_project swanlab_experiment_name swanlab_description swanlab_mode swanlab_log_completions "
         "swanlab_workspace trackio_project_name trackio_run_name trackio_space_id use_otel_metrics"),
     **rules.dropped("ftc never runs code from a model's repository", "trust_remote_code",
         "the model must be supported by transformers"),
@@ -383,7 +383,7 @@ AXOLOTL = rules.Tool(
         ("micro_batch_size", "sequence_len", "adapter", "datasets", "num_epochs", "rl", "pretraining_dataset"),
     ),
     model=rules.ModelKeys("base_model", "revision_of_model", "attn_implementation"),
-    steps=(_strategy, _rows, _train),
+    steps=(_strategy, _rows, _train, trackers.of_axolotl),
     rules=_RULES,
     unknown=_unknown,
     defaults={

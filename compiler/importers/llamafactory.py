@@ -6,7 +6,7 @@ import functools
 import json
 from typing import Any
 
-from ftc.compiler.importers import rows, rules, training, words
+from ftc.compiler.importers import rows, rules, trackers, training, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["LLAMAFACTORY", "columns_of"]
@@ -299,7 +299,7 @@ LLAMAFACTORY = rules.Tool(
         ("stage", "finetuning_type", "cutoff_len", "template", "dataset_dir", "lora_target", "lora_rank"),
     ),
     model=rules.ModelKeys("model_name_or_path", "model_revision", "flash_attn"),
-    steps=(_strategy, _rows, _train),
+    steps=(_strategy, _rows, _train, trackers.of_trainer),
     rules=_RULES,
     unknown=lambda t, key: t.drop(key, _UNKNOWN),
     defaults={

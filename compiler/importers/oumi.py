@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rows, rules, training, words
+from ftc.compiler.importers import rows, rules, trackers, training, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["OUMI"]
@@ -178,7 +178,7 @@ _RULES: rules.Rules = {
         "training.dep_log_level training.include_performance_metrics training.log_model_summary "
         "training.include_alternative_mfu_metrics training.run_name training.profiler training.telemetry "
         "training.log_examples training.performance"),
-    **rules.dropped("Experiment trackers are not configured; all metrics are in the run folder.",
+    **rules.dropped("`track` has no such key",
         "training.enable_wandb training.enable_mlflow training.enable_tensorboard"),
     **rules.needless(rules.FOLDERS, "training.output_dir training.logging_dir"),
     **rules.needless("an adapter or a model is always saved at the end", "training.save_final_model"),
@@ -198,7 +198,7 @@ OUMI = rules.Tool(
     name="oumi",
     marks=(("model.model_name",),),
     model=rules.ModelKeys("model.model_name", "model.model_revision", "model.attn_implementation"),
-    steps=(_strategy, _rows, _train),
+    steps=(_strategy, _rows, _train, trackers.of_oumi),
     rules=_RULES,
     unknown=lambda t, key: t.drop(key, "no counterpart in a recipe"),
     defaults={

@@ -343,7 +343,7 @@ TRAINER: Rules = {
     **needless("`ftc apply` trains", "do_train"),
     **needless("a run resumes automatically", "resume_from_checkpoint"),
     **needless("saves memory, does not change the result", "gradient_checkpointing_kwargs"),
-    **dropped("Experiment trackers are not configured; all metrics are in the run folder.", "report_to",
+    **dropped("no tracker of ftc's; all metrics are in the run folder", "report_to",
               off=("none", (), ("none",))),
     **dropped("ftc never runs code from a model's repository", "trust_remote_code",
               "the model must be supported by transformers"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ftc.compiler.importers import rows, rules, training, words
+from ftc.compiler.importers import rows, rules, trackers, training, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TORCHTUNE"]
@@ -328,7 +328,7 @@ TORCHTUNE = rules.Tool(
     name="torchtune",
     marks=(("*._component_",),),
     model=None,
-    steps=(_model, _rows, _train, _teacher),
+    steps=(_model, _rows, _train, _teacher, trackers.of_torchtune),
     rules=_RULES,
     unknown=_unknown,
     defaults={"train.epochs": 1, "train.optimizer.weight_decay": 0.01},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rows, rules, training, words
+from ftc.compiler.importers import rows, rules, trackers, training, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TRL"]
@@ -179,7 +179,7 @@ TRL = rules.Tool(
         ),
     ),
     model=rules.ModelKeys("model_name_or_path", "model_revision", "attn_implementation"),
-    steps=(_strategy, _rows, _train),
+    steps=(_strategy, _rows, _train, trackers.of_trainer),
     rules=_RULES,
     unknown=lambda t, key: t.drop(key, "no counterpart in a recipe"),
     defaults={

@@ -32,6 +32,7 @@ from ftc.compiler.rules.reward_rules import (
     loss_knows_its_keys,
     rewards_are_complete,
 )
+from ftc.compiler.rules.track_rules import trackers_write_into_the_project
 from ftc.compiler.rules.train_rules import (
     class_weights_have_classes,
     devices_have_rows,
@@ -364,6 +365,7 @@ RULES: tuple[Rule, ...] = (
     gates_can_hold_and_break,
     sums_have_one_currency,
     tokens_with_a_price_are_sent,
+    trackers_write_into_the_project,
 )
 """Every rule that asks the recipe alone, in the order of its sections."""
 

@@ -17,7 +17,7 @@ from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.execution.session import Session
 from ftc.runtime.models.sharding import is_sharded
 from ftc.runtime.tasks.scorer import ModelWithScorer
-from ftc.spec.documents.record import Attribution, TokenWeight
+from ftc.spec.documents.attributions import Attribution, TokenWeight
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.heads import head_card
 

@@ -33,8 +33,9 @@ from ftc.runtime.tasks.scorer import ModelWithScorer, mixed_precision
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.attributions import Attribution
 from ftc.spec.documents.events import TestProgress
-from ftc.spec.documents.record import Attribution, SubjectResult
+from ftc.spec.documents.record import SubjectResult
 from ftc.spec.documents.streams import TextDecoder, TokenStream, open_stream
 
 __all__ = ["Measurement", "become_tuned", "measure", "measure_validation", "retained", "written"]

@@ -32,6 +32,7 @@ from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.interruption import StopKind
 from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.documents.record import Predecessor, RunRecord
+from ftc.spec.documents.tracking import Settle
 from ftc.spec.storage.paths import RunFolder
 
 if TYPE_CHECKING:
@@ -89,7 +90,12 @@ _DISK_REFUSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS,
 
 
 def execute(
-    plan: Plan, inputs: Inputs, run: RunFolder, listen: EventListener, steering: Steering | None = None
+    plan: Plan,
+    inputs: Inputs,
+    run: RunFolder,
+    listen: EventListener,
+    steering: Steering | None = None,
+    settle: Settle = tuple,
 ) -> RunRecord:
     """Executes a plan in a run's folder, from the beginning or from where it was left.
 
@@ -103,6 +109,7 @@ def execute(
         listen: Hears of every event; in a run of several processes only the first one's does.
         steering: How far it goes; to the end of the plan where left out. A run that stops before that is `paused` or
             `pruned`, with a checkpoint, and goes on with the same bits when it is executed again.
+        settle: Gives, once the last event is written and before the record is closed, what trackers took.
 
     Raises:
         Refusal: Something differs from the plan, another process works on the run, or a number is not finite.
@@ -112,7 +119,7 @@ def execute(
         return found.record
     if os.environ.get("RANK", "0") == "0":
         refuse_held(run)  # before anything heavy is loaded, so that the second of two is told at once
-    return _Execution(found.plan, inputs, run, listen, steering).run()
+    return _Execution(found.plan, inputs, run, listen, steering, settle).run()
 
 
 @dataclass(slots=True)
@@ -122,6 +129,7 @@ class _Execution:
     folder: RunFolder
     listen: EventListener
     steering: Steering
+    settle: Settle
     base: Measurement | None = None
     tuned: Measurement | None = None
 
@@ -140,7 +148,8 @@ class _Execution:
             with self._held(accelerator):
                 until = None if self.steering.until == "train" else self.steering.until
                 hear = partial(_hear, self.listen, self.steering.prune, stop)
-                opened = open_session(self.plan, self.inputs, self.folder, hear, accelerator, stop, until=until)
+                asked = (self.plan, self.inputs, self.folder, hear, accelerator, stop)
+                opened = open_session(*asked, until=until, settle=self.settle)
                 with watched(accelerator), opened as session, _witnessed(session) as witness:
                     session.note_time("load", time.perf_counter() - started)
                     with _ending(session):
@@ -244,6 +253,7 @@ class _Execution:
         session.journal.sync()  # the record names the digests of both: they must not be younger on disk than it is
         session.ladder.sync()
         session.answers.sync()
+        session.note_trackers()
         session.state.end(status, "early_stop" if session.stopped_early else "finished")
 
 
@@ -329,6 +339,7 @@ def _leave(session: Session, status: StopKind | Literal["failed"], detail: str, 
     with suppress(OSError):
         session.journal.emit(RunEnded(status=status, detail=f"{code}: {detail}" if code else detail))
         session.state.interrupt(status, detail, code=code)
+        session.note_trackers()
         session.state.end(status, status)
 
 

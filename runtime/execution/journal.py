@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -38,9 +39,10 @@ class Journal:
         self._file = None if silent else open_at_last_line(path)
 
     def emit(self, event: Event) -> None:
-        """Writes an event down, then tells it."""
+        """Writes an event down with its time, then tells it."""
         if self._file is None:
             return
+        event = event.model_copy(update={"time": datetime.now(UTC).isoformat(timespec="milliseconds")})
         self._file.write(json.dumps(event.to_json(), ensure_ascii=False, sort_keys=True).encode() + b"\n")
         self._file.flush()
         self._listen(event)

@@ -34,6 +34,7 @@ from ftc.spec.documents.phases import PhaseMemory, PhaseSeconds, RunPhase
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.slices import Groups
 from ftc.spec.documents.streams import TokenStream, open_stream
+from ftc.spec.documents.tracking import Settle
 from ftc.spec.storage.paths import RunFolder
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Session:
     """Watches the inputs from their verification on."""
     until: int | None = None
     """Step after which the run pauses; None for none."""
+    settle: Settle = tuple
+    """Gives what trackers took, once the last event is written."""
     weights: RunFolder | None = None
     """Folder of the run whose weights are measured, where it isn't this one."""
     _streams: dict[str, TokenStream] = field(default_factory=dict)
@@ -187,6 +190,11 @@ class Session:
             changes["memory_by_phase"] = tuple(known.values())
         self.state.update(**changes)
 
+    def note_trackers(self) -> None:
+        """Writes into the record what trackers took; without trackers, nothing."""
+        if self.is_first and (trackers := self.settle()):
+            self.state.update(trackers=trackers)
+
     def note_time(self, phase: Phase, seconds: float) -> None:
         """Adds to the time that a phase has taken, in the record."""
         taken = next((one.seconds for one in self.state.record.time_by_phase if one.phase == phase), 0.0)
@@ -244,6 +252,7 @@ def open_session(
     stop: StopRequest,
     *,
     until: int | None = None,
+    settle: Settle = tuple,
 ) -> Iterator[Session]:
     """Begins a segment of a run whose folder is held; it pauses after step `until`."""
     before = find_run(folder, plan)
@@ -260,7 +269,18 @@ def open_session(
         AnswersFile(folder.answers, silent=not is_first) as answers,
     ):
         session = Session(
-            plan, plan.job_sha256(), inputs, folder, state, journal, ladder, answers, accelerator, stop, until=until
+            plan,
+            plan.job_sha256(),
+            inputs,
+            folder,
+            state,
+            journal,
+            ladder,
+            answers,
+            accelerator,
+            stop,
+            until=until,
+            settle=settle,
         )
         journal.timed = session.hear_of_time
         for name in before.lost:

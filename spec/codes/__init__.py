@@ -30,6 +30,7 @@ from ftc.spec.codes import (
     sweeps,
     text,
     tokens,
+    tracking,
     uses,
     vectors,
     verbs,
@@ -60,6 +61,7 @@ CODES: dict[str, Code] = {
         verbs,
         exports,
         launching,
+        tracking,
         uses,
     )
     for code in module.CODES

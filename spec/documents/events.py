@@ -50,7 +50,18 @@ Part = Literal[
 """A part of a run as its events call it."""
 
 
-class RunStarted(Document):
+class _Event(Document):
+    """What every event has."""
+
+    time: str = ""
+    """When it was written, in UTC (ISO 8601); empty in what isn't written, and in runs of earlier releases."""
+
+    @model_serializer(mode="wrap")
+    def _without_unknown(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name not in ("time", "sampled") or value}
+
+
+class RunStarted(_Event):
     """The run's folder is there and locked."""
 
     kind: Literal["run_started"] = "run_started"
@@ -60,7 +71,7 @@ class RunStarted(Document):
     num_steps: int
 
 
-class PhaseStarted(Document):
+class PhaseStarted(_Event):
     """A step of the plan begins."""
 
     kind: Literal["phase_started"] = "phase_started"
@@ -68,7 +79,7 @@ class PhaseStarted(Document):
     detail: str
 
 
-class PhaseEnded(Document):
+class PhaseEnded(_Event):
     """A step of the plan is done."""
 
     kind: Literal["phase_ended"] = "phase_ended"
@@ -77,7 +88,7 @@ class PhaseEnded(Document):
     seconds: Real
 
 
-class Resumed(Document):
+class Resumed(_Event):
     """Training goes on from a checkpoint; steps after it, heard of before, are done again and don't count."""
 
     kind: Literal["resumed"] = "resumed"
@@ -102,7 +113,7 @@ class SampledStep(Document):
     """Time that sampling took."""
 
 
-class StepDone(Document):
+class StepDone(_Event):
     """One optimizer step."""
 
     kind: Literal["step"] = "step"
@@ -121,12 +132,8 @@ class StepDone(Document):
     sampled: SampledStep | None = None
     """What the model's own answers earned; absent where rows alone are trained on."""
 
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "sampled" or value is not None}
 
-
-class Evaluated(Document):
+class Evaluated(_Event):
     """A look at the validation split."""
 
     kind: Literal["evaluated"] = "evaluated"
@@ -137,14 +144,14 @@ class Evaluated(Document):
     seconds: Real
 
 
-class CheckpointSaved(Document):
+class CheckpointSaved(_Event):
     """A checkpoint is complete on disk."""
 
     kind: Literal["checkpoint"] = "checkpoint"
     step: int
 
 
-class Noticed(Document):
+class Noticed(_Event):
     """Something that doesn't stop the run and that people should know."""
 
     kind: Literal["noticed"] = "noticed"
@@ -153,7 +160,7 @@ class Noticed(Document):
     text: str
 
 
-class StopRequested(Document):
+class StopRequested(_Event):
     """Somebody asked the run to stop; it will, at the next safe place. Told, but not written to `events.ndjson`."""
 
     kind: Literal["stop_requested"] = "stop_requested"
@@ -161,7 +168,7 @@ class StopRequested(Document):
     """Number of the signal that asked for it."""
 
 
-class EarlyStopped(Document):
+class EarlyStopped(_Event):
     """Validation no longer gets better."""
 
     kind: Literal["early_stopped"] = "early_stopped"
@@ -169,7 +176,7 @@ class EarlyStopped(Document):
     reason: str
 
 
-class TestProgress(Document):
+class TestProgress(_Event):
     """Rows of the test split that are done for one model."""
 
     kind: Literal["test_progress"] = "test_progress"
@@ -178,7 +185,7 @@ class TestProgress(Document):
     rows: int
 
 
-class RunEnded(Document):
+class RunEnded(_Event):
     """The run is over, for now."""
 
     kind: Literal["run_ended"] = "run_ended"

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ftc.spec.base import Document, Real, SealedDocument
+from ftc.spec.documents.attributions import Attribution
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.findings import BaselineResult, RunFinding
 from ftc.spec.documents.interruption import Interruption, StopKind
@@ -16,10 +17,10 @@ from ftc.spec.documents.machine import CodeSnapshot, MachineClass
 from ftc.spec.documents.phases import PhaseMemory, PhaseSeconds
 from ftc.spec.documents.resampling import Resampling
 from ftc.spec.documents.segments import ProcessSeen, Segment
+from ftc.spec.documents.tracking import Tracked
 from ftc.spec.names import FileName, InsidePath
 
 __all__ = [
-    "Attribution",
     "ClassifierResult",
     "DeterminismSeen",
     "Evaluation",
@@ -39,7 +40,6 @@ __all__ = [
     "SwapExample",
     "SwapPair",
     "SwapsResult",
-    "TokenWeight",
 ]
 
 
@@ -238,24 +238,6 @@ class ClassifierResult(Document):
     """Answers, of both models, of which the classifier could read the beginning alone."""
 
 
-class TokenWeight(Document):
-    """A token and what it adds to the score of the class that was chosen."""
-
-    text: str
-    weight: Real
-
-
-class Attribution(Document):
-    """Why the tuned model chose a class for a row, by gradient times input on the token embeddings."""
-
-    row: int
-    """Number of the row among those that were read, from 0."""
-    place: str = ""
-    label: str
-    """The class that was chosen."""
-    tokens: tuple[TokenWeight, ...]
-
-
 class Evaluation(Document):
     """The measurement on the test split, `eval.json`."""
 
@@ -350,6 +332,12 @@ class RunRecord(SealedDocument):
     """In the order in which phases began; empty where the system can't tell them apart."""
     findings: tuple[RunFinding, ...] = ()
     """What the run found about its training and its result; older records have none."""
+    trackers: tuple[Tracked, ...] = ()
+    """How much of the run each tracker took; absent from the document where nobody asked for one."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "trackers" or value}
 
     @model_validator(mode="after")
     def _was_at_work(self) -> Self:

@@ -89,7 +89,7 @@ VALUES: dict[str, str] = {
     "output_dir": "remove it; a run is saved in `runs/`, in a folder with the recipe's `name`",
     "hf_token": "remove it; log in with `hf auth login`",
     "push_to_hub": "remove it; `ftc apply` writes a model card, and you upload it yourself",
-    "report_to": "remove it; a run writes its events and report into its folder",
+    "report_to": "name the tracker in `track`, such as `track: {mlflow: {}}`",
     "do_train": "remove it; `ftc apply` trains",
     "do_eval": "remove it; the test split is evaluated at the end of each run",
     "train_on_inputs": "remove it; ftc trains only on answers",

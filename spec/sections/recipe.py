@@ -13,6 +13,7 @@ from ftc.spec.sections.model import Budget, Model
 from ftc.spec.sections.train import Train
 from ftc.spec.strategies import AnyStrategy
 from ftc.spec.tasks import Task
+from ftc.spec.trackers import Track
 
 __all__ = ["LANGUAGE_VERSION", "Recipe"]
 
@@ -23,7 +24,7 @@ class Recipe(Document):
     """Task, data, model, strategy, training, evaluation and budget."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
-    EFFECTS: ClassVar[dict[str, Effect]] = {"name": Effect.COSMETIC}
+    EFFECTS: ClassVar[dict[str, Effect]] = {"name": Effect.COSMETIC, "track": Effect.COSMETIC}
 
     ftc: Literal[1]
     """Version of the recipe language."""
@@ -49,3 +50,6 @@ class Recipe(Document):
     """How the model is evaluated."""
     budget: Budget = Budget.usual()
     """Budget of the run, and its device."""
+    track: Track | None = Field(default=None, exclude=True)
+    """Experiment trackers that hear of the run. It changes nothing that is computed, so plan, lock and record don't
+    contain it. Default: none; everything is in the run's folder."""

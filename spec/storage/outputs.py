@@ -43,6 +43,7 @@ class OutputKind(Enum):
     REPORT = "report"
     COMPARISON = "comparison"
     SWEEP = "sweep's page"
+    RUNS = "page of runs"
 
 
 _UNSIGNED = (OutputKind.CROISSANT, OutputKind.PREDICTIONS, OutputKind.REPORT)
@@ -136,7 +137,7 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
             return str(_at(document, "predicate", "buildDefinition", "buildType")).startswith("urn:ftc:")
         case OutputKind.CYCLONEDX:
             return "bomFormat" in document and _names_ftc(_at(document, "metadata", "tools", "components"))
-        case OutputKind.CROISSANT | OutputKind.PREDICTIONS | OutputKind.REPORT | OutputKind.SWEEP:
+        case OutputKind.CROISSANT | OutputKind.PREDICTIONS | OutputKind.REPORT | OutputKind.SWEEP | OutputKind.RUNS:
             return False
         case OutputKind.COMPARISON:
             return str(document.get("schema", "")).startswith("ftc.comparison/")
@@ -152,7 +153,11 @@ _COMPARISON = re.compile(
 _SWEEP = re.compile(
     rb"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>Sweep ", re.DOTALL
 )
-_PAGES = {OutputKind.COMPARISON: _COMPARISON, OutputKind.SWEEP: _SWEEP}
+_RUNS = re.compile(
+    rb"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>All runs<",
+    re.DOTALL,
+)
+_PAGES = {OutputKind.COMPARISON: _COMPARISON, OutputKind.SWEEP: _SWEEP, OutputKind.RUNS: _RUNS}
 """How pages begin that say what they are."""
 """How a comparison begins as a page, as text and as Markdown."""
 

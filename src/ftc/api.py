@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.storage.processes import contract, is_follower
@@ -25,6 +25,7 @@ from ftc.verbs.compare import diff
 from ftc.verbs.evaluate import evaluate, evaluate_on_harness
 from ftc.verbs.export_model import export_model
 from ftc.verbs.merge import merge
+from ftc.verbs.models import models
 from ftc.verbs.plan import (
     Checked,
     Planned,
@@ -44,6 +45,7 @@ from ftc.verbs.runs import Run, find_run, past_runs, run_of, runs, unlock
 from ftc.verbs.standing import standing_of
 from ftc.verbs.starting import import_recipe, init, schema
 from ftc.verbs.text import fix, format, shown_path, validate, with_sources
+from ftc.verbs.track import track
 
 if TYPE_CHECKING:
     from ftc.compiler.recipes.layers import Override
@@ -83,6 +85,7 @@ __all__ = [
     "load_plan",
     "lock",
     "merge",
+    "models",
     "open_chat",
     "plan",
     "predict",
@@ -92,13 +95,12 @@ __all__ = [
     "schema",
     "sign",
     "tokens",
+    "track",
     "unlock",
     "used_by",
     "validate",
     "verify",
 ]
-
-Result = TypeVar("Result")
 
 
 def _drawn(refusal: Refusal) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -45,7 +46,7 @@ class World:
             lock_changes=(),
             run=self.run(self.run_status) if self.run_status else None,
             root=self.folder,
-            compiled=cast("Any", None),
+            compiled=cast("Any", SimpleNamespace(track=None)),
             recipe_text=b"",
         )
 

@@ -82,7 +82,7 @@ def test_reasons_instead_of_a_recipe(folder: Path, capsys: Capture) -> None:
 
 
 def test_json_tells_everything(folder: Path, capsys: Capture) -> None:
-    (folder / "job.yml").write_text(TEXT + "wandb_project: brook\n")
+    (folder / "job.yml").write_text(TEXT + "comet_project_name: brook\n")
     assert main(["import", "job.yml", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["tool"] == "Axolotl"

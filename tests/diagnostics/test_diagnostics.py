@@ -221,6 +221,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC648": "tests/runtime/test_resume.py::test_a_place_that_cannot_be_written_to_is_told_before_anything_is_loaded",
     "FTC645": f"{_RUN}::test_code_that_changes_while_the_run_goes_on_is_told",
     "FTC650": "tests/e2e/test_outcomes.py::test_a_missing_training_package",
+    "FTC730": "tests/tracking/test_reporters.py::test_a_tracker_that_takes_its_time_costs_no_more_than_the_wait",
     "FTC651": "tests/cli/test_outputs.py::test_what_is_there_stays",
     "FTC653": "tests/cli/test_outputs.py::test_no_folder_is_made",
     "FTC750": "tests/e2e/test_chat.py::test_what_writes_no_text_is_named",

@@ -14,7 +14,7 @@ from ftc.spec.sections.recipe import Recipe
 
 __all__ = ["is_of_the_recipe", "parsed", "plain_recipe", "problems_of", "read", "recipe_text"]
 
-_LATER_CODES = frozenset(("FTC231", "FTC233", "FTC238", "FTC270", "FTC280"))
+_LATER_CODES = frozenset(("FTC231", "FTC233", "FTC238", "FTC270", "FTC280", "FTC731"))
 """Codes of rules over the recipe alone, behind the first block of them."""
 
 

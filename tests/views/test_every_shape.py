@@ -8,10 +8,11 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from ftc.spec.documents.attributions import Attribution, TokenWeight
 from ftc.spec.documents.events import Evaluated, Event, StepDone
 from ftc.spec.documents.outcomes import OTHER_LABEL, Outcome, Said
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import Attribution, Evaluation, Prediction, TokenWeight
+from ftc.spec.documents.record import Evaluation, Prediction
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import METRICS
 from ftc.spec.tasks import TASKS

@@ -125,6 +125,7 @@ def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO
         hint=hint,
         shown={one.code for one in planned.diagnostics},
         verbose=args.verbose,
+        track=planned.compiled.track,
         page=look,
     )
     sys.stderr.write(_unheeded_threads(planned.plan))

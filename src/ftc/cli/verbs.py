@@ -84,6 +84,24 @@ def _sweeps() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _models() -> Mapping[str, Command]:
+    from ftc.cli.models import COMMANDS
+
+    return COMMANDS
+
+
+def _watching() -> Mapping[str, Command]:
+    from ftc.cli.watching import COMMANDS
+
+    return COMMANDS
+
+
+def _tracking() -> Mapping[str, Command]:
+    from ftc.cli.tracking import COMMANDS
+
+    return COMMANDS
+
+
 def _completion() -> Mapping[str, Command]:
     from ftc.cli.completion import COMMANDS
 
@@ -114,6 +132,7 @@ RUN = Group(
         Verb("run rate", _history, "compare answers by hand, without knowing which model wrote them"),
         Verb("run merge", _using, "merge a run's adapter into its base model"),
         Verb("run export", _exporting, "write a run's model for other programs, its provenance or bill of materials"),
+        Verb("run track", _tracking, "send a run to an experiment tracker, or what one has missed"),
         Verb("run sign", _proofs, "sign a finished run, or any folder, with your own key"),
         Verb("run verify", _proofs, "verify a signed folder"),
         Verb("run unlock", _history, "free a run whose process is gone"),
@@ -150,10 +169,12 @@ SECTIONS: dict[str, tuple[Verb | Group, ...]] = {
     ),
     "plan and run": (
         Verb("plan", _plans, "show what a recipe would run, and whether it fits"),
+        Verb("models", _models, "list base models, each planned for a recipe's task, rows and device"),
         Verb("tokens", _plans, "show rows as the model reads them, and which tokens are trained on"),
         Verb("lock", _plans, "resolve and pin the recipe's model, data and packages"),
         Verb("diff", _history, "compare two recipes, locks, plans or runs, and show what has to be done"),
         Verb("apply", _training, "train and evaluate what a recipe or a saved plan says"),
+        Verb("watch", _watching, "follow a run, or keep a page of all runs up to date"),
         SWEEP,
     ),
     "use and check runs": (

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import Event, EventListener, Noticed, PhaseStarted, RunStarted
@@ -25,6 +25,10 @@ from ftc.spec.storage.reading import read_regular
 from ftc.verbs.pages import write_missing_pages, write_pages
 from ftc.verbs.plan import Planned
 from ftc.verbs.runs import Run, load_run, predecessor
+from ftc.verbs.track import tracked_by
+
+if TYPE_CHECKING:
+    from ftc.runtime.tracking.reporters import Reporters
 
 __all__ = ["execute_planned"]
 
@@ -55,6 +59,7 @@ def execute_planned(
             _say(write_missing_pages(going_on), listen)
         return going_on
     from ftc.runtime.execution.execute import Inputs, Steering, execute
+    from ftc.runtime.tracking.reporters import Reporters
 
     plan = going_on.plan if going_on else _begun(RunFolder(folder), planned.plan)
     inputs = Inputs(
@@ -65,12 +70,15 @@ def execute_planned(
         companions=planned.compiled.companions,
     )
     make_ignored(planned.root / "runs")
-    following = _Following(planned.root, plan, RunFolder(folder), listen, planned.recipe_text)
+    place = RunFolder(folder)
+    reporters = Reporters(tracked_by(planned), planned.root, place)
+    following = _Following(planned.root, plan, place, listen, planned.recipe_text, reporters)
     try:
-        record = execute(plan, inputs, RunFolder(folder), following.hear, Steering(until, stop))
+        record = execute(plan, inputs, place, following.hear, Steering(until, stop), reporters.settle)
     except BaseException:
         with suppress(OSError):  # a disk that is full must not hide why the run failed
             following.end()
+            _say(reporters.finish(), listen)
         raise
     following.end()
     run = load_run(folder)
@@ -78,6 +86,7 @@ def execute_planned(
         return run
     assert run.record == record, "the record on disk is the one that the runtime returned"
     _say(write_pages(run), listen)
+    _say(reporters.finish(), listen)
     return run
 
 
@@ -99,6 +108,7 @@ def _refuse_early(planned: Planned, again: bool, until: int | Literal["train"] |
         raise Refusal(
             [diagnostic("FTC650", "`apply` needs more packages", help="pip install 'ftc[train]'", notes=note)]
         )
+    tracked_by(planned)
 
 
 def _values(planned: Planned, folder: Path) -> dict[str, str]:
@@ -132,6 +142,7 @@ class _Following:
     folder: RunFolder
     listen: EventListener
     recipe: bytes
+    reporters: Reporters
     has_begun: bool = False
 
     def hear(self, event: Event) -> None:
@@ -159,6 +170,7 @@ class _Following:
         digests = {"job_sha256": self.plan.job_sha256(), "plan_sha256": self.plan.sha256}
         append_entry(self.root, Begun, name=self.plan.name, run_id=self.folder.path.name, **digests)
         self.has_begun = True
+        self.reporters.begin(live=True)
 
     def _look(self, subject: str) -> None:
         test = self.plan.data["test"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.storage.reading import LARGEST_DOCUMENT, read_regular
+from ftc.verbs.track import track_in
 
 if TYPE_CHECKING:
     from ftc.compiler.lock.renew import Relocked
@@ -386,6 +387,7 @@ def located_plan(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
             model_folder=model,
             companions=companions,
             environment=resolve_environment(also=asked_extras(plan.recipe)),
+            track=track_in(recipe),
         ),
         recipe_text=b"",
     )

@@ -17,10 +17,12 @@ from ftc.views import numbers
 from ftc.views.checks import check_lines
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
 from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, visible_width
+from ftc.views.tracking import asked_parts
 from ftc.views.words import headline, learned_of_rows, teacher_parts, value_at
 
 if TYPE_CHECKING:
     from ftc.spec.documents.record import Evaluation, RunRecord
+from ftc.spec.trackers import Track
 
 __all__ = ["chosen_lines", "optimizer_words", "origins_text", "plan_text", "up_to_date_text", "verdict_lines"]
 
@@ -39,6 +41,7 @@ def plan_text(
     hint: str = "",
     shown: Collection[str] = (),
     verbose: bool = False,
+    track: Track | None = None,
     page: Page = PLAIN,
 ) -> str:
     """The plan for people, with the verdict in its last line.
@@ -54,6 +57,7 @@ def plan_text(
         hint: What to do next, in the line before the last.
         shown: Codes of findings that are shown elsewhere, which *Checks* doesn't repeat.
         verbose: Show every value that the user didn't give with its reason, and all of each check.
+        track: Trackers that the recipe asks for, which no plan contains.
         page: Width and colors.
     """
     model = plan.model
@@ -76,6 +80,7 @@ def plan_text(
                 *_lock(plan, lock_state, lock_changes, page),
                 *check_lines(plan, page, shown=shown, whole=verbose),
                 *page.listed("Unchecked", map(escaped, plan.not_checked)),
+                *page.listed("Trackers", asked_parts(track)),
             ],
             _steps(plan, record, standing, page),
             chosen_lines(plan, page, whole=verbose),

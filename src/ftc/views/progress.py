@@ -41,6 +41,7 @@ __all__ = [
     "event_lines",
     "phase_label",
     "phase_line",
+    "step_lines",
     "training_lines",
     "validation_words",
 ]
@@ -116,17 +117,23 @@ def bar(done: int, total: int, cells: int, page: Page) -> str:
     return page.accent("━" * full + "╺") + page.faint("━" * (cells - full - 1))
 
 
-def training_lines(state: RunState, page: Page) -> list[str]:
-    """Two lines that are redrawn: where training stands, and how fast it goes."""
-    if state.step is None:
-        return [f"{pad('training', LABEL)}{bar(0, 1, _BAR_CELLS, page)}  0/{state.num_steps}"]
-    step = state.step
+def step_lines(state: RunState, page: Page) -> list[str]:
+    """Where training stands: a bar, and the figures of the last step."""
+    step, total = state.step, f"{state.num_steps}"
+    if step is None:
+        cells = max(5, min(_BAR_CELLS, page.columns - LABEL - len(total) - 4))
+        return [f"{pad('training', LABEL)}{bar(0, 1, cells, page)}  0/{total}"]
     cells = max(5, min(_BAR_CELLS, page.columns - 69))
     head = f"{pad('training', LABEL)}{bar(step.step, state.num_steps, cells, page)}  {step.step}/{state.num_steps}"
     figures = (f"epoch {step.epoch:.1f}", f"loss {numbers.metric(step.loss)}", f"lr {numbers.rate(step.learning_rate)}")
     first = ["  ".join((head, *figures))]
     if visible_width(first[0]) > page.columns:
         first = [head, *page.flow("", figures, indent=LABEL)]
+    return first
+
+
+def training_lines(state: RunState, page: Page) -> list[str]:
+    """Lines that are redrawn: where training stands, and how fast it goes."""
     words = []
     if speed := state.tokens_per_second:
         words.append(f"{numbers.count(round(speed))} tok/s")
@@ -139,7 +146,7 @@ def training_lines(state: RunState, page: Page) -> list[str]:
         words.append(f"validation {validation_words(state.validation)} ({standing})")
     if (left := state.seconds_left) is not None:
         words.append(f"{numbers.clock(left)} left")
-    return [*first, *page.flow("", words, indent=LABEL)]
+    return [*step_lines(state, page), *(page.flow("", words, indent=LABEL) if words else [])]
 
 
 def validation_words(event: Evaluated) -> str:

@@ -16,6 +16,7 @@ from ftc.views.estimates import phase_seconds_words, planned_peak
 from ftc.views.findings import baseline_lines, finding_lines
 from ftc.views.page import PLAIN, Page, blocks, escaped, fitted, shorten, table, visible_width
 from ftc.views.results import Comparison, change_words, comparisons, probe_blocks, reservations, slice_blocks
+from ftc.views.tracking import tracked_parts
 from ftc.views.words import headline, interruption_words, learned_noun, metric_title, teacher_parts
 
 __all__ = ["RunEntry", "evaluation_text", "plan_html", "run_html", "run_line", "run_text", "runs_text", "wall_seconds"]
@@ -76,6 +77,7 @@ def run_text(
         *_against_plan(plan, record, page),
         *page.listed("test set", [_evaluations_words(looks)] if looks else []),
         *page.listed("merged", merged),
+        *page.listed("trackers", tracked_parts(record)),
         *_next(record, folder, has_report, page),
     ]
     found = finding_lines(record.findings, page)

@@ -181,7 +181,7 @@ FATES: list[tuple[str, str, Fate]] = [
     ("llamafactory_lora.yaml", "export_dir", IGNORED),
     ("llamafactory_lora.yaml", "save_steps", CARRIED),
     ("llamafactory_v1.yaml", "dist_config", DROPPED),
-    ("trl_sft.yaml", "report_to", DROPPED),
+    ("trl_sft.yaml", "report_to", CARRIED),
     ("trl_sft.yaml", "packing", CARRIED),
     ("trl_sft.json", "fp16", DROPPED),
     ("torchtune_lora.yaml", "dataset.column_map", NEEDLESS),

@@ -156,7 +156,16 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _NO_CHARTS = "No charts: <code>pip install 'ftc[report]'</code> installs the drawing library."
 
 
-def framed(title: str, header: str, parts: Sequence[tuple[str, str, str]], footer: str, library: str | None) -> str:
+def framed(
+    title: str,
+    header: str,
+    parts: Sequence[tuple[str, str, str]],
+    footer: str,
+    library: str | None,
+    *,
+    head: str = "",
+    says_charts: bool = True,
+) -> str:
     """The whole page.
 
     Args:
@@ -165,18 +174,20 @@ def framed(title: str, header: str, parts: Sequence[tuple[str, str, str]], foote
         parts: Key, name in the contents, and HTML of each part; one whose HTML is empty is left out.
         footer: What stands last, as HTML.
         library: What drew the charts, with its version; None where nothing did.
+        head: What the page's head has beside, as HTML.
+        says_charts: Whether the footer says what drew the charts.
     """
     style = resources.files("ftc.views.report").joinpath("report.css").read_text(encoding="utf-8")
     present = [(key, name, part) for key, name, part in parts if part]
     links = "".join(f'<li><a href="#{key}">{text(name)}</a></li>' for key, name, _ in present)
     body = "\n".join(part for _, _, part in present)
-    charts = f"Charts drawn by {text(library)}." if library else _NO_CHARTS
+    charts = (f"Charts drawn by {text(library)}." if library else _NO_CHARTS) if says_charts else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"{signature(library)}<title>{text(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        f"{signature(library)}<title>{text(title)}</title>\n<style>\n{style}</style>\n{head}</head>\n<body>\n"
         '<a class="skip" href="#content">Skip to the content</a>\n'
         f'{header}\n<nav aria-label="Contents"><ul>{links}</ul></nav>\n'
         f'<main id="content">\n{body}\n</main>\n'

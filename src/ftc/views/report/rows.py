@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from itertools import chain, pairwise
 
+from ftc.spec.documents.attributions import Attribution
 from ftc.spec.documents.outcomes import Outcome, Said
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import Attribution, Evaluation, SliceResult
+from ftc.spec.documents.record import Evaluation, SliceResult
 from ftc.spec.heads import head_card
 from ftc.spec.row_names import shown_row
 from ftc.views import numbers

@@ -1,0 +1,76 @@
+"""MLflow 3: through its client, which speaks to a server or writes a database."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ftc.runtime.tracking.backend import About, Point, SentFile
+from ftc.spec.documents.record import RunRecord
+from ftc.spec.trackers import MLflow
+
+__all__ = ["open_mlflow"]
+
+_BATCH = 500
+"""Most metrics of one request are 1,000; parameters and tags are 100."""
+_FEW = 100
+_LONGEST_VALUE = 6000
+_ENDED = {"finished": "FINISHED", "gate_failed": "FINISHED", "failed": "FAILED"}
+
+
+def open_mlflow(about: About, keys: MLflow) -> MLflowRun:
+    """The run that bears this run's name and digest of the plan, or a new one."""
+    for name, value in {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    }.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    uri = keys.uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    client = MlflowClient(tracking_uri=uri)
+    name = keys.experiment or about.plan.name
+    found = client.get_experiment_by_name(name)
+    experiment = found.experiment_id if found else client.create_experiment(name)
+    which = f"tags.`ftc.run_id` = '{about.run_id}' AND tags.`ftc.plan_sha256` = '{about.tags['ftc.plan_sha256']}'"
+    known = client.search_runs([experiment], filter_string=which, max_results=1)
+    run = known[0] if known else client.create_run(
+        experiment, start_time=round(about.started * 1000), tags=dict(about.tags), run_name=about.run_id
+    )  # fmt: skip
+    return MLflowRun(client, run.info.run_id, about, keys, uri)
+
+
+class MLflowRun:
+    """One run in MLflow. Its store takes the same value of the same step and time once, so telling again adds none."""
+
+    def __init__(self, client: Any, run: str, about: About, keys: MLflow, uri: str) -> None:
+        from mlflow.entities import Param
+
+        self._client, self._run, self._about, self._keys, self._uri = client, run, about, keys, uri
+        client.update_run(run, status="RUNNING")
+        parameters = [Param(name, value[:_LONGEST_VALUE]) for name, value in about.parameters.items()]
+        for start in range(0, len(parameters), _FEW):
+            client.log_batch(run, params=parameters[start : start + _FEW])
+
+    def log(self, points: Sequence[Point]) -> None:
+        """Sends metrics."""
+        from mlflow.entities import Metric
+
+        metrics = [Metric(one.name, one.value, round(one.time * 1000), one.step) for one in points]
+        for start in range(0, len(metrics), _BATCH):
+            self._client.log_batch(self._run, metrics=metrics[start : start + _BATCH])
+
+    def flush(self) -> None:
+        """Every call above returns when the store has the values."""
+
+    def finish(self, record: RunRecord, tags: Mapping[str, str], files: Sequence[SentFile]) -> str:
+        """Sends tags and files."""
+        from mlflow.entities import RunTag
+
+        self._client.log_batch(self._run, tags=[RunTag(name, value) for name, value in tags.items()])
+        for file in files:
+            self._client.log_artifact(self._run, str(file.path), file.folder or None)
+        self._client.set_terminated(self._run, _ENDED.get(record.status, "KILLED"))
+        return f"run {self._run} of experiment `{self._keys.experiment or self._about.plan.name}`"

@@ -1,0 +1,92 @@
+"""What the catalog of base models says of each: the columns of `ftc.spec.base_models`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["CARD", "LITGPT", "BaseModel", "family"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseModel:
+    """One model. Sizes are as in `ModelFacts`.
+
+    Attributes:
+        name: Its id on the hub.
+        model_type: `model_type` of its config.json.
+        max_positions: Longest sequence in tokens, as its configuration says it.
+        tied: Whether the output layer shares the input embedding's weights.
+        license: SPDX-like id from its card.
+        languages: Some of the languages that its card names, by their two letters.
+        gated: Whether the hub asks for consent before a download.
+        released: Year, or year and month, in which it was published.
+        source: Where its sizes were read.
+    """
+
+    name: str
+    model_type: str
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    intermediate_size: int
+    vocab_size: int
+    max_positions: int
+    tied: bool
+    license: str
+    languages: tuple[str, ...]
+    gated: bool
+    released: str
+    source: str
+
+
+LITGPT = "the model's configuration, as in litgpt/config.py of Lightning-AI/litgpt at 26857050"
+CARD = "the model's config.json"
+Row = tuple[str, int, int, int, int, int, int, int, int]
+"""Name, hidden size, layers, heads, key-value heads, head width, feed-forward width, vocabulary, positions."""
+
+
+def family(
+    model_type: str,
+    license: str,
+    released: str,
+    languages: str,
+    *,
+    rows: tuple[Row, ...],
+    tied: bool = False,
+    gated: bool = False,
+    source: str = LITGPT,
+) -> tuple[BaseModel, ...]:
+    """Models that share all but their sizes; `languages` are words with blanks between them."""
+    return tuple(
+        BaseModel(
+            name=name,
+            model_type=model_type,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            num_kv_heads=num_kv_heads,
+            head_dim=head_dim,
+            intermediate_size=intermediate_size,
+            vocab_size=vocab_size,
+            max_positions=max_positions,
+            tied=tied,
+            license=license,
+            languages=tuple(languages.split()),
+            gated=gated,
+            released=released,
+            source=source,
+        )
+        for (
+            name,
+            hidden_size,
+            num_layers,
+            num_heads,
+            num_kv_heads,
+            head_dim,
+            intermediate_size,
+            vocab_size,
+            max_positions,
+        ) in rows
+    )

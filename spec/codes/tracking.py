@@ -1,0 +1,26 @@
+"""Codes 73x: experiment trackers."""
+
+from ftc.spec.codes._code import Code, Severity
+from ftc.spec.exit_codes import ExitCode
+
+__all__ = ["CODES"]
+
+CODES: tuple[Code, ...] = (
+    Code(
+        id="FTC730",
+        title="a tracker has not taken the whole run",
+        cause="Trackers hear of a run from a process of their own, so one that is down, slow or misconfigured neither "
+        "stops nor slows the run. It is finished; the record says how many values the tracker took.",
+        wrong="ftc apply recipe.yaml   # the tracking server doesn't answer",
+        right="ftc run track 7f3a2b --to mlflow   # later: sends all of it, nothing twice",
+        severity=Severity.WARNING,
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC731",
+        title="tracker's folder outside the project",
+        cause="A recipe writes inside its project alone, and the folders of runs and of ftc itself hold nothing else.",
+        wrong="track: {tensorboard: {folder: ../logs}}",
+        right="track: {tensorboard: {folder: tensorboard}}",
+    ),
+)

@@ -1,0 +1,39 @@
+"""A run beside a tracker that hangs: it ends as without one, and its record says what the tracker took."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ftc import api
+from ftc.runtime.tracking.reporters import Reporters
+from ftc.spec.documents.events import Event, Noticed
+from tests.e2e.conftest import MakeProject
+
+HANGS = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+def test_a_run_beside_a_tracker_that_hangs_is_the_same_run(
+    project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = project(steps=2)
+    recipe = root / "recipe.yaml"
+    plain = api.plan(recipe).plan
+    recipe.write_text(recipe.read_text(encoding="utf-8") + "track: {mlflow: {}}\n", encoding="utf-8")
+    monkeypatch.setattr("ftc.verbs.track.find_spec", lambda name: True)
+    hanging = partial(Reporters, program=HANGS, settle_seconds=0.2, finish_seconds=0.2)
+    monkeypatch.setattr("ftc.runtime.tracking.reporters.Reporters", hanging)
+    heard: list[Event] = []
+    run = api.apply(recipe, on_event=heard.append)
+    assert run.record.status == "finished"
+    assert run.record.id == plain.run_id, "the tracker is no part of the job"
+    assert "track" not in run.plan.to_text()
+    (tracked,) = run.record.trackers
+    assert (tracked.tracker, tracked.sent) == ("mlflow", 0)
+    assert tracked.points >= 12, "two steps with six values each"
+    assert "FTC730" in [event.code for event in heard if isinstance(event, Noticed)]
+    assert run.record.sha256 == run.record.expected_sha256()
+    assert not list(Path(root).glob("mlflow*"))

@@ -1,0 +1,62 @@
+"""`track` in a recipe: it asks for trackers, and changes nothing that is computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ftc import api
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.sections.recipe import Recipe
+from ftc.spec.trackers import TRACKERS, Track, asked_trackers
+from ftc.verbs.track import target_of
+from tests.support.recipes import plain_recipe
+from tests.support.tracked_runs import make_run
+
+ALL: dict[str, object] = {card.name: {} for card in TRACKERS}
+
+
+def test_every_card_has_a_field_of_its_name_and_an_opener() -> None:
+    from ftc.runtime.tracking.child import OPENERS
+
+    names = [card.name for card in TRACKERS]
+    assert [*Track.model_fields] == names == [*OPENERS]
+    for card in TRACKERS:
+        assert card.place in card.keys.model_fields
+    assert [card.name for card, _ in asked_trackers(Track.model_validate(ALL))] == names
+
+
+def test_no_document_contains_what_is_tracked_so_that_the_job_stays_the_same() -> None:
+    plain = Recipe.model_validate(plain_recipe())
+    tracked = Recipe.model_validate(plain_recipe(track=ALL))
+    assert tracked.track is not None
+    assert tracked.to_text() == plain.to_text()
+    assert tracked.digest() == plain.digest()
+
+
+def test_a_tracker_whose_package_is_missing_is_told_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftc.verbs.track.find_spec", lambda name: None)
+    with pytest.raises(Refusal) as refused:
+        api.track(make_run(tmp_path), "wandb:demo")
+    assert [found.code for found in refused.value.diagnostics] == ["FTC650"]
+    assert "ftc[wandb]" in str(refused.value.diagnostics[0].help)
+
+
+def test_a_place_is_said_behind_the_name_and_the_rest_is_the_recipe_s(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    file = run.root / run.plan.recipe_file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        "ftc: 1\nname: x\ntask: {kind: classification}\ndata: {source: {path: a.csv}}\nmodel: {base: ./m}\n"
+        "strategy: {kind: lora}\ntrack: {mlflow: {uri: 'http://127.0.0.1:5000', experiment: mine}}\n",
+        encoding="utf-8",
+    )
+    assert target_of("mlflow", run).keys.model_dump()["uri"] == "http://127.0.0.1:5000"
+    other = target_of("mlflow:sqlite:///x.db", run).keys.model_dump()
+    assert (other["uri"], other["experiment"]) == ("sqlite:///x.db", "mine")
+    for wrong in ("comet", "mlflow:"):
+        with pytest.raises(ValueError, match=r"there is no tracker|is no uri"):
+            target_of(wrong, run)
