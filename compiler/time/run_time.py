@@ -115,12 +115,13 @@ def _narrowed(
     """
     if ratios := _ratios(base, alike, phase):
         return narrowed(base, ratios, _ALIKE, f"{_runs(ratios)} of this model on this device")
-    if alike:
-        ratios = _ratios(training, alike, "train")
+    if ratios := _ratios(training, alike, "train"):
         return narrowed(base, ratios, _OTHER, f"training of {_runs(ratios)} of this model on this device")
     if not others or base.source == "calibration":  # passes of small models were measured there already
         return base
     ratios = _ratios(base, others, phase) or _ratios(training, others, "train")
+    if not ratios:  # their records say that training did nothing
+        return base
     return narrowed(base, ratios, _OTHER, f"{_runs(ratios)} of other models on this device")
 
 

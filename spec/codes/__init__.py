@@ -3,7 +3,7 @@
 | range | stage                                     | exit code            |
 |-------|-------------------------------------------|----------------------|
 | 0xx   | text: YAML, encoding, size                | 3                    |
-| 1xx   | schema: keys, types, values               | 3                    |
+| 1xx   | schema: keys, types, values; 12x: images  | 3                    |
 | 2xx   | rules between fields                      | 3                    |
 | 3xx   | references and data                       | 3                    |
 | 4xx   | budget and policy                         | 4                    |

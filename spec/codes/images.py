@@ -51,8 +51,8 @@ CODES: tuple[Code, ...] = (
         title="images for a model that reads text alone",
         cause="Rows have images, and the model has no vision tower. Training without the images would teach it to "
         "guess.",
-        wrong="model: {base: ./models/smollm2}\ndata: {fields: {image: photo}}",
-        right="model: {base: ./models/llava}\ndata: {fields: {image: photo}}",
+        wrong="task: {kind: generation}\nmodel: {base: ./models/smollm2}\ndata: {fields: {image: photo}}",
+        right="task: {kind: generation}\nmodel: {base: ./models/llava}\ndata: {fields: {image: photo}}",
     ),
     Code(
         id="FTC127",

@@ -19,6 +19,8 @@ OPEN: dict[str, str] = {
     "compiler/resolve/files/hub_errors.py": "exceptions of huggingface_hub",
     "compiler/resolve/rows/row_checks.py": "values of a stranger's rows",
     "compiler/resolve/rows/canonical_rows.py": "values of a stranger's rows",
+    "compiler/resolve/rows/arrow_values.py": "values of a stranger's rows",
+    "compiler/resolve/rows/content_parts.py": "values of a stranger's rows",
     "compiler/resolve/rows/workbook_rows.py": "cells of a workbook",
     "compiler/tokens/opacity.py": "jinja's nodes; what isn't known is refused",
     "runtime/evaluation/judge.py": "a server's answer",

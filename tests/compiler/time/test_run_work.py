@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftc.compiler.draft import ClosedDraft
+from ftc.compiler.draft import ClosedDraft, PastRun
 from ftc.compiler.passes.estimate_cost import estimate_cost
 from ftc.compiler.resolve.machine.device import resolve_device
 from ftc.compiler.time.amounts import Amounts, decode_amounts, prompt_amounts, target_amounts
 from ftc.compiler.time.operator_costs import traffic_rates
+from ftc.compiler.time.run_time import _narrowed
 from ftc.compiler.time.run_work import run_work
+from ftc.compiler.time.speed import scale_only
 from ftc.compiler.time.workload import RowShape, answer_amounts, draft_network, evaluation_amounts
 from ftc.spec.documents.device import Calibration, Measurement
+from ftc.spec.documents.estimates import Work
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.streams import RowLengths
 from tests.support.drafts import decided, draft_of, model_facts
@@ -144,3 +147,11 @@ def test_a_teacher_costs_its_forward_pass_and_its_weights() -> None:
     assert more == pytest.approx(forward * run_work(alone).train_tokens, rel=0.3)  # the rest is attention and the head
     assert taught.memory is not None
     assert taught.memory.components["teacher"] == 2 * large.num_parameters
+
+
+def test_a_record_that_says_that_training_did_nothing_tells_no_speed() -> None:
+    """Any record in a project may be damaged, and every plan reads all of them."""
+    nothing = Work(flops=0.0, bytes=0.0, operations=0.0)
+    idle = PastRun("card", 1, "model", "lora", "float32", {"train": nothing}, {"train": 2.0})
+    for alike, others in (([idle], []), ([], [idle])):
+        assert _narrowed(scale_only(), scale_only(), alike, others, "train") == scale_only()
