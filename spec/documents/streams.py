@@ -4,26 +4,21 @@ One Arrow IPC file a split, not compressed, so that it is mapped into memory rat
 
 - `ids` (large_list<int32>): the tokens. For an encoder-decoder those of the encoder, then those of the decoder; for a
   preference prompt and chosen answer, then prompt and rejected answer.
-- `mask` (large_list<uint8>): 1 where a token is supervised. For token classification, where a word begins; of texts
-  that are compared, where each text begins.
-- `prompt_length` (int32): tokens before the last supervised stretch; of an encoder-decoder those of the encoder, of a
-  pair those of the first text.
+- `mask` (large_list<uint8>): 1 where a token is supervised, or where a word with a tag or a compared text begins.
+- `prompt_length` (int32): tokens before the last supervised span, or of the encoder, or of the first text of several.
 - `label` (int32): the row's class, -1 where it has none.
 - `row` (int64): number of the row among those that were read, from 0. Several windows of a row have the same.
 - `place` (large_string): the row's name, such as `data/tickets.csv:38`; empty where it has none.
 - `targets` (large_list<int32>): what is learned where it is neither the next token nor one class. Classes of a
   multi-label row, ascending; numbers of a regression, as the bits of float32; the tag of each supervised token; first
-  and last token of an answer, both 0 where the window doesn't hold it; tokens of the first sequence of a preference;
-  tokens of the longest text of those that are compared, and then the bits of their score. Empty else.
+  and last token of an answer, both 0 where the window doesn't hold it; tokens of a preference's first
+  sequence; tokens of the longest of compared texts, then the bits of their score. Empty else.
 - `offsets` (large_list<int32>): begin and end character of each token in a context, two a token, -1 where a token is
   no part of it; empty where no answer is cut out of a text. In rows to predict for, those of each tagged word.
 - `texts` (large_list<large_string>): what metrics need of a row beside its tokens: the context and then the right
-  answers; for a written answer the right ones, where there are several; numbers as they are
-  in the data. Empty else.
+  answers; for a written answer the right ones, where there are several; numbers as they are in the data. Empty else.
 - `images` (large_list<large_string>): sha256 of each image of the row, in the order of its tokens. The column is there
   where rows have images; the images themselves are beside the streams, in `images.arrow`.
-
-Beside the stream: rows of it as people read them, for `ftc tokens` and for reports.
 """
 
 from __future__ import annotations
