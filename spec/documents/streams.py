@@ -11,8 +11,8 @@ One Arrow IPC file a split, not compressed, so that it is mapped into memory rat
 - `place` (large_string): the row's name, such as `data/tickets.csv:38`; empty where it has none.
 - `targets` (large_list<int32>): what is learned where it is neither the next token nor one class. Classes of a
   multi-label row, ascending; numbers of a regression, as the bits of float32; the tag of each supervised token; first
-  and last token of an answer, both 0 where the window doesn't hold it; tokens of a preference's first
-  sequence; tokens of the longest of compared texts, then the bits of their score. Empty else.
+  and last token of an answer, 0 where the window doesn't hold it; tokens of a preference's first sequence, or of the
+  longest of compared texts and then their score's bits. Empty else.
 - `offsets` (large_list<int32>): begin and end character of each token in a context, two a token, -1 where a token is
   no part of it; empty where no answer is cut out of a text. In rows to predict for, those of each tagged word.
 - `texts` (large_list<large_string>): what metrics need of a row beside its tokens: the context and then the right
@@ -73,7 +73,6 @@ class DroppedRow(Document):
     place: str = ""
     """Its name, such as `data/tickets.csv:38`; empty in plans of earlier releases."""
     reason: str
-    """Why, in one line."""
 
 
 class SplitReport(Document):
