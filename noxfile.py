@@ -192,6 +192,17 @@ def launch(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def slurm(session: nox.Session) -> None:
+    """Train under a real Slurm of two nodes, kill a worker and see the job requeued. Needs root and Slurm's packages.
+
+    `apt-get install --no-install-recommends slurmctld slurmd slurm-client` has them on Debian and Ubuntu.
+    """
+    python = train_environment(session)
+    tests = ["tests/launch/test_slurm.py", *session.posargs]
+    session.run(python, "-m", "pytest", "-n0", *tests, external=True, env={**QUIET, "FTC_SLURM": "1"})
+
+
+@nox.session(venv_backend="none")
 @nox.parametrize("cpu", [nox.param(name, id=name) for name in CPUS])
 def cpus(session: nox.Session, cpu: str) -> None:
     """Run what computes as on another CPU: what differs between CPUs may decide no test. Takes an hour for all of them.

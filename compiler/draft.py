@@ -9,11 +9,10 @@ How a value gets from the recipe into the settings:
   path and hands the value through: `why.take("overflow", data.overflow, "data.overflow")` for one that the recipe has,
   written or default, `why.derive("form", "chat", "the task is a chat")` for one that follows from facts. `Draft.settle`
   accepts a section only where each of its values has an origin, and each origin a value.
-- What the solver chooses (the micro-batch, the attention kernel, what each device holds ...) is in no section before
-  it is chosen. A section with such fields has a base class without them (`OpenModel` under `ModelSettings`, ...);
-  passes before the solver settle that one, so that reading an open value is a type error and not a wrong value.
+- What the solver chooses (the micro-batch, the attention kernel ...) is in no section before it is chosen. A section
+  with such fields has a base class without them (`OpenModel` under `ModelSettings`, ...), which earlier passes settle.
 - Where one value of an else settled section is told later, its type says so: `OpenText.prompt` may be `Open.OPEN`.
-- A pass returns a new draft. First it settles its section, then it says what it found wrong with it.
+- A pass returns a new draft: it settles its section, then says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -326,7 +325,7 @@ class Candidate:
         micro_batch_tokens: Most tokens that go through the model at once; None where rows alone decide.
         sharding: What each of several devices holds.
         offload: Where their parts lie.
-        devices: How many share the run.
+        devices: How many share the run, on all machines.
         loss_chunk_size: Target positions whose scores over the vocabulary are computed at a time; None for all.
     """
 
@@ -356,8 +355,13 @@ class ClosedDraft(Draft):
     @property
     def threads(self) -> int:
         """CPU threads of each process: those of one machine share its cores."""
-        asked = self.recipe.budget.threads
-        return max(1, self.device.threads // self.candidate.devices) if asked == "auto" else asked
+        shared = max(1, self.device.threads // self.devices_of_a_machine)
+        return shared if self.recipe.budget.threads == "auto" else self.recipe.budget.threads
+
+    @property
+    def devices_of_a_machine(self) -> int:
+        """How many of the candidate's devices each machine has."""
+        return self.candidate.devices // self.recipe.budget.nodes
 
     @property
     def share_of_batch(self) -> int:
@@ -376,17 +380,14 @@ class ClosedDraft(Draft):
         Raises:
             pydantic.ValidationError: A value is of another type than its field.
         """
+        train = {**dict(self.train), "optimizer": dict(self.train.optimizer), "distillation": self.distillation}
+        fused = optimizer_card(self.candidate.optimizer).fused
+        train |= {"determinism": self.determinism, "nodes": self.recipe.budget.nodes, "fused": fused}
         nested: dict[str, Any] = {
             "text": self.text,
             "model": dict(self.loaded),
             "strategy": self.strategy,
-            "train": {
-                **dict(self.train),
-                "optimizer": dict(self.train.optimizer),
-                "fused": optimizer_card(self.candidate.optimizer).fused,
-                "distillation": self.distillation,
-                "determinism": self.determinism,
-            },
+            "train": train,
             "seeds": self.seeds,
             "eval": dict(self.eval),
             "device": {"name": self.device.name, "kind": self.device.kind, "threads": self.threads},
@@ -395,4 +396,5 @@ class ClosedDraft(Draft):
             for path in knob.settings:
                 *outer, name = path.split(".")
                 reduce(getitem, outer, nested)[name] = getattr(self.candidate, knob.name)
+        nested["device"]["count"] = self.devices_of_a_machine
         return Settings.model_validate(nested)

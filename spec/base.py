@@ -56,7 +56,7 @@ _BYTE_UNITS = {
     **{"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
     **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40},
 }
-_RATE_UNITS = {"GB/s": 10**9, "TB/s": 10**12}
+_RATE_UNITS = {"Gbit/s": 10**9 // 8, "GB/s": 10**9, "TB/s": 10**12}
 _FLOP_UNITS = {"GFLOP/s": 10**9, "TFLOP/s": 10**12, "PFLOP/s": 10**15}
 _POWER_UNITS = {"W": 1, "kW": 1000}
 _SECOND_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
@@ -143,7 +143,7 @@ def parse_duration(text: str) -> int:
 
 
 def parse_bandwidth(text: str) -> int:
-    """Bytes a second in `768 GB/s` or `3.35 TB/s`.
+    """Bytes a second in `768 GB/s`, `3.35 TB/s` or `400 Gbit/s`.
 
     Raises:
         ValueError: The text is no such rate; the message names the units.

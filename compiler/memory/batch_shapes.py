@@ -157,19 +157,19 @@ def _shape(draft: Draft, rows: int) -> BatchShape:
 
 def _longest_trained(draft: Draft) -> int:
     """Tokens of the longest row that is trained on: as it stands in the data, or a prompt with its longest answer."""
-    sampling = draft.train.sampling
+    sampling = draft.recipe.task.sampling
     return longest_row(draft, "train") + (sampling.max_new_tokens if sampling else 0)
 
 
 def _most_trained(draft: Draft) -> int:
     """Target tokens of a row that is trained on, at most."""
-    sampling = draft.train.sampling
+    sampling = draft.recipe.task.sampling
     return sampling.max_new_tokens if sampling else draft.splits["train"].supervised_max
 
 
 def _trained_lengths(draft: Draft) -> RowLengths | None:
     """The lengths of the rows that are trained on, with their longest answers where these are sampled."""
-    lengths, sampling = known_lengths(draft, "train"), draft.train.sampling
+    lengths, sampling = known_lengths(draft, "train"), draft.recipe.task.sampling
     if lengths is None or sampling is None:
         return lengths
     return with_answers(sampling, lengths, sampling.max_new_tokens)

@@ -58,7 +58,7 @@ def limit_of(draft: ClosedDraft) -> tuple[int, str]:
     """Bytes that each process of the run may take, and who says so; processes on a CPU share its memory."""
     if draft.recipe.budget.vram is not None:
         return draft.recipe.budget.vram, "the recipe's budget"
-    processes = draft.candidate.devices if draft.device.kind == "cpu" else 1
+    processes = draft.devices_of_a_machine if draft.device.kind == "cpu" else 1
     share = f"one of {processes} shares of the " if processes > 1 else ""
     memory = "host RAM" if draft.device.kind == "cpu" else f"memory of {draft.device.label}"
     return draft.device.memory_bytes // processes, share + memory

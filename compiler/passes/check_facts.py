@@ -317,7 +317,7 @@ def device_has_a_price(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 def devices_are_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A machine that has such a card has as many as the plan is for; any number of processes shares a CPU."""
-    asked, device = draft.candidate.devices, draft.device
+    asked, device = draft.devices_of_a_machine, draft.device
     if device.local and device.kind == "cuda" and asked > device.count:
         has = "one" if device.count == 1 else str(device.count)
         help = f"write `devices: {device.count}`, or apply the plan on a machine with {asked}"

@@ -34,16 +34,23 @@ def estimate_cost(draft: ClosedDraft) -> ClosedDraft:
     if draft.model.vision is not None:
         return _checked_disk(draft.miss("Time not estimated: the work of the vision tower isn't counted yet."))
     found = run_time(draft, work)
+    if draft.recipe.budget.nodes > 1 and draft.recipe.budget.link is None:
+        return _untimed(draft, "the speed of the network between machines is unknown. Set `budget.link`.")
     if found is None:
         device = "CPU" if draft.device.kind == "cpu" else "GPU"
         here = f"this {device} has no benchmark yet. Run `ftc device calibrate` (1 minute)."
         elsewhere = f"the speed of {draft.device.label} is unknown, and it is not in this machine."
-        draft = draft.miss(f"Time not estimated: {here if draft.device.local else elsewhere}")
-        return _checked_disk(draft.miss("cost not estimated: it needs the time") if draft.recipe.budget.cost else draft)
+        return _untimed(draft, here if draft.device.local else elsewhere)
     draft = _with_price(replace(draft, time=_estimate(draft, found)))
     if (left_out := card_of(draft).uncounted) is not None:
         draft = draft.miss(f"time of {left_out}: not included in the run's time")
     return _checked_disk(_checked_cost(_checked_time(draft)))
+
+
+def _untimed(draft: ClosedDraft, why: str) -> ClosedDraft:
+    """A draft whose time can't be estimated, and so its cost neither."""
+    draft = draft.miss(f"Time not estimated: {why}")
+    return _checked_disk(draft.miss("cost not estimated: it needs the time") if draft.recipe.budget.cost else draft)
 
 
 def _with_judge(draft: ClosedDraft) -> ClosedDraft:

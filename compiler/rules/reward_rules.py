@@ -115,6 +115,9 @@ def answers_are_sampled_by_one(recipe: Recipe, source: Source) -> Iterator[Diagn
     if budget.devices != "auto" and budget.devices > 1:
         path, why = "budget.devices", "answers are sampled on one device"
         yield diagnostic("FTC446", why, source.span(path), help="write `devices: 1`", path=path)
+    if budget.nodes > 1:
+        path, why = "budget.nodes", "answers are sampled on one machine"
+        yield diagnostic("FTC446", why, source.span(path), help="remove `nodes`", path=path)
     if train.packing is True:
         path, why = "train.packing", "sampled answers are not packed: their lengths are unknown before each step"
         yield diagnostic("FTC446", why, source.span(path), help="remove `packing`", path=path)

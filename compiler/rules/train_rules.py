@@ -25,6 +25,7 @@ __all__ = [
     "class_weights_have_classes",
     "devices_have_rows",
     "head_rate_has_a_head",
+    "link_has_machines",
     "optimizer_goes_with_the_schedule",
     "optimizer_values_count",
     "schedule_has_something_to_watch",
@@ -144,7 +145,7 @@ def unsharded(recipe: Recipe) -> Iterator[_Whole]:
 def sharding_has_devices(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """Several devices are asked for where something is to be shared, and `fsdp` where parts are to be moved."""
     train, devices = recipe.train, recipe.budget.devices
-    if train.sharding != "auto" and devices == 1:
+    if train.sharding != "auto" and devices == 1 and recipe.budget.nodes == 1:
         yield diagnostic(
             "FTC290",
             f"`{train.sharding}` needs several devices, and there is only one",
@@ -180,8 +181,10 @@ def sharding_can_be_done(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
 def devices_have_rows(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """Each device has a row of every step, and a micro-batch is no more than its share."""
     devices, batch, micro = recipe.budget.devices, recipe.train.batch_size, recipe.train.micro_batch
+    nodes = recipe.budget.nodes
     if devices == "auto":  # the least that can be chosen
-        devices = 1 if recipe.train.sharding == "auto" else 2
+        devices = 1 if recipe.train.sharding == "auto" or nodes > 1 else 2
+    devices *= nodes
     if devices == 1:
         return
     if devices > batch:
@@ -199,6 +202,18 @@ def devices_have_rows(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
             source.span("train.micro_batch"),
             help=f"write at most {share}, or remove `micro_batch`",
             path="train.micro_batch",
+        )
+
+
+def link_has_machines(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """The speed of a network between machines is of use where there are several."""
+    if recipe.budget.link is not None and recipe.budget.nodes == 1:
+        yield diagnostic(
+            "FTC705",
+            "`link` is the network between machines, and there is only one",
+            source.span("budget.link"),
+            help="write `nodes: 2` or more, or remove `link`",
+            path="budget.link",
         )
 
 

@@ -207,23 +207,23 @@ def kernels_for_auto(draft: Draft) -> tuple[AttentionKernel, ...]:
 
 
 def device_counts(draft: Draft) -> tuple[int, ...]:
-    """The numbers of devices that the recipe allows, the least first.
+    """The numbers of devices of all machines together that the recipe allows, the least first.
 
     `auto` stands for one up to as many of the plan's kind as this machine has: processes on a processor share it, so
     that it counts as one. Each device has a row of every step and room for a micro-batch that is written; what is to
     be shared needs two, and a proof of equal bits is made by one. A kind that isn't here can't be counted, and stands
     for one.
     """
-    asked, train = draft.recipe.budget.devices, draft.recipe.train
+    asked, train, nodes = draft.recipe.budget.devices, draft.recipe.train, draft.recipe.budget.nodes
     if asked != "auto":
-        return (asked,)
+        return (asked * nodes,)
     if draft.train.sampling is not None:  # rules refuse more
         return (1,)
-    least = 1 if train.sharding == "auto" else 2
+    least = 1 if train.sharding == "auto" or nodes > 1 else 2
     if least == 1 and train.determinism in ("bitwise", "best_effort"):
-        return (1,)
+        return (nodes,)
     here = draft.device.count if draft.device.local else 1
-    return tuple(count for count in range(least, here + 1) if _have_rows(draft, count)) or (1,)
+    return tuple(nodes * count for count in range(least, here + 1) if _have_rows(draft, nodes * count)) or (nodes,)
 
 
 def _have_rows(draft: Draft, count: int) -> bool:
@@ -256,7 +256,7 @@ def can_take(draft: Draft, card: OptimizerCard) -> bool:
 
 def pages_have_room(draft: Draft, card: OptimizerCard, processes: int = 1) -> bool:
     """Whether the host's memory has room for the pages of so many processes, each with all of the optimizer's state."""
-    host = draft.device.host_bytes
+    host, processes = draft.device.host_bytes, -(-processes // draft.recipe.budget.nodes)
     return host is None or processes * bytes_per_weight(draft, card) * num_trainable(draft) <= _HOST_SHARE * host
 
 

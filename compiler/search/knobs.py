@@ -55,7 +55,7 @@ def chosen(choice: Choice) -> ClosedDraft:
     draft = choice.draft
     told = {knob.settings[0]: ORIGINS[knob.name](choice) for knob in KNOBS}
     beside = {path: origin(choice) for path, origin in BESIDE.items()}
-    return replace(draft, origins={**draft.origins, **told, **beside})
+    return replace(draft, origins={**draft.origins, **told, **beside, **_nodes(choice)})
 
 
 def _micro_batch(choice: Choice) -> Origin:
@@ -113,12 +113,13 @@ def _devices(choice: Choice) -> Origin:
     draft, found = choice.draft, choice.found
     if draft.recipe.budget.devices != "auto":
         return choice.asked("budget.devices")
-    count, counts = draft.candidate.devices, sorted({one.devices for one in choice.candidates})
+    nodes = draft.recipe.budget.nodes
+    count, counts = draft.devices_of_a_machine, sorted({one.devices // nodes for one in choice.candidates})
     if len(counts) == 1:
         is_all = draft.device.count == count
         return choice.derived("all devices of this machine" if is_all else "this job allows only this number")
     among = f"of {counts[0]} to {counts[-1]}"
-    if found.fits and count in found.too_dear:
+    if found.fits and draft.candidate.devices in found.too_dear:
         return choice.derived(f"the cheapest {among}: none certainly stays within the budget's cost")
     kept = " and stays within the budget's cost" if found.too_dear else ""
     return choice.fitting(f"the fastest {among} that fits{kept}{_compared(choice) if found.fits else ''}")
@@ -213,7 +214,7 @@ def _processes(choice: Choice) -> Origin:
 def _threads(choice: Choice) -> Origin:
     if choice.draft.recipe.budget.threads != "auto":
         return choice.asked("budget.threads")
-    if (count := choice.draft.candidate.devices) > 1:
+    if (count := choice.draft.devices_of_a_machine) > 1:
         return choice.derived(f"a share of the physical cores for each of {count} processes")
     return choice.derived("physical cores available to this process")
 
@@ -228,6 +229,11 @@ def _kernel_of_optimizer(choice: Choice) -> Origin:
 def _device(choice: Choice) -> Origin:
     device = choice.draft.device
     return choice.derived(device.label if device.local else f"{device.label}, from ftc's list of GPUs")
+
+
+def _nodes(choice: Choice) -> Mapping[str, Origin]:
+    """Where the number of machines comes from, in plans that have it."""
+    return {"train.nodes": choice.asked("budget.nodes")} if choice.draft.recipe.budget.nodes > 1 else {}
 
 
 BESIDE: Mapping[str, Callable[[Choice], Origin]] = {

@@ -281,7 +281,7 @@ def price_of(draft: Draft) -> Money | None:
 
 def num_paid(draft: ClosedDraft) -> int:
     """Devices that are paid for: all processes on a processor share it."""
-    return 1 if draft.device.kind == "cpu" else draft.candidate.devices
+    return draft.recipe.budget.nodes if draft.device.kind == "cpu" else draft.candidate.devices
 
 
 def cost_of(draft: ClosedDraft, seconds: float, judge: Money | None = None) -> Money | None:

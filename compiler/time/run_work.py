@@ -29,7 +29,7 @@ from ftc.compiler.time.workload import (
 from ftc.compiler.weights import PACKED_BYTES, bytes_per_weight, card_of
 from ftc.spec.devices import UNKNOWN_CAPABILITY, host_link, peer_link
 from ftc.spec.documents.estimates import Phase, Work
-from ftc.spec.documents.facts import DeviceFacts, TeacherFacts
+from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
@@ -290,13 +290,21 @@ def exchanged(draft: ClosedDraft, network: Network, passes: float, steps: int) -
             moved = 0.0
         case other:
             assert_never(other)
-    return _host(moved * (devices - 1) / devices * _slowness(draft.device))
+    return _host(moved * (devices - 1) / devices * _slowness(draft))
 
 
-def _slowness(device: DeviceFacts) -> float:
-    """Seconds that a byte takes to another device, by those that it takes to the host."""
+def _slowness(draft: ClosedDraft) -> float:
+    """Seconds that a byte takes to another device, by those that it takes to the host.
+
+    In a ring the slowest link sets the pace. Between machines that is their network; where its speed is unknown it
+    counts as fast as the link inside, and the time isn't told.
+    """
+    device, budget = draft.device, draft.recipe.budget
     capability = device.capability or UNKNOWN_CAPABILITY
-    return host_link(capability) / peer_link(device.name, capability)
+    slowest = peer_link(device.name, capability)
+    if budget.nodes > 1 and budget.link is not None:
+        slowest = budget.link if draft.devices_of_a_machine == 1 else min(slowest, budget.link)
+    return host_link(capability) / slowest
 
 
 def _weights(draft: Draft, network: Network, frozen_bytes: int) -> float:

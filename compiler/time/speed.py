@@ -257,7 +257,7 @@ def _looks(found: Measurement, precision: str, kind: Kind, device: DeviceFacts) 
 
 def _part(draft: ClosedDraft, found: Calibration) -> float:
     """Part of the cores that were measured which each process has, where several share a processor."""
-    processes = draft.candidate.devices
+    processes = draft.devices_of_a_machine
     if processes == 1 or draft.device.kind != "cpu":
         return 1.0
     threads = min(float(draft.threads), draft.device.threads / processes)

@@ -52,4 +52,46 @@ CODES = (
         right="keep the project and `FTC_CACHE` on a file system that all machines mount",
         exit_code=ExitCode.INTEGRITY,
     ),
+    Code(
+        id="FTC705",
+        title="a network without machines",
+        cause="`budget.link` is the speed of the network between machines. With one machine it has no effect.",
+        wrong="budget: {link: 400 Gbit/s}",
+        right="budget: {nodes: 2, link: 400 Gbit/s}",
+        exit_code=ExitCode.RECIPE_INVALID,
+    ),
+    Code(
+        id="FTC706",
+        title="the plan is for several machines",
+        cause="`ftc apply` starts the processes of its own machine. Those of a run on several machines are started on "
+        "each of them, by a launcher.",
+        wrong="ftc apply job.plan.json   # a plan with `budget: {nodes: 2}`",
+        right="ftc launch job.plan.json --on slurm",
+        exit_code=ExitCode.USAGE,
+    ),
+    Code(
+        id="FTC707",
+        title="launch settings can't be read",
+        cause="`ftc.launch.yaml` says how a site starts jobs. It is read as strictly as a recipe, because a misspelled "
+        "key would apply to nothing, and values become part of a job script.",
+        wrong="slurm: {partiton: gpu}",
+        right="slurm: {partition: gpu}",
+        exit_code=ExitCode.RECIPE_INVALID,
+    ),
+    Code(
+        id="FTC708",
+        title="the job was not submitted",
+        cause="The job script is written, but this machine has no scheduler, or the scheduler refused the job.",
+        wrong="ftc launch job.plan.json --on slurm   # on a machine without Slurm",
+        right="ftc launch job.plan.json --on slurm --print",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC709",
+        title="the machines have no place to meet",
+        cause="Without a scheduler, the processes on several machines find each other at a port of the first one.",
+        wrong="ftc launch job.plan.json --on torchrun",
+        right="ftc launch job.plan.json --on torchrun --head node1:29400",
+        exit_code=ExitCode.USAGE,
+    ),
 )

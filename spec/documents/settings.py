@@ -260,6 +260,8 @@ class TrainSettings(OpenTrain):
     """Whether a micro-batch is one sequence of several rows, each with its own positions."""
     world_size: int
     """Processes that share each optimizer step's rows."""
+    nodes: int = 1
+    """Machines on which they run, with equally many each; absent from the plan of a run on one machine."""
     sharding: Sharding = "none"
     """What each of them holds; `none` for one process."""
     offload: Offload = "none"
@@ -274,9 +276,10 @@ class TrainSettings(OpenTrain):
     """Set where a teacher is learned from; None where rows alone teach."""
 
     @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        rare = ("embedding", "sampling", "loss_chunk_size")
-        return {name: value for name, value in handler(self).items() if name not in rare or value is not None}
+    def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        usual = {"loss_chunk_size": None, "nodes": 1, "embedding": None, "sampling": None}
+        absent = {name for name, value in usual.items() if getattr(self, name) == value}
+        return {name: value for name, value in handler(self).items() if name not in absent}
 
 
 class ClassifierSettings(Document):

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from ftc.spec.base import Bytes, Document, Effect, MoneyText, Seconds
+from ftc.spec.base import Bandwidth, Bytes, Document, Effect, MoneyText, Seconds
 from ftc.spec.documents.device import DeviceByHand
 
 __all__ = ["AttentionKernel", "Budget", "Device", "License", "Model", "TokenPrice"]
@@ -75,6 +75,7 @@ class Budget(Document):
     EFFECTS: ClassVar[dict[str, Effect]] = {
         "device": Effect.NUMERICS,
         "devices": Effect.NUMERICS,
+        "nodes": Effect.NUMERICS,
         "threads": Effect.NUMERICS,
     }
 
@@ -87,6 +88,13 @@ class Budget(Document):
     fastest number of this machine's devices that fits and, if there is a price, stays within `cost`; of equals the
     smallest. Processes on a CPU share it, which counts as one. Default: 1, which needs no communication and is the
     same on every machine."""
+    nodes: Annotated[int, Field(ge=1, le=256)] = 1
+    """Number of machines, with `devices` devices each, whose processes share the rows of every step. A launcher starts
+    them: `ftc launch`, torchrun or `srun`. Another number changes dropout and the order of sums. Default: 1,
+    because one machine needs no launcher."""
+    link: Annotated[Bandwidth, Field(gt=0)] | None = None
+    """Speed of the network between the machines, one way for each machine, such as `400 Gbit/s`. The time over several
+    machines is estimated with it. Default: unknown, so the time of a run on several machines is not estimated."""
     vram: Annotated[Bytes, Field(gt=0)] | None = None
     """Memory that the run may use on each device, such as `24GiB`. Default: the device's memory."""
     allow_tight: bool = False

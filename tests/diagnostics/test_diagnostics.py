@@ -33,6 +33,7 @@ _ODD = "tests/cli/test_odd_files.py"
 _AUDIT = "tests/e2e/test_audit.py"
 _REPLAY = "tests/e2e/test_replay.py"
 _LAUNCH = "tests/launch/test_two_machines.py"
+_SITE = "tests/cli/test_launching.py"
 _MERGE = "tests/e2e/test_merge.py"
 _DETERMINISM = "tests/runtime/test_determinism.py"
 _PREDICT = "tests/e2e/test_predict.py"
@@ -153,6 +154,10 @@ ELSEWHERE: dict[str, str] = {
     "FTC702": f"{_LAUNCH}::test_a_run_folder_that_is_not_shared_is_named",
     "FTC703": "tests/spec/storage/test_processes.py::test_mpi_without_an_address_is_refused",
     "FTC704": f"{_LAUNCH}::test_streams_that_are_nowhere_are_named",
+    "FTC706": "tests/launch/test_two_machines.py::test_one_machine_alone_does_not_start_the_run_of_two",
+    "FTC707": f"{_SITE}::test_settings_are_read_strictly",
+    "FTC708": f"{_SITE}::test_what_slurm_says_is_shown",
+    "FTC709": f"{_SITE}::test_machines_need_a_place_to_meet",
     "FTC680": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC681": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC295": "tests/compiler/search/test_device_counts.py::test_what_cannot_be_counted_is_asked_for",

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.support.projects import make_project
 
-__all__ = ["Ended", "Machine", "plan_of", "site", "start", "together", "under_torchrun"]
+__all__ = ["Ended", "Machine", "copied", "free_port", "plan_of", "site", "start", "together", "under_torchrun"]
 
 PLAN = "job.plan.json"
 
@@ -94,7 +94,7 @@ def copied(machine: Machine, name: str, *, shares_runs: bool = True) -> Machine:
 
 def start(machines: Sequence[Machine], *words: str, **environment: str) -> list[subprocess.Popen[str]]:
     """Starts one process on each machine, as a launcher does that speaks torchrun's variables."""
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(len(machines))}
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(len(machines))}
     return [
         machine.popen(["-m", "ftc", *words], **shared, RANK=str(rank), LOCAL_RANK="0", **environment)
         for rank, machine in enumerate(machines)
@@ -105,7 +105,7 @@ def under_torchrun(machines: Sequence[Machine], *words: str, **environment: str)
     """Starts one agent of torchrun on each machine."""
     launch = [
         *("-m", "torch.distributed.run", "--nnodes", str(len(machines)), "--nproc-per-node", "1"),
-        *("--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{_free_port()}", "--rdzv-id", "t"),
+        *("--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", "t"),
         *("--local-addr", "127.0.0.1", "-m", "ftc", *words),
     ]
     return [machine.popen(launch, **environment) for machine in machines]
@@ -127,7 +127,8 @@ def ended(process: subprocess.Popen[str]) -> Ended:
     return Ended(process.returncode, out, err)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -9,12 +9,13 @@ import json
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.launch.machines import PLAN, Machine, copied, plan_of, start, together, under_torchrun
+from tests.launch.machines import PLAN, Machine, copied, free_port, plan_of, start, together, under_torchrun
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and links")
 _SESSION = pytest.mark.skipif("FTC_LAUNCH" not in os.environ, reason="has its own session: nox -s launch")
@@ -121,7 +122,7 @@ def test_a_killed_worker_is_named_and_the_run_goes_on(planned: Machine, tmp_path
     for line in run.stdout:
         if json.loads(line).get("step") == 3:
             break
-    os.kill(_child_of(run.pid), signal.SIGKILL)
+    os.kill(_workers(run.pid)[0], signal.SIGKILL)
     out, err = run.communicate(timeout=120)
     assert run.returncode == 75, out + err
     assert "process 1 of this run was lost: killed by SIGKILL" in out + err
@@ -130,15 +131,60 @@ def test_a_killed_worker_is_named_and_the_run_goes_on(planned: Machine, tmp_path
     assert record["interruptions"][-1]["code"] == "FTC644"
 
 
+@_SESSION
+def test_one_machine_alone_does_not_start_the_run_of_two(first: Machine) -> None:
+    plan_of(first, "--set", "budget.devices=1", "--set", "budget.nodes=2")
+    alone = first.ftc("apply", PLAN)
+    assert alone.code == 64, alone.text
+    assert "error[FTC706]: the plan needs 2 machines with 1 processes each" in alone.err
+
+
+@_SESSION
+def test_two_machines_are_launched_without_a_scheduler(first: Machine) -> None:
+    plan_of(first, "--set", "budget.devices=1", "--set", "budget.nodes=2")
+    second, port = copied(first, "b"), free_port()
+    words = ["-m", "ftc", "launch", PLAN, "--on", "torchrun", "--head", f"127.0.0.1:{port}"]
+    told = together([one.popen(words) for one in (first, second)])
+    assert [one.code for one in told] == [0, 0], [one.text for one in told]
+    (segment,) = _record(first)["segments"]
+    assert (len(segment["processes"]), segment["launcher"]["kind"]) == (2, "torchrun")
+
+
+@_SESSION
+def test_a_killed_worker_ends_a_launch_without_the_banner_of_torch(planned: Machine, tmp_path: Path) -> None:
+    first = _long(planned, tmp_path)
+    run = first.popen(["-m", "ftc", "launch", PLAN, "--on", "torchrun"])
+    _wait_for_steps(first)
+    os.kill(_of_rank(1, _workers(run.pid)), signal.SIGKILL)
+    out, err = run.communicate(timeout=180)
+    assert run.returncode == 75, out + err
+    assert "process 1 of this run was lost: killed by SIGKILL" in err
+    assert "Root Cause" not in out + err
+    assert "Traceback" not in out + err
+
+
+def _wait_for_steps(machine: Machine) -> None:
+    ends = time.monotonic() + 240
+    while not any('"kind": "step"' in file.read_text() for file in machine.root.glob("runs/*/*/events.ndjson")):
+        assert time.monotonic() < ends
+        time.sleep(0.2)
+
+
+def _of_rank(rank: int, processes: list[int]) -> int:
+    """The one of them that is this process of a run."""
+    said = f"RANK={rank}".encode()
+    return next(one for one in processes if said in Path(f"/proc/{one}/environ").read_bytes().split(b"\0"))
+
+
+def _workers(parent: int) -> list[int]:
+    """The processes of ftc that another one has started."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(one) for one in children if b"\0apply\0" in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+
 def _long(planned: Machine, tmp_path: Path) -> Machine:
     shutil.copytree(planned.root, tmp_path / "a")
     shutil.copytree(planned.cache, tmp_path / "cache-a")
     machine = Machine(tmp_path / "a", tmp_path / "cache-a")
     plan_of(machine, "--set", "train.max_steps=3000", "--set", "train.evaluate_every=1000")
     return machine
-
-
-def _child_of(parent: int) -> int:
-    """The process of ftc that another one has started."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return next(int(one) for one in children if b"\0apply\0" in Path(f"/proc/{one}/cmdline").read_bytes())

@@ -54,7 +54,7 @@ def test_a_recipe_that_is_shown_is_one(page: str, text: str) -> None:
 
 @pytest.mark.parametrize(("page", "words"), COMMANDS)
 def test_a_command_that_is_shown_is_understood(page: str, words: str) -> None:
-    words = words.partition(" > ")[0]
+    words = re.split(r" [<>] ", words)[0]
     typed = [word for word in words.replace("[", "").replace("]", "").split() if word != "…"]
     if typed[0] == "help":
         with pytest.raises(SystemExit, match=r"^0$"):

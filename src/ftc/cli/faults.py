@@ -14,7 +14,7 @@ from ftc.spec.exit_codes import ExitCode
 if TYPE_CHECKING:
     from ftc.spec.diagnostics import Refusal
 
-__all__ = ["Restart", "flushed", "guarded"]
+__all__ = ["Restart", "flushed", "guarded", "missing_package"]
 
 _TRAIN_PACKAGES = frozenset(
     ("accelerate", "datasets", "peft", "rouge_score", "sacrebleu", "sklearn", "torch", "transformers")
@@ -54,7 +54,7 @@ def _told(error: Exception, args: Namespace) -> int:
         case Refusal():
             return _refused(error, args)
         case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] in _TRAIN_PACKAGES:
-            return _refused(_missing(name), args)
+            return _refused(missing_package(name), args)
         case OSError(filename=str(file), strerror=str(reason)):
             return _one_line(f"{file}: {reason}{_LIMITS.get(error.errno or 0, '')}")
         case FileNotFoundError() if _is_nowhere():
@@ -88,7 +88,7 @@ def _is_nowhere() -> bool:
     return False
 
 
-def _missing(name: str) -> Refusal:
+def missing_package(name: str) -> Refusal:
     """An `ftc` without its training extra is no bug."""
     from ftc.spec.diagnostics import Refusal, diagnostic
 

@@ -212,6 +212,10 @@ def _carried_out(target: Planned | str, args: Namespace) -> int:
     stop, plan = _Stop(), api.load_plan(target) if isinstance(target, str) else target.plan
     count = plan.settings.train.world_size
     has_others = needs_companions(count, os.environ) and args.may_restart
+    if has_others and plan.settings.train.nodes > 1:
+        from ftc.verbs.launch import several_machines
+
+        raise several_machines(plan)
     with ExitStack() as stack:
         if has_others:  # they get the plan that was shown, not the recipe, which may have been edited since
             file = target if isinstance(target, str) else stack.enter_context(handed_down(target))

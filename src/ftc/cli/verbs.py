@@ -108,6 +108,12 @@ def _completion() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _launching() -> Mapping[str, Command]:
+    from ftc.cli.launching import COMMANDS
+
+    return COMMANDS
+
+
 def _exporting() -> Mapping[str, Command]:
     from ftc.cli.exporting import COMMANDS
 
@@ -174,6 +180,7 @@ SECTIONS: dict[str, tuple[Verb | Group, ...]] = {
         Verb("lock", _plans, "resolve and pin the recipe's model, data and packages"),
         Verb("diff", _history, "compare two recipes, locks, plans or runs, and show what has to be done"),
         Verb("apply", _training, "train and evaluate what a recipe or a saved plan says"),
+        Verb("launch", _launching, "run a saved plan on several machines, or on a cluster"),
         Verb("watch", _watching, "follow a run, or keep a page of all runs up to date"),
         SWEEP,
     ),

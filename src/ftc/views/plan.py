@@ -74,7 +74,7 @@ def plan_text(
                 *_data(plan, page),
                 *_training(plan, page),
                 *page.listed("Teacher", teacher_parts(plan)),
-                *memory_lines(plan.memory, page, devices=plan.settings.device.count),
+                *memory_lines(plan.memory, page, devices=plan.settings.train.world_size),
                 *time_lines(plan, page),
                 *judge_lines(plan, page),
                 *_lock(plan, lock_state, lock_changes, page),
@@ -172,7 +172,9 @@ def _training(plan: Plan, page: Page) -> list[str]:
     ]
     if train.world_size > 1:
         held = " with its shards in host RAM" if train.offload == "cpu" else ""
-        parts.append(f"{train.sharding.upper()}{held} on {train.world_size} devices")
+        each = f"{train.nodes} machines with {numbers.plural(train.world_size // train.nodes, 'device')} each"
+        on = f"{train.world_size} devices" if train.nodes == 1 else each
+        parts.append(f"{train.sharding.upper()}{held} on {on}")
     if train.packing:
         parts.append(f"packing, up to {numbers.count(train.micro_batch_tokens or 0)} tokens per sequence")
     elif train.micro_batch_tokens:

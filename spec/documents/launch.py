@@ -1,0 +1,59 @@
+"""How a site starts jobs, `ftc.launch.yaml`: it says where a plan runs, never what it computes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ftc.spec.base import Document
+
+__all__ = ["LAUNCH_FILE", "LaunchSettings", "SlurmSettings", "TorchrunSettings"]
+
+LAUNCH_FILE = "ftc.launch.yaml"
+"""Name of the file; it lies in the project's root."""
+
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.,:@%+/-]{0,127}$")]
+"""A value on a line of its own in a job script."""
+Option = Annotated[str, Field(pattern=r"^--[a-z][a-z-]*(=[A-Za-z0-9_.,:@%+/*&|()\[\]-]{1,200})?$")]
+"""An option of `sbatch`, such as `--gres=gpu:8`."""
+Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,1000}$")]
+"""A line of shell."""
+Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}|[0-9a-fA-F:]{0,39})$")]
+"""Name or address of a machine."""
+
+
+class TorchrunSettings(Document):
+    """Machines without a scheduler."""
+
+    hosts: tuple[Host, ...] = ()
+    """The machines, the one at which the processes meet first. Needed for a plan of several machines."""
+    port: Annotated[int, Field(ge=1024, le=65535)] = 29400
+    """Port on the first machine at which they meet."""
+    restarts: Annotated[int, Field(ge=0, le=100)] = 0
+    """How often a machine starts all its processes again after one was lost."""
+
+
+class SlurmSettings(Document):
+    """A Slurm cluster."""
+
+    partition: Word | None = None
+    account: Word | None = None
+    qos: Word | None = None
+    time: Annotated[str, Field(pattern=r"^(\d+-)?\d{1,3}(:\d\d){0,2}$")] | None = None
+    """Time limit as `sbatch` reads it, such as `4:00:00`."""
+    options: tuple[Option, ...] = ()
+    """Further options of `sbatch`, such as `--constraint=h100`."""
+    setup: tuple[Line, ...] = ()
+    """Lines of shell that come before the run, such as `module load cuda` or `source .venv/bin/activate`."""
+    requeue: Annotated[int, Field(ge=0, le=100)] = 3
+    """How often a job is requeued after a process or a machine was lost."""
+
+
+class LaunchSettings(Document):
+    """How a site starts jobs."""
+
+    ftc_launch: Literal[1]
+    """Version of the format."""
+    torchrun: TorchrunSettings = TorchrunSettings()
+    slurm: SlurmSettings = SlurmSettings()

@@ -1,0 +1,97 @@
+"""`ftc launch`: a saved plan on one or several machines."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftc.cli.arguments import Command, Example, Parser
+from ftc.cli.terminal import write
+from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from ftc.verbs.launch import Launch
+
+__all__ = ["COMMANDS"]
+
+_ENGINES = ("torchrun", "slurm")
+
+
+def launch_arguments(parser: Parser) -> None:
+    parser.add_argument("plan", metavar="PLAN", help="a plan that `ftc plan -o` saved")
+    about = "torchrun: start this machine's processes; slurm: write a job script and submit it"
+    parser.add_argument("--on", required=True, choices=_ENGINES, metavar="ENGINE", help=about)
+    parser.add_argument("--print", action="store_true", dest="shows", help="show what would be started or submitted")
+    about = "of torchrun: where the machines meet; default: the first of `torchrun.hosts` in ftc.launch.yaml"
+    parser.add_argument("--head", metavar="HOST:PORT", help=about)
+
+
+def run_launch(args: Namespace) -> int:
+    """Starts or submits the plan; under torchrun the exit code is that of the run."""
+    from ftc import api
+    from ftc.spec.storage.atomic_write import write_text
+    from ftc.verbs.launch import launch_of, sbatch_script, submit
+
+    if args.head is not None and args.on != "torchrun":
+        sys.stderr.write("error: --head is for `--on torchrun`\n")
+        return ExitCode.USAGE
+    file = Path(args.plan)
+    launch = launch_of(file, api.load_plan(file))
+    if args.on == "torchrun":
+        return _torchrun(args, launch)
+    script = sbatch_script(launch)
+    if args.shows:
+        write(script)
+        return ExitCode.FINE
+    target = file.with_name(f"{file.name.removesuffix('.json').removesuffix('.plan')}.sbatch")
+    write_text(target, script)
+    write(f"{target}: submitted as job {submit(target)}\n")
+    return ExitCode.FINE
+
+
+def _torchrun(args: Namespace, launch: Launch) -> int:
+    """Starts this machine's processes; those of the others have to be started there, by the line that is shown."""
+    from importlib.util import find_spec
+
+    from ftc.cli.faults import missing_package
+
+    train, site = launch.plan.settings.train, launch.settings.torchrun
+    head = args.head or (f"{site.hosts[0]}:{site.port}" if site.hosts else None)
+    if train.nodes > 1 and head is None:
+        help = "name the first machine with `--head HOST:PORT`, or list `torchrun: {hosts: […]}` in ftc.launch.yaml"
+        raise Refusal([diagnostic("FTC709", f"where do the {train.nodes} machines meet?", help=help)])
+    if train.nodes > 1:
+        others = shlex.join(["ftc", "launch", args.plan, "--on", "torchrun", "--head", str(head)])
+        sys.stderr.write(f"This plan needs {train.nodes} machines. Start the same on each of them:\n  {others}\n")
+    if args.shows:
+        return ExitCode.FINE
+    if find_spec("torch") is None:
+        raise missing_package("torch")
+    from ftc.runtime.execution.agent import run_agent
+
+    return run_agent(
+        launch.words(launch.file),
+        nodes=train.nodes,
+        devices=launch.devices,
+        head=head if train.nodes > 1 else None,
+        name=launch.plan.run_id,
+        restarts=site.restarts,
+    )
+
+
+COMMANDS: dict[str, Command] = {
+    "launch": Command(
+        launch_arguments,
+        run_launch,
+        examples=(
+            Example("ftc launch job.plan.json --on slurm --print", "show the job script"),
+            Example("ftc launch job.plan.json --on slurm", "write it and submit it"),
+            Example("ftc launch job.plan.json --on torchrun --head node1:29400", "the same on each machine"),
+        ),
+    ),
+}
+"""What a command line reaches here, by verb."""

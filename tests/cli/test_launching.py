@@ -1,0 +1,165 @@
+"""`ftc launch`: what is written for a scheduler, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ftc.cli.main import main
+from ftc.spec.documents.plan import Plan
+from ftc.verbs.launch import sbatch_script
+from tests.support.documents import plan
+
+SITE = """\
+ftc_launch: 1
+slurm:
+  partition: gpu
+  account: nlp.research
+  time: 1-12:00:00
+  options: [--constraint=h100, --exclusive]
+  setup: [module load cuda/12.8, source .venv/bin/activate]
+  requeue: 5
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a saved plan for two machines with four GPUs each."""
+    (tmp_path / ".ftc").mkdir()
+    monkeypatch.chdir(tmp_path)
+    _save(tmp_path / "job.plan.json", nodes=2, world_size=8)
+    return tmp_path
+
+
+def _save(file: Path, *, nodes: int, world_size: int) -> Plan:
+    saved = plan()
+    train = saved.settings.train.model_copy(update={"nodes": nodes, "world_size": world_size, "sharding": "fsdp"})
+    device = saved.settings.device.model_copy(
+        update={"kind": "cuda", "name": "h100-80gb", "count": world_size // nodes, "threads": 6}
+    )
+    settings = saved.settings.model_copy(update={"train": train, "device": device})
+    made = saved.model_copy(update={"settings": settings}).sealed()
+    file.write_text(made.to_text())
+    return made
+
+
+def _fake(folder: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of that name, first on the path."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_the_job_script_for_slurm(
+    project: Path, golden: Callable[[str, str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "ftc.launch.yaml").write_text(SITE)
+    assert main(["launch", "job.plan.json", "--on", "slurm", "--print"]) == 0
+    out = capsys.readouterr().out
+    saved = Plan.model_validate_json((project / "job.plan.json").read_bytes())
+    command = next(line for line in out.splitlines() if line.startswith("srun"))
+    assert command.endswith(f"-P -m ftc apply job.plan.json --expect {saved.sha256}")
+    stable = out.replace(command, "srun …").replace(str(project), "PROJECT")
+    golden("job.sbatch", stable.replace(saved.sha256[:12], "PLAN").replace(saved.run_id, "JOB"))
+    assert not list(project.glob("*.sbatch")), "`--print` writes nothing"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell")
+@pytest.mark.parametrize(
+    ("ends", "restarts", "state", "again"),
+    [
+        (75, 0, "RUNNING", True),
+        (137, 1, "RUNNING", True),
+        (143, 0, "RUNNING", True),
+        (143, 0, "CANCELLED", False),
+        (75, 5, "RUNNING", False),
+        (6, 0, "RUNNING", False),
+        (1, 0, "RUNNING", False),
+        (0, 0, "RUNNING", False),
+    ],
+)
+def test_a_job_is_requeued_where_trying_again_may_help(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: int, restarts: int, state: str, again: bool
+) -> None:
+    (project / "ftc.launch.yaml").write_text("ftc_launch: 1\nslurm: {requeue: 5}\n")
+    from ftc.verbs.launch import launch_of
+
+    saved = Plan.model_validate_json((project / "job.plan.json").read_bytes())
+    script = project / "job.sbatch"
+    script.write_text(sbatch_script(launch_of(project / "job.plan.json", saved)))
+    _fake(tmp_path / "bin", "srun", f"exit {ends}", monkeypatch)
+    _fake(tmp_path / "bin", "squeue", f"echo {state}", monkeypatch)
+    _fake(tmp_path / "bin", "scontrol", f'echo "$@" > {tmp_path}/asked', monkeypatch)
+    shell = shutil.which("bash")
+    if shell is None:
+        pytest.skip("no bash")
+    environment = {**os.environ, "SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": str(restarts)}
+    assert subprocess.run([shell, str(script)], env=environment, check=False).returncode == ends
+    assert (tmp_path / "asked").exists() is again
+    if again:
+        assert (tmp_path / "asked").read_text() == "requeue 7\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell")
+def test_a_job_is_written_and_submitted(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _fake(tmp_path / "bin", "sbatch", f'echo "$@" > {tmp_path}/asked; echo "4711;cluster"', monkeypatch)
+    assert main(["launch", "job.plan.json", "--on", "slurm"]) == 0
+    assert capsys.readouterr().out == "job.sbatch: submitted as job 4711\n"
+    assert (tmp_path / "asked").read_text() == "--parsable job.sbatch\n"
+    assert "#SBATCH --nodes=2\n" in (project / "job.sbatch").read_text()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell")
+def test_what_slurm_says_is_shown(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _fake(tmp_path / "bin", "sbatch", 'echo "sbatch: error: invalid partition" >&2; exit 1', monkeypatch)
+    assert main(["launch", "job.plan.json", "--on", "slurm"]) == 1
+    err = capsys.readouterr().err
+    assert "error[FTC708]: Slurm refuses the job" in err
+    assert "invalid partition" in err
+
+
+def test_without_slurm_the_script_is_still_written(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["launch", "job.plan.json", "--on", "slurm"]) == 1
+    assert "error[FTC708]" in capsys.readouterr().err
+    assert (project / "job.sbatch").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "ftc_launch: 1\nslurm: {partiton: gpu}\n",
+        'ftc_launch: 1\nslurm: {partition: "gpu\\n#SBATCH --uid=0"}\n',
+        'ftc_launch: 1\nslurm: {setup: ["true\\nrm -rf x"]}\n',
+        "ftc_launch: 2\n",
+    ],
+)
+def test_settings_are_read_strictly(project: Path, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "ftc.launch.yaml").write_text(wrong)
+    assert main(["launch", "job.plan.json", "--on", "slurm", "--print"]) == 3
+    captured = capsys.readouterr()
+    assert "error[FTC707]" in captured.err
+    assert not captured.out
+
+
+def test_machines_need_a_place_to_meet(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["launch", "job.plan.json", "--on", "torchrun"]) == 64
+    assert "error[FTC709]" in capsys.readouterr().err
+    assert main(["launch", "job.plan.json", "--on", "torchrun", "--head", "node1:29400", "--print"]) == 0
+    assert "ftc launch job.plan.json --on torchrun --head node1:29400" in capsys.readouterr().err
+    (project / "ftc.launch.yaml").write_text("ftc_launch: 1\ntorchrun: {hosts: [head, other], port: 3000}\n")
+    assert main(["launch", "job.plan.json", "--on", "torchrun", "--print"]) == 0
+    assert "--head head:3000" in capsys.readouterr().err

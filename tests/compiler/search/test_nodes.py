@@ -1,0 +1,90 @@
+"""`nodes` multiplies the devices that share a step; each machine has its own memory, cores, price and link."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ftc.compiler.draft import ClosedDraft
+from ftc.compiler.memory.memory import limit_of
+from ftc.compiler.time.run_time import num_paid
+from ftc.spec.devices import CARDS, host_link, peer_link
+from ftc.spec.documents.facts import DeviceFacts
+from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts
+
+FACTS = model_facts(hidden=4096, layers=4)
+
+
+def _gpu(**changes: Any) -> DeviceFacts:
+    h100 = {"name": "h100-80gb", "capability": (9, 0), "speed": CARDS["h100-80gb"].speed}
+    return CARD.model_copy(update={**h100, "local": False, "count": 1, **changes})
+
+
+def _job(budget: dict[str, Any], device: DeviceFacts | None = None, **train: Any) -> ClosedDraft:
+    return decided(
+        draft_of(
+            facts=FACTS,
+            device=device or _gpu(),
+            task={"kind": "chat"},
+            train={"batch_size": 32, "packing": False, **train},
+            budget=budget,
+            strategy={"kind": "full"},
+        )
+    )
+
+
+def test_the_processes_of_all_machines_share_the_rows() -> None:
+    draft = _job({"nodes": 2, "devices": 4}, sharding="fsdp")
+    settings = draft.settings()
+    assert (settings.train.world_size, settings.train.nodes, settings.device.count) == (8, 2, 4)
+    assert draft.share_of_batch == 4
+    assert draft.origins["train.nodes"] == draft.origins["device.count"]
+
+
+def test_one_machine_has_the_plan_that_it_had() -> None:
+    draft = _job({"devices": 4})
+    assert "nodes" not in draft.settings().train.model_dump()
+    assert "train.nodes" not in draft.origins
+
+
+def test_a_model_is_divided_among_all_machines() -> None:
+    one, two = (_job({"nodes": nodes, "devices": 4}, sharding="fsdp", micro_batch=1) for nodes in (1, 2))
+    assert one.memory is not None
+    assert two.memory is not None
+    assert two.memory.peak_bytes < one.memory.peak_bytes
+
+
+def test_time_needs_the_speed_of_the_network() -> None:
+    unknown = _job({"nodes": 2, "devices": 4}, sharding="fsdp")
+    assert unknown.time is None
+    assert any("network between machines is unknown. Set `budget.link`" in line for line in unknown.not_checked)
+    slow, fast = (
+        _job({"nodes": 2, "devices": 4, "link": link}, sharding="fsdp", micro_batch=1)
+        for link in ("10 Gbit/s", "400 Gbit/s")
+    )
+    assert slow.time is not None
+    assert fast.time is not None
+    assert slow.time.expected_seconds > fast.time.expected_seconds
+    assert peer_link("h100-80gb", (9, 0)) > host_link((9, 0)), "inside a machine they have NVLink"
+
+
+def test_each_machine_has_cores_memory_and_a_price_of_its_own() -> None:
+    cpu = CPU.model_copy(update={"threads": 8})
+    one, two = (_job({"nodes": nodes, "devices": 2}, cpu) for nodes in (1, 2))
+    assert one.threads == two.threads == 4
+    assert limit_of(one)[0] == limit_of(two)[0]
+    assert (num_paid(one), num_paid(two)) == (1, 2)
+    assert num_paid(_job({"nodes": 2, "devices": 4}, sharding="fsdp")) == 8
+
+
+@pytest.mark.parametrize(("nodes", "code"), [(17, {"FTC292"}), (16, set())])
+def test_a_step_has_a_row_for_each_process(nodes: int, code: set[str]) -> None:
+    from ftc.compiler.rules.check import check_recipe
+
+    text = (
+        "ftc: 1\nname: tiny\ntask: {kind: classification}\ndata: {source: {path: rows.csv}}\nmodel: {base: ./model}\n"
+        f"strategy: {{kind: lora}}\ntrain: {{batch_size: 32}}\nbudget: {{device: cpu, devices: 2, nodes: {nodes}}}\n"
+    )
+    found = {one.code for one in check_recipe(text.encode(), "recipe.yaml").diagnostics if one.is_error}
+    assert found == code
