@@ -131,8 +131,8 @@ def exports(session: nox.Session) -> None:
 
 @nox.session
 def gguf(session: nox.Session) -> None:
-    """Export models for llama.cpp and Ollama, and have the real library answer. Fetches llama.cpp's converter once."""
-    install(session, "-e", ".[gguf]", *GROUPS["test"])
+    """Export models for llama.cpp and Ollama, and have the real library and server answer. Fetches a converter once."""
+    install(session, "-e", ".[gguf]", "xllamacpp", *GROUPS["test"])
     environment = {**QUIET, "FTC_GGUF": "1"}
     session.run("pytest", "-n0", "tests/e2e/test_gguf.py", *session.posargs, env=environment)
 

@@ -1,7 +1,6 @@
 """From a checked recipe to a plan: resolve, shape, tokenize, pass by pass, lock.
 
-This is the compiler's imperative shell. It looks things up in a fixed order, hands facts to the passes, and stops
-between stages when one of them found errors, so that one mistake does not cascade into ten.
+It looks things up in a fixed order, hands facts to the passes, and stops between stages that found errors.
 """
 
 from __future__ import annotations
@@ -358,6 +357,7 @@ def _freeze(made: _Made, recipe_file: str, overrides: tuple[str, ...], unpinned:
         license=draft.model.license,
         num_parameters=draft.model.num_parameters,
         num_trainable=num_trainable(draft),
+        num_active=draft.model.num_active if draft.model.experts else None,
     )
     checks = tuple(Check(name=f.code, code=f.code, result=f.summary) for f in (*data.diagnostics, *draft.diagnostics))
     return Plan(

@@ -40,7 +40,16 @@ def base_of(draft: Draft) -> Base:
         head_modules=head_modules(head, draft.model) or (),
         held=held(draft),
         on_card=draft.device.kind == "cuda",
+        kept=_kept(draft),
     )
+
+
+def _kept(draft: Draft) -> frozenset[str]:
+    """Weights of routers, where the recipe leaves them as they are."""
+    mixture = draft.model.kind.experts
+    if mixture is None or draft.recipe.train.train_router:
+        return frozenset()
+    return frozenset(name for name in draft.model.tensors if mixture.is_router(name))
 
 
 def held(draft: Draft) -> dict[str, TensorFacts]:

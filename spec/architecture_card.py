@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-__all__ = ["Architecture", "BehindHead", "Family", "Norm", "Positions"]
+__all__ = ["Architecture", "BehindHead", "Family", "Mixture", "Norm", "Positions"]
 
 Family = Literal["decoder", "encoder", "encoder_decoder"]
 
@@ -24,6 +24,31 @@ BehindHead = Literal["nothing", "softcap", "times scale", "by scaling", "plus bi
 """What comes behind an output layer, by the name of its value in config.json: tanh between two factors
 (`final_logit_softcapping`), a product (`logit_scale`), a quotient (`logits_scaling`), or a buffer of the model that is
 added (`final_logits_bias`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """A mixture of experts, in the words of a model type's config.json and of its files.
+
+    Attributes:
+        inner: Key of the width between the two halves of an expert.
+        experts: Parts of the names of the experts' weights, between dots.
+        routers: Ends of the names of modules that decide where a token goes, as files and memory have them.
+        has_loss: Whether transformers knows the load balancing loss of its routers (Fedus et al. 2021).
+    """
+
+    inner: str
+    experts: tuple[str, ...]
+    routers: tuple[str, ...]
+    has_loss: bool
+
+    def is_expert(self, name: str) -> bool:
+        """Whether a weight belongs to one of the experts that tokens are routed to, or to all of them at once."""
+        return any(f".{part}." in f".{name}" for part in self.experts)
+
+    def is_router(self, name: str) -> bool:
+        """Whether a weight belongs to a router."""
+        return any(f".{end}." in f".{name}" for end in self.routers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +89,7 @@ class Architecture:
         summary_prefix: What it was pretrained to read before a text that is to be summarized.
         behind_head: What it does with its output layer's scores over the vocabulary; `nothing` for an encoder, which
             is never trained by them.
+        mixture: Its experts, where layers are a mixture of them; `dense` where they aren't.
     """
 
     model_type: str
@@ -94,6 +120,12 @@ class Architecture:
     tokens: tuple[str | None, str | None, str | None] | None
     summary_prefix: str | None
     behind_head: BehindHead | None
+    mixture: Mixture | Literal["dense"] | None
+
+    @property
+    def experts(self) -> Mixture | None:
+        """The mixture of experts; None where layers are dense, or nothing is known."""
+        return self.mixture if isinstance(self.mixture, Mixture) else None
 
     @property
     def unknown(self) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from ftc.spec.architecture_card import Architecture, BehindHead, Family, Norm, Positions
+from ftc.spec.architecture_card import Architecture, BehindHead, Family, Mixture, Norm, Positions
 
-__all__ = ["ARCHITECTURES", "Architecture", "BehindHead", "Family", "Norm", "Positions", "architecture"]
+__all__ = ["ARCHITECTURES", "Architecture", "BehindHead", "Family", "Mixture", "Norm", "Positions", "architecture"]
 
 
 def _unknown(model_type: str) -> Architecture:
@@ -49,6 +49,7 @@ _BERT = Architecture(
     tokens=(None, None, "[PAD]"),
     summary_prefix="",
     behind_head="nothing",
+    mixture="dense",
 )
 _REMBERT = replace(_BERT, model_type="rembert", dropout=0.0, attention_dropout=0.0, tokens=("[CLS]", "[SEP]", "<pad>"))
 _ELECTRA = replace(_BERT, model_type="electra", classifier_layers=2, classifier_keeps=())
@@ -77,6 +78,15 @@ _LLAMA = replace(
     span_head=(),
     tokens=(None, None, None),
 )
+_EXPERTS = Mixture(inner="moe_intermediate_size", experts=("experts",), routers=("mlp.gate",), has_loss=True)
+_QWEN_MOE = replace(
+    _LLAMA,
+    model_type="qwen3_moe",
+    ends_with_product=False,  # the router's weights are multiplied with what experts give
+    tokens=(None, "<|endoftext|>", "<|endoftext|>"),
+    mixture=_EXPERTS,
+)
+_DEEPSEEK = replace(_LLAMA, model_type="deepseek_v2", tagger=(), mixture=replace(_EXPERTS, has_loss=False))
 _GEMMA2 = replace(
     _LLAMA,
     model_type="gemma2",
@@ -226,6 +236,8 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_GPTJ, model_type="codegen", widens_keys=False, classifier=()),
     _COHERE,
     replace(_COHERE, model_type="cohere2", window_every=4),
+    _DEEPSEEK,
+    replace(_DEEPSEEK, model_type="deepseek_v3", widens_keys=False, tagger=("score",)),
     replace(_LLAMA, model_type="ernie4_5", widens_keys=False, classifier=(), tagger=()),
     replace(_LLAMA, model_type="exaone4", window_every=4, ends_with_product=False),
     # Its larger models have two norms of one input, its smaller ones one, and their config.json tells.
@@ -243,19 +255,56 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_LLAMA, model_type="glm"),
     replace(_LLAMA, model_type="glm4", ends_with_product=False),
     _GPT2,
+    replace(
+        _QWEN_MOE,
+        model_type="gpt_oss",
+        window_every=2,
+        unquantized=(".input_layernorm", ".norm", ".post_attention_layernorm"),
+        classifier_reads_one=False,
+        tokens=_LLAMA.tokens,
+        mixture=replace(_EXPERTS, inner="intermediate_size", routers=("mlp.router",)),
+    ),
     replace(_GPT2, model_type="gpt_bigcode", transposed=False, activation="gelu_pytorch_tanh"),
     replace(_GPT2, model_type="gpt_neo", transposed=False, dropout=0.0, attention_dropout=0.0, counts_padding=True),
     _GPT_NEOX,
     _GPTJ,
     replace(_LLAMA, model_type="granite", classifier=(), tagger=(), behind_head="by scaling"),
+    replace(
+        _QWEN_MOE,
+        model_type="granitemoe",
+        classifier=(),
+        tagger=(),
+        tokens=_LLAMA.tokens,
+        behind_head="by scaling",
+        mixture=Mixture(
+            inner="intermediate_size",
+            experts=("experts", "input_linear", "output_linear"),
+            routers=("block_sparse_moe.router",),
+            has_loss=True,
+        ),
+    ),
     replace(_LLAMA, model_type="helium"),
     _LLAMA,
     replace(_LLAMA, model_type="ministral3"),
     replace(_LLAMA, model_type="mistral"),
+    replace(
+        _QWEN_MOE,
+        model_type="mixtral",
+        tokens=_LLAMA.tokens,
+        mixture=replace(_EXPERTS, inner="intermediate_size", routers=("mlp.gate", "block_sparse_moe.gate")),
+    ),
     replace(_BLOOM, model_type="mpt", counts_padding=True, tokens=_GPT_NEOX.tokens),
     replace(_LLAMA, model_type="olmo", norm="fused", widens_keys=False, tagger=(), tokens=_GPT_NEOX.tokens),
     replace(_LLAMA, model_type="olmo2", ends_with_product=False, widens_keys=False, tagger=()),
     replace(_LLAMA, model_type="olmo3", window_every=4, ends_with_product=False, widens_keys=False, tagger=()),
+    replace(
+        _QWEN_MOE,
+        model_type="olmoe",
+        classifier=(),
+        tagger=(),
+        tokens=_GPT_NEOX.tokens,
+        mixture=replace(_EXPERTS, inner="intermediate_size"),
+    ),
     replace(_GPT2, model_type="openai-gpt", ends_with_product=False, tagger=(), tokens=(None, None, None)),
     replace(
         _GPT2,
@@ -272,6 +321,10 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_LLAMA, model_type="phi3"),
     replace(_LLAMA, model_type="qwen2", tokens=(None, "<|endoftext|>", "<|endoftext|>")),
     replace(_LLAMA, model_type="qwen3", tokens=(None, "<|endoftext|>", "<|endoftext|>")),
+    replace(
+        _QWEN_MOE, model_type="qwen2_moe", mixture=replace(_EXPERTS, routers=("mlp.gate", "mlp.shared_expert_gate"))
+    ),
+    _QWEN_MOE,
     replace(_unknown("recurrent_gemma"), reads_padding=True),
     replace(_unknown("rwkv"), reads_padding=True),
     replace(_LLAMA, model_type="seed_oss", dropout=0.1, attention_dropout=0.1),

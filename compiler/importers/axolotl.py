@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from ftc.compiler.importers import rows, rules, trackers, training, words
+from ftc.compiler.importers import rows, rules, sampling, trackers, training, words
 from ftc.compiler.importers.axolotl_keys import OTHER_KEYS, PREFERENCE_NUMBERS
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.preference_losses import preference_loss_named
@@ -97,8 +97,11 @@ def _low_rank(t: Translation, kind: str, *, four_bit: bool, eight_bit: bool) -> 
 
 def _rows(t: Translation) -> None:
     sets = t.items("datasets")
-    one = _data_set
-    if (method := t.text("rl")) is not None and preference_loss_named(method) is not None:
+    one, method = _data_set, t.text("rl")
+    if method == "grpo":
+        sampling.as_sampled(t, "rl", "trl.")
+        one = sampling.prompts
+    elif method is not None and preference_loss_named(method) is not None:
         losses = t.names("dpo_loss_type") if method == "dpo" else ()
         # Its SimPO is TRL's CPO trainer with another loss, which keeps the SFT loss unless told.
         usual = {"beta": 0.1, "sft_weight": 1.0 if method == "simpo" else 0.0}
@@ -341,11 +344,10 @@ _RULES: rules.Rules = {
     **rules.of_turns(lambda t, key: "all", "prompts are not trained on, only answers", "train_on_inputs"),
     **rules.dropped("ftc does not stop when the loss rises, only when it is not finite", "loss_watchdog_threshold"),
     **rules.dropped("the plan counts duplicates and keeps them", "dataset_exact_deduplication"),
-    **rules.dropped("float32 stays exact", "tf32"),
     **rules.dropped("the whole file is the split", "datasets.split", off=("train", "")),
     **rules.dropped("a subset of a data set is a separate file", "datasets.name", "name it with `--hub-file FILE`"),
     **rules.of_turns(lambda t, key: t.names(key), "the answers are trained on", "datasets.roles_to_train"),
-    **rules.meant_as_marks("datasets.message_field_training"),
+    **rules.meant_as_marks("datasets.message_field_training"), **rules.dropped("float32 stays exact", "tf32"),
     **rules.dropped("ftc trains on the end of each assistant turn", "datasets.train_on_eos"),
     **rules.dropped("a share of the rows is not supported", "datasets.shards", "set `data.max_rows`"),
     **rules.dropped("`track` has no such key",
@@ -360,8 +362,8 @@ _RULES: rules.Rules = {
         "fsdp fsdp_config fsdp_version deepspeed ddp ddp_timeout ddp_find_unused_parameters tensor_parallel_size "
         "context_parallel_size expert_parallel_size dp_shard_size dp_replicate_size accelerator_config device_map "
         "use_ray ray_num_workers"),
-    **rules.blocking("reinforcement learning and KTO are not supported", "rl", _SUPERVISED),
-    **rules.blocking("reward models are not supported", "reward_model process_reward_model", _SUPERVISED),
+    **rules.blocking("reward models, KTO and reinforcement learning other than GRPO are not supported",
+        "rl reward_model process_reward_model", _SUPERVISED),
     **rules.blocking("streaming pretraining text is not supported", "pretraining_dataset",
         "set `datasets`, or add rows with `--data FILE`"),
     **rules.blocking("parameters by name beside an adapter", "unfrozen_parameters",
@@ -371,7 +373,7 @@ _RULES: rules.Rules = {
     **rules.blocking("distillation from stored outputs is not supported", "kd_trainer", rules.NAME_THE_TEACHER),
     **rules.blocking("diffusion language models are not supported", "diffusion", _SUPERVISED),
     **rules.blocking("images and sound are not supported", "processor_type", "choose a model and rows of text"),
-    **_IGNORED,
+    **_IGNORED, **sampling.of_sampling("trl."),
 }  # fmt: skip
 _READ = OTHER_KEYS | (_RULES.keys() - _IGNORED.keys())
 """Top-level keys that Axolotl reads."""

@@ -282,6 +282,7 @@ _RULES: rules.Rules = {
     **rules.dropped("OFT blocks are set by their size, not by their number", "oft_rank",
         "write `strategy.block_size`"),
     **rules.blocking("nothing is left to train", "freeze_language_model", "remove it"),
+    **rules.switched({"moe_aux_loss_coef": "train.router_aux_loss"}),
     **rules.blocking("LLaMA Pro is not supported", "use_llama_pro", "choose lora, qlora or full"),
     **rules.shared_work(
         "fsdp_transformer_layer_cls_to_wrap ray_num_workers ray_run_name ray_storage_path resources_per_worker "

@@ -18,6 +18,7 @@ __all__ = [
     "as_compared",
     "as_instruction",
     "as_preference",
+    "as_questions",
     "as_text",
     "columns_fit",
     "mixed",
@@ -31,6 +32,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COLUMN = re.compile(r"[A-Za-z_]\w{0,63}")
 _CONVERSATIONS, _PLAIN_TEXT = words.task_of("messages"), words.task_of("text")
 _PREFERENCES, _ANSWERS = words.task_of("prompt", "chosen", "rejected"), words.task_of("prompt", "completion")
+_QUESTIONS = words.task_of("prompt", "reference")
 """Tasks by the parts that rows have for them."""
 _GIVE = "add the rows with `--data FILE`"
 
@@ -172,6 +174,14 @@ def as_compared(t: Translation, key: str, named: str, numbers: Mapping[str, str]
     for own, value in usual.items():
         if own in known_keys and f"task.{own}" not in t.values and own in card.usual and card.usual[own] != value:
             t.add(f"task.{own}", value, "the other tool's default")
+
+
+def as_questions(t: Translation, key: str | Key) -> bool:
+    """Prompts that the model answers in training; tells whether no other task was asked for."""
+    if _is_overruled(t, key, _QUESTIONS):
+        return False
+    t.carry(key, "task.kind", _QUESTIONS)
+    return True
 
 
 def as_preference(t: Translation, key: str | Key, columns: Mapping[str, str], reason: str = "") -> None:

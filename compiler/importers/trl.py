@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rows, rules, trackers, training, words
+from ftc.compiler.importers import rows, rules, sampling, trackers, training, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TRL"]
 
 _ADAPTER = words.AdapterKeys(default_rank=16, default_alpha=32, default_dropout=0.05)
 _TRAINER = training.TrainerKeys(precision="bfloat16", is_checkpointed=True)
-_OF_OTHER_METHODS = ("num_generations", "reward_model_path", "reward_funcs", "desirable_weight", "undesirable_weight")
+_OF_OTHER_METHODS = ("reward_model_path", "desirable_weight", "undesirable_weight")
 
 
 def _strategy(t: Translation) -> None:
@@ -88,7 +88,9 @@ def _one(t: Translation, key: Key) -> None:
 def _shape(t: Translation, key: str | Key) -> None:
     """TRL looks at the columns when it trains; some keys tell their shape before."""
     column = t.text("dataset_text_field")
-    if t.has("beta") and not any(t.has(other) for other in _OF_OTHER_METHODS):
+    if key_of_sampling := sampling.tells_sampling(t):
+        sampling.as_sampled(t, key_of_sampling)
+    elif t.has("beta") and not any(t.has(other) for other in _OF_OTHER_METHODS):
         rows.as_preference(t, "beta", {}, "the key of `trl dpo`")
         losses = t.names("loss_type") or ((t.text("loss_type") or "sigmoid"),)
         numbers = {"beta": "beta", "label_smoothing": "label_smoothing", "rpo_alpha": "sft_weight"}
@@ -163,9 +165,10 @@ _RULES: rules.Rules = {
         "set `data.max_rows`"),
     **rules.dropped("evaluation rows", "dataset_mixture.test_split_size", "set `data.split.validation` to a share"),
     **rules.dropped("prompts have no separate limit; `data.max_length` applies to the whole row", "max_prompt_length"),
-    **rules.blocking("reinforcement learning and KTO are not supported",
-        "beta num_generations reward_model_path reward_funcs max_completion_length desirable_weight "
-        "undesirable_weight center_rewards_coefficient", "choose a configuration for supervised training", off=()),
+    **rules.blocking("PPO, reward models and KTO are not supported",
+        "beta reward_model_path desirable_weight undesirable_weight center_rewards_coefficient",
+        "choose a configuration for supervised training", off=()),
+    **sampling.of_sampling(),
     **rules.shared_work("accelerate_config num_processes parallelism_config"),
 }  # fmt: skip
 

@@ -264,7 +264,7 @@ def evaluation_batch(draft: ClosedDraft) -> tuple[int, BatchShape] | None:
     length = max(one.length for one in passes)
     rows = max(-(-one.rows * one.length // length) for one in passes)
     if draft.eval.max_new_tokens is not None:
-        written = _WRITTEN if draft.train.sampling is None else tuple(one.name for one in passes)
+        written = _WRITTEN if draft.recipe.task.sampling is None else tuple(one.name for one in passes)
         rows = max([rows, *(one.rows for one in passes if one.name in written)])
     supervised = max(-(-one.rows * one.supervised // rows) for one in passes)
     return rows, BatchShape(length=length, supervised=supervised, padded=_is_padded(passes))
@@ -285,7 +285,7 @@ def _counts(draft: Draft) -> dict[str, int]:
     """Rows of each one. A loss with a reference also needs its log-probabilities of the training rows; training that
     samples answers has a step's prompts answered.
     """
-    compared, sampling = draft.train.preference, draft.train.sampling
+    compared, sampling = draft.train.preference, draft.recipe.task.sampling
     has_reference = compared is not None and compared.needs_reference
     is_read = has_reference or sampling is not None
     splits = [name for name in ("train", "validation", "test") if name != "train" or is_read]

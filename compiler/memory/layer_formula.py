@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from ftc.compiler.memory import expert_formula as experts
 from ftc.compiler.time.network import composes_norms, drops, reads_encoder, rotates
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import role_of
@@ -101,22 +102,31 @@ class Stack:
 
     def saved_bytes(self, numbers: Numbers, trained: Trained) -> float:
         """What all its layers keep, casts of trained weights left out."""
+        of_experts = experts.saved_bytes(self.model, numbers.linear, trained=trained.all_weights)
         return (
             self._of_norms(numbers, trained)
             + self._of_attention(numbers, trained)
             + self._of_feed_forward(numbers)
+            + self._share * self.tokens * of_experts
             + self._of_dropout(numbers)
             + self.repeats * self._of_inputs(numbers, trained)
         )
 
     @cached_property
     def num_weights(self) -> int:
-        """Weights of its linear layers."""
-        return sum(inputs * outputs for inputs, outputs in self.linear.values())
+        """Weights of its linear layers and experts."""
+        linear = sum(inputs * outputs for inputs, outputs in self.linear.values())
+        return linear + round(self._share * experts.expert_weights(self.model))
+
+    @property
+    def _share(self) -> float:
+        """How many of the model's layers it has."""
+        return self.layers / max(1, self.model.num_layers)
 
     def cast_bytes(self, numbers: Numbers) -> int:
         """Trained weights as products read them."""
-        return numbers.operand * self.num_weights if numbers.casts else 0
+        linear = sum(inputs * outputs for inputs, outputs in self.linear.values())
+        return numbers.operand * linear if numbers.casts else 0
 
     def boundary_bytes(self, numbers: Numbers) -> int:
         """What stands between layers, where only that is kept."""
@@ -137,6 +147,7 @@ class Stack:
     def passing_bytes(self, numbers: Numbers, trained: Trained) -> int:
         """What is on its way through a layer: at its feed-forward part, or at the scores of attention."""
         wide = (3 if self._is_gated else 2) * numbers.linear * self._inner + self._of_wide_adapter(numbers, trained)
+        wide += experts.routed_bytes(self.model, numbers.linear, trained=trained.all_weights)
         scores = 2 * _FP32 * self.model.num_heads * self.length if self._holds_scores else 0
         return self.tokens * (max(wide, scores) + 2 * numbers.residual * self.model.hidden_size)
 
@@ -172,6 +183,7 @@ class Stack:
         is_packed = numbers.casts and numbers.linear == _FP32
         is_cast = not (is_packed and self.model.family == "encoder")  # nor is a norm's result there before it is read
         feeding = self._inner * self._wide_bytes(numbers) + (3 + is_cast) * numbers.residual * h
+        feeding += experts.routed_bytes(self.model, numbers.linear, trained=trained.all_weights)
         if numbers.casts and self._adapts_wide(trained):  # its input as it came, as the adapter and as a product has it
             cast = _FP32 if numbers.linear < _FP32 else 0
             read = self._inner * (numbers.linear + cast + numbers.operand)
@@ -209,17 +221,20 @@ class Stack:
 
     @cached_property
     def _is_gated(self) -> bool:
+        if self.model.experts:
+            return True
         wide = [size for size in self.linear.values() if size[1] == self._inner]
         return self._joins_halves or len(wide) * self.repeats >= 2 * self.layers
 
     @cached_property
     def _joins_halves(self) -> bool:
         """Whether one layer gives both halves of a gated feed-forward part, of which views are taken."""
-        return any(outputs == 2 * self._inner for _, outputs in self.linear.values())
+        return not self.model.experts and any(outputs == 2 * self._inner for _, outputs in self.linear.values())
 
     @property
     def _inner(self) -> int:
-        return self.model.intermediate_size
+        """Width between the halves of a feed-forward part."""
+        return experts.inner_width(self.model, self.linear)
 
     @property
     def _queries(self) -> int:
@@ -321,7 +336,8 @@ class Stack:
             kept += 3 * _FP32 + (_FP32 - numbers.linear if self._is_gated else 0)
         if self.model.kind.inner_dropout:
             kept += numbers.mask
-        return self.layers * self.tokens * kept * self._inner
+        inner = sum(experts.dense_inner(self.linear)) if self.model.experts else self.layers * self._inner
+        return self.tokens * kept * inner
 
     @property
     def _composes(self) -> bool:

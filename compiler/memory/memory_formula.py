@@ -22,6 +22,7 @@ from ftc.compiler.memory.evaluation_formula import (
     evaluation_moments,
     with_teacher,
 )
+from ftc.compiler.memory.expert_formula import expert_weights
 from ftc.compiler.memory.layer_formula import Numbers, Stack, Trained
 from ftc.compiler.memory.stacks import stacks_of
 from ftc.compiler.memory.vision_formula import image_bytes, most_images
@@ -377,9 +378,8 @@ def _in_parts(phase: PhasePeak, job: MemoryInputs, devices: int, *, offloads: bo
 
 def _gathered(job: MemoryInputs, at_once: float) -> int:
     """Bytes of what is whole at once: what stands outside the layers, and so many of these."""
-    layers = sum(inputs * outputs for inputs, outputs in job.model.linear_modules.values())
-    outside = job.model.num_parameters - layers
-    adapter = job.num_trainable if job.is_adapter else 0
+    layers = sum(inputs * outputs for inputs, outputs in job.model.linear_modules.values()) + expert_weights(job.model)
+    outside, adapter = job.model.num_parameters - layers, job.num_trainable if job.is_adapter else 0
     return job.activation_bytes * (outside + round(at_once * (layers + adapter) * _largest_layer(job, layers)))
 
 

@@ -131,7 +131,7 @@ def layer_weights(model: ModelFacts) -> tuple[tuple[int, ...], ...]:
         part = part_of(name)
         if part.kind == "layer":
             sizes = found.setdefault(part.stack, {})
-            is_matrix = name.endswith("weight") and len(tensor.shape) == 2
+            is_matrix = len(tensor.shape) == 3 or (name.endswith("weight") and len(tensor.shape) == 2)
             sizes[part.layer] = sizes.get(part.layer, 0) + is_matrix * tensor.num_elements
     stacks = sorted(found, key=lambda stack: "encoder" not in stack.split("."))
     said = [model.num_layers, *([model.num_decoder_layers] if model.num_decoder_layers else [])]

@@ -24,9 +24,10 @@ def uncounted_parts(model: ModelFacts) -> tuple[str, ...]:
     """
     strange: dict[str, None] = {}
     attending: dict[tuple[str, int], bool] = {}
+    mixture = model.kind.experts
     for name, tensor in model.tensors.items():
         part = part_of(name)
-        if part.kind != "layer":
+        if part.kind != "layer" or (mixture and (mixture.is_expert(name) or mixture.is_router(name))):
             continue
         inner, at = _NUMBER.sub("", name, count=1), (part.stack, part.layer)
         attending[at] = attending.get(at, False) or _ATTENTION.search(name) is not None

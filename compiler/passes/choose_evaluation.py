@@ -117,8 +117,8 @@ def _new_tokens(draft: Draft, why: Reasons, metrics: tuple[str, ...]) -> int | N
     if not is_written or not any(card.generates or draft.mode.writes_labels for card in cards):
         return why.derive("max_new_tokens", None, "no metric needs generated answers")
     asked = draft.recipe.eval.max_new_tokens
-    if asked == "auto" and draft.train.sampling is not None:
-        return why.take("max_new_tokens", draft.train.sampling.max_new_tokens, "task.max_new_tokens")
+    if asked == "auto" and draft.recipe.task.sampling is not None:
+        return why.take("max_new_tokens", draft.recipe.task.sampling.max_new_tokens, "task.max_new_tokens")
     if asked != "auto":
         return why.take("max_new_tokens", asked)
     longest = draft.splits["train"].supervised_max

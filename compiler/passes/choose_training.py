@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, cast
 
 from ftc.compiler.draft import Draft, Reasons
+from ftc.compiler.router_choices import check_router, router_settings
 from ftc.compiler.search.candidates import attention_kernels, device_counts, optimizer_kinds
 from ftc.compiler.training_defaults import (
     choose_class_weights,
@@ -15,9 +16,9 @@ from ftc.compiler.training_defaults import (
     choose_rate,
     choose_steps,
 )
+from ftc.compiler.vectors import vector_settings
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.loss_settings import (
-    EmbeddingSettings,
     PreferenceSettings,
     RegressionSettings,
     SamplingSettings,
@@ -32,7 +33,6 @@ from ftc.spec.documents.settings import (
     Seeds,
     TeacherSettings,
 )
-from ftc.spec.embedding_losses import Pooling
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.metrics import metric_named
@@ -40,7 +40,6 @@ from ftc.spec.optimizers import OPTIMIZERS, candidates
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.evaluation import watched_metrics
 from ftc.spec.sections.train import Precision
-from ftc.spec.tasks.embedding import Embedding
 
 __all__ = ["EXACT", "choose_determinism", "choose_distillation", "choose_training"]
 
@@ -78,9 +77,11 @@ def choose_training(draft: Draft) -> Draft:
         select_metric=metric,
         select_higher=_is_higher(why, metric),
         preference=_objective(draft, why),
-        **(_numbers(draft, why) | _sampling(draft, why) | _vectors(draft, why)),
+        **(_numbers(draft, why) | _sampling(draft, why) | vector_settings(draft, why)),
+        **router_settings(draft, why),
     )
-    return _choose_seeds(_check_class_weights(_check_precision(draft.settle("train", section, why))))
+    draft = check_router(draft.settle("train", section, why))
+    return _choose_seeds(_check_class_weights(_check_precision(draft)))
 
 
 def _optimizer(draft: Draft, why: Reasons) -> OpenOptimizer:
@@ -225,31 +226,6 @@ def _numbers(draft: Draft, why: Reasons) -> dict[str, Any]:
     return {"regression": RegressionSettings(loss=loss, scales=scales)}
 
 
-def _vectors(draft: Draft, why: Reasons) -> dict[str, EmbeddingSettings]:
-    """How texts become vectors; nothing for a task without."""
-    task = draft.recipe.task
-    if not isinstance(task, Embedding):
-        return {}
-    pooling: Pooling
-    if task.pooling != "auto":
-        pooling = why.take("embedding.pooling", task.pooling, "task.pooling")
-    elif draft.loaded.family == "decoder":
-        pooling = why.derive("embedding.pooling", "last", "only a decoder's last token has read the whole text")
-    else:
-        pooling = why.derive("embedding.pooling", "mean", "the usual way for an encoder")
-    lengths = tuple(sorted(set(task.matryoshka) - {draft.model.hidden_size}))
-    found = EmbeddingSettings(
-        loss=why.take("embedding.loss", task.loss, "task.loss"),
-        temperature=why.take("embedding.temperature", task.temperature, "task.temperature"),
-        pooling=pooling,
-        normalize=why.take("embedding.normalize", task.normalize, "task.normalize"),
-        matryoshka=why.take("embedding.matryoshka", lengths, "task.matryoshka"),
-        query_prefix=why.take("embedding.query_prefix", task.query_prefix, "task.query_prefix"),
-        passage_prefix=why.take("embedding.passage_prefix", task.passage_prefix, "task.passage_prefix"),
-    )
-    return {"embedding": found}
-
-
 def _sampling(draft: Draft, why: Reasons) -> dict[str, Any]:
     """How answers are sampled and rewarded; nothing for a task that learns from rows."""
     if (asked := draft.recipe.task.sampling) is None:
@@ -387,6 +363,8 @@ def _unknown(draft: Draft) -> Iterator[str]:
     for name, value in used.items():
         if value not in known[name]:
             yield f"{name} `{value}` on a {_DEVICES[draft.device.kind]}"
+    if draft.model.experts is not None and draft.device.kind == "cuda":
+        yield "grouped products of experts on a GPU"
     packed = draft.distillation.quantization if draft.distillation else None
     if packed is not None and packed not in known["quantization"]:
         yield f"quantization `{packed}` of the teacher on a {_DEVICES[draft.device.kind]}"

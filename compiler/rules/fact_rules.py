@@ -33,6 +33,9 @@ def teacher_speaks_the_same(draft: Draft) -> Iterator[Diagnostic]:
     if weights and weights == _weight_files(teacher.model):
         help = "name a better model as teacher, or remove `distillation`"
         yield _found(draft, "FTC283", "the teacher has the same weights as the base model", help=help)
+    if asked.quantization is not None and teacher.model.experts is not None:
+        path, help = f"{_SECTION}.quantization", "remove `quantization`, or choose a dense teacher"
+        yield _found(draft, "FTC268", "the experts of the teacher can't be quantized", help=help, at=path)
     if teacher.model.source == "local" and asked.revision is not None:
         path, help = f"{_SECTION}.revision", "remove `revision`; the lock pins a folder by its files"
         summary = f"`revision` has no effect: `{asked.teacher}` is a folder"

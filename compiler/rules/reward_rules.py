@@ -116,6 +116,9 @@ def answers_are_sampled_by_one(recipe: Recipe, source: Source) -> Iterator[Diagn
         path, why = "budget.devices", "answers are sampled on one device"
         yield diagnostic("FTC446", why, source.span(path), help="write `devices: 1`", path=path)
     if budget.nodes > 1:
+        path, why = "budget.nodes", "answers are sampled on one device"
+        yield diagnostic("FTC446", why, source.span(path), help="write `nodes: 1`", path=path)
+    if budget.nodes > 1:
         path, why = "budget.nodes", "answers are sampled on one machine"
         yield diagnostic("FTC446", why, source.span(path), help="remove `nodes`", path=path)
     if train.packing is True:

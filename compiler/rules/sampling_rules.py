@@ -15,7 +15,7 @@ __all__ = ["SAMPLING_RULES", "answers_have_positions", "base_can_be_asked", "rew
 
 def base_can_be_asked(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A divergence needs the base model, which is there behind an adapter that can be switched off."""
-    sampling, strategy = draft.train.sampling, draft.strategy
+    sampling, strategy = draft.recipe.task.sampling, draft.strategy
     if sampling is None or not sampling.beta:
         return
     if strategy_card(strategy).is_whole or strategy.traits.changes_base:
@@ -30,7 +30,7 @@ def base_can_be_asked(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 def answers_have_positions(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """The longest prompt and the longest answer fit the model together."""
-    sampling, places = draft.train.sampling, draft.model.max_positions
+    sampling, places = draft.recipe.task.sampling, draft.model.max_positions
     if sampling is None or places is None:
         return
     longest, own = draft.splits["train"].length_max, draft.strategy.traits.num_virtual
@@ -48,7 +48,7 @@ def answers_have_positions(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 def reward_packages_are_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """Libraries that rewards are computed by are installed, where the run is for this machine."""
-    sampling = draft.train.sampling
+    sampling = draft.recipe.task.sampling
     for number, reward in enumerate(sampling.rewards if sampling else ()):
         package = reward_card(reward.kind).package
         if package is not None and draft.device.local and find_spec(package[0]) is None:

@@ -58,15 +58,17 @@ class _Subject:
 def validation(draft: ClosedDraft) -> _Ranges:
     """One look at validation, by the model in training: scores of its rows, or answers where these are rewarded."""
     subject = _in_training(draft)
-    if draft.train.sampling is None:
+    if draft.recipe.task.sampling is None:
         scored = _look(draft, subject, "validation")
         return scored, scored, scored
-    return _rewarded(draft, draft.train.sampling, subject, lengths_of(draft, "validation"), draft.candidate.eval_batch)
+    return _rewarded(
+        draft, draft.recipe.task.sampling, subject, lengths_of(draft, "validation"), draft.candidate.eval_batch
+    )
 
 
 def sampled(draft: ClosedDraft) -> _Ranges:
     """All answers of training that samples its own; with a divergence the base model reads each of them once."""
-    sampling, train = draft.train.sampling, draft.train
+    sampling, train = draft.recipe.task.sampling, draft.train
     assert sampling is not None, "the caller looked"
     answered, batch = trained_lengths(draft), min(draft.candidate.eval_batch, train.batch_size)
     written = _rewarded(draft, sampling, _in_training(draft), answered, batch)
@@ -104,7 +106,7 @@ def tests(draft: ClosedDraft) -> dict[Phase, _Ranges]:
     """The test split and what is measured beside it, by phase: rows that are scored, and answers that are written."""
     subjects = _subjects(draft)
     looks = [_NOTHING]
-    if draft.train.sampling is None:  # answers that are rewarded are all that is measured
+    if draft.recipe.task.sampling is None:  # answers that are rewarded are all that is measured
         looks += [_look(draft, subject, "test") for subject in subjects]
     if "retention" in draft.lengths:  # general text, token by token, whatever the task
         plain = [replace(one, form=replace(one.form, head="lm", is_pair=False)) for one in subjects]
@@ -160,7 +162,7 @@ class _Answers:
 
 
 def _answers(draft: ClosedDraft, subject: _Subject, rows: str) -> _Answers:
-    lengths, most, sampling = lengths_of(draft, rows), draft.eval.max_new_tokens, draft.train.sampling
+    lengths, most, sampling = lengths_of(draft, rows), draft.eval.max_new_tokens, draft.recipe.task.sampling
     assert most is not None, "answers are written"
     batch, ranks = draft.candidate.eval_batch, draft.candidate.devices
     least = None if sampling is None else answer_lengths(sampling)[0]  # rows without answers tell no length

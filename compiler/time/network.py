@@ -15,7 +15,7 @@ from typing import Literal
 from ftc.compiler.time.amounts import Kernel, window_of
 from ftc.spec.architectures import Family
 from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.module_names import role_of
+from ftc.spec.module_names import part_of, role_of
 from ftc.spec.strategies import Beside
 
 __all__ = ["Linear", "Network", "Part", "composes_norms", "drops", "network_of", "reads_encoder", "rotates"]
@@ -45,6 +45,8 @@ class Linear:
         outputs: Width of what goes out.
         beside: What is learned beside it; None where nothing is.
         trained: Whether its own weights are trained.
+        copies: How many such layers there are, of which each token goes through some: the experts of a layer.
+        chosen: How many of these a token goes through.
     """
 
     name: str
@@ -55,6 +57,13 @@ class Linear:
     outputs: int
     beside: Beside | None
     trained: bool
+    copies: int = 1
+    chosen: int = 1
+
+    @property
+    def weights(self) -> int:
+        """Weights that a token is multiplied with."""
+        return self.inputs * self.outputs * self.chosen
 
     @property
     def reads_encoder(self) -> bool:
@@ -122,7 +131,7 @@ class Network:
     @property
     def linear_weights(self) -> int:
         """Weights of all linear layers as they are used, repeats counted."""
-        return round(self.repeats * sum(one.inputs * one.outputs for one in self.linears))
+        return round(self.repeats * sum(one.inputs * one.outputs * one.copies for one in self.linears))
 
     def is_behind_last_attention(self, one: Linear) -> bool:
         """Whether a layer stands in the last layer of the model, where each place is computed by itself."""
@@ -163,7 +172,7 @@ def network_of(
         attention: The kernel that computes attention.
         packed_bytes: Bytes of a weight of a linear layer that is held in fewer bits; 0 where none is.
     """
-    linears = tuple(sorted(_linears(model, beside, trained), key=_order))
+    linears = tuple(sorted((*_linears(model, beside, trained), *_experts(model, trained)), key=_order))
     stored = len({(one.in_decoder, one.layer) for one in linears})
     used = model.num_layers + (model.num_decoder_layers or 0)
     return Network(
@@ -244,6 +253,30 @@ def _linears(model: ModelFacts, beside: Mapping[str, Beside], trained: Container
             beside=beside.get(name),
             trained=name in trained,
         )
+
+
+def _experts(model: ModelFacts, trained: Container[str]) -> Iterator[Linear]:
+    """The halves of all experts of each layer, as one linear layer each."""
+    experts, hidden = model.experts, model.hidden_size
+    for name, size in experts.layers.items() if experts else ():
+        assert experts is not None
+        layer = part_of(name).layer
+        inner = experts.inner
+        first = size // (experts.count * hidden * inner) - 1  # 2 where a gate stands beside what it multiplies
+        halves: tuple[tuple[Part, int, int], ...] = (("feed in", hidden, first * inner), ("feed out", inner, hidden))
+        for part, inputs, outputs in halves:
+            yield Linear(
+                name=name,
+                layer=layer,
+                in_decoder=False,
+                part=part,
+                inputs=inputs,
+                outputs=outputs,
+                beside=None,
+                trained=name in trained,
+                copies=experts.count,
+                chosen=experts.chosen,
+            )
 
 
 def _part(name: str, inputs: int, outputs: int, hidden: int) -> Part:

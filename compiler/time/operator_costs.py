@@ -99,7 +99,7 @@ class _Flow:
 
 
 def _linear_forward(members: tuple[Linear, ...]) -> Rates:
-    return _sum(_per_token(one, 2 * (one.inputs * one.outputs + _adapter(one))) + _once(one) for one in members)
+    return _sum(_per_token(one, 2 * (one.weights + _adapter(one))) + _once(one) for one in members)
 
 
 def _linear_backward(members: tuple[Linear, ...], flow: _Flow) -> Rates:
@@ -108,7 +108,7 @@ def _linear_backward(members: tuple[Linear, ...], flow: _Flow) -> Rates:
 
 def _backward_products(one: Linear, flow: _Flow) -> int:
     """Multiplications a token: gradients of the input, of the weights, and those that the adapter takes."""
-    weights, flows = one.inputs * one.outputs, flow.reaches(one)
+    weights, flows = one.weights, flow.reaches(one)
     if one.beside is None:
         return weights * (flows + one.trained)
     through = flows or one.beside.turns_input
@@ -161,7 +161,7 @@ def _not_recomputed(network: Network, parts: dict[Part, tuple[Linear, ...]]) -> 
     """The product at the end of a layer: torch stops recomputing where nothing further was saved for the way back."""
     if not network.ends_with_product:
         return Rates()
-    return _sum(_last_product(one) for one in parts.get("feed out", ()))
+    return _sum(_last_product(one) for one in parts.get("feed out", ()) if one.copies == 1)
 
 
 def _last_product(one: Linear) -> Rates:
@@ -289,12 +289,12 @@ def _layers(network: Network, activation_bytes: int, *, one_place: bool) -> Rate
 
 def _linear(one: Linear) -> float:
     """Elements a token: what comes in and goes out, what an adapter does beside it, and an activation behind it."""
-    moved: float = one.inputs + one.outputs
+    moved: float = one.inputs + one.outputs  # of experts once for each that a token goes through
     if one.beside is not None:
         moved += 3 * one.inputs + 4 * one.outputs + 2 * one.beside.width
     if one.part == "feed in":
         moved += 2.5 * one.outputs
-    return moved
+    return moved * one.chosen
 
 
 def _beside(network: Network) -> float:

@@ -118,7 +118,7 @@ def trained_lengths(draft: Draft, answer_tokens: int | None = None) -> RowLength
         draft: With the training settled.
         answer_tokens: Tokens of each sampled answer; None for the expected ones.
     """
-    lengths, sampling = lengths_of(draft, "train"), draft.train.sampling
+    lengths, sampling = lengths_of(draft, "train"), draft.recipe.task.sampling
     if sampling is None:
         return lengths
     return with_answers(sampling, lengths, answer_tokens or answer_lengths(sampling)[1])

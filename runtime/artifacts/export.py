@@ -19,7 +19,7 @@ from ftc.runtime.artifacts.sentence_files import write_sentence_files
 from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors, write_tensors
 from ftc.runtime.execution.accelerator import agreed
 from ftc.runtime.execution.session import Session
-from ftc.runtime.models.file_names import names_in_files
+from ftc.runtime.models.file_names import from_files, in_files, names_in_files
 from ftc.runtime.models.sharding import is_sharded, whole_tensors
 from ftc.runtime.strategies import half_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -47,6 +47,7 @@ def export(session: Session) -> None:
     work = session.trained or session.build()
     session.trained = work
     tensors = _whole(session, work.model, chosen_tensors(work.model, session.plan.settings, chosen))
+    tensors = _by_files(session, work.model, tensors)
     if session.is_first:
         folder = _folder(session)
         with building_folder(folder) as temporary:
@@ -75,8 +76,8 @@ def load_exported(session: Session, model: nn.Module) -> None:
         raise Refusal([_changed(session, f"they can't be read: {error.strerror or error}")]) from None
     if content_digest(tensors) != session.state.record.final_weights_sha256:
         raise Refusal([_changed(session, "they have another digest")])
-    load_artifact(model, session.plan.settings, tensors)
-    taken = _whole(session, model, artifact_tensors(model, session.plan.settings))
+    load_artifact(model, session.plan.settings, from_files(model, tensors) if _is_whole(session) else tensors)
+    taken = _by_files(session, model, _whole(session, model, artifact_tensors(model, session.plan.settings)))
     if taken.keys() != tensors.keys():  # until ftc 0.1 a whole model's file had the names that weights have in memory
         owns = {name: own for own, name in names_in_files(model).items()}
         taken = {owns.get(name, name): tensor for name, tensor in taken.items()}
@@ -87,6 +88,11 @@ def load_exported(session: Session, model: nn.Module) -> None:
 def _whole(session: Session, model: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Tensors in each process that has them whole anyway, and in the first put together from all parts."""
     return whole_tensors(tensors, keep=session.is_first or not is_sharded(model))
+
+
+def _by_files(session: Session, model: Any, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A whole model's weights as its files have them."""
+    return in_files(model, tensors) if _is_whole(session) else tensors
 
 
 def _is_whole(session: Session) -> bool:

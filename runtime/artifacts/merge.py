@@ -30,7 +30,6 @@ from ftc.runtime.execution.session import Session
 from ftc.runtime.execution.verify import verify_some
 from ftc.runtime.models.base_model import FolderBase, load_base
 from ftc.runtime.models.build_model import build_model
-from ftc.runtime.models.file_names import holds_fused
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
@@ -61,10 +60,6 @@ _UNTOLD = (
     "peft doesn't pass the token types to an extractive question answering model, so the run was "
     "trained without it; all token types have the first one's vector, so that the merged model gives the same "
     "outputs"
-)
-_FUSED = (
-    "transformers 5 holds weights of this model fused, such as all experts of a layer in one, and they are written so; "
-    "transformers 4, and what is built on it, can't load them"
 )
 _LIBRARIES = ("peft", "torch", "transformers")
 
@@ -207,8 +202,7 @@ def _weights(session: Session, dtype: torch.dtype) -> tuple[MergedWeights, tuple
     if is_untold:
         forget_types(model)
     weights = MergedWeights.of(model, dtype, packed)
-    notes = {_UNTOLD: is_untold, _FUSED: holds_fused(weights.model)}
-    return weights, tuple(note for note, holds in notes.items() if holds)
+    return weights, (_UNTOLD,) if is_untold else ()
 
 
 def _write(session: Session, plan: Plan, asked: Asked, folder: Path) -> _Written:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.artifacts.tensor_files import Form, digest_of_tensor
-from ftc.runtime.models.file_names import names_in_files
+from ftc.runtime.models.file_names import in_files, names_in_files
 from ftc.runtime.strategies.ln_tuning import replaces_layer
 from ftc.spec.storage.model_files import TensorDigest, content_digest
 
@@ -40,10 +40,15 @@ class MergedWeights:
 
     model: Any
     forms: dict[str, Form]
+    _dtype: torch.dtype
+    _sources: dict[str, str]
+    """The model's own weights that those of files are parts of, by the latter's names."""
     _tensors: dict[str, torch.Tensor]
     _layers: dict[str, Any]
     """Layers with an adapter, by the weight that it changes."""
     _packed: Mapping[str, Unpack]
+    _ready: dict[str, torch.Tensor] = field(default_factory=dict)
+    """Parts of a weight that was taken apart, until they are asked for."""
     _digests: dict[str, TensorDigest] = field(default_factory=dict)
 
     @classmethod
@@ -64,10 +69,17 @@ class MergedWeights:
         model = adapted.base_model.unload()
         _unwrap(model)
         tensors = dict(_kept(model))
-        forms = {name: (dtype if one.is_floating_point() else one.dtype, one.shape) for name, one in tensors.items()}
+        forms: dict[str, Form] = {}
+        sources: dict[str, str] = {}
+        for name, one in tensors.items():
+            written = dtype if one.is_floating_point() else one.dtype
+            for part, shape in in_files(model, {name: torch.empty(one.shape, device="meta")}).items():
+                forms[part], sources[part] = (written, shape.shape), name
         found = {name: changed[id(one)] for name, one in tensors.items() if id(one) in changed}
         names = names_in_files(model)
-        return cls(model, forms, tensors, found, {names.get(name, name): one for name, one in packed.items()})
+        return cls(
+            model, forms, dtype, sources, tensors, found, {names.get(name, name): one for name, one in packed.items()}
+        )
 
     def __call__(self, name: str) -> torch.Tensor:
         """A weight as it is written; it can be asked for once.
@@ -75,17 +87,25 @@ class MergedWeights:
         Raises:
             NotFinite: It isn't a number any more.
         """
+        if name not in self._ready:
+            source = self._sources[name]
+            self._ready |= in_files(self.model, {source: self._made(source)})
+        written = self._ready.pop(name).contiguous()
+        self._digests[name] = digest_of_tensor(written)
+        return written
+
+    def _made(self, name: str) -> torch.Tensor:
+        """One of the model's own weights with its adapter in it."""
         layer = self._layers.get(name)
         if layer is not None and not layer.merged:
             self._merge(layer, f"{name.rpartition('.')[0]}.weight")
         elif layer is None and name in self._packed:
             self._tensors[name].data = self._packed[name]()
         made = self._tensors.pop(name)
-        written = made.detach().to(self.forms[name][0])
+        written = made.detach().to(self._dtype if made.is_floating_point() else made.dtype)
         made.data = torch.empty(0)  # the layer still holds it
         if written.is_floating_point() and not written.isfinite().all():
             raise NotFinite(name)
-        self._digests[name] = digest_of_tensor(written)
         return written
 
     def content_digest(self) -> str:

@@ -57,12 +57,9 @@ class Writers:
     @property
     def has_base(self) -> bool:
         """Whether the base can answer without another model in memory."""
-        return self._base is not None or self._can_switch_off
-
-    @property
-    def _can_switch_off(self) -> bool:
         # An adapter that took its first weights out of the base's leaves another model when it is switched off.
-        return hasattr(self._tuned.model, "disable_adapter") and not self._plan.settings.strategy.traits.changes_base
+        keeps_base = not self._plan.settings.strategy.traits.changes_base
+        return self._base is not None or (keeps_base and hasattr(self._tuned.model, "disable_adapter"))
 
     def load_base(self) -> None:
         """Loads the base beside the tuned model, where that is needed."""
@@ -86,20 +83,19 @@ class Writers:
         Raises:
             KeyboardInterrupt: Somebody asked to stop.
         """
-        model, switched = self._base_model() if base else (self._tuned.model, nullcontext())
+        model: Any = self._tuned.model
+        switched: AbstractContextManager[Any] = nullcontext()
+        if base:
+            self.load_base()
+            if self._base is not None:
+                model = self._base.model
+            elif self._plan.settings.strategy.traits.num_virtual:  # they come before the base, which is as it was
+                model = model.get_base_model()
+            else:
+                switched = model.disable_adapter()
         inputs = Inputs(self._inputs.model_folder, streams, self._inputs.environment)
         with reopened(asked, inputs, self._run, self._record, lambda event: None) as session:
             return _answer(session, model, switched, self._decode, sampling, seed, say)
-
-    def _base_model(self) -> tuple[Any, AbstractContextManager[Any]]:
-        """The model that is the base within a block."""
-        self.load_base()
-        if self._base is not None:
-            return self._base.model, nullcontext()
-        tuned: Any = self._tuned.model
-        if self._plan.settings.strategy.traits.num_virtual:  # they stand before the base, which is as it was
-            return tuned.get_base_model(), nullcontext()
-        return tuned, tuned.disable_adapter()
 
 
 def _answer(

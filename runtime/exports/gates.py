@@ -53,7 +53,7 @@ def parity(llama: Llama, rows: TokenStream, reference: Reference, bound: GgufTyp
     asked = []
     for index, number in enumerate(reference.rows.tolist()):
         mine = reference.owners == index
-        asked += _rows_of(rows, number, reference.places[mine].tolist(), reference.choices[mine].tolist())
+        asked += sequences_of(rows, number, reference.places[mine].tolist(), reference.choices[mine].tolist())
     found = [place for row in llama.score(asked) for place in row]
     scores = torch.tensor([place["scores"] for place in found])
     sums = torch.tensor([place["log_sum_exp"] for place in found])
@@ -79,7 +79,7 @@ def _not_test(split: Split) -> Any:
     return split
 
 
-def _rows_of(
+def sequences_of(
     rows: TokenStream, number: int, wanted: list[int] | None = None, choices: list[list[int]] | None = None
 ) -> list[dict[str, Any]]:
     """A row as what is asked of the file; a preference is two, one for each answer.
@@ -173,7 +173,7 @@ def answers_of_file(session: Session, llama: Llama, rows: TokenStream) -> Answer
     """What an exported file makes of the same rows."""
     settings = session.plan.settings
     measures = Measures(settings, rows, session.inputs.model_folder)
-    asked = [row for number in range(len(rows)) for row in _rows_of(rows, number)]
+    asked = [row for number in range(len(rows)) for row in sequences_of(rows, number)]
     scores = [
         RowScore(number, sum(place["loss"] for place in found), len(found))
         for number, found in enumerate(llama.score(asked))

@@ -72,10 +72,11 @@ def choose(
         dropout: Share of the scores that is dropped.
         learns_mask: Whether the mask needs a gradient, as one made of learned distances does.
     """
+    is_one_size = value_dim in (None, head_dim)
     if rules.capability is None:  # the processor's kernel takes masks, groups and every type; it drops and learns none
-        return "math" if dropout or learns_mask else "flash"
+        return "math" if dropout or learns_mask or not is_one_size else "flash"
     new_enough = rules.capability >= (8, 0) and rules.has_flash
-    is_even = head_dim <= _LARGEST_FLASH_HEAD and value_dim in (None, head_dim)
+    is_even = head_dim <= _LARGEST_FLASH_HEAD and is_one_size
     if new_enough and dtype in _FLASH_DTYPES and not has_mask and is_even:
         return "flash"
     takes_type = dtype != torch.bfloat16 or rules.capability >= (8, 0)

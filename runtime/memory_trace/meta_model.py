@@ -223,8 +223,9 @@ def require_stored_layers(job: TraceJob, depths: Sequence[int]) -> None:
 
 
 def _weights_in_matrices(layer: nn.Module) -> int:
+    """Those of experts too, of which a layer holds all in one tensor, whatever its file does."""
     named = layer.named_parameters()
-    return sum(one.numel() for name, one in named if name.endswith("weight") and one.dim() == 2)
+    return sum(one.numel() for name, one in named if one.dim() == 3 or (name.endswith("weight") and one.dim() == 2))
 
 
 def teacher_on_meta(job: TraceJob) -> nn.Module | None:

@@ -42,6 +42,7 @@ from ftc.runtime.tasks.scorer import Arithmetic, Scorer, target_losses
 from ftc.runtime.tasks.text_groups import coupling_of
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import evaluating, make_optimizer
+from ftc.runtime.training.router_loss import router_loss_of
 from ftc.runtime.training.sources import StreamRows
 from ftc.spec.architectures import Family
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
@@ -219,6 +220,7 @@ def _loop_job(
         parameters=parameters,
         scorer=Marked(scorer, tracker, after="loss"),
         optimizer=optimizer,
+        router=router_loss_of(model, train),
         source=StreamRows(rows, order),
         accelerator=cast("Accelerator", _StandIn(tracker, device)),  # the part of it that one process uses
     )

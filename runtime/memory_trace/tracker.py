@@ -20,6 +20,7 @@ from ftc.runtime.memory_trace.torch_internals import TorchDispatchMode, is_in_ba
 __all__ = ["Buffers", "StorageTracker", "card_buffers", "sized_by_values", "workspace_bytes"]
 
 _aten = torch.ops.aten
+_grouped = getattr(getattr(_aten, "_grouped_mm", None), "default", None)
 
 
 def sized_by_values(func: Any, args: Sequence[Any]) -> Any:
@@ -36,7 +37,24 @@ def sized_by_values(func: Any, args: Sequence[Any]) -> Any:
     if func is _aten.index.Tensor and _chooses(args[1]):
         whole, mask = args[0], args[1][0]
         return whole.new_empty((mask.shape[0], *whole.shape[mask.ndim :]))
+    if func is _grouped:
+        return _grouped_product(*args[:3])
     return NotImplemented
+
+
+def _grouped_product(one: torch.Tensor, other: torch.Tensor, ends: torch.Tensor | None = None) -> torch.Tensor:
+    """The product of groups of rows with a matrix each, as experts have it; torch's own takes no float32 here.
+
+    As large as if all rows were one group, so that no choice of experts changes it. A group is a part of what both have
+    in common where both are matrices, as for the gradient of the weights.
+    """
+    shape = (*one.shape[:-1], other.shape[-1])
+    if one.ndim == other.ndim == 2:
+        assert ends is not None, "groups have ends"
+        shape = (len(ends), *shape)
+    elif one.ndim == 3 and other.ndim == 2:
+        shape = shape[1:]
+    return one.new_empty(shape)
 
 
 def _chooses(indices: Sequence[Any]) -> bool:

@@ -1,14 +1,20 @@
-"""What a model's weights are called in files: transformers 5 renames some while it loads them.
+"""What a model's weights are called in files: transformers 5 renames some while it loads them, and fuses others.
 
 A file with the names of memory is read by transformers 5 alone. To others a weight is missing then, and they fill its
-place with random numbers; so what is written has the names of the base's own files.
+place with random numbers; so what is written has the names of the base's own files, and of experts, which memory holds
+in one tensor for all of a layer, each has its own where it had.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["holds_fused", "names_in_files"]
+import torch
+
+__all__ = ["from_files", "holds_fused", "in_files", "names_in_files"]
+
+_MOST_INT32 = 2**31
 
 
 def names_in_files(model: Any) -> dict[str, str]:
@@ -28,7 +34,48 @@ def names_in_files(model: Any) -> dict[str, str]:
 
 
 def holds_fused(model: Any) -> bool:
-    """Whether weights were put together while the model was loaded, such as all experts of a layer into one."""
+    """Whether weights are put together while the model is loaded, such as all experts of a layer into one."""
+    from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter
 
-    return any(isinstance(one, WeightConverter) for one in getattr(model, "_weight_conversions", None) or ())
+    known = getattr(model, "_weight_conversions", None)
+    if known is None:  # it was made from its configuration
+        known = get_model_conversion_mapping(model) if hasattr(model, "config") else []
+    return any(isinstance(one, WeightConverter) for one in known)
+
+
+def in_files(model: Any, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights by names in files, fused ones taken apart; as they are, where a model holds none.
+
+    Args:
+        model: A model of transformers, without any wrapper.
+        tensors: Some of its weights by names in memory, whole.
+    """
+    from transformers.core_model_loading import revert_weight_conversion
+
+    if not holds_fused(model):
+        return dict(tensors)
+    found: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():  # one at a time: no second model is ever held
+        found |= revert_weight_conversion(model, {name: tensor})
+    return found
+
+
+def from_files(model: Any, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The other way: weights by names in memory, put together from those of files.
+
+    Where each number goes is read off what `in_files` does with numbers that count them.
+    """
+    if not holds_fused(model):
+        return dict(tensors)
+    left, found = dict(tensors), {}
+    for name, held in model.state_dict().items():
+        places = torch.arange(held.numel(), dtype=torch.int32 if held.numel() < _MOST_INT32 else torch.int64)
+        parts = in_files(model, {name: places.view(held.shape)})
+        if not left.keys() >= parts.keys():  # it shares another's, which the file has
+            continue
+        whole = torch.empty(held.numel(), dtype=left[next(iter(parts))].dtype)
+        for part, indices in parts.items():
+            whole[indices.flatten().long()] = left.pop(part).flatten()
+        found[name] = whole.view(held.shape)
+    return {**left, **found}

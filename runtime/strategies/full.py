@@ -12,6 +12,7 @@ from torch import nn
 from ftc.runtime.models.base_model import Base, checkpoint_activations, load_base
 from ftc.runtime.models.file_names import names_in_files
 from ftc.runtime.strategies.half import Half, S_contra, in_parts
+from ftc.spec.architectures import architecture
 from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies.bitfit import BitFitSettings
 from ftc.spec.strategies.full import FullSettings
@@ -29,13 +30,15 @@ class OfWhole(Half[S_contra]):
 
     def build(self, settings: Settings, strategy: S_contra, base: Base) -> nn.Module:
         """The model, of which nothing but the chosen weights is trained."""
-        model: nn.Module = load_base(settings, base, dtype=torch.float32)
+        model: Any = load_base(settings, base, dtype=torch.float32)
         if settings.train.activation_checkpointing:
             checkpoint_activations(model)
-        chosen = self.chosen(model, strategy)
+        chosen, router = self.chosen(model, strategy), settings.train.router
+        mixture = architecture(model.config.model_type).experts if router and not router.trained else None
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name in chosen)
-        return model
+            parameter.requires_grad_(name in chosen and not (mixture and mixture.is_router(name)))
+        made: nn.Module = model
+        return made
 
     def saved(self, model: nn.Module, strategy: S_contra) -> dict[str, torch.Tensor]:
         """All weights, shared ones once."""

@@ -24,6 +24,8 @@ _SURE = 4
 """Standard errors of a mean of steps that a rise has to be above."""
 _FEWEST_STEPS = 12
 """Steps below which a tenth of them says nothing of where the loss went."""
+_MOSTLY_EVEN = 0.7
+"""Share of groups without a difference from which most of the sampling is wasted."""
 _ALWAYS = 0.95
 """Share of clipped steps from which clipping is the rule, and no guard against spikes."""
 
@@ -41,7 +43,7 @@ def training_findings(
     """
     if not stopped_early:
         yield from _still_falling(train, evaluations)
-    yield from _stuck(train, steps)
+    yield from _stuck(train, steps) if train.sampling is None else _unrewarded(steps)
     yield from _clipped(train, steps)
 
 
@@ -106,6 +108,34 @@ def _stuck(train: TrainSettings, steps: Sequence[StepDone]) -> Iterator[RunFindi
         help=f"Try a third of it: `--set {change}`." if rose else f"Try three times as much: `--set {change}`.",
         change=change,
     )
+
+
+def _unrewarded(steps: Sequence[StepDone]) -> Iterator[RunFinding]:
+    """Sampled answers end with no more reward than they began with, or most groups had nothing to compare.
+
+    Their loss says nothing: it is about 0 in each step, whatever is learned.
+    """
+    sampled = [step.sampled for step in steps if step.sampled is not None]
+    if len(sampled) < _FEWEST_STEPS:
+        return
+    some = max(3, len(sampled) // 10)
+    first, last = (statistics.fmean(one.reward for one in part) for part in (sampled[:some], sampled[-some:]))
+    noise = statistics.stdev(one.reward for one in sampled) / math.sqrt(some)
+    if last <= first + noise:
+        yield RunFinding(
+            code="FTC450",
+            severity="warning",
+            text=f"Mean reward did not rise: {first:.3f} to {last:.3f} (means of {some} steps).",
+            help="Train longer, try another learning rate, or reward what the model already does now and then.",
+        )
+    even = statistics.fmean(one.even_groups for one in sampled)
+    if even > _MOSTLY_EVEN:
+        yield RunFinding(
+            code="FTC451",
+            severity="warning",
+            text=f"In {even:.0%} of the groups all answers earned the same, so that they taught nothing.",
+            help="Use prompts that are neither too easy nor too hard, or a larger `task.group_size`.",
+        )
 
 
 def _clipped(train: TrainSettings, steps: Sequence[StepDone]) -> Iterator[RunFinding]:

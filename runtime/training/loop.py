@@ -19,6 +19,7 @@ from ftc.runtime.tasks.text_groups import coupling_of
 from ftc.runtime.training.coupled import coupled_gradients
 from ftc.runtime.training.distillation import Teacher
 from ftc.runtime.training.optimizers import Pace, set_learning_rate
+from ftc.runtime.training.router_loss import RouterLoss
 from ftc.runtime.training.seeding import seed_everything, stream_seed
 from ftc.runtime.training.sources import RowSource, StepRows
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -51,6 +52,8 @@ class Job:
     """What is distilled from beside the rows; None where nothing is."""
     class_weights: torch.Tensor | None = None
     """(C,) what a row's loss is multiplied by, by its class; None for nothing."""
+    router: RouterLoss | None = None
+    """What balances a mixture of experts; None where nothing does."""
     pace: Pace = field(default_factory=Pace)
 
 
@@ -117,7 +120,8 @@ def _accumulate_gradients(job: Job, fed: StepRows, targets: int, digest: BatchDi
         weight = share if counts else 0.0
         batch = _batch(job, fed, rows, digest)
         with nullcontext() if number == len(pieces) else accelerator.no_sync(job.model):
-            loss = _loss(job, batch, weight)
+            targets_here = sum(job.scorer.num_targets(fed.rows, row) for row in rows) if job.router else 0
+            loss = _loss(job, batch, weight, targets_here)
             accelerator.backward(loss)
         total += loss.detach()
     if world_size > 1:
@@ -148,9 +152,10 @@ def _pieces(job: Job, fed: StepRows) -> list[tuple[list[int], bool]]:
     return list(in_step(pieces, rank if is_divided else 0, stand_in)) or [(stand_in, False)]
 
 
-def _loss(job: Job, batch: Batch, weight: float) -> torch.Tensor:
+def _loss(job: Job, batch: Batch, weight: float, targets: int = 0) -> torch.Tensor:
     """The sum of the losses of a batch's targets, times a weight.
 
+    The loss of routers is one number for all tokens of a batch, and counts as often as the batch has targets.
     Scores are never named here: a name would keep them through the backward pass.
     """
     # The teacher comes first, while the model keeps nothing for its backward pass.
@@ -165,7 +170,11 @@ def _loss(job: Job, batch: Batch, weight: float) -> torch.Tensor:
             found = job.teacher.blended(found, scores, wanted(lines))
         return found
 
-    return total_loss(job.scorer, job.model, batch, losses, weight)
+    if job.router is None:
+        return total_loss(job.scorer, job.model, batch, losses, weight)
+    with job.router.watching():
+        found = total_loss(job.scorer, job.model, batch, losses, weight)
+        return found + job.router.loss(batch) * (targets * weight)
 
 
 def _not_finite(job: Job, fed: StepRows, step: int, loss: float, grad_norm: float) -> Diagnostic:

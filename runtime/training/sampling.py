@@ -8,6 +8,7 @@ samples what the uninterrupted run sampled.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -144,7 +145,8 @@ class SampledRows:
         )
         lines: dict[int, list[int]] = {}
         lengths = [prompts.prompt_length(one.prompt) for one in asked]
-        with configured(self._model, config), arithmetic(self._settings, self._device):
+        with configured(self._model, config), arithmetic(self._settings, self._device), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Position ids are not supported")
             for places in batches_to_write(self._model, lengths, self._settings):
                 self._stop.check()
                 some = [asked[place] for place in places]

@@ -18,6 +18,7 @@ from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batc
 from ftc.runtime.training.hooks import HOOKS, Training, note_progress, rung
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import make_optimizer, state_misfit
+from ftc.runtime.training.router_loss import router_loss_of
 from ftc.runtime.training.sampling import SampledRows
 from ftc.runtime.training.selection import Progress
 from ftc.runtime.training.signals import Interrupted
@@ -159,6 +160,7 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
         source=_source(session, work, rows),
         accelerator=session.accelerator,
         teacher=session.build_teacher(),
+        router=router_loss_of(work.model, settings.train),
         class_weights=torch.tensor(weights, device=session.accelerator.device) if weights else None,
     )
 

@@ -69,9 +69,9 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC308",
         title="unsupported architecture",
-        cause="ftc supports dense text models that are part of transformers: decoders, encoders and "
-        "encoder-decoders; of those that read images, LLaVA. For others it can't compute memory or find adapter "
-        "targets.",
+        cause="ftc supports text models that are part of transformers: decoders, encoders and encoder-decoders, and "
+        "the mixtures of experts in its table of architectures; of those that read images, LLaVA. For others it can't "
+        "compute memory or find adapter targets.",
         wrong="architectures: [MllamaForConditionalGeneration]",
         right="architectures: [LlamaForCausalLM]",
     ),

@@ -1,6 +1,6 @@
-"""Codes 440 to 449: rewards and sampled answers."""
+"""Codes 440 to 451: rewards and sampled answers."""
 
-from ftc.spec.codes._code import Code
+from ftc.spec.codes._code import Code, Severity
 from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["CODES"]
@@ -82,5 +82,23 @@ CODES: tuple[Code, ...] = (
         wrong='task:\n  kind: reinforcement\n  rewards:\n    - {kind: json_schema, json_schema: "{}"}',
         right="pip install 'ftc[rewards]'",
         exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC450",
+        title="mean reward that did not rise",
+        cause="The answers that the run sampled at its end earned no more than those at its beginning, beyond what "
+        "chance explains. Either nothing was learned, or the model knew it before.",
+        wrong="train: {learning_rate: 1e-7}",
+        right="train: {learning_rate: 1e-5}",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC451",
+        title="groups without a difference",
+        cause="An advantage compares an answer with the other answers to its prompt. Where all earned the same, the "
+        "advantage of each is 0 and the group teaches nothing, at the full price of sampling it.",
+        wrong="task: {kind: reinforcement, group_size: 2, rewards: [{kind: exact_match}]}",
+        right="task: {kind: reinforcement, group_size: 16, rewards: [{kind: exact_match}]}",
+        severity=Severity.WARNING,
     ),
 )

@@ -1,4 +1,6 @@
-"""Codes 27x to 29x: strategies, teachers, several devices, and what they can't be combined with; 265: the loss."""
+"""Codes 27x to 29x: strategies, teachers, several devices, and what they can't be combined with; 265: the loss; 267 to
+269: experts.
+"""
 
 from ftc.spec.codes._code import Code, Severity
 from ftc.spec.exit_codes import ExitCode
@@ -13,6 +15,30 @@ CODES: tuple[Code, ...] = (
         "an unknown model type ftc doesn't know what happens to the logits before the loss.",
         wrong="task: {kind: classification}\ntrain: {loss_chunk_size: 1024}",
         right="task: {kind: classification}",
+    ),
+    Code(
+        id="FTC267",
+        title="no router, or no loss of one",
+        cause="`train.router_aux_loss` and `train.train_router` are for a mixture of experts, whose layers send each "
+        "token to a few experts. The model has no such layers, or transformers has no load balancing loss for it.",
+        wrong="model: {base: ./models/llama}\ntrain: {router_aux_loss: 0.001}",
+        right="model: {base: ./models/llama}",
+    ),
+    Code(
+        id="FTC268",
+        title="experts that can't be quantized",
+        cause="transformers holds all experts of a layer in one tensor, and bitsandbytes packs only linear layers. The "
+        "experts, which are nearly all of the model, would stay as large as they are.",
+        wrong="model: {base: ./models/mixtral}\nstrategy: {kind: qlora}",
+        right="model: {base: ./models/mixtral}\nstrategy: {kind: lora}",
+    ),
+    Code(
+        id="FTC269",
+        title="router beside an adapter",
+        cause="`train.train_router` is for strategies that train the model's own weights. An adapter leaves these as "
+        "they are, but for modules that `strategy.modules_to_save` names.",
+        wrong="strategy: {kind: lora}\ntrain: {train_router: true}",
+        right="strategy: {kind: lora, modules_to_save: [gate]}",
     ),
     Code(
         id="FTC270",

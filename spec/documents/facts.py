@@ -5,6 +5,7 @@ Passes and views never look at files, devices or packages themselves; they get t
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
@@ -12,6 +13,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ftc.spec.architectures import Architecture, Family, architecture
 from ftc.spec.base import Document
 from ftc.spec.documents.device import Speed
+from ftc.spec.experts import Experts, experts_of
 from ftc.spec.names import InsidePath
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.vision_models import vision_model
@@ -165,6 +167,16 @@ class ModelFacts(Document):
     def num_parameters(self) -> int:
         """Stored parameters, a shared tensor counted once."""
         return sum(tensor.num_elements for tensor in self.tensors.values())
+
+    @cached_property
+    def experts(self) -> Experts | None:
+        """Its experts, where layers are a mixture of them."""
+        return experts_of(self.kind.experts, self.config, self.tensors)
+
+    @property
+    def num_active(self) -> int:
+        """Parameters that a token goes through: all but those of the experts that it isn't sent to."""
+        return self.num_parameters - (self.experts.idle if self.experts else 0)
 
 
 class TeacherFacts(Document):

@@ -1,4 +1,4 @@
-"""The settings of losses that not every task has: of compared or sampled answers, of vectors, and of numbers."""
+"""Settings of losses that not every task has: of compared or sampled answers, vectors, numbers, and routers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from ftc.spec.preference_losses import PreferenceLoss, preference_loss
 from ftc.spec.reinforcement_losses import ReinforcementLoss
 from ftc.spec.rewards import RewardTerm
 
-__all__ = ["EmbeddingSettings", "PreferenceSettings", "RegressionSettings", "SamplingSettings", "TargetScale"]
+__all__ = [
+    "EmbeddingSettings",
+    "PreferenceSettings",
+    "RegressionSettings",
+    "RouterSettings",
+    "SamplingSettings",
+    "TargetScale",
+]
 
 
 class PreferenceSettings(Document):
@@ -93,3 +100,12 @@ class EmbeddingSettings(Document):
     def card(self) -> EmbeddingLossCard:
         """What is known of the loss."""
         return embedding_loss(self.loss)
+
+
+class RouterSettings(Document):
+    """The routers of a mixture of experts."""
+
+    trained: bool
+    """Whether a strategy that trains the model's own weights trains them too."""
+    aux_loss: Real | None
+    """Weight of the load balancing loss; None where it is not part of the loss."""

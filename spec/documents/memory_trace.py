@@ -85,6 +85,7 @@ class TraceJob(Document):
                 "is_noisy": self.settings.train.neftune_alpha is not None,
                 "compares": compared is not None and (compared.model_dump(mode="json", exclude={"beta"}) or True),
                 **{name: train[name] for name in ("fused", "precision")},
+                **({"router": self._router()} if self.settings.train.router else {}),
             },
             "new_tokens": settings["eval"]["max_new_tokens"],
             "shapes": [plain["train"], plain["evaluation"]],
@@ -95,6 +96,11 @@ class TraceJob(Document):
                 *outer, name = knob.trace_key
                 reduce(getitem, outer, key)[name] = reduce(getattr, knob.settings[0].split("."), self.settings)
         return key
+
+    def _router(self) -> list[bool]:
+        """Whether the routers of a mixture of experts are trained, and whether their loss is part of the loss."""
+        router = self.settings.train.router
+        return [router.trained, router.aux_loss is not None] if router else []
 
     def _teacher(self) -> dict[str, Any] | None:
         lesson = self.settings.train.distillation

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ftc.spec import canonical
 from ftc.spec.base import Document, SealedDocument
@@ -95,6 +95,12 @@ class ModelSummary(Document):
     license: str | None
     num_parameters: int
     num_trainable: int
+    num_active: int | None = None
+    """Parameters that a token goes through, of a mixture of experts; None where it goes through all."""
+
+    @model_serializer(mode="wrap")
+    def _without_unknown(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "num_active" or value is not None}
 
 
 class Check(Document):

@@ -183,8 +183,7 @@ class TeacherSettings(Document):
     num_parameters: int
     license: str | None
     outputs: tuple[int, ...]
-    """Which of its outputs stands for each of the run's labels, in their order; empty where it has no
-    head for labels."""
+    """Which of its outputs stands for each of the run's labels, in their order; empty without a head for labels."""
 
 
 class DistillationSettings(Document):
@@ -244,6 +243,8 @@ class OpenTrain(Document):
     """Set where numbers are predicted."""
     embedding: losses.EmbeddingSettings | None = None
     """Set where texts become vectors; absent otherwise."""
+    router: losses.RouterSettings | None = None
+    """Set where layers are a mixture of experts; absent otherwise."""
     sampling: losses.SamplingSettings | None = None
     """Set where the model's own answers are trained on; absent otherwise."""
 
@@ -277,7 +278,7 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual = {"loss_chunk_size": None, "nodes": 1, "embedding": None, "sampling": None}
+        usual = {"loss_chunk_size": None, "nodes": 1, "embedding": None, "router": None, "sampling": None}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}
 

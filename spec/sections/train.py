@@ -183,6 +183,13 @@ class Train(Document):
     neftune_alpha: Real | None = Field(default=None, gt=0, le=100)
     """Noise on the embeddings in training, uniform up to alpha / sqrt(tokens * width) (NEFTune, Jain et al. 2023).
     Default: none; 5 is usual for instructions."""
+    router_aux_loss: Real | None = Field(default=None, gt=0, le=10)
+    """Weight of the load balancing loss of a mixture of experts, which is added to the loss in training: it is least
+    where the router sends equally many tokens to each expert (Fedus et al. 2021). Default: none, because a router that
+    is not trained stays as balanced as it was; with `train_router`, 0.001 is usual."""
+    train_router: bool = False
+    """Train the routers of a mixture of experts too, where the strategy trains the model's own weights; an adapter
+    trains them if `modules_to_save` names them. Default: no, because few rows unbalance the experts."""
     distillation: Distillation | None = None
     """A teacher for distillation. Default: none, so that only the rows are trained on; a teacher needs memory for its
     weights and a forward pass in every step."""

@@ -53,7 +53,8 @@ class BitFitSettings(WholeSettings):
 
     def trained(self, base: Base) -> Trained:
         """All vectors that are called a bias."""
-        biases = (one for name, one in base.held.items() if name.rpartition(".")[2] == "bias" and len(one.shape) == 1)
+        vectors = {name: one for name, one in base.trainable.items() if len(one.shape) == 1}
+        biases = (one for name, one in vectors.items() if name.rpartition(".")[2] == "bias")
         return Trained(
             num_weights=sum(one.num_elements for one in biases),
             num_saved=sum(one.num_elements for one in base.held.values()),

@@ -1,7 +1,6 @@
 """What a strategy is to the rest of ftc: one card for each, whose facts have no defaults.
 
-A strategy has three parts in one file: its section of the recipe (`Strategy`), the settled values (`StrategySettings`),
-and the facts of every plan of its kind (`Card`). Whoever asks them names no strategy; a forgotten fact fails at once.
+A strategy has three parts in one file: its section of the recipe (`Strategy`), the settled values, and its `Card`.
 """
 
 from __future__ import annotations
@@ -54,6 +53,7 @@ class Base:
         head_modules: Modules of a new head; empty for the model's own.
         held: Stored weights that the task's model holds, by name.
         on_card: Whether the run is on a CUDA device.
+        kept: Those of the held weights that no strategy trains: routers of experts, unless the recipe asks for it.
     """
 
     model: ModelFacts
@@ -61,6 +61,12 @@ class Base:
     head_modules: tuple[str, ...]
     held: Mapping[str, TensorFacts]
     on_card: bool
+    kept: frozenset[str]
+
+    @property
+    def trainable(self) -> dict[str, TensorFacts]:
+        """Stored weights that a strategy may train, by name."""
+        return {name: self.held[name] for name in self.held if name not in self.kept}
 
 
 class Reason(NamedTuple):
@@ -388,8 +394,5 @@ class Card:
 
     @property
     def head_rate(self) -> tuple[float, str]:
-        """The learning rate of a randomly initialized head with AdamW, and why; `benchmarks/defaults.py` measures it.
-
-        Beside an adapter the layers below the head move less, so that it has to learn more of the task.
-        """
+        """The learning rate of a new head with AdamW, and why; `benchmarks/defaults.py` measures it."""
         return (1e-3, "Adam's own (Kingma & Ba 2015)") if self.is_whole else (5e-3, "more than the adapter's")

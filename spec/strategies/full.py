@@ -23,7 +23,7 @@ __all__ = ["FULL", "Full", "FullSettings"]
 
 
 class Full(Simple):
-    """Every weight is trained."""
+    """Every weight is trained; of routers of experts none, unless `train.train_router` says so."""
 
     kind: Literal["full"]
 
@@ -37,7 +37,8 @@ class Full(Simple):
         """The last layers alone, ever fewer of them; or an adapter."""
         halves = (model.num_layers >> times for times in range(1, model.num_layers.bit_length()))
         yield (("strategy", {"kind": "partial", "layers": layers}) for layers in halves)
-        yield iter([("strategy", {"kind": "lora"}), ("strategy", {"kind": "qlora"})])
+        packed = [("strategy", {"kind": "qlora"})] if model.experts is None else []
+        yield iter([("strategy", {"kind": "lora"}), *packed])
 
 
 class FullSettings(WholeSettings):
@@ -47,13 +48,12 @@ class FullSettings(WholeSettings):
 
     def trained(self, base: Base) -> Trained:
         """All that the task's model holds."""
-        size = sum(tensor.num_elements for tensor in base.held.values())
         return Trained(
-            num_weights=size,
-            num_saved=size,
+            num_weights=sum(tensor.num_elements for tensor in base.trainable.values()),
+            num_saved=sum(tensor.num_elements for tensor in base.held.values()),
             num_frozen=0,
             beside={},
-            own=frozenset(base.model.linear_modules),
+            own=frozenset((*base.model.linear_modules, *(base.model.experts.layers if base.model.experts else ()))),
             from_start=True,
             first_behind=False,
             last_layers=None,

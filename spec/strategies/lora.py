@@ -226,8 +226,8 @@ class Lora(LowRank):
         return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
 
     def smaller(self, model: ModelFacts) -> Iterator[Iterator[tuple[str, Any]]]:
-        """The same beside weights of 4 bits."""
-        yield iter([("strategy.kind", "qlora")])
+        """The same beside weights of 4 bits, which experts can't have."""
+        yield iter([("strategy.kind", "qlora")] if model.experts is None else [])
 
 
 class AdapterSettings(Document):

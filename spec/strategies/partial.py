@@ -65,8 +65,10 @@ class PartialSettings(WholeSettings):
     def trained(self, base: Base) -> Trained:
         """Weights of the last layers and behind them, and embeddings where they are trained."""
         depths = depths_of(base.model.tensors)
-        found = {name: one for name, one in base.held.items() if self.is_trained(name, depths)}
+        found = {name: one for name, one in base.trainable.items() if self.is_trained(name, depths)}
         linear = {name.rpartition(".")[0] for name in found}.intersection(base.model.linear_modules)
+        if (experts := base.model.experts) is not None:
+            linear |= {name for name in experts.layers if self.is_trained(name, depths)}
         return Trained(
             num_weights=sum(one.num_elements for one in found.values()),
             num_saved=sum(one.num_elements for one in base.held.values()),

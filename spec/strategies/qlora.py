@@ -56,6 +56,12 @@ class QLora(LowRank):
             help = "write `kind: lora` unless this is a test of the quantized path"
             notes = "the weights are dequantized for every product, so a step is no faster, and quality is lost"
             chosen.problems.append(Problem("FTC225", summary, "kind", help, notes))
+        if base.model.experts is not None:
+            share = sum(base.model.experts.layers.values()) / base.model.num_parameters
+            summary = (
+                f"the experts of a `{base.model.model_type}` model, {share:.0%} of its weights, can't be quantized"
+            )
+            chosen.problems.append(Problem("FTC268", summary, "kind", "write `kind: lora`"))
         return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
 
     def conflicts(self) -> Iterator[Problem]:

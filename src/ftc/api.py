@@ -42,6 +42,7 @@ from ftc.verbs.policy import with_policy
 from ftc.verbs.predict import Model, Predictions, load, predict
 from ftc.verbs.provenance import export, provenance, refuse_faults, used_by
 from ftc.verbs.runs import Run, find_run, past_runs, run_of, runs, unlock
+from ftc.verbs.server import Served, evaluate_server
 from ftc.verbs.standing import standing_of
 from ftc.verbs.starting import import_recipe, init, schema
 from ftc.verbs.text import fix, format, shown_path, validate, with_sources
@@ -64,6 +65,7 @@ __all__ = [
     "Planned",
     "Predictions",
     "Run",
+    "Served",
     "apply",
     "audit",
     "calibrate",
@@ -74,6 +76,7 @@ __all__ = [
     "drift",
     "evaluate",
     "evaluate_on_harness",
+    "evaluate_server",
     "export",
     "export_model",
     "find_run",

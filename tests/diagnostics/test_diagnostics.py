@@ -65,6 +65,8 @@ ELSEWHERE: dict[str, str] = {
     "FTC249": "tests/runtime/training/test_findings.py::test_what_curves_say",
     "FTC262": "tests/runtime/training/test_packing.py::test_a_model_that_mixes_packed_rows_is_refused",
     "FTC266": "tests/runtime/training/test_chunked_loss.py::test_scores_that_change_in_a_new_way_are_refused",
+    "FTC268": "tests/e2e/test_experts.py::test_what_experts_cannot_do",
+    "FTC269": "tests/e2e/test_experts.py::test_what_experts_cannot_do",
     "FTC314": f"{_HUB}::test_what_is_not_there",
     "FTC315": f"{_HUB}::test_a_gated_model_says_how_to_get_in_and_shows_no_token",
     "FTC316": f"{_HUB}::test_what_is_not_there",
@@ -106,6 +108,8 @@ ELSEWHERE: dict[str, str] = {
     "FTC434": "tests/e2e/test_policy.py::test_a_waiver_that_does_nothing",
     "FTC444": "tests/runtime/test_rewards.py::test_a_pattern_that_takes_too_long_ends_the_run",
     "FTC449": "tests/runtime/test_rewards.py::test_a_package_that_is_missing_is_named",
+    "FTC450": "tests/runtime/test_rewards.py::test_what_rewards_say_of_a_training_that_is_over",
+    "FTC451": "tests/runtime/test_rewards.py::test_what_rewards_say_of_a_training_that_is_over",
     "FTC505": "tests/e2e/test_lock.py::test_what_the_lock_does_not_pin",
     "FTC510": f"{_PLANS}::test_what_moved_is_named_and_nothing_is_written",
     "FTC511": f"{_PLANS}::test_what_moved_is_named_and_nothing_is_written",
@@ -231,6 +235,11 @@ ELSEWHERE: dict[str, str] = {
     "FTC653": "tests/cli/test_outputs.py::test_no_folder_is_made",
     "FTC750": "tests/e2e/test_chat.py::test_what_writes_no_text_is_named",
     "FTC751": "tests/e2e/test_chat.py::test_a_line_in_an_answer_out",
+    "FTC752": "tests/e2e/test_server.py::test_servers_that_can_not_be_asked",
+    "FTC753": "tests/e2e/test_server.py::test_what_goes_wrong_is_named",
+    "FTC754": "tests/e2e/test_server.py::test_what_differs_is_named",
+    "FTC755": "tests/e2e/test_server.py::test_what_differs_is_named",
+    "FTC756": "tests/e2e/test_server.py::test_what_differs_is_named",
 }
 """Codes that no recipe alone can give, with the test that shows each."""
 

@@ -158,3 +158,23 @@ def test_a_run_of_an_earlier_release_has_no_reference(run: api.Run) -> None:
     (run.folder / "record.json").write_text(record.to_text(), encoding="utf-8")
     made = api.export_model(replace(run, record=record), "gguf", "dist/x", pre_tokenizer=SPLITS).model
     assert made.parity.share < 1e-5
+
+
+def test_a_real_server_serves_the_run(run: api.Run, ftc: Ftc) -> None:
+    """llama.cpp's own server has the exported file; then the base model's, which is found out."""
+    xllamacpp = pytest.importorskip("xllamacpp")
+    words = ("--format", "gguf", "--pre-tokenizer", SPLITS, "-o", "dist/tiny")
+    assert ftc("run", "export", run.record.id, *words).code == 0
+    (file,) = Path("dist/tiny").glob("*.gguf")
+    params = xllamacpp.CommonParams()
+    params.model.path, params.n_ctx, params.n_parallel, params.warmup = str(file), 256, 2, False
+    params.port, params.cpuparams.n_threads = 0, 1
+    server = xllamacpp.Server(params)
+    answer = ftc("run", "eval", run.record.id, "--server", f"{server.listening_address}/v1", "--type", "f16", "--json")
+    found = json.loads(answer.out)
+    assert found["prompts"]["by"] == "text"
+    assert found["prompts"]["same"] == found["prompts"]["rows"]
+    assert found["parity"]["same_choices"] == found["parity"]["places"]
+    assert found["answered"] == found["rows"]
+    assert found["failed"] == []
+    assert {one["code"] for one in found["findings"]} <= {"FTC756"}, answer.text

@@ -14,6 +14,7 @@ import pytest
 import torch
 import transformers
 from torch import nn
+from transformers.core_model_loading import revert_weight_conversion
 from transformers.models.auto import modeling_auto as mappings
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
@@ -23,7 +24,8 @@ from ftc.compiler.resolve.models.model_config import read_config
 from ftc.runtime.evaluation.shortcuts import find_last_layer
 from ftc.runtime.models.sharding import stacks_of
 from ftc.runtime.tasks.chunked_head import behind_the_layer
-from ftc.spec.architectures import ARCHITECTURES, Architecture, BehindHead, Family, architecture
+from ftc.runtime.training.router_loss import routers_of
+from ftc.spec.architectures import ARCHITECTURES, Architecture, BehindHead, Family, Mixture, architecture
 from ftc.spec.documents.facts import TensorFacts
 from ftc.spec.module_names import head_parts
 from tests.support.tiny_architectures import INNER, tiny_config
@@ -365,6 +367,32 @@ def _behind_head(tiny: Tiny) -> str | None:
     return None
 
 
+def _mixture(tiny: Tiny) -> Mixture | str | None:
+    """By the modules whose choices transformers records, and the weights of three dimensions beside them."""
+    recorded = getattr(type(tiny.model), "_can_record_outputs", None) or {}
+    if "router_logits" not in recorded:
+        return "dense"
+    said = tiny.row.experts
+    assert said is not None
+    routers = [
+        name for name, one in tiny.model.named_modules() if one in {router for router, _ in routers_of(tiny.model)}
+    ]
+    in_files = revert_weight_conversion(tiny.model, dict(tiny.model.state_dict()))
+    experts = {name for name, one in tiny.parameters.items() if one.dim() == 3}
+    assert experts, "all experts of a layer are one tensor"
+    widths = {width for name in experts for width in tiny.parameters[name].shape}
+    inner = next(
+        key for key in ("moe_intermediate_size", "intermediate_size") if getattr(tiny.config, key, 0) in widths
+    )
+    for names in (tiny.parameters, in_files):
+        of_experts = sum(names[name].numel() for name in names if said.is_expert(name))
+        assert of_experts == sum(tiny.parameters[name].numel() for name in tiny.parameters if said.is_expert(name))
+    assert all(map(said.is_expert, experts)), experts
+    assert {name.rpartition(".")[0] for name in tiny.parameters if said.is_router(name)} >= set(routers)
+    assert sum(map(said.is_router, in_files)) == sum(map(said.is_router, tiny.model.state_dict()))
+    return replace(said, inner=inner, has_loss="def load_balancing_loss_func" in tiny.source)
+
+
 OBSERVERS: dict[str, Callable[[Tiny], Any]] = {
     "family": _family,
     "widths_in_config": _widths_in_config,
@@ -391,5 +419,6 @@ OBSERVERS: dict[str, Callable[[Tiny], Any]] = {
     "span_head": _modules_of(READERS, ("encoder",)),
     "tagger_keeps": lambda tiny: _kept(tiny, TAGGERS) if tiny.family == "encoder" else (),
     "tokens": _tokens,
+    "mixture": _mixture,
     "behind_head": _behind_head,  # the last one, since it changes the model's configuration
 }

@@ -22,9 +22,10 @@ from tests.support.trace_jobs import trace_job
 
 
 def test_every_head_has_an_objective() -> None:
-    pairs = {(head_card(mode.head).name, form_card(mode.form).is_pair) for mode in every_mode()}
-    assert {(one.head, one.is_pair) for one in OBJECTIVES} == pairs
-    assert {head for head, _ in pairs} == {card.name for card in HEADS}
+    forms = {(head_card(mode.head).name, form_card(mode.form)) for mode in every_mode()}
+    kinds = {(head, form.is_pair, form.is_sampled) for head, form in forms}
+    assert {(one.head, one.is_pair, one.is_sampled) for one in OBJECTIVES} == kinds
+    assert {head for head, *_ in kinds} == {card.name for card in HEADS}
     assert {mode.form for mode in every_mode()} == {card.name for card in FORMS}
 
 
@@ -41,6 +42,16 @@ def test_a_traced_step(mode: Mode) -> None:
     head, changes = head_card(mode.head), dict[str, Any]()
     if form_card(mode.form).is_pair:
         changes["train__preference"] = {"beta": 0.1}
+    if form_card(mode.form).is_sampled:
+        changes["train__sampling"] = {
+            "rewards": ({"kind": "exact_match"},),
+            "loss": "grpo",
+            "group_size": 2,
+            "max_new_tokens": 4,
+            "temperature": 1.0,
+            "top_k": 0,
+            "beta": 0.0,
+        }
     if form_card(mode.form).moves_targets:
         changes["eval__max_answer_tokens"] = 8
     if not head.chooses:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from importlib import util
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ import pytest
 from ftc.compiler.rules import sampling_rules
 from ftc.runtime.rewards import VALUES, is_correct, reward_values, total_reward
 from ftc.runtime.rewards.advantages import advantages, token_weights
+from ftc.runtime.training.findings import training_findings
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.events import SampledStep
 from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES, reinforcement_loss
 from ftc.spec.rewards import REWARDS, RewardTerm
 
@@ -102,12 +105,10 @@ def test_a_pattern_that_takes_too_long_ends_the_run(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from types import SimpleNamespace
-
     reward = RewardTerm(kind="json_schema", json_schema="{}")
     source = SimpleNamespace(span=lambda path: None)
     draft: Any = SimpleNamespace(
-        train=SimpleNamespace(sampling=SimpleNamespace(rewards=(reward,))),
+        recipe=SimpleNamespace(task=SimpleNamespace(sampling=SimpleNamespace(rewards=(reward,)))),
         device=SimpleNamespace(local=True),
         source=source,
     )
@@ -151,3 +152,26 @@ def test_weights_make_a_mean_over_tokens_the_papers_sum() -> None:
         weights = token_weights(reinforcement_loss(kind), lengths, longest)
         found = sum(weight * sum(one) for weight, one in zip(weights, terms, strict=True)) / sum(lengths)
         assert math.isclose(found, expected, rel_tol=1e-12), kind
+
+
+def _step(reward: float, even: float) -> Any:
+    sampled = SampledStep(
+        answers=8, reward=reward, correct=reward, length=3.0, ended=1.0, even_groups=even, seconds=0.1
+    )
+    return SimpleNamespace(sampled=sampled, grad_norm=0.1, loss=0.0)
+
+
+def test_what_rewards_say_of_a_training_that_is_over() -> None:
+    train: Any = SimpleNamespace(
+        sampling=True, max_grad_norm=1.0, select_metric="val_mean_reward", select_higher=True, num_steps=20
+    )
+
+    def codes(rewards: list[float], even: float) -> list[str]:
+        steps = [_step(one, even) for one in rewards]
+        return [one.code for one in training_findings(train, steps, [], stopped_early=False)]
+
+    rising = [number / 20 for number in range(20)]
+    assert codes(rising, 0.1) == []
+    assert codes([0.3] * 20, 0.1) == ["FTC450"]
+    assert codes(rising[::-1], 0.9) == ["FTC450", "FTC451"]
+    assert codes([0.3] * 5, 0.9) == [], "too few steps to say anything"

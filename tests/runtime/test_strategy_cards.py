@@ -69,7 +69,7 @@ def section(card: Card, **more: Any) -> Strategy:
 def settled(card: Card, folder: Path, **more: Any) -> tuple[Settings, Base]:
     """A run's settings with a strategy, for the Llama of a folder."""
     facts = facts_of(folder)
-    base = Base(model=facts, head="lm", head_modules=(), held=facts.tensors, on_card=False)
+    base = Base(model=facts, head="lm", head_modules=(), held=facts.tensors, on_card=False, kept=frozenset())
     found = section(card, **more).settle(base)
     assert not [one for one in found.problems if one.code != "FTC225"]
     job = trace_job({"model_type": "llama"}, "full", model__attention="eager", train__precision="float32")

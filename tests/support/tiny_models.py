@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tests.support.tiny_architectures import tiny_model
+
 __all__ = ["VOCAB_SIZE", "write_tiny_model"]
 
 VOCAB_SIZE = 128
@@ -12,7 +14,9 @@ _WORDS = "red green blue one two three four cat dog bird sees likes is and not t
 
 
 def write_tiny_model(folder: Path, kind: str, seed: int = 5) -> str:
-    """Writes a model folder and returns its architecture; `kind` is llama, qwen2, gemma2, gpt2, bert, t5 or bart."""
+    """Writes a model folder and returns its architecture; `kind` is llama, qwen2, gemma2, gpt2, bert, t5 or bart,
+    or another model type of transformers.
+    """
     import torch
     import transformers as t
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -55,7 +59,7 @@ def write_tiny_model(folder: Path, kind: str, seed: int = 5) -> str:
             bart = t.BartConfig(vocab_size=VOCAB_SIZE, d_model=32, decoder_start_token_id=2, **sizes, **ids)
             model = t.BartForConditionalGeneration(bart)
         case _:
-            raise ValueError(kind)
+            model = tiny_model(kind, vocab_size=VOCAB_SIZE, tie_word_embeddings=False)
     model.save_pretrained(folder)
     vocabulary = {word: number for number, word in enumerate(["<pad>", "<s>", "</s>", "<unk>", *_WORDS])}
     vocabulary |= {f"w{number}": number for number in range(len(vocabulary), VOCAB_SIZE)}

@@ -58,9 +58,10 @@ def misfits(config: ModelConfig, tensors: Mapping[str, TensorFacts]) -> list[str
         faults.append(f"config.json says {says} layers, the weights have {stores}")
     widths = {width for size in sizes for width in size}
     inner, queries = config.intermediate_size, config.num_heads * config.head_dim
+    has_experts = architecture(config.model_type).experts is not None  # a layer without them need not be there
     for what, width, found in (
         ("a width", config.hidden_size, config.hidden_size in widths),
-        ("a feed-forward width", inner, inner in widths or 2 * inner in widths),  # both halves of a gate in one layer
+        ("a feed-forward width", inner, has_experts or {inner, 2 * inner} & widths),  # both halves of a gate in one
         (f"{config.num_heads} heads with a total width", queries, queries in widths),
     ):
         if not found:

@@ -15,9 +15,10 @@ from typing import Any
 
 from ftc.compiler.resolve.models.model_form import form_of, is_known
 from ftc.compiler.resolve.models.vision_config import language_part, vision_facts
-from ftc.spec.architectures import Family, architecture
+from ftc.spec.architectures import ARCHITECTURES, Family, architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import VisionFacts
+from ftc.spec.experts import CHOSEN_EXPERTS, NUM_EXPERTS
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.vision_models import vision_model
 
@@ -53,7 +54,6 @@ _KV_HEADS = ("num_key_value_heads", "num_kv_heads")
 _INTERMEDIATE = ("intermediate_size", "n_inner", "d_ff", "hidden_dim", "ffn_dim", "encoder_ffn_dim", "ffn_hidden_size")
 _HEAD_DIM = ("head_dim", "d_kv")
 _POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
-_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 _OTHER_INPUTS = ("text_config", "vision_config", "audio_config", "thinker_config")
 
 _LARGEST_SIZE = 10**8
@@ -118,6 +118,7 @@ def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelCon
             faults.append(f"a hidden size of {result.hidden_size} is not divisible by {heads} attention heads")
         if heads % result.num_kv_heads:
             faults.append(f"{heads} attention heads are not divisible by {result.num_kv_heads} key-value heads")
+        faults.extend(_experts_faults(result.model_type, sizes))
         if result.num_layers > 10_000:
             faults.append(f"{result.num_layers} layers")
     if faults:
@@ -127,6 +128,17 @@ def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelCon
             [diagnostic("FTC309", f"{summary}: {fault}", span, help=help, path="model.base") for fault in faults]
         )
     return result
+
+
+def _experts_faults(model_type: str, sizes: _Sizes) -> Iterator[str]:
+    """What is wrong with the numbers of experts, where layers are a mixture of them."""
+    if (mixture := architecture(model_type).experts) is None:
+        return
+    count, chosen = sizes.needed(NUM_EXPERTS), sizes.needed(CHOSEN_EXPERTS)
+    sizes.needed((mixture.inner,))
+    yield from sizes.faults
+    if chosen > count:
+        yield f"each token goes to {chosen} of {count} experts"
 
 
 def code_keys(value: Mapping[str, Any], file: str, span: Span | None) -> list[Diagnostic]:
@@ -170,11 +182,15 @@ def _unsupported_kind(config: Mapping[str, Any]) -> str | None:
         return f"`{inner}` in config.json marks a multimodal model"
     if _OTHER_INPUT_CLASS.search(name := _architecture(config)):
         return f"class {quoted(name)} reads more than text"
-    counts = (config.get(key) for key in _EXPERTS)  # a number, or one for each layer
+    kind = config.get("model_type")
+    counts = (config.get(key) for key in (*NUM_EXPERTS, "moe_num_experts"))  # a number, or one for each layer
     listed = [one for value in counts for one in (value if isinstance(value, list) else [value])]
-    if any(type(one) is int and one > 1 for one in listed):
-        return "a mixture of experts"
-    if not isinstance(config.get("model_type"), str):
+    if any(type(one) is int and one > 1 for one in listed) and not (
+        isinstance(kind, str) and architecture(kind).experts
+    ):
+        types = ", ".join(sorted(one.model_type for one in ARCHITECTURES if one.experts))
+        return f"a mixture of experts that ftc doesn't know (it knows {types})"
+    if not isinstance(kind, str):
         return "config.json has no `model_type`"
     if _family(config) is None:
         return f"class {quoted(name or 'none')} with model type {quoted(config['model_type'])} is unknown"
@@ -242,13 +258,20 @@ def _model_config(config: Mapping[str, Any], sizes: _Sizes) -> ModelConfig:
         decoder_start_id=start if is_pair and is_start else None,
         num_heads=num_heads,
         num_kv_heads=1 if config.get("multi_query") is True else sizes.needed(_KV_HEADS, num_heads),
-        head_dim=sizes.needed(_HEAD_DIM, max(1, hidden_size // num_heads)),
+        head_dim=_head_dim(sizes, hidden_size // num_heads),
         vocab_size=sizes.needed(("vocab_size",)),
         max_positions=_max_positions(config, sizes),
         tied=tied if isinstance(tied, bool) else None,
         form=form_of(config),
         vision=None,
     )
+
+
+def _head_dim(sizes: _Sizes, usual: int) -> int:
+    """Width of a head of queries; of DeepSeek's the two parts, of which one is rotated."""
+    parts = [sizes.optional((key,)) for key in ("qk_nope_head_dim", "qk_rope_head_dim")]
+    found = [one for one in parts if one is not None]
+    return sum(found) if len(found) == len(parts) else sizes.needed(_HEAD_DIM, max(1, usual))
 
 
 def _num_decoder_layers(sizes: _Sizes) -> int:

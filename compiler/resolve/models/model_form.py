@@ -72,6 +72,11 @@ _KEYS = frozenset(
         "tie_word_embeddings trigram_input use_attention_gate use_bias use_bidirectional_attention use_bottleneck "
         "use_bottleneck_attention use_conv_bias use_mem_rope use_parallel_residual use_post_norm use_qk_norm "
         "use_qkv_bias use_sandwich_norm use_task_id "
+        # experts
+        "decoder_sparse_step first_k_dense_replace mlp_only_layers moe_intermediate_size moe_layer_freq n_group "
+        "n_routed_experts n_shared_experts norm_topk_prob num_experts num_experts_per_tok num_local_experts qkv_bias "
+        "routed_scaling_factor rope_interleave scoring_func shared_expert_intermediate_size swiglu_alpha swiglu_limit "
+        "topk_group topk_method "
         # dropout, whose masks are kept for the way back
         "activation_dropout attention_dropout attention_probs_dropout_prob attn_pdrop classifier_dropout "
         "classifier_dropout_prob decoder_layerdrop dropout dropout_rate emb_pdrop embd_pdrop embed_dropout "
@@ -168,11 +173,18 @@ _OUTPUT_HEADS = ("lm_head", "embed_out", "output_projection", "cls.predictions.d
 
 
 def linear_modules(tensors: Mapping[str, TensorFacts], model_type: str) -> dict[str, tuple[int, int]]:
-    """(inputs, outputs) of each linear layer of the backbone, by the name under which it is stored."""
-    found, transposed = {}, architecture(model_type).transposed
+    """(inputs, outputs) of each linear layer of the backbone, by the name under which it is stored.
+
+    Experts and their routers are none: transformers holds all experts of a layer in one tensor, and routes by a module
+    of its own.
+    """
+    kind = architecture(model_type)
+    found, transposed, mixture = {}, kind.transposed, kind.experts
     for name in sorted(tensors):
         module, _, last = name.rpartition(".")
         shape = tensors[name].shape
+        if mixture and (mixture.is_expert(name) or mixture.is_router(name)):
+            continue
         is_embedding = _EMBEDDING.fullmatch(module.rpartition(".")[2])
         if last == "weight" and len(shape) == 2 and not is_embedding and not head_parts(module):
             inputs, outputs = shape if transposed else reversed(shape)

@@ -183,6 +183,8 @@ class _Terminal:
 
 def _piped(chat: Chat, subjects: tuple[Subject, ...], args: Namespace) -> int:
     """A line in, an answer out; `/reset` begins a new conversation, as does no other word."""
+    import json
+
     from ftc.spec.diagnostics import Refusal
 
     code = ExitCode.FINE
@@ -198,7 +200,12 @@ def _piped(chat: Chat, subjects: tuple[Subject, ...], args: Namespace) -> int:
             reply, code = None, ExitCode.COULD_NOT_WORK
         else:
             show_diagnostics(reply.findings if reply else (), {}, args)
-        write(_printed(text, reply.texts if reply else {}, subjects, args))
+        texts: Mapping[Subject, str] = reply.texts if reply else {}
+        if args.json:
+            answers: dict[str, str | None] = {str(name): texts.get(name) for name in subjects}
+            write(json.dumps({"line": text, **answers}, ensure_ascii=False) + "\n")
+        else:
+            write("".join(f"{f'{name}: ' if len(subjects) > 1 else ''}{texts.get(name, '')}\n" for name in subjects))
     return code
 
 
@@ -214,16 +221,6 @@ def _said(line: str) -> str | dict[str, Any]:
         if isinstance(value, dict):
             return value
     return line
-
-
-def _printed(line: str, texts: Mapping[Subject, str], subjects: tuple[Subject, ...], args: Namespace) -> str:
-    import json
-
-    if args.json:
-        return json.dumps({"line": line, **{name: texts.get(name) for name in subjects}}, ensure_ascii=False) + "\n"
-    if len(subjects) == 1:
-        return texts.get(subjects[0], "") + "\n"
-    return "".join(f"{name}: {texts.get(name, '')}\n" for name in subjects)
 
 
 COMMANDS: dict[str, Command] = {

@@ -26,6 +26,7 @@ from ftc.cli.arguments import (
 )
 from ftc.cli.faults import Restart
 from ftc.cli.output import following, print_result, show_planned, show_run, tracing
+from ftc.cli.serving import add_server_arguments, on_server, server_misuse
 from ftc.cli.terminal import page, print_json, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
 
@@ -295,6 +296,7 @@ def eval_arguments(parser: Parser) -> None:
     parser.add_argument("--harness", metavar="TASK,…", help="tasks of the lm-evaluation-harness instead of rows")
     parser.add_argument("--tasks", metavar="FOLDER", help="further such tasks; Python that they name is run")
     parser.add_argument("--limit", metavar="N", type=count_of("rows"), help="rows of such a task at most (all)")
+    add_server_arguments(parser)
     add_offline(parser)
     add_quiet(parser, "show no progress")
 
@@ -307,6 +309,8 @@ def run_eval(args: Namespace) -> int:
     from ftc import api
 
     gc.enable()  # the command starts without; measuring may take hours
+    if args.server is not None:
+        return on_server(args)
     if args.harness is not None:
         return _on_harness(args)
     with following(args) as listener:
@@ -330,6 +334,8 @@ def run_eval(args: Namespace) -> int:
 
 
 def _eval_misuse(args: Namespace) -> str:
+    if problem := server_misuse(args):
+        return problem
     if args.harness is None:
         names = [name for name in ("tasks", "limit") if getattr(args, name) is not None]
         return f"--{names[0]} is for --harness" if names else ""
@@ -371,6 +377,7 @@ COMMANDS: dict[str, Command] = {
         examples=(
             Example("ftc run eval 3f2a --data new.csv", "on rows of your own; gates exit with 7"),
             Example("ftc run eval 3f2a --harness arc_easy,boolq --limit 100", "on tasks of the lm-evaluation-harness"),
+            Example("ftc run eval 3f2a --server http://127.0.0.1:8000/v1", "a server that should serve its model"),
         ),
     ),
 }

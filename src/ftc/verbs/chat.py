@@ -130,7 +130,10 @@ class Chat:
             folder = self._inputs.model_folder
             asked = compile_unlabeled(plan, folder, table, Path(scratch), max_new_tokens=self.max_new_tokens)
             if asked.plan is None:
-                raise Refusal([self._unanswerable(asked.problems.get(0, "it gives no tokens"))])
+                why = asked.problems.get(0, "it gives no tokens")
+                remembers = self.memory != "none" and self._exchanges
+                help = "`/reset` forgets what was said before" if remembers else "write a shorter text, or another one"
+                raise Refusal([diagnostic("FTC751", "this can't be answered", notes=why, help=help)])
             for subject in subjects:
                 texts[subject] = self._writers.write(
                     asked.plan,
@@ -142,7 +145,9 @@ class Chat:
                 )
         if isinstance(line, str) and texts:
             self._exchanges.append((line, texts.get("tuned", next(iter(texts.values())))))
-        return Reply(texts, self._cut() if asked.cut else ())
+        most, help = plan.settings.text.max_length, "shorten it, or train with a larger `data.max_length`"
+        words = f"the text is longer than {most:,} tokens and was truncated"
+        return Reply(texts, (diagnostic("FTC691", words, help=help),) if asked.cut else ())
 
     def _plan(self) -> Plan:
         """The run's plan; a system message of the chat takes the place of the recipe's."""
@@ -169,31 +174,14 @@ class Chat:
                 row[columns["history"]] = [list(one) for one in self._exchanges]
             case "turns":
                 ((name, turns),) = ((name, value) for name, value in row.items() if isinstance(value, list))
-                row[name] = [*self._before(), *turns]
+                first = [] if self.system is None or "system" in columns else [("system", self.system)]
+                said = (
+                    pair for exchange in self._exchanges for pair in zip(("user", "assistant"), exchange, strict=True)
+                )
+                row[name] = [*({"role": role, "content": text} for role, text in (*first, *said)), *turns]
             case _:
                 assert_never(self.memory)
         return row
-
-    def _before(self) -> list[dict[str, str]]:
-        """What was said, as turns."""
-        has_column = "system" in self.run.plan.settings.text.columns
-        first = [] if self.system is None or has_column else [{"role": "system", "content": self.system}]
-        roles = ("user", "assistant")
-        return first + [
-            {"role": role, "content": text}
-            for exchange in self._exchanges
-            for role, text in zip(roles, exchange, strict=True)
-        ]
-
-    def _unanswerable(self, why: str) -> Diagnostic:
-        remembered = self.memory != "none" and self._exchanges
-        help = "`/reset` forgets what was said before" if remembered else "write a shorter text, or another one"
-        return diagnostic("FTC751", "this can't be answered", notes=why, help=help)
-
-    def _cut(self) -> tuple[Diagnostic, ...]:
-        most = self.run.plan.settings.text.max_length
-        summary = f"the text is longer than {most:,} tokens and was truncated"
-        return (diagnostic("FTC691", summary, help="shorten it, or train with a larger `data.max_length`"),)
 
 
 def open_chat(

@@ -70,7 +70,7 @@ def evaluate(
     Raises:
         Refusal: The run has no result, its model or rows aren't here (FTC685), or the file's rows can't be used.
     """
-    found = _finished(run, folder)
+    found = finished_run(run, folder)
     model = _model(found)
     with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
         if data is None:
@@ -116,13 +116,13 @@ def evaluate_on_harness(
         Refusal: The library isn't installed (FTC650), the run can't be measured (FTC685), or there is no such task
             (FTC686).
     """
-    found = _finished(run, folder)
+    found = finished_run(run, folder)
     if find_spec("lm_eval") is None:
         help, note = "`pip install 'ftc[harness]'` installs what `--harness` needs", "`lm_eval` is not installed"
         raise Refusal([diagnostic("FTC650", "`eval` needs more packages", help=help, notes=note)])
     if head_card(found.plan.settings.model.head).is_new:
         why = f"a {found.plan.recipe.task.kind.replace('_', ' ')} task has a head that the harness can't use"
-        raise _refused(found, why, "evaluate it on rows with `--data`")
+        raise refused(found, why, "evaluate it on rows with `--data`")
     model = _model(found)
     from ftc.runtime.evaluation.evaluate_again import on_harness
     from ftc.runtime.execution.execute import Inputs
@@ -157,7 +157,7 @@ def validation_outcomes(run: Run, metric: str) -> tuple[Outcome, ...]:
     streams = streams_folder(run.plan.stream_key) / "validation.arrow"
     if not streams.exists():
         help = f"`ftc plan {run.plan.recipe_file}` tokenizes them again"
-        raise _refused(run, "its rows as tokens are no longer in the cache", help)
+        raise refused(run, "its rows as tokens are no longer in the cache", help)
     plan = without_probes(measuring(run.plan, run.plan.data["validation"], None))
     asked: dict[str, Any] = {
         "metrics": (metric,),
@@ -175,10 +175,10 @@ def validation_outcomes(run: Run, metric: str) -> tuple[Outcome, ...]:
         return row_outcomes(plan, inputs, RunFolder(run.folder), run.record, lambda event: None)
 
 
-def _finished(run: Run | Path | str, folder: Path | str) -> Run:
+def finished_run(run: Run | Path | str, folder: Path | str) -> Run:
     found = run if isinstance(run, Run) else find_run(str(run), folder)
     if not found.record.is_finished:
-        raise _refused(found, f"it is {found.record.status.replace('_', ' ')}", "apply its recipe to continue it")
+        raise refused(found, f"it is {found.record.status.replace('_', ' ')}", "apply its recipe to continue it")
     return found
 
 
@@ -204,7 +204,7 @@ def _model(run: Run) -> Path:
     found = model_folder(run.plan, run.root)
     if found is None:
         base = run.plan.settings.model.base
-        raise _refused(run, f"its base model `{base}` is not here", "restore it at the path in the recipe")
+        raise refused(run, f"its base model `{base}` is not here", "restore it at the path in the recipe")
     return found
 
 
@@ -220,7 +220,7 @@ def _companions(run: Run) -> dict[Role, Path]:
             found.pop(card.role, None)
         elif pinned is not None and card.role not in found:
             summary = f"its {card.role} `{pinned.base}` is not here"
-            raise _refused(run, summary, "restore it at the path in the recipe")
+            raise refused(run, summary, "restore it at the path in the recipe")
     return found
 
 
@@ -231,15 +231,15 @@ def _own_rows(run: Run) -> tuple[Plan, Path]:
 
     test = run.plan.data.get("test")
     if test is None or test.rows == 0:
-        raise _refused(run, "it has no test split", "name a file of rows with `--data`")
+        raise refused(run, "it has no test split", "name a file of rows with `--data`")
     folder = streams_folder(run.plan.stream_key)
     if not (folder / "test.arrow").exists():
         help = f"`ftc plan {run.plan.recipe_file}` tokenizes them again"
-        raise _refused(run, "its rows as tokens are no longer in the cache", help)
+        raise refused(run, "its rows as tokens are no longer in the cache", help)
     return measuring(run.plan, test, run.plan.settings.eval.groups_sha256), folder
 
 
-def _refused(run: Run, why: str, help: str) -> Refusal:
+def refused(run: Run, why: str, help: str) -> Refusal:
     return Refusal([diagnostic("FTC685", f"run `{run.record.id}` can't be evaluated", notes=why, help=help)])
 
 

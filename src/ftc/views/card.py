@@ -24,7 +24,7 @@ from ftc.views.card_code import loading_code
 from ftc.views.comparison import agreement_words
 from ftc.views.findings import baseline_table
 from ftc.views.results import change_words, comparisons
-from ftc.views.words import metric_title, mode_of, pipeline, teacher_parts
+from ftc.views.words import metric_title, mode_of, pipeline, size_words, teacher_parts
 
 __all__ = ["front_matter", "model_card"]
 
@@ -159,8 +159,7 @@ def _with_ftc(record: RunRecord, merged: MergedModel | None) -> str:
 def _introduction(plan: Plan) -> str:
     name = plan.settings.model.base  # a hub id, or the name of a local folder without its parents
     base = _code(name if plan.settings.model.commit else PurePosixPath(name.replace("\\", "/")).name)
-    size = numbers.magnitude(plan.model.num_parameters)
-    words = f"A model that {mode_of(plan).does}, tuned from {base} ({size} parameters)."
+    words = f"A model that {mode_of(plan).does}, tuned from {base} ({size_words(plan.model, 'parameters')})."
     labels = plan.settings.text.labels
     noun = "Classes" if head_card(plan.settings.model.head).chooses else "Numbers"
     if labels and len(labels) <= 20:

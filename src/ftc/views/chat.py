@@ -98,30 +98,23 @@ class InTurn:
     def say(self, name: str, part: str) -> None:
         """Writes a part of an answer as far as its words are whole."""
         if name != self._name:
-            self._begin(name)
+            self._flush()
+            self._stream.write("\n" if self._name else "")
+            self._name, self._column = name, self._indent
+            self._stream.write(self._page.accent(pad(name, self._indent)) if self._indent else "")
         for character in part:
             if character in " \n":
                 self._flush()
-                self._blank(character)
+                if character == "\n":
+                    self._break()
+                elif self._column < self._page.columns - 1:
+                    self._stream.write(" ")
+                    self._column += 1
             else:
                 self._word += character if character.isprintable() else escaped(character)
                 if width(self._word) >= self._page.columns - self._indent:  # no blank comes soon, as in Chinese
                     self._flush()
         self._stream.flush()
-
-    def _begin(self, name: str) -> None:
-        self._flush()
-        self._stream.write("\n" if self._name else "")
-        self._name, self._column = name, self._indent
-        if self._indent:
-            self._stream.write(self._page.accent(pad(name, self._indent)))
-
-    def _blank(self, character: str) -> None:
-        if character == "\n":
-            self._break()
-        elif self._column < self._page.columns - 1:
-            self._stream.write(" ")
-            self._column += 1
 
     def _break(self) -> None:
         self._stream.write("\n" + " " * self._indent)

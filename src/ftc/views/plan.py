@@ -12,13 +12,14 @@ from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, T
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
+from ftc.spec.reinforcement_losses import reinforcement_loss
 from ftc.spec.schedules import schedule_card
 from ftc.views import numbers
 from ftc.views.checks import check_lines
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
 from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, visible_width
 from ftc.views.tracking import asked_parts
-from ftc.views.words import headline, learned_of_rows, teacher_parts, value_at
+from ftc.views.words import headline, learned_of_rows, size_words, teacher_parts, value_at
 
 if TYPE_CHECKING:
     from ftc.spec.documents.record import Evaluation, RunRecord
@@ -63,7 +64,7 @@ def plan_text(
     model = plan.model
     title = [
         plan.recipe.task.kind,
-        f"{escaped(model.name)} {numbers.magnitude(model.num_parameters)} ({escaped(model.license or 'no license')})",
+        f"{escaped(model.name)} {size_words(model)} ({escaped(model.license or 'no license')})",
         f"{plan.settings.strategy.words()}, {numbers.percent(model.num_trainable, model.num_parameters)} trainable",
     ]
     return blocks(
@@ -182,7 +183,11 @@ def _training(plan: Plan, page: Page) -> list[str]:
     if train.loss_chunk_size:
         parts.append(f"loss in chunks of {numbers.count(train.loss_chunk_size)} positions")
     fed, report = plan.work.train_tokens if plan.work else 0, plan.data.get("train")
-    if fed and report:  # how much of what training is fed is padding
+    if (sampling := train.sampling) is not None:
+        label = reinforcement_loss(sampling.loss).label
+        answers = numbers.plural(sampling.max_new_tokens, "token")
+        parts.append(f"{label}: {sampling.group_size} answers per prompt, up to {answers} each")
+    elif fed and report:  # how much of what training is fed is padding
         padding = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed
         parts += [f"{numbers.percent(padding)} padding"] if padding >= _LEAST_PADDING else []
     if train.regression is not None:

@@ -17,7 +17,7 @@ from ftc.views.findings import baseline_lines, finding_lines
 from ftc.views.page import PLAIN, Page, blocks, escaped, fitted, shorten, table, visible_width
 from ftc.views.results import Comparison, change_words, comparisons, probe_blocks, reservations, slice_blocks
 from ftc.views.tracking import tracked_parts
-from ftc.views.words import headline, interruption_words, learned_noun, metric_title, teacher_parts
+from ftc.views.words import headline, interruption_words, learned_noun, metric_title, size_words, teacher_parts
 
 __all__ = ["RunEntry", "evaluation_text", "plan_html", "run_html", "run_line", "run_text", "runs_text", "wall_seconds"]
 
@@ -294,7 +294,7 @@ def plan_html(plan: Plan, findings: Sequence[Diagnostic] = ()) -> str:
     trainable = numbers.percent(plan.model.num_trainable, plan.model.num_parameters)
     rows = [
         ("task", plan.recipe.task.kind),
-        ("model", f"{plan.model.name}, {numbers.magnitude(plan.model.num_parameters)} parameters"),
+        ("model", f"{plan.model.name}, {size_words(plan.model, 'parameters')}"),
         ("strategy", f"{plan.settings.strategy.words()}, {trainable} trainable"),
         ("data", ", ".join(f"{name} {numbers.count(split.rows)}" for name, split in plan.splits)),
         ("training", f"{numbers.plural(train.num_steps, 'step')} of {numbers.plural(train.batch_size, 'row')}"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ftc.spec.documents.interruption import Interruption
-from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.plan import ModelSummary, Plan
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.metrics import METRICS, metric_named
 from ftc.spec.tasks.card import Mode
@@ -26,6 +26,7 @@ __all__ = [
     "metric_title",
     "mode_of",
     "pipeline",
+    "size_words",
     "teacher_parts",
     "value_at",
 ]
@@ -85,6 +86,12 @@ def learned_of_rows(form: FormName, report: SplitReport) -> str:
     return form_card(form).targets.format(
         targets=numbers.magnitude(report.supervised_tokens), windows=numbers.plural(report.rows, "window")
     )
+
+
+def size_words(model: ModelSummary, noun: str = "") -> str:
+    """Such as `7.2B`, or `30.5B, 3.3B active` of a mixture of experts; with a noun `7.2B parameters`."""
+    size = f"{numbers.magnitude(model.num_parameters)} {noun}".rstrip()
+    return size if model.num_active is None else f"{size}, {numbers.magnitude(model.num_active)} active"
 
 
 _LOSSES = {"forward_kl": "forward KL", "reverse_kl": "reverse KL", "jsd": "JSD"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -227,6 +228,39 @@ def fates(imported: Imported) -> dict[str, Fate]:
     return {key.key: key.fate for key in imported.keys}
 
 
+_SAMPLED = {
+    "num_generations": 4,
+    "max_completion_length": 96,
+    "loss_type": "dr_grpo",
+    "beta": 0.04,
+    "temperature": 0.7,
+    "reward_funcs": "accuracy_reward",
+    "reward_weights": [1.0],
+    "use_vllm": True,
+    "num_iterations": 2,
+    "top_p": 0.9,
+}
+
+
+@pytest.mark.parametrize(("text", "under"), [(TRL, ""), (AXOLOTL + "rl: grpo\n", "trl.")], ids=["trl", "axolotl"])
+def test_sampled_answers_are_carried_and_reward_functions_are_named(text: str, under: str) -> None:
+    keys = json.dumps({"trl": _SAMPLED} if under else _SAMPLED)[1:-1]
+    imported = import_text(text + keys.replace(', "', '\n"') if not under else text + keys)
+    values, found = recipe_values(imported), fates(imported)
+    assert {key.removeprefix("task."): value for key, value in values.items() if key.startswith("task.")} == {
+        "kind": "reinforcement",
+        "rewards": ({"kind": "exact_match"},),
+        "loss": "dr_grpo",
+        "group_size": 4,
+        "max_new_tokens": 96,
+        "temperature": 0.7,
+        "beta": 0.04,
+    }
+    lost = {key.removeprefix(under) for key, fate in found.items() if fate is Fate.NOT_CARRIED}
+    assert {"reward_funcs", "reward_weights", "num_iterations", "top_p"} <= lost
+    assert found[f"{under}use_vllm"] is Fate.NOT_NEEDED
+
+
 def test_a_teacher_is_carried() -> None:
     imported = import_text(
         TUNE
@@ -248,7 +282,7 @@ def test_a_teacher_is_carried() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (AXOLOTL + "rl: kto", "reinforcement learning and KTO are not supported"),
+        (AXOLOTL + "rl: kto", "reward models, KTO and reinforcement learning other than GRPO are not supported"),
         (AXOLOTL + "rl: dpo\ndpo_loss_type: [sppo_hard]", "the preference loss `sppo_hard` is not supported"),
         (AXOLOTL + "adapter: llama-adapter", "no strategy matches the adapter"),
         (AXOLOTL.replace("alpaca", "{format: x, field_instruction: 'a }} b'}"), "can't be named in a prompt"),
@@ -271,7 +305,8 @@ def test_a_teacher_is_carried() -> None:
         (FACTORY.replace("tickets_registered", "ranked"), "rows of preferences, which `sft` does not train on"),
         (FACTORY + "dataset_dir: elsewhere", "is a name in `dataset_info.json`, which is not here"),
         (TRL, "detects the format of the rows"),
-        (TRL + "beta: 0.1\nnum_generations: 8", "reinforcement learning and KTO are not supported"),
+        (TRL + "beta: 0.1\nreward_model_path: a/b", "PPO, reward models and KTO are not supported"),
+        (TRL + "num_generations: 8\nloss_type: cispo", "the loss `cispo` is not supported"),
         (OUMI.replace("use_peft: false", "trainer_type: TRL_GRPO"), "training of the kind `TRL_GRPO` is not supported"),
         ("model: {model_name: acme/brook}\ngeneration: {max_new_tokens: 9}", "for inference or evaluation"),
         (TUNE + "dataset: {_component_: my_project.rows}", "the data set builder `my_project.rows` is not in"),

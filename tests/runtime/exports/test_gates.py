@@ -74,10 +74,10 @@ def test_a_preference_is_two_texts(tmp_path: Any) -> None:
     """Each answer is read by itself, behind the prompt that both share."""
     ids, mask = [1, 8, 9, 2, 1, 8, 7, 7, 2], [0, 0, 1, 1, 0, 0, 1, 1, 1]
     rows = write_columns(tmp_path / "pairs.arrow", [ids], [mask], prompts=[2], labels=[-1], targets=[[4]])
-    whole = gates._rows_of(rows, 0)
+    whole = gates.sequences_of(rows, 0)
     assert [row["ids"] for row in whole] == [ids[:4], ids[4:]]
     assert [row["targets"] for row in whole] == [[9, 2], [7, 7, 2]]
-    some = gates._rows_of(rows, 0, [1, 2, 4], [[5], [6], [7]])
+    some = gates.sequences_of(rows, 0, [1, 2, 4], [[5], [6], [7]])
     assert [(row["targets"], row["choices"]) for row in some] == [([2], [[5]]), ([7, 2], [[6], [7]])]
 
 

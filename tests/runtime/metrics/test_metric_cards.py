@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import tomllib
 from collections.abc import Callable, Sequence
@@ -12,13 +13,24 @@ import numpy as np
 import pytest
 
 from ftc.runtime.evaluation.scoring import RowScore
-from ftc.runtime.metrics import LOSSES, PAIRS, RANKED, Pairs, Ranked, loss_statistics, statistics_of
+from ftc.runtime.metrics import (
+    LOSSES,
+    PAIRS,
+    RANKED,
+    REWARDED,
+    Pairs,
+    Ranked,
+    Rewarded,
+    loss_statistics,
+    statistics_of,
+)
 from ftc.runtime.metrics.classes import Decisions, Tags
 from ftc.runtime.metrics.numbers import NUMBERS, Numbers
 from ftc.runtime.metrics.statistics import Statistics, intervals
 from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
 from ftc.spec.documents.settings import WordnetSettings
 from ftc.spec.metrics import METRIC_BY_NAME, METRICS, Metric, metric_called, metric_named, needs_of
+from ftc.spec.rewards import RewardTerm
 from ftc.spec.sections.evaluation import metrics_for
 from ftc.spec.storage import wordnet
 from ftc.spec.tasks import TASKS
@@ -127,6 +139,19 @@ def ranked() -> Example:
     )
 
 
+def rewarded() -> Example:
+    chance = random.Random(12)
+    rewards = [RewardTerm(kind="exact_match"), RewardTerm(kind="length", max_characters=6, weight=0.25)]
+    answers = [(chance.choice(("one", "two", "seventeen")), chance.choice(("one", "two"))) for _ in range(ROWS)]
+    earned = [(float(said == wanted), 0.25 * (len(said) <= 6)) for said, wanted in answers]
+
+    def oracle(name: str, rows: Rows) -> float:
+        some = [earned[row] for row in rows]
+        return math.fsum(sum(one) if name == "mean_reward" else one[0] for one in some) / len(some)
+
+    return Example(lambda name: statistics_of(name, Rewarded.of(rewards, answers)), oracle)
+
+
 def rated(count: int) -> Example:
     chance = np.random.default_rng(11)
     expected: Any = chance.integers(0, 6, size=(ROWS, count)) * 1.5 + 1e4  # far from zero, and with ties
@@ -168,6 +193,8 @@ def examples(metric: Metric) -> list[Example]:
             made.append(pairs())
         elif kind == "embedding":
             made += [rated(1)] if "rated" not in metric.lacks else [ranked()]
+        elif kind == "reinforcement":
+            made.append(rewarded())
         elif kind == "question_answering":
             made.append(found())
         else:
@@ -209,7 +236,7 @@ def test_a_metric_has_words(metric: Metric) -> None:
 
 def test_names_are_told_apart_and_mean_one_thing() -> None:
     assert len(METRIC_BY_NAME) == len(METRICS)
-    computed = {*LOSSES, *NUMBERS, *PAIRS, *RANKED, *WRITTEN, *FOUND}
+    computed = {*LOSSES, *NUMBERS, *PAIRS, *RANKED, *REWARDED, *WRITTEN, *FOUND}
     assert computed <= METRIC_BY_NAME.keys()
     assert {metric.name for metric in METRICS if metric.of_loss} == LOSSES.keys()
     assert {kind for metric in METRICS for kind in metric.tasks} == {task.name() for task in TASKS}

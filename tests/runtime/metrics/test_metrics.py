@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from ftc.runtime.evaluation.scoring import RowScore
+from ftc.runtime.metrics import Rewarded, statistics_of
 from ftc.spec.documents.settings import WordnetSettings
 from ftc.spec.metrics import METRICS
+from ftc.spec.rewards import RewardTerm
 from ftc.spec.storage import wordnet
 from tests.support.metric_values import (
     answer_metric,
@@ -90,6 +92,9 @@ def test_every_metric_of_the_language_can_be_computed(tmp_path: Path, monkeypatc
         name = kind.name
         if "question_answering" in kind.tasks and kind.generates:
             assert found_scores(name, [text], text) == [1]
+        elif kind.tasks == ("reinforcement",):
+            rewarded = Rewarded.of([RewardTerm(kind="exact_match")], [("a", "a")])
+            assert statistics_of(name, rewarded).observed == 1
         elif kind.generates:
             assert answer_metric(name, text, text, synonyms) >= 0
         elif name.startswith("micro"):

@@ -21,7 +21,7 @@ from ftc.views.report.rows import reasons_section, rows_section, slices_section
 from ftc.views.report.training import history, training_section
 from ftc.views.results import classifier_section, judge_section, retention_section, swaps_section
 from ftc.views.row_texts import RowTexts
-from ftc.views.words import teacher_parts
+from ftc.views.words import size_words, teacher_parts
 
 __all__ = ["report_html"]
 
@@ -113,7 +113,7 @@ def _header(plan: Plan, record: RunRecord, evaluation: Evaluation | None, note: 
             ("recipe", f"<code>{text(plan.recipe_file)}</code>"),
             ("commit of the project", _commit(record)),
             ("task", text(plan.recipe.task.kind)),
-            ("model", text(f"{plan.model.name}, {numbers.magnitude(plan.model.num_parameters)} parameters")),
+            ("model", text(f"{plan.model.name}, {size_words(plan.model, 'parameters')}")),
             ("strategy", text(f"{plan.settings.strategy.words()}, {share} trainable")),
             *([("teacher", text(", ".join(teacher)))] if (teacher := teacher_parts(plan)) else []),
             ("rows", text(rows)),

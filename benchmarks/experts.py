@@ -1,0 +1,160 @@
+"""Mixtures of experts at their real sizes: parameters, FLOPs and memory of a plan beside arithmetic by hand.
+
+    python benchmarks/experts.py [NAME …]
+
+Sizes are those of the published `config.json`; no weight is read. For each model the arithmetic below gives its
+parameters, those that a token goes through, and the bytes that frozen weights and checkpoints of layers take. A LoRA on
+attention is then planned for one row of 4,096 tokens on a GPU with 141 GB, and traced. Nothing is trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the tests' small jobs are made there
+
+from ftc.compiler.memory.memory import by_closed_form, by_trace, question
+from ftc.compiler.time.network import network_of
+from ftc.compiler.time.operator_costs import flop_rates
+from ftc.runtime.memory_trace.child import trace
+from ftc.spec.documents.facts import ModelFacts
+from tests.support.drafts import CARD, decided, draft_of, split_report
+from tests.support.grid import grid_facts
+
+_H200 = CARD.model_copy(update={"name": "h200", "capability": (9, 0), "memory_bytes": 150_754_820_096})
+_GIB = 2**30
+_TOKENS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A model's published sizes, and what by hand comes to."""
+
+    name: str
+    config: dict[str, Any]
+    parameters: int
+    active: int
+
+
+def _case(name: str, outside: int, dense: int, layers: int, around: int, expert: int, **config: Any) -> Case:
+    """By hand: what is outside of layers, dense layers whole, and of the others what is around experts, and experts."""
+    count = next(config[key] for key in ("num_experts", "num_local_experts", "n_routed_experts") if key in config)
+    chosen, depth = config["num_experts_per_tok"], config["num_hidden_layers"]
+    sizes = (outside + dense + layers * (around + number * expert) for number in (count, chosen))
+    assert depth >= layers
+    return Case(name, {"tie_word_embeddings": False, "max_position_embeddings": 32768, **config}, *sizes)
+
+
+CASES = (
+    _case(
+        "Qwen3-30B-A3B",
+        outside=2 * 151936 * 2048 + 2048,
+        dense=0,
+        layers=48,
+        # queries and output 2048 x 4096, keys and values 2048 x 512, two norms of heads, two of states, the router
+        around=2 * 2048 * 4096 + 2 * 2048 * 512 + 2 * 128 + 2 * 2048 + 128 * 2048,
+        expert=3 * 2048 * 768,
+        model_type="qwen3_moe", hidden_size=2048, intermediate_size=6144, moe_intermediate_size=768,
+        num_hidden_layers=48, num_attention_heads=32, num_key_value_heads=4, head_dim=128, vocab_size=151936,
+        num_experts=128, num_experts_per_tok=8,
+    ),
+    _case(
+        "Mixtral-8x7B",
+        outside=2 * 32000 * 4096 + 4096,
+        dense=0,
+        layers=32,
+        around=2 * 4096 * 4096 + 2 * 4096 * 1024 + 2 * 4096 + 8 * 4096,
+        expert=3 * 4096 * 14336,
+        model_type="mixtral", hidden_size=4096, intermediate_size=14336, num_hidden_layers=32,
+        num_attention_heads=32, num_key_value_heads=8, vocab_size=32000, num_local_experts=8, num_experts_per_tok=2,
+    ),
+    _case(
+        "OLMoE-1B-7B",
+        outside=2 * 50304 * 2048 + 2048,
+        dense=0,
+        layers=16,
+        around=4 * 2048 * 2048 + 4 * 2048 + 64 * 2048,
+        expert=3 * 2048 * 1024,
+        model_type="olmoe", hidden_size=2048, intermediate_size=1024, num_hidden_layers=16, num_attention_heads=16,
+        num_key_value_heads=16, vocab_size=50304, num_experts=64, num_experts_per_tok=8,
+    ),
+    _case(
+        "DeepSeek-V2-Lite",
+        outside=2 * 102400 * 2048 + 2048,
+        # the first layer: latent attention as below, and a feed-forward part of 10944
+        dense=2048 * 16 * 192 + 2048 * 576 + 512 + 512 * 16 * 256 + 2048 * 2048 + 2 * 2048 + 3 * 2048 * 10944,
+        layers=26,
+        # and there the router, and two experts that all tokens share
+        around=2048 * 16 * 192 + 2048 * 576 + 512 + 512 * 16 * 256 + 2048 * 2048 + 2 * 2048
+        + 64 * 2048 + 3 * 2048 * 2816,
+        expert=3 * 2048 * 1408,
+        model_type="deepseek_v2", hidden_size=2048, intermediate_size=10944, moe_intermediate_size=1408,
+        num_hidden_layers=27, num_attention_heads=16, num_key_value_heads=16, vocab_size=102400, n_routed_experts=64,
+        n_shared_experts=2, num_experts_per_tok=6, first_k_dense_replace=1, q_lora_rank=None, kv_lora_rank=512,
+        qk_nope_head_dim=128, qk_rope_head_dim=64, v_head_dim=128,
+    ),
+    _case(
+        "gpt-oss-20b",
+        outside=2 * 201088 * 2880 + 2880,
+        dense=0,
+        layers=24,
+        # queries and output with biases, keys and values with biases, sinks, two norms, the router with its bias
+        around=2 * 2880 * 4096 + 4096 + 2880 + 2 * (2880 * 512 + 512) + 64 + 2 * 2880 + 32 * 2880 + 32,
+        expert=3 * 2880 * 2880 + 2 * 2880 + 2880,
+        model_type="gpt_oss", hidden_size=2880, intermediate_size=2880, num_hidden_layers=24, num_attention_heads=64,
+        num_key_value_heads=8, head_dim=64, vocab_size=201088, num_local_experts=32, num_experts_per_tok=4,
+    ),
+)  # fmt: skip
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="models; all where none is given")
+    names = parser.parse_args().names
+    for case in CASES:
+        if not names or case.name in names:
+            print(_line(case), flush=True)
+
+
+def _line(case: Case) -> str:
+    facts = grid_facts(case.config)
+    assert (facts.num_parameters, facts.num_active) == (case.parameters, case.active), (facts.num_parameters, case)
+    forward = _flops(facts)
+    by_hand = 2 * (case.active - 2 * facts.vocab_size * facts.hidden_size)
+    settled = {"precision": "bfloat16", "packing": False, "micro_batch": 1, "batch_size": 8}
+    settled |= {"activation_checkpointing": True, "loss_chunk_size": 1024}
+    targets = sorted({name.rpartition(".")[2] for name in facts.linear_modules if ".self_attn." in name})
+    draft = draft_of(
+        facts=facts, device=_H200, task={"kind": "pretraining"}, train=settled,
+        strategy={"kind": "lora", "targets": targets},
+    )  # fmt: skip
+    report = split_report(100, length_max=_TOKENS, supervised_max=_TOKENS - 1)
+    draft = decided(replace(draft, splits=dict.fromkeys(draft.splits, report), platform="linux_x86_64"))
+    form, found = by_closed_form(draft), by_trace(draft, trace(question(draft)))
+    training = max(phase.peak_bytes for phase in found.phases if phase.phase.startswith(("forward", "backward")))
+    weights = max(phase.components.get("weights", 0) for phase in found.phases)
+    boundaries = facts.num_layers * _TOKENS * facts.hidden_size * 2
+    return (
+        f"{case.name:17} {case.parameters / 1e9:5.2f} B, {case.active / 1e9:5.2f} B active | "
+        f"forward {forward / 1e9:5.2f} GFLOP a token, {forward / by_hand - 1:+.1%} of 2 an active weight | "
+        f"weights {weights / _GIB:6.2f} GiB, by hand {2 * case.parameters / _GIB:6.2f} | "
+        f"training {training / _GIB:6.2f} GiB, weights and {boundaries / _GIB:.2f} GiB of layers' inputs "
+        f"{(2 * case.parameters + boundaries) / _GIB:6.2f} | "
+        f"formula {form.allocated_bytes / found.allocated_bytes - 1:+.1%}"
+    )
+
+
+def _flops(facts: ModelFacts) -> float:
+    network = network_of(
+        facts, beside={}, trained=(), flows_from_start=False, trainable=0, new_outputs=0, attention="flash"
+    )
+    return flop_rates(network, checkpointing=False).forward.tokens
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What a mixture of experts adds to the memory of a layer, from the shapes of its tensors: pure arithmetic.
+
+transformers multiplies all experts of a layer in one grouped product: each token's states stand there once for each
+expert that it goes to. So sizes follow from how many experts a token goes to, and not from which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.module_names import role_of
+
+__all__ = ["dense_inner", "expert_weights", "inner_width", "routed_bytes", "saved_bytes"]
+
+_FP32 = 4
+
+
+def expert_weights(model: ModelFacts) -> int:
+    """Weights of all experts; 0 in a dense model."""
+    return sum(model.experts.layers.values()) if model.experts else 0
+
+
+def dense_inner(linear: Mapping[str, tuple[int, int]]) -> list[int]:
+    """Widths of feed-forward parts that are linear layers: of dense layers, and of experts that all tokens share."""
+    return [inputs for name, (inputs, _) in linear.items() if role_of(name) == "feed_forward_out"]
+
+
+def inner_width(model: ModelFacts, linear: Mapping[str, tuple[int, int]]) -> int:
+    """Width between the halves of a feed-forward part: of all experts that a token goes through together."""
+    if model.experts is None:
+        return model.intermediate_size
+    return max(model.experts.chosen * model.experts.inner, *dense_inner(linear), 1)
+
+
+def saved_bytes(model: ModelFacts, width: int, *, trained: bool) -> int:
+    """Saved of a token in all layers, by silu and mul between grouped products, and by that with the router's weights.
+
+    Grouped products keep their inputs where weights are trained; mixed precision leaves these in float32.
+
+    Args:
+        model: Whose experts; dense ones have none.
+        width: Bytes of what a linear layer gives.
+        trained: Whether the experts' weights are trained.
+    """
+    if (experts := model.experts) is None:
+        return 0
+    h, inner = model.hidden_size, experts.inner
+    each = _FP32 * (4 * inner + 2 * h) if trained else width * (3 * inner + h)
+    return len(experts.layers) * experts.chosen * each
+
+
+def routed_bytes(model: ModelFacts, width: int, *, trained: bool) -> int:
+    """A token's states once for each expert that it goes to, as they come and as they go; 0 in a dense model."""
+    if model.experts is None:
+        return 0
+    return 2 * model.experts.chosen * model.hidden_size * (_FP32 if trained else width)
