@@ -241,7 +241,7 @@ METRICS: tuple[Metric, ...] = (
            generates=False, of_loss=False, least=0, most=1, kind="share", headline=None, needs=None,
            hub="logps_accuracy", foreign=()),
     Metric("ndcg_at_10", "nDCG@10", tasks=_RANKED, lacks=("rated",), higher_is_better=True,
-           generates=False, of_loss=False, least=0, most=1, kind="mean", headline=6, needs=None, hub="ndcg_at_10",
+           generates=False, of_loss=False, least=0, most=1, kind="mean", headline=8, needs=None, hub="ndcg_at_10",
            foreign=("cosine_ndcg@10", "ndcg@10", "ndcg")),
     Metric("mrr_at_10", "MRR@10", tasks=_RANKED, lacks=("rated",), higher_is_better=True,
            generates=False, of_loss=False, least=0, most=1, kind="mean", headline=None, needs=None, hub="mrr_at_10",
