@@ -360,7 +360,8 @@ def lint_workflows(session: nox.Session) -> None:
 def train_environment(session: nox.Session) -> Path:
     """The Python of the environment that all sessions with torch share, brought up to date."""
     groups = [requirement for name in ("test", "types") for requirement in GROUPS[name]]
-    return environment(session, ROOT / ".nox" / "train", ["-e", ".[train,quant,optim,excel,sweep]", *groups])
+    ours = ["-e", ".[train,quant,optim,excel,sweep,rewards,vision]"]
+    return environment(session, ROOT / ".nox" / "train", [*ours, *groups])
 
 
 def environment(session: nox.Session, folder: Path, requirements: list[str]) -> Path:
