@@ -138,6 +138,14 @@ def gguf(session: nox.Session) -> None:
 
 
 @nox.session
+def embeddings(session: nox.Session) -> None:
+    """Compare losses of embeddings with sentence-transformers' own, and have it load what a run leaves."""
+    install(session, "-e", ".[train]", *GROUPS["test"], *GROUPS["embeddings"])
+    tests = ("tests/runtime/training/test_embedding_steps.py", "tests/e2e/test_embedding.py")
+    session.run("pytest", "-n0", *tests, *session.posargs, env=QUIET)
+
+
+@nox.session
 def trackers(session: nox.Session) -> None:
     """Report runs to TensorBoard, MLflow, Weights & Biases and trackio, and read them back. Takes some minutes."""
     install(session, "-e", ".[mlflow,tensorboard,trackio,wandb]", *GROUPS["test"])

@@ -132,7 +132,7 @@ def _validator(schema: str) -> Any:
 
 def _inapplicable(error: Exception) -> Refusal:
     summary = f"a JSON schema can't be applied: {str(getattr(error, 'message', error)).strip().splitlines()[0][:200]}"
-    help = "write a schema that is valid and complete: what it refers to stands in it, and nothing is fetched"
+    help = "write a schema that is valid and complete: it contains all that it refers to, and nothing is fetched"
     return Refusal([diagnostic("FTC444", summary, help=help, path="task.rewards")])
 
 

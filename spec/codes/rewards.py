@@ -24,8 +24,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC442",
         title="reward that can't be computed",
-        cause="A pattern is no regular expression, a schema is no JSON object or no valid schema, or no answer can keep "
-        "the bounds.",
+        cause="A pattern is no regular expression, a schema is no JSON object or no valid schema, or no answer can "
+        "keep the bounds.",
         wrong='task:\n  kind: reinforcement\n  rewards:\n    - {kind: regex, pattern: "(yes"}',
         right='task:\n  kind: reinforcement\n  rewards:\n    - {kind: regex, pattern: "(yes)"}',
     ),
