@@ -73,10 +73,8 @@ def schemas_are_valid(draft: ClosedDraft) -> Iterator[Diagnostic]:
             fault = _schema_fault(reward.json_schema)
             if fault is not None:
                 path = f"task.rewards[{number}].json_schema"
-                summary, help = (
-                    f"`json_schema` is no JSON schema: {fault}",
-                    "write a valid schema that refers to no other",
-                )
+                summary = f"`json_schema` is no JSON schema: {fault}"
+                help = "write a valid schema that refers to no other"
                 yield diagnostic("FTC442", summary, draft.source.span(path), help=help, path=path)
 
 
