@@ -20,7 +20,7 @@ _SORTS: dict[str, Callable[[BaseModelPlan], object]] = {
     "size": lambda one: one.parameters,
     "memory": lambda one: (one.memory_bytes is None, one.memory_bytes or 0),
     "time": lambda one: (one.low_seconds is None, one.low_seconds or 0.0),
-    "released": lambda one: one.released,
+    "released": lambda one: (one.released is None, one.released or ""),
     "name": lambda one: one.name.lower(),
 }
 
@@ -31,7 +31,7 @@ def models_arguments(parser: Parser) -> None:
     parser.add_argument("--time", metavar="TIME", help="longest run, such as 2h (the recipe's `budget.time`)")
     parser.add_argument("--license", action="append", default=[], metavar="ID", help="only this license; repeatable")
     parser.add_argument("--language", metavar="CODE", help="only models whose card names it, such as de")
-    parser.add_argument("--ungated", action="store_true", help="only those that the hub gives without consent")
+    parser.add_argument("--ungated", action="store_true", help="only those known to need no consent")
     parser.add_argument("--fits", action="store_true", help="only those that fit")
     about = f"{', '.join(_SORTS)} (what fits first, largest on top)"
     parser.add_argument("--sort", choices=list(_SORTS), metavar="KEY", help=about)
