@@ -68,3 +68,12 @@ def test_what_is_unknown_is_shown_so_and_no_filter_takes_it(
     assert text.index(names[0]) < text.index(names[1]), "an unknown date comes last"
     found = json.loads(ftc("models", "--device", "rtx-4090", "--ungated", "--json").out)
     assert [one["name"] for one in found["models"]] == [names[1]]
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--license", "apache"), ("--language", "german")])
+def test_what_no_model_has_is_a_mistake(project: MakeProject, ftc: Ftc, flag: str, value: str) -> None:
+    project()
+    answer = ftc("models", "--device", "rtx-4090", flag, value)
+    assert answer.code == 64
+    assert f"`{value}`; there are" in answer.text
+    assert json.loads(ftc("models", "--device", "rtx-4090", "--language", "DE", "--json").out)["models"]

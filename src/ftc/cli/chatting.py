@@ -155,8 +155,7 @@ class _Terminal:
 
     def _obey(self, command: str, rest: str = "") -> None:
         from ftc.spec.diagnostics import Refusal
-        from ftc.views.chat import HELP
-        from ftc.views.page import table
+        from ftc.views.chat import help_lines
 
         chat, faint = self._chat, self._page.faint
         if command in _WHO:
@@ -178,7 +177,7 @@ class _Terminal:
                 write(faint("system message replaced" if rest else "the run's own system message") + "\n\n")
         else:
             known = "" if command == "/help" else f"No command {command}; a blank before it sends it as text.\n"
-            write(known + "\n".join(table(HELP, indent=2)) + "\n\n")
+            write(known + "\n".join(help_lines(self._page)) + "\n\n")
 
 
 def _piped(chat: Chat, subjects: tuple[Subject, ...], args: Namespace) -> int:

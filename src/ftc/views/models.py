@@ -17,7 +17,7 @@ def models_text(found: BaseModelPlans, *, page: Page = PLAIN) -> str:
     count = f"{sum(one.fits for one in found.models)} of {len(found.models)} models fit"
     head = [*page.flow(page.strong(escaped(found.recipe)), [found.task, found.device, count]), ""]
     if not found.models:
-        return "\n".join([*head, "No model of the catalog is like that."]) + "\n"
+        return "\n".join([*head, "No model of the catalog matches these filters."]) + "\n"
     rows = [_row(one, page) for one in found.models]
     lines = table([tuple(map(page.faint, _HEADER)), *rows], right=(1, 2))
     if any(visible_width(line) > page.columns for line in lines):
