@@ -138,6 +138,14 @@ def gguf(session: nox.Session) -> None:
 
 
 @nox.session
+def embeddings(session: nox.Session) -> None:
+    """Compare losses of embeddings with sentence-transformers' own, and have it load what a run leaves."""
+    install(session, "-e", ".[train]", *GROUPS["test"], *GROUPS["embeddings"])
+    tests = ("tests/runtime/training/test_embedding_steps.py", "tests/e2e/test_embedding.py")
+    session.run("pytest", "-n0", *tests, *session.posargs, env=QUIET)
+
+
+@nox.session
 def trackers(session: nox.Session) -> None:
     """Report runs to TensorBoard, MLflow, Weights & Biases and trackio, and read them back. Takes some minutes."""
     install(session, "-e", ".[mlflow,tensorboard,trackio,wandb]", *GROUPS["test"])
@@ -352,7 +360,8 @@ def lint_workflows(session: nox.Session) -> None:
 def train_environment(session: nox.Session) -> Path:
     """The Python of the environment that all sessions with torch share, brought up to date."""
     groups = [requirement for name in ("test", "types") for requirement in GROUPS[name]]
-    return environment(session, ROOT / ".nox" / "train", ["-e", ".[train,quant,optim,excel,sweep]", *groups])
+    ours = ["-e", ".[train,quant,optim,excel,sweep,rewards,vision]"]
+    return environment(session, ROOT / ".nox" / "train", [*ours, *groups])
 
 
 def environment(session: nox.Session, folder: Path, requirements: list[str]) -> Path:

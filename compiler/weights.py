@@ -56,8 +56,10 @@ def held(draft: Draft) -> dict[str, TensorFacts]:
     """Stored weights that the task's model holds: a tagger has no pooler, and no classifier an output over words."""
     head = head_card(draft.loaded.head)
     weights = {n: tensor for n, tensor in draft.model.tensors.items() if n.rpartition(".")[2] not in _NO_WEIGHTS}
-    if not head.is_new:
+    if head.writes:
         return weights
+    if not head.is_new:
+        return {name: tensor for name, tensor in weights.items() if not head_parts(name)}
     kind = draft.model.kind
     kept = kind.classifier_keeps if head.scores_rows else kind.tagger_keeps
     return {name: tensor for name, tensor in weights.items() if set(kept or ()).issuperset(head_parts(name))}
@@ -81,7 +83,7 @@ def _num_of_head(draft: Draft) -> int:
 def head_modules(head: Head, model: ModelFacts) -> tuple[str, ...] | None:
     """Names of the modules that a head makes anew; none for the model's own, None where there is no such head."""
     card = head_card(head)
-    if card.writes:
+    if not card.is_new:
         return ()
     if (known := card.known_modules(model.kind)) is not None:
         return known or None

@@ -10,9 +10,9 @@ from ftc.spec.architectures import Architecture, Family
 
 __all__ = ["HEADS", "Answer", "Choices", "Head", "HeadCard", "Labels", "ScoredPlaces", "head_card"]
 
-Head = Literal["lm", "classification", "multi_label", "regression", "token_classification", "span"]
-"""What a model ends in: its own language model head, or one for labels or numbers of a row, labels of each word, or an
-answer."""
+Head = Literal["lm", "embedding", "classification", "multi_label", "regression", "token_classification", "span"]
+"""What a model ends in: its own language model head, none at all so that states become vectors, or a new one for labels
+or numbers of a row, labels of each word, or an answer."""
 
 ScoredPlaces = Literal["row", "token", "target"]
 """Where a head is computed: once a row, at every token, or at the target tokens alone."""
@@ -24,10 +24,10 @@ numbers that are no choice at all, or the positions of a row, where padding scor
 Labels = Literal["one", "several", "words"]
 """How labels belong to a row: one each, any number of them, or one a word."""
 
-Answer = Literal["label", "written label", "labels", "numbers", "tags", "span", "pair", "rewarded", "text"]
+Answer = Literal["label", "written label", "labels", "numbers", "tags", "span", "pair", "rank", "rewarded", "text"]
 """What a model's answer to a row is: a label that a head chooses, or one that the model writes, any number of labels,
-numbers, a tag for each word, a span of the context, which of two answers is the likelier, text that earns rewards, or
-text."""
+numbers, a tag for each word, a span of the context, which of two answers is the likelier, at which rank the right
+passage is found, text that earns rewards, or text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class HeadCard:
     @property
     def writes(self) -> bool:
         """Whether it is the model's own, which writes token by token."""
-        return not self.is_new
+        return self.answer == "text"
 
     @property
     def is_labeled(self) -> bool:
@@ -116,6 +116,10 @@ class HeadCard:
     def num_outputs(self, num_labels: int) -> int:
         """Outputs of the new layer; 0 for a model's own."""
         return num_labels if self.outputs is None else self.outputs
+
+    def score_width(self, num_labels: int, *, vocabulary: int, hidden: int) -> int:
+        """Numbers in a line of scores: outputs of the new layer, words, or the components of a vector."""
+        return self.num_outputs(num_labels) or (vocabulary if self.writes else hidden)
 
     def auto_class_of(self, family: Family) -> str:
         """Class of transformers that finds a model of a family with this head."""
@@ -154,6 +158,35 @@ HEADS = (
         has_confidence=False,
         keeps_targets=False,
         example=(),
+    ),
+    HeadCard(
+        name="embedding",
+        title="pooled states",
+        alternative="",
+        reason="the states of the last layer, pooled into a vector",
+        outputs=0,
+        known_modules=lambda _: (),
+        usual_module={},
+        auto_class="AutoModel",
+        split_auto_class="AutoModel",
+        peft_task="FEATURE_EXTRACTION",
+        split_peft_task="FEATURE_EXTRACTION",
+        class_suffix="",
+        last_layer="",
+        problem_type=None,
+        labels=None,
+        answer="rank",
+        scored="row",
+        choices="numbers",
+        smoothing_obstacle="vectors",
+        has_confidence=False,
+        keeps_targets=False,
+        example=(
+            'inputs = tokenizer({prefix} + "A text.", truncation=True, max_length={max_length}, return_tensors="pt")',
+            "states = model(**inputs).last_hidden_state[0]",
+            "vector = {pooled}",
+            "print(vector / vector.norm())",
+        ),
     ),
     HeadCard(
         name="classification",

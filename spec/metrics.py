@@ -31,9 +31,9 @@ Kind = Literal["share", "mean", "corpus"]
 """How a metric comes from rows. A share: each row is right or wrong. A mean: each row has a score. Corpus: a function
 of other sums over rows, such as counts of n-grams or of each class.
 """
-Trait = Literal["single_label", "multi_label", "generative", "plain_tags", "entity_tags"]
-"""What a task's labels can be, besides its kind: one class a row or several, classes that the model writes, and tags
-that stand for themselves or for entities.
+Trait = Literal["single_label", "multi_label", "generative", "plain_tags", "entity_tags", "ranked", "rated"]
+"""What a task's labels can be, besides its kind: one class a row or several, classes that the model writes, tags
+that stand for themselves or for entities, passages that are to be found, and scores of two texts.
 """
 
 
@@ -107,6 +107,8 @@ _QUESTIONS = ("question_answering",)
 _SUMMARIES = ("summarization",)
 _TEXTS = ("generation", "summarization", "translation")
 _NUMBERS = ("regression",)
+_CORRELATED = ("regression", "embedding")
+_RANKED = ("embedding",)
 _SAMPLED = ("reinforcement",)
 _PAIRS = ("preference", "reward")
 _LANGUAGE = ("generation", "summarization", "translation", "chat", "pretraining")
@@ -121,6 +123,7 @@ _EVERY = (
     "chat",
     "preference",
     "reward",
+    "embedding",
     "pretraining",
 )
 
@@ -186,11 +189,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("r2", "R squared", tasks=_NUMBERS, lacks=(), higher_is_better=True, generates=False, of_loss=False,
            least=-math.inf, most=1, kind="corpus", headline=None, needs=None, hub="r_squared",
            foreign=("r2_score", "r_squared")),
-    Metric("pearson", "Pearson correlation", tasks=_NUMBERS, lacks=(), higher_is_better=True, generates=False,
-           of_loss=False, least=-1, most=1, kind="corpus", headline=None, needs=None, hub="pearsonr",
+    Metric("pearson", "Pearson correlation", tasks=_CORRELATED, lacks=("ranked",), higher_is_better=True,
+           generates=False, of_loss=False, least=-1, most=1, kind="corpus", headline=None, needs=None, hub="pearsonr",
            foreign=("pearsonr", "pearson_correlation")),
-    Metric("spearman", "Spearman correlation", tasks=_NUMBERS, lacks=(), higher_is_better=True, generates=False,
-           of_loss=False, least=-1, most=1, kind="corpus", headline=None, needs=None, hub="spearmanr",
+    Metric("spearman", "Spearman correlation", tasks=_CORRELATED, lacks=("ranked",), higher_is_better=True,
+           generates=False, of_loss=False, least=-1, most=1, kind="corpus", headline=7, needs=None, hub="spearmanr",
            foreign=("spearmanr", "spearman_correlation")),
     Metric("loss", "loss", tasks=_EVERY, lacks=(), higher_is_better=False, generates=False, of_loss=True, least=0,
            most=math.inf, kind="corpus", headline=None, needs=None, hub="loss",
@@ -237,6 +240,21 @@ METRICS: tuple[Metric, ...] = (
     Metric("logps_accuracy", "log-probability accuracy", tasks=("preference",), lacks=(), higher_is_better=True,
            generates=False, of_loss=False, least=0, most=1, kind="share", headline=None, needs=None,
            hub="logps_accuracy", foreign=()),
+    Metric("ndcg_at_10", "nDCG@10", tasks=_RANKED, lacks=("rated",), higher_is_better=True,
+           generates=False, of_loss=False, least=0, most=1, kind="mean", headline=8, needs=None, hub="ndcg_at_10",
+           foreign=("cosine_ndcg@10", "ndcg@10", "ndcg")),
+    Metric("mrr_at_10", "MRR@10", tasks=_RANKED, lacks=("rated",), higher_is_better=True,
+           generates=False, of_loss=False, least=0, most=1, kind="mean", headline=None, needs=None, hub="mrr_at_10",
+           foreign=("cosine_mrr@10", "mrr@10", "mrr")),
+    Metric("recall_at_1", "recall@1", tasks=_RANKED, lacks=("rated",), higher_is_better=True, generates=False,
+           of_loss=False, least=0, most=1, kind="share", headline=None, needs=None, hub="recall_at_1",
+           foreign=("cosine_recall@1", "recall@1")),
+    Metric("recall_at_5", "recall@5", tasks=_RANKED, lacks=("rated",), higher_is_better=True, generates=False,
+           of_loss=False, least=0, most=1, kind="share", headline=None, needs=None, hub="recall_at_5",
+           foreign=("cosine_recall@5", "recall@5")),
+    Metric("recall_at_10", "recall@10", tasks=_RANKED, lacks=("rated",), higher_is_better=True, generates=False,
+           of_loss=False, least=0, most=1, kind="share", headline=None, needs=None, hub="recall_at_10",
+           foreign=("cosine_recall@10", "recall@10")),
 )
 """Every metric that a recipe may name."""
 # fmt: on

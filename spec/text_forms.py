@@ -10,10 +10,11 @@ from typing import Literal
 
 __all__ = ["FORMS", "FormCard", "FormName", "TemplateUse", "form_card"]
 
-FormName = Literal["classify", "score", "tag", "extract", "chat", "prompt", "sample", "preference", "raw"]
+FormName = Literal["classify", "score", "tag", "extract", "embed", "chat", "prompt", "sample", "preference", "raw"]
 """`classify`: text to label. `score`: text to numbers. `tag`: words to tags. `extract`: question and context to the
-answer's place. `chat`: messages through the chat template. `prompt`: prompt and completion. `sample`: a prompt,
-which the model answers in training. `preference`: a prompt and two answers. `raw`: text in blocks."""
+answer's place. `embed`: texts that are compared, each a sequence of its own. `chat`: messages through the chat
+template. `prompt`: prompt and completion. `sample`: a prompt, which the model answers in training. `preference`: a
+prompt and two answers. `raw`: text in blocks."""
 
 TemplateUse = Literal["needed", "offered", "unused"]
 """Whether a model's chat template has to be there, is used where it is there, or is left aside."""
@@ -29,6 +30,8 @@ class FormCard:
     """Longest sequence, in tokens, that `max_length: auto` allows; longer ones are asked for by name."""
     is_pair: bool
     """Whether a row is two sequences that are compared, which attend to themselves alone."""
+    has_texts: bool
+    """Whether a row is several texts, each a sequence of its own, of which the first token is marked."""
     is_sampled: bool
     """Whether a row is a prompt alone, whose answers are sampled in training."""
     is_conversation: bool
@@ -50,6 +53,7 @@ FORMS = (
         chat_template="unused",
         usual_max_length=1024,
         is_pair=False,
+        has_texts=False,
         is_sampled=False,
         is_conversation=False,
         is_self_supervised=False,
@@ -62,6 +66,7 @@ FORMS = (
         chat_template="unused",
         usual_max_length=1024,
         is_pair=False,
+        has_texts=False,
         is_sampled=False,
         is_conversation=False,
         is_self_supervised=False,
@@ -74,6 +79,7 @@ FORMS = (
         chat_template="unused",
         usual_max_length=1024,
         is_pair=False,
+        has_texts=False,
         is_sampled=False,
         is_conversation=False,
         is_self_supervised=False,
@@ -86,6 +92,7 @@ FORMS = (
         chat_template="unused",
         usual_max_length=384,  # as in the reference for SQuAD: a longer context gets more windows
         is_pair=False,
+        has_texts=False,
         is_sampled=False,
         is_conversation=False,
         is_self_supervised=False,
@@ -94,10 +101,24 @@ FORMS = (
         targets="in {windows} of one answer each",
     ),
     FormCard(
+        name="embed",
+        chat_template="unused",
+        usual_max_length=512,  # what encoders of text are usually trained on
+        is_pair=False,
+        has_texts=True,
+        is_sampled=False,
+        is_conversation=False,
+        is_self_supervised=False,
+        moves_targets=False,
+        noun="texts",
+        targets="{targets} texts",
+    ),
+    FormCard(
         name="chat",
         chat_template="needed",
         usual_max_length=1024,
         is_pair=False,
+        has_texts=False,
         is_sampled=False,
         is_conversation=True,
         is_self_supervised=False,
@@ -110,6 +131,7 @@ FORMS = (
         chat_template="offered",
         usual_max_length=1024,
         is_pair=False,
+        has_texts=False,
         is_sampled=False,
         is_conversation=False,
         is_self_supervised=False,
@@ -122,6 +144,7 @@ FORMS = (
         chat_template="offered",
         usual_max_length=1024,
         is_pair=False,
+        has_texts=False,
         is_sampled=True,
         is_conversation=False,
         is_self_supervised=False,
@@ -134,6 +157,7 @@ FORMS = (
         chat_template="offered",
         usual_max_length=1024,
         is_pair=True,
+        has_texts=False,
         is_sampled=False,
         is_conversation=False,
         is_self_supervised=False,
@@ -146,6 +170,7 @@ FORMS = (
         chat_template="unused",
         usual_max_length=1024,
         is_pair=False,
+        has_texts=False,
         is_sampled=False,
         is_conversation=False,
         is_self_supervised=True,

@@ -53,6 +53,8 @@ def rows_at_once(draft: ClosedDraft) -> int:
     tokens = lengths.tokens
     if form_card(draft.text.form).is_pair:
         tokens = 2 * np.maximum(lengths.first_target, tokens - lengths.first_target)
+    if form_card(draft.text.form).has_texts:
+        tokens = draft.splits["train"].supervised_max * lengths.first_target
     return -(-int((together * tokens).max()) // longest)
 
 
@@ -181,6 +183,8 @@ def longest_row(draft: Draft, split: str) -> int:
         return source + longest_target(draft, split)
     if form_card(draft.text.form).is_pair:
         return 2 * _longest_answer(report, lengths)
+    if form_card(draft.text.form).has_texts:  # every text is padded to the longest, and a row has at most so many
+        return report.supervised_max * (report.length_max if lengths is None else int(lengths.first_target.max()))
     return report.length_max
 
 

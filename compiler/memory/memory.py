@@ -184,7 +184,9 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         num_trainable=num_trainable(draft),
         num_frozen=trained.num_frozen,
         state_bytes=device_bytes(draft),
-        head_width=head_card(draft.loaded.head).num_outputs(len(draft.labels)) or draft.model.vocab_size,
+        head_width=head_card(draft.loaded.head).score_width(
+            len(draft.labels), vocabulary=draft.model.vocab_size, hidden=draft.model.hidden_size
+        ),
         head_rows=at_once,
         tokens=rows * sequences * length,
         length=length,
@@ -256,7 +258,9 @@ def _measuring(draft: ClosedDraft) -> EvaluationInputs | None:
 
 
 def _sequences(draft: Draft) -> int:
-    """Sequences of a row: the two answers of a preference attend to themselves alone."""
+    """Sequences of a row, at most: the answers of a preference and texts of their own attend to themselves alone."""
+    if form_card(draft.text.form).has_texts:
+        return draft.splits["train"].supervised_max
     return 2 if form_card(draft.text.form).is_pair else 1
 
 

@@ -16,6 +16,7 @@ from ftc.compiler.memory.memory import host_bytes
 from ftc.compiler.rules.fact_rules import TEACHER_RULES
 from ftc.compiler.rules.number_rules import LONGEST_WARM_UP, num_evaluations
 from ftc.compiler.rules.sampling_rules import SAMPLING_RULES
+from ftc.compiler.rules.vector_rules import vectors_can_be_pooled
 from ftc.compiler.rules.vision_rules import images_are_read_by_adapters_alone
 from ftc.compiler.search.candidates import flash_obstacle
 from ftc.compiler.time.run_time import price_of
@@ -348,6 +349,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     devices_are_here,
     host_has_room,
     smoothing_has_choices,
+    vectors_can_be_pooled,
     flash_attention_is_half_precise,
     device_has_a_price,
     batch_fits_the_rows,
@@ -387,8 +389,7 @@ def _found(
     severity: Severity | None = None,
 ) -> Diagnostic:
     span = draft.source.span(at)
-    shown = (notes,) if notes else ()
-    return diagnostic(code, summary, span, help=help, notes=shown, path=at, severity=severity)
+    return diagnostic(code, summary, span, help=help, notes=(notes,) if notes else (), path=at, severity=severity)
 
 
 def _host_checks(draft: ClosedDraft) -> Iterator[Check]:

@@ -74,6 +74,12 @@ def _check_head(draft: Draft) -> Draft:
         help = "choose an encoder such as BERT or ModernBERT" + head.alternative
         return draft.find("FTC250", summary, "model.base", help=help)
     needs_decoder = draft.recipe.task.CARD.needs_decoder
+    pools = not head.is_new and not head.writes
+    if pools and model.family != "encoder_decoder":
+        return draft
+    if pools:
+        summary = f"an {kind} task needs an encoder or a decoder; {model.architecture} is an encoder-decoder"
+        return draft.find("FTC222", summary, "model.base", help="choose a model such as BERT, ModernBERT or Qwen3")
     writes = head.is_new or model.family == "encoder_decoder"
     if model.family == "decoder" or (writes and not needs_decoder):
         return draft

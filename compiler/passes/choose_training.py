@@ -16,6 +16,7 @@ from ftc.compiler.training_defaults import (
     choose_rate,
     choose_steps,
 )
+from ftc.compiler.vectors import vector_settings
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.loss_settings import (
     PreferenceSettings,
@@ -76,7 +77,7 @@ def choose_training(draft: Draft) -> Draft:
         select_metric=metric,
         select_higher=_is_higher(why, metric),
         preference=_objective(draft, why),
-        **(_numbers(draft, why) | _sampling(draft, why)),
+        **(_numbers(draft, why) | _sampling(draft, why) | vector_settings(draft, why)),
         **router_settings(draft, why),
     )
     draft = check_router(draft.settle("train", section, why))

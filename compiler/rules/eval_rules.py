@@ -60,10 +60,10 @@ def probes_can_be_measured(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     kind = recipe.task.kind.replace("_", " ")
     found: list[tuple[str, str, str]] = []
     if recipe.eval.retention is not None:
-        if all(head_card(mode.head).is_new for mode in recipe.task.modes()):
-            found.append(
-                ("retention", f"a {kind} task trains a new head, so general text can't be scored", "remove it")
-            )
+        if not any(head_card(mode.head).writes for mode in recipe.task.modes()):
+            new = all(head_card(mode.head).is_new for mode in recipe.task.modes())
+            what = "trains a new head" if new else "has no output layer"
+            found.append(("retention", f"a {kind} task {what}, so general text can't be scored", "remove it"))
         elif not recipe.eval.baseline:
             found.append(("retention", "the forgetting check compares with the base model", "remove `baseline: false`"))
         elif recipe.data.split.test == 0:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ftc.compiler.rules.number_rules import value_at
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.embedding_losses import EMBEDDING_LOSSES, EmbeddingLossCard
 from ftc.spec.heads import head_card
 from ftc.spec.language.source import Source
 from ftc.spec.optimizer_card import OptimizerCard
@@ -37,15 +38,20 @@ __all__ = [
 ]
 
 
+_Cards = tuple[OptimizerCard | ScheduleCard | PreferenceLossCard | EmbeddingLossCard, ...]
+
+
 def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Each value of the optimizer, the schedule and the loss of preferences is one that its kind knows."""
+    """Each value of the optimizer, the schedule and the loss of pairs or vectors is one that its kind knows."""
     optimizer, schedule = recipe.train.optimizer.kind, recipe.train.schedule.kind
-    sections: dict[str, tuple[str, tuple[str, ...], tuple[OptimizerCard | ScheduleCard | PreferenceLossCard, ...]]] = {
+    sections: dict[str, tuple[str, tuple[str, ...], _Cards]] = {
         "train.optimizer": (optimizer, candidates(optimizer)[0].reads, OPTIMIZERS),
         "train.schedule": (schedule, schedule_card(schedule).reads, SCHEDULES),
     }
     if (loss := recipe.task.pair_loss) is not None:
         sections["task"] = (loss.kind, loss.reads, PREFERENCE_LOSSES)
+    if (of_vectors := recipe.task.vector_loss) is not None:
+        sections["task"] = (of_vectors.kind, of_vectors.reads, EMBEDDING_LOSSES)
     for section, (kind, known, cards) in sections.items():
         for name in dict.fromkeys(name for card in cards for name in card.reads):
             path = f"{section}.{name}"

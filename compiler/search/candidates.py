@@ -131,7 +131,7 @@ def eval_batches(draft: Draft, rows: int) -> Iterator[int]:
 def packing_obstacle(draft: Draft) -> str | None:
     """Why rows of this job can't share a sequence."""
     task: str = draft.recipe.task.kind
-    if head_card(draft.loaded.head).is_new or form_card(draft.text.form).is_pair:
+    if not head_card(draft.loaded.head).writes or form_card(draft.text.form).is_pair:
         return f"a {task.replace('_', ' ')} task scores whole rows"
     if draft.recipe.task.sampling is not None:
         return "answers are sampled before each step, and each is a row of its own"

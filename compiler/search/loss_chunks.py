@@ -33,7 +33,7 @@ _FEWEST_TRAINED = 1024
 def chunk_obstacle(draft: Draft) -> str | None:
     """Why scores of this job stand whole, whatever their size."""
     head = head_card(draft.loaded.head)
-    if head.is_new:
+    if not head.writes:
         return "its output layer has no vocabulary"
     models: list[ModelFacts] = [draft.model, *([draft.teacher.model] if draft.teacher else [])]
     for model in models:

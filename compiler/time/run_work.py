@@ -142,7 +142,7 @@ def _trained(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int)
     work = step_work(
         network, amounts, steps, activation_bytes(draft), checkpointing=_checkpoints(draft), state_bytes=kept
     )
-    beside = _lessons(draft, amounts).plus(_chunks(draft, network, amounts))
+    beside = _lessons(draft, amounts).plus(_chunks(draft, network, amounts)).plus(_vectors(draft, network, amounts))
     return work.plus(beside).plus(moved_to_host(draft, network, amounts.passes, steps))
 
 
@@ -176,6 +176,13 @@ def _lessons(draft: ClosedDraft, amounts: Amounts) -> Work:
         operations=amounts.passes * _COMPARED_OPERATIONS,
     )
     return forward_work(network, amounts, activation_bytes(draft)).plus(compared)
+
+
+def _vectors(draft: ClosedDraft, network: Network, amounts: Amounts) -> Work:
+    """The forward pass that gives vectors of the whole batch first, where it goes through the model in parts."""
+    if draft.train.embedding is None or amounts.passes <= draft.train.num_steps:
+        return Work(flops=0.0, bytes=0.0, operations=0.0)
+    return forward_work(network, amounts, activation_bytes(draft))
 
 
 def _teacher_network(draft: ClosedDraft, teacher: TeacherFacts) -> Network:

@@ -59,17 +59,19 @@ def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool =
         training: Whether it learns; attention may take another kernel where it doesn't.
         adapters: Whether what stands beside layers is computed.
     """
-    trained = draft.trained
-    return network_of(
-        draft.model,
+    trained, head, model = draft.trained, head_card(draft.loaded.head), draft.model
+    network = network_of(
+        model,
         beside=trained.beside if adapters else {},
         trained=trained.own,
         flows_from_start=trained.from_start,
         trainable=num_trainable(draft),
-        new_outputs=head_card(draft.loaded.head).num_outputs(len(draft.labels)),
+        new_outputs=head.num_outputs(len(draft.labels)),
         packed_bytes=packed_bytes(draft),
-        attention=draft_kernel(draft, draft.model, training=training),
+        attention=draft_kernel(draft, model, training=training),
     )
+    width = head.score_width(len(draft.labels), vocabulary=model.vocab_size, hidden=model.hidden_size)
+    return replace(network, head_width=width)
 
 
 def draft_kernel(draft: ClosedDraft, model: ModelFacts, *, training: bool) -> Kernel:
@@ -85,11 +87,12 @@ def row_shape(draft: ClosedDraft, *, training: bool) -> RowShape:
     kernel, (window, _) = draft_kernel(draft, model, training=training), window_of(model)
     is_causal = looks_back_alone(model)
     # A decoder that predicts tokens never looks at the padding behind them; virtual tokens come with a mask.
-    hides = head_card(draft.loaded.head).is_new or is_split or virtual > 0
+    hides = not head_card(draft.loaded.head).writes or is_split or virtual > 0
     return RowShape(
         draft.loaded.head,
         draft.loaded.family,
         is_pair=form_card(draft.text.form).is_pair,
+        has_texts=form_card(draft.text.form).has_texts,
         virtual=virtual,
         on_processor=draft.device.kind == "cpu",
         attending=Attending(kernel, causal=is_causal and not is_split, hides=hides, window=window),
@@ -138,6 +141,7 @@ class RowShape:
         head: What is scored of it; see `ftc.spec.documents.settings.ModelSettings`.
         family: Kind of model.
         is_pair: Whether a row is two sequences, as preferences are.
+        has_texts: Whether a row is several texts, each a sequence.
         virtual: Tokens that are learned and stand before every row.
         on_processor: Whether a processor computes it, which goes fastest with batches of some size.
         attending: How rows attend to themselves.
@@ -147,6 +151,7 @@ class RowShape:
     head: Head
     family: Family
     is_pair: bool = False
+    has_texts: bool = False
     virtual: int = 0
     on_processor: bool = False
     attending: Attending = ALL_PAIRS
@@ -294,6 +299,9 @@ def _padded(lengths: RowLengths, shape: RowShape, numbers: Sequence[int]) -> Amo
         first = lengths.first_target[numbers]
         longest = int(np.maximum(first, tokens - first).max()) + shape.virtual
         return batch(2 * len(numbers), longest, scored=scored, padded=True)
+    if shape.has_texts:
+        longest = int(lengths.first_target[numbers].max()) + shape.virtual
+        return batch(int(scored), longest, scored=scored, padded=True)
     if shape.family == "encoder_decoder" and head_card(shape.head).writes:
         target, source, padded = int((tokens - prompt).max()), int(prompt.max()), _is_padded(prompt)
         return batch(len(numbers), source + shape.virtual, target_length=target, scored=scored, padded=padded)

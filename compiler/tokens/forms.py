@@ -12,6 +12,7 @@ from ftc.spec.base import Document
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
     ANSWER_COLUMN,
+    NEGATIVES_COLUMN,
     NUMBERS_COLUMN,
     REFERENCES_COLUMN,
     TURNS_COLUMN,
@@ -19,6 +20,7 @@ from ftc.spec.tasks.rows import (
     LabelRows,
     PromptRows,
     TagRows,
+    TextGroupRows,
 )
 from ftc.spec.tasks.turns import TrainOn
 from ftc.spec.text_forms import FormName
@@ -26,6 +28,7 @@ from ftc.spec.text_forms import FormName
 __all__ = [
     "ChatForm",
     "ClassifyForm",
+    "EmbedForm",
     "ExtractForm",
     "PreferenceForm",
     "PromptForm",
@@ -102,6 +105,18 @@ class ExtractForm(Document):
     """Tokens of the context that neighboring windows have in common; None for what suits their length."""
 
 
+class EmbedForm(Document):
+    """Texts that are compared, each a sequence of its own. The tokenizer's own special tokens are added to each."""
+
+    kind: Literal["embed"] = "embed"
+    texts: dict[str, str]
+    """Column of each text, with what stands before it: of a query and its passage, or of two texts."""
+    negatives: str | None = None
+    """Column of further passages, a list of texts with the prefix of the last text."""
+    numbers: str | None = None
+    """Column of how similar the texts are, a list of one number."""
+
+
 class RawForm(Document):
     """Texts one after the other, cut into blocks; every token is learned."""
 
@@ -166,7 +181,7 @@ class PreferenceForm(Document):
 
 
 TextForm = Annotated[
-    ClassifyForm | ScoreForm | TagForm | ExtractForm | ChatForm | PromptForm | PreferenceForm | RawForm,
+    ClassifyForm | ScoreForm | TagForm | ExtractForm | EmbedForm | ChatForm | PromptForm | PreferenceForm | RawForm,
     Field(discriminator="kind"),
 ]
 """Any form, told apart by `kind`."""
@@ -215,6 +230,9 @@ def row_form(
                 answers=columns["answers"],
                 stride=kind.stride,
             )
+        case "embed":
+            assert isinstance(kind, TextGroupRows), "texts are compared"
+            return _embed_form(task, columns, is_scored=kind.is_scored)
         case "chat":
             return ChatForm(messages=columns["messages"], tools=columns.get("tools"), train_on=task.turns)
         case "preference":
@@ -243,6 +261,15 @@ def _texts(columns: Mapping[str, str], wording: Wording) -> dict[str, Any]:
     """A text, or a pair of texts, and what each row ends with."""
     end_id = wording.end_id if wording.family == "encoder_decoder" else None
     return {"text": columns["text"], "text_pair": columns.get("text_pair"), "end_id": end_id}
+
+
+def _embed_form(task: Task, columns: Mapping[str, str], *, is_scored: bool) -> EmbedForm:
+    """Which texts of a row are compared, each behind its prefix."""
+    query, passage = task.prefixes
+    if is_scored:
+        return EmbedForm(texts={columns[part]: query for part in ("sentence1", "sentence2")}, numbers=NUMBERS_COLUMN)
+    negatives = NEGATIVES_COLUMN if "negative" in columns else None
+    return EmbedForm(texts={columns["query"]: query, columns["positive"]: passage}, negatives=negatives)
 
 
 def _answer_form(part: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> ChatForm | PromptForm:

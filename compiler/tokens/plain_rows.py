@@ -18,10 +18,10 @@ from ftc.spec.documents.facts import TokenizerFacts
 
 __all__ = [
     "TaggedWords",
-    "_float_bits",
     "blocks",
     "classified",
     "extracted",
+    "float_bits",
     "rated",
     "tagged",
     "words_of",
@@ -60,14 +60,14 @@ def rated(
                 text.ids,
                 [],
                 text.first_length,
-                targets=[_float_bits(number) for number in chunk[i][form.numbers]],
+                targets=[float_bits(number) for number in chunk[i][form.numbers]],
                 texts=[repr(number) for number in chunk[i][form.numbers]],
             )
             for i, text in _read(chunk, form, tokenizer, limit, counts)
         ]
 
 
-def _float_bits(number: float) -> int:
+def float_bits(number: float) -> int:
     """The bits of a number as float32, read as an int32; a number beyond float32 becomes its largest."""
     bounded = max(-_MOST_FLOAT, min(number, _MOST_FLOAT))
     (bits,) = struct.unpack("<i", struct.pack("<f", bounded))

@@ -20,6 +20,7 @@ from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import (
     ChatForm,
     ClassifyForm,
+    EmbedForm,
     ExtractForm,
     PreferenceForm,
     PromptForm,
@@ -226,7 +227,7 @@ def _is_given(column: str, form: TextForm) -> bool:
             return column in (form.text, form.text_pair)
         case PromptForm():
             return column not in (form.completion, form.references)
-        case ChatForm() | TagForm() | ExtractForm() | PreferenceForm() | RawForm():
+        case ChatForm() | TagForm() | ExtractForm() | EmbedForm() | PreferenceForm() | RawForm():
             return False
         case _:
             assert_never(form)

@@ -12,6 +12,7 @@ from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import (
     ChatForm,
     ClassifyForm,
+    EmbedForm,
     ExtractForm,
     PreferenceForm,
     PromptForm,
@@ -21,6 +22,7 @@ from ftc.compiler.tokens.forms import (
     TextForm,
 )
 from ftc.compiler.tokens.generative import Generative, Preferences, Questions, Translated
+from ftc.compiler.tokens.grouped_rows import grouped
 from ftc.compiler.tokens.image_tokens import ImageTokens
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
@@ -70,7 +72,6 @@ def encode_rows(
     numbers = range(len(rows)) if numbers is None else numbers
     parts = (slice(start, start + _CHUNK_ROWS) for start in range(0, len(rows), _CHUNK_ROWS))
     numbered = (dict(zip(numbers[part], rows[part], strict=True)) for part in parts)
-
     match form:
         case ClassifyForm():
             chunks = classified(numbered, form, tokenizer, limit, counts)
@@ -80,6 +81,8 @@ def encode_rows(
             chunks = tagged(numbered, form, tokenizer, limit, counts)
         case ExtractForm():
             chunks = extracted(numbered, form, tokenizer, limit, counts)
+        case EmbedForm():
+            chunks = grouped(numbered, form, tokenizer, limit, counts)
         case RawForm():
             chunks = blocks(numbered, form, tokenizer, facts, limit)
         case PreferenceForm() | ChatForm() | PromptForm():

@@ -15,6 +15,7 @@ from typing import Any, assert_never
 from ftc.compiler.tokens.forms import (
     ChatForm,
     ClassifyForm,
+    EmbedForm,
     ExtractForm,
     PreferenceForm,
     PromptForm,
@@ -107,7 +108,7 @@ def _conversations(form: TextForm, row: Row) -> Iterable[Sequence[Row]]:
             return [[*system, {"role": "user", "content": "prompt"}, {"role": "assistant", "content": answer}]]
         case PreferenceForm():
             return _conversations(form.chosen, row)
-        case ClassifyForm() | ScoreForm() | TagForm() | ExtractForm() | RawForm():
+        case ClassifyForm() | ScoreForm() | EmbedForm() | TagForm() | ExtractForm() | RawForm():
             return []
         case _:
             assert_never(form)

@@ -85,6 +85,8 @@ def _row(stream: TokenStream, index: int, tokenizer: Tokenizer, settings: Settin
     lengths = [len(ids)]
     if form_card(settings.text.form).is_pair:
         lengths = [(first := int(stream.targets[index][0])), len(ids) - first]
+    elif form_card(settings.text.form).has_texts:
+        lengths = [len(part) for part in stream.marked(index)]
     elif settings.model.family == "encoder_decoder":
         lengths = [(first := stream.prompt_length(index)), len(ids) - first]
     return TokenizedRow(

@@ -21,7 +21,7 @@ from ftc.compiler.resolve.rows.images import ImageStore, image_faults
 from ftc.compiler.resolve.rows.row_checks import CHECKS
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.compiler.tokens.encoder import TextTokenizer
-from ftc.compiler.tokens.forms import ChatForm, PromptForm, TagForm, TextForm, Wording, row_form
+from ftc.compiler.tokens.forms import ChatForm, EmbedForm, PromptForm, TagForm, TextForm, Wording, row_form
 from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.other_rows import measuring, without_probes
 from ftc.compiler.tokens.row_tokens import encode_rows
@@ -40,6 +40,8 @@ from ftc.spec.text_forms import form_card
 __all__ = ["UnlabeledRows", "as_row", "check_columns", "compile_unlabeled", "conversation_column"]
 
 _COPIED = "{{ " + INSTRUCTION_PROMPT + " }}"
+_COMPARED = ("query", "positive", "sentence1", "sentence2")
+"""Parts whose texts become vectors."""
 _OPTIONAL = ("optional text", "tools", "history", "images")
 """Parts whose column a file may lack."""
 
@@ -59,9 +61,15 @@ class UnlabeledRows:
     cut: frozenset[int]
 
 
-def _input_columns(plan: Plan) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The columns that a row to predict for has: by part of the task, and those that the prompt names besides."""
+def _input_columns(plan: Plan, columns: Sequence[str] = ()) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The columns that a row to predict for has: by part of the task, and those that the prompt names besides.
+
+    Of texts that are compared any one can be alone: those among `columns`, or the first.
+    """
     card, text = plan.recipe.task.CARD, plan.settings.text
+    if form_card(text.form).has_texts:
+        texts = {part: text.columns[part] for part in _COMPARED if part in text.columns}
+        return {part: column for part, column in texts.items() if column in columns} or dict([*texts.items()][:1]), ()
     by_part = {part: column for part, column in text.columns.items() if part not in card.answer_parts}
     if _scores_answers(plan):  # a prompt with the answer to score, or a conversation that ends with it
         return ({**by_part, "completion": "completion"} if by_part else {"messages": "messages"}), ()
@@ -107,7 +115,7 @@ def check_columns(plan: Plan, table: Table) -> None:
     Raises:
         Refusal: FTC688, for each such column.
     """
-    by_part, named = _input_columns(plan)
+    by_part, named = _input_columns(plan, table.columns)
     needed = [column for part, column in by_part.items() if PARTS[part].values not in _OPTIONAL]
     if missing := [_missing(column, table) for column in (*needed, *named) if column not in table.columns]:
         raise Refusal(missing)
@@ -129,7 +137,7 @@ def compile_unlabeled(
         Refusal: A column is missing (FTC688), or a template or the tokenizer can't be used (FTC331 to FTC339).
     """
     check_columns(plan, table)
-    by_part, named = _input_columns(plan)
+    by_part, named = _input_columns(plan, table.columns)
     rows = _with_stand_ins(plan, by_part, named, table)
     problems = {number: words for number, row in enumerate(rows) if (words := _fault(by_part, row)) is not None}
     store, kept_rows = ImageStore(), replace(table, rows=rows)
@@ -212,12 +220,16 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
             return lambda row: row.update({columns["label"]: [] if several else text.labels[0]})
         case "score":
             return lambda row: row.update({NUMBERS_COLUMN: [0.0] * len(text.labels)})
-        case "tag" if "spans" in columns:
-            return lambda row: row.update({columns["spans"]: []})
         case "tag":
-            return lambda row: row.update({columns["tags"]: [text.labels[0]] * _length(row.get(columns["tokens"]))})
+            return lambda row: row.update(
+                {columns["spans"]: []}
+                if "spans" in columns
+                else {columns["tags"]: [text.labels[0]] * _length(row.get(columns["tokens"]))}
+            )
         case "extract":
             return lambda row: row.update({columns["answers"]: {"text": [], "answer_start": []}})
+        case "embed":
+            return lambda row: None
         case "chat":
             return lambda row: row.update({columns["messages"]: _asked(row.get(columns["messages"]))})
         case "prompt" | "sample":
@@ -319,4 +331,7 @@ def _form(
     form = row_form(task, text.columns, text.labels, wording, rows)
     if isinstance(form, ChatForm):  # whatever was trained on, the assistant's next turn is what is asked for
         return form.model_copy(update={"train_on": "last"}), facts
+    if isinstance(form, EmbedForm):
+        texts = {column: prefix for column, prefix in form.texts.items() if column in by_part.values()}
+        return EmbedForm(texts=texts), facts
     return (form.model_copy(update={"keeps_places": True}) if isinstance(form, TagForm) else form), facts

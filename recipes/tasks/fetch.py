@@ -10,6 +10,7 @@ It writes:
     data/papers-{train,validation,test}.jsonl    questions on computational linguistics: {question, context, answers}
     data/abstracts-{train,validation,test}.jsonl abstracts and what they achieve: {document, summary}
     data/instructions-{train,validation,test}.jsonl   what to do with a piece of news: {instruction, input, output}
+    data/definitions.jsonl                       1,600 nouns of WordNet: {definition, word, sister}
 
 A step that is done is not done again; each result is made beside its place and moved there whole.
 """
@@ -20,6 +21,7 @@ import importlib.util
 import json
 import re
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -45,6 +47,12 @@ QUESTIONS = {
 
 NUM_ABSTRACTS = {"train": 100, "validation": 10, "test": 40}
 """Abstracts that are summed up; a language model on a CPU writes slowly, so that few are measured."""
+
+WORDNET = Path("/usr/share/wordnet/data.noun")
+"""Where Debian's `wordnet-base` puts the nouns of WordNet 3.0."""
+NOUN = re.compile(r"(\d{8}) \d\d n [0-9a-f]{2} (\S+) (.*?)\| (.*)")
+"""A line of it: place, first word, pointers to other nouns, and the gloss."""
+NUM_DEFINITIONS = 1600
 
 NUM_NEWS = {"train": 240, "validation": 24, "test": 60}
 """Stories that instructions are about."""
@@ -77,6 +85,7 @@ def main() -> int:
             (f"data/abstracts-{part}.jsonl", partial(write, rows=partial(abstracts, part))),
             (f"data/instructions-{part}.jsonl", partial(write, rows=partial(instructions, part))),
         ]
+    steps.append(("data/definitions.jsonl", partial(write, rows=definitions)))
     done: int = DEMO_FETCH.run_steps(HERE, steps)
     return done
 
@@ -111,6 +120,44 @@ def valences() -> Iterator[dict[str, object]]:
     once = {word.strip(): (float(mean), float(spread)) for word, mean, spread, *_ in lines}
     for word, (mean, spread) in once.items():
         yield {"word": word, "valence": mean, "spread": spread}
+
+
+# --- definitions ----------------------------------------------------------------------------------------------------
+
+
+def definitions() -> Iterator[dict[str, object]]:
+    """Nouns with a definition that doesn't contain them, and a sister term: another kind of the same thing.
+
+    Of all such nouns of WordNet those with the lowest checksums, so that they are neither neighbors nor of one letter.
+    """
+    if not WORDNET.is_file():
+        raise DEMO_FETCH.FetchError(f"{WORDNET} is not here; `apt-get install wordnet-base` brings it")
+    nouns: dict[str, tuple[str, str]] = {}  # by place: the first word, and the definition
+    kinds: dict[str, list[str]] = {}  # places of the nouns of each kind
+    kind_of: dict[str, str] = {}
+    for line in WORDNET.read_text(encoding="utf-8").splitlines():
+        if not (match := NOUN.match(line)):
+            continue  # the license at the beginning
+        place, word, pointers, gloss = match.groups()
+        nouns[place] = (word.replace("_", " "), re.split(r"[;(]", gloss)[0].strip())
+        if kind := re.search(r" @ (\d{8}) n", pointers):
+            kind_of[place] = kind[1]
+            kinds.setdefault(kind[1], []).append(place)
+    fitting = [place for place in kind_of if is_defined(*nouns[place]) and len(kinds[kind_of[place]]) > 1]
+    told: set[str] = set()
+    for place in sorted(fitting, key=lambda place: zlib.crc32(place.encode())):
+        (word, definition), sisters = nouns[place], kinds[kind_of[place]]
+        sister = nouns[sisters[sisters.index(place) - 1]][0]
+        if not {word, definition, sister} & told and word != sister:
+            told |= {word, definition, sister}
+            yield {"definition": definition, "word": word, "sister": sister}
+        if len(told) == 3 * NUM_DEFINITIONS:
+            return
+
+
+def is_defined(word: str, definition: str) -> bool:
+    """Whether a definition of some words says what a single word is without saying the word."""
+    return word.isalpha() and 5 <= len(definition.split()) <= 20 and word.lower()[:5] not in definition.lower()
 
 
 # --- papers ---------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from torch import nn
 from ftc.runtime.artifacts import checkpoint
 from ftc.runtime.artifacts.checkpoint import artifact_tensors, chosen_tensors, load_artifact
 from ftc.runtime.artifacts.model_files import copy_tokenizer, write_model_files
+from ftc.runtime.artifacts.sentence_files import write_sentence_files
 from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors, write_tensors
 from ftc.runtime.execution.accelerator import agreed
 from ftc.runtime.execution.session import Session
@@ -121,6 +122,7 @@ def _write(session: Session, model: Any, tensors: dict[str, torch.Tensor], folde
     config["base_model_name_or_path"] = base_from_run(session.plan.recipe_file, base) if is_local else base
     text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (folder / "adapter_config.json").write_text(text, encoding="utf-8")
+    write_sentence_files(settings, int(model.config.hidden_size), folder)
     copy_tokenizer(session, folder)
 
 

@@ -234,8 +234,8 @@ def _write(session: Session, plan: Plan, asked: Asked, folder: Path) -> _Written
 
 
 def _files(folder: Path) -> Iterator[tuple[str, FileFacts]]:
-    for file in sorted(folder.iterdir()):
-        yield file.name, FileFacts(size=file.stat().st_size, sha256=file_digest(file))
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        yield file.relative_to(folder).as_posix(), FileFacts(size=file.stat().st_size, sha256=file_digest(file))
 
 
 def _shards(weights: MergedWeights, most: int) -> list[list[str]]:

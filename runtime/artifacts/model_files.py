@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ftc.runtime.artifacts.sentence_files import write_sentence_files
 from ftc.runtime.execution.session import Session
 from ftc.runtime.models.sharding import plain_class_name
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -44,6 +45,7 @@ def write_model_files(session: Session, model: Any, folder: Path) -> None:
     if head_card(session.plan.settings.model.head).writes:
         _end_where_learned(model.generation_config, session.plan.settings.model.stop_ids)
         model.generation_config.save_pretrained(folder)
+    write_sentence_files(session.plan.settings, int(model.config.hidden_size), folder)
     copy_tokenizer(session, folder)
 
 

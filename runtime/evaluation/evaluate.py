@@ -86,7 +86,7 @@ def measure_validation(session: Session) -> tuple[dict[str, float], float] | Non
     with eval_mode(work.model), faster_linears(work.model):
         # A signal takes effect after the evaluation: a checkpoint never lacks the validation that the plan asks for.
         batches = score_rows(work, rows, settings.eval.batch_size, session.accelerator, StopRequest())
-        scores = gathered([score for batch in batches for score in batch], session.accelerator)
+        scores = gathered(work, rows, [score for batch in batches for score in batch], session.accelerator)
     watched = settings.train.select_metric.removeprefix("val_")
     names = measures.scored({*settings.eval.metrics, watched})
     known = {name: one.observed for name, one in measures.statistics(names, scores, {}).items()}
@@ -153,7 +153,7 @@ def _swapped(session: Session, work: ModelWithScorer) -> dict[int, str]:
     if measures.is_written:
         return written(session, None, work, rows, measures.decode)
     batches = score_rows(work, rows, settings.eval.batch_size, session.accelerator, session.stop)
-    return measures.said(gathered([score for batch in batches for score in batch], session.accelerator))
+    return measures.said(gathered(work, rows, [score for batch in batches for score in batch], session.accelerator))
 
 
 def _measured(
@@ -170,7 +170,7 @@ def _measured(
         scores += batch
         if settings.eval.max_new_tokens is None:
             report_progress(session, subject, len(scores), rows)
-    scores = gathered(scores, session.accelerator)
+    scores = gathered(work, rows, scores, session.accelerator)
     if settings.eval.max_new_tokens is None:
         return scores, measures.said(scores)
     return scores, written(session, subject, work, rows, measures.decode)
@@ -234,4 +234,4 @@ def retained(session: Session, work: ModelWithScorer) -> list[RowScore]:
     scorer = LanguageScorer(work.model, settings.model, arithmetic, settings.train.loss_chunk_size)
     plain = ModelWithScorer(work.model, scorer)
     batches = score_rows(plain, rows, settings.eval.batch_size, session.accelerator, session.stop)
-    return gathered([score for batch in batches for score in batch], session.accelerator)
+    return gathered(plain, rows, [score for batch in batches for score in batch], session.accelerator)

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.runtime.evaluation.scoring import RowScore
-from ftc.runtime.metrics import LOSSES, Pairs, Predictions, Rewarded, loss_statistics, statistics_of
+from ftc.runtime.metrics import (
+    LOSSES,
+    Pairs,
+    Predictions,
+    Ranked,
+    Rewarded,
+    loss_statistics,
+    of_figures,
+    statistics_of,
+)
 from ftc.runtime.metrics.classes import Decisions, Tags, entity_types
 from ftc.runtime.metrics.numbers import Numbers
 from ftc.runtime.metrics.statistics import Statistics
@@ -97,8 +106,8 @@ class Measures:
             case "written label":
                 said = [as_label(text, self._labels) for text in self._written(texts)]
                 return Decisions.named(self._labels, self._expected(), said)
-            case "pair":
-                return Pairs(np.array([score.predicted for score in scores], np.float64).reshape(-1, 3))
+            case "pair" | "rank":
+                return of_figures(self._answer, [score.predicted for score in scores])
             case "rewarded":
                 assert self._settings.train.sampling is not None, "the plan says what answers earn"
                 pairs = zip(self._written(texts), map(self.expected, range(len(self._rows))), strict=True)
@@ -119,7 +128,7 @@ class Measures:
                 return [tuple(row) for row in self._targets()]
             case "written label":
                 return self._expected()
-            case "numbers" | "tags" | "span" | "pair" | "rewarded" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "rank" | "rewarded" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)
@@ -134,7 +143,7 @@ class Measures:
                 return Decisions.several(self._labels, expected, classes)
             case "written label":
                 return Decisions.named(self._labels, expected, classes)
-            case "numbers" | "tags" | "span" | "pair" | "rewarded" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "rank" | "rewarded" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)
@@ -159,7 +168,7 @@ class Measures:
                 words = predictions.words()
                 found, counts = entity_types(self._labels), words.counts(words.rows.sum(axis=0))
                 predictions = words
-            case Numbers() | Written() | Found() | Pairs() | Rewarded():
+            case Numbers() | Written() | Found() | Pairs() | Ranked() | Rewarded():
                 return {}
             case _:
                 assert_never(predictions)
@@ -265,6 +274,8 @@ class Measures:
             case "pair":
                 chosen = {score.row: score.predicted[0] > score.predicted[1] for score in scores}
                 return {row: _CHOSEN if is_chosen else "the rejected answer" for row, is_chosen in chosen.items()}
+            case "rank":
+                return {score.row: f"rank {score.predicted[0]:.0f}" for score in scores}
             case "written label" | "rewarded" | "text":
                 return {}
             case _:
@@ -273,7 +284,7 @@ class Measures:
     def given(self, number: int) -> str:
         """What a model is given of a row."""
         match self._answer:
-            case "pair" | "written label" | "rewarded" | "text":
+            case "pair" | "rank" | "written label" | "rewarded" | "text":
                 return self.decode.prompt(self._rows, number)
             case "span":
                 return f"{self.decode.prompt(self._rows, number)} · {self._rows.texts(number)[0]}"
@@ -297,6 +308,8 @@ class Measures:
                 return next(iter(self._rows.texts(number)[1:]), NO_ANSWER)
             case "pair":
                 return _CHOSEN
+            case "rank":
+                return self.decode(self._rows.marked(number)[1].tolist())
             case "rewarded":
                 return next(iter(self._rows.texts(number)), "")
             case "written label" | "text":

@@ -68,6 +68,8 @@ def predict_rows(
         measures = Measures(plan.settings, rows, inputs.model_folder)
         phase = session.journal.phase("predict", f"{len(set(rows.rows.tolist()))} rows")
         with phase, eval_mode(work.model), faster_linears(work.model):
+            if (vectors := plan.settings.train.embedding) is not None:
+                return list(_vectors(_scores(session, work, rows), rows, normalize=vectors.normalize))
             if head_card(plan.settings.model.head).writes:
                 return list(_written(session, work, rows, measures))
             return list(_chosen(session, rows, _scores(session, work, rows), measures))
@@ -92,6 +94,21 @@ def _scores(session: Session, work: ModelWithScorer, rows: TokenStream) -> list[
         scores += batch
         report_progress(session, "tuned", len(scores), rows)
     return sorted(scores)
+
+
+def _vectors(scores: Sequence[RowScore], rows: TokenStream, *, normalize: bool) -> Iterator[RowPrediction]:
+    """The vector of each text of a row, and how similar two texts are."""
+    from ftc.runtime.tasks.text_groups import units
+
+    for score in scores:
+        assert score.vectors is not None, "texts became vectors"
+        row, whole = int(rows.rows[score.row]), units(score.vectors)
+        shown = tuple(map(tuple, (whole if normalize else score.vectors).tolist()))
+        if len(whole) == 1:
+            yield RowPrediction(row=row, prediction=f"vector of {len(shown[0])} components", vectors=shown)
+            continue
+        alike = float(whole[0] @ whole[1])
+        yield RowPrediction(row=row, prediction=f"{alike:.6g}", numbers={"similarity": alike}, vectors=shown)
 
 
 def _chosen(

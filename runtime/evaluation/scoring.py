@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors, write_tensors
@@ -19,6 +21,7 @@ from ftc.runtime.models.sharding import in_step, is_sharded, reshard
 from ftc.runtime.tasks.classification import RowScorer
 from ftc.runtime.tasks.preference import PreferenceScorer
 from ftc.runtime.tasks.scorer import ChunkedScorer, Prediction, ProbabilityScorer, target_losses
+from ftc.runtime.tasks.text_groups import coupling_of
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, processor_batch, scored_at_once, share_of
 from ftc.spec.documents.settings import Settings
@@ -51,6 +54,8 @@ class RowScore:
     """What the head says of the row; see the task's scorer."""
     probabilities: tuple[float, ...] = ()
     """Of each class, or of each word's tag, where they are asked for."""
+    vectors: NDArray[np.float32] | None = field(default=None, compare=False)
+    """(K, D) those of the row's texts, where it has such; loss and prediction follow from those of all rows."""
 
 
 def score_rows(
@@ -100,13 +105,20 @@ def shared_batches(
     return in_step([batches(share_of(order, rank, world_size))], 0, [])
 
 
-def gathered(scores: list[RowScore], accelerator: Accelerator) -> list[RowScore]:
-    """All processes' scores in the order of the rows, so that no sum depends on how rows were divided."""
+def gathered(
+    work: ModelWithScorer, rows: TokenStream, scores: list[RowScore], accelerator: Accelerator
+) -> list[RowScore]:
+    """All processes' scores of a split in the order of its rows, so that no sum depends on how rows were divided."""
     if accelerator.num_processes > 1:
         from accelerate.utils import gather_object
 
         scores = gather_object(scores)
-    return sorted(scores)
+    scores = sorted(scores)
+    if (coupling := coupling_of(work.scorer)) is None:
+        return scores
+    losses, predictions = coupling.settled(rows, [one.vectors for one in scores if one.vectors is not None])
+    settled = zip(scores, losses, predictions, strict=True)
+    return [RowScore(one.row, loss, one.targets, said) for one, loss, said in settled]
 
 
 @contextmanager
@@ -152,6 +164,10 @@ def _score(
     work: ModelWithScorer, rows: TokenStream, numbers: list[int], device: torch.device, *, with_probabilities: bool
 ) -> list[RowScore]:
     batch = work.scorer.batch(rows, numbers).to(device)
+    if coupling_of(work.scorer) is not None:
+        assert batch.sequences is not None
+        vectors, owners = work.scorer.logits(work.model, batch).cpu().numpy(), batch.sequences.cpu().numpy()
+        return [RowScore(row, 0.0, 1, vectors=vectors[owners == place]) for place, row in enumerate(numbers)]
     if isinstance(work.scorer, ChunkedScorer):
         losses = logits = target_losses(work.scorer, work.model, batch)  # no prediction needs the scores themselves
     elif isinstance(work.scorer, RowScorer) and not is_sharded(work.model):
@@ -197,7 +213,7 @@ def learn_references(session: Session, work: ModelWithScorer, split: str) -> Non
             with eval_mode(work.model), alike, as_base(session.plan.settings, work.model):
                 size = session.plan.settings.eval.batch_size
                 batches = list(score_rows(work, rows, size, session.accelerator, session.stop))
-            scores = gathered([score for batch in batches for score in batch], session.accelerator)
+            scores = gathered(work, rows, [score for batch in batches for score in batch], session.accelerator)
             known = torch.tensor([score.predicted[:2] for score in scores], dtype=torch.float32)
         session.prove_inputs()
         if session.is_first:

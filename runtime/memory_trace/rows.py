@@ -8,13 +8,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.runtime.tasks import objective_of
+from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.memory_trace import BatchShape
-from ftc.spec.documents.settings import Settings
+from ftc.spec.documents.settings import Settings, TrainSettings
 from ftc.spec.documents.streams import Lists, TokenStream
 from ftc.spec.heads import head_card
 from ftc.spec.text_forms import form_card
 
-__all__ = ["packed_halves", "stand_in_rows"]
+__all__ = ["ordered_rows", "packed_halves", "stand_in_rows"]
+
+
+class _FirstParts(BatchOrder):
+    """An order of which two micro-batches stand for all of a step."""
+
+    def micro_batches(self, step: int, micro_batch: int, rank: int, world_size: int) -> list[list[int]]:
+        """The first two."""
+        return super().micro_batches(step, micro_batch, rank, world_size)[:2]
+
+
+def ordered_rows(
+    settings: Settings, shape: BatchShape, train: TrainSettings, end_id: int, *, is_coupled: bool
+) -> tuple[TokenStream, BatchOrder]:
+    """The rows of the loop that is traced, and their order.
+
+    Args:
+        settings: The plan's.
+        shape: Of each row.
+        train: Those of the loop, with as many rows in a step as are traced.
+        end_id: The last token of each row.
+        is_coupled: Whether all rows of a step are compared, so that something of each is held.
+    """
+    packs, kind = train.packing, BatchOrder
+    if packs:
+        rows = packed_halves(settings, shape, train.batch_size)
+    elif is_coupled:
+        rows, kind = stand_in_rows(settings, shape, max(train.batch_size, settings.train.batch_size)), _FirstParts
+    else:
+        rows = stand_in_rows(settings, shape, train.batch_size, end_id)
+    return rows, kind(rows.lengths, len(rows), 1, 0, most_tokens=shape.length if packs else None, packs=packs)
 
 
 def stand_in_rows(settings: Settings, shape: BatchShape, count: int, end_id: int = 0) -> TokenStream:
@@ -60,8 +91,13 @@ def packed_halves(settings: Settings, shape: BatchShape, count: int) -> TokenStr
 
 
 def _masks(settings: Settings, shape: BatchShape) -> NDArray[np.bool_]:
-    """(T,) supervised tokens: the last ones, of each of two halves where a row is a pair of sequences."""
+    """(T,) supervised tokens: the last ones, of each of two halves where a row is a pair of sequences; of several texts
+    the first one of each.
+    """
     mask = np.zeros(shape.length, dtype=np.bool_)
+    if form_card(settings.text.form).has_texts:
+        mask[:: shape.length // shape.supervised][: shape.supervised] = True
+        return mask
     if not form_card(settings.text.form).is_pair:
         mask[shape.length - shape.supervised :] = True
         return mask

@@ -32,19 +32,19 @@ from ftc.runtime.memory_trace.holdings import (
 )
 from ftc.runtime.memory_trace.log import Log
 from ftc.runtime.memory_trace.meta_model import watched_teacher
-from ftc.runtime.memory_trace.rows import packed_halves, stand_in_rows
+from ftc.runtime.memory_trace.rows import ordered_rows, stand_in_rows
 from ftc.runtime.memory_trace.sections import Groups, Marked, layers_name, mark
 from ftc.runtime.memory_trace.torch_internals import fused_on_meta, run_backward
 from ftc.runtime.memory_trace.tracker import StorageTracker, card_buffers
 from ftc.runtime.models.base_model import trainable_tensors
 from ftc.runtime.tasks import make_scorer, objective_of
 from ftc.runtime.tasks.scorer import Arithmetic, Scorer, target_losses
+from ftc.runtime.tasks.text_groups import coupling_of
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import evaluating, make_optimizer
 from ftc.runtime.training.router_loss import router_loss_of
 from ftc.runtime.training.sources import StreamRows
 from ftc.spec.architectures import Family
-from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.heads import head_card
@@ -167,7 +167,7 @@ def _tracker(job: TraceJob, device: torch.device) -> StorageTracker:
 def _all_is_seen(job: TraceJob, shape: BatchShape) -> bool:
     """Whether no mask hides padding: there is none, or it stands where a decoder never looks back from."""
     model, virtual = job.settings.model, job.settings.strategy.traits.num_virtual
-    needs_mask = head_card(model.head).is_new or model.family != "decoder" or virtual > 0
+    needs_mask = not head_card(model.head).writes or model.family != "decoder" or virtual > 0
     return not (shape.padded and needs_mask)
 
 
@@ -178,8 +178,9 @@ def _score_shapes(job: TraceJob) -> list[tuple[int, int]]:
     if job.evaluation is not None:
         batches.append((settings.eval.batch_size, job.evaluation))
     head, shape_of = head_card(settings.model.head), objective_of(settings).score_shape
-    if head.is_new:
-        return [shape_of(rows, shape, head.num_outputs(len(settings.text.labels))) for rows, shape in batches]
+    if not head.writes:
+        width = head.score_width(len(settings.text.labels), vocabulary=0, hidden=int(job.config.get("hidden_size", 0)))
+        return [shape_of(rows, shape, width) for rows, shape in batches]
     vocabulary = int(job.config["vocab_size"])
     theirs = [] if job.teacher is None else [int(job.teacher["vocab_size"])]
     scored = [shape_of(rows, shape, width) for rows, shape in batches for width in (vocabulary, *theirs)]
@@ -210,12 +211,8 @@ def _loop_job(
     optimizer.register_step_pre_hook(lambda *_: tracker.section("optimiser step"))
     if job.settings.train.offload == "cpu":
         _leave_step_out(tracker, optimizer)
-    packs = train.packing
-    if packs:
-        rows = packed_halves(job.settings, job.train, train.batch_size)
-    else:
-        rows = stand_in_rows(job.settings, job.train, train.batch_size, _end_id(model))
-    order = BatchOrder(rows.lengths, len(rows), 1, 0, most_tokens=job.train.length if packs else None, packs=packs)
+    is_coupled = coupling_of(scorer) is not None
+    rows, order = ordered_rows(job.settings, job.train, train, _end_id(model), is_coupled=is_coupled)
     return Job(
         train=train,
         seeds=job.settings.seeds,

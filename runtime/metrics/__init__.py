@@ -14,18 +14,22 @@ from ftc.runtime.metrics.numbers import NUMBERS, Numbers
 from ftc.runtime.metrics.statistics import Floats, Statistics, mean_of
 from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
 from ftc.runtime.rewards import is_correct, reward_values, total_reward
+from ftc.spec.heads import Answer
 from ftc.spec.metrics import metric_named, split_metric
 from ftc.spec.rewards import RewardTerm
 
 __all__ = [
     "LOSSES",
     "PAIRS",
+    "RANKED",
     "REWARDED",
     "Pairs",
     "Predictions",
+    "Ranked",
     "Rewarded",
     "Scored",
     "loss_statistics",
+    "of_figures",
     "statistics_of",
 ]
 
@@ -39,6 +43,24 @@ class Pairs:
     """
 
     rows: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Queries: at which place the right passage is found.
+
+    Attributes:
+        ranks: (N,) counted from 1.
+    """
+
+    ranks: Floats
+
+
+def of_figures(answer: Answer, predicted: Sequence[Sequence[float]]) -> Pairs | Ranked:
+    """What a model said of rows of which figures alone are kept: of each pair three, of each query a rank first."""
+    if answer == "rank":
+        return Ranked(np.array([row[0] for row in predicted], np.float64))
+    return Pairs(np.array(predicted, np.float64).reshape(-1, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +85,7 @@ class Rewarded:
         )
 
 
-Predictions = Decisions | Numbers | Tags | Written | Found | Pairs | Rewarded
+Predictions = Decisions | Numbers | Tags | Written | Found | Pairs | Ranked | Rewarded
 """What rows expect, and what a model said."""
 
 PAIRS: dict[str, Callable[[Floats], Floats]] = {
@@ -78,6 +100,15 @@ log-probability of an answer, so the untuned model's are 0. The third asks which
 favors short answers.
 """
 
+
+RANKED: dict[str, Callable[[Floats], Floats]] = {
+    "ndcg_at_10": lambda ranks: np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0.0),
+    "mrr_at_10": lambda ranks: np.where(ranks <= 10, 1 / ranks, 0.0),
+    "recall_at_1": lambda ranks: (ranks <= 1).astype(np.float64),
+    "recall_at_5": lambda ranks: (ranks <= 5).astype(np.float64),
+    "recall_at_10": lambda ranks: (ranks <= 10).astype(np.float64),
+}
+"""Metrics of retrieval: the score of each query. A row has one right passage, so the best ranking's nDCG is 1."""
 
 REWARDED: dict[str, Callable[[Rewarded], Floats]] = {
     "mean_reward": lambda one: one.rewards,
@@ -139,6 +170,8 @@ def statistics_of(name: str, predictions: Predictions) -> Statistics:
             found = FOUND[name](predictions)
         case Pairs():
             found = mean_of(PAIRS[name](predictions.rows).tolist())
+        case Ranked():
+            found = mean_of(RANKED[name](predictions.ranks).tolist())
         case Rewarded():
             found = mean_of(REWARDED[name](predictions).tolist())
         case _:

@@ -10,7 +10,7 @@ from typing import assert_never
 
 import numpy as np
 
-from ftc.runtime.metrics import LOSSES, Pairs, Predictions, Rewarded, loss_statistics, statistics_of
+from ftc.runtime.metrics import LOSSES, Predictions, Rewarded, loss_statistics, of_figures, statistics_of
 from ftc.runtime.metrics.classes import Decisions, Tags
 from ftc.runtime.metrics.numbers import Numbers
 from ftc.runtime.metrics.slices import Apart, slice_result
@@ -115,8 +115,8 @@ def _predictions(settings: Settings, said: Sequence[tuple[Outcome, Said]]) -> Pr
             return Found([row.right for row, _ in said], ["" if text == NO_ANSWER else text for text in texts])
         case "written label":
             return Decisions.named(labels, wanted, [as_label(text, labels) for text in texts])
-        case "pair":
-            return Pairs(np.array([one.predicted for _, one in said], np.float64).reshape(-1, 3))
+        case "pair" | "rank":
+            return of_figures(settings.answer, [one.predicted for _, one in said])
         case "rewarded":
             assert settings.train.sampling is not None, "the plan says what answers earn"
             return Rewarded.of(settings.train.sampling.rewards, zip(texts, wanted, strict=True))

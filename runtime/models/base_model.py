@@ -102,13 +102,16 @@ def load_base(settings: Settings, base: Base, *, is_new: bool = True, **options:
     seed_everything(settings.seeds.init)  # a new head is drawn while the model is loaded
     try:
         with quiet_transformers():
-            return base.load(auto_class(settings), options)
+            model = base.load(auto_class(settings), options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         summary = f"`{settings.model.base}` can't be loaded as {settings.model.architecture}"
         note = f"transformers says: {reason[0][:300]}"
         help = "check the model's folder with `ftc plan`, or install another version of transformers"
         raise Refusal([diagnostic("FTC635", summary, notes=note, help=help)]) from error
+    if not head_card(settings.model.head).is_new and getattr(model, "pooler", None) is not None:
+        model.pooler = None  # a layer behind the states, which nothing reads and no gradient reaches
+    return model
 
 
 def frozen_base(settings: Settings, base: Base) -> Any:

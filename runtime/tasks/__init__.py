@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from ftc.runtime.tasks.classification import CLASSIFICATION, MULTI_LABEL
+from ftc.runtime.tasks.embedding import EMBEDDING
 from ftc.runtime.tasks.language import LANGUAGE
 from ftc.runtime.tasks.preference import PREFERENCE
 from ftc.runtime.tasks.question_answering import EXTRACTIVE
@@ -22,6 +23,7 @@ __all__ = ["OBJECTIVES", "make_scorer", "objective_of"]
 OBJECTIVES = (
     LANGUAGE,
     PREFERENCE,
+    EMBEDDING,
     REINFORCEMENT,
     CLASSIFICATION,
     MULTI_LABEL,

@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.heads import Head
+
+if TYPE_CHECKING:
+    from ftc.runtime.tasks.text_groups import TextGroups
 
 __all__ = [
     "Arithmetic",
@@ -219,7 +222,7 @@ class Batch:
     """
 
     ids: torch.Tensor
-    """(B, T) token ids; of preferences (2B, T), chosen and rejected in turn."""
+    """(B, T) token ids; of preferences (2B, T), chosen and rejected in turn; (S, T) of S texts that are compared."""
     attention: torch.Tensor
     """(B, T) ones where there is text."""
     positions: torch.Tensor
@@ -234,12 +237,14 @@ class Batch:
     decoder_ids: torch.Tensor | None = None
     """(B, U) what the decoder of an encoder-decoder reads: its start token, then all target tokens but the last."""
     sequences: torch.Tensor | None = None
-    """(M,) sequence of each scored token of preferences, whose losses belong to pairs."""
+    """(M,) sequence of each scored token of preferences, whose losses belong to pairs; (S,) row of each of S texts."""
     references: torch.Tensor | None = None
     """(B, 2) log-probability of chosen and rejected answer by the untrained model, or of sampled answers (N,) that of
     each token by the base model; None where none is known."""
     offsets: torch.Tensor | None = None
     """(B, T, 2) begin and end character of each token in the context, -1 elsewhere; stays in host RAM."""
+    groups: TextGroups | None = None
+    """Which of the rows' texts belong together, where rows are several texts; None elsewhere."""
     places: torch.Tensor | None = None
     """(1, T) place of each token in its own row, where several rows make up one sequence; None elsewhere."""
     advantages: torch.Tensor | None = None

@@ -15,6 +15,8 @@ from torch import nn
 from ftc.runtime.artifacts.fingerprints import BatchDigest
 from ftc.runtime.models.sharding import in_step, whole
 from ftc.runtime.tasks.scorer import Batch, Scorer, packed_batch, total_loss
+from ftc.runtime.tasks.text_groups import coupling_of
+from ftc.runtime.training.coupled import coupled_gradients
 from ftc.runtime.training.distillation import Teacher
 from ftc.runtime.training.optimizers import Pace, set_learning_rate
 from ftc.runtime.training.router_loss import RouterLoss
@@ -109,13 +111,14 @@ def _accumulate_gradients(job: Job, fed: StepRows, targets: int, digest: BatchDi
     """
     accelerator, world_size = job.accelerator, job.accelerator.num_processes
     pieces = _pieces(job, fed)
+    if (coupling := coupling_of(job.scorer)) is not None:  # a row's loss depends on all others
+        batches = [_batch(job, fed, rows, digest) for rows, _ in pieces]
+        return coupled_gradients(job, coupling, fed, batches, pieces)
     share = world_size / max(1, targets)  # wrappers average over devices; we need the sum
     total = torch.zeros((), device=accelerator.device)
     for number, (rows, counts) in enumerate(pieces, start=1):
         weight = share if counts else 0.0
-        batch = packed_batch(fed.rows, rows) if job.train.packing else job.scorer.batch(fed.rows, rows)
-        digest.add([int(fed.rows.rows[row]) for row in rows], batch)
-        batch = batch.to(accelerator.device)
+        batch = _batch(job, fed, rows, digest)
         with nullcontext() if number == len(pieces) else accelerator.no_sync(job.model):
             targets_here = sum(job.scorer.num_targets(fed.rows, row) for row in rows) if job.router else 0
             loss = _loss(job, batch, weight, targets_here)
@@ -126,6 +129,13 @@ def _accumulate_gradients(job: Job, fed: StepRows, targets: int, digest: BatchDi
         total = summed
     mean_loss: float = total.item() / world_size
     return mean_loss
+
+
+def _batch(job: Job, fed: StepRows, rows: list[int], digest: BatchDigest) -> Batch:
+    """A micro-batch on its device, after its digest was taken."""
+    batch = packed_batch(fed.rows, rows) if job.train.packing else job.scorer.batch(fed.rows, rows)
+    digest.add([int(fed.rows.rows[row]) for row in rows], batch)
+    return batch.to(job.accelerator.device)
 
 
 def _pieces(job: Job, fed: StepRows) -> list[tuple[list[int], bool]]:

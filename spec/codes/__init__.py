@@ -32,6 +32,7 @@ from ftc.spec.codes import (
     tokens,
     tracking,
     uses,
+    vectors,
     verbs,
 )
 from ftc.spec.codes._code import Code, Severity
@@ -56,6 +57,7 @@ CODES: dict[str, Code] = {
         locking,
         sweeps,
         environment,
+        vectors,
         verbs,
         exports,
         launching,

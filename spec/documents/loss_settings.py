@@ -1,4 +1,4 @@
-"""Settings of losses that not every task has: of compared answers, sampled answers, numbers, and routers."""
+"""Settings of losses that not every task has: of compared or sampled answers, vectors, numbers, and routers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ from typing import Any
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.base import Document, Real
+from ftc.spec.embedding_losses import EmbeddingLoss, EmbeddingLossCard, Pooling, embedding_loss
 from ftc.spec.number_losses import NumberLoss
 from ftc.spec.preference_losses import PreferenceLoss, preference_loss
 from ftc.spec.reinforcement_losses import ReinforcementLoss
 from ftc.spec.rewards import RewardTerm
 
-__all__ = ["PreferenceSettings", "RegressionSettings", "RouterSettings", "SamplingSettings", "TargetScale"]
+__all__ = [
+    "EmbeddingSettings",
+    "PreferenceSettings",
+    "RegressionSettings",
+    "RouterSettings",
+    "SamplingSettings",
+    "TargetScale",
+]
 
 
 class PreferenceSettings(Document):
@@ -72,6 +80,26 @@ class RegressionSettings(Document):
     loss: NumberLoss
     scales: tuple[TargetScale, ...]
     """One for each number, in their order."""
+
+
+class EmbeddingSettings(Document):
+    """How texts become vectors, and how these are compared."""
+
+    loss: EmbeddingLoss
+    temperature: Real
+    """What cosine similarities are divided by."""
+    pooling: Pooling
+    normalize: bool
+    """Whether what is exported and predicted has length 1."""
+    matryoshka: tuple[int, ...] = ()
+    """Lengths of vectors, ascending, that the loss is computed on beside the whole ones."""
+    query_prefix: str = ""
+    passage_prefix: str = ""
+
+    @property
+    def card(self) -> EmbeddingLossCard:
+        """What is known of the loss."""
+        return embedding_loss(self.loss)
 
 
 class RouterSettings(Document):

@@ -40,6 +40,8 @@ class RowPrediction(Document):
     """By class; they add up to 1 where a row has one class, and are independent where it has several."""
     numbers: dict[str, Real] = Field(default_factory=dict)
     """By name, where the run predicts numbers."""
+    vectors: tuple[tuple[Real, ...], ...] = ()
+    """Of each text of a row, in the order in which the task names them, where the run turns texts into vectors."""
     labels: tuple[str, ...] | None = None
     """All classes of a row that may have several, or the tag of each word."""
     spans: tuple[FoundSpan, ...] | None = None

@@ -12,8 +12,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
+from ftc.spec.documents import loss_settings as losses
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.documents.loss_settings import PreferenceSettings, RegressionSettings, RouterSettings, SamplingSettings
 from ftc.spec.documents.vision_settings import MayReadImages
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.names import InsidePath
@@ -91,8 +91,8 @@ class OpenModel(MayReadImages):
     architecture: str
     family: Family
     head: Head
-    """`lm`: the model's own output layer. New layers: `classification` and `multi_label` over the labels of a row,
-    `regression` for numbers, `token_classification` over the tags of a word, `span` over begin and end of an answer."""
+    """`lm`: the model's own output layer. `embedding`: none, states are pooled. New layers: `classification` and
+    `multi_label` over labels of a row, `regression`, `token_classification` over tags of a word, `span`."""
     decoder_start_id: int | None = None
     """Token that the decoder of an encoder-decoder begins with; None for the other families."""
     pad_id: int
@@ -232,24 +232,21 @@ class OpenTrain(Document):
     keep_checkpoints: int
     early_stopping: EarlyStopping | None
     select: Literal["best", "last"]
-    """Which checkpoint becomes the result: the best one on validation, or the last where there is no such split."""
+    """Which checkpoint becomes the result: the best on validation, or the last where there is no such split."""
     select_metric: str
     """`val_loss`, or the metric that early stopping watches."""
     select_higher: bool
     """Whether a higher value of that metric is better."""
-    preference: PreferenceSettings | None = None
+    preference: losses.PreferenceSettings | None = None
     """Set where two answers are compared; None where each target has its own loss."""
-    regression: RegressionSettings | None = None
-    """Set where numbers are predicted; absent from the plan of any other task."""
-    router: RouterSettings | None = None
-    """Set where layers are a mixture of experts; absent from the plan of any other model."""
-    sampling: SamplingSettings | None = None
-    """Set where the model's own answers are trained on; absent from the plan of any other task."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        rare = ("regression", "router", "sampling")
-        return {name: value for name, value in handler(self).items() if name not in rare or value is not None}
+    regression: losses.RegressionSettings | None = None
+    """Set where numbers are predicted."""
+    embedding: losses.EmbeddingSettings | None = None
+    """Set where texts become vectors; absent otherwise."""
+    router: losses.RouterSettings | None = None
+    """Set where layers are a mixture of experts; absent otherwise."""
+    sampling: losses.SamplingSettings | None = None
+    """Set where the model's own answers are trained on; absent otherwise."""
 
 
 class TrainSettings(OpenTrain):
@@ -281,7 +278,8 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        absent = {name for name, usual in (("loss_chunk_size", None), ("nodes", 1)) if getattr(self, name) == usual}
+        usual = {"loss_chunk_size": None, "nodes": 1, "embedding": None, "router": None, "sampling": None}
+        absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}
 
 
@@ -375,6 +373,8 @@ class Settings(Document):
         """What the model's answer to a row is."""
         if form_card(self.text.form).is_pair:
             return "pair"
+        if self.train.embedding is not None:
+            return self.train.embedding.card.answer
         if form_card(self.text.form).is_sampled:
             return "rewarded"
         head = head_card(self.model.head)

@@ -4,25 +4,21 @@ One Arrow IPC file a split, not compressed, so that it is mapped into memory rat
 
 - `ids` (large_list<int32>): the tokens. For an encoder-decoder those of the encoder, then those of the decoder; for a
   preference prompt and chosen answer, then prompt and rejected answer.
-- `mask` (large_list<uint8>): 1 where a token is supervised. For token classification, where a word begins.
-- `prompt_length` (int32): tokens before the last supervised stretch; of an encoder-decoder those of the encoder, of a
-  pair those of the first text.
+- `mask` (large_list<uint8>): 1 where a token is supervised, or where a word with a tag or a compared text begins.
+- `prompt_length` (int32): tokens before the last supervised span, or of the encoder, or of the first text of several.
 - `label` (int32): the row's class, -1 where it has none.
 - `row` (int64): number of the row among those that were read, from 0. Several windows of a row have the same.
 - `place` (large_string): the row's name, such as `data/tickets.csv:38`; empty where it has none.
 - `targets` (large_list<int32>): what is learned where it is neither the next token nor one class. Classes of a
   multi-label row, ascending; numbers of a regression, as the bits of float32; the tag of each supervised token; first
-  and last token of an answer, both 0 where the window doesn't hold it; tokens of the first sequence of a preference.
-  Empty else.
+  and last token of an answer, 0 where the window doesn't hold it; tokens of a preference's first sequence, or of the
+  longest of compared texts and then their score's bits. Empty else.
 - `offsets` (large_list<int32>): begin and end character of each token in a context, two a token, -1 where a token is
   no part of it; empty where no answer is cut out of a text. In rows to predict for, those of each tagged word.
 - `texts` (large_list<large_string>): what metrics need of a row beside its tokens: the context and then the right
-  answers; for a written answer the right ones, where there are several; numbers as they are
-  in the data. Empty else.
+  answers; for a written answer the right ones, where there are several; numbers as they are in the data. Empty else.
 - `images` (large_list<large_string>): sha256 of each image of the row, in the order of its tokens. The column is there
   where rows have images; the images themselves are beside the streams, in `images.arrow`.
-
-Beside the stream: rows of it as people read them, for `ftc tokens` and for reports.
 """
 
 from __future__ import annotations
@@ -31,6 +27,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -76,7 +73,6 @@ class DroppedRow(Document):
     place: str = ""
     """Its name, such as `data/tickets.csv:38`; empty in plans of earlier releases."""
     reason: str
-    """Why, in one line."""
 
 
 class SplitReport(Document):
@@ -138,7 +134,7 @@ class RowLengths:
     scored: NDArray[np.int64]  # (rows,)
     """Supervised tokens."""
     first_target: NDArray[np.int64]  # (rows,)
-    """Of a preference the tokens of its first sequence."""
+    """Of a preference the tokens of its first sequence, of texts that are compared those of the longest."""
     shared: int = 0
     """Tokens with which all prompts begin, at least one of each left out."""
 
@@ -207,6 +203,11 @@ class TokenStream:
     def mask(self, i: int) -> NDArray[np.bool_]:
         """Which tokens of row i are supervised."""
         return self.all_masks[self.boundaries[i] : self.boundaries[i + 1]]
+
+    def marked(self, i: int) -> list[NDArray[np.int32]]:
+        """Token ids of each text of row i, which begin at its marked tokens."""
+        ids, begins = self.ids(i), [*self.mask(i).nonzero()[0].tolist(), None]
+        return [ids[begin:end] for begin, end in pairwise(begins)]
 
     def prompt_length(self, i: int) -> int:
         """Tokens of row i before its last answer: what the model gets when it generates."""

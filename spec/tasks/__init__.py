@@ -13,6 +13,7 @@ from pydantic import Field
 from ftc.spec.tasks.card import TaskSection
 from ftc.spec.tasks.chat import Chat
 from ftc.spec.tasks.classification import Classification
+from ftc.spec.tasks.embedding import Embedding
 from ftc.spec.tasks.generation import Generation
 from ftc.spec.tasks.parts import Part
 from ftc.spec.tasks.preference import Preference
@@ -38,6 +39,7 @@ Task = Annotated[
     | Chat
     | Preference
     | Reward
+    | Embedding
     | Reinforcement
     | Pretraining,
     Field(discriminator="kind"),

@@ -16,6 +16,7 @@ from pydantic import Field
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Effect
 from ftc.spec.documents.loss_settings import SamplingSettings
+from ftc.spec.embedding_losses import EmbeddingLossCard
 from ftc.spec.heads import Head, Labels, head_card
 from ftc.spec.metrics import Trait
 from ftc.spec.number_losses import NumberLossCard
@@ -246,6 +247,16 @@ class TaskSection(Document):
     def number_loss(self) -> NumberLossCard | None:
         """The loss of the numbers of a row; None for a task without numbers."""
         return None
+
+    @property
+    def vector_loss(self) -> EmbeddingLossCard | None:
+        """The loss that compares vectors; None for a task without vectors."""
+        return None
+
+    @property
+    def prefixes(self) -> tuple[str, str]:
+        """What stands before a query and before a passage, where texts become vectors."""
+        return "", ""
 
     @property
     def sampling(self) -> SamplingSettings | None:

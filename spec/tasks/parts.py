@@ -18,12 +18,17 @@ __all__ = [
     "INSTRUCTION",
     "LABEL",
     "MESSAGES",
+    "NEGATIVE",
     "OUTPUT",
+    "POSITIVE",
     "PROMPT",
+    "QUERY",
     "QUESTION",
     "REFERENCE",
     "REJECTED",
     "SCORE",
+    "SENTENCE1",
+    "SENTENCE2",
     "SPANS",
     "SUMMARY",
     "SYSTEM",
@@ -50,11 +55,12 @@ Values = Literal[
     "tools",
     "history",
     "answer",
+    "texts",
     "images",
 ]
 """What the values of a part are: a filled text, a text or nothing, a label or a list of them, a number or a list of
 them, a list of words, of their tags, of anything, SQuAD's answers, whatever there is, a conversation, JSON schemas,
-earlier questions with their answers, a text or conversation, or images."""
+earlier questions with their answers, a text or conversation, any number of texts, or images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +107,8 @@ REFERENCE = Part(
 CHOSEN = Part("chosen", "answer", ("chosen", "preferred"), True)
 IMAGE = Part("image", "images", ("image", "images"), False)
 REJECTED = Part("rejected", "answer", ("rejected", "dispreferred"), True)
+QUERY = Part("query", "text", ("query", "anchor", "question"), True)
+POSITIVE = Part("positive", "text", ("positive", "pos", "passage", "document", "answer"), True)
+NEGATIVE = Part("negative", "texts", ("negative", "negatives", "neg"), True)
+SENTENCE1 = Part("sentence1", "text", ("sentence1", "sentence_1", "text1"), True)
+SENTENCE2 = Part("sentence2", "text", ("sentence2", "sentence_2", "text2"), True)

@@ -12,6 +12,7 @@ __all__ = [
     "ANSWER_COLUMN",
     "FOREIGN_MARKS",
     "INSTRUCTION_PROMPT",
+    "NEGATIVES_COLUMN",
     "NUMBERS_COLUMN",
     "REFERENCES_COLUMN",
     "STAND_IN",
@@ -26,6 +27,7 @@ __all__ = [
     "PromptRows",
     "RowKind",
     "TagRows",
+    "TextGroupRows",
     "TextRows",
 ]
 
@@ -37,6 +39,8 @@ STAND_IN = "a"
 """An answer that is never read: only so that a row has one. A letter, since the space before a letter belongs to it."""
 NUMBERS_COLUMN = "ftc: numbers"
 """Column that is added for the numbers that a model learns to predict, a list."""
+NEGATIVES_COLUMN = "ftc: negatives"
+"""Column that is added for the wrong passages of a query, a list."""
 TURNS_COLUMN = "ftc: turns"
 """Column that is added for the turns before a prompt: a system message, and earlier questions with their answers."""
 TRAIN_MARK = "train"
@@ -105,11 +109,27 @@ class PairRows:
 
 
 @dataclass(frozen=True, slots=True)
+class TextGroupRows:
+    """A query with its right passage and perhaps wrong ones, or two texts with a score."""
+
+    is_scored: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PromptRows:
     """Prompts that the model answers itself, with a reference where answers are compared with one."""
 
 
 RowKind = (
-    TextRows | LabelRows | NumberRows | TagRows | AnswerRows | InstructionRows | MessageRows | PairRows | PromptRows
+    TextRows
+    | LabelRows
+    | NumberRows
+    | TagRows
+    | AnswerRows
+    | InstructionRows
+    | MessageRows
+    | PairRows
+    | TextGroupRows
+    | PromptRows
 )
 """Any kind of rows."""

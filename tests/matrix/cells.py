@@ -37,6 +37,7 @@ TASKS = {
     "chat": "chat",
     "preference": "preference",
     "reward": "reward",
+    "embedding": "embedding",
     "reinforcement": "reinforcement",
     "pretraining": "pretraining",
 }

@@ -70,3 +70,21 @@ def test_parts_share_no_story_and_answers_follow_from_the_text(
     assert len({row["input"] for part in made.values() for row in part}) == 8
     answers = ["SPORTS", "1, 1,000.5", "[In 2 he won 1,000.5.]", "In 3 he | 1,000.5. Nobody knew."]
     assert [row["output"] for row in made["train"]] == answers
+
+
+def test_definitions_have_a_word_of_their_own_and_a_sister(fetch: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = fetch.HERE / "data.noun"
+    monkeypatch.setattr(fetch, "WORDNET", file)
+    with pytest.raises(fetch.DEMO_FETCH.FetchError, match="apt-get install wordnet-base"):
+        list(fetch.definitions())
+    line = '{} 05 n 01 {} 0 001 @ {} n 0000 | {}; "an example"  \n'
+    nouns = (
+        ("00000001", "elm", "00000009", "a tall tree of the north whose wood is hard"),
+        ("00000002", "old_oak", "00000009", "a tree that bears acorns and grows for ages"),
+        ("00000003", "lone", "00000008", "a thing of which there is no other kind at all"),
+        ("00000004", "ash", "00000009", "an ash is a tree with winged seeds and grey bark"),
+    )
+    file.write_text("  1 a license\n" + "".join(line.format(*noun) for noun in nouns), encoding="utf-8")
+    assert list(fetch.definitions()) == [
+        {"definition": "a tall tree of the north whose wood is hard", "word": "elm", "sister": "ash"}
+    ]

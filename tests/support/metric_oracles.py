@@ -161,6 +161,24 @@ def pair_metric(name: str, predicted: Sequence[Sequence[float]]) -> float:
     return math.fsum(scores) / len(scores)
 
 
+def ranked_metric(name: str, ranks: Sequence[int]) -> float:
+    """nDCG by scikit-learn over a list with one right passage; reciprocal rank and recall as they are defined."""
+    import numpy as np
+    from sklearn import metrics
+
+    kind, _, most = name.rpartition("_at_")
+    scores = []
+    for rank in ranks:
+        if kind == "ndcg":
+            right = np.zeros((1, 20))
+            right[0, rank - 1] = 1
+            scores.append(float(metrics.ndcg_score(right, -np.arange(20.0)[None], k=int(most))))
+        else:
+            found = {"mrr": 1 / rank, "recall": 1.0}[kind]
+            scores.append(found if rank <= int(most) else 0.0)
+    return math.fsum(scores) / len(scores)
+
+
 def number_metric(name: str, expected: Any, predicted: Any) -> float:
     """A metric of (rows, numbers) by scikit-learn or scipy, those of several numbers as their mean."""
     import numpy as np

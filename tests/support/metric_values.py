@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ftc.runtime.evaluation.scoring import RowScore
-from ftc.runtime.metrics import Pairs, loss_statistics, statistics_of
+from ftc.runtime.metrics import Pairs, Ranked, loss_statistics, statistics_of
 from ftc.runtime.metrics.classes import Decisions, Tags
 from ftc.runtime.metrics.numbers import Numbers
 from ftc.runtime.metrics.statistics import Statistics
@@ -120,6 +120,12 @@ def found_scores(name: str, right: Sequence[Sequence[str]], answers: Sequence[st
 def preference_scores(name: str, predicted: Sequence[Sequence[float]]) -> list[float]:
     """Each pair's score."""
     scores: list[float] = pair_statistics(name, predicted).rows[:, 0].tolist()
+    return scores
+
+
+def ranked_scores(name: str, ranks: Sequence[int]) -> list[float]:
+    """Each query's score."""
+    scores: list[float] = statistics_of(name, Ranked(np.array(ranks, np.float64))).rows[:, 0].tolist()
     return scores
 
 

@@ -42,6 +42,8 @@ PROJECTS = {
     "chat": ("rows.jsonl", "{messages: messages}", "decoder"),
     "preference": ("rows.jsonl", "{}", "decoder"),
     "reward": ("rows.jsonl", "{}", "decoder"),
+    "embedding": ("rows.jsonl", "{}", "encoder"),
+    "scored_pairs": ("rows.jsonl", "{}", "encoder"),
     "reinforcement": ("rows.jsonl", "{prompt: question, reference: answer}", "decoder"),
     "pretraining": ("rows.jsonl", "{}", "decoder"),
 }
@@ -52,6 +54,7 @@ KINDS = {
     "multi_label": "classification, multi_label: true",
     "choice": "classification, mode: generative, prompt: '{{ text }}'",
     "spans": "token_classification",
+    "scored_pairs": "embedding, loss: cosent, pooling: cls, matryoshka: [8]",
     "extraction": "question_answering, stride: 8",
     "reinforcement": (
         "reinforcement, group_size: 4, max_new_tokens: 6, "
@@ -105,14 +108,22 @@ def _row(task: str, text: str, topic: str) -> dict[str, Any]:
             answer = text.split()[5]
             answers = {"text": [answer], "answer_start": [text.index(answer)]}
             return {"question": f"which {topic}", "context": text, "answers": answers}
-        case "translation":
-            return {"source": text, "target": topic}
-        case "summarization":
-            return {"text": text, "summary": topic}
+        case "translation" | "summarization":
+            names = ("source", "target") if task == "translation" else ("text", "summary")
+            return dict(zip(names, (text, topic), strict=True))
         case "preference" | "reward":
             return {"prompt": text, "chosen": topic, "rejected": f"no {topic}"}
+        case "embedding" | "scored_pairs":
+            return _group(task, text, topic)
         case _:
             return {"text": text}
+
+
+def _group(task: str, text: str, topic: str) -> dict[str, Any]:
+    if task == "scored_pairs":
+        return {"sentence1": text, "sentence2": f"about {topic}", "score": round(text.count("the") / 5, 2)}
+    number = text.rsplit(maxsplit=1)[-1]
+    return {"query": text, "positive": f"{topic} {number}", "negative": f"no {topic} {number}"}
 
 
 def _tagged(text: str, topic: str) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ from ftc.spec.tasks.rows import (
     ANSWER_COLUMN,
     FOREIGN_MARKS,
     INSTRUCTION_PROMPT,
+    NEGATIVES_COLUMN,
     NUMBERS_COLUMN,
     REFERENCES_COLUMN,
     STAND_IN,
@@ -31,6 +32,7 @@ from ftc.spec.tasks.rows import (
     PairRows,
     PromptRows,
     TagRows,
+    TextGroupRows,
     TextRows,
 )
 
@@ -59,6 +61,8 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
             rewrite = partial(_write_answers, by_part=by_part)
         case NumberRows():
             rewrite = partial(_write_numbers, columns=rows.columns or (by_part["score"],))
+        case TextGroupRows():
+            rewrite = partial(_write_group, by_part=by_part)
         case LabelRows(written=True):
             rewrite = partial(_write_label, column=by_part["label"])
         case TagRows() if "tokens" in by_part:
@@ -127,6 +131,15 @@ def _write_numbers(row: Row, columns: Sequence[str]) -> None:
     numbers = [number_in(value) for value in given]
     if numbers and None not in numbers:
         row[NUMBERS_COLUMN] = numbers
+
+
+def _write_group(row: Row, by_part: Mapping[str, str]) -> None:
+    """Wrong passages, and the score of two texts, as a list; a row may have none."""
+    if "score" in by_part:
+        _write_numbers(row, (by_part["score"],))
+    value = row.get(by_part.get("negative", ""))
+    texts = [] if value is None else value if isinstance(value, list) else [value]
+    row[NEGATIVES_COLUMN] = [text for text in texts if isinstance(text, str) and text.strip()]
 
 
 def _write_answers(row: Row, by_part: Mapping[str, str]) -> None:

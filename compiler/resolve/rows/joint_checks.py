@@ -26,6 +26,7 @@ from ftc.spec.tasks.rows import (
     PairRows,
     PromptRows,
     TagRows,
+    TextGroupRows,
     TextRows,
 )
 
@@ -45,6 +46,7 @@ _HELP = {
     "FTC296": "write as many numbers in every row, or name a column for each in `task.scores`",
     "FTC376": "write one tag per word: `O`, `B-PER` where an entity begins, `I-PER` where it continues",
     "FTC377": ('write spans as `{"start": 0, "end": 5, "label": "PER"}` in characters, `end` after the last one'),
+    "FTC460": "write one number, such as a share between 0 and 1, or use `loss: cosent`, which compares any scores",
     "FTC378": ('write answers as `{"text": ["…"], "answer_start": [0]}`, with each answer\'s position in the context'),
     "FTC379": "write two different answers to the same prompt, both as texts or both as conversations",
 }
@@ -103,9 +105,11 @@ def _check_of(task: Task, by_part: Mapping[str, str], table: Table) -> Callable[
             return lambda row: None if row[ANSWER_COLUMN].strip() else _Fault("FTC378", words, row[ANSWER_COLUMN])
         case NumberRows():
             return partial(_count_fault, count=len(table.rows[0][NUMBERS_COLUMN]) if table.rows else 0)
+        case TextGroupRows(is_scored=True):
+            return partial(_score_fault, task=task)
         case PairRows():
             return lambda row: _pair_fault(row, by_part)
-        case TextRows() | LabelRows() | InstructionRows() | MessageRows() | PromptRows():
+        case TextRows() | LabelRows() | InstructionRows() | MessageRows() | TextGroupRows() | PromptRows():
             return None
         case _:
             assert_never(rows)
@@ -116,6 +120,16 @@ def _count_fault(row: Row, count: int) -> _Fault | None:
     if len(numbers) == count:
         return None
     return _Fault("FTC296", f"the number of scores is not {count}, as in the first row,", numbers)
+
+
+def _score_fault(row: Row, task: Task) -> _Fault | None:
+    """One number, which the loss can learn."""
+    numbers, bounds = row[NUMBERS_COLUMN], task.vector_loss.score_range if task.vector_loss else None
+    if len(numbers) != 1:
+        return _Fault("FTC460", "the score is not a single number", numbers)
+    if bounds is None or bounds[0] <= numbers[0] <= bounds[1]:
+        return None
+    return _Fault("FTC460", f"the score is not between {bounds[0]:g} and {bounds[1]:g}", numbers[0])
 
 
 def _tags_fault(words: list[str], tags: list[Any], scheme: str) -> _Fault | None:

@@ -23,6 +23,7 @@ from ftc.spec.tasks.rows import (
     PairRows,
     PromptRows,
     TagRows,
+    TextGroupRows,
     TextRows,
 )
 
@@ -85,7 +86,16 @@ def labels_of(task: Task, columns: Columns) -> Labeled | None:
             return Labeled(columns.by_part["tags"], False, tuple, tuple, declared)
         case TagRows():
             return Labeled(columns.by_part["tags"], False, _types, _iob2, declared)
-        case TextRows() | NumberRows() | AnswerRows() | InstructionRows() | MessageRows() | PairRows() | PromptRows():
+        case (
+            TextRows()
+            | NumberRows()
+            | AnswerRows()
+            | InstructionRows()
+            | MessageRows()
+            | PairRows()
+            | TextGroupRows()
+            | PromptRows()
+        ):
             return None
         case _:
             assert_never(rows)

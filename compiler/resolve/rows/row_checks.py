@@ -305,8 +305,17 @@ CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
         else ("FTC363", "is no path of an image, no bytes, and no list of these")
     ),
     "answer": lambda value: conversation_fault(value) if isinstance(value, list) else _text_fault(value),
+    "texts": lambda value: (
+        None
+        if value is None or isinstance(value, str) or (isinstance(value, list) and all(map(_is_text, value)))
+        else ("FTC363", "is no text and no list of texts")
+    ),
 }
 """What is wrong with a value of each kind; None where nothing is."""
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def is_exchange(value: Any) -> bool:

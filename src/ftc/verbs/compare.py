@@ -166,7 +166,7 @@ def _predictions(settings: Settings, outcomes: Sequence[Outcome]) -> Predictions
     """What rows expect, and what a model said; where it writes classes, whatever is none of them is `OTHER_LABEL`."""
     import numpy as np
 
-    from ftc.runtime.metrics import Pairs, Rewarded
+    from ftc.runtime.metrics import Rewarded, of_figures
     from ftc.runtime.metrics.classes import Decisions, Tags
     from ftc.runtime.metrics.numbers import Numbers
     from ftc.runtime.metrics.texts import Found, Written
@@ -192,8 +192,8 @@ def _predictions(settings: Settings, outcomes: Sequence[Outcome]) -> Predictions
         case "written label":
             known = {*labels, *expected}
             return Decisions.named(labels, expected, [as_label(text, known) for text in answers])
-        case "pair":
-            return Pairs(np.array([one.predicted for one in said], np.float64).reshape(-1, 3))
+        case "pair" | "rank":
+            return of_figures(settings.answer, [one.predicted for one in said])
         case "rewarded":
             assert settings.train.sampling is not None, "the plan says what answers earn"
             return Rewarded.of(settings.train.sampling.rewards, zip(answers, expected, strict=True))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import reduce
 
 from ftc.spec.documents.plan import Plan
+from ftc.spec.embedding_losses import Pooling
 from ftc.spec.heads import head_card
 from ftc.spec.storage.paths import base_from_run
 from ftc.spec.strategies import strategy_card
@@ -14,6 +15,10 @@ from ftc.spec.text_forms import form_card
 from ftc.views.words import auto_class
 
 __all__ = ["loading_code"]
+
+
+_POOLED: dict[Pooling, str] = {"mean": "states.mean(dim=0)", "cls": "states[0]", "last": "states[-1]"}
+"""How the states of a single text, which has no padding, become its vector."""
 
 
 def loading_code(plan: Plan, folder: str | None = None) -> str:
@@ -34,7 +39,14 @@ def loading_code(plan: Plan, folder: str | None = None) -> str:
     ]
     text, head = plan.settings.text, head_card(plan.settings.model.head)
     labels, length = _literal(list(text.labels)), str(text.max_length)
-    words = {"{labels}": labels, "{scales}": json.dumps(_scales(plan), ensure_ascii=False), "{max_length}": length}
+    vectors = plan.settings.train.embedding
+    words = {
+        "{prefix}": _literal(vectors.query_prefix if vectors else ""),
+        "{pooled}": _POOLED[vectors.pooling] if vectors else "",
+        "{labels}": labels,
+        "{scales}": json.dumps(_scales(plan), ensure_ascii=False),
+        "{max_length}": length,
+    }
     is_ended = head.scores_rows and plan.settings.model.family == "encoder_decoder"
     example = _ended(head.example) if is_ended else head.example
     trial = [reduce(lambda text, word: text.replace(*word), words.items(), line) for line in example]

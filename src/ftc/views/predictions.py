@@ -15,7 +15,17 @@ from ftc.views.page import Page, escaped
 
 __all__ = ["as_csv", "as_json", "as_json_lines", "as_text"]
 
-_PREDICTED = ("prediction", "numbers", "probability", "labels", "spans", "probabilities", "truncated", "problem")
+_PREDICTED = (
+    "prediction",
+    "numbers",
+    "vectors",
+    "probability",
+    "labels",
+    "spans",
+    "probabilities",
+    "truncated",
+    "problem",
+)
 """Columns that predictions add to rows, those of them that say something."""
 
 _MOST_CLASSES = 3
@@ -51,6 +61,8 @@ def _values(one: RowPrediction) -> dict[str, Any]:
     found: dict[str, Any] = {"prediction": one.prediction}
     if one.numbers:
         found["numbers"] = dict(one.numbers)
+    if one.vectors:
+        found["vectors"] = [list(vector) for vector in one.vectors]
     if one.probability is not None:
         found["probability"] = one.probability
     if one.labels is not None:

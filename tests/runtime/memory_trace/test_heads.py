@@ -15,6 +15,7 @@ from ftc.runtime.memory_trace.step import run_steps
 from ftc.runtime.memory_trace.whole import log_of, whole_groups
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model
+from ftc.spec.documents.memory_trace import BatchShape
 from tests.runtime.memory_trace.test_step import OF_THE_HOST, Folder
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import LLAMA, PROCESSOR, trace_job
@@ -28,6 +29,11 @@ BERT = {
     "num_attention_heads": 4,
 }
 TINY = {**LLAMA, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
+EMBEDDING: dict[str, Any] = {
+    "model__head": "embedding",
+    "text__form": "embed",
+    "train__embedding": {"loss": "multiple_negatives", "temperature": 0.05, "pooling": "mean", "normalize": True},
+}
 LABELS = ("O", "B-X", "I-X")
 
 
@@ -40,6 +46,7 @@ LABELS = ("O", "B-X", "I-X")
         (TINY, {"model__head": "token_classification"}),
         (BERT, {"model__head": "span", "eval__max_answer_tokens": 8}),
         (TINY, {"train__preference": {"beta": 0.1}, "text__form": "preference"}),
+        (BERT, EMBEDDING),
     ],
 )
 def test_a_trace_of_every_head(config: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -47,6 +54,16 @@ def test_a_trace_of_every_head(config: dict[str, Any], changes: dict[str, Any]) 
     found = trace(job)
     assert found.allocated_bytes > 0
     assert all(sum(phase.components.values()) == phase.peak_bytes for phase in found.phases)
+
+
+def test_in_batch_negatives_hold_vectors_of_the_whole_batch_and_states_of_a_part() -> None:
+    shape = BatchShape(length=32, supervised=2, padded=True)
+    few, many, whole = (
+        trace(trace_job(BERT, "full", shape=shape, **EMBEDDING, train__batch_size=batch, train__micro_batch=micro))
+        for batch, micro in ((32, 16), (1024, 16), (1024, 1024))
+    )
+    vectors = 2 * 1024 * 64 * 4
+    assert few.allocated_bytes + vectors < many.allocated_bytes < whole.allocated_bytes / 4
 
 
 def test_comparing_answers_holds_two_sequences_a_row() -> None:

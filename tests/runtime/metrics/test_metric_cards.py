@@ -13,7 +13,17 @@ import numpy as np
 import pytest
 
 from ftc.runtime.evaluation.scoring import RowScore
-from ftc.runtime.metrics import LOSSES, PAIRS, REWARDED, Pairs, Rewarded, loss_statistics, statistics_of
+from ftc.runtime.metrics import (
+    LOSSES,
+    PAIRS,
+    RANKED,
+    REWARDED,
+    Pairs,
+    Ranked,
+    Rewarded,
+    loss_statistics,
+    statistics_of,
+)
 from ftc.runtime.metrics.classes import Decisions, Tags
 from ftc.runtime.metrics.numbers import NUMBERS, Numbers
 from ftc.runtime.metrics.statistics import Statistics, intervals
@@ -121,6 +131,14 @@ def pairs() -> Example:
     )
 
 
+def ranked() -> Example:
+    places = np.random.default_rng(12).integers(1, 15, size=ROWS).astype(float)
+    return Example(
+        lambda name: statistics_of(name, Ranked(places)),
+        lambda name, rows: oracles.ranked_metric(name, [int(places[row]) for row in rows]),
+    )
+
+
 def rewarded() -> Example:
     chance = random.Random(12)
     rewards = [RewardTerm(kind="exact_match"), RewardTerm(kind="length", max_characters=6, weight=0.25)]
@@ -173,6 +191,8 @@ def examples(metric: Metric) -> list[Example]:
             made += [rated(1), rated(3)]
         elif kind in ("preference", "reward"):
             made.append(pairs())
+        elif kind == "embedding":
+            made += [rated(1)] if "rated" not in metric.lacks else [ranked()]
         elif kind == "reinforcement":
             made.append(rewarded())
         elif kind == "question_answering":
@@ -216,7 +236,7 @@ def test_a_metric_has_words(metric: Metric) -> None:
 
 def test_names_are_told_apart_and_mean_one_thing() -> None:
     assert len(METRIC_BY_NAME) == len(METRICS)
-    computed = {*LOSSES, *NUMBERS, *PAIRS, *REWARDED, *WRITTEN, *FOUND}
+    computed = {*LOSSES, *NUMBERS, *PAIRS, *RANKED, *REWARDED, *WRITTEN, *FOUND}
     assert computed <= METRIC_BY_NAME.keys()
     assert {metric.name for metric in METRICS if metric.of_loss} == LOSSES.keys()
     assert {kind for metric in METRICS for kind in metric.tasks} == {task.name() for task in TASKS}

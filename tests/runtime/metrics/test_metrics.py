@@ -22,6 +22,7 @@ from tests.support.metric_values import (
     multi_label_metric,
     number_metric,
     preference_scores,
+    ranked_scores,
     tag_metric,
 )
 from tests.support.wordnets import write_wordnet
@@ -104,8 +105,10 @@ def test_every_metric_of_the_language_can_be_computed(tmp_path: Path, monkeypatc
             assert class_metric(name, [0, 1], [0, 1]) == 1
         elif kind.tasks == ("token_classification",):
             assert tag_metric(name, [["B-A", "O"]], [["B-A", "O"]]) == 1
-        elif kind.tasks == ("regression",):
+        elif "regression" in kind.tasks and name != "loss":
             assert number_metric(name, [[1.0], [2.0]], [[1.0], [2.0]]) == (1 if kind.higher_is_better else 0)
+        elif kind.tasks == ("embedding",):
+            assert ranked_scores(name, [1]) == [1]
         elif set(kind.tasks) <= {"preference", "reward"}:
             assert preference_scores(name, [(-1.0, -2.0, 1.0)]) == [1]
         else:

@@ -55,7 +55,7 @@ def _log_probs(model: Any, rows: TokenStream, number: int) -> list[tuple[torch.T
     return found
 
 
-class _AdamW:
+class AdamW:
     """Loshchilov & Hutter 2019, algorithm 2."""
 
     def __init__(self, parameters: dict[str, torch.nn.Parameter], decay: float, betas: tuple[float, float]) -> None:
@@ -113,7 +113,7 @@ def test_ten_steps_by_the_formula(name: str, made: RunJob, tmp_path: Path) -> No
 
     # The same by hand.
     rule, weights = train.optimizer, trainable_tensors(plain)
-    update = _AdamW(weights, rule.weight_decay, (rule.beta1, rule.beta2))
+    update = AdamW(weights, rule.weight_decay, (rule.beta1, rule.beta2))
     for number, step in enumerate(found):
         losses = []
         for row in order.rows(number):
