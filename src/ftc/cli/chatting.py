@@ -63,7 +63,9 @@ def _number(low: float, high: float, *, above: bool = False) -> Callable[[str], 
 
 def run_chat(args: Namespace) -> int:
     """Chats until the input ends."""
-    sampled = [flag for flag, value in (("--top-p", args.top_p < 1), ("--top-k", args.top_k)) if value]
+    sampled = [
+        flag for flag, value in (("--top-p", args.top_p < 1), ("--top-k", args.top_k), ("--seed", args.seed)) if value
+    ]
     if args.temperature == 0 and sampled:
         sys.stderr.write(f"error: {sampled[0]} is for sampling: set `--temperature`, such as 0.7\n")
         return ExitCode.USAGE
