@@ -86,17 +86,17 @@ def limits_leave_out_rows(draft: ClosedDraft) -> Iterator[Diagnostic]:
     rows, most = draft.splits["train"].rows, draft.recipe.data.max_rows
     if most is not None and most > rows:
         summary = f"`max_rows` of {most:,} has no effect on {rows:,} training rows"
-        help = "remove it, or write a smaller number"
-        yield _found(draft, "FTC230", summary, "data.max_rows", help=help, severity=Severity.NOTE)
+        yield _found(draft, "FTC230", summary, "data.max_rows", help="remove or lower it", severity=Severity.NOTE)
 
 
 def batch_fits_the_rows(draft: ClosedDraft) -> Iterator[Diagnostic]:
-    """An epoch has at least one full batch."""
-    rows, batch = draft.splits["train"].rows, draft.recipe.train.batch_size
-    if batch > rows:
+    """An epoch has at least one full batch, in which a row has as many places as answers are sampled to it."""
+    rows, batch, sampling = draft.splits["train"].rows, draft.recipe.train.batch_size, draft.recipe.task.sampling
+    if batch > rows * (group := sampling.group_size if sampling else 1):
         at = "train.batch_size" if draft.source.node("train.batch_size") is not None else "data.max_rows"
-        summary = f"batch size {batch:,} is larger than the {rows:,} training rows"
-        help = f"write `batch_size: {max(1, rows // 8)}` for eight steps an epoch, or use more rows"
+        of_each = f" with {group:,} answers each" if sampling else ""
+        summary = f"batch size {batch:,} is larger than the {rows:,} training rows{of_each}"
+        help = f"write `batch_size: {max(1, rows // 8) * group}` for eight steps an epoch, or use more rows"
         yield _found(draft, "FTC234", summary, at, help=help, notes="each epoch is one step")
 
 

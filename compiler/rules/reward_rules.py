@@ -55,7 +55,7 @@ def _unreadable(reward: RewardTerm, path: str, source: Source) -> Iterator[Diagn
     for key in ("pattern", "extract"):
         try:
             re.compile(getattr(reward, key) or "")
-        except re.error as error:
+        except (re.error, ValueError, OverflowError, RecursionError) as error:  # as `re` says of odd patterns
             place = f"{path}.{key}"
             summary = f"`{key}` is no regular expression: {error}"
             yield diagnostic("FTC442", summary, source.span(place), help="fix the pattern", path=place)
@@ -68,6 +68,9 @@ def _unreadable(reward: RewardTerm, path: str, source: Source) -> Iterator[Diagn
         if not is_object:
             help = 'write a JSON object as text, such as `{"type": "object"}`'
             yield diagnostic("FTC442", "`json_schema` is no JSON object", source.span(place), help=help, path=place)
+    if "tags" in reward_card(reward.kind).reads and len({*reward.tags}) < len(reward.tags):
+        place, summary = f"{path}.tags", "no answer has an element once that is asked for twice"
+        yield diagnostic("FTC442", summary, source.span(place), help="name each element once", path=place)
     if reward.max_characters is not None and reward.max_characters < reward.min_characters:
         place, help = f"{path}.max_characters", f"write at least {reward.min_characters}"
         summary = f"no answer has at least {reward.min_characters} and at most {reward.max_characters} characters"
@@ -115,9 +118,6 @@ def answers_are_sampled_by_one(recipe: Recipe, source: Source) -> Iterator[Diagn
     if budget.devices != "auto" and budget.devices > 1:
         path, why = "budget.devices", "answers are sampled on one device"
         yield diagnostic("FTC446", why, source.span(path), help="write `devices: 1`", path=path)
-    if budget.nodes > 1:
-        path, why = "budget.nodes", "answers are sampled on one device"
-        yield diagnostic("FTC446", why, source.span(path), help="write `nodes: 1`", path=path)
     if budget.nodes > 1:
         path, why = "budget.nodes", "answers are sampled on one machine"
         yield diagnostic("FTC446", why, source.span(path), help="remove `nodes`", path=path)

@@ -8,9 +8,16 @@ from importlib.util import find_spec
 from ftc.compiler.draft import ClosedDraft
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.rewards import reward_card
+from ftc.spec.storage.reading import parse_json
 from ftc.spec.strategies import strategy_card
 
-__all__ = ["SAMPLING_RULES", "answers_have_positions", "base_can_be_asked", "reward_packages_are_here"]
+__all__ = [
+    "SAMPLING_RULES",
+    "answers_have_positions",
+    "base_can_be_asked",
+    "reward_packages_are_here",
+    "schemas_are_valid",
+]
 
 
 def base_can_be_asked(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -58,9 +65,43 @@ def reward_packages_are_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
             yield diagnostic("FTC449", summary, draft.source.span(path), help=help, path=path)
 
 
+def schemas_are_valid(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """JSON schemas are valid, and a first answer can be checked by them; where the library is here that reads them."""
+    sampling = draft.recipe.task.sampling
+    for number, reward in enumerate(sampling.rewards if sampling else ()):
+        if reward.json_schema is not None and find_spec("jsonschema") is not None:
+            fault = _schema_fault(reward.json_schema)
+            if fault is not None:
+                path = f"task.rewards[{number}].json_schema"
+                summary = f"`json_schema` is no JSON schema: {fault}"
+                help = "write a valid schema that refers to no other"
+                yield diagnostic("FTC442", summary, draft.source.span(path), help=help, path=path)
+
+
+def _schema_fault(schema: str) -> str | None:
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    read = parse_json(schema)
+    try:
+        kind = validator_for(read)
+        kind.check_schema(read)
+        kind(read, registry=Registry()).is_valid({})
+    except SchemaError as error:
+        return str(error.message)[:200]
+    except RecursionError:
+        return "it refers to itself without end"
+    except (AttributeError, Unresolvable) as error:  # the first where `$schema` is no text
+        return str(error)[:200]
+    return None
+
+
 SAMPLING_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (
     base_can_be_asked,
     answers_have_positions,
     reward_packages_are_here,
+    schemas_are_valid,
 )
 """Every rule."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.rewards import RewardTerm, judging
-from ftc.spec.storage.reading import parse_json
 
 __all__ = ["VALUES", "is_correct", "reward_values", "total_reward"]
 
@@ -33,7 +32,7 @@ def reward_values(rewards: Sequence[RewardTerm], answer: str, reference: str) ->
         reference: The row's; empty where no reward compares with one.
 
     Raises:
-        Refusal: A pattern takes too long on the answer (FTC444).
+        Refusal: A pattern takes too long on the answer, or a pattern or schema can't be applied (FTC444).
     """
     return tuple(VALUES[one.kind](one, answer, reference) for one in rewards)
 
@@ -52,7 +51,11 @@ def is_correct(rewards: Sequence[RewardTerm], values: Sequence[float]) -> bool:
 def _compiled(pattern: str) -> Any:
     import regex
 
-    return regex.compile(pattern, regex.DOTALL)
+    try:
+        return regex.compile(pattern, regex.DOTALL)
+    except (regex.error, ValueError, OverflowError, RecursionError) as error:  # where it differs from Python's `re`
+        summary = f"the pattern `{pattern[:80]}` is none that the package `regex` reads: {error}"
+        raise Refusal([diagnostic("FTC444", summary, help="fix the pattern", path="task.rewards")]) from None
 
 
 def _search(pattern: str, answer: str, *, last: bool = False) -> Any:
@@ -108,22 +111,46 @@ def _regex(reward: RewardTerm, answer: str, reference: str) -> float:  # noqa: A
 
 @lru_cache(maxsize=32)
 def _validator(schema: str) -> Any:
-    from jsonschema.validators import validator_for
+    from jsonschema.exceptions import SchemaError, ValidationError
+    from jsonschema.validators import extend, validator_for
     from referencing import Registry
 
+    def matches(_validator: Any, pattern: str, value: Any, _schema: Any) -> Iterator[ValidationError]:
+        """`pattern` of a schema, in whose dot no line break is, with a limit as each search has."""
+        if isinstance(value, str) and _search(f"(?-s:{pattern})", value) is None:
+            yield ValidationError("no match")
+
     read = json.loads(schema)
+    try:
+        kind = validator_for(read)
+        kind.check_schema(read)
+    except (SchemaError, AttributeError) as error:  # the second where `$schema` is no text
+        raise _inapplicable(error) from None
     # An empty registry: a schema that names another one by its address must not be fetched.
-    return validator_for(read)(read, registry=Registry())
+    return extend(kind, {"pattern": matches})(read, registry=Registry())
+
+
+def _inapplicable(error: Exception) -> Refusal:
+    summary = f"a JSON schema can't be applied: {str(getattr(error, 'message', error)).strip().splitlines()[0][:200]}"
+    help = "write a schema that is valid and complete: it contains all that it refers to, and nothing is fetched"
+    return Refusal([diagnostic("FTC444", summary, help=help, path="task.rewards")])
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _json_schema(reward: RewardTerm, answer: str, reference: str) -> float:  # noqa: ARG001 - as above
+    from referencing.exceptions import Unresolvable
+
     assert reward.json_schema is not None, "a recipe without one is refused (FTC441)"
-    said = _compared(reward, answer)
+    said, validator = _compared(reward, answer), _validator(reward.json_schema)
     try:
-        value = parse_json(said or "")
-    except ValueError:
+        return float(validator.is_valid(json.loads(said or "", parse_constant=_no_number)))
+    except (ValueError, RecursionError):  # none of JSON, or nested too deeply to be read or checked
         return 0.0
-    return float(_validator(reward.json_schema).is_valid(value))
+    except Unresolvable as error:
+        raise _inapplicable(error) from None
 
 
 def _format(reward: RewardTerm, answer: str, reference: str) -> float:  # noqa: ARG001 - as above

@@ -24,7 +24,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC442",
         title="reward that can't be computed",
-        cause="A pattern is no regular expression, a schema is no JSON object, or no answer can keep the bounds.",
+        cause="A pattern is no regular expression, a schema is no JSON object or no valid schema, or no answer can "
+        "keep the bounds.",
         wrong='task:\n  kind: reinforcement\n  rewards:\n    - {kind: regex, pattern: "(yes"}',
         right='task:\n  kind: reinforcement\n  rewards:\n    - {kind: regex, pattern: "(yes)"}',
     ),
@@ -38,9 +39,10 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC444",
-        title="pattern that takes too long",
+        title="pattern or schema that can't be applied",
         cause="A regular expression with nested repetitions can take longer than anybody waits on some texts. A reward "
-        "must not depend on the clock, so that the run ends instead. Its checkpoint is intact.",
+        "must not depend on the clock, so that the run ends instead. The same holds for a pattern or a JSON schema "
+        "that turns out to be invalid, or a schema that refers to another one. The checkpoint is intact.",
         wrong='task:\n  kind: reinforcement\n  rewards:\n    - {kind: regex, pattern: "^(a+)+$"}',
         right='task:\n  kind: reinforcement\n  rewards:\n    - {kind: regex, pattern: "^a+$"}',
         exit_code=ExitCode.COULD_NOT_WORK,

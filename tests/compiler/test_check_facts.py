@@ -34,6 +34,11 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("FTC232", {"strategy": {"kind": "lora", "rank": 64}}, {"strategy": {"kind": "lora", "rank": 63}}),
     ("FTC234", {"train": {"batch_size": 101}}, {"train": {"batch_size": 100}}),
     (
+        "FTC234",
+        {"task": {"kind": "reinforcement", "group_size": 4}, "train": {"batch_size": 404}},
+        {"task": {"kind": "reinforcement", "group_size": 4}, "train": {"batch_size": 400}},
+    ),
+    (
         "FTC233",
         {"train": {"epochs": 1, "batch_size": 10, "schedule": {"warmup_steps": 6}}},
         {"train": {"epochs": 1, "batch_size": 10, "schedule": {"warmup_steps": 5}}},

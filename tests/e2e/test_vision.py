@@ -14,6 +14,7 @@ from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.streams import open_stream
 from ftc.spec.storage.paths import streams_folder
+from ftc.views.plan import plan_text
 from tests.e2e.conftest import Ftc, in_a_copy
 from tests.support.vision_models import TOKENS_PER_IMAGE, make_vision_project
 
@@ -163,6 +164,7 @@ def test_a_conversation_with_images_is_planned_for_a_card(tmp_path: Path, monkey
     plan = api.plan(recipe, trace=False).plan
     assert plan.data["train"].tokens == plan.data["train"].rows * (TOKENS_PER_IMAGE + 14)
     assert any("images" in phase.phase for phase in plan.memory.phases)
+    assert "images 16 files" in plan_text(plan)
     vision = plan.settings.model.vision
     assert vision is not None
     assert vision.pixels_sha256 is None

@@ -60,6 +60,10 @@ def test_every_card_has_a_function() -> None:
         ('{"name": "Ada"', "", {"kind": "json_schema", "json_schema": _SCHEMA}, 0),
         ("", "", {"kind": "json_schema", "json_schema": _SCHEMA}, 0),
         ('```json\n{"name": 1}\n```', "", {"kind": "json_schema", "json_schema": "{}", "extract": "json(.*?)```"}, 1),
+        ("NaN", "", {"kind": "json_schema", "json_schema": "{}"}, 0),
+        ('"aa"', "", {"kind": "json_schema", "json_schema": '{"pattern": "^a+$"}'}, 1),
+        ('"a\\nb"', "", {"kind": "json_schema", "json_schema": '{"pattern": "a.b"}'}, 0),
+        ("[" * 600 + "]" * 600, "", {"kind": "json_schema", "json_schema": '{"items": {"$ref": "#"}}'}, 0),
         ("<think>a</think>\n<answer>b</answer>", "", {"kind": "format"}, 1),
         ("<think>a</think> and <answer>b</answer>", "", {"kind": "format"}, 0),
         ("<think>a</think><answer>b</answer> c", "", {"kind": "format"}, 0),
@@ -81,9 +85,7 @@ def test_what_an_answer_earns(answer: str, reference: str, keys: dict[str, Any],
 
 def test_a_schema_fetches_nothing() -> None:
     pytest.importorskip("jsonschema")
-    from referencing.exceptions import Unresolvable
-
-    with pytest.raises(Unresolvable):
+    with pytest.raises(Refusal, match="Unresolvable"):
         _value("{}", kind="json_schema", json_schema='{"$ref": "http://127.0.0.1:9/schema.json"}')
 
 
@@ -118,6 +120,49 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     assert "ftc[rewards]" in found.help[0]
     monkeypatch.setattr(sampling_rules, "find_spec", lambda name: util.find_spec("json"))
     assert not list(sampling_rules.reward_packages_are_here(draft))
+
+
+_BAD_SCHEMAS = (
+    '{"type": "objct"}',
+    '{"type": 5}',
+    '{"pattern": "("}',
+    '{"multipleOf": 0}',
+    '{"$schema": 5}',
+    '{"$ref": "http://example.org/other"}',
+)
+
+
+@pytest.mark.parametrize("schema", [*_BAD_SCHEMAS, '{"$ref": "#"}'])
+def test_a_schema_that_is_none_is_told_by_the_plan(schema: str) -> None:
+    pytest.importorskip("jsonschema")
+    reward = RewardTerm(kind="json_schema", json_schema=schema)
+    draft: Any = SimpleNamespace(
+        recipe=SimpleNamespace(task=SimpleNamespace(sampling=SimpleNamespace(rewards=[reward]))),
+        source=SimpleNamespace(span=lambda path: None),
+    )
+    (found,) = sampling_rules.schemas_are_valid(draft)
+    assert (found.code, found.path) == ("FTC442", "task.rewards[0].json_schema")
+
+
+@pytest.mark.parametrize("schema", _BAD_SCHEMAS)
+def test_a_schema_that_is_none_ends_a_run_with_a_reason(schema: str) -> None:
+    pytest.importorskip("jsonschema")
+    with pytest.raises(Refusal, match="FTC444"):
+        _value("{}", kind="json_schema", json_schema=schema)
+
+
+def test_a_pattern_of_a_schema_that_takes_too_long_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("jsonschema")
+    pytest.importorskip("regex")
+    monkeypatch.setattr("ftc.runtime.rewards._SECONDS", 0.05)
+    with pytest.raises(Refusal, match="FTC444"):
+        _value(json.dumps("a" * 60 + "b"), kind="json_schema", json_schema='{"pattern": "^(a|a)*$"}')
+
+
+def test_a_pattern_that_the_search_reads_otherwise_ends_the_run() -> None:
+    pytest.importorskip("regex")
+    with pytest.raises(Refusal, match="FTC444"):
+        _value("a", kind="regex", pattern="a{s<=}")
 
 
 _GROUP = [1.0, 0.0, 0.5, 0.0]

@@ -113,12 +113,16 @@ def _write_label(row: Row, column: str) -> None:
 
 
 def _write_conversation(row: Row, by_part: Mapping[str, str]) -> None:
-    """Messages in one form; the system message of a column comes first, unless the conversation has its own."""
-    column, system = by_part["messages"], row.get(by_part.get("system", ""))
+    """Messages in one form; the system message of a column comes first, unless the conversation has its own.
+
+    A column of images keeps those alone that no message took, for the checks.
+    """
+    column, system, image = by_part["messages"], row.get(by_part.get("system", "")), by_part.get("image", "")
     if column in row:
-        row[column] = turns = with_parts(
-            _as_messages(row[column]), image_references(row.pop(by_part.get("image", ""), None))
-        )
+        turns, left = with_parts(_as_messages(row[column]), image_references(row.pop(image, None)))
+        row[column] = turns
+        if left:
+            row[image] = left
         begins = isinstance(turns, list) and turns and isinstance(turns[0], dict) and turns[0].get("role") == "system"
         if isinstance(turns, list) and not begins and isinstance(system, str) and system.strip():
             row[column] = [{"role": "system", "content": system}, *turns]

@@ -41,17 +41,17 @@ def _reference(value: Any) -> str | None:
             return None
 
 
-def with_parts(messages: Any, beside: Any) -> Any:
-    """Messages whose content is text, or a list of texts and images where it has any.
+def with_parts(messages: Any, beside: Any) -> tuple[Any, Any]:
+    """Messages whose content is text, or a list of texts and images where it has any; and images that none took.
 
     Args:
         messages: In our own form of roles and contents.
         beside: References of a column beside them, for images that have none of their own.
     """
     if not isinstance(messages, list) or not isinstance(beside, list):
-        return messages
+        return messages, beside
     waiting = iter(beside)
-    return [_message(message, waiting, marks=bool(beside)) for message in messages]
+    return [_message(message, waiting, marks=bool(beside)) for message in messages], [*waiting]
 
 
 def _message(message: Any, waiting: Iterator[str], *, marks: bool) -> Any:

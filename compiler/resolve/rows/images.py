@@ -7,7 +7,6 @@ through the one door for files: no link leads out of the project, and no pipe is
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -106,10 +105,13 @@ class ImageStore:
         """Digest and bytes of each image, in the order of the digests; files are read once more.
 
         Raises:
-            Refusal: One changed meanwhile (FTC120).
+            Refusal: One changed meanwhile, or is gone (FTC120).
         """
         for digest, place in sorted(self._places.items()):
-            data = place.read_bytes() if isinstance(place, Path) else _bytes_of(place)
+            try:
+                data = place.read_bytes() if isinstance(place, Path) else _bytes_of(place)
+            except OSError:
+                data = b""
             if hashlib.sha256(data).hexdigest() != digest:
                 name = place.name if isinstance(place, Path) else "an image"
                 help = "plan again when nothing writes to the images"
@@ -123,7 +125,7 @@ def _bytes_of(reference: str) -> bytes:
         raise BadImage("broken", "is a data URI without base64")
     try:
         return base64.b64decode(body, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error, and its base where a character is none of ASCII's
         raise BadImage("broken", "is no valid base64") from error
 
 
@@ -178,6 +180,8 @@ def _put_digest(holder: Any, key: Any, home: Home | None, store: ImageStore) -> 
         return ImageFault("FTC300", error.summary, error.help)
     except OSError as error:
         reason, help = why_unreadable(error)
+        if isinstance(error, FileNotFoundError):
+            help = "check the path, which is relative to the data file"
         return ImageFault("FTC120", f"the image {name} can't be read: {reason}", help)
     except BadImage as error:
         return ImageFault(_CODES[error.fault], f"the image {name} {error}", _HELPS[error.fault])

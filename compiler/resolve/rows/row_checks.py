@@ -165,6 +165,8 @@ def value_faults(task: Task, columns: Columns, table: Table) -> Iterator[tuple[s
         values = PARTS[part].values
         takes_lists = values == "label" and isinstance(form, LabelRows) and form.several
         check = _labels_fault if takes_lists else CHECKS[values]
+        if values == "images" and "messages" in columns.by_part:
+            check = _left_images_fault
         rows_by_fault: dict[_Fault, list[int]] = {}
         for index, row in enumerate(table.rows if column in table.columns else ()):
             if (fault := check(row.get(column))) is not None:
@@ -176,6 +178,12 @@ def value_faults(task: Task, columns: Columns, table: Table) -> Iterator[tuple[s
             if (fault := _number_fault(row.get(column))) is not None:
                 faulty.setdefault(fault, []).append(index)
         yield column, faulty
+
+
+def _left_images_fault(value: Any) -> _Fault | None:
+    """What is wrong with images beside a conversation, of which those are left that no message took."""
+    unused = ("FTC363", "has images without a place in the conversation, such as `<image>` in what the user says")
+    return CHECKS["images"](value) or (unused if value else None)
 
 
 def _is_empty(text: str) -> bool:

@@ -17,7 +17,7 @@ from ftc.compiler.resolve.rows.images import ImageStore, read_images, without_re
 from ftc.compiler.resolve.rows.row_checks import check_values
 from ftc.compiler.resolve.rows.table import Home, Table
 from ftc.compiler.resolve.rows.tables import Reading, read_rows
-from ftc.spec.diagnostics import Diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.storage.images import MOST_PIXELS, BadImage, decode_image
 from ftc.spec.tasks.chat import Chat
 from ftc.spec.tasks.generation import Generation
@@ -127,6 +127,13 @@ def test_a_file_that_is_no_usable_image_is_named_with_its_row(folder: Path, kind
     assert len(store.pictures) == 1
 
 
+@pytest.mark.parametrize("body", ["é", "a", "$$$$"])
+def test_a_data_uri_that_is_no_base64_is_named(folder: Path, body: str) -> None:
+    _, (found,), _ = looked_at(folder, f"data:image/png;base64,{body}")
+    assert found.code == "FTC121"
+    assert "no valid base64" in found.summary
+
+
 def test_files_go_through_the_one_door(folder: Path) -> None:
     outside = folder.parent / f"{folder.name}-outside.png"
     outside.write_bytes(png())
@@ -136,6 +143,15 @@ def test_files_go_through_the_one_door(folder: Path) -> None:
     ways = ["link.png", "/etc/passwd", "../../x.png", "https://example.org/x.png", "pipe.png", "folder.png", "gone.png"]
     _, found, _ = looked_at(folder, *ways)
     assert {one.code: len(one.rows) for one in found} == {"FTC300": 4, "FTC121": 2, "FTC120": 1}
+    (gone,) = (one for one in found if one.code == "FTC120")
+    assert "relative to the data file" in str(gone.help)
+
+
+def test_an_image_that_is_gone_when_it_is_read_again_is_named(folder: Path) -> None:
+    store, _, _ = looked_at(folder, "a.png")
+    (folder / "data" / "a.png").unlink()
+    with pytest.raises(Refusal, match="FTC120"):
+        list(store.contents())
 
 
 def test_images_are_upright_and_in_three_channels() -> None:
@@ -187,6 +203,20 @@ def test_parts_that_are_no_text_and_no_image_are_named(content: Any, words: str)
     write_canonical(Chat(kind="chat"), columns, table)
     (found,) = check_values(Chat(kind="chat"), columns, table)
     assert found.code in ("FTC363", "FTC365")
+    assert words in found.summary
+
+
+@pytest.mark.parametrize(
+    ("said", "beside", "words"),
+    [("What is it?", "a.png", "place"), ("<image> What is it?", ["a.png", "b.png"], "place"), ("What?", 5, "no path")],
+)
+def test_no_image_beside_a_conversation_is_left_out_in_silence(said: str, beside: Any, words: str) -> None:
+    asked, answer = {"role": "user", "content": said}, {"role": "assistant", "content": "A square."}
+    table = Table("rows.jsonl", ("messages", "image"), [{"messages": [asked, answer], "image": beside}], [1])
+    columns = task_columns(Chat(kind="chat"), {}, table.columns, reads_images=True)
+    write_canonical(Chat(kind="chat"), columns, table)
+    (found,) = check_values(Chat(kind="chat"), columns, table)
+    assert found.code == "FTC363"
     assert words in found.summary
 
 
