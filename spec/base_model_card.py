@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CARD", "LITGPT", "BaseModel", "family"]
+__all__ = ["ENCODER_CARD", "KERAS_HUB", "LITGPT", "LITGPT_CONTEXT", "BaseModel", "family"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,10 +17,11 @@ class BaseModel:
         max_positions: Longest sequence in tokens, as its configuration says it.
         tied: Whether the output layer shares the input embedding's weights.
         license: SPDX-like id from its card.
-        languages: Some of the languages that its card names, by their two letters.
-        gated: Whether the hub asks for consent before a download.
-        released: Year, or year and month, in which it was published.
-        source: Where its sizes were read.
+        languages: Some of the languages that its card or its makers' report names, by their two letters; empty where
+            unknown.
+        gated: Whether the hub asks for consent before a download; None where unknown.
+        released: Year, or year and month, in which it was published; None where unknown.
+        source: What its sizes were compared with.
     """
 
     name: str
@@ -36,13 +37,15 @@ class BaseModel:
     tied: bool
     license: str
     languages: tuple[str, ...]
-    gated: bool
-    released: str
+    gated: bool | None
+    released: str | None
     source: str
 
 
-LITGPT = "the model's configuration, as in litgpt/config.py of Lightning-AI/litgpt at 26857050"
-CARD = "the model's config.json"
+LITGPT = "litgpt/config.py of Lightning-AI/litgpt at 26857050"
+LITGPT_CONTEXT = f"{LITGPT}; context: the model's card or configuration, since litgpt has another"
+KERAS_HUB = "layers and parameters in the presets of keras-team/keras-hub, keras_hub/src/models, on 2026-11-28"
+ENCODER_CARD = "the model's card; vocabulary: that of RoBERTa, whose tokenizer it has"
 Row = tuple[str, int, int, int, int, int, int, int, int]
 """Name, hidden size, layers, heads, key-value heads, head width, feed-forward width, vocabulary, positions."""
 
@@ -50,12 +53,12 @@ Row = tuple[str, int, int, int, int, int, int, int, int]
 def family(
     model_type: str,
     license: str,
-    released: str,
+    released: str | None,
     languages: str,
     *,
     rows: tuple[Row, ...],
     tied: bool = False,
-    gated: bool = False,
+    gated: bool | None = False,
     source: str = LITGPT,
 ) -> tuple[BaseModel, ...]:
     """Models that share all but their sizes; `languages` are words with blanks between them."""

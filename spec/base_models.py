@@ -1,17 +1,18 @@
 """Public base models: what their configurations say, so that they can be planned without being fetched.
 
-Parameters are computed from these figures, and a test compares them with published counts. Facts were read on
-2026-11-28 at the places that `source` names; a model may have changed since. What a row doesn't say isn't known here.
+Sizes were compared with the places that `source` names, and tests compare the parameters that follow from them with
+published counts. License, languages, gating and release were written down from the models' cards and announcements, by
+a person and not by a program. A fact that nothing here confirms is unknown: None, or no language.
 """
 
 from __future__ import annotations
 
-from ftc.spec.base_model_card import CARD, BaseModel, family
+from ftc.spec.base_model_card import ENCODER_CARD, KERAS_HUB, LITGPT_CONTEXT, BaseModel, family
 
 __all__ = ["BASE_MODELS", "READ_ON", "BaseModel"]
 
 READ_ON = "2026-11-28"
-"""When the facts were read."""
+"""When the facts were last checked."""
 
 BASE_MODELS: tuple[BaseModel, ...] = (
     *family(
@@ -20,7 +21,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
         "2018",
         "en",
         tied=True,
-        source=CARD,
+        source=KERAS_HUB,
         rows=(
             ("google-bert/bert-base-uncased", 768, 12, 12, 12, 64, 3072, 30522, 512),
             ("google-bert/bert-base-cased", 768, 12, 12, 12, 64, 3072, 28996, 512),
@@ -34,17 +35,8 @@ BASE_MODELS: tuple[BaseModel, ...] = (
         "2018",
         "en de fr es it pt nl pl ru zh ja ar",
         tied=True,
-        source=CARD,
+        source=KERAS_HUB,
         rows=(("google-bert/bert-base-multilingual-cased", 768, 12, 12, 12, 64, 3072, 119547, 512),),
-    ),
-    *family(
-        "bert",
-        "mit",
-        "2019",
-        "de",
-        tied=True,
-        source=CARD,
-        rows=(("google-bert/bert-base-german-cased", 768, 12, 12, 12, 64, 3072, 30000, 512),),
     ),
     *family(
         "roberta",
@@ -52,7 +44,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
         "2019",
         "en",
         tied=True,
-        source=CARD,
+        source=KERAS_HUB,
         rows=(
             ("FacebookAI/roberta-base", 768, 12, 12, 12, 64, 3072, 50265, 514),
             ("FacebookAI/roberta-large", 1024, 24, 16, 16, 64, 4096, 50265, 514),
@@ -64,7 +56,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
         "2019",
         "en",
         tied=True,
-        source=CARD,
+        source=ENCODER_CARD,
         rows=(("distilbert/distilroberta-base", 768, 6, 12, 12, 64, 3072, 50265, 514),),
     ),
     *family(
@@ -73,7 +65,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
         "2019",
         "en de fr es it pt nl pl ru zh ja ar hi th vi ko",
         tied=True,
-        source=CARD,
+        source=KERAS_HUB,
         rows=(
             ("FacebookAI/xlm-roberta-base", 768, 12, 12, 12, 64, 3072, 250002, 514),
             ("FacebookAI/xlm-roberta-large", 1024, 24, 16, 16, 64, 4096, 250002, 514),
@@ -85,11 +77,17 @@ BASE_MODELS: tuple[BaseModel, ...] = (
         "2019",
         "en",
         tied=True,
-        source=CARD,
-        rows=(
-            ("distilbert/distilbert-base-uncased", 768, 6, 12, 12, 64, 3072, 30522, 512),
-            ("distilbert/distilbert-base-cased", 768, 6, 12, 12, 64, 3072, 28996, 512),
-        ),
+        source=KERAS_HUB,
+        rows=(("distilbert/distilbert-base-uncased", 768, 6, 12, 12, 64, 3072, 30522, 512),),
+    ),
+    *family(
+        "distilbert",
+        "apache-2.0",
+        None,
+        "en",
+        tied=True,
+        source=KERAS_HUB,
+        rows=(("distilbert/distilbert-base-cased", 768, 6, 12, 12, 64, 3072, 28996, 512),),
     ),
     *family(
         "distilbert",
@@ -97,7 +95,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
         "2019",
         "en de fr es it pt nl pl ru zh ja ar",
         tied=True,
-        source=CARD,
+        source=KERAS_HUB,
         rows=(("distilbert/distilbert-base-multilingual-cased", 768, 6, 12, 12, 64, 3072, 119547, 512),),
     ),
     *family(
@@ -106,7 +104,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
         "2021-11",
         "en",
         tied=True,
-        source=CARD,
+        source=KERAS_HUB,
         rows=(
             ("microsoft/deberta-v3-small", 768, 6, 12, 12, 64, 3072, 128100, 512),
             ("microsoft/deberta-v3-base", 768, 12, 12, 12, 64, 3072, 128100, 512),
@@ -119,7 +117,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
         "2020-03",
         "en",
         tied=True,
-        source=CARD,
+        source=KERAS_HUB,
         rows=(
             ("google/electra-base-discriminator", 768, 12, 12, 12, 64, 3072, 30522, 512),
             ("google/electra-large-discriminator", 1024, 24, 16, 16, 64, 4096, 30522, 512),
@@ -189,6 +187,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
         "en",
         tied=True,
         gated=True,
+        source=LITGPT_CONTEXT,
         rows=(
             ("google/gemma-2b", 2048, 18, 8, 1, 256, 16384, 256000, 8192),
             ("google/gemma-7b", 3072, 28, 16, 16, 256, 24576, 256000, 8192),
@@ -197,7 +196,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
     *family(
         "llama",
         "apache-2.0",
-        "2024-10",
+        "2024",
         "en",
         tied=True,
         rows=(
@@ -265,20 +264,23 @@ BASE_MODELS: tuple[BaseModel, ...] = (
         "apache-2.0",
         "2023-09",
         "en",
-        rows=(("mistralai/Mistral-7B-v0.1", 4096, 32, 32, 8, 128, 14336, 32000, 4096),),
+        gated=None,
+        source=LITGPT_CONTEXT,
+        rows=(("mistralai/Mistral-7B-v0.1", 4096, 32, 32, 8, 128, 14336, 32000, 32768),),
     ),
     *family(
         "mistral",
         "apache-2.0",
         "2024-05",
-        "en",
+        "",
+        gated=None,
         rows=(("mistralai/Mistral-7B-v0.3", 4096, 32, 32, 8, 128, 14336, 32768, 32768),),
     ),
     *family(
         "llama",
         "apache-2.0",
         "2023-06",
-        "en",
+        "",
         rows=(
             ("openlm-research/open_llama_13b", 5120, 40, 40, 40, 128, 13824, 32000, 2048),
             ("openlm-research/open_llama_3b", 3200, 26, 32, 32, 100, 8640, 32000, 2048),
@@ -328,6 +330,7 @@ BASE_MODELS: tuple[BaseModel, ...] = (
         "2025-04",
         "zh en fr es pt de it ru ja ko vi th ar",
         tied=True,
+        source=LITGPT_CONTEXT,
         rows=(
             ("Qwen/Qwen3-0.6B-Base", 1024, 28, 16, 8, 128, 3072, 151936, 32768),
             ("Qwen/Qwen3-1.7B-Base", 2048, 28, 16, 8, 128, 6144, 151936, 32768),
@@ -339,11 +342,18 @@ BASE_MODELS: tuple[BaseModel, ...] = (
         "apache-2.0",
         "2025-04",
         "zh en fr es pt de it ru ja ko vi th ar",
+        source=LITGPT_CONTEXT,
         rows=(
             ("Qwen/Qwen3-14B-Base", 5120, 40, 40, 8, 128, 17408, 151936, 32768),
-            ("Qwen/Qwen3-32B", 5120, 64, 64, 8, 128, 25600, 151936, 40960),
             ("Qwen/Qwen3-8B-Base", 4096, 36, 32, 8, 128, 12288, 151936, 32768),
         ),
+    ),
+    *family(
+        "qwen3",
+        "apache-2.0",
+        "2025-04",
+        "zh en fr es pt de it ru ja ko vi th ar",
+        rows=(("Qwen/Qwen3-32B", 5120, 64, 64, 8, 128, 25600, 151936, 40960),),
     ),
     *family(
         "llama",

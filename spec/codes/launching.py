@@ -37,8 +37,8 @@ CODES = (
     Code(
         id="FTC703",
         title="the launcher's processes can't be connected",
-        cause="A launcher started several processes without the address at which they can find each other. ftc starts "
-        "none of them, since each would begin a run of its own.",
+        cause="A launcher started several processes without the address at which they can find each other, or without "
+        "the number of each. ftc starts none of them, since each would begin a run of its own.",
         wrong="mpirun -n 2 ftc apply job.plan.json",
         right="torchrun --nproc-per-node 2 -m ftc apply job.plan.json",
         exit_code=ExitCode.USAGE,

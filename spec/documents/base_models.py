@@ -19,9 +19,13 @@ class BaseModelPlan(Document):
     max_positions: int | None
     license: str
     languages: tuple[str, ...]
-    gated: bool
-    released: str
+    """Some of those that its card or its makers' report names; empty where unknown."""
+    gated: bool | None
+    """Whether the hub asks for consent before a download; None where unknown."""
+    released: str | None
+    """Year, or year and month; None where unknown."""
     source: str
+    """What its sizes were compared with."""
     fits: bool
     """Whether the plan for this model has no error: memory, time, cost and all else are within the recipe's limits."""
     problem: str = ""
@@ -45,7 +49,7 @@ class BaseModelPlans(Document):
     task: str
     device: str
     read_on: str
-    """When the catalog's facts were read."""
+    """When the catalog's facts were last checked."""
     counted_with: str
     """Base model whose tokenizer counted the rows: the recipe's own."""
     models: tuple[BaseModelPlan, ...]

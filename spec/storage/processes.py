@@ -35,8 +35,27 @@ def contract(environ: Mapping[str, str]) -> dict[str, str]:
         What to add to the environment; empty where nothing is missing.
 
     Raises:
-        Refusal: A launcher started several processes and doesn't say where they can meet (FTC703).
+        Refusal: A launcher started several processes and doesn't say which this one is or where they meet (FTC703).
     """
+    added = _of_other_launchers(environ)
+    if is_one_of_several(whole := {**environ, **added}) and (wrong := _misfit(whole)):
+        raise Refusal([_unconnected(whole["WORLD_SIZE"], wrong)])
+    return added
+
+
+def _misfit(environ: Mapping[str, str]) -> str:
+    """What torchrun's contract says of several processes and this environment doesn't; empty where it holds."""
+    for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"):
+        value = environ.get(name, "")
+        if not (value.isascii() and value.isdecimal()):
+            return f"`{name}` is `{value}`, which is no number" if value else f"`{name}` is not set"
+    if int(environ["RANK"]) >= int(environ["WORLD_SIZE"]):
+        return f"`RANK` is {environ['RANK']} of {environ['WORLD_SIZE']} processes, which are counted from 0"
+    return "" if environ.get("MASTER_ADDR") else "`MASTER_ADDR` is not set"
+
+
+def _of_other_launchers(environ: Mapping[str, str]) -> dict[str, str]:
+    """What `srun` and MPI say of a process, by torchrun's names."""
     if "RANK" in environ:
         return {}
     if (tasks := environ.get("SLURM_STEP_NUM_TASKS", "1")) not in ("", "1"):
@@ -46,8 +65,6 @@ def contract(environ: Mapping[str, str]) -> dict[str, str]:
         ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
     ):
         if rank in environ and environ.get(size, "1") not in ("", "1"):
-            if not {"MASTER_ADDR", "MASTER_PORT"} <= environ.keys():
-                raise Refusal([_unconnected(environ[size])])
             return {
                 "RANK": environ[rank],
                 "WORLD_SIZE": environ[size],
@@ -60,7 +77,7 @@ def _of_slurm(environ: Mapping[str, str], tasks: str) -> dict[str, str]:
     nodes = environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_JOB_NODELIST", "")
     first = _FIRST_HOST.match(nodes)
     if first is None or "SLURM_PROCID" not in environ:
-        raise Refusal([_unconnected(tasks)])
+        raise Refusal([_unconnected(tasks, "the step's list of machines can't be read")])
     step = f"{environ.get('SLURM_JOB_ID', '0')}{environ.get('SLURM_STEP_ID', '0')}"
     port = _PORTS[int(re.sub(r"\D", "", step) or "0") % len(_PORTS)]
     own = {
@@ -78,11 +95,12 @@ def _of_slurm(environ: Mapping[str, str], tasks: str) -> dict[str, str]:
     }
 
 
-def _unconnected(count: str) -> Diagnostic:
+def _unconnected(count: str, why: str) -> Diagnostic:
     return diagnostic(
         "FTC703",
-        f"a launcher started {count} processes, and doesn't say where they can meet",
-        help="start them through torchrun, or set `MASTER_ADDR` and `MASTER_PORT` for all of them",
+        f"a launcher started {count} processes, and doesn't say which this one is or where they meet",
+        notes=why,
+        help="start them through torchrun, or set `MASTER_ADDR` and `MASTER_PORT` for all of them, and `RANK` for each",
     )
 
 

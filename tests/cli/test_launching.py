@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -159,7 +160,19 @@ def test_machines_need_a_place_to_meet(project: Path, capsys: pytest.CaptureFixt
     assert main(["launch", "job.plan.json", "--on", "torchrun"]) == 64
     assert "error[FTC709]" in capsys.readouterr().err
     assert main(["launch", "job.plan.json", "--on", "torchrun", "--head", "node1:29400", "--print"]) == 0
-    assert "ftc launch job.plan.json --on torchrun --head node1:29400" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert "ftc launch job.plan.json --on torchrun --head node1:29400" in shown.err
+    words = shlex.split(shown.out)
+    assert words[0] == "torchrun"
+    assert "--rdzv-endpoint=node1:29400" in words
+    assert words[words.index("-m") :][:4] == ["-m", "ftc", "apply", "job.plan.json"]
+    assert "--expect" in words
     (project / "ftc.launch.yaml").write_text("ftc_launch: 1\ntorchrun: {hosts: [head, other], port: 3000}\n")
     assert main(["launch", "job.plan.json", "--on", "torchrun", "--print"]) == 0
     assert "--head head:3000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("head", ["node1", ":29400", "node1:", "node1:abc", "node1:99999"])
+def test_a_place_to_meet_has_a_host_and_a_port(project: Path, capsys: pytest.CaptureFixture[str], head: str) -> None:
+    assert main(["launch", "job.plan.json", "--on", "torchrun", "--head", head, "--print"]) == 64
+    assert "HOST:PORT" in capsys.readouterr().err

@@ -38,6 +38,7 @@ VERBS: dict[str, Verb] = {
     "show": lambda path: ["show", "RUN", "--format", "html", "-o", str(path)],
     "compare": lambda path: ["run", "compare", "RUN", "RUN", "--format", "html", "-o", str(path)],
     "sweep": lambda path: ["sweep", "show", "a.sweep.yaml", "--format", "html", "-o", str(path)],
+    "watch": lambda path: ["watch", "--once", "--format", "html", "-o", str(path)],
     "init": lambda path: ["init", str(path)],
     "import": lambda path: [
         "import",
@@ -52,7 +53,7 @@ VERBS: dict[str, Verb] = {
         str(path),
     ],
 }
-PAGES = ("show", "compare", "sweep")
+PAGES = ("show", "compare", "sweep", "watch")
 TAKES_FORCE = ("plan", "export slsa", "export cyclonedx", "export croissant", "sign", "predict", *PAGES)
 
 
@@ -131,7 +132,8 @@ def project(world: World, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(f"ftc.verbs.{verbs}.find_run", lambda *_: run)
     said = Predictions(("text",), [{"text": "a text"}], (RowPrediction(row=0, prediction="a"),), ())
     monkeypatch.setattr(api, "predict", lambda *_, **__: said)
-    for page in ("verbs.pages.report_page", "verbs.compare.comparison_page", "views.report.sweep.sweep_html"):
+    views = ("verbs.pages.report_page", "verbs.compare.comparison_page")
+    for page in (*views, "views.report.sweep.sweep_html", "views.report.runs.runs_html"):
         monkeypatch.setattr(f"ftc.{page}", lambda *_, **__: '{"a": "page"}')
     monkeypatch.setattr("ftc.verbs.doubts.changed_documents", lambda _: ())
     monkeypatch.setattr("ftc.cli.sweeps._opened", lambda _: (None, None))

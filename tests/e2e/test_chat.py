@@ -14,7 +14,7 @@ import ftc as package
 from ftc import api
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.sampling import Sampling
-from ftc.views.chat import InTurn, side_by_side
+from ftc.views.chat import InTurn, help_lines, side_by_side
 from ftc.views.page import Page, visible_width
 from tests.e2e.conftest import Ftc, MakeProject
 
@@ -88,6 +88,9 @@ def test_a_line_in_an_answer_out(asked: api.Run, ftc: Ftc, monkeypatch: pytest.M
     assert [line["tuned"] for line in lines] == [said, None]
     assert isinstance(lines[0]["base"], str)
     assert (answer.code, "[FTC751]" in answer.err) == (1, True), answer.text
+    assert "shorter answers: `--max-new-tokens`" in answer.text
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"messages": 3}\n'))
+    assert "change the row" in ftc(*words).text, "a shorter text wouldn't help"
 
 
 class _Terminal(io.StringIO):
@@ -149,3 +152,16 @@ def test_answers_keep_to_the_width() -> None:
         assert "".join(stream.getvalue().split()).count("jumps") == 6
         beside = side_by_side({"tuned": text, "base": "short"}, Page(columns=columns))
         assert max(map(visible_width, beside)) <= columns
+
+
+@pytest.mark.parametrize("columns", [40, 60, 100])
+def test_the_commands_fit_the_terminal(columns: int) -> None:
+    lines = help_lines(Page(False, columns))
+    assert [line for line in lines if visible_width(line) > columns] == []
+    assert " ".join(" ".join(lines).split()).startswith("/tuned the tuned model answers /base")
+
+
+@pytest.mark.parametrize("option", [("--top-p", "0.9"), ("--top-k", "5"), ("--seed", "3")])
+def test_an_option_of_sampling_needs_a_temperature(ftc: Ftc, option: tuple[str, str]) -> None:
+    answer = ftc("chat", "3f2a", *option)
+    assert (answer.code, answer.text.startswith(f"error: {option[0]} is for sampling")) == (64, True), answer.text

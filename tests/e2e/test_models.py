@@ -53,3 +53,27 @@ def test_a_limit_of_time_counts(project: MakeProject, ftc: Ftc) -> None:
     project()
     found = json.loads(ftc("models", "--device", "rtx-4090", "--time", "1s", "--json").out)
     assert not any(one["fits"] for one in found["models"])
+
+
+def test_what_is_unknown_is_shown_so_and_no_filter_takes_it(
+    project: MakeProject, ftc: Ftc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("mistralai/Mistral-7B-v0.1", "distilbert/distilbert-base-cased")
+    chosen = tuple(one for one in BASE_MODELS if one.name in names)
+    monkeypatch.setattr("ftc.compiler.other_bases.BASE_MODELS", chosen)
+    project()
+    text = ftc("models", "--device", "rtx-4090", "--sort", "released").text
+    assert "gating unknown" in text
+    assert "release unknown" in text
+    assert text.index(names[0]) < text.index(names[1]), "an unknown date comes last"
+    found = json.loads(ftc("models", "--device", "rtx-4090", "--ungated", "--json").out)
+    assert [one["name"] for one in found["models"]] == [names[1]]
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--license", "apache"), ("--language", "german")])
+def test_what_no_model_has_is_a_mistake(project: MakeProject, ftc: Ftc, flag: str, value: str) -> None:
+    project()
+    answer = ftc("models", "--device", "rtx-4090", flag, value)
+    assert answer.code == 64
+    assert f"`{value}`; there are" in answer.text
+    assert json.loads(ftc("models", "--device", "rtx-4090", "--language", "DE", "--json").out)["models"]

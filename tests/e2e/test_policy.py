@@ -198,7 +198,8 @@ def test_a_policy_that_is_there_and_not_read_is_never_passed_over(project: MakeP
         assert words in ftc("plan", "recipe.yaml").err
     (root / "ftc.policy.yaml").unlink()
     (root / "ftc.policy.yaml").symlink_to(root / "gone.yaml")
-    assert "ftc.policy.yaml: No such file" in ftc("plan", "recipe.yaml").err
+    refused = ftc("plan", "recipe.yaml")
+    assert (refused.code, "[FTC326]: `ftc.policy.yaml` is a link" in refused.err) == (3, True), refused.err
 
 
 def test_a_price_of_the_policy_serves_a_limit_on_the_cost(project: MakeProject, ftc: Ftc) -> None:

@@ -36,8 +36,8 @@ def test_every_task_is_tried() -> None:
     assert INPUTS.keys() == PROJECTS.keys() - elsewhere
     tried = {KINDS.get(name, name).partition(",")[0] for name in INPUTS}
     assert tried == {task.name() for task in TASKS} - elsewhere
-    assert INPUTS.keys() - USUAL.keys() == {"classification", "chat", "generation", "translation"}, (
-        "test_tasks has some"
+    assert INPUTS.keys() - USUAL.keys() == {"classification", "chat", "generation", "reinforcement", "translation"}, (
+        "test_tasks and test_reinforcement have some"
     )
 
 

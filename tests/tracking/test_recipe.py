@@ -9,7 +9,7 @@ import pytest
 from ftc import api
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.sections.recipe import Recipe
-from ftc.spec.trackers import TRACKERS, Track, asked_trackers
+from ftc.spec.trackers import TRACKERS, Track, Wandb, asked_trackers
 from ftc.verbs.track import target_of
 from tests.support.recipes import plain_recipe
 from tests.support.tracked_runs import make_run
@@ -43,6 +43,7 @@ def test_a_tracker_whose_package_is_missing_is_told_before_the_run(
         api.track(make_run(tmp_path), "wandb:demo")
     assert [found.code for found in refused.value.diagnostics] == ["FTC650"]
     assert "ftc[wandb]" in str(refused.value.diagnostics[0].help)
+    assert "remove" not in str(refused.value.diagnostics[0].help), "no recipe asks for it"
 
 
 def test_a_place_is_said_behind_the_name_and_the_rest_is_the_recipe_s(tmp_path: Path) -> None:
@@ -60,3 +61,33 @@ def test_a_place_is_said_behind_the_name_and_the_rest_is_the_recipe_s(tmp_path: 
     for wrong in ("comet", "mlflow:"):
         with pytest.raises(ValueError, match=r"there is no tracker|is no uri"):
             target_of(wrong, run)
+
+
+@pytest.mark.parametrize("place", ["runs", ".ftc/x", "../logs", "/tmp/logs"])
+def test_event_files_are_kept_out_of_the_runs_whoever_asks(tmp_path: Path, place: str) -> None:
+    """In `runs`, they would lie in the run's own folder."""
+    with pytest.raises(Refusal) as refused:
+        target_of(f"tensorboard:{place}", make_run(tmp_path))
+    assert [found.code for found in refused.value.diagnostics] == ["FTC731"]
+
+
+def test_weights_that_the_recipe_asks_for_are_asked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(tmp_path)
+    file = run.root / run.plan.recipe_file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        "ftc: 1\nname: x\ntask: {kind: classification}\ndata: {source: {path: a.csv}}\nmodel: {base: ./m}\n"
+        "strategy: {kind: lora}\ntrack: {wandb: {artifacts: [documents, report, weights]}}\n",
+        encoding="utf-8",
+    )
+    seen: list[tuple[str, ...]] = []
+
+    def stop(asked: tuple[tuple[object, Wandb], ...], *rest: object) -> None:
+        seen.append(asked[0][1].artifacts)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ftc.verbs.track.find_spec", lambda name: True)
+    monkeypatch.setattr("ftc.runtime.tracking.reporters.Reporters", stop)
+    with pytest.raises(KeyboardInterrupt):
+        api.track(run, "wandb", weights=True)
+    assert seen == [("documents", "report", "weights")], "four are more than a tracker's keys may have"

@@ -67,3 +67,12 @@ def test_a_run_whose_process_is_gone_is_not_listed_as_running(project: Path) -> 
     (listed,) = listed_runs(project)
     assert listed.record.status == "interrupted"
     assert not listed.is_running
+
+
+@pytest.mark.parametrize("words", [["-o", "runs.html"], ["3f2a", "--format", "html"]])
+def test_nothing_that_is_asked_is_left_out_silently(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["watch", *words]) == 64
+    assert "--format html" in capsys.readouterr().err

@@ -52,12 +52,22 @@ def test_what_a_person_asks_is_there() -> None:
     text = "\n".join(watch_lines(watched(), Page(False, 100)))
     assert "90/" in text
     assert "2,000 tok/s now" in text
+    assert "250 ms a step" in text
     assert "2.79 GiB host RAM now" in text
     assert "GPU 0: 7.45 GiB" in text
     assert "1 min 15 s so far" in text
     assert "left" in text
     assert "training loss, smoothed" in text
     assert "validation loss" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.0003, "0.3 ms"), (0.019, "19 ms"), (0.9996, "1000 ms"), (2, "2.0 s")]
+)
+def test_a_step_never_takes_no_time(seconds: float, shown: str) -> None:
+    quick = step(1).model_copy(update={"seconds": seconds})
+    text = "\n".join(watch_lines(watched(events=[*events(0), quick, quick]), Page(False, 100)))
+    assert f"{shown} a step" in text
 
 
 def test_curves_stand_beside_each_other_only_where_there_is_room() -> None:

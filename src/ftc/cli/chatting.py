@@ -63,7 +63,9 @@ def _number(low: float, high: float, *, above: bool = False) -> Callable[[str], 
 
 def run_chat(args: Namespace) -> int:
     """Chats until the input ends."""
-    sampled = [flag for flag, value in (("--top-p", args.top_p < 1), ("--top-k", args.top_k)) if value]
+    sampled = [
+        flag for flag, value in (("--top-p", args.top_p < 1), ("--top-k", args.top_k), ("--seed", args.seed)) if value
+    ]
     if args.temperature == 0 and sampled:
         sys.stderr.write(f"error: {sampled[0]} is for sampling: set `--temperature`, such as 0.7\n")
         return ExitCode.USAGE
@@ -155,8 +157,7 @@ class _Terminal:
 
     def _obey(self, command: str, rest: str = "") -> None:
         from ftc.spec.diagnostics import Refusal
-        from ftc.views.chat import HELP
-        from ftc.views.page import table
+        from ftc.views.chat import help_lines
 
         chat, faint = self._chat, self._page.faint
         if command in _WHO:
@@ -178,7 +179,7 @@ class _Terminal:
                 write(faint("system message replaced" if rest else "the run's own system message") + "\n\n")
         else:
             known = "" if command == "/help" else f"No command {command}; a blank before it sends it as text.\n"
-            write(known + "\n".join(table(HELP, indent=2)) + "\n\n")
+            write(known + "\n".join(help_lines(self._page)) + "\n\n")
 
 
 def _piped(chat: Chat, subjects: tuple[Subject, ...], args: Namespace) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,15 @@ def launch_arguments(parser: Parser) -> None:
     parser.add_argument("--on", required=True, choices=_ENGINES, metavar="ENGINE", help=about)
     parser.add_argument("--print", action="store_true", dest="shows", help="show what would be started or submitted")
     about = "of torchrun: where the machines meet; default: the first of `torchrun.hosts` in ftc.launch.yaml"
-    parser.add_argument("--head", metavar="HOST:PORT", help=about)
+    parser.add_argument("--head", type=_meeting_place, metavar="HOST:PORT", help=about)
+
+
+def _meeting_place(text: str) -> str:
+    """A host with a port, as torch takes them."""
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:
+        raise ArgumentTypeError(f"`{text}` is not HOST:PORT, such as node1:29400")
+    return text
 
 
 def run_launch(args: Namespace) -> int:
@@ -60,6 +68,9 @@ def _torchrun(args: Namespace, launch: Launch) -> int:
     from ftc.cli.faults import missing_package
 
     train, site = launch.plan.settings.train, launch.settings.torchrun
+    if args.head is not None and train.nodes == 1:
+        sys.stderr.write("error: --head is for a plan of several machines; this one needs one\n")
+        return ExitCode.USAGE
     head = args.head or (f"{site.hosts[0]}:{site.port}" if site.hosts else None)
     if train.nodes > 1 and head is None:
         help = "name the first machine with `--head HOST:PORT`, or list `torchrun: {hosts: […]}` in ftc.launch.yaml"
@@ -68,6 +79,10 @@ def _torchrun(args: Namespace, launch: Launch) -> int:
         others = shlex.join(["ftc", "launch", args.plan, "--on", "torchrun", "--head", str(head)])
         sys.stderr.write(f"This plan needs {train.nodes} machines. Start the same on each of them:\n  {others}\n")
     if args.shows:
+        agent = ["torchrun", f"--nnodes={train.nodes}", f"--nproc-per-node={launch.devices}"]
+        agent += [f"--max-restarts={site.restarts}", f"--rdzv-id={launch.plan.run_id}"]
+        place = ["--rdzv-backend=c10d", f"--rdzv-endpoint={head}"] if train.nodes > 1 else ["--standalone"]
+        write(shlex.join([*agent, *place, "-m", "ftc", *launch.words(launch.file)]) + "\n")
         return ExitCode.FINE
     if find_spec("torch") is None:
         raise missing_package("torch")

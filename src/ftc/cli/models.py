@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ _SORTS: dict[str, Callable[[BaseModelPlan], object]] = {
     "size": lambda one: one.parameters,
     "memory": lambda one: (one.memory_bytes is None, one.memory_bytes or 0),
     "time": lambda one: (one.low_seconds is None, one.low_seconds or 0.0),
-    "released": lambda one: one.released,
+    "released": lambda one: (one.released is None, one.released or ""),
     "name": lambda one: one.name.lower(),
 }
 
@@ -29,14 +29,36 @@ def models_arguments(parser: Parser) -> None:
     add_recipe(parser)
     parser.add_argument("--device", metavar="NAME", help="the device that is planned for (the recipe's)")
     parser.add_argument("--time", metavar="TIME", help="longest run, such as 2h (the recipe's `budget.time`)")
-    parser.add_argument("--license", action="append", default=[], metavar="ID", help="only this license; repeatable")
-    parser.add_argument("--language", metavar="CODE", help="only models whose card names it, such as de")
-    parser.add_argument("--ungated", action="store_true", help="only those that the hub gives without consent")
+    about = "only this license; repeatable"
+    parser.add_argument("--license", type=_license, action="append", default=[], metavar="ID", help=about)
+    about = "only models that are known for it, such as de"
+    parser.add_argument("--language", type=_language, metavar="CODE", help=about)
+    parser.add_argument("--ungated", action="store_true", help="only those known to need no consent")
     parser.add_argument("--fits", action="store_true", help="only those that fit")
     about = f"{', '.join(_SORTS)} (what fits first, largest on top)"
     parser.add_argument("--sort", choices=list(_SORTS), metavar="KEY", help=about)
     add_overrides(parser)
     add_offline(parser)
+
+
+def _license(text: str) -> str:
+    """A license of the catalog; another one would only be an empty list."""
+    from ftc.spec.base_models import BASE_MODELS
+
+    return _one_of(text, {one.license for one in BASE_MODELS}, "license")
+
+
+def _language(text: str) -> str:
+    """A language of the catalog."""
+    from ftc.spec.base_models import BASE_MODELS
+
+    return _one_of(text, {code for one in BASE_MODELS for code in one.languages}, "language")
+
+
+def _one_of(text: str, known: set[str], what: str) -> str:
+    if text.lower() not in known:
+        raise ArgumentTypeError(f"no model of the catalog has {what} `{text}`; there are {', '.join(sorted(known))}")
+    return text.lower()
 
 
 def run_models(args: Namespace) -> int:

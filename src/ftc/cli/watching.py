@@ -38,6 +38,9 @@ def run_watch(args: Namespace) -> int:
     """Follows until the run is over, or until Ctrl-C, which ends only the watching."""
     from ftc.verbs.watch import follower
 
+    if fault := _fault_of_usage(args):
+        sys.stderr.write(f"error: {fault}\n")
+        return ExitCode.USAGE
     try:
         if args.format == HTML:
             return _keep_page(args)
@@ -53,6 +56,15 @@ def run_watch(args: Namespace) -> int:
     except KeyboardInterrupt:
         write("\n")
     return ExitCode.FINE
+
+
+def _fault_of_usage(args: Namespace) -> str | None:
+    """What is asked beside something that takes no notice of it."""
+    if args.format == HTML and args.run is not None:
+        return f"the page is of all runs; `ftc run show {args.run} --format html` writes that of one"
+    if args.format != HTML and args.output is not None:
+        return "--output is for the page of all runs: add `--format html`"
+    return None
 
 
 def _follow(found: Follower, args: Namespace) -> None:

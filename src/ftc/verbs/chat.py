@@ -131,9 +131,7 @@ class Chat:
             asked = compile_unlabeled(plan, folder, table, Path(scratch), max_new_tokens=self.max_new_tokens)
             if asked.plan is None:
                 why = asked.problems.get(0, "it gives no tokens")
-                remembers = self.memory != "none" and self._exchanges
-                help = "`/reset` forgets what was said before" if remembers else "write a shorter text, or another one"
-                raise Refusal([diagnostic("FTC751", "this can't be answered", notes=why, help=help)])
+                raise Refusal([diagnostic("FTC751", "this can't be answered", notes=why, help=self._ways_out(line))])
             for subject in subjects:
                 texts[subject] = self._writers.write(
                     asked.plan,
@@ -148,6 +146,16 @@ class Chat:
         most, help = plan.settings.text.max_length, "shorten it, or train with a larger `data.max_length`"
         words = f"the text is longer than {most:,} tokens and was truncated"
         return Reply(texts, (diagnostic("FTC691", words, help=help),) if asked.cut else ())
+
+    def _ways_out(self, line: str | Mapping[str, Any]) -> list[str]:
+        """What helps where the model can't be given a line."""
+        if not isinstance(line, str):
+            return ["change the row: it has to be as the run's rows are, and as short"]
+        ways = ["`/reset` forgets what was said before"] if self.memory != "none" and self._exchanges else []
+        ways += (
+            ["ask for shorter answers: `--max-new-tokens` takes its room from the text"] if self.max_new_tokens else []
+        )
+        return [*ways, "write a shorter text, or another one"]
 
     def _plan(self) -> Plan:
         """The run's plan; a system message of the chat takes the place of the recipe's."""

@@ -23,8 +23,8 @@ class Wanted:
 
     Attributes:
         licenses: Licenses that are fine; any where empty.
-        language: A language that the model's card names, by its two letters; None for any.
-        ungated: Only those that can be downloaded without consent.
+        language: A language that the catalog lists for the model, by its two letters; None for any.
+        ungated: Only those of which it is known that the hub gives them without consent.
         fits: Only those whose plan has no error.
     """
 
@@ -38,7 +38,7 @@ class Wanted:
         return (
             (not self.licenses or one.license in self.licenses)
             and (self.language is None or self.language in one.languages)
-            and not (self.ungated and one.gated)
+            and (one.gated is False or not self.ungated)
             and (one.fits or not self.fits)
         )
 

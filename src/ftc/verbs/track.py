@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.trackers import TRACKERS, Track, TrackerCard, TrackerKeys, asked_trackers, tracker_card
+from ftc.spec.trackers import TRACKERS, TensorBoard, Track, TrackerCard, TrackerKeys, asked_trackers, tracker_card
 
 if TYPE_CHECKING:
     from ftc.verbs.plan import Planned
@@ -51,8 +51,11 @@ def target_of(text: str, run: Run) -> Target:
 
     Raises:
         ValueError: There is no such tracker, or the place is none.
+        Refusal: Event files can't be written to the place (FTC731).
     """
     from pydantic import ValidationError
+
+    from ftc.compiler.rules.track_rules import unusable_folder
 
     name, has_place, place = text.partition(":")
     card = tracker_card(name)
@@ -62,9 +65,12 @@ def target_of(text: str, run: Run) -> Target:
         said = {card.place: place} if has_place else {}
         track = track_in(run.root / run.plan.recipe_file)
         known = getattr(track, card.name) if track is not None else None
-        return Target(card, card.keys.model_validate({**(known.model_dump() if known else {}), **said}))
+        keys = card.keys.model_validate({**(known.model_dump() if known else {}), **said})
     except ValidationError:
         raise ValueError(f"`{place}` is no {card.place} of {card.title}") from None
+    if isinstance(keys, TensorBoard) and (finding := unusable_folder(keys)):
+        raise Refusal([finding])
+    return Target(card, keys)
 
 
 def track_in(file: Path) -> Track | None:
@@ -83,14 +89,14 @@ def tracked_by(planned: Planned) -> tuple[tuple[TrackerCard, TrackerKeys], ...]:
     """
     asked = asked_trackers(planned.compiled.track) if planned.compiled.track else ()
     for card, _ in asked:
-        _need(card)
+        _need(card, f"; or remove `track.{card.name}`")
     return asked
 
 
-def _need(card: TrackerCard) -> None:
+def _need(card: TrackerCard, otherwise: str = "") -> None:
     if find_spec(card.package) is None:
         summary, note = f"{card.title} needs a package", f"`{card.package}` is not installed"
-        help = f"`pip install 'ftc[{card.name}]'` installs it; or remove `track.{card.name}`"
+        help = f"`pip install 'ftc[{card.name}]'` installs it{otherwise}"
         raise Refusal([diagnostic("FTC650", summary, notes=note, help=help)])
 
 
@@ -105,7 +111,8 @@ def track(run: Run | Path | str, to: str, *, weights: bool = False, folder: Path
 
     Raises:
         ValueError: There is no such tracker or place.
-        Refusal: There is no such run, the tracker's package is missing (FTC650), or it did not take the run (FTC730).
+        Refusal: There is no such run, the tracker's package is missing (FTC650), event files can't be written to the
+            place (FTC731), or the tracker did not take the run (FTC730).
     """
     from ftc.verbs.runs import Run, find_run
 
@@ -117,7 +124,7 @@ def track(run: Run | Path | str, to: str, *, weights: bool = False, folder: Path
 
     keys = target.keys
     if weights:
-        keys = keys.model_copy(update={"artifacts": (*keys.artifacts, "weights")})
+        keys = keys.model_copy(update={"artifacts": tuple(dict.fromkeys((*keys.artifacts, "weights")))})
     reporters = Reporters(((target.card, keys),), run.root, RunFolder(run.folder))
     reporters.begin(live=False)
     try:

@@ -12,9 +12,9 @@ from ftc.views.page import Page, escaped, pad, shorten, width, wrapped
 if TYPE_CHECKING:
     from rich.text import Text
 
-__all__ = ["HELP", "InTurn", "SideBySide", "is_wide", "opening", "side_by_side"]
+__all__ = ["InTurn", "SideBySide", "help_lines", "is_wide", "opening", "side_by_side"]
 
-HELP = (
+_HELP = (
     ("/tuned", "the tuned model answers"),
     ("/base", "its base answers"),
     ("/both", "both answer; the conversation continues with the tuned model's answer"),
@@ -62,6 +62,12 @@ def sampling_text(sampling: Sampling) -> str:
     words += [f"top-k {sampling.top_k}"] if sampling.top_k else []
     words += [f"seed {sampling.seed}"] if sampling.seed is not None else []
     return ", ".join(words)
+
+
+def help_lines(page: Page) -> list[str]:
+    """The commands, each with what it does."""
+    indent = max(len(command) for command, _ in _HELP) + 4
+    return [line for command, does in _HELP for line in page.flow(f"  {command}", [does], indent=indent)]
 
 
 def is_wide(page: Page) -> bool:

@@ -17,7 +17,7 @@ def models_text(found: BaseModelPlans, *, page: Page = PLAIN) -> str:
     count = f"{sum(one.fits for one in found.models)} of {len(found.models)} models fit"
     head = [*page.flow(page.strong(escaped(found.recipe)), [found.task, found.device, count]), ""]
     if not found.models:
-        return "\n".join([*head, "No model of the catalog is like that."]) + "\n"
+        return "\n".join([*head, "No model of the catalog matches these filters."]) + "\n"
     rows = [_row(one, page) for one in found.models]
     lines = table([tuple(map(page.faint, _HEADER)), *rows], right=(1, 2))
     if any(visible_width(line) > page.columns for line in lines):
@@ -28,7 +28,7 @@ def models_text(found: BaseModelPlans, *, page: Page = PLAIN) -> str:
     counted = f"Rows were counted with the tokenizer of {escaped(found.counted_with)}; another one gives other counts."
     notes = (
         f"{counted} Memory is an analytical estimate. Set `model.base` and run `ftc plan` for the exact plan.",
-        f"Facts of the catalog as of {found.read_on}; `--json` names the source of each.",
+        f"Facts of the catalog as of {found.read_on}; `--json` shows what each model's sizes were compared with.",
     )
     return "\n".join([*head, *lines, "", *(line for note in notes for line in page.wrap(note))]) + "\n"
 
@@ -41,7 +41,8 @@ def _row(one: BaseModelPlan, page: Page) -> tuple[str, ...]:
     if one.cost_low is not None and one.cost_high is not None:
         cost = numbers.amount_range(one.cost_low.amount, one.cost_high.amount, one.cost_low.currency)
     state = page.good("fits") if one.fits else page.bad(shorten(escaped(one.problem), 48))
-    marks = [state, *(["gated"] if one.gated else []), *(["context is shorter than a row"] if one.truncated else [])]
+    gated = {True: ["gated"], False: [], None: ["gating unknown"]}[one.gated]
+    marks = [state, *gated, *(["context is shorter than a row"] if one.truncated else [])]
     return (
         shorten(one.name, _LONGEST_NAME),
         numbers.magnitude(one.parameters),
@@ -50,6 +51,6 @@ def _row(one: BaseModelPlan, page: Page) -> tuple[str, ...]:
         cost,
         f"{numbers.count(one.max_positions)} tokens" if one.max_positions is not None else "-",
         one.license,
-        one.released,
+        one.released or "release unknown",
         ", ".join(marks),
     )

@@ -130,7 +130,7 @@ def _speed(run: History, state: RunState) -> list[str]:
     return [
         f"{numbers.count(round(state.tokens_per_second))} tok/s now",
         f"{numbers.count(round(mean))} on average",
-        f"{numbers.duration(each)} a step",
+        f"{numbers.duration(each) if each >= 1 else f'{each * 1000:.{0 if each >= 0.01 else 1}f} ms'} a step",
     ]
 
 

@@ -25,6 +25,9 @@ def test_what_is_pinned_is_not_asked_for_again() -> None:
 _STEP = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_ID": "41", "SLURM_STEP_ID": "0", "SLURM_PROCID": "1"}
 
 
+_TORCHRUN = {"RANK": "0", "WORLD_SIZE": "4", "MASTER_ADDR": "node1", "MASTER_PORT": "29400"}
+
+
 @pytest.mark.parametrize(
     ("nodes", "first"),
     [("n1", "n1"), ("n[1-2]", "n1"), ("gpu[003-004,7],x1", "gpu003"), ("a1,b2", "a1"), ("r[1,3]-ib", "r1-ib")],
@@ -51,7 +54,27 @@ def test_inside_an_allocation_a_command_without_srun_is_alone() -> None:
 
 
 def test_torchrun_is_obeyed_under_srun_too() -> None:
-    assert contract({**_STEP, "RANK": "0", "WORLD_SIZE": "4"}) == {}
+    assert contract({**_STEP, **_TORCHRUN}) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"RANK": None}, "`RANK` is not set"),
+        ({"RANK": "x"}, "`RANK` is `x`"),
+        ({"RANK": "4"}, "counted from 0"),
+        ({"WORLD_SIZE": "four"}, "`WORLD_SIZE` is `four`"),
+        ({"MASTER_ADDR": None}, "`MASTER_ADDR` is not set"),
+        ({"MASTER_PORT": "http"}, "`MASTER_PORT` is `http`"),
+    ],
+)
+def test_half_a_contract_is_refused(change: dict[str, str | None], why: str) -> None:
+    """It was a bug in ftc, or a lost process, which a scheduler would start again and again."""
+    environ = {name: value for name, value in {**_TORCHRUN, **change}.items() if value is not None}
+    with pytest.raises(Refusal) as refused:
+        contract(environ)
+    assert (refused.value.diagnostics[0].code, refused.value.exit_code) == ("FTC703", 64)
+    assert why in refused.value.diagnostics[0].notes[0]
 
 
 def test_mpi_without_an_address_is_refused() -> None:
