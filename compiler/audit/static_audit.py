@@ -259,6 +259,9 @@ def _of_another_meaning(plan: Plan, folder: Path, findings: list[Finding]) -> li
 
 
 def _check_sources(tally: Tally, plan: Plan, paths: Mapping[str, Path | None]) -> None:
+    if (images := plan.lock.data.images) is not None:
+        named = plural(images.files, "image file")
+        tally.not_checked.append(f"{named} that rows name: `ftc plan --locked` compares them with the lock")
     for use, locked in plan.lock.data.sources.items():
         files = {name: (paths.get(key), facts) for key, name, facts in locked.each_file(use)}
         found: list[Finding] = []

@@ -122,7 +122,7 @@ def _write(session: Session, model: Any, tensors: dict[str, torch.Tensor], folde
     config["base_model_name_or_path"] = base_from_run(session.plan.recipe_file, base) if is_local else base
     text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (folder / "adapter_config.json").write_text(text, encoding="utf-8")
-    write_sentence_files(settings, int(model.config.hidden_size), folder)
+    write_sentence_files(settings, model.config, folder)
     copy_tokenizer(session, folder)
 
 

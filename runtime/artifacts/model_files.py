@@ -45,7 +45,7 @@ def write_model_files(session: Session, model: Any, folder: Path) -> None:
     if head_card(session.plan.settings.model.head).writes:
         _end_where_learned(model.generation_config, session.plan.settings.model.stop_ids)
         model.generation_config.save_pretrained(folder)
-    write_sentence_files(session.plan.settings, int(model.config.hidden_size), folder)
+    write_sentence_files(session.plan.settings, model.config, folder)
     copy_tokenizer(session, folder)
 
 

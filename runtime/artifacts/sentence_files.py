@@ -17,12 +17,12 @@ _MODULES = "sentence_transformers.models"
 _POOLING = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token", "last": "pooling_mode_lasttoken"}
 
 
-def write_sentence_files(settings: Settings, hidden_size: int, folder: Path) -> None:
+def write_sentence_files(settings: Settings, config: Any, folder: Path) -> None:
     """Writes `modules.json` and what it names; nothing for a model whose states are not pooled.
 
     Args:
         settings: The plan's.
-        hidden_size: Components of a vector.
+        config: The model's, which names the components of a vector; of other models it need not.
         folder: Where the model, or its adapter, lies.
     """
     vectors = settings.train.embedding
@@ -38,7 +38,7 @@ def write_sentence_files(settings: Settings, hidden_size: int, folder: Path) -> 
         (folder / path).mkdir()
     _write(folder / "modules.json", modules)
     modes = {key: mode == vectors.pooling for mode, key in _POOLING.items()}
-    _write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": hidden_size, **modes})
+    _write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": int(config.hidden_size), **modes})
     if vectors.normalize:
         _write(folder / "2_Normalize" / "config.json", {})
     _write(folder / "sentence_bert_config.json", {"max_seq_length": settings.text.max_length, "do_lower_case": False})
