@@ -12,14 +12,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ftc.spec.companions import COMPANIONS
-from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.merged import MergedModel
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import metric_named
-from ftc.spec.reinforcement_losses import reinforcement_loss
-from ftc.spec.rewards import reward_card
 from ftc.spec.sections.data import HubSource
 from ftc.spec.strategies import strategy_card
 from ftc.views import numbers
@@ -27,7 +24,7 @@ from ftc.views.card_code import loading_code
 from ftc.views.comparison import agreement_words
 from ftc.views.findings import baseline_table
 from ftc.views.results import change_words, comparisons
-from ftc.views.words import metric_title, mode_of, pipeline, size_words, teacher_parts
+from ftc.views.words import metric_title, mode_of, pipeline, sampling_facts, size_words, teacher_parts
 
 __all__ = ["front_matter", "model_card"]
 
@@ -213,7 +210,7 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     batch = numbers.plural(train.batch_size, "row" if train.sampling is None else "sampled answer")
     yield "training", f"{numbers.count(record.steps_done)}{of} steps of {batch}{selected}"
     if train.sampling is not None:
-        yield from _sampled(train.sampling)
+        yield from sampling_facts(train.sampling)
     schedule = f"{train.schedule.kind} after {numbers.plural(train.schedule.warmup_steps, 'warm-up step')}"
     yield "learning rate", f"{numbers.rate(train.learning_rate)}, {schedule}"
     yield "optimizer", f"{train.optimizer.kind}, weight decay {train.optimizer.weight_decay:g}"
@@ -221,17 +218,6 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "longest sequence", numbers.plural(plan.settings.text.max_length, "token")
     yield "trained on", f"{numbers.count(record.tokens)} tokens in {numbers.duration(record.train_seconds)}"
     yield "device", _inline(record.observed.device)
-
-
-def _sampled(sampling: SamplingSettings) -> Iterator[tuple[str, str]]:
-    """How answers were sampled, what they earned by, and what was made of it."""
-    among = f" among the {numbers.plural(sampling.top_k, 'likeliest token')}" if sampling.top_k else ""
-    length = numbers.plural(sampling.max_new_tokens, "token")
-    sizes = f"{sampling.group_size} per prompt, up to {length} each"
-    yield "answers", f"{sizes}, sampled{among} at temperature {sampling.temperature:g}"
-    yield "rewards", ", ".join(f"{reward_card(one.kind).label} (weight {one.weight:g})" for one in sampling.rewards)
-    beta = f", divergence from the base model weighted by {sampling.beta:g}" if sampling.beta else ""
-    yield "loss", f"{reinforcement_loss(sampling.loss).label}{beta}"
 
 
 def _data(plan: Plan) -> str:
