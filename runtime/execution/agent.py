@@ -38,7 +38,7 @@ def run_agent(words: Sequence[str], *, nodes: int, devices: int, head: str | Non
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, launch_agent
 
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    logging.disable(logging.CRITICAL)  # torch's loggers have levels of their own, and this process has no others
     is_here = head is None or head.startswith((f"{_LOOPBACK}:", "localhost:"))
     with tempfile.TemporaryDirectory(prefix="ftc-launch-") as folder:
         quiet = dict.fromkeys(range(1, devices), Std.ALL)  # the first one shows what all of them do
@@ -62,6 +62,8 @@ def run_agent(words: Sequence[str], *, nodes: int, devices: int, head: str | Non
             return ExitCode.SIGNALED + int(error.sigval)
         except (RuntimeError, OSError) as error:  # of the machines' meeting; torch has many types for it
             raise Refusal([lost("another machine", str(error).partition("\n")[0])]) from error
+        finally:
+            logging.disable(logging.NOTSET)
     return ExitCode.FINE
 
 

@@ -232,9 +232,10 @@ class Reporters:
 
     def _finding(self, one: _Reporter) -> Diagnostic:
         why = one.problem or "it did not answer in time"
+        again = f"`ftc run track {self.folder.path.name} --to {one.card.name}`"
         return diagnostic(
             "FTC730",
             f"{one.card.title} has not taken all of the run: {why}",
             notes="the run is not affected; everything is in its folder",
-            help=f"`ftc run track {self.folder.path.name} --to {one.card.name}` sends all of it",
+            help=f"once the tracker works, {again} sends all of it",
         )

@@ -71,6 +71,11 @@ def test_full_training_with_validation_by_reward(project: MakeProject, ftc: Ftc)
     events = [json.loads(line) for line in (_run(root) / "events.ndjson").read_text().splitlines()]
     sampled = [event["sampled"] for event in events if event["kind"] == "step"]
     assert [one["answers"] for one in sampled] == [8, 8]
+    card = (_run(root) / "README.md").read_text()
+    assert "- training: 2 steps of 8 sampled answers" in card
+    assert "- answers: 4 per prompt, up to 6 tokens each, sampled at temperature 1" in card
+    assert "- rewards: exact match (weight 1), regular expression (weight 0.5)" in card
+    assert "- loss: GRPO" in card
     looks = [event for event in events if event["kind"] == "evaluated"]
     assert looks
     assert all(look["metrics"].keys() == {"mean_reward", "correct"} for look in looks)

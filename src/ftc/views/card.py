@@ -24,7 +24,7 @@ from ftc.views.card_code import loading_code
 from ftc.views.comparison import agreement_words
 from ftc.views.findings import baseline_table
 from ftc.views.results import change_words, comparisons
-from ftc.views.words import metric_title, mode_of, pipeline, size_words, teacher_parts
+from ftc.views.words import metric_title, mode_of, pipeline, sampling_facts, size_words, teacher_parts
 
 __all__ = ["front_matter", "model_card"]
 
@@ -207,10 +207,10 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
         yield "teacher", ", ".join([_inline(_teacher_name(plan)), *teacher[1:]])
     of = f" of {numbers.count(train.num_steps)}" if record.steps_done != train.num_steps else ""
     selected = "" if record.selected_step is None else f"; weights of step {numbers.count(record.selected_step)}"
-    yield (
-        "training",
-        f"{numbers.count(record.steps_done)}{of} steps of {numbers.plural(train.batch_size, 'row')}{selected}",
-    )
+    batch = numbers.plural(train.batch_size, "row" if train.sampling is None else "sampled answer")
+    yield "training", f"{numbers.count(record.steps_done)}{of} steps of {batch}{selected}"
+    if train.sampling is not None:
+        yield from sampling_facts(train.sampling)
     schedule = f"{train.schedule.kind} after {numbers.plural(train.schedule.warmup_steps, 'warm-up step')}"
     yield "learning rate", f"{numbers.rate(train.learning_rate)}, {schedule}"
     yield "optimizer", f"{train.optimizer.kind}, weight decay {train.optimizer.weight_decay:g}"

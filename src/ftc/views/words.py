@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ftc.spec.documents.interruption import Interruption
+from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.plan import ModelSummary, Plan
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.metrics import METRICS, metric_named
+from ftc.spec.reinforcement_losses import reinforcement_loss
+from ftc.spec.rewards import reward_card
 from ftc.spec.tasks.card import Mode
 from ftc.spec.text_forms import FormName, form_card
 from ftc.views import numbers
@@ -26,6 +30,7 @@ __all__ = [
     "metric_title",
     "mode_of",
     "pipeline",
+    "sampling_facts",
     "size_words",
     "teacher_parts",
     "value_at",
@@ -127,3 +132,14 @@ def value_at(values: Any, path: str) -> Any:
     for key in path.split("."):
         values = values.get(key) if isinstance(values, dict) else None
     return values
+
+
+def sampling_facts(sampling: SamplingSettings) -> Iterator[tuple[str, str]]:
+    """How answers were sampled, what they earned by, and what was made of it."""
+    among = f" among the {numbers.plural(sampling.top_k, 'likeliest token')}" if sampling.top_k else ""
+    length = numbers.plural(sampling.max_new_tokens, "token")
+    sizes = f"{sampling.group_size} per prompt, up to {length} each"
+    yield "answers", f"{sizes}, sampled{among} at temperature {sampling.temperature:g}"
+    yield "rewards", ", ".join(f"{reward_card(one.kind).label} (weight {one.weight:g})" for one in sampling.rewards)
+    beta = f", divergence from the base model weighted by {sampling.beta:g}" if sampling.beta else ""
+    yield "loss", f"{reinforcement_loss(sampling.loss).label}{beta}"
