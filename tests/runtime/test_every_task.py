@@ -52,6 +52,9 @@ def test_a_traced_step(mode: Mode) -> None:
             "top_k": 0,
             "beta": 0.0,
         }
+    if mode.head == "embedding":
+        vectors = {"loss": "multiple_negatives", "temperature": 0.05, "pooling": "mean", "normalize": True}
+        changes["train__embedding"] = vectors
     if form_card(mode.form).moves_targets:
         changes["eval__max_answer_tokens"] = 8
     if not head.chooses:
