@@ -42,7 +42,7 @@ class EmbeddingScorer:
     def __init__(self, model: Any, settings: Settings, arithmetic: Arithmetic, vectors: EmbeddingSettings) -> None:
         self._pad_id = settings.model.pad_id
         self._arithmetic = arithmetic
-        self._pooling = vectors.pooling
+        self._pooling: Pooling = vectors.pooling
         self._options = without_cache(model)
         self.coupling = Coupling(vectors, settings.train.batch_size)
 

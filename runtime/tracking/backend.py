@@ -69,3 +69,4 @@ class Backend(Protocol):
 
     def finish(self, record: RunRecord, tags: Mapping[str, str], files: Sequence[SentFile]) -> str:
         """Takes files and how the run ended; gives where the run is found, in words."""
+        ...

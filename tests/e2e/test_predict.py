@@ -93,10 +93,10 @@ def test_a_classification_in_every_form(project: MakeProject, ftc: Ftc, tmp_path
 def a_table_of_odd_columns(run: api.Run, ftc: Ftc, tmp_path: Path) -> None:
     """Columns without a form in JSON are named, and what is written is JSON for every reader."""
     import pyarrow as pa
-    import pyarrow.parquet
+    import pyarrow.parquet as pq
 
     table = pa.table({"text": ["the goal", "a film"], "id": [b"\xff", b"\x00"], "x": [float("nan"), float("inf")]})
-    pa.parquet.write_table(table, tmp_path / "odd.parquet")
+    pq.write_table(table, tmp_path / "odd.parquet")
     said = ftc("predict", run.record.id, "--data", tmp_path / "odd.parquet", "--json")
     assert said.code == 0, said.text
     assert "[FTC608]: the output lacks columns that have no form in JSON or CSV" in said.err

@@ -165,7 +165,8 @@ def _edited_fields(edited: Plan, again: Callable[[Plan], Plan]) -> Iterator[str]
         yield "the changed field is unknown: its recipe can't be planned here"
         return
     for name in _OF_THE_MOMENT:
-        ours.pop(name, None), theirs.pop(name, None)
+        ours.pop(name, None)
+        theirs.pop(name, None)
     changed = [one for one in changed_leaves(ours, theirs)[0] if not one[0].endswith(".seal")]
     for path, ought, said in changed[:_MOST_LINES]:
         yield f"`{path}` is {quoted(str(said))}; the recipe gives {quoted(str(ought))}"
