@@ -193,13 +193,22 @@ class VirtualSettings(StrategySettings):
         )
 
 
+def _of_vectors(base: Base, task: str) -> Problem | None:
+    """peft turns virtual tokens off by way of a method that only models with a head have."""
+    head = head_card(base.head)
+    if head.is_new or head.writes:
+        return None
+    summary = f"with task `{task}`, peft can't turn virtual tokens off, which the base model's results need"
+    return Problem("FTC274", summary, "kind", "choose `lora`")
+
+
 class _Embedded(VirtualSettings):
     """Tokens that go the whole way through the model."""
 
     def misfit(self, base: Base, task: str) -> Problem | None:
         """A classifier on an encoder-decoder embeds the decoder's tokens itself."""
         if head_card(base.head).writes or base.model.family != "encoder_decoder":
-            return None
+            return _of_vectors(base, task)
         summary = f"a {task} task on an encoder-decoder accepts only vocabulary tokens"
         return Problem("FTC274", summary, "kind", "choose `lora`, or an encoder as the model")
 
@@ -276,6 +285,8 @@ class PrefixTuningSettings(VirtualSettings):
         """Only models that write take keys and values of earlier tokens."""
         if head_card(base.head).writes:
             return None
+        if (problem := _of_vectors(base, task)) is not None:
+            return problem
         summary = f"a {task} task with a new head has no KV cache"
         help = "choose `prompt_tuning` or `p_tuning`, which add tokens before the row"
         return Problem("FTC274", summary, "kind", help)

@@ -149,8 +149,9 @@ def _compare(run: Path) -> None:
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`past_key_values` is deprecated")  # which peft doesn't know yet
         ours, theirs = trained(**inputs), loaded(**inputs)
-    names = [name for name in ("logits", "start_logits", "end_logits") if getattr(ours, name, None) is not None]
-    assert names in (["logits"], ["start_logits", "end_logits"]), "there is something to compare"
+    known = ("logits", "start_logits", "end_logits", "last_hidden_state")
+    names = [name for name in known if getattr(ours, name, None) is not None]
+    assert names in (["logits"], ["start_logits", "end_logits"], ["last_hidden_state"]), "there is something to compare"
     for name in names:
         torch.testing.assert_close(ours[name], theirs[name], atol=1e-6, rtol=1e-6)
 
@@ -171,6 +172,8 @@ def _as_others_load(plan: Plan, run: Path) -> Any:
     if isinstance(strategy, QLoraSettings):
         options["quantization_config"] = _quantization(strategy)
     base = loader.from_pretrained(settings.model.base, **options)
+    if loader is transformers.AutoModel and hasattr(base, "pooler"):
+        base.pooler = None  # as the card says
     load = load_adapter if strategy.kind == "bottleneck" else peft.PeftModel.from_pretrained
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Unsupported layer type")  # peft asks norms for their inputs and outputs

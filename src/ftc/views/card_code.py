@@ -103,6 +103,7 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
             *([f"    llm_int8_skip_modules={_literal(kept)},"] if kept else []),
             ")",
         ]
+    has_unread_pooler = loader == "AutoModel" and settings.model.family == "encoder"
     # What writes behind virtual tokens needs peft and transformers to mean the same by the cache.
     writes_behind = traits.num_virtual > 0 and head_card(settings.model.head).writes
     return [
@@ -114,6 +115,7 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
         f"tokenizer = AutoTokenizer.from_pretrained(base{revision})",
         *quantization,
         f"model = {loader}.from_pretrained(base{options})",
+        *(["model.pooler = None  # which the run left out, too"] if has_unread_pooler else []),
         f'model = {"load_adapter" if is_ours else "PeftModel.from_pretrained"}(model, "adapter").eval()',
         *(["agree_on_cache(model)"] if writes_behind else []),
     ]
