@@ -96,7 +96,7 @@ class Witness:
     def begin(self, folder: RunFolder, segment: int) -> None:
         """Starts the process; where the system allows no further one, nobody watches."""
         with suppress(OSError):
-            # In a session of its own a signal to the terminal's programs, which the run heeds, doesn't end it.
+            # In a session of its own a signal to the terminal's programs, which the run handles, doesn't end it.
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-c", _WATCH],
                 stdin=subprocess.PIPE,

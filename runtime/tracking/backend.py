@@ -1,4 +1,4 @@
-"""What a tracker has to be able to do, and what it is told."""
+"""What a tracker has to be able to do, and what is sent to it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class About:
 
 
 class Backend(Protocol):
-    """A run in a tracker, which may have heard of it before: what is told again must not be there twice."""
+    """A run in a tracker, which may have it already: what is sent again must not be there twice."""
 
     def log(self, points: Sequence[Point]) -> None:
         """Takes values by step."""

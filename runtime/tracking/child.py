@@ -2,7 +2,7 @@
 
 So a tracker that is slow, hangs, raises, draws random numbers or takes memory does so elsewhere, and what it has not
 taken yet waits in the file, not in the run's memory. The first line of standard input is the job; `settle` and `finish`
-follow. Without more input, the run is gone, and the tracker is told how it was left. Answers are lines of standard
+follow. Without more input, the run is gone, and the tracker gets its last state. Answers are lines of standard
 output.
 """
 

@@ -20,7 +20,7 @@ _ENDED = {"finished": "FINISHED", "gate_failed": "FINISHED", "failed": "FAILED"}
 
 
 def open_mlflow(about: About, keys: MLflow) -> MLflowRun:
-    """The run that bears this run's name and digest of the plan, or a new one."""
+    """The run with this run's name and plan digest, or a new one."""
     for name, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",

@@ -51,10 +51,10 @@ class _Reporter:
     _reader: threading.Thread | None = None
 
     def begin(self, program: Sequence[str], job: TrackerJob) -> None:
-        """Starts it; where the system allows no process, nobody is told."""
+        """Starts it; where the system allows no process, nothing is reported."""
         environment = {name: value for name, value in os.environ.items() if name not in _OF_A_RUN} | _SETTINGS
         try:
-            # In a session of its own, a signal to the terminal's programs, which the run heeds, doesn't end it.
+            # In a session of its own, a signal to the terminal's programs, which the run handles, doesn't end it.
             self.process = subprocess.Popen(
                 program,
                 stdin=subprocess.PIPE,

@@ -14,7 +14,7 @@ __all__ = ["open_tensorboard"]
 
 
 def open_tensorboard(about: About, keys: TensorBoard) -> TensorBoardRun:
-    """A folder with the run's event files; older ones of the same run are replaced, since all is told again."""
+    """A folder with the run's event files; older ones of the same run are replaced, since all is sent again."""
     folder = about.root / keys.folder / about.plan.name / about.run_id
     for file in folder.glob("events.out.tfevents.*"):
         file.unlink()

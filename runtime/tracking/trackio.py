@@ -15,7 +15,7 @@ __all__ = ["open_trackio"]
 
 
 def open_trackio(about: About, keys: Trackio) -> TrackioRun:
-    """The run of this name; what is known of it is replaced, since all is told again."""
+    """The run of this name; what is known of it is replaced, since all is sent again."""
     import trackio
 
     project = keys.project or about.plan.name

@@ -22,7 +22,7 @@ __all__ = ["Translator", "about", "result_points", "result_tags", "sent_files"]
 
 @dataclass(slots=True)
 class Translator:
-    """Turns events into values. Steps that are done again after a resume, with the same numbers, are told once.
+    """Turns events into values. Steps that are done again after a resume, with the same numbers, are sent once.
 
     Attributes:
         clock: Time of the next event, in seconds since 1970, as far as an event doesn't say it itself.
@@ -72,7 +72,7 @@ def _step_values(event: StepDone) -> dict[str, float]:
 
 
 def about(plan: Plan, record: RunRecord, folder: Path, root: Path) -> About:
-    """The run as a tracker is told of it."""
+    """The run as it is sent to a tracker."""
     return About(
         plan=plan,
         folder=folder,

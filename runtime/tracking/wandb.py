@@ -16,7 +16,7 @@ __all__ = ["open_wandb"]
 
 
 def open_wandb(about: About, keys: Wandb) -> WandbRun:
-    """The run of this name. Offline folders of it that an earlier process wrote are replaced, since all is told again.
+    """The run of this name. Offline folders of it that an earlier process wrote are replaced, since all is sent again.
 
     Raises:
         RuntimeError: Weights & Biases asks for a login.

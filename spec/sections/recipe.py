@@ -51,5 +51,5 @@ class Recipe(Document):
     budget: Budget = Budget.usual()
     """Budget of the run, and its device."""
     track: Track | None = Field(default=None, exclude=True)
-    """Experiment trackers that hear of the run. It changes nothing that is computed, so plan, lock and record don't
-    contain it. Default: none; everything is in the run's folder."""
+    """Experiment trackers that the run is reported to. It changes nothing that is computed, so plan, lock and record
+    don't contain it. Default: none; everything is in the run's folder."""

@@ -134,7 +134,7 @@ def _remark(table: Table) -> Check:
 
 
 def _images(columns: Columns, tables: Mapping[str, Table], reads_images: bool, span_of: SpanOf) -> ImageStore:
-    """The images of the rows, each looked at.
+    """The images of the rows, each decoded and checked.
 
     Raises:
         Refusal: One can't be used, or the model reads none (FTC120 to FTC125, FTC300).

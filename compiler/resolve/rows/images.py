@@ -1,4 +1,4 @@
-"""The images of rows: found beside their data file or inside of it, looked at within limits, and named by their bytes.
+"""The images of rows: found beside their data file or inside of it, decoded within limits, and named by their bytes.
 
 In each row the digest of an image takes the place of its path, so that rows are compared by what they show. A file goes
 through the one door for files: no link leads out of the project, and no pipe is opened.
