@@ -74,7 +74,7 @@ def show_diagnostics(
     sys.stderr.flush()
 
 
-def declined(question: str, without_asking: str) -> ExitCode | None:
+def declined(question: str, without_asking: str) -> int | None:
     """Asks a person to agree; None where they do, else the exit code.
 
     Args:
