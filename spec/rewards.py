@@ -22,7 +22,6 @@ __all__ = [
     "judging",
     "needs_reference",
     "reward_card",
-    "reward_named",
 ]
 
 
@@ -33,92 +32,76 @@ class RewardCard:
     Attributes:
         kind: What a recipe calls it.
         label: What people call it.
-        gives: What it gives for which answer.
         needs_reference: Whether it compares with the row's reference.
         verifies: Whether 1 means that an answer is right, rather than of the right form.
         reads: Keys of the recipe that it knows, beside `kind` and `weight`.
         required: Those of them that it can't do without.
         package: Module that it needs beside ftc's own dependencies, and the extra that brings it; None for none.
-        foreign: Names of TRL's own reward functions that give the same.
     """
 
     kind: str
     label: str
-    gives: str
     needs_reference: bool
     verifies: bool
     reads: tuple[str, ...]
     required: tuple[str, ...]
     package: tuple[str, str] | None
-    foreign: tuple[str, ...]
 
 
 REWARDS: tuple[RewardCard, ...] = (
     RewardCard(
         kind="exact_match",
         label="exact match",
-        gives="1 where the answer is the reference, spaces around both aside; else 0",
         needs_reference=True,
         verifies=True,
         reads=("extract", "ignore_case"),
         required=(),
         package=None,
-        foreign=(),
     ),
     RewardCard(
         kind="numeric_match",
         label="numeric match",
-        gives="1 where the answer's last number is the reference's last number, within `tolerance`; else 0",
         needs_reference=True,
         verifies=True,
         reads=("extract", "tolerance"),
         required=(),
         package=None,
-        foreign=(),
     ),
     RewardCard(
         kind="regex",
         label="regular expression",
-        gives="1 where `pattern` is found in the answer; else 0",
         needs_reference=False,
         verifies=False,
         reads=("pattern",),
         required=("pattern",),
         package=None,
-        foreign=(),
     ),
     RewardCard(
         kind="json_schema",
         label="JSON schema",
-        gives="1 where the answer is JSON that `json_schema` accepts; else 0",
         needs_reference=False,
         verifies=False,
         reads=("extract", "json_schema"),
         required=("json_schema",),
         package=("jsonschema", "rewards"),
-        foreign=(),
     ),
     RewardCard(
         kind="format",
         label="format",
-        gives="1 where the answer is made of the elements `tags`, each once and in this order; else 0",
         needs_reference=False,
         verifies=False,
         reads=("tags",),
         required=(),
         package=None,
-        foreign=(),
     ),
     RewardCard(
         kind="length",
         label="length",
-        gives="1 where the answer has from `min_characters` to `max_characters` characters; else 0",
         needs_reference=False,
         verifies=False,
         reads=("min_characters", "max_characters"),
         required=("max_characters",),
         package=None,
-        foreign=(),
     ),
 )
 """Every reward, in the order in which a recipe's kinds are listed."""
@@ -135,11 +118,6 @@ else:
 def reward_card(kind: str) -> RewardCard:
     """The card of a kind that a recipe or plan names."""
     return _BY_KIND[kind]
-
-
-def reward_named(foreign: str) -> RewardCard | None:
-    """The card of a reward by the name that another tool gives it; None for one that ftc doesn't have."""
-    return next((card for card in REWARDS if foreign in card.foreign), None)
 
 
 class RewardTerm(Document):

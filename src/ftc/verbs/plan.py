@@ -387,7 +387,9 @@ def located_plan(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
             lock_changes=(),
             model_folder=model,
             companions=companions,
-            environment=resolve_environment(also=asked_extras(plan.recipe)),
+            environment=resolve_environment(
+                also=asked_extras(plan.recipe, reads_images=plan.settings.model.vision is not None)
+            ),
             track=track_in(recipe),
         ),
         recipe_text=b"",
