@@ -27,7 +27,15 @@ from ftc.runtime.tasks.scorer import (
 from ftc.spec.documents.settings import ModelSettings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["CLASSIFICATION", "MULTI_LABEL", "ClassifierScorer", "MultiLabelScorer", "RowScorer", "has_token_types"]
+__all__ = [
+    "CLASSIFICATION",
+    "MULTI_LABEL",
+    "ClassifierScorer",
+    "LabeledRowScorer",
+    "MultiLabelScorer",
+    "RowScorer",
+    "has_token_types",
+]
 
 _SHORT = 2, 8
 """Rows, and tokens of each, by which it is found out what a head reads."""
@@ -61,22 +69,9 @@ class RowScorer(ABC):
         if settings.family == "decoder":
             model.score.register_forward_pre_hook(self._last_token)
 
+    @abstractmethod
     def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
-        """The rows as tensors: scored is each row once, at its last token."""
-        ids, attention = padded([rows.ids(number) for number in numbers], self._pad_id)
-        lines = torch.arange(len(numbers))
-        return Batch(
-            ids=torch.from_numpy(ids),
-            attention=torch.from_numpy(attention),
-            positions=lines * ids.shape[1] + torch.from_numpy(attention).sum(dim=1) - 1,
-            targets=self._targets(rows, numbers),
-            owners=lines,
-            token_types=token_types_of(rows, numbers, attention),
-        )
-
-    def _targets(self, rows: TokenStream, numbers: Sequence[int]) -> torch.Tensor:
-        """(B, ...) what each row should be, for heads that make their batches as this one does."""
-        raise NotImplementedError
+        """The rows as tensors."""
 
     @abstractmethod
     def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:
@@ -127,7 +122,28 @@ class RowScorer(ABC):
         return (last.unsqueeze(1).expand_as(hidden),)
 
 
-class ClassifierScorer(RowScorer):
+class LabeledRowScorer(RowScorer):
+    """A head that reads one text a row, which has a label or numbers."""
+
+    def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
+        """The rows as tensors: scored is each row once, at its last token."""
+        ids, attention = padded([rows.ids(number) for number in numbers], self._pad_id)
+        lines = torch.arange(len(numbers))
+        return Batch(
+            ids=torch.from_numpy(ids),
+            attention=torch.from_numpy(attention),
+            positions=lines * ids.shape[1] + torch.from_numpy(attention).sum(dim=1) - 1,
+            targets=self._targets(rows, numbers),
+            owners=lines,
+            token_types=token_types_of(rows, numbers, attention),
+        )
+
+    @abstractmethod
+    def _targets(self, rows: TokenStream, numbers: Sequence[int]) -> torch.Tensor:
+        """(B, ...) what each row should be."""
+
+
+class ClassifierScorer(LabeledRowScorer):
     """One class a row."""
 
     def _targets(self, rows: TokenStream, numbers: Sequence[int]) -> torch.Tensor:

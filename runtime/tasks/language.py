@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +28,7 @@ from ftc.spec.documents.streams import TokenStream
 __all__ = ["LANGUAGE", "LanguageScorer", "Seq2SeqScorer"]
 
 
-class _NextTokens:
+class _NextTokens(ABC):
     """What scorers of next tokens have in common: scores at the places that count, whole or in chunks.
 
     Args:
@@ -44,9 +45,9 @@ class _NextTokens:
         self._states = PickedStates(layer)
         self.head = None if chunk_size is None else ChunkedHead(model, layer, chunk_size)
 
+    @abstractmethod
     def output(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """What the model gives behind its output layer at the places that are scored."""
-        raise NotImplementedError
 
     def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """(N, V) scores of the next token at the places that are scored."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ftc.runtime.tasks.classification import CLASSIFICATION, RowScorer
+from ftc.runtime.tasks.classification import CLASSIFICATION, LabeledRowScorer
 from ftc.runtime.tasks.scorer import Arithmetic, Batch, Prediction
 from ftc.spec.documents.loss_settings import RegressionSettings
 from ftc.spec.documents.settings import ModelSettings, Settings
@@ -26,7 +26,7 @@ LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 """(B, C) loss of each number by the card's name."""
 
 
-class RegressionScorer(RowScorer):
+class RegressionScorer(LabeledRowScorer):
     """One or several numbers a row."""
 
     def __init__(self, model: Any, settings: ModelSettings, arithmetic: Arithmetic, rated: RegressionSettings) -> None:

@@ -46,7 +46,7 @@ def test_every_verb_has_what_all_have(name: str) -> None:
     [
         ("--set", ["validate", "plan", "tokens", "lock", "diff", "run diff", "apply"]),
         ("--locked", ["plan", "tokens", "lock", "apply"]),
-        ("--offline", ["plan", "tokens", "lock", "apply", "run eval", "predict"]),
+        ("--offline", ["plan", "tokens", "lock", "apply", "run eval"]),
         ("--detailed-exitcode", ["fmt", "plan", "lock", "diff", "run diff"]),
         ("--output", ["import", "plan", "run compare", "run merge", "run export", "run sign", "predict"]),
     ],

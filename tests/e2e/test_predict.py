@@ -166,7 +166,7 @@ def test_what_can_not_be_used(project: MakeProject, ftc: Ftc, tmp_path: Path, mo
     assert "rename `Context` to `context`" in renamed.text
     for words in ((), ("a", "--data", "b.csv"), ("-", "a"), ("a", "-o", "out.xlsx"), ("a", "--max-new-tokens", "0")):
         assert ftc("predict", run.record.id, *words).code == 64, words
-    assert ftc("predict", run.record.id, "--offline", row).code == 0, "options may stand before texts"
+    assert ftc("predict", run.record.id, "--quiet", row).code == 0, "options may stand before texts"
     assert (
         f"`--data {tmp_path / 'new.csv'}` predicts for its rows"
         in ftc("predict", run.record.id, tmp_path / "new.csv").err

@@ -12,11 +12,13 @@ import pytest
 from ftc import api
 from ftc.cli.main import main
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.documents.loss_settings import PreferenceSettings
+from ftc.spec.documents.loss_settings import PreferenceSettings, SamplingSettings
 from ftc.spec.documents.outcomes import Outcome
+from ftc.spec.rewards import RewardTerm
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.paths import RunFolder
 from ftc.verbs.compare import statistics_of
+from ftc.verbs.runs import Run
 from ftc.views.comparison import comparison_markdown, comparison_text
 from ftc.views.page import Page
 from tests.support import documents
@@ -103,6 +105,41 @@ def test_a_comparison_goes_to_a_file(
     (tmp_path / "mine.html").write_text("<!doctype html><title>Runs of mine</title>", encoding="utf-8")
     assert main(["run", "compare", "aaa", "bbb", "-o", "mine.html"]) == 1
     assert "FTC651" in capsys.readouterr().err
+
+
+def rewarded(root: Path, run_id: str, rewards: tuple[RewardTerm, ...]) -> Run:
+    """A run whose sampled answers earned these rewards."""
+    folder = answered_run(root, run_id, 4)
+    measured = {"metrics": {"mean_reward": 0.5, "correct": 0.25}, "rows": 4, "seconds": 1.0}
+    found = documents.evaluation(tuned=measured, base=None, gains={}, gates=())
+    write_text(RunFolder(folder).evaluation, found.to_text())
+    run = api.find_run(str(folder))
+    settings = run.plan.settings
+    sampling = SamplingSettings(
+        rewards=rewards, loss="grpo", group_size=4, max_new_tokens=8, temperature=1.0, top_k=0, beta=0.0
+    )
+    train = settings.train.model_copy(update={"sampling": sampling})
+    text = settings.text.model_copy(update={"form": "sample"})
+    settings = settings.model_copy(update={"train": train, "text": text})
+    return replace(run, plan=run.plan.model_copy(update={"settings": settings}))
+
+
+def test_rewards_that_differ_are_not_compared(tmp_path: Path) -> None:
+    right, brief = RewardTerm(kind="exact_match"), RewardTerm(kind="length", max_characters=9)
+    first = rewarded(tmp_path, "aaa", (right, brief))
+    same = rewarded(tmp_path, "bbb", (brief, right))
+    found = api.compare([first, same])
+    assert [one.metric for one in found.metrics] == ["correct", "mean_reward"], "their order changes no sum"
+    assert not found.not_compared
+    heavier = rewarded(tmp_path, "ccc", (right.model_copy(update={"weight": 2.0}), brief))
+    found = api.compare([first, same, heavier])
+    assert [one.metric for one in found.metrics] == ["correct"], "weights don't say which answer is correct"
+    assert found.not_compared == ("mean_reward: the rewards that it adds up differ between these runs",)
+    looser = rewarded(tmp_path, "ddd", (right.model_copy(update={"ignore_case": True}), brief))
+    found = api.compare([first, looser])
+    assert not found.metrics
+    assert [reason.partition(":")[0] for reason in found.not_compared] == ["mean_reward", "correct"]
+    assert "left out" in comparison_text(found)
 
 
 def test_only_common_rows_count(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from ftc.cli.arguments import (
     add_quiet,
 )
 from ftc.cli.output import following, write_out
-from ftc.cli.terminal import page, print_json, write
+from ftc.cli.terminal import declined, page, print_json, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def run_apply(args: Namespace) -> int:
     stream = sys.stderr if args.json else sys.stdout
     stream.write(forecast_text(planned.forecast, page=page(stream, args)))
     stream.flush()
-    if not args.yes and (code := _asked()) is not None:
+    if not args.yes and (code := declined("Run this sweep?", "runs the sweep")) is not None:
         return code
     study = Study(file.sweep, file.folder, settings.train.num_steps)
     words = ["sweep", "apply", args.sweep, "--join", *(["--offline"] if args.offline else [])]
@@ -286,19 +286,6 @@ def _telling(args: Namespace, file: SweepFile) -> Listener:
         sys.stderr.flush()
 
     return tell
-
-
-def _asked() -> int | None:
-    """None where the user agrees, else the exit code."""
-    if not sys.stdin.isatty():
-        sys.stderr.write("error: nobody is here to ask; `--yes` runs the sweep without asking\n")
-        return ExitCode.USAGE
-    sys.stderr.write("Run this sweep? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() in ("y", "yes"):
-        return None
-    sys.stderr.write("Nothing was done.\n")
-    return ExitCode.INTERRUPTED
 
 
 COMMANDS: dict[str, Command] = {

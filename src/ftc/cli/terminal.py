@@ -8,6 +8,8 @@ from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ftc.spec.exit_codes import ExitCode
+
 if TYPE_CHECKING:
     from ftc.spec.diagnostics import Diagnostic
     from ftc.views.page import Page
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 STDOUT = "-"
 """Stands for standard output where a verb writes a file."""
 
-__all__ = ["STDOUT", "is_interactive", "page", "print_json", "show_diagnostics", "wants_color", "write"]
+__all__ = ["STDOUT", "declined", "is_interactive", "page", "print_json", "show_diagnostics", "wants_color", "write"]
 
 
 def wants_color(stream: TextIO, choice: str, environ: Mapping[str, str]) -> bool:
@@ -70,3 +72,21 @@ def show_diagnostics(
     text = render_text(found, sources, color=look.color, width=look.columns)
     sys.stderr.write(f"{text}\n{count(found)}.{' ' if closing else ''}{closing}\n")
     sys.stderr.flush()
+
+
+def declined(question: str, without_asking: str) -> int | None:
+    """Asks a person to agree; None where they do, else the exit code.
+
+    Args:
+        question: What is asked.
+        without_asking: What `--yes` does, for a standard input that nobody types into.
+    """
+    if not sys.stdin.isatty():
+        sys.stderr.write(f"error: nobody is here to ask; `--yes` {without_asking} without asking\n")
+        return ExitCode.USAGE
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return None
+    sys.stderr.write("Nothing was done.\n")
+    return ExitCode.INTERRUPTED

@@ -27,7 +27,7 @@ from ftc.cli.arguments import (
 from ftc.cli.faults import Restart
 from ftc.cli.output import following, print_result, show_planned, show_run, tracing
 from ftc.cli.serving import add_server_arguments, on_server, server_misuse
-from ftc.cli.terminal import page, print_json, show_diagnostics, write
+from ftc.cli.terminal import declined, page, print_json, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -278,16 +278,10 @@ def _declined(planned: Planned, args: Namespace) -> int | None:
     sys.stderr.write("\n")
     if args.yes:
         return None
-    if not sys.stdin.isatty():
-        sys.stderr.write("error: nobody is here to ask; `--yes` applies the plan without asking\n")
-        return ExitCode.USAGE
-    sys.stderr.write("Apply this plan? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+    code = declined("Apply this plan?", "applies the plan")
+    if code is None:
         sys.stderr.write("\n")
-        return None
-    sys.stderr.write("Nothing was done.\n")
-    return ExitCode.INTERRUPTED
+    return code
 
 
 def eval_arguments(parser: Parser) -> None:

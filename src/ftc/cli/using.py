@@ -16,7 +16,6 @@ from ftc.cli.arguments import (
     Example,
     Parser,
     add_force,
-    add_offline,
     add_output,
     add_quiet,
     count_of,
@@ -57,7 +56,6 @@ def predict_arguments(parser: Parser) -> None:
         help="longest written answer, in tokens (the run's limit)",
     )
     add_force(parser)
-    add_offline(parser)
     add_quiet(parser, "show no progress")
 
 

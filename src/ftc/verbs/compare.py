@@ -40,7 +40,7 @@ def compare_runs(runs: Sequence[Run]) -> RunComparison:
         raise Refusal([diagnostic("FTC681", f"runs {ids} have no test row in common", help=help)])
     rows = [[outcomes[key] for key in common] for outcomes in answered]
     names = [name for name in _metrics(runs[0]) if all(name in _metrics(run) for run in runs)]
-    lacking = _lacking(runs[0].plan.settings)
+    lacking = {**_lacking(runs[0].plan.settings), **_rewarded_otherwise(runs)}
     names = [name for name in names if name not in lacking]
     left_out = [
         f"{name}: not measured by {', '.join(run.record.id for run in runs if name not in _metrics(run))}"
@@ -216,6 +216,26 @@ def _lacking(settings: Settings) -> dict[str, str]:
         for name in settings.eval.metrics
         for need in needs_of([name])
         if need in lacking
+    }
+
+
+def _rewarded_otherwise(runs: Sequence[Run]) -> dict[str, str]:
+    """Metrics of sampled answers that measure something else in another run, whose rewards differ, with reasons."""
+    from ftc.spec.rewards import judging
+
+    each = [sampling.rewards for run in runs if (sampling := run.plan.settings.train.sampling) is not None]
+    summed = [sorted(one.to_text() for one in rewards) for rewards in each]
+    judged = [
+        sorted(rewards[place].model_copy(update={"weight": 1.0}).to_text() for place in judging(rewards))
+        for rewards in each
+    ]
+    return {
+        name: why
+        for name, parts, why in (
+            ("mean_reward", summed, "the rewards that it adds up differ between these runs"),
+            ("correct", judged, "the rewards that say which answer is correct differ between these runs"),
+        )
+        if any(one != parts[0] for one in parts) and all(name in _metrics(run) for run in runs)
     }
 
 

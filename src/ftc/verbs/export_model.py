@@ -17,7 +17,7 @@ from ftc.spec.heads import head_card
 from ftc.spec.model_formats import ModelFormat, model_format
 from ftc.spec.storage.atomic_write import try_writing
 from ftc.spec.strategies import strategy_card
-from ftc.verbs.merge import SHARD_BYTES, inputs_of, merge_into
+from ftc.verbs.merge import SHARD_BYTES, inputs_of, merge_into, noted_folder
 from ftc.verbs.provenance import refuse_faults
 from ftc.verbs.runs import Run, find_run
 
@@ -242,15 +242,13 @@ def _rendering(facts: TokenizerFacts) -> Iterator[Render]:
 def _note(run: Run, target: Path, model: ExportedModel) -> None:
     from ftc.spec.documents.ledger import ModelExported, append_entry
 
-    root = run.root.resolve()
-    inside = target.is_relative_to(root)
     append_entry(
         run.root,
         ModelExported,
         name=run.plan.name,
         run_id=run.record.id,
         job_sha256=model.job_sha256,
-        folder=target.relative_to(root).as_posix() if inside else target.name,
+        folder=noted_folder(run, target),
         format=model.format,
         weight_type=model.weight_type,
         files_sha256={name: facts.sha256 for name, facts in model.files.items()},

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.merged import MergedModel, Room, WeightType
     from ftc.spec.documents.streams import Split
 
-__all__ = ["SHARD_BYTES", "Merge", "inputs_of", "merge", "merge_into"]
+__all__ = ["SHARD_BYTES", "Merge", "inputs_of", "merge", "merge_into", "noted_folder"]
 
 SHARD_BYTES = 5 * 10**9
 """Most bytes of weights in one file: what the hub asks for."""
@@ -194,19 +194,23 @@ def _refuse_narrow(room: Room, target: Path) -> None:
 def _note(run: Run, target: Path, model: MergedModel) -> None:
     from ftc.spec.documents.ledger import Merged, append_entry
 
-    root = run.root.resolve()
-    inside = target.is_relative_to(root)
     append_entry(
         run.root,
         Merged,
         name=run.plan.name,
         run_id=run.record.id,
         job_sha256=model.job_sha256,
-        folder=target.relative_to(root).as_posix() if inside else target.name,
+        folder=noted_folder(run, target),
         weight_type=model.weight_type,
         content_sha256=model.content_sha256,
         files_sha256={name: facts.sha256 for name, facts in model.weight_files.items()},
     )
+
+
+def noted_folder(run: Run, target: Path) -> str:
+    """A folder as the ledger notes it: relative to the project's root, or its name alone where it lies outside."""
+    root = run.root.resolve()
+    return target.relative_to(root).as_posix() if target.is_relative_to(root) else target.name
 
 
 def _not_yet(run: Run, why: str, help: str) -> Diagnostic:
