@@ -16,7 +16,7 @@ from typing import Any
 
 from ftc.spec.storage.reading import parse_json
 
-__all__ = ["Endpoint", "EndpointFault", "Reply"]
+__all__ = ["Endpoint", "EndpointFault", "Reply", "headers", "opener"]
 
 _MOST_BYTES = 8 << 20
 """Of one answer: a thousand tokens in parts take a quarter of a megabyte."""
@@ -63,6 +63,16 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+def opener() -> urllib.request.OpenerDirector:
+    """What opens an address and follows no redirect."""
+    return urllib.request.build_opener(_NoRedirect)
+
+
+def headers(key: str) -> dict[str, str]:
+    """Headers of a request in JSON, with a key as a bearer token; empty for none."""
+    return {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+
+
 class Endpoint:
     """A server at an address such as `http://127.0.0.1:8000/v1`.
 
@@ -76,8 +86,7 @@ class Endpoint:
         self._url = url.rstrip("/")
         self._root = self._url.removesuffix("/v1")
         self._timeout = timeout
-        self._opener = urllib.request.build_opener(_NoRedirect)
-        self._headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+        self._opener, self._headers = opener(), headers(key)
 
     def get(self, path: str) -> Any:
         """The JSON at a path below the address.

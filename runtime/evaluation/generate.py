@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from ftc.runtime.models.sharding import is_sharded
-from ftc.runtime.tasks.scorer import pixels_of, prompt_batch
+from ftc.runtime.tasks.scorer import mixed_precision, pixels_of, prompt_batch
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.architectures import architecture
 from ftc.spec.batches import LEAST_SHARED, cut
@@ -36,10 +36,10 @@ from ftc.spec.documents.streams import TokenStream
 __all__ = [
     "SharedPrompt",
     "answers",
-    "arithmetic",
     "batches_to_write",
     "cache_name",
     "configured",
+    "generated",
     "one_answer",
     "shared_length",
     "static_cache_pays",
@@ -85,7 +85,7 @@ def one_answer(
 ) -> None:
     """Writes the answer to the first row, and gives each of its tokens to a streamer of transformers."""
     with configured(model, _way_of_writing(settings, sampling)):
-        _generated(model, rows, [0], settings, device, streamer=streamer)
+        generated(model, rows, [0], settings, device, streamer=streamer)
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def _shared(
         or rows.has_images
     ):
         return None
-    with arithmetic(settings, device):
+    with mixed_precision(settings.train.precision, device):
         return SharedPrompt.of(model, rows, [number for numbers in order for number in numbers], device)
 
 
@@ -153,12 +153,12 @@ def _written(
 ) -> list[list[int]]:
     """The tokens of each row's answer."""
     known = shared.for_rows(len(numbers)) if shared else {}
-    lines = _generated(model, rows, numbers, settings, device, shared=shared.length if shared else 0, **known)
+    lines = generated(model, rows, numbers, settings, device, shared=shared.length if shared else 0, **known)
     stops = settings.model.stop_ids
     return [list(itertools.takewhile(lambda token: token not in stops, line)) for line in lines]
 
 
-def _generated(
+def generated(
     model: Any,
     rows: TokenStream,
     numbers: list[int],
@@ -168,12 +168,22 @@ def _generated(
     shared: int = 0,
     **known: Any,
 ) -> list[list[int]]:
-    """What `generate` writes behind each row's prompt; of tokens that all begin with, the KV cache may be known."""
+    """What `generate` writes behind each row's prompt, in the plan's precision, within a block of `configured`.
+
+    Args:
+        model: The model.
+        rows: Holds the prompts.
+        numbers: Which of them, as one batch.
+        settings: The plan's.
+        device: Where the model is.
+        shared: Tokens that all prompts begin with and whose KV cache is in `known`.
+        known: What `generate` takes beside ids and attention.
+    """
     left = settings.model.family == "decoder"
     ids, attention = prompt_batch(rows, numbers, settings.model.pad_id, left=left, shared=shared)
     if (pixels := pixels_of(rows, numbers)) is not None:
         known["pixel_values"] = pixels.to(device)
-    with arithmetic(settings, device), warnings.catch_warnings():
+    with mixed_precision(settings.train.precision, device), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Position ids are not supported")
         output = model.generate(
             input_ids=ids.to(device), attention_mask=attention.to(device), synced_gpus=is_sharded(model), **known
@@ -181,11 +191,6 @@ def _generated(
     # Before an answer stands its prompt, or, where an encoder has read that, the decoder's start token.
     written: list[list[int]] = output[:, ids.shape[1] if left else 1 :].tolist()
     return written
-
-
-def arithmetic(settings: Settings, device: torch.device) -> torch.autocast:
-    """A block in which answers are written in the plan's precision."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.train.precision == "bfloat16")
 
 
 def _way_of_writing(settings: Settings, sampling: Sampling, static_prompt: int | None = None) -> Any:

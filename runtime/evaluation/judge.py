@@ -14,12 +14,12 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from typing import Any
 
+from ftc.runtime.evaluation.at_once import MOST_SILENT, ask_at_once
+from ftc.runtime.evaluation.endpoint import headers, opener
 from ftc.runtime.evaluation.evaluate import Measurement
 from ftc.runtime.evaluation.measures import Measures
 from ftc.runtime.execution.accelerator import agreed
@@ -37,10 +37,6 @@ _ATTEMPTS = 3
 _TIMEOUT_SECONDS = 120
 _PAUSE_SECONDS = 2.0
 """Before the second attempt; twice that before the third."""
-_POLL_SECONDS = 0.2
-"""How often a request to stop is checked while answers are out."""
-_MOST_SILENT = 8
-"""Questions in a row that the endpoint leaves without an answer before no more are asked."""
 _MOST_BYTES = 1 << 20
 _NUMBER = re.compile(r"[-−]?\d+(?:[.,]\d+)*")
 _GRADE = re.compile(r"(10|[1-9])(?:\.0+)?")
@@ -105,11 +101,6 @@ class _Found:
         return isinstance(self.grade, _Missing) and self.grade.is_silent
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_args: Any, **_named: Any) -> None:
-        return None
-
-
 def grades(
     judge: Judge, questions: Sequence[Question], stop: StopRequest, environment: Mapping[str, str] = os.environ
 ) -> Graded:
@@ -118,15 +109,14 @@ def grades(
     Raises:
         Interrupted: Somebody asked to stop; what was asked already is not waited for.
     """
-    found: dict[int, _Found] = {}
-    silent, gave_up, asker = 0, False, _Asker(judge, environment)
-    started = time.perf_counter()
-    with _asking(asker, questions) as answers:
-        for number, one in _incoming(answers, len(questions), stop):
-            found[number] = one
-            silent = silent + 1 if one.is_silent else 0
-            if gave_up := silent >= _MOST_SILENT and len(found) < len(questions):
-                break
+    asker, started = _Asker(judge, environment), time.perf_counter()
+    found = ask_at_once(
+        lambda number, ended: asker(questions[number], ended),
+        len(questions),
+        AT_ONCE,
+        stop,
+        is_silent=lambda one: one.is_silent,
+    )
     took = [one.seconds for one in found.values() if one.seconds is not None]
     usage = [one.usage for one in found.values() if one.usage is not None]
     use = JudgeUse(
@@ -142,8 +132,8 @@ def grades(
     )
     reasons = (one.grade.reason for _, one in sorted(found.items()) if isinstance(one.grade, _Missing))
     failure = next(reasons, "")
-    if gave_up:
-        failure += f"; stopped after {_MOST_SILENT} requests in a row without an answer"
+    if len(found) < len(questions):
+        failure += f"; stopped after {MOST_SILENT} requests in a row without an answer"
     given = [found[number].grade if number in found else None for number in range(len(questions))]
     return Graded([one if isinstance(one, int) else None for one in given], failure, use)
 
@@ -160,10 +150,8 @@ class _Asker:
         self.judge = judge
         self.sent: list[int] = []
         """A mark for each request that went out."""
-        self._opener = urllib.request.build_opener(_NoRedirect)
-        self._headers = {"Content-Type": "application/json"}
-        if judge.key_env is not None and (key := environment.get(judge.key_env)):
-            self._headers["Authorization"] = f"Bearer {key}"
+        key = environment.get(judge.key_env, "") if judge.key_env is not None else ""
+        self._opener, self._headers = opener(), headers(key)
 
     def __call__(self, question: Question, ended: threading.Event) -> _Found:
         """What becomes of a question; no further attempt is made once all has ended."""
@@ -205,47 +193,6 @@ class _Asker:
                 return _Found(grade, seconds, (sent, received))
             case _:
                 return _Found(grade, seconds)
-
-
-_Answers = SimpleQueue[tuple[int, "_Found | BaseException"]]
-
-
-@contextmanager
-def _asking(ask: _Asker, questions: Sequence[Question]) -> Iterator[_Answers]:
-    """Asks some at once while the block runs. Nobody waits for the threads: an endpoint can keep one for minutes."""
-    waiting: SimpleQueue[tuple[int, Question]] = SimpleQueue()
-    answers: _Answers = SimpleQueue()
-    ended = threading.Event()
-    for one in enumerate(questions):
-        waiting.put(one)
-
-    def work() -> None:
-        with suppress(Empty):
-            while not ended.is_set():
-                number, question = waiting.get_nowait()
-                try:
-                    answers.put((number, ask(question, ended)))
-                except BaseException as error:  # noqa: BLE001 - raised again where the answers are read
-                    answers.put((number, error))
-
-    for _ in range(min(AT_ONCE, len(questions))):
-        threading.Thread(target=work, daemon=True).start()
-    try:
-        yield answers
-    finally:
-        ended.set()
-
-
-def _incoming(answers: _Answers, count: int, stop: StopRequest) -> Iterator[tuple[int, _Found]]:
-    """So many answers as they come in, as long as nobody asks to stop."""
-    while count:
-        stop.check()
-        with suppress(Empty):
-            number, one = answers.get(timeout=_POLL_SECONDS)
-            if isinstance(one, BaseException):
-                raise one
-            count -= 1
-            yield number, one
 
 
 def _grade(text: Any, ended_by: Any, max_tokens: int) -> int | _Missing:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ftc.runtime.evaluation.at_once import MOST_SILENT, ask_at_once
 from ftc.runtime.evaluation.endpoint import Endpoint, EndpointFault, Reply
 from ftc.runtime.evaluation.evaluate_again import reopened
 from ftc.runtime.evaluation.measures import Measures
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ftc.runtime.execution.execute import Inputs
     from ftc.runtime.execution.session import Session
     from ftc.runtime.metrics.statistics import Statistics
-    from ftc.runtime.training.signals import StopRequest
     from ftc.spec.documents.events import EventListener
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import RunRecord
@@ -47,9 +46,6 @@ _HIGHEST = 5
 """Log-probabilities of a place; OpenAI's protocol gives no more."""
 _USUAL_NEW_TOKENS = 64
 """Longest answer where the run's metrics need none."""
-_MOST_SILENT = 8
-"""Requests in a row without an answer before no more are sent."""
-_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +98,13 @@ def measure_server(
         with session.journal.phase("compare", "log-probabilities"):
             parity = job.parity(reference) if reference is not None else None
         with session.journal.phase("compare", f"answers to {len(asked.rows)} rows"):
-            asking = _asked_all(job.ask, len(asked.rows), asked.at_once, session.stop)
-        replies = {number: one for number, one in asking.found.items() if isinstance(one, Reply)}
-        failed = Counter(one.reason for one in asking.found.values() if isinstance(one, EndpointFault))
-        if left := len(asked.rows) - len(asking.found):
-            failed[f"not asked after {_MOST_SILENT} requests in a row without an answer"] = left
+            started = time.perf_counter()
+            found = ask_at_once(job.ask, len(asked.rows), asked.at_once, session.stop, is_silent=_is_fault)
+            seconds = time.perf_counter() - started
+        replies = {number: one for number, one in found.items() if isinstance(one, Reply)}
+        failed = Counter(one.reason for one in found.values() if isinstance(one, EndpointFault))
+        if left := len(asked.rows) - len(found):
+            failed[f"not asked after {MOST_SILENT} requests in a row without an answer"] = left
         first = [one.first_seconds for one in replies.values() if one.first_seconds is not None]
         counts = [one.tokens for one in replies.values()]
         known = [count for count in counts if count is not None]
@@ -124,10 +122,14 @@ def measure_server(
             at_once=min(asked.at_once, len(asked.rows)),
             first_token=latency_of(first),
             whole=latency_of([one.seconds for one in replies.values()]),
-            seconds=asking.seconds,
+            seconds=seconds,
             tokens=sum(known) if known and len(known) == len(counts) else None,
             notes=tuple(job.notes(reference, parity, prompts)),
         )
+
+
+def _is_fault(one: Reply | EndpointFault) -> bool:
+    return isinstance(one, EndpointFault)
 
 
 class _Job:
@@ -248,12 +250,8 @@ class _Job:
         except (KeyError, IndexError, TypeError, AttributeError, ValueError):
             return []
 
-    def ask(self, number: int) -> Reply:
-        """The answer to a row.
-
-        Raises:
-            EndpointFault: There is none.
-        """
+    def ask(self, number: int, _ended: threading.Event) -> Reply | EndpointFault:
+        """The answer to a row, or why there is none."""
         row, most = self._asked.rows[number], self._new_tokens
         common = {"model": self._asked.model, "max_tokens": most, "temperature": 0}
         counted = {"stream_options": {"include_usage": True}}
@@ -266,8 +264,11 @@ class _Job:
             return self._endpoint.write(path, {**common, **asked, **counted})
         except EndpointFault as fault:
             if fault.status not in (400, 422):
-                raise
+                return fault
+        try:
             return self._endpoint.write(path, {**common, **asked})  # some know no `stream_options`
+        except EndpointFault as fault:
+            return fault
 
     def answers(self, replies: dict[int, Reply]) -> ServedAnswers:
         """Answers by the recipe's metrics and gates."""
@@ -352,46 +353,3 @@ def _listed(logprobs: Any) -> Iterator[tuple[int | str, float]]:
     for name, value in logprobs["top_logprobs"][0].items():
         by_number = name.removeprefix("token_id:")
         yield (int(by_number) if by_number != name else name.strip()), float(value)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asking:
-    found: dict[int, Reply | EndpointFault]
-    seconds: float
-
-
-def _asked_all(ask: Callable[[int], Reply], count: int, at_once: int, stop: StopRequest) -> _Asking:
-    """Asks so many rows, some at once. Nobody waits for the threads: a server can keep one until its time is over.
-
-    Raises:
-        Interrupted: Somebody asked to stop.
-    """
-    waiting, ended = iter(range(count)), threading.Event()
-    lock, answers = threading.Lock(), SimpleQueue[tuple[int, Reply | BaseException]]()
-
-    def work() -> None:
-        while not ended.is_set():
-            with lock:
-                number = next(waiting, None)
-            if number is None:
-                return
-            try:
-                answers.put((number, ask(number)))
-            except BaseException as error:  # noqa: BLE001 - raised again where the answers are read
-                answers.put((number, error))
-
-    started, found, silent = time.perf_counter(), dict[int, Reply | EndpointFault](), 0
-    for _ in range(min(at_once, count)):
-        threading.Thread(target=work, daemon=True).start()
-    try:
-        while len(found) < count and silent < _MOST_SILENT:
-            stop.check()
-            with suppress(Empty):
-                number, one = answers.get(timeout=_POLL_SECONDS)
-                if isinstance(one, BaseException) and not isinstance(one, EndpointFault):
-                    raise one
-                found[number] = one
-                silent = silent + 1 if isinstance(one, EndpointFault) else 0
-    finally:
-        ended.set()
-    return _Asking(found, time.perf_counter() - started)

@@ -8,7 +8,6 @@ samples what the uninterrupted run sampled.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -17,12 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ftc.runtime.evaluation.generate import arithmetic, batches_to_write, configured
+from ftc.runtime.evaluation.generate import batches_to_write, configured, generated
 from ftc.runtime.evaluation.scoring import as_base
 from ftc.runtime.rewards import is_correct, reward_values, total_reward
 from ftc.runtime.rewards.advantages import advantages, token_weights
 from ftc.runtime.tasks.reinforcement import ReinforcementScorer, as_bits
-from ftc.runtime.tasks.scorer import prompt_batch, target_losses
+from ftc.runtime.tasks.scorer import target_losses
 from ftc.runtime.training.seeding import stream_seed
 from ftc.runtime.training.signals import StopRequest
 from ftc.runtime.training.sources import StepRows
@@ -135,30 +134,25 @@ class SampledRows:
         """The tokens of each answer, with the one that ends it."""
         from transformers import GenerationConfig
 
-        model, prompts, stops = self._settings.model, self._prompts, self._settings.model.stop_ids
+        prompts, stops = self._prompts, self._settings.model.stop_ids
         config = GenerationConfig(
             do_sample=False,  # the largest score is the draw
             max_new_tokens=self._sampling.max_new_tokens,
             eos_token_id=list(stops),
-            pad_token_id=model.pad_id,
+            pad_token_id=self._settings.model.pad_id,
             use_cache=True,
         )
         lines: dict[int, list[int]] = {}
         lengths = [prompts.prompt_length(one.prompt) for one in asked]
-        with configured(self._model, config), arithmetic(self._settings, self._device), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Position ids are not supported")
+        with configured(self._model, config):
             for places in batches_to_write(self._model, lengths, self._settings):
                 self._stop.check()
                 some = [asked[place] for place in places]
-                ids, attention = prompt_batch(prompts, [one.prompt for one in some], model.pad_id)
+                numbers = [one.prompt for one in some]
                 seeds = [stream_seed(self._seed, step, int(prompts.rows[one.prompt]), one.answer) for one in some]
-                sampler = Sampler(seeds, self._sampling.temperature, self._sampling.top_k, self._device)
-                output = self._model.generate(
-                    input_ids=ids.to(self._device),
-                    attention_mask=attention.to(self._device),
-                    logits_processor=[sampler],
-                )
-                for place, line in zip(places, output[:, ids.shape[1] :].tolist(), strict=True):
+                draw = [Sampler(seeds, self._sampling.temperature, self._sampling.top_k, self._device)]
+                found = generated(self._model, prompts, numbers, self._settings, self._device, logits_processor=draw)
+                for place, line in zip(places, found, strict=True):
                     end = next((number for number, token in enumerate(line, start=1) if token in stops), len(line))
                     lines[place] = line[:end]
         return [lines[place] for place in range(len(asked))]
