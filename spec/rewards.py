@@ -22,7 +22,6 @@ __all__ = [
     "judging",
     "needs_reference",
     "reward_card",
-    "reward_named",
 ]
 
 
@@ -39,7 +38,6 @@ class RewardCard:
         reads: Keys of the recipe that it knows, beside `kind` and `weight`.
         required: Those of them that it can't do without.
         package: Module that it needs beside ftc's own dependencies, and the extra that brings it; None for none.
-        foreign: Names of TRL's own reward functions that give the same.
     """
 
     kind: str
@@ -50,7 +48,6 @@ class RewardCard:
     reads: tuple[str, ...]
     required: tuple[str, ...]
     package: tuple[str, str] | None
-    foreign: tuple[str, ...]
 
 
 REWARDS: tuple[RewardCard, ...] = (
@@ -63,7 +60,6 @@ REWARDS: tuple[RewardCard, ...] = (
         reads=("extract", "ignore_case"),
         required=(),
         package=None,
-        foreign=(),
     ),
     RewardCard(
         kind="numeric_match",
@@ -74,7 +70,6 @@ REWARDS: tuple[RewardCard, ...] = (
         reads=("extract", "tolerance"),
         required=(),
         package=None,
-        foreign=(),
     ),
     RewardCard(
         kind="regex",
@@ -85,7 +80,6 @@ REWARDS: tuple[RewardCard, ...] = (
         reads=("pattern",),
         required=("pattern",),
         package=None,
-        foreign=(),
     ),
     RewardCard(
         kind="json_schema",
@@ -96,7 +90,6 @@ REWARDS: tuple[RewardCard, ...] = (
         reads=("extract", "json_schema"),
         required=("json_schema",),
         package=("jsonschema", "rewards"),
-        foreign=(),
     ),
     RewardCard(
         kind="format",
@@ -107,7 +100,6 @@ REWARDS: tuple[RewardCard, ...] = (
         reads=("tags",),
         required=(),
         package=None,
-        foreign=(),
     ),
     RewardCard(
         kind="length",
@@ -118,7 +110,6 @@ REWARDS: tuple[RewardCard, ...] = (
         reads=("min_characters", "max_characters"),
         required=("max_characters",),
         package=None,
-        foreign=(),
     ),
 )
 """Every reward, in the order in which a recipe's kinds are listed."""
@@ -135,11 +126,6 @@ else:
 def reward_card(kind: str) -> RewardCard:
     """The card of a kind that a recipe or plan names."""
     return _BY_KIND[kind]
-
-
-def reward_named(foreign: str) -> RewardCard | None:
-    """The card of a reward by the name that another tool gives it; None for one that ftc doesn't have."""
-    return next((card for card in REWARDS if foreign in card.foreign), None)
 
 
 class RewardTerm(Document):

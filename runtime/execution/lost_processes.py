@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from ftc.runtime.execution.last_words import dismiss_witnesses
+from ftc.runtime.execution.last_words import as_text, dismiss_witnesses
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.exit_codes import ExitCode
 
@@ -83,8 +83,7 @@ def end_now(finding: Diagnostic, code: int = ExitCode.PROCESS_LOST, *, traces: b
     import os
 
     dismiss_witnesses()
-    lines = [f"error[{finding.code}]: {finding.summary}", *(f"  = note: {note}" for note in finding.notes)]
-    sys.stderr.write("\n".join([*lines, *(f"  = help: {line}" for line in finding.help)]) + "\n")
+    sys.stderr.write(as_text(finding))
     if traces:
         faulthandler.dump_traceback(sys.stderr, all_threads=True)
     sys.stderr.flush()
