@@ -52,18 +52,18 @@ def may_be_retried(returncode: int) -> bool:
 _asked: list[Callable[[float], Diagnostic | None]] = []
 
 
-def ask_about_losses(tell: Callable[[float], Diagnostic | None] | None) -> None:
-    """Names who knows how other processes of this machine ended; None for nobody.
+def ask_about_losses(wait: Callable[[float], Diagnostic | None] | None) -> None:
+    """Names what knows how other processes of this machine ended; None for nothing.
 
     Args:
-        tell: Waits for so many seconds for one that failed, and says how it ended, or None.
+        wait: Waits for so many seconds for one that failed, and says how it ended, or None.
     """
-    _asked[:] = [tell] if tell else []
+    _asked[:] = [wait] if wait else []
 
 
 def loss_of_companion(seconds: float) -> Diagnostic | None:
     """How another process that this one started has failed; None where none has within so many seconds."""
-    return next((found for tell in _asked if (found := tell(seconds))), None)
+    return next((found for wait in _asked if (found := wait(seconds))), None)
 
 
 def refusal_of(who: str, why: str) -> Refusal:

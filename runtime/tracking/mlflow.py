@@ -52,7 +52,7 @@ def open_mlflow(about: About, keys: MLflow) -> MLflowRun:
 
 
 class MLflowRun:
-    """One run in MLflow. Its store takes the same value of the same step and time once, so telling again adds none."""
+    """One run in MLflow. Its store takes a value of the same step and time once, so sending it again adds none."""
 
     def __init__(self, client: Any, run: str, about: About, keys: MLflow, uri: str) -> None:
         from mlflow.entities import Param
