@@ -32,7 +32,6 @@ class RewardCard:
     Attributes:
         kind: What a recipe calls it.
         label: What people call it.
-        gives: What it gives for which answer.
         needs_reference: Whether it compares with the row's reference.
         verifies: Whether 1 means that an answer is right, rather than of the right form.
         reads: Keys of the recipe that it knows, beside `kind` and `weight`.
@@ -42,7 +41,6 @@ class RewardCard:
 
     kind: str
     label: str
-    gives: str
     needs_reference: bool
     verifies: bool
     reads: tuple[str, ...]
@@ -54,7 +52,6 @@ REWARDS: tuple[RewardCard, ...] = (
     RewardCard(
         kind="exact_match",
         label="exact match",
-        gives="1 where the answer is the reference, spaces around both aside; else 0",
         needs_reference=True,
         verifies=True,
         reads=("extract", "ignore_case"),
@@ -64,7 +61,6 @@ REWARDS: tuple[RewardCard, ...] = (
     RewardCard(
         kind="numeric_match",
         label="numeric match",
-        gives="1 where the answer's last number is the reference's last number, within `tolerance`; else 0",
         needs_reference=True,
         verifies=True,
         reads=("extract", "tolerance"),
@@ -74,7 +70,6 @@ REWARDS: tuple[RewardCard, ...] = (
     RewardCard(
         kind="regex",
         label="regular expression",
-        gives="1 where `pattern` is found in the answer; else 0",
         needs_reference=False,
         verifies=False,
         reads=("pattern",),
@@ -84,7 +79,6 @@ REWARDS: tuple[RewardCard, ...] = (
     RewardCard(
         kind="json_schema",
         label="JSON schema",
-        gives="1 where the answer is JSON that `json_schema` accepts; else 0",
         needs_reference=False,
         verifies=False,
         reads=("extract", "json_schema"),
@@ -94,7 +88,6 @@ REWARDS: tuple[RewardCard, ...] = (
     RewardCard(
         kind="format",
         label="format",
-        gives="1 where the answer is made of the elements `tags`, each once and in this order; else 0",
         needs_reference=False,
         verifies=False,
         reads=("tags",),
@@ -104,7 +97,6 @@ REWARDS: tuple[RewardCard, ...] = (
     RewardCard(
         kind="length",
         label="length",
-        gives="1 where the answer has from `min_characters` to `max_characters` characters; else 0",
         needs_reference=False,
         verifies=False,
         reads=("min_characters", "max_characters"),

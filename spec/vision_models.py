@@ -28,7 +28,6 @@ class VisionModel:
         projector: Name of the module between tower and language model.
         token_keys: Keys of config.json with the id of the token for images, the usual one first.
         own_keys: Further keys of config.json, beside its two inner configurations, that decide what is built.
-        square_images: Whether each image is made as large as the tower reads, so that all have as many tokens.
     """
 
     model_type: str
@@ -38,7 +37,6 @@ class VisionModel:
     projector: str
     token_keys: tuple[str, ...]
     own_keys: tuple[str, ...]
-    square_images: bool
 
     @property
     def parts(self) -> tuple[str, str]:
@@ -65,7 +63,6 @@ VISION_MODELS = (
             "vision_feature_layer",
             "vision_feature_select_strategy",
         ),
-        square_images=True,
     ),
 )
 """Every model that reads images."""

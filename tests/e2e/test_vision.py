@@ -14,6 +14,7 @@ from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.streams import open_stream
 from ftc.spec.storage.paths import streams_folder
+from ftc.verbs.plan import located_plan
 from ftc.views.plan import plan_text
 from tests.e2e.conftest import Ftc, in_a_copy
 from tests.support.vision_models import TOKENS_PER_IMAGE, make_vision_project
@@ -97,6 +98,21 @@ def test_rows_are_predicted_and_a_missing_image_costs_one_row(root: Path, ftc: F
     assert "pictures/gone.png" in found[2]["problem"]
     said = api.load(run).predict([{**row, "image": f"data/{row['image']}"} for row in rows])
     assert [one.prediction for one in said] == [one["prediction"] for one in found[:2]]
+
+
+def test_all_processes_of_a_run_compare_the_packages_that_read_images(
+    root: Path, run: api.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[frozenset[str]] = []
+    known = run.record.observed.environment
+
+    def resolve(also: frozenset[str]) -> Any:
+        asked.append(also)
+        return known
+
+    monkeypatch.setattr("ftc.compiler.resolve.machine.environment.resolve_environment", resolve)
+    assert located_plan(run.plan, root, lambda: pytest.fail("nothing is missing here")).plan is run.plan
+    assert asked == [frozenset({"vision"})], "as the first process, which plans"
 
 
 def test_others_load_the_merged_model(root: Path, ftc: Ftc, run: api.Run) -> None:

@@ -56,7 +56,7 @@ _OPTIONAL = ("flash-attn",)
 _FORMAT = 3  # of the remembered document; a new number forgets the old ones
 
 
-def asked_extras(recipe: Recipe, *, reads_images: bool = False) -> frozenset[str]:
+def asked_extras(recipe: Recipe, *, reads_images: bool) -> frozenset[str]:
     """Extras whose packages can change what this recipe compiles to, beside those of every run.
 
     Args:

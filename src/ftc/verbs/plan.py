@@ -351,11 +351,8 @@ def located_plan(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
     from ftc.spec.storage.paths import streams_folder
     from ftc.verbs.runs import run_of
 
-    model, companions, streams = (
-        model_folder(plan, root),
-        companion_folders(plan, root),
-        streams_folder(plan.stream_key),
-    )
+    model, companions = model_folder(plan, root), companion_folders(plan, root)
+    streams = streams_folder(plan.stream_key)
     asked = {card.role: card.pinned(plan.settings) for card in COMPANIONS}
     missing = [] if model else [f"the model `{plan.recipe.model.base}`"]
     missing += [f"the {role} `{pinned.base}`" for role, pinned in asked.items() if pinned and role not in companions]
@@ -387,7 +384,9 @@ def located_plan(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
             lock_changes=(),
             model_folder=model,
             companions=companions,
-            environment=resolve_environment(also=asked_extras(plan.recipe)),
+            environment=resolve_environment(
+                also=asked_extras(plan.recipe, reads_images=plan.settings.model.vision is not None)
+            ),
             track=track_in(recipe),
         ),
         recipe_text=b"",
