@@ -1,6 +1,6 @@
 """Losses of embeddings: one card each, with every fact about it.
 
-To add one, write its card here and its formula into `ftc.runtime.tasks.embedding`. In the formulas, cos is the cosine
+To add one, write its card here and its formula into `ftc.runtime.tasks.text_groups`. In the formulas, cos is the cosine
 similarity of two vectors and t the temperature. All rows of an optimizer batch are compared with each other, whatever
 the per-device batch size: vectors of the whole batch come first, and gradients flow back through them in parts
 (GradCache, Gao 2021).
@@ -32,7 +32,6 @@ class EmbeddingLossCard:
         needs_score: Whether a row is two texts with a score of how similar they are; else a query, its right passage
             and perhaps wrong ones.
         reads: Keys of the recipe's task that it knows.
-        answer: What a model's answer to a row is: the rank of the right passage, or how similar two texts are.
         foreign: What sentence-transformers calls it.
     """
 
@@ -43,8 +42,12 @@ class EmbeddingLossCard:
     needs_score: bool
     score_range: tuple[float, float] | None
     reads: tuple[str, ...]
-    answer: Answer
     foreign: tuple[str, ...]
+
+    @property
+    def answer(self) -> Answer:
+        """What a model's answer to a row is: how similar two texts are, or the rank of the right passage."""
+        return "numbers" if self.needs_score else "rank"
 
 
 EMBEDDING_LOSSES: tuple[EmbeddingLossCard, ...] = (
@@ -56,7 +59,6 @@ EMBEDDING_LOSSES: tuple[EmbeddingLossCard, ...] = (
         needs_score=False,
         score_range=None,
         reads=("temperature",),
-        answer="rank",
         foreign=("MultipleNegativesRankingLoss", "CachedMultipleNegativesRankingLoss"),
     ),
     EmbeddingLossCard(
@@ -67,7 +69,6 @@ EMBEDDING_LOSSES: tuple[EmbeddingLossCard, ...] = (
         needs_score=True,
         score_range=None,
         reads=("temperature",),
-        answer="numbers",
         foreign=("CoSENTLoss",),
     ),
     EmbeddingLossCard(
@@ -78,7 +79,6 @@ EMBEDDING_LOSSES: tuple[EmbeddingLossCard, ...] = (
         needs_score=True,
         score_range=(-1.0, 1.0),
         reads=(),
-        answer="numbers",
         foreign=("CosineSimilarityLoss",),
     ),
 )

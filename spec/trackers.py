@@ -101,13 +101,12 @@ class TrackerCard:
     """One tracker.
 
     Attributes:
-        name: What a recipe and `ftc run track --to` call it.
+        name: What a recipe and `ftc run track --to` call it, and other tools where they list trackers.
         title: What people call it.
         keys: Its section.
         package: Module that must be importable; the extra `ftc[NAME]` installs it.
         place: Key that `--to NAME:PLACE` sets.
         secrets: Environment variables that may hold credentials; their values are shown nowhere.
-        foreign_names: What other tools call it where they list trackers.
     """
 
     name: str
@@ -116,7 +115,6 @@ class TrackerCard:
     package: str
     place: str
     secrets: tuple[str, ...]
-    foreign_names: tuple[str, ...]
 
 
 TRACKERS: tuple[TrackerCard, ...] = (
@@ -127,7 +125,6 @@ TRACKERS: tuple[TrackerCard, ...] = (
         package="tensorboard",
         place="folder",
         secrets=(),
-        foreign_names=("tensorboard",),
     ),
     TrackerCard(
         name="mlflow",
@@ -142,7 +139,6 @@ TRACKERS: tuple[TrackerCard, ...] = (
             "DATABRICKS_TOKEN",
             "AWS_SECRET_ACCESS_KEY",
         ),
-        foreign_names=("mlflow",),
     ),
     TrackerCard(
         name="wandb",
@@ -151,7 +147,6 @@ TRACKERS: tuple[TrackerCard, ...] = (
         package="wandb",
         place="project",
         secrets=("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"),
-        foreign_names=("wandb",),
     ),
     TrackerCard(
         name="trackio",
@@ -160,7 +155,6 @@ TRACKERS: tuple[TrackerCard, ...] = (
         package="trackio",
         place="project",
         secrets=("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
-        foreign_names=("trackio",),
     ),
 )
 """Every tracker, in the order in which a recipe lists them."""

@@ -11,7 +11,7 @@ __all__ = ["of_axolotl", "of_oumi", "of_torchtune", "of_trainer"]
 
 _NONE = frozenset({"none", ""})
 _UNKNOWN = "no tracker of ftc's; a run writes everything into its folder"
-_BY_WORD = {word: card.name for card in TRACKERS for word in card.foreign_names}
+_KNOWN = tuple(card.name for card in TRACKERS)
 _LOGGERS = {"wandblogger": "wandb", "tensorboardlogger": "tensorboard"}
 
 
@@ -21,10 +21,10 @@ def of_trainer(t: Translation) -> None:
     words = [word.lower() for word in t.names(key)] if t.has(key) else []
     if not set(words) - _NONE:
         return
-    known = [name for word in words if (name := _BY_WORD.get(word))]
-    others = [word for word in words if word not in _BY_WORD and word not in _NONE]
+    known = [word for word in words if word in _KNOWN]
+    others = [word for word in words if word not in _KNOWN and word not in _NONE]
     if not known:
-        t.drop(key, _UNKNOWN, f"name one of {', '.join(_BY_WORD)} in `track`")
+        t.drop(key, _UNKNOWN, f"name one of {', '.join(_KNOWN)} in `track`")
     for name in known:
         _ask(t, name, [key], f"{', '.join(others)} has no counterpart" if others else "")
 

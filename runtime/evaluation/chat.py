@@ -115,15 +115,15 @@ def _answer(
 
     rows = session.stream("test")
     assert rows is not None, "there is a row to answer"
-    heard = _Heard(decode, session.plan.settings.model.stop_ids, session.stop.check, say)
+    streamer = _Streamer(decode, session.plan.settings.model.stop_ids, session.stop.check, say)
     with eval_mode(model), faster_linears(model), switched, session.writing():
         torch.manual_seed(seed)
-        one_answer(model, rows, session.plan.settings, sampling, heard, session.accelerator.device)
-    return heard.finish()
+        one_answer(model, rows, session.plan.settings, sampling, streamer, session.accelerator.device)
+    return streamer.finish()
 
 
-class _Heard:
-    """Takes tokens as `generate` writes them, and passes on what is whole of their text."""
+class _Streamer:
+    """A streamer of transformers: takes tokens as `generate` writes them, and passes on what is whole of their text."""
 
     def __init__(
         self,

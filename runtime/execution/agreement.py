@@ -1,7 +1,7 @@
 """All processes of a run have the same plan, code, packages, files and kind of machine, or none of them trains.
 
 They meet twice. Before anything is loaded each reports over a store what it has, or why it can't take part, so that
-nobody waits for one that has left. Before the first step they compare what only torch and the files can tell.
+nobody waits for one that has left. Before the first step they compare what only torch and the files show.
 """
 
 from __future__ import annotations
@@ -258,15 +258,15 @@ def refuse_differences(accelerator: Accelerator, values: Mapping[str, str]) -> N
         raise Refusal([finding])
 
 
-def compare_refusals(accelerator: Accelerator, look: Callable[[], object]) -> None:
-    """Looks in every process, and refuses in all where one does.
+def compare_refusals(accelerator: Accelerator, check: Callable[[], object]) -> None:
+    """Checks in every process, and refuses in all where one does.
 
     Raises:
         Refusal: As every process gave it, else one finding that says who gave what (FTC701).
     """
     refusal = None
     try:
-        look()
+        check()
     except Refusal as found:
         refusal = found
     if accelerator.num_processes > 1:
@@ -279,7 +279,7 @@ def compare_refusals(accelerator: Accelerator, look: Callable[[], object]) -> No
 
 
 def see_folder(accelerator: Accelerator, holder: Path) -> None:
-    """Looks whether every process sees the run's folder, which the first one holds by now.
+    """Checks whether every process sees the run's folder, which the first one holds by now.
 
     Args:
         accelerator: Knows the others.

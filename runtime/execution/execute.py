@@ -159,12 +159,12 @@ class _Execution:
 
     @contextmanager
     def _held(self, accelerator: Accelerator) -> Iterator[None]:
-        """The run's folder, held by the first process and seen by all; where it can't be held, all of them hear why."""
+        """The run's folder, held by the first process and seen by all; where it can't be held, all of them refuse."""
         from ftc.runtime.execution.agreement import compare_refusals, see_folder
 
         with ExitStack() as stack:
-            look = partial(stack.enter_context, hold(self.folder)) if accelerator.is_main_process else _nothing
-            compare_refusals(accelerator, look)
+            take = partial(stack.enter_context, hold(self.folder)) if accelerator.is_main_process else _nothing
+            compare_refusals(accelerator, take)
             see_folder(accelerator, self.folder.holder)
             yield
 
@@ -204,8 +204,8 @@ class _Execution:
             case VerifyStep():
                 with session.journal.phase("verify", f"{step.files} files"):
                     place = self.folder.path if session.is_first else None
-                    look = partial(verify, self.plan, self.inputs, place, session.stamps)
-                    compare_refusals(session.accelerator, look)
+                    check = partial(verify, self.plan, self.inputs, place, session.stamps)
+                    compare_refusals(session.accelerator, check)
                     if session.accelerator.num_processes > 1:
                         session.state.note_inputs(everywhere(session.accelerator, session.stamps.inputs_digest()))
             case ProveStep():

@@ -27,7 +27,16 @@ from ftc.spec.storage.reading import read_regular
 if TYPE_CHECKING:
     from ftc.runtime.execution.file_stamps import FileStamps
 
-__all__ = ["LastWords", "Witness", "dismiss_witnesses", "last_words", "said_nothing", "speak", "watched_from_outside"]
+__all__ = [
+    "LastWords",
+    "Witness",
+    "as_text",
+    "dismiss_witnesses",
+    "last_words",
+    "said_nothing",
+    "speak",
+    "watched_from_outside",
+]
 
 _WATCH = """
 import json, sys
@@ -179,14 +188,15 @@ def speak(data: bytes) -> None:
         if folder.path.is_dir():
             write_file(folder.last_words, words.to_text().encode())
     with suppress(OSError):
-        sys.stderr.write(_as_text(finding))
+        sys.stderr.write(f"\n{as_text(finding)}")
 
 
-def _as_text(finding: Diagnostic) -> str:
+def as_text(finding: Diagnostic) -> str:
+    """A finding where no terminal is known that it could be formatted for."""
     lines = [f"error[{finding.code}]: {finding.summary}"]
     lines += [f"  = help: {line}" for line in finding.help]
     lines += [f"  = note: {line}" for line in finding.notes]
-    return "\n" + "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def _finding(folder: RunFolder, kills: int | None, files: Iterable[tuple[str, str, list[int]]]) -> Diagnostic:

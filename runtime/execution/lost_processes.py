@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from ftc.runtime.execution.last_words import dismiss_witnesses
+from ftc.runtime.execution.last_words import as_text, dismiss_witnesses
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.exit_codes import ExitCode
 
@@ -52,18 +52,18 @@ def may_be_retried(returncode: int) -> bool:
 _asked: list[Callable[[float], Diagnostic | None]] = []
 
 
-def ask_about_losses(tell: Callable[[float], Diagnostic | None] | None) -> None:
-    """Names who knows how other processes of this machine ended; None for nobody.
+def ask_about_losses(wait: Callable[[float], Diagnostic | None] | None) -> None:
+    """Names what knows how other processes of this machine ended; None for nothing.
 
     Args:
-        tell: Waits for so many seconds for one that failed, and says how it ended, or None.
+        wait: Waits for so many seconds for one that failed, and says how it ended, or None.
     """
-    _asked[:] = [tell] if tell else []
+    _asked[:] = [wait] if wait else []
 
 
 def loss_of_companion(seconds: float) -> Diagnostic | None:
     """How another process that this one started has failed; None where none has within so many seconds."""
-    return next((found for tell in _asked if (found := tell(seconds))), None)
+    return next((found for wait in _asked if (found := wait(seconds))), None)
 
 
 def refusal_of(who: str, why: str) -> Refusal:
@@ -83,8 +83,7 @@ def end_now(finding: Diagnostic, code: int = ExitCode.PROCESS_LOST, *, traces: b
     import os
 
     dismiss_witnesses()
-    lines = [f"error[{finding.code}]: {finding.summary}", *(f"  = note: {note}" for note in finding.notes)]
-    sys.stderr.write("\n".join([*lines, *(f"  = help: {line}" for line in finding.help)]) + "\n")
+    sys.stderr.write(as_text(finding))
     if traces:
         faulthandler.dump_traceback(sys.stderr, all_threads=True)
     sys.stderr.flush()

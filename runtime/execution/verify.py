@@ -52,7 +52,7 @@ def verify(plan: Plan, inputs: Inputs, folder: Path | None, stamps: FileStamps) 
 
 
 def verify_key(plan: Plan) -> None:
-    """Looks whether the judge's key is there, where the plan's judge needs one.
+    """Checks whether the judge's key is there, where the plan's judge needs one.
 
     Raises:
         Refusal: It isn't (FTC649).

@@ -1,4 +1,4 @@
-"""The reporter as a program: it follows a run's `events.ndjson` and tells one tracker, in a process beside the run.
+"""The reporter as a program: it reports a run's `events.ndjson` to one tracker, in a process beside the run.
 
 So a tracker that is slow, hangs, raises, draws random numbers or takes memory does so elsewhere, and what it has not
 taken yet waits in the file, not in the run's memory. The first line of standard input is the job; `settle` and `finish`
@@ -66,14 +66,14 @@ def without_secrets(text: str, card: TrackerCard, environ: Mapping[str, str]) ->
 
 @dataclass(slots=True)
 class Reporter:
-    """One tracker that hears of one run.
+    """Reports one run to one tracker.
 
     Attributes:
         folder: The run's folder.
         backend: The tracker.
         translator: What turns events into values.
         machine: What is sampled; None where the run is over.
-        say: Hears of answers.
+        say: Called with each answer to the run.
     """
 
     folder: RunFolder
@@ -88,7 +88,7 @@ class Reporter:
     _reader: TypeAdapter[Event] = field(default_factory=lambda: TypeAdapter(Event))
 
     def report(self) -> None:
-        """Tells all that the run has said by now."""
+        """Sends all that the run has written by now."""
         for events in self._new_events():
             points = [point for event in events for point in self.translator.points(event)]
             if not points:
@@ -100,14 +100,14 @@ class Reporter:
         self._sample()
 
     def settle(self) -> None:
-        """Tells all, and waits until it has arrived."""
+        """Sends all, and waits until it has arrived."""
         self._sampled = 0.0
         self.report()
         self.backend.flush()
         self.say(TrackerAnswer(kind="settled", sent=self.sent))
 
     def finish(self, keys: TrackerKeys) -> None:
-        """Tells the result, with files."""
+        """Sends the result, with files."""
         self.report()
         record = RunRecord.model_validate_json(read_regular(self.folder.record))
         evaluation = None

@@ -10,13 +10,22 @@ from ftc.runtime.tracking.backend import About, Point, SentFile
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.trackers import MLflow
 
-__all__ = ["open_mlflow"]
+__all__ = ["STATES", "open_mlflow"]
 
 _BATCH = 500
 """Most metrics of one request are 1,000; parameters and tags are 100."""
 _FEW = 100
 _LONGEST_VALUE = 6000
-_ENDED = {"finished": "FINISHED", "gate_failed": "FINISHED", "failed": "FAILED"}
+STATES = {
+    "running": "KILLED",
+    "interrupted": "KILLED",
+    "paused": "KILLED",
+    "pruned": "KILLED",
+    "failed": "FAILED",
+    "finished": "FINISHED",
+    "gate_failed": "FINISHED",
+}
+"""MLflow's word for each status of a run whose process is gone."""
 
 
 def open_mlflow(about: About, keys: MLflow) -> MLflowRun:
@@ -43,7 +52,7 @@ def open_mlflow(about: About, keys: MLflow) -> MLflowRun:
 
 
 class MLflowRun:
-    """One run in MLflow. Its store takes the same value of the same step and time once, so telling again adds none."""
+    """One run in MLflow. Its store takes a value of the same step and time once, so sending it again adds none."""
 
     def __init__(self, client: Any, run: str, about: About, keys: MLflow, uri: str) -> None:
         from mlflow.entities import Param
@@ -72,5 +81,5 @@ class MLflowRun:
         self._client.log_batch(self._run, tags=[RunTag(name, value) for name, value in tags.items()])
         for file in files:
             self._client.log_artifact(self._run, str(file.path), file.folder or None)
-        self._client.set_terminated(self._run, _ENDED.get(record.status, "KILLED"))
+        self._client.set_terminated(self._run, STATES[record.status])
         return f"run {self._run} of experiment `{self._keys.experiment or self._about.plan.name}`"

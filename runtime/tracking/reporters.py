@@ -45,7 +45,7 @@ class _Reporter:
     problem: str = ""
     where: str = ""
     _answers: threading.Condition = field(default_factory=threading.Condition)
-    _settled: int = 0
+    _is_settled: bool = False
     _is_done: bool = False
     _has_ended: bool = False
     _reader: threading.Thread | None = None
@@ -80,10 +80,10 @@ class _Reporter:
                 self.process.stdin.flush()
 
     def wait(self, *, for_files: bool, seconds: float) -> None:
-        """Waits until it has told all, and so long at most."""
+        """Waits until it has sent all, and so long at most."""
         with self._answers:
             self._answers.wait_for(
-                lambda: self._has_ended or (self._is_done if for_files else self._settled > 0), max(0.0, seconds)
+                lambda: self._has_ended or (self._is_done if for_files else self._is_settled), max(0.0, seconds)
             )
 
     def end(self) -> None:
@@ -108,7 +108,7 @@ class _Reporter:
         with self.process.stdout as answers:
             for line in answers:
                 with contextlib.suppress(ValidationError), self._answers:
-                    self._hear(TrackerAnswer.model_validate_json(line))
+                    self._take(TrackerAnswer.model_validate_json(line))
                     self._answers.notify_all()
         with self._answers:
             self._has_ended = True
@@ -116,12 +116,12 @@ class _Reporter:
                 self.problem = "its process ended without a word"
             self._answers.notify_all()
 
-    def _hear(self, answer: TrackerAnswer) -> None:
+    def _take(self, answer: TrackerAnswer) -> None:
         match answer.kind:
             case "sent":
                 self.sent = answer.sent
             case "settled":
-                self.sent, self._settled = answer.sent, self._settled + 1
+                self.sent, self._is_settled = answer.sent, True
             case "done":
                 self.sent, self.where, self._is_done = answer.sent, answer.text, True
             case "problem":
@@ -129,12 +129,12 @@ class _Reporter:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has told everything, or gave up."""
+        """Whether it has sent everything, or gave up."""
         return self._is_done or self._has_ended
 
     @property
     def has_finished(self) -> bool:
-        """Whether it has told everything."""
+        """Whether it has sent everything."""
         return self._is_done
 
 

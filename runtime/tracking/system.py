@@ -1,4 +1,4 @@
-"""What the machine does while a run goes on, as far as psutil and NVIDIA's library tell."""
+"""What the machine does while a run goes on, as far as psutil and NVIDIA's library show it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Translator:
     """
 
     clock: float
-    _told: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
+    _sent: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
 
     def points(self, event: Event) -> tuple[Point, ...]:
         """The values of an event; most have none."""
@@ -44,9 +44,9 @@ class Translator:
         else:
             return ()
         key = (event.kind, event.step)
-        if self._told.get(key) == known:
+        if self._sent.get(key) == known:
             return ()
-        self._told[key] = known
+        self._sent[key] = known
         return tuple(Point(name, event.step, self.clock, value) for name, value in values.items())
 
     def _advance(self, event: Event) -> None:

@@ -24,7 +24,7 @@ __all__ = ["RouterLoss", "router_loss_of", "routers_of"]
 
 
 class RouterLoss:
-    """Watches a model's routers, and tells how evenly they sent tokens to experts.
+    """Watches a model's routers, and measures how evenly they sent tokens to experts.
 
     Args:
         model: As `build_model` made it; hooks stay in it for good and act within blocks alone.

@@ -32,7 +32,7 @@ class PreferenceSettings(Document):
     label_smoothing: Real = 0.0
     """Share of the pairs that may be the wrong way round."""
     gamma: Real = 0.0
-    """RewardTerm margin that is asked for."""
+    """Reward margin that is asked for."""
     sft_weight: Real = 0.0
     """Weight of the chosen answer's own loss, in nats per token."""
     per_token: bool = False

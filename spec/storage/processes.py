@@ -1,4 +1,4 @@
-"""What processes of a run are told: which of several this is, and what must hold before Python starts."""
+"""What the environment of a run's processes says: which of several this is, and what must hold before Python starts."""
 
 from __future__ import annotations
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
+from ftc.runtime.tracking import mlflow
 from ftc.runtime.tracking.translate import Translator, about, result_points, result_tags, sent_files
 from ftc.spec.documents.events import Resumed, StepDone
+from ftc.spec.documents.record import RunRecord
 from ftc.spec.storage.paths import RunFolder
 from tests.support import documents
 from tests.support.tracked_runs import EVENTS, VALUES, make_run
@@ -71,3 +74,12 @@ def test_rows_are_never_sent_and_weights_only_when_asked_for(tmp_path: Path) -> 
     }  # fmt: skip
     (weights,) = sent_files(folder, ("weights",))
     assert (weights.folder, weights.path.name) == ("adapter", "adapter_config.json")
+
+
+def _words(kind: Any) -> set[str]:
+    """All texts of a literal, or of several."""
+    return {kind} if isinstance(kind, str) else {word for one in get_args(kind) for word in _words(one)}
+
+
+def test_mlflow_has_a_word_for_every_status_of_a_record() -> None:
+    assert set(mlflow.STATES) == _words(RunRecord.model_fields["status"].annotation)
