@@ -17,7 +17,7 @@ from ftc.compiler.resolve.rows.images import ImageStore, image_columns, read_ima
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import labels_of
 from ftc.compiler.resolve.rows.row_checks import check_values
-from ftc.compiler.resolve.rows.table import Home, PartRows
+from ftc.compiler.resolve.rows.table import Home, PartRows, Table
 from ftc.compiler.resolve.rows.tables import Reading, read_rows
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import Wording, row_form
@@ -38,10 +38,26 @@ from ftc.spec.storage.paths import streams_folder
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import LabelRows
 
-__all__ = ["compile_rows", "measuring", "without_probes"]
+__all__ = ["compile_rows", "measuring", "read_other", "without_probes"]
 
 _OF_PROBES = ("forgetting", "swapped")
 """Figures that come from rows beside the test split; judge and classifier look at any rows' answers."""
+
+
+def read_other(plan: Plan, file: Path, shown_as: str) -> Table:
+    """The rows of another file, of any kind that a recipe can name; images lie beside it.
+
+    Args:
+        plan: The run's plan.
+        file: The rows.
+        shown_as: The file as the user calls it.
+
+    Raises:
+        Refusal: The file can't be read (FTC350 to FTC360).
+    """
+    reads_images = plan.settings.model.vision is not None
+    reading = Reading(images=image_columns(plan.recipe.data) if reads_images else ())
+    return replace(read_rows(file, shown_as, None, reading), home=Home.beside(file))
 
 
 def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, folder: Path) -> Plan:
@@ -61,8 +77,7 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     template = task.template
     columns = Columns(text.columns, prompt_columns(template, tuple(text.columns.values())) if template else ())
     reads_images = plan.settings.model.vision is not None
-    reading = Reading(images=image_columns(plan.recipe.data) if reads_images else ())
-    table = replace(read_rows(file, shown_as, None, reading), home=Home.beside(file))
+    table = read_other(plan, file, shown_as)
     write_canonical(task, columns, table)
     table = EmptyRows(plan.recipe.data, task).without("rows", columns, table)
     found = [*missing_columns(columns, plan.recipe.data, table, lambda path: None), *check_values(task, columns, table)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,18 +172,11 @@ def predict(
     Raises:
         Refusal: The run can't be used (FTC687), or the rows can't be (FTC350 to FTC360, FTC688).
     """
-    from ftc.compiler.resolve.rows.images import image_columns
-    from ftc.compiler.resolve.rows.table import Home
-    from ftc.compiler.resolve.rows.tables import Reading, read_rows
+    from ftc.compiler.tokens.other_rows import read_other
     from ftc.compiler.tokens.unlabeled_rows import check_columns
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    if isinstance(rows, Path):
-        reads_images = found.plan.settings.model.vision is not None
-        reading = Reading(images=image_columns(found.plan.recipe.data) if reads_images else ())
-        table = replace(read_rows(rows, str(rows), None, reading), home=Home.beside(rows))
-    else:
-        table = _table(found, rows)
+    table = read_other(found.plan, rows, str(rows)) if isinstance(rows, Path) else _table(found, rows)
     check_columns(found.plan, table)  # loading a model takes long
     return load(found, on_event=on_event).answers(table, max_new_tokens=max_new_tokens)
 
