@@ -9,7 +9,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC730",
         title="a tracker has not taken the whole run",
-        cause="Trackers hear of a run from a process of their own, so one that is down, slow or misconfigured neither "
+        cause="A process beside the run reports it to trackers, so one that is down, slow or misconfigured neither "
         "stops nor slows the run. It is finished; the record says how many values the tracker took.",
         wrong="ftc apply recipe.yaml   # the tracking server doesn't answer",
         right="ftc run track 7f3a2b --to mlflow   # later: sends all of it, nothing twice",

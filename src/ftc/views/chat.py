@@ -49,7 +49,7 @@ def opening(
         lines += page.wrap(page.faint(f"System: {shorten(said, page.columns - 9)}"))
     if memory == "none":
         lines += page.wrap(page.faint("Each line is answered by itself, as the run's rows were."))
-    lines += page.wrap(page.faint("/tuned, /base, /both choose who answers · /reset · /help · Ctrl-D leaves"))
+    lines += page.wrap(page.faint("/tuned, /base, /both choose the model · /reset · /help · Ctrl-D leaves"))
     return "\n".join(lines) + "\n"
 
 
