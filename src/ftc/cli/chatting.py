@@ -38,7 +38,7 @@ def chat_arguments(parser: Parser) -> None:
         "--top-p", type=_number(0, 1, above=True), default=1.0, metavar="P", help="sample from this probability (1)"
     )
     parser.add_argument("--top-k", type=count_of("tokens"), metavar="K", help="sample from the K likeliest tokens")
-    parser.add_argument("--seed", type=count_of("seed"), metavar="N", help="make a sampled conversation repeatable")
+    parser.add_argument("--seed", type=_seed, metavar="N", help="make a sampled conversation repeatable")
     parser.add_argument(
         "--max-new-tokens", type=count_of("tokens"), metavar="N", help="longest answer in tokens (the run's limit)"
     )
@@ -61,10 +61,18 @@ def _number(low: float, high: float, *, above: bool = False) -> Callable[[str], 
     return number
 
 
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise ArgumentTypeError(f"`{text}` is no whole number from 0")
+    return int(text)
+
+
 def run_chat(args: Namespace) -> int:
     """Chats until the input ends."""
     sampled = [
-        flag for flag, value in (("--top-p", args.top_p < 1), ("--top-k", args.top_k), ("--seed", args.seed)) if value
+        flag
+        for flag, value in (("--top-p", args.top_p < 1), ("--top-k", args.top_k), ("--seed", args.seed is not None))
+        if value
     ]
     if args.temperature == 0 and sampled:
         sys.stderr.write(f"error: {sampled[0]} is for sampling: set `--temperature`, such as 0.7\n")
@@ -211,16 +219,12 @@ def _piped(chat: Chat, subjects: tuple[Subject, ...], args: Namespace) -> int:
 
 
 def _said(line: str) -> str | dict[str, Any]:
-    """What is said: a text, or a row as a JSON object."""
-    import json
+    """What is said: a text, which may begin as an object does, or a row as a JSON object."""
+    from ftc.compiler.resolve.rows.json_rows import parsed_object
 
     if line.startswith("{"):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            return line  # a text that begins so
-        if isinstance(value, dict):
-            return value
+        with suppress(ValueError):
+            return parsed_object(line)
     return line
 
 
