@@ -1,4 +1,4 @@
-"""What recorded answers earn, from their tokens alone: no model is asked."""
+"""What a group of answers earns, and what recorded answers earn from their tokens alone: no model is needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,25 @@ from ftc.spec.documents.sampled import Earned, SampledAnswer
 from ftc.spec.documents.streams import TextDecoder, TokenStream
 from ftc.spec.reinforcement_losses import reinforcement_loss
 
-__all__ = ["earned"]
+__all__ = ["earned", "earned_by_group"]
+
+
+def earned_by_group(sampling: SamplingSettings, texts: Sequence[str], reference: str) -> list[Earned]:
+    """Rewards and advantages of the answers to one prompt.
+
+    Args:
+        sampling: The plan's.
+        texts: The answers.
+        reference: The row's; empty where no reward compares with one.
+
+    Raises:
+        Refusal: A reward can't be computed (FTC444).
+        ImportError: A reward's library is missing.
+    """
+    values = [reward_values(sampling.rewards, text, reference) for text in texts]
+    totals = [total_reward(sampling.rewards, one) for one in values]
+    gained = advantages(reinforcement_loss(sampling.loss), totals)
+    return [Earned(*one) for one in zip(values, totals, gained, strict=True)]
 
 
 def earned(
@@ -31,11 +49,8 @@ def earned(
         Refusal: A reward can't be computed (FTC444).
         ImportError: A reward's library is missing.
     """
-    decode, card, found = TextDecoder(model_folder), reinforcement_loss(sampling.loss), list[Earned]()
+    decode, found = TextDecoder(model_folder), list[Earned]()
     for (_, prompt), group in groupby(answers, key=lambda one: (one.step, one.prompt)):
-        reference = next(iter(rows.texts(prompt)), "")
-        values = [reward_values(sampling.rewards, decode(list(one.ids)), reference) for one in group]
-        totals = [total_reward(sampling.rewards, one) for one in values]
-        gained = advantages(card, totals)
-        found += [Earned(*one) for one in zip(values, totals, gained, strict=True)]
+        texts = [decode(list(one.ids)) for one in group]
+        found += earned_by_group(sampling, texts, next(iter(rows.texts(prompt)), ""))
     return found

@@ -18,8 +18,9 @@ import torch
 
 from ftc.runtime.evaluation.generate import batches_to_write, configured, generated
 from ftc.runtime.evaluation.scoring import as_base
-from ftc.runtime.rewards import is_correct, reward_values, total_reward
-from ftc.runtime.rewards.advantages import advantages, token_weights
+from ftc.runtime.rewards import is_correct
+from ftc.runtime.rewards.advantages import token_weights
+from ftc.runtime.rewards.recompute import earned_by_group
 from ftc.runtime.tasks.reinforcement import ReinforcementScorer, as_bits
 from ftc.runtime.tasks.scorer import target_losses
 from ftc.runtime.training.seeding import stream_seed
@@ -28,7 +29,7 @@ from ftc.runtime.training.sources import StepRows
 from ftc.spec.batches import BatchOrder, cut
 from ftc.spec.documents.events import SampledStep
 from ftc.spec.documents.loss_settings import SamplingSettings
-from ftc.spec.documents.sampled import SampledAnswer
+from ftc.spec.documents.sampled import Earned, SampledAnswer
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import Lists, TokenStream
 from ftc.spec.reinforcement_losses import reinforcement_loss
@@ -159,14 +160,12 @@ class SampledRows:
 
     def _rewarded(self, step: int, asked: Sequence[_Asked], written: Sequence[list[int]]) -> tuple[SampledAnswer, ...]:
         """What each answer earned, and its advantage in its group."""
-        rewards, size = self._sampling.rewards, self._sampling.group_size
-        card, stops = reinforcement_loss(self._sampling.loss), self._settings.model.stop_ids
-        values = [
-            reward_values(rewards, self._decode(ids), next(iter(self._prompts.texts(one.prompt)), ""))
-            for one, ids in zip(asked, written, strict=True)
-        ]
-        totals = [total_reward(rewards, one) for one in values]
-        gained = [one for start in range(0, len(asked), size) for one in advantages(card, totals[start : start + size])]
+        size, stops = self._sampling.group_size, self._settings.model.stop_ids
+        earned: list[Earned] = []
+        for start in range(0, len(asked), size):
+            reference = next(iter(self._prompts.texts(asked[start].prompt)), "")
+            texts = [self._decode(ids) for ids in written[start : start + size]]
+            earned += earned_by_group(self._sampling, texts, reference)
         return tuple(
             SampledAnswer(
                 step=step + 1,
@@ -175,11 +174,11 @@ class SampledRows:
                 answer=one.answer,
                 ids=tuple(ids),
                 ended=ids[-1] in stops,
-                rewards=values[place],
-                reward=totals[place],
-                advantage=gained[place],
+                rewards=gained.rewards,
+                reward=gained.reward,
+                advantage=gained.advantage,
             )
-            for place, (one, ids) in enumerate(zip(asked, written, strict=True))
+            for one, ids, gained in zip(asked, written, earned, strict=True)
         )
 
     def _stream(self, asked: Sequence[_Asked]) -> TokenStream:
