@@ -1,4 +1,4 @@
-"""Settings of losses that not every task has: of compared or sampled answers, vectors, numbers, routers and teachers."""
+"""Settings of losses that not every task has: of compared or sampled answers, vectors, numbers, routers, teachers."""
 
 from __future__ import annotations
 
