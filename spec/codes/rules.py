@@ -203,9 +203,27 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC226",
         title="precision does not fit the device",
-        cause="The device has no fast bfloat16 arithmetic; the run would be many times slower or fail.",
-        wrong="train: {precision: bfloat16}  # on an older GPU or a CPU",
-        right="train: {precision: float32}",
+        cause="The GPU has no arithmetic of this precision; the run would be many times slower or fail.",
+        wrong="train: {precision: bfloat16}  # on an older GPU",
+        right="train: {precision: float16}",
+    ),
+    Code(
+        id="FTC288",
+        title="slow precision on this CPU",
+        cause="The CPU has no instructions for this 16-bit type and converts each number: results are right, but the "
+        "run is many times slower than in float32.",
+        wrong="train: {precision: float16}  # on a CPU",
+        right="train: {precision: auto}",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC289",
+        title="model overflows float16",
+        cause="float16 has no number above 65,504, and pretrained models of this type have larger activations. The run "
+        "stops where a loss is not finite. bfloat16 and float32 have room for them.",
+        wrong="model: {base: google/gemma-2-2b}\ntrain: {precision: float16}",
+        right="model: {base: google/gemma-2-2b}\ntrain: {precision: float32}",
+        severity=Severity.WARNING,
     ),
     Code(
         id="FTC230",

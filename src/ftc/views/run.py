@@ -17,7 +17,15 @@ from ftc.views.findings import baseline_lines, finding_lines
 from ftc.views.page import PLAIN, Page, blocks, escaped, fitted, shorten, table, visible_width
 from ftc.views.results import Comparison, change_words, comparisons, probe_blocks, reservations, slice_blocks
 from ftc.views.tracking import tracked_parts
-from ftc.views.words import headline, interruption_words, learned_noun, metric_title, size_words, teacher_parts
+from ftc.views.words import (
+    headline,
+    interruption_words,
+    learned_noun,
+    metric_title,
+    size_words,
+    skipped_words,
+    teacher_parts,
+)
 
 __all__ = ["RunEntry", "evaluation_text", "plan_html", "run_html", "run_line", "run_text", "runs_text", "wall_seconds"]
 
@@ -64,6 +72,8 @@ def run_text(
         parts.append(f"weights of step {numbers.count(record.selected_step)}, the best on validation")
     if any(segment.ended_by == "early_stop" for segment in record.segments):
         parts.append("stopped early")
+    if record.skipped_steps is not None:
+        parts.append(skipped_words(record.skipped_steps))
     parts.append(f"plan {numbers.digest(record.plan_sha256)}")
     merged = [
         f"{escaped(one.folder)} in {one.weight_type}, tensors {numbers.digest(one.content_sha256)}, {one.at[:10]}"

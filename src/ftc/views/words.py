@@ -32,6 +32,7 @@ __all__ = [
     "pipeline",
     "sampling_facts",
     "size_words",
+    "skipped_words",
     "teacher_parts",
     "value_at",
 ]
@@ -143,3 +144,8 @@ def sampling_facts(sampling: SamplingSettings) -> Iterator[tuple[str, str]]:
     yield "rewards", ", ".join(f"{reward_card(one.kind).label} (weight {one.weight:g})" for one in sampling.rewards)
     beta = f", divergence from the base model weighted by {sampling.beta:g}" if sampling.beta else ""
     yield "loss", f"{reinforcement_loss(sampling.loss).label}{beta}"
+
+
+def skipped_words(steps: int) -> str:
+    """How many steps changed no weight because their gradients overflowed."""
+    return f"{numbers.plural(steps, 'step')} skipped (gradients overflowed)" if steps else "no step skipped"
