@@ -24,6 +24,7 @@ from ftc.cli.arguments import (
 from ftc.cli.output import following
 from ftc.cli.terminal import STDOUT, page, print_json, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
+from ftc.spec.precisions import NUMBER_TYPES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,7 +184,7 @@ def merge_arguments(parser: Parser) -> None:
     add_output(parser, "a new folder for the whole model", metavar="FOLDER", required=True)
     parser.add_argument(
         "--dtype",
-        choices=("auto", "float32", "bfloat16", "float16"),
+        choices=("auto", *(one.name for one in NUMBER_TYPES)),
         default="auto",
         metavar="TYPE",
         help="float32, bfloat16, float16 or auto: as the base has them, or the run if in fewer bits (default: auto)",
