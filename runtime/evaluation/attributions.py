@@ -20,12 +20,13 @@ from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.execution.session import Session
 from ftc.runtime.models.sharding import is_sharded
 from ftc.runtime.tasks.scorer import ModelWithScorer
-from ftc.spec.documents.attributions import Attribution, TokenWeight
+from ftc.spec.documents.attributions import Attribution, AttributionMethod, TokenWeight
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.heads import head_card
 
 __all__ = ["attributions"]
 
+_METHOD: AttributionMethod = "integrated_gradients"
 _POINTS = 8
 """Points of the path at which the gradient is taken, of Gauss and Legendre: with 64 the shares are nearly the same."""
 _IDS_AT_ONCE = 4096
@@ -64,8 +65,7 @@ def attributions(
                 label = settings.text.labels[chosen[number]]
                 tokens = _pieces(tokenizer, rows.ids(number).tolist(), weights)
                 row, place = int(rows.rows[number]), rows.place(number)
-                method = "integrated_gradients"
-                found.append(Attribution(row=row, place=place, label=label, tokens=tokens, method=method))
+                found.append(Attribution(row=row, place=place, label=label, tokens=tokens, method=_METHOD))
     finally:
         work.model.train(was_training)
     return tuple(found)
