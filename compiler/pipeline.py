@@ -20,17 +20,20 @@ from ftc.compiler.draft import ClosedDraft, Draft, Measured, PastRun
 from ftc.compiler.lock.lockfile import LockFacts, build_lock, lock_changes, lock_path, read_lock, unpinned_code
 from ftc.compiler.passes import SHAPING, decide, run_passes
 from ftc.compiler.passes.shape_text import with_rows
-from ftc.compiler.quality.sensitive import missing_presidio
 from ftc.compiler.resolve.files.digests import DigestCache, remember_tensors
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.safe_files import project_root
 from ftc.compiler.resolve.machine.device import read_calibration, resolve_device
-from ftc.compiler.resolve.machine.environment import asked_extras, resolve_environment, resolve_wordnet
+from ftc.compiler.resolve.machine.environment import (
+    asked_extras,
+    missing_presidio,
+    resolve_environment,
+    resolve_wordnet,
+)
 from ftc.compiler.resolve.models.companions import World, classifier_settings, resolve_companion, teacher_facts
 from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
 from ftc.compiler.resolve.rows.data_files import DataFiles, locate_data
 from ftc.compiler.rules.check import Checked
-from ftc.compiler.search.suggest import with_suggestions
 from ftc.compiler.tokens.compile_data import CompiledData, compile_data
 from ftc.compiler.weights import num_trainable
 from ftc.spec.base import Money
@@ -333,7 +336,12 @@ def _decided(draft: Draft, ask: Ask | None) -> ClosedDraft:
     def by_trace(one: Draft) -> ClosedDraft:
         return _answered(one, ask)
 
-    return with_suggestions(draft, by_trace(draft), decide, by_trace)
+    decided = by_trace(draft)
+    if not any(found.is_error for found in decided.diagnostics):
+        return decided
+    from ftc.compiler.search.suggest import with_suggestions
+
+    return with_suggestions(draft, decided, decide, by_trace)
 
 
 def _answered(draft: Draft, ask: Ask | None) -> ClosedDraft:

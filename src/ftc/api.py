@@ -15,17 +15,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.storage.processes import contract, is_follower
-from ftc.verbs.calibrate import calibrate, device, devices
-from ftc.verbs.chat import Chat, open_chat
-from ftc.verbs.compare import diff
-from ftc.verbs.evaluate import evaluate, evaluate_on_harness
-from ftc.verbs.export_model import export_model
-from ftc.verbs.merge import merge
-from ftc.verbs.models import models
 from ftc.verbs.plan import (
     Checked,
     Planned,
@@ -39,14 +32,9 @@ from ftc.verbs.plan import (
     unchanged,
 )
 from ftc.verbs.policy import with_policy
-from ftc.verbs.predict import Model, Predictions, load, predict
-from ftc.verbs.provenance import export, provenance, refuse_faults, used_by
 from ftc.verbs.runs import Run, find_run, past_runs, run_of, runs, unlock
-from ftc.verbs.server import Served, evaluate_server
 from ftc.verbs.standing import standing_of
-from ftc.verbs.starting import import_recipe, init, schema
 from ftc.verbs.text import fix, format, shown_path, validate, with_sources
-from ftc.verbs.track import track
 
 if TYPE_CHECKING:
     from ftc.compiler.recipes.layers import Override
@@ -57,6 +45,18 @@ if TYPE_CHECKING:
     from ftc.spec.documents.provenance import SignedFolder
     from ftc.spec.documents.streams import Split, TokenizedRows
     from ftc.verbs.audit import StepListener
+    from ftc.verbs.calibrate import calibrate, device, devices
+    from ftc.verbs.chat import Chat, open_chat
+    from ftc.verbs.compare import diff
+    from ftc.verbs.evaluate import evaluate, evaluate_on_harness
+    from ftc.verbs.export_model import export_model
+    from ftc.verbs.merge import merge
+    from ftc.verbs.models import models
+    from ftc.verbs.predict import Model, Predictions, load, predict
+    from ftc.verbs.provenance import export, provenance, used_by
+    from ftc.verbs.server import Served, evaluate_server
+    from ftc.verbs.starting import import_recipe, init, schema
+    from ftc.verbs.track import track
 
 __all__ = [
     "Chat",
@@ -104,6 +104,32 @@ __all__ = [
     "validate",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the verbs that planning has no need of when one of them is first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module 'ftc.api' has no attribute {name!r}")
+    from ftc.verbs import (
+        calibrate,
+        chat,
+        compare,
+        evaluate,
+        export_model,
+        merge,
+        models,
+        predict,
+        provenance,
+        server,
+        starting,
+        track,
+    )
+
+    homes = (
+        *(calibrate, chat, compare, evaluate, export_model, merge),
+        *(models, predict, provenance, server, starting, track),
+    )
+    return next(getattr(home, name) for home in homes if name in home.__all__)
 
 
 def _drawn(refusal: Refusal) -> str:
@@ -362,6 +388,7 @@ def sign(
         Refusal: There is nothing whole to sign, no usable key (FTC540), or another file in its place (FTC651).
         OSError: A file can't be read or written.
     """
+    from ftc.verbs.provenance import refuse_faults
     from ftc.verbs.sign import sign_folder
 
     found = _folder_or_run(target, folder)
