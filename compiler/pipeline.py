@@ -5,7 +5,6 @@ It looks things up in a fixed order, hands facts to the passes, and stops betwee
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from ftc.compiler.audit.model_texts import remember_texts, text_part
+from ftc.compiler.audit.model_texts import remember_texts, texts_that_differ
 from ftc.compiler.draft import ClosedDraft, Draft, Measured, PastRun
 from ftc.compiler.lock.lockfile import LockFacts, build_lock, lock_changes, lock_path, read_lock, unpinned_code
 from ftc.compiler.passes import SHAPING, decide, run_passes
@@ -202,7 +201,8 @@ def up_to_rows(
     try:
         data = compile_data(draft, found.files, found.base.folder, source, DigestCache(cache_folder() / "digests"))
     except Refusal as refusal:
-        raise _with_other_texts(refusal, found.base, old_lock) from None
+        other = texts_that_differ(found.base.facts, found.base.folder, old_lock, cache_folder()) if old_lock else []
+        raise _with_notes(refusal, other) from None
     return found, data, _with_data(draft, data)
 
 
@@ -225,19 +225,9 @@ def _compile(checked: Checked, path: Path, offline: bool, past: Past, old_lock: 
     return _Made(draft, data, settings, lock, base, companions, environment)
 
 
-def _with_other_texts(refusal: Refusal, model: ResolvedModel, lock: Lock | None) -> Refusal:
+def _with_notes(refusal: Refusal, notes: list[str]) -> Refusal:
     """Rows that can't be used may be as they were, and the template or the tokenizer another one."""
-    if lock is None:
-        return refusal
-    template, files = model.facts.tokenizer.chat_template, model.facts.files
-    digest = None if template is None else hashlib.sha256(template.encode()).hexdigest()
-    notes = ["the model's chat template is not the locked one"] if digest != lock.text.chat_template_sha256 else []
-    for name, sha256 in lock.text.tokenizer_files.items():
-        if name not in files or files[name].sha256 != sha256:
-            part = text_part(model.folder / name, sha256, cache_folder())
-            notes.append(f"`{name}` is not the locked file{f': {part}' if part else ''}")
-    found = [replace(one, notes=(*one.notes, *notes)) if one.is_error else one for one in refusal.diagnostics]
-    again = Refusal(found)
+    again = Refusal(replace(one, notes=(*one.notes, *notes)) if one.is_error else one for one in refusal.diagnostics)
     again.sources = refusal.sources
     return again
 
