@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from ftc.spec.documents.difference import RunComparison
     from ftc.spec.documents.events import Event, EventListener
     from ftc.spec.documents.plan import Plan
-    from ftc.spec.documents.provenance import SignedFolder
     from ftc.spec.documents.streams import Split, TokenizedRows
     from ftc.verbs.audit import StepListener
     from ftc.verbs.calibrate import calibrate, device, devices
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from ftc.verbs.predict import Model, Predictions, load, predict
     from ftc.verbs.provenance import export, provenance, used_by
     from ftc.verbs.server import Served, evaluate_server
+    from ftc.verbs.sign import sign, verify
     from ftc.verbs.starting import import_recipe, init, schema
     from ftc.verbs.track import track
 
@@ -121,13 +121,14 @@ def __getattr__(name: str) -> Any:
         predict,
         provenance,
         server,
+        sign,
         starting,
         track,
     )
 
     homes = (
         *(calibrate, chat, compare, evaluate, export_model, merge),
-        *(models, predict, provenance, server, starting, track),
+        *(models, predict, provenance, server, sign, starting, track),
     )
     return next(getattr(home, name) for home in homes if name in home.__all__)
 
@@ -365,59 +366,3 @@ def compare(runs: Sequence[Run | Path | str], *, folder: Path | str = ".") -> Ru
     from ftc.verbs.compare import compare_runs
 
     return compare_runs([run if isinstance(run, Run) else find_run(str(run), folder) for run in runs])
-
-
-def sign(
-    target: Run | Path | str,
-    *,
-    key: Path | str,
-    signature: Path | str | None = None,
-    force: bool = False,
-    folder: Path | str = ".",
-) -> SignedFolder:
-    """Signs a finished run, or any other folder, with a local key; the form is that of OpenSSF model signing.
-
-    Args:
-        target: The run, its folder, its id or the beginning of that, its recipe's name, or another folder, such as an
-            adapter's.
-        key: File of a private key on an elliptic curve, PEM, without a password.
-        signature: Where it goes; `model.sig` in the folder where left out. An older signature is replaced.
-        force: Replace any other file there too.
-        folder: Any folder of the project in which a name is looked for.
-
-    Raises:
-        Refusal: There is nothing whole to sign, no usable key (FTC540), or another file in its place (FTC651).
-        OSError: A file can't be read or written.
-    """
-    from ftc.verbs.provenance import refuse_faults
-    from ftc.verbs.sign import sign_folder
-
-    found = _folder_or_run(target, folder)
-    if isinstance(found, Run):
-        refuse_faults(found)
-        found = found.folder
-    return sign_folder(found, Path(key), Path(signature) if signature else None, force=force)
-
-
-def verify(
-    target: Run | Path | str, *, key: Path | str, signature: Path | str | None = None, folder: Path | str = "."
-) -> SignedFolder:
-    """Compares a folder with its signature; see `sign` for the arguments, of which the key is the public one.
-
-    Raises:
-        Refusal: There is no signature (FTC541), or it doesn't hold (FTC542).
-        OSError: A file can't be read.
-    """
-    from ftc.verbs.sign import verify_folder
-
-    named = target.folder if isinstance(target, Run) else Path(target)
-    found = named if named.is_dir() else find_run(str(target), folder).folder
-    return verify_folder(found, Path(key), Path(signature) if signature else None)
-
-
-def _folder_or_run(target: Run | Path | str, folder: Path | str) -> Run | Path:
-    """A run where there is a record, else the folder as it is."""
-    if isinstance(target, Run):
-        return target
-    path = Path(target)
-    return path if path.is_dir() and not (path / "record.json").exists() else find_run(str(target), folder)
