@@ -35,7 +35,6 @@ from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
 from ftc.spec.documents.settings import (
     ClassifierSettings,
     DeterminismSettings,
-    DistillationSettings,
     Open,
     OpenEval,
     OpenModel,
@@ -47,6 +46,7 @@ from ftc.spec.documents.settings import (
     WordnetSettings,
 )
 from ftc.spec.documents.streams import RowLengths, SplitReport
+from ftc.spec.documents.teacher_settings import DistillationSettings
 from ftc.spec.knobs import KNOBS
 from ftc.spec.language.section_tree import default_reason, section_at
 from ftc.spec.language.source import Source

@@ -18,7 +18,8 @@ from torch import nn
 from ftc.runtime.models.base_model import Base, keep_differentiable, load_base
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import Arithmetic, Batch, ChunkedScorer, Scorer
-from ftc.spec.documents.settings import DistillationSettings, Settings
+from ftc.spec.documents.settings import Settings
+from ftc.spec.documents.teacher_settings import DistillationSettings
 from ftc.spec.heads import Head, head_card
 from ftc.spec.sections.train import Divergence
 
