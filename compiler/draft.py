@@ -29,7 +29,7 @@ from ftc.spec.documents.device import Calibration
 from ftc.spec.documents.estimates import Phase, TimeEstimate, Work, WorkEstimate
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TeacherFacts
 from ftc.spec.documents.judging import JudgedTokens, JudgeEstimate, JudgeUse
-from ftc.spec.documents.loss_settings import TargetScale
+from ftc.spec.documents.loss_settings import DistillationSettings, TargetScale
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
 from ftc.spec.documents.settings import (
@@ -46,7 +46,6 @@ from ftc.spec.documents.settings import (
     WordnetSettings,
 )
 from ftc.spec.documents.streams import RowLengths, SplitReport
-from ftc.spec.documents.teacher_settings import DistillationSettings
 from ftc.spec.knobs import KNOBS
 from ftc.spec.language.section_tree import default_reason, section_at
 from ftc.spec.language.source import Source

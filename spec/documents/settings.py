@@ -14,16 +14,16 @@ from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents import loss_settings as losses
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.documents.teacher_settings import DistillationSettings
 from ftc.spec.documents.vision_settings import MayReadImages
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizers import OptimizerKind, OptimizerNumbers
+from ftc.spec.precisions import Precision
 from ftc.spec.schedules import ScheduleKeys
 from ftc.spec.sections.evaluation import Gate, Judge, SimpleBaseline
 from ftc.spec.sections.model import AttentionKernel
-from ftc.spec.sections.train import EarlyStopping, Offload, Precision, Sharding
+from ftc.spec.sections.train import EarlyStopping, Offload, Sharding
 from ftc.spec.strategies import AnySettings
 from ftc.spec.text_forms import FormName, form_card
 
@@ -252,7 +252,7 @@ class TrainSettings(OpenTrain):
     activation_checkpointing: bool
     loss_chunk_size: int | None = None
     """Target positions whose scores over the vocabulary are computed at a time; None for all, absent from the plan."""
-    distillation: DistillationSettings | None = None
+    distillation: losses.DistillationSettings | None = None
     """Set where a teacher is learned from; None where rows alone teach."""
 
     @model_serializer(mode="wrap")
