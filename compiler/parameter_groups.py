@@ -43,7 +43,7 @@ def _decayed(draft: Draft, rate: float, decay: float) -> Iterator[GroupSettings]
         pattern = _layer_pattern(part, next(name for name in names if part_of(f"{name}.weight") == part), depths)
         yield GroupSettings(parameters=(pattern,), learning_rate=_lowered(rate, decay, depths[part.stack] - part.layer))
     outside = [name for name in names if part_of(f"{name}.weight").kind == "embeddings"]
-    if tables := dict.fromkeys(part for name in outside if (part := embedding_part(f"{name}.weight"))):
+    if tables := dict.fromkeys(word for name in outside if (word := embedding_part(f"{name}.weight"))):
         lowest = max(depths.values(), default=0) + 1
         yield GroupSettings(parameters=tuple(tables), learning_rate=_lowered(rate, decay, lowest))
 

@@ -257,8 +257,8 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual = {"loss_chunk_size": None, "nodes": 1, "embedding": None, "router": None, "sampling": None}
-        usual |= {"parameter_groups": ()}
+        usual: dict[str, Any] = dict.fromkeys(("loss_chunk_size", "embedding", "router", "sampling"))
+        usual |= {"nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}
 
