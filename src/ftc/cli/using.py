@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ftc.cli.arguments import (
     JSON,
+    RUN,
     TEXT,
     Command,
     Example,
@@ -40,7 +41,7 @@ _FORMATS = {".csv": _CSV, ".jsonl": _LINES, ".ndjson": _LINES, ".json": JSON}
 
 
 def predict_arguments(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a finished run: its folder or the beginning of its name")
+    parser.add_argument("run", metavar="RUN", help=f"a finished run: {RUN}")
     parser.add_argument(
         "text",
         nargs="*",
@@ -179,7 +180,7 @@ _LEAST = 2**20
 
 
 def merge_arguments(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a finished run: its folder or the beginning of its name")
+    parser.add_argument("run", metavar="RUN", help=f"a finished run: {RUN}")
     add_output(parser, "a new folder for the whole model", metavar="FOLDER", required=True)
     parser.add_argument(
         "--dtype",
