@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
-from typing import IO, TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ftc.spec.exit_codes import ExitCode
 from ftc.spec.switches import OFFLINE, is_switched_on
@@ -14,6 +14,8 @@ from ftc.spec.switches import OFFLINE, is_switched_on
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
+
+    from _typeshed import SupportsWrite
 
 __all__ = [
     "JSON",
@@ -90,7 +92,7 @@ class Parser(ArgumentParser):
         sys.stderr.write(f"error: {message}\n{self.format_usage()}`{self.prog} --help` shows more.\n")
         raise SystemExit(ExitCode.USAGE)
 
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
         """Writes help. argparse would say nothing where the disk is full, and the exit code would be 0."""
         (file or sys.stderr).write(message)
 
