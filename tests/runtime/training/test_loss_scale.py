@@ -79,7 +79,8 @@ def test_losses_and_skipped_steps_are_those_of_a_loop_by_hand(tmp_path: Path) ->
     assert [step.is_skipped for step in steps] == [skipped for _, skipped in expected]
     assert [step.loss for step in steps] == pytest.approx([loss for loss, _ in expected], abs=2e-3)
     assert record.skipped_steps == sum(step.is_skipped for step in steps)
-    assert record.skipped_steps is not None and 0 < record.skipped_steps < len(steps)
+    assert record.skipped_steps is not None
+    assert 0 < record.skipped_steps < len(steps)
     assert [step.loss_scale for step in steps][:2] == [TOO_LARGE, TOO_LARGE / 2]
 
 
