@@ -19,27 +19,27 @@ from ftc.compiler.training_defaults import (
 from ftc.compiler.vectors import vector_settings
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.loss_settings import (
+    DistillationSettings,
     PreferenceSettings,
     RegressionSettings,
     SamplingSettings,
     TargetScale,
+    TeacherSettings,
 )
 from ftc.spec.documents.settings import (
     DeterminismSettings,
-    DistillationSettings,
     OpenOptimizer,
     OpenTrain,
     ScheduleSettings,
     Seeds,
-    TeacherSettings,
 )
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.metrics import metric_named
 from ftc.spec.optimizers import OPTIMIZERS, candidates
+from ftc.spec.precisions import Precision, precision_card, usual_precision
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.evaluation import watched_metrics
-from ftc.spec.sections.train import Precision
 
 __all__ = ["EXACT", "choose_determinism", "choose_distillation", "choose_training"]
 
@@ -113,18 +113,20 @@ def _precision(draft: Draft, why: Reasons) -> Precision:
     asked, device = draft.recipe.train.precision, draft.device
     if asked != "auto":
         return why.take("precision", asked)
+    card = usual_precision(device)
     if device.kind == "cpu":
-        return why.derive("precision", "float32", "a CPU is exact, and rarely faster in bfloat16")
-    if device.has_bfloat16:
-        return why.derive("precision", "bfloat16", f"{device.label} supports fast bfloat16")
-    return why.derive("precision", "float32", f"{device.label} has no fast bfloat16")
+        return why.derive("precision", card.kind, "a CPU is exact, and rarely faster in bfloat16")
+    if card.is_mixed:
+        return why.derive("precision", card.kind, f"{device.label} supports fast {card.products.name}")
+    return why.derive("precision", card.kind, f"{device.label} has no fast bfloat16")
 
 
 def _check_precision(draft: Draft) -> Draft:
-    device = draft.device
-    if draft.recipe.train.precision != "bfloat16" or device.has_bfloat16:
+    device, card = draft.device, precision_card(draft.train.precision)
+    if draft.recipe.train.precision == "auto" or card.is_fast_on(device):
         return draft
-    speed = "does not have bfloat16" if device.kind == "cuda" else "is very slow at bfloat16"
+    name = card.products.name
+    speed = f"does not have {name}" if device.kind == "cuda" else f"is very slow at {name}"
     help = "write `float32`, or remove `precision`"
     return draft.find("FTC226", f"{device.label} {speed}", "train.precision", help=help)
 
@@ -269,7 +271,7 @@ def choose_distillation(draft: Draft) -> Draft:
         temperature=why.take("temperature", asked.temperature),
         weight=why.take("weight", asked.weight),
         precision=(
-            why.derive("precision", draft.train.precision, "the precision of the run")
+            why.derive("precision", precision_card(draft.train.precision).frozen.name, "the precision of the run")
             if asked.precision == "auto"
             else why.take("precision", asked.precision)
         ),

@@ -11,9 +11,11 @@ from torch import nn
 
 from ftc.runtime.models.base_model import Base, checkpoint_activations, load_base
 from ftc.runtime.models.file_names import names_in_files
+from ftc.runtime.models.number_types import torch_type
 from ftc.runtime.strategies.half import Half, S_contra, in_parts
 from ftc.spec.architectures import architecture
 from ftc.spec.documents.settings import Settings
+from ftc.spec.precisions import precision_card
 from ftc.spec.strategies.bitfit import BitFitSettings
 from ftc.spec.strategies.full import FullSettings
 from ftc.spec.strategies.partial import PartialSettings, depths_of
@@ -22,7 +24,7 @@ __all__ = ["OfBitFit", "OfFull", "OfPartial", "OfWhole"]
 
 
 class OfWhole(Half[S_contra]):
-    """Weights of the model itself are trained, in float32; the arithmetic follows the plan's precision."""
+    """Weights of the model itself are trained, in the type that the plan's precision gives them."""
 
     @abstractmethod
     def chosen(self, model: nn.Module, strategy: S_contra) -> Container[str]:
@@ -30,7 +32,7 @@ class OfWhole(Half[S_contra]):
 
     def build(self, settings: Settings, strategy: S_contra, base: Base) -> nn.Module:
         """The model, of which nothing but the chosen weights is trained."""
-        model: Any = load_base(settings, base, dtype=torch.float32)
+        model: Any = load_base(settings, base, dtype=torch_type(precision_card(settings.train.precision).trained))
         if settings.train.activation_checkpointing:
             checkpoint_activations(model)
         chosen, router = self.chosen(model, strategy), settings.train.router

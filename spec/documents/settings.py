@@ -19,10 +19,11 @@ from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizers import OptimizerKind, OptimizerNumbers
+from ftc.spec.precisions import Precision
 from ftc.spec.schedules import ScheduleKeys
 from ftc.spec.sections.evaluation import Gate, Judge, SimpleBaseline
 from ftc.spec.sections.model import AttentionKernel
-from ftc.spec.sections.train import Divergence, EarlyStopping, Offload, Precision, Sharding, TeacherQuantization
+from ftc.spec.sections.train import EarlyStopping, Offload, Sharding
 from ftc.spec.strategies import AnySettings
 from ftc.spec.text_forms import FormName, form_card
 
@@ -30,7 +31,6 @@ __all__ = [
     "ClassifierSettings",
     "DeterminismSettings",
     "DeviceSettings",
-    "DistillationSettings",
     "EvalSettings",
     "ModelSettings",
     "Open",
@@ -43,7 +43,6 @@ __all__ = [
     "ScheduleSettings",
     "Seeds",
     "Settings",
-    "TeacherSettings",
     "TextSettings",
     "TrainSettings",
     "WordnetSettings",
@@ -169,37 +168,6 @@ class DeterminismSettings(Document):
     """Steps that are run twice in fresh processes before training; 0 for none."""
 
 
-class TeacherSettings(Document):
-    """The teacher as it is loaded."""
-
-    base: str
-    """Folder in the project, or id on the hub."""
-    commit: str | None
-    """Commit of a hub snapshot; None for a folder."""
-    files: dict[InsidePath, FileFacts]
-    """Every file that loading reads, by its path inside the folder."""
-    architecture: str
-    family: Family
-    num_parameters: int
-    license: str | None
-    outputs: tuple[int, ...]
-    """Which of its outputs stands for each of the run's labels, in their order; empty without a head for labels."""
-
-
-class DistillationSettings(Document):
-    """What is learned from a teacher, and how much it counts."""
-
-    teacher: TeacherSettings
-    loss: Divergence
-    temperature: Real
-    weight: Real
-    """Share of the teacher in the loss of a target."""
-    precision: Precision
-    """What the teacher's weights are held in."""
-    quantization: TeacherQuantization | None
-    """What its linear layers are packed into; None for nothing."""
-
-
 class OpenTrain(Document):
     """Training, step by step, but for what the solver chooses, the teacher, and how alike two runs have to be."""
 
@@ -273,7 +241,7 @@ class TrainSettings(OpenTrain):
     activation_checkpointing: bool
     loss_chunk_size: int | None = None
     """Target positions whose scores over the vocabulary are computed at a time; None for all, absent from the plan."""
-    distillation: DistillationSettings | None = None
+    distillation: losses.DistillationSettings | None = None
     """Set where a teacher is learned from; None where rows alone teach."""
 
     @model_serializer(mode="wrap")

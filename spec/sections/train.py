@@ -9,6 +9,7 @@ from pydantic import Field
 from ftc.spec.base import Document, Effect, Real
 from ftc.spec.knobs import effects_in
 from ftc.spec.optimizers import OptimizerKeys, OptimizerKind
+from ftc.spec.precisions import AskedPrecision, AskedType
 from ftc.spec.schedules import ScheduleKeys, ScheduleKind
 
 __all__ = [
@@ -17,14 +18,12 @@ __all__ = [
     "EarlyStopping",
     "Offload",
     "Optimizer",
-    "Precision",
     "Schedule",
     "Sharding",
     "TeacherQuantization",
     "Train",
 ]
 
-Precision = Literal["float32", "bfloat16"]
 ClassWeight = Annotated[Real, Field(gt=0, le=1000)]
 Sharding = Literal["none", "ddp", "fsdp"]
 """What each of several devices holds: `ddp` the whole model, `fsdp` a shard of every weight, gradient and optimizer
@@ -118,7 +117,7 @@ class Distillation(Document):
     second choices. Default: 2, as in DistilBERT."""
     weight: Real = Field(default=0.5, gt=0, le=1)
     """Weight of the teacher's loss; the rest is the loss on the rows' own answers. Default: 0.5, equal weights."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: AskedType = "auto"
     """Data type of the teacher's weights. Default `auto`: the precision of the run."""
     quantization: TeacherQuantization | None = None
     """Load the teacher's linear layers in 4 or 8 bits: less memory, slightly less accurate probabilities. Default:
@@ -196,7 +195,7 @@ class Train(Document):
     max_grad_norm: Real | None = Field(default=1.0, gt=0)
     """Maximum gradient norm; larger gradients are clipped. `null` disables clipping. Default: 1, the usual guard
     against spikes."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: AskedPrecision = "auto"
     """Precision of the forward and backward pass. Default `auto`: bfloat16 if the device supports it well."""
     activation_checkpointing: Literal["auto"] | bool = "auto"
     """Activation (gradient) checkpointing: recompute activations in the backward pass instead of keeping them. Far

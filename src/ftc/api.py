@@ -304,7 +304,7 @@ def audit(
     """Judges a past run: compares everything that it names with what is here now, and does steps again if asked to.
 
     Args:
-        run: The run, its folder, or the beginning of its name.
+        run: The run, its folder, its id or the beginning of that, or its recipe's name.
         level: `static` executes nothing, `replay` trains some steps again in a fresh process, `full` does all of the
             plan again.
         first: Steps that are done when a replay begins: 0, or those of a checkpoint that is still there.
@@ -352,7 +352,8 @@ def sign(
     """Signs a finished run, or any other folder, with a local key; the form is that of OpenSSF model signing.
 
     Args:
-        target: The run, its folder, the beginning of its name, or another folder, such as an adapter's.
+        target: The run, its folder, its id or the beginning of that, its recipe's name, or another folder, such as an
+            adapter's.
         key: File of a private key on an elliptic curve, PEM, without a password.
         signature: Where it goes; `model.sig` in the folder where left out. An older signature is replaced.
         force: Replace any other file there too.

@@ -19,7 +19,7 @@ from ftc.views.checks import check_lines
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
 from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, visible_width
 from ftc.views.tracking import asked_parts
-from ftc.views.words import headline, learned_of_rows, size_words, teacher_parts, value_at
+from ftc.views.words import ORIGIN_WORDS, headline, learned_of_rows, size_words, teacher_parts, value_at
 
 if TYPE_CHECKING:
     from ftc.spec.documents.record import Evaluation, RunRecord
@@ -320,11 +320,11 @@ def origins_text(plan: Plan, *, page: Page = PLAIN) -> str:
     room = page.columns - first - second - _KIND_CELLS - 6
     lines: list[str] = []
     for path, value, origin in rows:
-        reason = " ".join(escaped(origin.reason).split())
+        reason, kind = " ".join(escaped(origin.reason).split()), ORIGIN_WORDS[origin.kind]
         if room >= _NARROWEST_REASON:
-            lines += _cells((path, value, origin.kind, reason), (first, second, _KIND_CELLS, room))
+            lines += _cells((path, value, kind, reason), (first, second, _KIND_CELLS, room))
         else:
-            lines += _cells((path, value, origin.kind), (first, page.columns - first - _KIND_CELLS - 4, _KIND_CELLS))
+            lines += _cells((path, value, kind), (first, page.columns - first - _KIND_CELLS - 4, _KIND_CELLS))
             lines += page.wrap(f"    {reason}")
     return "\n".join(lines) + "\n"
 
