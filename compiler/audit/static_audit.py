@@ -45,8 +45,8 @@ _SIGNATURE = ".sig"
 
 _NEVER_CHECKED = (
     "whether training again gives the same weights: the static level executes nothing",
-    "whether the record was truthful when it was written; nothing else shows its peak memory, its times of day and its "
-    "words",
+    "whether the record was truthful when it was written",
+    "peak memory, times of day and words of the record: nothing else shows them",
     "the estimates and reasons in plan.json: what was done doesn't depend on them",
     "byte code and CUDA libraries of the packages: known by the sources and by what was installed",
 )
