@@ -81,15 +81,12 @@ def check_answers(tally: Tally, plan: Plan, split: TestSplit, rows: Sequence[Out
     elif not found:
         words = split.words(stream, split.model)
         for number, (row, place) in enumerate(zip(rows, places, strict=True), 1):
-            found += _words(f"predictions.ndjson, line {number}", row, words, place)
+            subject = f"predictions.ndjson, line {number}"
+            found += difference(f"{subject}: prompt", row.prompt, words.given(place), "the test split")
+            if row.expected is not None:
+                found += difference(f"{subject}: expected", row.expected, words.expected(place), "the test split")
     tally.findings[:0] = found
     tally.checked.append(f"{len(rows)} predictions are of the test split's rows")
-
-
-def _words(subject: str, row: Outcome, words: SplitWords, place: int) -> Iterator[Finding]:
-    yield from difference(f"{subject}: prompt", row.prompt, words.given(place), "the test split")
-    if row.expected is not None:
-        yield from difference(f"{subject}: expected", row.expected, words.expected(place), "the test split")
 
 
 def _groups(plan: Plan, streams: Path, rows: Sequence[Outcome], places: Sequence[int]) -> Iterator[Finding]:

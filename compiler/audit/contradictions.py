@@ -113,7 +113,11 @@ def contradictions(
         ours: Whether the code that wrote the run is the code that looks at it.
     """
     case = _Case(run, plan, record, witnesses, known, ours)
-    for compare in (_plan, _segments, _processes, _inputs, _events, _seen, _ladder, _proof, _checkpoints, _result):
+    for compare in (_plan, _segments, _processes, _inputs, _events):
+        yield from compare(case)
+    events = witnesses.events if case.file(run.events) else ()
+    yield from observations(plan, record, events, ours=ours)
+    for compare in (_ladder, _proof, _checkpoints, _result):
         yield from compare(case)
 
 
@@ -220,12 +224,6 @@ def _processes(case: _Case) -> Iterator[Finding]:
             yield from difference(f"{where}.0.job_sha256", first.job_sha256, case.plan.job_sha256(), "plan.json")
         if number == len(case.record.segments) - 1:
             yield from difference(where, len(ranks), case.record.observed.world_size, "`observed.world_size`")
-
-
-def _seen(case: _Case) -> Iterator[Finding]:
-    yield from observations(
-        case.plan, case.record, case.witnesses.events if case.file(case.run.events) else (), ours=case.ours
-    )
 
 
 def _events(case: _Case) -> Iterator[Finding]:

@@ -31,12 +31,17 @@ def observations(plan: Plan, record: RunRecord, events: Sequence[Event], *, ours
         ours: Whether the code that wrote the run is the code that looks at it.
     """
     yield from _machine(plan, record)
-    yield from _clocks(record)
-    yield from _durations(record, events)
+    yield from _times(record, events)
     if record.observed.code.ftc_sha256 == code_digest():
         yield from difference("record.json: ftc_version", record.ftc_version, VERSION, "`observed.code`")
     if ours and len(record.segments) == 1:  # a run that was continued may have been planned anew in between
-        yield from _expected(plan, record)
+        peaks = planned_by_phase(plan)
+        for peak in record.memory_by_phase:
+            subject = f"record.json: memory_by_phase, {peak.phase}: planned_bytes"
+            yield from difference(subject, peak.planned_bytes, peaks.get(peak.phase), "plan.json")
+        for one in record.time_by_phase:
+            subject = f"record.json: time_by_phase, {one.phase}: planned"
+            yield from difference(subject, one.planned, planned_seconds(plan, one.phase), "plan.json")
 
 
 def _machine(plan: Plan, record: RunRecord) -> Iterator[Finding]:
@@ -65,18 +70,14 @@ def _machine(plan: Plan, record: RunRecord) -> Iterator[Finding]:
         )
 
 
-def _clocks(record: RunRecord) -> Iterator[Finding]:
-    """Times that are none."""
+def _times(record: RunRecord, events: Sequence[Event]) -> Iterator[Finding]:
+    """Times of day that are none, and seconds of each phase whose parts the events tell one by one."""
     for number, one in enumerate(record.segments):
         for name, text in (("started_at", one.started_at), ("ended_at", one.ended_at)):
             try:
                 datetime.fromisoformat(text or record.segments[0].started_at)
             except ValueError:
                 yield from difference(f"record.json: segments.{number}.{name}", text, "a time", "what ftc writes")
-
-
-def _durations(record: RunRecord, events: Sequence[Event]) -> Iterator[Finding]:
-    """Seconds of each phase whose parts the events tell one by one."""
     taken = {one.phase: one.seconds for one in record.time_by_phase}
     if min([record.train_seconds, *taken.values()]) < 0:
         yield from difference("record.json: time_by_phase", "a time below zero", "none", "no clock")
@@ -103,14 +104,3 @@ def _lasted(name: str, said: float, told: float, source: str) -> list[Finding]:
     if math.isclose(said, told, rel_tol=_NEARLY):
         return []
     return difference(f"record.json: time_by_phase, {name}", said, told, source)
-
-
-def _expected(plan: Plan, record: RunRecord) -> Iterator[Finding]:
-    """What the plan expected, as the record repeats it."""
-    peaks = planned_by_phase(plan)
-    for peak in record.memory_by_phase:
-        subject = f"record.json: memory_by_phase, {peak.phase}: planned_bytes"
-        yield from difference(subject, peak.planned_bytes, peaks.get(peak.phase), "plan.json")
-    for one in record.time_by_phase:
-        subject = f"record.json: time_by_phase, {one.phase}: planned"
-        yield from difference(subject, one.planned, planned_seconds(plan, one.phase), "plan.json")

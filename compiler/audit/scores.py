@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from ftc.compiler.audit.shown import check_shown
 from ftc.compiler.audit.tally import Tally, difference, finding, plural
 from ftc.spec.documents.audit import Finding, Recomputed
-from ftc.spec.documents.findings import BaselineResult
 from ftc.spec.documents.outcomes import Outcome, gate_results
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, Gain, Interval, RunRecord, SliceResult, SubjectResult
@@ -214,17 +213,14 @@ def _values(measured: Evaluation, found: Recomputed) -> Iterator[Finding]:
         yield from _groups(known[one.slice], one)
     for baseline in found.baselines:
         for said in measured.baselines:  # all are fitted to the same rows
-            where = f"eval.json: rows of the baseline {said.kind}"
-            yield from difference(where, said.rows, baseline.rows, "the training split")
-        yield from _baseline(next(one for one in measured.baselines if one.kind == baseline.kind), baseline)
-
-
-def _baseline(said: BaselineResult, found: BaselineResult) -> Iterator[Finding]:
-    """A baseline whose answers follow from the training rows."""
-    where = f"the baseline {said.kind}"
-    yield from difference(f"eval.json: metrics of {where}", sorted(said.metrics), sorted(found.metrics), "plan.json")
-    for name, value in found.metrics.items():
-        yield from _apart(f"{name} of {where}", said.metrics.get(name, math.nan), value, "the training split")
+            where = f"the baseline {said.kind}"
+            yield from difference(f"eval.json: rows of {where}", said.rows, baseline.rows, "the training split")
+            if said.kind == baseline.kind:
+                names = sorted(baseline.metrics)
+                yield from difference(f"eval.json: metrics of {where}", sorted(said.metrics), names, "plan.json")
+                for name, value in baseline.metrics.items():
+                    told = said.metrics.get(name, math.nan)
+                    yield from _apart(f"{name} of {where}", told, value, "the training split")
 
 
 def _groups(said: SliceResult, found: SliceResult) -> Iterator[Finding]:

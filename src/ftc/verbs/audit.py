@@ -137,10 +137,10 @@ def _recomputed(run: Run, witnesses: Witnesses, model: Path | None, streams: Pat
         from ftc.spec.documents.streams import open_stream
 
         told = Told(run.plan, run.record.steps_done, witnesses.events, run.evaluation, witnesses.outcomes)
-        splits = {}
+        splits: dict[str, SplitRows] = {}
         if model is not None and streams is not None:
             files = {name: streams / f"{name}.arrow" for name in ("train", "test") if name in run.plan.data}
-            splits = {name: SplitRows(run.plan.settings, open_stream(file), model) for name, file in files.items()}
+            splits |= {name: SplitRows(run.plan.settings, open_stream(file), model) for name, file in files.items()}
         return recompute(told, splits)
     except ImportError as problem:
         return f"`{problem.name}` is not installed, `pip install 'ftc[train]'` brings it"
