@@ -220,6 +220,8 @@ def run_of(root: Path, plan: Plan) -> Run | None:
     Where there is none, one of the same job by a release that took no digest of the packages' files counts.
     """
     folder = runs_folder(root, plan.name)
+    if not folder.is_dir():
+        return None  # a job's digest is of the whole plan
     same = list(_readable(folder.glob(f"{plan.run_id}*")))
     same = same or list(_readable(folder.glob(f"{plan.without_code_digests().run_id}*")))
     return max(same, key=_started_at, default=None)
