@@ -274,14 +274,18 @@ def _intervals(measured: Evaluation, found: Recomputed) -> Iterator[tuple[Findin
         )
     for baseline in found.baselines:
         told_of = next(one for one in measured.baselines if one.kind == baseline.kind)
-        for name, gain in baseline.gains.items():
+        for name, gained in baseline.gains.items():
             said_of = told_of.gains.get(name)
             subject = f"interval of the gain in {name} over the baseline {baseline.kind}"
-            pairs.append((name, subject, gain.value, said_of.interval if said_of else None, gain.interval))
+            pairs.append((name, subject, gained.value, said_of.interval if said_of else None, gained.interval))
     known = {one.slice: one for one in measured.slices}
     for one in found.slices:
         pairs += _of_slice(known[one.slice], one)
-        yield from ((changed, False) for changed in _by_chance(known[one.slice], one))
+        for name, gap in one.gaps.items():
+            told = known[one.slice].gaps.get(name)
+            if told is not None and not _is_near(told.by_chance, gap.by_chance):
+                subject = f"eval.json: {name} gap on {one.slice} by chance"
+                yield from ((changed, False) for changed in difference(subject, told.by_chance, gap.by_chance, _ROWS))
     for metric, subject, value, said, ought in pairs:
         if not _is_same(said, ought):
             card = metric_named(metric)
@@ -306,15 +310,6 @@ def _of_slice(said: SliceResult, found: SliceResult) -> Iterator[_Pair]:
             told.interval if told else None,
             gap.interval,
         )
-
-
-def _by_chance(said: SliceResult, found: SliceResult) -> Iterator[Finding]:
-    """Gaps of groups that are dealt by lot."""
-    for name, gap in found.gaps.items():
-        told = said.gaps.get(name)
-        if told is not None and not _is_near(told.by_chance, gap.by_chance):
-            subject = f"eval.json: {name} gap on {said.slice} by chance"
-            yield from difference(subject, told.by_chance, gap.by_chance, _ROWS)
 
 
 def _is_near(one: float | None, other: float | None) -> bool:

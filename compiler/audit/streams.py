@@ -34,17 +34,10 @@ def check_streams(tally: Tally, plan: Plan, folder: Path | None, *, ours: bool) 
             tally.findings.append(finding("FTC521", f"`{probe.name}` of the streams", probe.wanted, found, hint))
     beside = f" and {plural(len(probes), 'set')} beside them" if probes else ""
     tally.checked.append(plural(len(plan.data), "token stream") + beside)
-    if ours:
-        _check_report(tally, plan, folder)
-    else:
-        tally.not_checked.append("what plan.json says of the rows: another release of ftc counted them")
-
-
-def _check_report(tally: Tally, plan: Plan, folder: Path) -> None:
-    """What the plan shows of its rows is what was found when the streams were made, as the cache keeps it."""
     made = kept_manifest(folder, plan.stream_key)
-    if made is None:
-        tally.not_checked.append("what plan.json says of the rows: this cache can't be believed about them")
+    if made is None or not ours:
+        why = "another release of ftc counted them" if made else "this cache can't be believed about them"
+        tally.not_checked.append(f"what plan.json says of the rows: {why}")
         return
     found: list[Finding] = []
     for split, report in plan.data.items():
