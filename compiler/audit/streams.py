@@ -39,16 +39,24 @@ def check_streams(tally: Tally, plan: Plan, folder: Path | None, *, ours: bool) 
         why = "another release of ftc counted them" if made else "this cache can't be believed about them"
         tally.not_checked.append(f"what plan.json says of the rows: {why}")
         return
-    found: list[Finding] = []
+    others: list[Finding] = []
     for split, report in plan.data.items():
         said, told = report.to_json(), made.splits[split].to_json() if split in made.splits else {}
         for name, value in said.items():
-            found += difference(f"plan.json: data.{split}.{name}", value, told.get(name), _CACHE)
-    found += difference("plan.json: quality", plan.quality.to_json(), made.quality.to_json(), _CACHE)
+            others += difference(f"plan.json: data.{split}.{name}", value, told.get(name), _CACHE)
+    others += difference("plan.json: quality", plan.quality.to_json(), made.quality.to_json(), _CACHE)
     for check in made.checks:
         if check not in plan.checks:
-            found.append(finding("FTC537", f"plan.json: checks, {check.name}", check.result, "another result", _CACHE))
-    tally.findings += found
+            others.append(
+                finding(
+                    "FTC537",
+                    f"plan.json: checks, {check.name}",
+                    check.result,
+                    "another result",
+                    f"compare it with {_CACHE}",
+                )
+            )
+    tally.findings += others
     tally.checked.append("what the plan shows of the rows")
 
 
