@@ -267,17 +267,13 @@ def _intervals(measured: Evaluation, found: Recomputed) -> Iterator[tuple[Findin
             (name, f"interval of {name} of {subject}", computed[name], result.intervals.get(name), again.get(name))
             for name in computed
         ]
-    for name, gain in found.gains.items():
-        told = measured.gains.get(name)
-        pairs.append(
-            (name, f"interval of the gain in {name}", gain.value, told.interval if told else None, gain.interval)
-        )
-    for baseline in found.baselines:
-        told_of = next(one for one in measured.baselines if one.kind == baseline.kind)
-        for name, gained in baseline.gains.items():
-            said_of = told_of.gains.get(name)
-            subject = f"interval of the gain in {name} over the baseline {baseline.kind}"
-            pairs.append((name, subject, gained.value, said_of.interval if said_of else None, gained.interval))
+    said_of = {one.kind: one.gains for one in measured.baselines}
+    gains = [(measured.gains, found.gains, "")]
+    gains += [(said_of[one.kind], one.gains, f" over the baseline {one.kind}") for one in found.baselines]
+    for mine, others, over in gains:
+        for name, gain in others.items():
+            subject, said_gain = f"interval of the gain in {name}{over}", mine.get(name)
+            pairs.append((name, subject, gain.value, said_gain.interval if said_gain else None, gain.interval))
     known = {one.slice: one for one in measured.slices}
     for one in found.slices:
         pairs += _of_slice(known[one.slice], one)
