@@ -229,15 +229,14 @@ def test_a_checkpoint_that_contradicts_the_step_log_is_not_continued(job: Job, n
 def test_a_checkpoint_of_another_run_is_not_continued(job: Job, name: str, brought: str) -> None:
     """Of a run with other seeds, as another machine's bits would be: put into an interrupted run's folder."""
     other = Job(changed(job.plan, {"seeds.order": 5, "seeds.init": 6}), job.inputs, job.root)
-    stop = at("step", lambda: os.kill(os.getpid(), 15), step=7)
-    assert execute(other.plan, job.inputs, job.folder(f"{name}-other"), stop).steps_done == 7
-    assert execute(job.plan, job.inputs, job.folder(name), stop).steps_done == 7
+    for plan, folder in ((other.plan, f"{name}-other"), (job.plan, name)):
+        stop = at("step", lambda: os.kill(os.getpid(), 15), step=7)
+        assert execute(plan, job.inputs, job.folder(folder), stop).steps_done == 7
     ours, theirs = job.folder(name), job.folder(f"{name}-other")
-    for folder in sorted(theirs.checkpoints.iterdir()):
-        shutil.rmtree(ours.checkpoints / folder.name, ignore_errors=True)
-        shutil.copytree(folder, ours.checkpoints / folder.name)
-        if brought != "checkpoint":
-            claim(ours.checkpoints / folder.name, job)
+    shutil.rmtree(ours.checkpoints)
+    shutil.copytree(theirs.checkpoints, ours.checkpoints)
+    for checkpoint in ours.checkpoints.iterdir() if brought != "checkpoint" else ():
+        claim(checkpoint, job)
     if brought == "step log too":
         shutil.copy2(theirs.ladder, ours.ladder)
     assert_goes_on(job, name)
