@@ -132,7 +132,7 @@ def test_a_file_that_is_no_usable_image_is_named_with_its_row(folder: Path, kind
 def test_a_data_uri_that_is_no_base64_is_named(folder: Path, body: str) -> None:
     _, (found,), _ = looked_at(folder, f"data:image/png;base64,{body}")
     assert found.code == "FTC121"
-    assert "no valid base64" in found.summary
+    assert "not valid base64" in found.summary
 
 
 def test_files_go_through_the_one_door(folder: Path) -> None:
