@@ -209,7 +209,11 @@ def test_parts_that_are_no_text_and_no_image_are_named(content: Any, words: str)
 
 @pytest.mark.parametrize(
     ("said", "beside", "words"),
-    [("What is it?", "a.png", "place"), ("<image> What is it?", ["a.png", "b.png"], "place"), ("What?", 5, "no path")],
+    [
+        ("What is it?", "a.png", "place"),
+        ("<image> What is it?", ["a.png", "b.png"], "place"),
+        ("What?", 5, "not an image's path"),
+    ],
 )
 def test_no_image_beside_a_conversation_is_left_out_in_silence(said: str, beside: Any, words: str) -> None:
     asked, answer = {"role": "user", "content": said}, {"role": "assistant", "content": "A square."}
