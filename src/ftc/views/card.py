@@ -215,8 +215,7 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     schedule = f"{train.schedule.kind} after {numbers.plural(train.schedule.warmup_steps, 'warm-up step')}"
     yield "learning rate", f"{numbers.rate(train.learning_rate)}, {schedule}"
     yield "optimizer", f"{train.optimizer.kind}, weight decay {train.optimizer.weight_decay:g}"
-    skipped = "" if record.skipped_steps is None else f"; {skipped_words(record.skipped_steps)}"
-    yield "precision", precision_card(train.precision).label + skipped
+    yield "precision", "; ".join([precision_card(train.precision).label, *skipped_words(record)])
     yield "longest sequence", numbers.plural(plan.settings.text.max_length, "token")
     yield "trained on", f"{numbers.count(record.tokens)} tokens in {numbers.duration(record.train_seconds)}"
     yield "device", _inline(record.observed.device)

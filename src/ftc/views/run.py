@@ -68,13 +68,11 @@ def run_text(
         "gate_failed": page.bad("finished, gate failed"),
     }
     steps = f"{numbers.count(record.steps_done)} of {numbers.plural(plan.settings.train.num_steps, 'step')}"
-    parts = [f"{page.strong(record.id)} {words[record.status]}", steps]
+    parts = [f"{page.strong(record.id)} {words[record.status]}", steps, *skipped_words(record)]
     if record.selected_step is not None and record.selected_step != record.steps_done:
         parts.append(f"weights of step {numbers.count(record.selected_step)}, the best on validation")
     if any(segment.ended_by == "early_stop" for segment in record.segments):
         parts.append("stopped early")
-    if record.skipped_steps is not None:
-        parts.append(skipped_words(record.skipped_steps))
     parts.append(f"plan {numbers.digest(record.plan_sha256)}")
     merged = [
         f"{escaped(one.folder)} in {one.weight_type}, tensors {numbers.digest(one.content_sha256)}, {one.at[:10]}"

@@ -18,7 +18,7 @@ from ftc.views import numbers
 from ftc.views.page import escaped
 
 if TYPE_CHECKING:
-    from ftc.spec.documents.record import Evaluation
+    from ftc.spec.documents.record import Evaluation, RunRecord
 
 __all__ = [
     "ORIGIN_WORDS",
@@ -149,6 +149,9 @@ def sampling_facts(sampling: SamplingSettings) -> Iterator[tuple[str, str]]:
     yield "loss", f"{reinforcement_loss(sampling.loss).label}{beta}"
 
 
-def skipped_words(steps: int) -> str:
-    """How many steps changed no weight because their gradients overflowed."""
-    return f"{numbers.plural(steps, 'step')} skipped (gradients overflowed)" if steps else "no step skipped"
+def skipped_words(record: RunRecord) -> list[str]:
+    """How many steps changed no weight because their gradients overflowed; nothing where losses are not scaled."""
+    steps = record.skipped_steps
+    if steps is None:
+        return []
+    return [f"{numbers.plural(steps, 'step')} skipped (gradients overflowed)" if steps else "no step skipped"]

@@ -191,8 +191,7 @@ def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer)
         words.append(f"the weights are those of step {numbers.count(record.selected_step)}")
     if any(segment.ended_by == "early_stop" for segment in record.segments):
         words.append("training stopped early")
-    if record.skipped_steps is not None:
-        words.append(skipped_words(record.skipped_steps))
+    words += skipped_words(record)
     if len(run.steps) < record.steps_done:
         words.append(f"the log has {numbers.plural(len(run.steps), 'step')}")
     # The charts' figures as a table, for those who cannot see the charts and those who want the numbers.
