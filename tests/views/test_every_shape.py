@@ -126,7 +126,7 @@ def baselines(draw: Any, names: list[str]) -> tuple[BaselineResult, ...]:
 def slices(draw: Any, names: list[str]) -> tuple[SliceResult, ...]:
     groups = tuple(
         GroupResult(
-            group=group, detail=draw(words), rows=draw(st.integers(0, 99)), tuned={n: draw(reals) for n in names}
+            group=group, detail="up to 9 tokens", rows=draw(st.integers(0, 99)), tuned={n: draw(reals) for n in names}
         )
         for group in draw(st.lists(words, min_size=1, max_size=4, unique=True))
     )
