@@ -84,8 +84,8 @@ def predicted(draw: Any, mode: Mode) -> tuple[float, ...]:
     if head_card(mode.head).keeps_targets:
         return tuple(draw(st.lists(st.integers(0, len(LABELS) - 1).map(float), max_size=4)))
     if form_card(mode.form).is_pair:
-        return draw(st.tuples(reals, reals, reals))
-    return draw(st.tuples(st.integers(1, 10**6).map(float), reals)) if mode.form == "embed" else ()
+        return draw(reals), draw(reals), draw(reals)
+    return (float(draw(st.integers(1, 10**6))), draw(reals)) if mode.form == "embed" else ()
 
 
 @st.composite
@@ -130,8 +130,11 @@ def slices(draw: Any, names: list[str]) -> tuple[SliceResult, ...]:
         )
         for group in draw(st.lists(words, min_size=1, max_size=4, unique=True))
     )
-    gap = {"interval": None, "lowest": groups[0].group, "highest": groups[-1].group}
-    gaps = {name: Gap(value=draw(losses), by_chance=draw(st.none() | losses), **gap) for name in names}
+    lowest, highest = groups[0].group, groups[-1].group
+    gaps = {
+        name: Gap(value=draw(losses), interval=None, by_chance=draw(st.none() | losses), lowest=lowest, highest=highest)
+        for name in names
+    }
     return (SliceResult(slice="region", groups=groups, gaps=gaps if len(groups) > 1 else {}),)
 
 
