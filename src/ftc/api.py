@@ -22,6 +22,7 @@ from ftc.spec.storage.processes import contract, is_follower
 from ftc.verbs.calibrate import calibrate, device, devices
 from ftc.verbs.chat import Chat, open_chat
 from ftc.verbs.compare import diff
+from ftc.verbs.drift import Drifted, data_drift
 from ftc.verbs.evaluate import evaluate, evaluate_on_harness
 from ftc.verbs.export_model import export_model
 from ftc.verbs.merge import merge
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Chat",
     "Checked",
+    "Drifted",
     "Model",
     "Planned",
     "Predictions",
@@ -70,6 +72,7 @@ __all__ = [
     "audit",
     "calibrate",
     "compare",
+    "data_drift",
     "device",
     "devices",
     "diff",
