@@ -185,9 +185,6 @@ def counted(title: str, aspect: DriftAspect, before: Counts, now: Counts, *, wor
 
     table = [[now[0], now[1] - now[0]], [before[0], before[1] - before[0]]]
     p = float(fisher_exact(table, alternative="greater" if worse else "two-sided")[1])
-    # One row more than were seen on both sides, so that the error of a share that nobody saw isn't zero.
-    share = min(0.5, (before[0] + now[0] + 1) / (before[1] + now[1] + 2))
-    error = math.sqrt(share * (1 - share) * (1 / before[1] + 1 / now[1]))
     return Found(
         name=title,
         aspect=aspect,
@@ -196,9 +193,27 @@ def counted(title: str, aspect: DriftAspect, before: Counts, now: Counts, *, wor
         value=now[0] / now[1] - before[0] / before[1],
         unit="change of the share",
         p=p,
-        power=by_error(error, sides=1 if worse else 2),
+        power=lambda level: _change_seen(level if worse else level / 2, before, now[1]),
         detail=f"{before[0]:,} of {before[1]:,} of the run's, {now[0]:,} of {now[1]:,} now",
     )
+
+
+def _change_seen(level: float, before: Counts, rows: int) -> float:
+    """By how much a share has to change in so many rows, with the continuity correction that Fisher's test comes to."""
+    from scipy.optimize import brentq
+
+    share = (before[0] + 1) / (before[1] + 2)  # a share that nobody saw isn't zero
+    share, each = min(share, 1 - share), (1 / before[1], 1 / rows)
+
+    def beyond(change: float) -> float:
+        now = share + change
+        both = (before[1] * share + rows * now) / (before[1] + rows)
+        alike = math.sqrt(both * (1 - both) * sum(each))
+        apart = math.sqrt(share * (1 - share) * each[0] + now * max(0.0, 1 - now) * each[1])
+        return change - sum(each) / 2 - _NORMAL.inv_cdf(1 - level) * alike - _NORMAL.inv_cdf(_POWER) * apart
+
+    most = 1 - share
+    return most if beyond(most) < 0 else float(brentq(beyond, 0, most))
 
 
 def distributed(title: str, aspect: DriftAspect, before: Sequence[float], now: Sequence[float], unit: str) -> Found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,11 @@ _FORMS = [name for name in PROJECTS if name not in ("classification", "reinforce
 def finished(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
     """A finished run on 400 rows, of which 100 were kept back."""
     folder = tmp_path_factory.mktemp("drift")
-    rows = list(csv.reader(write_rows(folder / "all.csv", "classification", 500).open(encoding="utf-8")))
-    kept = rows[1::5]
+    rows = _rows(write_rows(folder / "all.csv", "classification", 500))
+    kept = random.Random(3).sample(rows, 100)
 
     def prepare(root: Path) -> None:
-        _write(root / "rows.csv", [row for row in rows[1:] if row not in kept])
+        _write(root / "rows.csv", [row for row in rows if row not in kept])
         _write(root / "new.csv", kept)
 
     return finished_project(folder, models, 1, prepare=prepare)
@@ -39,7 +40,7 @@ def _write(file: Path, rows: list[list[str]], columns: tuple[str, ...] = ("text"
 
 
 def _rows(file: Path) -> list[list[str]]:
-    return list(csv.reader(file.open(encoding="utf-8")))[1:]
+    return list(csv.reader(file.read_text(encoding="utf-8").splitlines()))[1:]
 
 
 @pytest.fixture
@@ -157,9 +158,10 @@ def test_every_task(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     new = write_rows(root / f"new{Path(file).suffix}", name, 40)
     found = api.data_drift(run, new.name).report
     assert found.new_rows > 0
-    assert {one.aspect for one in found.tests} >= {"inputs", "metrics"} or name in ("summarization", "translation")
-    answers = {one.name for one in found.tests if one.aspect == "answers"}
-    assert bool(answers) != any(note.startswith("answers are not compared") for note in found.notes), (answers, found)
+    assert found.metrics.keys() == run.evaluation.tuned.metrics.keys() if run.evaluation else False
+    assert "inputs" in {one.name for one in found.tests} or name == "pretraining", "few rows make a block"
+    answers = any(one.aspect == "answers" for one in found.tests) or bool(found.classes)
+    assert answers != any(note.startswith("answers are not compared") for note in found.notes), found
 
 
 @pytest.mark.slow
