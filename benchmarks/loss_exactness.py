@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ftc.runtime.models.number_types import mixed_precision
 from ftc.runtime.tasks.chunked_head import ChunkedHead
-from ftc.runtime.tasks.scorer import cross_entropy, mixed_precision
+from ftc.runtime.tasks.scorer import cross_entropy
 
 _POSITIONS, _CHUNK = 600, 128
 _SIZES = ((256, 8192), (576, 49152))

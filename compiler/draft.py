@@ -29,13 +29,12 @@ from ftc.spec.documents.device import Calibration
 from ftc.spec.documents.estimates import Phase, TimeEstimate, Work, WorkEstimate
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TeacherFacts
 from ftc.spec.documents.judging import JudgedTokens, JudgeEstimate, JudgeUse
-from ftc.spec.documents.loss_settings import TargetScale
+from ftc.spec.documents.loss_settings import DistillationSettings, TargetScale
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
 from ftc.spec.documents.settings import (
     ClassifierSettings,
     DeterminismSettings,
-    DistillationSettings,
     Open,
     OpenEval,
     OpenModel,

@@ -5,7 +5,6 @@ It looks things up in a fixed order, hands facts to the passes, and stops betwee
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,22 +14,25 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from ftc.compiler.audit.model_texts import remember_texts, text_part
+from ftc.compiler.audit.model_texts import remember_texts, texts_that_differ
 from ftc.compiler.draft import ClosedDraft, Draft, Measured, PastRun
 from ftc.compiler.lock.lockfile import LockFacts, build_lock, lock_changes, lock_path, read_lock, unpinned_code
 from ftc.compiler.passes import SHAPING, decide, run_passes
 from ftc.compiler.passes.shape_text import with_rows
-from ftc.compiler.quality.sensitive import missing_presidio
 from ftc.compiler.resolve.files.digests import DigestCache, remember_tensors
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.safe_files import project_root
 from ftc.compiler.resolve.machine.device import read_calibration, resolve_device
-from ftc.compiler.resolve.machine.environment import asked_extras, resolve_environment, resolve_wordnet
+from ftc.compiler.resolve.machine.environment import (
+    asked_extras,
+    missing_presidio,
+    resolve_environment,
+    resolve_wordnet,
+)
 from ftc.compiler.resolve.models.companions import World, classifier_settings, resolve_companion, teacher_facts
 from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
 from ftc.compiler.resolve.rows.data_files import DataFiles, locate_data
 from ftc.compiler.rules.check import Checked
-from ftc.compiler.search.suggest import with_suggestions
 from ftc.compiler.tokens.compile_data import CompiledData, compile_data
 from ftc.compiler.weights import num_trainable
 from ftc.spec.base import Money
@@ -199,7 +201,8 @@ def up_to_rows(
     try:
         data = compile_data(draft, found.files, found.base.folder, source, DigestCache(cache_folder() / "digests"))
     except Refusal as refusal:
-        raise _with_other_texts(refusal, found.base, old_lock) from None
+        other = texts_that_differ(found.base.facts, found.base.folder, old_lock, cache_folder()) if old_lock else []
+        raise _with_notes(refusal, other) from None
     return found, data, _with_data(draft, data)
 
 
@@ -222,19 +225,9 @@ def _compile(checked: Checked, path: Path, offline: bool, past: Past, old_lock: 
     return _Made(draft, data, settings, lock, base, companions, environment)
 
 
-def _with_other_texts(refusal: Refusal, model: ResolvedModel, lock: Lock | None) -> Refusal:
+def _with_notes(refusal: Refusal, notes: list[str]) -> Refusal:
     """Rows that can't be used may be as they were, and the template or the tokenizer another one."""
-    if lock is None:
-        return refusal
-    template, files = model.facts.tokenizer.chat_template, model.facts.files
-    digest = None if template is None else hashlib.sha256(template.encode()).hexdigest()
-    notes = ["the model's chat template is not the locked one"] if digest != lock.text.chat_template_sha256 else []
-    for name, sha256 in lock.text.tokenizer_files.items():
-        if name not in files or files[name].sha256 != sha256:
-            part = text_part(model.folder / name, sha256, cache_folder())
-            notes.append(f"`{name}` is not the locked file{f': {part}' if part else ''}")
-    found = [replace(one, notes=(*one.notes, *notes)) if one.is_error else one for one in refusal.diagnostics]
-    again = Refusal(found)
+    again = Refusal(replace(one, notes=(*one.notes, *notes)) if one.is_error else one for one in refusal.diagnostics)
     again.sources = refusal.sources
     return again
 
@@ -333,7 +326,12 @@ def _decided(draft: Draft, ask: Ask | None) -> ClosedDraft:
     def by_trace(one: Draft) -> ClosedDraft:
         return _answered(one, ask)
 
-    return with_suggestions(draft, by_trace(draft), decide, by_trace)
+    decided = by_trace(draft)
+    if not any(found.is_error for found in decided.diagnostics):
+        return decided
+    from ftc.compiler.search.suggest import with_suggestions
+
+    return with_suggestions(draft, decided, decide, by_trace)
 
 
 def _answered(draft: Draft, ask: Ask | None) -> ClosedDraft:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ENCODER_CARD", "KERAS_HUB", "LITGPT", "LITGPT_CONTEXT", "BaseModel", "family"]
+__all__ = ["CONFIG_JSON", "ENCODER_CARD", "KERAS_HUB", "LITGPT", "LITGPT_CONTEXT", "BaseModel", "family"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,7 @@ LITGPT = "litgpt/config.py of Lightning-AI/litgpt at 26857050"
 LITGPT_CONTEXT = f"{LITGPT}; context: the model's card or configuration, since litgpt has another"
 KERAS_HUB = "layers and parameters in the presets of keras-team/keras-hub, keras_hub/src/models, on 2026-11-28"
 ENCODER_CARD = "the model's card; vocabulary: that of RoBERTa, whose tokenizer it has"
+CONFIG_JSON = "the model's config.json"
 Row = tuple[str, int, int, int, int, int, int, int, int]
 """Name, hidden size, layers, heads, key-value heads, head width, feed-forward width, vocabulary, positions."""
 

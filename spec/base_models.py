@@ -7,7 +7,7 @@ a person and not by a program. A fact that nothing here confirms is unknown: Non
 
 from __future__ import annotations
 
-from ftc.spec.base_model_card import ENCODER_CARD, KERAS_HUB, LITGPT_CONTEXT, BaseModel, family
+from ftc.spec.base_model_card import CONFIG_JSON, ENCODER_CARD, KERAS_HUB, LITGPT_CONTEXT, BaseModel, family
 
 __all__ = ["BASE_MODELS", "READ_ON", "BaseModel"]
 
@@ -37,6 +37,15 @@ BASE_MODELS: tuple[BaseModel, ...] = (
         tied=True,
         source=KERAS_HUB,
         rows=(("google-bert/bert-base-multilingual-cased", 768, 12, 12, 12, 64, 3072, 119547, 512),),
+    ),
+    *family(
+        "bert",
+        "apache-2.0",
+        "2021",
+        "en",
+        tied=True,
+        source=CONFIG_JSON,
+        rows=(("sentence-transformers/all-MiniLM-L6-v2", 384, 6, 12, 12, 32, 1536, 30522, 512),),
     ),
     *family(
         "roberta",

@@ -29,7 +29,7 @@ def canonical(value: Any) -> Any:
         TypeError: Something in it is no JSON value.
     """
     match value:
-        case None | bool() | int() | str():
+        case str() | None | bool() | int():
             return value
         case float():
             return decimal_text(value)

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.facts import FileFacts, ModelFacts
+from ftc.spec.documents.lockfile import Lock
 from ftc.spec.storage.atomic_write import write_file
 
-__all__ = ["remember_texts", "text_part"]
+__all__ = ["remember_texts", "text_part", "texts_that_differ"]
 
 _SUFFIXES = (".json", ".jinja", ".txt")
 _MOST_BYTES = 64 * 2**20
@@ -51,6 +52,18 @@ def text_part(file: Path, sha256: str, cache: Path) -> str:
     except (OSError, ValueError, RecursionError):
         return "it can't be read any longer"
     return _difference("", old, new) or "only its formatting"
+
+
+def texts_that_differ(model: ModelFacts, folder: Path, lock: Lock, cache: Path) -> list[str]:
+    """What of a model's chat template and tokenizer is not what a lock pins, in words."""
+    template = model.tokenizer.chat_template
+    digest = None if template is None else hashlib.sha256(template.encode()).hexdigest()
+    found = ["the model's chat template is not the locked one"] if digest != lock.text.chat_template_sha256 else []
+    for name, sha256 in lock.text.tokenizer_files.items():
+        if name not in model.files or model.files[name].sha256 != sha256:
+            part = text_part(folder / name, sha256, cache)
+            found.append(f"`{name}` is not the locked file{f': {part}' if part else ''}")
+    return found
 
 
 def _recalled(cache: Path, sha256: str) -> bytes | None:

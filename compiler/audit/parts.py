@@ -65,7 +65,8 @@ def has_rows(files: Sequence[Path], locked: SourceLock) -> bool:
 
 def _rows_in(files: Sequence[Path], locked: SourceLock) -> list[bytes] | None:
     """The digest of each row; None where a file can't be read as rows."""
-    from ftc.compiler.resolve.rows.tables import Reading, read_rows
+    from ftc.compiler.resolve.rows.reading import Reading
+    from ftc.compiler.resolve.rows.tables import read_rows
 
     try:
         read = [read_rows(file, file.name, reading=Reading.of(locked.asked)).rows for file in files]

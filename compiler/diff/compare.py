@@ -356,7 +356,8 @@ def rows_lookup(new: Thing, cache: Path, missed: list[str]) -> RowsOf:
 
 
 def _rows_of(folder: Path, source: SourceLock) -> list[Row] | None:
-    from ftc.compiler.resolve.rows.tables import Reading, read_rows
+    from ftc.compiler.resolve.rows.reading import Reading
+    from ftc.compiler.resolve.rows.tables import read_rows
 
     try:
         path = safe_path(project_root(folder / "recipe"), str(source.asked["path"]), folder)

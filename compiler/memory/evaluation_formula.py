@@ -17,7 +17,8 @@ from ftc.compiler.weights import PACKED_BYTES, never_packed
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.settings import ClassifierSettings
-from ftc.spec.sections.train import Precision, TeacherQuantization
+from ftc.spec.precisions import TypeName, number_type
+from ftc.spec.sections.train import TeacherQuantization
 
 __all__ = [
     "EvaluationInputs",
@@ -140,7 +141,6 @@ def _longest(draft: Draft, settings: ClassifierSettings) -> int:
     return settings.max_length if most is None else min(settings.max_length, _TOKENS_EACH * most)
 
 
-_BYTES = {"float32": 4, "bfloat16": 2}
 _AT_ONCE = 2**24
 """Scores that are compared at once; see `ftc.runtime.training.distillation`."""
 _PASSING = 5
@@ -166,9 +166,9 @@ class TeacherInputs:
     states: int = 0
 
 
-def held_bytes(model: ModelFacts, precision: Precision, quantization: TeacherQuantization | None) -> int:
+def held_bytes(model: ModelFacts, precision: TypeName, quantization: TeacherQuantization | None) -> int:
     """Bytes of a teacher's weights; of a packed one embeddings, norms and the head stay as they are."""
-    size = _BYTES[precision]
+    size = number_type(precision).size
     if quantization is None:
         return model.num_parameters * size
     linear = sum(inputs * outputs for inputs, outputs in model.linear_modules.values()) - never_packed(model)

@@ -29,6 +29,7 @@ from ftc.spec.documents.facts import DeviceFacts, ModelFacts
 from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob, TraceResult
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import Need
+from ftc.spec.precisions import number_type, precision_card
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
@@ -49,7 +50,6 @@ __all__ = [
     "verdict_of",
 ]
 
-_WEIGHT_BYTES = {"float32": 4.0, "bfloat16": 2.0}
 _FORM_LOW, _FORM_HIGH = 0.9, 1.15
 """What the trace is by the closed form's figure, at the least and at the most: see `benchmarks/closed_form.py`."""
 
@@ -168,9 +168,9 @@ def _estimate(draft: ClosedDraft, method: Method, phases: tuple[PhasePeak, ...],
 def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
     """The formula's job for a candidate."""
     shape, rows, kernel = train_shape(draft), rows_at_once(draft), draft.candidate.attention
-    is_whole, precision = strategy_card(draft.strategy).is_whole, draft.train.precision
+    is_whole, precision = strategy_card(draft.strategy).is_whole, precision_card(draft.train.precision)
     trained, quantized = draft.trained, draft.strategy.traits.quantized
-    weight_bytes = 4.0 if is_whole else _WEIGHT_BYTES[precision]
+    weight_bytes = float(precision.base_type(is_whole=is_whole).size)
     if quantized is not None:
         row = 4.0 if quantized.type == "int8" else 0.0  # a scale for each
         weight_bytes = quantized_bytes(_as_held(draft), packed_bytes(draft), row=row)
@@ -191,7 +191,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         tokens=rows * sequences * length,
         length=length,
         weight_bytes=weight_bytes,
-        activation_bytes=2 if precision == "bfloat16" else 4,
+        activation_bytes=precision.products.size,
         checkpointing=draft.candidate.activation_checkpointing,
         accumulates=accumulates(draft),
         quantized=quantized is not None,
@@ -225,11 +225,11 @@ def _taught(draft: Draft, places: int, at_once: int) -> TeacherInputs | None:
         return None
     model = draft.teacher.model
     width = head_card(draft.loaded.head).num_outputs(len(draft.labels)) or model.vocab_size
-    size = _WEIGHT_BYTES[lesson.precision]
+    size = number_type(lesson.precision).size
     return TeacherInputs(
         weights=held_bytes(model, lesson.precision, lesson.quantization),
         scores=at_once * width,
-        states=round(size * places * model.hidden_size) if at_once < places else 0,
+        states=size * places * model.hidden_size if at_once < places else 0,
     )
 
 
@@ -326,7 +326,7 @@ def host_bytes(draft: ClosedDraft) -> int:
     if draft.candidate.sharding != "fsdp":
         return 0
     is_whole = strategy_card(draft.strategy).is_whole
-    width = _FP32 if is_whole or draft.train.precision == "float32" else 2
+    width = precision_card(draft.train.precision).base_type(is_whole=is_whole).size
     trained = num_trainable(draft)
     model = width * draft.model.num_parameters + (0 if is_whole else _FP32 * trained)
     kept = (_FP32 + bytes_per_weight(draft, card_of(draft))) * trained if draft.candidate.offload == "cpu" else 0

@@ -17,11 +17,10 @@ from ftc.spec.documents.lockfile import is_weight_file
 from ftc.spec.documents.merged import Held, Room, WeightType
 from ftc.spec.documents.plan import Plan
 from ftc.spec.heads import head_card
+from ftc.spec.precisions import NUMBER_TYPES, NumberType, number_type, precision_card
 
 __all__ = ["added_to", "merge_room", "usual_type"]
 
-_WIDTH: dict[WeightType, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
-_STORED = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 _FP32 = 4
 _SCORED = 8 * 16 * 2
 """Places whose scores are kept, of both models."""
@@ -31,10 +30,11 @@ _SMALL_FILES = 2**20
 
 def usual_type(plan: Plan, tensors: Mapping[str, TensorFacts]) -> WeightType:
     """The type that most of the base is stored in, or the run's where that has fewer bits: no bits that say nothing."""
-    if plan.settings.train.precision == "bfloat16":
-        return "bfloat16"
+    if _held(plan).size < NUMBER_TYPES[0].size:
+        return _held(plan).name
     sizes: dict[WeightType, int] = {
-        kind: sum(one.num_elements for one in tensors.values() if one.dtype == name) for kind, name in _types()
+        kind.name: sum(one.num_elements for one in tensors.values() if one.dtype == kind.stored)
+        for kind in NUMBER_TYPES
     }
     return max(sizes, key=lambda kind: sizes[kind])
 
@@ -42,10 +42,10 @@ def usual_type(plan: Plan, tensors: Mapping[str, TensorFacts]) -> WeightType:
 def added_to(plan: Plan, tensors: Mapping[str, TensorFacts]) -> Held:
     """What a run's adapter stood beside."""
     if (quantized := plan.settings.strategy.traits.quantized) is not None:
-        packed: dict[str, Held] = {"nf4": "unpacked from nf4", "fp4": "unpacked from fp4", "int8": "unpacked from int8"}
-        return packed[quantized.type]
-    is_rounded = plan.settings.train.precision == "bfloat16" and any(one.dtype != "BF16" for one in tensors.values())
-    return "rounded to bfloat16" if is_rounded else "as stored"
+        return f"unpacked from {quantized.type}"
+    held = _held(plan)
+    is_rounded = held.size < NUMBER_TYPES[0].size and any(one.dtype != held.stored for one in tensors.values())
+    return f"rounded to {held.name}" if is_rounded else "as stored"
 
 
 def merge_room(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: WeightType, machine: DeviceFacts) -> Room:
@@ -59,15 +59,15 @@ def merge_room(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: Weig
     """
     whole = sum(one.num_elements for one in tensors.values())
     trained = plan.model.num_trainable
-    held = plan.settings.train.precision
-    converted = _WIDTH[held] * sum(one.num_elements for one in tensors.values() if one.dtype != _STORED[held])
+    held, width = _held(plan), number_type(weight_type).size
+    converted = held.size * sum(one.num_elements for one in tensors.values() if one.dtype != held.stored)
     loaded = _loaded(plan, converted) + _FP32 * trained
     merging = loaded + _widest(plan, tensors, weight_type)
-    again = 0 if weight_type == held else _WIDTH[held] * whole
+    again = 0 if weight_type == held.name else held.size * whole
     asking = max(loaded, again) + _one_row(plan)
     outputs = head_card(plan.settings.model.head).num_outputs(len(plan.settings.text.labels))
     kept = _FP32 * _SCORED * (outputs or _words(tensors))
-    written = _WIDTH[weight_type] * (whole + trained)
+    written = width * (whole + trained)
     return Room(
         memory_bytes=context_of(machine).size.expected + max(merging, asking) + kept,
         mapped_bytes=sum(_stored_bytes(one) for one in tensors.values()) if again == 0 else written,
@@ -77,8 +77,9 @@ def merge_room(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: Weig
     )
 
 
-def _types() -> list[tuple[WeightType, str]]:
-    return [("float32", "F32"), ("bfloat16", "BF16"), ("float16", "F16")]
+def _held(plan: Plan) -> NumberType:
+    """The type in which the run held the base's weights."""
+    return precision_card(plan.settings.train.precision).frozen
 
 
 def _stored_bytes(tensor: TensorFacts) -> int:
@@ -92,8 +93,7 @@ def _loaded(plan: Plan, converted: int) -> int:
         packed = next((one.components.get("weights", 0) for one in plan.memory.phases if one.phase == "load"), 0)
         return packed + converted
     if traits.changes_base:
-        width = _WIDTH[plan.settings.train.precision]
-        return max(converted, width * plan.model.num_parameters)
+        return max(converted, _held(plan).size * plan.model.num_parameters)
     return converted
 
 
@@ -102,7 +102,8 @@ def _widest(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: WeightT
     copies = plan.settings.strategy.traits.merge_copies
     adapted = max((i * o for i, o in linear_modules(tensors, "").values()), default=0)
     other = max((one.num_elements for one in tensors.values()), default=0)
-    return max(adapted * (copies * _FP32 + _WIDTH[weight_type]), other * (_WIDTH[weight_type] + 1))
+    width = number_type(weight_type).size
+    return max(adapted * (copies * _FP32 + width), other * (width + 1))
 
 
 def _one_row(plan: Plan) -> int:

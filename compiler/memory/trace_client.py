@@ -13,9 +13,7 @@ import hashlib
 import importlib.util
 import json
 import os
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +21,7 @@ from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from ftc.compiler.resolve.machine.package_code import code_digest
 from ftc.spec import canonical
@@ -34,6 +32,9 @@ from ftc.spec.storage.paths import cache_folder
 from ftc.spec.storage.reading import parse_json
 from ftc.spec.strategies import strategy_card
 from ftc.spec.version import VERSION
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 __all__ = ["Tracer", "installed_versions"]
 
@@ -150,6 +151,9 @@ class _Child:
     """The process that traces: a job a line, an answer a line."""
 
     def __init__(self) -> None:
+        import subprocess  # most plans start no process
+        import tempfile
+
         # -P: a module in the folder where somebody plans must not take the place of an installed one.
         command = [sys.executable, "-P", "-m", "ftc.runtime.memory_trace.child"]
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _SETTINGS
@@ -195,7 +199,7 @@ class _Child:
 
 
 @contextmanager
-def _killed_after(process: subprocess.Popen[bytes], seconds: float) -> Iterator[threading.Event]:
+def _killed_after(process: Popen[bytes], seconds: float) -> Iterator[threading.Event]:
     """Ends a process that is still at it after so many seconds; the event is set when it was."""
     ended = threading.Event()
 

@@ -29,6 +29,7 @@ from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.metrics import metric_named, split_metric
 from ftc.spec.optimizers import OPTIMIZERS, optimizer_card
+from ftc.spec.precisions import precision_card
 from ftc.spec.sections.evaluation import has_entities, parse_gate
 from ftc.spec.text_forms import form_card
 
@@ -188,10 +189,9 @@ def pages_need_a_card(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 def flash_attention_is_half_precise(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """The kernel of flash attention takes no float32."""
-    kernel, precision = draft.candidate.attention, draft.train.precision
-    if kernel == "flash_attention_2" and precision == "float32" and flash_obstacle(draft) is None:
-        summary = "flash attention does not support float32"
-        help = "remove `attention`, or train in bfloat16"
+    kernel, precision = draft.candidate.attention, precision_card(draft.train.precision)
+    if kernel == "flash_attention_2" and not precision.is_mixed and flash_obstacle(draft) is None:
+        summary, help = "flash attention does not support float32", "remove `attention`, or train in bfloat16"
         notes = f"float32: {draft.origins['train.precision'].reason}"
         yield _found(draft, "FTC235", summary, "model.attention", help=help, notes=notes)
 

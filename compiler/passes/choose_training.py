@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, cast
 
 from ftc.compiler.draft import Draft, Reasons
+from ftc.compiler.parameter_groups import check_groups, group_settings
 from ftc.compiler.router_choices import check_router, router_settings
 from ftc.compiler.search.candidates import attention_kernels, device_counts, optimizer_kinds
 from ftc.compiler.training_defaults import (
@@ -19,27 +20,27 @@ from ftc.compiler.training_defaults import (
 from ftc.compiler.vectors import vector_settings
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.loss_settings import (
+    DistillationSettings,
     PreferenceSettings,
     RegressionSettings,
     SamplingSettings,
     TargetScale,
+    TeacherSettings,
 )
 from ftc.spec.documents.settings import (
     DeterminismSettings,
-    DistillationSettings,
     OpenOptimizer,
     OpenTrain,
     ScheduleSettings,
     Seeds,
-    TeacherSettings,
 )
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.metrics import metric_named
 from ftc.spec.optimizers import OPTIMIZERS, candidates
+from ftc.spec.precisions import Precision, precision_card, usual_precision
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.evaluation import watched_metrics
-from ftc.spec.sections.train import Precision
 
 __all__ = ["EXACT", "choose_determinism", "choose_distillation", "choose_training"]
 
@@ -48,14 +49,14 @@ def choose_training(draft: Draft) -> Draft:
     """Settles what is under `train` and `seeds`, but for what the solver chooses, the teacher and determinism."""
     why, train = draft.reasons("train"), draft.recipe.train
     steps, per_epoch = choose_steps(draft, why)
-    head_rate, head_modules = choose_head_rate(draft, why)
+    rate, (head_rate, head_modules) = choose_rate(draft, why), choose_head_rate(draft, why)
     select, metric = _selection(draft, why)
     section = OpenTrain(
         num_steps=steps,
         steps_per_epoch=per_epoch,
         batch_size=why.take("batch_size", train.batch_size),
         batching=why.take("batching", train.batching),
-        learning_rate=choose_rate(draft, why),
+        learning_rate=rate,
         head_learning_rate=head_rate,
         head_modules=head_modules,
         class_weights=choose_class_weights(draft, why),
@@ -79,8 +80,9 @@ def choose_training(draft: Draft) -> Draft:
         preference=_objective(draft, why),
         **(_numbers(draft, why) | _sampling(draft, why) | vector_settings(draft, why)),
         **router_settings(draft, why),
+        **group_settings(draft, why, rate),
     )
-    draft = check_router(draft.settle("train", section, why))
+    draft = check_groups(check_router(draft.settle("train", section, why)))
     return _choose_seeds(_check_class_weights(_check_precision(draft)))
 
 
@@ -113,18 +115,20 @@ def _precision(draft: Draft, why: Reasons) -> Precision:
     asked, device = draft.recipe.train.precision, draft.device
     if asked != "auto":
         return why.take("precision", asked)
+    card = usual_precision(device)
     if device.kind == "cpu":
-        return why.derive("precision", "float32", "a CPU is exact, and rarely faster in bfloat16")
-    if device.has_bfloat16:
-        return why.derive("precision", "bfloat16", f"{device.label} supports fast bfloat16")
-    return why.derive("precision", "float32", f"{device.label} has no fast bfloat16")
+        return why.derive("precision", card.kind, "a CPU is exact, and rarely faster in bfloat16")
+    if card.is_mixed:
+        return why.derive("precision", card.kind, f"{device.label} supports fast {card.products.name}")
+    return why.derive("precision", card.kind, f"{device.label} has no fast bfloat16")
 
 
 def _check_precision(draft: Draft) -> Draft:
-    device = draft.device
-    if draft.recipe.train.precision != "bfloat16" or device.has_bfloat16:
+    device, card = draft.device, precision_card(draft.train.precision)
+    if draft.recipe.train.precision == "auto" or card.is_fast_on(device):
         return draft
-    speed = "does not have bfloat16" if device.kind == "cuda" else "is very slow at bfloat16"
+    name = card.products.name
+    speed = f"does not have {name}" if device.kind == "cuda" else f"is very slow at {name}"
     help = "write `float32`, or remove `precision`"
     return draft.find("FTC226", f"{device.label} {speed}", "train.precision", help=help)
 
@@ -269,7 +273,7 @@ def choose_distillation(draft: Draft) -> Draft:
         temperature=why.take("temperature", asked.temperature),
         weight=why.take("weight", asked.weight),
         precision=(
-            why.derive("precision", draft.train.precision, "the precision of the run")
+            why.derive("precision", precision_card(draft.train.precision).frozen.name, "the precision of the run")
             if asked.precision == "auto"
             else why.take("precision", asked.precision)
         ),

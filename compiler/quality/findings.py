@@ -126,7 +126,7 @@ def quality_checks(report: QualityReport, num_parts: int) -> Iterator[Check]:
     for one in report.contamination:
         if one.rows:
             words = f"{one.rows:,} of {one.of:,} rows share {one.run}-grams with training rows"
-            nearly = f"{one.mostly:,} of them at least {SEEN_SHARE:.0%} of theirs"
+            nearly = f"{one.mostly:,} of them at least {SEEN_SHARE * 100:.0f} % of theirs"
             yield _check(CheckName.ngrams(one.split), f"{words}, {nearly}")
     if report.chosen_by:
         yield _check(CheckName.CHOICE, f"{report.chosen_by:,} test rows are also validation rows")

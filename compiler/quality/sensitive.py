@@ -13,15 +13,14 @@ import inspect
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.quality import PresidioUse
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.sections.data import PresidioRules
 
-__all__ = ["Presidio", "load_presidio", "missing_presidio"]
+__all__ = ["Presidio", "load_presidio"]
 
 _NAME_NOBODY = frozenset(("DATE_TIME", "URL", "UUID"))
 """Kinds that presidio knows and that are no personal data by themselves."""
@@ -76,14 +75,6 @@ class Presidio:
         )
         if self.timed_out.happened:
             yield "personal data: presidio stopped a pattern on one row, because it took longer than its limit"
-
-
-def missing_presidio(rules: PresidioRules | None) -> Iterator[Diagnostic]:
-    """A finding where a recipe asks for presidio and it isn't installed."""
-    if rules is not None and find_spec("presidio_analyzer") is None:
-        help, note = "`pip install 'ftc[pii]'` installs what `presidio` needs", "`presidio-analyzer` is not installed"
-        summary = "`data.quality.presidio` needs more packages"
-        yield diagnostic("FTC650", summary, help=help, notes=note, path="data.quality.presidio")
 
 
 def load_presidio(rules: PresidioRules) -> Presidio:

@@ -13,13 +13,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from ftc.compiler.quality.spellings import separating, spellings, variants
 from ftc.compiler.recipes.guesses import KINDS, USUAL, guesses, label_candidates, likely_task
+from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root
 from ftc.compiler.resolve.machine.device import read_calibration, resolve_device
 from ftc.compiler.resolve.models.model import PLACEHOLDER
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows
 from ftc.compiler.resolve.rows.columns import task_columns
+from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern
 from ftc.compiler.resolve.rows.labels import labels_of
-from ftc.compiler.resolve.rows.table import Row, Table, shown
+from ftc.compiler.resolve.rows.table import JoinedTable, Row, Table, shown
 from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.started import GuessedColumn, ShownRow, Started
@@ -28,6 +30,7 @@ from ftc.spec.language.safe_repr import label_name, quoted
 from ftc.spec.language.source import read_source_bytes
 from ftc.spec.sections.data import Data, PathSource
 from ftc.spec.storage.paths import cache_folder
+from ftc.spec.switches import OFFLINE, is_switched_on
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import LabelRows
 
@@ -38,6 +41,7 @@ _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 _MOST_LISTED = 20
 _MOST_ALSO = 4
 _SHOWN_ROWS = 2
+_SHOWN_SPELLINGS = 3
 _NOT_TEXT = ("true", "false", "null", "yes", "no", "on", "off", "y", "n", ".inf", ".nan")
 """Words that some reader of YAML takes for something else than text."""
 
@@ -77,9 +81,12 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
         help = "download the file, or write its address into `data.source.path` of a recipe yourself"
         raise Refusal([diagnostic("FTC350", f"`ftc init` reads files, not addresses (`{address[1]}://`)", help=help)])
     path = Path(os.path.relpath(data, file.parent)).as_posix() if data else "rows.jsonl"
-    table = read_rows(data, path) if data else None
+    table = _read(data, path, file.parent) if data else None
     task = task or (likely_task(table) if table else USUAL)
-    name = re.sub(r"[^a-z0-9._-]+", "-", file.stem.lower()).strip("-._") or "my-task"
+    called = file.stem
+    if data and file.name == "recipe.yaml":
+        called = data.stem if not is_pattern(data.name) else data.parent.name
+    name = re.sub(r"[^a-z0-9._-]+", "-", called.lower()).strip("-._") or "my-task"
     has_lists = False  # whether rows of a classification have any number of labels
     if table and "multi_label" in KINDS[task].model_fields:
         label = guesses(KINDS[task].CARD.row_forms[0], table).get("label")
@@ -90,7 +97,7 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
     first = _first_rows(table, columns.found) if table and columns else ()
     if table and columns:
         _settle(task, options, table, columns)
-    model = _model_line(file.parent, base)
+    chosen = _model(file.parent, task, base)
     lines = [
         "ftc: 1",
         f"name: {name}",
@@ -98,7 +105,7 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
         "data:",
         f"  source: {{path: {_quoted(path)}}}",
         *(columns.lines if columns else []),
-        model,
+        chosen.line(),
         "strategy: {kind: lora}",
     ]
     _refuse_invalid(lines, path)
@@ -112,10 +119,27 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
     started = Started(
         file=str(file),
         task=task,
-        base=None if "# " in model else base or model.removeprefix("model: {base: ").removesuffix("}"),
+        base=None if chosen.base == PLACEHOLDER else chosen.base,
+        base_facts=chosen.facts,
         is_calibrated=read_calibration(cache_folder(), device, device.threads) is not None,
     )
     return started.model_copy(update=_guessed(data, num_rows, columns, first)) if data and columns else started
+
+
+def _read(data: Path, path: str, folder: Path) -> Table:
+    """All rows of a file, or of the files of a folder or a pattern.
+
+    Raises:
+        Refusal: The data can't be read, or is outside the project where it is several files.
+    """
+    if not data.is_dir() and (data.exists() or not is_pattern(path)):
+        return read_rows(data, path)
+    try:
+        files = files_of(project_root(folder / "recipe.yaml"), path, folder, None, "data.source.path")
+    except UnsafePath as error:
+        raise Refusal([error.diagnostic(None, "data.source.path")]) from error
+    tables = [read_rows(file, name) for name, file in files.items()]
+    return JoinedTable.of([(table, table.rows) for table in tables], path)
 
 
 def _refuse_invalid(lines: list[str], data: str) -> None:
@@ -199,8 +223,9 @@ def _settle(task: str, options: dict[str, Any], table: Table, columns: _Columns)
     if groups := variants(counts):
         kinds = separating(groups)
         found = spellings(counts, kinds)
-        one = "; ".join(f"{label_name(at, quoted=True)} {counts[at]:,} as {label_name(found[at])}" for at in found)
-        short = one if len(one) <= 100 else f"{one[:99]}…"
+        each = [f"{label_name(at, quoted=True)} {counts[at]:,} as {label_name(found[at])}" for at in found]
+        more = f"; and {len(each) - _SHOWN_SPELLINGS} more" if len(each) > _SHOWN_SPELLINGS else ""
+        short = "; ".join(each[:_SHOWN_SPELLINGS]) + more
         columns.lines.append(f"  labels: {{normalize: [{', '.join(kinds)}]}}   # {short}")
         columns.settled.append(f"labels.normalize: [{', '.join(kinds)}], which spells {short}")
 
@@ -221,13 +246,30 @@ def _first_rows(table: Table, found: dict[str, str]) -> tuple[ShownRow, ...]:
     )
 
 
-def _model_line(folder: Path, base: str | None) -> str:
-    """The line that names the model: the one asked for, else the only one that lies in `models` beside the recipe."""
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """The base model of a recipe that is begun."""
+
+    base: str
+    facts: str
+    """Why it is this one, and what else there is; empty where it was asked for."""
+
+    def line(self) -> str:
+        """The line of the recipe."""
+        return f"model: {{base: {_quoted(self.base)}}}" + (f"  # {self.facts}" if self.facts else "")
+
+
+def _model(folder: Path, task: str, base: str | None) -> _Model:
+    """The model asked for, else one that lies in `models` beside the recipe, else the task's usual one on the hub."""
     here = sorted(config.parent.relative_to(folder).as_posix() for config in folder.glob("models/*/config.json"))
-    if base is None and len(here) != 1:
-        choice = f"one of {', '.join(map(quoted, here[:_MOST_LISTED]))}" if here else "a folder beside this recipe"
-        return f"model: {{base: {PLACEHOLDER}}}  # {choice}, or an id on the hub"
-    return f"model: {{base: {_quoted(base or here[0])}}}"
+    if base is not None:
+        return _Model(base, "")
+    if here:
+        others = ", ".join(map(quoted, here[1:_MOST_LISTED]))
+        return _Model(here[0], f"or {others}" if others else "")
+    if is_switched_on(OFFLINE):
+        return _Model(PLACEHOLDER, "a folder beside this recipe, or an id on the hub")
+    return _Model(KINDS[task].CARD.starter, "a small public one, on the hub; `ftc models` lists others")
 
 
 def _quoted(text: str) -> str:

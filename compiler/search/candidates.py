@@ -29,6 +29,7 @@ from ftc.spec.heads import head_card
 from ftc.spec.knobs import KNOBS
 from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizers import OptimizerKind, candidates, optimizer_card
+from ftc.spec.precisions import precision_card
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import Offload, Sharding
 from ftc.spec.strategies import strategy_card
@@ -196,11 +197,11 @@ def kernels_for_auto(draft: Draft) -> tuple[AttentionKernel, ...]:
     """What `attention: auto` chooses among, the one that it takes where all are as fast first.
 
     The plain formula is for models that have nothing else: it is never faster and never smaller. Flash attention's own
-    package comes in where it is installed, in bfloat16, and where no equal bits are asked for.
+    package comes in where it is installed, in 16 bits, and where no equal bits are asked for.
     """
     found: list[AttentionKernel] = ["sdpa"] if model_obstacle(draft, "sdpa") is None else []
     proves = draft.recipe.train.determinism in ("bitwise", "best_effort")
-    has_flash = "flash-attn" in draft.packages and draft.train.precision == "bfloat16" and not proves
+    has_flash = "flash-attn" in draft.packages and precision_card(draft.train.precision).is_mixed and not proves
     if has_flash and flash_obstacle(draft) is None and "flash_attention_2" in (draft.model.attention or ()):
         found.append("flash_attention_2")
     return tuple(found) or ("eager",)

@@ -20,7 +20,9 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Literal
 
+from ftc.spec.devices import UNKNOWN_CAPABILITY, kernels
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts
+from ftc.spec.precisions import precision_card
 
 __all__ = [
     "ALL_PAIRS",
@@ -122,10 +124,11 @@ def kernel_of(model: ModelFacts, device: DeviceFacts, attention: str, precision:
         return "flash package"
     if device.kind == "cpu":  # torch's kernel for processors drops nothing
         return "formula" if training and _drops(model) else "processor"
-    is_half, is_new = precision == "bfloat16", (device.capability or (8, 0)) >= (8, 0)
-    if is_half and not is_new:
+    card, capability = precision_card(precision), device.capability or UNKNOWN_CAPABILITY
+    if capability < card.products.since:
         return "formula"
-    return "flash" if is_half and model.head_dim <= _WIDEST_HEAD else "efficient"
+    is_flash = card.is_mixed and kernels(capability)["flash attention"] and model.head_dim <= _WIDEST_HEAD
+    return "flash" if is_flash else "efficient"
 
 
 def _drops(model: ModelFacts) -> bool:

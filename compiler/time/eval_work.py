@@ -32,6 +32,7 @@ from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.heads import head_card
+from ftc.spec.precisions import precision_card
 from ftc.spec.strategies import strategy_card
 
 __all__ = ["forward_work", "grading", "prompts", "references", "sampled", "tests", "validation"]
@@ -274,7 +275,7 @@ def _in_training(draft: ClosedDraft) -> _Subject:
 
 def _tuned(draft: ClosedDraft) -> _Subject:
     """The model with what was learned: in float32 a low-rank adapter is folded into its layers."""
-    is_exact = strategy_card(draft.strategy).folds_in and draft.train.precision == "float32"
+    is_exact = strategy_card(draft.strategy).folds_in and not precision_card(draft.train.precision).is_mixed
     found = _in_training(draft)
     if is_exact and draft.candidate.sharding != "fsdp":
         return replace(found, network=draft_network(draft, training=False, adapters=False))

@@ -22,7 +22,7 @@ from ftc.spec.base import Money
 from ftc.spec.documents.estimates import Phase, PhaseTime, SecondsRange, Work
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.judging import AT_ONCE, JudgeEstimate, JudgeUse, TokenRange
-from ftc.spec.sections.train import Precision
+from ftc.spec.precisions import Precision
 
 __all__ = ["RunTime", "cost_of", "job_speed", "judge_estimate", "num_paid", "price_of", "run_time"]
 

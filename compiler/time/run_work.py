@@ -31,6 +31,7 @@ from ftc.spec.devices import UNKNOWN_CAPABILITY, host_link, peer_link
 from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.heads import head_card
+from ftc.spec.precisions import precision_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 
@@ -283,8 +284,8 @@ def exchanged(draft: ClosedDraft, network: Network, passes: float, steps: int) -
         case "ddp":
             moved = 2.0 * steps * gradients
         case "fsdp":
-            half = 2 if draft.train.precision == "bfloat16" else _FP32
-            whole = half * (draft.model.num_parameters + _beside(draft, network))
+            width = precision_card(draft.train.precision).products.size
+            whole = width * (draft.model.num_parameters + _beside(draft, network))
             moved = passes * (_GATHERS * whole + gradients)
         case "none":
             moved = 0.0
@@ -313,8 +314,7 @@ def _weights(draft: Draft, network: Network, frozen_bytes: int) -> float:
 
 
 def _frozen_bytes(draft: Draft) -> int:
-    is_whole = strategy_card(draft.strategy).is_whole
-    return _FP32 if is_whole or draft.train.precision == "float32" else 2
+    return precision_card(draft.train.precision).base_type(is_whole=strategy_card(draft.strategy).is_whole).size
 
 
 def _beside(draft: Draft, network: Network) -> int:

@@ -24,7 +24,7 @@ from ftc.spec.devices import host_link
 from ftc.spec.documents.device import Calibration, MeasuredLook, MeasuredPass, MeasuredStep, Measurement
 from ftc.spec.documents.estimates import SecondsRange, SpeedSource, Work
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TokenizerFacts
-from ftc.spec.sections.train import Precision
+from ftc.spec.precisions import Precision, precision_card
 from ftc.spec.strategies.common import low_rank
 
 __all__ = [
@@ -96,7 +96,7 @@ class DeviceSpeed:
 def by_data_sheet(device: DeviceFacts, precision: str) -> DeviceSpeed | None:
     """The speed of a card by its vendor's figures; None where they lack one that is needed."""
     sheet = device.speed
-    rate = None if sheet is None else sheet.flops.get(precision)
+    rate = None if sheet is None else sheet.flops.get(precision_card(precision).products.name)
     if sheet is None or rate is None or sheet.bandwidth is None:
         return None
     return DeviceSpeed(
@@ -123,7 +123,7 @@ def by_calibration(
         device: That it was measured of.
     """
     measured = found.measured
-    rate = measured.flops.get(precision)
+    rate = measured.flops.get(precision_card(precision).products.name)
     if rate is None:
         return None
     speed = DeviceSpeed(
@@ -304,7 +304,7 @@ def look_work(look: MeasuredLook, device: DeviceFacts) -> Work:
 
 
 def _element_bytes(one: MeasuredPass) -> int:
-    return 2 if one.precision == "bfloat16" else 4
+    return precision_card(one.precision).products.size
 
 
 def _facts(step: MeasuredPass) -> ModelFacts:

@@ -33,6 +33,7 @@ from ftc.spec.batches import BatchOrder, by_length, cut, processor_batch, scored
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.heads import Head, head_card
+from ftc.spec.precisions import precision_card
 from ftc.spec.text_forms import form_card
 
 __all__ = [
@@ -126,7 +127,7 @@ def trained_lengths(draft: Draft, answer_tokens: int | None = None) -> RowLength
 
 def activation_bytes(draft: Draft) -> int:
     """Of a number between layers."""
-    return 2 if draft.train.precision == "bfloat16" else 4
+    return precision_card(draft.train.precision).products.size
 
 
 _MOST_ROWS = 20_000

@@ -8,17 +8,15 @@ manifest is there, which is written last.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ftc.compiler.draft import Draft
-from ftc.compiler.recipes.edits import remedied
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.machine.package_code import code_digest
 from ftc.compiler.resolve.rows.data_files import DataFiles
-from ftc.compiler.tokens.judged_tokens import judged_tokens
-from ftc.compiler.tokens.pixel_client import processor_key
 from ftc.compiler.tokens.stream_manifest import Manifest, StreamKey, TextProbe, read_manifest
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
@@ -31,6 +29,7 @@ from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.settings import Open
 from ftc.spec.documents.streams import SPLITS, RowLengths, SplitReport, open_lengths
 from ftc.spec.language.source import Source
+from ftc.spec.sections.evaluation import Judge
 from ftc.spec.storage.paths import cache_folder, streams_folder
 from ftc.spec.version import VERSION
 
@@ -119,9 +118,8 @@ def compile_data(
         try:
             manifest = make_streams(draft, files, model_folder, folder, source, made_from)
         except Refusal as refusal:
-            raise Refusal(remedied(found, source) for found in refusal.diagnostics) from None
+            raise Refusal(_remedied(refusal.diagnostics, source)) from None
         lengths = _lengths(folder, manifest)
-    judge = draft.recipe.eval.judge
     return CompiledData(
         key=key,
         splits={part: manifest.splits[part] for part in SPLITS if part in manifest.splits},
@@ -137,16 +135,31 @@ def compile_data(
         groups_sha256=manifest.groups_sha256,
         retention_sha256=manifest.retention_sha256,
         swaps_sha256=manifest.swaps_sha256,
-        judged=judged_tokens(judge, folder, model_folder, manifest.splits["test"].stream_digest)
-        if judge and "test" in manifest.splits
-        else None,
+        judged=_judged(draft.recipe.eval.judge, folder, model_folder, manifest),
         probe=manifest.probe,
-        diagnostics=tuple(remedied(finding.placed(source), source) for finding in manifest.findings),
+        diagnostics=tuple(_remedied((one.placed(source) for one in manifest.findings), source)),
         checks=manifest.checks,
         images=manifest.images,
         pixels_sha256=manifest.pixels_sha256,
         pixels_problem=manifest.pixels_problem,
     )
+
+
+def _remedied(found: Iterable[Diagnostic], source: Source) -> Iterator[Diagnostic]:
+    for one in found:
+        if one.remedy:
+            from ftc.compiler.recipes.edits import remedied
+
+            one = remedied(one, source)
+        yield one
+
+
+def _judged(judge: Judge | None, folder: Path, model_folder: Path, manifest: Manifest) -> JudgedTokens | None:
+    if judge is None or "test" not in manifest.splits:
+        return None
+    from ftc.compiler.tokens.judged_tokens import judged_tokens
+
+    return judged_tokens(judge, folder, model_folder, manifest.splits["test"].stream_digest)
 
 
 def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
@@ -165,12 +178,15 @@ def _made_from(draft: Draft, files: DataFiles) -> StreamKey:
     text = {f"text.{name}": value for name, value in draft.shape if value is not Open.OPEN}
     model_files = draft.model.files
     tokenizers = importlib.metadata.version("tokenizers")
-    vision = draft.model.vision
-    own = (
-        {"vision": {"model_type": vision.model_type, "tokens": vision.tokens_per_image, **processor_key(draft.model)}}
-        if vision
-        else {}
-    )
+    own: dict[str, Any] = {}
+    if vision := draft.model.vision:
+        from ftc.compiler.tokens.pixel_client import processor_key
+
+        own["vision"] = {
+            "model_type": vision.model_type,
+            "tokens": vision.tokens_per_image,
+            **processor_key(draft.model),
+        }
     plain = canonical.canonical(
         {
             **own,

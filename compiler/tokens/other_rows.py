@@ -16,9 +16,10 @@ from ftc.compiler.resolve.rows.columns import Columns, missing_columns, prompt_c
 from ftc.compiler.resolve.rows.images import ImageStore, image_columns, read_images
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import labels_of
+from ftc.compiler.resolve.rows.reading import Reading
 from ftc.compiler.resolve.rows.row_checks import check_values, value_faults
 from ftc.compiler.resolve.rows.table import Home, PartRows, Table
-from ftc.compiler.resolve.rows.tables import Reading, read_rows
+from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import Wording, row_form
 from ftc.compiler.tokens.image_tokens import tokens_of_images

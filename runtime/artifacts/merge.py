@@ -28,8 +28,9 @@ from ftc.runtime.evaluation.scoring import eval_mode
 from ftc.runtime.execution.execute import Inputs
 from ftc.runtime.execution.session import Session
 from ftc.runtime.execution.verify import verify_some
-from ftc.runtime.models.base_model import FolderBase, load_base
+from ftc.runtime.models.base_model import FolderBase, frozen_dtype, load_base
 from ftc.runtime.models.build_model import build_model
+from ftc.runtime.models.number_types import torch_type
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
@@ -44,6 +45,7 @@ from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import Split, TokenStream
 from ftc.spec.heads import Choices, head_card
+from ftc.spec.precisions import number_type, precision_card
 from ftc.spec.storage.atomic_write import building_folder
 from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
 from ftc.spec.storage.paths import RunFolder
@@ -51,9 +53,6 @@ from ftc.spec.version import VERSION
 
 __all__ = ["Asked", "agreement", "allowed_share", "merge", "on_processor", "scores_of"]
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_ALLOWED = {"float32": 1e-4, "float16": 0.01, "bfloat16": 0.05}
-"""The largest difference of scores, as a share of their spread, by the type that is written; see docs/exports.md."""
 _ALLOWED_INT8 = 0.05
 """With weights of 8 bits the run's own products round what goes into them, to 8 bits as well."""
 _UNTOLD = (
@@ -211,7 +210,7 @@ def _write(session: Session, plan: Plan, asked: Asked, folder: Path) -> _Written
     Raises:
         Refusal: A weight is too large for its type (FTC664).
     """
-    weights, notes = _weights(session, _DTYPES[asked.weight_type])
+    weights, notes = _weights(session, torch_type(number_type(asked.weight_type)))
     origin = provenance_of(plan).model_copy(update={"adapter_sha256": session.state.record.final_weights_sha256})
     metadata = {"format": "pt", METADATA_KEY: header_text(origin)}
     shards = _shards(weights, asked.shard_bytes)
@@ -228,7 +227,7 @@ def _write(session: Session, plan: Plan, asked: Asked, folder: Path) -> _Written
         size = sum(_bytes(weights, name) for name in places)
         index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(places.items()))}
         (folder / INDEX_FILE).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-    weights.model.config.dtype = _DTYPES[asked.weight_type]
+    weights.model.config.dtype = torch_type(number_type(asked.weight_type))
     write_model_files(session, weights.model, folder)
     return _Written(weights.content_digest(), sum(shape.numel() for _, shape in weights.forms.values()), notes)
 
@@ -261,17 +260,16 @@ def _loaded(session: Session, folder: Path) -> ModelWithScorer:
     """What was written, as anybody loads it, computing as the run did."""
     gc.collect()  # the other model goes before this one comes
     settings = session.plan.settings
-    precision = _DTYPES[settings.train.precision]
-    model = load_base(settings, FolderBase(folder), is_new=False, dtype=precision).eval()
+    model = load_base(settings, FolderBase(folder), is_new=False, dtype=frozen_dtype(settings)).eval()
     return ModelWithScorer(model, make_scorer(model, settings))
 
 
 def allowed_share(settings: Settings, weight_type: WeightType) -> float:
     """The largest difference of scores, as a share of their spread, that rounding explains."""
-    widest = _ALLOWED["bfloat16"] if settings.train.precision == "bfloat16" else 0.0
+    products = precision_card(settings.train.precision).products
     quantized = settings.strategy.traits.quantized
     is_int8 = quantized is not None and quantized.type == "int8"
-    return max(_ALLOWED[weight_type], widest, _ALLOWED_INT8 if is_int8 else 0.0)
+    return max(number_type(weight_type).merge_error, products.merge_error, _ALLOWED_INT8 if is_int8 else 0.0)
 
 
 def _require(found: Agreement, asked: Asked) -> None:

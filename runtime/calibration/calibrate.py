@@ -19,6 +19,7 @@ import numpy as np
 
 from ftc.runtime.execution.execute import let_threads_sleep
 from ftc.spec.documents.device import CalibrationJob, MeasuredLook, MeasuredStep, Measurement
+from ftc.spec.precisions import precision_card
 
 if TYPE_CHECKING:
     import torch
@@ -76,8 +77,12 @@ def measure(job: CalibrationJob, import_seconds: float) -> Measurement:
 def _product_rate(device: torch.device, precision: str, job: CalibrationJob) -> int:
     import torch
 
+    from ftc.runtime.models.number_types import torch_type
+
     size = max(64, round(_PRODUCT[job.kind] * job.scale))
-    left, right = (torch.randn(size, size, device=device, dtype=_dtype(precision)) for _ in range(2))
+    left, right = (
+        torch.randn(size, size, device=device, dtype=torch_type(precision_card(precision).products)) for _ in range(2)
+    )
     return round(2 * size**3 / _best(lambda: left @ right, device))
 
 
@@ -119,12 +124,6 @@ def _wait(device: torch.device) -> None:
 
     if device.type == "cuda":
         torch.cuda.synchronize()
-
-
-def _dtype(precision: str) -> torch.dtype:
-    import torch
-
-    return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
 def _context_bytes(device: torch.device, before: int | None) -> int | None:

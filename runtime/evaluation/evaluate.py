@@ -27,9 +27,10 @@ from ftc.runtime.evaluation.shortcuts import faster_linears, fold_adapter
 from ftc.runtime.execution.accelerator import StopTogether
 from ftc.runtime.execution.session import Session
 from ftc.runtime.metrics.statistics import Statistics
+from ftc.runtime.models.number_types import mixed_precision
 from ftc.runtime.models.sharding import is_sharded
 from ftc.runtime.tasks.language import LanguageScorer
-from ftc.runtime.tasks.scorer import ModelWithScorer, mixed_precision
+from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
 from ftc.spec.diagnostics import Refusal, diagnostic

@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ftc.runtime.models.number_types import mixed_precision
 from ftc.runtime.models.sharding import is_sharded
-from ftc.runtime.tasks.scorer import mixed_precision, pixels_of, prompt_batch
+from ftc.runtime.tasks.scorer import pixels_of, prompt_batch
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.architectures import architecture
 from ftc.spec.batches import LEAST_SHARED, cut

@@ -66,13 +66,18 @@ def predict_rows(
         rows = session.stream("test")
         assert rows is not None, "there are rows to predict for"
         measures = Measures(plan.settings, rows, inputs.model_folder)
-        phase = session.journal.phase("predict", f"{len(set(rows.rows.tolist()))} rows")
+        phase = session.journal.phase("predict", _count(rows))
         with phase, eval_mode(work.model), faster_linears(work.model):
             if (vectors := plan.settings.train.embedding) is not None:
                 return list(_vectors(_scores(session, work, rows), rows, normalize=vectors.normalize))
             if head_card(plan.settings.model.head).writes:
                 return list(_written(session, work, rows, measures))
             return list(_chosen(session, rows, _scores(session, work, rows), measures))
+
+
+def _count(rows: TokenStream) -> str:
+    count = len(set(rows.rows.tolist()))
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _written(session: Session, work: ModelWithScorer, rows: TokenStream, measures: Measures) -> Iterator[RowPrediction]:

@@ -30,6 +30,7 @@ from torch.nn import functional
 
 from ftc.runtime.models.sharding import is_sharded, stacks_of
 from ftc.spec.documents.settings import Settings
+from ftc.spec.precisions import precision_card
 from ftc.spec.strategies import strategy_card
 
 __all__ = ["LastLayer", "faster_linears", "find_last_layer", "fold_adapter", "has_faster_linears"]
@@ -63,7 +64,7 @@ def fold_adapter(model: Any, settings: Settings) -> None:
     Beside its layer each product costs two thin matrices and two passes over what comes out. In float32 the sum rounds
     as the layers do; in fewer bits it would say something else than the adapter that was saved, which stays beside.
     """
-    is_low_rank = strategy_card(settings.strategy).folds_in and settings.train.precision == "float32"
+    is_low_rank = strategy_card(settings.strategy).folds_in and not precision_card(settings.train.precision).is_mixed
     is_exact = all(part.dtype == torch.float32 for part in model.parameters())
     if is_low_rank and is_exact and not is_sharded(model) and not _adapts_what_is_shared(model):
         model.merge_adapter()

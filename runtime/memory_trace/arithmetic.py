@@ -1,6 +1,6 @@
 """Mixed precision and dropout for tensors without memory, for which torch's autocast does nothing.
 
-Casts what autocast would cast, where it would: products of matrices run in bfloat16, sensitive functions in float32,
+Casts what autocast would cast, where it would: products of matrices run in 16 bits, sensitive functions in float32,
 and a trained weight is cast once in each pass. Recomputed layers do the same, since checkpointing restores autocast.
 
 A card's dropout is one kernel, which keeps a truth value for each element. Without memory torch takes the form for
@@ -37,19 +37,21 @@ _IN_FULL_ON_CARD = frozenset[Any]({*_SENSITIVE, *_SENSITIVE_METHODS, *_NORMS, *_
 
 
 class MixedPrecision(TorchFunctionMode):
-    """Autocast to bfloat16 while it is active, wherever autocast is on for the processor.
+    """Autocast to a type of 16 bits while it is active, wherever autocast is on for the processor.
 
     The processor's switch does nothing to tensors without memory, but checkpointing carries it along, so that layers
     are computed again with what they were computed with.
 
     Args:
+        half: The type.
         on_card: Whether sensitive functions run in float32, as on CUDA; a processor's list is shorter.
     """
 
     _active: ClassVar[MixedPrecision | None] = None
 
-    def __init__(self, *, on_card: bool) -> None:
+    def __init__(self, half: torch.dtype, *, on_card: bool) -> None:
         super().__init__()
+        self._half = half
         self._in_full = _IN_FULL_ON_CARD if on_card else frozenset[Any]()
         self._casts: dict[int, torch.Tensor] = {}
         self._remembers_in_inference = remembers_casts_in_inference()
@@ -77,7 +79,7 @@ class MixedPrecision(TorchFunctionMode):
     @staticmethod
     def switch(is_on: bool) -> torch.autocast:
         """A block in which casts are made, or not; at the end of the outermost one casts of weights are forgotten."""
-        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_on)
+        return torch.autocast("cpu", enabled=is_on)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs a function on cast arguments."""
@@ -100,14 +102,14 @@ class MixedPrecision(TorchFunctionMode):
         return tuple(reversed([cast(value) if _is_real(value) else value for value in reversed(values)]))
 
     def _to_half(self, tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.dtype == torch.bfloat16:
+        if tensor.dtype == self._half:
             return tensor
         is_leaf = tensor.is_leaf and not is_view(tensor)  # a chunk of states is a leaf that autocast doesn't keep
         is_weight = is_leaf and tensor.requires_grad and tensor.dtype == torch.float32
         if not is_weight or (torch.is_inference_mode_enabled() and not self._remembers_in_inference):
-            return tensor.to(torch.bfloat16)
+            return tensor.to(self._half)
         if id(tensor) not in self._casts:
-            self._casts[id(tensor)] = tensor.to(torch.bfloat16)
+            self._casts[id(tensor)] = tensor.to(self._half)
         return self._casts[id(tensor)]
 
 

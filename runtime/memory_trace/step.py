@@ -37,6 +37,7 @@ from ftc.runtime.memory_trace.sections import Groups, Marked, layers_name, mark
 from ftc.runtime.memory_trace.torch_internals import fused_on_meta, run_backward
 from ftc.runtime.memory_trace.tracker import StorageTracker, card_buffers
 from ftc.runtime.models.base_model import trainable_tensors
+from ftc.runtime.models.number_types import torch_type
 from ftc.runtime.tasks import make_scorer, objective_of
 from ftc.runtime.tasks.scorer import Arithmetic, Scorer, target_losses
 from ftc.runtime.tasks.text_groups import coupling_of
@@ -48,6 +49,7 @@ from ftc.spec.architectures import Family
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.heads import head_card
+from ftc.spec.precisions import precision_card
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -300,8 +302,8 @@ def _generate(
     """Answers as the run has them written: in one stretch of mixed precision, which keeps no casts of weights there."""
     tracker.turn(_STEPS, 0)
     tracker.answer = job.evaluation is None or not job.evaluation.padded  # prompts are padded on the left
-    half = job.settings.train.precision == "bfloat16"
-    with eval_mode(model), MixedPrecision.switch(half):
+    is_mixed = precision_card(job.settings.train.precision).is_mixed
+    with eval_mode(model), MixedPrecision.switch(is_mixed):
         write_answers(job, model, tracker, groups, device)
 
 
@@ -311,13 +313,13 @@ def _arithmetic(job: TraceJob, models: Sequence[nn.Module], device: torch.device
     if device.type != "meta":
         yield None
         return
-    is_mixed = job.settings.train.precision == "bfloat16"
-    on_card = job.device.kind == "cuda"
-    with CardDropout() if on_card else nullcontext(), MixedPrecision(on_card=on_card) if is_mixed else nullcontext():
-        if is_mixed:
+    card, on_card = precision_card(job.settings.train.precision), job.device.kind == "cuda"
+    mixed = MixedPrecision(torch_type(card.products), on_card=on_card) if card.is_mixed else nullcontext()
+    with CardDropout() if on_card else nullcontext(), mixed:
+        if card.is_mixed:
             for model in models:
                 _keep_positions_exact(model)
-        yield lambda _device: MixedPrecision.switch(is_mixed)
+        yield lambda _device: MixedPrecision.switch(card.is_mixed)
 
 
 def _keep_positions_exact(model: nn.Module) -> None:

@@ -10,16 +10,18 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, assert_never
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from ftc.runtime.models.number_types import torch_type
 from ftc.runtime.models.sharding import split_like
 from ftc.runtime.training.seeding import seed_everything
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.settings import Settings
 from ftc.spec.heads import head_card
+from ftc.spec.precisions import precision_card
 
 __all__ = [
     "Base",
@@ -125,13 +127,7 @@ def frozen_base(settings: Settings, base: Base) -> Any:
 
 def frozen_dtype(settings: Settings) -> torch.dtype:
     """The type of frozen weights."""
-    match settings.train.precision:
-        case "float32":
-            return torch.float32
-        case "bfloat16":
-            return torch.bfloat16
-        case _:
-            assert_never(settings.train.precision)
+    return torch_type(precision_card(settings.train.precision).frozen)
 
 
 def trainable_tensors(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -13,7 +13,9 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from ftc.runtime.models.number_types import torch_type
 from ftc.spec.documents.settings import TrainSettings
+from ftc.spec.precisions import precision_card
 
 __all__ = [
     "description",
@@ -33,8 +35,8 @@ __all__ = [
 def shard(model: nn.Module, train: TrainSettings, device: torch.device, *, fills: bool = False) -> nn.Module:
     """Divides a model among all processes, in place, one layer after the other; parts go to the device.
 
-    Under bfloat16 the parts stay as they are and are put together in bfloat16, in which the products are computed
-    anyway; gradients are summed in float32. What goes into a layer is left as it is.
+    Under mixed precision the parts stay as they are and are put together in the 16 bits in which the products are
+    computed anyway; gradients are summed in float32. What goes into a layer is left as it is.
 
     Args:
         model: Whole, in host RAM, or without values where it is filled.
@@ -49,7 +51,8 @@ def shard(model: nn.Module, train: TrainSettings, device: torch.device, *, fills
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
 
-    half = torch.bfloat16 if train.precision == "bfloat16" else None
+    card = precision_card(train.precision)
+    half = torch_type(card.products) if card.is_mixed else None
     options: dict[str, Any] = {
         "mesh": init_device_mesh(device.type, (train.world_size,)),
         "mp_policy": MixedPrecisionPolicy(

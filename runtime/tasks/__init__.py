@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from ftc.runtime.models.number_types import mixed_precision
 from ftc.runtime.tasks.classification import CLASSIFICATION, MULTI_LABEL
 from ftc.runtime.tasks.embedding import EMBEDDING
 from ftc.runtime.tasks.language import LANGUAGE
@@ -13,7 +14,7 @@ from ftc.runtime.tasks.question_answering import EXTRACTIVE
 from ftc.runtime.tasks.regression import REGRESSION
 from ftc.runtime.tasks.reinforcement import REINFORCEMENT
 from ftc.runtime.tasks.reward import REWARD
-from ftc.runtime.tasks.scorer import Arithmetic, Objective, Scorer, mixed_precision
+from ftc.runtime.tasks.scorer import Arithmetic, Objective, Scorer
 from ftc.runtime.tasks.token_classification import TOKEN_CLASSIFICATION
 from ftc.spec.documents.settings import Settings
 from ftc.spec.text_forms import form_card

@@ -40,7 +40,6 @@ __all__ = [
     "ProbabilityScorer",
     "Scorer",
     "cross_entropy",
-    "mixed_precision",
     "next_tokens",
     "packed_batch",
     "padded",
@@ -207,11 +206,6 @@ def states_at(hidden: torch.Tensor, positions: torch.Tensor, length: int) -> tor
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
     """(N,) cross entropy of each target in nats, float32, of which a share is spread over all choices."""
     return functional.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
-
-
-def mixed_precision(precision: str, device: torch.device) -> torch.autocast:
-    """torch's autocast for a plan's precision; does nothing for float32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)

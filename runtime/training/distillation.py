@@ -16,10 +16,13 @@ import torch
 from torch import nn
 
 from ftc.runtime.models.base_model import Base, keep_differentiable, load_base
+from ftc.runtime.models.number_types import torch_type
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import Arithmetic, Batch, ChunkedScorer, Scorer
-from ftc.spec.documents.settings import DistillationSettings, Settings
+from ftc.spec.documents.loss_settings import DistillationSettings
+from ftc.spec.documents.settings import Settings
 from ftc.spec.heads import Head, head_card
+from ftc.spec.precisions import number_type
 from ftc.spec.sections.train import Divergence
 
 __all__ = ["Teacher", "build_teacher", "divergence", "make_teacher", "seen_by_teacher"]
@@ -28,7 +31,6 @@ _NEVER = -1e30
 """Stands for minus infinity, of which no difference can be taken."""
 _AT_ONCE = 2**24
 """Scores that are compared at once, 64 MiB of them, so that what passes is small beside what stays."""
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _SUPPORTS = {"eager": "", "sdpa": "_supports_sdpa", "flash_attention_2": "_supports_flash_attn"}
 """Where a class of transformers says which kernels it has beside the plain formula."""
 _HEADS = ["classifier", "classification_head", "lm_head", "pre_classifier", "qa_outputs", "score"]
@@ -187,7 +189,7 @@ def build_teacher(settings: Settings, base: Base, device: torch.device) -> nn.Mo
     """
     lesson = settings.train.distillation
     assert lesson is not None, "the plan has a teacher"
-    dtype = _DTYPES[lesson.precision]
+    dtype = torch_type(number_type(lesson.precision))
     options: dict[str, Any] = {"dtype": dtype}
     if lesson.quantization is not None:
         options["quantization_config"] = _quantization(lesson.quantization, dtype)

@@ -28,11 +28,10 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import Resumed
 from ftc.spec.documents.interruption import usable_step
 from ftc.spec.documents.streams import TextDecoder, TokenStream
+from ftc.spec.precisions import precision_card
 
 __all__ = ["is_trained", "make_job", "prove_isolation", "restored", "train"]
 
-_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
-"""Nats by which a row's mean loss may differ; other rows in sight change it by tenths at the least."""
 _MOST_ROWS = 4
 
 
@@ -214,7 +213,7 @@ def prove_isolation(
         together = _row_losses(model, scorer, packed_batch(rows, numbers).to(device), len(numbers))
         alone = [_row_losses(model, scorer, scorer.batch(rows, [number]).to(device), 1)[0] for number in numbers]
     worst = max(abs(a - b) for a, b in zip(together, alone, strict=True))
-    if not worst <= _TOLERANCE[precision]:
+    if not worst <= precision_card(precision).isolation:
         summary = f"packed rows affect each other: their losses change by up to {worst:.3g} nats"
         note, help = "the model's attention does not depend only on the positions", "write `train: {packing: false}`"
         raise Refusal([diagnostic("FTC262", summary, notes=note, help=help, path="train.packing")])

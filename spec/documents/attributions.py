@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ftc.spec.base import Document, Real
 
-__all__ = ["Attribution", "TokenWeight"]
+__all__ = ["Attribution", "AttributionMethod", "TokenWeight"]
+
+AttributionMethod = Literal["gradient_times_input", "integrated_gradients"]
 
 
 class TokenWeight(Document):
@@ -15,7 +19,7 @@ class TokenWeight(Document):
 
 
 class Attribution(Document):
-    """Why the tuned model chose a class for a row, by gradient times input on the token embeddings."""
+    """Why the tuned model chose a class for a row, by gradients on the token embeddings."""
 
     row: int
     """Number of the row among those that were read, from 0."""
@@ -23,3 +27,5 @@ class Attribution(Document):
     label: str
     """The class that was chosen."""
     tokens: tuple[TokenWeight, ...]
+    method: AttributionMethod = "gradient_times_input"
+    """How the weights were computed; the first one is of runs that don't say it."""

@@ -1,4 +1,4 @@
-"""Settings of losses that not every task has: of compared or sampled answers, vectors, numbers, and routers."""
+"""Settings of losses that not every task has: of compared or sampled answers, vectors, numbers, routers, teachers."""
 
 from __future__ import annotations
 
@@ -6,21 +6,59 @@ from typing import Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
+from ftc.spec.documents.facts import FileFacts
 from ftc.spec.embedding_losses import EmbeddingLoss, EmbeddingLossCard, Pooling, embedding_loss
+from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import NumberLoss
+from ftc.spec.precisions import TypeName
 from ftc.spec.preference_losses import PreferenceLoss, preference_loss
 from ftc.spec.reinforcement_losses import ReinforcementLoss
 from ftc.spec.rewards import RewardTerm
+from ftc.spec.sections.train import Divergence, TeacherQuantization
 
 __all__ = [
+    "DistillationSettings",
     "EmbeddingSettings",
     "PreferenceSettings",
     "RegressionSettings",
     "RouterSettings",
     "SamplingSettings",
     "TargetScale",
+    "TeacherSettings",
 ]
+
+
+class TeacherSettings(Document):
+    """The teacher as it is loaded."""
+
+    base: str
+    """Folder in the project, or id on the hub."""
+    commit: str | None
+    """Commit of a hub snapshot; None for a folder."""
+    files: dict[InsidePath, FileFacts]
+    """Every file that loading reads, by its path inside the folder."""
+    architecture: str
+    family: Family
+    num_parameters: int
+    license: str | None
+    outputs: tuple[int, ...]
+    """Which of its outputs stands for each of the run's labels, in their order; empty without a head for labels."""
+
+
+class DistillationSettings(Document):
+    """What is learned from a teacher, and how much it counts."""
+
+    teacher: TeacherSettings
+    loss: Divergence
+    temperature: Real
+    weight: Real
+    """Share of the teacher in the loss of a target."""
+    precision: TypeName
+    """What the teacher's weights are held in."""
+    quantization: TeacherQuantization | None
+    """What its linear layers are packed into; None for nothing."""
 
 
 class PreferenceSettings(Document):

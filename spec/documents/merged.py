@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import Field
 
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.names import InsidePath
+from ftc.spec.precisions import NUMBER_TYPES, TypeName
 
 __all__ = ["MERGE_FILE", "Agreement", "Held", "MergedModel", "Room", "WeightType"]
 
 MERGE_FILE = "merge.json"
 """Where the document lies, in the merged model's folder."""
 
-WeightType = Literal["float32", "bfloat16", "float16"]
+WeightType: TypeAlias = TypeName
 """Type of the merged model's weights."""
 
-Held = Literal["as stored", "rounded to bfloat16", "unpacked from nf4", "unpacked from fp4", "unpacked from int8"]
+if TYPE_CHECKING:
+    Held = str
+else:
+    _ROUNDED = (f"rounded to {one.name}" for one in NUMBER_TYPES if one.size < NUMBER_TYPES[0].size)
+    Held = Literal[("as stored", *_ROUNDED, "unpacked from nf4", "unpacked from fp4", "unpacked from int8")]
 """What the adapter was added to: the base model's weights, as the run had them."""
 
 

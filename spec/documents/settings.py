@@ -19,10 +19,11 @@ from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizers import OptimizerKind, OptimizerNumbers
+from ftc.spec.precisions import Precision
 from ftc.spec.schedules import ScheduleKeys
 from ftc.spec.sections.evaluation import Gate, Judge, SimpleBaseline
 from ftc.spec.sections.model import AttentionKernel
-from ftc.spec.sections.train import Divergence, EarlyStopping, Offload, Precision, Sharding, TeacherQuantization
+from ftc.spec.sections.train import EarlyStopping, Offload, Sharding
 from ftc.spec.strategies import AnySettings
 from ftc.spec.text_forms import FormName, form_card
 
@@ -30,8 +31,8 @@ __all__ = [
     "ClassifierSettings",
     "DeterminismSettings",
     "DeviceSettings",
-    "DistillationSettings",
     "EvalSettings",
+    "GroupSettings",
     "ModelSettings",
     "Open",
     "OpenEval",
@@ -43,7 +44,6 @@ __all__ = [
     "ScheduleSettings",
     "Seeds",
     "Settings",
-    "TeacherSettings",
     "TextSettings",
     "TrainSettings",
     "WordnetSettings",
@@ -169,35 +169,12 @@ class DeterminismSettings(Document):
     """Steps that are run twice in fresh processes before training; 0 for none."""
 
 
-class TeacherSettings(Document):
-    """The teacher as it is loaded."""
+class GroupSettings(Document):
+    """Parameters with a learning rate of their own."""
 
-    base: str
-    """Folder in the project, or id on the hub."""
-    commit: str | None
-    """Commit of a hub snapshot; None for a folder."""
-    files: dict[InsidePath, FileFacts]
-    """Every file that loading reads, by its path inside the folder."""
-    architecture: str
-    family: Family
-    num_parameters: int
-    license: str | None
-    outputs: tuple[int, ...]
-    """Which of its outputs stands for each of the run's labels, in their order; empty without a head for labels."""
-
-
-class DistillationSettings(Document):
-    """What is learned from a teacher, and how much it counts."""
-
-    teacher: TeacherSettings
-    loss: Divergence
-    temperature: Real
-    weight: Real
-    """Share of the teacher in the loss of a target."""
-    precision: Precision
-    """What the teacher's weights are held in."""
-    quantization: TeacherQuantization | None
-    """What its linear layers are packed into; None for nothing."""
+    parameters: tuple[str, ...]
+    """Patterns of names, of which a parameter fits one."""
+    learning_rate: Real
 
 
 class OpenTrain(Document):
@@ -215,6 +192,8 @@ class OpenTrain(Document):
     """Of a new head; None where it learns as everything else does, or there is none."""
     head_modules: tuple[str, ...] = ()
     """Modules of a new head, where it has a learning rate of its own."""
+    parameter_groups: tuple[GroupSettings, ...] = ()
+    """Learning rates by name, of which the first that fits counts; absent from the plan where there are none."""
     class_weights: tuple[Real, ...] = ()
     """What a row's loss is multiplied by, in the order of the labels; empty for nothing."""
     b_rate_ratio: Real = 1.0
@@ -273,12 +252,13 @@ class TrainSettings(OpenTrain):
     activation_checkpointing: bool
     loss_chunk_size: int | None = None
     """Target positions whose scores over the vocabulary are computed at a time; None for all, absent from the plan."""
-    distillation: DistillationSettings | None = None
+    distillation: losses.DistillationSettings | None = None
     """Set where a teacher is learned from; None where rows alone teach."""
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual = {"loss_chunk_size": None, "nodes": 1, "embedding": None, "router": None, "sampling": None}
+        usual: dict[str, Any] = dict.fromkeys(("loss_chunk_size", "embedding", "router", "sampling"))
+        usual |= {"nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}
 

@@ -49,6 +49,8 @@ class Started(Document):
     """What the recipe says beside the columns so that it can be planned, with the reason, a line each."""
     base: str | None = None
     """The model that the recipe names; None where a placeholder stands for it."""
+    base_facts: str = ""
+    """Why it is this one and what else there is; empty where it was asked for, or is the only one here."""
     shown: tuple[ShownRow, ...] = ()
     is_calibrated: bool
     """Whether this machine's speed was measured, without which a plan estimates no time."""

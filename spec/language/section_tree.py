@@ -112,7 +112,7 @@ def field_docs(section: type[Document]) -> dict[str, str]:
     docs: dict[str, str] = {}
     for parent in reversed(section.__mro__):
         if issubclass(parent, Document):
-            docs |= _docs_in_source(parent.__module__).get(parent.__name__, {})
+            docs |= _docs_in_source(parent)
     return docs
 
 
@@ -129,13 +129,14 @@ def effect_of(section: type[Document], field: str) -> Effect | None:
 
 
 @cache
-def _docs_in_source(module: str) -> dict[str, dict[str, str]]:
-    docs: dict[str, dict[str, str]] = {}
-    for node in ast.parse(inspect.getsource(sys.modules[module])).body:
-        if isinstance(node, ast.ClassDef):
-            found = docs[node.name] = {}
-            for pair in pairwise(node.body):
-                match pair:
-                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str() as doc)):
-                        found[name] = " ".join(doc.split())
+def _docs_in_source(section: type[Document]) -> dict[str, str]:
+    """Documentation of a class's own fields; no more of its module is parsed, since a plan asks for a few of many."""
+    text = inspect.getsource(sys.modules[section.__module__])
+    found = re.search(rf"^class {section.__name__}\b.*\n(?:[ \t].*\n|\n)*", text, re.MULTILINE)
+    docs: dict[str, str] = {}
+    for node in ast.parse(found[0]).body if found else ():
+        for pair in pairwise(node.body if isinstance(node, ast.ClassDef) else ()):
+            match pair:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str() as doc)):
+                    docs[name] = " ".join(doc.split())
     return docs

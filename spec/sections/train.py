@@ -9,6 +9,8 @@ from pydantic import Field
 from ftc.spec.base import Document, Effect, Real
 from ftc.spec.knobs import effects_in
 from ftc.spec.optimizers import OptimizerKeys, OptimizerKind
+from ftc.spec.parameter_patterns import ParameterPattern
+from ftc.spec.precisions import AskedPrecision, AskedType
 from ftc.spec.schedules import ScheduleKeys, ScheduleKind
 
 __all__ = [
@@ -17,14 +19,13 @@ __all__ = [
     "EarlyStopping",
     "Offload",
     "Optimizer",
-    "Precision",
+    "ParameterGroup",
     "Schedule",
     "Sharding",
     "TeacherQuantization",
     "Train",
 ]
 
-Precision = Literal["float32", "bfloat16"]
 ClassWeight = Annotated[Real, Field(gt=0, le=1000)]
 Sharding = Literal["none", "ddp", "fsdp"]
 """What each of several devices holds: `ddp` the whole model, `fsdp` a shard of every weight, gradient and optimizer
@@ -118,11 +119,23 @@ class Distillation(Document):
     second choices. Default: 2, as in DistilBERT."""
     weight: Real = Field(default=0.5, gt=0, le=1)
     """Weight of the teacher's loss; the rest is the loss on the rows' own answers. Default: 0.5, equal weights."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: AskedType = "auto"
     """Data type of the teacher's weights. Default `auto`: the precision of the run."""
     quantization: TeacherQuantization | None = None
     """Load the teacher's linear layers in 4 or 8 bits: less memory, slightly less accurate probabilities. Default:
     none, because the model learns from the teacher."""
+
+
+class ParameterGroup(Document):
+    """Parameters with a learning rate of their own."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    parameters: tuple[ParameterPattern, ...] = Field(min_length=1, max_length=200)
+    """Patterns of parameters' names: whole parts of a name, in which `*`, `?` and `[0-9]` match characters of one
+    part, such as `[embed_tokens]` or `["layers.[0-7]"]`. Beside an adapter they name the modules that it changes."""
+    learning_rate: Annotated[Real, Field(gt=0, lt=10)]
+    """Their peak learning rate; the schedule is that of all others."""
 
 
 class Train(Document):
@@ -167,6 +180,14 @@ class Train(Document):
     head_learning_rate: Literal["auto"] | Annotated[Real, Field(gt=0, lt=10)] = "auto"
     """Peak learning rate of a new head, which is randomly initialized. Default `auto`: where
     `learning_rate` is `auto` too, 5e-3 beside an adapter and 1e-3, Adam's own, else; where it isn't, the same as it."""
+    parameter_groups: tuple[ParameterGroup, ...] = Field(default=(), max_length=100)
+    """Learning rates of single modules or layers; the first group that fits a parameter counts. A new head keeps
+    `head_learning_rate`. Default: none, so that everything else learns at `learning_rate`."""
+    layer_decay: Annotated[Real, Field(gt=0, lt=1)] | None = None
+    """Layer-wise learning rate decay (Howard & Ruder 2018): the last layer learns at this share of `learning_rate`,
+    each layer before it at this share of the next one's, and the embeddings at this share of the first layer's. What
+    follows the layers keeps `learning_rate`, and `parameter_groups` their own. Default: none; 0.9 is usual for
+    encoders."""
     class_weights: Literal["auto", "none", "balanced", "balanced_sqrt"] | dict[str, ClassWeight] = "auto"
     """What the loss of a row is multiplied by, by its class, in training; measured losses stay as they are. `balanced`:
     the inverse of the class's share of the training rows, as in scikit-learn; `balanced_sqrt`: the square root of
@@ -196,7 +217,7 @@ class Train(Document):
     max_grad_norm: Real | None = Field(default=1.0, gt=0)
     """Maximum gradient norm; larger gradients are clipped. `null` disables clipping. Default: 1, the usual guard
     against spikes."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: AskedPrecision = "auto"
     """Precision of the forward and backward pass. Default `auto`: bfloat16 if the device supports it well."""
     activation_checkpointing: Literal["auto"] | bool = "auto"
     """Activation (gradient) checkpointing: recompute activations in the backward pass instead of keeping them. Far

@@ -16,7 +16,6 @@ import hmac
 import json
 import os
 import secrets
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -69,6 +68,8 @@ class Cache:
         """Writes an entry whole. No fsync: one that a crash tears can't be read, and is made again."""
         entry = {"schema": _SCHEMA, "key": key, "value": value, "mac": _code(key, value)}
         file = self.folder / name
+        import tempfile  # whoever finds everything writes nothing
+
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".entry-")
@@ -132,6 +133,8 @@ def _secret(file: Path) -> bytes:
 def _make_secret(file: Path) -> None:
     """Writes a new secret whole, for its owner alone; another process or thread may be first, whose secret counts."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    import tempfile
+
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".key-")  # 0600
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -180,6 +180,9 @@ class TaskCard:
     """Why results can't be told apart by groups of rows."""
     teacher_obstacle: str | None
     """Why it can't be learned from a teacher."""
+    starter: str
+    """A small public base model that trains on any machine and needs no consent; `ftc init` names it where it finds no
+    model."""
 
     @property
     def part_names(self) -> tuple[str, ...]:

@@ -54,6 +54,7 @@ class Chat(TaskSection):
         can_grade=False,
         slices_obstacle=None,
         teacher_obstacle=None,
+        starter="HuggingFaceTB/SmolLM2-135M-Instruct",
     )
 
     kind: Literal["chat"]

@@ -98,6 +98,7 @@ class Classification(Prompted):
         can_grade=False,
         slices_obstacle=None,
         teacher_obstacle=None,
+        starter="sentence-transformers/all-MiniLM-L6-v2",
     )
 
     kind: Literal["classification"]

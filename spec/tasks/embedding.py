@@ -60,6 +60,7 @@ class Embedding(TaskSection):
         can_grade=False,
         slices_obstacle=None,
         teacher_obstacle="an embedding task has no probabilities for a teacher",
+        starter="sentence-transformers/all-MiniLM-L6-v2",
     )
 
     kind: Literal["embedding"]

@@ -56,6 +56,7 @@ class Generation(Prompted):
         can_grade=True,
         slices_obstacle=None,
         teacher_obstacle=None,
+        starter="HuggingFaceTB/SmolLM2-135M",
     )
 
     kind: Literal["generation"]

@@ -56,6 +56,7 @@ class Preference(TaskSection):
         can_grade=False,
         slices_obstacle=None,
         teacher_obstacle="a preference task has no distribution over tokens or labels for a teacher",
+        starter="HuggingFaceTB/SmolLM2-135M-Instruct",
     )
 
     kind: Literal["preference"]

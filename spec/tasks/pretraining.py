@@ -48,6 +48,7 @@ class Pretraining(TaskSection):
         can_grade=False,
         slices_obstacle="raw text is evaluated in blocks, which belong to no row",
         teacher_obstacle=None,
+        starter="HuggingFaceTB/SmolLM2-135M",
     )
 
     kind: Literal["pretraining"]

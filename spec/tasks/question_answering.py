@@ -65,6 +65,7 @@ class QuestionAnswering(Prompted):
         can_grade=True,
         slices_obstacle=None,
         teacher_obstacle=None,
+        starter="distilbert/distilbert-base-uncased",
     )
 
     kind: Literal["question_answering"]

@@ -51,6 +51,7 @@ class Regression(TaskSection):
         can_grade=False,
         slices_obstacle=None,
         teacher_obstacle="a regression task has no probabilities for a teacher",
+        starter="sentence-transformers/all-MiniLM-L6-v2",
     )
 
     kind: Literal["regression"]

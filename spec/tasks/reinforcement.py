@@ -59,6 +59,7 @@ class Reinforcement(Prompted):
         can_grade=True,
         slices_obstacle=None,
         teacher_obstacle="a reinforcement task has no answers beforehand for a teacher",
+        starter="HuggingFaceTB/SmolLM2-135M-Instruct",
     )
 
     kind: Literal["reinforcement"]

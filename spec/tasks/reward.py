@@ -52,6 +52,7 @@ class Reward(TaskSection):
         can_grade=False,
         slices_obstacle=None,
         teacher_obstacle="a reward task has no probabilities for a teacher",
+        starter="HuggingFaceTB/SmolLM2-135M-Instruct",
     )
 
     kind: Literal["reward"]

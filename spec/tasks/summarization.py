@@ -48,6 +48,7 @@ class Summarization(Prompted):
         can_grade=True,
         slices_obstacle=None,
         teacher_obstacle=None,
+        starter="google-t5/t5-small",
     )
 
     kind: Literal["summarization"]

@@ -56,6 +56,7 @@ class TokenClassification(TaskSection):
         can_grade=False,
         slices_obstacle=None,
         teacher_obstacle=None,
+        starter="distilbert/distilbert-base-cased",
     )
 
     kind: Literal["token_classification"]

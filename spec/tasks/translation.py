@@ -53,6 +53,7 @@ class Translation(Prompted):
         can_grade=True,
         slices_obstacle=None,
         teacher_obstacle=None,
+        starter="google-t5/t5-small",
     )
 
     kind: Literal["translation"]

@@ -15,18 +15,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.storage.processes import contract, is_follower
-from ftc.verbs.calibrate import calibrate, device, devices
-from ftc.verbs.chat import Chat, open_chat
-from ftc.verbs.compare import diff
-from ftc.verbs.drift import Drifted, data_drift
-from ftc.verbs.evaluate import evaluate, evaluate_on_harness
-from ftc.verbs.export_model import export_model
-from ftc.verbs.merge import merge
-from ftc.verbs.models import models
 from ftc.verbs.plan import (
     Checked,
     Planned,
@@ -40,14 +32,9 @@ from ftc.verbs.plan import (
     unchanged,
 )
 from ftc.verbs.policy import with_policy
-from ftc.verbs.predict import Model, Predictions, load, predict
-from ftc.verbs.provenance import export, provenance, refuse_faults, used_by
 from ftc.verbs.runs import Run, find_run, past_runs, run_of, runs, unlock
-from ftc.verbs.server import Served, evaluate_server
 from ftc.verbs.standing import standing_of
-from ftc.verbs.starting import import_recipe, init, schema
 from ftc.verbs.text import fix, format, shown_path, validate, with_sources
-from ftc.verbs.track import track
 
 if TYPE_CHECKING:
     from ftc.compiler.recipes.layers import Override
@@ -55,9 +42,22 @@ if TYPE_CHECKING:
     from ftc.spec.documents.difference import RunComparison
     from ftc.spec.documents.events import Event, EventListener
     from ftc.spec.documents.plan import Plan
-    from ftc.spec.documents.provenance import SignedFolder
     from ftc.spec.documents.streams import Split, TokenizedRows
     from ftc.verbs.audit import StepListener
+    from ftc.verbs.calibrate import calibrate, device, devices
+    from ftc.verbs.chat import Chat, open_chat
+    from ftc.verbs.compare import diff
+    from ftc.verbs.drift import Drifted, data_drift
+    from ftc.verbs.evaluate import evaluate, evaluate_on_harness
+    from ftc.verbs.export_model import export_model
+    from ftc.verbs.merge import merge
+    from ftc.verbs.models import models
+    from ftc.verbs.predict import Model, Predictions, load, predict
+    from ftc.verbs.provenance import export, provenance, used_by
+    from ftc.verbs.server import Served, evaluate_server
+    from ftc.verbs.sign import sign, verify
+    from ftc.verbs.starting import import_recipe, init, schema
+    from ftc.verbs.track import track
 
 __all__ = [
     "Chat",
@@ -107,6 +107,34 @@ __all__ = [
     "validate",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the verbs that planning has no need of when one of them is first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module 'ftc.api' has no attribute {name!r}")
+    from ftc.verbs import (
+        calibrate,
+        chat,
+        compare,
+        drift,
+        evaluate,
+        export_model,
+        merge,
+        models,
+        predict,
+        provenance,
+        server,
+        sign,
+        starting,
+        track,
+    )
+
+    homes = (
+        *(calibrate, chat, compare, drift, evaluate, export_model, merge),
+        *(models, predict, provenance, server, sign, starting, track),
+    )
+    return next(getattr(home, name) for home in homes if name in home.__all__)
 
 
 def _drawn(refusal: Refusal) -> str:
@@ -307,7 +335,7 @@ def audit(
     """Judges a past run: compares everything that it names with what is here now, and does steps again if asked to.
 
     Args:
-        run: The run, its folder, or the beginning of its name.
+        run: The run, its folder, its id or the beginning of that, or its recipe's name.
         level: `static` executes nothing, `replay` trains some steps again in a fresh process, `full` does all of the
             plan again.
         first: Steps that are done when a replay begins: 0, or those of a checkpoint that is still there.
@@ -342,57 +370,3 @@ def compare(runs: Sequence[Run | Path | str], *, folder: Path | str = ".") -> Ru
     from ftc.verbs.compare import compare_runs
 
     return compare_runs([run if isinstance(run, Run) else find_run(str(run), folder) for run in runs])
-
-
-def sign(
-    target: Run | Path | str,
-    *,
-    key: Path | str,
-    signature: Path | str | None = None,
-    force: bool = False,
-    folder: Path | str = ".",
-) -> SignedFolder:
-    """Signs a finished run, or any other folder, with a local key; the form is that of OpenSSF model signing.
-
-    Args:
-        target: The run, its folder, the beginning of its name, or another folder, such as an adapter's.
-        key: File of a private key on an elliptic curve, PEM, without a password.
-        signature: Where it goes; `model.sig` in the folder where left out. An older signature is replaced.
-        force: Replace any other file there too.
-        folder: Any folder of the project in which a name is looked for.
-
-    Raises:
-        Refusal: There is nothing whole to sign, no usable key (FTC540), or another file in its place (FTC651).
-        OSError: A file can't be read or written.
-    """
-    from ftc.verbs.sign import sign_folder
-
-    found = _folder_or_run(target, folder)
-    if isinstance(found, Run):
-        refuse_faults(found)
-        found = found.folder
-    return sign_folder(found, Path(key), Path(signature) if signature else None, force=force)
-
-
-def verify(
-    target: Run | Path | str, *, key: Path | str, signature: Path | str | None = None, folder: Path | str = "."
-) -> SignedFolder:
-    """Compares a folder with its signature; see `sign` for the arguments, of which the key is the public one.
-
-    Raises:
-        Refusal: There is no signature (FTC541), or it doesn't hold (FTC542).
-        OSError: A file can't be read.
-    """
-    from ftc.verbs.sign import verify_folder
-
-    named = target.folder if isinstance(target, Run) else Path(target)
-    found = named if named.is_dir() else find_run(str(target), folder).folder
-    return verify_folder(found, Path(key), Path(signature) if signature else None)
-
-
-def _folder_or_run(target: Run | Path | str, folder: Path | str) -> Run | Path:
-    """A run where there is a record, else the folder as it is."""
-    if isinstance(target, Run):
-        return target
-    path = Path(target)
-    return path if path.is_dir() and not (path / "record.json").exists() else find_run(str(target), folder)

@@ -94,10 +94,19 @@ def test_an_example_can_be_typed(name: str, example: Example) -> None:
 @pytest.mark.parametrize("name", VERBS)
 def test_help_shows_examples_and_fits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert VERBS[name].command.examples
-    for columns in (80, 100):
+    for columns in (60, 80, 100):
         monkeypatch.setattr("ftc.cli.arguments._columns", lambda columns=columns: columns)
         shown = parser_of(name).format_help()
         assert [line for line in shown.splitlines() if len(line) > columns] == []
+
+
+def test_the_list_of_verbs_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setattr("ftc.cli.arguments._columns", lambda: 60)
+    for words in ((), ("--help",), *((group,) for group in GROUPS)):
+        main(list(words))
+        shown = "".join(capsys.readouterr())
+        assert [line for line in shown.splitlines() if len(line) > 60] == []
+        assert " ".join(VERBS["plan"].help.split()[:3]) in shown or words not in ((), ("--help",))
 
 
 def test_the_help_is_one_screen_with_a_line_a_verb(capsys: Capture) -> None:

@@ -29,6 +29,7 @@ PUBLISHED = {
     "google-bert/bert-large-uncased": 335_141_888,
     "google-bert/bert-large-cased": 333_579_264,
     "google-bert/bert-base-multilingual-cased": 177_853_440,
+    "sentence-transformers/all-MiniLM-L6-v2": 22_713_216,
     "FacebookAI/roberta-base": 124_645_632,
     "FacebookAI/xlm-roberta-base": 278_043_648,
     "distilbert/distilbert-base-uncased": 66_362_880,
@@ -93,4 +94,4 @@ def test_what_is_not_certain_is_unknown() -> None:
     assert mistral.gated is None
     assert known["distilbert/distilbert-base-cased"].released is None
     assert known["openlm-research/open_llama_7b"].languages == ()
-    assert all(re.search("litgpt|keras-hub|card", one.source) for one in BASE_MODELS)
+    assert all(re.search("litgpt|keras-hub|card|config.json", one.source) for one in BASE_MODELS)

@@ -195,7 +195,7 @@ def test_what_is_not_here_or_not_as_it_was(run: api.Run, ftc: Ftc, monkeypatch: 
 def test_only_a_model_that_says_the_same_is_kept(run: api.Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from ftc.runtime.artifacts import merge
 
-    monkeypatch.setitem(merge._ALLOWED, "bfloat16", 1e-9)
+    monkeypatch.setattr(merge, "allowed_share", lambda *_: 1e-9)
     with pytest.raises(Refusal) as refused:
         merging.merge(run, "merged/model", dtype="bfloat16")
     assert codes(refused) == {"FTC664"}

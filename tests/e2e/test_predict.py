@@ -110,10 +110,11 @@ def a_table_of_odd_columns(run: api.Run, ftc: Ftc, tmp_path: Path) -> None:
 
 
 def shows_why(run: api.Run) -> None:
-    """The report's rows have a weight for each token, which says how the score changes with the embeddings."""
+    """The report's rows have a weight for each token, and these sum to the score less that of average tokens."""
     import torch
+    from tokenizers import Tokenizer
 
-    from ftc.runtime.evaluation.attributions import _weights
+    from ftc.runtime.evaluation.attributions import _path, _weights
     from ftc.spec.documents.streams import open_stream
     from ftc.spec.storage.paths import streams_folder
 
@@ -123,19 +124,28 @@ def shows_why(run: api.Run) -> None:
     prompts = {one.row: one.text for one in run.evaluation.predictions}
     known = [one for one in reasons if one.row in prompts]
     assert ["".join(token.text for token in one.tokens).strip() for one in known] == [prompts[one.row] for one in known]
-    assert "Why the model chose" in (run.folder / "report.html").read_text(encoding="utf-8")
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "Why the model chose" in page
+    assert "by integrated gradients" in page
     work, rows = api.load(run)._work, open_stream(streams_folder(run.plan.stream_key) / "test.arrow")
-    found = _weights(work, rows, 0, 1, torch.device("cpu"))
-    assert found is not None
     model: Any = work.model
-    layer = model.get_base_model().get_input_embeddings()
-    scores = []
-    for scale in (0.99, 1.01):  # the sum is how the score follows all embeddings together
-        handle = layer.register_forward_hook(lambda _layer, _given, output, by=scale: output * by)
+    tokenizer = Tokenizer.from_file(str(Path(run.plan.settings.model.base) / "tokenizer.json"))
+    path = _path(work, tokenizer, torch.device("cpu"))
+    found = _weights(work, rows, 0, 1, path, 3)
+    assert found is not None
+    assert _weights(work, rows, 0, 1, path, 8) == pytest.approx(found, rel=1e-3, abs=1e-5)
+
+    def average(_layer: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        return torch.where(torch.isin(inputs[0], path.special).unsqueeze(-1), output, path.average)
+
+    def score() -> float:
         with torch.no_grad():
-            scores.append(float(work.scorer.logits(work.model, work.scorer.batch(rows, [0]))[0, 1]))
-        handle.remove()
-    assert sum(found) == pytest.approx((scores[1] - scores[0]) / 0.02, rel=0.1, abs=1e-4)
+            return float(work.scorer.logits(model, work.scorer.batch(rows, [0]))[0, 1])
+
+    own = score()
+    handle = model.get_base_model().get_input_embeddings().register_forward_hook(average)
+    assert sum(found) == pytest.approx(own - score(), rel=0.1, abs=1e-3)
+    handle.remove()
 
 
 @pytest.mark.slow

@@ -22,8 +22,17 @@ HEAVY = ("accelerate", "bitsandbytes", "datasets", "matplotlib", "peft", "sklear
 MARK = "loaded:"
 OBSERVED = f"""
 import atexit, json, sys
-atexit.register(lambda: print("{MARK}" + json.dumps([m for m in {HEAVY!r} if m in sys.modules]), file=sys.stderr))
+atexit.register(lambda: print("{MARK}" + json.dumps([m for m in {{modules!r}} if m in sys.modules]), file=sys.stderr))
 """
+NOT_FOR_A_WARM_PLAN = (
+    "ftc.compiler.recipes.edits",
+    "ftc.compiler.resolve.rows.tables",
+    "ftc.compiler.search.suggest",
+    "ftc.spec.documents.record",
+    "ftc.verbs.chat",
+    "ftc.verbs.server",
+)
+"""What reads rows, mends recipes, reads runs, or is another verb's: most of a warm plan's time is imports."""
 CONSOLE = "from ftc.cli.main import console\nconsole()"
 
 RECIPE = """\
@@ -38,9 +47,9 @@ strategy: {kind: lora, rank: 4}
 """
 
 
-def heavy_modules(code: str, *arguments: str, folder: Path) -> list[str]:
+def heavy_modules(code: str, *arguments: str, folder: Path, among: tuple[str, ...] = HEAVY) -> list[str]:
     """The heavy libraries in a process that ran `code`; fails when it did not end well."""
-    command = [sys.executable, "-c", OBSERVED + code, *arguments]
+    command = [sys.executable, "-c", OBSERVED.format(modules=among) + code, *arguments]
     env = {**os.environ, "FTC_CACHE": str(folder / "cache")}
     child = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=env)
     assert child.returncode == 0, child.stdout + child.stderr
@@ -133,3 +142,9 @@ def test_telling_about_itself_is_light(arguments: list[str], tmp_path: Path) -> 
 def test_a_recipe_is_judged_without_the_training_stack(verb: str, job: Path) -> None:
     assert heavy_modules(CONSOLE, verb, "tiny.yaml", folder=job) == []
     assert heavy_modules(CONSOLE, verb, "tiny.yaml", "--json", folder=job) == []
+
+
+def test_a_plan_whose_rows_are_in_the_cache_loads_no_more_than_it_needs(job: Path) -> None:
+    first = heavy_modules(CONSOLE, "plan", "tiny.yaml", folder=job, among=NOT_FOR_A_WARM_PLAN)
+    assert "ftc.compiler.resolve.rows.tables" in first
+    assert heavy_modules(CONSOLE, "plan", "tiny.yaml", folder=job, among=NOT_FOR_A_WARM_PLAN) == []

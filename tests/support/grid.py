@@ -18,8 +18,8 @@ from ftc.runtime.memory_trace.meta_model import model_config
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.expected import phase_groups
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
+from ftc.spec.documents.loss_settings import DistillationSettings
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
-from ftc.spec.documents.settings import DistillationSettings
 from ftc.spec.sections.train import Offload, Sharding, TeacherQuantization
 from ftc.spec.strategies.common import low_rank
 from tests.support.drafts import CARD, decided, draft_of, model_facts, split_report

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
-from ftc.verbs.runs import past_runs, runs, unreadable_runs
+from ftc.verbs.runs import find_run, past_runs, runs, unreadable_runs
 from tests.support.contests import answered_run
 
 
@@ -14,6 +15,21 @@ def test_folders_without_a_record_crowd_out_no_earlier_run(tmp_path: Path) -> No
     for number in range(30):
         (tmp_path / "runs" / "demo" / f"unfinished-{number}").mkdir()
     assert [one.model for one in past_runs(tmp_path)] == [run.plan.model.name for run in runs(tmp_path)] != []
+
+
+def test_a_recipes_name_means_its_newest_run_unless_it_is_a_runs_own(tmp_path: Path) -> None:
+    for name, at in (("a1", "2026-01-02T00:00:00+00:00"), ("b2", "2026-01-03T00:00:00+00:00"), ("c3", "2025-12-31")):
+        file = answered_run(tmp_path, name, 1) / "record.json"
+        record = json.loads(file.read_text(encoding="utf-8"))
+        began = [{**one, "started_at": at} for one in record["segments"]]
+        assert began
+        file.write_text(json.dumps({**record, "segments": began}), encoding="utf-8")
+    assert find_run("demo", tmp_path).folder.name == "b2"
+    assert find_run("a", tmp_path).folder.name == "a1"
+    (answered_run(tmp_path, "d4", 1) / "plan.json").write_text("{")
+    assert find_run("demo", tmp_path).folder.name == "b2", "one that can't be read hides no other"
+    answered_run(tmp_path, "demo", 1)
+    assert find_run("demo", tmp_path).folder.name == "demo"
 
 
 def test_a_run_that_was_not_read_is_named(tmp_path: Path) -> None:

@@ -51,10 +51,14 @@ class DigestCache:
             OSError: The file can't be read.
         """
         path = path.resolve()
+        return self._known(path) or self._hashed(path)
+
+    def _known(self, path: Path) -> FileFacts | None:
         stamp = stamp_of(path.stat())
         remembered = self._recall(path, "json", stamp)
-        if isinstance(remembered, str):
-            return FileFacts(size=stamp.size, sha256=remembered)
+        return FileFacts(size=stamp.size, sha256=remembered) if isinstance(remembered, str) else None
+
+    def _hashed(self, path: Path) -> FileFacts:
         read = _read(path, lambda file: hashlib.file_digest(file, "sha256").hexdigest())
         self._remember(path, "json", read, read.value)
         return FileFacts(size=read.stamp.size, sha256=read.value)
@@ -62,8 +66,10 @@ class DigestCache:
     def files(self, paths: Iterable[Path]) -> dict[Path, FileFacts]:
         """The same for several files at once; hashing releases the interpreter lock, so threads help."""
         sizes = {path: path.stat().st_size if path.is_file() else 0 for path in paths}  # reading tells what is wrong
-        wanted = sorted(sizes, key=lambda path: sizes[path], reverse=True)  # the largest first, so none is left over
-        return dict(zip(wanted, _in_threads(self.file, wanted), strict=True))
+        known = {path: facts for path in sizes if path.is_file() and (facts := self._known(path.resolve()))}
+        wanted = [path for path in sizes if path not in known]
+        wanted.sort(key=lambda path: sizes[path], reverse=True)  # the largest first, so none is left over
+        return known | dict(zip(wanted, _in_threads(self.file, wanted), strict=True))
 
     def tensors(self, paths: Iterable[Path]) -> dict[str, TensorDigest]:
         """Digest of every tensor of safetensors files by its name.

@@ -22,19 +22,26 @@ from pydantic import ValidationError
 
 from ftc.compiler.resolve.machine.package_code import DECIDES_NUMBERS, code_digest
 from ftc.spec import canonical
-from ftc.spec.diagnostics import Refusal, Span, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
 from ftc.spec.documents.settings import WordnetSettings
 from ftc.spec.metrics import WORDNET, needs_of
 from ftc.spec.optimizers import candidates
-from ftc.spec.sections.data import WORKBOOKS, PathSource
+from ftc.spec.sections.data import WORKBOOKS, PathSource, PresidioRules
 from ftc.spec.sections.evaluation import Eval
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.cache import Cache
 from ftc.spec.storage.paths import cache_folder
 from ftc.spec.storage.wordnet import find_wordnet, wordnet_places
 
-__all__ = ["asked_extras", "platform_tag", "record_digest", "resolve_environment", "resolve_wordnet"]
+__all__ = [
+    "asked_extras",
+    "missing_presidio",
+    "platform_tag",
+    "record_digest",
+    "resolve_environment",
+    "resolve_wordnet",
+]
 
 _EXTRAS = frozenset(("train", "quant"))
 _OURSELVES = "ftc"
@@ -71,6 +78,14 @@ def asked_extras(recipe: Recipe, *, reads_images: bool) -> frozenset[str]:
     of_rows |= {"excel"} if any(path.lower().endswith(WORKBOOKS) for path in paths) else set()
     of_model = {"vision"} if reads_images else set()
     return frozenset(of_metrics | of_optimizers | of_rows | of_model)
+
+
+def missing_presidio(rules: PresidioRules | None) -> Iterator[Diagnostic]:
+    """A finding where a recipe asks for presidio and it isn't installed."""
+    if rules is not None and find_spec("presidio_analyzer") is None:
+        help, note = "`pip install 'ftc[pii]'` installs what `presidio` needs", "`presidio-analyzer` is not installed"
+        summary = "`data.quality.presidio` needs more packages"
+        yield diagnostic("FTC650", summary, help=help, notes=note, path="data.quality.presidio")
 
 
 def resolve_environment(folder: Path | None = None, also: frozenset[str] = frozenset()) -> EnvironmentFacts:

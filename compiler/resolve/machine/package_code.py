@@ -8,9 +8,9 @@ Byte code is left out: Python makes it from the sources, and each installation h
 from __future__ import annotations
 
 import hashlib
+import marshal
 import os
 import time
-from array import array
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,7 +28,6 @@ _SUFFIXES = (".py", ".so", ".pyd", ".dll", ".dylib")
 _NO_CODE = frozenset({"__pycache__", "include", "share", "bin", "test", "tests", "testing", "benchmarks"})
 """Folders of headers, tools and tests."""
 
-_WORD = 2**64 - 1
 _known: dict[tuple[str, ...], tuple[str, str]] = {}
 """By the folders of a package: digest of its stamps, and of its code, for as long as this process lives."""
 
@@ -57,9 +56,7 @@ def code_digest(name: str, cache: Path) -> str:
 def _digest(name: str, roots: tuple[str, ...], entries: Cache) -> str:
     started_ns = time.time_ns()
     found = [file for root in roots for file in _files(root)]
-    stamps = [number & _WORD for _, *stamp in found for number in stamp]  # times before 1970 are negative
-    names = "\0".join(path for path, *_ in found)
-    seen = hashlib.sha256(names.encode("utf-8", "surrogateescape") + array("Q", stamps).tobytes()).hexdigest()
+    seen = hashlib.sha256(marshal.dumps(found, 2)).hexdigest()  # version 2: equal values give equal bytes
     file = f"{name}-{canonical.digest(list(roots))[:16]}.json"
     key = {"kind": "package code", "name": name, "roots": list(roots)}
     kept = entries.recall(file, key)

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ftc.compiler.resolve.rows.columns import Columns, SpanOf
+from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.row_digests import example_digests
 from ftc.compiler.resolve.rows.table import JoinedTable, PartRows, Row, Table
 from ftc.spec.diagnostics import Refusal, diagnostic

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.separated_rows import DELIMITERS
 from ftc.compiler.resolve.rows.table import Table, shown, without_form
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
@@ -18,7 +19,6 @@ from ftc.spec.tasks import PARTS, Task
 
 __all__ = [
     "Columns",
-    "SpanOf",
     "column_for",
     "likely_column",
     "missing_annotations",
@@ -41,9 +41,6 @@ def likely_column(part: str, columns: Iterable[str]) -> str | None:
     by_name = {column.lower(): column for column in columns}
     return next((by_name[name] for name in PARTS[part].columns if name in by_name), None)
 
-
-SpanOf = Callable[[str], Span | None]
-"""Place in the recipe of the value at a dotted path, such as `data.fields.text`."""
 
 _MOST_LISTED = 20
 _PLAIN = re.compile(r"[^\W\d](?:[\w .-]*\w)?")

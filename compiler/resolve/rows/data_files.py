@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.hub_errors import of_locked
 from ftc.compiler.resolve.files.remote import fetch_file, has_scheme
 from ftc.compiler.resolve.files.safe_files import UnsafePath, other_form, refuse_odd_file, safe_path, why_unreadable
-from ftc.compiler.resolve.rows.columns import SpanOf
 from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern, joint_facts
 from ftc.compiler.resolve.rows.large_files import refuse_larger_than_memory
-from ftc.compiler.resolve.rows.table import Home, JoinedTable, Table
-from ftc.compiler.resolve.rows.tables import USUAL_READING, Reading, absent_file, read_rows
+from ftc.compiler.resolve.rows.reading import USUAL_READING, Reading, SpanOf, absent_file
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import Lock, SourceLock
 from ftc.spec.sections.data import Data, HubSource, Paraphrases, PathSource
 from ftc.spec.storage.paths import cache_folder
+
+if TYPE_CHECKING:
+    from ftc.compiler.resolve.rows.table import Table
 
 __all__ = ["DataFile", "DataFiles", "locate_data", "source_paths"]
 
@@ -68,6 +69,9 @@ class DataFile:
         Raises:
             Refusal: A file can't be read (FTC350 to FTC360, FTC397, FTC650).
         """
+        from ftc.compiler.resolve.rows.table import JoinedTable  # where rows are in the cache, none is read
+        from ftc.compiler.resolve.rows.tables import read_rows
+
         reading = replace(self.reading, images=images)
         if not self.members:
             return self._home(read_rows(self.path, self.shown_as, span, reading), self.path)
@@ -83,6 +87,8 @@ class DataFile:
         return JoinedTable.of([(table, table.rows) for table in tables], self.shown_as)
 
     def _home(self, table: Table, path: Path) -> Table:
+        from ftc.compiler.resolve.rows.table import Home
+
         return replace(table, home=Home(path.parent, self.root or path.parent))
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ftc.compiler.resolve.files.safe_files import UnsafePath, refuse_odd_file, safe_path
-from ftc.compiler.resolve.rows.tables import SUFFIXES
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
 from ftc.spec.documents.facts import FileFacts
@@ -35,6 +34,8 @@ def files_of(root: Path, path: str, folder: Path, span: Span | None, recipe_path
         Refusal: FTC398: there is no such file, there are too many, or they are of several kinds. FTC326: one is a pipe,
             a socket, a device or a link to what isn't there.
     """
+    from ftc.compiler.resolve.rows.tables import SUFFIXES
+
     fixed = path
     if is_pattern(path):
         steps = path.split("/")

@@ -13,7 +13,8 @@ from fractions import Fraction
 
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows
-from ftc.compiler.resolve.rows.columns import SpanOf, missing_columns, task_columns
+from ftc.compiler.resolve.rows.columns import missing_columns, task_columns
+from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.row_checks import check_values
 from ftc.compiler.resolve.rows.row_digests import example_digests
 from ftc.compiler.resolve.rows.splits import Division, Part, divide, rank

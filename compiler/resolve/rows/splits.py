@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
-from ftc.compiler.resolve.rows.columns import SpanOf
+from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.row_digests import canonical_text
 from ftc.compiler.resolve.rows.table import Table, shown, without_form
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic

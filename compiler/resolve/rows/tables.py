@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ftc.compiler.resolve.files.safe_files import refuse_odd_file, why_unreadabl
 from ftc.compiler.resolve.rows.arrow_values import holds_bytes, is_plain, with_text_for_bytes
 from ftc.compiler.resolve.rows.json_rows import read_json_array, read_json_lines
 from ftc.compiler.resolve.rows.large_files import too_large
+from ftc.compiler.resolve.rows.reading import USUAL_READING, Reading, absent_file
 from ftc.compiler.resolve.rows.separated_rows import read_separated
 from ftc.compiler.resolve.rows.table import Faults, Table, without_form
 from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES, read_conll, read_text_lines
@@ -27,11 +28,8 @@ from ftc.spec.storage.native import LibraryFault, native
 
 __all__ = [
     "SUFFIXES",
-    "USUAL_READING",
-    "Reading",
     "Table",
     "UnreadableTable",
-    "absent_file",
     "class_names",
     "only_training_file",
     "read_arrow",
@@ -167,30 +165,6 @@ def _is_written_as_text(kind: Any) -> bool:
     return any(test(kind) for test in (types.is_date, types.is_time, types.is_timestamp, types.is_decimal))
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a recipe says of how a file is read.
-
-    Attributes:
-        delimiter: What divides the values of a CSV or TSV file; None to find out.
-        sheet: The sheet of a workbook; None for the first.
-        images: Columns whose bytes are images; of Parquet and Arrow files, no others have bytes.
-    """
-
-    delimiter: str | None = None
-    sheet: str | None = None
-    images: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, asked: Mapping[str, Any]) -> Reading:
-        """As a source's keys have it, in a recipe or in its lock."""
-        delimiter = asked.get("delimiter")
-        return cls("\t" if delimiter == "tab" else delimiter, asked.get("sheet"))
-
-
-USUAL_READING = Reading()
-"""That of a recipe that says nothing of it."""
-
 _Reader = Callable[[Path, str, Reading], tuple[Table, list[Diagnostic]]]
 
 
@@ -313,26 +287,6 @@ def _check_kind(path: Path, suffix: str, shown_as: str, span: Span | None) -> No
         if start.startswith(magic) and suffix in _TEXT_SUFFIXES:
             help_ = f"rename the file to the suffix `{name}`"
             raise _refusal("FTC353", f"the content of {shown_as} is of the kind `{name}`", span, help_)
-
-
-def absent_file(path: Path, shown_as: str, span: Span | None) -> Diagnostic:
-    """The finding for a data file that isn't there, with the nearest name beside it.
-
-    One without a place in a recipe was named on the command line.
-    """
-    if path.is_dir():
-        help_ = "name a file in the folder"
-        return diagnostic("FTC350", f"{shown_as} is a folder, not a data file", span, help=help_, path="data.source")
-    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    start = "the recipe's folder" if span else "the working folder"
-    written_folder, slash, name = shown_as.rpartition("/")
-    if guess := nearest(name, siblings):
-        help_ = f"did you mean `{written_folder}{slash}{guess}`?"
-    elif siblings:
-        help_ = f"paths are relative to {start}; check the name"
-    else:
-        help_ = f"paths are relative to {start}, and the file's folder is missing or empty"
-    return diagnostic("FTC350", f"there is no data file {shown_as}", span, help=help_, path="data.source")
 
 
 def _refusal(code: str, summary: str, span: Span | None, help_: str, note: str = "") -> Refusal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JSON",
+    "RUN",
     "TEXT",
     "Command",
     "Example",
@@ -39,6 +41,8 @@ __all__ = [
     "verb_parser",
 ]
 
+RUN = "its id or the beginning of it, its folder, or the recipe's name for the newest run"
+"""How a run is named on a command line."""
 TEXT, JSON = "text", "json"
 """The formats that almost every verb has."""
 
@@ -50,6 +54,21 @@ class _Help(RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Lines as they are; longer ones go on below their own beginning, in a list below what follows the name."""
+        lines = []
+        for line in text.splitlines():
+            if len(indent + line) > width:
+                import textwrap  # which argparse imports only where help is shown, too
+
+                head = re.match(r" *(?:\S+ {2,})?", line)
+                hang = indent + " " * (head.end() if head else 0)
+                line = textwrap.fill(line, width, initial_indent=indent, subsequent_indent=hang)
+            else:
+                line = indent + line
+            lines.append(line)
+        return "\n".join(lines)
 
 
 def _columns() -> int:

@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import JSON, TEXT, Command, Example, Parser, add_force, add_output, add_quiet, count_of
+from ftc.cli.arguments import JSON, RUN, TEXT, Command, Example, Parser, add_force, add_output, add_quiet, count_of
 from ftc.cli.output import following, write_out
 from ftc.cli.terminal import STDOUT, page, print_json, write
 from ftc.spec.exit_codes import ExitCode
@@ -21,7 +21,7 @@ _HTML = "html"
 
 
 def drift_arguments(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a finished run: its folder or the beginning of its name")
+    parser.add_argument("run", metavar="RUN", help=f"a finished run: {RUN}")
     parser.add_argument(
         "--data", metavar="FILE", required=True, help="new rows with the run's columns; labels are not needed"
     )

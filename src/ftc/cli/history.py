@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ftc.cli.arguments import (
     JSON,
+    RUN,
     TEXT,
     Command,
     Example,
@@ -34,7 +35,7 @@ MARKDOWN, HTML = "markdown", "html"
 
 
 def show_arguments(parser: Parser) -> None:
-    parser.add_argument("target", metavar="RUN|PLAN", help="a run's id, its beginning or its folder; or a plan's file")
+    parser.add_argument("target", metavar="RUN|PLAN", help=f"a run: {RUN}; or a plan's file")
     parser.add_argument("--origins", action="store_true", help="list every value of the plan and where it came from")
     add_output(parser, "with `--format html`: write the report to a file")
     add_force(parser)
@@ -110,7 +111,7 @@ def run_runs(args: Namespace) -> int:
 
 
 def diff_arguments(parser: Parser) -> None:
-    help = "a recipe, a lock or a saved plan, also as FILE@REVISION of git; or a run's id, its beginning or its folder"
+    help = f"a recipe, a lock or a saved plan, also as FILE@REVISION of git; or a run: {RUN}"
     parser.add_argument("old", metavar="OLD", help=help)
     parser.add_argument("new", metavar="NEW", nargs="?", help="the same; with --set it may be left out")
     add_overrides(parser)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.provenance import SignedFolder
     from ftc.spec.storage.outputs import OutputKind
+    from ftc.views.page import Page
 
 __all__ = [
     "following",
@@ -128,20 +129,19 @@ def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO
         track=planned.compiled.track,
         page=look,
     )
-    sys.stderr.write(_unheeded_threads(planned.plan))
+    sys.stderr.write(_unheeded_threads(planned.plan, look))
     stream.write(text)
     stream.flush()
 
 
-def _unheeded_threads(plan: Plan) -> str:
+def _unheeded_threads(plan: Plan, look: Page) -> str:
     """A line where the environment asks for other threads than the plan, which pins them as they change last bits."""
     threads, asked = plan.settings.device.threads, os.environ.get("OMP_NUM_THREADS", "")
     is_open = plan.settings.device.kind == "cpu" and plan.recipe.budget.threads == "auto"
     if not is_open or not asked.isdecimal() or int(asked) in (0, threads):
         return ""
-    return (
-        f"OMP_NUM_THREADS={asked} has no effect on the {threads} threads of the plan: `--set budget.threads={asked}`.\n"
-    )
+    words = f"The plan uses {threads} threads, not OMP_NUM_THREADS={asked}. `--set budget.threads={asked}` changes it."
+    return "\n".join(look.wrap(words)) + "\n"
 
 
 def show_run(found: Run, args: Namespace) -> None:

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from ftc.cli.arguments import (
+    RUN,
     Command,
     Example,
     Parser,
@@ -285,7 +286,7 @@ def _declined(planned: Planned, args: Namespace) -> int | None:
 
 
 def eval_arguments(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a finished run: its folder or the beginning of its name")
+    parser.add_argument("run", metavar="RUN", help=f"a finished run: {RUN}")
     parser.add_argument("--data", metavar="FILE", help="rows to measure on, with the run's columns (its test split)")
     parser.add_argument("--harness", metavar="TASK,…", help="tasks of the lm-evaluation-harness instead of rows")
     parser.add_argument("--tasks", metavar="FOLDER", help="further such tasks; Python that they name is run")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ftc.cli.arguments import (
     JSON,
+    RUN,
     TEXT,
     Command,
     Example,
@@ -23,6 +24,7 @@ from ftc.cli.arguments import (
 from ftc.cli.output import following
 from ftc.cli.terminal import STDOUT, page, print_json, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
+from ftc.spec.precisions import NUMBER_TYPES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +41,7 @@ _FORMATS = {".csv": _CSV, ".jsonl": _LINES, ".ndjson": _LINES, ".json": JSON}
 
 
 def predict_arguments(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a finished run: its folder or the beginning of its name")
+    parser.add_argument("run", metavar="RUN", help=f"a finished run: {RUN}")
     parser.add_argument(
         "text",
         nargs="*",
@@ -178,11 +180,11 @@ _LEAST = 2**20
 
 
 def merge_arguments(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a finished run: its folder or the beginning of its name")
+    parser.add_argument("run", metavar="RUN", help=f"a finished run: {RUN}")
     add_output(parser, "a new folder for the whole model", metavar="FOLDER", required=True)
     parser.add_argument(
         "--dtype",
-        choices=("auto", "float32", "bfloat16", "float16"),
+        choices=("auto", *(one.name for one in NUMBER_TYPES)),
         default="auto",
         metavar="TYPE",
         help="float32, bfloat16, float16 or auto: as the base has them, or the run if in fewer bits (default: auto)",

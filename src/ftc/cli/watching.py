@@ -8,7 +8,7 @@ import time
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import JSON, TEXT, Command, Example, Parser, add_force, add_output
+from ftc.cli.arguments import JSON, RUN, TEXT, Command, Example, Parser, add_force, add_output
 from ftc.cli.terminal import STDOUT, is_interactive, page, print_json, write
 from ftc.spec.exit_codes import ExitCode
 
@@ -27,7 +27,7 @@ _PAGE_SECONDS = 5.0
 
 
 def watch_arguments(parser: Parser) -> None:
-    about = "a run's id, its beginning or its folder (the newest run)"
+    about = f"a run: {RUN} (default: the newest run of all)"
     parser.add_argument("run", metavar="RUN", nargs="?", help=about)
     parser.add_argument("--once", action="store_true", help="show or write the state now, and end")
     add_output(parser, "with `--format html`: the page of all runs, written again while a run goes on")

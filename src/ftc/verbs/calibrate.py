@@ -60,8 +60,9 @@ def _busy() -> float:
 
 def _usual_job(device: DeviceFacts, threads: int) -> CalibrationJob:
     from ftc.spec.documents.device import CalibrationJob
+    from ftc.spec.precisions import PRECISIONS, usual_precision
 
-    precisions = ("float32", "bfloat16") if device.has_bfloat16 and device.kind == "cuda" else ("float32",)
+    precisions = tuple(dict.fromkeys((PRECISIONS[0].kind, usual_precision(device).kind)))
     return CalibrationJob(kind=device.kind, threads=threads, precisions=precisions)
 
 

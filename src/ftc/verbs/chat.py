@@ -207,7 +207,7 @@ def open_chat(
         chat.ask("Where is my parcel?", ["tuned", "base"]).texts["tuned"]
 
     Args:
-        run: The run, its folder, or the beginning of its name.
+        run: The run, its folder, its id or the beginning of that, or its recipe's name.
         system: What the system's turn says; None for what the run's rows and template say.
         sampling: How the words of answers are chosen.
         max_new_tokens: Longest answer in tokens; None for the run's own limit.

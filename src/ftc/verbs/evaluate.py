@@ -62,7 +62,7 @@ def evaluate(
     """Measures the weights that a finished run left, by the run's own plan: metrics, slices and gates.
 
     Args:
-        run: The run, its folder, or the beginning of its name.
+        run: The run, its folder, its id or the beginning of that, or its recipe's name.
         data: A file of rows with the columns that the run's data has; None for the run's test split.
         on_event: Hears of what goes on.
         folder: Any folder of the project in which a name is looked for.
@@ -105,7 +105,7 @@ def evaluate_on_harness(
     No test split is looked at, so that the ledger has nothing to note.
 
     Args:
-        run: The run, its folder, or the beginning of its name.
+        run: The run, its folder, its id or the beginning of that, or its recipe's name.
         tasks: Names of tasks or of groups of them.
         task_folder: Further tasks as YAML files. The harness runs Python functions that they name.
         limit: Rows of a task at most; None for all.

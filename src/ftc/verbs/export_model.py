@@ -68,7 +68,7 @@ def export_model(
     It is compared with the tuned model on validation rows; with few bits the recipe's gates have to hold again.
 
     Args:
-        run: The run, its folder, or the beginning of its name.
+        run: The run, its folder, its id or the beginning of that, or its recipe's name.
         format: Name of one of `ftc.spec.model_formats.MODEL_FORMATS`.
         output: The folder to write, which isn't there yet.
         weight_type: Type of the weights; None for the format's usual one.

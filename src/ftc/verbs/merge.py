@@ -61,7 +61,7 @@ def merge(
     validation rows, or training rows where there are none, before it takes its place.
 
     Args:
-        run: The run, its folder, or the beginning of its name.
+        run: The run, its folder, its id or the beginning of that, or its recipe's name.
         output: The folder to write, which isn't there yet.
         dtype: Type of the weights; `auto` for that of most of the base, or the run's if that has fewer bits.
         shard_bytes: Most bytes of weights in one file.

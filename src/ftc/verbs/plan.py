@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.storage.reading import LARGEST_DOCUMENT, read_regular
-from ftc.verbs.track import track_in
 
 if TYPE_CHECKING:
     from ftc.compiler.lock.renew import Relocked
@@ -350,6 +349,7 @@ def located_plan(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
     from ftc.spec.companions import COMPANIONS
     from ftc.spec.storage.paths import streams_folder
     from ftc.verbs.runs import run_of
+    from ftc.verbs.track import track_in
 
     model, companions = model_folder(plan, root), companion_folders(plan, root)
     streams = streams_folder(plan.stream_key)

@@ -114,7 +114,7 @@ def load(run: Run | Path | str, *, on_event: EventListener | None = None, folder
         model.predict(["Where is my parcel?"])[0].prediction
 
     Args:
-        run: The run, its folder, or the beginning of its name.
+        run: The run, its folder, its id or the beginning of that, or its recipe's name.
         on_event: Called with each event, while the model is loaded and whenever it answers.
         folder: Any folder of the project in which a name is looked up.
 
@@ -163,7 +163,7 @@ def predict(
     """Loads the model of a finished run and asks it once.
 
     Args:
-        run: The run, its folder, or the beginning of its name.
+        run: The run, its folder, its id or the beginning of that, or its recipe's name.
         rows: Texts or rows, or a file of rows of any kind that a recipe can name.
         max_new_tokens: Longest written answer in tokens; None for the run's own limit.
         on_event: Called with each event.

@@ -244,7 +244,7 @@ def export(run: Run | Path | str, format: str, *, folder: Path | str = ".") -> s
     """A statement about a finished run for other people's tools, as the text of its file.
 
     Args:
-        run: The run, its folder, or the beginning of its name.
+        run: The run, its folder, its id or the beginning of that, or its recipe's name.
         format: The name of one of `ftc.views.exports.FORMATS`, such as `slsa`.
         folder: Any folder of the project in which a name is looked for.
 

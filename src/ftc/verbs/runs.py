@@ -171,7 +171,7 @@ def unreadable_runs(readable: Iterable[Run], folder: Path | str = ".") -> tuple[
 
 
 def find_run(text: str, folder: Path | str = ".") -> Run:
-    """A run by its folder or by the beginning of its name.
+    """A run by its folder, by its id or the beginning of that, or the newest one of a recipe by the recipe's name.
 
     Raises:
         Refusal: There is none, or there are several (FTC520), or it can't be read (FTC524).
@@ -182,6 +182,8 @@ def find_run(text: str, folder: Path | str = ".") -> Run:
 
     folders = _recorded(project_root(Path(folder) / "recipe"))
     matches = [found for found in folders if found.name == text]
+    if not matches and (named := [found for found in folders if found.parent.name == text]):
+        return max(_readable(iter(named)), key=_started_at, default=None) or load_run(named[0])
     matches = matches or sorted(found for found in folders if text and found.name.startswith(text))
     if len(matches) == 1:
         return load_run(matches[0])
@@ -218,6 +220,8 @@ def run_of(root: Path, plan: Plan) -> Run | None:
     Where there is none, one of the same job by a release that took no digest of the packages' files counts.
     """
     folder = runs_folder(root, plan.name)
+    if not folder.is_dir():
+        return None  # a job's digest is of the whole plan
     same = list(_readable(folder.glob(f"{plan.run_id}*")))
     same = same or list(_readable(folder.glob(f"{plan.without_code_digests().run_id}*")))
     return max(same, key=_started_at, default=None)

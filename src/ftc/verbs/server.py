@@ -68,7 +68,7 @@ def evaluate_server(
     """Measures a server that speaks OpenAI's protocol against a finished run.
 
     Args:
-        run: The run, its folder, or the beginning of its name.
+        run: The run, its folder, its id or the beginning of that, or its recipe's name.
         url: The server's address, such as `http://127.0.0.1:8000/v1`.
         model: What the server calls the model; None where it has one alone.
         data: A file of rows with the run's columns; None for the run's validation rows.

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.provenance import SignedFolder
 from ftc.spec.storage.outputs import OutputKind, claim_output
+from ftc.verbs.provenance import refuse_faults
+from ftc.verbs.runs import Run, find_run
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["SIGNATURE_FILE", "sign_folder", "verify_folder"]
+__all__ = ["SIGNATURE_FILE", "sign", "sign_folder", "verify", "verify_folder"]
 
 SIGNATURE_FILE = "model.sig"
 """Usual name of a signature; it lies in the folder that it is about."""
@@ -30,6 +32,57 @@ _OF_A_RUN = ("checkpoints", ".lock", ".holder.json")
 _LARGEST_SIGNATURE = 64 * 2**20
 _NAMED = 10
 """Files that a refusal names at most."""
+
+
+def sign(
+    target: Run | Path | str,
+    *,
+    key: Path | str,
+    signature: Path | str | None = None,
+    force: bool = False,
+    folder: Path | str = ".",
+) -> SignedFolder:
+    """Signs a finished run, or any other folder, with a local key; the form is that of OpenSSF model signing.
+
+    Args:
+        target: The run, its folder, its id or the beginning of that, its recipe's name, or another folder, such as an
+            adapter's.
+        key: File of a private key on an elliptic curve, PEM, without a password.
+        signature: Where it goes; `model.sig` in the folder where left out. An older signature is replaced.
+        force: Replace any other file there too.
+        folder: Any folder of the project in which a name is looked for.
+
+    Raises:
+        Refusal: There is nothing whole to sign, no usable key (FTC540), or another file in its place (FTC651).
+        OSError: A file can't be read or written.
+    """
+    found = _folder_or_run(target, folder)
+    if isinstance(found, Run):
+        refuse_faults(found)
+        found = found.folder
+    return sign_folder(found, Path(key), Path(signature) if signature else None, force=force)
+
+
+def verify(
+    target: Run | Path | str, *, key: Path | str, signature: Path | str | None = None, folder: Path | str = "."
+) -> SignedFolder:
+    """Compares a folder with its signature; see `sign` for the arguments, of which the key is the public one.
+
+    Raises:
+        Refusal: There is no signature (FTC541), or it doesn't hold (FTC542).
+        OSError: A file can't be read.
+    """
+    named = target.folder if isinstance(target, Run) else Path(target)
+    found = named if named.is_dir() else find_run(str(target), folder).folder
+    return verify_folder(found, Path(key), Path(signature) if signature else None)
+
+
+def _folder_or_run(target: Run | Path | str, folder: Path | str) -> Run | Path:
+    """A run where there is a record, else the folder as it is."""
+    if isinstance(target, Run):
+        return target
+    path = Path(target)
+    return path if path.is_dir() and not (path / "record.json").exists() else find_run(str(target), folder)
 
 
 def sign_folder(folder: Path, key: Path, signature: Path | None = None, *, force: bool = False) -> SignedFolder:

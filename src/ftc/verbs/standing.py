@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.documents.interruption import Interruption, Standing, usable_step
 from ftc.spec.storage.paths import RunFolder, runs_folder
 
 if TYPE_CHECKING:
+    from ftc.spec.documents.interruption import Standing
     from ftc.spec.documents.plan import Plan
     from ftc.verbs.runs import Run
 
@@ -36,6 +36,8 @@ def as_left(run: Run) -> Run:
     left = left_words(run)
     if left is None:
         return run
+    from ftc.spec.documents.interruption import Interruption
+
     record = run.record
     limit = (record.proved_step or 0) if left[1] == "FTC515" else None
     one = Interruption(
@@ -53,19 +55,21 @@ def as_left(run: Run) -> Run:
 
 def standing_of(root: Path, plan: Plan, run: Run | None) -> Standing | None:
     """How a plan's run stands; None where there is none, or it is over. Checkpoints are checked as the run does it."""
-    place = RunFolder(run.folder if run else runs_folder(root, plan.name) / plan.run_id)
+    folder = runs_folder(root, plan.name)
+    if run is None and not folder.is_dir():
+        return None
+    place = RunFolder(run.folder if run else folder / plan.run_id)
     run = as_left(run) if run else None
-    words, limit = f"run {place.path.name} is to be recovered: its plan.json or record.json can't be read", None
-    if run is not None:
-        if run.record.is_finished:
-            return None
-        words = _words(run)
-        limit = usable_step(run.record.interruptions, run.record.proved_step)
-    elif not place.checkpoints.is_dir():
+    if run.record.is_finished if run else not place.checkpoints.is_dir():
         return None
     from ftc.runtime.artifacts.checkpoint_files import newest
+    from ftc.spec.documents.interruption import Standing, usable_step
     from ftc.spec.documents.step_log import Ladder, read_ladder
 
+    words, limit = f"run {place.path.name} is to be recovered: its plan.json or record.json can't be read", None
+    if run is not None:
+        words = _words(run)
+        limit = usable_step(run.record.interruptions, run.record.proved_step)
     log = read_ladder(place.ladder) if place.ladder.is_file() else Ladder()
     job = (run.plan if run else plan).job_sha256()
     found = newest(place.checkpoints, job, lambda _: None, log, below=None if limit is None else limit + 1)

@@ -104,7 +104,7 @@ def track(run: Run | Path | str, to: str, *, weights: bool = False, folder: Path
     """Sends a run to a tracker. What it has already heard of the run is not there twice afterwards.
 
     Args:
-        run: The run in whatever state, its folder, or the beginning of its name.
+        run: The run in whatever state, its folder, its id or the beginning of that, or its recipe's name.
         to: The tracker, such as `mlflow`, also with a place: `mlflow:sqlite:///mlflow.db`.
         weights: Send the adapter or model too.
         folder: Any folder of the project in which a name is looked for.

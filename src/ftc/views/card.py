@@ -257,8 +257,10 @@ def _limits(plan: Plan, evaluation: Evaluation | None) -> str:
         from_where = f"{numbers.plural(evaluation.tuned.rows, 'row')} of the same data as the training rows"
         if split is not None and "test" not in plan.lock.data.sources:
             lines.append(f"The test split is {from_where}; other text was not evaluated.")
-        names = sorted(evaluation.tuned.metrics)
-        lines.append(f"Only {', '.join(metric_title(name) for name in names)} was measured.")
+        if evaluation.tuned.metrics:
+            *names, last = map(metric_title, sorted(evaluation.tuned.metrics))
+            words = f"{', '.join(names)} and {last} were" if names else f"{last} was"
+            lines.append(f"Only {words} measured.")
     if plan.settings.text.overflow == "cut":
         lines.append(f"Text beyond {numbers.plural(plan.settings.text.max_length, 'token')} was truncated.")
     lines += [f"Not checked: {_inline(item)}" for item in plan.not_checked]

@@ -9,6 +9,7 @@ from functools import reduce
 from ftc.spec.documents.plan import Plan
 from ftc.spec.embedding_losses import Pooling
 from ftc.spec.heads import head_card
+from ftc.spec.precisions import precision_card
 from ftc.spec.storage.paths import base_from_run
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
@@ -99,7 +100,7 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
             "quantization = BitsAndBytesConfig(",
             f'    load_in_4bit=True, bnb_4bit_quant_type="{traits.quantized.type}",',
             f"    bnb_4bit_use_double_quant={traits.quantized.double},",
-            f'    bnb_4bit_compute_dtype="{settings.train.precision}",',
+            f'    bnb_4bit_compute_dtype="{precision_card(settings.train.precision).products.name}",',
             *([f"    llm_int8_skip_modules={_literal(kept)},"] if kept else []),
             ")",
         ]
@@ -174,7 +175,8 @@ def _generate_for_image(plan: Plan, limit: int, stops: str) -> list[str]:
         "from transformers import AutoImageProcessor",
         "",
         'images = AutoImageProcessor.from_pretrained(tokenizer.name_or_path, backend="pil")',
-        'image = ImageOps.exif_transpose(Image.open("image.png")).convert("RGB")',
+        'image = Image.new("RGB", (224, 224), "red")  # a picture to try; instead of it a file:',
+        '# image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")',
         f"token = tokenizer.convert_ids_to_tokens({vision.image_token_id})",
         *(wrapped if plan.settings.text.uses_chat_template else ['prompt = token + "\\nA prompt."']),
         f"prompt = prompt.replace(token, token * {vision.tokens_per_image})",

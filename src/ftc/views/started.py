@@ -26,6 +26,9 @@ def started_text(found: Started, *, page: Page = PLAIN) -> str:
             lines += page.flow(
                 "", [f"also possible as the label: {', '.join(map(_words, found.also))}"], indent=_INDENT
             )
+        if found.base:
+            facts = f" ({escaped(found.base_facts)})" if found.base_facts else ""
+            lines += page.flow("  model", [f"{page.strong(escaped(found.base))}{facts}"], indent=_INDENT)
         lines += [line for one in found.settled for line in page.flow("  set", [escaped(one)], indent=_INDENT)]
         parts.append(lines)
     shown = []

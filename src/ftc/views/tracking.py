@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from ftc.spec.documents.record import RunRecord
 from ftc.spec.trackers import Track, asked_trackers, tracker_card
 from ftc.views import numbers
 from ftc.views.page import escaped
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.record import RunRecord
 
 __all__ = ["asked_parts", "tracked_parts"]
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.record import Evaluation
 
 __all__ = [
+    "ORIGIN_WORDS",
     "auto_class",
     "headline",
     "interruption_words",
@@ -36,6 +37,8 @@ __all__ = [
     "value_at",
 ]
 
+ORIGIN_WORDS = {"written": "set", "default": "default", "derived": "derived"}
+"""What a value's origin is called: set in the recipe or by a flag, a default, or derived from something else."""
 _FIRST = tuple(metric.name for metric in sorted(METRICS, key=lambda one: one.headline or 0) if metric.headline)
 """Metrics that tell most about a task, in the order in which one is looked for."""
 

@@ -57,7 +57,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_without_the_package_the_extra_is_named(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ftc.compiler.quality.sensitive.find_spec", lambda name: None)
+    monkeypatch.setattr("ftc.compiler.resolve.machine.environment.find_spec", lambda name: None)
     with pytest.raises(Refusal) as caught:
         api.plan(recipe, offline=True)
     (found,) = caught.value.diagnostics

@@ -11,10 +11,15 @@ import pytest
 
 from ftc.compiler.recipes.guesses import likely_task
 from ftc.compiler.recipes.starter import write_starter
+from ftc.compiler.resolve.models.model import PLACEHOLDER
 from ftc.compiler.resolve.rows.table import Table
+from ftc.spec.base_models import BASE_MODELS
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.started import Started
 from ftc.spec.language.parse import parse_recipe
 from ftc.spec.language.source import read_source
+from ftc.spec.tasks import TASKS
+from ftc.spec.tasks.card import TaskSection
 from ftc.views.started import started_text
 from tests.support.tickets import tickets_csv
 
@@ -97,7 +102,45 @@ def test_columns_tell_the_task(row: dict[str, Any], task: str) -> None:
     assert likely_task(Table("rows.jsonl", tuple(row), [row])) == task
 
 
-def test_the_only_model_beside_the_recipe_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name())
+def test_without_a_model_the_tasks_usual_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: type[TaskSection]
+) -> None:
+    monkeypatch.delenv("FTC_OFFLINE", raising=False)
+    begun = write_starter(tmp_path / "a.yaml", task=task.name(), data=None, base=None)
+    assert begun.base == task.CARD.starter
+    assert f"model: {{base: {begun.base}}}  # a small public one" in (tmp_path / "a.yaml").read_text(encoding="utf-8")
+    known = {one.name: one for one in BASE_MODELS}
+    name = task.CARD.starter.removesuffix("-Instruct")
+    assert name not in known or known[name].gated is False, "a beginner is asked for no consent"
+    monkeypatch.setenv("FTC_OFFLINE", "1")
+    offline = write_starter(tmp_path / "b.yaml", task=task.name(), data=None, base=None)
+    assert offline.base is None, "nothing can be fetched"
+    assert f"model: {{base: {PLACEHOLDER}}}" in (tmp_path / "b.yaml").read_text(encoding="utf-8")
+
+
+def test_the_job_is_called_as_the_rows_where_the_recipe_has_the_usual_name(tmp_path: Path) -> None:
+    (tmp_path / "Tickets 2026.csv").write_text("text,label\na,b\nc,d\n", encoding="utf-8")
+    for file, name in (("recipe.yaml", "tickets-2026"), ("support.yaml", "support")):
+        write_starter(tmp_path / file, task=None, data=tmp_path / "Tickets 2026.csv", base=None)
+        assert f"\nname: {name}\n" in (tmp_path / file).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("asked", "name"), [("parts", "parts"), ("parts/*.csv", "parts")])
+def test_a_folder_or_a_pattern_begins_a_recipe_too(tmp_path: Path, asked: str, name: str) -> None:
+    (tmp_path / "parts").mkdir()
+    for number in range(2):
+        (tmp_path / "parts" / f"{number}.csv").write_text("Body,Queue\nhello there,a\nbye now,b\n", encoding="utf-8")
+    found = write_starter(tmp_path / "recipe.yaml", task=None, data=tmp_path / asked, base=None)
+    assert (found.rows, found.shown[0].place) == (4, "parts/0.csv:2")
+    text = (tmp_path / "recipe.yaml").read_text(encoding="utf-8")
+    assert f"\nname: {name}\n" in text
+    assert f"source: {{path: {asked if asked == name else repr(asked)}}}" in text
+    with pytest.raises(Refusal, match="no data file is"):
+        write_starter(tmp_path / "other.yaml", task=None, data=tmp_path / "parts" / "*.parquet", base=None)
+
+
+def test_a_model_beside_the_recipe_is_named_and_others_are_listed(tmp_path: Path) -> None:
     for name in ("small", "large"):
         folder = tmp_path / name / "models" / "small"
         folder.mkdir(parents=True)
@@ -105,7 +148,7 @@ def test_the_only_model_beside_the_recipe_is_named(tmp_path: Path) -> None:
     assert "model: {base: models/small}\n" in starter(tmp_path / "small", rows())
     (tmp_path / "large" / "models" / "large").mkdir()
     (tmp_path / "large" / "models" / "large" / "config.json").write_text("{}")
-    assert "# one of models/large, models/small, or" in starter(tmp_path / "large", rows()).replace("`", "")
+    assert "model: {base: models/large}  # or `models/small`\n" in starter(tmp_path / "large", rows())
 
 
 def begun(folder: Path, **changes: Any) -> tuple[Started, str]:

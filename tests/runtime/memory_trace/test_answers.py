@@ -17,7 +17,7 @@ from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.runtime.memory_trace.whole import log_of, whole_groups, whole_log
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model
-from ftc.runtime.tasks.scorer import mixed_precision
+from ftc.runtime.models.number_types import mixed_precision
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import LLAMA, PROCESSOR, trace_job

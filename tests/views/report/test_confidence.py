@@ -30,9 +30,9 @@ def test_confidence_stands_beside_the_share_that_is_right() -> None:
 @pytest.mark.parametrize(
     ("head", "form", "row", "told"),
     [
-        ("token_classification", "tag", {"targets": (1, 2)}, "Share of tags that are correct, "),
-        ("span", "extract", {"right": ("no", "yes")}, "Share of rows that are correct, "),
-        ("lm", "preference", {"expected": " yes"}, "Share of rows that are correct, "),
+        ("token_classification", "tag", {"targets": (1, 2)}, "Share of correct tags, "),
+        ("span", "extract", {"right": ("no", "yes")}, "Share of correct rows, "),
+        ("lm", "preference", {"expected": " yes"}, "Share of correct rows, "),
     ],
 )
 def test_quality_over_length_is_what_the_task_calls_right(

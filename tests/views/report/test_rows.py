@@ -126,7 +126,7 @@ def test_the_worst_row_is_the_one_with_the_highest_loss() -> None:
 
 def test_quality_over_length_is_the_share_that_is_right() -> None:
     shown = page(answered(100))
-    assert "Share of rows that are correct by length of the text" in shown
+    assert "Share of correct rows by length of the text" in shown
     assert "tuned from 0.900 to 0.900, base from 1.000 to 0.000." in shown
 
 

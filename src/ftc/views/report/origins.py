@@ -13,7 +13,7 @@ from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.report.elements import details, facts, marked_up, section, table, text
 from ftc.views.row_texts import RowTexts
-from ftc.views.words import interruption_words, learned_of_rows, value_at
+from ftc.views.words import ORIGIN_WORDS, interruption_words, learned_of_rows, value_at
 
 __all__ = [
     "checks_section",
@@ -27,7 +27,7 @@ __all__ = [
 
 def data_section(plan: Plan) -> str:
     """Rows and tokens of each split, and what became of the rest."""
-    header = ("split", "rows", "tokens", "length p50", "p95", "max", "truncated", "dropped", "supervised")
+    header = ("split", "rows", "tokens", "length p50", "p95", "max", "truncated", "dropped", "trained on")
     splits = [split for _, split in plan.splits]
     rows, notes = [], []
     for name, split in plan.splits:
@@ -85,7 +85,7 @@ def data_section(plan: Plan) -> str:
 
 
 def checks_section(plan: Plan) -> str:
-    """What was looked at before the run, and what was not."""
+    """What was checked before the run, and what was not."""
     rows = [(text(check.name), marked_up(check.result), text(check.code or "")) for check in plan.checks]
     grid = table("Checked before the run", ("check", "result", "code"), rows)
     items = "".join(f"<li>{marked_up(item)}</li>" for item in plan.not_checked)
@@ -100,14 +100,14 @@ def settings_section(plan: Plan) -> str:
         (
             f"<code>{text(path)}</code>",
             f"<code>{text(_words(value_at(settings, path)))}</code>",
-            origin.kind,
+            ORIGIN_WORDS[origin.kind],
             marked_up(origin.reason),
         )
         for path, origin in sorted(plan.origins.items())
     ]
     kinds = [origin.kind for origin in plan.origins.values()]
-    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("written", "derived", "default") if kind in kinds)
-    grid = table("Every setting", ("setting", "value", "origin", "origin"), rows, kind="settings")
+    counts = ", ".join(f"{kinds.count(kind)} {word}" for kind, word in ORIGIN_WORDS.items() if kind in kinds)
+    grid = table("Every setting", ("setting", "value", "origin", "reason"), rows, kind="settings")
     return section("settings", "Settings", details(f"{numbers.plural(len(rows), 'value')}: {counts}", grid))
 
 

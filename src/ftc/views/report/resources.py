@@ -159,7 +159,7 @@ def resources_section(plan: Plan, record: RunRecord, evaluation: Evaluation | No
     """The plan's figures beside the run's, then memory and time one by one."""
     beside = table(
         "Planned vs actual resources",
-        ("what", "planned", "happened", "difference"),
+        ("what", "planned", "actual", "difference"),
         [*_beside(plan, record), *judge_rows(plan, evaluation)],
         right=(1, 2, 3),
     )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import chain, pairwise
 
-from ftc.spec.documents.attributions import Attribution
+from ftc.spec.documents.attributions import Attribution, AttributionMethod
 from ftc.spec.documents.outcomes import Outcome, Said
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, SliceResult
@@ -83,6 +83,10 @@ def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome], texts: RowTexts)
     return (beginning_html(shown[0].prompt[:begin]) if shown else "") + grid
 
 
+_METHODS: dict[AttributionMethod, str] = {
+    "gradient_times_input": "gradient times input on the token embeddings, often wrong of confident models",
+    "integrated_gradients": "integrated gradients from the average token embedding",
+}
 _SHADES = 10
 """Steps of the style sheet."""
 
@@ -97,9 +101,9 @@ def reasons_section(evaluation: Evaluation | None, texts: RowTexts) -> str:
         (shown,) = texts.row(name, whole)
         rows.append((text(name), _shaded(one) if shown == whole else text(shown), text(one.label)))
     words = (
-        "What each token adds to the score of the class that the tuned model chose, by gradient times input on the "
-        "token embeddings. Blue speaks for the class and orange against it, the darker the more within its row. It "
-        "says what the score follows, to first order, and not whether that is a good reason."
+        "What each token adds to the score of the class that the tuned model chose, by "
+        f"{_METHODS[evaluation.attributions[0].method]}. Blue raises the score and orange lowers it, the darker the "
+        "more within its row. This shows what the score depends on, and not whether that is a good reason."
     )
     grid = table("Tokens by what they add to the score", ("row", "text", "chosen"), rows, kind="predictions labels")
     return section("reasons", "Why the model chose", f"<p>{words}</p>", grid)
@@ -128,7 +132,7 @@ def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
     axis = Axis("loss, nats per token" if unit == "nats" else f"loss, {unit}", from_zero=True)
     if not is_loss:
         noun = "tags" if plan.settings.labels == "words" else "rows"
-        axis = Axis(f"share of {noun} that are correct", limits=(0.0, 1.0))
+        axis = Axis(f"share of correct {noun}", limits=(0.0, 1.0))
 
     labels = plan.settings.labels
     tuned = [_at_length(group, [one.tuned for one in group], labels, is_loss) for group in groups]

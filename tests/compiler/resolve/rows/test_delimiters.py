@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ftc.compiler.resolve.rows.reading import Reading
 from ftc.compiler.resolve.rows.table import Table
-from ftc.compiler.resolve.rows.tables import Reading, read_rows
+from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.spec.diagnostics import Refusal
 
 

@@ -14,9 +14,10 @@ from ftc.compiler.quality.texts import row_text
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.columns import Columns, task_columns
 from ftc.compiler.resolve.rows.images import ImageStore, read_images, without_reader
+from ftc.compiler.resolve.rows.reading import Reading
 from ftc.compiler.resolve.rows.row_checks import check_values
 from ftc.compiler.resolve.rows.table import Home, Table
-from ftc.compiler.resolve.rows.tables import Reading, read_rows
+from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.storage.images import MOST_PIXELS, BadImage, decode_image
 from ftc.spec.tasks.chat import Chat

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ftc.compiler.resolve.rows import workbook_rows
-from ftc.compiler.resolve.rows.tables import Reading, read_rows
+from ftc.compiler.resolve.rows.reading import Reading
+from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from tests.support.workbook import Cell, Date, workbook
 

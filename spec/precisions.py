@@ -1,0 +1,161 @@
+"""Precisions of training: one card each, with every fact about it. The torch half is `ftc.runtime.models.number_types`.
+
+To add one, write its card here; settings, rules, memory and time estimates, solver, views, importers and docs ask it.
+
+A precision says in which type products of matrices are computed (torch's autocast), and in which types weights are
+held. Gradients have the type of their weights. What an optimizer keeps is a fact of its own card.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.facts import DeviceFacts
+
+__all__ = [
+    "NUMBER_TYPES",
+    "PRECISIONS",
+    "AskedPrecision",
+    "AskedType",
+    "NumberType",
+    "Precision",
+    "PrecisionCard",
+    "TypeName",
+    "number_type",
+    "precision_card",
+    "usual_precision",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberType:
+    """A type of floating-point numbers.
+
+    Attributes:
+        name: As torch, data sheets and recipes name it.
+        stored: As safetensors names it.
+        size: Bytes of an element.
+        since: CUDA's (major, minor) from which a GPU's tensor cores compute in it.
+        merge_error: Largest difference of a model's scores, as a share of their spread, that rounding weights to it
+            explains.
+    """
+
+    name: str
+    stored: str
+    size: int
+    since: tuple[int, int]
+    merge_error: float
+
+
+_FLOAT32 = NumberType(name="float32", stored="F32", size=4, since=(0, 0), merge_error=1e-4)
+_BFLOAT16 = NumberType(name="bfloat16", stored="BF16", size=2, since=(8, 0), merge_error=0.05)
+_FLOAT16 = NumberType(name="float16", stored="F16", size=2, since=(7, 0), merge_error=0.01)
+
+NUMBER_TYPES: tuple[NumberType, ...] = (_FLOAT32, _BFLOAT16, _FLOAT16)
+"""Every type that weights may be held and written in, the most exact first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrecisionCard:
+    """One precision.
+
+    Attributes:
+        kind: What a recipe calls it.
+        label: What people call it.
+        products: Type in which products of matrices are computed.
+        trained: Type of weights that are trained, and of their gradients.
+        frozen: Type of weights that are not, unless they are quantized.
+        auto: Its place among those that `auto` tries on a GPU, the first that is fast there; None for one that has to
+            be asked for.
+        isolation: Nats by which a row's mean loss may differ between a pack and the row alone; other rows in sight
+            change it by tenths at the least.
+    """
+
+    kind: str
+    label: str
+    products: NumberType
+    trained: NumberType
+    frozen: NumberType
+    auto: int | None
+    isolation: float
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether products are computed in fewer bits than losses and norms, under autocast."""
+        return self.products.size < _FLOAT32.size
+
+    def base_type(self, *, is_whole: bool) -> NumberType:
+        """The type of the base model's weights.
+
+        Args:
+            is_whole: Whether the strategy trains weights of the model itself; those that it leaves are then held alike.
+        """
+        return self.trained if is_whole else self.frozen
+
+    def is_fast_on(self, device: DeviceFacts) -> bool:
+        """Whether a device computes products in it at full speed."""
+        if self.products is _BFLOAT16:
+            return device.has_bfloat16
+        if not self.is_mixed:
+            return True
+        if device.capability is not None:
+            return device.capability >= self.products.since
+        return device.speed is not None and self.products.name in device.speed.flops
+
+
+PRECISIONS: tuple[PrecisionCard, ...] = (
+    PrecisionCard(
+        kind="float32",
+        label="float32",
+        products=_FLOAT32,
+        trained=_FLOAT32,
+        frozen=_FLOAT32,
+        auto=1,
+        isolation=1e-3,
+    ),
+    PrecisionCard(
+        kind="bfloat16",
+        label="bfloat16",
+        products=_BFLOAT16,
+        trained=_FLOAT32,
+        frozen=_BFLOAT16,
+        auto=0,
+        isolation=0.1,
+    ),
+)
+"""Every precision, in the order in which a recipe's are listed."""
+
+_BY_KIND = {card.kind: card for card in PRECISIONS}
+_BY_NAME = {one.name: one for one in NUMBER_TYPES}
+
+if TYPE_CHECKING:
+    Precision = str
+    AskedPrecision = str
+    TypeName = str
+    AskedType = str
+else:
+    Precision = Literal[tuple(_BY_KIND)]
+    AskedPrecision = Literal[("auto", *_BY_KIND)]
+    TypeName = Literal[tuple(_BY_NAME)]
+    AskedType = Literal[("auto", *_BY_NAME)]
+"""What plans and recipes may write; the cards decide, so that mypy sees a text and pydantic the names."""
+
+
+def precision_card(kind: str) -> PrecisionCard:
+    """The card of a kind that a plan names."""
+    return _BY_KIND[kind]
+
+
+def usual_precision(device: DeviceFacts) -> PrecisionCard:
+    """What `auto` takes on a device; a CPU computes in float32."""
+    if device.kind == "cpu":
+        return PRECISIONS[0]
+    found = [card for card in PRECISIONS if card.auto is not None and card.is_fast_on(device)]
+    return min(found, key=lambda card: card.auto or 0)
+
+
+def number_type(name: str) -> NumberType:
+    """The type of a name that a plan has."""
+    return _BY_NAME[name]

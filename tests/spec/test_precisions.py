@@ -1,0 +1,34 @@
+"""Cards of precisions: which one a device gets, and that no fact about one stands elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftc.spec.devices import CARDS, has_bfloat16
+from ftc.spec.documents.facts import DeviceFacts
+from ftc.spec.precisions import NUMBER_TYPES, PRECISIONS, usual_precision
+from tests.support.drafts import CPU
+
+
+def device_of(name: str) -> DeviceFacts:
+    """A card of the catalog."""
+    card = CARDS[name]
+    half = has_bfloat16(card.capability)
+    known = {"name": name, "label": card.label, "capability": card.capability, "has_bfloat16": half}
+    return CPU.model_copy(update={**known, "kind": "cuda", "speed": card.speed})
+
+
+def test_kinds_are_told_apart() -> None:
+    assert len({card.kind for card in PRECISIONS}) == len(PRECISIONS)
+    assert len({one.stored for one in NUMBER_TYPES}) == len(NUMBER_TYPES)
+    assert [one.size for one in NUMBER_TYPES] == sorted((one.size for one in NUMBER_TYPES), reverse=True)
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_gpu_with_bfloat16_gets_it(name: str) -> None:
+    device = device_of(name)
+    assert (usual_precision(device).kind == "bfloat16") is device.has_bfloat16
+
+
+def test_a_cpu_is_exact() -> None:
+    assert not usual_precision(CPU.model_copy(update={"has_bfloat16": True})).is_mixed
