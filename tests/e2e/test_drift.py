@@ -21,9 +21,9 @@ _FORMS = [name for name in PROJECTS if name not in ("classification", "reinforce
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
-    """A finished run on 400 rows, of which 100 were kept back."""
+    """A finished run on 800 rows, beside 100 that were kept back."""
     folder = tmp_path_factory.mktemp("drift")
-    rows = _rows(write_rows(folder / "all.csv", "classification", 500))
+    rows = _rows(write_rows(folder / "all.csv", "classification", 900))
     kept = random.Random(3).sample(rows, 100)
 
     def prepare(root: Path) -> None:
@@ -122,8 +122,8 @@ def test_too_few_rows(project: Path, ftc: Ftc) -> None:
     code, found = _report(ftc, "some.csv")
     assert (code, found["verdict"]) == (8, "too few rows")
     assert found["smallest_auc"] > 0.75
-    code, found = _report(ftc, "new.csv", "--rows", "50")
-    assert (found["rows"], found["new_rows"]) == (100, 50)
+    _, found = _report(ftc, "new.csv", "--rows", "50")
+    assert (found["rows"], found["new_rows"], found["reference_rows"]) == (100, 50, 50)
     assert found["notes"][0].startswith("50 of 100 rows are compared")
 
 

@@ -78,7 +78,7 @@ def sides(asked: Asked, table: Table, split: Split) -> tuple[Rows, Rows, list[st
     if split == "validation":
         said, notes = _answers(asked, asked_rows.plan, known, new), []
     unfit = len(asked_rows.unfit)
-    before, now = _damaged(plan, split, table, len(asked_rows.problems) - unfit, len(asked_rows.cut) + unfit)
+    before, now = _damaged(plan, table, len(asked_rows.problems) - unfit, len(asked_rows.cut) + unfit)
     streams = open_stream(known / "test.arrow"), open_stream(new / "test.arrow")
     text = _first_text(plan, table)
     return (
@@ -100,7 +100,7 @@ def _in_own_form(asked: Asked, table: Table, split: Split, known: Path, new: Pat
     usable = labeled_rows(plan, table)
     report = compile_table(plan, asked.inputs.model_folder, copied(table, usable), new).data["test"]
     unusable, unfit = len(table.rows) - len(usable), report.truncated_rows + report.dropped_rows
-    before, now = _damaged(plan, split, table, unusable, unfit)
+    before, now = _damaged(plan, table, unusable, unfit)
     found = rows_of(plan, open_stream(new / "test.arrow"), (), damaged=now)
     return (
         rows_of(plan, open_stream(known / "test.arrow"), (), damaged=before),
@@ -198,21 +198,19 @@ def _answers(
     return said(known, known_folder), said(new, new_folder)
 
 
-def _damaged(
-    plan: Plan, split: Split, table: Table, unusable: int, unfit: int
-) -> tuple[dict[str, Counts], dict[str, Counts]]:
-    """By title, how many rows of the run and of the new ones can't be used as they are."""
+def _damaged(plan: Plan, table: Table, unusable: int, unfit: int) -> tuple[dict[str, Counts], dict[str, Counts]]:
+    """By title, how many of all rows of the run, and of the new ones, can't be used as they are."""
     from ftc.compiler.quality.texts import damage, row_text
     from ftc.compiler.resolve.rows.columns import Columns
 
     columns = Columns(plan.settings.text.columns)
     broken = sum(any(True for _ in damage(row_text(row, columns))) for row in table.rows)
-    report, sources = plan.data[split], plan.lock.data.sources.values()
-    known = sum(one.rows for one in plan.quality.findings if one.kind == "encoding" and one.split == split)
+    parts, sources = plan.data.values(), plan.lock.data.sources.values()
+    read, known = sum(one.rows_read for one in parts), plan.quality.findings
     before = {
-        _ENCODING: (min(known, report.rows_read), report.rows_read),
+        _ENCODING: (min(read, sum(one.rows for one in known if one.kind == "encoding")), read),
         _EMPTY: (sum(one.dropped_rows for one in sources), sum(one.rows for one in sources)),
-        _LONG: (report.truncated_rows + report.dropped_rows, report.rows_read),
+        _LONG: (sum(one.truncated_rows + one.dropped_rows for one in parts), read),
     }
     now = {_ENCODING: broken, _EMPTY: unusable, _LONG: unfit}
     return before, {title: (count, len(table.rows)) for title, count in now.items()}
