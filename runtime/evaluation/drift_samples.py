@@ -142,7 +142,7 @@ def _add_of_spans(
         case "entities" if has_scheme:
             into.names["types of entities"] = [[kind for kind, _, _ in get_entities(row)] for row in tags]
         case "entities":
-            into.names["tags"] = tags
+            into.names["tags"] = [*tags]
         case "entity count" if has_scheme:
             into.numbers["entities of a row"] = [float(len(get_entities(row))) for row in tags]
         case "certainty":

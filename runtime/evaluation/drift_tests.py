@@ -126,12 +126,12 @@ def _answers(reference: Sample, new: Sample, keys: Sequence[int]) -> Iterator[Fo
         if title in new.names and len({one for row in (*names, *new.names[title]) for one in row}) > 1:
             yield named(title, names, new.names[title])
     for title, numbers in reference.numbers.items():
-        sides = [[one for one in side if math.isfinite(one)] for side in (numbers, new.numbers.get(title, ()))]
-        if all(sides):
-            yield distributed(title, "answers", *sides, "")
+        before, now = ([one for one in side if math.isfinite(one)] for side in (numbers, new.numbers.get(title, ())))
+        if before and now:
+            yield distributed(title, "answers", before, now, "")
     for title, flags in reference.flags.items():
-        if (now := new.flags.get(title)) and any((*flags, *now)):
-            yield counted(title, "answers", (sum(flags), len(flags)), (sum(now), len(now)), worse=False)
+        if (said := new.flags.get(title)) and any((*flags, *said)):
+            yield counted(title, "answers", (sum(flags), len(flags)), (sum(said), len(said)), worse=False)
     if reference.vectors is not None and new.vectors is not None:
         both = np.concatenate([reference.vectors, new.vectors])
         centered = both - both.mean(axis=0)

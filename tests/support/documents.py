@@ -7,6 +7,7 @@ from typing import Any
 from ftc.spec.documents.audit import AuditReport, ClassComparison, Finding, Replay
 from ftc.spec.documents.data_drift import DataDrift, DriftTest, MetricDrift, NovelRow
 from ftc.spec.documents.estimates import MemoryEstimate
+from ftc.spec.documents.intervals import Interval
 from ftc.spec.documents.lockfile import Lock, sealed
 from ftc.spec.documents.machine import MachineClass
 from ftc.spec.documents.plan import Plan
@@ -462,7 +463,7 @@ def audit_report(**changes: Any) -> AuditReport:
 
 def data_drift(**changes: Any) -> DataDrift:
     """New rows that differ from a run's own in their length."""
-    found = {
+    found: dict[str, Any] = {
         "method": "Kolmogorov-Smirnov test",
         "reference_rows": 80,
         "new_rows": 100,
@@ -475,9 +476,16 @@ def data_drift(**changes: Any) -> DataDrift:
         "detail": "median 11 tokens of the run's, 14 now",
     }
     length = DriftTest(name="length", aspect="inputs", **found)
-    told_apart = {"value": 0.52, "unit": "AUC", "smallest": 0.66, "p": 0.4, "adjusted_p": 1.0, "drifted": False}
+    told_apart: dict[str, Any] = {
+        "value": 0.52,
+        "unit": "AUC",
+        "smallest": 0.66,
+        "p": 0.4,
+        "adjusted_p": 1.0,
+        "drifted": False,
+    }
     inputs = DriftTest(name="inputs", aspect="inputs", **{**found, **told_apart, "detail": "0.50 by lot"})
-    sure = {"low": 0.8, "high": 0.92}
+    sure = Interval(low=0.8, high=0.92)
     fields: dict[str, Any] = {
         "run_id": "6b99bb393386",
         "name": "tickets",

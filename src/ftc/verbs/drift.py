@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,7 +150,7 @@ class _Measured:
         notes: Why there are no metrics, where labels can't be used.
     """
 
-    metrics: Mapping[str, MetricDrift]
+    metrics: dict[str, MetricDrift]
     test_rows: int = 0
     failed_gates: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -138,13 +138,13 @@ def _write_reference(asked: Asked, split: Split, folder: Path) -> None:
     plan, streams = asked.run.plan, asked.inputs.streams_folder
     try:
         stream = open_stream(streams / f"{split}.arrow")
-        is_same = stream.digest() == plan.data[split].stream_digest
+        if stream.digest() != plan.data[split].stream_digest:
+            raise ValueError("the cache holds other rows")
     except OSError:
         raise _without_rows(asked, f"its {split} rows as tokens are no longer in the cache") from None
     except ValueError:
-        is_same = False
-    if not is_same:
-        raise _without_rows(asked, f"its {split} rows in the cache are not those that its lock names")
+        why = f"its {split} rows in the cache are not those that its lock names"
+        raise _without_rows(asked, why) from None
     numbers = sorted(set(stream.rows.tolist()))
     write_part(
         streams / f"{split}.arrow", folder / "test.arrow", {numbers[one] for one in evenly(len(numbers), asked.rows)}

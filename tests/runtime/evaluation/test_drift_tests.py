@@ -106,8 +106,8 @@ def test_what_is_shown_in_eighty_of_a_hundred_cases_is() -> None:
     for _ in range(60):
         more = (chance.binomial(200, 0.05), 200), (chance.binomial(100, 0.05 + share), 100)
         draws["share"].append(counted("x", "damage", *more, worse=True).p <= level)
-        moved = chance.uniform(size=200), chance.uniform(size=100) - gap
-        draws["numbers"].append(distributed("x", "answers", *moved, "").p <= level)
+        old, moved = chance.uniform(size=200).tolist(), (chance.uniform(size=100) - gap).tolist()
+        draws["numbers"].append(distributed("x", "answers", old, moved, "").p <= level)
         drawn = [
             [("a",) if one else ("b",) for one in chance.random(n) < p] for n, p in ((200, 0.5), (100, 0.5 + change))
         ]
@@ -149,7 +149,7 @@ def test_damage_that_no_row_has_is_no_test() -> None:
 
 def test_rows_that_are_all_alike_or_empty() -> None:
     known = draw(np.random.default_rng(7), 12)
-    same, empty = ([[5, 6, 7]] * 12, [[]] * 12)
-    for tokens in (same, empty):
+    empty: list[list[int]] = [[]] * 12
+    for tokens in ([[5, 6, 7]] * 12, empty):
         one = type(known)(tokens)
         assert not any(test.drifted for test in settled(compared(one, one, 0.05).tests, 0.05))
