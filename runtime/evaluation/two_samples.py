@@ -115,7 +115,7 @@ def told_apart(name: str, aspect: DriftAspect, rows: Any, first: int, keys: Sequ
         unit="AUC",
         p=(1 + int((drawn >= seen - 1e-9).sum())) / (1 + len(drawn)),
         power=lambda level: min(1.0, max(0.5, middle + power(level))),
-        detail=f"{middle:.2f} where sides are drawn by lot",
+        detail=f"{middle:.2f} with random sides",
     )
 
 

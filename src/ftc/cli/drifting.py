@@ -90,7 +90,7 @@ COMMANDS: dict[str, Command] = {
         formats=(TEXT, JSON, _HTML),
         examples=(
             Example(
-                "ftc drift 7f3a2b --data new.jsonl", "exits with 7 where they differ, with 8 where too few can tell"
+                "ftc drift 7f3a2b --data new.jsonl", "exits with 7 where they differ, with 8 where they are too few"
             ),
             Example("ftc drift 7f3a2b --data new.csv --format html -o drift.html", "a page with pictures"),
         ),

@@ -65,7 +65,7 @@ def verdict_words(found: DataDrift) -> str:
         case "no drift":
             return "no drift shown"
         case "too few rows":
-            return "too few rows to tell"
+            return "too few rows to see a difference"
         case _:
             assert_never(found.verdict)
 
