@@ -11,6 +11,7 @@ import numpy as np
 
 from ftc.runtime.evaluation.drift_tests import Compared, Sample
 from ftc.runtime.evaluation.two_samples import Counts
+from ftc.runtime.metrics.texts import is_json
 from ftc.spec.documents.data_drift import NovelRow
 from ftc.spec.documents.outcomes import OTHER_LABEL
 from ftc.spec.documents.plan import Plan
@@ -18,7 +19,6 @@ from ftc.spec.documents.predictions import RowPrediction
 from ftc.spec.documents.streams import TextDecoder, TokenStream
 from ftc.spec.heads import AnswerFigure, head_card
 from ftc.spec.personal_data import in_decoded
-from ftc.spec.storage.reading import parse_json
 from ftc.spec.text_forms import form_card
 
 __all__ = ["CLASSES", "Rows", "novel_rows", "reads_own_form", "rows_of", "write_part"]
@@ -118,7 +118,7 @@ def _add(figure: AnswerFigure, into: _Figures, answers: Sequence[RowPrediction],
         case "length" if not labels:
             into.numbers["characters of an answer"] = [float(len(text)) for text in texts]
         case "JSON" if not labels:
-            into.flags["answers that are JSON"] = [_is_json(text) for text in texts]
+            into.flags["answers that are JSON"] = [is_json(text) for text in texts]
         case "classes" | "length" | "JSON" | "vectors":
             pass  # another kind of answer, or none that a row has by itself
         case "entities" | "entity count" | "certainty" | "answered":
@@ -167,13 +167,6 @@ def _or_nan(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _is_json(text: str) -> bool:
-    try:
-        return isinstance(parse_json(text), dict | list)
-    except ValueError:
-        return False
-
-
 def novel_rows(new: Rows, known: Rows, found: Compared, decode: TextDecoder) -> Iterator[tuple[int, NovelRow]]:
     """The new rows that are farthest from the run's, the farthest first, each with its number; `place` is empty.
 
@@ -190,8 +183,10 @@ def novel_rows(new: Rows, known: Rows, found: Compared, decode: TextDecoder) -> 
     start = _beginning([*texts, *others])
     for place, text in zip(order, texts, strict=True):
         p = (1 + int((within >= across[place]).sum())) / (1 + len(within))
-        shown = NovelRow(place="", distance=float(across[place]), p=p, text=_shown(text, start))
-        yield new.numbers[kept[place]], shown
+        words, found_in = " ".join(text[start:].split()), in_decoded(text)
+        short = words if len(words) <= _TEXT_CHARACTERS else words[: _TEXT_CHARACTERS - 1] + "…"
+        shown = f"[masked: {', '.join(found_in)}]" if found_in else short
+        yield new.numbers[kept[place]], NovelRow(place="", distance=float(across[place]), p=p, text=shown)
 
 
 def _beginning(texts: Sequence[str]) -> int:
@@ -200,13 +195,6 @@ def _beginning(texts: Sequence[str]) -> int:
     shared = next((index for index, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
     length = max(first[:shared].rfind(end) for end in (" ", "\n")) + 1
     return length if length >= _LEAST_SHARED else 0
-
-
-def _shown(text: str, start: int) -> str:
-    if found := in_decoded(text):
-        return f"[masked: {', '.join(found)}]"
-    words = " ".join(text[start:].split())
-    return words if len(words) <= _TEXT_CHARACTERS else words[: _TEXT_CHARACTERS - 1] + "…"
 
 
 def write_part(source: Path, target: Path, rows: Collection[int]) -> None:

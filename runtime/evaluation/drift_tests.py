@@ -102,10 +102,12 @@ def compared(reference: Sample, new: Sample, level: float) -> Compared:
     weights = token_weights(reference.tokens, new.tokens)
     keys = [hash(tuple(row)) for row in (*reference.tokens, *new.tokens)]
     apart = distances(weights[: len(reference.tokens)], weights[len(reference.tokens) :])
+    limit = np.quantile(np.concatenate(apart), _FAR, method="higher")
+    far = [(int((side >= limit).sum()), len(side)) for side in apart]
     lengths = [len(row) for row in reference.tokens], [len(row) for row in new.tokens]
     inputs = [
         told_apart("inputs", "inputs", weights, len(reference.tokens), keys),
-        _novel(apart),
+        counted("novel rows", "inputs", far[1], far[0], worse=True),
         distributed("length", "inputs", *lengths, "tokens"),
         copies,
     ]
@@ -211,11 +213,3 @@ def _repeated(reference: Sequence[Sequence[int]], new: Sequence[Sequence[int]]) 
         drawn = [rows[int(row)] for row in generator.choice(len(rows), size, replace=False)]
         counts.append((size - len(_distinct(drawn)), size))
     return counted("repeated rows", "inputs", counts[0], counts[1], worse=True)
-
-
-def _novel(apart: tuple[Floats, Floats]) -> Found:
-    """Whether more of the new rows are far from the run's than of those themselves."""
-    new, own = apart
-    far = np.quantile(np.concatenate(apart), _FAR, method="higher")
-    counts = [(int((side >= far).sum()), len(side)) for side in (own, new)]
-    return counted("novel rows", "inputs", counts[0], counts[1], worse=True)

@@ -9,16 +9,27 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ftc.runtime.evaluation.simple_guesses import tokens_and_pairs
 from ftc.spec.documents.data_drift import DriftAspect
 
-__all__ = ["Counts", "Found", "by_error", "counted", "distances", "distributed", "named", "token_weights", "told_apart"]
+__all__ = [
+    "Counts",
+    "Found",
+    "by_error",
+    "counted",
+    "distances",
+    "distributed",
+    "named",
+    "out_of_fold",
+    "token_weights",
+    "told_apart",
+]
 
 Floats = NDArray[np.float64]
 Counts = tuple[int, int]
@@ -66,7 +77,7 @@ def token_weights(reference: Sequence[Sequence[int]], new: Sequence[Sequence[int
     rows = [*reference, *new]
     for common in (_COMMON, 1.0):
         counted = vectorizer(
-            analyzer=_tokens_and_pairs, sublinear_tf=True, max_df=common, max_features=_MOST_FEATURES, dtype=np.float64
+            analyzer=tokens_and_pairs, sublinear_tf=True, max_df=common, max_features=_MOST_FEATURES, dtype=np.float64
         )
         try:
             return counted.fit_transform(rows)
@@ -75,10 +86,6 @@ def token_weights(reference: Sequence[Sequence[int]], new: Sequence[Sequence[int
     from scipy.sparse import csr_matrix
 
     return csr_matrix((len(rows), 1))
-
-
-def _tokens_and_pairs(ids: Sequence[int]) -> list[str]:
-    return [*map(str, ids), *(f"{one} {other}" for one, other in pairwise(ids))]
 
 
 def told_apart(name: str, aspect: DriftAspect, rows: Any, first: int, keys: Sequence[int]) -> Found:
@@ -95,11 +102,14 @@ def told_apart(name: str, aspect: DriftAspect, rows: Any, first: int, keys: Sequ
         first: How many these are.
         keys: What is equal of rows with the same text.
     """
-    chosen = _at_most(first, rows.shape[0])
+    each = range(first), range(first, rows.shape[0])
+    chosen = [row for side in each for row in side[:: -(-len(side) // _MOST_ROWS)]]
     sides = (np.array(chosen) >= first).astype(np.float64)
-    folds = _in_folds([keys[row] for row in chosen])
-    matrices = _out_of_fold(rows[chosen], folds)
-    generator, seen = np.random.default_rng(0), float(_aucs(matrices, folds, sides[:, None])[0])
+    distinct, kind = np.unique(np.array([keys[row] for row in chosen]), return_inverse=True)
+    generator = np.random.default_rng(0)
+    folds = np.asarray(generator.permutation(len(distinct))[kind] % _FOLDS, np.int64)  # they know nothing of sides
+    matrices = out_of_fold(rows[chosen], folds)
+    seen = float(_aucs(matrices, folds, sides[:, None])[0])
     drawn = np.empty(0)
     while len(drawn) < _PERMUTATIONS and (drawn >= seen - 1e-9).sum() < _ENOUGH:  # Besag & Clifford (1991)
         order = generator.permuted(np.tile(np.arange(len(sides)), (_AT_ONCE, 1)), axis=1)
@@ -119,19 +129,7 @@ def told_apart(name: str, aspect: DriftAspect, rows: Any, first: int, keys: Sequ
     )
 
 
-def _at_most(first: int, total: int) -> list[int]:
-    """Numbers of both sides' rows, evenly spread where one has more than the classifier takes."""
-    sides = range(first), range(first, total)
-    return [row for side in sides for row in side[:: -(-len(side) // _MOST_ROWS)]]
-
-
-def _in_folds(keys: Sequence[int]) -> NDArray[np.int64]:
-    """(N,) the fold of each row, which knows nothing of its side."""
-    distinct, kind = np.unique(np.array(keys), return_inverse=True)
-    return np.asarray(np.random.default_rng(0).permutation(len(distinct))[kind] % _FOLDS, np.int64)
-
-
-def _out_of_fold(rows: Any, folds: NDArray[np.int64]) -> list[Floats]:
+def out_of_fold(rows: Any, folds: NDArray[np.int64]) -> list[Floats]:
     """For each fold the matrix that scores its rows by the sides of all others, as a ridge regression does."""
     alike = rows @ rows.T
     kernel = np.asarray(alike.toarray() if hasattr(alike, "toarray") else alike, np.float64)

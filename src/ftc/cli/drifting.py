@@ -5,15 +5,11 @@ from __future__ import annotations
 import gc
 import sys
 from argparse import ArgumentTypeError, Namespace
-from typing import TYPE_CHECKING
 
 from ftc.cli.arguments import JSON, RUN, TEXT, Command, Example, Parser, add_force, add_output, add_quiet, count_of
 from ftc.cli.output import following, write_out
 from ftc.cli.terminal import STDOUT, page, print_json, write
 from ftc.spec.exit_codes import ExitCode
-
-if TYPE_CHECKING:
-    from ftc.spec.documents.data_drift import DataDrift
 
 __all__ = ["COMMANDS"]
 
@@ -73,10 +69,6 @@ def run_drift(args: Namespace) -> int:
         from ftc.views.drift import drift_text
 
         write(drift_text(report, page=page(sys.stdout, args)))
-    return _exit_code(report)
-
-
-def _exit_code(report: DataDrift) -> int:
     if report.failed_gates:
         return ExitCode.GATE_FAILED
     codes = {"drift": ExitCode.DRIFT, "no drift": ExitCode.FINE, "too few rows": ExitCode.INCONCLUSIVE}

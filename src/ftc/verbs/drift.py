@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.documents.data_drift import DataDrift, DriftTest, MetricDrift, Verdict
+from ftc.spec.documents.data_drift import DataDrift, MetricDrift, Verdict
 from ftc.verbs.drift_sides import Asked, copied, reference_split, sides
 from ftc.verbs.evaluate import finished_run, noting
 from ftc.verbs.predict import usable_inputs
@@ -23,8 +23,6 @@ from ftc.verbs.runs import Run
 if TYPE_CHECKING:
     from ftc.compiler.resolve.rows.table import Table
     from ftc.spec.documents.events import EventListener
-    from ftc.spec.documents.plan import Plan
-    from ftc.spec.documents.record import Evaluation, GateResult
 
 __all__ = ["LEVEL", "ROWS", "Drifted", "data_drift"]
 
@@ -82,7 +80,14 @@ def data_drift(
 
 def _compared(asked: Asked, table: Table) -> DataDrift:
     from ftc.runtime.evaluation.drift_samples import CLASSES, novel_rows
-    from ftc.runtime.evaluation.drift_tests import FEWEST_ROWS, compared, damage_tests, metric_tests, settled
+    from ftc.runtime.evaluation.drift_tests import (
+        FEWEST_ROWS,
+        LARGEST_UNSEEN,
+        compared,
+        damage_tests,
+        metric_tests,
+        settled,
+    )
     from ftc.runtime.evaluation.reference import evenly
     from ftc.spec.documents.streams import TextDecoder
 
@@ -104,6 +109,7 @@ def _compared(asked: Asked, table: Table) -> DataDrift:
             notes.append(f"{repeated:,} rows repeat another one; each text counts once in all other tests")
     done = settled(tests, asked.level)
     smallest = done[0].smallest if has_enough else None
+    unseen: Verdict = "too few rows" if smallest is None or smallest > LARGEST_UNSEEN else "no drift"
     return DataDrift(
         run_id=run.record.id,
         name=run.plan.name,
@@ -113,7 +119,7 @@ def _compared(asked: Asked, table: Table) -> DataDrift:
         reference_rows=len(known.numbers),
         new_rows=len(new.numbers),
         level=asked.level,
-        verdict=_verdict(done, smallest),
+        verdict="drift" if any(one.drifted for one in done) else unseen,
         smallest_auc=smallest,
         tests=done,
         novel=tuple(novel),
@@ -122,14 +128,6 @@ def _compared(asked: Asked, table: Table) -> DataDrift:
         failed_gates=measured.failed_gates,
         notes=(*notes, *remarks, *measured.notes),
     )
-
-
-def _verdict(tests: Sequence[DriftTest], smallest: float | None) -> Verdict:
-    from ftc.runtime.evaluation.drift_tests import LARGEST_UNSEEN
-
-    if any(one.drifted for one in tests):
-        return "drift"
-    return "too few rows" if smallest is None or smallest > LARGEST_UNSEEN else "no drift"
 
 
 def _shares(known: Sequence[Sequence[str]], new: Sequence[Sequence[str]]) -> dict[str, tuple[float, float]]:
@@ -157,8 +155,14 @@ class _Measured:
 
 
 def _measured(asked: Asked, table: Table) -> _Measured:
-    """The recipe's metrics on the rows that have labels, by the code that evaluated the run."""
+    """The recipe's metrics on the rows that have labels, by the code that evaluated the run.
+
+    It is the tuned model alone, and nobody grades, since grading costs money and time of its own.
+    """
     from ftc.compiler.tokens.other_rows import compile_table, labeled_rows
+    from ftc.runtime.evaluation.evaluate_again import evaluate_again
+    from ftc.runtime.execution.execute import Inputs
+    from ftc.spec.storage.paths import RunFolder
 
     run, folder = asked.run, asked.folder / "labeled"
     labeled = labeled_rows(run.plan, table)
@@ -169,7 +173,12 @@ def _measured(asked: Asked, table: Table) -> _Measured:
         plan = compile_table(run.plan, asked.inputs.model_folder, copied(table, labeled), folder)
     except Refusal as refusal:
         return _Measured({}, notes=(f"no metrics: {refusal.diagnostics[0].summary}",))
-    found = _evaluated(asked, plan, folder)
+    alone: dict[str, Any] = {"baseline": False, "judge": None, "classifier": None, "slices": (), "samples": 0}
+    settings = plan.settings.model_copy(update={"eval": plan.settings.eval.model_copy(update=alone)})
+    plan = plan.model_copy(update={"settings": settings})
+    inputs = Inputs(asked.inputs.model_folder, folder, run.record.observed.environment)
+    listen = noting(run, plan, asked.name, asked.listen)
+    found = evaluate_again(plan, inputs, RunFolder(run.folder), run.record, listen)
     before = run.evaluation.tuned if run.evaluation else None
     metrics = {
         name: MetricDrift(
@@ -181,24 +190,9 @@ def _measured(asked: Asked, table: Table) -> _Measured:
         )
         for name, value in found.tuned.metrics.items()
     }
-    failed = tuple(_gate_words(gate) for gate in found.gates if not gate.passed)
+    failed = tuple(
+        f"{gate.metric} {gate.bound}, and is {'unknown' if gate.value is None else f'{gate.value:.4g}'}"
+        for gate in found.gates
+        if not gate.passed
+    )
     return _Measured(metrics, before.rows if before else 0, failed)
-
-
-def _gate_words(gate: GateResult) -> str:
-    return f"{gate.metric} {gate.bound}, and is {'unknown' if gate.value is None else f'{gate.value:.4g}'}"
-
-
-def _evaluated(asked: Asked, plan: Plan, folder: Path) -> Evaluation:
-    """The tuned model alone on a plan's test split; nobody grades, since grading costs money and time of its own."""
-    from ftc.runtime.evaluation.evaluate_again import evaluate_again
-    from ftc.runtime.execution.execute import Inputs
-    from ftc.spec.storage.paths import RunFolder
-
-    run = asked.run
-    alone: dict[str, Any] = {"baseline": False, "judge": None, "classifier": None, "slices": (), "samples": 0}
-    settings = plan.settings.model_copy(update={"eval": plan.settings.eval.model_copy(update=alone)})
-    plan = plan.model_copy(update={"settings": settings})
-    inputs = Inputs(asked.inputs.model_folder, folder, run.record.observed.environment)
-    listen = noting(run, plan, asked.name, asked.listen)
-    return evaluate_again(plan, inputs, RunFolder(run.folder), run.record, listen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +57,7 @@ def reference_split(run: Run) -> Split:
 
 def sides(asked: Asked, table: Table, split: Split) -> tuple[Rows, Rows, list[str]]:
     """The run's rows and the new ones, with the model's answers where they say something, and remarks."""
-    from ftc.compiler.tokens.unlabeled_rows import check_columns, compile_unlabeled
+    from ftc.compiler.tokens.unlabeled_rows import check_columns, compile_unlabeled, text_columns
     from ftc.runtime.evaluation.drift_samples import reads_own_form, rows_of
     from ftc.spec.documents.streams import open_stream
 
@@ -80,7 +80,9 @@ def sides(asked: Asked, table: Table, split: Split) -> tuple[Rows, Rows, list[st
     unfit = len(asked_rows.unfit)
     before, now = _damaged(plan, table, len(asked_rows.problems) - unfit, len(asked_rows.cut) + unfit)
     streams = open_stream(known / "test.arrow"), open_stream(new / "test.arrow")
-    text = _first_text(plan, table)
+    text = 0  # which of several texts that become vectors the new rows have first
+    if form_card(plan.settings.text.form).has_texts:
+        text = next(number for number, name in enumerate(text_columns(plan)) if name in table.columns)
     return (
         rows_of(plan, streams[0], said[0], text=text, damaged=before),
         rows_of(plan, streams[1], said[1], damaged=now),
@@ -115,15 +117,6 @@ def copied(table: Table, rows: Sequence[int]) -> Table:
     return replace(kept, rows=[dict(row) for row in kept.rows])
 
 
-def _first_text(plan: Plan, table: Table) -> int:
-    """Number of the text, of several that become vectors, that the new rows have first."""
-    if not form_card(plan.settings.text.form).has_texts:
-        return 0
-    from ftc.compiler.tokens.unlabeled_rows import text_columns
-
-    return next(number for number, name in enumerate(text_columns(plan)) if name in table.columns)
-
-
 def _write_reference(asked: Asked, split: Split, folder: Path) -> None:
     """Writes the run's own rows, at most so many, as the rows to predict for.
 
@@ -155,26 +148,21 @@ def _write_reference(asked: Asked, split: Split, folder: Path) -> None:
 
 def _without_rows(asked: Asked, why: str) -> Refusal:
     """Says as well whether the files are still there from which the rows came."""
-    run = asked.run
-    changed = [f"`{name}` {words}" for name, words in _changed_sources(run)]
+    from ftc.compiler.audit.locate import source_files
+    from ftc.compiler.resolve.files.digests import DigestCache
+    from ftc.spec.storage.paths import cache_folder
+
+    run, digests = asked.run, DigestCache(cache_folder() / "digests")
+    changed = [
+        f"`{name}` {'is gone' if file is None else 'has changed since'}"
+        for _, name, sha256, file in source_files(run.plan, run.root)
+        if file is None or digests.file(file).sha256 != sha256
+    ]
     help = f"`ftc plan {run.plan.recipe_file}` tokenizes them again"
     if changed:
         help = "restore these files as they were, then " + help
     summary = f"run `{run.record.id}` has no rows to compare with"
     return Refusal([diagnostic("FTC757", summary, notes=[why, *changed], help=help)])
-
-
-def _changed_sources(run: Run) -> Iterator[tuple[str, str]]:
-    """Data files of a run that are gone, or no longer what its lock names, each with what is wrong."""
-    from ftc.compiler.audit.locate import source_files
-    from ftc.compiler.resolve.files.digests import DigestCache
-    from ftc.spec.storage.paths import cache_folder
-
-    for _, name, sha256, file in source_files(run.plan, run.root):
-        if file is None:
-            yield name, "is gone"
-        elif DigestCache(cache_folder() / "digests").file(file).sha256 != sha256:
-            yield name, "has changed since"
 
 
 def _answers(

@@ -63,7 +63,7 @@ def test_scores_of_a_fold_are_those_of_a_ridge_regression_on_the_others() -> Non
     rows = chance.normal(size=(30, 6))
     folds, sides = chance.integers(0, 5, 30), chance.integers(0, 2, 30).astype(float)
     centered, answers = rows - rows.mean(axis=0), sides - sides.mean()
-    for fold, matrix in enumerate(two_samples._out_of_fold(rows, folds)):
+    for fold, matrix in enumerate(two_samples.out_of_fold(rows, folds)):
         held = folds == fold
         ridge = Ridge(alpha=1.0, fit_intercept=False).fit(centered[~held], answers[~held])
         np.testing.assert_allclose(matrix @ answers, ridge.predict(centered[held]), atol=1e-8)

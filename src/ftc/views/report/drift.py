@@ -27,31 +27,26 @@ def drift_html(found: DataDrift, drawn: Drawer | None = None) -> str:
     lead += f"{numbers.plural(found.reference_rows, f'{found.reference} row')} of the run."
     header = f'<header><p class="kind">New rows beside run {text(found.run_id)}</p><h1>{text(title)}</h1>'
     header += f'<p class="lead">{text(lead)}</p></header>'
-    parts = [
-        ("result", "Result", _result(found)),
-        ("tests", "Tests", section("tests", "Tests", _tests(found))),
-        ("classes", "Classes", section("classes", "Predicted classes", _classes(found, drawn))),
-        ("metrics", "Metrics", section("metrics", "Metrics", _metrics(found, drawn))),
-        ("novel", "Novel rows", section("novel", "The most novel rows", _novel(found))),
-    ]
-    return framed(title, header, parts, f"Made by ftc {text(VERSION)}.", drawn.name)
-
-
-def _result(found: DataDrift) -> str:
     rows = [("Verdict", text(verdict_words(found))), ("Rows", f"{found.rows:,} in <code>{text(found.data)}</code>")]
     rows.append(("Power", text(power_words(found))))
     rows += [("Failed gate", text(words)) for words in found.failed_gates]
     rows += [("Note", text(words)) for words in found.notes]
-    return section("result", "Result", facts(rows))
-
-
-def _tests(found: DataDrift) -> str:
-    rows = [
+    cells = [
         (*map(text, test_cells(one)), text(f"{one.method}, {one.unit}"), "drift" if one.drifted else "–")
         for one in found.tests
     ]
-    header = (*HEADER[:-1], "both sides", "method", "verdict")
-    return table("All tests, with p adjusted by Holm", header, rows, right=(1, 2, 3))
+    tests = table("All tests, with p adjusted by Holm", (*HEADER, "method", "verdict"), cells, right=(1, 2, 3))
+    listed = [(text(one.place), f"{one.distance:.2f}", f"{one.p:.3f}", text(one.text)) for one in found.novel]
+    titles = ("row", "distance", "p", "what the model is given")
+    novel = table("New rows that are least like the run's own", titles, listed, right=(1, 2))
+    parts = [
+        ("result", "Result", section("result", "Result", facts(rows))),
+        ("tests", "Tests", section("tests", "Tests", tests)),
+        ("classes", "Classes", section("classes", "Predicted classes", _classes(found, drawn))),
+        ("metrics", "Metrics", section("metrics", "Metrics", _metrics(found, drawn))),
+        ("novel", "Novel rows", section("novel", "The most novel rows", novel)),
+    ]
+    return framed(title, header, parts, f"Made by ftc {text(VERSION)}.", drawn.name)
 
 
 def _classes(found: DataDrift, drawn: Drawer) -> str:
@@ -93,9 +88,3 @@ def _metrics(found: DataDrift, drawn: Drawer) -> str:
     chart = Ranges("metrics-chart", "Metrics", words, rows, ("test rows", "new rows"), Axis("value"))
     listed = [(text(name), text(metric_words(one))) for name, one in found.metrics.items()]
     return figure(chart, drawn) + table("Metrics", ("metric", "value with its interval"), listed)
-
-
-def _novel(found: DataDrift) -> str:
-    rows = [(text(one.place), f"{one.distance:.2f}", f"{one.p:.3f}", text(one.text)) for one in found.novel]
-    header = ("row", "distance", "p", "what the model is given")
-    return table("New rows that are least like the run's own", header, rows, right=(1, 2))
