@@ -45,6 +45,7 @@ class OutputKind(Enum):
     SWEEP = "sweep's page"
     RUNS = "page of runs"
     DRIFT = "drift report"
+    JOB_SCRIPT = "job script"
 
 
 _UNSIGNED = (OutputKind.CROISSANT, OutputKind.PREDICTIONS, OutputKind.REPORT)
@@ -145,6 +146,7 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
             | OutputKind.SWEEP
             | OutputKind.RUNS
             | OutputKind.DRIFT
+            | OutputKind.JOB_SCRIPT
         ):
             return False
         case OutputKind.COMPARISON:
@@ -169,11 +171,15 @@ _DRIFT = re.compile(
     rb"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>Drift of ",
     re.DOTALL,
 )
+_SCRIPT = re.compile(
+    rb"#!/bin/bash\n(?:#SBATCH [^\n]*\n)*\n# Plan [0-9a-f]{12} of job [0-9a-f]{12}\. Written by `ftc launch`"
+)
 _PAGES = {
     OutputKind.COMPARISON: _COMPARISON,
     OutputKind.SWEEP: _SWEEP,
     OutputKind.RUNS: _RUNS,
     OutputKind.DRIFT: _DRIFT,
+    OutputKind.JOB_SCRIPT: _SCRIPT,
 }
 """How pages begin that say what they are."""
 """How a comparison begins as a page, as text and as Markdown."""
