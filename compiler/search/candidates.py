@@ -342,10 +342,10 @@ def _order(draft: Draft, pace: dict[Candidate, float]) -> Callable[[Candidate], 
     def key(candidate: Candidate) -> tuple[Any, ...]:
         rounded = optimizer_card(candidate.optimizer).is_rounded
         least, seconds = fastest[rounded], pace[candidate]
-        rung = math.floor(math.log(seconds / least) / math.log(TOLD_APART)) if least > 0 else 0
+        level = math.floor(math.log(seconds / least) / math.log(TOLD_APART)) if least > 0 else 0
         kernel = kernels.index(candidate.attention) if candidate.attention in kernels else 0
         kind = kinds.index(candidate.optimizer) if candidate.optimizer in kinds else 0
         shared = candidate.devices, LAYOUTS.index((candidate.sharding, candidate.offload))
-        return rounded, rung, shared, kernel, kind, candidate.activation_checkpointing, -candidate.micro_batch, seconds
+        return rounded, level, shared, kernel, kind, candidate.activation_checkpointing, -candidate.micro_batch, seconds
 
     return key

@@ -21,7 +21,7 @@ from ftc.spec.base import Document
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.documents.step_log import Ladder
+from ftc.spec.documents.step_log import StepLog
 from ftc.spec.names import InsidePath
 from ftc.spec.storage.model_files import TensorDigest, content_digest
 from ftc.spec.storage.paths import step_of
@@ -73,7 +73,7 @@ class WholeCheckpoint:
 
 
 def newest(
-    checkpoints: Path, job_sha256: str, report: Callable[[Diagnostic], None], log: Ladder, *, below: int | None = None
+    checkpoints: Path, job_sha256: str, report: Callable[[Diagnostic], None], log: StepLog, *, below: int | None = None
 ) -> WholeCheckpoint | None:
     """The newest checkpoint that is whole, and whose best checkpoint is whole too; damaged ones are reported.
 
@@ -95,7 +95,7 @@ def newest(
 
 
 def verified(
-    checkpoints: Path, step: int | None, job_sha256: str, report: Callable[[Diagnostic], None], log: Ladder | None
+    checkpoints: Path, step: int | None, job_sha256: str, report: Callable[[Diagnostic], None], log: StepLog | None
 ) -> WholeCheckpoint | None:
     """The checkpoint of a step, or None where it is absent or damaged, or contradicts a step log that is given."""
     if step is None:
@@ -122,7 +122,7 @@ def verified(
     return found
 
 
-def _contradiction(found: WholeCheckpoint, log: Ladder) -> str | None:
+def _contradiction(found: WholeCheckpoint, log: StepLog) -> str | None:
     """In what a checkpoint whose manifest is right differs from the step log, which was on disk before it.
 
     Its own manifest can't tell: whoever writes other weights can write another manifest.
@@ -130,7 +130,7 @@ def _contradiction(found: WholeCheckpoint, log: Ladder) -> str | None:
     step = found.progress.step
     if log.height < step:
         return f"the step log has no step {log.height + 1}"
-    noted = log.rungs.get(step)
+    noted = log.checksums.get(step)
     if noted is None:
         return f"the step log has no weight checksum of step {step}"
     try:

@@ -40,7 +40,7 @@ def export(session: Session) -> None:
     step = session.state.record.selected_step
     findings: list[Diagnostic] = []
     checkpoints, job = session.folder.checkpoints, session.job_sha256
-    log = session.ladder.read()
+    log = session.step_log.read()
     chosen = agreed(session.accelerator, lambda: checkpoint.verified(checkpoints, step, job, findings.append, log))
     if chosen is None:
         raise Refusal([diagnostic("FTC630", f"checkpoint {step} can't be used", notes=[f.summary for f in findings])])

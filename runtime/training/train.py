@@ -15,7 +15,7 @@ from ftc.runtime.models.base_model import misfit, trainable_tensors
 from ftc.runtime.models.sharding import is_sharded, whole_tensors
 from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batch, target_losses
-from ftc.runtime.training.hooks import HOOKS, Training, note_progress, rung
+from ftc.runtime.training.hooks import HOOKS, Training, note_progress, weight_checksum
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import make_optimizer, state_misfit
 from ftc.runtime.training.router_loss import router_loss_of
@@ -42,7 +42,7 @@ def is_trained(session: Session) -> bool:
     if limit is not None and limit < record.steps_done:
         return False
     found = checkpoint.verified(
-        session.folder.checkpoints, record.selected_step, session.job_sha256, session.notice, session.ladder.read()
+        session.folder.checkpoints, record.selected_step, session.job_sha256, session.notice, session.step_log.read()
     )
     return found is not None or is_exported(session)
 
@@ -66,12 +66,12 @@ def train(session: Session) -> None:
     )
     training = Training(session, job, restored(session, work, job, _fitting(session, job, found)))
     if training.progress.step > 0:
-        session.ladder.truncate(training.progress.step)  # what was written after the checkpoint is written again
+        session.step_log.truncate(training.progress.step)  # what was written after the checkpoint is written again
         session.answers.truncate(training.progress.step)
     else:
-        session.ladder.clear()
+        session.step_log.clear()
         session.answers.truncate(0)
-        session.ladder.add(rung(0, job))
+        session.step_log.add(weight_checksum(0, job))
     if not training.progress.is_over:
         session.pause_at(training.progress.step)
         session.stop.check()
@@ -113,7 +113,7 @@ def _usable(session: Session) -> int | None:
 
 
 def _newest(session: Session, below: int | None = None) -> checkpoint.Checkpoint | None:
-    folder, log = session.folder.checkpoints, session.ladder.read()
+    folder, log = session.folder.checkpoints, session.step_log.read()
     return checkpoint.newest(folder, session.job_sha256, session.notice, log, below=below)
 
 

@@ -150,11 +150,11 @@ SEEN: dict[str, tuple[Tamper, str]] = {
         lambda run: shutil.copytree(checkpoint(run), checkpoint(run, 2)),
         "checkpoints/step-00000002",
     ),
-    "a line of the ladder": (
-        lambda run: edit(run.ladder, r'"loss":"0x1([^"]*)","step":4', r'"loss":"0x2\1","step":4'),
+    "a line of the step log": (
+        lambda run: edit(run.step_log, r'"loss":"0x1([^"]*)","step":4', r'"loss":"0x2\1","step":4'),
         "ladder",
     ),
-    "a line of the ladder that is gone": (lambda run: without_line(run.ladder, 5), r"ladder\.ndjson"),
+    "a line of the step log that is gone": (lambda run: without_line(run.step_log, 5), r"ladder\.ndjson"),
     "an event": (lambda run: edit(run.events, '"tokens": [0-9]+', '"tokens": 1'), r"events\.ndjson"),
     "a prediction": (lambda run: edit(run.outcomes, '"row": [0-9]+', '"row": 900'), r"predictions\.ndjson"),
     "the recipe that was kept": (lambda run: edit(run.recipe, "rank: 4", "rank: 8"), r"recipe\.yaml"),
@@ -213,7 +213,7 @@ def test_what_was_changed_is_named(run: RunFolder, ftc: Ftc, what: str) -> None:
 
 
 def forge_ladder(run: RunFolder) -> None:
-    edit(run.ladder, r'"loss":"0x1([^"]*)","step":4', r'"loss":"0x2\1","step":4')
+    edit(run.step_log, r'"loss":"0x1([^"]*)","step":4', r'"loss":"0x2\1","step":4')
     reseal(run)
 
 
@@ -280,7 +280,7 @@ FORGED: dict[str, tuple[Tamper, str]] = {
         ),
         "record.json: observed.machine",
     ),
-    "the ladder's beginning": (lambda run: (without_line(run.ladder, 0), reseal(run)), "ladder.ndjson"),
+    "the step log's beginning": (lambda run: (without_line(run.step_log, 0), reseal(run)), "ladder.ndjson"),
 }
 """What is sealed again everywhere, with the project's ledger out of the way."""
 
