@@ -46,6 +46,11 @@ class Mixture:
         """Whether a weight belongs to one of the experts that tokens are routed to, or to all of them at once."""
         return any(f".{part}." in f".{name}" for part in self.experts)
 
+    def expert_module(self, name: str) -> str:
+        """What all experts of a layer are called together, by the name of one of their weights."""
+        end = next(part for part in self.experts if f".{part}." in f".{name}")
+        return f"{name.partition(f'{end}.')[0]}{end}"
+
     def is_router(self, name: str) -> bool:
         """Whether a weight belongs to a router."""
         return any(f".{end}." in f".{name}" for end in self.routers)

@@ -7,9 +7,10 @@ A name's longest known end decides, in whole parts: in BERT, `attention.output.d
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-__all__ = ["Part", "Role", "head_parts", "layer_name", "part_of", "role_of"]
+__all__ = ["Part", "Role", "depths_of", "embedding_part", "head_parts", "layer_name", "part_of", "role_of"]
 
 Role = Literal["keys_values", "attention_out", "feed_forward_out"]
 
@@ -55,8 +56,22 @@ def part_of(tensor: str) -> Part:
     """Where a weight lies, by its name; `output` is all that follows the layers, such as the last norm and the head."""
     if found := _LAYER.match(tensor):
         return Part("layer", found[1] or "", int(found[3]))
-    is_embedding = any(_EMBEDDING.fullmatch(part) for part in tensor.split(".")[:-1])
-    return Part("embeddings" if is_embedding else "output")
+    return Part("embeddings" if embedding_part(tensor) else "output")
+
+
+def embedding_part(tensor: str) -> str | None:
+    """The part of a weight's name that marks embeddings, such as `embed_tokens`; None where none does."""
+    return next((part for part in tensor.split(".")[:-1] if _EMBEDDING.fullmatch(part)), None)
+
+
+def depths_of(names: Iterable[str]) -> dict[str, int]:
+    """Layers of each stack, by what its names begin with."""
+    found: dict[str, int] = {}
+    for name in names:
+        part = part_of(name)
+        if part.kind == "layer":
+            found[part.stack] = max(found.get(part.stack, 0), part.layer + 1)
+    return found
 
 
 def layer_name(module: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from ftc.compiler.importers import rows, rules, sampling, trackers, training, words
+from ftc.compiler.importers import parameters, rows, rules, sampling, trackers, training, words
 from ftc.compiler.importers.axolotl_keys import OTHER_KEYS, PREFERENCE_NUMBERS
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.preference_losses import preference_loss_named
@@ -20,8 +20,6 @@ _TRAINER = training.TrainerKeys(
     warmup=0.03,
     optimizer="optimizer",
 )
-_LAYER = re.compile(r"layers(?:\\?\.|\[)(\d+)(?:\\?\.|\]|$)")
-"""One layer by its number, in a pattern of parameters' names."""
 _IN_FORMAT = re.compile(r"\{\{|\}\}|\{(system|instruction|input)\}|\{")
 _SHAREGPT = {"role": "from", "content": "value"}
 _BOTH_NAMES = "ftc reads `role` and `content`, and `from` and `value`"
@@ -57,29 +55,11 @@ def _strategy(t: Translation) -> None:
 
 
 def _whole_weights(t: Translation) -> None:
-    """Full training, or that of the last layers where patterns of names say so."""
-    names = t.names("unfrozen_parameters")
-    if not names:
+    """Full training, or that of the parameters that expressions name."""
+    if t.names("unfrozen_parameters"):
+        parameters.only(t, "unfrozen_parameters")
+    else:
         t.add("strategy.kind", words.STRATEGIES["axolotl"][""], "no adapter is named")
-        return
-    layers = {int(found[1]) for name in names if (found := _LAYER.search(name))}
-    others = [name for name in names if not _LAYER.search(name)]
-    known = ("lm_head", "norm", "embed_tokens")
-    if any(not any(part in name for part in known) or ".layers" in name for name in others) or (
-        layers and len(layers) != max(layers) - min(layers) + 1
-    ):
-        help = "ftc's `partial` trains the last layers: write `strategy: {kind: partial, layers: N}` by hand"
-        t.block("unfrozen_parameters", "patterns of parameters that don't name whole layers by number", help)
-        return
-    t.carry("unfrozen_parameters", "strategy.kind", words.LAST_LAYERS)
-    reason = (
-        f"assumes that layer {max(layers)} is the last one; layers are trained whole, with everything after them"
-        if layers
-        else ""
-    )
-    t.carry("unfrozen_parameters", "strategy.layers", len(layers), reason)
-    if any("embed_tokens" in name for name in others):
-        t.carry("unfrozen_parameters", "strategy.embeddings", True)
 
 
 def _low_rank(t: Translation, kind: str, *, four_bit: bool, eight_bit: bool) -> None:
@@ -257,6 +237,7 @@ def _train(t: Translation) -> None:
             reason = f"{count:g} times an epoch is a number of steps that depends on how many rows there are"
             t.drop(key, reason, "set to once an epoch instead, in `train.evaluate_every`")
     training.trained(t, _TRAINER)
+    parameters.learning_rates(t, "lr_groups", "embedding_lr", "embedding_lr_scale")
     longer = t.text("excess_length_strategy")
     known = {"drop": "drop", "truncate": "cut", "raise": "refuse"}
     if longer in known:
@@ -367,7 +348,7 @@ _RULES: rules.Rules = {
     **rules.blocking("streaming pretraining text is not supported", "pretraining_dataset",
         "set `datasets`, or add rows with `--data FILE`"),
     **rules.blocking("parameters by name beside an adapter", "unfrozen_parameters",
-        "`lora_modules_to_save` trains modules together with an adapter; `partial` trains only the last layers"),
+        "`lora_modules_to_save` trains modules together with an adapter"),
     **rules.blocking("quantization-aware training is not supported", "qat", _SUPERVISED),
     **rules.blocking("ReLoRA is not supported", "relora relora_steps", "choose LoRA, QLoRA or full fine-tuning"),
     **rules.blocking("distillation from stored outputs is not supported", "kd_trainer", rules.NAME_THE_TEACHER),

@@ -23,6 +23,7 @@ _ALPACA_COLUMNS = {"prompt": "instruction", "query": "input", "response": "outpu
 _TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"}
 _OPENAI_TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
 _SUPERVISED = "choose a configuration with `stage: sft`"
+_MOST_LAYERS = 200
 _UNKNOWN = "no counterpart in a recipe; LLaMA-Factory stops at keys that it doesn't know"
 _RIGHT = "choose a data set of the kind that the stage trains on"
 
@@ -59,22 +60,21 @@ def _strategy(t: Translation) -> None:
 
 
 def _freeze(t: Translation) -> None:
-    """The last layers alone; there what stands behind them stays as it is, unless it is named."""
-    count = t.whole("freeze_trainable_layers")
+    """The last layers or the first ones, all of their modules or some; nothing outside them, unless it is named."""
+    count, extra = t.whole("freeze_trainable_layers"), t.names("freeze_extra_modules")
+    modules = [f".{name}" for name in t.names("freeze_trainable_modules") if name != "all"] or [""]
     if count is not None and count < 0:
-        help = "write a positive number for the last layers"
-        t.block("freeze_trainable_layers", "training only the first layers is not supported", help)
-    elif count:
-        reason = "ftc also trains everything after these layers"
-        t.carry("freeze_trainable_layers", "strategy.layers", count, reason)
+        layers = [f"layers.{number}" for number in range(min(-count, _MOST_LAYERS))]
     else:
-        t.add("strategy.layers", 2, "LLaMA-Factory's default; ftc also trains everything after these layers")
-    if t.names("freeze_trainable_modules") not in ((), ("all",)):
-        t.drop("freeze_trainable_modules", "a layer is trained whole")
-    t.needless("freeze_trainable_modules", "layers are trained whole")
-    if any("embed" in name for name in t.names("freeze_extra_modules")):
-        t.carry("freeze_extra_modules", "strategy.embeddings", True)
-    t.needless("freeze_extra_modules", "everything after the layers is always trained")
+        layers = ["layers.*" if modules != [""] else "layers"]
+        if count:
+            t.carry("freeze_trainable_layers", "strategy.layers", count)
+        else:
+            t.add("strategy.layers", 2, "LLaMA-Factory's default")
+    known: list[str | Key] = ["freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules"]
+    reason = "what follows the layers is trained only where it is named"
+    patterns = (*(f"{layer}{module}" for layer in layers for module in modules), *extra)
+    t.carry([key for key in known if t.has(key)], "strategy.parameters", patterns, reason)
 
 
 def _rows(t: Translation) -> None:

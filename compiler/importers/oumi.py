@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rows, rules, trackers, training, words
+from ftc.compiler.importers import parameters, rows, rules, trackers, training, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["OUMI"]
@@ -114,6 +114,8 @@ def _data_set(t: Translation, key: Key) -> None:
 
 def _train(t: Translation) -> None:
     training.trained(t, _TRAINER)
+    if t.has("model.freeze_layers"):
+        parameters.freeze(t, "model.freeze_layers")
     mixed = (t.text("training.mixed_precision_dtype") or "none").lower()
     weights = (t.text("model.torch_dtype_str") or "auto").lower()
     known = {"bf16": "bfloat16", "bfloat16": "bfloat16", "float32": "float32", "fp32": "float32"}
@@ -152,8 +154,6 @@ _RULES: rules.Rules = {
         "the model must be supported by transformers"),
     **rules.blocking("training from randomly initialized weights is not supported", "model.load_pretrained_weights",
         "start from a model", off=(True,)),
-    **rules.blocking("Oumi freezes layers by name, ftc's `partial` by number", "model.freeze_layers",
-        "choose partial, which trains only the last layers, LoRA, QLoRA or full fine-tuning"),
     **rules.dropped("training starts from a new adapter", "model.adapter_model",
         "merge the old one into the base model first"),
     **rules.dropped("the tokenizer's own tokens are used", "model.tokenizer_pad_token"),

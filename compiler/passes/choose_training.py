@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, cast
 
 from ftc.compiler.draft import Draft, Reasons
+from ftc.compiler.parameter_groups import check_groups, group_settings
 from ftc.compiler.router_choices import check_router, router_settings
 from ftc.compiler.search.candidates import attention_kernels, device_counts, optimizer_kinds
 from ftc.compiler.training_defaults import (
@@ -48,14 +49,14 @@ def choose_training(draft: Draft) -> Draft:
     """Settles what is under `train` and `seeds`, but for what the solver chooses, the teacher and determinism."""
     why, train = draft.reasons("train"), draft.recipe.train
     steps, per_epoch = choose_steps(draft, why)
-    head_rate, head_modules = choose_head_rate(draft, why)
+    rate, (head_rate, head_modules) = choose_rate(draft, why), choose_head_rate(draft, why)
     select, metric = _selection(draft, why)
     section = OpenTrain(
         num_steps=steps,
         steps_per_epoch=per_epoch,
         batch_size=why.take("batch_size", train.batch_size),
         batching=why.take("batching", train.batching),
-        learning_rate=choose_rate(draft, why),
+        learning_rate=rate,
         head_learning_rate=head_rate,
         head_modules=head_modules,
         class_weights=choose_class_weights(draft, why),
@@ -79,8 +80,9 @@ def choose_training(draft: Draft) -> Draft:
         preference=_objective(draft, why),
         **(_numbers(draft, why) | _sampling(draft, why) | vector_settings(draft, why)),
         **router_settings(draft, why),
+        **group_settings(draft, why, rate),
     )
-    draft = check_router(draft.settle("train", section, why))
+    draft = check_groups(check_router(draft.settle("train", section, why)))
     return _choose_seeds(_check_class_weights(_check_precision(draft)))
 
 

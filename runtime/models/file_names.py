@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["from_files", "holds_fused", "in_files", "names_in_files"]
+__all__ = ["from_files", "holds_fused", "in_files", "names_in_files", "stored_names"]
 
 _MOST_INT32 = 2**31
 
@@ -31,6 +31,19 @@ def names_in_files(model: Any) -> dict[str, str]:
     owns = {id(tensor): name for name, tensor in held.items()}
     written = revert_weight_conversion(model, held)
     return {owns[id(tensor)]: name for name, tensor in written.items() if owns[id(tensor)] != name}
+
+
+def stored_names(model: Any) -> dict[str, tuple[str, ...]]:
+    """What each parameter is called in files, by its name in memory; a fused one has the names of all its parts.
+
+    Args:
+        model: A model of transformers, without any wrapper.
+    """
+    if not holds_fused(model):
+        known = names_in_files(model)
+        return {name: (known.get(name, name),) for name, _ in model.named_parameters()}
+    shapes = {name: torch.empty(one.shape, device="meta") for name, one in model.named_parameters()}
+    return {name: tuple(in_files(model, {name: shape})) for name, shape in shapes.items()}
 
 
 def holds_fused(model: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ftc.runtime.strategies.bottleneck import OfBottleneck
-from ftc.runtime.strategies.full import OfBitFit, OfFull, OfPartial
+from ftc.runtime.strategies.full import OfBitFit, OfChosen
 from ftc.runtime.strategies.half import Half
 from ftc.runtime.strategies.ia3 import OfIa3
 from ftc.runtime.strategies.ln_tuning import OfLnTuning
@@ -16,20 +16,18 @@ from ftc.runtime.strategies.virtual_tokens import OfVirtualTokens
 from ftc.spec.strategies import StrategySettings
 from ftc.spec.strategies.bitfit import BitFitSettings
 from ftc.spec.strategies.bottleneck import BottleneckSettings
-from ftc.spec.strategies.full import FullSettings
+from ftc.spec.strategies.chosen import ChosenSettings
 from ftc.spec.strategies.ia3 import Ia3Settings
 from ftc.spec.strategies.ln_tuning import LnTuningSettings
 from ftc.spec.strategies.lora import LoraSettings
 from ftc.spec.strategies.on_linear import OnLinearSettings
-from ftc.spec.strategies.partial import PartialSettings
 from ftc.spec.strategies.qlora import QLoraSettings
 from ftc.spec.strategies.virtual_tokens import VirtualSettings
 
 __all__ = ["HALVES", "half_of"]
 
 HALVES: tuple[tuple[type[StrategySettings], Half[Any]], ...] = (
-    (FullSettings, OfFull()),
-    (PartialSettings, OfPartial()),
+    (ChosenSettings, OfChosen()),
     (BitFitSettings, OfBitFit()),
     (LoraSettings, OfLora()),
     (QLoraSettings, OfQLora()),

@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftc.runtime.models.base_model import Base, checkpoint_activations, load_base
-from ftc.runtime.models.file_names import names_in_files
+from ftc.runtime.models.base_model import Base, checkpoint_activations, load_base, trainable_tensors
+from ftc.runtime.models.file_names import names_in_files, stored_names
 from ftc.runtime.models.number_types import torch_type
-from ftc.runtime.strategies.half import Half, S_contra, in_parts
+from ftc.runtime.strategies.half import Half, S_contra, in_parts, require_weights
 from ftc.spec.architectures import architecture
 from ftc.spec.documents.settings import Settings
+from ftc.spec.module_names import depths_of
 from ftc.spec.precisions import precision_card
 from ftc.spec.strategies.bitfit import BitFitSettings
-from ftc.spec.strategies.full import FullSettings
-from ftc.spec.strategies.partial import PartialSettings, depths_of
+from ftc.spec.strategies.chosen import ChosenSettings
 
-__all__ = ["OfBitFit", "OfFull", "OfPartial", "OfWhole"]
+__all__ = ["OfBitFit", "OfChosen", "OfWhole"]
 
 
 class OfWhole(Half[S_contra]):
@@ -60,22 +60,23 @@ class OfWhole(Half[S_contra]):
         return {}
 
 
-class OfFull(OfWhole[FullSettings]):
-    """Every weight."""
+class OfChosen(OfWhole[ChosenSettings]):
+    """Every weight, or those of the last layers, or what patterns of names leave of them."""
 
-    def chosen(self, model: nn.Module, strategy: FullSettings) -> Container[str]:
-        """All."""
-        return dict(model.named_parameters())
-
-
-class OfPartial(OfWhole[PartialSettings]):
-    """The last layers of each stack."""
-
-    def chosen(self, model: nn.Module, strategy: PartialSettings) -> Container[str]:
+    def chosen(self, model: nn.Module, strategy: ChosenSettings) -> Container[str]:
         """By the names of the weights, as the plan counted them."""
         names = [name for name, _ in model.named_parameters()]
-        depths = depths_of(names)
-        return {name for name in names if strategy.is_trained(name, depths)}
+        depths, stored = depths_of(names), stored_names(model) if strategy.has_patterns else {}
+        return {name for name in names if strategy.is_trained(name, depths, stored.get(name, ()))}
+
+    def build(self, settings: Settings, strategy: ChosenSettings, base: Base) -> nn.Module:
+        """The model, of which as much is trained as the plan counted."""
+        model = super().build(settings, strategy, base)
+        if strategy.num_weights is not None and base.is_whole:
+            trained = trainable_tensors(model)
+            found = sum(one.numel() for name, one in trained.items() if not strategy.is_of_head(name))
+            require_weights(found, strategy.num_weights, strategy.pattern_words())
+        return model
 
 
 class OfBitFit(OfWhole[BitFitSettings]):

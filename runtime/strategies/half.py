@@ -15,7 +15,7 @@ from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies import StrategySettings
 from ftc.spec.vision_models import VISION_MODELS
 
-__all__ = ["BESIDE_LAYERS", "VISION_PARTS", "Half", "in_parts", "require"]
+__all__ = ["BESIDE_LAYERS", "VISION_PARTS", "Half", "in_parts", "require", "require_weights"]
 
 BESIDE_LAYERS = (
     *("pooler", "classifier", "classification_head", "pre_classifier", "qa_outputs", "score"),
@@ -72,3 +72,15 @@ def require(found: int, planned: int, names: list[str], *, is_whole: bool) -> No
     summary = f"the plan adapts {planned} modules, but the model has {found} with these names"
     help = "plan again with the installed version of transformers"
     raise Refusal([diagnostic("FTC625", summary, notes=f"targets: {shown}", help=help)])
+
+
+def require_weights(found: int, planned: int, patterns: str) -> None:
+    """Compares the weights that patterns of names choose with those that the plan counted.
+
+    Raises:
+        Refusal: FTC625, there are more or fewer.
+    """
+    if found != planned:
+        summary = f"the plan trains {planned:,} weights of the base model, but {found:,} of the loaded one fit"
+        help = "plan again with the installed version of transformers"
+        raise Refusal([diagnostic("FTC625", summary, notes=f"patterns: {patterns}", help=help)])

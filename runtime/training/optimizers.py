@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,6 +13,7 @@ from torch import nn
 from ftc.runtime.models.sharding import split_like
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.optimizers import in_layers, optimizer_card
+from ftc.spec.parameter_patterns import fits_any
 
 __all__ = [
     "CONSTRUCTIONS",
@@ -175,18 +176,15 @@ def make_optimizer(parameters: dict[str, nn.Parameter], train: TrainSettings) ->
 
 def _groups(parameters: dict[str, nn.Parameter], train: TrainSettings) -> list[dict[str, Any]]:
     """Parameters by what is done to them; each group keeps its part of the learning rate as `rate_ratio`."""
-    decay = train.optimizer.weight_decay
-    faster = [name for name in parameters if "lora_B" in name] if train.b_rate_ratio != 1 else []
-    of_head = [] if train.head_learning_rate is None else _of_modules(parameters, train.head_modules)
-    apart = {*faster, *of_head}
-    usual = [parameter for name, parameter in parameters.items() if name not in apart]
-    head, ratio = [parameters[name] for name in of_head], (train.head_learning_rate or 0.0) / train.learning_rate
+    ratios = {name: _rate_ratio(name, train) for name in parameters}
     groups: list[dict[str, Any]] = [
-        {"params": [one for one in usual if one.ndim >= 2], "weight_decay": decay, "rate_ratio": 1.0},
-        {"params": [one for one in usual if one.ndim < 2], "weight_decay": 0.0, "rate_ratio": 1.0},
-        {"params": [parameters[n] for n in faster], "weight_decay": decay, "rate_ratio": train.b_rate_ratio},
-        {"params": [one for one in head if one.ndim >= 2], "weight_decay": decay, "rate_ratio": ratio},
-        {"params": [one for one in head if one.ndim < 2], "weight_decay": 0.0, "rate_ratio": ratio},
+        {
+            "params": [one for name, one in parameters.items() if ratios[name] == ratio and (one.ndim >= 2) is decays],
+            "weight_decay": train.optimizer.weight_decay if decays else 0.0,
+            "rate_ratio": ratio,
+        }
+        for ratio in sorted({1.0, *ratios.values()}, key=lambda ratio: (ratio != 1, ratio))
+        for decays in (True, False)
     ]
     if optimizer_card(train.optimizer.kind).splits_weights:
         inside = {id(one) for name, one in parameters.items() if in_layers(name, one.shape)}
@@ -202,15 +200,15 @@ def _groups(parameters: dict[str, nn.Parameter], train: TrainSettings) -> list[d
     return [group for group in groups if group["params"]]
 
 
-def _of_modules(parameters: Iterable[str], modules: Sequence[str]) -> list[str]:
-    """Names of the parameters that lie in modules of these names, wherever those stand and whatever wraps them."""
-    parts = {tuple(module.split(".")) for module in modules}
-    return [name for name in parameters if any(_contains(name.split("."), part) for part in parts)]
-
-
-def _contains(name: Sequence[str], part: Sequence[str]) -> bool:
-    width = len(part)
-    return any(tuple(name[at : at + width]) == part for at in range(len(name) - width + 1))
+def _rate_ratio(name: str, train: TrainSettings) -> float:
+    """A parameter's learning rate by that of the run: of the new head, of its group, or of all."""
+    second = train.b_rate_ratio if "lora_B" in name else 1.0
+    if train.head_learning_rate is not None and fits_any(train.head_modules, (name,)):
+        return train.head_learning_rate / train.learning_rate
+    for group in train.parameter_groups:
+        if fits_any(group.parameters, (name,)):
+            return second * group.learning_rate / train.learning_rate
+    return second
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

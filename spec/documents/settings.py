@@ -32,6 +32,7 @@ __all__ = [
     "DeterminismSettings",
     "DeviceSettings",
     "EvalSettings",
+    "GroupSettings",
     "ModelSettings",
     "Open",
     "OpenEval",
@@ -168,6 +169,14 @@ class DeterminismSettings(Document):
     """Steps that are run twice in fresh processes before training; 0 for none."""
 
 
+class GroupSettings(Document):
+    """Parameters with a learning rate of their own."""
+
+    parameters: tuple[str, ...]
+    """Patterns of names, of which a parameter fits one."""
+    learning_rate: Real
+
+
 class OpenTrain(Document):
     """Training, step by step, but for what the solver chooses, the teacher, and how alike two runs have to be."""
 
@@ -183,6 +192,8 @@ class OpenTrain(Document):
     """Of a new head; None where it learns as everything else does, or there is none."""
     head_modules: tuple[str, ...] = ()
     """Modules of a new head, where it has a learning rate of its own."""
+    parameter_groups: tuple[GroupSettings, ...] = ()
+    """Learning rates by name, of which the first that fits counts; absent from the plan where there are none."""
     class_weights: tuple[Real, ...] = ()
     """What a row's loss is multiplied by, in the order of the labels; empty for nothing."""
     b_rate_ratio: Real = 1.0
@@ -246,7 +257,8 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual = {"loss_chunk_size": None, "nodes": 1, "embedding": None, "router": None, "sampling": None}
+        usual: dict[str, Any] = dict.fromkeys(("loss_chunk_size", "embedding", "router", "sampling"))
+        usual |= {"nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}
 

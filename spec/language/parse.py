@@ -219,7 +219,8 @@ def _advice(plain: dict[str, Any], path: Path, known: tuple[str, ...]) -> tuple[
         beside = f", which `kind: {written}` does not have" if written in _kinds_at(parent) else ""
         return f"only for `kind: {' or '.join(kinds)}`", f"write `kind: {kinds[0]}`, or remove `{key}`{beside}"
     if places := [place for place in places_of_key(key) if place and place != _dotted(parent)]:
-        where = " or ".join(f"`{place}`" for place in places[:3])
+        outer = [place for place in places if not any(place.startswith(f"{other}.") for other in places)]
+        where = " or ".join(f"`{place}`" for place in outer[:3])
         return f"belongs in {where}", f"move `{key}` to {where}"
     if key in Recipe.model_fields:
         return "belongs at the top level", f"move `{key}` to the top level"

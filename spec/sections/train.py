@@ -9,6 +9,7 @@ from pydantic import Field
 from ftc.spec.base import Document, Effect, Real
 from ftc.spec.knobs import effects_in
 from ftc.spec.optimizers import OptimizerKeys, OptimizerKind
+from ftc.spec.parameter_patterns import ParameterPattern
 from ftc.spec.precisions import AskedPrecision, AskedType
 from ftc.spec.schedules import ScheduleKeys, ScheduleKind
 
@@ -18,6 +19,7 @@ __all__ = [
     "EarlyStopping",
     "Offload",
     "Optimizer",
+    "ParameterGroup",
     "Schedule",
     "Sharding",
     "TeacherQuantization",
@@ -124,6 +126,18 @@ class Distillation(Document):
     none, because the model learns from the teacher."""
 
 
+class ParameterGroup(Document):
+    """Parameters with a learning rate of their own."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    parameters: tuple[ParameterPattern, ...] = Field(min_length=1, max_length=200)
+    """Patterns of parameters' names: whole parts of a name, in which `*`, `?` and `[0-9]` match characters of one
+    part, such as `[embed_tokens]` or `["layers.[0-7]"]`. Beside an adapter they name the modules that it changes."""
+    learning_rate: Annotated[Real, Field(gt=0, lt=10)]
+    """Their peak learning rate; the schedule is that of all others."""
+
+
 class Train(Document):
     """How training runs."""
 
@@ -166,6 +180,14 @@ class Train(Document):
     head_learning_rate: Literal["auto"] | Annotated[Real, Field(gt=0, lt=10)] = "auto"
     """Peak learning rate of a new head, which is randomly initialized. Default `auto`: where
     `learning_rate` is `auto` too, 5e-3 beside an adapter and 1e-3, Adam's own, else; where it isn't, the same as it."""
+    parameter_groups: tuple[ParameterGroup, ...] = Field(default=(), max_length=100)
+    """Learning rates of single modules or layers; the first group that fits a parameter counts. A new head keeps
+    `head_learning_rate`. Default: none, so that everything else learns at `learning_rate`."""
+    layer_decay: Annotated[Real, Field(gt=0, lt=1)] | None = None
+    """Layer-wise learning rate decay (Howard & Ruder 2018): the last layer learns at this share of `learning_rate`,
+    each layer before it at this share of the next one's, and the embeddings at this share of the first layer's. What
+    follows the layers keeps `learning_rate`, and `parameter_groups` their own. Default: none; 0.9 is usual for
+    encoders."""
     class_weights: Literal["auto", "none", "balanced", "balanced_sqrt"] | dict[str, ClassWeight] = "auto"
     """What the loss of a row is multiplied by, by its class, in training; measured losses stay as they are. `balanced`:
     the inverse of the class's share of the training rows, as in scikit-learn; `balanced_sqrt`: the square root of

@@ -54,13 +54,14 @@ class BitFitSettings(WholeSettings):
     def trained(self, base: Base) -> Trained:
         """All vectors that are called a bias."""
         vectors = {name: one for name, one in base.trainable.items() if len(one.shape) == 1}
-        biases = (one for name, one in vectors.items() if name.rpartition(".")[2] == "bias")
+        biases = {name: one for name, one in vectors.items() if name.rpartition(".")[2] == "bias"}
         return Trained(
-            num_weights=sum(one.num_elements for one in biases),
+            num_weights=sum(one.num_elements for one in biases.values()),
             num_saved=sum(one.num_elements for one in base.held.values()),
             num_frozen=0,
             beside={},
             own=frozenset(),
+            names=frozenset(biases),
             from_start=True,
             first_behind=False,
             last_layers=None,

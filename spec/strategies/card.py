@@ -190,6 +190,7 @@ class Trained:
         num_frozen: Further weights that the adapter brings along and never changes.
         beside: What stands beside linear layers, by the layers' full names.
         own: Linear layers whose own weights are trained, by full name.
+        names: Full names of the stored weights that are trained, and of the modules beside which something is.
         from_start: Whether something is learned at or before the first layer, so that gradients go all the way down.
         first_behind: Whether the first thing that is learned stands behind the first layer.
         last_layers: Layers of each stack whose activations the backward pass needs; None for all.
@@ -203,6 +204,7 @@ class Trained:
     num_frozen: int
     beside: Mapping[str, Beside]
     own: frozenset[str]
+    names: frozenset[str]
     from_start: bool
     first_behind: bool
     last_layers: int | None

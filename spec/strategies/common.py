@@ -123,6 +123,7 @@ def beside_trained(num_weights: int, beside: Mapping[str, Beside], *, first_behi
         num_frozen=0,
         beside=beside,
         own=frozenset(),
+        names=frozenset(beside),
         from_start=False,
         first_behind=first_behind,
         last_layers=None,

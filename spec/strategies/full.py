@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.parameter_patterns import ParameterPattern
 from ftc.spec.strategies.card import (
     Base,
     Card,
@@ -17,7 +20,8 @@ from ftc.spec.strategies.card import (
     Trained,
     UsualRate,
 )
-from ftc.spec.strategies.common import Simple, WholeSettings
+from ftc.spec.strategies.chosen import ChosenSettings, count_chosen
+from ftc.spec.strategies.common import Simple
 
 __all__ = ["FULL", "Full", "FullSettings"]
 
@@ -25,13 +29,21 @@ __all__ = ["FULL", "Full", "FullSettings"]
 class Full(Simple):
     """Every weight is trained; of routers of experts none, unless `train.train_router` says so."""
 
+    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {"freeze": (("embed_tokens",), ("embeddings", "layer.[0-5]"))}
+
     kind: Literal["full"]
+    freeze: tuple[ParameterPattern, ...] = Field(default=(), max_length=200)
+    """Parameters that are not trained, by patterns of their names: whole parts of a name, in which `*`, `?` and `[0-9]`
+    match characters of one part, such as `[embed_tokens, "layers.[0-7]"]`. Gradients and optimizer state are kept
+    only for the others. Default: none, so that every weight is trained."""
 
     def settle(self, base: Base) -> Settled:
-        """There is nothing to decide."""
+        """What patterns leave to train."""
         chosen = Choices()
         settings = FullSettings(kind=chosen.take("kind", self.kind))
-        return Settled(settings, chosen.reasons, (), ())
+        if self.freeze:
+            settings = settings.model_copy(update={"freeze": chosen.take("freeze", self.freeze)})
+        return Settled(count_chosen(chosen, settings, base), chosen.reasons, tuple(chosen.problems), ())
 
     def smaller(self, model: ModelFacts) -> Iterator[Iterator[tuple[str, Any]]]:
         """The last layers alone, ever fewer of them; or an adapter."""
@@ -41,19 +53,22 @@ class Full(Simple):
         yield iter([("strategy", {"kind": "lora"}), *packed])
 
 
-class FullSettings(WholeSettings):
+class FullSettings(ChosenSettings):
     """Every weight is trained."""
 
     kind: Literal["full"]
 
     def trained(self, base: Base) -> Trained:
-        """All that the task's model holds."""
+        """All that the task's model holds, or what patterns leave of it."""
+        if self.has_patterns:
+            return self.trained_by_name(base)
         return Trained(
             num_weights=sum(tensor.num_elements for tensor in base.trainable.values()),
             num_saved=sum(tensor.num_elements for tensor in base.held.values()),
             num_frozen=0,
             beside={},
             own=frozenset((*base.model.linear_modules, *(base.model.experts.layers if base.model.experts else ()))),
+            names=frozenset(base.trainable),
             from_start=True,
             first_behind=False,
             last_layers=None,
@@ -62,9 +77,13 @@ class FullSettings(WholeSettings):
             dropout=False,
         )
 
+    def is_candidate(self, name: str, depths: Mapping[str, int]) -> bool:
+        """Every weight is one."""
+        return True
+
     def words(self) -> str:
         """In a few words."""
-        return "full fine-tuning"
+        return f"full fine-tuning {self.pattern_words()}".strip()
 
 
 FULL = Card(

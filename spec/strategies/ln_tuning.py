@@ -45,8 +45,9 @@ class LnTuningSettings(AdaptedSettings):
 
     def trained(self, base: Base) -> Trained:
         """Copies of the norms, with their biases."""
-        size = sum(_norms(base).values())
-        return replace(beside_trained(size, {}), from_start=True, norms=True)
+        norms = _norms(base)
+        found = beside_trained(sum(norms.values()), {})
+        return replace(found, names=frozenset(norms), from_start=True, norms=True)
 
     def words(self) -> str:
         """In a few words."""

@@ -303,18 +303,17 @@ class LowRankSettings(StrategySettings):
     def trained(self, base: Base) -> Trained:
         """Two matrices a layer, a length for each row where they are learned, and modules trained whole."""
         one, adapted = self.adapter, targeted(base.model, self.adapter.targets)
-        whole = (
-            sum(tensor.num_elements for name, tensor in base.model.tensors.items() if _lies_in(name, end))
-            for end in one.also_trained
-        )
+        tensors = base.model.tensors.items()
+        whole = {name: t.num_elements for name, t in tensors if any(_lies_in(name, end) for end in one.also_trained)}
         matrices = sum(one.rank_of(name) * (i + o) + one.dora * o for name, (i, o) in adapted.items())
-        size = matrices + sum(whole)
+        size = matrices + sum(whole.values())
         return Trained(
             num_weights=size,
             num_saved=size,
             num_frozen=0,
             beside={name: low_rank(one.rank_of(name), i, o, dora=one.dora) for name, (i, o) in adapted.items()},
             own=frozenset(),
+            names=frozenset((*adapted, *whole)),
             from_start=False,
             first_behind=False,
             last_layers=None,

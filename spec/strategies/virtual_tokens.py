@@ -184,6 +184,7 @@ class VirtualSettings(StrategySettings):
             num_frozen=0,
             beside={},
             own=frozenset(),
+            names=frozenset(),
             from_start=True,
             first_behind=False,
             last_layers=None,

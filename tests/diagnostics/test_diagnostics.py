@@ -52,6 +52,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC127": f"{_VISION}::test_what_is_not_available_is_refused",
     "FTC128": f"{_VISION}::test_a_processor_of_another_size_is_refused",
     "FTC129": f"{_IMAGES}::test_without_pillow_the_extra_is_named",
+    "FTC453": "tests/e2e/test_parameters.py::test_experts_are_chosen_whole",
     "FTC414": f"{_VISION}::test_other_pixels_stop_a_run",
     "FTC027": "tests/spec/language/test_overlay.py::test_a_flag_for_an_item_that_is_not_there",
     "FTC024": "tests/spec/language/test_overlay.py::test_a_flag_that_says_nothing",

@@ -17,6 +17,10 @@ from tests.e2e.conftest import MakeProject
 CPU = torch.device("cpu")
 JOBS = (
     ("classification", "partial, layers: 1"),
+    ("classification", "full, freeze: [embeddings, layer.0, output.dense]"),
+    ("chat", "partial, parameters: [layers.1.self_attn, norm]"),
+    ("chat", "partial, layers: 1, parameters: [mlp, norm], freeze: [up_proj]"),
+    ("summarization", "partial, layers: 1, parameters: [SelfAttention, 'Enc*'], freeze: [v, relative_*]"),
     ("classification", "bitfit"),
     ("chat", "ln_tuning"),
     ("summarization", "lora, dora: true, rank_stabilized: true, init: gaussian"),
@@ -53,6 +57,13 @@ def test_the_plan_counts_what_the_model_trains(project: MakeProject, task: str, 
     trained = trainable_tensors(model_of(plan))
     assert plan.model.num_trainable == sum(tensor.numel() for tensor in trained.values())
     assert all(tensor.dtype == torch.float32 for tensor in trained.values())
+
+
+def test_what_patterns_name_is_trained_and_nothing_else(project: MakeProject) -> None:
+    plan = planned(project, "classification", "full, freeze: [embeddings, layer.0, output.dense]")
+    trained = trainable_tensors(model_of(plan))
+    assert {"classifier.weight", "classifier.bias", "bert.encoder.layer.1.attention.self.query.weight"} <= set(trained)
+    assert not [name for name in trained if ".embeddings." in name or ".layer.0." in name or ".output.dense." in name]
 
 
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])

@@ -27,6 +27,12 @@ from ftc.spec.schedules import SCHEDULES, schedule_card
 from tests.runtime.jobs import Job, make_job, reopen_job
 
 _EARLY = {"metric": "val_loss", "patience": 3, "min_delta": 0.0}
+_CHOSEN = {
+    "strategy__freeze": ("embeddings", "layer.0.attention"),
+    "strategy__head_modules": ("classifier",),
+    "train__parameter_groups": ({"parameters": ("layer.1",), "learning_rate": 3e-4},),
+}
+"""Parameters by name: some frozen, some at a rate of their own."""
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +113,15 @@ def _assert_same(job: Job, name: str, expected: RunRecord) -> None:
 
 
 @pytest.mark.sample(1)
-@pytest.mark.parametrize(("kind", "strategy", "classes"), [("llama", "lora", 0), ("bert", "full", 3)])
-def test_killed_and_resumed_gives_the_same_bits(tmp_path: Path, kind: str, strategy: str, classes: int) -> None:
-    job = make_job(tmp_path, kind, strategy, classes=classes, train__early_stopping=_EARLY)
+@pytest.mark.parametrize(
+    ("kind", "strategy", "classes", "changes"),
+    [("llama", "lora", 0, {}), ("bert", "full", 3, {}), ("bert", "full", 3, _CHOSEN)],
+    ids=["adapter", "whole", "chosen"],
+)
+def test_killed_and_resumed_gives_the_same_bits(
+    tmp_path: Path, kind: str, strategy: str, classes: int, changes: dict[str, Any]
+) -> None:
+    job = make_job(tmp_path, kind, strategy, classes=classes, train__early_stopping=_EARLY, **changes)
     whole = job.run("whole")
     moments = [("step", 2), ("step", 5), ("evaluated", 2), ("checkpoint", 3), ("step", 12), ("test_progress", 4)]
     if os.environ.get("FTC_CRASH") != "1":

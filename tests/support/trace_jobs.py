@@ -57,6 +57,7 @@ def trace_job(
         "int8": {"kind": "qlora", "adapter": adapter, "quantization": "int8", "double_quantization": False},
         "dora": {"kind": "lora", "adapter": {**adapter, "dora": True}},
         "partial": {"kind": "partial", "layers": 1, "embeddings": False},
+        "chosen": {"kind": "partial", "layers": "all", "embeddings": True, "parameters": ("layers.1.mlp", "norm")},
         "bitfit": {"kind": "bitfit"},
     }
     others: dict[str, dict[str, Any]] = {

@@ -29,6 +29,7 @@ __all__ = ["chosen_lines", "optimizer_words", "origins_text", "plan_text", "up_t
 
 _LONGEST_OVERRIDE = 60
 _LEAST_PADDING = 0.01
+_GROUPS = 2
 
 
 def plan_text(
@@ -160,16 +161,26 @@ def up_to_date_text(plan: Plan, record: RunRecord, evaluation: Evaluation | None
     return "\n".join(page.wrap(f"{words} ({result}). {after}" if result else f"{words}. {after}")) + "\n"
 
 
+def _rate_words(train: TrainSettings) -> str:
+    """The learning rate, what differs from it, and the schedule."""
+    warmup = f", warm-up {numbers.plural(train.schedule.warmup_steps, 'step')}" if train.schedule.warmup_steps else ""
+    head = "" if train.head_learning_rate is None else f", new head {numbers.rate(train.head_learning_rate)}"
+    groups = [f", {one.parameters[0]} {numbers.rate(one.learning_rate)}" for one in train.parameter_groups]
+    if more := len(groups[_GROUPS:]):
+        groups = [*groups[:_GROUPS], f", {numbers.plural(more, 'more group')}"]
+    own = f"{head}{''.join(groups)}"
+    rate = f"lr {numbers.rate(train.learning_rate)}{own}{',' if own else ''}"
+    return f"{rate} {schedule_card(train.schedule.kind).label}{warmup}"
+
+
 def _training(plan: Plan, page: Page) -> list[str]:
     train = plan.settings.train
     epochs = train.num_steps / train.steps_per_epoch
-    warmup = f", warm-up {numbers.plural(train.schedule.warmup_steps, 'step')}" if train.schedule.warmup_steps else ""
-    head = "" if train.head_learning_rate is None else f", new head {numbers.rate(train.head_learning_rate)},"
     parts = [
         f"{epochs:.3g} {'epoch' if epochs == 1 else 'epochs'} = {numbers.plural(train.num_steps, 'step')}",
         f"batch size {train.batch_size}",
         _batch_words(train),
-        f"lr {numbers.rate(train.learning_rate)}{head} {schedule_card(train.schedule.kind).label}{warmup}",
+        _rate_words(train),
         f"{optimizer_words(train.optimizer.kind, fused=train.fused)} in {train.precision}",
     ]
     if train.world_size > 1:

@@ -128,11 +128,46 @@ def test_the_user_says_which_task_a_word_is_for() -> None:
         (FACTORY + "finetuning_type: lora\npissa_init: true\npissa_iter: 16", "strategy.init", "pissa"),
         (FACTORY + "finetuning_type: freeze\nfreeze_trainable_layers: 3", "strategy.layers", 3),
         (FACTORY + "finetuning_type: freeze", "strategy.layers", 2),
-        (FACTORY + "finetuning_type: freeze\nfreeze_extra_modules: embed_tokens", "strategy.embeddings", True),
+        (FACTORY + "finetuning_type: freeze\nfreeze_trainable_layers: 3", "strategy.parameters", ("layers",)),
+        (
+            FACTORY + "finetuning_type: freeze\nfreeze_trainable_modules: mlp,self_attn\n"
+            "freeze_extra_modules: embed_tokens",
+            "strategy.parameters",
+            ("layers.*.mlp", "layers.*.self_attn", "embed_tokens"),
+        ),
+        (
+            FACTORY + "finetuning_type: freeze\nfreeze_trainable_layers: -2",
+            "strategy.parameters",
+            ("layers.0", "layers.1"),
+        ),
         (AXOLOTL + "adapter: lora\npeft_init_lora_weights: pissa_niter_4", "strategy.init", "pissa"),
-        (AXOLOTL + "unfrozen_parameters: ['^lm_head.weight$', 'model.norm']", "strategy.layers", 0),
-        (AXOLOTL + "unfrozen_parameters: ['model.layers.30.', 'model\\.layers\\.31\\.']", "strategy.layers", 2),
-        (AXOLOTL + "unfrozen_parameters: ['model.embed_tokens', 'layers.31.']", "strategy.embeddings", True),
+        (
+            AXOLOTL + "unfrozen_parameters: ['^lm_head.weight$', 'model.norm']",
+            "strategy.parameters",
+            ("lm_head.weight", "model.norm*"),
+        ),
+        (
+            AXOLOTL + "unfrozen_parameters: ['model.layers.3[0-9]+.mlp', 'model\\.layers\\.(7|2\\d).']",
+            "strategy.parameters",
+            ("model.layers.3[0-9]*.mlp*", "model.layers.7", "model.layers.2[0-9]"),
+        ),
+        (
+            AXOLOTL + "unfrozen_parameters: ['model.layers.4[4-9]+.block_sparse_moe.gate']",
+            "train.train_router",
+            True,
+        ),
+        (AXOLOTL + "unfrozen_parameters: ['model.layers.4[4-9]+.mlp.gate_proj']", "train.train_router", None),
+        (
+            AXOLOTL + "learning_rate: 2e-4\nembedding_lr_scale: 0.5\n"
+            "lr_groups: [{name: o, modules: [o_proj], lr: 1e-6}]",
+            "train.parameter_groups",
+            (
+                {"parameters": ("*embed_tokens*", "*lm_head*"), "learning_rate": 1e-4},
+                {"parameters": ("*o_proj*",), "learning_rate": 1e-6},
+            ),
+        ),
+        (OUMI.replace("brook}", "brook, freeze_layers: [visual]}"), "strategy.freeze", ("visual",)),
+        (OUMI.replace("brook}", "brook, freeze_layers: [visual]}").replace("false", "true"), "strategy.freeze", None),
         (TUNE + ROWS + "optimizer: {_component_: torch.optim.SGD}", "train.optimizer.momentum", 0),
         (TUNE + ROWS + "optimizer: {_component_: torch.optim.SGD, momentum: 0.8}", "train.optimizer.momentum", 0.8),
         (
@@ -164,16 +199,8 @@ def test_the_metric_to_stop_by_is_known_by_its_words() -> None:
     ("text", "reason"),
     [
         (
-            FACTORY + "finetuning_type: freeze\nfreeze_trainable_layers: -2",
-            "training only the first layers is not supported",
-        ),
-        (
-            AXOLOTL + "unfrozen_parameters: ['layers.1.', 'layers.7.']",
-            "patterns of parameters that don't name whole layers",
-        ),
-        (
-            AXOLOTL + "unfrozen_parameters: ['model.layers.2[0-9]+.mlp']",
-            "patterns of parameters that don't name whole layers",
+            AXOLOTL + "unfrozen_parameters: ['^model.embed_tokens.weight$[:32000]']",
+            "can't be written as a pattern of a recipe",
         ),
         (AXOLOTL + "adapter: lora\nunfrozen_parameters: [lm_head]", "parameters by name beside an adapter"),
         ("model_name_or_path: acme/brook\ndataset_mixer: {acme/one: 0.5}\n", "shares of data sets are not supported"),

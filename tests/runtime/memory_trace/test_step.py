@@ -226,8 +226,8 @@ def test_a_loss_in_chunks_is_traced_as_it_runs(
     assert whole.key() != job.key(), "answers for the one are none for the other"
 
 
-OTHERS = ["dora", "partial", "bitfit", "ln_tuning", "ia3", "bottleneck", "prompt_tuning", "p_tuning", "prefix_tuning"]
-OTHERS += ["projected"]
+OTHERS = ["dora", "partial", "chosen", "bitfit", "ln_tuning", "ia3", "bottleneck", "prompt_tuning", "p_tuning"]
+OTHERS += ["prefix_tuning", "projected"]
 MODULES = {"ln_tuning": 5, "ia3": 6, "bottleneck": 4}
 
 

@@ -17,7 +17,7 @@ from ftc.runtime.training.optimizers import (
     state_tensors,
 )
 from ftc.runtime.training.selection import Selection
-from ftc.spec.documents.settings import ScheduleSettings, TrainSettings
+from ftc.spec.documents.settings import GroupSettings, ScheduleSettings, TrainSettings
 from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.schedules import learning_rate_at
@@ -203,3 +203,19 @@ def test_a_new_head_has_a_rate_of_its_own_wherever_it_stands() -> None:
     assert rates == pytest.approx(dict(zip(names, (1e-3, 1e-3, 2e-3, 2e-3), strict=True)))
     alone = make_optimizer(parameters, _train(learning_rate=2e-3))
     assert {group["rate_ratio"] for group in alone.param_groups} == {1.0}
+
+
+def test_each_group_of_parameters_has_its_rate_and_the_first_that_fits_counts() -> None:
+    names = ("model.embed_tokens.weight", "model.layers.1.mlp.up_proj.weight", "model.layers.1.norm.weight", "score")
+    parameters = {name: torch.nn.Parameter(torch.ones(2, 2) if "w" in name[-6:] else torch.ones(2)) for name in names}
+    groups = [(("embed_tokens",), 1e-4), (("layers.1.mlp", "norm"), 5e-4), (("layers.1",), 9e-4)]
+    settled = tuple(GroupSettings(parameters=patterns, learning_rate=rate) for patterns, rate in groups)
+    rule = _train().optimizer.model_copy(update={"kind": "sgd", "momentum": 0.0})
+    train = _train(learning_rate=1e-3, parameter_groups=settled, optimizer=rule, fused=False)
+    optimizer = make_optimizer(parameters, train)
+    set_learning_rate(optimizer, 1e-3)
+    for one in parameters.values():
+        one.grad = torch.ones_like(one)
+    optimizer.step()
+    steps = [1 - float(one.detach().flatten()[0]) for one in parameters.values()]
+    assert steps == pytest.approx([1e-4, 5e-4, 5e-4, 1e-3], rel=1e-3)
