@@ -260,8 +260,8 @@ def _events(case: _Case) -> Iterator[Finding]:
     seconds = sum(step.seconds for step in steps)
     if not math.isclose(record.train_seconds, seconds, rel_tol=_NEARLY):
         yield from difference("record.json: train_seconds", record.train_seconds, seconds, told)
-    looks = (event for event in case.witnesses.events if isinstance(event, Evaluated))
-    best = [step for step, is_best in {look.step: look.best for look in looks}.items() if is_best]
+    validations = (event for event in case.witnesses.events if isinstance(event, Evaluated))
+    best = [step for step, is_best in {one.step: one.best for one in validations}.items() if is_best]
     selected = max(best) if best and case.plan.settings.train.select == "best" else record.steps_done
     yield from difference("record.json: selected_step", record.selected_step, selected, told)
     ended = [event.status for event in case.witnesses.events if isinstance(event, RunEnded)]
