@@ -153,5 +153,5 @@ def _clipped(train: TrainSettings, steps: Sequence[StepDone]) -> Iterator[RunFin
             f"Gradients were clipped in {clipped:,} of {len(steps):,} steps: their median norm is "
             f"{norms[len(norms) // 2]:.3g}, `max_grad_norm` is {train.max_grad_norm:g}."
         ),
-        help="Compare with a run at a third of the learning rate; where it is no better, this is harmless.",
+        help="Compare with a run at a third of the learning rate; if that one is not better, this is harmless.",
     )

@@ -278,8 +278,9 @@ def _elsewhere(path: Path) -> Iterable[tuple[str, str]]:
         case ("task", "kind"):
             yield from ((name, task.name()) for task in TASKS for name in task.CARD.foreign_names)
         case ("task", "loss"):
-            for card in (*EMBEDDING_LOSSES, *PREFERENCE_LOSSES, *REINFORCEMENT_LOSSES):
-                yield from ((name, card.kind) for name in card.foreign)
+            yield from ((name, card.kind) for card in EMBEDDING_LOSSES for name in card.foreign)
+            yield from ((name, card.kind) for card in PREFERENCE_LOSSES for name in card.foreign)
+            yield from ((name, card.kind) for card in REINFORCEMENT_LOSSES for name in card.foreign)
 
 
 def _not_a_choice(source: Source, path: Path, value: object, choices: list[str]) -> Diagnostic:

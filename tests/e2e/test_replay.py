@@ -34,7 +34,7 @@ def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunF
     return RunFolder(record.parent.absolute())
 
 
-def change_ladder(run: RunFolder, step: int, **changes: str) -> None:
+def change_step_log(run: RunFolder, step: int, **changes: str) -> None:
     """Forges a step in the step log, and in the events, which would contradict it."""
     events = [json.loads(line) for line in run.events.read_bytes().splitlines()]
     for event in events:
@@ -83,7 +83,7 @@ def test_one_thread_more_is_inconclusive_before_anything_is_done(run: RunFolder,
 def test_with_force_the_first_step_that_differs_is_named(run: RunFolder, ftc: Ftc) -> None:
     """A forged loss at the sixth step, from the checkpoint of the eighth on and from the beginning."""
     loss = (3.0).hex()
-    change_ladder(run, 6, loss=loss)
+    change_step_log(run, 6, loss=loss)
     assert ftc("audit", run.path.name).code == 0, "no digest shows it"
     audited = ftc("audit", run.path.name, "--level", "replay", "--steps", "8", "--force")
     assert audited.code == 7, audited.text
@@ -94,7 +94,7 @@ def test_with_force_the_first_step_that_differs_is_named(run: RunFolder, ftc: Ft
 
 
 def test_a_replay_may_begin_at_a_checkpoint(run: RunFolder, ftc: Ftc) -> None:
-    change_ladder(run, 6, loss=(3.0).hex())  # before it, and so not looked at
+    change_step_log(run, 6, loss=(3.0).hex())  # before it, and so not looked at
     audited = ftc("audit", run.path.name, "--level", "replay", "--from", "8", "--to", "12")
     assert audited.code == 0, audited.text
     assert "REPRODUCED_PREFIX" in audited.out

@@ -152,9 +152,9 @@ SEEN: dict[str, tuple[Tamper, str]] = {
     ),
     "a line of the step log": (
         lambda run: edit(run.step_log, r'"loss":"0x1([^"]*)","step":4', r'"loss":"0x2\1","step":4'),
-        "ladder",
+        "step_log",
     ),
-    "a line of the step log that is gone": (lambda run: without_line(run.step_log, 5), r"ladder\.ndjson"),
+    "a line of the step log that is gone": (lambda run: without_line(run.step_log, 5), r"step_log\.ndjson"),
     "an event": (lambda run: edit(run.events, '"tokens": [0-9]+', '"tokens": 1'), r"events\.ndjson"),
     "a prediction": (lambda run: edit(run.outcomes, '"row": [0-9]+', '"row": 900'), r"predictions\.ndjson"),
     "the recipe that was kept": (lambda run: edit(run.recipe, "rank: 4", "rank: 8"), r"recipe\.yaml"),
@@ -212,7 +212,7 @@ def test_what_was_changed_is_named(run: RunFolder, ftc: Ftc, what: str) -> None:
     assert re.search(place, found["subject"]), found
 
 
-def forge_ladder(run: RunFolder) -> None:
+def forge_step_log(run: RunFolder) -> None:
     edit(run.step_log, r'"loss":"0x1([^"]*)","step":4', r'"loss":"0x2\1","step":4')
     reseal(run)
 
@@ -260,7 +260,7 @@ def forge_score(run: RunFolder) -> None:
 
 
 FORGED: dict[str, tuple[Tamper, str]] = {
-    "a loss": (forge_ladder, "ladder.ndjson, step 4: loss"),
+    "a loss": (forge_step_log, "ladder.ndjson, step 4: loss"),
     "weights of a checkpoint": (forge_checkpoint, "step-00000006, tensor "),
     "weights of the result": (forge_result, r"adapter_model\.safetensors, tensor"),
     "a header": (forge_header, "header of adapter/adapter_model.safetensors: name"),
@@ -457,6 +457,8 @@ def test_a_record_of_a_release_that_knew_fewer_fields_keeps_its_digest(run: RunF
     plain = json.loads(run.record.read_bytes())
     del plain["code_changed"]
     plain |= {"ftc_version": "0.0.9", "sha256": ""}
+    for part in (plain["observed"]["code"], *plain["segments"]):
+        part["ftc_sha256"] = "0" * 64
     run.record.write_text(canonical.to_text({**plain, "sha256": canonical.digest(plain)}), encoding="utf-8")
     Path(".ftc/ledger.ndjson").unlink()
     audited = ftc("audit", run.path.name)
