@@ -240,7 +240,8 @@ class _Execution:
         findings = [*training_findings(self.plan.settings.train, steps, evaluations, stopped_early=is_short)]
         if self.tuned is not None:
             result = evaluation(session, self.base, self.tuned, baseline_results(session, self.tuned))
-            findings[:0] = result_findings(measures_of(session), self.tuned, result)
+            by_class = measures_of(session).by_class(self.tuned.scores, self.tuned.texts)
+            findings[:0] = result_findings(self.plan.settings.eval.metrics, by_class, result)
             passed = all(gate.passed for gate in result.gates)
             if session.is_first:
                 write_file(self.folder.outcomes, outcomes(session, self.base, self.tuned))
@@ -369,6 +370,7 @@ def _disk_refused(session: Session, error: OSError) -> Diagnostic:
         "FTC647",
         f"could not write the run: {error.strerror or error}",
         notes=(
+            *((f"the file is {error.filename}",) if error.filename else ()),
             f"{free:,.0f} MiB are free there; the plan needs {session.plan.disk_bytes / 2**20:,.0f} MiB",
             "older checkpoints are intact",
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, TypeAdapter, Validati
 
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.interruption import StopKind
-from ftc.spec.storage.reading import read_regular
+from ftc.spec.storage.reading import parse_json, read_regular
 
 __all__ = [
     "CheckpointSaved",
@@ -30,6 +31,7 @@ __all__ = [
     "StopRequested",
     "TestProgress",
     "read_events",
+    "strange_lines",
     "without_repeats",
 ]
 
@@ -50,6 +52,10 @@ Part = Literal[
 """A part of a run as its events call it."""
 
 
+_OPTIONAL = ("time", "sampled", "loss_scale")
+"""Fields that are left out of an event where they say nothing."""
+
+
 class _Event(Document):
     """What every event has."""
 
@@ -58,7 +64,7 @@ class _Event(Document):
 
     @model_serializer(mode="wrap")
     def _without_unknown(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name not in ("time", "sampled") or value}
+        return {name: value for name, value in handler(self).items() if name not in _OPTIONAL or value}
 
 
 class RunStarted(_Event):
@@ -123,7 +129,8 @@ class StepDone(_Event):
     loss: Real
     """Mean over the step's supervised tokens (rows, for a classification), before the update."""
     learning_rate: Real
-    grad_norm: Real
+    grad_norm: Real | None
+    """Before clipping; None where a gradient overflowed, so that the step was skipped."""
     tokens: int
     supervised: int
     seconds: Real
@@ -131,6 +138,13 @@ class StepDone(_Event):
     """Digest of what this process fed to the model; see `ftc.spec.documents.step_log`."""
     sampled: SampledStep | None = None
     """What the model's own answers earned; absent where rows alone are trained on."""
+    loss_scale: Real | None = None
+    """What the loss was multiplied by in this step; absent where losses are not scaled."""
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether a gradient overflowed, so that no weight changed."""
+        return self.grad_norm is None
 
 
 class Evaluated(_Event):
@@ -222,6 +236,20 @@ def read_events(file: Path) -> tuple[Event, ...]:
             found.append(reader.validate_json(line))
         except ValidationError:
             continue
+    return tuple(found)
+
+
+def strange_lines(file: Path) -> tuple[int, ...]:
+    """Numbers of lines that are JSON and no event: a crash tears lines, and leaves no such one."""
+    reader: TypeAdapter[Event] = TypeAdapter(Event)
+    found = []
+    for number, line in enumerate(read_regular(file).splitlines(), 1):
+        try:
+            reader.validate_json(line)
+        except ValidationError:
+            with suppress(ValueError):
+                parse_json(line)
+                found.append(number)
     return tuple(found)
 
 
