@@ -34,6 +34,7 @@ from ftc.spec.text_forms import form_card
 __all__ = ["AnswerSpan", "Measures"]
 
 _CHOSEN = "the chosen answer"
+_RATINGS = ("a bad answer", "a good answer")
 
 
 class AnswerSpan(NamedTuple):
@@ -106,7 +107,7 @@ class Measures:
             case "written label":
                 said = [as_label(text, self._labels) for text in self._written(texts)]
                 return Decisions.named(self._labels, self._expected(), said)
-            case "pair" | "rank":
+            case "pair" | "rated" | "rank":
                 return of_figures(self._answer, [score.predicted for score in scores])
             case "rewarded":
                 assert self._settings.train.sampling is not None, "the plan says what answers earn"
@@ -128,7 +129,7 @@ class Measures:
                 return [tuple(row) for row in self._targets()]
             case "written label":
                 return self._expected()
-            case "numbers" | "tags" | "span" | "pair" | "rank" | "rewarded" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "rated" | "rank" | "rewarded" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)
@@ -143,7 +144,7 @@ class Measures:
                 return Decisions.several(self._labels, expected, classes)
             case "written label":
                 return Decisions.named(self._labels, expected, classes)
-            case "numbers" | "tags" | "span" | "pair" | "rank" | "rewarded" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "rated" | "rank" | "rewarded" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)
@@ -274,6 +275,8 @@ class Measures:
             case "pair":
                 chosen = {score.row: score.predicted[0] > score.predicted[1] for score in scores}
                 return {row: _CHOSEN if is_chosen else "the rejected answer" for row, is_chosen in chosen.items()}
+            case "rated":
+                return {score.row: _RATINGS[self._is_good(score.row) == (score.predicted[2] > 0)] for score in scores}
             case "rank":
                 return {score.row: f"rank {score.predicted[0]:.0f}" for score in scores}
             case "written label" | "rewarded" | "text":
@@ -284,7 +287,7 @@ class Measures:
     def given(self, number: int) -> str:
         """What a model is given of a row."""
         match self._answer:
-            case "pair" | "rank" | "written label" | "rewarded" | "text":
+            case "pair" | "rated" | "rank" | "written label" | "rewarded" | "text":
                 return self.decode.prompt(self._rows, number)
             case "span":
                 return f"{self.decode.prompt(self._rows, number)} · {self._rows.texts(number)[0]}"
@@ -308,6 +311,8 @@ class Measures:
                 return next(iter(self._rows.texts(number)[1:]), NO_ANSWER)
             case "pair":
                 return _CHOSEN
+            case "rated":
+                return _RATINGS[self._is_good(number)]
             case "rank":
                 return self.decode(self._rows.marked(number)[1].tolist())
             case "rewarded":
@@ -316,6 +321,10 @@ class Measures:
                 return next(iter(self._rows.texts(number)), "") or self.decode.expected(self._rows, number)
             case _:
                 assert_never(self._answer)
+
+    def _is_good(self, number: int) -> bool:
+        """Whether a row's answer is rated good."""
+        return bool(self._rows.targets[number][1:2].sum())
 
     def _numbered(self, numbers: Sequence[str]) -> str:
         """A number as it is, or each with its name where a row has several."""

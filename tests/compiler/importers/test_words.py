@@ -156,6 +156,9 @@ def test_the_user_says_which_task_a_word_is_for() -> None:
             "train.train_router",
             True,
         ),
+        (AXOLOTL + "rl: kto\nkto_desirable_weight: 1.5", "task.loss", "kto"),
+        (AXOLOTL + "rl: kto\nkto_desirable_weight: 1.5", "task.desirable_weight", 1.5),
+        (AXOLOTL + "rl: kto", "data.fields.rating", "label"),
         (AXOLOTL + "unfrozen_parameters: ['model.layers.4[4-9]+.mlp.gate_proj']", "train.train_router", None),
         (
             AXOLOTL + "learning_rate: 2e-4\nembedding_lr_scale: 0.5\n"
