@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from ftc.compiler.audit.answers import Words
+from ftc.compiler.audit.observed import observations
 from ftc.compiler.audit.parts import first_changed, is_as_trained, tensors_of
 from ftc.compiler.audit.sampled import Recompute
 from ftc.compiler.audit.tally import difference
@@ -19,7 +21,7 @@ from ftc.compiler.lock.lockfile import changed_leaves, leaves
 from ftc.spec.base import Document
 from ftc.spec.canonical import canonical
 from ftc.spec.documents.audit import Finding, Recomputed
-from ftc.spec.documents.events import Evaluated, Event, Noticed, RunEnded, RunStarted, StepDone
+from ftc.spec.documents.events import Evaluated, Event, Noticed, RunEnded, RunStarted, StepDone, strange_lines
 from ftc.spec.documents.ledger import Entry
 from ftc.spec.documents.lockfile import Lock
 from ftc.spec.documents.machine import code_digest
@@ -50,7 +52,9 @@ class Witnesses:
         outcomes: What its models made of each test row.
         ledger: The project's ledger.
         torn: What in the ledger is not as it was written.
-        recompute: Gives the scores that `outcomes` give, or why they can't be computed, in words.
+        recompute: Gives the scores that `outcomes` give, or why they can't be computed, in words; takes the folders of
+            the base model and of the token streams, None where one is not here.
+        words: Puts a split in words.
         earned: Gives what sampled answers earn, or why that can't be computed.
     """
 
@@ -59,7 +63,8 @@ class Witnesses:
     outcomes: Sequence[Outcome]
     ledger: Sequence[Entry]
     torn: Sequence[str]
-    recompute: Callable[[], Recomputed | str]
+    recompute: Callable[[Path | None, Path | None], Recomputed | str]
+    words: Words
     earned: Recompute
 
 
@@ -108,7 +113,11 @@ def contradictions(
         ours: Whether the code that wrote the run is the code that looks at it.
     """
     case = _Case(run, plan, record, witnesses, known, ours)
-    for compare in (_plan, _segments, _processes, _inputs, _observed, _events, _ladder, _proof, _checkpoints, _result):
+    for compare in (_plan, _segments, _processes, _inputs, _events):
+        yield from compare(case)
+    events = witnesses.events if case.file(run.events) else ()
+    yield from observations(plan, record, events, ours=ours)
+    for compare in (_ladder, _proof, _checkpoints, _result):
         yield from compare(case)
 
 
@@ -116,7 +125,9 @@ def _plan(case: _Case) -> Iterator[Finding]:
     plan, record = case.plan, case.record
     yield from _plan_and_its_lock(plan, with_recipe=case.ours)
     if case.ours:
-        yield from difference("record.json: id", record.id[: len(plan.run_id)], plan.run_id, "the plan's job")
+        number = record.id.removeprefix(plan.run_id)
+        if not record.id.startswith(plan.run_id) or (number and not number.removeprefix("-").isdecimal()):
+            yield from difference("record.json: id", record.id, plan.run_id, "the plan's job")
     yield from difference("record.json: name", record.name, plan.name, "plan.json")
     for split, report in plan.data.items():
         locked = plan.lock.data.splits.get(split)
@@ -129,6 +140,9 @@ def _plan(case: _Case) -> Iterator[Finding]:
     for count in ("license", "num_parameters"):
         said, told = getattr(plan.model, count), getattr(plan.lock.model, count)
         yield from difference(f"plan.json: model.{count}", said, told, "the plan's own lock")
+    yield from difference(
+        "plan.json: model.architecture", plan.model.architecture, plan.settings.model.architecture, "`settings`"
+    )
     if file := case.file(case.run.recipe_lock):
         try:
             said = Lock.model_validate_json(file.read_bytes())
@@ -212,35 +226,6 @@ def _processes(case: _Case) -> Iterator[Finding]:
             yield from difference(where, len(ranks), case.record.observed.world_size, "`observed.world_size`")
 
 
-def _observed(case: _Case) -> Iterator[Finding]:
-    """What the record says about the machine, in two places each."""
-    seen, told = case.record.observed, "`observed.machine`"
-    yield from difference("record.json: observed.device", seen.device, seen.machine.device, told)
-    yield from difference("record.json: observed.threads", seen.threads, seen.machine.threads, told)
-    yield from difference("record.json: observed.world_size", seen.world_size, seen.machine.processes, told)
-    if seen.processes:
-        ranks = [one.rank for one in seen.processes]
-        yield from difference("record.json: observed.processes", ranks, [*range(seen.world_size)], "`world_size`")
-    told = "`observed.environment`"
-    yield from difference("record.json: observed.platform", seen.platform, seen.environment.platform, told)
-    torch = seen.environment.packages.get("torch")
-    if torch is not None and not seen.machine.torch.startswith(torch.version):
-        yield from difference("record.json: observed.machine.torch", seen.machine.torch, torch.version, told)
-    settings = case.plan.settings
-    yield from difference("record.json: observed.world_size", seen.world_size, settings.train.world_size, "plan.json")
-    on_card = seen.machine.compute_capability is not None
-    yield from difference("record.json: observed.device", on_card, settings.device.kind == "cuda", "plan.json")
-    for name, one in sorted(case.plan.lock.platforms[case.plan.platform].packages.items()):
-        found = seen.environment.packages.get(name)
-        said = found.version if found else "absent"
-        yield from difference(
-            f"record.json: observed.environment.packages.{name}", said, one.version, "the plan's lock"
-        )
-    taken = {one.phase: one.seconds for one in case.record.time_by_phase}
-    if min([case.record.train_seconds, *taken.values()]) < 0:
-        yield from difference("record.json: time_by_phase", "a time below zero", "none", "no clock")
-
-
 def _events(case: _Case) -> Iterator[Finding]:
     record, told = case.record, case.run.events.name
     if case.file(case.run.events):
@@ -250,6 +235,10 @@ def _events(case: _Case) -> Iterator[Finding]:
             if isinstance(one, RunStarted):
                 planned = case.plan.settings.train.num_steps
                 yield from difference(f"{told}: run_started", one.num_steps, planned, "plan.json")
+                yield from difference(f"{told}: run_started.run_id", one.run_id, record.id, "record.json")
+        if case.ours:
+            for number in strange_lines(case.run.events):
+                yield from difference(f"{told}, line {number}", "no event", "an event", "what ftc writes")
     if not case.file(case.run.events) or any(step not in case.steps for step in range(1, record.steps_done + 1)):
         return  # a power cut may take the last lines of a file that is not flushed at each step
     steps = [case.steps[step] for step in range(1, record.steps_done + 1)]
@@ -295,7 +284,9 @@ def _ladder(case: _Case) -> Iterator[Finding]:
 
 def _proof(case: _Case) -> Iterator[Finding]:
     """A level above D0 has a ladder of fresh processes behind it, with which the run's own agrees."""
-    seen = case.record.determinism
+    seen, planned = case.record.determinism, case.plan.settings.train.determinism.proof_steps
+    if seen.proof_steps not in (0, planned):
+        yield from difference("record.json: determinism.proof_steps", seen.proof_steps, planned, "plan.json")
     if seen.level == "D0":
         return
     file = case.file(case.run.proof)

@@ -7,8 +7,9 @@ follows from other figures by arithmetic is added up again, gates included. What
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from ftc.compiler.audit.shown import check_shown
 from ftc.compiler.audit.tally import Tally, difference, finding, plural
 from ftc.spec.documents.audit import Finding, Recomputed
 from ftc.spec.documents.outcomes import Outcome, gate_results
@@ -30,6 +31,8 @@ def check_scores(
     measured: Evaluation,
     rows: Sequence[Outcome],
     recompute: Callable[[], Recomputed | str],
+    *,
+    ours: bool,
 ) -> None:
     """Compares an evaluation with itself, with the plan and with its rows.
 
@@ -40,10 +43,21 @@ def check_scores(
         measured: The evaluation.
         rows: The lines of `predictions.ndjson`; empty where the file is gone or not the run's own.
         recompute: Gives the scores that these rows give, or why they can't be computed, in words.
+        ours: Whether the code that wrote the run is the code that looks at it.
     """
     found = [*_gates(plan, record, measured), *_as_planned(plan, measured), *_arithmetic(measured)]
     if rows:
-        found = [*_by_rows(tally, record, measured, rows, recompute), *found, *_sample(measured, rows)]
+        recomputed = recompute()
+        found = [
+            *_by_rows(tally, record, measured, rows, recomputed, ours=ours),
+            *found,
+            *check_shown(measured, rows),
+            *_findings(tally, record, recomputed, ours=ours),
+        ]
+        if measured.attributions:
+            tally.not_checked.append(
+                "tokens and their weights under `attributions` in eval.json: only the model gives them"
+            )
     else:
         tally.not_checked.append(f"the scores in eval.json: {_ROWS} is missing or changed")
     tally.findings[:0] = found
@@ -54,14 +68,17 @@ def _by_rows(
     record: RunRecord,
     measured: Evaluation,
     rows: Sequence[Outcome],
-    recompute: Callable[[], Recomputed | str],
+    recomputed: Recomputed | str,
+    *,
+    ours: bool,
 ) -> Iterator[Finding]:
-    """Scores and intervals that the rows give otherwise."""
-    recomputed = recompute()
+    """Scores, intervals and baselines that the rows give otherwise."""
     if isinstance(recomputed, str):
         tally.not_checked.append(f"the scores in eval.json: {recomputed}")
         return
     yield from _values(measured, recomputed)
+    if ours:
+        yield from difference("eval.json: resampling", measured.resampling, recomputed.resampling, "this release")
     tally.not_checked += [f"{name} in eval.json: {why}" for name, why in recomputed.not_computed.items()]
     names = len(recomputed.tuned) + len(recomputed.base)
     tally.checked.append(f"{plural(names, 'score')} computed again from {plural(len(rows), 'row')}")
@@ -104,14 +121,16 @@ def _subjects(measured: Evaluation) -> Iterator[tuple[str, SubjectResult]]:
 def _arithmetic(measured: Evaluation) -> Iterator[Finding]:
     """Figures that follow from others in the same file."""
     for subject, result in _subjects(measured):
-        for name, value in result.metrics.items():
-            card = metric_named(name)
-            if card is not None and not card.least - _CLOSE <= value <= card.most + _CLOSE:
-                limits = f"{card.least:g} to {card.most:g}"
-                yield from difference(f"eval.json: {name} of {subject}", value, limits, "the metric's definition")
+        yield from _within_limits(subject, result.metrics)
     base = measured.base.metrics if measured.base else {}
     for name, gain in measured.gains.items():
         yield from _gained(f"gain in {name}", gain, measured.tuned.metrics.get(name), base.get(name))
+    for baseline in measured.baselines:
+        where = f"the baseline {baseline.kind}"
+        yield from _within_limits(where, baseline.metrics)
+        for name, gain in baseline.gains.items():
+            over = f"gain in {name} over {where}"
+            yield from _gained(over, gain, measured.tuned.metrics.get(name), baseline.metrics.get(name))
     for one in measured.slices:
         for metric, gap in one.gaps.items():
             values = [group.tuned[metric] for group in one.groups if metric in group.tuned]
@@ -127,6 +146,14 @@ def _arithmetic(measured: Evaluation) -> Iterator[Finding]:
         yield from _gained("judge.gain", judge.gain, judge.tuned, judge.base)
     if flagged := measured.classifier:
         yield from _gained("classifier.gain", flagged.gain, flagged.tuned, flagged.base)
+
+
+def _within_limits(subject: str, metrics: Mapping[str, float]) -> Iterator[Finding]:
+    for name, value in metrics.items():
+        card = metric_named(name)
+        if card is not None and not card.least - _CLOSE <= value <= card.most + _CLOSE:
+            limits = f"{card.least:g} to {card.most:g}"
+            yield from difference(f"eval.json: {name} of {subject}", value, limits, "the metric's definition")
 
 
 def _gained(name: str, gain: Gain | None, tuned: float | None, base: float | None) -> Iterator[Finding]:
@@ -158,13 +185,21 @@ def _gates(plan: Plan, record: RunRecord, measured: Evaluation) -> Iterator[Find
     yield from difference("record.json: status", record.status, status, "eval.json")
 
 
-def _sample(measured: Evaluation, rows: Sequence[Outcome]) -> Iterator[Finding]:
-    """The rows that eval.json shows are the first ones of all."""
-    for number, (shown, row) in enumerate(zip(measured.predictions, rows, strict=False)):
-        known = {"row": row.row, "expected": row.expected or "", "tuned": row.tuned.text}
-        known["base"] = row.base.text if row.base else None
-        for part, value in known.items():
-            yield from difference(f"eval.json: predictions.{number}.{part}", getattr(shown, part), value, _ROWS)
+def _findings(tally: Tally, record: RunRecord, found: Recomputed | str, *, ours: bool) -> Iterator[Finding]:
+    """What the run said of its own result, which somebody may want to be silent about."""
+    if isinstance(found, str) or not ours:
+        why = found if isinstance(found, str) else "another release of ftc wrote them"
+        tally.not_checked.append(f"the findings in record.json: {why}")
+        return
+    told = "events.ndjson and predictions.ndjson"
+    codes = [one.code for one in record.findings]
+    wanted = [one.code for one in found.findings]
+    yield from difference("record.json: findings", codes, wanted, told)
+    if codes == wanted:
+        for number, (one, again) in enumerate(zip(record.findings, found.findings, strict=True)):
+            for part in ("severity", "text", "help", "change"):
+                subject = f"record.json: findings.{number}.{part}"
+                yield from difference(subject, getattr(one, part), getattr(again, part), told)
 
 
 def _values(measured: Evaluation, found: Recomputed) -> Iterator[Finding]:
@@ -176,6 +211,16 @@ def _values(measured: Evaluation, found: Recomputed) -> Iterator[Finding]:
     known = {one.slice: one for one in measured.slices}
     for one in found.slices:
         yield from _groups(known[one.slice], one)
+    for baseline in found.baselines:
+        for said in measured.baselines:  # all are fitted to the same rows
+            where = f"the baseline {said.kind}"
+            yield from difference(f"eval.json: rows of {where}", said.rows, baseline.rows, "the training split")
+            if said.kind == baseline.kind:
+                names = sorted(baseline.metrics)
+                yield from difference(f"eval.json: metrics of {where}", sorted(said.metrics), names, "plan.json")
+                for name, value in baseline.metrics.items():
+                    told = said.metrics.get(name, math.nan)
+                    yield from _apart(f"{name} of {where}", told, value, "the training split")
 
 
 def _groups(said: SliceResult, found: SliceResult) -> Iterator[Finding]:
@@ -187,10 +232,25 @@ def _groups(said: SliceResult, found: SliceResult) -> Iterator[Finding]:
     for mine, again in zip(said.groups, found.groups, strict=True):
         where = f"on {said.slice} = {again.group}"
         yield from difference(f"eval.json: rows {where}", mine.rows, again.rows, _ROWS)
+        yield from difference(f"eval.json: words {where}", mine.detail, again.detail, "the test split")
         for name, value in again.tuned.items():
             yield from _apart(f"{name} {where}", mine.tuned.get(name, math.nan), value, _ROWS)
         for name, value in again.base.items():
             yield from _apart(f"{name} of base {where}", mine.base.get(name, math.nan), value, _ROWS)
+    yield from _gap_parts(said, found)
+
+
+def _gap_parts(said: SliceResult, found: SliceResult) -> Iterator[Finding]:
+    for name, gap in found.gaps.items():
+        told = said.gaps.get(name)
+        where = f"the {name} gap on {said.slice}"
+        if told is None:
+            yield from difference(f"eval.json: {where}", "none", gap.value, _ROWS)
+            continue
+        for part in ("lowest", "highest"):
+            yield from difference(f"eval.json: {part} of {where}", getattr(told, part), getattr(gap, part), _ROWS)
+        if not _is_near(told.base, gap.base):
+            yield from difference(f"eval.json: base of {where}", told.base, gap.base, _ROWS)
 
 
 _Pair = tuple[str, str, float, Interval | None, Interval | None]
@@ -207,14 +267,21 @@ def _intervals(measured: Evaluation, found: Recomputed) -> Iterator[tuple[Findin
             (name, f"interval of {name} of {subject}", computed[name], result.intervals.get(name), again.get(name))
             for name in computed
         ]
-    for name, gain in found.gains.items():
-        told = measured.gains.get(name)
-        pairs.append(
-            (name, f"interval of the gain in {name}", gain.value, told.interval if told else None, gain.interval)
-        )
+    said_of = {one.kind: one.gains for one in measured.baselines}
+    gains = [(measured.gains, found.gains, "")]
+    gains += [(said_of[one.kind], one.gains, f" over the baseline {one.kind}") for one in found.baselines]
+    for mine, others, over in gains:
+        for name, gain in others.items():
+            subject, said_gain = f"interval of the gain in {name}{over}", mine.get(name)
+            pairs.append((name, subject, gain.value, said_gain.interval if said_gain else None, gain.interval))
     known = {one.slice: one for one in measured.slices}
     for one in found.slices:
         pairs += _of_slice(known[one.slice], one)
+        for name, gap in one.gaps.items():
+            told = known[one.slice].gaps.get(name)
+            if told is not None and not _is_near(told.by_chance, gap.by_chance):
+                subject = f"eval.json: {name} gap on {one.slice} by chance"
+                yield from ((changed, False) for changed in difference(subject, told.by_chance, gap.by_chance, _ROWS))
     for metric, subject, value, said, ought in pairs:
         if not _is_same(said, ought):
             card = metric_named(metric)
@@ -241,11 +308,16 @@ def _of_slice(said: SliceResult, found: SliceResult) -> Iterator[_Pair]:
         )
 
 
+def _is_near(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=_CLOSE, abs_tol=_CLOSE)
+
+
 def _is_same(one: Interval | None, other: Interval | None) -> bool:
     if one is None or other is None:
         return one is other
-    pairs = ((one.low, other.low), (one.high, other.high))
-    return all(math.isclose(a, b, rel_tol=_CLOSE, abs_tol=_CLOSE) for a, b in pairs)
+    return _is_near(one.low, other.low) and _is_near(one.high, other.high)
 
 
 def _text(interval: Interval | None) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ftc.compiler.audit.answers import check_answers
+from ftc.compiler.audit.answers import TestSplit, check_answers
 from ftc.compiler.audit.contradictions import Witnesses, contradictions, is_ours
 from ftc.compiler.audit.ledger import check_ledger
 from ftc.compiler.audit.model_texts import text_part
@@ -21,6 +22,7 @@ from ftc.compiler.audit.parts import base_part, has_rows, run_part, source_part,
 from ftc.compiler.audit.remarks import check_remarks
 from ftc.compiler.audit.sampled import check_sampled
 from ftc.compiler.audit.scores import check_scores
+from ftc.compiler.audit.streams import check_streams
 from ftc.compiler.audit.tally import Tally, finding, plural
 from ftc.spec.canonical import file_digest, own_digest
 from ftc.spec.codes import CODES
@@ -29,13 +31,11 @@ from ftc.spec.documents.audit import AuditReport, Finding, SignatureSeen
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.lockfile import is_weight_file
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.probes import planned_probes
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import read_ladder
 from ftc.spec.exit_codes import ExitCode
 from ftc.spec.metrics import Need, needs_of
 from ftc.spec.storage.model_files import SINGLE_FILE, content_digest, stray_files
-from ftc.spec.storage.native import LibraryFault, native
 from ftc.spec.storage.paths import RunFolder
 
 __all__ = ["AuditInputs", "audit_static", "result_faults", "signed"]
@@ -46,6 +46,8 @@ _SIGNATURE = ".sig"
 _NEVER_CHECKED = (
     "whether training again gives the same weights: the static level executes nothing",
     "whether the record was truthful when it was written",
+    "peak memory, times of day and words of the record: nothing else shows them",
+    "the estimates and reasons in plan.json: what was done doesn't depend on them",
     "byte code and CUDA libraries of the packages: known by the sources and by what was installed",
 )
 
@@ -94,7 +96,7 @@ def audit_static(
         _check_companion(tally, plan, card, inputs.companions.get(card.role))
     _check_metric_data(tally, plan, inputs.lacking)
     _check_sources(tally, plan, inputs.sources)
-    _check_streams(tally, plan, inputs.streams)
+    check_streams(tally, plan, inputs.streams, ours=ours)
     check_remarks(tally, plan, record, inputs.witnesses.events, inputs.environment, inputs.model)
     _name_parts(tally, run, plan, record, inputs)
     in_ledger = _check_testimony(tally, run, plan, record, inputs, ours=ours)
@@ -281,36 +283,6 @@ def _check_sources(tally: Tally, plan: Plan, paths: Mapping[str, Path | None]) -
     tally.checked.append(plural(count, "data file"))
 
 
-def _check_streams(tally: Tally, plan: Plan, folder: Path | None) -> None:
-    """The cache may be emptied at any time, which proves nothing; what is in it must be right."""
-    if folder is None:
-        tally.not_checked.append("the token streams: they are no longer in the cache; `ftc plan` creates them again")
-        return
-    for name, report in plan.data.items():
-        found = _stream_digest(folder / f"{name}.arrow") or "nothing readable"
-        if found != report.stream_digest:
-            hint = "delete the folder in the cache; `ftc plan` creates it again"
-            tally.findings.append(finding("FTC521", f"token stream `{name}`", report.stream_digest, found, hint))
-    probes = list(planned_probes(plan.settings.eval, folder))
-    for probe in probes:
-        if probe.found != probe.wanted:
-            found = probe.found or "nothing readable"
-            hint = "delete the folder in the cache; `ftc plan` creates it again"
-            tally.findings.append(finding("FTC521", f"`{probe.name}` of the streams", probe.wanted, found, hint))
-    beside = f" and {plural(len(probes), 'set')} beside them" if probes else ""
-    tally.checked.append(plural(len(plan.data), "token stream") + beside)
-
-
-def _stream_digest(file: Path) -> str | None:
-    """None of a file that is no stream, or a damaged one: Arrow has errors of many kinds for those."""
-    from ftc.spec.documents.streams import open_stream
-
-    try:
-        return native(lambda: open_stream(file).digest())
-    except LibraryFault:
-        return None
-
-
 def _compare(tally: Tally, folder: Path, files: Mapping[str, FileFacts], owner: str) -> Iterator[Finding]:
     for name, facts in files.items():
         yield from _compare_file(tally, folder / name, facts, f"{owner}: {name}")
@@ -320,12 +292,15 @@ def _compare_file(tally: Tally, path: Path, facts: FileFacts, subject: str) -> I
     if not path.is_file():
         yield finding("FTC522", subject, facts.sha256, "nothing", "restore the file")
         return
+    size, found = path.stat().st_size, file_digest(path)
     tally.files += 1
-    tally.bytes += path.stat().st_size
-    found = file_digest(path)
+    tally.bytes += size
+    hint = "compare it with a copy, or with git's version"
     if found != facts.sha256:
         tally.damaged[subject] = path
-        yield finding("FTC521", subject, facts.sha256, found, "compare it with a copy, or with git's version")
+        yield finding("FTC521", subject, facts.sha256, found, hint)
+    elif size != facts.size:
+        yield finding("FTC521", f"{subject}: size", f"{facts.size} bytes", f"{size} bytes", hint)
 
 
 def _name_parts(tally: Tally, run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInputs) -> None:
@@ -357,7 +332,7 @@ def _check_testimony(
         Whether the project's ledger has entries of the run.
     """
     witnesses, known = inputs.witnesses, set[Path]()
-    measured = witnesses.evaluation
+    measured, folders = witnesses.evaluation, _trusted(tally, inputs)
     if record.outputs:
         known = {run.path / name for name in record.outputs} - set(tally.damaged.values())
         known = {path for path in known if path.is_file()}
@@ -365,10 +340,23 @@ def _check_testimony(
         tally.checked.append("events, step log, checkpoints and result compared with each other")
     if measured is not None and run.evaluation in known:
         rows = witnesses.outcomes if run.outcomes in known else ()
-        check_scores(tally, plan, record, measured, rows, witnesses.recompute)
-        check_answers(tally, plan, inputs.streams, rows)
-    check_sampled(tally, plan, run, record, witnesses.events, (inputs.model, inputs.streams), witnesses.earned)
+        recompute = partial(witnesses.recompute, *folders)
+        check_scores(tally, plan, record, measured, rows, recompute, ours=ours)
+        words = witnesses.words if ours else None
+        check_answers(tally, plan, TestSplit(folders[1], folders[0], words), rows)
+    check_sampled(tally, plan, run, record, witnesses.events, folders, witnesses.earned)
     return check_ledger(tally, plan, record, measured, witnesses.ledger, witnesses.torn)
+
+
+def _trusted(tally: Tally, inputs: AuditInputs) -> tuple[Path | None, Path | None]:
+    """Folders of the base model and of the token streams; None where what is read of them isn't what was locked."""
+    changed = {finding.subject.partition(" ")[0] for finding in tally.findings if finding.code in ("FTC521", "FTC522")}
+    model, streams = inputs.model, inputs.streams
+    if model is not None and (
+        model / "tokenizer.json" in tally.damaged.values() or not (model / "tokenizer.json").is_file()
+    ):
+        model = None
+    return model, None if "token" in changed or "`groups`" in changed else streams
 
 
 def _planted(subject: str) -> Finding:

@@ -13,13 +13,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from ftc.compiler.quality.spellings import separating, spellings, variants
 from ftc.compiler.recipes.guesses import KINDS, USUAL, guesses, label_candidates, likely_task
+from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root
 from ftc.compiler.resolve.machine.device import read_calibration, resolve_device
 from ftc.compiler.resolve.models.model import PLACEHOLDER
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows
 from ftc.compiler.resolve.rows.columns import task_columns
+from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern
 from ftc.compiler.resolve.rows.labels import labels_of
-from ftc.compiler.resolve.rows.table import Row, Table, shown
+from ftc.compiler.resolve.rows.table import JoinedTable, Row, Table, shown
 from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.started import GuessedColumn, ShownRow, Started
@@ -79,9 +81,11 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
         help = "download the file, or write its address into `data.source.path` of a recipe yourself"
         raise Refusal([diagnostic("FTC350", f"`ftc init` reads files, not addresses (`{address[1]}://`)", help=help)])
     path = Path(os.path.relpath(data, file.parent)).as_posix() if data else "rows.jsonl"
-    table = read_rows(data, path) if data else None
+    table = _read(data, path, file.parent) if data else None
     task = task or (likely_task(table) if table else USUAL)
-    called = data.stem if data and file.name == "recipe.yaml" else file.stem
+    called = file.stem
+    if data and file.name == "recipe.yaml":
+        called = data.stem if not is_pattern(data.name) else data.parent.name
     name = re.sub(r"[^a-z0-9._-]+", "-", called.lower()).strip("-._") or "my-task"
     has_lists = False  # whether rows of a classification have any number of labels
     if table and "multi_label" in KINDS[task].model_fields:
@@ -120,6 +124,22 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
         is_calibrated=read_calibration(cache_folder(), device, device.threads) is not None,
     )
     return started.model_copy(update=_guessed(data, num_rows, columns, first)) if data and columns else started
+
+
+def _read(data: Path, path: str, folder: Path) -> Table:
+    """All rows of a file, or of the files of a folder or a pattern.
+
+    Raises:
+        Refusal: The data can't be read, or is outside the project where it is several files.
+    """
+    if not data.is_dir() and (data.exists() or not is_pattern(path)):
+        return read_rows(data, path)
+    try:
+        files = files_of(project_root(folder / "recipe.yaml"), path, folder, None, "data.source.path")
+    except UnsafePath as error:
+        raise Refusal([error.diagnostic(None, "data.source.path")]) from error
+    tables = [read_rows(file, name) for name, file in files.items()]
+    return JoinedTable.of([(table, table.rows) for table in tables], path)
 
 
 def _refuse_invalid(lines: list[str], data: str) -> None:

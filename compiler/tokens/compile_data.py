@@ -17,7 +17,7 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.machine.package_code import code_digest
 from ftc.compiler.resolve.rows.data_files import DataFiles
-from ftc.compiler.tokens.stream_manifest import Manifest, StreamKey, TextProbe, read_manifest
+from ftc.compiler.tokens.stream_manifest import Manifest, StreamKey, TextProbe, read_manifest, stream_key
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.facts import ModelFacts
@@ -107,7 +107,7 @@ def compile_data(
         Refusal: The rows can't be used.
     """
     made_from = _made_from(draft, files)
-    key = canonical.digest(made_from)[:32]
+    key = stream_key(made_from)
     folder = streams_folder(key)
     root = next((file.root for file in files.values() if file.root is not None), None)
     manifest = read_manifest(folder, made_from, digests, root)

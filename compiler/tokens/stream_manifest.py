@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, ValidationError
 
 from ftc.compiler.resolve.files.digests import DigestCache
+from ftc.spec import canonical
 from ftc.spec.base import Document
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
@@ -21,14 +22,29 @@ from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.names import InsidePath
 from ftc.spec.storage.cache import Cache, distrust
+from ftc.spec.storage.reading import parse_json, read_regular
 
 if TYPE_CHECKING:
     from ftc.spec.language.source import Source
 
-__all__ = ["KeptFinding", "Manifest", "StreamKey", "TextProbe", "keep_manifest", "read_manifest"]
+__all__ = [
+    "KeptFinding",
+    "Manifest",
+    "StreamKey",
+    "TextProbe",
+    "keep_manifest",
+    "kept_manifest",
+    "read_manifest",
+    "stream_key",
+]
 
 StreamKey = Mapping[str, Any]
 """All that token streams are made from, as JSON values: recipe, files, tokenizer, and the code that reads them."""
+
+
+def stream_key(made_from: StreamKey) -> str:
+    """Name of the folder of streams that are made from this."""
+    return canonical.digest(dict(made_from))[:32]
 
 
 class KeptFinding(Document):
@@ -128,6 +144,22 @@ def keep_manifest(folder: Path, made_from: StreamKey, manifest: Manifest) -> Non
     paths = {path.name: path for path in sorted(folder.iterdir())}
     files = {name: FileFacts(size=path.stat().st_size, sha256=file_digest(path)) for name, path in paths.items()}
     Cache(folder).keep(_NAME, dict(made_from), manifest.model_copy(update={"files": files}).to_json())
+
+
+def kept_manifest(folder: Path, key: str) -> Manifest | None:
+    """What the folder of a plan's streams says of itself; None where there is none, or it can't be believed.
+
+    Args:
+        folder: The streams.
+        key: The plan's `stream_key`.
+    """
+    try:
+        made_from = parse_json(read_regular(folder / _NAME))["key"]
+        if stream_key(made_from) != key:
+            return None
+        return Manifest.model_validate_json(json.dumps(Cache(folder).recall(_NAME, made_from)))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def read_manifest(folder: Path, made_from: StreamKey, digests: DigestCache, root: Path | None) -> Manifest | None:

@@ -20,11 +20,12 @@ from ftc.runtime.training.selection import Progress
 from ftc.spec.base import Document
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.documents.events import read_events, without_repeats
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.documents.step_log import Ladder
+from ftc.spec.documents.step_log import Ladder, read_ladder
 from ftc.spec.names import InsidePath
 from ftc.spec.storage.model_files import TensorDigest, content_digest
-from ftc.spec.storage.paths import step_of
+from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.spec.storage.reading import read_regular
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "step_folder",
     "stored_digests",
     "verified",
+    "witnessed_log",
 ]
 
 MANIFEST = "MANIFEST.json"
@@ -70,6 +72,31 @@ class WholeCheckpoint:
 
     folder: Path
     progress: Progress
+
+
+def witnessed_log(run: RunFolder) -> Ladder:
+    """A run's step log up to the first step of which the run said something else: from there on it is another run's.
+
+    Raises:
+        OSError: A file can't be read.
+    """
+    if not run.ladder.is_file():
+        return Ladder()
+    log = read_ladder(run.ladder)
+    said, _ = without_repeats(read_events(run.events))
+    others = (
+        event.step
+        for event in said
+        if (line := log.steps.get(event.step)) is not None
+        and (line.loss, line.grad_norm) != (event.loss.hex(), event.grad_norm.hex())
+    )
+    first = min(others, default=None)
+    if first is None:
+        return log
+    return Ladder(
+        {step: line for step, line in log.steps.items() if step < first},
+        {step: rung for step, rung in log.rungs.items() if step < first},
+    )
 
 
 def newest(
@@ -129,7 +156,7 @@ def _contradiction(found: WholeCheckpoint, log: Ladder) -> str | None:
     """
     step = found.progress.step
     if log.height < step:
-        return f"the step log has no step {log.height + 1}"
+        return f"the step log has no step {log.height + 1} of this run"
     noted = log.rungs.get(step)
     if noted is None:
         return f"the step log has no weight checksum of step {step}"

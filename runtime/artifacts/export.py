@@ -14,6 +14,7 @@ from torch import nn
 
 from ftc.runtime.artifacts import checkpoint
 from ftc.runtime.artifacts.checkpoint import artifact_tensors, chosen_tensors, load_artifact
+from ftc.runtime.artifacts.checkpoint_files import witnessed_log
 from ftc.runtime.artifacts.model_files import copy_tokenizer, write_model_files
 from ftc.runtime.artifacts.sentence_files import write_sentence_files
 from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors, write_tensors
@@ -40,7 +41,7 @@ def export(session: Session) -> None:
     step = session.state.record.selected_step
     findings: list[Diagnostic] = []
     checkpoints, job = session.folder.checkpoints, session.job_sha256
-    log = session.ladder.read()
+    log = witnessed_log(session.folder)
     chosen = agreed(session.accelerator, lambda: checkpoint.verified(checkpoints, step, job, findings.append, log))
     if chosen is None:
         raise Refusal([diagnostic("FTC630", f"checkpoint {step} can't be used", notes=[f.summary for f in findings])])

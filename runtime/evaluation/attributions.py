@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
+from numpy.polynomial.legendre import leggauss
 from tokenizers import Tokenizer
 
 from ftc.runtime.evaluation.scoring import RowScore
@@ -51,16 +51,16 @@ def attributions(
     shown = sorted({*sorted(ranked)[:count], *ranked[len(ranked) - min(count, len(ranked)) :]})
     tokenizer = Tokenizer.from_file(str(session.inputs.model_folder / "tokenizer.json"))
     chosen = {one.row: int(one.predicted[0]) for one in scores}
-    device = session.accelerator.device
     found, was_training = [], work.model.training
     work.model.eval()
     try:
-        path = _path(work, tokenizer, device)
+        path = _path(work, tokenizer, session.accelerator.device)
+        at_once = min(_POINTS, settings.train.micro_batch)  # whose gradients fitted in training
         for number in shown:
             session.stop.check()
             if len(rows.ids(number)) > _LONGEST:
                 continue
-            weights = _weights(work, rows, number, chosen[number], path, device)
+            weights = _weights(work, rows, number, chosen[number], path, at_once)
             if weights is not None:
                 label = settings.text.labels[chosen[number]]
                 tokens = _pieces(tokenizer, rows.ids(number).tolist(), weights)
@@ -79,11 +79,15 @@ class _Path:
         layer: The token embeddings.
         average: (H,) mean of the embeddings of the vocabulary, as the layer gives them.
         special: Ids of tokens that stay as they are.
+        points: Where on the way the gradient is taken, from 0 to 1.
+        sizes: How much of the way each stands for.
     """
 
     layer: Any
     average: torch.Tensor
     special: torch.Tensor
+    points: torch.Tensor
+    sizes: torch.Tensor
 
 
 def _path(work: ModelWithScorer, tokenizer: Tokenizer, device: torch.device) -> _Path:
@@ -96,18 +100,26 @@ def _path(work: ModelWithScorer, tokenizer: Tokenizer, device: torch.device) -> 
     with torch.no_grad():
         parts = torch.arange(size, device=device).split(_IDS_AT_ONCE)
         average = torch.stack([layer(part).float().sum(dim=0) for part in parts]).sum(dim=0) / size
-    return _Path(layer, average, special)
+    points, sizes = (torch.tensor(one, dtype=torch.float32, device=device) for one in leggauss(_POINTS))
+    return _Path(layer, average, special, (points + 1) / 2, sizes / 2)
 
 
 def _weights(
-    work: ModelWithScorer, rows: TokenStream, number: int, label: int, path: _Path, device: torch.device
+    work: ModelWithScorer, rows: TokenStream, number: int, label: int, path: _Path, at_once: int
 ) -> list[float] | None:
-    """(T,) what each token adds to the score of a class; None where that is no number, or no gradient arrives."""
+    """(T,) what each token adds to the score of a class; None where that is no number, or no gradient arrives.
+
+    Args:
+        work: The model.
+        rows: Where the row is.
+        number: Which it is.
+        label: The class.
+        path: From average tokens to the row's own.
+        at_once: Points of the path in a batch.
+    """
     model: Any = work.model
-    batch = work.scorer.batch(rows, [number]).to(device)
     given: list[torch.Tensor] = []
-    change, total = torch.zeros(()), torch.zeros(())
-    share = 0.0
+    shares, change, total = torch.zeros(()), torch.zeros(()), torch.zeros(())
 
     def walk(_layer: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         nonlocal change
@@ -116,24 +128,24 @@ def _weights(
         own = output.detach()
         stays = torch.isin(inputs[0], path.special).unsqueeze(-1)
         change = torch.where(stays, torch.zeros_like(own), own - path.average.to(own.dtype))
-        given.append((own - (1.0 - share) * change).requires_grad_(True))
+        given.append((own - (1.0 - shares).to(own.dtype).view(-1, 1, 1) * change).requires_grad_(True))
         return given[0]
 
     handle = path.layer.register_forward_hook(walk)
     try:
-        points, sizes = np.polynomial.legendre.leggauss(_POINTS)
-        for point, size in zip(((points + 1) / 2).tolist(), (sizes / 2).tolist(), strict=True):
-            share = point
+        for points, sizes in zip(path.points.split(at_once), path.sizes.split(at_once), strict=True):
+            shares = points
             given.clear()
+            batch = work.scorer.batch(rows, [number] * len(points)).to(points.device)
             with torch.enable_grad():
-                score = work.scorer.logits(model, batch)[0, label]
+                score = work.scorer.logits(model, batch)[:, label].sum()
                 (gradient,) = torch.autograd.grad(score, given, allow_unused=True) if given else (None,)
             if gradient is None:
                 return None
-            total = total + size * gradient.float()
+            total = total + (gradient.float() * sizes.view(-1, 1, 1)).sum(dim=0)
     finally:
         handle.remove()
-    values = (total * change.float()).sum(dim=-1)[0][-len(rows.ids(number)) :]
+    values = (total * change[0].float()).sum(dim=-1)[-len(rows.ids(number)) :]
     return values.tolist() if bool(values.isfinite().all()) else None
 
 

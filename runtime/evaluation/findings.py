@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ftc.runtime.evaluation.evaluate import Measurement
-from ftc.runtime.evaluation.measures import Measures
+from ftc.runtime.metrics import ClassCounts
 from ftc.spec.documents.findings import BaselineResult, RunFinding
 from ftc.spec.documents.record import Evaluation
 from ftc.spec.metrics import metric_named
@@ -15,13 +14,19 @@ __all__ = ["result_findings"]
 _MOST_NAMED = 8
 
 
-def result_findings(measures: Measures, tuned: Measurement, evaluation: Evaluation) -> Iterator[RunFinding]:
-    """What should be said beside the figures of the test split."""
-    yield from _never_predicted(measures.by_class(tuned.scores, tuned.texts))
-    yield from _not_better(evaluation)
+def result_findings(metrics: Sequence[str], by_class: ClassCounts, evaluation: Evaluation) -> Iterator[RunFinding]:
+    """What should be said beside the figures of the test split.
+
+    Args:
+        metrics: The plan's metrics, in its order.
+        by_class: What the tuned model predicts.
+        evaluation: The figures.
+    """
+    yield from _never_predicted(by_class)
+    yield from _not_better(metrics, evaluation)
 
 
-def _never_predicted(by_class: dict[str, tuple[int, int]]) -> Iterator[RunFinding]:
+def _never_predicted(by_class: ClassCounts) -> Iterator[RunFinding]:
     missing = {name: expected for name, (expected, predicted) in by_class.items() if expected and not predicted}
     if not missing:
         return
@@ -37,9 +42,10 @@ def _never_predicted(by_class: dict[str, tuple[int, int]]) -> Iterator[RunFindin
     )
 
 
-def _not_better(evaluation: Evaluation) -> Iterator[RunFinding]:
+def _not_better(metrics: Sequence[str], evaluation: Evaluation) -> Iterator[RunFinding]:
     """The best of the baselines that the tuned model doesn't beat, by the first metric in which it doesn't."""
-    for name, value in evaluation.tuned.metrics.items():
+    for name in metrics:
+        value = evaluation.tuned.metrics[name]
         card = metric_named(name)
         sign = 1 if card is None or card.higher_is_better else -1
         found = [one for one in evaluation.baselines if name in one.metrics and sign * (value - one.metrics[name]) <= 0]

@@ -240,7 +240,8 @@ class _Execution:
         findings = [*training_findings(self.plan.settings.train, steps, evaluations, stopped_early=is_short)]
         if self.tuned is not None:
             result = evaluation(session, self.base, self.tuned, baseline_results(session, self.tuned))
-            findings[:0] = result_findings(measures_of(session), self.tuned, result)
+            by_class = measures_of(session).by_class(self.tuned.scores, self.tuned.texts)
+            findings[:0] = result_findings(self.plan.settings.eval.metrics, by_class, result)
             passed = all(gate.passed for gate in result.gates)
             if session.is_first:
                 write_file(self.folder.outcomes, outcomes(session, self.base, self.tuned))

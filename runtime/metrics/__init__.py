@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
 import numpy as np
 
-from ftc.runtime.metrics.classes import Decisions, Tags, decision_statistics, tag_statistics
+from ftc.runtime.metrics.classes import Decisions, Tags, decision_statistics, entity_types, tag_statistics
 from ftc.runtime.metrics.numbers import NUMBERS, Numbers
 from ftc.runtime.metrics.statistics import Floats, Statistics, mean_of
 from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
@@ -23,11 +23,13 @@ __all__ = [
     "PAIRS",
     "RANKED",
     "REWARDED",
+    "ClassCounts",
     "Pairs",
     "Predictions",
     "Ranked",
     "Rewarded",
     "Scored",
+    "class_counts",
     "loss_statistics",
     "of_figures",
     "statistics_of",
@@ -179,3 +181,28 @@ def statistics_of(name: str, predictions: Predictions) -> Statistics:
     metric = metric_named(name)
     assert metric is not None, "a plan names metrics that are known"
     return replace(found, shares=found.rows[:, :1]) if metric.kind == "share" else found
+
+
+ClassCounts = Mapping[str, tuple[int, int]]
+"""By class, or type of entity: how often it is expected, and how often it is predicted."""
+
+
+def class_counts(labels: Sequence[str], predictions: Predictions) -> ClassCounts:
+    """Counts of each class; of tags those of entities, and empty for predictions without classes."""
+    match predictions:
+        case Decisions():
+            found, counts = {name: name for name in labels}, predictions.counts(predictions.rows.sum(axis=0))
+        case Tags():
+            words = predictions.words()
+            found, counts = entity_types(labels), words.counts(words.rows.sum(axis=0))
+            predictions = words
+        case Numbers() | Written() | Found() | Pairs() | Ranked() | Rewarded():
+            return {}
+        case _:
+            assert_never(predictions)
+    sums: dict[str, tuple[int, int]] = {}
+    for name, expected, predicted in zip(predictions.names, counts.expected, counts.predicted, strict=True):
+        if kind := found.get(name):
+            before = sums.get(kind, (0, 0))
+            sums[kind] = before[0] + int(expected), before[1] + int(predicted)
+    return sums

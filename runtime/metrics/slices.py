@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ftc.runtime.evaluation.evaluate import Measurement
     from ftc.runtime.evaluation.measures import Measures
 
-__all__ = ["Apart", "gap_by_chance", "gap_interval", "slice_result", "slice_results"]
+__all__ = ["Apart", "gap_by_chance", "gap_interval", "length_groups", "slice_result", "slice_results"]
 
 _SHUFFLES = 200
 """Deals of rows to groups: the mean gap of so many is known to about a twentieth of a gap's own spread."""
@@ -83,8 +83,17 @@ def _grouped(
     if name == LABEL:
         labels = [measures.expected(number) for number in range(len(rows))]
         return labels, [label for label in measures.labels if label in set(labels)], {}
-    # A third of the rows each, as far as rows of one length stay together.
-    lengths = measures.lengths
+    return length_groups(measures.lengths)
+
+
+def length_groups(lengths: NDArray[np.int64]) -> tuple[list[str], list[str], Mapping[str, str]]:
+    """Each row's group by its length, the groups in order, and what they are.
+
+    A third of the rows each, as far as rows of one length stay together.
+
+    Args:
+        lengths: (N,) tokens of each row.
+    """
     first, second = (int(np.quantile(lengths, share, method="inverted_cdf")) for share in (1 / 3, 2 / 3))
     found = [LENGTHS[int(size > first) + int(size > second)] for size in lengths.tolist()]
     ranges = (f"up to {first} tokens", f"{first + 1} to {second} tokens", f"more than {second} tokens")

@@ -41,8 +41,9 @@ def is_trained(session: Session) -> bool:
     limit = usable_step(record.interruptions, record.proved_step)
     if limit is not None and limit < record.steps_done:
         return False
+    log = checkpoint_files.witnessed_log(session.folder)
     found = checkpoint.verified(
-        session.folder.checkpoints, record.selected_step, session.job_sha256, session.notice, session.ladder.read()
+        session.folder.checkpoints, record.selected_step, session.job_sha256, session.notice, log
     )
     return found is not None or is_exported(session)
 
@@ -113,7 +114,7 @@ def _usable(session: Session) -> int | None:
 
 
 def _newest(session: Session, below: int | None = None) -> checkpoint.Checkpoint | None:
-    folder, log = session.folder.checkpoints, session.ladder.read()
+    folder, log = session.folder.checkpoints, checkpoint_files.witnessed_log(session.folder)
     return checkpoint.newest(folder, session.job_sha256, session.notice, log, below=below)
 
 

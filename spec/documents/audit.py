@@ -9,6 +9,7 @@ from pydantic import Field
 from ftc.spec.base import Document, Real
 from ftc.spec.companions import Role
 from ftc.spec.documents.facts import EnvironmentFacts
+from ftc.spec.documents.findings import BaselineResult, RunFinding
 from ftc.spec.documents.machine import MachineClass
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Gain, Interval, SliceResult
@@ -115,6 +116,10 @@ class Recomputed(Document):
     base_intervals: dict[str, Interval]
     gains: dict[str, Gain]
     slices: tuple[SliceResult, ...]
+    baselines: tuple[BaselineResult, ...]
+    """Those that need no fitting, without the time that they took."""
+    findings: tuple[RunFinding, ...]
+    """What the run should have said of its training and its result."""
     resampling: Resampling
     numpy: str
     """Version of the library that draws the resamples."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, TypeAdapter, Validati
 
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.interruption import StopKind
-from ftc.spec.storage.reading import read_regular
+from ftc.spec.storage.reading import parse_json, read_regular
 
 __all__ = [
     "CheckpointSaved",
@@ -30,6 +31,7 @@ __all__ = [
     "StopRequested",
     "TestProgress",
     "read_events",
+    "strange_lines",
     "without_repeats",
 ]
 
@@ -222,6 +224,20 @@ def read_events(file: Path) -> tuple[Event, ...]:
             found.append(reader.validate_json(line))
         except ValidationError:
             continue
+    return tuple(found)
+
+
+def strange_lines(file: Path) -> tuple[int, ...]:
+    """Numbers of lines that are JSON and no event: a crash tears lines, and leaves no such one."""
+    reader: TypeAdapter[Event] = TypeAdapter(Event)
+    found = []
+    for number, line in enumerate(read_regular(file).splitlines(), 1):
+        try:
+            reader.validate_json(line)
+        except ValidationError:
+            with suppress(ValueError):
+                parse_json(line)
+                found.append(number)
     return tuple(found)
 
 

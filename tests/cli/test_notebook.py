@@ -28,5 +28,5 @@ def test_a_refusal_shows_the_place_and_no_frame(tmp_path: Path, monkeypatch: pyt
 def test_a_plan_shows_its_findings_and_what_was_not_checked() -> None:
     finding = diagnostic("FTC690", "1 of 3 rows <b> have no prediction", help="fill them in")
     shown = plan_html(documents.plan(not_checked=("the license of the data",)), [finding])
-    assert "FTC690: 1 of 3 rows &lt;b&gt; have no prediction. fill them in" in shown
+    assert "FTC690: 1 of 3 rows &lt;b&gt; have no prediction. Fill them in" in shown
     assert "the license of the data" in shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -77,6 +78,19 @@ def test_a_reader_that_leaves_early_is_no_error_message() -> None:
     assert child.stderr.read() == b""
     child.stderr.close()
     assert child.wait() == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["help", "plan"], ["fmt", "--help"], ["schema"]])
+def test_an_answer_that_could_not_be_written_is_an_error(words: list[str], unbuffered: str) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(
+            [*CONSOLE, *words], check=False, stdout=full, stderr=subprocess.PIPE, text=True, env=environment
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: No space left on device\n"
 
 
 def test_an_old_code_page_shows_question_marks() -> None:

@@ -131,8 +131,9 @@ def shows_why(run: api.Run) -> None:
     model: Any = work.model
     tokenizer = Tokenizer.from_file(str(Path(run.plan.settings.model.base) / "tokenizer.json"))
     path = _path(work, tokenizer, torch.device("cpu"))
-    found = _weights(work, rows, 0, 1, path, torch.device("cpu"))
+    found = _weights(work, rows, 0, 1, path, 3)
     assert found is not None
+    assert _weights(work, rows, 0, 1, path, 8) == pytest.approx(found, rel=1e-3, abs=1e-5)
 
     def average(_layer: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
         return torch.where(torch.isin(inputs[0], path.special).unsqueeze(-1), output, path.average)

@@ -11,6 +11,7 @@ import pytest
 from ftc import api
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.e2e.use import predicts_as_evaluated
+from tests.support.cards import CardRunner
 
 
 def _run(root: Path) -> Path:
@@ -64,7 +65,7 @@ def test_from_rows_to_audit_and_the_same_bits_after_an_interruption(project: Mak
     assert "answers.ndjson" in forged.text
 
 
-def test_full_training_with_validation_by_reward(project: MakeProject, ftc: Ftc) -> None:
+def test_full_training_with_validation_by_reward(project: MakeProject, ftc: Ftc, cards: CardRunner) -> None:
     root = project("reinforcement", "full", steps=2)
     applied = ftc("apply", "recipe.yaml", "--yes")
     assert applied.code == 0, applied.text
@@ -76,6 +77,7 @@ def test_full_training_with_validation_by_reward(project: MakeProject, ftc: Ftc)
     assert "- answers: 4 per prompt, up to 6 tokens each, sampled at temperature 1" in card
     assert "- rewards: exact match (weight 1), regular expression (weight 0.5)" in card
     assert "- loss: GRPO" in card
+    assert cards.run(_run(root) / "README.md").endswith("\n"), "its code prints what the model says"
     looks = [event for event in events if event["kind"] == "evaluated"]
     assert looks
     assert all(look["metrics"].keys() == {"mean_reward", "correct"} for look in looks)

@@ -17,6 +17,7 @@ from ftc.spec.storage.paths import streams_folder
 from ftc.verbs.plan import located_plan
 from ftc.views.plan import plan_text
 from tests.e2e.conftest import Ftc, in_a_copy
+from tests.support.cards import CardRunner
 from tests.support.vision_models import TOKENS_PER_IMAGE, make_vision_project
 
 torch = pytest.importorskip("torch")
@@ -98,6 +99,10 @@ def test_rows_are_predicted_and_a_missing_image_costs_one_row(root: Path, ftc: F
     assert "pictures/gone.png" in found[2]["problem"]
     said = api.load(run).predict([{**row, "image": f"data/{row['image']}"} for row in rows])
     assert [one.prediction for one in said] == [one["prediction"] for one in found[:2]]
+
+
+def test_the_cards_code_runs_where_the_card_is(run: api.Run, cards: CardRunner) -> None:
+    assert cards.run(run.folder / "README.md").endswith("\n"), "it prints what the model says of an image"
 
 
 def test_all_processes_of_a_run_compare_the_packages_that_read_images(

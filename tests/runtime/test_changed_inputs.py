@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from ftc.spec.canonical import file_digest, to_text
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import read_ladder
-from tests.runtime.jobs import Job
+from tests.runtime.jobs import Job, changed
 from tests.runtime.test_faults import assert_goes_on, at
 from tests.runtime.test_resume import in_child
 
@@ -221,3 +222,36 @@ def test_a_checkpoint_that_contradicts_the_step_log_is_not_continued(job: Job, n
     assert noticed.code == "FTC629"
     assert "step log" in noticed.text
     assert [event.step for event in job.of_kind("resumed")] == [6]
+
+
+@pytest.mark.sample(2)
+@pytest.mark.parametrize("brought", ["checkpoint", "checkpoint with this job's name", "step log too"])
+def test_a_checkpoint_of_another_run_is_not_continued(job: Job, name: str, brought: str) -> None:
+    """Of a run with other seeds, as another machine's bits would be: put into an interrupted run's folder."""
+    other = Job(changed(job.plan, {"seeds.order": 5, "seeds.init": 6}), job.inputs, job.root)
+    for plan, folder in ((other.plan, f"{name}-other"), (job.plan, name)):
+        stop = at("step", lambda: os.kill(os.getpid(), 15), step=7)
+        assert execute(plan, job.inputs, job.folder(folder), stop).steps_done == 7
+    ours, theirs = job.folder(name), job.folder(f"{name}-other")
+    shutil.rmtree(ours.checkpoints)
+    shutil.copytree(theirs.checkpoints, ours.checkpoints)
+    for checkpoint in ours.checkpoints.iterdir() if brought != "checkpoint" else ():
+        claim(checkpoint, job)
+    if brought == "step log too":
+        shutil.copy2(theirs.ladder, ours.ladder)
+    assert_goes_on(job, name)
+    reasons = {event.text for event in job.of_kind("noticed")}
+    assert reasons, "it is said which checkpoints are not used"
+    wanted = {"checkpoint": "it belongs to job", "step log too": "the step log has no step 1 of this run"}
+    assert all(wanted.get(brought, "is not the one of the step log") in reason for reason in reasons), reasons
+    assert job.of_kind("resumed") == []
+
+
+def claim(folder: Path, job: Job) -> None:
+    """A checkpoint says that it is of a job, and its manifest agrees."""
+    state = json.loads((folder / "state.json").read_bytes()) | {"job_sha256": job.plan.job_sha256()}
+    (folder / "state.json").write_text(to_text(state))
+    manifest = json.loads((folder / "MANIFEST.json").read_bytes())
+    file = folder / "state.json"
+    manifest["files"]["state.json"] = {"size": file.stat().st_size, "sha256": file_digest(file)}
+    (folder / "MANIFEST.json").write_text(to_text(manifest))

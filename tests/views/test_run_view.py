@@ -141,6 +141,8 @@ def test_notebook_table_of_a_run() -> None:
     html = run_html(plan, documents.record(plan), documents.evaluation())
     assert "+0.829, 95 % interval +0.774 to +0.870 (better)" in html
     assert "&gt;= 0.9 passed" in html
+    assert "randomly initialized: its score is chance" in html, "what the report says beside the figures"
+    assert f'<code>ftc.load("{documents.record(plan).id}").predict([...])</code>' in html.replace("&quot;", '"')
     assert "<td" not in run_html(plan, documents.record(plan, status="running"), None).replace(
         '<td style="text-align:left">162 of 162', ""
     )

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from _typeshed import SupportsWrite
+
 __all__ = [
     "JSON",
     "RUN",
@@ -89,6 +91,10 @@ class Parser(ArgumentParser):
         message = message.replace("invalid int value:", "no whole number:")
         sys.stderr.write(f"error: {message}\n{self.format_usage()}`{self.prog} --help` shows more.\n")
         raise SystemExit(ExitCode.USAGE)
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Writes help. argparse would say nothing where the disk is full, and the exit code would be 0."""
+        (file or sys.stderr).write(message)
 
 
 class Example(NamedTuple):

@@ -40,10 +40,10 @@ def flushed(code: int) -> int:
         return code
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # The interpreter flushes once more on its way out, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return code or ExitCode.COULD_NOT_WORK
+        return code or (ExitCode.COULD_NOT_WORK if isinstance(error, BrokenPipeError) else _told(error, Namespace()))
     return code
 
 

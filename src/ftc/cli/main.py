@@ -35,13 +35,9 @@ def main(argv: Sequence[str] | None = None, *, may_restart: bool = False) -> int
     """
     words = sys.argv[1:] if argv is None else argv
     try:
-        args = parse(words)
-        args.may_restart, args.words = may_restart, words
+        return faults.guarded(_parse_and_run, Namespace(verb=" ".join(words[:1]), words=words, may_restart=may_restart))
     except SystemExit as stop:  # argparse has said what there is to say
         return stop.code if isinstance(stop.code, int) else ExitCode.USAGE
-    if may_restart and args.typed in MOVED and sys.stderr.isatty():
-        sys.stderr.write(f"note: `ftc {args.typed}` is now `ftc {args.verb}`\n")
-    return faults.guarded(_run, args)
 
 
 def console() -> None:
@@ -83,6 +79,14 @@ def _start_lightly() -> None:
     gc.disable()  # what importing makes stays; `ftc apply`, which alone runs for long, enables it again
     # Else pydantic reads the metadata of every installed package, and loads code that no recipe asked for.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+
+def _parse_and_run(args: Namespace) -> int:
+    """Fills in what the words say, and does it: help that can't be written is told as a verb's answer is."""
+    vars(args).update(vars(parse(args.words)))
+    if args.may_restart and args.typed in MOVED and sys.stderr.isatty():
+        sys.stderr.write(f"note: `ftc {args.typed}` is now `ftc {args.verb}`\n")
+    return _run(args)
 
 
 def _run(args: Namespace) -> int:

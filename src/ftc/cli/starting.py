@@ -22,7 +22,10 @@ def init_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--task", choices=tasks, metavar="KIND", help="default: from the columns of `--data`, or classification"
     )
-    parser.add_argument("--data", metavar="FILE", help="the rows; their columns are filled in")
+    about = (
+        "the rows; their columns are filled in. Also a folder of files, or a pattern such as 'parts/*.csv' in quotes"
+    )
+    parser.add_argument("--data", metavar="FILE", help=about)
     parser.add_argument("--base", metavar="MODEL", help="the base model: a folder, or an id on the hub")
     parser.add_argument(
         "--no-calibrate",

@@ -43,9 +43,9 @@ from ftc.verbs.pages import pages
 from ftc.verbs.runs import Run, load_events, load_outcomes, load_run, record_of
 
 if TYPE_CHECKING:
+    from ftc.runtime.evaluation.split_rows import SplitRows
     from ftc.runtime.replay.replay import Replayed
     from ftc.spec.documents.audit import Answer, Recomputed, ReplayRequest
-    from ftc.spec.documents.outcomes import Outcome
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.sampled import Earned, SampledAnswer
     from ftc.spec.documents.streams import TokenStream
@@ -100,7 +100,8 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
         outcomes=load_outcomes(run.folder),
         ledger=read_ledger(run.root),
         torn=broken_links(run.root),
-        recompute=lambda: _recomputed(run, witnesses.outcomes),
+        recompute=lambda *folders: _recomputed(run, witnesses, *folders),
+        words=partial(_words, run.plan),
         earned=partial(_earned, run.plan),
     )
     drawings = Pages(plain=lambda: pages(run, draws=False), drawn=lambda: pages(run))
@@ -127,17 +128,31 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
     return _logged(run, report)
 
 
-def _recomputed(run: Run, rows: Sequence[Outcome]) -> Recomputed | str:
+def _recomputed(run: Run, witnesses: Witnesses, model: Path | None, streams: Path | None) -> Recomputed | str:
     """The scores that the run's rows give, or why they can't be computed here."""
     assert run.evaluation is not None, "rows come from an evaluation"
     try:
-        from ftc.runtime.metrics.recompute import recompute
+        from ftc.runtime.evaluation.recompute import Told, recompute
+        from ftc.runtime.evaluation.split_rows import SplitRows
+        from ftc.spec.documents.streams import open_stream
 
-        return recompute(run.plan, run.evaluation, rows)
+        told = Told(run.plan, run.record.steps_done, witnesses.events, run.evaluation, witnesses.outcomes)
+        splits: dict[str, SplitRows] = {}
+        if model is not None and streams is not None:
+            files = {name: streams / f"{name}.arrow" for name in ("train", "test") if name in run.plan.data}
+            splits |= {name: SplitRows(run.plan.settings, open_stream(file), model) for name, file in files.items()}
+        return recompute(told, splits)
     except ImportError as problem:
         return f"`{problem.name}` is not installed, `pip install 'ftc[train]'` brings it"
     except (ValueError, LookupError, TypeError) as problem:
         return f"predictions.ndjson can't be scored: {problem}"
+
+
+def _words(plan: Plan, rows: TokenStream, model: Path) -> SplitRows:
+    """A split in words."""
+    from ftc.runtime.evaluation.split_rows import SplitRows
+
+    return SplitRows(plan.settings, rows, model)
 
 
 def _earned(

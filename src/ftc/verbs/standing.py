@@ -62,15 +62,14 @@ def standing_of(root: Path, plan: Plan, run: Run | None) -> Standing | None:
     run = as_left(run) if run else None
     if run.record.is_finished if run else not place.checkpoints.is_dir():
         return None
-    from ftc.runtime.artifacts.checkpoint_files import newest
+    from ftc.runtime.artifacts.checkpoint_files import newest, witnessed_log
     from ftc.spec.documents.interruption import Standing, usable_step
-    from ftc.spec.documents.step_log import Ladder, read_ladder
 
     words, limit = f"run {place.path.name} is to be recovered: its plan.json or record.json can't be read", None
     if run is not None:
         words = _words(run)
         limit = usable_step(run.record.interruptions, run.record.proved_step)
-    log = read_ladder(place.ladder) if place.ladder.is_file() else Ladder()
+    log = witnessed_log(place)
     job = (run.plan if run else plan).job_sha256()
     found = newest(place.checkpoints, job, lambda _: None, log, below=None if limit is None else limit + 1)
     return Standing(words, found.progress.step if found else 0)

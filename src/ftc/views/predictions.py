@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ftc.spec.documents.predictions import RowPrediction
@@ -26,34 +26,52 @@ _PREDICTED = (
     "truncated",
     "problem",
 )
-"""Columns that predictions add to rows, those of them that say something."""
+"""Columns that predictions add to rows, those of them that say something. A name that the rows have already stays
+theirs, and what is predicted has `ftc_` before its name."""
 
 _MOST_CLASSES = 3
 
 
 def as_json_lines(rows: Sequence[Mapping[str, Any]], predictions: Sequence[RowPrediction]) -> str:
     """Each row with its prediction, an object a line."""
-    return "".join(_json({**row, **_values(one)}) + "\n" for row, one in zip(rows, predictions, strict=True))
+    return "".join(_json(row) + "\n" for row in _beside(rows, predictions))
 
 
 def as_json(rows: Sequence[Mapping[str, Any]], predictions: Sequence[RowPrediction]) -> str:
     """The same as one array."""
-    whole = [{**row, **_values(one)} for row, one in zip(rows, predictions, strict=True)]
-    return _json(whole, indent=2) + "\n"
+    return _json(_beside(rows, predictions), indent=2) + "\n"
 
 
 def as_csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], predictions: Sequence[RowPrediction]) -> str:
     """The rows with a column for each thing that is predicted; a list or an object is JSON in its cell."""
-    made = [_values(one) for one in predictions]
-    added = [name for name in _PREDICTED if any(name in values for values in made)]
-    names = [*(name for name in columns if name not in added), *added]
+    whole = _beside(rows, predictions)
+    added = [name for name in _names(columns).values() if any(name in row for row in whole)]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(names)
-    for row, values in zip(rows, made, strict=True):
-        whole = {**row, **values}
-        writer.writerow([_cell(whole.get(name)) for name in names])
+    writer.writerow([*columns, *added])
+    for row in whole:
+        writer.writerow([_cell(row.get(name)) for name in (*columns, *added)])
     return stream.getvalue()
+
+
+def _beside(rows: Sequence[Mapping[str, Any]], predictions: Sequence[RowPrediction]) -> list[dict[str, Any]]:
+    """Each row as it is, and what was predicted of it."""
+    names = _names({name for row in rows for name in row})
+    return [
+        {**row, **{names[name]: value for name, value in _values(one).items()}}
+        for row, one in zip(rows, predictions, strict=True)
+    ]
+
+
+def _names(columns: Collection[str]) -> dict[str, str]:
+    """What each predicted column is called beside these; none of them is written over."""
+    found = {}
+    for name in _PREDICTED:
+        free = name
+        while free in columns:
+            free = f"ftc_{free}"
+        found[name] = free
+    return found
 
 
 def _values(one: RowPrediction) -> dict[str, Any]:

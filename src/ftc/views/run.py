@@ -15,6 +15,7 @@ from ftc.views import numbers
 from ftc.views.estimates import phase_seconds_words, planned_peak
 from ftc.views.findings import baseline_lines, finding_lines
 from ftc.views.page import PLAIN, Page, blocks, escaped, fitted, shorten, table, visible_width
+from ftc.views.report.elements import marked_up
 from ftc.views.results import Comparison, change_words, comparisons, probe_blocks, reservations, slice_blocks
 from ftc.views.tracking import tracked_parts
 from ftc.views.words import headline, interruption_words, learned_noun, metric_title, size_words, teacher_parts
@@ -284,6 +285,7 @@ def _started(record: RunRecord) -> str:
     return record.segments[0].started_at if record.segments else ""
 
 
+_USE = '`ftc.load("{}").predict([...])` uses the model.'
 _NUMBER = ' style="text-align:right"'
 _LEFT = ' style="text-align:left"'
 
@@ -307,17 +309,21 @@ def plan_html(plan: Plan, findings: Sequence[Diagnostic] = ()) -> str:
     if time:
         rows.append(("time", numbers.duration_range(time.low_seconds, time.high_seconds)))
     grid = _html_table(f"{plan.name}: plan {numbers.digest(plan.sha256)}", (), rows)
-    words = [f"{one.severity} {one.code}: {'. '.join((one.summary, *one.help))}" for one in findings]
+    words = [f"{one.severity} {one.code}: {'. '.join((one.summary, *map(_sentence, one.help)))}" for one in findings]
     return grid + _html_list("Findings", words) + _html_list("Not checked", plan.not_checked)
 
 
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
 def _html_list(title: str, lines: Iterable[str]) -> str:
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    items = "".join(f"<li>{marked_up(line)}</li>" for line in lines)
     return f"<details open><summary>{title}</summary><ul>{items}</ul></details>" if items else ""
 
 
 def run_html(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
-    """The run as a table of its measurements."""
+    """The run as a table of its measurements, then what it found about itself, and what comes next."""
     caption = f"{record.name}: run {record.id}, {record.status.replace('_', ' ')}"
     if evaluation is None:
         steps = f"{numbers.count(record.steps_done)} of {numbers.count(plan.settings.train.num_steps)}"
@@ -332,7 +338,10 @@ def run_html(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> st
         )
         for one in comparisons(evaluation)
     ]
-    return _html_table(caption, ("metric", "base", "tuned", "change", "gate"), rows)
+    grid = _html_table(caption, ("metric", "base", "tuned", "change", "gate"), rows)
+    found = [f"{one.severity} {one.code}: {one.text} {one.help}".rstrip() for one in record.findings]
+    after = "" if record.final_weights_sha256 is None else f"<p>{marked_up(_USE.format(record.id))}</p>"
+    return grid + _html_list("Findings", (*found, *reservations(plan, evaluation))) + after
 
 
 def _html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

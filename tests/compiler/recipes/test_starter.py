@@ -14,6 +14,7 @@ from ftc.compiler.recipes.starter import write_starter
 from ftc.compiler.resolve.models.model import PLACEHOLDER
 from ftc.compiler.resolve.rows.table import Table
 from ftc.spec.base_models import BASE_MODELS
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.started import Started
 from ftc.spec.language.parse import parse_recipe
 from ftc.spec.language.source import read_source
@@ -123,6 +124,20 @@ def test_the_job_is_called_as_the_rows_where_the_recipe_has_the_usual_name(tmp_p
     for file, name in (("recipe.yaml", "tickets-2026"), ("support.yaml", "support")):
         write_starter(tmp_path / file, task=None, data=tmp_path / "Tickets 2026.csv", base=None)
         assert f"\nname: {name}\n" in (tmp_path / file).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("asked", "name"), [("parts", "parts"), ("parts/*.csv", "parts")])
+def test_a_folder_or_a_pattern_begins_a_recipe_too(tmp_path: Path, asked: str, name: str) -> None:
+    (tmp_path / "parts").mkdir()
+    for number in range(2):
+        (tmp_path / "parts" / f"{number}.csv").write_text("Body,Queue\nhello there,a\nbye now,b\n", encoding="utf-8")
+    found = write_starter(tmp_path / "recipe.yaml", task=None, data=tmp_path / asked, base=None)
+    assert (found.rows, found.shown[0].place) == (4, "parts/0.csv:2")
+    text = (tmp_path / "recipe.yaml").read_text(encoding="utf-8")
+    assert f"\nname: {name}\n" in text
+    assert f"source: {{path: {asked if asked == name else repr(asked)}}}" in text
+    with pytest.raises(Refusal, match="no data file is"):
+        write_starter(tmp_path / "other.yaml", task=None, data=tmp_path / "parts" / "*.parquet", base=None)
 
 
 def test_a_model_beside_the_recipe_is_named_and_others_are_listed(tmp_path: Path) -> None:

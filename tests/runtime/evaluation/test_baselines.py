@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ftc.runtime.evaluation.baselines import METHODS
+from ftc.runtime.evaluation.simple_guesses import METHODS
 
 TEXTS = [[1, 10, 11, 2], [1, 10, 12, 2], [1, 20, 21, 2], [1, 20, 22, 2], [1, 20, 23, 2]]
 QUESTIONS = [[1, 10, 13, 2], [1, 20, 9, 2], [1, 99, 2]]

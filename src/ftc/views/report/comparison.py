@@ -274,16 +274,24 @@ def _resources(sides: Sequence[Side]) -> str:
             numbers.count(side.plan.model.num_trainable),
             f"{numbers.count(side.record.steps_done)} of {numbers.count(side.plan.settings.train.num_steps)}",
             numbers.count(side.record.tokens),
-            numbers.byte_size(side.plan.memory.peak_bytes),
-            "–" if side.record.peak_memory_bytes is None else numbers.byte_size(side.record.peak_memory_bytes),
-            numbers.duration_range(time.low_seconds, time.high_seconds) if (time := side.plan.time) else "–",
-            "–" if (whole := wall_seconds(side.record)) is None else numbers.duration(whole),
+            _beside(
+                None if side.record.peak_memory_bytes is None else numbers.byte_size(side.record.peak_memory_bytes),
+                numbers.byte_size(side.plan.memory.peak_bytes),
+            ),
+            _beside(
+                None if (whole := wall_seconds(side.record)) is None else numbers.duration(whole),
+                numbers.duration_range(time.low_seconds, time.high_seconds) if (time := side.plan.time) else None,
+            ),
         )
         for side in sides
     ]
-    costs = ("memory planned", "memory measured", "time planned", "time measured")
-    header = ("run", "strategy", "trainable", "steps", "tokens", *costs)
-    return section("resources", "Planned vs actual", table("Resources of each run", header, rows, right=range(2, 9)))
+    header = ("run", "strategy", "trainable", "steps", "tokens", "memory (planned)", "time (planned)")
+    return section("resources", "Planned vs actual", table("Resources of each run", header, rows, right=range(2, 7)))
+
+
+def _beside(measured: str | None, planned: str | None) -> str:
+    """A measured value with the planned one below it."""
+    return f"{measured or '–'}<br><small>({planned or 'not estimated'})</small>"
 
 
 def _provenance(sides: Sequence[Side]) -> str:

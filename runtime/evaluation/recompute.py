@@ -1,22 +1,40 @@
-"""Scores computed again from `predictions.ndjson`, by the definitions that gave them in the run.
+"""An evaluation computed again from `predictions.ndjson`, by the definitions that gave it in the run.
 
-No model and no token stream is needed: a line of that file holds what a row expects and what each model said of it.
+No model is needed: a line of that file holds what a row expects and what each model said of it. Groups by length and
+the baseline of the most frequent class come from the token streams besides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import assert_never
 
 import numpy as np
 
-from ftc.runtime.metrics import LOSSES, Predictions, Rewarded, loss_statistics, of_figures, statistics_of
+from ftc.runtime.evaluation.findings import result_findings
+from ftc.runtime.evaluation.simple_guesses import METHODS, baseline_metrics, fitted_rows
+from ftc.runtime.evaluation.split_rows import SplitRows
+from ftc.runtime.metrics import (
+    LOSSES,
+    ClassCounts,
+    Predictions,
+    Rewarded,
+    class_counts,
+    loss_statistics,
+    of_figures,
+    statistics_of,
+)
 from ftc.runtime.metrics.classes import Decisions, Tags
 from ftc.runtime.metrics.numbers import Numbers
-from ftc.runtime.metrics.slices import Apart, slice_result
-from ftc.runtime.metrics.statistics import RESAMPLING, Statistics, certainty
+from ftc.runtime.metrics.slices import Apart, length_groups, slice_result
+from ftc.runtime.metrics.statistics import RESAMPLING, Statistics, certainty, difference, intervals
 from ftc.runtime.metrics.texts import Found, Written
+from ftc.runtime.training.findings import training_findings
 from ftc.spec.documents.audit import Recomputed
+from ftc.spec.documents.events import Event, without_repeats
+from ftc.spec.documents.findings import BaselineResult, RunFinding
+from ftc.spec.documents.intervals import Gain
 from ftc.spec.documents.outcomes import NO_ANSWER, Outcome, Said, as_label
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, SliceResult
@@ -25,26 +43,58 @@ from ftc.spec.documents.slices import LABEL
 from ftc.spec.metrics import metric_named
 from ftc.spec.storage.wordnet import lacking_data
 
-__all__ = ["recompute"]
+__all__ = ["Told", "recompute"]
 
 _By = Mapping[str, Statistics]
 
 
-def recompute(plan: Plan, measured: Evaluation, rows: Sequence[Outcome]) -> Recomputed:
-    """Metrics, intervals, gains and groups of an evaluation, as far as its rows give them.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a finished run left of its training and its evaluation.
 
-    Args:
-        plan: What was measured, and how.
-        measured: The evaluation, for which metrics and groups it has.
+    Attributes:
+        plan: What was to be done.
+        steps_done: Steps that were done.
+        events: What the run said, in order.
+        measured: The evaluation.
         rows: What the models made of each test row, in the order of the split.
     """
+
+    plan: Plan
+    steps_done: int
+    events: Sequence[Event]
+    measured: Evaluation
+    rows: Sequence[Outcome]
+
+
+def recompute(told: Told, splits: Mapping[str, SplitRows]) -> Recomputed:
+    """Metrics, intervals, gains, groups, baselines and findings, as far as rows, events and splits give them.
+
+    Args:
+        told: What the run left.
+        splits: Parts of the data as they were trained on and measured on; those that are here.
+    """
+    plan, measured, rows = told.plan, told.measured, told.rows
     left_out = _left_out(plan, measured, rows)
     names = [name for name in measured.tuned.metrics if name not in left_out]
     tuned = _statistics(names, plan.settings, [(row, row.tuned) for row in rows])
     before = [(row, row.base) for row in rows if row.base is not None]
     base = _statistics(names, plan.settings, before) if measured.base is not None and len(before) == len(rows) else {}
     sure = certainty(base, tuned)
-    slices = [_slice(one, plan.settings, rows, base, tuned) for one in measured.slices]
+    slices = [_slice(one, plan.settings, rows, base, tuned, splits.get("test")) for one in measured.slices]
+    baselines = [_majority(plan, tuned, splits) if one.kind == "majority" else None for one in measured.baselines]
+    missing = {
+        **{
+            f"groups by {one.slice}": "the token streams, which hold the rows' lengths, are not here"
+            for one, found in zip(measured.slices, slices, strict=True)
+            if found is None
+        },
+        **{
+            f"the baseline {one.kind}": "it was fitted to the training rows"
+            for one, found in zip(measured.baselines, baselines, strict=True)
+            if found is None
+        },
+    }
     return Recomputed(
         tuned={name: one.observed for name, one in tuned.items()},
         base={name: one.observed for name, one in base.items()},
@@ -52,17 +102,45 @@ def recompute(plan: Plan, measured: Evaluation, rows: Sequence[Outcome]) -> Reco
         base_intervals=sure.base,
         gains=sure.gains,
         slices=tuple(one for one in slices if one is not None),
+        baselines=tuple(one for one in baselines if one is not None),
+        findings=tuple(_findings(told)),
         resampling=RESAMPLING,
         numpy=np.__version__,
-        not_computed={
-            **left_out,
-            **{
-                f"groups by {one.slice}": "the rows don't hold their lengths"
-                for one, found in zip(measured.slices, slices, strict=True)
-                if found is None
-            },
-        },
+        not_computed={**left_out, **missing},
     )
+
+
+def _findings(told: Told) -> Iterator[RunFinding]:
+    """What the run should have said of its result and of its training."""
+    settings = told.plan.settings
+    by_class: ClassCounts = {}
+    if settings.text.labels:
+        by_class = class_counts(settings.text.labels, _predictions(settings, [(row, row.tuned) for row in told.rows]))
+    names = [name for name in settings.eval.metrics if name in told.measured.tuned.metrics]
+    yield from result_findings(names, by_class, told.measured)
+    steps, evaluations = without_repeats(told.events)
+    is_short = told.steps_done < settings.train.num_steps
+    yield from training_findings(settings.train, steps, evaluations, stopped_early=is_short)
+
+
+def _majority(plan: Plan, tuned: _By, splits: Mapping[str, SplitRows]) -> BaselineResult | None:
+    """The most frequent class of the training rows, on the test rows; None where a split is not here."""
+    if not splits.keys() >= {"train", "test"}:
+        return None
+    every = splits["train"].expected_classes()
+    words, guess = METHODS["majority"]
+    classes = [every[number] for number in fitted_rows(len(every))]
+    expected = splits["test"].expected_classes()
+    decisions = splits["test"].decisions(guess([], classes, [[]] * len(expected)))
+    names = baseline_metrics(plan.recipe.task, tuned)
+    measured = {name: statistics_of(name, decisions) for name in names}
+    apart = intervals([difference(measured[name], tuned[name]) for name in names])
+    values = {name: one.observed for name, one in measured.items()}
+    gains = {
+        name: Gain(value=tuned[name].observed - values[name], interval=interval)
+        for name, interval in zip(names, apart, strict=True)
+    }
+    return BaselineResult(kind="majority", method=words, rows=len(classes), metrics=values, gains=gains, seconds=0.0)
 
 
 def _left_out(plan: Plan, measured: Evaluation, rows: Sequence[Outcome]) -> dict[str, str]:
@@ -129,20 +207,24 @@ def _predictions(settings: Settings, said: Sequence[tuple[Outcome, Said]]) -> Pr
 
 
 def _slice(
-    measured: SliceResult, settings: Settings, rows: Sequence[Outcome], base: _By, tuned: _By
+    measured: SliceResult, settings: Settings, rows: Sequence[Outcome], base: _By, tuned: _By, split: SplitRows | None
 ) -> SliceResult | None:
-    """A slice by a column or by the class; None for one by length, which the rows don't hold."""
+    """A slice by a column, by the class or by length; None for the last where the test split is not here."""
     name, numbers = measured.slice, list(range(len(rows)))
+    details: Mapping[str, str] = {}
     if all(name in row.slices for row in rows):
         of_rows = [row.slices[name] for row in rows]
         groups = sorted(set(of_rows))
     elif name == LABEL:
         of_rows = [row.expected or "" for row in rows]
         groups = [label for label in settings.text.labels if label in set(of_rows)]
+    elif split is not None and len(split.counted) == len(rows):
+        of_places, groups, details = length_groups(split.lengths)
+        of_rows = [of_places[place] for place in split.counted]
     else:
         return None
     before, after = (_apart(one, numbers) for one in (base, tuned))
-    return slice_result(name, of_rows, groups, {}, before, after)
+    return slice_result(name, of_rows, groups, details, before, after)
 
 
 def _apart(statistics: _By, numbers: list[int]) -> Apart:
