@@ -57,7 +57,7 @@ class Preference(TaskSection):
         beside={"prompt": ("chosen",)},
         signs=((Sign("chosen", "name"), Sign("rejected", "name")),),
         guess_order=20,
-        foreign_names=("dpo", "ipo", "simpo", "orpo", "cpo", "kto", "rlhf", "preference_dpo"),
+        foreign_names=("dpo", "ipo", "simpo", "orpo", "cpo", "rlhf", "preference_dpo"),
         is_imported=True,
         needs_decoder=True,
         has_variants=False,

@@ -156,9 +156,6 @@ def test_the_user_says_which_task_a_word_is_for() -> None:
             "train.train_router",
             True,
         ),
-        (AXOLOTL + "rl: kto\nkto_desirable_weight: 1.5", "task.loss", "kto"),
-        (AXOLOTL + "rl: kto\nkto_desirable_weight: 1.5", "task.desirable_weight", 1.5),
-        (AXOLOTL + "rl: kto", "data.fields.rating", "label"),
         (AXOLOTL + "unfrozen_parameters: ['model.layers.4[4-9]+.mlp.gate_proj']", "train.train_router", None),
         (
             AXOLOTL + "learning_rate: 2e-4\nembedding_lr_scale: 0.5\n"
@@ -190,6 +187,12 @@ def test_the_user_says_which_task_a_word_is_for() -> None:
 def test_what_ftc_has_is_carried(text: str, path: str, expected: Any) -> None:
     given = {} if "dataset_mixer" in text else GIVEN  # rows that the user gives would take the place of those
     assert recipe_values(import_text(text, **given)).get(path) == expected
+
+
+def test_ratings_are_carried() -> None:
+    found = recipe_values(import_text(AXOLOTL + "rl: kto\nrl_beta: 0.2\nkto_desirable_weight: 1.5"))
+    assert (found["task.kind"], found["task.loss"]) == ("preference", "kto")
+    assert (found["task.beta"], found["task.desirable_weight"], found["data.fields.rating"]) == (0.2, 1.5, "label")
 
 
 def test_the_metric_to_stop_by_is_known_by_its_words() -> None:
