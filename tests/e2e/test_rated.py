@@ -23,8 +23,8 @@ def test_a_run_learns_from_ratings(project: MakeProject, ftc: Ftc) -> None:
     (file,) = Path("runs").glob("*/*/eval.json")
     evaluation = json.loads(file.read_text(encoding="utf-8"))
     base, tuned = (evaluation[which]["metrics"] for which in ("base", "tuned"))
-    assert float(base["reward_margin"]["value"]) == 0, "the base is the reference"
-    assert tuned["preference_accuracy"].keys() == base["preference_accuracy"].keys()
+    assert float(base["reward_margin"]) == 0, "the base is the reference"
+    assert 0 <= float(tuned["preference_accuracy"]) <= 1
     assert ftc("predict", applied.record.id, "red apple").code == 0
 
 
