@@ -57,7 +57,7 @@ def _unreadable(reward: RewardTerm, path: str, source: Source) -> Iterator[Diagn
             re.compile(getattr(reward, key) or "")
         except (re.error, ValueError, OverflowError, RecursionError) as error:  # as `re` says of odd patterns
             place = f"{path}.{key}"
-            summary = f"`{key}` is no regular expression: {error}"
+            summary = f"`{key}` is not a valid regular expression: {error}"
             yield diagnostic("FTC442", summary, source.span(place), help="fix the pattern", path=place)
     if reward.json_schema is not None:
         place = f"{path}.json_schema"

@@ -325,9 +325,9 @@ class _Job:
         elif parity is None:
             yield "the server gives no log-probabilities of token ids, so they were not compared"
         if not any(row.messages for row in rows):
-            yield "the rows are no conversations that can be sent, so prompts were sent as token ids"
+            yield "the rows aren't conversations that can be sent, so prompts were sent as token ids"
         elif lacking := sum(row.messages is None for row in rows):
-            yield f"{lacking} of {len(rows)} rows are no conversations that can be sent; these went as token ids"
+            yield f"{lacking} of {len(rows)} rows aren't conversations that can be sent; these went as token ids"
         elif prompts is None:
             yield "the server shows no prompts; their lengths were compared, where it counts them"
         if not self._measures.is_written:

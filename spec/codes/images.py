@@ -16,7 +16,7 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC121",
-        title="file that is no image, or a damaged one",
+        title="file that is not an image, or is damaged",
         cause="The file can't be decoded: it is cut off, damaged, or of another format than BMP, GIF, JPEG, PNG, TIFF "
         "and WebP. A run would fail on it hours later, so the plan decodes every image once.",
         wrong='{"image": "cat.svg", "prompt": "What is it?", "completion": "A cat."}',

@@ -110,7 +110,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC520",
         title="no such run",
-        cause="There is no run with this name in the project's `runs/` folder.",
+        cause="No run in the project's `runs/` folder has an id that begins so, and no recipe of this name has a run.",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(

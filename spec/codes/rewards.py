@@ -24,8 +24,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC442",
         title="reward that can't be computed",
-        cause="A pattern is no regular expression, a schema is no JSON object or no valid schema, or no answer can "
-        "keep the bounds.",
+        cause="A pattern isn't a valid regular expression, a schema isn't a valid JSON schema, or no answer can "
+        "satisfy the bounds.",
         wrong='task:\n  kind: reinforcement\n  rewards:\n    - {kind: regex, pattern: "(yes"}',
         right='task:\n  kind: reinforcement\n  rewards:\n    - {kind: regex, pattern: "(yes)"}',
     ),

@@ -134,4 +134,4 @@ def test_a_history_of_another_form_is_pointed_at(capsys: pytest.CaptureFixture[s
     ask = {"instruction": "b", "output": "c"}
     path = write("{kind: generation}", {**ask, "history": ["b"]}, {**ask, "history": []})
     assert main(["plan", str(path), "--offline"]) == 3
-    assert "is no list of `[question, answer]`" in " ".join(capsys.readouterr().err.split())
+    assert "is not a list of `[question, answer]`" in " ".join(capsys.readouterr().err.split())

@@ -341,7 +341,7 @@ def test_every_verb_has_help(verb: str, capsys: Capture) -> None:
         (["paln"], "did you mean `plan`?"),
         (["frobnicate"], "unknown verb `frobnicate`; one of init, import"),
         ([], "usage: ftc"),
-        (["device", "calibrate", "--threads", "x"], "no whole number"),
+        (["device", "calibrate", "--threads", "x"], "not a whole number"),
         (["plan", "x.yaml", "--frob"], "unrecognized arguments: --frob"),
         (["plan", "x.yaml", "--off"], "unrecognized arguments: --off"),
         (["--color", "sometimes", "plan"], "invalid choice"),

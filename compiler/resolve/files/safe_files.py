@@ -269,7 +269,7 @@ def read_json_object(file: Path, span: Span | None, path: str = "model.base") ->
             raise ValueError(f"larger than {_MAX_BYTES // 2**20} MiB")
         value = json.loads(data := file.read_bytes())
         if half := _half_character(data, value):
-            raise ValueError(f"`{half}` in it is half of a surrogate pair, which is no character")
+            raise ValueError(f"`{half}` in it is half of a surrogate pair, which is not a character")
     except RecursionError:
         raise _unreadable(file, "nested too deeply", span, path) from None
     except OSError as error:

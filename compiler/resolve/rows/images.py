@@ -126,7 +126,7 @@ def _bytes_of(reference: str) -> bytes:
     try:
         return base64.b64decode(body, validate=True)
     except ValueError as error:  # binascii.Error, and its base where a character is none of ASCII's
-        raise BadImage("broken", "is no valid base64") from error
+        raise BadImage("broken", "is not valid base64") from error
 
 
 class ImageFault(NamedTuple):

@@ -275,9 +275,9 @@ def _number_fault(value: Any) -> _Fault | None:
     if number_in(value) is not None:
         return None
     if isinstance(value, str):
-        return (EMPTY, "is empty") if _is_empty(value) else ("FTC363", "is text that is no number, such as 4.5")
+        return (EMPTY, "is empty") if _is_empty(value) else ("FTC363", "is text and not a number such as 4.5")
     if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
-        return "FTC363", "is no finite number"
+        return "FTC363", "is not a finite number"
     return (EMPTY, "has no value") if value is None else ("FTC363", f"is {_kind(value)}, not a number")
 
 
@@ -331,19 +331,19 @@ CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
     "history": lambda value: (
         None
         if value in (None, "") or (isinstance(value, list) and all(map(is_exchange, value)))
-        else ("FTC363", "is no list of `[question, answer]`")
+        else ("FTC363", "is not a list of `[question, answer]`")
     ),
     "images": lambda value: (
         None
         if value is None or (isinstance(value, list) and all(isinstance(item, str) and item for item in value))
-        else ("FTC363", "is no path of an image, no bytes, and no list of these")
+        else ("FTC363", "is not an image's path or bytes, or a list of these")
     ),
     "answer": lambda value: conversation_fault(value) if isinstance(value, list) else _text_fault(value),
     "rating": _rating_fault,
     "texts": lambda value: (
         None
         if value is None or isinstance(value, str) or (isinstance(value, list) and all(map(_is_text, value)))
-        else ("FTC363", "is no text and no list of texts")
+        else ("FTC363", "is neither a text nor a list of texts")
     ),
 }
 """What is wrong with a value of each kind; None where nothing is."""

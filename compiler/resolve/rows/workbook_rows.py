@@ -62,7 +62,7 @@ def read_workbook(path: Path, file: str, sheet: str | None) -> tuple[Table, list
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # such as Ctrl-C
             raise
         note = str(error).strip().partition("\n")[0][:200] or type(error).__name__
-        raise _refusal("FTC353", f"{file} is no whole workbook, or is protected by a password", _SAVE, note) from None
+        raise _refusal("FTC353", f"{file} is not a complete workbook, or has a password", _SAVE, note) from None
     others = f" of {len(names)}" if len(names) > 1 else ""
     return _table(cells, file, f"sheet `{name}`{others}")
 

@@ -88,7 +88,7 @@ class Parser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Says what is wrong and where to find help."""
-        message = message.replace("invalid int value:", "no whole number:")
+        message = message.replace("invalid int value:", "not a whole number:")
         sys.stderr.write(f"error: {message}\n{self.format_usage()}`{self.prog} --help` shows more.\n")
         raise SystemExit(ExitCode.USAGE)
 

@@ -55,7 +55,7 @@ def _number(low: float, high: float, *, above: bool = False) -> Callable[[str], 
             value = math.nan
         if not low <= value <= high or math.isinf(value) or (above and value == low):
             bounds = f"{'above' if above else 'from'} {low:g}{'' if math.isinf(high) else f' to {high:g}'}"
-            raise ArgumentTypeError(f"`{text}` is no number {bounds}")
+            raise ArgumentTypeError(f"`{text}` is not a number {bounds}")
         return value
 
     return number
@@ -63,7 +63,7 @@ def _number(low: float, high: float, *, above: bool = False) -> Callable[[str], 
 
 def _seed(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
-        raise ArgumentTypeError(f"`{text}` is no whole number from 0")
+        raise ArgumentTypeError(f"`{text}` is not a whole number from 0")
     return int(text)
 
 

@@ -260,7 +260,7 @@ def _port(text: str) -> int:
         ArgumentTypeError: There is no such port.
     """
     if not text.isdecimal() or int(text) > _LAST_PORT:
-        raise ArgumentTypeError(f"`{text}` is no port; those are 1 to {_LAST_PORT}, and 0 for any that is free")
+        raise ArgumentTypeError(f"`{text}` is not a port; ports are 1 to {_LAST_PORT}, and 0 for any that is free")
     return int(text)
 
 

@@ -41,7 +41,7 @@ def _own_runs(file: SweepFile) -> tuple[Run, ...]:
     try:
         ids = parse_json(read_regular(place)) if place.exists() else []
         if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-            raise ValueError("it is no list of runs")
+            raise ValueError("it is not a list of runs")
     except (OSError, ValueError) as problem:
         raise damaged(place, str(problem)) from None
     return tuple(find_run(one, file.root) for one in ids)

@@ -328,7 +328,7 @@ def _operations(file: Path) -> set[int]:
     found = [parse_json(line) for line in (whole or torn).splitlines()]
     for number, line in enumerate(found, 1):
         if not isinstance(line, dict) or not isinstance(line.get("op_code"), int):
-            raise ValueError(f"line {number} is no line of a journal")
+            raise ValueError(f"line {number} is not a line of a journal")
     if found and found[0].get("study_name") != _NAME:
         raise ValueError("it does not begin with the study of a sweep")
     return {line["op_code"] for line in found}

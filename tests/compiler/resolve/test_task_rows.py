@@ -66,12 +66,12 @@ def test_numbers_in_one_column_or_in_several() -> None:
 @pytest.mark.parametrize(
     ("value", "code", "words"),
     [
-        ("four", "FTC363", "is text that is no number, such as 4.5"),
-        ("4,5", "FTC363", "is text that is no number, such as 4.5"),
-        ("NaN", "FTC363", "is text that is no number, such as 4.5"),
+        ("four", "FTC363", "is text and not a number such as 4.5"),
+        ("4,5", "FTC363", "is text and not a number such as 4.5"),
+        ("NaN", "FTC363", "is text and not a number such as 4.5"),
         (True, "FTC363", "is true or false, not a number"),
         ({"a": 1}, "FTC363", "is an object, not a number"),
-        ([1, "x"], "FTC363", "is text that is no number, such as 4.5"),
+        ([1, "x"], "FTC363", "is text and not a number such as 4.5"),
         ([], "FTC364", "has no numbers"),
         (" ", "FTC364", "is empty"),
         (None, "FTC364", "has no value"),

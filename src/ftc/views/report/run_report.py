@@ -74,7 +74,7 @@ def report_html(
     parts = {
         "result": result_section(plan, evaluation, drawn),
         "baselines": baselines_section(evaluation),
-        "slices": slices_section(evaluation, drawn),
+        "slices": slices_section(evaluation, drawn, texts),
         "retention": retention_section(evaluation),
         "swaps": swaps_section(evaluation, texts),
         "judge": judge_section(evaluation),
@@ -142,7 +142,7 @@ def _source(source: SourceLock) -> str:
     """A file of rows, or a data set of the hub with its commit; no license of rows is on record."""
     asked = source.asked
     if "path" in asked:
-        return str(asked["path"])
+        return f"{asked['path']} (no license is on record)"
     commit = f" at {source.commit[:12]}" if source.commit else ""
     return f"{asked.get('hub', '')}{commit} (its license is on its page of the hub)"
 

@@ -132,7 +132,7 @@ def test_a_file_that_is_no_usable_image_is_named_with_its_row(folder: Path, kind
 def test_a_data_uri_that_is_no_base64_is_named(folder: Path, body: str) -> None:
     _, (found,), _ = looked_at(folder, f"data:image/png;base64,{body}")
     assert found.code == "FTC121"
-    assert "no valid base64" in found.summary
+    assert "not valid base64" in found.summary
 
 
 def test_files_go_through_the_one_door(folder: Path) -> None:
@@ -209,7 +209,11 @@ def test_parts_that_are_no_text_and_no_image_are_named(content: Any, words: str)
 
 @pytest.mark.parametrize(
     ("said", "beside", "words"),
-    [("What is it?", "a.png", "place"), ("<image> What is it?", ["a.png", "b.png"], "place"), ("What?", 5, "no path")],
+    [
+        ("What is it?", "a.png", "place"),
+        ("<image> What is it?", ["a.png", "b.png"], "place"),
+        ("What?", 5, "not an image's path"),
+    ],
 )
 def test_no_image_beside_a_conversation_is_left_out_in_silence(said: str, beside: Any, words: str) -> None:
     asked, answer = {"role": "user", "content": said}, {"role": "assistant", "content": "A square."}
