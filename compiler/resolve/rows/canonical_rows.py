@@ -55,7 +55,7 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
     rewrite: Callable[[Row], None]
     match rows:
         case MessageRows() | AnswerRows() | TextGroupRows() | PromptRows() | RatedRows():
-            rewrite = partial(_BY_PART[type(rows)], by_part=by_part)
+            rewrite = _of_columns(_BY_PART[type(rows)], by_part)
         case PairRows():
             present = tuple(by_part[part] for part in ("prompt", "chosen", "rejected") if part in by_part)
             rewrite = partial(_rewrite, columns=present, form=_as_messages)
@@ -203,6 +203,10 @@ def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:
         row[INSTRUCTION_PROMPT] = (
             f"{instruction}\n\n{given}" if isinstance(given, str) and given.strip() else instruction
         )
+
+
+def _of_columns(rewrite: Callable[[Row, Mapping[str, str]], None], by_part: Mapping[str, str]) -> Callable[[Row], None]:
+    return lambda row: rewrite(row, by_part)
 
 
 _BY_PART: dict[type, Callable[[Row, Mapping[str, str]], None]] = {

@@ -132,12 +132,12 @@ def test_ten_steps_by_the_formula(name: str, made: RunJob, tmp_path: Path) -> No
     rule, weights = train.optimizer, trainable_tensors(plain)
     update = AdamW(weights, rule.weight_decay, (rule.beta1, rule.beta2))
     for number, step in enumerate(found):
-        said = [(row, *_log_probs(plain, rows, row)) for row in order.rows(number)]
+        said = [(row, _log_probs(plain, rows, row)) for row in order.rows(number)]
         if formula is None:
-            rated = [(c, d, reference[row], bool(rows.targets[row][1])) for row, (c, _), (d, _) in said]
+            rated = [(c, d, reference[row], bool(rows.targets[row][1])) for row, ((c, _), (d, _)) in said]
             loss = _kto(rated, 0.3)
         else:
-            losses = [formula(c, r, *reference[row], m, n) for row, (c, m), (r, n) in said]
+            losses = [formula(c, r, *reference[row], m, n) for row, ((c, m), (r, n)) in said]
             loss = torch.stack(losses).mean()
         gradients = dict(zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True))
         norm = torch.stack([one.norm() for one in gradients.values()]).norm()
