@@ -242,7 +242,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("reward_margin", "reward margin", tasks=_PAIRS, lacks=(), higher_is_better=True, generates=False,
            of_loss=False, least=-math.inf, most=math.inf, kind="mean", headline=None, needs=None, hub="reward_margin",
            foreign=("rewards/margins",)),
-    Metric("logps_accuracy", "log-probability accuracy", tasks=("preference",), lacks=(), higher_is_better=True,
+    Metric("logps_accuracy", "log-probability accuracy", tasks=("preference",), lacks=("rated",), higher_is_better=True,
            generates=False, of_loss=False, least=0, most=1, kind="share", headline=None, needs=None,
            hub="logps_accuracy", foreign=()),
     Metric("ndcg_at_10", "nDCG@10", tasks=_RANKED, lacks=("rated",), higher_is_better=True,

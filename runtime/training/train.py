@@ -157,7 +157,7 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
         model=wrap(session.accelerator, work.model),
         parameters=parameters,
         scorer=work.scorer,
-        optimizer=make_optimizer(parameters, settings.train),
+        optimizer=make_optimizer(parameters, settings.train, work.model),
         source=_source(session, work, rows),
         accelerator=session.accelerator,
         teacher=session.build_teacher(),
