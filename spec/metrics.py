@@ -96,9 +96,14 @@ class Metric:
         """Whether a task of a kind, with labels of these traits, can be measured by it."""
         return kind in self.tasks and not set(self.lacks).intersection(traits)
 
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a share of decisions that are right, whose interval is one of proportions."""
+        return self.kind == "share"
+
     def is_share_of_rows(self, traits: Iterable[Trait]) -> bool:
         """Whether one row more or less that is right moves it by one of the rows; a row of tags has many decisions."""
-        return self.kind == "share" and not {"plain_tags", "entity_tags"}.intersection(traits)
+        return self.is_share and not {"plain_tags", "entity_tags"}.intersection(traits)
 
 
 _CLASSES = ("classification",)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.streams import Split, TokenizedRows
     from ftc.verbs.plan import Planned
 
-__all__ = ["Remeasured", "evaluate", "evaluate_on_harness", "tokens_of", "validation_outcomes"]
+__all__ = ["Remeasured", "evaluate", "evaluate_on_harness", "noting", "tokens_of", "validation_outcomes"]
 
 _MOST_NAMED = 5
 
@@ -86,7 +86,7 @@ def evaluate(
 
         inputs = Inputs(model, streams, found.record.observed.environment, companions=_companions(found))
         name = None if data is None else str(data)
-        listen = _noting(found, plan, name, on_event or (lambda event: None))
+        listen = noting(found, plan, name, on_event or (lambda event: None))
         evaluation = evaluate_again(plan, inputs, RunFolder(found.folder), found.record, listen)
     return Remeasured(found, plan, name, evaluation)
 
@@ -182,17 +182,17 @@ def finished_run(run: Run | Path | str, folder: Path | str) -> Run:
     return found
 
 
-def _noting(run: Run, plan: Plan, data: str | None, listen: EventListener) -> Callable[[Event], None]:
+def noting(run: Run, plan: Plan, data: str | None, listen: EventListener) -> Callable[[Event], None]:
     """A listener that notes each look in the ledger before anybody else hears of it."""
     from ftc.spec.documents.events import PhaseStarted
-    from ftc.spec.documents.ledger import note_test_look
+    from ftc.spec.documents.ledger import note_evaluation
 
     def hear(event: Event) -> None:
         if isinstance(event, PhaseStarted) and event.phase == "evaluate":
             test = plan.data["test"]
             purpose = f"ftc eval {event.detail}" + (f" on {data}" if data else "")
             fields = {"stream_sha256": test.stream_digest, "purpose": purpose}
-            note_test_look(run.root, name=run.plan.name, run_id=run.record.id, rows=test.rows, **fields)
+            note_evaluation(run.root, name=run.plan.name, run_id=run.record.id, rows=test.rows, **fields)
         listen(event)
 
     return hear
@@ -257,7 +257,7 @@ def tokens_of(planned: Planned, split: Split, rows: Sequence[int | str]) -> Toke
         OSError: The ledger can't be written.
     """
     from ftc.compiler.tokens.tokenized import tokenized_rows
-    from ftc.spec.documents.ledger import note_test_look
+    from ftc.spec.documents.ledger import note_evaluation
     from ftc.spec.row_names import row_list, shown_row
 
     plan = planned.plan
@@ -266,7 +266,7 @@ def tokens_of(planned: Planned, split: Split, rows: Sequence[int | str]) -> Toke
         digest = plan.data["test"].stream_digest
         names = [shown_row(row.place, row.row - 1) for row in found.rows[:_MOST_NAMED]]
         purpose = f"show rows {row_list(names, len(found.rows))}"
-        note_test_look(
+        note_evaluation(
             planned.root, name=plan.name, run_id="", stream_sha256=digest, rows=len(found.rows), purpose=purpose
         )
     return found
