@@ -29,7 +29,7 @@ from ftc.spec.documents.outcomes import Outcome
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.provenance import provenance_of, read_provenance
 from ftc.spec.documents.record import Evaluation, RunRecord
-from ftc.spec.documents.step_log import Ladder, first_difference, is_rung, read_ladder
+from ftc.spec.documents.step_log import Ladder, first_difference, read_ladder, rungs_until
 from ftc.spec.storage.model_files import content_digest
 from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.spec.version import VERSION
@@ -262,7 +262,7 @@ def _ladder(case: _Case) -> Iterator[Finding]:
     if not case.file(case.run.ladder) or not case.file(case.run.events):
         return
     is_alone = case.record.observed.world_size == 1
-    for step in filter(is_rung, range(case.record.steps_done + 1)):
+    for step in rungs_until(case.record.steps_done):
         if step not in case.ladder.rungs:
             yield from difference(
                 f"ladder.ndjson, checksum {step}", "no checksum", "a checksum", "the step log's own rule"

@@ -32,6 +32,7 @@ __all__ = [
     "line_text",
     "parse_line",
     "read_ladder",
+    "rungs_until",
 ]
 
 Component = Literal["batch", "learning rate", "loss", "gradient norm", "random state", "weights", "optimizer state"]
@@ -92,7 +93,7 @@ class Ladder:
 
     def lines(self, last_step: int) -> Iterator[StepLine | Rung]:
         """All lines up to a step, in their order."""
-        for step in range(last_step + 1):
+        for step in sorted(step for step in {*self.steps, *self.rungs} if step <= last_step):
             yield from (line for line in (self.steps.get(step), self.rungs.get(step)) if line is not None)
 
 
@@ -120,6 +121,14 @@ class Difference:
 def is_rung(step: int) -> bool:
     """Whether a step has a rung without being a checkpoint: 0, 1, 2, 4, 8 and so on."""
     return step & (step - 1) == 0
+
+
+def rungs_until(last_step: int) -> Iterator[int]:
+    """Those steps up to one, of which there are few, however far away a damaged document says that it is."""
+    step = 0
+    while step <= last_step:
+        yield step
+        step = step * 2 or 1
 
 
 def line_text(line: Document) -> bytes:
