@@ -67,8 +67,11 @@ class PrecisionCard:
         products: Type in which products of matrices are computed.
         trained: Type of weights that are trained, and of their gradients.
         frozen: Type of weights that are not, unless they are quantized.
+        scales_loss: Whether gradients underflow in it unless the loss is scaled (Micikevicius et al. 2018).
         auto: Its place among those that `auto` tries on a GPU, the first that is fast there; None for one that has to
             be asked for.
+        overflows: Model types whose pretrained weights give activations beyond its largest number: T5's as transformers
+            has it (`wo` stays in float32), Gemma's as its users reported.
         isolation: Nats by which a row's mean loss may differ between a pack and the row alone; other rows in sight
             change it by tenths at the least.
     """
@@ -78,7 +81,9 @@ class PrecisionCard:
     products: NumberType
     trained: NumberType
     frozen: NumberType
+    scales_loss: bool
     auto: int | None
+    overflows: frozenset[str]
     isolation: float
 
     @property
@@ -105,6 +110,8 @@ class PrecisionCard:
         return device.speed is not None and self.products.name in device.speed.flops
 
 
+_NONE: frozenset[str] = frozenset()
+
 PRECISIONS: tuple[PrecisionCard, ...] = (
     PrecisionCard(
         kind="float32",
@@ -112,7 +119,9 @@ PRECISIONS: tuple[PrecisionCard, ...] = (
         products=_FLOAT32,
         trained=_FLOAT32,
         frozen=_FLOAT32,
-        auto=1,
+        scales_loss=False,
+        auto=2,
+        overflows=_NONE,
         isolation=1e-3,
     ),
     PrecisionCard(
@@ -121,8 +130,21 @@ PRECISIONS: tuple[PrecisionCard, ...] = (
         products=_BFLOAT16,
         trained=_FLOAT32,
         frozen=_BFLOAT16,
+        scales_loss=False,
         auto=0,
+        overflows=_NONE,
         isolation=0.1,
+    ),
+    PrecisionCard(
+        kind="float16",
+        label="float16 with loss scaling",
+        products=_FLOAT16,
+        trained=_FLOAT32,
+        frozen=_FLOAT16,
+        scales_loss=True,
+        auto=1,
+        overflows=frozenset(("gemma2", "gemma3", "gemma3_text", "longt5", "mt5", "t5", "umt5")),
+        isolation=0.02,
     ),
 )
 """Every precision, in the order in which a recipe's are listed."""
@@ -148,11 +170,12 @@ def precision_card(kind: str) -> PrecisionCard:
     return _BY_KIND[kind]
 
 
-def usual_precision(device: DeviceFacts) -> PrecisionCard:
-    """What `auto` takes on a device; a CPU computes in float32."""
+def usual_precision(device: DeviceFacts, model_type: str = "") -> PrecisionCard:
+    """What `auto` takes on a device, for a model of a type; a CPU computes in float32."""
     if device.kind == "cpu":
         return PRECISIONS[0]
-    found = [card for card in PRECISIONS if card.auto is not None and card.is_fast_on(device)]
+    fast = [card for card in PRECISIONS if card.auto is not None and card.is_fast_on(device)]
+    found = [card for card in fast if model_type not in card.overflows]
     return min(found, key=lambda card: card.auto or 0)
 
 

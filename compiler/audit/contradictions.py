@@ -29,7 +29,8 @@ from ftc.spec.documents.outcomes import Outcome
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.provenance import provenance_of, read_provenance
 from ftc.spec.documents.record import Evaluation, RunRecord
-from ftc.spec.documents.step_log import Ladder, first_difference, read_ladder, rungs_until
+from ftc.spec.documents.step_log import Ladder, first_difference, norm_text, read_ladder, rungs_until
+from ftc.spec.precisions import precision_card
 from ftc.spec.storage.model_files import content_digest
 from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.spec.version import VERSION
@@ -246,6 +247,9 @@ def _events(case: _Case) -> Iterator[Finding]:
     yield from difference("record.json: tokens", record.tokens, sum(step.tokens for step in steps), told)
     supervised = sum(step.supervised for step in steps)
     yield from difference("record.json: supervised_tokens", record.supervised_tokens, supervised, told)
+    if precision_card(case.plan.settings.train.precision).scales_loss:
+        skipped = sum(step.is_skipped for step in steps)
+        yield from difference("record.json: skipped_steps", record.skipped_steps, skipped, told)
     seconds = sum(step.seconds for step in steps)
     if not math.isclose(record.train_seconds, seconds, rel_tol=_NEARLY):
         yield from difference("record.json: train_seconds", record.train_seconds, seconds, told)
@@ -272,10 +276,9 @@ def _ladder(case: _Case) -> Iterator[Finding]:
             yield from difference(f"ladder.ndjson: step {step}", "a line", "no such step", "record.json")
         elif event := case.steps.get(step):
             subject = f"ladder.ndjson, step {line.step}"
-            for name in ("loss", "grad_norm", "learning_rate"):
-                yield from difference(
-                    f"{subject}: {name}", getattr(line, name), getattr(event, name).hex(), "events.ndjson"
-                )
+            said = {"loss": event.loss.hex(), "grad_norm": norm_text(event.grad_norm)}
+            for name, value in {**said, "learning_rate": event.learning_rate.hex()}.items():
+                yield from difference(f"{subject}: {name}", getattr(line, name), value, "events.ndjson")
             if is_alone:
                 yield from difference(
                     f"{subject}: batch_sha256", line.batch_sha256, event.batch_sha256, "events.ndjson"

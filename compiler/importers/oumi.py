@@ -119,13 +119,14 @@ def _train(t: Translation) -> None:
     mixed = (t.text("training.mixed_precision_dtype") or "none").lower()
     weights = (t.text("model.torch_dtype_str") or "auto").lower()
     known = {"bf16": "bfloat16", "bfloat16": "bfloat16", "float32": "float32", "fp32": "float32"}
-    if mixed in known:
-        t.carry("training.mixed_precision_dtype", "train.precision", known[mixed])
+    halves = {"fp16": "float16", "float16": "float16"}
+    if mixed in known | halves:
+        t.carry("training.mixed_precision_dtype", "train.precision", (known | halves)[mixed])
     elif mixed == "none" and weights in known:
         t.carry("model.torch_dtype_str", "train.precision", known[weights])
     elif mixed != "none":
-        help = "the plan uses bfloat16 if the device supports it well, else float32"
-        t.drop("training.mixed_precision_dtype", "training in float16 is not supported", help)
+        help = "the plan uses bfloat16 if the device supports it well"
+        t.drop("training.mixed_precision_dtype", f"not a type that ftc trains in: `{mixed[:20]}`", help)
 
 
 _RULES: rules.Rules = {

@@ -174,18 +174,19 @@ def optimizer(t: Translation, key: str) -> None:
 
 
 def precision(t: Translation, bf16: str, fp16: str, *, default: str | None = None) -> None:
-    """Arithmetic: bfloat16, what the device is fast at, or neither."""
+    """Arithmetic: one of the 16-bit types, what the device is fast at, or neither."""
     if _is_auto(t, bf16):
         t.carry(bf16, "train.precision", "auto")
     elif t.flag(bf16):
         t.carry(bf16, "train.precision", "bfloat16")
-    if t.flag(fp16):
-        reason = "float16 is not supported; it overflows where bfloat16 does not"
-        t.drop(fp16, reason, "the plan uses bfloat16 if the device supports it well, else float32")
-    elif t.has(bf16) and not t.flag(bf16) and not _is_auto(t, bf16):
+    elif t.flag(fp16):
+        t.carry([bf16, fp16] if t.has(bf16) else fp16, "train.precision", "float16")
+    elif t.has(bf16):
         t.carry([bf16, fp16] if t.has(fp16) else bf16, "train.precision", "float32", "neither of the 16-bit types")
-    elif default and not t.has(bf16):
+    elif default:
         t.add("train.precision", default, f"{t.tool}'s default")
+    if t.flag(fp16) and t.has(bf16) and (t.flag(bf16) or _is_auto(t, bf16)):
+        t.drop(fp16, f"`{bf16}` asks for another type", "`train.precision` is what the run computes in")
     for key in (bf16, fp16):
         t.needless(key, "off, as in ftc")
 

@@ -115,22 +115,32 @@ def _precision(draft: Draft, why: Reasons) -> Precision:
     asked, device = draft.recipe.train.precision, draft.device
     if asked != "auto":
         return why.take("precision", asked)
-    card = usual_precision(device)
+    card, at_best = usual_precision(device, draft.model.model_type), usual_precision(device)
     if device.kind == "cpu":
         return why.derive("precision", card.kind, "a CPU is exact, and rarely faster in bfloat16")
-    if card.is_mixed:
-        return why.derive("precision", card.kind, f"{device.label} supports fast {card.products.name}")
-    return why.derive("precision", card.kind, f"{device.label} has no fast bfloat16")
+    reason = f"{device.label} supports fast {card.products.name}"
+    if not device.has_bfloat16:
+        reason = f"{device.label} has no fast bfloat16"
+        if card.scales_loss:
+            reason += ", but float16; losses are scaled, since small gradients would become 0"
+        elif card is not at_best:
+            reason += f", and activations of {draft.model.model_type} overflow {at_best.products.name}"
+    return why.derive("precision", card.kind, reason)
 
 
 def _check_precision(draft: Draft) -> Draft:
     device, card = draft.device, precision_card(draft.train.precision)
-    if draft.recipe.train.precision == "auto" or card.is_fast_on(device):
+    if draft.recipe.train.precision == "auto":
         return draft
-    name = card.products.name
-    speed = f"does not have {name}" if device.kind == "cuda" else f"is very slow at {name}"
-    help = "write `float32`, or remove `precision`"
-    return draft.find("FTC226", f"{device.label} {speed}", "train.precision", help=help)
+    name, path, help = card.products.name, "train.precision", "write `float32`, or remove `precision`"
+    if draft.model.model_type in card.overflows:
+        summary = f"activations of {draft.model.model_type} models overflow {name}: the run would stop at that step"
+        draft = draft.find("FTC289", summary, path, help=help)
+    if card.is_fast_on(device):
+        return draft
+    if device.kind == "cpu":
+        return draft.find("FTC288", f"{device.label} is slow at {name}", path, help=help)
+    return draft.find("FTC226", f"{device.label} does not have {name}", path, help=help)
 
 
 def _check_class_weights(draft: Draft) -> Draft:

@@ -29,6 +29,7 @@ from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import label_name, quoted
 from ftc.spec.language.source import read_source_bytes
 from ftc.spec.sections.data import Data, PathSource
+from ftc.spec.storage.atomic_write import naming
 from ftc.spec.storage.paths import cache_folder
 from ftc.spec.switches import OFFLINE, is_switched_on
 from ftc.spec.tasks import Task
@@ -110,7 +111,7 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
     ]
     _refuse_invalid(lines, path)
     try:
-        with file.open("x", encoding="utf-8", newline="\n") as new:
+        with naming(file), file.open("x", encoding="utf-8", newline="\n") as new:
             new.write("\n".join(lines) + "\n")
     except FileExistsError:
         summary = f"`{file}` exists already"

@@ -22,7 +22,7 @@ from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.events import read_events, without_repeats
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.documents.step_log import Ladder, read_ladder
+from ftc.spec.documents.step_log import Ladder, norm_text, read_ladder
 from ftc.spec.names import InsidePath
 from ftc.spec.storage.model_files import TensorDigest, content_digest
 from ftc.spec.storage.paths import RunFolder, step_of
@@ -88,7 +88,7 @@ def witnessed_log(run: RunFolder) -> Ladder:
         event.step
         for event in said
         if (line := log.steps.get(event.step)) is not None
-        and (line.loss, line.grad_norm) != (event.loss.hex(), event.grad_norm.hex())
+        and (line.loss, line.grad_norm) != (event.loss.hex(), norm_text(event.grad_norm))
     )
     first = min(others, default=None)
     if first is None:

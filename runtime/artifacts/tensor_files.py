@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ftc.spec.storage import model_files as spec_digests
+from ftc.spec.storage.atomic_write import naming
 from ftc.spec.storage.native import LibraryFault, native
 from ftc.spec.storage.reading import open_regular
 
@@ -78,7 +79,7 @@ def write_in_turn(
         header[name] = {"dtype": _DTYPE_NAMES[dtype], "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
-    with path.open("wb") as file:
+    with naming(path), path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
         for flat in flattened(tensor_of(name) for name in names):

@@ -370,6 +370,7 @@ def _disk_refused(session: Session, error: OSError) -> Diagnostic:
         "FTC647",
         f"could not write the run: {error.strerror or error}",
         notes=(
+            *((f"the file is {error.filename}",) if error.filename else ()),
             f"{free:,.0f} MiB are free there; the plan needs {session.plan.disk_bytes / 2**20:,.0f} MiB",
             "older checkpoints are intact",
         ),

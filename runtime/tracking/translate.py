@@ -37,7 +37,7 @@ class Translator:
         known: tuple[float, ...]
         if isinstance(event, StepDone):
             values = _step_values(event)
-            known = (event.loss, event.grad_norm, event.learning_rate)
+            known = (event.loss, event.grad_norm or 0.0, event.learning_rate)
         elif isinstance(event, Evaluated):
             values = {f"validation/{name.removeprefix('val_')}": value for name, value in event.metrics.items()}
             known = tuple(values.values())
@@ -60,10 +60,13 @@ def _step_values(event: StepDone) -> dict[str, float]:
     values = {
         "train/loss": event.loss,
         "train/learning_rate": event.learning_rate,
-        "train/grad_norm": event.grad_norm,
         "train/epoch": event.epoch,
         "train/step_seconds": event.seconds,
     }
+    if event.grad_norm is not None:
+        values["train/grad_norm"] = event.grad_norm
+    if event.loss_scale is not None:
+        values |= {"train/loss_scale": event.loss_scale, "train/skipped": float(event.is_skipped)}
     if event.seconds > 0:
         values["train/tokens_per_second"] = event.tokens / event.seconds
     if event.sampled is not None:

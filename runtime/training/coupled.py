@@ -45,7 +45,7 @@ def coupled_gradients(
     if len(pieces) == 1 and job.accelerator.num_processes == 1:
         vectors = job.scorer.logits(job.model, batches[0])
         loss = coupling.losses(vectors.index_select(0, places[0].argsort()), groups).mean()
-        job.accelerator.backward(loss)
+        job.accelerator.backward(loss * job.scale.factor)
         return float(loss.detach().item())
 
     found = None
@@ -64,7 +64,7 @@ def coupled_gradients(
     found.requires_grad_()
     loss = coupling.losses(found, groups).mean()
     (gradient,) = torch.autograd.grad(loss, found)
-    gradient *= job.accelerator.num_processes  # wrappers average over devices; we need the sum
+    gradient *= job.scale.factor * job.accelerator.num_processes  # wrappers average over devices; we need the sum
 
     for number, (batch, where, (_, counts)) in enumerate(zip(batches, places, pieces, strict=True)):
         _seed(job, fed.index, number)

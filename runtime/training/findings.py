@@ -26,6 +26,8 @@ _FEWEST_STEPS = 12
 """Steps below which a tenth of them says nothing of where the loss went."""
 _MOSTLY_EVEN = 0.7
 """Share of groups without a difference from which most of the sampling is wasted."""
+_OFTEN_SKIPPED = 0.05
+"""Share of skipped steps that more than the search for the scale at the beginning explains."""
 _ALWAYS = 0.95
 """Share of clipped steps from which clipping is the rule, and no guard against spikes."""
 
@@ -45,6 +47,7 @@ def training_findings(
         yield from _still_falling(train, evaluations)
     yield from _stuck(train, steps) if train.sampling is None else _unrewarded(steps)
     yield from _clipped(train, steps)
+    yield from _skipped(steps)
 
 
 def _still_falling(train: TrainSettings, evaluations: Sequence[Evaluated]) -> Iterator[RunFinding]:
@@ -142,16 +145,31 @@ def _clipped(train: TrainSettings, steps: Sequence[StepDone]) -> Iterator[RunFin
     """Nearly every gradient is scaled down, so that `max_grad_norm` sets the length of the steps."""
     if train.max_grad_norm is None or len(steps) < _FEWEST_STEPS:
         return
-    clipped = sum(step.grad_norm > train.max_grad_norm for step in steps)
-    if clipped < _ALWAYS * len(steps):
+    norms = sorted(step.grad_norm for step in steps if step.grad_norm is not None)
+    clipped = sum(norm > train.max_grad_norm for norm in norms)
+    if not norms or clipped < _ALWAYS * len(norms):
         return
-    norms = sorted(step.grad_norm for step in steps)
     yield RunFinding(
         code="FTC249",
         severity="note",
         text=(
-            f"Gradients were clipped in {clipped:,} of {len(steps):,} steps: their median norm is "
+            f"Gradients were clipped in {clipped:,} of {len(norms):,} steps: their median norm is "
             f"{norms[len(norms) // 2]:.3g}, `max_grad_norm` is {train.max_grad_norm:g}."
         ),
         help="Compare with a run at a third of the learning rate; if that one is not better, this is harmless.",
+    )
+
+
+def _skipped(steps: Sequence[StepDone]) -> Iterator[RunFinding]:
+    """Gradients overflowed in many steps, whose rows changed no weight."""
+    skipped = sum(step.is_skipped for step in steps)
+    if len(steps) < _FEWEST_STEPS or skipped < _OFTEN_SKIPPED * len(steps):
+        return
+    yield RunFinding(
+        code="FTC130",
+        severity="warning",
+        text=f"Gradients overflowed float16 in {skipped:,} of {len(steps):,} steps; the rows of these steps changed "
+        "no weight.",
+        help="Train with `precision: float32`, or in bfloat16 on a GPU that has it.",
+        change="train.precision=float32",
     )

@@ -20,7 +20,7 @@ from ftc.runtime.training.selection import Progress, reason_to_stop
 from ftc.spec import canonical
 from ftc.spec.diagnostics import diagnostic
 from ftc.spec.documents.events import CheckpointSaved, EarlyStopped, Evaluated, StepDone
-from ftc.spec.documents.step_log import Rung, StepLine, is_rung
+from ftc.spec.documents.step_log import Rung, StepLine, is_rung, norm_text
 
 __all__ = ["HOOKS", "Hook", "Training", "note_progress", "rung", "step_line"]
 
@@ -57,6 +57,8 @@ def count(training: Training, done: StepDone) -> None:
         supervised_tokens=before.supervised_tokens + done.supervised,
         train_seconds=before.train_seconds + done.seconds,
         is_over=done.step == training.job.train.num_steps,
+        loss_scale=training.job.scale.state,
+        skipped_steps=(before.skipped_steps or 0) + done.is_skipped if training.job.scale.is_on else None,
     )
 
 
@@ -167,6 +169,7 @@ def note_progress(session: Session, progress: Progress) -> None:
         train_seconds=progress.train_seconds,
         tokens=progress.tokens,
         supervised_tokens=progress.supervised_tokens,
+        skipped_steps=progress.skipped_steps,
     )
     session.set_time("train", progress.train_seconds)
     session.note_memory("train")
@@ -193,7 +196,7 @@ def step_line(done: StepDone, job: Job) -> StepLine:
         batch_sha256=fed[0] if len(fed) == 1 else canonical.digest(fed),
         learning_rate=done.learning_rate.hex(),
         loss=done.loss.hex(),
-        grad_norm=done.grad_norm.hex(),
+        grad_norm=norm_text(done.grad_norm),
         chance_sha256=chance_digest(),
     )
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +19,7 @@ from ftc.runtime.tasks.scorer import Batch, Scorer, packed_batch, total_loss
 from ftc.runtime.tasks.text_groups import coupling_of
 from ftc.runtime.training.coupled import coupled_gradients
 from ftc.runtime.training.distillation import Teacher
+from ftc.runtime.training.loss_scale import LossScale
 from ftc.runtime.training.optimizers import Pace, set_learning_rate
 from ftc.runtime.training.router_loss import RouterLoss
 from ftc.runtime.training.seeding import seed_everything, stream_seed
@@ -55,6 +57,8 @@ class Job:
     router: RouterLoss | None = None
     """What balances a mixture of experts; None where nothing does."""
     pace: Pace = field(default_factory=Pace)
+    scale: LossScale = field(default_factory=partial(LossScale, is_on=False, device=torch.device("cpu")))
+    """Of the loss, where its gradients would underflow."""
 
 
 def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
@@ -78,15 +82,19 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
         loss = _accumulate_gradients(job, fed, targets, digest)
 
         # Clipping, after which a broken step must not reach the weights.
+        if targets:
+            job.scale.unscale(job.optimizer)
         longest = math.inf if job.train.max_grad_norm is None else job.train.max_grad_norm
         grad_norm = float(whole(nn.utils.clip_grad_norm_(job.parameters.values(), longest)))
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+        factor, overflowed = job.scale.factor, bool(targets) and job.scale.adapt()
+        if not (math.isfinite(loss) and (overflowed or math.isfinite(grad_norm))) or job.scale.is_exhausted:
             raise Refusal([_not_finite(job, fed, step, loss, grad_norm)])
 
-        # Update; without a target there is no gradient, and moments alone must not move the weights.
+        # Update; without a target there is no gradient, and moments alone must not move the weights. Nor is there one
+        # where the scaled loss has overflowed: the next step has half the scale.
         rate = learning_rate_at(step, job.train) * job.pace.factor
         set_learning_rate(job.optimizer, rate)
-        if targets:
+        if targets and not overflowed:
             job.optimizer.step()
         job.optimizer.zero_grad(set_to_none=True)
 
@@ -95,12 +103,13 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
             epoch=(step + 1) / job.train.steps_per_epoch,
             loss=loss,
             learning_rate=rate,
-            grad_norm=grad_norm,
+            grad_norm=None if overflowed else grad_norm,
             tokens=int(fed.rows.lengths[rows].sum()),
             supervised=targets,
             seconds=time.perf_counter() - started,
             batch_sha256=digest.hexdigest(),
             sampled=fed.sampled,
+            loss_scale=factor if job.scale.is_on else None,
         )
 
 
@@ -114,7 +123,8 @@ def _accumulate_gradients(job: Job, fed: StepRows, targets: int, digest: BatchDi
     if (coupling := coupling_of(job.scorer)) is not None:  # a row's loss depends on all others
         batches = [_batch(job, fed, rows, digest) for rows, _ in pieces]
         return coupled_gradients(job, coupling, fed, batches, pieces)
-    share = world_size / max(1, targets)  # wrappers average over devices; we need the sum
+    factor = job.scale.factor
+    share = factor * world_size / max(1, targets)  # wrappers average over devices; we need the sum
     total = torch.zeros((), device=accelerator.device)
     for number, (rows, counts) in enumerate(pieces, start=1):
         weight = share if counts else 0.0
@@ -127,7 +137,7 @@ def _accumulate_gradients(job: Job, fed: StepRows, targets: int, digest: BatchDi
     if world_size > 1:
         summed: Any = accelerator.reduce(total, reduction="sum")
         total = summed
-    mean_loss: float = total.item() / world_size
+    mean_loss: float = total.item() / factor / world_size
     return mean_loss
 
 
@@ -182,14 +192,23 @@ def _not_finite(job: Job, fed: StepRows, step: int, loss: float, grad_norm: floa
     shown = ", ".join(map(str, rows[:16])) + (", …" if len(rows) > 16 else "")
     weights = job.model.named_parameters()
     broken = next((name for name, one in weights if not whole(one.detach()).isfinite().all()), None)
+    narrow = () if broken or not job.scale.is_on else (
+        "float16 has no number above 65,504: activations or gradients are larger, whatever scale the loss has",
+    )  # fmt: skip
+    help, path = "lower `train.learning_rate`, or check these rows", "train.learning_rate"
+    if broken:
+        help, path = "use another copy of the base model", "model.base"
+    elif narrow:
+        help, path = "train with `precision: float32`, or in bfloat16 on a GPU that has it", "train.precision"
     return diagnostic(
         "FTC626",
         f"step {step + 1} gives a loss of {loss} and a gradient norm of {grad_norm}",
         notes=(
+            *narrow,
             f"rows of that step in the source, from 0: {shown}",
             *((f"before the step, `{broken}` already contains values that are not finite",) if broken else ()),
             "the step was not applied; the last checkpoint is intact",
         ),
-        help="use another copy of the base model" if broken else "lower `train.learning_rate`, or check these rows",
-        path="model.base" if broken else "train.learning_rate",
+        help=help,
+        path=path,
     )

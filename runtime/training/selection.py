@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.schedules import schedule_card
 
-__all__ = ["Progress", "Selection", "reason_to_stop"]
+__all__ = ["LossScaleState", "Progress", "Selection", "reason_to_stop"]
 
 
 class Selection(Document):
@@ -46,6 +50,14 @@ class Selection(Document):
         )
 
 
+class LossScaleState(Document):
+    """The scale of the loss, where precision needs one."""
+
+    scale: Real
+    steps_since_change: int
+    """Steps without an overflow; after enough of them the scale doubles."""
+
+
 class Progress(Document):
     """How far training has come; all that a resumed run needs beside weights and optimizer."""
 
@@ -57,6 +69,14 @@ class Progress(Document):
     selection: Selection = Selection()
     is_over: bool = False
     """Whether the last step is done, or training was stopped early."""
+    loss_scale: LossScaleState | None = None
+    """Absent where losses are not scaled."""
+    skipped_steps: int | None = None
+    """Steps whose gradients overflowed, so that no weight changed; absent where losses are not scaled."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
 
     def checksum(self) -> str:
         """Digest of all but the time that it took, which differs between runs that are equal."""

@@ -17,6 +17,7 @@ from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batch, target_losses
 from ftc.runtime.training.hooks import HOOKS, Training, note_progress, rung
 from ftc.runtime.training.loop import Job, training_steps
+from ftc.runtime.training.loss_scale import LossScale
 from ftc.runtime.training.optimizers import make_optimizer, state_misfit
 from ftc.runtime.training.router_loss import router_loss_of
 from ftc.runtime.training.sampling import SampledRows
@@ -162,6 +163,7 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
         teacher=session.build_teacher(),
         router=router_loss_of(work.model, settings.train),
         class_weights=torch.tensor(weights, device=session.accelerator.device) if weights else None,
+        scale=LossScale.of(settings.train, session.accelerator.device),
     )
 
 
@@ -192,6 +194,7 @@ def restored(session: Session, work: ModelWithScorer, job: Job, found: checkpoin
     checkpoint.put_back(work.model, job.parameters, job.optimizer, found)
     session.note_memory("resume")
     job.pace.factor = found.progress.selection.rate_factor
+    job.scale.restore(found.progress.loss_scale)
     session.journal.emit(Resumed(step=found.progress.step))
     return found.progress
 

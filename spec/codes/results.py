@@ -53,4 +53,14 @@ CODES: tuple[Code, ...] = (
         right="train: {learning_rate: 1e-3, max_grad_norm: 1}",
         severity=Severity.NOTE,
     ),
+    Code(
+        id="FTC130",
+        title="many steps were skipped",
+        cause="Scaled gradients overflowed float16 in at least 5 % of the steps. Such a step is skipped and the scale "
+        "halves, so that the rows of the step were read and changed no weight. A few skipped steps at the "
+        "beginning are usual, until the scale fits.",
+        wrong="train: {precision: float16}  # 31 of 300 steps skipped",
+        right="train: {precision: float32}",
+        severity=Severity.WARNING,
+    ),
 )

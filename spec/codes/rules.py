@@ -203,9 +203,9 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC226",
         title="precision does not fit the device",
-        cause="The device has no fast bfloat16 arithmetic; the run would be many times slower or fail.",
-        wrong="train: {precision: bfloat16}  # on an older GPU or a CPU",
-        right="train: {precision: float32}",
+        cause="The GPU has no arithmetic of this precision; the run would be many times slower or fail.",
+        wrong="train: {precision: bfloat16}  # on an older GPU",
+        right="train: {precision: float16}",
     ),
     Code(
         id="FTC230",

@@ -52,6 +52,10 @@ Part = Literal[
 """A part of a run as its events call it."""
 
 
+_OPTIONAL = ("time", "sampled", "loss_scale")
+"""Fields that are left out of an event where they say nothing."""
+
+
 class _Event(Document):
     """What every event has."""
 
@@ -60,7 +64,7 @@ class _Event(Document):
 
     @model_serializer(mode="wrap")
     def _without_unknown(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name not in ("time", "sampled") or value}
+        return {name: value for name, value in handler(self).items() if name not in _OPTIONAL or value}
 
 
 class RunStarted(_Event):
@@ -125,7 +129,8 @@ class StepDone(_Event):
     loss: Real
     """Mean over the step's supervised tokens (rows, for a classification), before the update."""
     learning_rate: Real
-    grad_norm: Real
+    grad_norm: Real | None
+    """Before clipping; None where a gradient overflowed, so that the step was skipped."""
     tokens: int
     supervised: int
     seconds: Real
@@ -133,6 +138,13 @@ class StepDone(_Event):
     """Digest of what this process fed to the model; see `ftc.spec.documents.step_log`."""
     sampled: SampledStep | None = None
     """What the model's own answers earned; absent where rows alone are trained on."""
+    loss_scale: Real | None = None
+    """What the loss was multiplied by in this step; absent where losses are not scaled."""
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether a gradient overflowed, so that no weight changed."""
+        return self.grad_norm is None
 
 
 class Evaluated(_Event):

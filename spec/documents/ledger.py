@@ -23,7 +23,7 @@ from ftc.spec import canonical
 from ftc.spec.base import Document
 from ftc.spec.documents.merged import WeightType
 from ftc.spec.documents.plan import StateMark
-from ftc.spec.storage.atomic_write import sync_folder
+from ftc.spec.storage.atomic_write import naming, sync_folder
 from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import ledger_file
 from ftc.spec.storage.reading import read_regular
@@ -288,7 +288,7 @@ def _write(file: Path, lines: list[_Line], kind: type[_Entry], fields: dict[str,
 def _append(file: Path, text: bytes) -> None:
     """One write, so that a crash leaves the line or a torn tail, and the tail stays apart from what follows."""
     is_new = not file.exists()
-    with file.open("ab") as stream:
+    with naming(file), file.open("ab") as stream:
         stream.write(text + b"\n" if _ends_a_line(file) else b"\n" + text + b"\n")
         stream.flush()
         os.fsync(stream.fileno())

@@ -332,12 +332,17 @@ class RunRecord(SealedDocument):
     """In the order in which phases began; empty where the system can't tell them apart."""
     findings: tuple[RunFinding, ...] = ()
     """What the run found about its training and its result; older records have none."""
+    skipped_steps: int | None = None
+    """Steps in which a gradient overflowed, so that no weight changed; absent where losses are not scaled."""
     trackers: tuple[Tracked, ...] = ()
     """How much of the run each tracker took; absent from the document where nobody asked for one."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "trackers" or value}
+        known = handler(self)
+        absent = {"trackers"} if not self.trackers else set()
+        absent |= {"skipped_steps"} if self.skipped_steps is None else set()
+        return {name: value for name, value in known.items() if name not in absent}
 
     @model_validator(mode="after")
     def _was_at_work(self) -> Self:

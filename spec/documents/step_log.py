@@ -30,6 +30,7 @@ __all__ = [
     "first_difference",
     "is_rung",
     "line_text",
+    "norm_text",
     "parse_line",
     "read_ladder",
     "rungs_until",
@@ -51,9 +52,14 @@ class StepLine(Document):
     loss: str
     """Mean over the step's targets, before the update."""
     grad_norm: str
-    """Length of the gradient before it was clipped."""
+    """Length of the gradient before it was clipped; `skipped` where it overflowed and no weight changed."""
     chance_sha256: str
     """Digest of the states of all random generators behind the step: other dropout leaves another one."""
+
+
+def norm_text(norm: float | None) -> str:
+    """A gradient's length as a line has it; None for a step that was skipped."""
+    return "skipped" if norm is None else norm.hex()
 
 
 class Rung(Document):

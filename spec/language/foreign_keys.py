@@ -72,7 +72,7 @@ HOMONYMS = {
 
 VALUES: dict[str, str] = {
     "bf16": "write `precision: bfloat16` in `train`",
-    "fp16": "write `precision: bfloat16` in `train`, or `float32` where the device has no bfloat16",
+    "fp16": "write `precision: float16` in `train`",
     "tf32": "remove it; `precision` in `train` sets the data type",
     "load_in_4bit": "write `kind: qlora` in `strategy`",
     "load_in_8bit": "write `kind: qlora` and `quantization: int8` in `strategy`",

@@ -218,7 +218,11 @@ class Train(Document):
     """Maximum gradient norm; larger gradients are clipped. `null` disables clipping. Default: 1, the usual guard
     against spikes."""
     precision: AskedPrecision = "auto"
-    """Precision of the forward and backward pass. Default `auto`: bfloat16 if the device supports it well."""
+    """Precision of the forward and backward pass; trained weights, gradients and optimizer state stay in float32.
+    With `float16` the loss is scaled (torch's `GradScaler`), since small gradients would become 0; a step whose scaled
+    gradients overflow is skipped and counted, and the scale halves. Default `auto`: bfloat16 on a GPU that has it,
+    float16 on an older one with tensor cores (T4, V100, RTX 20), unless the model's activations are known to overflow
+    it, and float32 elsewhere."""
     activation_checkpointing: Literal["auto"] | bool = "auto"
     """Activation (gradient) checkpointing: recompute activations in the backward pass instead of keeping them. Far
     less memory, about a third more time. Default `auto`: only if the job does not fit otherwise."""

@@ -23,6 +23,7 @@ __all__ = [
     "Stamp",
     "building_folder",
     "is_settled",
+    "naming",
     "replacing",
     "rewrite_file",
     "stamp_of",
@@ -34,6 +35,21 @@ __all__ = [
 ]
 
 _PREFIX = ".tmp-"
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Says in an error of the system which file was to be written: what a write or a flush raises names none.
+
+    Raises:
+        OSError: As raised inside, with the file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 @contextmanager
@@ -148,8 +164,9 @@ def building_folder(path: Path) -> Iterator[Path]:
             error.filename = str(path)
         raise
     try:
-        yield temporary
-        _sync_tree(temporary)
+        with naming(path):
+            yield temporary
+            _sync_tree(temporary)
         if path.exists():  # a rename can't replace a folder that has files
             old = path.with_name(f"{_PREFIX}old-{path.name}")
             shutil.rmtree(old, ignore_errors=True)

@@ -23,7 +23,7 @@ from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob, TraceResult
 from ftc.spec.documents.plan import Origin
 from ftc.spec.documents.streams import RowLengths
-from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts, shaped, split_report
+from tests.support.drafts import CARD, CPU, T4, decided, draft_of, model_facts, shaped, split_report
 
 GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
 
@@ -89,6 +89,9 @@ def test_a_pass_changes_no_draft_that_it_is_given() -> None:
         ("train.schedule.warmup_steps", {"train": {"batch_size": 10, "epochs": 3}}, 2, "derived"),
         ("train.precision", {}, "float32", "derived"),
         ("train.precision", {"device": CARD}, "bfloat16", "derived"),
+        ("train.precision", {"device": T4}, "float16", "derived"),
+        ("train.precision", {"device": T4, "facts": model_facts(model_type="gemma2")}, "float32", "derived"),
+        ("train.precision", {"device": T4, "train": {"precision": "float16"}}, "float16", "written"),
         ("train.select", {}, "best", "derived"),
         ("train.select", {"splits": {"train": 100}}, "last", "derived"),
         ("train.micro_batch", {"train": {"micro_batch": 4}}, 4, "written"),
@@ -133,13 +136,22 @@ def test_a_written_value_names_its_line() -> None:
         ("FTC222", {"task": GENERATION, "facts": model_facts(family="encoder")}, "ForCausalLM"),
         ("FTC224", {"strategy": {"kind": "lora", "targets": ["q_prj"]}}, "`q_proj`"),
         ("FTC225", {"strategy": {"kind": "qlora"}}, "kind: lora"),
-        ("FTC226", {"train": {"precision": "bfloat16"}}, "float32"),
+        ("FTC226", {"train": {"precision": "bfloat16"}, "device": T4}, "float32"),
+        ("FTC288", {"train": {"precision": "bfloat16"}}, "float32"),
+        ("FTC288", {"train": {"precision": "float16"}}, "float32"),
     ],
 )
 def test_what_does_not_fit_together(code: str, recipe: dict[str, Any], words: str) -> None:
     finding = found(**recipe)[code]
     assert finding.span is not None
     assert words in " ".join(finding.help)
+
+
+def test_a_model_that_overflows_float16() -> None:
+    gemma = model_facts(model_type="gemma2")
+    assert "overflow float16" in found(train={"precision": "float16"}, device=T4, facts=gemma)["FTC289"].summary
+    assert "FTC289" not in found(train={"precision": "float16"}, device=T4)
+    assert "overflow float16" in settled("train.precision", device=T4, facts=gemma)[2]
 
 
 def test_a_model_without_a_template_is_no_chat_model() -> None:

@@ -26,6 +26,8 @@ _PARTS: dict[str, tuple[str, dict[str, Any]]] = {
     "fsdp-checkpointing": ("full", {"train__activation_checkpointing": True, "train__micro_batch": 2}),
     "fsdp-offload": ("full", {"train__offload": "cpu"}),
     "fsdp-lora-half": ("lora", {**_STILL, "train__precision": "bfloat16"}),
+    "fsdp-half-scaled": ("lora", {**_STILL, "train__precision": "float16"}),
+    "fsdp-half-scaled-offload": ("lora", {**_STILL, "train__precision": "float16", "train__offload": "cpu"}),
     "fsdp-tokens": ("lora", {**_STILL, "train__micro_batch_tokens": 8}),
     "fsdp-chunks": ("full", {"train__loss_chunk_size": 2, "train__micro_batch": 2}),
     "fsdp-chunks-half": ("lora", {**_STILL, "train__loss_chunk_size": 2, "train__precision": "bfloat16"}),

@@ -7,12 +7,13 @@ from typing import Any
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.passes import SHAPING, decide, run_passes
 from ftc.compiler.passes.shape_text import with_rows
+from ftc.spec.devices import CARDS
 from ftc.spec.documents.facts import DeviceFacts, FileFacts, ModelFacts, TensorFacts, TokenizerFacts
 from ftc.spec.documents.settings import Open
 from ftc.spec.documents.streams import SplitReport
 from tests.support.recipes import parsed, read, recipe_text
 
-__all__ = ["CARD", "CPU", "decided", "draft_of", "model_facts", "shaped", "split_report"]
+__all__ = ["CARD", "CPU", "T4", "decided", "draft_of", "model_facts", "shaped", "split_report"]
 
 GIB = 2**30
 CPU = DeviceFacts(
@@ -27,6 +28,17 @@ CARD = DeviceFacts(
     has_bfloat16=True,
     threads=8,
     local=False,
+)
+
+T4 = CARD.model_copy(
+    update={
+        "name": "t4",
+        "label": "Tesla T4",
+        "memory_bytes": CARDS["t4"].memory_bytes,
+        "has_bfloat16": False,
+        "capability": CARDS["t4"].capability,
+        "speed": CARDS["t4"].speed,
+    }
 )
 
 

@@ -51,6 +51,7 @@ def test_the_page_lists_all_runs_with_links_and_is_not_refreshed_once_all_are_ov
     assert main(["watch", "--format", "html", "-o", "pages/runs.html"]) == 0
     page = (project / "pages" / "runs.html").read_text(encoding="utf-8")
     assert f'href="../runs/{run.record.name}/{run.record.id}/report.html"' in page
+    assert "<nav" not in page, "one section needs no list of contents"
     assert 'http-equiv="refresh"' not in page
     assert "<polyline" in page
     assert "<script" not in page

@@ -9,14 +9,18 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from ftc.spec.documents.attributions import Attribution, TokenWeight
-from ftc.spec.documents.events import Evaluated, Event, StepDone
+from ftc.spec.documents.events import Evaluated, Event, SampledStep, StepDone
+from ftc.spec.documents.findings import BaselineResult
+from ftc.spec.documents.loss_settings import EmbeddingSettings, SamplingSettings
 from ftc.spec.documents.outcomes import OTHER_LABEL, Outcome, Said
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import Evaluation, Prediction
+from ftc.spec.documents.record import Evaluation, Gain, Gap, GroupResult, Prediction, SliceResult
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import METRICS
+from ftc.spec.rewards import RewardTerm
 from ftc.spec.tasks import TASKS
 from ftc.spec.tasks.card import EVERY_FAMILY, Mode
+from ftc.spec.text_forms import form_card
 from ftc.views.card import model_card
 from ftc.views.report.charts import drawer
 from ftc.views.report.run_report import report_html
@@ -33,18 +37,31 @@ MODES = {
 """Every way to do a task."""
 LABELS = ("", "money", "`spört`", OTHER_LABEL, "<b>", "长" * 40)
 words = st.text(max_size=30) | st.sampled_from(["", "\x00", "\u202e", "a@b.example", "</script>", "x" * 3000, *LABELS])
+tokens = words.filter(lambda word: len(word) < 64)  # behind more letters an address is none
 reals = st.floats(allow_nan=False, allow_infinity=False)
 losses = st.floats(0, 1e300)
+
+
+REWARDS = (RewardTerm(kind="exact_match"), RewardTerm(kind="regex", pattern="[0-9]+", weight=-0.5))
+SAMPLING = SamplingSettings(
+    rewards=REWARDS, loss="grpo", group_size=4, max_new_tokens=8, temperature=1.0, top_k=0, beta=0.0
+)
+EMBEDDING = EmbeddingSettings(
+    loss="multiple_negatives", temperature=0.05, pooling="mean", normalize=True, matryoshka=(8, 16)
+)
 
 
 def plan_of(mode: Mode) -> Plan:
     plain = documents.plan().settings.model_dump(mode="python")
     has_labels = head_card(mode.head).is_labeled or mode.writes_labels
+    how: dict[str, Any] = {"sampling": SAMPLING} if form_card(mode.form).is_sampled else {}
+    how |= {"embedding": EMBEDDING} if mode.form == "embed" else {}
     return documents.plan(
         settings=plain
         | {
             "model": plain["model"] | {"head": mode.head},
             "text": plain["text"] | {"form": mode.form, "labels": LABELS if has_labels else ()},
+            "train": plain["train"] | how,
         }
     )
 
@@ -52,14 +69,23 @@ def plan_of(mode: Mode) -> Plan:
 @st.composite
 def said(draw: Any, mode: Mode) -> Said:
     head = head_card(mode.head)
-    number = st.integers(0, len(LABELS) - 1).map(float)
     return Said(
         text=draw(st.none() | words) if not head.is_labeled else draw(st.sampled_from(LABELS)),
         loss_sum=draw(losses),
         targets=draw(st.integers(0, 9)),
         confidence=draw(st.floats(0, 1)) if head.has_confidence else None,
-        predicted=tuple(draw(st.lists(number, max_size=4))) if head.keeps_targets else (),
+        predicted=draw(predicted(mode)),
     )
+
+
+@st.composite
+def predicted(draw: Any, mode: Mode) -> tuple[float, ...]:
+    """Classes or tags, three figures of a pair, rank and similarity of a query, or nothing."""
+    if head_card(mode.head).keeps_targets:
+        return tuple(draw(st.lists(st.integers(0, len(LABELS) - 1).map(float), max_size=4)))
+    if form_card(mode.form).is_pair:
+        return draw(reals), draw(reals), draw(reals)
+    return (float(draw(st.integers(1, 10**6))), draw(reals)) if mode.form == "embed" else ()
 
 
 @st.composite
@@ -81,6 +107,38 @@ def outcomes(draw: Any, mode: Mode) -> list[Outcome]:
 
 
 @st.composite
+def baselines(draw: Any, names: list[str]) -> tuple[BaselineResult, ...]:
+    kinds = draw(st.lists(st.sampled_from(["majority", "tfidf", "nearest"]), max_size=3, unique=True))
+    return tuple(
+        BaselineResult(
+            kind=kind,
+            method="the most frequent label",
+            rows=draw(st.integers(0, 10**9)),
+            metrics={name: draw(reals) for name in names},
+            gains={name: Gain(value=draw(reals), interval=None) for name in names},
+            seconds=draw(losses),
+        )
+        for kind in kinds
+    )
+
+
+@st.composite
+def slices(draw: Any, names: list[str]) -> tuple[SliceResult, ...]:
+    groups = tuple(
+        GroupResult(
+            group=group, detail="up to 9 tokens", rows=draw(st.integers(0, 99)), tuned={n: draw(reals) for n in names}
+        )
+        for group in draw(st.lists(words, min_size=1, max_size=4, unique=True))
+    )
+    lowest, highest = groups[0].group, groups[-1].group
+    gaps = {
+        name: Gap(value=draw(losses), interval=None, by_chance=draw(st.none() | losses), lowest=lowest, highest=highest)
+        for name in names
+    }
+    return (SliceResult(slice="region", groups=groups, gaps=gaps if len(groups) > 1 else {}),)
+
+
+@st.composite
 def evaluations(draw: Any, mode: Mode) -> Evaluation | None:
     if draw(st.booleans()) and draw(st.booleans()):
         return None
@@ -94,6 +152,8 @@ def evaluations(draw: Any, mode: Mode) -> Evaluation | None:
         base=base,
         gains={},
         gates=(),
+        baselines=draw(st.just(()) | baselines(names)),
+        slices=draw(st.just(()) | slices(names)),
         predictions=tuple(
             Prediction(row=row, text=a, expected=b, base=c if base else None, tuned=d)
             for row, (a, b, c, d) in enumerate(draw(texts))
@@ -101,10 +161,22 @@ def evaluations(draw: Any, mode: Mode) -> Evaluation | None:
         attributions=tuple(
             Attribution(row=0, label=label, tokens=tuple(TokenWeight(text=text, weight=draw(reals)) for text in tokens))
             for label, tokens in draw(
-                st.lists(st.tuples(st.sampled_from(LABELS), st.lists(words, max_size=3)), max_size=2)
+                st.lists(st.tuples(st.sampled_from(LABELS), st.lists(tokens, max_size=3)), max_size=2)
             )
         ),
     )
+
+
+sampled_steps = st.builds(
+    SampledStep,
+    answers=st.integers(0, 10**9),
+    reward=reals,
+    correct=st.floats(0, 1),
+    length=losses,
+    ended=st.floats(0, 1),
+    even_groups=st.floats(0, 1),
+    seconds=losses,
+)
 
 
 @st.composite
@@ -112,7 +184,8 @@ def events(draw: Any) -> list[Event]:
     found: list[Event] = []
     for step in range(1, draw(st.integers(0, 5))):
         fields = {name: draw(losses) for name in ("epoch", "loss", "learning_rate", "grad_norm", "seconds")}
-        found.append(StepDone(step=step, tokens=draw(st.integers(0, 10**15)), supervised=0, **fields))
+        sampled = draw(st.none() | sampled_steps)
+        found.append(StepDone(step=step, tokens=draw(st.integers(0, 10**15)), supervised=0, sampled=sampled, **fields))
         if draw(st.booleans()):
             found.append(
                 Evaluated(step=step, metrics={"val_loss": draw(losses)}, best=draw(st.booleans()), seconds=0.0)

@@ -36,11 +36,11 @@ def test_a_gate_on_a_group_stands_under_the_metrics() -> None:
 
 
 def test_in_the_report() -> None:
-    html = slices_section(documents.evaluation(slices=(BY_REGION,)), Drawer())
+    html = slices_section(documents.evaluation(slices=(BY_REGION,)), Drawer(), RowTexts())
     assert "&lt;south&gt; <small>(few rows)</small>" in html
     assert "<south>" not in html
     assert "0.800 to 0.950" in html
-    assert slices_section(documents.evaluation(), Drawer()) == ""
+    assert slices_section(documents.evaluation(), Drawer(), RowTexts()) == ""
 
 
 def test_forgetting_and_exchanged_phrases() -> None:

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.outcomes import CHOICES, Agreement, Choice, Rating, Tally, WinRate
-from ftc.spec.storage.atomic_write import sync_folder
+from ftc.spec.storage.atomic_write import naming, sync_folder
 from ftc.spec.storage.reading import read_regular
 from ftc.verbs.runs import Run, load_outcomes
 
@@ -154,7 +154,7 @@ class Ballot:
         rating = Rating(row=row, choice=choice, left=left, at=at)
         line = json.dumps(rating.to_json(), sort_keys=True).encode() + b"\n"
         is_new = not self.file.exists()
-        with self.file.open("ab") as file:
+        with naming(self.file), self.file.open("ab") as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())

@@ -17,6 +17,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import metric_named
+from ftc.spec.precisions import precision_card
 from ftc.spec.sections.data import HubSource
 from ftc.spec.strategies import strategy_card
 from ftc.views import numbers
@@ -24,7 +25,7 @@ from ftc.views.card_code import loading_code
 from ftc.views.comparison import agreement_words
 from ftc.views.findings import baseline_table
 from ftc.views.results import change_words, comparisons
-from ftc.views.words import metric_title, mode_of, pipeline, sampling_facts, size_words, teacher_parts
+from ftc.views.words import metric_title, mode_of, pipeline, sampling_facts, size_words, skipped_words, teacher_parts
 
 __all__ = ["front_matter", "model_card"]
 
@@ -214,7 +215,7 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     schedule = f"{train.schedule.kind} after {numbers.plural(train.schedule.warmup_steps, 'warm-up step')}"
     yield "learning rate", f"{numbers.rate(train.learning_rate)}, {schedule}"
     yield "optimizer", f"{train.optimizer.kind}, weight decay {train.optimizer.weight_decay:g}"
-    yield "precision", train.precision
+    yield "precision", "; ".join([precision_card(train.precision).label, *skipped_words(record)])
     yield "longest sequence", numbers.plural(plan.settings.text.max_length, "token")
     yield "trained on", f"{numbers.count(record.tokens)} tokens in {numbers.duration(record.train_seconds)}"
     yield "device", _inline(record.observed.device)

@@ -12,6 +12,7 @@ from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, T
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
+from ftc.spec.precisions import precision_card
 from ftc.spec.reinforcement_losses import reinforcement_loss
 from ftc.spec.schedules import schedule_card
 from ftc.views import numbers
@@ -181,7 +182,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
         f"batch size {train.batch_size}",
         _batch_words(train),
         _rate_words(train),
-        f"{optimizer_words(train.optimizer.kind, fused=train.fused)} in {train.precision}",
+        f"{optimizer_words(train.optimizer.kind, fused=train.fused)} in {precision_card(train.precision).label}",
     ]
     if train.world_size > 1:
         held = " with its shards in host RAM" if train.offload == "cpu" else ""

@@ -208,6 +208,7 @@ class PlainProgress:
                     f"step {event.step}/{state.num_steps}",
                     f"epoch {event.epoch:.1f}",
                     f"loss {numbers.metric(event.loss)}",
+                    *(["skipped: gradients overflowed"] if event.is_skipped else []),
                     *([f"reward {numbers.metric(event.sampled.reward)}"] if event.sampled else []),
                     f"lr {numbers.rate(event.learning_rate)}",
                     *([f"{numbers.count(round(speed))} tok/s"] if speed else []),

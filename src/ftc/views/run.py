@@ -18,7 +18,15 @@ from ftc.views.page import PLAIN, Page, blocks, escaped, fitted, shorten, table,
 from ftc.views.report.elements import marked_up
 from ftc.views.results import Comparison, change_words, comparisons, probe_blocks, reservations, slice_blocks
 from ftc.views.tracking import tracked_parts
-from ftc.views.words import headline, interruption_words, learned_noun, metric_title, size_words, teacher_parts
+from ftc.views.words import (
+    headline,
+    interruption_words,
+    learned_noun,
+    metric_title,
+    size_words,
+    skipped_words,
+    teacher_parts,
+)
 
 __all__ = ["RunEntry", "evaluation_text", "plan_html", "run_html", "run_line", "run_text", "runs_text", "wall_seconds"]
 
@@ -60,7 +68,7 @@ def run_text(
         "gate_failed": page.bad("finished, gate failed"),
     }
     steps = f"{numbers.count(record.steps_done)} of {numbers.plural(plan.settings.train.num_steps, 'step')}"
-    parts = [f"{page.strong(record.id)} {words[record.status]}", steps]
+    parts = [f"{page.strong(record.id)} {words[record.status]}", steps, *skipped_words(record)]
     if record.selected_step is not None and record.selected_step != record.steps_done:
         parts.append(f"weights of step {numbers.count(record.selected_step)}, the best on validation")
     if any(segment.ended_by == "early_stop" for segment in record.segments):

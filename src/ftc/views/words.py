@@ -18,7 +18,7 @@ from ftc.views import numbers
 from ftc.views.page import escaped
 
 if TYPE_CHECKING:
-    from ftc.spec.documents.record import Evaluation
+    from ftc.spec.documents.record import Evaluation, RunRecord
 
 __all__ = [
     "ORIGIN_WORDS",
@@ -33,6 +33,7 @@ __all__ = [
     "pipeline",
     "sampling_facts",
     "size_words",
+    "skipped_words",
     "teacher_parts",
     "value_at",
 ]
@@ -146,3 +147,11 @@ def sampling_facts(sampling: SamplingSettings) -> Iterator[tuple[str, str]]:
     yield "rewards", ", ".join(f"{reward_card(one.kind).label} (weight {one.weight:g})" for one in sampling.rewards)
     beta = f", divergence from the base model weighted by {sampling.beta:g}" if sampling.beta else ""
     yield "loss", f"{reinforcement_loss(sampling.loss).label}{beta}"
+
+
+def skipped_words(record: RunRecord) -> list[str]:
+    """How many steps changed no weight because their gradients overflowed; nothing where losses are not scaled."""
+    steps = record.skipped_steps
+    if steps is None:
+        return []
+    return [f"{numbers.plural(steps, 'step')} skipped (gradients overflowed)" if steps else "no step skipped"]

@@ -52,6 +52,15 @@ def test_what_curves_say(validation: list[float], losses: list[float], norm: flo
     assert [one.code for one in found] == codes
 
 
+@pytest.mark.parametrize(("skipped", "codes"), [(1, []), (2, ["FTC130"])])
+def test_gradients_that_overflow_often_are_named(skipped: int, codes: list[str]) -> None:
+    steps = _steps(FALLING)
+    steps[:skipped] = [one.model_copy(update={"grad_norm": None, "loss_scale": 65536.0}) for one in steps[:skipped]]
+    found = list(training_findings(TRAIN, steps, [], stopped_early=False))
+    assert [one.code for one in found] == codes
+    assert all("2 of 30 steps" in one.text for one in found)
+
+
 def test_a_finding_names_the_change_of_the_recipe() -> None:
     (longer,) = training_findings(TRAIN, _steps(FALLING), _evaluations([1.3, 1.1, 0.9]), stopped_early=False)
     assert longer.change == "train.epochs=6"

@@ -142,8 +142,9 @@ def classes_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> s
 
 
 def _exclusive(noun: str, counted: str, base: Confusion | None, tuned: Confusion | None, drawn: Drawer) -> str:
-    """Classes of which each row, or word, has one."""
-    assert tuned is not None
+    """Classes of which each row, or word, has one; empty where no row has a word."""
+    if tuned is None:
+        return ""
     before = base.scores() if base else ()
     return section(
         "classes",

@@ -180,6 +180,7 @@ def framed(
     style = resources.files("ftc.views.report").joinpath("report.css").read_text(encoding="utf-8")
     present = [(key, name, part) for key, name, part in parts if part]
     links = "".join(f'<li><a href="#{key}">{text(name)}</a></li>' for key, name, _ in present)
+    nav = f'<nav aria-label="Contents"><ul>{links}</ul></nav>\n' if len(present) > 1 else ""
     body = "\n".join(part for _, _, part in present)
     charts = (f"Charts drawn by {text(library)}." if library else _NO_CHARTS) if says_charts else ""
     return (
@@ -189,7 +190,7 @@ def framed(
         '<meta name="color-scheme" content="light dark">\n'
         f"{signature(library)}<title>{text(title)}</title>\n<style>\n{style}</style>\n{head}</head>\n<body>\n"
         '<a class="skip" href="#content">Skip to the content</a>\n'
-        f'{header}\n<nav aria-label="Contents"><ul>{links}</ul></nav>\n'
+        f"{header}\n{nav}"
         f'<main id="content">\n{body}\n</main>\n'
         f"<footer><p>{footer} {marked(charts)}</p></footer>\n</body>\n</html>\n"
     )

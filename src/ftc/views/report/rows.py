@@ -208,20 +208,34 @@ _GAP_NOTE = (
 )
 
 
-def slices_section(evaluation: Evaluation | None, drawn: Drawer) -> str:
-    """A chart and tables for each slice; empty where results are not told apart."""
-    if evaluation is None or not evaluation.slices:
+def slices_section(evaluation: Evaluation | None, drawn: Drawer, texts: RowTexts) -> str:
+    """A chart and tables for each slice; empty where results are not told apart. Groups are values of a column."""
+    if evaluation is None or not evaluation.slices or not evaluation.tuned.metrics:
         return ""
     few = any(group.rows < FEW_ROWS for one in evaluation.slices for group in one.groups)
     note = f"<p>Groups of fewer than {FEW_ROWS} rows are marked: their scores are uncertain.</p>" if few else ""
     main = main_metric(evaluation)
-    parts = [_slice(one, number, main, drawn) for number, one in enumerate(evaluation.slices)]
+    parts = [_slice(_masked(one, texts), number, main, drawn) for number, one in enumerate(evaluation.slices)]
     return section("slices", "Groups of test rows", note, *parts)
+
+
+def _masked(one: SliceResult, texts: RowTexts) -> SliceResult:
+    """A slice whose groups are named as the rows of the page are shown."""
+
+    def shown(group: str) -> str:
+        return texts.row(f"group {group}", group)[0]
+
+    groups = tuple(group.model_copy(update={"group": shown(group.group)}) for group in one.groups)
+    gaps = {
+        name: gap.model_copy(update={"lowest": shown(gap.lowest), "highest": shown(gap.highest)})
+        for name, gap in one.gaps.items()
+    }
+    return one.model_copy(update={"groups": groups, "gaps": gaps})
 
 
 def _slice(one: SliceResult, number: int, main: str, drawn: Drawer) -> str:
     """The groups in the metric that stands for all, with the interval of each, then all metrics, then the gaps."""
-    title, metrics = metric_title(main), list(one.groups[0].tuned)
+    title, metrics = metric_title(main), [*dict.fromkeys(name for group in one.groups for name in group.tuned)]
     has_base = any(group.base for group in one.groups)
     chart_rows, rows = [], []
     for group in one.groups:
@@ -237,7 +251,9 @@ def _slice(one: SliceResult, number: int, main: str, drawn: Drawer) -> str:
         cells = [f"{text(group.group)}{detail}{few}", numbers.count(group.rows)]
         for metric in metrics:
             cells += [numbers.metric(group.base[metric]) if metric in group.base else "–"] if has_base else []
-            cells += [numbers.metric(group.tuned[metric]), numbers.interval(group.intervals.get(metric))]
+            value = group.tuned.get(metric)
+            shown = "–" if value is None else numbers.metric(value)
+            cells += [shown, numbers.interval(group.intervals.get(metric))]
         rows.append(cells)
     is_share = are_shares(value for _, values in chart_rows for value in values)
     chart = Ranges(

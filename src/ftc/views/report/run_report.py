@@ -74,7 +74,7 @@ def report_html(
     parts = {
         "result": result_section(plan, evaluation, drawn),
         "baselines": baselines_section(evaluation),
-        "slices": slices_section(evaluation, drawn),
+        "slices": slices_section(evaluation, drawn, texts),
         "retention": retention_section(evaluation),
         "swaps": swaps_section(evaluation, texts),
         "judge": judge_section(evaluation),

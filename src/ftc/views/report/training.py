@@ -14,7 +14,7 @@ from ftc.views import numbers
 from ftc.views.findings import is_still_falling
 from ftc.views.report.charts import COLORS, Axis, Drawer, Lines, Point, Series, figure
 from ftc.views.report.elements import details, section, table, text
-from ftc.views.words import metric_title
+from ftc.views.words import metric_title, skipped_words
 
 __all__ = [
     "STEPS",
@@ -44,8 +44,9 @@ class History:
     notices: tuple[Noticed, ...]
 
     def points(self, field: str) -> list[Point]:
-        """One field of every step, such as `loss`."""
-        return [(step.step, getattr(step, field)) for step in self.steps]
+        """One field of every step that has it, such as `loss`."""
+        found = ((step.step, getattr(step, field)) for step in self.steps)
+        return [(step, value) for step, value in found if value is not None]
 
     def throughput(self) -> list[Point]:
         """Tokens per second of every step that took a time that can be told."""
@@ -190,6 +191,7 @@ def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer)
         words.append(f"the weights are those of step {numbers.count(record.selected_step)}")
     if any(segment.ended_by == "early_stop" for segment in record.segments):
         words.append("training stopped early")
+    words += skipped_words(record)
     if len(run.steps) < record.steps_done:
         words.append(f"the log has {numbers.plural(len(run.steps), 'step')}")
     # The charts' figures as a table, for those who cannot see the charts and those who want the numbers.
@@ -209,7 +211,7 @@ def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer)
                 f"{step.loss:.4f}",
                 "" if look is None else f"{look:.4f}",
                 numbers.rate(step.learning_rate),
-                f"{step.grad_norm:.4f}",
+                "skipped" if step.grad_norm is None else f"{step.grad_norm:.4f}",
                 numbers.count(step.tokens),
                 numbers.count(step.supervised),
                 numbers.per_second(step.tokens, step.seconds),
