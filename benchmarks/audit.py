@@ -1,8 +1,8 @@
 """Measures what it costs to be able to audit a run, and the audit itself, on the demo's classification recipe.
 
-The overhead is counted inside of one run: CPU seconds of its main thread in everything that the ladder, the digests of
-batches and the look at the code add, divided by CPU seconds of all threads in the rest of training. Two whole runs with
-and without them would differ by more than that from chance. Then the run is audited from the command line: static,
+The overhead is counted inside of one run: CPU seconds of its main thread in all that the step log, the digests of
+batches and the digest of the code add, divided by CPU seconds of all threads in the rest of training. Two whole runs
+with and without them would differ by more than that from chance. Then the run is audited from the command line: static,
 warm; its first 20 steps again; and with one thread more, which is inconclusive and, when forced, names a step.
 
     python benchmarks/audit.py [PROJECT]
@@ -67,12 +67,12 @@ def overhead(project: Path) -> tuple[str, dict[str, float], float]:
 
     meter = Meter()
     meter.wrap(fingerprints.BatchDigest, "add", "digests of batches")
-    names = {"write_step_line": "lines of the ladder", "write_checksum": "rungs of the ladder"}
+    names = {"write_step_line": "lines of the step log", "write_checksum": "checksums of the step log"}
     hooks.HOOKS = tuple(
         meter.measured(hook, names[hook.__name__]) if hook.__name__ in names else hook for hook in hooks.HOOKS
     )
     train.HOOKS = hooks.HOOKS
-    meter.wrap(journal.StepLogFile, "sync", "fsync of the ladder")
+    meter.wrap(journal.StepLogFile, "sync", "fsync of the step log")
     meter.wrap(session.Session, "note_code", "look at the code")
     meter.wrap(train, "_run", "training")
     run = ftc.apply(ftc.plan(project / RECIPE))

@@ -7,7 +7,8 @@ is here. A family that isn't laid out below has no row in the catalog.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.model_form import attention_kernels, linear_modules
@@ -31,42 +32,50 @@ def _norm(name: str, width: int, *, bias: bool = False) -> Shapes:
         yield f"{name}.bias", (width,)
 
 
-def _llama(model: BaseModel) -> Shapes:
-    """Llama and those that differ from it in norms, biases or fused layers."""
-    kind, width = model.model_type, model.hidden_size
+_USUAL_NORMS = ("input_layernorm", "post_attention_layernorm")
+
+
+def _llama(
+    model: BaseModel,
+    *,
+    norms: tuple[str, ...] = _USUAL_NORMS,
+    is_fused: bool = False,
+    has_biases: bool = False,
+    normalizes: Literal["nothing", "each head", "all heads"] = "nothing",
+) -> Shapes:
+    """Llama and those that differ from it.
+
+    Args:
+        model: The model.
+        norms: Those of a layer, by name.
+        is_fused: Whether queries, keys and values are one matrix, and gate and the way up another.
+        has_biases: Whether queries, keys and values have biases.
+        normalizes: What of queries and keys has a norm.
+    """
+    width = model.hidden_size
     queries, keys = model.num_heads * model.head_dim, model.num_kv_heads * model.head_dim
     yield "model.embed_tokens.weight", (model.vocab_size, width)
     for index in range(model.num_layers):
         layer = f"model.layers.{index}"
-        if kind == "phi3":
+        if is_fused:
             yield from _linear(f"{layer}.self_attn.qkv_proj", width, queries + 2 * keys)
             yield from _linear(f"{layer}.mlp.gate_up_proj", width, 2 * model.intermediate_size)
         else:
             for name, outputs in (("q", queries), ("k", keys), ("v", keys)):
-                yield from _linear(f"{layer}.self_attn.{name}_proj", width, outputs, bias=kind == "qwen2")
+                yield from _linear(f"{layer}.self_attn.{name}_proj", width, outputs, bias=has_biases)
             yield from _linear(f"{layer}.mlp.gate_proj", width, model.intermediate_size)
             yield from _linear(f"{layer}.mlp.up_proj", width, model.intermediate_size)
         yield from _linear(f"{layer}.self_attn.o_proj", queries, width)
         yield from _linear(f"{layer}.mlp.down_proj", model.intermediate_size, width)
-        if kind == "qwen3":
-            yield from _norm(f"{layer}.self_attn.q_norm", model.head_dim)
-            yield from _norm(f"{layer}.self_attn.k_norm", model.head_dim)
-        if kind == "olmo2":
-            yield from _norm(f"{layer}.self_attn.q_norm", queries)
-            yield from _norm(f"{layer}.self_attn.k_norm", keys)
-        for name in _NORMS.get(kind, _USUAL_NORMS):
+        if normalizes != "nothing":
+            of_head = normalizes == "each head"
+            yield from _norm(f"{layer}.self_attn.q_norm", model.head_dim if of_head else queries)
+            yield from _norm(f"{layer}.self_attn.k_norm", model.head_dim if of_head else keys)
+        for name in norms:
             yield from _norm(f"{layer}.{name}", width)
     yield from _norm("model.norm", width)
     if not model.tied:
         yield "lm_head.weight", (model.vocab_size, width)
-
-
-_USUAL_NORMS = ("input_layernorm", "post_attention_layernorm")
-_NORMS = {
-    "gemma2": (*_USUAL_NORMS, "pre_feedforward_layernorm", "post_feedforward_layernorm"),
-    "olmo2": ("post_attention_layernorm", "post_feedforward_layernorm"),
-}
-"""Norms of a layer where they are not Llama's."""
 
 
 def _gpt_neox(model: BaseModel) -> Shapes:
@@ -84,24 +93,27 @@ def _gpt_neox(model: BaseModel) -> Shapes:
     yield "embed_out.weight", (model.vocab_size, width)
 
 
-def _bert(model: BaseModel) -> Shapes:
-    """BERT, RoBERTa, XLM-R and ELECTRA; the first three have a pooler."""
-    kind, width, inner = model.model_type, model.hidden_size, model.intermediate_size
-    top = {"bert": "bert", "electra": "electra"}.get(kind, "roberta")
+def _bert(model: BaseModel, *, top: str, token_types: int, has_pooler: bool = True) -> Shapes:
+    """BERT, RoBERTa, XLM-R and ELECTRA.
+
+    Args:
+        model: The model.
+        top: How names begin.
+        token_types: Rows of the table of token types.
+        has_pooler: Whether a layer of its own reads the first token.
+    """
+    width, inner = model.hidden_size, model.intermediate_size
     yield f"{top}.embeddings.word_embeddings.weight", (model.vocab_size, width)
     yield f"{top}.embeddings.position_embeddings.weight", (model.max_positions, width)
-    yield f"{top}.embeddings.token_type_embeddings.weight", (_TOKEN_TYPES[kind], width)
+    yield f"{top}.embeddings.token_type_embeddings.weight", (token_types, width)
     yield from _norm(f"{top}.embeddings.LayerNorm", width, bias=True)
     for index in range(model.num_layers):
         layer = f"{top}.encoder.layer.{index}"
         for name in ("query", "key", "value"):
             yield from _linear(f"{layer}.attention.self.{name}", width, width, bias=True)
         yield from _block(layer, width, inner)
-    if kind != "electra":
+    if has_pooler:
         yield from _linear(f"{top}.pooler.dense", width, width, bias=True)
-
-
-_TOKEN_TYPES = {"bert": 2, "electra": 2, "roberta": 1, "xlm-roberta": 1}
 
 
 def _block(layer: str, width: int, inner: int) -> Shapes:
@@ -141,19 +153,21 @@ def _distilbert(model: BaseModel) -> Shapes:
         yield from _norm(f"{layer}.output_layer_norm", width, bias=True)
 
 
+_BEHIND = ("post_attention_layernorm", "post_feedforward_layernorm")
+_ROBERTA = partial(_bert, top="roberta", token_types=1)
 _RMS = {"rms_norm_eps": 1e-6, "hidden_act": "silu"}
 _GELU = {"layer_norm_eps": 1e-12, "hidden_act": "gelu"}
 _FAMILIES: Mapping[str, tuple[str, Callable[[BaseModel], Shapes], dict[str, Any]]] = {
     "llama": ("LlamaForCausalLM", _llama, _RMS),
     "mistral": ("MistralForCausalLM", _llama, _RMS),
-    "qwen2": ("Qwen2ForCausalLM", _llama, _RMS),
-    "qwen3": ("Qwen3ForCausalLM", _llama, _RMS),
-    "olmo2": ("Olmo2ForCausalLM", _llama, _RMS),
-    "phi3": ("Phi3ForCausalLM", _llama, _RMS),
+    "qwen2": ("Qwen2ForCausalLM", partial(_llama, has_biases=True), _RMS),
+    "qwen3": ("Qwen3ForCausalLM", partial(_llama, normalizes="each head"), _RMS),
+    "olmo2": ("Olmo2ForCausalLM", partial(_llama, norms=_BEHIND, normalizes="all heads"), _RMS),
+    "phi3": ("Phi3ForCausalLM", partial(_llama, is_fused=True), _RMS),
     "gemma": ("GemmaForCausalLM", _llama, {**_RMS, "hidden_act": "gelu_pytorch_tanh"}),
     "gemma2": (
         "Gemma2ForCausalLM",
-        _llama,
+        partial(_llama, norms=(*_USUAL_NORMS, "pre_feedforward_layernorm", "post_feedforward_layernorm")),
         {
             **_RMS,
             "hidden_act": "gelu_pytorch_tanh",
@@ -163,10 +177,10 @@ _FAMILIES: Mapping[str, tuple[str, Callable[[BaseModel], Shapes], dict[str, Any]
         },
     ),
     "gpt_neox": ("GPTNeoXForCausalLM", _gpt_neox, {**_GELU, "rotary_pct": 0.25, "use_parallel_residual": True}),
-    "bert": ("BertForMaskedLM", _bert, _GELU),
-    "roberta": ("RobertaForMaskedLM", _bert, {**_GELU, "pad_token_id": 1}),
-    "xlm-roberta": ("XLMRobertaForMaskedLM", _bert, {**_GELU, "pad_token_id": 1}),
-    "electra": ("ElectraForPreTraining", _bert, _GELU),
+    "bert": ("BertForMaskedLM", partial(_bert, top="bert", token_types=2), _GELU),
+    "roberta": ("RobertaForMaskedLM", _ROBERTA, {**_GELU, "pad_token_id": 1}),
+    "xlm-roberta": ("XLMRobertaForMaskedLM", _ROBERTA, {**_GELU, "pad_token_id": 1}),
+    "electra": ("ElectraForPreTraining", partial(_bert, top="electra", token_types=2, has_pooler=False), _GELU),
     "deberta-v2": (
         "DebertaV2ForMaskedLM",
         _deberta,

@@ -6,9 +6,11 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from ftc.compiler.draft import Draft, Reasons
+from ftc.compiler.weights import base_of
 from ftc.spec.documents.settings import GroupSettings
 from ftc.spec.module_names import Part, depths_of, embedding_part, part_of
-from ftc.spec.parameter_patterns import close_names, fits
+from ftc.spec.parameter_patterns import close_names, fits, fits_any
+from ftc.spec.strategies.chosen import is_tied_output
 
 __all__ = ["check_groups", "group_settings"]
 
@@ -38,13 +40,16 @@ def _decayed(draft: Draft, rate: float, decay: float) -> Iterator[GroupSettings]
     """A group for each layer of each stack, the last one first, and one for the embeddings."""
     depths = depths_of(draft.model.tensors)
     names = sorted(draft.trained.names)
-    layers = dict.fromkeys(part for name in names if (part := part_of(f"{name}.weight")).kind == "layer")
+    layers: dict[Part, str] = {}
+    for name in names:
+        if (part := part_of(f"{name}.weight")).kind == "layer":
+            layers.setdefault(part, name)
     for part in sorted(layers, key=lambda one: (one.stack, -one.layer)):
-        pattern = _layer_pattern(part, next(name for name in names if part_of(f"{name}.weight") == part), depths)
-        yield GroupSettings(parameters=(pattern,), learning_rate=_lowered(rate, decay, depths[part.stack] - part.layer))
+        pattern, steps = _layer_pattern(part, layers[part], depths), depths[part.stack] - part.layer
+        yield GroupSettings(parameters=(pattern,), learning_rate=_lowered(rate, decay, steps))
     outside = [name for name in names if part_of(f"{name}.weight").kind == "embeddings"]
     if tables := dict.fromkeys(word for name in outside if (word := embedding_part(f"{name}.weight"))):
-        lowest = max(depths.values(), default=0) + 1
+        lowest = 1 + max((depths[part.stack] for part in layers), default=max(depths.values(), default=0))
         yield GroupSettings(parameters=tuple(tables), learning_rate=_lowered(rate, decay, lowest))
 
 
@@ -65,11 +70,13 @@ def check_groups(draft: Draft) -> Draft:
     for number, group in enumerate(draft.recipe.train.parameter_groups):
         for position, pattern in enumerate(group.parameters):
             found = {name for name in draft.trained.names if fits(pattern, name)}
+            if not found and is_tied_output(pattern, group.parameters, draft.model):
+                continue
             if problem := _problem(draft, pattern, found, left):
                 code, summary, help = problem
                 place = f"train.{_GROUPS}[{number}].parameters[{position}]"
                 draft = draft.find(code, summary, place, help=help)
-            left -= found
+        left = {name for name in left if not fits_any(group.parameters, (name,))}
     decay, groups = draft.recipe.train.layer_decay, draft.recipe.train.parameter_groups
     if decay is not None and len(draft.train.parameter_groups) == len(groups):
         summary = f"`{draft.strategy.kind}` trains nothing in layers or embeddings, so `{_DECAY}` has no effect"
@@ -80,6 +87,8 @@ def check_groups(draft: Draft) -> Draft:
 def _problem(draft: Draft, pattern: str, found: Collection[str], left: set[str]) -> tuple[str, str, str] | None:
     """Code, summary and help for a pattern that can't have a rate of its own; None where it can."""
     if not found:
+        if fits_any((pattern,), base_of(draft).head_modules):
+            return "FTC452", f"`{pattern}` is the new head", "set `train.head_learning_rate`"
         summary = f"nothing that is trained has a name with `{pattern}`"
         return "FTC452", summary, close_names(pattern, sorted(draft.trained.names))
     if left.isdisjoint(found):

@@ -256,8 +256,8 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
         for card in COMPANIONS
         if (companion := attempt(partial(resolve_companion, card, recipe, lock, world))) is not None
     }
-    grader, looker = beside.get("classifier"), recipe.eval.classifier
-    classifier = attempt(lambda: classifier_settings(looker, grader, source.span)) if looker and grader else None
+    grader, judged_by = beside.get("classifier"), recipe.eval.classifier
+    classifier = attempt(lambda: classifier_settings(judged_by, grader, source.span)) if judged_by and grader else None
     lesson = beside.get("teacher")
     teacher = attempt(lambda: teacher_facts(lesson, model, world)) if lesson else None
     wordnet = attempt(lambda: resolve_wordnet(recipe.eval, source.span))

@@ -66,7 +66,7 @@ def prices_of(root: Path) -> Mapping[str, Money]:
 
 
 def judged(
-    read: ReadPolicy, plan: Plan, waivers: Mapping[str, str], lookers: frozenset[str] = frozenset()
+    read: ReadPolicy, plan: Plan, waivers: Mapping[str, str], evaluators: frozenset[str] = frozenset()
 ) -> tuple[tuple[PolicyResult, ...], tuple[Diagnostic, ...]]:
     """What a plan says to each rule, and the findings that follow.
 
@@ -74,12 +74,12 @@ def judged(
         read: The policy.
         plan: The plan.
         waivers: Reasons by the name of the soft rule that they pass over.
-        lookers: Runs that looked at the plan's test rows, by their ids.
+        evaluators: Runs that were evaluated on the plan's test rows, by their ids.
 
     Raises:
         Refusal: A waiver names no broken soft rule (FTC434).
     """
-    results = tuple(_results(read.value.rules, plan, waivers, lookers))
+    results = tuple(_results(read.value.rules, plan, waivers, evaluators))
     waivable = {one.rule for one in results if one.level == "soft" and not one.passed}
     if unknown := [name for name in waivers if name not in waivable]:
         known = ", ".join(sorted(waivable)) or "none is"
@@ -114,8 +114,13 @@ def _finding(result: PolicyResult, read: ReadPolicy) -> Diagnostic:
             return diagnostic("FTC433", summary, span, help="no action is required; the rule is advisory")
 
 
-def _results(rules: Rules, plan: Plan, waivers: Mapping[str, str], lookers: frozenset[str]) -> Iterator[PolicyResult]:
-    checks: Mapping[str, _Check] = {**_CHECKS, "max_test_evaluations": partial(_test_evaluations, lookers=lookers)}
+def _results(
+    rules: Rules, plan: Plan, waivers: Mapping[str, str], evaluators: frozenset[str]
+) -> Iterator[PolicyResult]:
+    checks: Mapping[str, _Check] = {
+        **_CHECKS,
+        "max_test_evaluations": partial(_test_evaluations, evaluators=evaluators),
+    }
     for name in Rules.model_fields:
         rule = getattr(rules, name)
         if isinstance(rule, Rule):
@@ -188,11 +193,11 @@ def _determinism(rule: Any, plan: Plan) -> tuple[bool, str]:
     return _LEVELS.index(asked) >= _LEVELS.index(rule.at_least), f"`train.determinism` is {asked}"
 
 
-def _test_evaluations(rule: Any, plan: Plan, lookers: frozenset[str]) -> tuple[bool, str]:
+def _test_evaluations(rule: Any, plan: Plan, evaluators: frozenset[str]) -> tuple[bool, str]:
     """Runs that looked, with this one, in so far as it will."""
     if "test" not in plan.data:
         return True, "there are no test rows"
-    count = len(lookers | {plan.run_id})
+    count = len(evaluators | {plan.run_id})
     return count <= rule.at_most, f"with this plan, {count} runs evaluate on the same test rows"
 
 

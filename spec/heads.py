@@ -24,7 +24,9 @@ numbers that are no choice at all, or the positions of a row, where padding scor
 Labels = Literal["one", "several", "words"]
 """How labels belong to a row: one each, any number of them, or one a word."""
 
-Answer = Literal["label", "written label", "labels", "numbers", "tags", "span", "pair", "rank", "rewarded", "text"]
+Answer = Literal[
+    "label", "written label", "labels", "numbers", "tags", "span", "pair", "rated", "rank", "rewarded", "text"
+]
 """What a model's answer to a row is: a label that a head chooses, or one that the model writes, any number of labels,
 numbers, a tag for each word, a span of the context, which of two answers is the likelier, at which rank the right
 passage is found, text that earns rewards, or text."""

@@ -96,9 +96,14 @@ class Metric:
         """Whether a task of a kind, with labels of these traits, can be measured by it."""
         return kind in self.tasks and not set(self.lacks).intersection(traits)
 
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a share of decisions that are right, whose interval is one of proportions."""
+        return self.kind == "share"
+
     def is_share_of_rows(self, traits: Iterable[Trait]) -> bool:
         """Whether one row more or less that is right moves it by one of the rows; a row of tags has many decisions."""
-        return self.kind == "share" and not {"plain_tags", "entity_tags"}.intersection(traits)
+        return self.is_share and not {"plain_tags", "entity_tags"}.intersection(traits)
 
 
 _CLASSES = ("classification",)
@@ -237,7 +242,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("reward_margin", "reward margin", tasks=_PAIRS, lacks=(), higher_is_better=True, generates=False,
            of_loss=False, least=-math.inf, most=math.inf, kind="mean", headline=None, needs=None, hub="reward_margin",
            foreign=("rewards/margins",)),
-    Metric("logps_accuracy", "log-probability accuracy", tasks=("preference",), lacks=(), higher_is_better=True,
+    Metric("logps_accuracy", "log-probability accuracy", tasks=("preference",), lacks=("rated",), higher_is_better=True,
            generates=False, of_loss=False, least=0, most=1, kind="share", headline=None, needs=None,
            hub="logps_accuracy", foreign=()),
     Metric("ndcg_at_10", "nDCG@10", tasks=_RANKED, lacks=("rated",), higher_is_better=True,

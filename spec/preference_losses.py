@@ -1,4 +1,4 @@
-"""Losses over pairs of a preferred and a rejected answer: one card each, with every fact about it.
+"""Losses over pairs of a preferred and a rejected answer, or over rated answers: one card each, with every fact.
 
 To add one, write its card here and its formula into `ftc.runtime.tasks.preference`. Rules, passes, importers and docs
 ask the cards; no other file names a member.
@@ -31,6 +31,7 @@ class PreferenceLossCard:
         needs_reference: Whether the untrained model's log-probabilities are part of it. Without, no pass over the
             training rows is needed before the first step.
         averages: Whether it is defined over log-probabilities per token, so that the length of an answer doesn't count.
+        rates: Whether a row is one answer that is rated good or bad, and not a pair.
         foreign: What TRL (`loss_type`), LLaMA-Factory (`pref_loss`) and Axolotl (`rl`, `dpo_loss_type`) call it.
     """
 
@@ -42,6 +43,7 @@ class PreferenceLossCard:
     usual: Mapping[str, float]
     needs_reference: bool
     averages: bool
+    rates: bool
     foreign: tuple[str, ...]
 
 
@@ -55,6 +57,7 @@ PREFERENCE_LOSSES: tuple[PreferenceLossCard, ...] = (
         usual={},
         needs_reference=True,
         averages=False,
+        rates=False,
         foreign=("dpo", "sigmoid"),
     ),
     PreferenceLossCard(
@@ -66,6 +69,7 @@ PREFERENCE_LOSSES: tuple[PreferenceLossCard, ...] = (
         usual={"label_smoothing": 0.1},
         needs_reference=True,
         averages=False,
+        rates=False,
         foreign=("robust",),
     ),
     PreferenceLossCard(
@@ -77,6 +81,7 @@ PREFERENCE_LOSSES: tuple[PreferenceLossCard, ...] = (
         usual={},
         needs_reference=True,
         averages=True,
+        rates=False,
         foreign=("ipo",),
     ),
     PreferenceLossCard(
@@ -88,6 +93,7 @@ PREFERENCE_LOSSES: tuple[PreferenceLossCard, ...] = (
         usual={},
         needs_reference=True,
         averages=False,
+        rates=False,
         foreign=("hinge",),
     ),
     PreferenceLossCard(
@@ -99,6 +105,7 @@ PREFERENCE_LOSSES: tuple[PreferenceLossCard, ...] = (
         usual={"beta": 2.0},
         needs_reference=False,
         averages=True,
+        rates=False,
         foreign=("simpo",),
     ),
     PreferenceLossCard(
@@ -110,6 +117,7 @@ PREFERENCE_LOSSES: tuple[PreferenceLossCard, ...] = (
         usual={"sft_weight": 1.0},
         needs_reference=False,
         averages=True,
+        rates=False,
         foreign=("orpo",),
     ),
     PreferenceLossCard(
@@ -121,7 +129,22 @@ PREFERENCE_LOSSES: tuple[PreferenceLossCard, ...] = (
         usual={"sft_weight": 1.0},
         needs_reference=False,
         averages=False,
+        rates=False,
         foreign=("cpo",),
+    ),
+    PreferenceLossCard(
+        kind="kto",
+        label="KTO",
+        formula="w (1 - sigmoid(s beta (c - c0 - z))): for a good answer s = 1 and w = `desirable_weight`, for a bad "
+        "one s = -1 and w = `undesirable_weight`. z is the mean of d - d0 over the rows of a step, at least 0, where d "
+        "is the log-probability of another row's answer to the row's prompt",
+        source="Ethayarajh 2024",
+        reads=("desirable_weight", "undesirable_weight"),
+        usual={},
+        needs_reference=True,
+        averages=False,
+        rates=True,
+        foreign=("kto",),
     ),
 )
 """Every loss over pairs, in the order in which a recipe's kinds are listed."""

@@ -1,6 +1,6 @@
 """What the documents of a finished run say of each other: a forger who seals one of them again has to forge them all.
 
-A record sums up what events, ladder, checkpoints and exported weights tell one by one, and the project's ledger keeps
+A record sums up what events, step log, checkpoints and exported weights tell one by one, and the project's ledger keeps
 its digest. Each sum is made again here. Nothing is executed, and no file is opened whose bytes are known to be others.
 """
 
@@ -29,7 +29,7 @@ from ftc.spec.documents.outcomes import Outcome
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.provenance import provenance_of, read_provenance
 from ftc.spec.documents.record import Evaluation, RunRecord
-from ftc.spec.documents.step_log import Ladder, first_difference, norm_text, read_ladder, rungs_until
+from ftc.spec.documents.step_log import StepLog, checksum_steps, first_difference, norm_text, read_step_log
 from ftc.spec.precisions import precision_card
 from ftc.spec.storage.model_files import content_digest
 from ftc.spec.storage.paths import RunFolder, step_of
@@ -81,9 +81,9 @@ class _Case:
     """Whether the code that wrote the run is the code that looks."""
 
     @cached_property
-    def ladder(self) -> Ladder:
+    def step_log(self) -> StepLog:
         """Empty where its file is not the one that the run left."""
-        return read_ladder(self.run.ladder) if self.file(self.run.ladder) else Ladder()
+        return read_step_log(self.run.step_log) if self.file(self.run.step_log) else StepLog()
 
     @cached_property
     def steps(self) -> dict[int, StepDone]:
@@ -118,7 +118,7 @@ def contradictions(
         yield from compare(case)
     events = witnesses.events if case.file(run.events) else ()
     yield from observations(plan, record, events, ours=ours)
-    for compare in (_ladder, _proof, _checkpoints, _result):
+    for compare in (_step_log, _proof, _checkpoints, _result):
         yield from compare(case)
 
 
@@ -253,25 +253,25 @@ def _events(case: _Case) -> Iterator[Finding]:
     seconds = sum(step.seconds for step in steps)
     if not math.isclose(record.train_seconds, seconds, rel_tol=_NEARLY):
         yield from difference("record.json: train_seconds", record.train_seconds, seconds, told)
-    looks = (event for event in case.witnesses.events if isinstance(event, Evaluated))
-    best = [step for step, is_best in {look.step: look.best for look in looks}.items() if is_best]
+    validations = (event for event in case.witnesses.events if isinstance(event, Evaluated))
+    best = [step for step, is_best in {one.step: one.best for one in validations}.items() if is_best]
     selected = max(best) if best and case.plan.settings.train.select == "best" else record.steps_done
     yield from difference("record.json: selected_step", record.selected_step, selected, told)
     ended = [event.status for event in case.witnesses.events if isinstance(event, RunEnded)]
     yield from difference("record.json: status", record.status, ended[-1] if ended else None, told)
 
 
-def _ladder(case: _Case) -> Iterator[Finding]:
-    """Each step's line of the ladder beside the step's event, bit by bit."""
-    if not case.file(case.run.ladder) or not case.file(case.run.events):
+def _step_log(case: _Case) -> Iterator[Finding]:
+    """Each step's line of the step log beside the step's event, bit by bit."""
+    if not case.file(case.run.step_log) or not case.file(case.run.events):
         return
     is_alone = case.record.observed.world_size == 1
-    for step in rungs_until(case.record.steps_done):
-        if step not in case.ladder.rungs:
+    for step in checksum_steps(case.record.steps_done):
+        if step not in case.step_log.checksums:
             yield from difference(
                 f"ladder.ndjson, checksum {step}", "no checksum", "a checksum", "the step log's own rule"
             )
-    for step, line in sorted(case.ladder.steps.items()):
+    for step, line in sorted(case.step_log.steps.items()):
         if step > case.record.steps_done:
             yield from difference(f"ladder.ndjson: step {step}", "a line", "no such step", "record.json")
         elif event := case.steps.get(step):
@@ -286,47 +286,47 @@ def _ladder(case: _Case) -> Iterator[Finding]:
 
 
 def _proof(case: _Case) -> Iterator[Finding]:
-    """A level above D0 has a ladder of fresh processes behind it, with which the run's own agrees."""
+    """A level above D0 has a step log of fresh processes behind it, with which the run's own agrees."""
     seen, planned = case.record.determinism, case.plan.settings.train.determinism.proof_steps
     if seen.proof_steps not in (0, planned):
         yield from difference("record.json: determinism.proof_steps", seen.proof_steps, planned, "plan.json")
     if seen.level == "D0":
         return
     file = case.file(case.run.proof)
-    proven = read_ladder(file) if file else Ladder()
+    proven = read_step_log(file) if file else StepLog()
     if proven.height < seen.proof_steps:
         subject = "record.json: determinism"
         yield from difference(subject, f"{seen.level} over {seen.proof_steps} steps", proven.height, "proof.ndjson")
-    elif case.file(case.run.ladder) and (parted := first_difference(proven, case.ladder, 0, seen.proof_steps)):
+    elif case.file(case.run.step_log) and (parted := first_difference(proven, case.step_log, 0, seen.proof_steps)):
         subject = f"proof.ndjson, step {parted.step}: {parted.component}"
         yield from difference(subject, parted.expected, parted.found, "ladder.ndjson")
 
 
 def _checkpoints(case: _Case) -> Iterator[Finding]:
-    """The tensors of each checkpoint beside the rung of its step."""
-    if not case.file(case.run.ladder):
+    """The tensors of each checkpoint beside the checksum of its step."""
+    if not case.file(case.run.step_log):
         return
     for folder in sorted(case.run.checkpoints.glob("step-*")):
         if (step := step_of(folder)) is None:
             continue  # named with the files that nobody wrote
-        rung = case.ladder.rungs.get(step)
-        if rung is None:
+        checksum = case.step_log.checksums.get(step)
+        if checksum is None:
             yield from difference(
                 f"ladder.ndjson, {folder.name}", "no checksum", "a checkpoint", "the folder of checkpoints"
             )
             continue
         if file := case.file(folder / "trainable.safetensors"):
             held = {name: one.sha256 for name, one in tensors_of(file).items()}
-            for name in sorted(held.keys() | rung.tensors.keys()):
+            for name in sorted(held.keys() | checksum.tensors.keys()):
                 subject = f"{folder.name}, tensor {name}"
-                yield from difference(subject, held.get(name), rung.tensors.get(name), "ladder.ndjson")
+                yield from difference(subject, held.get(name), checksum.tensors.get(name), "ladder.ndjson")
         if file := case.file(folder / "optimizer.safetensors"):
             subject = f"{folder.name}, optimizer"
-            yield from difference(subject, content_digest(tensors_of(file)), rung.optimizer_sha256, "ladder.ndjson")
+            yield from difference(subject, content_digest(tensors_of(file)), checksum.optimizer_sha256, "ladder.ndjson")
 
 
 def _result(case: _Case) -> Iterator[Finding]:
-    """The exported weights beside the record, the rung that they were taken from, and their own header."""
+    """The exported weights beside the record, the checksum that they were taken from, and their own header."""
     from ftc.compiler.resolve.models.weights import read_metadata
 
     results = case.run.adapter / "adapter_model.safetensors", case.run.model / "model.safetensors"
@@ -338,13 +338,13 @@ def _result(case: _Case) -> Iterator[Finding]:
     yield from difference(
         "record.json: final_weights_sha256", case.record.final_weights_sha256, content_digest(held), where
     )
-    rung = case.ladder.rungs.get(case.record.selected_step or 0)
-    if rung is not None and file.parent == case.run.adapter and is_as_trained(case.plan):
+    checksum = case.step_log.checksums.get(case.record.selected_step or 0)
+    if checksum is not None and file.parent == case.run.adapter and is_as_trained(case.plan):
         for name, one in held.items():
-            if one.sha256 not in rung.tensors.values():
+            if one.sha256 not in checksum.tensors.values():
                 subject = f"{where}, tensor {name}"
                 yield from difference(
-                    subject, one.sha256, "in no tensor", f"the step log's weight checksum of step {rung.step}"
+                    subject, one.sha256, "in no tensor", f"the step log's weight checksum of step {checksum.step}"
                 )
     says, ought = read_provenance(read_metadata(file)), provenance_of(case.plan)
     passed = () if case.ours else _BY_RELEASE

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from ftc.compiler.audit.tally import Tally, finding, plural
 from ftc.spec.documents.audit import Finding
-from ftc.spec.documents.ledger import Begun, Ended, Entry, Look, Opened
+from ftc.spec.documents.ledger import Begun, Ended, Entry, NotedEvaluation, Opened
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 
@@ -33,20 +33,20 @@ def check_ledger(
         Whether there are entries of the run.
     """
     tally.findings += [finding("FTC538", "ledger.ndjson", "a chain of entries", fault, _DISTRUST) for fault in torn]
-    own = [one for one in entries if isinstance(one, Begun | Ended | Look) and one.run_id == record.id]
+    own = [one for one in entries if isinstance(one, Begun | Ended | NotedEvaluation) and one.run_id == record.id]
     tally.findings += _cut(plan, entries)
     if not any(isinstance(one, Begun | Ended) for one in own):
         tally.not_checked.append("the project's ledger: it has no entry for this run")
         return False
     tally.findings += [*_documents(plan, record, own), *_end(record, own), *_evaluations(plan, measured, own)]
-    looks = sum(isinstance(one, Look) for one in own)
-    tally.checked.append(f"the ledger's entries of the run, {plural(looks, 'evaluation')} among them")
+    evaluations = sum(isinstance(one, NotedEvaluation) for one in own)
+    tally.checked.append(f"the ledger's entries of the run, {plural(evaluations, 'evaluation')} among them")
     return True
 
 
 def _documents(plan: Plan, record: RunRecord, own: Sequence[Entry]) -> Iterator[Finding]:
     """The record of a run that began and was killed changed after the last entry, so that only an end speaks of it."""
-    states = [one for one in own if not isinstance(one, Look)]
+    states = [one for one in own if not isinstance(one, NotedEvaluation)]
     pairs = (
         ("plan.json", plan.sha256, [one.plan_sha256 for one in states if isinstance(one, Begun)]),
         ("record.json", record.sha256, [one.record_sha256 for one in states[-1:] if isinstance(one, Ended)]),
@@ -58,7 +58,7 @@ def _documents(plan: Plan, record: RunRecord, own: Sequence[Entry]) -> Iterator[
 
 def _end(record: RunRecord, own: Sequence[Entry]) -> Iterator[Finding]:
     """A run that is over was noted as such, unless the machine lost power in the moment between."""
-    states = [one for one in own if not isinstance(one, Look)]
+    states = [one for one in own if not isinstance(one, NotedEvaluation)]
     last = states[-1]
     if record.is_finished and isinstance(last, Begun):
         hint = "restore the ledger from a copy; only a power failure in the run's last moment leaves it so"
@@ -76,7 +76,7 @@ def _evaluations(plan: Plan, measured: Evaluation | None, own: Sequence[Entry]) 
     since = itertools.takewhile(
         lambda one: not isinstance(one, Ended), own[begins[-1] :]
     )  # later ones are `ftc eval`'s
-    noted = sum(isinstance(one, Look) and one.stream_sha256 == digest for one in since)
+    noted = sum(isinstance(one, NotedEvaluation) and one.stream_sha256 == digest for one in since)
     models = 1 if measured.base is None else 2
     if noted < models:
         hint = "restore the ledger from a copy; each evaluation on the test set is noted before it begins"

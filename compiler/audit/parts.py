@@ -1,7 +1,7 @@
 """Which part of a file differs: the row, tensor, step or field, where something still knows them one by one.
 
 A file's digest says that it is another one. What stands in it is known besides: rows and tensors by indexes in ftc's
-cache, a run's tensors and steps by its ladder, a lock by the plan that holds it.
+cache, a run's tensors and steps by its step log, a lock by the plan that holds it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.lockfile import Lock, SourceLock
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.documents.step_log import Ladder, first_difference, read_ladder
+from ftc.spec.documents.step_log import StepLog, first_difference, read_step_log
 from ftc.spec.storage.model_files import TensorDigest
 from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.spec.storage.reading import parse_json
@@ -85,24 +85,28 @@ def base_part(file: Path, content_sha256: str, cache: Path) -> str:
 
 def run_part(file: Path, run: RunFolder, plan: Plan, record: RunRecord) -> str:
     """Which part of one of a run's own files is another; nothing where nothing else tells."""
-    ladder = read_ladder(run.ladder) if run.ladder.is_file() else Ladder()
-    if file in (run.ladder, run.proof):
-        other = run.proof if file == run.ladder else run.ladder
-        found = read_ladder(file)
+    log = read_step_log(run.step_log) if run.step_log.is_file() else StepLog()
+    if file in (run.step_log, run.proof):
+        other = run.proof if file == run.step_log else run.step_log
+        found = read_step_log(file)
         missing = next((step for step in range(1, max(found.steps, default=0)) if step not in found.steps), None)
         if missing is not None:
             return f"step {missing} is missing"
         parted = first_difference(
-            read_ladder(other) if other.is_file() else Ladder(), found, 0, max(found.steps, default=0)
+            read_step_log(other) if other.is_file() else StepLog(), found, 0, max(found.steps, default=0)
         )
         return f"step {parted.step}: {parted.component}" if parted else ""
     if file == run.recipe_lock:
         return _field(plan, file)
     held = {name: one.sha256 for name, one in tensors_of(file).items()} if file.suffix == ".safetensors" else {}
-    if file.name == "trainable.safetensors" and (rung := ladder.rungs.get(step_of(file.parent) or -1)):
-        return _first_tensor(held, rung.tensors)
-    if file.parent == run.adapter and is_as_trained(plan) and (rung := ladder.rungs.get(record.selected_step or 0)):
-        known = set(rung.tensors.values())
+    if file.name == "trainable.safetensors" and (checksum := log.checksums.get(step_of(file.parent) or -1)):
+        return _first_tensor(held, checksum.tensors)
+    if (
+        file.parent == run.adapter
+        and is_as_trained(plan)
+        and (checksum := log.checksums.get(record.selected_step or 0))
+    ):
+        known = set(checksum.tensors.values())
         return next((f"tensor {name}" for name, sha256 in held.items() if sha256 not in known), "")
     return ""
 

@@ -102,7 +102,9 @@ def machine_findings(recorded: MachineClass, here: MachineClass) -> Iterator[Fin
 def difference_finding(parted: Difference) -> Finding:
     """Where two runs part."""
     tensor = f", first in {parted.tensor}" if parted.tensor else ""
-    seen = "" if parted.last_equal_rung is None else f"; weights were last equal at step {parted.last_equal_rung}"
+    seen = (
+        "" if parted.last_equal_checksum is None else f"; weights were last equal at step {parted.last_equal_checksum}"
+    )
     return Finding(
         code="FTC530",
         subject=f"step {parted.step}: {parted.component}{tensor}",

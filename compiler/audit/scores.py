@@ -286,7 +286,7 @@ def _intervals(measured: Evaluation, found: Recomputed) -> Iterator[tuple[Findin
         if not _is_same(said, ought):
             card = metric_named(metric)
             outside = said is not None and not said.low - _CLOSE <= value <= said.high + _CLOSE
-            is_share = card is not None and card.kind == "share"
+            is_share = card is not None and card.is_share
             hint = f"{_ROWS} gives another one; restore the run's folder from a copy"
             changed = finding("FTC537", f"eval.json: {subject}", _text(said), _text(ought), hint)
             yield changed, outside and is_share

@@ -32,7 +32,7 @@ from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.lockfile import is_weight_file
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.documents.step_log import read_ladder
+from ftc.spec.documents.step_log import read_step_log
 from ftc.spec.exit_codes import ExitCode
 from ftc.spec.metrics import Need, needs_of
 from ftc.spec.storage.model_files import SINGLE_FILE, content_digest, stray_files
@@ -88,7 +88,7 @@ def audit_static(
     started, tally, ours = time.monotonic(), Tally(strict), is_ours(record)
     _check_documents(tally, run, plan, record)
     _check_outputs(tally, run, record.outputs, (run.adapter, run.model, run.checkpoints))
-    _check_ladder(tally, run, record)
+    _check_step_log(tally, run, record)
     _check_chain(tally, run, record, inputs.previous)
     check_pages(tally, run, record, inputs.pages, inputs.witnesses.ledger, ours=ours)
     _check_model(tally, plan, inputs.model)
@@ -179,21 +179,21 @@ def _check_outputs(tally: Tally, run: RunFolder, outputs: Mapping[str, FileFacts
                 tally.findings.append(_planted(path.relative_to(run.path).as_posix()))
 
 
-def _check_ladder(tally: Tally, run: RunFolder, record: RunRecord) -> None:
-    """The ladder has no gap, and its rungs hold the weights that the record and the checkpoints name."""
-    if not run.ladder.is_file():
+def _check_step_log(tally: Tally, run: RunFolder, record: RunRecord) -> None:
+    """The step log has no gap, and its checksums hold the weights that the record and the checkpoints name."""
+    if not run.step_log.is_file():
         return  # told with the other outputs
-    ladder = read_ladder(run.ladder)
+    step_log = read_step_log(run.step_log)
     hint = "restore the file from a copy"
-    if ladder.height < record.steps_done:
-        lines = f"{ladder.height} steps without a gap"
+    if step_log.height < record.steps_done:
+        lines = f"{step_log.height} steps without a gap"
         tally.findings.append(finding("FTC534", "ladder.ndjson", f"{record.steps_done} steps", lines, hint))
-    first = ladder.rungs.get(0)
+    first = step_log.checksums.get(0)
     if first and first.weights_sha256 != record.initial_weights_sha256:
         said = str(record.initial_weights_sha256)
         tally.findings.append(finding("FTC534", "ladder.ndjson, step 0: weights", said, first.weights_sha256, hint))
     tally.checked.append(
-        f"{plural(ladder.height, 'step')} and {plural(len(ladder.rungs), 'weight checksum')} of the step log"
+        f"{plural(step_log.height, 'step')} and {plural(len(step_log.checksums), 'weight checksum')} of the step log"
     )
 
 
@@ -326,7 +326,7 @@ def _name_parts(tally: Tally, run: RunFolder, plan: Plan, record: RunRecord, inp
 def _check_testimony(
     tally: Tally, run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInputs, *, ours: bool
 ) -> bool:
-    """What events, ladder, checkpoints, result and ledger say of each other; a contradiction names the field.
+    """What events, step log, checkpoints, result and ledger say of each other; a contradiction names the field.
 
     Returns:
         Whether the project's ledger has entries of the run.

@@ -6,7 +6,7 @@ import functools
 import re
 
 from ftc.compiler.importers import parameters, rows, rules, sampling, trackers, training, words
-from ftc.compiler.importers.axolotl_keys import OTHER_KEYS, PREFERENCE_NUMBERS
+from ftc.compiler.importers.axolotl_keys import OTHER_KEYS, PREFERENCE_NUMBERS, RATING_NUMBERS
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.preference_losses import preference_loss_named
 
@@ -87,10 +87,11 @@ def _rows(t: Translation) -> None:
         usual = {"beta": 0.1, "sft_weight": 1.0 if method == "simpo" else 0.0}
         for loss in losses or (method,):
             numbers = {"orpo_alpha": "beta"} if method == "orpo" else PREFERENCE_NUMBERS
+            numbers = RATING_NUMBERS if method == "kto" else numbers
             rows.as_compared(t, "dpo_loss_type" if losses else "rl", loss, numbers, usual)
         t.needless("rl", "set by the loss")
         t.needless("dpo_loss_type", "the loss of another method")
-        one = _preferred_rows
+        one = _rated_rows if method == "kto" else _preferred_rows
     if len(sets) > 1:
         rows.mixed(t, "datasets", [functools.partial(one, t, key) for key in sets])
     elif sets:
@@ -175,6 +176,17 @@ def _preferred_rows(t: Translation, key: Key) -> None:
     rows.as_preference(t, (*key, "type"), {"prompt": prompt, **columns}, reason)
     for part in ("field_messages", "field_chosen", "field_rejected", "message_property_mappings", "roles"):
         t.needless((*key, part), "its columns are in the recipe")
+
+
+def _rated_rows(t: Translation, key: Key) -> None:
+    """Answers with a rating; a mapping names the columns, or they have their usual names."""
+    rows.place_rows(t, (*key, "path"), file_key=(*key, "data_files"), revision_key=(*key, "revision"))
+    kind = t.value((*key, "type"))
+    named = kind if isinstance(kind, dict) else {}
+    parts = {"prompt": "prompt", "completion": "completion", "rating": "label"}
+    columns = {part: str(named.get(f"field_{usual}") or usual) for part, usual in parts.items()}
+    reason = "" if named else f"the columns that `{str(kind)[:40]}` reads; compare them with the rows"
+    rows.as_rated(t, (*key, "type"), columns, reason)
 
 
 def _renamed(t: Translation, key: Key) -> Key | None:
@@ -343,7 +355,7 @@ _RULES: rules.Rules = {
         "fsdp fsdp_config fsdp_version deepspeed ddp ddp_timeout ddp_find_unused_parameters tensor_parallel_size "
         "context_parallel_size expert_parallel_size dp_shard_size dp_replicate_size accelerator_config device_map "
         "use_ray ray_num_workers"),
-    **rules.blocking("reward models, KTO and reinforcement learning other than GRPO are not supported",
+    **rules.blocking("reward models and reinforcement learning other than GRPO are not supported",
         "rl reward_model process_reward_model", _SUPERVISED),
     **rules.blocking("streaming pretraining text is not supported", "pretraining_dataset",
         "set `datasets`, or add rows with `--data FILE`"),

@@ -5,7 +5,7 @@ A key that is not among them has no effect there. Names are facts; nothing else 
 
 from __future__ import annotations
 
-__all__ = ["OTHER_KEYS", "PREFERENCE_NUMBERS"]
+__all__ = ["OTHER_KEYS", "PREFERENCE_NUMBERS", "RATING_NUMBERS"]
 
 OTHER_KEYS: frozenset[str] = frozenset(
     """
@@ -80,3 +80,9 @@ PREFERENCE_NUMBERS = {
     "rpo_alpha": "sft_weight",
 }
 """Keys of the recipe's task by Axolotl's, but for ORPO, whose weight has a key of its own."""
+RATING_NUMBERS = {
+    "rl_beta": "beta",
+    "kto_desirable_weight": "desirable_weight",
+    "kto_undesirable_weight": "undesirable_weight",
+}
+"""The same for rated answers."""

@@ -18,6 +18,11 @@ _PREFERENCE_NUMBERS = {
     "simpo_gamma": "gamma",
     "pref_ftx": "sft_weight",
 }
+_RATING_NUMBERS = {
+    "pref_beta": "beta",
+    "kto_chosen_weight": "desirable_weight",
+    "kto_rejected_weight": "undesirable_weight",
+}
 _ADAPTER = words.AdapterKeys("lora_rank", "lora_alpha", "lora_dropout", "lora_target", 8, "twice")
 _ALPACA_COLUMNS = {"prompt": "instruction", "query": "input", "response": "output"}
 _TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"}
@@ -79,11 +84,13 @@ def _freeze(t: Translation) -> None:
 
 def _rows(t: Translation) -> None:
     stage = t.text("stage") or "sft"
-    if stage not in ("sft", "pt", "dpo"):
+    if stage not in ("sft", "pt", "dpo", "kto"):
         named = words.named_task(stage)
         t.block("stage", f"training of the kind `{stage[:40]}` is not supported", named[2] if named else _SUPERVISED)
     if stage == "dpo":
         rows.as_compared(t, "pref_loss", t.text("pref_loss") or "sigmoid", _PREFERENCE_NUMBERS, {"beta": 0.1})
+    if stage == "kto":
+        rows.as_compared(t, "stage", "kto", _RATING_NUMBERS, {"beta": 0.1})
     names = t.names("dataset")
     if t.options.data and not (len(names) == 1 and t.options.task is None):
         t.add("data.source.path", t.options.data, "given by --data")
@@ -159,7 +166,11 @@ def columns_of(t: Translation, key: str | Key, entry: dict[str, Any], stage: str
     form = entry.get("formatting", "alpaca")
     names = {part: str(columns.get(part, usual)) for part, usual in _ALPACA_COLUMNS.items()}
     is_ranked = bool(entry.get("ranking")) or any(part in columns for part in ("chosen", "rejected"))
-    if is_ranked != (stage == "dpo") or "kto_tag" in columns:
+    if stage == "kto" and "kto_tag" in columns and form in ("sharegpt", "openai"):
+        usual = "conversations" if form == "sharegpt" else "messages"
+        named = {"messages": str(columns.get("messages", usual)), "rating": str(columns["kto_tag"])}
+        rows.as_rated(t, key, named)
+    elif is_ranked != (stage == "dpo") or stage == "kto" or "kto_tag" in columns:
         t.block(key, f"rows {'of' if is_ranked else 'without'} preferences, which `{stage}` does not train on", _RIGHT)
     elif is_ranked:
         _ranked(t, key, columns, str(form))

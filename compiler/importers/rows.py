@@ -19,6 +19,7 @@ __all__ = [
     "as_instruction",
     "as_preference",
     "as_questions",
+    "as_rated",
     "as_text",
     "columns_fit",
     "mixed",
@@ -192,6 +193,15 @@ def as_preference(t: Translation, key: str | Key, columns: Mapping[str, str], re
     for part, column in columns.items():
         if column != part:
             t.carry(key, f"data.fields.{part}", column)
+
+
+def as_rated(t: Translation, key: str | Key, columns: Mapping[str, str], reason: str = "") -> None:
+    """An answer with a rating; `columns` are those of the parts."""
+    if _is_overruled(t, key, _PREFERENCES):
+        return
+    t.carry(key, "task.kind", _PREFERENCES, reason)
+    for part, column in columns.items():
+        t.carry(key, f"data.fields.{part}", column)
 
 
 def mixed(t: Translation, key: str | Key, sets: Sequence[Callable[[], None]], weights: Sequence[Key] = ()) -> bool:

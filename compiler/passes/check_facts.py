@@ -110,7 +110,7 @@ def warm_up_leaves_training(draft: ClosedDraft) -> Iterator[Diagnostic]:
         yield _found(draft, "FTC233", summary, "train.schedule.warmup_steps", help=help)
 
 
-def validation_is_looked_at(draft: ClosedDraft) -> Iterator[Diagnostic]:
+def validation_is_evaluated(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """Evaluations come often enough for what relies on them; what the recipe alone tells was told before."""
     train, steps = draft.recipe.train, draft.train.num_steps
     every = draft.train.evaluate_every_steps
@@ -354,7 +354,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     device_has_a_price,
     batch_fits_the_rows,
     warm_up_leaves_training,
-    validation_is_looked_at,
+    validation_is_evaluated,
     *TEACHER_RULES,
     answers_are_written,
     classes_are_known,

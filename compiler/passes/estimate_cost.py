@@ -22,7 +22,7 @@ _LEAST_POWER = 0.4
 _MORE = "use fewer epochs, fewer rows (`data.max_rows`) or a larger budget"
 _TOLD_PHASES = 3
 _RECORDS = 4 * 2**20
-"""Bytes of events, ladder, report and recipe beside the weights; rows that are shown have their length limited."""
+"""Bytes of events, step log, report and recipe beside the weights; rows that are shown have their length limited."""
 
 
 def estimate_cost(draft: ClosedDraft) -> ClosedDraft:

@@ -275,11 +275,11 @@ def by_speed(draft: Draft) -> list[Candidate]:
     seconds = pace_of(least(draft))
     pace = dict(_paced(draft, seconds))
     ranked = sorted(pace, key=_order(draft, pace))
-    looked_at = {count: _rows_of_looks(draft, count) for count in {candidate.devices for candidate in pace}}
+    looked_at = {count: _rows_of_evaluations(draft, count) for count in {candidate.devices for candidate in pace}}
     return [replace(candidate, eval_batch=rows) for candidate in ranked for rows in looked_at[candidate.devices]]
 
 
-def _rows_of_looks(draft: Draft, devices: int) -> list[int]:
+def _rows_of_evaluations(draft: Draft, devices: int) -> list[int]:
     """Rows that so many devices may each evaluate at once; they share what there is to look at."""
     asked = draft.recipe.eval.batch_size
     usual = usual_rows(draft, devices)[0] if asked == "auto" else asked
@@ -342,10 +342,10 @@ def _order(draft: Draft, pace: dict[Candidate, float]) -> Callable[[Candidate], 
     def key(candidate: Candidate) -> tuple[Any, ...]:
         rounded = optimizer_card(candidate.optimizer).is_rounded
         least, seconds = fastest[rounded], pace[candidate]
-        rung = math.floor(math.log(seconds / least) / math.log(TOLD_APART)) if least > 0 else 0
+        level = math.floor(math.log(seconds / least) / math.log(TOLD_APART)) if least > 0 else 0
         kernel = kernels.index(candidate.attention) if candidate.attention in kernels else 0
         kind = kinds.index(candidate.optimizer) if candidate.optimizer in kinds else 0
         shared = candidate.devices, LAYOUTS.index((candidate.sharding, candidate.offload))
-        return rounded, rung, shared, kernel, kind, candidate.activation_checkpointing, -candidate.micro_batch, seconds
+        return rounded, level, shared, kernel, kind, candidate.activation_checkpointing, -candidate.micro_batch, seconds
 
     return key

@@ -180,8 +180,10 @@ def _lessons(draft: ClosedDraft, amounts: Amounts) -> Work:
 
 
 def _vectors(draft: ClosedDraft, network: Network, amounts: Amounts) -> Work:
-    """The forward pass that gives vectors of the whole batch first, where it goes through the model in parts."""
-    if draft.train.embedding is None or amounts.passes <= draft.train.num_steps:
+    """The forward pass of the whole batch before the others, where rows are compared and go through in parts."""
+    ratings = draft.train.preference
+    compares_all = draft.train.embedding is not None or (ratings is not None and ratings.rates)
+    if not compares_all or amounts.passes <= draft.train.num_steps:
         return Work(flops=0.0, bytes=0.0, operations=0.0)
     return forward_work(network, amounts, activation_bytes(draft))
 

@@ -21,7 +21,7 @@ from ftc.compiler.time.run_work import step_work
 from ftc.spec import canonical
 from ftc.spec.architectures import architecture
 from ftc.spec.devices import host_link
-from ftc.spec.documents.device import Calibration, MeasuredLook, MeasuredPass, MeasuredStep, Measurement
+from ftc.spec.documents.device import Calibration, MeasuredEvaluation, MeasuredPass, MeasuredStep, Measurement
 from ftc.spec.documents.estimates import SecondsRange, SpeedSource, Work
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TokenizerFacts
 from ftc.spec.precisions import Precision, precision_card
@@ -33,12 +33,12 @@ __all__ = [
     "by_calibration",
     "by_data_sheet",
     "calibrated_speed",
-    "look_work",
     "measured_work",
     "narrowed",
     "scale_only",
     "seconds_for",
     "shared",
+    "work_of_evaluation",
 ]
 
 
@@ -250,9 +250,9 @@ def _looks(found: Measurement, precision: str, kind: Kind, device: DeviceFacts) 
         if not look.new_tokens:
             read[config] = look.seconds
             if kind == "read":
-                yield look_work(look, device), look.seconds
+                yield work_of_evaluation(look, device), look.seconds
         elif kind == "write" and look.seconds > read.get(config, look.seconds):
-            yield look_work(look, device), look.seconds - read[config]
+            yield work_of_evaluation(look, device), look.seconds - read[config]
 
 
 def _part(draft: ClosedDraft, found: Calibration) -> float:
@@ -282,7 +282,7 @@ def measured_work(step: MeasuredStep, device: DeviceFacts) -> Work:
     return step_work(network, amounts, 1, _element_bytes(step), checkpointing=False)
 
 
-def look_work(look: MeasuredLook, device: DeviceFacts) -> Work:
+def work_of_evaluation(look: MeasuredEvaluation, device: DeviceFacts) -> Work:
     """What a measured look had to do on the device that it was measured of; of answers without their prompts."""
     facts = _facts(look)
     kernel = kernel_of(facts, device, "sdpa", look.precision, training=False)

@@ -14,11 +14,14 @@ from ftc.spec.tasks.rows import (
     ANSWER_COLUMN,
     NEGATIVES_COLUMN,
     NUMBERS_COLUMN,
+    OTHER_ANSWER_COLUMN,
+    RATING_COLUMN,
     REFERENCES_COLUMN,
     TURNS_COLUMN,
     AnswerRows,
     LabelRows,
     PromptRows,
+    RatedRows,
     TagRows,
     TextGroupRows,
 )
@@ -178,6 +181,12 @@ class PreferenceForm(Document):
     kind: Literal["preference"] = "preference"
     chosen: PromptForm | ChatForm
     rejected: PromptForm | ChatForm
+    rating: str | None = None
+    """Column of the rating, where the first answer is the row's own and the second another row's."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "rating" or value}
 
 
 TextForm = Annotated[
@@ -236,9 +245,7 @@ def row_form(
         case "chat":
             return ChatForm(messages=columns["messages"], tools=columns.get("tools"), train_on=task.turns)
         case "preference":
-            return PreferenceForm(
-                chosen=_answer_form("chosen", columns, rows), rejected=_answer_form("rejected", columns, rows)
-            )
+            return _rated_form(columns) if isinstance(kind, RatedRows) else _pair_form(columns, rows)
         case "raw":
             return RawForm(text=columns["text"])
         case "prompt" | "sample":
@@ -270,6 +277,22 @@ def _embed_form(task: Task, columns: Mapping[str, str], *, is_scored: bool) -> E
         return EmbedForm(texts={columns[part]: query for part in ("sentence1", "sentence2")}, numbers=NUMBERS_COLUMN)
     negatives = NEGATIVES_COLUMN if "negative" in columns else None
     return EmbedForm(texts={columns["query"]: query, columns["positive"]: passage}, negatives=negatives)
+
+
+def _pair_form(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> PreferenceForm:
+    return PreferenceForm(
+        chosen=_answer_form("chosen", columns, rows), rejected=_answer_form("rejected", columns, rows)
+    )
+
+
+def _rated_form(columns: Mapping[str, str]) -> PreferenceForm:
+    """A rated answer, and that of another row to the same prompt."""
+    if "messages" in columns:
+        own, other = ChatForm(messages=columns["messages"], train_on="last"), ChatForm(messages=OTHER_ANSWER_COLUMN)
+        return PreferenceForm(chosen=own, rejected=other.model_copy(update={"train_on": "last"}), rating=RATING_COLUMN)
+    asked = PromptForm(prompt="{{ " + columns["prompt"] + " }}", completion=columns["completion"])
+    other_form = asked.model_copy(update={"completion": OTHER_ANSWER_COLUMN})
+    return PreferenceForm(chosen=asked, rejected=other_form, rating=RATING_COLUMN)
 
 
 def _answer_form(part: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> ChatForm | PromptForm:

@@ -273,7 +273,9 @@ class Preferences:
         limit: Limit,
         counts: RowCounts,
         place: Callable[[int], str],
+        rating: str | None = None,
     ) -> None:
+        self._rating = rating
         self._chosen = Generative(chosen, tokenizer, limit, counts, place)
         self._rejected = Generative(rejected, tokenizer, limit, counts, place)
         self._limit = limit
@@ -284,9 +286,10 @@ class Preferences:
         chosen = self._chosen.encoded(chunk)
         rejected = self._rejected.encoded({i: row for i, row in chunk.items() if i in chosen})
         for i, other in rejected.items():
-            yield from self._pair(i, chosen[i], other)
+            rating = () if self._rating is None else (int(chunk[i][self._rating]),)
+            yield from self._pair(i, chosen[i], other, rating)
 
-    def _pair(self, i: int, chosen: Encoded, rejected: Encoded) -> Iterator[RowTokens]:
+    def _pair(self, i: int, chosen: Encoded, rejected: Encoded, rating: tuple[int, ...]) -> Iterator[RowTokens]:
         longest = max(len(chosen.tokens.ids), len(rejected.tokens.ids))
         surplus = longest - self._limit.max_length
         if surplus > 0 and not self._limit.cuts:
@@ -308,4 +311,4 @@ class Preferences:
         length, (begin, end) = len(chosen.tokens.ids), spans[1]
         supervised = [spans[0], (begin + length, end + length)]
         ids = chosen.tokens.ids + rejected.tokens.ids
-        yield RowTokens(i, ids, supervised, chosen.tokens.prompt_length, targets=[length])
+        yield RowTokens(i, ids, supervised, chosen.tokens.prompt_length, targets=[length, *rating])

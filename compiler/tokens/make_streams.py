@@ -27,6 +27,7 @@ from ftc.compiler.tokens.forms import TextForm, Wording, row_form
 from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.pixel_client import ask_for_pixels
 from ftc.compiler.tokens.probes import PROBES, Probes, groups_of, make_probes
+from ftc.compiler.tokens.rated_rows import write_other_answers
 from ftc.compiler.tokens.row_index import remember_rows
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
@@ -46,6 +47,7 @@ from ftc.spec.language.source import Source
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.paths import cache_folder
 from ftc.spec.tasks.card import Prompted, PromptFacts
+from ftc.spec.tasks.rows import RatedRows
 from ftc.spec.text_forms import form_card
 
 __all__ = ["make_streams", "render_probe", "tokenizer_probe"]
@@ -80,6 +82,9 @@ def make_streams(
         words = prompt[0]
     wording = Wording(shape.form, words, shape.system, model.family, model.tokenizer.eos_id)
     try:
+        if isinstance(task.rows(), RatedRows):
+            for part in data.parts.values():
+                write_other_answers(part.rows, columns)
         form = row_form(task, columns, data.labels, wording, data.parts["train"].rows)
         splits, probe, odd = _encode(draft, data, form, model_folder)
         found = [*odd, *_findings(draft, data, splits, odd)]

@@ -104,7 +104,7 @@ def _written(
 ) -> Callable[[dict[int, Row]], Iterator[RowTokens]]:
     """What encodes prompts and answers: two answers, the prompt alone, each apart, or one after the other."""
     if isinstance(form, PreferenceForm):
-        return Preferences(source(form.chosen), source(form.rejected), *parts).encode
+        return Preferences(source(form.chosen), source(form.rejected), *parts, form.rating).encode
     if isinstance(form, PromptForm) and form.is_question:
         return Questions(source(form), *parts).encode
     if isinstance(form, PromptForm) and form.is_split:

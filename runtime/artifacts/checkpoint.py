@@ -38,7 +38,7 @@ from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.settings import Settings
-from ftc.spec.documents.step_log import Ladder
+from ftc.spec.documents.step_log import StepLog
 from ftc.spec.storage.atomic_write import building_folder
 
 __all__ = [
@@ -136,7 +136,7 @@ def prune(checkpoints: Path, progress: Progress, keep: int) -> None:
 
 
 def newest(
-    checkpoints: Path, job_sha256: str, report: Callable[[Diagnostic], None], log: Ladder, *, below: int | None = None
+    checkpoints: Path, job_sha256: str, report: Callable[[Diagnostic], None], log: StepLog, *, below: int | None = None
 ) -> Checkpoint | None:
     """The newest checkpoint that may be continued; see `checkpoint_files.newest`."""
     found = checkpoint_files.newest(checkpoints, job_sha256, report, log, below=below)
@@ -144,7 +144,7 @@ def newest(
 
 
 def verified(
-    checkpoints: Path, step: int | None, job_sha256: str, report: Callable[[Diagnostic], None], log: Ladder | None
+    checkpoints: Path, step: int | None, job_sha256: str, report: Callable[[Diagnostic], None], log: StepLog | None
 ) -> Checkpoint | None:
     """The checkpoint of a step, if it may be continued; see `checkpoint_files.verified`."""
     found = checkpoint_files.verified(checkpoints, step, job_sha256, report, log)

@@ -22,7 +22,7 @@ from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.events import read_events, without_repeats
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.documents.step_log import Ladder, norm_text, read_ladder
+from ftc.spec.documents.step_log import StepLog, norm_text, read_step_log
 from ftc.spec.names import InsidePath
 from ftc.spec.storage.model_files import TensorDigest, content_digest
 from ftc.spec.storage.paths import RunFolder, step_of
@@ -74,15 +74,15 @@ class WholeCheckpoint:
     progress: Progress
 
 
-def witnessed_log(run: RunFolder) -> Ladder:
+def witnessed_log(run: RunFolder) -> StepLog:
     """A run's step log up to the first step of which the run said something else: from there on it is another run's.
 
     Raises:
         OSError: A file can't be read.
     """
-    if not run.ladder.is_file():
-        return Ladder()
-    log = read_ladder(run.ladder)
+    if not run.step_log.is_file():
+        return StepLog()
+    log = read_step_log(run.step_log)
     said, _ = without_repeats(read_events(run.events))
     others = (
         event.step
@@ -93,14 +93,14 @@ def witnessed_log(run: RunFolder) -> Ladder:
     first = min(others, default=None)
     if first is None:
         return log
-    return Ladder(
+    return StepLog(
         {step: line for step, line in log.steps.items() if step < first},
-        {step: rung for step, rung in log.rungs.items() if step < first},
+        {step: checksum for step, checksum in log.checksums.items() if step < first},
     )
 
 
 def newest(
-    checkpoints: Path, job_sha256: str, report: Callable[[Diagnostic], None], log: Ladder, *, below: int | None = None
+    checkpoints: Path, job_sha256: str, report: Callable[[Diagnostic], None], log: StepLog, *, below: int | None = None
 ) -> WholeCheckpoint | None:
     """The newest checkpoint that is whole, and whose best checkpoint is whole too; damaged ones are reported.
 
@@ -122,7 +122,7 @@ def newest(
 
 
 def verified(
-    checkpoints: Path, step: int | None, job_sha256: str, report: Callable[[Diagnostic], None], log: Ladder | None
+    checkpoints: Path, step: int | None, job_sha256: str, report: Callable[[Diagnostic], None], log: StepLog | None
 ) -> WholeCheckpoint | None:
     """The checkpoint of a step, or None where it is absent or damaged, or contradicts a step log that is given."""
     if step is None:
@@ -149,7 +149,7 @@ def verified(
     return found
 
 
-def _contradiction(found: WholeCheckpoint, log: Ladder) -> str | None:
+def _contradiction(found: WholeCheckpoint, log: StepLog) -> str | None:
     """In what a checkpoint whose manifest is right differs from the step log, which was on disk before it.
 
     Its own manifest can't tell: whoever writes other weights can write another manifest.
@@ -157,7 +157,7 @@ def _contradiction(found: WholeCheckpoint, log: Ladder) -> str | None:
     step = found.progress.step
     if log.height < step:
         return f"the step log has no step {log.height + 1} of this run"
-    noted = log.rungs.get(step)
+    noted = log.checksums.get(step)
     if noted is None:
         return f"the step log has no weight checksum of step {step}"
     try:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ftc.runtime.execution.execute import let_threads_sleep
-from ftc.spec.documents.device import CalibrationJob, MeasuredLook, MeasuredStep, Measurement
+from ftc.spec.documents.device import CalibrationJob, MeasuredEvaluation, MeasuredStep, Measurement
 from ftc.spec.precisions import precision_card
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def measure(job: CalibrationJob, import_seconds: float) -> Measurement:
     device = torch.device(job.kind)
     before = _used_bytes(device)
     steps: list[MeasuredStep] = []
-    looks: list[MeasuredLook] = []
+    looks: list[MeasuredEvaluation] = []
     for step, seen in _passes(job, device):
         steps.append(step)
         looks += seen
@@ -147,7 +147,7 @@ def _used_bytes(device: torch.device) -> int | None:
         return None
 
 
-def _passes(job: CalibrationJob, device: torch.device) -> Iterator[tuple[MeasuredStep, list[MeasuredLook]]]:
+def _passes(job: CalibrationJob, device: torch.device) -> Iterator[tuple[MeasuredStep, list[MeasuredEvaluation]]]:
     """A step of each small model, and looks by it."""
     shapes = [("bert", 384, 3, "lora"), ("llama", 512, 3, "lora"), ("llama", 512, 2, "full"), ("bert", 768, 2, "lora")]
     if job.kind == "cuda":
@@ -160,7 +160,7 @@ def _passes(job: CalibrationJob, device: torch.device) -> Iterator[tuple[Measure
 
 def _pass(
     job: CalibrationJob, device: torch.device, precision: str, kind: str, hidden: int, layers: int, strategy: str
-) -> tuple[MeasuredStep, list[MeasuredLook]]:
+) -> tuple[MeasuredStep, list[MeasuredEvaluation]]:
     from ftc.runtime.models.base_model import trainable_tensors
     from ftc.runtime.models.build_model import build_model
     from ftc.runtime.training.seeding import deterministic
@@ -183,8 +183,8 @@ def _pass(
             seconds=_seconds_of_steps(job, settings, model),
         )
         looks = [
-            MeasuredLook(**common, new_tokens=new_tokens, seconds=seconds)
-            for new_tokens, seconds in _seconds_of_looks(settings, model, job.tries)
+            MeasuredEvaluation(**common, new_tokens=new_tokens, seconds=seconds)
+            for new_tokens, seconds in _seconds_of_evaluations(settings, model, job.tries)
         ]
     return step, looks
 
@@ -327,7 +327,7 @@ def main() -> int:
     return 0
 
 
-def _seconds_of_looks(settings: Settings, model: Any, tries: int) -> Iterator[tuple[int, float]]:
+def _seconds_of_evaluations(settings: Settings, model: Any, tries: int) -> Iterator[tuple[int, float]]:
     """Tokens of each answer, 0 for rows that are scored, and the median of the seconds that a look takes.
 
     Args:

@@ -102,7 +102,7 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
         state = RunState(folder, record, writes=False)
         with (
             Journal(folder.events, listen, silent=not accelerator.is_main_process) as journal,
-            StepLogFile(folder.ladder, silent=True) as ladder,
+            StepLogFile(folder.step_log, silent=True) as step_log,
             AnswersFile(folder.answers, silent=True) as answers,
         ):
             session = Session(
@@ -112,7 +112,7 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
                 folder,
                 state,
                 journal,
-                ladder,
+                step_log,
                 answers,
                 accelerator,
                 stop,

@@ -8,7 +8,7 @@ from typing import NamedTuple, assert_never
 import numpy as np
 
 from ftc.runtime.evaluation.scoring import RowScore
-from ftc.runtime.evaluation.split_rows import CHOSEN, SplitRows
+from ftc.runtime.evaluation.split_rows import CHOSEN, RATINGS, SplitRows
 from ftc.runtime.metrics import (
     LOSSES,
     ClassCounts,
@@ -88,7 +88,7 @@ class Measures(SplitRows):
             case "written label":
                 said = [as_label(text, self._labels) for text in self._written(texts)]
                 return Decisions.named(self._labels, self._expected(), said)
-            case "pair" | "rank":
+            case "pair" | "rated" | "rank":
                 return of_figures(self._answer, [score.predicted for score in scores])
             case "rewarded":
                 assert self._settings.train.sampling is not None, "the plan says what answers earn"
@@ -173,6 +173,8 @@ class Measures(SplitRows):
             case "pair":
                 chosen = {score.row: score.predicted[0] > score.predicted[1] for score in scores}
                 return {row: CHOSEN if is_chosen else "the rejected answer" for row, is_chosen in chosen.items()}
+            case "rated":
+                return {s.row: RATINGS[self.is_good(s.row) == (s.predicted[2] > 0)] for s in scores}
             case "rank":
                 return {score.row: f"rank {score.predicted[0]:.0f}" for score in scores}
             case "written label" | "rewarded" | "text":

@@ -193,7 +193,7 @@ def _predictions(settings: Settings, said: Sequence[tuple[Outcome, Said]]) -> Pr
             return Found([row.right for row, _ in said], ["" if text == NO_ANSWER else text for text in texts])
         case "written label":
             return Decisions.named(labels, wanted, [as_label(text, labels) for text in texts])
-        case "pair" | "rank":
+        case "pair" | "rated" | "rank":
             return of_figures(settings.answer, [one.predicted for _, one in said])
         case "rewarded":
             assert settings.train.sampling is not None, "the plan says what answers earn"

@@ -16,9 +16,10 @@ from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TextDecoder, TokenStream
 from ftc.spec.heads import Answer, head_card
 
-__all__ = ["CHOSEN", "SplitRows"]
+__all__ = ["CHOSEN", "RATINGS", "SplitRows"]
 
 CHOSEN = "the chosen answer"
+RATINGS = ("a bad answer", "a good answer")
 
 
 class SplitRows:
@@ -83,7 +84,7 @@ class SplitRows:
     def given(self, number: int) -> str:
         """What a model is given of a row."""
         match self._answer:
-            case "pair" | "rank" | "written label" | "rewarded" | "text":
+            case "pair" | "rated" | "rank" | "written label" | "rewarded" | "text":
                 return self.decode.prompt(self._rows, number)
             case "span":
                 return f"{self.decode.prompt(self._rows, number)} · {self._rows.texts(number)[0]}"
@@ -107,6 +108,8 @@ class SplitRows:
                 return next(iter(self._rows.texts(number)[1:]), NO_ANSWER)
             case "pair":
                 return CHOSEN
+            case "rated":
+                return RATINGS[self.is_good(number)]
             case "rank":
                 return self.decode(self._rows.marked(number)[1].tolist())
             case "rewarded":
@@ -115,6 +118,10 @@ class SplitRows:
                 return next(iter(self._rows.texts(number)), "") or self.decode.expected(self._rows, number)
             case _:
                 assert_never(self._answer)
+
+    def is_good(self, number: int) -> bool:
+        """Whether a row's answer is rated good."""
+        return bool(self._rows.targets[number][1:2].sum())
 
     def _numbered(self, numbers: Sequence[str]) -> str:
         """A number as it is, or each with its name where a row has several."""
@@ -146,7 +153,7 @@ class SplitRows:
                 return [tuple(row) for row in self._targets()]
             case "written label":
                 return self._expected()
-            case "numbers" | "tags" | "span" | "pair" | "rank" | "rewarded" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "rated" | "rank" | "rewarded" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)
@@ -161,7 +168,7 @@ class SplitRows:
                 return Decisions.several(self._labels, expected, classes)
             case "written label":
                 return Decisions.named(self._labels, expected, classes)
-            case "numbers" | "tags" | "span" | "pair" | "rank" | "rewarded" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "rated" | "rank" | "rewarded" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)

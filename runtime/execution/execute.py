@@ -252,7 +252,7 @@ class _Execution:
         status: Literal["finished", "gate_failed"] = "finished" if passed else "gate_failed"
         session.journal.emit(RunEnded(status=status, detail="" if passed else "a gate failed"))
         session.journal.sync()  # the record names the digests of both: they must not be younger on disk than it is
-        session.ladder.sync()
+        session.step_log.sync()
         session.answers.sync()
         session.note_trackers()
         session.state.end(status, "early_stop" if session.stopped_early else "finished")

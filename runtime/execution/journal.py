@@ -17,7 +17,7 @@ from typing import BinaryIO, Self
 
 from ftc.spec.documents.events import Event, EventListener, Part, PhaseEnded, PhaseStarted
 from ftc.spec.documents.sampled import SampledAnswer, read_answers
-from ftc.spec.documents.step_log import Ladder, Rung, StepLine, line_text, read_ladder
+from ftc.spec.documents.step_log import StepLine, StepLog, WeightChecksum, line_text, read_step_log
 from ftc.spec.storage.atomic_write import write_file
 
 __all__ = ["AnswersFile", "Journal", "StepLogFile", "close_lines", "open_at_last_line"]
@@ -154,10 +154,10 @@ class AnswersFile:
 
 
 class StepLogFile:
-    """Appends lines to a run's ladder. A process that isn't the first writes nothing.
+    """Appends lines to a run's step log. A process that isn't the first writes nothing.
 
     A line is with the system once `add` returns, and on disk once `sync` does, which comes before every checkpoint: so
-    after any crash the ladder reaches at least as high as the newest checkpoint.
+    after any crash the step log reaches at least as high as the newest checkpoint.
 
     Args:
         path: The file.
@@ -172,12 +172,12 @@ class StepLogFile:
         """Takes away what stands above a step: training goes on from there, and writes it anew.
 
         Raises:
-            OSError: The disk refused; the ladder is as it was.
+            OSError: The disk refused; the step log is as it was.
         """
         if self._file is None:
             return
-        known = read_ladder(self._path)
-        if max(*known.steps, *known.rungs, 0, 0) > step:
+        known = read_step_log(self._path)
+        if max(*known.steps, *known.checksums, 0, 0) > step:
             self._replace(b"".join(map(line_text, known.lines(step))))
 
     def clear(self) -> None:
@@ -193,7 +193,7 @@ class StepLogFile:
         finally:
             self._file = open_at_last_line(self._path)
 
-    def add(self, line: StepLine | Rung) -> None:
+    def add(self, line: StepLine | WeightChecksum) -> None:
         """Writes a line."""
         if self._file is not None:
             self._file.write(line_text(line))
@@ -204,9 +204,9 @@ class StepLogFile:
         if self._file is not None:
             os.fsync(self._file.fileno())
 
-    def read(self) -> Ladder:
-        """The ladder so far."""
-        return read_ladder(self._path)
+    def read(self) -> StepLog:
+        """The step log so far."""
+        return read_step_log(self._path)
 
     def __enter__(self) -> Self:
         return self

@@ -19,7 +19,7 @@ from ftc.spec.documents.ledger import Begun, Ended, read_ledger
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import DeterminismSeen
 from ftc.spec.documents.segments import Segment
-from ftc.spec.documents.step_log import Ladder, read_ladder
+from ftc.spec.documents.step_log import StepLog, read_step_log
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.storage.reading import read_regular
 
@@ -47,10 +47,10 @@ def remembered(folder: RunFolder, plan: Plan, lost: tuple[str, ...]) -> dict[str
         lost: Names of the documents that can't be read.
     """
     events = read_events(folder.events)
-    log = read_ladder(folder.ladder) if folder.ladder.is_file() else Ladder()
+    log = read_step_log(folder.step_log) if folder.step_log.is_file() else StepLog()
     segments = tuple(_segments(folder, events))
     steps = saved_steps(folder.checkpoints)
-    first = log.rungs.get(0)
+    first = log.checksums.get(0)
     found: dict[str, Any] = {
         "segments": segments,
         "steps_done": steps[-1] if steps else 0,

@@ -66,7 +66,7 @@ class Session:
     folder: RunFolder
     state: RunState
     journal: Journal
-    ladder: StepLogFile
+    step_log: StepLogFile
     answers: AnswersFile
     accelerator: Accelerator
     stop: StopRequest
@@ -265,7 +265,7 @@ def open_session(
     state = RunState.begin(folder, plan, (found, processes, launched), before, inputs.previous, writes=is_first)
     with (
         Journal(folder.events, listen, silent=not is_first) as journal,
-        StepLogFile(folder.ladder, silent=not is_first) as ladder,
+        StepLogFile(folder.step_log, silent=not is_first) as step_log,
         AnswersFile(folder.answers, silent=not is_first) as answers,
     ):
         session = Session(
@@ -275,7 +275,7 @@ def open_session(
             folder,
             state,
             journal,
-            ladder,
+            step_log,
             answers,
             accelerator,
             stop,

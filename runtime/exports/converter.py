@@ -42,6 +42,8 @@ def converter_folder(archive: Path | None, *, offline: bool) -> Path:
         Refusal: It isn't here and can't be fetched, or it is another one (FTC667).
     """
     folder = cache_folder() / "converters" / _FILES_SHA256[:16]
+    for compiled in folder.rglob("*.pyc"):  # Python would run it without a look at the sources
+        compiled.unlink()
     if not _is_whole(folder):
         if archive is not None:
             _unpack(archive, folder)
@@ -58,7 +60,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _digest_of(folder: Path) -> str:
-    files = sorted(one for one in folder.rglob("*") if one.is_file() and one.suffix != ".pyc")
+    files = sorted(one for one in folder.rglob("*") if one.is_file())
     return digest({one.relative_to(folder).as_posix(): file_digest(one) for one in files})
 
 

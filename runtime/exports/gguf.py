@@ -166,7 +166,8 @@ class _Job:
         with session.journal.phase("compare", f"{len(self.reference.rows)} rows of {self.split}"):
             found = self.compared(file, bound)
             gates.require(found, f"the file in {asked.weight_type}")
-        can_answer = session.plan.settings.answer != "pair"  # gates of preferences compare with the untrained model
+        # Gates of preferences compare with the untrained model.
+        can_answer = session.plan.settings.answer not in ("pair", "rated")
         return found, self._answers(file) if bound.is_measured and can_answer else None
 
     def _answers(self, file: Path) -> AnswersKept:

@@ -19,7 +19,7 @@ from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.runtime.models.sharding import stacks_of
 from ftc.runtime.tasks.chunked_head import ChunkedHead
 from ftc.runtime.tasks.scorer import ChunkedScorer, Prediction, Scorer
-from ftc.runtime.tasks.text_groups import Coupling, coupling_of
+from ftc.runtime.tasks.text_groups import RowCoupling, coupling_of
 from ftc.spec.documents.streams import TokenStream
 
 __all__ = ["Groups", "Marked", "layers_name", "mark"]
@@ -170,7 +170,7 @@ class Marked:
         return self.scorer.num_targets(rows, number)
 
     @property
-    def coupling(self) -> Coupling | None:
+    def coupling(self) -> RowCoupling | None:
         """How rows are compared with each other."""
         return coupling_of(self.scorer)
 

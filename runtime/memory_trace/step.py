@@ -205,7 +205,7 @@ def _loop_job(
         parameter.register_post_accumulate_grad_hook(partial(_note_gradient, job, tracker))
     train = _two_steps(job)
     with fused_on_meta():
-        optimizer = make_optimizer(parameters, train)
+        optimizer = make_optimizer(parameters, train, model)
         _leave_pages_out(optimizer)
     for group in optimizer.param_groups:
         if job.device.kind == "cuda" and group.get("foreach", True) is None and not group.get("fused"):

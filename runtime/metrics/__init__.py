@@ -180,7 +180,7 @@ def statistics_of(name: str, predictions: Predictions) -> Statistics:
             assert_never(predictions)
     metric = metric_named(name)
     assert metric is not None, "a plan names metrics that are known"
-    return replace(found, shares=found.rows[:, :1]) if metric.kind == "share" else found
+    return replace(found, shares=found.rows[:, :1]) if metric.is_share else found
 
 
 ClassCounts = Mapping[str, tuple[int, int]]

@@ -7,7 +7,7 @@ in one tensor for all of a layer, each has its own where it had.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ import torch
 __all__ = ["from_files", "holds_fused", "in_files", "names_in_files", "stored_names"]
 
 _MOST_INT32 = 2**31
+_WRAPPER = "base_model.model."
+"""What peft puts before a model's own names."""
 
 
 def names_in_files(model: Any) -> dict[str, str]:
@@ -33,17 +35,28 @@ def names_in_files(model: Any) -> dict[str, str]:
     return {owns[id(tensor)]: name for name, tensor in written.items() if owns[id(tensor)] != name}
 
 
-def stored_names(model: Any) -> dict[str, tuple[str, ...]]:
-    """What each parameter is called in files, by its name in memory; a fused one has the names of all its parts.
+def stored_names(model: Any, parameters: Iterable[str] | None = None) -> dict[str, tuple[str, ...]]:
+    """What parameters are called in files, by their names in memory; a fused one has the names of all its parts.
+
+    The model's class decides and not how it was loaded, so that processes with and without its values agree.
 
     Args:
-        model: A model of transformers, without any wrapper.
+        model: A model of transformers, within an adapter's wrapper or not.
+        parameters: Those that are asked for; None for all.
     """
-    if not holds_fused(model):
-        known = names_in_files(model)
-        return {name: (known.get(name, name),) for name, _ in model.named_parameters()}
-    shapes = {name: torch.empty(one.shape, device="meta") for name, one in model.named_parameters()}
-    return {name: tuple(in_files(model, {name: shape})) for name, shape in shapes.items()}
+    from transformers.core_model_loading import revert_weight_conversion
+
+    inner, wrapper = (model.get_base_model(), _WRAPPER) if hasattr(model, "get_base_model") else (model, "")
+    own = dict(model.named_parameters())
+    names = own if parameters is None else list(parameters)
+    shapes = {name.removeprefix(wrapper): torch.empty(own[name].shape, device="meta") for name in names}
+    if holds_fused(inner):
+        found = {name: tuple(in_files(inner, {name: shape})) for name, shape in shapes.items()}
+    else:
+        owns = {id(shape): name for name, shape in shapes.items()}
+        found = {owns[id(shape)]: (name,) for name, shape in revert_weight_conversion(inner, shapes).items()}
+    plain = {name: name.removeprefix(wrapper) for name in names}
+    return {name: found.get(one, (one,)) for name, one in plain.items()}
 
 
 def holds_fused(model: Any) -> bool:

@@ -7,7 +7,7 @@ from ftc.runtime.replay.replay import Replayed, replay_in_fresh_process, scratch
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.audit import ReplayRequest
 from ftc.spec.documents.record import DeterminismSeen
-from ftc.spec.documents.step_log import Difference, first_difference, line_text, read_ladder, rungs_until
+from ftc.spec.documents.step_log import Difference, checksum_steps, first_difference, line_text, read_step_log
 from ftc.spec.storage.atomic_write import write_file
 
 __all__ = ["compare_with_proof", "prove"]
@@ -25,10 +25,10 @@ def prove(session: Session) -> None:
     with session.journal.phase("prove", f"{steps} steps twice"):
         first, second = _replayed(session, steps), _replayed(session, steps)
         session.prove_inputs()
-        parted = first_difference(first.ladder, second.ladder, 0, steps)
+        parted = first_difference(first.step_log, second.step_log, 0, steps)
         if parted is not None:
             _fall(session, steps, "two fresh processes gave different results", parted)
-        write_file(session.folder.proof, b"".join(map(line_text, first.ladder.lines(steps))))
+        write_file(session.folder.proof, b"".join(map(line_text, first.step_log.lines(steps))))
     if parted is None:
         detail = f"the first {steps} steps gave the same bits in two fresh processes"
         session.state.update(determinism=DeterminismSeen(level="D1", proof_steps=steps, detail=detail))
@@ -43,7 +43,7 @@ def compare_with_proof(session: Session) -> None:
     seen = session.state.record.determinism
     if seen.level == "D0":  # it is known already that runs differ
         return
-    parted = first_difference(read_ladder(session.folder.proof), session.ladder.read(), 0, seen.proof_steps)
+    parted = first_difference(read_step_log(session.folder.proof), session.step_log.read(), 0, seen.proof_steps)
     if parted is not None:
         _fall(session, seen.proof_steps, "the run differs from a fresh process", parted)
 
@@ -58,7 +58,7 @@ def _replayed(session: Session, steps: int) -> Replayed:
             environment=session.inputs.environment,
             scratch=str(scratch),
             last_step=steps,
-            rungs=tuple(rungs_until(steps)),
+            checksums=tuple(checksum_steps(steps)),
         )
 
         def go_on(_answer: object) -> bool:

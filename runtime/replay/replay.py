@@ -26,7 +26,7 @@ from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.audit import Answer, MachineSeen, ReplayOver, ReplayRefused, ReplayRequest
 from ftc.spec.documents.machine import MachineClass
-from ftc.spec.documents.step_log import Ladder, Rung, StepLine, line_text, parse_line, read_ladder
+from ftc.spec.documents.step_log import StepLine, StepLog, WeightChecksum, line_text, parse_line, read_step_log
 from ftc.spec.schedules import schedule_card
 from ftc.spec.storage.atomic_write import write_file
 from ftc.spec.storage.paths import RunFolder
@@ -48,22 +48,22 @@ class Replayed:
 
     Attributes:
         machine: The class of the machine that it ran on.
-        steps: Its ladder's steps.
-        rungs: Its ladder's rungs.
+        steps: Its step log's steps.
+        checksums: Its step log's checksums.
         problem: Why it couldn't do what it was asked for.
         is_over: Whether it did all of it.
     """
 
     machine: MachineClass | None = None
     steps: dict[int, StepLine] = field(default_factory=dict)
-    rungs: dict[int, Rung] = field(default_factory=dict)
+    checksums: dict[int, WeightChecksum] = field(default_factory=dict)
     problem: Diagnostic | None = None
     is_over: bool = False
 
     @property
-    def ladder(self) -> Ladder:
+    def step_log(self) -> StepLog:
         """What it climbed."""
-        return Ladder(self.steps, self.rungs)
+        return StepLog(self.steps, self.checksums)
 
     def take(self, answer: Answer) -> None:
         """Takes in one answer."""
@@ -72,8 +72,8 @@ class Replayed:
                 self.machine = machine
             case StepLine():
                 self.steps[answer.step] = answer
-            case Rung():
-                self.rungs[answer.step] = answer
+            case WeightChecksum():
+                self.checksums[answer.step] = answer
             case ReplayRefused():
                 self.problem = diagnostic(answer.code, answer.summary, notes=answer.notes, help=answer.help)
             case ReplayOver():
@@ -198,11 +198,11 @@ def _replay(request: ReplayRequest, tell: Tell) -> None:
 
 
 def _train_some(request: ReplayRequest, inputs: Inputs, accelerator: Accelerator, tell: Tell) -> None:
-    """Training alone, from a rung to a step."""
+    """Training alone, from one step to another."""
     from ftc.runtime.artifacts import checkpoint
     from ftc.runtime.evaluation.scoring import learn_references
     from ftc.runtime.execution.session import open_session
-    from ftc.runtime.training.hooks import Training, rung, step_line, validate
+    from ftc.runtime.training.hooks import Training, step_line, validate, weight_checksum
     from ftc.runtime.training.loop import training_steps
     from ftc.runtime.training.signals import StopRequest
     from ftc.runtime.training.train import make_job, restored
@@ -218,7 +218,7 @@ def _train_some(request: ReplayRequest, inputs: Inputs, accelerator: Accelerator
                 request.first_step,
                 session.job_sha256,
                 lambda finding: damage.append(finding.summary),
-                read_ladder(RunFolder(Path(request.checkpoints).parent).ladder),
+                read_step_log(RunFolder(Path(request.checkpoints).parent).step_log),
             )
             if found is None:
                 raise Refusal([_no_foothold(request.first_step, damage)])
@@ -229,20 +229,20 @@ def _train_some(request: ReplayRequest, inputs: Inputs, accelerator: Accelerator
         if asks_validation:
             session.trained = work
             learn_references(session, work, "validation")
-        tell(rung(request.first_step, job))
+        tell(weight_checksum(request.first_step, job))
         job.model.train()
         for done in training_steps(job, request.first_step):
             tell(step_line(done, job))
             if asks_validation:  # the next step's rate hangs on it
                 validate(training, done)
-            if done.step in request.rungs or done.step == request.last_step:
-                tell(rung(done.step, job))
+            if done.step in request.checksums or done.step == request.last_step:
+                tell(weight_checksum(done.step, job))
             if done.step == request.last_step:
                 break
 
 
 def _run_all(request: ReplayRequest, inputs: Inputs, accelerator: Accelerator, tell: Tell) -> None:  # noqa: ARG001
-    """The whole plan, in a run's folder of its own; the ladder is handed on as it grows."""
+    """The whole plan, in a run's folder of its own; the step log is handed on as it grows."""
     from ftc.runtime.execution.execute import execute
 
     plan = request.plan
@@ -250,13 +250,13 @@ def _run_all(request: ReplayRequest, inputs: Inputs, accelerator: Accelerator, t
         device = plan.settings.device.model_copy(update={"threads": request.threads})
         plan = plan.model_copy(update={"settings": plan.settings.model_copy(update={"device": device})}).sealed()
     folder = RunFolder(Path(request.scratch))
-    tail = _Tail(folder.ladder, tell)
+    tail = _Tail(folder.step_log, tell)
     execute(plan, inputs, folder, lambda event: tail.tell())
     tail.tell()
 
 
 class _Tail:
-    """Hands on each whole line that is added to a ladder."""
+    """Hands on each whole line that is added to a step log."""
 
     def __init__(self, path: Path, tell: Tell) -> None:
         self._path, self._tell, self._read = path, tell, 0

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.tasks.scorer import Arithmetic, Batch, Objective, Prediction, padded, states_at, without_cache
-from ftc.runtime.tasks.text_groups import Coupling
+from ftc.runtime.tasks.text_groups import Coupling, TextGroups
 from ftc.spec.documents.loss_settings import EmbeddingSettings
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
@@ -75,7 +75,7 @@ class EmbeddingScorer:
 
     def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:  # noqa: ARG002
         """(B,) loss of each row, compared with the rows of this batch alone."""
-        assert batch.groups is not None
+        assert isinstance(batch.groups, TextGroups)
         return self.coupling.losses(logits, batch.groups)
 
     def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:  # noqa: ARG002

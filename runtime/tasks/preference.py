@@ -15,12 +15,13 @@ from torch import nn
 from torch.nn import functional
 
 from ftc.runtime.tasks.language import LanguageScorer
+from ftc.runtime.tasks.rated_answers import RatedAnswers, RatedCoupling
 from ftc.runtime.tasks.scorer import Arithmetic, Batch, Objective, Prediction, next_tokens, target_losses
 from ftc.spec.documents.loss_settings import PreferenceSettings
-from ftc.spec.documents.settings import ModelSettings, Settings
+from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["LOSSES", "PREFERENCE", "Compared", "PreferenceScorer"]
+__all__ = ["LOSSES", "PREFERENCE", "Compared", "PreferenceScorer", "RatedScorer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +83,13 @@ class PreferenceScorer:
     def __init__(
         self,
         model: Any,
-        settings: ModelSettings,
+        settings: Settings,
         arithmetic: Arithmetic,
-        compared: PreferenceSettings,
-        chunk_size: int | None = None,
     ) -> None:
-        self._language = LanguageScorer(model, settings, arithmetic, chunk_size)
-        self._pad_id = settings.pad_id
-        self._settings = compared
+        assert settings.train.preference is not None, "the plan says which loss compares the answers"
+        self._language = LanguageScorer(model, settings.model, arithmetic, settings.train.loss_chunk_size)
+        self._pad_id = settings.model.pad_id
+        self._settings = settings.train.preference
         self._references: dict[int, torch.Tensor] = {}
 
     @property
@@ -162,10 +162,42 @@ class PreferenceScorer:
         return counts.clamp(min=1).view(-1, 2)
 
 
+class RatedScorer(PreferenceScorer):
+    """Rated answers, each beside an answer to another prompt."""
+
+    def __init__(self, model: Any, settings: Settings, arithmetic: Arithmetic) -> None:
+        super().__init__(model, settings, arithmetic)
+        self.coupling = RatedCoupling(self._settings, settings.train.batch_size, self._references)
+
+    def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
+        """The rows as tensors: 2B sequences, own and other answers in turn, of which the answers' tokens are scored."""
+        batch = super().batch(rows, numbers)
+        assert batch.sequences is not None
+        rows_of = torch.arange(len(numbers)).repeat_interleave(2)
+        groups = self.coupling.groups(rows, numbers)
+        return replace(batch, owners=batch.sequences, sequences=rows_of, references=None, groups=groups)
+
+    def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """(2B, 1) log-probability of each sequence."""
+        losses = target_losses(self._language, model, batch)
+        sums = torch.zeros(len(batch.ids), dtype=torch.float32, device=losses.device)
+        return sums.index_add(0, batch.owners, -losses)[:, None]
+
+    def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:  # noqa: ARG002
+        """(B,) loss of each row among those of the batch."""
+        assert isinstance(batch.groups, RatedAnswers)
+        return self.coupling.losses(logits, batch.groups)
+
+    def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:  # noqa: ARG002
+        """Nothing: what is said of a row depends on those of other batches."""
+        assert batch.sequences is not None
+        return [() for _ in range(len(batch.sequences) // 2)]
+
+
 def _scorer(model: Any, settings: Settings, arithmetic: Arithmetic) -> PreferenceScorer:
     train = settings.train
-    assert train.preference is not None, "the plan says which loss compares the answers"
-    return PreferenceScorer(model, settings.model, arithmetic, train.preference, train.loss_chunk_size)
+    kind = RatedScorer if train.preference is not None and train.preference.rates else PreferenceScorer
+    return kind(model, settings, arithmetic)
 
 
 PREFERENCE = Objective(

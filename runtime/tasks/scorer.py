@@ -27,6 +27,7 @@ from ftc.spec.documents.streams import TokenStream
 from ftc.spec.heads import Head
 
 if TYPE_CHECKING:
+    from ftc.runtime.tasks.rated_answers import RatedAnswers
     from ftc.runtime.tasks.text_groups import TextGroups
 
 __all__ = [
@@ -237,7 +238,7 @@ class Batch:
     each token by the base model; None where none is known."""
     offsets: torch.Tensor | None = None
     """(B, T, 2) begin and end character of each token in the context, -1 elsewhere; stays in host RAM."""
-    groups: TextGroups | None = None
+    groups: TextGroups | RatedAnswers | None = None
     """Which of the rows' texts belong together, where rows are several texts; None elsewhere."""
     places: torch.Tensor | None = None
     """(1, T) place of each token in its own row, where several rows make up one sequence; None elsewhere."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch.nn import functional
 from ftc.spec.documents.loss_settings import EmbeddingSettings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["LOSSES", "Coupling", "TextGroups", "coupling_of", "units"]
+__all__ = ["LOSSES", "Coupling", "RowCoupling", "TextGroups", "coupling_of", "units"]
 
 _AT_ONCE = 1024
 """Queries whose similarities to all passages are held at once."""
@@ -188,6 +189,24 @@ def _ranks(rows: TokenStream, units: Sequence[NDArray[np.float32]]) -> NDArray[n
     return found
 
 
-def coupling_of(scorer: object) -> Coupling | None:
+class RowCoupling(Protocol):
+    """How rows of an optimizer batch are compared with each other."""
+
+    def groups(self, rows: TokenStream, numbers: Sequence[int]) -> Any:
+        """What is known of some rows, in their order: `firsts` and `others` are places of their sequences."""
+        ...
+
+    def losses(self, vectors: torch.Tensor, groups: Any) -> torch.Tensor:
+        """(B,) loss of each row, of what the model made of all sequences."""
+        ...
+
+    def settled(
+        self, rows: TokenStream, vectors: Sequence[NDArray[np.float32]]
+    ) -> tuple[list[float], list[tuple[float, ...]]]:
+        """Loss and prediction of each row of a split."""
+        ...
+
+
+def coupling_of(scorer: object) -> RowCoupling | None:
     """How a scorer's rows are compared with each other; None where each has a loss of its own."""
     return getattr(scorer, "coupling", None)

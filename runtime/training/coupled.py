@@ -19,7 +19,7 @@ from ftc.runtime.tasks.scorer import Batch
 from ftc.runtime.training.seeding import seed_everything, stream_seed
 
 if TYPE_CHECKING:
-    from ftc.runtime.tasks.text_groups import Coupling, TextGroups
+    from ftc.runtime.tasks.text_groups import RowCoupling
     from ftc.runtime.training.loop import Job
     from ftc.runtime.training.sources import StepRows
 
@@ -27,7 +27,7 @@ __all__ = ["coupled_gradients"]
 
 
 def coupled_gradients(
-    job: Job, coupling: Coupling, fed: StepRows, batches: Sequence[Batch], pieces: Sequence[tuple[list[int], bool]]
+    job: Job, coupling: RowCoupling, fed: StepRows, batches: Sequence[Batch], pieces: Sequence[tuple[list[int], bool]]
 ) -> float:
     """Adds up the gradients of a step; returns the mean loss of its rows.
 
@@ -75,7 +75,7 @@ def coupled_gradients(
     return float(loss.detach().item())
 
 
-def _places(numbers: Sequence[int], groups: TextGroups, rows: Sequence[int]) -> torch.Tensor:
+def _places(numbers: Sequence[int], groups: Any, rows: Sequence[int]) -> torch.Tensor:
     """(S,) places that the texts of a micro-batch have among those of the whole step."""
     begins = [*groups.firsts.tolist(), len(groups.firsts) + len(groups.others)]
     spans = dict(zip(numbers, pairwise(begins), strict=True))

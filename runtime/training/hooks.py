@@ -20,9 +20,9 @@ from ftc.runtime.training.selection import Progress, reason_to_stop
 from ftc.spec import canonical
 from ftc.spec.diagnostics import diagnostic
 from ftc.spec.documents.events import CheckpointSaved, EarlyStopped, Evaluated, StepDone
-from ftc.spec.documents.step_log import Rung, StepLine, is_rung, norm_text
+from ftc.spec.documents.step_log import StepLine, WeightChecksum, has_checksum, norm_text
 
-__all__ = ["HOOKS", "Hook", "Training", "note_progress", "rung", "step_line"]
+__all__ = ["HOOKS", "Hook", "Training", "note_progress", "step_line", "weight_checksum"]
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ def write_step_line(training: Training, done: StepDone) -> None:
     """Writes the step's line of the step log, before anything else draws from the generators whose states are in it."""
     line = step_line(done, training.job)
     if training.session.is_first:
-        training.session.ladder.add(line)
+        training.session.step_log.add(line)
 
 
 def write_answers(training: Training, done: StepDone) -> None:
@@ -121,9 +121,9 @@ def check_stop(training: Training, done: StepDone) -> None:
 
 def write_checksum(training: Training, done: StepDone) -> None:
     """Writes a weight checksum: behind steps 1, 2, 4, 8, … and wherever a checkpoint is about to be."""
-    if _takes_part(training) and (is_rung(done.step) or _is_saved(training, done)):
+    if _takes_part(training) and (has_checksum(done.step) or _is_saved(training, done)):
         checksum = {"progress_sha256": training.progress.checksum()}
-        training.session.ladder.add(rung(done.step, training.job).model_copy(update=checksum))
+        training.session.step_log.add(weight_checksum(done.step, training.job).model_copy(update=checksum))
 
 
 def check_proof(training: Training, done: StepDone) -> None:
@@ -151,7 +151,7 @@ def save(training: Training, done: StepDone) -> None:
             held = checkpoint.contents(training.job.parameters, training.job.optimizer)
             kept = {file: whole_tensors(tensors, keep=session.is_first) for file, tensors in held.items()}
             if session.is_first:  # the others gave it their parts
-                session.ladder.sync()
+                session.step_log.sync()
                 session.answers.sync()
                 checkpoints = session.folder.checkpoints
                 checkpoint.save(checkpoints, session.job_sha256, training.progress, kept)
@@ -201,13 +201,13 @@ def step_line(done: StepDone, job: Job) -> StepLine:
     )
 
 
-def rung(step: int, job: Job) -> Rung:
+def weight_checksum(step: int, job: Job) -> WeightChecksum:
     """The weight checksum behind a step, for the first process; where weights are divided all have to ask."""
     keep = job.accelerator.is_main_process
     with evaluating(job.optimizer):
         weights = whole_tensors(job.parameters, keep=keep)
         state = whole_tensors(state_tensors(job.optimizer, job.parameters), keep=keep)
-        return Rung(
+        return WeightChecksum(
             step=step,
             weights_sha256=content_digest(weights),
             tensors=tensor_digests(weights),

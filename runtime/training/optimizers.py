@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from ftc.runtime.models.file_names import stored_names
 from ftc.runtime.models.sharding import split_like
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.optimizers import in_layers, optimizer_card
@@ -169,14 +170,23 @@ _STATES = tuple(dict.fromkeys(states for one in CONSTRUCTIONS for states in one.
 _LIKE_THE_PARAMETER = frozenset(("exp_avg", "exp_avg_sq", "state1", "state2", "momentum_buffer", "z", _TRAINED))
 
 
-def make_optimizer(parameters: dict[str, nn.Parameter], train: TrainSettings) -> torch.optim.Optimizer:
-    """The plan's optimizer over named parameters; matrices decay, biases and norms don't."""
-    return _BY_KIND[train.optimizer.kind].build(_groups(parameters, train), train)
+def make_optimizer(
+    parameters: dict[str, nn.Parameter], train: TrainSettings, model: nn.Module | None = None
+) -> torch.optim.Optimizer:
+    """The plan's optimizer over named parameters; matrices decay, biases and norms don't.
+
+    Args:
+        parameters: What is trained.
+        train: The plan's numbers.
+        model: Whose parameters they are; it knows their names in files, which groups may go by.
+    """
+    return _BY_KIND[train.optimizer.kind].build(_groups(parameters, train, model), train)
 
 
-def _groups(parameters: dict[str, nn.Parameter], train: TrainSettings) -> list[dict[str, Any]]:
+def _groups(parameters: dict[str, nn.Parameter], train: TrainSettings, model: nn.Module | None) -> list[dict[str, Any]]:
     """Parameters by what is done to them; each group keeps its part of the learning rate as `rate_ratio`."""
-    ratios = {name: _rate_ratio(name, train) for name in parameters}
+    stored = stored_names(model, parameters) if model is not None and train.parameter_groups else {}
+    ratios = {name: _rate_ratio((name, *stored.get(name, ())), train) for name in parameters}
     groups: list[dict[str, Any]] = [
         {
             "params": [one for name, one in parameters.items() if ratios[name] == ratio and (one.ndim >= 2) is decays],
@@ -200,13 +210,19 @@ def _groups(parameters: dict[str, nn.Parameter], train: TrainSettings) -> list[d
     return [group for group in groups if group["params"]]
 
 
-def _rate_ratio(name: str, train: TrainSettings) -> float:
-    """A parameter's learning rate by that of the run: of the new head, of its group, or of all."""
+def _rate_ratio(names: Sequence[str], train: TrainSettings) -> float:
+    """A parameter's learning rate by that of the run: of the new head, of its group, or of all.
+
+    Args:
+        names: What it is called, in memory first and then in files.
+        train: With the groups.
+    """
+    name = names[0]
     second = train.b_rate_ratio if "lora_B" in name else 1.0
     if train.head_learning_rate is not None and fits_any(train.head_modules, (name,)):
         return train.head_learning_rate / train.learning_rate
     for group in train.parameter_groups:
-        if fits_any(group.parameters, (name,)):
+        if fits_any(group.parameters, names):
             return second * group.learning_rate / train.learning_rate
     return second
 

@@ -15,7 +15,7 @@ from ftc.runtime.models.base_model import misfit, trainable_tensors
 from ftc.runtime.models.sharding import is_sharded, whole_tensors
 from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batch, target_losses
-from ftc.runtime.training.hooks import HOOKS, Training, note_progress, rung
+from ftc.runtime.training.hooks import HOOKS, Training, note_progress, weight_checksum
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.loss_scale import LossScale
 from ftc.runtime.training.optimizers import make_optimizer, state_misfit
@@ -68,12 +68,12 @@ def train(session: Session) -> None:
     )
     training = Training(session, job, restored(session, work, job, _fitting(session, job, found)))
     if training.progress.step > 0:
-        session.ladder.truncate(training.progress.step)  # what was written after the checkpoint is written again
+        session.step_log.truncate(training.progress.step)  # what was written after the checkpoint is written again
         session.answers.truncate(training.progress.step)
     else:
-        session.ladder.clear()
+        session.step_log.clear()
         session.answers.truncate(0)
-        session.ladder.add(rung(0, job))
+        session.step_log.add(weight_checksum(0, job))
     if not training.progress.is_over:
         session.pause_at(training.progress.step)
         session.stop.check()
@@ -157,7 +157,7 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
         model=wrap(session.accelerator, work.model),
         parameters=parameters,
         scorer=work.scorer,
-        optimizer=make_optimizer(parameters, settings.train),
+        optimizer=make_optimizer(parameters, settings.train, work.model),
         source=_source(session, work, rows),
         accelerator=session.accelerator,
         teacher=session.build_teacher(),

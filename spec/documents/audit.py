@@ -14,7 +14,7 @@ from ftc.spec.documents.machine import MachineClass
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Gain, Interval, SliceResult
 from ftc.spec.documents.resampling import Resampling
-from ftc.spec.documents.step_log import Rung, StepLine
+from ftc.spec.documents.step_log import StepLine, WeightChecksum
 from ftc.spec.version import VERSION
 
 __all__ = [
@@ -179,8 +179,8 @@ class ReplayRequest(Document):
     first_step: int = 0
     """Steps that are done at the beginning; those of a checkpoint, or 0."""
     last_step: int
-    rungs: tuple[int, ...] = ()
-    """Steps behind which a rung is wanted, beside the last one."""
+    checksums: tuple[int, ...] = ()
+    """Steps behind which a checksum is wanted, beside the last one."""
     expected: MachineClass | None = None
     """Class of machine on which alone to begin; None for any."""
     threads: int | None = None
@@ -210,4 +210,4 @@ class ReplayOver(Document):
     kind: Literal["over"] = "over"
 
 
-Answer = Annotated[MachineSeen | StepLine | Rung | ReplayRefused | ReplayOver, Field(discriminator="kind")]
+Answer = Annotated[MachineSeen | StepLine | WeightChecksum | ReplayRefused | ReplayOver, Field(discriminator="kind")]

@@ -12,7 +12,7 @@ __all__ = [
     "Calibration",
     "CalibrationJob",
     "DeviceByHand",
-    "MeasuredLook",
+    "MeasuredEvaluation",
     "MeasuredPass",
     "MeasuredStep",
     "Measurement",
@@ -113,7 +113,7 @@ class MeasuredStep(MeasuredPass):
     """Weights that are trained."""
 
 
-class MeasuredLook(MeasuredPass):
+class MeasuredEvaluation(MeasuredPass):
     """Rows that are scored, or answered, as the run's own evaluation does it: by its kernels, adapters folded in."""
 
     new_tokens: int
@@ -136,7 +136,7 @@ class Measurement(Document):
     context_bytes: int | None
     """What the driver holds of a card for a process; None on a CPU, or where others used the card."""
     steps: tuple[MeasuredStep, ...]
-    looks: tuple[MeasuredLook, ...] = ()
+    looks: tuple[MeasuredEvaluation, ...] = ()
     """Empty in what an earlier release measured."""
 
 

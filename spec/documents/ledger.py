@@ -32,18 +32,18 @@ __all__ = [
     "Begun",
     "Ended",
     "Entry",
-    "Look",
     "Merged",
     "ModelExported",
+    "NotedEvaluation",
     "Opened",
     "PagesWritten",
     "Unlocked",
     "append_entry",
     "broken_links",
-    "looks_at",
+    "evaluations_of",
     "merges_of",
     "moved_since",
-    "note_test_look",
+    "note_evaluation",
     "read_ledger",
     "state_mark",
 ]
@@ -89,7 +89,7 @@ class Ended(_Entry):
     """Digest of the record at that moment."""
 
 
-class Look(_Entry):
+class NotedEvaluation(_Entry):
     """Somebody looked at a test split. A split that is looked at often decides about the model, and tests nothing."""
 
     kind: Literal["test_look"] = "test_look"
@@ -155,7 +155,8 @@ class Unlocked(_Entry):
 
 
 Entry = Annotated[
-    Opened | Begun | Ended | Look | Merged | ModelExported | PagesWritten | Unlocked, Field(discriminator="kind")
+    Opened | Begun | Ended | NotedEvaluation | Merged | ModelExported | PagesWritten | Unlocked,
+    Field(discriminator="kind"),
 ]
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
 
@@ -187,7 +188,7 @@ def append_entry(root: Path, kind: type[_Entry], **fields: Any) -> Entry:
     return entry
 
 
-def note_test_look(root: Path, *, name: str, run_id: str, stream_sha256: str, rows: int, purpose: str) -> None:
+def note_evaluation(root: Path, *, name: str, run_id: str, stream_sha256: str, rows: int, purpose: str) -> None:
     """Notes that a test split is looked at; to be called before the look.
 
     Args:
@@ -201,12 +202,14 @@ def note_test_look(root: Path, *, name: str, run_id: str, stream_sha256: str, ro
     Raises:
         OSError: The ledger can't be written.
     """
-    append_entry(root, Look, name=name, run_id=run_id, stream_sha256=stream_sha256, rows=rows, purpose=purpose)
+    append_entry(
+        root, NotedEvaluation, name=name, run_id=run_id, stream_sha256=stream_sha256, rows=rows, purpose=purpose
+    )
 
 
-def looks_at(entries: Iterable[Entry], stream_sha256: str) -> tuple[Look, ...]:
+def evaluations_of(entries: Iterable[Entry], stream_sha256: str) -> tuple[NotedEvaluation, ...]:
     """Every look at the same test rows, by whichever run or recipe."""
-    return tuple(one for one in entries if isinstance(one, Look) and one.stream_sha256 == stream_sha256)
+    return tuple(one for one in entries if isinstance(one, NotedEvaluation) and one.stream_sha256 == stream_sha256)
 
 
 def merges_of(entries: Iterable[Entry], run_id: str) -> tuple[Merged, ...]:

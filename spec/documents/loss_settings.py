@@ -73,6 +73,10 @@ class PreferenceSettings(Document):
     """Reward margin that is asked for."""
     sft_weight: Real = 0.0
     """Weight of the chosen answer's own loss, in nats per token."""
+    desirable_weight: Real = 1.0
+    """Weight of answers that are rated good."""
+    undesirable_weight: Real = 1.0
+    """Weight of answers that are rated bad."""
     per_token: bool = False
     """Whether log-probabilities are averages over an answer's tokens."""
 
@@ -80,6 +84,11 @@ class PreferenceSettings(Document):
     def needs_reference(self) -> bool:
         """Whether the loss compares with the untrained model, whose log-probabilities are computed beforehand."""
         return preference_loss(self.loss).needs_reference
+
+    @property
+    def rates(self) -> bool:
+        """Whether a row is one answer that is rated."""
+        return preference_loss(self.loss).rates
 
     @model_serializer(mode="wrap")
     def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

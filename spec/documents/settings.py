@@ -352,7 +352,7 @@ class Settings(Document):
     def answer(self) -> Answer:
         """What the model's answer to a row is."""
         if form_card(self.text.form).is_pair:
-            return "pair"
+            return "rated" if self.train.preference is not None and self.train.preference.rates else "pair"
         if self.train.embedding is not None:
             return self.train.embedding.card.answer
         if form_card(self.text.form).is_sampled:

@@ -1,9 +1,10 @@
-"""The trace ladder: what training was, step by step and bit by bit, `ladder.ndjson` in a run's folder.
+"""The step log: what training was, step by step and bit by bit, `ladder.ndjson` in a run's folder.
 
 Every step has a line: what went in, what chance was left over, and loss and gradient norm as hexadecimal floats, since
-printed ones hide a difference in the last bit. Rungs stand before the first step, behind steps 1, 2, 4, 8, … and at
-every checkpoint: they hold digests of the weights and of the optimizer's memory, which decide where losses only hint.
-Two ladders of the same run are compared from the bottom up; where they part first is where the runs did.
+printed ones hide a difference in the last bit. Weight checksums stand before the first step, behind steps 1, 2, 4, 8, …
+and at every checkpoint: they hold digests of the weights and of the optimizer's state, which decide where losses only
+hint.
+Two step logs of the same run are compared from the bottom up; where they part first is where the runs did.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from ftc.spec.storage.reading import read_regular
 __all__ = [
     "Comparison",
     "Difference",
-    "Ladder",
-    "LadderLine",
-    "Rung",
+    "LogLine",
     "StepLine",
+    "StepLog",
+    "WeightChecksum",
+    "checksum_steps",
     "first_difference",
-    "is_rung",
+    "has_checksum",
     "line_text",
     "norm_text",
     "parse_line",
-    "read_ladder",
-    "rungs_until",
+    "read_step_log",
 ]
 
 Component = Literal["batch", "learning rate", "loss", "gradient norm", "random state", "weights", "optimizer state"]
@@ -62,7 +63,7 @@ def norm_text(norm: float | None) -> str:
     return "skipped" if norm is None else norm.hex()
 
 
-class Rung(Document):
+class WeightChecksum(Document):
     """What a step left behind, tensor by tensor."""
 
     kind: Literal["rung"] = "rung"
@@ -78,16 +79,16 @@ class Rung(Document):
     """Digest of what a checkpoint of this step says of the training so far; empty where none was taken."""
 
 
-LadderLine = Annotated[StepLine | Rung, Field(discriminator="kind")]
-_READER: TypeAdapter[StepLine | Rung] = TypeAdapter(LadderLine)
+LogLine = Annotated[StepLine | WeightChecksum, Field(discriminator="kind")]
+_READER: TypeAdapter[StepLine | WeightChecksum] = TypeAdapter(LogLine)
 
 
 @dataclass(frozen=True, slots=True)
-class Ladder:
-    """A run's ladder as read."""
+class StepLog:
+    """A run's step log as read."""
 
     steps: Mapping[int, StepLine] = field(default_factory=dict)
-    rungs: Mapping[int, Rung] = field(default_factory=dict)
+    checksums: Mapping[int, WeightChecksum] = field(default_factory=dict)
 
     @property
     def height(self) -> int:
@@ -97,23 +98,23 @@ class Ladder:
             height += 1
         return height
 
-    def lines(self, last_step: int) -> Iterator[StepLine | Rung]:
+    def lines(self, last_step: int) -> Iterator[StepLine | WeightChecksum]:
         """All lines up to a step, in their order."""
-        for step in sorted(step for step in {*self.steps, *self.rungs} if step <= last_step):
-            yield from (line for line in (self.steps.get(step), self.rungs.get(step)) if line is not None)
+        for step in sorted(step for step in {*self.steps, *self.checksums} if step <= last_step):
+            yield from (line for line in (self.steps.get(step), self.checksums.get(step)) if line is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where two ladders part.
+    """Where two step logs part.
 
     Attributes:
         step: The first step that differs.
         component: What differs in it first.
-        expected: The first ladder's value.
+        expected: The first step log's value.
         found: The second one's.
         tensor: The first tensor that differs, where weights do.
-        last_equal_rung: The last step at which all weights were seen to be equal; None where there is none.
+        last_equal_checksum: The last step at which all weights were seen to be equal; None where there is none.
     """
 
     step: int
@@ -121,15 +122,15 @@ class Difference:
     expected: str
     found: str
     tensor: str | None = None
-    last_equal_rung: int | None = None
+    last_equal_checksum: int | None = None
 
 
-def is_rung(step: int) -> bool:
-    """Whether a step has a rung without being a checkpoint: 0, 1, 2, 4, 8 and so on."""
+def has_checksum(step: int) -> bool:
+    """Whether a step has a checksum without being a checkpoint: 0, 1, 2, 4, 8 and so on."""
     return step & (step - 1) == 0
 
 
-def rungs_until(last_step: int) -> Iterator[int]:
+def checksum_steps(last_step: int) -> Iterator[int]:
     """Those steps up to one, of which there are few, however far away a damaged document says that it is."""
     step = 0
     while step <= last_step:
@@ -138,11 +139,11 @@ def rungs_until(last_step: int) -> Iterator[int]:
 
 
 def line_text(line: Document) -> bytes:
-    """One line of the file, of which a ladder's line is an example."""
+    """One line of the file, of which a step log's line is an example."""
     return json.dumps(line.to_json(), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
-def parse_line(text: bytes) -> StepLine | Rung:
+def parse_line(text: bytes) -> StepLine | WeightChecksum:
     """A line of the file.
 
     Raises:
@@ -151,14 +152,14 @@ def parse_line(text: bytes) -> StepLine | Rung:
     return _READER.validate_json(text)
 
 
-def read_ladder(path: Path) -> Ladder:
-    """The ladder of a file. A line that a crash cut off is left out; a step that was done again counts as it was last.
+def read_step_log(path: Path) -> StepLog:
+    """The step log of a file. A line that a crash cut off is left out; of a step that was done again the last counts.
 
     Raises:
         OSError: The file can't be read.
     """
     steps: dict[int, StepLine] = {}
-    rungs: dict[int, Rung] = {}
+    checksums: dict[int, WeightChecksum] = {}
     for text in read_regular(path).splitlines():
         try:
             line = parse_line(text)
@@ -167,49 +168,49 @@ def read_ladder(path: Path) -> Ladder:
         if isinstance(line, StepLine):
             steps[line.step] = line
         else:
-            rungs[line.step] = line
-    return Ladder(steps, rungs)
+            checksums[line.step] = line
+    return StepLog(steps, checksums)
 
 
 class Comparison:
-    """A ladder that is compared with another one while it grows.
+    """A step log that is compared with another one while it grows.
 
     Args:
-        expected: The ladder that is known.
+        expected: The step log that is known.
     """
 
-    def __init__(self, expected: Ladder) -> None:
+    def __init__(self, expected: StepLog) -> None:
         self._expected = expected
-        self._last_equal_rung: int | None = None
+        self._last_equal_checksum: int | None = None
         self.steps = 0
         """Steps that were compared."""
-        self.rungs: list[int] = []
+        self.checksums: list[int] = []
         """Steps at which weights were compared and equal."""
 
-    def add(self, line: StepLine | Rung) -> Difference | None:
-        """Compares one more line; where it differs, says in what. A line that the other ladder lacks says nothing."""
+    def add(self, line: StepLine | WeightChecksum) -> Difference | None:
+        """Compares one more line; where it differs, says in what. A line that the other step log lacks says nothing."""
         if isinstance(line, StepLine):
             mine = self._expected.steps.get(line.step)
             self.steps += mine is not None
-            return _in_step(mine, line, self._last_equal_rung) if mine else None
-        known = self._expected.rungs.get(line.step)
+            return _in_step(mine, line, self._last_equal_checksum) if mine else None
+        known = self._expected.checksums.get(line.step)
         if known is None:
             return None
-        parted = _in_rung(known, line, self._last_equal_rung)
+        parted = _in_checksum(known, line, self._last_equal_checksum)
         if parted is None:
-            self._last_equal_rung = line.step
-            self.rungs.append(line.step)
+            self._last_equal_checksum = line.step
+            self.checksums.append(line.step)
         return parted
 
 
-def first_difference(expected: Ladder, found: Ladder, first_step: int, last_step: int) -> Difference | None:
-    """Where two ladders part first between two steps, or None where all that both have is equal.
+def first_difference(expected: StepLog, found: StepLog, first_step: int, last_step: int) -> Difference | None:
+    """Where two step logs part first between two steps, or None where all that both have is equal.
 
     Steps are compared in order, and in a step what comes first: what went in, what came out, what was left behind.
     """
     comparison = Comparison(expected)
     for line in found.lines(last_step):
-        above = line.step > first_step or (line.step == first_step and isinstance(line, Rung))
+        above = line.step > first_step or (line.step == first_step and isinstance(line, WeightChecksum))
         if above and (parted := comparison.add(line)):
             return parted
     return None
@@ -225,11 +226,11 @@ def _in_step(mine: StepLine, other: StepLine, last_equal: int | None) -> Differe
     )
     for component, ours, theirs in pairs:
         if ours != theirs:
-            return Difference(mine.step, component, ours, theirs, last_equal_rung=last_equal)
+            return Difference(mine.step, component, ours, theirs, last_equal_checksum=last_equal)
     return None
 
 
-def _in_rung(mine: Rung, other: Rung, last_equal: int | None) -> Difference | None:
+def _in_checksum(mine: WeightChecksum, other: WeightChecksum, last_equal: int | None) -> Difference | None:
     if mine.weights_sha256 != other.weights_sha256:
         names = sorted(mine.tensors.keys() | other.tensors.keys(), key=_natural)
         tensor = next((name for name in names if mine.tensors.get(name) != other.tensors.get(name)), None)

@@ -46,6 +46,8 @@ _UNITS = {
     "Preference.label_smoothing": "share of the pairs",
     "Preference.gamma": NUMBER,
     "Preference.sft_weight": NUMBER,
+    "Preference.desirable_weight": NUMBER,
+    "Preference.undesirable_weight": NUMBER,
     "Embedding.temperature": NUMBER,
     "Reinforcement.group_size": "answers",
     "Reinforcement.max_new_tokens": "tokens",

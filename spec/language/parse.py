@@ -9,9 +9,12 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from ftc.spec.diagnostics import Diagnostic, Fix, Span, TextEdit, diagnostic, rewritten
+from ftc.spec.embedding_losses import EMBEDDING_LOSSES
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.section_tree import all_sections, field_docs, places_of_key, section_at
 from ftc.spec.language.source import Mapping, Scalar, Sequence, Source
+from ftc.spec.preference_losses import PREFERENCE_LOSSES
+from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES
 from ftc.spec.sections.recipe import LANGUAGE_VERSION, Recipe
 from ftc.spec.tasks import TASKS
 
@@ -269,11 +272,20 @@ def _words_of(annotation: Any) -> Iterable[str]:
         yield from (part,) if isinstance(part, str) else _words_of(part)
 
 
+def _elsewhere(path: Path) -> Iterable[tuple[str, str]]:
+    """What other tools call a value at a path, with what ftc calls it."""
+    match path:
+        case ("task", "kind"):
+            yield from ((name, task.name()) for task in TASKS for name in task.CARD.foreign_names)
+        case ("task", "loss"):
+            yield from ((name, card.kind) for card in EMBEDDING_LOSSES for name in card.foreign)
+            yield from ((name, card.kind) for card in PREFERENCE_LOSSES for name in card.foreign)
+            yield from ((name, card.kind) for card in REINFORCEMENT_LOSSES for name in card.foreign)
+
+
 def _not_a_choice(source: Source, path: Path, value: object, choices: list[str]) -> Diagnostic:
-    known = None
-    if path == ("task", "kind"):  # other tools may call a task so
-        names = {name.lower().replace("_", "-"): task.name() for task in TASKS for name in task.CARD.foreign_names}
-        known = names.get(str(value).lower().replace("_", "-"))
+    names = {name.lower().replace("_", "-"): kind for name, kind in _elsewhere(path) if kind in choices}
+    known = names.get(str(value).lower().replace("_", "-"))
     close = known or nearest(str(value), choices)
     span = source.span(path)
     fixes = rewritten(span, close) if close else ()

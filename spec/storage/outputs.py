@@ -44,6 +44,7 @@ class OutputKind(Enum):
     COMPARISON = "comparison"
     SWEEP = "sweep's page"
     RUNS = "page of runs"
+    JOB_SCRIPT = "job script"
 
 
 _UNSIGNED = (OutputKind.CROISSANT, OutputKind.PREDICTIONS, OutputKind.REPORT)
@@ -137,7 +138,14 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
             return str(_at(document, "predicate", "buildDefinition", "buildType")).startswith("urn:ftc:")
         case OutputKind.CYCLONEDX:
             return "bomFormat" in document and _names_ftc(_at(document, "metadata", "tools", "components"))
-        case OutputKind.CROISSANT | OutputKind.PREDICTIONS | OutputKind.REPORT | OutputKind.SWEEP | OutputKind.RUNS:
+        case (
+            OutputKind.CROISSANT
+            | OutputKind.PREDICTIONS
+            | OutputKind.REPORT
+            | OutputKind.SWEEP
+            | OutputKind.RUNS
+            | OutputKind.JOB_SCRIPT
+        ):
             return False
         case OutputKind.COMPARISON:
             return str(document.get("schema", "")).startswith("ftc.comparison/")
@@ -157,7 +165,15 @@ _RUNS = re.compile(
     rb"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>All runs<",
     re.DOTALL,
 )
-_PAGES = {OutputKind.COMPARISON: _COMPARISON, OutputKind.SWEEP: _SWEEP, OutputKind.RUNS: _RUNS}
+_SCRIPT = re.compile(
+    rb"#!/bin/bash\n(?:#SBATCH [^\n]*\n)*\n# Plan [0-9a-f]{12} of job [0-9a-f]{12}\. Written by `ftc launch`"
+)
+_PAGES = {
+    OutputKind.COMPARISON: _COMPARISON,
+    OutputKind.SWEEP: _SWEEP,
+    OutputKind.RUNS: _RUNS,
+    OutputKind.JOB_SCRIPT: _SCRIPT,
+}
 """How pages begin that say what they are."""
 """How a comparison begins as a page, as text and as Markdown."""
 

@@ -91,8 +91,8 @@ class RunFolder:
         return self.path / "events.ndjson"
 
     @property
-    def ladder(self) -> Path:
-        """The trace ladder: one line a step, and rungs with digests of the weights."""
+    def step_log(self) -> Path:
+        """The step log: one line a step, and checksums with digests of the weights."""
         return self.path / "ladder.ndjson"
 
     @property
@@ -102,7 +102,7 @@ class RunFolder:
 
     @property
     def proof(self) -> Path:
-        """The ladder of the first steps as fresh processes climbed it before training."""
+        """The step log of the first steps of fresh processes, which trained them before the run did."""
         return self.path / "proof.ndjson"
 
     @property

@@ -10,13 +10,14 @@ from typing import Any
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
+from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.experts import expert_group
 from ftc.spec.module_names import depths_of, part_of
 from ftc.spec.parameter_patterns import close_names, fits, fits_any
 from ftc.spec.strategies.card import Base, Choices, Problem, Trained, Traits
 from ftc.spec.strategies.common import WholeSettings, plural
 
-__all__ = ["ChosenSettings", "count_chosen", "misnamed_parameters"]
+__all__ = ["ChosenSettings", "count_chosen", "is_tied_output", "misnamed_parameters"]
 
 _SHOWN = 3
 """Patterns that stand in a strategy's few words."""
@@ -157,14 +158,24 @@ def misnamed_parameters(patterns: tuple[str, ...], key: str, base: Base) -> Iter
         if not fitting and fits_any((pattern,), base.head_modules):
             summary, help = f"`{pattern}` is the new head, which is always trained", "remove it"
             yield Problem("FTC452", summary, path, help)
-        elif not fitting:
+        elif not fitting and not is_tied_output(pattern, patterns, base.model):
             summary = f"no parameter of `{base.model.name}` has a name with `{pattern}`"
             is_tied = base.model.tied_embeddings and fits(pattern, "lm_head.weight")
             help = "the output layer has the weights of the embeddings; name those" if is_tied else ""
             yield Problem("FTC452", summary, path, help or close_names(pattern, base.held))
-        elif key == "parameters" and base.kept.issuperset(fitting):
+        elif fitting and key == "parameters" and base.kept.issuperset(fitting):
             summary = f"`{pattern}` names only routers of experts, which are not trained"
             yield Problem("FTC452", summary, path, "set `train_router: true` in `train`")
+
+
+def is_tied_output(pattern: str, patterns: Collection[str], model: ModelFacts) -> bool:
+    """Whether a pattern means an output layer whose weights are the embeddings', which another of the patterns names.
+
+    Lists that were written for many models name both.
+    """
+    if not (model.tied_embeddings and fits(pattern, "lm_head.weight")):
+        return False
+    return any(part_of(name).kind == "embeddings" and fits_any(patterns, (name,)) for name in model.tensors)
 
 
 def _parted_experts(settings: ChosenSettings, base: Base, found: Collection[str]) -> Iterator[Problem]:

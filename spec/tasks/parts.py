@@ -24,6 +24,7 @@ __all__ = [
     "PROMPT",
     "QUERY",
     "QUESTION",
+    "RATING",
     "REFERENCE",
     "REJECTED",
     "SCORE",
@@ -55,12 +56,13 @@ Values = Literal[
     "tools",
     "history",
     "answer",
+    "rating",
     "texts",
     "images",
 ]
 """What the values of a part are: a filled text, a text or nothing, a label or a list of them, a number or a list of
 them, a list of words, of their tags, of anything, SQuAD's answers, whatever there is, a conversation, JSON schemas,
-earlier questions with their answers, a text or conversation, any number of texts, or images."""
+earlier questions with their answers, a text or conversation, good or bad, any number of texts, or images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ REFERENCE = Part(
     "reference", "label", ("reference", "answer", "solution", "ground_truth", "target", "label", "completion"), False
 )
 CHOSEN = Part("chosen", "answer", ("chosen", "preferred"), True)
+RATING = Part("rating", "rating", ("rating", "label", "kto_tag", "desirable"), False)
 IMAGE = Part("image", "images", ("image", "images"), False)
 REJECTED = Part("rejected", "answer", ("rejected", "dispreferred"), True)
 QUERY = Part("query", "text", ("query", "anchor", "question"), True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -9,8 +10,8 @@ from pydantic import Field
 from ftc.spec.base import Real
 from ftc.spec.preference_losses import PreferenceLoss, PreferenceLossCard, preference_loss
 from ftc.spec.tasks.card import EVERY_FAMILY, Mode, Sign, TaskCard, TaskSection
-from ftc.spec.tasks.parts import CHOSEN, PROMPT, REJECTED
-from ftc.spec.tasks.rows import PairRows
+from ftc.spec.tasks.parts import CHOSEN, COMPLETION, MESSAGES, PROMPT, RATING, REJECTED
+from ftc.spec.tasks.rows import PairRows, RatedRows
 
 __all__ = ["Preference"]
 
@@ -29,21 +30,30 @@ _MODE = Mode(
     pipeline="text-generation",
     split_pipeline="text2text-generation",
 )
+_RATED = replace(
+    _MODE,
+    reason="the task learns from answers that are rated good or bad",
+    traits=("rated",),
+    usual_metrics=("preference_accuracy", "reward_margin"),
+)
+_PAIRS = (("prompt", "chosen", "rejected"), ("chosen", "rejected"))
+_RATINGS = (("prompt", "completion", "rating"), ("messages", "rating"))
 
 
 class Preference(TaskSection):
-    """Two answers to a prompt, of which one is preferred: DPO and its relatives.
+    """Two answers to a prompt, of which one is preferred: DPO and its relatives. With `loss: kto`, single answers that
+    are rated good or bad.
 
     The reference is the model before the first step. Its log-probabilities are computed once, before training, so that
     no second model is held in memory. SimPO, ORPO and CPO need no reference.
     """
 
     CARD: ClassVar[TaskCard] = TaskCard(
-        parts=(CHOSEN, REJECTED, PROMPT),
-        row_forms=(("prompt", "chosen", "rejected"), ("chosen", "rejected")),
+        parts=(CHOSEN, REJECTED, PROMPT, COMPLETION, MESSAGES, RATING),
+        row_forms=(*_PAIRS, *_RATINGS),
         template_form=None,
         written_parts=(),
-        answer_parts=("chosen", "rejected"),
+        answer_parts=("chosen", "rejected", "completion", "rating"),
         beside={"prompt": ("chosen",)},
         signs=((Sign("chosen", "name"), Sign("rejected", "name")),),
         guess_order=20,
@@ -61,7 +71,7 @@ class Preference(TaskSection):
 
     kind: Literal["preference"]
     loss: PreferenceLoss = "dpo"
-    """Loss of a pair. Default: `dpo`, direct preference optimization."""
+    """Loss of a pair, or of a rated answer (`kto`). Default: `dpo`, direct preference optimization."""
     beta: Real = Field(default=0.1, gt=0, le=100)
     """Scale of the rewards: more keeps the model closer to the reference. For ORPO, the weight of the odds ratio.
     Default: 0.1; 2 for `simpo`."""
@@ -76,6 +86,16 @@ class Preference(TaskSection):
     """Whether log-probabilities are averaged over an answer's tokens, so that long answers don't win or lose by their
     length. `ipo`, `simpo` and `orpo` always do. Default: no, as DPO's paper has it."""
 
+    desirable_weight: Real = Field(default=1, gt=0, le=100)
+    """Weight of good answers in `kto`. Default: 1; where good answers are fewer than bad ones, more makes up for it."""
+    undesirable_weight: Real = Field(default=1, gt=0, le=100)
+    """Weight of bad answers in `kto`. Default: 1, as that of good ones."""
+
+    @property
+    def row_forms(self) -> tuple[tuple[str, ...], ...]:
+        """Pairs, or rated answers."""
+        return _RATINGS if self.pair_loss.rates else _PAIRS
+
     @property
     def pair_loss(self) -> PreferenceLossCard:
         """The one that the recipe names."""
@@ -83,8 +103,8 @@ class Preference(TaskSection):
 
     def modes(self) -> tuple[Mode, ...]:
         """The answers' likelihoods are compared."""
-        return (_MODE,)
+        return (_RATED if self.pair_loss.rates else _MODE,)
 
-    def rows(self) -> PairRows:
-        """Pairs of answers."""
-        return PairRows()
+    def rows(self) -> PairRows | RatedRows:
+        """Pairs of answers, or answers with a rating."""
+        return RatedRows() if self.pair_loss.rates else PairRows()

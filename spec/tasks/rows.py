@@ -14,6 +14,8 @@ __all__ = [
     "INSTRUCTION_PROMPT",
     "NEGATIVES_COLUMN",
     "NUMBERS_COLUMN",
+    "OTHER_ANSWER_COLUMN",
+    "RATING_COLUMN",
     "REFERENCES_COLUMN",
     "STAND_IN",
     "TRAIN_MARK",
@@ -25,6 +27,7 @@ __all__ = [
     "NumberRows",
     "PairRows",
     "PromptRows",
+    "RatedRows",
     "RowKind",
     "TagRows",
     "TextGroupRows",
@@ -39,6 +42,10 @@ STAND_IN = "a"
 """An answer that is never read: only so that a row has one. A letter, since the space before a letter belongs to it."""
 NUMBERS_COLUMN = "ftc: numbers"
 """Column that is added for the numbers that a model learns to predict, a list."""
+RATING_COLUMN = "ftc: rating"
+"""Column that is added for a rating, a truth value."""
+OTHER_ANSWER_COLUMN = "ftc: other answer"
+"""Column that is added for an answer to another prompt, as text or as a conversation."""
 NEGATIVES_COLUMN = "ftc: negatives"
 """Column that is added for the wrong passages of a query, a list."""
 TURNS_COLUMN = "ftc: turns"
@@ -109,6 +116,11 @@ class PairRows:
 
 
 @dataclass(frozen=True, slots=True)
+class RatedRows:
+    """One answer to a prompt, as a text or as the end of a conversation, that is good or bad."""
+
+
+@dataclass(frozen=True, slots=True)
 class TextGroupRows:
     """A query with its right passage and perhaps wrong ones, or two texts with a score."""
 
@@ -129,6 +141,7 @@ RowKind = (
     | InstructionRows
     | MessageRows
     | PairRows
+    | RatedRows
     | TextGroupRows
     | PromptRows
 )

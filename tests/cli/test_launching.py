@@ -117,6 +117,27 @@ def test_a_job_is_written_and_submitted(
     assert capsys.readouterr().out == "job.sbatch: submitted as job 4711\n"
     assert (tmp_path / "asked").read_text() == "--parsable job.sbatch\n"
     assert "#SBATCH --nodes=2\n" in (project / "job.sbatch").read_text()
+    assert main(["launch", "job.plan.json", "--on", "slurm"]) == 0, "its own script is renewed"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell and links")
+def test_a_script_that_somebody_wrote_stays(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _fake(tmp_path / "bin", "sbatch", f"touch {tmp_path}/asked; echo 7", monkeypatch)
+    script, theirs = project / "job.sbatch", "#!/bin/bash\n#SBATCH --nodes=4\necho mine\n"
+    script.write_text(theirs)
+    assert main(["launch", "job.plan.json", "--on", "slurm"]) == 1
+    assert "FTC651" in capsys.readouterr().err
+    assert (script.read_text(), (tmp_path / "asked").exists()) == (theirs, False)
+    script.rename(project / "elsewhere")
+    script.symlink_to("elsewhere")
+    assert main(["launch", "job.plan.json", "--on", "slurm", "--force"]) == 1
+    assert (project / "elsewhere").read_text() == theirs
+    script.unlink()
+    script.write_text(theirs)
+    assert main(["launch", "job.plan.json", "--on", "slurm", "--force"]) == 0
+    assert "echo mine" not in script.read_text()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell")

@@ -9,7 +9,7 @@ import pytest
 
 from ftc import api
 from ftc.cli.main import main
-from ftc.spec.documents.ledger import Look, read_ledger
+from ftc.spec.documents.ledger import NotedEvaluation, read_ledger
 from ftc.spec.documents.streams import open_stream
 from ftc.spec.storage.paths import streams_folder
 from tests.diagnostics.worlds import write_plain_model
@@ -77,7 +77,7 @@ def test_a_look_at_test_rows_is_noted(recipe: Path, capsys: pytest.CaptureFixtur
     assert main(["tokens", str(recipe)]) == 0
     assert read_ledger(recipe.parent) == (), "train rows are for looking at"
     assert main(["tokens", str(recipe), "--split", "test"]) == 0
-    (look,) = (one for one in read_ledger(recipe.parent) if isinstance(one, Look))
+    (look,) = (one for one in read_ledger(recipe.parent) if isinstance(one, NotedEvaluation))
     test = api.plan(recipe).plan.data["test"]
     assert (look.run_id, look.rows, look.stream_sha256) == ("", 3, test.stream_digest)
     assert look.purpose.startswith("show rows ")

@@ -11,7 +11,7 @@ import pytest
 
 from ftc import api
 from ftc.compiler.resolve.machine.device import keep_calibration, read_calibration
-from ftc.compiler.time.speed import look_work, measured_work
+from ftc.compiler.time.speed import measured_work, work_of_evaluation
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.device import Calibration, CalibrationJob
 from ftc.verbs.calibrate import calibrate
@@ -73,7 +73,7 @@ def test_steps_are_measured_as_the_run_takes_them(found: Calibration) -> None:
         assert 0 < step.seconds < 60
     looks = [(look.config["model_type"], look.new_tokens > 0) for look in found.measured.looks]
     assert looks == [("bert", False), *[("llama", False), ("llama", True)] * 2]
-    assert all(0 < look.seconds < 60 and look_work(look, CPU).flops > 0 for look in found.measured.looks)
+    assert all(0 < look.seconds < 60 and work_of_evaluation(look, CPU).flops > 0 for look in found.measured.looks)
     text = calibration_text(found)
     assert "GFLOP/s" in text
     assert "llama" in text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftc.spec.documents.ledger import Look, read_ledger
+from ftc.spec.documents.ledger import NotedEvaluation, read_ledger
 from ftc.spec.storage import wordnet
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.projects import contents
@@ -42,7 +42,7 @@ def test_a_finished_run_is_measured_again(project: MakeProject, ftc: Ftc, tmp_pa
     assert "of 8 test rows are also training rows" in elsewhere.text
     absent = ftc("eval", folder.name, "--data", "nowhere.csv")
     assert "the working folder" in absent.err
-    purposes = [entry.purpose for entry in read_ledger(root) if isinstance(entry, Look)]
+    purposes = [entry.purpose for entry in read_ledger(root) if isinstance(entry, NotedEvaluation)]
     looks = ["ftc eval base", "ftc eval tuned"]
     assert purposes[2:] == [*looks, *(f"{look} on {other}" for look in looks)]
     harness = ftc("eval", folder.name, "--harness", "arc_easy")

@@ -80,3 +80,14 @@ def test_routers_are_named_by_the_key_that_trains_them(project: MakeProject, mod
     assert [one.help for one in refused.value.diagnostics] == [("set `train_router: true` in `train`",)]
     edit("train: {", "train: {train_router: true, ")
     assert api.plan(Path("recipe.yaml")).plan.model.num_trainable == 2 * 4 * 32
+
+
+def test_embeddings_and_an_output_layer_that_shares_them_may_both_be_named(project: MakeProject) -> None:
+    """As lists do that were written for many models."""
+    project("pretraining", "partial, parameters: [embed_tokens, lm_head]", steps=2)
+    edit("train: {", "train: {parameter_groups: [{parameters: [embed_tokens, lm_head], learning_rate: 1e-5}], ")
+    assert api.plan(Path("recipe.yaml")).plan.model.num_trainable > 0
+    edit("parameters: [embed_tokens, lm_head]}", "parameters: [lm_head]}")
+    with pytest.raises(Refusal) as refused:
+        api.plan(Path("recipe.yaml"))
+    assert "name those" in refused.value.diagnostics[0].help[0]

@@ -34,16 +34,16 @@ def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunF
     return RunFolder(record.parent.absolute())
 
 
-def change_ladder(run: RunFolder, step: int, **changes: str) -> None:
-    """Forges a step in the ladder, and in the events, which would contradict it."""
+def change_step_log(run: RunFolder, step: int, **changes: str) -> None:
+    """Forges a step in the step log, and in the events, which would contradict it."""
     events = [json.loads(line) for line in run.events.read_bytes().splitlines()]
     for event in events:
         if event["kind"] == "step" and event["step"] == step:
             event |= {name: repr(float.fromhex(value)) for name, value in changes.items()}
     run.events.write_text("".join(json.dumps(event, sort_keys=True) + "\n" for event in events))
-    lines = [parse_line(line) for line in run.ladder.read_bytes().splitlines()]
+    lines = [parse_line(line) for line in run.step_log.read_bytes().splitlines()]
     changed = [line.model_copy(update=changes) if line.kind == "step" and line.step == step else line for line in lines]
-    run.ladder.write_bytes(b"".join(map(line_text, changed)))
+    run.step_log.write_bytes(b"".join(map(line_text, changed)))
     reseal(run)
 
 
@@ -83,7 +83,7 @@ def test_one_thread_more_is_inconclusive_before_anything_is_done(run: RunFolder,
 def test_with_force_the_first_step_that_differs_is_named(run: RunFolder, ftc: Ftc) -> None:
     """A forged loss at the sixth step, from the checkpoint of the eighth on and from the beginning."""
     loss = (3.0).hex()
-    change_ladder(run, 6, loss=loss)
+    change_step_log(run, 6, loss=loss)
     assert ftc("audit", run.path.name).code == 0, "no digest shows it"
     audited = ftc("audit", run.path.name, "--level", "replay", "--steps", "8", "--force")
     assert audited.code == 7, audited.text
@@ -94,7 +94,7 @@ def test_with_force_the_first_step_that_differs_is_named(run: RunFolder, ftc: Ft
 
 
 def test_a_replay_may_begin_at_a_checkpoint(run: RunFolder, ftc: Ftc) -> None:
-    change_ladder(run, 6, loss=(3.0).hex())  # before it, and so not looked at
+    change_step_log(run, 6, loss=(3.0).hex())  # before it, and so not looked at
     audited = ftc("audit", run.path.name, "--level", "replay", "--from", "8", "--to", "12")
     assert audited.code == 0, audited.text
     assert "REPRODUCED_PREFIX" in audited.out
@@ -144,7 +144,7 @@ def test_what_is_tampered_with_is_not_executed(run: RunFolder, ftc: Ftc, monkeyp
     from ftc.runtime.replay import replay
 
     monkeypatch.setattr(replay, "_started", lambda *request: pytest.fail("nothing is to be started"))
-    run.ladder.write_bytes(b"".join(run.ladder.read_bytes().splitlines(keepends=True)[:-3]))
+    run.step_log.write_bytes(b"".join(run.step_log.read_bytes().splitlines(keepends=True)[:-3]))
     audited = ftc("audit", run.path.name, "--level", "replay", "--json")
     assert audited.code == 6, audited.text
     assert {finding["code"] for finding in report(audited)["findings"]} == {"FTC521", "FTC534"}

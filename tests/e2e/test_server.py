@@ -12,7 +12,7 @@ import pytest
 
 from ftc import api
 from ftc.compiler.tokens.conversations import served_rows
-from ftc.spec.documents.ledger import Look, read_ledger
+from ftc.spec.documents.ledger import NotedEvaluation, read_ledger
 from ftc.spec.documents.streams import TextDecoder, open_stream
 from ftc.spec.storage.paths import streams_folder
 from ftc.spec.storage.tokenizer_file import load_tokenizer
@@ -122,7 +122,7 @@ def test_a_server_of_the_tuned_model(run: api.Run, ftc: Ftc) -> None:
         assert said.most_at_once <= 2
         shown = ftc("run", "eval", run.record.id, "--server", said.url, "--rows", "1")
         assert f"tiny at {said.url} · run {run.record.id} · 1 row of validation" in " ".join(shown.out.split())
-    assert not [one for one in read_ledger(run.root) if isinstance(one, Look) and "--server" in one.purpose]
+    assert not [one for one in read_ledger(run.root) if isinstance(one, NotedEvaluation) and "--server" in one.purpose]
     with chat_server(serving.server(template=None, prompt_tokens=None, likeliest=None, streams=False)) as said:
         found = api.evaluate_server(run, said.url).report
         assert (found.prompts, found.parity, found.first_token) == (None, None, None) or found.first_token is not None
@@ -199,7 +199,9 @@ def test_test_rows_and_files(run: api.Run, ftc: Ftc, monkeypatch: pytest.MonkeyP
         words = ("run", "eval", run.record.id, "--server", said.url, "--key-env", "SERVER_KEY")
         answer = ftc(*words, "--test", "--rows", "2")
         assert answer.code == 0, answer.text
-        (noted,) = [one for one in read_ledger(run.root) if isinstance(one, Look) and "--server" in one.purpose]
+        (noted,) = [
+            one for one in read_ledger(run.root) if isinstance(one, NotedEvaluation) and "--server" in one.purpose
+        ]
         assert (noted.rows, noted.purpose) == (2, "ftc eval --server, model tiny")
         shutil.copy(run.root / "rows.jsonl", "new.jsonl")
         assert "5 rows of new.jsonl" in " ".join(ftc(*words, "--data", "new.jsonl", "--rows", "5").out.split())

@@ -150,11 +150,11 @@ SEEN: dict[str, tuple[Tamper, str]] = {
         lambda run: shutil.copytree(checkpoint(run), checkpoint(run, 2)),
         "checkpoints/step-00000002",
     ),
-    "a line of the ladder": (
-        lambda run: edit(run.ladder, r'"loss":"0x1([^"]*)","step":4', r'"loss":"0x2\1","step":4'),
-        "ladder",
+    "a line of the step log": (
+        lambda run: edit(run.step_log, r'"loss":"0x1([^"]*)","step":4', r'"loss":"0x2\1","step":4'),
+        "step_log",
     ),
-    "a line of the ladder that is gone": (lambda run: without_line(run.ladder, 5), r"ladder\.ndjson"),
+    "a line of the step log that is gone": (lambda run: without_line(run.step_log, 5), r"step_log\.ndjson"),
     "an event": (lambda run: edit(run.events, '"tokens": [0-9]+', '"tokens": 1'), r"events\.ndjson"),
     "a prediction": (lambda run: edit(run.outcomes, '"row": [0-9]+', '"row": 900'), r"predictions\.ndjson"),
     "the recipe that was kept": (lambda run: edit(run.recipe, "rank: 4", "rank: 8"), r"recipe\.yaml"),
@@ -212,8 +212,8 @@ def test_what_was_changed_is_named(run: RunFolder, ftc: Ftc, what: str) -> None:
     assert re.search(place, found["subject"]), found
 
 
-def forge_ladder(run: RunFolder) -> None:
-    edit(run.ladder, r'"loss":"0x1([^"]*)","step":4', r'"loss":"0x2\1","step":4')
+def forge_step_log(run: RunFolder) -> None:
+    edit(run.step_log, r'"loss":"0x1([^"]*)","step":4', r'"loss":"0x2\1","step":4')
     reseal(run)
 
 
@@ -260,7 +260,7 @@ def forge_score(run: RunFolder) -> None:
 
 
 FORGED: dict[str, tuple[Tamper, str]] = {
-    "a loss": (forge_ladder, "ladder.ndjson, step 4: loss"),
+    "a loss": (forge_step_log, "ladder.ndjson, step 4: loss"),
     "weights of a checkpoint": (forge_checkpoint, "step-00000006, tensor "),
     "weights of the result": (forge_result, r"adapter_model\.safetensors, tensor"),
     "a header": (forge_header, "header of adapter/adapter_model.safetensors: name"),
@@ -280,7 +280,7 @@ FORGED: dict[str, tuple[Tamper, str]] = {
         ),
         "record.json: observed.machine",
     ),
-    "the ladder's beginning": (lambda run: (without_line(run.ladder, 0), reseal(run)), "ladder.ndjson"),
+    "the step log's beginning": (lambda run: (without_line(run.step_log, 0), reseal(run)), "ladder.ndjson"),
 }
 """What is sealed again everywhere, with the project's ledger out of the way."""
 

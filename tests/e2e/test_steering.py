@@ -10,14 +10,14 @@ import pytest
 from ftc import api
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import Event
-from ftc.spec.documents.ledger import Look, read_ledger
+from ftc.spec.documents.ledger import NotedEvaluation, read_ledger
 from ftc.spec.exit_codes import ExitCode
 from tests.e2e.conftest import Ftc, MakeProject
 
 
 def looks(root: Path) -> int:
     """How often test rows were evaluated."""
-    return sum(isinstance(entry, Look) for entry in read_ledger(root))
+    return sum(isinstance(entry, NotedEvaluation) for entry in read_ledger(root))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("optuna")
 
 from ftc import api
-from ftc.spec.documents.ledger import Look, read_ledger
+from ftc.spec.documents.ledger import NotedEvaluation, read_ledger
 from ftc.spec.exit_codes import ExitCode
 from tests.e2e.conftest import Ftc, MakeProject
 
@@ -35,7 +35,7 @@ def sweep(project: MakeProject) -> Path:
 
 def looks(root: Path) -> int:
     """How often test rows were evaluated."""
-    return sum(isinstance(entry, Look) for entry in read_ledger(root))
+    return sum(isinstance(entry, NotedEvaluation) for entry in read_ledger(root))
 
 
 def test_a_sweep_from_plan_to_pick(sweep: Path, ftc: Ftc) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from ftc import api
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.step_log import read_ladder
+from ftc.spec.documents.step_log import read_step_log
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.strategies.qlora import QLoraSettings
@@ -140,7 +140,7 @@ def _compare(run: Path) -> None:
     plan = Plan.model_validate_json((run / "plan.json").read_text(encoding="utf-8"))
     trained = build_model(plan.settings, FolderBase(Path(plan.settings.model.base)), torch.device("cpu"))
     assert plan.model.num_trainable == sum(one.numel() for one in trainable_tensors(trained).values())
-    log = read_ladder(run / "ladder.ndjson")
+    log = read_step_log(run / "ladder.ndjson")
     kept = checkpoint.newest(run / "checkpoints", plan.job_sha256(), lambda _: None, log)
     assert kept is not None
     load_weights(trained, kept.weights())

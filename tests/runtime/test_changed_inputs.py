@@ -18,7 +18,7 @@ from ftc.runtime.execution.last_words import LastWords, last_words
 from ftc.spec.canonical import file_digest, to_text
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.documents.step_log import read_ladder
+from ftc.spec.documents.step_log import read_step_log
 from tests.runtime.jobs import Job, changed
 from tests.runtime.test_faults import assert_goes_on, at
 from tests.runtime.test_resume import in_child
@@ -137,7 +137,7 @@ def test_inputs_that_were_touched_cost_the_steps_since_the_last_proof(job: Job, 
     assert '"FTC654"' in job.folder(name).events.read_text(encoding="utf-8"), "and the log says so"
     whole = RunRecord.model_validate_json(job.folder("whole").record.read_bytes())
     assert record.final_weights_sha256 == whole.final_weights_sha256
-    assert read_ladder(job.folder(name).ladder).steps == read_ladder(job.folder("whole").ladder).steps
+    assert read_step_log(job.folder(name).step_log).steps == read_step_log(job.folder("whole").step_log).steps
 
 
 @pytest.mark.slow
@@ -238,7 +238,7 @@ def test_a_checkpoint_of_another_run_is_not_continued(job: Job, name: str, broug
     for checkpoint in ours.checkpoints.iterdir() if brought != "checkpoint" else ():
         claim(checkpoint, job)
     if brought == "step log too":
-        shutil.copy2(theirs.ladder, ours.ladder)
+        shutil.copy2(theirs.step_log, ours.step_log)
     assert_goes_on(job, name)
     reasons = {event.text for event in job.of_kind("noticed")}
     assert reasons, "it is said which checkpoints are not used"

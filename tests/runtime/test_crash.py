@@ -27,7 +27,7 @@ import pytest
 from ftc.runtime.artifacts import checkpoint
 from ftc.runtime.execution.state import refuse_held
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.documents.step_log import Ladder, first_difference, read_ladder
+from ftc.spec.documents.step_log import StepLog, first_difference, read_step_log
 from tests.runtime.jobs import Job, make_job
 from tests.runtime.test_resume import in_child
 
@@ -56,7 +56,7 @@ def assert_survived(job: Job, name: str) -> None:
         folder.checkpoints,
         job.plan.job_sha256(),
         lambda found: damage.append(found.summary),
-        read_ladder(folder.ladder) if folder.ladder.exists() else Ladder(),
+        read_step_log(folder.step_log) if folder.step_log.exists() else StepLog(),
     )
     assert damage == [], "a checkpoint is whole or absent"
     assert (newest.progress.step if newest else 0) >= committed
@@ -64,9 +64,9 @@ def assert_survived(job: Job, name: str) -> None:
     whole = RunRecord.model_validate_json(job.folder("whole").record.read_bytes())
     assert record.final_weights_sha256 == whole.final_weights_sha256
     assert record.selected_step == whole.selected_step
-    ladders = [read_ladder(job.folder(run).ladder) for run in (name, "whole")]
-    assert ladders[0].steps == ladders[1].steps
-    assert first_difference(ladders[0], ladders[1], 0, 12) is None
+    logs = [read_step_log(job.folder(run).step_log) for run in (name, "whole")]
+    assert logs[0].steps == logs[1].steps
+    assert first_difference(logs[0], logs[1], 0, 12) is None
     assert not list(folder.path.rglob(".tmp-*"))
 
 

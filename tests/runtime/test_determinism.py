@@ -14,7 +14,7 @@ from ftc.runtime.replay import proof
 from ftc.runtime.replay.replay import Replayed
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.audit import ReplayRequest
-from ftc.spec.documents.step_log import read_ladder
+from ftc.spec.documents.step_log import read_step_log
 from ftc.spec.storage.processes import PINNED
 from tests.runtime.jobs import Job, make_job
 
@@ -41,14 +41,14 @@ Climbed = Callable[[ReplayRequest, Any], Replayed]
 
 
 def climbing(job: Job, monkeypatch: pytest.MonkeyPatch, *changes: dict[str, str]) -> None:
-    """Instead of fresh processes, an earlier run's ladder; each turn with its own change to step 2."""
+    """Instead of fresh processes, an earlier run's step log; each turn with its own change to step 2."""
     earlier = make_job(job.root, train__num_steps=_STEPS)
     earlier.run("earlier")
-    known, turns = read_ladder(earlier.folder("earlier").ladder), iter(changes)
+    known, turns = read_step_log(earlier.folder("earlier").step_log), iter(changes)
 
     def replay(request: ReplayRequest, go_on: object) -> Replayed:
         line = known.steps[2].model_copy(update=next(turns))
-        return Replayed(steps={**known.steps, 2: line}, rungs=dict(known.rungs), is_over=True)
+        return Replayed(steps={**known.steps, 2: line}, checksums=dict(known.checksums), is_over=True)
 
     monkeypatch.setattr(proof, "replay_in_fresh_process", replay)
 
@@ -61,7 +61,7 @@ def test_a_bitwise_run_is_proven_before_a_model_is_loaded(tmp_path: Path, monkey
     record = job.run()
     assert record.status == "finished"
     assert (record.determinism.level, record.determinism.proof_steps) == ("D1", _STEPS)
-    assert read_ladder(job.folder().proof).height == _STEPS
+    assert read_step_log(job.folder().proof).height == _STEPS
     assert [event.phase for event in job.of_kind("phase_started")][:3] == ["verify", "prove", "load"]
     assert record.observed.machine.math["cudnn_tf32"] == "false"
     assert torch.backends.cudnn.allow_tf32, "what was there before is back"

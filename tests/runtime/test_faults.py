@@ -30,7 +30,7 @@ from ftc.spec.canonical import file_digest, to_text
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import Event
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.documents.step_log import read_ladder
+from ftc.spec.documents.step_log import read_step_log
 from tests.runtime.jobs import Job, make_job, reopen_job
 from tests.runtime.test_resume import in_child
 
@@ -49,7 +49,7 @@ def assert_goes_on(job: Job, name: str) -> None:
     whole = RunRecord.model_validate_json(job.folder("whole").record.read_bytes())
     assert record.status == "finished"
     assert record.final_weights_sha256 == whole.final_weights_sha256
-    assert read_ladder(job.folder(name).ladder).steps == read_ladder(job.folder("whole").ladder).steps
+    assert read_step_log(job.folder(name).step_log).steps == read_step_log(job.folder("whole").step_log).steps
 
 
 def at(kind: str, strike: Callable[[], object], **wanted: Any) -> Callable[[Event], None]:
@@ -126,7 +126,7 @@ def test_memory_that_runs_out_is_told_by_name_wherever_it_does(
 
 @pytest.mark.sample(1)
 @pytest.mark.parametrize(
-    "when", sampled([("fsync", 20), ("fsync", 33), ("events", 9), ("ladder", 5)], ("fsync", 33), ("ladder", 5))
+    "when", sampled([("fsync", 20), ("fsync", 33), ("events", 9), ("step_log", 5)], ("fsync", 33), ("step_log", 5))
 )
 def test_a_disk_that_refuses_is_told_and_never_asked_twice(
     job: Job, name: str, when: tuple[str, int], monkeypatch: pytest.MonkeyPatch
@@ -136,7 +136,7 @@ def test_a_disk_that_refuses_is_told_and_never_asked_twice(
     owner, function, number = {
         "fsync": (os, "fsync", errno.EIO),
         "events": (Journal, "emit", errno.ENOSPC),
-        "ladder": (StepLogFile, "add", errno.ENOSPC),
+        "step_log": (StepLogFile, "add", errno.ENOSPC),
     }[operation]
     real, turns = getattr(owner, function), iter(range(1, 10_000))
 

@@ -20,7 +20,7 @@ import pytest
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import Event
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.documents.step_log import first_difference, read_ladder
+from ftc.spec.documents.step_log import first_difference, read_step_log
 from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.schedules import SCHEDULES, schedule_card
@@ -104,10 +104,10 @@ def _assert_same(job: Job, name: str, expected: RunRecord) -> None:
     assert record.selected_step == expected.selected_step
     assert record.supervised_tokens == expected.supervised_tokens
     assert _losses(job, name) == _losses(job, "whole")
-    ladders = [read_ladder(job.folder(run).ladder) for run in (name, "whole")]
-    assert first_difference(ladders[0], ladders[1], 0, 12) is None
-    assert ladders[0].steps == ladders[1].steps
-    assert ladders[0].rungs.keys() >= ladders[1].rungs.keys()
+    logs = [read_step_log(job.folder(run).step_log) for run in (name, "whole")]
+    assert first_difference(logs[0], logs[1], 0, 12) is None
+    assert logs[0].steps == logs[1].steps
+    assert logs[0].checksums.keys() >= logs[1].checksums.keys()
     metrics = [json.loads(job.folder(run).evaluation.read_bytes())["tuned"]["metrics"] for run in (name, "whole")]
     assert metrics[0] == metrics[1]
 
@@ -281,7 +281,7 @@ class TestDamage:
         (folder.path / ".tmp-record.json").write_text("{")
         with folder.events.open("a") as file:
             file.write('{"kind": "st')
-        with folder.ladder.open("a") as file:
+        with folder.step_log.open("a") as file:
             file.write('{"kind": "ru')
         _assert_same(job, "run", whole)
         assert not list(folder.path.rglob(".tmp-*"))

@@ -42,6 +42,7 @@ PROJECTS = {
     "chat": ("rows.jsonl", "{messages: messages}", "decoder"),
     "preference": ("rows.jsonl", "{}", "decoder"),
     "reward": ("rows.jsonl", "{}", "decoder"),
+    "rated": ("rows.jsonl", "{}", "decoder"),
     "embedding": ("rows.jsonl", "{}", "encoder"),
     "scored_pairs": ("rows.jsonl", "{}", "encoder"),
     "reinforcement": ("rows.jsonl", "{prompt: question, reference: answer}", "decoder"),
@@ -60,6 +61,7 @@ KINDS = {
         "reinforcement, group_size: 4, max_new_tokens: 6, "
         "rewards: [{kind: exact_match}, {kind: regex, pattern: '[aeiou]', weight: 0.5}]"
     ),
+    "rated": "preference, loss: kto",
     "question_answering": "question_answering, prompt: '{{ question }} {{ context }}'",
 }
 
@@ -90,6 +92,14 @@ def write_rows(file: Path, task: str, count: int = 48) -> Path:
     return file
 
 
+def _judged(task: str, text: str, topic: str) -> dict[str, Any]:
+    """A better and a worse answer, or one of them with its rating."""
+    if task != "rated":
+        return {"prompt": text, "chosen": topic, "rejected": f"no {topic}"}
+    is_good = len(text) % 3 > 0
+    return {"prompt": text, "completion": topic if is_good else f"no {topic}", "label": is_good}
+
+
 def _row(task: str, text: str, topic: str) -> dict[str, Any]:
     match task:
         case "generation" | "reinforcement":
@@ -111,8 +121,8 @@ def _row(task: str, text: str, topic: str) -> dict[str, Any]:
         case "translation" | "summarization":
             names = ("source", "target") if task == "translation" else ("text", "summary")
             return dict(zip(names, (text, topic), strict=True))
-        case "preference" | "reward":
-            return {"prompt": text, "chosen": topic, "rejected": f"no {topic}"}
+        case "preference" | "reward" | "rated":
+            return _judged(task, text, topic)
         case "embedding" | "scored_pairs":
             return _group(task, text, topic)
         case _:

@@ -7,16 +7,15 @@ now. A recipe may come from a stranger, so only these schemes are taken, and non
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
-from ftc.spec.storage.atomic_write import write_text
-from ftc.spec.storage.reading import parse_json
+from ftc.spec.storage.cache import Cache, distrust
 
 __all__ = ["cached_file", "fetch_file", "has_scheme"]
 
@@ -34,9 +33,16 @@ def has_scheme(path: str) -> bool:
 
 
 def cached_file(cache: Path, url: str, sha256: str) -> Path | None:
-    """The file that was fetched from an address with this digest, or None where the cache no longer has it."""
+    """The file that was fetched from an address with this digest, or None where the cache has it no longer, or another
+    one under its name.
+    """
     file = cache / "remote" / sha256 / _name(url)
-    return file if file.is_file() else None
+    if not file.is_file():
+        return None
+    if DigestCache(cache / "digests").file(file).sha256 != sha256:
+        distrust(file, "it has other bytes than when it was fetched")
+        return None
+    return file
 
 
 def fetch_file(cache: Path, url: str, pinned: str | None, span: Span | None, path: str, *, offline: bool) -> Path:
@@ -55,17 +61,18 @@ def fetch_file(cache: Path, url: str, pinned: str | None, span: Span | None, pat
             had (FTC347).
     """
     _check_address(url, span, path)
-    note = cache / "remote" / f"{hashlib.sha256(url.encode()).hexdigest()}.json"
+    notes, key = Cache(cache / "remote"), {"kind": "fetched", "url": url}
+    note = f"{hashlib.sha256(url.encode()).hexdigest()}.json"
     if pinned and (file := cached_file(cache, url, pinned)):
         return file
     if offline:
-        last = pinned or _last(note)
+        last = pinned or notes.recall(note, key)
         if last and (file := cached_file(cache, url, last)):
             return file
         help = "plan once with a network and without `--offline`"
         raise _unfetched(url, "it is not in the cache, and ftc is offline", help, span, path)
     sha256 = _download(cache, url, span, path)
-    write_text(note, json.dumps({"sha256": sha256}))
+    notes.keep(note, key, sha256)
     return cache / "remote" / sha256 / _name(url)
 
 
@@ -73,14 +80,6 @@ def _name(url: str) -> str:
     """The last part of an address: what tells the kind of the file."""
     last = re.split(r"[?#]", url, maxsplit=1)[0].rstrip("/").rpartition("/")[2]
     return re.sub(r"[^\w.-]", "_", last)[-100:] or "data"
-
-
-def _last(note: Path) -> str | None:
-    try:
-        found = parse_json(note.read_bytes())["sha256"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-    return found if isinstance(found, str) and re.fullmatch(r"[0-9a-f]{64}", found) else None
 
 
 def _check_address(url: str, span: Span | None, path: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.resolve.rows.content_parts import image_references, with_parts
-from ftc.compiler.resolve.rows.row_checks import is_exchange, label_text, number_in
+from ftc.compiler.resolve.rows.row_checks import is_exchange, label_text, number_in, rating_of
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
@@ -20,6 +20,7 @@ from ftc.spec.tasks.rows import (
     INSTRUCTION_PROMPT,
     NEGATIVES_COLUMN,
     NUMBERS_COLUMN,
+    RATING_COLUMN,
     REFERENCES_COLUMN,
     STAND_IN,
     TRAIN_MARK,
@@ -31,6 +32,7 @@ from ftc.spec.tasks.rows import (
     NumberRows,
     PairRows,
     PromptRows,
+    RatedRows,
     TagRows,
     TextGroupRows,
     TextRows,
@@ -52,24 +54,18 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
     by_part, rows = columns.by_part, task.rows()
     rewrite: Callable[[Row], None]
     match rows:
-        case MessageRows():
-            rewrite = partial(_write_conversation, by_part=by_part)
+        case MessageRows() | AnswerRows() | TextGroupRows() | PromptRows() | RatedRows():
+            rewrite = _of_columns(_BY_PART[type(rows)], by_part)
         case PairRows():
             present = tuple(by_part[part] for part in ("prompt", "chosen", "rejected") if part in by_part)
             rewrite = partial(_rewrite, columns=present, form=_as_messages)
-        case AnswerRows():
-            rewrite = partial(_write_answers, by_part=by_part)
         case NumberRows():
             rewrite = partial(_write_numbers, columns=rows.columns or (by_part["score"],))
-        case TextGroupRows():
-            rewrite = partial(_write_group, by_part=by_part)
         case LabelRows(written=True):
             rewrite = partial(_write_label, column=by_part["label"])
         case TagRows() if "tokens" in by_part:
             columns_ = by_part["tokens"], by_part["tags"]  # one text with spaces is the only way that a CSV file has
             rewrite = partial(_rewrite, columns=columns_, form=lambda v: v.split() if isinstance(v, str) else v)
-        case PromptRows():
-            rewrite = partial(_write_question, by_part=by_part)
         case InstructionRows() if by_part.keys() & {"instruction", "system", "history", "image"}:
             rewrite = partial(_write_prompt, by_part=by_part)
         case TextRows() | LabelRows() | TagRows() | InstructionRows():
@@ -84,6 +80,14 @@ def _rewrite(row: Row, columns: Sequence[str], form: Callable[[Any], Any]) -> No
     for column in columns:
         if column in row:
             row[column] = form(row[column])
+
+
+def _write_rating(row: Row, by_part: Mapping[str, str]) -> None:
+    """A rating as a truth value, and a conversation in one form; what is no rating stays for the checks."""
+    if "messages" in by_part:
+        _rewrite(row, (by_part["messages"],), _as_messages)
+    if (rating := rating_of(row.get(by_part["rating"]))) is not None:
+        row[RATING_COLUMN] = rating
 
 
 def _as_messages(value: Any) -> Any:
@@ -199,3 +203,17 @@ def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:
         row[INSTRUCTION_PROMPT] = (
             f"{instruction}\n\n{given}" if isinstance(given, str) and given.strip() else instruction
         )
+
+
+def _of_columns(rewrite: Callable[[Row, Mapping[str, str]], None], by_part: Mapping[str, str]) -> Callable[[Row], None]:
+    return lambda row: rewrite(row, by_part)
+
+
+_BY_PART: dict[type, Callable[[Row, Mapping[str, str]], None]] = {
+    MessageRows: _write_conversation,
+    AnswerRows: _write_answers,
+    TextGroupRows: _write_group,
+    PromptRows: _write_question,
+    RatedRows: _write_rating,
+}
+"""What rewrites a row whose columns alone decide, by the kind of rows."""

@@ -25,6 +25,7 @@ from ftc.spec.tasks.rows import (
     NumberRows,
     PairRows,
     PromptRows,
+    RatedRows,
     TagRows,
     TextGroupRows,
     TextRows,
@@ -109,6 +110,8 @@ def _check_of(task: Task, by_part: Mapping[str, str], table: Table) -> Callable[
             return partial(_score_fault, task=task)
         case PairRows():
             return lambda row: _pair_fault(row, by_part)
+        case RatedRows():
+            return (lambda row: _end_fault(row[by_part["messages"]])) if "messages" in by_part else None
         case TextRows() | LabelRows() | InstructionRows() | MessageRows() | TextGroupRows() | PromptRows():
             return None
         case _:
@@ -184,6 +187,13 @@ def _answers_fault(context: str, answers: Mapping[str, Any]) -> _Fault | None:
                 f"{text!r}, but the context has {found!r}",
             )
     return None
+
+
+def _end_fault(turns: list[dict[str, Any]]) -> _Fault | None:
+    """What is rated is the assistant's last turn."""
+    if turns[-1]["role"] == "assistant":
+        return None
+    return _Fault("FTC379", "the rated conversation does not end with the assistant", turns)
 
 
 def _pair_fault(row: Row, by_part: Mapping[str, str]) -> _Fault | None:

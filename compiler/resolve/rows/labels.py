@@ -22,6 +22,7 @@ from ftc.spec.tasks.rows import (
     NumberRows,
     PairRows,
     PromptRows,
+    RatedRows,
     TagRows,
     TextGroupRows,
     TextRows,
@@ -93,6 +94,7 @@ def labels_of(task: Task, columns: Columns) -> Labeled | None:
             | InstructionRows()
             | MessageRows()
             | PairRows()
+            | RatedRows()
             | TextGroupRows()
             | PromptRows()
         ):

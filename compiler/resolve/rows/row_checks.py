@@ -25,6 +25,7 @@ __all__ = [
     "label_text",
     "missing_looking",
     "number_in",
+    "rating_of",
     "sorted_labels",
     "value_faults",
 ]
@@ -245,6 +246,31 @@ def number_in(value: Any) -> float | None:
     return found if math.isfinite(found) else None
 
 
+_GOOD_OR_BAD = {
+    "true": True,
+    "1": True,
+    "1.0": True,
+    "false": False,
+    "0": False,
+    "0.0": False,
+    "-1": False,
+    "-1.0": False,
+}
+
+
+def rating_of(value: Any) -> bool | None:
+    """Whether a rating says good, in one of the ways in which people write it; None for anything else."""
+    return _GOOD_OR_BAD.get(str(value).strip().lower()) if isinstance(value, bool | int | float | str) else None
+
+
+def _rating_fault(value: Any) -> _Fault | None:
+    if rating_of(value) is not None:
+        return None
+    if value is None or (isinstance(value, str) and _is_empty(value)):
+        return EMPTY, "has no rating"
+    return "FTC363", "is no rating; write true or false, 1 or 0, or 1 or -1"
+
+
 def _number_fault(value: Any) -> _Fault | None:
     if number_in(value) is not None:
         return None
@@ -313,6 +339,7 @@ CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
         else ("FTC363", "is not an image's path or bytes, or a list of these")
     ),
     "answer": lambda value: conversation_fault(value) if isinstance(value, list) else _text_fault(value),
+    "rating": _rating_fault,
     "texts": lambda value: (
         None
         if value is None or isinstance(value, str) or (isinstance(value, list) and all(map(_is_text, value)))

@@ -26,6 +26,7 @@ def launch_arguments(parser: Parser) -> None:
     about = "torchrun: start this machine's processes; slurm: write a job script and submit it"
     parser.add_argument("--on", required=True, choices=_ENGINES, metavar="ENGINE", help=about)
     parser.add_argument("--print", action="store_true", dest="shows", help="show what would be started or submitted")
+    parser.add_argument("--force", action="store_true", help="replace a job script that ftc didn't write")
     about = "of torchrun: where the machines meet; default: the first of `torchrun.hosts` in ftc.launch.yaml"
     parser.add_argument("--head", type=_meeting_place, metavar="HOST:PORT", help=about)
 
@@ -42,6 +43,7 @@ def run_launch(args: Namespace) -> int:
     """Starts or submits the plan; under torchrun the exit code is that of the run."""
     from ftc import api
     from ftc.spec.storage.atomic_write import write_text
+    from ftc.spec.storage.outputs import OutputKind, claim_output
     from ftc.verbs.launch import launch_of, sbatch_script, submit
 
     if args.head is not None and args.on != "torchrun":
@@ -56,6 +58,7 @@ def run_launch(args: Namespace) -> int:
         write(script)
         return ExitCode.FINE
     target = file.with_name(f"{file.name.removesuffix('.json').removesuffix('.plan')}.sbatch")
+    claim_output(target, OutputKind.JOB_SCRIPT, force=args.force)
     write_text(target, script)
     write(f"{target}: submitted as job {submit(target)}\n")
     return ExitCode.FINE

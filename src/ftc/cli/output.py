@@ -161,7 +161,7 @@ def show_run(found: Run, args: Namespace) -> None:
         _as_typed(found.folder),
         has_report=RunFolder(found.folder).report.exists(),
         curves=overfitting_words(history(load_events(found.folder)), found.record),
-        looks=_looks(found),
+        evaluations=_evaluations(found),
         merges=_merges(found),
         page=page(sys.stdout, args),
     )
@@ -169,12 +169,12 @@ def show_run(found: Run, args: Namespace) -> None:
     show_diagnostics((*changed_documents(found), *undrawn), {}, args)
 
 
-def _looks(found: Run) -> list[str]:
-    """Purposes of all looks at the run's test rows, by whichever run."""
-    from ftc.spec.documents.ledger import looks_at, read_ledger
+def _evaluations(found: Run) -> list[str]:
+    """Purposes of all evaluations on the run's test rows, by whichever run."""
+    from ftc.spec.documents.ledger import evaluations_of, read_ledger
 
     test = found.plan.data.get("test")
-    return [look.purpose for look in looks_at(read_ledger(found.root), test.stream_digest)] if test else []
+    return [one.purpose for one in evaluations_of(read_ledger(found.root), test.stream_digest)] if test else []
 
 
 def _merges(found: Run) -> tuple[Merged, ...]:
@@ -194,8 +194,8 @@ def run_json(found: Run) -> dict[str, object]:
         "record": found.record.to_json(),
         "left": left[0] if (left := left_words(found)) else None,
         "evaluation": found.evaluation.to_json() if found.evaluation else None,
-        "test_evaluations": _looks(found),
-        "test_looks": _looks(found),  # its name before, for one release more
+        "test_evaluations": _evaluations(found),
+        "test_looks": _evaluations(found),  # its name before, for one release more
         "merges": [one.to_json() for one in _merges(found)],
     }
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import Event, EventListener, Noticed, PhaseStarted, RunStarted
-from ftc.spec.documents.ledger import Begun, Ended, append_entry, note_test_look
+from ftc.spec.documents.ledger import Begun, Ended, append_entry, note_evaluation
 from ftc.spec.documents.machine import snapshot_code
 from ftc.spec.documents.plan import Plan
 from ftc.spec.storage.atomic_write import write_file, write_text
@@ -146,12 +146,12 @@ class _Following:
     has_begun: bool = False
 
     def hear(self, event: Event) -> None:
-        """Notes the beginning and each look at the test split."""
+        """Notes the beginning and each evaluation on the test split."""
         match event:
             case RunStarted():
                 self._begin()
             case PhaseStarted(phase="evaluate"):
-                self._look(event.detail)
+                self._note(event.detail)
             case _:
                 pass
         self.listen(event)
@@ -172,9 +172,9 @@ class _Following:
         self.has_begun = True
         self.reporters.begin(live=True)
 
-    def _look(self, subject: str) -> None:
+    def _note(self, subject: str) -> None:
         test = self.plan.data["test"]
-        note_test_look(
+        note_evaluation(
             self.root,
             name=self.plan.name,
             run_id=self.folder.path.name,

@@ -37,7 +37,7 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.audit import AuditReport, ClassComparison, Finding, Level, Repetition, Replay, SignatureSeen
 from ftc.spec.documents.ledger import broken_links, read_ledger
 from ftc.spec.documents.machine import snapshot_code
-from ftc.spec.documents.step_log import Comparison, Difference, Rung, StepLine, read_ladder
+from ftc.spec.documents.step_log import Comparison, Difference, StepLine, WeightChecksum, read_step_log
 from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.verbs.pages import pages
 from ftc.verbs.runs import Run, load_events, load_outcomes, load_run, record_of
@@ -245,7 +245,7 @@ def _repetition(
 
 
 def _request(run: Run, inputs: AuditInputs, asked: Asked, steps: Steps, scratch: Path) -> ReplayRequest:
-    """What a fresh process is asked to do, but for the rungs and the machine that are wanted."""
+    """What a fresh process is asked to do, but for the checksums and the machine that are wanted."""
     from ftc.spec.documents.audit import ReplayRequest
 
     assert inputs.model is not None, "the static level has found the model"
@@ -271,8 +271,8 @@ class _Reexecution:
     def __init__(self, run: Run, inputs: AuditInputs, asked: Asked, steps: Steps, on_step: StepListener) -> None:
         self._run, self._inputs, self._asked, self._steps = run, inputs, asked, steps
         self._on_step = on_step
-        self._ladder = read_ladder(RunFolder(run.folder).ladder)
-        self._comparison = Comparison(self._ladder)
+        self._step_log = read_step_log(RunFolder(run.folder).step_log)
+        self._comparison = Comparison(self._step_log)
         self._parted: Difference | None = None
         self._reached = steps.first
 
@@ -282,7 +282,7 @@ class _Reexecution:
 
         started = time.monotonic()
         wanted = {
-            "rungs": tuple(self._ladder.rungs),
+            "checksums": tuple(self._step_log.checksums),
             "expected": None if self._asked.force else self._run.record.observed.machine,
         }
         with scratch_folder() as scratch:
@@ -293,7 +293,7 @@ class _Reexecution:
 
     def _go_on(self, answer: Answer) -> bool:
         """Compares each line as it comes: the first difference ends the replay."""
-        if isinstance(answer, StepLine | Rung):
+        if isinstance(answer, StepLine | WeightChecksum):
             if isinstance(answer, StepLine):
                 self._reached = answer.step
                 self._on_step(answer.step, self._steps.last)
@@ -320,13 +320,13 @@ class _Reexecution:
     ) -> AuditReport:
         machine, recorded = found.machine, self._run.record.observed.machine
         is_same = None if machine is None else machine == recorded
-        began = bool(found.rungs or found.steps)
+        began = bool(found.checksums or found.steps)
         replay = Replay(
             first_step=self._steps.first,
             last_step=self._steps.last,
             reached_step=self._reached,
             steps_compared=self._comparison.steps,
-            equal_rungs=tuple(self._comparison.rungs),
+            equal_rungs=tuple(self._comparison.checksums),
             first_difference=f"step {self._parted.step}: {self._parted.component}" if self._parted else None,
             seconds=seconds,
         )

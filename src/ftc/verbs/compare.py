@@ -192,7 +192,7 @@ def _predictions(settings: Settings, outcomes: Sequence[Outcome]) -> Predictions
         case "written label":
             known = {*labels, *expected}
             return Decisions.named(labels, expected, [as_label(text, known) for text in answers])
-        case "pair" | "rank":
+        case "pair" | "rated" | "rank":
             return of_figures(settings.answer, [one.predicted for one in said])
         case "rewarded":
             assert settings.train.sampling is not None, "the plan says what answers earn"

@@ -185,14 +185,14 @@ def finished_run(run: Run | Path | str, folder: Path | str) -> Run:
 def _noting(run: Run, plan: Plan, data: str | None, listen: EventListener) -> Callable[[Event], None]:
     """A listener that notes each look in the ledger before anybody else hears of it."""
     from ftc.spec.documents.events import PhaseStarted
-    from ftc.spec.documents.ledger import note_test_look
+    from ftc.spec.documents.ledger import note_evaluation
 
     def hear(event: Event) -> None:
         if isinstance(event, PhaseStarted) and event.phase == "evaluate":
             test = plan.data["test"]
             purpose = f"ftc eval {event.detail}" + (f" on {data}" if data else "")
             fields = {"stream_sha256": test.stream_digest, "purpose": purpose}
-            note_test_look(run.root, name=run.plan.name, run_id=run.record.id, rows=test.rows, **fields)
+            note_evaluation(run.root, name=run.plan.name, run_id=run.record.id, rows=test.rows, **fields)
         listen(event)
 
     return hear
@@ -257,7 +257,7 @@ def tokens_of(planned: Planned, split: Split, rows: Sequence[int | str]) -> Toke
         OSError: The ledger can't be written.
     """
     from ftc.compiler.tokens.tokenized import tokenized_rows
-    from ftc.spec.documents.ledger import note_test_look
+    from ftc.spec.documents.ledger import note_evaluation
     from ftc.spec.row_names import row_list, shown_row
 
     plan = planned.plan
@@ -266,7 +266,7 @@ def tokens_of(planned: Planned, split: Split, rows: Sequence[int | str]) -> Toke
         digest = plan.data["test"].stream_digest
         names = [shown_row(row.place, row.row - 1) for row in found.rows[:_MOST_NAMED]]
         purpose = f"show rows {row_list(names, len(found.rows))}"
-        note_test_look(
+        note_evaluation(
             planned.root, name=plan.name, run_id="", stream_sha256=digest, rows=len(found.rows), purpose=purpose
         )
     return found

@@ -41,7 +41,7 @@ def with_policy(compiled: Compiled, root: Path, waivers: Mapping[str, str]) -> C
                 for name in waivers
             )
         return compiled
-    results, found = judged(read, compiled.plan, waivers, _lookers(compiled.plan, root))
+    results, found = judged(read, compiled.plan, waivers, _evaluators(compiled.plan, root))
     if any(one.is_error for one in found):
         refusal = Refusal(found)
         refusal.sources = {POLICY_FILE: read.lines}
@@ -51,13 +51,13 @@ def with_policy(compiled: Compiled, root: Path, waivers: Mapping[str, str]) -> C
     return replace(compiled, plan=plan, diagnostics=(*compiled.diagnostics, *found))
 
 
-def _lookers(plan: Plan, root: Path) -> frozenset[str]:
-    """Runs of this project that looked at the plan's test rows; one done again counts once, and so do all people."""
-    from ftc.spec.documents.ledger import looks_at, read_ledger
+def _evaluators(plan: Plan, root: Path) -> frozenset[str]:
+    """Runs of this project that used the plan's test rows; one done again counts once, and so do all people."""
+    from ftc.spec.documents.ledger import evaluations_of, read_ledger
 
     test = plan.data.get("test")
-    looks = looks_at(read_ledger(root), test.stream_digest) if test else ()
-    return frozenset(look.run_id.partition("-")[0] for look in looks)
+    found = evaluations_of(read_ledger(root), test.stream_digest) if test else ()
+    return frozenset(one.run_id.partition("-")[0] for one in found)
 
 
 def waivers_of(texts: Sequence[str]) -> dict[str, str]:

@@ -208,9 +208,9 @@ def _own_rows(run: Run, inputs: Inputs, split: Split, most: int, model: str) -> 
         raise refused(run, "its rows as tokens are no longer in the cache", help)
     stream = open_stream(file)
     if split == "test":
-        from ftc.spec.documents.ledger import note_test_look
+        from ftc.spec.documents.ledger import note_evaluation
 
-        note_test_look(
+        note_evaluation(
             run.root,
             name=run.plan.name,
             run_id=run.record.id,

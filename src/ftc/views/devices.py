@@ -87,7 +87,7 @@ def calibration_text(found: Calibration, *, page: Page = PLAIN) -> str:
     lines += page.flow("Libraries", [f"loaded in {numbers.duration(measured.import_seconds)}"])
     lines += page.flow("Steps", [_seconds(one, f"LoRA r={one.rank}" if one.rank else "full") for one in measured.steps])
     written = [(one, f"{one.new_tokens} tokens generated" if one.new_tokens else "scored") for one in measured.looks]
-    lines += page.listed("Looks", [_seconds(one, how) for one, how in written])
+    lines += page.listed("Evaluation", [_seconds(one, how) for one, how in written])
     lines.append("")
     lines += page.wrap("Later plans for this device use this benchmark to estimate time.")
     if found.is_busy:

@@ -39,7 +39,7 @@ def run_text(
     *,
     has_report: bool = False,
     curves: str = "",
-    looks: Sequence[str] = (),
+    evaluations: Sequence[str] = (),
     merges: Sequence[Merged] = (),
     page: Page = PLAIN,
 ) -> str:
@@ -52,7 +52,7 @@ def run_text(
         folder: The run's folder as the user would type it.
         has_report: Whether the folder holds a report.
         curves: What the curves say of overfitting, in words.
-        looks: Purpose of each look at the test rows, by whichever run.
+        evaluations: Purpose of each evaluation on the test rows, by whichever run.
         merges: What was made of its adapter, by the ledger.
         page: Width and colors.
     """
@@ -84,7 +84,7 @@ def run_text(
         *page.listed("curves", filter(None, [curves])),
         *_files(record, folder, has_report, page),
         *_against_plan(plan, record, page),
-        *page.listed("test set", [_evaluations_words(looks)] if looks else []),
+        *page.listed("test set", [_evaluations_words(evaluations)] if evaluations else []),
         *page.listed("merged", merged),
         *page.listed("trackers", tracked_parts(record)),
         *_next(record, folder, has_report, page),

@@ -282,7 +282,7 @@ def test_a_teacher_is_carried() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (AXOLOTL + "rl: kto", "reward models, KTO and reinforcement learning other than GRPO are not supported"),
+        (AXOLOTL + "rl: ebft", "reward models and reinforcement learning other than GRPO are not supported"),
         (AXOLOTL + "rl: dpo\ndpo_loss_type: [sppo_hard]", "the preference loss `sppo_hard` is not supported"),
         (AXOLOTL + "adapter: llama-adapter", "no strategy matches the adapter"),
         (AXOLOTL.replace("alpaca", "{format: x, field_instruction: 'a }} b'}"), "can't be named in a prompt"),
@@ -296,7 +296,8 @@ def test_a_teacher_is_carried() -> None:
         (MIXED.replace("c.jsonl, type: alpaca", "c.jsonl, type: chat_template"), "different prompt formats"),
         ("base_model: a/b\nmicro_batch_size: 1", "no data set is named"),
         (FACTORY.replace("sft", "dpo"), "rows without preferences, which `dpo` does not train on"),
-        (FACTORY.replace("sft", "kto"), "training of the kind `kto` is not supported"),
+        (FACTORY.replace("sft", "kto"), "which `kto` does not train on"),
+        (FACTORY.replace("sft", "ppo"), "training of the kind `ppo` is not supported"),
         (FACTORY.replace("sft", "dpo") + "pref_loss: kto_pair", "the preference loss `kto_pair` is not supported"),
         (FACTORY + "finetuning_type: mystery", "no strategy matches `mystery`"),
         (FACTORY.replace("tickets_registered", "one,two"), "has no entry `one`"),

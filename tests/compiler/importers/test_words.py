@@ -189,6 +189,12 @@ def test_what_ftc_has_is_carried(text: str, path: str, expected: Any) -> None:
     assert recipe_values(import_text(text, **given)).get(path) == expected
 
 
+def test_ratings_are_carried() -> None:
+    found = recipe_values(import_text(AXOLOTL + "rl: kto\nrl_beta: 0.2\nkto_desirable_weight: 1.5"))
+    assert (found["task.kind"], found["task.loss"]) == ("preference", "kto")
+    assert (found["task.beta"], found["task.desirable_weight"], found["data.fields.rating"]) == (0.2, 1.5, "label")
+
+
 def test_the_metric_to_stop_by_is_known_by_its_words() -> None:
     ranked = FACTORY.replace("tickets_registered", "ranked").replace("sft", "dpo")
     text = f"{ranked}val_size: 0.1\nearly_stopping_steps: 2\nmetric_for_best_model: eval_rewards/accuracies\n"

@@ -19,7 +19,7 @@ from ftc.spec.documents.facts import PackageFacts
 from ftc.spec.documents.machine import CodeSnapshot
 from ftc.spec.documents.outcomes import Outcome
 from ftc.spec.documents.record import Evaluation
-from ftc.spec.documents.step_log import read_ladder
+from ftc.spec.documents.step_log import read_step_log
 from ftc.spec.documents.streams import open_stream
 from tests.runtime.jobs import Job, changed, make_job, reopen_job
 
@@ -260,8 +260,8 @@ def test_a_step_without_a_target_changes_nothing_and_is_told(tmp_path: Path) -> 
     assert job.run().status == "finished"
     assert [step.supervised > 0 for step in job.of_kind("step")] == [True, False, True]
     assert [event.code for event in job.of_kind("noticed")] == ["FTC646"]
-    rungs = read_ladder(job.folder().ladder).rungs
-    assert rungs[1].weights_sha256 == rungs[2].weights_sha256 != rungs[3].weights_sha256
+    checksums = read_step_log(job.folder().step_log).checksums
+    assert checksums[1].weights_sha256 == checksums[2].weights_sha256 != checksums[3].weights_sha256
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What a run's ladder says: every step in bits, and rungs that hold the weights."""
+"""What a run's step log says: every step in bits, and checksums that hold the weights."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import pytest
 from ftc.runtime.artifacts import checkpoint
 from ftc.runtime.artifacts.tensor_files import content_digest
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.documents.step_log import Ladder, first_difference, read_ladder
+from ftc.spec.documents.step_log import StepLog, first_difference, read_step_log
 from tests.runtime.jobs import Job, changed, make_job
 
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    made = make_job(tmp_path_factory.mktemp("ladder"))
+    made = make_job(tmp_path_factory.mktemp("step_log"))
     made.run("whole")
     return made
 
 
-def ladder(job: Job, name: str) -> Ladder:
-    return read_ladder(job.folder(name).ladder)
+def step_log(job: Job, name: str) -> StepLog:
+    return read_step_log(job.folder(name).step_log)
 
 
 @pytest.mark.slow
 def test_every_step_has_a_line_and_rungs_stand_where_they_should(job: Job) -> None:
-    found = ladder(job, "whole")
+    found = step_log(job, "whole")
     assert found.height == 12
-    assert sorted(found.rungs) == [0, 1, 2, 3, 4, 6, 8, 9, 12]
+    assert sorted(found.checksums) == [0, 1, 2, 3, 4, 6, 8, 9, 12]
     events = {event.step: event for event in job.of_kind("step")}
     for step, line in found.steps.items():
         assert float.fromhex(line.loss) == events[step].loss
@@ -37,14 +37,14 @@ def test_every_step_has_a_line_and_rungs_stand_where_they_should(job: Job) -> No
 
 
 def test_rungs_are_what_the_record_and_the_checkpoints_hold(job: Job) -> None:
-    found, folder = ladder(job, "whole"), job.folder("whole")
+    found, folder = step_log(job, "whole"), job.folder("whole")
     record = RunRecord.model_validate_json(folder.record.read_bytes())
-    assert found.rungs[0].weights_sha256 == record.initial_weights_sha256
+    assert found.checksums[0].weights_sha256 == record.initial_weights_sha256
     last = checkpoint.verified(folder.checkpoints, 12, job.plan.job_sha256(), lambda finding: None, found)
     assert last is not None
-    assert found.rungs[12].weights_sha256 == content_digest(last.weights())
-    assert found.rungs[12].optimizer_sha256 == content_digest(last.optimizer())
-    assert found.rungs[12].tensors.keys() == last.weights().keys()
+    assert found.checksums[12].weights_sha256 == content_digest(last.weights())
+    assert found.checksums[12].optimizer_sha256 == content_digest(last.optimizer())
+    assert found.checksums[12].tensors.keys() == last.weights().keys()
 
 
 @pytest.mark.sample(1)
@@ -63,7 +63,7 @@ def test_what_was_changed_is_what_differs_first(job: Job, change: dict[str, floa
     name = next(iter(change))
     other = Job(changed(job.plan, {**change, "train.num_steps": 2}), job.inputs, job.root)
     other.run(name)
-    found = first_difference(ladder(job, "whole"), ladder(other, name), 0, 2)
+    found = first_difference(step_log(job, "whole"), step_log(other, name), 0, 2)
     assert found is not None
     assert (found.step, found.component) == (step, component)
     assert (found.tensor is not None) == (component == "weights")

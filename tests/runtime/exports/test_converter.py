@@ -47,7 +47,9 @@ def test_what_is_needed_is_unpacked_once(archive: Path) -> None:
     files = {one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file()}
     assert files == {"LICENSE", "conversion/base.py", "convert_hf_to_gguf.py", "gguf-py/gguf/gguf.py"}
     archive.unlink()
+    (folder / "torch.pyc").write_bytes(b"code that nobody has the source of")
     assert converter.converter_folder(None, offline=True) == folder
+    assert not (folder / "torch.pyc").exists(), "Python would run it"
     (folder / "conversion" / "base.py").write_text("import os")
     assert "nothing is fetched" in refused(None), "an edited file is not run"
 

@@ -20,7 +20,7 @@ from ftc.runtime.training.selection import Progress
 from ftc.runtime.training.sources import StreamRows
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.documents.step_log import first_difference, read_ladder
+from ftc.spec.documents.step_log import first_difference, read_step_log
 from ftc.spec.documents.streams import open_stream
 from ftc.spec.schedules import learning_rate_at
 from tests.runtime.jobs import Job, make_job
@@ -104,7 +104,7 @@ def test_a_killed_run_goes_on_with_the_same_scale(tmp_path: Path) -> None:
     assert in_child(killed) == 9
     resumed = job.run("killed")
     assert [event.step for event in job.of_kind("resumed")] == [6]
-    before, after = (read_ladder(job.folder(name).ladder) for name in ("whole", "killed"))
+    before, after = (read_step_log(job.folder(name).step_log) for name in ("whole", "killed"))
     assert first_difference(before, after, 0, 12) is None
     assert (resumed.final_weights_sha256, resumed.skipped_steps) == (whole.final_weights_sha256, whole.skipped_steps)
     states = [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from ftc.runtime.models.base_model import trainable_tensors
 from ftc.runtime.training.optimizers import (
     CONSTRUCTIONS,
     evaluating,
@@ -22,6 +24,8 @@ from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.schedules import learning_rate_at
 from tests.support.documents import plan
+from tests.support.tiny_architectures import tiny_model
+from tests.support.vision_models import write_llava
 
 
 def _train(kind: str = "linear", warmup_steps: int = 4, num_steps: int = 12, **changes: Any) -> TrainSettings:
@@ -219,3 +223,30 @@ def test_each_group_of_parameters_has_its_rate_and_the_first_that_fits_counts() 
     optimizer.step()
     steps = [1 - float(one.detach().flatten()[0]) for one in parameters.values()]
     assert steps == pytest.approx([1e-4, 5e-4, 5e-4, 1e-3], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "adapted", "in_file"),
+    [("mixtral", False, "block_sparse_moe"), ("llava", True, "language_model.model.layers.1")],
+)
+def test_groups_go_by_the_names_that_a_model_has_in_its_files(
+    tmp_path: Path, model_type: str, adapted: bool, in_file: str
+) -> None:
+    """transformers calls these parameters otherwise once it has loaded them; the plan knows the files' names alone."""
+    import transformers
+
+    if adapted:
+        import peft
+
+        write_llava(tmp_path / "model")
+        base = transformers.LlavaForConditionalGeneration.from_pretrained(tmp_path / "model")
+        model: Any = peft.get_peft_model(base, peft.LoraConfig(target_modules=r".*language_model.*(q_proj|down_proj)"))
+    else:
+        model = tiny_model(model_type)
+    parameters = trainable_tensors(model)
+    group = GroupSettings(parameters=(in_file,), learning_rate=1e-5)
+    optimizer = make_optimizer(parameters, _train(parameter_groups=(group,), learning_rate=1e-3), model)
+    ratios = {id(one): found["rate_ratio"] for found in optimizer.param_groups for one in found["params"]}
+    slow = {name for name, one in parameters.items() if ratios[id(one)] == pytest.approx(0.01)}
+    part = "layers.1." if adapted else ".mlp."
+    assert slow == {name for name in parameters if part in name} != set()

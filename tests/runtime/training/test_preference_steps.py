@@ -40,7 +40,7 @@ def _pairs(folder: Path) -> TokenStream:
         ids.append([token for answer in answers for token in (*prompt, *answer)])
         masks.append([flag for answer in answers for flag in ([0] * len(prompt) + [1] * len(answer))])
         prompts.append(len(prompt))
-        firsts.append([len(prompt) + len(answers[0])])
+        firsts.append([len(prompt) + len(answers[0]), int(generator.integers(0, 2))])
     return write_columns(folder / "pairs.arrow", ids, masks, prompts=prompts, targets=firsts)
 
 
@@ -81,11 +81,28 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> RunJob:
     return make_job(tmp_path_factory.mktemp("job"), "llama", "full")
 
 
-@pytest.mark.parametrize("name", FORMULAS)
+def _kto(rows: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, bool]], beta: float) -> torch.Tensor:
+    """(Ethayarajh et al. 2024), equations 7 and 8, with 1.5 for good answers and 0.8 for bad ones.
+
+    `rows` are log-probabilities of the row's own answer and of another one, both by the reference, and the rating.
+    """
+    moved = torch.stack([other - reference[1] for _, other, reference, _ in rows]).mean().clamp(min=0).detach()
+    losses = []
+    for own, _, reference, is_good in rows:
+        reward = own - reference[0]
+        value = (
+            1.5 * torch.sigmoid(beta * (reward - moved)) if is_good else 0.8 * torch.sigmoid(beta * (moved - reward))
+        )
+        losses.append((1.5 if is_good else 0.8) - value)
+    return torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("name", [*FORMULAS, "kto"])
 def test_ten_steps_by_the_formula(name: str, made: RunJob, tmp_path: Path) -> None:
     from accelerate import Accelerator
 
-    told, formula = FORMULAS[name]
+    weights_of_kto = {"desirable_weight": 1.5, "undesirable_weight": 0.8}
+    told, formula = (weights_of_kto, None) if name == "kto" else FORMULAS[name]
     rows, compared = _pairs(tmp_path), {"loss": name.partition(",")[0], "beta": 0.3, **told}
     changes = {
         "model.head": "lm",
@@ -115,11 +132,13 @@ def test_ten_steps_by_the_formula(name: str, made: RunJob, tmp_path: Path) -> No
     rule, weights = train.optimizer, trainable_tensors(plain)
     update = AdamW(weights, rule.weight_decay, (rule.beta1, rule.beta2))
     for number, step in enumerate(found):
-        losses = []
-        for row in order.rows(number):
-            (c, m), (r, n) = _log_probs(plain, rows, row)
-            losses.append(formula(c, r, *reference[row], m, n))
-        loss = torch.stack(losses).mean()
+        said = [(row, _log_probs(plain, rows, row)) for row in order.rows(number)]
+        if formula is None:
+            rated = [(c, d, reference[row], bool(rows.targets[row][1])) for row, ((c, _), (d, _)) in said]
+            loss = _kto(rated, 0.3)
+        else:
+            losses = [formula(c, r, *reference[row], m, n) for row, ((c, m), (r, n)) in said]
+            loss = torch.stack(losses).mean()
         gradients = dict(zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True))
         norm = torch.stack([one.norm() for one in gradients.values()]).norm()
         assert step.loss == pytest.approx(loss.item(), rel=1e-3, abs=1e-5), f"step {number + 1}"

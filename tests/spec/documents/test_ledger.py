@@ -15,9 +15,9 @@ from ftc.spec.documents.ledger import (
     Opened,
     append_entry,
     broken_links,
-    looks_at,
+    evaluations_of,
     moved_since,
-    note_test_look,
+    note_evaluation,
     read_ledger,
     state_mark,
 )
@@ -31,7 +31,7 @@ def begin(root: Path, job: str = JOB, name: str = "bbc") -> None:
 
 
 def look(root: Path, stream: str = "d4" * 32, purpose: str = "evaluate base") -> None:
-    note_test_look(root, name="bbc", run_id="a1", stream_sha256=stream, rows=9, purpose=purpose)
+    note_evaluation(root, name="bbc", run_id="a1", stream_sha256=stream, rows=9, purpose=purpose)
 
 
 def test_it_begins_with_its_lineage_and_counts(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_looks_are_counted_by_what_was_looked_at(tmp_path: Path) -> None:
     look(tmp_path)
     look(tmp_path, purpose="evaluate tuned")
     look(tmp_path, stream="f6" * 32)
-    purposes = [one.purpose for one in looks_at(read_ledger(tmp_path), "d4" * 32)]
+    purposes = [one.purpose for one in evaluations_of(read_ledger(tmp_path), "d4" * 32)]
     assert purposes == ["evaluate base", "evaluate tuned"]
 
 
@@ -105,10 +105,10 @@ def test_another_ledger_is_another_lineage(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from ftc.spec.documents.ledger import note_test_look
+from ftc.spec.documents.ledger import note_evaluation
 
 for _ in range(3):
-    note_test_look(Path(sys.argv[1]), name="bbc", run_id="a1", stream_sha256="d4" * 32, rows=9, purpose="measure")
+    note_evaluation(Path(sys.argv[1]), name="bbc", run_id="a1", stream_sha256="d4" * 32, rows=9, purpose="measure")
 """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ftc.spec.documents.ledger import note_test_look
+from ftc.spec.documents.ledger import note_evaluation
 from ftc.spec.storage.ignored import make_ignored
 
 
@@ -23,5 +23,5 @@ def test_a_new_folder_brings_its_gitignore_and_one_that_is_there_is_left_alone(t
 
 
 def test_the_ledger_lies_in_such_a_folder(tmp_path: Path) -> None:
-    note_test_look(tmp_path, name="a", run_id="", stream_sha256="0" * 64, rows=1, purpose="show rows a.csv:1")
+    note_evaluation(tmp_path, name="a", run_id="", stream_sha256="0" * 64, rows=1, purpose="show rows a.csv:1")
     assert (tmp_path / ".ftc" / ".gitignore").exists()

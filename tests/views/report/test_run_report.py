@@ -234,7 +234,7 @@ def test_steps_that_were_done_again_count_once() -> None:
     ]
     run = history(events)
     assert run.points("loss") == [(1, 1.0), (2, 4.0), (3, 5.0)]
-    assert run.looks == ()
+    assert run.evaluations == ()
 
 
 def test_thinning_keeps_spikes_and_both_ends() -> None:

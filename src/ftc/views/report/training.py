@@ -38,8 +38,8 @@ class History:
     """What the run said, without the steps that were done again after a resume."""
 
     steps: tuple[StepDone, ...]
-    looks: tuple[Evaluated, ...]
-    """Looks at the validation split."""
+    evaluations: tuple[Evaluated, ...]
+    """Evaluations on the validation split."""
     phases: tuple[PhaseEnded, ...]
     notices: tuple[Noticed, ...]
 
@@ -54,16 +54,16 @@ class History:
         return [(step, speed) for step, speed in found if math.isfinite(speed)]
 
     def validation(self, metric: str) -> list[Point]:
-        """One metric of every look at validation that has it."""
-        return [(look.step, look.metrics[metric]) for look in self.looks if metric in look.metrics]
+        """One metric of every evaluation on validation that has it."""
+        return [(one.step, one.metrics[metric]) for one in self.evaluations if metric in one.metrics]
 
 
 def history(events: Sequence[Event]) -> History:
     """Series out of events; a step that was done twice counts once, as it was done last."""
-    steps, looks = without_repeats(events)
+    steps, evaluations = without_repeats(events)
     return History(
         steps=steps,
-        looks=looks,
+        evaluations=evaluations,
         phases=tuple(event for event in events if isinstance(event, PhaseEnded)),
         notices=tuple(event for event in events if isinstance(event, Noticed)),
     )
@@ -137,7 +137,7 @@ def short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-_FEWEST_LOOKS = 3
+_FEWEST_EVALUATIONS = 3
 _RISE = 0.02
 """Share by which validation loss has to rise above its lowest point before it is more than its usual wavering."""
 
@@ -145,14 +145,14 @@ _RISE = 0.02
 def overfitting_words(run: History, record: RunRecord) -> str:
     """Where validation loss turned while training loss went on falling; empty where the curves can't or don't tell.
 
-    The looks at validation are compared with the lowest of them, and the training loss with what it was there, both as
-    a mean of the steps around.
+    The evaluations on validation are compared with the lowest of them, and the training loss with what it was there,
+    both as a mean of the steps around.
     """
-    looks, losses = run.validation("val_loss"), run.points("loss")
-    if len(looks) < _FEWEST_LOOKS or not losses:
+    evaluations, losses = run.validation("val_loss"), run.points("loss")
+    if len(evaluations) < _FEWEST_EVALUATIONS or not losses:
         return ""
-    turn, lowest = min(looks, key=lambda look: (look[1], look[0]))
-    last, end = looks[-1]
+    turn, lowest = min(evaluations, key=lambda one: (one[1], one[0]))
+    last, end = evaluations[-1]
     if is_still_falling(record):
         return ""
     if end <= lowest * (1 + _RISE):
@@ -195,21 +195,21 @@ def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer)
     if len(run.steps) < record.steps_done:
         words.append(f"the log has {numbers.plural(len(run.steps), 'step')}")
     # The charts' figures as a table, for those who cannot see the charts and those who want the numbers.
-    looks = {look.step: look.metrics.get("val_loss") for look in run.looks}
+    evaluations = {one.step: one.metrics.get("val_loss") for one in run.evaluations}
     stride = -(-len(run.steps) // _ROWS_SHOWN) or 1
     kept = [
         step
         for index, step in enumerate(run.steps)
-        if index % stride == 0 or index == len(run.steps) - 1 or step.step in looks
+        if index % stride == 0 or index == len(run.steps) - 1 or step.step in evaluations
     ]
     rows = []
     for step in kept:
-        look = looks.get(step.step)
+        evaluation = evaluations.get(step.step)
         rows.append(
             (
                 numbers.count(step.step),
                 f"{step.loss:.4f}",
-                "" if look is None else f"{look:.4f}",
+                "" if evaluation is None else f"{evaluation:.4f}",
                 numbers.rate(step.learning_rate),
                 "skipped" if step.grad_norm is None else f"{step.grad_norm:.4f}",
                 numbers.count(step.tokens),
@@ -227,7 +227,7 @@ def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer)
         told,
         grid,
         details("Values of the charts", table(caption, header, rows, right=range(8))),
-        _looks(run),
+        _evaluations(run),
         f"<h3>Notices during the run</h3><ul>{items}</ul>" if items else "",
     )
     return section("training", "Training", *parts)
@@ -238,13 +238,13 @@ def _reward_charts(run: History) -> Iterator[Lines]:
     known = [(step.step, step.sampled) for step in run.steps if step.sampled is not None]
     if not known:
         return
-    rewards, looks = [(step, one.reward) for step, one in known], run.validation("mean_reward")
+    rewards, evaluations = [(step, one.reward) for step, one in known], run.validation("mean_reward")
     words = [range_words(rewards, "mean reward of the sampled answers")]
     yield Lines(
         key="reward",
         title="Reward",
-        description=" ".join(words + ([range_words(looks, "mean reward on validation")] if looks else [])),
-        series=[*raw_and_smoothed("sampled answers, ", rewards, 0), Series("validation", looks, "dots", 1)],
+        description=" ".join(words + ([range_words(evaluations, "mean reward on validation")] if evaluations else [])),
+        series=[*raw_and_smoothed("sampled answers, ", rewards, 0), Series("validation", evaluations, "dots", 1)],
         x=STEPS,
         y=Axis("mean reward", short),
         is_wide=True,
@@ -272,9 +272,11 @@ def _reward_charts(run: History) -> Iterator[Lines]:
 
 def _charts(plan: Plan, record: RunRecord, run: History) -> Iterator[Lines]:
     yield from _reward_charts(run)
-    losses, looks = run.points("loss"), run.validation("val_loss")
+    losses, evaluations = run.points("loss"), run.validation("val_loss")
     mark = None
-    words = [range_words(losses, "training loss")] + ([range_words(looks, "validation loss")] if looks else [])
+    words = [range_words(losses, "training loss")] + (
+        [range_words(evaluations, "validation loss")] if evaluations else []
+    )
     if record.selected_step is not None:
         mark = (record.selected_step, f"selected: step {numbers.count(record.selected_step)}")
         words.append(f"The weights are those of step {numbers.count(record.selected_step)}.")
@@ -282,7 +284,7 @@ def _charts(plan: Plan, record: RunRecord, run: History) -> Iterator[Lines]:
         key="loss",
         title="Loss",
         description=" ".join(words),
-        series=[*raw_and_smoothed("training, ", losses, 0), Series("validation", looks, "dots", 1)],
+        series=[*raw_and_smoothed("training, ", losses, 0), Series("validation", evaluations, "dots", 1)],
         x=STEPS,
         y=Axis(plan.settings.loss_unit, short),
         mark=mark,
@@ -306,8 +308,8 @@ def _charts(plan: Plan, record: RunRecord, run: History) -> Iterator[Lines]:
         x=STEPS,
         y=Axis("norm of all gradients", short, from_zero=True),
     )
-    # Metrics of validation that are shares; nothing where there are fewer than two looks.
-    names = sorted({name for look in run.looks for name in look.metrics} - {"val_loss"})
+    # Metrics of validation that are shares; nothing where there are fewer than two evaluations.
+    names = sorted({name for one in run.evaluations for name in one.metrics} - {"val_loss"})
     lines = {name: run.validation(name) for name in names}
     shares = {
         name: points
@@ -329,15 +331,15 @@ def _charts(plan: Plan, record: RunRecord, run: History) -> Iterator[Lines]:
     )
 
 
-def _looks(run: History) -> str:
-    names = sorted({name for look in run.looks for name in look.metrics})
+def _evaluations(run: History) -> str:
+    names = sorted({name for one in run.evaluations for name in one.metrics})
     rows = [
         (
-            numbers.count(look.step),
-            *(numbers.metric(look.metrics[name]) if name in look.metrics else "" for name in names),
-            "best so far" if look.best else "",
+            numbers.count(evaluation.step),
+            *(numbers.metric(evaluation.metrics[name]) if name in evaluation.metrics else "" for name in names),
+            "best so far" if evaluation.best else "",
         )
-        for look in run.looks
+        for evaluation in run.evaluations
     ]
     header = ("step", *(_watched_title(name) for name in names), "remark")
     return table("Validation", header, rows, right=range(len(names) + 1))

@@ -73,6 +73,24 @@ def test_a_file_is_fetched_once_and_stays_what_the_lock_pins(project: Path, buck
     assert shown.rows[0].place.startswith(f"{bucket}:")
 
 
+def test_a_poisoned_cache_costs_a_fetch_and_changes_nothing(project: Path, bucket: str) -> None:
+    """Other rows under the digest's name, and a note that leads to rows of a stranger."""
+    before = planned(bucket).plan.lock.data.sources["rows"]
+    folder = project.parent / "cache" / "remote"
+    (file,) = folder.glob("*/rows.csv")
+    (note,) = folder.glob("*.json")
+    file.write_bytes(file.read_bytes().swapcase())
+    assert planned(bucket).plan.lock.data.sources["rows"] == before
+    file.write_bytes(file.read_bytes().swapcase())
+    assert refused(bucket, offline=True).code == "FTC347"
+    stranger = folder / ("5" * 64) / "rows.csv"
+    stranger.parent.mkdir()
+    stranger.write_bytes(b"text,label\nother,cold\nrows,warm\n")
+    note.write_text(f'{{"sha256": "{"5" * 64}"}}')
+    assert refused(bucket, offline=True).code == "FTC347"
+    assert planned(bucket).plan.lock.data.sources["rows"] == before
+
+
 def test_what_can_not_be_had(project: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused(bucket, offline=True).code == "FTC347"
     assert refused("memory://bucket/none.csv").code == "FTC347"

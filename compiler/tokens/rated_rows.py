@@ -1,0 +1,39 @@
+"""Answers to other prompts, one beside each rated answer: from them KTO estimates how far the model has moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ftc.spec.tasks.rows import OTHER_ANSWER_COLUMN
+
+__all__ = ["write_other_answers"]
+
+
+def write_other_answers(rows: Sequence[dict[str, Any]], columns: Mapping[str, str]) -> None:
+    """Gives each row of a split, in place, the answer of the next row with another prompt, the first after the last.
+
+    Rows that all have one prompt get the answer of the next row.
+
+    Args:
+        rows: Of one split, so that no row of another reaches training.
+        columns: Column by part.
+    """
+    asked = [_prompt(row, columns) for row in rows]
+    count, following = len(rows), list(range(1, len(rows))) + [0]
+    for place in (*range(count - 1, -1, -1), *range(count - 1, -1, -1)):  # twice: behind the last comes the first
+        after = (place + 1) % count
+        following[place] = after if asked[after] != asked[place] else following[after]
+    for place, row in enumerate(rows):
+        other = following[place] if asked[following[place]] != asked[place] else (place + 1) % count
+        row[OTHER_ANSWER_COLUMN] = _answer(row, rows[other], columns)
+
+
+def _prompt(row: Mapping[str, Any], columns: Mapping[str, str]) -> Any:
+    return row[columns["messages"]][:-1] if "messages" in columns else row[columns["prompt"]]
+
+
+def _answer(row: Mapping[str, Any], other: Mapping[str, Any], columns: Mapping[str, str]) -> Any:
+    if "messages" in columns:
+        return [*row[columns["messages"]][:-1], other[columns["messages"]][-1]]
+    return other[columns["completion"]]
