@@ -15,6 +15,7 @@ class ExitCode:
     INTEGRITY = 6
     NOT_REPRODUCED = 7
     GATE_FAILED = 7
+    DRIFT = 7
     INCONCLUSIVE = 8
     USAGE = 64
     PROCESS_LOST = 75

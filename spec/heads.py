@@ -8,7 +8,7 @@ from typing import Literal
 
 from ftc.spec.architectures import Architecture, Family
 
-__all__ = ["HEADS", "Answer", "Choices", "Head", "HeadCard", "Labels", "ScoredPlaces", "head_card"]
+__all__ = ["HEADS", "Answer", "AnswerFigure", "Choices", "Head", "HeadCard", "Labels", "ScoredPlaces", "head_card"]
 
 Head = Literal["lm", "embedding", "classification", "multi_label", "regression", "token_classification", "span"]
 """What a model ends in: its own language model head, none at all so that states become vectors, or a new one for labels
@@ -30,6 +30,14 @@ Answer = Literal[
 """What a model's answer to a row is: a label that a head chooses, or one that the model writes, any number of labels,
 numbers, a tag for each word, a span of the context, which of two answers is the likelier, at which rank the right
 passage is found, text that earns rewards, or text."""
+
+
+AnswerFigure = Literal[
+    "classes", "confidence", "entities", "entity count", "certainty", "answered", "numbers", "length", "JSON", "vectors"
+]
+"""What is compared of answers where nobody knows the right ones: predicted classes, the probability of the chosen one,
+types of entities and how many a row has, how much better an answer scores than none, whether a question has one,
+predicted numbers, characters of a written answer, whether it is JSON, or vectors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +84,8 @@ class HeadCard:
     """Whether it gives each row one class with a probability."""
     keeps_targets: bool
     """Whether metrics need the label numbers of each row: several classes, or tags."""
+    figures: tuple[AnswerFigure, ...]
+    """What `ftc drift` compares of its answers."""
     example: tuple[str, ...]
     """Lines of Python that try a loaded model, for the model card, over `{labels}`, `{scales}` and `{max_length}`; none
     where the model writes."""
@@ -159,6 +169,7 @@ HEADS = (
         smoothing_obstacle=None,
         has_confidence=False,
         keeps_targets=False,
+        figures=("classes", "length", "JSON"),
         example=(),
     ),
     HeadCard(
@@ -183,6 +194,7 @@ HEADS = (
         smoothing_obstacle="vectors",
         has_confidence=False,
         keeps_targets=False,
+        figures=("vectors",),
         example=(
             'inputs = tokenizer({prefix} + "A text.", truncation=True, max_length={max_length}, return_tensors="pt")',
             "states = model(**inputs).last_hidden_state[0]",
@@ -212,6 +224,7 @@ HEADS = (
         smoothing_obstacle=None,
         has_confidence=True,
         keeps_targets=False,
+        figures=("classes", "confidence"),
         example=("labels = {labels}", _READS_TEXT, "print(labels[model(**inputs).logits.argmax().item()])"),
     ),
     HeadCard(
@@ -236,6 +249,7 @@ HEADS = (
         smoothing_obstacle="several labels per row",
         has_confidence=False,
         keeps_targets=True,
+        figures=("classes",),
         example=(
             "labels = {labels}",
             _READS_TEXT,
@@ -264,6 +278,7 @@ HEADS = (
         smoothing_obstacle="numbers",
         has_confidence=False,
         keeps_targets=False,
+        figures=("numbers",),
         example=(
             "scales = {scales}  # name: (mean, standard deviation), to convert outputs back",
             _READS_TEXT.replace("sort", "rate"),
@@ -293,6 +308,7 @@ HEADS = (
         smoothing_obstacle=None,
         has_confidence=False,
         keeps_targets=True,
+        figures=("entities", "entity count"),
         example=(  # each word has the tag of the first token whose characters reach into it
             "labels = {labels}",
             'text = "A text of some words"',
@@ -329,6 +345,7 @@ HEADS = (
         smoothing_obstacle="positions in a context",
         has_confidence=False,
         keeps_targets=False,
+        figures=("answered", "certainty"),
         example=(
             'question, context = "Who wrote it?", "It was written by Ada."',
             "inputs = tokenizer(",

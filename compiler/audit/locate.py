@@ -28,24 +28,19 @@ from ftc.spec.storage.paths import RunFolder, cache_folder, streams_folder
 from ftc.spec.storage.reading import parse_json, read_regular
 from ftc.spec.storage.wordnet import lacking_data
 
-__all__ = ["Use", "audit_inputs", "companion_folders", "model_folder", "uses_of"]
+__all__ = ["Use", "audit_inputs", "companion_folders", "model_folder", "source_files", "uses_of"]
 
 Found = TypeVar("Found")
 
 
 def audit_inputs(plan: Plan, root: Path, pages: Pages, previous: RunRecord | None, witnesses: Witnesses) -> AuditInputs:
     """Looks for the model, the data files and the token streams of a plan that belongs to the project at `root`."""
-    folder = (root / plan.recipe_file).parent
     streams = streams_folder(plan.stream_key)
     return AuditInputs(
         model=model_folder(plan, root),
         companions=companion_folders(plan, root),
         lacking=lacking_data(plan.settings.eval),
-        sources={
-            key: _source(locked, name, folder, root)
-            for use, locked in plan.lock.data.sources.items()
-            for key, name, _ in locked.each_file(use)
-        },
+        sources={key: file for key, _, _, file in source_files(plan, root)},
         streams=streams if all((streams / f"{name}.arrow").exists() for name in plan.data) else None,
         environment=resolve_environment(
             cache_folder(), asked_extras(plan.recipe, reads_images=plan.settings.model.vision is not None)
@@ -55,6 +50,14 @@ def audit_inputs(plan: Plan, root: Path, pages: Pages, previous: RunRecord | Non
         witnesses=witnesses,
         cache=cache_folder(),
     )
+
+
+def source_files(plan: Plan, root: Path) -> Iterator[tuple[str, str, str, Path | None]]:
+    """Key, name, sha256 by the lock, and place of every data file of a plan; None for one that isn't here."""
+    folder = (root / plan.recipe_file).parent
+    for use, locked in plan.lock.data.sources.items():
+        for key, name, facts in locked.each_file(use):
+            yield key, name, facts.sha256, _source(locked, name, folder, root)
 
 
 def model_folder(plan: Plan, root: Path) -> Path | None:

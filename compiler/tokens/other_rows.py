@@ -17,7 +17,7 @@ from ftc.compiler.resolve.rows.images import ImageStore, image_columns, read_ima
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import labels_of
 from ftc.compiler.resolve.rows.reading import Reading
-from ftc.compiler.resolve.rows.row_checks import check_values
+from ftc.compiler.resolve.rows.row_checks import check_values, value_faults
 from ftc.compiler.resolve.rows.table import Home, PartRows, Table
 from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.compiler.tokens.encoder import TextTokenizer
@@ -36,10 +36,22 @@ from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.documents.streams import SplitReport, open_stream
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.paths import streams_folder
-from ftc.spec.tasks import Task
+from ftc.spec.tasks import PARTS, Task
 from ftc.spec.tasks.rows import LabelRows
 
-__all__ = ["compile_rows", "measuring", "read_other", "without_probes"]
+__all__ = [
+    "OPTIONAL",
+    "check_labeled",
+    "compile_rows",
+    "compile_table",
+    "labeled_rows",
+    "measuring",
+    "read_other",
+    "without_probes",
+]
+
+OPTIONAL = ("optional text", "tools", "history", "images")
+"""Values of parts whose column a file may lack."""
 
 _OF_PROBES = ("forgetting", "swapped")
 """Figures that come from rows beside the test split; judge and classifier look at any rows' answers."""
@@ -62,13 +74,53 @@ def read_other(plan: Plan, file: Path, shown_as: str) -> Table:
 
 
 def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, folder: Path) -> Plan:
-    """Writes a file's rows as the test split of a plan, and gives that plan.
+    """Writes a file's rows as the test split of a plan, and gives that plan; see `compile_table`.
+
+    Args:
+        plan: The run's plan.
+        model_folder: Where tokenizer and template lie.
+        file: The rows.
+        shown_as: The file as the user calls it.
+        folder: Where the stream goes.
+    """
+    return compile_table(plan, model_folder, read_other(plan, file, shown_as), folder)
+
+
+def check_labeled(plan: Plan, table: Table) -> None:
+    """Refuses rows that lack a column that the run was trained on.
+
+    Raises:
+        Refusal: FTC362 or FTC368.
+    """
+    if lacking := _lacking(plan, table):
+        columns = Columns({part: name for part, name in plan.settings.text.columns.items() if name in lacking})
+        raise Refusal([*missing_columns(columns, plan.recipe.data, table, lambda path: None)])
+
+
+def _lacking(plan: Plan, table: Table) -> set[str]:
+    """Columns that the run was trained on and a table lacks."""
+    columns = plan.settings.text.columns.items()
+    own = plan.recipe.task.settled(plan.settings.model.family).own_columns
+    return {*own, *(column for part, column in columns if PARTS[part].values not in OPTIONAL)} - {*table.columns}
+
+
+def labeled_rows(plan: Plan, table: Table) -> list[int]:
+    """Numbers of the rows that have all that the run was trained on, answers among it; none where a column lacks."""
+    if _lacking(plan, table):
+        return []
+    task = plan.recipe.task.settled(plan.settings.model.family)
+    columns = Columns(plan.settings.text.columns, own=task.own_columns)
+    faulty = {row for _, faults in value_faults(task, columns, table) for rows in faults.values() for row in rows}
+    return [row for row in range(len(table.rows)) if row not in faulty]
+
+
+def compile_table(plan: Plan, model_folder: Path, table: Table, folder: Path) -> Plan:
+    """Writes rows as the test split of a plan, and gives that plan.
 
     Args:
         plan: The run's plan: its columns, labels, prompt and lengths hold.
         model_folder: Where tokenizer and template lie.
-        file: The rows.
-        shown_as: The file as the user calls it.
+        table: The rows, which are brought into the form that is encoded.
         folder: Where the stream goes.
 
     Raises:
@@ -78,7 +130,6 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     template = task.template
     columns = Columns(text.columns, prompt_columns(template, tuple(text.columns.values())) if template else ())
     reads_images = plan.settings.model.vision is not None
-    table = read_other(plan, file, shown_as)
     write_canonical(task, columns, table)
     table = EmptyRows(plan.recipe.data, task).without("rows", columns, table)
     found = [*missing_columns(columns, plan.recipe.data, table, lambda path: None), *check_values(task, columns, table)]
@@ -103,7 +154,7 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     rows = _encoded(plan, task, model_folder, part, store)
     if not len(rows.row):
         help = "use rows that fit into the run's maximum length"
-        raise Refusal([diagnostic("FTC371", f"no row of {shown_as} can be evaluated", help=help)])
+        raise Refusal([diagnostic("FTC371", f"no row of {table.file} can be evaluated", help=help)])
     report = write_stream(folder / "test.arrow", rows, part.place)
     if store.pictures:
         write_images(folder / IMAGES_FILE, store.contents())

@@ -23,7 +23,7 @@ from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import ChatForm, EmbedForm, PromptForm, TagForm, TextForm, Wording, row_form
 from ftc.compiler.tokens.image_tokens import tokens_of_images
-from ftc.compiler.tokens.other_rows import measuring, without_probes
+from ftc.compiler.tokens.other_rows import OPTIONAL, measuring, without_probes
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
@@ -37,13 +37,11 @@ from ftc.spec.tasks import PARTS
 from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, NUMBERS_COLUMN, STAND_IN
 from ftc.spec.text_forms import form_card
 
-__all__ = ["UnlabeledRows", "as_row", "check_columns", "compile_unlabeled", "conversation_column"]
+__all__ = ["UnlabeledRows", "as_row", "check_columns", "compile_unlabeled", "conversation_column", "text_columns"]
 
 _COPIED = "{{ " + INSTRUCTION_PROMPT + " }}"
 _COMPARED = ("query", "positive", "sentence1", "sentence2")
 """Parts whose texts become vectors."""
-_OPTIONAL = ("optional text", "tools", "history", "images")
-"""Parts whose column a file may lack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +52,13 @@ class UnlabeledRows:
         plan: The run's plan with them as its test split; None where no row can be used.
         problems: Why a row has no prediction, by its number from 0.
         cut: Numbers of the rows of which the model sees a part.
+        unfit: Numbers of the rows whose values are fine and that give no tokens, most often as they are too long.
     """
 
     plan: Plan | None
     problems: Mapping[int, str]
     cut: frozenset[int]
+    unfit: frozenset[int] = frozenset()
 
 
 def _input_columns(plan: Plan, columns: Sequence[str] = ()) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -92,7 +92,7 @@ def as_row(plan: Plan, text: str) -> Row:
         Refusal: A row has several inputs (FTC688).
     """
     by_part, named = _input_columns(plan)
-    needed = {column: part for part, column in by_part.items() if PARTS[part].values not in _OPTIONAL}
+    needed = {column: part for part, column in by_part.items() if PARTS[part].values not in OPTIONAL}
     columns = [*needed, *named]
     if len(columns) != 1:
         example = ", ".join(f'"{column}": "…"' for column in columns)
@@ -109,6 +109,11 @@ def conversation_column(plan: Plan) -> str | None:
     return next((column for part, column in by_part.items() if PARTS[part].values == "messages"), None)
 
 
+def text_columns(plan: Plan) -> tuple[str, ...]:
+    """Columns of the texts that become vectors, in the order in which a row's are read."""
+    return tuple(plan.settings.text.columns[part] for part in _COMPARED if part in plan.settings.text.columns)
+
+
 def check_columns(plan: Plan, table: Table) -> None:
     """Refuses rows that lack a column.
 
@@ -116,7 +121,7 @@ def check_columns(plan: Plan, table: Table) -> None:
         Refusal: FTC688, for each such column.
     """
     by_part, named = _input_columns(plan, table.columns)
-    needed = [column for part, column in by_part.items() if PARTS[part].values not in _OPTIONAL]
+    needed = [column for part, column in by_part.items() if PARTS[part].values not in OPTIONAL]
     if missing := [_missing(column, table) for column in (*needed, *named) if column not in table.columns]:
         raise Refusal(missing)
 
@@ -153,10 +158,10 @@ def compile_unlabeled(
     )
     kept = set(found.row.tolist())
     reasons = {dropped.row: dropped.reason for dropped in found.counts.first_dropped}
-    too_long = f"longer than {longest:,} tokens"
-    problems |= {number: reasons.get(number, too_long) for number in numbers if number not in kept}
+    too_long, unfit = f"longer than {longest:,} tokens", frozenset(numbers) - kept
+    problems |= {number: reasons.get(number, too_long) for number in sorted(unfit)}
     if not kept:
-        return UnlabeledRows(None, problems, frozenset())
+        return UnlabeledRows(None, problems, frozenset(), unfit)
     report = write_stream(folder / "test.arrow", found)
     if store.pictures:
         write_images(folder / IMAGES_FILE, store.contents())
@@ -166,7 +171,7 @@ def compile_unlabeled(
     if _scores_answers(plan):  # one answer a row, in place of a pair
         settings = settings.model_copy(update={"text": settings.text.model_copy(update={"form": "score"})})
     cut = frozenset(kept.intersection(found.counts.cut))
-    return UnlabeledRows(measured.model_copy(update={"settings": settings}), problems, cut)
+    return UnlabeledRows(measured.model_copy(update={"settings": settings}), problems, cut, unfit)
 
 
 def _sound(table: Table, problems: Mapping[int, str]) -> Table:

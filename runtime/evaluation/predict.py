@@ -133,7 +133,8 @@ def _chosen(
                 yield found.model_copy(update={"spans": _answers(answers[number])})
             case "words":
                 tags = [labels[int(tag)] for tag in score.predicted]
-                has_entities = _OUTSIDE in labels  # else each tag stands for itself
+                # Without `O` each tag stands for itself; rows of a run's own splits don't keep the places of words.
+                has_entities = _OUTSIDE in labels and bool(rows.texts(number))
                 spans = tuple(_entities(rows, number, tags, score.probabilities)) if has_entities else None
                 yield found.model_copy(update={"labels": tuple(tags), "spans": spans})
             case "several":

@@ -86,11 +86,11 @@ def _weights(texts: Tokens, questions: Tokens, most: int) -> tuple[Any, Any]:
 
     limit = max(_FEWEST_TOKENS, min(_MOST_TOKENS, most))
     vectorizer: Any = TfidfVectorizer  # stubs know no function as its analyzer
-    counted = vectorizer(analyzer=_tokens_and_pairs, sublinear_tf=True, max_features=limit)
+    counted = vectorizer(analyzer=tokens_and_pairs, sublinear_tf=True, max_features=limit)
     return counted.fit_transform(texts), counted.transform(questions)
 
 
-def _tokens_and_pairs(ids: Sequence[int]) -> list[str]:
+def tokens_and_pairs(ids: Sequence[int]) -> list[str]:
     singles = [str(one) for one in ids]
     return [*singles, *(f"{one} {other}" for one, other in pairwise(singles))]
 

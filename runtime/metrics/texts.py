@@ -36,6 +36,7 @@ __all__ = [
     "answer_f1",
     "data_findings",
     "is_exact",
+    "is_json",
     "meteor_scores",
     "meteor_tokens",
     "normalized",
@@ -205,6 +206,14 @@ def _by_pair(score: Callable[[str, str], float]) -> Callable[[Written], Statisti
 
 def _by_answer(score: Callable[[str, Sequence[str]], float]) -> Callable[[Found], Statistics]:
     return lambda one: mean_of([float(score(*pair)) for pair in zip(one.answers, one.right, strict=True)])
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is an object or a list in JSON."""
+    try:
+        return isinstance(parse_json(text), dict | list)
+    except ValueError:
+        return False
 
 
 def _is_same_form(expected: str, answer: str) -> bool:

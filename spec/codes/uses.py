@@ -74,4 +74,23 @@ CODES = (
         right="llama-server -m demo-f16.gguf",
         exit_code=ExitCode.GATE_FAILED,
     ),
+    Code(
+        id="FTC757",
+        title="a run without rows to compare with",
+        cause="`ftc drift` compares new rows with the run's own, as the lock names them. They are tokens in ftc's "
+        "cache, from which they are gone, or in which they are others by now. The finding names the data files that "
+        "changed.",
+        wrong="rm -r ~/.cache/ftc; ftc drift 7f3a2b --data new.jsonl",
+        right="ftc plan tickets.yaml; ftc drift 7f3a2b --data new.jsonl",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC758",
+        title="new rows of which none can be compared",
+        cause="Every row of the file that `ftc drift` was given has an empty or unusable value, or is too long. The "
+        "finding names the first rows with the reason.",
+        wrong='{"text": ""}   # in every row',
+        right='{"text": "Where is my parcel?"}',
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
 )

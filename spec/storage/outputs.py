@@ -44,6 +44,7 @@ class OutputKind(Enum):
     COMPARISON = "comparison"
     SWEEP = "sweep's page"
     RUNS = "page of runs"
+    DRIFT = "drift report"
     JOB_SCRIPT = "job script"
 
 
@@ -144,6 +145,7 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
             | OutputKind.REPORT
             | OutputKind.SWEEP
             | OutputKind.RUNS
+            | OutputKind.DRIFT
             | OutputKind.JOB_SCRIPT
         ):
             return False
@@ -165,6 +167,10 @@ _RUNS = re.compile(
     rb"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>All runs<",
     re.DOTALL,
 )
+_DRIFT = re.compile(
+    rb"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>Drift of ",
+    re.DOTALL,
+)
 _SCRIPT = re.compile(
     rb"#!/bin/bash\n(?:#SBATCH [^\n]*\n)*\n# Plan [0-9a-f]{12} of job [0-9a-f]{12}\. Written by `ftc launch`"
 )
@@ -172,6 +178,7 @@ _PAGES = {
     OutputKind.COMPARISON: _COMPARISON,
     OutputKind.SWEEP: _SWEEP,
     OutputKind.RUNS: _RUNS,
+    OutputKind.DRIFT: _DRIFT,
     OutputKind.JOB_SCRIPT: _SCRIPT,
 }
 """How pages begin that say what they are."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ftc.api import (
         Chat,
         Checked,
+        Drifted,
         Model,
         Planned,
         Predictions,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         audit,
         calibrate,
         compare,
+        data_drift,
         device,
         devices,
         diff,
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Chat",
     "Checked",
+    "Drifted",
     "Model",
     "Planned",
     "Predictions",
@@ -78,6 +81,7 @@ __all__ = [
     "audit",
     "calibrate",
     "compare",
+    "data_drift",
     "device",
     "devices",
     "diff",

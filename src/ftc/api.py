@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ftc.verbs.calibrate import calibrate, device, devices
     from ftc.verbs.chat import Chat, open_chat
     from ftc.verbs.compare import diff
+    from ftc.verbs.drift import Drifted, data_drift
     from ftc.verbs.evaluate import evaluate, evaluate_on_harness
     from ftc.verbs.export_model import export_model
     from ftc.verbs.merge import merge
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Chat",
     "Checked",
+    "Drifted",
     "Model",
     "Planned",
     "Predictions",
@@ -70,6 +72,7 @@ __all__ = [
     "audit",
     "calibrate",
     "compare",
+    "data_drift",
     "device",
     "devices",
     "diff",
@@ -114,6 +117,7 @@ def __getattr__(name: str) -> Any:
         calibrate,
         chat,
         compare,
+        drift,
         evaluate,
         export_model,
         merge,
@@ -127,7 +131,7 @@ def __getattr__(name: str) -> Any:
     )
 
     homes = (
-        *(calibrate, chat, compare, evaluate, export_model, merge),
+        *(calibrate, chat, compare, drift, evaluate, export_model, merge),
         *(models, predict, provenance, server, sign, starting, track),
     )
     return next(getattr(home, name) for home in homes if name in home.__all__)

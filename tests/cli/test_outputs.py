@@ -15,6 +15,7 @@ from ftc import api
 from ftc.cli.main import main
 from ftc.cli.verbs import VERBS as COMMAND_LINE
 from ftc.spec.documents.predictions import RowPrediction
+from ftc.verbs.drift import Drifted
 from ftc.verbs.plan import save_plan
 from ftc.verbs.predict import Predictions
 from ftc.views.exports.common import as_text
@@ -38,6 +39,7 @@ VERBS: dict[str, Verb] = {
     "show": lambda path: ["show", "RUN", "--format", "html", "-o", str(path)],
     "compare": lambda path: ["run", "compare", "RUN", "RUN", "--format", "html", "-o", str(path)],
     "sweep": lambda path: ["sweep", "show", "a.sweep.yaml", "--format", "html", "-o", str(path)],
+    "drift": lambda path: ["drift", "RUN", "--data", "train.jsonl", "--format", "html", "-o", str(path)],
     "watch": lambda path: ["watch", "--once", "--format", "html", "-o", str(path)],
     "init": lambda path: ["init", str(path)],
     "import": lambda path: [
@@ -53,7 +55,7 @@ VERBS: dict[str, Verb] = {
         str(path),
     ],
 }
-PAGES = ("show", "compare", "sweep", "watch")
+PAGES = ("show", "compare", "sweep", "drift", "watch")
 TAKES_FORCE = ("plan", "export slsa", "export cyclonedx", "export croissant", "sign", "predict", *PAGES)
 
 
@@ -132,8 +134,10 @@ def project(world: World, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(f"ftc.verbs.{verbs}.find_run", lambda *_: run)
     said = Predictions(("text",), [{"text": "a text"}], (RowPrediction(row=0, prediction="a"),), ())
     monkeypatch.setattr(api, "predict", lambda *_, **__: said)
+    monkeypatch.setattr(api, "data_drift", lambda *_, **__: Drifted(run, documents.data_drift(verdict="no drift")))
     views = ("verbs.pages.report_page", "verbs.compare.comparison_page")
-    for page in (*views, "views.report.sweep.sweep_html", "views.report.runs.runs_html"):
+    reports = ("sweep.sweep_html", "runs.runs_html", "drift.drift_html")
+    for page in (*views, *(f"views.report.{one}" for one in reports)):
         monkeypatch.setattr(f"ftc.{page}", lambda *_, **__: '{"a": "page"}')
     monkeypatch.setattr("ftc.verbs.doubts.changed_documents", lambda _: ())
     monkeypatch.setattr("ftc.cli.sweeps._opened", lambda _: (None, None))

@@ -244,6 +244,8 @@ ELSEWHERE: dict[str, str] = {
     "FTC754": "tests/e2e/test_server.py::test_what_differs_is_named",
     "FTC755": "tests/e2e/test_server.py::test_what_differs_is_named",
     "FTC756": "tests/e2e/test_server.py::test_what_differs_is_named",
+    "FTC757": "tests/e2e/test_drift.py::test_mistakes_are_reported",
+    "FTC758": "tests/e2e/test_drift.py::test_mistakes_are_reported",
 }
 """Codes that no recipe alone can give, with the test that shows each."""
 

@@ -54,10 +54,16 @@ def cards() -> Iterator[CardRunner]:
     runner.close()
 
 
-def finished_project(folder: Path, models: Path, steps: int, **recipe: Any) -> Path:
-    """A project in `folder` with one finished run and a cache beside it; its tests work on copies."""
+def finished_project(
+    folder: Path, models: Path, steps: int, *, prepare: Callable[[Path], None] = lambda root: None, **recipe: Any
+) -> Path:
+    """A project in `folder` with one finished run and a cache beside it; its tests work on copies.
+
+    `prepare` may change the project before it runs.
+    """
     root = folder / "project"
     make_project(root, models, "classification", steps=steps, **recipe)
+    prepare(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FTC_CACHE", str(folder / "cache"))
         from ftc import api

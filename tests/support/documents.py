@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ftc.spec.documents.audit import AuditReport, ClassComparison, Finding, Replay
+from ftc.spec.documents.data_drift import DataDrift, DriftTest, MetricDrift, NovelRow
 from ftc.spec.documents.estimates import MemoryEstimate
+from ftc.spec.documents.intervals import Interval
 from ftc.spec.documents.lockfile import Lock, sealed
 from ftc.spec.documents.machine import MachineClass
 from ftc.spec.documents.plan import Plan
@@ -457,3 +459,49 @@ def audit_report(**changes: Any) -> AuditReport:
         **changes,
     }
     return AuditReport.model_validate(document)
+
+
+def data_drift(**changes: Any) -> DataDrift:
+    """New rows that differ from a run's own in their length."""
+    found: dict[str, Any] = {
+        "method": "Kolmogorov-Smirnov test",
+        "reference_rows": 80,
+        "new_rows": 100,
+        "value": 0.31,
+        "unit": "largest gap of both distributions",
+        "smallest": 0.29,
+        "p": 0.0001,
+        "adjusted_p": 0.0007,
+        "drifted": True,
+        "detail": "median 11 tokens of the run's, 14 now",
+    }
+    length = DriftTest(name="length", aspect="inputs", **found)
+    told_apart: dict[str, Any] = {
+        "value": 0.52,
+        "unit": "AUC",
+        "smallest": 0.66,
+        "p": 0.4,
+        "adjusted_p": 1.0,
+        "drifted": False,
+    }
+    inputs = DriftTest(name="inputs", aspect="inputs", **{**found, **told_apart, "detail": "0.50 by lot"})
+    sure = Interval(low=0.8, high=0.92)
+    fields: dict[str, Any] = {
+        "run_id": "6b99bb393386",
+        "name": "tickets",
+        "data": "new.jsonl",
+        "rows": 100,
+        "reference": "validation",
+        "reference_rows": 80,
+        "new_rows": 100,
+        "level": 0.01,
+        "verdict": "drift",
+        "smallest_auc": 0.66,
+        "tests": (inputs, length),
+        "novel": (NovelRow(place="new.jsonl:7", distance=0.93, p=0.012, text="a <b>text</b>"),),
+        "classes": {"sport": (0.5, 0.4), "film": (0.5, 0.6)},
+        "metrics": {"accuracy": MetricDrift(rows=90, value=0.87, interval=sure, test_value=0.9, test_interval=None)},
+        "failed_gates": (),
+        "notes": ("a note",),
+    }
+    return DataDrift.model_validate({**fields, **changes})

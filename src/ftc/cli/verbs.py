@@ -66,6 +66,12 @@ def _using() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _drifting() -> Mapping[str, Command]:
+    from ftc.cli.drifting import COMMANDS
+
+    return COMMANDS
+
+
 def _chatting() -> Mapping[str, Command]:
     from ftc.cli.chatting import COMMANDS
 
@@ -187,6 +193,7 @@ SECTIONS: dict[str, tuple[Verb | Group, ...]] = {
     "use and check runs": (
         Verb("predict", _using, "use a finished run's model on texts or on a file, without labels"),
         Verb("chat", _chatting, "chat with a finished run's model, and compare it with its base"),
+        Verb("drift", _drifting, "compare new rows with a run's own: inputs, answers, and metrics where labels are"),
         Verb("show", _history, "show a run or a saved plan"),
         Verb("audit", _proofs, "check a run against its record, or train it again"),
         Verb("provenance", _proofs, "show which recipe, data, base and run made a file of weights"),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.streams import Split, TokenizedRows
     from ftc.verbs.plan import Planned
 
-__all__ = ["Remeasured", "evaluate", "evaluate_on_harness", "tokens_of", "validation_outcomes"]
+__all__ = ["Remeasured", "evaluate", "evaluate_on_harness", "noting", "tokens_of", "validation_outcomes"]
 
 _MOST_NAMED = 5
 
@@ -86,7 +86,7 @@ def evaluate(
 
         inputs = Inputs(model, streams, found.record.observed.environment, companions=_companions(found))
         name = None if data is None else str(data)
-        listen = _noting(found, plan, name, on_event or (lambda event: None))
+        listen = noting(found, plan, name, on_event or (lambda event: None))
         evaluation = evaluate_again(plan, inputs, RunFolder(found.folder), found.record, listen)
     return Remeasured(found, plan, name, evaluation)
 
@@ -182,7 +182,7 @@ def finished_run(run: Run | Path | str, folder: Path | str) -> Run:
     return found
 
 
-def _noting(run: Run, plan: Plan, data: str | None, listen: EventListener) -> Callable[[Event], None]:
+def noting(run: Run, plan: Plan, data: str | None, listen: EventListener) -> Callable[[Event], None]:
     """A listener that notes each look in the ledger before anybody else hears of it."""
     from ftc.spec.documents.events import PhaseStarted
     from ftc.spec.documents.ledger import note_evaluation
