@@ -63,7 +63,7 @@ CASES = [
     for kind in KINDS
     for strategy in ("full", "lora", "qlora")
     for checkpointing in (False, True)
-    for precision in ("float32", "bfloat16")
+    for precision in ("float32", "bfloat16", "float16")
 ]
 USUAL = [
     *[case for case in CASES if case[0] == "llama"][::3],
@@ -71,6 +71,8 @@ USUAL = [
     ("qwen2", "full", True, "float32"),
     ("qwen2", "lora", False, "bfloat16"),
     ("bert", "full", False, "bfloat16"),
+    ("llama", "full", True, "float16"),
+    ("gpt2", "lora", False, "float16"),
     ("bert", "lora", True, "float32"),
     ("t5", "lora", False, "float32"),
     ("t5", "qlora", True, "bfloat16"),
