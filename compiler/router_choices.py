@@ -37,8 +37,19 @@ def check_router(draft: Draft) -> Draft:
     if asked.router_aux_loss is not None and not (mixture and mixture.has_loss):
         summary = f"transformers has no load balancing loss for the model type `{model.model_type}`"
         draft = draft.find("FTC267", summary, "train.router_aux_loss", help="remove `router_aux_loss`")
+    if asked.router_aux_loss is not None and (task := _compares_steps(draft)):
+        summary = f"`router_aux_loss` has no effect on {task}, which compares all rows of a step"
+        draft = draft.find("FTC267", summary, "train.router_aux_loss", help="remove `router_aux_loss`")
     if asked.train_router and strategy_card(draft.strategy).result == "adapter":
         summary = f"`{draft.strategy.kind}` trains no weights of the model itself, and so no router"
         help = "remove `train_router`; LoRA trains whole modules that `strategy.modules_to_save` names, such as `gate`"
         draft = draft.find("FTC269", summary, "train.train_router", help=help)
     return draft
+
+
+def _compares_steps(draft: Draft) -> str | None:
+    """The task whose loss is one of all rows of a step, in words; None for one whose rows have losses of their own."""
+    if draft.train.embedding is not None:
+        return "an embedding task"
+    compared = draft.train.preference
+    return f"`loss: {compared.loss}`" if compared is not None and compared.rates else None

@@ -29,7 +29,7 @@ from ftc.spec.documents.outcomes import Outcome
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.provenance import provenance_of, read_provenance
 from ftc.spec.documents.record import Evaluation, RunRecord
-from ftc.spec.documents.step_log import StepLog, first_difference, has_checksum, norm_text, read_step_log
+from ftc.spec.documents.step_log import StepLog, checksum_steps, first_difference, norm_text, read_step_log
 from ftc.spec.precisions import precision_card
 from ftc.spec.storage.model_files import content_digest
 from ftc.spec.storage.paths import RunFolder, step_of
@@ -266,7 +266,7 @@ def _step_log(case: _Case) -> Iterator[Finding]:
     if not case.file(case.run.step_log) or not case.file(case.run.events):
         return
     is_alone = case.record.observed.world_size == 1
-    for step in filter(has_checksum, range(case.record.steps_done + 1)):
+    for step in checksum_steps(case.record.steps_done):
         if step not in case.step_log.checksums:
             yield from difference(
                 f"ladder.ndjson, checksum {step}", "no checksum", "a checksum", "the step log's own rule"

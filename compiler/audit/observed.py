@@ -52,7 +52,8 @@ def _machine(plan: Plan, record: RunRecord) -> Iterator[Finding]:
     yield from difference("record.json: observed.world_size", seen.world_size, seen.machine.processes, told)
     if seen.processes:
         ranks = [one.rank for one in seen.processes]
-        yield from difference("record.json: observed.processes", ranks, [*range(seen.world_size)], "`world_size`")
+        yield from difference("record.json: observed.processes", len(ranks), seen.world_size, "`world_size`")
+        yield from difference("record.json: observed.processes", ranks, [*range(len(ranks))], "`world_size`")
     told = "`observed.environment`"
     yield from difference("record.json: observed.platform", seen.platform, seen.environment.platform, told)
     torch = seen.environment.packages.get("torch")

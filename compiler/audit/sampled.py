@@ -72,7 +72,10 @@ def _by_events(answers: Sequence[SampledAnswer], events: Sequence[Event], steps_
     """Each step's answers are as many as its event says, and earned what it says on average."""
     said = {step.step: step for step in without_repeats(events)[0]}
     kept = {step: list(group) for step, group in groupby(answers, key=lambda one: one.step)}
-    yield from difference(f"{_FILE}: steps", sorted(kept), list(range(1, steps_done + 1)), "record.json")
+    if len(kept) != steps_done:
+        yield from difference(f"{_FILE}: number of steps", len(kept), steps_done, "record.json")
+    else:
+        yield from difference(f"{_FILE}: steps", sorted(kept), [*range(1, steps_done + 1)], "record.json")
     for step, group in kept.items():
         event = said.get(step)
         if event is None or event.sampled is None:

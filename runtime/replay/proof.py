@@ -7,7 +7,7 @@ from ftc.runtime.replay.replay import Replayed, replay_in_fresh_process, scratch
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.audit import ReplayRequest
 from ftc.spec.documents.record import DeterminismSeen
-from ftc.spec.documents.step_log import Difference, first_difference, has_checksum, line_text, read_step_log
+from ftc.spec.documents.step_log import Difference, checksum_steps, first_difference, line_text, read_step_log
 from ftc.spec.storage.atomic_write import write_file
 
 __all__ = ["compare_with_proof", "prove"]
@@ -58,7 +58,7 @@ def _replayed(session: Session, steps: int) -> Replayed:
             environment=session.inputs.environment,
             scratch=str(scratch),
             last_step=steps,
-            checksums=tuple(filter(has_checksum, range(steps + 1))),
+            checksums=tuple(checksum_steps(steps)),
         )
 
         def go_on(_answer: object) -> bool:

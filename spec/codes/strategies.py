@@ -20,7 +20,8 @@ CODES: tuple[Code, ...] = (
         id="FTC267",
         title="no router, or no loss of one",
         cause="`train.router_aux_loss` and `train.train_router` are for a mixture of experts, whose layers send each "
-        "token to a few experts. The model has no such layers, or transformers has no load balancing loss for it.",
+        "token to a few experts. The model has no such layers, transformers has no load balancing loss for it, "
+        "or the task compares all rows of a step, in which the loss of routers has no part.",
         wrong="model: {base: ./models/llama}\ntrain: {router_aux_loss: 0.001}",
         right="model: {base: ./models/llama}",
     ),

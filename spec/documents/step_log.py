@@ -28,6 +28,7 @@ __all__ = [
     "StepLine",
     "StepLog",
     "WeightChecksum",
+    "checksum_steps",
     "first_difference",
     "has_checksum",
     "line_text",
@@ -99,7 +100,7 @@ class StepLog:
 
     def lines(self, last_step: int) -> Iterator[StepLine | WeightChecksum]:
         """All lines up to a step, in their order."""
-        for step in range(last_step + 1):
+        for step in sorted(step for step in {*self.steps, *self.checksums} if step <= last_step):
             yield from (line for line in (self.steps.get(step), self.checksums.get(step)) if line is not None)
 
 
@@ -127,6 +128,14 @@ class Difference:
 def has_checksum(step: int) -> bool:
     """Whether a step has a checksum without being a checkpoint: 0, 1, 2, 4, 8 and so on."""
     return step & (step - 1) == 0
+
+
+def checksum_steps(last_step: int) -> Iterator[int]:
+    """Those steps up to one, of which there are few, however far away a damaged document says that it is."""
+    step = 0
+    while step <= last_step:
+        yield step
+        step = step * 2 or 1
 
 
 def line_text(line: Document) -> bytes:

@@ -83,15 +83,18 @@ def test_a_whole_model_has_the_names_of_its_base_and_loads_elsewhere(project: Ma
 
 
 @pytest.mark.parametrize(
-    ("strategy", "more", "code"),
+    ("task", "strategy", "more", "code"),
     [
-        ("qlora", "", "FTC268"),
-        ("lora", "train_router: true, ", "FTC269"),
+        ("pretraining", "qlora", "", "FTC268"),
+        ("pretraining", "lora", "train_router: true, ", "FTC269"),
+        ("rated", "lora", "router_aux_loss: 0.01, ", "FTC267"),
     ],
 )
-def test_what_experts_cannot_do(project: MakeProject, models: Path, strategy: str, more: str, code: str) -> None:
+def test_what_experts_cannot_do(
+    project: MakeProject, models: Path, task: str, strategy: str, more: str, code: str
+) -> None:
     made(models, "olmoe")
-    project("pretraining", strategy, steps=2, model="olmoe")
+    project(task, strategy, steps=2, model="olmoe")
     recipe = Path("recipe.yaml")
     recipe.write_text(recipe.read_text().replace("train: {", f"train: {{{more}"), encoding="utf-8")
     with pytest.raises(Refusal) as refused:
