@@ -307,6 +307,14 @@ def test_every_code_is_shown() -> None:
     assert sorted(set(CODES) - shown - set(ELSEWHERE)) == []
 
 
+def test_every_code_that_the_product_names_is_in_the_table() -> None:
+    """A module of codes that the table forgets gives a traceback where its first finding is made."""
+    for room in ("spec", "compiler", "runtime", "src/ftc"):
+        for file in (ROOT / room).rglob("*.py"):
+            unknown = set(re.findall(r'"(FTC\d{3})"', file.read_text(encoding="utf-8"))) - set(CODES)
+            assert not unknown, file
+
+
 @pytest.mark.parametrize(("code", "test"), ELSEWHERE.items())
 def test_codes_shown_elsewhere_have_a_real_test(code: str, test: str) -> None:
     file, _, function = test.partition("::")

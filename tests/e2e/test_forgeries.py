@@ -38,6 +38,7 @@ def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunF
 @pytest.mark.sample(16)
 @pytest.mark.parametrize("what", FOUND)
 def test_a_forgery_is_found(run: RunFolder, ftc: Ftc, what: str) -> None:
+    """Most are found as FTC537; evaluations that the ledger should have and hasn't, as FTC527."""
     forge, code, place = FOUND[what]
     forge(run)
     audited = ftc("audit", run.path.name, "--json")
