@@ -152,9 +152,9 @@ SEEN: dict[str, tuple[Tamper, str]] = {
     ),
     "a line of the step log": (
         lambda run: edit(run.step_log, r'"loss":"0x1([^"]*)","step":4', r'"loss":"0x2\1","step":4'),
-        "step_log",
+        "ladder",
     ),
-    "a line of the step log that is gone": (lambda run: without_line(run.step_log, 5), r"step_log\.ndjson"),
+    "a line of the step log that is gone": (lambda run: without_line(run.step_log, 5), r"ladder\.ndjson"),
     "an event": (lambda run: edit(run.events, '"tokens": [0-9]+', '"tokens": 1'), r"events\.ndjson"),
     "a prediction": (lambda run: edit(run.outcomes, '"row": [0-9]+', '"row": 900'), r"predictions\.ndjson"),
     "the recipe that was kept": (lambda run: edit(run.recipe, "rank: 4", "rank: 8"), r"recipe\.yaml"),
