@@ -26,7 +26,7 @@ class PreferenceLossCard:
         label: What people call it.
         formula: Loss of a pair.
         source: The paper.
-        reads: Keys of the recipe's task that it knows, beside `beta` and `sft_weight`, which all know.
+        reads: Keys of the recipe's task that it knows, beside `beta`, which all know.
         usual: Values of keys where the recipe has none and the section's own default is not the paper's.
         needs_reference: Whether the untrained model's log-probabilities are part of it. Without, no pass over the
             training rows is needed before the first step.
@@ -53,7 +53,7 @@ PREFERENCE_LOSSES: tuple[PreferenceLossCard, ...] = (
         label="DPO",
         formula="-log sigmoid(beta h); with `label_smoothing` the conservative DPO (cDPO)",
         source="Rafailov 2023; Mitchell 2023 for cDPO",
-        reads=("label_smoothing", "per_token"),
+        reads=("sft_weight", "label_smoothing", "per_token"),
         usual={},
         needs_reference=True,
         averages=False,
@@ -65,7 +65,7 @@ PREFERENCE_LOSSES: tuple[PreferenceLossCard, ...] = (
         label="robust DPO",
         formula="DPO's loss, unbiased if a share `label_smoothing` of the pairs has swapped answers",
         source="Chowdhury 2024",
-        reads=("label_smoothing", "per_token"),
+        reads=("sft_weight", "label_smoothing", "per_token"),
         usual={"label_smoothing": 0.1},
         needs_reference=True,
         averages=False,
@@ -77,7 +77,7 @@ PREFERENCE_LOSSES: tuple[PreferenceLossCard, ...] = (
         label="IPO",
         formula="(h - 1 / (2 beta)) squared, per token",
         source="Azar 2023",
-        reads=(),
+        reads=("sft_weight",),
         usual={},
         needs_reference=True,
         averages=True,
@@ -89,7 +89,10 @@ PREFERENCE_LOSSES: tuple[PreferenceLossCard, ...] = (
         label="hinge",
         formula="max(0, 1 - beta h)",
         source="Zhao 2023 (SLiC-HF), Liu 2023 (RSO)",
-        reads=("per_token",),
+        reads=(
+            "sft_weight",
+            "per_token",
+        ),
         usual={},
         needs_reference=True,
         averages=False,
@@ -101,7 +104,7 @@ PREFERENCE_LOSSES: tuple[PreferenceLossCard, ...] = (
         label="SimPO",
         formula="-log sigmoid(beta h - gamma), per token and without a reference",
         source="Meng 2024",
-        reads=("gamma", "label_smoothing"),
+        reads=("sft_weight", "gamma", "label_smoothing"),
         usual={"beta": 2.0},
         needs_reference=False,
         averages=True,
@@ -113,7 +116,7 @@ PREFERENCE_LOSSES: tuple[PreferenceLossCard, ...] = (
         label="ORPO",
         formula="SFT loss of the chosen answer - beta log sigmoid(log odds ratio), per token and without a reference",
         source="Hong 2024",
-        reads=(),
+        reads=("sft_weight",),
         usual={"sft_weight": 1.0},
         needs_reference=False,
         averages=True,
@@ -125,7 +128,7 @@ PREFERENCE_LOSSES: tuple[PreferenceLossCard, ...] = (
         label="CPO",
         formula="SFT loss of the chosen answer - log sigmoid(beta h), without a reference",
         source="Xu 2024",
-        reads=("label_smoothing", "per_token"),
+        reads=("sft_weight", "label_smoothing", "per_token"),
         usual={"sft_weight": 1.0},
         needs_reference=False,
         averages=False,

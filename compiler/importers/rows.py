@@ -167,7 +167,7 @@ def as_compared(t: Translation, key: str, named: str, numbers: Mapping[str, str]
         return
     if t.has(key):
         t.carry(key, "task.loss", card.kind)
-    known_keys = ("beta", "sft_weight", *card.reads)
+    known_keys = ("beta", *card.reads)
     for foreign, own in numbers.items():
         if own in known_keys and f"task.{own}" not in t.values and (value := t.number(foreign)) is not None:
             t.carry(foreign, f"task.{own}", value)

@@ -214,7 +214,7 @@ def _objective(draft: Draft, why: Reasons) -> PreferenceSettings | None:
     if (card := task.pair_loss) is None:
         return why.derive("preference", None, "not a preference task")
     known, unused = dict[str, Any](), PreferenceSettings.model_fields
-    for name in ("loss", "beta", "sft_weight", *card.reads):
+    for name in ("loss", "beta", *card.reads):
         path, value = f"preference.{name}", getattr(task, name)
         if name in card.usual and draft.source.node(f"task.{name}") is None:
             known[name] = why.derive(path, card.usual[name], f"default of {card.label}")

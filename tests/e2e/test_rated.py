@@ -45,3 +45,10 @@ def test_a_conversation_can_be_rated_and_a_rating_has_two_values(project: MakePr
     with pytest.raises(Refusal) as refused:
         api.plan(Path("recipe.yaml"))
     assert refused.value.diagnostics[0].code == "FTC363"
+
+
+def test_a_key_of_pairs_has_no_effect_on_ratings(project: MakeProject, ftc: Ftc) -> None:
+    project("rated", "lora", steps=2)
+    recipe = Path("recipe.yaml")
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("loss: kto", "loss: kto, sft_weight: 0.5"), "utf-8")
+    assert "`sft_weight` has no effect on `kto`" in ftc("validate", "recipe.yaml").text
