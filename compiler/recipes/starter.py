@@ -133,7 +133,8 @@ def _read(data: Path, path: str, folder: Path) -> Table:
     Raises:
         Refusal: The data can't be read, or is outside the project where it is several files.
     """
-    if not data.is_dir() and (data.exists() or not is_pattern(path)):
+    is_there = os.path.exists(data)  # noqa: PTH110 - `Path` raises where a name is too long
+    if not (data.is_dir() if is_there else is_pattern(path)):
         return read_rows(data, path)
     try:
         files = files_of(project_root(folder / "recipe.yaml"), path, folder, None, "data.source.path")

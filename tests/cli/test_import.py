@@ -71,7 +71,7 @@ def test_paths_are_relative_to_the_recipe_that_is_written(folder: Path) -> None:
 
 
 def test_reasons_instead_of_a_recipe(folder: Path, capsys: Capture) -> None:
-    (folder / "job.yml").write_text(TEXT + "rl: kto\n")
+    (folder / "job.yml").write_text(TEXT + "rl: gdpo\n")
     assert main(["import", "job.yml", "-o", "recipe.yaml"]) == 3
     out, err = capsys.readouterr()
     assert out == ""

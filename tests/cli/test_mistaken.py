@@ -40,7 +40,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("show", "damaged"), 6, "`schema` is not `ftc.run/1`"),
         (("show", "deep.json"), 5, "not JSON: recursion limit exceeded"),
         (("diff", "deep.json", "deep.json"), 5, "is not a lock or a plan"),
-        (("rate", "none", "--port", "99999"), 64, "`99999` is no port"),
+        (("rate", "none", "--port", "99999"), 64, "`99999` is not a port"),
         (("export", "none", "--format", "pdf"), 64, "invalid choice: 'pdf'"),
         (("verify", "none"), 64, "required: --key"),
         (("plan", "recipe.yaml", "-o", "plan.txt"), 64, "a saved plan is a .json file"),

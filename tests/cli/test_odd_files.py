@@ -320,6 +320,7 @@ def test_what_the_system_limits_is_named(tmp_path: Path, world: str) -> None:
         ("https://host/rows.csv", None, "FTC350", "reads files, not addresses (`https://`)"),
         ("s3://bucket/rows.csv", None, "FTC350", "reads files, not addresses (`s3://`)"),
         ("n" * 300 + ".csv", None, "FTC351", "file systems allow 255 bytes a name"),
+        ("n" * 300 + "*.csv", None, "FTC398", "no data file is"),
     ],
 )
 def test_no_recipe_is_begun_that_the_next_command_refuses(

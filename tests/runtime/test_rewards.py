@@ -203,7 +203,7 @@ def _step(reward: float, even: float) -> Any:
     sampled = SampledStep(
         answers=8, reward=reward, correct=reward, length=3.0, ended=1.0, even_groups=even, seconds=0.1
     )
-    return SimpleNamespace(sampled=sampled, grad_norm=0.1, loss=0.0)
+    return SimpleNamespace(sampled=sampled, grad_norm=0.1, loss=0.0, is_skipped=False)
 
 
 def test_what_rewards_say_of_a_training_that_is_over() -> None:

@@ -8,7 +8,6 @@ Byte code is left out: Python makes it from the sources, and each installation h
 from __future__ import annotations
 
 import hashlib
-import marshal
 import os
 import time
 from importlib.util import find_spec
@@ -56,7 +55,7 @@ def code_digest(name: str, cache: Path) -> str:
 def _digest(name: str, roots: tuple[str, ...], entries: Cache) -> str:
     started_ns = time.time_ns()
     found = [file for root in roots for file in _files(root)]
-    seen = hashlib.sha256(marshal.dumps(found, 2)).hexdigest()  # version 2: equal values give equal bytes
+    seen = hashlib.sha256(repr(found).encode("utf-8", "surrogateescape")).hexdigest()
     file = f"{name}-{canonical.digest(list(roots))[:16]}.json"
     key = {"kind": "package code", "name": name, "roots": list(roots)}
     kept = entries.recall(file, key)

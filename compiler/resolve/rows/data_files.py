@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -154,7 +155,7 @@ def _on_disk(
 ) -> DataFile:
     span = span_of(f"{recipe_path}.path")
     try:
-        is_set = is_pattern(source.path) and not (folder / source.path).exists()
+        is_set = is_pattern(source.path) and not os.path.exists(folder / source.path)  # noqa: PTH110 - `Path` raises
         path = folder if is_set else safe_path(root, source.path, folder)
         is_set = is_set or path.is_dir()
         members = files_of(root, source.path, folder, span, f"{recipe_path}.path") if is_set else {}
