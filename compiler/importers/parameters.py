@@ -75,10 +75,11 @@ def learning_rates(t: Translation, groups: str, embeddings: str, scale: str) -> 
     rate, factor = t.number(embeddings), t.number(scale)
     usual = t.number("learning_rate")
     if factor is not None and usual is not None:
-        keys, rate = [scale], factor * usual
+        keys.append(scale)
+        rate = factor * usual
         t.needless(embeddings, f"`{scale}` counts before it")
     elif rate is not None:
-        keys = [embeddings]
+        keys.append(embeddings)
     if rate:
         found.append({"parameters": ("*embed_tokens*", "*lm_head*"), "learning_rate": float(f"{rate:.6g}")})
     for group in t.items(groups):

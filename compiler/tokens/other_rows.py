@@ -24,6 +24,7 @@ from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import Wording, row_form
 from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.probes import groups_of
+from ftc.compiler.tokens.rated_rows import write_other_answers
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
@@ -37,7 +38,7 @@ from ftc.spec.documents.streams import SplitReport, open_stream
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.paths import streams_folder
 from ftc.spec.tasks import PARTS, Task
-from ftc.spec.tasks.rows import LabelRows
+from ftc.spec.tasks.rows import LabelRows, RatedRows
 
 __all__ = [
     "OPTIONAL",
@@ -151,6 +152,8 @@ def compile_table(plan: Plan, model_folder: Path, table: Table, folder: Path) ->
             help = f"the run's labels: {', '.join(text.labels[:12])}"
             summary = f"{table.file} has labels that the run does not have: {listed}"
             raise Refusal([diagnostic("FTC372", summary, help=help)])
+    if isinstance(task.rows(), RatedRows):
+        write_other_answers(part.rows, text.columns)
     rows = _encoded(plan, task, model_folder, part, store)
     if not len(rows.row):
         help = "use rows that fit into the run's maximum length"

@@ -182,7 +182,7 @@ def counted(title: str, aspect: DriftAspect, before: Counts, now: Counts, *, wor
     from scipy.stats import fisher_exact
 
     table = [[now[0], now[1] - now[0]], [before[0], before[1] - before[0]]]
-    p = float(fisher_exact(table, alternative="greater" if worse else "two-sided")[1])
+    tested: Any = fisher_exact(table, alternative="greater" if worse else "two-sided")
     return Found(
         name=title,
         aspect=aspect,
@@ -190,7 +190,7 @@ def counted(title: str, aspect: DriftAspect, before: Counts, now: Counts, *, wor
         rows=(before[1], now[1]),
         value=now[0] / now[1] - before[0] / before[1],
         unit="change of the share",
-        p=p,
+        p=float(tested[1]),
         power=lambda level: _change_seen(level if worse else level / 2, before, now[1]),
         detail=f"{before[0]:,} of {before[1]:,} of the run's, {now[0]:,} of {now[1]:,} now",
     )
@@ -211,14 +211,17 @@ def _change_seen(level: float, before: Counts, rows: int) -> float:
         return change - sum(each) / 2 - _NORMAL.inv_cdf(1 - level) * alike - _NORMAL.inv_cdf(_POWER) * apart
 
     most = 1 - share
-    return most if beyond(most) < 0 else float(brentq(beyond, 0, most))
+    if beyond(most) < 0:
+        return most
+    found: Any = brentq(beyond, 0, most)
+    return float(found)
 
 
 def distributed(title: str, aspect: DriftAspect, before: Sequence[float], now: Sequence[float], unit: str) -> Found:
     """Whether numbers are distributed alike."""
     from scipy.stats import ks_2samp, kstwobign
 
-    found = ks_2samp(before, now)
+    found: Any = ks_2samp(before, now)
     both = math.sqrt(1 / len(before) + 1 / len(now))
     median = [f"{np.median(side):.4g}" for side in (before, now)]
     return Found(
@@ -284,5 +287,5 @@ def _share_seen(level: float, variance: float, names: int, n: int, m: int) -> fl
 
     freedom = max(1, names - 1)
     limit = float(chi2.isf(level, freedom))
-    needed = float(brentq(lambda far: ncx2.sf(limit, freedom, far) - _POWER, 1e-6, 1e4))
-    return min(1.0, math.sqrt(needed * variance * (1 / n + 1 / m)))
+    needed: Any = brentq(lambda far: ncx2.sf(limit, freedom, far) - _POWER, 1e-6, 1e4)
+    return min(1.0, math.sqrt(float(needed) * variance * (1 / n + 1 / m)))

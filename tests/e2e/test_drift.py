@@ -16,7 +16,7 @@ from ftc.spec.diagnostics import Refusal
 from tests.e2e.conftest import Ftc, finished_project, in_a_copy
 from tests.support.projects import PROJECTS, write_rows
 
-_FORMS = [name for name in PROJECTS if name not in ("classification", "reinforcement", "preference")]
+_FORMS = [name for name in PROJECTS if name not in ("classification", "reinforcement")]
 
 
 @pytest.fixture(scope="session")
@@ -158,7 +158,7 @@ def test_every_task(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     new = write_rows(root / f"new{Path(file).suffix}", name, 40)
     found = api.data_drift(run, new.name).report
     assert found.new_rows > 0
-    assert found.metrics.keys() == run.evaluation.tuned.metrics.keys() if run.evaluation else False
+    assert found.metrics.keys() == (run.evaluation.tuned.metrics.keys() if run.evaluation else set())
     assert "inputs" in {one.name for one in found.tests} or name == "pretraining", "few rows make a block"
     answers = any(one.aspect == "answers" for one in found.tests) or bool(found.classes)
     assert answers != any(note.startswith("answers are not compared") for note in found.notes), found
