@@ -37,7 +37,7 @@ def draw(
     """Rows of topics, each a mix of common words and of its topic's.
 
     Args:
-        generator: Source of chance.
+        generator: Draws the rows.
         rows: How many.
         shares: How frequent each topic is.
         other: Share of rows whose words are all unknown to the others.

@@ -90,7 +90,7 @@ def check_answers(tally: Tally, plan: Plan, split: TestSplit, rows: Sequence[Out
 
 
 def _groups(plan: Plan, streams: Path, rows: Sequence[Outcome], places: Sequence[int]) -> Iterator[Finding]:
-    """The columns that results are told apart by, beside those of the split."""
+    """The slices of each row, beside those of the split."""
     if plan.settings.eval.groups_sha256 is None:
         return
     columns = Groups.model_validate_json((streams / "groups.json").read_bytes()).columns

@@ -18,12 +18,12 @@ from ftc.runtime.evaluation.two_samples import (
     Counts,
     Found,
     by_error,
+    classifier_test,
     counted,
     distances,
     distributed,
     named,
     token_weights,
-    told_apart,
 )
 from ftc.spec.documents.data_drift import DriftTest, MetricDrift
 
@@ -106,7 +106,7 @@ def compared(reference: Sample, new: Sample, level: float) -> Compared:
     far = [(int((side >= limit).sum()), len(side)) for side in apart]
     lengths = [len(row) for row in reference.tokens], [len(row) for row in new.tokens]
     inputs = [
-        told_apart("inputs", "inputs", weights, len(reference.tokens), keys),
+        classifier_test("inputs", "inputs", weights, len(reference.tokens), keys),
         counted("novel rows", "inputs", far[1], far[0], worse=True),
         distributed("length", "inputs", *lengths, "tokens"),
         copies,
@@ -138,7 +138,7 @@ def _answers(reference: Sample, new: Sample, keys: Sequence[int]) -> Iterator[Fo
         both = np.concatenate([reference.vectors, new.vectors])
         centered = both - both.mean(axis=0)
         vectors = centered / np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-12)
-        yield told_apart("vectors", "answers", vectors, len(reference.vectors), keys)
+        yield classifier_test("vectors", "answers", vectors, len(reference.vectors), keys)
 
 
 def metric_tests(metrics: Mapping[str, MetricDrift], test_rows: int) -> Iterator[Found]:

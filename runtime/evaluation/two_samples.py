@@ -22,13 +22,13 @@ __all__ = [
     "Counts",
     "Found",
     "by_error",
+    "classifier_test",
     "counted",
     "distances",
     "distributed",
     "named",
     "out_of_fold",
     "token_weights",
-    "told_apart",
 ]
 
 Floats = NDArray[np.float64]
@@ -88,7 +88,7 @@ def token_weights(reference: Sequence[Sequence[int]], new: Sequence[Sequence[int
     return csr_matrix((len(rows), 1))
 
 
-def told_apart(name: str, aspect: DriftAspect, rows: Any, first: int, keys: Sequence[int]) -> Found:
+def classifier_test(name: str, aspect: DriftAspect, rows: Any, first: int, keys: Sequence[int]) -> Found:
     """Whether a classifier tells new rows from the run's, on rows that it wasn't fitted to (Lopez-Paz & Oquab 2017).
 
     It is a least-squares classifier in folds, since its scores are a product of one matrix with the rows' sides: so

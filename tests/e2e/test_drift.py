@@ -134,7 +134,7 @@ def test_mistakes_are_reported(project: Path, ftc: Ftc, tmp_path: Path) -> None:
     _write(project / "named.csv", [["a", "b"]], ("Body", "label"))
     assert "[FTC688]" in ftc("drift", run, "--data", "named.csv").err
     wrong = ftc("drift", run, "--data", "new.csv", "--level", "2")
-    assert (wrong.code, "is no share between 0 and 1" in wrong.err) == (64, True)
+    assert (wrong.code, "is not a share between 0 and 1" in wrong.err) == (64, True)
     assert ftc("drift", run).code == 64
     shutil.rmtree(tmp_path / "copy" / "cache" / "streams")
     (project / "rows.csv").write_text("text,label\na,film\n", encoding="utf-8")

@@ -32,7 +32,8 @@ NOT_FOR_A_WARM_PLAN = (
     "ftc.verbs.chat",
     "ftc.verbs.server",
 )
-"""What reads rows, mends recipes, reads runs, or is another verb's: most of a warm plan's time is imports."""
+"""Modules that read rows, edit recipes, read runs, or belong to another verb: imports are most of a warm plan's
+time."""
 CONSOLE = "from ftc.cli.main import console\nconsole()"
 
 RECIPE = """\

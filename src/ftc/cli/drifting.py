@@ -42,7 +42,7 @@ def _level(text: str) -> float:
     except ValueError:
         level = 0.0
     if not 0 < level < 1:
-        raise ArgumentTypeError(f"`{text}` is no share between 0 and 1, such as 0.01")
+        raise ArgumentTypeError(f"`{text}` is not a share between 0 and 1, such as 0.01")
     return level
 
 

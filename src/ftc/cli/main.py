@@ -82,7 +82,7 @@ def _start_lightly() -> None:
 
 
 def _parse_and_run(args: Namespace) -> int:
-    """Fills in what the words say, and does it: help that can't be written is told as a verb's answer is."""
+    """Parses the command line and runs the verb; an error in writing `--help` is reported as any other is."""
     vars(args).update(vars(parse(args.words)))
     if args.may_restart and args.typed in MOVED and sys.stderr.isatty():
         sys.stderr.write(f"note: `ftc {args.typed}` is now `ftc {args.verb}`\n")

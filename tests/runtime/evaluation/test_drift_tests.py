@@ -16,7 +16,7 @@ from sklearn.linear_model import Ridge
 from benchmarks.drift import alarms, draw
 from ftc.runtime.evaluation import two_samples
 from ftc.runtime.evaluation.drift_tests import compared, damage_tests, metric_tests, settled
-from ftc.runtime.evaluation.two_samples import counted, distributed, named, told_apart
+from ftc.runtime.evaluation.two_samples import classifier_test, counted, distributed, named
 from ftc.spec.documents.data_drift import MetricDrift
 from ftc.spec.documents.intervals import Interval
 
@@ -77,8 +77,8 @@ def test_rows_with_one_text_are_not_recognized() -> None:
     rows = np.concatenate([texts[:20], np.repeat(texts[20:], 3, axis=0)])
     keys = [*range(20), *np.repeat(np.arange(20, 40), 3).tolist()]
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    assert told_apart("inputs", "inputs", rows, 20, keys).value < 0.75
-    assert told_apart("inputs", "inputs", rows, 20, list(range(80))).value > 0.8
+    assert classifier_test("inputs", "inputs", rows, 20, keys).value < 0.75
+    assert classifier_test("inputs", "inputs", rows, 20, list(range(80))).value > 0.8
 
 
 @pytest.mark.parametrize("shift", [0, 25, 60])
