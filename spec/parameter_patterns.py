@@ -15,10 +15,13 @@ from pydantic import Field
 
 from ftc.spec.language.did_you_mean import nearest
 
-__all__ = ["ParameterPattern", "close_names", "fits", "fits_any"]
+__all__ = ["MOST_PATTERNS", "PATTERN", "ParameterPattern", "close_names", "fits", "fits_any"]
 
 _PART = r"[\w*?\[\]!-]+"
-ParameterPattern = Annotated[str, Field(pattern=rf"^{_PART}(\.{_PART})*$", max_length=200)]
+PATTERN = rf"^{_PART}(\.{_PART})*$"
+MOST_PATTERNS = 200
+"""Patterns that one key of a recipe takes."""
+ParameterPattern = Annotated[str, Field(pattern=PATTERN, max_length=200)]
 """Whole parts of parameters' names, where `*`, `?` and `[0-9]` stand for characters of one part."""
 
 

@@ -170,13 +170,16 @@ def precision_card(kind: str) -> PrecisionCard:
     return _BY_KIND[kind]
 
 
+def usual_precisions(device: DeviceFacts, model_type: str = "") -> tuple[PrecisionCard, ...]:
+    """Those that `auto` may take on a GPU, for a model of a type, its first choice first."""
+    ranked = [(card.auto, card) for card in PRECISIONS if card.auto is not None]
+    able = [(rank, card) for rank, card in ranked if card.is_fast_on(device) and model_type not in card.overflows]
+    return tuple(card for _, card in sorted(able, key=lambda pair: pair[0]))
+
+
 def usual_precision(device: DeviceFacts, model_type: str = "") -> PrecisionCard:
     """What `auto` takes on a device, for a model of a type; a CPU computes in float32."""
-    if device.kind == "cpu":
-        return PRECISIONS[0]
-    fast = [card for card in PRECISIONS if card.auto is not None and card.is_fast_on(device)]
-    found = [card for card in fast if model_type not in card.overflows]
-    return min(found, key=lambda card: card.auto or 0)
+    return PRECISIONS[0] if device.kind == "cpu" else usual_precisions(device, model_type)[0]
 
 
 def number_type(name: str) -> NumberType:

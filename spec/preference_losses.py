@@ -1,7 +1,7 @@
 """Losses over pairs of a preferred and a rejected answer, or over rated answers: one card each, with every fact.
 
-To add one, write its card here and its formula into `ftc.runtime.tasks.preference`. Rules, passes, importers and docs
-ask the cards; no other file names a member.
+To add one, write its card here and its formula into `ftc.runtime.tasks.preference`, or into `rated_answers` beside it
+for a loss of single answers. Rules, passes, importers and docs ask the cards; no other file names a member.
 
 In the formulas, c and r are the log-probabilities that the model gives the chosen and the rejected answer, summed over
 the answer's tokens, or averaged over them where a card `averages`. c0 and r0 are those of the reference, which is the

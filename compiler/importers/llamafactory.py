@@ -8,6 +8,7 @@ from typing import Any
 
 from ftc.compiler.importers import rows, rules, trackers, training, words
 from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.parameter_patterns import MOST_PATTERNS
 
 __all__ = ["LLAMAFACTORY", "columns_of"]
 
@@ -28,7 +29,6 @@ _ALPACA_COLUMNS = {"prompt": "instruction", "query": "input", "response": "outpu
 _TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"}
 _OPENAI_TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
 _SUPERVISED = "choose a configuration with `stage: sft`"
-_MOST_LAYERS = 200
 _UNKNOWN = "no counterpart in a recipe; LLaMA-Factory stops at keys that it doesn't know"
 _RIGHT = "choose a data set of the kind that the stage trains on"
 
@@ -69,7 +69,7 @@ def _freeze(t: Translation) -> None:
     count, extra = t.whole("freeze_trainable_layers"), t.names("freeze_extra_modules")
     modules = [f".{name}" for name in t.names("freeze_trainable_modules") if name != "all"] or [""]
     if count is not None and count < 0:
-        layers = [f"layers.{number}" for number in range(min(-count, _MOST_LAYERS))]
+        layers = [f"layers.{number}" for number in range(min(-count, MOST_PATTERNS + 1))]
     else:
         layers = ["layers.*" if modules != [""] else "layers"]
         if count:
@@ -79,6 +79,10 @@ def _freeze(t: Translation) -> None:
     known: list[str | Key] = ["freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules"]
     reason = "what follows the layers is trained only where it is named"
     patterns = (*(f"{layer}{module}" for layer in layers for module in modules), *extra)
+    if len(patterns) > MOST_PATTERNS:
+        summary = f"{len(patterns):,} patterns of parameters are more than the {MOST_PATTERNS} of a recipe"
+        t.block("freeze_trainable_layers", summary, "write `strategy.parameters` with `*`, `?` and `[0-9]`")
+        return
     t.carry([key for key in known if t.has(key)], "strategy.parameters", patterns, reason)
 
 

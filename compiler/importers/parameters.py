@@ -6,17 +6,15 @@ import re
 
 from ftc.compiler.importers import words
 from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.architectures import ARCHITECTURES
+from ftc.spec.parameter_patterns import MOST_PATTERNS, PATTERN
 
 __all__ = ["freeze", "learning_rates", "only", "patterns_of"]
 
 _NUMBER = re.compile(r"\[0-9\]\+|\\d\+")
 _DIGIT = "[0-9]"
 _GROUP = re.compile(r"\((?:\?:)?([^()]*)\)")
-_PART = r"[\w*?\[\]!-]+"
-_PATTERN = re.compile(rf"{_PART}(\.{_PART})*")
-_ROUTER = re.compile(r"(^|\.)(gate|router)\*?(\.|$)")
-_MOST = 200
-"""Patterns that one key of a recipe takes."""
+_ROUTERS = {end.rpartition(".")[2] for one in ARCHITECTURES if one.experts for end in one.experts.routers}
 
 
 def patterns_of(expression: str) -> tuple[str, ...] | None:
@@ -36,7 +34,7 @@ def patterns_of(expression: str) -> tuple[str, ...] | None:
     goes_on = not text.endswith(("$", "."))
     text = text.removesuffix("$").removesuffix(".*")
     text = re.sub(r"\.\+|\.\*", "*", text).removesuffix(".")
-    if not _PATTERN.fullmatch(text):
+    if not re.fullmatch(PATTERN, text):
         return None
     return (f"{text}*" if goes_on and not text.endswith("*") else text,)
 
@@ -45,14 +43,14 @@ def only(t: Translation, key: str) -> None:
     """Regular expressions of the only parameters that are trained."""
     found = [patterns_of(name) for name in t.names(key)]
     patterns = tuple(dict.fromkeys(pattern for one in found if one for pattern in one))
-    if None in found or len(patterns) > _MOST:
+    if None in found or len(patterns) > MOST_PATTERNS:
         expression = t.names(key)[found.index(None)] if None in found else "…"
         help = "write `strategy.parameters`: whole parts of names, with `*`, `?` and `[0-9]`"
         t.block(key, f"`{expression[:60]}` can't be written as a pattern of a recipe", help)
         return
     t.carry(key, "strategy.kind", words.LAST_LAYERS)
     t.carry(key, "strategy.parameters", patterns)
-    if any(_ROUTER.search(pattern) for pattern in patterns):
+    if any(part.removesuffix("*") in _ROUTERS for pattern in patterns for part in pattern.split(".")):
         t.carry(key, "train.train_router", True, "the patterns name routers of experts")
 
 
@@ -62,7 +60,7 @@ def freeze(t: Translation, key: str) -> None:
     kind = t.values.get("strategy.kind")
     if kind is not None and "freeze" not in words.FIELDS[kind.value]:
         t.needless(key, "an adapter leaves the model's own weights as they are")
-    elif names and len(names) <= _MOST and all(_PATTERN.fullmatch(name) for name in names):
+    elif names and len(names) <= MOST_PATTERNS and all(re.fullmatch(PATTERN, name) for name in names):
         t.carry(key, "strategy.freeze", names)
     elif names:
         t.drop(key, "no names of modules", "write `strategy.freeze`")
@@ -84,7 +82,7 @@ def learning_rates(t: Translation, groups: str, embeddings: str, scale: str) -> 
         found.append({"parameters": ("*embed_tokens*", "*lm_head*"), "learning_rate": float(f"{rate:.6g}")})
     for group in t.items(groups):
         names, own = t.names((*group, "modules")), t.number((*group, "lr"))
-        if names and own and all(_PATTERN.fullmatch(name) for name in names):
+        if names and own and all(re.fullmatch(PATTERN, name) for name in names):
             found.append({"parameters": tuple(f"*{name}*" for name in names), "learning_rate": own})
             keys += [(*group, "modules"), (*group, "lr")]
             t.needless((*group, "name"), "its modules name it")

@@ -21,7 +21,7 @@ from ftc.compiler.search.candidates import can_take, kernels_for_auto, train_sec
 from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit
 from ftc.spec.knobs import KNOBS
 from ftc.spec.optimizers import optimizer_card
-from ftc.spec.precisions import PRECISIONS, precision_card
+from ftc.spec.precisions import precision_card, usual_precisions
 
 __all__ = ["Decide", "with_suggestions"]
 
@@ -133,8 +133,9 @@ def _fewer_bits_of_products(undecided: Draft) -> Iterator[_Change]:
     """16 bits in place of 32, where the device is fast at them."""
     asked = undecided.recipe.train.precision
     if asked != "auto" and not precision_card(asked).is_mixed:
-        usual = [card for card in PRECISIONS if card.is_mixed and card.auto is not None]
-        yield from (_change("train.precision", card.kind) for card in usual if card.is_fast_on(undecided.device))
+        device, model_type = undecided.device, undecided.model.model_type
+        fits = (card for card in usual_precisions(device, model_type) if card.is_mixed)
+        yield from (_change("train.precision", card.kind) for card in fits)
 
 
 def _smaller_parts(decided: Draft, path: str, asked: Any) -> Iterator[_Change]:

@@ -62,7 +62,7 @@ class Replayed:
 
     @property
     def step_log(self) -> StepLog:
-        """What it climbed."""
+        """Its steps and its weight checksums."""
         return StepLog(self.steps, self.checksums)
 
     def take(self, answer: Answer) -> None:

@@ -6,7 +6,7 @@ mean of these log ratios over a step is the point that rewards are compared with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from ftc.spec.documents.loss_settings import PreferenceSettings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["RatedAnswers", "RatedCoupling"]
+__all__ = ["LOSSES", "RatedAnswers", "RatedCoupling"]
+
+
+LOSSES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"kto": lambda margins: 1 - torch.sigmoid(margins)}
+"""(B,) loss of each rated answer by the card's name, from how far its reward is on the right side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class RatedCoupling:
         """
         margins = self._margins(vectors, groups)
         weights = torch.where(groups.is_good, self._settings.desirable_weight, self._settings.undesirable_weight)
-        return weights.to(margins.dtype) * (1 - torch.sigmoid(margins))
+        return weights.to(margins.dtype) * LOSSES[self._settings.loss](margins)
 
     def _margins(self, vectors: torch.Tensor, groups: RatedAnswers) -> torch.Tensor:
         """(B,) how far each reward is on the right side of the point that it is compared with."""

@@ -29,15 +29,15 @@ class Translator:
     """
 
     clock: float
-    _sent: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
+    _sent: dict[tuple[str, int], tuple[float | None, ...]] = field(default_factory=dict)
 
     def points(self, event: Event) -> tuple[Point, ...]:
         """The values of an event; most have none."""
         self._advance(event)
-        known: tuple[float, ...]
+        known: tuple[float | None, ...]
         if isinstance(event, StepDone):
             values = _step_values(event)
-            known = (event.loss, event.grad_norm or 0.0, event.learning_rate)
+            known = (event.loss, event.grad_norm, event.learning_rate)
         elif isinstance(event, Evaluated):
             values = {f"validation/{name.removeprefix('val_')}": value for name, value in event.metrics.items()}
             known = tuple(values.values())

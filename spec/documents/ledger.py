@@ -1,4 +1,4 @@
-"""The project's ledger, `.ftc/ledger.ndjson`: what was run, in order, and how often a test split was looked at.
+"""The project's ledger, `.ftc/ledger.ndjson`: what was run, in order, and how often a test split was evaluated.
 
 One entry a line, appended under a lock and flushed to the disk; no entry is ever rewritten. Each carries a serial and
 the digest of the line before, so that a missing or edited line shows. A tail that a crash tore is left where it is:
@@ -90,16 +90,16 @@ class Ended(_Entry):
 
 
 class NotedEvaluation(_Entry):
-    """Somebody looked at a test split. A split that is looked at often decides about the model, and tests nothing."""
+    """An evaluation of a test split. A split that is evaluated often decides about the model, and tests nothing."""
 
     kind: Literal["test_look"] = "test_look"
     name: str
     run_id: str
-    """The run that looks; empty where a person does, by `ftc tokens`."""
+    """The run that evaluates; empty where a person reads the rows, by `ftc tokens`."""
     stream_sha256: str
     """Digest of the test rows as tokens: the same rows under another name are the same test."""
     rows: int
-    """How many were looked at."""
+    """How many were used."""
     purpose: str
     """Why, in a few words, such as `evaluate base`."""
 
@@ -189,14 +189,14 @@ def append_entry(root: Path, kind: type[_Entry], **fields: Any) -> Entry:
 
 
 def note_evaluation(root: Path, *, name: str, run_id: str, stream_sha256: str, rows: int, purpose: str) -> None:
-    """Notes that a test split is looked at; to be called before the look.
+    """Records an evaluation of a test split; to be called before it.
 
     Args:
         root: The project's root.
         name: Name of the recipe's job.
-        run_id: The run that looks; empty where a person does.
+        run_id: The run that evaluates; empty where a person reads the rows.
         stream_sha256: Digest of the split's token stream.
-        rows: Rows that are looked at.
+        rows: Rows that are used.
         purpose: Why, in a few words.
 
     Raises:
@@ -208,7 +208,7 @@ def note_evaluation(root: Path, *, name: str, run_id: str, stream_sha256: str, r
 
 
 def evaluations_of(entries: Iterable[Entry], stream_sha256: str) -> tuple[NotedEvaluation, ...]:
-    """Every look at the same test rows, by whichever run or recipe."""
+    """Every evaluation of the same test rows, by whichever run or recipe."""
     return tuple(one for one in entries if isinstance(one, NotedEvaluation) and one.stream_sha256 == stream_sha256)
 
 

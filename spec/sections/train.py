@@ -9,7 +9,7 @@ from pydantic import Field
 from ftc.spec.base import Document, Effect, Real
 from ftc.spec.knobs import effects_in
 from ftc.spec.optimizers import OptimizerKeys, OptimizerKind
-from ftc.spec.parameter_patterns import ParameterPattern
+from ftc.spec.parameter_patterns import MOST_PATTERNS, ParameterPattern
 from ftc.spec.precisions import AskedPrecision, AskedType
 from ftc.spec.schedules import ScheduleKeys, ScheduleKind
 
@@ -131,7 +131,7 @@ class ParameterGroup(Document):
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
 
-    parameters: tuple[ParameterPattern, ...] = Field(min_length=1, max_length=200)
+    parameters: tuple[ParameterPattern, ...] = Field(min_length=1, max_length=MOST_PATTERNS)
     """Patterns of parameters' names: whole parts of a name, in which `*`, `?` and `[0-9]` match characters of one
     part, such as `[embed_tokens]` or `["layers.[0-7]"]`. Beside an adapter they name the modules that it changes."""
     learning_rate: Annotated[Real, Field(gt=0, lt=10)]

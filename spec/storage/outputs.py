@@ -182,7 +182,6 @@ _PAGES = {
     OutputKind.JOB_SCRIPT: _SCRIPT,
 }
 """How pages begin that say what they are."""
-"""How a comparison begins as a page, as text and as Markdown."""
 
 
 def _at(found: Any, *keys: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.parameter_patterns import ParameterPattern
+from ftc.spec.parameter_patterns import MOST_PATTERNS, ParameterPattern
 from ftc.spec.strategies.card import (
     Base,
     Card,
@@ -32,7 +32,7 @@ class Full(Simple):
     EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {"freeze": (("embed_tokens",), ("embeddings", "layer.[0-5]"))}
 
     kind: Literal["full"]
-    freeze: tuple[ParameterPattern, ...] = Field(default=(), max_length=200)
+    freeze: tuple[ParameterPattern, ...] = Field(default=(), max_length=MOST_PATTERNS)
     """Parameters that are not trained, by patterns of their names: whole parts of a name, in which `*`, `?` and `[0-9]`
     match characters of one part, such as `[embed_tokens, "layers.[0-7]"]`. Gradients and optimizer state are kept
     only for the others. Default: none, so that every weight is trained."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.module_names import depths_of, part_of
-from ftc.spec.parameter_patterns import ParameterPattern
+from ftc.spec.parameter_patterns import MOST_PATTERNS, ParameterPattern
 from ftc.spec.strategies.card import (
     Base,
     Card,
@@ -45,11 +45,11 @@ class Partial(Simple):
     embeddings: Literal["auto"] | bool = "auto"
     """Whether the embeddings are trained, and with them an output layer that shares their weights. Default `auto`: no,
     since few rows move few words of them, unless `parameters` names them."""
-    parameters: tuple[ParameterPattern, ...] = Field(default=(), max_length=200)
+    parameters: tuple[ParameterPattern, ...] = Field(default=(), max_length=MOST_PATTERNS)
     """The only parameters that are trained, by patterns of their names: whole parts of a name, in which `*`, `?` and
     `[0-9]` match characters of one part, such as `[lm_head, "layers.3[01].self_attn"]`. Together with `layers`
     only those of these layers. A new head is trained in any case. Default: none, so that `layers` decides."""
-    freeze: tuple[ParameterPattern, ...] = Field(default=(), max_length=200)
+    freeze: tuple[ParameterPattern, ...] = Field(default=(), max_length=MOST_PATTERNS)
     """Parameters that are not trained, by patterns of their names. Default: none, so that what the other keys choose is
     trained."""
 

@@ -1,4 +1,4 @@
-"""Cards of precisions: which one a device gets, and that no fact about one stands elsewhere."""
+"""Cards of precisions: which one a device gets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from ftc.spec.devices import CARDS, has_bfloat16
 from ftc.spec.documents.facts import DeviceFacts
-from ftc.spec.precisions import NUMBER_TYPES, PRECISIONS, usual_precision
+from ftc.spec.precisions import NUMBER_TYPES, PRECISIONS, usual_precision, usual_precisions
 from tests.support.drafts import CPU
 
 
@@ -28,6 +28,20 @@ def test_kinds_are_told_apart() -> None:
 def test_a_gpu_with_bfloat16_gets_it(name: str) -> None:
     device = device_of(name)
     assert (usual_precision(device).kind == "bfloat16") is device.has_bfloat16
+
+
+@pytest.mark.parametrize(
+    ("name", "model_type", "kinds"),
+    [
+        ("t4", "llama", ["float16", "float32"]),
+        ("t4", "gemma2", ["float32"]),
+        ("a100-80gb", "llama", ["bfloat16", "float16", "float32"]),
+        ("a100-80gb", "gemma2", ["bfloat16", "float32"]),
+    ],
+)
+def test_a_model_that_overflows_never_gets_float16(name: str, model_type: str, kinds: list[str]) -> None:
+    """Neither as the default nor as what a refusal suggests, which takes the same list."""
+    assert [card.kind for card in usual_precisions(device_of(name), model_type)] == kinds
 
 
 def test_a_cpu_is_exact() -> None:

@@ -157,6 +157,7 @@ def test_the_user_says_which_task_a_word_is_for() -> None:
             True,
         ),
         (AXOLOTL + "unfrozen_parameters: ['model.layers.4[4-9]+.mlp.gate_proj']", "train.train_router", None),
+        (AXOLOTL + "unfrozen_parameters: ['mlp.shared_expert_gate']", "train.train_router", True),
         (
             AXOLOTL + "learning_rate: 2e-4\nembedding_lr_scale: 0.5\n"
             "lr_groups: [{name: o, modules: [o_proj], lr: 1e-6}]",
@@ -209,6 +210,7 @@ def test_the_metric_to_stop_by_is_known_by_its_words() -> None:
             "can't be written as a pattern of a recipe",
         ),
         (AXOLOTL + "adapter: lora\nunfrozen_parameters: [lm_head]", "parameters by name beside an adapter"),
+        (FACTORY + "finetuning_type: freeze\nfreeze_trainable_layers: -1000000000", "more than the 200 of a recipe"),
         ("model_name_or_path: acme/brook\ndataset_mixer: {acme/one: 0.5}\n", "shares of data sets are not supported"),
     ],
 )
