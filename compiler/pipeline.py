@@ -251,6 +251,11 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
     pinned = {"base": asked.base, "revision": asked.revision}
     commit = lock.model.commit if lock and lock.model.asked == pinned else None
     model = attempt(lambda: resolve_model(asked.base, asked.revision, locked_commit=commit, **here))
+    told: list[Diagnostic] = []
+    if model is not None and asked.changes_tokenizer:
+        from ftc.compiler.resolve.models.own_tokenizer import with_own_tokenizer  # most recipes change nothing
+
+        model, told = attempt(lambda: with_own_tokenizer(model, asked, world)) or (model, [])
     beside: dict[Role, ResolvedModel] = {
         card.role: companion
         for card in COMPANIONS
@@ -287,7 +292,7 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
         grader=grader.facts if grader else None,
         teacher=teacher,
         wordnet=wordnet,
-        diagnostics=tuple(warning for file in files.values() for warning in file.warnings),
+        diagnostics=(*told, *(warning for file in files.values() for warning in file.warnings)),
     )
     return _Resolved(model, beside, files, environment, draft, tensors)
 

@@ -34,7 +34,7 @@ from ftc.spec.documents.lockfile import (
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.settings import Settings
 from ftc.spec.knobs import KNOBS
-from ftc.spec.storage.model_files import TensorDigest, content_digest, header_digest
+from ftc.spec.storage.model_files import TEXT_FILES, TensorDigest, content_digest, header_digest
 from ftc.spec.storage.outputs import reason_of
 from ftc.spec.storage.reading import LARGEST_DOCUMENT
 
@@ -55,9 +55,6 @@ __all__ = [
     "stale_reasons",
     "unpinned_code",
 ]
-
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-
 
 _FORMAT = re.compile(rb'"schema": ?"(ftc\.lock/(\d{1,4}))"')
 _FOLLOWS_DEVICE = (
@@ -118,7 +115,7 @@ def build_lock(draft: Draft, settings: Settings, facts: LockFacts, old: Lock | N
             if tokenizer.chat_template is not None
             else None,
             render_probe_sha256=facts.probe.template_sha256,
-            tokenizer_files={name: files[name].sha256 for name in _TOKENIZER_FILES if name in files},
+            tokenizer_files={name: files[name].sha256 for name in TEXT_FILES if name in files},
             tokenizer_probe_sha256=facts.probe.tokenizer_sha256,
             special_tokens={"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "pad": tokenizer.pad_id},
             settings=plain["text"],

@@ -36,6 +36,7 @@ from ftc.spec.codes import (
     uses,
     vectors,
     verbs,
+    vocabulary,
 )
 from ftc.spec.codes._code import Code, Severity
 
@@ -51,6 +52,7 @@ CODES: dict[str, Code] = {
         strategies,
         numbers,
         parameters,
+        vocabulary,
         precisions,
         references,
         tokens,

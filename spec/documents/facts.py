@@ -13,6 +13,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ftc.spec.architectures import Architecture, Family, architecture
 from ftc.spec.base import Document
 from ftc.spec.documents.device import Speed
+from ftc.spec.documents.own_tokenizer import OwnTokenizer
 from ftc.spec.experts import Experts, experts_of
 from ftc.spec.names import InsidePath
 from ftc.spec.sections.model import AttentionKernel
@@ -72,6 +73,8 @@ class TokenizerFacts(Document):
     """Longest sequence that the tokenizer's own configuration allows, in tokens; None where it sets no limit."""
     chat_template: str | None
     """Source text of the chat template, or None for a base model."""
+    own: OwnTokenizer | None = None
+    """What the recipe changes of it; the other facts say how it is then."""
 
 
 class VisionFacts(Document):

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import ModelFacts
@@ -41,6 +41,7 @@ __all__ = [
     "LoraSettings",
     "LowRank",
     "LowRankSettings",
+    "token_tables",
 ]
 
 LoraInit = Literal["default", "gaussian", "orthogonal", "olora", "pissa"]
@@ -148,6 +149,7 @@ class LowRank(Simple):
         num_modules = chosen.derive(f"{at}num_modules", len(adapted), "modules that the targets match")
         trained_modules = chosen.head(f"{at}trained_modules", base)
         also_trained = chosen.take(f"{at}also_trained", self.modules_to_save, "modules_to_save")
+        token_ids = self._token_rows(chosen, f"{at}token_ids", base)
         chosen.problems.extend(self._misplaced(base, adapted, packs=packs))
         return AdapterSettings(
             rank=rank,
@@ -157,12 +159,28 @@ class LowRank(Simple):
             num_modules=num_modules,
             trained_modules=trained_modules,
             also_trained=also_trained,
+            token_ids=token_ids,
             ranks=ranks,
             alphas=alphas,
             rank_stabilized=is_stabilized,
             dora=dora,
             init=init,
         )
+
+    def _token_rows(self, chosen: Choices, path: str, base: Base) -> tuple[int, ...]:
+        """Added tokens whose rows are trained by themselves, where no module that is trained whole holds them."""
+        own, model = base.model.tokenizer.own, base.model
+        if own is None or not own.tokens:
+            return ()
+        alone = token_tables(base, self.modules_to_save)
+        if model.family == "encoder_decoder" or any(f"{table}.bias" in model.tensors for table in alone):
+            what = "an encoder-decoder" if model.family == "encoder_decoder" else "an output layer with a bias"
+            summary = f"`{self.kind}` can't train the rows of added tokens in {what}"
+            chosen.problems.append(Problem("FTC474", summary, "kind", "write `kind: full`"))
+        if not alone:
+            return ()
+        words = "rows of added tokens, which begin without a meaning"
+        return chosen.derive(path, tuple(one.id for one in own.tokens), words)
 
     def _own_values(
         self, chosen: Choices, adapted: dict[str, tuple[int, int]]
@@ -244,6 +262,8 @@ class AdapterSettings(Document):
     """Modules of a new head, which are trained whole."""
     also_trained: tuple[str, ...] = ()
     """Ends of the names of further modules that are trained whole."""
+    token_ids: tuple[int, ...] = ()
+    """Added tokens whose rows in the vocabulary's tables are trained; absent from documents where there are none."""
     ranks: dict[str, int] = Field(default={})
     """Ranks of single modules by the end of their names; the longest end counts. An end may name a layer."""
     alphas: dict[str, int] = Field(default={})
@@ -252,6 +272,10 @@ class AdapterSettings(Document):
     dora: bool = False
     """Whether a length is learned for each row of the weight."""
     init: LoraInit = "default"
+
+    @model_serializer(mode="wrap")
+    def _without_tokens(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "token_ids" or value}
 
     def rank_of(self, name: str) -> int:
         """Rank of an adapted layer's update, by its full name."""
@@ -266,6 +290,8 @@ class AdapterSettings(Document):
         traits = [*(word for word, is_on in variants.items() if is_on)]
         if self.init != "default":
             traits.append(f"{self.init} init")
+        if self.token_ids:
+            traits.append(plural(len(self.token_ids), "token row"))
         if self.also_trained:
             traits.append(f"{', '.join(self.also_trained)} fully trained")
         more = f" ({', '.join(traits)})" if traits else ""
@@ -306,15 +332,17 @@ class LowRankSettings(StrategySettings):
         tensors = base.model.tensors.items()
         whole = {name: t.num_elements for name, t in tensors if any(_lies_in(name, end) for end in one.also_trained)}
         matrices = sum(one.rank_of(name) * (i + o) + one.dora * o for name, (i, o) in adapted.items())
-        size = matrices + sum(whole.values())
+        tables = token_tables(base, one.also_trained) if one.token_ids else ()
+        widths = (base.model.tensors[f"{table}.weight"].shape[-1] for table in tables)
+        size = matrices + sum(whole.values()) + len(one.token_ids) * sum(widths)
         return Trained(
             num_weights=size,
             num_saved=size,
             num_frozen=0,
             beside={name: low_rank(one.rank_of(name), i, o, dora=one.dora) for name, (i, o) in adapted.items()},
             own=frozenset(),
-            names=frozenset((*adapted, *whole)),
-            from_start=False,
+            names=frozenset((*adapted, *whole, *tables)),
+            from_start=bool(tables),
             first_behind=False,
             last_layers=None,
             products=True,
@@ -360,6 +388,13 @@ class LoraSettings(LowRankSettings):
         return self.adapter.words(LORA.label)
 
 
+def token_tables(base: Base, also_trained: tuple[str, ...]) -> tuple[str, ...]:
+    """Modules with a row for each token that the task's model holds and that aren't trained whole."""
+    own = base.model.tokenizer.own
+    held = [name for name in own.tables if f"{name}.weight" in base.held] if own else []
+    return tuple(name for name in held if not any(_lies_in(f"{name}.weight", end) for end in also_trained))
+
+
 def _lies_in(tensor: str, end: str) -> bool:
     """Whether a tensor is a module's own, or of one inside it; the module by the end of its name."""
     return f".{end}." in f".{tensor}"
@@ -382,7 +417,7 @@ LORA = Card(
     library="peft",
     rate=RATE,
     libraries=("peft",),
-    marks=("lora_",),
+    marks=("lora_", "trainable_tokens_"),
     no_sharding=None,
     no_recomputing=None,
     no_merging=None,
