@@ -62,6 +62,8 @@ _FOLLOWS_DEVICE = (
     *(path for knob in KNOBS if knob.follows_device for path in knob.settings),
 )
 """Paths of the settings that a lock leaves out, since another machine has other values there."""
+_PINNED_BY_DIGEST = ("model.tokenizer.chat_template.text",)
+"""Values that are long, and of which another section holds the digest."""
 _LENGTHS = ("num_steps", "steps_per_epoch", "evaluate_every_steps")
 
 _ABSENT = object()
@@ -163,7 +165,7 @@ def _portable(settings: Settings) -> dict[str, Any]:
     What follows from rows and training together stands apart, as `length`; the commit stands with the files.
     """
     values = settings.to_json()
-    for path in _FOLLOWS_DEVICE:
+    for path in (*_FOLLOWS_DEVICE, *_PINNED_BY_DIGEST):
         *outer, name = path.split(".")
         section: dict[str, Any] | None = values
         for part in outer:

@@ -35,8 +35,11 @@ def choose_model(draft: Draft) -> Draft:
     if (vision := _vision(draft, why)) is not None:
         loaded = loaded.model_copy(update={"vision": vision})
     if (own := model.tokenizer.own) is not None:
-        reason = "tokens, ends of texts and template of the recipe; ids are the tokenizer's"
-        loaded = loaded.model_copy(update={"tokenizer": why.derive("tokenizer", own, reason)})
+        why.derive("tokenizer.tokens", own.tokens, "tokens of the recipe, with the ids that the tokenizer gives them")
+        why.derive("tokenizer.rows", own.rows, "one for each id; spare rows of the model are used first")
+        if own.chat_template is not None:
+            why.derive("tokenizer.chat_template.path", own.chat_template.path, "`model.chat_template`")
+        loaded = loaded.model_copy(update={"tokenizer": own})
     draft = _check_license(_miss_pixels(_miss_unknown(draft)).settle("loaded", loaded, why))
     return _check_attention(_check_head(_check_start(draft)))
 

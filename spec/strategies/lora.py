@@ -9,12 +9,13 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import ConfigDict, Field
 
-from ftc.spec.base import Document, Real
+from ftc.spec.base import Real
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.heads import head_card
 from ftc.spec.module_names import part_of
+from ftc.spec.strategies.adapter_settings import AdapterSettings, LoraInit, lies_in, token_tables
 from ftc.spec.strategies.card import (
     Base,
     Card,
@@ -28,8 +29,8 @@ from ftc.spec.strategies.card import (
     Traits,
     UsualRate,
 )
-from ftc.spec.strategies.common import Simple, choose_targets, low_rank, plural, targeted
-from ftc.spec.strategies.patterns import LowRankPattern, ModuleName, by_kind_or_pattern, by_name, misnamed
+from ftc.spec.strategies.common import Simple, choose_targets, low_rank, targeted
+from ftc.spec.strategies.patterns import LowRankPattern, ModuleName, by_kind_or_pattern, misnamed
 
 __all__ = [
     "LORA",
@@ -41,11 +42,8 @@ __all__ = [
     "LoraSettings",
     "LowRank",
     "LowRankSettings",
-    "token_tables",
 ]
 
-LoraInit = Literal["default", "gaussian", "orthogonal", "olora", "pissa"]
-"""What a low-rank adapter begins with."""
 OF_THE_WEIGHT = ("olora", "pissa")
 """Beginnings that take directions out of the frozen weight, which has to be there whole."""
 
@@ -202,8 +200,8 @@ class LowRank(Simple):
         """Modules trained whole exist, share no weights with others, and hold no adapter."""
         model = base.model
         for position, end in enumerate(self.modules_to_save):
-            inside = [name for name in model.linear_modules if _lies_in(f"{name}.", end)]
-            own = {name: one for name, one in model.tensors.items() if _lies_in(name, end)}
+            inside = [name for name in model.linear_modules if lies_in(f"{name}.", end)]
+            own = {name: one for name, one in model.tensors.items() if lies_in(name, end)}
             is_embedding = any(one.shape == (model.vocab_size, model.hidden_size) for one in own.values())
             if sum(one.num_elements for one in own.values()) == 0:
                 what = f"`{model.name}` has no weights of a module `{end}`"
@@ -248,56 +246,6 @@ class Lora(LowRank):
         yield iter([("strategy.kind", "qlora")] if model.experts is None else [])
 
 
-class AdapterSettings(Document):
-    """A low-rank adapter."""
-
-    rank: int
-    alpha: int
-    dropout: Real
-    targets: tuple[str, ...]
-    """Last parts of the names of the adapted modules, sorted."""
-    num_modules: int
-    """Modules that these targets match in the base model; checked when the adapter is made."""
-    trained_modules: tuple[str, ...]
-    """Modules of a new head, which are trained whole."""
-    also_trained: tuple[str, ...] = ()
-    """Ends of the names of further modules that are trained whole."""
-    token_ids: tuple[int, ...] = ()
-    """Added tokens whose rows in the vocabulary's tables are trained; absent from documents where there are none."""
-    ranks: dict[str, int] = Field(default={})
-    """Ranks of single modules by the end of their names; the longest end counts. An end may name a layer."""
-    alphas: dict[str, int] = Field(default={})
-    rank_stabilized: bool = False
-    """Whether the update is multiplied by alpha / sqrt(rank) instead of alpha / rank."""
-    dora: bool = False
-    """Whether a length is learned for each row of the weight."""
-    init: LoraInit = "default"
-
-    @model_serializer(mode="wrap")
-    def _without_tokens(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "token_ids" or value}
-
-    def rank_of(self, name: str) -> int:
-        """Rank of an adapted layer's update, by its full name."""
-        own = by_name(self.ranks, name)
-        return self.rank if own is None else self.ranks[own]
-
-    def words(self, name: str) -> str:
-        """`LoRA r=16 on 24 modules`, with what is unusual about it."""
-        ranks = {self.rank, *self.ranks.values()}
-        rank = f"r={self.rank}" if len(ranks) == 1 else f"r={min(ranks)} to {max(ranks)}"
-        variants = {"DoRA": self.dora, "rank-stabilized": self.rank_stabilized}
-        traits = [*(word for word, is_on in variants.items() if is_on)]
-        if self.init != "default":
-            traits.append(f"{self.init} init")
-        if self.token_ids:
-            traits.append(plural(len(self.token_ids), "token row"))
-        if self.also_trained:
-            traits.append(f"{', '.join(self.also_trained)} fully trained")
-        more = f" ({', '.join(traits)})" if traits else ""
-        return f"{name} {rank} on {plural(self.num_modules, 'module')}{more}"
-
-
 class LowRankSettings(StrategySettings):
     """What LoRA and QLoRA have in common once settled."""
 
@@ -330,7 +278,7 @@ class LowRankSettings(StrategySettings):
         """Two matrices a layer, a length for each row where they are learned, and modules trained whole."""
         one, adapted = self.adapter, targeted(base.model, self.adapter.targets)
         tensors = base.model.tensors.items()
-        whole = {name: t.num_elements for name, t in tensors if any(_lies_in(name, end) for end in one.also_trained)}
+        whole = {name: t.num_elements for name, t in tensors if any(lies_in(name, end) for end in one.also_trained)}
         matrices = sum(one.rank_of(name) * (i + o) + one.dora * o for name, (i, o) in adapted.items())
         tables = token_tables(base, one.also_trained) if one.token_ids else ()
         widths = (base.model.tensors[f"{table}.weight"].shape[-1] for table in tables)
@@ -386,18 +334,6 @@ class LoraSettings(LowRankSettings):
     def words(self) -> str:
         """In a few words."""
         return self.adapter.words(LORA.label)
-
-
-def token_tables(base: Base, also_trained: tuple[str, ...]) -> tuple[str, ...]:
-    """Modules with a row for each token that the task's model holds and that aren't trained whole."""
-    own = base.model.tokenizer.own
-    held = [name for name in own.tables if f"{name}.weight" in base.held] if own else []
-    return tuple(name for name in held if not any(_lies_in(f"{name}.weight", end) for end in also_trained))
-
-
-def _lies_in(tensor: str, end: str) -> bool:
-    """Whether a tensor is a module's own, or of one inside it; the module by the end of its name."""
-    return f".{end}." in f".{tensor}"
 
 
 def _longest_first(by_end: dict[str, int]) -> dict[str, int]:

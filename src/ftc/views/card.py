@@ -25,7 +25,16 @@ from ftc.views.card_code import loading_code
 from ftc.views.comparison import agreement_words
 from ftc.views.findings import baseline_table
 from ftc.views.results import change_words, comparisons
-from ftc.views.words import metric_title, mode_of, pipeline, sampling_facts, size_words, skipped_words, teacher_parts
+from ftc.views.words import (
+    metric_title,
+    mode_of,
+    pipeline,
+    sampling_facts,
+    size_words,
+    skipped_words,
+    teacher_parts,
+    tokenizer_parts,
+)
 
 __all__ = ["front_matter", "model_card"]
 
@@ -204,6 +213,8 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     traits = plan.settings.strategy.traits
     if traits.adapter:
         yield "adapter", f"{traits.adapter}, on {', '.join(map(_code, traits.targets))}"
+    if own := tokenizer_parts(plan.settings.model.tokenizer):
+        yield "tokenizer", _inline(", ".join(own))
     if teacher := teacher_parts(plan):
         yield "teacher", ", ".join([_inline(_teacher_name(plan)), *teacher[1:]])
     of = f" of {numbers.count(train.num_steps)}" if record.steps_done != train.num_steps else ""

@@ -20,7 +20,15 @@ from ftc.views.checks import check_lines
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
 from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, visible_width
 from ftc.views.tracking import asked_parts
-from ftc.views.words import ORIGIN_WORDS, headline, learned_of_rows, size_words, teacher_parts, value_at
+from ftc.views.words import (
+    ORIGIN_WORDS,
+    headline,
+    learned_of_rows,
+    size_words,
+    teacher_parts,
+    tokenizer_parts,
+    value_at,
+)
 
 if TYPE_CHECKING:
     from ftc.spec.documents.record import Evaluation, RunRecord
@@ -75,6 +83,7 @@ def plan_text(
             [
                 *page.listed("Set", [shorten(escaped(text), _LONGEST_OVERRIDE) for text in plan.overrides]),
                 *_data(plan, page),
+                *page.listed("Tokenizer", tokenizer_parts(plan.settings.model.tokenizer)),
                 *_training(plan, page),
                 *page.listed("Teacher", teacher_parts(plan)),
                 *memory_lines(plan.memory, page, devices=plan.settings.train.world_size),
