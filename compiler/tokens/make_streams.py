@@ -54,6 +54,9 @@ from ftc.spec.text_forms import form_card
 
 __all__ = ["make_streams", "render_probe", "tokenizer_probe"]
 
+_OF_TEMPLATES = frozenset(("FTC329", "FTC331", "FTC332", "FTC333"))
+"""What a chat template does wrong."""
+
 
 def make_streams(
     draft: Draft, files: DataFiles, model_folder: Path, folder: Path, source: Source, made_from: StreamKey
@@ -93,7 +96,8 @@ def make_streams(
         tokenizer = TextTokenizer(tokenizer_folder(model_folder, model.tokenizer.own) / FILE)
         probes = make_probes(draft, files, data, form, splits.get("test"), tokenizer)
     except Refusal as refusal:
-        raise Refusal(replace(one, span=source.span(one.path or "data")) for one in refusal.diagnostics) from None
+        found = [_at_template(one, model.tokenizer) for one in refusal.diagnostics]
+        raise Refusal(replace(one, span=source.span(one.path or "data")) for one in found) from None
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
     try:
@@ -160,6 +164,12 @@ def _encode(
             for split, part in data.parts.items()
         }
     return splits, probe, found
+
+
+def _at_template(found: Diagnostic, facts: TokenizerFacts) -> Diagnostic:
+    """The finding at the template's own key, where the recipe brings it along."""
+    is_own = facts.own is not None and facts.own.chat_template is not None and found.code in _OF_TEMPLATES
+    return replace(found, path="model.chat_template") if is_own and found.path == "model.base" else found
 
 
 def _template_place(model_folder: Path, facts: TokenizerFacts) -> str:

@@ -6,6 +6,7 @@ nobody else can change it. It is made once in a process and removed at its end.
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
 import tempfile
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_tokens", "tokenizer_folder"]
 
-_MADE: dict[tuple[Path, str], tuple[tempfile.TemporaryDirectory[str], Path]] = {}
+_MADE: dict[tuple[Path, int, int, str], Path] = {}
 
 
 def tokenizer_folder(model_folder: Path, own: OwnTokenizer | None) -> Path:
@@ -34,14 +35,16 @@ def tokenizer_folder(model_folder: Path, own: OwnTokenizer | None) -> Path:
     """
     if own is None:
         return model_folder
-    key = (model_folder, own.digest())
+    at = (model_folder / FILE).stat()
+    key = (model_folder.absolute(), at.st_mtime_ns, at.st_size, own.digest())
     if key not in _MADE:
-        scratch = tempfile.TemporaryDirectory(prefix="ftc-tokenizer-")
-        folder = Path(scratch.name) / (model_folder.name or "model")
+        scratch = Path(tempfile.mkdtemp(prefix="ftc-tokenizer-"))
+        atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+        folder = scratch / model_folder.absolute().name
         folder.mkdir()
         _make(model_folder, own, folder)
-        _MADE[key] = scratch, folder
-    return _MADE[key][1]
+        _MADE[key] = folder
+    return _MADE[key]
 
 
 def add_tokens(tokenizer: Tokenizer, tokens: list[tuple[str, bool]]) -> None:
