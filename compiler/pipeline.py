@@ -31,6 +31,7 @@ from ftc.compiler.resolve.machine.environment import (
 )
 from ftc.compiler.resolve.models.companions import World, classifier_settings, resolve_companion, teacher_facts
 from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
+from ftc.compiler.resolve.models.own_tokenizer import with_own_tokenizer
 from ftc.compiler.resolve.rows.data_files import DataFiles, locate_data
 from ftc.compiler.rules.check import Checked
 from ftc.compiler.tokens.compile_data import CompiledData, compile_data
@@ -250,12 +251,8 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
     # The lock keeps the commit of what the recipe asks: a newer one upstream changes nothing by itself.
     pinned = {"base": asked.base, "revision": asked.revision}
     commit = lock.model.commit if lock and lock.model.asked == pinned else None
-    model = attempt(lambda: resolve_model(asked.base, asked.revision, locked_commit=commit, **here))
-    told: list[Diagnostic] = []
-    if model is not None and asked.changes_tokenizer:
-        from ftc.compiler.resolve.models.own_tokenizer import with_own_tokenizer  # most recipes change nothing
-
-        model, told = attempt(lambda: with_own_tokenizer(model, asked, world)) or (model, [])
+    files_of_model = partial(resolve_model, asked.base, asked.revision, locked_commit=commit, **here)
+    model, told = attempt(lambda: with_own_tokenizer(files_of_model(), asked, world)) or (None, ())
     beside: dict[Role, ResolvedModel] = {
         card.role: companion
         for card in COMPANIONS
@@ -276,7 +273,6 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
     remember_tensors(cache_folder(), tensors)
     remember_texts(cache_folder(), model.folder, model.facts.files)
     environment = resolve_environment(also=asked_extras(recipe, reads_images=model.facts.vision is not None))
-    free = disk_usage(root).free if device.local else None
     threads = recipe.budget.threads
     calibration = read_calibration(cache_folder(), device, device.threads if threads == "auto" else threads)
     draft = Draft(
@@ -287,7 +283,7 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
         platform=environment.platform,
         packages=frozenset(environment.packages),
         calibration=calibration,
-        free_disk=free,
+        free_disk=disk_usage(root).free if device.local else None,
         classifier=classifier,
         grader=grader.facts if grader else None,
         teacher=teacher,

@@ -74,9 +74,9 @@ def make_streams(
     Raises:
         Refusal: The rows can't be used.
     """
-    own = {use: file for use, file in files.items() if use not in PROBES}
+    rows_files = {use: file for use, file in files.items() if use not in PROBES}
     model, shape, task = draft.model, draft.shape, draft.recipe.task.settled(draft.model.family)
-    data = resolve_data(draft.recipe.data, task, own, source.span, reads_images=model.vision is not None)
+    data = resolve_data(draft.recipe.data, task, rows_files, source.span, reads_images=model.vision is not None)
     for digests in data.row_digests.values():
         remember_rows(cache_folder(), digests)
     columns, prompt, words = data.columns.by_part, None, None
@@ -93,11 +93,12 @@ def make_streams(
         form = row_form(task, columns, data.labels, wording, data.parts["train"].rows)
         splits, probe, odd = _encode(draft, data, form, model_folder)
         found = [*odd, *_findings(draft, data, splits, odd)]
-        tokenizer = TextTokenizer(tokenizer_folder(model_folder, model.tokenizer.own) / FILE)
-        probes = make_probes(draft, files, data, form, splits.get("test"), tokenizer)
+        texts = tokenizer_folder(model_folder, model.tokenizer.own)
+        probes = make_probes(draft, files, data, form, splits.get("test"), TextTokenizer(texts / FILE))
     except Refusal as refusal:
-        found = [_at_template(one, model.tokenizer) for one in refusal.diagnostics]
-        raise Refusal(replace(one, span=source.span(one.path or "data")) for one in found) from None
+        homes = {("model.base", code): model.tokenizer.template_key for code in _OF_TEMPLATES}
+        placed = (replace(one, path=homes.get((one.path, one.code), one.path)) for one in refusal.diagnostics)
+        raise Refusal(replace(one, span=source.span(one.path or "data")) for one in placed) from None
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
     try:
@@ -164,12 +165,6 @@ def _encode(
             for split, part in data.parts.items()
         }
     return splits, probe, found
-
-
-def _at_template(found: Diagnostic, facts: TokenizerFacts) -> Diagnostic:
-    """The finding at the template's own key, where the recipe brings it along."""
-    is_own = facts.own is not None and facts.own.chat_template is not None and found.code in _OF_TEMPLATES
-    return replace(found, path="model.chat_template") if is_own and found.path == "model.base" else found
 
 
 def _template_place(model_folder: Path, facts: TokenizerFacts) -> str:

@@ -76,6 +76,11 @@ class TokenizerFacts(Document):
     own: OwnTokenizer | None = None
     """What the recipe changes of it; the other facts say how it is then."""
 
+    @property
+    def template_key(self) -> str:
+        """Where a recipe names what the chat template comes from."""
+        return "model.chat_template" if self.own is not None and self.own.chat_template is not None else "model.base"
+
 
 class VisionFacts(Document):
     """What reads images in a model that does, as its config.json describes it."""

@@ -74,9 +74,14 @@ class Model(Document):
     sandbox as a model's, pinned in the lock, and stored with the result's tokenizer. Default: the model's own."""
 
     @property
+    def adds_tokens(self) -> bool:
+        """Whether it names tokens that the vocabulary may lack."""
+        return bool(self.add_tokens or self.add_special_tokens or self.special_tokens)
+
+    @property
     def changes_tokenizer(self) -> bool:
         """Whether the tokenizer is another than the model's files have."""
-        return bool(self.add_tokens or self.add_special_tokens or self.special_tokens or self.chat_template)
+        return self.adds_tokens or self.chat_template is not None
 
 
 def _kind_of_device(value: object) -> str:

@@ -35,14 +35,30 @@ def tokenizer_folder(model_folder: Path, own: OwnTokenizer | None) -> Path:
     """
     if own is None:
         return model_folder
-    at = (model_folder / FILE).stat()
+    file = model_folder / FILE
+    at = file.stat()
     key = (model_folder.absolute(), at.st_mtime_ns, at.st_size, own.digest())
     if key not in _MADE:
         scratch = Path(tempfile.mkdtemp(prefix="ftc-tokenizer-"))
         atexit.register(shutil.rmtree, scratch, ignore_errors=True)
         folder = scratch / model_folder.absolute().name
         folder.mkdir()
-        _make(model_folder, own, folder)
+        for name in LOADED_FILES:
+            if (model_folder / name).is_file():
+                shutil.copyfile(model_folder / name, folder / Path(name).name)
+        tokenizer = load_tokenizer(file)
+        tokenizer_call(file, add_tokens, tokenizer, [(one.token, one.special) for one in own.tokens])
+        if others := [one.token for one in own.tokens if tokenizer.token_to_id(one.token) != one.id]:
+            summary = f"token `{others[0]}` has another id than in the plan"
+            help = "use the release of `tokenizers` that the plan was made with, or plan again"
+            raise Refusal([diagnostic("FTC470", summary, help=help, path="model.add_tokens")])
+        tokenizer.save(str(folder / FILE))
+        roles = {"eos_token": own.eos_token, "pad_token": own.pad_token}
+        _edit(folder / "tokenizer_config.json", own, roles, is_config=True)
+        if (folder / "special_tokens_map.json").is_file():
+            _edit(folder / "special_tokens_map.json", own, roles, is_config=False)
+        if own.chat_template is not None:
+            (folder / TEMPLATE_FILE).write_text(own.chat_template.text, encoding="utf-8", newline="")
         _MADE[key] = folder
     return _MADE[key]
 
@@ -54,26 +70,6 @@ def add_tokens(tokenizer: Tokenizer, tokens: list[tuple[str, bool]]) -> None:
             tokenizer.add_special_tokens([token])
         else:
             tokenizer.add_tokens([token])
-
-
-def _make(model_folder: Path, own: OwnTokenizer, folder: Path) -> None:
-    for name in LOADED_FILES:
-        if (model_folder / name).is_file():
-            shutil.copyfile(model_folder / name, folder / Path(name).name)
-    file = model_folder / FILE
-    tokenizer = load_tokenizer(file)
-    tokenizer_call(file, add_tokens, tokenizer, [(one.token, one.special) for one in own.tokens])
-    if others := [one.token for one in own.tokens if tokenizer.token_to_id(one.token) != one.id]:
-        summary = f"token `{others[0]}` has another id than in the plan"
-        help = "use the release of `tokenizers` that the plan was made with, or plan again"
-        raise Refusal([diagnostic("FTC470", summary, help=help, path="model.add_tokens")])
-    tokenizer.save(str(folder / FILE))
-    roles = {"eos_token": own.eos_token, "pad_token": own.pad_token}
-    _edit(folder / "tokenizer_config.json", own, roles, is_config=True)
-    if (folder / "special_tokens_map.json").is_file():
-        _edit(folder / "special_tokens_map.json", own, roles, is_config=False)
-    if own.chat_template is not None:
-        (folder / TEMPLATE_FILE).write_text(own.chat_template.text, encoding="utf-8", newline="")
 
 
 def _edit(file: Path, own: OwnTokenizer, roles: dict[str, str | None], *, is_config: bool) -> None:

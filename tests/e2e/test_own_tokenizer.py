@@ -153,7 +153,9 @@ def test_tokens_that_nobody_trains_are_refused(strategy: str, project: MakeProje
     assert ("FTC474", "strategy.kind") in refused()
 
 
-@pytest.mark.parametrize(("template", "code"), [("{% for x in %}", "FTC331"), ("{{ messages[0]['content'] }}", "FTC329")])
+@pytest.mark.parametrize(
+    ("template", "code"), [("{% for x in %}", "FTC331"), ("{{ messages[0]['content'] }}", "FTC329")]
+)
 def test_a_template_that_fails_is_found_at_its_key(template: str, code: str, project: MakeProject) -> None:
     project("chat", "lora")
     with_own("decoder", "add_tokens: [<tool>]", template)

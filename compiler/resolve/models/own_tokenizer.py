@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +50,8 @@ def with_own_tokenizer(model: ResolvedModel, asked: Model, world: World) -> tupl
     Raises:
         Refusal: A token can't be added (FTC471 to FTC474), or the template can't be read (FTC300, FTC475).
     """
+    if not asked.changes_tokenizer:
+        return model, []
     roles = asked.special_tokens or SpecialTokens()
     found: list[Diagnostic] = []
     template = _template(asked.chat_template, world, found) if asked.chat_template else None
@@ -58,10 +59,12 @@ def with_own_tokenizer(model: ResolvedModel, asked: Model, world: World) -> tupl
     placed = [replace(one, span=world.span_of(one.path or "model")) for one in found]
     if any(one.is_error for one in placed):
         raise Refusal(placed)
+    sized = vocabulary_tensors(model.facts.tensors, model.facts.vocab_size) if tokens else ()
+    tables = [name.removesuffix(".weight") for name in sized if len(model.facts.tensors[name].shape) == 2]
     own = OwnTokenizer(
         tokens=tokens,
         rows=max((model.facts.vocab_size, *(one.id + 1 for one in tokens))),
-        tables=_tables(model.facts) if tokens else (),
+        tables=tuple(name for name in tables if not (model.facts.tied_embeddings and head_parts(name))),
         eos_token=roles.eos_token,
         pad_token=roles.pad_token,
         chat_template=template,
@@ -100,13 +103,6 @@ def with_own_facts(facts: ModelFacts, own: OwnTokenizer, folder: Path) -> ModelF
     config = {**facts.config, "vocab_size": own.rows}
     changes = {"tokenizer": tokenizer, "tensors": tensors, "vocab_size": own.rows, "config": config}
     return facts.model_copy(update=changes)
-
-
-def _tables(facts: ModelFacts) -> tuple[str, ...]:
-    """Modules with a row for each token; one of them where the output layer shares the embedding's weights."""
-    found = vocabulary_tensors(facts.tensors, facts.vocab_size)
-    named = [name.removesuffix(".weight") for name in found if len(facts.tensors[name].shape) == 2]
-    return tuple(name for name in named if not (facts.tied_embeddings and head_parts(name)))
 
 
 def _template(asked: str, world: World, found: list[Diagnostic]) -> OwnTemplate | None:
@@ -149,7 +145,12 @@ def _tokens(
     for role, token in named.items():
         if token is not None and token not in known and token not in [one.token for one in new]:
             new.append(_Asked(token, True, f"model.special_tokens.{role}"))
-    found += _not_new(new, known)
+    for number, one in enumerate(new):
+        is_known = one.token in known
+        if is_known or any(one.token == earlier.token for earlier in new[:number]):
+            summary = f"token {quoted(one.token)} {'is in the vocabulary already' if is_known else 'is listed twice'}"
+            notes = f"its id is {known[one.token]}" if is_known else ()
+            found.append(diagnostic("FTC471", summary, notes=notes, help="remove it from the list", path=one.path))
     if not new or any(one.is_error for one in found):
         return ()
     if model.facts.vision is not None or input_embedding(model.facts.tensors) is None:
@@ -165,19 +166,8 @@ def _tokens(
         found += tokenizer_call(file, list, _misread(tokenizer, one))
     if any(one.is_error for one in found):
         return ()
-    return tuple(AddedToken(token=one.token, id=tokenizer.token_to_id(one.token), special=one.special) for one in new)
-
-
-def _not_new(new: list[_Asked], known: Mapping[str, int]) -> Iterator[Diagnostic]:
-    counts = Counter(one.token for one in new)
-    for number, one in enumerate(new):
-        if one.token in known:
-            summary = f"token {quoted(one.token)} is in the vocabulary already"
-            notes = f"its id is {known[one.token]}"
-            yield diagnostic("FTC471", summary, notes=notes, help="remove it from the list", path=one.path)
-        elif counts[one.token] > 1 and any(one.token == earlier.token for earlier in new[:number]):
-            summary = f"token {quoted(one.token)} is listed twice"
-            yield diagnostic("FTC471", summary, help="keep one of the two", path=one.path)
+    ids = {one.token: tokenizer.token_to_id(one.token) for one in new}
+    return tuple(AddedToken(token=one.token, id=ids[one.token] or 0, special=one.special) for one in new)
 
 
 def _misread(tokenizer: Tokenizer, one: _Asked) -> Iterator[Diagnostic]:
