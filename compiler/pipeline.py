@@ -252,7 +252,8 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
     pinned = {"base": asked.base, "revision": asked.revision}
     commit = lock.model.commit if lock and lock.model.asked == pinned else None
     files_of_model = partial(resolve_model, asked.base, asked.revision, locked_commit=commit, **here)
-    model, told = attempt(lambda: with_own_tokenizer(files_of_model(), asked, world)) or (None, ())
+    nothing: tuple[Any, list[Diagnostic]] = (None, [])
+    model, told = attempt(lambda: with_own_tokenizer(files_of_model(), asked, world)) or nothing
     beside: dict[Role, ResolvedModel] = {
         card.role: companion
         for card in COMPANIONS
