@@ -149,9 +149,7 @@ class RowLengths:
 
     def take(self, rows: slice | NDArray[np.int64]) -> RowLengths:
         """Some rows, by their numbers."""
-        return RowLengths(
-            self.tokens[rows], self.prompt[rows], self.scored[rows], self.first_target[rows], self.shared
-        )
+        return RowLengths(self.tokens[rows], self.prompt[rows], self.scored[rows], self.first_target[rows], self.shared)
 
 
 def lengths_file(stream: Path) -> Path:
