@@ -29,8 +29,9 @@ from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.metrics import metric_named, split_metric
 from ftc.spec.optimizers import OPTIMIZERS, optimizer_card
-from ftc.spec.precisions import precision_card
+from ftc.spec.precisions import FIRST_CHOICE, precision_card
 from ftc.spec.sections.evaluation import has_entities, parse_gate
+from ftc.spec.tasks.rows import OUTSIDE
 from ftc.spec.text_forms import form_card
 
 __all__ = [
@@ -191,8 +192,9 @@ def flash_attention_is_half_precise(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """The kernel of flash attention takes no float32."""
     kernel, precision = draft.candidate.attention, precision_card(draft.train.precision)
     if kernel == "flash_attention_2" and not precision.is_mixed and flash_obstacle(draft) is None:
-        summary, help = "flash attention does not support float32", "remove `attention`, or train in bfloat16"
-        notes = f"float32: {draft.origins['train.precision'].reason}"
+        name, help = precision.products.name, f"remove `attention`, or train in {FIRST_CHOICE.label}"
+        notes = f"{name}: {draft.origins['train.precision'].reason}"
+        summary = f"flash attention does not support {name}"
         yield _found(draft, "FTC235", summary, "model.attention", help=help, notes=notes)
 
 
@@ -217,7 +219,7 @@ def classes_are_known(draft: ClosedDraft) -> Iterator[Diagnostic]:
         return
     labels: tuple[str, ...] = draft.text.labels
     if draft.mode.labels == "words" and has_entities(labels):
-        labels = tuple(dict.fromkeys(tag[2:] for tag in labels if tag != "O"))
+        labels = tuple(dict.fromkeys(tag[2:] for tag in labels if tag != OUTSIDE))
     for path, label in named:
         if label and label not in labels:
             close = nearest(label, labels)

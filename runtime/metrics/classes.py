@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ftc.runtime.metrics.statistics import Floats, Statistics
 from ftc.spec.documents.outcomes import CONFIDENCE_BINS, OTHER_LABEL, confidence_bin
 from ftc.spec.sections.evaluation import has_entities
+from ftc.spec.tasks.rows import OUTSIDE
 
 __all__ = ["CLASSES", "ENTITIES", "Decisions", "Tags", "decision_statistics", "entity_types", "tag_statistics"]
 
@@ -149,7 +150,7 @@ def entity_types(tags: Sequence[str]) -> dict[str, str]:
     """Each tag's type of entity; a tag that is part of none is left out, and tags without a scheme are types."""
     if not has_entities(tags):
         return {tag: tag for tag in tags}
-    return {tag: tag[2:] for tag in tags if tag != "O"}
+    return {tag: tag[2:] for tag in tags if tag != OUTSIDE}
 
 
 def _precision(right: Floats, predicted: Floats, _expected: Floats) -> Floats:

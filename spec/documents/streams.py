@@ -11,8 +11,8 @@ One Arrow IPC file a split, not compressed, so that it is mapped into memory rat
 - `place` (large_string): the row's name, such as `data/tickets.csv:38`; empty where it has none.
 - `targets` (large_list<int32>): what is learned where it is neither the next token nor one class. Classes of a
   multi-label row, ascending; numbers of a regression, as the bits of float32; the tag of each supervised token; first
-  and last token of an answer, 0 where the window doesn't hold it; tokens of a preference's first sequence, or of the
-  longest of compared texts and then their score's bits. Empty else.
+  and last token of an answer, 0 where the window doesn't hold it; tokens of a preference's first sequence, and then
+  whether its answer is rated good; tokens of the longest of compared texts and then their score's bits. Empty else.
 - `offsets` (large_list<int32>): begin and end character of each token in a context, two a token, -1 where a token is
   no part of it; empty where no answer is cut out of a text. In rows to predict for, those of each tagged word.
 - `texts` (large_list<large_string>): what metrics need of a row beside its tokens: the context and then the right
@@ -212,6 +212,17 @@ class TokenStream:
     def prompt_length(self, i: int) -> int:
         """Tokens of row i before its last answer: what the model gets when it generates."""
         return int(self.prompt_lengths[i])
+
+    def is_good(self, i: int) -> bool:
+        """Whether the answer of row i is rated good.
+
+        Raises:
+            ValueError: Nobody has rated it.
+        """
+        rating = self.targets[i][1:].tolist()
+        if len(rating) != 1:
+            raise ValueError(f"row {i} has no rating")
+        return bool(rating[0])
 
     def place(self, i: int) -> str:
         """Name of row i, such as `data/tickets.csv:38`; empty where it has none."""

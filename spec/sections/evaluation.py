@@ -13,6 +13,7 @@ from ftc.spec.documents.slices import measured
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import METRIC_BY_NAME, METRICS, Need, Trait, metric_named, needs_of
 from ftc.spec.tasks import Task
+from ftc.spec.tasks.rows import OUTSIDE
 
 __all__ = [
     "Bound",
@@ -52,7 +53,7 @@ def metrics_for(task: Task) -> tuple[str, ...]:
 
 def has_entities(labels: Sequence[str]) -> bool:
     """Whether the tags mark entities (with begin and inside), or each tag counts on its own."""
-    return all(tag == "O" or tag[:2] in ("B-", "I-") for tag in labels)
+    return all(tag == OUTSIDE or tag[:2] in ("B-", "I-") for tag in labels)
 
 
 def is_metric_for(task: Task, name: str) -> bool:
