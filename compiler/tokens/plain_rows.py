@@ -15,7 +15,7 @@ from ftc.compiler.tokens.forms import ClassifyForm, ExtractForm, RawForm, ScoreF
 from ftc.compiler.tokens.sources import Row, ends_of
 from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens
 from ftc.spec.documents.facts import TokenizerFacts
-from ftc.spec.tasks.rows import OUTSIDE
+from ftc.spec.tags import OUTSIDE
 
 __all__ = [
     "TaggedWords",

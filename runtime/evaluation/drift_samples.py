@@ -19,7 +19,7 @@ from ftc.spec.documents.predictions import RowPrediction
 from ftc.spec.documents.streams import TextDecoder, TokenStream
 from ftc.spec.heads import AnswerFigure, head_card
 from ftc.spec.personal_data import in_decoded
-from ftc.spec.tasks.rows import OUTSIDE
+from ftc.spec.tags import OUTSIDE
 from ftc.spec.text_forms import form_card
 
 __all__ = ["CLASSES", "Rows", "novel_rows", "reads_own_form", "rows_of", "write_part"]

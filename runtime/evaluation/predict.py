@@ -19,7 +19,7 @@ from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.heads import head_card
 from ftc.spec.storage.paths import RunFolder
-from ftc.spec.tasks.rows import OUTSIDE
+from ftc.spec.tags import OUTSIDE
 
 if TYPE_CHECKING:
     from ftc.runtime.evaluation.measures import AnswerSpan, Measures

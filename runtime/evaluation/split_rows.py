@@ -15,7 +15,7 @@ from ftc.spec.documents.outcomes import NO_ANSWER
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TextDecoder, TokenStream
 from ftc.spec.heads import Answer, head_card
-from ftc.spec.tasks.rows import OUTSIDE
+from ftc.spec.tags import OUTSIDE
 
 __all__ = ["CHOSEN", "RATINGS", "SplitRows"]
 

@@ -15,7 +15,6 @@ __all__ = [
     "NEGATIVES_COLUMN",
     "NUMBERS_COLUMN",
     "OTHER_ANSWER_COLUMN",
-    "OUTSIDE",
     "RATING_COLUMN",
     "REFERENCES_COLUMN",
     "STAND_IN",
@@ -47,8 +46,6 @@ RATING_COLUMN = "ftc: rating"
 """Column that is added for a rating, a truth value."""
 OTHER_ANSWER_COLUMN = "ftc: other answer"
 """Column that is added for an answer to another prompt, as text or as a conversation."""
-OUTSIDE = "O"
-"""Tag of a word that is part of no entity."""
 NEGATIVES_COLUMN = "ftc: negatives"
 """Column that is added for the wrong passages of a query, a list."""
 TURNS_COLUMN = "ftc: turns"

@@ -14,11 +14,11 @@ from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.resolve.rows.table import Row, Table, shown
 from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
+from ftc.spec.tags import OUTSIDE
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
     ANSWER_COLUMN,
     NUMBERS_COLUMN,
-    OUTSIDE,
     AnswerRows,
     InstructionRows,
     LabelRows,

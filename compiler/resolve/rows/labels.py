@@ -13,9 +13,9 @@ from ftc.compiler.resolve.rows.splits import MEASURED, Part
 from ftc.compiler.resolve.rows.table import PartRows, Row, Table
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.safe_repr import label_name
+from ftc.spec.tags import OUTSIDE
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
-    OUTSIDE,
     AnswerRows,
     InstructionRows,
     LabelRows,
