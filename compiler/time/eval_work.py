@@ -126,7 +126,7 @@ def tests(draft: ClosedDraft) -> dict[Phase, _Ranges]:
 
 
 def _attributed(draft: ClosedDraft, tuned: _Subject) -> Work:
-    """Why the tuned model chose, for the rows that a report shows: passes there and back to the token embeddings.
+    """Why the tuned model chose, for the rows that a report shows: passes forward and back to the token embeddings.
 
     Which rows have the highest loss isn't known, so those that stand for all are as long as the split's rows are.
     """

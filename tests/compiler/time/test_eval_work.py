@@ -89,7 +89,7 @@ def test_a_look_that_gives_rows_classes_leaves_out_what_no_head_reads() -> None:
     assert read(strategy=virtual) == read(strategy=virtual, facts=untold)
 
 
-def test_why_a_classifier_chose_costs_eight_passes_there_and_back_for_each_row_that_is_shown() -> None:
+def test_why_a_classifier_chose_costs_eight_passes_in_both_directions_for_each_row_that_is_shown() -> None:
     def measured(samples: int, task: str = "classification", **recipe: Any) -> float:
         looks = {"baseline": False, "samples": samples}
         found = work(task={**WRITTEN["task"], "kind": task}, eval=looks, facts=model_facts(model_type="opt"), **recipe)
