@@ -181,12 +181,13 @@ def plan(
     from ftc.compiler.policy import prices_of
     from ftc.compiler.resolve.files.safe_files import project_root, read_recipe
     from ftc.compiler.rules.check import check_recipe
+    from ftc.spec.storage.cached import TRACES
     from ftc.spec.storage.paths import cache_folder
 
     path, text = Path(recipe), read_recipe(Path(recipe))
     checked = check_recipe(text, shown_path(path), path=path, overrides=overrides)
     root = project_root(path)
-    with Tracer(cache_folder() / "traces", tell=on_trace) as tracer:
+    with Tracer(TRACES.under(cache_folder()), tell=on_trace) as tracer:
         ask = tracer.answers if trace else None
         made = partial(compile_recipe, checked, path, offline=offline, past_runs=past_runs(root), ask=ask)
         compiled = with_sources(checked.sources, lambda: made(prices=prices_of(root)))
