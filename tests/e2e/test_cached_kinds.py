@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,8 @@ from ftc.compiler.resolve.files.digests import recall_tensors, remember_tensors
 from ftc.compiler.resolve.files.remote import cached_file
 from ftc.compiler.resolve.machine import package_code
 from ftc.compiler.resolve.machine.device import keep_calibration, read_calibration, resolve_device
-from ftc.compiler.tokens.row_index import recall_rows, remember_rows, rows_digest
+from ftc.compiler.resolve.rows.row_digests import rows_digest
+from ftc.compiler.tokens.row_index import recall_rows, remember_rows
 from ftc.runtime.exports import converter
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Refusal
@@ -213,6 +215,15 @@ def files_of(kind: Cached, cache: Path) -> list[Path]:
     return sorted({file for pattern in kind.files for file in cache.glob(pattern) if file.is_file()})
 
 
+def entry_in(file: Path) -> dict[str, Any] | None:
+    """An authenticated entry; None of another file."""
+    try:
+        entry = json.loads(file.read_bytes())
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and "mac" in entry else None
+
+
 def flipped(file: Path) -> None:
     """Other content of the same size, with the times that it had."""
     state, content = file.stat(), bytearray(file.read_bytes())
@@ -223,18 +234,14 @@ def flipped(file: Path) -> None:
 
 def revalued(file: Path) -> None:
     """An entry that says something else, and is as well formed as before."""
-    try:
-        entry = json.loads(file.read_bytes())
-    except ValueError:
-        return flipped(file)
-    if isinstance(entry, dict) and "mac" in entry:
-        text = json.dumps(entry["value"])
-        number = next((place for place, letter in enumerate(text) if letter.isdigit()), None)
-        if number is not None:
-            text = text[:number] + str((int(text[number]) + 1) % 9 + 1) + text[number + 1 :]
-        entry["value"] = json.loads(text)
-        return file.write_text(json.dumps(entry)) and None
-    return flipped(file)
+    entry = entry_in(file)
+    if entry is None:
+        flipped(file)
+        return
+    text = json.dumps(entry["value"])
+    number = next(place for place, letter in enumerate(text) if letter.isdigit())
+    digit = str((int(text[number]) + 1) % 9 + 1)
+    file.write_text(json.dumps({**entry, "value": json.loads(text[:number] + digit + text[number + 1 :])}))
 
 
 def torn(file: Path) -> None:
@@ -243,14 +250,11 @@ def torn(file: Path) -> None:
 
 def of_another(file: Path) -> None:
     """The entry of something else under this one's name."""
-    try:
-        entry = json.loads(file.read_bytes())
-    except ValueError:
-        file.write_bytes(b"what somebody else keeps under this name")
+    entry = entry_in(file)
+    if entry is None:
+        file.write_text('{"a": ["F32", [1], "b"]}')
         return
-    if isinstance(entry, dict) and isinstance(entry.get("key"), dict):
-        entry["key"]["kind"] = "another kind"
-    file.write_text(json.dumps(entry) if isinstance(entry, dict) and "mac" in entry else '{"a": ["F32", [1], "b"]}')
+    file.write_text(json.dumps({**entry, "key": {**entry["key"], "kind": "another kind"}}))
 
 
 POISONS: dict[str, Callable[[Path], object]] = {
