@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.storage.cached import TRACES
 from ftc.spec.storage.processes import contract, is_follower
 from ftc.verbs.plan import (
     Checked,
@@ -181,7 +182,6 @@ def plan(
     from ftc.compiler.policy import prices_of
     from ftc.compiler.resolve.files.safe_files import project_root, read_recipe
     from ftc.compiler.rules.check import check_recipe
-    from ftc.spec.storage.cached import TRACES
     from ftc.spec.storage.paths import cache_folder
 
     path, text = Path(recipe), read_recipe(Path(recipe))
