@@ -252,9 +252,8 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
     # The lock keeps the commit of what the recipe asks: a newer one upstream changes nothing by itself.
     pinned = {"base": asked.base, "revision": asked.revision}
     commit = lock.model.commit if lock and lock.model.asked == pinned else None
-    files_of_model = partial(resolve_model, asked.base, asked.revision, locked_commit=commit, **here)
-    nothing: tuple[Any, list[Diagnostic]] = (None, [])
-    model, told = attempt(lambda: with_own_tokenizer(files_of_model(), asked, world)) or nothing
+    files_of = partial(resolve_model, asked.base, asked.revision, locked_commit=commit, **here)
+    model = attempt(lambda: with_own_tokenizer(files_of(), asked, world))
     beside: dict[Role, ResolvedModel] = {
         card.role: companion
         for card in COMPANIONS
@@ -290,7 +289,7 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
         grader=grader.facts if grader else None,
         teacher=teacher,
         wordnet=wordnet,
-        diagnostics=(*told, *(warning for file in files.values() for warning in file.warnings)),
+        diagnostics=(*model.warnings, *(warning for file in files.values() for warning in file.warnings)),
     )
     return _Resolved(model, beside, files, environment, draft, tensors)
 

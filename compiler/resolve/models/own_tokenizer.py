@@ -39,8 +39,8 @@ class _Asked:
     path: str
 
 
-def with_own_tokenizer(model: ResolvedModel, asked: Model, world: World) -> tuple[ResolvedModel, list[Diagnostic]]:
-    """The model as it is with the recipe's tokens and template, and warnings about them.
+def with_own_tokenizer(model: ResolvedModel, asked: Model, world: World) -> ResolvedModel:
+    """The model as it is with the recipe's tokens and template.
 
     Args:
         model: As its files are.
@@ -51,7 +51,7 @@ def with_own_tokenizer(model: ResolvedModel, asked: Model, world: World) -> tupl
         Refusal: A token can't be added (FTC471 to FTC474), or the template can't be read (FTC300, FTC475).
     """
     if not asked.changes_tokenizer:
-        return model, []
+        return model
     roles = asked.special_tokens or SpecialTokens()
     found: list[Diagnostic] = []
     template = _template(asked.chat_template, world, found) if asked.chat_template else None
@@ -69,7 +69,7 @@ def with_own_tokenizer(model: ResolvedModel, asked: Model, world: World) -> tupl
         pad_token=roles.pad_token,
         chat_template=template,
     )
-    return replace(model, facts=with_own_facts(model.facts, own, model.folder)), placed
+    return replace(model, facts=with_own_facts(model.facts, own, model.folder), warnings=tuple(placed))
 
 
 def with_own_facts(facts: ModelFacts, own: OwnTokenizer, folder: Path) -> ModelFacts:
