@@ -29,9 +29,10 @@ from ftc.spec.documents.device import Calibration
 from ftc.spec.documents.estimates import Phase, TimeEstimate, Work, WorkEstimate
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TeacherFacts
 from ftc.spec.documents.judging import JudgedTokens, JudgeEstimate, JudgeUse
+from ftc.spec.documents.lineage import Parent
 from ftc.spec.documents.loss_settings import DistillationSettings, TargetScale
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
-from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
+from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Plan, Step
 from ftc.spec.documents.settings import (
     ClassifierSettings,
     DeterminismSettings,
@@ -171,6 +172,9 @@ class Draft:
         judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
         teacher: The model that is learned from; None where rows alone teach.
         wordnet: What METEOR takes synonyms from; None where nothing is measured by it.
+        parent: The run that this one begins from; None for a plain base model.
+        parent_plan: Its plan.
+        loads: The base model by its path from the recipe, or its id on the hub; empty for what the recipe says.
         measured: Digests of what is measured beside the test rows.
         groups: Test rows by group, by the columns that results are told apart by.
         past_runs: Earlier runs of the project.
@@ -210,6 +214,9 @@ class Draft:
     judged: JudgedTokens | None = None
     teacher: TeacherFacts | None = None
     wordnet: WordnetSettings | None = None
+    parent: Parent | None = None
+    parent_plan: Plan | None = None
+    loads: str = ""
     measured: Measured = Measured()
     groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     past_runs: tuple[PastRun, ...] = ()

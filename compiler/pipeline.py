@@ -31,13 +31,14 @@ from ftc.compiler.resolve.machine.environment import (
 )
 from ftc.compiler.resolve.models.companions import World, classifier_settings, resolve_companion, teacher_facts
 from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
+from ftc.compiler.resolve.models.parent import base_findings, resolve_parent
 from ftc.compiler.resolve.rows.data_files import DataFiles, locate_data
 from ftc.compiler.rules.check import Checked
 from ftc.compiler.tokens.compile_data import CompiledData, compile_data
 from ftc.compiler.weights import num_trainable
 from ftc.spec.base import Money
 from ftc.spec.codes import CODES
-from ftc.spec.companions import COMPANIONS, Role
+from ftc.spec.companions import COMPANIONS, Asked, Role
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.lockfile import Lock
@@ -113,6 +114,7 @@ class _Resolved(NamedTuple):
     environment: EnvironmentFacts
     draft: Draft
     tensors: dict[str, TensorDigest]
+    adapter: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class _Made:
     settings: Settings
     lock: Lock
     base: ResolvedModel
-    companions: Mapping[Role, ResolvedModel]
+    companions: Mapping[Role, Path]
     environment: EnvironmentFacts
 
 
@@ -164,7 +166,7 @@ def compile_recipe(
         old_lock=old_lock,
         lock_changes=lock_changes(old_lock, made.lock) if old_lock else (),
         model_folder=made.base.folder,
-        companions={role: model.folder for role, model in made.companions.items()},
+        companions=made.companions,
         environment=made.environment,
         track=checked.recipe.track,
     )
@@ -208,21 +210,25 @@ def up_to_rows(
 
 def _compile(checked: Checked, path: Path, offline: bool, past: Past, old_lock: Lock | None, ask: Ask | None) -> _Made:
     """Everything up to the lock; the draft may hold errors of the last passes."""
-    (base, companions, _, environment, _, tensors), data, draft = up_to_rows(checked, path, offline, past, old_lock)
+    found, data, draft = up_to_rows(checked, path, offline, past, old_lock)
+    environment = found.environment
+    folders: dict[Role, Path] = {role: model.folder for role, model in found.companions.items()}
+    if found.adapter is not None:
+        folders["parent"] = found.adapter
     draft = _decided(draft, ask)
     try:
         settings = draft.settings()
     except ValidationError:
         _stop_on_errors(draft)  # a pass that found an error may leave values open
         raise
-    facts = LockFacts(data.sources, data.probe, tensors, environment, data.images)
+    facts = LockFacts(data.sources, data.probe, found.tensors, environment, data.images)
     lock = build_lock(draft, settings, facts, old_lock)
     for use, here in data.sources.items():
         if (locked := lock.data.sources[use].file) != here.file:
             summary = f"`{here.asked.get('path') or here.asked.get('hub')}` holds the locked rows in other bytes"
             note = f"locked as {locked.sha256[:12]}, here {here.file.sha256[:12]}; each row is the same"
             draft = draft.find("FTC550", summary, "data.source", notes=note)
-    return _Made(draft, data, settings, lock, base, companions, environment)
+    return _Made(draft, data, settings, lock, found.base, folders, environment)
 
 
 def _with_notes(refusal: Refusal, notes: list[str]) -> Refusal:
@@ -246,10 +252,13 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
 
     world = World(folder, root, hub, digests, source.span)
     here: dict[str, Any] = {"folder": folder, "root": root, "hub": hub, "digests": digests, "span_of": source.span}
-    asked = recipe.model
+    begun = attempt(lambda: resolve_parent(recipe, lock, world))
+    if found:
+        raise Refusal(found)
+    asked = begun.base if begun else Asked(recipe.model.base, recipe.model.revision)
     # The lock keeps the commit of what the recipe asks: a newer one upstream changes nothing by itself.
-    pinned = {"base": asked.base, "revision": asked.revision}
-    commit = lock.model.commit if lock and lock.model.asked == pinned else None
+    pinned = {"base": recipe.model.base, "revision": recipe.model.revision}
+    commit = lock.model.commit if lock and not begun and lock.model.asked == pinned else None
     model = attempt(lambda: resolve_model(asked.base, asked.revision, locked_commit=commit, **here))
     beside: dict[Role, ResolvedModel] = {
         card.role: companion
@@ -270,6 +279,8 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
     tensors = digests.tensors(model.folder / name for name in weights)
     remember_tensors(cache_folder(), tensors)
     remember_texts(cache_folder(), model.folder, model.facts.files)
+    if begun and (others := base_findings(begun, model, tensors, world)):
+        raise Refusal(others)
     environment = resolve_environment(also=asked_extras(recipe, reads_images=model.facts.vision is not None))
     free = disk_usage(root).free if device.local else None
     threads = recipe.budget.threads
@@ -287,9 +298,12 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
         grader=grader.facts if grader else None,
         teacher=teacher,
         wordnet=wordnet,
+        parent=begun.parent if begun else None,
+        parent_plan=begun.plan if begun else None,
+        loads=asked.base,
         diagnostics=tuple(warning for file in files.values() for warning in file.warnings),
     )
-    return _Resolved(model, beside, files, environment, draft, tensors)
+    return _Resolved(model, beside, files, environment, draft, tensors, begun.adapter if begun else None)
 
 
 def _probes(recipe: Recipe) -> dict[str, tuple[str, PathSource]]:

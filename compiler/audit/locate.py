@@ -28,7 +28,7 @@ from ftc.spec.storage.paths import RunFolder, cache_folder, streams_folder
 from ftc.spec.storage.reading import parse_json, read_regular
 from ftc.spec.storage.wordnet import lacking_data
 
-__all__ = ["Use", "audit_inputs", "companion_folders", "model_folder", "source_files", "uses_of"]
+__all__ = ["Use", "audit_inputs", "companion_folders", "model_folder", "parent_folder", "source_files", "uses_of"]
 
 Found = TypeVar("Found")
 
@@ -39,6 +39,7 @@ def audit_inputs(plan: Plan, root: Path, pages: Pages, previous: RunRecord | Non
     return AuditInputs(
         model=model_folder(plan, root),
         companions=companion_folders(plan, root),
+        parent=parent_folder(plan, root),
         lacking=lacking_data(plan.settings.eval),
         sources={key: file for key, _, _, file in source_files(plan, root)},
         streams=streams if all((streams / f"{name}.arrow").exists() for name in plan.data) else None,
@@ -62,18 +63,29 @@ def source_files(plan: Plan, root: Path) -> Iterator[tuple[str, str, str, Path |
 
 def model_folder(plan: Plan, root: Path) -> Path | None:
     """Where a plan's base model lies; None where it isn't on this machine."""
-    return _folder(plan, root, plan.recipe.model.base, plan.lock.model.commit)
+    return _folder(plan, root, plan.settings.model.base, plan.lock.model.commit)
 
 
 def companion_folders(plan: Plan, root: Path) -> dict[Role, Path]:
     """Where the models beside the base lie, by role; those that the plan asks for and that are on this machine."""
-    found = {}
+    found: dict[Role, Path] = {}
     for card in COMPANIONS:
         asked, pinned = card.asked(plan.recipe), card.pinned(plan.settings)
         folder = _folder(plan, root, asked.base, pinned.commit) if asked and pinned else None
         if folder is not None:
             found[card.role] = folder
+    if (parent := plan.settings.model.parent) is not None and parent.continues:
+        folder = _or_none(lambda: safe_path(root, parent.adapter))
+        if folder is not None and folder.is_dir():
+            found["parent"] = folder
     return found
+
+
+def parent_folder(plan: Plan, root: Path) -> Path | None:
+    """Where the run lies that a plan's run begins from; None where there is none, or it isn't in the project."""
+    parent = plan.settings.model.parent
+    folder = _or_none(lambda: safe_path(root, parent.folder)) if parent else None
+    return folder if folder is not None and RunFolder(folder).record.is_file() else None
 
 
 def _folder(plan: Plan, root: Path, base: str, commit: str | None) -> Path | None:

@@ -14,6 +14,7 @@ from fractions import Fraction
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import host_bytes
 from ftc.compiler.rules.fact_rules import TEACHER_RULES
+from ftc.compiler.rules.lineage_rules import LINEAGE_RULES
 from ftc.compiler.rules.number_rules import LONGEST_WARM_UP, num_evaluations
 from ftc.compiler.rules.sampling_rules import SAMPLING_RULES
 from ftc.compiler.rules.vector_rules import vectors_can_be_pooled
@@ -366,6 +367,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     classifier_has_answers,
     gates_are_coarser_than_a_row,
     budget_is_on_the_device,
+    *LINEAGE_RULES,
     *SAMPLING_RULES,
 )
 """Every rule, in the order of the recipe's sections."""

@@ -354,8 +354,10 @@ def located_plan(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
     model, companions = model_folder(plan, root), companion_folders(plan, root)
     streams = streams_folder(plan.stream_key)
     asked = {card.role: card.pinned(plan.settings) for card in COMPANIONS}
-    missing = [] if model else [f"the model `{plan.recipe.model.base}`"]
+    missing = [] if model else [f"the model `{plan.settings.model.base}`"]
     missing += [f"the {role} `{pinned.base}`" for role, pinned in asked.items() if pinned and role not in companions]
+    if (parent := plan.settings.model.parent) and parent.continues and "parent" not in companions:
+        missing.append(f"the adapter of run `{parent.run_id}`")
     if absent := [name for name in plan.lock.data.splits if not (streams / f"{name}.arrow").exists()]:
         missing.append(f"the token stream{'s' if len(absent) > 1 else ''} of `{'`, `'.join(absent)}`")
     if model is None or missing:

@@ -1,0 +1,246 @@
+"""The earlier run that `model.base: run:ID` names: found, proved unchanged, and turned into a model to load.
+
+Only its documents and the files that its record names are read; nothing in them is executed. What a whole model's
+folder holds goes through the base model's own door, as any other folder does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
+from ftc.compiler.resolve.models.companions import World
+from ftc.compiler.resolve.models.model import ResolvedModel
+from ftc.spec.canonical import own_digest
+from ftc.spec.companions import Asked
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.ledger import merges_of, read_ledger
+from ftc.spec.documents.lineage import ADAPTER_FILES, RUN_PREFIX, Parent, Way
+from ftc.spec.documents.lockfile import Lock, is_weight_file
+from ftc.spec.documents.merged import MERGE_FILE, MergedModel
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import RunRecord
+from ftc.spec.sections.recipe import Recipe
+from ftc.spec.storage.model_files import TensorDigest, content_digest
+from ftc.spec.storage.paths import RunFolder
+from ftc.spec.storage.run_folders import named_run, read_document
+from ftc.spec.strategies import strategy_card
+
+__all__ = ["ResolvedParent", "base_findings", "resolve_parent"]
+
+_PATH = "model.base"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedParent:
+    """An earlier run as a beginning.
+
+    Attributes:
+        parent: Which run it is, by digest.
+        plan: The plan that it carried out.
+        base: The model to load, as a recipe in this recipe's folder would name it.
+        files: sha256 of each file that the model must have, by name.
+        content: Digest of the model's tensors; None where the digests of the files say all.
+        adapter: Folder of the adapter that is trained further; None where none is.
+    """
+
+    parent: Parent
+    plan: Plan
+    base: Asked
+    files: Mapping[str, str]
+    content: str | None = None
+    adapter: Path | None = None
+
+
+def resolve_parent(recipe: Recipe, lock: Lock | None, world: World) -> ResolvedParent | None:
+    """The run that a recipe begins from; None where its base is a plain model.
+
+    A run that the lock keeps for the same name stays, though the recipe that it belongs to has run again since.
+
+    Args:
+        recipe: The recipe.
+        lock: The lock on disk.
+        world: Where the recipe lies.
+
+    Raises:
+        Refusal: There is no such run (FTC520), it can't be read (FTC524), isn't finished (FTC561) or was changed
+            (FTC562), or it has no merged model (FTC565).
+    """
+    asked = recipe.model
+    if not asked.base.startswith(RUN_PREFIX):
+        return None
+    span = world.span_of(_PATH)
+    try:
+        folder = _pinned(recipe, lock, world.root) or _named(asked.base.removeprefix(RUN_PREFIX), world)
+        place = RunFolder(folder)
+        run = _Run(place, read_document(place.plan, Plan), read_document(place.record, RunRecord))
+        return _beginning(recipe, run, world)
+    except UnsafePath as error:
+        raise Refusal([error.diagnostic(span, _PATH)]) from error
+    except Refusal as refusal:
+        raise Refusal([replace(one, span=span, path=_PATH) for one in refusal.diagnostics]) from None
+
+
+class _Run(NamedTuple):
+    """A run's folder, and what it says."""
+
+    place: RunFolder
+    plan: Plan
+    record: RunRecord
+
+
+def _pinned(recipe: Recipe, lock: Lock | None, root: Path) -> Path | None:
+    """The folder of the run that the lock keeps, while the recipe asks for the same and it is there."""
+    asked = {"base": recipe.model.base, "revision": recipe.model.revision}
+    kept = lock.model.settings.get("parent") if lock and lock.model.asked == asked else None
+    if not isinstance(kept, dict) or "folder" not in kept:
+        return None
+    folder = safe_path(root, str(kept["folder"]))
+    return folder if RunFolder(folder).record.is_file() else None
+
+
+def _named(text: str, world: World) -> Path:
+    """A run's folder by its path from the recipe, its id or the beginning of that, or its recipe's name."""
+    if "/" in text or text.startswith("."):
+        folder = safe_path(world.root, text, world.folder)
+        if RunFolder(folder).record.is_file():
+            return folder
+        help = "`ftc run list` lists the runs of this project"
+        raise Refusal([diagnostic("FTC520", f"`{text}` is not the folder of a run", help=help)])
+    return named_run(text, world.root, lambda folders: max(folders, key=_began))
+
+
+def _began(folder: Path) -> str:
+    try:
+        segments = read_document(RunFolder(folder).record, RunRecord).segments
+    except Refusal:
+        return ""  # naming it tells what is wrong with it
+    return segments[0].started_at if segments else ""
+
+
+def _beginning(recipe: Recipe, run: _Run, world: World) -> ResolvedParent:
+    """What of a run is used, once it is known to be what its record says."""
+    place, plan, record = run
+    if not record.is_finished:
+        help = f"`ftc apply {plan.recipe_file}` continues it, or name a finished run; `ftc run list` lists them"
+        summary = f"run `{record.id}` is {record.status}, so it left no model to begin from"
+        raise Refusal([diagnostic("FTC561", summary, help=help)])
+    is_whole = strategy_card(plan.settings.strategy).is_whole
+    merges = recipe.model.create_new_adapter or strategy_card(recipe.strategy).is_whole
+    way: Way = "model" if is_whole else "merged" if merges else "continues"
+    left, prefix = record.outputs, "model/" if is_whole else "adapter/"
+    names = [name for name in left if name.startswith(prefix)] if is_whole else [prefix + one for one in ADAPTER_FILES]
+    used = {name.removeprefix(prefix): left[name] for name in names if name in left}
+    damaged = [*_damaged_documents(run), *_damaged_files(run, names, world)]
+    if damaged or not used or record.final_weights_sha256 is None:
+        help = f"restore its files from a copy, or run `ftc apply {plan.recipe_file} --again` and name the new run"
+        summary = f"run `{record.id}` isn't what it was when it ended"
+        raise Refusal([diagnostic("FTC562", summary, help=help, notes=damaged or ["its record names no weights"])])
+    before = plan.settings.model.parent
+    parent = Parent(
+        run_id=record.id,
+        name=plan.name,
+        folder=place.path.resolve().relative_to(world.root.resolve()).as_posix(),
+        job_sha256=plan.job_sha256(),
+        record_sha256=record.sha256,
+        weights_sha256=record.final_weights_sha256,
+        way=way,
+        files=used if way == "continues" else {},
+        ancestors=before.lineage if before else (),
+    )
+    if way == "model":
+        digests = {name: facts.sha256 for name, facts in used.items()}
+        return ResolvedParent(parent, plan, Asked(_from_recipe(place.model, world), None), digests)
+    if way == "merged":
+        return _merged(parent, plan, world)
+    digests = {name: facts.sha256 for name, facts in plan.lock.model.files.items()}
+    content, base = plan.lock.model.content_sha256, _base_of(plan, world)
+    return ResolvedParent(parent, plan, base, digests, content, adapter=place.adapter)
+
+
+def _damaged_documents(run: _Run) -> Iterator[str]:
+    """Which of a run's documents are not those that it left."""
+    place, plan, record = run
+    if own_digest(place.record) != record.sha256:
+        yield "`record.json` was changed: it doesn't match its own digest"
+    if own_digest(place.plan) != plan.sha256 or plan.sha256 != record.plan_sha256:
+        yield "`plan.json` is not the plan that the record names"
+
+
+def _damaged_files(run: _Run, names: Sequence[str], world: World) -> Iterator[str]:
+    """Which of the files that are used of a run are not those that it left."""
+    for name in names:
+        said, path = run.record.outputs.get(name), safe_path(world.root, name, run.place.path)
+        try:
+            found = world.digests.file(path).sha256 if path.is_file() else None
+        except OSError as error:
+            yield f"`{name}` can't be read: {error.strerror or error}"
+            continue
+        if said is None or found is None:
+            yield f"`{name}` is missing"
+        elif found != said.sha256:
+            yield f"`{name}` has the sha256 {found[:12]}, the record says {said.sha256[:12]}"
+
+
+def _base_of(plan: Plan, world: World) -> Asked:
+    """The base of a run, as a recipe elsewhere in the project names it."""
+    base, commit = plan.settings.model.base, plan.lock.model.commit
+    if commit is not None:
+        return Asked(base, commit)
+    try:
+        folder = safe_path(world.root, base, (world.root / plan.recipe_file).parent)
+    except UnsafePath:
+        return Asked(base, None)  # in a folder that the machine's owner allows
+    return Asked(_from_recipe(folder, world) if folder.is_dir() else base, None)
+
+
+def _from_recipe(folder: Path, world: World) -> str:
+    """A folder's path from the recipe, which can't be taken for an id of the hub."""
+    path = Path(os.path.relpath(folder.resolve(), world.folder.resolve())).as_posix()
+    return path if path.startswith(".") else f"./{path}"
+
+
+def _merged(parent: Parent, plan: Plan, world: World) -> ResolvedParent:
+    """The newest merged model of a run's adapter that is still there and is the one that the ledger knows.
+
+    Raises:
+        Refusal: There is none (FTC565).
+    """
+    missing: list[str] = []
+    for merge in reversed(merges_of(read_ledger(world.root), parent.run_id)):
+        try:
+            folder = safe_path(world.root, merge.folder)
+            merged = MergedModel.model_validate_json((folder / MERGE_FILE).read_bytes())
+        except (UnsafePath, OSError, ValueError):
+            missing.append(f"`{merge.folder}`, where it was merged on {merge.at[:10]}, is not there")
+            continue
+        if (merged.content_sha256, merged.adapter_sha256) != (merge.content_sha256, parent.weights_sha256):
+            missing.append(f"`{merge.folder}` is another model than the ledger says")
+            continue
+        digests = {name: facts.sha256 for name, facts in merged.files.items()}
+        return ResolvedParent(
+            parent, plan, Asked(_from_recipe(folder, world), None), digests, content=merge.content_sha256
+        )
+    summary = f"run `{parent.run_id}` has no merged model in this project"
+    help = f"`ftc run merge {parent.run_id} -o models/{plan.name}-merged` makes one; then plan again"
+    raise Refusal([diagnostic("FTC565", summary, help=help, notes=missing)])
+
+
+def base_findings(
+    found: ResolvedParent, model: ResolvedModel, tensors: Mapping[str, TensorDigest], world: World
+) -> list[Diagnostic]:
+    """What speaks against a model being the one that the run's result belongs to (FTC563)."""
+    changed = [name for name, facts in model.facts.files.items() if found.files.get(name) != facts.sha256]
+    if found.content is not None and content_digest(tensors) == found.content:
+        changed = [name for name in changed if not is_weight_file(name)]
+    if not changed:
+        return []
+    run, base = found.parent.run_id, found.base.base
+    summary = f"`{base}` is not the model that run `{run}` {'left' if found.content is None else 'was made with'}"
+    notes = [f"`{name}` has other contents" if name in found.files else f"`{name}` is new" for name in changed]
+    help = "restore the folder as it was when the run ended, or name another run"
+    return [diagnostic("FTC563", summary, world.span_of(_PATH), notes=notes, help=help, path=_PATH)]
