@@ -67,7 +67,9 @@ def test_an_adapter_is_trained_further(root: Path, parent: api.Run, ftc: Ftc) ->
     assert now.base.metrics == before.tuned.metrics
     assert now.gains.keys() == now.tuned.metrics.keys()
     again = read_step_log(RunFolder(child.folder).step_log).checksums[0].weights_sha256
-    last = read_step_log(RunFolder(parent.folder).step_log).checksums[2].weights_sha256
+    chosen = parent.record.selected_step
+    assert chosen is not None
+    last = read_step_log(RunFolder(parent.folder).step_log).checksums[chosen].weights_sha256
     assert again == last
 
     # What memory, time and the trained weights are planned to be is what a new adapter's would.
@@ -78,8 +80,9 @@ def test_an_adapter_is_trained_further(root: Path, parent: api.Run, ftc: Ftc) ->
     assert child.plan.model.num_trainable == other.model.num_trainable
 
     shown = ftc("show", child.record.id)
-    assert f"goes on from run {parent.record.id} of tiny, adapter continued" in shown.text.replace(" · ", ", ")
-    assert f"goes on from: run {parent.record.id}" in (child.folder / "README.md").read_text()
+    assert f"parent run {parent.record.id} of tiny" in shown.text
+    assert "adapter continued" in shown.text
+    assert f"parent: run {parent.record.id}" in (child.folder / "README.md").read_text()
     assert parent.record.id in (child.folder / "report.html").read_text()
     told = ftc("provenance", child.folder / "adapter")
     assert f"run {parent.record.id} · tensors" in told.text
@@ -166,6 +169,18 @@ def test_a_new_adapter_needs_a_run_that_left_one(root: Path) -> None:
     assert ("FTC230", "model.create_new_adapter") in {
         (one.code, one.path) for one in api.plan("child.yaml").diagnostics
     }
+
+
+@pytest.mark.slow
+def test_an_audit_names_a_parent_that_was_replaced(root: Path, parent: api.Run) -> None:
+    child = api.apply("child.yaml")
+    weights = parent.folder / "adapter" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    record = parent.folder / "record.json"
+    record.write_text(record.read_text().replace('"ftc_version": "', '"ftc_version": "9'))
+    found = api.audit(child).findings
+    assert {one.code for one in found} == {"FTC567", "FTC521"}
+    assert any("record.json" in one.subject for one in found)
 
 
 def test_an_unfinished_run_is_no_beginning(root: Path) -> None:

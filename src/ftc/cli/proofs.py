@@ -135,7 +135,7 @@ def _provenance_text(found: Origin) -> str:
             ("recipe", f"{says.recipe_file} · {digest(says.recipe_sha256)}"),
             ("data", data),
             ("base", f"{says.base}{commit} · tensors {digest(says.base_content_sha256)}{_of_run(found, 'base')}"),
-            *([("goes on from", _goes_on(found, says))] if says.parent_run else []),
+            *([("parent", _goes_on(found, says))] if says.parent_run else []),
             *([("teacher", f"{says.teacher} · {taught}{_of_run(found, 'teacher')}")] if says.teacher else []),
             *([("merged", f"adapter {digest(says.adapter_sha256)} into the base")] if says.adapter_sha256 else []),
         ]

@@ -214,7 +214,7 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     if traits.adapter:
         yield "adapter", f"{traits.adapter}, on {', '.join(map(_code, traits.targets))}"
     if parent := parent_parts(plan):
-        yield "goes on from", ", ".join(map(_inline, parent))
+        yield "parent", ", ".join(map(_inline, parent))
     if teacher := teacher_parts(plan):
         yield "teacher", ", ".join([_inline(_teacher_name(plan)), *teacher[1:]])
     of = f" of {numbers.count(train.num_steps)}" if record.steps_done != train.num_steps else ""

@@ -76,7 +76,7 @@ def plan_text(
                 *page.listed("Set", [shorten(escaped(text), _LONGEST_OVERRIDE) for text in plan.overrides]),
                 *_data(plan, page),
                 *_training(plan, page),
-                *page.listed("Goes on from", parent_parts(plan)),
+                *page.listed("Parent", parent_parts(plan)),
                 *page.listed("Teacher", teacher_parts(plan)),
                 *memory_lines(plan.memory, page, devices=plan.settings.train.world_size),
                 *time_lines(plan, page),

@@ -115,7 +115,7 @@ def _header(plan: Plan, record: RunRecord, evaluation: Evaluation | None, note: 
             ("task", text(plan.recipe.task.kind)),
             ("model", text(f"{plan.model.name}, {size_words(plan.model, 'parameters')}")),
             ("strategy", text(f"{plan.settings.strategy.words()}, {share} trainable")),
-            *([("goes on from", text(", ".join(parent)))] if (parent := parent_parts(plan)) else []),
+            *([("parent", text(", ".join(parent)))] if (parent := parent_parts(plan)) else []),
             *([("teacher", text(", ".join(teacher)))] if (teacher := teacher_parts(plan)) else []),
             ("rows", text(rows)),
             ("license of the model", text(plan.lock.model.license or "not known")),
