@@ -29,6 +29,7 @@ __all__ = [
     "load_events",
     "load_outcomes",
     "load_run",
+    "newest_run",
     "past_runs",
     "predecessor",
     "record_of",
@@ -164,6 +165,18 @@ def find_run(text: str, folder: Path | str = ".") -> Run:
         return run.folder if run else folders[0]
 
     return load_run(named_run(text, project_root(Path(folder) / "recipe"), newest))
+
+
+def newest_run(folder: Path | str = ".") -> Run:
+    """The run of a project that was begun last, whatever its recipe.
+
+    Raises:
+        Refusal: There is none that can be read (FTC520).
+    """
+    if found := runs(folder):
+        return found[0]
+    help = "`ftc apply RECIPE` starts one"
+    raise Refusal([diagnostic("FTC520", "there are no runs in this project", help=help)])
 
 
 def run_of(root: Path, plan: Plan) -> Run | None:
