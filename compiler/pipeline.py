@@ -29,16 +29,16 @@ from ftc.compiler.resolve.machine.environment import (
     resolve_environment,
     resolve_wordnet,
 )
+from ftc.compiler.resolve.models.beginning import refuse_other_base, resolve_base
 from ftc.compiler.resolve.models.companions import World, classifier_settings, resolve_companion, teacher_facts
-from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
-from ftc.compiler.resolve.models.parent import base_findings, resolve_parent
+from ftc.compiler.resolve.models.model import ResolvedModel
 from ftc.compiler.resolve.rows.data_files import DataFiles, locate_data
 from ftc.compiler.rules.check import Checked
 from ftc.compiler.tokens.compile_data import CompiledData, compile_data
 from ftc.compiler.weights import num_trainable
 from ftc.spec.base import Money
 from ftc.spec.codes import CODES
-from ftc.spec.companions import COMPANIONS, Asked, Role
+from ftc.spec.companions import COMPANIONS, Role
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.lockfile import Lock
@@ -109,12 +109,11 @@ Past = tuple[tuple[PastRun, ...], Mapping[str, Money]]  # earlier runs, and what
 
 class _Resolved(NamedTuple):
     base: ResolvedModel
-    companions: Mapping[Role, ResolvedModel]
+    companions: Mapping[Role, Path]
     files: DataFiles
     environment: EnvironmentFacts
     draft: Draft
     tensors: dict[str, TensorDigest]
-    adapter: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,24 +210,20 @@ def up_to_rows(
 def _compile(checked: Checked, path: Path, offline: bool, past: Past, old_lock: Lock | None, ask: Ask | None) -> _Made:
     """Everything up to the lock; the draft may hold errors of the last passes."""
     found, data, draft = up_to_rows(checked, path, offline, past, old_lock)
-    environment = found.environment
-    folders: dict[Role, Path] = {role: model.folder for role, model in found.companions.items()}
-    if found.adapter is not None:
-        folders["parent"] = found.adapter
     draft = _decided(draft, ask)
     try:
         settings = draft.settings()
     except ValidationError:
         _stop_on_errors(draft)  # a pass that found an error may leave values open
         raise
-    facts = LockFacts(data.sources, data.probe, found.tensors, environment, data.images)
+    facts = LockFacts(data.sources, data.probe, found.tensors, found.environment, data.images)
     lock = build_lock(draft, settings, facts, old_lock)
     for use, here in data.sources.items():
         if (locked := lock.data.sources[use].file) != here.file:
             summary = f"`{here.asked.get('path') or here.asked.get('hub')}` holds the locked rows in other bytes"
             note = f"locked as {locked.sha256[:12]}, here {here.file.sha256[:12]}; each row is the same"
             draft = draft.find("FTC550", summary, "data.source", notes=note)
-    return _Made(draft, data, settings, lock, found.base, folders, environment)
+    return _Made(draft, data, settings, lock, found.base, found.companions, found.environment)
 
 
 def _with_notes(refusal: Refusal, notes: list[str]) -> Refusal:
@@ -252,14 +247,8 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
 
     world = World(folder, root, hub, digests, source.span)
     here: dict[str, Any] = {"folder": folder, "root": root, "hub": hub, "digests": digests, "span_of": source.span}
-    begun = attempt(lambda: resolve_parent(recipe, lock, world))
-    if found:
-        raise Refusal(found)
-    asked = begun.base if begun else Asked(recipe.model.base, recipe.model.revision)
-    # The lock keeps the commit of what the recipe asks: a newer one upstream changes nothing by itself.
-    pinned = {"base": recipe.model.base, "revision": recipe.model.revision}
-    commit = lock.model.commit if lock and not begun and lock.model.asked == pinned else None
-    model = attempt(lambda: resolve_model(asked.base, asked.revision, locked_commit=commit, **here))
+    based = attempt(lambda: resolve_base(recipe, lock, world))
+    model = based and based.model
     beside: dict[Role, ResolvedModel] = {
         card.role: companion
         for card in COMPANIONS
@@ -275,12 +264,13 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
     found += [replace(one, span=source.span(one.path or "")) for one in missing_presidio(recipe.data.quality.presidio)]
     if found:
         raise Refusal(found)
+    begun = based.begun
     weights = [name for name in model.facts.files if name.endswith(".safetensors")]
     tensors = digests.tensors(model.folder / name for name in weights)
     remember_tensors(cache_folder(), tensors)
     remember_texts(cache_folder(), model.folder, model.facts.files)
-    if begun and (others := base_findings(begun, model, tensors, world)):
-        raise Refusal(others)
+    if begun:
+        refuse_other_base(begun, model, tensors, source.span("model.base"))
     environment = resolve_environment(also=asked_extras(recipe, reads_images=model.facts.vision is not None))
     free = disk_usage(root).free if device.local else None
     threads = recipe.budget.threads
@@ -298,12 +288,10 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
         grader=grader.facts if grader else None,
         teacher=teacher,
         wordnet=wordnet,
-        parent=begun.parent if begun else None,
-        parent_plan=begun.plan if begun else None,
-        loads=asked.base,
+        begins=begun.beginning if begun else None,
         diagnostics=tuple(warning for file in files.values() for warning in file.warnings),
     )
-    return _Resolved(model, beside, files, environment, draft, tensors, begun.adapter if begun else None)
+    return _Resolved(model, based.folders(beside), files, environment, draft, tensors)
 
 
 def _probes(recipe: Recipe) -> dict[str, tuple[str, PathSource]]:

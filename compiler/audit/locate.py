@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +28,16 @@ from ftc.spec.storage.paths import RunFolder, cache_folder, streams_folder
 from ftc.spec.storage.reading import parse_json, read_regular
 from ftc.spec.storage.wordnet import lacking_data
 
-__all__ = ["Use", "audit_inputs", "companion_folders", "model_folder", "parent_folder", "source_files", "uses_of"]
+__all__ = [
+    "Use",
+    "audit_inputs",
+    "companion_folders",
+    "missing_models",
+    "model_folder",
+    "parent_folder",
+    "source_files",
+    "uses_of",
+]
 
 Found = TypeVar("Found")
 
@@ -79,6 +88,17 @@ def companion_folders(plan: Plan, root: Path) -> dict[Role, Path]:
         if folder is not None and folder.is_dir():
             found["parent"] = folder
     return found
+
+
+def missing_models(plan: Plan, model: Path | None, companions: Mapping[Role, Path]) -> list[str]:
+    """Models that a plan needs and that aren't on this machine, in words."""
+    missing = [] if model else [f"the model `{plan.settings.model.base}`"]
+    asked = {card.role: card.pinned(plan.settings) for card in COMPANIONS}
+    missing += [f"the {role} `{pinned.base}`" for role, pinned in asked.items() if pinned and role not in companions]
+    parent = plan.settings.model.parent
+    if parent is not None and parent.continues and "parent" not in companions:
+        missing.append(f"the adapter of run `{parent.run_id}`")
+    return missing
 
 
 def parent_folder(plan: Plan, root: Path) -> Path | None:

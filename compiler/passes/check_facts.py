@@ -49,14 +49,6 @@ _NOMINAL = 1.1
 """A card is sold by a rounder size than its driver reports, by up to a tenth."""
 
 
-def revision_needs_the_hub(draft: ClosedDraft) -> Iterator[Diagnostic]:
-    """A folder has no revisions."""
-    if draft.model.source == "local" and draft.recipe.model.revision is not None:
-        summary = f"`revision` has no effect: `{draft.recipe.model.base}` is a folder"
-        help = "remove `revision`, or name a model on the hub as `base`; the lock pins a folder by its files"
-        yield _found(draft, "FTC230", summary, "model.revision", help=help)
-
-
 def answers_are_written(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A longest answer matters where a metric needs answers, and then no shorter than the expected ones."""
     longest, asked = draft.eval.max_new_tokens, draft.recipe.eval.max_new_tokens
@@ -341,7 +333,7 @@ _SHORTEST = 8
 
 FACT_RULES: tuple[FactRule, ...] = (
     images_are_read_by_adapters_alone,
-    revision_needs_the_hub,
+    *LINEAGE_RULES,
     limits_leave_out_rows,
     adapters_are_low_rank,
     virtual_tokens_have_room,
@@ -367,7 +359,6 @@ FACT_RULES: tuple[FactRule, ...] = (
     classifier_has_answers,
     gates_are_coarser_than_a_row,
     budget_is_on_the_device,
-    *LINEAGE_RULES,
     *SAMPLING_RULES,
 )
 """Every rule, in the order of the recipe's sections."""

@@ -35,7 +35,8 @@ def choose_model(draft: Draft) -> Draft:
     )
     if (vision := _vision(draft, why)) is not None:
         loaded = loaded.model_copy(update={"vision": vision})
-    if (parent := draft.parent) is not None:
+    if (begins := draft.begins) is not None:
+        parent = begins.parent
         loaded = loaded.model_copy(update={"parent": why.take("parent", parent, "model.base")})
         unchanged = f"run {parent.run_id} of {parent.name}, {_WAYS[parent.way]}: its files are those of its record"
         draft = replace(draft, checks=(*draft.checks, Check(name="begins from", code=None, result=unchanged)))
@@ -52,9 +53,10 @@ _WAYS: dict[Way, str] = {
 
 def _base(draft: Draft, why: Reasons) -> str:
     """The base model's folder or id, which a run as base stands for."""
-    if draft.parent is None:
+    if draft.begins is None:
         return why.take("base", draft.recipe.model.base)
-    return why.derive("base", draft.loads, f"what run {draft.parent.run_id} {_LOADED[draft.parent.way]}")
+    parent = draft.begins.parent
+    return why.derive("base", draft.begins.base, f"what run {parent.run_id} {_LOADED[parent.way]}")
 
 
 _LOADED: dict[Way, str] = {"continues": "was trained on", "merged": "was merged into", "model": "left"}

@@ -25,7 +25,7 @@ def base_can_be_asked(draft: ClosedDraft) -> Iterator[Diagnostic]:
     sampling, strategy = draft.recipe.task.sampling, draft.strategy
     if sampling is None or not sampling.beta:
         return
-    continues = draft.parent is not None and draft.parent.continues
+    continues = draft.begins is not None and draft.begins.continues
     if strategy_card(strategy).is_whole or strategy.traits.changes_base or continues:
         changes = f"and `{strategy.kind}` changes its weights"
         why = "and a continued adapter is part of it" if continues else changes

@@ -284,7 +284,7 @@ def _tuned(draft: ClosedDraft) -> _Subject:
 
 def _base(draft: ClosedDraft) -> _Subject:
     """The model as it was: adapters are switched off, and no virtual tokens stand before its rows."""
-    continues = draft.parent is not None and draft.parent.continues
+    continues = draft.begins is not None and draft.begins.continues
     if draft.strategy.traits.changes_base or continues:  # the adapter has to stay for the base's sake
         return _in_training(draft)
     form = row_shape(draft, training=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -10,7 +11,10 @@ from ftc.spec.base import Document
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.names import FileName, InsidePath
 
-__all__ = ["ADAPTER_FILES", "ADAPTER_WEIGHTS", "RUN_PREFIX", "Parent", "Way"]
+if TYPE_CHECKING:
+    from ftc.spec.documents.plan import Plan
+
+__all__ = ["ADAPTER_FILES", "ADAPTER_WEIGHTS", "RUN_PREFIX", "Beginning", "Parent", "Way"]
 
 RUN_PREFIX = "run:"
 """What stands before the name of a run in `model.base`."""
@@ -60,3 +64,23 @@ class Parent(Document):
     def lineage(self) -> tuple[str, ...]:
         """Every run up the line, this one first."""
         return (self.run_id, *self.ancestors)
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a draft knows of the run that its own begins from.
+
+    Attributes:
+        parent: Which run, and what of it is used.
+        plan: The plan that it carried out.
+        base: The model that is loaded, by its path from the recipe, or its id on the hub.
+    """
+
+    parent: Parent
+    plan: Plan
+    base: str
+
+    @property
+    def continues(self) -> bool:
+        """Whether the run's adapter is trained further."""
+        return self.parent.continues

@@ -7,57 +7,34 @@ folder holds goes through the base model's own door, as any other folder does.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
+from ftc.compiler.resolve.models.beginning import EarlierRun
 from ftc.compiler.resolve.models.companions import World
-from ftc.compiler.resolve.models.model import ResolvedModel
 from ftc.spec.canonical import own_digest
-from ftc.spec.companions import Asked
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.ledger import merges_of, read_ledger
-from ftc.spec.documents.lineage import ADAPTER_FILES, RUN_PREFIX, Parent, Way
-from ftc.spec.documents.lockfile import Lock, is_weight_file
+from ftc.spec.documents.lineage import ADAPTER_FILES, RUN_PREFIX, Beginning, Parent, Way
+from ftc.spec.documents.lockfile import Lock
 from ftc.spec.documents.merged import MERGE_FILE, MergedModel
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.sections.recipe import Recipe
-from ftc.spec.storage.model_files import TensorDigest, content_digest
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.storage.run_folders import named_run, read_document
 from ftc.spec.strategies import strategy_card
 
-__all__ = ["ResolvedParent", "base_findings", "resolve_parent"]
+__all__ = ["resolve_parent"]
 
 _PATH = "model.base"
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedParent:
-    """An earlier run as a beginning.
-
-    Attributes:
-        parent: Which run it is, by digest.
-        plan: The plan that it carried out.
-        base: The model to load, as a recipe in this recipe's folder would name it.
-        files: sha256 of each file that the model must have, by name.
-        content: Digest of the model's tensors; None where the digests of the files say all.
-        adapter: Folder of the adapter that is trained further; None where none is.
-    """
-
-    parent: Parent
-    plan: Plan
-    base: Asked
-    files: Mapping[str, str]
-    content: str | None = None
-    adapter: Path | None = None
-
-
-def resolve_parent(recipe: Recipe, lock: Lock | None, world: World) -> ResolvedParent | None:
-    """The run that a recipe begins from; None where its base is a plain model.
+def resolve_parent(recipe: Recipe, lock: Lock | None, world: World) -> EarlierRun:
+    """The run that a recipe whose base is `run:NAME` begins from.
 
     A run that the lock keeps for the same name stays, though the recipe that it belongs to has run again since.
 
@@ -70,12 +47,9 @@ def resolve_parent(recipe: Recipe, lock: Lock | None, world: World) -> ResolvedP
         Refusal: There is no such run (FTC520), it can't be read (FTC524), isn't finished (FTC561) or was changed
             (FTC562), or it has no merged model (FTC565).
     """
-    asked = recipe.model
-    if not asked.base.startswith(RUN_PREFIX):
-        return None
     span = world.span_of(_PATH)
     try:
-        folder = _pinned(recipe, lock, world.root) or _named(asked.base.removeprefix(RUN_PREFIX), world)
+        folder = _pinned(recipe, lock, world.root) or _named(recipe.model.base.removeprefix(RUN_PREFIX), world)
         place = RunFolder(folder)
         run = _Run(place, read_document(place.plan, Plan), read_document(place.record, RunRecord))
         return _beginning(recipe, run, world)
@@ -122,7 +96,7 @@ def _began(folder: Path) -> str:
     return segments[0].started_at if segments else ""
 
 
-def _beginning(recipe: Recipe, run: _Run, world: World) -> ResolvedParent:
+def _beginning(recipe: Recipe, run: _Run, world: World) -> EarlierRun:
     """What of a run is used, once it is known to be what its record says."""
     place, plan, record = run
     if not record.is_finished:
@@ -154,12 +128,12 @@ def _beginning(recipe: Recipe, run: _Run, world: World) -> ResolvedParent:
     )
     if way == "model":
         digests = {name: facts.sha256 for name, facts in used.items()}
-        return ResolvedParent(parent, plan, Asked(_from_recipe(place.model, world), None), digests)
+        return EarlierRun(Beginning(parent, plan, _from_recipe(place.model, world)), None, digests)
     if way == "merged":
         return _merged(parent, plan, world)
     digests = {name: facts.sha256 for name, facts in plan.lock.model.files.items()}
-    content, base = plan.lock.model.content_sha256, _base_of(plan, world)
-    return ResolvedParent(parent, plan, base, digests, content, adapter=place.adapter)
+    base, commit, content = _base_of(plan, world), plan.lock.model.commit, plan.lock.model.content_sha256
+    return EarlierRun(Beginning(parent, plan, base), commit, digests, content, adapter=place.adapter)
 
 
 def _damaged_documents(run: _Run) -> Iterator[str]:
@@ -186,16 +160,16 @@ def _damaged_files(run: _Run, names: Sequence[str], world: World) -> Iterator[st
             yield f"`{name}` has the sha256 {found[:12]}, the record says {said.sha256[:12]}"
 
 
-def _base_of(plan: Plan, world: World) -> Asked:
+def _base_of(plan: Plan, world: World) -> str:
     """The base of a run, as a recipe elsewhere in the project names it."""
-    base, commit = plan.settings.model.base, plan.lock.model.commit
-    if commit is not None:
-        return Asked(base, commit)
+    base = plan.settings.model.base
+    if plan.lock.model.commit is not None:
+        return base
     try:
         folder = safe_path(world.root, base, (world.root / plan.recipe_file).parent)
     except UnsafePath:
-        return Asked(base, None)  # in a folder that the machine's owner allows
-    return Asked(_from_recipe(folder, world) if folder.is_dir() else base, None)
+        return base  # in a folder that the machine's owner allows
+    return _from_recipe(folder, world) if folder.is_dir() else base
 
 
 def _from_recipe(folder: Path, world: World) -> str:
@@ -204,7 +178,7 @@ def _from_recipe(folder: Path, world: World) -> str:
     return path if path.startswith(".") else f"./{path}"
 
 
-def _merged(parent: Parent, plan: Plan, world: World) -> ResolvedParent:
+def _merged(parent: Parent, plan: Plan, world: World) -> EarlierRun:
     """The newest merged model of a run's adapter that is still there and is the one that the ledger knows.
 
     Raises:
@@ -222,25 +196,8 @@ def _merged(parent: Parent, plan: Plan, world: World) -> ResolvedParent:
             missing.append(f"`{merge.folder}` is another model than the ledger says")
             continue
         digests = {name: facts.sha256 for name, facts in merged.files.items()}
-        return ResolvedParent(
-            parent, plan, Asked(_from_recipe(folder, world), None), digests, content=merge.content_sha256
-        )
+        beginning = Beginning(parent, plan, _from_recipe(folder, world))
+        return EarlierRun(beginning, None, digests, content=merge.content_sha256)
     summary = f"run `{parent.run_id}` has no merged model in this project"
     help = f"`ftc run merge {parent.run_id} -o models/{plan.name}-merged` makes one; then plan again"
     raise Refusal([diagnostic("FTC565", summary, help=help, notes=missing)])
-
-
-def base_findings(
-    found: ResolvedParent, model: ResolvedModel, tensors: Mapping[str, TensorDigest], world: World
-) -> list[Diagnostic]:
-    """What speaks against a model being the one that the run's result belongs to (FTC563)."""
-    changed = [name for name, facts in model.facts.files.items() if found.files.get(name) != facts.sha256]
-    if found.content is not None and content_digest(tensors) == found.content:
-        changed = [name for name in changed if not is_weight_file(name)]
-    if not changed:
-        return []
-    run, base = found.parent.run_id, found.base.base
-    summary = f"`{base}` is not the model that run `{run}` {'left' if found.content is None else 'was made with'}"
-    notes = [f"`{name}` has other contents" if name in found.files else f"`{name}` is new" for name in changed]
-    help = "restore the folder as it was when the run ended, or name another run"
-    return [diagnostic("FTC563", summary, world.span_of(_PATH), notes=notes, help=help, path=_PATH)]
