@@ -40,6 +40,8 @@ def choose_model(draft: Draft) -> Draft:
         loaded = loaded.model_copy(update={"parent": why.take("parent", parent, "model.base")})
         unchanged = f"run {parent.run_id} of {parent.name}, {_WAYS[parent.way]}: its files are those of its record"
         draft = replace(draft, checks=(*draft.checks, Check(name="begins from", code=None, result=unchanged)))
+        if begins.tested is None:
+            draft = draft.miss(f"test rows of run {parent.run_id} among the training rows: the run kept none")
     draft = _check_license(_miss_pixels(_miss_unknown(draft)).settle("loaded", loaded, why))
     return _check_attention(_check_head(_check_start(draft)))
 

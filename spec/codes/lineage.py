@@ -57,6 +57,16 @@ CODES: tuple[Code, ...] = (
         right="task: {kind: classification, labels: [billing, delivery]}, as the run has them",
     ),
     Code(
+        id="FTC568",
+        title="test rows of an earlier run in training",
+        cause="The recipe begins from a run, and some of its rows are ones that this run, or one before it, was tested "
+        "on. A model that is trained on them, or chosen by them, can no longer be compared with the earlier one. Where "
+        "the recipe divides the rows, they are moved to the test split; rows of a file of its own, or without a test "
+        "split, can't be.",
+        wrong="model: {base: 'run:tickets'}\ndata: {split: {test: 0}}, and the rows are those of `tickets`",
+        right="model: {base: 'run:tickets'}\ndata: {split: {test: 0.1}}",
+    ),
+    Code(
         id="FTC567",
         title="earlier run replaced",
         cause="The run began from another one, and the plan has the digests of that run's record and adapter. What is "

@@ -74,11 +74,13 @@ class Beginning:
         parent: Which run, and what of it is used.
         plan: The plan that it carried out.
         base: The model that is loaded, by its path from the recipe, or its id on the hub.
+        tested: Digests of the rows that it, and runs before it, were tested on; None where the run didn't keep them.
     """
 
     parent: Parent
     plan: Plan
     base: str
+    tested: frozenset[bytes] | None
 
     @property
     def continues(self) -> bool:

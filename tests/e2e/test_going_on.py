@@ -183,6 +183,56 @@ def test_an_audit_names_a_parent_that_was_replaced(root: Path, parent: api.Run) 
     assert any("record.json" in one.subject for one in found)
 
 
+def splits_of(plan: object) -> dict[str, set[int]]:
+    """Numbers of the rows of each part."""
+    from ftc.spec.documents.streams import open_stream
+    from ftc.spec.storage.paths import streams_folder
+
+    folder = streams_folder(plan.stream_key)  # type: ignore[attr-defined]
+    return {part: set(open_stream(folder / f"{part}.arrow").rows.tolist()) for part in plan.data}  # type: ignore[attr-defined]
+
+
+def test_rows_that_were_test_rows_stay_test_rows(root: Path, parent: api.Run) -> None:
+    tested = splits_of(parent.plan)["test"]
+    rows = (root / "rows.csv").read_text()
+    (root / "rows.csv").write_text(rows + "a share of the bank,money\nthe player and the goal,sport\n")
+    text = child_recipe().replace("  max_length", "  split: {seed: 99}\n  max_length")
+    (root / "child.yaml").write_text(text)
+    child = api.plan("child.yaml").plan
+    now = splits_of(child)
+    assert tested <= now["test"]
+    assert not tested & (now["train"] | now["validation"])
+    assert any(
+        f"{len(tested)} rows of the test split are test rows of run {parent.record.id}" in one.result
+        for one in child.checks
+    )
+    alone = api.plan("child.yaml", overrides=["model.base=./encoder"]).plan
+    assert not tested <= splits_of(alone)["test"]
+
+
+def test_rows_that_can_not_be_moved_are_refused_by_name(root: Path, parent: api.Run) -> None:
+    text = child_recipe().replace("  max_length", "  split: {test: 0}\n  max_length")
+    (root / "child.yaml").write_text(text)
+    with pytest.raises(Refusal) as refused:
+        api.plan("child.yaml")
+    (found,) = refused.value.diagnostics
+    assert (found.code, found.path) == ("FTC568", "data.split.test")
+    assert any("rows.csv" in note for note in found.notes)
+
+
+@pytest.mark.slow
+def test_a_grandchild_keeps_the_rows_of_the_first_run(root: Path, parent: api.Run) -> None:
+    tested = splits_of(parent.plan)["test"]
+    header, *rows = (root / "rows.csv").read_text().splitlines()
+    others = [row for number, row in enumerate(rows) if number not in tested]
+    (root / "others.csv").write_text("\n".join([header, *others]) + "\n")
+    (root / "child.yaml").write_text(child_recipe().replace("rows.csv", "others.csv"))
+    child = api.apply("child.yaml")
+    last = child_recipe(f"run:{child.record.id}").replace("name: child", "name: grandchild")
+    (root / "grandchild.yaml").write_text(last.replace("  max_length", "  split: {seed: 99}\n  max_length"))
+    assert tested <= splits_of(api.plan("grandchild.yaml").plan)["test"]
+
+
 def test_an_unfinished_run_is_no_beginning(root: Path) -> None:
     (root / "half.yaml").write_text(recipe_of("classification", steps=4).replace("name: tiny", "name: half"))
     api.apply("half.yaml", until=2)

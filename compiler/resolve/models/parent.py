@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
 from ftc.compiler.resolve.models.beginning import EarlierRun
 from ftc.compiler.resolve.models.companions import World
+from ftc.compiler.resolve.rows.tested_rows import read_tested
 from ftc.spec.canonical import own_digest
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.ledger import merges_of, read_ledger
@@ -109,11 +110,14 @@ def _beginning(recipe: Recipe, run: _Run, world: World) -> EarlierRun:
     left, prefix = record.outputs, "model/" if is_whole else "adapter/"
     names = [name for name in left if name.startswith(prefix)] if is_whole else [prefix + one for one in ADAPTER_FILES]
     used = {name.removeprefix(prefix): left[name] for name in names if name in left}
+    kept = place.test_rows.name
+    names += [kept] if kept in left else []
     damaged = [*_damaged_documents(run), *_damaged_files(run, names, world)]
     if damaged or not used or record.final_weights_sha256 is None:
         help = f"restore its files from a copy, or run `ftc apply {plan.recipe_file} --again` and name the new run"
         summary = f"run `{record.id}` isn't what it was when it ended"
         raise Refusal([diagnostic("FTC562", summary, help=help, notes=damaged or ["its record names no weights"])])
+    tested = read_tested(safe_path(world.root, kept, place.path)) if kept in left else None
     before = plan.settings.model.parent
     parent = Parent(
         run_id=record.id,
@@ -128,12 +132,12 @@ def _beginning(recipe: Recipe, run: _Run, world: World) -> EarlierRun:
     )
     if way == "model":
         digests = {name: facts.sha256 for name, facts in used.items()}
-        return EarlierRun(Beginning(parent, plan, _from_recipe(place.model, world)), None, digests)
+        return EarlierRun(Beginning(parent, plan, _from_recipe(place.model, world), tested), None, digests)
     if way == "merged":
-        return _merged(parent, plan, world)
+        return _merged(parent, plan, tested, world)
     digests = {name: facts.sha256 for name, facts in plan.lock.model.files.items()}
     base, commit, content = _base_of(plan, world), plan.lock.model.commit, plan.lock.model.content_sha256
-    return EarlierRun(Beginning(parent, plan, base), commit, digests, content, adapter=place.adapter)
+    return EarlierRun(Beginning(parent, plan, base, tested), commit, digests, content, adapter=place.adapter)
 
 
 def _damaged_documents(run: _Run) -> Iterator[str]:
@@ -178,7 +182,7 @@ def _from_recipe(folder: Path, world: World) -> str:
     return path if path.startswith(".") else f"./{path}"
 
 
-def _merged(parent: Parent, plan: Plan, world: World) -> EarlierRun:
+def _merged(parent: Parent, plan: Plan, tested: frozenset[bytes] | None, world: World) -> EarlierRun:
     """The newest merged model of a run's adapter that is still there and is the one that the ledger knows.
 
     Raises:
@@ -196,7 +200,7 @@ def _merged(parent: Parent, plan: Plan, world: World) -> EarlierRun:
             missing.append(f"`{merge.folder}` is another model than the ledger says")
             continue
         digests = {name: facts.sha256 for name, facts in merged.files.items()}
-        beginning = Beginning(parent, plan, _from_recipe(folder, world))
+        beginning = Beginning(parent, plan, _from_recipe(folder, world), tested)
         return EarlierRun(beginning, None, digests, content=merge.content_sha256)
     summary = f"run `{parent.run_id}` has no merged model in this project"
     help = f"`ftc run merge {parent.run_id} -o models/{plan.name}-merged` makes one; then plan again"
