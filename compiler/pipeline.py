@@ -29,7 +29,7 @@ from ftc.compiler.resolve.machine.environment import (
     resolve_environment,
     resolve_wordnet,
 )
-from ftc.compiler.resolve.models.beginning import refuse_other_base, resolve_base
+from ftc.compiler.resolve.models.beginning import resolve_base
 from ftc.compiler.resolve.models.companions import World, classifier_settings, resolve_companion, teacher_facts
 from ftc.compiler.resolve.models.model import ResolvedModel
 from ftc.compiler.resolve.rows.data_files import DataFiles, locate_data
@@ -265,13 +265,10 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
     found += [replace(one, span=source.span(one.path or "")) for one in missing_presidio(recipe.data.quality.presidio)]
     if found:
         raise Refusal(found)
-    begun = based.begun
-    weights = [name for name in model.facts.files if name.endswith(".safetensors")]
-    tensors = digests.tensors(model.folder / name for name in weights)
+    tensors = digests.tensors(model.folder / name for name in model.facts.files if name.endswith(".safetensors"))
     remember_tensors(cache_folder(), tensors)
     remember_texts(cache_folder(), model.folder, model.facts.files)
-    if begun:
-        refuse_other_base(begun, model, tensors, source.span("model.base"))
+    based.refuse_other_base(tensors, source.span("model.base"))
     environment = resolve_environment(also=asked_extras(recipe, reads_images=model.facts.vision is not None))
     free = disk_usage(root).free if device.local else None
     threads = recipe.budget.threads
@@ -289,7 +286,7 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
         grader=grader.facts if grader else None,
         teacher=teacher,
         wordnet=wordnet,
-        begins=begun.beginning if begun else None,
+        begins=based.begun and based.begun.beginning,
         diagnostics=tuple(warning for file in files.values() for warning in file.warnings),
     )
     return _Resolved(model, based.folders(beside), files, environment, draft, tensors)

@@ -202,10 +202,8 @@ def test_rows_that_were_test_rows_stay_test_rows(root: Path, parent: api.Run) ->
     now = splits_of(child)
     assert tested <= now["test"]
     assert not tested & (now["train"] | now["validation"])
-    assert any(
-        f"{len(tested)} rows of the test split are test rows of run {parent.record.id}" in one.result
-        for one in child.checks
-    )
+    told = f"{len(tested)} rows of the test split are test rows of run {parent.record.id}"
+    assert any(told in one.result for one in child.checks)
     alone = api.plan("child.yaml", overrides=["model.base=./encoder"]).plan
     assert not tested <= splits_of(alone)["test"]
 

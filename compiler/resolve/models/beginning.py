@@ -16,7 +16,7 @@ from ftc.spec.documents.lockfile import Lock, is_weight_file
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.model_files import TensorDigest, content_digest
 
-__all__ = ["Based", "EarlierRun", "refuse_other_base", "resolve_base"]
+__all__ = ["Based", "EarlierRun", "resolve_base"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,26 @@ class Based(NamedTuple):
         found: dict[Role, Path] = {role: one.folder for role, one in beside.items()}
         return found | ({"parent": self.begun.adapter} if self.begun and self.begun.adapter else {})
 
+    def refuse_other_base(self, tensors: Mapping[str, TensorDigest], span: Span | None) -> None:
+        """Lets pass a model that is the one which the earlier run's result belongs to.
+
+        Raises:
+            Refusal: It is another one by now (FTC563).
+        """
+        if (begun := self.begun) is None:
+            return
+        files = self.model.facts.files
+        changed = [name for name, facts in files.items() if begun.files.get(name) != facts.sha256]
+        if begun.content is not None and content_digest(tensors) == begun.content:
+            changed = [name for name in changed if not is_weight_file(name)]
+        if not changed:
+            return
+        run, base = begun.beginning.parent.run_id, begun.beginning.base
+        summary = f"`{base}` is not the model that run `{run}` {'left' if begun.content is None else 'was made with'}"
+        notes = [f"`{name}` has other contents" if name in begun.files else f"`{name}` is new" for name in changed]
+        help = "restore the folder as it was when the run ended, or name another run"
+        raise Refusal([diagnostic("FTC563", summary, span, notes=notes, help=help, path="model.base")])
+
 
 def resolve_base(recipe: Recipe, lock: Lock | None, world: World) -> Based:
     """The model that is loaded, and the earlier run that a recipe begins from, where its base is one.
@@ -80,23 +100,3 @@ def resolve_base(recipe: Recipe, lock: Lock | None, world: World) -> Based:
         span_of=world.span_of,
     )
     return Based(model, begun)
-
-
-def refuse_other_base(
-    begun: EarlierRun, model: ResolvedModel, tensors: Mapping[str, TensorDigest], span: Span | None
-) -> None:
-    """Lets pass a model that is the one which the earlier run's result belongs to.
-
-    Raises:
-        Refusal: It is another one by now (FTC563).
-    """
-    changed = [name for name, facts in model.facts.files.items() if begun.files.get(name) != facts.sha256]
-    if begun.content is not None and content_digest(tensors) == begun.content:
-        changed = [name for name in changed if not is_weight_file(name)]
-    if not changed:
-        return
-    run, base = begun.beginning.parent.run_id, begun.beginning.base
-    summary = f"`{base}` is not the model that run `{run}` {'left' if begun.content is None else 'was made with'}"
-    notes = [f"`{name}` has other contents" if name in begun.files else f"`{name}` is new" for name in changed]
-    help = "restore the folder as it was when the run ended, or name another run"
-    raise Refusal([diagnostic("FTC563", summary, span, notes=notes, help=help, path="model.base")])

@@ -112,12 +112,15 @@ def _beginning(recipe: Recipe, run: _Run, world: World) -> EarlierRun:
     used = {name.removeprefix(prefix): left[name] for name in names if name in left}
     kept = place.test_rows.name
     names += [kept] if kept in left else []
-    damaged = [*_damaged_documents(run), *_damaged_files(run, names, world)]
+    damaged, tested = [*_damaged_documents(run), *_damaged_files(run, names, world)], None
+    try:
+        tested = read_tested(safe_path(world.root, kept, place.path)) if kept in left else None
+    except (OSError, ValueError) as error:
+        damaged.append(f"`{kept}` can't be read: {error}")
     if damaged or not used or record.final_weights_sha256 is None:
         help = f"restore its files from a copy, or run `ftc apply {plan.recipe_file} --again` and name the new run"
         summary = f"run `{record.id}` isn't what it was when it ended"
         raise Refusal([diagnostic("FTC562", summary, help=help, notes=damaged or ["its record names no weights"])])
-    tested = read_tested(safe_path(world.root, kept, place.path)) if kept in left else None
     before = plan.settings.model.parent
     parent = Parent(
         run_id=record.id,

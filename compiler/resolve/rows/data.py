@@ -26,7 +26,7 @@ from ftc.compiler.resolve.rows.row_checks import check_values, missing_looking
 from ftc.compiler.resolve.rows.row_digests import example_digests, row_digests, rows_digest, unordered_digest
 from ftc.compiler.resolve.rows.splits import MEASURED, Part, first_rows, num_copies, read_division
 from ftc.compiler.resolve.rows.table import PartRows, Table
-from ftc.compiler.resolve.rows.tested_rows import HeldOut, keep_tested
+from ftc.compiler.resolve.rows.tested_rows import NONE, HeldOut, keep_tested
 from ftc.compiler.resolve.rows.time_order import order_findings
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.lockfile import SourceLock
@@ -75,17 +75,9 @@ class ResolvedData:
 
 
 def resolve_data(
-    data: Data,
-    task: Task,
-    files: DataFiles,
-    span_of: SpanOf,
-    *,
-    reads_images: bool = False,
-    tested: HeldOut = HeldOut(),  # noqa: B008 - frozen
+    data: Data, task: Task, files: DataFiles, span_of: SpanOf, *, reads_images: bool = False, tested: HeldOut = NONE
 ) -> ResolvedData:
-    """Reads all files and divides their rows; a model that `reads_images` gets those of the rows.
-
-    Rows that an earlier run was `tested` on stay test rows.
+    """Reads all files and divides their rows, `tested` ones into test; a model that `reads_images` gets those of rows.
 
     Raises:
         Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC388); all independent ones are told.

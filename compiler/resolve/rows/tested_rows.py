@@ -16,7 +16,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.lineage import Beginning
 from ftc.spec.documents.plan import Check
 
-__all__ = ["TEST_ROWS", "HeldOut", "keep_tested", "read_tested", "tested_text"]
+__all__ = ["NONE", "TEST_ROWS", "HeldOut", "keep_tested", "read_tested", "tested_text"]
 
 TEST_ROWS = "test-rows.sha256"
 """Name of the file, among token streams and in a run's folder: a digest a line."""
@@ -38,6 +38,10 @@ class HeldOut:
     def of(cls, begins: Beginning | None) -> Self:
         """Those that the run kept which training begins from."""
         return cls(begins.parent.run_id, begins.tested or frozenset()) if begins else cls()
+
+
+NONE = HeldOut()
+"""Of training that begins from no run."""
 
 
 def tested_text(digests: Iterable[bytes]) -> str:
@@ -93,9 +97,8 @@ def keep_tested(
         raise Refusal(found)
     for values in together:
         shared = {values[row] for rows in moved.values() for row in rows}
-        more = {
-            part: [row for row in rows if values[row] in shared] for part, rows in numbers.items() if part != "test"
-        }
+        others = {part: rows for part, rows in numbers.items() if part != "test" and part not in tables}
+        more = {part: [row for row in rows if values[row] in shared] for part, rows in others.items()}
         moved = {part: sorted({*rows, *moved.get(part, ())}) for part, rows in more.items()}
     for part, rows in moved.items():
         numbers[part] = sorted(set(numbers[part]) - set(rows))
