@@ -191,6 +191,8 @@ def _made_from(draft: Draft, files: DataFiles) -> StreamKey:
         }
     if changed := draft.model.tokenizer.own:
         own["own tokenizer"] = changed.to_json()
+    if draft.begins is not None and draft.begins.tested:
+        own["tested"] = canonical.digest(sorted(one.hex() for one in draft.begins.tested))
     plain = canonical.canonical(
         {
             **own,

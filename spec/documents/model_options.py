@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.base import Document
+from ftc.spec.documents.lineage import Parent
 from ftc.spec.documents.own_tokenizer import OwnTokenizer
 from ftc.spec.documents.vision_settings import VisionSettings
 
@@ -18,6 +19,8 @@ class ModelOptions(Document):
 
     vision: VisionSettings | None = None
     """What reads images; None, and absent from documents, for a model that reads text alone."""
+    parent: Parent | None = None
+    """The run that this one begins from; None, and absent from documents, for a plain base model."""
     tokenizer: OwnTokenizer | None = None
     """What the recipe changes of the tokenizer; None, and absent from documents, where that is nothing."""
 

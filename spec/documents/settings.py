@@ -367,6 +367,15 @@ class Settings(Document):
         return "one" if head.writes and self.text.labels else head.labels
 
     @property
+    def begins_as_base(self) -> bool:
+        """Whether the model without its adapter is the one that training began from.
+
+        It isn't where the adapter took its first weights out of the base's, or is an earlier run's.
+        """
+        parent = self.model.parent
+        return not self.strategy.traits.changes_base and not (parent is not None and parent.continues)
+
+    @property
     def loss_unit(self) -> str:
         """What a loss is measured in, for people."""
         if self.train.regression is not None:

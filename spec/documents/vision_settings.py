@@ -1,4 +1,4 @@
-"""What reads images beside text, with nothing left open."""
+"""What a model has beside its text, with nothing left open: what reads images, and the run that it begins from."""
 
 from __future__ import annotations
 
