@@ -56,9 +56,6 @@ from ftc.spec.text_forms import form_card
 
 __all__ = ["make_streams", "render_probe", "tokenizer_probe"]
 
-_OF_TEMPLATES = frozenset(("FTC329", "FTC331", "FTC332", "FTC333"))
-"""What a chat template does wrong."""
-
 
 def make_streams(
     draft: Draft, files: DataFiles, model_folder: Path, folder: Path, source: Source, made_from: StreamKey
@@ -99,8 +96,7 @@ def make_streams(
         texts = tokenizer_folder(model_folder, model.tokenizer.own)
         probes = make_probes(draft, files, data, form, splits.get("test"), TextTokenizer(texts / FILE))
     except Refusal as refusal:
-        homes = {("model.base", code): model.tokenizer.template_key for code in _OF_TEMPLATES}
-        placed = (replace(one, path=homes.get((one.path, one.code), one.path)) for one in refusal.diagnostics)
+        placed = (model.tokenizer.at_template(one) for one in refusal.diagnostics)
         raise Refusal(replace(one, span=source.span(one.path or "data")) for one in placed) from None
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
