@@ -32,6 +32,7 @@ from ftc.spec.documents.judging import JudgedTokens, JudgeEstimate, JudgeUse
 from ftc.spec.documents.loss_settings import DistillationSettings, TargetScale
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
+from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.documents.settings import (
     ClassifierSettings,
     DeterminismSettings,
@@ -70,11 +71,13 @@ class Measured:
         retention: The text of `eval.retention`, as tokens.
         swaps: The test rows with the phrases of `eval.swaps` exchanged, as tokens.
         groups: Values of the columns of `eval.slices` in the test rows.
+        baselines: The prompts of `eval.baselines`, each with the digest of its tokens; empty for none.
     """
 
     retention: str | None = None
     swaps: str | None = None
     groups: str | None = None
+    baselines: tuple[PromptBaseline, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +264,11 @@ class Draft:
         """What the strategy trains of the model, once its pass has run."""
         assert self.settled_trained is not None, "`choose_strategy` has run"
         return self.settled_trained
+
+    @property
+    def prompted(self) -> tuple[str, ...]:
+        """Baselines whose prompts are not the base's own, as they are named among the lengths."""
+        return tuple(one.name for one in self.measured.baselines if not one.is_own and one.name in self.lengths)
 
     def reasons(self, section: str) -> Reasons:
         """Where a pass notes the origins of a section's values."""

@@ -14,6 +14,7 @@ from ftc.compiler.rules.eval_rules import (
     judge_can_grade,
     metrics_fit_the_task,
     probes_can_be_measured,
+    prompts_can_be_measured,
     slices_can_be_formed,
 )
 from ftc.compiler.rules.number_rules import (
@@ -361,6 +362,7 @@ RULES: tuple[Rule, ...] = (
     metrics_fit_the_task,
     slices_can_be_formed,
     probes_can_be_measured,
+    prompts_can_be_measured,
     classifier_has_answers,
     judge_can_grade,
     gates_can_be_checked,

@@ -359,7 +359,8 @@ class TokenizedRow(Document):
 class TokenizedRows(Document):
     """Rows of one part of a plan's data."""
 
-    split: Split
+    split: str
+    """The part, or the prompt baseline whose prompts the rows stand in."""
     rows: tuple[TokenizedRow, ...]
     of: int
     """Rows of the part."""

@@ -218,6 +218,8 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "EarlyStopping.min_delta": (0.001,),
     "Eval.metrics": ("auto", ("accuracy", "macro_f1")),
     "Eval.gates": ({"macro_f1": ">= 0.95"}, ("f1 of sport >= 0.9",)),
+    "Eval.baselines": (("zero_shot", {"few_shot": 4}),),
+    "FewShot.few_shot": (4, 8),
     "Eval.slices": (("length", "region"),),
     "Retention.path": ("data/general.jsonl",),
     "Retention.text": ("text",),

@@ -56,13 +56,25 @@ def compare_runs(runs: Sequence[Run]) -> RunComparison:
                 strategy=run.plan.settings.strategy.kind,
                 rows=len(outcomes),
                 settings=settings,
+                prompted={
+                    one.name: {
+                        name: statistics_of(name, run.plan.settings, _said_to(one.name, here)).observed
+                        for name in names
+                    }
+                    for one in (run.evaluation.prompted if run.evaluation else ())
+                },
             )
-            for run, outcomes, settings in zip(runs, answered, _told_apart(runs), strict=True)
+            for run, outcomes, settings, here in zip(runs, answered, _told_apart(runs), rows, strict=True)
         ),
         rows=len(common),
         metrics=tuple(_compared(name, runs[0].plan.settings, rows) for name in names),
         not_compared=(*left_out, *(f"{name}: {why}" for name, why in lacking.items())),
     )
+
+
+def _said_to(prompt: str, rows: Sequence[Outcome]) -> list[Outcome]:
+    """The rows with the base's answers to a prompt in the place of the tuned model's."""
+    return [row.model_copy(update={"tuned": row.prompted[prompt]}) for row in rows]
 
 
 def _told_apart(runs: Sequence[Run]) -> list[dict[str, str]]:
