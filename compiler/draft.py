@@ -68,10 +68,9 @@ class Measured:
     """Digests of what a run is measured on beside rows of the test split; None for what there isn't.
 
     Attributes:
-        retention: The text of `eval.retention`, as tokens.
-        swaps: The test rows with the phrases of `eval.swaps` exchanged, as tokens.
+        retention, swaps: The text of `eval.retention`, and the test rows with phrases exchanged, both as tokens.
         groups: Values of the columns of `eval.slices` in the test rows.
-        baselines: The prompts of `eval.baselines`, each with the digest of its tokens; empty for none.
+        baselines: The prompts of `eval.baselines`, with the digests of their tokens.
     """
 
     retention: str | None = None
@@ -85,8 +84,7 @@ class PastRun:
     """What an earlier run tells about speed.
 
     Attributes:
-        device: Name of its device, as plans have it.
-        threads: Its CPU threads.
+        device, threads: Name of its device, as plans have it, and its CPU threads.
         model: The base model's name.
         strategy: Kind of strategy.
         precision: Of its arithmetic.
@@ -264,11 +262,6 @@ class Draft:
         """What the strategy trains of the model, once its pass has run."""
         assert self.settled_trained is not None, "`choose_strategy` has run"
         return self.settled_trained
-
-    @property
-    def prompted(self) -> tuple[str, ...]:
-        """Baselines whose prompts are not the base's own, as they are named among the lengths."""
-        return tuple(one.name for one in self.measured.baselines if not one.is_own and one.name in self.lengths)
 
     def reasons(self, section: str) -> Reasons:
         """Where a pass notes the origins of a section's values."""

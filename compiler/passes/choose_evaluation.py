@@ -9,7 +9,7 @@ from typing import get_args
 
 from ftc.compiler.draft import ClosedDraft, Draft, Reasons
 from ftc.spec.documents.plan import Check, EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
-from ftc.spec.documents.prompted import PromptBaseline
+from ftc.spec.documents.prompted import PromptBaseline, prompted_apart
 from ftc.spec.documents.quality import CheckName
 from ftc.spec.documents.settings import ClassifierSettings, OpenEval, WordnetSettings
 from ftc.spec.documents.slices import FIGURES, measured
@@ -159,7 +159,7 @@ def build_steps(draft: ClosedDraft) -> ClosedDraft:
     rows = draft.splits["test"].measured(draft.text.form)
     if draft.eval.baseline:
         steps.append(EvaluateStep(kind="evaluate", subject="base", rows=rows))
-    prompts = [one for one in draft.eval.baselines if not one.is_own]
-    steps += [EvaluateStep(kind="evaluate", subject=one.name, rows=rows) for one in prompts]
+    names = prompted_apart(draft.eval.baselines)
+    steps += [EvaluateStep(kind="evaluate", subject=name, rows=rows) for name in names]
     steps.append(EvaluateStep(kind="evaluate", subject="tuned", rows=rows))
     return replace(draft, steps=tuple(steps))

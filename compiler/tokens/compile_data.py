@@ -25,7 +25,7 @@ from ftc.spec.documents.judging import JudgedTokens
 from ftc.spec.documents.lockfile import ImagesLock, SourceLock
 from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.documents.plan import Check
-from ftc.spec.documents.prompted import PromptBaseline
+from ftc.spec.documents.prompted import PromptBaseline, prompted_apart
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.settings import Open
 from ftc.spec.documents.streams import SPLITS, RowLengths, SplitReport, open_lengths
@@ -170,7 +170,7 @@ def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
     """Lengths of the rows by split, and of what is measured beside them; None where a file of them is damaged."""
     beside = {"retention": manifest.retention_sha256, "swaps": manifest.swaps_sha256}
     named = [*manifest.splits, *(name for name, digest in beside.items() if digest is not None)]
-    named += [one.name for one in manifest.baselines if not one.is_own]
+    named += prompted_apart(manifest.baselines)
     try:
         return {name: open_lengths(folder / f"{name}.arrow") for name in named}
     except (OSError, ValueError, EOFError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -76,15 +76,15 @@ def prompted_rows(
     Raises:
         Refusal: A baseline has too few training rows, or leaves test rows no room (FTC254).
     """
-    test, found, warnings = splits["test"], [], []
+    test, train, found, warnings = splits["test"], data.parts["train"], [], []
     prompt = _with_labels(form.prompt, data.labels)
     asking = form.model_copy(update={"prompt": prompt})
-    separator = None if draft.shape.uses_chat_template else _separator(data.parts["train"], form)
+    separator = None if draft.shape.uses_chat_template else _separator(train, form)
     own = float(np.mean(test.prompt_length))
     with TemplateRenderer() as renderer:
         for asked in asked_baselines(draft.recipe.eval.baselines):
             chosen = _drawn(draft, data, splits["train"], asked) if asked.examples else []
-            shown = _turns(asking, [data.parts["train"].table.rows[n] for n in chosen], separator, renderer)
+            shown = _turns(asking, [train.table.rows[n] for n in chosen], separator, renderer)
             rows = _encoded(draft, data, asking, splits["test"], shown, tokenizer, renderer)
             if rows.row.tolist() != test.row.tolist():
                 raise Refusal([_no_room(draft, asked, rows, test)])
@@ -99,7 +99,10 @@ def prompted_rows(
                 prompt=prompt,
                 separator=separator,
                 seed=asked.seed,
-                examples=tuple(_examples(data.parts["train"], chosen)),
+                examples=tuple(
+                    ExampleRow(row=n, place=train.place(n), sha256=row_digests([train.table.rows[n]])[0].hex())
+                    for n in chosen
+                ),
                 prompt_tokens=float(np.mean(rows.prompt_length)),
                 own_tokens=own,
                 cut_rows=len(cut),
@@ -149,12 +152,6 @@ def _drawn(draft: Draft, data: ResolvedData, train: TokenRows, asked: Asked) -> 
     return sorted(taken, key=lambda n: places[digests[n]])
 
 
-def _examples(train: PartRows, chosen: Sequence[int]) -> Iterator[ExampleRow]:
-    digests = row_digests([train.table.rows[n] for n in chosen])
-    for number, digest in zip(chosen, digests, strict=True):
-        yield ExampleRow(row=number, place=train.place(number), sha256=digest.hex())
-
-
 def _turns(
     form: PromptForm, examples: Sequence[Row], separator: str | None, renderer: TemplateRenderer
 ) -> list[dict[str, Any]]:
@@ -187,7 +184,10 @@ def _encoded(
     rows = [part.table.rows[number] for number in test.row.tolist()]
     if examples:
         form = form.model_copy(update={"turns": TURNS_COLUMN})
-        rows = [_behind(row, examples) for row in rows]
+        for place, row in enumerate(rows):
+            turns = list(row.get(TURNS_COLUMN) or ())
+            first = [turn for turn in turns[:1] if turn["role"] == "system"]
+            rows[place] = {**row, TURNS_COLUMN: [*first, *examples, *turns[len(first) :]]}
     return encode_rows(
         rows,
         form,
@@ -199,12 +199,6 @@ def _encoded(
         numbers=test.row.tolist(),
         place=part.place,
     )
-
-
-def _behind(row: Row, examples: Sequence[Mapping[str, Any]]) -> Row:
-    turns = list(row.get(TURNS_COLUMN) or ())
-    first = [turn for turn in turns[:1] if turn["role"] == "system"]
-    return {**row, TURNS_COLUMN: [*first, *examples, *turns[len(first) :]]}
 
 
 def _answers_alone(rows: TokenRows, test: TokenRows) -> TokenRows:

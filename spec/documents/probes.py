@@ -55,7 +55,6 @@ def planned_probes(settings: EvalSettings, folder: Path) -> Iterator[Probe]:
         *(
             (one.name, one.stream_sha256, lambda folder, name=one.name: _stream_digest(folder, name))
             for one in settings.baselines
-            if not one.is_own
         ),
     )
     for name, wanted, digest in kinds:

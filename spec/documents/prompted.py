@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.intervals import Gain, Interval
 from ftc.spec.prompt_baselines import PromptBaselineKind, prompt_baseline_card
 
-__all__ = ["ExampleRow", "PromptBaseline", "PromptedResult", "until_separator"]
+__all__ = ["ExampleRow", "PromptBaseline", "PromptedResult", "prompted_apart", "until_separator"]
 
 
 def until_separator(text: str, separator: str | None) -> str:
@@ -60,6 +62,11 @@ class PromptBaseline(Document):
         card = prompt_baseline_card(self.kind)
         count = len(self.examples)
         return f"{card.title}, {count} example{'s' if count > 1 else ''}" if card.has_examples else card.title
+
+
+def prompted_apart(baselines: Sequence[PromptBaseline]) -> tuple[str, ...]:
+    """Names of those whose prompts are not the recipe's own, and so have a stream and a measurement of their own."""
+    return tuple(one.name for one in baselines if not one.is_own)
 
 
 class PromptedResult(Document):

@@ -57,11 +57,9 @@ def compare_runs(runs: Sequence[Run]) -> RunComparison:
                 rows=len(outcomes),
                 settings=settings,
                 prompted={
-                    one.name: {
-                        name: statistics_of(name, run.plan.settings, _said_to(one.name, here)).observed
-                        for name in names
-                    }
+                    one.name: {name: statistics_of(name, run.plan.settings, said).observed for name in names}
                     for one in (run.evaluation.prompted if run.evaluation else ())
+                    for said in [[row.model_copy(update={"tuned": row.prompted[one.name]}) for row in here]]
                 },
             )
             for run, outcomes, settings, here in zip(runs, answered, _told_apart(runs), rows, strict=True)
@@ -70,11 +68,6 @@ def compare_runs(runs: Sequence[Run]) -> RunComparison:
         metrics=tuple(_compared(name, runs[0].plan.settings, rows) for name in names),
         not_compared=(*left_out, *(f"{name}: {why}" for name, why in lacking.items())),
     )
-
-
-def _said_to(prompt: str, rows: Sequence[Outcome]) -> list[Outcome]:
-    """The rows with the base's answers to a prompt in the place of the tuned model's."""
-    return [row.model_copy(update={"tuned": row.prompted[prompt]}) for row in rows]
 
 
 def _told_apart(runs: Sequence[Run]) -> list[dict[str, str]]:

@@ -19,9 +19,16 @@ from ftc.views import numbers
 from ftc.views.checks import check_lines
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
 from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, visible_width
-from ftc.views.prompted import planned_prompts
 from ftc.views.tracking import asked_parts
-from ftc.views.words import ORIGIN_WORDS, headline, learned_of_rows, size_words, teacher_parts, value_at
+from ftc.views.words import (
+    ORIGIN_WORDS,
+    headline,
+    learned_of_rows,
+    planned_prompts,
+    size_words,
+    teacher_parts,
+    value_at,
+)
 
 if TYPE_CHECKING:
     from ftc.spec.documents.record import Evaluation, RunRecord

@@ -15,16 +15,7 @@ from ftc.views.report.elements import section, text
 from ftc.views.report.elements import table as html_table
 from ftc.views.words import metric_title
 
-__all__ = ["planned_prompts", "prompted_lines", "prompted_section", "prompted_table", "worth_words"]
-
-
-def planned_prompts(plan: Plan) -> Iterator[str]:
-    """What the base model will be given, for the plan's page."""
-    for one in plan.settings.eval.baselines:
-        rows = f" ({', '.join(escaped(row.place) for row in one.examples)})" if one.examples else ""
-        more = one.prompt_tokens - one.own_tokens
-        size = f"{one.prompt_tokens:,.0f} tokens per prompt, {more:+,.0f}"
-        yield f"{one.title}{rows}: {'the same prompts as the base' if one.is_own else size}"
+__all__ = ["prompted_lines", "prompted_section", "prompted_table", "worth_words"]
 
 
 def _rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
@@ -60,7 +51,11 @@ def worth_words(plan: Plan, record: RunRecord | None, evaluation: Evaluation) ->
     apart = numbers.gain(gain) if gain else numbers.signed(evaluation.tuned.metrics[name] - best.metrics[name])
     yield f"Gain of tuning over the best prompt ({best.title}): {metric_title(name)} {apart}."
     if record is not None:
-        yield f"Cost of tuning: {numbers.duration(record.train_seconds)} of training; {_money(plan)}."
+        cost = "its price is unknown, as no `budget.price_per_hour` is set"
+        if (time := plan.time) is not None and time.cost_low is not None and time.cost_high is not None:
+            low, high = time.cost_low, time.cost_high
+            cost = f"planned at {numbers.amount_range(low.amount, high.amount, high.currency)}"
+        yield f"Cost of tuning: {numbers.duration(record.train_seconds)} of training; {cost}."
     more = best.prompt_tokens - best.own_tokens
     ratio = f", {best.prompt_tokens / best.own_tokens:.1f} times as many" if best.own_tokens else ""
     seconds = (best.seconds - evaluation.tuned.seconds) / max(1, best.rows)
@@ -71,13 +66,6 @@ def worth_words(plan: Plan, record: RunRecord | None, evaluation: Evaluation) ->
     if record is not None and seconds > 0:
         requests = math.ceil(record.train_seconds / seconds)
         yield f"After {numbers.count(requests)} requests the time saved by the shorter prompt equals that of training."
-
-
-def _money(plan: Plan) -> str:
-    time = plan.time
-    if time is None or time.cost_low is None or time.cost_high is None:
-        return "its price is unknown, as no `budget.price` is set"
-    return f"planned at {numbers.amount_range(time.cost_low.amount, time.cost_high.amount, time.cost_high.currency)}"
 
 
 def prompted_lines(plan: Plan, record: RunRecord | None, evaluation: Evaluation, page: Page) -> list[str]:
