@@ -173,6 +173,7 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "Split.test": (0.1, 0, {"path": "data/test.jsonl"}),
     "Split.stratify": ("class",),
     "Split.seed": (17,),
+    "Split.fold": ("2 of 5",),
     "PresidioRules.countries": (("us", "uk"),),
     "Model.base": ("HuggingFaceTB/SmolLM2-135M-Instruct", "models/minilm"),
     "Model.revision": ("main", "v1.0"),

@@ -148,9 +148,12 @@ def divide(
             where a row's part follows from that row alone, it is passed over.
 
     Returns:
-        The parts, and FTC371 for each part that would be empty.
+        The parts, and FTC371 for each part that would be empty. With a fold, validation is that part of all rows that
+        are not test rows.
     """
-    shares: dict[Part, object] = {part: getattr(split, part) for part in MEASURED}
+    shares: dict[Part, object] = {
+        part: getattr(split, part) for part in MEASURED if part != "validation" or split.fold is None
+    }
     asked: dict[Part, float] = {part: share for part, share in shares.items() if isinstance(share, float) and share > 0}
     if split.by == "hash":
         units = (
@@ -170,6 +173,11 @@ def divide(
         units.sort(key=lambda unit: (rank(unit.key, split.seed), unit.rows))
         parts = _by_share(units, asked)
     findings = [_empty_part(part, asked[part], units, split) for part in asked if not parts[part]]
+    if split.fold_of is not None:
+        parts["validation"], parts["train"] = _fold(units, parts["train"], *split.fold_of)
+        if not parts["validation"] or not parts["train"]:
+            summary, help = f"fold {split.fold} has no row", "use fewer folds, or more rows"
+            findings.append(diagnostic("FTC371", summary, help=help, path="data.split.fold"))
     return {part: sorted(rows) for part, rows in parts.items()}, findings
 
 
@@ -227,6 +235,24 @@ def _by_share(units: Sequence[Unit], shares: Mapping[Part, float]) -> _Parts:
             left[stratum] -= len(rows)
     parts["train"] = [row for found in remaining.values() for unit in found for row in unit.rows]
     return parts
+
+
+def _fold(units: Sequence[Unit], rows: Sequence[int], number: int, folds: int) -> tuple[list[int], list[int]]:
+    """One of so many folds of some rows, and all other folds.
+
+    Units go, the largest first and else in the seeded order, to the fold that has the fewest rows of their stratum.
+    """
+    divided, kept = {*rows}, list[int]()
+    sizes: dict[str, list[int]] = {unit.stratum: [0] * folds for unit in units}
+    totals = [0] * folds
+    for unit in sorted(units, key=lambda unit: -len(unit.rows)):
+        if unit.rows[0] in divided:
+            counts = sizes[unit.stratum]
+            fold = min(range(folds), key=lambda one: (counts[one], totals[one], one))
+            counts[fold] += len(unit.rows)
+            totals[fold] += len(unit.rows)
+            kept += unit.rows if fold == number - 1 else ()
+    return kept, sorted(divided - {*kept})
 
 
 def _exact(share: float) -> Fraction:
