@@ -87,8 +87,9 @@ def sweep_text(found: SweepReport, *, page: Page = PLAIN) -> str:
 
 def mean_rows(found: SweepReport) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Header and rows of the means: the recipe's own values last, of a curve by training rows."""
-    header = ("training rows" if found.kind == "curve" else "", found.metrics[0], "95 % interval", "single trainings")
-    rows = []
+    name = "training rows" if found.kind == "curve" else ""
+    header: tuple[str, ...] = (name, found.metrics[0], "95 % interval", "single trainings")
+    rows: list[tuple[str, ...]] = []
     for one in found.means:
         name = "the recipe" if one.trial is None else f"trial {one.trial}"
         each = ", ".join(shown_value(found.metrics[0], value) for value in one.values) if len(one.values) > 1 else ""
