@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ftc.spec.exit_codes import ExitCode
+from ftc.spec.storage.paths import RunFolder
 from tests.e2e.conftest import Ftc, MakeProject
+from tests.support.forgeries import rows, scores
+from tests.support.forging import LEDGER, reseal
 
 WORDS = {"money": ("bank", "price"), "sport": ("goal", "match"), "film": ("actor", "song")}
 
@@ -124,3 +129,31 @@ def test_what_the_prompts_give_is_measured_shown_and_audited(asked: Path, ftc: F
     (file,) = (asked / "runs").glob("*/*/predictions.ndjson")
     (line, *_) = file.read_text().splitlines()
     assert json.loads(line)["prompted"].keys() == {"zero_shot", "few_shot_1"}
+    for forge, words in FORGERIES:
+        _forged(asked, forge, record["id"], words, ftc)
+
+
+def _right(number: int, row: dict[str, Any]) -> None:
+    row["prompted"]["few_shot_1"]["text"] = row["expected"]
+
+
+FORGERIES: tuple[tuple[Callable[[RunFolder], None], str], ...] = (
+    (lambda run: scores(run, "prompted.1.metrics.accuracy", "0.9"), "accuracy of few_shot_1"),
+    (lambda run: scores(run, "prompted.1.gains.accuracy.value", "0.5"), "gain in accuracy over few_shot_1"),
+    (lambda run: scores(run, "prompted.1.prompt_tokens", "12"), "prompted.few_shot_1.prompt_tokens"),
+    (lambda run: scores(run, "prompted", []), "eval.json: prompted"),
+    (lambda run: rows(run, _right), "accuracy of few_shot_1"),
+    (lambda run: reseal(run, findings=()), "record.json: findings"),
+)
+
+
+def _forged(root: Path, forge: Callable[[RunFolder], None], name: str, words: str, ftc: Ftc) -> None:
+    """A forgery is found, and everything is as it was afterwards."""
+    (folder,) = (root / "runs").glob(f"*/{name}")
+    kept = {file: file.read_bytes() for file in (*folder.glob("*.*"), root / LEDGER)}
+    forge(RunFolder(folder))
+    audited = ftc("audit", name)
+    assert audited.code == ExitCode.INTEGRITY, (words, audited.text)
+    assert words in audited.text, audited.text
+    for file, content in kept.items():
+        file.write_bytes(content)
