@@ -15,7 +15,7 @@ from ftc.spec.base import Document, Real
 from ftc.spec.documents import loss_settings as losses
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.prompted import PromptBaseline
-from ftc.spec.documents.vision_settings import MayReadImages
+from ftc.spec.documents.vision_settings import MayHaveMore
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import number_loss
@@ -82,7 +82,7 @@ class TextSettings(OpenText):
     """Classes, or tags of words, in the order of the head's outputs; empty for tasks without."""
 
 
-class OpenModel(MayReadImages):
+class OpenModel(MayHaveMore):
     """The model as it is loaded, but for what the solver chooses."""
 
     base: str
@@ -372,6 +372,15 @@ class Settings(Document):
         """How labels belong to a row; None for rows without."""
         head = head_card(self.model.head)
         return "one" if head.writes and self.text.labels else head.labels
+
+    @property
+    def begins_as_base(self) -> bool:
+        """Whether the model without its adapter is the one that training began from.
+
+        It isn't where the adapter took its first weights out of the base's, or is an earlier run's.
+        """
+        parent = self.model.parent
+        return not self.strategy.traits.changes_base and not (parent is not None and parent.continues)
 
     @property
     def loss_unit(self) -> str:
