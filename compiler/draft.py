@@ -68,8 +68,7 @@ class Measured:
 
     Attributes:
         retention, swaps: The text of `eval.retention`, and the test rows with phrases exchanged, both as tokens.
-        groups: Values of the columns of `eval.slices` in the test rows.
-        baselines: The prompts of `eval.baselines`, with the digests of their tokens.
+        groups, baselines: Columns of `eval.slices` in the test rows, and the prompts of `eval.baselines` as tokens.
     """
 
     retention: str | None = None
@@ -85,8 +84,7 @@ class PastRun:
     Attributes:
         device, threads: Name of its device, as plans have it, and its CPU threads.
         model: The base model's name.
-        strategy: Kind of strategy.
-        precision: Of its arithmetic.
+        strategy, precision: Kind of its strategy, and that of its arithmetic.
         work: What its plan expected of the device, by phase.
         seconds: What each phase took.
         judge_model: What the service of its judge calls the model; empty without one.
