@@ -79,10 +79,9 @@ def make_streams(
     data = resolve_data(draft.recipe.data, task, rows_files, source.span, reads_images=reads_images, tested=tested)
     for digests in data.row_digests.values():
         remember_rows(cache_folder(), digests)
-    columns, prompt, words = data.columns.by_part, None, None
-    if shape.prompt is not Open.OPEN:
-        words = shape.prompt
-    elif isinstance(asked := draft.recipe.task, Prompted):
+    columns, prompt = data.columns.by_part, None
+    words = None if shape.prompt is Open.OPEN else shape.prompt
+    if shape.prompt is Open.OPEN and isinstance(asked := draft.recipe.task, Prompted):
         prompt = asked.usual_prompt(PromptFacts(columns, data.labels, model.family, model.kind.summary_prefix))
         words = prompt[0]
     wording = Wording(shape.form, words, shape.system, model.family, model.tokenizer.eos_id)
@@ -94,10 +93,11 @@ def make_streams(
         splits, probe, odd = _encode(draft, data, form, model_folder)
         found = [*odd, *_findings(draft, data, splits, odd)]
         texts = tokenizer_folder(model_folder, model.tokenizer.own)
-        probes = make_probes(draft, files, data, form, splits.get("test"), TextTokenizer(texts / FILE))
+        probes = make_probes(draft, files, data, form, splits, TextTokenizer(texts / FILE))
+        found += probes.warnings
     except Refusal as refusal:
-        placed = (model.tokenizer.at_template(one) for one in refusal.diagnostics)
-        raise Refusal(replace(one, span=source.span(one.path or "data")) for one in placed) from None
+        told = map(model.tokenizer.at_template, refusal.diagnostics)
+        raise Refusal(replace(one, span=source.span(one.path or "data")) for one in told) from None
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
     try:
@@ -248,6 +248,12 @@ def _write_probes(probes: Probes, sources: Mapping[str, SourceLock], folder: Pat
         write_text(folder / "swaps.json", probes.swapped.to_text())
         report = write_stream(folder / "swaps.arrow", probes.swaps)
         changes["swaps_sha256"] = swaps_digest(report.stream_digest, probes.swapped)
+    changes["baselines"] = tuple(
+        one.baseline.model_copy(
+            update={"stream_sha256": write_stream(folder / f"{one.baseline.name}.arrow", one.rows).stream_digest}
+        )
+        for one in probes.prompted
+    )
     return changes
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "mode_of",
     "parent_parts",
     "pipeline",
+    "planned_prompts",
     "sampling_facts",
     "size_words",
     "skipped_words",
@@ -187,3 +188,12 @@ def tokenizer_parts(own: OwnTokenizer | None) -> list[str]:
         *(f"{words} {escaped(token)}" for words, token in ends.items() if token is not None),
         *([f"chat template {escaped(template.path)}, sha256 {numbers.digest(template.sha256)}"] if template else []),
     ]
+
+
+def planned_prompts(plan: Plan) -> Iterator[str]:
+    """What the base model will be given, for the plan's page."""
+    for one in plan.settings.eval.baselines:
+        rows = f" ({', '.join(escaped(row.place) for row in one.examples)})" if one.examples else ""
+        more = one.prompt_tokens - one.own_tokens
+        size = f"{one.prompt_tokens:,.0f} tokens per prompt, {more:+,.0f}"
+        yield f"{one.title}{rows}: {'the same prompts as the base' if one.is_own else size}"
