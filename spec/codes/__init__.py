@@ -28,6 +28,7 @@ from ftc.spec.codes import (
     rows,
     rules,
     schema,
+    sharing,
     strategies,
     sweeps,
     text,
@@ -67,6 +68,7 @@ CODES: dict[str, Code] = {
         launching,
         tracking,
         uses,
+        sharing,
     )
     for code in module.CODES
 }

@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from ftc.verbs.models import models
     from ftc.verbs.predict import Model, Predictions, load, predict
     from ftc.verbs.provenance import export, provenance, used_by
+    from ftc.verbs.pull import Pull, pull
+    from ftc.verbs.push import Push, push
     from ftc.verbs.server import Served, evaluate_server
     from ftc.verbs.sign import sign, verify
     from ftc.verbs.starting import import_recipe, init, schema
@@ -66,6 +68,8 @@ __all__ = [
     "Model",
     "Planned",
     "Predictions",
+    "Pull",
+    "Push",
     "Run",
     "Served",
     "apply",
@@ -96,6 +100,8 @@ __all__ = [
     "plan",
     "predict",
     "provenance",
+    "pull",
+    "push",
     "runs",
     "save_plan",
     "schema",
@@ -124,6 +130,8 @@ def __getattr__(name: str) -> Any:
         models,
         predict,
         provenance,
+        pull,
+        push,
         server,
         sign,
         starting,
@@ -132,7 +140,7 @@ def __getattr__(name: str) -> Any:
 
     homes = (
         *(calibrate, chat, compare, drift, evaluate, export_model, merge),
-        *(models, predict, provenance, server, sign, starting, track),
+        *(models, predict, provenance, pull, push, server, sign, starting, track),
     )
     return next(getattr(home, name) for home in homes if name in home.__all__)
 

@@ -79,7 +79,7 @@ def merge(
         raise Refusal(hopeless)
     if target.parent.is_dir():
         try_writing(target)
-    refuse_faults(found)
+    refuse_faults(found, takes_pulled=True)
     made = merge_into(found, target, dtype, shard_bytes, on_event or (lambda event: None))
     _note(found, target, made.model)
     return made
