@@ -138,9 +138,7 @@ def result_faults(run: RunFolder, plan: Plan, record: RunRecord) -> tuple[Findin
     _check_documents(tally, run, plan, record, bare_plan=pulled.left_behind("plan.json") if pulled else None)
     left = {name: facts for name, facts in record.outputs.items() if run.checkpoints not in (run.path / name).parents}
     if pulled is not None:
-        left = {
-            name: pulled.left_behind(name) or facts for name, facts in left.items() if name not in pulled.left_out
-        }
+        left = {name: pulled.left_behind(name) or facts for name, facts in left.items() if name not in pulled.left_out}
     _check_outputs(tally, run, left, result)
     return tuple(tally.findings)
 

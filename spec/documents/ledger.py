@@ -183,16 +183,7 @@ class Unlocked(_Entry):
 
 
 Entry = Annotated[
-    Opened
-    | Begun
-    | Ended
-    | NotedEvaluation
-    | Merged
-    | ModelExported
-    | RunPushed
-    | RunPulled
-    | PagesWritten
-    | Unlocked,
+    Opened | Begun | Ended | NotedEvaluation | Merged | ModelExported | RunPushed | RunPulled | PagesWritten | Unlocked,
     Field(discriminator="kind"),
 ]
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from ftc import api
+from ftc.compiler.resolve.files.hub_repository import HubRepository
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.ledger import RunPulled, RunPushed, read_ledger
 from ftc.spec.documents.record import GateResult
@@ -86,7 +88,9 @@ def test_a_push_and_a_pull(
     assert (report["status"], report["commit"], report["parent"]) == ("pushed", repo.commit, "1" * 40)
     assert repo.private
     assert set(repo.files) == {".gitattributes", *report["files"]}
-    assert [path for path in server.paths("POST") if path.endswith("/commit/main")] == [f"/api/models/{REPO}/commit/main"]
+    assert [path for path in server.paths("POST") if path.endswith("/commit/main")] == [
+        f"/api/models/{REPO}/commit/main"
+    ]
     assert [one.commit for one in read_ledger(run.root) if isinstance(one, RunPushed)] == [repo.commit]
     rows = [row.split(",")[0] for row in Path("rows.csv").read_text().splitlines()[1:]]
     everything = b"".join(content for name, content in repo.files.items() if not name.endswith(".safetensors")).decode()
@@ -116,6 +120,11 @@ def test_a_push_and_a_pull(
     assert "accuracy" in shown.out
     assert ftc("show", run.record.id, "--format", "html", "-o", "report.html").code == 0
     assert "up to date" in ftc("run", "pull", REPO).out
+    shutil.rmtree(tmp_path / "copy" / "cache" / "streams")
+    merged = ftc("run", "merge", run.record.id, "-o", "merged", "--json")
+    assert merged.code == 0, merged.err
+    agreement = json.loads(merged.out)["merge"]["agreement"]
+    assert (agreement["split"], agreement["same_choices"]) == ("fixed texts", agreement["choices"])
     audited = ftc("audit", run.record.id)
     assert (audited.code, "[FTC779]" in audited.err) == (8, True)
     assert "[FTC770]" in ftc("run", "push", run.record.id, REPO).err
@@ -149,9 +158,7 @@ def test_a_changed_repository_is_left_alone(run: api.Run, server: HubServer) -> 
     assert api.push(run, "me/open", public=True).report.status == "pushed"
 
 
-def test_what_should_not_be_shared(
-    run: api.Run, server: HubServer, ftc: Ftc, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_should_not_be_shared(run: api.Run, server: HubServer, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = run.plan.recipe.model_copy(update={"name": "write to jane.doe@example.com"})
     license = run.plan.lock.model.model_copy(update={"license": "cc-by-nc-nd-4.0"})
     plan = run.plan.model_copy(update={"recipe": recipe, "lock": run.plan.lock.model_copy(update={"model": license})})
@@ -167,7 +174,12 @@ def test_what_should_not_be_shared(
     for name in named:
         assert len(refused(odd, waive=[other for other in named if other != name]).diagnostics) == 1
     assert codes(refused(run, waive=["acuracy"])) == ["FTC770"]
-    assert gated_finding("org/base", is_gated=True) is not None
+    server.repos |= {"org/asks": HubRepo({}, asks_consent=True), "org/shut": HubRepo({}, gated=True)}
+    place = HubRepository(REPO)
+    asked = [place.is_gated(name, None) for name in ("org/asks", "org/shut", "org/gone")]
+    assert asked == [True, True, None]
+    assert gated_finding("org/asks", is_gated=True) is not None
+    server.requests.clear()
     for words in (("--parent", "main"), ("--language", "English")):
         assert ftc("run", "push", run.record.id, REPO, *words).code == 64
     assert "[FTC321]" in ftc("run", "push", run.record.id, "tiny").err
@@ -222,6 +234,13 @@ def test_files_that_differ_on_the_hub(run: api.Run, server: HubServer, tmp_path:
         assert not list((elsewhere / "runs").glob("*/*")), "nothing is left behind"
         return codes(caught.value)
 
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.hf_hub_download", full)
+        with pytest.raises(OSError, match="No space left"):
+            api.pull(REPO, folder=elsewhere)
     whole = dict(repo.files)
     repo.files["adapter_model.safetensors"] = whole["adapter_model.safetensors"][:-1] + b"?"
     assert pulled() == ["FTC776"]

@@ -119,9 +119,7 @@ class HubRepository:
 
         with self._reading(revision or "main"):
             try:
-                info = self._api.model_info(
-                    self.repo, revision=revision, files_metadata=True, timeout=_TIMEOUT_SECONDS
-                )
+                info = self._api.model_info(self.repo, revision=revision, files_metadata=True, timeout=_TIMEOUT_SECONDS)
             except GatedRepoError:
                 raise
             except RepositoryNotFoundError:
@@ -288,7 +286,7 @@ class HubRepository:
                 help = "run again: the repository is compared first"
                 return "FTC774", f"`{self.repo}` was created or changed by somebody else meanwhile", help
             case 412:
-                help = "look at what changed there, then run again with `--parent` and the commit that you saw"
+                help = "check what changed there, then run again with `--parent` and the commit that you saw"
                 return "FTC774", f"`{self.repo}` changed while this push went on; nothing was written", help
             case 429:
                 help = "wait some minutes, then run the same command again"

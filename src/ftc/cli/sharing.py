@@ -18,7 +18,9 @@ _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 def push_arguments(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN", help=f"a finished run: {RUN}")
-    parser.add_argument("repo", metavar="OWNER/NAME", help="a repository of the hub; it is created where it isn't there")
+    parser.add_argument(
+        "repo", metavar="OWNER/NAME", help="a repository of the hub; it is created where it isn't there"
+    )
     parser.add_argument(
         "--from",
         dest="made",
@@ -30,7 +32,7 @@ def push_arguments(parser: Parser) -> None:
         "--parent",
         type=_commit,
         metavar="COMMIT",
-        help="commit that the repository has to stand at (this project's last push, or a new repository)",
+        help="commit that the repository has to be at (this project's last push, or a new repository)",
     )
     parser.add_argument(
         "--language",
@@ -38,7 +40,7 @@ def push_arguments(parser: Parser) -> None:
         type=_language,
         dest="languages",
         metavar="CODE",
-        help="a language that the model is for, such as en, for the card; repeatable",
+        help="a language that the model is for, such as en, for the model card; repeatable",
     )
     parser.add_argument(
         "--waive",
@@ -136,8 +138,10 @@ COMMANDS: dict[str, Command] = {
         push_arguments,
         run_push,
         examples=(
-            Example("ftc run push 3f2a me/tickets --dry-run", "files, sizes and the card; nothing is sent"),
-            Example("ftc run push 3f2a me/tickets", "the adapter, its plan, record and scores, in a private repository"),
+            Example("ftc run push 3f2a me/tickets --dry-run", "files, sizes and the model card; nothing is sent"),
+            Example(
+                "ftc run push 3f2a me/tickets", "the adapter, its plan, record and scores, in a private repository"
+            ),
             Example("ftc run push 3f2a me/tickets-gguf --from dist/tickets", "what `ftc run export` wrote"),
         ),
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -89,7 +90,20 @@ def merge_into(
     found: Run, target: Path, dtype: Literal["auto"] | WeightType, shard_bytes: int, tell: EventListener
 ) -> Merge:
     """Merges a run that was checked; see `merge`."""
-    base, streams, split = inputs_of(found)
+    with tempfile.TemporaryDirectory(prefix="ftc-texts-") as scratch:
+        texts = _fixed_texts(found, Path(scratch)) if found.is_pulled else None
+        return _merge_with(found, target, dtype, shard_bytes, tell, texts)
+
+
+def _merge_with(
+    found: Run,
+    target: Path,
+    dtype: Literal["auto"] | WeightType,
+    shard_bytes: int,
+    tell: EventListener,
+    texts: Path | None,
+) -> Merge:
+    base, streams, split = inputs_of(found, needs_rows=texts is None)
     from ftc.compiler.memory.merge_sizes import added_to, merge_room, usual_type
     from ftc.compiler.resolve.machine.device import resolve_device
     from ftc.compiler.resolve.models.weights import read_weights
@@ -112,6 +126,7 @@ def merge_into(
         shard_bytes=shard_bytes,
         split=split,
         card=lambda merged: model_card(found.plan, found.record, found.evaluation, merged),
+        texts=texts,
     )
     inputs = Inputs(base, streams, found.record.observed.environment)
     model = merge_run(found.plan, inputs, RunFolder(found.folder), found.record, asked, tell)
@@ -147,7 +162,35 @@ def _wrong_kind(run: Run) -> Iterator[Diagnostic]:
         yield diagnostic("FTC661", summary, notes=place, help=helps, path="strategy.kind")
 
 
-def inputs_of(run: Run) -> tuple[Path, Path, Split]:
+_TEXTS = (
+    "The parcel arrived two days late, but everything in it was fine.",
+    "Which of these would you recommend, and why?",
+    "Rain is expected in the north until Friday evening.",
+    "She has worked at the bank in Oslo since 2019.",
+    "The film is far too long, and the ending makes no sense.",
+    "To reset the device, hold both buttons for ten seconds.",
+    "Our team won the second match by three goals.",
+    "Prices rose by four percent, more than analysts had expected.",
+)
+"""What both models are asked where a run came without rows: the weights are compared, and any text shows a difference."""
+
+
+def _fixed_texts(run: Run, folder: Path) -> Path | None:
+    """A stream of fixed texts in the run's own form; None where its rows are here, or have more than a text."""
+    from ftc.compiler.tokens.unlabeled_rows import compile_unlabeled
+    from ftc.verbs.predict import table_of
+
+    base, streams, split = inputs_of(run, needs_rows=False)
+    if (streams / f"{split}.arrow").exists():
+        return None
+    try:
+        made = compile_unlabeled(run.plan, base, table_of(run, _TEXTS), folder)
+    except Refusal:
+        return None
+    return folder / "test.arrow" if made.plan is not None else None
+
+
+def inputs_of(run: Run, *, needs_rows: bool = True) -> tuple[Path, Path, Split]:
     """The base model's folder, that of the token streams, and whose rows are asked.
 
     Raises:
@@ -161,7 +204,7 @@ def inputs_of(run: Run) -> tuple[Path, Path, Split]:
         why = f"its base model `{run.plan.settings.model.base}` is not here"
         raise Refusal([_not_yet(run, why, "restore it at the path in the recipe")])
     split: Split = next(name for name in _SPLITS if name in run.plan.data and run.plan.data[name].rows)
-    if not (streams / f"{split}.arrow").exists():
+    if needs_rows and not (streams / f"{split}.arrow").exists():
         why = "its rows as tokens, on which both models are compared, are no longer in the cache"
         raise Refusal([_not_yet(run, why, f"`ftc plan {run.plan.recipe_file}` tokenizes them again")])
     return base, streams, split

@@ -77,7 +77,7 @@ def push(
         public: Whether everybody may read a repository that is created, or that is public already.
         parent: The commit that the repository has to stand at; None for the last push of this project, or a
             repository without files.
-        languages: Codes of the languages that the model is for, such as `en`, for the card.
+        languages: Codes of the languages that the model is for, such as `en`, for the model card.
         waive: What may be passed over: `license`, `gated-base`, `audit`, `personal-data`, or a gate by its metric.
         dry_run: Show what would go, and connect to nothing.
         offline: Whether nothing may be connected to.
@@ -110,7 +110,7 @@ def push(
         raise Refusal(findings)
     notes = [] if known is not None else [f"whether `{model.base}` asks for consent is not known here"]
     if found.plan.lock.model.license is None:
-        notes.append("the base model states no license; the card states none, too")
+        notes.append("the base model states no license; its model card states none, too")
     with tempfile.TemporaryDirectory(prefix="ftc-push-") as scratch:
         source = None if made is None else made_in(found, Path(made))
         ready = staged(found, source, repo, languages, waive, Path(scratch))
@@ -193,10 +193,10 @@ def _parent(asked: _Asked, head: Head) -> str:
     whose = "you named" if asked.parent else "this project pushed last"
     expected = f"the commit {whose} is {stated[:12]}" if stated else "this project has pushed nothing to it"
     helps = (
-        f"look at what is there, then run again with `--parent {head.commit}`: files of the same name are replaced",
+        f"check what is there, then run again with `--parent {head.commit}`: files of the same name are replaced",
         "or choose another name",
     )
-    summary = f"`{asked.repo}` stands at commit {head.commit[:12]}, with {len(head.files)} files"
+    summary = f"`{asked.repo}` is at commit {head.commit[:12]}, with {len(head.files)} files"
     raise Refusal([diagnostic("FTC774", summary, help=helps, notes=expected)])
 
 

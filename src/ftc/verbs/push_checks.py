@@ -116,6 +116,11 @@ def _personal(run: Run, plan: Plan) -> Iterator[Diagnostic]:
             summary = f"plan.json holds {', '.join(found)}, in `{path}`"
             help = "train without it, or push with `--waive personal-data` where everybody may read it"
             yield diagnostic("FTC773", summary, help=help)
+    seen = [*run.record.observed.processes, *(one for part in run.record.segments for one in part.processes)]
+    if hosts := sorted({one.host for one in seen if one.host}):
+        summary = f"record.json names {', '.join(hosts[:_MOST_NAMED])}, on which the run's processes ran"
+        help = "push with `--waive personal-data` where everybody may read that"
+        yield diagnostic("FTC773", summary, help=help)
     here = {str(run.root): "the project's folder", str(Path.home()): "your home folder"}
     for document, text in (("plan.json", plan.to_text()), ("record.json", run.record.to_text())):
         for folder, whose in here.items():

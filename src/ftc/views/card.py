@@ -180,9 +180,7 @@ def _usage(plan: Plan, record: RunRecord, merged: MergedModel | None, target: Ta
     if merged is not None:
         return f"With transformers{'' if target else ', from the folder of this card'}:\n\n{code}"
     if target is not None:
-        return (
-            f"With ftc: `ftc run pull {target.repo}`, then `ftc predict {record.id} TEXT`.\n\nWithout ftc:\n\n{code}"
-        )
+        return f"With ftc: `ftc run pull {target.repo}`, then `ftc predict {record.id} TEXT`.\n\nWithout ftc:\n\n{code}"
     return (
         f"With ftc, from any folder of the project: `ftc predict {record.id} TEXT`, or in Python "
         f'`ftc.load("{record.id}").predict([...])`.\n\nWithout ftc, from the folder of this card:\n\n{code}'

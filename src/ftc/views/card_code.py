@@ -126,7 +126,7 @@ def _adapted(plan: Plan, loader: str, target: Target | None) -> list[str]:
         *quantization,
         f"model = {loader}.from_pretrained(base{options})",
         *(["model.pooler = None  # which the run left out, too"] if has_unread_pooler else []),
-        f'model = {"load_adapter" if is_ours else "PeftModel.from_pretrained"}(model, {adapter}).eval()',
+        f"model = {'load_adapter' if is_ours else 'PeftModel.from_pretrained'}(model, {adapter}).eval()",
         *(["agree_on_cache(model)"] if writes_behind else []),
     ]
 
