@@ -49,8 +49,8 @@ CODES = (
     Code(
         id="FTC774",
         title="repository is not as this push expects it",
-        cause="A push makes one commit on a stated parent. The repository has another commit by now, was not written by "
-        "ftc, or everybody can read it although `--public` was not given. Nothing was changed.",
+        cause="A push makes one commit on a stated parent. The repository has another commit by now, was not written "
+        "by ftc, or everybody can read it although `--public` was not given. Nothing was changed.",
         wrong="ftc run push 7f3a2b me/tickets   # somebody edited its page on the hub",
         right="ftc run push 7f3a2b me/tickets --parent 1a2b3c4d5e6f7a8b9c0d1a2b3c4d5e6f7a8b9c0d",
         exit_code=ExitCode.PLAN_STALE,

@@ -34,7 +34,7 @@ class Agreement(Document):
     """
 
     split: Literal["train", "validation", "fixed texts"]
-    """Whose rows they are; test rows stay sealed. A run that was pulled has no rows, and is asked texts of ftc's own."""
+    """Whose rows they are; test rows stay sealed. A run that was pulled came without, and is asked fixed texts."""
     rows: int
     scores: int
     """Scores, of the head's outputs at each place where something is predicted, that were compared."""

@@ -18,7 +18,7 @@ from ftc.compiler.resolve.files.hub_repository import HubRepository
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.ledger import RunPulled, RunPushed, read_ledger
 from ftc.spec.documents.record import GateResult
-from ftc.verbs.push_checks import gated_finding
+from ftc.verbs.push_checks import require_shareable
 from tests.e2e.conftest import Ftc, finished_project, in_a_copy
 from tests.support.hub_server import HubRepo, HubServer, hub_server
 
@@ -178,7 +178,14 @@ def test_what_should_not_be_shared(run: api.Run, server: HubServer, ftc: Ftc, mo
     place = HubRepository(REPO)
     asked = [place.is_gated(name, None) for name in ("org/asks", "org/shut", "org/gone")]
     assert asked == [True, True, None]
-    assert gated_finding("org/asks", is_gated=True) is not None
+    model = run.plan.settings.model.model_copy(update={"base": "org/asks", "commit": "c" * 40})
+    settings = run.plan.settings.model_copy(update={"model": model})
+    asks = replace(run, plan=run.plan.model_copy(update={"settings": settings}))
+    assert codes(refused(asks, waive=["audit"])) == ["FTC771"]
+    with pytest.raises(Refusal) as caught:
+        require_shareable(asks, ["audit"], lambda base, commit: base == "org/asks")
+    assert codes(caught.value) == ["FTC771"]
+    assert require_shareable(asks, ["audit"], None)[0].startswith("whether `org/asks` asks for consent is not known")
     server.requests.clear()
     for words in (("--parent", "main"), ("--language", "English")):
         assert ftc("run", "push", run.record.id, REPO, *words).code == 64

@@ -23,7 +23,7 @@ _LARGE = (".safetensors", ".gguf")
 class WritesHandler(ReadsHandler):
     """Answers requests that write, too."""
 
-    def do_PUT(self) -> None:
+    def do_PUT(self) -> None:  # noqa: N802
         """The bytes of a large file, at the address that the batch gave."""
         path = urlsplit(self.path).path
         content = self._body()
@@ -37,7 +37,7 @@ class WritesHandler(ReadsHandler):
         self.hub.objects[match[1]] = content
         self._send(b"{}")
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802
         """Everything else."""
         path = unquote(urlsplit(self.path).path)
         body = self._body()

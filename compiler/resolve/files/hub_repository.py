@@ -29,6 +29,41 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _PARTS = 2
 _AGAIN = "run the same command again: it compares first, and sends only what is missing"
+_NO_ROOM = ("FTC775", "the hub has no room for `{repo}`", "free space there, or ask its owner for more")
+_BY_STATUS = {
+    401: ("FTC775", "the hub doesn't accept the token", "`hf auth login`, or renew `HF_TOKEN`"),
+    402: _NO_ROOM,
+    403: (
+        "FTC775",
+        "the token may not write to `{repo}`",
+        "use a token that may write, and an owner that you belong to; `{owner}` is the owner here",
+    ),
+    404: (
+        "FTC775",
+        "the hub has no `{repo}` to write to",
+        "check the spelling of owner and name, and that the token may write there",
+    ),
+    409: (
+        "FTC774",
+        "`{repo}` was created or changed by somebody else meanwhile",
+        "run again: the repository is compared first",
+    ),
+    412: (
+        "FTC774",
+        "`{repo}` changed while this push went on; nothing was written",
+        "check what changed there, then run again with `--parent` and the commit that you saw",
+    ),
+    413: _NO_ROOM,
+    429: (
+        "FTC775",
+        "the hub limits the number of requests",
+        "wait some minutes, then run the same command again",
+    ),
+    507: _NO_ROOM,
+}
+"""Code, summary and fix by the status of an answer."""
+_FAILED = ("FTC775", "the hub is down, or failed inside", _AGAIN)
+_REFUSED = ("FTC775", "the hub refuses the request", "check `HF_ENDPOINT` and the name of the repository")
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +292,11 @@ class HubRepository:
 
         status = getattr(getattr(error, "response", None), "status_code", None)
         if isinstance(error, HfHubHTTPError) and status is not None:
-            code, summary, help = self._by_status(int(status))
-            return diagnostic(code, summary, help=help, notes=f"the hub answered {status}")
+            usual = _FAILED if status >= 500 else _REFUSED
+            code, summary, help = _BY_STATUS.get(int(status), usual)
+            words = {"repo": self.repo, "owner": self.repo.partition("/")[0]}
+            note = f"the hub answered {status}"
+            return diagnostic(code, summary.format(**words), help=help.format(**words), notes=note)
         if isinstance(error, ValueError):  # what an answer says, or a card that the hub finds wrong
             help = "check `HF_ENDPOINT`; where it is right, please report this"
             first = str(error).strip().partition("\n")[0][:200]
@@ -267,34 +305,6 @@ class HubRepository:
         if fault is None:
             return None
         return diagnostic("FTC775", "the connection to the hub was cut", help=_AGAIN, notes=fault.notes)
-
-    def _by_status(self, status: int) -> tuple[str, str, str]:
-        """Code, summary and fix of an HTTP status."""
-        owner = self.repo.partition("/")[0]
-        match status:
-            case 401:
-                return "FTC775", "the hub doesn't accept the token", "`hf auth login`, or renew `HF_TOKEN`"
-            case 402 | 413 | 507:
-                return "FTC775", f"the hub has no room for `{self.repo}`", "free space there, or ask its owner for more"
-            case 403:
-                help = f"use a token that may write, and an owner that you belong to; `{owner}` is the owner here"
-                return "FTC775", f"the token may not write to `{self.repo}`", help
-            case 404:
-                help = "check the spelling of owner and name, and that the token may write there"
-                return "FTC775", f"the hub has no `{self.repo}` to write to", help
-            case 409:
-                help = "run again: the repository is compared first"
-                return "FTC774", f"`{self.repo}` was created or changed by somebody else meanwhile", help
-            case 412:
-                help = "check what changed there, then run again with `--parent` and the commit that you saw"
-                return "FTC774", f"`{self.repo}` changed while this push went on; nothing was written", help
-            case 429:
-                help = "wait some minutes, then run the same command again"
-                return "FTC775", "the hub limits the number of requests", help
-            case _ if status >= 500:
-                return "FTC775", "the hub is down, or failed inside", _AGAIN
-            case _:
-                return "FTC775", "the hub refuses the request", "check `HF_ENDPOINT` and the name of the repository"
 
 
 def differing(listed: Mapping[str, Listed], files: Mapping[str, Path]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -90,8 +91,15 @@ def merge_into(
     found: Run, target: Path, dtype: Literal["auto"] | WeightType, shard_bytes: int, tell: EventListener
 ) -> Merge:
     """Merges a run that was checked; see `merge`."""
+    from ftc.compiler.tokens.unlabeled_rows import compile_unlabeled
+    from ftc.verbs.predict import table_of
+
     with tempfile.TemporaryDirectory(prefix="ftc-texts-") as scratch:
-        texts = _fixed_texts(found, Path(scratch)) if found.is_pulled else None
+        base, streams, split = inputs_of(found, needs_rows=False)
+        texts, is_bare = None, found.is_pulled and not (streams / f"{split}.arrow").exists()
+        with suppress(Refusal):  # rows with more than a text need their rows
+            made = compile_unlabeled(found.plan, base, table_of(found, _TEXTS), Path(scratch)) if is_bare else None
+            texts = Path(scratch) / "test.arrow" if made and made.plan else None
         return _merge_with(found, target, dtype, shard_bytes, tell, texts)
 
 
@@ -172,22 +180,7 @@ _TEXTS = (
     "Our team won the second match by three goals.",
     "Prices rose by four percent, more than analysts had expected.",
 )
-"""What both models are asked where a run came without rows: the weights are compared, and any text shows a difference."""
-
-
-def _fixed_texts(run: Run, folder: Path) -> Path | None:
-    """A stream of fixed texts in the run's own form; None where its rows are here, or have more than a text."""
-    from ftc.compiler.tokens.unlabeled_rows import compile_unlabeled
-    from ftc.verbs.predict import table_of
-
-    base, streams, split = inputs_of(run, needs_rows=False)
-    if (streams / f"{split}.arrow").exists():
-        return None
-    try:
-        made = compile_unlabeled(run.plan, base, table_of(run, _TEXTS), folder)
-    except Refusal:
-        return None
-    return folder / "test.arrow" if made.plan is not None else None
+"""What both models are asked where a run came without rows: any text shows a difference of weights."""
 
 
 def inputs_of(run: Run, *, needs_rows: bool = True) -> tuple[Path, Path, Split]:

@@ -85,7 +85,10 @@ def pull(target: str, *, fetch_base: bool = True, offline: bool = False, folder:
             make_ignored(root / "runs")
             source.bring(listed, where)
     found = load_run(where)
-    _require_same(found, listed)
+    if found.record.sha256 != listed.record_sha256:
+        help = "move that folder away, then pull again; nothing was changed"
+        summary = f"`runs/{listed.name}/{listed.run_id}` is another run, with another record"
+        raise Refusal([diagnostic("FTC651", summary, help=help)])
     if is_new:
         facts = {"repo": repo, "commit": head.commit, "record_sha256": listed.record_sha256}
         append_entry(root, RunPulled, name=listed.name, run_id=listed.run_id, **facts)
@@ -104,18 +107,6 @@ def pull(target: str, *, fetch_base: bool = True, offline: bool = False, folder:
         left_out=listed.left_out,
     )
     return Pull(found, report)
-
-
-def _require_same(run: Run, listed: Pushed) -> None:
-    """Lets pass the run that is meant, whether it was pulled or trained here.
-
-    Raises:
-        Refusal: FTC651.
-    """
-    if run.record.sha256 != listed.record_sha256:
-        help = "move that folder away, then pull again; nothing was changed"
-        summary = f"`runs/{listed.name}/{listed.run_id}` is another run, with another record"
-        raise Refusal([diagnostic("FTC651", summary, help=help)])
 
 
 def _has_base(run: Run, *, fetches: bool) -> bool:
@@ -169,8 +160,12 @@ class _Source:
         """
         from ftc.spec.documents.plan import Plan
         from ftc.spec.documents.record import RunRecord
+        from ftc.views.numbers import byte_size
 
-        self._require_room(listed, where)
+        needed, free = sum(facts.size for facts in listed.files.values()), shutil.disk_usage(self.scratch).free
+        if free < needed:
+            summary = f"the run needs {byte_size(needed)} on disk, but only {byte_size(free)} are free"
+            raise Refusal([diagnostic("FTC663", summary, help="free space where the project lies")])
         for path in (RECORD, PLAN):
             self._file(path, listed)
         record, plan = self._document(RECORD, RunRecord), self._document(PLAN, Plan)
@@ -228,13 +223,3 @@ class _Source:
         help = "pull the commit that the push reported, with `@` and the commit behind the name; nothing was kept"
         summary = f"`{path}` in `{self.place.repo}` is not what was pushed"
         return diagnostic("FTC776", summary, help=help, notes=why)
-
-    def _require_room(self, listed: Pushed, where: Path) -> None:
-        from ftc.views.numbers import byte_size
-
-        needed = sum(facts.size for facts in listed.files.values())
-        free = shutil.disk_usage(self.scratch).free
-        if free < needed:
-            summary = f"the run needs {byte_size(needed)} on disk, but only {byte_size(free)} are free"
-            help = f"free space where `{where.parents[1].name}` lies"
-            raise Refusal([diagnostic("FTC663", summary, help=help)])

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ftc.spec.base_models import BASE_MODELS
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.pushed import LIST_FILE, Pushed, PushReport
-from ftc.verbs.push_checks import gated_finding, local_findings, unknown_waivers
-from ftc.verbs.push_files import Staged, made_in, plan_for_others, staged
+from ftc.verbs.push_checks import require_shareable
+from ftc.verbs.push_files import Staged, made_in, staged
 from ftc.verbs.runs import Run, find_run
 
 if TYPE_CHECKING:
@@ -95,44 +94,14 @@ def push(
     place = HubRepository(repo)
     if not dry_run:
         refuse_offline("run push", offline=offline)
-    _require_whole(found)
-    if unknown := unknown_waivers(found, waive):
-        raise Refusal(unknown)
-    findings = local_findings(found, plan_for_others(found.plan, found.root), waive)
-    model = found.plan.settings.model
-    known = next((one.gated for one in BASE_MODELS if one.name == model.base), None) if model.commit else False
-    if not dry_run:
         place.require_login()
-        known = place.is_gated(model.base, model.commit) if model.commit else False
-    if "gated-base" not in waive and (gated := gated_finding(model.base, is_gated=known)):
-        findings.append(gated)
-    if findings:
-        raise Refusal(findings)
-    notes = [] if known is not None else [f"whether `{model.base}` asks for consent is not known here"]
-    if found.plan.lock.model.license is None:
-        notes.append("the base model states no license; its model card states none, too")
+    notes = require_shareable(found, waive, None if dry_run else place.is_gated)
     with tempfile.TemporaryDirectory(prefix="ftc-push-") as scratch:
         source = None if made is None else made_in(found, Path(made))
         ready = staged(found, source, repo, languages, waive, Path(scratch))
         asked = _Asked(found, repo, ready, public, parent, tuple(sorted(waive)))
         report = _report(asked, "dry run", is_private=not public) if dry_run else _pushed(asked, place)
     return Push(found, report.model_copy(update={"notes": tuple(notes)}), ready.card)
-
-
-def _require_whole(run: Run) -> None:
-    """Lets pass a finished run that was trained here.
-
-    Raises:
-        Refusal: FTC770.
-    """
-    if not run.record.is_finished:
-        help = f"`ftc apply {run.plan.recipe_file}` continues it"
-        why = f"run `{run.record.id}` can't be pushed: it is {run.record.status.replace('_', ' ')}"
-        raise Refusal([diagnostic("FTC770", why, help=help)])
-    if run.is_pulled:
-        help = "push from the project where it was trained; on the hub a repository can be duplicated"
-        why = f"run `{run.record.id}` was pulled, and lacks what the checks before a push need"
-        raise Refusal([diagnostic("FTC770", why, help=help)])
 
 
 def _pushed(asked: _Asked, place: HubRepository) -> PushReport:
@@ -145,7 +114,10 @@ def _pushed(asked: _Asked, place: HubRepository) -> PushReport:
         if head is None:
             help = "wait a moment, then run the same command again"
             raise Refusal([diagnostic("FTC775", f"the hub created `{asked.repo}` and doesn't show it", help=help)])
-    _require_visibility(asked, head)
+    if not head.is_private and not asked.is_public:
+        helps = ("push with `--public` where everybody may read it", "or make it private on its page on the hub")
+        summary = f"`{asked.repo}` is public, and a push is private unless you say otherwise"
+        raise Refusal([diagnostic("FTC774", summary, help=helps)])
     files = asked.staged.files
     old = _earlier_list(place, head)
     deleted = tuple(sorted(path for path in (old.files if old else ()) if path in head.files and path not in files))
@@ -164,18 +136,6 @@ def _pushed(asked: _Asked, place: HubRepository) -> PushReport:
         raise Refusal([diagnostic("FTC776", summary, help=help, notes=notes)])
     done = _report(asked, "pushed", is_private=head.is_private, commit=commit, parent=parent)
     return done.model_copy(update={"deleted": deleted})
-
-
-def _require_visibility(asked: _Asked, head: Head) -> None:
-    """Lets pass a private repository, and a public one where that was asked for.
-
-    Raises:
-        Refusal: FTC774.
-    """
-    if not head.is_private and not asked.is_public:
-        helps = ("push with `--public` where everybody may read it", "or make it private on its page on the hub")
-        summary = f"`{asked.repo}` is public, and a push is private unless you say otherwise"
-        raise Refusal([diagnostic("FTC774", summary, help=helps)])
 
 
 def _parent(asked: _Asked, head: Head) -> str:

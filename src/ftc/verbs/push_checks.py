@@ -2,62 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ftc.spec.base_models import BASE_MODELS
 from ftc.spec.companions import COMPANIONS
-from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.pushed import WAIVABLE
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.licenses import forbids_derivatives
+from ftc.verbs.push_files import plan_for_others
 
 if TYPE_CHECKING:
     from ftc.spec.documents.plan import Plan
     from ftc.verbs.runs import Run
 
-__all__ = ["gated_finding", "local_findings", "unknown_waivers"]
+__all__ = ["require_shareable"]
 
 _MOST_NAMED = 3
 
 
-def unknown_waivers(run: Run, waived: Sequence[str]) -> list[Diagnostic]:
-    """A finding for each name that stands for nothing that a push checks."""
-    gates = [gate.metric for gate in run.evaluation.gates] if run.evaluation else []
-    known = [*WAIVABLE, *gates]
-    found = []
+def require_shareable(
+    run: Run, waived: Sequence[str], is_gated: Callable[[str, str | None], bool | None] | None
+) -> list[str]:
+    """Lets pass a finished run that was trained here and that nothing keeps from being shared.
+
+    Args:
+        run: The run.
+        waived: What may be passed over, by name.
+        is_gated: Asks the hub whether a base model at a commit needs consent; None where only ftc's table is asked.
+
+    Returns:
+        What isn't known, in words.
+
+    Raises:
+        Refusal: FTC770 to FTC773.
+    """
+    from ftc.verbs.audit import Asked, audit_run
+
+    if refused := list(_nothing_to_push(run, waived)):
+        raise Refusal(refused)
+    found = list(_license(run)) if "license" not in waived else []
+    for gate in run.evaluation.gates if run.evaluation else ():
+        if not gate.passed and gate.metric not in waived:
+            value = "unknown" if gate.value is None else f"{gate.value:.4g}"
+            summary = f"gate `{gate.metric} {gate.bound}` of run `{run.record.id}` failed: it is {value}"
+            help = f"train a better model, or push it as it is with `--waive {gate.metric}`"
+            found.append(diagnostic("FTC772", summary, help=help))
+    report = None if "audit" in waived else audit_run(run, Asked(), lambda step, last: None)
+    if report is not None and report.verdict == "TAMPERED":  # what can't be compared here proves nothing
+        notes = [f"{one.subject}: {one.code}" for one in report.findings[:_MOST_NAMED]]
+        summary = f"the static audit of run `{run.record.id}` says {report.verdict}"
+        help = f"`ftc audit {run.record.id}` shows why; restore the run from a copy"
+        found.append(diagnostic("FTC772", summary, help=help, notes=notes))
+    found += [] if "personal-data" in waived else _personal(run, plan_for_others(run.plan, run.root))
+    model, gated = run.plan.settings.model, None
+    if model.commit is None:
+        gated = False  # a folder here
+    elif is_gated is None:
+        gated = next((one.gated for one in BASE_MODELS if one.name == model.base), None)
+    else:
+        gated = is_gated(model.base, model.commit)
+    if gated and "gated-base" not in waived:
+        helps = (
+            "read the terms: they say whether a tuned model may be shared, and under which name",
+            "where they allow it, push with `--waive gated-base`",
+        )
+        summary = f"the base model `{model.base}` asks for consent before it is given"
+        found.append(diagnostic("FTC771", summary, help=helps))
+    if found:
+        raise Refusal(found)
+    unknown = [] if gated is not None else [f"whether `{model.base}` asks for consent is not known here"]
+    return (
+        unknown
+        if run.plan.lock.model.license
+        else [*unknown, "the base model states no license, nor does its model card"]
+    )
+
+
+def _nothing_to_push(run: Run, waived: Sequence[str]) -> Iterator[Diagnostic]:
+    """Why there is no run to push, and names that stand for nothing that is checked."""
+    if not run.record.is_finished:
+        help = f"`ftc apply {run.plan.recipe_file}` continues it"
+        why = f"run `{run.record.id}` can't be pushed: it is {run.record.status.replace('_', ' ')}"
+        yield diagnostic("FTC770", why, help=help)
+    if run.is_pulled:
+        help = "push from the project where it was trained; on the hub a repository can be duplicated"
+        why = f"run `{run.record.id}` was pulled, and lacks what the checks before a push need"
+        yield diagnostic("FTC770", why, help=help)
+    known = [*WAIVABLE, *(gate.metric for gate in (run.evaluation.gates if run.evaluation else ()))]
     for name in waived:
         if name not in known:
             near = nearest(name, known)
             help = f"did you mean `{near}`?" if near else f"`--waive` takes {', '.join(known)}"
-            found.append(diagnostic("FTC770", f"nothing that a push checks is called `{name}`", help=help))
-    return found
-
-
-def local_findings(run: Run, plan: Plan, waived: Sequence[str]) -> list[Diagnostic]:
-    """Everything that keeps a run from being shared and that is known here.
-
-    Args:
-        run: The run.
-        plan: Its plan as it would be pushed.
-        waived: What may be passed over, by name.
-    """
-    found = list(_license(run)) if "license" not in waived else []
-    found += _gates(run, waived)
-    if "audit" not in waived:
-        found += _audit(run)
-    return found if "personal-data" in waived else [*found, *_personal(run, plan)]
-
-
-def gated_finding(base: str, *, is_gated: bool | None) -> Diagnostic | None:
-    """A finding where the base model is given only to people who accept terms."""
-    if not is_gated:
-        return None
-    helps = (
-        "read the terms: they say whether a tuned model may be shared, and under which name",
-        "where they allow it, push with `--waive gated-base`",
-    )
-    return diagnostic("FTC771", f"the base model `{base}` asks for consent before it is given", help=helps)
+            yield diagnostic("FTC770", f"nothing that a push checks is called `{name}`", help=help)
 
 
 def _license(run: Run) -> Iterator[Diagnostic]:
@@ -79,27 +118,6 @@ def _license(run: Run) -> Iterator[Diagnostic]:
         if is_broken and result.rule not in passed_over:
             summary = f"the project's policy doesn't allow it: {result.found}"
             yield diagnostic("FTC771", summary, help="ask the policy's owner, or push with `--waive license`")
-
-
-def _gates(run: Run, waived: Sequence[str]) -> Iterator[Diagnostic]:
-    for gate in run.evaluation.gates if run.evaluation else ():
-        if not gate.passed and gate.metric not in waived:
-            value = "unknown" if gate.value is None else f"{gate.value:.4g}"
-            summary = f"gate `{gate.metric} {gate.bound}` of run `{run.record.id}` failed: it is {value}"
-            help = f"train a better model, or push it as it is with `--waive {gate.metric}`"
-            yield diagnostic("FTC772", summary, help=help)
-
-
-def _audit(run: Run) -> Iterator[Diagnostic]:
-    from ftc.verbs.audit import Asked, audit_run
-
-    report = audit_run(run, Asked(), lambda step, last: None)
-    if report.verdict != "TAMPERED":
-        return  # what can't be compared here proves nothing
-    notes = [f"{one.subject}: {one.code}" for one in report.findings[:_MOST_NAMED]]
-    summary = f"the static audit of run `{run.record.id}` says {report.verdict}"
-    help = f"`ftc audit {run.record.id}` shows why; restore the run from a copy"
-    yield diagnostic("FTC772", summary, help=help, notes=notes)
 
 
 def _personal(run: Run, plan: Plan) -> Iterator[Diagnostic]:

@@ -23,7 +23,6 @@ from ftc.spec.version import VERSION
 
 if TYPE_CHECKING:
     from ftc.spec.documents.plan import Plan
-    from ftc.spec.documents.record import Evaluation
     from ftc.verbs.runs import Run
 
 __all__ = ["Made", "Staged", "made_in", "plan_for_others", "staged"]
@@ -101,13 +100,6 @@ def plan_for_others(plan: Plan, root: Path) -> Plan:
     return plan.model_copy(update={"quality": quality, "origins": origins})
 
 
-def _evaluation_for_others(found: Evaluation) -> Evaluation:
-    """Scores without rows: no answers, no words that counted, and no groups, which are values of columns."""
-    swaps = found.swaps.model_copy(update={"examples": ()}) if found.swaps else None
-    bare = {"predictions": (), "attributions": (), "slices": (), "swaps": swaps}
-    return found.model_copy(update=bare)
-
-
 def staged(
     run: Run, made: Made | None, repo: str, languages: Sequence[str], waived: Sequence[str], scratch: Path
 ) -> Staged:
@@ -136,7 +128,10 @@ def staged(
     files |= {path: scratch / path for path in (PLAN, RECORD, CARD)}
     without = ["plan.json"] if plan != run.plan else []
     if run.evaluation is not None:
-        bare = _evaluation_for_others(run.evaluation)
+        # No answers, no words that counted, and no groups, which are values of columns.
+        swaps = run.evaluation.swaps.model_copy(update={"examples": ()}) if run.evaluation.swaps else None
+        empty = {"predictions": (), "attributions": (), "slices": (), "swaps": swaps}
+        bare = run.evaluation.model_copy(update=empty)
         without += ["eval.json"] if bare != run.evaluation else []
         (scratch / EVALUATION).write_text(bare.to_text(), encoding="utf-8")
         files[EVALUATION] = scratch / EVALUATION

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.pushed import PulledRun, PushReport
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, escaped, table
@@ -25,7 +24,8 @@ def pushed_text(found: PushReport, card: str, *, page: Page = PLAIN) -> str:
     size = sum(facts.size for facts in found.files.values())
     lines += page.flow("files", [numbers.plural(len(found.files), "file"), numbers.byte_size(size)])
     if found.status == "dry run":
-        lines += _files(found.files)
+        sizes = [(f"  {escaped(name)}", numbers.byte_size(facts.size)) for name, facts in found.files.items()]
+        lines += table(sizes)
     elif found.status == "pushed":
         lines += page.flow("compared", ["the hub lists the same digest for each file"])
     if found.deleted:
@@ -60,10 +60,6 @@ def pulled_text(found: PulledRun, *, page: Page = PLAIN) -> str:
     if found.left_out:
         lines += page.flow("not pushed", [_shortened(found.left_out)])
     return "\n".join(lines) + "\n"
-
-
-def _files(files: Mapping[str, FileFacts]) -> list[str]:
-    return list(table([(f"  {escaped(name)}", numbers.byte_size(facts.size)) for name, facts in files.items()]))
 
 
 def _shortened(names: Sequence[str]) -> str:
