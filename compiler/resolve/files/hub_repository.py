@@ -119,7 +119,7 @@ class HubRepository:
     def __init__(self, repo: str) -> None:
         from huggingface_hub import HfApi, constants
         from huggingface_hub.errors import HFValidationError
-        from huggingface_hub.utils import validate_repo_id
+        from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
         try:
             validate_repo_id(repo)
@@ -277,8 +277,9 @@ class HubRepository:
             with _quietly():
                 yield
         except Exception as error:
-            is_of_a_worker = type(error) is RuntimeError and isinstance(error.__cause__, Exception)
-            cause = error.__cause__ if is_of_a_worker else error
+            cause = error
+            if type(error) is RuntimeError and isinstance(error.__cause__, Exception):
+                cause = error.__cause__  # of a worker's thread
             if _is_of_the_disk(cause):
                 raise
             found = self._refused(cause)
@@ -318,7 +319,7 @@ def _quietly() -> Iterator[None]:
     from huggingface_hub.utils import logging
 
     before = logging.get_verbosity()
-    logging.set_verbosity_error()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:

@@ -104,7 +104,7 @@ def run_push(args: Namespace) -> int:
 def _keep_still(args: Namespace) -> None:
     """Has the hub's library show no bars where nobody wants them."""
     if args.quiet or args.json:
-        from huggingface_hub.utils import disable_progress_bars
+        from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
         disable_progress_bars()
 

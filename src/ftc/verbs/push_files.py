@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
@@ -62,7 +62,7 @@ def made_in(run: Run, folder: Path) -> Made:
     Raises:
         Refusal: FTC770.
     """
-    kinds = {MERGE_FILE: MergedModel, EXPORT_FILE: ExportedModel}
+    kinds: dict[str, type[MergedModel | ExportedModel]] = {MERGE_FILE: MergedModel, EXPORT_FILE: ExportedModel}
     name = next((one for one in kinds if (folder / one).is_file()), None)
     help = f"`ftc run merge {run.record.id}` and `ftc run export {run.record.id} --format gguf` write such folders"
     if name is None:
@@ -73,7 +73,6 @@ def made_in(run: Run, folder: Path) -> Made:
     except (ValidationError, OSError) as problem:
         summary = f"`{name}` in `{folder}` can't be read"
         raise Refusal([diagnostic("FTC770", summary, help=help, notes=reason_of(problem))]) from None
-    assert isinstance(document, MergedModel | ExportedModel), "the table holds both"
     if document.record_sha256 != run.record.sha256:
         summary = f"`{folder}` was made of run `{document.run_id}`, whose record is another one"
         raise Refusal([diagnostic("FTC770", summary, help=f"name that run, or make the folder again: {help}")])
@@ -159,7 +158,7 @@ def staged(
 def _result(run: Run, made: Made | None, repo: str, languages: tuple[str, ...]) -> tuple[Target, dict[str, Path]]:
     """Where the model goes, and its files by their paths there."""
     if made is None:
-        what = "model" if strategy_card(run.plan.settings.strategy).is_whole else "adapter"
+        what: Literal["model", "adapter"] = "model" if strategy_card(run.plan.settings.strategy).is_whole else "adapter"
         names = [name for name in run.record.outputs if name.startswith(f"{what}/")]
         files = {name.removeprefix(f"{what}/"): run.folder / name for name in names}
         return Target(repo=repo, what=what, languages=languages), files
