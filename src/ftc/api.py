@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ftc.verbs.drift import Drifted, data_drift
     from ftc.verbs.evaluate import evaluate, evaluate_on_harness
     from ftc.verbs.export_model import export_model
+    from ftc.verbs.inspect import Inspected, inspect
     from ftc.verbs.merge import merge
     from ftc.verbs.models import models
     from ftc.verbs.predict import Model, Predictions, load, predict
@@ -66,6 +67,7 @@ __all__ = [
     "Chat",
     "Checked",
     "Drifted",
+    "Inspected",
     "Model",
     "Planned",
     "Predictions",
@@ -92,6 +94,7 @@ __all__ = [
     "format",
     "import_recipe",
     "init",
+    "inspect",
     "load",
     "load_plan",
     "lock",
@@ -127,6 +130,7 @@ def __getattr__(name: str) -> Any:
         drift,
         evaluate,
         export_model,
+        inspect,
         merge,
         models,
         predict,
@@ -140,7 +144,7 @@ def __getattr__(name: str) -> Any:
     )
 
     homes = (
-        *(calibrate, chat, compare, drift, evaluate, export_model, merge),
+        *(calibrate, chat, compare, drift, evaluate, export_model, inspect, merge),
         *(models, predict, provenance, pull, push, server, sign, starting, track),
     )
     return next(getattr(home, name) for home in homes if name in home.__all__)

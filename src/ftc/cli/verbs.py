@@ -66,6 +66,12 @@ def _using() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _inspecting() -> Mapping[str, Command]:
+    from ftc.cli.inspecting import COMMANDS
+
+    return COMMANDS
+
+
 def _drifting() -> Mapping[str, Command]:
     from ftc.cli.drifting import COMMANDS
 
@@ -147,6 +153,7 @@ RUN = Group(
         Verb("run compare", _history, "compare runs on the same test rows"),
         Verb("run diff", _history, "show what differs between two runs, and what has to be done"),
         Verb("run eval", _training, "evaluate a finished run again, on its test rows or on a file"),
+        Verb("run inspect", _inspecting, "show what training changed in the weights, and in the states between layers"),
         Verb("run rate", _history, "compare answers by hand, without knowing which model wrote them"),
         Verb("run merge", _using, "merge a run's adapter into its base model"),
         Verb("run export", _exporting, "write a run's model for other programs, its provenance or bill of materials"),
