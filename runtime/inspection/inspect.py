@@ -81,7 +81,7 @@ def inspect(
     strategy = plan.settings.strategy
     is_whole, notes = strategy_card(strategy).is_whole, []
     changes: list[ModuleChange] = []
-    tokens: tuple[MovedToken, ...] = ()
+    largest: Table | None = None
     with reopened(on_processor(plan), inputs, run, record, listen) as session:
         with session.journal.phase("verify", f"{len(plan.lock.model.files)} files"):
             verify_some(plan, inputs, [split] if split else [], session.stamps)
@@ -100,13 +100,14 @@ def inspect(
             for change, table in found:
                 session.stop.check()
                 changes.append(change)
-                if table is not None and not tokens:
-                    tokens = _farthest(table, word_of)
+                if table is not None and (largest is None or len(table.sizes) > len(largest.sizes)):
+                    largest = table  # of positions and types there are fewer than of tokens
         session.stamps.confirm()
     if not changes:
         why = strategy_card(strategy).no_merging or "the strategy changes no weight of the base model"
         notes.append(f"weights are not compared: {why}")
     places, layers = states if states else (0, ())
+    tokens = () if largest is None else _farthest(largest, word_of)
     return Measured(tuple(changes), len(numbers) if layers else 0, places, layers, tokens, tuple(notes))
 
 

@@ -20,6 +20,7 @@ from torch import nn
 from ftc.runtime.artifacts.merged_weights import Unpack, unpacked
 from ftc.runtime.strategies.ln_tuning import replaces_layer
 from ftc.spec.documents.inspected import ModuleChange
+from ftc.spec.module_names import embedding_part
 
 __all__ = ["Factors", "Table", "adapter_changes", "first_factors", "whole_changes"]
 
@@ -132,7 +133,7 @@ def whole_changes(base: Path, files: list[str], tuned: Path) -> Iterator[tuple[M
                 yield _new(module, part, new), None
                 continue
             moved = new.float() - old.float()
-            is_table = "embed" in module and "position" not in module and "type" not in module and moved.ndim == 2
+            is_table = embedding_part(name) is not None and moved.ndim == 2
             yield _dense(module, part, moved, old), Table.of(moved, old) if is_table else None
 
 

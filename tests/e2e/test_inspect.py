@@ -62,4 +62,4 @@ def test_each_strategy_says_what_it_can(
     assert bool(found.states) or "states are not compared" in " ".join(found.notes)
     if strategy == "{kind: full}":
         assert len(found.tokens) == 20
-        assert sum(one.parameters for one in found.changes) == run.plan.model.num_parameters
+        assert sum(one.parameters for one in found.changes) == run.plan.model.num_trainable

@@ -95,11 +95,12 @@ def merge_into(
     from ftc.verbs.predict import table_of
 
     with tempfile.TemporaryDirectory(prefix="ftc-texts-") as scratch:
-        base, streams, split = inputs_of(found, needs_rows=False)
-        texts, is_bare = None, found.is_pulled and not (streams / f"{split}.arrow").exists()
-        with suppress(Refusal):  # rows with more than a text need their rows
-            made = compile_unlabeled(found.plan, base, table_of(found, _TEXTS), Path(scratch)) if is_bare else None
-            texts = Path(scratch) / "test.arrow" if made and made.plan else None
+        place, texts = Path(scratch), None
+        base, streams, _ = inputs_of(found, instead=place if found.is_pulled else None)
+        if streams == place:
+            with suppress(Refusal):  # rows with more than a text need their rows
+                if compile_unlabeled(found.plan, base, table_of(found, _TEXTS), place).plan is not None:
+                    texts = place / "test.arrow"
         return _merge_with(found, target, dtype, shard_bytes, tell, texts)
 
 
@@ -111,7 +112,7 @@ def _merge_with(
     tell: EventListener,
     texts: Path | None,
 ) -> Merge:
-    base, streams, split = inputs_of(found, needs_rows=texts is None)
+    base, streams, split = inputs_of(found, instead=texts and texts.parent)
     from ftc.compiler.memory.merge_sizes import added_to, merge_room, usual_type
     from ftc.compiler.resolve.machine.device import resolve_device
     from ftc.compiler.resolve.models.weights import read_weights
@@ -183,21 +184,25 @@ _TEXTS = (
 """What both models are asked where a run came without rows: any text shows a difference of weights."""
 
 
-def inputs_of(run: Run, *, needs_rows: bool = True) -> tuple[Path, Path, Split]:
+def inputs_of(run: Run, *, instead: Path | None = None) -> tuple[Path, Path, Split]:
     """The base model's folder, that of the token streams, and whose rows are asked.
+
+    Args:
+        run: The run.
+        instead: A folder to name where its streams are not here; None to refuse.
 
     Raises:
         Refusal: One of them isn't here (FTC660).
     """
     from ftc.compiler.audit.locate import model_folder
-    from ftc.spec.storage.paths import streams_folder
+    from ftc.compiler.tokens.stream_manifest import kept_streams
 
-    base, streams = model_folder(run.plan, run.root), streams_folder(run.plan.stream_key)
+    base, streams = model_folder(run.plan, run.root), kept_streams(run.plan) or instead
     if base is None:
         why = f"its base model `{run.plan.settings.model.base}` is not here"
         raise Refusal([_not_yet(run, why, "restore it at the path in the recipe")])
     split: Split = next(name for name in _SPLITS if name in run.plan.data and run.plan.data[name].rows)
-    if needs_rows and not (streams / f"{split}.arrow").exists():
+    if streams is None:
         why = "its rows as tokens, on which both models are compared, are no longer in the cache"
         raise Refusal([_not_yet(run, why, f"`ftc plan {run.plan.recipe_file}` tokenizes them again")])
     return base, streams, split
