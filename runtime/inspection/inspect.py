@@ -106,7 +106,7 @@ def inspect(
     if not changes:
         why = strategy_card(strategy).no_merging or "the strategy changes no weight of the base model"
         notes.append(f"weights are not compared: {why}")
-    places, layers = states if states else (0, ())
+    places, layers = states or (0, ())
     tokens = () if largest is None else _farthest(largest, word_of)
     return Measured(tuple(changes), len(numbers) if layers else 0, places, layers, tokens, tuple(notes))
 

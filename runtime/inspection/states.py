@@ -18,6 +18,7 @@ from ftc.spec.documents.streams import TokenStream
 
 __all__ = ["States", "compared_states", "states_of"]
 
+
 @dataclass(frozen=True, slots=True)
 class States:
     """States at a few places.
@@ -64,9 +65,7 @@ def states_of(work: ModelWithScorer, rows: TokenStream, numbers: Sequence[int], 
     finally:
         for hook in hooks:
             hook.remove()
-    return States(
-        {key: torch.cat(parts) for key, parts in kept.items()}, tuple(next(iter(lengths.values()), ()))
-    )
+    return States({key: torch.cat(parts) for key, parts in kept.items()}, tuple(next(iter(lengths.values()), ())))
 
 
 def compared_states(before: States, after: States) -> tuple[LayerStates, ...]:

@@ -47,9 +47,7 @@ def test_an_adapter(project: MakeProject, ftc: Ftc, tmp_path: Path) -> None:
         ("{kind: bottleneck}", set(), "weights are not compared"),
     ],
 )
-def test_each_strategy_says_what_it_can(
-    project: MakeProject, strategy: str, kinds: set[str], note: str
-) -> None:
+def test_each_strategy_says_what_it_can(project: MakeProject, strategy: str, kinds: set[str], note: str) -> None:
     root = project("classification", steps=1)
     recipe = root / "recipe.yaml"
     line = next(line for line in recipe.read_text().splitlines() if line.startswith("strategy:"))

@@ -70,7 +70,9 @@ def inspected_html(found: InspectedRun, drawn: Drawer | None = None) -> str:
 
 def _weights_chart(found: InspectedRun, drawn: Drawer) -> str:
     """How far each kind of module moved, over the layers."""
-    modules = groups([one for one in found.changes if one.layer is not None and "." not in one.module], lambda one: one.module)
+    modules = groups(
+        [one for one in found.changes if one.layer is not None and "." not in one.module], lambda one: one.module
+    )
     series = []
     for color, (name, group) in enumerate(modules.items()):
         by_layer = groups(group.changes, stack_and_layer).values()
@@ -120,4 +122,3 @@ def _states_chart(found: InspectedRun, drawn: Drawer) -> str:
     words = f"The least alike are the states behind layer {least.layer}, with a cosine of {least.cosine:.4f}."
     axis = Axis("similarity; 1 is the same")
     return figure(Lines("states-chart", "Before and after", words, series, Axis("layer", whole=True), axis), drawn)
-
