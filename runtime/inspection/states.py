@@ -43,7 +43,7 @@ def states_of(work: ModelWithScorer, rows: TokenStream, numbers: Sequence[int], 
     lengths: dict[tuple[str, int], list[int]] = {}
 
     def keep(key: tuple[str, int]) -> Any:
-        def hook(module: Any, given: Any, output: Any) -> None:
+        def hook(_module: Any, _given: Any, output: Any) -> None:
             states = output if isinstance(output, torch.Tensor) else output[0]
             flat = states.detach().reshape(-1, states.shape[-1])
             lengths.setdefault(key, []).append(len(flat))

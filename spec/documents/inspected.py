@@ -21,8 +21,8 @@ class ModuleChange(Document):
     module: str
     """What it is in its layer, such as `q_proj`."""
     kind: Literal["factors", "dense", "new"]
-    """Whether the change is a product of an adapter's factors, of which it was computed exactly, or a whole tensor; `new`
-    is a weight that the base model lacks."""
+    """Whether the change is a product of an adapter's factors, from which it was computed exactly, or a whole tensor;
+    `new` is a weight that the base model lacks."""
     parameters: int
     """Numbers in the weight."""
     update_norm: Real | None
@@ -57,8 +57,8 @@ class LayerStates(Document):
     cosine: Real
     """Mean cosine similarity of the states of a place, before and after."""
     cka: Real
-    """Linear centered kernel alignment of all places (Kornblith and others 2019): 1 where the states differ by a rotation
-    and a scale alone."""
+    """Linear centered kernel alignment of all places (Kornblith and others 2019): 1 where states differ only by a
+    rotation and a scale."""
     change: Real
     """Mean norm of the difference as a share of the state's norm before."""
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 pytest.importorskip("peft")
+
+import torch
 
 from ftc.runtime.inspection.states import States, compared_states
 from ftc.runtime.inspection.updates import adapter_changes, first_factors, whole_changes

@@ -82,7 +82,8 @@ def _weights_chart(found: InspectedRun, drawn: Drawer) -> str:
     if not series:
         return ""
     series.sort(key=lambda one: -max(y for _, y in one.points))
-    words = f"The largest change of a layer is {numbers.percent(max(y for _, y in series[0].points))}, of {series[0].label}."
+    most = max(y for _, y in series[0].points)
+    words = f"The largest change of a layer is {numbers.percent(most)}, of {series[0].label}."
     chart = Lines(
         "change-chart",
         "Change of weights by layer",
@@ -119,6 +120,6 @@ def _states_chart(found: InspectedRun, drawn: Drawer) -> str:
         Series("CKA", [(float(i), float(one.cka)) for i, one in enumerate(found.states)], "squares", 7),
     ]
     least = min(found.states, key=lambda one: one.cosine)
-    words = f"The least alike are the states behind layer {least.layer}, with a cosine of {least.cosine:.4f}."
+    words = f"The states that changed most are behind layer {least.layer}, with a cosine of {least.cosine:.4f}."
     axis = Axis("similarity; 1 is the same")
     return figure(Lines("states-chart", "Before and after", words, series, Axis("layer", whole=True), axis), drawn)
