@@ -168,7 +168,8 @@ _PAGES = {
         OutputKind.DRIFT: f"{_TITLED}Drift of ",
         OutputKind.INSPECTION: f"{_TITLED}What training changed in ",
         OutputKind.JOB_SCRIPT: (
-            r"#!/bin/bash\n(?:#SBATCH [^\n]*\n)*\n# Plan [0-9a-f]{12} of job [0-9a-f]{12}\. Written by `ftc launch`"
+            r"(?:#!/bin/bash\n(?:#SBATCH [^\n]*\n)*\n)?"
+            r"# Plan [0-9a-f]{12} of job [0-9a-f]{12}\. Written by `ftc launch`"
         ),
     }.items()
 }
