@@ -22,8 +22,8 @@ __all__ = [
     "summary_parts",
 ]
 
-MODULE_HEADER = ("module", "weights", "change", "stable rank", "effective rank", "rank at most")
-"""Columns of `module_cells`."""
+MODULE_HEADER = ("module", "weights", "change", "stable", "effective", "max rank")
+"""Columns of `module_cells`; the last three are ranks. A terminal of 60 columns holds them."""
 LAYER_HEADER = ("layer", "change", "states' change", "cosine", "CKA")
 """Columns of `layer_cells`."""
 _SHOWN_TOKENS = 10
