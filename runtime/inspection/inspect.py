@@ -79,7 +79,8 @@ def inspect(
         KeyboardInterrupt: Somebody asked to stop.
     """
     strategy = plan.settings.strategy
-    is_whole, notes = strategy_card(strategy).is_whole, []
+    is_whole = strategy_card(strategy).is_whole
+    notes: list[str] = []
     changes: list[ModuleChange] = []
     largest: Table | None = None
     with reopened(on_processor(plan), inputs, run, record, listen) as session:
@@ -87,7 +88,8 @@ def inspect(
             verify_some(plan, inputs, [split] if split else [], session.stamps)
         work = session.build() if split or not is_whole else None
         factors = {} if is_whole or work is None else first_factors(work.model)
-        numbers, states = [], None
+        numbers: list[int] = []
+        states = None
         if work is not None:
             states, numbers = _states(session, work, split, notes)
         found: Iterator[tuple[ModuleChange, Table | None]] = iter(())

@@ -91,7 +91,8 @@ def adapter_changes(model: Any, before: Factors) -> Iterator[tuple[ModuleChange,
             continue
         elif replaces_layer(layer):
             for part, old in layer.get_base_layer().named_parameters():
-                new = getattr(layer.ln_tuning_layers[_ADAPTER], part)
+                norms: Any = layer
+                new = getattr(norms.ln_tuning_layers[_ADAPTER], part)
                 yield _dense(plain, part, new.detach().float() - old.detach().float(), old), None
         elif _is_low_rank(layer) and not _has_magnitudes(layer):
             yield _of_factors(plain, layer, before.get(name), packed)
@@ -189,16 +190,16 @@ def _moved(layer: Any, weight: torch.Tensor, before: tuple[torch.Tensor, torch.T
         start, scale = (weight.T if is_turned else weight).float(), layer.scaling[_ADAPTER]
         summed = start + (b @ a).float() * scale
         whole = summed * (layer.lora_magnitude_vector[_ADAPTER].weight.detach().float() / summed.norm(dim=1))[:, None]
-        moved = whole - (start if before is None else start + (before[1] @ before[0]).float() * scale)
+        moved: torch.Tensor = whole - (start if before is None else start + (before[1] @ before[0]).float() * scale)
         return moved.T if is_turned else moved
-    base = layer.get_base_layer()
+    base: Any = layer.get_base_layer()
     kept = base.weight.data
     base.weight.data = weight.clone()
     layer.merge(safe_merge=True)
-    moved = base.weight.data.float() - weight.float()
+    change: torch.Tensor = base.weight.data.float() - weight.float()
     layer.merged_adapters.clear()
     base.weight.data = kept
-    return moved
+    return change
 
 
 def _table(layer: nn.Module, part: str, moved: torch.Tensor, old: torch.Tensor) -> Table | None:

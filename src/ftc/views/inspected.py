@@ -116,7 +116,7 @@ def layer_cells(found: InspectedRun) -> list[tuple[str, ...]]:
     states = {(one.stack, one.layer): one for one in found.states}
     keys = [key for key in dict.fromkeys([*states, *moved]) if isinstance(key, tuple) and key[1] is not None]
     stacks = {stack for stack, _ in keys}
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for key in sorted(keys, key=lambda one: (list(dict.fromkeys(stack for stack, _ in keys)).index(one[0]), one[1])):
         name = str(key[1]) if len(stacks) == 1 else f"{key[0]} {key[1]}"
         share = moved.get(key)
