@@ -30,6 +30,7 @@ from ftc.spec.codes import (
     rows,
     rules,
     schema,
+    sharing,
     strategies,
     sweeps,
     text,
@@ -71,6 +72,7 @@ CODES: dict[str, Code] = {
         launching,
         tracking,
         uses,
+        sharing,
     )
     for code in module.CODES
 }
