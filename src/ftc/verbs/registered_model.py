@@ -16,7 +16,7 @@ from ftc.verbs.predict import load
 __all__ = ["RegisteredRun"]
 
 
-class RegisteredRun(mlflow.pyfunc.PythonModel):  # type: ignore[misc] - mlflow is not installed where types are checked
+class RegisteredRun(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow has no types here
     """A finished run, in a project that holds nothing else."""
 
     def load_context(self, context: Any) -> None:
