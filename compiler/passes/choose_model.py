@@ -35,6 +35,12 @@ def choose_model(draft: Draft) -> Draft:
     )
     if (vision := _vision(draft, why)) is not None:
         loaded = loaded.model_copy(update={"vision": vision})
+    if (rope := model.rope) is not None:
+        why.take("rope.kind", rope.kind, "model.rope.kind")
+        why.take("rope.factor", rope.factor, "model.rope.factor")
+        why.derive("rope.original", rope.original, "`max_position_embeddings` in the model's config.json")
+        why.derive("rope.positions", rope.positions, "original positions, times the factor")
+        loaded = loaded.model_copy(update={"rope": rope})
     if (own := model.tokenizer.own) is not None:
         why.derive("tokenizer.tokens", own.tokens, "tokens of the recipe, with the ids that the tokenizer gives them")
         why.derive("tokenizer.rows", own.rows, "one for each id; spare rows of the model are used first")

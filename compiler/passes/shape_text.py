@@ -156,6 +156,11 @@ def _check_length(draft: Draft) -> Draft:
     summary = f"`max_length` is {asked} tokens, but the model has {positions} positions"
     help = f"write at most {positions}"
     notes = f"`max_position_embeddings` in the model's config.json is {positions}"
+    rope = draft.model.rope
+    if rope is not None:
+        help, notes = f"write at most {positions}, or raise `model.rope.factor`", f"{rope.original} x {rope.factor:g}"
+    elif draft.model.kind.stretches and draft.model.vision is None:
+        help += f", or scale the rotation with `model.rope: {{kind: yarn, factor: {-(-asked // positions)}}}`"
     return draft.find("FTC221", summary, "data.max_length", help=help, notes=notes)
 
 

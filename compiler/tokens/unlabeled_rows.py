@@ -299,6 +299,7 @@ def _lengths(plan: Plan, model_folder: Path, asked: int | None) -> tuple[int, in
         return longest, settings.eval.max_new_tokens
     new = asked or plan.data["train"].supervised_max
     positions = read_config(read_json_object(model_folder / "config.json", None)).max_positions
+    positions = settings.model.rope.positions if settings.model.rope is not None else positions
     if positions is None or settings.model.family == "encoder_decoder":
         return longest, new
     free = positions - settings.strategy.traits.num_virtual

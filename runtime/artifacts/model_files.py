@@ -42,6 +42,8 @@ def write_model_files(session: Session, model: Any, folder: Path) -> None:
     model.config.architectures = [plain_class_name(model)]
     model.config.save_pretrained(folder)
     base = json.loads((session.inputs.model_folder / _CONFIG).read_text(encoding="utf-8"))
+    if (rope := session.plan.settings.model.rope) is not None:
+        base |= rope.values()
     text = json.dumps(config_for_all(model.config, base), indent=2, sort_keys=True) + "\n"
     (folder / _CONFIG).write_text(text, encoding="utf-8")
     if head_card(session.plan.settings.model.head).writes:

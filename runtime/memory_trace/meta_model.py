@@ -38,8 +38,8 @@ __all__ = [
 
 _NOT_SIZES = frozenset({"auto_map", "attn_implementation", "dtype", "quantization_config", "torch_dtype"})
 """Keys that name code or types; the plan's settings stand."""
-_LOADING = frozenset({"attn_implementation", "dtype", "quantization_config"})
-"""Options of loading; all others are values of the model's configuration."""
+_LOADING = frozenset({"attn_implementation", "dtype", "quantization_config", "rope"})
+"""Options of loading; all others are values of the model's configuration. Scaled positions take no other memory."""
 _ENCODER_DEPTH = ("encoder_layers", "num_encoder_layers", "num_layers")
 _DECODER_DEPTH = ("decoder_layers", "num_decoder_layers")
 _META = torch.device("meta")

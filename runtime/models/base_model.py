@@ -19,11 +19,16 @@ from ftc.runtime.models.number_types import torch_type
 from ftc.runtime.models.sharding import split_like
 from ftc.runtime.training.seeding import seed_everything
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.documents.settings import Settings
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
 
+LOADING = ("attn_implementation", "dtype", "quantization_config")
+"""Options of loading that are no values of a model's configuration."""
+
 __all__ = [
+    "LOADING",
     "Base",
     "FolderBase",
     "auto_class",
@@ -38,6 +43,7 @@ __all__ = [
     "num_outputs",
     "peft_task",
     "quiet_transformers",
+    "scale_rotation",
     "trainable_tensors",
 ]
 
@@ -82,6 +88,12 @@ class FolderBase:
 
     def load(self, kind: Any, options: dict[str, Any]) -> Any:
         """The weights, from safetensors files and without the network."""
+        if (rope := options.pop("rope", None)) is not None:
+            from transformers import AutoConfig
+
+            values = {key: options.pop(key) for key in [*options] if key not in LOADING}
+            options["config"] = AutoConfig.from_pretrained(self._folder, local_files_only=True, **values)
+            scale_rotation(options["config"], rope)
         return kind.from_pretrained(self._folder, local_files_only=True, use_safetensors=True, **options)
 
 
@@ -98,6 +110,8 @@ def load_base(settings: Settings, base: Base, *, is_new: bool = True, **options:
         Refusal: It can't be loaded (FTC635).
     """
     options["attn_implementation"] = settings.model.attention
+    if settings.model.rope is not None:
+        options["rope"] = settings.model.rope
     if settings.model.vision is None:  # else it is a value of the language model's configuration, inside of this one
         options["pad_token_id"] = settings.model.pad_id
     options |= head_options(settings) if is_new else num_outputs(settings)
@@ -115,6 +129,18 @@ def load_base(settings: Settings, base: Base, *, is_new: bool = True, **options:
     if not head_card(settings.model.head).is_new and getattr(model, "pooler", None) is not None:
         model.pooler = None  # a layer behind the states, which nothing reads and no gradient reaches
     return model
+
+
+def scale_rotation(config: Any, rope: RopeSettings) -> None:
+    """Writes scaled rotary positions into a model's configuration, in the words of transformers 5 or 4."""
+    text = config.get_text_config()
+    known = getattr(text, "rope_parameters", None)
+    if isinstance(known, dict):
+        kept = {key: known[key] for key in ("rope_theta", "partial_rotary_factor") if known.get(key) is not None}
+        text.rope_parameters = {**kept, **rope.parameters()}
+    else:
+        text.rope_scaling = rope.parameters()
+    text.max_position_embeddings = rope.values()["max_position_embeddings"]
 
 
 def add_rows(model: Any, settings: Settings) -> None:

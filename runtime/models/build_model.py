@@ -15,6 +15,7 @@ from ftc.runtime.execution.accelerator import agreed
 from ftc.runtime.models.base_model import (
     Base,
     FolderBase,
+    scale_rotation,
 )
 from ftc.runtime.models.sharding import description
 from ftc.runtime.strategies import half_of
@@ -55,8 +56,10 @@ class ShapesBase:
         """The model on tensors without memory, with what else reading the folder would give it."""
         from transformers import AutoConfig, GenerationConfig
 
-        values = {key: value for key, value in options.items() if key not in _LOADING}
+        values = {key: value for key, value in options.items() if key not in (*_LOADING, "rope")}
         config = AutoConfig.from_pretrained(self._folder, local_files_only=True, **values)
+        if "rope" in options:
+            scale_rotation(config, options["rope"])
         model = kind.from_config(config, **{key: options[key] for key in _LOADING})
         if model.can_generate():
             with suppress(OSError):  # a folder need not have one

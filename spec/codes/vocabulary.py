@@ -1,4 +1,4 @@
-"""Codes 470 to 476: tokens and chat templates that a recipe brings along."""
+"""Codes 470 to 476: tokens, chat templates and positions that a recipe brings along."""
 
 from ftc.spec.codes._code import Code, Severity
 from ftc.spec.exit_codes import ExitCode
@@ -54,5 +54,13 @@ CODES: tuple[Code, ...] = (
         cause="`model.chat_template` names no file of the project, or one that is empty, too large or no UTF-8 text.",
         wrong="model: {base: ./model, chat_template: chatml}",
         right="model: {base: ./model, chat_template: chatml.jinja}",
+    ),
+    Code(
+        id="FTC476",
+        title="rotation that can't be scaled",
+        cause="`model.rope` scales rotary positions. The model has none, one for each kind of layer, or one that "
+        "transformers doesn't scale; or its own config.json scales them already, and two scalings don't add up.",
+        wrong="model: {base: openai-community/gpt2, rope: {kind: yarn, factor: 4}}",
+        right="model: {base: Qwen/Qwen2.5-0.5B, rope: {kind: yarn, factor: 4}}",
     ),
 )

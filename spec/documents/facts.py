@@ -16,6 +16,7 @@ from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.documents.device import Speed
 from ftc.spec.documents.own_tokenizer import OwnTokenizer
+from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.experts import Experts, experts_of
 from ftc.spec.names import InsidePath
 from ftc.spec.sections.model import AttentionKernel
@@ -168,6 +169,8 @@ class ModelFacts(Document):
     """Attention kernels that the model's class in the installed transformers has; None where that isn't known."""
     vision: VisionFacts | None = None
     """What reads images; None for a model that reads text alone."""
+    rope: RopeSettings | None = None
+    """How the recipe scales its rotation; `max_positions` says how long sequences are then."""
     license: str | None
     """SPDX-like id in lower case from the model card or a license file; None when none is stated."""
     tokenizer: TokenizerFacts

@@ -40,6 +40,7 @@ QUANTITIES: tuple[tuple[Any, dict[str, Any]], ...] = (
 
 _UNITS = {
     "Recipe.ftc": NUMBER,
+    "Rope.factor": NUMBER,
     "QuestionAnswering.stride": "tokens",
     "QuestionAnswering.max_answer_length": "tokens",
     "Preference.beta": NUMBER,

@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from ftc.spec.base import Bandwidth, Bytes, Document, Effect, MoneyText, Seconds
+from ftc.spec.base import Bandwidth, Bytes, Document, Effect, MoneyText, Real, Seconds
 from ftc.spec.documents.device import DeviceByHand
 
-__all__ = ["AttentionKernel", "Budget", "Device", "License", "Model", "SpecialTokens", "TokenPrice"]
+__all__ = ["AttentionKernel", "Budget", "Device", "License", "Model", "Rope", "RopeKind", "SpecialTokens", "TokenPrice"]
 
 AttentionKernel = Literal["eager", "sdpa", "flash_attention_2"]
 """The plain formula, torch's fused kernels, or those of the package flash-attn."""
@@ -39,6 +39,23 @@ class SpecialTokens(Document):
     pad_token: _Token | None = None
     """Token that fills short rows, which masks leave out. One that the vocabulary lacks is added to it as a special
     token. Default: the tokenizer's own."""
+
+
+RopeKind = Literal["linear", "dynamic", "yarn", "llama3"]
+"""How a rotation is scaled: all frequencies alike (Chen et al. 2023); by the length of the sequence at hand (NTK); low
+frequencies alone (YaRN, Peng et al. 2023); or in three bands, as Llama 3.1 does."""
+
+
+class Rope(Document):
+    """Rotary positions for sequences that are longer than those of pretraining."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    kind: RopeKind
+    """How frequencies are scaled: `yarn` keeps short texts closest to pretraining and needs fewest steps; `linear` is
+    the oldest way; `dynamic` changes nothing up to the model's own positions; `llama3` is what Llama 3.1 has."""
+    factor: Annotated[Real, Field(gt=1, le=1024)]
+    """Longest sequence by the model's own positions, such as 4 for 131,072 tokens with a model of 32,768."""
 
 
 class Model(Document):
@@ -77,6 +94,10 @@ class Model(Document):
     chat_template: str | None = Field(default=None, min_length=1, max_length=4096)
     """Jinja file with the chat template, relative to the recipe, such as `chatml.jinja`. It is rendered in the same
     sandbox as a model's, pinned in the lock, and stored with the result's tokenizer. Default: the model's own."""
+
+    rope: Rope | None = None
+    """Scaling of rotary positions, such as `{kind: yarn, factor: 4}`: `data.max_length` can then go beyond positions
+    of pretraining. Default: the model's own."""
 
     @property
     def adds_tokens(self) -> bool:

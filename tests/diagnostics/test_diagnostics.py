@@ -49,6 +49,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC472": f"{_OWN_TOKENIZER}::test_what_a_recipe_brings_along_is_checked",
     "FTC473": f"{_OWN_TOKENIZER}::test_a_normalizer_that_changes_a_token_is_told",
     "FTC474": f"{_OWN_TOKENIZER}::test_tokens_that_nobody_trains_are_refused",
+    "FTC476": "tests/e2e/test_rope.py::test_a_rotation_that_is_scaled_already_is_left_alone",
     "FTC475": f"{_OWN_TOKENIZER}::test_what_a_recipe_brings_along_is_checked",
     "FTC120": f"{_IMAGES}::test_files_go_through_the_one_door",
     "FTC121": f"{_IMAGES}::test_a_file_that_is_no_usable_image_is_named_with_its_row",

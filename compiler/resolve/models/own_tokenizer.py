@@ -15,9 +15,10 @@ from ftc.compiler.resolve.models.tokenizer import token_ids
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, diagnostic
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.own_tokenizer import AddedToken, OwnTemplate, OwnTokenizer
+from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.module_names import head_parts
-from ftc.spec.sections.model import Model, SpecialTokens
+from ftc.spec.sections.model import Model, Rope, SpecialTokens
 from ftc.spec.storage.own_tokenizer import add_tokens
 from ftc.spec.storage.tokenizer_file import FILE, load_tokenizer, tokenizer_call
 
@@ -50,6 +51,8 @@ def with_own_tokenizer(model: ResolvedModel, asked: Model, world: World) -> Reso
     Raises:
         Refusal: A token can't be added (FTC471 to FTC474), or the template can't be read (FTC300, FTC475).
     """
+    if asked.rope is not None:
+        model = replace(model, facts=_stretched(model.facts, asked.rope, world))
     if not asked.changes_tokenizer:
         return model
     roles = asked.special_tokens or SpecialTokens()
@@ -70,6 +73,26 @@ def with_own_tokenizer(model: ResolvedModel, asked: Model, world: World) -> Reso
         chat_template=template,
     )
     return replace(model, facts=with_own_facts(model.facts, own, model.folder), warnings=tuple(placed))
+
+
+def _stretched(facts: ModelFacts, asked: Rope, world: World) -> ModelFacts:
+    """The model with scaled rotary positions.
+
+    Raises:
+        Refusal: It takes none, or has a scaling of its own (FTC476).
+    """
+    scaling = facts.config.get("rope_parameters") or facts.config.get("rope_scaling") or {}
+    own = scaling.get("rope_type") or scaling.get("type") or "default"
+    known = facts.kind.stretches and facts.vision is None and facts.max_positions is not None
+    if not known or own != "default":
+        what = f"its rotation is scaled already ({own})" if known else "it has no rotation that transformers scales"
+        summary = f"`rope` can't be used for `{facts.name}`: {what}"
+        help = "remove `rope`, or choose a model such as Llama, Qwen or Mistral without a scaling"
+        span = world.span_of("model.rope")
+        raise Refusal([diagnostic("FTC476", summary, span, help=help, path="model.rope")])
+    original = facts.max_positions or 0
+    rope = RopeSettings(kind=asked.kind, factor=asked.factor, original=original, positions=int(original * asked.factor))
+    return facts.model_copy(update={"rope": rope, "max_positions": rope.positions})
 
 
 def with_own_facts(facts: ModelFacts, own: OwnTokenizer, folder: Path) -> ModelFacts:
