@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.base import Document
-from ftc.spec.documents.lineage import Parent
+from ftc.spec.documents.lineage import Combined, Parent
 
 __all__ = ["MayHaveMore", "VisionSettings"]
 
@@ -34,8 +34,10 @@ class MayHaveMore(Document):
     """What reads images; None, and absent from documents, for a model that reads text alone."""
     parent: Parent | None = None
     """The run that this one begins from; None, and absent from documents, for a plain base model."""
+    combined: Combined | None = None
+    """Adapters of other runs that this run's is made of; None, and absent from documents, for one that is trained."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        absent = [(name, None) for name in ("vision", "parent")]
+        absent = [(name, None) for name in ("vision", "parent", "combined")]
         return {name: value for name, value in handler(self).items() if (name, value) not in absent}

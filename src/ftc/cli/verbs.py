@@ -143,6 +143,7 @@ RUN = Group(
         Verb("run eval", _training, "evaluate a finished run again, on its test rows or on a file"),
         Verb("run rate", _history, "compare answers by hand, without knowing which model wrote them"),
         Verb("run merge", _using, "merge a run's adapter into its base model"),
+        Verb("run combine", _using, "make one adapter of the adapters of several runs"),
         Verb("run export", _exporting, "write a run's model for other programs, its provenance or bill of materials"),
         Verb("run track", _tracking, "send a run to an experiment tracker, or what one has missed"),
         Verb("run sign", _proofs, "sign a finished run, or any folder, with your own key"),

@@ -1,0 +1,210 @@
+"""`ftc run combine`: the adapters of several runs become one, which is a run of its own.
+
+The new run has the plan of the first one, with a step that combines in the place of training. So it is evaluated,
+shown, used, merged, exported and audited as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftc.spec.combining import MethodName, combination
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.verbs.provenance import refuse_faults
+from ftc.verbs.runs import Run, find_run
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.events import EventListener
+    from ftc.spec.documents.plan import Plan
+
+__all__ = ["combine"]
+
+
+def combine(
+    runs: Sequence[Run | Path | str],
+    *,
+    weights: Sequence[float] | None = None,
+    method: MethodName = "linear",
+    density: float | None = None,
+    seed: int = 0,
+    name: str | None = None,
+    on_event: EventListener | None = None,
+    folder: Path | str = ".",
+) -> Run:
+    """Makes one LoRA adapter of those of several finished runs, and evaluates it on the first run's test split.
+
+    Args:
+        runs: Runs, their folders, ids or the beginnings of those, or their recipes' names.
+        weights: What each adapter counts; None for equal weights that add up to 1.
+        method: How they are combined, by peft's word.
+        density: Share of the numbers that is kept, for methods that prune.
+        seed: Decides which, for methods that draw.
+        name: Name of the new run's job; None for the first run's with `-combined` behind it.
+        on_event: Hears of what goes on.
+        folder: Any folder of the project in which a name is looked for.
+
+    Raises:
+        Refusal: A run isn't whole (FTC521 to FTC525, FTC539), they don't fit together (FTC569), or inputs aren't here.
+    """
+    found = [one if isinstance(one, Run) else find_run(str(one), folder) for one in runs]
+    for one in found:
+        refuse_faults(one)
+    shares = [*weights] if weights is not None else [1 / len(found)] * len(found)
+    if obstacles := list(_obstacles(found, shares, method, density)):
+        raise Refusal(obstacles)
+    plan = _plan(found, shares, method, density if combination(method).prunes else None, seed, name)
+    from ftc.spec.storage.paths import RunFolder
+    from ftc.verbs.apply import execute_planned
+    from ftc.verbs.plan import Planned, located_plan
+
+    def missing() -> Planned:
+        help = f"`ftc plan {plan.recipe_file}` finds or makes them"
+        raise Refusal([diagnostic("FTC569", "the first run's model or rows as tokens are not here", help=help)])
+
+    planned = located_plan(plan, found[0].root, missing)
+    recipe = RunFolder(found[0].folder).recipe
+    planned = replace(planned, recipe_text=recipe.read_bytes() if recipe.is_file() else b"")
+    return execute_planned(planned, listen=on_event or (lambda event: None), again=False)
+
+
+def _obstacles(
+    runs: Sequence[Run], weights: Sequence[float], method: MethodName, density: float | None
+) -> Iterator[Diagnostic]:
+    """Why the adapters of runs can't be combined so."""
+    card = combination(method)
+    if len(runs) < 2 or len({one.record.id for one in runs}) < len(runs):
+        yield _refused("two different runs or more are combined", "name each run once")
+        return
+    if len(weights) != len(runs):
+        summary = f"there are {len(weights)} weights for {len(runs)} runs"
+        yield _refused(summary, "give one weight per run, in their order")
+        return
+    if card.prunes and not (density is not None and 0 < density <= 1):
+        yield _refused(f"`{method}` keeps a share of the numbers", "give it as `--density`, such as `--density 0.5`")
+    if not card.prunes and density is not None:
+        yield _refused(f"`{method}` keeps all numbers, so `--density` has no effect", "remove `--density`")
+    first = runs[0]
+    base = first.plan.lock.model.identity()
+    for one in runs:
+        if problem := _unfit(one.plan):
+            yield _refused(f"the adapter of run `{one.record.id}` can't be combined: {problem}", "leave this run out")
+        elif one.plan.lock.model.identity() != base:
+            summary = f"run `{one.record.id}` was trained on another base model than run `{first.record.id}`"
+            yield _refused(summary, "combine runs of one base model", _named_base(first.plan), _named_base(one.plan))
+        elif (ours := _form(one.plan)) != (theirs := _form(first.plan)):
+            summary = f"the adapter of run `{one.record.id}` is not on the same modules as that of `{first.record.id}`"
+            yield _refused(summary, "combine adapters with the same `strategy.targets`", str(theirs), str(ours))
+        elif card.rank == "equal" and _adapter(one.plan).rank != _adapter(first.plan).rank:
+            ranks = [f"run `{run.record.id}` has rank {_adapter(run.plan).rank}" for run in (first, one)]
+            help = "use `--method cat` or `--method svd`, which take any ranks"
+            yield _refused(f"`{method}` needs adapters of one rank", help, *ranks)
+
+
+def _adapter(plan: Plan) -> Any:
+    return getattr(plan.settings.strategy, "adapter", None)
+
+
+def _form(plan: Plan) -> tuple[str, ...]:
+    """What has to be the same beside the rank."""
+    settings = plan.settings
+    return (settings.strategy.kind, settings.model.head, *_adapter(plan).targets)
+
+
+def _unfit(plan: Plan) -> str | None:
+    """Why peft can't combine an adapter of this kind; None where it can."""
+    strategy = plan.settings.strategy
+    method = strategy.peft()
+    if method is None or method.config != "LoraConfig":
+        return f"its kind is `{strategy.kind}`, and peft combines LoRA alone"
+    one, traits = _adapter(plan), strategy.traits
+    if traits.new_modules or one.also_trained:
+        return "modules that are trained whole, such as a class head, have no weighted sum"
+    if one.dora or one.rank_stabilized or one.ranks:
+        return "DoRA, rank-stabilized scales and ranks of single modules are lost in the sum"
+    return "its first directions were taken out of the base's weights" if traits.changes_base else None
+
+
+def _named_base(plan: Plan) -> str:
+    return f"{plan.settings.model.base}, tensors {plan.lock.model.content_sha256[:12]}"
+
+
+def _refused(summary: str, help: str, *notes: str) -> Diagnostic:
+    return diagnostic("FTC569", summary, help=help, notes=notes)
+
+
+def _plan(
+    runs: Sequence[Run],
+    weights: Sequence[float],
+    method: MethodName,
+    density: float | None,
+    seed: int,
+    name: str | None,
+) -> Plan:
+    """The first run's plan with a step that combines instead of training."""
+    from ftc.spec.documents.lineage import Combined, CombinedAdapter
+    from ftc.spec.documents.lockfile import sealed
+    from ftc.spec.documents.plan import Check, CombineStep, EvaluateStep, Origin, VerifyStep
+
+    first, card = runs[0], combination(method)
+    plan, adapters = first.plan, []
+    for run, weight in zip(runs, weights, strict=True):
+        one = _adapter(run.plan)
+        folder = (run.folder.resolve() / "adapter").relative_to(run.root).as_posix()
+        adapters.append(
+            CombinedAdapter(
+                run_id=run.record.id,
+                name=run.plan.name,
+                folder=folder,
+                record_sha256=run.record.sha256,
+                weights_sha256=run.record.final_weights_sha256 or "",
+                weight=weight,
+                rank=one.rank,
+                alpha=one.alpha,
+                alphas=one.alphas,
+            )
+        )
+    made = Combined(method=method, density=density, seed=seed if card.draws else None, adapters=tuple(adapters))
+    ranks = [one.rank for one in adapters]
+    rank = {"equal": ranks[0], "sum": sum(ranks), "largest": max(ranks)}[card.rank]
+    settings = plan.settings
+    changed = _adapter(plan).model_copy(update={"rank": rank, "alpha": rank, "alphas": {}})  # peft's own scale
+    strategy = settings.strategy.model_copy(update={"adapter": changed})
+    proof = settings.train.determinism.model_copy(update={"proof_steps": 0})
+    train = settings.train.model_copy(update={"num_steps": 0, "determinism": proof})
+    model = settings.model.model_copy(update={"parent": None, "combined": made})
+    settings = settings.model_copy(update={"strategy": strategy, "train": train, "model": model})
+    plain = settings.to_json()
+    kept = {key: value for key, value in plan.lock.model.settings.items() if key != "parent"}
+    length = plan.lock.length.model_copy(update={"steps": {**plan.lock.length.steps, "num_steps": 0}})
+    train_lock = {**plan.lock.train.settings, "strategy": plain["strategy"]}
+    train_lock["train"] = {**train_lock["train"], "determinism": plain["train"]["determinism"]}
+    lock = plan.lock.model_copy(
+        update={
+            "model": plan.lock.model.model_copy(update={"settings": {**kept, "combined": plain["model"]["combined"]}}),
+            "train": plan.lock.train.model_copy(update={"settings": train_lock}),
+            "length": length,
+        }
+    )
+    named = ", ".join(f"{one.run_id} x {one.weight:g}" for one in adapters)
+    reason = Origin(kind="derived", reason=f"adapters combined by `{method}`: {named}")
+    others = [run.record.id for run in runs[1:] if run.plan.data.get("test") != plan.data.get("test")]
+    unseen = [f"whether run {other} was trained on these test rows: it has others" for other in others]
+    steps = [step for step in plan.steps if isinstance(step, VerifyStep | EvaluateStep)]
+    combining = CombineStep(kind="combine", artifact="adapter", adapters=len(adapters))
+    return plan.model_copy(
+        update={
+            "name": name or f"{plan.name}-combined",
+            "settings": settings,
+            "lock": sealed(lock),
+            "origins": {**plan.origins, "model.combined": reason},
+            "steps": (*steps[:1], combining, *steps[1:]),
+            "checks": (*plan.checks, Check(name="combined", code=None, result=reason.reason)),
+            "not_checked": (*plan.not_checked, *unseen),
+            "time": None,
+            "work": None,
+            "state": None,
+        }
+    ).sealed()
