@@ -97,6 +97,8 @@ def test_what_peft_can_not_combine_is_refused(root: Path) -> None:
     assert "weights for" in refusal("one", "two", weights=[1.0])
     assert "share" in refusal("one", "two", method="ties")
     assert "no effect" in refusal("one", "two", density=0.5)
+    assert "finite" in refusal("one", "two", weights=[float("nan"), 1.0])
+    assert "name a run" in refusal("one", "two", name="../elsewhere")
     (root / "odd.yaml").write_text(recipe("odd", "lora, dora: true"))
     api.apply("odd.yaml")
     assert "DoRA" in refusal("one", "odd")

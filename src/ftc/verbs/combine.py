@@ -6,6 +6,8 @@ shown, used, merged, exported and audited as any other.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from ftc.spec.combining import MethodName, combination
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.language.safe_repr import quoted
+from ftc.spec.names import NAME_PATTERN
 from ftc.verbs.provenance import refuse_faults
 from ftc.verbs.runs import Run, find_run
 
 if TYPE_CHECKING:
     from ftc.spec.documents.events import EventListener
+    from ftc.spec.documents.lineage import Combined
+    from ftc.spec.documents.lockfile import Lock
     from ftc.spec.documents.plan import Plan
+    from ftc.spec.documents.settings import Settings
 
 __all__ = ["combine"]
 
@@ -53,9 +60,9 @@ def combine(
     for one in found:
         refuse_faults(one)
     shares = [*weights] if weights is not None else [1 / len(found)] * len(found)
-    if obstacles := list(_obstacles(found, shares, method, density)):
+    if obstacles := [*_misnamed(name), *_obstacles(found, shares, method, density)]:
         raise Refusal(obstacles)
-    plan = _plan(found, shares, method, density if combination(method).prunes else None, seed, name)
+    plan = _plan(found, _combined(found, shares, method, density, seed), name)
     from ftc.spec.storage.paths import RunFolder
     from ftc.verbs.apply import execute_planned
     from ftc.verbs.plan import Planned, located_plan
@@ -70,6 +77,12 @@ def combine(
     return execute_planned(planned, listen=on_event or (lambda event: None), again=False)
 
 
+def _misnamed(name: str | None) -> Iterator[Diagnostic]:
+    """Why a run can't be called so."""
+    if name is not None and not re.fullmatch(NAME_PATTERN, name):
+        yield _refused(f"{quoted(name)} can't name a run", "use lower-case letters, digits, `.`, `_` and `-`")
+
+
 def _obstacles(
     runs: Sequence[Run], weights: Sequence[float], method: MethodName, density: float | None
 ) -> Iterator[Diagnostic]:
@@ -78,6 +91,8 @@ def _obstacles(
     if len(runs) < 2 or len({one.record.id for one in runs}) < len(runs):
         yield _refused("two different runs or more are combined", "name each run once")
         return
+    if not all(map(math.isfinite, weights)):
+        yield _refused("a weight is not a finite number", "give weights such as `0.7 0.3`")
     if len(weights) != len(runs):
         summary = f"there are {len(weights)} weights for {len(runs)} runs"
         yield _refused(summary, "give one weight per run, in their order")
@@ -91,6 +106,10 @@ def _obstacles(
     for one in runs:
         if problem := _unfit(one.plan):
             yield _refused(f"the adapter of run `{one.record.id}` can't be combined: {problem}", "leave this run out")
+        elif one.root != first.root:
+            yield _refused(
+                f"run `{one.record.id}` belongs to another project", "copy its folder into this project's runs"
+            )
         elif one.plan.lock.model.identity() != base:
             summary = f"run `{one.record.id}` was trained on another base model than run `{first.record.id}`"
             yield _refused(summary, "combine runs of one base model", _named_base(first.plan), _named_base(one.plan))
@@ -135,76 +154,85 @@ def _refused(summary: str, help: str, *notes: str) -> Diagnostic:
     return diagnostic("FTC569", summary, help=help, notes=notes)
 
 
-def _plan(
-    runs: Sequence[Run],
-    weights: Sequence[float],
-    method: MethodName,
-    density: float | None,
-    seed: int,
-    name: str | None,
-) -> Plan:
-    """The first run's plan with a step that combines instead of training."""
+def _combined(
+    runs: Sequence[Run], weights: Sequence[float], method: MethodName, density: float | None, seed: int
+) -> Combined:
+    """What is combined, and how."""
     from ftc.spec.documents.lineage import Combined, CombinedAdapter
+
+    card = combination(method)
+    adapters = tuple(
+        CombinedAdapter(
+            run_id=run.record.id,
+            name=run.plan.name,
+            folder=(run.folder.resolve() / "adapter").relative_to(run.root).as_posix(),
+            record_sha256=run.record.sha256,
+            weights_sha256=run.record.final_weights_sha256 or "",
+            weight=weight,
+            rank=_adapter(run.plan).rank,
+            alpha=_adapter(run.plan).alpha,
+            alphas=_adapter(run.plan).alphas,
+        )
+        for run, weight in zip(runs, weights, strict=True)
+    )
+    kept, drawn = density if card.prunes else None, seed if card.draws else None
+    return Combined(method=method, density=kept, seed=drawn, adapters=adapters)
+
+
+def _settings(plan: Plan, made: Combined) -> Settings:
+    """The first run's settings with the combined adapter, and no step of training."""
+    ranks = [one.rank for one in made.adapters]
+    rank = {"equal": ranks[0], "sum": sum(ranks), "largest": max(ranks)}[combination(made.method).rank]
+    settings = plan.settings
+    adapter = _adapter(plan).model_copy(update={"rank": rank, "alpha": rank, "alphas": {}})  # peft's own scale
+    proof = settings.train.determinism.model_copy(update={"proof_steps": 0})
+    changes = {
+        "strategy": settings.strategy.model_copy(update={"adapter": adapter}),
+        "train": settings.train.model_copy(update={"num_steps": 0, "determinism": proof}),
+        "model": settings.model.model_copy(update={"parent": None, "combined": made}),
+    }
+    return settings.model_copy(update=changes)
+
+
+def _lock(lock: Lock, settings: Settings) -> Lock:
+    """The first run's lock with what the settings have become."""
     from ftc.spec.documents.lockfile import sealed
+
+    plain = settings.to_json()
+    model = {key: value for key, value in lock.model.settings.items() if key != "parent"}
+    model["combined"] = plain["model"]["combined"]
+    train = {**lock.train.settings, "strategy": plain["strategy"]}
+    train["train"] = {**train["train"], "determinism": plain["train"]["determinism"]}
+    parts = {
+        "model": lock.model.model_copy(update={"settings": model}),
+        "train": lock.train.model_copy(update={"settings": train}),
+        "length": lock.length.model_copy(update={"steps": {**lock.length.steps, "num_steps": 0}}),
+    }
+    return sealed(lock.model_copy(update=parts))
+
+
+def _plan(runs: Sequence[Run], made: Combined, name: str | None) -> Plan:
+    """The first run's plan with a step that combines instead of training."""
     from ftc.spec.documents.plan import Check, CombineStep, EvaluateStep, Origin, VerifyStep
 
-    first, card = runs[0], combination(method)
-    plan, adapters = first.plan, []
-    for run, weight in zip(runs, weights, strict=True):
-        one = _adapter(run.plan)
-        folder = (run.folder.resolve() / "adapter").relative_to(run.root).as_posix()
-        adapters.append(
-            CombinedAdapter(
-                run_id=run.record.id,
-                name=run.plan.name,
-                folder=folder,
-                record_sha256=run.record.sha256,
-                weights_sha256=run.record.final_weights_sha256 or "",
-                weight=weight,
-                rank=one.rank,
-                alpha=one.alpha,
-                alphas=one.alphas,
-            )
-        )
-    made = Combined(method=method, density=density, seed=seed if card.draws else None, adapters=tuple(adapters))
-    ranks = [one.rank for one in adapters]
-    rank = {"equal": ranks[0], "sum": sum(ranks), "largest": max(ranks)}[card.rank]
-    settings = plan.settings
-    changed = _adapter(plan).model_copy(update={"rank": rank, "alpha": rank, "alphas": {}})  # peft's own scale
-    strategy = settings.strategy.model_copy(update={"adapter": changed})
-    proof = settings.train.determinism.model_copy(update={"proof_steps": 0})
-    train = settings.train.model_copy(update={"num_steps": 0, "determinism": proof})
-    model = settings.model.model_copy(update={"parent": None, "combined": made})
-    settings = settings.model_copy(update={"strategy": strategy, "train": train, "model": model})
-    plain = settings.to_json()
-    kept = {key: value for key, value in plan.lock.model.settings.items() if key != "parent"}
-    length = plan.lock.length.model_copy(update={"steps": {**plan.lock.length.steps, "num_steps": 0}})
-    train_lock = {**plan.lock.train.settings, "strategy": plain["strategy"]}
-    train_lock["train"] = {**train_lock["train"], "determinism": plain["train"]["determinism"]}
-    lock = plan.lock.model_copy(
-        update={
-            "model": plan.lock.model.model_copy(update={"settings": {**kept, "combined": plain["model"]["combined"]}}),
-            "train": plan.lock.train.model_copy(update={"settings": train_lock}),
-            "length": length,
-        }
-    )
-    named = ", ".join(f"{one.run_id} x {one.weight:g}" for one in adapters)
-    reason = Origin(kind="derived", reason=f"adapters combined by `{method}`: {named}")
+    plan = runs[0].plan
+    settings = _settings(plan, made)
+    named = ", ".join(f"{one.run_id} x {one.weight:g}" for one in made.adapters)
+    reason = Origin(kind="derived", reason=f"adapters combined by `{made.method}`: {named}")
     others = [run.record.id for run in runs[1:] if run.plan.data.get("test") != plan.data.get("test")]
     unseen = [f"whether run {other} was trained on these test rows: it has others" for other in others]
     steps = [step for step in plan.steps if isinstance(step, VerifyStep | EvaluateStep)]
-    combining = CombineStep(kind="combine", artifact="adapter", adapters=len(adapters))
-    return plan.model_copy(
-        update={
-            "name": name or f"{plan.name}-combined",
-            "settings": settings,
-            "lock": sealed(lock),
-            "origins": {**plan.origins, "model.combined": reason},
-            "steps": (*steps[:1], combining, *steps[1:]),
-            "checks": (*plan.checks, Check(name="combined", code=None, result=reason.reason)),
-            "not_checked": (*plan.not_checked, *unseen),
-            "time": None,
-            "work": None,
-            "state": None,
-        }
-    ).sealed()
+    combining = CombineStep(kind="combine", artifact="adapter", adapters=len(made.adapters))
+    changes = {
+        "name": name or f"{plan.name}-combined",
+        "settings": settings,
+        "lock": _lock(plan.lock, settings),
+        "origins": {**plan.origins, "model.combined": reason},
+        "steps": (*steps[:1], combining, *steps[1:]),
+        "checks": (*plan.checks, Check(name="combined", code=None, result=reason.reason)),
+        "not_checked": (*plan.not_checked, *unseen),
+        "time": None,
+        "work": None,
+        "state": None,
+    }
+    return plan.model_copy(update=changes).sealed()
