@@ -23,12 +23,14 @@ from ftc.spec.codes import (
     numbers,
     parameters,
     precisions,
+    prompts,
     references,
     results,
     rewards,
     rows,
     rules,
     schema,
+    sharing,
     strategies,
     sweeps,
     text,
@@ -49,6 +51,7 @@ CODES: dict[str, Code] = {
         schema,
         rules,
         results,
+        prompts,
         strategies,
         numbers,
         parameters,
@@ -69,6 +72,7 @@ CODES: dict[str, Code] = {
         launching,
         tracking,
         uses,
+        sharing,
     )
     for code in module.CODES
 }

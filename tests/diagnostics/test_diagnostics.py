@@ -61,6 +61,8 @@ ELSEWHERE: dict[str, str] = {
     "FTC107": "tests/cli/test_inputs.py::test_a_file_that_is_not_there_stops_none_of_the_others",
     "FTC245": "tests/e2e/test_findings.py::test_a_model_that_learned_nothing_says_so_everywhere",
     "FTC246": "tests/e2e/test_findings.py::test_a_model_that_learned_nothing_says_so_everywhere",
+    "FTC255": "tests/e2e/test_prompt_baselines.py::test_rows_that_lose_text_to_the_examples_are_counted",
+    "FTC256": "tests/e2e/test_prompt_baselines.py::test_what_the_prompts_give_is_measured_shown_and_audited",
     "FTC247": "tests/runtime/training/test_findings.py::test_what_curves_say",
     "FTC248": "tests/runtime/training/test_findings.py::test_what_curves_say",
     "FTC249": "tests/runtime/training/test_findings.py::test_what_curves_say",
@@ -256,6 +258,16 @@ ELSEWHERE: dict[str, str] = {
     "FTC756": "tests/e2e/test_server.py::test_what_differs_is_named",
     "FTC757": "tests/e2e/test_drift.py::test_mistakes_are_reported",
     "FTC758": "tests/e2e/test_drift.py::test_mistakes_are_reported",
+    "FTC770": "tests/e2e/test_sharing.py::test_what_was_made_of_a_run",
+    "FTC771": "tests/e2e/test_sharing.py::test_what_should_not_be_shared",
+    "FTC772": "tests/e2e/test_sharing.py::test_what_should_not_be_shared",
+    "FTC773": "tests/e2e/test_sharing.py::test_what_should_not_be_shared",
+    "FTC774": "tests/e2e/test_sharing.py::test_a_changed_repository_is_left_alone",
+    "FTC775": "tests/e2e/test_sharing.py::test_whatever_the_hub_does_is_a_finding",
+    "FTC776": "tests/e2e/test_sharing.py::test_files_that_differ_on_the_hub",
+    "FTC777": "tests/e2e/test_sharing.py::test_what_should_not_be_shared",
+    "FTC778": "tests/e2e/test_sharing.py::test_files_that_differ_on_the_hub",
+    "FTC779": "tests/e2e/test_sharing.py::test_a_push_and_a_pull",
 }
 """Codes that no recipe alone can give, with the test that shows each."""
 
