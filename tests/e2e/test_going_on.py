@@ -92,12 +92,16 @@ def test_an_adapter_is_trained_further(root: Path, parent: api.Run, ftc: Ftc) ->
     assert any(f"the record of run {parent.record.id}" in one for one in report.checked)
 
 
-def test_the_lock_keeps_the_run_while_its_recipe_runs_again(root: Path, parent: api.Run) -> None:
+def test_the_lock_keeps_the_run_while_its_recipe_runs_again(root: Path, parent: api.Run, ftc: Ftc) -> None:
     api.plan("child.yaml")
-    api.apply("recipe.yaml", again=True)
+    again = api.apply("recipe.yaml", again=True)
     kept = api.plan("child.yaml").plan.settings.model.parent
     assert kept is not None
     assert kept.run_id == parent.record.id
+    assert ftc("lock", "--upgrade-package", "model", "child.yaml").code == 0
+    moved = api.plan("child.yaml").plan.settings.model.parent
+    assert moved is not None
+    assert moved.run_id == again.record.id
 
 
 def test_a_child_stands_without_its_parent(root: Path, parent: api.Run, ftc: Ftc) -> None:
