@@ -17,6 +17,7 @@ from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.sections.model import RopeKind
 from tests.e2e.conftest import MakeProject
+from tests.support.cards import CardRunner
 from tests.support.projects import make_model
 from tests.support.tiny_architectures import tiny_config
 
@@ -45,7 +46,9 @@ def short(models: Path) -> str:
 
 
 @pytest.mark.slow
-def test_a_model_with_scaled_positions_is_the_same_elsewhere(short: str, project: MakeProject) -> None:
+def test_a_model_with_scaled_positions_is_the_same_elsewhere(
+    short: str, project: MakeProject, cards: CardRunner
+) -> None:
     project("chat", "lora", steps=2, model=short)
     edit(", rope: {kind: yarn, factor: 2}")
     plan = api.plan(Path("recipe.yaml")).plan
@@ -53,6 +56,8 @@ def test_a_model_with_scaled_positions_is_the_same_elsewhere(short: str, project
     assert plan.data["train"].length_max > 24
     run = api.apply(Path("recipe.yaml")).record
     assert api.audit(run.id, level="full").verdict == "REPRODUCED_BITWISE"
+    (folder,) = Path("runs").glob("*/*")
+    assert cards.run(folder / "README.md")
     api.merge(run.id, Path("merged"))
     loaded: Any = transformers.AutoModelForCausalLM.from_pretrained("merged").eval()
     assert loaded.config.max_position_embeddings == 48

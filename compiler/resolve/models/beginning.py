@@ -100,9 +100,9 @@ def resolve_base(recipe: Recipe, lock: Lock | None, world: World) -> Based:
         digests=world.digests,
         span_of=world.span_of,
     )
-    kept = begun is not None and begun.adapter is not None and begun.beginning.plan.settings.model.tokenizer is not None
-    if kept or (begun is not None and begun.adapter is not None and recipe.model.adds_tokens):
-        summary = "an adapter that is trained further can't have tokens or a template that its base model lacks"
+    own = begun.beginning.plan.settings.model if begun is not None and begun.adapter is not None else None
+    if own is not None and (own.tokenizer or own.rope or recipe.model.adds_tokens or recipe.model.rope):
+        summary = "an adapter that is trained further can't have tokens, a template or positions that its base lacks"
         help = "make a whole model of the earlier run with `ftc run merge`, and name its folder as `model.base`"
         raise Refusal([diagnostic("FTC474", summary, world.span_of("model.base"), help=help, path="model.base")])
     return Based(with_own_tokenizer(model, recipe.model, world), begun)

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.pushed import Target
+from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.embedding_losses import Pooling
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
@@ -94,7 +95,9 @@ def _adapted(plan: Plan, loader: str, target: Target | None) -> list[str]:
     where = "" if commit else "  # folder of the base model"
     traits = settings.strategy.traits
     is_quantized = traits.quantized is not None
-    options = f"{revision}{labels}{', quantization_config=quantization' if is_quantized else ''}"
+    is_scaled = settings.model.rope is not None
+    said = ", config=config" if is_scaled else labels
+    options = f"{revision}{said}{', quantization_config=quantization' if is_quantized else ''}"
     is_ours, own = settings.strategy.peft() is None, settings.model.tokenizer
     adapter = _literal(target.repo if target else "adapter")
     if target is not None and is_ours:
@@ -119,16 +122,29 @@ def _adapted(plan: Plan, loader: str, target: Target | None) -> list[str]:
         *(["from ftc.runtime.strategies.virtual_tokens import agree_on_cache"] if writes_behind else []),
         *(["from huggingface_hub import snapshot_download"] if is_ours and target else []),
         "from ftc.runtime.strategies.bottleneck import load_adapter" if is_ours else "from peft import PeftModel",
-        f"from transformers import {loader}, AutoTokenizer" + (", BitsAndBytesConfig" if is_quantized else ""),
+        f"from transformers import {'AutoConfig, ' if is_scaled else ''}{loader}, AutoTokenizer"
+        + (", BitsAndBytesConfig" if is_quantized else ""),
         "",
         f"base = {_literal(base)}{where}",
         f"tokenizer = AutoTokenizer.from_pretrained({f'base{revision}' if own is None else adapter})",
         *quantization,
+        *_scaled_rotation(settings.model.rope, f"{revision}{labels}"),
         f"model = {loader}.from_pretrained(base{options})",
         *([f"model.resize_token_embeddings({own.rows}, mean_resizing=False)"] if own and own.tokens else []),
         *(["model.pooler = None  # which the run left out, too"] if has_unread_pooler else []),
         f"model = {'load_adapter' if is_ours else 'PeftModel.from_pretrained'}(model, {adapter}).eval()",
         *(["agree_on_cache(model)"] if writes_behind else []),
+    ]
+
+
+def _scaled_rotation(rope: RopeSettings | None, options: str) -> list[str]:
+    """Lines that make a configuration with scaled positions; none where they are the model's own."""
+    if rope is None:
+        return []
+    return [
+        f"config = AutoConfig.from_pretrained(base{options})",
+        f"config.rope_parameters = {{**config.rope_parameters, **{rope.parameters()!r}}}",
+        f"config.max_position_embeddings = {rope.values()['max_position_embeddings']}",
     ]
 
 
