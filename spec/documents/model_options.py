@@ -22,13 +22,10 @@ class ModelOptions(Document):
     """What reads images; None, and absent from documents, for a model that reads text alone."""
     parent: Parent | None = None
     """The run that this one begins from; None, and absent from documents, for a plain base model."""
-<<<<<<< HEAD
     rope: RopeSettings | None = None
     """How rotary positions are scaled; None, and absent from documents, where they are the model's own."""
-=======
     combined: Combined | None = None
     """Adapters of other runs that this run's is made of; None, and absent from documents, for one that is trained."""
->>>>>>> main
     tokenizer: OwnTokenizer | None = None
     """What the recipe changes of the tokenizer; None, and absent from documents, where that is nothing."""
 
