@@ -199,7 +199,8 @@ def up_to_rows(
     found = _resolve(recipe, source, path, offline, old_lock)
     draft = _stop_on_errors(run_passes(SHAPING, replace(found.draft, past_runs=past[0], prices=past[1])))
     try:
-        data = compile_data(draft, found.files, found.base.folder, source, DigestCache(cache_folder() / "digests"))
+        digests, packages = DigestCache(cache_folder() / "digests"), found.environment.packages
+        data = compile_data(draft, found.files, found.base.folder, source, digests, packages)
     except Refusal as refusal:
         other = texts_that_differ(found.base.facts, found.base.folder, old_lock, cache_folder()) if old_lock else []
         raise _with_notes(refusal, other) from None
