@@ -94,7 +94,11 @@ def audit_static(
     _check_model(tally, plan, inputs.model)
     for card in COMPANIONS:
         _check_companion(tally, plan, card, inputs.companions.get(card.role))
-    _check_metric_data(tally, plan, inputs.lacking)
+    for need in needs_of(plan.settings.eval.metrics):
+        if need in inputs.lacking:
+            tally.not_checked.append(f"{need.data} as the run used it: it is not on this machine")
+        else:
+            tally.checked.append(f"{need.data}'s files")
     _check_sources(tally, plan, inputs.sources)
     check_streams(tally, plan, inputs.streams, ours=ours)
     check_remarks(tally, plan, record, inputs.witnesses.events, inputs.environment, inputs.model)
@@ -239,14 +243,6 @@ def _check_companion(tally: Tally, plan: Plan, card: Companion, folder: Path | N
         tally.findings.append(finding("FTC522", pinned.base, f"a {card.role}'s folder", "nothing", hint))
     else:
         tally.not_checked.append(f"the {card.role} `{asked.base}`: it is not on this machine")
-
-
-def _check_metric_data(tally: Tally, plan: Plan, lacking: tuple[Need, ...]) -> None:
-    for need in needs_of(plan.settings.eval.metrics):
-        if need in lacking:
-            tally.not_checked.append(f"{need.data} as the run used it: it is not on this machine")
-        else:
-            tally.checked.append(f"{need.data}'s files")
 
 
 def _of_another_meaning(plan: Plan, folder: Path, findings: list[Finding]) -> list[Finding]:

@@ -136,7 +136,11 @@ def _encode(
             train.rows,
             facts,
             renderer,
-            file=_template_place(model_folder),
+            file=(
+                f"{model_folder.name}/chat_template.jinja"
+                if (model_folder / "chat_template.jinja").is_file()
+                else f"`chat_template` in {model_folder.name}/tokenizer_config.json"
+            ),
             place=lambda number: train.place(train.numbers[number]),
             in_parts=images is not None,
         )
@@ -158,13 +162,6 @@ def _encode(
             for split, part in data.parts.items()
         }
     return splits, probe, found
-
-
-def _template_place(model_folder: Path) -> str:
-    """Where a model's chat template stands, for people."""
-    if (model_folder / "chat_template.jinja").is_file():
-        return f"{model_folder.name}/chat_template.jinja"
-    return f"`chat_template` in {model_folder.name}/tokenizer_config.json"
 
 
 def _findings(

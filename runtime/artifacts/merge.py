@@ -35,7 +35,7 @@ from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.canonical import file_digest
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import EventListener
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.merged import MERGE_FILE, Agreement, Held, MergedModel, WeightType
@@ -115,13 +115,20 @@ def merge(
         rows = session.stream(asked.split)
         assert rows is not None, "the caller has chosen a split with rows"
         numbers = sampled(rows)
-        before = scores_of(_adapted(session), rows, numbers, session.stop)
+        # The base with its adapter beside it, as the run measured it.
+        session.base = session.build()
+        load_exported(session, session.base.model)
+        before = scores_of(session.base, rows, numbers, session.stop)
         with building_folder(asked.target) as folder:
             with session.journal.phase("merge", asked.target.name):
                 written = _write(session, plan, asked, folder)
             session.stamps.confirm()  # weights were read until now
             with session.journal.phase("compare", f"{len(numbers)} rows of {asked.split}"):
-                after = scores_of(_loaded(session, folder), rows, numbers, session.stop)
+                # What was written, as anybody loads it, computing as the run did.
+                gc.collect()  # the other model goes before this one comes
+                settings = session.plan.settings
+                model = load_base(settings, FolderBase(folder), is_new=False, dtype=frozen_dtype(settings)).eval()
+                after = scores_of(ModelWithScorer(model, make_scorer(model, settings)), rows, numbers, session.stop)
             found = agreement(
                 before,
                 after,
@@ -174,13 +181,6 @@ def on_processor(plan: Plan) -> Plan:
     return plan.model_copy(update={"settings": settings.model_copy(update=changes)})
 
 
-def _adapted(session: Session) -> ModelWithScorer:
-    """The base with its adapter beside it, as the run measured it."""
-    session.base = session.build()
-    load_exported(session, session.base.model)
-    return session.base
-
-
 def _weights(session: Session, dtype: torch.dtype) -> tuple[MergedWeights, tuple[str, ...]]:
     """What is written, and what has to be said of it.
 
@@ -222,7 +222,9 @@ def _write(session: Session, plan: Plan, asked: Asked, folder: Path) -> _Written
         try:
             write_in_turn(folder / file, {name: weights.forms[name] for name in names}, weights, metadata)
         except NotFinite as error:
-            raise Refusal([_too_large(str(error), asked)]) from error
+            summary = f"`{error!s}` is not finite in {asked.weight_type} after the adapter is added"
+            kept = "the folder was not kept"
+            raise Refusal([diagnostic("FTC664", summary, notes=kept, help=_wider(asked))]) from error
     if len(shards) > 1:
         size = sum(_bytes(weights, name) for name in places)
         index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(places.items()))}
@@ -256,14 +258,6 @@ def _bytes(weights: MergedWeights, name: str) -> int:
     return shape.numel() * dtype.itemsize
 
 
-def _loaded(session: Session, folder: Path) -> ModelWithScorer:
-    """What was written, as anybody loads it, computing as the run did."""
-    gc.collect()  # the other model goes before this one comes
-    settings = session.plan.settings
-    model = load_base(settings, FolderBase(folder), is_new=False, dtype=frozen_dtype(settings)).eval()
-    return ModelWithScorer(model, make_scorer(model, settings))
-
-
 def allowed_share(settings: Settings, weight_type: WeightType) -> float:
     """The largest difference of scores, as a share of their spread, that rounding explains."""
     products = precision_card(settings.train.precision).products
@@ -286,11 +280,6 @@ def _require(found: Agreement, asked: Asked) -> None:
     )
     notes = f"{found.same_choices} of {found.choices} choices are the same; the folder was not kept"
     raise Refusal([diagnostic("FTC664", summary, notes=notes, help=_wider(asked))])
-
-
-def _too_large(name: str, asked: Asked) -> Diagnostic:
-    summary = f"`{name}` is not finite in {asked.weight_type} after the adapter is added"
-    return diagnostic("FTC664", summary, notes="the folder was not kept", help=_wider(asked))
 
 
 def _wider(asked: Asked) -> str:

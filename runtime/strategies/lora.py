@@ -32,7 +32,14 @@ class OfLora(OfPeft[LoraSettings]):
 def lora_config(peft: ModuleType, model: Any, settings: Settings, adapter: AdapterSettings, *, is_whole: bool) -> Any:
     """peft's configuration of a low-rank adapter."""
     targets, others = targeted(model, adapter.targets, adapter.trained_modules)
-    whole = [*adapter.trained_modules, *_named(model, adapter.also_trained)]
+    whole = [
+        *adapter.trained_modules,
+        *(
+            name
+            for name, _ in model.named_modules()
+            if any(name == end or name.endswith(f".{end}") for end in adapter.also_trained)
+        ),
+    ]
     return peft_config(
         peft,
         settings,
@@ -72,8 +79,3 @@ def targeted(
         else:
             found[name] = module
     return found, sorted(others)
-
-
-def _named(model: Any, ends: tuple[str, ...]) -> list[str]:
-    """Full names of the modules whose names have one of these ends, in whole parts."""
-    return [name for name, _ in model.named_modules() if any(name == end or name.endswith(f".{end}") for end in ends)]

@@ -27,7 +27,7 @@ from ftc.compiler.resolve.rows.row_digests import example_digests, row_digests, 
 from ftc.compiler.resolve.rows.splits import MEASURED, Part, first_rows, num_copies, read_division
 from ftc.compiler.resolve.rows.table import PartRows, Table
 from ftc.compiler.resolve.rows.time_order import order_findings
-from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.documents.plan import Check
@@ -81,7 +81,11 @@ def resolve_data(
     odd_files = [finding for table in read.values() for finding in table.warnings]
     digests = {use: row_digests(read[use].rows) for use in files}
     phrases = paraphrases_of(read.pop("paraphrases"), span_of) if "paraphrases" in read else {}
-    remarks = [_remark(table) for table in read.values() if table.remark]
+    remarks = [
+        Check(name="reading", code=None, result=f"{table.file}: {table.remark}")
+        for table in read.values()
+        if table.remark
+    ]
     empty = EmptyRows(data, task)
     tables = join_sources(data, task, read, empty, span_of, reads_images=reads_images)
     columns = task_columns(task, data.fields, tables["rows"].columns, reads_images=reads_images)
@@ -130,10 +134,6 @@ def resolve_data(
     )
 
 
-def _remark(table: Table) -> Check:
-    return Check(name="reading", code=None, result=f"{table.file}: {table.remark}")
-
-
 def _images(columns: Columns, tables: Mapping[str, Table], reads_images: bool, span_of: SpanOf) -> ImageStore:
     """The images of the rows, each decoded and checked.
 
@@ -171,19 +171,14 @@ def _read(files: DataFiles, span_of: SpanOf, images: tuple[str, ...]) -> dict[st
     tables: dict[str, Table] = {}
     found: list[Diagnostic] = []
     for use, file in files.items():
-        place = _place(file, span_of)
+        key = "path" if "path" in file.asked else "hub" if file.chosen else "file"
+        place = span_of(f"{file.recipe_path}.{key}")
         try:
             tables[use] = file.read(place, images)
         except Refusal as refusal:
             found += [finding if finding.span else replace(finding, span=place) for finding in refusal.diagnostics]
     _refuse(found)
     return tables
-
-
-def _place(file: DataFile, span_of: SpanOf) -> Span | None:
-    """Where the recipe names a file."""
-    key = "path" if "path" in file.asked else "hub" if file.chosen else "file"
-    return span_of(f"{file.recipe_path}.{key}")
 
 
 def _presidio(data: Data, span_of: SpanOf) -> Presidio | None:

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ftc.api import Run
 from ftc.compiler.recipes.edits import changed_recipe
@@ -21,9 +20,6 @@ from ftc.sweep.planning import overrides_of
 from ftc.sweep.study import Study, Trial, drawn_again
 from ftc.sweep.trials import mean_objective, objective_of
 from ftc.verbs.runs import find_run, load_run
-
-if TYPE_CHECKING:
-    from ftc.spec.documents.outcomes import Outcome
 
 __all__ = ["as_reported", "audit_sweep", "best_of", "remember_own", "report_of", "runs_of", "verdict_of"]
 
@@ -171,16 +167,12 @@ def _compared(file: SweepFile, trial: Trial) -> Verdict:
     from ftc.verbs.evaluate import validation_outcomes
 
     name = objective.metric.removeprefix("val_")
-    rows = [_by_row(validation_outcomes(run, name)) for run in (own[0], first)]
+    rows = [{(one.row, one.prompt): one for one in validation_outcomes(run, name)} for run in (own[0], first)]
     common = sorted(rows[0].keys() & rows[1].keys())
     found = [statistics_of(name, own[0].plan.settings, [one[key] for key in common]) for one in rows]
     gained = difference(found[0], found[1])
     method = f"difference on the same {len(common)} validation rows, bootstrap"
     return _verdict(objective, gained.observed, intervals([gained])[0], method)
-
-
-def _by_row(outcomes: Sequence[Outcome]) -> dict[tuple[int, str], Outcome]:
-    return {(one.row, one.prompt): one for one in outcomes}
 
 
 def _of_seeds(changes: Sequence[float]) -> Interval | None:

@@ -61,7 +61,12 @@ def sweep_text(found: SweepReport, *, page: Page = PLAIN) -> str:
         lines += ["", *fitted(header, rows, page, right=right)]
         if len(found.trials) > len(shown):
             lines.append(page.faint(f"{len(found.trials) - len(shown)} more: `--json` and the page have all"))
-        lines += [line for one in found.trials if one.status == "failed" for line in _failed(one, page)]
+        lines += [
+            line
+            for one in found.trials
+            if one.status == "failed"
+            for line in page.flow(f"trial {one.number}", [page.bad("failed"), escaped(one.reason)])
+        ]
     if found.importances:
         words = [f"{escaped(one.setting)} {numbers.percent(one.share)}" for one in found.importances]
         lines += ["", *page.flow("importance", words)]
@@ -131,10 +136,6 @@ def _rows(found: SweepReport, trials: Sequence[TrialReport], names: Sequence[str
         )
         for one in trials
     ]
-
-
-def _failed(one: TrialReport, page: Page) -> list[str]:
-    return page.flow(f"trial {one.number}", [page.bad("failed"), escaped(one.reason)])
 
 
 def shown_value(name: str, value: float) -> str:
