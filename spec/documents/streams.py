@@ -142,9 +142,11 @@ class RowLengths:
 
     def sample(self, most: int) -> RowLengths:
         """At most so many rows, evenly spread."""
-        step = max(1, -(-len(self.tokens) // most))
-        tokens, prompt, scored, first = self.tokens[::step], self.prompt[::step], self.scored[::step], self.first_target
-        return RowLengths(tokens, prompt, scored, first[::step], self.shared)
+        return self.take(slice(None, None, max(1, -(-len(self.tokens) // most))))
+
+    def take(self, rows: slice | NDArray[np.int64]) -> RowLengths:
+        """Some rows, by their numbers."""
+        return RowLengths(self.tokens[rows], self.prompt[rows], self.scored[rows], self.first_target[rows], self.shared)
 
 
 def lengths_file(stream: Path) -> Path:

@@ -17,6 +17,7 @@ from ftc.spec import canonical
 from ftc.spec.canonical import file_digest
 from ftc.spec.storage.atomic_write import Stamp, is_settled
 from ftc.spec.storage.cache import Cache
+from ftc.spec.storage.cached import PACKAGES
 
 __all__ = ["DECIDES_NUMBERS", "code_digest"]
 
@@ -47,7 +48,7 @@ def code_digest(name: str, cache: Path) -> str:
     if not roots:
         return ""
     try:
-        entries = Cache(cache / "packages")
+        entries = Cache(PACKAGES.under(cache))
         started_ns = time.time_ns()
         found = [file for root in roots for file in _files(root)]
         seen = hashlib.sha256(repr(found).encode("utf-8", "surrogateescape")).hexdigest()
