@@ -35,7 +35,7 @@ from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.canonical import file_digest
-from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import EventListener
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.merged import MERGE_FILE, Agreement, Held, MergedModel, WeightType
@@ -43,7 +43,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_of
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.settings import Settings
-from ftc.spec.documents.streams import Split, TokenStream
+from ftc.spec.documents.streams import Split, TokenStream, open_stream
 from ftc.spec.heads import Choices, head_card
 from ftc.spec.precisions import number_type, precision_card
 from ftc.spec.storage.atomic_write import building_folder
@@ -74,6 +74,7 @@ class Asked:
         shard_bytes: Most bytes of weights in one file.
         split: Rows on which both models are compared.
         card: Text of the model card.
+        texts: A stream of other texts, for a run whose rows are not here.
     """
 
     target: Path
@@ -82,6 +83,7 @@ class Asked:
     shard_bytes: int
     split: Split
     card: Callable[[MergedModel], str]
+    texts: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,28 +113,22 @@ def merge(
     """
     with reopened(on_processor(plan), inputs, run, record, listen) as session:
         with session.journal.phase("verify", f"{len(plan.lock.model.files) + 1} files"):
-            verify_some(plan, inputs, [asked.split], session.stamps)
-        rows = session.stream(asked.split)
+            verify_some(plan, inputs, [] if asked.texts else [asked.split], session.stamps)
+        rows = open_stream(asked.texts) if asked.texts else session.stream(asked.split)
+        whose = "fixed texts" if asked.texts else asked.split
         assert rows is not None, "the caller has chosen a split with rows"
         numbers = sampled(rows)
-        # The base with its adapter beside it, as the run measured it.
-        session.base = session.build()
-        load_exported(session, session.base.model)
-        before = scores_of(session.base, rows, numbers, session.stop)
+        before = scores_of(_adapted(session), rows, numbers, session.stop)
         with building_folder(asked.target) as folder:
             with session.journal.phase("merge", asked.target.name):
                 written = _write(session, plan, asked, folder)
             session.stamps.confirm()  # weights were read until now
-            with session.journal.phase("compare", f"{len(numbers)} rows of {asked.split}"):
-                # What was written, as anybody loads it, computing as the run did.
-                gc.collect()  # the other model goes before this one comes
-                settings = session.plan.settings
-                model = load_base(settings, FolderBase(folder), is_new=False, dtype=frozen_dtype(settings)).eval()
-                after = scores_of(ModelWithScorer(model, make_scorer(model, settings)), rows, numbers, session.stop)
+            with session.journal.phase("compare", f"{len(numbers)} rows of {whose}"):
+                after = scores_of(_loaded(session, folder), rows, numbers, session.stop)
             found = agreement(
                 before,
                 after,
-                split=asked.split,
+                split=whose,
                 allowed=allowed_share(plan.settings, asked.weight_type),
                 choices=head_card(plan.settings.model.head).choices,
             )
@@ -181,6 +177,13 @@ def on_processor(plan: Plan) -> Plan:
     return plan.model_copy(update={"settings": settings.model_copy(update=changes)})
 
 
+def _adapted(session: Session) -> ModelWithScorer:
+    """The base with its adapter beside it, as the run measured it."""
+    session.base = session.build()
+    load_exported(session, session.base.model)
+    return session.base
+
+
 def _weights(session: Session, dtype: torch.dtype) -> tuple[MergedWeights, tuple[str, ...]]:
     """What is written, and what has to be said of it.
 
@@ -222,9 +225,7 @@ def _write(session: Session, plan: Plan, asked: Asked, folder: Path) -> _Written
         try:
             write_in_turn(folder / file, {name: weights.forms[name] for name in names}, weights, metadata)
         except NotFinite as error:
-            summary = f"`{error!s}` is not finite in {asked.weight_type} after the adapter is added"
-            kept = "the folder was not kept"
-            raise Refusal([diagnostic("FTC664", summary, notes=kept, help=_wider(asked))]) from error
+            raise Refusal([_too_large(str(error), asked)]) from error
     if len(shards) > 1:
         size = sum(_bytes(weights, name) for name in places)
         index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(places.items()))}
@@ -258,6 +259,14 @@ def _bytes(weights: MergedWeights, name: str) -> int:
     return shape.numel() * dtype.itemsize
 
 
+def _loaded(session: Session, folder: Path) -> ModelWithScorer:
+    """What was written, as anybody loads it, computing as the run did."""
+    gc.collect()  # the other model goes before this one comes
+    settings = session.plan.settings
+    model = load_base(settings, FolderBase(folder), is_new=False, dtype=frozen_dtype(settings)).eval()
+    return ModelWithScorer(model, make_scorer(model, settings))
+
+
 def allowed_share(settings: Settings, weight_type: WeightType) -> float:
     """The largest difference of scores, as a share of their spread, that rounding explains."""
     products = precision_card(settings.train.precision).products
@@ -280,6 +289,11 @@ def _require(found: Agreement, asked: Asked) -> None:
     )
     notes = f"{found.same_choices} of {found.choices} choices are the same; the folder was not kept"
     raise Refusal([diagnostic("FTC664", summary, notes=notes, help=_wider(asked))])
+
+
+def _too_large(name: str, asked: Asked) -> Diagnostic:
+    summary = f"`{name}` is not finite in {asked.weight_type} after the adapter is added"
+    return diagnostic("FTC664", summary, notes="the folder was not kept", help=_wider(asked))
 
 
 def _wider(asked: Asked) -> str:

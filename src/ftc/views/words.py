@@ -30,7 +30,9 @@ __all__ = [
     "main_metric",
     "metric_title",
     "mode_of",
+    "parent_parts",
     "pipeline",
+    "planned_prompts",
     "sampling_facts",
     "size_words",
     "skipped_words",
@@ -122,6 +124,15 @@ def teacher_parts(plan: Plan) -> list[str]:
     ]
 
 
+def parent_parts(plan: Plan) -> list[str]:
+    """The run that a plan's run begins from, and what of it is used; empty for a plain base model."""
+    if (parent := plan.settings.model.parent) is None:
+        return []
+    used = {"continues": "adapter continued", "merged": "new adapter on its merged model", "model": "its model as base"}
+    up = [f"which began from {' and that from '.join(parent.ancestors)}"] if parent.ancestors else []
+    return [f"run {parent.run_id} of {escaped(parent.name)}", used[parent.way], *up]
+
+
 def interruption_words(one: Interruption) -> str:
     """Why a run stopped, at which step, and what that means for its checkpoints."""
     code = f"{one.code}, " if one.code else ""
@@ -155,3 +166,12 @@ def skipped_words(record: RunRecord) -> list[str]:
     if steps is None:
         return []
     return [f"{numbers.plural(steps, 'step')} skipped (gradients overflowed)" if steps else "no step skipped"]
+
+
+def planned_prompts(plan: Plan) -> Iterator[str]:
+    """What the base model will be given, for the plan's page."""
+    for one in plan.settings.eval.baselines:
+        rows = f" ({', '.join(escaped(row.place) for row in one.examples)})" if one.examples else ""
+        more = one.prompt_tokens - one.own_tokens
+        size = f"{one.prompt_tokens:,.0f} tokens per prompt, {more:+,.0f}"
+        yield f"{one.title}{rows}: {'the same prompts as the base' if one.is_own else size}"
