@@ -39,6 +39,7 @@ from ftc.spec.codes import (
     uses,
     vectors,
     verbs,
+    vocabulary,
 )
 from ftc.spec.codes._code import Code, Severity
 
@@ -55,6 +56,7 @@ CODES: dict[str, Code] = {
         strategies,
         numbers,
         parameters,
+        vocabulary,
         precisions,
         references,
         tokens,

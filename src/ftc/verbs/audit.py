@@ -169,8 +169,10 @@ def _earned(
     assert plan.settings.train.sampling is not None, "answers come from a plan that samples them"
     try:
         from ftc.runtime.rewards.recompute import earned
+        from ftc.spec.storage.own_tokenizer import tokenizer_folder
 
-        return earned(plan.settings.train.sampling, answers, rows, model_folder)
+        texts = tokenizer_folder(model_folder, plan.settings.model.tokenizer)
+        return earned(plan.settings.train.sampling, answers, rows, texts)
     except ImportError as problem:
         return f"`{problem.name}` is not installed"
 
