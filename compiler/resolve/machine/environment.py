@@ -111,7 +111,11 @@ def resolve_environment(folder: Path | None = None, also: frozenset[str] = froze
     except ValidationError:
         facts = _facts(extras, digest)
         cache.keep(name, key, facts.to_json())
-    # Digests of files are taken now, of those packages that decide about numbers.
+    return _with_code(facts, folder)
+
+
+def _with_code(facts: EnvironmentFacts, folder: Path) -> EnvironmentFacts:
+    """The facts with digests of the files of those packages that decide about numbers, as these are now."""
     found = {name: code_digest(name, folder) for name in DECIDES_NUMBERS if name in facts.packages}
     packages = {
         name: package.model_copy(update={"code_sha256": found[name]}) if found.get(name) else package
