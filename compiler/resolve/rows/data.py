@@ -29,7 +29,7 @@ from ftc.compiler.resolve.rows.splits import MEASURED, Part, first_rows, num_cop
 from ftc.compiler.resolve.rows.table import PartRows, Table
 from ftc.compiler.resolve.rows.tested_rows import NONE, HeldOut, keep_tested
 from ftc.compiler.resolve.rows.time_order import order_findings
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.documents.plan import Check
@@ -87,11 +87,7 @@ def resolve_data(
     odd_files = [finding for table in read.values() for finding in table.warnings]
     digests = {use: row_digests(read[use].rows) for use in files}
     phrases = paraphrases_of(read.pop("paraphrases"), span_of) if "paraphrases" in read else {}
-    remarks = [
-        Check(name="reading", code=None, result=f"{table.file}: {table.remark}")
-        for table in read.values()
-        if table.remark
-    ]
+    remarks = [_remark(table) for table in read.values() if table.remark]
     empty = EmptyRows(data, task)
     tables = join_sources(data, task, read, empty, span_of, reads_images=reads_images)
     columns = task_columns(task, data.fields, tables["rows"].columns, reads_images=reads_images)
@@ -140,6 +136,10 @@ def resolve_data(
     )
 
 
+def _remark(table: Table) -> Check:
+    return Check(name="reading", code=None, result=f"{table.file}: {table.remark}")
+
+
 def _images(columns: Columns, tables: Mapping[str, Table], reads_images: bool, span_of: SpanOf) -> ImageStore:
     """The images of the rows, each decoded and checked.
 
@@ -177,14 +177,19 @@ def _read(files: DataFiles, span_of: SpanOf, images: tuple[str, ...]) -> dict[st
     tables: dict[str, Table] = {}
     found: list[Diagnostic] = []
     for use, file in files.items():
-        key = "path" if "path" in file.asked else "hub" if file.chosen else "file"
-        place = span_of(f"{file.recipe_path}.{key}")
+        place = _place(file, span_of)
         try:
             tables[use] = file.read(place, images)
         except Refusal as refusal:
             found += [finding if finding.span else replace(finding, span=place) for finding in refusal.diagnostics]
     _refuse(found)
     return tables
+
+
+def _place(file: DataFile, span_of: SpanOf) -> Span | None:
+    """Where the recipe names a file."""
+    key = "path" if "path" in file.asked else "hub" if file.chosen else "file"
+    return span_of(f"{file.recipe_path}.{key}")
 
 
 def _presidio(data: Data, span_of: SpanOf) -> Presidio | None:
