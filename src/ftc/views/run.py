@@ -30,6 +30,8 @@ from ftc.views.words import (
 
 __all__ = ["RunEntry", "evaluation_text", "plan_html", "run_html", "run_line", "run_text", "runs_text", "wall_seconds"]
 
+_CODE_CHANGED = "ftc's own files or the project's commit changed during the run (FTC645)"
+
 
 def run_text(
     plan: Plan,
@@ -81,6 +83,7 @@ def run_text(
     lines = [
         *page.flow("run", parts),
         *page.listed("stopped", map(escaped, map(interruption_words, record.interruptions))),
+        *page.listed("code", [_CODE_CHANGED] if record.code_changed else []),
         *page.listed("curves", filter(None, [curves])),
         *_files(record, folder, has_report, page),
         *_against_plan(plan, record, page),
