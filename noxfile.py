@@ -148,8 +148,22 @@ def embeddings(session: nox.Session) -> None:
 @nox.session
 def trackers(session: nox.Session) -> None:
     """Report runs to TensorBoard, MLflow, Weights & Biases and trackio, and read them back. Takes some minutes."""
-    install(session, "-e", ".[mlflow,tensorboard,trackio,wandb]", *GROUPS["test"])
+    install(session, "-e", ".[mlflow,tensorboard,trackio,train,wandb]", *GROUPS["test"])
     session.run("pytest", "-n0", "tests/trackers", *session.posargs, env=QUIET)
+
+
+@nox.session
+def launchers(session: nox.Session) -> None:
+    """Have the files of `ftc launch` read by Kubeflow Trainer's own models and by SkyPilot."""
+    install(session, "-e", ".", *GROUPS["test"], *GROUPS["launchers"])
+    session.run("pytest", "-n0", "tests/cli/test_launching.py", *session.posargs, env=QUIET)
+
+
+@nox.session
+def remote(session: nox.Session) -> None:
+    """Fetch rows from a web server and from a bucket of a server that speaks S3."""
+    install(session, "-e", ".[remote]", *GROUPS["test"], *GROUPS["remote"])
+    session.run("pytest", "-n0", "tests/compiler/resolve/files/test_remote.py", *session.posargs, env=QUIET)
 
 
 @nox.session

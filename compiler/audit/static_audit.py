@@ -16,6 +16,7 @@ from typing import Literal
 from ftc.compiler.audit.answers import TestSplit, check_answers
 from ftc.compiler.audit.contradictions import Witnesses, contradictions, is_ours
 from ftc.compiler.audit.ledger import check_ledger
+from ftc.compiler.audit.lineage import check_parent
 from ftc.compiler.audit.model_texts import text_part
 from ftc.compiler.audit.pages import Pages, check_pages
 from ftc.compiler.audit.parts import base_part, has_rows, run_part, source_part, tensors_of
@@ -31,6 +32,7 @@ from ftc.spec.documents.audit import AuditReport, Finding, SignatureSeen
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.lockfile import is_weight_file
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.pushed import read_pulled
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import read_step_log
 from ftc.spec.exit_codes import ExitCode
@@ -59,6 +61,7 @@ class AuditInputs:
     Attributes:
         model: Folder of the base model, or None where it is not here.
         companions: Folders of the models beside the base, by role; those that are here.
+        parent: Folder of the run that this one began from, or None where it is not here.
         lacking: Data of metrics that aren't here as the plan pins them.
         sources: Data files by their key in the lock; None where one is not here.
         streams: Folder of the token streams, or None where the cache no longer has them.
@@ -71,6 +74,7 @@ class AuditInputs:
 
     model: Path | None
     companions: Mapping[Role, Path]
+    parent: Path | None
     lacking: tuple[Need, ...]
     sources: Mapping[str, Path | None]
     streams: Path | None
@@ -94,6 +98,7 @@ def audit_static(
     _check_model(tally, plan, inputs.model)
     for card in COMPANIONS:
         _check_companion(tally, plan, card, inputs.companions.get(card.role))
+    check_parent(tally, plan, inputs.parent)
     _check_metric_data(tally, plan, inputs.lacking)
     _check_sources(tally, plan, inputs.sources)
     check_streams(tally, plan, inputs.streams, ours=ours)
@@ -130,11 +135,14 @@ def result_faults(run: RunFolder, plan: Plan, record: RunRecord) -> tuple[Findin
     """What is wrong with a run's own documents and files, whatever became of its inputs.
 
     Nothing is wrong with a whole, finished one, and of that alone a statement can be true. Checkpoints are no part of
-    the result: they may be gone by then.
+    the result: they may be gone by then. Of a run that was pulled, what came is compared: documents without rows with
+    the list by which they came, and everything else with the record.
     """
-    tally, result = Tally(), (run.adapter, run.model)
-    _check_documents(tally, run, plan, record)
+    tally, result, pulled = Tally(), (run.adapter, run.model), read_pulled(run.path)
+    _check_documents(tally, run, plan, record, bare_plan=pulled.left_behind("plan.json") if pulled else None)
     left = {name: facts for name, facts in record.outputs.items() if run.checkpoints not in (run.path / name).parents}
+    if pulled is not None:
+        left = {name: pulled.left_behind(name) or facts for name, facts in left.items() if name not in pulled.left_out}
     _check_outputs(tally, run, left, result)
     return tuple(tally.findings)
 
@@ -147,10 +155,12 @@ def _verdict(findings: Iterable[Finding]) -> tuple[Literal["CONSISTENT", "TAMPER
     return ("INCONCLUSIVE", ExitCode.INCONCLUSIVE) if codes else ("CONSISTENT", ExitCode.FINE)
 
 
-def _check_documents(tally: Tally, run: RunFolder, plan: Plan, record: RunRecord) -> None:
+def _check_documents(
+    tally: Tally, run: RunFolder, plan: Plan, record: RunRecord, bare_plan: FileFacts | None = None
+) -> None:
     pairs = {
         "record.json": (record.sha256, own_digest(run.record)),
-        "plan.json": (plan.sha256, own_digest(run.plan)),
+        "plan.json": (bare_plan.sha256, file_digest(run.plan)) if bare_plan else (plan.sha256, own_digest(run.plan)),
         "plan.json, as the record names it": (record.plan_sha256, plan.sha256),
     }
     pairs |= {

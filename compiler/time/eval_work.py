@@ -28,8 +28,10 @@ from ftc.compiler.time.workload import (
     trained_lengths,
 )
 from ftc.spec.batches import LEAST_SHARED
+from ftc.spec.documents.attributions import LONGEST_ROW, PATH_POINTS
 from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.documents.loss_settings import SamplingSettings
+from ftc.spec.documents.prompted import prompted_apart
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
@@ -109,12 +111,14 @@ def tests(draft: ClosedDraft) -> dict[Phase, _Ranges]:
     looks = [_NOTHING]
     if draft.recipe.task.sampling is None:  # answers that are rewarded are all that is measured
         looks += [_look(draft, subject, "test") for subject in subjects]
+        looks.append(_attributed(draft, subjects[0]))
     if "retention" in draft.lengths:  # general text, token by token, whatever the task
         plain = [replace(one, form=replace(one.form, head="lm", is_pair=False)) for one in subjects]
         looks += [_look(draft, subject, "retention") for subject in plain]
     writes = draft.eval.max_new_tokens is not None
     if "swaps" in draft.lengths and not writes:
         looks.append(_look(draft, subjects[0], "swaps"))
+    looks += [_look(draft, _base(draft), name) for name in prompted_apart(draft.measured.baselines)]
     found: dict[Phase, _Ranges] = {"evaluate": (scored := reduce(Work.plus, looks), scored, scored)}
     if writes:
         read = prompts(draft)
@@ -123,11 +127,41 @@ def tests(draft: ClosedDraft) -> dict[Phase, _Ranges]:
     return found
 
 
+def _attributed(draft: ClosedDraft, tuned: _Subject) -> Work:
+    """Why the tuned model chose, for the rows that a report shows: passes forward and back to the token embeddings.
+
+    Which rows have the highest loss isn't known, so those that stand for all are as long as the split's rows are.
+    """
+    if not head_card(tuned.form.head).has_confidence or draft.candidate.sharding == "fsdp":
+        return _NOTHING
+    lengths = lengths_of(draft, "test")
+    usable = np.flatnonzero(lengths.tokens <= LONGEST_ROW)
+    count = min(2 * draft.eval.samples, len(usable))
+    if count == 0:
+        return _NOTHING
+    by_length = usable[np.argsort(lengths.tokens[usable], kind="stable")]
+    chosen = by_length[np.linspace(0, len(usable) - 1, count).round().astype(np.int64)].repeat(PATH_POINTS)
+    form = replace(tuned.form, on_processor=False)  # points of a row go through together, whatever the device
+    amounts = evaluation_amounts(lengths.take(chosen), form, min(PATH_POINTS, draft.candidate.micro_batch))
+    frozen = tuple(replace(one, trained=False) for one in tuned.network.linears)
+    network = replace(
+        tuned.network, linears=frozen, is_full=False, trains_head=False, trainable=0, flows_from_start=True
+    )
+    flops = flop_rates(network, checkpointing=False)
+    traffic = traffic_rates(network, activation_bytes(draft), checkpointing=False)
+    return Work(
+        flops=cost(flops.step, amounts),
+        bytes=cost(traffic.forward + traffic.backward, amounts),
+        operations=amounts.passes * (traffic.forward_operations + traffic.backward_operations),
+    )
+
+
 def prompts(draft: ClosedDraft) -> Work:
     """What `generate` has to do before anything is written: prompts are read at once, and not token by token."""
     read = [_prompts(draft, subject, "test") for subject in _subjects(draft)]
     if "swaps" in draft.lengths:  # exchanged rows are answered by the tuned model alone
         read.append(_prompts(draft, _tuned(draft), "swaps"))
+    read += [_prompts(draft, _base(draft), name) for name in prompted_apart(draft.measured.baselines)]
     return reduce(Work.plus, read)
 
 
@@ -148,6 +182,7 @@ def _all_answers(draft: ClosedDraft, subjects: list[_Subject]) -> _Ranges:
     Expected is a base that never stops and a tuned one that answers as long as the rows do.
     """
     each = [_answers(draft, subject, "test") for subject in subjects]
+    each += [_answers(draft, _base(draft), name) for name in prompted_apart(draft.measured.baselines)]
     swaps = [_answers(draft, subjects[0], "swaps")] if "swaps" in draft.lengths else []
     low = reduce(Work.plus, (one.low for one in (*each, *swaps)))
     usual = reduce(Work.plus, (each[0].low, *(one.high for one in each[1:]), *(one.low for one in swaps)))
@@ -284,7 +319,8 @@ def _tuned(draft: ClosedDraft) -> _Subject:
 
 def _base(draft: ClosedDraft) -> _Subject:
     """The model as it was: adapters are switched off, and no virtual tokens stand before its rows."""
-    if draft.strategy.traits.changes_base:  # the adapter has to stay for the base's sake
+    continues = draft.begins is not None and draft.begins.continues
+    if draft.strategy.traits.changes_base or continues:  # the adapter has to stay for the base's sake
         return _in_training(draft)
     form = row_shape(draft, training=False)
     return _Subject(draft_network(draft, training=False, adapters=False), replace(form, virtual=0))

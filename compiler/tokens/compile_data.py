@@ -25,11 +25,13 @@ from ftc.spec.documents.judging import JudgedTokens
 from ftc.spec.documents.lockfile import ImagesLock, SourceLock
 from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.documents.plan import Check
+from ftc.spec.documents.prompted import PromptBaseline, prompted_apart
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.settings import Open
 from ftc.spec.documents.streams import SPLITS, RowLengths, SplitReport, open_lengths
 from ftc.spec.language.source import Source
-from ftc.spec.sections.evaluation import Judge
+from ftc.spec.storage.model_files import TEXT_FILES
+from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.storage.paths import cache_folder, streams_folder
 from ftc.spec.version import VERSION
 
@@ -37,7 +39,6 @@ __all__ = ["CompiledData", "compile_data"]
 
 _FORMAT = 11
 """Raised when the same inputs would give other streams."""
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class CompiledData:
         groups_sha256: Digest of each test row's groups; None where there are none.
         retention_sha256: Digest of the general text as tokens; None where there is none.
         swaps_sha256: Digest of the test rows with words exchanged; None where there are none.
+        baselines: Prompts that the base model is measured with.
         judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
         probe: How tokenizer and template behave.
         diagnostics: Warnings.
@@ -82,6 +84,7 @@ class CompiledData:
     groups_sha256: str | None
     retention_sha256: str | None
     swaps_sha256: str | None
+    baselines: tuple[PromptBaseline, ...]
     judged: JudgedTokens | None
     probe: TextProbe
     diagnostics: tuple[Diagnostic, ...]
@@ -135,7 +138,8 @@ def compile_data(
         groups_sha256=manifest.groups_sha256,
         retention_sha256=manifest.retention_sha256,
         swaps_sha256=manifest.swaps_sha256,
-        judged=_judged(draft.recipe.eval.judge, folder, model_folder, manifest),
+        baselines=manifest.baselines,
+        judged=_judged(draft, folder, model_folder, manifest),
         probe=manifest.probe,
         diagnostics=tuple(_remedied((one.placed(source) for one in manifest.findings), source)),
         checks=manifest.checks,
@@ -154,18 +158,21 @@ def _remedied(found: Iterable[Diagnostic], source: Source) -> Iterator[Diagnosti
         yield one
 
 
-def _judged(judge: Judge | None, folder: Path, model_folder: Path, manifest: Manifest) -> JudgedTokens | None:
+def _judged(draft: Draft, folder: Path, model_folder: Path, manifest: Manifest) -> JudgedTokens | None:
+    judge = draft.recipe.eval.judge
     if judge is None or "test" not in manifest.splits:
         return None
     from ftc.compiler.tokens.judged_tokens import judged_tokens
 
-    return judged_tokens(judge, folder, model_folder, manifest.splits["test"].stream_digest)
+    texts = tokenizer_folder(model_folder, draft.model.tokenizer.own)
+    return judged_tokens(judge, folder, texts, manifest.splits["test"].stream_digest)
 
 
 def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
     """Lengths of the rows by split, and of what is measured beside them; None where a file of them is damaged."""
     beside = {"retention": manifest.retention_sha256, "swaps": manifest.swaps_sha256}
     named = [*manifest.splits, *(name for name, digest in beside.items() if digest is not None)]
+    named += prompted_apart(manifest.baselines)
     try:
         return {name: open_lengths(folder / f"{name}.arrow") for name in named}
     except (OSError, ValueError, EOFError):
@@ -178,7 +185,7 @@ def _made_from(draft: Draft, files: DataFiles) -> StreamKey:
     text = {f"text.{name}": value for name, value in draft.shape if value is not Open.OPEN}
     model_files = draft.model.files
     tokenizers = importlib.metadata.version("tokenizers")
-    own: dict[str, Any] = {}
+    own: dict[str, Any] = {"baselines": recipe["eval"]["baselines"]} if draft.recipe.eval.baselines else {}
     if vision := draft.model.vision:
         from ftc.compiler.tokens.pixel_client import processor_key
 
@@ -187,6 +194,10 @@ def _made_from(draft: Draft, files: DataFiles) -> StreamKey:
             "tokens": vision.tokens_per_image,
             **processor_key(draft.model),
         }
+    if changed := draft.model.tokenizer.own:
+        own["own tokenizer"] = changed.to_json()
+    if draft.begins is not None and draft.begins.tested:
+        own["tested"] = canonical.digest(sorted(one.hex() for one in draft.begins.tested))
     plain = canonical.canonical(
         {
             **own,
@@ -203,7 +214,7 @@ def _made_from(draft: Draft, files: DataFiles) -> StreamKey:
             "family": draft.model.family,
             "eval": {name: recipe["eval"][name] for name in ("slices", "retention", "swaps")},
             "files": {use: file.facts.sha256 for use, file in files.items()},
-            "tokenizer": {name: model_files[name].sha256 for name in _TOKENIZER_FILES if name in model_files},
+            "tokenizer": {name: model_files[name].sha256 for name in TEXT_FILES if name in model_files},
         }
     )
     assert isinstance(plain, dict)

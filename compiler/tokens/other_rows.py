@@ -37,6 +37,7 @@ from ftc.spec.documents.slices import LABEL, LENGTH
 from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.documents.streams import SplitReport, open_stream
 from ftc.spec.storage.atomic_write import write_text
+from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.tasks import PARTS, Task
 from ftc.spec.tasks.rows import LabelRows, RatedRows
 
@@ -190,7 +191,8 @@ def measuring(plan: Plan, report: SplitReport, groups_sha256: str | None) -> Pla
     """The plan with nothing but a test split: what is verified before it is measured, and what is measured."""
     locked = LockedSplit(rows=report.rows, tokens=report.tokens, stream_sha256=report.stream_digest)
     lock = plan.lock.model_copy(update={"data": plan.lock.data.model_copy(update={"splits": {"test": locked}})})
-    evaluate = plan.settings.eval.model_copy(update={"groups_sha256": groups_sha256})
+    # Prompts were made for the run's own test rows.
+    evaluate = plan.settings.eval.model_copy(update={"groups_sha256": groups_sha256, "baselines": ()})
     train = plan.settings.train.model_copy(update={"distillation": None})  # who taught is asked for nothing more
     settings = plan.settings.model_copy(update={"eval": evaluate, "train": train})
     return plan.model_copy(update={"lock": lock, "data": {"test": report}, "settings": settings})
@@ -210,9 +212,10 @@ def without_probes(plan: Plan) -> Plan:
 
 def _encoded(plan: Plan, task: Task, model_folder: Path, part: PartRows, store: ImageStore) -> TokenRows:
     text = plan.settings.text
-    tokenizer = TextTokenizer(model_folder / "tokenizer.json")
+    texts = tokenizer_folder(model_folder, plan.settings.model.tokenizer)
+    tokenizer = TextTokenizer(texts / "tokenizer.json")
     config = read_config(read_json_object(model_folder / "config.json", None))
-    facts = read_tokenizer(model_folder, config.model_type)
+    facts = read_tokenizer(texts, config.model_type)
     wording = Wording(text.form, text.prompt, text.system, plan.settings.model.family, facts.eos_id)
     form = row_form(task, text.columns, text.labels, wording, part.rows)
     with TemplateRenderer() as renderer:

@@ -33,11 +33,20 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.tasks import PARTS
 from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, NUMBERS_COLUMN, STAND_IN
 from ftc.spec.text_forms import form_card
 
-__all__ = ["UnlabeledRows", "as_row", "check_columns", "compile_unlabeled", "conversation_column", "text_columns"]
+__all__ = [
+    "UnlabeledRows",
+    "as_row",
+    "check_columns",
+    "compile_unlabeled",
+    "conversation_column",
+    "plain_inputs",
+    "text_columns",
+]
 
 _COPIED = "{{ " + INSTRUCTION_PROMPT + " }}"
 _COMPARED = ("query", "positive", "sentence1", "sentence2")
@@ -107,6 +116,13 @@ def conversation_column(plan: Plan) -> str | None:
     """The column of the conversation to answer; None where a row of the run is no conversation."""
     by_part, _ = _input_columns(plan)
     return next((column for part, column in by_part.items() if PARTS[part].values == "messages"), None)
+
+
+def plain_inputs(plan: Plan) -> tuple[str, ...] | None:
+    """Columns of the texts that a row to predict for needs; None where it needs anything else."""
+    by_part, named = _input_columns(plan)
+    needed = {part: column for part, column in by_part.items() if PARTS[part].values not in OPTIONAL}
+    return (*needed.values(), *named) if all(PARTS[part].values == "text" for part in needed) else None
 
 
 def text_columns(plan: Plan) -> tuple[str, ...]:
@@ -301,8 +317,9 @@ def _encoded(
     store: ImageStore,
 ) -> TokenRows:
     config = read_config(read_json_object(model_folder / "config.json", None))
-    facts = read_tokenizer(model_folder, config.model_type)
-    tokenizer = TextTokenizer(model_folder / "tokenizer.json")
+    texts = tokenizer_folder(model_folder, plan.settings.model.tokenizer)
+    facts = read_tokenizer(texts, config.model_type)
+    tokenizer = TextTokenizer(texts / "tokenizer.json")
     form, facts = _form(plan, by_part, rows, facts)
     with TemplateRenderer() as renderer:
         return encode_rows(

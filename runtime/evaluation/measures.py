@@ -121,12 +121,7 @@ class Measures(SplitRows):
 
     def places(self, name: str, scores: Sequence[RowScore]) -> list[int]:
         """The stream's row behind each row of `statistics`: a question's first window stands for all of them."""
-        if not self._head.finds_spans or name in LOSSES:
-            return [score.row for score in scores]
-        first: dict[int, int] = {}
-        for score in scores:
-            first.setdefault(int(self._rows.rows[score.row]), score.row)
-        return sorted(first.values())
+        return [score.row for score in scores] if name in LOSSES else self.counted
 
     def scored(self, names: Collection[str]) -> list[str]:
         """The loss, and those of the names that need no written answers."""
@@ -174,7 +169,7 @@ class Measures(SplitRows):
                 chosen = {score.row: score.predicted[0] > score.predicted[1] for score in scores}
                 return {row: CHOSEN if is_chosen else "the rejected answer" for row, is_chosen in chosen.items()}
             case "rated":
-                return {s.row: RATINGS[self.is_good(s.row) == (s.predicted[2] > 0)] for s in scores}
+                return {s.row: RATINGS[self._rows.is_good(s.row) == (s.predicted[2] > 0)] for s in scores}
             case "rank":
                 return {score.row: f"rank {score.predicted[0]:.0f}" for score in scores}
             case "written label" | "rewarded" | "text":

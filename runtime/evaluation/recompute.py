@@ -37,19 +37,20 @@ from ftc.spec.documents.findings import BaselineResult, RunFinding
 from ftc.spec.documents.intervals import Gain
 from ftc.spec.documents.outcomes import NO_ANSWER, Outcome, Said, as_label
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.prompted import PromptedResult
 from ftc.spec.documents.record import Evaluation, SliceResult
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.slices import LABEL
 from ftc.spec.metrics import metric_named
 from ftc.spec.storage.wordnet import lacking_data
 
-__all__ = ["Told", "recompute"]
+__all__ = ["FinishedRun", "recompute"]
 
 _By = Mapping[str, Statistics]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class FinishedRun:
     """What a finished run left of its training and its evaluation.
 
     Attributes:
@@ -67,14 +68,14 @@ class Told:
     rows: Sequence[Outcome]
 
 
-def recompute(told: Told, splits: Mapping[str, SplitRows]) -> Recomputed:
+def recompute(run: FinishedRun, splits: Mapping[str, SplitRows]) -> Recomputed:
     """Metrics, intervals, gains, groups, baselines and findings, as far as rows, events and splits give them.
 
     Args:
-        told: What the run left.
+        run: What the run left.
         splits: Parts of the data as they were trained on and measured on; those that are here.
     """
-    plan, measured, rows = told.plan, told.measured, told.rows
+    plan, measured, rows = run.plan, run.measured, run.rows
     left_out = _left_out(plan, measured, rows)
     names = [name for name in measured.tuned.metrics if name not in left_out]
     tuned = _statistics(names, plan.settings, [(row, row.tuned) for row in rows])
@@ -83,6 +84,7 @@ def recompute(told: Told, splits: Mapping[str, SplitRows]) -> Recomputed:
     sure = certainty(base, tuned)
     slices = [_slice(one, plan.settings, rows, base, tuned, splits.get("test")) for one in measured.slices]
     baselines = [_majority(plan, tuned, splits) if one.kind == "majority" else None for one in measured.baselines]
+    prompted = _prompted(run, names, tuned)
     missing = {
         **{
             f"groups by {one.slice}": "the token streams, which hold the rows' lengths, are not here"
@@ -103,23 +105,24 @@ def recompute(told: Told, splits: Mapping[str, SplitRows]) -> Recomputed:
         gains=sure.gains,
         slices=tuple(one for one in slices if one is not None),
         baselines=tuple(one for one in baselines if one is not None),
-        findings=tuple(_findings(told)),
+        prompted=tuple(prompted),
+        findings=tuple(_findings(run)),
         resampling=RESAMPLING,
         numpy=np.__version__,
         not_computed={**left_out, **missing},
     )
 
 
-def _findings(told: Told) -> Iterator[RunFinding]:
+def _findings(run: FinishedRun) -> Iterator[RunFinding]:
     """What the run should have said of its result and of its training."""
-    settings = told.plan.settings
+    settings = run.plan.settings
     by_class: ClassCounts = {}
     if settings.text.labels:
-        by_class = class_counts(settings.text.labels, _predictions(settings, [(row, row.tuned) for row in told.rows]))
-    names = [name for name in settings.eval.metrics if name in told.measured.tuned.metrics]
-    yield from result_findings(names, by_class, told.measured)
-    steps, evaluations = without_repeats(told.events)
-    is_short = told.steps_done < settings.train.num_steps
+        by_class = class_counts(settings.text.labels, _predictions(settings, [(row, row.tuned) for row in run.rows]))
+    names = [name for name in settings.eval.metrics if name in run.measured.tuned.metrics]
+    yield from result_findings(names, by_class, run.measured)
+    steps, evaluations = without_repeats(run.events)
+    is_short = run.steps_done < settings.train.num_steps
     yield from training_findings(settings.train, steps, evaluations, stopped_early=is_short)
 
 
@@ -141,6 +144,26 @@ def _majority(plan: Plan, tuned: _By, splits: Mapping[str, SplitRows]) -> Baseli
         for name, interval in zip(names, apart, strict=True)
     }
     return BaselineResult(kind="majority", method=words, rows=len(classes), metrics=values, gains=gains, seconds=0.0)
+
+
+def _prompted(run: FinishedRun, names: Sequence[str], tuned: _By) -> Iterator[PromptedResult]:
+    """The base with each of the plan's prompts, by what the rows hold of its answers."""
+    for asked in run.plan.settings.eval.baselines:
+        said = [(row, row.prompted[asked.name]) for row in run.rows if asked.name in row.prompted]
+        if len(said) == len(run.rows):
+            found = _statistics(names, run.plan.settings, said)
+            sure = certainty(found, tuned)
+            yield PromptedResult(
+                name=asked.name,
+                title=asked.title,
+                metrics={name: one.observed for name, one in found.items()},
+                intervals=sure.base,
+                gains=sure.gains,
+                rows=len(said),
+                prompt_tokens=asked.prompt_tokens,
+                own_tokens=asked.own_tokens,
+                seconds=0.0,
+            )
 
 
 def _left_out(plan: Plan, measured: Evaluation, rows: Sequence[Outcome]) -> dict[str, str]:

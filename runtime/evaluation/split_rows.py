@@ -15,6 +15,8 @@ from ftc.spec.documents.outcomes import NO_ANSWER
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TextDecoder, TokenStream
 from ftc.spec.heads import Answer, head_card
+from ftc.spec.storage.own_tokenizer import tokenizer_folder
+from ftc.spec.tags import OUTSIDE
 
 __all__ = ["CHOSEN", "RATINGS", "SplitRows"]
 
@@ -28,7 +30,7 @@ class SplitRows:
     Args:
         settings: Head and labels.
         rows: The split.
-        model_folder: Where the tokenizer lies, which is loaded once it is needed.
+        model_folder: The base model, whose tokenizer is loaded once it is needed.
     """
 
     def __init__(self, settings: Settings, rows: TokenStream, model_folder: Path) -> None:
@@ -40,7 +42,7 @@ class SplitRows:
     @cached_property
     def decode(self) -> TextDecoder:
         """Ids back to text."""
-        return TextDecoder(self._folder)
+        return TextDecoder(tokenizer_folder(self._folder, self._settings.model.tokenizer))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -109,7 +111,7 @@ class SplitRows:
             case "pair":
                 return CHOSEN
             case "rated":
-                return RATINGS[self.is_good(number)]
+                return RATINGS[self._rows.is_good(number)]
             case "rank":
                 return self.decode(self._rows.marked(number)[1].tolist())
             case "rewarded":
@@ -118,10 +120,6 @@ class SplitRows:
                 return next(iter(self._rows.texts(number)), "") or self.decode.expected(self._rows, number)
             case _:
                 assert_never(self._answer)
-
-    def is_good(self, number: int) -> bool:
-        """Whether a row's answer is rated good."""
-        return bool(self._rows.targets[number][1:2].sum())
 
     def _numbered(self, numbers: Sequence[str]) -> str:
         """A number as it is, or each with its name where a row has several."""
@@ -139,7 +137,7 @@ class SplitRows:
         ends = [*begins[1:], len(ids)]
         words = [self.decode(ids[a:b].tolist()) for a, b in zip(begins, ends, strict=True)]
         names = [self._labels[tag] for tag in tags]
-        if "O" not in self._labels:
+        if OUTSIDE not in self._labels:
             return " ".join(f"{word}/{name}" for word, name in zip(words, names, strict=True))
         found = [f"{kind}: {' '.join(words[first : last + 1])}" for kind, first, last in get_entities(names)]
         return "; ".join(found) or "(none)"

@@ -18,16 +18,19 @@ from ftc.spec.codes import (
     exports,
     images,
     launching,
+    lineage,
     locking,
     numbers,
     parameters,
     precisions,
+    prompts,
     references,
     results,
     rewards,
     rows,
     rules,
     schema,
+    sharing,
     strategies,
     sweeps,
     text,
@@ -36,6 +39,7 @@ from ftc.spec.codes import (
     uses,
     vectors,
     verbs,
+    vocabulary,
 )
 from ftc.spec.codes._code import Code, Severity
 
@@ -48,9 +52,11 @@ CODES: dict[str, Code] = {
         schema,
         rules,
         results,
+        prompts,
         strategies,
         numbers,
         parameters,
+        vocabulary,
         precisions,
         references,
         tokens,
@@ -58,6 +64,7 @@ CODES: dict[str, Code] = {
         images,
         budget,
         rewards,
+        lineage,
         locking,
         sweeps,
         environment,
@@ -67,6 +74,7 @@ CODES: dict[str, Code] = {
         launching,
         tracking,
         uses,
+        sharing,
     )
     for code in module.CODES
 }

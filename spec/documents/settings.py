@@ -14,7 +14,8 @@ from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents import loss_settings as losses
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.documents.vision_settings import MayReadImages
+from ftc.spec.documents.model_options import ModelOptions
+from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import number_loss
@@ -81,7 +82,7 @@ class TextSettings(OpenText):
     """Classes, or tags of words, in the order of the head's outputs; empty for tasks without."""
 
 
-class OpenModel(MayReadImages):
+class OpenModel(ModelOptions):
     """The model as it is loaded, but for what the solver chooses."""
 
     base: str
@@ -300,6 +301,8 @@ class OpenEval(Document):
     baseline: bool
     simple_baselines: tuple[SimpleBaseline, ...] = ()
     """Models that are fitted on the training rows in seconds and evaluated beside the tuned one."""
+    baselines: tuple[PromptBaseline, ...] = ()
+    """Prompts that the base model is measured with; absent from the plan where there are none."""
     gates: dict[str, Gate]
     max_new_tokens: int | None
     """None where no metric needs answers."""
@@ -320,6 +323,10 @@ class OpenEval(Document):
     """What METEOR takes synonyms from; None where nothing is measured by it."""
     max_answer_tokens: int | None = None
     """Longest answer that is cut out of a context; None where none is."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "baselines" or value}
 
 
 class EvalSettings(OpenEval):
@@ -365,6 +372,15 @@ class Settings(Document):
         """How labels belong to a row; None for rows without."""
         head = head_card(self.model.head)
         return "one" if head.writes and self.text.labels else head.labels
+
+    @property
+    def begins_as_base(self) -> bool:
+        """Whether the model without its adapter is the one that training began from.
+
+        It isn't where the adapter took its first weights out of the base's, or is an earlier run's.
+        """
+        parent = self.model.parent
+        return not self.strategy.traits.changes_base and not (parent is not None and parent.continues)
 
     @property
     def loss_unit(self) -> str:

@@ -1,14 +1,10 @@
-"""What reads images beside text, with nothing left open."""
+"""What a model has beside its text, with nothing left open: what reads images, and the run that it begins from."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import SerializerFunctionWrapHandler, model_serializer
-
 from ftc.spec.base import Document
 
-__all__ = ["MayReadImages", "VisionSettings"]
+__all__ = ["VisionSettings"]
 
 
 class VisionSettings(Document):
@@ -24,14 +20,3 @@ class VisionSettings(Document):
     """Modules beside the language model that are not trained."""
     pixels_sha256: str | None
     """Digest of what the model's own processor makes of the first images; None where it wasn't asked."""
-
-
-class MayReadImages(Document):
-    """A model that may read images beside text."""
-
-    vision: VisionSettings | None = None
-    """What reads images; None, and absent from documents, for a model that reads text alone."""
-
-    @model_serializer(mode="wrap")
-    def _without_vision(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if (name, value) != ("vision", None)}

@@ -127,6 +127,11 @@ class RunFolder:
         return self.path / "model"
 
     @property
+    def test_rows(self) -> Path:
+        """Digests of the rows that it was tested on, a line each: a run that goes on from it isn't trained on them."""
+        return self.path / "test-rows.sha256"
+
+    @property
     def evaluation(self) -> Path:
         """Metrics and predictions on the test split."""
         return self.path / "eval.json"
@@ -145,6 +150,11 @@ class RunFolder:
     def report(self) -> Path:
         """The self-contained page."""
         return self.path / "report.html"
+
+    @property
+    def pulled(self) -> Path:
+        """The list of files of a run that came from the hub; no other run has it."""
+        return self.path / "pulled.json"
 
     @property
     def card(self) -> Path:

@@ -40,9 +40,16 @@ _PREDICT = "tests/e2e/test_predict.py"
 _RUN = "tests/runtime/execution/test_execute.py"
 
 _IMAGES = "tests/compiler/resolve/rows/test_images.py"
+_OWN_TOKENIZER = "tests/e2e/test_own_tokenizer.py"
 _VISION = "tests/e2e/test_vision.py"
 
 ELSEWHERE: dict[str, str] = {
+    "FTC470": f"{_OWN_TOKENIZER}::test_another_id_than_planned_stops_a_run",
+    "FTC471": f"{_OWN_TOKENIZER}::test_what_a_recipe_brings_along_is_checked",
+    "FTC472": f"{_OWN_TOKENIZER}::test_what_a_recipe_brings_along_is_checked",
+    "FTC473": f"{_OWN_TOKENIZER}::test_a_normalizer_that_changes_a_token_is_told",
+    "FTC474": f"{_OWN_TOKENIZER}::test_tokens_that_nobody_trains_are_refused",
+    "FTC475": f"{_OWN_TOKENIZER}::test_what_a_recipe_brings_along_is_checked",
     "FTC120": f"{_IMAGES}::test_files_go_through_the_one_door",
     "FTC121": f"{_IMAGES}::test_a_file_that_is_no_usable_image_is_named_with_its_row",
     "FTC122": f"{_IMAGES}::test_a_file_that_is_no_usable_image_is_named_with_its_row",
@@ -61,6 +68,9 @@ ELSEWHERE: dict[str, str] = {
     "FTC107": "tests/cli/test_inputs.py::test_a_file_that_is_not_there_stops_none_of_the_others",
     "FTC245": "tests/e2e/test_findings.py::test_a_model_that_learned_nothing_says_so_everywhere",
     "FTC246": "tests/e2e/test_findings.py::test_a_model_that_learned_nothing_says_so_everywhere",
+    "FTC732": "tests/e2e/test_tracking.py::test_what_can_not_be_registered",
+    "FTC255": "tests/e2e/test_prompt_baselines.py::test_rows_that_lose_text_to_the_examples_are_counted",
+    "FTC256": "tests/e2e/test_prompt_baselines.py::test_what_the_prompts_give_is_measured_shown_and_audited",
     "FTC247": "tests/runtime/training/test_findings.py::test_what_curves_say",
     "FTC248": "tests/runtime/training/test_findings.py::test_what_curves_say",
     "FTC249": "tests/runtime/training/test_findings.py::test_what_curves_say",
@@ -133,6 +143,14 @@ ELSEWHERE: dict[str, str] = {
     "FTC525": f"{_AUDIT}::test_a_run_that_stopped_has_nothing_to_audit",
     "FTC550": "tests/e2e/test_skeptic.py::test_the_same_rows_in_other_bytes_are_noted",
     "FTC551": "tests/e2e/test_skeptic.py::test_numbers_that_were_edited_are_not_shown_without_a_word",
+    "FTC561": "tests/e2e/test_going_on.py::test_an_unfinished_run_is_no_beginning",
+    "FTC562": "tests/e2e/test_going_on.py::test_a_changed_parent_is_refused",
+    "FTC563": "tests/e2e/test_going_on.py::test_a_parent_that_cannot_be_used_is_refused_at_its_place",
+    "FTC564": "tests/e2e/test_going_on.py::test_a_parent_that_cannot_be_used_is_refused_at_its_place",
+    "FTC565": "tests/e2e/test_going_on.py::test_a_parent_that_cannot_be_used_is_refused_at_its_place",
+    "FTC566": "tests/e2e/test_going_on.py::test_a_parent_that_cannot_be_used_is_refused_at_its_place",
+    "FTC567": "tests/e2e/test_going_on.py::test_an_audit_names_a_parent_that_was_replaced",
+    "FTC568": "tests/e2e/test_going_on.py::test_rows_that_can_not_be_moved_are_refused_by_name",
     "FTC580": "tests/e2e/test_steering.py::test_a_step_that_the_plan_lacks",
     "FTC581": "tests/e2e/test_sweep.py::test_mistakes_have_a_place",
     "FTC582": "tests/e2e/test_sweep.py::test_mistakes_have_a_place",
@@ -166,6 +184,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC707": f"{_SITE}::test_settings_are_read_strictly",
     "FTC708": f"{_SITE}::test_what_slurm_says_is_shown",
     "FTC709": f"{_SITE}::test_machines_need_a_place_to_meet",
+    "FTC710": f"{_SITE}::test_what_a_cluster_needs_is_named",
     "FTC680": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC681": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC295": "tests/compiler/search/test_device_counts.py::test_what_cannot_be_counted_is_asked_for",
@@ -246,6 +265,16 @@ ELSEWHERE: dict[str, str] = {
     "FTC756": "tests/e2e/test_server.py::test_what_differs_is_named",
     "FTC757": "tests/e2e/test_drift.py::test_mistakes_are_reported",
     "FTC758": "tests/e2e/test_drift.py::test_mistakes_are_reported",
+    "FTC770": "tests/e2e/test_sharing.py::test_what_was_made_of_a_run",
+    "FTC771": "tests/e2e/test_sharing.py::test_what_should_not_be_shared",
+    "FTC772": "tests/e2e/test_sharing.py::test_what_should_not_be_shared",
+    "FTC773": "tests/e2e/test_sharing.py::test_what_should_not_be_shared",
+    "FTC774": "tests/e2e/test_sharing.py::test_a_changed_repository_is_left_alone",
+    "FTC775": "tests/e2e/test_sharing.py::test_whatever_the_hub_does_is_a_finding",
+    "FTC776": "tests/e2e/test_sharing.py::test_files_that_differ_on_the_hub",
+    "FTC777": "tests/e2e/test_sharing.py::test_what_should_not_be_shared",
+    "FTC778": "tests/e2e/test_sharing.py::test_files_that_differ_on_the_hub",
+    "FTC779": "tests/e2e/test_sharing.py::test_a_push_and_a_pull",
 }
 """Codes that no recipe alone can give, with the test that shows each."""
 

@@ -40,6 +40,7 @@ from ftc.spec.documents.machine import snapshot_code
 from ftc.spec.documents.step_log import Comparison, Difference, StepLine, WeightChecksum, read_step_log
 from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.verbs.pages import pages
+from ftc.verbs.provenance import no_longer_whole
 from ftc.verbs.runs import Run, load_events, load_outcomes, load_run, record_of
 
 if TYPE_CHECKING:
@@ -90,8 +91,10 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
     """Compares, executes what is asked for, and gives the verdict.
 
     Raises:
-        Refusal: The run has not done the steps that are asked for (FTC535).
+        Refusal: The run has not done the steps that are asked for (FTC535), or was pulled (FTC779).
     """
+    if run.is_pulled:
+        raise Refusal([no_longer_whole(run)])
     link = run.record.previous
     before = record_of(run.folder.parent, link.run_id) if link else None
     witnesses = Witnesses(
@@ -136,16 +139,16 @@ def _recomputed(run: Run, witnesses: Witnesses, model: Path | None, streams: Pat
     """The scores that the run's rows give, or why they can't be computed here."""
     assert run.evaluation is not None, "rows come from an evaluation"
     try:
-        from ftc.runtime.evaluation.recompute import Told, recompute
+        from ftc.runtime.evaluation.recompute import FinishedRun, recompute
         from ftc.runtime.evaluation.split_rows import SplitRows
         from ftc.spec.documents.streams import open_stream
 
-        told = Told(run.plan, run.record.steps_done, witnesses.events, run.evaluation, witnesses.outcomes)
+        finished = FinishedRun(run.plan, run.record.steps_done, witnesses.events, run.evaluation, witnesses.outcomes)
         splits: dict[str, SplitRows] = {}
         if model is not None and streams is not None:
             files = {name: streams / f"{name}.arrow" for name in ("train", "test") if name in run.plan.data}
             splits |= {name: SplitRows(run.plan.settings, open_stream(file), model) for name, file in files.items()}
-        return recompute(told, splits)
+        return recompute(finished, splits)
     except ImportError as problem:
         return f"`{problem.name}` is not installed, `pip install 'ftc[train]'` brings it"
     except (ValueError, LookupError, TypeError) as problem:
@@ -166,8 +169,10 @@ def _earned(
     assert plan.settings.train.sampling is not None, "answers come from a plan that samples them"
     try:
         from ftc.runtime.rewards.recompute import earned
+        from ftc.spec.storage.own_tokenizer import tokenizer_folder
 
-        return earned(plan.settings.train.sampling, answers, rows, model_folder)
+        texts = tokenizer_folder(model_folder, plan.settings.model.tokenizer)
+        return earned(plan.settings.train.sampling, answers, rows, texts)
     except ImportError as problem:
         return f"`{problem.name}` is not installed"
 

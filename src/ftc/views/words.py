@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftc.spec.documents.interruption import Interruption
 from ftc.spec.documents.loss_settings import SamplingSettings
+from ftc.spec.documents.own_tokenizer import OwnTokenizer
 from ftc.spec.documents.plan import ModelSummary, Plan
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.metrics import METRICS, metric_named
@@ -30,11 +31,14 @@ __all__ = [
     "main_metric",
     "metric_title",
     "mode_of",
+    "parent_parts",
     "pipeline",
+    "planned_prompts",
     "sampling_facts",
     "size_words",
     "skipped_words",
     "teacher_parts",
+    "tokenizer_parts",
     "value_at",
 ]
 
@@ -122,6 +126,15 @@ def teacher_parts(plan: Plan) -> list[str]:
     ]
 
 
+def parent_parts(plan: Plan) -> list[str]:
+    """The run that a plan's run begins from, and what of it is used; empty for a plain base model."""
+    if (parent := plan.settings.model.parent) is None:
+        return []
+    used = {"continues": "adapter continued", "merged": "new adapter on its merged model", "model": "its model as base"}
+    up = [f"which began from {' and that from '.join(parent.ancestors)}"] if parent.ancestors else []
+    return [f"run {parent.run_id} of {escaped(parent.name)}", used[parent.way], *up]
+
+
 def interruption_words(one: Interruption) -> str:
     """Why a run stopped, at which step, and what that means for its checkpoints."""
     code = f"{one.code}, " if one.code else ""
@@ -155,3 +168,32 @@ def skipped_words(record: RunRecord) -> list[str]:
     if steps is None:
         return []
     return [f"{numbers.plural(steps, 'step')} skipped (gradients overflowed)" if steps else "no step skipped"]
+
+
+_TOKENS = 4
+"""Added tokens that are shown."""
+
+
+def tokenizer_parts(own: OwnTokenizer | None) -> list[str]:
+    """What a recipe changes of the model's tokenizer; nothing where it changes nothing."""
+    if own is None:
+        return []
+    shown = ", ".join(escaped(one.token) for one in own.tokens[:_TOKENS])
+    more = ", …" if len(own.tokens) > _TOKENS else ""
+    added = [f"{numbers.plural(len(own.tokens), 'token')} added: {shown}{more}", f"embedding of {own.rows:,} rows"]
+    ends = {"texts end with": own.eos_token, "padding": own.pad_token}
+    template = own.chat_template
+    return [
+        *(added if own.tokens else []),
+        *(f"{words} {escaped(token)}" for words, token in ends.items() if token is not None),
+        *([f"chat template {escaped(template.path)}, sha256 {numbers.digest(template.sha256)}"] if template else []),
+    ]
+
+
+def planned_prompts(plan: Plan) -> Iterator[str]:
+    """What the base model will be given, for the plan's page."""
+    for one in plan.settings.eval.baselines:
+        rows = f" ({', '.join(escaped(row.place) for row in one.examples)})" if one.examples else ""
+        more = one.prompt_tokens - one.own_tokens
+        size = f"{one.prompt_tokens:,.0f} tokens per prompt, {more:+,.0f}"
+        yield f"{one.title}{rows}: {'the same prompts as the base' if one.is_own else size}"
