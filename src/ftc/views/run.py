@@ -61,7 +61,6 @@ def run_text(
         page: Width and colors.
     """
     title = f"evaluated on test, {numbers.plural(evaluation.tuned.rows, 'row')}, once" if evaluation else ""
-    # Which run it is and how it stands.
     words = {
         "running": page.accent("running"),
         "interrupted": page.alert("interrupted"),
