@@ -174,7 +174,7 @@ class Measures(SplitRows):
                 chosen = {score.row: score.predicted[0] > score.predicted[1] for score in scores}
                 return {row: CHOSEN if is_chosen else "the rejected answer" for row, is_chosen in chosen.items()}
             case "rated":
-                return {s.row: RATINGS[self.is_good(s.row) == (s.predicted[2] > 0)] for s in scores}
+                return {s.row: RATINGS[self._rows.is_good(s.row) == (s.predicted[2] > 0)] for s in scores}
             case "rank":
                 return {score.row: f"rank {score.predicted[0]:.0f}" for score in scores}
             case "written label" | "rewarded" | "text":

@@ -109,7 +109,7 @@ class SplitRows:
             case "pair":
                 return CHOSEN
             case "rated":
-                return RATINGS[self.is_good(number)]
+                return RATINGS[self._rows.is_good(number)]
             case "rank":
                 return self.decode(self._rows.marked(number)[1].tolist())
             case "rewarded":
@@ -118,10 +118,6 @@ class SplitRows:
                 return next(iter(self._rows.texts(number)), "") or self.decode.expected(self._rows, number)
             case _:
                 assert_never(self._answer)
-
-    def is_good(self, number: int) -> bool:
-        """Whether a row's answer is rated good."""
-        return bool(self._rows.targets[number][1:2].sum())
 
     def _numbered(self, numbers: Sequence[str]) -> str:
         """A number as it is, or each with its name where a row has several."""

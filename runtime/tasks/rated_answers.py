@@ -62,7 +62,7 @@ class RatedCoupling:
     def groups(self, rows: TokenStream, numbers: Sequence[int]) -> RatedAnswers:
         """The rows' ratings and references, in the order of the numbers."""
         firsts, known = 2 * torch.arange(len(numbers)), self._references.get(id(rows))
-        ratings = [bool(rows.targets[number][1:2].sum()) for number in numbers]
+        ratings = [rows.is_good(number) for number in numbers]
         references = torch.zeros(len(numbers), 2) if known is None else known[list(numbers)]
         return RatedAnswers(firsts, firsts + 1, references, torch.tensor(ratings, dtype=torch.bool))
 

@@ -11,8 +11,9 @@ One Arrow IPC file a split, not compressed, so that it is mapped into memory rat
 - `place` (large_string): the row's name, such as `data/tickets.csv:38`; empty where it has none.
 - `targets` (large_list<int32>): what is learned where it is neither the next token nor one class. Classes of a
   multi-label row, ascending; numbers of a regression, as the bits of float32; the tag of each supervised token; first
-  and last token of an answer, 0 where the window doesn't hold it; tokens of a preference's first sequence, or of the
-  longest of compared texts and then their score's bits. Empty else.
+  and last token of an answer, 0 where the window doesn't hold it; tokens of a preference's first sequence and then
+  1 or 0 where its answer is rated good or bad, or of the longest of compared texts and then their score's bits. Empty
+  else.
 - `offsets` (large_list<int32>): begin and end character of each token in a context, two a token, -1 where a token is
   no part of it; empty where no answer is cut out of a text. In rows to predict for, those of each tagged word.
 - `texts` (large_list<large_string>): what metrics need of a row beside its tokens: the context and then the right
@@ -208,6 +209,17 @@ class TokenStream:
         """Token ids of each text of row i, which begin at its marked tokens."""
         ids, begins = self.ids(i), [*self.mask(i).nonzero()[0].tolist(), None]
         return [ids[begin:end] for begin, end in pairwise(begins)]
+
+    def is_good(self, i: int) -> bool:
+        """Whether the answer of row i is rated good.
+
+        Raises:
+            ValueError: The row has no rating; what nobody rated is not bad.
+        """
+        rating = self.targets[i][1:].tolist()
+        if rating not in ([0], [1]):
+            raise ValueError(f"row {i} of the token stream has no rating")
+        return bool(rating[0])
 
     def prompt_length(self, i: int) -> int:
         """Tokens of row i before its last answer: what the model gets when it generates."""
