@@ -1,4 +1,4 @@
-"""A verb without a recipe takes the folder's: `recipe.yaml`, or the only one there is."""
+"""A verb without a recipe takes the folder's: `recipe.yaml`, or the only one there is; one without a run the newest."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from ftc.cli.main import main
 from tests.support.recipes import recipe_text
+from tests.support.tracked_runs import make_run
 
 Capture = pytest.CaptureFixture[str]
 
@@ -53,3 +54,20 @@ def test_several_recipes_are_named(folder: Path, capsys: Capture) -> None:
     (folder / "recipe.yaml").write_text(recipe_text(), encoding="utf-8")
     assert main(["validate"]) == 0
     assert capsys.readouterr().out == "recipe.yaml is valid.\n"
+
+
+def test_the_newest_run(folder: Path, capsys: Capture) -> None:
+    (folder / ".ftc").mkdir()
+    run = make_run(folder)
+    assert main(["show", "--json"]) == 0
+    assert run.record.id in capsys.readouterr().out
+    main(["audit"])  # of a stand-in, whose predictions can't be read
+    assert f"of run `{run.record.id}`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["show", "audit", "chat", "drift --data new.csv"])
+def test_a_project_without_a_run(folder: Path, capsys: Capture, words: str) -> None:
+    assert main(words.split()) == 1
+    err = capsys.readouterr().err
+    assert "error[FTC520]: there are no runs in this project" in err
+    assert "ftc apply" in err

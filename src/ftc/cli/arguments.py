@@ -35,6 +35,7 @@ __all__ = [
     "add_quiet",
     "add_recipe",
     "add_recipes",
+    "add_run",
     "add_waive",
     "count_of",
     "one_of",
@@ -170,32 +171,46 @@ def settle(args: Namespace) -> Namespace:
     """The arguments with what follows from them, so that a verb finds each of these on any namespace.
 
     Raises:
-        Refusal: The recipe is left out, and the folder has none or several (FTC603, FTC604).
+        Refusal: The recipe is left out, and the folder has none or several (FTC603, FTC604); the run is left out, and
+            the project has none (FTC520).
     """
     given = vars(args)
     args.format = given.get("format")
     args.json = given.get("json", args.format == JSON)
     args.quiet = given.get("quiet", False)
     for name, value in given.items():
-        if value is _ONLY_RECIPE:
-            from ftc.cli.recipe_files import only_recipe
-
-            setattr(args, name, only_recipe())
-        elif value == [_ONLY_RECIPE]:
-            from ftc.cli.recipe_files import only_recipe
-
-            setattr(args, name, [only_recipe()])
+        if isinstance(value, _LeftOut):
+            setattr(args, name, value.find())
+        elif isinstance(value, list) and value and isinstance(value[0], _LeftOut):
+            setattr(args, name, [value[0].find()])
     return args
 
 
-class _Default:
-    """Stands for a recipe that the user left out, until somebody looks into the folder."""
+class _LeftOut:
+    """Stands for an argument that the user left out, until somebody looks into the folder."""
+
+    def __init__(self, about: str, find: Callable[[], str]) -> None:
+        self._about = about
+        self.find = find
 
     def __repr__(self) -> str:
-        return "recipe.yaml, or the only recipe here"
+        return self._about
 
 
-_ONLY_RECIPE = _Default()
+def _only_recipe() -> str:
+    from ftc.cli.recipe_files import only_recipe
+
+    return only_recipe()
+
+
+def _newest_run() -> str:
+    from ftc.verbs.runs import newest_run
+
+    return str(newest_run().folder)
+
+
+_ONLY_RECIPE = _LeftOut("recipe.yaml, or the only recipe here", _only_recipe)
+_NEWEST_RUN = _LeftOut("the newest run of all", _newest_run)
 
 
 def add_recipe(parser: Parser, dest: str = "recipe", *, metavar: str = "RECIPE", about: str = "the recipe") -> None:
@@ -208,6 +223,13 @@ def add_recipes(parser: Parser, dest: str, *, about: str) -> None:
     parser.add_argument(
         dest, nargs="*", default=[_ONLY_RECIPE], metavar="RECIPE", help=f"{about} (default: {_ONLY_RECIPE})"
     )
+
+
+def add_run(parser: Parser, dest: str = "run", *, which: str = "a run", or_plan: bool = False) -> None:
+    """Adds the positional run, which may be left out; with `or_plan` a plan's file may stand there, too."""
+    metavar, more = ("RUN|PLAN", "; or a plan's file") if or_plan else ("RUN", "")
+    help = f"{which}: {RUN}{more} (default: {_NEWEST_RUN})"
+    parser.add_argument(dest, nargs="?", default=_NEWEST_RUN, metavar=metavar, help=help)
 
 
 def add_color(parser: Parser, *, default: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ftc.cli.arguments import JSON, TEXT, Command, Example, Parser, add_quiet, count_of
+from ftc.cli.arguments import JSON, TEXT, Command, Example, Parser, add_quiet, add_run, count_of
 from ftc.cli.output import following
 from ftc.cli.terminal import page, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
@@ -25,7 +25,7 @@ __all__ = ["COMMANDS"]
 
 
 def chat_arguments(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a finished run whose model writes text: its folder or its name")
+    add_run(parser, which="a finished run whose model writes text")
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--base", action="store_const", const=("base",), dest="subjects", help="the base model answers")
     both = "both models answer, side by side where the terminal has 80 columns"

@@ -6,7 +6,7 @@ import gc
 import sys
 from argparse import ArgumentTypeError, Namespace
 
-from ftc.cli.arguments import JSON, RUN, TEXT, Command, Example, Parser, add_force, add_output, add_quiet, count_of
+from ftc.cli.arguments import JSON, TEXT, Command, Example, Parser, add_force, add_output, add_quiet, add_run, count_of
 from ftc.cli.output import following, write_out
 from ftc.cli.terminal import STDOUT, page, print_json, write
 from ftc.spec.exit_codes import ExitCode
@@ -17,7 +17,7 @@ _HTML = "html"
 
 
 def drift_arguments(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help=f"a finished run: {RUN}")
+    add_run(parser, which="a finished run")
     parser.add_argument(
         "--data", metavar="FILE", required=True, help="new rows with the run's columns; labels are not needed"
     )

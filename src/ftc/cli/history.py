@@ -18,6 +18,7 @@ from ftc.cli.arguments import (
     add_output,
     add_overrides,
     add_personal_data,
+    add_run,
 )
 from ftc.cli.output import run_json, show_run, write_out
 from ftc.cli.terminal import STDOUT, page, print_json, show_diagnostics, write
@@ -35,7 +36,7 @@ MARKDOWN, HTML = "markdown", "html"
 
 
 def show_arguments(parser: Parser) -> None:
-    parser.add_argument("target", metavar="RUN|PLAN", help=f"a run: {RUN}; or a plan's file")
+    add_run(parser, "target", or_plan=True)
     parser.add_argument("--origins", action="store_true", help="list every value of the plan and where it came from")
     add_output(parser, "with `--format html`: write the report to a file")
     add_force(parser)

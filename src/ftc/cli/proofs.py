@@ -6,7 +6,7 @@ import sys
 from argparse import SUPPRESS, Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import RUN, Command, Example, Parser, add_force, add_output, add_quiet
+from ftc.cli.arguments import Command, Example, Parser, add_force, add_output, add_quiet, add_run
 from ftc.cli.output import print_signature
 from ftc.cli.terminal import page, print_json, write
 from ftc.spec.exit_codes import ExitCode
@@ -22,7 +22,7 @@ _FEWEST_SEEDS, _MOST_SEEDS = 3, 10
 
 
 def audit_arguments(parser: Parser) -> None:
-    parser.add_argument("target", metavar="RUN", help=f"a run: {RUN}")
+    add_run(parser, "target")
     parser.add_argument(
         "--level",
         choices=("static", "replay", "full"),

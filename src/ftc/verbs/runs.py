@@ -31,6 +31,7 @@ __all__ = [
     "load_events",
     "load_outcomes",
     "load_run",
+    "newest_run",
     "past_runs",
     "predecessor",
     "record_of",
@@ -190,6 +191,18 @@ def find_run(text: str, folder: Path | str = ".") -> Run:
     notes = [f"{found.name} of {found.parent.name}" for found in matches[:5]]
     summary = f"several runs start with `{text}`" if matches else f"no run `{text}` in this project"
     raise Refusal([diagnostic("FTC520", summary, help=_instead(text, bool(folders)), notes=notes)])
+
+
+def newest_run(folder: Path | str = ".") -> Run:
+    """The run of a project that was begun last, whatever its recipe.
+
+    Raises:
+        Refusal: There is none that can be read (FTC520).
+    """
+    if found := runs(folder):
+        return found[0]
+    help = "`ftc apply RECIPE` starts one"
+    raise Refusal([diagnostic("FTC520", "there are no runs in this project", help=help)])
 
 
 def _recorded(root: Path) -> list[Path]:

@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.storage.reading import read_regular
-from ftc.verbs.runs import Run, find_run, load_events, load_run, runs
+from ftc.verbs.runs import Run, find_run, load_events, load_run, newest_run, runs
 from ftc.verbs.standing import as_left
 
 if TYPE_CHECKING:
@@ -104,13 +103,7 @@ def follower(name: str | None = None, folder: Path | str = ".") -> Follower:
     Raises:
         Refusal: There is no such run, or none at all (FTC520).
     """
-    if name is not None:
-        return Follower(find_run(name, folder).folder)
-    found = runs(folder)
-    if not found:
-        help = "`ftc apply RECIPE` starts one"
-        raise Refusal([diagnostic("FTC520", "there are no runs in this project", help=help)])
-    return Follower(found[0].folder)
+    return Follower((newest_run(folder) if name is None else find_run(name, folder)).folder)
 
 
 def listed_runs(folder: Path | str = ".") -> tuple[Listed, ...]:
