@@ -16,6 +16,7 @@ from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.remote import cached_file, has_scheme
 from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
 from ftc.compiler.resolve.machine.environment import asked_extras, resolve_environment
+from ftc.compiler.resolve.machine.extensions import asked_packages
 from ftc.compiler.resolve.models.model_paths import find_outside
 from ftc.compiler.tokens.row_index import recall_rows
 from ftc.spec.base import Document
@@ -43,7 +44,9 @@ def audit_inputs(plan: Plan, root: Path, pages: Pages, previous: RunRecord | Non
         sources={key: file for key, _, _, file in source_files(plan, root)},
         streams=streams if all((streams / f"{name}.arrow").exists() for name in plan.data) else None,
         environment=resolve_environment(
-            cache_folder(), asked_extras(plan.recipe, reads_images=plan.settings.model.vision is not None)
+            cache_folder(),
+            asked_extras(plan.recipe, reads_images=plan.settings.model.vision is not None),
+            asked_packages(plan.recipe),
         ),
         pages=pages,
         previous=previous,

@@ -151,6 +151,8 @@ def _left_out(plan: Plan, measured: Evaluation, rows: Sequence[Outcome]) -> dict
         card = metric_named(name)
         if card is None:
             found[name] = "this release doesn't know it"
+        elif name in plan.settings.package_metrics:
+            found[name] = "a package computes it, which an audit doesn't run"
         elif card.needs is not None and card.needs in absent:
             found[name] = f"{card.needs.data} is not on this machine"
         elif card.of_loss and plan.data["test"].rows != len(rows):

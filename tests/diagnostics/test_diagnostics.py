@@ -42,6 +42,7 @@ _RUN = "tests/runtime/execution/test_execute.py"
 _IMAGES = "tests/compiler/resolve/rows/test_images.py"
 _VISION = "tests/e2e/test_vision.py"
 
+_EXTENSION = "tests/e2e/test_extension.py"
 ELSEWHERE: dict[str, str] = {
     "FTC120": f"{_IMAGES}::test_files_go_through_the_one_door",
     "FTC121": f"{_IMAGES}::test_a_file_that_is_no_usable_image_is_named_with_its_row",
@@ -52,6 +53,10 @@ ELSEWHERE: dict[str, str] = {
     "FTC127": f"{_VISION}::test_what_is_not_available_is_refused",
     "FTC128": f"{_VISION}::test_a_processor_of_another_size_is_refused",
     "FTC129": f"{_IMAGES}::test_without_pillow_the_extra_is_named",
+    "FTC470": f"{_EXTENSION}::test_a_strangers_folder_is_no_installation",
+    "FTC471": f"{_EXTENSION}::test_a_package_that_can_not_be_used_is_refused",
+    "FTC472": f"{_EXTENSION}::test_a_package_that_can_not_be_used_is_refused",
+    "FTC473": f"{_EXTENSION}::test_a_function_that_gives_no_value_ends_the_run",
     "FTC453": "tests/e2e/test_parameters.py::test_experts_are_chosen_whole",
     "FTC414": f"{_VISION}::test_other_pixels_stop_a_run",
     "FTC027": "tests/spec/language/test_overlay.py::test_a_flag_for_an_item_that_is_not_there",

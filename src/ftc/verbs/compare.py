@@ -211,7 +211,8 @@ def _lacking(settings: Settings) -> dict[str, str]:
     from ftc.spec.storage.wordnet import lacking_data
 
     lacking = lacking_data(settings.eval)
-    return {
+    of_packages = dict.fromkeys(settings.package_metrics, "a package computes it, which a run alone asks")
+    return of_packages | {
         name: f"{need.data} as the first run used it is not on this machine"
         for name in settings.eval.metrics
         for need in needs_of([name])

@@ -346,6 +346,7 @@ def located_plan(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
     from ftc.compiler.lock.lockfile import lock_path
     from ftc.compiler.pipeline import Compiled
     from ftc.compiler.resolve.machine.environment import asked_extras, resolve_environment
+    from ftc.compiler.resolve.machine.extensions import asked_packages
     from ftc.spec.companions import COMPANIONS
     from ftc.spec.storage.paths import streams_folder
     from ftc.verbs.runs import run_of
@@ -385,7 +386,8 @@ def located_plan(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
             model_folder=model,
             companions=companions,
             environment=resolve_environment(
-                also=asked_extras(plan.recipe, reads_images=plan.settings.model.vision is not None)
+                also=asked_extras(plan.recipe, reads_images=plan.settings.model.vision is not None),
+                packages=asked_packages(plan.recipe),
             ),
             track=track_in(recipe),
         ),
