@@ -153,6 +153,13 @@ def trackers(session: nox.Session) -> None:
 
 
 @nox.session
+def remote(session: nox.Session) -> None:
+    """Fetch rows from a web server and from a bucket of a server that speaks S3."""
+    install(session, "-e", ".[remote]", *GROUPS["test"], *GROUPS["remote"])
+    session.run("pytest", "-n0", "tests/compiler/resolve/files/test_remote.py", *session.posargs, env=QUIET)
+
+
+@nox.session
 def pii(session: nox.Session) -> None:
     """Have presidio find personal data, and check that it fetches nothing."""
     install(session, "-e", ".[pii]", *GROUPS["test"])

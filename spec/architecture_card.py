@@ -47,7 +47,7 @@ class Mixture:
         return any(f".{part}." in f".{name}" for part in self.experts)
 
     def expert_module(self, name: str) -> str:
-        """What all experts of a layer are called together, by the name of one of their weights."""
+        """The module of a layer's experts, as files and memory call it, by the name of one of their weights."""
         end = next(part for part in self.experts if f".{part}." in f".{name}")
         return f"{name.partition(f'{end}.')[0]}{end}"
 

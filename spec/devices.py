@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ftc.spec.documents.device import Speed
+from ftc.spec.precisions import number_type
 
 __all__ = [
     "ALIASES",
@@ -48,7 +49,7 @@ class Card:
         bandwidth: Memory bandwidth in GB/s.
         float32: Rate without tensor cores, in TFLOP/s.
         tfloat32: Rate of tensor cores on float32 rounded to 10 bits of mantissa, in TFLOP/s.
-        half: Rate of tensor cores in float16, and in bfloat16 from capability 8.0 on, in TFLOP/s.
+        half: Rate of tensor cores in 16 bits: float16, and bfloat16 where it has that, in TFLOP/s.
         float8: Rate of tensor cores in 8 bits, in TFLOP/s.
         watts: Power of the board.
         source: Document that the figures are from.
@@ -92,7 +93,7 @@ class Card:
 
 def has_bfloat16(capability: tuple[int, int]) -> bool:
     """Whether a card of this compute capability has bfloat16 tensor cores."""
-    return capability >= (8, 0)
+    return capability >= number_type("bfloat16").since
 
 
 def kernels(capability: tuple[int, int]) -> dict[str, bool]:

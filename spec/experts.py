@@ -77,6 +77,6 @@ def _first(config: Mapping[str, Any], keys: tuple[str, ...]) -> int:
 
 
 def expert_group(name: str) -> str:
-    """What all experts of a layer are called together, by the name of one of their weights."""
+    """The key in `Experts.layers` of an expert's weight by its name: the same for every way of calling the module."""
     part = part_of(name)
     return f"{part.stack}.layers.{part.layer}.experts".lstrip(".")

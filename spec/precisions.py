@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.facts import DeviceFacts
 
 __all__ = [
+    "FIRST_CHOICE",
     "NUMBER_TYPES",
     "PRECISIONS",
     "AskedPrecision",
@@ -23,6 +24,7 @@ __all__ = [
     "Precision",
     "PrecisionCard",
     "TypeName",
+    "choices_without_scaling",
     "number_type",
     "precision_card",
     "usual_precision",
@@ -37,6 +39,7 @@ class NumberType:
         name: As torch, data sheets and recipes name it.
         stored: As safetensors names it.
         size: Bytes of an element.
+        largest: Its largest number, as people write it.
         since: CUDA's (major, minor) from which a GPU's tensor cores compute in it.
         merge_error: Largest difference of a model's scores, as a share of their spread, that rounding weights to it
             explains.
@@ -45,13 +48,14 @@ class NumberType:
     name: str
     stored: str
     size: int
+    largest: str
     since: tuple[int, int]
     merge_error: float
 
 
-_FLOAT32 = NumberType(name="float32", stored="F32", size=4, since=(0, 0), merge_error=1e-4)
-_BFLOAT16 = NumberType(name="bfloat16", stored="BF16", size=2, since=(8, 0), merge_error=0.05)
-_FLOAT16 = NumberType(name="float16", stored="F16", size=2, since=(7, 0), merge_error=0.01)
+_FLOAT32 = NumberType(name="float32", stored="F32", size=4, largest="3.4e38", since=(0, 0), merge_error=1e-4)
+_BFLOAT16 = NumberType(name="bfloat16", stored="BF16", size=2, largest="3.4e38", since=(8, 0), merge_error=0.05)
+_FLOAT16 = NumberType(name="float16", stored="F16", size=2, largest="65,504", since=(7, 0), merge_error=0.01)
 
 NUMBER_TYPES: tuple[NumberType, ...] = (_FLOAT32, _BFLOAT16, _FLOAT16)
 """Every type that weights may be held and written in, the most exact first."""
@@ -149,6 +153,9 @@ PRECISIONS: tuple[PrecisionCard, ...] = (
 )
 """Every precision, in the order in which a recipe's are listed."""
 
+FIRST_CHOICE = min((card for card in PRECISIONS if card.auto is not None), key=lambda card: card.auto or 0)
+"""What `auto` takes on a GPU that is fast at it."""
+
 _BY_KIND = {card.kind: card for card in PRECISIONS}
 _BY_NAME = {one.name: one for one in NUMBER_TYPES}
 
@@ -180,6 +187,12 @@ def usual_precisions(device: DeviceFacts, model_type: str = "") -> tuple[Precisi
 def usual_precision(device: DeviceFacts, model_type: str = "") -> PrecisionCard:
     """What `auto` takes on a device, for a model of a type; a CPU computes in float32."""
     return PRECISIONS[0] if device.kind == "cpu" else usual_precisions(device, model_type)[0]
+
+
+def choices_without_scaling() -> str:
+    """What to train with where gradients overflow, in words."""
+    exact, *fast = [card for card in PRECISIONS if not card.scales_loss]
+    return f"`precision: {exact.kind}`, or in {' or '.join(card.products.name for card in fast)} on a GPU that has it"
 
 
 def number_type(name: str) -> NumberType:

@@ -29,8 +29,9 @@ from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.metrics import metric_named, split_metric
 from ftc.spec.optimizers import OPTIMIZERS, optimizer_card
-from ftc.spec.precisions import precision_card
-from ftc.spec.sections.evaluation import has_entities, parse_gate
+from ftc.spec.precisions import FIRST_CHOICE, precision_card
+from ftc.spec.sections.evaluation import parse_gate
+from ftc.spec.tags import entity_types
 from ftc.spec.text_forms import form_card
 
 __all__ = [
@@ -191,9 +192,9 @@ def flash_attention_is_half_precise(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """The kernel of flash attention takes no float32."""
     kernel, precision = draft.candidate.attention, precision_card(draft.train.precision)
     if kernel == "flash_attention_2" and not precision.is_mixed and flash_obstacle(draft) is None:
-        summary, help = "flash attention does not support float32", "remove `attention`, or train in bfloat16"
-        notes = f"float32: {draft.origins['train.precision'].reason}"
-        yield _found(draft, "FTC235", summary, "model.attention", help=help, notes=notes)
+        name, help = precision.label, f"remove `attention`, or train in {FIRST_CHOICE.label}"
+        summary, notes = f"flash attention does not support {name}", draft.origins["train.precision"].reason
+        yield _found(draft, "FTC235", summary, "model.attention", help=help, notes=f"{name}: {notes}")
 
 
 def budget_is_on_the_device(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -215,9 +216,8 @@ def classes_are_known(draft: ClosedDraft) -> Iterator[Diagnostic]:
     named = [(path, split_metric(name)[1]) for name, path in draft.recipe.eval.named()]
     if not any(label for _, label in named):
         return
-    labels: tuple[str, ...] = draft.text.labels
-    if draft.mode.labels == "words" and has_entities(labels):
-        labels = tuple(dict.fromkeys(tag[2:] for tag in labels if tag != "O"))
+    tags: tuple[str, ...] = draft.text.labels
+    labels = tuple(dict.fromkeys(entity_types(tags).values())) if draft.mode.labels == "words" else tags
     for path, label in named:
         if label and label not in labels:
             close = nearest(label, labels)

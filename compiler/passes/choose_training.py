@@ -38,7 +38,7 @@ from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.metrics import metric_named
 from ftc.spec.optimizers import OPTIMIZERS, candidates
-from ftc.spec.precisions import Precision, precision_card, usual_precision
+from ftc.spec.precisions import FIRST_CHOICE, Precision, precision_card, usual_precision
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.evaluation import watched_metrics
 
@@ -117,12 +117,12 @@ def _precision(draft: Draft, why: Reasons) -> Precision:
         return why.take("precision", asked)
     card, at_best = usual_precision(device, draft.model.model_type), usual_precision(device)
     if device.kind == "cpu":
-        return why.derive("precision", card.kind, "a CPU is exact, and rarely faster in bfloat16")
+        return why.derive("precision", card.kind, f"a CPU is exact, and rarely faster in {FIRST_CHOICE.label}")
     reason = f"{device.label} supports fast {card.products.name}"
-    if not device.has_bfloat16:
-        reason = f"{device.label} has no fast bfloat16"
+    if not FIRST_CHOICE.is_fast_on(device):
+        reason = f"{device.label} has no fast {FIRST_CHOICE.products.name}"
         if card.scales_loss:
-            reason += ", but float16; losses are scaled, since small gradients would become 0"
+            reason += f", but {card.products.name}; losses are scaled, since small gradients would become 0"
         elif card is not at_best:
             reason += f", and activations of {draft.model.model_type} overflow {at_best.products.name}"
     return why.derive("precision", card.kind, reason)

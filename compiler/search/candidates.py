@@ -148,7 +148,7 @@ def packings(draft: Draft, one: Candidate) -> Iterator[Candidate]:
 
     A sequence has as many tokens as a micro-batch of the longest rows. Where attention computes all pairs of it and
     masks most of them, one as long as the model is wide keeps that under a fifth of the arithmetic. On a processor,
-    where memory hardly limits, only that is looked at.
+    where memory hardly limits, only that is tried.
     """
     asked = draft.recipe.train.packing
     if asked is False or packing_obstacle(draft) is not None:
@@ -275,12 +275,12 @@ def by_speed(draft: Draft) -> list[Candidate]:
     seconds = pace_of(least(draft))
     pace = dict(_paced(draft, seconds))
     ranked = sorted(pace, key=_order(draft, pace))
-    looked_at = {count: _rows_of_evaluations(draft, count) for count in {candidate.devices for candidate in pace}}
-    return [replace(candidate, eval_batch=rows) for candidate in ranked for rows in looked_at[candidate.devices]]
+    eval_rows = {count: _rows_of_evaluations(draft, count) for count in {candidate.devices for candidate in pace}}
+    return [replace(candidate, eval_batch=rows) for candidate in ranked for rows in eval_rows[candidate.devices]]
 
 
 def _rows_of_evaluations(draft: Draft, devices: int) -> list[int]:
-    """Rows that so many devices may each evaluate at once; they share what there is to look at."""
+    """Rows that so many devices may each evaluate at once; they share the rows."""
     asked = draft.recipe.eval.batch_size
     usual = usual_rows(draft, devices)[0] if asked == "auto" else asked
     return list(eval_batches(draft, usual))

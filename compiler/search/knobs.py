@@ -30,7 +30,7 @@ class Choice:
     Attributes:
         draft: The draft at the candidate that is taken.
         found: The search's finding.
-        candidates: All that were looked at.
+        candidates: All that were tried.
     """
 
     draft: ClosedDraft

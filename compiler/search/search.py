@@ -30,7 +30,7 @@ _DOUBTFUL = 1.15
 _CLEARLY = 1.1
 """Times the other phases that one takes which alone is to blame."""
 _MEASURING = ("evaluation", "generation", "grade")
-"""Phases of looks at rows, which hang on the rows of a look and not on those of a training step."""
+"""Phases of evaluations, which depend on the rows of an evaluation batch and not on those of a training step."""
 
 
 _Because = Literal["training", "measuring", "either"]
@@ -62,7 +62,7 @@ class Found:
 
 
 def fastest_that_fits(draft: Draft, candidates: Sequence[Candidate]) -> Found:
-    """Looks at candidates, the fastest of which is the first; where all that fit are too dear the cheapest is taken."""
+    """Tries candidates, the fastest of which is the first; where all that fit are too dear the cheapest is taken."""
     search, counts = _Search(draft), frozenset(candidate.devices for candidate in candidates)
     bound, dear = CostBound(draft, counts), dict[int, tuple[int, MemoryEstimate]]()
 
@@ -93,7 +93,7 @@ class _Search:
         self._draft = draft
         self._forms: dict[Candidate, MemoryEstimate] = {}
         self._too_large: dict[Candidate, MemoryEstimate] = {}
-        """Candidates of no rows of a look whose training is out of question by the formula."""
+        """Candidates of no evaluation batch whose training is out of question by the formula."""
         self._traced: dict[Candidate, MemoryEstimate] = {}
         self.untraced: dict[Way, str] = {}
         self._accumulates: dict[Candidate, bool] = {}
@@ -101,7 +101,7 @@ class _Search:
         """Candidates that don't fit by trace, and why."""
 
     def by_form(self, candidate: Candidate) -> MemoryEstimate:
-        """The closed form; what is too much to train is so with every number of rows of a look."""
+        """The closed form; what is too much to train is so with every evaluation batch."""
         training = replace(candidate, eval_batch=0)
         if (found := self._too_large.get(training) or self._forms.get(candidate)) is not None:
             return found
@@ -148,7 +148,7 @@ class _Search:
     def _telling(self, open_: Sequence[Candidate]) -> list[Candidate]:
         """Of the ways like the slowest the one that needs least, since what is too much for it is so for the others.
 
-        It looks at the most rows at once that the formula doesn't make the largest moment.
+        It tries the most rows at once that the formula doesn't make the largest moment.
         """
         if not open_:
             return []

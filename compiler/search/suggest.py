@@ -75,7 +75,7 @@ def with_suggestions(undecided: Draft, decided: ClosedDraft, by_form: Decide, by
     Args:
         undecided: Facts alone, as the passes got them.
         decided: What the passes made of them.
-        by_form: The passes by closed form, for looking around.
+        by_form: The passes by closed form, which try many changes.
         by_trace: The passes as the plan uses them, for what is told.
     """
     refusal = next((found for found in decided.diagnostics if found.code in _REFUSALS), None)
@@ -94,7 +94,7 @@ def with_suggestions(undecided: Draft, decided: ClosedDraft, by_form: Decide, by
 
 
 def _sampled(draft: Draft) -> Draft:
-    """A draft with fewer rows: many changes are looked at, and what is told of the chosen ones is counted in full."""
+    """A draft with fewer rows: many changes are tried, and those that are shown are counted in full."""
     return replace(draft, lengths={name: rows.sample(_SAMPLED_ROWS) for name, rows in draft.lengths.items()})
 
 

@@ -28,6 +28,7 @@ from ftc.compiler.time.workload import (
     trained_lengths,
 )
 from ftc.spec.batches import LEAST_SHARED
+from ftc.spec.documents.attributions import LONGEST_ROW, PATH_POINTS
 from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.streams import RowLengths
@@ -109,6 +110,7 @@ def tests(draft: ClosedDraft) -> dict[Phase, _Ranges]:
     looks = [_NOTHING]
     if draft.recipe.task.sampling is None:  # answers that are rewarded are all that is measured
         looks += [_look(draft, subject, "test") for subject in subjects]
+        looks.append(_attributed(draft, subjects[0]))
     if "retention" in draft.lengths:  # general text, token by token, whatever the task
         plain = [replace(one, form=replace(one.form, head="lm", is_pair=False)) for one in subjects]
         looks += [_look(draft, subject, "retention") for subject in plain]
@@ -121,6 +123,35 @@ def tests(draft: ClosedDraft) -> dict[Phase, _Ranges]:
         low, usual, high = (read.plus(one) for one in _all_answers(draft, subjects))
         found["generate"] = (low, usual, high)
     return found
+
+
+def _attributed(draft: ClosedDraft, tuned: _Subject) -> Work:
+    """Why the tuned model chose, for the rows that a report shows: passes forward and back to the token embeddings.
+
+    Which rows have the highest loss isn't known, so those that stand for all are as long as the split's rows are.
+    """
+    if not head_card(tuned.form.head).has_confidence or draft.candidate.sharding == "fsdp":
+        return _NOTHING
+    lengths = lengths_of(draft, "test")
+    usable = np.flatnonzero(lengths.tokens <= LONGEST_ROW)
+    count = min(2 * draft.eval.samples, len(usable))
+    if count == 0:
+        return _NOTHING
+    by_length = usable[np.argsort(lengths.tokens[usable], kind="stable")]
+    chosen = by_length[np.linspace(0, len(usable) - 1, count).round().astype(np.int64)].repeat(PATH_POINTS)
+    form = replace(tuned.form, on_processor=False)  # points of a row go through together, whatever the device
+    amounts = evaluation_amounts(lengths.take(chosen), form, min(PATH_POINTS, draft.candidate.micro_batch))
+    frozen = tuple(replace(one, trained=False) for one in tuned.network.linears)
+    network = replace(
+        tuned.network, linears=frozen, is_full=False, trains_head=False, trainable=0, flows_from_start=True
+    )
+    flops = flop_rates(network, checkpointing=False)
+    traffic = traffic_rates(network, activation_bytes(draft), checkpointing=False)
+    return Work(
+        flops=cost(flops.step, amounts),
+        bytes=cost(traffic.forward + traffic.backward, amounts),
+        operations=amounts.passes * (traffic.forward_operations + traffic.backward_operations),
+    )
 
 
 def prompts(draft: ClosedDraft) -> Work:

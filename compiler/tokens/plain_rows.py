@@ -15,6 +15,7 @@ from ftc.compiler.tokens.forms import ClassifyForm, ExtractForm, RawForm, ScoreF
 from ftc.compiler.tokens.sources import Row, ends_of
 from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens
 from ftc.spec.documents.facts import TokenizerFacts
+from ftc.spec.tags import OUTSIDE
 
 __all__ = [
     "TaggedWords",
@@ -105,7 +106,6 @@ def _read(
 
 
 _WORD = re.compile(r"\w+|[^\w\s]")
-_OUTSIDE = "O"
 
 
 class TaggedWords(NamedTuple):
@@ -151,7 +151,7 @@ def words_with_spans(text: str, spans: Sequence[Mapping[str, Any]]) -> TaggedWor
     for match in _WORD.finditer(text):
         cuts = [match.start(), *(edge for edge in edges if match.start() < edge < match.end()), match.end()]
         places += pairwise(cuts)
-    tags = [_OUTSIDE] * len(places)
+    tags = [OUTSIDE] * len(places)
     for span in ordered:
         inside = [n for n, (start, end) in enumerate(places) if span["start"] <= start and end <= span["end"]]
         for n in inside:
@@ -163,7 +163,7 @@ def _iob2(tags: Sequence[str], scheme: str) -> Sequence[str]:
     """Tags whose entities begin with `B-`; in IOB1 only one that follows another of its type does."""
     if scheme != "iob1":
         return tags
-    made, before = [], _OUTSIDE
+    made, before = [], OUTSIDE
     for tag in tags:
         begins = tag.startswith("I-") and before[2:] != tag[2:]
         made.append(f"B-{tag[2:]}" if begins else tag)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.settings import Settings
-from ftc.spec.documents.streams import Split, Token, TokenizedRow, TokenizedRows, TokenStream, open_stream
+from ftc.spec.documents.streams import Split, TokenStream, open_stream
+from ftc.spec.documents.tokenized import Token, TokenizedRow, TokenizedRows
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.row_names import row_list
 from ftc.spec.storage.paths import streams_folder

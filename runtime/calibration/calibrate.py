@@ -58,10 +58,10 @@ def measure(job: CalibrationJob, import_seconds: float) -> Measurement:
     device = torch.device(job.kind)
     before = _used_bytes(device)
     steps: list[MeasuredStep] = []
-    looks: list[MeasuredEvaluation] = []
-    for step, seen in _passes(job, device):
+    evaluations: list[MeasuredEvaluation] = []
+    for step, measured in _passes(job, device):
         steps.append(step)
-        looks += seen
+        evaluations += measured
     return Measurement(
         torch=torch.__version__,
         flops={name: _product_rate(device, name, job) for name in job.precisions},
@@ -69,7 +69,7 @@ def measure(job: CalibrationJob, import_seconds: float) -> Measurement:
         operation_seconds=_operation_seconds(device),
         import_seconds=import_seconds,
         steps=tuple(steps),
-        looks=tuple(looks),
+        looks=tuple(evaluations),
         context_bytes=_context_bytes(device, before),  # at last, since kernels are loaded when they are first used
     )
 
@@ -148,7 +148,7 @@ def _used_bytes(device: torch.device) -> int | None:
 
 
 def _passes(job: CalibrationJob, device: torch.device) -> Iterator[tuple[MeasuredStep, list[MeasuredEvaluation]]]:
-    """A step of each small model, and looks by it."""
+    """A step of each small model, and evaluations by it."""
     shapes = [("bert", 384, 3, "lora"), ("llama", 512, 3, "lora"), ("llama", 512, 2, "full"), ("bert", 768, 2, "lora")]
     if job.kind == "cuda":
         shapes = [("llama", 2048, 8, "lora"), ("llama", 2048, 8, "full"), ("bert", 768, 6, "lora")]
@@ -182,11 +182,11 @@ def _pass(
             trainable=sum(one.numel() for one in trainable_tensors(model).values()),
             seconds=_seconds_of_steps(job, settings, model),
         )
-        looks = [
+        evaluations = [
             MeasuredEvaluation(**common, new_tokens=new_tokens, seconds=seconds)
             for new_tokens, seconds in _seconds_of_evaluations(settings, model, job.tries)
         ]
-    return step, looks
+    return step, evaluations
 
 
 def _seconds_of_steps(job: CalibrationJob, settings: Settings, model: nn.Module) -> float:
@@ -211,7 +211,7 @@ def _seconds_of_steps(job: CalibrationJob, settings: Settings, model: nn.Module)
         model=model.train(),
         parameters=parameters,
         scorer=make_scorer(model, settings),
-        optimizer=make_optimizer(parameters, settings.train),
+        optimizer=make_optimizer(parameters, settings.train, model),
         source=StreamRows(rows, BatchOrder(rows.lengths, settings.train.batch_size, 1, 0)),
         accelerator=make_accelerator(settings),
     )
@@ -328,12 +328,12 @@ def main() -> int:
 
 
 def _seconds_of_evaluations(settings: Settings, model: Any, tries: int) -> Iterator[tuple[int, float]]:
-    """Tokens of each answer, 0 for rows that are scored, and the median of the seconds that a look takes.
+    """Tokens of each answer, 0 for rows that are scored, and the median of the seconds of an evaluation.
 
     Args:
         settings: Of the model and its rows.
         model: Has been trained; an adapter is folded into it for good.
-        tries: Looks of each kind behind the first one, which warms up.
+        tries: Evaluations of each kind after the first one, which warms up.
     """
     from ftc.runtime.evaluation.generate import answers
     from ftc.runtime.evaluation.scoring import eval_mode, score_rows
@@ -363,12 +363,12 @@ def _seconds_of_evaluations(settings: Settings, model: Any, tries: int) -> Itera
             yield _NEW_TOKENS, _median(write, tries)
 
 
-def _median(look: Callable[[], None], tries: int) -> float:
-    """Seconds of the looks behind the first; each ends with figures that are read, so nothing is left to wait for."""
+def _median(evaluate: Callable[[], None], tries: int) -> float:
+    """Seconds of the evaluations after the first; each ends with figures that are read, so none is left behind."""
     seconds = []
     for _ in range(tries + 1):
         started = time.perf_counter()
-        look()
+        evaluate()
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds[1:])
 

@@ -3,7 +3,7 @@
 Integrated gradients (Sundararajan et al. 2017) on the token embeddings, from the average embedding of the vocabulary to
 the row's own: what the tokens add sums to the row's score less that of a row of average tokens. The gradient at the row
 alone (gradient times input) says little of a model that is sure, whose score is flat there: on tuned models it often
-had the wrong sign. A row that is shown costs `_POINTS` forward and backward passes, all others cost nothing.
+had the wrong sign. A row that is shown costs `PATH_POINTS` forward and backward passes, all others cost nothing.
 """
 
 from __future__ import annotations
@@ -20,19 +20,15 @@ from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.execution.session import Session
 from ftc.runtime.models.sharding import is_sharded
 from ftc.runtime.tasks.scorer import ModelWithScorer
-from ftc.spec.documents.attributions import Attribution, AttributionMethod, TokenWeight
+from ftc.spec.documents.attributions import LONGEST_ROW, PATH_POINTS, Attribution, AttributionMethod, TokenWeight
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.heads import head_card
 
 __all__ = ["attributions"]
 
 _METHOD: AttributionMethod = "integrated_gradients"
-_POINTS = 8
-"""Points of the path at which the gradient is taken, of Gauss and Legendre: with 64 the shares are nearly the same."""
 _IDS_AT_ONCE = 4096
 """Of the vocabulary, while its mean is taken."""
-_LONGEST = 512
-"""Tokens of a row; a backward pass of a longer one could take more memory than the plan has for measuring."""
 
 
 def attributions(
@@ -55,10 +51,10 @@ def attributions(
     work.model.eval()
     try:
         path = _path(work, tokenizer, session.accelerator.device)
-        at_once = min(_POINTS, settings.train.micro_batch)  # whose gradients fitted in training
+        at_once = min(PATH_POINTS, settings.train.micro_batch)  # whose gradients fitted in training
         for number in shown:
             session.stop.check()
-            if len(rows.ids(number)) > _LONGEST:
+            if len(rows.ids(number)) > LONGEST_ROW:
                 continue
             weights = _weights(work, rows, number, chosen[number], path, at_once)
             if weights is not None:
@@ -100,7 +96,7 @@ def _path(work: ModelWithScorer, tokenizer: Tokenizer, device: torch.device) -> 
     with torch.no_grad():
         parts = torch.arange(size, device=device).split(_IDS_AT_ONCE)
         average = torch.stack([layer(part).float().sum(dim=0) for part in parts]).sum(dim=0) / size
-    points, sizes = (torch.tensor(one, dtype=torch.float32, device=device) for one in leggauss(_POINTS))
+    points, sizes = (torch.tensor(one, dtype=torch.float32, device=device) for one in leggauss(PATH_POINTS))
     return _Path(layer, average, special, (points + 1) / 2, sizes / 2)
 
 

@@ -19,12 +19,12 @@ from ftc.spec.documents.predictions import RowPrediction
 from ftc.spec.documents.streams import TextDecoder, TokenStream
 from ftc.spec.heads import AnswerFigure, head_card
 from ftc.spec.personal_data import in_decoded
+from ftc.spec.tags import OUTSIDE
 from ftc.spec.text_forms import form_card
 
 __all__ = ["CLASSES", "Rows", "novel_rows", "reads_own_form", "rows_of", "write_part"]
 
 CLASSES = "predicted classes"
-_OUTSIDE = "O"
 _MOST_NOVEL = 10
 _TEXT_CHARACTERS = 160
 _LEAST_SHARED = 20
@@ -122,7 +122,7 @@ def _add(figure: AnswerFigure, into: _Figures, answers: Sequence[RowPrediction],
         case "classes" | "length" | "JSON" | "vectors":
             pass  # another kind of answer, or none that a row has by itself
         case "entities" | "entity count" | "certainty" | "answered":
-            _add_of_spans(figure, into, answers, has_scheme=_OUTSIDE in labels)
+            _add_of_spans(figure, into, answers, has_scheme=OUTSIDE in labels)
         case _:
             assert_never(figure)
 

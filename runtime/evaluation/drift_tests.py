@@ -23,7 +23,7 @@ from ftc.runtime.evaluation.two_samples import (
     distances,
     distributed,
     named,
-    token_weights,
+    tfidf_weights,
 )
 from ftc.spec.documents.data_drift import DriftTest, MetricDrift
 
@@ -99,7 +99,7 @@ def compared(reference: Sample, new: Sample, level: float) -> Compared:
     kept: Sequence[int] = range(len(new.tokens))
     if copies.p <= level and len(distinct := _distinct(new.tokens)) >= FEWEST_ROWS:
         kept, new = distinct, new.kept(distinct)
-    weights = token_weights(reference.tokens, new.tokens)
+    weights = tfidf_weights(reference.tokens, new.tokens)
     keys = [hash(tuple(row)) for row in (*reference.tokens, *new.tokens)]
     apart = distances(weights[: len(reference.tokens)], weights[len(reference.tokens) :])
     limit = np.quantile(np.concatenate(apart), _FAR, method="higher")
@@ -171,7 +171,7 @@ def metric_tests(metrics: Mapping[str, MetricDrift], test_rows: int) -> Iterator
 
 
 def settled(tests: Sequence[Found], level: float) -> tuple[DriftTest, ...]:
-    """The tests with Holm's p values, and with what each could have seen at the strictest of Holm's levels."""
+    """The tests with Holm's p values, and what each could have seen at Holm's lowest significance level."""
     order = sorted(range(len(tests)), key=lambda one: tests[one].p)
     adjusted, highest = [0.0] * len(tests), 0.0
     for rank, index in enumerate(order):
@@ -186,7 +186,7 @@ def settled(tests: Sequence[Found], level: float) -> tuple[DriftTest, ...]:
             new_rows=one.rows[1],
             value=one.value,
             unit=one.unit,
-            smallest=one.power(level / len(tests)),
+            minimum_detectable=one.power(level / len(tests)),
             p=one.p,
             adjusted_p=p,
             drifted=p <= level,

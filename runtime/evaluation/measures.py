@@ -121,12 +121,7 @@ class Measures(SplitRows):
 
     def places(self, name: str, scores: Sequence[RowScore]) -> list[int]:
         """The stream's row behind each row of `statistics`: a question's first window stands for all of them."""
-        if not self._head.finds_spans or name in LOSSES:
-            return [score.row for score in scores]
-        first: dict[int, int] = {}
-        for score in scores:
-            first.setdefault(int(self._rows.rows[score.row]), score.row)
-        return sorted(first.values())
+        return [score.row for score in scores] if name in LOSSES else self.counted
 
     def scored(self, names: Collection[str]) -> list[str]:
         """The loss, and those of the names that need no written answers."""

@@ -19,6 +19,7 @@ from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.heads import head_card
 from ftc.spec.storage.paths import RunFolder
+from ftc.spec.tags import OUTSIDE
 
 if TYPE_CHECKING:
     from ftc.runtime.evaluation.measures import AnswerSpan, Measures
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from ftc.runtime.tasks.scorer import ModelWithScorer
 
 __all__ = ["load_tuned", "predict_rows"]
-
-
-_OUTSIDE = "O"
 
 
 def load_tuned(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, listen: EventListener) -> ModelWithScorer:
@@ -134,7 +132,7 @@ def _chosen(
             case "words":
                 tags = [labels[int(tag)] for tag in score.predicted]
                 # Without `O` each tag stands for itself; rows of a run's own splits don't keep the places of words.
-                has_entities = _OUTSIDE in labels and bool(rows.texts(number))
+                has_entities = OUTSIDE in labels and bool(rows.texts(number))
                 spans = tuple(_entities(rows, number, tags, score.probabilities)) if has_entities else None
                 yield found.model_copy(update={"labels": tuple(tags), "spans": spans})
             case "several":

@@ -43,13 +43,13 @@ from ftc.spec.documents.slices import LABEL
 from ftc.spec.metrics import metric_named
 from ftc.spec.storage.wordnet import lacking_data
 
-__all__ = ["Told", "recompute"]
+__all__ = ["FinishedRun", "recompute"]
 
 _By = Mapping[str, Statistics]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class FinishedRun:
     """What a finished run left of its training and its evaluation.
 
     Attributes:
@@ -67,14 +67,14 @@ class Told:
     rows: Sequence[Outcome]
 
 
-def recompute(told: Told, splits: Mapping[str, SplitRows]) -> Recomputed:
+def recompute(run: FinishedRun, splits: Mapping[str, SplitRows]) -> Recomputed:
     """Metrics, intervals, gains, groups, baselines and findings, as far as rows, events and splits give them.
 
     Args:
-        told: What the run left.
+        run: What the run left.
         splits: Parts of the data as they were trained on and measured on; those that are here.
     """
-    plan, measured, rows = told.plan, told.measured, told.rows
+    plan, measured, rows = run.plan, run.measured, run.rows
     left_out = _left_out(plan, measured, rows)
     names = [name for name in measured.tuned.metrics if name not in left_out]
     tuned = _statistics(names, plan.settings, [(row, row.tuned) for row in rows])
@@ -103,23 +103,23 @@ def recompute(told: Told, splits: Mapping[str, SplitRows]) -> Recomputed:
         gains=sure.gains,
         slices=tuple(one for one in slices if one is not None),
         baselines=tuple(one for one in baselines if one is not None),
-        findings=tuple(_findings(told)),
+        findings=tuple(_findings(run)),
         resampling=RESAMPLING,
         numpy=np.__version__,
         not_computed={**left_out, **missing},
     )
 
 
-def _findings(told: Told) -> Iterator[RunFinding]:
+def _findings(run: FinishedRun) -> Iterator[RunFinding]:
     """What the run should have said of its result and of its training."""
-    settings = told.plan.settings
+    settings = run.plan.settings
     by_class: ClassCounts = {}
     if settings.text.labels:
-        by_class = class_counts(settings.text.labels, _predictions(settings, [(row, row.tuned) for row in told.rows]))
-    names = [name for name in settings.eval.metrics if name in told.measured.tuned.metrics]
-    yield from result_findings(names, by_class, told.measured)
-    steps, evaluations = without_repeats(told.events)
-    is_short = told.steps_done < settings.train.num_steps
+        by_class = class_counts(settings.text.labels, _predictions(settings, [(row, row.tuned) for row in run.rows]))
+    names = [name for name in settings.eval.metrics if name in run.measured.tuned.metrics]
+    yield from result_findings(names, by_class, run.measured)
+    steps, evaluations = without_repeats(run.events)
+    is_short = run.steps_done < settings.train.num_steps
     yield from training_findings(settings.train, steps, evaluations, stopped_early=is_short)
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from ftc.runtime.evaluation.tfidf import MOST_FEATURES, vectorizer
 from ftc.spec.metrics import metric_named
 from ftc.spec.sections.evaluation import SimpleBaseline, traits_of
 from ftc.spec.tasks import Task
 
-__all__ = ["METHODS", "Classes", "baseline_metrics", "fitted_rows"]
+__all__ = ["METHODS", "baseline_metrics", "fitted_rows"]
 
 _MOST_ROWS = 20_000
+"""Training rows that baselines are fitted on."""
 _MOST_WEIGHTS = 2_000_000
 """Weights of the logistic regression, tokens by classes, of which its solver keeps some twenty copies."""
-_MOST_TOKENS = 50_000
-_FEWEST_TOKENS = 500
+_FEWEST_FEATURES = 500
 _ROWS_AT_ONCE = 512
 
 Tokens = list[list[int]]
@@ -72,7 +72,7 @@ def _tfidf(texts: Tokens, classes: Classes, questions: Tokens) -> Classes:
 
 def _nearest(texts: Tokens, classes: Classes, questions: Tokens) -> Classes:
     """The class of the training row with the highest cosine, of equals the first one's."""
-    known, asked = _weights(texts, questions, _MOST_TOKENS)
+    known, asked = _weights(texts, questions, MOST_FEATURES)
     found: Classes = []
     for start in range(0, len(questions), _ROWS_AT_ONCE):
         alike = asked[start : start + _ROWS_AT_ONCE] @ known.T
@@ -81,18 +81,9 @@ def _nearest(texts: Tokens, classes: Classes, questions: Tokens) -> Classes:
 
 
 def _weights(texts: Tokens, questions: Tokens, most: int) -> tuple[Any, Any]:
-    """TF-IDF weights of tokens and token pairs, rows of length 1; what is rare goes first where there are too many."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    limit = max(_FEWEST_TOKENS, min(_MOST_TOKENS, most))
-    vectorizer: Any = TfidfVectorizer  # stubs know no function as its analyzer
-    counted = vectorizer(analyzer=tokens_and_pairs, sublinear_tf=True, max_features=limit)
+    """TF-IDF weights of the training rows, and of the test rows by the same features."""
+    counted = vectorizer(max(_FEWEST_FEATURES, min(MOST_FEATURES, most)))
     return counted.fit_transform(texts), counted.transform(questions)
-
-
-def tokens_and_pairs(ids: Sequence[int]) -> list[str]:
-    singles = [str(one) for one in ids]
-    return [*singles, *(f"{one} {other}" for one, other in pairwise(singles))]
 
 
 METHODS: dict[SimpleBaseline, tuple[str, Callable[[Tokens, Classes, Tokens], Classes]]] = {

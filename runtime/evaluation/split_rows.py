@@ -15,6 +15,7 @@ from ftc.spec.documents.outcomes import NO_ANSWER
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TextDecoder, TokenStream
 from ftc.spec.heads import Answer, head_card
+from ftc.spec.tags import OUTSIDE
 
 __all__ = ["CHOSEN", "RATINGS", "SplitRows"]
 
@@ -135,7 +136,7 @@ class SplitRows:
         ends = [*begins[1:], len(ids)]
         words = [self.decode(ids[a:b].tolist()) for a, b in zip(begins, ends, strict=True)]
         names = [self._labels[tag] for tag in tags]
-        if "O" not in self._labels:
+        if OUTSIDE not in self._labels:
             return " ".join(f"{word}/{name}" for word, name in zip(words, names, strict=True))
         found = [f"{kind}: {' '.join(words[first : last + 1])}" for kind, first, last in get_entities(names)]
         return "; ".join(found) or "(none)"

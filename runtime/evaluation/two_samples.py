@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.runtime.evaluation.simple_guesses import tokens_and_pairs
+from ftc.runtime.evaluation.tfidf import vectorizer
 from ftc.spec.documents.data_drift import DriftAspect
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "distributed",
     "named",
     "out_of_fold",
-    "token_weights",
+    "tfidf_weights",
 ]
 
 Floats = NDArray[np.float64]
@@ -38,7 +38,6 @@ Power = Callable[[float], float]
 """The difference that is seen in 80 of 100 cases, by the level of one test."""
 
 _FOLDS = 5
-_MOST_FEATURES = 50_000
 _COMMON = 0.9
 """Share of the rows from which a token tells nothing: a template's, or a system message's."""
 _NEIGHBORS = 5
@@ -69,18 +68,12 @@ class Found:
     detail: str
 
 
-def token_weights(reference: Sequence[Sequence[int]], new: Sequence[Sequence[int]]) -> Any:
+def tfidf_weights(reference: Sequence[Sequence[int]], new: Sequence[Sequence[int]]) -> Any:
     """(N, F) TF-IDF weights of tokens and token pairs, rows of length 1, without what nearly all rows have."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectorizer: Any = TfidfVectorizer  # stubs know no function as its analyzer
     rows = [*reference, *new]
     for common in (_COMMON, 1.0):
-        counted = vectorizer(
-            analyzer=tokens_and_pairs, sublinear_tf=True, max_df=common, max_features=_MOST_FEATURES, dtype=np.float64
-        )
         try:
-            return counted.fit_transform(rows)
+            return vectorizer(common=common).fit_transform(rows)
         except ValueError:  # all rows are alike, or empty
             continue
     from scipy.sparse import csr_matrix

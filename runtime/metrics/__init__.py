@@ -9,7 +9,7 @@ from typing import Protocol, assert_never
 
 import numpy as np
 
-from ftc.runtime.metrics.classes import Decisions, Tags, decision_statistics, entity_types, tag_statistics
+from ftc.runtime.metrics.classes import Decisions, Tags, decision_statistics, tag_statistics
 from ftc.runtime.metrics.numbers import NUMBERS, Numbers
 from ftc.runtime.metrics.statistics import Floats, Statistics, mean_of
 from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written, of_a_package
@@ -18,6 +18,7 @@ from ftc.spec.extension_points import package_entry
 from ftc.spec.heads import Answer
 from ftc.spec.metrics import metric_named, split_metric
 from ftc.spec.rewards import RewardTerm
+from ftc.spec.tags import entity_types
 
 __all__ = [
     "LOSSES",

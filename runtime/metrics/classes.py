@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ftc.runtime.metrics.statistics import Floats, Statistics
 from ftc.spec.documents.outcomes import CONFIDENCE_BINS, OTHER_LABEL, confidence_bin
-from ftc.spec.sections.evaluation import has_entities
+from ftc.spec.tags import has_entities
 
-__all__ = ["CLASSES", "ENTITIES", "Decisions", "Tags", "decision_statistics", "entity_types", "tag_statistics"]
+__all__ = ["CLASSES", "ENTITIES", "Decisions", "Tags", "decision_statistics", "tag_statistics"]
 
 
 class Counts(NamedTuple):
@@ -143,13 +143,6 @@ def _entities(tags: Iterable[str], kind: str | None) -> set[tuple[str, int, int]
     from seqeval.metrics.sequence_labeling import get_entities
 
     return {one for one in get_entities(list(tags)) if kind in (None, one[0])}
-
-
-def entity_types(tags: Sequence[str]) -> dict[str, str]:
-    """Each tag's type of entity; a tag that is part of none is left out, and tags without a scheme are types."""
-    if not has_entities(tags):
-        return {tag: tag for tag in tags}
-    return {tag: tag[2:] for tag in tags if tag != "O"}
 
 
 def _precision(right: Floats, predicted: Floats, _expected: Floats) -> Floats:

@@ -11,6 +11,7 @@ from ftc.spec.documents.events import Evaluated, StepDone
 from ftc.spec.documents.findings import RunFinding
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.metrics import metric_named
+from ftc.spec.precisions import PRECISIONS, choices_without_scaling, precision_card
 
 __all__ = ["training_findings"]
 
@@ -47,7 +48,7 @@ def training_findings(
         yield from _still_falling(train, evaluations)
     yield from _stuck(train, steps) if train.sampling is None else _unrewarded(steps)
     yield from _clipped(train, steps)
-    yield from _skipped(steps)
+    yield from _skipped(train, steps)
 
 
 def _still_falling(train: TrainSettings, evaluations: Sequence[Evaluated]) -> Iterator[RunFinding]:
@@ -160,7 +161,7 @@ def _clipped(train: TrainSettings, steps: Sequence[StepDone]) -> Iterator[RunFin
     )
 
 
-def _skipped(steps: Sequence[StepDone]) -> Iterator[RunFinding]:
+def _skipped(train: TrainSettings, steps: Sequence[StepDone]) -> Iterator[RunFinding]:
     """Gradients overflowed in many steps, whose rows changed no weight."""
     skipped = sum(step.is_skipped for step in steps)
     if len(steps) < _FEWEST_STEPS or skipped < _OFTEN_SKIPPED * len(steps):
@@ -168,8 +169,8 @@ def _skipped(steps: Sequence[StepDone]) -> Iterator[RunFinding]:
     yield RunFinding(
         code="FTC130",
         severity="warning",
-        text=f"Gradients overflowed float16 in {skipped:,} of {len(steps):,} steps; the rows of these steps changed "
-        "no weight.",
-        help="Train with `precision: float32`, or in bfloat16 on a GPU that has it.",
-        change="train.precision=float32",
+        text=f"Gradients overflowed {precision_card(train.precision).products.name} in {skipped:,} of {len(steps):,} "
+        "steps; the rows of these steps changed no weight.",
+        help=f"Train with {choices_without_scaling()}.",
+        change=f"train.precision={PRECISIONS[0].kind}",
     )

@@ -27,6 +27,7 @@ from ftc.runtime.training.sources import RowSource, StepRows
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import StepDone
 from ftc.spec.documents.settings import Seeds, TrainSettings
+from ftc.spec.precisions import choices_without_scaling, precision_card
 from ftc.spec.schedules import learning_rate_at
 
 if TYPE_CHECKING:
@@ -192,14 +193,16 @@ def _not_finite(job: Job, fed: StepRows, step: int, loss: float, grad_norm: floa
     shown = ", ".join(map(str, rows[:16])) + (", …" if len(rows) > 16 else "")
     weights = job.model.named_parameters()
     broken = next((name for name, one in weights if not whole(one.detach()).isfinite().all()), None)
-    narrow = () if broken or not job.scale.is_on else (
-        "float16 has no number above 65,504: activations or gradients are larger, whatever scale the loss has",
-    )  # fmt: skip
+    products = precision_card(job.train.precision).products
+    narrow: tuple[str, ...] = ()
+    if job.scale.is_on and not broken:
+        limit = f"{products.name} has no number above {products.largest}"
+        narrow = (f"{limit}: activations or gradients are larger, whatever scale the loss has",)
     help, path = "lower `train.learning_rate`, or check these rows", "train.learning_rate"
     if broken:
         help, path = "use another copy of the base model", "model.base"
     elif narrow:
-        help, path = "train with `precision: float32`, or in bfloat16 on a GPU that has it", "train.precision"
+        help, path = f"train with {choices_without_scaling()}", "train.precision"
     return diagnostic(
         "FTC626",
         f"step {step + 1} gives a loss of {loss} and a gradient norm of {grad_norm}",

@@ -171,7 +171,7 @@ _LIKE_THE_PARAMETER = frozenset(("exp_avg", "exp_avg_sq", "state1", "state2", "m
 
 
 def make_optimizer(
-    parameters: dict[str, nn.Parameter], train: TrainSettings, model: nn.Module | None = None
+    parameters: dict[str, nn.Parameter], train: TrainSettings, model: nn.Module
 ) -> torch.optim.Optimizer:
     """The plan's optimizer over named parameters; matrices decay, biases and norms don't.
 
@@ -183,9 +183,9 @@ def make_optimizer(
     return _BY_KIND[train.optimizer.kind].build(_groups(parameters, train, model), train)
 
 
-def _groups(parameters: dict[str, nn.Parameter], train: TrainSettings, model: nn.Module | None) -> list[dict[str, Any]]:
+def _groups(parameters: dict[str, nn.Parameter], train: TrainSettings, model: nn.Module) -> list[dict[str, Any]]:
     """Parameters by what is done to them; each group keeps its part of the learning rate as `rate_ratio`."""
-    stored = stored_names(model, parameters) if model is not None and train.parameter_groups else {}
+    stored = stored_names(model, parameters) if train.parameter_groups else {}
     ratios = {name: _rate_ratio((name, *stored.get(name, ())), train) for name in parameters}
     groups: list[dict[str, Any]] = [
         {

@@ -6,9 +6,14 @@ from typing import Literal
 
 from ftc.spec.base import Document, Real
 
-__all__ = ["Attribution", "AttributionMethod", "TokenWeight"]
+__all__ = ["LONGEST_ROW", "PATH_POINTS", "Attribution", "AttributionMethod", "TokenWeight"]
 
 AttributionMethod = Literal["gradient_times_input", "integrated_gradients"]
+
+PATH_POINTS = 8
+"""Points of the path at which the gradient is taken, of Gauss and Legendre: with 64 the shares are nearly the same."""
+LONGEST_ROW = 512
+"""Tokens of a row; a backward pass of a longer one could take more memory than the plan has for measuring."""
 
 
 class TokenWeight(Document):

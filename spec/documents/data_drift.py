@@ -31,7 +31,7 @@ class DriftTest(Document):
     """What the method measures: its size is the size of the difference."""
     unit: str
     """What that is, in words."""
-    smallest: Real | None
+    minimum_detectable: Real | None
     """A difference that these many rows show in 80 of 100 cases; None where that isn't known."""
     p: Real
     adjusted_p: Real
@@ -81,10 +81,10 @@ class DataDrift(Document):
     reference_rows: int
     """Rows that are compared."""
     new_rows: int
-    level: Real
+    significance_level: Real
     """Share of reports without any drift that say `drift` at most."""
     verdict: Verdict
-    smallest_auc: Real | None
+    minimum_detectable_auc: Real | None
     """How well a classifier has to tell new rows from the run's for this report to notice in 80 of 100 cases; 0.5 is
     not at all. None where there are too few rows to try."""
     tests: tuple[DriftTest, ...]

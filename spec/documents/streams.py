@@ -11,9 +11,8 @@ One Arrow IPC file a split, not compressed, so that it is mapped into memory rat
 - `place` (large_string): the row's name, such as `data/tickets.csv:38`; empty where it has none.
 - `targets` (large_list<int32>): what is learned where it is neither the next token nor one class. Classes of a
   multi-label row, ascending; numbers of a regression, as the bits of float32; the tag of each supervised token; first
-  and last token of an answer, 0 where the window doesn't hold it; tokens of a preference's first sequence and then
-  1 or 0 where its answer is rated good or bad, or of the longest of compared texts and then their score's bits. Empty
-  else.
+  and last token of an answer, 0 where the window doesn't hold it; tokens of a preference's first sequence, and then
+  whether its answer is rated good; tokens of the longest of compared texts and then their score's bits. Empty else.
 - `offsets` (large_list<int32>): begin and end character of each token in a context, two a token, -1 where a token is
   no part of it; empty where no answer is cut out of a text. In rows to predict for, those of each tagged word.
 - `texts` (large_list<large_string>): what metrics need of a row beside its tokens: the context and then the right
@@ -46,10 +45,7 @@ __all__ = [
     "RowLengths",
     "SplitReport",
     "TextDecoder",
-    "Token",
     "TokenStream",
-    "TokenizedRow",
-    "TokenizedRows",
     "lengths_file",
     "open_lengths",
     "open_stream",
@@ -146,9 +142,11 @@ class RowLengths:
 
     def sample(self, most: int) -> RowLengths:
         """At most so many rows, evenly spread."""
-        step = max(1, -(-len(self.tokens) // most))
-        tokens, prompt, scored, first = self.tokens[::step], self.prompt[::step], self.scored[::step], self.first_target
-        return RowLengths(tokens, prompt, scored, first[::step], self.shared)
+        return self.take(slice(None, None, max(1, -(-len(self.tokens) // most))))
+
+    def take(self, rows: slice | NDArray[np.int64]) -> RowLengths:
+        """Some rows, by their numbers."""
+        return RowLengths(self.tokens[rows], self.prompt[rows], self.scored[rows], self.first_target[rows], self.shared)
 
 
 def lengths_file(stream: Path) -> Path:
@@ -210,20 +208,20 @@ class TokenStream:
         ids, begins = self.ids(i), [*self.mask(i).nonzero()[0].tolist(), None]
         return [ids[begin:end] for begin, end in pairwise(begins)]
 
+    def prompt_length(self, i: int) -> int:
+        """Tokens of row i before its last answer: what the model gets when it generates."""
+        return int(self.prompt_lengths[i])
+
     def is_good(self, i: int) -> bool:
         """Whether the answer of row i is rated good.
 
         Raises:
-            ValueError: The row has no rating; what nobody rated is not bad.
+            ValueError: Nobody has rated it.
         """
         rating = self.targets[i][1:].tolist()
-        if rating not in ([0], [1]):
-            raise ValueError(f"row {i} of the token stream has no rating")
+        if len(rating) != 1:
+            raise ValueError(f"row {i} has no rating")
         return bool(rating[0])
-
-    def prompt_length(self, i: int) -> int:
-        """Tokens of row i before its last answer: what the model gets when it generates."""
-        return int(self.prompt_lengths[i])
 
     def place(self, i: int) -> str:
         """Name of row i, such as `data/tickets.csv:38`; empty where it has none."""
@@ -333,53 +331,6 @@ def stream_digest(
             encoded = text.encode()
             state.update(len(encoded).to_bytes(8, "little") + encoded)
     return state.hexdigest()
-
-
-class Token(Document):
-    """One token of a row."""
-
-    id: int
-    piece: str
-    """The text that it adds; empty where a character is not whole before the next token."""
-    supervised: bool
-    """Whether the loss is computed on it."""
-
-
-class TokenizedRow(Document):
-    """One row of a token stream."""
-
-    row: int
-    """Number of the row among those that were read, from 1."""
-    place: str = ""
-    """Its name, such as `data/tickets.csv:38`."""
-    tokens: tuple[Token, ...]
-    prompt_tokens: int
-    """Tokens before the last supervised stretch; for a classification, tokens of the first text."""
-    label: str | None
-    """The class that is learned; None for tasks without."""
-    sequences: tuple[int, ...] = ()
-    """Tokens of each sequence that the model reads at once: two of a preference and of an encoder-decoder."""
-    is_at_limit: bool
-    """Whether a sequence of the row is as long as sequences may be, and so perhaps was cut."""
-
-    @property
-    def supervised(self) -> int:
-        """Tokens that the loss is computed on."""
-        return sum(token.supervised for token in self.tokens)
-
-
-class TokenizedRows(Document):
-    """Rows of one part of a plan's data."""
-
-    split: Split
-    rows: tuple[TokenizedRow, ...]
-    of: int
-    """Rows of the part."""
-    cut: int
-    """Rows of the part that were cut to the length."""
-    max_length: int
-    stop_ids: tuple[int, ...]
-    """Tokens that end an answer when the model generates."""
 
 
 class TextDecoder:

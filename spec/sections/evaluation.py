@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
@@ -23,7 +22,6 @@ __all__ = [
     "Retention",
     "SimpleBaseline",
     "Swaps",
-    "has_entities",
     "is_metric_for",
     "metrics_for",
     "parse_gate",
@@ -48,11 +46,6 @@ def metrics_for(task: Task) -> tuple[str, ...]:
     """Names of the metrics that a task can be measured by."""
     traits = traits_of(task)
     return tuple(metric.name for metric in METRICS if metric.serves(task.kind, traits))
-
-
-def has_entities(labels: Sequence[str]) -> bool:
-    """Whether the tags mark entities (with begin and inside), or each tag counts on its own."""
-    return all(tag == "O" or tag[:2] in ("B-", "I-") for tag in labels)
 
 
 def is_metric_for(task: Task, name: str) -> bool:

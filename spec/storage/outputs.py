@@ -155,31 +155,19 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
             return str(document.get("mediaType", "")).startswith("application/vnd.dev.sigstore.bundle")
 
 
-_COMPARISON = re.compile(
-    rb"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>Runs "
-    rb"|[Oo]n [\d,]+ test rows? (?:common to all runs|that all runs were given), compared with ",
-    re.DOTALL,
-)
-_SWEEP = re.compile(
-    rb"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>Sweep ", re.DOTALL
-)
-_RUNS = re.compile(
-    rb"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>All runs<",
-    re.DOTALL,
-)
-_DRIFT = re.compile(
-    rb"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>Drift of ",
-    re.DOTALL,
-)
-_SCRIPT = re.compile(
-    rb"#!/bin/bash\n(?:#SBATCH [^\n]*\n)*\n# Plan [0-9a-f]{12} of job [0-9a-f]{12}\. Written by `ftc launch`"
-)
+_TITLED = r"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>"
+_IN_WORDS = "[Oo]n [\\d,]+ test rows? (?:common to all runs|that all runs were given), compared with "
 _PAGES = {
-    OutputKind.COMPARISON: _COMPARISON,
-    OutputKind.SWEEP: _SWEEP,
-    OutputKind.RUNS: _RUNS,
-    OutputKind.DRIFT: _DRIFT,
-    OutputKind.JOB_SCRIPT: _SCRIPT,
+    kind: re.compile(begin.encode(), re.DOTALL)
+    for kind, begin in {
+        OutputKind.COMPARISON: f"{_TITLED}Runs |{_IN_WORDS}",
+        OutputKind.SWEEP: f"{_TITLED}Sweep ",
+        OutputKind.RUNS: f"{_TITLED}All runs<",
+        OutputKind.DRIFT: f"{_TITLED}Drift of ",
+        OutputKind.JOB_SCRIPT: (
+            r"#!/bin/bash\n(?:#SBATCH [^\n]*\n)*\n# Plan [0-9a-f]{12} of job [0-9a-f]{12}\. Written by `ftc launch`"
+        ),
+    }.items()
 }
 """How pages begin that say what they are."""
 

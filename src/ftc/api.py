@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from ftc.spec.documents.difference import RunComparison
     from ftc.spec.documents.events import Event, EventListener
     from ftc.spec.documents.plan import Plan
-    from ftc.spec.documents.streams import Split, TokenizedRows
+    from ftc.spec.documents.streams import Split
+    from ftc.spec.documents.tokenized import TokenizedRows
     from ftc.verbs.audit import StepListener
     from ftc.verbs.calibrate import calibrate, device, devices
     from ftc.verbs.chat import Chat, open_chat

@@ -58,7 +58,7 @@ def test_rows_of_the_same_kind_have_not_drifted(project: Path, ftc: Ftc) -> None
     code, found = _report(ftc, "new.csv", "--level", "0.05")
     assert (code, found["verdict"]) == (0, "no drift"), found
     assert (found["schema"], found["reference"], found["new_rows"]) == ("ftc.data-drift/1", "validation", 100)
-    assert 0.5 < float(found["smallest_auc"]) < 0.75
+    assert 0.5 < float(found["minimum_detectable_auc"]) < 0.75
     assert {"inputs", "novel rows", "length", "predicted classes", "confidence", "accuracy"} <= {
         one["name"] for one in found["tests"]
     }
@@ -117,11 +117,11 @@ def test_too_few_rows(project: Path, ftc: Ftc) -> None:
     rows = _rows(project / "new.csv")
     _write(project / "few.csv", rows[:4])
     code, found = _report(ftc, "few.csv")
-    assert (code, found["verdict"], found["smallest_auc"], found["novel"]) == (8, "too few rows", None, [])
+    assert (code, found["verdict"], found["minimum_detectable_auc"], found["novel"]) == (8, "too few rows", None, [])
     _write(project / "some.csv", rows[:12])
     code, found = _report(ftc, "some.csv")
     assert (code, found["verdict"]) == (8, "too few rows")
-    assert float(found["smallest_auc"]) > 0.75
+    assert float(found["minimum_detectable_auc"]) > 0.75
     _, found = _report(ftc, "new.csv", "--rows", "50")
     assert (found["rows"], found["new_rows"], found["reference_rows"]) == (100, 50, 50)
     assert found["notes"][0].startswith("50 of 100 rows are compared")

@@ -66,5 +66,5 @@ def test_two_gloo_processes_estimate_from_all_rows_of_a_step(tmp_path: Path) -> 
 
 def test_what_nobody_rated_is_not_bad(tmp_path: Path) -> None:
     rows = write_columns(tmp_path / "rows.arrow", [[1, 2, 1, 3]], [[0, 1, 0, 1]], prompts=[1], targets=[[2]])
-    with pytest.raises(ValueError, match="row 0 of the token stream has no rating"):
+    with pytest.raises(ValueError, match="row 0 has no rating"):
         RatedCoupling(PreferenceSettings(**_COMPARED), 4, {}).groups(rows, [0])

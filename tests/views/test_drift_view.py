@@ -30,8 +30,8 @@ def test_the_report_on_a_terminal() -> None:
     ("changes", "words"),
     [
         ({"verdict": "no drift", "tests": ()}, "no drift shown"),
-        ({"verdict": "too few rows", "smallest_auc": None, "tests": ()}, "too few rows to see a difference"),
-        ({"verdict": "too few rows", "smallest_auc": None}, "too few rows for tests of inputs and answers"),
+        ({"verdict": "too few rows", "minimum_detectable_auc": None, "tests": ()}, "too few rows to see a difference"),
+        ({"verdict": "too few rows", "minimum_detectable_auc": None}, "too few rows for tests of inputs and answers"),
     ],
 )
 def test_other_verdicts(changes: dict[str, object], words: str) -> None:

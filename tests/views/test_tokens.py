@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftc.spec.documents.streams import Token, TokenizedRow, TokenizedRows
+from ftc.spec.documents.tokenized import Token, TokenizedRow, TokenizedRows
 from ftc.views.page import Page, visible_width
 from ftc.views.tokens import tokens_text
 

@@ -14,6 +14,7 @@ from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.resolve.rows.table import Row, Table, shown
 from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
+from ftc.spec.tags import OUTSIDE
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
     ANSWER_COLUMN,
@@ -138,7 +139,7 @@ def _score_fault(row: Row, task: Task) -> _Fault | None:
 def _tags_fault(words: list[str], tags: list[Any], scheme: str) -> _Fault | None:
     if len(words) != len(tags):
         return _Fault("FTC376", "the numbers of words and tags differ", f"{len(words)} words, {len(tags)} tags")
-    before = "O"
+    before = OUTSIDE
     for number, tag in enumerate(tags):
         if not _SCHEMES[scheme].fullmatch(tag):
             return _Fault("FTC376", f"a tag does not fit the scheme `{scheme}`", tag, number)

@@ -13,6 +13,7 @@ from ftc.compiler.resolve.rows.splits import MEASURED, Part
 from ftc.compiler.resolve.rows.table import PartRows, Row, Table
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.safe_repr import label_name
+from ftc.spec.tags import OUTSIDE
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
     AnswerRows,
@@ -29,8 +30,6 @@ from ftc.spec.tasks.rows import (
 )
 
 __all__ = ["Labeled", "exchanged", "labels_of", "sorted_of", "unlearned_labels"]
-
-_OUTSIDE = "O"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +104,15 @@ def labels_of(task: Task, columns: Columns) -> Labeled | None:
 
 def _types(tags: Iterable[str]) -> Iterator[str]:
     """The type of each entity: one begins with `B-`, or with a word of another type than the one before."""
-    before = _OUTSIDE
+    before = OUTSIDE
     for tag in tags:
-        if tag != _OUTSIDE and (tag.startswith("B-") or tag[2:] != before[2:]):
+        if tag != OUTSIDE and (tag.startswith("B-") or tag[2:] != before[2:]):
             yield tag[2:]
         before = tag
 
 
 def _iob2(types: Sequence[str]) -> tuple[str, ...]:
-    return (_OUTSIDE, *(f"{begin}-{name}" for name in types for begin in "BI"))
+    return (OUTSIDE, *(f"{begin}-{name}" for name in types for begin in "BI"))
 
 
 def exchanged(labeled: Labeled, rows: Sequence[Row], texts: Sequence[str]) -> str | None:

@@ -21,7 +21,7 @@ def drift_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--data", metavar="FILE", required=True, help="new rows with the run's columns; labels are not needed"
     )
-    about = "share of reports without any drift that say `drift` at most (0.01)"
+    about = "significance level: share of reports without any drift that say `drift` at most (0.01)"
     parser.add_argument("--level", type=_level, metavar="SHARE", help=about)
     parser.add_argument(
         "--rows", type=count_of("rows"), metavar="N", help="most rows of each side that are compared (1,000)"

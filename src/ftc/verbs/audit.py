@@ -132,16 +132,16 @@ def _recomputed(run: Run, witnesses: Witnesses, model: Path | None, streams: Pat
     """The scores that the run's rows give, or why they can't be computed here."""
     assert run.evaluation is not None, "rows come from an evaluation"
     try:
-        from ftc.runtime.evaluation.recompute import Told, recompute
+        from ftc.runtime.evaluation.recompute import FinishedRun, recompute
         from ftc.runtime.evaluation.split_rows import SplitRows
         from ftc.spec.documents.streams import open_stream
 
-        told = Told(run.plan, run.record.steps_done, witnesses.events, run.evaluation, witnesses.outcomes)
+        finished = FinishedRun(run.plan, run.record.steps_done, witnesses.events, run.evaluation, witnesses.outcomes)
         splits: dict[str, SplitRows] = {}
         if model is not None and streams is not None:
             files = {name: streams / f"{name}.arrow" for name in ("train", "test") if name in run.plan.data}
             splits |= {name: SplitRows(run.plan.settings, open_stream(file), model) for name, file in files.items()}
-        return recompute(told, splits)
+        return recompute(finished, splits)
     except ImportError as problem:
         return f"`{problem.name}` is not installed, `pip install 'ftc[train]'` brings it"
     except (ValueError, LookupError, TypeError) as problem:

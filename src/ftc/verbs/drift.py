@@ -59,7 +59,7 @@ def data_drift(
     Args:
         run: The run, its folder, or the beginning of its name.
         data: A file of rows with the run's columns; labels are not needed.
-        level: Share of reports without any drift that say `drift` at most.
+        level: Significance level: share of reports without any drift that say `drift` at most.
         rows: Most rows of each side that are compared, evenly spread.
         on_event: Called with each event.
         folder: Any folder of the project in which a name is looked up.
@@ -108,7 +108,7 @@ def _compared(asked: Asked, table: Table) -> DataDrift:
         if repeated := len(new.numbers) - len(found.kept):
             notes.append(f"{repeated:,} rows repeat another one; each text counts once in all other tests")
     done = settled(tests, asked.level)
-    smallest = done[0].smallest if has_enough else None
+    smallest = done[0].minimum_detectable if has_enough else None
     unseen: Verdict = "too few rows" if smallest is None or smallest > LARGEST_UNSEEN else "no drift"
     return DataDrift(
         run_id=run.record.id,
@@ -118,9 +118,9 @@ def _compared(asked: Asked, table: Table) -> DataDrift:
         reference=split,
         reference_rows=len(known.numbers),
         new_rows=len(new.numbers),
-        level=asked.level,
+        significance_level=asked.level,
         verdict="drift" if any(one.drifted for one in done) else unseen,
-        smallest_auc=smallest,
+        minimum_detectable_auc=smallest,
         tests=done,
         novel=tuple(novel),
         classes=_shares(known.sample.names.get(CLASSES, ()), new.sample.names.get(CLASSES, ())),

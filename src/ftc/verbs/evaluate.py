@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ftc.spec.documents.outcomes import HarnessReport, Outcome
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import Evaluation
-    from ftc.spec.documents.streams import Split, TokenizedRows
+    from ftc.spec.documents.streams import Split
+    from ftc.spec.documents.tokenized import TokenizedRows
     from ftc.verbs.plan import Planned
 
 __all__ = ["Remeasured", "evaluate", "evaluate_on_harness", "noting", "tokens_of", "validation_outcomes"]

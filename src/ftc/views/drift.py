@@ -72,19 +72,20 @@ def verdict_words(found: DataDrift) -> str:
 
 def power_words(found: DataDrift) -> str:
     """What these rows could have shown."""
-    if found.smallest_auc is None:
+    if found.minimum_detectable_auc is None:
         return "too few rows for tests of inputs and answers"
     return (
         "in 80 of 100 cases these rows show a shift by which a classifier tells new rows apart with an AUC of "
-        f"{found.smallest_auc:.2f} (0.5 is not at all); at most {numbers.percent(found.level)} of reports without "
-        "drift say `drift`"
+        f"{found.minimum_detectable_auc:.2f} (0.5 is not at all); at most "
+        f"{numbers.percent(found.significance_level)} of reports without drift say `drift`"
     )
 
 
 def test_cells(one: DriftTest) -> tuple[str, ...]:
     """A test as cells under `HEADER`."""
     form = "{:.2f}" if one.unit == "AUC" else "{:+.3f}" if "change" in one.unit else "{:.3f}"
-    smallest = "–" if one.smallest is None else f"{one.smallest:.2f}" if one.unit == "AUC" else f"{one.smallest:.3f}"
+    least = one.minimum_detectable
+    smallest = "–" if least is None else f"{least:.2f}" if one.unit == "AUC" else f"{least:.3f}"
     p = "< 0.001" if one.adjusted_p < 0.001 else f"{one.adjusted_p:.3f}"
     return one.name, form.format(one.value), smallest, p, one.detail
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from operator import attrgetter, itemgetter
 
-from ftc.spec.documents.streams import TokenizedRow, TokenizedRows
+from ftc.spec.documents.tokenized import TokenizedRow, TokenizedRows
 from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, blocks, escaped, table, width

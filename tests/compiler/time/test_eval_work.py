@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ftc.compiler.time.run_work import RunWork, run_work
+from ftc.spec.documents.attributions import LONGEST_ROW, PATH_POINTS
 from ftc.spec.documents.estimates import Work
 from ftc.spec.documents.streams import RowLengths
 from tests.support.drafts import CARD, decided, draft_of, model_facts
@@ -78,10 +79,25 @@ def test_answers_are_a_phase_of_their_own_with_their_prompts() -> None:
 
 def test_a_look_that_gives_rows_classes_leaves_out_what_no_head_reads() -> None:
     def read(**recipe: Any) -> float:
-        return work(task={"kind": "classification"}, eval={"baseline": False}, **recipe).phases["evaluate"][1].flops
+        plain = {"baseline": False, "samples": 0}
+        return work(task={"kind": "classification"}, eval=plain, **recipe).phases["evaluate"][1].flops
 
     untold = model_facts(model_type="opt")
     layers, whole = model_facts().num_layers, read(facts=untold)
     assert whole * (1 - 1 / layers) < read() < whole * (1 - 0.5 / layers), "most of the last layer"
     virtual = {"kind": "prompt_tuning"}
     assert read(strategy=virtual) == read(strategy=virtual, facts=untold)
+
+
+def test_why_a_classifier_chose_costs_eight_passes_in_both_directions_for_each_row_that_is_shown() -> None:
+    def measured(samples: int, task: str = "classification", **recipe: Any) -> float:
+        looks = {"baseline": False, "samples": samples}
+        found = work(task={**WRITTEN["task"], "kind": task}, eval=looks, facts=model_facts(model_type="opt"), **recipe)
+        return found.phases["evaluate"][1].flops
+
+    row = measured(0) / 80  # test rows, and as many of the swaps
+    assert 2 < (measured(5) - measured(0)) / (10 * PATH_POINTS * row) < 2.5, "the way back through attention is longer"
+    assert measured(10) - measured(0) == pytest.approx(2 * (measured(5) - measured(0)))
+    assert measured(20) == measured(30), "no more rows than there are"
+    assert measured(5, tokens=LONGEST_ROW + 1) == measured(0, tokens=LONGEST_ROW + 1)
+    assert measured(5, "generation") == measured(0, "generation")

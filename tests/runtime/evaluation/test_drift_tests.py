@@ -55,8 +55,8 @@ def test_a_classifier_finds_what_no_count_shows() -> None:
     (test,) = (one for one in found if one.name == "inputs")
     assert test.drifted
     assert test.value > 0.8
-    assert test.smallest is not None
-    assert 0.55 < test.smallest < 0.75
+    assert test.minimum_detectable is not None
+    assert 0.55 < test.minimum_detectable < 0.75
 
 
 def test_scores_of_a_fold_are_those_of_a_ridge_regression_on_the_others() -> None:

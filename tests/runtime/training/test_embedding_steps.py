@@ -122,7 +122,7 @@ def _steps(settings: Settings, made: RunJob, rows: TokenStream) -> tuple[list[St
     plain, train = copy.deepcopy(model), settings.train
     parameters = trainable_tensors(model)
     order = BatchOrder(rows.lengths, _BATCH, 2, settings.seeds.order)
-    optimizer, scorer = make_optimizer(parameters, train), make_scorer(model, settings)
+    optimizer, scorer = make_optimizer(parameters, train, model), make_scorer(model, settings)
     job = Job(
         train, settings.seeds, model, parameters, scorer, optimizer, StreamRows(rows, order), Accelerator(cpu=True)
     )
@@ -242,7 +242,7 @@ def test_both_passes_of_a_micro_batch_drop_the_same(made: dict[str, RunJob], tmp
     model.register_forward_hook(lambda _, __, output: seen.append(output.last_hidden_state.detach().clone()))
     parameters, scorer = trainable_tensors(model), make_scorer(model, settings)
     order = BatchOrder(rows.lengths, _BATCH, 2, settings.seeds.order)
-    optimizer = make_optimizer(parameters, settings.train)
+    optimizer = make_optimizer(parameters, settings.train, model)
     job = Job(
         settings.train,
         settings.seeds,

@@ -27,6 +27,9 @@ from tests.support.documents import plan
 from tests.support.tiny_architectures import tiny_model
 from tests.support.vision_models import write_llava
 
+_MODEL = torch.nn.Module()
+"""Its parameters are handed over beside it; only groups by name ask the model."""
+
 
 def _train(kind: str = "linear", warmup_steps: int = 4, num_steps: int = 12, **changes: Any) -> TrainSettings:
     schedule = ScheduleSettings.model_validate({"kind": kind, "warmup_steps": warmup_steps})
@@ -48,7 +51,7 @@ def test_the_rate_rises_and_falls() -> None:
 def test_only_matrices_decay() -> None:
     parameters = {"w": torch.nn.Parameter(torch.ones(2, 2)), "b": torch.nn.Parameter(torch.ones(2))}
     rule = _train().optimizer.model_copy(update={"weight_decay": 0.1})
-    groups = make_optimizer(parameters, _train(optimizer=rule)).param_groups
+    groups = make_optimizer(parameters, _train(optimizer=rule), _MODEL).param_groups
     assert [(group["weight_decay"], group["params"][0].ndim) for group in groups] == [(0.1, 2), (0.0, 1)]
 
 
@@ -71,7 +74,7 @@ def test_state_is_as_large_as_the_card_says(card: OptimizerCard, fused: bool) ->
     pytest.importorskip(card.package)
     shapes = {"model.layers.0.up.weight": (96, 80), "model.layers.0.up.bias": (96,), "model.embed.weight": (100, 80)}
     parameters = {name: torch.nn.Parameter(torch.ones(shape)) for name, shape in shapes.items()}
-    optimizer = make_optimizer(parameters, _of(card, fused=fused))
+    optimizer = make_optimizer(parameters, _of(card, fused=fused), _MODEL)
     for parameter in parameters.values():
         parameter.grad = torch.full_like(parameter, 0.1)
     optimizer.step()
@@ -103,12 +106,12 @@ def test_memory_round_trip(card: OptimizerCard, fused: bool) -> None:
         return {"w": torch.nn.Parameter(torch.ones(80, 80)), "b": torch.nn.Parameter(torch.ones(2))}
 
     whole = fresh()
-    optimizer = make_optimizer(whole, train)
+    optimizer = make_optimizer(whole, train, _MODEL)
     steps(optimizer, whole, 3)
     with evaluating(optimizer):
         saved = {name: tensor.clone() for name, tensor in state_tensors(optimizer, whole).items()}
         resumed = {name: torch.nn.Parameter(parameter.detach().clone()) for name, parameter in whole.items()}
-    again = make_optimizer(resumed, train)
+    again = make_optimizer(resumed, train, _MODEL)
     assert state_misfit(resumed, {name: tensor.shape for name, tensor in saved.items()}) is None
     load_state(again, resumed, saved)
     steps(optimizer, whole, 2)
@@ -137,7 +140,7 @@ def test_a_plateau_is_torch_s_own() -> None:
 def test_lora_plus_gives_the_second_matrix_a_rate_of_its_own() -> None:
     names = ("q.lora_A.default.weight", "q.lora_B.default.weight", "classifier.bias")
     parameters = {name: torch.nn.Parameter(torch.ones(*([2] * (1 + ("lora" in name))))) for name in names}
-    optimizer = make_optimizer(parameters, _train(b_rate_ratio=16.0))
+    optimizer = make_optimizer(parameters, _train(b_rate_ratio=16.0), _MODEL)
     set_learning_rate(optimizer, 0.5)
     rates = {id(one): group["lr"] for group in optimizer.param_groups for one in group["params"]}
     assert [rates[id(parameters[name])] for name in names] == [0.5, 8.0, 0.5]
@@ -153,7 +156,7 @@ def test_muon_is_torch_s_in_layers_and_adamw_elsewhere() -> None:
         [theirs[names[0]]], lr=0.01, momentum=0.95, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
     )
     adamw = torch.optim.AdamW(others, lr=0.01, weight_decay=0.0)
-    mine = make_optimizer(parameters, _of(card))
+    mine = make_optimizer(parameters, _of(card), _MODEL)
     for step in range(3):
         set_learning_rate(mine, 0.01)
         for found in (parameters, theirs):
@@ -168,7 +171,7 @@ def test_schedule_free_shows_its_average_and_trains_on_as_if_nobody_had_looked()
     schedulefree = pytest.importorskip("schedulefree")
     card = next(one for one in OPTIMIZERS if one.package == "schedulefree")
     mine, theirs = ({"w": torch.nn.Parameter(torch.ones(4, 4))} for _ in range(2))
-    optimizer = make_optimizer(mine, _of(card))
+    optimizer = make_optimizer(mine, _of(card), _MODEL)
     library = schedulefree.AdamWScheduleFree(theirs.values(), lr=0.01, eps=1e-8)
     library.train()
     average = torch.zeros(4, 4)
@@ -195,7 +198,7 @@ def test_a_new_head_has_a_rate_of_its_own_wherever_it_stands() -> None:
     shapes = {name: (3,) if name.endswith("bias") else (3, 4) for name in names}
     parameters = {name: torch.nn.Parameter(torch.zeros(shape)) for name, shape in shapes.items()}
     train = _train(learning_rate=2e-3, head_learning_rate=1e-3, head_modules=("classifier",))
-    optimizer = make_optimizer(parameters, train)
+    optimizer = make_optimizer(parameters, train, _MODEL)
     set_learning_rate(optimizer, 2e-3)
     rates = {
         name: group["lr"]
@@ -205,24 +208,34 @@ def test_a_new_head_has_a_rate_of_its_own_wherever_it_stands() -> None:
         if one is parameter
     }
     assert rates == pytest.approx(dict(zip(names, (1e-3, 1e-3, 2e-3, 2e-3), strict=True)))
-    alone = make_optimizer(parameters, _train(learning_rate=2e-3))
+    alone = make_optimizer(parameters, _train(learning_rate=2e-3), _MODEL)
     assert {group["rate_ratio"] for group in alone.param_groups} == {1.0}
 
 
 def test_each_group_of_parameters_has_its_rate_and_the_first_that_fits_counts() -> None:
-    names = ("model.embed_tokens.weight", "model.layers.1.mlp.up_proj.weight", "model.layers.1.norm.weight", "score")
-    parameters = {name: torch.nn.Parameter(torch.ones(2, 2) if "w" in name[-6:] else torch.ones(2)) for name in names}
-    groups = [(("embed_tokens",), 1e-4), (("layers.1.mlp", "norm"), 5e-4), (("layers.1",), 9e-4)]
+    model = tiny_model("llama")
+    ends = (
+        "embed_tokens.weight",
+        "layers.1.mlp.up_proj.weight",
+        "layers.1.input_layernorm.weight",
+        "layers.0.mlp.up_proj.weight",
+    )
+    parameters = {name: one for name, one in trainable_tensors(model).items() if name.endswith(ends)}
+    groups = [(("embed_tokens",), 1e-4), (("layers.1.mlp", "input_layernorm"), 5e-4), (("layers.1",), 9e-4)]
     settled = tuple(GroupSettings(parameters=patterns, learning_rate=rate) for patterns, rate in groups)
     rule = _train().optimizer.model_copy(update={"kind": "sgd", "momentum": 0.0})
     train = _train(learning_rate=1e-3, parameter_groups=settled, optimizer=rule, fused=False)
-    optimizer = make_optimizer(parameters, train)
+    optimizer = make_optimizer(parameters, train, model)
     set_learning_rate(optimizer, 1e-3)
     for one in parameters.values():
+        torch.nn.init.ones_(one)
         one.grad = torch.ones_like(one)
     optimizer.step()
-    steps = [1 - float(one.detach().flatten()[0]) for one in parameters.values()]
-    assert steps == pytest.approx([1e-4, 5e-4, 5e-4, 1e-3], rel=1e-3)
+    steps = {name: 1 - float(one.detach().flatten()[0]) for name, one in parameters.items()}
+    expected = dict(zip(ends, (1e-4, 5e-4, 5e-4, 1e-3), strict=True))
+    assert steps == {
+        name: pytest.approx(rate, rel=1e-3) for end, rate in expected.items() for name in steps if name.endswith(end)
+    }
 
 
 @pytest.mark.parametrize(

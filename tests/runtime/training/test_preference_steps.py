@@ -14,10 +14,12 @@ import torch
 from ftc.runtime.models.base_model import FolderBase, trainable_tensors
 from ftc.runtime.models.build_model import build_model
 from ftc.runtime.tasks import make_scorer
+from ftc.runtime.tasks.rated_answers import RatedCoupling
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import make_optimizer
 from ftc.runtime.training.sources import StreamRows
 from ftc.spec.batches import BatchOrder
+from ftc.spec.documents.loss_settings import PreferenceSettings
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.schedules import learning_rate_at
 from tests.runtime.jobs import Job as RunJob
@@ -125,7 +127,7 @@ def test_ten_steps_by_the_formula(name: str, made: RunJob, tmp_path: Path) -> No
         scorer.learn_references(rows, reference)
     parameters = trainable_tensors(model)
     order = BatchOrder(rows.lengths, _BATCH, 4, settings.seeds.order)
-    optimizer = make_optimizer(parameters, train)
+    optimizer = make_optimizer(parameters, train, model)
     source = StreamRows(rows, order)
     job = Job(train, settings.seeds, model, parameters, scorer, optimizer, source, Accelerator(cpu=True))
     found = list(training_steps(job, 0))
@@ -136,7 +138,7 @@ def test_ten_steps_by_the_formula(name: str, made: RunJob, tmp_path: Path) -> No
     for number, step in enumerate(found):
         said = [(row, _log_probs(plain, rows, row)) for row in order.rows(number)]
         if formula is None:
-            rated = [(c, d, reference[row], bool(rows.targets[row][1])) for row, ((c, _), (d, _)) in said]
+            rated = [(c, d, reference[row], rows.is_good(row)) for row, ((c, _), (d, _)) in said]
             loss = _kto(rated, 0.3)
         else:
             losses = [formula(c, r, *reference[row], m, n) for row, ((c, m), (r, n)) in said]
@@ -149,3 +151,10 @@ def test_ten_steps_by_the_formula(name: str, made: RunJob, tmp_path: Path) -> No
         shorter = {name: one * clipped for name, one in gradients.items()}
         update.step(learning_rate_at(number, train), shorter, rule.epsilon)
     assert abs(found[-1].loss - found[0].loss) > 1e-2, "ten steps change the loss by far more than rounding"
+
+
+def test_a_row_that_nobody_rated_is_neither_good_nor_bad(tmp_path: Path) -> None:
+    """Read as bad, it would teach a model to avoid an answer that may be right."""
+    rows = write_columns(tmp_path / "pairs.arrow", [[1, 2, 3]], [[0, 1, 1]], prompts=[1], targets=[[3]])
+    with pytest.raises(ValueError, match="row 0 has no rating"):
+        RatedCoupling(PreferenceSettings(beta=0.1, loss="kto"), 1, {}).groups(rows, [0])

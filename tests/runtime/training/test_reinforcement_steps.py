@@ -86,7 +86,7 @@ def _loop(made: dict[str, RunJob], folder: Path, loss: str, *, with_base: bool, 
 
     parameters, rows = trainable_tensors(model), _prompts(folder)
     source = SampledRows(model, scorer, rows, settings, _decode, StopRequest(), _CPU)
-    optimizer = make_optimizer(parameters, settings.train)
+    optimizer = make_optimizer(parameters, settings.train, model)
     loop = Job(settings.train, settings.seeds, model, parameters, scorer, optimizer, source, Accelerator(cpu=True))
     return loop, model
 

@@ -133,3 +133,30 @@ def test_a_server(project: Path, tmp_path: Path) -> None:
             assert planned(url).plan.lock.data.sources["rows"].rows == 20
         finally:
             server.shutdown()
+
+
+def test_a_bucket_of_a_server_that_speaks_s3(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = pytest.importorskip("moto.server", reason="nox -s remote").ThreadedMotoServer("127.0.0.1", 0)
+    boto3 = pytest.importorskip("boto3")
+    pytest.importorskip("s3fs")
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="tickets")
+        assert refused("s3://tickets/2026/rows.csv").code == "FTC347"
+        write_plain_rows(tmp_path / "rows.csv")
+        client.upload_file(str(tmp_path / "rows.csv"), "tickets", "2026/rows.csv")
+        first = planned("s3://tickets/2026/rows.csv").plan
+        assert first.lock.data.sources["rows"].rows == 20
+    finally:
+        server.stop()
+    again = planned("s3://tickets/2026/rows.csv", offline=True).plan
+    assert again.lock.data == first.lock.data
