@@ -50,6 +50,7 @@ from ftc.spec.language.source import Source
 from ftc.spec.sections.data import PathSource
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.cache import take_distrusted
+from ftc.spec.storage.cached import DIGESTS
 from ftc.spec.storage.model_files import TensorDigest
 from ftc.spec.storage.paths import cache_folder
 from ftc.spec.trackers import Track
@@ -200,7 +201,7 @@ def up_to_rows(
     found = _resolve(recipe, source, path, offline, old_lock)
     draft = _stop_on_errors(run_passes(SHAPING, replace(found.draft, past_runs=past[0], prices=past[1])))
     try:
-        data = compile_data(draft, found.files, found.base.folder, source, DigestCache(cache_folder() / "digests"))
+        data = compile_data(draft, found.files, found.base.folder, source, DigestCache(DIGESTS.under(cache_folder())))
     except Refusal as refusal:
         other = texts_that_differ(found.base.facts, found.base.folder, old_lock, cache_folder()) if old_lock else []
         raise _with_notes(refusal, other) from None
@@ -236,7 +237,7 @@ def _with_notes(refusal: Refusal, notes: list[str]) -> Refusal:
 def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lock | None) -> _Resolved:
     """Looks up the model, the data files, the packages and the device; errors of all of them are told together."""
     root, folder = project_root(path), path.resolve().parent
-    hub, digests = Hub(offline=offline), DigestCache(cache_folder() / "digests")
+    hub, digests = Hub(offline=offline), DigestCache(DIGESTS.under(cache_folder()))
     found: list[Diagnostic] = []
 
     def attempt(look_up: Any) -> Any:

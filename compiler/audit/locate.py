@@ -19,13 +19,15 @@ from ftc.compiler.resolve.machine.environment import asked_extras, resolve_envir
 from ftc.compiler.resolve.machine.extensions import asked_packages
 from ftc.compiler.resolve.models.model_paths import find_outside
 from ftc.compiler.tokens.row_index import recall_rows
+from ftc.compiler.tokens.stream_manifest import kept_streams
 from ftc.spec.base import Document
 from ftc.spec.companions import COMPANIONS, Role
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.storage.paths import RunFolder, cache_folder, streams_folder
+from ftc.spec.storage.cached import DIGESTS
+from ftc.spec.storage.paths import RunFolder, cache_folder
 from ftc.spec.storage.reading import parse_json, read_regular
 from ftc.spec.storage.wordnet import lacking_data
 
@@ -36,13 +38,12 @@ Found = TypeVar("Found")
 
 def audit_inputs(plan: Plan, root: Path, pages: Pages, previous: RunRecord | None, witnesses: Witnesses) -> AuditInputs:
     """Looks for the model, the data files and the token streams of a plan that belongs to the project at `root`."""
-    streams = streams_folder(plan.stream_key)
     return AuditInputs(
         model=model_folder(plan, root),
         companions=companion_folders(plan, root),
         lacking=lacking_data(plan.settings.eval),
         sources={key: file for key, _, _, file in source_files(plan, root)},
-        streams=streams if all((streams / f"{name}.arrow").exists() for name in plan.data) else None,
+        streams=kept_streams(plan),
         environment=resolve_environment(
             cache_folder(),
             asked_extras(plan.recipe, reads_images=plan.settings.model.vision is not None),
@@ -87,7 +88,7 @@ def _folder(plan: Plan, root: Path, base: str, commit: str | None) -> Path | Non
             return found
         outside = _or_none(lambda: find_outside(base))
         return outside[0] if outside else None
-    hub, digests = Hub(offline=True), DigestCache(cache_folder() / "digests")
+    hub, digests = Hub(offline=True), DigestCache(DIGESTS.under(cache_folder()))
     snapshot = _or_none(lambda: hub.model_snapshot(base, commit, digests, lambda path: None))
     return snapshot.folder if snapshot else None
 
@@ -99,7 +100,7 @@ def _source(locked: SourceLock, name: str, folder: Path, root: Path) -> Path | N
     if "path" in locked.asked:
         found = _or_none(lambda: safe_path(root, name, folder))
         return found if found is not None and found.is_file() else None
-    hub, digests = Hub(offline=True), DigestCache(cache_folder() / "digests")
+    hub, digests = Hub(offline=True), DigestCache(DIGESTS.under(cache_folder()))
     repo, file = str(locked.asked.get("hub", "")), locked.file_in_repository
     cached = _or_none(lambda: hub.dataset_file(repo, locked.commit, file, digests, lambda path: None))
     return cached.path if cached else None

@@ -16,6 +16,8 @@ from typing import Any
 from ftc.spec.documents.facts import FileFacts, ModelFacts
 from ftc.spec.documents.lockfile import Lock
 from ftc.spec.storage.atomic_write import write_file
+from ftc.spec.storage.cache import named_content
+from ftc.spec.storage.cached import TEXTS
 
 __all__ = ["remember_texts", "text_part", "texts_that_differ"]
 
@@ -67,12 +69,15 @@ def texts_that_differ(model: ModelFacts, folder: Path, lock: Lock, cache: Path) 
 
 
 def _recalled(cache: Path, sha256: str) -> bytes | None:
-    try:
-        packed = zlib.decompressobj()
-        data = packed.decompress(_file(cache, sha256).read_bytes(), _MOST_BYTES)
-    except (OSError, zlib.error):
-        return None
-    return data if hashlib.sha256(data).hexdigest() == sha256 else None
+
+    def text(packed: bytes) -> bytes:
+        try:
+            return zlib.decompressobj().decompress(packed, _MOST_BYTES)
+        except zlib.error:
+            return b""
+
+    packed = named_content(_file(cache, sha256), lambda packed: hashlib.sha256(text(packed)).hexdigest() == sha256)
+    return text(packed) if packed is not None else None
 
 
 def _difference(path: str, old: Any, new: Any) -> str:
@@ -114,4 +119,4 @@ def _shown(value: Any) -> str:
 
 
 def _file(cache: Path, sha256: str) -> Path:
-    return cache / "texts" / sha256
+    return TEXTS.under(cache) / sha256

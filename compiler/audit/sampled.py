@@ -11,7 +11,6 @@ from itertools import groupby
 from pathlib import Path
 
 from ftc.compiler.audit.tally import Tally, difference, finding, plural
-from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.audit import Finding
 from ftc.spec.documents.events import Event, without_repeats
 from ftc.spec.documents.plan import Plan
@@ -89,6 +88,8 @@ def _by_events(answers: Sequence[SampledAnswer], events: Sequence[Event], steps_
 
 def _prompts(plan: Plan, rows: TokenStream, answers: Sequence[SampledAnswer]) -> Iterator[Finding]:
     """Each step answered the prompts that follow from the plan's seed, a whole group each."""
+    from ftc.spec.batches import BatchOrder  # numpy, which nothing but a run that samples needs here
+
     settings = plan.settings
     train, sampling = settings.train, settings.train.sampling
     assert sampling is not None, "the caller looked"

@@ -19,7 +19,7 @@ _CACHE = "what ftc's cache says of the token streams"
 def check_streams(tally: Tally, plan: Plan, folder: Path | None, *, ours: bool) -> None:
     """The cache may be emptied at any time, which proves nothing; what is in it must be right."""
     if folder is None:
-        tally.not_checked.append("the token streams: they are no longer in the cache; `ftc plan` creates them again")
+        tally.not_checked.append("the token streams: not in the cache as they were made; `ftc plan` creates them again")
         return
     for name, report in plan.data.items():
         found = _stream_digest(folder / f"{name}.arrow") or "nothing readable"

@@ -27,6 +27,7 @@ from ftc.compiler.tokens.probes import groups_of
 from ftc.compiler.tokens.rated_rows import write_other_answers
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
+from ftc.compiler.tokens.stream_manifest import kept_streams
 from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.lockfile import LockedSplit
@@ -36,7 +37,6 @@ from ftc.spec.documents.slices import LABEL, LENGTH
 from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.documents.streams import SplitReport, open_stream
 from ftc.spec.storage.atomic_write import write_text
-from ftc.spec.storage.paths import streams_folder
 from ftc.spec.tasks import PARTS, Task
 from ftc.spec.tasks.rows import LabelRows, RatedRows
 
@@ -177,15 +177,11 @@ def _shared(plan: Plan, rows: TokenRows, counts: dict[str, int]) -> QualityRepor
     report = plan.quality
     if report.labels:
         report = report.model_copy(update={"labels": {**report.labels, "test": counts}})
-    streams = streams_folder(plan.stream_key)
-    try:
-        train = open_stream(streams / "train.arrow")
-        valid = open_stream(streams / "validation.arrow") if "validation" in plan.data else None
-        opened = {"train": train, **({"validation": valid} if valid is not None else {})}
-        if any(stream.digest() != plan.data[split].stream_digest for split, stream in opened.items()):
-            raise ValueError("the cache holds other rows")
-    except (OSError, ValueError):
+    streams = kept_streams(plan)
+    if streams is None:
         return report.model_copy(update={"contamination": (), "chosen_by": 0, "trained_on": None})
+    train = open_stream(streams / "train.arrow")
+    valid = open_stream(streams / "validation.arrow") if "validation" in plan.data else None
     vision = plan.settings.model.vision
     return with_other_rows(report, rows, train, valid, vision.image_token_id if vision else None)
 

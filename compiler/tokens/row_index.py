@@ -12,6 +12,8 @@ from pathlib import Path
 
 from ftc.compiler.resolve.rows.row_digests import rows_digest
 from ftc.spec.storage.atomic_write import write_file
+from ftc.spec.storage.cache import named_content
+from ftc.spec.storage.cached import ROWS
 
 __all__ = ["RowChanges", "recall_rows", "remember_rows", "row_changes"]
 
@@ -69,12 +71,12 @@ def remember_rows(folder: Path, digests: Sequence[bytes]) -> None:
 
 def recall_rows(folder: Path, rows_sha256: str) -> list[bytes] | None:
     """The index of rows with a digest, or None where the cache doesn't have it, or has something else."""
-    try:
-        data = _file(folder, rows_sha256).read_bytes()
-    except OSError:
-        return None
-    digests = [data[at : at + _BYTES] for at in range(0, len(data), _BYTES)]
-    return digests if rows_digest(digests) == rows_sha256 else None
+
+    def digests(data: bytes) -> list[bytes]:
+        return [data[at : at + _BYTES] for at in range(0, len(data), _BYTES)]
+
+    data = named_content(_file(folder, rows_sha256), lambda data: rows_digest(digests(data)) == rows_sha256)
+    return digests(data) if data is not None else None
 
 
 def row_changes(old: Sequence[bytes], new: Sequence[bytes]) -> RowChanges:
@@ -99,4 +101,4 @@ def _surplus(rows: Sequence[bytes], others: Sequence[bytes]) -> tuple[int, ...]:
 
 
 def _file(folder: Path, rows_sha256: str) -> Path:
-    return folder / "rows" / rows_sha256
+    return ROWS.under(folder) / rows_sha256

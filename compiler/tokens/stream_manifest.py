@@ -17,11 +17,13 @@ from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import ImagesLock, SourceLock
 from ftc.spec.documents.loss_settings import TargetScale
-from ftc.spec.documents.plan import Check
+from ftc.spec.documents.plan import Check, Plan
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.names import InsidePath
 from ftc.spec.storage.cache import Cache, distrust
+from ftc.spec.storage.cached import DIGESTS
+from ftc.spec.storage.paths import cache_folder, streams_folder
 from ftc.spec.storage.reading import parse_json, read_regular
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ __all__ = [
     "TextProbe",
     "keep_manifest",
     "kept_manifest",
+    "kept_streams",
     "read_manifest",
     "stream_key",
 ]
@@ -162,6 +165,19 @@ def kept_manifest(folder: Path, key: str) -> Manifest | None:
         return None
 
 
+def kept_streams(plan: Plan) -> Path | None:
+    """Folder of a plan's token streams; None where the cache has none, or not as this user's `ftc plan` made them.
+
+    Whatever a finished run needs of its rows comes through here. A stream's digest covers what a model reads, not the
+    names and numbers of rows, so the bytes of each file are compared with the authenticated manifest.
+    """
+    folder, digests = streams_folder(plan.stream_key), DigestCache(DIGESTS.under(cache_folder()))
+    made = kept_manifest(folder, plan.stream_key)
+    if made is None or any(f"{name}.arrow" not in made.files for name in plan.data):
+        return None
+    return folder if _is_whole(folder, made, digests) else None
+
+
 def read_manifest(folder: Path, made_from: StreamKey, digests: DigestCache, root: Path | None) -> Manifest | None:
     """What a complete folder holds; None where there is none, parts of it are gone, or it can't be believed.
 
@@ -181,12 +197,16 @@ def read_manifest(folder: Path, made_from: StreamKey, digests: DigestCache, root
             return None  # an image changed, or another project has such rows
     except OSError:
         return None
+    return manifest if _is_whole(folder, manifest, digests) else None
+
+
+def _is_whole(folder: Path, manifest: Manifest, digests: DigestCache) -> bool:
     for name, facts in manifest.files.items():
         try:
             found = digests.file(folder / name)
         except OSError:
-            return None
+            return False
         if found != facts:
             distrust(folder / name, "it has other bytes than when it was made")
-            return None
-    return manifest
+            return False
+    return True

@@ -17,6 +17,7 @@ from ftc.spec.canonical import digest, file_digest
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.exported import Converter
 from ftc.spec.storage.atomic_write import building_folder
+from ftc.spec.storage.cached import CONVERTERS
 from ftc.spec.storage.paths import cache_folder
 
 __all__ = ["CONVERTER", "converter_folder"]
@@ -41,7 +42,7 @@ def converter_folder(archive: Path | None, *, offline: bool) -> Path:
     Raises:
         Refusal: It isn't here and can't be fetched, or it is another one (FTC667).
     """
-    folder = cache_folder() / "converters" / _FILES_SHA256[:16]
+    folder = CONVERTERS.under(cache_folder()) / _FILES_SHA256[:16]
     for compiled in folder.rglob("*.pyc"):  # Python would run it without a look at the sources
         compiled.unlink()
     if not _is_whole(folder):

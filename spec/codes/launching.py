@@ -94,4 +94,13 @@ CODES = (
         right="ftc launch job.plan.json --on torchrun --head node1:29400",
         exit_code=ExitCode.USAGE,
     ),
+    Code(
+        id="FTC710",
+        title="a setting of the site is missing",
+        cause="A job file for Kubernetes or SkyPilot names things that only the site knows: a container image, the "
+        "volume or bucket with the project, the name of the GPU. They are read from `ftc.launch.yaml`.",
+        wrong="ftc launch job.plan.json --on k8s   # without `k8s` in ftc.launch.yaml",
+        right="k8s: {image: 'ghcr.io/team/ftc@sha256:…', claim: shared-disk}",
+        exit_code=ExitCode.USAGE,
+    ),
 )

@@ -8,7 +8,14 @@ from pydantic import Field
 
 from ftc.spec.base import Document
 
-__all__ = ["LAUNCH_FILE", "LaunchSettings", "SlurmSettings", "TorchrunSettings"]
+__all__ = [
+    "LAUNCH_FILE",
+    "KubernetesSettings",
+    "LaunchSettings",
+    "SkyPilotSettings",
+    "SlurmSettings",
+    "TorchrunSettings",
+]
 
 LAUNCH_FILE = "ftc.launch.yaml"
 """Name of the file; it lies in the project's root."""
@@ -21,6 +28,13 @@ Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,1000}$")]
 """A line of shell."""
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}|[0-9a-fA-F:]{0,39})$")]
 """Name or address of a machine."""
+
+Folder = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$", max_length=200)]
+"""A folder of a machine or a container, from its root on."""
+Below = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$", max_length=200)]
+"""A folder in a volume."""
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*=[^\x00-\x1f\x7f]{0,1000}$")]
+"""An environment variable. No secret: the file lies in git, and a cluster's users can read its jobs."""
 
 
 class TorchrunSettings(Document):
@@ -50,6 +64,51 @@ class SlurmSettings(Document):
     """How often a job is requeued after a process or a machine was lost."""
 
 
+class KubernetesSettings(Document):
+    """A Kubernetes cluster with Kubeflow Trainer 2.2 or newer."""
+
+    image: Word | None = None
+    """Container image with ftc; by digest where it may never be another one. Needed."""
+    claim: Word | None = None
+    """PersistentVolumeClaim of a volume that all pods can mount, with the project. Needed."""
+    folder: Below | None = None
+    """Folder of the project in the volume; its root where not given."""
+    project: Folder = "/project"
+    """Where the project lies in the container."""
+    runtime: Word = "torch-distributed"
+    """ClusterTrainingRuntime that starts pods for torch."""
+    namespace: Word | None = None
+    queue: Word | None = None
+    """Kueue's local queue."""
+    gpu: Word = "nvidia.com/gpu"
+    """How the cluster calls its GPUs; AMD's are `amd.com/gpu`."""
+    env: tuple[Variable, ...] = ()
+    """Environment variables, such as `FTC_CACHE=/project/.ftc/cache`."""
+    setup: tuple[Line, ...] = ()
+    """Lines of shell that come before the run."""
+
+
+class SkyPilotSettings(Document):
+    """Clouds and clusters by SkyPilot."""
+
+    source: Word | None = None
+    """Bucket or volume with the project, such as `s3://bucket/project`. Needed."""
+    project: Folder = "/project"
+    """Where it is mounted."""
+    accelerator: Word | None = None
+    """SkyPilot's name for the GPU, such as `H100`; how many follows from the plan. Needed for a plan on GPUs."""
+    infra: Word | None = None
+    """Where to look for machines, such as `aws/us-east-1`, `lambda` or `k8s`; anywhere where not given."""
+    image: Word | None = None
+    """Image of the machines, such as `docker:ghcr.io/team/ftc`."""
+    spot: bool = False
+    """Whether machines may be taken away; the run then continues from its last checkpoint on others."""
+    env: tuple[Variable, ...] = ()
+    """Environment variables, such as `FTC_CACHE=/project/.ftc/cache`."""
+    setup: tuple[Line, ...] = ()
+    """Lines of shell that come before the run, such as `source .venv/bin/activate`."""
+
+
 class LaunchSettings(Document):
     """How a site starts jobs."""
 
@@ -57,3 +116,5 @@ class LaunchSettings(Document):
     """Version of the format."""
     torchrun: TorchrunSettings = TorchrunSettings()
     slurm: SlurmSettings = SlurmSettings()
+    k8s: KubernetesSettings = KubernetesSettings()
+    sky: SkyPilotSettings = SkyPilotSettings()

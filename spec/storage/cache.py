@@ -16,12 +16,12 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Cache", "distrust", "take_distrusted"]
+__all__ = ["Cache", "distrust", "named_content", "take_distrusted"]
 
 _SCHEMA = "ftc.cached/1"
 _LEAST_BYTES = 16
@@ -82,6 +82,25 @@ class Cache:
         except OSError:
             with suppress(OSError):
                 Path(temporary).unlink()
+
+
+def named_content(file: Path, is_named: Callable[[bytes], bool]) -> bytes | None:
+    """The content of a file that is named after it, or None; one with other content is deleted, to be made again.
+
+    Args:
+        file: In the cache.
+        is_named: Whether content has the digest that is the file's name.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError:
+        return None
+    if is_named(data):
+        return data
+    distrust(file, "it has other content than its name says")
+    with suppress(OSError):
+        file.unlink()
+    return None
 
 
 def distrust(file: Path, why: str) -> None:

@@ -165,7 +165,8 @@ _PAGES = {
         OutputKind.RUNS: f"{_TITLED}All runs<",
         OutputKind.DRIFT: f"{_TITLED}Drift of ",
         OutputKind.JOB_SCRIPT: (
-            r"#!/bin/bash\n(?:#SBATCH [^\n]*\n)*\n# Plan [0-9a-f]{12} of job [0-9a-f]{12}\. Written by `ftc launch`"
+            r"(?:#!/bin/bash\n(?:#SBATCH [^\n]*\n)*\n)?"
+            r"# Plan [0-9a-f]{12} of job [0-9a-f]{12}\. Written by `ftc launch`"
         ),
     }.items()
 }

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from ftc.spec.storage.cached import STREAMS
+
 __all__ = ["RunFolder", "base_from_run", "cache_folder", "ledger_file", "runs_folder", "step_of", "streams_folder"]
 
 _STEP = re.compile(r"step-(\d{8,18})", re.ASCII)
@@ -24,7 +26,7 @@ def cache_folder() -> Path:
 
 def streams_folder(key: str) -> Path:
     """Folder of the token streams that belong to a key of a plan."""
-    return cache_folder() / "streams" / key
+    return STREAMS.under(cache_folder()) / key
 
 
 def runs_folder(root: Path, name: str) -> Path:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.storage.cached import TRACES
 from ftc.spec.storage.processes import contract, is_follower
 from ftc.verbs.plan import (
     Checked,
@@ -187,7 +188,7 @@ def plan(
     path, text = Path(recipe), read_recipe(Path(recipe))
     checked = check_recipe(text, shown_path(path), path=path, overrides=overrides)
     root = project_root(path)
-    with Tracer(cache_folder() / "traces", tell=on_trace) as tracer:
+    with Tracer(TRACES.under(cache_folder()), tell=on_trace) as tracer:
         ask = tracer.answers if trace else None
         made = partial(compile_recipe, checked, path, offline=offline, past_runs=past_runs(root), ask=ask)
         compiled = with_sources(checked.sources, lambda: made(prices=prices_of(root)))

@@ -9,12 +9,16 @@ import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ftc.cli.launching import _ENGINES
 from ftc.cli.main import main
 from ftc.spec.documents.plan import Plan
-from ftc.verbs.launch import sbatch_script
+from ftc.verbs.job_files import JOB_FILES
+from ftc.verbs.job_files.slurm import sbatch_script
+from ftc.verbs.launch import launch_of
 from tests.support.documents import plan
 
 SITE = """\
@@ -90,8 +94,6 @@ def test_a_job_is_requeued_where_trying_again_may_help(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: int, restarts: int, state: str, again: bool
 ) -> None:
     (project / "ftc.launch.yaml").write_text("ftc_launch: 1\nslurm: {requeue: 5}\n")
-    from ftc.verbs.launch import launch_of
-
     saved = Plan.model_validate_json((project / "job.plan.json").read_bytes())
     script = project / "job.sbatch"
     script.write_text(sbatch_script(launch_of(project / "job.plan.json", saved)))
@@ -197,3 +199,106 @@ def test_machines_need_a_place_to_meet(project: Path, capsys: pytest.CaptureFixt
 def test_a_place_to_meet_has_a_host_and_a_port(project: Path, capsys: pytest.CaptureFixture[str], head: str) -> None:
     assert main(["launch", "job.plan.json", "--on", "torchrun", "--head", head, "--print"]) == 64
     assert "HOST:PORT" in capsys.readouterr().err
+
+
+CLUSTERS = """\
+ftc_launch: 1
+k8s:
+  image: ghcr.io/team/ftc@sha256:0f1e
+  claim: shared-disk
+  folder: team/news
+  queue: gpus
+  namespace: nlp
+  env: [FTC_CACHE=/project/.ftc/cache]
+  setup: [source .venv/bin/activate]
+sky:
+  source: s3://bucket/news
+  accelerator: H100
+  infra: aws/us-east-1
+  image: docker:ghcr.io/team/ftc
+  spot: true
+  env: [FTC_CACHE=/project/.ftc/cache]
+"""
+
+
+@pytest.mark.parametrize("engine", ["k8s", "sky"])
+def test_the_files_of_clusters(
+    project: Path, golden: Callable[[str, str], None], capsys: pytest.CaptureFixture[str], engine: str
+) -> None:
+    (project / "ftc.launch.yaml").write_text(CLUSTERS)
+    suffix, starts = JOB_FILES[engine].suffix, {"k8s": "kubectl create -f", "sky": "sky jobs launch"}[engine]
+    for _ in range(2):  # its own file is renewed
+        assert main(["launch", "job.plan.json", "--on", engine]) == 0
+        assert capsys.readouterr().out == f"job{suffix}: `{starts} job{suffix}` starts it\n"
+    written = (project / f"job{suffix}").read_text()
+    saved = Plan.model_validate_json((project / "job.plan.json").read_bytes())
+    stable = written.replace(saved.sha256, "DIGEST").replace(saved.sha256[:12], "PLAN").replace(saved.run_id, "JOB")
+    golden(f"job{suffix}", stable)
+    (project / f"job{suffix}").write_text("apiVersion: v1\n")
+    assert main(["launch", "job.plan.json", "--on", engine]) == 1
+    assert "FTC651" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("engine", ["k8s", "sky"])
+def test_what_a_cluster_needs_is_named(project: Path, capsys: pytest.CaptureFixture[str], engine: str) -> None:
+    assert main(["launch", "job.plan.json", "--on", engine, "--print"]) == 64
+    shown = capsys.readouterr()
+    assert f"error[FTC710]: `{engine}." in shown.err
+    assert not shown.out
+
+
+def test_a_trainjob_is_one_by_kubeflows_own_models(project: Path) -> None:
+    models = pytest.importorskip("kubeflow_trainer_api.models", reason="nox -s launchers")
+    (project / "ftc.launch.yaml").write_text(CLUSTERS)
+    written = _written(project, "k8s")
+    job = models.TrainerV1alpha1TrainJob.from_dict(written)
+    assert job.to_dict() == written, "no key that Trainer doesn't know"
+    assert (job.spec.trainer.num_nodes, job.spec.trainer.num_proc_per_node) == (2, 4)
+    assert job.spec.trainer.resources_per_node.limits["nvidia.com/gpu"].actual_instance == 4
+
+
+def test_a_task_is_one_by_skypilots_own_reader(project: Path) -> None:
+    sky = pytest.importorskip("sky", reason="nox -s launchers")
+    (project / "ftc.launch.yaml").write_text(CLUSTERS)
+    task = sky.Task.from_yaml_config(_written(project, "sky"))
+    (resources,) = task.resources
+    assert (task.num_nodes, resources.accelerators) == (2, {"H100": 4})
+    assert resources.use_spot is True
+
+
+def _written(project: Path, engine: str) -> Any:
+    from ruamel.yaml import YAML
+
+    saved = Plan.model_validate_json((project / "job.plan.json").read_bytes())
+    return YAML(typ="safe").load(JOB_FILES[engine].text(launch_of(project / "job.plan.json", saved)))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell")
+@pytest.mark.parametrize("engine", ["k8s", "sky"])
+def test_what_a_machine_of_a_cluster_runs(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    """The shell of both files calls the launcher with the plan's digest and the place of the first machine."""
+    shell = shutil.which("bash")
+    if shell is None:
+        pytest.skip("no bash")
+    site = CLUSTERS.replace("  setup: [source .venv/bin/activate]\n", "").replace("k8s:", "k8s:\n  project: /tmp", 1)
+    (project / "ftc.launch.yaml").write_text(site.replace("sky:", "sky:\n  project: /tmp", 1))
+    written = _written(project, engine)
+    lines = written["run"] if engine == "sky" else written["spec"]["trainer"]["command"][2]
+    _fake(tmp_path / "bin", "ftc", f'echo "$PWD $@" > {tmp_path}/asked; exit 75', monkeypatch)
+    told = {"PET_MASTER_ADDR": "first", "PET_MASTER_PORT": "29400", "SKYPILOT_NODE_IPS": "first\nsecond"}
+    assert subprocess.run([shell, "-c", lines], env={**os.environ, **told}, check=False).returncode == 75
+    words = (tmp_path / "asked").read_text().split()
+    assert words[:5] == ["/tmp", "launch", "job.plan.json", "--on", "torchrun"]
+    assert words[-2:] == ["--head", "first:29400"]
+
+
+def test_another_plan_is_not_launched(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "ftc.launch.yaml").write_text(CLUSTERS)
+    assert main(["launch", "job.plan.json", "--on", "k8s", "--print", "--expect", "0123456789ab"]) == 5
+    assert "FTC700" in capsys.readouterr().err
+
+
+def test_the_command_line_knows_every_launcher() -> None:
+    assert ("torchrun", *JOB_FILES) == _ENGINES

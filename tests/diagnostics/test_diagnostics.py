@@ -171,6 +171,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC707": f"{_SITE}::test_settings_are_read_strictly",
     "FTC708": f"{_SITE}::test_what_slurm_says_is_shown",
     "FTC709": f"{_SITE}::test_machines_need_a_place_to_meet",
+    "FTC710": f"{_SITE}::test_what_a_cluster_needs_is_named",
     "FTC680": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC681": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC295": "tests/compiler/search/test_device_counts.py::test_what_cannot_be_counted_is_asked_for",

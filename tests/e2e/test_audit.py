@@ -109,30 +109,12 @@ def test_one_flipped_bit(root: Path, ftc: Ftc, name: str, told: str) -> None:
     assert codes(ftc, root) == {"FTC521"}
 
 
-def test_a_damaged_token_stream_is_named(root: Path, ftc: Ftc) -> None:
-    (stream,) = (root.parent / "cache").glob("streams/*/test.arrow")
-    stream.write_bytes(stream.read_bytes()[:100])
-    audited = ftc("audit", run_folder(root).name)
-    assert audited.code == 6, audited.text
-    assert "token stream `test`" in audited.text
-    assert "nothing readable" in audited.text
-
-
 def test_a_cache_that_lacks_a_token_stream_proves_nothing(root: Path, ftc: Ftc) -> None:
     (stream,) = (root.parent / "cache").glob("streams/*/test.arrow")
     stream.unlink()
     audited = ftc("audit", run_folder(root).name)
     assert audited.code == 0, audited.text
-    assert "the token streams: they are no longer in the cache" in " ".join(audited.text.split())
-
-
-def test_a_flipped_bit_in_the_token_stream(root: Path, ftc: Ftc) -> None:
-    (stream,) = (root.parent / "cache").glob("streams/*/train.arrow")
-    data = stream.read_bytes()
-    flip(stream, len(data) // 2)
-    audited = ftc("audit", run_folder(root).name)
-    assert audited.code == 6, audited.text
-    assert "train" in audited.text
+    assert "the token streams: not in the cache as they were made" in " ".join(audited.text.split())
 
 
 @pytest.mark.parametrize(
@@ -259,4 +241,4 @@ def test_what_lies_beside_the_token_streams_is_compared(project: MakeProject, ft
     (groups,) = Path(os.environ["FTC_CACHE"]).glob("**/groups.json")
     groups.write_text(groups.read_text().replace("money", "film", 1))
     audited = ftc("audit", run.parent.name)
-    assert (audited.code, "`groups` of the streams" in audited.text) == (6, True), audited.text
+    assert (audited.code, "not in the cache as they were made" in audited.text) == (0, True), audited.text

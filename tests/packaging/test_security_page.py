@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ftc.spec.storage.cached import CACHED
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 NAMED = re.compile(r"`(tests/[\w./]+?)(?:::(\w+))?`")
@@ -45,6 +47,14 @@ def test_every_named_test_and_session_is_there() -> None:
 def test_every_promise_names_a_test(promise: str, test: str) -> None:
     assert promise
     assert NAMED.search(test), f"no test holds: {promise}"
+
+
+def test_the_table_of_caches_is_that_of_the_code() -> None:
+    _, _, table = PAGE.partition("| cache | made from |")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.split("\n\n")[0].splitlines()[2:]]
+    told = {names: (made_from, compared) for names, made_from, compared in cells}
+    known = {" ".join(f"`{one}`" for one in kind.files): (kind.made_from, kind.compared) for kind in CACHED}
+    assert {names: rest for names, rest in told.items() if names != "the hub's cache"} == known
 
 
 def test_a_name_of_nothing_is_noticed() -> None:

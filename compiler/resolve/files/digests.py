@@ -21,7 +21,8 @@ from typing import Generic, TypeVar
 from ftc.compiler.resolve.models.weights import TensorRange, read_ranges
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.storage.atomic_write import Stamp, is_settled, stamp_of, write_file
-from ftc.spec.storage.cache import Cache
+from ftc.spec.storage.cache import Cache, named_content
+from ftc.spec.storage.cached import TENSORS
 from ftc.spec.storage.model_files import TensorDigest, content_digest
 from ftc.spec.storage.reading import parse_json
 
@@ -174,13 +175,19 @@ def remember_tensors(cache: Path, tensors: Mapping[str, TensorDigest]) -> None:
 
 def recall_tensors(cache: Path, content_sha256: str) -> dict[str, str] | None:
     """sha256 of each tensor's bytes by name, or None where the cache doesn't have them, or has others."""
-    try:
-        plain = parse_json(_index_file(cache, content_sha256).read_bytes())
-        tensors = {name: TensorDigest(*entry) for name, entry in plain.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return None
-    return {name: one.sha256 for name, one in tensors.items()} if content_digest(tensors) == content_sha256 else None
+
+    def read(data: bytes) -> dict[str, TensorDigest]:
+        return {name: TensorDigest(*entry) for name, entry in parse_json(data).items()}
+
+    def is_named(data: bytes) -> bool:
+        try:
+            return content_digest(read(data)) == content_sha256
+        except (ValueError, TypeError, AttributeError):
+            return False
+
+    data = named_content(_index_file(cache, content_sha256), is_named)
+    return {name: one.sha256 for name, one in read(data).items()} if data is not None else None
 
 
 def _index_file(cache: Path, content_sha256: str) -> Path:
-    return cache / "tensors" / f"{content_sha256}.json"
+    return TENSORS.under(cache) / f"{content_sha256}.json"

@@ -16,6 +16,7 @@ from typing import Any
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
 from ftc.spec.storage.cache import Cache, distrust
+from ftc.spec.storage.cached import DIGESTS, REMOTE
 
 __all__ = ["cached_file", "fetch_file", "has_scheme"]
 
@@ -36,10 +37,10 @@ def cached_file(cache: Path, url: str, sha256: str) -> Path | None:
     """The file that was fetched from an address with this digest, or None where the cache has it no longer, or another
     one under its name.
     """
-    file = cache / "remote" / sha256 / _name(url)
+    file = REMOTE.under(cache) / sha256 / _name(url)
     if not file.is_file():
         return None
-    if DigestCache(cache / "digests").file(file).sha256 != sha256:
+    if DigestCache(DIGESTS.under(cache)).file(file).sha256 != sha256:
         distrust(file, "it has other bytes than when it was fetched")
         return None
     return file
@@ -61,7 +62,7 @@ def fetch_file(cache: Path, url: str, pinned: str | None, span: Span | None, pat
             had (FTC347).
     """
     _check_address(url, span, path)
-    notes, key = Cache(cache / "remote"), {"kind": "fetched", "url": url}
+    notes, key = Cache(REMOTE.under(cache)), {"kind": "fetched", "url": url}
     note = f"{hashlib.sha256(url.encode()).hexdigest()}.json"
     if pinned and (file := cached_file(cache, url, pinned)):
         return file
@@ -73,7 +74,7 @@ def fetch_file(cache: Path, url: str, pinned: str | None, span: Span | None, pat
         raise _unfetched(url, "it is not in the cache, and ftc is offline", help, span, path)
     sha256 = _download(cache, url, span, path)
     notes.keep(note, key, sha256)
-    return cache / "remote" / sha256 / _name(url)
+    return REMOTE.under(cache) / sha256 / _name(url)
 
 
 def _name(url: str) -> str:
@@ -96,7 +97,7 @@ def _download(cache: Path, url: str, span: Span | None, path: str) -> str:
     """Fetches a file into the cache and tells its digest."""
     filesystem = _filesystem(url, span, path)
     state, size = hashlib.sha256(), 0
-    folder = cache / "remote"
+    folder = REMOTE.under(cache)
     folder.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".fetching-")
     try:

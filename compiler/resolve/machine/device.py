@@ -26,6 +26,7 @@ from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.storage.cache import Cache
+from ftc.spec.storage.cached import CALIBRATIONS
 
 __all__ = ["keep_calibration", "read_calibration", "resolve_device"]
 
@@ -178,7 +179,7 @@ def read_calibration(cache: Path, device: DeviceFacts, threads: int) -> Calibrat
         return None
     name, key = _entry(device, device.name, device.label, threads)
     try:
-        return Calibration.model_validate_json(json.dumps(Cache(cache / "calibrations").recall(name, key)))
+        return Calibration.model_validate_json(json.dumps(Cache(CALIBRATIONS.under(cache)).recall(name, key)))
     except ValueError:
         return None
 
@@ -190,7 +191,7 @@ def keep_calibration(cache: Path, device: DeviceFacts, found: Calibration) -> Pa
         OSError: The cache can't be written to.
     """
     name, key = _entry(device, found.device, found.label, found.threads)
-    folder = cache / "calibrations"
+    folder = CALIBRATIONS.under(cache)
     folder.mkdir(parents=True, exist_ok=True)
     Cache(folder).keep(name, key, found.to_json())
     if read_calibration(cache, device, found.threads) is None:

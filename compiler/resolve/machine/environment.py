@@ -31,6 +31,7 @@ from ftc.spec.sections.data import WORKBOOKS, PathSource, PresidioRules
 from ftc.spec.sections.evaluation import Eval
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.cache import Cache
+from ftc.spec.storage.cached import ENVIRONMENTS
 from ftc.spec.storage.installed import installed_package
 from ftc.spec.storage.paths import cache_folder
 from ftc.spec.storage.wordnet import find_wordnet, wordnet_places
@@ -106,7 +107,11 @@ def resolve_environment(
     named = [["packages", *sorted(packages)]] if packages else []
     made_from = [_FORMAT, sys.version, platform_tag(), sorted(extras), *named, *_installed_stamps(sys.path)]
     digest = canonical.digest(made_from)
-    cache, name, key = Cache(folder), f"environment-{digest[:32]}.json", {"kind": "environment", "made_from": digest}
+    cache, name, key = (
+        Cache(ENVIRONMENTS.under(folder)),
+        f"environment-{digest[:32]}.json",
+        {"kind": "environment", "made_from": digest},
+    )
     try:
         facts = EnvironmentFacts.model_validate_json(json.dumps(cache.recall(name, key)))
     except ValidationError:

@@ -17,6 +17,7 @@ from ftc.spec import canonical
 from ftc.spec.canonical import file_digest
 from ftc.spec.storage.atomic_write import Stamp, is_settled
 from ftc.spec.storage.cache import Cache
+from ftc.spec.storage.cached import PACKAGES
 from ftc.spec.storage.installed import InstalledPackage
 
 __all__ = ["DECIDES_NUMBERS", "code_digest", "files_digest"]
@@ -65,7 +66,7 @@ def code_digest(name: str, cache: Path) -> str:
     if not roots:
         return ""
     try:
-        return _digest(name, roots, Cache(cache / "packages"))
+        return _digest(name, roots, Cache(PACKAGES.under(cache)))
     except OSError:
         return ""
 

@@ -18,15 +18,21 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS"]
 
-_ENGINES = ("torchrun", "slurm")
+_ENGINES = ("torchrun", "slurm", "k8s", "sky")
+"""torchrun, and the keys of `ftc.verbs.job_files.JOB_FILES`, which need not be loaded to read a command line."""
 
 
 def launch_arguments(parser: Parser) -> None:
     parser.add_argument("plan", metavar="PLAN", help="a plan that `ftc plan -o` saved")
-    about = "torchrun: start this machine's processes; slurm: write a job script and submit it"
+    about = (
+        "torchrun: start this machine's processes; slurm: write a job script and submit it; k8s, sky: write a file for "
+        "Kubernetes (Kubeflow Trainer) or SkyPilot"
+    )
     parser.add_argument("--on", required=True, choices=_ENGINES, metavar="ENGINE", help=about)
     parser.add_argument("--print", action="store_true", dest="shows", help="show what would be started or submitted")
-    parser.add_argument("--force", action="store_true", help="replace a job script that ftc didn't write")
+    parser.add_argument("--force", action="store_true", help="replace a file that ftc didn't write")
+    about = "launch only the plan with this digest, or of the job with this digest; its first 8 characters are enough"
+    parser.add_argument("--expect", metavar="DIGEST", help=about)
     about = "of torchrun: where the machines meet; default: the first of `torchrun.hosts` in ftc.launch.yaml"
     parser.add_argument("--head", type=_meeting_place, metavar="HOST:PORT", help=about)
 
@@ -44,23 +50,28 @@ def run_launch(args: Namespace) -> int:
     from ftc import api
     from ftc.spec.storage.atomic_write import write_text
     from ftc.spec.storage.outputs import OutputKind, claim_output
-    from ftc.verbs.launch import launch_of, sbatch_script, submit
+    from ftc.verbs.job_files import JOB_FILES
+    from ftc.verbs.launch import launch_of
+    from ftc.verbs.plan import refuse_other
 
     if args.head is not None and args.on != "torchrun":
         sys.stderr.write("error: --head is for `--on torchrun`\n")
         return ExitCode.USAGE
     file = Path(args.plan)
     launch = launch_of(file, api.load_plan(file))
+    if args.expect is not None:
+        refuse_other(launch.plan, args.expect)
     if args.on == "torchrun":
         return _torchrun(args, launch)
-    script = sbatch_script(launch)
+    engine = JOB_FILES[args.on]
+    text = engine.text(launch)
     if args.shows:
-        write(script)
+        write(text)
         return ExitCode.FINE
-    target = file.with_name(f"{file.name.removesuffix('.json').removesuffix('.plan')}.sbatch")
+    target = file.with_name(f"{file.name.removesuffix('.json').removesuffix('.plan')}{engine.suffix}")
     claim_output(target, OutputKind.JOB_SCRIPT, force=args.force)
-    write_text(target, script)
-    write(f"{target}: submitted as job {submit(target)}\n")
+    write_text(target, text)
+    write(f"{target}: {engine.start(target)}\n")
     return ExitCode.FINE
 
 
@@ -108,6 +119,7 @@ COMMANDS: dict[str, Command] = {
         examples=(
             Example("ftc launch job.plan.json --on slurm --print", "show the job script"),
             Example("ftc launch job.plan.json --on slurm", "write it and submit it"),
+            Example("ftc launch job.plan.json --on k8s --print", "show a TrainJob for Kubernetes"),
             Example("ftc launch job.plan.json --on torchrun --head node1:29400", "the same on each machine"),
         ),
     ),

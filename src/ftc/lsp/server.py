@@ -33,6 +33,7 @@ from ftc.spec.diagnostics import Diagnostic, Fix, Severity, Span
 from ftc.spec.language.source import LARGEST_FILE
 from ftc.spec.metrics import METRIC_BY_NAME
 from ftc.spec.storage.atomic_write import write_text
+from ftc.spec.storage.cached import PAGES
 from ftc.spec.storage.paths import cache_folder
 from ftc.spec.version import VERSION
 
@@ -107,7 +108,7 @@ def _diagnostic(one: Diagnostic, uri: str, path: Path | None, positions: Positio
 @cache
 def _page(code: str) -> str | None:
     """Where the explanation of a code lies; it is written to ftc's cache when an editor first shows the code."""
-    file = cache_folder() / "errors" / f"{code}.md"
+    file = PAGES.under(cache_folder()) / f"{code}.md"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, page_of(code))

@@ -114,6 +114,10 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
     recorded = run.record.observed.machine
     if blocked(static, asked.level):
         return judged(static, asked.level, (), machine=None, replay=None)
+    if inputs.streams is None:
+        help = f"`ftc plan {run.plan.recipe_file}` creates them again"
+        missing = finding("FTC522", "the token streams", "as they were made", "none in the cache", help)
+        return judged(static, asked.level, (missing,), machine=None, replay=None)
     if asked.seeds:
         return _logged(run, _repeated(run, inputs, asked, on_step, static))
     other = tuple(class_findings(run.record, inputs.environment, snapshot_code(project=run.folder)))

@@ -123,21 +123,16 @@ def _write_reference(asked: Asked, split: Split, folder: Path) -> None:
     Raises:
         Refusal: They are gone, or others than the lock names (FTC757).
     """
+    from ftc.compiler.tokens.stream_manifest import kept_streams
     from ftc.runtime.evaluation.drift_samples import write_part
     from ftc.runtime.evaluation.reference import evenly
     from ftc.spec.documents.stream_images import IMAGES_FILE
     from ftc.spec.documents.streams import open_stream
 
-    plan, streams = asked.run.plan, asked.inputs.streams_folder
-    try:
-        stream = open_stream(streams / f"{split}.arrow")
-        if stream.digest() != plan.data[split].stream_digest:
-            raise ValueError("the cache holds other rows")
-    except OSError:
-        raise _without_rows(asked, f"its {split} rows as tokens are no longer in the cache") from None
-    except ValueError:
-        why = f"its {split} rows in the cache are not those that its lock names"
-        raise _without_rows(asked, why) from None
+    streams = kept_streams(asked.run.plan)
+    if streams is None:
+        raise _without_rows(asked, f"its {split} rows as tokens are not in the cache as they were made")
+    stream = open_stream(streams / f"{split}.arrow")
     numbers = sorted(set(stream.rows.tolist()))
     write_part(
         streams / f"{split}.arrow", folder / "test.arrow", {numbers[one] for one in evenly(len(numbers), asked.rows)}
@@ -150,9 +145,10 @@ def _without_rows(asked: Asked, why: str) -> Refusal:
     """Says as well whether the files are still there from which the rows came."""
     from ftc.compiler.audit.locate import source_files
     from ftc.compiler.resolve.files.digests import DigestCache
+    from ftc.spec.storage.cached import DIGESTS
     from ftc.spec.storage.paths import cache_folder
 
-    run, digests = asked.run, DigestCache(cache_folder() / "digests")
+    run, digests = asked.run, DigestCache(DIGESTS.under(cache_folder()))
     changed = [
         f"`{name}` {'is gone' if file is None else 'has changed since'}"
         for _, name, sha256, file in source_files(run.plan, run.root)

@@ -151,12 +151,13 @@ def validation_outcomes(run: Run, metric: str) -> tuple[Outcome, ...]:
         Refusal: Model or rows aren't here (FTC685).
     """
     from ftc.compiler.tokens.other_rows import measuring, without_probes
+    from ftc.compiler.tokens.stream_manifest import kept_streams
     from ftc.runtime.evaluation.evaluate_again import row_outcomes
     from ftc.runtime.execution.execute import Inputs
-    from ftc.spec.storage.paths import RunFolder, streams_folder
+    from ftc.spec.storage.paths import RunFolder
 
-    streams = streams_folder(run.plan.stream_key) / "validation.arrow"
-    if not streams.exists():
+    streams = kept_streams(run.plan)
+    if streams is None:
         help = f"`ftc plan {run.plan.recipe_file}` tokenizes them again"
         raise refused(run, "its rows as tokens are no longer in the cache", help)
     plan = without_probes(measuring(run.plan, run.plan.data["validation"], None))
@@ -171,7 +172,7 @@ def validation_outcomes(run: Run, metric: str) -> tuple[Outcome, ...]:
     settings = plan.settings.model_copy(update={"eval": plan.settings.eval.model_copy(update=asked)})
     plan = plan.model_copy(update={"settings": settings})
     with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
-        (Path(scratch) / "test.arrow").symlink_to(streams)
+        (Path(scratch) / "test.arrow").symlink_to(streams / "validation.arrow")
         inputs = Inputs(_model(run), Path(scratch), run.record.observed.environment)
         return row_outcomes(plan, inputs, RunFolder(run.folder), run.record, lambda event: None)
 
@@ -228,13 +229,13 @@ def _companions(run: Run) -> dict[Role, Path]:
 def _own_rows(run: Run) -> tuple[Plan, Path]:
     """The plan with its test split alone, and where that lies."""
     from ftc.compiler.tokens.other_rows import measuring
-    from ftc.spec.storage.paths import streams_folder
+    from ftc.compiler.tokens.stream_manifest import kept_streams
 
     test = run.plan.data.get("test")
     if test is None or test.rows == 0:
         raise refused(run, "it has no test split", "name a file of rows with `--data`")
-    folder = streams_folder(run.plan.stream_key)
-    if not (folder / "test.arrow").exists():
+    folder = kept_streams(run.plan)
+    if folder is None:
         help = f"`ftc plan {run.plan.recipe_file}` tokenizes them again"
         raise refused(run, "its rows as tokens are no longer in the cache", help)
     return measuring(run.plan, test, run.plan.settings.eval.groups_sha256), folder

@@ -154,14 +154,14 @@ def inputs_of(run: Run) -> tuple[Path, Path, Split]:
         Refusal: One of them isn't here (FTC660).
     """
     from ftc.compiler.audit.locate import model_folder
-    from ftc.spec.storage.paths import streams_folder
+    from ftc.compiler.tokens.stream_manifest import kept_streams
 
-    base, streams = model_folder(run.plan, run.root), streams_folder(run.plan.stream_key)
+    base, streams = model_folder(run.plan, run.root), kept_streams(run.plan)
     if base is None:
         why = f"its base model `{run.plan.settings.model.base}` is not here"
         raise Refusal([_not_yet(run, why, "restore it at the path in the recipe")])
     split: Split = next(name for name in _SPLITS if name in run.plan.data and run.plan.data[name].rows)
-    if not (streams / f"{split}.arrow").exists():
+    if streams is None:
         why = "its rows as tokens, on which both models are compared, are no longer in the cache"
         raise Refusal([_not_yet(run, why, f"`ftc plan {run.plan.recipe_file}` tokenizes them again")])
     return base, streams, split

@@ -65,12 +65,13 @@ def provenance(file: Path | str, *, folder: Path | str = ".") -> Origin:
     from ftc.spec.canonical import digest
     from ftc.spec.documents.ledger import Merged, ModelExported, read_ledger
     from ftc.spec.documents.provenance import Origin, read_provenance
+    from ftc.spec.storage.cached import DIGESTS
     from ftc.spec.storage.model_files import content_digest
     from ftc.spec.storage.paths import cache_folder
 
     path = Path(file)
     paths = _weights_in(path)
-    cache = DigestCache(cache_folder() / "digests")
+    cache = DigestCache(DIGESTS.under(cache_folder()))
     try:
         if path.suffix == GGUF_SUFFIX:
             metadata, content = _read_gguf(path)

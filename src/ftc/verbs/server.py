@@ -92,7 +92,7 @@ def evaluate_server(
     split: Split = "test" if test or data is not None else "validation"
     with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
         opened = _file_rows(found, inputs.model_folder, Path(data), Path(scratch)) if data is not None else None
-        stream = opened or _own_rows(found, inputs, split, rows, name)
+        stream = opened or _own_rows(found, split, rows, name)
         return _measured(
             found,
             inputs,
@@ -194,19 +194,20 @@ def _file_rows(run: Run, model: Path, file: Path, folder: Path) -> TokenStream:
     return open_stream(folder / "test.arrow")
 
 
-def _own_rows(run: Run, inputs: Inputs, split: Split, most: int, model: str) -> TokenStream:
+def _own_rows(run: Run, split: Split, most: int, model: str) -> TokenStream:
     """Rows of the run; that test rows are asked is noted in the ledger."""
+    from ftc.compiler.tokens.stream_manifest import kept_streams
     from ftc.spec.documents.streams import open_stream
 
     report = run.plan.data.get(split)
     if report is None or report.rows == 0:
         other = "`--data` names a file of rows" + ("" if split == "test" else ", `--test` asks its test rows")
         raise refused(run, f"it has no {split} rows", other)
-    file = inputs.streams_folder / f"{split}.arrow"
-    if not file.exists():
+    streams = kept_streams(run.plan)
+    if streams is None:
         help = f"`ftc plan {run.plan.recipe_file}` tokenizes them again"
         raise refused(run, "its rows as tokens are no longer in the cache", help)
-    stream = open_stream(file)
+    stream = open_stream(streams / f"{split}.arrow")
     if split == "test":
         from ftc.spec.documents.ledger import note_evaluation
 
