@@ -171,7 +171,6 @@ class Draft:
         judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
         teacher: The model that is learned from; None where rows alone teach.
         wordnet: What METEOR takes synonyms from; None where nothing is measured by it.
-        extensions: What a plan says of each package that the recipe names and a run imports.
         measured: Digests of what is measured beside the test rows.
         groups: Test rows by group, by the columns that results are told apart by.
         past_runs: Earlier runs of the project.
@@ -211,7 +210,6 @@ class Draft:
     judged: JudgedTokens | None = None
     teacher: TeacherFacts | None = None
     wordnet: WordnetSettings | None = None
-    extensions: tuple[str, ...] = ()
     measured: Measured = Measured()
     groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     past_runs: tuple[PastRun, ...] = ()

@@ -23,13 +23,8 @@ from ftc.compiler.resolve.files.digests import DigestCache, remember_tensors
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.safe_files import project_root
 from ftc.compiler.resolve.machine.device import read_calibration, resolve_device
-from ftc.compiler.resolve.machine.environment import (
-    asked_extras,
-    missing_presidio,
-    resolve_environment,
-    resolve_wordnet,
-)
-from ftc.compiler.resolve.machine.extensions import asked_packages, resolve_extensions
+from ftc.compiler.resolve.machine.environment import environment_of, missing_presidio, resolve_wordnet
+from ftc.compiler.resolve.machine.extensions import resolve_extensions
 from ftc.compiler.resolve.models.companions import World, classifier_settings, resolve_companion, teacher_facts
 from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
 from ftc.compiler.resolve.rows.data_files import DataFiles, locate_data
@@ -263,7 +258,7 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
     lesson = beside.get("teacher")
     teacher = attempt(lambda: teacher_facts(lesson, model, world)) if lesson else None
     wordnet = attempt(lambda: resolve_wordnet(recipe.eval, source.span))
-    extensions = attempt(lambda: resolve_extensions(recipe, source.span))
+    packages = attempt(lambda: resolve_extensions(recipe, source.span))
     files = attempt(lambda: locate_data(recipe.data, probes=_probes(recipe), lock=lock, **here))
     device = attempt(lambda: resolve_device(recipe.budget.device, source.span("budget.device")))
     found += [replace(one, span=source.span(one.path or "")) for one in missing_presidio(recipe.data.quality.presidio)]
@@ -273,8 +268,7 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
     tensors = digests.tensors(model.folder / name for name in weights)
     remember_tensors(cache_folder(), tensors)
     remember_texts(cache_folder(), model.folder, model.facts.files)
-    extras = asked_extras(recipe, reads_images=model.facts.vision is not None)
-    environment = resolve_environment(also=extras, packages=asked_packages(recipe))
+    environment = environment_of(recipe, reads_images=model.facts.vision is not None)
     free = disk_usage(root).free if device.local else None
     threads = recipe.budget.threads
     calibration = read_calibration(cache_folder(), device, device.threads if threads == "auto" else threads)
@@ -291,7 +285,7 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
         grader=grader.facts if grader else None,
         teacher=teacher,
         wordnet=wordnet,
-        extensions=extensions,
+        checks=packages,
         diagnostics=tuple(warning for file in files.values() for warning in file.warnings),
     )
     return _Resolved(model, beside, files, environment, draft, tensors)

@@ -43,8 +43,7 @@ def choose_evaluation(draft: Draft) -> Draft:
         groups_sha256=why.derive("groups_sha256", measured.groups, "values of the `slices` columns in the test rows"),
     )
     draft = draft.settle("eval", section, why)
-    packages = (Check(name=CheckName.PACKAGE, code=None, result=words) for words in draft.extensions)
-    return replace(draft, checks=(*draft.checks, *_checks(section, why), *packages))
+    return replace(draft, checks=(*draft.checks, *_checks(section, why)))
 
 
 def _checks(section: OpenEval, why: Reasons) -> Iterator[Check]:

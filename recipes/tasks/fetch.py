@@ -53,8 +53,8 @@ REQUESTS = {
 }
 """The same as requests to write."""
 
-NUM_RATED = {"train": 50, "validation": 15, "test": 40}
-"""Papers whose sentences are rated answers; each answer is read twice, with its own request and with another's."""
+NUM_RATED = {"train": 30, "validation": 8, "test": 16}
+"""Papers whose sentences are rated answers; a language model on a CPU reads each of them twice, and slowly."""
 
 NUM_ABSTRACTS = {"train": 100, "validation": 10, "test": 40}
 """Abstracts that are summed up; a language model on a CPU writes slowly, so that few are measured."""
@@ -219,13 +219,18 @@ def abstracts(part: str) -> Iterator[dict[str, object]]:
 
 
 def ratings(part: str) -> Iterator[dict[str, object]]:
-    """Each sentence of an abstract as the answer to a request, in turn; good where annotators marked it for that."""
-    for number, paper in enumerate(papers(part)[: NUM_RATED[part]]):
-        for place, sentence in enumerate(paper["sentences"]["abstract"]):
-            aspect = list(REQUESTS)[(number + place) % len(REQUESTS)]
-            is_good = bool(paper["highlights"][aspect]["abstract"][place])
-            if len(sentence.split()) > 4:  # else a number of a footnote
-                yield {"prompt": REQUESTS[aspect], "completion": sentence, "rating": is_good}
+    """For each request a sentence that annotators marked for it, rated good, and one that they didn't, rated bad."""
+    for paper in papers(part)[: NUM_RATED[part]]:
+        sentences = paper["sentences"]["abstract"]
+        whole = [place for place, text in enumerate(sentences) if len(text.split()) > 4]  # else a footnote's number
+        used: set[int] = set()
+        for aspect, request in REQUESTS.items():
+            marks = paper["highlights"][aspect]["abstract"]
+            for is_good in (True, False):
+                place = next((place for place in whole if bool(marks[place]) == is_good and place not in used), None)
+                if place is not None:
+                    used.add(place)
+                    yield {"prompt": request, "completion": sentences[place], "rating": is_good}
 
 
 # --- instructions ---------------------------------------------------------------------------------------------------

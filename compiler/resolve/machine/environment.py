@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from ftc.compiler.resolve.machine.extensions import asked_packages
 from ftc.compiler.resolve.machine.package_code import DECIDES_NUMBERS, code_digest, files_digest
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
@@ -38,6 +39,7 @@ from ftc.spec.storage.wordnet import find_wordnet, wordnet_places
 
 __all__ = [
     "asked_extras",
+    "environment_of",
     "missing_presidio",
     "platform_tag",
     "record_digest",
@@ -80,6 +82,20 @@ def asked_extras(recipe: Recipe, *, reads_images: bool) -> frozenset[str]:
     of_rows |= {"excel"} if any(path.lower().endswith(WORKBOOKS) for path in paths) else set()
     of_model = {"vision"} if reads_images else set()
     return frozenset(of_metrics | of_optimizers | of_rows | of_model)
+
+
+def environment_of(recipe: Recipe, *, reads_images: bool, folder: Path | None = None) -> EnvironmentFacts:
+    """Facts of the running interpreter's environment, with all that a run of this recipe can use.
+
+    Args:
+        recipe: What is wanted.
+        reads_images: Whether its model does.
+        folder: Where the answer is remembered; None for ftc's cache.
+
+    Raises:
+        Refusal: FTC601, ftc isn't installed as a package.
+    """
+    return resolve_environment(folder, asked_extras(recipe, reads_images=reads_images), asked_packages(recipe))
 
 
 def missing_presidio(rules: PresidioRules | None) -> Iterator[Diagnostic]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.documents.plan import Check
+from ftc.spec.documents.quality import CheckName
 from ftc.spec.extension_points import ExtensionPoint, PackageEntry, extension_point, package_entry
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.sections.recipe import Recipe
@@ -39,7 +41,7 @@ def asked_packages(recipe: Recipe) -> frozenset[str]:
     return frozenset(named.entry.distribution for named in named_entries(recipe))
 
 
-def resolve_extensions(recipe: Recipe, span_of: Callable[[str], Span | None]) -> tuple[str, ...]:
+def resolve_extensions(recipe: Recipe, span_of: Callable[[str], Span | None]) -> tuple[Check, ...]:
     """What a plan says of each package: its version, and what is asked of it.
 
     Raises:
@@ -58,11 +60,12 @@ def resolve_extensions(recipe: Recipe, span_of: Callable[[str], Span | None]) ->
     asked: dict[str, dict[str, None]] = {name: {} for name in packages}
     for one in named:
         asked[one.entry.distribution][f"{one.point.kind} `{one.entry.name}`"] = None
-    return tuple(
+    lines = (
         f"{name} {package.version}: {', '.join(asked[name])}; a run imports it"
         for name, package in sorted(packages.items())
         if package is not None
     )
+    return tuple(Check(name=CheckName.PACKAGE, code=None, result=line) for line in lines)
 
 
 def _fault(named: NamedEntry, package: InstalledPackage | None) -> tuple[str, str, str]:
