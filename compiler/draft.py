@@ -2,17 +2,15 @@
 
 How a value gets from the recipe into the settings:
 
-- A *section* is a frozen document of `ftc.spec.documents.settings` (`TrainSettings`, `EvalSettings`, ...). One pass
-  makes it whole, through its constructor, so that a type checker sees every field that is missing or of another type,
-  and every read: `draft.text.form`, `draft.loaded.head`. There is no draft with half a section in it.
+- A *section* is a frozen document of `ftc.spec.documents.settings` (`TrainSettings`, ...). One pass makes it whole,
+  through its constructor, so that a type checker sees every missing field and every read, such as `draft.text.form`.
 - Values are chosen by functions that take the draft and give the value. `Reasons` notes the origin of each beside its
   path and hands the value through: `why.take("overflow", data.overflow, "data.overflow")` for one that the recipe has,
   written or default, `why.derive("form", "chat", "the task is a chat")` for one that follows from facts. `Draft.settle`
   accepts a section only where each of its values has an origin, and each origin a value.
 - What the solver chooses (the micro-batch, the attention kernel ...) is in no section before it is chosen. A section
   with such fields has a base class without them (`OpenModel` under `ModelSettings`, ...), which earlier passes settle.
-- Where one value of an else settled section is told later, its type says so: `OpenText.prompt` may be `Open.OPEN`.
-- A pass returns a new draft: it settles its section, then says what is wrong with it.
+- A value that is told later says so by its type: `OpenText.prompt` may be `Open.OPEN`. A pass returns a new draft.
 """
 
 from __future__ import annotations
@@ -29,6 +27,7 @@ from ftc.spec.documents.device import Calibration
 from ftc.spec.documents.estimates import Phase, TimeEstimate, Work, WorkEstimate
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TeacherFacts
 from ftc.spec.documents.judging import JudgedTokens, JudgeEstimate, JudgeUse
+from ftc.spec.documents.lineage import Beginning
 from ftc.spec.documents.loss_settings import DistillationSettings, TargetScale
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
@@ -171,6 +170,7 @@ class Draft:
         judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
         teacher: The model that is learned from; None where rows alone teach.
         wordnet: What METEOR takes synonyms from; None where nothing is measured by it.
+        begins: The run that this one begins from; None for a plain base model.
         measured: Digests of what is measured beside the test rows.
         groups: Test rows by group, by the columns that results are told apart by.
         past_runs: Earlier runs of the project.
@@ -210,6 +210,7 @@ class Draft:
     judged: JudgedTokens | None = None
     teacher: TeacherFacts | None = None
     wordnet: WordnetSettings | None = None
+    begins: Beginning | None = None
     measured: Measured = Measured()
     groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     past_runs: tuple[PastRun, ...] = ()

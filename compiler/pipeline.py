@@ -25,8 +25,9 @@ from ftc.compiler.resolve.files.safe_files import project_root
 from ftc.compiler.resolve.machine.device import read_calibration, resolve_device
 from ftc.compiler.resolve.machine.environment import environment_of, missing_presidio, resolve_wordnet
 from ftc.compiler.resolve.machine.extensions import resolve_extensions
+from ftc.compiler.resolve.models.beginning import resolve_base
 from ftc.compiler.resolve.models.companions import World, classifier_settings, resolve_companion, teacher_facts
-from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
+from ftc.compiler.resolve.models.model import ResolvedModel
 from ftc.compiler.resolve.rows.data_files import DataFiles, locate_data
 from ftc.compiler.rules.check import Checked
 from ftc.compiler.tokens.compile_data import CompiledData, compile_data
@@ -105,7 +106,7 @@ Past = tuple[tuple[PastRun, ...], Mapping[str, Money]]  # earlier runs, and what
 
 class _Resolved(NamedTuple):
     base: ResolvedModel
-    companions: Mapping[Role, ResolvedModel]
+    companions: Mapping[Role, Path]
     files: DataFiles
     environment: EnvironmentFacts
     draft: Draft
@@ -119,7 +120,7 @@ class _Made:
     settings: Settings
     lock: Lock
     base: ResolvedModel
-    companions: Mapping[Role, ResolvedModel]
+    companions: Mapping[Role, Path]
     environment: EnvironmentFacts
 
 
@@ -161,7 +162,7 @@ def compile_recipe(
         old_lock=old_lock,
         lock_changes=lock_changes(old_lock, made.lock) if old_lock else (),
         model_folder=made.base.folder,
-        companions={role: model.folder for role, model in made.companions.items()},
+        companions=made.companions,
         environment=made.environment,
         track=checked.recipe.track,
     )
@@ -205,21 +206,21 @@ def up_to_rows(
 
 def _compile(checked: Checked, path: Path, offline: bool, past: Past, old_lock: Lock | None, ask: Ask | None) -> _Made:
     """Everything up to the lock; the draft may hold errors of the last passes."""
-    (base, companions, _, environment, _, tensors), data, draft = up_to_rows(checked, path, offline, past, old_lock)
+    found, data, draft = up_to_rows(checked, path, offline, past, old_lock)
     draft = _decided(draft, ask)
     try:
         settings = draft.settings()
     except ValidationError:
         _stop_on_errors(draft)  # a pass that found an error may leave values open
         raise
-    facts = LockFacts(data.sources, data.probe, tensors, environment, data.images)
+    facts = LockFacts(data.sources, data.probe, found.tensors, found.environment, data.images)
     lock = build_lock(draft, settings, facts, old_lock)
     for use, here in data.sources.items():
         if (locked := lock.data.sources[use].file) != here.file:
             summary = f"`{here.asked.get('path') or here.asked.get('hub')}` holds the locked rows in other bytes"
             note = f"locked as {locked.sha256[:12]}, here {here.file.sha256[:12]}; each row is the same"
             draft = draft.find("FTC550", summary, "data.source", notes=note)
-    return _Made(draft, data, settings, lock, base, companions, environment)
+    return _Made(draft, data, settings, lock, found.base, found.companions, found.environment)
 
 
 def _with_notes(refusal: Refusal, notes: list[str]) -> Refusal:
@@ -243,11 +244,8 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
 
     world = World(folder, root, hub, digests, source.span)
     here: dict[str, Any] = {"folder": folder, "root": root, "hub": hub, "digests": digests, "span_of": source.span}
-    asked = recipe.model
-    # The lock keeps the commit of what the recipe asks: a newer one upstream changes nothing by itself.
-    pinned = {"base": asked.base, "revision": asked.revision}
-    commit = lock.model.commit if lock and lock.model.asked == pinned else None
-    model = attempt(lambda: resolve_model(asked.base, asked.revision, locked_commit=commit, **here))
+    based = attempt(lambda: resolve_base(recipe, lock, world))
+    model = based and based.model
     beside: dict[Role, ResolvedModel] = {
         card.role: companion
         for card in COMPANIONS
@@ -264,10 +262,10 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
     found += [replace(one, span=source.span(one.path or "")) for one in missing_presidio(recipe.data.quality.presidio)]
     if found:
         raise Refusal(found)
-    weights = [name for name in model.facts.files if name.endswith(".safetensors")]
-    tensors = digests.tensors(model.folder / name for name in weights)
+    tensors = digests.tensors(model.folder / name for name in model.facts.files if name.endswith(".safetensors"))
     remember_tensors(cache_folder(), tensors)
     remember_texts(cache_folder(), model.folder, model.facts.files)
+    based.refuse_other_base(tensors, source.span("model.base"))
     environment = environment_of(recipe, reads_images=model.facts.vision is not None)
     free = disk_usage(root).free if device.local else None
     threads = recipe.budget.threads
@@ -286,9 +284,10 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
         teacher=teacher,
         wordnet=wordnet,
         checks=packages,
+        begins=based.begun and based.begun.beginning,
         diagnostics=tuple(warning for file in files.values() for warning in file.warnings),
     )
-    return _Resolved(model, beside, files, environment, draft, tensors)
+    return _Resolved(model, based.folders(beside), files, environment, draft, tensors)
 
 
 def _probes(recipe: Recipe) -> dict[str, tuple[str, PathSource]]:

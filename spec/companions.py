@@ -16,8 +16,9 @@ from ftc.spec.sections.recipe import Recipe
 
 __all__ = ["COMPANIONS", "Asked", "Companion", "Pinned", "Role"]
 
-Role = Literal["classifier", "teacher"]
-"""What a model beside the trained one is for."""
+Role = Literal["classifier", "teacher", "parent"]
+"""What a model beside the trained one is for. No card stands for `parent`, the run whose adapter is trained further: it
+is pinned with the base model (`ftc.spec.documents.lineage`)."""
 
 
 class Asked(NamedTuple):

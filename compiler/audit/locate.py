@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,7 +30,16 @@ from ftc.spec.storage.paths import RunFolder, cache_folder
 from ftc.spec.storage.reading import parse_json, read_regular
 from ftc.spec.storage.wordnet import lacking_data
 
-__all__ = ["Use", "audit_inputs", "companion_folders", "model_folder", "source_files", "uses_of"]
+__all__ = [
+    "Use",
+    "audit_inputs",
+    "companion_folders",
+    "missing_models",
+    "model_folder",
+    "parent_folder",
+    "source_files",
+    "uses_of",
+]
 
 Found = TypeVar("Found")
 
@@ -40,6 +49,7 @@ def audit_inputs(plan: Plan, root: Path, pages: Pages, previous: RunRecord | Non
     return AuditInputs(
         model=model_folder(plan, root),
         companions=companion_folders(plan, root),
+        parent=parent_folder(plan, root),
         lacking=lacking_data(plan.settings.eval),
         sources={key: file for key, _, _, file in source_files(plan, root)},
         streams=kept_streams(plan),
@@ -63,18 +73,40 @@ def source_files(plan: Plan, root: Path) -> Iterator[tuple[str, str, str, Path |
 
 def model_folder(plan: Plan, root: Path) -> Path | None:
     """Where a plan's base model lies; None where it isn't on this machine."""
-    return _folder(plan, root, plan.recipe.model.base, plan.lock.model.commit)
+    return _folder(plan, root, plan.settings.model.base, plan.lock.model.commit)
 
 
 def companion_folders(plan: Plan, root: Path) -> dict[Role, Path]:
     """Where the models beside the base lie, by role; those that the plan asks for and that are on this machine."""
-    found = {}
+    found: dict[Role, Path] = {}
     for card in COMPANIONS:
         asked, pinned = card.asked(plan.recipe), card.pinned(plan.settings)
         folder = _folder(plan, root, asked.base, pinned.commit) if asked and pinned else None
         if folder is not None:
             found[card.role] = folder
+    if (parent := plan.settings.model.parent) is not None and parent.continues:
+        folder = _or_none(lambda: safe_path(root, parent.adapter))
+        if folder is not None and folder.is_dir():
+            found["parent"] = folder
     return found
+
+
+def missing_models(plan: Plan, model: Path | None, companions: Mapping[Role, Path]) -> list[str]:
+    """Models that a plan needs and that aren't on this machine, in words."""
+    missing = [] if model else [f"the model `{plan.settings.model.base}`"]
+    asked = {card.role: card.pinned(plan.settings) for card in COMPANIONS}
+    missing += [f"the {role} `{pinned.base}`" for role, pinned in asked.items() if pinned and role not in companions]
+    parent = plan.settings.model.parent
+    if parent is not None and parent.continues and "parent" not in companions:
+        missing.append(f"the adapter of run `{parent.run_id}`")
+    return missing
+
+
+def parent_folder(plan: Plan, root: Path) -> Path | None:
+    """Where the run lies that a plan's run begins from; None where there is none, or it isn't in the project."""
+    parent = plan.settings.model.parent
+    folder = _or_none(lambda: safe_path(root, parent.folder)) if parent else None
+    return folder if folder is not None and RunFolder(folder).record.is_file() else None
 
 
 def _folder(plan: Plan, root: Path, base: str, commit: str | None) -> Path | None:

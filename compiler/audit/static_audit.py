@@ -16,6 +16,7 @@ from typing import Literal
 from ftc.compiler.audit.answers import TestSplit, check_answers
 from ftc.compiler.audit.contradictions import Witnesses, contradictions, is_ours
 from ftc.compiler.audit.ledger import check_ledger
+from ftc.compiler.audit.lineage import check_parent
 from ftc.compiler.audit.model_texts import text_part
 from ftc.compiler.audit.pages import Pages, check_pages
 from ftc.compiler.audit.parts import base_part, has_rows, run_part, source_part, tensors_of
@@ -59,6 +60,7 @@ class AuditInputs:
     Attributes:
         model: Folder of the base model, or None where it is not here.
         companions: Folders of the models beside the base, by role; those that are here.
+        parent: Folder of the run that this one began from, or None where it is not here.
         lacking: Data of metrics that aren't here as the plan pins them.
         sources: Data files by their key in the lock; None where one is not here.
         streams: Folder of the token streams, or None where the cache no longer has them.
@@ -71,6 +73,7 @@ class AuditInputs:
 
     model: Path | None
     companions: Mapping[Role, Path]
+    parent: Path | None
     lacking: tuple[Need, ...]
     sources: Mapping[str, Path | None]
     streams: Path | None
@@ -94,6 +97,7 @@ def audit_static(
     _check_model(tally, plan, inputs.model)
     for card in COMPANIONS:
         _check_companion(tally, plan, card, inputs.companions.get(card.role))
+    check_parent(tally, plan, inputs.parent)
     _check_metric_data(tally, plan, inputs.lacking)
     _check_sources(tally, plan, inputs.sources)
     check_streams(tally, plan, inputs.streams, ours=ours)

@@ -323,8 +323,7 @@ _RULES: rules.Rules = {
         "liger_cross_entropy liger_rms_norm_gated lora_mlp_kernel lora_qkv_kernel lora_o_kernel use_kernels "
         "cut_cross_entropy flash_attn_cross_entropy flash_attn_rms_norm flash_attn_fuse_mlp torch_compile "
         "torch_compile_mode experts_implementation use_scattermoe use_sonicmoe flash_attention"),
-    **rules.dropped("training starts from a new adapter", "lora_model_dir",
-        "merge the old one into the base model first"),
+    **rules.earlier_adapters("lora_model_dir"),
     **rules.dropped("the model's own template is used", "chat_template", "use a base model with this template",
         ("tokenizer_default",)),
     **rules.dropped("the model's own template is used", "chat_template_jinja",

@@ -9,12 +9,14 @@ import re
 from collections import abc
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, TypeAlias, get_args
 
 from ftc.compiler.importers import words
 from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.documents import imported
+from ftc.spec.documents.lineage import RUN_PREFIX
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.yaml_nodes import Mapping
 from ftc.spec.strategies.lora import LoraInit
@@ -35,6 +37,7 @@ __all__ = [
     "blocking",
     "dropped",
     "each",
+    "earlier_adapters",
     "ignored",
     "meant_as",
     "meant_as_marks",
@@ -195,6 +198,34 @@ def needless(reason: str, keys: str) -> Rules:
 def dropped(reason: str, keys: str, help: str = "", off: tuple[Any, ...] = _OFF) -> Rules:
     """Keys that have no counterpart, unless they are off."""
     return each(_unless_off(lambda t, key: t.drop(key, reason, help), off), keys)
+
+
+def earlier_adapters(keys: str, new: str = "") -> Rules:
+    """Keys that name an adapter to begin from, and the one that trains a new adapter on top of it.
+
+    A recipe continues what a run of ftc left, since its record says what the adapter belongs to.
+    """
+
+    def run_of(t: Translation, key: str | Key) -> str | None:
+        parts = PurePosixPath(t.text(key) or "").parts
+        return parts[-2] if parts[-4:-3] == ("runs",) and parts[-1] == "adapter" else None
+
+    def begin(t: Translation, key: Key) -> None:
+        if (run := run_of(t, key)) is not None:
+            for path in ("model.base", "model.revision"):
+                t.withdraw(path, "the base model that the run was trained on is loaded")
+            t.carry(key, "model.base", f"{RUN_PREFIX}{run}")
+        else:
+            help = "train the earlier adapter by ftc and name it as `model.base: run:NAME`, or merge it into the base"
+            t.drop(key, "only a run of ftc can be continued; training starts from a new adapter", help)
+
+    def create(t: Translation, key: Key) -> None:
+        if any(t.has(one) and run_of(t, one) for one in keys.split()):
+            t.carry(key, "model.create_new_adapter", True)
+        else:
+            t.needless(key, "a new adapter is trained anyway")
+
+    return {**each(_unless_off(begin), keys), **each(_unless_off(create), new)}
 
 
 def of_turns(train_on: Callable[[Translation, Key], Any], reason: str, keys: str) -> Rules:

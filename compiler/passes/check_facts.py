@@ -14,6 +14,7 @@ from fractions import Fraction
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import host_bytes
 from ftc.compiler.rules.fact_rules import TEACHER_RULES
+from ftc.compiler.rules.lineage_rules import LINEAGE_RULES
 from ftc.compiler.rules.number_rules import LONGEST_WARM_UP, num_evaluations
 from ftc.compiler.rules.sampling_rules import SAMPLING_RULES
 from ftc.compiler.rules.vector_rules import vectors_can_be_pooled
@@ -47,14 +48,6 @@ FactRule = Callable[[ClosedDraft], Iterator[Diagnostic]]
 
 _NOMINAL = 1.1
 """A card is sold by a rounder size than its driver reports, by up to a tenth."""
-
-
-def revision_needs_the_hub(draft: ClosedDraft) -> Iterator[Diagnostic]:
-    """A folder has no revisions."""
-    if draft.model.source == "local" and draft.recipe.model.revision is not None:
-        summary = f"`revision` has no effect: `{draft.recipe.model.base}` is a folder"
-        help = "remove `revision`, or name a model on the hub as `base`; the lock pins a folder by its files"
-        yield _found(draft, "FTC230", summary, "model.revision", help=help)
 
 
 def answers_are_written(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -340,7 +333,7 @@ _SHORTEST = 8
 
 FACT_RULES: tuple[FactRule, ...] = (
     images_are_read_by_adapters_alone,
-    revision_needs_the_hub,
+    *LINEAGE_RULES,
     limits_leave_out_rows,
     adapters_are_low_rank,
     virtual_tokens_have_room,

@@ -8,7 +8,8 @@ from functools import reduce
 from ftc.compiler.draft import Draft, Reasons
 from ftc.compiler.search.candidates import flash_obstacle, model_obstacle
 from ftc.compiler.weights import base_of, head_modules
-from ftc.spec.documents.plan import Origin
+from ftc.spec.documents.lineage import Way
+from ftc.spec.documents.plan import Check, Origin
 from ftc.spec.documents.settings import OpenModel
 from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.heads import head_card
@@ -23,7 +24,7 @@ def choose_model(draft: Draft) -> Draft:
     commit = "the hub's commit, pinned in the lock" if model.commit else "a local folder has no commit"
     head = head_card(draft.mode.head)
     loaded = OpenModel(
-        base=why.take("base", draft.recipe.model.base),
+        base=_base(draft, why),
         commit=why.derive("commit", model.commit, commit),
         architecture=why.derive("architecture", model.architecture, "config.json of the model"),
         family=why.derive("family", model.family, f"the family of {model.architecture}"),
@@ -34,8 +35,33 @@ def choose_model(draft: Draft) -> Draft:
     )
     if (vision := _vision(draft, why)) is not None:
         loaded = loaded.model_copy(update={"vision": vision})
+    if (begins := draft.begins) is not None:
+        parent = begins.parent
+        loaded = loaded.model_copy(update={"parent": why.take("parent", parent, "model.base")})
+        unchanged = f"run {parent.run_id} of {parent.name}, {_WAYS[parent.way]}: its files are those of its record"
+        draft = replace(draft, checks=(*draft.checks, Check(name="begins from", code=None, result=unchanged)))
+        if begins.tested is None:
+            draft = draft.miss(f"test rows of run {parent.run_id} among the training rows: the run kept none")
     draft = _check_license(_miss_pixels(_miss_unknown(draft)).settle("loaded", loaded, why))
     return _check_attention(_check_head(_check_start(draft)))
+
+
+_WAYS: dict[Way, str] = {
+    "continues": "whose adapter is trained further",
+    "merged": "as the merged model",
+    "model": "as the model that it left",
+}
+
+
+def _base(draft: Draft, why: Reasons) -> str:
+    """The base model's folder or id, which a run as base stands for."""
+    if draft.begins is None:
+        return why.take("base", draft.recipe.model.base)
+    parent = draft.begins.parent
+    return why.derive("base", draft.begins.base, f"what run {parent.run_id} {_LOADED[parent.way]}")
+
+
+_LOADED: dict[Way, str] = {"continues": "was trained on", "merged": "was merged into", "model": "left"}
 
 
 def _miss_unknown(draft: Draft) -> Draft:

@@ -25,10 +25,13 @@ def base_can_be_asked(draft: ClosedDraft) -> Iterator[Diagnostic]:
     sampling, strategy = draft.recipe.task.sampling, draft.strategy
     if sampling is None or not sampling.beta:
         return
-    if strategy_card(strategy).is_whole or strategy.traits.changes_base:
+    continues = draft.begins is not None and draft.begins.continues
+    if strategy_card(strategy).is_whole or strategy.traits.changes_base or continues:
+        changes = f"and `{strategy.kind}` changes its weights"
+        why = "and a continued adapter is part of it" if continues else changes
         yield diagnostic(
             "FTC447",
-            f"`beta` needs the base model, and `{strategy.kind}` changes its weights",
+            f"`beta` needs the base model, {why}",
             draft.source.span("task.beta"),
             help="remove `beta`, or write `strategy: {kind: lora}`",
             path="task.beta",

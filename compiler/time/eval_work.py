@@ -315,7 +315,8 @@ def _tuned(draft: ClosedDraft) -> _Subject:
 
 def _base(draft: ClosedDraft) -> _Subject:
     """The model as it was: adapters are switched off, and no virtual tokens stand before its rows."""
-    if draft.strategy.traits.changes_base:  # the adapter has to stay for the base's sake
+    continues = draft.begins is not None and draft.begins.continues
+    if draft.strategy.traits.changes_base or continues:  # the adapter has to stay for the base's sake
         return _in_training(draft)
     form = row_shape(draft, training=False)
     return _Subject(draft_network(draft, training=False, adapters=False), replace(form, virtual=0))

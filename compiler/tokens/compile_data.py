@@ -187,6 +187,8 @@ def _made_from(draft: Draft, files: DataFiles) -> StreamKey:
             "tokens": vision.tokens_per_image,
             **processor_key(draft.model),
         }
+    if draft.begins is not None and draft.begins.tested:
+        own["tested"] = canonical.digest(sorted(one.hex() for one in draft.begins.tested))
     plain = canonical.canonical(
         {
             **own,

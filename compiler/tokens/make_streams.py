@@ -21,6 +21,8 @@ from ftc.compiler.quality.texts import with_lengths
 from ftc.compiler.resolve.rows.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.resolve.rows.images import ImageStore
+from ftc.compiler.resolve.rows.row_digests import example_digests
+from ftc.compiler.resolve.rows.tested_rows import TEST_ROWS, HeldOut, tested_text
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings
 from ftc.compiler.tokens.forms import TextForm, Wording, row_form
@@ -71,7 +73,8 @@ def make_streams(
     """
     own = {use: file for use, file in files.items() if use not in PROBES}
     model, shape, task = draft.model, draft.shape, draft.recipe.task.settled(draft.model.family)
-    data = resolve_data(draft.recipe.data, task, own, source.span, reads_images=model.vision is not None)
+    reads_images, tested = model.vision is not None, HeldOut.of(draft.begins)
+    data = resolve_data(draft.recipe.data, task, own, source.span, reads_images=reads_images, tested=tested)
     for digests in data.row_digests.values():
         remember_rows(cache_folder(), digests)
     columns, prompt, words = data.columns.by_part, None, None
@@ -97,7 +100,7 @@ def make_streams(
     try:
         groups = _groups(draft, data, splits, source)
         image_token = model.vision.image_token_id if model.vision else None
-        manifest = _write_streams(data, prompt, splits, found, probe, groups, image_token, temporary)
+        manifest = _write_streams(data, prompt, splits, found, probe, groups, image_token, tested, temporary)
         if data.images.pictures:
             write_images(temporary / IMAGES_FILE, data.images.contents())
             first = first_images(open_stream(temporary / "train.arrow"))
@@ -194,9 +197,12 @@ def _write_streams(
     probe: TextProbe,
     groups: Groups | None,
     image_token: int | None,
+    tested: HeldOut,
     folder: Path,
 ) -> Manifest:
     places: dict[str, Callable[[int], str]] = {split: part.place for split, part in data.parts.items()}
+    if held_out := {*tested.digests, *example_digests(data.rows_of("test"), data.columns.used)}:
+        write_text(folder / TEST_ROWS, tested_text(held_out))
     quality = with_contamination(with_lengths(data.quality, splits, places), splits, image_token)
     if groups is not None:
         write_text(folder / "groups.json", groups.to_text())

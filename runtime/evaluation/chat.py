@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ class Writers:
         self._plan, self._inputs, self._run, self._record, self._listen = plan, inputs, run, record, listen
         self._base: ModelWithScorer | None = None
         self._decode = TextDecoder(inputs.model_folder)
-        with reopened(plan, inputs, run, record, listen) as session:
+        with reopened(plan, replace(inputs, companions={}), run, record, listen) as session:
             with session.journal.phase("verify", f"{len(plan.lock.model.files)} files"):
                 verify_model(plan, inputs)
             self._tuned = session.build()
@@ -57,13 +58,15 @@ class Writers:
     @property
     def has_base(self) -> bool:
         """Whether the base can answer without another model in memory."""
-        # An adapter that took its first weights out of the base's leaves another model when it is switched off.
-        keeps_base = not self._plan.settings.strategy.traits.changes_base
+        keeps_base = self._plan.settings.begins_as_base
         return self._base is not None or (keeps_base and hasattr(self._tuned.model, "disable_adapter"))
 
     def load_base(self) -> None:
         """Loads the base beside the tuned model, where that is needed."""
         if not self.has_base:
+            from ftc.runtime.execution.verify import verify_parent
+
+            verify_parent(self._plan, self._inputs)
             with reopened(self._plan, self._inputs, self._run, self._record, self._listen) as session:
                 self._base = session.build()
 

@@ -146,7 +146,7 @@ def on_harness(
     """
     from lm_eval.tasks import TaskManager
 
-    from ftc.runtime.execution.verify import verify_model
+    from ftc.runtime.execution.verify import verify_model, verify_parent
 
     manager: Any = TaskManager(include_path=str(folder) if folder else None)
     if unknown := [name for name in tasks if name not in manager.all_tasks]:
@@ -156,6 +156,7 @@ def on_harness(
     with reopened(plan, inputs, run, record, listen) as session:
         with session.journal.phase("verify", f"{len(plan.lock.model.files)} files"):
             verify_model(plan, inputs)
+            verify_parent(plan, inputs)
         base = _measured(session, "base", manager, tasks, limit)
         tuned = _measured(session, "tuned", manager, tasks, limit)
     return HarnessReport(

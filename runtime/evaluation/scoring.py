@@ -139,10 +139,10 @@ def as_base(settings: Settings, model: nn.Module) -> AbstractContextManager[None
     """A block in which a model that isn't trained yet is its base.
 
     An adapter of virtual tokens changes what the base says from the start, and others cost time. One that took its
-    first weights out of the base's has to stay.
+    first weights out of the base's has to stay, and so has an earlier run's, which is what training began from.
     """
     traits = settings.strategy.traits
-    if traits.changes_base:
+    if not settings.begins_as_base:
         return nullcontext()
     if traits.num_virtual and head_card(settings.model.head).is_new:
         return _without_virtual_tokens(model)

@@ -19,7 +19,7 @@ from ftc.runtime.execution.journal import AnswersFile, Journal, StepLogFile
 from ftc.runtime.execution.machine import begin_stretch, peak_memory
 from ftc.runtime.execution.state import RunState, find_run
 from ftc.runtime.models.base_model import FolderBase
-from ftc.runtime.models.build_model import build_model, build_once
+from ftc.runtime.models.build_model import build_model, build_once, continue_adapter
 from ftc.runtime.models.pixels import with_pixels
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
@@ -104,8 +104,13 @@ class Session:
     def _read(self) -> nn.Module:
         settings, folder = self.plan.settings, self.inputs.model_folder
         if settings.train.sharding == "fsdp":
-            return build_once(self.accelerator, settings, folder)
-        return build_model(settings, FolderBase(folder), self.accelerator.device)
+            model = build_once(self.accelerator, settings, folder)
+        else:
+            model = build_model(settings, FolderBase(folder), self.accelerator.device)
+        parent, adapter = settings.model.parent, self.inputs.companions.get("parent")
+        if parent is not None and adapter is not None:
+            continue_adapter(model, settings, adapter, parent)
+        return model
 
     def pause_at(self, step: int) -> None:
         """Asks for a stop where the caller wanted the run to go as far as this step."""

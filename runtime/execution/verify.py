@@ -15,6 +15,7 @@ from ftc.spec.canonical import file_digest
 from ftc.spec.companions import COMPANIONS
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
+from ftc.spec.documents.lineage import ADAPTER_WEIGHTS
 from ftc.spec.documents.lockfile import LockedSplit, is_weight_file
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.probes import planned_probes
@@ -22,7 +23,7 @@ from ftc.spec.documents.stream_images import first_images
 from ftc.spec.documents.streams import open_stream
 from ftc.spec.storage.model_files import stray_files
 
-__all__ = ["verify", "verify_inputs", "verify_key", "verify_model", "verify_some"]
+__all__ = ["verify", "verify_inputs", "verify_key", "verify_model", "verify_parent", "verify_some"]
 
 
 _STRAY = "it is not in the plan, and loading would read it"
@@ -103,6 +104,16 @@ def verify_model(plan: Plan, inputs: Inputs) -> None:
         raise Refusal(findings)
 
 
+def verify_parent(plan: Plan, inputs: Inputs) -> None:
+    """Compares the adapter that a run goes on from with its plan: it is the base of what the run learned.
+
+    Raises:
+        Refusal: It differs, or isn't here.
+    """
+    if findings := [*_parent(plan, inputs, FileStamps())]:
+        raise Refusal(findings)
+
+
 def _inputs(plan: Plan, inputs: Inputs, stamps: FileStamps) -> Iterator[Diagnostic]:
     yield from _model_files(plan, inputs.model_folder, stamps)
     yield from _streams(plan, inputs.streams_folder, stamps)
@@ -111,6 +122,18 @@ def _inputs(plan: Plan, inputs: Inputs, stamps: FileStamps) -> Iterator[Diagnost
         if (pinned := card.pinned(plan.settings)) is not None:
             folder = inputs.companions.get(card.role)
             yield from _beside(f"the {card.role}", pinned.base, pinned.files, folder, stamps)
+    yield from _parent(plan, inputs, stamps)
+
+
+def _parent(plan: Plan, inputs: Inputs, stamps: FileStamps) -> Iterator[Diagnostic]:
+    """Differences of the adapter that is trained further."""
+    if (parent := plan.settings.model.parent) is not None and parent.continues:
+        folder, run = inputs.companions.get("parent"), f"run `{parent.run_id}`, from which this one goes on"
+        if folder is None:
+            yield _model_file(ADAPTER_WEIGHTS, f"there is no `{parent.adapter}`", of=run)
+        else:
+            for name, why in _changed_files(parent.files, folder, stamps):
+                yield _model_file(name, why, of=run)
 
 
 def _model_files(plan: Plan, folder: Path, stamps: FileStamps) -> Iterator[Diagnostic]:

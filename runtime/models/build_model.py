@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors
 from ftc.runtime.execution.accelerator import agreed
 from ftc.runtime.models.base_model import (
     Base,
@@ -17,10 +18,11 @@ from ftc.runtime.models.base_model import (
 )
 from ftc.runtime.models.sharding import description
 from ftc.runtime.strategies import half_of
-from ftc.spec.diagnostics import Refusal
+from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.lineage import ADAPTER_WEIGHTS, Parent
 from ftc.spec.documents.settings import Settings
 
-__all__ = ["ShapesBase", "add_noise", "build_model", "build_once"]
+__all__ = ["ShapesBase", "add_noise", "build_model", "build_once", "continue_adapter"]
 
 _LOADING = ("attn_implementation", "dtype")
 """Options of loading that are no values of a model's configuration."""
@@ -79,6 +81,27 @@ def build_once(accelerator: Any, settings: Settings, folder: Path) -> nn.Module:
     if model is None or description(model) != wanted:
         return build_model(settings, FolderBase(folder), torch.device("cpu"))
     return model
+
+
+def continue_adapter(model: nn.Module, settings: Settings, folder: Path, parent: Parent) -> None:
+    """Puts the adapter that an earlier run left into a model that was just built; one without values gets them later.
+
+    Raises:
+        Refusal: It can't be read, or the model doesn't take all of it (FTC630).
+    """
+    if any(one.is_meta for one in model.parameters()):
+        return
+    half, strategy = half_of(settings.strategy), settings.strategy
+    try:
+        tensors = read_tensors(folder / ADAPTER_WEIGHTS)
+        half.load(model, strategy, tensors)
+        taken = content_digest(half.saved(model, strategy))
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        taken = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    if taken != parent.weights_sha256:
+        summary = f"the model does not take the adapter of run `{parent.run_id}`"
+        help = "name a run with the same base, task and strategy, or set `model.create_new_adapter: true`"
+        raise Refusal([diagnostic("FTC630", summary, notes=taken, help=help)])
 
 
 def _built(settings: Settings, base: Base) -> tuple[nn.Module | None, Any]:

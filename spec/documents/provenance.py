@@ -10,9 +10,9 @@ A signed folder stands here too: what `ftc run sign` made and what `ftc run veri
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from ftc.spec import canonical
 from ftc.spec.base import Document
@@ -50,7 +50,16 @@ class Provenance(Document):
     """Digest of the rows by their use."""
     adapter_sha256: str | None = None
     """Digest of the adapter's tensors that were merged into the base; None in what the run itself left."""
+    parent_run: str | None = None
+    """The run whose adapter was trained further, or on whose merged model this one's stands; None for a plain base."""
+    parent_weights_sha256: str | None = None
+    """Digest of the tensors that it left."""
     ftc_version: str
+
+    @model_serializer(mode="wrap")
+    def _without_parent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        absent = [("parent_run", None), ("parent_weights_sha256", None)]
+        return {name: value for name, value in handler(self).items() if (name, value) not in absent}
 
     @property
     def run_id(self) -> str:
@@ -72,7 +81,7 @@ class Origin(Document):
     is_merged: bool = False
     """Whether the project's ledger knows them as a base model with an adapter merged into it."""
     parents: dict[str, str] = Field(default_factory=dict)
-    """Runs of this project that made the base model or the teacher, by which of the two it is."""
+    """Runs of this project that made the base model, the teacher or the adapter that was continued, by which it is."""
     confirmed: Literal["same bytes", "same tensors", "no record here"]
     """How far the records of this project confirm it."""
 
@@ -84,12 +93,14 @@ def provenance_of(plan: Plan) -> Provenance:
         name=plan.name,
         recipe_file=plan.recipe_file,
         recipe_sha256=plan.recipe.digest(),
-        base=plan.recipe.model.base,
+        base=plan.settings.model.base,
         base_commit=plan.lock.model.commit,
         base_content_sha256=plan.lock.model.content_sha256,
         teacher=asked.teacher if (asked := plan.recipe.train.distillation) else None,
         teacher_files_sha256=_weights(lesson.teacher.files) if (lesson := plan.settings.train.distillation) else None,
         rows_sha256={use: source.rows_sha256 for use, source in plan.lock.data.sources.items()},
+        parent_run=parent.run_id if (parent := plan.settings.model.parent) else None,
+        parent_weights_sha256=parent.weights_sha256 if parent else None,
         ftc_version=plan.ftc_version,
     )
 

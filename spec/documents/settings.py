@@ -14,7 +14,7 @@ from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents import loss_settings as losses
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.documents.vision_settings import MayReadImages
+from ftc.spec.documents.vision_settings import MayHaveMore
 from ftc.spec.extension_points import package_entry
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.names import InsidePath
@@ -83,7 +83,7 @@ class TextSettings(OpenText):
     """Classes, or tags of words, in the order of the head's outputs; empty for tasks without."""
 
 
-class OpenModel(MayReadImages):
+class OpenModel(MayHaveMore):
     """The model as it is loaded, but for what the solver chooses."""
 
     base: str
@@ -376,6 +376,15 @@ class Settings(Document):
         sampling = self.train.sampling
         is_rewarded = sampling is not None and asks_packages(sampling.rewards)
         return frozenset(name for name in self.eval.metrics if is_rewarded or package_entry(name))
+
+    @property
+    def begins_as_base(self) -> bool:
+        """Whether the model without its adapter is the one that training began from.
+
+        It isn't where the adapter took its first weights out of the base's, or is an earlier run's.
+        """
+        parent = self.model.parent
+        return not self.strategy.traits.changes_base and not (parent is not None and parent.continues)
 
     @property
     def loss_unit(self) -> str:

@@ -1,4 +1,4 @@
-"""What reads images beside text, with nothing left open."""
+"""What a model has beside its text, with nothing left open: what reads images, and the run that it begins from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.base import Document
+from ftc.spec.documents.lineage import Parent
 
-__all__ = ["MayReadImages", "VisionSettings"]
+__all__ = ["MayHaveMore", "VisionSettings"]
 
 
 class VisionSettings(Document):
@@ -26,12 +27,15 @@ class VisionSettings(Document):
     """Digest of what the model's own processor makes of the first images; None where it wasn't asked."""
 
 
-class MayReadImages(Document):
-    """A model that may read images beside text."""
+class MayHaveMore(Document):
+    """A model that may read images beside text, and may begin from an earlier run."""
 
     vision: VisionSettings | None = None
     """What reads images; None, and absent from documents, for a model that reads text alone."""
+    parent: Parent | None = None
+    """The run that this one begins from; None, and absent from documents, for a plain base model."""
 
     @model_serializer(mode="wrap")
-    def _without_vision(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if (name, value) != ("vision", None)}
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        absent = [(name, None) for name in ("vision", "parent")]
+        return {name: value for name, value in handler(self).items() if (name, value) not in absent}

@@ -33,7 +33,12 @@ class Model(Document):
     """Folder relative to the recipe, or hub id such as `HuggingFaceTB/SmolLM2-135M-Instruct`. Models outside the
     project are named as they lie in a folder that the machine's owner allows: in the environment variable
     `FTC_MODEL_PATHS`, or as `model_paths` in `~/.config/ftc/config.toml`. The lock pins a folder's files by digest
-    wherever it lies."""
+    wherever it lies. `run:NAME` begins from a finished run of this project, named by its id or the beginning of that,
+    its recipe's name, or its folder: a strategy of the same kind and shape continues the run's adapter; after full
+    training, the run's model is the base. The lock pins the run's files by digest."""
+    create_new_adapter: bool = False
+    """Whether to train a new adapter on top of a run that left one, instead of continuing it. The base is then the
+    run's merged model: run `ftc run merge` first. Default: no, which trains the run's adapter further."""
     revision: str | None = Field(default=None, min_length=1, max_length=200)
     """Branch, tag or commit on the hub. Default: the main branch; the lock pins its commit."""
     license: License | None = None

@@ -127,6 +127,11 @@ class RunFolder:
         return self.path / "model"
 
     @property
+    def test_rows(self) -> Path:
+        """Digests of the rows that it was tested on, a line each: a run that goes on from it isn't trained on them."""
+        return self.path / "test-rows.sha256"
+
+    @property
     def evaluation(self) -> Path:
         """Metrics and predictions on the test split."""
         return self.path / "eval.json"

@@ -26,6 +26,7 @@ from ftc.compiler.resolve.rows.row_checks import check_values, missing_looking
 from ftc.compiler.resolve.rows.row_digests import example_digests, row_digests, rows_digest, unordered_digest
 from ftc.compiler.resolve.rows.splits import MEASURED, Part, first_rows, num_copies, read_division
 from ftc.compiler.resolve.rows.table import PartRows, Table
+from ftc.compiler.resolve.rows.tested_rows import NONE, HeldOut, keep_tested
 from ftc.compiler.resolve.rows.time_order import order_findings
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.lockfile import SourceLock
@@ -68,11 +69,15 @@ class ResolvedData:
     checks: tuple[Check, ...]
     images: ImageStore
 
+    def rows_of(self, part: Part) -> Sequence[Mapping[str, Any]]:
+        """The rows of a part; none where there is no such part."""
+        return self.parts[part].rows if part in self.parts else ()
+
 
 def resolve_data(
-    data: Data, task: Task, files: DataFiles, span_of: SpanOf, *, reads_images: bool = False
+    data: Data, task: Task, files: DataFiles, span_of: SpanOf, *, reads_images: bool = False, tested: HeldOut = NONE
 ) -> ResolvedData:
-    """Reads all files and divides their rows; a model that `reads_images` gets those of the rows.
+    """Reads all files and divides their rows, `tested` ones into test; a model that `reads_images` gets those of rows.
 
     Raises:
         Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC388); all independent ones are told.
@@ -95,7 +100,7 @@ def resolve_data(
     respelled, alike = _spelled(data, task, labeled, tables.values()) if labeled else ((), ())
     texts = {use: [row_text(row, columns) for row in table.rows] for use, table in tables.items()}
     likeness = find_likeness(texts, data.quality.similarity)
-    parts, notes = _divide(data, tables, columns, labeled, texts, likeness, span_of)
+    parts, notes, kept = _divide(data, tables, columns, labeled, texts, likeness, span_of, tested)
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
     train = rows["train"].rows
     names = sorted_of(labeled, train) if labeled else number_names(task, columns, train)
@@ -125,7 +130,7 @@ def resolve_data(
         quality=quality,
         row_digests=digests,
         diagnostics=tuple(odd_files + tidied + notes + found),
-        checks=(*remarks, *respelled, *checks),
+        checks=(*remarks, *respelled, *kept, *checks),
         images=images,
     )
 
@@ -206,8 +211,9 @@ def _divide(
     texts: Mapping[str, Sequence[str]],
     likeness: Likeness,
     span_of: SpanOf,
-) -> tuple[dict[Part, Divided], list[Diagnostic]]:
-    """Rows by part with what they are compared by, and warnings."""
+    tested: HeldOut,
+) -> tuple[dict[Part, Divided], list[Diagnostic], tuple[Check, ...]]:
+    """Rows by part with what they are compared by, warnings, and what was done with earlier test rows."""
     keys = {use: example_digests(table.rows, columns.used) for use, table in tables.items()}
     by = read_division(data, tables["rows"], labeled.stratum if labeled else None, span_of)
     alike = likeness.cluster["rows"] if data.split.together == "alike" else None
@@ -217,10 +223,17 @@ def _divide(
     if found and labeled and (help := exchanged(labeled, tables["rows"].rows, texts["rows"])):
         found = [replace(finding, help=(help,)) for finding in found]
     _refuse([_placed(finding, span_of) for finding in found])
+    numbers |= {part: range(len(tables[part].rows)) for part in MEASURED if part in tables}
+    kept: tuple[Check, ...] = ()
+    if tested.digests:
+        together = [one for one in (by.groups, alike) if one is not None]
+        try:
+            kept = keep_tested(tested, numbers, keys, tables, together)
+        except Refusal as refusal:
+            raise Refusal([_placed(finding, span_of) for finding in refusal.diagnostics]) from None
     is_weighted = any(source.weight is not None for source in sources_of(data))
     if data.max_rows is not None and not is_weighted:
         numbers["train"] = first_rows(numbers["train"], keys["rows"], data.split.seed, data.max_rows)
-    numbers |= {part: range(len(tables[part].rows)) for part in MEASURED if part in tables}
 
     def part_of(part: Part) -> Divided:
         use = part if part in tables else "rows"
@@ -237,7 +250,7 @@ def _divide(
         help = "remove the duplicates, unless you repeat them on purpose"
         copies.append(diagnostic("FTC373", summary, notes=note, help=help, path="data.source"))
     parts: dict[Split, Divided] = {part: part_of(part) for part in SPLITS if part in numbers}
-    return parts, copies
+    return parts, copies, kept
 
 
 def _placed(found: Diagnostic, span_of: SpanOf) -> Diagnostic:

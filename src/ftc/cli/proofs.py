@@ -12,7 +12,7 @@ from ftc.cli.terminal import page, print_json, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from ftc.spec.documents.provenance import Origin
+    from ftc.spec.documents.provenance import Origin, Provenance
     from ftc.verbs.audit import StepListener
 
 __all__ = ["COMMANDS"]
@@ -135,6 +135,7 @@ def _provenance_text(found: Origin) -> str:
             ("recipe", f"{says.recipe_file} · {digest(says.recipe_sha256)}"),
             ("data", data),
             ("base", f"{says.base}{commit} · tensors {digest(says.base_content_sha256)}{_of_run(found, 'base')}"),
+            *([("parent", _goes_on(found, says))] if says.parent_run else []),
             *([("teacher", f"{says.teacher} · {taught}{_of_run(found, 'teacher')}")] if says.teacher else []),
             *([("merged", f"adapter {digest(says.adapter_sha256)} into the base")] if says.adapter_sha256 else []),
         ]
@@ -143,6 +144,15 @@ def _provenance_text(found: Origin) -> str:
     where = f", run {' and '.join(found.runs)}" if found.runs else "; what the file says can't be confirmed"
     rows.append(("records", f"{found.confirmed}{where}"))
     return "\n".join(table([(label, escaped(text)) for label, text in rows])) + "\n"
+
+
+def _goes_on(found: Origin, says: Provenance) -> str:
+    """The earlier run, and whether this project's records know its weights."""
+    from ftc.views.numbers import digest
+
+    seen = found.parents.get("parent")
+    known = "not in this project" if seen is None else f"known as those of run {seen}"
+    return f"run {says.parent_run} · tensors {digest(says.parent_weights_sha256 or '')}, {known}"
 
 
 def _of_run(found: Origin, part: str) -> str:

@@ -167,6 +167,9 @@ class _Following:
         if not self.folder.recipe.exists():
             write_file(self.folder.recipe, self.recipe)
             write_text(self.folder.recipe_lock, self.plan.lock.to_text())
+        tested = streams_folder(self.plan.stream_key) / self.folder.test_rows.name
+        if tested.is_file() and not self.folder.test_rows.exists():
+            write_file(self.folder.test_rows, tested.read_bytes())
         digests = {"job_sha256": self.plan.job_sha256(), "plan_sha256": self.plan.sha256}
         append_entry(self.root, Begun, name=self.plan.name, run_id=self.folder.path.name, **digests)
         self.has_begun = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
@@ -226,7 +226,10 @@ def open_chat(
         help = f'`ftc predict {found.record.id} "TEXT"` shows its prediction for a text'
         raise Refusal([diagnostic("FTC750", summary, help=help)])
     _refuse_system(found, system)
-    inputs = usable_inputs(found)
+    from ftc.compiler.audit.locate import companion_folders
+
+    # The base of a run that continues an adapter has that beside its weights.
+    inputs = replace(usable_inputs(found), companions=companion_folders(found.plan, found.root))
     from ftc.runtime.evaluation.chat import Writers
     from ftc.spec.storage.paths import RunFolder
 

@@ -129,7 +129,8 @@ def evaluate_on_harness(
     from ftc.runtime.execution.execute import Inputs
     from ftc.spec.storage.paths import RunFolder, streams_folder
 
-    inputs = Inputs(model, streams_folder(found.plan.stream_key), found.record.observed.environment)
+    environment = found.record.observed.environment
+    inputs = Inputs(model, streams_folder(found.plan.stream_key), environment, companions=_companions(found))
     return on_harness(
         found.plan,
         inputs,
@@ -169,7 +170,9 @@ def validation_outcomes(run: Run, metric: str) -> tuple[Outcome, ...]:
         "judge": None,
         "classifier": None,
     }
-    settings = plan.settings.model_copy(update={"eval": plan.settings.eval.model_copy(update=asked)})
+    alone = plan.settings.model.model_copy(update={"parent": None})  # the run's own weights alone are measured
+    changes = {"eval": plan.settings.eval.model_copy(update=asked), "model": alone}
+    settings = plan.settings.model_copy(update=changes)
     plan = plan.model_copy(update={"settings": settings})
     with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
         (Path(scratch) / "test.arrow").symlink_to(streams / "validation.arrow")

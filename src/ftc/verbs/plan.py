@@ -342,20 +342,17 @@ def located_plan(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
     Raises:
         Refusal: It can't be made here, either (FTC704).
     """
-    from ftc.compiler.audit.locate import companion_folders, model_folder
+    from ftc.compiler.audit.locate import companion_folders, missing_models, model_folder
     from ftc.compiler.lock.lockfile import lock_path
     from ftc.compiler.pipeline import Compiled
     from ftc.compiler.resolve.machine.environment import environment_of
-    from ftc.spec.companions import COMPANIONS
     from ftc.spec.storage.paths import streams_folder
     from ftc.verbs.runs import run_of
     from ftc.verbs.track import track_in
 
     model, companions = model_folder(plan, root), companion_folders(plan, root)
     streams = streams_folder(plan.stream_key)
-    asked = {card.role: card.pinned(plan.settings) for card in COMPANIONS}
-    missing = [] if model else [f"the model `{plan.recipe.model.base}`"]
-    missing += [f"the {role} `{pinned.base}`" for role, pinned in asked.items() if pinned and role not in companions]
+    missing = missing_models(plan, model, companions)
     if absent := [name for name in plan.lock.data.splits if not (streams / f"{name}.arrow").exists()]:
         missing.append(f"the token stream{'s' if len(absent) > 1 else ''} of `{'`, `'.join(absent)}`")
     if model is None or missing:

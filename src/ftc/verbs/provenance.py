@@ -143,6 +143,7 @@ class _Known:
         found = {
             "base": self.with_content(says.base_content_sha256),
             "teacher": self.with_files(teacher) if teacher else (),
+            "parent": self.with_content(says.parent_weights_sha256) if says.parent_weights_sha256 else (),
         }
         return {part: ids[0] for part, ids in found.items() if ids}
 

@@ -6,17 +6,15 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.storage.paths import RunFolder, runs_folder
-from ftc.spec.storage.reading import LARGEST_DOCUMENT, read_regular
+from ftc.spec.storage.reading import read_regular
+from ftc.spec.storage.run_folders import named_run, read_document, recorded_runs, unreadable
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
-
     from ftc.compiler.draft import PastRun
-    from ftc.spec.base import Document
     from ftc.spec.documents.estimates import Phase, Work
     from ftc.spec.documents.events import Event
     from ftc.spec.documents.machine import Holder
@@ -40,8 +38,6 @@ __all__ = [
     "unlock",
     "unreadable_runs",
 ]
-
-AnyDocument = TypeVar("AnyDocument", bound="Document")
 
 _MOST_PAST_RUNS = 20
 """Newest runs that a time estimate looks at; older ones say less about today's machine."""
@@ -96,27 +92,10 @@ def load_run(folder: Path) -> Run:
     place = RunFolder(folder)
     return Run(
         folder=folder,
-        plan=_document(place.plan, Plan),
-        record=_document(place.record, RunRecord),
-        evaluation=_document(place.evaluation, Evaluation) if place.evaluation.exists() else None,
+        plan=read_document(place.plan, Plan),
+        record=read_document(place.record, RunRecord),
+        evaluation=read_document(place.evaluation, Evaluation) if place.evaluation.exists() else None,
     )
-
-
-def _document(file: Path, kind: type[AnyDocument]) -> AnyDocument:
-    from pydantic import ValidationError
-
-    try:
-        return kind.model_validate_json(read_regular(file, LARGEST_DOCUMENT))
-    except (ValidationError, OSError) as problem:
-        raise _unreadable(file, problem) from None
-
-
-def _unreadable(file: Path, problem: ValidationError | OSError) -> Refusal:
-    from ftc.spec.storage.outputs import reason_of
-
-    summary = f"`{file.name}` of run `{file.parent.name}` can't be read"
-    help = "restore the file from a copy, or move the run's folder away"
-    return Refusal([diagnostic("FTC524", summary, help=help, notes=reason_of(problem))])
 
 
 def load_events(folder: Path) -> tuple[Event, ...]:
@@ -131,7 +110,7 @@ def load_events(folder: Path) -> tuple[Event, ...]:
     try:
         return read_events(file)
     except OSError as problem:
-        raise _unreadable(file, problem) from None
+        raise unreadable(file, problem) from None
 
 
 def load_outcomes(folder: Path) -> tuple[Outcome, ...]:
@@ -151,7 +130,7 @@ def load_outcomes(folder: Path) -> tuple[Outcome, ...]:
     try:
         return tuple(reader.validate_json(line) for line in read_regular(file).splitlines())
     except (ValidationError, OSError) as problem:
-        raise _unreadable(file, problem) from None
+        raise unreadable(file, problem) from None
 
 
 def runs(folder: Path | str = ".") -> tuple[Run, ...]:
@@ -159,7 +138,7 @@ def runs(folder: Path | str = ".") -> tuple[Run, ...]:
     from ftc.compiler.resolve.files.safe_files import project_root
 
     root = project_root(Path(folder) / "recipe")
-    found = list(_readable(iter(_recorded(root))))
+    found = list(_readable(iter(recorded_runs(root))))
     return tuple(sorted(found, key=_started_at, reverse=True))
 
 
@@ -168,7 +147,7 @@ def unreadable_runs(readable: Iterable[Run], folder: Path | str = ".") -> tuple[
     from ftc.compiler.resolve.files.safe_files import project_root
 
     root = project_root(Path(folder) / "recipe")
-    return tuple(sorted(one.name for one in set(_recorded(root)) - {run.folder for run in readable}))
+    return tuple(sorted(one.name for one in set(recorded_runs(root)) - {run.folder for run in readable}))
 
 
 def find_run(text: str, folder: Path | str = ".") -> Run:
@@ -181,16 +160,11 @@ def find_run(text: str, folder: Path | str = ".") -> Run:
         return load_run(Path(text))
     from ftc.compiler.resolve.files.safe_files import project_root
 
-    folders = _recorded(project_root(Path(folder) / "recipe"))
-    matches = [found for found in folders if found.name == text]
-    if not matches and (named := [found for found in folders if found.parent.name == text]):
-        return max(_readable(iter(named)), key=_started_at, default=None) or load_run(named[0])
-    matches = matches or sorted(found for found in folders if text and found.name.startswith(text))
-    if len(matches) == 1:
-        return load_run(matches[0])
-    notes = [f"{found.name} of {found.parent.name}" for found in matches[:5]]
-    summary = f"several runs start with `{text}`" if matches else f"no run `{text}` in this project"
-    raise Refusal([diagnostic("FTC520", summary, help=_instead(text, bool(folders)), notes=notes)])
+    def newest(folders: list[Path]) -> Path:
+        run = max(_readable(iter(folders)), key=_started_at, default=None)
+        return run.folder if run else folders[0]
+
+    return load_run(named_run(text, project_root(Path(folder) / "recipe"), newest))
 
 
 def newest_run(folder: Path | str = ".") -> Run:
@@ -203,28 +177,6 @@ def newest_run(folder: Path | str = ".") -> Run:
         return found[0]
     help = "`ftc apply RECIPE` starts one"
     raise Refusal([diagnostic("FTC520", "there are no runs in this project", help=help)])
-
-
-def _recorded(root: Path) -> list[Path]:
-    """Folders with a record below a project's runs.
-
-    Raises:
-        OSError: The folder of all runs is there and can't be listed; a pattern alone would find nothing in it.
-    """
-    place = root / "runs"
-    if not place.is_dir():
-        return []
-    next(place.iterdir(), None)
-    return [folder for folder in place.glob("*/*") if os.path.lexists(folder / "record.json")]
-
-
-def _instead(text: str, has_runs: bool) -> str:
-    """What helps somebody who named no run."""
-    if Path(text).suffix in (".yaml", ".yml"):
-        return f"`ftc plan {text}` shows the plan of a recipe; runs are named by id or folder"
-    if text and Path(text).is_dir() and has_runs:
-        return "the folder has no record; `ftc run list` lists the runs of this project"
-    return "`ftc run list` lists them" if has_runs else "there are no runs yet; `ftc apply RECIPE` starts one"
 
 
 def run_of(root: Path, plan: Plan) -> Run | None:
@@ -261,7 +213,7 @@ def record_of(parent: Path, run_id: str) -> RunRecord | None:
 
 def past_runs(root: Path) -> tuple[PastRun, ...]:
     """What the newest finished runs of a project tell about speed."""
-    folders = sorted(_recorded(root), key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
+    folders = sorted(recorded_runs(root), key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
     readable = _readable(iter(folders[:_MOST_PAST_RUNS]))
     return tuple(_past(run) for run in readable if run.record.is_finished and run.record.train_seconds > 0)
 

@@ -25,7 +25,16 @@ from ftc.views.card_code import loading_code
 from ftc.views.comparison import agreement_words
 from ftc.views.findings import baseline_table
 from ftc.views.results import change_words, comparisons
-from ftc.views.words import metric_title, mode_of, pipeline, sampling_facts, size_words, skipped_words, teacher_parts
+from ftc.views.words import (
+    metric_title,
+    mode_of,
+    parent_parts,
+    pipeline,
+    sampling_facts,
+    size_words,
+    skipped_words,
+    teacher_parts,
+)
 
 __all__ = ["front_matter", "model_card"]
 
@@ -204,6 +213,8 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     traits = plan.settings.strategy.traits
     if traits.adapter:
         yield "adapter", f"{traits.adapter}, on {', '.join(map(_code, traits.targets))}"
+    if parent := parent_parts(plan):
+        yield "parent", ", ".join(map(_inline, parent))
     if teacher := teacher_parts(plan):
         yield "teacher", ", ".join([_inline(_teacher_name(plan)), *teacher[1:]])
     of = f" of {numbers.count(train.num_steps)}" if record.steps_done != train.num_steps else ""
@@ -280,6 +291,10 @@ def _provenance_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]
     for name, file in sorted(plan.lock.model.files.items()):
         if name.endswith(".safetensors"):
             yield f"base model {_inline(name)}, sha256", file.sha256
+    if (parent := plan.settings.model.parent) is not None:
+        yield "earlier run", parent.run_id
+        yield "record of the earlier run, sha256", parent.record_sha256
+        yield "weights of the earlier run, sha256", parent.weights_sha256
     for companion in COMPANIONS:
         if companion.shapes_weights and (pinned := companion.pinned(plan.settings)):
             yield f"commit of the {companion.role}", pinned.commit or ""

@@ -20,7 +20,7 @@ from ftc.views.checks import check_lines
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
 from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, visible_width
 from ftc.views.tracking import asked_parts
-from ftc.views.words import ORIGIN_WORDS, headline, learned_of_rows, size_words, teacher_parts, value_at
+from ftc.views.words import ORIGIN_WORDS, headline, learned_of_rows, parent_parts, size_words, teacher_parts, value_at
 
 if TYPE_CHECKING:
     from ftc.spec.documents.record import Evaluation, RunRecord
@@ -76,6 +76,7 @@ def plan_text(
                 *page.listed("Set", [shorten(escaped(text), _LONGEST_OVERRIDE) for text in plan.overrides]),
                 *_data(plan, page),
                 *_training(plan, page),
+                *page.listed("Parent", parent_parts(plan)),
                 *page.listed("Teacher", teacher_parts(plan)),
                 *memory_lines(plan.memory, page, devices=plan.settings.train.world_size),
                 *time_lines(plan, page),

@@ -23,6 +23,7 @@ from ftc.views.words import (
     interruption_words,
     learned_noun,
     metric_title,
+    parent_parts,
     size_words,
     skipped_words,
     teacher_parts,
@@ -209,7 +210,7 @@ def _next(record: RunRecord, folder: str, has_report: bool, page: Page) -> list[
 
 
 def _against_plan(plan: Plan, record: RunRecord, page: Page) -> list[str]:
-    lines = page.listed("teacher", teacher_parts(plan))
+    lines = page.listed("parent", parent_parts(plan)) + page.listed("teacher", teacher_parts(plan))
     if record.peak_memory_bytes is not None:
         planned = planned_peak(plan)
         beside = numbers.change_percent(record.peak_memory_bytes, planned)

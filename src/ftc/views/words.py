@@ -29,6 +29,7 @@ __all__ = [
     "main_metric",
     "metric_title",
     "mode_of",
+    "parent_parts",
     "pipeline",
     "sampling_facts",
     "size_words",
@@ -119,6 +120,15 @@ def teacher_parts(plan: Plan) -> list[str]:
         f"{_LOSSES[lesson.loss]} at temperature {lesson.temperature:g}",
         held,
     ]
+
+
+def parent_parts(plan: Plan) -> list[str]:
+    """The run that a plan's run begins from, and what of it is used; empty for a plain base model."""
+    if (parent := plan.settings.model.parent) is None:
+        return []
+    used = {"continues": "adapter continued", "merged": "new adapter on its merged model", "model": "its model as base"}
+    up = [f"which began from {' and that from '.join(parent.ancestors)}"] if parent.ancestors else []
+    return [f"run {parent.run_id} of {escaped(parent.name)}", used[parent.way], *up]
 
 
 def interruption_words(one: Interruption) -> str:

@@ -80,6 +80,9 @@ def _dependencies(plan: Plan, record: RunRecord) -> Iterator[dict[str, Any]]:
         if card.shapes_weights and (pinned := card.pinned(plan.settings)):
             for name, file in sorted(pinned.files.items()):
                 yield _input(f"{companion_address(pinned)}/{name}", file.sha256, role=card.role)
+    if (parent := plan.settings.model.parent) is not None:
+        for name, file in sorted(parent.files.items()):
+            yield _input(f"{parent.adapter}/{name}", file.sha256, role="adapter that is continued")
     for use, source in sorted(plan.lock.data.sources.items()):
         yield _input(source_address(source), source.file.sha256, role=f"data: {use}", rows_sha256=source.rows_sha256)
     if commit := record.observed.code.project_commit:

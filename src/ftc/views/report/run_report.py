@@ -21,7 +21,7 @@ from ftc.views.report.rows import reasons_section, rows_section, slices_section
 from ftc.views.report.training import history, training_section
 from ftc.views.results import classifier_section, judge_section, retention_section, swaps_section
 from ftc.views.row_texts import RowTexts
-from ftc.views.words import size_words, teacher_parts
+from ftc.views.words import parent_parts, size_words, teacher_parts
 
 __all__ = ["report_html"]
 
@@ -115,6 +115,7 @@ def _header(plan: Plan, record: RunRecord, evaluation: Evaluation | None, note: 
             ("task", text(plan.recipe.task.kind)),
             ("model", text(f"{plan.model.name}, {size_words(plan.model, 'parameters')}")),
             ("strategy", text(f"{plan.settings.strategy.words()}, {share} trainable")),
+            *([("parent", text(", ".join(parent)))] if (parent := parent_parts(plan)) else []),
             *([("teacher", text(", ".join(teacher)))] if (teacher := teacher_parts(plan)) else []),
             ("rows", text(rows)),
             ("license of the model", text(plan.lock.model.license or "not known")),
