@@ -31,6 +31,7 @@ from ftc.spec.documents.lineage import Beginning
 from ftc.spec.documents.loss_settings import DistillationSettings, TargetScale
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
+from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.documents.settings import (
     ClassifierSettings,
     DeterminismSettings,
@@ -66,14 +67,14 @@ class Measured:
     """Digests of what a run is measured on beside rows of the test split; None for what there isn't.
 
     Attributes:
-        retention: The text of `eval.retention`, as tokens.
-        swaps: The test rows with the phrases of `eval.swaps` exchanged, as tokens.
-        groups: Values of the columns of `eval.slices` in the test rows.
+        retention, swaps: The text of `eval.retention`, and the test rows with phrases exchanged, both as tokens.
+        groups, baselines: Columns of `eval.slices` in the test rows, and the prompts of `eval.baselines` as tokens.
     """
 
     retention: str | None = None
     swaps: str | None = None
     groups: str | None = None
+    baselines: tuple[PromptBaseline, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,9 @@ class PastRun:
     """What an earlier run tells about speed.
 
     Attributes:
-        device: Name of its device, as plans have it.
-        threads: Its CPU threads.
+        device, threads: Name of its device, as plans have it, and its CPU threads.
         model: The base model's name.
-        strategy: Kind of strategy.
-        precision: Of its arithmetic.
+        strategy, precision: Kind of its strategy, and that of its arithmetic.
         work: What its plan expected of the device, by phase.
         seconds: What each phase took.
         judge_model: What the service of its judge calls the model; empty without one.

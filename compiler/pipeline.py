@@ -313,7 +313,7 @@ def _with_data(draft: Draft, data: CompiledData) -> Draft:
         groups=data.groups,
         model=data.with_pixels(draft.model),
         judged=data.judged,
-        measured=Measured(data.retention_sha256, data.swaps_sha256, data.groups_sha256),
+        measured=Measured(data.retention_sha256, data.swaps_sha256, data.groups_sha256, data.baselines),
     )
     return with_rows(draft, (data.columns, data.columns_reason), data.prompt, data.labels)
 

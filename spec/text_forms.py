@@ -34,6 +34,8 @@ class FormCard:
     """Whether a row is several texts, each a sequence of its own, of which the first token is marked."""
     is_sampled: bool
     """Whether a row is a prompt alone, whose answers are sampled in training."""
+    takes_examples: bool
+    """Whether other rows with their answers can stand before a row's prompt."""
     is_conversation: bool
     """Whether the template writes every turn of a row."""
     is_self_supervised: bool
@@ -55,6 +57,7 @@ FORMS = (
         is_pair=False,
         has_texts=False,
         is_sampled=False,
+        takes_examples=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -68,6 +71,7 @@ FORMS = (
         is_pair=False,
         has_texts=False,
         is_sampled=False,
+        takes_examples=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -81,6 +85,7 @@ FORMS = (
         is_pair=False,
         has_texts=False,
         is_sampled=False,
+        takes_examples=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -94,6 +99,7 @@ FORMS = (
         is_pair=False,
         has_texts=False,
         is_sampled=False,
+        takes_examples=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=True,
@@ -107,6 +113,7 @@ FORMS = (
         is_pair=False,
         has_texts=True,
         is_sampled=False,
+        takes_examples=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -120,6 +127,7 @@ FORMS = (
         is_pair=False,
         has_texts=False,
         is_sampled=False,
+        takes_examples=False,
         is_conversation=True,
         is_self_supervised=False,
         moves_targets=False,
@@ -133,6 +141,7 @@ FORMS = (
         is_pair=False,
         has_texts=False,
         is_sampled=False,
+        takes_examples=True,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -146,6 +155,7 @@ FORMS = (
         is_pair=False,
         has_texts=False,
         is_sampled=True,
+        takes_examples=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -159,6 +169,7 @@ FORMS = (
         is_pair=True,
         has_texts=False,
         is_sampled=False,
+        takes_examples=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,
@@ -172,6 +183,7 @@ FORMS = (
         is_pair=False,
         has_texts=False,
         is_sampled=False,
+        takes_examples=False,
         is_conversation=False,
         is_self_supervised=True,
         moves_targets=False,

@@ -9,6 +9,7 @@ from ftc.compiler.audit.tally import Tally, finding, plural
 from ftc.spec.documents.audit import Finding
 from ftc.spec.documents.ledger import Begun, Ended, Entry, NotedEvaluation, Opened
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.prompted import prompted_apart
 from ftc.spec.documents.record import Evaluation, RunRecord
 
 __all__ = ["check_ledger"]
@@ -78,6 +79,7 @@ def _evaluations(plan: Plan, measured: Evaluation | None, own: Sequence[Entry]) 
     )  # later ones are `ftc eval`'s
     noted = sum(isinstance(one, NotedEvaluation) and one.stream_sha256 == digest for one in since)
     models = 1 if measured.base is None else 2
+    models += len(prompted_apart(plan.settings.eval.baselines))
     if noted < models:
         hint = "restore the ledger from a copy; each evaluation on the test set is noted before it begins"
         yield finding("FTC527", "ledger.ndjson: evaluations on the test set", f"{models} or more", noted, hint)

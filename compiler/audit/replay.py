@@ -241,7 +241,7 @@ def reseeded(plan: Plan, number: int) -> Plan:
     }
     settings = plan.settings.model_copy(update={"seeds": seeds.model_copy(update=changed)})
     steps = [one for one in plan.steps if not isinstance(one, ProveStep)]
-    kept = [one for one in steps if not (isinstance(one, EvaluateStep) and one.subject == "base")]
+    kept = [one for one in steps if not (isinstance(one, EvaluateStep) and one.subject != "tuned")]
     return plan.model_copy(update={"settings": settings, "steps": tuple(kept)}).sealed()
 
 

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from ftc.compiler.audit.shown import check_shown
 from ftc.compiler.audit.tally import Tally, difference, finding, plural
 from ftc.spec.documents.audit import Finding, Recomputed
+from ftc.spec.documents.findings import BaselineResult
 from ftc.spec.documents.outcomes import Outcome, gate_results
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.prompted import PromptedResult
 from ftc.spec.documents.record import Evaluation, Gain, Interval, RunRecord, SliceResult, SubjectResult
 from ftc.spec.metrics import metric_named
 
@@ -109,6 +111,15 @@ def _as_planned(plan: Plan, measured: Evaluation) -> Iterator[Finding]:
         yield from difference(f"eval.json: metrics of {subject}", sorted(result.metrics), sorted(asked.metrics), "plan")
         rows = test.measured(plan.settings.text.form) if test else 0
         yield from difference(f"eval.json: rows of {subject}", result.rows, rows, "plan.json")
+    named = [one.name for one in asked.baselines]
+    yield from difference("eval.json: prompted", [one.name for one in measured.prompted], named, "plan.json")
+    for one in measured.prompted:
+        where = f"eval.json: prompted.{one.name}"
+        planned = next((two for two in asked.baselines if two.name == one.name), None)
+        for part in ("title", "prompt_tokens", "own_tokens") if planned else ():
+            yield from difference(f"{where}.{part}", getattr(one, part), getattr(planned, part), "plan.json")
+        yield from difference(f"{where}: metrics", sorted(one.metrics), sorted(asked.metrics), "plan.json")
+        yield from difference(f"{where}: rows", one.rows, measured.tuned.rows, "the tuned model's")
     yield from difference("eval.json: slices", [one.slice for one in measured.slices], [*asked.slices], "plan.json")
 
 
@@ -125,8 +136,9 @@ def _arithmetic(measured: Evaluation) -> Iterator[Finding]:
     base = measured.base.metrics if measured.base else {}
     for name, gain in measured.gains.items():
         yield from _gained(f"gain in {name}", gain, measured.tuned.metrics.get(name), base.get(name))
-    for baseline in measured.baselines:
-        where = f"the baseline {baseline.kind}"
+    others: list[tuple[str, BaselineResult | PromptedResult]] = [(one.name, one) for one in measured.prompted]
+    others += [(f"the baseline {one.kind}", one) for one in measured.baselines]
+    for where, baseline in others:
         yield from _within_limits(where, baseline.metrics)
         for name, gain in baseline.gains.items():
             over = f"gain in {name} over {where}"
@@ -208,6 +220,13 @@ def _values(measured: Evaluation, found: Recomputed) -> Iterator[Finding]:
         again = found.tuned if subject == "tuned" else found.base
         for name, value in again.items():
             yield from _apart(f"{name} of {subject}", result.metrics.get(name, math.nan), value, _ROWS)
+    prompted = {one.name: one for one in found.prompted}
+    for prompt in measured.prompted:
+        computed = prompted[prompt.name].metrics if prompt.name in prompted else {}
+        if not computed:
+            yield from difference(f"eval.json: prompted.{prompt.name}", "answers", "none", _ROWS)
+        for name, value in computed.items():
+            yield from _apart(f"{name} of {prompt.name}", prompt.metrics.get(name, math.nan), value, _ROWS)
     known = {one.slice: one for one in measured.slices}
     for one in found.slices:
         yield from _groups(known[one.slice], one)
@@ -270,6 +289,15 @@ def _intervals(measured: Evaluation, found: Recomputed) -> Iterator[tuple[Findin
     said_of = {one.kind: one.gains for one in measured.baselines}
     gains = [(measured.gains, found.gains, "")]
     gains += [(said_of[one.kind], one.gains, f" over the baseline {one.kind}") for one in found.baselines]
+    prompts = {one.name: one for one in measured.prompted}
+    for asked in found.prompted:
+        if asked.name in prompts:
+            of_prompt, values = prompts[asked.name], asked.metrics
+            gains.append((of_prompt.gains, asked.gains, f" over {asked.name}"))
+            pairs += [
+                (name, f"interval of {name} of {asked.name}", values[name], of_prompt.intervals.get(name), sure)
+                for name, sure in asked.intervals.items()
+            ]
     for mine, others, over in gains:
         for name, gain in others.items():
             subject, said_gain = f"interval of the gain in {name}{over}", mine.get(name)

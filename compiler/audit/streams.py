@@ -44,6 +44,8 @@ def check_streams(tally: Tally, plan: Plan, folder: Path | None, *, ours: bool) 
         said, told = report.to_json(), made.splits[split].to_json() if split in made.splits else {}
         for name, value in said.items():
             others += difference(f"plan.json: data.{split}.{name}", value, told.get(name), _CACHE)
+    prompts, known = ([one.to_json() for one in side] for side in (plan.settings.eval.baselines, made.baselines))
+    others += difference("plan.json: settings.eval.baselines", prompts, known, _CACHE)
     others += difference("plan.json: quality", plan.quality.to_json(), made.quality.to_json(), _CACHE)
     for check in made.checks:
         if check not in plan.checks:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.sampled_rows import with_answers
 from ftc.spec.documents.memory_trace import BatchShape
+from ftc.spec.documents.prompted import prompted_apart
 from ftc.spec.documents.streams import RowLengths, SplitReport
 from ftc.spec.heads import head_card
 from ftc.spec.text_forms import form_card
@@ -225,7 +226,7 @@ class _EvalPass:
     """Rows that are read one batch after the other.
 
     Attributes:
-        name: A split, `retention` or `swaps`.
+        name: A split, `retention`, `swaps`, or the name of a prompt baseline.
         rows: Rows at once, at most.
         length: Tokens of the longest.
         supervised: Supervised tokens of a row, or tokens of a target, at most.
@@ -264,7 +265,8 @@ def evaluation_batch(draft: ClosedDraft) -> tuple[int, BatchShape] | None:
     length = max(one.length for one in passes)
     rows = max(-(-one.rows * one.length // length) for one in passes)
     if draft.eval.max_new_tokens is not None:
-        written = _WRITTEN if draft.recipe.task.sampling is None else tuple(one.name for one in passes)
+        own = (*_WRITTEN, *prompted_apart(draft.measured.baselines))
+        written = own if draft.recipe.task.sampling is None else tuple(one.name for one in passes)
         rows = max([rows, *(one.rows for one in passes if one.name in written)])
     supervised = max(-(-one.rows * one.supervised // rows) for one in passes)
     return rows, BatchShape(length=length, supervised=supervised, padded=_is_padded(passes))
@@ -297,7 +299,7 @@ def _counts(draft: Draft) -> dict[str, int]:
 
 def _beside(draft: Draft) -> Iterator[tuple[str, int]]:
     """Rows that are measured beside the test split, where there is one."""
-    for name in ("retention", "swaps"):
+    for name in ("retention", "swaps", *prompted_apart(draft.measured.baselines)):
         lengths = known_lengths(draft, name)
         if lengths is not None and "test" in draft.splits:
             yield name, len(lengths.tokens)

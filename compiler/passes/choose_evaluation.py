@@ -9,6 +9,7 @@ from typing import get_args
 
 from ftc.compiler.draft import ClosedDraft, Draft, Reasons
 from ftc.spec.documents.plan import Check, EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
+from ftc.spec.documents.prompted import PromptBaseline, prompted_apart
 from ftc.spec.documents.quality import CheckName
 from ftc.spec.documents.settings import ClassifierSettings, OpenEval, WordnetSettings
 from ftc.spec.documents.slices import FIGURES, measured
@@ -41,6 +42,7 @@ def choose_evaluation(draft: Draft) -> Draft:
         retention_sha256=why.derive("retention_sha256", measured.retention, "tokens of the text of `retention`"),
         swaps_sha256=why.derive("swaps_sha256", measured.swaps, "the test rows with the substitutions of `swaps`"),
         groups_sha256=why.derive("groups_sha256", measured.groups, "values of the `slices` columns in the test rows"),
+        **_prompts(draft, why),
     )
     draft = draft.settle("eval", section, why)
     return replace(draft, checks=(*draft.checks, *_checks(section, why)))
@@ -92,6 +94,12 @@ def _simple_baselines(draft: Draft, why: Reasons) -> tuple[SimpleBaseline, ...]:
         every: tuple[SimpleBaseline, ...] = get_args(SimpleBaseline)
         return why.derive(path, every, "a tuned model should beat what is fitted in seconds")
     return why.derive(path, (), "rows without classes of their own have no simple baseline here")
+
+
+def _prompts(draft: Draft, why: Reasons) -> dict[str, tuple[PromptBaseline, ...]]:
+    """The prompts for the base model; nothing where the recipe asks for none, so that the plan doesn't name them."""
+    found = draft.measured.baselines
+    return {"baselines": why.derive("baselines", found, "`baselines` with the rows that they draw")} if found else {}
 
 
 def _metrics(draft: Draft, why: Reasons) -> tuple[str, ...]:
@@ -151,5 +159,7 @@ def build_steps(draft: ClosedDraft) -> ClosedDraft:
     rows = draft.splits["test"].measured(draft.text.form)
     if draft.eval.baseline:
         steps.append(EvaluateStep(kind="evaluate", subject="base", rows=rows))
+    names = prompted_apart(draft.eval.baselines)
+    steps += [EvaluateStep(kind="evaluate", subject=name, rows=rows) for name in names]
     steps.append(EvaluateStep(kind="evaluate", subject="tuned", rows=rows))
     return replace(draft, steps=tuple(steps))

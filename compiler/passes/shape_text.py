@@ -27,6 +27,10 @@ def shape_text(draft: Draft) -> Draft:
         system=_system(draft, why),
     )
     draft = draft.settle("shape", shape, why)
+    if draft.recipe.eval.baselines and not form_card(form).takes_examples:  # a model of another family takes prompts
+        summary = f"an {draft.model.family.replace('_', '-')} model does this task without a prompt"
+        help = "set `task.mode: generative`, use a decoder, or remove `baselines`"
+        draft = draft.find("FTC254", summary, "eval.baselines", help=help)
     return _check_stride(_check_length(_check_unused(_check_template(draft))))
 
 

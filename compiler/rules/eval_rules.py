@@ -15,6 +15,7 @@ from ftc.spec.language.source import Source
 from ftc.spec.metrics import metric_called, metric_named
 from ftc.spec.sections.evaluation import is_metric_for, metrics_for, parse_gate
 from ftc.spec.sections.recipe import Recipe
+from ftc.spec.text_forms import form_card
 
 __all__ = [
     "classifier_has_answers",
@@ -22,6 +23,7 @@ __all__ = [
     "judge_can_grade",
     "metrics_fit_the_task",
     "probes_can_be_measured",
+    "prompts_can_be_measured",
     "slices_can_be_formed",
 ]
 
@@ -76,6 +78,30 @@ def probes_can_be_measured(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     for name, summary, help in found:
         path = f"eval.{name}"
         yield diagnostic("FTC242", summary, source.key_span(path), help=help, path=path)
+
+
+def prompts_can_be_measured(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """A prompt baseline needs a task that answers prompts, the base's own evaluation, and test rows; each is one."""
+    asked, seen = recipe.eval.baselines, list[object]()
+    for number, one in enumerate(asked):
+        if one in seen:
+            path = f"eval.baselines[{number}]"
+            summary = f"`eval.baselines` has item {number + 1} twice"
+            yield diagnostic("FTC254", summary, source.span(path), help="remove one of the two", path=path)
+        seen.append(one)
+    summary, help = "", ""
+    if not asked:
+        return
+    if not any(form_card(mode.form).takes_examples for mode in recipe.task.modes()):
+        summary = f"a {recipe.task.kind.replace('_', ' ')} task generates no answers behind a prompt"
+        mode = recipe.task.prompted_mode
+        help = f"set `task.mode: {mode}`, or remove `baselines`" if mode else "remove `baselines`"
+    elif not recipe.eval.baseline:
+        summary, help = "`baselines` are compared with the base model", "remove `baseline: false`"
+    elif recipe.data.split.test == 0:
+        summary, help = "prompts are measured on test rows, and there is no test split", _ADD_TEST
+    if summary:
+        yield diagnostic("FTC254", summary, source.key_span("eval.baselines"), help=help, path="eval.baselines")
 
 
 def judge_can_grade(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:

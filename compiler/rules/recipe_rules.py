@@ -14,6 +14,7 @@ from ftc.compiler.rules.eval_rules import (
     judge_can_grade,
     metrics_fit_the_task,
     probes_can_be_measured,
+    prompts_can_be_measured,
     slices_can_be_formed,
 )
 from ftc.compiler.rules.number_rules import (
@@ -217,6 +218,10 @@ def one_way_to_divide(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     excluded = [("time", "stratify"), ("time", "group")] if split.time else []
     if split.by == "hash":
         excluded += [("by", "stratify"), ("by", "time")]
+    if split.fold is not None:  # a fold of later rows would be trained on, and rows of a hash never move
+        excluded += [("time", "fold")] if split.time else []
+        excluded += [("by", "fold")] if split.by == "hash" else []
+        excluded += [("validation", "fold")] if not isinstance(split.validation, float) or not split.validation else []
     for key, other in excluded:
         if getattr(split, other):
             way = "`by: hash`" if key == "by" else f"`{key}`"
@@ -361,6 +366,7 @@ RULES: tuple[Rule, ...] = (
     metrics_fit_the_task,
     slices_can_be_formed,
     probes_can_be_measured,
+    prompts_can_be_measured,
     classifier_has_answers,
     judge_can_grade,
     gates_can_be_checked,

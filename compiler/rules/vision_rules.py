@@ -30,7 +30,8 @@ def images_are_read_by_adapters_alone(draft: Draft) -> Iterator[Diagnostic]:
         if any(by_name((end,), module) for module in modules):
             summary = f"`{end}` is part of what reads images, which stays frozen"
             yield _found(draft, summary, "strategy.modules_to_save", help="name modules of the language model alone")
-    for path, asked in (("train.distillation", recipe.train.distillation), ("eval.swaps", recipe.eval.swaps)):
+    unavailable = {"train.distillation": recipe.train.distillation, "eval.swaps": recipe.eval.swaps}
+    for path, asked in {**unavailable, "eval.baselines": recipe.eval.baselines or None}.items():
         if asked is not None:
             summary = f"`{path.rpartition('.')[2]}` isn't available for a `{name}` model"
             yield _found(draft, summary, path, help=f"remove `{path}`")

@@ -31,6 +31,7 @@ from ftc.spec.batches import LEAST_SHARED
 from ftc.spec.documents.attributions import LONGEST_ROW, PATH_POINTS
 from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.documents.loss_settings import SamplingSettings
+from ftc.spec.documents.prompted import prompted_apart
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
@@ -117,6 +118,7 @@ def tests(draft: ClosedDraft) -> dict[Phase, _Ranges]:
     writes = draft.eval.max_new_tokens is not None
     if "swaps" in draft.lengths and not writes:
         looks.append(_look(draft, subjects[0], "swaps"))
+    looks += [_look(draft, _base(draft), name) for name in prompted_apart(draft.measured.baselines)]
     found: dict[Phase, _Ranges] = {"evaluate": (scored := reduce(Work.plus, looks), scored, scored)}
     if writes:
         read = prompts(draft)
@@ -159,6 +161,7 @@ def prompts(draft: ClosedDraft) -> Work:
     read = [_prompts(draft, subject, "test") for subject in _subjects(draft)]
     if "swaps" in draft.lengths:  # exchanged rows are answered by the tuned model alone
         read.append(_prompts(draft, _tuned(draft), "swaps"))
+    read += [_prompts(draft, _base(draft), name) for name in prompted_apart(draft.measured.baselines)]
     return reduce(Work.plus, read)
 
 
@@ -179,6 +182,7 @@ def _all_answers(draft: ClosedDraft, subjects: list[_Subject]) -> _Ranges:
     Expected is a base that never stops and a tuned one that answers as long as the rows do.
     """
     each = [_answers(draft, subject, "test") for subject in subjects]
+    each += [_answers(draft, _base(draft), name) for name in prompted_apart(draft.measured.baselines)]
     swaps = [_answers(draft, subjects[0], "swaps")] if "swaps" in draft.lengths else []
     low = reduce(Work.plus, (one.low for one in (*each, *swaps)))
     usual = reduce(Work.plus, (each[0].low, *(one.high for one in each[1:]), *(one.low for one in swaps)))

@@ -25,6 +25,7 @@ from ftc.spec.documents.judging import JudgedTokens
 from ftc.spec.documents.lockfile import ImagesLock, SourceLock
 from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.documents.plan import Check
+from ftc.spec.documents.prompted import PromptBaseline, prompted_apart
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.settings import Open
 from ftc.spec.documents.streams import SPLITS, RowLengths, SplitReport, open_lengths
@@ -59,6 +60,7 @@ class CompiledData:
         groups_sha256: Digest of each test row's groups; None where there are none.
         retention_sha256: Digest of the general text as tokens; None where there is none.
         swaps_sha256: Digest of the test rows with words exchanged; None where there are none.
+        baselines: Prompts that the base model is measured with.
         judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
         probe: How tokenizer and template behave.
         diagnostics: Warnings.
@@ -82,6 +84,7 @@ class CompiledData:
     groups_sha256: str | None
     retention_sha256: str | None
     swaps_sha256: str | None
+    baselines: tuple[PromptBaseline, ...]
     judged: JudgedTokens | None
     probe: TextProbe
     diagnostics: tuple[Diagnostic, ...]
@@ -135,6 +138,7 @@ def compile_data(
         groups_sha256=manifest.groups_sha256,
         retention_sha256=manifest.retention_sha256,
         swaps_sha256=manifest.swaps_sha256,
+        baselines=manifest.baselines,
         judged=_judged(draft.recipe.eval.judge, folder, model_folder, manifest),
         probe=manifest.probe,
         diagnostics=tuple(_remedied((one.placed(source) for one in manifest.findings), source)),
@@ -166,6 +170,7 @@ def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
     """Lengths of the rows by split, and of what is measured beside them; None where a file of them is damaged."""
     beside = {"retention": manifest.retention_sha256, "swaps": manifest.swaps_sha256}
     named = [*manifest.splits, *(name for name, digest in beside.items() if digest is not None)]
+    named += prompted_apart(manifest.baselines)
     try:
         return {name: open_lengths(folder / f"{name}.arrow") for name in named}
     except (OSError, ValueError, EOFError):
@@ -178,7 +183,7 @@ def _made_from(draft: Draft, files: DataFiles) -> StreamKey:
     text = {f"text.{name}": value for name, value in draft.shape if value is not Open.OPEN}
     model_files = draft.model.files
     tokenizers = importlib.metadata.version("tokenizers")
-    own: dict[str, Any] = {}
+    own: dict[str, Any] = {"baselines": recipe["eval"]["baselines"]} if draft.recipe.eval.baselines else {}
     if vision := draft.model.vision:
         from ftc.compiler.tokens.pixel_client import processor_key
 

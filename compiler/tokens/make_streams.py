@@ -92,7 +92,8 @@ def make_streams(
         splits, probe, odd = _encode(draft, data, form, model_folder)
         found = [*odd, *_findings(draft, data, splits, odd)]
         tokenizer = TextTokenizer(model_folder / "tokenizer.json")
-        probes = make_probes(draft, files, data, form, splits.get("test"), tokenizer)
+        probes = make_probes(draft, files, data, form, splits, tokenizer)
+        found += probes.warnings
     except Refusal as refusal:
         raise Refusal(replace(one, span=source.span(one.path or "data")) for one in refusal.diagnostics) from None
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -243,6 +244,12 @@ def _write_probes(probes: Probes, sources: Mapping[str, SourceLock], folder: Pat
         write_text(folder / "swaps.json", probes.swapped.to_text())
         report = write_stream(folder / "swaps.arrow", probes.swaps)
         changes["swaps_sha256"] = swaps_digest(report.stream_digest, probes.swapped)
+    changes["baselines"] = tuple(
+        one.baseline.model_copy(
+            update={"stream_sha256": write_stream(folder / f"{one.baseline.name}.arrow", one.rows).stream_digest}
+        )
+        for one in probes.prompted
+    )
     return changes
 
 

@@ -190,7 +190,8 @@ def measuring(plan: Plan, report: SplitReport, groups_sha256: str | None) -> Pla
     """The plan with nothing but a test split: what is verified before it is measured, and what is measured."""
     locked = LockedSplit(rows=report.rows, tokens=report.tokens, stream_sha256=report.stream_digest)
     lock = plan.lock.model_copy(update={"data": plan.lock.data.model_copy(update={"splits": {"test": locked}})})
-    evaluate = plan.settings.eval.model_copy(update={"groups_sha256": groups_sha256})
+    # Prompts were made for the run's own test rows.
+    evaluate = plan.settings.eval.model_copy(update={"groups_sha256": groups_sha256, "baselines": ()})
     train = plan.settings.train.model_copy(update={"distillation": None})  # who taught is asked for nothing more
     settings = plan.settings.model_copy(update={"eval": evaluate, "train": train})
     return plan.model_copy(update={"lock": lock, "data": {"test": report}, "settings": settings})

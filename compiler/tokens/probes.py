@@ -29,6 +29,7 @@ from ftc.compiler.tokens.forms import (
     TagForm,
     TextForm,
 )
+from ftc.compiler.tokens.prompted_rows import PromptedRows, prompted_rows
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.token_rows import TokenRows, taken
@@ -95,23 +96,34 @@ class Probes:
         swaps: Test rows with words exchanged.
         swapped: Which rows and words these are.
         sources: Lock entry of each file, by use.
+        prompted: The test rows behind each prompt of `eval.baselines`.
+        warnings: What should be said of these prompts.
     """
 
     retention: TokenRows | None
     swaps: TokenRows | None
     swapped: Swapped | None
     sources: dict[str, SourceLock]
+    prompted: Sequence[PromptedRows]
+    warnings: Sequence[Diagnostic]
 
 
 def make_probes(
-    draft: Draft, files: DataFiles, data: ResolvedData, form: TextForm, test: TokenRows | None, tokenizer: TextTokenizer
+    draft: Draft,
+    files: DataFiles,
+    data: ResolvedData,
+    form: TextForm,
+    splits: Mapping[str, TokenRows],
+    tokenizer: TextTokenizer,
 ) -> Probes:
-    """Reads the files of `eval.retention` and `eval.swaps`, and makes tokens of what they call for.
+    """Reads the files of `eval.retention` and `eval.swaps`, and makes tokens of what they and `eval.baselines` call
+    for.
 
     Raises:
-        Refusal: A file can't be read or used (FTC242, FTC350 to FTC361).
+        Refusal: A file can't be read or used (FTC242, FTC350 to FTC361), or a prompt leaves no room (FTC254).
     """
     tables: dict[str, Table] = {}
+    test = splits.get("test")
     for use, file in ((use, files[use]) for use in PROBES if use in files):
         path = f"{file.recipe_path}.path"
         try:
@@ -138,7 +150,10 @@ def make_probes(
                 }
             )
     sources = {use: lock_entry(files[use], row_digests(table.rows)) for use, table in tables.items()}
-    return Probes(retention, swaps, swapped, sources)
+    prompted, warnings = list[PromptedRows](), list[Diagnostic]()
+    if draft.recipe.eval.baselines and isinstance(form, PromptForm) and test is not None:
+        prompted, warnings = prompted_rows(draft, data, form, splits, tokenizer)
+    return Probes(retention, swaps, swapped, sources, prompted, warnings)
 
 
 def _texts(draft: Draft, table: Table) -> list[Row]:

@@ -18,6 +18,7 @@ from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import ImagesLock, SourceLock
 from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.documents.plan import Check, Plan
+from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.names import InsidePath
@@ -120,6 +121,8 @@ class Manifest(Document):
     """Digest of `retention.arrow`; None where there is none."""
     swaps_sha256: str | None = None
     """Digest of `swaps.arrow` with `swaps.json`; None where there are none."""
+    baselines: tuple[PromptBaseline, ...] = ()
+    """Prompts that the base model is measured with, each with a stream of its name."""
     probe: TextProbe
     findings: tuple[KeptFinding, ...]
     checks: tuple[Check, ...]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.settings import Settings
-from ftc.spec.documents.streams import Split, TokenStream, open_stream
+from ftc.spec.documents.streams import TokenStream, open_stream
 from ftc.spec.documents.tokenized import Token, TokenizedRow, TokenizedRows
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.row_names import row_list
@@ -25,13 +25,13 @@ _USUAL_ROWS = 3
 _MOST_LISTED = 5
 
 
-def tokenized_rows(plan: Plan, model_folder: Path, split: Split, rows: Sequence[int | str]) -> TokenizedRows:
+def tokenized_rows(plan: Plan, model_folder: Path, split: str, rows: Sequence[int | str]) -> TokenizedRows:
     """Decodes rows of a plan whose streams are in the cache.
 
     Args:
         plan: The plan.
         model_folder: Where its tokenizer lies.
-        split: The part that the rows belong to.
+        split: The part that the rows belong to, or the name of a prompt baseline.
         rows: Names such as `data/tickets.csv:38`, or `tickets.csv:38` where only one folder has such a file, or numbers
             from 1 of the rows that were read; the first three of the part where there are none.
 
@@ -40,10 +40,12 @@ def tokenized_rows(plan: Plan, model_folder: Path, split: Split, rows: Sequence[
     """
     from ftc.spec.storage.tokenizer_file import FILE, load_tokenizer, tokenizer_call
 
-    if split not in plan.data:
-        help = f"name one of {', '.join(name for name, _ in plan.splits)}"
+    prompts = {one.name: one for one in plan.settings.eval.baselines}
+    if split not in plan.data and split not in prompts:
+        help = f"name one of {', '.join([*(name for name, _ in plan.splits), *prompts])}"
         raise Refusal([diagnostic("FTC389", f"the plan has no {split} rows", help=help)])
     stream = open_stream(streams_folder(plan.stream_key) / f"{split}.arrow")
+    cut = prompts[split].cut_rows if split in prompts else plan.data[split].truncated_rows
     found = _indexes(stream, rows)
     if missing := [row for row in rows if not found[row]]:
         raise Refusal([_no_row(plan, split, row, stream) for row in missing])
@@ -55,7 +57,7 @@ def tokenized_rows(plan: Plan, model_folder: Path, split: Split, rows: Sequence[
         split=split,
         rows=tuple(tokenizer_call(file, _row, stream, index, tokenizer, plan.settings) for index in indexes),
         of=len(stream),
-        cut=plan.data[split].truncated_rows,
+        cut=cut,
         max_length=text.max_length,
         stop_ids=plan.settings.model.stop_ids,
     )
@@ -104,11 +106,15 @@ def _row(stream: TokenStream, index: int, tokenizer: Tokenizer, settings: Settin
     )
 
 
-def _no_row(plan: Plan, split: Split, row: int | str, stream: TokenStream) -> Diagnostic:
+def _no_row(plan: Plan, split: str, row: int | str, stream: TokenStream) -> Diagnostic:
     folder = streams_folder(plan.stream_key)
     others = [name for name, _ in plan.splits if name != split]
     there = [name for name in others if _indexes(open_stream(folder / f"{name}.arrow"), [row])[row]]
-    dropped = [drop for drop in plan.data[split].first_dropped if row in (drop.place, drop.row + 1)]
+    dropped = [
+        drop
+        for drop in (plan.data[split].first_dropped if split in plan.data else ())
+        if row in (drop.place, drop.row + 1)
+    ]
     if dropped:
         help_ = f"it was left out: {dropped[0].reason}"
     elif there:

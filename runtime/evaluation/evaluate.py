@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,10 +37,20 @@ from ftc.spec.batches import by_length, cut
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.attributions import Attribution
 from ftc.spec.documents.events import TestProgress
+from ftc.spec.documents.prompted import PromptBaseline, until_separator
 from ftc.spec.documents.record import SubjectResult
 from ftc.spec.documents.streams import TextDecoder, TokenStream, open_stream
 
-__all__ = ["Measurement", "become_tuned", "measure", "measure_validation", "retained", "written"]
+__all__ = [
+    "Measurement",
+    "become_tuned",
+    "measure",
+    "measure_prompted",
+    "measure_validation",
+    "prompted_as_base",
+    "retained",
+    "written",
+]
 
 Subject = Literal["base", "tuned"]
 
@@ -135,6 +146,48 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
     return Measurement(result, scores, texts, statistics, kept, swapped, reasons)
 
 
+def measure_prompted(session: Session, asked: PromptBaseline) -> Measurement:
+    """The model as it is before the first step, on the test rows behind a baseline's prompt.
+
+    Raises:
+        Interrupted: Somebody asked to stop; nothing is lost but this measurement.
+    """
+    settings = session.plan.settings
+    rows = open_stream(session.inputs.streams_folder / f"{asked.name}.arrow")
+    work = session.base or session.build()
+    session.base = work
+    with session.journal.phase("evaluate", asked.name):
+        started = time.perf_counter()
+        with eval_mode(work.model), faster_linears(work.model), as_base(settings, work.model):
+            scores, texts = _measured(session, asked.name, work, rows)
+        found = _until_separator(session, asked, rows, scores, texts, time.perf_counter() - started)
+    session.note_memory("evaluate")
+    return found
+
+
+def prompted_as_base(session: Session, asked: PromptBaseline, base: Measurement) -> Measurement:
+    """The same where the base was given these very prompts: its answers, up to what ends one."""
+    rows = session.stream("test")
+    assert rows is not None, "the base was measured"
+    return _until_separator(session, asked, rows, base.scores, base.texts, base.result.seconds)
+
+
+def _until_separator(
+    session: Session,
+    asked: PromptBaseline,
+    rows: TokenStream,
+    scores: list[RowScore],
+    texts: Mapping[int, str],
+    seconds: float,
+) -> Measurement:
+    settings = session.plan.settings
+    cut = {row: until_separator(text, asked.separator) for row, text in texts.items()}
+    measures = Measures(settings, rows, session.inputs.model_folder)
+    statistics = measures.statistics(settings.eval.metrics, scores, cut)
+    metrics = {name: one.observed for name, one in statistics.items()}
+    return Measurement(SubjectResult(metrics=metrics, rows=len(rows), seconds=seconds), scores, cut, statistics)
+
+
 def become_tuned(session: Session, work: ModelWithScorer) -> None:
     """Loads the exported weights of the session's run into a model that is as it was before the first step.
 
@@ -158,7 +211,7 @@ def _swapped(session: Session, work: ModelWithScorer) -> dict[int, str]:
 
 
 def _measured(
-    session: Session, subject: Subject, work: ModelWithScorer, rows: TokenStream
+    session: Session, subject: str, work: ModelWithScorer, rows: TokenStream
 ) -> tuple[list[RowScore], dict[int, str]]:
     """What the plan's metrics are computed from: each row's scores, and what the model said of it."""
     settings = session.plan.settings
@@ -178,7 +231,7 @@ def _measured(
 
 
 def written(
-    session: Session, subject: Subject | None, work: ModelWithScorer, rows: TokenStream, decode: TextDecoder
+    session: Session, subject: str | None, work: ModelWithScorer, rows: TokenStream, decode: TextDecoder
 ) -> dict[int, str]:
     """Every row's answer, from the longest prompt to the shortest; progress is reported of a subject alone."""
     with session.writing():
@@ -187,7 +240,7 @@ def written(
 
 def _answers(
     session: Session,
-    subject: Subject | None,
+    subject: str | None,
     work: ModelWithScorer,
     rows: TokenStream,
     decode: TextDecoder,
@@ -214,7 +267,7 @@ def _answers(
     return texts
 
 
-def report_progress(session: Session, subject: Subject, done: int, rows: TokenStream) -> None:
+def report_progress(session: Session, subject: str, done: int, rows: TokenStream) -> None:
     """Progress over all processes, which share the rows evenly."""
     everywhere = min(len(rows), done * session.accelerator.num_processes)
     session.journal.emit(TestProgress(subject=subject, done=everywhere, rows=len(rows)))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ftc.runtime.metrics import ClassCounts
 from ftc.spec.documents.findings import BaselineResult, RunFinding
+from ftc.spec.documents.outcomes import best_prompted
 from ftc.spec.documents.record import Evaluation
 from ftc.spec.metrics import metric_named
 
@@ -24,6 +25,7 @@ def result_findings(metrics: Sequence[str], by_class: ClassCounts, evaluation: E
     """
     yield from _never_predicted(by_class)
     yield from _not_better(metrics, evaluation)
+    yield from _not_better_than_a_prompt(metrics, evaluation)
 
 
 def _never_predicted(by_class: ClassCounts) -> Iterator[RunFinding]:
@@ -53,6 +55,33 @@ def _not_better(metrics: Sequence[str], evaluation: Evaluation) -> Iterator[RunF
             best = max(found, key=lambda one: sign * one.metrics[name])
             yield _beaten(best, name, value, found)
             return
+
+
+def _not_better_than_a_prompt(metrics: Sequence[str], evaluation: Evaluation) -> Iterator[RunFinding]:
+    """The best prompt for the untouched base, where the rows don't show that the tuned model is better."""
+    found = best_prompted(metrics, evaluation)
+    if found is None:
+        return
+    name, best = found
+    card, value, gain = metric_named(name), evaluation.tuned.metrics[name], best.gains.get(name)
+    sign = 1 if card is None or card.higher_is_better else -1
+    is_better = sign * (value - best.metrics[name]) > 0
+    if is_better and gain is not None and gain.is_shown:
+        return
+    sure = "no interval can be given"
+    if gain is not None and gain.interval is not None:
+        between = f"{gain.interval.low:+.3f} to {gain.interval.high:+.3f}"
+        sure = f"difference {gain.value:+.3f}, 95 % interval {between}"
+    verdict = "not shown to be better" if is_better else "not better"
+    yield RunFinding(
+        code="FTC256",
+        severity="warning",
+        text=(
+            f"The tuned model is {verdict} than the untouched base model with a {best.title}: "
+            f"{card.title if card else name} {value:.3f}, and {best.metrics[name]:.3f} ({sure})."
+        ),
+        help=("Use the prompt if its tokens are cheaper than training, train longer, or measure on more test rows."),
+    )
 
 
 def _beaten(best: BaselineResult, name: str, value: float, found: Sequence[BaselineResult]) -> RunFinding:

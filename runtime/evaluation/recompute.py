@@ -37,6 +37,7 @@ from ftc.spec.documents.findings import BaselineResult, RunFinding
 from ftc.spec.documents.intervals import Gain
 from ftc.spec.documents.outcomes import NO_ANSWER, Outcome, Said, as_label
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.prompted import PromptedResult
 from ftc.spec.documents.record import Evaluation, SliceResult
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.slices import LABEL
@@ -83,6 +84,7 @@ def recompute(run: FinishedRun, splits: Mapping[str, SplitRows]) -> Recomputed:
     sure = certainty(base, tuned)
     slices = [_slice(one, plan.settings, rows, base, tuned, splits.get("test")) for one in measured.slices]
     baselines = [_majority(plan, tuned, splits) if one.kind == "majority" else None for one in measured.baselines]
+    prompted = _prompted(run, names, tuned)
     missing = {
         **{
             f"groups by {one.slice}": "the token streams, which hold the rows' lengths, are not here"
@@ -103,6 +105,7 @@ def recompute(run: FinishedRun, splits: Mapping[str, SplitRows]) -> Recomputed:
         gains=sure.gains,
         slices=tuple(one for one in slices if one is not None),
         baselines=tuple(one for one in baselines if one is not None),
+        prompted=tuple(prompted),
         findings=tuple(_findings(run)),
         resampling=RESAMPLING,
         numpy=np.__version__,
@@ -141,6 +144,26 @@ def _majority(plan: Plan, tuned: _By, splits: Mapping[str, SplitRows]) -> Baseli
         for name, interval in zip(names, apart, strict=True)
     }
     return BaselineResult(kind="majority", method=words, rows=len(classes), metrics=values, gains=gains, seconds=0.0)
+
+
+def _prompted(run: FinishedRun, names: Sequence[str], tuned: _By) -> Iterator[PromptedResult]:
+    """The base with each of the plan's prompts, by what the rows hold of its answers."""
+    for asked in run.plan.settings.eval.baselines:
+        said = [(row, row.prompted[asked.name]) for row in run.rows if asked.name in row.prompted]
+        if len(said) == len(run.rows):
+            found = _statistics(names, run.plan.settings, said)
+            sure = certainty(found, tuned)
+            yield PromptedResult(
+                name=asked.name,
+                title=asked.title,
+                metrics={name: one.observed for name, one in found.items()},
+                intervals=sure.base,
+                gains=sure.gains,
+                rows=len(said),
+                prompt_tokens=asked.prompt_tokens,
+                own_tokens=asked.own_tokens,
+                seconds=0.0,
+            )
 
 
 def _left_out(plan: Plan, measured: Evaluation, rows: Sequence[Outcome]) -> dict[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from ftc.runtime.evaluation.classifier import classifier_result
 from ftc.runtime.evaluation.evaluate import Measurement
@@ -27,6 +28,7 @@ from ftc.runtime.metrics.statistics import (
 from ftc.spec.documents.findings import BaselineResult
 from ftc.spec.documents.outcomes import Outcome, Said, gate_results
 from ftc.spec.documents.probes import Swapped
+from ftc.spec.documents.prompted import PromptBaseline, PromptedResult
 from ftc.spec.documents.record import (
     Evaluation,
     Gain,
@@ -43,6 +45,7 @@ __all__ = [
     "evaluation",
     "measures_of",
     "outcomes",
+    "prompted_result",
     "retention_result",
     "swaps_result",
 ]
@@ -53,9 +56,15 @@ _SWAP_CHARACTERS = 200
 
 
 def evaluation(
-    session: Session, base: Measurement | None, tuned: Measurement, baselines: tuple[BaselineResult, ...] = ()
+    session: Session,
+    base: Measurement | None,
+    tuned: Measurement,
+    baselines: tuple[BaselineResult, ...] = (),
+    prompted: Mapping[str, Measurement] = MappingProxyType({}),
 ) -> Evaluation:
-    """The evaluation of a run, or of its weights on other rows, to which no simple baselines were fitted."""
+    """The evaluation of a run, or of its weights on other rows, to which no simple baselines were fitted and for which
+    no prompts were made.
+    """
     measures, rows = measures_of(session), session.stream("test")
     assert rows is not None, "what was measured has rows"
     sure = certainty(base.statistics if base else {}, tuned.statistics)
@@ -70,6 +79,7 @@ def evaluation(
     found = Evaluation(
         split="test",
         baselines=baselines,
+        prompted=tuple(prompted_result(one, prompted[one.name], tuned) for one in session.plan.settings.eval.baselines),
         tuned=tuned.result.model_copy(update={"intervals": sure.tuned}),
         base=base.result.model_copy(update={"intervals": sure.base}) if base else None,
         gains=sure.gains,
@@ -86,7 +96,28 @@ def evaluation(
     return found.model_copy(update={"gates": gate_results(found, session.plan.settings.eval.gates)})
 
 
-def outcomes(session: Session, base: Measurement | None, tuned: Measurement) -> bytes:
+def prompted_result(asked: PromptBaseline, found: Measurement, tuned: Measurement) -> PromptedResult:
+    """The base with a prompt beside the tuned model, on the same rows."""
+    sure = certainty(found.statistics, tuned.statistics)
+    return PromptedResult(
+        name=asked.name,
+        title=asked.title,
+        metrics=found.result.metrics,
+        intervals=sure.base,
+        gains=sure.gains,
+        rows=found.result.rows,
+        prompt_tokens=asked.prompt_tokens,
+        own_tokens=asked.own_tokens,
+        seconds=found.result.seconds,
+    )
+
+
+def outcomes(
+    session: Session,
+    base: Measurement | None,
+    tuned: Measurement,
+    prompted: Mapping[str, Measurement] = MappingProxyType({}),
+) -> bytes:
     """Every row of the test split with what each model made of it, a JSON line each."""
     rows = session.stream("test")
     assert rows is not None, "what was measured has rows"
@@ -104,6 +135,7 @@ def outcomes(session: Session, base: Measurement | None, tuned: Measurement) -> 
             slices={name: values[number] for name, values in groups.items()},
             base=_said(base, number, measures, has_class=has_class) if base else None,
             tuned=_said(tuned, number, measures, has_class=has_class),
+            prompted={name: _said(one, number, measures, has_class=has_class) for name, one in prompted.items()},
         ).to_json()
         for number in sorted(tuned.texts) or range(len(rows))
     )

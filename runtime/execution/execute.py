@@ -132,6 +132,7 @@ class _Execution:
     settle: Settle
     base: Measurement | None = None
     tuned: Measurement | None = None
+    prompted: dict[str, Measurement] = field(default_factory=dict)
 
     def run(self) -> RunRecord:
         """Everything between the first and the last event."""
@@ -193,7 +194,7 @@ class _Execution:
 
     def _do(self, session: Session, step: Step) -> None:
         from ftc.runtime.artifacts.export import export, is_exported
-        from ftc.runtime.evaluation.evaluate import measure
+        from ftc.runtime.evaluation.evaluate import measure, measure_prompted
         from ftc.runtime.execution.accelerator import agreed, everywhere
         from ftc.runtime.execution.agreement import compare_refusals
         from ftc.runtime.execution.verify import verify
@@ -222,13 +223,17 @@ class _Execution:
                     session.stop.check()
             case EvaluateStep(subject="base"):
                 self.base = measure(session, "base")
-            case EvaluateStep():
+            case EvaluateStep(subject="tuned"):
                 self.tuned = measure(session, "tuned")
+            case EvaluateStep():
+                asked = next(one for one in self.plan.settings.eval.baselines if one.name == step.subject)
+                self.prompted[asked.name] = measure_prompted(session, asked)
             case _:
                 assert_never(step)
 
     def _finish(self, session: Session) -> None:
         from ftc.runtime.evaluation.baselines import baseline_results
+        from ftc.runtime.evaluation.evaluate import prompted_as_base
         from ftc.runtime.evaluation.findings import result_findings
         from ftc.runtime.evaluation.results import evaluation, measures_of, outcomes
         from ftc.runtime.training.findings import training_findings
@@ -239,12 +244,16 @@ class _Execution:
         steps, evaluations = without_repeats(read_events(self.folder.events))
         findings = [*training_findings(self.plan.settings.train, steps, evaluations, stopped_early=is_short)]
         if self.tuned is not None:
-            result = evaluation(session, self.base, self.tuned, baseline_results(session, self.tuned))
+            if self.base is not None:
+                own = [one for one in self.plan.settings.eval.baselines if one.is_own]
+                self.prompted |= {one.name: prompted_as_base(session, one, self.base) for one in own}
+            simple = baseline_results(session, self.tuned)
+            result = evaluation(session, self.base, self.tuned, simple, self.prompted)
             by_class = measures_of(session).by_class(self.tuned.scores, self.tuned.texts)
             findings[:0] = result_findings(self.plan.settings.eval.metrics, by_class, result)
             passed = all(gate.passed for gate in result.gates)
             if session.is_first:
-                write_file(self.folder.outcomes, outcomes(session, self.base, self.tuned))
+                write_file(self.folder.outcomes, outcomes(session, self.base, self.tuned, self.prompted))
                 write_file(self.folder.evaluation, result.to_text().encode())
         session.note_memory("train" if self.tuned is None else "evaluate")
         session.note_code()

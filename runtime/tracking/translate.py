@@ -13,6 +13,7 @@ from typing import Any
 from ftc.runtime.tracking.backend import About, Point, SentFile
 from ftc.spec.documents.events import Evaluated, Event, PhaseEnded, StepDone
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.prompted import PromptedResult
 from ftc.spec.documents.record import Evaluation, RunRecord, SubjectResult
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.trackers import Artifact
@@ -130,12 +131,14 @@ def result_points(record: RunRecord, evaluation: Evaluation | None) -> tuple[Poi
     if evaluation is not None:
         values |= dict(_subject("tuned", evaluation.tuned))
         values |= dict(_subject("base", evaluation.base)) if evaluation.base else {}
+        for one in evaluation.prompted:
+            values |= dict(_subject(one.name, one))
         values |= {f"test/gain/{name}": gain.value for name, gain in evaluation.gains.items()}
         values |= {f"gates/{gate.metric}": float(gate.passed) for gate in evaluation.gates}
     return tuple(Point(name, record.steps_done, at, value) for name, value in values.items() if math.isfinite(value))
 
 
-def _subject(name: str, result: SubjectResult) -> Iterator[tuple[str, float]]:
+def _subject(name: str, result: SubjectResult | PromptedResult) -> Iterator[tuple[str, float]]:
     for metric, value in result.metrics.items():
         yield f"test/{name}/{metric}", value
     for metric, interval in result.intervals.items():

@@ -12,6 +12,7 @@ from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.findings import BaselineResult, RunFinding
 from ftc.spec.documents.machine import MachineClass
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.prompted import PromptedResult
 from ftc.spec.documents.record import Gain, Interval, SliceResult
 from ftc.spec.documents.resampling import Resampling
 from ftc.spec.documents.step_log import StepLine, WeightChecksum
@@ -118,6 +119,8 @@ class Recomputed(Document):
     slices: tuple[SliceResult, ...]
     baselines: tuple[BaselineResult, ...]
     """Those that need no fitting, without the time that they took."""
+    prompted: tuple[PromptedResult, ...] = ()
+    """The base with other prompts, without the time that it took."""
     findings: tuple[RunFinding, ...]
     """What the run should have said of its training and its result."""
     resampling: Resampling

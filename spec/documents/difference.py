@@ -158,6 +158,8 @@ class ComparedRun(Document):
     """Test rows of the run; those beyond the common ones don't count here."""
     settings: dict[str, str] = Field(default_factory=dict)
     """Settings by which the runs differ, as the plan has them: those that somebody set, else those that ftc chose."""
+    prompted: dict[str, dict[str, Real]] = Field(default_factory=dict)
+    """Metrics of the run's untouched base with each of its prompts, on the common rows."""
 
 
 class Standing(Document):

@@ -194,7 +194,8 @@ class TestProgress(_Event):
     """Rows of the test split that are done for one model."""
 
     kind: Literal["test_progress"] = "test_progress"
-    subject: Literal["base", "tuned"]
+    subject: str
+    """`base`, `tuned`, or the name of a prompt baseline."""
     done: int
     rows: int
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
-from typing import Literal
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.base import Document, Real
+from ftc.spec.documents.prompted import PromptedResult
 from ftc.spec.documents.record import Evaluation, Gain, GateResult, Interval
 from ftc.spec.documents.slices import measured
+from ftc.spec.metrics import metric_named
 from ftc.spec.sections.evaluation import Gate
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Tally",
     "WinRate",
     "as_label",
+    "best_prompted",
     "confidence_bin",
     "figures",
     "gate_results",
@@ -90,6 +93,12 @@ class Outcome(Document):
     """Values of the columns that results are told apart by."""
     base: Said | None
     tuned: Said
+    prompted: dict[str, Said] = Field(default_factory=dict)
+    """What the base said to each other prompt, by the baseline's name; absent where there is none."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "prompted" or value}
 
 
 Figure = tuple[float, Interval | None]
@@ -111,6 +120,22 @@ def figures(evaluation: Evaluation) -> dict[str, Figure]:
     if evaluation.classifier is not None:
         found["flagged"] = (evaluation.classifier.tuned, evaluation.classifier.interval)
     return found
+
+
+def best_prompted(metrics: Sequence[str], evaluation: Evaluation) -> tuple[str, PromptedResult] | None:
+    """The first metric that all have, and the prompt with the best value of it; None where no prompt was measured.
+
+    Args:
+        metrics: The plan's metrics, in its order.
+        evaluation: The figures.
+    """
+    for name in metrics:
+        found = [one for one in evaluation.prompted if name in one.metrics]
+        if found:
+            card = metric_named(name)
+            sign = 1 if card is None or card.higher_is_better else -1
+            return name, max(found, key=lambda one: sign * one.metrics[name])
+    return None
 
 
 def gate_results(evaluation: Evaluation, gates: Mapping[str, Gate]) -> tuple[GateResult, ...]:

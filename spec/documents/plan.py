@@ -80,7 +80,8 @@ class EvaluateStep(Document):
     """Measure one model on the test split, once."""
 
     kind: Literal["evaluate"]
-    subject: Literal["base", "tuned"]
+    subject: str
+    """`base`, `tuned`, or the name of a prompt baseline."""
     rows: int
 
 

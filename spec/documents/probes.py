@@ -50,8 +50,12 @@ def planned_probes(settings: EvalSettings, folder: Path) -> Iterator[Probe]:
     """Everything that a plan measures on beside its splits, as it lies in the folder of the streams."""
     kinds: tuple[tuple[str, str | None, Callable[[Path], str]], ...] = (
         ("groups", settings.groups_sha256, _groups_digest),
-        ("retention", settings.retention_sha256, lambda folder: open_stream(folder / "retention.arrow").digest()),
+        ("retention", settings.retention_sha256, lambda folder: _stream_digest(folder, "retention")),
         ("swaps", settings.swaps_sha256, _swaps_digest),
+        *(
+            (one.name, one.stream_sha256, lambda folder, name=one.name: _stream_digest(folder, name))
+            for one in settings.baselines
+        ),
     )
     for name, wanted, digest in kinds:
         if wanted is not None:
@@ -59,6 +63,10 @@ def planned_probes(settings: EvalSettings, folder: Path) -> Iterator[Probe]:
                 yield Probe(name, wanted, digest(folder))
             except (OSError, ValueError):
                 yield Probe(name, wanted, None)
+
+
+def _stream_digest(folder: Path, name: str) -> str:
+    return open_stream(folder / f"{name}.arrow").digest()
 
 
 def _groups_digest(folder: Path) -> str:

@@ -15,6 +15,7 @@ from ftc.spec.documents.intervals import Gain, Interval
 from ftc.spec.documents.judging import JudgeUse
 from ftc.spec.documents.machine import CodeSnapshot, MachineClass
 from ftc.spec.documents.phases import PhaseMemory, PhaseSeconds
+from ftc.spec.documents.prompted import PromptedResult
 from ftc.spec.documents.resampling import Resampling
 from ftc.spec.documents.segments import ProcessSeen, Segment
 from ftc.spec.documents.tracking import Tracked
@@ -249,6 +250,8 @@ class Evaluation(Document):
     """By metric; empty without a base."""
     baselines: tuple[BaselineResult, ...] = ()
     """Simple baselines on the same rows; empty where none fits the task, or none was asked for."""
+    prompted: tuple[PromptedResult, ...] = ()
+    """The base model with other prompts, in the recipe's order; absent where there is none."""
     resampling: Resampling | None = None
     """None in evaluations of releases that didn't record it."""
     slices: tuple[SliceResult, ...] = ()
@@ -264,6 +267,10 @@ class Evaluation(Document):
     """Of the rows that the report shows; empty where no row has a single class, and in runs of earlier releases."""
     gates: tuple[GateResult, ...]
     predictions: tuple[Prediction, ...]
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "prompted" or value}
 
 
 class DeterminismSeen(Document):

@@ -14,6 +14,7 @@ from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents import loss_settings as losses
 from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.documents.vision_settings import MayHaveMore
 from ftc.spec.extension_points import package_entry
 from ftc.spec.heads import Answer, Head, Labels, head_card
@@ -302,6 +303,8 @@ class OpenEval(Document):
     baseline: bool
     simple_baselines: tuple[SimpleBaseline, ...] = ()
     """Models that are fitted on the training rows in seconds and evaluated beside the tuned one."""
+    baselines: tuple[PromptBaseline, ...] = ()
+    """Prompts that the base model is measured with; absent from the plan where there are none."""
     gates: dict[str, Gate]
     max_new_tokens: int | None
     """None where no metric needs answers."""
@@ -322,6 +325,10 @@ class OpenEval(Document):
     """What METEOR takes synonyms from; None where nothing is measured by it."""
     max_answer_tokens: int | None = None
     """Longest answer that is cut out of a context; None where none is."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "baselines" or value}
 
 
 class EvalSettings(OpenEval):

@@ -5,12 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from ftc.spec.base import Document, MoneyText, Seconds
 from ftc.spec.metrics import METRIC_BY_NAME
+from ftc.spec.sections.data import MOST_FOLDS
 
 __all__ = [
     "PLAN_FIGURES",
@@ -221,9 +230,16 @@ class Sweep(Document):
     """The recipe's file, relative to this one."""
     objective: Objective | Annotated[tuple[Objective, ...], Field(min_length=1)] = Objective()
     """One, or a list: then the trials that no other beats in all of them are the answer."""
-    space: dict[str, Axis] = Field(min_length=1)
+    space: dict[str, Axis] = Field(default_factory=dict)
     """The values of settings, written as in the recipe: `train: {learning_rate: {log: [1e-4, 3e-3]}}`, and a list where
-    any of some values may be taken. By path of a setting here."""
+    any of some values may be taken. By path of a setting here. Default: none, where `folds` or `seeds` repeat the
+    recipe's own values."""
+    curve: Literal["data"] | None = None
+    """`data`: a learning curve. The space is `data: {max_rows: [...]}`, and the recipe's own values stand for all rows.
+    Default: none."""
+    folds: int | None = Field(default=None, ge=2, le=MOST_FOLDS)
+    """Cross-validation: each trial is trained once for each of so many folds of the rows that are not test rows, and
+    judged by the mean over them. Default: none, so that the recipe's own split decides."""
     search: Search = Search()
     prune: Prune | None = None
     """Default: every trial runs to its end."""
@@ -238,6 +254,14 @@ class Sweep(Document):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Sweep:
+        if not self.space and self.folds is None and len(self.seeds) < 2:
+            raise ValueError("write `space`, `folds: 5` or `seeds: [17, 18, 19]`, so that there is something to train")
+        if self.curve is not None and (self.search.kind != "grid" or self.space.keys() != {"data.max_rows"}):
+            raise ValueError("a curve is `space: {data: {max_rows: [...]}}` with `search: {kind: grid}`")
+        if "data.split.fold" in self.space:
+            raise ValueError("a fold is not searched; write `folds: 5`")
+        if self.prune and self.folds is not None:
+            raise ValueError("`prune` goes with the recipe's own split, not with `folds`")
         if "train.seed" in self.space:
             raise ValueError("a seed is not searched; write `seeds: [17, 18, 19]`")
         first, *others = self.objectives
@@ -248,6 +272,22 @@ class Sweep(Document):
         if others and self.search.kind == "gp":
             raise ValueError("`search.kind: gp` takes one objective; `nsga2` and `tpe` take several")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        absent = {name for name in ("curve", "folds") if getattr(self, name) is None}
+        return {name: value for name, value in handler(self).items() if name not in absent}
+
+    @property
+    def kind(self) -> Literal["search", "curve", "repeats"]:
+        """Whether values are chosen, more training rows compared with fewer, or the recipe's own values repeated."""
+        return "curve" if self.curve else "search" if self.space else "repeats"
+
+    @property
+    def repeats(self) -> tuple[tuple[int | None, int | None], ...]:
+        """Seed and fold of each training of a trial; None for what the recipe itself has."""
+        folds = range(1, self.folds + 1) if self.folds else (None,)
+        return tuple((seed, fold) for fold in folds for seed in self.seeds or (None,))
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

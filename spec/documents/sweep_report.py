@@ -9,7 +9,7 @@ from ftc.spec.documents.estimates import SecondsRange
 from ftc.spec.documents.record import Interval
 from ftc.spec.documents.sweep import Value
 
-__all__ = ["AxisWords", "CostRange", "Forecast", "Importance", "SweepReport", "TrialReport", "Verdict"]
+__all__ = ["AxisWords", "CostRange", "Forecast", "Importance", "Mean", "SweepReport", "TrialReport", "Verdict"]
 
 
 class AxisWords(Document):
@@ -40,7 +40,7 @@ class Forecast(Document):
     """How trials are pruned and repeated, in words."""
     trials: int
     trainings: int
-    """How often a model is trained: trials and the recipe's own values, times the seeds."""
+    """How often a model is trained: trials and the recipe's own values, times seeds and folds."""
     corners: int
     """Combinations of the ends of the space that were planned."""
     startup: int
@@ -71,7 +71,7 @@ class TrialReport(Document):
     values: tuple[Real, ...]
     """The objectives in their order; of a pruned trial the last one seen."""
     runs: tuple[str, ...]
-    """Ids of its runs, one for each seed."""
+    """Ids of its runs, one for each seed and fold."""
     reason: str
     """Why it was pruned or failed."""
     seconds: Real
@@ -98,6 +98,22 @@ class Verdict(Document):
     """How the interval was computed, in words."""
 
 
+class Mean(Document):
+    """The first objective over the trainings of a trial, or of the recipe's own values."""
+
+    trial: int | None
+    """None for the recipe's own values."""
+    rows: int
+    """Training rows, of the first training."""
+    values: tuple[Real, ...]
+    """Of each training, in the order of its runs."""
+    mean: Real
+    interval: Interval | None
+    """95 %, of the mean; None for a single training."""
+    method: str
+    """How the interval was computed, in words; empty without one."""
+
+
 class SweepReport(Document):
     """A sweep."""
 
@@ -117,3 +133,9 @@ class SweepReport(Document):
     importances: tuple[Importance, ...]
     """The most important first; empty for fewer than 8 complete trials."""
     verdict: Verdict | None = None
+    kind: Literal["search", "curve", "repeats"] = "search"
+    """Whether values are chosen, more training rows compared with fewer, or the recipe's own values repeated."""
+    repeats: tuple[str, ...] = ()
+    """Seed and fold of each training of a trial, in words; empty where a trial is one training."""
+    means: tuple[Mean, ...] = ()
+    """Of each complete trial and, last, of the recipe's own values, where trials are repeated or make a curve."""

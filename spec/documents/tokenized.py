@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ftc.spec.base import Document
-from ftc.spec.documents.streams import Split
 
 __all__ = ["Token", "TokenizedRow", "TokenizedRows"]
 
@@ -44,7 +43,8 @@ class TokenizedRow(Document):
 class TokenizedRows(Document):
     """Rows of one part of a plan's data."""
 
-    split: Split
+    split: str
+    """The part, or the prompt baseline whose prompts the rows stand in."""
     rows: tuple[TokenizedRow, ...]
     of: int
     """Rows of the part."""

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+)
 
 from ftc.spec.base import Document, Effect, Real
 
 __all__ = [
+    "MOST_FOLDS",
     "PROMPT_COLUMN",
     "WORKBOOKS",
     "Augment",
@@ -24,6 +35,7 @@ __all__ = [
     "QualityRules",
     "Source",
     "Split",
+    "fold_name",
     "with_prompts",
 ]
 
@@ -176,6 +188,20 @@ Share = Annotated[
 """Part of the rows as a share, or a file of its own."""
 
 
+MOST_FOLDS = 20
+
+
+def fold_name(number: int, folds: int) -> str:
+    """A fold as a recipe has it, counted from 1."""
+    return f"{number} of {folds}"
+
+
+def _is_fold(text: str) -> str:
+    if text not in (fold_name(number, folds) for folds in range(2, MOST_FOLDS + 1) for number in range(1, folds + 1)):
+        raise ValueError(f"write a fold as `2 of 5`, of 2 to {MOST_FOLDS} folds")
+    return text
+
+
 class Split(Document):
     """How rows are split. All rows that are not validation or test rows are training rows."""
 
@@ -205,9 +231,25 @@ class Split(Document):
     by: Literal["share", "hash"] = "share"
     """`share` gives each part its exact size. `hash` decides by each row's own digest, so that no row changes its part
     when others are added, and sizes are approximate. Default: share, so that small parts get the requested size."""
+    fold: Annotated[str, AfterValidator(_is_fold)] | None = None
+    """One fold of a cross-validation, such as `2 of 5`: the rows that are not test rows are divided into so many folds,
+    with the same strata and groups as the split; this one is validation, the others are training rows. `ftc sweep`
+    with `folds: 5` trains each of them. Default: none, so that `validation` is a share."""
     seed: int = Field(default=17, ge=0, lt=2**32)
     """Random seed of the split, separate from `train.seed`, so that another training seed never moves a row between
     parts. Default: 17, a fixed number so that everybody gets the same parts."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "fold" or value is not None}
+
+    @property
+    def fold_of(self) -> tuple[int, int] | None:
+        """Number of the fold, from 1, and of how many it is; None where validation is a share."""
+        if self.fold is None:
+            return None
+        number, _, folds = self.fold.partition(" of ")
+        return int(number), int(folds)
 
 
 class PresidioRules(Document):

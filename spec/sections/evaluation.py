@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.base import Document, Effect, Real
 from ftc.spec.documents.slices import measured
@@ -17,6 +17,7 @@ __all__ = [
     "Bound",
     "Classifier",
     "Eval",
+    "FewShot",
     "Gate",
     "Judge",
     "Retention",
@@ -109,6 +110,18 @@ def parse_gate(text: str) -> Gate | None:
     return Gate.model_construct(comparison=match[1], bound=float(match[2])) if match else None
 
 
+class FewShot(Document):
+    """The base model with worked examples in its prompt."""
+
+    EFFECT: ClassVar[Effect] = Effect.EVAL
+
+    few_shot: int = Field(ge=1, le=64)
+    """Examples before each row's prompt: training rows with their answers, evenly over the classes where
+    there are any. They are the same for all rows, as in an application that has one prompt."""
+    seed: int = Field(default=17, ge=0, le=2**31 - 1)
+    """Seed of the draw. Default: 17, the usual seed; another one shows how much depends on the examples."""
+
+
 class Retention(Document):
     """General text for the forgetting check."""
 
@@ -196,6 +209,11 @@ class Eval(Document):
     model should beat them. `majority`: the most frequent label; `tfidf`: logistic regression over TF-IDF weights of
     the tokenizer's tokens and token pairs, by scikit-learn; `nearest`: the label of the most similar training row.
     Default `auto`: all three for a classification, none for other tasks."""
+    baselines: tuple[Literal["zero_shot"] | FewShot, ...] = Field(default=(), max_length=8)
+    """Prompts for the untouched base model, as in `[zero_shot, few_shot: 4]`: what it answers to them is measured on
+    the same test rows as the tuned model, so that the report can say whether tuning was worth its cost. `zero_shot` is
+    the recipe's own prompt, with the labels listed; `few_shot` puts examples of training rows before it. For tasks
+    whose answers are generated behind a prompt. Default: none, because each takes another pass over the test rows."""
     gates: dict[str, str] | tuple[str, ...] = Field(default_factory=dict)
     """Limits per metric, such as `{macro_f1: ">= 0.95"}`, or a list of limits such as `f1 of sport >= 0.9` for names
     of more than one word; if a gate fails, `apply` exits with 7. Default: none, because what is good enough depends
@@ -227,6 +245,10 @@ class Eval(Document):
     """Rows per forward pass during evaluation. Default `auto`: what fits the budget, up to 32."""
     samples: int = Field(default=8, ge=0, le=1000)
     """Number of predictions in the report. Default: 8, which fit on a screen."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "baselines" or value}
 
     def named(self) -> tuple[tuple[str, str], ...]:
         """The metrics that the recipe itself names, in metrics and gates, each with its place."""

@@ -24,7 +24,7 @@ from ftc.spec.preference_losses import PreferenceLossCard
 from ftc.spec.tasks.parts import Part
 from ftc.spec.tasks.rows import RowKind
 from ftc.spec.tasks.turns import TrainOn
-from ftc.spec.text_forms import FormName
+from ftc.spec.text_forms import FormName, form_card
 
 __all__ = [
     "EVERY_FAMILY",
@@ -230,6 +230,14 @@ class TaskSection(Document):
         """Whether the recipe says which mode it wants, other than the usual one."""
         field = type(self).model_fields.get("mode")
         return field is not None and getattr(self, "mode") != field.default  # noqa: B009 - few tasks have one
+
+    @property
+    def prompted_mode(self) -> str | None:
+        """What `mode` has to be so that answers are generated behind a prompt; None where no mode does that."""
+        field = type(self).model_fields.get("mode")
+        options: tuple[str, ...] = get_args(field.annotation) if field is not None else ()
+        others = ((option, self.model_copy(update={"mode": option}).modes()) for option in options)
+        return next((one for one, modes in others if all(form_card(mode.form).takes_examples for mode in modes)), None)
 
     @property
     def declared_labels(self) -> tuple[str, ...] | None:

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from ftc.spec.documents.difference import RunComparison
     from ftc.spec.documents.events import Event, EventListener
     from ftc.spec.documents.plan import Plan
-    from ftc.spec.documents.streams import Split
     from ftc.spec.documents.tokenized import TokenizedRows
     from ftc.verbs.audit import StepListener
     from ftc.verbs.calibrate import calibrate, device, devices
@@ -211,13 +210,13 @@ def plan(
 
 
 def tokens(
-    target: Planned | Path | str, *, split: Split = "train", rows: Sequence[int | str] = (), offline: bool = False
+    target: Planned | Path | str, *, split: str = "train", rows: Sequence[int | str] = (), offline: bool = False
 ) -> TokenizedRows:
     """Rows of a recipe as the model is fed them, and what of them is learned. Test rows are noted in the ledger.
 
     Args:
         target: A planned recipe, or a recipe's file, whose lock stays as it is.
-        split: The part of the data.
+        split: The part of the data, or the name of a prompt baseline such as `few_shot_4`.
         rows: Names of rows, such as `data/tickets.csv:38`, or numbers from 1 of those that were read; the first three
             of the part where there are none.
         offline: Use only what is on this machine.

@@ -16,6 +16,7 @@ from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows, hidden_characters, normalize_labels, spelling_findings
 from ftc.compiler.resolve.rows.columns import Columns, missing_annotations, missing_columns, task_columns
 from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
+from ftc.compiler.resolve.rows.division import read_division
 from ftc.compiler.resolve.rows.images import ImageStore, image_columns, read_images, without_reader
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import Labeled, exchanged, labels_of, sorted_of, unlearned_labels
@@ -24,7 +25,7 @@ from ftc.compiler.resolve.rows.numbers import number_findings, number_names, num
 from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.row_checks import check_values, missing_looking
 from ftc.compiler.resolve.rows.row_digests import example_digests, row_digests, rows_digest, unordered_digest
-from ftc.compiler.resolve.rows.splits import MEASURED, Part, first_rows, num_copies, read_division
+from ftc.compiler.resolve.rows.splits import MEASURED, Part, first_rows, num_copies
 from ftc.compiler.resolve.rows.table import PartRows, Table
 from ftc.compiler.resolve.rows.tested_rows import NONE, HeldOut, keep_tested
 from ftc.compiler.resolve.rows.time_order import order_findings

@@ -14,10 +14,11 @@ from fractions import Fraction
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows
 from ftc.compiler.resolve.rows.columns import missing_columns, task_columns
+from ftc.compiler.resolve.rows.division import Division
 from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.row_checks import check_values
 from ftc.compiler.resolve.rows.row_digests import example_digests
-from ftc.compiler.resolve.rows.splits import Division, Part, divide, rank
+from ftc.compiler.resolve.rows.splits import Part, divide, rank
 from ftc.compiler.resolve.rows.table import JoinedTable, PartRows, Row, Table
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span
 from ftc.spec.documents.plan import Check

@@ -220,10 +220,10 @@ def tokens_arguments(parser: Parser) -> None:
     )
     parser.add_argument(
         "--split",
-        choices=("train", "validation", "test"),
         default="train",
         metavar="PART",
-        help="train, validation or test (default: train); that test rows were shown is recorded",
+        help="train (default), validation, test, or a prompt baseline such as few_shot_4; "
+        "that test rows were shown is recorded",
     )
     parser.add_argument("--ids", action="store_true", help="list each token with its id")
     add_overrides(parser)

@@ -38,7 +38,22 @@ HTML = "html"
 
 
 def _add_file(parser: Parser) -> None:
-    parser.add_argument("sweep", metavar="SWEEP", help="the sweep's file, NAME.sweep.yaml")
+    parser.add_argument("sweep", metavar="SWEEP", help="the sweep's file, NAME.sweep.yaml; with a flag below a recipe")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--curve", choices=("data",), help="SWEEP is a recipe: its learning curve, by training rows")
+    kinds.add_argument("--folds", type=int, metavar="K", help="SWEEP is a recipe: its cross-validation on K folds")
+
+
+def _file(args: Namespace, *, writes: bool = False) -> Path:
+    """The sweep's file; of a recipe's curve or folds the one beside the recipe."""
+    if args.curve is None and args.folds is None:
+        return Path(args.sweep)
+    from ftc.sweep.planning import asked_sweep
+
+    offline = getattr(args, "offline", False)
+    path = asked_sweep(Path(args.sweep), args.curve, args.folds, offline=offline, writes=writes)
+    args.sweep, args.curve, args.folds = str(path), None, None  # as what is said from here on calls it
+    return path
 
 
 def plan_arguments(parser: Parser) -> None:
@@ -68,7 +83,7 @@ def apply_arguments(parser: Parser) -> None:
 
 def run_apply(args: Namespace) -> int:
     """Runs trials until there are as many as asked for, and compares the best with the recipe's own values."""
-    from ftc.sweep.results import best_of, remember_own, report_of, verdict_of
+    from ftc.sweep.results import compared_of, remember_own, report_of, verdict_of
     from ftc.sweep.study import Study
     from ftc.sweep.trials import Interrupted, helpers, own_runs, run_trials
     from ftc.views.sweep import forecast_text, sweep_text
@@ -96,9 +111,9 @@ def run_apply(args: Namespace) -> int:
         return ExitCode.INTERRUPTED
     if reason:
         sys.stderr.write(f"{reason}: {len(study.trials)} of {file.sweep.trials} trials were begun\n")
-    best = best_of(file.sweep, study.trials)
-    if best:
-        verdict_of(file, best[0])  # it is kept, for the report
+    compared = compared_of(file, study.trials)
+    if compared is not None:
+        verdict_of(file, compared)  # it is kept, for the report
     report = report_of(file, study)
     if args.json:
         print_json(report.to_json())
@@ -114,7 +129,7 @@ def _join(args: Namespace) -> int:
     from ftc.sweep.trials import Interrupted, run_trials
 
     _needs_optuna()
-    file = read_sweep(Path(args.sweep))
+    file = read_sweep(_file(args))
     steps = plan_trial(file, {}, offline=args.offline).plan.settings.train.num_steps
     study = Study(file.sweep, file.folder, steps)
     try:
@@ -233,7 +248,7 @@ def _planned(args: Namespace) -> PlannedSweep:
             sys.stderr.write(f"\r\x1b[Kplanning: {done} of {total} points …" if done < total else "\r\x1b[K")
             sys.stderr.flush()
 
-    return plan_sweep(read_sweep(Path(args.sweep)), offline=args.offline, tell=tell)
+    return plan_sweep(read_sweep(_file(args, writes=True)), offline=args.offline, tell=tell)
 
 
 def _opened(args: Namespace) -> tuple[SweepFile, Study]:
@@ -247,7 +262,7 @@ def _opened(args: Namespace) -> tuple[SweepFile, Study]:
     from ftc.sweep.files import JOURNAL, read_sweep
     from ftc.sweep.study import Study
 
-    file = read_sweep(Path(args.sweep))
+    file = read_sweep(_file(args))
     if not (file.folder / JOURNAL).exists():
         help = f"`ftc sweep apply {args.sweep}` runs it"
         raise Refusal([diagnostic("FTC588", f"sweep `{file.name}` has no trials yet", help=help)])
@@ -255,13 +270,15 @@ def _opened(args: Namespace) -> tuple[SweepFile, Study]:
 
 
 def _code(report: SweepReport) -> int:
+    if report.kind == "repeats":
+        return ExitCode.FINE if report.means else ExitCode.COULD_NOT_WORK
     if report.verdict is None:
         return ExitCode.COULD_NOT_WORK if report.trials else ExitCode.FINE
     return ExitCode.FINE if report.verdict.is_better else ExitCode.INCONCLUSIVE
 
 
 def _next_step(report: SweepReport, args: Namespace) -> str:
-    if report.verdict is None or not report.verdict.is_better:
+    if report.verdict is None or not report.verdict.is_better or report.kind != "search":
         return ""
     return (
         f"\n`ftc sweep pick {args.sweep} --write` puts its values into {report.recipe} and evaluates it on test rows.\n"
@@ -292,7 +309,10 @@ COMMANDS: dict[str, Command] = {
     "sweep plan": Command(
         plan_arguments,
         run_plan,
-        examples=(Example("ftc sweep plan tickets.sweep.yaml", "every corner against memory, time and money"),),
+        examples=(
+            Example("ftc sweep plan tickets.sweep.yaml", "every corner against memory, time and money"),
+            Example("ftc sweep plan tickets.yaml --curve data", "would more rows help? writes the sweep's file"),
+        ),
     ),
     "sweep apply": Command(
         apply_arguments,

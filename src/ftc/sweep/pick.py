@@ -21,8 +21,12 @@ def chosen_trial(file: SweepFile, study: Study, number: int | None) -> Trial:
     """The trial of a number, or the best one.
 
     Raises:
-        Refusal: There is no complete trial, or not of that number (FTC588).
+        Refusal: There is no complete trial, or not of that number, or nothing is searched (FTC588).
     """
+    if file.sweep.kind != "search":
+        summary = f"sweep `{file.name}` measures the recipe, and searches no settings"
+        help = f"`ftc sweep show {file.path}` shows what it measured"
+        raise Refusal([diagnostic("FTC588", summary, help=help)])
     trials = study.trials
     complete = [one for one in trials if one.state == "complete" and number in (None, one.number)]
     if not complete:

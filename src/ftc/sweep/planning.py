@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 
 from ftc import api
 from ftc.api import Planned
@@ -15,10 +16,12 @@ from ftc.spec.documents.estimates import Phase, SecondsRange
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.sweep import PLAN_FIGURES, Axis, Choices, LogRange, Objective, Sweep
 from ftc.spec.documents.sweep_report import AxisWords, CostRange, Forecast
-from ftc.sweep.files import SweepFile
+from ftc.spec.sections.data import fold_name
+from ftc.spec.storage.atomic_write import write_text
+from ftc.sweep.files import SUFFIX, SweepFile, read_sweep
 from ftc.sweep.study import Point, first_points
 
-__all__ = ["PlannedSweep", "overrides_of", "plan_figure", "plan_sweep", "plan_trial"]
+__all__ = ["PlannedSweep", "asked_sweep", "overrides_of", "plan_figure", "plan_sweep", "plan_trial", "repeated"]
 
 _MOST_CORNERS = 256
 _AFTER_TRAINING: frozenset[Phase] = frozenset({"evaluate", "generate", "judge", "grade"})
@@ -40,19 +43,87 @@ class PlannedSweep:
     forecast: Forecast
 
 
-def overrides_of(point: Point, seed: int | None = None) -> tuple[str, ...]:
+def repeated(file: SweepFile, point: Point, repeat: tuple[int | None, int | None]) -> Point:
+    """A point with the seed and the fold of one of its trainings."""
+    seed, fold = repeat
+    found = dict(point) if seed is None else {**point, "train.seed": seed}
+    return found if fold is None else {**found, "data.split.fold": fold_name(fold, file.sweep.folds or 0)}
+
+
+def overrides_of(point: Point) -> tuple[str, ...]:
     """A point as texts for `--set`."""
-    found = [f"{path}={yaml_text(value)}" for path, value in point.items()]
-    return (*found, *(() if seed is None else (f"train.seed={seed}",)))
+    return tuple(f"{path}={yaml_text(value)}" for path, value in point.items())
 
 
-def plan_trial(file: SweepFile, point: Point, seed: int | None = None, *, offline: bool = False) -> Planned:
+def plan_trial(file: SweepFile, point: Point, *, offline: bool = False) -> Planned:
     """The plan of a trial; of the recipe's own values for an empty point.
 
     Raises:
         Refusal: The recipe can't have these values, or they don't fit.
     """
-    return api.plan(file.recipe, overrides=overrides_of(point, seed), keep_lock=True, offline=offline)
+    return api.plan(file.recipe, overrides=overrides_of(point), keep_lock=True, offline=offline)
+
+
+_PARTS = (8, 4, 2)
+"""Of the training rows, the points of a learning curve; all of them are the recipe itself."""
+
+
+def asked_sweep(recipe: Path, curve: str | None, folds: int | None, *, offline: bool, writes: bool) -> Path:
+    """The file of a learning curve or a cross-validation of a recipe, `NAME.curve.sweep.yaml` or
+    `NAME.folds.sweep.yaml`; it is written beside the recipe where it is missing, for people to read and change.
+
+    Args:
+        recipe: The recipe.
+        curve: `data` for a learning curve.
+        folds: How many, for a cross-validation.
+        offline: Use only what is on this machine.
+        writes: Whether a missing file is written.
+
+    Raises:
+        Refusal: The recipe can't be planned, has too few rows (FTC585), or its file says another number of folds
+            (FTC583).
+        OSError: The file can't be written.
+    """
+    path = recipe.with_name(f"{recipe.stem}.{'curve' if curve else 'folds'}{SUFFIX}")
+    if path.exists():
+        said = read_sweep(path).sweep.folds
+        if folds is not None and said != folds:
+            help = f"change or delete `{path.name}`"
+            raise Refusal([diagnostic("FTC583", f"`{path.name}` is about {said} folds, not {folds}", help=help)])
+    if path.exists() or not writes:
+        return path
+    plan = api.plan(recipe, keep_lock=True, offline=offline).plan
+    lines = ["ftc_sweep: 1", f"recipe: {yaml_text(recipe.name)}"]
+    lines.append(f"objective: {{metric: {plan.settings.train.select_metric}}}")
+    if curve is None:
+        lines.append(f"folds: {folds}")
+    else:
+        sizes = _curve_sizes(recipe, plan.data["train"].rows, offline=offline)
+        all_rows = f"# of {plan.data['train'].rows}, which the recipe itself has"
+        lines += [f"curve: {curve}", f"space: {{data: {{max_rows: {sizes}}}}}  {all_rows}", "search: {kind: grid}"]
+        lines.append("# seeds: [17, 18, 19]  # trains each size so often; the interval is over them")
+    write_text(path, "\n".join(lines) + "\n")
+    return path
+
+
+def _curve_sizes(recipe: Path, rows: int, *, offline: bool) -> list[int]:
+    """Parts of the training rows that the recipe can be planned with: in few rows a class may be missing.
+
+    Raises:
+        Refusal: There are fewer than two (FTC585).
+    """
+    sizes, why = [], ""
+    for part in _PARTS:
+        try:
+            api.plan(recipe, overrides=(f"data.max_rows={max(1, rows // part)}",), keep_lock=True, offline=offline)
+            sizes.append(rows // part)
+        except Refusal as refusal:
+            first = refusal.diagnostics[0]
+            why = f"with {rows // part}: {first.summary} ({first.code})"
+    if len(sizes) < 2:
+        summary, help = f"{rows} training rows are too few for a learning curve", "add rows"
+        raise Refusal([diagnostic("FTC585", summary, help=help, notes=why, path="data.source")])
+    return sizes
 
 
 def plan_sweep(
@@ -77,7 +148,8 @@ def plan_sweep(
         raise Refusal([diagnostic("FTC587", "a trial needs several devices", help=help, path="budget.devices")])
     _refuse_unknown_objectives(file, own.plan)
     corners, startup = _corners(file), first_points(sweep, sweep.search.startup)
-    points = {repr(point): point for point in (*corners, *startup)}
+    folds: list[Point] = [repeated(file, {}, (None, fold)) for _, fold in sweep.repeats if fold is not None]
+    points = {repr(point): point for point in (*corners, *startup, *folds)}
     plans: dict[str, Plan] = {}
     for number, (name, point) in enumerate(points.items(), start=1):
         try:
@@ -95,7 +167,7 @@ def _forecast(
     """What the sweep takes, by the plans of its corners and of its first trials."""
     sweep = file.sweep
     seconds = _seconds(plans.values())
-    trainings = (sweep.trials + 1) * max(1, len(sweep.seeds))
+    trainings = (sweep.trials + bool(sweep.space)) * len(sweep.repeats)  # without a space a trial is the recipe
     total = seconds and SecondsRange(
         low=seconds.low * (1 + (trainings - 1) * _least_share(sweep, own)),
         expected=seconds.expected * trainings,
@@ -108,14 +180,14 @@ def _forecast(
         recipe=sweep.recipe,
         goal=" and ".join(map(_goal, sweep.objectives)),
         axes=tuple(AxisWords(path=path, words=_axis_words(axis)) for path, axis in sweep.space.items()),
-        search=sweep.search.kind,
+        search=sweep.search.kind if sweep.kind == "search" else sweep.kind,
         notes=_notes(sweep),
         trials=sweep.trials,
         trainings=trainings,
         corners=checked[0],
         startup=checked[1],
         memory_bytes=plans[largest].memory.process.expected,
-        largest=", ".join(overrides_of(points[largest])),
+        largest=", ".join(overrides_of(points[largest])) or "the recipe's own values",
         seconds=seconds,
         total=total,
         cost=cost,
@@ -140,6 +212,8 @@ def _notes(sweep: Sweep) -> tuple[str, ...]:
     notes = []
     if sweep.prune is not None:
         notes.append(f"pruned by {sweep.prune.kind} from step {sweep.prune.from_step}")
+    if sweep.folds:
+        notes.append(f"each on {sweep.folds} folds")
     if sweep.seeds:
         notes.append(f"each with {len(sweep.seeds)} seeds")
     if sweep.budget.parallel > 1:
@@ -263,7 +337,7 @@ def _fitting(
         help = "`ftc device calibrate` measures this machine" if what == "time" else "write `budget.price_per_hour`"
         summary = f"the sweep has a limit, and a trial's {what} is not known"
         raise _at(file, diagnostic("FTC586", summary, place, help=help))
-    each, parallel = max(1, len(sweep.seeds)), budget.parallel
+    each, parallel = len(sweep.repeats), budget.parallel
     rooms: list[tuple[float, float]] = []
     if budget.time is not None:
         rooms.append((budget.time * parallel / seconds.expected, budget.time * parallel / seconds.high))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,11 @@ from ftc.compiler.recipes.edits import changed_recipe
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.record import Interval
 from ftc.spec.documents.sweep import PLAN_FIGURES, Objective, Sweep
-from ftc.spec.documents.sweep_report import Importance, SweepReport, TrialReport, Verdict
+from ftc.spec.documents.sweep_report import Importance, Mean, SweepReport, TrialReport, Verdict
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.reading import parse_json, read_regular
 from ftc.sweep.files import SweepFile, damaged
-from ftc.sweep.planning import overrides_of
+from ftc.sweep.planning import overrides_of, repeated
 from ftc.sweep.study import Study, Trial, drawn_again
 from ftc.sweep.trials import mean_objective, objective_of
 from ftc.verbs.runs import find_run, load_run
@@ -25,7 +25,7 @@ from ftc.verbs.runs import find_run, load_run
 if TYPE_CHECKING:
     from ftc.spec.documents.outcomes import Outcome
 
-__all__ = ["as_reported", "audit_sweep", "best_of", "remember_own", "report_of", "runs_of", "verdict_of"]
+__all__ = ["as_reported", "audit_sweep", "best_of", "compared_of", "remember_own", "report_of", "runs_of", "verdict_of"]
 
 _OWN, _VERDICT = "own.json", "verdict.json"
 _LEAST_FOR_IMPORTANCE = 8
@@ -56,6 +56,7 @@ def report_of(file: SweepFile, study: Study) -> SweepReport:
     """All that is known of a sweep; the verdict if its best trial was compared with the recipe's own values."""
     sweep, trials = file.sweep, study.trials
     own, best = _own_runs(file), best_of(sweep, trials)
+    compared = compared_of(file, trials)
     return SweepReport(
         name=file.name,
         recipe=sweep.recipe,
@@ -67,8 +68,62 @@ def report_of(file: SweepFile, study: Study) -> SweepReport:
         trials=tuple(map(as_reported, trials)),
         best=tuple(one.number for one in best),
         importances=_importances(study, trials),
-        verdict=_kept_verdict(file, (*own, *runs_of(file, best[0]))) if own and best else None,
+        verdict=_kept_verdict(file, (*own, *runs_of(file, compared))) if own and compared else None,
+        kind=sweep.kind,
+        repeats=tuple(
+            ", ".join(overrides_of(repeated(file, {}, one))) for one in sweep.repeats if len(sweep.repeats) > 1
+        ),
+        means=tuple(_means(file, own, trials)),
     )
+
+
+def compared_of(file: SweepFile, trials: Sequence[Trial]) -> Trial | None:
+    """The trial that the recipe's own values are compared with: the best, or of a curve the one with the most rows."""
+    if file.sweep.curve is None:
+        best = best_of(file.sweep, trials) if file.sweep.kind == "search" else ()
+        return best[0] if best else None
+    complete = [one for one in trials if one.state == "complete"]
+    return max(complete, key=lambda one: int(one.point["data.max_rows"]), default=None)
+
+
+def _means(file: SweepFile, own: Sequence[Run], trials: Sequence[Trial]) -> Iterator[Mean]:
+    """The first objective over each trial's trainings; nothing where each has one and none belongs to a curve."""
+    sweep = file.sweep
+    if len(sweep.repeats) == 1 and sweep.curve is None:
+        return
+    complete = [one for one in trials if one.state == "complete"]
+    if sweep.curve is not None:
+        complete.sort(key=lambda one: int(one.point["data.max_rows"]))
+    every = [(one.number, runs_of(file, one)) for one in (complete if sweep.space else ())]
+    for number, runs in (*every, *([(None, own)] if own else [])):
+        values = [objective_of(sweep.objectives[0], run) for run in runs]
+        interval, method = _over_repeats(values, sweep.folds)
+        yield Mean(
+            trial=number,
+            rows=runs[0].plan.data["train"].rows,
+            values=tuple(values),
+            mean=sum(values) / len(values),
+            interval=interval,
+            method=method,
+        )
+
+
+def _over_repeats(values: Sequence[float], folds: int | None) -> tuple[Interval | None, str]:
+    """The 95 % interval of the mean of repeated trainings, and how it was computed; None for a single one.
+
+    Two trainings of a cross-validation share most of their rows, so that their spread says too little: the corrected
+    resampled t-test (Nadeau and Bengio 2003) adds the ratio of validation to training rows to 1 / count.
+    """
+    from scipy.stats import t  # exact for the two or three seeds that people take, as a series is not
+
+    count = len(values)
+    if count < 2:
+        return None, ""
+    mean = sum(values) / count
+    spread = math.sqrt(sum((one - mean) ** 2 for one in values) / (count - 1))
+    half = float(t.ppf(0.975, count - 1)) * spread * math.sqrt(1 / count + (1 / (folds - 1) if folds else 0))
+    of = f"{count} trainings on {folds} folds, corrected resampled t" if folds else f"{count} seeds, Student's t"
+    return Interval(low=mean - half, high=mean + half), f"over {of}"
 
 
 def as_reported(trial: Trial) -> TrialReport:
@@ -154,16 +209,17 @@ def _digests(runs: Sequence[Run]) -> list[str]:
 
 
 def _compared(file: SweepFile, trial: Trial) -> Verdict:
-    objective, runs = file.sweep.objectives[0], runs_of(file, trial)
+    objective, runs, own = file.sweep.objectives[0], runs_of(file, trial), _own_runs(file)
+    if file.sweep.curve is not None:  # all rows are compared with fewer, and not fewer with all
+        runs, own = own, runs
     first, *others = runs
-    own = _own_runs(file)
     if objective.metric in PLAN_FIGURES:
         change = objective_of(objective, first) - objective_of(objective, own[0])
         return _verdict(objective, change, Interval(low=change, high=change), "both are figures of plans")
     if others:
         changes = [objective_of(objective, a) - objective_of(objective, b) for a, b in zip(runs, own, strict=True)]
-        method = f"mean difference over {len(changes)} seeds, Student's t"
-        return _verdict(objective, sum(changes) / len(changes), _of_seeds(changes), method)
+        interval, method = _over_repeats(changes, file.sweep.folds)
+        return _verdict(objective, sum(changes) / len(changes), interval, f"mean difference {method}")
     if first.record.id == own[0].record.id:
         return _verdict(objective, 0.0, None, "the trial has the recipe's own values")
     from ftc.runtime.metrics.statistics import difference, intervals
@@ -181,15 +237,6 @@ def _compared(file: SweepFile, trial: Trial) -> Verdict:
 
 def _by_row(outcomes: Sequence[Outcome]) -> dict[tuple[int, str], Outcome]:
     return {(one.row, one.prompt): one for one in outcomes}
-
-
-def _of_seeds(changes: Sequence[float]) -> Interval | None:
-    from scipy.stats import t  # exact for the two or three seeds that people take, as a series is not
-
-    count, mean = len(changes), sum(changes) / len(changes)
-    spread = math.sqrt(sum((one - mean) ** 2 for one in changes) / (count - 1))
-    half = float(t.ppf(0.975, count - 1)) * spread / math.sqrt(count)
-    return Interval(low=mean - half, high=mean + half)
 
 
 def _verdict(objective: Objective, change: float, interval: Interval | None, method: str) -> Verdict:
@@ -232,10 +279,14 @@ def _faults_of(file: SweepFile, trial: Trial) -> list[str]:
         run = load_run(places[0].parent)
         runs.append(run)
         recipe = run.plan.recipe.to_json()
-        for path, value in trial.point.items():
+        repeat = file.sweep.repeats[len(runs) - 1] if len(runs) <= len(file.sweep.repeats) else (None, None)
+        for path, value in repeated(file, trial.point, repeat).items():
             if changed_recipe(run.plan.recipe, path, value).to_json() != recipe:
                 found.append(f"trial {trial.number}: its run {name} has another `{path}` than {value}")
-    if trial.state == "complete" and len(runs) == len(trial.runs):
+    if trial.state == "complete" and len(trial.runs) != len(file.sweep.repeats):
+        wanted = len(file.sweep.repeats)
+        found.append(f"trial {trial.number}: it has {len(trial.runs)} runs, the sweep asks for {wanted}")
+    elif trial.state == "complete" and len(runs) == len(trial.runs):
         for objective, told in zip(file.sweep.objectives, trial.values, strict=True):
             seen = mean_objective(objective, runs)
             if seen != told:

@@ -20,7 +20,7 @@ from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import Evaluated, Event, EventListener, without_repeats
 from ftc.spec.documents.sweep import PLAN_FIGURES, Objective
 from ftc.sweep.files import SweepFile
-from ftc.sweep.planning import plan_figure, plan_trial
+from ftc.sweep.planning import plan_figure, plan_trial, repeated
 from ftc.sweep.study import Study, Trial
 from ftc.verbs.runs import load_events
 
@@ -45,8 +45,9 @@ Listener = Callable[[Began | Trial], None]
 
 
 def own_runs(file: SweepFile, tell: Listener, listen: EventListener, *, offline: bool) -> tuple[Run, ...]:
-    """Trains the recipe with its own values, which the trials are compared with; once for each seed."""
-    return tuple(_trained(file, {}, seed, None, tell=tell, listen=listen, offline=offline) for seed in _seeds(file))
+    """Trains the recipe with its own values, which the trials are compared with; once for each seed and fold."""
+    points = (repeated(file, {}, repeat) for repeat in file.sweep.repeats)
+    return tuple(_trained(file, point, None, tell=tell, listen=listen, offline=offline) for point in points)
 
 
 def run_trials(file: SweepFile, study: Study, tell: Listener, listen: EventListener, *, offline: bool) -> str:
@@ -83,9 +84,10 @@ def _run_trial(
             values = [mean_objective(one, runs) for one in file.sweep.objectives]
         study.end(number, values, state, reason, before.seconds + time.monotonic() - started)  # type: ignore[arg-type]
 
-    for seed in _seeds(file):
+    for repeat in file.sweep.repeats:
         try:
-            run = _trained(file, before.point, seed, (study, number), tell=tell, listen=listen, offline=offline)
+            point = repeated(file, before.point, repeat)
+            run = _trained(file, point, (study, number), tell=tell, listen=listen, offline=offline)
         except Refusal as refusal:
             first = refusal.diagnostics[0]
             if first.code not in _OF_ONE_TRIAL:
@@ -109,14 +111,13 @@ _OF_ONE_TRIAL = frozenset({"FTC626", "FTC633"})
 def _trained(
     file: SweepFile,
     point: dict[str, int | float | str | bool],
-    seed: int | None,
     watched: tuple[Study, int] | None,
     *,
     tell: Listener,
     listen: EventListener,
     offline: bool,
 ) -> Run:
-    planned = plan_trial(file, point, seed, offline=offline)
+    planned = plan_trial(file, point, offline=offline)
     number = watched[1] if watched else None
     if watched:
         watched[0].note(watched[1], runs=[planned.plan.run_id])
@@ -155,12 +156,8 @@ def _measured_name(metric: str) -> str:
     return metric if metric == "val_loss" else metric.removeprefix("val_")
 
 
-def _seeds(file: SweepFile) -> Sequence[int | None]:
-    return file.sweep.seeds or (None,)
-
-
 def mean_objective(objective: Objective, runs: Sequence[Run]) -> float:
-    """The value of an objective over a trial's runs, one for each seed."""
+    """The value of an objective over a trial's runs, one for each seed and fold."""
     return sum(objective_of(objective, run) for run in runs) / len(runs)
 
 

@@ -56,8 +56,13 @@ def compare_runs(runs: Sequence[Run]) -> RunComparison:
                 strategy=run.plan.settings.strategy.kind,
                 rows=len(outcomes),
                 settings=settings,
+                prompted={
+                    one.name: {name: statistics_of(name, run.plan.settings, said).observed for name in names}
+                    for one in (run.evaluation.prompted if run.evaluation else ())
+                    for said in [[row.model_copy(update={"tuned": row.prompted[one.name]}) for row in here]]
+                },
             )
-            for run, outcomes, settings in zip(runs, answered, _told_apart(runs), strict=True)
+            for run, outcomes, settings, here in zip(runs, answered, _told_apart(runs), rows, strict=True)
         ),
         rows=len(common),
         metrics=tuple(_compared(name, runs[0].plan.settings, rows) for name in names),

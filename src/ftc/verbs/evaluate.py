@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ftc.spec.documents.outcomes import HarnessReport, Outcome
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import Evaluation
-    from ftc.spec.documents.streams import Split
     from ftc.spec.documents.tokenized import TokenizedRows
     from ftc.verbs.plan import Planned
 
@@ -248,12 +247,12 @@ def refused(run: Run, why: str, help: str) -> Refusal:
     return Refusal([diagnostic("FTC685", f"run `{run.record.id}` can't be evaluated", notes=why, help=help)])
 
 
-def tokens_of(planned: Planned, split: Split, rows: Sequence[int | str]) -> TokenizedRows:
+def tokens_of(planned: Planned, split: str, rows: Sequence[int | str]) -> TokenizedRows:
     """Rows of a planned recipe as the model is fed them; test rows are noted in the ledger, since somebody sees them.
 
     Args:
         planned: The recipe.
-        split: The part that the rows belong to.
+        split: The part that the rows belong to, or the name of a prompt baseline, whose rows are test rows.
         rows: Names of rows, such as `data/tickets.csv:38`, or numbers from 1 of those that were read; the first three
             of the part where there are none.
 
@@ -267,7 +266,7 @@ def tokens_of(planned: Planned, split: Split, rows: Sequence[int | str]) -> Toke
 
     plan = planned.plan
     found = tokenized_rows(plan, planned.compiled.model_folder, split, rows)
-    if split == "test":
+    if split == "test" or split not in plan.data:
         digest = plan.data["test"].stream_digest
         names = [shown_row(row.place, row.row - 1) for row in found.rows[:_MOST_NAMED]]
         purpose = f"show rows {row_list(names, len(found.rows))}"

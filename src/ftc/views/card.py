@@ -24,6 +24,7 @@ from ftc.views import numbers
 from ftc.views.card_code import loading_code
 from ftc.views.comparison import agreement_words
 from ftc.views.findings import baseline_table
+from ftc.views.prompted import prompted_table
 from ftc.views.results import change_words, comparisons
 from ftc.views.words import (
     metric_title,
@@ -202,6 +203,8 @@ def _results(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> st
     base = "" if evaluation.base else " The base model was not evaluated."
     found = "".join(f"\n\n**{one.severity} {one.code}**: {_inline(one.text)}" for one in record.findings)
     baselines = f"\n\n{baseline_table(evaluation)}" if evaluation.baselines else ""
+    if evaluation.prompted:
+        baselines = f"\n\n{prompted_table(plan, record, evaluation)}{baselines}"
     return f"Evaluated once on the test split, {rows}, after training.{base}\n\n{lines}{baselines}{found}"
 
 

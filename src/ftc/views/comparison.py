@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ftc.spec.documents.difference import ComparedMetric, ComparedRun, RunComparison, Standing
 from ftc.spec.documents.merged import Agreement, MergedModel, Room
@@ -20,6 +20,7 @@ __all__ = [
     "harness_text",
     "label",
     "merged_text",
+    "prompted_words",
     "standing_words",
     "tally_text",
     "verdict",
@@ -42,6 +43,7 @@ def comparison_text(found: RunComparison, *, page: Page = PLAIN) -> str:
             gained = f"{change} ({change_interval})" if change_interval else change
             around = f"({interval})" if interval else ""
             rows.append((name, page.strong(value), around, gained, page.trend(word, word)))
+        rows += [(escaped(name), value, "", "", "") for name, value in prompted_words(found, one.metric)]
         title = metric_title(one.metric) + ("" if _is_higher_better(one.metric) else " (lower is better)")
         whole = table(rows, right=(1,), indent=2)
         if any(visible_width(line) > page.columns for line in whole):  # on a narrow page each change has its own line
@@ -81,7 +83,17 @@ def comparison_markdown(found: RunComparison) -> str:
         for run, standing in zip(found.runs, one.standings, strict=True):
             cells = (metric_title(one.metric), f"`{run.id}` {run.name}", *standing_words(one, standing))
             lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
+        for name, value in prompted_words(found, one.metric):
+            lines.append(f"| {metric_title(one.metric)} | {name} | {value} | | | | |")
     return "\n".join([*lines, *(f"\nLeft out: {reason}." for reason in found.not_compared)]) + "\n"
+
+
+def prompted_words(found: RunComparison, metric: str) -> Iterator[tuple[str, str]]:
+    """Each run's untouched base with each of its prompts, and its value of a metric."""
+    for run in found.runs:
+        for prompt, metrics in run.prompted.items():
+            if metric in metrics:
+                yield f"base of {run.id}, {prompt}", numbers.metric(metrics[metric])
 
 
 def standing_words(one: ComparedMetric, standing: Standing) -> tuple[str, str, str, str, str]:

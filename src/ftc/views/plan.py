@@ -20,7 +20,16 @@ from ftc.views.checks import check_lines
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
 from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, visible_width
 from ftc.views.tracking import asked_parts
-from ftc.views.words import ORIGIN_WORDS, headline, learned_of_rows, parent_parts, size_words, teacher_parts, value_at
+from ftc.views.words import (
+    ORIGIN_WORDS,
+    headline,
+    learned_of_rows,
+    parent_parts,
+    planned_prompts,
+    size_words,
+    teacher_parts,
+    value_at,
+)
 
 if TYPE_CHECKING:
     from ftc.spec.documents.record import Evaluation, RunRecord
@@ -81,6 +90,7 @@ def plan_text(
                 *memory_lines(plan.memory, page, devices=plan.settings.train.world_size),
                 *time_lines(plan, page),
                 *judge_lines(plan, page),
+                *page.listed("Baselines", planned_prompts(plan)),
                 *_lock(plan, lock_state, lock_changes, page),
                 *check_lines(plan, page, shown=shown, whole=verbose),
                 *page.listed("Unchecked", map(escaped, plan.not_checked)),
@@ -265,7 +275,8 @@ def _steps(plan: Plan, record: RunRecord | None, standing: Standing | None, page
             case EvaluateStep():
                 if step is not evaluations[0]:
                     continue  # one line tells of all subjects
-                subjects = " and ".join(one.subject for one in evaluations)
+                *others, last = [one.subject for one in evaluations]
+                subjects = f"{', '.join(others)} and {last}" if others else last
                 name, words = "evaluate", f"{subjects}, on {numbers.count(step.rows)} test rows, once"
             case _:
                 assert_never(step)

@@ -15,6 +15,7 @@ from ftc.views import numbers
 from ftc.views.estimates import phase_seconds_words, planned_peak
 from ftc.views.findings import baseline_lines, finding_lines
 from ftc.views.page import PLAIN, Page, blocks, escaped, fitted, shorten, table, visible_width
+from ftc.views.prompted import prompted_lines
 from ftc.views.report.elements import marked_up
 from ftc.views.results import Comparison, change_words, comparisons, probe_blocks, reservations, slice_blocks
 from ftc.views.tracking import tracked_parts
@@ -91,7 +92,7 @@ def run_text(
         *_next(record, folder, has_report, page),
     ]
     found = finding_lines(record.findings, page)
-    return blocks([*(_measured(plan, evaluation, page, title) if evaluation else ()), found, lines])
+    return blocks([*(_measured(plan, evaluation, page, title, record) if evaluation else ()), found, lines])
 
 
 def run_line(record: RunRecord, evaluation: Evaluation | None) -> str:
@@ -138,7 +139,9 @@ def wall_seconds(record: RunRecord) -> float | None:
     return sum((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds() for start, end in ends)
 
 
-def _measured(plan: Plan, evaluation: Evaluation, page: Page, title: str) -> Iterator[list[str]]:
+def _measured(
+    plan: Plan, evaluation: Evaluation, page: Page, title: str, record: RunRecord | None = None
+) -> Iterator[list[str]]:
     """The metrics with their intervals, the gates, each with its own, then all the rest."""
     gates = [
         (
@@ -155,6 +158,7 @@ def _measured(plan: Plan, evaluation: Evaluation, page: Page, title: str) -> Ite
     metrics = _metric_table(comparisons(evaluation), page)
     yield [title, *metrics, *(["", *fitted(None, gates, page, right=(2,), indent=2)] if gates else [])]
     yield [page.alert(line) for one in reservations(plan, evaluation) for line in page.wrap(one)]
+    yield prompted_lines(plan, record, evaluation, page)
     yield baseline_lines(evaluation, page)
     yield from slice_blocks(evaluation, page)
     yield from probe_blocks(evaluation, page)

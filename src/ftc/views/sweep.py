@@ -10,8 +10,20 @@ from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, escaped, fitted, table
 from ftc.views.words import metric_title
 
-__all__ = ["edits_text", "forecast_text", "objective_words", "shown_value", "sweep_text", "trial_line", "verdict_words"]
+__all__ = [
+    "KINDS",
+    "edits_text",
+    "forecast_text",
+    "mean_rows",
+    "objective_words",
+    "shown_value",
+    "sweep_text",
+    "trial_line",
+    "verdict_words",
+]
 
+KINDS = {"search": "search over settings of", "curve": "learning curve of", "repeats": "repeated trainings of"}
+"""What a sweep does with its recipe."""
 _MOST_TRIALS = 12
 """Trials that a terminal lists; the page and `--json` have all."""
 
@@ -49,9 +61,12 @@ def sweep_text(found: SweepReport, *, page: Page = PLAIN) -> str:
     running = sum(trial.status == "running" for trial in found.trials)
     if running:
         counts.append(f"{running} unfinished")
-    lines = [*page.flow("sweep", [page.strong(found.name), f"of {escaped(found.recipe)}", f"search {found.search}"])]
+    searched = [f"search {found.search}"] if found.kind == "search" else []
+    lines = [*page.flow("sweep", [page.strong(found.name), f"{KINDS[found.kind]} {escaped(found.recipe)}", *searched])]
     lines += page.flow("trials", [f"{len(found.trials)} of {found.wanted}", *counts])
-    if found.trials:
+    if found.means:
+        lines += ["", *mean_lines(found, page)]
+    if found.trials and found.kind == "search":
         shown = _ranked(found)[:_MOST_TRIALS]
         names = list(found.trials[0].settings)
         header = ("trial", *map(_last, names), *found.metrics, "status")
@@ -61,13 +76,36 @@ def sweep_text(found: SweepReport, *, page: Page = PLAIN) -> str:
         lines += ["", *fitted(header, rows, page, right=right)]
         if len(found.trials) > len(shown):
             lines.append(page.faint(f"{len(found.trials) - len(shown)} more: `--json` and the page have all"))
-        lines += [line for one in found.trials if one.status == "failed" for line in _failed(one, page)]
+    lines += [line for one in found.trials if one.status == "failed" for line in _failed(one, page)]
     if found.importances:
         words = [f"{escaped(one.setting)} {numbers.percent(one.share)}" for one in found.importances]
         lines += ["", *page.flow("importance", words)]
     if found.verdict is not None:
         lines += ["", *page.flow("verdict", verdict_words(found, page))]
     return "\n".join(lines) + "\n"
+
+
+def mean_rows(found: SweepReport) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows of the means: the recipe's own values last, of a curve by training rows."""
+    name = "training rows" if found.kind == "curve" else ""
+    header: tuple[str, ...] = (name, found.metrics[0], "95 % interval", "single trainings")
+    rows: list[tuple[str, ...]] = []
+    for one in found.means:
+        name = "the recipe" if one.trial is None else f"trial {one.trial}"
+        each = ", ".join(shown_value(found.metrics[0], value) for value in one.values) if len(one.values) > 1 else ""
+        around = numbers.interval(one.interval)
+        rows.append(
+            (f"{one.rows:,}" if found.kind == "curve" else name, shown_value(found.metrics[0], one.mean), around, each)
+        )
+    return header, rows
+
+
+def mean_lines(found: SweepReport, page: Page) -> list[str]:
+    """The means on a terminal, and how their intervals were computed."""
+    header, rows = mean_rows(found)
+    lines = fitted(header, rows, page, right=(0, 1) if found.kind == "curve" else (1,))
+    method = next((one.method for one in found.means if one.method), "")
+    return [*lines, *([page.faint(f"intervals {method}")] if method else [])]
 
 
 def trial_line(one: TrialReport, metrics: Sequence[str], *, page: Page = PLAIN) -> str:
@@ -84,7 +122,14 @@ def verdict_words(found: SweepReport, page: Page = PLAIN) -> list[str]:
     assert verdict is not None, "somebody compared them"
     change = f"{metric_title(found.metrics[0].removeprefix('val_'))} {numbers.signed(verdict.change)}"
     around = f"({numbers.interval(verdict.interval, numbers.signed)})" if verdict.interval else "(no interval)"
-    if verdict.is_better:
+    if found.kind == "curve":
+        *_, fewer, every = found.means
+        between = f"from {fewer.rows:,} to {every.rows:,} rows"
+        if verdict.is_better:
+            word = page.good(f"more rows helped {between}, so that still more will probably help")
+        else:
+            word = page.alert(f"inconclusive: it is not shown that more rows help {between}")
+    elif verdict.is_better:
         word = page.good(f"trial {found.best[0]} is better than the recipe's own values")
     else:
         word = page.alert(f"inconclusive: trial {found.best[0]} is not shown to be better than the recipe's own values")

@@ -31,6 +31,7 @@ __all__ = [
     "mode_of",
     "parent_parts",
     "pipeline",
+    "planned_prompts",
     "sampling_facts",
     "size_words",
     "skipped_words",
@@ -164,3 +165,12 @@ def skipped_words(record: RunRecord) -> list[str]:
     if steps is None:
         return []
     return [f"{numbers.plural(steps, 'step')} skipped (gradients overflowed)" if steps else "no step skipped"]
+
+
+def planned_prompts(plan: Plan) -> Iterator[str]:
+    """What the base model will be given, for the plan's page."""
+    for one in plan.settings.eval.baselines:
+        rows = f" ({', '.join(escaped(row.place) for row in one.examples)})" if one.examples else ""
+        more = one.prompt_tokens - one.own_tokens
+        size = f"{one.prompt_tokens:,.0f} tokens per prompt, {more:+,.0f}"
+        yield f"{one.title}{rows}: {'the same prompts as the base' if one.is_own else size}"

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.resolve.rows.splits import divide, read_division
+from ftc.compiler.resolve.rows.division import read_division
+from ftc.compiler.resolve.rows.splits import divide
 from ftc.compiler.resolve.rows.table import Table
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.sections.data import Data, PathSource, Split

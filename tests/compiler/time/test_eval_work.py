@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ftc.compiler.draft import Measured
 from ftc.compiler.time.run_work import RunWork, run_work
 from ftc.spec.documents.attributions import LONGEST_ROW, PATH_POINTS
 from ftc.spec.documents.estimates import Work
+from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.documents.streams import RowLengths
 from tests.support.drafts import CARD, decided, draft_of, model_facts
 
@@ -101,3 +103,31 @@ def test_why_a_classifier_chose_costs_eight_passes_in_both_directions_for_each_r
     assert measured(20) == measured(30), "no more rows than there are"
     assert measured(5, tokens=LONGEST_ROW + 1) == measured(0, tokens=LONGEST_ROW + 1)
     assert measured(5, "generation") == measured(0, "generation")
+
+
+def test_a_longer_prompt_for_the_base_costs_its_tokens() -> None:
+    """The prompts of a baseline are read and answered by the base, beside the test rows."""
+    plain = work()
+    draft = draft_of(device=CARD, **WRITTEN)
+    rows, prompt = np.full(40, 200), np.full(40, 180)
+    test = RowLengths(np.full(40, 100), np.full(40, 80), np.full(40, 20), np.full(40, 50), 0)
+    asked = RowLengths(rows, prompt, np.full(40, 20), rows // 2, 0)
+    shape = {"prompt": "{{ text }}", "separator": None, "examples": (), "own_tokens": 80.0, "cut_rows": 0}
+    few, own = (
+        PromptBaseline(
+            name=name, kind="few_shot", path="", seed=17, prompt_tokens=180.0, stream_sha256="", is_own=is_own, **shape
+        )
+        for name, is_own in (("few_shot_2", False), ("zero_shot", True))
+    )
+
+    def with_prompts(*baselines: PromptBaseline) -> RunWork:
+        lengths = {**dict.fromkeys((*draft.splits, "swaps"), test), "few_shot_2": asked}
+        return run_work(decided(replace(draft, lengths=lengths, measured=Measured(baselines=baselines))))
+
+    assert with_prompts(own).phases == plain.phases, "the base was given these very prompts"
+    more = with_prompts(few, own)
+    for phase, by in (("evaluate", 40 * 200), ("generate", 40 * 180)):
+        before, after = plain.phases[phase][0].flops, more.phases[phase][0].flops
+        base = before / 3 if phase == "generate" else before / 2
+        assert after - before > base * by / (40 * 100) * 0.9
+    assert more.phases["train"] == plain.phases["train"]

@@ -13,7 +13,7 @@ from ftc.spec.documents.record import RunRecord
 from ftc.spec.row_names import shown_row
 from ftc.spec.version import VERSION
 from ftc.views import numbers
-from ftc.views.comparison import label, standing_words, verdict
+from ftc.views.comparison import label, prompted_words, standing_words, verdict
 from ftc.views.report.charts import (
     COLORS,
     Axis,
@@ -129,7 +129,7 @@ def _result(found: RunComparison, drawn: Drawer) -> str:
     charts = "".join(
         figure(_metric_chart(found, number), drawn) for number in range(len(found.metrics))[:_MOST_METRICS]
     )
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             text(metric_title(one.metric)),
             f"<code>{text(run.id)}</code> {text(', '.join(label(run, found)))}",
@@ -137,6 +137,11 @@ def _result(found: RunComparison, drawn: Drawer) -> str:
         )
         for one in found.metrics
         for run, standing in zip(found.runs, one.standings, strict=True)
+    ]
+    rows += [
+        (text(metric_title(one.metric)), text(name), value, "–", "–", "–", "")
+        for one in found.metrics
+        for name, value in prompted_words(found, one.metric)
     ]
     header = ("metric", "run", "value", "95 % interval", "change", "95 % interval of the change", "verdict")
     left = "".join(f"<li>{text(reason)}</li>" for reason in found.not_compared)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from ftc.spec.documents.events import Event
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.outcomes import Outcome
-from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.plan import EvaluateStep, Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.views import numbers
 from ftc.views.findings import baselines_section, findings_list
+from ftc.views.prompted import prompted_section
 from ftc.views.report.charts import Drawer, drawer
 from ftc.views.report.classes import classes_section, confidence_section
 from ftc.views.report.elements import facts, framed, marked_up, text
@@ -27,6 +28,7 @@ __all__ = ["report_html"]
 
 _PARTS = {
     "result": "Result",
+    "prompted": "Is tuning worth it?",
     "baselines": "Simple baselines",
     "slices": "Groups",
     "retention": "Forgetting",
@@ -73,6 +75,7 @@ def report_html(
     texts = RowTexts(plan.settings.text.labels, shows_personal_data)
     parts = {
         "result": result_section(plan, evaluation, drawn),
+        "prompted": prompted_section(plan, record, evaluation),
         "baselines": baselines_section(evaluation),
         "slices": slices_section(evaluation, drawn, texts),
         "retention": retention_section(evaluation),
@@ -120,7 +123,7 @@ def _header(plan: Plan, record: RunRecord, evaluation: Evaluation | None, note: 
             ("rows", text(rows)),
             ("license of the model", text(plan.lock.model.license or "not known")),
             ("data", text(", ".join(_source(one) for one in plan.lock.data.sources.values()))),
-            ("evaluations on the test set", text(_evaluations(evaluation))),
+            ("evaluations on the test set", text(_evaluations(plan, evaluation))),
         )
     )
     masked = f'<p class="masked">{marked_up(note)}</p>' if note else ""
@@ -148,8 +151,9 @@ def _source(source: SourceLock) -> str:
     return f"{asked.get('hub', '')}{commit} (its license is on its page of the hub)"
 
 
-def _evaluations(evaluation: Evaluation | None) -> str:
+def _evaluations(plan: Plan, evaluation: Evaluation | None) -> str:
     """How often this run evaluated models on its test rows; the ledger counts those of other runs."""
     if evaluation is None:
         return "none"
-    return "2 by this run: base once, tuned once" if evaluation.base else "1 by this run: tuned once"
+    subjects = [step.subject for step in plan.steps if isinstance(step, EvaluateStep)]
+    return f"{len(subjects)} by this run: {', '.join(f'{one} once' for one in subjects)}"

@@ -9,7 +9,7 @@ from ftc.spec.version import VERSION
 from ftc.views import numbers
 from ftc.views.report.charts import Axis, Drawer, Lines, Range, Ranges, Series, drawer, figure
 from ftc.views.report.elements import facts, framed, section, table, text
-from ftc.views.sweep import objective_words, shown_value, verdict_words
+from ftc.views.sweep import KINDS, mean_rows, objective_words, shown_value, verdict_words
 
 __all__ = ["sweep_html"]
 
@@ -25,15 +25,17 @@ def sweep_html(found: SweepReport, drawn: Drawer | None = None) -> str:
         drawn: Who draws the charts; by default the library of the `report` extra, where it is installed.
     """
     drawn = drawn or drawer()
-    complete = [one for one in found.trials if one.status == "complete"]
-    lead = f"{len(found.trials)} of {found.wanted} trials, {len(complete)} complete."
+    ended = sum(one.status == "complete" for one in found.trials)
+    complete = [one for one in found.trials if one.status == "complete" and found.kind == "search"]
+    lead = f"{len(found.trials)} of {found.wanted} trials, {ended} complete."
     if found.verdict is not None:
         lead += f" {verdict_words(found)[0].capitalize()}."
     title = f"Sweep {found.name}"
-    header = f'<header><p class="kind">Search over settings of {text(found.recipe)}</p><h1>{text(title)}</h1>'
+    header = f'<header><p class="kind">{KINDS[found.kind]} {text(found.recipe)}</p><h1>{text(title)}</h1>'
     header += f'<p class="lead">{text(lead)}</p></header>'
     parts = [
         ("result", "Result", _result(found)),
+        ("means", "Learning curve" if found.kind == "curve" else "Means", _repeated(found, drawn)),
         ("history", "History", section("history", "History", *_history(found, complete, drawn))),
         ("settings", "Settings", section("settings", "Settings", _parallel(found, complete), *_shares(found, drawn))),
         ("trials", "Trials", section("trials", "Trials", _table(found))),
@@ -43,7 +45,8 @@ def sweep_html(found: SweepReport, drawn: Drawer | None = None) -> str:
 
 def _result(found: SweepReport) -> str:
     rows = [("Objective", text(" and ".join(map(objective_words, found.metrics, found.higher_is_better))))]
-    rows.append(("Search", text(found.search)))
+    if found.kind == "search":
+        rows.append(("Search", text(found.search)))
     for number in found.best:
         one = found.trials[number]
         values = ", ".join(map(shown_value, found.metrics, one.values))
@@ -54,6 +57,26 @@ def _result(found: SweepReport) -> str:
     if found.verdict is not None:
         rows.append(("Verdict", text("; ".join(verdict_words(found)))))
     return section("result", "Result", facts(rows))
+
+
+def _repeated(found: SweepReport, drawn: Drawer) -> str:
+    """Means over seeds and folds; of a learning curve as a picture too."""
+    if not found.means:
+        return ""
+    metric, title = found.metrics[0], "Learning curve" if found.kind == "curve" else "Means"
+    header, rows = mean_rows(found)
+    method = next((f"95 % intervals {one.method}" for one in found.means if one.method), "One training each")
+    values = table(method, header, [tuple(map(text, row)) for row in rows], right=(1,))
+    chart = ""
+    if found.kind == "curve" and len(found.means) > 1:
+        points = [(float(one.rows), one.mean) for one in found.means]
+        words = f"{metric} is {shown_value(metric, points[-1][1])} with {found.means[-1].rows:,} training rows."
+        single = [(float(one.rows), value) for one in found.means for value in one.values]
+        series = [Series("mean", points, "line"), Series("trainings", single, "cloud", 1)]
+        axes = Axis("training rows", whole=True), Axis(metric)
+        chart = figure(Lines("curve-chart", f"{metric} by training rows", words, series, *axes), drawn)
+    repeats = f"<p>Trainings: {text('; '.join(found.repeats))}.</p>" if found.repeats else ""
+    return section("means", title, chart, values, repeats)
 
 
 def _history(found: SweepReport, complete: Sequence[TrialReport], drawn: Drawer) -> list[str]:

@@ -141,3 +141,46 @@ def test_fewer_training_rows_are_a_part_of_more(count: int, most: int, seed: int
 @pytest.mark.parametrize(("contents", "count"), [("abc", 0), ("aab", 1), ("aaaa", 3)])
 def test_copies_are_counted(contents: str, count: int) -> None:
     assert num_copies([content.encode() for content in contents]) == count
+
+
+@given(
+    classes=st.lists(st.integers(3, 40), min_size=1, max_size=5),
+    folds=st.integers(2, 5),
+    test=st.sampled_from([0.0, 0.1, 0.3]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_folds_share_out_the_rows_that_are_not_test_rows(
+    classes: list[int], folds: int, test: float, seed: int
+) -> None:
+    strata = [f"class {number}" for number, size in enumerate(classes) for _ in range(size)]
+    assume(len(strata) >= 4 * folds)
+    keys = keys_of(len(strata))
+    whole, _ = divide(keys, Split(test=test, seed=seed), strata)
+    found = [
+        divide(keys, Split(test=test, seed=seed, fold=f"{number} of {folds}"), strata) for number in range(1, folds + 1)
+    ]
+    assert not any(findings for _, findings in found if test == 0)
+    parts = [each for each, _ in found]
+    assert all(each.get("test") == whole.get("test") for each in parts), "test rows are the same as without folds"
+    validated = [row for each in parts for row in each["validation"]]
+    assert sorted(validated) == sorted(set(range(len(keys))) - set(whole.get("test", ())))
+    for each in parts:
+        assert sorted([*each["train"], *each["validation"]]) == sorted(validated)
+        for number in range(len(classes)):
+            mine = Counter(strata[row] for row in each["validation"])[f"class {number}"]
+            assert abs(mine - sum(strata[row] == f"class {number}" for row in validated) / folds) < 1
+
+
+def test_groups_and_copies_stay_in_one_fold() -> None:
+    groups = [f"customer {number // 4}" for number in range(80)]
+    for number in range(1, 5):
+        parts, found = divide(keys_of(80), Split(test=0.2, fold=f"{number} of 4"), groups=groups)
+        assert not found
+        assert len(parts["validation"]) == 16
+        assert not {groups[row] for row in parts["validation"]} & {groups[row] for row in parts["train"]}
+
+
+def test_more_folds_than_groups_are_refused() -> None:
+    groups = ["one"] * 20 + ["two"] * 20
+    _, found = divide(keys_of(40), Split(test=0, fold="3 of 3"), groups=groups)
+    assert [one.path for one in found] == ["data.split.fold"]
