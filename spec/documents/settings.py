@@ -16,13 +16,11 @@ from ftc.spec.documents import loss_settings as losses
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.documents.vision_settings import MayHaveMore
-from ftc.spec.extension_points import package_entry
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizers import OptimizerKind, OptimizerNumbers
 from ftc.spec.precisions import Precision
-from ftc.spec.rewards import asks_packages
 from ftc.spec.schedules import ScheduleKeys
 from ftc.spec.sections.evaluation import Gate, Judge, SimpleBaseline
 from ftc.spec.sections.model import AttentionKernel
@@ -374,15 +372,6 @@ class Settings(Document):
         """How labels belong to a row; None for rows without."""
         head = head_card(self.model.head)
         return "one" if head.writes and self.text.labels else head.labels
-
-    @property
-    def package_metrics(self) -> frozenset[str]:
-        """Metrics that installed packages compute, and those of rewards that such packages give: a run alone asks
-        them, no audit and no comparison.
-        """
-        sampling = self.train.sampling
-        is_rewarded = sampling is not None and asks_packages(sampling.rewards)
-        return frozenset(name for name in self.eval.metrics if is_rewarded or package_entry(name))
 
     @property
     def begins_as_base(self) -> bool:
