@@ -32,6 +32,7 @@ from ftc.spec.documents.audit import AuditReport, Finding, SignatureSeen
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.lockfile import is_weight_file
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.pushed import read_pulled
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import read_step_log
 from ftc.spec.exit_codes import ExitCode
@@ -134,11 +135,14 @@ def result_faults(run: RunFolder, plan: Plan, record: RunRecord) -> tuple[Findin
     """What is wrong with a run's own documents and files, whatever became of its inputs.
 
     Nothing is wrong with a whole, finished one, and of that alone a statement can be true. Checkpoints are no part of
-    the result: they may be gone by then.
+    the result: they may be gone by then. Of a run that was pulled, what came is compared: documents without rows with
+    the list by which they came, and everything else with the record.
     """
-    tally, result = Tally(), (run.adapter, run.model)
-    _check_documents(tally, run, plan, record)
+    tally, result, pulled = Tally(), (run.adapter, run.model), read_pulled(run.path)
+    _check_documents(tally, run, plan, record, bare_plan=pulled.left_behind("plan.json") if pulled else None)
     left = {name: facts for name, facts in record.outputs.items() if run.checkpoints not in (run.path / name).parents}
+    if pulled is not None:
+        left = {name: pulled.left_behind(name) or facts for name, facts in left.items() if name not in pulled.left_out}
     _check_outputs(tally, run, left, result)
     return tuple(tally.findings)
 
@@ -151,10 +155,12 @@ def _verdict(findings: Iterable[Finding]) -> tuple[Literal["CONSISTENT", "TAMPER
     return ("INCONCLUSIVE", ExitCode.INCONCLUSIVE) if codes else ("CONSISTENT", ExitCode.FINE)
 
 
-def _check_documents(tally: Tally, run: RunFolder, plan: Plan, record: RunRecord) -> None:
+def _check_documents(
+    tally: Tally, run: RunFolder, plan: Plan, record: RunRecord, bare_plan: FileFacts | None = None
+) -> None:
     pairs = {
         "record.json": (record.sha256, own_digest(run.record)),
-        "plan.json": (plan.sha256, own_digest(run.plan)),
+        "plan.json": (bare_plan.sha256, file_digest(run.plan)) if bare_plan else (plan.sha256, own_digest(run.plan)),
         "plan.json, as the record names it": (record.plan_sha256, plan.sha256),
     }
     pairs |= {

@@ -43,7 +43,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_of
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.settings import Settings
-from ftc.spec.documents.streams import Split, TokenStream
+from ftc.spec.documents.streams import Split, TokenStream, open_stream
 from ftc.spec.heads import Choices, head_card
 from ftc.spec.precisions import number_type, precision_card
 from ftc.spec.storage.atomic_write import building_folder
@@ -74,6 +74,7 @@ class Asked:
         shard_bytes: Most bytes of weights in one file.
         split: Rows on which both models are compared.
         card: Text of the model card.
+        texts: A stream of other texts, for a run whose rows are not here.
     """
 
     target: Path
@@ -82,6 +83,7 @@ class Asked:
     shard_bytes: int
     split: Split
     card: Callable[[MergedModel], str]
+    texts: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,9 @@ def merge(
     """
     with reopened(on_processor(plan), inputs, run, record, listen) as session:
         with session.journal.phase("verify", f"{len(plan.lock.model.files) + 1} files"):
-            verify_some(plan, inputs, [asked.split], session.stamps)
-        rows = session.stream(asked.split)
+            verify_some(plan, inputs, [] if asked.texts else [asked.split], session.stamps)
+        rows = open_stream(asked.texts) if asked.texts else session.stream(asked.split)
+        whose = "fixed texts" if asked.texts else asked.split
         assert rows is not None, "the caller has chosen a split with rows"
         numbers = sampled(rows)
         before = scores_of(_adapted(session), rows, numbers, session.stop)
@@ -120,12 +123,12 @@ def merge(
             with session.journal.phase("merge", asked.target.name):
                 written = _write(session, plan, asked, folder)
             session.stamps.confirm()  # weights were read until now
-            with session.journal.phase("compare", f"{len(numbers)} rows of {asked.split}"):
+            with session.journal.phase("compare", f"{len(numbers)} rows of {whose}"):
                 after = scores_of(_loaded(session, folder), rows, numbers, session.stop)
             found = agreement(
                 before,
                 after,
-                split=asked.split,
+                split=whose,
                 allowed=allowed_share(plan.settings, asked.weight_type),
                 choices=head_card(plan.settings.model.head).choices,
             )

@@ -31,6 +31,7 @@ from ftc.spec.codes import (
     rows,
     rules,
     schema,
+    sharing,
     strategies,
     sweeps,
     text,
@@ -73,6 +74,7 @@ CODES: dict[str, Code] = {
         launching,
         tracking,
         uses,
+        sharing,
     )
     for code in module.CODES
 }

@@ -155,9 +155,9 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC663",
-        title="not enough room for the merged model",
+        title="not enough room for a model",
         cause="Before loading anything, ftc compares the size of the merged model with the free disk space, and the "
-        "memory that merging needs with the free memory.",
+        "memory that merging needs with the free memory. Before a run is pulled, its size is compared likewise.",
         wrong="ftc run merge RUN -o merged/demo --dtype float32",
         right="ftc run merge RUN -o merged/demo --dtype bfloat16",
         exit_code=ExitCode.COULD_NOT_WORK,

@@ -11,6 +11,7 @@ from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.intervals import Gain
 from ftc.spec.documents.record import GateResult
 from ftc.spec.model_formats import model_format
+from ftc.spec.names import InsidePath
 
 __all__ = ["EXPORT_FILE", "AnswersKept", "Converter", "ExportedModel", "Parity", "TemplateKept"]
 
@@ -114,7 +115,7 @@ class ExportedModel(Document):
     """What was asked for."""
     tensor_types: dict[str, int]
     """How many tensors the file has of each type, as read back from it."""
-    files: dict[str, FileFacts]
+    files: dict[InsidePath, FileFacts]
     """Every file of the folder but this one."""
     conversion: Parity
     """Of the file in float32, from which the others are made."""

@@ -37,6 +37,8 @@ __all__ = [
     "NotedEvaluation",
     "Opened",
     "PagesWritten",
+    "RunPulled",
+    "RunPushed",
     "Unlocked",
     "append_entry",
     "broken_links",
@@ -135,6 +137,32 @@ class ModelExported(_Entry):
     """Digest of each file, by its name."""
 
 
+class RunPushed(_Entry):
+    """What a run left, or what was made of it, was committed to a repository of the hub."""
+
+    kind: Literal["run_pushed"] = "run_pushed"
+    name: str
+    run_id: str
+    repo: str
+    commit: str
+    parent: str
+    """The commit that it stands on; empty where another push made it."""
+    what: str
+    files_sha256: dict[str, str]
+    """Digest of each file, by its path in the repository."""
+
+
+class RunPulled(_Entry):
+    """A run came from a repository of the hub."""
+
+    kind: Literal["run_pulled"] = "run_pulled"
+    name: str
+    run_id: str
+    repo: str
+    commit: str
+    record_sha256: str
+
+
 class PagesWritten(_Entry):
     """A run's pages were written: an audit compares charts by these checksums, rather than draw them again."""
 
@@ -155,7 +183,7 @@ class Unlocked(_Entry):
 
 
 Entry = Annotated[
-    Opened | Begun | Ended | NotedEvaluation | Merged | ModelExported | PagesWritten | Unlocked,
+    Opened | Begun | Ended | NotedEvaluation | Merged | ModelExported | RunPushed | RunPulled | PagesWritten | Unlocked,
     Field(discriminator="kind"),
 ]
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)

@@ -33,8 +33,8 @@ class Agreement(Document):
     Both answer the same rows by the run's own scorer and in the run's own precision, one after the other.
     """
 
-    split: Literal["train", "validation"]
-    """Whose rows they are; test rows stay sealed."""
+    split: Literal["train", "validation", "fixed texts"]
+    """Whose rows they are; test rows stay sealed. A run that was pulled came without, and is asked fixed texts."""
     rows: int
     scores: int
     """Scores, of the head's outputs at each place where something is predicted, that were compared."""

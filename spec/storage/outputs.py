@@ -45,6 +45,7 @@ class OutputKind(Enum):
     SWEEP = "sweep's page"
     RUNS = "page of runs"
     DRIFT = "drift report"
+    INSPECTION = "page of what training changed"
     JOB_SCRIPT = "job script"
 
 
@@ -146,6 +147,7 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
             | OutputKind.SWEEP
             | OutputKind.RUNS
             | OutputKind.DRIFT
+            | OutputKind.INSPECTION
             | OutputKind.JOB_SCRIPT
         ):
             return False
@@ -164,6 +166,7 @@ _PAGES = {
         OutputKind.SWEEP: f"{_TITLED}Sweep ",
         OutputKind.RUNS: f"{_TITLED}All runs<",
         OutputKind.DRIFT: f"{_TITLED}Drift of ",
+        OutputKind.INSPECTION: f"{_TITLED}What training changed in ",
         OutputKind.JOB_SCRIPT: (
             r"(?:#!/bin/bash\n(?:#SBATCH [^\n]*\n)*\n)?"
             r"# Plan [0-9a-f]{12} of job [0-9a-f]{12}\. Written by `ftc launch`"

@@ -152,6 +152,11 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def pulled(self) -> Path:
+        """The list of files of a run that came from the hub; no other run has it."""
+        return self.path / "pulled.json"
+
+    @property
     def card(self) -> Path:
         """The model card."""
         return self.path / "README.md"

@@ -51,10 +51,13 @@ if TYPE_CHECKING:
     from ftc.verbs.drift import Drifted, data_drift
     from ftc.verbs.evaluate import evaluate, evaluate_on_harness
     from ftc.verbs.export_model import export_model
+    from ftc.verbs.inspect import Inspected, inspect
     from ftc.verbs.merge import merge
     from ftc.verbs.models import models
     from ftc.verbs.predict import Model, Predictions, load, predict
     from ftc.verbs.provenance import export, provenance, used_by
+    from ftc.verbs.pull import Pull, pull
+    from ftc.verbs.push import Push, push
     from ftc.verbs.server import Served, evaluate_server
     from ftc.verbs.sign import sign, verify
     from ftc.verbs.starting import import_recipe, init, schema
@@ -64,9 +67,12 @@ __all__ = [
     "Chat",
     "Checked",
     "Drifted",
+    "Inspected",
     "Model",
     "Planned",
     "Predictions",
+    "Pull",
+    "Push",
     "Run",
     "Served",
     "apply",
@@ -88,6 +94,7 @@ __all__ = [
     "format",
     "import_recipe",
     "init",
+    "inspect",
     "load",
     "load_plan",
     "lock",
@@ -97,6 +104,8 @@ __all__ = [
     "plan",
     "predict",
     "provenance",
+    "pull",
+    "push",
     "runs",
     "save_plan",
     "schema",
@@ -121,10 +130,13 @@ def __getattr__(name: str) -> Any:
         drift,
         evaluate,
         export_model,
+        inspect,
         merge,
         models,
         predict,
         provenance,
+        pull,
+        push,
         server,
         sign,
         starting,
@@ -132,8 +144,8 @@ def __getattr__(name: str) -> Any:
     )
 
     homes = (
-        *(calibrate, chat, compare, drift, evaluate, export_model, merge),
-        *(models, predict, provenance, server, sign, starting, track),
+        *(calibrate, chat, compare, drift, evaluate, export_model, inspect, merge),
+        *(models, predict, provenance, pull, push, server, sign, starting, track),
     )
     return next(getattr(home, name) for home in homes if name in home.__all__)
 

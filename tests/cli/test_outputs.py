@@ -16,6 +16,7 @@ from ftc.cli.main import main
 from ftc.cli.verbs import VERBS as COMMAND_LINE
 from ftc.spec.documents.predictions import RowPrediction
 from ftc.verbs.drift import Drifted
+from ftc.verbs.inspect import Inspected
 from ftc.verbs.plan import save_plan
 from ftc.verbs.predict import Predictions
 from ftc.views.exports.common import as_text
@@ -40,6 +41,7 @@ VERBS: dict[str, Verb] = {
     "compare": lambda path: ["run", "compare", "RUN", "RUN", "--format", "html", "-o", str(path)],
     "sweep": lambda path: ["sweep", "show", "a.sweep.yaml", "--format", "html", "-o", str(path)],
     "drift": lambda path: ["drift", "RUN", "--data", "train.jsonl", "--format", "html", "-o", str(path)],
+    "inspect": lambda path: ["run", "inspect", "RUN", "--format", "html", "-o", str(path)],
     "watch": lambda path: ["watch", "--once", "--format", "html", "-o", str(path)],
     "init": lambda path: ["init", str(path)],
     "import": lambda path: [
@@ -55,7 +57,7 @@ VERBS: dict[str, Verb] = {
         str(path),
     ],
 }
-PAGES = ("show", "compare", "sweep", "drift", "watch")
+PAGES = ("show", "compare", "sweep", "drift", "inspect", "watch")
 TAKES_FORCE = ("plan", "export slsa", "export cyclonedx", "export croissant", "sign", "predict", *PAGES)
 
 
@@ -135,8 +137,9 @@ def project(world: World, monkeypatch: pytest.MonkeyPatch) -> Path:
     said = Predictions(("text",), [{"text": "a text"}], (RowPrediction(row=0, prediction="a"),), ())
     monkeypatch.setattr(api, "predict", lambda *_, **__: said)
     monkeypatch.setattr(api, "data_drift", lambda *_, **__: Drifted(run, documents.data_drift(verdict="no drift")))
+    monkeypatch.setattr(api, "inspect", lambda *_, **__: Inspected(run, documents.inspected()))
     views = ("verbs.pages.report_page", "verbs.compare.comparison_page")
-    reports = ("sweep.sweep_html", "runs.runs_html", "drift.drift_html")
+    reports = ("sweep.sweep_html", "runs.runs_html", "drift.drift_html", "inspected.inspected_html")
     for page in (*views, *(f"views.report.{one}" for one in reports)):
         monkeypatch.setattr(f"ftc.{page}", lambda *_, **__: '{"a": "page"}')
     monkeypatch.setattr("ftc.verbs.doubts.changed_documents", lambda _: ())

@@ -262,6 +262,16 @@ ELSEWHERE: dict[str, str] = {
     "FTC756": "tests/e2e/test_server.py::test_what_differs_is_named",
     "FTC757": "tests/e2e/test_drift.py::test_mistakes_are_reported",
     "FTC758": "tests/e2e/test_drift.py::test_mistakes_are_reported",
+    "FTC770": "tests/e2e/test_sharing.py::test_what_was_made_of_a_run",
+    "FTC771": "tests/e2e/test_sharing.py::test_what_should_not_be_shared",
+    "FTC772": "tests/e2e/test_sharing.py::test_what_should_not_be_shared",
+    "FTC773": "tests/e2e/test_sharing.py::test_what_should_not_be_shared",
+    "FTC774": "tests/e2e/test_sharing.py::test_a_changed_repository_is_left_alone",
+    "FTC775": "tests/e2e/test_sharing.py::test_whatever_the_hub_does_is_a_finding",
+    "FTC776": "tests/e2e/test_sharing.py::test_files_that_differ_on_the_hub",
+    "FTC777": "tests/e2e/test_sharing.py::test_what_should_not_be_shared",
+    "FTC778": "tests/e2e/test_sharing.py::test_files_that_differ_on_the_hub",
+    "FTC779": "tests/e2e/test_sharing.py::test_a_push_and_a_pull",
 }
 """Codes that no recipe alone can give, with the test that shows each."""
 

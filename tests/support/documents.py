@@ -7,6 +7,7 @@ from typing import Any
 from ftc.spec.documents.audit import AuditReport, ClassComparison, Finding, Replay
 from ftc.spec.documents.data_drift import DataDrift, DriftTest, MetricDrift, NovelRow
 from ftc.spec.documents.estimates import MemoryEstimate
+from ftc.spec.documents.inspected import InspectedRun, LayerStates, ModuleChange, MovedToken
 from ftc.spec.documents.intervals import Interval
 from ftc.spec.documents.lockfile import Lock, sealed
 from ftc.spec.documents.machine import MachineClass
@@ -459,6 +460,45 @@ def audit_report(**changes: Any) -> AuditReport:
         **changes,
     }
     return AuditReport.model_validate(document)
+
+
+def inspected(**changes: Any) -> InspectedRun:
+    """What training changed in a model of two layers."""
+    names = [f"model.layers.{layer}.self_attn.{part}" for layer in (0, 1) for part in ("q_proj", "v_proj")]
+    numbers = {"update_norm": 0.5, "base_norm": 10.0, "spectral_norm": 0.4, "stable_rank": 1.56, "effective_rank": 3.2}
+    weights = [
+        ModuleChange(
+            name=name,
+            layer=index // 2,
+            module=name.rpartition(".")[2],
+            kind="factors",
+            parameters=4096,
+            rank_limit=4,
+            **numbers,
+        )
+        for index, name in enumerate(names)
+    ]
+    nothing = dict.fromkeys((*numbers, "rank_limit"))
+    weights.append(ModuleChange(name="score", layer=None, module="score", kind="new", parameters=128, **nothing))
+    fields: dict[str, Any] = {
+        "ftc_version": "0.1.0",
+        "run_id": "6b99bb393386",
+        "name": "tickets",
+        "strategy": "lora",
+        "base": "owner/base",
+        "parameters": 100_000,
+        "trained": 2_176,
+        "changes": tuple(weights),
+        "split": "validation",
+        "rows": 8,
+        "places": 128,
+        "states": tuple(
+            LayerStates(stack="layers", layer=layer, cosine=0.99 - layer / 10, cka=0.98, change=0.1) for layer in (0, 1)
+        ),
+        "tokens": (MovedToken(id=7, token="<b>", distance=0.3, relative=0.2),),
+        "notes": (),
+    }
+    return InspectedRun(**{**fields, **changes})
 
 
 def data_drift(**changes: Any) -> DataDrift:

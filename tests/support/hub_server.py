@@ -1,7 +1,8 @@
-"""A model hub on this machine: as much of the hub's protocol as downloads need, from a folder of bytes.
+"""A model hub on this machine: as much of the hub's protocol as downloads and uploads need, from a folder of bytes.
 
 Answers what huggingface_hub asks for: repository information at a revision, the file tree, and files by HEAD and GET
-with entity tags, the commit, ranges, and the errors' own headers.
+with entity tags, the commit, ranges, and the errors' own headers. It takes repositories, large files and commits from
+whoever has its token (`hub_writes.py`), and fails on demand.
 """
 
 from __future__ import annotations
@@ -17,22 +18,25 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["HubRepo", "HubServer", "hub_server"]
+__all__ = ["HubRepo", "HubServer", "ReadsHandler", "hub_server"]
 
 _API = re.compile(r"/api/(models|datasets)/(.+?)/(revision|tree)/([^/]+)")
+_MAIN = re.compile(r"/api/models/([^/]+/[^/]+)")
 _FILE = re.compile(r"/(?:datasets/)?(.+?)/resolve/([^/]+)/(.+)")
 
 
 @dataclass
 class HubRepo:
     """One repository. `large` names files that the hub keeps in LFS; `gated` closes it to everybody; `earlier` holds
-    what the repository was at other commits, by commit."""
+    what the repository was at other commits, by commit. `asks_consent` says so in its information, and lets all in."""
 
     files: dict[str, bytes]
     commit: str = "c" * 40
     branches: tuple[str, ...] = ("main",)
     large: frozenset[str] = frozenset({"model.safetensors"})
     gated: bool = False
+    private: bool = False
+    asks_consent: bool = False
     listed_sha256: dict[str, str] = field(default_factory=dict)
     earlier: dict[str, HubRepo] = field(default_factory=dict)
 
@@ -66,13 +70,21 @@ class HubRepo:
 
 @dataclass
 class HubServer:
-    """What a running server holds and has seen. `cut_once` names files whose first GET ends after half the bytes."""
+    """What a running server holds and has seen.
+
+    `cut_once` names files whose first GET ends after half the bytes. `token` is whose requests may write and read what
+    is private. `faults` are statuses by the kind of request, each given once; `cut` answers nothing, `late` does what
+    was asked and answers nothing.
+    """
 
     repos: dict[str, HubRepo]
     cut_once: set[str] = field(default_factory=set)
     requests: list[tuple[str, str]] = field(default_factory=list)
     ranges: list[str] = field(default_factory=list)
     endpoint: str = ""
+    token: str | None = None
+    faults: dict[str, list[int | str]] = field(default_factory=dict)
+    objects: dict[str, bytes] = field(default_factory=dict)
 
     def paths(self, method: str) -> list[str]:
         """Paths asked for by one method, in order."""
@@ -84,7 +96,9 @@ def hub_server(repos: dict[str, HubRepo]) -> Iterator[HubServer]:
     """Serves repositories, by id, on a free port of the loopback address while the block runs."""
     state = HubServer(repos)
 
-    class Handler(_Handler):
+    from tests.support.hub_writes import WritesHandler
+
+    class Handler(WritesHandler):
         hub = state
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -99,7 +113,9 @@ def hub_server(repos: dict[str, HubRepo]) -> Iterator[HubServer]:
         thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class ReadsHandler(BaseHTTPRequestHandler):
+    """Answers requests that read."""
+
     hub: HubServer
     protocol_version = "HTTP/1.1"
 
@@ -119,6 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append((self.command, path))
         if match := _API.fullmatch(path):
             self._listing(match[2], match[3], match[4])
+        elif match := _MAIN.fullmatch(path):
+            self._listing(match[1], "revision", "main")
         elif match := _FILE.fullmatch(path):
             self._file(match[1], match[2], match[3], with_body)
         else:
@@ -126,6 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _repo(self, name: str, revision: str) -> HubRepo | None:
         repo = self.hub.repos.get(name)
+        if repo is not None and repo.private and not self.has_token():
+            repo = None
         if repo is not None and revision in repo.earlier:
             return repo.earlier[revision]
         if repo is None:
@@ -139,13 +159,15 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _listing(self, name: str, kind: str, revision: str) -> None:
-        if (repo := self._repo(name, revision)) is None:
+        if self.fails("info") or (repo := self._repo(name, revision)) is None:
             return
         if kind == "tree":
             self._send(json.dumps([repo.entry(file, "path") for file in repo.files]).encode())
             return
         siblings = [repo.entry(file, "rfilename") for file in repo.files]
-        self._send(json.dumps({"id": name, "modelId": name, "sha": repo.commit, "siblings": siblings}).encode())
+        gate = "manual" if repo.asks_consent else False
+        info = {"id": name, "modelId": name, "sha": repo.commit, "siblings": siblings, "private": repo.private}
+        self._send(json.dumps({**info, "gated": gate}).encode())
 
     def _file(self, name: str, revision: str, file: str, with_body: bool) -> None:
         if (repo := self._repo(name, revision)) is None:
@@ -163,6 +185,22 @@ class _Handler(BaseHTTPRequestHandler):
         is_cut = with_body and file in self.hub.cut_once
         self.hub.cut_once -= {file} if is_cut else set()
         self._send(content[start:], headers, 206 if start else 200, with_body, is_cut)
+
+    def has_token(self) -> bool:
+        """Whether the request carries the server's token."""
+        return self.headers.get("Authorization") == f"Bearer {self.hub.token}"
+
+    def fails(self, kind: str) -> bool:
+        """Gives the next fault of a kind of request, if there is one."""
+        faults = self.hub.faults.get(kind, [])
+        if not faults or faults[0] == "late":
+            return False
+        fault = faults.pop(0)
+        if isinstance(fault, int):
+            self._error(fault, "")
+        else:
+            self.close_connection = True
+        return True
 
     def _range_start(self) -> int:
         match = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
@@ -186,6 +224,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if with_body and self.command == "GET":
+        if with_body and self.command != "HEAD":
             self.wfile.write(body[: len(body) // 2] if is_cut else body)
         self.close_connection = is_cut

@@ -66,6 +66,12 @@ def _using() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _inspecting() -> Mapping[str, Command]:
+    from ftc.cli.inspecting import COMMANDS
+
+    return COMMANDS
+
+
 def _drifting() -> Mapping[str, Command]:
     from ftc.cli.drifting import COMMANDS
 
@@ -126,6 +132,12 @@ def _exporting() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _sharing() -> Mapping[str, Command]:
+    from ftc.cli.sharing import COMMANDS
+
+    return COMMANDS
+
+
 def _proofs() -> Mapping[str, Command]:
     from ftc.cli.proofs import COMMANDS
 
@@ -134,16 +146,19 @@ def _proofs() -> Mapping[str, Command]:
 
 RUN = Group(
     "run",
-    "list, compare, evaluate, merge and sign runs",
+    "list, compare, evaluate, merge, share and sign runs",
     (
         Verb("run list", _history, "list the runs of this project"),
         Verb("run show", _history, "show a run or a saved plan"),
         Verb("run compare", _history, "compare runs on the same test rows"),
         Verb("run diff", _history, "show what differs between two runs, and what has to be done"),
         Verb("run eval", _training, "evaluate a finished run again, on its test rows or on a file"),
+        Verb("run inspect", _inspecting, "show what training changed in the weights, and in the states between layers"),
         Verb("run rate", _history, "compare answers by hand, without knowing which model wrote them"),
         Verb("run merge", _using, "merge a run's adapter into its base model"),
         Verb("run export", _exporting, "write a run's model for other programs, its provenance or bill of materials"),
+        Verb("run push", _sharing, "put a run's model into a repository of the hub, with its card and its proof"),
+        Verb("run pull", _sharing, "bring back a run that was pushed"),
         Verb("run track", _tracking, "send a run to an experiment tracker, or what one has missed"),
         Verb("run sign", _proofs, "sign a finished run, or any folder, with your own key"),
         Verb("run verify", _proofs, "verify a signed folder"),

@@ -40,6 +40,7 @@ from ftc.spec.documents.machine import snapshot_code
 from ftc.spec.documents.step_log import Comparison, Difference, StepLine, WeightChecksum, read_step_log
 from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.verbs.pages import pages
+from ftc.verbs.provenance import no_longer_whole
 from ftc.verbs.runs import Run, load_events, load_outcomes, load_run, record_of
 
 if TYPE_CHECKING:
@@ -90,8 +91,10 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
     """Compares, executes what is asked for, and gives the verdict.
 
     Raises:
-        Refusal: The run has not done the steps that are asked for (FTC535).
+        Refusal: The run has not done the steps that are asked for (FTC535), or was pulled (FTC779).
     """
+    if run.is_pulled:
+        raise Refusal([no_longer_whole(run)])
     link = run.record.previous
     before = record_of(run.folder.parent, link.run_id) if link else None
     witnesses = Witnesses(

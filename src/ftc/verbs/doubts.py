@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ftc.spec.canonical import file_digest, is_as_sealed
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.documents.pushed import read_pulled
 from ftc.spec.storage.paths import RunFolder
 
 if TYPE_CHECKING:
@@ -19,11 +20,17 @@ def changed_documents(run: Run) -> tuple[Diagnostic, ...]:
 
     This costs reading four small files. What else a change contradicts is the audit's to find.
     """
-    place = RunFolder(run.folder)
-    changed = [file.name for file in (place.plan, place.record) if not is_as_sealed(file)]
+    place, pulled = RunFolder(run.folder), read_pulled(run.folder)
+    bare = {
+        file: facts
+        for file in (place.plan, place.evaluation)
+        if pulled and (facts := pulled.left_behind(file.name)) is not None
+    }
+    changed = [file.name for file, facts in bare.items() if not file.is_file() or file_digest(file) != facts.sha256]
+    changed += [file.name for file in (place.plan, place.record) if file not in bare and not is_as_sealed(file)]
     for file in (place.evaluation, place.outcomes):
         facts = run.record.outputs.get(file.name)
-        if facts is not None and file.is_file() and file_digest(file) != facts.sha256:
+        if file not in bare and facts is not None and file.is_file() and file_digest(file) != facts.sha256:
             changed.append(file.name)
     if not changed:
         return ()

@@ -121,7 +121,7 @@ def _require_exportable(run: Run, card: ModelFormat, target: Path) -> None:
         raise Refusal(hopeless)
     if target.parent.is_dir():
         try_writing(target)
-    refuse_faults(run)
+    refuse_faults(run, takes_pulled=True)
 
 
 def _written(run: Run, asked: AskedFile, tell: EventListener) -> ExportedModel:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -79,7 +81,7 @@ def merge(
         raise Refusal(hopeless)
     if target.parent.is_dir():
         try_writing(target)
-    refuse_faults(found)
+    refuse_faults(found, takes_pulled=True)
     made = merge_into(found, target, dtype, shard_bytes, on_event or (lambda event: None))
     _note(found, target, made.model)
     return made
@@ -89,7 +91,28 @@ def merge_into(
     found: Run, target: Path, dtype: Literal["auto"] | WeightType, shard_bytes: int, tell: EventListener
 ) -> Merge:
     """Merges a run that was checked; see `merge`."""
-    base, streams, split = inputs_of(found)
+    from ftc.compiler.tokens.unlabeled_rows import compile_unlabeled
+    from ftc.verbs.predict import table_of
+
+    with tempfile.TemporaryDirectory(prefix="ftc-texts-") as scratch:
+        place, texts = Path(scratch), None
+        base, streams, _ = inputs_of(found, instead=place if found.is_pulled else None)
+        if streams == place:
+            with suppress(Refusal):  # rows with more than a text need their rows
+                if compile_unlabeled(found.plan, base, table_of(found, _TEXTS), place).plan is not None:
+                    texts = place / "test.arrow"
+        return _merge_with(found, target, dtype, shard_bytes, tell, texts)
+
+
+def _merge_with(
+    found: Run,
+    target: Path,
+    dtype: Literal["auto"] | WeightType,
+    shard_bytes: int,
+    tell: EventListener,
+    texts: Path | None,
+) -> Merge:
+    base, streams, split = inputs_of(found, instead=texts and texts.parent)
     from ftc.compiler.memory.merge_sizes import added_to, merge_room, usual_type
     from ftc.compiler.resolve.machine.device import resolve_device
     from ftc.compiler.resolve.models.weights import read_weights
@@ -112,6 +135,7 @@ def merge_into(
         shard_bytes=shard_bytes,
         split=split,
         card=lambda merged: model_card(found.plan, found.record, found.evaluation, merged),
+        texts=texts,
     )
     inputs = Inputs(base, streams, found.record.observed.environment)
     model = merge_run(found.plan, inputs, RunFolder(found.folder), found.record, asked, tell)
@@ -147,8 +171,25 @@ def _wrong_kind(run: Run) -> Iterator[Diagnostic]:
         yield diagnostic("FTC661", summary, notes=place, help=helps, path="strategy.kind")
 
 
-def inputs_of(run: Run) -> tuple[Path, Path, Split]:
+_TEXTS = (
+    "The parcel arrived two days late, but everything in it was fine.",
+    "Which of these would you recommend, and why?",
+    "Rain is expected in the north until Friday evening.",
+    "She has worked at the bank in Oslo since 2019.",
+    "The film is far too long, and the ending makes no sense.",
+    "To reset the device, hold both buttons for ten seconds.",
+    "Our team won the second match by three goals.",
+    "Prices rose by four percent, more than analysts had expected.",
+)
+"""What both models are asked where a run came without rows: any text shows a difference of weights."""
+
+
+def inputs_of(run: Run, *, instead: Path | None = None) -> tuple[Path, Path, Split]:
     """The base model's folder, that of the token streams, and whose rows are asked.
+
+    Args:
+        run: The run.
+        instead: A folder to name where its streams are not here; None to refuse.
 
     Raises:
         Refusal: One of them isn't here (FTC660).
@@ -156,7 +197,7 @@ def inputs_of(run: Run) -> tuple[Path, Path, Split]:
     from ftc.compiler.audit.locate import model_folder
     from ftc.compiler.tokens.stream_manifest import kept_streams
 
-    base, streams = model_folder(run.plan, run.root), kept_streams(run.plan)
+    base, streams = model_folder(run.plan, run.root), kept_streams(run.plan) or instead
     if base is None:
         why = f"its base model `{run.plan.settings.model.base}` is not here"
         raise Refusal([_not_yet(run, why, "restore it at the path in the recipe")])

@@ -83,9 +83,12 @@ def write_pages(run: Run) -> tuple[Diagnostic, ...]:
 
 
 def write_missing_pages(run: Run) -> tuple[Diagnostic, ...]:
-    """Draws the pages of a finished run that has none of them, or not all; findings as of `write_pages`."""
+    """Draws the pages of a finished run that has none of them, or not all; findings as of `write_pages`.
+
+    A run that was pulled has the card that was pushed, and no rows for a report.
+    """
     place = RunFolder(run.folder)
-    if not run.record.is_finished or (place.report.exists() and place.card.exists()):
+    if not run.record.is_finished or run.is_pulled or (place.report.exists() and place.card.exists()):
         return ()
     try:
         return write_pages(run)

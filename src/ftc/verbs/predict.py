@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.events import EventListener
     from ftc.spec.documents.predictions import RowPrediction
 
-__all__ = ["Model", "Predictions", "load", "predict", "usable_inputs"]
+__all__ = ["Model", "Predictions", "load", "predict", "table_of", "usable_inputs"]
 
 RowLike = str | Mapping[str, Any]
 """A text, where a row has one input, or a row as its columns."""
@@ -70,7 +70,7 @@ class Model:
             Refusal: A column is missing, or a row has several inputs and is given as a text (FTC688).
         """
         listed = [rows] if isinstance(rows, str | Mapping) else list(rows)
-        return self.answers(_table(self.run, listed), max_new_tokens=max_new_tokens).predictions
+        return self.answers(table_of(self.run, listed), max_new_tokens=max_new_tokens).predictions
 
     def generate(self, prompts: RowLike | Sequence[RowLike], *, max_new_tokens: int | None = None) -> tuple[str, ...]:
         """What the model writes behind each prompt; empty where it has no answer.
@@ -176,12 +176,12 @@ def predict(
     from ftc.compiler.tokens.unlabeled_rows import check_columns
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    table = read_other(found.plan, rows, str(rows)) if isinstance(rows, Path) else _table(found, rows)
+    table = read_other(found.plan, rows, str(rows)) if isinstance(rows, Path) else table_of(found, rows)
     check_columns(found.plan, table)  # loading a model takes long
     return load(found, on_event=on_event).answers(table, max_new_tokens=max_new_tokens)
 
 
-def _table(run: Run, rows: Sequence[RowLike]) -> Table:
+def table_of(run: Run, rows: Sequence[RowLike]) -> Table:
     """Rows from memory in the form of rows from a file."""
     from ftc.compiler.resolve.rows.table import Home, Table
     from ftc.compiler.tokens.unlabeled_rows import as_row

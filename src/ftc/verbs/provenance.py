@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.ledger import Merged, ModelExported
     from ftc.spec.documents.provenance import Origin, Provenance
 
-__all__ = ["export", "provenance", "refuse_faults", "used_by"]
+__all__ = ["export", "no_longer_whole", "provenance", "refuse_faults", "used_by"]
 
 GGUF_SUFFIX = ".gguf"
 """How the name of a file for llama.cpp ends."""
@@ -266,12 +266,19 @@ def export(run: Run | Path | str, format: str, *, folder: Path | str = ".") -> s
     return as_text(writers[format](found.plan, found.record, found.evaluation))
 
 
-def refuse_faults(run: Run) -> None:
+def refuse_faults(run: Run, *, takes_pulled: bool = False) -> None:
     """Lets pass what a statement can be true of.
 
+    Args:
+        run: The run.
+        takes_pulled: Whether its weights are enough, so that it may be one that was pulled.
+
     Raises:
-        Refusal: The run isn't finished, or its files aren't those of its record (FTC521 to FTC525, FTC539).
+        Refusal: The run isn't finished, its files aren't those of its record (FTC521 to FTC525, FTC539), or it was
+            pulled and lacks some (FTC779).
     """
+    if run.is_pulled and not takes_pulled:
+        raise Refusal([no_longer_whole(run)])
     from ftc.compiler.audit.static_audit import result_faults
     from ftc.spec.storage.paths import RunFolder
 
@@ -283,6 +290,13 @@ def refuse_faults(run: Run) -> None:
             )
             for one in found
         )
+
+
+def no_longer_whole(run: Run) -> Diagnostic:
+    """The finding about a run that was pulled, where all of it is needed."""
+    help = "do this in the project where it was trained"
+    summary = f"run `{run.record.id}` was pulled, and has no rows, events or checkpoints"
+    return diagnostic("FTC779", summary, help=help)
 
 
 def _short(value: str) -> str:

@@ -64,6 +64,11 @@ class Run:
         """The project that the run belongs to."""
         return self.folder.resolve().parents[2]
 
+    @property
+    def is_pulled(self) -> bool:
+        """Whether it came from the hub, with its documents and what was trained alone."""
+        return RunFolder(self.folder).pulled.exists()
+
     def load(self) -> Model:
         """The run's model, ready to answer; see `ftc.load`.
 

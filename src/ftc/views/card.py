@@ -12,8 +12,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ftc.spec.companions import COMPANIONS
+from ftc.spec.documents.exported import ExportedModel
 from ftc.spec.documents.merged import MergedModel
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.pushed import Target
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import metric_named
@@ -23,6 +25,7 @@ from ftc.spec.strategies import strategy_card
 from ftc.views import numbers
 from ftc.views.card_code import loading_code
 from ftc.views.comparison import agreement_words
+from ftc.views.exported import parity_words
 from ftc.views.findings import baseline_table
 from ftc.views.prompted import prompted_table
 from ftc.views.results import change_words, comparisons
@@ -40,7 +43,9 @@ from ftc.views.words import (
 __all__ = ["front_matter", "model_card"]
 
 
-def front_matter(plan: Plan, evaluation: Evaluation | None, *, is_merged: bool = False) -> str:
+def front_matter(
+    plan: Plan, evaluation: Evaluation | None, *, is_merged: bool = False, target: Target | None = None
+) -> str:
     """The block with its fences.
 
     A base model of a local folder is left out: the hub would take its name for one of its own models.
@@ -49,15 +54,18 @@ def front_matter(plan: Plan, evaluation: Evaluation | None, *, is_merged: bool =
         plan: The run's plan.
         evaluation: The measurement on the test split.
         is_merged: Whether the adapter has become part of the base's weights.
+        target: Where the model goes; None for a card that stays here.
     """
-    is_adapter = not strategy_card(plan.settings.strategy).is_whole and not is_merged
+    card, is_file = strategy_card(plan.settings.strategy), target is not None and target.what == "gguf"
+    relation = "quantized" if is_file else "finetune" if card.is_whole or is_merged else "adapter"
     values: dict[str, Any] = {
         "base_model": plan.settings.model.base if plan.settings.model.commit else None,
-        "base_model_relation": ("adapter" if is_adapter else "finetune") if plan.settings.model.commit else None,
-        "library_name": "transformers" if is_merged else strategy_card(plan.settings.strategy).library,
+        "base_model_relation": relation if plan.settings.model.commit else None,
+        "library_name": "gguf" if is_file else "transformers" if is_merged else card.library,
         "license": plan.lock.model.license,
+        "language": list(target.languages) if target else [],
         "pipeline_tag": pipeline(plan),
-        "tags": ["ftc", strategy_card(plan.settings.strategy).tag],
+        "tags": ["ftc", card.tag, *(["gguf"] if is_file else [])],
         "datasets": _hub_datasets(plan),
     }
     if evaluation is not None and evaluation.tuned.metrics:
@@ -119,16 +127,23 @@ def _scalar(value: str | float) -> str:
     return number if "." in number else number.replace("e", ".0e")
 
 
-def model_card(plan: Plan, record: RunRecord, evaluation: Evaluation | None, merged: MergedModel | None = None) -> str:
-    """README.md of the run, or of its merged model: front matter as the hub reads it, then the card in Markdown.
+def model_card(
+    plan: Plan,
+    record: RunRecord,
+    evaluation: Evaluation | None,
+    made: MergedModel | ExportedModel | None = None,
+    target: Target | None = None,
+) -> str:
+    """README.md of the run, or of what was made of it: front matter as the hub reads it, then the card in Markdown.
 
     Args:
         plan: The plan that the run executed.
         record: What the run recorded.
         evaluation: The measurement on the test split, if it came to that.
-        merged: What the card's folder holds, where that is the adapter merged into its base.
+        made: What the card's folder holds, where that is the adapter merged into its base, or a file for llama.cpp.
+        target: Where the model goes; None for a card that stays here.
     """
-    code = loading_code(plan, "." if merged else None)
+    merged = made if isinstance(made, MergedModel) else None
     making = "\n".join(f"- {name}: {value}" for name, value in _making_facts(plan, record))
     agreement, facts = "", list(_provenance_facts(plan, record))
     if merged is not None:  # the results are the adapter's; how far does the merged model say the same?
@@ -143,12 +158,21 @@ def model_card(plan: Plan, record: RunRecord, evaluation: Evaluation | None, mer
             ("type of the weights", merged.weight_type),
             ("merged weights, sha256", merged.content_sha256),
         ]
+    if isinstance(made, ExportedModel):
+        first, *others = parity_words(made.parity)
+        beside = f"The scores are those of the tuned model, before it was converted into {made.weight_type}"
+        agreement = f"\n\n{beside}: {first} ({', '.join(others)})."
+        facts[:0] = [
+            ("converted by ftc", made.ftc_version),
+            ("converter", f"{made.converter.name} {made.converter.version}"),
+            *((f"{name}, sha256", file.sha256) for name, file in sorted(made.files.items())),
+        ]
     provenance = "\n".join(f"- {name}: {_code(value)}" for name, value in facts if value)
     parts = (
-        front_matter(plan, evaluation, is_merged=merged is not None),
+        front_matter(plan, evaluation, is_merged=merged is not None, target=target),
         f"# {_inline(plan.name)}\n\n{_introduction(plan)}",
         f"## Results\n\n{_results(plan, record, evaluation)}{agreement}",
-        f"## How to use it\n\n{_with_ftc(record, merged)}, from the folder of this card:\n\n```python\n{code}\n```",
+        f"## How to use it\n\n{_usage(plan, record, merged, target)}",
         f"## How it was made\n\n{making}",
         f"## Data\n\n{_data(plan)}",
         f"## Limits\n\n{_limits(plan, evaluation)}",
@@ -157,13 +181,19 @@ def model_card(plan: Plan, record: RunRecord, evaluation: Evaluation | None, mer
     return "\n\n".join(parts) + "\n"
 
 
-def _with_ftc(record: RunRecord, merged: MergedModel | None) -> str:
-    """The shortest way, for people who have ftc and the project; a merged model may lie anywhere."""
+def _usage(plan: Plan, record: RunRecord, merged: MergedModel | None, target: Target | None) -> str:
+    """The shortest way, and the one without ftc: from the card's folder, or from the hub."""
+    if target is not None and target.what == "gguf":
+        served = f"llama-server --hf-repo {target.repo} --hf-file {target.file}"
+        return f"With llama.cpp, an HTTP server for chats and completions:\n\n```sh\n{served}\n```"
+    code = f"```python\n{loading_code(plan, '.' if merged else None, target)}\n```"
     if merged is not None:
-        return "With transformers"
+        return f"With transformers{'' if target else ', from the folder of this card'}:\n\n{code}"
+    if target is not None:
+        return f"With ftc: `ftc run pull {target.repo}`, then `ftc predict {record.id} TEXT`.\n\nWithout ftc:\n\n{code}"
     return (
         f"With ftc, from any folder of the project: `ftc predict {record.id} TEXT`, or in Python "
-        f'`ftc.load("{record.id}").predict([...])`.\n\nWithout ftc'
+        f'`ftc.load("{record.id}").predict([...])`.\n\nWithout ftc, from the folder of this card:\n\n{code}'
     )
 
 

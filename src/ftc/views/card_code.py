@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import reduce
+from pathlib import PurePosixPath
 
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.pushed import Target
 from ftc.spec.embedding_losses import Pooling
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
@@ -22,16 +24,17 @@ _POOLED: dict[Pooling, str] = {"mean": "states.mean(dim=0)", "cls": "states[0]",
 """How the states of a single text, which has no padding, become its vector."""
 
 
-def loading_code(plan: Plan, folder: str | None = None) -> str:
+def loading_code(plan: Plan, folder: str | None = None, target: Target | None = None) -> str:
     """Lines that load tokenizer and model and try them, with the base model's hub id or the name of its folder.
 
     Args:
         plan: The run's plan.
         folder: Where a whole model lies, where the result isn't what the run itself left.
+        target: The repository that holds it; None where the card lies beside it.
     """
     loader = auto_class(plan)
     is_whole = folder is not None or strategy_card(plan.settings.strategy).is_whole
-    where = _literal(folder or "model")
+    where = _literal(target.repo if target else folder or "model")
     whole = [
         f"from transformers import {loader}, AutoTokenizer",
         "",
@@ -52,7 +55,7 @@ def loading_code(plan: Plan, folder: str | None = None) -> str:
     example = _ended(head.example) if is_ended else head.example
     trial = [reduce(lambda text, word: text.replace(*word), words.items(), line) for line in example]
     return "\n".join(
-        (*(whole if is_whole else _adapted(plan, loader)), "", *(_generate(plan) if head.writes else trial))
+        (*(whole if is_whole else _adapted(plan, loader, target)), "", *(_generate(plan) if head.writes else trial))
     )
 
 
@@ -76,7 +79,7 @@ def _scales(plan: Plan) -> dict[str, tuple[float, float]]:
     return {name: (scale.mean, scale.spread) for name, scale in named}
 
 
-def _adapted(plan: Plan, loader: str) -> list[str]:
+def _adapted(plan: Plan, loader: str, target: Target | None) -> list[str]:
     settings = plan.settings
     commit = settings.model.commit
     revision = f", revision={_literal(commit)}" if commit else ""
@@ -86,11 +89,16 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
         else ""
     )
     base = settings.model.base if commit else base_from_run(plan.recipe_file, settings.model.base)
+    if target is not None and not commit:
+        base = f"./{PurePosixPath(base).name}"
     where = "" if commit else "  # folder of the base model"
     traits = settings.strategy.traits
     is_quantized = traits.quantized is not None
     options = f"{revision}{labels}{', quantization_config=quantization' if is_quantized else ''}"
     is_ours = settings.strategy.peft() is None
+    adapter = _literal(target.repo if target else "adapter")
+    if target is not None and is_ours:
+        adapter = f"snapshot_download({adapter})"
     kept, quantization = list(traits.new_modules), []
     if traits.quantized is not None and traits.quantized.type == "int8":
         skipped = f", llm_int8_skip_modules={_literal(kept)}" if kept else ""
@@ -109,6 +117,7 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
     writes_behind = traits.num_virtual > 0 and head_card(settings.model.head).writes
     return [
         *(["from ftc.runtime.strategies.virtual_tokens import agree_on_cache"] if writes_behind else []),
+        *(["from huggingface_hub import snapshot_download"] if is_ours and target else []),
         "from ftc.runtime.strategies.bottleneck import load_adapter" if is_ours else "from peft import PeftModel",
         f"from transformers import {loader}, AutoTokenizer" + (", BitsAndBytesConfig" if is_quantized else ""),
         "",
@@ -117,7 +126,7 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
         *quantization,
         f"model = {loader}.from_pretrained(base{options})",
         *(["model.pooler = None  # which the run left out, too"] if has_unread_pooler else []),
-        f'model = {"load_adapter" if is_ours else "PeftModel.from_pretrained"}(model, "adapter").eval()',
+        f"model = {'load_adapter' if is_ours else 'PeftModel.from_pretrained'}(model, {adapter}).eval()",
         *(["agree_on_cache(model)"] if writes_behind else []),
     ]
 

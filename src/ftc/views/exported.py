@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ftc.spec.documents.exported import AnswersKept, ExportedModel
+from ftc.spec.documents.exported import AnswersKept, ExportedModel, Parity
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, escaped
 
-__all__ = ["exported_text"]
+__all__ = ["exported_text", "parity_words"]
 
 
 def exported_text(model: ExportedModel, folder: str, *, page: Page = PLAIN) -> str:
@@ -19,20 +19,10 @@ def exported_text(model: ExportedModel, folder: str, *, page: Page = PLAIN) -> s
     """
     file = model.files[model.model_file]
     types = [f"{count} {name}" for name, count in sorted(model.tensor_types.items(), key=lambda one: -one[1])]
-    found = model.parity
-    agrees = (
-        (
-            f"on {numbers.plural(found.rows, 'row')} of {found.split} the scores differ by at most "
-            f"{found.largest_difference:.2g}, {100 * found.share:.2g} % of their range"
-        ),
-        f"{100 * found.allowed:.2g} % is allowed",
-        f"{found.same_choices} of {found.places} choices the same",
-        found.runtime,
-    )
     lines = [
         *page.flow("exported", [f"run {page.strong(model.run_id)} of {escaped(model.name)}", model.format]),
         *page.flow("converter", [f"{model.converter.name} {model.converter.version}"]),
-        *page.flow("agrees", agrees),
+        *page.flow("agrees", parity_words(model.parity)),
         *page.flow("tokenizer", [f"{numbers.plural(model.tokenized, 'row')} become the run's own tokens"]),
     ]
     if model.answers is not None:
@@ -47,6 +37,19 @@ def exported_text(model: ExportedModel, folder: str, *, page: Page = PLAIN) -> s
         *page.flow("serve", [escaped(model.serve(folder))]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def parity_words(found: Parity) -> tuple[str, ...]:
+    """How far the file says what the tuned model says, in parts."""
+    return (
+        (
+            f"on {numbers.plural(found.rows, 'row')} of {found.split} the scores differ by at most "
+            f"{found.largest_difference:.2g}, {100 * found.share:.2g} % of their range"
+        ),
+        f"{100 * found.allowed:.2g} % is allowed",
+        f"{found.same_choices} of {found.places} choices the same",
+        found.runtime,
+    )
 
 
 def _answers(found: AnswersKept, page: Page) -> list[str]:

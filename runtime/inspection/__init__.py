@@ -1,0 +1,1 @@
+"""What training changed in a model: weights, states between layers, embeddings."""

@@ -1,0 +1,63 @@
+"""The verb that shows what training changed: `run inspect`."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from argparse import Namespace
+
+from ftc.cli.arguments import JSON, RUN, TEXT, Command, Example, Parser, add_force, add_output, add_quiet
+from ftc.cli.output import following, write_out
+from ftc.cli.terminal import STDOUT, page, print_json, write
+from ftc.spec.exit_codes import ExitCode
+
+__all__ = ["COMMANDS"]
+
+_HTML = "html"
+
+
+def inspect_arguments(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help=f"a finished run: {RUN}")
+    parser.add_argument("--weights-only", action="store_true", help="compare no states: no rows are needed")
+    add_output(parser, "with `--format html`: write the page to a file")
+    add_force(parser)
+    add_quiet(parser, "show no progress")
+
+
+def run_inspect(args: Namespace) -> int:
+    """Measures, and shows."""
+    from ftc import api
+    from ftc.spec.storage.outputs import OutputKind, claim_output
+
+    if args.format == _HTML and args.output and args.output != STDOUT:
+        from pathlib import Path
+
+        claim_output(Path(args.output), OutputKind.INSPECTION, force=args.force)
+    gc.enable()  # the command starts without; a model that is freed has to go
+    with following(args) as listener:
+        report = api.inspect(args.run, states=not args.weights_only, on_event=listener).report
+    if args.json:
+        print_json(report.to_json())
+    elif args.format == _HTML:
+        from ftc.views.report.inspected import inspected_html
+
+        return write_out(inspected_html(report), OutputKind.INSPECTION, args)
+    else:
+        from ftc.views.inspected import inspected_text
+
+        write(inspected_text(report, page=page(sys.stdout, args)))
+    return ExitCode.FINE
+
+
+COMMANDS: dict[str, Command] = {
+    "run inspect": Command(
+        inspect_arguments,
+        run_inspect,
+        formats=(TEXT, JSON, _HTML),
+        examples=(
+            Example("ftc run inspect 7f3a2b", "how far each module and layer moved, and what that does to states"),
+            Example("ftc run inspect 7f3a2b --format html -o inside.html", "a page with pictures"),
+        ),
+    ),
+}
+"""What a command line reaches here, by verb."""
