@@ -148,7 +148,7 @@ def embeddings(session: nox.Session) -> None:
 @nox.session
 def trackers(session: nox.Session) -> None:
     """Report runs to TensorBoard, MLflow, Weights & Biases and trackio, and read them back. Takes some minutes."""
-    install(session, "-e", ".[mlflow,tensorboard,trackio,wandb]", *GROUPS["test"])
+    install(session, "-e", ".[mlflow,tensorboard,trackio,train,wandb]", *GROUPS["test"])
     session.run("pytest", "-n0", "tests/trackers", *session.posargs, env=QUIET)
 
 

@@ -106,6 +106,7 @@ class TrackerCard:
         keys: Its section.
         package: Module that must be importable; the extra `ftc[NAME]` installs it.
         place: Key that `--to NAME:PLACE` sets.
+        has_registry: Whether models can be registered in it, for its own server.
         secrets: Environment variables that may hold credentials; their values are shown nowhere.
     """
 
@@ -114,6 +115,7 @@ class TrackerCard:
     keys: type[TrackerKeys]
     package: str
     place: str
+    has_registry: bool
     secrets: tuple[str, ...]
 
 
@@ -124,6 +126,7 @@ TRACKERS: tuple[TrackerCard, ...] = (
         keys=TensorBoard,
         package="tensorboard",
         place="folder",
+        has_registry=False,
         secrets=(),
     ),
     TrackerCard(
@@ -132,6 +135,7 @@ TRACKERS: tuple[TrackerCard, ...] = (
         keys=MLflow,
         package="mlflow",
         place="uri",
+        has_registry=True,
         secrets=(
             "MLFLOW_TRACKING_PASSWORD",
             "MLFLOW_TRACKING_TOKEN",
@@ -146,6 +150,7 @@ TRACKERS: tuple[TrackerCard, ...] = (
         keys=Wandb,
         package="wandb",
         place="project",
+        has_registry=False,
         secrets=("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"),
     ),
     TrackerCard(
@@ -154,6 +159,7 @@ TRACKERS: tuple[TrackerCard, ...] = (
         keys=Trackio,
         package="trackio",
         place="project",
+        has_registry=False,
         secrets=("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
     ),
 )

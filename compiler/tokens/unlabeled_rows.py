@@ -37,7 +37,15 @@ from ftc.spec.tasks import PARTS
 from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, NUMBERS_COLUMN, STAND_IN
 from ftc.spec.text_forms import form_card
 
-__all__ = ["UnlabeledRows", "as_row", "check_columns", "compile_unlabeled", "conversation_column", "text_columns"]
+__all__ = [
+    "UnlabeledRows",
+    "as_row",
+    "check_columns",
+    "compile_unlabeled",
+    "conversation_column",
+    "plain_inputs",
+    "text_columns",
+]
 
 _COPIED = "{{ " + INSTRUCTION_PROMPT + " }}"
 _COMPARED = ("query", "positive", "sentence1", "sentence2")
@@ -107,6 +115,13 @@ def conversation_column(plan: Plan) -> str | None:
     """The column of the conversation to answer; None where a row of the run is no conversation."""
     by_part, _ = _input_columns(plan)
     return next((column for part, column in by_part.items() if PARTS[part].values == "messages"), None)
+
+
+def plain_inputs(plan: Plan) -> tuple[str, ...] | None:
+    """Columns of the texts that a row to predict for needs; None where it needs anything else."""
+    by_part, named = _input_columns(plan)
+    needed = {part: column for part, column in by_part.items() if PARTS[part].values not in OPTIONAL}
+    return (*needed.values(), *named) if all(PARTS[part].values == "text" for part in needed) else None
 
 
 def text_columns(plan: Plan) -> tuple[str, ...]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ftc.runtime.tracking.backend import About, Point, SentFile
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.trackers import MLflow
+from ftc.spec.version import VERSION
 
-__all__ = ["STATES", "open_mlflow"]
+__all__ = ["STATES", "open_mlflow", "register_model"]
 
 _BATCH = 500
 """Most metrics of one request are 1,000; parameters and tags are 100."""
@@ -30,16 +32,7 @@ STATES = {
 
 def open_mlflow(about: About, keys: MLflow) -> MLflowRun:
     """The run with this run's name and plan digest, or a new one."""
-    for name, value in {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    }.items():
-        os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
-
-    uri = keys.uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    client = MlflowClient(tracking_uri=uri)
+    client, uri = _connected(keys)
     name = keys.experiment or about.plan.name
     found = client.get_experiment_by_name(name)
     experiment = found.experiment_id if found else client.create_experiment(name)
@@ -49,6 +42,62 @@ def open_mlflow(about: About, keys: MLflow) -> MLflowRun:
         experiment, start_time=round(about.started * 1000), tags=dict(about.tags), run_name=about.run_id
     )  # fmt: skip
     return MLflowRun(client, run.info.run_id, about, keys, uri)
+
+
+def _connected(keys: MLflow) -> tuple[Any, str]:
+    """A client, and the address that it speaks to."""
+    for name, value in {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    }.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    uri = keys.uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    return MlflowClient(tracking_uri=uri), uri
+
+
+def register_model(
+    keys: MLflow, experiment: str, record: RunRecord, name: str, project: Path, code: Path, columns: Sequence[str]
+) -> str:
+    """Registers a run's model under a name, as a new version, and gives it in words.
+
+    Args:
+        keys: The tracker.
+        experiment: Name of the run's experiment, which has the run already.
+        record: The run.
+        name: In the registry.
+        project: The run with its base model; it is copied into the registry.
+        code: The file that MLflow loads the model with.
+        columns: Texts of a row, which the signature names.
+    """
+    import mlflow
+    import pandas
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    client, uri = _connected(keys)
+    mlflow.set_tracking_uri(uri)
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None, "the run was reported to it"
+    (known,) = client.search_runs([found.experiment_id], f"tags.`ftc.run_id` = '{record.id}'", max_results=1)
+    packages = record.observed.environment.packages
+    needed = [f"{one}=={packages[one].version}" for one in ("torch", "transformers", "peft") if one in packages]
+    with mlflow.start_run(run_id=known.info.run_id):
+        made = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(code),
+            artifacts={"project": str(project)},
+            signature=ModelSignature(
+                inputs=Schema([ColSpec("string", column) for column in columns]),
+                outputs=Schema([ColSpec("string", "prediction")]),
+            ),
+            input_example=pandas.DataFrame([dict.fromkeys(columns, "A text of some words.")]),
+            pip_requirements=[f"ftc=={VERSION}", *needed],
+            registered_model_name=name,
+        )
+    return f"model `{name}`, version {made.registered_model_version}"
 
 
 class MLflowRun:

@@ -23,4 +23,13 @@ CODES: tuple[Code, ...] = (
         wrong="track: {tensorboard: {folder: ../logs}}",
         right="track: {tensorboard: {folder: tensorboard}}",
     ),
+    Code(
+        id="FTC732",
+        title="model that can't be registered",
+        cause="A registered model is served by MLflow: it is a finished run with its base model inside the project, "
+        "whose rows are texts.",
+        wrong="ftc run track 7f3a2b --to tensorboard --register tickets",
+        right="ftc run track 7f3a2b --to mlflow --register tickets",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
 )

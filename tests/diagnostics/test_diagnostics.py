@@ -66,6 +66,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC107": "tests/cli/test_inputs.py::test_a_file_that_is_not_there_stops_none_of_the_others",
     "FTC245": "tests/e2e/test_findings.py::test_a_model_that_learned_nothing_says_so_everywhere",
     "FTC246": "tests/e2e/test_findings.py::test_a_model_that_learned_nothing_says_so_everywhere",
+    "FTC732": "tests/e2e/test_tracking.py::test_what_can_not_be_registered",
     "FTC255": "tests/e2e/test_prompt_baselines.py::test_rows_that_lose_text_to_the_examples_are_counted",
     "FTC256": "tests/e2e/test_prompt_baselines.py::test_what_the_prompts_give_is_measured_shown_and_audited",
     "FTC247": "tests/runtime/training/test_findings.py::test_what_curves_say",

@@ -11,7 +11,7 @@ import pytest
 from ftc import api
 from ftc.runtime.tracking.reporters import Reporters
 from ftc.spec.documents.events import Event, Noticed
-from tests.e2e.conftest import MakeProject
+from tests.e2e.conftest import Ftc, MakeProject
 
 HANGS = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -37,3 +37,16 @@ def test_a_run_beside_a_tracker_that_hangs_is_the_same_run(
     assert "FTC730" in [event.code for event in heard if isinstance(event, Noticed)]
     assert run.record.sha256 == run.record.expected_sha256()
     assert not list(Path(root).glob("mlflow*"))
+
+
+def test_what_can_not_be_registered(project: MakeProject, ftc: Ftc) -> None:
+    """Before anything is sent, and without the tracker's package."""
+    root = project("token_classification", steps=1)
+    run = api.apply(root / "recipe.yaml").record.id
+    for tracker, words in (
+        ("tensorboard", "TensorBoard has no registry of models"),
+        ("mlflow", "rows of a token classification task are more than texts"),
+    ):
+        answer = ftc("run", "track", run, "--to", tracker, "--register", "tickets")
+        assert "FTC732" in answer.text
+        assert words in answer.text

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -211,3 +216,60 @@ def test_nothing_was_written_outside_the_project_and_the_trackers_folders(run: R
     assert {one.name for one in tmp_path.iterdir()} <= {"project", "home", "trackio"}
     assert {one.name for one in run.root.iterdir()} <= {"runs", "tensorboard"}
     assert os.environ["HOME"] == str(tmp_path / "home")
+
+
+_SIGNATURE = """
+import json
+from mlflow.models import get_model_info
+import mlflow
+mlflow.set_tracking_uri("sqlite:///mlflow.db")
+info = get_model_info("models:/tickets/1")
+print(json.dumps({"inputs": info.signature.inputs.input_names(), "outputs": info.signature.outputs.input_names(),
+                  "example": info.saved_input_example_info is not None}))
+"""
+
+
+def test_mlflow_serves_a_registered_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's own server answers as `ftc predict` does."""
+    for package in ("mlflow", "torch", "transformers"):
+        pytest.importorskip(package)
+    from tests.support.projects import make_model, make_project
+
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    make_model(tmp_path / "models" / "encoder", "encoder")
+    root = make_project(tmp_path / "project", tmp_path / "models", "classification", steps=2)
+    monkeypatch.chdir(root)
+    run = api.apply(root / "recipe.yaml")
+    words = ["run", "track", run.record.id, "--to", "mlflow", "--register", "tickets"]
+    done = subprocess.run([sys.executable, "-m", "ftc", *words], capture_output=True, text=True, check=False)
+    assert "model `tickets`, version 1" in done.stdout, done.stderr[-2000:]
+    assert read(_SIGNATURE) == {"inputs": ["text"], "outputs": ["prediction"], "example": True}
+    assert not list(root.glob("mlruns/**/predictions.ndjson")), "rows stay where they are"
+    rows = [{"text": "the bank raised the price"}, {"text": "a goal in the match"}]
+    wanted = [one.prediction for one in api.load(run).predict(rows)]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/tickets/1", "-p", str(port)]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    with subprocess.Popen([*command, "--env-manager", "local"], env=environment, start_new_session=True) as server:
+        try:
+            answer = _asked(f"http://127.0.0.1:{port}/invocations", {"dataframe_records": rows})
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+    assert [one["prediction"] for one in answer["predictions"]] == wanted
+
+
+def _asked(url: str, question: object) -> Any:
+    """A server's answer, once it is there."""
+    asked = urllib.request.Request(url, json.dumps(question).encode(), {"Content-Type": "application/json"})  # noqa: S310
+    for _ in range(120):
+        try:
+            with urllib.request.urlopen(asked, timeout=60) as answer:  # noqa: S310 - this machine's own
+                return json.load(answer)
+        except urllib.error.HTTPError:
+            raise
+        except OSError:
+            time.sleep(1)
+    raise TimeoutError(url)

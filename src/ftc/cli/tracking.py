@@ -19,6 +19,8 @@ def track_arguments(parser: Parser) -> None:
     about = f"{one_of([card.name for card in TRACKERS])}, also with a place: {places}; the rest is as in the recipe"
     parser.add_argument("--to", required=True, metavar="TRACKER[:PLACE]", help=about)
     parser.add_argument("--weights", action="store_true", help="send the adapter or model too")
+    register = "also register the model with its base under this name, for `mlflow models serve`; mlflow alone"
+    parser.add_argument("--register", metavar="NAME", help=register)
     add_quiet(parser, "show no progress")
 
 
@@ -27,7 +29,7 @@ def run_track(args: Namespace) -> int:
     from ftc import api
 
     try:
-        done = api.track(args.run, args.to, weights=args.weights)
+        done = api.track(args.run, args.to, weights=args.weights, register=args.register)
     except ValueError as problem:
         sys.stderr.write(f"error: {problem}\n")
         return ExitCode.USAGE

@@ -59,13 +59,14 @@ def worth_words(plan: Plan, record: RunRecord | None, evaluation: Evaluation) ->
     more = best.prompt_tokens - best.own_tokens
     ratio = f", {best.prompt_tokens / best.own_tokens:.1f} times as many" if best.own_tokens else ""
     seconds = (best.seconds - evaluation.tuned.seconds) / max(1, best.rows)
+    size = f"has {more:+,.0f} tokens per request{ratio}" if round(more) else "is the one that the tuned model is given"
     yield (
-        f"Cost at use: the prompt has {more:+,.0f} tokens per request{ratio}; a row took {numbers.signed(seconds)} "
-        "seconds more than with the tuned model on this device."
+        f"Cost at use: the prompt {size}; a row took {numbers.signed(seconds)} seconds more than with the tuned model "
+        "on this device."
     )
     if record is not None and seconds > 0:
         requests = math.ceil(record.train_seconds / seconds)
-        yield f"After {numbers.count(requests)} requests the time saved by the shorter prompt equals that of training."
+        yield f"After {numbers.count(requests)} requests the time that the tuned model saves equals that of training."
 
 
 def prompted_lines(plan: Plan, record: RunRecord | None, evaluation: Evaluation, page: Page) -> list[str]:
