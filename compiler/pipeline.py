@@ -267,7 +267,6 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
     remember_texts(cache_folder(), model.folder, model.facts.files)
     based.refuse_other_base(tensors, source.span("model.base"))
     environment = environment_of(recipe, reads_images=model.facts.vision is not None)
-    free = disk_usage(root).free if device.local else None
     threads = recipe.budget.threads
     calibration = read_calibration(cache_folder(), device, device.threads if threads == "auto" else threads)
     draft = Draft(
@@ -278,14 +277,14 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
         platform=environment.platform,
         packages=frozenset(environment.packages),
         calibration=calibration,
-        free_disk=free,
+        free_disk=disk_usage(root).free if device.local else None,
         classifier=classifier,
         grader=grader.facts if grader else None,
         teacher=teacher,
         wordnet=wordnet,
         checks=packages,
         begins=based.begun and based.begun.beginning,
-        diagnostics=tuple(warning for file in files.values() for warning in file.warnings),
+        diagnostics=(*model.warnings, *(warning for file in files.values() for warning in file.warnings)),
     )
     return _Resolved(model, based.folders(beside), files, environment, draft, tensors)
 

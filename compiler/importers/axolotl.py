@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from ftc.compiler.importers import parameters, rows, rules, sampling, trackers, training, words
+from ftc.compiler.importers import parameters, rows, rules, sampling, trackers, training, vocabulary, words
 from ftc.compiler.importers.axolotl_keys import OTHER_KEYS, PREFERENCE_NUMBERS, RATING_NUMBERS
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.preference_losses import preference_loss_named
@@ -324,14 +324,15 @@ _RULES: rules.Rules = {
         "cut_cross_entropy flash_attn_cross_entropy flash_attn_rms_norm flash_attn_fuse_mlp torch_compile "
         "torch_compile_mode experts_implementation use_scattermoe use_sonicmoe flash_attention"),
     **rules.earlier_adapters("lora_model_dir"),
-    **rules.dropped("the model's own template is used", "chat_template", "use a base model with this template",
-        ("tokenizer_default",)),
-    **rules.dropped("the model's own template is used", "chat_template_jinja",
-        "add it to the tokenizer of the base model"),
+    **rules.dropped("the model's own template is used", "chat_template",
+        "write this template to a file, and name it as `model.chat_template`", ("tokenizer_default", "jinja")),
+    **vocabulary.template_file("chat_template_jinja"),
     **rules.dropped("the model's own template is used", "datasets.chat_template", off=("tokenizer_default", "")),
-    **rules.dropped("the tokenizer's own tokens are used", "special_tokens",
-        "a base model with a padding token needs none"),
-    **rules.dropped("no tokens are added", "tokens added_tokens_overrides", "add them to the base model first"),
+    **vocabulary.added("tokens"), **vocabulary.added("special_tokens.additional_special_tokens", special=True),
+    **vocabulary.roles("special_tokens.eos_token", "special_tokens.pad_token",
+        "special_tokens.bos_token special_tokens.unk_token"),
+    **rules.dropped("the tokenizer's own tokens are used", "special_tokens"),
+    **rules.dropped("ids of the vocabulary keep their tokens", "added_tokens_overrides", "write `model.add_tokens`"),
     **rules.dropped("the template determines the end of a turn", "eot_tokens"),
     **rules.of_turns(lambda t, key: "all", "prompts are not trained on, only answers", "train_on_inputs"),
     **rules.dropped("ftc does not stop when the loss rises, only when it is not finite", "loss_watchdog_threshold"),

@@ -6,7 +6,7 @@ import functools
 import json
 from typing import Any
 
-from ftc.compiler.importers import rows, rules, trackers, training, words
+from ftc.compiler.importers import rows, rules, trackers, training, vocabulary, words
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.parameter_patterns import MOST_PATTERNS
 
@@ -247,6 +247,8 @@ _RULES: rules.Rules = {
     **rules.wholes({"cutoff_len": "data.max_length", "max_samples": "data.max_rows"}),
     **rules.wholes({"max_new_tokens": "eval.max_new_tokens"}),
     **rules.texts({"default_system": "task.system"}),
+    **vocabulary.added("add_tokens"), **vocabulary.added("add_special_tokens new_special_tokens", special=True),
+    **rules.needless("the embedding always gets a row for each token", "resize_vocab"),
     **rules.each(training.packing, "packing neat_packing"),
     **rules.each(training.length_grouped, "group_by_length"),
     **rules.each(training.watched, "metric_for_best_model"),
@@ -273,8 +275,8 @@ _RULES: rules.Rules = {
         "preprocessing_batch_size streaming buffer_size data_shared_file_system dataset_dir media_dir"),
     **rules.needless(rules.FASTER_KERNELS, "enable_liger_kernel use_unsloth use_unsloth_gc use_v1_kernels tf32"),
     **rules.needless("saves memory, does not change the result", "use_reentrant_gc"),
-    **rules.dropped("the model's own template is used", "template", ("compare the rendered rows that `ftc tokens` "
-                                                                    "shows")),
+    **rules.dropped("the model's own template is used", "template",
+        "compare the rows in `ftc tokens`; `model.chat_template` takes a file with another one"),
     **rules.of_turns(lambda t, key: "all", "prompts are not trained on, only answers", "train_on_prompt"),
     **rules.of_turns(lambda t, key: "last", "the answer of a row is trained on", "mask_history"),
     **rules.dropped("a data set by name", "eval_dataset", "name its file in `data.split.validation`"),

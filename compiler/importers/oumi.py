@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import parameters, rows, rules, trackers, training, words
+from ftc.compiler.importers import parameters, rows, rules, trackers, training, vocabulary, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["OUMI"]
@@ -154,14 +154,13 @@ _RULES: rules.Rules = {
     **rules.dropped("validation rows from a class", "data.validation",
         "set `data.split.validation` to a share or a file"),
     **rules.dropped("test rows from a class", "data.test", "set `data.split.test` to a share or a file"),
-    **rules.dropped("the model's own template is used", "model.chat_template",
-        "compare the rendered rows that `ftc tokens` shows"),
+    **vocabulary.template_file("model.chat_template"),
     **rules.dropped("ftc never runs code from a model's repository", "model.trust_remote_code",
         "the model must be supported by transformers"),
     **rules.blocking("training from randomly initialized weights is not supported", "model.load_pretrained_weights",
         "start from a model", off=(True,)),
     **rules.earlier_adapters("model.adapter_model"),
-    **rules.dropped("the tokenizer's own tokens are used", "model.tokenizer_pad_token"),
+    **vocabulary.roles(pad="model.tokenizer_pad_token"),
     **rules.needless("the plan chooses how weights are stored",
         "model.torch_dtype_str peft.bnb_4bit_compute_dtype peft.bnb_4bit_quant_storage"),
     **rules.needless(rules.FASTER_KERNELS, "model.enable_liger_kernel"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rows, rules, sampling, trackers, training, words
+from ftc.compiler.importers import rows, rules, sampling, trackers, training, vocabulary, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TRL"]
@@ -160,8 +160,8 @@ _RULES: rules.Rules = {
         "dataset_mixture.seed"),
     **rules.needless("saves memory, does not change the result", "activation_offloading use_reentrant"),
     **rules.needless("checkpoints are safetensors, each with a manifest", "save_safetensors save_only_model"),
-    **rules.dropped("the model's own template is used", "chat_template chat_template_path",
-        "add it to the tokenizer of the base model"),
+    **vocabulary.template_file("chat_template chat_template_path"),
+    **vocabulary.roles("eos_token", "pad_token"),
     **rules.dropped("a subset of a data set is a separate file", "dataset_config", "name it with `--hub-file FILE`"),
     **rules.dropped("another split of the hub", "dataset_test_split", "name its file in `data.split.validation`"),
     **rules.dropped("long rows are truncated at the start of the prompt", "truncation_mode", off=("keep_start",)),

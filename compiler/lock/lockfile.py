@@ -34,7 +34,7 @@ from ftc.spec.documents.lockfile import (
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.settings import Settings
 from ftc.spec.knobs import KNOBS
-from ftc.spec.storage.model_files import TensorDigest, content_digest, header_digest
+from ftc.spec.storage.model_files import TEXT_FILES, TensorDigest, content_digest, header_digest
 from ftc.spec.storage.outputs import reason_of
 from ftc.spec.storage.reading import LARGEST_DOCUMENT
 
@@ -56,15 +56,14 @@ __all__ = [
     "unpinned_code",
 ]
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-
-
 _FORMAT = re.compile(rb'"schema": ?"(ftc\.lock/(\d{1,4}))"')
 _FOLLOWS_DEVICE = (
     *("model.base", "model.commit", "train.precision", "train.fused", "train.distillation.precision", "device"),
     *(path for knob in KNOBS if knob.follows_device for path in knob.settings),
 )
 """Paths of the settings that a lock leaves out, since another machine has other values there."""
+_PINNED_BY_DIGEST = ("model.tokenizer.chat_template.text",)
+"""Values that are long, and of which another section holds the digest."""
 _LENGTHS = ("num_steps", "steps_per_epoch", "evaluate_every_steps")
 
 _ABSENT = object()
@@ -118,7 +117,7 @@ def build_lock(draft: Draft, settings: Settings, facts: LockFacts, old: Lock | N
             if tokenizer.chat_template is not None
             else None,
             render_probe_sha256=facts.probe.template_sha256,
-            tokenizer_files={name: files[name].sha256 for name in _TOKENIZER_FILES if name in files},
+            tokenizer_files={name: files[name].sha256 for name in TEXT_FILES if name in files},
             tokenizer_probe_sha256=facts.probe.tokenizer_sha256,
             special_tokens={"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "pad": tokenizer.pad_id},
             settings=plain["text"],
@@ -166,7 +165,7 @@ def _portable(settings: Settings) -> dict[str, Any]:
     What follows from rows and training together stands apart, as `length`; the commit stands with the files.
     """
     values = settings.to_json()
-    for path in _FOLLOWS_DEVICE:
+    for path in (*_FOLLOWS_DEVICE, *_PINNED_BY_DIGEST):
         *outer, name = path.split(".")
         section: dict[str, Any] | None = values
         for part in outer:

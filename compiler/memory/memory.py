@@ -19,7 +19,8 @@ from ftc.compiler.memory.batch_shapes import (
     train_shape,
 )
 from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs, grading_peak, held_bytes
-from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, on_one_of, quantized_bytes
+from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, quantized_bytes
+from ftc.compiler.memory.sharded_formula import on_one_of
 from ftc.compiler.memory.stacks import layer_weights
 from ftc.compiler.weights import bytes_per_weight, card_of, device_bytes, held, num_trainable, packed_bytes
 from ftc.spec.devices import UNKNOWN_CAPABILITY, context_bytes
@@ -210,7 +211,18 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         measuring=_measuring(draft),
         taught=_taught(draft, places, at_once),
         chunked_places=places if draft.candidate.loss_chunk_size and sequences == 1 else 0,
+        copied_head=_copied_head(draft, weight_bytes),
     )
+
+
+def _copied_head(draft: Draft, weight_bytes: float) -> int:
+    """Bytes of an output layer that each pass copies, where rows of it are trained by themselves, as modules are."""
+    own, model = draft.model.tokenizer.own, draft.model
+    tables = draft.trained.names.intersection(own.tables) if own and head_card(draft.loaded.head).writes else ()
+    if not tables:
+        return 0
+    each = _FP32 if draft.strategy.traits.quantized is not None else weight_bytes
+    return round(model.vocab_size * model.hidden_size * each)
 
 
 def _as_held(draft: Draft) -> ModelFacts:

@@ -1,10 +1,7 @@
 """Peak memory of a run from shapes alone: pure arithmetic, no framework, a few milliseconds.
 
 What the layers save is counted in `layer_formula`; here it is put together with weights, gradients, optimizer state and
-the head, for each moment at which a step can be largest, and divided among devices by torch's own rules: `ddp` keeps a
-second copy of the gradients, its buckets. `fsdp` keeps a part of weights, gradients and moments, in host RAM where they
-are offloaded, and gathers layers one after the other in the width of the products: the one that computes, the next one,
-and what is outside the layers.
+the head, for each moment at which a step can be largest. `sharded_formula` divides it among devices.
 """
 
 from __future__ import annotations
@@ -22,7 +19,6 @@ from ftc.compiler.memory.evaluation_formula import (
     evaluation_moments,
     with_teacher,
 )
-from ftc.compiler.memory.expert_formula import expert_weights
 from ftc.compiler.memory.layer_formula import Numbers, Stack, Trained
 from ftc.compiler.memory.stacks import stacks_of
 from ftc.compiler.memory.vision_formula import image_bytes, most_images
@@ -31,10 +27,9 @@ from ftc.compiler.weights import never_packed
 from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.sections.train import Offload, Sharding
 from ftc.spec.strategies import Beside
 
-__all__ = ["MemoryInputs", "Method", "estimate", "on_one_of", "quantized_bytes"]
+__all__ = ["MemoryInputs", "Method", "estimate", "phase_peak", "quantized_bytes"]
 
 Method = Literal["closed form", "trace"]
 
@@ -79,6 +74,8 @@ class MemoryInputs:
         taught: The teacher that is learned from; None for none.
         chunked_places: Places of a micro-batch whose gradients are computed with their loss, chunk by chunk; 0 where
             that is done by the backward pass.
+        copied_head: Bytes of an output layer that each pass copies, with trained rows of added tokens in it; 0 where
+            none are trained by themselves.
     """
 
     model: ModelFacts
@@ -111,6 +108,7 @@ class MemoryInputs:
     measuring: EvaluationInputs | None = None
     taught: TeacherInputs | None = None
     chunked_places: int = 0
+    copied_head: int = 0
 
     @property
     def is_full(self) -> bool:
@@ -190,7 +188,9 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     kept = boundaries if job.checkpointing else round(saved)
     kept += sum(stack.around_bytes(job.numbers, job.trained) for stack in job.stacks)
     passing = max(stack.passing_bytes(job.numbers, job.trained) for stack in job.stacks)
-    within = {"saved activations": kept + _cast_head(job), "gradients": earlier}
+    # The copy of an output layer is kept for the way back, or the cast that is made of it, as without one.
+    passing_copy, kept_copy = (job.copied_head, 0) if job.quantized else (0, job.copied_head)
+    within = {"saved activations": kept + _cast_head(job) + kept_copy, "gradients": earlier}
     each = job.activation_bytes if job.in_parts else _FP32
     table = each * job.model.vocab_size * job.model.hidden_size if job.is_full else 0
     waiting = table if job.has_vocabulary and job.model.tied_embeddings else 0
@@ -206,7 +206,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
             "gradients": earlier,
             "temporaries": _casts(job) + passing,
         },
-        "forward: head": {**within, "logits": scores * job.activation_bytes, "temporaries": _casts(job)},
+        "forward: head": {**within, "logits": scores * job.activation_bytes, "temporaries": _casts(job) + passing_copy},
         "backward: loss and head": {
             **within,
             "logits": logits,
@@ -223,12 +223,14 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     }
     if job.measuring is not None:
         moments |= evaluation_moments(job.model, job.measuring, job.head_width, job.numbers, job.trained)
+        measured = moments["evaluation: head"]
+        moments["evaluation: head"] = {**measured, "temporaries": measured.get("temporaries", 0) + job.copied_head}
     moments |= _reading_images(job, earlier)
     moments |= {"save": {}, "resume": alone if read > job.state_bytes else {}, "export": alone}
     if job.taught is not None:
         compared = {**within, "temporaries": _held_casts(job)}
         moments = with_teacher(moments, job.taught, scores=scores, compared=compared, chunked=job.chunked_places > 0)
-    return tuple(_peak(name, {**fixed, **moment}) for name, moment in moments.items())
+    return tuple(phase_peak(name, {**fixed, **moment}) for name, moment in moments.items())
 
 
 def _reading_images(job: MemoryInputs, earlier: int) -> dict[str, Moment]:
@@ -316,85 +318,17 @@ def _held_casts(job: MemoryInputs) -> int:
 
 def _head_gradients(job: MemoryInputs) -> int:
     """The gradient of a trained output layer beyond what the scores held: as it is computed, and as it is kept."""
+    freed = job.head_rows * job.head_width * (3 * _FP32 - job.activation_bytes)
     if not (job.is_full and job.has_vocabulary):
-        return 0
+        return max(0, job.copied_head - freed)
     each = _FP32 + (job.activation_bytes if job.numbers.casts else 0)
     if job.in_parts:  # it waits in the width of products until gradients are exchanged
         each = job.activation_bytes
     size = job.model.vocab_size * job.model.hidden_size * each
-    return max(0, size - job.head_rows * job.head_width * (3 * _FP32 - job.activation_bytes))
+    return max(0, size - freed)
 
 
-_DIVIDED = ("weights", "adapter", "gradients", "optimiser state")
-_COMPUTING = ("forward", "loss", "backward", "evaluation", "generation")
-"""Phases in which something is put together; at the loss what stands outside the layers still is."""
-_INSIDE = ("layers", "encoder", "prompts", "last token")
-_LAYERS_AT_ONCE = {"forward": 3, "evaluation": 3, "generation": 3, "backward": 2}
-"""Layers that are whole or on their way: the one that computes, and one or two buffers in which others arrive."""
-
-
-def on_one_of(
-    phases: tuple[PhasePeak, ...], job: MemoryInputs, devices: int, sharding: Sharding, offload: Offload
-) -> tuple[PhasePeak, ...]:
-    """The phases on one of several devices.
-
-    Args:
-        phases: Of one device with the same rows.
-        job: What was estimated.
-        devices: How many share the run.
-        sharding: What each holds.
-        offload: Where parts lie.
-    """
-    match sharding:
-        case "none":
-            return phases
-        case "ddp":
-            copies = _FP32 * job.num_trainable
-            held = [(one.phase, one.components, one.components.get("gradients", 0)) for one in phases]
-            return tuple(_peak(name, {**parts, "gradients": own + copies}) for name, parts, own in held)
-        case "fsdp":
-            # Before the first layer computes the buffer of what is outside is still there, and nothing is saved yet.
-            later = next(phase for phase in phases if phase.phase == "forward: layers")
-            first = _peak("forward: embedding", {**later.components, "saved activations": 0, "temporaries": 0})
-            every = (first, *phases)
-            return tuple(_in_parts(one, job, devices, offloads=offload == "cpu") for one in every)
-
-
-def _in_parts(phase: PhasePeak, job: MemoryInputs, devices: int, *, offloads: bool) -> PhasePeak:
-    held: dict[str, int] = {name: 0 if offloads else -(-phase.components.get(name, 0) // devices) for name in _DIVIDED}
-    if phase.phase.startswith(_COMPUTING):
-        is_inside = phase.phase.endswith(_INSIDE)
-        at_once = _LAYERS_AT_ONCE[phase.phase.partition(":")[0]] if is_inside else 0
-        arriving = job.activation_bytes != job.weight_bytes or offloads
-        held["gathered weights"] = _gathered(job, at_once + (1 / devices if is_inside and arriving else 0))
-        if phase.phase == "forward: embedding":
-            held["gathered weights"] = 2 * _gathered(job, 1)
-        if phase.phase == "backward: embedding":  # taken apart before gradients are exchanged
-            held["gathered weights"] = 0
-        if is_inside and phase.phase.startswith("backward"):
-            held["gradients"] += _gradients_of_a_layer(job)
-    return _peak(phase.phase, {**phase.components, **held})
-
-
-def _gathered(job: MemoryInputs, at_once: float) -> int:
-    """Bytes of what is whole at once: what stands outside the layers, and so many of these."""
-    layers = sum(inputs * outputs for inputs, outputs in job.model.linear_modules.values()) + expert_weights(job.model)
-    outside, adapter = job.model.num_parameters - layers, job.num_trainable if job.is_adapter else 0
-    return job.activation_bytes * (outside + round(at_once * (layers + adapter) * _largest_layer(job, layers)))
-
-
-def _gradients_of_a_layer(job: MemoryInputs) -> int:
-    """As they are computed, and in float32 on their way to the others; a share of an output layer's is still there."""
-    inside = sum(stack.num_weights for stack in job.stacks)
-    trained = job.num_trainable if job.is_adapter or job.has_vocabulary else min(job.num_trainable, inside)
-    return round((job.activation_bytes + _FP32) * trained * _largest_layer(job, inside))
-
-
-def _largest_layer(job: MemoryInputs, weights: int) -> float:
-    """Part of so many weights that a layer of the stack with the largest ones has."""
-    return max(stack.num_weights / max(1, stack.layers) for stack in job.stacks) / max(1, weights)
-
-
-def _peak(name: str, components: Mapping[str, int]) -> PhasePeak:
+def phase_peak(name: str, components: Mapping[str, int]) -> PhasePeak:
+    """A moment with what it holds, without parts that hold nothing."""
     held = {part: size for part, size in components.items() if size}
     return PhasePeak(phase=name, peak_bytes=sum(held.values()), components=held)

@@ -13,7 +13,7 @@ from ftc.spec.documents.plan import Check, Origin
 from ftc.spec.documents.settings import OpenModel
 from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.heads import head_card
-from ftc.spec.strategies.card import Reason
+from ftc.spec.strategies.card import Base, Reason
 
 __all__ = ["choose_model", "choose_strategy"]
 
@@ -35,6 +35,12 @@ def choose_model(draft: Draft) -> Draft:
     )
     if (vision := _vision(draft, why)) is not None:
         loaded = loaded.model_copy(update={"vision": vision})
+    if (own := model.tokenizer.own) is not None:
+        why.derive("tokenizer.tokens", own.tokens, "tokens of the recipe, with the ids that the tokenizer gives them")
+        why.derive("tokenizer.rows", own.rows, "one for each id; spare rows of the model are used first")
+        if own.chat_template is not None:
+            why.derive("tokenizer.chat_template.path", own.chat_template.path, "`model.chat_template`")
+        loaded = loaded.model_copy(update={"tokenizer": own})
     if (begins := draft.begins) is not None:
         parent = begins.parent
         loaded = loaded.model_copy(update={"parent": why.take("parent", parent, "model.base")})
@@ -191,7 +197,19 @@ def choose_strategy(draft: Draft) -> Draft:
         draft = draft.find(one.code, one.summary, f"strategy.{one.key}", help=one.help, notes=one.notes or ())
     for words in settled.not_estimated:
         draft = draft.miss(words)
-    return draft
+    return _check_new_rows(draft, base)
+
+
+def _check_new_rows(draft: Draft, base: Base) -> Draft:
+    """Whether the rows of added tokens are trained, wherever the task's model holds some."""
+    own = draft.model.tokenizer.own
+    tables = [name for name in own.tables if f"{name}.weight" in base.held] if own else []
+    idle = [name for name in tables if not {name, f"{name}.weight"} & draft.trained.names]
+    if not idle or any(one.code == "FTC474" for one in draft.diagnostics):
+        return draft
+    summary = f"`{draft.strategy.kind}` doesn't train `{idle[0]}`, so added tokens would mean nothing"
+    help = "write `kind: lora` or `kind: full`, which train the rows of added tokens"
+    return draft.find("FTC474", summary, "strategy.kind", help=help)
 
 
 def _origin(draft: Draft, reason: Reason) -> Origin:

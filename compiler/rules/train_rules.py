@@ -139,7 +139,10 @@ WHOLE: tuple[_Whole, ...] = (
 
 def unsharded(recipe: Recipe) -> Iterator[_Whole]:
     """What of a recipe `fsdp` can't divide."""
-    return (one for one in WHOLE if value_at(recipe, one.path) in one.values)
+    yield from (one for one in WHOLE if value_at(recipe, one.path) in one.values)
+    if recipe.model.adds_tokens and not strategy_card(recipe.strategy).is_whole:
+        reason = "rows of added tokens beside a frozen embedding can't be sharded"
+        yield _Whole("model", (), reason, "choose `kind: full`, or `sharding: ddp`")
 
 
 def sharding_has_devices(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:

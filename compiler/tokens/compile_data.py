@@ -30,7 +30,8 @@ from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.settings import Open
 from ftc.spec.documents.streams import SPLITS, RowLengths, SplitReport, open_lengths
 from ftc.spec.language.source import Source
-from ftc.spec.sections.evaluation import Judge
+from ftc.spec.storage.model_files import TEXT_FILES
+from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.storage.paths import cache_folder, streams_folder
 from ftc.spec.version import VERSION
 
@@ -38,7 +39,6 @@ __all__ = ["CompiledData", "compile_data"]
 
 _FORMAT = 11
 """Raised when the same inputs would give other streams."""
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def compile_data(
         retention_sha256=manifest.retention_sha256,
         swaps_sha256=manifest.swaps_sha256,
         baselines=manifest.baselines,
-        judged=_judged(draft.recipe.eval.judge, folder, model_folder, manifest),
+        judged=_judged(draft, folder, model_folder, manifest),
         probe=manifest.probe,
         diagnostics=tuple(_remedied((one.placed(source) for one in manifest.findings), source)),
         checks=manifest.checks,
@@ -158,12 +158,14 @@ def _remedied(found: Iterable[Diagnostic], source: Source) -> Iterator[Diagnosti
         yield one
 
 
-def _judged(judge: Judge | None, folder: Path, model_folder: Path, manifest: Manifest) -> JudgedTokens | None:
+def _judged(draft: Draft, folder: Path, model_folder: Path, manifest: Manifest) -> JudgedTokens | None:
+    judge = draft.recipe.eval.judge
     if judge is None or "test" not in manifest.splits:
         return None
     from ftc.compiler.tokens.judged_tokens import judged_tokens
 
-    return judged_tokens(judge, folder, model_folder, manifest.splits["test"].stream_digest)
+    texts = tokenizer_folder(model_folder, draft.model.tokenizer.own)
+    return judged_tokens(judge, folder, texts, manifest.splits["test"].stream_digest)
 
 
 def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
@@ -192,6 +194,8 @@ def _made_from(draft: Draft, files: DataFiles) -> StreamKey:
             "tokens": vision.tokens_per_image,
             **processor_key(draft.model),
         }
+    if changed := draft.model.tokenizer.own:
+        own["own tokenizer"] = changed.to_json()
     if draft.begins is not None and draft.begins.tested:
         own["tested"] = canonical.digest(sorted(one.hex() for one in draft.begins.tested))
     plain = canonical.canonical(
@@ -210,7 +214,7 @@ def _made_from(draft: Draft, files: DataFiles) -> StreamKey:
             "family": draft.model.family,
             "eval": {name: recipe["eval"][name] for name in ("slices", "retention", "swaps")},
             "files": {use: file.facts.sha256 for use, file in files.items()},
-            "tokenizer": {name: model_files[name].sha256 for name in _TOKENIZER_FILES if name in model_files},
+            "tokenizer": {name: model_files[name].sha256 for name in TEXT_FILES if name in model_files},
         }
     )
     assert isinstance(plain, dict)

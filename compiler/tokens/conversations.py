@@ -27,11 +27,11 @@ _MOST_EXCHANGES = 16
 _Turns = tuple[dict[str, Any], ...]
 
 
-def served_rows(rows: TokenStream, count: int, model_folder: Path) -> list[ServedRow]:
-    """The first rows of a stream with the conversation behind each, where there is one."""
-    config = read_json_object(model_folder / "config.json", None)
-    facts = read_tokenizer(model_folder, str(config.get("model_type")))
-    file = model_folder / FILE
+def served_rows(rows: TokenStream, count: int, texts: Path) -> list[ServedRow]:
+    """The first rows of a stream with the conversation behind each, where there is one; by a folder's tokenizer."""
+    config = read_json_object(texts / "config.json", None)
+    facts = read_tokenizer(texts, str(config.get("model_type")))
+    file = texts / FILE
     tokenizer = load_tokenizer(file)
 
     def text_of(ids: list[int]) -> str | None:

@@ -38,7 +38,7 @@ from ftc.compiler.tokens.template_check import template_findings
 from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
-from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.facts import FileFacts, TokenizerFacts
 from ftc.spec.documents.lockfile import ImagesLock, SourceLock
 from ftc.spec.documents.probes import swaps_digest
 from ftc.spec.documents.settings import Open
@@ -47,7 +47,9 @@ from ftc.spec.documents.stream_images import IMAGES_FILE, first_images
 from ftc.spec.documents.streams import open_stream
 from ftc.spec.language.source import Source
 from ftc.spec.storage.atomic_write import write_text
+from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.storage.paths import cache_folder
+from ftc.spec.storage.tokenizer_file import FILE
 from ftc.spec.tasks.card import Prompted, PromptFacts
 from ftc.spec.tasks.rows import RatedRows
 from ftc.spec.text_forms import form_card
@@ -71,16 +73,15 @@ def make_streams(
     Raises:
         Refusal: The rows can't be used.
     """
-    own = {use: file for use, file in files.items() if use not in PROBES}
+    rows_files = {use: file for use, file in files.items() if use not in PROBES}
     model, shape, task = draft.model, draft.shape, draft.recipe.task.settled(draft.model.family)
     reads_images, tested = model.vision is not None, HeldOut.of(draft.begins)
-    data = resolve_data(draft.recipe.data, task, own, source.span, reads_images=reads_images, tested=tested)
+    data = resolve_data(draft.recipe.data, task, rows_files, source.span, reads_images=reads_images, tested=tested)
     for digests in data.row_digests.values():
         remember_rows(cache_folder(), digests)
-    columns, prompt, words = data.columns.by_part, None, None
-    if shape.prompt is not Open.OPEN:
-        words = shape.prompt
-    elif isinstance(asked := draft.recipe.task, Prompted):
+    columns, prompt = data.columns.by_part, None
+    words = None if shape.prompt is Open.OPEN else shape.prompt
+    if shape.prompt is Open.OPEN and isinstance(asked := draft.recipe.task, Prompted):
         prompt = asked.usual_prompt(PromptFacts(columns, data.labels, model.family, model.kind.summary_prefix))
         words = prompt[0]
     wording = Wording(shape.form, words, shape.system, model.family, model.tokenizer.eos_id)
@@ -91,11 +92,12 @@ def make_streams(
         form = row_form(task, columns, data.labels, wording, data.parts["train"].rows)
         splits, probe, odd = _encode(draft, data, form, model_folder)
         found = [*odd, *_findings(draft, data, splits, odd)]
-        tokenizer = TextTokenizer(model_folder / "tokenizer.json")
-        probes = make_probes(draft, files, data, form, splits, tokenizer)
+        texts = tokenizer_folder(model_folder, model.tokenizer.own)
+        probes = make_probes(draft, files, data, form, splits, TextTokenizer(texts / FILE))
         found += probes.warnings
     except Refusal as refusal:
-        raise Refusal(replace(one, span=source.span(one.path or "data")) for one in refusal.diagnostics) from None
+        told = map(model.tokenizer.at_template, refusal.diagnostics)
+        raise Refusal(replace(one, span=source.span(one.path or "data")) for one in told) from None
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
     try:
@@ -125,7 +127,7 @@ def _encode(
     Raises:
         Refusal: The template leaves out answers (FTC329), or the rows can't be encoded.
     """
-    tokenizer = TextTokenizer(model_folder / "tokenizer.json")
+    tokenizer = TextTokenizer(tokenizer_folder(model_folder, draft.model.tokenizer.own) / FILE)
     with TemplateRenderer() as renderer:
         facts, template = draft.model.tokenizer, draft.model.tokenizer.chat_template
         tokens = {"bos_token": facts.bos_token, "eos_token": facts.eos_token, "pad_token": facts.pad_token}
@@ -140,7 +142,7 @@ def _encode(
             train.rows,
             facts,
             renderer,
-            file=_template_place(model_folder),
+            file=_template_place(model_folder, facts),
             place=lambda number: train.place(train.numbers[number]),
             in_parts=images is not None,
         )
@@ -164,8 +166,10 @@ def _encode(
     return splits, probe, found
 
 
-def _template_place(model_folder: Path) -> str:
-    """Where a model's chat template stands, for people."""
+def _template_place(model_folder: Path, facts: TokenizerFacts) -> str:
+    """Where the chat template stands, for people."""
+    if facts.own is not None and facts.own.chat_template is not None:
+        return facts.own.chat_template.path
     if (model_folder / "chat_template.jinja").is_file():
         return f"{model_folder.name}/chat_template.jinja"
     return f"`chat_template` in {model_folder.name}/tokenizer_config.json"

@@ -37,6 +37,7 @@ from ftc.spec.documents.slices import LABEL, LENGTH
 from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.documents.streams import SplitReport, open_stream
 from ftc.spec.storage.atomic_write import write_text
+from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.tasks import PARTS, Task
 from ftc.spec.tasks.rows import LabelRows, RatedRows
 
@@ -211,9 +212,10 @@ def without_probes(plan: Plan) -> Plan:
 
 def _encoded(plan: Plan, task: Task, model_folder: Path, part: PartRows, store: ImageStore) -> TokenRows:
     text = plan.settings.text
-    tokenizer = TextTokenizer(model_folder / "tokenizer.json")
+    texts = tokenizer_folder(model_folder, plan.settings.model.tokenizer)
+    tokenizer = TextTokenizer(texts / "tokenizer.json")
     config = read_config(read_json_object(model_folder / "config.json", None))
-    facts = read_tokenizer(model_folder, config.model_type)
+    facts = read_tokenizer(texts, config.model_type)
     wording = Wording(text.form, text.prompt, text.system, plan.settings.model.family, facts.eos_id)
     form = row_form(task, text.columns, text.labels, wording, part.rows)
     with TemplateRenderer() as renderer:

@@ -38,6 +38,7 @@ def tokenized_rows(plan: Plan, model_folder: Path, split: str, rows: Sequence[in
     Raises:
         Refusal: The plan has no such part, or the part no such row (FTC389).
     """
+    from ftc.spec.storage.own_tokenizer import tokenizer_folder
     from ftc.spec.storage.tokenizer_file import FILE, load_tokenizer, tokenizer_call
 
     prompts = {one.name: one for one in plan.settings.eval.baselines}
@@ -50,7 +51,7 @@ def tokenized_rows(plan: Plan, model_folder: Path, split: str, rows: Sequence[in
     if missing := [row for row in rows if not found[row]]:
         raise Refusal([_no_row(plan, split, row, stream) for row in missing])
     indexes = [found[row][0] for row in rows] if rows else range(min(_USUAL_ROWS, len(stream)))
-    file = model_folder / FILE
+    file = tokenizer_folder(model_folder, plan.settings.model.tokenizer) / FILE
     tokenizer = load_tokenizer(file)
     text = plan.settings.text
     return TokenizedRows(

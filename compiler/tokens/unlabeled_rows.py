@@ -33,6 +33,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.tasks import PARTS
 from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, NUMBERS_COLUMN, STAND_IN
 from ftc.spec.text_forms import form_card
@@ -316,8 +317,9 @@ def _encoded(
     store: ImageStore,
 ) -> TokenRows:
     config = read_config(read_json_object(model_folder / "config.json", None))
-    facts = read_tokenizer(model_folder, config.model_type)
-    tokenizer = TextTokenizer(model_folder / "tokenizer.json")
+    texts = tokenizer_folder(model_folder, plan.settings.model.tokenizer)
+    facts = read_tokenizer(texts, config.model_type)
+    tokenizer = TextTokenizer(texts / "tokenizer.json")
     form, facts = _form(plan, by_part, rows, facts)
     with TemplateRenderer() as renderer:
         return encode_rows(

@@ -19,6 +19,8 @@ from ftc.runtime.execution.session import Session
 from ftc.runtime.models.sharding import plain_class_name
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.heads import head_card
+from ftc.spec.storage.model_files import TEXT_FILES
+from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.vision_models import PROCESSOR_FILES
 
 __all__ = ["config_for_all", "copy_tokenizer", "write_model_files"]
@@ -32,7 +34,7 @@ _ROPE_WORDS = frozenset(
 
 
 def write_model_files(session: Session, model: Any, folder: Path) -> None:
-    """Writes the configuration of a whole model, and the base model's tokenizer, which training leaves as it is.
+    """Writes the configuration of a whole model, and the tokenizer, which training leaves as it is.
 
     Raises:
         Refusal: A key of the base's configuration can't be kept (FTC665).
@@ -50,10 +52,15 @@ def write_model_files(session: Session, model: Any, folder: Path) -> None:
 
 
 def copy_tokenizer(session: Session, folder: Path) -> None:
-    """Copies the base model's tokenizer, and what processes images, so that what is written can be used by itself."""
+    """Copies the tokenizer, with what the recipe changes of it, and what processes images: the result stands alone."""
     processor = [name for name in PROCESSOR_FILES if name in session.plan.lock.model.files]
-    for name in (*session.plan.lock.text.tokenizer_files, *processor):
-        shutil.copyfile(session.inputs.model_folder / name, folder / Path(name).name)
+    own, base = session.plan.settings.model.tokenizer, session.inputs.model_folder
+    texts, names = tokenizer_folder(base, own), list(session.plan.lock.text.tokenizer_files)
+    if own is not None:
+        names = [name for name in TEXT_FILES if (texts / name).is_file()]
+    for source, files in ((texts, names), (base, processor)):
+        for name in files:
+            shutil.copyfile(source / name, folder / Path(name).name)
 
 
 def _end_where_learned(config: Any, stop_ids: tuple[int, ...]) -> None:

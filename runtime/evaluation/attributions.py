@@ -23,6 +23,8 @@ from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.spec.documents.attributions import LONGEST_ROW, PATH_POINTS, Attribution, AttributionMethod, TokenWeight
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.heads import head_card
+from ftc.spec.storage.own_tokenizer import tokenizer_folder
+from ftc.spec.storage.tokenizer_file import FILE
 
 __all__ = ["attributions"]
 
@@ -45,7 +47,7 @@ def attributions(
     count = settings.eval.samples
     ranked = [one.row for one in sorted(scores, key=lambda one: one.loss_sum)]
     shown = sorted({*sorted(ranked)[:count], *ranked[len(ranked) - min(count, len(ranked)) :]})
-    tokenizer = Tokenizer.from_file(str(session.inputs.model_folder / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(tokenizer_folder(session.inputs.model_folder, settings.model.tokenizer) / FILE))
     chosen = {one.row: int(one.predicted[0]) for one in scores}
     found, was_training = [], work.model.training
     work.model.eval()

@@ -45,10 +45,11 @@ class Writers:
         from ftc.runtime.artifacts.export import load_exported
         from ftc.runtime.execution.verify import verify_model
         from ftc.spec.documents.streams import TextDecoder
+        from ftc.spec.storage.own_tokenizer import tokenizer_folder
 
         self._plan, self._inputs, self._run, self._record, self._listen = plan, inputs, run, record, listen
         self._base: ModelWithScorer | None = None
-        self._decode = TextDecoder(inputs.model_folder)
+        self._decode = TextDecoder(tokenizer_folder(inputs.model_folder, plan.settings.model.tokenizer))
         with reopened(plan, replace(inputs, companions={}), run, record, listen) as session:
             with session.journal.phase("verify", f"{len(plan.lock.model.files)} files"):
                 verify_model(plan, inputs)

@@ -20,6 +20,7 @@ from ftc.spec.documents.events import EventListener
 from ftc.spec.documents.outcomes import HarnessMetric, HarnessReport, Outcome
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, Gain, Interval, RunRecord
+from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.storage.paths import RunFolder
 
 if TYPE_CHECKING:
@@ -185,7 +186,8 @@ def _measured(
         session.base = None  # it is the base no longer
         load_exported(session, work.model)
     with eval_mode(work.model), as_base(settings, work.model) if subject == "base" else nullcontext():
-        tokenizer = AutoTokenizer.from_pretrained(session.inputs.model_folder, local_files_only=True)
+        texts = tokenizer_folder(session.inputs.model_folder, settings.model.tokenizer)
+        tokenizer = AutoTokenizer.from_pretrained(texts, local_files_only=True)
         backend = "seq2seq" if settings.model.family == "encoder_decoder" else "causal"
         wrapped = HFLM(pretrained=work.model, tokenizer=tokenizer, backend=backend, batch_size=settings.eval.batch_size)
         found: dict[str, Any] = simple_evaluate(model=wrapped, tasks=list(tasks), task_manager=manager, limit=limit)

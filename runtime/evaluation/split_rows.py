@@ -15,6 +15,7 @@ from ftc.spec.documents.outcomes import NO_ANSWER
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TextDecoder, TokenStream
 from ftc.spec.heads import Answer, head_card
+from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.tags import OUTSIDE
 
 __all__ = ["CHOSEN", "RATINGS", "SplitRows"]
@@ -29,7 +30,7 @@ class SplitRows:
     Args:
         settings: Head and labels.
         rows: The split.
-        model_folder: Where the tokenizer lies, which is loaded once it is needed.
+        model_folder: The base model, whose tokenizer is loaded once it is needed.
     """
 
     def __init__(self, settings: Settings, rows: TokenStream, model_folder: Path) -> None:
@@ -41,7 +42,7 @@ class SplitRows:
     @cached_property
     def decode(self) -> TextDecoder:
         """Ids back to text."""
-        return TextDecoder(self._folder)
+        return TextDecoder(tokenizer_folder(self._folder, self._settings.model.tokenizer))
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -105,6 +105,7 @@ def load_base(settings: Settings, base: Base, *, is_new: bool = True, **options:
     try:
         with quiet_transformers():
             model = base.load(auto_class(settings), options)
+            add_rows(model, settings)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         summary = f"`{settings.model.base}` can't be loaded as {settings.model.architecture}"
@@ -114,6 +115,14 @@ def load_base(settings: Settings, base: Base, *, is_new: bool = True, **options:
     if not head_card(settings.model.head).is_new and getattr(model, "pooler", None) is not None:
         model.pooler = None  # a layer behind the states, which nothing reads and no gradient reaches
     return model
+
+
+def add_rows(model: Any, settings: Settings) -> None:
+    """Gives the vocabulary's tables a row for each added token, as transformers does: drawn around the others' mean."""
+    own = settings.model.tokenizer
+    table = model.get_input_embeddings() if own is not None else None
+    if own is not None and table.num_embeddings < own.rows:  # on shapes alone there is no mean
+        model.resize_token_embeddings(own.rows, mean_resizing=not table.weight.is_meta)
 
 
 def frozen_base(settings: Settings, base: Base) -> Any:

@@ -35,7 +35,7 @@ def earned_by_group(sampling: SamplingSettings, texts: Sequence[str], reference:
 
 
 def earned(
-    sampling: SamplingSettings, answers: Sequence[SampledAnswer], rows: TokenStream, model_folder: Path
+    sampling: SamplingSettings, answers: Sequence[SampledAnswer], rows: TokenStream, texts: Path
 ) -> list[Earned]:
     """Rewards and advantages of answers, group by group.
 
@@ -43,14 +43,14 @@ def earned(
         sampling: The plan's.
         answers: In the order of training, a group's one after the other.
         rows: The training split.
-        model_folder: Where the tokenizer lies.
+        texts: Where the tokenizer lies.
 
     Raises:
         Refusal: A reward can't be computed (FTC444).
         ImportError: A reward's library is missing.
     """
-    decode, found = TextDecoder(model_folder), list[Earned]()
+    decode, found = TextDecoder(texts), list[Earned]()
     for (_, prompt), group in groupby(answers, key=lambda one: (one.step, one.prompt)):
-        texts = [decode(list(one.ids)) for one in group]
-        found += earned_by_group(sampling, texts, next(iter(rows.texts(prompt)), ""))
+        said = [decode(list(one.ids)) for one in group]
+        found += earned_by_group(sampling, said, next(iter(rows.texts(prompt)), ""))
     return found

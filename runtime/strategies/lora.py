@@ -40,6 +40,7 @@ def lora_config(peft: ModuleType, model: Any, settings: Settings, adapter: Adapt
         target_modules=list(adapter.targets),
         exclude_modules=others or None,
         modules_to_save=whole or None,
+        trainable_token_indices=_token_rows(model, adapter, whole) or None,
         fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in targets.values()),
         # Shapes alone have no directions that an adapter could begin with.
         init_lora_weights=adapter.init if is_whole and adapter.init != "default" else True,
@@ -72,6 +73,19 @@ def targeted(
         else:
             found[name] = module
     return found, sorted(others)
+
+
+def _token_rows(model: Any, adapter: AdapterSettings, whole: list[str]) -> dict[str, list[int]]:
+    """Rows of added tokens by the full name of the table that holds them; peft follows weights that two of them share.
+
+    A table that is trained whole has them anyway.
+    """
+    if not adapter.token_ids:
+        return {}
+    table, head = model.get_input_embeddings(), model.get_output_embeddings()
+    is_own = head is not None and head.weight is not table.weight
+    found = [name for name, one in model.named_modules() if one is table or (is_own and one is head)]
+    return {name: list(adapter.token_ids) for name in found if name not in whole}
 
 
 def _named(model: Any, ends: tuple[str, ...]) -> list[str]:

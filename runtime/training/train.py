@@ -30,6 +30,7 @@ from ftc.spec.documents.events import Resumed
 from ftc.spec.documents.interruption import usable_step
 from ftc.spec.documents.streams import TextDecoder, TokenStream
 from ftc.spec.precisions import precision_card
+from ftc.spec.storage.own_tokenizer import tokenizer_folder
 
 __all__ = ["is_trained", "make_job", "prove_isolation", "restored", "train"]
 
@@ -172,7 +173,8 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream) -> RowSo
     settings = session.plan.settings
     train = settings.train
     if isinstance(work.scorer, ReinforcementScorer):
-        decode, device = TextDecoder(session.inputs.model_folder), session.accelerator.device
+        texts = tokenizer_folder(session.inputs.model_folder, settings.model.tokenizer)
+        decode, device = TextDecoder(texts), session.accelerator.device
         return SampledRows(work.model, work.scorer, rows, settings, decode, session.stop, device)
     order = BatchOrder(
         rows.lengths,

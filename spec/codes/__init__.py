@@ -40,6 +40,7 @@ from ftc.spec.codes import (
     uses,
     vectors,
     verbs,
+    vocabulary,
 )
 from ftc.spec.codes._code import Code, Severity
 
@@ -56,6 +57,7 @@ CODES: dict[str, Code] = {
         strategies,
         numbers,
         parameters,
+        vocabulary,
         precisions,
         references,
         tokens,

@@ -5,6 +5,7 @@ Passes and views never look at files, devices or packages themselves; they get t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -12,7 +13,9 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.architectures import Architecture, Family, architecture
 from ftc.spec.base import Document
+from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.documents.device import Speed
+from ftc.spec.documents.own_tokenizer import OwnTokenizer
 from ftc.spec.experts import Experts, experts_of
 from ftc.spec.names import InsidePath
 from ftc.spec.sections.model import AttentionKernel
@@ -29,6 +32,10 @@ __all__ = [
     "TokenizerFacts",
     "VisionFacts",
 ]
+
+
+_OF_TEMPLATES = frozenset(("FTC329", "FTC331", "FTC332", "FTC333"))
+"""What a chat template does wrong."""
 
 
 class FileFacts(Document):
@@ -72,6 +79,13 @@ class TokenizerFacts(Document):
     """Longest sequence that the tokenizer's own configuration allows, in tokens; None where it sets no limit."""
     chat_template: str | None
     """Source text of the chat template, or None for a base model."""
+    own: OwnTokenizer | None = None
+    """What the recipe changes of it; the other facts say how it is then."""
+
+    def at_template(self, found: Diagnostic) -> Diagnostic:
+        """A finding about the chat template at its own key, where the recipe brings it along."""
+        is_own = self.own is not None and self.own.chat_template is not None and found.path == "model.base"
+        return replace(found, path="model.chat_template") if is_own and found.code in _OF_TEMPLATES else found
 
 
 class VisionFacts(Document):

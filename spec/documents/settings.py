@@ -14,8 +14,8 @@ from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents import loss_settings as losses
 from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.model_options import ModelOptions
 from ftc.spec.documents.prompted import PromptBaseline
-from ftc.spec.documents.vision_settings import MayHaveMore
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import number_loss
@@ -82,7 +82,7 @@ class TextSettings(OpenText):
     """Classes, or tags of words, in the order of the head's outputs; empty for tasks without."""
 
 
-class OpenModel(MayHaveMore):
+class OpenModel(ModelOptions):
     """The model as it is loaded, but for what the solver chooses."""
 
     base: str

@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag
 from ftc.spec.base import Bandwidth, Bytes, Document, Effect, MoneyText, Seconds
 from ftc.spec.documents.device import DeviceByHand
 
-__all__ = ["AttentionKernel", "Budget", "Device", "License", "Model", "TokenPrice"]
+__all__ = ["AttentionKernel", "Budget", "Device", "License", "Model", "SpecialTokens", "TokenPrice"]
 
 AttentionKernel = Literal["eager", "sdpa", "flash_attention_2"]
 """The plain formula, torch's fused kernels, or those of the package flash-attn."""
@@ -22,6 +22,23 @@ class License(Document):
 
     allow: tuple[str, ...] = Field(min_length=1)
     """Accepted licenses by their hub id in lower case, such as `apache-2.0`. A model without a license is refused."""
+
+
+_Token = Annotated[str, Field(min_length=1, max_length=200)]
+_MOST_TOKENS = 10_000
+
+
+class SpecialTokens(Document):
+    """Tokens that end and pad texts, in place of the tokenizer's own."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    eos_token: _Token | None = None
+    """Token that ends a text and an answer, such as `<|im_end|>`. One that the vocabulary lacks is added to it as a
+    special token. Default: the tokenizer's own."""
+    pad_token: _Token | None = None
+    """Token that fills short rows, which masks leave out. One that the vocabulary lacks is added to it as a special
+    token. Default: the tokenizer's own."""
 
 
 class Model(Document):
@@ -48,6 +65,28 @@ class Model(Document):
     """Attention kernel. Default `auto`: sdpa, which works on every device without further packages; the plain formula
     for models whose class in transformers supports nothing else; flash attention if its package is installed and
     the run then fits or is faster."""
+    add_tokens: tuple[_Token, ...] = Field(default=(), max_length=_MOST_TOKENS)
+    """Words that are added to the vocabulary, such as `[<tool>, </tool>]`: each becomes one token. New rows of the
+    embedding, and of an output layer of its own, are drawn around the mean of the old ones, as transformers does; the
+    rows of added tokens are trained and saved, also beside LoRA. Default: none."""
+    add_special_tokens: tuple[_Token, ...] = Field(default=(), max_length=_MOST_TOKENS)
+    """The same for tokens that are no text of an answer, such as `[<|im_start|>]`: decoding leaves them out, and the
+    tokenizer's normalizer doesn't change them. Default: none."""
+    special_tokens: SpecialTokens | None = None
+    """Tokens that end and pad texts. Default: the tokenizer's own."""
+    chat_template: str | None = Field(default=None, min_length=1, max_length=4096)
+    """Jinja file with the chat template, relative to the recipe, such as `chatml.jinja`. It is rendered in the same
+    sandbox as a model's, pinned in the lock, and stored with the result's tokenizer. Default: the model's own."""
+
+    @property
+    def adds_tokens(self) -> bool:
+        """Whether it names tokens that the vocabulary may lack."""
+        return bool(self.add_tokens or self.add_special_tokens or self.special_tokens)
+
+    @property
+    def changes_tokenizer(self) -> bool:
+        """Whether the tokenizer is another than the model's files have."""
+        return self.adds_tokens or self.chat_template is not None
 
 
 def _kind_of_device(value: object) -> str:

@@ -20,6 +20,8 @@ __all__ = [
     "LICENSE_FILES",
     "LOADED_FILES",
     "SINGLE_FILE",
+    "TEMPLATE_FILE",
+    "TEXT_FILES",
     "TensorDigest",
     "content_digest",
     "header_digest",
@@ -48,6 +50,10 @@ LOADED_FILES = (
     "sentencepiece.bpe.model",
 )
 """Files besides the weights that loading reads where they exist."""
+
+TEMPLATE_FILE = "chat_template.jinja"
+TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", TEMPLATE_FILE)
+"""Those of them that say how text becomes tokens."""
 
 LICENSE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")
 """Files that may hold the license's text, in either spelling; the first one that is recognized counts."""

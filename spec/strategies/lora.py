@@ -11,10 +11,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from ftc.spec.base import Document, Real
+from ftc.spec.base import Real
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.heads import head_card
 from ftc.spec.module_names import part_of
+from ftc.spec.strategies.adapter_settings import AdapterSettings, LoraInit, lies_in, token_tables
 from ftc.spec.strategies.card import (
     Base,
     Card,
@@ -28,8 +29,8 @@ from ftc.spec.strategies.card import (
     Traits,
     UsualRate,
 )
-from ftc.spec.strategies.common import Simple, choose_targets, low_rank, plural, targeted
-from ftc.spec.strategies.patterns import LowRankPattern, ModuleName, by_kind_or_pattern, by_name, misnamed
+from ftc.spec.strategies.common import Simple, choose_targets, low_rank, targeted
+from ftc.spec.strategies.patterns import LowRankPattern, ModuleName, by_kind_or_pattern, misnamed
 
 __all__ = [
     "LORA",
@@ -43,8 +44,6 @@ __all__ = [
     "LowRankSettings",
 ]
 
-LoraInit = Literal["default", "gaussian", "orthogonal", "olora", "pissa"]
-"""What a low-rank adapter begins with."""
 OF_THE_WEIGHT = ("olora", "pissa")
 """Beginnings that take directions out of the frozen weight, which has to be there whole."""
 
@@ -148,6 +147,7 @@ class LowRank(Simple):
         num_modules = chosen.derive(f"{at}num_modules", len(adapted), "modules that the targets match")
         trained_modules = chosen.head(f"{at}trained_modules", base)
         also_trained = chosen.take(f"{at}also_trained", self.modules_to_save, "modules_to_save")
+        token_ids = self._token_rows(chosen, f"{at}token_ids", base)
         chosen.problems.extend(self._misplaced(base, adapted, packs=packs))
         return AdapterSettings(
             rank=rank,
@@ -157,12 +157,28 @@ class LowRank(Simple):
             num_modules=num_modules,
             trained_modules=trained_modules,
             also_trained=also_trained,
+            token_ids=token_ids,
             ranks=ranks,
             alphas=alphas,
             rank_stabilized=is_stabilized,
             dora=dora,
             init=init,
         )
+
+    def _token_rows(self, chosen: Choices, path: str, base: Base) -> tuple[int, ...]:
+        """Added tokens whose rows are trained by themselves, where no module that is trained whole holds them."""
+        own, model = base.model.tokenizer.own, base.model
+        if own is None or not own.tokens:
+            return ()
+        alone = token_tables(base, self.modules_to_save)
+        if model.family == "encoder_decoder" or any(f"{table}.bias" in model.tensors for table in alone):
+            what = "an encoder-decoder" if model.family == "encoder_decoder" else "an output layer with a bias"
+            summary = f"`{self.kind}` can't train the rows of added tokens in {what}"
+            chosen.problems.append(Problem("FTC474", summary, "kind", "write `kind: full`"))
+        if not alone:
+            return ()
+        words = "rows of added tokens, which begin without a meaning"
+        return chosen.derive(path, tuple(one.id for one in own.tokens), words)
 
     def _own_values(
         self, chosen: Choices, adapted: dict[str, tuple[int, int]]
@@ -184,8 +200,8 @@ class LowRank(Simple):
         """Modules trained whole exist, share no weights with others, and hold no adapter."""
         model = base.model
         for position, end in enumerate(self.modules_to_save):
-            inside = [name for name in model.linear_modules if _lies_in(f"{name}.", end)]
-            own = {name: one for name, one in model.tensors.items() if _lies_in(name, end)}
+            inside = [name for name in model.linear_modules if lies_in(f"{name}.", end)]
+            own = {name: one for name, one in model.tensors.items() if lies_in(name, end)}
             is_embedding = any(one.shape == (model.vocab_size, model.hidden_size) for one in own.values())
             if sum(one.num_elements for one in own.values()) == 0:
                 what = f"`{model.name}` has no weights of a module `{end}`"
@@ -230,48 +246,6 @@ class Lora(LowRank):
         yield iter([("strategy.kind", "qlora")] if model.experts is None else [])
 
 
-class AdapterSettings(Document):
-    """A low-rank adapter."""
-
-    rank: int
-    alpha: int
-    dropout: Real
-    targets: tuple[str, ...]
-    """Last parts of the names of the adapted modules, sorted."""
-    num_modules: int
-    """Modules that these targets match in the base model; checked when the adapter is made."""
-    trained_modules: tuple[str, ...]
-    """Modules of a new head, which are trained whole."""
-    also_trained: tuple[str, ...] = ()
-    """Ends of the names of further modules that are trained whole."""
-    ranks: dict[str, int] = Field(default={})
-    """Ranks of single modules by the end of their names; the longest end counts. An end may name a layer."""
-    alphas: dict[str, int] = Field(default={})
-    rank_stabilized: bool = False
-    """Whether the update is multiplied by alpha / sqrt(rank) instead of alpha / rank."""
-    dora: bool = False
-    """Whether a length is learned for each row of the weight."""
-    init: LoraInit = "default"
-
-    def rank_of(self, name: str) -> int:
-        """Rank of an adapted layer's update, by its full name."""
-        own = by_name(self.ranks, name)
-        return self.rank if own is None else self.ranks[own]
-
-    def words(self, name: str) -> str:
-        """`LoRA r=16 on 24 modules`, with what is unusual about it."""
-        ranks = {self.rank, *self.ranks.values()}
-        rank = f"r={self.rank}" if len(ranks) == 1 else f"r={min(ranks)} to {max(ranks)}"
-        variants = {"DoRA": self.dora, "rank-stabilized": self.rank_stabilized}
-        traits = [*(word for word, is_on in variants.items() if is_on)]
-        if self.init != "default":
-            traits.append(f"{self.init} init")
-        if self.also_trained:
-            traits.append(f"{', '.join(self.also_trained)} fully trained")
-        more = f" ({', '.join(traits)})" if traits else ""
-        return f"{name} {rank} on {plural(self.num_modules, 'module')}{more}"
-
-
 class LowRankSettings(StrategySettings):
     """What LoRA and QLoRA have in common once settled."""
 
@@ -304,17 +278,19 @@ class LowRankSettings(StrategySettings):
         """Two matrices a layer, a length for each row where they are learned, and modules trained whole."""
         one, adapted = self.adapter, targeted(base.model, self.adapter.targets)
         tensors = base.model.tensors.items()
-        whole = {name: t.num_elements for name, t in tensors if any(_lies_in(name, end) for end in one.also_trained)}
+        whole = {name: t.num_elements for name, t in tensors if any(lies_in(name, end) for end in one.also_trained)}
         matrices = sum(one.rank_of(name) * (i + o) + one.dora * o for name, (i, o) in adapted.items())
-        size = matrices + sum(whole.values())
+        tables = token_tables(base, one.also_trained) if one.token_ids else ()
+        widths = (base.model.tensors[f"{table}.weight"].shape[-1] for table in tables)
+        size = matrices + sum(whole.values()) + len(one.token_ids) * sum(widths)
         return Trained(
             num_weights=size,
             num_saved=size,
             num_frozen=0,
             beside={name: low_rank(one.rank_of(name), i, o, dora=one.dora) for name, (i, o) in adapted.items()},
             own=frozenset(),
-            names=frozenset((*adapted, *whole)),
-            from_start=False,
+            names=frozenset((*adapted, *whole, *tables)),
+            from_start=bool(tables),
             first_behind=False,
             last_layers=None,
             products=True,
@@ -360,11 +336,6 @@ class LoraSettings(LowRankSettings):
         return self.adapter.words(LORA.label)
 
 
-def _lies_in(tensor: str, end: str) -> bool:
-    """Whether a tensor is a module's own, or of one inside it; the module by the end of its name."""
-    return f".{end}." in f".{tensor}"
-
-
 def _longest_first(by_end: dict[str, int]) -> dict[str, int]:
     """In the order in which peft looks for the first that fits."""
     return dict(sorted(by_end.items(), key=lambda item: (-len(item[0]), item[0])))
@@ -382,7 +353,7 @@ LORA = Card(
     library="peft",
     rate=RATE,
     libraries=("peft",),
-    marks=("lora_",),
+    marks=("lora_", "trainable_tokens_"),
     no_sharding=None,
     no_recomputing=None,
     no_merging=None,

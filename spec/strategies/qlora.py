@@ -106,7 +106,7 @@ QLORA = Card(
     library="peft",
     rate=RATE,
     libraries=("peft", "bitsandbytes"),
-    marks=("lora_",),
+    marks=("lora_", "trainable_tokens_"),
     no_sharding=Obstacle(
         "the scales of quantized weights can't be sharded",
         "choose `kind: lora`, or `sharding: ddp`",

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs
-from ftc.compiler.memory.memory_formula import MemoryInputs, estimate, on_one_of
+from ftc.compiler.memory.memory_formula import MemoryInputs, estimate
+from ftc.compiler.memory.sharded_formula import on_one_of
 from ftc.spec.documents.facts import TensorFacts
 from ftc.spec.strategies.common import low_rank
 from tests.support.drafts import model_facts

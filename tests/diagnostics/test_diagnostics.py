@@ -40,10 +40,17 @@ _PREDICT = "tests/e2e/test_predict.py"
 _RUN = "tests/runtime/execution/test_execute.py"
 
 _IMAGES = "tests/compiler/resolve/rows/test_images.py"
+_OWN_TOKENIZER = "tests/e2e/test_own_tokenizer.py"
 _VISION = "tests/e2e/test_vision.py"
 
 _EXTENSION = "tests/e2e/test_extension.py"
 ELSEWHERE: dict[str, str] = {
+    "FTC470": f"{_OWN_TOKENIZER}::test_another_id_than_planned_stops_a_run",
+    "FTC471": f"{_OWN_TOKENIZER}::test_what_a_recipe_brings_along_is_checked",
+    "FTC472": f"{_OWN_TOKENIZER}::test_what_a_recipe_brings_along_is_checked",
+    "FTC473": f"{_OWN_TOKENIZER}::test_a_normalizer_that_changes_a_token_is_told",
+    "FTC474": f"{_OWN_TOKENIZER}::test_tokens_that_nobody_trains_are_refused",
+    "FTC475": f"{_OWN_TOKENIZER}::test_what_a_recipe_brings_along_is_checked",
     "FTC120": f"{_IMAGES}::test_files_go_through_the_one_door",
     "FTC121": f"{_IMAGES}::test_a_file_that_is_no_usable_image_is_named_with_its_row",
     "FTC122": f"{_IMAGES}::test_a_file_that_is_no_usable_image_is_named_with_its_row",

@@ -10,7 +10,8 @@ import torch
 
 from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs, held_bytes
 from ftc.compiler.memory.memory import by_closed_form, question
-from ftc.compiler.memory.memory_formula import MemoryInputs, estimate, on_one_of, quantized_bytes
+from ftc.compiler.memory.memory_formula import MemoryInputs, estimate, quantized_bytes
+from ftc.compiler.memory.sharded_formula import on_one_of
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.model_form import linear_modules
 from ftc.runtime.memory_trace.child import trace

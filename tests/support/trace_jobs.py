@@ -36,6 +36,7 @@ def trace_job(
     rank: int = 8,
     num_modules: int = 1,
     targets: tuple[str, ...] = (),
+    token_ids: tuple[int, ...] = (),
     **changes: Any,
 ) -> TraceJob:
     """A job of two micro-batches of 2 rows; `changes` are settings by dotted path with `__` for the dot."""
@@ -49,6 +50,7 @@ def trace_job(
         "targets": targets or _TARGETS.get(kind, ("q_proj", "v_proj")),
         "num_modules": num_modules,
         "trained_modules": ("classifier",) if is_encoder else (),
+        "token_ids": token_ids,
     }
     strategies: dict[str, dict[str, Any]] = {
         "full": {"kind": "full"},

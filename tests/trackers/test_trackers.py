@@ -252,7 +252,8 @@ def test_mlflow_serves_a_registered_model(tmp_path: Path, monkeypatch: pytest.Mo
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/tickets/1", "-p", str(port)]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the server is a program beside Python
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db", "PATH": path}
     with subprocess.Popen([*command, "--env-manager", "local"], env=environment, start_new_session=True) as server:
         try:
             answer = _asked(f"http://127.0.0.1:{port}/invocations", {"dataframe_records": rows})
@@ -264,7 +265,7 @@ def test_mlflow_serves_a_registered_model(tmp_path: Path, monkeypatch: pytest.Mo
 def _asked(url: str, question: object) -> Any:
     """A server's answer, once it is there."""
     asked = urllib.request.Request(url, json.dumps(question).encode(), {"Content-Type": "application/json"})  # noqa: S310
-    for _ in range(120):
+    for _ in range(600):  # a server that loads torch beside other work needs minutes
         try:
             with urllib.request.urlopen(asked, timeout=60) as answer:  # noqa: S310 - this machine's own
                 return json.load(answer)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ftc.compiler.resolve.models.companions import World
 from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
+from ftc.compiler.resolve.models.own_tokenizer import with_own_tokenizer
 from ftc.spec.companions import Asked, Role
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
 from ftc.spec.documents.lineage import RUN_PREFIX, Beginning
@@ -99,4 +100,9 @@ def resolve_base(recipe: Recipe, lock: Lock | None, world: World) -> Based:
         digests=world.digests,
         span_of=world.span_of,
     )
-    return Based(model, begun)
+    kept = begun is not None and begun.adapter is not None and begun.beginning.plan.settings.model.tokenizer is not None
+    if kept or (begun is not None and begun.adapter is not None and recipe.model.adds_tokens):
+        summary = "an adapter that is trained further can't have tokens or a template that its base model lacks"
+        help = "make a whole model of the earlier run with `ftc run merge`, and name its folder as `model.base`"
+        raise Refusal([diagnostic("FTC474", summary, world.span_of("model.base"), help=help, path="model.base")])
+    return Based(with_own_tokenizer(model, recipe.model, world), begun)

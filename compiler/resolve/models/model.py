@@ -80,6 +80,7 @@ class ResolvedModel:
 
     facts: ModelFacts
     folder: Path
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

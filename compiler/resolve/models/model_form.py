@@ -27,7 +27,16 @@ from ftc.spec.documents.facts import TensorFacts
 from ftc.spec.module_names import head_parts
 from ftc.spec.sections.model import AttentionKernel
 
-__all__ = ["attention_kernels", "form_of", "input_embedding", "is_known", "kernels_in", "linear_modules", "output_head"]
+__all__ = [
+    "attention_kernels",
+    "form_of",
+    "input_embedding",
+    "is_known",
+    "kernels_in",
+    "linear_modules",
+    "output_head",
+    "vocabulary_tensors",
+]
 
 _KEYS = frozenset(
     (
@@ -209,3 +218,13 @@ def output_head(tensors: Mapping[str, TensorFacts]) -> TensorFacts | None:
     """The stored layer that turns vectors into logits over the vocabulary, or None where none is stored."""
     places = [f"{prefix}{name}.weight" for prefix in ("", "language_model.") for name in _OUTPUT_HEADS]
     return next((tensors[name] for name in places if name in tensors), None)
+
+
+def vocabulary_tensors(tensors: Mapping[str, TensorFacts], rows: int) -> tuple[str, ...]:
+    """Names of the stored tensors with a row, or a number, for each token: embeddings, output layers, their biases."""
+    return tuple(
+        name
+        for name, one in tensors.items()
+        if (head_parts(name) or any(f".{table}." in f".{name}" for table in _INPUT_EMBEDDINGS))
+        and (one.shape[:1] == (rows,) or one.shape == (1, rows))
+    )

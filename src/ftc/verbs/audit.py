@@ -173,8 +173,10 @@ def _earned(
         return "a package computes them, which an audit doesn't run"
     try:
         from ftc.runtime.rewards.recompute import earned
+        from ftc.spec.storage.own_tokenizer import tokenizer_folder
 
-        return earned(plan.settings.train.sampling, answers, rows, model_folder)
+        texts = tokenizer_folder(model_folder, plan.settings.model.tokenizer)
+        return earned(plan.settings.train.sampling, answers, rows, texts)
     except ImportError as problem:
         return f"`{problem.name}` is not installed"
 

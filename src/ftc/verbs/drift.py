@@ -90,6 +90,7 @@ def _compared(asked: Asked, table: Table) -> DataDrift:
     )
     from ftc.runtime.evaluation.reference import evenly
     from ftc.spec.documents.streams import TextDecoder
+    from ftc.spec.storage.own_tokenizer import tokenizer_folder
 
     total, split, run = len(table.rows), reference_split(asked.run), asked.run
     notes = []
@@ -103,7 +104,8 @@ def _compared(asked: Asked, table: Table) -> DataDrift:
     if has_enough:
         found = compared(known.sample, new.sample, asked.level)
         tests = [*found.tests, *tests]
-        for number, one in novel_rows(new, known, found, TextDecoder(asked.inputs.model_folder)):
+        texts = tokenizer_folder(asked.inputs.model_folder, run.plan.settings.model.tokenizer)
+        for number, one in novel_rows(new, known, found, TextDecoder(texts)):
             novel.append(one.model_copy(update={"place": table.where(number)}))
         if repeated := len(new.numbers) - len(found.kept):
             notes.append(f"{repeated:,} rows repeat another one; each text counts once in all other tests")

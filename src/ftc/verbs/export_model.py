@@ -189,8 +189,10 @@ def write_modelfile(run: Run, base: Path, folder: Path, file: str, *, adds_first
     from ftc.compiler.resolve.files.safe_files import read_json_object
     from ftc.compiler.resolve.models.tokenizer import read_tokenizer, token_ids
     from ftc.spec.documents.exported import TemplateKept
+    from ftc.spec.storage.own_tokenizer import tokenizer_folder
     from ftc.views.exports.modelfile import CONVERSATIONS, SPACED, modelfile, parts_of
 
+    base = tokenizer_folder(base, run.plan.settings.model.tokenizer)
     facts = read_tokenizer(base, str(read_json_object(base / "config.json", None).get("model_type")))
     settings, kept, parts = run.plan.settings, TemplateKept(kind="ollama", conversations=0, keeps_spaces=True), None
     if facts.chat_template is not None:

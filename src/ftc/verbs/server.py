@@ -115,9 +115,11 @@ def _measured(run: Run, inputs: Inputs, rows: TokenStream, most: int, listen: Ev
     """Asks the first rows; the rest of what is asked is named as in `AskedServer`."""
     from ftc.compiler.tokens.conversations import served_rows
     from ftc.runtime.evaluation.server import AskedServer, measure_server
+    from ftc.spec.storage.own_tokenizer import tokenizer_folder
     from ftc.spec.storage.paths import RunFolder
 
-    server = AskedServer(rows=served_rows(rows, most, inputs.model_folder), **asked)
+    texts = tokenizer_folder(inputs.model_folder, run.plan.settings.model.tokenizer)
+    server = AskedServer(rows=served_rows(rows, most, texts), **asked)
     report = measure_server(run.plan, inputs, RunFolder(run.folder), run.record, server, listen)
     return Served(run, report, tuple(_findings(report)))
 

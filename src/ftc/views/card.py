@@ -38,6 +38,7 @@ from ftc.views.words import (
     size_words,
     skipped_words,
     teacher_parts,
+    tokenizer_parts,
 )
 
 __all__ = ["front_matter", "model_card"]
@@ -246,6 +247,8 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     traits = plan.settings.strategy.traits
     if traits.adapter:
         yield "adapter", f"{traits.adapter}, on {', '.join(map(_code, traits.targets))}"
+    if own := tokenizer_parts(plan.settings.model.tokenizer):
+        yield "tokenizer", _inline(", ".join(own))
     if parent := parent_parts(plan):
         yield "parent", ", ".join(map(_inline, parent))
     if teacher := teacher_parts(plan):

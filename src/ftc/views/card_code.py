@@ -95,7 +95,7 @@ def _adapted(plan: Plan, loader: str, target: Target | None) -> list[str]:
     traits = settings.strategy.traits
     is_quantized = traits.quantized is not None
     options = f"{revision}{labels}{', quantization_config=quantization' if is_quantized else ''}"
-    is_ours = settings.strategy.peft() is None
+    is_ours, own = settings.strategy.peft() is None, settings.model.tokenizer
     adapter = _literal(target.repo if target else "adapter")
     if target is not None and is_ours:
         adapter = f"snapshot_download({adapter})"
@@ -122,9 +122,10 @@ def _adapted(plan: Plan, loader: str, target: Target | None) -> list[str]:
         f"from transformers import {loader}, AutoTokenizer" + (", BitsAndBytesConfig" if is_quantized else ""),
         "",
         f"base = {_literal(base)}{where}",
-        f"tokenizer = AutoTokenizer.from_pretrained(base{revision})",
+        f"tokenizer = AutoTokenizer.from_pretrained({f'base{revision}' if own is None else adapter})",
         *quantization,
         f"model = {loader}.from_pretrained(base{options})",
+        *([f"model.resize_token_embeddings({own.rows}, mean_resizing=False)"] if own and own.tokens else []),
         *(["model.pooler = None  # which the run left out, too"] if has_unread_pooler else []),
         f"model = {'load_adapter' if is_ours else 'PeftModel.from_pretrained'}(model, {adapter}).eval()",
         *(["agree_on_cache(model)"] if writes_behind else []),

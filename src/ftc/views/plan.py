@@ -28,6 +28,7 @@ from ftc.views.words import (
     planned_prompts,
     size_words,
     teacher_parts,
+    tokenizer_parts,
     value_at,
 )
 
@@ -84,6 +85,7 @@ def plan_text(
             [
                 *page.listed("Set", [shorten(escaped(text), _LONGEST_OVERRIDE) for text in plan.overrides]),
                 *_data(plan, page),
+                *page.listed("Tokenizer", tokenizer_parts(plan.settings.model.tokenizer)),
                 *_training(plan, page),
                 *page.listed("Parent", parent_parts(plan)),
                 *page.listed("Teacher", teacher_parts(plan)),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftc.spec.documents.interruption import Interruption
 from ftc.spec.documents.loss_settings import SamplingSettings
+from ftc.spec.documents.own_tokenizer import OwnTokenizer
 from ftc.spec.documents.plan import ModelSummary, Plan
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.metrics import METRICS, metric_named
@@ -36,6 +37,7 @@ __all__ = [
     "size_words",
     "skipped_words",
     "teacher_parts",
+    "tokenizer_parts",
     "value_at",
 ]
 
@@ -165,6 +167,26 @@ def skipped_words(record: RunRecord) -> list[str]:
     if steps is None:
         return []
     return [f"{numbers.plural(steps, 'step')} skipped (gradients overflowed)" if steps else "no step skipped"]
+
+
+_TOKENS = 4
+"""Added tokens that are shown."""
+
+
+def tokenizer_parts(own: OwnTokenizer | None) -> list[str]:
+    """What a recipe changes of the model's tokenizer; nothing where it changes nothing."""
+    if own is None:
+        return []
+    shown = ", ".join(escaped(one.token) for one in own.tokens[:_TOKENS])
+    more = ", …" if len(own.tokens) > _TOKENS else ""
+    added = [f"{numbers.plural(len(own.tokens), 'token')} added: {shown}{more}", f"embedding of {own.rows:,} rows"]
+    ends = {"texts end with": own.eos_token, "padding": own.pad_token}
+    template = own.chat_template
+    return [
+        *(added if own.tokens else []),
+        *(f"{words} {escaped(token)}" for words, token in ends.items() if token is not None),
+        *([f"chat template {escaped(template.path)}, sha256 {numbers.digest(template.sha256)}"] if template else []),
+    ]
 
 
 def planned_prompts(plan: Plan) -> Iterator[str]:

@@ -21,6 +21,7 @@ from ftc.runtime.models.build_model import build_model
 from ftc.runtime.training.distillation import build_teacher
 from ftc.runtime.training.selection import Progress
 from ftc.spec.documents.memory_trace import BatchShape
+from ftc.spec.documents.own_tokenizer import AddedToken, OwnTokenizer
 from tests.support.lessons import lesson
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import PROCESSOR, trace_job
@@ -110,6 +111,43 @@ def test_a_step_without_memory_is_a_real_step(
         assert real.keys() == without.keys()
         apart = {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST}
         assert set(apart.values()) == {0}, (attention, apart)
+
+
+@pytest.mark.sample(2)
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("strategy", ["lora", "qlora", "full"])
+@pytest.mark.parametrize("kind", ["llama", "mistral", "bert"])
+def test_rows_of_added_tokens_take_what_a_real_step_takes(
+    kind: str, strategy: str, checkpointing: bool, tmp_path: Path
+) -> None:
+    """Beside tied weights, an output layer of its own, and in an encoder, which has none."""
+    if strategy == "qlora":
+        pytest.importorskip("bitsandbytes")
+    write_tiny_model(tmp_path / kind, kind)
+    config = json.loads((tmp_path / kind / "config.json").read_text())
+    rows = config["vocab_size"]
+    tokens = tuple(AddedToken(token=f"<{one}>", id=one, special=False) for one in (rows, rows + 1))
+    own = OwnTokenizer(tokens=tokens, rows=rows + 2, tables=(), eos_token=None, pad_token=None, chat_template=None)
+    job = trace_job(
+        {**config, "vocab_size": rows + 2},
+        strategy,
+        device=PROCESSOR,
+        shape=BatchShape(length=20, supervised=7, padded=False),
+        num_modules=4,
+        token_ids=(rows, rows + 1),
+        model__tokenizer=own,
+        train__activation_checkpointing=checkpointing,
+        train__precision="bfloat16",
+        train__loss_chunk_size=None if kind == "bert" else 5,
+    )
+    without = peaks(log_of(job, (2,), whole_groups((2,))))
+    model = build_model(job.settings, FolderBase(tmp_path / kind), torch.device("cpu"))
+    real = peaks(run_steps(job, model, whole_groups((2,)), torch.device("cpu"), Folder(tmp_path)))
+    assert {without[name].size - real[name].size for name in real.keys() - OF_THE_HOST} == {0}
+    table = model.get_input_embeddings()
+    assert table.weight.shape[0] == rows + 2
+    own_rows = [name for name, one in model.named_parameters() if one.requires_grad and "trainable_tokens_" in name]
+    assert len(own_rows) == (0 if strategy == "full" else 2 if kind == "mistral" else 1)
 
 
 @pytest.mark.parametrize("packs", [True, False])

@@ -1,0 +1,30 @@
+"""Parts of a model's settings that most plans don't have, and that are absent from their documents then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from ftc.spec.base import Document
+from ftc.spec.documents.lineage import Parent
+from ftc.spec.documents.own_tokenizer import OwnTokenizer
+from ftc.spec.documents.vision_settings import VisionSettings
+
+__all__ = ["ModelOptions"]
+
+
+class ModelOptions(Document):
+    """What a model may have beside what every one has."""
+
+    vision: VisionSettings | None = None
+    """What reads images; None, and absent from documents, for a model that reads text alone."""
+    parent: Parent | None = None
+    """The run that this one begins from; None, and absent from documents, for a plain base model."""
+    tokenizer: OwnTokenizer | None = None
+    """What the recipe changes of the tokenizer; None, and absent from documents, where that is nothing."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        options = ModelOptions.model_fields.keys()
+        return {name: value for name, value in handler(self).items() if value is not None or name not in options}

@@ -1,0 +1,79 @@
+"""A low-rank adapter with nothing left open, and the tables of a vocabulary whose rows it trains."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from ftc.spec.base import Document, Real
+from ftc.spec.strategies.card import Base
+from ftc.spec.strategies.common import plural
+from ftc.spec.strategies.patterns import by_name
+
+__all__ = ["AdapterSettings", "LoraInit", "lies_in", "token_tables"]
+
+LoraInit = Literal["default", "gaussian", "orthogonal", "olora", "pissa"]
+"""What a low-rank adapter begins with."""
+
+
+class AdapterSettings(Document):
+    """A low-rank adapter."""
+
+    rank: int
+    alpha: int
+    dropout: Real
+    targets: tuple[str, ...]
+    """Last parts of the names of the adapted modules, sorted."""
+    num_modules: int
+    """Modules that these targets match in the base model; checked when the adapter is made."""
+    trained_modules: tuple[str, ...]
+    """Modules of a new head, which are trained whole."""
+    also_trained: tuple[str, ...] = ()
+    """Ends of the names of further modules that are trained whole."""
+    token_ids: tuple[int, ...] = ()
+    """Added tokens whose rows in the vocabulary's tables are trained; absent from documents where there are none."""
+    ranks: dict[str, int] = Field(default={})
+    """Ranks of single modules by the end of their names; the longest end counts. An end may name a layer."""
+    alphas: dict[str, int] = Field(default={})
+    rank_stabilized: bool = False
+    """Whether the update is multiplied by alpha / sqrt(rank) instead of alpha / rank."""
+    dora: bool = False
+    """Whether a length is learned for each row of the weight."""
+    init: LoraInit = "default"
+
+    @model_serializer(mode="wrap")
+    def _without_tokens(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "token_ids" or value}
+
+    def rank_of(self, name: str) -> int:
+        """Rank of an adapted layer's update, by its full name."""
+        own = by_name(self.ranks, name)
+        return self.rank if own is None else self.ranks[own]
+
+    def words(self, name: str) -> str:
+        """`LoRA r=16 on 24 modules`, with what is unusual about it."""
+        ranks = {self.rank, *self.ranks.values()}
+        rank = f"r={self.rank}" if len(ranks) == 1 else f"r={min(ranks)} to {max(ranks)}"
+        variants = {"DoRA": self.dora, "rank-stabilized": self.rank_stabilized}
+        traits = [*(word for word, is_on in variants.items() if is_on)]
+        if self.init != "default":
+            traits.append(f"{self.init} init")
+        if self.token_ids:
+            traits.append(plural(len(self.token_ids), "token row"))
+        if self.also_trained:
+            traits.append(f"{', '.join(self.also_trained)} fully trained")
+        more = f" ({', '.join(traits)})" if traits else ""
+        return f"{name} {rank} on {plural(self.num_modules, 'module')}{more}"
+
+
+def token_tables(base: Base, also_trained: tuple[str, ...]) -> tuple[str, ...]:
+    """Modules with a row for each token that the task's model holds and that aren't trained whole."""
+    own = base.model.tokenizer.own
+    held = [name for name in own.tables if f"{name}.weight" in base.held] if own else []
+    return tuple(name for name in held if not any(lies_in(f"{name}.weight", end) for end in also_trained))
+
+
+def lies_in(tensor: str, end: str) -> bool:
+    """Whether a tensor is a module's own, or of one inside it; the module by the end of its name."""
+    return f".{end}." in f".{tensor}"
