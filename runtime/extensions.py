@@ -28,7 +28,7 @@ def metric_value(name: str, answer: str, references: Sequence[str]) -> float:
         references: Right answers of the row; none where no answer is right.
 
     Raises:
-        Refusal: The package isn't installed (FTC470), or gives no such value (FTC473).
+        Refusal: The package isn't installed (FTC480), or gives no such value (FTC483).
     """
     return _value(extension_point("metric"), name, answer, tuple(references))
 
@@ -37,7 +37,7 @@ def reward_value(name: str, answer: str, reference: str) -> float:
     """What a package's reward gives an answer; `reference` is empty where the recipe compares with none.
 
     Raises:
-        Refusal: The package isn't installed (FTC470), or gives no such value (FTC473).
+        Refusal: The package isn't installed (FTC480), or gives no such value (FTC483).
     """
     return _value(extension_point("reward"), name, answer, reference)
 
@@ -63,9 +63,9 @@ def _function(group: str, name: str) -> Callable[..., Any]:
     value = package.entries.get((group, entry.name)) if package else None
     if package is None or value is None:
         summary = f"`{entry.distribution}` with the {point.kind} `{entry.name}` is not installed"
-        raise Refusal([diagnostic("FTC470", summary, help="install what the plan's lock names")])
+        raise Refusal([diagnostic("FTC480", summary, help="install what the plan's lock names")])
     if fault := package.fault():
-        raise Refusal([diagnostic("FTC472", f"the files of `{entry.distribution}` can't be checked: {fault}")])
+        raise Refusal([diagnostic("FTC482", f"the files of `{entry.distribution}` can't be checked: {fault}")])
     try:
         found = importlib.metadata.EntryPoint(entry.name, value, group).load()
     except Exception as error:
@@ -83,4 +83,4 @@ def _words(error: Exception) -> str:
 
 def _failed(point: ExtensionPoint, name: str, what: str) -> Refusal:
     help = f"fix the package, or remove it from the recipe; a {point.kind} is a function {point.signature}"
-    return Refusal([diagnostic("FTC473", f"the {point.kind} `{name}` {what}", help=help)])
+    return Refusal([diagnostic("FTC483", f"the {point.kind} `{name}` {what}", help=help)])

@@ -34,7 +34,7 @@ def reward_values(rewards: Sequence[RewardTerm], answer: str, reference: str) ->
 
     Raises:
         Refusal: A pattern takes too long on the answer, or a pattern or schema can't be applied (FTC444); a package
-            gives no value (FTC470 to FTC473).
+            gives no value (FTC480 to FTC483).
     """
     return tuple(VALUES[one.kind](one, answer, reference) for one in rewards)
 

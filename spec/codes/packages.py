@@ -1,4 +1,4 @@
-"""Codes 470 to 473: what packages of others offer."""
+"""Codes 480 to 483: what packages of others offer."""
 
 from ftc.spec.codes._code import Code
 from ftc.spec.exit_codes import ExitCode
@@ -7,7 +7,7 @@ __all__ = ["CODES"]
 
 CODES: tuple[Code, ...] = (
     Code(
-        id="FTC470",
+        id="FTC480",
         title="package that is not installed",
         cause="The recipe names what a package offers, as a metric or a reward. ftc installs nothing, and a run would "
         "execute the package's code, so that installing it is your decision. The folder in which ftc was started does "
@@ -16,7 +16,7 @@ CODES: tuple[Code, ...] = (
         right="pip install courtesy-metrics && ftc plan recipe.yaml",
     ),
     Code(
-        id="FTC471",
+        id="FTC481",
         title="name that a package does not offer",
         cause="A package declares what it offers as entry points of the groups `ftc.metrics` and `ftc.rewards`. The "
         "installed release has none of that name in the group.",
@@ -24,7 +24,7 @@ CODES: tuple[Code, ...] = (
         right="eval: {metrics: ['courtesy-metrics:courtesy']}",
     ),
     Code(
-        id="FTC472",
+        id="FTC482",
         title="package whose files can't be locked",
         cause="A lock pins every file of a package that a run imports. Python would import other files than those that "
         "the package's list names: it is installed in editable mode, or another module of that name comes first.",
@@ -32,7 +32,7 @@ CODES: tuple[Code, ...] = (
         right="pip install ./courtesy-metrics",
     ),
     Code(
-        id="FTC473",
+        id="FTC483",
         title="value that a package may not give",
         cause="A function of a package raised an exception, can't be imported, or returned something else than a "
         "finite number; a metric's value lies between 0 and 1. A run ends here rather than guess. The checkpoint is "

@@ -68,7 +68,7 @@ def test_a_metric_is_locked_imported_by_a_run_alone_and_its_change_noticed(
     mark = tmp_path / "imported"
     code, text = _ftc(None, "plan", "recipe.yaml")
     assert code == 3, text
-    assert "FTC470" in text
+    assert "FTC480" in text
     assert "recipe.yaml:11" in text, "the place"
     assert "pip install courtesy-metrics" in text
     code, text = _ftc(site, "plan", "recipe.yaml", "-o", "job.plan.json")
@@ -136,9 +136,9 @@ def test_rewards_of_a_package_train_a_model(project: MakeProject, site: Path, tm
 @pytest.mark.parametrize(
     ("code", "change"),
     [
-        ("FTC471", "entry"),
-        ("FTC472", "record"),
-        ("FTC472", "shadow"),
+        ("FTC481", "entry"),
+        ("FTC482", "record"),
+        ("FTC482", "shadow"),
     ],
 )
 def test_a_package_that_can_not_be_used_is_refused(
@@ -167,7 +167,7 @@ def test_a_strangers_folder_is_no_installation(project: MakeProject, site: Path,
         shutil.copytree(folder, folder.name)
     ended, text = _ftc(None, "plan", "recipe.yaml")
     assert ended == 3, text
-    assert "FTC470" in text
+    assert "FTC480" in text
     assert not (tmp_path / "imported").exists()
 
 
@@ -193,7 +193,7 @@ def test_a_function_that_gives_no_value_ends_the_run(
     with pytest.raises(Refusal) as refused:
         extensions.metric_value(_NAME, "an answer", ["right"])
     (found,) = refused.value.diagnostics
-    assert found.code == "FTC473"
+    assert found.code == "FTC483"
     assert words in found.summary
     extensions._function.cache_clear()
     monkeypatch.delitem(sys.modules, "courtesy_metrics", raising=False)

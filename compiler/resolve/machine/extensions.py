@@ -45,7 +45,7 @@ def resolve_extensions(recipe: Recipe, span_of: Callable[[str], Span | None]) ->
     """What a plan says of each package: its version, and what is asked of it.
 
     Raises:
-        Refusal: A package isn't installed (FTC470), doesn't offer what is named (FTC471), or can't be locked (FTC472).
+        Refusal: A package isn't installed (FTC480), doesn't offer what is named (FTC481), or can't be locked (FTC482).
     """
     each = [*named_entries(recipe)]
     named = [*{(one.entry, one.point): one for one in reversed(each)}.values()][::-1]  # each once, at its first place
@@ -73,13 +73,13 @@ def _fault(named: NamedEntry, package: InstalledPackage | None) -> tuple[str, st
     (distribution, name), group = named.entry, named.point.group
     if package is None:
         help = f"`pip install {distribution}` installs it, and a run executes its code: install only what you trust"
-        return "FTC470", f"the package `{distribution}` is not installed", help
+        return "FTC480", f"the package `{distribution}` is not installed", help
     offered = sorted(one for of, one in package.entries if of == group)
     if name not in offered:
         close = nearest(name, offered)
         known = f"it offers {', '.join(f'`{distribution}:{one}`' for one in offered)}" if offered else "it offers none"
         help = f"did you mean `{distribution}:{close}`?" if close else known
-        return "FTC471", f"`{distribution}` {package.version} declares no `{name}` in the group `{group}`", help
+        return "FTC481", f"`{distribution}` {package.version} declares no `{name}` in the group `{group}`", help
     if (fault := package.fault()) is not None:
-        return "FTC472", f"the files of `{distribution}` can't be locked: {fault}", "install it with `pip install`"
+        return "FTC482", f"the files of `{distribution}` can't be locked: {fault}", "install it with `pip install`"
     return "", "", ""
