@@ -79,7 +79,11 @@ def evaluation(
     found = Evaluation(
         split="test",
         baselines=baselines,
-        prompted=tuple(prompted_result(one, prompted[one.name], tuned) for one in session.plan.settings.eval.baselines),
+        prompted=tuple(
+            prompted_result(one, prompted[one.name], tuned)
+            for one in session.plan.settings.eval.baselines
+            if one.name in prompted  # a repetition with other seeds measures the tuned model alone
+        ),
         tuned=tuned.result.model_copy(update={"intervals": sure.tuned}),
         base=base.result.model_copy(update={"intervals": sure.base}) if base else None,
         gains=sure.gains,
