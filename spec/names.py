@@ -11,7 +11,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-__all__ = ["FileName", "InsidePath"]
+__all__ = ["NAME_PATTERN", "FileName", "InsidePath"]
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+"""What a job may be called; its runs lie in a folder of this name."""
 
 _MOST_BYTES = 255  # of one part of a path; what file systems take
 

@@ -1,16 +1,20 @@
-"""The run that an audited one began from: still the one that the plan pins, and itself as it was left?"""
+"""The runs that an audited one is made from: still those that the plan pins?"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from ftc.compiler.audit.parts import tensors_of
 from ftc.compiler.audit.tally import Tally, finding
+from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
 from ftc.spec.canonical import file_digest, own_digest
 from ftc.spec.documents.audit import Finding
+from ftc.spec.documents.lineage import ADAPTER_WEIGHTS
 from ftc.spec.documents.plan import Plan
+from ftc.spec.storage.model_files import content_digest
 from ftc.spec.storage.paths import RunFolder
 
-__all__ = ["check_parent"]
+__all__ = ["check_combined", "check_parent"]
 
 
 def check_parent(tally: Tally, plan: Plan, folder: Path | None) -> None:
@@ -46,6 +50,34 @@ def check_parent(tally: Tally, plan: Plan, folder: Path | None) -> None:
     tally.files += len(parent.files)
     tally.bytes += sum(facts.size for facts in parent.files.values())
     tally.checked.append(f"the record of {name}{up}")
+
+
+def check_combined(tally: Tally, plan: Plan, root: Path) -> None:
+    """Compares the runs whose adapters were combined with what the plan pins of them, those that are here.
+
+    Args:
+        tally: Takes what is found.
+        plan: The audited run's plan.
+        root: The project's root.
+    """
+    made = plan.settings.model.combined
+    for one in made.adapters if made else ():
+        name = f"run {one.run_id}, whose adapter was combined"
+        try:
+            folder = safe_path(root, one.folder)
+            record = own_digest(RunFolder(folder.parent).record)
+            weights = content_digest(tensors_of(folder / ADAPTER_WEIGHTS))
+        except (UnsafePath, OSError, ValueError):
+            tally.not_checked.append(f"{name}: `{one.folder}` is not in this project")
+            continue
+        hint = "restore its folder from a copy"
+        pairs = ("record.json", one.record_sha256, record), (ADAPTER_WEIGHTS, one.weights_sha256, weights)
+        for file, said, found in pairs:
+            if said != found:
+                tally.findings.append(finding("FTC567", f"{name}: {file}", said, found, hint))
+        tally.checked.append(f"record and adapter of run {one.run_id}")
+    if made is not None:
+        tally.not_checked.append("whether combining the adapters again gives these weights: it is not repeated")
 
 
 def _digest(file: Path) -> str:

@@ -63,7 +63,8 @@ def relock(
         checked: The recipe.
         path: Where it lies.
         upgrade: What may move although the lock pins it: `model`, `classifier`, `teacher`, `rows`, `validation` or
-            `test` for a ref of the hub, or a package; everything else stays. `EVERYTHING` names all refs.
+            `test` for a ref of the hub, or the run that the base is, or a package; all else stays. `EVERYTHING` names
+            all refs.
         migrate: Read a lock of the format before this one.
         offline: Use only what is on this machine.
 
@@ -121,7 +122,10 @@ def _read_old(file: Path, migrate: bool) -> tuple[Lock | None, bool]:
 def _without_pins(lock: Lock, upgrade: Sequence[str]) -> Lock:
     """The lock without the commits that may move."""
     everything = tuple(upgrade) == EVERYTHING
-    model = lock.model.model_copy(update={"commit": None}) if everything or "model" in upgrade else lock.model
+    model = lock.model
+    if everything or "model" in upgrade:  # the commit of a model on the hub, and the run that a name stood for
+        others = {key: value for key, value in model.settings.items() if key != "parent"}
+        model = model.model_copy(update={"commit": None, "settings": others})
     sources = {
         use: source.model_copy(update={"commit": None}) if everything or use in upgrade else source
         for use, source in lock.data.sources.items()

@@ -8,6 +8,7 @@ from typing import Any
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.lock.lockfile import leaves
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.documents.settings import OpenModel
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import StrategySettings, strategy_card
 
@@ -44,6 +45,7 @@ def adapter_is_continued_as_it_is(draft: ClosedDraft) -> Iterator[Diagnostic]:
         summary, notes = f"the adapter of run `{run}` can't be continued: {obstacle}", []
     else:
         ours, theirs = _shape_of(strategy), _shape_of(old)
+        ours["model.add_tokens"], theirs["model.add_tokens"] = _added(draft.loaded), _added(before.settings.model)
         other = [path for path in sorted({*ours, *theirs}) if ours.get(path) != theirs.get(path)]
         if not other:
             return
@@ -60,6 +62,11 @@ def adapter_is_continued_as_it_is(draft: ClosedDraft) -> Iterator[Diagnostic]:
         ),
         path="strategy",
     )
+
+
+def _added(model: OpenModel) -> list[str]:
+    """Tokens that the vocabulary got, in their order: an adapter may hold their embeddings."""
+    return [one.token for one in model.tokenizer.tokens] if model.tokenizer else []
 
 
 def _obstacle(strategy: StrategySettings, old: StrategySettings) -> str | None:

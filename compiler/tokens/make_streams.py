@@ -42,7 +42,7 @@ from ftc.spec.documents.facts import FileFacts, TokenizerFacts
 from ftc.spec.documents.lockfile import ImagesLock, SourceLock
 from ftc.spec.documents.probes import swaps_digest
 from ftc.spec.documents.settings import Open
-from ftc.spec.documents.slices import LABEL, LENGTH, Groups
+from ftc.spec.documents.slices import EARLIER, LABEL, LENGTH, Groups
 from ftc.spec.documents.stream_images import IMAGES_FILE, first_images
 from ftc.spec.documents.streams import open_stream
 from ftc.spec.language.source import Source
@@ -101,7 +101,7 @@ def make_streams(
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
     try:
-        groups = _groups(draft, data, splits, source)
+        groups = _groups(draft, data, splits, tested, source)
         image_token = model.vision.image_token_id if model.vision else None
         manifest = _write_streams(data, prompt, splits, found, probe, groups, image_token, tested, temporary)
         if data.images.pictures:
@@ -257,13 +257,17 @@ def _write_probes(probes: Probes, sources: Mapping[str, SourceLock], folder: Pat
     return changes
 
 
-def _groups(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows], source: Source) -> Groups | None:
+def _groups(
+    draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows], tested: HeldOut, source: Source
+) -> Groups | None:
     """The test rows' groups by the columns of `eval.slices`; None where no column is among them."""
     if not draft.recipe.eval.slices or "test" not in splits:
         return None
     try:
         builtin = (LENGTH, LABEL) if draft.mode.labels == "one" else (LENGTH,)
-        groups = groups_of(draft.recipe.eval.slices, data.parts["test"], splits["test"].row.tolist(), builtin)
+        numbers, part = splits["test"].row.tolist(), data.parts["test"]
+        earlier = {EARLIER: tested.groups(part.table, numbers, data.columns.used)} if tested.digests else {}
+        groups = groups_of(draft.recipe.eval.slices, part, numbers, builtin, earlier)
     except Refusal as refusal:
         raise Refusal(replace(one, span=source.span(one.path or "eval")) for one in refusal.diagnostics) from None
     return groups if groups.columns else None

@@ -33,7 +33,7 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.lockfile import LockedSplit
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.quality import QualityReport
-from ftc.spec.documents.slices import LABEL, LENGTH
+from ftc.spec.documents.slices import EARLIER, LABEL, LENGTH, NO_VALUE
 from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.documents.streams import SplitReport, open_stream
 from ftc.spec.storage.atomic_write import write_text
@@ -164,7 +164,8 @@ def compile_table(plan: Plan, model_folder: Path, table: Table, folder: Path) ->
         write_images(folder / IMAGES_FILE, store.contents())
     has_class = task.mode_for(plan.settings.model.family).labels == "one"
     builtin = (LENGTH, LABEL) if has_class else (LENGTH,)
-    groups = groups_of(plan.settings.eval.slices, part, rows.row.tolist(), builtin)
+    nobody = {EARLIER: [NO_VALUE] * len(rows.row)}  # the rows of this file are nobody's test split
+    groups = groups_of(plan.settings.eval.slices, part, rows.row.tolist(), builtin, nobody)
     write_text(folder / "groups.json", groups.to_text())
     measured = without_probes(measuring(plan, report, groups.digest() if groups.columns else None))
     counts = dict(labeled.count(part.rows)) if labeled else {}

@@ -43,20 +43,28 @@ from ftc.spec.language.safe_repr import quoted
 __all__ = ["PROBES", "Probes", "groups_of", "make_probes"]
 
 
-def groups_of(slices: Sequence[str], part: PartRows, rows: Sequence[int], builtin: Sequence[str]) -> Groups:
+def groups_of(
+    slices: Sequence[str],
+    part: PartRows,
+    rows: Sequence[int],
+    builtin: Sequence[str],
+    known: Mapping[str, Sequence[str]] | None = None,
+) -> Groups:
     """The groups of the test rows.
 
     Args:
         slices: Names of columns, and of slices that need none.
         part: The test rows as they were read.
         rows: Number in the table of each row of the stream.
-        builtin: Slices that need no column.
+        builtin: Slices that need no column, by which rows are told apart later.
+        known: Values of further slices that need no column, in the order of the rows.
 
     Raises:
         Refusal: There is no such column, or it has too many values to be groups (FTC241).
     """
     found: list[Diagnostic] = []
     columns: dict[str, tuple[str, ...]] = {}
+    known = known or {}
     for place, name in enumerate(slices):
         path = f"eval.slices[{place}]"
         if name in part.table.columns:
@@ -65,10 +73,12 @@ def groups_of(slices: Sequence[str], part: PartRows, rows: Sequence[int], builti
                 summary = f"column `{name}` has {count:,} values in {len(rows):,} test rows"
                 help = f"slice by a column of at most {MOST_GROUPS} values, such as a kind or a range"
                 found.append(diagnostic("FTC241", summary, help=help, path=path))
+        elif name in known:
+            columns[name] = tuple(known[name])
         elif name not in builtin:
-            known = (*part.table.columns, *builtin)
-            close = nearest(name, known)
-            help = f"did you mean `{close}`?" if close else f"slice by one of {', '.join(known[:12])}"
+            names = (*part.table.columns, *builtin, *known)
+            close = nearest(name, names)
+            help = f"did you mean `{close}`?" if close else f"slice by one of {', '.join(names[:12])}"
             unread = without_form(part.table, name, None, path)
             found.append(unread or diagnostic("FTC241", f"the test rows have no column `{name}`", help=help, path=path))
     if found:

@@ -33,11 +33,17 @@ __all__ = ["export", "is_exported", "load_exported"]
 
 
 def export(session: Session) -> None:
-    """Writes the weights of the selected checkpoint, and their digest into the record.
+    """Writes the weights of the selected checkpoint, or combined adapters, and their digest into the record.
 
     Raises:
-        Refusal: The selected checkpoint is damaged.
+        Refusal: The selected checkpoint is damaged, or an adapter isn't the plan's.
     """
+    if session.plan.settings.model.combined is not None:
+        from ftc.runtime.artifacts.combine import combined_adapter
+
+        with combined_adapter(session) as (model, tensors):
+            _write_result(session, model, tensors)
+        return
     step = session.state.record.selected_step
     findings: list[Diagnostic] = []
     checkpoints, job = session.folder.checkpoints, session.job_sha256
@@ -48,11 +54,15 @@ def export(session: Session) -> None:
     work = session.trained or session.build()
     session.trained = work
     tensors = _whole(session, work.model, chosen_tensors(work.model, session.plan.settings, chosen))
-    tensors = _by_files(session, work.model, tensors)
+    _write_result(session, work.model, _by_files(session, work.model, tensors))
+
+
+def _write_result(session: Session, model: Any, tensors: dict[str, torch.Tensor]) -> None:
+    """Writes weights as the run's result, by the names of its files, and their digest into the record."""
     if session.is_first:
         folder = _folder(session)
         with building_folder(folder) as temporary:
-            _write(session, work.model, tensors, temporary)
+            _write(session, model, tensors, temporary)
     digest = agreed(session.accelerator, lambda: content_digest(tensors))
     session.state.update(final_weights_sha256=digest)
     session.note_memory("export")

@@ -67,6 +67,14 @@ CODES: tuple[Code, ...] = (
         right="model: {base: 'run:tickets'}\ndata: {split: {test: 0.1}}",
     ),
     Code(
+        id="FTC569",
+        title="adapters that can't be combined",
+        cause="`ftc run combine` adds up LoRA adapters of one base model on the same modules. Other kinds, adapters "
+        "with a class head, and for most methods other ranks have no weighted sum that peft can make.",
+        wrong="ftc run combine a b --method linear, with ranks 8 and 16",
+        right="ftc run combine a b --method svd",
+    ),
+    Code(
         id="FTC567",
         title="earlier run replaced",
         cause="The run began from another one, and the plan has the digests of that run's record and adapter. What is "

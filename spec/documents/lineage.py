@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import Field
 
-from ftc.spec.base import Document
+from ftc.spec.base import Document, Real
+from ftc.spec.combining import MethodName
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.names import FileName, InsidePath
 
 if TYPE_CHECKING:
     from ftc.spec.documents.plan import Plan
 
-__all__ = ["ADAPTER_FILES", "ADAPTER_WEIGHTS", "RUN_PREFIX", "Beginning", "Parent", "Way"]
+__all__ = [
+    "ADAPTER_FILES",
+    "ADAPTER_WEIGHTS",
+    "RUN_PREFIX",
+    "Beginning",
+    "Combined",
+    "CombinedAdapter",
+    "Parent",
+    "Way",
+]
 
 RUN_PREFIX = "run:"
 """What stands before the name of a run in `model.base`."""
@@ -64,6 +74,35 @@ class Parent(Document):
     def lineage(self) -> tuple[str, ...]:
         """Every run up the line, this one first."""
         return (self.run_id, *self.ancestors)
+
+
+class CombinedAdapter(Document):
+    """One of the adapters that were combined."""
+
+    run_id: FileName
+    name: str
+    """Name of its recipe's job."""
+    folder: InsidePath
+    """Folder of the adapter, relative to the project's root."""
+    record_sha256: str
+    weights_sha256: str
+    """Digest of its tensors."""
+    weight: Real
+    rank: int
+    alpha: int
+    alphas: dict[str, int] = Field(default_factory=dict)
+    """Alphas of single modules, by the end of their names."""
+
+
+class Combined(Document):
+    """The adapters of several runs as one."""
+
+    method: MethodName
+    density: Real | None = None
+    """Share of the numbers that is kept; None where all are."""
+    seed: int | None = None
+    """Decides which numbers are kept; None where no chance does."""
+    adapters: tuple[CombinedAdapter, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.base import Document
-from ftc.spec.documents.lineage import Parent
+from ftc.spec.documents.lineage import Combined, Parent
 from ftc.spec.documents.own_tokenizer import OwnTokenizer
 from ftc.spec.documents.vision_settings import VisionSettings
 
@@ -21,6 +21,8 @@ class ModelOptions(Document):
     """What reads images; None, and absent from documents, for a model that reads text alone."""
     parent: Parent | None = None
     """The run that this one begins from; None, and absent from documents, for a plain base model."""
+    combined: Combined | None = None
+    """Adapters of other runs that this run's is made of; None, and absent from documents, for one that is trained."""
     tokenizer: OwnTokenizer | None = None
     """What the recipe changes of the tokenizer; None, and absent from documents, where that is nothing."""
 

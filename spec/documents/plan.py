@@ -24,6 +24,7 @@ from ftc.spec.sections.recipe import Recipe
 
 __all__ = [
     "Check",
+    "CombineStep",
     "EvaluateStep",
     "ExportStep",
     "MemoryEstimate",
@@ -69,6 +70,15 @@ class TrainStep(Document):
     steps: int
 
 
+class CombineStep(Document):
+    """Make one adapter of several runs' adapters, and write it."""
+
+    kind: Literal["combine"]
+    artifact: Literal["adapter"]
+    adapters: int
+    """How many are combined."""
+
+
 class ExportStep(Document):
     """Write the chosen weights."""
 
@@ -85,7 +95,9 @@ class EvaluateStep(Document):
     rows: int
 
 
-Step = Annotated[VerifyStep | ProveStep | TrainStep | ExportStep | EvaluateStep, Field(discriminator="kind")]
+Step = Annotated[
+    VerifyStep | ProveStep | TrainStep | CombineStep | ExportStep | EvaluateStep, Field(discriminator="kind")
+]
 
 
 class ModelSummary(Document):

@@ -10,6 +10,8 @@ from ftc.spec.base import Document
 from ftc.spec.metrics import Metric, metric_named
 
 __all__ = [
+    "EARLIER",
+    "EARLIER_GROUPS",
     "FIGURES",
     "LABEL",
     "LENGTH",
@@ -28,6 +30,10 @@ LENGTHS = ("short", "medium", "long")
 """Its groups: a third of the test rows each."""
 LABEL = "label"
 """Slice by the class that is expected, unless a column is called so."""
+EARLIER = "earlier_test"
+"""Slice by whether a run that training begins from was tested on a row, unless a column is called so."""
+EARLIER_GROUPS = ("earlier test rows", "new rows")
+"""Its groups."""
 MOST_GROUPS = 50
 """Values that a column may have in the test rows: a table of more is read by nobody, and each has few rows."""
 NO_VALUE = "(none)"

@@ -220,7 +220,8 @@ class Eval(Document):
     on the use."""
     slices: tuple[str, ...] = ()
     """Groups of test rows that get their own metrics: columns of the data, `length` (shortest, middle and longest
-    third of the rows) and `label` (the true class). The largest gap between groups is reported; gates such as
+    third of the rows), `label` (the true class) and, for a run that begins from another one, `earlier_test` (rows that
+    were test rows there, and new ones). The largest gap between groups is reported; gates such as
     `accuracy on region = north >= 0.8` or `accuracy gap on region <= 0.1` apply to them. Default: none, because
     only you know which groups matter."""
     retention: Retention | None = None

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Document, Effect
+from ftc.spec.names import NAME_PATTERN
 from ftc.spec.sections.data import Data
 from ftc.spec.sections.evaluation import Eval
 from ftc.spec.sections.model import Budget, Model
@@ -33,7 +34,7 @@ class Recipe(Document):
     are taken from there: mappings merge key by key; everything else is replaced as a whole, and so is a mapping
     with another `kind`. Paths in that file are relative to its own folder. At most 8 files extend each other. Plan
     and lock contain the merged result. Default: none, so that one file says everything."""
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    name: str = Field(pattern=NAME_PATTERN)
     """Name of the job; its runs lie in `runs/<name>/`. At most 64 lower-case letters, digits,
     `.`, `_` and `-`, with a letter or digit first."""
     task: Task

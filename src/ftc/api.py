@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ftc.verbs.audit import StepListener
     from ftc.verbs.calibrate import calibrate, device, devices
     from ftc.verbs.chat import Chat, open_chat
+    from ftc.verbs.combine import combine
     from ftc.verbs.compare import diff
     from ftc.verbs.drift import Drifted, data_drift
     from ftc.verbs.evaluate import evaluate, evaluate_on_harness
@@ -78,6 +79,7 @@ __all__ = [
     "apply",
     "audit",
     "calibrate",
+    "combine",
     "compare",
     "data_drift",
     "device",
@@ -126,6 +128,7 @@ def __getattr__(name: str) -> Any:
     from ftc.verbs import (
         calibrate,
         chat,
+        combine,
         compare,
         drift,
         evaluate,
@@ -144,7 +147,7 @@ def __getattr__(name: str) -> Any:
     )
 
     homes = (
-        *(calibrate, chat, compare, drift, evaluate, export_model, inspect, merge),
+        *(calibrate, chat, combine, compare, drift, evaluate, export_model, inspect, merge),
         *(models, predict, provenance, pull, push, server, sign, starting, track),
     )
     return next(getattr(home, name) for home in homes if name in home.__all__)

@@ -156,6 +156,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC566": "tests/e2e/test_going_on.py::test_a_parent_that_cannot_be_used_is_refused_at_its_place",
     "FTC567": "tests/e2e/test_going_on.py::test_an_audit_names_a_parent_that_was_replaced",
     "FTC568": "tests/e2e/test_going_on.py::test_rows_that_can_not_be_moved_are_refused_by_name",
+    "FTC569": "tests/e2e/test_combining.py::test_what_peft_can_not_combine_is_refused",
     "FTC580": "tests/e2e/test_steering.py::test_a_step_that_the_plan_lacks",
     "FTC581": "tests/e2e/test_sweep.py::test_mistakes_have_a_place",
     "FTC582": "tests/e2e/test_sweep.py::test_mistakes_have_a_place",

@@ -11,7 +11,7 @@ import pytest
 from ftc import api
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.step_log import read_step_log
-from ftc.spec.storage.paths import RunFolder
+from ftc.spec.storage.paths import RunFolder, streams_folder
 from tests.e2e.conftest import Ftc, MakeProject, finished_project, in_a_copy
 from tests.support.projects import recipe_of
 
@@ -92,12 +92,16 @@ def test_an_adapter_is_trained_further(root: Path, parent: api.Run, ftc: Ftc) ->
     assert any(f"the record of run {parent.record.id}" in one for one in report.checked)
 
 
-def test_the_lock_keeps_the_run_while_its_recipe_runs_again(root: Path, parent: api.Run) -> None:
+def test_the_lock_keeps_the_run_while_its_recipe_runs_again(root: Path, parent: api.Run, ftc: Ftc) -> None:
     api.plan("child.yaml")
-    api.apply("recipe.yaml", again=True)
+    again = api.apply("recipe.yaml", again=True)
     kept = api.plan("child.yaml").plan.settings.model.parent
     assert kept is not None
     assert kept.run_id == parent.record.id
+    assert ftc("lock", "--upgrade-package", "model", "child.yaml").code == 0
+    moved = api.plan("child.yaml").plan.settings.model.parent
+    assert moved is not None
+    assert moved.run_id == again.record.id
 
 
 def test_a_child_stands_without_its_parent(root: Path, parent: api.Run, ftc: Ftc) -> None:
@@ -186,7 +190,6 @@ def test_an_audit_names_a_parent_that_was_replaced(root: Path, parent: api.Run) 
 def splits_of(plan: object) -> dict[str, set[int]]:
     """Numbers of the rows of each part."""
     from ftc.spec.documents.streams import open_stream
-    from ftc.spec.storage.paths import streams_folder
 
     folder = streams_folder(plan.stream_key)  # type: ignore[attr-defined]
     return {part: set(open_stream(folder / f"{part}.arrow").rows.tolist()) for part in plan.data}  # type: ignore[attr-defined]
@@ -197,13 +200,21 @@ def test_rows_that_were_test_rows_stay_test_rows(root: Path, parent: api.Run) ->
     rows = (root / "rows.csv").read_text()
     (root / "rows.csv").write_text(rows + "a share of the bank,money\nthe player and the goal,sport\n")
     text = child_recipe().replace("  max_length", "  split: {seed: 99}\n  max_length")
+    text = text.replace("eval: {", "eval: {slices: [earlier_test], ")
     (root / "child.yaml").write_text(text)
     child = api.plan("child.yaml").plan
+    groups = json.loads((streams_folder(child.stream_key) / "groups.json").read_text())["columns"]["earlier_test"]
+    assert groups.count("earlier test rows") == len(tested)
+    assert groups.count("new rows") == len(groups) - len(tested) > 0
     now = splits_of(child)
     assert tested <= now["test"]
     assert not tested & (now["train"] | now["validation"])
     told = f"{len(tested)} rows of the test split are test rows of run {parent.record.id}"
     assert any(told in one.result for one in child.checks)
+    with pytest.raises(Refusal) as refused:  # no earlier run, no such slice
+        api.plan("child.yaml", overrides=["model.base=./encoder"])
+    assert codes(refused) == {"FTC241"}
+    (root / "child.yaml").write_text(text.replace("slices: [earlier_test], ", ""))
     alone = api.plan("child.yaml", overrides=["model.base=./encoder"]).plan
     assert not tested <= splits_of(alone)["test"]
 
@@ -219,16 +230,25 @@ def test_rows_that_can_not_be_moved_are_refused_by_name(root: Path, parent: api.
 
 
 @pytest.mark.slow
-def test_a_grandchild_keeps_the_rows_of_the_first_run(root: Path, parent: api.Run) -> None:
+def test_a_grandchild_keeps_the_rows_of_the_first_run(root: Path, parent: api.Run, ftc: Ftc) -> None:
     tested = splits_of(parent.plan)["test"]
     header, *rows = (root / "rows.csv").read_text().splitlines()
     others = [row for number, row in enumerate(rows) if number not in tested]
     (root / "others.csv").write_text("\n".join([header, *others]) + "\n")
     (root / "child.yaml").write_text(child_recipe().replace("rows.csv", "others.csv"))
     child = api.apply("child.yaml")
+    (root / "rows.csv").write_text("\n".join([header, *rows, "a share of the bank,money"]) + "\n")
     last = child_recipe(f"run:{child.record.id}").replace("name: child", "name: grandchild")
     (root / "grandchild.yaml").write_text(last.replace("  max_length", "  split: {seed: 99}\n  max_length"))
     assert tested <= splits_of(api.plan("grandchild.yaml").plan)["test"]
+    sliced = (root / "grandchild.yaml").read_text().replace("eval: {", "eval: {slices: [earlier_test], ")
+    (root / "grandchild.yaml").write_text(sliced)
+    measured = api.apply("grandchild.yaml").evaluation
+    assert measured is not None
+    (apart,) = measured.slices
+    assert {one.group for one in apart.groups} <= {"earlier test rows", "new rows"}
+    assert all(one.base for one in apart.groups)
+    assert ftc("eval", "grandchild", "--data", "others.csv").code == 0
 
 
 def test_an_unfinished_run_is_no_beginning(root: Path) -> None:

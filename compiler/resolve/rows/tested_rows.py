@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from ftc.compiler.resolve.rows.row_digests import example_digests
 from ftc.compiler.resolve.rows.splits import Part
 from ftc.compiler.resolve.rows.table import Table
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.lineage import Beginning
 from ftc.spec.documents.plan import Check
+from ftc.spec.documents.slices import EARLIER_GROUPS
 
 __all__ = ["NONE", "TEST_ROWS", "HeldOut", "keep_tested", "read_tested", "tested_text"]
 
@@ -38,6 +40,12 @@ class HeldOut:
     def of(cls, begins: Beginning | None) -> Self:
         """Those that the run kept which training begins from."""
         return cls(begins.parent.run_id, begins.tested or frozenset()) if begins else cls()
+
+    def groups(self, table: Table, numbers: Sequence[int], columns: Sequence[str]) -> tuple[str, ...]:
+        """Which of some rows are earlier runs' test rows, by the names of both groups."""
+        earlier, new = EARLIER_GROUPS
+        keys = example_digests((table.rows[number] for number in numbers), columns)
+        return tuple(earlier if key in self.digests else new for key in keys)
 
 
 NONE = HeldOut()

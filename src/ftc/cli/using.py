@@ -1,4 +1,4 @@
-"""The verbs that use a finished run's model: `predict`, and `run merge` for other tools."""
+"""The verbs that use finished runs' models: `predict`, `run combine`, and `run merge` for other tools."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from ftc.cli.arguments import (
 )
 from ftc.cli.output import following
 from ftc.cli.terminal import STDOUT, page, print_json, show_diagnostics, write
+from ftc.spec.combining import COMBINATIONS
 from ftc.spec.exit_codes import ExitCode
 from ftc.spec.precisions import NUMBER_TYPES
 
@@ -214,6 +215,38 @@ def run_merge(args: Namespace) -> int:
     return ExitCode.FINE
 
 
+def combine_arguments(parser: Parser) -> None:
+    parser.add_argument("runs", nargs="+", metavar="RUN", help=f"finished runs: {RUN}")
+    parser.add_argument(
+        "--weights", nargs="+", type=float, metavar="W", help="what each run counts (default: equal, 1 in all)"
+    )
+    words = "; ".join(f"{one.name}: {one.about}" for one in COMBINATIONS)
+    names = [one.name for one in COMBINATIONS]
+    parser.add_argument(
+        "--method", choices=names, default=names[0], metavar="METHOD", help=f"{words} (default: {names[0]})"
+    )
+    parser.add_argument("--density", type=float, metavar="SHARE", help="share of the numbers that TIES and DARE keep")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="which numbers DARE drops (default: 0)")
+    parser.add_argument("--name", metavar="NAME", help="name of the new run (default: the first run's, with -combined)")
+    add_quiet(parser, "show no progress")
+
+
+def run_combine(args: Namespace) -> int:
+    """Combines, evaluates, and shows the new run."""
+    from ftc import api
+    from ftc.cli.output import run_json, show_run
+
+    gc.enable()
+    asked = {"method": args.method, "density": args.density, "seed": args.seed, "name": args.name}
+    with following(args) as listener:
+        found = api.combine(args.runs, weights=args.weights, on_event=listener, **asked)
+    if args.json:
+        print_json(run_json(found))
+    else:
+        show_run(found, args)
+    return ExitCode.FINE if found.record.status == "finished" else ExitCode.GATE_FAILED
+
+
 def _size(text: str) -> int:
     """Bytes.
 
@@ -241,6 +274,14 @@ COMMANDS: dict[str, Command] = {
             Example('ftc predict 7f3a2b "Where is my parcel?"', "one text"),
             Example("ftc predict 7f3a2b --data new.csv -o answers.csv", "a file of rows"),
             Example("ftc predict 7f3a2b - --format jsonl", "one text, or one JSON object, a line of standard input"),
+        ),
+    ),
+    "run combine": Command(
+        combine_arguments,
+        run_combine,
+        examples=(
+            Example("ftc run combine 3f2a 9b1c --weights 0.7 0.3", "a weighted sum, evaluated on the first run's rows"),
+            Example("ftc run combine 3f2a 9b1c --method ties --density 0.5", "TIES, which keeps the largest half"),
         ),
     ),
     "run merge": Command(

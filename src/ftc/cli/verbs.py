@@ -156,6 +156,7 @@ RUN = Group(
         Verb("run inspect", _inspecting, "show what training changed in the weights, and in the states between layers"),
         Verb("run rate", _history, "compare answers by hand, without knowing which model wrote them"),
         Verb("run merge", _using, "merge a run's adapter into its base model"),
+        Verb("run combine", _using, "make one adapter of the adapters of several runs"),
         Verb("run export", _exporting, "write a run's model for other programs, its provenance or bill of materials"),
         Verb("run push", _sharing, "put a run's model into a repository of the hub, with its card and its proof"),
         Verb("run pull", _sharing, "bring back a run that was pushed"),

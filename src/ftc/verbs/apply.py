@@ -167,13 +167,19 @@ class _Following:
         if not self.folder.recipe.exists():
             write_file(self.folder.recipe, self.recipe)
             write_text(self.folder.recipe_lock, self.plan.lock.to_text())
-        tested = streams_folder(self.plan.stream_key) / self.folder.test_rows.name
-        if tested.is_file() and not self.folder.test_rows.exists():
-            write_file(self.folder.test_rows, tested.read_bytes())
+        if not self.folder.test_rows.exists() and (tested := self._test_rows()):
+            write_text(self.folder.test_rows, "".join(f"{one}\n" for one in sorted(tested)))
         digests = {"job_sha256": self.plan.job_sha256(), "plan_sha256": self.plan.sha256}
         append_entry(self.root, Begun, name=self.plan.name, run_id=self.folder.path.name, **digests)
         self.has_begun = True
         self.reporters.begin(live=True)
+
+    def _test_rows(self) -> set[str]:
+        """Digests of rows that no later run may be trained on: those of the plan, and of runs that it combines."""
+        name, made = self.folder.test_rows.name, self.plan.settings.model.combined
+        files = [streams_folder(self.plan.stream_key) / name]
+        files += [self.root / one.folder / ".." / name for one in made.adapters] if made else []
+        return {line for file in files if file.is_file() for line in file.read_text(encoding="ascii").split()}
 
     def _note(self, subject: str) -> None:
         test = self.plan.data["test"]

@@ -327,6 +327,8 @@ def _provenance_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]
     for name, file in sorted(plan.lock.model.files.items()):
         if name.endswith(".safetensors"):
             yield f"base model {_inline(name)}, sha256", file.sha256
+    for one in made.adapters if (made := plan.settings.model.combined) else ():
+        yield f"weights of run {one.run_id}, sha256", one.weights_sha256
     if (parent := plan.settings.model.parent) is not None:
         yield "earlier run", parent.run_id
         yield "record of the earlier run, sha256", parent.record_sha256

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, assert_never
 
 from ftc.spec.documents.interruption import Standing
-from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, TrainStep, VerifyStep
+from ftc.spec.documents.plan import CombineStep, EvaluateStep, ExportStep, Plan, ProveStep, TrainStep, VerifyStep
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
@@ -272,6 +272,8 @@ def _steps(plan: Plan, record: RunRecord | None, standing: Standing | None, page
                     mark = page.alert("~") if standing.step > 0 else sign
                     begins = f"continues from step {standing.step} of" if standing.step else "starts over:"
                     words = f"{escaped(standing.words)}; {begins} {numbers.plural(steps, 'step')}"
+            case CombineStep(adapters=count):
+                name, words = "combine", f"the adapters of {numbers.count(count)} runs"
             case ExportStep(artifact=artifact):
                 name, words = "export", f"the {artifact}, as safetensors"
             case EvaluateStep():

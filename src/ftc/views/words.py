@@ -126,7 +126,11 @@ def teacher_parts(plan: Plan) -> list[str]:
 
 
 def parent_parts(plan: Plan) -> list[str]:
-    """The run that a plan's run begins from, and what of it is used; empty for a plain base model."""
+    """The runs that a plan's run begins from, and what of them is used; empty for a plain base model."""
+    if (made := plan.settings.model.combined) is not None:
+        kept = f", {100 * made.density:g} % kept" if made.density is not None else ""
+        each = [f"run {one.run_id} of {escaped(one.name)} x {one.weight:g}" for one in made.adapters]
+        return [*each, f"combined by {made.method}{kept}"]
     if (parent := plan.settings.model.parent) is None:
         return []
     used = {"continues": "adapter continued", "merged": "new adapter on its merged model", "model": "its model as base"}
