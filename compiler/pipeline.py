@@ -197,10 +197,16 @@ def up_to_rows(
     found = _resolve(recipe, source, path, offline, old_lock)
     draft = _stop_on_errors(run_passes(SHAPING, replace(found.draft, past_runs=past[0], prices=past[1])))
     try:
-        data = compile_data(draft, found.files, found.base.folder, source, DigestCache(DIGESTS.under(cache_folder())))
+        digests, packages = DigestCache(DIGESTS.under(cache_folder())), found.environment.packages
+        data = compile_data(draft, found.files, found.base.folder, source, digests, packages)
     except Refusal as refusal:
         other = texts_that_differ(found.base.facts, found.base.folder, old_lock, cache_folder()) if old_lock else []
-        raise _with_notes(refusal, other) from None
+        # Rows that can't be used may be as they were, and the template or the tokenizer another one.
+        again = Refusal(
+            replace(one, notes=(*one.notes, *other)) if one.is_error else one for one in refusal.diagnostics
+        )
+        again.sources = refusal.sources
+        raise again from None
     return found, data, _with_data(draft, data)
 
 
@@ -221,13 +227,6 @@ def _compile(checked: Checked, path: Path, offline: bool, past: Past, old_lock: 
             note = f"locked as {locked.sha256[:12]}, here {here.file.sha256[:12]}; each row is the same"
             draft = draft.find("FTC550", summary, "data.source", notes=note)
     return _Made(draft, data, settings, lock, found.base, found.companions, found.environment)
-
-
-def _with_notes(refusal: Refusal, notes: list[str]) -> Refusal:
-    """Rows that can't be used may be as they were, and the template or the tokenizer another one."""
-    again = Refusal(replace(one, notes=(*one.notes, *notes)) if one.is_error else one for one in refusal.diagnostics)
-    again.sources = refusal.sources
-    return again
 
 
 def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lock | None) -> _Resolved:

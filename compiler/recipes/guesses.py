@@ -113,7 +113,8 @@ def guesses(parts: Sequence[str], table: Table) -> dict[str, str]:
     A column of the right name that is empty in most rows is no better than another.
     """
     found: dict[str, str] = {}
-    filled = [column for column in table.columns if _empty_share(table.rows, column) < 0.5]
+    half = max(1, len(table.rows)) / 2
+    filled = [name for name in table.columns if sum(_is_empty(row.get(name)) for row in table.rows) < half]
     for guess in (likely_column, lambda part, columns: _by_content(table.rows, part, columns)):
         for part in sorted(parts, key=lambda part: part != "label"):  # a column of labels may look like texts
             free = [column for column in filled if column not in found.values()]
@@ -160,7 +161,3 @@ def _text(value: object) -> str:
 
 def _is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _empty_share(rows: Sequence[Row], column: str) -> float:
-    return sum(_is_empty(row.get(column)) for row in rows) / max(1, len(rows))

@@ -66,27 +66,24 @@ def code_digest(name: str, cache: Path) -> str:
     if not roots:
         return ""
     try:
-        return _digest(name, roots, Cache(PACKAGES.under(cache)))
+        entries = Cache(PACKAGES.under(cache))
+        started_ns = time.time_ns()
+        found = [file for root in roots for file in _files(root)]
+        seen = hashlib.sha256(repr(found).encode("utf-8", "surrogateescape")).hexdigest()
+        file = f"{name}-{canonical.digest(list(roots))[:16]}.json"
+        key = {"kind": "package code", "name": name, "roots": list(roots)}
+        kept = entries.recall(file, key)
+        if isinstance(kept, dict) and kept.get("stamps") == seen:
+            return str(kept.get("sha256", ""))
+        in_memory, code = _known.get(roots, ("", ""))
+        if in_memory != seen:
+            code = _hashed(roots, [path for path, *_ in found])
+        if all(is_settled(Stamp(*stamp), started_ns) for _, *stamp in found):
+            _known[roots] = (seen, code)
+            entries.keep(file, key, {"stamps": seen, "sha256": code})
+        return code
     except OSError:
         return ""
-
-
-def _digest(name: str, roots: tuple[str, ...], entries: Cache) -> str:
-    started_ns = time.time_ns()
-    found = [file for root in roots for file in _files(root)]
-    seen = hashlib.sha256(repr(found).encode("utf-8", "surrogateescape")).hexdigest()
-    file = f"{name}-{canonical.digest(list(roots))[:16]}.json"
-    key = {"kind": "package code", "name": name, "roots": list(roots)}
-    kept = entries.recall(file, key)
-    if isinstance(kept, dict) and kept.get("stamps") == seen:
-        return str(kept.get("sha256", ""))
-    in_memory, code = _known.get(roots, ("", ""))
-    if in_memory != seen:
-        code = _hashed(roots, [path for path, *_ in found])
-    if all(is_settled(Stamp(*stamp), started_ns) for _, *stamp in found):
-        _known[roots] = (seen, code)
-        entries.keep(file, key, {"stamps": seen, "sha256": code})
-    return code
 
 
 def _hashed(roots: tuple[str, ...], paths: list[str]) -> str:
