@@ -23,12 +23,8 @@ from ftc.compiler.resolve.files.digests import DigestCache, remember_tensors
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.safe_files import project_root
 from ftc.compiler.resolve.machine.device import read_calibration, resolve_device
-from ftc.compiler.resolve.machine.environment import (
-    asked_extras,
-    missing_presidio,
-    resolve_environment,
-    resolve_wordnet,
-)
+from ftc.compiler.resolve.machine.environment import environment_of, missing_presidio, resolve_wordnet
+from ftc.compiler.resolve.machine.extensions import resolve_extensions
 from ftc.compiler.resolve.models.beginning import resolve_base
 from ftc.compiler.resolve.models.companions import World, classifier_settings, resolve_companion, teacher_facts
 from ftc.compiler.resolve.models.model import ResolvedModel
@@ -259,6 +255,7 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
     lesson = beside.get("teacher")
     teacher = attempt(lambda: teacher_facts(lesson, model, world)) if lesson else None
     wordnet = attempt(lambda: resolve_wordnet(recipe.eval, source.span))
+    packages = attempt(lambda: resolve_extensions(recipe, source.span))
     files = attempt(lambda: locate_data(recipe.data, probes=_probes(recipe), lock=lock, **here))
     device = attempt(lambda: resolve_device(recipe.budget.device, source.span("budget.device")))
     found += [replace(one, span=source.span(one.path or "")) for one in missing_presidio(recipe.data.quality.presidio)]
@@ -268,7 +265,7 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
     remember_tensors(cache_folder(), tensors)
     remember_texts(cache_folder(), model.folder, model.facts.files)
     based.refuse_other_base(tensors, source.span("model.base"))
-    environment = resolve_environment(also=asked_extras(recipe, reads_images=model.facts.vision is not None))
+    environment = environment_of(recipe, reads_images=model.facts.vision is not None)
     threads = recipe.budget.threads
     calibration = read_calibration(cache_folder(), device, device.threads if threads == "auto" else threads)
     draft = Draft(
@@ -284,6 +281,7 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
         grader=grader.facts if grader else None,
         teacher=teacher,
         wordnet=wordnet,
+        checks=packages,
         begins=based.begun and based.begun.beginning,
         diagnostics=(*model.warnings, *(warning for file in files.values() for warning in file.warnings)),
     )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+from ftc.runtime.extensions import reward_value
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.rewards import RewardTerm
 
@@ -32,7 +33,8 @@ def reward_values(rewards: Sequence[RewardTerm], answer: str, reference: str) ->
         reference: The row's; empty where no reward compares with one.
 
     Raises:
-        Refusal: A pattern takes too long on the answer, or a pattern or schema can't be applied (FTC444).
+        Refusal: A pattern takes too long on the answer, or a pattern or schema can't be applied (FTC444); a package
+            gives no value (FTC480 to FTC483).
     """
     return tuple(VALUES[one.kind](one, answer, reference) for one in rewards)
 
@@ -166,6 +168,11 @@ def _length(reward: RewardTerm, answer: str, reference: str) -> float:  # noqa: 
     return float(reward.min_characters <= len(answer) <= reward.max_characters)
 
 
+def _of_a_package(reward: RewardTerm, answer: str, reference: str) -> float:
+    assert reward.name is not None, "a recipe without one is refused (FTC441)"
+    return reward_value(reward.name, answer, reference if reward.compares else "")
+
+
 VALUES: dict[str, Callable[[RewardTerm, str, str], float]] = {
     "exact_match": _exact_match,
     "numeric_match": _numeric_match,
@@ -173,5 +180,6 @@ VALUES: dict[str, Callable[[RewardTerm, str, str], float]] = {
     "json_schema": _json_schema,
     "format": _format,
     "length": _length,
+    "package": _of_a_package,
 }
 """What each kind gives an answer beside a reference."""

@@ -167,6 +167,10 @@ def _earned(
 ) -> Sequence[Earned] | str:
     """What sampled answers earn, or why that can't be computed here."""
     assert plan.settings.train.sampling is not None, "answers come from a plan that samples them"
+    from ftc.spec.rewards import asks_packages
+
+    if asks_packages(plan.settings.train.sampling.rewards):
+        return "a package computes them, which an audit doesn't run"
     try:
         from ftc.runtime.rewards.recompute import earned
         from ftc.spec.storage.own_tokenizer import tokenizer_folder
