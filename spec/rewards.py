@@ -19,6 +19,7 @@ __all__ = [
     "RewardCard",
     "RewardKind",
     "RewardTerm",
+    "is_correct",
     "judging",
     "needs_reference",
     "reward_card",
@@ -170,3 +171,8 @@ def judging(rewards: Sequence[RewardTerm]) -> tuple[int, ...]:
     """Places of the rewards that say whether an answer is correct: those that verify it, or all where none does."""
     found = tuple(place for place, one in enumerate(rewards) if reward_card(one.kind).verifies)
     return found or tuple(range(len(rewards)))
+
+
+def is_correct(rewards: Sequence[RewardTerm], values: Sequence[float]) -> bool:
+    """Whether every reward that verifies an answer gives it all; where none verifies, every reward."""
+    return all(values[place] >= 1 for place in judging(rewards))

@@ -13,10 +13,10 @@ from ftc.runtime.metrics.classes import Decisions, Tags, decision_statistics, ta
 from ftc.runtime.metrics.numbers import NUMBERS, Numbers
 from ftc.runtime.metrics.statistics import Floats, Statistics, mean_of
 from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
-from ftc.runtime.rewards import is_correct, reward_values, total_reward
+from ftc.runtime.rewards import reward_values, total_reward
 from ftc.spec.heads import Answer
 from ftc.spec.metrics import metric_named, split_metric
-from ftc.spec.rewards import RewardTerm
+from ftc.spec.rewards import RewardTerm, is_correct
 from ftc.spec.tags import entity_types
 
 __all__ = [

@@ -14,9 +14,9 @@ from functools import lru_cache
 from typing import Any
 
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.rewards import RewardTerm, judging
+from ftc.spec.rewards import RewardTerm
 
-__all__ = ["VALUES", "is_correct", "reward_values", "total_reward"]
+__all__ = ["VALUES", "reward_values", "total_reward"]
 
 _SECONDS = 5.0
 """What a search may take; usual ones take microseconds."""
@@ -40,11 +40,6 @@ def reward_values(rewards: Sequence[RewardTerm], answer: str, reference: str) ->
 def total_reward(rewards: Sequence[RewardTerm], values: Sequence[float]) -> float:
     """The weighted sum of what an answer earns."""
     return math.fsum(one.weight * value for one, value in zip(rewards, values, strict=True))
-
-
-def is_correct(rewards: Sequence[RewardTerm], values: Sequence[float]) -> bool:
-    """Whether every reward that verifies an answer gives it all; where none verifies, every reward."""
-    return all(values[place] >= 1 for place in judging(rewards))
 
 
 @lru_cache(maxsize=256)
