@@ -23,12 +23,8 @@ from ftc.compiler.resolve.files.digests import DigestCache, remember_tensors
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.safe_files import project_root
 from ftc.compiler.resolve.machine.device import read_calibration, resolve_device
-from ftc.compiler.resolve.machine.environment import (
-    asked_extras,
-    missing_presidio,
-    resolve_environment,
-    resolve_wordnet,
-)
+from ftc.compiler.resolve.machine.environment import environment_of, missing_presidio, resolve_wordnet
+from ftc.compiler.resolve.machine.extensions import resolve_extensions
 from ftc.compiler.resolve.models.beginning import resolve_base
 from ftc.compiler.resolve.models.companions import World, classifier_settings, resolve_companion, teacher_facts
 from ftc.compiler.resolve.models.model import ResolvedModel
@@ -201,10 +197,16 @@ def up_to_rows(
     found = _resolve(recipe, source, path, offline, old_lock)
     draft = _stop_on_errors(run_passes(SHAPING, replace(found.draft, past_runs=past[0], prices=past[1])))
     try:
-        data = compile_data(draft, found.files, found.base.folder, source, DigestCache(DIGESTS.under(cache_folder())))
+        digests, packages = DigestCache(DIGESTS.under(cache_folder())), found.environment.packages
+        data = compile_data(draft, found.files, found.base.folder, source, digests, packages)
     except Refusal as refusal:
         other = texts_that_differ(found.base.facts, found.base.folder, old_lock, cache_folder()) if old_lock else []
-        raise _with_notes(refusal, other) from None
+        # Rows that can't be used may be as they were, and the template or the tokenizer another one.
+        again = Refusal(
+            replace(one, notes=(*one.notes, *other)) if one.is_error else one for one in refusal.diagnostics
+        )
+        again.sources = refusal.sources
+        raise again from None
     return found, data, _with_data(draft, data)
 
 
@@ -225,13 +227,6 @@ def _compile(checked: Checked, path: Path, offline: bool, past: Past, old_lock: 
             note = f"locked as {locked.sha256[:12]}, here {here.file.sha256[:12]}; each row is the same"
             draft = draft.find("FTC550", summary, "data.source", notes=note)
     return _Made(draft, data, settings, lock, found.base, found.companions, found.environment)
-
-
-def _with_notes(refusal: Refusal, notes: list[str]) -> Refusal:
-    """Rows that can't be used may be as they were, and the template or the tokenizer another one."""
-    again = Refusal(replace(one, notes=(*one.notes, *notes)) if one.is_error else one for one in refusal.diagnostics)
-    again.sources = refusal.sources
-    return again
 
 
 def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lock | None) -> _Resolved:
@@ -260,6 +255,7 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
     lesson = beside.get("teacher")
     teacher = attempt(lambda: teacher_facts(lesson, model, world)) if lesson else None
     wordnet = attempt(lambda: resolve_wordnet(recipe.eval, source.span))
+    packages = attempt(lambda: resolve_extensions(recipe, source.span))
     files = attempt(lambda: locate_data(recipe.data, probes=_probes(recipe), lock=lock, **here))
     device = attempt(lambda: resolve_device(recipe.budget.device, source.span("budget.device")))
     found += [replace(one, span=source.span(one.path or "")) for one in missing_presidio(recipe.data.quality.presidio)]
@@ -269,7 +265,7 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
     remember_tensors(cache_folder(), tensors)
     remember_texts(cache_folder(), model.folder, model.facts.files)
     based.refuse_other_base(tensors, source.span("model.base"))
-    environment = resolve_environment(also=asked_extras(recipe, reads_images=model.facts.vision is not None))
+    environment = environment_of(recipe, reads_images=model.facts.vision is not None)
     threads = recipe.budget.threads
     calibration = read_calibration(cache_folder(), device, device.threads if threads == "auto" else threads)
     draft = Draft(
@@ -285,6 +281,7 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
         grader=grader.facts if grader else None,
         teacher=teacher,
         wordnet=wordnet,
+        checks=packages,
         begins=based.begun and based.begun.beginning,
         diagnostics=(*model.warnings, *(warning for file in files.values() for warning in file.warnings)),
     )

@@ -120,7 +120,7 @@ def _real(value: object, info: ValidationInfo) -> object:
     return float(value) if type(value) is int else value
 
 
-Real = Annotated[float, BeforeValidator(_real), PlainSerializer(canonical.decimal_text, when_used="json")]
+Real = Annotated[float, BeforeValidator(_real), PlainSerializer(canonical.decimal_text, str, "json")]
 """A finite float that is a decimal string in canonical JSON and a plain number in a recipe."""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ftc.spec.documents.estimates import ByteRange
+from ftc.spec.extension_points import extension_point, package_entry
 
 __all__ = [
     "CLASS_METRICS",
@@ -277,7 +278,9 @@ def split_metric(name: str) -> tuple[str, str | None]:
 
 
 def metric_named(name: str) -> Metric | None:
-    """The card of a metric, that of a single class included; None where there is none of that name."""
+    """The card of a metric, that of a single class or of a package included; None where there is none of that name."""
+    if package_entry(name):
+        return _of_a_package(name)
     head, label = split_metric(name)
     if label is None:
         return METRIC_BY_NAME.get(name)
@@ -295,6 +298,27 @@ def metric_named(name: str) -> Metric | None:
         headline=None,
         needs=None,
         hub=head,
+        foreign=(),
+    )
+
+
+def _of_a_package(name: str) -> Metric:
+    """The card of a package's metric, whose facts are the same for all: a mean over written answers."""
+    point = extension_point("metric")
+    return Metric(
+        name,
+        name,
+        tasks=_QUESTIONS + _TEXTS,
+        lacks=(),
+        higher_is_better=True,
+        generates=True,
+        of_loss=False,
+        least=point.least,
+        most=point.most,
+        kind="mean",
+        headline=None,
+        needs=None,
+        hub=name,
         foreign=(),
     )
 

@@ -1,7 +1,8 @@
 """Rewards that a program can verify: one card each, with every fact about it, and the recipe's section for one.
 
 To add one, write its card here and its function into `ftc.runtime.rewards`. Rules, passes, importers and docs ask the
-cards; no other file names a member. A recipe chooses among these and can't name code of its own.
+cards; no other file names a member. A recipe chooses among these and what installed packages declare
+(`ftc.spec.extension_points`), and can't name code of its own.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.base import Document, Effect, Real
+from ftc.spec.extension_points import ENTRY
 
 __all__ = [
     "REWARDS",
     "RewardCard",
     "RewardKind",
     "RewardTerm",
+    "asks_packages",
+    "is_correct",
     "judging",
     "needs_reference",
     "reward_card",
@@ -103,6 +107,15 @@ REWARDS: tuple[RewardCard, ...] = (
         required=("max_characters",),
         package=None,
     ),
+    RewardCard(
+        kind="package",
+        label="reward of a package",
+        needs_reference=False,
+        verifies=False,
+        reads=("name", "compares"),
+        required=("name",),
+        package=None,
+    ),
 )
 """Every reward, in the order in which a recipe's kinds are listed."""
 
@@ -128,7 +141,8 @@ class RewardTerm(Document):
     kind: RewardKind
     """What is verified. `exact_match`: the answer is the row's reference. `numeric_match`: its last number is the
     reference's. `regex`: `pattern` is found in it. `json_schema`: it is JSON that `json_schema` accepts. `format`: it
-    is made of `tags`. `length`: it has so many characters. Each gives 1 or 0."""
+    is made of `tags`. `length`: it has so many characters. Each of these gives 1 or 0. `package`: what the function
+    `name` of an installed package returns."""
     weight: Real = Field(default=1.0, ge=-1000, le=1000)
     """What the reward is multiplied by before all are added up. Default: 1, so that all count equally."""
     extract: str | None = Field(default=None, min_length=1, max_length=2000)
@@ -154,6 +168,16 @@ class RewardTerm(Document):
     """Shortest answer that `length` rewards. Default: 1, so that an empty answer has no reward."""
     max_characters: int | None = Field(default=None, ge=1)
     """Longest answer that `length` rewards. Default: none; `length` needs one."""
+    name: str | None = Field(default=None, pattern=f"^{ENTRY}$")
+    """Package and name of the reward that `package` asks, such as `courtesy-metrics:courtesy`. Default: none; `package`
+    needs one."""
+    compares: bool = False
+    """Whether the reward of a package is given the row's reference. Default: no, so that rows need none."""
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return f"{reward_card(self.kind).label} {self.name}" if self.name else reward_card(self.kind).label
 
     @model_serializer(mode="wrap")
     def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -161,12 +185,22 @@ class RewardTerm(Document):
         return {name: value for name, value in handler(self).items() if name in kept and value is not None}
 
 
+def asks_packages(rewards: Sequence[RewardTerm]) -> bool:
+    """Whether any of them is the code of an installed package, which an audit doesn't run."""
+    return any(one.name is not None for one in rewards)
+
+
 def needs_reference(rewards: Sequence[RewardTerm]) -> bool:
     """Whether any of them compares with the row's reference."""
-    return any(reward_card(one.kind).needs_reference for one in rewards)
+    return any(reward_card(one.kind).needs_reference or one.compares for one in rewards)
 
 
 def judging(rewards: Sequence[RewardTerm]) -> tuple[int, ...]:
     """Places of the rewards that say whether an answer is correct: those that verify it, or all where none does."""
     found = tuple(place for place, one in enumerate(rewards) if reward_card(one.kind).verifies)
     return found or tuple(range(len(rewards)))
+
+
+def is_correct(rewards: Sequence[RewardTerm], values: Sequence[float]) -> bool:
+    """Whether every reward that verifies an answer gives it all; where none verifies, every reward."""
+    return all(values[place] >= 1 for place in judging(rewards))

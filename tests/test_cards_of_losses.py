@@ -25,7 +25,12 @@ TASKS: dict[str, dict[str, Any]] = {
     **{card.kind: {"kind": "reinforcement", "loss": card.kind, "rewards": [REWARD]} for card in REINFORCEMENT_LOSSES},
 }
 """The task of each loss."""
-WANTED = {"pattern": "[a-z]+", "json_schema": '{"type": "object"}', "max_characters": 9}
+WANTED = {
+    "pattern": "[a-z]+",
+    "json_schema": '{"type": "object"}',
+    "max_characters": 9,
+    "name": "courtesy-metrics:brevity",
+}
 """A value for each key that a reward can't do without."""
 ELSEWHERE = [
     (name, card.kind)

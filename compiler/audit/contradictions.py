@@ -17,6 +17,7 @@ from ftc.compiler.audit.observed import observations
 from ftc.compiler.audit.parts import first_changed, is_as_trained, tensors_of
 from ftc.compiler.audit.sampled import Recompute
 from ftc.compiler.audit.tally import difference
+from ftc.compiler.audit.validations import check_validations
 from ftc.compiler.lock.lockfile import changed_leaves, leaves
 from ftc.spec.base import Document
 from ftc.spec.canonical import canonical
@@ -253,6 +254,7 @@ def _events(case: _Case) -> Iterator[Finding]:
     seconds = sum(step.seconds for step in steps)
     if not math.isclose(record.train_seconds, seconds, rel_tol=_NEARLY):
         yield from difference("record.json: train_seconds", record.train_seconds, seconds, told)
+    yield from check_validations(case.plan.settings.train, case.run, case.witnesses.events, case.known)
     validations = (event for event in case.witnesses.events if isinstance(event, Evaluated))
     best = [step for step, is_best in {one.step: one.best for one in validations}.items() if is_best]
     selected = max(best) if best and case.plan.settings.train.select == "best" else record.steps_done

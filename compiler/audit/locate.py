@@ -15,7 +15,7 @@ from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.remote import cached_file, has_scheme
 from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
-from ftc.compiler.resolve.machine.environment import asked_extras, resolve_environment
+from ftc.compiler.resolve.machine.environment import environment_of
 from ftc.compiler.resolve.models.model_paths import find_outside
 from ftc.compiler.tokens.row_index import recall_rows
 from ftc.compiler.tokens.stream_manifest import kept_streams
@@ -53,8 +53,8 @@ def audit_inputs(plan: Plan, root: Path, pages: Pages, previous: RunRecord | Non
         lacking=lacking_data(plan.settings.eval),
         sources={key: file for key, _, _, file in source_files(plan, root)},
         streams=kept_streams(plan),
-        environment=resolve_environment(
-            cache_folder(), asked_extras(plan.recipe, reads_images=plan.settings.model.vision is not None)
+        environment=environment_of(
+            plan.recipe, reads_images=plan.settings.model.vision is not None, folder=cache_folder()
         ),
         pages=pages,
         previous=previous,

@@ -13,10 +13,12 @@ from pathlib import Path
 from ftc.compiler.audit.tally import Tally, difference, finding, plural
 from ftc.spec.documents.audit import Finding
 from ftc.spec.documents.events import Event, without_repeats
+from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.sampled import Earned, SampledAnswer, read_answers
 from ftc.spec.documents.streams import TokenStream, open_stream
+from ftc.spec.rewards import is_correct
 from ftc.spec.storage.paths import RunFolder
 
 __all__ = ["Recompute", "check_sampled"]
@@ -54,7 +56,7 @@ def check_sampled(
     if plan.settings.train.sampling is None or not run.answers.is_file():
         return
     answers = list(read_answers(run.answers))
-    found = [*_by_events(answers, events, record.steps_done)]
+    found = [*_by_events(plan.settings.train.sampling, answers, events, record.steps_done)]
     model, streams = folders
     stream = streams / "train.arrow" if streams is not None else None
     if model is None or stream is None or not stream.is_file():
@@ -67,8 +69,10 @@ def check_sampled(
     tally.findings[:0] = found[:_MOST]
 
 
-def _by_events(answers: Sequence[SampledAnswer], events: Sequence[Event], steps_done: int) -> Iterator[Finding]:
-    """Each step's answers are as many as its event says, and earned what it says on average."""
+def _by_events(
+    sampling: SamplingSettings, answers: Sequence[SampledAnswer], events: Sequence[Event], steps_done: int
+) -> Iterator[Finding]:
+    """Each step's answers are as many as its event says, and what it sums up of them is so."""
     said = {step.step: step for step in without_repeats(events)[0]}
     kept = {step: list(group) for step, group in groupby(answers, key=lambda one: one.step)}
     if len(kept) != steps_done:
@@ -81,9 +85,21 @@ def _by_events(answers: Sequence[SampledAnswer], events: Sequence[Event], steps_
             continue
         subject = f"{_FILE}, step {step}"
         yield from difference(f"{subject}: answers", len(group), event.sampled.answers, "events.ndjson")
-        mean = sum(one.reward for one in group) / len(group)
-        if abs(mean - event.sampled.reward) > _CLOSE:
-            yield from difference(f"{subject}: mean reward", mean, event.sampled.reward, "events.ndjson")
+        count, size = len(group), sampling.group_size
+        prompts = [group[start : start + size] for start in range(0, count, size)]
+        means = {
+            "mean reward": (sum(one.reward for one in group) / count, event.sampled.reward),
+            "correct": (sum(is_correct(sampling.rewards, one.rewards) for one in group) / count, event.sampled.correct),
+            "mean length": (sum(len(one.ids) for one in group) / count, event.sampled.length),
+            "ended": (sum(one.ended for one in group) / count, event.sampled.ended),
+            "even groups": (
+                sum(len({one.reward for one in each}) == 1 for each in prompts) / len(prompts),
+                event.sampled.even_groups,
+            ),
+        }
+        for name, (mean, told) in means.items():
+            if abs(mean - told) > _CLOSE:
+                yield from difference(f"{subject}: {name}", mean, told, "events.ndjson")
 
 
 def _prompts(plan: Plan, rows: TokenStream, answers: Sequence[SampledAnswer]) -> Iterator[Finding]:

@@ -37,7 +37,10 @@ def _strategy(t: Translation) -> None:
     if t.flag("load_in_8bit") and not eight_bit:
         t.conflict("load_in_8bit", "the same file asks for 4 bits", "keep one of the two")
     if word is None:
-        _whole_weights(t)
+        if t.names("unfrozen_parameters"):
+            parameters.only(t, "unfrozen_parameters")
+        else:
+            t.add("strategy.kind", words.STRATEGIES["axolotl"][""], "no adapter is named")
         for bits in [bits for bits, is_asked in ((4, four_bit), (8, eight_bit)) if is_asked]:
             t.drop(f"load_in_{bits}bit", f"{bits}-bit weights without an adapter can't be trained")
         for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_target_linear"):
@@ -52,14 +55,6 @@ def _strategy(t: Translation) -> None:
             t.carry("lora_target_linear", "strategy.targets", "all-linear")
         asked = [f"load_in_{bits}bit" for bits, is_asked in ((4, four_bit), (8, eight_bit)) if is_asked]
         words.other_adapter(t, kind, words.AdapterKeys(), asked)
-
-
-def _whole_weights(t: Translation) -> None:
-    """Full training, or that of the parameters that expressions name."""
-    if t.names("unfrozen_parameters"):
-        parameters.only(t, "unfrozen_parameters")
-    else:
-        t.add("strategy.kind", words.STRATEGIES["axolotl"][""], "no adapter is named")
 
 
 def _low_rank(t: Translation, kind: str, *, four_bit: bool, eight_bit: bool) -> None:

@@ -26,8 +26,10 @@ def _strategy(t: Translation) -> None:
     kind = t.text("training.trainer_type")
     if not t.has("training"):
         t.block((), "a configuration for inference or evaluation", "choose a training configuration")
-    elif kind == "TRL_DPO":
+    elif kind in ("TRL_DPO", "TRL_KTO"):
         t.carry("training.trainer_type", "task.kind", words.task_of("prompt", "chosen", "rejected"))
+        if kind == "TRL_KTO":
+            t.carry("training.trainer_type", "task.loss", "kto")
     elif kind not in (None, "TRL_SFT", "HF", "OUMI"):
         t.block(
             "training.trainer_type",
@@ -77,13 +79,16 @@ def _data_set(t: Translation, key: Key) -> None:
     name_key = (*key, "dataset_name")
     name = t.text(name_key) or ""
     path_key = (*key, "dataset_path")
-    is_dpo = t.text("training.trainer_type") == "TRL_DPO"
-    if is_dpo and not ("/" in name or t.options.data):
+    is_dpo, is_kto = (t.text("training.trainer_type") == kind for kind in ("TRL_DPO", "TRL_KTO"))
+    if (is_dpo or is_kto) and not ("/" in name or t.options.data):
         help = "use `--data FILE --task preference`"
         t.block(name_key, f"`{name[:60]}` is not a preference data set in ftc's table", help)
     elif is_dpo:
         rows.place_named_rows(t, name_key, hub=name)
         rows.as_preference(t, name_key, {}, "columns `prompt`, `chosen` and `rejected`; compare them with the rows")
+    elif is_kto:
+        rows.place_named_rows(t, name_key, hub=name)
+        rows.as_rated(t, name_key, {}, "columns `prompt`, `completion` and `label`; compare them with the rows")
     elif name in _FILES and (t.has(path_key) or t.options.data):
         rows.place_rows(t, path_key)
         rows.as_chat(t, name_key, None)

@@ -302,7 +302,7 @@ _RULES: rules.Rules = {
     **rules.dropped("training starts from a new adapter", "checkpointer.adapter_checkpoint"),
     **rules.blocking("classification heads are not supported", "model.num_classes", "write the recipe by hand"),
     **rules.blocking("quantization-aware training is not supported", "quantizer", _SUPERVISED),
-    **rules.blocking("reinforcement learning and KTO are not supported",
+    **rules.blocking("reinforcement learning is not supported",
         "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions", _SUPERVISED),
     **rules.shared_work("fsdp_cpu_offload fsdp_reshard_after_forward tensor_parallel_dim tensor_parallel_plan "
         "data_parallel_shard_dim data_parallel_replicate_dim context_parallel_dim custom_sharded_layers"),

@@ -11,7 +11,9 @@ __all__ = ["TRL"]
 
 _ADAPTER = words.AdapterKeys(default_rank=16, default_alpha=32, default_dropout=0.05)
 _TRAINER = training.TrainerKeys(precision="bfloat16", is_checkpointed=True)
-_OF_OTHER_METHODS = ("reward_model_path", "desirable_weight", "undesirable_weight")
+_RATING_WEIGHTS = ("desirable_weight", "undesirable_weight")
+_RATING_LOSSES = ("kto", "apo_zero_unpaired")
+"""Losses of `trl kto`, which has its own configuration."""
 
 
 def _strategy(t: Translation) -> None:
@@ -90,7 +92,13 @@ def _shape(t: Translation, key: str | Key) -> None:
     column = t.text("dataset_text_field")
     if key_of_sampling := sampling.tells_sampling(t):
         sampling.as_sampled(t, key_of_sampling)
-    elif t.has("beta") and not any(t.has(other) for other in _OF_OTHER_METHODS):
+    elif t.text("loss_type") in _RATING_LOSSES or any(t.has(weight) for weight in _RATING_WEIGHTS):
+        rows.as_rated(t, key, {}, "a key of `trl kto`")
+        if "task.loss" not in t.values and not t.has("loss_type"):
+            t.add("task.loss", "kto", "a key of `trl kto`")
+        numbers = {"beta": "beta", **{weight: weight for weight in _RATING_WEIGHTS}}
+        rows.as_compared(t, "loss_type", t.text("loss_type") or "kto", numbers, {"beta": 0.1})
+    elif t.has("beta") and not t.has("reward_model_path"):
         rows.as_preference(t, "beta", {}, "the key of `trl dpo`")
         losses = t.names("loss_type") or ((t.text("loss_type") or "sigmoid"),)
         numbers = {"beta": "beta", "label_smoothing": "label_smoothing", "rpo_alpha": "sft_weight"}
@@ -165,8 +173,8 @@ _RULES: rules.Rules = {
         "set `data.max_rows`"),
     **rules.dropped("evaluation rows", "dataset_mixture.test_split_size", "set `data.split.validation` to a share"),
     **rules.dropped("prompts have no separate limit; `data.max_length` applies to the whole row", "max_prompt_length"),
-    **rules.blocking("PPO, reward models and KTO are not supported",
-        "beta reward_model_path desirable_weight undesirable_weight center_rewards_coefficient",
+    **rules.blocking("PPO and reward models are not supported",
+        "beta reward_model_path center_rewards_coefficient",
         "choose a configuration for supervised training", off=()),
     **sampling.of_sampling(),
     **rules.shared_work("accelerate_config num_processes parallelism_config"),

@@ -83,7 +83,10 @@ def train_shape(draft: ClosedDraft) -> BatchShape:
     """The largest micro-batch of training, of a candidate."""
     if draft.candidate.packing:
         return _packed_shape(draft)
-    rows, shape = rows_at_once(draft), _shape(draft, draft.candidate.micro_batch)
+    report, length = draft.splits["train"], _longest_trained(draft)
+    supervised = longest_target(draft, "train") if is_translated(draft) else _most_trained(draft)
+    is_padded = draft.candidate.micro_batch > 1 and report.length_p50 < length
+    rows, shape = rows_at_once(draft), BatchShape(length=length, supervised=supervised, padded=is_padded)
     if draft.candidate.micro_batch_tokens is None or is_translated(draft):
         return shape
     most = -(-_scored_at_once(draft) // rows)  # more rows than these, which are shorter
@@ -148,12 +151,6 @@ def hides_padding(draft: Draft, shape: BatchShape) -> bool:
     is_alone = draft.strategy.traits.num_virtual == 0
     is_behind = draft.model.family == "decoder" and head_card(draft.loaded.head).writes and is_alone
     return shape.padded and not is_behind
-
-
-def _shape(draft: Draft, rows: int) -> BatchShape:
-    report, length = draft.splits["train"], _longest_trained(draft)
-    supervised = longest_target(draft, "train") if is_translated(draft) else _most_trained(draft)
-    return BatchShape(length=length, supervised=supervised, padded=rows > 1 and report.length_p50 < length)
 
 
 def _longest_trained(draft: Draft) -> int:
@@ -261,7 +258,10 @@ def evaluation_batch(draft: ClosedDraft) -> tuple[int, BatchShape] | None:
     if not passes:
         return None
     if is_translated(draft):
-        return max(one.rows for one in passes), _translated(passes)
+        target = max(one.supervised for one in passes)
+        source = max(one.length - one.supervised for one in passes)
+        shape = BatchShape(length=source + target, supervised=target, padded=_is_padded(passes))
+        return max(one.rows for one in passes), shape
     length = max(one.length for one in passes)
     rows = max(-(-one.rows * one.length // length) for one in passes)
     if draft.eval.max_new_tokens is not None:
@@ -270,13 +270,6 @@ def evaluation_batch(draft: ClosedDraft) -> tuple[int, BatchShape] | None:
         rows = max([rows, *(one.rows for one in passes if one.name in written)])
     supervised = max(-(-one.rows * one.supervised // rows) for one in passes)
     return rows, BatchShape(length=length, supervised=supervised, padded=_is_padded(passes))
-
-
-def _translated(passes: list[_EvalPass]) -> BatchShape:
-    """The longest source of all beside the longest target."""
-    target = max(one.supervised for one in passes)
-    source = max(one.length - one.supervised for one in passes)
-    return BatchShape(length=source + target, supervised=target, padded=_is_padded(passes))
 
 
 def _is_padded(passes: list[_EvalPass]) -> bool:

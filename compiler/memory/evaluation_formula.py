@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.layer_formula import Numbers, Stack, Trained
 from ftc.compiler.memory.stacks import stacks_of
 from ftc.compiler.time.network import rotates
 from ftc.compiler.weights import PACKED_BYTES, never_packed
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.documents.settings import ClassifierSettings
 from ftc.spec.precisions import TypeName, number_type
 from ftc.spec.sections.train import TeacherQuantization
 
@@ -122,7 +121,9 @@ def grading_peak(draft: ClosedDraft) -> PhasePeak | None:
     model, settings = draft.grader, draft.classifier
     if model is None or settings is None:
         return None
-    rows, length = 1 if settings.pad_id is None else draft.candidate.eval_batch, _longest(draft, settings)
+    most = draft.eval.max_new_tokens
+    length = settings.max_length if most is None else min(settings.max_length, _TOKENS_EACH * most)
+    rows = 1 if settings.pad_id is None else draft.candidate.eval_batch
     has_decoder = model.num_decoder_layers is not None
     both = length * (1 + has_decoder)
     stacks = stacks_of(model, rows * both, both, length * has_decoder, masked=rows > 1)
@@ -134,11 +135,6 @@ def grading_peak(draft: ClosedDraft) -> PhasePeak | None:
         "logits": _FP32 * rows * settings.num_labels,
     }
     return PhasePeak(phase="grade", peak_bytes=sum(held.values()), components=held)
-
-
-def _longest(draft: Draft, settings: ClassifierSettings) -> int:
-    most = draft.eval.max_new_tokens
-    return settings.max_length if most is None else min(settings.max_length, _TOKENS_EACH * most)
 
 
 _AT_ONCE = 2**24

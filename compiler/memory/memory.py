@@ -97,6 +97,8 @@ def question(draft: ClosedDraft) -> TraceJob:
     batch = rows * settings.train.world_size * (2 if accumulates(draft) else 1)
     train = settings.train.model_copy(update={"micro_batch": rows, "batch_size": batch})
     evaluate = settings.eval.model_copy(update={"batch_size": looked_at[0]}) if looked_at else settings.eval
+    # Without a capability the trace would take a GPU's kernels for a processor's.
+    capability = draft.device.capability or (UNKNOWN_CAPABILITY if draft.device.kind == "cuda" else None)
     return TraceJob(
         config=draft.model.vision.config if draft.model.vision else draft.model.config,
         layer_weights=layer_weights(draft.model),
@@ -104,15 +106,8 @@ def question(draft: ClosedDraft) -> TraceJob:
         settings=settings.model_copy(update={"train": train, "eval": evaluate}),
         train=train_shape(draft),
         evaluation=looked_at[1] if looked_at else None,
-        device=_traced_device(draft),
+        device=TraceDevice(kind=draft.device.kind, capability=capability, expandable_segments=expands_segments(draft)),
     )
-
-
-def _traced_device(draft: Draft) -> TraceDevice:
-    """The device as the trace knows it; without a capability it would take a card's kernels for a processor's."""
-    on_card = draft.device.kind == "cuda"
-    capability = draft.device.capability or (UNKNOWN_CAPABILITY if on_card else None)
-    return TraceDevice(kind=draft.device.kind, capability=capability, expandable_segments=expands_segments(draft))
 
 
 def answer_for(draft: ClosedDraft) -> TraceAnswer | None:

@@ -66,11 +66,13 @@ def merge_room(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: Weig
     again = 0 if weight_type == held.name else held.size * whole
     asking = max(loaded, again) + _one_row(plan)
     outputs = head_card(plan.settings.model.head).num_outputs(len(plan.settings.text.labels))
-    kept = _FP32 * _SCORED * (outputs or _words(tensors))
+    words = max((one.shape[0] for one in tensors.values() if len(one.shape) == 2), default=0)  # rows of their table
+    kept = _FP32 * _SCORED * (outputs or words)
+    stored = sum(one.num_elements * BITS[one.dtype] // 8 for one in tensors.values())
     written = width * (whole + trained)
     return Room(
         memory_bytes=context_of(machine).size.expected + max(merging, asking) + kept,
-        mapped_bytes=sum(_stored_bytes(one) for one in tensors.values()) if again == 0 else written,
+        mapped_bytes=stored if again == 0 else written,
         disk_bytes=written
         + _SMALL_FILES
         + sum(f.size for n, f in plan.lock.model.files.items() if not is_weight_file(n)),
@@ -80,10 +82,6 @@ def merge_room(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: Weig
 def _held(plan: Plan) -> NumberType:
     """The type in which the run held the base's weights."""
     return precision_card(plan.settings.train.precision).frozen
-
-
-def _stored_bytes(tensor: TensorFacts) -> int:
-    return tensor.num_elements * BITS[tensor.dtype] // 8
 
 
 def _loaded(plan: Plan, converted: int) -> int:
@@ -115,8 +113,3 @@ def _one_row(plan: Plan) -> int:
             most = max(sum(size for part, size in one.components.items() if part not in states) for one in found)
             return math.ceil(most / max(rows, 1))
     return 0
-
-
-def _words(tensors: Mapping[str, TensorFacts]) -> int:
-    """Rows of the longest table, which is that of the words."""
-    return max((one.shape[0] for one in tensors.values() if len(one.shape) == 2), default=0)

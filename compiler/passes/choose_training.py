@@ -51,6 +51,7 @@ def choose_training(draft: Draft) -> Draft:
     steps, per_epoch = choose_steps(draft, why)
     rate, (head_rate, head_modules) = choose_rate(draft, why), choose_head_rate(draft, why)
     select, metric = _selection(draft, why)
+    higher = metric != "val_loss"
     section = OpenTrain(
         num_steps=steps,
         steps_per_epoch=per_epoch,
@@ -60,7 +61,11 @@ def choose_training(draft: Draft) -> Draft:
         head_learning_rate=head_rate,
         head_modules=head_modules,
         class_weights=choose_class_weights(draft, why),
-        b_rate_ratio=_second_rate(draft, why),
+        b_rate_ratio=(
+            why.take("b_rate_ratio", ratio, "strategy.loraplus_lr_ratio")
+            if (ratio := draft.recipe.strategy.second_rate_ratio()) is not None
+            else why.derive("b_rate_ratio", 1.0, "not a low-rank adapter")
+        ),
         schedule=_schedule(draft, why, steps),
         optimizer=_optimizer(draft, why),
         label_smoothing=why.take("label_smoothing", train.label_smoothing),
@@ -76,7 +81,7 @@ def choose_training(draft: Draft) -> Draft:
         early_stopping=why.take("early_stopping", train.early_stopping),
         select=select,
         select_metric=metric,
-        select_higher=_is_higher(why, metric),
+        select_higher=why.derive("select_higher", higher, f"{'more' if higher else 'less'} {metric} is better"),
         preference=_objective(draft, why),
         **(_numbers(draft, why) | _sampling(draft, why) | vector_settings(draft, why)),
         **router_settings(draft, why),
@@ -102,13 +107,6 @@ def _optimizer(draft: Draft, why: Reasons) -> OpenOptimizer:
     names = dict.fromkeys(("beta1", "beta2", "epsilon", "momentum", "weight_decay", *card.reads))
     numbers: dict[str, Any] = {name: number(name) for name in names}
     return OpenOptimizer(**numbers)
-
-
-def _second_rate(draft: Draft, why: Reasons) -> float:
-    """Times the rate for the second matrix of low-rank adapters."""
-    if (ratio := draft.recipe.strategy.second_rate_ratio()) is not None:
-        return why.take("b_rate_ratio", ratio, "strategy.loraplus_lr_ratio")
-    return why.derive("b_rate_ratio", 1.0, "not a low-rank adapter")
 
 
 def _precision(draft: Draft, why: Reasons) -> Precision:
@@ -202,11 +200,6 @@ def _selection(draft: Draft, why: Reasons) -> tuple[Literal["best", "last"], str
     if "validation" in draft.splits:
         return why.derive("select", "best", f"the checkpoint with the best {metric}"), metric
     return why.derive("select", "last", "there is no validation split"), metric
-
-
-def _is_higher(why: Reasons, metric: str) -> bool:
-    higher = metric != "val_loss"
-    return why.derive("select_higher", higher, f"{'more' if higher else 'less'} {metric} is better")
 
 
 def _objective(draft: Draft, why: Reasons) -> PreferenceSettings | None:

@@ -73,10 +73,12 @@ def _with_judge(draft: ClosedDraft) -> ClosedDraft:
 
 
 def _estimate(draft: ClosedDraft, found: RunTime) -> TimeEstimate:
-    phases = _in_order((*found.phases, *_judging(draft)))
+    order: tuple[Phase, ...] = get_args(Phase)
+    phases = tuple(sorted((*found.phases, *_judging(draft)), key=lambda one: order.index(one.phase)))
     total, working = _total(phases), _total(found.phases)
     saved = _saved_by_stopping(draft, phases)
-    low, watts = total.low - saved, _watts(draft)
+    low, speed = total.low - saved, draft.device.speed
+    watts = None if speed is None or speed.watts is None else num_paid(draft) * speed.watts  # of all devices together
     return TimeEstimate(
         source=found.speed.source,
         method=found.speed.method,
@@ -95,17 +97,6 @@ def _judging(draft: ClosedDraft) -> Iterator[PhaseTime]:
     """The judge's part of the time, where earlier runs tell it; the device has nothing to do meanwhile."""
     if draft.judge is not None and draft.judge.seconds is not None:
         yield PhaseTime(phase="judge", seconds=draft.judge.seconds, method=draft.judge.seconds_method)
-
-
-def _in_order(phases: Iterable[PhaseTime]) -> tuple[PhaseTime, ...]:
-    order: tuple[Phase, ...] = get_args(Phase)
-    return tuple(sorted(phases, key=lambda one: order.index(one.phase)))
-
-
-def _watts(draft: ClosedDraft) -> float | None:
-    """What all cards of the run draw at the most; None where that isn't known of one."""
-    speed = draft.device.speed
-    return None if speed is None or speed.watts is None else num_paid(draft) * speed.watts
 
 
 def _total(phases: Iterable[PhaseTime]) -> SecondsRange:
@@ -147,18 +138,16 @@ def _checked_time(draft: ClosedDraft) -> ClosedDraft:
     assert time is not None
     if limit is None or time.high_seconds <= limit:
         return draft
-    notes = (f"by {time.method}", _phase_words(time.phases))
+    longest = sorted(time.phases, key=lambda one: -one.seconds.high)[:_TOLD_PHASES]
+    notes = (
+        f"by {time.method}",
+        ", ".join(f"{one.phase} {one.seconds.low:,.1f} to {one.seconds.high:,.1f} s" for one in longest),
+    )
     if time.low_seconds > limit:
         words = f"takes at least {time.low_seconds:,.0f} s, the budget is {limit:,} s"
         return draft.find("FTC403", words, "budget.time", help=_MORE, notes=notes)
     words = f"can take up to {time.high_seconds:,.0f} s, the budget is {limit:,} s"
     return draft.find("FTC406", words, "budget.time", help=_MORE, notes=notes)
-
-
-def _phase_words(phases: Iterable[PhaseTime]) -> str:
-    """The parts that take the most, the longest first."""
-    longest = sorted(phases, key=lambda one: -one.seconds.high)[:_TOLD_PHASES]
-    return ", ".join(f"{one.phase} {one.seconds.low:,.1f} to {one.seconds.high:,.1f} s" for one in longest)
 
 
 def _checked_cost(draft: ClosedDraft) -> ClosedDraft:

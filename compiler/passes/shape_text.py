@@ -17,14 +17,22 @@ __all__ = ["shape_text", "with_rows"]
 def shape_text(draft: Draft) -> Draft:
     """Settles everything under `text` but labels, columns and a prompt made of columns, which the rows tell."""
     why = draft.reasons("text")
-    form = _form(draft, why)
+    mode = draft.mode
+    if draft.recipe.task.names_mode:
+        form = why.take("form", mode.form, "task.mode")
+    else:
+        form = why.derive("form", mode.form, mode.reason.format(family=draft.model.family))
     shape = OpenText(
         form=form,
         uses_chat_template=_uses_template(draft, why, form),
         max_length=_length(draft, why, form),
         overflow=why.take("overflow", draft.recipe.data.overflow, "data.overflow"),
         prompt=_prompt(draft, why),
-        system=_system(draft, why),
+        system=(
+            why.derive("system", None, draft.mode.no_prompt[1])
+            if draft.mode.no_prompt is not None
+            else why.take("system", draft.recipe.task.system_message, "task.system")
+        ),
     )
     draft = draft.settle("shape", shape, why)
     if draft.recipe.eval.baselines and not form_card(form).takes_examples:  # a model of another family takes prompts
@@ -71,13 +79,6 @@ def with_rows(
     return draft.settle("text", text, why)
 
 
-def _form(draft: Draft, why: Reasons) -> FormName:
-    mode = draft.mode
-    if draft.recipe.task.names_mode:
-        return why.take("form", mode.form, "task.mode")
-    return why.derive("form", mode.form, mode.reason.format(family=draft.model.family))
-
-
 def _uses_template(draft: Draft, why: Reasons, form: FormName) -> bool:
     """Whether text is wrapped as turns of the model's chat template."""
     has_template = draft.model.tokenizer.chat_template is not None
@@ -117,12 +118,6 @@ def _prompt(draft: Draft, why: Reasons) -> str | Open | None:
     return why.derive(
         "prompt", with_prompts(prompt, further), f"the prompt, and {len(further)} additional ones for augmentation"
     )
-
-
-def _system(draft: Draft, why: Reasons) -> str | None:
-    if draft.mode.no_prompt is not None:
-        return why.derive("system", None, draft.mode.no_prompt[1])
-    return why.take("system", draft.recipe.task.system_message, "task.system")
 
 
 def _check_unused(draft: Draft) -> Draft:

@@ -6,17 +6,17 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
 from ftc.compiler.quality.spellings import DIFFERENCES, variants
 from ftc.compiler.resolve.rows.columns import likely_column
-from ftc.compiler.resolve.rows.row_checks import number_in
+from ftc.compiler.resolve.rows.row_checks import number_in, rating_of
 from ftc.compiler.resolve.rows.row_digests import canonical_text
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.spec.tasks import PARTS, TASKS
 from ftc.spec.tasks.card import Sign, TaskSection
 
-__all__ = ["KINDS", "USUAL", "Candidate", "guesses", "label_candidates", "likely_task"]
+__all__ = ["KINDS", "USUAL", "Candidate", "guesses", "label_candidates", "likely_options", "likely_task"]
 
 KINDS = {task.name(): task for task in TASKS}
 """Tasks that a starter can be for."""
@@ -69,6 +69,13 @@ def likely_task(table: Table) -> str:
     return USUAL
 
 
+def likely_options(task: str, table: Table) -> dict[str, Any]:
+    """Options of the task that the rows tell, such as `multi_label` where each label is a list."""
+    section = KINDS[task]
+    found = (one.options for one in section.CARD.guessed if all(_is_there(sign, section, table) for sign in one.signs))
+    return dict(next(found, {}))
+
+
 def _is_there(sign: Sign, task: type[TaskSection], table: Table) -> bool:
     match sign.by:
         case "name":
@@ -80,6 +87,14 @@ def _is_there(sign: Sign, task: type[TaskSection], table: Table) -> bool:
         case "fractions":
             names = set(sign.names or PARTS[sign.part].columns)
             return any(column.lower() in names and _has_fractions(table.rows, column) for column in table.columns)
+        case "ratings":
+            column = likely_column(sign.part, table.columns)
+            return column is not None and all(
+                rating_of(row.get(column)) is not None for row in table.rows if not _is_empty(row.get(column))
+            )
+        case "lists":
+            column = guesses(task.CARD.row_forms[0], table).get(sign.part)
+            return column is not None and all(isinstance(row.get(column), list) for row in table.rows)
         case "content":
             return sign.part in guesses(task.CARD.row_forms[0], table)
         case _:
@@ -98,7 +113,8 @@ def guesses(parts: Sequence[str], table: Table) -> dict[str, str]:
     A column of the right name that is empty in most rows is no better than another.
     """
     found: dict[str, str] = {}
-    filled = [column for column in table.columns if _empty_share(table.rows, column) < 0.5]
+    half = max(1, len(table.rows)) / 2
+    filled = [name for name in table.columns if sum(_is_empty(row.get(name)) for row in table.rows) < half]
     for guess in (likely_column, lambda part, columns: _by_content(table.rows, part, columns)):
         for part in sorted(parts, key=lambda part: part != "label"):  # a column of labels may look like texts
             free = [column for column in filled if column not in found.values()]
@@ -145,7 +161,3 @@ def _text(value: object) -> str:
 
 def _is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _empty_share(rows: Sequence[Row], column: str) -> float:
-    return sum(_is_empty(row.get(column)) for row in rows) / max(1, len(rows))

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ftc.compiler.quality.spellings import separating, spellings, variants
-from ftc.compiler.recipes.guesses import KINDS, USUAL, guesses, label_candidates, likely_task
+from ftc.compiler.recipes.guesses import KINDS, USUAL, guesses, label_candidates, likely_options, likely_task
 from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root
 from ftc.compiler.resolve.machine.device import read_calibration, resolve_device
 from ftc.compiler.resolve.models.model import PLACEHOLDER
@@ -88,12 +88,8 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
     if data and file.name == "recipe.yaml":
         called = data.stem if not is_pattern(data.name) else data.parent.name
     name = re.sub(r"[^a-z0-9._-]+", "-", called.lower()).strip("-._") or "my-task"
-    has_lists = False  # whether rows of a classification have any number of labels
-    if table and "multi_label" in KINDS[task].model_fields:
-        label = guesses(KINDS[task].CARD.row_forms[0], table).get("label")
-        has_lists = label is not None and all(isinstance(row.get(label), list) for row in table.rows)
-    options: dict[str, Any] = {"multi_label": True} if has_lists else {}
-    columns = _columns(task, table) if table else None
+    options = likely_options(task, table) if table else {}
+    columns = _columns(task, options, table) if table else None
     num_rows = len(table.rows) if table else 0
     first = _first_rows(table, columns.found) if table and columns else ()
     if table and columns:
@@ -102,7 +98,7 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
     lines = [
         "ftc: 1",
         f"name: {name}",
-        f"task: {{kind: {task}{', multi_label: true' if has_lists else ''}}}",
+        f"task: {{kind: {task}{''.join(f', {key}: {str(value).lower()}' for key, value in options.items())}}}",
         "data:",
         f"  source: {{path: {_quoted(path)}}}",
         *(columns.lines if columns else []),
@@ -173,13 +169,24 @@ def _guessed(data: Path, num_rows: int, columns: _Columns, first: tuple[ShownRow
     }
 
 
-def _columns(task: str, table: Table) -> _Columns:
+def _section(task: str, options: dict[str, Any]) -> Task | None:
+    """The recipe's section; None for a task that asks for more than rows tell."""
+    try:
+        section: Task = TypeAdapter(Task).validate_python({"kind": task, **options})
+    except ValidationError:
+        return None
+    return section
+
+
+def _columns(task: str, options: dict[str, Any], table: Table) -> _Columns:
     """Columns of the form that fits best, with the line of the recipe that names them.
 
     There is none where columns are called like the parts. Where a part stays open, the line is a comment with the
     file's columns, to be finished by hand.
     """
-    each = ((form, guesses(form, table)) for form in KINDS[task].CARD.row_forms)
+    section = _section(task, options)
+    forms = section.row_forms if section else KINDS[task].CARD.row_forms
+    each = ((form, guesses(form, table)) for form in forms)
     parts, found = max(each, key=lambda pair: (len(pair[1]) / len(pair[0]), sum(k == v for k, v in pair[1].items())))
     candidates = label_candidates(table.rows, table.columns) if "label" in parts else []
     also = [one for one in candidates if one.column not in found.values()][:_MOST_ALSO]
@@ -204,11 +211,8 @@ def _columns(task: str, table: Table) -> _Columns:
 
 def _settle(task: str, options: dict[str, Any], table: Table, columns: _Columns) -> None:
     """Says what keeps the rows from being planned, or classes from being one, with the rows that are meant."""
-    if len(columns.found) < len(columns.parts):
-        return
-    try:
-        section: Task = TypeAdapter(Task).validate_python({"kind": task, **options})
-    except ValidationError:  # a task that asks for more than rows tell
+    section = _section(task, options)
+    if section is None or len(columns.found) < len(columns.parts):
         return
     read = task_columns(section, columns.found, table.columns)
     write_canonical(section, read, table)

@@ -99,7 +99,14 @@ def _check_source(
     prices: Mapping[str, Money] = {}
     if recipe is not None:
         try:
-            prices = _policy_prices(recipe, project)
+            # The project's policy is read only where the recipe counts on its prices.
+            if project is None or recipe.budget.cost is None or recipe.budget.price_per_hour is not None:
+                prices = {}
+            else:
+                from ftc.compiler.policy import prices_of
+                from ftc.compiler.resolve.files.safe_files import project_root
+
+                prices = prices_of(project_root(project))
         except Refusal as refusal:
             return Checked(None, source, _sorted((*found, *refusal.diagnostics)), {**refusal.sources, **lines})
         found = (*found, *check_rules(recipe, source, prices))
@@ -115,16 +122,6 @@ def _rests_on(finding: Diagnostic, changed: Iterable[tuple[str | int, ...]]) -> 
     """Whether a finding is about what was changed to read the rest of a recipe, or about a part of it."""
     path = (finding.path or "").replace("[", ".").replace("]", "").split(".")
     return any(path[: len(other)] == [str(part) for part in other] for other in changed)
-
-
-def _policy_prices(recipe: Recipe, project: Path | None) -> Mapping[str, Money]:
-    """Prices of the project's policy, which is read only where the recipe counts on them."""
-    if project is None or recipe.budget.cost is None or recipe.budget.price_per_hour is not None:
-        return {}
-    from ftc.compiler.policy import prices_of
-    from ftc.compiler.resolve.files.safe_files import project_root
-
-    return prices_of(project_root(project))
 
 
 def _sorted(findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -12,7 +12,7 @@ from ftc.spec.documents.slices import FIGURES, measured
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.source import Source
-from ftc.spec.metrics import METRIC_BY_NAME, metric_called
+from ftc.spec.metrics import metric_called, metric_named
 from ftc.spec.sections.evaluation import is_metric_for, metrics_for, parse_gate
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.text_forms import form_card
@@ -38,8 +38,8 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
         if not is_metric_for(recipe.task, name):
             close = metric_called(name, usable) or nearest(name, usable)
             known = "is unknown"
-            if name in METRIC_BY_NAME:
-                tasks = METRIC_BY_NAME[name].tasks
+            if (card := metric_named(name)) is not None:
+                tasks = card.tasks
                 fits = recipe.task.kind in tasks
                 known = "does not fit these labels" if fits else f"is for a {' or '.join(tasks)}"
             yield diagnostic(

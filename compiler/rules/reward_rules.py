@@ -24,16 +24,12 @@ def rewards_are_complete(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
     sampling = recipe.task.sampling
     for number, reward in enumerate(sampling.rewards if sampling else ()):
         path = f"task.rewards[{number}]"
-        yield from _missing_keys(reward, path, source)
+        for key in reward_card(reward.kind).required:
+            if getattr(reward, key) is None:
+                summary = f"a reward of kind `{reward.kind}` needs `{key}`"
+                yield diagnostic("FTC441", summary, source.span(path), help=f"add `{key}`", path=path)
         yield from _idle_keys(reward, path, source)
         yield from _unreadable(reward, path, source)
-
-
-def _missing_keys(reward: RewardTerm, path: str, source: Source) -> Iterator[Diagnostic]:
-    for key in reward_card(reward.kind).required:
-        if getattr(reward, key) is None:
-            summary = f"a reward of kind `{reward.kind}` needs `{key}`"
-            yield diagnostic("FTC441", summary, source.span(path), help=f"add `{key}`", path=path)
 
 
 def _idle_keys(reward: RewardTerm, path: str, source: Source) -> Iterator[Diagnostic]:

@@ -18,7 +18,7 @@ from ftc.compiler.recipes.edits import changed_recipe, edit_of, yaml_text
 from ftc.compiler.rules.recipe_rules import check_rules
 from ftc.compiler.rules.train_rules import unsharded
 from ftc.compiler.search.candidates import can_take, kernels_for_auto, train_seconds
-from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit
+from ftc.spec.diagnostics import Fix, TextEdit
 from ftc.spec.knobs import KNOBS
 from ftc.spec.optimizers import optimizer_card
 from ftc.spec.precisions import precision_card, usual_precisions
@@ -89,7 +89,9 @@ def with_suggestions(undecided: Draft, decided: ClosedDraft, by_form: Decide, by
             outcomes = _found(undecided, kinds, lambda one: by_form(_sampled(one)), by_trace)
     if not outcomes:
         return decided
-    told = _told(refusal, decided, outcomes)
+    lines = [_line(decided, one) for one in outcomes]
+    fixes = [Fix(f"write {one.change}", edits) for one in outcomes if (edits := _edits(decided, one.change))]
+    told = replace(refusal, help=tuple(lines), fixes=(*refusal.fixes, *fixes))
     return replace(decided, diagnostics=tuple(told if found is refusal else found for found in decided.diagnostics))
 
 
@@ -244,12 +246,6 @@ def _cut(report: Any, length: int) -> Any:
     """A split whose rows were cut at a length; its sums stay, since memory doesn't hang on them."""
     limits = {name: min(getattr(report, name), length) for name in ("length_p50", "length_p95", "length_max")}
     return report.model_copy(update={**limits, "supervised_max": min(report.supervised_max, length)})
-
-
-def _told(refusal: Diagnostic, decided: ClosedDraft, outcomes: list[_Outcome]) -> Diagnostic:
-    lines = [_line(decided, one) for one in outcomes]
-    fixes = [Fix(f"write {one.change}", edits) for one in outcomes if (edits := _edits(decided, one.change))]
-    return replace(refusal, help=tuple(lines), fixes=(*refusal.fixes, *fixes))
 
 
 def _edits(decided: ClosedDraft, change: _Change) -> tuple[TextEdit, ...]:

@@ -270,13 +270,7 @@ def _look(draft: ClosedDraft, subject: _Subject, split: str) -> Work:
     amounts = evaluation_amounts(
         lengths_of(draft, split), subject.form, draft.candidate.eval_batch, draft.candidate.devices
     )
-    reads_one = _reads_one_place(draft, subject)
-    return forward_work(subject.network, amounts, activation_bytes(draft), one_place=reads_one)
-
-
-def _reads_one_place(draft: ClosedDraft, subject: _Subject) -> bool:
-    """Whether the run computes one position of each row behind the last attention: `evaluation.last_layer`."""
-    return (
+    reads_one = (
         head_card(subject.form.head).scores_rows
         and draft.model.family != "encoder_decoder"
         and not subject.form.virtual
@@ -284,6 +278,7 @@ def _reads_one_place(draft: ClosedDraft, subject: _Subject) -> bool:
         and subject.network.repeats == 1
         and draft.model.kind.classifier_reads_one is True
     )
+    return forward_work(subject.network, amounts, activation_bytes(draft), one_place=reads_one)
 
 
 def forward_work(network: Network, amounts: Amounts, element_bytes: int, *, one_place: bool = False) -> Work:

@@ -99,7 +99,9 @@ class _Flow:
 
 
 def _linear_forward(members: tuple[Linear, ...]) -> Rates:
-    return _sum(_per_token(one, 2 * (one.weights + _adapter(one))) + _once(one) for one in members)
+    return _sum(
+        _per_token(one, 2 * (one.weights + (one.beside.forward if one.beside else 0))) + _once(one) for one in members
+    )
 
 
 def _linear_backward(members: tuple[Linear, ...], flow: _Flow) -> Rates:
@@ -113,10 +115,6 @@ def _backward_products(one: Linear, flow: _Flow) -> int:
         return weights * (flows + one.trained)
     through = flows or one.beside.turns_input
     return weights * (through + one.trained) + one.beside.backward + one.beside.through * flows
-
-
-def _adapter(one: Linear) -> int:
-    return one.beside.forward if one.beside else 0
 
 
 def _once(one: Linear, *, backward: bool = False) -> Rates:

@@ -17,7 +17,6 @@ from ftc.compiler.time.eval_work import forward_work, grading, prompts, referenc
 from ftc.compiler.time.network import Network, network_of
 from ftc.compiler.time.operator_costs import flop_rates, traffic_rates
 from ftc.compiler.time.workload import (
-    RowShape,
     Training,
     activation_bytes,
     draft_kernel,
@@ -29,7 +28,6 @@ from ftc.compiler.time.workload import (
 from ftc.compiler.weights import PACKED_BYTES, bytes_per_weight, card_of
 from ftc.spec.devices import UNKNOWN_CAPABILITY, host_link, peer_link
 from ftc.spec.documents.estimates import Phase, Work
-from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
 from ftc.spec.strategies import strategy_card
@@ -92,7 +90,10 @@ def run_work(draft: ClosedDraft) -> RunWork:
     if proof := draft.determinism.proof_steps:
         phases["prove"] = _same(train.scaled(2 * proof / steps))
     phases |= dict(_looks(draft))
-    return RunWork(phases, round(_of_rows(amounts, form)), prompts(draft) if "generate" in phases else None)
+    # Tokens with their padding: no virtual ones, and those that a classifier's decoder reads again once.
+    again = amounts.target_tokens if head_card(form.head).writes else 0
+    tokens = amounts.tokens - form.virtual * amounts.rows + again
+    return RunWork(phases, round(tokens), prompts(draft) if "generate" in phases else None)
 
 
 def _looks(draft: ClosedDraft) -> Iterator[tuple[Phase, tuple[Work, Work, Work]]]:
@@ -106,11 +107,6 @@ def _looks(draft: ClosedDraft) -> Iterator[tuple[Phase, tuple[Work, Work, Work]]
         yield from tests(draft).items()
         if draft.grader is not None and draft.eval.max_new_tokens is not None:
             yield "grade", grading(draft)
-
-
-def _of_rows(amounts: Amounts, form: RowShape) -> float:
-    """Tokens of rows with their padding: no virtual ones, and those that a classifier's decoder reads again once."""
-    return amounts.tokens - form.virtual * amounts.rows + (amounts.target_tokens if head_card(form.head).writes else 0)
 
 
 def train_amounts(draft: ClosedDraft) -> Amounts:
@@ -141,7 +137,12 @@ def _trained(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int)
     """
     kept = bytes_per_weight(draft, card_of(draft))
     work = step_work(
-        network, amounts, steps, activation_bytes(draft), checkpointing=_checkpoints(draft), state_bytes=kept
+        network,
+        amounts,
+        steps,
+        activation_bytes(draft),
+        checkpointing=draft.candidate.activation_checkpointing,
+        state_bytes=kept,
     )
     beside = _lessons(draft, amounts).plus(_chunks(draft, network, amounts)).plus(_vectors(draft, network, amounts))
     return work.plus(beside).plus(moved_to_host(draft, network, amounts.passes, steps))
@@ -170,7 +171,17 @@ def _lessons(draft: ClosedDraft, amounts: Amounts) -> Work:
     """A teacher's forward pass over what the model is fed, and what is made of what it says; nothing without one."""
     if draft.teacher is None:
         return Work(flops=0.0, bytes=0.0, operations=0.0)
-    network = _teacher_network(draft, draft.teacher)
+    packed = draft.distillation.quantization if draft.distillation else None
+    network = network_of(
+        draft.teacher.model,
+        beside={},
+        trained=frozenset(),
+        flows_from_start=False,
+        trainable=0,
+        new_outputs=head_card(draft.loaded.head).num_outputs(len(draft.labels)),
+        packed_bytes=PACKED_BYTES[packed] if packed else 0.0,
+        attention=draft_kernel(draft, draft.teacher.model, training=False),
+    )
     compared = Work(
         flops=0.0,
         bytes=amounts.scored * network.head_width * _COMPARED_BYTES,
@@ -186,21 +197,6 @@ def _vectors(draft: ClosedDraft, network: Network, amounts: Amounts) -> Work:
     if not compares_all or amounts.passes <= draft.train.num_steps:
         return Work(flops=0.0, bytes=0.0, operations=0.0)
     return forward_work(network, amounts, activation_bytes(draft))
-
-
-def _teacher_network(draft: ClosedDraft, teacher: TeacherFacts) -> Network:
-    """The teacher, of which nothing is trained."""
-    packed = draft.distillation.quantization if draft.distillation else None
-    return network_of(
-        teacher.model,
-        beside={},
-        trained=frozenset(),
-        flows_from_start=False,
-        trainable=0,
-        new_outputs=head_card(draft.loaded.head).num_outputs(len(draft.labels)),
-        packed_bytes=PACKED_BYTES[packed] if packed else 0.0,
-        attention=draft_kernel(draft, teacher.model, training=False),
-    )
 
 
 def step_work(
@@ -243,10 +239,6 @@ def _training(draft: ClosedDraft) -> Training:
     )
 
 
-def _checkpoints(draft: ClosedDraft) -> bool:
-    return draft.candidate.activation_checkpointing
-
-
 def _same(work: Work) -> tuple[Work, Work, Work]:
     return work, work, work
 
@@ -273,7 +265,9 @@ def moved_to_host(draft: ClosedDraft, network: Network, passes: float, steps: in
     if draft.candidate.offload != "cpu":
         return _host(0.0)
     devices = draft.candidate.devices
-    parts = _GATHERS * passes * _weights(draft, network, _frozen_bytes(draft)) + passes * _FP32 * network.trainable
+    frozen = precision_card(draft.train.precision).base_type(is_whole=strategy_card(draft.strategy).is_whole)
+    weights = frozen.size * draft.model.num_parameters + _FP32 * _beside(draft, network)
+    parts = _GATHERS * passes * weights + passes * _FP32 * network.trainable
     stepped = steps * (_STEP_ON_HOST + 2 * kept) * network.trainable
     return _host((parts + stepped) / devices)
 
@@ -308,15 +302,6 @@ def _slowness(draft: ClosedDraft) -> float:
     if budget.nodes > 1 and budget.link is not None:
         slowest = budget.link if draft.devices_of_a_machine == 1 else min(slowest, budget.link)
     return host_link(capability) / slowest
-
-
-def _weights(draft: Draft, network: Network, frozen_bytes: int) -> float:
-    """Bytes of all weights as their parts lie: trained ones in float32."""
-    return frozen_bytes * draft.model.num_parameters + _FP32 * _beside(draft, network)
-
-
-def _frozen_bytes(draft: Draft) -> int:
-    return precision_card(draft.train.precision).base_type(is_whole=strategy_card(draft.strategy).is_whole).size
 
 
 def _beside(draft: Draft, network: Network) -> int:

@@ -7,7 +7,6 @@ manifest is there, which is written last.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.tokens.stream_manifest import Manifest, StreamKey, TextProbe, read_manifest, stream_key
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
-from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.documents.facts import ModelFacts, PackageFacts
 from ftc.spec.documents.judging import JudgedTokens
 from ftc.spec.documents.lockfile import ImagesLock, SourceLock
 from ftc.spec.documents.loss_settings import TargetScale
@@ -102,14 +101,27 @@ class CompiledData:
 
 
 def compile_data(
-    draft: Draft, files: DataFiles, model_folder: Path, source: Source, digests: DigestCache
+    draft: Draft,
+    files: DataFiles,
+    model_folder: Path,
+    source: Source,
+    digests: DigestCache,
+    packages: Mapping[str, PackageFacts],
 ) -> CompiledData:
     """The streams of a shaped draft, from the cache or made now.
+
+    Args:
+        draft: The recipe with the model's facts and the form of its text.
+        files: The rows, by use.
+        model_folder: Where tokenizer and template lie.
+        source: The recipe's text, for places.
+        digests: What is known of files.
+        packages: What is installed.
 
     Raises:
         Refusal: The rows can't be used.
     """
-    made_from = _made_from(draft, files)
+    made_from = _made_from(draft, files, packages)
     key = stream_key(made_from)
     folder = streams_folder(key)
     root = next((file.root for file in files.values() if file.root is not None), None)
@@ -179,12 +191,11 @@ def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
         return None
 
 
-def _made_from(draft: Draft, files: DataFiles) -> StreamKey:
+def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFacts]) -> StreamKey:
     """All that the streams hang on, as JSON values."""
     recipe = draft.recipe.to_json()
     text = {f"text.{name}": value for name, value in draft.shape if value is not Open.OPEN}
     model_files = draft.model.files
-    tokenizers = importlib.metadata.version("tokenizers")
     own: dict[str, Any] = {"baselines": recipe["eval"]["baselines"]} if draft.recipe.eval.baselines else {}
     if vision := draft.model.vision:
         from ftc.compiler.tokens.pixel_client import processor_key
@@ -205,9 +216,9 @@ def _made_from(draft: Draft, files: DataFiles) -> StreamKey:
             "format": _FORMAT,
             "ftc": VERSION,
             # With the digest of its files, so that a library that was edited makes, and is probed by, other streams.
-            "tokenizers": [tokenizers, code_digest("tokenizers", cache_folder())],
-            "datasketch": importlib.metadata.version("datasketch"),
-            "presidio": importlib.metadata.version("presidio-analyzer") if draft.recipe.data.quality.presidio else None,
+            "tokenizers": [packages["tokenizers"].version, code_digest("tokenizers", cache_folder())],
+            "datasketch": packages["datasketch"].version,
+            "presidio": packages["presidio-analyzer"].version if draft.recipe.data.quality.presidio else None,
             "task": recipe["task"],
             "data": recipe["data"],
             "text": text,

@@ -19,7 +19,7 @@ def write_other_answers(rows: Sequence[dict[str, Any]], columns: Mapping[str, st
         rows: Of one split, so that no row of another reaches training.
         columns: Column by part.
     """
-    asked = [_prompt(row, columns) for row in rows]
+    asked = [row[columns["messages"]][:-1] if "messages" in columns else row[columns["prompt"]] for row in rows]
     count, following = len(rows), list(range(1, len(rows))) + [0]
     for place in (*range(count - 1, -1, -1), *range(count - 1, -1, -1)):  # twice: behind the last comes the first
         after = (place + 1) % count
@@ -27,10 +27,6 @@ def write_other_answers(rows: Sequence[dict[str, Any]], columns: Mapping[str, st
     for place, row in enumerate(rows):
         other = following[place] if asked[following[place]] != asked[place] else (place + 1) % count
         row[OTHER_ANSWER_COLUMN] = _answer(row, rows[other], columns)
-
-
-def _prompt(row: Mapping[str, Any], columns: Mapping[str, str]) -> Any:
-    return row[columns["messages"]][:-1] if "messages" in columns else row[columns["prompt"]]
 
 
 def _answer(row: Mapping[str, Any], other: Mapping[str, Any], columns: Mapping[str, str]) -> Any:

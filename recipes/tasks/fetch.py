@@ -10,6 +10,7 @@ It writes:
     data/papers-{train,validation,test}.jsonl    questions on computational linguistics: {question, context, answers}
     data/abstracts-{train,validation,test}.jsonl abstracts and what they achieve: {document, summary}
     data/instructions-{train,validation,test}.jsonl   what to do with a piece of news: {instruction, input, output}
+    data/ratings-{train,validation,test}.jsonl   sentences that annotators marked or not: {prompt, completion, rating}
     data/definitions.jsonl                       1,600 nouns of WordNet: {definition, word, sister}
 
 A step that is done is not done again; each result is made beside its place and moved there whole.
@@ -44,6 +45,16 @@ QUESTIONS = {
     "outcome": "What do the authors find or achieve?",
 }
 """A question for each aspect that the papers' annotators marked sentences for."""
+
+REQUESTS = {
+    "challenge": "Write a sentence of an abstract that says which problem the paper takes on.",
+    "approach": "Write a sentence of an abstract that says what the authors do.",
+    "outcome": "Write a sentence of an abstract that says what the authors find or achieve.",
+}
+"""The same as requests to write."""
+
+NUM_RATED = {"train": 30, "validation": 8, "test": 16}
+"""Papers whose sentences are rated answers; a language model on a CPU reads each of them twice, and slowly."""
 
 NUM_ABSTRACTS = {"train": 100, "validation": 10, "test": 40}
 """Abstracts that are summed up; a language model on a CPU writes slowly, so that few are measured."""
@@ -84,6 +95,7 @@ def main() -> int:
             (f"data/papers-{part}.jsonl", partial(write, rows=partial(paper_questions, part))),
             (f"data/abstracts-{part}.jsonl", partial(write, rows=partial(abstracts, part))),
             (f"data/instructions-{part}.jsonl", partial(write, rows=partial(instructions, part))),
+            (f"data/ratings-{part}.jsonl", partial(write, rows=partial(ratings, part))),
         ]
     steps.append(("data/definitions.jsonl", partial(write, rows=definitions)))
     done: int = DEMO_FETCH.run_steps(HERE, steps)
@@ -204,6 +216,21 @@ def abstracts(part: str) -> Iterator[dict[str, object]]:
     """Each paper's abstract, and the annotators' own sentence on what came out."""
     for paper in papers(part)[: NUM_ABSTRACTS[part]]:
         yield {"document": " ".join(paper["sentences"]["abstract"]), "summary": paper["summary"]["outcome"]}
+
+
+def ratings(part: str) -> Iterator[dict[str, object]]:
+    """For each request a sentence that annotators marked for it, rated good, and one that they didn't, rated bad."""
+    for paper in papers(part)[: NUM_RATED[part]]:
+        sentences = paper["sentences"]["abstract"]
+        whole = [place for place, text in enumerate(sentences) if len(text.split()) > 4]  # else a footnote's number
+        used: set[int] = set()
+        for aspect, request in REQUESTS.items():
+            marks = paper["highlights"][aspect]["abstract"]
+            for is_good in (True, False):
+                place = next((place for place in whole if bool(marks[place]) == is_good and place not in used), None)
+                if place is not None:
+                    used.add(place)
+                    yield {"prompt": request, "completion": sentences[place], "rating": is_good}
 
 
 # --- instructions ---------------------------------------------------------------------------------------------------

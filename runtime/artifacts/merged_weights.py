@@ -60,14 +60,23 @@ class MergedWeights:
             dtype: What is written.
             packed: Weights that the adapter has to be added to instead of the model's own, by name.
         """
-        layers = list(_adapted_layers(adapted))
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        layers = [
+            layer for layer in adapted.modules() if isinstance(layer, BaseTunerLayer) and hasattr(layer, "base_layer")
+        ]
         _untie(adapted.get_base_model(), layers)
         changed = {id(part): layer for layer in layers for part in layer.get_base_layer().parameters(recurse=False)}
         for layer in layers:
             if replaces_layer(layer):
                 layer.merge()  # a trained norm takes the place of the other
         model = adapted.base_model.unload()
-        _unwrap(model)
+        from peft.utils.other import ModulesToSaveWrapper
+
+        wrapped = [(name, one) for name, one in model.named_modules() if isinstance(one, ModulesToSaveWrapper)]
+        for name, wrapper in wrapped:
+            parent, _, last = name.rpartition(".")
+            setattr(model.get_submodule(parent), last, wrapper.modules_to_save["default"])
         tensors = dict(_kept(model))
         forms: dict[str, Form] = {}
         sources: dict[str, str] = {}
@@ -138,22 +147,6 @@ def unpacked(adapted: Any) -> dict[str, Unpack]:
         for name, layer in adapted.get_base_model().named_modules()
         if type(getattr(layer, "weight", None)).__name__ in ("Params4bit", "Int8Params")
     }
-
-
-def _adapted_layers(adapted: Any) -> Iterator[Any]:
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    return (layer for layer in adapted.modules() if isinstance(layer, BaseTunerLayer) and hasattr(layer, "base_layer"))
-
-
-def _unwrap(model: nn.Module) -> None:
-    """Puts modules that were trained whole into their places, where peft has left them wrapped."""
-    from peft.utils.other import ModulesToSaveWrapper
-
-    wrapped = [(name, one) for name, one in model.named_modules() if isinstance(one, ModulesToSaveWrapper)]
-    for name, wrapper in wrapped:
-        parent, _, last = name.rpartition(".")
-        setattr(model.get_submodule(parent), last, wrapper.modules_to_save["default"])
 
 
 def drops_types(adapted: Any) -> bool:

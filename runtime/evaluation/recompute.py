@@ -36,6 +36,7 @@ from ftc.spec.documents.events import Event, without_repeats
 from ftc.spec.documents.findings import BaselineResult, RunFinding
 from ftc.spec.documents.intervals import Gain
 from ftc.spec.documents.outcomes import NO_ANSWER, Outcome, Said, as_label
+from ftc.spec.documents.package_metrics import package_metrics
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.prompted import PromptedResult
 from ftc.spec.documents.record import Evaluation, SliceResult
@@ -169,11 +170,13 @@ def _prompted(run: FinishedRun, names: Sequence[str], tuned: _By) -> Iterator[Pr
 def _left_out(plan: Plan, measured: Evaluation, rows: Sequence[Outcome]) -> dict[str, str]:
     """Metrics that the rows don't give here, and why."""
     found = {}
-    absent = lacking_data(plan.settings.eval)
+    absent, of_packages = lacking_data(plan.settings.eval), package_metrics(plan.settings)
     for name in measured.tuned.metrics:
         card = metric_named(name)
         if card is None:
             found[name] = "this release doesn't know it"
+        elif name in of_packages:
+            found[name] = "a package computes it, which an audit doesn't run"
         elif card.needs is not None and card.needs in absent:
             found[name] = f"{card.needs.data} is not on this machine"
         elif card.of_loss and plan.data["test"].rows != len(rows):

@@ -62,19 +62,21 @@ def make_accelerator(settings: Settings) -> Accelerator:
 
     if findings := list(_too_few_cards(settings)):
         raise Refusal(findings)
-    accelerator = Accelerator(cpu=settings.device.kind == "cpu", kwargs_handlers=_handlers(settings))
-    findings = [*_processes(accelerator, settings), *_device(accelerator, settings)]
-    if findings:
-        raise Refusal(findings)
-    return accelerator
-
-
-def _handlers(settings: Settings) -> list[Any]:
-    """What processes exchange in the host's memory, where parts lie there, takes a way of its own beside the cards'."""
     from accelerate.utils import InitProcessGroupKwargs
 
     both = settings.train.offload == "cpu" and settings.device.kind == "cuda"
-    return [InitProcessGroupKwargs(backend="cuda:nccl,cpu:gloo")] if both else []
+    accelerator = Accelerator(
+        cpu=settings.device.kind == "cpu",
+        kwargs_handlers=[InitProcessGroupKwargs(backend="cuda:nccl,cpu:gloo")] if both else [],
+    )
+    planned, found = settings.train.world_size, accelerator.num_processes
+    findings = [
+        *([] if found == planned else [_wrong("FTC624", "number of processes", str(planned), str(found))]),
+        *_device(accelerator, settings),
+    ]
+    if findings:
+        raise Refusal(findings)
+    return accelerator
 
 
 def divide(accelerator: Accelerator, model: nn.Module, settings: Settings) -> nn.Module:
@@ -90,16 +92,13 @@ def divide(accelerator: Accelerator, model: nn.Module, settings: Settings) -> nn
     try:
         divided = shard(model, settings.train, accelerator.device, fills=True)
     except LookupError as error:
-        raise Refusal([_indivisible(error)]) from error
+        summary, notes = "`fsdp` shards a model layer by layer, and can't find this model's layers", str(error)
+        help, path = "choose `sharding: ddp`", "train.sharding"
+        raise Refusal([diagnostic("FTC291", summary, notes=notes, help=help, path=path)]) from error
     kept = [name for name, one in divided.named_parameters() if not isinstance(one, DTensor)]
     if kept:
         raise Refusal([_wrong("FTC624", _WRAPPER, "FSDP2 around every weight", f"`{kept[0]}` is whole")])
     return divided
-
-
-def _indivisible(error: LookupError) -> Diagnostic:
-    summary, help = "`fsdp` shards a model layer by layer, and can't find this model's layers", "choose `sharding: ddp`"
-    return diagnostic("FTC291", summary, notes=str(error), help=help, path="train.sharding")
 
 
 def wrapper_of(model: nn.Module) -> str:
@@ -213,11 +212,6 @@ def observe(
     refuse_differences(accelerator, values | machine_values(machine))
     each = everywhere(accelerator, own.model_dump_json())
     return found, tuple(map(ProcessSeen.model_validate_json, each))
-
-
-def _processes(accelerator: Accelerator, settings: Settings) -> list[Diagnostic]:
-    planned, found = settings.train.world_size, accelerator.num_processes
-    return [] if found == planned else [_wrong("FTC624", "number of processes", str(planned), str(found))]
 
 
 def _too_few_cards(settings: Settings) -> Iterator[Diagnostic]:

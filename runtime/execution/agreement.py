@@ -171,7 +171,11 @@ def compare(reports: Sequence[Report]) -> Diagnostic | None:
         summary = f"{refused[0].who} can't take part"
         summary += f", and {len(refused) - 1} more" if len(refused) > 1 else ""
         return _finding(summary, [f"{one.who}: {line}" for one in refused for line in one.refusals])
-    differing = {name: sides for name in _names(reports) if len(sides := _sides(reports, name)) > 1}
+    differing = {
+        name: sides
+        for name in {name: None for one in reports for name in one.values}
+        if len(sides := _sides(reports, name)) > 1
+    }
     if not differing:
         return None
     name, sides = next(iter(differing.items()))
@@ -182,10 +186,6 @@ def compare(reports: Sequence[Report]) -> Diagnostic | None:
     others = len(differing) - 1
     more = f" and {others} more difference{'s' if others > 1 else ''}" if others else ""
     return _finding(f"{_members(other)} differs from {_members(usual)}: {name}{more}", _lines(differing))
-
-
-def _names(reports: Sequence[Report]) -> dict[str, None]:
-    return {name: None for one in reports for name in one.values}
 
 
 def _sides(reports: Sequence[Report], name: str) -> dict[str, list[Report]]:

@@ -42,7 +42,10 @@ class InputsTouched(Refusal):
 
     def __init__(self, names: list[str]) -> None:
         self.names = names
-        super().__init__([_touched(name) for name in names])
+        summary = "was touched after it was verified; its bytes are the same now"
+        notes = "a link or permissions changed, or somebody wrote to it and put the old bytes back"
+        help = "find out what touches it, and apply again"
+        super().__init__([diagnostic("FTC515", f"{name} {summary}", notes=notes, help=help) for name in names])
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +177,4 @@ def _changed(seen: _Seen) -> Diagnostic:
         f"{seen.name} changed after it was verified",
         notes=f"verified with digest {seen.digest[:12]}; the run may have read something else since",
         help="find out what writes to it, put it back and apply again; the run continues from the last proved step",
-    )
-
-
-def _touched(name: str) -> Diagnostic:
-    return diagnostic(
-        "FTC515",
-        f"{name} was touched after it was verified; its bytes are the same now",
-        notes="a link or permissions changed, or somebody wrote to it and put the old bytes back",
-        help="find out what touches it, and apply again",
     )

@@ -27,6 +27,18 @@ def machine_class(device: torch.device, num_processes: int) -> MachineClass:
     """The class of this machine, with the modes that are set now."""
     on_card = device.type == "cuda"
     found = _cpu_info("flags") or _cpu_info("Features")
+    matmul = torch.backends.cuda.matmul
+    modes: dict[str, Any] = {
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "mkldnn": torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "cudnn_deterministic": torch.backends.cudnn.deterministic,
+        "cudnn_tf32": torch.backends.cudnn.allow_tf32,
+        "cuda_tf32": matmul.allow_tf32,
+        "cuda_bf16_reduced_precision_reduction": matmul.allow_bf16_reduced_precision_reduction,
+        "cuda_fp16_reduced_precision_reduction": matmul.allow_fp16_reduced_precision_reduction,
+    }
     return MachineClass(
         architecture=platform.machine().lower(),
         device=device_name(device),
@@ -39,7 +51,7 @@ def machine_class(device: torch.device, num_processes: int) -> MachineClass:
         torch=f"{torch.__version__} {torch.version.git_version}",
         torch_build_sha256=hashlib.sha256(torch.__config__.show().encode()).hexdigest(),
         libraries=_libraries(),
-        math=_math(),
+        math={name: str(value).lower() for name, value in modes.items()},
         variables={name: os.environ[name] for name in ARITHMETIC_VARIABLES if name in os.environ},
     )
 
@@ -71,22 +83,6 @@ def _libraries() -> dict[str, str]:
 
         found |= {"cudnn": torch.backends.cudnn.version(), "nccl": ".".join(map(str, nccl.version()))}
     return {name: str(version) for name, version in found.items() if version}
-
-
-def _math() -> dict[str, str]:
-    matmul = torch.backends.cuda.matmul
-    modes: dict[str, Any] = {
-        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "mkldnn": torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled,
-        "cudnn_benchmark": torch.backends.cudnn.benchmark,
-        "cudnn_deterministic": torch.backends.cudnn.deterministic,
-        "cudnn_tf32": torch.backends.cudnn.allow_tf32,
-        "cuda_tf32": matmul.allow_tf32,
-        "cuda_bf16_reduced_precision_reduction": matmul.allow_bf16_reduced_precision_reduction,
-        "cuda_fp16_reduced_precision_reduction": matmul.allow_fp16_reduced_precision_reduction,
-    }
-    return {name: str(value).lower() for name, value in modes.items()}
 
 
 _PROCESS = Path("/proc/self")

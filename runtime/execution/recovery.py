@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from ftc.runtime.artifacts.checkpoint_files import STATE, State, saved_steps, step_folder
@@ -55,22 +54,21 @@ def remembered(folder: RunFolder, plan: Plan, lost: tuple[str, ...]) -> dict[str
         "segments": segments,
         "steps_done": steps[-1] if steps else 0,
         "initial_weights_sha256": first.weights_sha256 if first else None,
-        "interruptions": (*_interruptions(segments, events), _recovered(lost, len(segments), steps)),
+        "interruptions": (
+            *_interruptions(segments, events),
+            Interruption(
+                at=datetime.now(UTC).isoformat(timespec="seconds"),
+                segment=len(segments),
+                kind="recovered",
+                code="FTC656",
+                reason=f"{' and '.join(lost)} could not be read; times and memory of before are lost",
+                step=steps[-1] if steps else 0,
+            ),
+        ),
     }
     if folder.proof.is_file():
         found["determinism"] = _determinism(plan, events)
     return found
-
-
-def _recovered(lost: tuple[str, ...], segments: int, steps: list[int]) -> Interruption:
-    return Interruption(
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-        segment=segments,
-        kind="recovered",
-        code="FTC656",
-        reason=f"{' and '.join(lost)} could not be read; times and memory of before are lost",
-        step=steps[-1] if steps else 0,
-    )
 
 
 def _noted(folder: RunFolder) -> list[Begun | Ended]:
@@ -85,7 +83,8 @@ def _segments(folder: RunFolder, events: tuple[Event, ...]) -> Iterator[Segment]
     """Each process of the run; the ledger has their times, the events what they did."""
     noted = _noted(folder)
     begins = [number for number, one in enumerate(noted) if isinstance(one, Begun)]
-    unknown = datetime.fromtimestamp(_age(folder.events), UTC).isoformat(timespec="seconds")
+    seconds = folder.events.stat().st_mtime if folder.events.exists() else 0.0
+    unknown = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
     for number, part in enumerate(_parts(events)):
         place = begins[number] if number < len(begins) else len(noted)
         after = noted[place + 1] if place + 1 < len(noted) else None
@@ -110,10 +109,6 @@ def _left(ended: RunEnded) -> StopKind | Literal["failed"] | None:
             return None
         case left:
             return left
-
-
-def _age(file: Path) -> float:
-    return file.stat().st_mtime if file.exists() else 0.0
 
 
 def _parts(events: tuple[Event, ...]) -> list[list[Event]]:

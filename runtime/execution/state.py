@@ -117,7 +117,9 @@ def hold(folder: RunFolder) -> Iterator[None]:
     except filelock.Timeout as error:
         raise Refusal([_held(folder)]) from error
     except OSError as error:
-        raise Refusal([_not_writable(folder, error)]) from error
+        summary = f"`{folder.path.parent}` is not writable: {error.strerror or error}"
+        help = "make the folder writable, or copy the project to a writable place"
+        raise Refusal([diagnostic("FTC648", summary, help=help)]) from error
     try:
         for place in (folder.path, folder.checkpoints):
             sweep(place)
@@ -269,6 +271,8 @@ class RunState:
 
 
 def _first_record(name: str, plan: Plan, found: Observation, previous: Predecessor | None) -> RunRecord:
+    asked = plan.settings.train.determinism
+    unproven = "the check has not run yet" if asked.proof_steps else f"`{asked.asked}` requires no check"
     return RunRecord(
         id=name,
         name=plan.name,
@@ -278,7 +282,7 @@ def _first_record(name: str, plan: Plan, found: Observation, previous: Predecess
         segments=(),
         observed=found,
         previous=previous,
-        determinism=DeterminismSeen(level="D0", proof_steps=0, detail=_unproven(plan)),
+        determinism=DeterminismSeen(level="D0", proof_steps=0, detail=unproven),
         steps_done=0,
         selected_step=None,
         initial_weights_sha256=None,
@@ -289,13 +293,6 @@ def _first_record(name: str, plan: Plan, found: Observation, previous: Predecess
         tokens=0,
         peak_memory_bytes=None,
         memory_method="",
-    )
-
-
-def _unproven(plan: Plan) -> str:
-    asked = plan.settings.train.determinism.asked
-    return (
-        "the check has not run yet" if plan.settings.train.determinism.proof_steps else f"`{asked}` requires no check"
     )
 
 
@@ -321,14 +318,6 @@ def _held(folder: RunFolder) -> Diagnostic:
         f"run {folder.path.name} is in use by {who}",
         help="wait for it, or stop it with Ctrl-C; it saves a checkpoint first",
         notes=notes,
-    )
-
-
-def _not_writable(folder: RunFolder, error: OSError) -> Diagnostic:
-    return diagnostic(
-        "FTC648",
-        f"`{folder.path.parent}` is not writable: {error.strerror or error}",
-        help="make the folder writable, or copy the project to a writable place",
     )
 
 

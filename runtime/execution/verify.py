@@ -116,7 +116,10 @@ def verify_parent(plan: Plan, inputs: Inputs) -> None:
 
 def _inputs(plan: Plan, inputs: Inputs, stamps: FileStamps) -> Iterator[Diagnostic]:
     yield from _model_files(plan, inputs.model_folder, stamps)
-    yield from _streams(plan, inputs.streams_folder, stamps)
+    yield from _splits(plan.lock.data.splits, inputs.streams_folder, stamps)
+    for probe in planned_probes(plan.settings.eval, inputs.streams_folder):
+        if probe.found != probe.wanted:
+            yield _stream(probe.name, "its files are missing or differ from the plan")
     yield from data_findings(plan.settings.eval)
     for card in COMPANIONS:
         if (pinned := card.pinned(plan.settings)) is not None:
@@ -141,12 +144,9 @@ def _model_files(plan: Plan, folder: Path, stamps: FileStamps) -> Iterator[Diagn
     found = dict(_changed_files(plan.lock.model.files, folder, stamps))
     if any(map(is_weight_file, found)) and _content(folder, stamps) == plan.lock.model.content_sha256:
         found = {name: why for name, why in found.items() if not is_weight_file(name)}
-    found |= dict.fromkeys(_stray(plan, folder), _STRAY)
+    stray = (name for name in stray_files(folder, plan.lock.model.files) if name != "adapter_config.json")
+    found |= dict.fromkeys(stray, _STRAY)
     return iter([_model_file(name, why) for name, why in found.items()])
-
-
-def _stray(plan: Plan, folder: Path) -> tuple[str, ...]:
-    return tuple(name for name in stray_files(folder, plan.lock.model.files) if name != "adapter_config.json")
 
 
 def _content(folder: Path, stamps: FileStamps) -> str | None:
@@ -187,13 +187,6 @@ def _changed_files(files: Mapping[str, FileFacts], folder: Path, stamps: FileSta
             yield name, f"it has {path.stat().st_size:,} bytes, the plan says {expected.size:,}"
         elif (found := stamps.digest(path, f"`{name}` of the model", file_digest)) != expected.sha256:
             yield name, f"its sha256 is {found}, the plan says {expected.sha256}"
-
-
-def _streams(plan: Plan, folder: Path, stamps: FileStamps) -> Iterator[Diagnostic]:
-    yield from _splits(plan.lock.data.splits, folder, stamps)
-    for probe in planned_probes(plan.settings.eval, folder):
-        if probe.found != probe.wanted:
-            yield _stream(probe.name, "its files are missing or differ from the plan")
 
 
 def _pixels(plan: Plan, inputs: Inputs) -> Iterator[Diagnostic]:

@@ -50,14 +50,14 @@ class Opened:
         self.num_tokens = _LIB.llama_vocab_n_tokens(self._vocab)
         self.adds_first = bool(_LIB.llama_vocab_get_add_bos(self._vocab))
         if job["adapter"]:
-            self._add(job["adapter"])
-
-    def _add(self, adapter: str) -> None:
-        found = _LIB.llama_adapter_lora_init(self._model, adapter.encode())
-        if found == _FFI.NULL:
-            raise SystemExit(f"llama.cpp can't load {Path(adapter).name}")
-        if _LIB.llama_set_adapters_lora(self._context, _FFI.new("struct llama_adapter_lora *[]", [found]), 1, [1.0]):
-            raise SystemExit(f"llama.cpp can't use {Path(adapter).name}")
+            adapter: str = job["adapter"]
+            found = _LIB.llama_adapter_lora_init(self._model, adapter.encode())
+            if found == _FFI.NULL:
+                raise SystemExit(f"llama.cpp can't load {Path(adapter).name}")
+            if _LIB.llama_set_adapters_lora(
+                self._context, _FFI.new("struct llama_adapter_lora *[]", [found]), 1, [1.0]
+            ):
+                raise SystemExit(f"llama.cpp can't use {Path(adapter).name}")
 
     def clear(self) -> None:
         """Begins a new sequence."""

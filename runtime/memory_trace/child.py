@@ -41,21 +41,17 @@ def trace(job: TraceJob) -> TraceResult:
         for name, peak in peaks(log, replayed.block_sizes if replayed else None).items()
     )
     allocated = max(phase.peak_bytes for phase in phases)
+    found = {"ftc": VERSION}
+    for name in _LIBRARIES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
     return TraceResult(
         phases=phases,
         allocated_bytes=allocated,
         reserved_bytes=replayed.reserved if replayed else allocated,
         traced_layers=traced_layers,
-        versions=_versions(),
+        versions=found,
     )
-
-
-def _versions() -> dict[str, str]:
-    found = {"ftc": VERSION}
-    for name in _LIBRARIES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
 
 
 def main() -> int:

@@ -188,16 +188,13 @@ class _Exchange:
             return
         in_step = 2 if self.job.accumulates else 1
         if self.forwards == in_step:
-            self._rebuild()
+            # Processes agree on the order, and buckets are made anew, of which the first is small.
+            for number in self.buckets:
+                self.tracker.release(number)
+            self._hold_buckets(list(self.ready), [_FIRST_BUCKET, _BUCKET])
         if self.forwards % in_step == 0:  # behind a pass that exchanged, or none
             self._broadcast(list(self.model.buffers()))
         self.forwards += 1
-
-    def _rebuild(self) -> None:
-        """Processes agree on the order, and buckets are made anew, of which the first is small."""
-        for number in self.buckets:
-            self.tracker.release(number)
-        self._hold_buckets(list(self.ready), [_FIRST_BUCKET, _BUCKET])
 
     def _hold_buckets(self, tensors: Sequence[torch.Tensor], limits: list[int]) -> None:
         sizes = self._sizes(tensors, limits)

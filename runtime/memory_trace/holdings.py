@@ -317,19 +317,15 @@ def keep(job: Job, settings: Settings, tracker: StorageTracker, shelf: Shelf) ->
     read = shelf.result(chosen_tensors(job.model, settings, kept))
 
     tracker.section("evaluation: result")
-    _read_back(job, settings, read)
-
-
-def _forget(job: Job, tracker: StorageTracker) -> None:
-    """Lets go of the optimizer's memory, in no phase."""
-    tracker.section("")
-    job.optimizer.state.clear()
-
-
-def _read_back(job: Job, settings: Settings, read: Read) -> None:
     tensors = read()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*copying from a non-meta parameter")  # there is nothing to copy
         load_artifact(job.model, settings, tensors)
     for _ in flattened(artifact_tensors(job.model, settings).values()):
         pass
+
+
+def _forget(job: Job, tracker: StorageTracker) -> None:
+    """Lets go of the optimizer's memory, in no phase."""
+    tracker.section("")
+    job.optimizer.state.clear()

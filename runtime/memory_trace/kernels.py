@@ -162,7 +162,10 @@ def _attend(
         key, value, groups = repeat_kv(key, groups), repeat_kv(value, groups), 1
     is_causal = mask is None and options.get("is_causal", getattr(module, "is_causal", True)) is not False
     if (bias := options.get("position_bias")) is not None:
-        mask, is_causal = _of_positions(bias, mask, is_causal and query.shape[2] > 1, query, key), False
+        from transformers.integrations.sdpa_attention import create_position_bias_mask
+
+        made: torch.Tensor = create_position_bias_mask(bias, mask, is_causal and query.shape[2] > 1, query, key)
+        mask, is_causal = made, False
     dropout = options.get("dropout", 0.0)
     out = _computed(rules, query, key, value, mask, dropout=dropout, is_causal=is_causal, groups=groups, fixed=fixed)
     return out.transpose(1, 2).contiguous()
@@ -214,16 +217,6 @@ def _computed(
             assert_never(kernel)
     del uncast
     return out
-
-
-def _of_positions(
-    bias: torch.Tensor, mask: torch.Tensor | None, is_causal: bool, query: torch.Tensor, key: torch.Tensor
-) -> torch.Tensor:
-    """(B or 1, H, S, T) mask that adds learned distances to the scores."""
-    from transformers.integrations.sdpa_attention import create_position_bias_mask
-
-    made: torch.Tensor = create_position_bias_mask(bias, mask, is_causal, query, key)
-    return made
 
 
 def _as_numbers(mask: torch.Tensor, query: torch.Tensor) -> torch.Tensor:

@@ -217,15 +217,12 @@ def require_stored_layers(job: TraceJob, depths: Sequence[int]) -> None:
         model = auto_class(job.settings).from_config(model_config(job.config, depths))
     for (name, layers), stored in zip(stacks_of(model), job.layer_weights, strict=True):
         for number, layer in enumerate(layers[: -1 if len(layers) < len(stored) else len(layers)]):
-            if (built := _weights_in_matrices(layer)) != stored[number]:
+            # A layer holds all experts in one tensor of three dimensions, whatever its file does.
+            sizes = [(inner, one.dim(), one.numel()) for inner, one in layer.named_parameters()]
+            built = sum(size for inner, dim, size in sizes if dim == 3 or (inner.endswith("weight") and dim == 2))
+            if built != stored[number]:
                 words = f"transformers builds `{name}.{number}` with {built} weights in matrices"
                 raise LookupError(f"{words}, but the file has {stored[number]}")
-
-
-def _weights_in_matrices(layer: nn.Module) -> int:
-    """Those of experts too, of which a layer holds all in one tensor, whatever its file does."""
-    named = layer.named_parameters()
-    return sum(one.numel() for name, one in named if one.dim() == 3 or (name.endswith("weight") and one.dim() == 2))
 
 
 def teacher_on_meta(job: TraceJob) -> nn.Module | None:

@@ -45,7 +45,6 @@ from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import evaluating, make_optimizer
 from ftc.runtime.training.router_loss import router_loss_of
 from ftc.runtime.training.sources import StreamRows
-from ftc.spec.architectures import Family
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.heads import head_card
@@ -100,7 +99,13 @@ def run_steps(
         teacher: As `build_teacher` made it, where the job has one.
     """
     device = device or torch.device("meta")
-    tracker = _tracker(job, device)
+    on_meta, capability = device.type == "meta", job.device.capability
+    tracker = StorageTracker(
+        device.type,
+        buffers=card_buffers(capability) if on_meta and capability else None,
+        score_shapes=_score_shapes(job),
+        answer=_all_is_seen(job, job.train) and not job.settings.train.packing,
+    )
     with divided(job, model, tracker, device):
         mark(tracker, model, groups)
         return _watched(job, model, groups, device, shelf, teacher, tracker)
@@ -156,16 +161,6 @@ def _empties_cache(job: TraceJob) -> bool:
     return "auto_clear_cache" in inspect.signature(peft.prepare_model_for_kbit_training).parameters
 
 
-def _tracker(job: TraceJob, device: torch.device) -> StorageTracker:
-    on_meta, capability = device.type == "meta", job.device.capability
-    return StorageTracker(
-        device.type,
-        buffers=card_buffers(capability) if on_meta and capability else None,
-        score_shapes=_score_shapes(job),
-        answer=_all_is_seen(job, job.train) and not job.settings.train.packing,
-    )
-
-
 def _all_is_seen(job: TraceJob, shape: BatchShape) -> bool:
     """Whether no mask hides padding: there is none, or it stands where a decoder never looks back from."""
     model, virtual = job.settings.model, job.settings.strategy.traits.num_virtual
@@ -212,7 +207,9 @@ def _loop_job(
             group["foreach"] = True  # torch's choice on a card; without memory it takes one by one
     optimizer.register_step_pre_hook(lambda *_: tracker.section("optimiser step"))
     if job.settings.train.offload == "cpu":
-        _leave_step_out(tracker, optimizer)
+        silence = ExitStack()
+        optimizer.register_step_pre_hook(lambda *_: silence.enter_context(tracker.deaf()))
+        optimizer.register_step_post_hook(lambda *_: silence.close())
     is_coupled = coupling_of(scorer) is not None
     rows, order = ordered_rows(job.settings, job.train, train, _end_id(model), is_coupled=is_coupled)
     return Job(
@@ -232,13 +229,6 @@ def _end_id(model: Any) -> int:
     """The token that ends a row, where the model knows of one."""
     known = getattr(model.config, "eos_token_id", None)
     return known if isinstance(known, int) else 0
-
-
-def _leave_step_out(tracker: StorageTracker, optimizer: torch.optim.Optimizer) -> None:
-    """The step is done where the parts are."""
-    silence = ExitStack()
-    optimizer.register_step_pre_hook(lambda *_: silence.enter_context(tracker.deaf()))
-    optimizer.register_step_post_hook(lambda *_: silence.close())
 
 
 def _note_gradient(job: TraceJob, tracker: StorageTracker, parameter: nn.Parameter) -> None:
@@ -318,15 +308,10 @@ def _arithmetic(job: TraceJob, models: Sequence[nn.Module], device: torch.device
     with CardDropout() if on_card else nullcontext(), mixed:
         if card.is_mixed:
             for model in models:
-                _keep_positions_exact(model)
+                for module in model.modules():
+                    if type(module).__name__.endswith("RotaryEmbedding"):
+                        module.forward = _exact(module.forward)
         yield lambda _device: MixedPrecision.switch(card.is_mixed)
-
-
-def _keep_positions_exact(model: nn.Module) -> None:
-    """transformers turns autocast off for rotations."""
-    for module in model.modules():
-        if type(module).__name__.endswith("RotaryEmbedding"):
-            module.forward = _exact(module.forward)
 
 
 def _exact(forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -351,12 +336,16 @@ def write_answers(
 ) -> None:
     """Logs the passes over one batch of the longest prompts."""
     assert job.evaluation is not None
-    rows, length = job.settings.eval.batch_size, _prompt_length(job.evaluation, job.settings.model.family)
+    rows, length = job.settings.eval.batch_size, job.evaluation.length
+    if job.settings.model.family == "encoder_decoder":
+        length = max(1, length - job.evaluation.supervised)
     more = job.settings.eval.max_new_tokens or 1
     tracker.purpose = "generation"
     ids = torch.zeros(rows, length, dtype=torch.long, device=device)
     mask = torch.ones_like(ids)
-    takes = _parameters(model)
+    # Names of arguments differ between releases of transformers.
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    takes = frozenset(inspect.signature(base.forward).parameters)
     memory = cache_name(model)
     options: dict[str, Any] = {"use_cache": True, **({"logits_to_keep": 1} if "logits_to_keep" in takes else {})}
     if job.settings.model.family == "encoder_decoder":
@@ -372,17 +361,6 @@ def write_answers(
     _lengthen(tracker, groups[-1], cache, more - 2)
     token, longer = ids[:, :1].clone(), torch.ones(rows, length + more - 1, dtype=torch.long, device=device)
     model(input_ids=token, attention_mask=longer, **{memory: cache}, **options)
-
-
-def _prompt_length(shape: BatchShape, family: Family) -> int:
-    """Tokens of the longest prompt: of an encoder-decoder what the encoder reads, else at most the whole row."""
-    return max(1, shape.length - shape.supervised) if family == "encoder_decoder" else shape.length
-
-
-def _parameters(model: Any) -> frozenset[str]:
-    """What the model's own call takes; names differ between versions of transformers."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return frozenset(inspect.signature(base.forward).parameters)
 
 
 def _lengthen(tracker: StorageTracker, groups: Groups, cache: Any, tokens: int) -> None:

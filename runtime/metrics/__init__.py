@@ -12,11 +12,12 @@ import numpy as np
 from ftc.runtime.metrics.classes import Decisions, Tags, decision_statistics, tag_statistics
 from ftc.runtime.metrics.numbers import NUMBERS, Numbers
 from ftc.runtime.metrics.statistics import Floats, Statistics, mean_of
-from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
-from ftc.runtime.rewards import is_correct, reward_values, total_reward
+from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written, of_a_package
+from ftc.runtime.rewards import reward_values, total_reward
+from ftc.spec.extension_points import package_entry
 from ftc.spec.heads import Answer
 from ftc.spec.metrics import metric_named, split_metric
-from ftc.spec.rewards import RewardTerm
+from ftc.spec.rewards import RewardTerm, is_correct
 from ftc.spec.tags import entity_types
 
 __all__ = [
@@ -168,9 +169,9 @@ def statistics_of(name: str, predictions: Predictions) -> Statistics:
         case Tags():
             return tag_statistics(head, label, predictions)  # a row has many words: no share is one of the rows
         case Written():
-            found = WRITTEN[name](predictions)
+            found = of_a_package(name, predictions) if package_entry(name) else WRITTEN[name](predictions)
         case Found():
-            found = FOUND[name](predictions)
+            found = of_a_package(name, predictions) if package_entry(name) else FOUND[name](predictions)
         case Pairs():
             found = mean_of(PAIRS[name](predictions.rows).tolist())
         case Ranked():

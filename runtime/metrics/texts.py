@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ftc.runtime.extensions import metric_value
 from ftc.runtime.metrics.statistics import Floats, Statistics, mean_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.settings import OpenEval, WordnetSettings
@@ -40,6 +41,7 @@ __all__ = [
     "meteor_scores",
     "meteor_tokens",
     "normalized",
+    "of_a_package",
     "wordnet_findings",
     "wordnet_reader",
 ]
@@ -206,6 +208,12 @@ def _by_pair(score: Callable[[str, str], float]) -> Callable[[Written], Statisti
 
 def _by_answer(score: Callable[[str, Sequence[str]], float]) -> Callable[[Found], Statistics]:
     return lambda one: mean_of([float(score(*pair)) for pair in zip(one.answers, one.right, strict=True)])
+
+
+def of_a_package(name: str, one: Written | Found) -> Statistics:
+    """A metric of a package: the score that it gives each answer beside the right ones."""
+    right = [[text] for text in one.expected] if isinstance(one, Written) else one.right
+    return mean_of([metric_value(name, answer, texts) for answer, texts in zip(one.answers, right, strict=True)])
 
 
 def is_json(text: str) -> bool:

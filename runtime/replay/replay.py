@@ -221,7 +221,10 @@ def _train_some(request: ReplayRequest, inputs: Inputs, accelerator: Accelerator
                 read_step_log(RunFolder(Path(request.checkpoints).parent).step_log),
             )
             if found is None:
-                raise Refusal([_no_foothold(request.first_step, damage)])
+                summary = f"there is no checkpoint of step {request.first_step} to start from"
+                notes = damage or "older checkpoints are deleted during a run; see `train.keep_checkpoints`"
+                help = "start at a step that has a checkpoint, or at 0"
+                raise Refusal([diagnostic("FTC532", summary, notes=notes, help=help)])
         work = session.build()
         job = make_job(session, work)
         training = Training(session, job, restored(session, work, job, found))
@@ -270,15 +273,6 @@ class _Tail:
                 if text.endswith(b"\n"):
                     self._read += len(text)
                     self._tell(parse_line(text))
-
-
-def _no_foothold(step: int, damage: list[str]) -> Diagnostic:
-    return diagnostic(
-        "FTC532",
-        f"there is no checkpoint of step {step} to start from",
-        notes=damage or "older checkpoints are deleted during a run; see `train.keep_checkpoints`",
-        help="start at a step that has a checkpoint, or at 0",
-    )
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+from ftc.runtime.extensions import reward_value
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.rewards import RewardTerm, judging
+from ftc.spec.rewards import RewardTerm
 
-__all__ = ["VALUES", "is_correct", "reward_values", "total_reward"]
+__all__ = ["VALUES", "reward_values", "total_reward"]
 
 _SECONDS = 5.0
 """What a search may take; usual ones take microseconds."""
@@ -32,7 +33,8 @@ def reward_values(rewards: Sequence[RewardTerm], answer: str, reference: str) ->
         reference: The row's; empty where no reward compares with one.
 
     Raises:
-        Refusal: A pattern takes too long on the answer, or a pattern or schema can't be applied (FTC444).
+        Refusal: A pattern takes too long on the answer, or a pattern or schema can't be applied (FTC444); a package
+            gives no value (FTC480 to FTC483).
     """
     return tuple(VALUES[one.kind](one, answer, reference) for one in rewards)
 
@@ -40,11 +42,6 @@ def reward_values(rewards: Sequence[RewardTerm], answer: str, reference: str) ->
 def total_reward(rewards: Sequence[RewardTerm], values: Sequence[float]) -> float:
     """The weighted sum of what an answer earns."""
     return math.fsum(one.weight * value for one, value in zip(rewards, values, strict=True))
-
-
-def is_correct(rewards: Sequence[RewardTerm], values: Sequence[float]) -> bool:
-    """Whether every reward that verifies an answer gives it all; where none verifies, every reward."""
-    return all(values[place] >= 1 for place in judging(rewards))
 
 
 @lru_cache(maxsize=256)
@@ -171,6 +168,11 @@ def _length(reward: RewardTerm, answer: str, reference: str) -> float:  # noqa: 
     return float(reward.min_characters <= len(answer) <= reward.max_characters)
 
 
+def _of_a_package(reward: RewardTerm, answer: str, reference: str) -> float:
+    assert reward.name is not None, "a recipe without one is refused (FTC441)"
+    return reward_value(reward.name, answer, reference if reward.compares else "")
+
+
 VALUES: dict[str, Callable[[RewardTerm, str, str], float]] = {
     "exact_match": _exact_match,
     "numeric_match": _numeric_match,
@@ -178,5 +180,6 @@ VALUES: dict[str, Callable[[RewardTerm, str, str], float]] = {
     "json_schema": _json_schema,
     "format": _format,
     "length": _length,
+    "package": _of_a_package,
 }
 """What each kind gives an answer beside a reference."""

@@ -20,7 +20,12 @@ class OfLnTuning(OfPeft[LnTuningSettings]):
         self, peft: ModuleType, model: Any, settings: Settings, strategy: LnTuningSettings, *, is_whole: bool
     ) -> Any:
         """peft's configuration."""
-        names = _norms(model, strategy.trained_modules)
+        beside = {*BESIDE_LAYERS, *strategy.trained_modules}
+        names = [
+            name
+            for name, module in model.named_modules()
+            if getattr(getattr(module, "weight", None), "ndim", 0) == 1 and not beside & set(name.split("."))
+        ]
         require(len(names), strategy.num_modules, names, is_whole=is_whole)
         return peft_config(peft, settings, strategy, target_modules=names)
 
@@ -28,13 +33,3 @@ class OfLnTuning(OfPeft[LnTuningSettings]):
 def replaces_layer(layer: Any) -> bool:
     """Whether an adapter's layer stands in the place of the base's own, instead of something that is added to it."""
     return hasattr(layer, "ln_tuning_layers")
-
-
-def _norms(model: Any, head: tuple[str, ...]) -> list[str]:
-    """Full names of the norms of the backbone: modules that have a vector for a weight."""
-    beside = {*BESIDE_LAYERS, *head}
-    return [
-        name
-        for name, module in model.named_modules()
-        if getattr(getattr(module, "weight", None), "ndim", 0) == 1 and not beside & set(name.split("."))
-    ]

@@ -187,7 +187,16 @@ class Reporters:
         translator = Translator(0.0)
         points = sum(len(translator.points(event)) for event in read_events(self.folder.events)) if self.asked else 0
         return tuple(
-            Tracked(tracker=one.card.name, points=points, sent=one.sent, problem=self._problem(one, points))
+            Tracked(
+                tracker=one.card.name,
+                points=points,
+                sent=one.sent,
+                problem=(
+                    one.problem
+                    if one.problem or one.sent >= points
+                    else f"it took {one.sent:,} of {points:,} values in time"
+                ),
+            )
             for one in self._reporters
         )
 
@@ -224,11 +233,6 @@ class Reporters:
         until = time.monotonic() + seconds
         for one in self._reporters:
             one.wait(for_files=for_files, seconds=until - time.monotonic())
-
-    def _problem(self, one: _Reporter, points: int) -> str:
-        if one.problem or one.sent >= points:
-            return one.problem
-        return f"it took {one.sent:,} of {points:,} values in time"
 
     def _finding(self, one: _Reporter) -> Diagnostic:
         why = one.problem or "it did not answer in time"

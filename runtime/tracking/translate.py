@@ -34,7 +34,10 @@ class Translator:
 
     def points(self, event: Event) -> tuple[Point, ...]:
         """The values of an event; most have none."""
-        self._advance(event)
+        if event.time:
+            self.clock = datetime.fromisoformat(event.time).timestamp()
+        elif isinstance(event, StepDone | Evaluated) or (isinstance(event, PhaseEnded) and event.phase != "train"):
+            self.clock += event.seconds
         known: tuple[float | None, ...]
         if isinstance(event, StepDone):
             values = _step_values(event)
@@ -49,12 +52,6 @@ class Translator:
             return ()
         self._sent[key] = known
         return tuple(Point(name, event.step, self.clock, value) for name, value in values.items())
-
-    def _advance(self, event: Event) -> None:
-        if event.time:
-            self.clock = datetime.fromisoformat(event.time).timestamp()
-        elif isinstance(event, StepDone | Evaluated) or (isinstance(event, PhaseEnded) and event.phase != "train"):
-            self.clock += event.seconds
 
 
 def _step_values(event: StepDone) -> dict[str, float]:

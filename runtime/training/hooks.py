@@ -96,9 +96,7 @@ def validate(training: Training, done: StepDone) -> None:
     metrics, seconds = measured
     training.session.note_time("validate", seconds)
     train = training.job.train
-    # Only the loss has the split's name before it.
-    name = train.select_metric if train.select_metric == "val_loss" else train.select_metric.removeprefix("val_")
-    selection = training.progress.selection.after(done.step, metrics[name], train)
+    selection = training.progress.selection.after(done.step, metrics, train)
     training.change(selection=selection)
     training.job.pace.factor = selection.rate_factor
     best = selection.best_step == done.step

@@ -57,7 +57,8 @@ class RouterLoss:
     def loss(self, batch: Batch) -> torch.Tensor:
         """The weighted loss over the batch's tokens without padding, a number."""
         assert self._seen, "the model was called within the block"
-        tokens = _counted(batch.attention, len(self._seen[0]))
+        virtual = len(self._seen[0]) // len(batch.attention) - batch.attention.shape[1]
+        tokens = nn.functional.pad(batch.attention, (virtual, 0), value=1).flatten().float()
         shares: Any = 0.0
         probabilities: Any = 0.0
         for logits in self._seen:
@@ -95,9 +96,3 @@ def routers_of(model: Any) -> list[tuple[nn.Module, int]]:
 
 def _inner(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def _counted(attention: torch.Tensor, rows: int) -> torch.Tensor:
-    """(N,) ones for tokens and zeros for padding, virtual tokens at the begin of each row included."""
-    virtual = rows // len(attention) - attention.shape[1]
-    return nn.functional.pad(attention, (virtual, 0), value=1).flatten().float()

@@ -18,7 +18,6 @@ import torch
 
 from ftc.runtime.evaluation.generate import batches_to_write, configured, generated
 from ftc.runtime.evaluation.scoring import as_base
-from ftc.runtime.rewards import is_correct
 from ftc.runtime.rewards.advantages import token_weights
 from ftc.runtime.rewards.recompute import earned_by_group
 from ftc.runtime.tasks.reinforcement import ReinforcementScorer, as_bits
@@ -33,6 +32,7 @@ from ftc.spec.documents.sampled import Earned, SampledAnswer
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import Lists, TokenStream
 from ftc.spec.reinforcement_losses import reinforcement_loss
+from ftc.spec.rewards import is_correct
 
 __all__ = ["SampledRows", "Sampler"]
 

@@ -1,4 +1,4 @@
-"""Which checkpoint is the best, and when to stop early: pure bookkeeping over validation results."""
+"""How far training has come, and when it stops early: pure bookkeeping over steps and validation results."""
 
 from __future__ import annotations
 
@@ -7,47 +7,10 @@ from typing import Any
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.base import Document, Real
+from ftc.spec.documents.selection import Selection
 from ftc.spec.documents.settings import TrainSettings
-from ftc.spec.schedules import schedule_card
 
-__all__ = ["LossScaleState", "Progress", "Selection", "reason_to_stop"]
-
-
-class Selection(Document):
-    """What validation has shown so far."""
-
-    best_step: int | None = None
-    best_value: Real | None = None
-    looks_without_best: int = 0
-    """Evaluations on validation since one was better by at least `min_delta`."""
-    reference: Real | None = None
-    """Value that the next evaluation is compared with for early stopping."""
-    looks_on_plateau: int = 0
-    """Evaluations without a new best since the rate was lowered, where a plateau lowers it."""
-    rate_factor: Real = 1.0
-    """What plateaus have made of the learning rate."""
-
-    def after(self, step: int, value: float, train: TrainSettings) -> Selection:
-        """The selection after one more evaluation."""
-        gain = None if self.best_value is None else _gain(value, self.best_value, train)
-        is_better = gain is None or gain > 0
-        # A share of few rows is often the same: then the later weights count, whose learning rate has come to rest.
-        is_best = is_better or (gain == 0 and train.select_higher)
-        min_delta = train.early_stopping.min_delta if train.early_stopping else 0.0
-        moved = self.reference is None or _gain(value, self.reference, train) > min_delta
-        waited, factor = 0, self.rate_factor
-        if schedule_card(train.schedule.kind).watches_validation and not is_better:
-            waited = self.looks_on_plateau + 1
-            if waited > train.schedule.patience:
-                waited, factor = 0, factor * train.schedule.factor
-        return Selection(
-            best_step=step if is_best else self.best_step,
-            best_value=value if is_best else self.best_value,
-            looks_without_best=0 if moved else self.looks_without_best + 1,
-            reference=value if moved else self.reference,
-            looks_on_plateau=waited,
-            rate_factor=factor,
-        )
+__all__ = ["LossScaleState", "Progress", "reason_to_stop"]
 
 
 class LossScaleState(Document):
@@ -89,7 +52,3 @@ def reason_to_stop(selection: Selection, train: TrainSettings) -> str | None:
     if rule is None or selection.looks_without_best < rule.patience:
         return None
     return f"{train.select_metric} did not improve in {selection.looks_without_best} evaluations"
-
-
-def _gain(value: float, before: float, train: TrainSettings) -> float:
-    return value - before if train.select_higher else before - value

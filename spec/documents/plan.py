@@ -199,6 +199,10 @@ class Plan(SealedDocument):
         """
         plain = self.to_json()
         lock = plain["lock"]
+        # Digests that nobody took are left out, so that older plans stay the jobs that they were.
+        environment = lock["platforms"][self.platform]
+        packages = environment["packages"].items()
+        known = {name: {key: value for key, value in one.items() if value != ""} for name, one in packages}
         return canonical.digest(
             {
                 "ftc": self.ftc_version,
@@ -207,7 +211,7 @@ class Plan(SealedDocument):
                 "tokenizer": lock["text"]["tokenizer_files"],
                 "template": lock["text"]["chat_template_sha256"],
                 "streams": lock["data"]["splits"],
-                "environment": _known_packages(lock["platforms"][self.platform]),
+                "environment": {**environment, "packages": known},
                 "settings": plain["settings"],
                 "steps": plain["steps"],
             }
@@ -232,10 +236,3 @@ class Plan(SealedDocument):
             for tag, platform in self.lock.platforms.items()
         }
         return self.model_copy(update={"lock": self.lock.model_copy(update={"platforms": platforms})})
-
-
-def _known_packages(environment: dict[str, Any]) -> dict[str, Any]:
-    """A platform of a lock without digests that nobody took, so that older plans stay the jobs that they were."""
-    packages = environment["packages"].items()
-    known = {name: {key: value for key, value in one.items() if value != ""} for name, one in packages}
-    return {**environment, "packages": known}

@@ -16,7 +16,6 @@ from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, mode
 
 from ftc.spec import canonical
 from ftc.spec.base import Document
-from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.plan import Plan
 from ftc.spec.version import VERSION
 
@@ -97,16 +96,16 @@ def provenance_of(plan: Plan) -> Provenance:
         base_commit=plan.lock.model.commit,
         base_content_sha256=plan.lock.model.content_sha256,
         teacher=asked.teacher if (asked := plan.recipe.train.distillation) else None,
-        teacher_files_sha256=_weights(lesson.teacher.files) if (lesson := plan.settings.train.distillation) else None,
+        teacher_files_sha256={
+            name: file.sha256 for name, file in lesson.teacher.files.items() if name.endswith(".safetensors")
+        }
+        if (lesson := plan.settings.train.distillation)
+        else None,
         rows_sha256={use: source.rows_sha256 for use, source in plan.lock.data.sources.items()},
         parent_run=parent.run_id if (parent := plan.settings.model.parent) else None,
         parent_weights_sha256=parent.weights_sha256 if parent else None,
         ftc_version=plan.ftc_version,
     )
-
-
-def _weights(files: Mapping[str, FileFacts]) -> dict[str, str]:
-    return {name: file.sha256 for name, file in files.items() if name.endswith(".safetensors")}
 
 
 def read_provenance(metadata: Mapping[str, object]) -> Provenance | None:

@@ -31,13 +31,14 @@ NEAR_DUPLICATES = "near duplicates"
 
 
 class CheckName:
-    """What a plan calls its checks of the rows, and of who is sent them."""
+    """What a plan calls its checks of the rows, of who is sent them, and of whose code a run imports."""
 
     LEAKAGE = "leakage"
     CHOICE = "test rows in validation"
     DUPLICATES = "duplicates"
     ROWS = "rows"
     JUDGE = "judge"
+    PACKAGE = "package"
     EARLIER: ClassVar[Mapping[str, str]] = {"overlap": LEAKAGE, "choice": CHOICE, "copies": DUPLICATES}
     """Names in plans of earlier releases, and what they are called now."""
 

@@ -70,7 +70,12 @@ def recipe_schema() -> Schema:
 
 def _described(schema: Schema, section: type[Document], name: str, field: FieldInfo) -> Schema:
     """A field's schema with what people and editors want to know of it."""
-    form = _narrowed(_as_written(_with_bounds(schema), field), _names(section, name))
+    choices, pattern = choices_of(section, name), pattern_of(section, name)
+    closed: Schema = {"enum": list(choices)} if choices else {}
+    form = _narrowed(
+        _as_written(_with_bounds(schema), field),
+        {"anyOf": [closed, {"type": "string", "pattern": pattern}]} if pattern else closed,
+    )
     form = {key: value for key, value in form.items() if key not in ("title", "default", "discriminator")}
     # A `kind` that has no words of its own means what the section means that it chooses.
     about = " ".join((section.__doc__ or "").split()) if "const" in form else ""
@@ -122,13 +127,6 @@ def _quantity(annotation: Any) -> Schema | None:
     if form := _quantity_of(getattr(annotation, "__metadata__", ())):
         return form
     return next((inner for part in get_args(annotation) if (inner := _quantity(part))), None)
-
-
-def _names(section: type[Document], field: str) -> Schema:
-    """The names that a field takes; empty where it takes any."""
-    choices, pattern = choices_of(section, field), pattern_of(section, field)
-    closed: Schema = {"enum": list(choices)} if choices else {}
-    return {"anyOf": [closed, {"type": "string", "pattern": pattern}]} if pattern else closed
 
 
 def _narrowed(schema: Schema, names: Schema) -> Schema:

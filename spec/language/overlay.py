@@ -98,25 +98,25 @@ class _Merging:
         items = below.items if isinstance(below, List) else ()
         is_list = isinstance(below, List) or below is None or (isinstance(below, Scalar) and below.value is None)
         if not is_list or above.position > len(items):
-            self.findings.append(_no_item(below, above, path))
+            name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+            if below is not None and not isinstance(below, List):
+                written = below.text if isinstance(below, Scalar) else "a mapping"
+                summary = (
+                    f"`{name}` is not a list but `{written}`" if isinstance(below, Scalar) else f"`{name}` is {written}"
+                )
+                help = f"set it as a whole, such as `--set '{name}=[…]'`"
+            else:
+                number = len(below.items) if below else 0
+                summary = (
+                    f"`{name}` has {number} {'item' if number == 1 else 'items'}, but none at position {above.position}"
+                )
+                help = f"positions start at 0; `{name}[{number}]` adds an item"
+            related = (Related(below.span, "is set here"),) if below and below.span.file != FLAGS else ()
+            self.findings.append(diagnostic("FTC027", summary, above.place, related=related, help=help, path=name))
             return above
         under = items[above.position] if above.position < len(items) else None
         item = self.node(under, above.items[0], (*path, above.position))
         return List((*items[: above.position], item, *items[above.position + 1 :]), above.span)
-
-
-def _no_item(below: Node | None, above: _Item, path: _Path) -> Diagnostic:
-    name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
-    if below is not None and not isinstance(below, List):
-        written = below.text if isinstance(below, Scalar) else "a mapping"
-        summary = f"`{name}` is not a list but `{written}`" if isinstance(below, Scalar) else f"`{name}` is {written}"
-        help = f"set it as a whole, such as `--set '{name}=[…]'`"
-    else:
-        number = len(below.items) if below else 0
-        summary = f"`{name}` has {number} {'item' if number == 1 else 'items'}, but none at position {above.position}"
-        help = f"positions start at 0; `{name}[{number}]` adds an item"
-    related = (Related(below.span, "is set here"),) if below and below.span.file != FLAGS else ()
-    return diagnostic("FTC027", summary, above.place, related=related, help=help, path=name)
 
 
 def _place(below: Span, above: Span) -> Span:
@@ -175,13 +175,8 @@ def _read_flag(flag: str, line: str, number: int) -> tuple[Source | None, tuple[
     source, found = read_source(padded, FLAGS)
     if source is None:
         return None, tuple(replace(one, path=match[1]) for one in found)
-    return Source(FLAGS, source.lines, _nested(match[1], source.root.entries["v"].node, number, whole)), ()
-
-
-def _nested(path: str, value: Node, number: int, whole: Span) -> Mapping:
-    """The value under the keys and positions of its path."""
-    node = value
-    for step in reversed(list(_STEP.finditer(path))):
+    node = source.root.entries["v"].node
+    for step in reversed(list(_STEP.finditer(match[1]))):
         start = len(_LEAD) + 1 + step.start()
         place = Span(FLAGS, number, start, number, start + len(step[0]))
         if step[0].isdigit():
@@ -189,7 +184,7 @@ def _nested(path: str, value: Node, number: int, whole: Span) -> Mapping:
         else:
             node = Mapping({step[0]: Entry(place, node)}, whole)
     assert isinstance(node, Mapping)
-    return node
+    return Source(FLAGS, source.lines, node), ()
 
 
 def as_flags(source: Source) -> tuple[str, ...]:

@@ -56,7 +56,16 @@ def decode_image(data: bytes) -> Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd metadata, and sizes that are compared below
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check(image)
+                width, height = image.size
+                if width * height > MOST_PIXELS:
+                    raise BadImage("large", f"has {width:,} x {height:,} pixels; {MOST_PIXELS:,} are allowed")
+                if image.mode.startswith(_DEEP_MODES):
+                    raise BadImage(
+                        "deep", f"has more than 8 bits a channel (mode {image.mode}), which a conversion would clip"
+                    )
+                frames = getattr(image, "n_frames", 1)
+                if frames > 1 and image.format != "MPO":  # a photo with its preview
+                    raise BadImage("frames", f"has {frames:,} frames, and a model reads one")
                 image.load()
                 return ImageOps.exif_transpose(image).convert("RGB")
     except BadImage:
@@ -68,15 +77,3 @@ def decode_image(data: bytes) -> Image:
         if isinstance(error, UnidentifiedImageError):
             reason = [f"it is none of {', '.join(FORMATS)}"]
         raise BadImage("broken", f"can't be decoded: {reason[0][:200]}") from error
-
-
-def _check(image: Image) -> None:
-    """Raises BadImage where decoding would take too much, or leave something out."""
-    width, height = image.size
-    if width * height > MOST_PIXELS:
-        raise BadImage("large", f"has {width:,} x {height:,} pixels; {MOST_PIXELS:,} are allowed")
-    if image.mode.startswith(_DEEP_MODES):
-        raise BadImage("deep", f"has more than 8 bits a channel (mode {image.mode}), which a conversion would clip")
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # a photo with its preview
-        raise BadImage("frames", f"has {frames:,} frames, and a model reads one")

@@ -72,24 +72,20 @@ def claim_output(path: Path, kind: OutputKind, *, force: bool = False) -> None:
         help = f"create it first: `mkdir -p {path.parent}`"
         raise Refusal([diagnostic("FTC653", f"there is no folder `{path.parent}` for `{path.name}`", help=help)])
     if os.path.lexists(path):
-        _check_replaceable(path, kind, force=force)
+        is_own = _is_own(path, kind)
+        reason = _untouchable(path)
+        if not reason and _in_a_run(path) and not (is_own and kind is OutputKind.SIGNATURE):
+            reason = "belongs to a run, whose record has its checksum"
+        if not reason and _in_a_model(path):
+            reason = "belongs to a model, which would be another without it"
+        if reason:
+            raise Refusal([diagnostic("FTC651", f"`{path}` {reason}", help="choose another name; nothing was changed")])
+        if not force and not is_own:
+            helps = ("choose another name", "or replace it with `--force`; nothing was changed")
+            other = f"is not a {kind.value} written by ftc"
+            why = "nothing in it says who wrote it" if kind in _UNSIGNED else other
+            raise Refusal([diagnostic("FTC651", f"`{path}` exists and {why}", help=helps)])
     try_writing(path)
-
-
-def _check_replaceable(path: Path, kind: OutputKind, *, force: bool) -> None:
-    is_own = _is_own(path, kind)
-    reason = _untouchable(path)
-    if not reason and _in_a_run(path) and not (is_own and kind is OutputKind.SIGNATURE):
-        reason = "belongs to a run, whose record has its checksum"
-    if not reason and _in_a_model(path):
-        reason = "belongs to a model, which would be another without it"
-    if reason:
-        raise Refusal([diagnostic("FTC651", f"`{path}` {reason}", help="choose another name; nothing was changed")])
-    if not force and not is_own:
-        helps = ("choose another name", "or replace it with `--force`; nothing was changed")
-        other = f"is not a {kind.value} written by ftc"
-        why = "nothing in it says who wrote it" if kind in _UNSIGNED else other
-        raise Refusal([diagnostic("FTC651", f"`{path}` exists and {why}", help=helps)])
 
 
 def _in_a_run(path: Path) -> bool:

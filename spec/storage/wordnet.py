@@ -62,7 +62,11 @@ def wordnets() -> Iterator[WordNet]:
     """Every WordNet that is complete, in the order of the places."""
     for place in wordnet_places():
         try:
-            files = _in_zip(place) if place.suffix == ".zip" else _in_folder(place)
+            files = (
+                _in_zip(place)
+                if place.suffix == ".zip"
+                else {name: _capped((place / name).stat().st_size, place / name).read_bytes() for name in WORDNET_FILES}
+            )
         except (OSError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
             continue  # it isn't there, lacks a file, is damaged, or closed by a password
         digest = canonical.digest({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
@@ -90,10 +94,6 @@ def _of_the_system() -> list[Path]:
         return [Path(os.environ.get("APPDATA", "C:\\")) / "nltk_data", *(Path(f"{c}:\\nltk_data") for c in "CDE")]
     usr = Path("/usr")
     return [usr / part / "nltk_data" for part in ("share", "local/share", "lib", "local/lib")]
-
-
-def _in_folder(folder: Path) -> dict[str, bytes]:
-    return {name: _capped((folder / name).stat().st_size, folder / name).read_bytes() for name in WORDNET_FILES}
 
 
 def _in_zip(file: Path) -> dict[str, bytes]:

@@ -142,12 +142,8 @@ def _misnamed_in(pattern: LowRankPattern, path: str, adapted: Collection[str]) -
 
 def _no_such_name(path: str, end: str, adapted: Collection[str]) -> Problem:
     kinds = sorted({name.rpartition(".")[2] for name in adapted})
-    names = kinds if "." not in end else [_of_length(name, end.count(".") + 1) for name in adapted]
+    names = kinds if "." not in end else [".".join(name.split(".")[-(end.count(".") + 1) :]) for name in adapted]
     close = nearest(end, names)
     hint = f"did you mean `{close}`? " if close else ""
     summary = f"no adapter has a name that ends in `{end}`"
     return Problem("FTC224", summary, path, f"{hint}adapted modules are {', '.join(kinds)}")
-
-
-def _of_length(name: str, parts: int) -> str:
-    return ".".join(name.split(".")[-parts:])

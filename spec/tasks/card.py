@@ -30,6 +30,7 @@ __all__ = [
     "EVERY_FAMILY",
     "OF_ANSWERS",
     "OF_NEW_HEAD",
+    "Guessed",
     "LeastSteps",
     "Mode",
     "PromptFacts",
@@ -52,11 +53,18 @@ class Sign(NamedTuple):
     """What tells `ftc init` that a file's rows are for a task: a column that can play a part."""
 
     part: str
-    by: Literal["name", "list", "fractions", "content"]
-    """A column with a usual name, one whose values are lists besides, or numbers with fractions, or one that looks like
-    it by its values."""
+    by: Literal["name", "list", "fractions", "ratings", "content", "lists"]
+    """A column with a usual name, one whose values are lists besides, or numbers with fractions, or ratings; or one
+    that looks like it by its values, or one of those whose every value is a list."""
     names: tuple[str, ...] = ()
     """Names that count instead of the usual ones; empty for the usual ones."""
+
+
+class Guessed(NamedTuple):
+    """Options of the task that `ftc init` writes where rows have all of these signs."""
+
+    signs: tuple[Sign, ...]
+    options: Mapping[str, str | bool]
 
 
 class Unused(NamedTuple):
@@ -162,6 +170,8 @@ class TaskCard:
     """What tells that rows are for it; all signs of any one of these have to be there."""
     guess_order: int
     """Place in the order in which `ftc init` looks for signs, with gaps: more telling signs are looked for first."""
+    guessed: tuple[Guessed, ...]
+    """Options that rows tell; the first whose signs are there is taken."""
     foreign_names: tuple[str, ...]
     """What other tools call it."""
     is_imported: bool

@@ -45,6 +45,7 @@ class Chat(TaskSection):
         beside={"tools": ("messages",), "system": ("messages",), "image": ("messages",)},
         signs=((Sign("messages", "list"),),),
         guess_order=10,
+        guessed=(),
         foreign_names=("sft", "chat_template", "sharegpt", "conversation", "conversational"),
         is_imported=True,
         needs_decoder=True,

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Real
-from ftc.spec.embedding_losses import EmbeddingLoss, EmbeddingLossCard, Pooling, embedding_loss
-from ftc.spec.tasks.card import Mode, Sign, TaskCard, TaskSection
+from ftc.spec.embedding_losses import EMBEDDING_LOSSES, EmbeddingLoss, EmbeddingLossCard, Pooling, embedding_loss
+from ftc.spec.tasks.card import Guessed, Mode, Sign, TaskCard, TaskSection
 from ftc.spec.tasks.parts import NEGATIVE, POSITIVE, QUERY, SCORE, SENTENCE1, SENTENCE2
 from ftc.spec.tasks.rows import TextGroupRows
 
@@ -30,6 +30,7 @@ _RANKING = Mode(
     pipeline="sentence-similarity",
     split_pipeline="sentence-similarity",
 )
+_SCORED = (Sign("sentence1", "name"), Sign("sentence2", "name"), Sign("score", "fractions"))
 _RATING = replace(_RANKING, traits=("rated",), usual_metrics=("spearman", "pearson"))
 
 
@@ -49,8 +50,9 @@ class Embedding(TaskSection):
         written_parts=(),
         answer_parts=("score",),
         beside={"negative": ("positive",)},
-        signs=((Sign("query", "name"), Sign("positive", "name", ("positive",))),),
+        signs=((Sign("query", "name"), Sign("positive", "name", ("positive",))), _SCORED),
         guess_order=22,
+        guessed=(Guessed(_SCORED, {"loss": next(card.kind for card in EMBEDDING_LOSSES if card.needs_score)}),),
         foreign_names=("sentence-transformers", "feature-extraction", "embeddings"),
         is_imported=False,
         needs_decoder=False,

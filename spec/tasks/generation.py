@@ -47,6 +47,7 @@ class Generation(Prompted):
             (Sign("prompt", "name", ("prompt", "instruction")), Sign("completion", "name")),
         ),
         guess_order=60,
+        guessed=(),
         foreign_names=("text-generation", "text2text-generation", "instruct", "alpaca", "SEQ_2_SEQ_LM"),
         is_imported=True,
         needs_decoder=False,

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Real
-from ftc.spec.preference_losses import PreferenceLoss, PreferenceLossCard, preference_loss
-from ftc.spec.tasks.card import EVERY_FAMILY, Mode, Sign, TaskCard, TaskSection
+from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLoss, PreferenceLossCard, preference_loss
+from ftc.spec.tasks.card import EVERY_FAMILY, Guessed, Mode, Sign, TaskCard, TaskSection
 from ftc.spec.tasks.parts import CHOSEN, COMPLETION, MESSAGES, PROMPT, RATING, REJECTED
 from ftc.spec.tasks.rows import PairRows, RatedRows
 
@@ -37,6 +37,16 @@ _RATED = replace(
     usual_metrics=("preference_accuracy", "reward_margin"),
 )
 _PAIRS = (("prompt", "chosen", "rejected"), ("chosen", "rejected"))
+_RATING_LOSS = next(card.kind for card in PREFERENCE_LOSSES if card.rates)
+_RATED_SIGNS = (
+    (
+        Sign("prompt", "name", ("prompt", "instruction", "question")),
+        Sign("completion", "name"),
+        Sign("rating", "ratings"),
+    ),
+    (Sign("messages", "list"), Sign("rating", "ratings")),
+)
+"""What tells rated answers; labels of texts are 0 and 1 as well, so a prompt has to be called so."""
 _RATINGS = (("prompt", "completion", "rating"), ("messages", "rating"))
 
 
@@ -55,8 +65,9 @@ class Preference(TaskSection):
         written_parts=(),
         answer_parts=("chosen", "rejected", "completion", "rating"),
         beside={"prompt": ("chosen",)},
-        signs=((Sign("chosen", "name"), Sign("rejected", "name")),),
-        guess_order=20,
+        signs=((Sign("chosen", "name"), Sign("rejected", "name")), *_RATED_SIGNS),
+        guess_order=5,
+        guessed=tuple(Guessed(signs, {"loss": _RATING_LOSS}) for signs in _RATED_SIGNS),
         foreign_names=("dpo", "ipo", "simpo", "orpo", "cpo", "rlhf", "preference_dpo"),
         is_imported=True,
         needs_decoder=True,

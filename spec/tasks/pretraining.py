@@ -39,6 +39,7 @@ class Pretraining(TaskSection):
         beside={},
         signs=((Sign("text", "name", ("text",)),),),
         guess_order=80,
+        guessed=(),
         foreign_names=("pt", "pretrain", "completion", "language-modeling", "clm", "CAUSAL_LM"),
         is_imported=True,
         needs_decoder=True,

@@ -56,6 +56,7 @@ class QuestionAnswering(Prompted):
         beside={"context": ("question",), "answer_start": ("answers",)},
         signs=((Sign("question", "name"), Sign("answers", "name")),),
         guess_order=40,
+        guessed=(),
         foreign_names=("question-answering", "extractive-qa", "squad", "QUESTION_ANS"),
         is_imported=False,
         needs_decoder=False,

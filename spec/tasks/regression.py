@@ -42,6 +42,7 @@ class Regression(TaskSection):
         beside={"text_pair": ("text",)},
         signs=((Sign("score", "fractions"), Sign("text", "content")),),
         guess_order=65,
+        guessed=(),
         foreign_names=("text-regression", "text_single_column_regression"),
         is_imported=False,
         needs_decoder=False,

@@ -50,6 +50,7 @@ class Reinforcement(Prompted):
         beside={"system": ("prompt",), "history": ("prompt",)},
         signs=((Sign("prompt", "name"), Sign("reference", "name", ("ground_truth", "solution", "reference"))),),
         guess_order=57,
+        guessed=(),
         foreign_names=("rlvr", "reinforcement-learning", *(card.kind for card in REINFORCEMENT_LOSSES)),
         is_imported=True,
         needs_decoder=True,

@@ -43,6 +43,7 @@ class Reward(TaskSection):
         beside={"prompt": ("chosen",)},
         signs=((Sign("chosen", "name", ("chosen_response",)), Sign("rejected", "name", ("rejected_response",))),),
         guess_order=25,
+        guessed=(),
         foreign_names=("reward-modeling", "rm", "trl_reward", "bradley-terry"),
         is_imported=False,
         needs_decoder=True,

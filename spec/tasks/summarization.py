@@ -39,6 +39,7 @@ class Summarization(Prompted):
         beside={},
         signs=((Sign("document", "name"), Sign("summary", "name", ("summary", "highlights", "abstract"))),),
         guess_order=50,
+        guessed=(),
         foreign_names=("summary", "summarize"),
         is_imported=False,
         needs_decoder=False,

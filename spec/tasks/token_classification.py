@@ -47,6 +47,7 @@ class TokenClassification(TaskSection):
         beside={},
         signs=((Sign("tokens", "list"), Sign("tags", "name")), (Sign("spans", "list"),)),
         guess_order=30,
+        guessed=(),
         foreign_names=("token-classification", "ner", "pos", "TOKEN_CLS"),
         is_imported=False,
         needs_decoder=False,

@@ -44,6 +44,7 @@ class Translation(Prompted):
         beside={},
         signs=((Sign("source", "name"), Sign("target", "name")),),
         guess_order=55,
+        guessed=(),
         foreign_names=("translate", "machine-translation", "mt"),
         is_imported=False,
         needs_decoder=False,

@@ -43,6 +43,7 @@ _IMAGES = "tests/compiler/resolve/rows/test_images.py"
 _OWN_TOKENIZER = "tests/e2e/test_own_tokenizer.py"
 _VISION = "tests/e2e/test_vision.py"
 
+_EXTENSION = "tests/e2e/test_extension.py"
 ELSEWHERE: dict[str, str] = {
     "FTC470": f"{_OWN_TOKENIZER}::test_another_id_than_planned_stops_a_run",
     "FTC471": f"{_OWN_TOKENIZER}::test_what_a_recipe_brings_along_is_checked",
@@ -60,6 +61,10 @@ ELSEWHERE: dict[str, str] = {
     "FTC127": f"{_VISION}::test_what_is_not_available_is_refused",
     "FTC128": f"{_VISION}::test_a_processor_of_another_size_is_refused",
     "FTC129": f"{_IMAGES}::test_without_pillow_the_extra_is_named",
+    "FTC480": f"{_EXTENSION}::test_a_strangers_folder_is_no_installation",
+    "FTC481": f"{_EXTENSION}::test_a_package_that_can_not_be_used_is_refused",
+    "FTC482": f"{_EXTENSION}::test_a_package_that_can_not_be_used_is_refused",
+    "FTC483": f"{_EXTENSION}::test_a_function_that_gives_no_value_ends_the_run",
     "FTC453": "tests/e2e/test_parameters.py::test_experts_are_chosen_whole",
     "FTC414": f"{_VISION}::test_other_pixels_stop_a_run",
     "FTC027": "tests/spec/language/test_overlay.py::test_a_flag_for_an_item_that_is_not_there",

@@ -36,6 +36,7 @@ TASKS = {
     "generation": "generation",
     "chat": "chat",
     "preference": "preference",
+    "rated": "preference, rated answers",
     "reward": "reward",
     "embedding": "embedding",
     "reinforcement": "reinforcement",

@@ -54,6 +54,21 @@ def test_neighbors_that_are_marked_are_one_answer_at_its_place(fetch: ModuleType
     assert all(" ".join(sentences)[start:].startswith(text) for text, start in found)
 
 
+def test_a_sentence_is_good_where_annotators_marked_it_for_what_is_asked(
+    fetch: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentences = ["1 .", "We do not know the word .", "We count all the words .", "We know most of them ."]
+    marks = {"challenge": [0, 1, 0, 0], "approach": [0, 0, 0, 1], "outcome": [0, 0, 0, 1]}
+    paper = {"sentences": {"abstract": sentences}, "highlights": {name: {"abstract": on} for name, on in marks.items()}}
+    monkeypatch.setattr(fetch, "papers", lambda part: [paper])
+    challenge, approach, _ = fetch.REQUESTS.values()
+    assert [tuple(row.values()) for row in fetch.ratings("test")] == [
+        (challenge, sentences[1], True),
+        (challenge, sentences[2], False),
+        (approach, sentences[3], True),
+    ]
+
+
 def test_parts_share_no_story_and_answers_follow_from_the_text(
     fetch: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

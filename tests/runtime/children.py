@@ -45,7 +45,8 @@ class _Closed(FolderBase):
 def _run(
     root: Path, name: str, kind: str, strategy: str, classes: int, changes: dict[str, Any], stop_at: int | None
 ) -> str:
-    job = reopen_job(root, kind, strategy, classes=classes, **changes)
+    said = {key: tuple(value) if isinstance(value, list) else value for key, value in changes.items()}
+    job = reopen_job(root, kind, strategy, classes=classes, **said)
 
     def stop(event: Event) -> None:
         if isinstance(event, StepDone) and event.step == stop_at:

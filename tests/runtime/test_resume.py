@@ -26,6 +26,8 @@ from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.schedules import SCHEDULES, schedule_card
 from tests.runtime.jobs import Job, make_job, reopen_job
 
+__all__ = ["assert_same", "in_child", "run_killed"]
+
 _EARLY = {"metric": "val_loss", "patience": 3, "min_delta": 0.0}
 _CHOSEN = {
     "strategy__freeze": ("embeddings", "layer.0.attention"),
@@ -83,7 +85,8 @@ def in_child(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def _run_killed(job: Job, name: str, kind: str, number: int) -> None:
+def run_killed(job: Job, name: str, kind: str, number: int) -> None:
+    """Runs a job in a process that ends when an event of a kind comes for the n-th time."""
     from ftc.runtime.execution.execute import execute
 
     listener = _Kill(kind, number)
@@ -97,7 +100,8 @@ def _losses(job: Job, name: str) -> dict[int, str]:
     return {event["step"]: event["loss"] for event in events if event["kind"] == "step"}
 
 
-def _assert_same(job: Job, name: str, expected: RunRecord) -> None:
+def assert_same(job: Job, name: str, expected: RunRecord) -> None:
+    """Goes on with a run, which ends as `whole` did, whose record is expected."""
     record = job.run(name)
     assert record.status == "finished"
     assert record.final_weights_sha256 == expected.final_weights_sha256
@@ -128,8 +132,8 @@ def test_killed_and_resumed_gives_the_same_bits(
         moments = moments[kind == "bert" :: 2]
     for number, (event, count) in enumerate(moments):
         name = f"killed-{number}"
-        _run_killed(job, name, event, count)
-        _assert_same(job, name, whole)
+        run_killed(job, name, event, count)
+        assert_same(job, name, whole)
         assert len(job.run(name).segments) == 2
 
 
@@ -164,15 +168,15 @@ def test_every_optimizer_and_schedule_goes_on(tmp_path: Path, optimizer: Optimiz
         assert len({event.metrics["val_loss"] for event in job.of_kind("evaluated")}) == 1
         assert rates[-1] == rate * 0.5**2, "lowered behind each look but the first and the last"
     assert (len(set(rates[2:])) > 1) is (schedule != "constant")
-    _run_killed(job, "killed", "step", 8)
-    _assert_same(job, "killed", whole)
+    run_killed(job, "killed", "step", 8)
+    assert_same(job, "killed", whole)
 
 
 @pytest.mark.slow
 def test_killed_twice(job: Job, whole: RunRecord) -> None:
-    _run_killed(job, "run", "step", 7)
-    _run_killed(job, "run", "checkpoint", 1)
-    _assert_same(job, "run", whole)
+    run_killed(job, "run", "step", 7)
+    run_killed(job, "run", "checkpoint", 1)
+    assert_same(job, "run", whole)
     if sys.platform == "linux":
         seen = {one.phase: one.peak_bytes for one in job.run("run").memory_by_phase}
         assert seen.keys() - {one.phase for one in whole.memory_by_phase} == {"resume"}
@@ -198,7 +202,7 @@ def test_a_full_disk_leaves_older_checkpoints_intact(
     monkeypatch.undo()
     assert [path.name for path in job.folder("run").checkpoints.iterdir()] == ["step-00000003"]
     assert RunRecord.model_validate_json(job.folder("run").record.read_bytes()).status == "failed"
-    _assert_same(job, "run", whole)
+    assert_same(job, "run", whole)
 
 
 @pytest.mark.slow
@@ -215,7 +219,7 @@ def test_a_limit_on_file_sizes_is_told_and_the_run_goes_on_without_it(job: Job, 
 
     assert in_child(work) == 40
     assert not list(job.folder("run").path.rglob(".tmp-*"))
-    _assert_same(job, "run", whole)
+    assert_same(job, "run", whole)
 
 
 def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_loaded(job: Job) -> None:
@@ -232,7 +236,7 @@ class TestDamage:
     def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(
         self, job: Job, whole: RunRecord, damage: str
     ) -> None:
-        _run_killed(job, "run", "checkpoint", 2)
+        run_killed(job, "run", "checkpoint", 2)
         newest = job.folder("run").checkpoints / "step-00000006"
         weights = newest / "trainable.safetensors"
         match damage:
@@ -249,33 +253,33 @@ class TestDamage:
                     path.unlink()
             case "torn manifest":
                 os.truncate(newest / "MANIFEST.json", 30)
-        _assert_same(job, "run", whole)
+        assert_same(job, "run", whole)
         assert [event.code for event in job.of_kind("noticed")] == ["FTC629"]
         assert [event.step for event in job.of_kind("resumed")] == [3]
 
     @pytest.mark.slow
     def test_a_checkpoint_under_the_name_of_another_step_does_not_count(self, job: Job, whole: RunRecord) -> None:
-        _run_killed(job, "run", "checkpoint", 2)
+        run_killed(job, "run", "checkpoint", 2)
         first, second = (job.folder("run").checkpoints / f"step-{step:08d}" for step in (3, 6))
         shutil.rmtree(second)
         shutil.copytree(first, second)
-        _assert_same(job, "run", whole)
+        assert_same(job, "run", whole)
         assert [event.code for event in job.of_kind("noticed")] == ["FTC629"]
         assert [event.step for event in job.of_kind("resumed")] == [3]
 
     @pytest.mark.slow
     def test_files_of_two_checkpoints_that_changed_places_do_not_count(self, job: Job, whole: RunRecord) -> None:
-        _run_killed(job, "run", "checkpoint", 2)
+        run_killed(job, "run", "checkpoint", 2)
         files = [job.folder("run").checkpoints / f"step-{step:08d}" / "optimizer.safetensors" for step in (3, 6)]
         contents = [file.read_bytes() for file in files]
         for file, content in zip(files, reversed(contents), strict=True):
             file.write_bytes(content)
-        _assert_same(job, "run", whole)
+        assert_same(job, "run", whole)
         assert job.of_kind("resumed") == [], "neither is as it was, so it begins anew"
 
     @pytest.mark.slow
     def test_leftovers_are_swept_and_a_torn_line_is_cut_off(self, job: Job, whole: RunRecord) -> None:
-        _run_killed(job, "run", "checkpoint", 1)
+        run_killed(job, "run", "checkpoint", 1)
         folder = job.folder("run")
         (folder.checkpoints / ".tmp-step-00000006").mkdir()
         (folder.path / ".tmp-record.json").write_text("{")
@@ -283,14 +287,14 @@ class TestDamage:
             file.write('{"kind": "st')
         with folder.step_log.open("a") as file:
             file.write('{"kind": "ru')
-        _assert_same(job, "run", whole)
+        assert_same(job, "run", whole)
         assert not list(folder.path.rglob(".tmp-*"))
 
     @pytest.mark.slow
     def test_changed_weights_of_the_result_are_written_anew(self, job: Job, whole: RunRecord) -> None:
-        _run_killed(job, "run", "test_progress", 1)
+        run_killed(job, "run", "test_progress", 1)
         (job.folder("run").adapter / "adapter_model.safetensors").write_bytes(b"other")
-        _assert_same(job, "run", whole)
+        assert_same(job, "run", whole)
 
 
 @pytest.mark.sample(1)
@@ -312,7 +316,7 @@ def test_a_signal_ends_the_step_and_saves(job: Job, whole: RunRecord, number: in
     assert "stop_requested" not in job.folder("run").events.read_text()
     assert (record.status, record.steps_done, record.segments[-1].ended_by) == ("interrupted", 5, "interrupted")
     assert (job.folder("run").checkpoints / "step-00000005" / "MANIFEST.json").is_file()
-    _assert_same(job, "run", whole)
+    assert_same(job, "run", whole)
 
 
 @pytest.mark.slow
@@ -324,7 +328,7 @@ def test_a_signal_while_measuring_loses_only_the_measurement(job: Job, whole: Ru
             os.kill(os.getpid(), signal.SIGTERM)
 
     assert execute(job.plan, job.inputs, job.folder("run"), interrupt).status == "interrupted"
-    _assert_same(job, "run", whole)
+    assert_same(job, "run", whole)
     assert job.of_kind("step") == []
 
 
@@ -359,4 +363,4 @@ def test_sigkill_from_outside_in_a_fresh_process(job: Job, whole: RunRecord, tmp
                 child.kill()
                 break
     assert child.returncode == -signal.SIGKILL
-    _assert_same(job, "run", whole)
+    assert_same(job, "run", whole)

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from ftc.compiler.rules import sampling_rules
-from ftc.runtime.rewards import VALUES, is_correct, reward_values, total_reward
+from ftc.runtime.rewards import VALUES, reward_values, total_reward
 from ftc.runtime.rewards.advantages import advantages, token_weights
 from ftc.runtime.training.findings import training_findings
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import SampledStep
 from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES, reinforcement_loss
-from ftc.spec.rewards import REWARDS, RewardTerm
+from ftc.spec.rewards import REWARDS, RewardTerm, is_correct
 
 _SCHEMA = json.dumps({"type": "object", "required": ["name"], "properties": {"age": {"type": "integer"}}})
 

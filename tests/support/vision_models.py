@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["IMAGE_TOKEN", "TOKENS_PER_IMAGE", "make_vision_project", "write_images", "write_llava"]
+__all__ = ["IMAGE_TOKEN", "MODELS", "TOKENS_PER_IMAGE", "make_vision_project", "write_images", "write_llava"]
 
 IMAGE_TOKEN = "<image>"
 _SIZE, _PATCH = 28, 7
@@ -56,6 +57,10 @@ def write_llava(folder: Path, seed: int = 5) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(words), encoding="utf-8")
 
 
+MODELS: dict[str, Callable[[Path], None]] = {"llava": write_llava}
+"""A tiny model of each type that reads images."""
+
+
 def write_images(folder: Path, count: int) -> list[tuple[str, str]]:
     """Images of one color with a dot, each with its color; returns their names and colors."""
     from PIL import Image
@@ -71,10 +76,12 @@ def write_images(folder: Path, count: int) -> list[tuple[str, str]]:
     return found
 
 
-def make_vision_project(folder: Path, task: str = "generation", count: int = 40, **lines: str) -> Path:
+def make_vision_project(
+    folder: Path, task: str = "generation", count: int = 40, model_type: str = "llava", **lines: str
+) -> Path:
     """A recipe with a tiny model, images and rows that name their colors; returns the recipe."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
-    write_llava(folder / "models" / "llava")
+    MODELS[model_type](folder / "models" / model_type)
     rows: list[dict[str, Any]] = []
     for name, color in write_images(folder / "data" / "pictures", count):
         if task == "generation":
@@ -87,7 +94,7 @@ def make_vision_project(folder: Path, task: str = "generation", count: int = 40,
     sections = {
         "ftc": "1",
         "name": "colors",
-        "model": "{base: models/llava}",
+        "model": f"{{base: models/{model_type}}}",
         "data": "{source: {path: data/rows.jsonl}, max_length: 64}",
         "task": f"{{kind: {task}}}",
         "strategy": "{kind: lora, dropout: 0}",

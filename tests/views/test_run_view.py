@@ -76,6 +76,12 @@ def test_a_metric_has_its_interval_with_or_without_a_base() -> None:
     assert "base" not in alone.split("run ")[0]
 
 
+def test_code_that_changed_during_a_run_is_said() -> None:
+    plan = documents.plan()
+    assert "FTC645" not in run_text(plan, documents.record(plan), None, "x")
+    assert "changed during the run (FTC645)" in run_text(plan, documents.record(plan, code_changed=True), None, "x")
+
+
 def test_runs(golden: Golden) -> None:
     plan = documents.plan()
     older = documents.open_segment("2026-11-23T09:00:00Z", 9)

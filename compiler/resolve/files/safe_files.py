@@ -178,15 +178,13 @@ def read_named(path: Path, shown_as: str, most_bytes: int) -> bytes:
         here = path.absolute().parent
         root = _marked(here, _ROOT_MARKERS[:1]) or _marked(here, _ROOT_MARKERS) or here
         if not path.resolve().is_relative_to(root.resolve()):
-            raise Refusal([_link_out(path, shown_as, root)])
+            target = quoted(Path(os.path.relpath(path.resolve(), root.resolve())).as_posix())
+            summary = f"{quoted(shown_as)} is a link to a file outside the project, {target}"
+            raise Refusal(
+                [diagnostic("FTC300", summary, help="put the file itself into the project, or name it where it is")]
+            )
     with path.open("rb") as file:
         return file.read(most_bytes + 1)
-
-
-def _link_out(path: Path, shown_as: str, root: Path) -> Diagnostic:
-    target = quoted(Path(os.path.relpath(path.resolve(), root.resolve())).as_posix())
-    summary = f"{quoted(shown_as)} is a link to a file outside the project, {target}"
-    return diagnostic("FTC300", summary, help="put the file itself into the project, or name it where it is")
 
 
 def read_recipe(path: Path) -> bytes:
@@ -204,18 +202,15 @@ def read_recipe(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        raise Refusal([_no_recipe(path)]) from None
-
-
-def _no_recipe(path: Path) -> Diagnostic:
-    """What is said of a recipe that isn't there, with a file beside it that could be meant."""
-    try:
-        beside = [file.name for file in path.parent.iterdir() if file.suffix in (".yaml", ".yml")]
-    except OSError:
-        beside = []
-    meant = nearest(path.name, beside)
-    help = f"did you mean `{path.with_name(meant)}`?" if meant else "`ftc init --data FILE` writes one for your rows"
-    return diagnostic("FTC107", f"there is no recipe {quoted(str(path))}", help=help)
+        try:
+            beside = [file.name for file in path.parent.iterdir() if file.suffix in (".yaml", ".yml")]
+        except OSError:
+            beside = []
+        meant = nearest(path.name, beside)
+        help = (
+            f"did you mean `{path.with_name(meant)}`?" if meant else "`ftc init --data FILE` writes one for your rows"
+        )
+        raise Refusal([diagnostic("FTC107", f"there is no recipe {quoted(str(path))}", help=help)]) from None
 
 
 def project_root(recipe: Path) -> Path:

@@ -178,8 +178,10 @@ def read_calibration(cache: Path, device: DeviceFacts, threads: int) -> Calibrat
     if not device.local:
         return None
     name, key = _entry(device, device.name, device.label, threads)
+    if (kept := Cache(CALIBRATIONS.under(cache)).recall(name, key)) is None:
+        return None
     try:
-        return Calibration.model_validate_json(json.dumps(Cache(CALIBRATIONS.under(cache)).recall(name, key)))
+        return Calibration.model_validate_json(json.dumps(kept))
     except ValueError:
         return None
 

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ftc.compiler.resolve.machine.package_code import DECIDES_NUMBERS, code_digest
+from ftc.compiler.resolve.machine.extensions import asked_packages
+from ftc.compiler.resolve.machine.package_code import DECIDES_NUMBERS, code_digest, files_digest
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
@@ -32,11 +33,13 @@ from ftc.spec.sections.evaluation import Eval
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.cache import Cache
 from ftc.spec.storage.cached import ENVIRONMENTS
+from ftc.spec.storage.installed import installed_package
 from ftc.spec.storage.paths import cache_folder
 from ftc.spec.storage.wordnet import find_wordnet, wordnet_places
 
 __all__ = [
     "asked_extras",
+    "environment_of",
     "missing_presidio",
     "platform_tag",
     "record_digest",
@@ -81,6 +84,20 @@ def asked_extras(recipe: Recipe, *, reads_images: bool) -> frozenset[str]:
     return frozenset(of_metrics | of_optimizers | of_rows | of_model)
 
 
+def environment_of(recipe: Recipe, *, reads_images: bool, folder: Path | None = None) -> EnvironmentFacts:
+    """Facts of the running interpreter's environment, with all that a run of this recipe can use.
+
+    Args:
+        recipe: What is wanted.
+        reads_images: Whether its model does.
+        folder: Where the answer is remembered; None for ftc's cache.
+
+    Raises:
+        Refusal: FTC601, ftc isn't installed as a package.
+    """
+    return resolve_environment(folder, asked_extras(recipe, reads_images=reads_images), asked_packages(recipe))
+
+
 def missing_presidio(rules: PresidioRules | None) -> Iterator[Diagnostic]:
     """A finding where a recipe asks for presidio and it isn't installed."""
     if rules is not None and find_spec("presidio_analyzer") is None:
@@ -89,8 +106,11 @@ def missing_presidio(rules: PresidioRules | None) -> Iterator[Diagnostic]:
         yield diagnostic("FTC650", summary, help=help, notes=note, path="data.quality.presidio")
 
 
-def resolve_environment(folder: Path | None = None, also: frozenset[str] = frozenset()) -> EnvironmentFacts:
-    """Facts of the running interpreter's environment, with the packages of further extras where a recipe asks for them.
+def resolve_environment(
+    folder: Path | None = None, also: frozenset[str] = frozenset(), packages: frozenset[str] = frozenset()
+) -> EnvironmentFacts:
+    """Facts of the running interpreter's environment, with the packages of further extras where a recipe asks for them,
+    and those that it names itself, with all that they need.
 
     The answer is remembered in `folder`, by default ftc's cache, and holds as long as no installed package's metadata
     changes, so a warm call costs a listing, two stats a package, and one a file of those that decide about numbers.
@@ -100,7 +120,9 @@ def resolve_environment(folder: Path | None = None, also: frozenset[str] = froze
     """
     extras = _EXTRAS | also
     folder = folder or cache_folder()
-    digest = canonical.digest([_FORMAT, sys.version, platform_tag(), sorted(extras), *_installed_stamps(sys.path)])
+    named = [["packages", *sorted(packages)]] if packages else []
+    made_from = [_FORMAT, sys.version, platform_tag(), sorted(extras), *named, *_installed_stamps(sys.path)]
+    digest = canonical.digest(made_from)
     cache, name, key = (
         Cache(ENVIRONMENTS.under(folder)),
         f"environment-{digest[:32]}.json",
@@ -109,14 +131,17 @@ def resolve_environment(folder: Path | None = None, also: frozenset[str] = froze
     try:
         facts = EnvironmentFacts.model_validate_json(json.dumps(cache.recall(name, key)))
     except ValidationError:
-        facts = _facts(extras, digest)
+        facts = _facts(extras, packages, digest)
         cache.keep(name, key, facts.to_json())
-    return _with_code(facts, folder)
+    return _with_code(facts, folder, packages)
 
 
-def _with_code(facts: EnvironmentFacts, folder: Path) -> EnvironmentFacts:
-    """The facts with digests of the files of those packages that decide about numbers, as these are now."""
+def _with_code(facts: EnvironmentFacts, folder: Path, named: frozenset[str]) -> EnvironmentFacts:
+    """The facts with digests of the files of those packages that decide about numbers, or that the recipe names, as
+    these are now.
+    """
     found = {name: code_digest(name, folder) for name in DECIDES_NUMBERS if name in facts.packages}
+    found |= {name: files_digest(one) for name in named if (one := installed_package(name)) is not None}
     packages = {
         name: package.model_copy(update={"code_sha256": found[name]}) if found.get(name) else package
         for name, package in facts.packages.items()
@@ -173,9 +198,9 @@ def _stamp(file: Path) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=8)
-def _facts(extras: frozenset[str], _stamps: str) -> EnvironmentFacts:
+def _facts(extras: frozenset[str], named: frozenset[str], _stamps: str) -> EnvironmentFacts:
     """What is installed while `_stamps`, a digest of the metadata's stamps, holds: a process reads it once."""
-    found, missing = _closure(extras)
+    found, missing = _closure(extras, named)
     packages, unverified = {}, []
     for name in sorted(found):
         try:
@@ -196,14 +221,17 @@ def _facts(extras: frozenset[str], _stamps: str) -> EnvironmentFacts:
     )
 
 
-def _closure(extras: frozenset[str]) -> tuple[dict[str, importlib.metadata.Distribution], set[str]]:
-    """Installed distributions that ftc with these extras can use, and names of the `train` extra not installed.
+def _closure(
+    extras: frozenset[str], named: frozenset[str]
+) -> tuple[dict[str, importlib.metadata.Distribution], set[str]]:
+    """Installed distributions that ftc with these extras and packages can use, and names of the `train` extra that
+    aren't installed.
 
     ftc itself is left out: the plan holds its version and the digest of its code. So is what an extra asks for by
     way of another one, whose packages have no say in what a run computes.
     """
     found: dict[str, importlib.metadata.Distribution] = {}
-    pending = list(_requirements((*_own_requirements(), *_OPTIONAL), extras))
+    pending = list(_requirements((*_own_requirements(), *_OPTIONAL, *sorted(named)), extras))
     missing = {name for name, _ in _requirements(_own_requirements(), frozenset({_REQUIRED_EXTRA}))}
     seen: set[tuple[str, frozenset[str]]] = set()
     while pending:

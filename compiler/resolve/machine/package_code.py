@@ -18,18 +18,36 @@ from ftc.spec.canonical import file_digest
 from ftc.spec.storage.atomic_write import Stamp, is_settled
 from ftc.spec.storage.cache import Cache
 from ftc.spec.storage.cached import PACKAGES
+from ftc.spec.storage.installed import InstalledPackage
 
-__all__ = ["DECIDES_NUMBERS", "code_digest"]
+__all__ = ["DECIDES_NUMBERS", "code_digest", "files_digest"]
 
 DECIDES_NUMBERS = ("bitsandbytes", "peft", "tokenizers", "torch", "transformers")
 """Packages whose code makes the numbers of a run; the others are known by their RECORD."""
 
 _SUFFIXES = (".py", ".so", ".pyd", ".dll", ".dylib")
+_BYTE_CODE = (".pyc", ".pyo")
 _NO_CODE = frozenset({"__pycache__", "include", "share", "bin", "test", "tests", "testing", "benchmarks"})
 """Folders of headers, tools and tests."""
 
 _known: dict[tuple[str, ...], tuple[str, str]] = {}
 """By the folders of a package: digest of its stamps, and of its code, for as long as this process lives."""
+
+
+def files_digest(package: InstalledPackage) -> str:
+    """Digest of every file below a package's modules, and of the one that declares what it offers; read each time.
+
+    Byte code is left out. Empty where a file can't be read.
+    """
+    found = [package.declared] if package.declared else []
+    for module in package.modules:
+        file = package.folder / f"{module}.py"
+        found += [file] if file.is_file() else sorted((package.folder / module).rglob("*"))
+    try:
+        named = {str(file.relative_to(package.folder)): file for file in found if file.suffix not in _BYTE_CODE}
+        return canonical.digest([[name, file_digest(file)] for name, file in sorted(named.items()) if file.is_file()])
+    except OSError:
+        return ""
 
 
 def code_digest(name: str, cache: Path) -> str:
@@ -48,27 +66,24 @@ def code_digest(name: str, cache: Path) -> str:
     if not roots:
         return ""
     try:
-        return _digest(name, roots, Cache(PACKAGES.under(cache)))
+        entries = Cache(PACKAGES.under(cache))
+        started_ns = time.time_ns()
+        found = [file for root in roots for file in _files(root)]
+        seen = hashlib.sha256(repr(found).encode("utf-8", "surrogateescape")).hexdigest()
+        file = f"{name}-{canonical.digest(list(roots))[:16]}.json"
+        key = {"kind": "package code", "name": name, "roots": list(roots)}
+        kept = entries.recall(file, key)
+        if isinstance(kept, dict) and kept.get("stamps") == seen:
+            return str(kept.get("sha256", ""))
+        in_memory, code = _known.get(roots, ("", ""))
+        if in_memory != seen:
+            code = _hashed(roots, [path for path, *_ in found])
+        if all(is_settled(Stamp(*stamp), started_ns) for _, *stamp in found):
+            _known[roots] = (seen, code)
+            entries.keep(file, key, {"stamps": seen, "sha256": code})
+        return code
     except OSError:
         return ""
-
-
-def _digest(name: str, roots: tuple[str, ...], entries: Cache) -> str:
-    started_ns = time.time_ns()
-    found = [file for root in roots for file in _files(root)]
-    seen = hashlib.sha256(repr(found).encode("utf-8", "surrogateescape")).hexdigest()
-    file = f"{name}-{canonical.digest(list(roots))[:16]}.json"
-    key = {"kind": "package code", "name": name, "roots": list(roots)}
-    kept = entries.recall(file, key)
-    if isinstance(kept, dict) and kept.get("stamps") == seen:
-        return str(kept.get("sha256", ""))
-    in_memory, code = _known.get(roots, ("", ""))
-    if in_memory != seen:
-        code = _hashed(roots, [path for path, *_ in found])
-    if all(is_settled(Stamp(*stamp), started_ns) for _, *stamp in found):
-        _known[roots] = (seen, code)
-        entries.keep(file, key, {"stamps": seen, "sha256": code})
-    return code
 
 
 def _hashed(roots: tuple[str, ...], paths: list[str]) -> str:

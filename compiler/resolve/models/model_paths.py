@@ -12,7 +12,6 @@ absolute path.
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 
 from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
@@ -38,7 +37,10 @@ def allowed_folders() -> tuple[Path, ...]:
     home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     file = Path(home).expanduser() / "ftc" / "config.toml"
     try:
-        listed = tomllib.loads(file.read_text(encoding="utf-8")).get("model_paths", [])
+        text = file.read_text(encoding="utf-8")
+        import tomllib  # most machines have no such file
+
+        listed = tomllib.loads(text).get("model_paths", [])
         if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
             raise ValueError("`model_paths` is a list of folders")
         named += listed

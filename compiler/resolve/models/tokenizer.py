@@ -77,7 +77,7 @@ def token_ids(tokenizer: Mapping[str, Any], span: Span | None) -> dict[str, int]
         ids.update({token["content"]: token["id"] for token in added})
     except (TypeError, KeyError, IndexError, ValueError):
         ids = {}
-    if not ids or not all(type(number) is int and 0 <= number < 2**31 for number in ids.values()):
+    if set(map(type, ids.values())) != {int} or min(ids.values()) < 0 or max(ids.values()) >= 2**31:
         raise Refusal(
             [
                 diagnostic(

@@ -203,7 +203,12 @@ def _missing_part(part: str, column: str, is_written: bool, table: Table, span_o
     else:
         help_ = f"name the column: `data: {{fields: {{{part}: {_as_yaml(guess or 'COLUMN')}}}}}`"
         summary = f"{table.file} has no column `{column}`, which the task needs"
-    notes = [f"columns: {_listed(table.columns)}", *_hidden_names(table.columns)]
+    # What an editor hides in a name may be why a column seems to be missing.
+    odd = ((name, hidden) for name in table.columns if (hidden := hidden_in(name)))
+    notes = [
+        f"columns: {_listed(table.columns)}",
+        *[f"the name {quoted(name)} holds {hidden}" for name, hidden in odd][:_MOST_LISTED],
+    ]
     return diagnostic("FTC362", summary, span_of(path), help=help_, notes=notes, path=path)
 
 
@@ -217,12 +222,6 @@ def _missing_in_prompt(column: str, table: Table, span_of: SpanOf) -> Diagnostic
         notes=[f"columns: {_listed(table.columns)}"],
         path="task.prompt",
     )
-
-
-def _hidden_names(names: Sequence[str]) -> list[str]:
-    """What an editor hides in the names of columns, which may be why one seems to be missing."""
-    odd = ((name, hidden) for name in names if (hidden := hidden_in(name)))
-    return [f"the name {quoted(name)} holds {hidden}" for name, hidden in odd][:_MOST_LISTED]
 
 
 def _as_yaml(name: str) -> str:

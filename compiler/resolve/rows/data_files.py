@@ -137,7 +137,20 @@ def locate_data(
         try:
             locked = lock.data.sources.get(use) if lock else None
             if isinstance(source, PathSource) and has_scheme(source.path):
-                files[use] = _at_address(source, recipe_path, hub.is_offline, digests, span_of, locked)
+                asked = _asked(source)
+                pinned = locked.file.sha256 if locked and locked.asked == asked else None
+                path = f"{recipe_path}.path"
+                file = fetch_file(cache_folder(), source.path, pinned, span_of(path), path, offline=hub.is_offline)
+                files[use] = DataFile(
+                    path=file,
+                    shown_as=source.path,
+                    recipe_path=recipe_path,
+                    asked=asked,
+                    commit=None,
+                    chosen=None,
+                    facts=digests.file(file),
+                    reading=Reading.of(source.to_json()),
+                )
             elif not isinstance(source, HubSource):
                 files[use] = _on_disk(source, recipe_path, folder, root, digests, span_of)
             else:
@@ -198,30 +211,6 @@ def _asked(source: PathSource | Paraphrases) -> dict[str, Any]:
 
 
 _READING = ("delimiter", "sheet")
-
-
-def _at_address(
-    source: PathSource,
-    recipe_path: str,
-    offline: bool,
-    digests: DigestCache,
-    span_of: SpanOf,
-    locked: SourceLock | None,
-) -> DataFile:
-    asked = _asked(source)
-    pinned = locked.file.sha256 if locked and locked.asked == asked else None
-    path = f"{recipe_path}.path"
-    file = fetch_file(cache_folder(), source.path, pinned, span_of(path), path, offline=offline)
-    return DataFile(
-        path=file,
-        shown_as=source.path,
-        recipe_path=recipe_path,
-        asked=asked,
-        commit=None,
-        chosen=None,
-        facts=digests.file(file),
-        reading=Reading.of(source.to_json()),
-    )
 
 
 def _on_hub(

@@ -135,7 +135,16 @@ def verb_parser(name: str, about: str, command: Command, *, color: str = "auto")
     )
     command.add_arguments(parser)
     if command.formats:
-        _add_format(parser, command.formats)
+        parser.add_argument(
+            "--format",
+            choices=command.formats,
+            metavar="FORMAT",
+            help=f"{one_of(command.formats)} (default: {command.formats[0]})",
+        )
+        if JSON in command.formats:
+            parser.add_argument(
+                "--json", action="store_const", const=JSON, dest="format", help="short for `--format json`"
+            )
     parser.add_argument("-v", "--verbose", action="store_true", help="show more: reasons, and the time it took")
     add_color(parser, default=color)
     return parser
@@ -150,15 +159,6 @@ def _examples_text(examples: Sequence[Example]) -> str | None:
     else:
         lines = [f"  {one.command}\n      {one.meaning}" for one in examples]
     return "\n".join(["examples:", *lines])
-
-
-def _add_format(parser: Parser, formats: Sequence[str]) -> None:
-    """Adds `--format`, and `--json` for short."""
-    parser.add_argument(
-        "--format", choices=formats, metavar="FORMAT", help=f"{one_of(formats)} (default: {formats[0]})"
-    )
-    if JSON in formats:
-        parser.add_argument("--json", action="store_const", const=JSON, dest="format", help="short for `--format json`")
 
 
 def one_of(words: Iterable[str]) -> str:

@@ -61,7 +61,11 @@ def lines() -> list[Line]:
         # argparse offers no other way to its declarations
         actions = [one for one in verb_parser(verb.name, verb.help, verb.command)._actions if one.help != SUPPRESS]
         flags = tuple(
-            Flag(tuple(one.option_strings), _about(one), None if one.nargs == 0 else _value(one))
+            Flag(
+                tuple(one.option_strings),
+                " ".join((one.help or "").replace("%(default)s", str(one.default)).replace("%%", "%").split()),
+                None if one.nargs == 0 else _value(one),
+            )
             for one in actions
             if one.option_strings
         )
@@ -69,18 +73,10 @@ def lines() -> list[Line]:
         words = tuple(dict.fromkeys(word for value in values for word in value.words))
         kinds = tuple(dict.fromkeys(kind for value in values for kind in value.kinds))
         found.append(Line(verb.name, verb.help, flags, Value(words, kinds)))
-    words = tuple(_first_words())
-    return [*found, Line("help", "show the help of a verb", (), Value(words))]
-
-
-def _first_words() -> Iterator[str]:
     from ftc.cli.verbs import SECTIONS
 
-    return (one.name for section in SECTIONS.values() for one in section)
-
-
-def _about(action: Action) -> str:
-    return " ".join((action.help or "").replace("%(default)s", str(action.default)).replace("%%", "%").split())
+    words = tuple(one.name for section in SECTIONS.values() for one in section)
+    return [*found, Line("help", "show the help of a verb", (), Value(words))]
 
 
 def _value(action: Action) -> Value:

@@ -34,7 +34,6 @@ from ftc.spec.exit_codes import ExitCode
 if TYPE_CHECKING:
     from ftc.api import Planned, Run
     from ftc.spec.documents.events import Event, EventListener
-    from ftc.spec.documents.plan import Plan
 
 __all__ = ["COMMANDS"]
 
@@ -221,7 +220,12 @@ def _carried_out(target: Planned | str, args: Namespace) -> int:
     with ExitStack() as stack:
         if has_others:  # they get the plan that was shown, not the recipe, which may have been edited since
             file = target if isinstance(target, str) else stack.enter_context(handed_down(target))
-            stack.enter_context(companions(count, _words(file, plan, args)))
+            words = ["apply", file, "--expect", plan.sha256]
+            words += ["--again"] if args.again else []
+            words += ["--offline"] if args.offline else []
+            stack.enter_context(
+                companions(count, words if args.until is None else [*words, "--until", str(args.until)])
+            )
         listener = stack.enter_context(following(args, as_lines=args.json))
         done = api.apply(target, on_event=stop.heard_by(listener), **_how(args))
     if args.json:
@@ -237,14 +241,6 @@ def _carried_out(target: Planned | str, args: Namespace) -> int:
         write("\n")
         show_run(done, args)
     return _exit_code(done, stop)
-
-
-def _words(file: str, plan: Plan, args: Namespace) -> list[str]:
-    """What the other processes of a run are called with."""
-    words = ["apply", file, "--expect", plan.sha256]
-    words += ["--again"] if args.again else []
-    words += ["--offline"] if args.offline else []
-    return words if args.until is None else [*words, "--until", str(args.until)]
 
 
 class _Stop:

@@ -28,8 +28,6 @@ from ftc.spec.exit_codes import ExitCode
 from ftc.spec.precisions import NUMBER_TYPES
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ftc.verbs.predict import Predictions, RowLike
 
 __all__ = ["COMMANDS"]
@@ -85,7 +83,11 @@ def run_predict(args: Namespace) -> int:
     if target is None:
         write(text)
     else:
-        _save(target, text, len(found.predictions))
+        from ftc.spec.storage.atomic_write import write_text
+        from ftc.views.numbers import plural
+
+        write_text(target, text)
+        sys.stderr.write(f"Wrote {plural(len(found.predictions), 'prediction')} to {target}.\n")
     return ExitCode.FINE
 
 
@@ -167,14 +169,6 @@ def _as_asked(found: Predictions, form: str, args: Namespace) -> str:
             return as_json(found.rows, found.predictions)
         case _:
             return as_text(found.predictions, page(sys.stdout, args))
-
-
-def _save(target: Path, text: str, count: int) -> None:
-    from ftc.spec.storage.atomic_write import write_text
-    from ftc.views.numbers import plural
-
-    write_text(target, text)
-    sys.stderr.write(f"Wrote {plural(count, 'prediction')} to {target}.\n")
 
 
 _LEAST = 2**20

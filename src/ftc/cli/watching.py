@@ -13,11 +13,7 @@ from ftc.cli.terminal import STDOUT, is_interactive, page, print_json, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from ftc.verbs.watch import Follower
-    from ftc.views.page import Page
-    from ftc.views.watch import Watched
 
 __all__ = ["COMMANDS"]
 
@@ -78,20 +74,18 @@ def _follow(found: Follower, args: Namespace) -> None:
         while True:
             watched = found.look()
             look = page(sys.stdout, args)  # the window may have another width by now
-            live.update(_picture(watched, look, console.size.height), refresh=True)
+            from rich.text import Text
+
+            from ftc.views.watch import watch_lines
+
+            lines = watch_lines(watched, look)
+            live.update(
+                Text.from_ansi("\n".join(lines[: max(1, console.size.height - 1)]), no_wrap=True, overflow="ellipsis"),
+                refresh=True,
+            )
             if watched.is_over:
                 return
             time.sleep(_LOOK_SECONDS)
-
-
-def _picture(watched: Watched, look: Page, height: int) -> Text:
-    """The picture, no higher than the terminal."""
-    from rich.text import Text
-
-    from ftc.views.watch import watch_lines
-
-    lines = watch_lines(watched, look)
-    return Text.from_ansi("\n".join(lines[: max(1, height - 1)]), no_wrap=True, overflow="ellipsis")
 
 
 def _as_json(found: Follower) -> dict[str, object]:

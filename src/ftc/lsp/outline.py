@@ -153,16 +153,13 @@ class _Reader:
     def _skip_block_scalar(self, column: int) -> None:
         self._skip(_LINE_REST)
         while self.position < len(self.text):
-            indent = self._indent_here()
+            match = _SPACES.match(self.text, self.position)
+            indent = match.end() - match.start() if match else 0
             if indent <= column and not _BLANK.match(self.text, self.position):
                 # The line after is read as such: this call ends where a line ends.
                 self.position -= 1
                 return
             self._skip(_LINE_REST)
-
-    def _indent_here(self) -> int:
-        match = _SPACES.match(self.text, self.position)
-        return match.end() - match.start() if match else 0
 
     def _scalar(self, end: re.Pattern[str]) -> Word:
         start = self.position

@@ -94,7 +94,8 @@ def contest_of(runs: Sequence[Run]) -> Contest:
     first, second = runs
     common = [(one, outcomes[1][key].tuned) for key, one in outcomes[0].items() if key in outcomes[1]]
     if not common:
-        raise Refusal([_strangers(first, second)])
+        summary = f"runs `{first.record.id}` and `{second.record.id}` have no test row in common"
+        raise Refusal([diagnostic("FTC681", summary, help="rate runs whose data and split are the same")])
     name = f"{first.record.id}-{second.record.id}"
     return _contest(name, first.record.id, second.record.id, [(one, one.tuned, other) for one, other in common])
 
@@ -125,11 +126,6 @@ def _chance(rater: str, seed: int, use: str, row: int) -> int:
 def _none(run: Run, summary: str, note: str) -> Diagnostic:
     help = "rate a finished run whose test split was evaluated; `ftc run list` lists them"
     return diagnostic("FTC680", f"run `{run.record.id}` {summary}", help=help, notes=note)
-
-
-def _strangers(first: Run, second: Run) -> Diagnostic:
-    summary = f"runs `{first.record.id}` and `{second.record.id}` have no test row in common"
-    return diagnostic("FTC681", summary, help="rate runs whose data and split are the same")
 
 
 _NAME = re.compile(r"[\w.-]{1,60}")

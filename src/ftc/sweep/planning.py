@@ -155,7 +155,10 @@ def plan_sweep(
         try:
             plans[name] = plan_trial(file, point, offline=offline).plan
         except Refusal as refusal:
-            raise _explained(refusal, point) from None
+            note = f"the sweep has a trial with {', '.join(overrides_of(point))}"
+            told = Refusal([replace(one, notes=(*one.notes, note)) for one in refusal.diagnostics])
+            told.sources = refusal.sources
+            raise told from None
         if tell is not None:
             tell(number, len(points))
     return PlannedSweep(file, own, _forecast(file, own.plan, (len(corners), len(startup)), points, plans))
@@ -265,14 +268,6 @@ def _corners(file: SweepFile) -> tuple[Point, ...]:
         summary = f"the space has {count:,} corners, and a sweep plans at most {_MOST_CORNERS}"
         raise _at(file, diagnostic("FTC585", summary, file.read.source.span("space"), help=help))
     return tuple(dict(zip(file.sweep.space, corner, strict=True)) for corner in product(*ends))
-
-
-def _explained(refusal: Refusal, point: Point) -> Refusal:
-    """Why a point can't be planned, with the point."""
-    note = f"the sweep has a trial with {', '.join(overrides_of(point))}"
-    told = Refusal([replace(one, notes=(*one.notes, note)) for one in refusal.diagnostics])
-    told.sources = refusal.sources
-    return told
 
 
 def _trial_seconds(plan: Plan) -> SecondsRange | None:

@@ -93,7 +93,11 @@ class Study:
             if folder is None:
                 raise
             raise damaged(folder / JOURNAL, str(fault)) from None
-        wanted = digest(_searched(sweep))
+        # The budget and the number of trials may change; all else decides which trials there are.
+        said = sweep.to_json()
+        said.pop("budget")
+        said["search"].pop("trials")
+        wanted = digest(said)
         if known is None:
             self._study.set_user_attr("search_sha256", wanted)
             for point in _grid(sweep) if sweep.search.kind == "grid" else ():
@@ -259,14 +263,6 @@ _WHY = {
     "hyperband": "not among the best of its bracket at this step",
     "median": "worse than the median of the trials before",
 }
-
-
-def _searched(sweep: Sweep) -> dict[str, Any]:
-    """What decides which trials there are; the budget and the number of trials may change."""
-    said = sweep.to_json()
-    said.pop("budget")
-    said["search"].pop("trials")
-    return said
 
 
 def first_points(sweep: Sweep, count: int) -> tuple[Point, ...]:

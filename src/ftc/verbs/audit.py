@@ -167,6 +167,10 @@ def _earned(
 ) -> Sequence[Earned] | str:
     """What sampled answers earn, or why that can't be computed here."""
     assert plan.settings.train.sampling is not None, "answers come from a plan that samples them"
+    from ftc.spec.rewards import asks_packages
+
+    if asks_packages(plan.settings.train.sampling.rewards):
+        return "a package computes them, which an audit doesn't run"
     try:
         from ftc.runtime.rewards.recompute import earned
         from ftc.spec.storage.own_tokenizer import tokenizer_folder
@@ -297,7 +301,11 @@ class _Reexecution:
         with scratch_folder() as scratch:
             request = _request(self._run, self._inputs, self._asked, self._steps, scratch)
             found = replay_in_fresh_process(request.model_copy(update=wanted), self._go_on)
-            results = self._results(found, scratch)
+            if self._asked.level != "full" or self._parted or found.problem or not RunFolder(scratch).record.exists():
+                results = []
+            else:
+                again = load_run(scratch)
+                results = list(result_findings(self._run.record, again.record, self._run.evaluation, again.evaluation))
         return self._judged(static, (*other, *self._findings(found), *results), found, time.monotonic() - started)
 
     def _go_on(self, answer: Answer) -> bool:
@@ -317,12 +325,6 @@ class _Reexecution:
         if found.problem:
             findings.append(problem_finding(found.problem))
         return findings
-
-    def _results(self, found: Replayed, scratch: Path) -> list[Finding]:
-        if self._asked.level != "full" or self._parted or found.problem or not RunFolder(scratch).record.exists():
-            return []
-        again = load_run(scratch)
-        return list(result_findings(self._run.record, again.record, self._run.evaluation, again.evaluation))
 
     def _judged(
         self, static: AuditReport, findings: tuple[Finding, ...], found: Replayed, seconds: float

@@ -212,11 +212,13 @@ def _predictions(settings: Settings, outcomes: Sequence[Outcome]) -> Predictions
 
 def _lacking(settings: Settings) -> dict[str, str]:
     """Metrics that can't be computed here, with reasons; the first run's data judge all runs alike."""
+    from ftc.spec.documents.package_metrics import package_metrics
     from ftc.spec.metrics import needs_of
     from ftc.spec.storage.wordnet import lacking_data
 
     lacking = lacking_data(settings.eval)
-    return {
+    of_packages = dict.fromkeys(package_metrics(settings), "a package computes it, which a run alone asks")
+    return of_packages | {
         name: f"{need.data} as the first run used it is not on this machine"
         for name in settings.eval.metrics
         for need in needs_of([name])

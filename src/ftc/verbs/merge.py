@@ -83,7 +83,19 @@ def merge(
         try_writing(target)
     refuse_faults(found, takes_pulled=True)
     made = merge_into(found, target, dtype, shard_bytes, on_event or (lambda event: None))
-    _note(found, target, made.model)
+    from ftc.spec.documents.ledger import Merged, append_entry
+
+    append_entry(
+        found.root,
+        Merged,
+        name=found.plan.name,
+        run_id=found.record.id,
+        job_sha256=made.model.job_sha256,
+        folder=noted_folder(found, target),
+        weight_type=made.model.weight_type,
+        content_sha256=made.model.content_sha256,
+        files_sha256={name: facts.sha256 for name, facts in made.model.weight_files.items()},
+    )
     return made
 
 
@@ -230,22 +242,6 @@ def _refuse_narrow(room: Room, target: Path) -> None:
         found.append(diagnostic("FTC663", summary, help=help))
     if found:
         raise Refusal(found)
-
-
-def _note(run: Run, target: Path, model: MergedModel) -> None:
-    from ftc.spec.documents.ledger import Merged, append_entry
-
-    append_entry(
-        run.root,
-        Merged,
-        name=run.plan.name,
-        run_id=run.record.id,
-        job_sha256=model.job_sha256,
-        folder=noted_folder(run, target),
-        weight_type=model.weight_type,
-        content_sha256=model.content_sha256,
-        files_sha256={name: facts.sha256 for name, facts in model.weight_files.items()},
-    )
 
 
 def noted_folder(run: Run, target: Path) -> str:

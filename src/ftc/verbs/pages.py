@@ -74,7 +74,14 @@ def write_pages(run: Run) -> tuple[Diagnostic, ...]:
         try:
             texts[name] = draw()
         except Exception as problem:  # noqa: BLE001 - whatever a view stumbles over, the run is finished
-            findings.append(_undrawn(run, name, problem))
+            import traceback
+
+            frame = traceback.extract_tb(problem.__traceback__)[-1]
+            note = f"{type(problem).__name__}: {problem} ({Path(frame.filename).name}, line {frame.lineno})"
+            help = f"the result is complete; `ftc show {run.record.id}` draws the page again. Please report this"
+            findings.append(
+                diagnostic("FTC692", f"`{name}` of run `{run.record.id}` can't be drawn", help=help, notes=note)
+            )
     for name, text in texts.items():
         write_text(run.folder / name, text)
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
@@ -94,12 +101,3 @@ def write_missing_pages(run: Run) -> tuple[Diagnostic, ...]:
         return write_pages(run)
     except OSError:  # somebody else's folder can be looked at all the same
         return ()
-
-
-def _undrawn(run: Run, page: str, problem: Exception) -> Diagnostic:
-    import traceback
-
-    frame = traceback.extract_tb(problem.__traceback__)[-1]
-    note = f"{type(problem).__name__}: {problem} ({Path(frame.filename).name}, line {frame.lineno})"
-    help = f"the result is complete; `ftc show {run.record.id}` draws the page again. Please report this"
-    return diagnostic("FTC692", f"`{page}` of run `{run.record.id}` can't be drawn", help=help, notes=note)

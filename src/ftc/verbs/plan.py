@@ -345,7 +345,7 @@ def located_plan(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
     from ftc.compiler.audit.locate import companion_folders, missing_models, model_folder
     from ftc.compiler.lock.lockfile import lock_path
     from ftc.compiler.pipeline import Compiled
-    from ftc.compiler.resolve.machine.environment import asked_extras, resolve_environment
+    from ftc.compiler.resolve.machine.environment import environment_of
     from ftc.spec.storage.paths import streams_folder
     from ftc.verbs.runs import run_of
     from ftc.verbs.track import track_in
@@ -381,9 +381,7 @@ def located_plan(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
             lock_changes=(),
             model_folder=model,
             companions=companions,
-            environment=resolve_environment(
-                also=asked_extras(plan.recipe, reads_images=plan.settings.model.vision is not None)
-            ),
+            environment=environment_of(plan.recipe, reads_images=plan.settings.model.vision is not None),
             track=track_in(recipe),
         ),
         recipe_text=b"",

@@ -12,7 +12,6 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 if TYPE_CHECKING:
     from ftc.compiler.pipeline import Compiled
     from ftc.spec.documents.plan import Plan
-    from ftc.spec.documents.policy import PolicyResult
 
 __all__ = ["waivers_of", "with_policy"]
 
@@ -46,7 +45,10 @@ def with_policy(compiled: Compiled, root: Path, waivers: Mapping[str, str]) -> C
         refusal = Refusal(found)
         refusal.sources = {POLICY_FILE: read.lines}
         raise refusal
-    checks = (*compiled.plan.checks, Check(name="policy", code=None, result=_words(results)))
+    kept = sum(one.passed for one in results)
+    broken = [f"{one.rule} ({one.waived or one.level})" for one in results if not one.passed]
+    words = f"{kept} of {len(results)} rules are met" + (f"; not {', '.join(broken)}" if broken else "")
+    checks = (*compiled.plan.checks, Check(name="policy", code=None, result=words))
     plan = compiled.plan.model_copy(update={"policy": results, "checks": checks}).sealed()
     return replace(compiled, plan=plan, diagnostics=(*compiled.diagnostics, *found))
 
@@ -70,9 +72,3 @@ def waivers_of(texts: Sequence[str]) -> dict[str, str]:
     if bare := [rule for rule, _, reason in pairs if not reason.strip()]:
         raise Refusal([diagnostic("FTC434", f"`{bare[0]}` has no reason", help="write `--waive RULE=REASON`")])
     return {rule: reason.strip() for rule, _, reason in pairs}
-
-
-def _words(results: Sequence[PolicyResult]) -> str:
-    kept = sum(one.passed for one in results)
-    broken = [f"{one.rule} ({one.waived or one.level})" for one in results if not one.passed]
-    return f"{kept} of {len(results)} rules are met" + (f"; not {', '.join(broken)}" if broken else "")

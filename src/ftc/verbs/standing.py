@@ -67,18 +67,14 @@ def standing_of(root: Path, plan: Plan, run: Run | None) -> Standing | None:
 
     words, limit = f"run {place.path.name} is to be recovered: its plan.json or record.json can't be read", None
     if run is not None:
-        words = _words(run)
+        record = run.record
+        reason = record.interruptions[-1].reason if record.interruptions and record.status != "running" else ""
+        words = f"run {record.id} is {record.status}" + (f" ({reason})" if reason else "")
         limit = usable_step(run.record.interruptions, run.record.proved_step)
     log = witnessed_log(place)
     job = (run.plan if run else plan).job_sha256()
     found = newest(place.checkpoints, job, lambda _: None, log, below=None if limit is None else limit + 1)
     return Standing(words, found.progress.step if found else 0)
-
-
-def _words(run: Run) -> str:
-    record = run.record
-    reason = record.interruptions[-1].reason if record.interruptions and record.status != "running" else ""
-    return f"run {record.id} is {record.status}" + (f" ({reason})" if reason else "")
 
 
 def note_of_saved(root: Path, saved: Plan) -> str:

@@ -57,21 +57,18 @@ class Follower:
             self._asked, self._left = now, as_left(run)
         if run.record.is_open and self._left is not None and self._left.record.status != "running":
             run = self._left
-        return Watched(
-            plan=run.plan,
-            record=run.record,
-            events=self._read_events(),
-            machine=self._sample() if run.record.status == "running" else {},
-            seconds=_since_start(run) if run.record.status == "running" else wall_seconds(run.record),
-        )
-
-    def _read_events(self) -> tuple[Event, ...]:
         file = RunFolder(self.folder).events
         stat = file.stat() if file.exists() else None
         stamp = (stat.st_size, stat.st_mtime_ns) if stat else (0, 0)
         if stamp != self._stamp:
             self._stamp, self._events = stamp, load_events(self.folder)
-        return self._events
+        return Watched(
+            plan=run.plan,
+            record=run.record,
+            events=self._events,
+            machine=self._sample() if run.record.status == "running" else {},
+            seconds=_since_start(run) if run.record.status == "running" else wall_seconds(run.record),
+        )
 
     def _sample(self) -> dict[str, float]:
         """What the run's process takes, where it is one of this machine."""

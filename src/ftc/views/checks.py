@@ -28,7 +28,9 @@ def check_lines(plan: Plan, page: Page, *, shown: Collection[str] = (), whole: b
             on a narrow page too little would be left of it, so that it is whole there as well.
     """
     whole = whole or page.columns < _NARROW
-    checks = [check for check in plan.checks if _code(check) not in shown]
+    # A finding says the same where its code is that of the check, by its name now or in earlier plans.
+    codes = [_CODES.get(CheckName.EARLIER.get(check.name, check.name), check.code) for check in plan.checks]
+    checks = [check for check, code in zip(plan.checks, codes, strict=True) if code not in shown]
     names = [escaped(check.name) for check in checks]
     hang = min(page.columns // 3, max(map(visible_width, names), default=0)) + 4
     lines: list[str] = []
@@ -53,11 +55,6 @@ def _behind(head: str, result: str, hang: int, page: Page, *, is_short: bool) ->
     yield head + first
     for line in others:
         yield " " * hang + line
-
-
-def _code(check: Check) -> str | None:
-    """The code of the finding that says the same, by the check's name now or in earlier plans."""
-    return _CODES.get(CheckName.EARLIER.get(check.name, check.name), check.code)
 
 
 def _warns(check: Check, plan: Plan) -> bool:

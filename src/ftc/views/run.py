@@ -32,6 +32,8 @@ from ftc.views.words import (
 
 __all__ = ["RunEntry", "evaluation_text", "plan_html", "run_html", "run_line", "run_text", "runs_text", "wall_seconds"]
 
+_CODE_CHANGED = "ftc's own files or the project's commit changed during the run (FTC645)"
+
 
 def run_text(
     plan: Plan,
@@ -59,7 +61,6 @@ def run_text(
         page: Width and colors.
     """
     title = f"evaluated on test, {numbers.plural(evaluation.tuned.rows, 'row')}, once" if evaluation else ""
-    # Which run it is and how it stands.
     words = {
         "running": page.accent("running"),
         "interrupted": page.alert("interrupted"),
@@ -83,6 +84,7 @@ def run_text(
     lines = [
         *page.flow("run", parts),
         *page.listed("stopped", map(escaped, map(interruption_words, record.interruptions))),
+        *page.listed("code", [_CODE_CHANGED] if record.code_changed else []),
         *page.listed("curves", filter(None, [curves])),
         *_files(record, folder, has_report, page),
         *_against_plan(plan, record, page),

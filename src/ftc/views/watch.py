@@ -60,8 +60,12 @@ def watch_lines(found: Watched, page: Page) -> list[str]:
     for event in found.events:
         state.add(event)
     run = history(found.events)
+    record = found.record
+    paint = {"finished": page.good, "running": page.accent, "failed": page.bad, "gate_failed": page.bad}
+    status = paint.get(record.status, page.alert)(record.status.replace("_", " "))
+    base = shorten(escaped(found.plan.model.name), 30)
     return [
-        *_head(found, page),
+        *page.flow(page.strong(record.name), [record.id, base, status], indent=LABEL),
         *_progress(found, state, page),
         *page.flow("speed", _speed(run, state), indent=LABEL),
         *page.flow("memory", _memory(found), indent=LABEL),
@@ -70,14 +74,6 @@ def watch_lines(found: Watched, page: Page) -> list[str]:
         *_curves(found, run, page),
         *_latest(found.events, state, page),
     ]
-
-
-def _head(found: Watched, page: Page) -> list[str]:
-    record = found.record
-    paint = {"finished": page.good, "running": page.accent, "failed": page.bad, "gate_failed": page.bad}
-    status = paint.get(record.status, page.alert)(record.status.replace("_", " "))
-    base = shorten(escaped(found.plan.model.name), 30)
-    return page.flow(page.strong(record.name), [record.id, base, status], indent=LABEL)
 
 
 def _progress(found: Watched, state: RunState, page: Page) -> list[str]:

@@ -12,7 +12,6 @@ from ftc.spec.documents.plan import ModelSummary, Plan
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.metrics import METRICS, metric_named
 from ftc.spec.reinforcement_losses import reinforcement_loss
-from ftc.spec.rewards import reward_card
 from ftc.spec.tasks.card import Mode
 from ftc.spec.text_forms import FormName, form_card
 from ftc.views import numbers
@@ -161,7 +160,7 @@ def sampling_facts(sampling: SamplingSettings) -> Iterator[tuple[str, str]]:
     length = numbers.plural(sampling.max_new_tokens, "token")
     sizes = f"{sampling.group_size} per prompt, up to {length} each"
     yield "answers", f"{sizes}, sampled{among} at temperature {sampling.temperature:g}"
-    yield "rewards", ", ".join(f"{reward_card(one.kind).label} (weight {one.weight:g})" for one in sampling.rewards)
+    yield "rewards", ", ".join(f"{one.label} (weight {one.weight:g})" for one in sampling.rewards)
     beta = f", divergence from the base model weighted by {sampling.beta:g}" if sampling.beta else ""
     yield "loss", f"{reinforcement_loss(sampling.loss).label}{beta}"
 

@@ -306,7 +306,7 @@ def test_a_teacher_is_carried() -> None:
         (FACTORY.replace("tickets_registered", "ranked"), "rows of preferences, which `sft` does not train on"),
         (FACTORY + "dataset_dir: elsewhere", "is a name in `dataset_info.json`, which is not here"),
         (TRL, "detects the format of the rows"),
-        (TRL + "beta: 0.1\nreward_model_path: a/b", "PPO, reward models and KTO are not supported"),
+        (TRL + "beta: 0.1\nreward_model_path: a/b", "PPO and reward models are not supported"),
         (TRL + "num_generations: 8\nloss_type: cispo", "the loss `cispo` is not supported"),
         (OUMI.replace("use_peft: false", "trainer_type: TRL_GRPO"), "training of the kind `TRL_GRPO` is not supported"),
         ("model: {model_name: acme/brook}\ngeneration: {max_new_tokens: 9}", "for inference or evaluation"),

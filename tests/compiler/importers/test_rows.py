@@ -98,6 +98,16 @@ datasets:
         (AXOLOTL.replace("tickets.jsonl", "a.txt").replace("alpaca", "completion"), {"data.source": {"path": "a.txt"}}),
         (TRL + "beta: 0.05\npacking: false", {"task": {"kind": "preference", "beta": "0.05"}, "train.packing": False}),
         (
+            TRL + "beta: 0.2\ndesirable_weight: 1.5\nundesirable_weight: 1",
+            {"task": {"kind": "preference", "loss": "kto", "beta": "0.2", "desirable_weight": "1.5"}},
+        ),
+        (TRL + "loss_type: kto", {"task": {"kind": "preference", "loss": "kto"}}),
+        (
+            OUMI.replace("use_peft: false", "trainer_type: TRL_KTO")
+            + "data: {train: {datasets: [{dataset_name: acme/rated}]}}",
+            {"task": {"kind": "preference", "loss": "kto"}, "data.source": {"hub": "acme/rated"}},
+        ),
+        (
             OUMI.replace("use_peft: false", "trainer_type: TRL_DPO")
             + "data: {train: {datasets: [{dataset_name: acme/pairs}]}}",
             {"task.kind": "preference", "data.source": {"hub": "acme/pairs"}},
@@ -126,6 +136,7 @@ def test_tasks_rows_and_packing_of_other_tools(text: str, values: dict[str, Any]
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
+        (TRL + "loss_type: apo_zero_unpaired", "the preference loss `apo_zero_unpaired` is not supported"),
         (
             OUMI.replace("use_peft: false", "trainer_type: TRL_DPO")
             + "data: {train: {datasets: [{dataset_name: text_sft, dataset_path: a.jsonl}]}}",

@@ -102,6 +102,30 @@ def test_columns_tell_the_task(row: dict[str, Any], task: str) -> None:
     assert likely_task(Table("rows.jsonl", tuple(row), [row])) == task
 
 
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"prompt": "a", "completion": "b", "label": True}, "{kind: preference, loss: kto}"),
+        ({"question": "a", "answer": "b", "kto_tag": "-1"}, "{kind: preference, loss: kto}"),
+        ({"messages": [{"role": "user", "content": "a"}], "rating": 1}, "{kind: preference, loss: kto}"),
+        ({"prompt": "a", "completion": "b", "rating": 4}, "{kind: generation}"),
+        ({"text": "a longer text", "label": 1}, "{kind: classification}"),
+        ({"text": "a longer text", "label": ["x"]}, "{kind: classification, multi_label: true}"),
+        ({"sentence1": "a", "sentence2": "b", "score": 0.5}, "{kind: embedding, loss: cosent}"),
+    ],
+)
+def test_rows_tell_options_of_their_task(tmp_path: Path, row: dict[str, Any], says: str) -> None:
+    data = tmp_path / "rows.jsonl"
+    twelve = [
+        {**row, **{"label": row["label"] if isinstance(row["label"], list) else bool(n % 2)}} if "label" in row else row
+        for n in range(12)
+    ]
+    data.write_text("\n".join(map(json.dumps, twelve)), encoding="utf-8")
+    text = Path(write_starter(tmp_path / "new.yaml", task=None, data=data, base=None).file).read_text(encoding="utf-8")
+    assert f"task: {says}\n" in text
+    assert "COLUMN" not in text
+
+
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name())
 def test_without_a_model_the_tasks_usual_one_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: type[TaskSection]

@@ -18,7 +18,7 @@ from ftc.runtime.training.optimizers import (
     state_misfit,
     state_tensors,
 )
-from ftc.runtime.training.selection import Selection
+from ftc.spec.documents.selection import Selection
 from ftc.spec.documents.settings import GroupSettings, ScheduleSettings, TrainSettings
 from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizers import OPTIMIZERS
@@ -132,7 +132,7 @@ def test_a_plateau_is_torch_s_own() -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1, threshold=0)
     for step, loss in enumerate([3.0, 2.0, 2.5, 2.5, 2.1, 2.0, 1.9, 2.0, 2.0, 2.0, 2.0]):
-        selection = selection.after(step, loss, train)
+        selection = selection.after(step, {"val_loss": loss}, train)
         theirs.step(loss)
         assert learning_rate_at(step, train) * selection.rate_factor == optimizer.param_groups[0]["lr"]
 

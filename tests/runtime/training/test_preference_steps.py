@@ -28,22 +28,24 @@ from tests.runtime.test_tasks import FORMULAS
 from tests.support.streams import write_columns
 from tests.support.tiny_models import VOCAB_SIZE
 
+__all__ = ["answer_pairs"]
+
 _STEPS, _BATCH = 10, 3
 _CPU = torch.device("cpu")
 
 
-def _pairs(folder: Path) -> TokenStream:
-    """Twelve prompts with two answers each, of one to four tokens."""
-    generator = np.random.default_rng(3)
+def answer_pairs(file: Path, count: int = 12, seed: int = 3) -> TokenStream:
+    """Prompts with two answers each, of one to four tokens, of which the first is rated good or bad."""
+    generator = np.random.default_rng(seed)
     ids, masks, prompts, firsts = [], [], [], []
-    for _ in range(12):
+    for _ in range(count):
         prompt = [1, *generator.integers(4, VOCAB_SIZE, size=int(generator.integers(1, 5))).tolist()]
         answers = [generator.integers(4, VOCAB_SIZE, size=int(generator.integers(1, 5))).tolist() for _ in range(2)]
         ids.append([token for answer in answers for token in (*prompt, *answer)])
         masks.append([flag for answer in answers for flag in ([0] * len(prompt) + [1] * len(answer))])
         prompts.append(len(prompt))
         firsts.append([len(prompt) + len(answers[0]), int(generator.integers(0, 2))])
-    return write_columns(folder / "pairs.arrow", ids, masks, prompts=prompts, targets=firsts)
+    return write_columns(file, ids, masks, prompts=prompts, targets=firsts)
 
 
 def _log_probs(model: Any, rows: TokenStream, number: int) -> list[tuple[torch.Tensor, int]]:
@@ -105,7 +107,7 @@ def test_ten_steps_by_the_formula(name: str, made: RunJob, tmp_path: Path) -> No
 
     weights_of_kto = {"desirable_weight": 1.5, "undesirable_weight": 0.8}
     told, formula = (weights_of_kto, None) if name == "kto" else FORMULAS[name]
-    rows, compared = _pairs(tmp_path), {"loss": name.partition(",")[0], "beta": 0.3, **told}
+    rows, compared = answer_pairs(tmp_path / "pairs.arrow"), {"loss": name.partition(",")[0], "beta": 0.3, **told}
     changes = {
         "model.head": "lm",
         "text.form": "preference",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftc.runtime.training.selection import Selection
+from ftc.spec.documents.selection import Selection
 from tests.support.documents import plan
 
 
@@ -10,7 +10,7 @@ def _selected(values: list[float], *, higher: bool) -> Selection:
     train = plan().settings.train.model_copy(update={"select_higher": higher})
     selection = Selection()
     for step, value in enumerate(values, start=1):
-        selection = selection.after(step, value, train)
+        selection = selection.after(step, {"val_loss": value}, train)
     return selection
 
 

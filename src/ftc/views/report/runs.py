@@ -5,7 +5,7 @@ A filter is the fragment of the page's address, so that it stays when the page i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os.path import relpath
 from pathlib import Path
@@ -59,9 +59,21 @@ def runs_html(found: Sequence[Listed], folder: Path) -> str:
         found: The runs, newest first.
         folder: Where the page lies; links to reports are relative to it.
     """
-    filters = _filters(found)
+    kinds: dict[str, list[str]] = {
+        "recipe": sorted({one.record.name for one in found}),
+        "status": sorted({str(one.record.status) for one in found}),
+        "task": sorted({one.plan.recipe.task.kind for one in found}),
+        "base": sorted({one.plan.model.name for one in found}),
+    }
+    keys = [(kind, value) for kind, values in kinds.items() if len(values) > 1 for value in values]
+    filters = {key: f"only-{index}" for index, key in enumerate(keys)}
     curves = [history(one.events) for one in found]
-    scales = _scales(found, curves)
+    # The lowest and highest loss of each recipe's runs, so that their curves can be compared.
+    values: dict[str, list[float]] = {}
+    for one, run in zip(found, curves, strict=True):
+        losses = values.setdefault(one.record.name, [])
+        losses += [value for _, value in run.points("loss") + run.validation("val_loss")]
+    scales = {name: (min(losses), max(losses)) if losses else (0.0, 0.0) for name, losses in values.items()}
     cards = "".join(
         _card(one, run, scales[one.record.name], filters, folder) for one, run in zip(found, curves, strict=True)
     )
@@ -83,19 +95,6 @@ def runs_html(found: Sequence[Listed], folder: Path) -> str:
     page = section("runs", "Runs", _filter_links(filters), body)
     footer = f"Made by ftc {text(VERSION)}."
     return framed("All runs", header, [("runs", "Runs", page)], footer, None, head=head, says_charts=False)
-
-
-def _filters(found: Iterable[Listed]) -> dict[tuple[str, str], str]:
-    """Names of fragments by what they show: a recipe, a status or a task."""
-    shown = list(found)
-    kinds: dict[str, list[str]] = {
-        "recipe": sorted({one.record.name for one in shown}),
-        "status": sorted({str(one.record.status) for one in shown}),
-        "task": sorted({one.plan.recipe.task.kind for one in shown}),
-        "base": sorted({one.plan.model.name for one in shown}),
-    }
-    keys = [(kind, value) for kind, values in kinds.items() if len(values) > 1 for value in values]
-    return {key: f"only-{index}" for index, key in enumerate(keys)}
 
 
 def _filter_links(filters: Mapping[tuple[str, str], str]) -> str:
@@ -141,15 +140,6 @@ def _card(
         f"{f'<p>{text(result)}</p>' if result else ''}{_curve(run, scale, f'{record.name} {record.id}')}"
         f"<p><small>{text(' · '.join(about))}</small></p></article>"
     )
-
-
-def _scales(found: Sequence[Listed], curves: Sequence[History]) -> dict[str, tuple[float, float]]:
-    """The lowest and highest loss of each recipe's runs, so that their curves can be compared."""
-    values: dict[str, list[float]] = {}
-    for one, run in zip(found, curves, strict=True):
-        losses = values.setdefault(one.record.name, [])
-        losses += [value for _, value in run.points("loss") + run.validation("val_loss")]
-    return {name: (min(losses), max(losses)) if losses else (0.0, 0.0) for name, losses in values.items()}
 
 
 def _curve(run: History, scale: tuple[float, float], name: str) -> str:

@@ -341,10 +341,6 @@ def _evaluations(run: History) -> str:
         )
         for evaluation in run.evaluations
     ]
-    header = ("step", *(_watched_title(name) for name in names), "remark")
+    titles = ("validation loss" if name == "val_loss" else metric_title(name) for name in names)
+    header = ("step", *titles, "remark")
     return table("Validation", header, rows, right=range(len(names) + 1))
-
-
-def _watched_title(name: str) -> str:
-    """What people call a metric of validation."""
-    return "validation loss" if name == "val_loss" else metric_title(name)

@@ -1,0 +1,85 @@
+"""Installed packages that a recipe names for a metric or a reward: what they declare, read and never imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.documents.plan import Check
+from ftc.spec.documents.quality import CheckName
+from ftc.spec.extension_points import ExtensionPoint, PackageEntry, extension_point, package_entry
+from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.sections.recipe import Recipe
+from ftc.spec.storage.installed import InstalledPackage, installed_package
+
+__all__ = ["NamedEntry", "asked_packages", "named_entries", "resolve_extensions"]
+
+
+class NamedEntry(NamedTuple):
+    """What a recipe names of a package."""
+
+    entry: PackageEntry
+    point: ExtensionPoint
+    path: str
+    """Its place in the recipe."""
+
+
+def named_entries(recipe: Recipe) -> Iterator[NamedEntry]:
+    """Everything that a recipe names of packages, in the order of its sections."""
+    rewards = recipe.task.sampling.rewards if recipe.task.sampling else ()
+    for number, reward in enumerate(rewards):
+        if reward.name and (entry := package_entry(reward.name)):
+            yield NamedEntry(entry, extension_point("reward"), f"task.rewards[{number}].name")
+    for name, path in recipe.eval.named():
+        if entry := package_entry(name):
+            yield NamedEntry(entry, extension_point("metric"), path)
+
+
+def asked_packages(recipe: Recipe) -> frozenset[str]:
+    """Packages that a run of this recipe imports, by their normal names."""
+    return frozenset(named.entry.distribution for named in named_entries(recipe))
+
+
+def resolve_extensions(recipe: Recipe, span_of: Callable[[str], Span | None]) -> tuple[Check, ...]:
+    """What a plan says of each package: its version, and what is asked of it.
+
+    Raises:
+        Refusal: A package isn't installed (FTC480), doesn't offer what is named (FTC481), or can't be locked (FTC482).
+    """
+    each = [*named_entries(recipe)]
+    named = [*{(one.entry, one.point): one for one in reversed(each)}.values()][::-1]  # each once, at its first place
+    packages = {one.entry.distribution: installed_package(one.entry.distribution) for one in named}
+    found: list[Diagnostic] = []
+    for one in named:
+        code, summary, help = _fault(one, packages[one.entry.distribution])
+        if summary:
+            found.append(diagnostic(code, summary, span_of(one.path), help=help, path=one.path))
+    if found:
+        raise Refusal(found)
+    asked: dict[str, dict[str, None]] = {name: {} for name in packages}
+    for one in named:
+        asked[one.entry.distribution][f"{one.point.kind} `{one.entry.name}`"] = None
+    lines = (
+        f"{name} {package.version}: {', '.join(asked[name])}; a run imports it"
+        for name, package in sorted(packages.items())
+        if package is not None
+    )
+    return tuple(Check(name=CheckName.PACKAGE, code=None, result=line) for line in lines)
+
+
+def _fault(named: NamedEntry, package: InstalledPackage | None) -> tuple[str, str, str]:
+    """Code, summary and help; without a summary where nothing is wrong."""
+    (distribution, name), group = named.entry, named.point.group
+    if package is None:
+        help = f"`pip install {distribution}` installs it, and a run executes its code: install only what you trust"
+        return "FTC480", f"the package `{distribution}` is not installed", help
+    offered = sorted(one for of, one in package.entries if of == group)
+    if name not in offered:
+        close = nearest(name, offered)
+        known = f"it offers {', '.join(f'`{distribution}:{one}`' for one in offered)}" if offered else "it offers none"
+        help = f"did you mean `{distribution}:{close}`?" if close else known
+        return "FTC481", f"`{distribution}` {package.version} declares no `{name}` in the group `{group}`", help
+    if (fault := package.fault()) is not None:
+        return "FTC482", f"the files of `{distribution}` can't be locked: {fault}", "install it with `pip install`"
+    return "", "", ""

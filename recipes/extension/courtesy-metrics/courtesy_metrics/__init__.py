@@ -1,0 +1,29 @@
+"""What a support team asks of an answer: a courteous phrase, and no more words than the question needs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["brevity", "courtesy"]
+
+PHRASES = tuple(
+    line.strip().lower()
+    for line in Path(__file__).with_name("phrases.txt").read_text(encoding="utf-8").splitlines()
+    if line.strip()
+)
+MOST_WORDS = 12
+
+
+def courtesy(answer: str, references: Sequence[str]) -> float:
+    """The metric: how many of the courteous phrases of a reference an answer has, of that with fewest; at most 1."""
+    wanted = min((_count(one) for one in references), default=0)
+    return 1.0 if wanted == 0 else min(1.0, _count(answer) / wanted)
+
+
+def brevity(answer: str, reference: str) -> float:
+    """The reward: 1 for an answer of no more words than the reference, or twelve without one; less for a longer one."""
+    words, most = len(answer.split()), len(reference.split()) or MOST_WORDS
+    return 0.0 if words == 0 else min(1.0, most / words)
+
+
+def _count(text: str) -> int:
+    return sum(text.lower().count(phrase) for phrase in PHRASES)
