@@ -68,7 +68,7 @@ class Architecture:
             never does.
         transposed: Whether weights of linear layers are stored as (inputs, outputs).
         positions: How it knows where a token stands.
-        stretches: Whether its rotation (RoPE) takes transformers' scaled forms, one for all layers; see `Rope`.
+        scales_rotation: Whether its rotation (RoPE) takes transformers' scaled forms, one for all layers; see `Rope`.
         window_every: One layer of so many, the last of them, attends to everything, where config.json gives a window
             and doesn't list its layers; 0 where each layer has the window.
         norm: How norms are computed.
@@ -104,7 +104,7 @@ class Architecture:
     inner_ratio: int | None
     transposed: bool | None
     positions: Positions | None
-    stretches: bool | None
+    scales_rotation: bool | None
     window_every: int | None
     norm: Norm | None
     two_norms: bool | None

@@ -154,7 +154,7 @@ def _check_length(draft: Draft) -> Draft:
     rope = draft.model.rope
     if rope is not None:
         help, notes = f"write at most {positions}, or raise `model.rope.factor`", f"{rope.original} x {rope.factor:g}"
-    elif draft.model.kind.stretches and draft.model.vision is None:
+    elif draft.model.kind.scales_rotation and draft.model.vision is None:
         help += f", or scale the rotation with `model.rope: {{kind: yarn, factor: {-(-asked // positions)}}}`"
     return draft.find("FTC221", summary, "data.max_length", help=help, notes=notes)
 

@@ -15,7 +15,7 @@ from torch import nn
 from ftc.runtime.memory_trace.kernels import IMPLEMENTATION, UNPADDED
 from ftc.runtime.memory_trace.sections import Marked
 from ftc.runtime.memory_trace.tracker import StorageTracker
-from ftc.runtime.models.base_model import auto_class
+from ftc.runtime.models.base_model import LOADING, auto_class
 from ftc.runtime.models.build_model import build_model
 from ftc.runtime.models.sharding import stacks_of
 from ftc.runtime.tasks.scorer import Arithmetic
@@ -38,8 +38,6 @@ __all__ = [
 
 _NOT_SIZES = frozenset({"auto_map", "attn_implementation", "dtype", "quantization_config", "torch_dtype"})
 """Keys that name code or types; the plan's settings stand."""
-_LOADING = frozenset({"attn_implementation", "dtype", "quantization_config", "rope"})
-"""Options of loading; all others are values of the model's configuration. Scaled positions take no other memory."""
 _ENCODER_DEPTH = ("encoder_layers", "num_encoder_layers", "num_layers")
 _DECODER_DEPTH = ("decoder_layers", "num_decoder_layers")
 _META = torch.device("meta")
@@ -124,7 +122,7 @@ class MetaBase:
 def configure(config: Any, options: Mapping[str, Any]) -> None:
     """Takes over what options of loading say about the configuration's values, as transformers does."""
     for key, value in options.items():
-        if key not in _LOADING:
+        if key not in (*LOADING, "rope"):  # scaled positions take no other memory
             setattr(config, key, value)
 
 

@@ -42,8 +42,8 @@ class SpecialTokens(Document):
 
 
 RopeKind = Literal["linear", "dynamic", "yarn", "llama3"]
-"""How a rotation is scaled: all frequencies alike (Chen et al. 2023); by the length of the sequence at hand (NTK); low
-frequencies alone (YaRN, Peng et al. 2023); or in three bands, as Llama 3.1 does."""
+"""How a rotation is scaled: all frequencies by the same factor (Chen et al. 2023); by the length of the sequence at
+hand (NTK); low frequencies alone (YaRN, Peng et al. 2023); or in three bands, as Llama 3.1 does."""
 
 
 class Rope(Document):

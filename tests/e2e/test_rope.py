@@ -56,7 +56,7 @@ def test_a_model_with_scaled_positions_is_the_same_elsewhere(
     assert plan.data["train"].length_max > 24
     run = api.apply(Path("recipe.yaml")).record
     assert api.audit(run.id, level="full").verdict == "REPRODUCED_BITWISE"
-    (folder,) = Path("runs").glob("*/*")
+    folder = api.find_run(run.id).folder
     assert cards.run(folder / "README.md")
     api.merge(run.id, Path("merged"))
     loaded: Any = transformers.AutoModelForCausalLM.from_pretrained("merged").eval()
@@ -86,7 +86,7 @@ def test_a_rotation_that_is_scaled_already_is_left_alone(short: str, project: Ma
 
 
 @pytest.mark.parametrize("kind", ["linear", "dynamic", "yarn", "llama3"])
-@pytest.mark.parametrize("model_type", [one.model_type for one in ARCHITECTURES if one.stretches][::9])
+@pytest.mark.parametrize("model_type", [one.model_type for one in ARCHITECTURES if one.scales_rotation][::9])
 def test_the_table_says_which_models_a_scaling_acts_on(model_type: str, kind: RopeKind) -> None:
     plain, scaled = tiny_config(model_type), tiny_config(model_type)
     positions = plain.max_position_embeddings

@@ -52,7 +52,7 @@ def with_own_tokenizer(model: ResolvedModel, asked: Model, world: World) -> Reso
         Refusal: A token can't be added (FTC471 to FTC474), or the template can't be read (FTC300, FTC475).
     """
     if asked.rope is not None:
-        model = replace(model, facts=_stretched(model.facts, asked.rope, world))
+        model = replace(model, facts=_with_scaled_rotation(model.facts, asked.rope, world))
     if not asked.changes_tokenizer:
         return model
     roles = asked.special_tokens or SpecialTokens()
@@ -75,7 +75,7 @@ def with_own_tokenizer(model: ResolvedModel, asked: Model, world: World) -> Reso
     return replace(model, facts=with_own_facts(model.facts, own, model.folder), warnings=tuple(placed))
 
 
-def _stretched(facts: ModelFacts, asked: Rope, world: World) -> ModelFacts:
+def _with_scaled_rotation(facts: ModelFacts, asked: Rope, world: World) -> ModelFacts:
     """The model with scaled rotary positions.
 
     Raises:
@@ -83,7 +83,7 @@ def _stretched(facts: ModelFacts, asked: Rope, world: World) -> ModelFacts:
     """
     scaling = facts.config.get("rope_parameters") or facts.config.get("rope_scaling") or {}
     own = scaling.get("rope_type") or scaling.get("type") or "default"
-    known = facts.kind.stretches and facts.vision is None and facts.max_positions is not None
+    known = facts.kind.scales_rotation and facts.vision is None and facts.max_positions is not None
     if not known or own != "default":
         what = f"its rotation is scaled already ({own})" if known else "it has no rotation that transformers scales"
         summary = f"`rope` can't be used for `{facts.name}`: {what}"
