@@ -14,7 +14,7 @@ import pytest
 from tests.packaging.test_layout import ROOT, sources
 
 PAGE = ROOT / "docs" / "architecture.md"
-MOST_USED_ONCE = 0.26
+MOST_USED_ONCE = 0.255
 """Share of functions that are private and used once: cuts that only obey a length make a reader jump."""
 
 Row = tuple[str, frozenset[str]]
