@@ -146,8 +146,10 @@ def scale_rotation(config: Any, rope: RopeSettings) -> None:
 def add_rows(model: Any, settings: Settings) -> None:
     """Gives the vocabulary's tables a row for each added token, as transformers does: drawn around the others' mean."""
     own = settings.model.tokenizer
-    table = model.get_input_embeddings() if own is not None else None
-    if own is not None and table.num_embeddings < own.rows:  # on shapes alone there is no mean
+    if own is None:
+        return
+    table = model.get_input_embeddings()
+    if table.num_embeddings < own.rows:  # on shapes alone there is no mean
         model.resize_token_embeddings(own.rows, mean_resizing=not table.weight.is_meta)
 
 

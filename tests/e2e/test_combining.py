@@ -9,6 +9,7 @@ import pytest
 
 from ftc import api
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.strategies.lora import LowRankSettings
 from tests.e2e.conftest import Ftc, in_a_copy
 from tests.support.projects import make_project, recipe_of
 
@@ -67,8 +68,10 @@ def test_the_result_is_a_run_like_any_other(root: Path, ftc: Ftc) -> None:
     whole = load_file(run.folder / "adapter/adapter_model.safetensors")
     for name in (one for one in whole if ".lora_A." in one):
         second = name.replace(".lora_A.", ".lora_B.")
-        scale = api.find_run("one").plan.settings.strategy.adapter.alpha / 4  # type: ignore[union-attr]
-        ought = sum(share * scale * one[second] @ one[name] for share, one in zip((0.75, 0.25), parts, strict=True))
+        strategy = api.find_run("one").plan.settings.strategy
+        assert isinstance(strategy, LowRankSettings)
+        scale = strategy.adapter.alpha / 4
+        ought = scale * (0.75 * parts[0][second] @ parts[0][name] + 0.25 * parts[1][second] @ parts[1][name])
         assert torch.allclose(whole[second] @ whole[name], ought, atol=1e-6)
 
     report = api.audit(run)

@@ -110,7 +110,8 @@ def test_rows_are_drawn_as_transformers_draws_them_and_by_the_seed(project: Make
 
     def drawn(one: Settings) -> torch.Tensor:
         model: Any = build_model(one, FolderBase(Path("decoder")), torch.device("cpu"))
-        return model.get_input_embeddings().weight.detach()[-3:]
+        rows: torch.Tensor = model.get_input_embeddings().weight.detach()[-3:]
+        return rows
 
     plain: Any = transformers.AutoModelForCausalLM.from_pretrained("decoder")
     torch.manual_seed(settings.seeds.init)

@@ -38,7 +38,6 @@ def finished(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A hub that takes what this process pushes."""
     from huggingface_hub import constants
-    from huggingface_hub.utils import _http
 
     with hub_server({}) as running:
         running.token = TOKEN
@@ -48,7 +47,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
+        monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
         yield running
 
 

@@ -47,7 +47,9 @@ def read_tokenizer(folder: Path, model_type: str, span: Span | None = None) -> T
     limit = config.get("model_max_length")
     return TokenizerFacts(
         vocab_size=max(ids.values()) + 1,
-        **named,
+        bos_token=named["bos_token"],
+        eos_token=named["eos_token"],
+        pad_token=named["pad_token"],
         bos_id=ids.get(named["bos_token"] or ""),
         eos_id=ids.get(named["eos_token"] or ""),
         pad_id=ids.get(named["pad_token"] or ""),

@@ -11,7 +11,7 @@ import pytest
 from ftc.compiler.draft import Measured
 from ftc.compiler.time.run_work import RunWork, run_work
 from ftc.spec.documents.attributions import LONGEST_ROW, PATH_POINTS
-from ftc.spec.documents.estimates import Work
+from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.documents.streams import RowLengths
 from tests.support.drafts import CARD, decided, draft_of, model_facts
@@ -112,10 +112,20 @@ def test_a_longer_prompt_for_the_base_costs_its_tokens() -> None:
     rows, prompt = np.full(40, 200), np.full(40, 180)
     test = RowLengths(np.full(40, 100), np.full(40, 80), np.full(40, 20), np.full(40, 50), 0)
     asked = RowLengths(rows, prompt, np.full(40, 20), rows // 2, 0)
-    shape = {"prompt": "{{ text }}", "separator": None, "examples": (), "own_tokens": 80.0, "cut_rows": 0}
     few, own = (
         PromptBaseline(
-            name=name, kind="few_shot", path="", seed=17, prompt_tokens=180.0, stream_sha256="", is_own=is_own, **shape
+            name=name,
+            kind="few_shot",
+            path="",
+            seed=17,
+            prompt="{{ text }}",
+            separator=None,
+            examples=(),
+            prompt_tokens=180.0,
+            own_tokens=80.0,
+            cut_rows=0,
+            stream_sha256="",
+            is_own=is_own,
         )
         for name, is_own in (("few_shot_2", False), ("zero_shot", True))
     )
@@ -126,7 +136,8 @@ def test_a_longer_prompt_for_the_base_costs_its_tokens() -> None:
 
     assert with_prompts(own).phases == plain.phases, "the base was given these very prompts"
     more = with_prompts(few, own)
-    for phase, by in (("evaluate", 40 * 200), ("generate", 40 * 180)):
+    read: dict[Phase, int] = {"evaluate": 40 * 200, "generate": 40 * 180}
+    for phase, by in read.items():
         before, after = plain.phases[phase][0].flops, more.phases[phase][0].flops
         base = before / 3 if phase == "generate" else before / 2
         assert after - before > base * by / (40 * 100) * 0.9

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -141,7 +142,7 @@ def test_rows_of_added_tokens_take_what_a_real_step_takes(
         train__loss_chunk_size=None if kind == "bert" else 5,
     )
     without = peaks(log_of(job, (2,), whole_groups((2,))))
-    model = build_model(job.settings, FolderBase(tmp_path / kind), torch.device("cpu"))
+    model: Any = build_model(job.settings, FolderBase(tmp_path / kind), torch.device("cpu"))
     real = peaks(run_steps(job, model, whole_groups((2,)), torch.device("cpu"), Folder(tmp_path)))
     assert {without[name].size - real[name].size for name in real.keys() - OF_THE_HOST} == {0}
     table = model.get_input_embeddings()
