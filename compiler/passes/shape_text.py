@@ -18,10 +18,11 @@ def shape_text(draft: Draft) -> Draft:
     """Settles everything under `text` but labels, columns and a prompt made of columns, which the rows tell."""
     why = draft.reasons("text")
     mode = draft.mode
+    form: FormName = mode.form
     if draft.recipe.task.names_mode:
-        form = why.take("form", mode.form, "task.mode")
+        why.take("form", form, "task.mode")
     else:
-        form = why.derive("form", mode.form, mode.reason.format(family=draft.model.family))
+        why.derive("form", form, mode.reason.format(family=draft.model.family))
     shape = OpenText(
         form=form,
         uses_chat_template=_uses_template(draft, why, form),

@@ -76,7 +76,7 @@ def of_a_package(place: Place) -> Read:
 
 
 def traced(place: Place) -> Read:
-    versions = dict.fromkeys(("ftc", "torch", "transformers", "peft", "bitsandbytes"), "1")
+    versions: dict[str, str] = dict.fromkeys(("ftc", "torch", "transformers", "peft", "bitsandbytes"), "1")
     answer = TraceResult(
         phases=(PhasePeak(phase="load", peak_bytes=1, components={"weights": 1}),),
         allocated_bytes=1,

@@ -42,7 +42,7 @@ def edit_json(file: Path, path: str, value: Any) -> None:
     file.write_text(canonical.to_text(plain), encoding="utf-8")
 
 
-def edit_lines(file: Path, change: Callable[[int, dict[str, Any]], None]) -> None:
+def edit_lines(file: Path, change: Callable[[int, dict[str, Any]], object]) -> None:
     """Changes the objects of a file of JSON lines, each with its number."""
     lines = [json.loads(line) for line in file.read_bytes().splitlines()]
     for number, line in enumerate(lines):

@@ -48,7 +48,9 @@ class Based(NamedTuple):
     def folders(self, beside: Mapping[Role, ResolvedModel]) -> dict[Role, Path]:
         """Folders of what is needed beside the base model: companions, and the adapter that is trained further."""
         found: dict[Role, Path] = {role: one.folder for role, one in beside.items()}
-        return found | ({"parent": self.begun.adapter} if self.begun and self.begun.adapter else {})
+        if self.begun and self.begun.adapter:
+            found["parent"] = self.begun.adapter
+        return found
 
     def refuse_other_base(self, tensors: Mapping[str, TensorDigest], span: Span | None) -> None:
         """Lets pass a model that is the one which the earlier run's result belongs to.
