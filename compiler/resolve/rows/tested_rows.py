@@ -105,7 +105,9 @@ def keep_tested(
         raise Refusal(found)
     for values in together:
         shared = {values[row] for rows in moved.values() for row in rows}
-        others = {part: rows for part, rows in numbers.items() if part != "test" and tables.get(part) is None}
+        others: dict[Part, Sequence[int]] = {
+            part: rows for part, rows in numbers.items() if part != "test" and part not in tables
+        }
         for part, rows in others.items():
             moved[part] = sorted({*(row for row in rows if values[row] in shared), *moved.get(part, ())})
     for part, rows in moved.items():
