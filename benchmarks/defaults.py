@@ -226,9 +226,12 @@ def note(line: Line) -> None:
 
 
 def table(lines: Iterable[Line]) -> Iterator[str]:
-    """A row a task: the defaults as they are, by the last line of each seed, beside everything else."""
+    """A row a task: the defaults by the last line of each seed, beside everything else.
+
+    Means of the seeds with which the whole grid was run, or the first seed alone where it was with none.
+    """
     known = list(lines)
-    titles = "task strategy majority TF-IDF untuned defaults grid's_best points behind".split()
+    titles = "task strategy majority TF-IDF untuned defaults grid's_best points seeds behind".split()
     yield f"| {' | '.join(titles).replace('_', ' ')} |"
     yield "|---" * len(titles) + "|"
     for task in TASKS:
@@ -239,13 +242,16 @@ def table(lines: Iterable[Line]) -> Iterator[str]:
         if not usual:
             continue
         last = {one["seed"]: one for one in usual}
-        by_point = {str(one["point"]): one["score"] for one in grids if one["seed"] == 17}
+        known_at = {seed: {tuple(one["point"]): one["score"] for one in grids if one["seed"] == seed} for seed in last}
+        seeds = [seed for seed, points in known_at.items() if points.keys() >= {*grid(task, "full")}] or [*last][:1]
+        common = set.intersection(*(set(known_at[seed]) for seed in seeds))
+        by_point = {point: _mean(known_at[seed][point] for seed in seeds) for point in common}
         best = max(by_point.values(), default=math.nan)
-        now = _mean(one["score"] for one in last.values())
+        now = _mean(last[seed]["score"] for seed in seeds)
         untuned = next((f"{one['untuned']:.1f}" for one in usual if "untuned" in one), "")
         cells = (
             *(task.name, task.strategy, *(f"{plain[name]:.1f}" if plain else "" for name in ("majority", "tfidf"))),
-            *(untuned, f"{now:.1f}", f"{best:.1f}" if by_point else "–", str(len(by_point))),
+            *(untuned, f"{now:.1f}", f"{best:.1f}" if by_point else "–", str(len(by_point)), str(len(seeds))),
             f"{max(0.0, best - now):.1f}" if by_point else "–",
         )
         yield f"| {' | '.join(cells)} |"

@@ -18,7 +18,7 @@ from tests.e2e.conftest import MakeProject
 
 SOURCE = Path(__file__).parents[2] / "recipes" / "extension" / "courtesy-metrics"
 _NAME = "courtesy-metrics:courtesy"
-_METRICS = f"metrics: [exact_match, '{_NAME}'], gates: ['{_NAME} >= 0'], samples: 2"
+_METRICS = f"metrics: [exact_match, '{_NAME}'], gates: ['{_NAME} >= 0.5'], samples: 2"
 
 
 @pytest.fixture(scope="module")

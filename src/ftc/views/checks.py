@@ -69,7 +69,7 @@ def _warns(check: Check, plan: Plan) -> bool:
             return "copies" in kinds
         case CheckName.ROWS:
             return not kinds.isdisjoint(_COUNTED)
-        case CheckName.CHOICE | CheckName.JUDGE:  # what leaves this machine, and for where, is read before a yes
+        case CheckName.CHOICE | CheckName.JUDGE | CheckName.PACKAGE:  # what leaves this machine, and whose code runs
             return True
         case _:
             parts = [one.split for one in plan.quality.contamination if one.mostly]
