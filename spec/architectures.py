@@ -292,7 +292,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     ),
     replace(_LLAMA, model_type="helium"),
     _LLAMA,
-    replace(_LLAMA, model_type="ministral3"),
+    replace(_LLAMA, model_type="ministral3", scales_rotation=False),
     replace(_LLAMA, model_type="mistral"),
     replace(
         _QWEN_MOE,

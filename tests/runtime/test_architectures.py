@@ -22,11 +22,13 @@ from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 from ftc.compiler.resolve.models.model import misfits
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.runtime.evaluation.shortcuts import find_last_layer
+from ftc.runtime.models.base_model import scale_rotation
 from ftc.runtime.models.sharding import stacks_of
 from ftc.runtime.tasks.chunked_head import behind_the_layer
 from ftc.runtime.training.router_loss import routers_of
 from ftc.spec.architectures import ARCHITECTURES, Architecture, BehindHead, Family, Mixture, architecture
 from ftc.spec.documents.facts import TensorFacts
+from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.module_names import head_parts
 from tests.support.tiny_architectures import INNER, tiny_config
 
@@ -156,6 +158,22 @@ def _positions(tiny: Tiny) -> str | None:
     if "create_position_ids_from_input_ids" in tiny.source:
         return "learned after padding"
     return "learned" if any("position" in name or "wpe" in name for name in tiny.parameters) else None
+
+
+def _scales_rotation(tiny: Tiny) -> bool:
+    """Whether a scaled configuration changes the answer, and is one for all layers."""
+    config = tiny_config(tiny.row.model_type)
+    rotations = getattr(config, "rope_parameters", None)
+    if not isinstance(rotations, dict) or any(isinstance(one, dict) for one in rotations.values()):
+        return False  # none, or one for each kind of layer
+    if rotations.get("rope_type", "default") != "default":
+        return False  # the type scales it itself
+    positions = config.max_position_embeddings
+    scale_rotation(config, RopeSettings(kind="linear", factor=4.0, original=positions, positions=4 * positions))
+    torch.manual_seed(0)
+    scaled = tiny.auto.from_config(config).eval()
+    with torch.no_grad():
+        return not torch.allclose(scaled(input_ids=IDS).logits, tiny.model.eval()(input_ids=IDS).logits, atol=1e-6)
 
 
 def _window_every(tiny: Tiny) -> int:
@@ -399,6 +417,7 @@ OBSERVERS: dict[str, Callable[[Tiny], Any]] = {
     "inner_ratio": _inner_ratio,
     "transposed": _transposed,
     "positions": _positions,
+    "scales_rotation": _scales_rotation,
     "window_every": _window_every,
     "norm": _norm,
     "two_norms": _two_norms,
