@@ -160,14 +160,14 @@ def _positions(tiny: Tiny) -> str | None:
     return "learned" if any("position" in name or "wpe" in name for name in tiny.parameters) else None
 
 
-def _scales_rotation(tiny: Tiny) -> bool:
+def _scales_rotation(tiny: Tiny) -> bool | None:
     """Whether a scaled configuration changes the answer, and is one for all layers."""
     config = tiny_config(tiny.row.model_type)
     rotations = getattr(config, "rope_parameters", None)
     if not isinstance(rotations, dict) or any(isinstance(one, dict) for one in rotations.values()):
         return False  # none, or one for each kind of layer
     if rotations.get("rope_type", "default") != "default":
-        return False  # the type scales it itself
+        return None  # scaled by the type itself, and not scaled again
     positions = config.max_position_embeddings
     scale_rotation(config, RopeSettings(kind="linear", factor=4.0, original=positions, positions=4 * positions))
     torch.manual_seed(0)
