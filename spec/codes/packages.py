@@ -20,8 +20,8 @@ CODES: tuple[Code, ...] = (
         title="name that a package does not offer",
         cause="A package declares what it offers as entry points of the groups `ftc.metrics` and `ftc.rewards`. The "
         "installed release has none of that name in the group.",
-        wrong="eval: {metrics: ['courtesy-metrics:courtsey']}",
-        right="eval: {metrics: ['courtesy-metrics:courtesy']}",
+        wrong="task: {kind: generation, prompt: '{{ text }}'}\neval: {metrics: ['courtesy-metrics:courtsey']}",
+        right="task: {kind: generation, prompt: '{{ text }}'}\neval: {metrics: ['courtesy-metrics:courtesy']}",
     ),
     Code(
         id="FTC482",

@@ -19,8 +19,10 @@ CODES: tuple[Code, ...] = (
         title="test rows cut for a prompt baseline",
         cause="With its examples a prompt is longer than the recipe's own, so that some test rows are cut which the "
         "tuned model sees whole. The baseline scores lower than it could, which favors tuning.",
-        wrong="data: {max_length: 128}\neval: {baselines: [few_shot: 8]}",
-        right="data: {max_length: 512}\neval: {baselines: [few_shot: 8]}",
+        wrong="task: {kind: generation, prompt: '{{ text }}'}\ndata: {max_length: 128}\n"
+        "eval: {baselines: [few_shot: 8]}",
+        right="task: {kind: generation, prompt: '{{ text }}'}\ndata: {max_length: 512}\n"
+        "eval: {baselines: [few_shot: 8]}",
         severity=Severity.WARNING,
     ),
     Code(

@@ -42,8 +42,8 @@ CODES = (
         cause="Texts of rows never leave. The plan holds what the recipe says, too: prompts, system messages, names of "
         "columns and folders. There is an e-mail address, a key or a home folder in one of them. A document can't be "
         "masked without losing its checksum.",
-        wrong='task: {kind: chat, system: "Write to jane.doe@example.com"}',
-        right='task: {kind: chat, system: "Write to the support team"}',
+        wrong="task: {kind: generation, prompt: '{{ text }}', system: Write to jane.doe@example.com}",
+        right="task: {kind: generation, prompt: '{{ text }}', system: Write to the support team}",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(

@@ -85,10 +85,10 @@ class Model(Document):
     add_tokens: tuple[_Token, ...] = Field(default=(), max_length=_MOST_TOKENS)
     """Words that are added to the vocabulary, such as `[<tool>, </tool>]`: each becomes one token. New rows of the
     embedding, and of an output layer of its own, are drawn around the mean of the old ones, as transformers does; the
-    rows of added tokens are trained and saved, also beside LoRA. Default: none."""
+    rows of added tokens are trained and saved, also beside LoRA. Default: the vocabulary stays as it is."""
     add_special_tokens: tuple[_Token, ...] = Field(default=(), max_length=_MOST_TOKENS)
     """The same for tokens that are no text of an answer, such as `[<|im_start|>]`: decoding leaves them out, and the
-    tokenizer's normalizer doesn't change them. Default: none."""
+    tokenizer's normalizer doesn't change them. Default: the vocabulary stays as it is."""
     special_tokens: SpecialTokens | None = None
     """Tokens that end and pad texts. Default: the tokenizer's own."""
     chat_template: str | None = Field(default=None, min_length=1, max_length=4096)

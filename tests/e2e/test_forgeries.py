@@ -82,7 +82,7 @@ def test_what_an_honest_run_shows_too_is_said_and_accused_of_on_demand(
     peft = environment.packages["peft"]
     other = {**environment.packages, "peft": peft.model_copy(update={"version": "0.0.1"})}
     here = environment.model_copy(update={"packages": other})
-    monkeypatch.setattr("ftc.compiler.audit.locate.resolve_environment", lambda *_: here)
+    monkeypatch.setattr("ftc.compiler.audit.locate.environment_of", lambda *_, **__: here)
     noticed = {"code": "FTC645", "kind": "noticed", "text": "ftc's own files changed while the run went on"}
     ended = {"detail": "out of memory", "kind": "run_ended", "status": "failed"}
     lines = run.events.read_bytes().splitlines(keepends=True)

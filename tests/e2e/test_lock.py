@@ -182,7 +182,7 @@ def test_a_machine_that_cannot_train_leaves_the_packages_alone(
     here = resolve_environment()
     light = {name: package for name, package in here.packages.items() if name != "torch"}
     poorer = here.model_copy(update={"packages": light, "missing": ("torch",)})
-    monkeypatch.setattr("ftc.compiler.pipeline.resolve_environment", lambda **_: poorer)
+    monkeypatch.setattr("ftc.compiler.pipeline.environment_of", lambda *_, **__: poorer)
     before = (root / LOCK).read_bytes()
     checked = ftc("lock", "recipe.yaml", "--check")
     assert checked.code == 0, checked.err

@@ -113,7 +113,7 @@ def test_other_code_or_packages_are_told_before_a_process_is_started(
     then = record.observed.environment
     package = then.packages["torch"].model_copy(update={"version": "2.0.0"})
     here = then.model_copy(update={"packages": {**then.packages, "torch": package}})
-    monkeypatch.setattr("ftc.compiler.audit.locate.resolve_environment", lambda *_: here)
+    monkeypatch.setattr("ftc.compiler.audit.locate.environment_of", lambda *_, **__: here)
     code = record.observed.code.model_copy(update={"ftc_sha256": "0" * 64})
     observed = record.observed.model_copy(update={"code": code})
     (segment,) = record.segments

@@ -111,7 +111,7 @@ def test_all_processes_of_a_run_compare_the_packages_that_read_images(
     asked: list[frozenset[str]] = []
     known = run.record.observed.environment
 
-    def resolve(also: frozenset[str]) -> Any:
+    def resolve(folder: Path | None, also: frozenset[str], packages: frozenset[str]) -> Any:
         asked.append(also)
         return known
 

@@ -114,6 +114,7 @@ def _has_base(run: Run, *, fetches: bool) -> bool:
     from ftc.compiler.audit.locate import model_folder
     from ftc.compiler.resolve.files.digests import DigestCache
     from ftc.compiler.resolve.files.hub import Hub
+    from ftc.spec.storage.cached import DIGESTS
     from ftc.spec.storage.paths import cache_folder
 
     model = run.plan.settings.model
@@ -121,7 +122,7 @@ def _has_base(run: Run, *, fetches: bool) -> bool:
         return True
     if not fetches or model.commit is None:
         return False
-    Hub().model_snapshot(model.base, model.commit, DigestCache(cache_folder() / "digests"), lambda path: None)
+    Hub().model_snapshot(model.base, model.commit, DigestCache(DIGESTS.under(cache_folder())), lambda path: None)
     return model_folder(run.plan, run.root) is not None
 
 
