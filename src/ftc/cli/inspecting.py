@@ -6,7 +6,7 @@ import gc
 import sys
 from argparse import Namespace
 
-from ftc.cli.arguments import JSON, RUN, TEXT, Command, Example, Parser, add_force, add_output, add_quiet
+from ftc.cli.arguments import JSON, TEXT, Command, Example, Parser, add_force, add_output, add_quiet, add_run
 from ftc.cli.output import following, write_out
 from ftc.cli.terminal import STDOUT, page, print_json, write
 from ftc.spec.exit_codes import ExitCode
@@ -17,7 +17,7 @@ _HTML = "html"
 
 
 def inspect_arguments(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help=f"a finished run: {RUN}")
+    add_run(parser, which="a finished run")
     parser.add_argument("--weights-only", action="store_true", help="compare no states: no rows are needed")
     add_output(parser, "with `--format html`: write the page to a file")
     add_force(parser)
