@@ -72,6 +72,10 @@ def test_an_adapter_is_trained_further(root: Path, parent: api.Run, ftc: Ftc) ->
     last = read_step_log(RunFolder(parent.folder).step_log).checksums[chosen].weights_sha256
     assert again == last
 
+    usual = [api.plan(name, overrides=["train.learning_rate=auto"]) for name in ("recipe.yaml", "child.yaml")]
+    rates = [one.plan.settings.train.head_learning_rate for one in usual]
+    assert (rates[0] is not None, rates[1]) == (True, None), "the head is new in the first run alone"
+
     # What memory, time and the trained weights are planned to be is what a new adapter's would.
     new = (root / "child.yaml").read_text().replace("base: 'run:tiny'", "base: ./encoder")
     (root / "new.yaml").write_text(new)
