@@ -156,14 +156,17 @@ def trackers(session: nox.Session) -> None:
 def launchers(session: nox.Session) -> None:
     """Have the files of `ftc launch` read by Kubeflow Trainer's own models and by SkyPilot."""
     install(session, "-e", ".", *GROUPS["test"], *GROUPS["launchers"])
-    session.run("pytest", "-n0", "tests/cli/test_launching.py", *session.posargs, env=QUIET)
+    session.run(
+        "pytest", "-n0", "tests/cli/test_launching.py", *session.posargs, env={**QUIET, "FTC_SESSION": "launchers"}
+    )
 
 
 @nox.session
 def remote(session: nox.Session) -> None:
     """Fetch rows from a web server and from a bucket of a server that speaks S3."""
     install(session, "-e", ".[remote]", *GROUPS["test"], *GROUPS["remote"])
-    session.run("pytest", "-n0", "tests/compiler/resolve/files/test_remote.py", *session.posargs, env=QUIET)
+    tests = "tests/compiler/resolve/files/test_remote.py"
+    session.run("pytest", "-n0", tests, *session.posargs, env={**QUIET, "FTC_SESSION": "remote"})
 
 
 @nox.session

@@ -10,7 +10,8 @@ How a value gets from the recipe into the settings:
   accepts a section only where each of its values has an origin, and each origin a value.
 - What the solver chooses (the micro-batch, the attention kernel ...) is in no section before it is chosen. A section
   with such fields has a base class without them (`OpenModel` under `ModelSettings`, ...), which earlier passes settle.
-- A value that is told later says so by its type: `OpenText.prompt` may be `Open.OPEN`. A pass returns a new draft.
+- A value that is known only later has a type that says so: `OpenText.prompt` may be `Open.OPEN`. A pass returns a new
+  draft.
 """
 
 from __future__ import annotations

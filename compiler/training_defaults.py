@@ -39,7 +39,7 @@ def choose_head_rate(draft: Draft, why: Reasons) -> tuple[float | None, tuple[st
     names = why.derive("head_modules", modules, "the modules that the new head makes")
     if asked != "auto":
         return why.take(path, asked), names
-    if draft.begins is not None and draft.begins.continues:
+    if draft.begins is not None:  # whose run made the same head, see `labels_stay`
         why.derive("head_modules", (), "the head learns as everything else does")
         return why.derive(path, None, "that of everything else, since the earlier run has trained the head"), ()
     if draft.recipe.train.learning_rate != "auto":

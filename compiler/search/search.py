@@ -101,7 +101,7 @@ class _Search:
         """Candidates that don't fit by trace, and why."""
 
     def by_form(self, candidate: Candidate) -> MemoryEstimate:
-        """The closed form; what is too much to train is so with every evaluation batch."""
+        """The analytical estimate; what is too much to train is so with every evaluation batch."""
         training = replace(candidate, eval_batch=0)
         if (found := self._too_large.get(training) or self._forms.get(candidate)) is not None:
             return found

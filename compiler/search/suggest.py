@@ -75,7 +75,7 @@ def with_suggestions(undecided: Draft, decided: ClosedDraft, by_form: Decide, by
     Args:
         undecided: Facts alone, as the passes got them.
         decided: What the passes made of them.
-        by_form: The passes by closed form, which try many changes.
+        by_form: The passes with the analytical estimate, which try many changes.
         by_trace: The passes as the plan uses them, for what is told.
     """
     refusal = next((found for found in decided.diagnostics if found.code in _REFUSALS), None)

@@ -56,7 +56,7 @@ def groups_of(
         slices: Names of columns, and of slices that need none.
         part: The test rows as they were read.
         rows: Number in the table of each row of the stream.
-        builtin: Slices that need no column, by which rows are told apart later.
+        builtin: Slices that need no column.
         known: Values of further slices that need no column, in the order of the rows.
 
     Raises:

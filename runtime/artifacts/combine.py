@@ -1,6 +1,7 @@
 """The adapters of several runs become one, through peft.
 
-Nothing in their folders is executed: ftc reads the tensors, and what peft is told of each adapter is in the plan.
+Nothing in their folders is executed: ftc reads the tensors, and the options that peft gets for each adapter are in the
+plan.
 """
 
 from __future__ import annotations

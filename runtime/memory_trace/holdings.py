@@ -326,6 +326,6 @@ def keep(job: Job, settings: Settings, tracker: StorageTracker, shelf: Shelf) ->
 
 
 def _forget(job: Job, tracker: StorageTracker) -> None:
-    """Lets go of the optimizer's memory, in no phase."""
+    """Frees the optimizer's memory, in no phase."""
     tracker.section("")
     job.optimizer.state.clear()

@@ -20,6 +20,7 @@ from ftc.verbs.job_files import JOB_FILES
 from ftc.verbs.job_files.slurm import sbatch_script
 from ftc.verbs.launch import launch_of
 from tests.support.documents import plan
+from tests.support.session_packages import package_of
 
 SITE = """\
 ftc_launch: 1
@@ -248,7 +249,7 @@ def test_what_a_cluster_needs_is_named(project: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_trainjob_is_one_by_kubeflows_own_models(project: Path) -> None:
-    models = pytest.importorskip("kubeflow_trainer_api.models", reason="nox -s launchers")
+    models = package_of("launchers", "kubeflow_trainer_api.models")
     (project / "ftc.launch.yaml").write_text(CLUSTERS)
     written = _written(project, "k8s")
     job = models.TrainerV1alpha1TrainJob.from_dict(written)
@@ -258,7 +259,7 @@ def test_a_trainjob_is_one_by_kubeflows_own_models(project: Path) -> None:
 
 
 def test_a_task_is_one_by_skypilots_own_reader(project: Path) -> None:
-    sky = pytest.importorskip("sky", reason="nox -s launchers")
+    sky = package_of("launchers", "sky")
     (project / "ftc.launch.yaml").write_text(CLUSTERS)
     task = sky.Task.from_yaml_config(_written(project, "sky"))
     (resources,) = task.resources

@@ -38,7 +38,7 @@ def test_a_recipe_on_its_folds(recipe: Path, ftc: Ftc, monkeypatch: pytest.Monke
     trained = trials._trained
 
     def killed(*words: Any, **settings: Any) -> Any:
-        if len(list(recipe.glob("runs/*/*"))) == 2:  # as a kill does, nothing is told
+        if len(list(recipe.glob("runs/*/*"))) == 2:  # as a kill does, without a finding
             raise KeyboardInterrupt
         return trained(*words, **settings)
 

@@ -32,7 +32,8 @@ def train_job(launch: Launch) -> str:
     image = needed(site.image, "k8s", "image", "the container image with ftc")
     claim = needed(site.claim, "k8s", "claim", "the claim of the volume that has the project")
     labels = {"kueue.x-k8s.io/queue-name": site.queue} if site.queue else {}
-    metadata = {"generateName": f"{plan.name[:40].strip('.-_').replace('_', '-').replace('.', '-')}-"}
+    name = plan.name[:40].replace("_", "-").replace(".", "-").strip("-")
+    metadata = {"generateName": f"{name}-" if name[:1].isalpha() else f"ftc-{name}-"}  # a service needs a letter first
     metadata |= {"namespace": site.namespace} if site.namespace else {}
     job: dict[str, Any] = {
         "apiVersion": _API,

@@ -15,6 +15,7 @@ from ftc import api
 from ftc.compiler.resolve.files import remote
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from tests.diagnostics.worlds import write_plain_model, write_plain_rows
+from tests.support.session_packages import package_of
 
 RECIPE = """\
 ftc: 1
@@ -122,7 +123,7 @@ def test_a_scheme_whose_packages_are_missing(project: Path, monkeypatch: pytest.
 
 
 def test_a_server(project: Path, tmp_path: Path) -> None:
-    pytest.importorskip("aiohttp", reason="pip install 'ftc[remote]'")
+    package_of("remote", "aiohttp")
     (tmp_path / "served").mkdir()
     write_plain_rows(tmp_path / "served" / "rows.csv")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "served")
@@ -136,9 +137,9 @@ def test_a_server(project: Path, tmp_path: Path) -> None:
 
 
 def test_a_bucket_of_a_server_that_speaks_s3(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = pytest.importorskip("moto.server", reason="nox -s remote").ThreadedMotoServer("127.0.0.1", 0)
-    boto3 = pytest.importorskip("boto3")
-    pytest.importorskip("s3fs")
+    server = package_of("remote", "moto.server").ThreadedMotoServer("127.0.0.1", 0)
+    boto3 = package_of("remote", "boto3")
+    package_of("remote", "s3fs")
     server.start()
     try:
         host, port = server.get_host_and_port()
