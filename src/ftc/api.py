@@ -198,6 +198,7 @@ def plan(
     from ftc.compiler.resolve.files.safe_files import project_root, read_recipe
     from ftc.compiler.rules.check import check_recipe
     from ftc.spec.storage.paths import cache_folder
+    from ftc.verbs.track import can_register
 
     path, text = Path(recipe), read_recipe(Path(recipe))
     checked = check_recipe(text, shown_path(path), path=path, overrides=overrides)
@@ -207,6 +208,7 @@ def plan(
         made = partial(compile_recipe, checked, path, offline=offline, past_runs=past_runs(root), ask=ask)
         compiled = with_sources(checked.sources, lambda: made(prices=prices_of(root)))
         compiled = with_sources(checked.sources, lambda: with_policy(compiled, root, waive or {}))
+    with_sources(checked.sources, lambda: can_register(compiled.plan, root, compiled.track))
     writes = not keep_lock and not overrides
     state = with_sources(checked.sources, lambda: settle_lock(compiled, locked=locked, writes=writes))
     return Planned(
