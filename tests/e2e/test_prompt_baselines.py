@@ -139,7 +139,7 @@ def test_whole_conversations_stand_before_a_conversation(talks: Path, ftc: Ftc) 
         assert whole.count("be brief") == last.count("be brief"), "an example's system message stays away"
         targets = [[token["piece"] for token in one["tokens"] if token["supervised"]] for one in (row, alone)]
         assert targets[0] == targets[1]
-    short = ftc("plan", "recipe.yaml", "--set", "data.max_length=64")
+    short = ftc("plan", "recipe.yaml", "--set", "data.max_length=100")
     assert (short.code, "FTC254" in short.text) == (3, True), short.text
 
 
