@@ -339,6 +339,10 @@ class StrategySettings(Document, ABC):
     def words(self) -> str:
         """The strategy in a few words: `LoRA r=16 on 24 modules`."""
 
+    def no_lora_file(self) -> str | None:
+        """Why what it trained can't be a LoRA file of other programs, beside the base as it is; None where it can."""
+        return "it is no LoRA, and such a file holds two matrices a layer"
+
     @abstractmethod
     def unpacked(self) -> StrategySettings | None:
         """The same beside weights that are not packed; None where they aren't anyway."""
