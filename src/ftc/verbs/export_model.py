@@ -169,9 +169,9 @@ def _obstacles(run: Run, card: ModelFormat, target: Path) -> Iterator[Diagnostic
         why = "the converter writes language models alone, and this one reads images"
         yield _refused(run, card, why, "serve the model's folder with transformers, as the run's card shows")
     if card.is_adapter:
-        if (why := settings.strategy.no_lora_file()) is not None:
+        if (unfit := settings.strategy.no_lora_file()) is not None:
             help = "`--format gguf` writes the whole model, with what was trained in it"
-            yield _refused(run, card, f"its adapter is not two matrices a layer: {why}", help)
+            yield _refused(run, card, f"what it trained doesn't fit such a file: {unfit}", help)
     elif (alone := strategy_card(settings.strategy).no_merging) is not None:
         help = "train with `strategy: {kind: lora}`, which becomes part of the base model's weights"
         yield _refused(run, card, f"its adapter can't be merged into the base model: {alone}", help)
