@@ -19,11 +19,11 @@ from ftc.spec.trackers import (
 )
 
 if TYPE_CHECKING:
-    from ftc.spec.documents.plan import Plan
+    from ftc.compiler.pipeline import Compiled
     from ftc.verbs.plan import Planned
     from ftc.verbs.runs import Run
 
-__all__ = ["Target", "TrackedRun", "can_register", "target_of", "track", "track_in", "tracked_by"]
+__all__ = ["Target", "TrackedRun", "servable", "target_of", "track", "track_in", "tracked_by"]
 
 _WAIT_SECONDS = 1.0
 
@@ -102,17 +102,18 @@ def tracked_by(planned: Planned) -> tuple[tuple[TrackerCard, TrackerKeys], ...]:
     return asked
 
 
-def can_register(plan: Plan, root: Path, track: Track | None) -> None:
-    """Refuses a plan whose model a tracker could not register in the end, as its recipe asks.
+def servable(compiled: Compiled, root: Path) -> Compiled:
+    """What was compiled; it is refused where a tracker could not register the model in the end, as the recipe asks.
 
     Raises:
         Refusal: FTC732.
     """
     from ftc.verbs.register import refuse_to_register
 
-    for card, keys in asked_trackers(track) if track is not None else ():
+    for card, keys in asked_trackers(compiled.track) if compiled.track is not None else ():
         if keys.model_name is not None:
-            refuse_to_register(plan, root, card, f"track.{card.name}.registered_model")
+            refuse_to_register(compiled.plan, root, card, f"track.{card.name}.registered_model")
+    return compiled
 
 
 def _need(card: TrackerCard, otherwise: str = "") -> None:
