@@ -202,7 +202,7 @@ swaps = st.builds(
     ).map(tuple),
     examples=st.lists(
         st.builds(
-            SwapExample, row=st.integers(0, 9), place=words, phrase=typed, other=typed, before=words, after=words
+            SwapExample, row=st.integers(0, 9), place=typed, phrase=typed, other=typed, before=words, after=words
         ),
         max_size=3,
     ).map(tuple),
