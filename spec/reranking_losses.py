@@ -40,7 +40,7 @@ RERANKING_LOSSES: tuple[RerankingLossCard, ...] = (
         formula="-log of the softmax of s among s, s1, ..., sn",
         source="Cao 2007 (ListNet); Nogueira 2020",
         needs_margins=False,
-        foreign=("ListNetLoss", "MultipleNegativesRankingLoss"),
+        foreign=("ListNetLoss",),
     ),
     RerankingLossCard(
         kind="binary_cross_entropy",

@@ -14,10 +14,9 @@ FormName = Literal[
     "classify", "score", "tag", "extract", "embed", "rerank", "chat", "prompt", "sample", "preference", "raw"
 ]
 """`classify`: text to label. `score`: text to numbers. `tag`: words to tags. `extract`: question and context to the
-answer's place. `embed`: texts that are compared, each a sequence of its own. `rerank`: a query
-with each of several texts. `chat`: messages through the chat
-template. `prompt`: prompt and completion. `sample`: a prompt, which the model answers in training. `preference`: a
-prompt and two answers. `raw`: text in blocks."""
+answer's place. `embed`: texts that are compared, each a sequence of its own. `rerank`: a query with each of several
+texts. `chat`: messages through the chat template. `prompt`: prompt and completion. `sample`: a prompt, which the model
+answers in training. `preference`: a prompt and two answers. `raw`: text in blocks."""
 
 TemplateUse = Literal["needed", "offered", "unused"]
 """Whether a model's chat template has to be there, is used where it is there, or is left aside."""
@@ -137,6 +136,7 @@ FORMS = (
         is_pair=False,
         has_texts=True,
         is_sampled=False,
+        takes_examples=False,
         is_conversation=False,
         is_self_supervised=False,
         moves_targets=False,

@@ -23,7 +23,7 @@ from ftc.compiler.tokens.forms import (
     TextForm,
 )
 from ftc.compiler.tokens.generative import Generative, Preferences, Questions, Translated
-from ftc.compiler.tokens.grouped_rows import grouped, ranked
+from ftc.compiler.tokens.grouped_rows import grouped
 from ftc.compiler.tokens.image_tokens import ImageTokens
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
@@ -82,10 +82,8 @@ def encode_rows(
             chunks = tagged(numbered, form, tokenizer, limit, counts)
         case ExtractForm():
             chunks = extracted(numbered, form, tokenizer, limit, counts)
-        case EmbedForm():
+        case EmbedForm() | RerankForm():
             chunks = grouped(numbered, form, tokenizer, limit, counts)
-        case RerankForm():
-            chunks = ranked(numbered, form, tokenizer, limit, counts)
         case RawForm():
             chunks = blocks(numbered, form, tokenizer, facts, limit)
         case PreferenceForm() | ChatForm() | PromptForm():
