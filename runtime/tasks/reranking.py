@@ -83,7 +83,8 @@ def _by_row(logits: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, ...]:
     """(K,) scores of the texts of each row."""
     assert batch.sequences is not None, "each pair belongs to a row"
     counts = torch.bincount(batch.sequences, minlength=len(batch.owners)).tolist()
-    return logits[:, 0].split(counts)
+    found: tuple[torch.Tensor, ...] = logits[:, 0].split(counts)
+    return found
 
 
 def _margins(given: list[NDArray[np.int32]], counts: list[int]) -> NDArray[np.float32]:
