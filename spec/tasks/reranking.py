@@ -13,7 +13,7 @@ __all__ = ["Reranking"]
 
 _MODE = Mode(
     option=None,
-    families=("encoder",),
+    families=("encoder", "decoder"),
     form="rerank",
     head="regression",
     reason="the task scores a text together with its query",
