@@ -274,7 +274,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="how many, from 17 on")
     parser.add_argument("--limit", type=int, default=10**6, help="at most this many runs")
     parser.add_argument("--only", nargs="*", default=(), metavar="TASK")
-    parser.add_argument("--set", nargs="+", default=(), metavar="KEY=VALUE", help="other defaults, tried in their place")
+    parser.add_argument("--set", nargs="+", default=(), metavar="KEY=VALUE", help="other defaults to try")
     parser.add_argument("--table", action="store_true", help="print what is known, and run nothing")
     asked = parser.parse_args()
     if asked.table:

@@ -184,10 +184,10 @@ def test_what_can_not_be_used(project: MakeProject, ftc: Ftc, tmp_path: Path, mo
     for words in ((), ("a", "--data", "b.csv"), ("-", "a"), ("a", "-o", "out.xlsx"), ("a", "--max-new-tokens", "0")):
         assert ftc("predict", run.record.id, *words).code == 64, words
     assert ftc("predict", run.record.id, "--quiet", row).code == 0, "options may stand before texts"
-    assert (
-        f"`--data {tmp_path / 'new.csv'}` predicts for its rows"
-        in ftc("predict", run.record.id, tmp_path / "new.csv").err
-    )
+    for name in ("new.csv", "new.xlsx"):
+        (tmp_path / name).touch()
+        said = ftc("predict", run.record.id, tmp_path / name).err
+        assert f"`--data {tmp_path / name}` predicts for its rows" in said
     assert "[FTC354]: text 1 holds a character that is none" in ftc("predict", run.record.id, "film \udcff").err
     for broken, reason in ODD_OBJECTS.items():
         odd = ftc("predict", run.record.id, broken)

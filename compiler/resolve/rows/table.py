@@ -16,7 +16,18 @@ from ftc.spec.language.text_checks import MOST_FINDINGS, masked
 from ftc.spec.personal_data import in_decoded
 from ftc.spec.row_names import row_list, row_name
 
-__all__ = ["LARGEST_ROW", "Dialect", "Faults", "Home", "JoinedTable", "PartRows", "Row", "Table", "shown", "without_form"]
+__all__ = [
+    "LARGEST_ROW",
+    "Dialect",
+    "Faults",
+    "Home",
+    "JoinedTable",
+    "PartRows",
+    "Row",
+    "Table",
+    "shown",
+    "without_form",
+]
 
 Row = dict[str, Any]
 """Values by column: text, numbers, booleans, None, and lists and dicts of these."""

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 _CSV, _LINES, _TABS = "csv", "jsonl", ".tsv"
-_DATA = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".conll")
-"""Suffixes of files of rows: a text that is such a file's name was meant to be `--data`."""
 _FORMATS = {".csv": _CSV, _TABS: _CSV, ".jsonl": _LINES, ".ndjson": _LINES, ".json": JSON}
 """Form of the answer by the suffix of the file that it is written to, or that the rows come from."""
 
@@ -97,9 +95,14 @@ def _misuse(args: Namespace) -> str:
     if STDOUT in args.text and len(args.text) > 1:
         return "`-` reads all texts from standard input; leave out the others"
     if args.output and args.output != STDOUT and args.format is None and _suffix(args.output) not in _FORMATS:
-        return f"`{args.output}` has no suffix that says the format: use `.csv`, `.tsv`, `.jsonl` or `.json`, or `--format`"
+        ways = "use `.csv`, `.tsv`, `.jsonl` or `.json`, or `--format`"
+        return f"`{args.output}` has no suffix that says the format: {ways}"
     for word in args.text:
-        if _suffix(word) in _DATA and os.path.isfile(word):  # noqa: PTH113 - a text may be no path at all
+        if _suffix(word) and os.path.isfile(word):  # noqa: PTH113 - a text may be no path at all
+            from ftc.compiler.resolve.rows.tables import SUFFIXES
+
+            if _suffix(word) not in SUFFIXES:
+                continue
             return f"`{word}` is a file: `--data {word}` predicts for its rows; `-` reads a text of that name"
     return ""
 

@@ -50,8 +50,8 @@ def as_csv(
 ) -> str:
     """The rows with a column for each thing that is predicted; a list or an object is JSON in its cell.
 
-    Where a column's name holds what may divide values everything is in quotes, so that whoever has to find the delimiter
-    out, as ftc does, finds the right one.
+    Where a column's name holds what may divide values, everything is in quotes, so that a reader that has to find out
+    the delimiter, as ftc's does, finds the right one.
     """
     whole = _beside(rows, predictions)
     added = [name for name in _names(columns).values() if any(name in row for row in whole)]
