@@ -57,8 +57,12 @@ def as_csv(
     added = [name for name in _names(columns).values() if any(name in row for row in whole)]
     stream = io.StringIO()
     is_ambiguous = any(mark in name for name in columns for mark in ",;|\t")
-    quoting = csv.QUOTE_ALL if is_ambiguous else csv.QUOTE_MINIMAL
-    writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n", quoting=quoting)
+    writer = csv.writer(
+        stream,
+        delimiter=delimiter,
+        lineterminator="\n",
+        quoting=csv.QUOTE_ALL if is_ambiguous else csv.QUOTE_MINIMAL,
+    )
     writer.writerow([*columns, *added])
     for row in whole:
         writer.writerow([_cell(row.get(name)) for name in (*columns, *added)])
