@@ -10,7 +10,7 @@ __all__ = ["GGUF_TYPES", "MODEL_FORMATS", "GgufType", "ModelFormat", "gguf_type"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GgufType:
-    """A type of weights in a GGUF file.
+    """A type of weights in an exported file.
 
     Attributes:
         name: What `--type` takes.
@@ -49,9 +49,12 @@ class ModelFormat:
         types: Types of weights that it is written in, the usual one first.
         needs: Packages beside those of training, by the names that Python imports.
         extra: The extra of ftc that installs them; empty where nothing is needed.
+        made_by: What writes the file: llama.cpp's converter, for a whole model or for an adapter alone.
         only_decoders: Whether only a decoder that writes text can be written.
         beside: Kind of the chat template that is written beside the file; None where the file holds the model's own.
-        serve: Command line that serves it, with `{folder}`, `{file}` and `{name}`.
+        hub: What a folder of it is on the hub; None where `ftc run push` doesn't take it.
+        suffix: How the file's name ends.
+        serve: Command line that serves it, with `{folder}`, `{file}`, `{name}` and the base model's `{base}`.
     """
 
     name: str
@@ -59,9 +62,17 @@ class ModelFormat:
     types: tuple[str, ...]
     needs: tuple[str, ...]
     extra: str
+    made_by: Literal["model converter", "adapter converter"]
     only_decoders: bool
     beside: Literal["ollama"] | None
+    hub: Literal["gguf"] | None
+    suffix: str
     serve: str
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether the file holds an adapter, which needs its base model beside it."""
+        return self.made_by == "adapter converter"
 
 
 _GGUF = ModelFormat(
@@ -70,8 +81,11 @@ _GGUF = ModelFormat(
     types=tuple(one.name for one in GGUF_TYPES),
     needs=("gguf", "llama_cpp_py_sync", "sentencepiece"),
     extra="gguf",
+    made_by="model converter",
     only_decoders=True,
     beside=None,
+    hub="gguf",
+    suffix=".gguf",
     serve="llama-server -m {folder}/{file}",
 )
 MODEL_FORMATS: tuple[ModelFormat, ...] = (
@@ -82,6 +96,15 @@ MODEL_FORMATS: tuple[ModelFormat, ...] = (
         about="the same with a Modelfile for Ollama",
         beside="ollama",
         serve="ollama create {name} -f {folder}/Modelfile && ollama run {name}",
+    ),
+    replace(
+        _GGUF,
+        name="lora-gguf",
+        about="the adapter alone, for llama.cpp beside the base model's file",
+        types=("f32", "f16", "bf16"),
+        made_by="adapter converter",
+        hub=None,
+        serve="llama-server -m {base}.gguf --lora {folder}/{file}",
     ),
 )
 """Every format."""

@@ -162,7 +162,7 @@ def make_probes(
             )
     sources = {use: lock_entry(files[use], row_digests(table.rows)) for use, table in tables.items()}
     prompted, warnings = list[PromptedRows](), list[Diagnostic]()
-    if draft.recipe.eval.baselines and isinstance(form, PromptForm) and test is not None:
+    if draft.recipe.eval.baselines and isinstance(form, PromptForm | ChatForm) and test is not None:
         prompted, warnings = prompted_rows(draft, data, form, splits, tokenizer)
     return Probes(retention, swaps, swapped, sources, prompted, warnings)
 

@@ -19,8 +19,8 @@ class AskedFile:
         target: The folder, which isn't there yet.
         format: Name of the format.
         weight_type: Name of the type of its weights.
-        model: Folder of the whole model in float32.
-        converter: Folder with the converter's files.
+        model: Folder of the whole model in float32, or of the base model beside which an adapter goes.
+        converter: Folder with the converter's files; None for a format that needs none.
         pre_tokenizer: llama.cpp's name of how the tokenizer splits texts; None where the converter knows it.
         rows: Most rows on which gates are checked.
         waived: Metrics of gates that may fail.
@@ -32,7 +32,7 @@ class AskedFile:
     format: str
     weight_type: str
     model: Path
-    converter: Path
+    converter: Path | None
     pre_tokenizer: str | None
     rows: int
     waived: Collection[str]

@@ -15,7 +15,7 @@ from typing import Any
 from ftc.runtime.exports.converter import CONVERTER
 from ftc.spec.diagnostics import Refusal, diagnostic
 
-__all__ = ["Llama", "convert"]
+__all__ = ["Llama", "convert", "convert_adapter"]
 
 _HERE = Path(__file__).parent
 _LAST_LINES = 3
@@ -31,12 +31,14 @@ class Llama:
         scratch: Where jobs and answers lie.
         threads: Threads that it computes with.
         context: Most tokens of a row with its answer.
+        adapter: The GGUF file of an adapter beside it; None for the model alone.
     """
 
     file: Path
     scratch: Path
     threads: int
     context: int
+    adapter: Path | None = None
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     @property
@@ -74,9 +76,15 @@ class Llama:
         self._do("quantize", type=number, target=str(target))
 
     def _do(self, kind: str, **more: Any) -> dict[str, Any]:
-        job = {"kind": kind, "file": str(self.file), "adapter": None, "threads": self.threads, "context": self.context}
+        adapter = None if self.adapter is None else str(self.adapter)
+        opened = {
+            "file": str(self.file),
+            "adapter": adapter,
+            "threads": self.threads,
+            "context": self.context,
+        }
         file = self.scratch / f"{kind}-{next(self._numbers)}.json"
-        file.write_text(json.dumps({**job, **more}), encoding="utf-8")
+        file.write_text(json.dumps({"kind": kind, **opened, **more}), encoding="utf-8")
         _run("llama_child.py", file, f"llama.cpp failed to {kind} with `{self.file.name}`")
         answer: dict[str, Any] = json.loads(file.with_suffix(".answer.json").read_text(encoding="utf-8"))
         return answer
@@ -98,14 +106,47 @@ def convert(
     Raises:
         Refusal: The converter failed (FTC668).
     """
+    arguments = [str(model), "--outfile", str(target), "--outtype", "f32"]
+    _convert(converter, "convert_hf_to_gguf.py", arguments, scratch, metadata, pre_tokenizer)
+
+
+def convert_adapter(
+    converter: Path, base: Path, adapter: Path, target: Path, scratch: Path, metadata: Mapping[str, str], type_name: str
+) -> None:
+    """Writes the folder of an adapter as a GGUF file; see `convert`.
+
+    Args:
+        converter: The folder with the converter's files.
+        base: The base model's folder.
+        adapter: The adapter's folder, in peft's layout.
+        target: The file.
+        scratch: Where the job lies.
+        metadata: What the file's metadata says beside what the converter knows.
+        type_name: Type of the weights.
+
+    Raises:
+        Refusal: The converter failed (FTC668).
+    """
+    arguments = [str(adapter), "--base", str(base), "--outfile", str(target), "--outtype", type_name]
+    _convert(converter, "convert_lora_to_gguf.py", arguments, scratch, metadata, None)
+
+
+def _convert(
+    converter: Path,
+    program: str,
+    arguments: Sequence[str],
+    scratch: Path,
+    metadata: Mapping[str, str],
+    pre_tokenizer: str | None,
+) -> None:
     job = {
         "converter": str(converter),
-        "program": "convert_hf_to_gguf.py",
-        "arguments": [str(model), "--outfile", str(target), "--outtype", "f32"],
+        "program": program,
+        "arguments": arguments,
         "metadata": dict(metadata),
         "pre_tokenizer": pre_tokenizer,
     }
-    file = scratch / "convert.json"
+    file = scratch / f"{program}.json"
     file.write_text(json.dumps(job), encoding="utf-8")
     _run("convert_child.py", file, f"llama.cpp's converter ({CONVERTER.version}) can't convert this model")
 

@@ -24,12 +24,12 @@ __all__ = ["CONVERTER", "converter_folder"]
 
 _PACKAGE, _VERSION = "llama-cpp-python", "0.3.36"
 _ARCHIVE_SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
-_FILES_SHA256 = "25812f9e7e1d826f9cd43c2104bfe13fa59780e5fc46a7de05a605b15d0df07a"
+_FILES_SHA256 = "90ea466a93a59a090c5ba4aa78d4342fc9a732bf70d21b88966932a235f64e78"
 CONVERTER = Converter(name=f"llama.cpp's converter, from {_PACKAGE}", version=_VERSION, sha256=_FILES_SHA256)
 """The one converter."""
 
 _ROOT = PurePosixPath(f"llama_cpp_python-{_VERSION}/vendor/llama.cpp")
-_WANTED = ("LICENSE", "conversion", "convert_hf_to_gguf.py", "gguf-py/gguf")
+_WANTED = ("LICENSE", "conversion", "convert_hf_to_gguf.py", "convert_lora_to_gguf.py", "gguf-py/gguf")
 
 
 def converter_folder(archive: Path | None, *, offline: bool) -> Path:

@@ -122,6 +122,8 @@ class ExportedModel(Document):
     parity: Parity
     tokenized: int
     """Rows whose text the file's tokenizer splits into the tokens of the run; there is none where it doesn't."""
+    base: str = ""
+    """Name of the base model, for an adapter that needs it beside it; else empty."""
     answers: AnswersKept | None = None
     """None where the type keeps enough bits."""
     template: TemplateKept | None = None
@@ -131,9 +133,11 @@ class ExportedModel(Document):
     @property
     def model_file(self) -> str:
         """Name of the file with the weights."""
-        return next(name for name in self.files if name.endswith(".gguf"))
+        card = model_format(self.format)
+        return next(name for name in self.files if card and name.endswith(card.suffix))
 
     def serve(self, folder: str) -> str:
         """The command line that serves it, with its folder as the user typed it."""
         card = model_format(self.format)
-        return card.serve.format(folder=folder, file=self.model_file, name=self.name) if card else ""
+        words = {"folder": folder, "file": self.model_file, "name": self.name, "base": self.base}
+        return card.serve.format(**words) if card else ""

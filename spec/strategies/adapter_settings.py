@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
@@ -50,6 +51,22 @@ class AdapterSettings(Document):
         """Rank of an adapted layer's update, by its full name."""
         own = by_name(self.ranks, name)
         return self.rank if own is None else self.ranks[own]
+
+    def scale_of(self, name: str) -> float:
+        """What an adapted layer's update is multiplied by, by its full name."""
+        own, rank = by_name(self.alphas, name), self.rank_of(name)
+        alpha = self.alpha if own is None else self.alphas[own]
+        return alpha / (math.sqrt(rank) if self.rank_stabilized else rank)
+
+    def no_lora_file(self) -> str | None:
+        """Why it can't be a file of two matrices a layer beside the base as it is; None where it can."""
+        if self.dora:
+            return "DoRA also learns the length of each row of a weight"
+        if whole := (*self.trained_modules, *self.also_trained):
+            return f"{', '.join(whole)} {'was' if len(whole) == 1 else 'were'} trained whole"
+        if self.token_ids:
+            return f"it trained the rows of {plural(len(self.token_ids), 'added token')}"
+        return None
 
     def words(self, name: str) -> str:
         """`LoRA r=16 on 24 modules`, with what is unusual about it."""

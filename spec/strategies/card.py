@@ -1,7 +1,4 @@
-"""What a strategy is to the rest of ftc: one card for each, whose facts have no defaults.
-
-A strategy has three parts in one file: its section of the recipe (`Strategy`), the settled values, and its `Card`.
-"""
+"""What a strategy is to the rest of ftc: a section of the recipe, the settled values, and a card without defaults."""
 
 from __future__ import annotations
 
@@ -235,8 +232,7 @@ class Traits:
         new_modules: Modules of a new head, which are trained whole beside an adapter.
         quantized: How frozen weights are packed; None where they are not.
         changes_base: Whether the adapter begins with directions that it took out of the base's weights.
-        differs_by_layer: Whether adapters of like modules have other shapes in other layers, so that no layer stands
-            for the others.
+        differs_by_layer: Whether adapters of like modules have other shapes in other layers.
         merge_copies: Copies of a weight, in float32, while the adapter becomes part of it; 0 where it never can.
         adapter: The adapter's numbers for people, beside `words`; empty where those say it all.
         targets: Last parts of the names of the modules that it adapts, where the recipe can choose them.
@@ -339,6 +335,10 @@ class StrategySettings(Document, ABC):
     def words(self) -> str:
         """The strategy in a few words: `LoRA r=16 on 24 modules`."""
 
+    def no_lora_file(self) -> str | None:
+        """Why what it trained can't be a LoRA file of other programs, beside the base as it is; None where it can."""
+        return "it is no LoRA, and such a file holds two matrices a layer"
+
     @abstractmethod
     def unpacked(self) -> StrategySettings | None:
         """The same beside weights that are not packed; None where they aren't anyway."""
@@ -368,8 +368,7 @@ class Card:
         no_merging: Why its adapter can't become part of the base's weights; None where it can, or where there is none.
         saves_what_it_trains: Whether the saved tensors are those that were trained, and not what they lead to.
         folds_in: Whether a run in float32 measures with the adapter added to the weights, which is as exact.
-        foreign_names: What other tools call it, an empty word where they train so unless told otherwise; none for a
-            tool that hasn't got it.
+        foreign_names: What other tools call it, an empty word for what they do by default; none where they lack it.
     """
 
     kind: str

@@ -302,6 +302,14 @@ class LowRankSettings(StrategySettings):
         """Any model can."""
         return None
 
+    def no_lora_file(self) -> str | None:
+        """What belongs to the adapter beside its two matrices, or to the base that it learned beside."""
+        if self.quantized is not None:
+            return "it was trained beside packed weights, and says something else beside those that others have"
+        if self.adapter.init in OF_THE_WEIGHT:
+            return "its first directions were taken out of the base's weights"
+        return self.adapter.no_lora_file()
+
     def peft(self) -> PeftMethod:
         """LoRA's, beside whatever weights."""
         one = self.adapter

@@ -13,7 +13,7 @@ import pytest
 
 from ftc import api
 from ftc.runtime.exports import gguf as exporting
-from ftc.runtime.exports.children import convert
+from ftc.runtime.exports.children import convert, convert_adapter
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.exported import ExportedModel, TemplateKept
 from ftc.spec.documents.ledger import ModelExported, read_ledger
@@ -148,6 +148,95 @@ def damaging(original: Any) -> Any:
         reader.data.flush()
 
     return converted
+
+
+LAYERS = "ranks: {down_proj: 6}, alphas: {q_proj: 3, v_proj: 5}, rank_stabilized: true"
+"""Layers whose updates are multiplied by five different numbers."""
+
+
+@pytest.fixture(scope="module")
+def unequal(finished: Path, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose run learned an adapter with another scale for every kind of layer."""
+    folder = tmp_path_factory.mktemp("unequal")
+    make_project(folder / "project", models, "generation", f"lora, {LAYERS}", steps=30)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTC_CACHE", str(folder / "cache"))
+        api.apply(folder / "project" / "recipe.yaml")
+    shutil.copytree(finished.parent / "cache" / "converters", folder / "cache" / "converters", dirs_exist_ok=True)
+    return folder / "project"
+
+
+@pytest.mark.parametrize("bits", ["f32", "f16", "bf16"])
+def test_an_adapter_beside_the_base_is_the_tuned_model(run: api.Run, ftc: Ftc, bits: str) -> None:
+    from gguf import GGUFReader
+
+    before = contents(run.folder)
+    words = ("--format", "lora-gguf", "-o", "dist/demo", "--pre-tokenizer", SPLITS, "--type", bits)
+    answer = ftc("run", "export", run.record.id, *words, "--json")
+    assert answer.code == 0, answer.err
+    made = ExportedModel.model_validate_json(json.dumps(json.loads(answer.out)["export"]))
+    assert made.parity.share < (1e-5 if bits == "f32" else 1e-3)
+    assert made.parity.same_choices == made.parity.places > 0
+    assert made.tokenized > 0
+    assert set(made.tensor_types) == {bits.upper()}
+    file = Path("dist/demo") / made.model_file
+    assert sorted(one.name for one in file.parent.iterdir()) == ["export.json", file.name]
+    reader = GGUFReader(file)
+    said = {name: reader.get_field(name) for name in ("general.type", "adapter.type", "ftc")}
+    words_of = {name: field.contents() for name, field in said.items() if field}
+    assert (words_of["general.type"], words_of["adapter.type"]) == ("adapter", "lora")
+    assert json.loads(words_of["ftc"])["adapter_sha256"] == run.record.final_weights_sha256
+    assert made.serve("dist/demo") == f"llama-server -m decoder.gguf --lora dist/demo/{file.name}"
+    assert contents(run.folder) == before
+    origin = api.provenance(file)
+    assert (origin.confirmed, origin.runs) == ("same bytes", (run.record.id,))
+    assert api.audit(run).findings == ()
+
+
+def test_every_layer_of_an_adapter_keeps_its_own_scale(
+    unequal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gguf import GGUFReader
+
+    in_a_copy(unequal, tmp_path, monkeypatch)
+    (run,) = api.runs()
+    made = api.export_model(run, "lora-gguf", "dist/x", pre_tokenizer=SPLITS).model
+    assert made.parity.share < 1e-5
+    ranks = {
+        int(one.shape[-1])
+        for one in GGUFReader(Path("dist/x") / made.model_file).tensors
+        if one.name.endswith("lora_a")
+    }
+    assert ranks == {4, 6}
+    with monkeypatch.context() as patch:  # as by the converter alone, which knows one alpha and no root of a rank
+        patch.setattr(exporting, "_with_one_scale", lambda settings, adapter, folder: adapter)
+        with pytest.raises(Refusal) as refused:
+            api.export_model(run, "lora-gguf", "dist/y", pre_tokenizer=SPLITS)
+    assert codes(refused) == {"FTC669"}
+    assert not Path("dist/y").exists()
+
+
+def test_an_adapter_that_is_another_one_is_refused(run: api.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scaled(factor: float) -> Any:
+        def converted(converter: Path, base: Path, adapter: Path, target: Path, *others: Any) -> None:
+            from gguf import GGUFReader
+
+            convert_adapter(converter, base, adapter, target, *others)
+            reader = GGUFReader(target, "r+")
+            for tensor in reader.tensors:
+                if tensor.name.endswith("lora_b"):
+                    tensor.data[:] *= factor
+            reader.data.flush()
+
+        return converted
+
+    for factor in (1.01, 0.0):
+        with monkeypatch.context() as patch:
+            patch.setattr(exporting, "convert_adapter", scaled(factor))
+            with pytest.raises(Refusal) as refused:
+                api.export_model(run, "lora-gguf", "dist/x", pre_tokenizer=SPLITS)
+        assert codes(refused) == {"FTC669"}
+        assert nothing_left()
 
 
 def test_a_run_of_an_earlier_release_has_no_reference(run: api.Run) -> None:

@@ -23,6 +23,7 @@ from ftc.verbs.runs import Run, find_run
 
 if TYPE_CHECKING:
     from ftc.runtime.exports.asked import AskedFile
+    from ftc.runtime.exports.job import Writer
     from ftc.spec.documents.events import EventListener
     from ftc.spec.documents.exported import ExportedModel, TemplateKept
     from ftc.spec.documents.facts import TokenizerFacts
@@ -106,7 +107,7 @@ def export_model(
         waived=frozenset(waive),
         beside=partial(_write_template, found, card.beside),
     )
-    model = _written(found, asked, on_event or (lambda event: None))
+    model = _written(found, card, asked, on_event or (lambda event: None))
     _note(found, target, model)
     return Exported(found, target, model)
 
@@ -124,20 +125,34 @@ def _require_exportable(run: Run, card: ModelFormat, target: Path) -> None:
     refuse_faults(run, takes_pulled=True)
 
 
-def _written(run: Run, asked: AskedFile, tell: EventListener) -> ExportedModel:
-    """Writes the file out of the whole model, which of an adapter is made first."""
+def _written(run: Run, card: ModelFormat, asked: AskedFile, tell: EventListener) -> ExportedModel:
+    """Writes the file, in most formats out of the whole model, which of an adapter is made first."""
     from ftc.runtime.execution.execute import Inputs
-    from ftc.runtime.exports.gguf import export_gguf
+    from ftc.runtime.exports.job import export_file
     from ftc.spec.storage.paths import RunFolder
 
     place = next(one for one in asked.target.parents if one.is_dir())  # a system's own may be small, or in memory
     with tempfile.TemporaryDirectory(prefix=".ftc-merged-", dir=place) as scratch:
-        if not strategy_card(run.plan.settings.strategy).is_whole:
+        base, streams, _ = inputs_of(run)
+        if card.is_adapter:
+            asked = replace(asked, model=base)
+        elif not strategy_card(run.plan.settings.strategy).is_whole:
             asked = replace(asked, model=Path(scratch) / "merged")
             merge_into(run, asked.model, "float32", SHARD_BYTES, tell)
-        base, streams, _ = inputs_of(run)
         inputs = Inputs(base, streams, run.record.observed.environment)
-        return export_gguf(run.plan, inputs, RunFolder(run.folder), run.record, asked, tell)
+        return export_file(run.plan, inputs, RunFolder(run.folder), run.record, asked, _writer(card), tell)
+
+
+def _writer(card: ModelFormat) -> Writer:
+    from ftc.runtime.exports.gguf import write_adapter, write_gguf
+
+    match card.made_by:
+        case "model converter":
+            return write_gguf
+        case "adapter converter":
+            return write_adapter
+        case _:
+            assert_never(card.made_by)
 
 
 def _obstacles(run: Run, card: ModelFormat, target: Path) -> Iterator[Diagnostic]:
@@ -153,7 +168,11 @@ def _obstacles(run: Run, card: ModelFormat, target: Path) -> Iterator[Diagnostic
     if settings.model.vision is not None:
         why = "the converter writes language models alone, and this one reads images"
         yield _refused(run, card, why, "serve the model's folder with transformers, as the run's card shows")
-    if (alone := strategy_card(settings.strategy).no_merging) is not None:
+    if card.is_adapter:
+        if (unfit := settings.strategy.no_lora_file()) is not None:
+            help = "`--format gguf` writes the whole model, with what was trained in it"
+            yield _refused(run, card, f"what it trained doesn't fit such a file: {unfit}", help)
+    elif (alone := strategy_card(settings.strategy).no_merging) is not None:
         help = "train with `strategy: {kind: lora}`, which becomes part of the base model's weights"
         yield _refused(run, card, f"its adapter can't be merged into the base model: {alone}", help)
     if missing := [name for name in card.needs if find_spec(name) is None]:

@@ -16,6 +16,7 @@ from ftc.spec.documents.exported import EXPORT_FILE, ExportedModel
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.merged import MERGE_FILE, MergedModel
 from ftc.spec.documents.pushed import CARD, EVALUATION, LIST_FILE, PLAN, RECORD, Pushed, Target
+from ftc.spec.model_formats import model_format
 from ftc.spec.storage.outputs import reason_of
 from ftc.spec.storage.reading import LARGEST_DOCUMENT, read_regular
 from ftc.spec.strategies import strategy_card
@@ -76,6 +77,9 @@ def made_in(run: Run, folder: Path) -> Made:
     if document.record_sha256 != run.record.sha256:
         summary = f"`{folder}` was made of run `{document.run_id}`, whose record is another one"
         raise Refusal([diagnostic("FTC770", summary, help=f"name that run, or make the folder again: {help}")])
+    if isinstance(document, ExportedModel) and ((card := model_format(document.format)) is None or card.hub is None):
+        summary = f"`{folder}` holds a model as {document.format}, which isn't pushed"
+        raise Refusal([diagnostic("FTC770", summary, help=help)])
     for path, facts in document.files.items():
         file = folder / path
         if not file.is_file() or file.is_symlink() or file_digest(file) != facts.sha256:
