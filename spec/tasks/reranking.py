@@ -32,8 +32,8 @@ class Reranking(TaskSection):
     """A score for a query and a text that are read together (a cross-encoder), learned from a query with its right text
     and wrong ones.
 
-    Such a model orders the few texts that a search found. It is measured by where the right text of each test row
-    stands among the row's own texts; with one right text a query, MRR is mean average precision too.
+    Such a model orders the few texts that a search found. Metrics are of the rank of the right text among the texts of
+    its own test row. With one right text a query, MRR is mean average precision too.
     """
 
     CARD: ClassVar[TaskCard] = TaskCard(
