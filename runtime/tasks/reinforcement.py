@@ -89,6 +89,7 @@ REINFORCEMENT = Objective(
     head="lm",
     is_pair=False,
     is_sampled=True,
+    has_texts=False,
     scorer=_scorer,
     score_shape=lambda rows, shape, outputs: (rows * shape.supervised, outputs),
     stand_in_targets=lambda _: as_bits(1.0, 1.0),

@@ -143,9 +143,10 @@ def _write_numbers(row: Row, columns: Sequence[str]) -> None:
 
 
 def _write_group(row: Row, by_part: Mapping[str, str]) -> None:
-    """Wrong passages, and the score of two texts, as a list; a row may have none."""
-    if "score" in by_part:
-        _write_numbers(row, (by_part["score"],))
+    """Wrong passages, and the score of two texts or a teacher's margins, as a list; a row may have none."""
+    for part in ("score", "margin"):
+        if part in by_part:
+            _write_numbers(row, (by_part[part],))
     value = value_of(row, by_part, "negative")
     texts = [] if value is None else value if isinstance(value, list) else [value]
     row[NEGATIVES_COLUMN] = [text for text in texts if isinstance(text, str) and text.strip()]
