@@ -25,6 +25,7 @@ from ftc.compiler.tokens.forms import (
     PreferenceForm,
     PromptForm,
     RawForm,
+    RerankForm,
     ScoreForm,
     TagForm,
     TextForm,
@@ -252,7 +253,7 @@ def _is_given(column: str, form: TextForm) -> bool:
             return column in (form.text, form.text_pair)
         case PromptForm():
             return column not in (form.completion, form.references)
-        case ChatForm() | TagForm() | ExtractForm() | EmbedForm() | PreferenceForm() | RawForm():
+        case ChatForm() | TagForm() | ExtractForm() | EmbedForm() | RerankForm() | PreferenceForm() | RawForm():
             return False
         case _:
             assert_never(form)
