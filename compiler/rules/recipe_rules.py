@@ -38,6 +38,7 @@ from ftc.compiler.rules.track_rules import trackers_write_into_the_project
 from ftc.compiler.rules.train_rules import (
     class_weights_have_classes,
     devices_have_rows,
+    focal_loss_has_labels,
     head_rate_has_a_head,
     link_has_machines,
     optimizer_goes_with_the_schedule,
@@ -362,6 +363,7 @@ RULES: tuple[Rule, ...] = (
     learning_rate_is_usual,
     head_rate_has_a_head,
     class_weights_have_classes,
+    focal_loss_has_labels,
     numbers_are_usual,
     warm_up_leaves_training,
     evaluations_happen,

@@ -24,6 +24,7 @@ __all__ = [
     "WHOLE",
     "class_weights_have_classes",
     "devices_have_rows",
+    "focal_loss_has_labels",
     "head_rate_has_a_head",
     "link_has_machines",
     "optimizer_goes_with_the_schedule",
@@ -230,6 +231,19 @@ def class_weights_have_classes(recipe: Recipe, source: Source) -> Iterator[Diagn
         summary = "class weights are for a classification with one label a row and a head"
         help = "leave `class_weights` out"
         yield diagnostic("FTC285", summary, source.span(path), help=help, path=path)
+
+
+def focal_loss_has_labels(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """A focal loss is of labels that a new head decides on, and takes the place of a smoothed one."""
+    path, heads = "train.focal_gamma", [head_card(mode.head) for mode in recipe.task.modes()]
+    if recipe.train.focal_gamma is None:
+        return
+    if not all(head.labels is not None and head.is_new for head in heads):
+        summary = "`focal_gamma` is for classification and token classification with a head"
+        yield diagnostic("FTC287", summary, source.span(path), help="leave `focal_gamma` out", path=path)
+    elif recipe.train.label_smoothing:
+        summary = "`focal_gamma` and `label_smoothing` can't be used together"
+        yield diagnostic("FTC287", summary, source.span(path), help="keep one of the two", path=path)
 
 
 def head_rate_has_a_head(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:

@@ -178,6 +178,10 @@ class GroupSettings(Document):
     learning_rate: Real
 
 
+_NONE_UNLESS_ASKED = ("loss_chunk_size", "focal_gamma", "embedding", "reranking", "router", "sampling")
+"""Settings of training that are absent from a plan where they are None."""
+
+
 class OpenTrain(Document):
     """Training, step by step, but for what the solver chooses, the teacher, and how alike two runs have to be."""
 
@@ -203,6 +207,8 @@ class OpenTrain(Document):
     optimizer: OpenOptimizer
     label_smoothing: Real = 0.0
     """Share of each target that is spread over all choices in training."""
+    focal_gamma: Real | None = None
+    """Exponent of the focal loss; absent from the plan where there is none."""
     neftune_alpha: Real | None = None
     """Noise on the embeddings in training; None for none."""
     max_grad_norm: Real | None
@@ -260,7 +266,7 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual: dict[str, Any] = dict.fromkeys(("loss_chunk_size", "embedding", "reranking", "router", "sampling"))
+        usual: dict[str, Any] = dict.fromkeys(_NONE_UNLESS_ASKED)
         usual |= {"nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}
