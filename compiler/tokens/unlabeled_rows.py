@@ -16,7 +16,7 @@ from ftc.compiler.resolve.files.safe_files import read_json_object
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
-from ftc.compiler.resolve.rows.columns import Columns, prompt_columns
+from ftc.compiler.resolve.rows.columns import Columns, prompt_columns, value_of
 from ftc.compiler.resolve.rows.images import ImageStore, image_faults
 from ftc.compiler.resolve.rows.row_checks import CHECKS
 from ftc.compiler.resolve.rows.table import Row, Table
@@ -232,7 +232,7 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
         row[_written_column(plan)] = text.labels[0] if text.labels else STAND_IN
 
     def given(row: Row) -> None:
-        row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = row.get(by_part.get("prompt", "")), row.get("completion")
+        row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = value_of(row, by_part, "prompt"), row.get("completion")
 
     def copied(row: Row) -> None:
         source = by_part.get("prompt") or by_part.get("text") or by_part["messages"]
