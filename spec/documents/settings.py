@@ -77,7 +77,6 @@ class TextSettings(OpenText):
     columns: dict[str, str] = Field(default_factory=dict)
     """Column by part of the task."""
     prompt: str | None  # pyright: ignore[reportIncompatibleVariableOverride] - frozen, so that less is no fault
-    """Jinja template of the prompt over a row's columns."""
     labels: tuple[str, ...]
     """Classes, or tags of words, in the order of the head's outputs; empty for tasks without."""
 
@@ -178,10 +177,6 @@ class GroupSettings(Document):
     learning_rate: Real
 
 
-_NONE_UNLESS_ASKED = ("loss_chunk_size", "focal_gamma", "embedding", "reranking", "router", "sampling")
-"""Settings of training that are absent from a plan where they are None."""
-
-
 class OpenTrain(Document):
     """Training, step by step, but for what the solver chooses, the teacher, and how alike two runs have to be."""
 
@@ -266,10 +261,11 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual: dict[str, Any] = dict.fromkeys(_NONE_UNLESS_ASKED)
-        usual |= {"nodes": 1, "parameter_groups": ()}
-        absent = {name for name, value in usual.items() if getattr(self, name) == value}
-        return {name: value for name, value in handler(self).items() if name not in absent}
+        asked = ("loss_chunk_size", "focal_gamma", "embedding", "reranking", "router", "sampling")
+        usual: dict[str, Any] = {**dict.fromkeys(asked), "nodes": 1, "parameter_groups": ()}
+        return {
+            name: one for name, one in handler(self).items() if name not in usual or getattr(self, name) != usual[name]
+        }
 
 
 class ClassifierSettings(Document):
