@@ -203,7 +203,6 @@ class OpenTrain(Document):
     label_smoothing: Real = 0.0
     """Share of each target that is spread over all choices in training."""
     focal_gamma: Real | None = None
-    """Exponent of the focal loss; absent from the plan where there is none."""
     neftune_alpha: Real | None = None
     """Noise on the embeddings in training; None for none."""
     max_grad_norm: Real | None
@@ -263,9 +262,8 @@ class TrainSettings(OpenTrain):
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         asked = ("loss_chunk_size", "focal_gamma", "embedding", "reranking", "router", "sampling")
         usual: dict[str, Any] = {**dict.fromkeys(asked), "nodes": 1, "parameter_groups": ()}
-        return {
-            name: one for name, one in handler(self).items() if name not in usual or getattr(self, name) != usual[name]
-        }
+        absent = {name for name, value in usual.items() if getattr(self, name) == value}
+        return {name: value for name, value in handler(self).items() if name not in absent}
 
 
 class ClassifierSettings(Document):
