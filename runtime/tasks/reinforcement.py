@@ -46,8 +46,9 @@ class ReinforcementScorer(LanguageScorer):
         """The rows as tensors, with advantage and weight of each target token."""
         if not len(rows.targets.values):  # prompts alone
             return super().batch(rows, numbers)
-        fields: dict[str, Any] = answer_arrays(rows, numbers, self._pad_id)
-        batch = Batch(**{name: torch.from_numpy(one) for name, one in fields.items()})
+        arrays = answer_arrays(rows, numbers, self._pad_id)
+        fields: dict[str, Any] = {name: torch.from_numpy(one) for name, one in arrays.items()}
+        batch = Batch(**fields)
         known = self._base is not None and self._base[0] is rows
         references = torch.cat([self._base[1][number] for number in numbers]) if known and self._base else None
         return replace(batch, references=references)

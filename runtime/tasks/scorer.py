@@ -313,8 +313,9 @@ class Batch:
 
 def next_tokens(lines: list[NDArray[np.int32]], masks: list[NDArray[np.bool_]], pad_id: int) -> Batch:
     """Sequences for a language model: scored is every place that is followed by a target token."""
-    fields: dict[str, Any] = next_token_arrays(lines, masks, pad_id)
-    return Batch(**{name: torch.from_numpy(one) for name, one in fields.items()})
+    arrays = next_token_arrays(lines, masks, pad_id)
+    fields: dict[str, Any] = {name: torch.from_numpy(one) for name, one in arrays.items()}
+    return Batch(**fields)
 
 
 def packed_batch(rows: TokenStream, numbers: list[int]) -> Batch:
