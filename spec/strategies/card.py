@@ -297,7 +297,7 @@ class Strategy(Document, ABC):
 
     @abstractmethod
     def usual_rate(self, card: Card, width: int, *, has_new_head: bool) -> tuple[float, str]:
-        """The learning rate that `auto` takes with AdamW, and why: by the strategy's card, the hidden size and the head."""
+        """What `learning_rate: auto` is with AdamW, and why: by the strategy's card, the hidden size and the head."""
 
     @abstractmethod
     def second_rate_ratio(self) -> float | None:
