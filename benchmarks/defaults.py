@@ -172,6 +172,7 @@ def trained(job: Job, done: set[str]) -> Line | None:
         "learning_rate": settings.train.learning_rate,
         "steps": run.record.steps_done,
         "selected_step": run.record.selected_step,
+        "findings": sorted({one.code for one in run.record.findings}),
         "cpu_seconds": round(time.process_time() - started, 1),
     }
     if job.task.is_classification:
