@@ -50,8 +50,15 @@ def tensors_of(file: Path) -> dict[str, TensorDigest]:
 
 def active_parameters(folder: Path, plan: Plan) -> int | None:
     """Parameters that a token goes through, of a mixture of experts in a folder; None where it is none, or its files
-    hold other tensors than those that were counted.
+    don't hold what was counted.
     """
+    try:
+        return _active(folder, plan)
+    except (BrokenSafetensors, OSError, LookupError, ValueError, TypeError, AttributeError, StopIteration):
+        return None
+
+
+def _active(folder: Path, plan: Plan) -> int | None:
     config = language_part(parse_json((folder / "config.json").read_bytes()))
     mixture = architecture(str(config.get("model_type"))).experts
     if mixture is None:

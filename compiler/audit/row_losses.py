@@ -44,7 +44,11 @@ def _contradictions(plan: Plan, rows: Sequence[Outcome]) -> Iterator[Finding]:
     for number, row in enumerate(rows, 1):
         models = {"base": row.base, "tuned": row.tuned, **{f"prompted.{one}": two for one, two in row.prompted.items()}}
         for name, said in models.items():
-            if said is None or (limits := _limits(plan, row, said)) is None:
+            try:
+                limits = _limits(plan, row, said) if said is not None else None
+            except (ValueError, ArithmeticError):  # no figures of such a row; the scores say so
+                limits = None
+            if said is None or limits is None:
                 continue
             least, most = limits
             if not least - _CLOSE <= said.loss_sum <= most + _CLOSE:

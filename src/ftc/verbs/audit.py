@@ -181,12 +181,16 @@ def _sampled(plan: Plan, answers: Sequence[SampledAnswer], rows: TokenStream, mo
             earned = earned_again(plan.settings.train.sampling, answers, rows, texts)
         except ImportError as problem:
             earned = f"`{problem.name}` is not installed"
+        except (ValueError, LookupError, TypeError, ArithmeticError) as problem:
+            earned = f"these tokens are no answers: {problem}"
     try:
         from ftc.runtime.training.answer_rows import fed_digests
 
         fed = fed_digests(plan.settings, rows, answers)
     except ImportError as problem:
         fed = f"`{problem.name}` is not installed"
+    except (ValueError, LookupError, TypeError, ArithmeticError) as problem:
+        fed = f"these tokens are no answers: {problem}"
     return SampledAgain(earned, fed)
 
 

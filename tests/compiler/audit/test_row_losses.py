@@ -90,3 +90,12 @@ def test_numbers(kind: str, error: float) -> None:
 
 def test_an_answer_that_is_written_says_nothing_of_its_loss() -> None:
     assert faults(documents.plan(), row(0.1, "an answer", expected="another")) == []
+
+
+@pytest.mark.parametrize(("right", "predicted"), [(("12",), ()), (("twelve",), (1.0,)), (("12",), (1.0, 2.0))])
+def test_a_row_of_no_use_is_left_to_the_scores(right: tuple[str, ...], predicted: tuple[float, ...]) -> None:
+    scale = {"mean": 10.0, "spread": 4.0}
+    learned = RegressionSettings.model_validate({"loss": "mse", "scales": (scale,)})
+    assert (
+        faults(plan_of("regression", ("score",), regression=learned), row(0.1, right=right, predicted=predicted)) == []
+    )
