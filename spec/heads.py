@@ -89,6 +89,11 @@ class HeadCard:
     example: tuple[str, ...]
     """Lines of Python that try a loaded model, for the model card, over `{labels}`, `{scales}` and `{max_length}`; none
     where the model writes."""
+    file_outputs: tuple[str, ...]
+    """Names of the outputs of an exported graph; none where the model writes."""
+    file_example: tuple[str, ...]
+    """Lines of Python that print what a graph says of `texts`: over what they are `encoded` as, `outputs` by name,
+    `names` and `scales`; none where the model writes."""
 
     @property
     def is_new(self) -> bool:
@@ -171,6 +176,8 @@ HEADS = (
         keeps_targets=False,
         figures=("classes", "length", "JSON"),
         example=(),
+        file_outputs=(),
+        file_example=(),
     ),
     HeadCard(
         name="embedding",
@@ -201,6 +208,11 @@ HEADS = (
             "vector = {pooled}",
             "print(vector / vector.norm())",
         ),
+        file_outputs=("sentence_embedding",),
+        file_example=(
+            'for text, vector in zip(texts, outputs["sentence_embedding"], strict=True):',
+            "    print(text, *(vector / np.linalg.norm(vector)))",
+        ),
     ),
     HeadCard(
         name="classification",
@@ -226,6 +238,11 @@ HEADS = (
         keeps_targets=False,
         figures=("classes", "confidence"),
         example=("labels = {labels}", _READS_TEXT, "print(labels[model(**inputs).logits.argmax().item()])"),
+        file_outputs=("logits",),
+        file_example=(
+            'for text, scores in zip(texts, outputs["logits"], strict=True):',
+            '    print(text, names[scores.argmax()], sep="\\t")',
+        ),
     ),
     HeadCard(
         name="multi_label",
@@ -254,6 +271,11 @@ HEADS = (
             "labels = {labels}",
             _READS_TEXT,
             "print([label for label, score in zip(labels, model(**inputs).logits[0].tolist()) if score > 0])",
+        ),
+        file_outputs=("logits",),
+        file_example=(
+            'for text, scores in zip(texts, outputs["logits"], strict=True):',
+            '    print(text, *[name for name, score in zip(names, scores, strict=True) if score > 0], sep="\\t")',
         ),
     ),
     HeadCard(
@@ -284,6 +306,13 @@ HEADS = (
             _READS_TEXT.replace("sort", "rate"),
             "outputs = model(**inputs).logits[0].tolist()",
             "print({name: mean + spread * one for (name, (mean, spread)), one in zip(scales.items(), outputs)})",
+        ),
+        file_outputs=("logits",),
+        file_example=(
+            'for text, scores in zip(texts, outputs["logits"], strict=True):',
+            "    numbers = [mean + spread * score for (mean, spread), score in zip(scales, scores, strict=True)]",
+            '    said = (f"{name} {number:g}" for name, number in zip(names, numbers, strict=True))',
+            '    print(text, *said, sep="\\t")',
         ),
     ),
     HeadCard(
@@ -322,6 +351,16 @@ HEADS = (
             "    begin = text.index(word, begin)",
             "    print(word, labels[next(tag for tag, end in zip(tags, ends) if end > begin)])",
         ),
+        file_outputs=("logits",),
+        file_example=(  # each word has the tag of the first token whose characters reach into it
+            'for text, one, scores in zip(texts, encoded, outputs["logits"], strict=True):',
+            "    begin, tagged = 0, []",
+            "    for word in text.split():",
+            "        begin = text.index(word, begin)",
+            "        tags = (line for line, (_, end) in zip(scores, one.offsets, strict=True) if end > begin)",
+            '        tagged.append(f"{word}/{names[next(tags).argmax()]}")',
+            "    print(*tagged)",
+        ),
     ),
     HeadCard(
         name="span",
@@ -356,6 +395,16 @@ HEADS = (
             "output = model(**inputs)",
             "first, last = output.start_logits.argmax().item(), output.end_logits.argmax().item()",
             'print(context[places[first][0] : places[last][1]] if first else "no answer")',
+        ),
+        file_outputs=("start_logits", "end_logits"),
+        file_example=(  # texts are pairs of a question and a context; the first place stands for no answer
+            'starts, ends = outputs["start_logits"], outputs["end_logits"]',
+            "for (question, context), one, start, end in zip(texts, encoded, starts, ends, strict=True):",
+            "    inside = [place for place, part in enumerate(one.sequence_ids) if part == 1]",
+            "    pairs = [(start[a] + end[b], a, b) for a in inside for b in inside if a <= b]",
+            "    score, first, last = max(pairs)",
+            "    found = context[one.offsets[first][0] : one.offsets[last][1]]",
+            '    print(question, found if score > start[0] + end[0] else "no answer", sep="\\t")',
         ),
     ),
 )
