@@ -39,7 +39,7 @@ class OnnxFile:
     @property
     def runtime(self) -> str:
         """Its name and version, and how it computes here."""
-        how = "on the processor, each row alone and all in one padded batch"
+        how = "on the CPU, each row alone and all in one padded batch"
         return f"onnxruntime {version('onnxruntime')} {how}"
 
     def run(self, inputs: Mapping[str, NDArray[np.int64]]) -> dict[str, torch.Tensor]:
