@@ -12,8 +12,8 @@ CODES = (
         id="FTC666",
         title="run can't be exported in this format",
         cause="`ftc run export --format gguf` writes a finished run's model for llama.cpp, which runs decoders that "
-        "write text, and `--format onnx` one that doesn't write. The run is not finished, its model is of another kind, "
-        "or its adapter can't become part of the base model's weights, or for `--format lora-gguf` is no plain LoRA.",
+        "write text, and `--format onnx` one that doesn't. The run is not finished, its model is of another kind, or "
+        "its adapter can't become part of the base model's weights, or for `--format lora-gguf` is no plain LoRA.",
         wrong="ftc run export 7f3a2b --format gguf -o dist/demo   # a classifier",
         right="ftc run merge 7f3a2b -o dist/demo",
         exit_code=ExitCode.COULD_NOT_WORK,
