@@ -146,9 +146,13 @@ def onnx(session: nox.Session) -> None:
 
 @nox.session
 def embeddings(session: nox.Session) -> None:
-    """Compare losses of embeddings with sentence-transformers' own, and have it load what a run leaves."""
+    """Compare losses of embeddings with sentence-transformers' own, and have it load what runs and rerankers leave."""
     install(session, "-e", ".[train]", *GROUPS["test"], *GROUPS["embeddings"])
-    tests = ("tests/runtime/training/test_embedding_steps.py", "tests/e2e/test_embedding.py")
+    tests = (
+        "tests/runtime/training/test_embedding_steps.py",
+        "tests/e2e/test_embedding.py",
+        "tests/e2e/test_reranking.py",
+    )
     session.run("pytest", "-n0", *tests, *session.posargs, env=QUIET)
 
 

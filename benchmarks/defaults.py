@@ -7,6 +7,7 @@ TF-IDF with logistic regression on the same rows; for written answers, the untun
 
     python recipes/demo/fetch.py
     nice -n 15 python benchmarks/defaults.py --grid coarse     as many runs as are missing, one after the other
+    python benchmarks/defaults.py --set KEY=VALUE ... --seeds 3   other defaults: the same recipes with these settings
     python benchmarks/defaults.py --table                      what is known so far, and nothing is run
 
 Results are lines of `results/defaults.jsonl`, written as they come, and a run whose line is there isn't done again: the
@@ -65,16 +66,17 @@ Point = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training: a task, a point of the grid or the defaults, and a seed."""
+    """One training: a task, a point of the grid or the defaults, a seed, and what other defaults would set."""
 
     task: BeginnerTask
     point: Point | None
     seed: int
+    tried: tuple[str, ...] = ()
 
     @property
     def overrides(self) -> list[str]:
         """What the recipe sets beside what it says."""
-        found = [f"train.seed={self.seed}"]
+        found = [f"train.seed={self.seed}", *self.tried]
         if self.point is not None:
             names = ("train.learning_rate", "train.epochs", "strategy.rank")
             found += [f"{name}={value}" for name, value in zip(names, self.point, strict=True) if value]
@@ -82,8 +84,8 @@ class Job:
 
     @property
     def key(self) -> str:
-        """By which a line of the grid is known."""
-        return f"{self.task.name} {self.task.strategy} {self.point} {self.seed}"
+        """By which a line of the grid, or of other defaults, is known."""
+        return f"{self.task.name} {self.task.strategy} {' '.join(self.tried) or self.point} {self.seed}"
 
 
 def grid(task: BeginnerTask, size: str) -> Sequence[Point]:
@@ -93,11 +95,13 @@ def grid(task: BeginnerTask, size: str) -> Sequence[Point]:
     return {"full": every, "coarse": COARSE[kind], "none": ()}[size]
 
 
-def jobs(names: Sequence[str], size: str, seeds: int) -> Iterator[Job]:
-    """The defaults of every task first, then the grids."""
+def jobs(names: Sequence[str], size: str, seeds: int, tried: tuple[str, ...] = ()) -> Iterator[Job]:
+    """The defaults of every task first, then the grids; where settings are tried, every task with them alone."""
     chosen = [task for task in TASKS if not names or task.name in names]
     for seed in range(17, 17 + seeds):
-        yield from (Job(task, None, seed) for task in chosen)
+        yield from (Job(task, None, seed, tried) for task in chosen)
+    if tried:
+        return
     for seed in range(17, 17 + seeds):
         yield from (Job(task, point, seed) for task in chosen for point in grid(task, size))
 
@@ -148,7 +152,7 @@ def trained(job: Job, done: set[str]) -> Line | None:
 
     planned = ftc.plan(project(job.task), overrides=job.overrides, trace=False)
     settings = planned.plan.settings
-    key = job.key if job.point is not None else f"{job.key} {settings.train.digest()[:12]}"
+    key = job.key if job.point or job.tried else f"{job.key} {settings.train.digest()[:12]}"
     if key in done:
         return None
     started = time.process_time()
@@ -161,6 +165,7 @@ def trained(job: Job, done: set[str]) -> Line | None:
         "task": job.task.name,
         "strategy": job.task.strategy,
         "point": job.point,
+        **({"tried": job.tried} if job.tried else {}),
         "seed": job.seed,
         "score": round(percent(job.task, metrics), 2),
         "learning_rate": settings.train.learning_rate,
@@ -237,7 +242,7 @@ def table(lines: Iterable[Line]) -> Iterator[str]:
     for task in TASKS:
         own = [line for line in known if line["task"] == task.name]
         plain = next((line for line in own if "majority" in line), {})
-        runs = [line for line in own if "score" in line]
+        runs = [line for line in own if "score" in line and "tried" not in line]
         grids, usual = ([one for one in runs if (one["point"] is None) is flag] for flag in (False, True))
         if not usual:
             continue
@@ -269,6 +274,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="how many, from 17 on")
     parser.add_argument("--limit", type=int, default=10**6, help="at most this many runs")
     parser.add_argument("--only", nargs="*", default=(), metavar="TASK")
+    parser.add_argument("--set", nargs="+", default=(), metavar="KEY=VALUE", help="other defaults to try")
     parser.add_argument("--table", action="store_true", help="print what is known, and run nothing")
     asked = parser.parse_args()
     if asked.table:
@@ -280,7 +286,7 @@ def main() -> None:
         if line is not None:
             note(line)
     left = asked.limit
-    for job in jobs(asked.only, asked.grid, asked.seeds):
+    for job in jobs(asked.only, asked.grid, asked.seeds, tuple(asked.set)):
         if left == 0:
             break
         if job.key in done:

@@ -114,7 +114,7 @@ _SUMMARIES = ("summarization",)
 _TEXTS = ("generation", "summarization", "translation")
 _NUMBERS = ("regression",)
 _CORRELATED = ("regression", "embedding")
-_RANKED = ("embedding",)
+_RANKED = ("embedding", "reranking")
 _SAMPLED = ("reinforcement",)
 _PAIRS = ("preference", "reward")
 _LANGUAGE = ("generation", "summarization", "translation", "chat", "pretraining")
@@ -130,6 +130,7 @@ _EVERY = (
     "preference",
     "reward",
     "embedding",
+    "reranking",
     "pretraining",
 )
 

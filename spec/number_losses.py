@@ -6,6 +6,7 @@ predicted number is from the target, in standard deviations of the training rows
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,17 +21,24 @@ class NumberLossCard:
         kind: What a recipe calls it.
         label: What people call it.
         formula: Loss of one number; that of a row is the mean over its numbers.
+        of_error: The same as a function of |e|, by which an audit compares a row's loss with its numbers.
     """
 
     kind: str
     label: str
     formula: str
+    of_error: Callable[[float], float]
 
 
 NUMBER_LOSSES: tuple[NumberLossCard, ...] = (
-    NumberLossCard(kind="mse", label="mean squared error", formula="e squared"),
-    NumberLossCard(kind="mae", label="mean absolute error", formula="|e|"),
-    NumberLossCard(kind="huber", label="Huber loss", formula="e squared / 2 up to |e| = 1, |e| - 1 / 2 beyond"),
+    NumberLossCard(kind="mse", label="mean squared error", formula="e squared", of_error=lambda e: e * e),
+    NumberLossCard(kind="mae", label="mean absolute error", formula="|e|", of_error=lambda e: e),
+    NumberLossCard(
+        kind="huber",
+        label="Huber loss",
+        formula="e squared / 2 up to |e| = 1, |e| - 1 / 2 beyond",
+        of_error=lambda e: e * e / 2 if e <= 1 else e - 0.5,
+    ),
 )
 """Every loss of numbers, the usual one first."""
 

@@ -17,17 +17,21 @@ from ftc.spec.language.text_checks import secrets_in
 
 __all__ = ["PERSONAL", "SECRETS", "Rule", "in_decoded", "matching", "passes_luhn", "passes_mod_97"]
 
-_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b")
+# Chinese and Japanese set no space around an address or a number, so that what stands beside it is looked at as ASCII.
+_EMAIL = re.compile(
+    r"(?:(?<![\w.+-])[\w.+-]{1,64}|(?<![A-Za-z0-9_.+-])[A-Za-z0-9_.+-]{1,64})"
+    r"@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?a:\b)"
+)
 _PHONE = re.compile(
-    r"(?<![\w+.-])(?:"
+    r"(?<![A-Za-z0-9_+.-])(?:"
     r"\+\d[\d .()/-]{6,24}"  # +49 (0)30 123456
-    r"|\(?\d{3}\)?[ .-]\d{3}[.-]\d{4}(?![\w-]|\.\d)"  # (555) 123-4567
-    r"|(?<!\d )0\d{2,4}[ /-]\d{3,4}[ -]?\d{3,5}(?![\w-]| \d|\.\d)"  # 030/1234567
-    r"|0\d{9,10}(?![\w-]|\.\d)"  # 07123456789
+    r"|\(?\d{3}\)?[ .-]\d{3}[.-]\d{4}(?![A-Za-z0-9_-]|\.\d)"  # (555) 123-4567
+    r"|(?<!\d )0\d{2,4}[ /-]\d{3,4}[ -]?\d{3,5}(?![A-Za-z0-9_-]| \d|\.\d)"  # 030/1234567
+    r"|0\d{9,10}(?![A-Za-z0-9_-]|\.\d)"  # 07123456789
     r")"
 )
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
-_CARD = re.compile(r"(?<![\w.-])[2-6](?:[ -]?\d){12,18}(?![\w-]|\.\d)")
+_CARD = re.compile(r"(?<![A-Za-z0-9_.-])[2-6](?:[ -]?\d){12,18}(?![A-Za-z0-9_-]|\.\d)")
 _PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 _TOKENS = re.compile(
     r"(?<![A-Za-z0-9_-])(?:AIza[A-Za-z0-9_-]{35}|[rs]k_live_[A-Za-z0-9]{16,}|npm_[A-Za-z0-9]{36}"

@@ -10,11 +10,13 @@ from typing import Literal
 
 __all__ = ["FORMS", "FormCard", "FormName", "TemplateUse", "form_card"]
 
-FormName = Literal["classify", "score", "tag", "extract", "embed", "chat", "prompt", "sample", "preference", "raw"]
+FormName = Literal[
+    "classify", "score", "tag", "extract", "embed", "rerank", "chat", "prompt", "sample", "preference", "raw"
+]
 """`classify`: text to label. `score`: text to numbers. `tag`: words to tags. `extract`: question and context to the
-answer's place. `embed`: texts that are compared, each a sequence of its own. `chat`: messages through the chat
-template. `prompt`: prompt and completion. `sample`: a prompt, which the model answers in training. `preference`: a
-prompt and two answers. `raw`: text in blocks."""
+answer's place. `embed`: texts that are compared, each a sequence of its own. `rerank`: a query with each of several
+texts. `chat`: messages through the chat template. `prompt`: prompt and completion. `sample`: a prompt, which the model
+answers in training. `preference`: a prompt and two answers. `raw`: text in blocks."""
 
 TemplateUse = Literal["needed", "offered", "unused"]
 """Whether a model's chat template has to be there, is used where it is there, or is left aside."""
@@ -47,6 +49,8 @@ class FormCard:
     targets: str
     """What a split's rows are trained on, over `{targets}` and `{windows}`; empty where that is a share of their
     tokens."""
+    example: tuple[str, ...]
+    """Lines of Python that try a loaded model, for the model card, over `{max_length}`; none where its head says it."""
 
 
 FORMS = (
@@ -63,6 +67,7 @@ FORMS = (
         moves_targets=False,
         noun="training labels",
         targets="one label per row",
+        example=(),
     ),
     FormCard(
         name="score",
@@ -77,6 +82,7 @@ FORMS = (
         moves_targets=False,
         noun="rated rows",
         targets="the numbers of each row",
+        example=(),
     ),
     FormCard(
         name="tag",
@@ -91,6 +97,7 @@ FORMS = (
         moves_targets=False,
         noun="word tags",
         targets="{targets} tagged words",
+        example=(),
     ),
     FormCard(
         name="extract",
@@ -105,6 +112,7 @@ FORMS = (
         moves_targets=True,
         noun="starts and ends",
         targets="in {windows} of one answer each",
+        example=(),
     ),
     FormCard(
         name="embed",
@@ -119,6 +127,26 @@ FORMS = (
         moves_targets=False,
         noun="texts",
         targets="{targets} texts",
+        example=(),
+    ),
+    FormCard(
+        name="rerank",
+        chat_template="unused",
+        usual_max_length=512,  # what encoders of text are usually trained on
+        is_pair=False,
+        has_texts=True,
+        is_sampled=False,
+        takes_examples=False,
+        is_conversation=False,
+        is_self_supervised=False,
+        moves_targets=False,
+        noun="texts",
+        targets="{targets} texts, each with its query",
+        example=(
+            'query, text = "A question.", "A text that may answer it."',
+            'inputs = tokenizer(query, text, truncation=True, max_length={max_length}, return_tensors="pt")',
+            "print(model(**inputs).logits[0].sigmoid())",
+        ),
     ),
     FormCard(
         name="chat",
@@ -127,12 +155,13 @@ FORMS = (
         is_pair=False,
         has_texts=False,
         is_sampled=False,
-        takes_examples=False,
+        takes_examples=True,
         is_conversation=True,
         is_self_supervised=False,
         moves_targets=False,
         noun="",
         targets="",
+        example=(),
     ),
     FormCard(
         name="prompt",
@@ -147,6 +176,7 @@ FORMS = (
         moves_targets=False,
         noun="",
         targets="",
+        example=(),
     ),
     FormCard(
         name="sample",
@@ -161,6 +191,7 @@ FORMS = (
         moves_targets=False,
         noun="answer tokens",
         targets="answers that the model samples",
+        example=(),
     ),
     FormCard(
         name="preference",
@@ -175,6 +206,7 @@ FORMS = (
         moves_targets=False,
         noun="pairs",
         targets="two answers per row",
+        example=(),
     ),
     FormCard(
         name="raw",
@@ -189,6 +221,7 @@ FORMS = (
         moves_targets=False,
         noun="",
         targets="",
+        example=(),
     ),
 )
 """Every form."""

@@ -15,6 +15,7 @@ from pydantic import Field
 from ftc.spec.base import Document, Effect
 
 __all__ = [
+    "MODEL_NAME",
     "TRACKERS",
     "Artifact",
     "MLflow",
@@ -33,6 +34,10 @@ Artifact = Literal["documents", "report", "weights"]
 personal data masked; the adapter or model. Prompts, rows and answers are sent in no other form."""
 
 
+MODEL_NAME = r"^[^/:.`'\"%\\\s][^/:`'\"%\\\n]*$"
+"""What a registered model may be called: nothing that its address or a query of the registry would read otherwise."""
+
+
 class TrackerKeys(Document):
     """What every tracker takes."""
 
@@ -42,6 +47,11 @@ class TrackerKeys(Document):
     """Files that are sent when the run is over. `documents`: recipe, lock, plan, record, evaluation and model card.
     `report`: the report, which shows some rows with personal data masked. `weights`: the adapter or the model.
     Default: documents and report, because weights are large."""
+
+    @property
+    def model_name(self) -> str | None:
+        """Name under which a model is registered; None where none is, or where the tracker has no registry."""
+        return None
 
 
 class TensorBoard(TrackerKeys):
@@ -60,6 +70,14 @@ class MLflow(TrackerKeys):
     `MLFLOW_TRACKING_URI` says, else `sqlite:///mlflow.db` in the project."""
     experiment: str | None = Field(default=None, min_length=1, max_length=200)
     """Experiment of the run. Default: the recipe's name."""
+    registered_model: str | None = Field(default=None, pattern=MODEL_NAME, max_length=200)
+    """Name under which a run that finishes and passes its gates registers its model, as a new version with its base
+    model, for `mlflow models serve`. Default: none, because the base model is copied into the registry each time."""
+
+    @property
+    def model_name(self) -> str | None:
+        """Name under which a model is registered."""
+        return self.registered_model
 
 
 class Wandb(TrackerKeys):

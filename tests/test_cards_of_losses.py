@@ -12,6 +12,7 @@ from ftc.spec.embedding_losses import EMBEDDING_LOSSES
 from ftc.spec.number_losses import NUMBER_LOSSES
 from ftc.spec.preference_losses import PREFERENCE_LOSSES
 from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES
+from ftc.spec.reranking_losses import RERANKING_LOSSES
 from ftc.spec.rewards import REWARDS, RewardCard
 from tests.support.drafts import draft_of, shaped
 from tests.support.recipes import problems_of, recipe_text
@@ -23,6 +24,7 @@ TASKS: dict[str, dict[str, Any]] = {
     **{card.kind: {"kind": "regression", "loss": card.kind} for card in NUMBER_LOSSES},
     **{card.kind: {"kind": "preference", "loss": card.kind} for card in PREFERENCE_LOSSES},
     **{card.kind: {"kind": "reinforcement", "loss": card.kind, "rewards": [REWARD]} for card in REINFORCEMENT_LOSSES},
+    **{card.kind: {"kind": "reranking", "loss": card.kind} for card in RERANKING_LOSSES},
 }
 """The task of each loss."""
 WANTED = {
@@ -34,7 +36,7 @@ WANTED = {
 """A value for each key that a reward can't do without."""
 ELSEWHERE = [
     (name, card.kind)
-    for cards in (EMBEDDING_LOSSES, PREFERENCE_LOSSES, REINFORCEMENT_LOSSES)
+    for cards in (EMBEDDING_LOSSES, PREFERENCE_LOSSES, REINFORCEMENT_LOSSES, RERANKING_LOSSES)
     for card in cards
     for name in card.foreign
     if name not in TASKS

@@ -57,7 +57,7 @@ class Witnesses:
         recompute: Gives the scores that `outcomes` give, or why they can't be computed, in words; takes the folders of
             the base model and of the token streams, None where one is not here.
         words: Puts a split in words.
-        earned: Gives what sampled answers earn, or why that can't be computed.
+        sampled: Gives what sampled answers earn and were fed as, or why that can't be computed.
     """
 
     events: Sequence[Event]
@@ -67,7 +67,7 @@ class Witnesses:
     torn: Sequence[str]
     recompute: Callable[[Path | None, Path | None], Recomputed | str]
     words: Words
-    earned: Recompute
+    sampled: Recompute
 
 
 @dataclass(frozen=True)

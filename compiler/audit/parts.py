@@ -12,21 +12,25 @@ from typing import Any
 
 from ftc.compiler.lock.lockfile import changed_leaves
 from ftc.compiler.resolve.files.digests import recall_tensors, tensor_digests
-from ftc.compiler.resolve.models.weights import BrokenSafetensors
+from ftc.compiler.resolve.models.vision_config import language_part
+from ftc.compiler.resolve.models.weights import BrokenSafetensors, read_header
 from ftc.compiler.resolve.rows.row_digests import row_digests, rows_digest
 from ftc.compiler.tokens.row_index import recall_rows, row_changes
+from ftc.spec.architectures import architecture
 from ftc.spec.canonical import canonical
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.documents.lockfile import Lock, SourceLock
+from ftc.spec.documents.lockfile import Lock, SourceLock, is_weight_file
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import StepLog, first_difference, read_step_log
+from ftc.spec.experts import experts_of
 from ftc.spec.storage.model_files import TensorDigest
 from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.spec.storage.reading import parse_json
 from ftc.spec.strategies import strategy_card
 
 __all__ = [
+    "active_parameters",
     "base_part",
     "has_rows",
     "is_as_trained",
@@ -42,6 +46,20 @@ def tensors_of(file: Path) -> dict[str, TensorDigest]:
         return tensor_digests(file)
     except (BrokenSafetensors, OSError):
         return {}
+
+
+def active_parameters(folder: Path, plan: Plan) -> int | None:
+    """Parameters that a token goes through, of a mixture of experts in a folder; None where it is none, or its files
+    hold other tensors than those that were counted.
+    """
+    config = language_part(parse_json((folder / "config.json").read_bytes()))
+    mixture = architecture(str(config.get("model_type"))).experts
+    if mixture is None:
+        return None
+    names = [name for name in plan.lock.model.files if is_weight_file(name)]
+    tensors = {name: one for file in names for name, one in read_header(folder / file).items()}
+    total, experts = sum(one.num_elements for one in tensors.values()), experts_of(mixture, config, tensors)
+    return total - experts.idle if experts and total == plan.lock.model.num_parameters else None
 
 
 def is_as_trained(plan: Plan) -> bool:

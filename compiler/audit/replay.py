@@ -8,6 +8,9 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ftc.compiler.audit.tally import SEEN_BY, WEIGHTS
+from ftc.compiler.lock.lockfile import changed_leaves
+from ftc.spec.base import Document
 from ftc.spec.codes import CODES
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.audit import AuditReport, ClassComparison, Finding, Repetition, Replay, Verdict
@@ -33,6 +36,7 @@ __all__ = [
     "problem_finding",
     "reseeded",
     "result_findings",
+    "row_findings",
 ]
 
 _FORCE = "audit on a machine of that class, or execute anyway with --force"
@@ -169,6 +173,25 @@ def result_findings(
             yield Finding(code="FTC530", subject=subject, expected=str(expected), found=str(found), hint=hint)
 
 
+def row_findings(file: str, then: Sequence[Document], now: Sequence[Document]) -> Iterator[Finding]:
+    """The first line of a run's file that comes out otherwise when the whole run is done again; none where all do.
+
+    Args:
+        file: Its name.
+        then: Its lines.
+        now: The lines of the run that was done again.
+    """
+    hint = "the steps of training are equal up to there"
+    if len(then) != len(now):
+        yield Finding(code="FTC530", subject=f"{file}: lines", expected=str(len(then)), found=str(len(now)), hint=hint)
+        return
+    for number, (old, new) in enumerate(zip(then, now, strict=True), 1):
+        for path, expected, found in changed_leaves(old.to_json(), new.to_json())[0]:
+            subject = f"{file}, line {number}: {path}"
+            yield Finding(code="FTC530", subject=subject, expected=str(expected), found=str(found), hint=hint)
+            return
+
+
 def blocked(static: AuditReport, level: str) -> bool:
     """Whether what the static level found keeps steps from being done again; a run that stopped has some to do."""
     return any(finding.code != "FTC525" or level == "full" for finding in static.findings)
@@ -194,7 +217,7 @@ def judged(
             "findings": found,
             "machine": machine,
             "replay": replay,
-            "not_checked": (*static.not_checked[:-2], *_not_checked(static, replay, level)),
+            "not_checked": tuple(_not_checked(static, replay, level)),
         }
     )
 
@@ -212,16 +235,15 @@ def _verdict(findings: Iterable[Finding], replay: Replay | None, level: str) -> 
 
 
 def _not_checked(static: AuditReport, replay: Replay | None, level: str) -> Iterator[str]:
-    if replay is None:
-        yield "whether training again gives the same weights: nothing was executed"
-    else:
+    seen = SEEN_BY[level] if replay is not None else ()
+    yield from (words for words in static.not_checked if words not in seen)
+    if replay is not None:
         if replay.first_step > 0:
             yield f"steps 1 to {replay.first_step}"
         if replay.reached_step < static.num_steps:
             yield f"steps {replay.reached_step + 1} to {static.num_steps}"
         if level == "replay":
             yield "validation, choice of the checkpoint, export and evaluation"
-    yield "whether times, memory and machine are recorded truthfully"
 
 
 def _class(subject: str, expected: str, found: str) -> Finding:
@@ -281,14 +303,14 @@ def judged_by_seeds(
         verdict, code = "INCONCLUSIVE", ExitCode.INCONCLUSIVE
     else:
         verdict, code = "REPRODUCED_STATISTICAL", ExitCode.FINE
-    left = ("whether the same bits come out again", "whether times, memory and machine are recorded truthfully")
+    known = [words for words in static.not_checked if words != WEIGHTS]
     changes = {
         "level": "full",
         "verdict": verdict,
         "exit_code": code,
         "findings": tuple(others),
         "repetitions": tuple(repetitions),
-        "not_checked": (*static.not_checked[:-2], *left),
+        "not_checked": (*known, "whether the same bits come out again"),
     }
     return static.model_copy(update=changes)
 

@@ -1,31 +1,32 @@
 """The answers that a run sampled, against the plan: which prompts, what they earned, and what that is worth.
 
 Rewards and advantages are computed again from the tokens of each answer, by the same definitions but from the record
-alone. Whether the model wrote these tokens is more than this level can say: a replay samples them anew.
+alone, and so is the digest of what each step was fed. Whether the model wrote these tokens is more than this level can
+say: a replay samples them anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from ftc.compiler.audit.tally import Tally, difference, finding, plural
+from ftc.compiler.audit.tally import SAMPLES, Tally, difference, finding, plural
 from ftc.spec.documents.audit import Finding
 from ftc.spec.documents.events import Event, without_repeats
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.documents.sampled import Earned, SampledAnswer, read_answers
+from ftc.spec.documents.sampled import Earned, SampledAgain, SampledAnswer, read_answers
 from ftc.spec.documents.streams import TokenStream, open_stream
 from ftc.spec.rewards import is_correct
 from ftc.spec.storage.paths import RunFolder
 
 __all__ = ["Recompute", "check_sampled"]
 
-Recompute = Callable[[Sequence[SampledAnswer], TokenStream, Path], Sequence[Earned] | str]
-"""What answers earn by a plan, computed from their tokens, the training split and the tokenizer's folder; or why that
-can't be computed here, in words."""
+Recompute = Callable[[Sequence[SampledAnswer], TokenStream, Path], SampledAgain]
+"""What answers earn by a plan and what their steps were fed, computed from their tokens, the training split and the
+tokenizer's folder."""
 
 _CLOSE = 1e-9
 _MOST = 5
@@ -51,7 +52,7 @@ def check_sampled(
         record: Its record.
         events: What it said.
         folders: Folders of the base model and of the token streams; None where one is not here.
-        recompute: Gives what answers earn.
+        recompute: Gives what answers earn and what their steps were fed.
     """
     if plan.settings.train.sampling is None or not run.answers.is_file():
         return
@@ -65,7 +66,10 @@ def check_sampled(
         rows = open_stream(stream)
         found += _prompts(plan, rows, answers)
         if not found:
-            found += _rewards(tally, answers, recompute(answers, rows, model))
+            again = recompute(answers, rows, model)
+            found += _rewards(tally, answers, again.earned)
+            found += _fed(tally, events, again.fed)
+    tally.not_checked.append(SAMPLES)
     tally.findings[:0] = found[:_MOST]
 
 
@@ -121,6 +125,17 @@ def _prompts(plan: Plan, rows: TokenStream, answers: Sequence[SampledAnswer]) ->
         wanted = [(prompt, number) for prompt in order.rows(step - 1) for number in range(size)]
         told = [(one.prompt, one.answer) for one in group]
         yield from difference(f"{_FILE}, step {step}: prompts", told, wanted, "the plan's seed")
+
+
+def _fed(tally: Tally, events: Sequence[Event], fed: Mapping[int, str] | str) -> Iterator[Finding]:
+    """Each step was fed the tokens that its answers consist of, which may be others that earn the same."""
+    if isinstance(fed, str):
+        tally.not_checked.append(f"tokens in {_FILE}: {fed}")
+        return
+    tally.checked.append(f"the batches of {plural(len(fed), 'step')} made again from sampled answers")
+    for step in without_repeats(events)[0]:
+        if step.step in fed and step.batch_sha256:
+            yield from difference(f"{_FILE}, step {step.step}: tokens", fed[step.step], step.batch_sha256, "its event")
 
 
 def _rewards(tally: Tally, answers: Sequence[SampledAnswer], earned: Sequence[Earned] | str) -> Iterator[Finding]:

@@ -56,10 +56,9 @@ def check_scores(
             *check_shown(measured, rows),
             *_findings(tally, record, recomputed, ours=ours),
         ]
-        if measured.attributions:
-            tally.not_checked.append(
-                "tokens and their weights under `attributions` in eval.json: only the model gives them"
-            )
+        others = ("attributions", "retention", "swaps", "judge", "classifier")
+        if there := [f"`{name}`" for name in others if getattr(measured, name)]:
+            tally.not_checked.append(f"figures under {', '.join(there)} in eval.json: only models give them")
     else:
         tally.not_checked.append(f"the scores in eval.json: {_ROWS} is missing or changed")
     tally.findings[:0] = found

@@ -19,12 +19,13 @@ from ftc.compiler.audit.ledger import check_ledger
 from ftc.compiler.audit.lineage import check_combined, check_parent
 from ftc.compiler.audit.model_texts import text_part
 from ftc.compiler.audit.pages import Pages, check_pages
-from ftc.compiler.audit.parts import base_part, has_rows, run_part, source_part, tensors_of
+from ftc.compiler.audit.parts import active_parameters, base_part, has_rows, run_part, source_part, tensors_of
 from ftc.compiler.audit.remarks import check_remarks
+from ftc.compiler.audit.row_losses import check_row_losses
 from ftc.compiler.audit.sampled import check_sampled
 from ftc.compiler.audit.scores import check_scores
 from ftc.compiler.audit.streams import check_streams
-from ftc.compiler.audit.tally import Tally, finding, plural
+from ftc.compiler.audit.tally import WEIGHTS, Tally, difference, finding, plural
 from ftc.spec.canonical import file_digest, own_digest
 from ftc.spec.codes import CODES
 from ftc.spec.companions import COMPANIONS, Companion, Role
@@ -46,7 +47,7 @@ _SIGNATURE = ".sig"
 """A signature lies beside what it signs; no program loads it."""
 
 _NEVER_CHECKED = (
-    "whether training again gives the same weights: the static level executes nothing",
+    WEIGHTS,
     "whether the record was truthful when it was written",
     "peak memory, times of day and words of the record: nothing else shows them",
     "the estimates and reasons in plan.json: what was done doesn't depend on them",
@@ -231,6 +232,8 @@ def _check_model(tally: Tally, plan: Plan, folder: Path | None) -> None:
         return
     found = list(_compare(tally, folder, plan.lock.model.files, plan.model.name))
     tally.findings += _of_another_meaning(plan, folder, found)
+    if not found and (active := active_parameters(folder, plan)) is not None:
+        tally.findings += difference("plan.json: model.num_active", plan.model.num_active, active, "the model's files")
     tally.checked.append(plural(len(plan.lock.model.files), "model file"))
     tally.findings += [_planted(f"{plan.model.name}: {name}") for name in stray_files(folder, plan.lock.model.files)]
 
@@ -355,7 +358,8 @@ def _check_testimony(
         check_scores(tally, plan, record, measured, rows, recompute, ours=ours)
         words = witnesses.words if ours else None
         check_answers(tally, plan, TestSplit(folders[1], folders[0], words), rows)
-    check_sampled(tally, plan, run, record, witnesses.events, folders, witnesses.earned)
+        check_row_losses(tally, plan, rows)
+    check_sampled(tally, plan, run, record, witnesses.events, folders, witnesses.sampled)
     return check_ledger(tally, plan, record, measured, witnesses.ledger, witnesses.torn)
 
 

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from ftc.spec.documents.audit import Finding
 
-__all__ = ["Tally", "difference", "finding", "plural"]
+__all__ = ["ROWS", "SAMPLES", "SEEN_BY", "WEIGHTS", "Tally", "difference", "finding", "plural"]
+
+WEIGHTS = "whether training again gives the same weights: nothing was executed"
+SAMPLES = "whether the model sampled the answers in answers.ndjson: `--level replay` samples them again"
+ROWS = (
+    "loss, confidence and answer of each row in predictions.ndjson, beyond what the run's metrics depend on: "
+    "`--level full` computes them again"
+)
+SEEN_BY = {"replay": (WEIGHTS, SAMPLES), "full": (WEIGHTS, SAMPLES, ROWS)}
+"""What the static level can't say and executing can, by level."""
 
 
 @dataclass(slots=True)

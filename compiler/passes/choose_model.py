@@ -111,18 +111,16 @@ def _check_head(draft: Draft) -> Draft:
         summary = f"transformers has no {head.title} for the model type `{model.model_type}`"
         help = "choose an encoder such as BERT or ModernBERT" + head.alternative
         return draft.find("FTC250", summary, "model.base", help=help)
-    needs_decoder = draft.recipe.task.CARD.needs_decoder
-    pools = not head.is_new and not head.writes
-    if pools and model.family != "encoder_decoder":
-        return draft
-    if pools:
-        summary = f"an {kind} task needs an encoder or a decoder; {model.architecture} is an encoder-decoder"
+    task, article = draft.recipe.task, "an" if kind[0] in "aeiou" else "a"
+    if not any(model.family in mode.families for mode in task.modes()) and not task.CARD.needs_decoder:
+        summary = f"{article} {kind} task needs an encoder or a decoder; {model.architecture} is an encoder-decoder"
         return draft.find("FTC222", summary, "model.base", help="choose a model such as BERT, ModernBERT or Qwen3")
     writes = head.is_new or model.family == "encoder_decoder"
-    if model.family == "decoder" or (writes and not needs_decoder):
+    pools = not head.is_new and not head.writes
+    if pools or model.family == "decoder" or (writes and not task.CARD.needs_decoder):
         return draft
-    article = "an" if model.family[0] in "aeiou" else "a"
-    summary = f"a {kind} task needs a decoder; {model.architecture} is {article} {model.family.replace('_', '-')}"
+    other = "an" if model.family[0] in "aeiou" else "a"
+    summary = f"{article} {kind} task needs a decoder; {model.architecture} is {other} {model.family.replace('_', '-')}"
     help = "choose a model whose class ends in `ForCausalLM`, or a task of kind `classification`"
     return draft.find("FTC222", summary, "model.base", help=help)
 

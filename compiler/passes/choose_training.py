@@ -23,6 +23,7 @@ from ftc.spec.documents.loss_settings import (
     DistillationSettings,
     PreferenceSettings,
     RegressionSettings,
+    RerankingSettings,
     SamplingSettings,
     TargetScale,
     TeacherSettings,
@@ -83,7 +84,7 @@ def choose_training(draft: Draft) -> Draft:
         select_metric=metric,
         select_higher=why.derive("select_higher", higher, f"{'more' if higher else 'less'} {metric} is better"),
         preference=_objective(draft, why),
-        **(_numbers(draft, why) | _sampling(draft, why) | vector_settings(draft, why)),
+        **(_numbers(draft, why) | _ranking(draft, why) | _sampling(draft, why) | vector_settings(draft, why)),
         **router_settings(draft, why),
         **group_settings(draft, why, rate),
     )
@@ -231,6 +232,13 @@ def _numbers(draft: Draft, why: Reasons) -> dict[str, Any]:
         plain = tuple(TargetScale(mean=0, spread=1) for _ in draft.labels)
         scales = why.derive("regression.scales", plain, "`normalize: none`: numbers as they are")
     return {"regression": RegressionSettings(loss=loss, scales=scales)}
+
+
+def _ranking(draft: Draft, why: Reasons) -> dict[str, Any]:
+    """How the texts of a query are compared; nothing for a task without."""
+    if (card := draft.recipe.task.ranking_loss) is None:
+        return {}
+    return {"reranking": RerankingSettings(loss=why.take("reranking.loss", card.kind, "task.loss"))}
 
 
 def _sampling(draft: Draft, why: Reasons) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.columns import Columns, value_of
 from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.documents.quality import QualityFinding, QualityReport, Sample
 from ftc.spec.documents.streams import SPLITS, Split
@@ -21,7 +21,7 @@ def row_text(row: Mapping[str, Any], columns: Columns) -> str:
     """Everything that the task reads of a row but its class and system messages, a line a value."""
     names = {column: None for part, column in columns.by_part.items() if PARTS[part].is_content}
     names |= dict.fromkeys(columns.in_prompt)
-    images = row.get(columns.by_part.get("image", "")) or ()
+    images = value_of(row, columns.by_part, "image") or ()
     return "\n".join([*(text for name in names for text in _texts(row.get(name))), *map(_image_words, images)])
 
 

@@ -93,8 +93,10 @@ def prompts_can_be_measured(recipe: Recipe, source: Source) -> Iterator[Diagnost
     if not asked:
         return
     if not any(form_card(mode.form).takes_examples for mode in recipe.task.modes()):
-        summary = f"a {recipe.task.kind.replace('_', ' ')} task generates no answers behind a prompt"
-        mode = recipe.task.prompted_mode
+        kind, mode = recipe.task.kind.replace("_", " "), recipe.task.prompted_mode
+        summary = f"a {kind} task generates no answers behind a prompt"
+        if all(head_card(one.head).is_new for one in recipe.task.modes()):
+            summary = f"this {kind} task trains a new head, which no prompt could ask of the untouched base"
         help = f"set `task.mode: {mode}`, or remove `baselines`" if mode else "remove `baselines`"
     elif not recipe.eval.baseline:
         summary, help = "`baselines` are compared with the base model", "remove `baseline: false`"

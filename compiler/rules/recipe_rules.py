@@ -6,6 +6,7 @@ facts about model, rows or device is a table of its own, in `ftc.compiler.passes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from ftc.compiler.rules.eval_rules import (
@@ -61,19 +62,23 @@ Rule = Callable[[Recipe, Source], Iterator[Diagnostic]]
 
 
 def fields_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Each key of `data.fields` is a part that the task knows."""
-    parts = recipe.task.CARD.part_names
-    for part in recipe.data.fields:
-        if part not in parts:
+    """Each key of `data.fields` is a part that the task knows; of one source's, or a name in the prompt's template."""
+    parts, template = recipe.task.CARD.part_names, recipe.task.template or ""
+    several = recipe.data.source if isinstance(recipe.data.source, tuple) else ()
+    own = [(f"data.source[{number}].fields", one.fields or {}) for number, one in enumerate(several)]
+    for path, fields in (("data.fields", recipe.data.fields), *own):
+        for part in fields:
+            if part in parts or (path != "data.fields" and re.search(rf"\b{re.escape(part)}\b", template)):
+                continue
             close = nearest(part, parts)
             yield diagnostic(
                 "FTC201",
                 f"`{part}` is not a field of a {recipe.task.kind} task",
-                source.key_span(f"data.fields.{part}"),
+                source.key_span(f"{path}.{part}"),
                 label=f"did you mean `{close}`?" if close else "",
                 help=f"the fields of this task are {', '.join(parts)}",
-                fixes=rewritten(source.key_span(f"data.fields.{part}"), close) if close else (),
-                path=f"data.fields.{part}",
+                fixes=rewritten(source.key_span(f"{path}.{part}"), close) if close else (),
+                path=f"{path}.{part}",
             )
 
 

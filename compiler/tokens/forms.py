@@ -36,6 +36,7 @@ __all__ = [
     "PreferenceForm",
     "PromptForm",
     "RawForm",
+    "RerankForm",
     "ScoreForm",
     "TagForm",
     "TextForm",
@@ -120,6 +121,19 @@ class EmbedForm(Document):
     """Column of how similar the texts are, a list of one number."""
 
 
+class RerankForm(Document):
+    """A query with each of several texts: pairs, each a sequence of its own, with the tokenizer's special tokens."""
+
+    kind: Literal["rerank"] = "rerank"
+    query: str
+    positive: str | None
+    """Column of the right text; None where nobody knows it."""
+    negatives: str
+    """Column of the other texts, a list."""
+    margins: str | None
+    """Column of how much higher a teacher scores the right text than each other one, a list; None for none."""
+
+
 class RawForm(Document):
     """Texts one after the other, cut into blocks; every token is learned."""
 
@@ -190,7 +204,16 @@ class PreferenceForm(Document):
 
 
 TextForm = Annotated[
-    ClassifyForm | ScoreForm | TagForm | ExtractForm | EmbedForm | ChatForm | PromptForm | PreferenceForm | RawForm,
+    ClassifyForm
+    | ScoreForm
+    | TagForm
+    | ExtractForm
+    | EmbedForm
+    | RerankForm
+    | ChatForm
+    | PromptForm
+    | PreferenceForm
+    | RawForm,
     Field(discriminator="kind"),
 ]
 """Any form, told apart by `kind`."""
@@ -239,9 +262,9 @@ def row_form(
                 answers=columns["answers"],
                 stride=kind.stride,
             )
-        case "embed":
+        case "embed" | "rerank":
             assert isinstance(kind, TextGroupRows), "texts are compared"
-            return _embed_form(task, columns, is_scored=kind.is_scored)
+            return _group_form(task, columns, kind)
         case "chat":
             return ChatForm(messages=columns["messages"], tools=columns.get("tools"), train_on=task.turns)
         case "preference":
@@ -270,10 +293,15 @@ def _texts(columns: Mapping[str, str], wording: Wording) -> dict[str, Any]:
     return {"text": columns["text"], "text_pair": columns.get("text_pair"), "end_id": end_id}
 
 
-def _embed_form(task: Task, columns: Mapping[str, str], *, is_scored: bool) -> EmbedForm:
-    """Which texts of a row are compared, each behind its prefix."""
+def _group_form(task: Task, columns: Mapping[str, str], kind: TextGroupRows) -> EmbedForm | RerankForm:
+    """Which texts of a row are compared, each behind its prefix, or beside its query."""
     query, passage = task.prefixes
-    if is_scored:
+    if kind.is_ranked:
+        margins = NUMBERS_COLUMN if "margin" in columns else None
+        return RerankForm(
+            query=columns["query"], positive=columns["positive"], negatives=NEGATIVES_COLUMN, margins=margins
+        )
+    if kind.is_scored:
         return EmbedForm(texts={columns[part]: query for part in ("sentence1", "sentence2")}, numbers=NUMBERS_COLUMN)
     negatives = NEGATIVES_COLUMN if "negative" in columns else None
     return EmbedForm(texts={columns["query"]: query, columns["positive"]: passage}, negatives=negatives)

@@ -25,6 +25,7 @@ from ftc.compiler.tokens.forms import (
     PreferenceForm,
     PromptForm,
     RawForm,
+    RerankForm,
     ScoreForm,
     TagForm,
     TextForm,
@@ -161,7 +162,7 @@ def make_probes(
             )
     sources = {use: lock_entry(files[use], row_digests(table.rows)) for use, table in tables.items()}
     prompted, warnings = list[PromptedRows](), list[Diagnostic]()
-    if draft.recipe.eval.baselines and isinstance(form, PromptForm) and test is not None:
+    if draft.recipe.eval.baselines and isinstance(form, PromptForm | ChatForm) and test is not None:
         prompted, warnings = prompted_rows(draft, data, form, splits, tokenizer)
     return Probes(retention, swaps, swapped, sources, prompted, warnings)
 
@@ -252,7 +253,7 @@ def _is_given(column: str, form: TextForm) -> bool:
             return column in (form.text, form.text_pair)
         case PromptForm():
             return column not in (form.completion, form.references)
-        case ChatForm() | TagForm() | ExtractForm() | EmbedForm() | PreferenceForm() | RawForm():
+        case ChatForm() | TagForm() | ExtractForm() | EmbedForm() | RerankForm() | PreferenceForm() | RawForm():
             return False
         case _:
             assert_never(form)

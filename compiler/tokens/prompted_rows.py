@@ -20,7 +20,7 @@ from ftc.compiler.resolve.rows.data import ResolvedData
 from ftc.compiler.resolve.rows.row_digests import row_digests
 from ftc.compiler.resolve.rows.table import PartRows, Row
 from ftc.compiler.tokens.encoder import TextTokenizer
-from ftc.compiler.tokens.forms import PromptForm
+from ftc.compiler.tokens.forms import ChatForm, PromptForm
 from ftc.compiler.tokens.rendering import PromptTemplate
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
@@ -69,26 +69,39 @@ class PromptedRows(NamedTuple):
 
 
 def prompted_rows(
-    draft: Draft, data: ResolvedData, form: PromptForm, splits: Mapping[str, TokenRows], tokenizer: TextTokenizer
+    draft: Draft,
+    data: ResolvedData,
+    form: PromptForm | ChatForm,
+    splits: Mapping[str, TokenRows],
+    tokenizer: TextTokenizer,
 ) -> tuple[list[PromptedRows], list[Diagnostic]]:
     """The prompts of `eval.baselines` as tokens, and warnings about them.
 
     Raises:
-        Refusal: A baseline has too few training rows, or leaves test rows no room (FTC254).
+        Refusal: A baseline has too few training rows, leaves test rows no room, or can't stand before conversations
+            (FTC254).
     """
     test, train, found, warnings = splits["test"], data.parts["train"], [], []
-    prompt = _with_labels(form.prompt, data.labels)
-    asking = form.model_copy(update={"prompt": prompt})
-    separator = None if draft.shape.uses_chat_template else _separator(train, form)
+    prompt, separator, asking = "", None, form
+    if isinstance(form, PromptForm):
+        prompt = _with_labels(form.prompt, data.labels)
+        asking = form.model_copy(update={"prompt": prompt})
+        separator = None if draft.shape.uses_chat_template else _separator(train, form)
     own = float(np.mean(test.prompt_length))
     with TemplateRenderer() as renderer:
         for asked in asked_baselines(draft.recipe.eval.baselines):
             chosen = _drawn(draft, data, splits["train"], asked) if asked.examples else []
-            shown = _turns(asking, [train.table.rows[n] for n in chosen], separator, renderer)
+            drawn = [train.table.rows[n] for n in chosen]
+            if isinstance(asking, PromptForm):
+                shown = _turns(asking, drawn, separator, renderer)
+            else:
+                shown = _conversations(asking, drawn, asked)
             rows = _encoded(draft, data, asking, splits["test"], shown, tokenizer, renderer)
             if rows.row.tolist() != test.row.tolist():
                 raise Refusal([_no_room(draft, asked, rows, test)])
             rows = _answers_alone(rows, test)
+            if not np.array_equal(rows.ids[rows.mask], test.ids[test.mask]):
+                raise Refusal([_written_otherwise(asked)])
             cut = sorted({*rows.counts.cut} - {*test.counts.cut})
             if cut:
                 warnings.append(_cut(asked, data.parts["test"], cut, len(test.row)))
@@ -170,10 +183,28 @@ def _turns(
     return turns
 
 
+def _conversations(form: ChatForm, examples: Sequence[Row], asked: Asked) -> list[dict[str, Any]]:
+    """The examples' turns up to their last answer, without their system messages: a row has its own.
+
+    Raises:
+        Refusal: The examples would call tools that a row does not offer (FTC254).
+    """
+    if examples and form.tools is not None:
+        summary = "examples of conversations with tools would call tools that a test row does not offer"
+        raise Refusal([diagnostic("FTC254", summary, help="use `zero_shot` alone", path=asked.path)])
+    turns: list[dict[str, Any]] = []
+    for row in examples:
+        said = [dict(turn) for turn in row[form.messages] if turn["role"] != "system"]
+        while said and said[-1]["role"] != "assistant":
+            said.pop()
+        turns += said
+    return turns
+
+
 def _encoded(
     draft: Draft,
     data: ResolvedData,
-    form: PromptForm,
+    form: PromptForm | ChatForm,
     test: TokenRows,
     examples: Sequence[Mapping[str, Any]],
     tokenizer: TextTokenizer,
@@ -182,12 +213,17 @@ def _encoded(
     """The test rows with the examples between their system message and all else."""
     part = data.parts["test"]
     rows = [part.table.rows[number] for number in test.row.tolist()]
+    cuts = draft.shape.overflow == "cut"
     if examples:
-        form = form.model_copy(update={"turns": TURNS_COLUMN})
+        column = TURNS_COLUMN
+        if isinstance(form, ChatForm):  # to cut a conversation drops its last answer, which is what is measured
+            column, cuts = form.messages, False
+        else:
+            form = form.model_copy(update={"turns": TURNS_COLUMN})
         for place, row in enumerate(rows):
-            turns = list(row.get(TURNS_COLUMN) or ())
+            turns = list(row.get(column) or ())
             first = [turn for turn in turns[:1] if turn["role"] == "system"]
-            rows[place] = {**row, TURNS_COLUMN: [*first, *examples, *turns[len(first) :]]}
+            rows[place] = {**row, column: [*first, *examples, *turns[len(first) :]]}
     return encode_rows(
         rows,
         form,
@@ -195,7 +231,7 @@ def _encoded(
         draft.model.tokenizer,
         renderer,
         max_length=draft.shape.max_length,
-        cuts=draft.shape.overflow == "cut",
+        cuts=cuts,
         numbers=test.row.tolist(),
         place=part.place,
     )
@@ -218,6 +254,12 @@ def _no_room(draft: Draft, asked: Asked, rows: TokenRows, test: TokenRows) -> Di
     summary = f"{lost:,} of {len(test.row):,} test rows don't fit into {limit} with the prompt of `{asked.name}`"
     help = "raise `data.max_length`, or use fewer examples" if asked.examples else "raise `data.max_length`"
     return diagnostic("FTC254", summary, help=help, notes=f"{first.place}: {first.reason}", path=asked.path)
+
+
+def _written_otherwise(asked: Asked) -> Diagnostic:
+    summary = f"behind the examples of `{asked.name}` the chat template writes answers of test rows otherwise"
+    notes = "the tokens that the tuned model is measured on would not be the same"
+    return diagnostic("FTC254", summary, help="use `zero_shot` alone", notes=notes, path=asked.path)
 
 
 def _cut(asked: Asked, test: PartRows, cut: Sequence[int], count: int) -> Diagnostic:

@@ -17,6 +17,7 @@ from ftc.compiler.tokens.forms import (
     PreferenceForm,
     PromptForm,
     RawForm,
+    RerankForm,
     ScoreForm,
     TagForm,
     TextForm,
@@ -81,7 +82,7 @@ def encode_rows(
             chunks = tagged(numbered, form, tokenizer, limit, counts)
         case ExtractForm():
             chunks = extracted(numbered, form, tokenizer, limit, counts)
-        case EmbedForm():
+        case EmbedForm() | RerankForm():
             chunks = grouped(numbered, form, tokenizer, limit, counts)
         case RawForm():
             chunks = blocks(numbered, form, tokenizer, facts, limit)

@@ -20,6 +20,7 @@ from ftc.compiler.tokens.forms import (
     PreferenceForm,
     PromptForm,
     RawForm,
+    RerankForm,
     ScoreForm,
     TagForm,
     TextForm,
@@ -108,7 +109,7 @@ def _conversations(form: TextForm, row: Row) -> Iterable[Sequence[Row]]:
             return [[*system, {"role": "user", "content": "prompt"}, {"role": "assistant", "content": answer}]]
         case PreferenceForm():
             return _conversations(form.chosen, row)
-        case ClassifyForm() | ScoreForm() | EmbedForm() | TagForm() | ExtractForm() | RawForm():
+        case ClassifyForm() | ScoreForm() | EmbedForm() | RerankForm() | TagForm() | ExtractForm() | RawForm():
             return []
         case _:
             assert_never(form)

@@ -16,12 +16,12 @@ from ftc.compiler.resolve.files.safe_files import read_json_object
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
-from ftc.compiler.resolve.rows.columns import Columns, prompt_columns
+from ftc.compiler.resolve.rows.columns import Columns, prompt_columns, value_of
 from ftc.compiler.resolve.rows.images import ImageStore, image_faults
 from ftc.compiler.resolve.rows.row_checks import CHECKS
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.compiler.tokens.encoder import TextTokenizer
-from ftc.compiler.tokens.forms import ChatForm, EmbedForm, PromptForm, TagForm, TextForm, Wording, row_form
+from ftc.compiler.tokens.forms import ChatForm, EmbedForm, PromptForm, RerankForm, TagForm, TextForm, Wording, row_form
 from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.other_rows import OPTIONAL, measuring, without_probes
 from ftc.compiler.tokens.row_tokens import encode_rows
@@ -35,7 +35,7 @@ from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.tasks import PARTS
-from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, NUMBERS_COLUMN, STAND_IN
+from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, NEGATIVES_COLUMN, NUMBERS_COLUMN, STAND_IN
 from ftc.spec.text_forms import form_card
 
 __all__ = [
@@ -49,6 +49,8 @@ __all__ = [
 ]
 
 _COPIED = "{{ " + INSTRUCTION_PROMPT + " }}"
+RANKED_COLUMN = "texts"
+"""Column of the texts that are ranked for a query, a list."""
 _COMPARED = ("query", "positive", "sentence1", "sentence2")
 """Parts whose texts become vectors."""
 
@@ -76,6 +78,8 @@ def _input_columns(plan: Plan, columns: Sequence[str] = ()) -> tuple[dict[str, s
     Of texts that are compared any one can be alone: those among `columns`, or the first.
     """
     card, text = plan.recipe.task.CARD, plan.settings.text
+    if text.form == "rerank":
+        return {"query": text.columns["query"], "negative": RANKED_COLUMN}, ()
     if form_card(text.form).has_texts:
         texts = {part: text.columns[part] for part in _COMPARED if part in text.columns}
         return {part: column for part, column in texts.items() if column in columns} or dict([*texts.items()][:1]), ()
@@ -228,7 +232,7 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
         row[_written_column(plan)] = text.labels[0] if text.labels else STAND_IN
 
     def given(row: Row) -> None:
-        row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = row.get(by_part.get("prompt", "")), row.get("completion")
+        row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = value_of(row, by_part, "prompt"), row.get("completion")
 
     def copied(row: Row) -> None:
         source = by_part.get("prompt") or by_part.get("text") or by_part["messages"]
@@ -249,8 +253,8 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
             )
         case "extract":
             return lambda row: row.update({columns["answers"]: {"text": [], "answer_start": []}})
-        case "embed":
-            return lambda row: None
+        case "embed" | "rerank":  # the first has none
+            return lambda row: row.update({NEGATIVES_COLUMN: row.get(RANKED_COLUMN)})
         case "chat":
             return lambda row: row.update({columns["messages"]: _asked(row.get(columns["messages"]))})
         case "prompt" | "sample":
@@ -284,6 +288,8 @@ def _fault(by_part: Mapping[str, str], row: Row) -> str | None:
     for part, column in by_part.items():
         if (fault := CHECKS[PARTS[part].values](row.get(column))) is not None:
             return f"column `{column}` {fault[1]}"
+    if by_part.get("negative") == RANKED_COLUMN and not (isinstance(row[RANKED_COLUMN], list) and row[RANKED_COLUMN]):
+        return f"column `{RANKED_COLUMN}` is not a list of texts"
     return None
 
 
@@ -354,6 +360,8 @@ def _form(
     form = row_form(task, text.columns, text.labels, wording, rows)
     if isinstance(form, ChatForm):  # whatever was trained on, the assistant's next turn is what is asked for
         return form.model_copy(update={"train_on": "last"}), facts
+    if isinstance(form, RerankForm):
+        return form.model_copy(update={"positive": None, "margins": None}), facts
     if isinstance(form, EmbedForm):
         texts = {column: prefix for column, prefix in form.texts.items() if column in by_part.values()}
         return EmbedForm(texts=texts), facts

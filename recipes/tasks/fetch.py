@@ -11,6 +11,7 @@ It writes:
     data/abstracts-{train,validation,test}.jsonl abstracts and what they achieve: {document, summary}
     data/instructions-{train,validation,test}.jsonl   what to do with a piece of news: {instruction, input, output}
     data/ratings-{train,validation,test}.jsonl   sentences that annotators marked or not: {prompt, completion, rating}
+    data/evidence-{train,validation,test}.jsonl  what a paper achieves and its sentences: {query, positive, negative}
     data/definitions.jsonl                       1,600 nouns of WordNet: {definition, word, sister}
 
 A step that is done is not done again; each result is made beside its place and moved there whole.
@@ -96,6 +97,7 @@ def main() -> int:
             (f"data/abstracts-{part}.jsonl", partial(write, rows=partial(abstracts, part))),
             (f"data/instructions-{part}.jsonl", partial(write, rows=partial(instructions, part))),
             (f"data/ratings-{part}.jsonl", partial(write, rows=partial(ratings, part))),
+            (f"data/evidence-{part}.jsonl", partial(write, rows=partial(evidence, part))),
         ]
     steps.append(("data/definitions.jsonl", partial(write, rows=definitions)))
     done: int = DEMO_FETCH.run_steps(HERE, steps)
@@ -216,6 +218,18 @@ def abstracts(part: str) -> Iterator[dict[str, object]]:
     """Each paper's abstract, and the annotators' own sentence on what came out."""
     for paper in papers(part)[: NUM_ABSTRACTS[part]]:
         yield {"document": " ".join(paper["sentences"]["abstract"]), "summary": paper["summary"]["outcome"]}
+
+
+def evidence(part: str) -> Iterator[dict[str, object]]:
+    """An annotator's sentence on an aspect of a paper, and the abstract's: the first marked one, all unmarked ones."""
+    for paper in papers(part):
+        sentences = paper["sentences"]["abstract"]
+        for aspect in QUESTIONS:
+            marks = paper["highlights"][aspect]["abstract"]
+            right = [text for text, mark in zip(sentences, marks, strict=True) if mark]
+            wrong = [text for text, mark in zip(sentences, marks, strict=True) if not mark]
+            if right and wrong:
+                yield {"query": paper["summary"][aspect], "positive": right[0], "negative": wrong}
 
 
 def ratings(part: str) -> Iterator[dict[str, object]]:

@@ -68,6 +68,8 @@ def predict_rows(
         with phase, eval_mode(work.model), faster_linears(work.model):
             if (vectors := plan.settings.train.embedding) is not None:
                 return list(_vectors(_scores(session, work, rows), rows, normalize=vectors.normalize))
+            if plan.settings.train.reranking is not None:
+                return list(_ranked(_scores(session, work, rows), rows))
             if head_card(plan.settings.model.head).writes:
                 return list(_written(session, work, rows, measures))
             return list(_chosen(session, rows, _scores(session, work, rows), measures))
@@ -112,6 +114,15 @@ def _vectors(scores: Sequence[RowScore], rows: TokenStream, *, normalize: bool) 
             continue
         alike = float(whole[0] @ whole[1])
         yield RowPrediction(row=row, prediction=f"{alike:.6g}", numbers={"similarity": alike}, vectors=shown)
+
+
+def _ranked(scores: Sequence[RowScore], rows: TokenStream) -> Iterator[RowPrediction]:
+    """The best text of a query, and the scores of all by their numbers from 1, the best one first."""
+    for score in scores:
+        _, *texts = rows.texts(score.row)
+        order = sorted(range(len(texts)), key=lambda place: -score.predicted[1 + place])
+        numbers = {str(1 + place): score.predicted[1 + place] for place in order}
+        yield RowPrediction(row=int(rows.rows[score.row]), prediction=texts[order[0]], numbers=numbers)
 
 
 def _chosen(

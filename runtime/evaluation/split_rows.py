@@ -81,11 +81,16 @@ class SplitRows:
 
     def right(self, number: int) -> tuple[str, ...]:
         """All right answers of a row, where there may be several."""
-        return tuple(self._rows.texts(number)[1 if self._head.finds_spans else 0 :])
+        texts = self._rows.texts(number)
+        if self._answer == "rank":  # the query, and then its texts, the right one first
+            return tuple(texts[1:2])
+        return tuple(texts[1 if self._head.finds_spans else 0 :])
 
     def given(self, number: int) -> str:
         """What a model is given of a row."""
         match self._answer:
+            case "rank" if self._rows.texts(number):
+                return self._rows.texts(number)[0]
             case "pair" | "rated" | "rank" | "written label" | "rewarded" | "text":
                 return self.decode.prompt(self._rows, number)
             case "span":
@@ -113,7 +118,8 @@ class SplitRows:
             case "rated":
                 return RATINGS[self._rows.is_good(number)]
             case "rank":
-                return self.decode(self._rows.marked(number)[1].tolist())
+                named = self.right(number)  # where a query is read together with each text
+                return named[0] if named else self.decode(self._rows.marked(number)[1].tolist())
             case "rewarded":
                 return next(iter(self._rows.texts(number)), "")
             case "written label" | "text":

@@ -13,6 +13,7 @@ from ftc.runtime.tasks.preference import PREFERENCE
 from ftc.runtime.tasks.question_answering import EXTRACTIVE
 from ftc.runtime.tasks.regression import REGRESSION
 from ftc.runtime.tasks.reinforcement import REINFORCEMENT
+from ftc.runtime.tasks.reranking import RERANKING
 from ftc.runtime.tasks.reward import REWARD
 from ftc.runtime.tasks.scorer import Arithmetic, Objective, Scorer
 from ftc.runtime.tasks.token_classification import TOKEN_CLASSIFICATION
@@ -30,6 +31,7 @@ OBJECTIVES = (
     MULTI_LABEL,
     REGRESSION,
     REWARD,
+    RERANKING,
     TOKEN_CLASSIFICATION,
     EXTRACTIVE,
 )
@@ -39,8 +41,8 @@ OBJECTIVES = (
 def objective_of(settings: Settings) -> Objective:
     """What a plan trains and scores by."""
     form = form_card(settings.text.form)
-    asked = settings.model.head, form.is_pair, form.is_sampled
-    return next(one for one in OBJECTIVES if (one.head, one.is_pair, one.is_sampled) == asked)
+    asked = settings.model.head, form.is_pair, form.is_sampled, form.has_texts
+    return next(one for one in OBJECTIVES if (one.head, one.is_pair, one.is_sampled, one.has_texts) == asked)
 
 
 def make_scorer(model: Any, settings: Settings, arithmetic: Arithmetic | None = None) -> Scorer:

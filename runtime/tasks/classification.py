@@ -190,6 +190,7 @@ CLASSIFICATION = Objective(
     head="classification",
     is_pair=False,
     is_sampled=False,
+    has_texts=False,
     scorer=lambda model, settings, arithmetic: ClassifierScorer(model, settings.model, arithmetic),
     score_shape=lambda rows, _, outputs: (rows, outputs),
     stand_in_targets=lambda _: [],

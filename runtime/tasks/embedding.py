@@ -92,6 +92,7 @@ EMBEDDING = Objective(
     head="embedding",
     is_pair=False,
     is_sampled=False,
+    has_texts=True,
     scorer=_scorer,
     score_shape=lambda rows, shape, outputs: (rows * shape.supervised, outputs),
     stand_in_targets=lambda shape: [shape.length // shape.supervised, 0],

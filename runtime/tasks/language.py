@@ -154,6 +154,7 @@ LANGUAGE = Objective(
     head="lm",
     is_pair=False,
     is_sampled=False,
+    has_texts=False,
     scorer=_scorer,
     score_shape=lambda rows, shape, outputs: (rows * shape.supervised, outputs),
     stand_in_targets=lambda _: [],

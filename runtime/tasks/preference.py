@@ -204,6 +204,7 @@ PREFERENCE = Objective(
     head="lm",
     is_pair=True,
     is_sampled=False,
+    has_texts=False,
     scorer=_scorer,
     score_shape=lambda rows, shape, outputs: (rows * shape.supervised, outputs),
     stand_in_targets=lambda shape: [shape.length // 2],

@@ -104,6 +104,7 @@ EXTRACTIVE = Objective(
     head="span",
     is_pair=False,
     is_sampled=False,
+    has_texts=False,
     scorer=_scorer,
     score_shape=lambda rows, shape, outputs: (outputs * rows, shape.length),
     stand_in_targets=lambda _: [0, 0],

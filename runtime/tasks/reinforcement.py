@@ -14,18 +14,27 @@ import numpy as np
 import torch
 
 from ftc.runtime.tasks.language import LanguageScorer
-from ftc.runtime.tasks.scorer import Arithmetic, Batch, Objective, cross_entropy
+from ftc.runtime.tasks.scorer import Arithmetic, Batch, Objective, cross_entropy, next_tokens
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.settings import ModelSettings, Settings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["REINFORCEMENT", "ReinforcementScorer", "as_bits"]
+__all__ = ["REINFORCEMENT", "ReinforcementScorer", "answer_batch", "as_bits"]
 
 
 def as_bits(advantage: float, weight: float) -> list[int]:
     """What a stream keeps of a sampled answer beside its tokens."""
     bits: list[int] = np.array([advantage, weight], dtype=np.float32).view(np.int32).tolist()
     return bits
+
+
+def answer_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> Batch:
+    """Sampled answers as tensors, with advantage and weight of each target token."""
+    lines = [rows.ids(number) for number in numbers]
+    batch = next_tokens(lines, [rows.mask(number) for number in numbers], pad_id)
+    kept = torch.tensor([rows.targets[number].tolist() for number in numbers], dtype=torch.int32).view(torch.float32)
+    of_tokens = kept[batch.owners]
+    return replace(batch, advantages=of_tokens[:, 0].contiguous(), weights=of_tokens[:, 1].contiguous())
 
 
 class ReinforcementScorer(LanguageScorer):
@@ -49,20 +58,12 @@ class ReinforcementScorer(LanguageScorer):
 
     def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
         """The rows as tensors, with advantage and weight of each target token."""
-        batch = super().batch(rows, numbers)
         if not len(rows.targets.values):  # prompts alone
-            return batch
-        kept = torch.tensor([rows.targets[number].tolist() for number in numbers], dtype=torch.int32).view(
-            torch.float32
-        )
-        of_tokens = kept[batch.owners]
+            return super().batch(rows, numbers)
+        batch = answer_batch(rows, numbers, self._pad_id)
         known = self._base is not None and self._base[0] is rows
-        return replace(
-            batch,
-            advantages=of_tokens[:, 0].contiguous(),
-            weights=of_tokens[:, 1].contiguous(),
-            references=torch.cat([self._base[1][number] for number in numbers]) if known and self._base else None,
-        )
+        references = torch.cat([self._base[1][number] for number in numbers]) if known and self._base else None
+        return replace(batch, references=references)
 
     def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:  # noqa: ARG002
         """(N,) loss of each token; without an advantage the negative of its log-probability."""
@@ -88,6 +89,7 @@ REINFORCEMENT = Objective(
     head="lm",
     is_pair=False,
     is_sampled=True,
+    has_texts=False,
     scorer=_scorer,
     score_shape=lambda rows, shape, outputs: (rows * shape.supervised, outputs),
     stand_in_targets=lambda _: as_bits(1.0, 1.0),

@@ -144,6 +144,8 @@ class Objective:
     """Whether a row is two sequences that are compared."""
     is_sampled: bool
     """Whether a row is an answer that the model sampled itself."""
+    has_texts: bool
+    """Whether a row is several texts, each a sequence of its own."""
     scorer: Callable[[Any, Settings, Arithmetic], Scorer]
     """Makes the scorer of a model without any wrapper for several devices; it hooks itself into the model for good."""
     score_shape: Callable[[int, BatchShape, int], tuple[int, int]]

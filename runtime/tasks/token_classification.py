@@ -90,6 +90,7 @@ TOKEN_CLASSIFICATION = Objective(
     head="token_classification",
     is_pair=False,
     is_sampled=False,
+    has_texts=False,
     scorer=lambda model, settings, arithmetic: WordScorer(model, settings.model, arithmetic),
     score_shape=lambda rows, shape, outputs: (rows * shape.supervised, outputs),
     stand_in_targets=lambda shape: [0] * shape.supervised,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ftc.runtime.tracking.backend import About, Point, SentFile
 from ftc.spec.documents.record import RunRecord
+from ftc.spec.documents.tracking import RegistryJob
 from ftc.spec.trackers import MLflow
 from ftc.spec.version import VERSION
 
@@ -58,20 +58,8 @@ def _connected(keys: MLflow) -> tuple[Any, str]:
     return MlflowClient(tracking_uri=uri), uri
 
 
-def register_model(
-    keys: MLflow, experiment: str, record: RunRecord, name: str, project: Path, code: Path, columns: Sequence[str]
-) -> str:
-    """Registers a run's model under a name, as a new version, and gives it in words.
-
-    Args:
-        keys: The tracker.
-        experiment: Name of the run's experiment, which has the run already.
-        record: The run.
-        name: In the registry.
-        project: The run with its base model; it is copied into the registry.
-        code: The file that MLflow loads the model with.
-        columns: Texts of a row, which the signature names.
-    """
+def register_model(job: RegistryJob, keys: MLflow, record: RunRecord) -> str:
+    """Registers a run's model, as a new version or the one that the run has already, and gives it in words."""
     import mlflow
     import pandas
     from mlflow.models import ModelSignature
@@ -79,25 +67,28 @@ def register_model(
 
     client, uri = _connected(keys)
     mlflow.set_tracking_uri(uri)
-    found = client.get_experiment_by_name(experiment)
+    found = client.get_experiment_by_name(job.experiment)
     assert found is not None, "the run was reported to it"
     (known,) = client.search_runs([found.experiment_id], f"tags.`ftc.run_id` = '{record.id}'", max_results=1)
+    for one in client.search_model_versions(f"run_id = '{known.info.run_id}'"):
+        if one.name == job.name:
+            return f"model `{job.name}`, version {one.version}"
     packages = record.observed.environment.packages
     needed = [f"{one}=={packages[one].version}" for one in ("torch", "transformers", "peft") if one in packages]
     with mlflow.start_run(run_id=known.info.run_id):
         made = mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(code),
-            artifacts={"project": str(project)},
+            python_model=job.code,
+            artifacts={"project": job.project},
             signature=ModelSignature(
-                inputs=Schema([ColSpec("string", column) for column in columns]),
+                inputs=Schema([ColSpec("string", column) for column in job.columns]),
                 outputs=Schema([ColSpec("string", "prediction")]),
             ),
-            input_example=pandas.DataFrame([dict.fromkeys(columns, "A text of some words.")]),
+            input_example=pandas.DataFrame([dict.fromkeys(job.columns, "A text of some words.")]),
             pip_requirements=[f"ftc=={VERSION}", *needed],
-            registered_model_name=name,
+            registered_model_name=job.name,
         )
-    return f"model `{name}`, version {made.registered_model_version}"
+    return f"model `{job.name}`, version {made.registered_model_version}"
 
 
 class MLflowRun:

@@ -23,16 +23,22 @@ from ftc.spec.documents.tracking import Tracked, TrackerAnswer, TrackerJob
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.trackers import TrackerCard, TrackerKeys
 
-__all__ = ["PROGRAM", "Reporters"]
+__all__ = ["PROGRAM", "Reporters", "environment"]
 
 PROGRAM = (sys.executable, "-P", "-m", "ftc.runtime.tracking.child")
 """`-P`: the project's folder, in which it runs, holds no code."""
 
 _SETTINGS = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 _OF_A_RUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
 _SETTLE_SECONDS = 10.0
 _FINISH_SECONDS = 60.0
 _LEAVE_SECONDS = 5.0
+
+
+def environment() -> dict[str, str]:
+    """That of a process beside a run: no GPU, one thread, and no part in the run's own group of processes."""
+    return {name: value for name, value in os.environ.items() if name not in _OF_A_RUN} | _SETTINGS
 
 
 @dataclass(slots=True)
@@ -52,7 +58,6 @@ class _Reporter:
 
     def begin(self, program: Sequence[str], job: TrackerJob) -> None:
         """Starts it; where the system allows no process, nothing is reported."""
-        environment = {name: value for name, value in os.environ.items() if name not in _OF_A_RUN} | _SETTINGS
         try:
             # In a session of its own, a signal to the terminal's programs, which the run handles, doesn't end it.
             self.process = subprocess.Popen(
@@ -62,7 +67,7 @@ class _Reporter:
                 stderr=subprocess.DEVNULL,
                 encoding="utf-8",
                 cwd=job.root,
-                env=environment,
+                env=environment(),
                 start_new_session=True,
             )
         except OSError as error:

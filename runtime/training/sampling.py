@@ -18,10 +18,10 @@ import torch
 
 from ftc.runtime.evaluation.generate import batches_to_write, configured, generated
 from ftc.runtime.evaluation.scoring import as_base
-from ftc.runtime.rewards.advantages import token_weights
 from ftc.runtime.rewards.recompute import earned_by_group
-from ftc.runtime.tasks.reinforcement import ReinforcementScorer, as_bits
+from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import target_losses
+from ftc.runtime.training.answer_rows import answer_order, answer_rows
 from ftc.runtime.training.seeding import stream_seed
 from ftc.runtime.training.signals import StopRequest
 from ftc.runtime.training.sources import StepRows
@@ -30,8 +30,7 @@ from ftc.spec.documents.events import SampledStep
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.sampled import Earned, SampledAnswer
 from ftc.spec.documents.settings import Settings
-from ftc.spec.documents.streams import Lists, TokenStream
-from ftc.spec.reinforcement_losses import reinforcement_loss
+from ftc.spec.documents.streams import TokenStream
 from ftc.spec.rewards import is_correct
 
 __all__ = ["SampledRows", "Sampler"]
@@ -124,12 +123,11 @@ class SampledRows:
         with torch.no_grad():
             written = self._written(step, asked)
             self.answers = self._rewarded(step, asked, written)
-            rows = self._stream(asked)
+            rows = answer_rows(self._sampling, self._prompts, self.answers)
             if self._sampling.beta:
                 self._scorer.learn_base(rows, self._base_log_probs(rows))
         self._model.train(was_training)
-        order = BatchOrder(rows.lengths, len(rows), 1, 0, most_tokens=self._settings.train.micro_batch_tokens)
-        return StepRows(rows, order, 0, self._summary(time.perf_counter() - started))
+        return StepRows(rows, answer_order(self._settings, rows), 0, self._summary(time.perf_counter() - started))
 
     def _written(self, step: int, asked: Sequence[_Asked]) -> list[list[int]]:
         """The tokens of each answer, with the one that ends it."""
@@ -179,27 +177,6 @@ class SampledRows:
                 advantage=gained.advantage,
             )
             for one, ids, gained in zip(asked, written, earned, strict=True)
-        )
-
-    def _stream(self, asked: Sequence[_Asked]) -> TokenStream:
-        """The answers behind their prompts, as rows to train on."""
-        heads = [self._prompts.ids(one.prompt) for one in asked]
-        tails = [np.array(answer.ids, dtype=np.int32) for answer in self.answers]
-        card = reinforcement_loss(self._sampling.loss)
-        weights = token_weights(card, [len(tail) for tail in tails], self._sampling.max_new_tokens)
-        pairs = list(zip(heads, tails, strict=True))
-        targets = [as_bits(one.advantage, weight) for one, weight in zip(self.answers, weights, strict=True)]
-        count = len(asked)
-        return TokenStream(
-            all_ids=np.concatenate([part for pair in pairs for part in pair]),
-            all_masks=np.concatenate([np.repeat([False, True], [len(head), len(tail)]) for head, tail in pairs]),
-            boundaries=np.cumsum([0, *(len(head) + len(tail) for head, tail in pairs)], dtype=np.int64),
-            prompt_lengths=np.array([len(head) for head in heads], dtype=np.int32),
-            labels=np.full(count, -1, dtype=np.int32),
-            rows=np.array([self._prompts.rows[one.prompt] for one in asked], dtype=np.int64),
-            targets=Lists(np.array(targets, dtype=np.int32).reshape(-1), np.arange(count + 1, dtype=np.int64) * 2),
-            offsets=Lists(np.zeros(0, dtype=np.int32), np.zeros(count + 1, dtype=np.int64)),
-            table=None,
         )
 
     def _base_log_probs(self, rows: TokenStream) -> list[torch.Tensor]:

@@ -8,9 +8,11 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC254",
         title="prompt baseline that can't be measured",
-        cause="`eval.baselines` gives the untouched base model a prompt and measures what it writes. That needs a task "
-        "whose answers are generated behind a prompt, the base's own evaluation, test rows, and room for the examples "
-        "within the longest sequence.",
+        cause="`eval.baselines` gives the untouched base model a prompt and measures what it writes, or in a chat how "
+        "likely the answers are behind other conversations. That needs a task whose answers follow a prompt or a turn, "
+        "the base's own evaluation, test rows, and room for the examples within the longest sequence. A base under a "
+        "new head is prompted by a recipe of its own, with `task.mode: generative`; an encoder can't be, and tools "
+        "that an example calls would have to be those of the row.",
         wrong="task: {kind: classification}\neval: {baselines: [few_shot: 4]}",
         right="task: {kind: classification, mode: generative}\neval: {baselines: [few_shot: 4]}",
     ),

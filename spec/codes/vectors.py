@@ -1,4 +1,4 @@
-"""Codes 460 to 462: texts that become vectors."""
+"""Codes 460 to 463: texts that become vectors, or are ranked."""
 
 from ftc.spec.codes._code import Code
 
@@ -26,5 +26,13 @@ CODES: tuple[Code, ...] = (
         cause="A decoder reads from left to right. Its first token has seen nothing of the text behind it.",
         wrong="task: {kind: embedding, pooling: cls}  # with a decoder",
         right="task: {kind: embedding, pooling: last}",
+    ),
+    Code(
+        id="FTC463",
+        title="texts that can't be ranked",
+        cause="A reranker learns which of several texts answers a query, so each row has a right text and at least one "
+        "wrong one. With `loss: margin_mse` it has a margin for each wrong text.",
+        wrong='{"query": "What is an elm?", "positive": "A tall tree.", "negative": []}',
+        right='{"query": "What is an elm?", "positive": "A tall tree.", "negative": ["A kind of bird."]}',
     ),
 )

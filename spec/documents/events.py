@@ -23,6 +23,7 @@ __all__ = [
     "Part",
     "PhaseEnded",
     "PhaseStarted",
+    "Registered",
     "Resumed",
     "RunEnded",
     "RunStarted",
@@ -174,6 +175,16 @@ class Noticed(_Event):
     text: str
 
 
+class Registered(_Event):
+    """A tracker has the model of a run that is over. Told, but not written to `events.ndjson`."""
+
+    kind: Literal["registered"] = "registered"
+    tracker: str
+    """What people call it."""
+    version: str
+    """The model with its version, in words."""
+
+
 class StopRequested(_Event):
     """Somebody asked the run to stop; it will, at the next safe place. Told, but not written to `events.ndjson`."""
 
@@ -219,6 +230,7 @@ Event = Annotated[
     | EarlyStopped
     | Noticed
     | StopRequested
+    | Registered
     | TestProgress
     | RunEnded,
     Field(discriminator="kind"),

@@ -15,6 +15,7 @@ from ftc.spec.number_losses import NumberLoss
 from ftc.spec.precisions import TypeName
 from ftc.spec.preference_losses import PreferenceLoss, preference_loss
 from ftc.spec.reinforcement_losses import ReinforcementLoss
+from ftc.spec.reranking_losses import RerankingLoss
 from ftc.spec.rewards import RewardTerm
 from ftc.spec.sections.train import Divergence, TeacherQuantization
 
@@ -147,6 +148,12 @@ class EmbeddingSettings(Document):
     def card(self) -> EmbeddingLossCard:
         """What is known of the loss."""
         return embedding_loss(self.loss)
+
+
+class RerankingSettings(Document):
+    """How the texts of a query are compared."""
+
+    loss: RerankingLoss
 
 
 class RouterSettings(Document):

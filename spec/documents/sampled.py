@@ -5,14 +5,14 @@ From a line's tokens and the plan anybody can compute its rewards again, and fro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ftc.spec.base import Document, Real
 from ftc.spec.storage.reading import read_regular
 
-__all__ = ["Earned", "SampledAnswer", "read_answers"]
+__all__ = ["Earned", "SampledAgain", "SampledAnswer", "read_answers"]
 
 
 class Earned(NamedTuple):
@@ -21,6 +21,15 @@ class Earned(NamedTuple):
     rewards: tuple[float, ...]
     reward: float
     advantage: float
+
+
+class SampledAgain(NamedTuple):
+    """What follows from recorded answers; in the place of what can't be computed stands why, in words."""
+
+    earned: Sequence[Earned] | str
+    """What each earned."""
+    fed: Mapping[int, str] | str
+    """Digest of what each step was fed, by its number."""
 
 
 class SampledAnswer(Document):

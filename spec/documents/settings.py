@@ -221,6 +221,8 @@ class OpenTrain(Document):
     """Set where two answers are compared; None where each target has its own loss."""
     regression: losses.RegressionSettings | None = None
     """Set where numbers are predicted."""
+    reranking: losses.RerankingSettings | None = None
+    """How the texts of a query are compared; None for other tasks."""
     embedding: losses.EmbeddingSettings | None = None
     """Set where texts become vectors; absent otherwise."""
     router: losses.RouterSettings | None = None
@@ -258,7 +260,7 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual: dict[str, Any] = dict.fromkeys(("loss_chunk_size", "embedding", "router", "sampling"))
+        usual: dict[str, Any] = dict.fromkeys(("loss_chunk_size", "embedding", "reranking", "router", "sampling"))
         usual |= {"nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}
@@ -362,6 +364,8 @@ class Settings(Document):
             return "rated" if self.train.preference is not None and self.train.preference.rates else "pair"
         if self.train.embedding is not None:
             return self.train.embedding.card.answer
+        if self.train.reranking is not None:
+            return "rank"
         if form_card(self.text.form).is_sampled:
             return "rewarded"
         head = head_card(self.model.head)

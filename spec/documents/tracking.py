@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ftc.spec.base import Document
 
-__all__ = ["Settle", "Tracked", "TrackerAnswer", "TrackerJob"]
+__all__ = ["RegistryAnswer", "RegistryJob", "Settle", "Tracked", "TrackerAnswer", "TrackerJob"]
 
 
 class Tracked(Document):
@@ -50,3 +50,34 @@ class TrackerAnswer(Document):
     sent: int
     text: str = ""
     """The problem, or where the run can be found in the tracker."""
+
+
+class RegistryJob(Document):
+    """A model that is to be registered."""
+
+    tracker: str
+    keys: dict[str, Any]
+    """The tracker's section of the recipe."""
+    experiment: str
+    """Name of the run's experiment, which has the run already."""
+    folder: str
+    """The run's folder."""
+    name: str
+    """The model's name in the registry."""
+    project: str
+    """The run with its base model, and nothing else; it is copied into the registry."""
+    code: str
+    """File that the tracker's server loads the model with."""
+    columns: tuple[str, ...]
+    """Texts of a row, which the signature names."""
+    answer: str
+    """File that the answer is written to."""
+
+
+class RegistryAnswer(Document):
+    """What came of it."""
+
+    version: str = ""
+    """The model with its version, in words."""
+    problem: str = ""
+    """Why it isn't registered."""

@@ -15,6 +15,7 @@ from ftc.spec.language.section_tree import all_sections, field_docs, places_of_k
 from ftc.spec.language.source import Mapping, Scalar, Sequence, Source
 from ftc.spec.preference_losses import PREFERENCE_LOSSES
 from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES
+from ftc.spec.reranking_losses import RERANKING_LOSSES
 from ftc.spec.sections.recipe import LANGUAGE_VERSION, Recipe
 from ftc.spec.tasks import TASKS
 
@@ -281,6 +282,7 @@ def _elsewhere(path: Path) -> Iterable[tuple[str, str]]:
             yield from ((name, card.kind) for card in EMBEDDING_LOSSES for name in card.foreign)
             yield from ((name, card.kind) for card in PREFERENCE_LOSSES for name in card.foreign)
             yield from ((name, card.kind) for card in REINFORCEMENT_LOSSES for name in card.foreign)
+            yield from ((name, card.kind) for card in RERANKING_LOSSES for name in card.foreign)
 
 
 def _not_a_choice(source: Source, path: Path, value: object, choices: list[str]) -> Diagnostic:

@@ -144,7 +144,8 @@ class _Mixed(Document):
     """This source's weight in an epoch, relative to the other sources. Default: none for all sources, so that all rows
     of all sources are trained on."""
     fields: dict[str, str] | None = None
-    """Maps the task's fields to columns if this file names them differently. Default: as in `data.fields`."""
+    """Maps the task's fields, and columns that `task.prompt` names, to this file's columns where it names them
+    differently, such as `{completion: reply, question: subject}`. Default: as in `data.fields`."""
     only_train: bool = False
     """Train on all rows and evaluate on none: for general data against forgetting. Default: no, so that each source
     contributes to every part of the split."""

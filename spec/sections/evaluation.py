@@ -212,8 +212,9 @@ class Eval(Document):
     baselines: tuple[Literal["zero_shot"] | FewShot, ...] = Field(default=(), max_length=8)
     """Prompts for the untouched base model, as in `[zero_shot, few_shot: 4]`: what it answers to them is measured on
     the same test rows as the tuned model, so that the report can say whether tuning was worth its cost. `zero_shot` is
-    the recipe's own prompt, with the labels listed; `few_shot` puts examples of training rows before it. For tasks
-    whose answers are generated behind a prompt. Default: none, because each takes another pass over the test rows."""
+    the recipe's own prompt, with the labels listed; `few_shot` puts examples of training rows before it, in a chat
+    whole conversations. For tasks whose answers follow a prompt or a turn; a new head is no part of the base, which is
+    prompted where `task.mode` is `generative`. Default: none, because each takes another pass over the test rows."""
     gates: dict[str, str] | tuple[str, ...] = Field(default_factory=dict)
     """Limits per metric, such as `{macro_f1: ">= 0.95"}`, or a list of limits such as `f1 of sport >= 0.9` for names
     of more than one word; if a gate fails, `apply` exits with 7. Default: none, because what is good enough depends

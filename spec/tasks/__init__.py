@@ -21,6 +21,7 @@ from ftc.spec.tasks.pretraining import Pretraining
 from ftc.spec.tasks.question_answering import QuestionAnswering
 from ftc.spec.tasks.regression import Regression
 from ftc.spec.tasks.reinforcement import Reinforcement
+from ftc.spec.tasks.reranking import Reranking
 from ftc.spec.tasks.reward import Reward
 from ftc.spec.tasks.summarization import Summarization
 from ftc.spec.tasks.token_classification import TokenClassification
@@ -40,6 +41,7 @@ Task = Annotated[
     | Preference
     | Reward
     | Embedding
+    | Reranking
     | Reinforcement
     | Pretraining,
     Field(discriminator="kind"),

@@ -21,6 +21,7 @@ from ftc.spec.heads import Head, Labels, head_card
 from ftc.spec.metrics import Trait
 from ftc.spec.number_losses import NumberLossCard
 from ftc.spec.preference_losses import PreferenceLossCard
+from ftc.spec.reranking_losses import RerankingLossCard
 from ftc.spec.tasks.parts import Part
 from ftc.spec.tasks.rows import RowKind
 from ftc.spec.tasks.turns import TrainOn
@@ -272,6 +273,11 @@ class TaskSection(Document):
     @property
     def vector_loss(self) -> EmbeddingLossCard | None:
         """The loss that compares vectors; None for a task without vectors."""
+        return None
+
+    @property
+    def ranking_loss(self) -> RerankingLossCard | None:
+        """The loss that orders the texts of a query; None for a task without."""
         return None
 
     @property

@@ -17,6 +17,7 @@ __all__ = [
     "INPUT",
     "INSTRUCTION",
     "LABEL",
+    "MARGIN",
     "MESSAGES",
     "NEGATIVE",
     "OUTPUT",
@@ -113,5 +114,6 @@ REJECTED = Part("rejected", "answer", ("rejected", "dispreferred"), True)
 QUERY = Part("query", "text", ("query", "anchor", "question"), True)
 POSITIVE = Part("positive", "text", ("positive", "pos", "passage", "document", "answer"), True)
 NEGATIVE = Part("negative", "texts", ("negative", "negatives", "neg"), True)
+MARGIN = Part("margin", "numbers", ("margin", "margins", "label", "score"), False)
 SENTENCE1 = Part("sentence1", "text", ("sentence1", "sentence_1", "text1"), True)
 SENTENCE2 = Part("sentence2", "text", ("sentence2", "sentence_2", "text2"), True)

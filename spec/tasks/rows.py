@@ -125,6 +125,8 @@ class TextGroupRows:
     """A query with its right passage and perhaps wrong ones, or two texts with a score."""
 
     is_scored: bool
+    is_ranked: bool = False
+    """Whether the passages of a row are ranked among each other, so that it has wrong ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,8 +183,7 @@ def plan(
         locked: Refuse to change the lock; it must exist and say what this machine finds.
         offline: Use only what is on this machine.
         keep_lock: Leave the lock on disk as it is.
-        trace: Estimate GPU memory by a trace of the training step, which takes some seconds the first time;
-            without it, by an analytical estimate.
+        trace: Estimate GPU memory by a trace of the training step, some seconds the first time; else analytically.
         on_trace: Hears, before something is traced, how often that was necessary so far.
         waive: Reasons by the soft rule of the project's policy that they pass over.
 
@@ -198,6 +197,7 @@ def plan(
     from ftc.compiler.resolve.files.safe_files import project_root, read_recipe
     from ftc.compiler.rules.check import check_recipe
     from ftc.spec.storage.paths import cache_folder
+    from ftc.verbs.track import servable
 
     path, text = Path(recipe), read_recipe(Path(recipe))
     checked = check_recipe(text, shown_path(path), path=path, overrides=overrides)
@@ -206,7 +206,7 @@ def plan(
         ask = tracer.answers if trace else None
         made = partial(compile_recipe, checked, path, offline=offline, past_runs=past_runs(root), ask=ask)
         compiled = with_sources(checked.sources, lambda: made(prices=prices_of(root)))
-        compiled = with_sources(checked.sources, lambda: with_policy(compiled, root, waive or {}))
+        compiled = with_sources(checked.sources, lambda: with_policy(servable(compiled, root), root, waive or {}))
     writes = not keep_lock and not overrides
     state = with_sources(checked.sources, lambda: settle_lock(compiled, locked=locked, writes=writes))
     return Planned(

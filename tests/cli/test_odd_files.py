@@ -160,6 +160,8 @@ CASES = [
          ("has no answers",), world=rows("rows.jsonl", '{"question": "a?", "context": "a", "answers": {"a": 1}}')),
     Case("a day of 400 digits", recipe(data="{source: {path: rows.jsonl}, split: {time: day}}"), "FTC380",
          ("has no valid time in 1 of 20 rows", "rows.jsonl:6 contains"), world=rows("rows.jsonl", *DAYS)),
+    Case("a column without a name", data("rows.jsonl"), "", (), 0,
+         world=rows("rows.jsonl", *(row(f"text {n}", "ab"[n % 2]).replace("{", '{"": 7, ', 1) for n in range(30)))),
     Case("half a character", recipe(), "FTC311",
          ("model/tokenizer_config.json: `\\ud800` in it is half of a surrogate pair",),
          world=lambda folder: edit_json(folder / "model" / "tokenizer_config.json", eos_token="\ud800")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -187,6 +188,22 @@ def test_what_is_there_stays(verb: str, there: str, project: Path, capsys: pytes
     assert main(VERBS[verb](path)) == 1
     assert (_state(path), sorted(path.parent.iterdir())) == (before, names)
     assert "FTC651" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no devices among files")
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("verb", VERBS)
+def test_nothing_is_written_to_a_device(
+    verb: str, force: bool, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _skip_without_library(verb)
+    if force and verb not in TAKES_FORCE:
+        return
+    code = main([*VERBS[verb](Path(os.devnull)), *(["--force"] if force else [])])
+    needs_suffix = verb in ("plan", "predict")
+    assert code == (64 if needs_suffix else 1)
+    assert ("no suffix" if verb == "predict" else ".json" if needs_suffix else "FTC651") in capsys.readouterr().err
+    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
 
 
 @pytest.mark.parametrize("there", FIXED)

@@ -37,6 +37,8 @@ def test_a_task_that_writes_answers_is_for_decoders(project: MakeProject, ftc: F
     project("generation")
     found = json.loads(ftc("models", "--device", "rtx-4090", "--json").out)
     assert SOME[0] not in [one["name"] for one in found["models"]]
+    refused = ftc("models", "--task", "chat")
+    assert (refused.code, "FTC201" in refused.text) == (3, True), "these rows are no conversations"
 
 
 def test_filters_and_order(project: MakeProject, ftc: Ftc) -> None:

@@ -174,13 +174,20 @@ def test_what_can_not_be_used(project: MakeProject, ftc: Ftc, tmp_path: Path, mo
     renamed = ftc("predict", run.record.id, "--data", tmp_path / "new.csv")
     assert "has no column `context`, which the run reads" in renamed.text
     assert "rename `Context` to `context`" in renamed.text
+    rows = [("id", "question", "context"), ("1", "which film", "an old film, or a goal; a film"), ("2", "é", "é film")]
+    with (tmp_path / "old.csv").open("w", encoding="utf-8-sig", newline="") as stream:
+        csv.writer(stream, delimiter=";").writerows(rows)
+    assert ftc("predict", run.record.id, "--data", tmp_path / "old.csv", "-o", tmp_path / "out.csv").code == 0
+    answers = list(csv.reader(io.StringIO((tmp_path / "out.csv").read_text(encoding="utf-8")), delimiter=";"))
+    assert [row[:3] for row in answers] == [["\ufeffid", *rows[0][1:]], *map(list, rows[1:])]
+    assert answers[0][3] == "prediction"
     for words in ((), ("a", "--data", "b.csv"), ("-", "a"), ("a", "-o", "out.xlsx"), ("a", "--max-new-tokens", "0")):
         assert ftc("predict", run.record.id, *words).code == 64, words
     assert ftc("predict", run.record.id, "--quiet", row).code == 0, "options may stand before texts"
-    assert (
-        f"`--data {tmp_path / 'new.csv'}` predicts for its rows"
-        in ftc("predict", run.record.id, tmp_path / "new.csv").err
-    )
+    for name in ("new.csv", "new.xlsx"):
+        (tmp_path / name).touch()
+        said = ftc("predict", run.record.id, tmp_path / name).err
+        assert f"`--data {tmp_path / name}` predicts for its rows" in said
     assert "[FTC354]: text 1 holds a character that is none" in ftc("predict", run.record.id, "film \udcff").err
     for broken, reason in ODD_OBJECTS.items():
         odd = ftc("predict", run.record.id, broken)

@@ -22,9 +22,7 @@ WORDS = {"money": ("bank", "price"), "sport": ("goal", "match"), "film": ("actor
 def asked(project: MakeProject) -> Path:
     """A project whose model has room for examples."""
     root = project("choice", steps=1)
-    for name, key in (("config", "max_position_embeddings"), ("tokenizer_config", "model_max_length")):
-        file = root / "decoder" / f"{name}.json"
-        file.write_text(json.dumps({**json.loads(file.read_text()), key: 256}))
+    _give_room(root)
     rows = [(f"{word} {number}", label) for number in range(8) for label, words in WORDS.items() for word in words]
     texts = [json.dumps({"text": text, "label": label}) + "\n" for text, label in rows]
     (root / "rows.jsonl").write_text("".join(texts))
@@ -33,6 +31,12 @@ def asked(project: MakeProject) -> Path:
     recipe = recipe.replace("{samples: 2}", "{samples: 2, baselines: [zero_shot, few_shot: 1]}")
     (root / "recipe.yaml").write_text(recipe)
     return root
+
+
+def _give_room(root: Path) -> None:
+    for name, key in (("config", "max_position_embeddings"), ("tokenizer_config", "model_max_length")):
+        file = root / "decoder" / f"{name}.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), key: 256}))
 
 
 def planned(ftc: Ftc, *changes: str) -> list[dict[str, Any]]:
@@ -104,6 +108,63 @@ def test_rows_that_lose_text_to_the_examples_are_counted(asked: Path, ftc: Ftc) 
     assert "test rows are cut to make room for the prompt of `few_shot_1`" in found.text
     (cut,) = [one["cut_rows"] for one in planned(ftc, "data.max_length=110", "eval.baselines=[few_shot: 1]")]
     assert f"FTC255]: {cut} of 14 test rows" in found.text
+
+
+@pytest.fixture
+def talks(project: MakeProject) -> Path:
+    """Conversations of two answers each, some with a system message."""
+    root = project("chat", steps=1)
+    _give_room(root)
+    texts = []
+    for number in range(8):
+        for label, words in WORDS.items():
+            said = [("user", f"{words[0]} {number}"), ("assistant", label), ("user", words[1]), ("assistant", label)]
+            said[:0] = [("system", "be brief")] * (number % 2)
+            texts.append(json.dumps({"messages": [{"role": role, "content": text} for role, text in said]}) + "\n")
+    (root / "rows.jsonl").write_text("".join(texts))
+    recipe = (root / "recipe.yaml").read_text().replace("max_length: 32", "max_length: 256\n  split: {test: 0.3}")
+    recipe = recipe.replace("{samples: 2}", "{samples: 2, baselines: [zero_shot, few_shot: 2]}")
+    (root / "recipe.yaml").write_text(recipe)
+    return root
+
+
+def test_whole_conversations_stand_before_a_conversation(talks: Path, ftc: Ftc) -> None:
+    zero, few = planned(ftc)
+    assert (zero["is_own"], few["is_own"], len(few["examples"])) == (True, False, 2)
+    rows = json.loads(ftc("tokens", "recipe.yaml", "--split", "few_shot_2", "--json").out)["rows"]
+    own = json.loads(ftc("tokens", "recipe.yaml", "--split", "test", "--json").out)["rows"]
+    for row, alone in zip(rows, own, strict=True):
+        whole, last = ("".join(token["piece"] for token in one["tokens"]) for one in (row, alone))
+        assert whole.endswith(last.removeprefix("<s>").rpartition("be brief")[2])
+        assert whole.count("be brief") == last.count("be brief"), "an example's system message stays away"
+        targets = [[token["piece"] for token in one["tokens"] if token["supervised"]] for one in (row, alone)]
+        assert targets[0] == targets[1]
+    short = ftc("plan", "recipe.yaml", "--set", "data.max_length=100")
+    assert (short.code, "FTC254" in short.text) == (3, True), short.text
+
+
+def test_tools_that_a_row_does_not_offer_are_in_no_example(talks: Path, ftc: Ftc) -> None:
+    tool = {"type": "function", "function": {"name": "find", "description": "finds", "parameters": {}}}
+    lines = [json.loads(line) for line in (talks / "rows.jsonl").read_text().splitlines()]
+    (talks / "rows.jsonl").write_text("".join(json.dumps({**line, "tools": [tool]}) + "\n" for line in lines))
+    found = ftc("plan", "recipe.yaml", "--set", "data.fields.tools=tools")
+    assert "tools that a test row does not offer" in found.text
+    found = ftc("plan", "recipe.yaml", "--set", "data.fields.tools=tools", "--set", "eval.baselines=[zero_shot]")
+    assert "FTC254" not in found.text
+
+
+@pytest.mark.slow
+def test_conversations_behind_examples_are_measured_and_audited(talks: Path, ftc: Ftc) -> None:
+    applied = ftc("apply", "recipe.yaml", "--yes")
+    assert applied.code == 0, applied.text
+    found, record = _document(talks, "eval.json"), _document(talks, "record.json")
+    zero, few = found["prompted"]
+    assert zero["metrics"] == found["base"]["metrics"]
+    assert few["metrics"].keys() == {"perplexity"}
+    assert few["metrics"] != zero["metrics"]
+    assert "the conversation of the row" in _document(talks, "report.html")
+    assert ftc("audit", record["id"]).code == 0
+    _forged(talks, lambda run: scores(run, "prompted.1.metrics.perplexity", "2"), record["id"], "of few_shot_2", ftc)
 
 
 @pytest.mark.slow

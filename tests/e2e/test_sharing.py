@@ -18,6 +18,7 @@ from ftc.compiler.resolve.files.hub_repository import HubRepository
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.ledger import RunPulled, RunPushed, read_ledger
 from ftc.spec.documents.record import GateResult
+from ftc.spec.documents.segments import ProcessSeen
 from ftc.verbs.push_checks import require_shareable
 from tests.e2e.conftest import Ftc, finished_project, in_a_copy
 from tests.support.hub_server import HubRepo, HubServer, hub_server
@@ -192,6 +193,18 @@ def test_what_should_not_be_shared(run: api.Run, server: HubServer, ftc: Ftc, mo
     monkeypatch.setenv("FTC_OFFLINE", "1")
     assert "[FTC777]" in ftc("run", "push", run.record.id, REPO).err
     assert "[FTC777]" in ftc("run", "pull", REPO).err
+    assert server.requests == []
+
+
+def test_a_record_that_names_machines_stays_here(run: api.Run, server: HubServer) -> None:
+    last = run.record.segments[-1]
+    seen = ProcessSeen(rank=0, local_rank=0, host="node17", device="cpu", machine_sha256=last.machine_sha256,
+                       ftc_sha256=last.ftc_sha256)  # fmt: skip
+    segments = (*run.record.segments[:-1], last.model_copy(update={"processes": (seen,)}))
+    named = replace(run, record=run.record.model_copy(update={"segments": segments}))
+    refusal = refused(named, waive=["audit"])
+    assert codes(refusal) == ["FTC773"]
+    assert "node17" in refusal.diagnostics[0].summary
     assert server.requests == []
 
 

@@ -50,3 +50,5 @@ def test_what_can_not_be_registered(project: MakeProject, ftc: Ftc) -> None:
         answer = ftc("run", "track", run, "--to", tracker, "--register", "tickets")
         assert "FTC732" in answer.text
         assert words in answer.text
+    asked = ftc("plan", "recipe.yaml", "--set", "track.mlflow.registered_model=tickets")
+    assert "FTC732" in asked.text, "a run of hours doesn't begin for it"

@@ -39,6 +39,7 @@ TASKS = {
     "rated": "preference, rated answers",
     "reward": "reward",
     "embedding": "embedding",
+    "reranking": "reranking",
     "reinforcement": "reinforcement",
     "pretraining": "pretraining",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,29 @@ assert not heavy, heavy
 
 def test_importing_the_executor_is_light() -> None:
     assert subprocess.run([sys.executable, "-c", _CODE], check=False).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["transformers", "bitsandbytes"])
+def test_no_library_fetches_code_from_the_hub(tmp_path: Path, library: str) -> None:
+    """With the package `kernels` bitsandbytes gets a product of matrices from the hub when it is imported."""
+    pytest.importorskip(library)
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels" / "__init__.py").write_text(
+        "def get_kernel(name, **_):\n    raise SystemExit(f'{name} was fetched')\n", encoding="utf-8"
+    )
+    code = (
+        "import ftc.runtime, importlib.util\n"
+        f"import {library}\n"
+        "from transformers.utils import is_kernels_available\n"
+        "assert not is_kernels_available()\n"
+        "assert importlib.util.find_spec('kernels') is None\n"
+    )
+    paths = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    child = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, env={**os.environ, **paths}
+    )
+    assert (child.returncode, child.stderr) == (0, "")
 
 
 @pytest.mark.slow

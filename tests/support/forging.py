@@ -65,11 +65,11 @@ def reseal(run: RunFolder, *, with_ledger: bool = True, **changes: Any) -> None:
         LEDGER.unlink(missing_ok=True)
 
 
-def reseal_plan(run: RunFolder, changes: Mapping[str, Any]) -> None:
-    """Another plan under the record, everything sealed and the ledger deleted."""
+def reseal_plan(run: RunFolder, changes: Mapping[str, Any], *, with_ledger: bool = True) -> None:
+    """Another plan under the record, everything sealed; with `with_ledger` the ledger is deleted too."""
     forged = load_run(run.path).plan.model_copy(update=dict(changes)).sealed()
     run.plan.write_text(forged.to_text(), encoding="utf-8")
-    reseal(run, plan_sha256=forged.sha256)
+    reseal(run, with_ledger=with_ledger, plan_sha256=forged.sha256)
 
 
 def cut_ledger() -> None:

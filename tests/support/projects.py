@@ -44,6 +44,7 @@ PROJECTS = {
     "reward": ("rows.jsonl", "{}", "decoder"),
     "rated": ("rows.jsonl", "{}", "decoder"),
     "embedding": ("rows.jsonl", "{}", "encoder"),
+    "reranking": ("rows.jsonl", "{}", "encoder"),
     "scored_pairs": ("rows.jsonl", "{}", "encoder"),
     "reinforcement": ("rows.jsonl", "{prompt: question, reference: answer}", "decoder"),
     "pretraining": ("rows.jsonl", "{}", "decoder"),
@@ -123,7 +124,7 @@ def _row(task: str, text: str, topic: str) -> dict[str, Any]:
             return dict(zip(names, (text, topic), strict=True))
         case "preference" | "reward" | "rated":
             return _judged(task, text, topic)
-        case "embedding" | "scored_pairs":
+        case "embedding" | "scored_pairs" | "reranking":
             return _group(task, text, topic)
         case _:
             return {"text": text}
@@ -133,7 +134,9 @@ def _group(task: str, text: str, topic: str) -> dict[str, Any]:
     if task == "scored_pairs":
         return {"sentence1": text, "sentence2": f"about {topic}", "score": round(text.count("the") / 5, 2)}
     number = text.rsplit(maxsplit=1)[-1]
-    return {"query": text, "positive": f"{topic} {number}", "negative": f"no {topic} {number}"}
+    wrong = f"no {topic} {number}"
+    negatives = [wrong, f"a film {number}", "the old bank"] if task == "reranking" else wrong
+    return {"query": text, "positive": f"{topic} {number}", "negative": negatives}
 
 
 def _tagged(text: str, topic: str) -> list[tuple[str, str]]:

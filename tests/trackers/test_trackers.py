@@ -19,6 +19,7 @@ import pytest
 from ftc import api
 from ftc.runtime.tracking.reporters import Reporters
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.events import Event, Registered
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.trackers import MLflow, tracker_card
 from ftc.verbs.runs import Run
@@ -240,10 +241,19 @@ def test_mlflow_serves_a_registered_model(tmp_path: Path, monkeypatch: pytest.Mo
     make_model(tmp_path / "models" / "encoder", "encoder")
     root = make_project(tmp_path / "project", tmp_path / "models", "classification", steps=2)
     monkeypatch.chdir(root)
-    run = api.apply(root / "recipe.yaml")
-    words = ["run", "track", run.record.id, "--to", "mlflow", "--register", "tickets"]
-    done = subprocess.run([sys.executable, "-m", "ftc", *words], capture_output=True, text=True, check=False)
-    assert "model `tickets`, version 1" in done.stdout, done.stderr[-2000:]
+    recipe = root / "recipe.yaml"
+    recipe.write_text(recipe.read_text() + "track: {mlflow: {registered_model: tickets}}\n")
+    told: list[Event] = []
+    run = api.apply(recipe, on_event=told.append)
+    assert Registered(tracker="MLflow", version="model `tickets`, version 1") in told
+    for words, version in (([], "`tickets`, version 1"), (["--register", "other"], "`other`, version 1")):
+        done = subprocess.run(
+            [sys.executable, "-m", "ftc", "run", "track", run.record.id, "--to", "mlflow", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert version in done.stdout, done.stderr[-2000:]
     assert read(_SIGNATURE) == {"inputs": ["text"], "outputs": ["prediction"], "example": True}
     assert not list(root.glob("mlruns/**/predictions.ndjson")), "rows stay where they are"
     rows = [{"text": "the bank raised the price"}, {"text": "a goal in the match"}]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from ftc import api
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.events import Event, Noticed, Registered
 from ftc.spec.sections.recipe import Recipe
-from ftc.spec.trackers import TRACKERS, Track, Wandb, asked_trackers
+from ftc.spec.trackers import TRACKERS, MLflow, Track, Wandb, asked_trackers, tracker_card
+from ftc.verbs.register import refuse_name, register_asked
 from ftc.verbs.track import target_of
 from tests.support.recipes import plain_recipe
 from tests.support.tracked_runs import make_run
@@ -91,3 +95,31 @@ def test_weights_that_the_recipe_asks_for_are_asked_for_once(tmp_path: Path, mon
     with pytest.raises(KeyboardInterrupt):
         api.track(run, "wandb", weights=True)
     assert seen == [("documents", "report", "weights")], "four are more than a tracker's keys may have"
+
+
+@pytest.mark.parametrize("name", ["a/b", "a:1", "it's", "", " a", "a%b"])
+def test_a_model_s_name_is_no_address_and_no_query(name: str) -> None:
+    with pytest.raises(ValidationError):
+        MLflow(registered_model=name)
+    with pytest.raises(ValueError, match="is no name of a model"):
+        refuse_name(name)
+    refuse_name("Support tickets v2")
+
+
+@pytest.mark.parametrize("status", ["paused", "gate_failed", "finished"])
+def test_a_run_registers_once_it_is_finished_and_passed_its_gates(
+    tmp_path: Path, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path)
+    run = replace(run, record=run.record.model_copy(update={"status": status}))
+    monkeypatch.setattr("ftc.verbs.register.registered", lambda *_: "model `tickets`, version 1")
+    told: list[Event] = []
+    card, keys = tracker_card("mlflow"), MLflow(registered_model="tickets")
+    assert card is not None
+    register_asked(run, [(card, keys)], (), told.append)
+    wanted = {
+        "paused": [],
+        "gate_failed": [Noticed(code="FTC732", text="`tickets` is not registered: the run has failed a gate")],
+        "finished": [Registered(tracker="MLflow", version="model `tickets`, version 1")],
+    }
+    assert told == wanted[status]

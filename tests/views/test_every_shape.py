@@ -1,4 +1,8 @@
-"""Every page is drawn whatever a run measured: each task, texts of any script, numbers of any size, and none at all."""
+"""Every page is drawn whatever a run measured: each task, texts of any script, numbers of any size, and none at all.
+
+Beside the metrics stand what some runs measure besides: forgetting, swapped answers, grades of a judge, shares by a
+classifier, of models that read images too.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,30 @@ from hypothesis import strategies as st
 from ftc.spec.documents.attributions import Attribution, TokenWeight
 from ftc.spec.documents.events import Evaluated, Event, SampledStep, StepDone
 from ftc.spec.documents.findings import BaselineResult
+from ftc.spec.documents.intervals import Interval
+from ftc.spec.documents.judging import JudgeEstimate, JudgeUse, TokenRange
 from ftc.spec.documents.loss_settings import EmbeddingSettings, SamplingSettings
 from ftc.spec.documents.outcomes import OTHER_LABEL, Outcome, Said
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import Evaluation, Gain, Gap, GroupResult, Prediction, SliceResult
+from ftc.spec.documents.record import (
+    ClassifierResult,
+    Evaluation,
+    Gain,
+    Gap,
+    GroupResult,
+    JudgeResult,
+    Prediction,
+    RetentionResult,
+    SliceResult,
+    SwapExample,
+    SwapPair,
+    SwapsResult,
+)
+from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import METRICS
 from ftc.spec.rewards import RewardTerm
+from ftc.spec.sections.evaluation import Judge
 from ftc.spec.tasks import TASKS
 from ftc.spec.tasks.card import EVERY_FAMILY, Mode
 from ftc.spec.text_forms import form_card
@@ -38,6 +59,7 @@ MODES = {
 LABELS = ("", "money", "`spört`", OTHER_LABEL, "<b>", "长" * 40)
 words = st.text(max_size=30) | st.sampled_from(["", "\x00", "\u202e", "a@b.example", "</script>", "x" * 3000, *LABELS])
 tokens = words.filter(lambda word: len(word) < 64)  # behind more letters an address is none
+typed = words.filter(lambda word: "@" not in word)  # in a recipe or by ftc, and a report may show it
 reals = st.floats(allow_nan=False, allow_infinity=False)
 losses = st.floats(0, 1e300)
 
@@ -51,18 +73,35 @@ EMBEDDING = EmbeddingSettings(
 )
 
 
-def plan_of(mode: Mode) -> Plan:
+VISION = VisionSettings(
+    model_type="llava", image_token_id=4, tokens_per_image=16, frozen=("vision_tower",), pixels_sha256="0" * 64
+)
+JUDGE = Judge(url="http://localhost/v1", model="`<large>`")
+
+
+def plan_of(mode: Mode, *, reads_images: bool = False, is_judged: bool = False) -> Plan:
     plain = documents.plan().settings.model_dump(mode="python")
     has_labels = head_card(mode.head).is_labeled or mode.writes_labels
     how: dict[str, Any] = {"sampling": SAMPLING} if form_card(mode.form).is_sampled else {}
     how |= {"embedding": EMBEDDING} if mode.form == "embed" else {}
+    estimate = JudgeEstimate(
+        requests=18,
+        at_once=4,
+        sent=TokenRange(low=5_000, expected=5_100, high=6_000),
+        received_high=18_432,
+        method="the base model's tokenizer",
+        seconds=None,
+        seconds_method="",
+    )
     return documents.plan(
+        judge=estimate if is_judged else None,
         settings=plain
         | {
-            "model": plain["model"] | {"head": mode.head},
+            "model": plain["model"] | {"head": mode.head} | ({"vision": VISION} if reads_images else {}),
+            "eval": plain["eval"] | ({"judge": JUDGE} if is_judged else {}),
             "text": plain["text"] | {"form": mode.form, "labels": LABELS if has_labels else ()},
             "train": plain["train"] | how,
-        }
+        },
     )
 
 
@@ -138,6 +177,75 @@ def slices(draw: Any, names: list[str]) -> tuple[SliceResult, ...]:
     return (SliceResult(slice="region", groups=groups, gaps=gaps if len(groups) > 1 else {}),)
 
 
+intervals = st.none() | st.builds(Interval, low=reals, high=reals)
+gains = st.builds(Gain, value=reals, interval=intervals)
+retentions = st.builds(
+    RetentionResult,
+    blocks=st.integers(0, 10**9),
+    tokens=st.integers(0, 10**15),
+    base=losses,
+    tuned=losses,
+    forgetting=gains,
+)
+swaps = st.builds(
+    SwapsResult,
+    rows=st.integers(0, 10**9),
+    share=st.floats(0, 1),
+    interval=intervals,
+    base=st.none() | st.floats(0, 1),
+    change=st.none() | gains,
+    pairs=st.lists(
+        st.builds(
+            SwapPair, phrase=typed, other=typed, rows=st.integers(0, 9), changed=st.integers(0, 9), base=st.none()
+        ),
+        max_size=3,
+    ).map(tuple),
+    examples=st.lists(
+        st.builds(
+            SwapExample, row=st.integers(0, 9), place=typed, phrase=typed, other=typed, before=words, after=words
+        ),
+        max_size=3,
+    ).map(tuple),
+)
+uses = st.builds(
+    JudgeUse,
+    url=st.just(JUDGE.url),
+    requests=st.integers(0, 10**9),
+    answered=st.integers(0, 10**9),
+    at_once=st.integers(1, 99),
+    seconds=losses,
+    answer_seconds=losses,
+    with_usage=st.integers(0, 10**9),
+    sent_tokens=st.integers(0, 10**15),
+    received_tokens=st.integers(0, 10**15),
+)
+grades = st.none() | st.floats(1, 10)
+judged = st.builds(
+    JudgeResult,
+    model=typed,
+    rows=st.integers(0, 10**9),
+    graded=st.integers(0, 10**9),
+    tuned=grades,
+    interval=intervals,
+    base=grades,
+    gain=st.none() | gains,
+    failure=typed,
+    use=st.none() | uses,
+)
+classified = st.builds(
+    ClassifierResult,
+    name=typed,
+    label=typed,
+    rows=st.integers(0, 10**9),
+    tuned=st.floats(0, 1),
+    interval=st.builds(Interval, low=reals, high=reals),
+    base=st.none() | st.floats(0, 1),
+    gain=st.none() | gains,
+    examples=st.lists(st.integers(0, 9), max_size=3).map(tuple),
+    cut=st.integers(0, 9),
+)
+
+
 @st.composite
 def evaluations(draw: Any, mode: Mode) -> Evaluation | None:
     if draw(st.booleans()) and draw(st.booleans()):
@@ -154,6 +262,10 @@ def evaluations(draw: Any, mode: Mode) -> Evaluation | None:
         gates=(),
         baselines=draw(st.just(()) | baselines(names)),
         slices=draw(st.just(()) | slices(names)),
+        retention=draw(st.none() | retentions),
+        swaps=draw(st.none() | swaps),
+        judge=draw(st.none() | judged),
+        classifier=draw(st.none() | classified),
         predictions=tuple(
             Prediction(row=row, text=a, expected=b, base=c if base else None, tuned=d)
             for row, (a, b, c, d) in enumerate(draw(texts))
@@ -197,9 +309,12 @@ def events(draw: Any) -> list[Event]:
     "mode", MODES.values(), ids=[f"{head}-{form}-{'-'.join(traits)}" for head, form, traits in MODES]
 )
 @given(data=st.data())
-@settings(max_examples=4, derandomize=True, phases=(Phase.generate,))
+@settings(max_examples=6, derandomize=True, phases=(Phase.generate,))
 def test_every_page_is_drawn(mode: Mode, data: st.DataObject) -> None:
-    plan = plan_of(mode)
+    writes = head_card(mode.head).writes
+    plan = plan_of(
+        mode, reads_images=writes and data.draw(st.booleans()), is_judged=writes and data.draw(st.booleans())
+    )
     record, evaluation = documents.record(plan), data.draw(evaluations(mode))
     page = report_html(plan, record, evaluation, data.draw(events()), data.draw(outcomes(mode)))
     assert page.startswith("<!doctype html>")

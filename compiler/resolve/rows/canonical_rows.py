@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, assert_never
 
-from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.columns import Columns, value_of
 from ftc.compiler.resolve.rows.content_parts import image_references, with_parts
 from ftc.compiler.resolve.rows.row_checks import is_exchange, label_text, number_in, rating_of
 from ftc.compiler.resolve.rows.table import Row, Table
@@ -121,11 +121,12 @@ def _write_conversation(row: Row, by_part: Mapping[str, str]) -> None:
 
     A column of images keeps those alone that no message took, for the checks.
     """
-    column, system, image = by_part["messages"], row.get(by_part.get("system", "")), by_part.get("image", "")
+    column, system, image = by_part["messages"], value_of(row, by_part, "system"), by_part.get("image")
     if column in row:
-        turns, left = with_parts(_as_messages(row[column]), image_references(row.pop(image, None)))
+        references = None if image is None else row.pop(image, None)
+        turns, left = with_parts(_as_messages(row[column]), image_references(references))
         row[column] = turns
-        if left:
+        if image is not None and left:
             row[image] = left
         begins = isinstance(turns, list) and turns and isinstance(turns[0], dict) and turns[0].get("role") == "system"
         if isinstance(turns, list) and not begins and isinstance(system, str) and system.strip():
@@ -142,10 +143,11 @@ def _write_numbers(row: Row, columns: Sequence[str]) -> None:
 
 
 def _write_group(row: Row, by_part: Mapping[str, str]) -> None:
-    """Wrong passages, and the score of two texts, as a list; a row may have none."""
-    if "score" in by_part:
-        _write_numbers(row, (by_part["score"],))
-    value = row.get(by_part.get("negative", ""))
+    """Wrong passages, and the score of two texts or a teacher's margins, as a list; a row may have none."""
+    for part in ("score", "margin"):
+        if part in by_part:
+            _write_numbers(row, (by_part[part],))
+    value = value_of(row, by_part, "negative")
     texts = [] if value is None else value if isinstance(value, list) else [value]
     row[NEGATIVES_COLUMN] = [text for text in texts if isinstance(text, str) and text.strip()]
 
@@ -153,7 +155,7 @@ def _write_group(row: Row, by_part: Mapping[str, str]) -> None:
 def _write_answers(row: Row, by_part: Mapping[str, str]) -> None:
     """Answers as SQuAD has them, `{text: […], answer_start: […]}`, from any of the usual ways."""
     column = by_part["answers"]
-    row[column] = answers = _as_answers(row.get(column), row.get(by_part.get("answer_start", "")))
+    row[column] = answers = _as_answers(row.get(column), value_of(row, by_part, "answer_start"))
     if isinstance(answers, dict) and isinstance(texts := answers.get("text"), list):
         row[ANSWER_COLUMN] = texts[0] if texts else ""
         row[REFERENCES_COLUMN] = texts
@@ -182,7 +184,7 @@ def _write_question(row: Row, by_part: Mapping[str, str]) -> None:
     """The turns before a prompt, a stand-in for the answer, and the reference as text where there is one."""
     _write_prompt(row, by_part)
     row[ANSWER_COLUMN] = STAND_IN
-    reference = row.get(by_part.get("reference", ""))
+    reference = value_of(row, by_part, "reference")
     row[REFERENCES_COLUMN] = [label_text(reference)] if isinstance(reference, str | int | float) else []
 
 
@@ -190,7 +192,7 @@ def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:
     """An instruction, with its input below it where it has one, and the turns before it."""
     if "image" in by_part:
         row[by_part["image"]] = image_references(row.get(by_part["image"]))
-    system, history = row.get(by_part.get("system", "")), row.get(by_part.get("history", ""))
+    system, history = value_of(row, by_part, "system"), value_of(row, by_part, "history")
     turns: list[dict[str, Any]] = []
     if isinstance(system, str) and system.strip():
         turns.append({"role": "system", "content": system})
@@ -198,7 +200,7 @@ def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:
         turns += [{"role": "user", "content": question}, {"role": "assistant", "content": answer, TRAIN_MARK: False}]
     if turns:
         row[TURNS_COLUMN] = turns
-    instruction, given = row.get(by_part.get("instruction", "")), row.get(by_part.get("input", ""))
+    instruction, given = value_of(row, by_part, "instruction"), value_of(row, by_part, "input")
     if isinstance(instruction, str):
         row[INSTRUCTION_PROMPT] = (
             f"{instruction}\n\n{given}" if isinstance(given, str) and given.strip() else instruction

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.separated_rows import DELIMITERS
@@ -25,6 +26,7 @@ __all__ = [
     "missing_columns",
     "prompt_columns",
     "task_columns",
+    "value_of",
 ]
 
 
@@ -34,6 +36,12 @@ def column_for(part: str, columns: Sequence[str]) -> str | None:
         return part
     usual = [column for column in columns if column.lower() in PARTS[part].columns]
     return usual[0] if len(usual) == 1 else None
+
+
+def value_of(row: Mapping[str, Any], by_part: Mapping[str, str], part: str) -> Any:
+    """What a row holds for a part; None without such a column. A column may have an empty name, and is no part then."""
+    column = by_part.get(part)
+    return None if column is None else row.get(column)
 
 
 def likely_column(part: str, columns: Iterable[str]) -> str | None:

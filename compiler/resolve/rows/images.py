@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftc.compiler.resolve.files.safe_files import UnsafePath, not_regular, safe_path, why_unreadable
-from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.columns import Columns, value_of
 from ftc.compiler.resolve.rows.table import Home, Row, Table
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.language.safe_repr import quoted
@@ -229,10 +229,10 @@ def _finding(table: Table, code: str, faults: Mapping[int, ImageFault]) -> Diagn
 
 def _slots(columns: Columns, row: Row) -> Iterator[tuple[Any, Any]]:
     """Where a row refers to an image: a list or an object, and the place in it."""
-    images = row.get(columns.by_part.get("image", ""))
+    images = value_of(row, columns.by_part, "image")
     if isinstance(images, list):
         yield from ((images, place) for place in range(len(images)))
-    for part in image_parts(row.get(columns.by_part.get("messages", ""))):
+    for part in image_parts(value_of(row, columns.by_part, "messages")):
         yield part, "image"
 
 

@@ -18,6 +18,7 @@ from ftc.spec.tags import OUTSIDE
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
     ANSWER_COLUMN,
+    NEGATIVES_COLUMN,
     NUMBERS_COLUMN,
     AnswerRows,
     InstructionRows,
@@ -48,6 +49,7 @@ _HELP = {
     "FTC296": "write as many numbers in every row, or name a column for each in `task.scores`",
     "FTC376": "write one tag per word: `O`, `B-PER` where an entity begins, `I-PER` where it continues",
     "FTC377": ('write spans as `{"start": 0, "end": 5, "label": "PER"}` in characters, `end` after the last one'),
+    "FTC463": "give each row at least one wrong text in `negative`, and one margin for each with `loss: margin_mse`",
     "FTC460": "write one number, such as a share between 0 and 1, or use `loss: cosent`, which compares any scores",
     "FTC378": ('write answers as `{"text": ["…"], "answer_start": [0]}`, with each answer\'s position in the context'),
     "FTC379": "write two different answers to the same prompt, both as texts or both as conversations",
@@ -109,6 +111,8 @@ def _check_of(task: Task, by_part: Mapping[str, str], table: Table) -> Callable[
             return partial(_count_fault, count=len(table.rows[0][NUMBERS_COLUMN]) if table.rows else 0)
         case TextGroupRows(is_scored=True):
             return partial(_score_fault, task=task)
+        case TextGroupRows(is_ranked=True):
+            return _ranking_fault
         case PairRows():
             return lambda row: _pair_fault(row, by_part)
         case RatedRows():
@@ -187,6 +191,16 @@ def _answers_fault(context: str, answers: Mapping[str, Any]) -> _Fault | None:
                 "an answer does not match the context at `answer_start`",
                 f"{text!r}, but the context has {found!r}",
             )
+    return None
+
+
+def _ranking_fault(row: Row) -> _Fault | None:
+    """Wrong texts to rank the right one among, and a margin for each where there are margins."""
+    wrong, margins = row[NEGATIVES_COLUMN], row.get(NUMBERS_COLUMN)
+    if not wrong:
+        return _Fault("FTC463", "there is no wrong text to rank the right one among", wrong)
+    if margins is not None and len(margins) != len(wrong):
+        return _Fault("FTC463", "the numbers of margins and wrong texts differ", f"{len(margins)} and {len(wrong)}")
     return None
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows
-from ftc.compiler.resolve.rows.columns import missing_columns, task_columns
+from ftc.compiler.resolve.rows.columns import missing_columns, prompt_columns, task_columns
 from ftc.compiler.resolve.rows.division import Division
 from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.row_checks import check_values
@@ -44,8 +45,8 @@ def join_sources(
 ) -> dict[str, Table]:
     """The tables with all sources of rows as one, `rows`; as they are where there is one source.
 
-    Columns that a source names otherwise get the names that `data.fields` gives. Its empty rows are left out where the
-    recipe says so.
+    Columns that a source names otherwise get the names that `data.fields` or the prompt's template gives. Its empty
+    rows are left out where the recipe says so.
 
     Raises:
         Refusal: A source lacks a column, or holds values that the task can't use (FTC362 to FTC367).
@@ -58,6 +59,7 @@ def join_sources(
     for number, source in enumerate(sources):
         table = tables[f"rows[{number}]"]
         fields = data.fields if source.fields is None else source.fields
+        table = _named_as_in_prompt(task, fields, table)
         columns = task_columns(task, fields, table.columns, reads_images=reads_images)
         own = data.model_copy(update={"fields": fields})
         own_fields = "data.fields" if source.fields is None else f"data.source[{number}].fields"
@@ -81,6 +83,17 @@ def join_sources(
         raise Refusal(found)
     others = {use: table for use, table in tables.items() if not use.startswith("rows")}
     return {"rows": JoinedTable.of(renamed), **others}
+
+
+def _named_as_in_prompt(task: Task, fields: Mapping[str, str], table: Table) -> Table:
+    """The table with the columns that a source maps to names of the prompt's template under these names."""
+    wanted = prompt_columns(task.template, table.columns) if task.template else ()
+    names = {fields[name]: name for name in wanted if fields.get(name) in table.columns}
+    if not names:
+        return table
+    kept = [column for column in table.columns if column not in names and column not in names.values()]
+    rows = [{names.get(name, name): row.get(name) for name in (*kept, *names)} for row in table.rows]
+    return replace(table, columns=(*kept, *names.values()), rows=rows)
 
 
 def _source_numbers(table: Table, num_sources: int) -> list[int]:

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
-from ftc.compiler.resolve.rows.table import LARGEST_ROW, Faults, Row, Table, shown
-from ftc.compiler.resolve.rows.text_rows import CONVERT, decoded_lines
+from ftc.compiler.resolve.rows.table import LARGEST_ROW, Dialect, Faults, Row, Table, shown
+from ftc.compiler.resolve.rows.text_rows import BOM, CONVERT, decoded_lines
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.language.text_checks import MOST_FINDINGS
 
@@ -59,7 +59,9 @@ def read_separated(path: Path, usual: str, delimiter: str | None, faults: Faults
         return Table(faults.file, (), [])
     remark = f"values separated by {DELIMITERS[found]} (detected)" if found != usual and not delimiter else ""
     rows, lines, odd = _rows(records, header, found, faults)
-    return Table(faults.file, tuple(header), rows, lines, warnings=odd, remark=remark)
+    with path.open("rb") as file:
+        dialect = Dialect(found, file.read(len(BOM)) == BOM)
+    return Table(faults.file, tuple(header), rows, lines, warnings=odd, remark=remark, dialect=dialect)
 
 
 def _with_even_ends(lines: Iterator[str]) -> Iterator[str]:

@@ -16,7 +16,18 @@ from ftc.spec.language.text_checks import MOST_FINDINGS, masked
 from ftc.spec.personal_data import in_decoded
 from ftc.spec.row_names import row_list, row_name
 
-__all__ = ["LARGEST_ROW", "Faults", "Home", "JoinedTable", "PartRows", "Row", "Table", "shown", "without_form"]
+__all__ = [
+    "LARGEST_ROW",
+    "Dialect",
+    "Faults",
+    "Home",
+    "JoinedTable",
+    "PartRows",
+    "Row",
+    "Table",
+    "shown",
+    "without_form",
+]
 
 Row = dict[str, Any]
 """Values by column: text, numbers, booleans, None, and lists and dicts of these."""
@@ -26,6 +37,18 @@ LARGEST_ROW = 16 * 2**20
 
 _SHOWN_CHARS = 80
 _MOST_SEARCHED = 400  # so many characters hold any secret whole
+
+
+class Dialect(NamedTuple):
+    """How a file of separated values is written.
+
+    Attributes:
+        delimiter: What divides the values.
+        has_mark: Whether it begins with a byte order mark, by which spreadsheets know UTF-8.
+    """
+
+    delimiter: str
+    has_mark: bool
 
 
 class Home(NamedTuple):
@@ -54,6 +77,7 @@ class Table:
         numbers: Number in the file of each row, from 0, where some of the file's rows are not among these.
         remark: What was found out about how to read the file, for the plan; empty where the suffix says all.
         home: Where the file lies; None for rows that were never in a file.
+        dialect: How the file is written; None where it is no CSV or TSV file.
     """
 
     file: str
@@ -65,6 +89,7 @@ class Table:
     numbers: Sequence[int] | None = None
     remark: str = ""
     home: Home | None = None
+    dialect: Dialect | None = None
 
     def home_of(self, row: int) -> Home | None:  # noqa: ARG002 - rows of several files differ
         """Where the file of a row lies, counted from 0."""

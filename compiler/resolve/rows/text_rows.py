@@ -13,6 +13,7 @@ from pathlib import Path
 from ftc.compiler.resolve.rows.table import LARGEST_ROW, Faults, Row, Table, shown
 
 __all__ = [
+    "BOM",
     "CONLL_SUFFIXES",
     "CONVERT",
     "decoded_lines",
@@ -23,7 +24,8 @@ __all__ = [
     "whole_text",
 ]
 
-_BOM = b"\xef\xbb\xbf"  # the mark that some editors put before UTF-8
+BOM = b"\xef\xbb\xbf"
+"""The mark that some editors and spreadsheets put before UTF-8."""
 CONVERT = "convert the file to UTF-8"
 _PIECE_BYTES = 1 << 16
 _LARGEST_WHOLE = 512 * 2**20
@@ -46,7 +48,7 @@ def text_lines(path: Path, faults: Faults, help: str) -> Iterator[tuple[int, str
                 faults.add("FTC355", summary, number, help=help, notes=["reading stopped here"])
             if len(raw) > LARGEST_ROW or faults.full:
                 return
-            line = raw.removeprefix(_BOM) if number == 1 else raw
+            line = raw.removeprefix(BOM) if number == 1 else raw
             try:
                 text = line.decode()
             except UnicodeDecodeError as error:
@@ -109,7 +111,7 @@ def whole_text(path: Path, faults: Faults, most: int = _LARGEST_WHOLE) -> str | 
         faults.add("FTC355", f"a single JSON object of more than {most // 2**20} MiB", 1, help=help_)
         return None
     try:
-        return data.removeprefix(_BOM).decode()
+        return data.removeprefix(BOM).decode()
     except UnicodeDecodeError:
         _find_odd_byte(path, faults, CONVERT, True)
         return None

@@ -27,6 +27,7 @@ _SORTS: dict[str, Callable[[BaseModelPlan], object]] = {
 
 def models_arguments(parser: Parser) -> None:
     add_recipe(parser)
+    parser.add_argument("--task", metavar="KIND", help="the task that is planned for, of the same rows (the recipe's)")
     parser.add_argument("--device", metavar="NAME", help="the device that is planned for (the recipe's)")
     parser.add_argument("--time", metavar="TIME", help="longest run, such as 2h (the recipe's `budget.time`)")
     about = "only this license; repeatable"
@@ -67,7 +68,7 @@ def run_models(args: Namespace) -> int:
     from ftc.verbs.models import Wanted
     from ftc.views.models import models_text
 
-    asked = {"budget.device": args.device, "budget.time": args.time}
+    asked = {"task.kind": args.task, "budget.device": args.device, "budget.time": args.time}
     overrides = [*args.overrides, *(f"{path}={value}" for path, value in asked.items() if value is not None)]
     wanted = Wanted(tuple(args.license), args.language, args.ungated, args.fits)
     sort = _SORTS[args.sort] if args.sort else None

@@ -32,10 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS"]
 
-_CSV, _LINES = "csv", "jsonl"
-_DATA = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".conll")
-"""Suffixes of files of rows: a text that is such a file's name was meant to be `--data`."""
-_FORMATS = {".csv": _CSV, ".jsonl": _LINES, ".ndjson": _LINES, ".json": JSON}
+_CSV, _LINES, _TABS = "csv", "jsonl", ".tsv"
+_FORMATS = {".csv": _CSV, _TABS: _CSV, ".jsonl": _LINES, ".ndjson": _LINES, ".json": JSON}
 """Form of the answer by the suffix of the file that it is written to, or that the rows come from."""
 
 
@@ -49,7 +47,7 @@ def predict_arguments(parser: Parser) -> None:
         "`-` reads one a line from standard input",
     )
     parser.add_argument("--data", metavar="FILE", help="a file of rows with the run's columns; labels are not needed")
-    add_output(parser, "write to a file; its suffix says the format: `.csv`, `.jsonl` or `.json`")
+    add_output(parser, "write to a file; its suffix says the format: `.csv`, `.tsv`, `.jsonl` or `.json`")
     parser.add_argument(
         "--max-new-tokens",
         type=count_of("tokens"),
@@ -97,9 +95,14 @@ def _misuse(args: Namespace) -> str:
     if STDOUT in args.text and len(args.text) > 1:
         return "`-` reads all texts from standard input; leave out the others"
     if args.output and args.output != STDOUT and args.format is None and _suffix(args.output) not in _FORMATS:
-        return f"`{args.output}` has no suffix that says the format: use `.csv`, `.jsonl` or `.json`, or `--format`"
+        ways = "use `.csv`, `.tsv`, `.jsonl` or `.json`, or `--format`"
+        return f"`{args.output}` has no suffix that says the format: {ways}"
     for word in args.text:
-        if _suffix(word) in _DATA and os.path.isfile(word):  # noqa: PTH113 - a text may be no path at all
+        if _suffix(word) and os.path.isfile(word):  # noqa: PTH113 - a text may be no path at all
+            from ftc.compiler.resolve.rows.tables import SUFFIXES
+
+            if _suffix(word) not in SUFFIXES:
+                continue
             return f"`{word}` is a file: `--data {word}` predicts for its rows; `-` reads a text of that name"
     return ""
 
@@ -158,17 +161,27 @@ def _form(args: Namespace) -> str:
 
 
 def _as_asked(found: Predictions, form: str, args: Namespace) -> str:
-    from ftc.views.predictions import as_csv, as_json, as_json_lines, as_text
+    from ftc.views.predictions import as_json, as_json_lines, as_text
 
     match form:
         case "csv":
-            return as_csv(found.columns, found.rows, found.predictions)
+            return _separated(found, args)
         case "jsonl":
             return as_json_lines(found.rows, found.predictions)
         case "json":
             return as_json(found.rows, found.predictions)
         case _:
             return as_text(found.predictions, page(sys.stdout, args))
+
+
+def _separated(found: Predictions, args: Namespace) -> str:
+    """CSV as the file of rows has it, so that what opens the one opens the other; a file named `.tsv` has tabs."""
+    from ftc.views.predictions import as_csv
+
+    own, source, target = found.dialect, _suffix(args.data or ""), _suffix(args.output or "")
+    delimiter = own.delimiter if own and not (source == _TABS and target) else ","
+    text = as_csv(found.columns, found.rows, found.predictions, "\t" if target == _TABS else delimiter)
+    return f"\ufeff{text}" if own and own.has_mark else text
 
 
 _LEAST = 2**20

@@ -24,6 +24,7 @@ from ftc.spec.storage.processes import is_follower, is_one_of_several
 from ftc.spec.storage.reading import read_regular
 from ftc.verbs.pages import write_missing_pages, write_pages
 from ftc.verbs.plan import Planned
+from ftc.verbs.register import register_asked
 from ftc.verbs.runs import Run, load_run, predecessor
 from ftc.verbs.track import tracked_by
 
@@ -86,7 +87,9 @@ def execute_planned(
         return run
     assert run.record == record, "the record on disk is the one that the runtime returned"
     _say(write_pages(run), listen)
-    _say(reporters.finish(), listen)
+    problems = reporters.finish()
+    _say(problems, listen)
+    register_asked(run, reporters.asked, problems, listen)
     return run
 
 

@@ -30,6 +30,7 @@ from ftc.compiler.audit.replay import (
     problem_finding,
     reseeded,
     result_findings,
+    row_findings,
 )
 from ftc.compiler.audit.static_audit import AuditInputs, audit_static, signed
 from ftc.compiler.audit.tally import finding
@@ -37,6 +38,7 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.audit import AuditReport, ClassComparison, Finding, Level, Repetition, Replay, SignatureSeen
 from ftc.spec.documents.ledger import broken_links, read_ledger
 from ftc.spec.documents.machine import snapshot_code
+from ftc.spec.documents.sampled import read_answers
 from ftc.spec.documents.step_log import Comparison, Difference, StepLine, WeightChecksum, read_step_log
 from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.verbs.pages import pages
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from ftc.runtime.replay.replay import Replayed
     from ftc.spec.documents.audit import Answer, Recomputed, ReplayRequest
     from ftc.spec.documents.plan import Plan
-    from ftc.spec.documents.sampled import Earned, SampledAnswer
+    from ftc.spec.documents.sampled import Earned, SampledAgain, SampledAnswer
     from ftc.spec.documents.streams import TokenStream
 
 __all__ = ["DEFAULT_STEPS", "Asked", "StepListener", "audit_run", "log_file"]
@@ -105,7 +107,7 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
         torn=broken_links(run.root),
         recompute=lambda *folders: _recomputed(run, witnesses, *folders),
         words=partial(_words, run.plan),
-        earned=partial(_earned, run.plan),
+        sampled=partial(_sampled, run.plan),
     )
     drawings = Pages(plain=lambda: pages(run, draws=False), drawn=lambda: pages(run))
     inputs = audit_inputs(run.plan, run.root, drawings, before, witnesses)
@@ -162,23 +164,30 @@ def _words(plan: Plan, rows: TokenStream, model: Path) -> SplitRows:
     return SplitRows(plan.settings, rows, model)
 
 
-def _earned(
-    plan: Plan, answers: Sequence[SampledAnswer], rows: TokenStream, model_folder: Path
-) -> Sequence[Earned] | str:
-    """What sampled answers earn, or why that can't be computed here."""
+def _sampled(plan: Plan, answers: Sequence[SampledAnswer], rows: TokenStream, model_folder: Path) -> SampledAgain:
+    """What sampled answers earn and what their steps were fed, or why that can't be computed here."""
     assert plan.settings.train.sampling is not None, "answers come from a plan that samples them"
+    from ftc.spec.documents.sampled import SampledAgain
     from ftc.spec.rewards import asks_packages
 
     if asks_packages(plan.settings.train.sampling.rewards):
-        return "a package computes them, which an audit doesn't run"
-    try:
-        from ftc.runtime.rewards.recompute import earned
-        from ftc.spec.storage.own_tokenizer import tokenizer_folder
+        earned: Sequence[Earned] | str = "a package computes them, which an audit doesn't run"
+    else:
+        try:
+            from ftc.runtime.rewards.recompute import earned as earned_again
+            from ftc.spec.storage.own_tokenizer import tokenizer_folder
 
-        texts = tokenizer_folder(model_folder, plan.settings.model.tokenizer)
-        return earned(plan.settings.train.sampling, answers, rows, texts)
+            texts = tokenizer_folder(model_folder, plan.settings.model.tokenizer)
+            earned = earned_again(plan.settings.train.sampling, answers, rows, texts)
+        except ImportError as problem:
+            earned = f"`{problem.name}` is not installed"
+    try:
+        from ftc.runtime.training.answer_rows import fed_digests
+
+        fed = fed_digests(plan.settings, rows, answers)
     except ImportError as problem:
-        return f"`{problem.name}` is not installed"
+        fed = f"`{problem.name}` is not installed"
+    return SampledAgain(earned, fed)
 
 
 def _signature(run: Run, key: Path | None) -> tuple[SignatureSeen, Finding | None]:
@@ -306,6 +315,11 @@ class _Reexecution:
             else:
                 again = load_run(scratch)
                 results = list(result_findings(self._run.record, again.record, self._run.evaluation, again.evaluation))
+                both = self._run.folder, again.folder
+                results += row_findings("predictions.ndjson", *map(load_outcomes, both))
+                if self._run.plan.settings.train.sampling:
+                    answers = (list(read_answers(RunFolder(folder).answers)) for folder in both)
+                    results += row_findings("answers.ndjson", *answers)
         return self._judged(static, (*other, *self._findings(found), *results), found, time.monotonic() - started)
 
     def _go_on(self, answer: Answer) -> bool:

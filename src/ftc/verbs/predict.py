@@ -13,7 +13,7 @@ from ftc.spec.heads import head_card
 from ftc.verbs.runs import Run, find_run
 
 if TYPE_CHECKING:
-    from ftc.compiler.resolve.rows.table import Table
+    from ftc.compiler.resolve.rows.table import Dialect, Table
     from ftc.runtime.execution.execute import Inputs
     from ftc.runtime.tasks.scorer import ModelWithScorer
     from ftc.spec.documents.events import EventListener
@@ -36,12 +36,14 @@ class Predictions:
         rows: The rows as they were given.
         predictions: One for each row, in their order.
         findings: Warnings: rows without a prediction, and rows of which the model saw a part.
+        dialect: How the CSV or TSV file was written that the rows are from; None where they are from none.
     """
 
     columns: tuple[str, ...]
     rows: Sequence[Mapping[str, Any]]
     predictions: tuple[RowPrediction, ...]
     findings: tuple[Diagnostic, ...]
+    dialect: Dialect | None = None
 
 
 class Model:
@@ -104,7 +106,7 @@ class Model:
             for number in range(len(table.rows))
         )
         findings = _findings(table, asked.problems, sorted(asked.cut), run.plan.settings.text.max_length)
-        return Predictions(table.columns, table.rows, predictions, findings)
+        return Predictions(table.columns, table.rows, predictions, findings, table.dialect)
 
 
 def load(run: Run | Path | str, *, on_event: EventListener | None = None, folder: Path | str = ".") -> Model:

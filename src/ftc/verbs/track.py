@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +10,6 @@ from typing import TYPE_CHECKING
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.trackers import (
     TRACKERS,
-    MLflow,
     TensorBoard,
     Track,
     TrackerCard,
@@ -23,10 +19,11 @@ from ftc.spec.trackers import (
 )
 
 if TYPE_CHECKING:
+    from ftc.compiler.pipeline import Compiled
     from ftc.verbs.plan import Planned
     from ftc.verbs.runs import Run
 
-__all__ = ["Target", "TrackedRun", "target_of", "track", "track_in", "tracked_by"]
+__all__ = ["Target", "TrackedRun", "servable", "target_of", "track", "track_in", "tracked_by"]
 
 _WAIT_SECONDS = 1.0
 
@@ -105,6 +102,20 @@ def tracked_by(planned: Planned) -> tuple[tuple[TrackerCard, TrackerKeys], ...]:
     return asked
 
 
+def servable(compiled: Compiled, root: Path) -> Compiled:
+    """What was compiled; it is refused where a tracker could not register the model in the end, as the recipe asks.
+
+    Raises:
+        Refusal: FTC732.
+    """
+    from ftc.verbs.register import refuse_to_register
+
+    for card, keys in asked_trackers(compiled.track) if compiled.track is not None else ():
+        if keys.model_name is not None:
+            refuse_to_register(compiled.plan, root, card, f"track.{card.name}.registered_model")
+    return compiled
+
+
 def _need(card: TrackerCard, otherwise: str = "") -> None:
     if find_spec(card.package) is None:
         summary, note = f"{card.title} needs a package", f"`{card.package}` is not installed"
@@ -121,19 +132,28 @@ def track(
         run: The run in whatever state, its folder, its id or the beginning of that, or its recipe's name.
         to: The tracker, such as `mlflow`, also with a place: `mlflow:sqlite:///mlflow.db`.
         weights: Send the adapter or model too.
-        register: Name under which the model is registered besides, with its base, so that the tracker can serve it.
+        register: Name under which the model is registered besides, with its base, so that the tracker can serve it;
+            what the recipe says where left out, if the run passed its gates.
         folder: Any folder of the project in which a name is looked for.
 
     Raises:
-        ValueError: There is no such tracker or place.
+        ValueError: There is no such tracker or place, or a model can't have this name.
         Refusal: There is no such run, the tracker's package is missing (FTC650), event files can't be written to the
             place (FTC731), the tracker did not take the run (FTC730), or the model can't be registered (FTC732).
     """
+    from ftc.verbs.predict import usable_inputs
+    from ftc.verbs.register import refuse_name, refuse_to_register, registered
     from ftc.verbs.runs import Run, find_run
 
     run = run if isinstance(run, Run) else find_run(str(run), folder)
     target = target_of(to, run)
-    columns = _registered_columns(run, target.card) if register is not None else ()
+    if register is not None:
+        refuse_name(register)
+    elif run.record.status == "finished":
+        register = target.keys.model_name
+    if register is not None:
+        refuse_to_register(run.plan, run.root, target.card)
+        usable_inputs(run)
     _need(target.card)
     from ftc.runtime.tracking.reporters import Reporters
     from ftc.spec.storage.paths import RunFolder
@@ -153,59 +173,5 @@ def track(
         raise Refusal(problems)
     where = reporters.places[0][1]
     if register is not None:
-        where = f"{where}\n{_registered(run, target.keys, register, columns)}"
+        where = f"{where}\n{registered(run, target.card, target.keys, register)}"
     return TrackedRun(run, target, reporters.sent[target.card.name], where)
-
-
-def _registered_columns(run: Run, card: TrackerCard) -> tuple[str, ...]:
-    """Columns of the registered model's rows.
-
-    Raises:
-        Refusal: The tracker has no registry, or rows are no plain texts (FTC732), or the run has no model here
-            (FTC687).
-    """
-    from ftc.compiler.tokens.unlabeled_rows import plain_inputs
-    from ftc.verbs.predict import usable_inputs
-
-    usable_inputs(run)
-    columns = plain_inputs(run.plan)
-    summary = help = ""
-    if not card.has_registry:
-        names = ", ".join(f"`{one.name}`" for one in TRACKERS if one.has_registry)
-        summary, help = f"{card.title} has no registry of models", f"use {names}, or remove `--register`"
-    elif columns is None:
-        kind = run.plan.recipe.task.kind.replace("_", " ")
-        summary, help = (
-            f"rows of a {kind} task are more than texts",
-            "serve the model with `ftc chat` or a merged folder",
-        )
-    if summary or columns is None:
-        raise Refusal([diagnostic("FTC732", summary, help=help)])
-    return columns
-
-
-def _registered(run: Run, keys: TrackerKeys, name: str, columns: tuple[str, ...]) -> str:
-    """Registers the run as a project that holds nothing but the run and its base model."""
-    from ftc.runtime.tracking.mlflow import register_model
-    from ftc.verbs.predict import usable_inputs
-
-    assert isinstance(keys, MLflow), "its card says that it has a registry"
-    plan, record = run.plan, run.record
-    with tempfile.TemporaryDirectory(prefix="ftc-model-") as scratch, contextlib.chdir(run.root):
-        project = Path(scratch) / "project"
-        place = project / "runs" / plan.name / record.id
-        (project / ".ftc").mkdir(parents=True)
-        (project / ".ftc" / "README").write_text("A run of ftc, for MLflow.\n", encoding="utf-8")
-        (project / plan.recipe_file).parent.mkdir(parents=True, exist_ok=True)
-        sent = [one for one in record.outputs if len(Path(one).parts) > 1]  # weights; rows and pages stay here
-        for one in ("plan.json", "record.json", *sent):
-            (place / one).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(run.folder / one, place / one)
-        if plan.lock.model.commit is None:
-            base = usable_inputs(run).model_folder.resolve()
-            if not base.is_relative_to(run.root.resolve()):
-                help = "put it into the project, and train again"
-                raise Refusal([diagnostic("FTC732", "the base model lies outside of the project", help=help)])
-            shutil.copytree(base, project / base.relative_to(run.root.resolve()))
-        code = Path(__file__).with_name("registered_model.py")
-        return register_model(keys, keys.experiment or plan.name, record, name, project, code, columns)

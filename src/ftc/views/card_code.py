@@ -53,7 +53,8 @@ def loading_code(plan: Plan, folder: str | None = None, target: Target | None = 
         "{max_length}": length,
     }
     is_ended = head.scores_rows and plan.settings.model.family == "encoder_decoder"
-    example = _ended(head.example) if is_ended else head.example
+    own = form_card(text.form).example or head.example
+    example = _ended(own) if is_ended else own
     trial = [reduce(lambda text, word: text.replace(*word), words.items(), line) for line in example]
     return "\n".join(
         (*(whole if is_whole else _adapted(plan, loader, target)), "", *(_generate(plan) if head.writes else trial))

@@ -42,12 +42,27 @@ def as_json(rows: Sequence[Mapping[str, Any]], predictions: Sequence[RowPredicti
     return _json(_beside(rows, predictions), indent=2) + "\n"
 
 
-def as_csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], predictions: Sequence[RowPrediction]) -> str:
-    """The rows with a column for each thing that is predicted; a list or an object is JSON in its cell."""
+def as_csv(
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    predictions: Sequence[RowPrediction],
+    delimiter: str = ",",
+) -> str:
+    """The rows with a column for each thing that is predicted; a list or an object is JSON in its cell.
+
+    Where a column's name holds what may divide values, everything is in quotes, so that a reader that has to find out
+    the delimiter, as ftc's does, finds the right one.
+    """
     whole = _beside(rows, predictions)
     added = [name for name in _names(columns).values() if any(name in row for row in whole)]
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
+    is_ambiguous = any(mark in name for name in columns for mark in ",;|\t")
+    writer = csv.writer(
+        stream,
+        delimiter=delimiter,
+        lineterminator="\n",
+        quoting=csv.QUOTE_ALL if is_ambiguous else csv.QUOTE_MINIMAL,
+    )
     writer.writerow([*columns, *added])
     for row in whole:
         writer.writerow([_cell(row.get(name)) for name in (*columns, *added)])

@@ -17,6 +17,7 @@ from ftc.spec.documents.events import (
     Noticed,
     PhaseEnded,
     PhaseStarted,
+    Registered,
     Resumed,
     RunEnded,
     RunStarted,
@@ -257,13 +258,24 @@ def event_lines(event: Event, state: RunState, page: Page) -> list[str]:
             return page.flow("stopping", [f"early, at step {event.step}: {escaped(event.reason)}"], indent=LABEL)
         case StopRequested():
             return [(f"{pad('stopping', LABEL)}after the current step, with a checkpoint; press again to stop at once")]
-        case RunEnded(status="interrupted"):
+        case Registered():
+            return page.flow("registered", [f"{escaped(event.version)}, in {event.tracker}"], indent=LABEL)
+        case RunEnded():
+            return _end_lines(event, state, page)
+        case _:
+            return []
+
+
+def _end_lines(event: RunEnded, state: RunState, page: Page) -> list[str]:
+    """How a run ended; nothing of one that is over, whose result is shown."""
+    match event.status:
+        case "interrupted":
             saved = f"saved at step {numbers.count(state.saved_step)}" if state.saved_step else "nothing to save yet"
             return [f"{page.alert(pad('interrupted', LABEL))}{saved}"]
-        case RunEnded(status="failed" | "paused" | "pruned" as how):
-            paint = page.bad if how == "failed" else page.alert
-            return page.flow(paint(how), [escaped(event.detail)], indent=LABEL)
-        case _:
+        case "failed" | "paused" | "pruned":
+            paint = page.bad if event.status == "failed" else page.alert
+            return page.flow(paint(event.status), [escaped(event.detail)], indent=LABEL)
+        case "finished" | "gate_failed":
             return []
 
 

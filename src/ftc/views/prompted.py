@@ -114,7 +114,7 @@ def prompted_section(plan: Plan, record: RunRecord, evaluation: Evaluation | Non
     asked = [
         (
             text(one.title),
-            f"<pre>{text(one.prompt)}</pre>",
+            f"<pre>{text(one.prompt)}</pre>" if one.prompt else "the conversation of the row",
             text(", ".join(row.place for row in one.examples) or "none"),
         )
         for one in plan.settings.eval.baselines

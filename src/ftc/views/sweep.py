@@ -36,7 +36,7 @@ def forecast_text(found: Forecast, *, page: Page = PLAIN) -> str:
         *page.listed("space", searched),
         *page.flow("search", [found.search, numbers.plural(found.trials, "trial"), *found.notes]),
         *page.flow("checked", [numbers.plural(found.corners, "corner"), numbers.plural(found.startup, "first trial")]),
-        *page.flow("memory", [f"at most {numbers.gibibytes(found.memory_bytes)} expected, of {found.largest}"]),
+        *page.flow("memory", [f"at most {numbers.gibibytes(found.memory_bytes)} GiB expected, of {found.largest}"]),
     ]
     if found.seconds is None or found.total is None:
         lines += page.flow("time", ["not known; `ftc device calibrate` measures this machine"])

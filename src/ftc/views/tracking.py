@@ -21,7 +21,9 @@ def asked_parts(track: Track | None) -> Iterator[str]:
         said = keys.model_dump()
         place = f" ({card.place} {escaped(str(said[card.place]))})" if said[card.place] is not None else ""
         mode = f", {said['mode']}" if "mode" in said else ""
-        yield f"{card.title}{place}{mode}: {', '.join(('values by step', *keys.artifacts))}"
+        name = keys.model_name
+        model = [f"model `{escaped(name)}` with its base model"] if name is not None else []
+        yield f"{card.title}{place}{mode}: {', '.join(('values by step', *keys.artifacts, *model))}"
 
 
 def tracked_parts(record: RunRecord) -> Iterator[str]:

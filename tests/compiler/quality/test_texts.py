@@ -49,6 +49,10 @@ def test_lost_and_control_characters() -> None:
     ("text", "rules"),
     [
         ("write to ann.lee+x@mail.example.org!", [MAIL]),
+        ("邮箱ann@mail.example请联系", [MAIL]),  # without spaces, as Chinese is written
+        ("这是一个很长的句子" * 20 + "ann@mail.example。", [MAIL]),
+        ("电话+49 30 1234567请", [PHONE]),
+        ("卡4111111111111111号", [CARD]),
         ("call +44 20 7946 0958", [PHONE]),
         ("call (555) 123-4567 now", [PHONE]),
         ("ruf 030/1234567 an", [PHONE]),

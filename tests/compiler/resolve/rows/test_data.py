@@ -204,3 +204,14 @@ def test_the_order_of_the_file_changes_no_part(resolve: Resolve) -> None:
         return {part: {row["text"] for row in found.rows} for part, found in resolve({"a.jsonl": rows}).parts.items()}
 
     assert texts(HAM + SPAM) == texts((HAM + SPAM)[::-1])
+
+
+def test_a_column_without_a_name_plays_no_part(resolve: Resolve) -> None:
+    """JSON and Parquet can have one; what stands in it is neither a system message nor an image."""
+    roles = ("user", "assistant")
+    rows = [
+        {"": "be rude", "messages": [{"role": role, "content": f"{role} {number}"} for role in roles]}
+        for number in range(30)
+    ]
+    found = resolve({"rows.jsonl": rows}, Chat(kind="chat"))
+    assert {tuple(turn["role"] for turn in row["messages"]) for row in found.parts["train"].rows} == {roles}

@@ -14,7 +14,9 @@ from ftc.compiler.resolve.rows.data_files import DataFile, source_paths
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.sections.data import Data, MixedPath, PathSource, Split
+from ftc.spec.tasks import Task
 from ftc.spec.tasks.classification import Classification
+from ftc.spec.tasks.generation import Generation
 
 TASK = Classification(kind="classification")
 
@@ -26,7 +28,7 @@ def rows_of(word: str, count: int, text: str = "text", label: str = "label") -> 
 FACTS = FileFacts(size=1, sha256="0" * 64)
 
 
-def mixed(folder: Path, files: dict[str, list[dict[str, Any]]], data: Data) -> ResolvedData:
+def mixed(folder: Path, files: dict[str, list[dict[str, Any]]], data: Data, task: Task = TASK) -> ResolvedData:
     for name, rows in files.items():
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     found = {
@@ -34,7 +36,7 @@ def mixed(folder: Path, files: dict[str, list[dict[str, Any]]], data: Data) -> R
         for use, (at, source) in source_paths(data).items()
         if isinstance(source, PathSource)
     }
-    return resolve_data(data, TASK, found, lambda path: None)
+    return resolve_data(data, task, found, lambda path: None)
 
 
 def words_of(data: ResolvedData, part: Any) -> Counter[str]:
@@ -110,3 +112,22 @@ def test_another_seed_draws_other_rows(tmp_path: Path) -> None:
         for seed in (1, 2)
     ]
     assert drawn[0] != drawn[1]
+
+
+def test_a_source_may_name_the_columns_of_the_prompt_otherwise(tmp_path: Path) -> None:
+    """One template serves files of other columns: each source says which of its columns the template means."""
+    sources = (
+        MixedPath(path="a.jsonl"),
+        MixedPath(path="b.jsonl", fields={"question": "subject", "completion": "reply"}),
+    )
+    files = {
+        "a.jsonl": [{"question": f"apple {number}", "completion": "yes"} for number in range(20)],
+        "b.jsonl": [{"subject": f"pear {number}", "reply": "no", "question": 7} for number in range(20)],
+    }
+    task = Generation(kind="generation", prompt="Q: {{ question }}")
+    data = mixed(tmp_path, files, Data(source=sources, split=Split(validation=0.1, test=0.2)), task)
+    rows = [row for part in data.parts.values() for row in part.rows]
+    assert {(row["question"].split()[0], row["completion"]) for row in rows} == {("apple", "yes"), ("pear", "no")}
+    with pytest.raises(Refusal) as refused:
+        mixed(tmp_path, {"b.jsonl": [{"reply": "no"}] * 20}, Data(source=sources), task)
+    assert "b.jsonl has no column `question`, which the prompt uses" in refused.value.diagnostics[0].summary

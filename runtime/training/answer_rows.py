@@ -1,0 +1,86 @@
+"""Sampled answers as rows to train on: what a run makes of them, and what an audit makes again of those on record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+
+from ftc.runtime.artifacts.fingerprints import BatchDigest
+from ftc.runtime.rewards.advantages import token_weights
+from ftc.runtime.tasks.reinforcement import answer_batch, as_bits
+from ftc.runtime.training.sources import StepRows
+from ftc.spec import canonical
+from ftc.spec.batches import BatchOrder
+from ftc.spec.documents.loss_settings import SamplingSettings
+from ftc.spec.documents.sampled import SampledAnswer
+from ftc.spec.documents.settings import Settings
+from ftc.spec.documents.streams import Lists, TokenStream
+from ftc.spec.reinforcement_losses import reinforcement_loss
+
+__all__ = ["answer_order", "answer_rows", "fed_digests"]
+
+
+def answer_rows(sampling: SamplingSettings, prompts: TokenStream, answers: Sequence[SampledAnswer]) -> TokenStream:
+    """The answers of a step behind their prompts, as rows to train on.
+
+    Args:
+        sampling: The plan's.
+        prompts: The training split.
+        answers: In their order.
+    """
+    heads = [prompts.ids(one.prompt) for one in answers]
+    tails = [np.array(one.ids, dtype=np.int32) for one in answers]
+    card = reinforcement_loss(sampling.loss)
+    weights = token_weights(card, [len(tail) for tail in tails], sampling.max_new_tokens)
+    pairs = list(zip(heads, tails, strict=True))
+    targets = [as_bits(one.advantage, weight) for one, weight in zip(answers, weights, strict=True)]
+    count = len(answers)
+    return TokenStream(
+        all_ids=np.concatenate([part for pair in pairs for part in pair]),
+        all_masks=np.concatenate([np.repeat([False, True], [len(head), len(tail)]) for head, tail in pairs]),
+        boundaries=np.cumsum([0, *(len(head) + len(tail) for head, tail in pairs)], dtype=np.int64),
+        prompt_lengths=np.array([len(head) for head in heads], dtype=np.int32),
+        labels=np.full(count, -1, dtype=np.int32),
+        rows=np.array([prompts.rows[one.prompt] for one in answers], dtype=np.int64),
+        targets=Lists(np.array(targets, dtype=np.int32).reshape(-1), np.arange(count + 1, dtype=np.int64) * 2),
+        offsets=Lists(np.zeros(0, dtype=np.int32), np.zeros(count + 1, dtype=np.int64)),
+        table=None,
+    )
+
+
+def answer_order(settings: Settings, rows: TokenStream) -> BatchOrder:
+    """The one step of such rows."""
+    return BatchOrder(rows.lengths, len(rows), 1, 0, most_tokens=settings.train.micro_batch_tokens)
+
+
+def fed_digests(settings: Settings, prompts: TokenStream, answers: Sequence[SampledAnswer]) -> dict[int, str] | str:
+    """Digest of what each step was fed, as its event has it, from the answers alone; or why that isn't enough.
+
+    Args:
+        settings: The plan's.
+        prompts: The training split.
+        answers: In the order of training, a step's one after the other.
+    """
+    train, found = settings.train, dict[int, str]()
+    assert train.sampling is not None, "answers come from a plan that samples them"
+    if train.sampling.beta:
+        return "their batches hold log-probabilities of the base model besides"
+    if train.sharding == "fsdp":
+        return "processes that hold parts of a model join in each other's batches"
+    for step, group in groupby(answers, key=lambda one: one.step):
+        rows = answer_rows(train.sampling, prompts, list(group))
+        fed = StepRows(rows, answer_order(settings, rows), 0)
+        each = [_digest(settings, fed, rank) for rank in range(train.world_size)]
+        found[step] = each[0] if len(each) == 1 else canonical.digest(each)
+    return found
+
+
+def _digest(settings: Settings, fed: StepRows, rank: int) -> str:
+    """Of one process; one that has no row of the step joins in with the first."""
+    digest = BatchDigest()
+    for numbers in fed.micro_batches(settings.train.micro_batch, rank, settings.train.world_size) or [fed.numbers[:1]]:
+        rows = [int(fed.rows.rows[number]) for number in numbers]
+        digest.add(rows, answer_batch(fed.rows, numbers, settings.model.pad_id))
+    return digest.hexdigest()
