@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ftc.spec import head_programs
 from ftc.spec.architectures import Architecture, Family
 
 __all__ = ["HEADS", "Answer", "AnswerFigure", "Choices", "Head", "HeadCard", "Labels", "ScoredPlaces", "head_card"]
@@ -209,10 +210,7 @@ HEADS = (
             "print(vector / vector.norm())",
         ),
         file_outputs=("sentence_embedding",),
-        file_example=(
-            'for text, vector in zip(texts, outputs["sentence_embedding"], strict=True):',
-            "    print(text, *(vector / np.linalg.norm(vector)))",
-        ),
+        file_example=head_programs.VECTORS,
     ),
     HeadCard(
         name="classification",
@@ -239,10 +237,7 @@ HEADS = (
         figures=("classes", "confidence"),
         example=("labels = {labels}", _READS_TEXT, "print(labels[model(**inputs).logits.argmax().item()])"),
         file_outputs=("logits",),
-        file_example=(
-            'for text, scores in zip(texts, outputs["logits"], strict=True):',
-            '    print(text, names[scores.argmax()], sep="\\t")',
-        ),
+        file_example=head_programs.LABEL,
     ),
     HeadCard(
         name="multi_label",
@@ -273,10 +268,7 @@ HEADS = (
             "print([label for label, score in zip(labels, model(**inputs).logits[0].tolist()) if score > 0])",
         ),
         file_outputs=("logits",),
-        file_example=(
-            'for text, scores in zip(texts, outputs["logits"], strict=True):',
-            '    print(text, *[name for name, score in zip(names, scores, strict=True) if score > 0], sep="\\t")',
-        ),
+        file_example=head_programs.LABELS,
     ),
     HeadCard(
         name="regression",
@@ -308,12 +300,7 @@ HEADS = (
             "print({name: mean + spread * one for (name, (mean, spread)), one in zip(scales.items(), outputs)})",
         ),
         file_outputs=("logits",),
-        file_example=(
-            'for text, scores in zip(texts, outputs["logits"], strict=True):',
-            "    numbers = [mean + spread * score for (mean, spread), score in zip(scales, scores, strict=True)]",
-            '    said = (f"{name} {number:g}" for name, number in zip(names, numbers, strict=True))',
-            '    print(text, *said, sep="\\t")',
-        ),
+        file_example=head_programs.NUMBERS,
     ),
     HeadCard(
         name="token_classification",
@@ -352,15 +339,7 @@ HEADS = (
             "    print(word, labels[next(tag for tag, end in zip(tags, ends) if end > begin)])",
         ),
         file_outputs=("logits",),
-        file_example=(  # each word has the tag of the first token whose characters reach into it
-            'for text, one, scores in zip(texts, encoded, outputs["logits"], strict=True):',
-            "    begin, tagged = 0, []",
-            "    for word in text.split():",
-            "        begin = text.index(word, begin)",
-            "        tags = (line for line, (_, end) in zip(scores, one.offsets, strict=True) if end > begin)",
-            '        tagged.append(f"{word}/{names[next(tags).argmax()]}")',
-            "    print(*tagged)",
-        ),
+        file_example=head_programs.TAGS,
     ),
     HeadCard(
         name="span",
@@ -397,15 +376,7 @@ HEADS = (
             'print(context[places[first][0] : places[last][1]] if first else "no answer")',
         ),
         file_outputs=("start_logits", "end_logits"),
-        file_example=(  # texts are pairs of a question and a context; the first place stands for no answer
-            'starts, ends = outputs["start_logits"], outputs["end_logits"]',
-            "for (question, context), one, start, end in zip(texts, encoded, starts, ends, strict=True):",
-            "    inside = [place for place, part in enumerate(one.sequence_ids) if part == 1]",
-            "    pairs = [(start[a] + end[b], a, b) for a in inside for b in inside if a <= b]",
-            "    score, first, last = max(pairs)",
-            "    found = context[one.offsets[first][0] : one.offsets[last][1]]",
-            '    print(question, found if score > start[0] + end[0] else "no answer", sep="\\t")',
-        ),
+        file_example=head_programs.ANSWER,
     ),
 )
 """Every head, a model's own first."""

@@ -63,7 +63,7 @@ def test_an_answer_is_shown_as_it_is_written_and_stops(page: Page, server: ChatS
     page.goto(server.url)
     page.keyboard.type("long")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('.writing')?.textContent.startsWith('long long long')")
+    page.locator(".writing", has_text="long long long").wait_for()
     assert page.locator("#send").is_disabled()
     page.keyboard.press("Escape")
     page.get_by_text("Stopped; this line is forgotten.").wait_for()

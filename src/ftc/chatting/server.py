@@ -69,6 +69,7 @@ class ChatServer(PageServer):
         super().__init__(_Handler, port)
         self.chat, self.about, self._read = chat, dict(about), read
         self._jobs: queue.Queue[_Job | None] = queue.Queue()
+        self._ended = threading.Event()
 
     def serve(self) -> None:
         """Answers in this thread until somebody interrupts it.
@@ -86,7 +87,8 @@ class ChatServer(PageServer):
             thread.join()
 
     def end(self) -> None:
-        """Has `serve` return."""
+        """Has `serve` return, and an answer that is being written stop."""
+        self._ended.set()
         self._jobs.put(None)
 
     def asked(self, job: _Job) -> None:
@@ -95,7 +97,7 @@ class ChatServer(PageServer):
 
     def _work(self, job: _Job) -> None:
         def say(subject: str, part: str) -> None:
-            if job.gone.is_set():
+            if job.gone.is_set() or self._ended.is_set():
                 raise _Gone
             job.parts.put({"subject": subject, "part": part})
 

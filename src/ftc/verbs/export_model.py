@@ -95,15 +95,13 @@ def export_model(
     target = Path(os.path.abspath(output))  # noqa: PTH100 - a link at its end has to be seen as one
     _require_exportable(found, card, target)
     from ftc.runtime.exports.asked import AskedFile
-    from ftc.runtime.exports.converter import converter_folder
 
-    archive = Path(converter) if converter else None
     asked = AskedFile(
         target=target,
         format=format,
         weight_type=weight_type or card.types[0],
         model=found.folder / "model",
-        converter=None if card.made_by == "torch" else converter_folder(archive, offline=offline),
+        converter=_converter(card, converter, offline=offline),
         pre_tokenizer=pre_tokenizer,
         rows=rows,
         waived=frozenset(waive),
@@ -112,6 +110,15 @@ def export_model(
     model = _written(found, card, asked, on_event or (lambda event: None))
     _note(found, target, model)
     return Exported(found, target, model)
+
+
+def _converter(card: ModelFormat, archive: Path | str | None, *, offline: bool) -> Path | None:
+    """The folder with llama.cpp's converter; None for a format that needs none."""
+    if card.made_by == "torch":
+        return None
+    from ftc.runtime.exports.converter import converter_folder
+
+    return converter_folder(Path(archive) if archive else None, offline=offline)
 
 
 def _require_exportable(run: Run, card: ModelFormat, target: Path) -> None:
