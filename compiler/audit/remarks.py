@@ -6,7 +6,7 @@ license that the model's card states otherwise, links, and processes that nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 
-__all__ = ["check_remarks"]
+__all__ = ["check_links", "check_remarks"]
 
 _MOST_NAMED = 5
 _OVER = ("finished", "gate_failed")
@@ -52,6 +52,25 @@ def check_remarks(
     elif record.observed.world_size > 1 and not record.observed.processes:
         others = plural(record.observed.world_size - 1, "other process", "other processes")
         tally.not_checked.append(f"the machines of {others}: the record describes the first one's")
+
+
+def check_links(tally: Tally, root: Path, files: Iterable[Path]) -> None:
+    """Names files of the project that by now are links out of it, which a plan refuses.
+
+    Args:
+        tally: What was found so far.
+        root: The project, without links.
+        files: What the run read.
+    """
+    for file in files:
+        for one in (file, *file.parents):
+            place, leads_to = one.parent.resolve() / one.name, one.resolve()
+            if one.is_symlink() and place.is_relative_to(root) and not leads_to.is_relative_to(root):
+                name = place.relative_to(root).as_posix()
+                words = f"`{name}` is a link to {leads_to}, outside the project, which a plan refuses"
+                of = finding("FTC528", name, "a file", f"a link to {leads_to}", "put the file itself there")
+                tally.remark(words, of)
+                break
 
 
 _Remark = tuple[str, str, str, str]

@@ -20,7 +20,7 @@ from ftc.compiler.audit.lineage import check_combined, check_parent
 from ftc.compiler.audit.model_texts import text_part
 from ftc.compiler.audit.pages import Pages, check_pages
 from ftc.compiler.audit.parts import active_parameters, base_part, has_rows, run_part, source_part, tensors_of
-from ftc.compiler.audit.remarks import check_remarks
+from ftc.compiler.audit.remarks import check_links, check_remarks
 from ftc.compiler.audit.row_losses import check_row_losses
 from ftc.compiler.audit.sampled import check_sampled
 from ftc.compiler.audit.scores import check_scores
@@ -105,6 +105,7 @@ def audit_static(
     _check_sources(tally, plan, inputs.sources)
     check_streams(tally, plan, inputs.streams, ours=ours)
     check_remarks(tally, plan, record, inputs.witnesses.events, inputs.environment, inputs.model)
+    check_links(tally, run.path.resolve().parents[2], _input_files(plan, inputs))
     _name_parts(tally, run, plan, record, inputs)
     in_ledger = _check_testimony(tally, run, plan, record, inputs, ours=ours)
     verdict, exit_code = _verdict(tally.findings)
@@ -372,6 +373,12 @@ def _trusted(tally: Tally, inputs: AuditInputs) -> tuple[Path | None, Path | Non
     ):
         model = None
     return model, None if "token" in changed or "`groups`" in changed else streams
+
+
+def _input_files(plan: Plan, inputs: AuditInputs) -> Iterator[Path]:
+    yield from (path for path in inputs.sources.values() if path is not None)
+    if inputs.model is not None:
+        yield from (inputs.model / name for name in plan.lock.model.files)
 
 
 def _planted(subject: str) -> Finding:

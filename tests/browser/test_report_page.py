@@ -160,6 +160,18 @@ def test_charts_are_drawn_for_the_width_and_their_text_stays_readable(page: Page
     assert beyond == []
 
 
+def test_an_edge_behind_which_columns_are_hidden_has_a_shadow(page: Page, file: Path) -> None:
+    """Without one a table that ends with a column at the edge looks whole."""
+    page.set_viewport_size({"width": 420, "height": 900})
+    page.goto(file.as_uri())
+    drawn = page.locator(".scroll:visible").evaluate_all(
+        """all => all.filter(one => one.scrollWidth > one.clientWidth)
+            .map(one => getComputedStyle(one).backgroundAttachment)"""
+    )
+    assert drawn
+    assert set(drawn) == {"local, local, scroll, scroll"}
+
+
 def test_print_unfolds_everything_and_cuts_no_table(page: Page, file: Path) -> None:
     page.set_viewport_size({"width": 720, "height": 1000})  # a sheet of A4 less its margins
     page.emulate_media(media="print", color_scheme="dark")

@@ -490,3 +490,16 @@ def test_another_locale_hash_seed_and_time_zone_give_the_same_verdict(run: RunFo
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | more, check=True)
         reports.append({**json.loads(done.stdout), "seconds": ""})
     assert reports[0] == reports[1]
+
+
+def test_a_link_out_of_the_project_is_noted(run: RunFolder, ftc: Ftc) -> None:
+    """The same bytes behind it: nothing changed, and a plan would refuse it."""
+    weights = Path("encoder/model.safetensors")
+    weights.rename("../elsewhere")
+    weights.symlink_to("../../elsewhere")
+    audited = ftc("audit", run.path.name)
+    assert audited.code == 0, audited.text
+    assert "outside the project, which a plan refuses" in " ".join(audited.text.split())
+    strict = ftc("audit", run.path.name, "--strict")
+    assert strict.code == 8, strict.text
+    assert "FTC528 encoder/model.safetensors" in " ".join(strict.text.split())

@@ -77,3 +77,15 @@ def test_every_verb_is_shown() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     known = [one.name for section in SECTIONS.values() for one in section]
     assert [verb for verb in known if f"\nftc {verb}" not in readme] == []
+
+
+def test_a_link_within_the_pages_leads_to_a_heading() -> None:
+    """The site's build checks all links; this finds a wrong heading without it."""
+    titles: dict[Path, set[str]] = {}
+    for page in NOTES:
+        found = re.findall(r"^#{1,6} (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        titles[page.resolve()] = {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in found}
+    for page in NOTES:
+        for target, heading in re.findall(r"\]\(([\w./-]*\.md)#([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            known = titles.get((page.parent / target).resolve())
+            assert known is None or heading in known, f"{page.name}: {target}#{heading}"

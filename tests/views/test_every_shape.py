@@ -334,3 +334,20 @@ def test_every_chart_is_drawn(data: st.DataObject) -> None:
     rows, happened = data.draw(outcomes(mode)), data.draw(events())
     page = report_html(plan, documents.record(plan), data.draw(evaluations(mode)), happened, rows, drawer())
     assert page.startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("prose", ["base", "tuned", "both"])
+def test_a_model_that_writes_prose_stands_beside_one_that_names_a_class(prose: str) -> None:
+    """The usual case of a generated class: the base writes anything, the tuned model a class."""
+    (mode,) = (one for one in MODES.values() if one.writes_labels and one.form == "prompt")
+    plan = plan_of(mode)
+
+    def text(model: str) -> Said:
+        return Said(text="I think so!" if prose in (model, "both") else LABELS[1], loss_sum=1.0, targets=2)
+
+    rows = [
+        Outcome(row=number, prompt="a", expected=label, base=text("base"), tuned=text("tuned"))
+        for number, label in enumerate((*LABELS[1:3], LABELS[1]))
+    ]
+    page = report_html(plan, documents.record(plan), documents.evaluation(), [], rows)
+    assert OTHER_LABEL in page

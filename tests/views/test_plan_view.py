@@ -34,6 +34,15 @@ def test_a_new_plan(golden: Golden) -> None:
     golden("plan_new.txt", plan_text(documents.plan(), lock_state="new", warnings=1, hint=hint))
 
 
+def test_every_file_of_a_folder_counts() -> None:
+    plan = documents.plan()
+    (use, source), *_ = plan.lock.data.sources.items()
+    files = {f"shards/part-{number}.parquet": source.file for number in range(4)}
+    sources = {**plan.lock.data.sources, use: source.model_copy(update={"files": files})}
+    lock = plan.lock.model_copy(update={"data": plan.lock.data.model_copy(update={"sources": sources})})
+    assert f"data {3 + len(sources)} files" in plan_text(plan.model_copy(update={"lock": lock}))
+
+
 def test_a_plan_that_has_run(golden: Golden) -> None:
     plan = documents.plan(time=TIME, not_checked=())
     text = plan_text(

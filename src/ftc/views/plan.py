@@ -139,7 +139,7 @@ def _lock(plan: Plan, state: str | None, changes: Sequence[str], page: Page) -> 
     parts = [
         f"model {numbers.plural(len(lock.model.files), 'file')}",
         *([f"teacher {numbers.plural(len(lesson.teacher.files), 'file')}"] if lesson else []),
-        f"data {numbers.plural(len(lock.data.sources), 'file')}",
+        f"data {numbers.plural(sum(max(1, len(one.files)) for one in lock.data.sources.values()), 'file')}",
         *([f"images {numbers.plural(lock.data.images.files, 'file')}"] if lock.data.images else []),
         f"tokenizer {numbers.plural(len(lock.text.tokenizer_files), 'file')}",
         numbers.plural(packages, "package"),

@@ -4,37 +4,42 @@ from __future__ import annotations
 
 from ftc.spec.documents.started import GuessedColumn, Started
 from ftc.views import numbers
-from ftc.views.page import PLAIN, Page, blocks, escaped
+from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped
 
 __all__ = ["next_step", "started_text"]
 
 _INDENT = 12
+"""Columns before what is said of a part, more where a part has a long name."""
 
 
 def started_text(found: Started, *, page: Page = PLAIN) -> str:
     """The recipe that was written, the columns and the first rows."""
     source = f" from {escaped(found.data)} ({numbers.plural(found.rows, 'row')})" if found.data else ""
+    longest = max((len(one.part) for one in found.columns), default=0)
+    indent, inner = max(_INDENT, longest + 4), max(INDENT, longest + 6)
     parts: list[list[str]] = [page.flow("", [f"Wrote {page.strong(escaped(found.file))}{source}"], indent=0)]
     if found.data:
-        lines = page.flow("  task", [found.task], indent=_INDENT)
+        lines = page.flow("  task", [found.task], indent=indent)
         for one in found.columns:
-            lines += page.flow(f"  {one.part}", [page.strong(_words(one))], indent=_INDENT)
+            lines += page.flow(f"  {one.part}", [page.strong(_words(one))], indent=indent)
         for part in found.open_parts:
             words = page.alert("no column found; finish the line in the recipe")
-            lines += page.flow(f"  {part}", [words], indent=_INDENT)
+            lines += page.flow(f"  {part}", [words], indent=indent)
         if found.also:
             lines += page.flow(
                 "", [f"also possible as the label: {', '.join(map(_words, found.also))}"], indent=_INDENT
             )
         if found.base:
             facts = f" ({escaped(found.base_facts)})" if found.base_facts else ""
-            lines += page.flow("  model", [f"{page.strong(escaped(found.base))}{facts}"], indent=_INDENT)
-        lines += [line for one in found.settled for line in page.flow("  set", [escaped(one)], indent=_INDENT)]
+            lines += page.flow("  model", [f"{page.strong(escaped(found.base))}{facts}"], indent=indent)
+        lines += [line for one in found.settled for line in page.flow("  set", [escaped(one)], indent=indent)]
         parts.append(lines)
     shown = []
     for row in found.shown:
         shown.append(f"  {page.faint(escaped(row.place))}")
-        shown += [line for at, value in row.values.items() for line in page.flow(f"    {at}", [escaped(value)])]
+        shown += [
+            line for at, value in row.values.items() for line in page.flow(f"    {at}", [escaped(value)], indent=inner)
+        ]
     return blocks([*parts, shown])
 
 

@@ -200,6 +200,17 @@ def test_a_strangers_export_gets_the_full_column_of_labels_and_says_what_else_co
         assert words in shown
 
 
+def test_questions_and_answers_are_shown_apart_from_their_names(tmp_path: Path) -> None:
+    """`question` is longer than the room that most names need."""
+    rows = [{"Question": f"Where is parcel {n}?", "Answer": f"In depot {n}."} for n in range(20)]
+    file = tmp_path / "faq.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    shown = started_text(write_starter(tmp_path / "new.yaml", task=None, data=file, base=None)).splitlines()
+    assert '    question  "Where is parcel 0?"' in shown
+    assert '    answers   "In depot 0."' in shown
+    assert "  question  Question" in shown
+
+
 def test_semicolons_make_no_difference(tmp_path: Path) -> None:
     assert fields(begun(tmp_path, delimiter=";", bom=False)[1]) == {"text": "Body", "label": "Queue"}
 
