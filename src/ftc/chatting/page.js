@@ -16,6 +16,9 @@ function post(path, body, signal) {
   return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal });
 }
 
+const isAtEnd = () => innerHeight + scrollY >= document.documentElement.scrollHeight - 80;
+const toEnd = () => scrollTo(0, document.documentElement.scrollHeight);
+
 function turn(line, subjects) {
   const item = document.createElement("li");
   item.append(made("p", "text asked", line));
@@ -33,7 +36,7 @@ function turn(line, subjects) {
   item.append(answers);
   at("talk").append(item);
   at("hint").hidden = true;
-  item.scrollIntoView({ block: "nearest" });
+  toEnd();
   return { item, places };
 }
 
@@ -59,14 +62,16 @@ async function send(line, subjects) {
     const response = await post("ask", { line, subjects }, asking.signal);
     if (!response.ok) throw new Error(await response.text());
     for await (const said of lines(response)) {
+      const follows = isAtEnd(); // whoever scrolled up to read is left there
       if (said.part !== undefined) {
         finish();
         places[said.subject].classList.add("writing");
         places[said.subject].append(said.part);
-        item.scrollIntoView({ block: "nearest" });
       }
       for (const text of said.notes ?? []) item.append(made("p", "note", text));
       for (const text of said.refused ?? []) item.append(made("p", "note refused", text));
+      if (said.refused && subjects.every((one) => !places[one].textContent)) item.querySelector(".answers").remove();
+      if (follows) toEnd();
     }
     at("said").textContent = subjects.map((one) => `${NAMES[one]}: ${places[one].textContent}`).join(". ");
     at("fault").hidden = true;
