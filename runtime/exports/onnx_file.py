@@ -49,7 +49,8 @@ class OnnxFile:
             Refusal: onnxruntime refused (FTC668).
         """
         places = {name: str(self._scratch / f"{name}.npz") for name in ("inputs", "outputs")}
-        np.savez(places["inputs"], **dict(inputs))
+        arrays: dict[str, Any] = dict(inputs)
+        np.savez(places["inputs"], **arrays)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:

@@ -75,7 +75,8 @@ def test_strangers_get_nothing(server: ChatServer) -> None:
     for path in ("/", "/about", "/wrong/about", inside, f"{inside}/../about", f"{inside}/x"):
         assert opened(server, path).status == 404
     assert opened(server, f"{inside}/about", Host="evil.example").status == 404
-    for body in ([], {"line": "x"}, {"line": "", "subjects": ["base"]}, {"line": "x", "subjects": ["other"]}):
+    bodies: list[object] = [[], {"line": "x"}, {"line": "", "subjects": ["base"]}, {"line": "x", "subjects": ["other"]}]
+    for body in bodies:
         assert opened(server, f"{inside}/ask", body).status == 400
     assert opened(server, f"{inside}/ask", {"line": "x", "subjects": ["base"]}, Content_Type="text/plain").status == 400
     page = opened(server, f"{inside}/")

@@ -162,7 +162,8 @@ def _job(name: str | None, body: bytes) -> _Job | None:
     if name == "reset":
         return _Job(None, ())
     line, subjects = said.get("line"), said.get("subjects")
-    is_known = isinstance(subjects, list) and subjects and all(one in ("tuned", "base") for one in subjects)
-    if name != "ask" or not isinstance(line, str) or not line.strip() or not is_known:
+    if name != "ask" or not isinstance(line, str) or not line.strip() or not isinstance(subjects, list):
+        return None
+    if not subjects or not all(one in ("tuned", "base") for one in subjects):
         return None
     return _Job(line.strip(), tuple(dict.fromkeys(subjects)))
