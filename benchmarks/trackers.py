@@ -6,7 +6,7 @@ training with the tracker to those of the run without it that came just before, 
 quartiles: it moves by some hundredths from chance. What the process beside the run takes is CPU time of its own.
 
     python recipes/demo/fetch.py
-    nox -s trackers --install-only
+    nox -s trackers --install-only                     # another environment than that of the other benchmarks
     .nox/trackers/bin/python benchmarks/trackers.py [--rounds 5] [--steps 20] [TRACKER ...]
 """
 

@@ -41,6 +41,7 @@ __all__ = [
     "ProbabilityScorer",
     "Scorer",
     "cross_entropy",
+    "focal_loss",
     "next_tokens",
     "packed_batch",
     "padded",
@@ -209,6 +210,25 @@ def states_at(hidden: torch.Tensor, positions: torch.Tensor, length: int) -> tor
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
     """(N,) cross entropy of each target in nats, float32, of which a share is spread over all choices."""
     return functional.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
+
+
+def focal_loss(logits: torch.Tensor, targets: torch.Tensor, gamma: float) -> torch.Tensor:
+    """(N,) focal loss (Lin et al. 2017): the loss of a label of probability p, times (1 - p) to a power.
+
+    Args:
+        logits: (N, C) scores of the labels.
+        targets: (N,) right labels; (N, C) ones for rows with several labels, whose loss is the mean over all labels.
+        gamma: The power.
+    """
+    if targets.ndim == 1:
+        return _focused(cross_entropy(logits, targets), gamma)
+    each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return _focused(each, gamma).mean(dim=-1)
+
+
+def _focused(losses: torch.Tensor, gamma: float) -> torch.Tensor:
+    """Losses of probabilities p, -log p, times (1 - p) to a power; away from 0, where a root has no slope."""
+    return losses * (-torch.expm1(-losses)).clamp_min(1e-6) ** gamma
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from ftc import api
-from ftc.spec.diagnostics import Refusal
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import Event, Noticed, Registered
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.trackers import TRACKERS, MLflow, Track, Wandb, asked_trackers, tracker_card
@@ -123,3 +123,21 @@ def test_a_run_registers_once_it_is_finished_and_passed_its_gates(
         "finished": [Registered(tracker="MLflow", version="model `tickets`, version 1")],
     }
     assert told == wanted[status]
+
+
+def test_a_full_disk_or_a_tracker_that_is_down_leaves_the_run_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, told = make_run(tmp_path), list[Event]()
+    card, keys = tracker_card("mlflow"), MLflow(registered_model="tickets")
+    assert card is not None
+
+    def full(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ftc.verbs.register.registered", full)
+    down = diagnostic("FTC730", "MLflow has not taken all of the run: it did not answer")
+    register_asked(run, [(card, keys)], (down,), told.append)
+    assert told == [], "that it is down is said already"
+    register_asked(run, [(card, keys)], (), told.append)
+    assert told == [Noticed(code="FTC730", text="MLflow has not registered the model: No space left on device")]

@@ -90,6 +90,9 @@ def register_asked(
                 listen(Registered(tracker=card.title, version=registered(run, card, keys, keys.model_name)))
             except Refusal as refusal:
                 listen(Noticed(code=refusal.diagnostics[0].code, text=refusal.diagnostics[0].summary))
+            except OSError as error:  # no room for the base model's copy
+                text = f"{card.title} has not registered the model: {error.strerror or error}"
+                listen(Noticed(code="FTC730", text=text))
 
 
 def registered(run: Run, card: TrackerCard, keys: TrackerKeys, name: str) -> str:
