@@ -206,10 +206,16 @@ def _misfits(run: Run, card: ModelFormat) -> Iterator[Diagnostic]:
     elif not card.only_decoders and head.writes:
         why = f"the format is for models that don't write, and this one, for {kind}, writes text"
         yield _refused(run, card, why, "a decoder is written with `--format gguf`, which llama.cpp serves")
-    elif not card.only_decoders and (family == "encoder_decoder" or form_card(settings.text.form).is_pair):
-        what = "compares two answers" if form_card(settings.text.form).is_pair else "is an encoder-decoder"
-        why = f"the format is for encoders and decoders that read one text a row, and this model {what}"
-        yield _refused(run, card, why, "serve the model's folder with transformers, as the run's card shows")
+    elif not card.only_decoders:
+        form = form_card(settings.text.form)
+        obstacles = {
+            "is an encoder-decoder": family == "encoder_decoder",
+            "compares two answers": form.is_pair,
+            "ranks the texts of a query": form.has_texts and head.is_new,
+        }
+        for what in (words for words, is_so in obstacles.items() if is_so):
+            why = f"the format is for models that read one text a row, or a question with its context; this one {what}"
+            yield _refused(run, card, why, "serve the model's folder with transformers, as the run's card shows")
 
 
 def _refused(run: Run, card: ModelFormat, why: str, help: str) -> Diagnostic:
