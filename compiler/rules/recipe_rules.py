@@ -36,9 +36,9 @@ from ftc.compiler.rules.reward_rules import (
 )
 from ftc.compiler.rules.track_rules import trackers_write_into_the_project
 from ftc.compiler.rules.train_rules import (
-    class_weights_have_classes,
     devices_have_rows,
     head_rate_has_a_head,
+    label_losses_have_labels,
     link_has_machines,
     optimizer_goes_with_the_schedule,
     optimizer_values_count,
@@ -361,7 +361,7 @@ RULES: tuple[Rule, ...] = (
     sharding_can_be_done,
     learning_rate_is_usual,
     head_rate_has_a_head,
-    class_weights_have_classes,
+    label_losses_have_labels,
     numbers_are_usual,
     warm_up_leaves_training,
     evaluations_happen,

@@ -22,9 +22,9 @@ from ftc.spec.strategies import STRATEGIES, strategy_card
 
 __all__ = [
     "WHOLE",
-    "class_weights_have_classes",
     "devices_have_rows",
     "head_rate_has_a_head",
+    "label_losses_have_labels",
     "link_has_machines",
     "optimizer_goes_with_the_schedule",
     "optimizer_values_count",
@@ -220,16 +220,21 @@ def link_has_machines(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
         )
 
 
-def class_weights_have_classes(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Class weights are for rows with one class each, which a new head chooses."""
-    path, asked = "train.class_weights", recipe.train.class_weights
-    if asked in ("auto", "none"):
-        return
-    modes = recipe.task.modes()
-    if not all(head_card(mode.head).labels == "one" and head_card(mode.head).is_new for mode in modes):
+def label_losses_have_labels(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Class weights and the focal loss are for labels that a new head decides on: one a row for weights."""
+    train = recipe.train
+    heads = [head_card(mode.head) for mode in recipe.task.modes()]
+    path = "train.class_weights"
+    if train.class_weights not in ("auto", "none") and not all(one.labels == "one" and one.is_new for one in heads):
         summary = "class weights are for a classification with one label a row and a head"
-        help = "leave `class_weights` out"
-        yield diagnostic("FTC285", summary, source.span(path), help=help, path=path)
+        yield diagnostic("FTC285", summary, source.span(path), help="leave `class_weights` out", path=path)
+    path = "train.focal_gamma"
+    if train.focal_gamma is not None and not all(one.labels is not None and one.is_new for one in heads):
+        summary = "`focal_gamma` is for classification and token classification with a head"
+        yield diagnostic("FTC287", summary, source.span(path), help="leave `focal_gamma` out", path=path)
+    elif train.focal_gamma is not None and train.label_smoothing:
+        summary = "`focal_gamma` and `label_smoothing` can't be used together"
+        yield diagnostic("FTC287", summary, source.span(path), help="keep one of the two", path=path)
 
 
 def head_rate_has_a_head(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:

@@ -49,6 +49,8 @@ __all__ = [
 ]
 
 _COPIED = "{{ " + INSTRUCTION_PROMPT + " }}"
+_ANY = '"…"'
+"""A text, in an example of a row."""
 RANKED_COLUMN = "texts"
 """Column of the texts that are ranked for a query, a list."""
 _COMPARED = ("query", "positive", "sentence1", "sentence2")
@@ -108,7 +110,8 @@ def as_row(plan: Plan, text: str) -> Row:
     needed = {column: part for part, column in by_part.items() if PARTS[part].values not in OPTIONAL}
     columns = [*needed, *named]
     if len(columns) != 1:
-        example = ", ".join(f'"{column}": "…"' for column in columns)
+        values = {column: '["…", "…"]' for column, part in needed.items() if PARTS[part].values == "texts"}
+        example = ", ".join(f'"{column}": {values.get(column, _ANY)}' for column in columns)
         summary = f"a text alone is not enough: a row of this run has {_listed(columns)}"
         raise Refusal([diagnostic("FTC688", summary, help=f"give each row as an object: `{{{example}}}`")])
     (column,) = columns

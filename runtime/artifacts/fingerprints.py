@@ -11,18 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from ftc.runtime.arrays import ArrayDigest
+
 __all__ = ["BatchDigest", "chance_digest"]
 
 
-class BatchDigest:
-    """Digest of everything that one step feeds to the model in this process, as it is fed.
-
-    It covers the numbers of the rows in their source, and name, type, shape and bytes of every tensor of each batch,
-    padding and masks included: whatever a loader, a template or a collation does wrong, this is another digest.
-    """
-
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
+class BatchDigest(ArrayDigest):
+    """Digest of everything that one step feeds to the model in this process, as it is fed, taken of its tensors."""
 
     def add(self, numbers: list[int], batch: Any) -> None:
         """Adds one micro-batch.
@@ -31,16 +26,8 @@ class BatchDigest:
             numbers: Numbers of its rows in the source.
             batch: A dataclass whose tensors lie in the processor's memory.
         """
-        self._sha256.update(f"{numbers}\n".encode())
-        for field in dataclasses.fields(batch):
-            value = getattr(batch, field.name)
-            if isinstance(value, torch.Tensor):
-                self._sha256.update(f"{field.name} {value.dtype} {tuple(value.shape)}\n".encode())
-                self._sha256.update(np.ascontiguousarray(value.numpy()).data)
-
-    def hexdigest(self) -> str:
-        """The digest of all that was added."""
-        return self._sha256.hexdigest()
+        fields = ((field.name, getattr(batch, field.name)) for field in dataclasses.fields(batch))
+        self.add_arrays(numbers, ((name, one.numpy()) for name, one in fields if isinstance(one, torch.Tensor)))
 
 
 def chance_digest() -> str:

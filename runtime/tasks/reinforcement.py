@@ -10,31 +10,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
+from ftc.runtime.arrays import answer_arrays
 from ftc.runtime.tasks.language import LanguageScorer
-from ftc.runtime.tasks.scorer import Arithmetic, Batch, Objective, cross_entropy, next_tokens
+from ftc.runtime.tasks.scorer import Arithmetic, Batch, Objective, cross_entropy
+from ftc.runtime.training.answer_rows import as_bits
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.settings import ModelSettings, Settings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["REINFORCEMENT", "ReinforcementScorer", "answer_batch", "as_bits"]
-
-
-def as_bits(advantage: float, weight: float) -> list[int]:
-    """What a stream keeps of a sampled answer beside its tokens."""
-    bits: list[int] = np.array([advantage, weight], dtype=np.float32).view(np.int32).tolist()
-    return bits
-
-
-def answer_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> Batch:
-    """Sampled answers as tensors, with advantage and weight of each target token."""
-    lines = [rows.ids(number) for number in numbers]
-    batch = next_tokens(lines, [rows.mask(number) for number in numbers], pad_id)
-    kept = torch.tensor([rows.targets[number].tolist() for number in numbers], dtype=torch.int32).view(torch.float32)
-    of_tokens = kept[batch.owners]
-    return replace(batch, advantages=of_tokens[:, 0].contiguous(), weights=of_tokens[:, 1].contiguous())
+__all__ = ["REINFORCEMENT", "ReinforcementScorer"]
 
 
 class ReinforcementScorer(LanguageScorer):
@@ -60,7 +46,9 @@ class ReinforcementScorer(LanguageScorer):
         """The rows as tensors, with advantage and weight of each target token."""
         if not len(rows.targets.values):  # prompts alone
             return super().batch(rows, numbers)
-        batch = answer_batch(rows, numbers, self._pad_id)
+        arrays = answer_arrays(rows, numbers, self._pad_id)
+        fields: dict[str, Any] = {name: torch.from_numpy(one) for name, one in arrays.items()}
+        batch = Batch(**fields)
         known = self._base is not None and self._base[0] is rows
         references = torch.cat([self._base[1][number] for number in numbers]) if known and self._base else None
         return replace(batch, references=references)

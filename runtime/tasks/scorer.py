@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from ftc.runtime.arrays import next_token_arrays, padded
 from ftc.runtime.tasks.chunked_head import ChunkedHead, Losses
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.settings import Settings
@@ -41,6 +42,7 @@ __all__ = [
     "ProbabilityScorer",
     "Scorer",
     "cross_entropy",
+    "focal_loss",
     "next_tokens",
     "packed_batch",
     "padded",
@@ -211,6 +213,25 @@ def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, smoothing: float 
     return functional.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
 
 
+def focal_loss(logits: torch.Tensor, targets: torch.Tensor, gamma: float) -> torch.Tensor:
+    """(N,) focal loss (Lin et al. 2017): the loss of a label of probability p, times (1 - p) to a power.
+
+    Args:
+        logits: (N, C) scores of the labels.
+        targets: (N,) right labels; (N, C) ones for rows with several labels, whose loss is the mean over all labels.
+        gamma: The power.
+    """
+    if targets.ndim == 1:
+        return _focused(cross_entropy(logits, targets), gamma)
+    each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return _focused(each, gamma).mean(dim=-1)
+
+
+def _focused(losses: torch.Tensor, gamma: float) -> torch.Tensor:
+    """Losses of probabilities p, -log p, times (1 - p) to a power; away from 0, where a root has no slope."""
+    return losses * (-torch.expm1(-losses)).clamp_min(1e-6) ** gamma
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Rows that go through the model at once. B rows, T tokens in the longest, N things to predict.
@@ -292,18 +313,9 @@ class Batch:
 
 def next_tokens(lines: list[NDArray[np.int32]], masks: list[NDArray[np.bool_]], pad_id: int) -> Batch:
     """Sequences for a language model: scored is every place that is followed by a target token."""
-    ids, attention = padded(lines, pad_id)
-    follows = np.zeros(ids.shape, dtype=bool)
-    for line, mask in enumerate(masks):
-        follows[line, : len(mask) - 1] = mask[1:]
-    positions = np.flatnonzero(follows)
-    return Batch(
-        ids=torch.from_numpy(ids),
-        attention=torch.from_numpy(attention),
-        positions=torch.from_numpy(positions),
-        targets=torch.from_numpy(ids.reshape(-1)[positions + 1]),
-        owners=torch.from_numpy(positions // ids.shape[1]),
-    )
+    arrays = next_token_arrays(lines, masks, pad_id)
+    fields: dict[str, Any] = {name: torch.from_numpy(one) for name, one in arrays.items()}
+    return Batch(**fields)
 
 
 def packed_batch(rows: TokenStream, numbers: list[int]) -> Batch:
@@ -353,17 +365,3 @@ def prompt_batch(
     rests = [rows.ids(number)[shared : rows.prompt_length(number)] for number in numbers]
     ids, attention = padded(rests, pad_id, left=left)
     return torch.from_numpy(np.hstack((heads, ids))), torch.from_numpy(np.hstack((np.ones_like(heads), attention)))
-
-
-def padded(
-    lines: list[NDArray[np.int32]], pad_id: int, *, left: bool = False
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ids and attention, (B, T) each, of lines that are filled up on the right, or on the left."""
-    width = max(map(len, lines))
-    ids = np.full((len(lines), width), pad_id, dtype=np.int64)
-    attention = np.zeros((len(lines), width), dtype=np.int64)
-    for number, line in enumerate(lines):
-        place = slice(width - len(line), width) if left else slice(0, len(line))
-        ids[number, place] = line
-        attention[number, place] = 1
-    return ids, attention

@@ -7,9 +7,8 @@ from itertools import groupby
 
 import numpy as np
 
-from ftc.runtime.artifacts.fingerprints import BatchDigest
+from ftc.runtime.arrays import ArrayDigest, answer_arrays
 from ftc.runtime.rewards.advantages import token_weights
-from ftc.runtime.tasks.reinforcement import answer_batch, as_bits
 from ftc.runtime.training.sources import StepRows
 from ftc.spec import canonical
 from ftc.spec.batches import BatchOrder
@@ -19,7 +18,13 @@ from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import Lists, TokenStream
 from ftc.spec.reinforcement_losses import reinforcement_loss
 
-__all__ = ["answer_order", "answer_rows", "fed_digests"]
+__all__ = ["answer_order", "answer_rows", "as_bits", "fed_digests"]
+
+
+def as_bits(advantage: float, weight: float) -> list[int]:
+    """What a stream keeps of a sampled answer beside its tokens."""
+    bits: list[int] = np.array([advantage, weight], dtype=np.float32).view(np.int32).tolist()
+    return bits
 
 
 def answer_rows(sampling: SamplingSettings, prompts: TokenStream, answers: Sequence[SampledAnswer]) -> TokenStream:
@@ -79,8 +84,8 @@ def fed_digests(settings: Settings, prompts: TokenStream, answers: Sequence[Samp
 
 def _digest(settings: Settings, fed: StepRows, rank: int) -> str:
     """Of one process; one that has no row of the step joins in with the first."""
-    digest = BatchDigest()
+    digest = ArrayDigest()
     for numbers in fed.micro_batches(settings.train.micro_batch, rank, settings.train.world_size) or [fed.numbers[:1]]:
         rows = [int(fed.rows.rows[number]) for number in numbers]
-        digest.add(rows, answer_batch(fed.rows, numbers, settings.model.pad_id))
+        digest.add_arrays(rows, answer_arrays(fed.rows, numbers, settings.model.pad_id).items())
     return digest.hexdigest()

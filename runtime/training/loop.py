@@ -15,7 +15,7 @@ from torch import nn
 
 from ftc.runtime.artifacts.fingerprints import BatchDigest
 from ftc.runtime.models.sharding import in_step, whole
-from ftc.runtime.tasks.scorer import Batch, Scorer, packed_batch, total_loss
+from ftc.runtime.tasks.scorer import Batch, Scorer, focal_loss, packed_batch, total_loss
 from ftc.runtime.tasks.text_groups import coupling_of
 from ftc.runtime.training.coupled import coupled_gradients
 from ftc.runtime.training.distillation import Teacher
@@ -174,7 +174,10 @@ def _loss(job: Job, batch: Batch, weight: float, targets: int = 0) -> torch.Tens
 
     def losses(scores: torch.Tensor, lines: slice) -> torch.Tensor:
         part = batch.part(lines)
-        found = job.scorer.losses(scores, part, job.train.label_smoothing)
+        if (gamma := job.train.focal_gamma) is not None:
+            found = focal_loss(scores, part.targets, gamma)
+        else:
+            found = job.scorer.losses(scores, part, job.train.label_smoothing)
         if job.class_weights is not None:
             found = found * job.class_weights[part.targets]
         if job.teacher is not None and wanted is not None:

@@ -164,6 +164,15 @@ CODES: tuple[Code, ...] = (
         right="task: {kind: chat}\ntrain: {learning_rate: 2e-4}",
     ),
     Code(
+        id="FTC287",
+        title="a focal loss without labels",
+        cause="`train.focal_gamma` weighs the loss of each label by how sure the model is of it. That takes labels "
+        "that a head decides on. It can't be used together with `label_smoothing`, which spreads the target over all "
+        "labels.",
+        wrong="task: {kind: chat}\ntrain: {focal_gamma: 2}",
+        right="task: {kind: classification}\ntrain: {focal_gamma: 2}",
+    ),
+    Code(
         id="FTC290",
         title="sharding or offload without effect",
         cause="`train.sharding` says what each of several devices holds, and `train.offload` where the shards of "

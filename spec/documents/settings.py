@@ -77,7 +77,6 @@ class TextSettings(OpenText):
     columns: dict[str, str] = Field(default_factory=dict)
     """Column by part of the task."""
     prompt: str | None  # pyright: ignore[reportIncompatibleVariableOverride] - frozen, so that less is no fault
-    """Jinja template of the prompt over a row's columns."""
     labels: tuple[str, ...]
     """Classes, or tags of words, in the order of the head's outputs; empty for tasks without."""
 
@@ -203,6 +202,7 @@ class OpenTrain(Document):
     optimizer: OpenOptimizer
     label_smoothing: Real = 0.0
     """Share of each target that is spread over all choices in training."""
+    focal_gamma: Real | None = None
     neftune_alpha: Real | None = None
     """Noise on the embeddings in training; None for none."""
     max_grad_norm: Real | None
@@ -260,8 +260,8 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual: dict[str, Any] = dict.fromkeys(("loss_chunk_size", "embedding", "reranking", "router", "sampling"))
-        usual |= {"nodes": 1, "parameter_groups": ()}
+        asked = ("loss_chunk_size", "focal_gamma", "embedding", "reranking", "router", "sampling")
+        usual: dict[str, Any] = {**dict.fromkeys(asked), "nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}
 

@@ -202,6 +202,11 @@ class Train(Document):
     label_smoothing: Real = Field(default=0.0, ge=0, lt=1)
     """Label smoothing: share of each target's probability that is spread over all classes or tokens in training;
     evaluation losses are not smoothed. Default: 0, because most tasks gain nothing."""
+    focal_gamma: Annotated[Real, Field(gt=0, le=10)] | None = None
+    """Focal loss (Lin et al. 2017): in training, the loss of a label to which the model gives probability p counts
+    (1 - p) to this power, so that rows which it still gets wrong count most; measured losses stay as they are. For
+    classification and token classification with a head. Default: none, because plain cross entropy gives better
+    probabilities; 2 is usual where most rows are easy."""
     neftune_alpha: Real | None = Field(default=None, gt=0, le=100)
     """Noise on the embeddings in training, uniform up to alpha / sqrt(tokens * width) (NEFTune, Jain et al. 2023).
     Default: none; 5 is usual for instructions."""

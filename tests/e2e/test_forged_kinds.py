@@ -289,3 +289,19 @@ def test_what_no_metric_depends_on_is_said_and_a_repetition_names_it(
     report = json.loads(full.out)
     assert [one["subject"] for one in report["findings"]] == ["predictions.ndjson, line 1: tuned.loss_sum"]
     assert not {ROWS, SAMPLES, WEIGHTS} & {*report["not_checked"]}
+
+
+@pytest.mark.slow
+def test_sampled_answers_are_audited_without_torch(
+    finished: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_a_copy(finished("reinforcement"), tmp_path, monkeypatch)
+    (record,) = Path("runs").glob("*/*/record.json")
+    seen = (
+        "import sys; from ftc.cli.main import main; code = main(sys.argv[1:]); "
+        "sys.stderr.write(' '.join({'torch', 'transformers', 'pandas'} & set(sys.modules))); sys.exit(code)"
+    )
+    command = [sys.executable, "-c", seen, "audit", record.parent.name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "made again from sampled answers" in " ".join(done.stdout.split())

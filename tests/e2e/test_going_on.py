@@ -54,6 +54,8 @@ def test_an_adapter_is_trained_further(root: Path, parent: api.Run, ftc: Ftc) ->
     assert said is not None
     assert (said.run_id, said.way, said.record_sha256) == (parent.record.id, "continues", parent.record.sha256)
     assert child.plan.settings.model.base == "./encoder"
+    saved = json.loads((child.folder / "adapter/adapter_config.json").read_text())["modules_to_save"]
+    assert len(saved) == len({*saved}), "each new layer is named once"
     assert child.plan.lock.model.settings["parent"]["files"].keys() == {
         "adapter_config.json",
         "adapter_model.safetensors",

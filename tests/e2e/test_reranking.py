@@ -41,6 +41,9 @@ def test_scores_are_the_same_everywhere(
     answer = ftc("predict", run, "--data", rows)
     assert answer.code == 0, answer.text
     (said,) = [json.loads(line) for line in answer.out.splitlines()]
+    alone = ftc("predict", run, _QUERY)
+    assert alone.code != 0
+    assert '{"query": "…", "texts": ["…", "…"]}' in alone.text
     scores = [said["numbers"][str(number)] for number in (1, 2, 3)]
     assert said["prediction"] == _TEXTS[int(np.argmax(scores))]
     assert list(said["numbers"].values()) == sorted(scores, reverse=True), "the best text comes first"

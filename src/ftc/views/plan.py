@@ -218,9 +218,9 @@ def _training(plan: Plan, page: Page) -> list[str]:
         parts += [f"{numbers.percent(padding)} padding"] if padding >= _LEAST_PADDING else []
     if train.regression is not None:
         parts.append(number_loss(train.regression.loss).label + _scale_words(plan))
-    if train.class_weights:
-        low, high = min(train.class_weights), max(train.class_weights)
-        parts.append(f"class weights {low:.2g} to {high:.2g}")
+    weights = train.class_weights
+    parts += [f"class weights {min(weights):.2g} to {max(weights):.2g}"] if weights else []
+    parts += [f"focal loss, gamma {train.focal_gamma:g}"] if train.focal_gamma is not None else []
     if train.batching == "length_grouped":
         parts.append("rows grouped by length")
     if train.activation_checkpointing:
