@@ -138,6 +138,13 @@ def gguf(session: nox.Session) -> None:
 
 
 @nox.session
+def onnx(session: nox.Session) -> None:
+    """Export classifiers, taggers, extractive answers and embeddings as ONNX, and use them with onnxruntime."""
+    install(session, "-e", ".[onnx]", *GROUPS["test"])
+    session.run("pytest", "-n0", "tests/e2e/test_onnx.py", *session.posargs, env={**QUIET, "FTC_SESSION": "onnx"})
+
+
+@nox.session
 def embeddings(session: nox.Session) -> None:
     """Compare losses of embeddings with sentence-transformers' own, and have it load what runs and rerankers leave."""
     install(session, "-e", ".[train]", *GROUPS["test"], *GROUPS["embeddings"])

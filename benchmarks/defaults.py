@@ -26,6 +26,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -171,6 +172,7 @@ def trained(job: Job, done: set[str]) -> Line | None:
         "learning_rate": settings.train.learning_rate,
         "steps": run.record.steps_done,
         "selected_step": run.record.selected_step,
+        "findings": sorted({one.code for one in run.record.findings}),
         "cpu_seconds": round(time.process_time() - started, 1),
     }
     if job.task.is_classification:
@@ -262,6 +264,23 @@ def table(lines: Iterable[Line]) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
+def by_rate(lines: Iterable[Line]) -> Iterator[str]:
+    """A row a task: the defaults by the learning rate that they had, or that was tried in its place.
+
+    Means of the seeds with which each of the task's rates was run; tasks with one rate are left out.
+    """
+    runs = [line for line in lines if "score" in line and line["point"] is None]
+    for task in TASKS:
+        known = defaultdict[float, dict[int, float]](dict)
+        for one in (line for line in runs if line["task"] == task.name):
+            known[one["learning_rate"]][one["seed"]] = one["score"]
+        if len(known) < 2:
+            continue
+        seeds = set.intersection(*(set(scores) for scores in known.values()))
+        means = (f"{rate:g}: {_mean(scores[seed] for seed in seeds):.1f}" for rate, scores in sorted(known.items()))
+        yield f"{task.name}, {len(seeds)} seeds: {', '.join(means)}"
+
+
 def _mean(values: Iterable[float]) -> float:
     found = list(values)
     return sum(found) / len(found)
@@ -278,7 +297,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print what is known, and run nothing")
     asked = parser.parse_args()
     if asked.table:
-        print("\n".join(table(load())))
+        print("\n".join([*table(load()), "", *by_rate(load())]))
         return
     done = {line["key"] for line in load()}
     for task in TASKS:

@@ -24,7 +24,10 @@ def choose_rate(draft: Draft, why: Reasons) -> float:
     if asked != "auto":
         return why.take("learning_rate", asked)
     rate = candidates(draft.recipe.train.optimizer.kind)[0].rate
-    usual, reason = strategy.usual_rate(strategy_card(strategy), draft.model.hidden_size)
+    # A run that goes on from another one has its trained head.
+    has_new_head = bool(base_of(draft).head_modules) and draft.begins is None
+    width = draft.model.hidden_size
+    usual, reason = strategy.usual_rate(strategy_card(strategy), width, has_new_head=has_new_head)
     if rate.reason is not None:
         reason = rate.reason.format(reason)
     return why.derive("learning_rate", rate.beside(usual), reason)

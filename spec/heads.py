@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ftc.spec import head_programs
 from ftc.spec.architectures import Architecture, Family
 
 __all__ = ["HEADS", "Answer", "AnswerFigure", "Choices", "Head", "HeadCard", "Labels", "ScoredPlaces", "head_card"]
@@ -89,6 +90,11 @@ class HeadCard:
     example: tuple[str, ...]
     """Lines of Python that try a loaded model, for the model card, over `{labels}`, `{scales}` and `{max_length}`; none
     where the model writes."""
+    file_outputs: tuple[str, ...]
+    """Names of the outputs of an exported graph; none where the model writes."""
+    file_example: tuple[str, ...]
+    """Lines of Python that print what a graph says of `texts`: over what they are `encoded` as, `outputs` by name,
+    `names` and `scales`; none where the model writes."""
 
     @property
     def is_new(self) -> bool:
@@ -171,6 +177,8 @@ HEADS = (
         keeps_targets=False,
         figures=("classes", "length", "JSON"),
         example=(),
+        file_outputs=(),
+        file_example=(),
     ),
     HeadCard(
         name="embedding",
@@ -201,6 +209,8 @@ HEADS = (
             "vector = {pooled}",
             "print(vector / vector.norm())",
         ),
+        file_outputs=("sentence_embedding",),
+        file_example=head_programs.VECTORS,
     ),
     HeadCard(
         name="classification",
@@ -226,6 +236,8 @@ HEADS = (
         keeps_targets=False,
         figures=("classes", "confidence"),
         example=("labels = {labels}", _READS_TEXT, "print(labels[model(**inputs).logits.argmax().item()])"),
+        file_outputs=("logits",),
+        file_example=head_programs.LABEL,
     ),
     HeadCard(
         name="multi_label",
@@ -255,6 +267,8 @@ HEADS = (
             _READS_TEXT,
             "print([label for label, score in zip(labels, model(**inputs).logits[0].tolist()) if score > 0])",
         ),
+        file_outputs=("logits",),
+        file_example=head_programs.LABELS,
     ),
     HeadCard(
         name="regression",
@@ -285,6 +299,8 @@ HEADS = (
             "outputs = model(**inputs).logits[0].tolist()",
             "print({name: mean + spread * one for (name, (mean, spread)), one in zip(scales.items(), outputs)})",
         ),
+        file_outputs=("logits",),
+        file_example=head_programs.NUMBERS,
     ),
     HeadCard(
         name="token_classification",
@@ -322,6 +338,8 @@ HEADS = (
             "    begin = text.index(word, begin)",
             "    print(word, labels[next(tag for tag, end in zip(tags, ends) if end > begin)])",
         ),
+        file_outputs=("logits",),
+        file_example=head_programs.TAGS,
     ),
     HeadCard(
         name="span",
@@ -357,6 +375,8 @@ HEADS = (
             "first, last = output.start_logits.argmax().item(), output.end_logits.argmax().item()",
             'print(context[places[first][0] : places[last][1]] if first else "no answer")',
         ),
+        file_outputs=("start_logits", "end_logits"),
+        file_example=head_programs.ANSWER,
     ),
 )
 """Every head, a model's own first."""

@@ -49,9 +49,9 @@ class ModelFormat:
         types: Types of weights that it is written in, the usual one first.
         needs: Packages beside those of training, by the names that Python imports.
         extra: The extra of ftc that installs them; empty where nothing is needed.
-        made_by: What writes the file: llama.cpp's converter, for a whole model or for an adapter alone.
-        only_decoders: Whether only a decoder that writes text can be written.
-        beside: Kind of the chat template that is written beside the file; None where the file holds the model's own.
+        made_by: What writes the file: llama.cpp's converter, for a whole model or for an adapter alone, or torch's.
+        only_decoders: Whether it is for decoders that write text, or for models that don't write.
+        beside: What is written beside it: a template for Ollama, or a program; None where the file is enough.
         hub: What a folder of it is on the hub; None where `ftc run push` doesn't take it.
         suffix: How the file's name ends.
         serve: Command line that serves it, with `{folder}`, `{file}`, `{name}` and the base model's `{base}`.
@@ -62,9 +62,9 @@ class ModelFormat:
     types: tuple[str, ...]
     needs: tuple[str, ...]
     extra: str
-    made_by: Literal["model converter", "adapter converter"]
+    made_by: Literal["model converter", "adapter converter", "torch"]
     only_decoders: bool
-    beside: Literal["ollama"] | None
+    beside: Literal["ollama", "program"] | None
     hub: Literal["gguf"] | None
     suffix: str
     serve: str
@@ -105,6 +105,19 @@ MODEL_FORMATS: tuple[ModelFormat, ...] = (
         made_by="adapter converter",
         hub=None,
         serve="llama-server -m {base}.gguf --lora {folder}/{file}",
+    ),
+    ModelFormat(
+        name="onnx",
+        about="classifiers, taggers, extractive answers and embeddings for onnxruntime",
+        types=("f32",),
+        needs=("onnx", "onnxruntime", "onnxscript"),
+        extra="onnx",
+        made_by="torch",
+        only_decoders=False,
+        beside="program",
+        hub=None,
+        suffix=".onnx",
+        serve='python {folder}/use.py "A text."',
     ),
 )
 """Every format."""

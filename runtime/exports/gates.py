@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ftc.runtime.evaluation.measures import Measures
-from ftc.runtime.evaluation.scoring import RowScore, eval_mode, score_rows
+from ftc.runtime.evaluation.scoring import RowScore, eval_mode, gathered, score_rows
 from ftc.runtime.metrics import LOSSES
 from ftc.runtime.metrics.statistics import difference, intervals
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -34,6 +34,7 @@ __all__ = [
     "first_rows",
     "kept",
     "parity",
+    "parity_of",
     "require",
     "require_gates",
     "same_tokens",
@@ -59,17 +60,52 @@ def parity(llama: Llama, rows: TokenStream, reference: Reference, bound: GgufTyp
     sums = torch.tensor([place["log_sum_exp"] for place in found])
     largest = max(float((scores - reference.scores).abs().max()), float((sums - reference.log_sum_exp).abs().max()))
     highest = torch.tensor([place["highest"] for place in found])
+    return parity_of(
+        reference,
+        bound,
+        widest,
+        runtime=llama.runtime,
+        largest=largest,
+        compared=scores.numel() + sums.numel(),
+        places=len(found),
+        same=int((highest == reference.choices[:, 0]).sum()),
+    )
+
+
+def parity_of(
+    reference: Reference,
+    bound: GgufType,
+    widest: float,
+    *,
+    runtime: str,
+    largest: float,
+    compared: int,
+    places: int,
+    same: int,
+) -> Parity:
+    """How far scores are from those of the tuned model.
+
+    Args:
+        reference: What the tuned model says.
+        bound: The type of the file's weights, which says what is allowed.
+        widest: What is allowed at least, since the tuned model rounds by itself.
+        runtime: What computed the scores of the file.
+        largest: The largest difference.
+        compared: Scores that were compared.
+        places: Places at which they stand.
+        same: Places at which the same output scores highest.
+    """
     return Parity(
         split=_not_test(reference.split),
         rows=len(reference.rows),
-        places=len(found),
-        compared=scores.numel() + sums.numel(),
-        runtime=llama.runtime,
+        places=places,
+        compared=compared,
+        runtime=runtime,
         largest_difference=largest,
         spread=reference.spread,
         share=largest / reference.spread,
         allowed=max(bound.allowed, widest),
-        same_choices=int((highest == reference.choices[:, 0]).sum()),
+        same_choices=same,
         least_same=bound.least_same,
     )
 
@@ -164,8 +200,8 @@ def answers_of_model(session: Session, work: ModelWithScorer, rows: TokenStream)
     measures = Measures(settings, rows, session.inputs.model_folder)
     with eval_mode(work.model):
         batches = score_rows(work, rows, settings.eval.batch_size, session.accelerator, session.stop)
-        scores = sorted(score for batch in batches for score in batch)
-        texts = written(session, None, work, rows, measures.decode) if measures.is_written else {}
+        scores = gathered(work, rows, [score for batch in batches for score in batch], session.accelerator)
+        texts = written(session, None, work, rows, measures.decode) if measures.is_written else measures.said(scores)
     return Answers(scores, texts)
 
 
@@ -220,7 +256,10 @@ def kept(
     )
 
 
-def require(found: Parity, what: str) -> None:
+_MORE_BITS = "export it with a type of more bits, such as `--type f16`, or use the merged model with transformers"
+
+
+def require(found: Parity, what: str, *, help: str = _MORE_BITS) -> None:
     """Lets pass a file that says the same.
 
     Raises:
@@ -236,7 +275,6 @@ def require(found: Parity, what: str) -> None:
         f"{found.same_choices} of {found.places} choices are the same, at least {100 * found.least_same:.0f} % must be",
         "nothing was kept",
     )
-    help = "export it with a type of more bits, such as `--type f16`, or use the merged model with transformers"
     raise Refusal([diagnostic("FTC669", summary, notes=notes, help=help)])
 
 

@@ -12,8 +12,8 @@ CODES = (
         id="FTC666",
         title="run can't be exported in this format",
         cause="`ftc run export --format gguf` writes a finished run's model for llama.cpp, which runs decoders that "
-        "write text. The run is not finished, its model is of another kind, or its adapter can't become part of the "
-        "base model's weights, or for `--format lora-gguf` is no plain LoRA.",
+        "write text, and `--format onnx` one that doesn't. The run is not finished, its model is of another kind, or "
+        "its adapter can't become part of the base model's weights, or for `--format lora-gguf` is no plain LoRA.",
         wrong="ftc run export 7f3a2b --format gguf -o dist/demo   # a classifier",
         right="ftc run merge 7f3a2b -o dist/demo",
         exit_code=ExitCode.COULD_NOT_WORK,
@@ -31,8 +31,8 @@ CODES = (
     Code(
         id="FTC668",
         title="another program refused the model",
-        cause="llama.cpp's converter or library ended with an error, such as for a model type or a tokenizer that it "
-        "doesn't know. The notes are its own last lines.",
+        cause="llama.cpp's converter or library, torch's exporter or onnxruntime ended with an error, such as for a "
+        "model type or a tokenizer that it doesn't know. The notes are its own last lines.",
         wrong="ftc run export 7f3a2b --format gguf -o dist/demo   # an extended tokenizer",
         right="ftc run export 7f3a2b --format gguf -o dist/demo --pre-tokenizer gpt-2",
         exit_code=ExitCode.COULD_NOT_WORK,

@@ -24,8 +24,8 @@ class Converter(Document):
 
     name: str
     version: str
-    sha256: str
-    """Digest of the converter's files."""
+    sha256: str | None
+    """Digest of the converter's files; None for an installed package, which `packages` of the document names."""
 
 
 class Parity(Document):

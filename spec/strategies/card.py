@@ -296,8 +296,8 @@ class Strategy(Document, ABC):
         """Values of the section that exclude each other, or have no effect."""
 
     @abstractmethod
-    def usual_rate(self, card: Card, width: int) -> tuple[float, str]:
-        """The learning rate that `auto` takes with AdamW, and why: by the strategy's own card and the hidden size."""
+    def usual_rate(self, card: Card, width: int, *, has_new_head: bool) -> tuple[float, str]:
+        """What `learning_rate: auto` is with AdamW, and why: by the strategy's card, the hidden size and the head."""
 
     @abstractmethod
     def second_rate_ratio(self) -> float | None:

@@ -39,9 +39,11 @@ class Simple(Strategy):
         """None."""
         yield from ()
 
-    def usual_rate(self, card: Card, width: int) -> tuple[float, str]:
+    def usual_rate(self, card: Card, width: int, *, has_new_head: bool) -> tuple[float, str]:
         """The usual middle."""
-        return card.rate.at(width), card.rate.reason(width, f"the usual rate of {self.kind} with AdamW")
+        usual = f"the usual rate of {self.kind} with AdamW"
+        reason = card.rate.reason(width, usual, has_new_head=has_new_head)
+        return card.rate.at(width, has_new_head=has_new_head), reason
 
     def second_rate_ratio(self) -> float | None:
         """All that it trains learns alike."""

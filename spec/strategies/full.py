@@ -95,7 +95,7 @@ FULL = Card(
     result="model",
     library="transformers",
     rate=UsualRate(
-        2e-5, 1e-6, 5e-4, "usual fine-tuning rate of BERT and most later models (Devlin et al. 2019)", 2048, 1
+        2e-5, 1e-6, 5e-4, "usual fine-tuning rate of BERT and most later models (Devlin et al. 2019)", 2048, 1, 1
     ),
     libraries=(),
     marks=(),

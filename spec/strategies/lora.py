@@ -349,7 +349,7 @@ def _longest_first(by_end: dict[str, int]) -> dict[str, int]:
     return dict(sorted(by_end.items(), key=lambda item: (-len(item[0]), item[0])))
 
 
-RATE = UsualRate(2e-4, 1e-5, 1e-2, "QLoRA's (Dettmers et al. 2023)", 4096, 0.5)
+RATE = UsualRate(2e-4, 1e-5, 1e-2, "QLoRA's (Dettmers et al. 2023)", 4096, 0.5, 0.85)
 
 LORA = Card(
     kind="lora",

@@ -25,7 +25,7 @@ _LORA_OR_DDP = "choose `kind: lora`, or `sharding: ddp`"
 NOT_IN_PARTS = Obstacle("it is not tested with sharded models", _LORA_OR_DDP)
 SHARED_IN_PARTS = Obstacle("all layers share its random matrices", _LORA_OR_DDP)
 NO_PUBLISHED_RATE = UsualRate(
-    2e-4, 1e-5, 1e-2, "LoRA's usual rate with AdamW, because none is published for this method", 4096, 0.5
+    2e-4, 1e-5, 1e-2, "LoRA's usual rate with AdamW, because none is published for this method", 4096, 0.5, 0.5
 )
 
 
@@ -145,6 +145,8 @@ class OnLinear(Simple):
         values["trained_modules"] = chosen.head("trained_modules", base)
         return Settled(self.SETTINGS(**values), chosen.reasons, tuple(chosen.problems), ())
 
-    def usual_rate(self, card: Card, width: int) -> tuple[float, str]:
+    def usual_rate(self, card: Card, width: int, *, has_new_head: bool) -> tuple[float, str]:
         """The usual middle, and who says so."""
-        return card.rate.at(width), card.rate.reason(width, card.rate.source)
+        usual = card.rate.source
+        reason = card.rate.reason(width, usual, has_new_head=has_new_head)
+        return card.rate.at(width, has_new_head=has_new_head), reason

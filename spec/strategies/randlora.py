@@ -137,7 +137,13 @@ RANDLORA = Card(
     result="adapter",
     library="peft",
     rate=UsualRate(
-        1e-4, 1e-6, 1e-2, "half of LoRA's usual rate with AdamW, because its scale is ten times as large", 4096, 0.5
+        1e-4,
+        1e-6,
+        1e-2,
+        "half of LoRA's usual rate with AdamW, because its scale is ten times as large",
+        4096,
+        0.5,
+        0.5,
     ),
     libraries=("peft",),
     marks=("randlora_",),

@@ -124,11 +124,12 @@ class PrefixTuning(_Virtual):
         )
         return Settled(settings, chosen.reasons, (), ())
 
-    def usual_rate(self, card: Card, width: int) -> tuple[float, str]:
+    def usual_rate(self, card: Card, width: int, *, has_new_head: bool) -> tuple[float, str]:
         """The usual middle; out of a network that of p-tuning, which is one as well."""
         if self.projection_size:
-            return P_TUNING.rate.at(width), "the usual rate for virtual tokens from a network with AdamW"
-        return super().usual_rate(card, width)
+            rate = P_TUNING.rate.at(width, has_new_head=has_new_head)
+            return rate, "the usual rate for virtual tokens from a network with AdamW"
+        return super().usual_rate(card, width, has_new_head=has_new_head)
 
 
 def _width(chosen: Choices, key: str, asked: Literal["auto"] | int, base: Base) -> int:
@@ -334,7 +335,7 @@ PROMPT_TUNING = Card(
     tag="prompt-tuning",
     result="adapter",
     library="peft",
-    rate=UsualRate(3e-2, 1e-4, 0.5, "peft's examples; Lester et al. 2021 use 0.3 with Adafactor", None, 1),
+    rate=UsualRate(3e-2, 1e-4, 0.5, "peft's examples; Lester et al. 2021 use 0.3 with Adafactor", None, 1, 1),
     libraries=("peft",),
     marks=("prompt_encoder",),
     no_sharding=_WHOLE,
@@ -352,7 +353,7 @@ P_TUNING = Card(
     tag="p-tuning",
     result="adapter",
     library="peft",
-    rate=UsualRate(1e-3, 1e-5, 5e-2, "peft's examples", None, 1),
+    rate=UsualRate(1e-3, 1e-5, 5e-2, "peft's examples", None, 1, 1),
     libraries=("peft",),
     marks=("prompt_encoder",),
     no_sharding=_WHOLE,
@@ -370,7 +371,7 @@ PREFIX_TUNING = Card(
     tag="prefix-tuning",
     result="adapter",
     library="peft",
-    rate=UsualRate(1e-2, 1e-4, 0.5, "peft's examples", None, 1),
+    rate=UsualRate(1e-2, 1e-4, 0.5, "peft's examples", None, 1, 1),
     libraries=("peft",),
     marks=("prompt_encoder",),
     no_sharding=_WHOLE,

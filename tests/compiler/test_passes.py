@@ -78,7 +78,7 @@ def test_a_pass_changes_no_draft_that_it_is_given() -> None:
     ("path", "recipe", "value", "kind"),
     [
         ("train.learning_rate", {"train": {"learning_rate": 3e-4}}, 3e-4, "written"),
-        ("train.learning_rate", {}, 1.6e-3, "derived"),
+        ("train.learning_rate", {}, 2e-3, "derived"),
         ("train.learning_rate", {"strategy": {"kind": "full"}}, 2e-4, "derived"),
         ("train.batch_size", {}, 16, "default"),
         ("train.num_steps", {"train": {"epochs": 2, "batch_size": 10}}, 20, "derived"),

@@ -42,6 +42,24 @@ def test_the_rate_goes_by_the_width(hidden: int, strategy: str, rate: float) -> 
 
 
 @pytest.mark.parametrize(
+    ("hidden", "strategy", "rate"),
+    [
+        (384, "lora", 1.5e-3),
+        (768, "lora", 8.3e-4),
+        (4096, "lora", 2e-4),
+        (384, "full", 1.1e-4),
+        (384, "loha", 6.5e-4),
+    ],
+)
+def test_low_rank_adapters_beside_a_new_head_learn_faster_on_narrow_models(
+    hidden: int, strategy: str, rate: float
+) -> None:
+    train = train_of(facts=model_facts(hidden=hidden), task=CLASSES, strategy={"kind": strategy})
+    assert train.learning_rate == pytest.approx(rate)
+    assert train.head_learning_rate is not None
+
+
+@pytest.mark.parametrize(
     ("task", "rows", "steps"),
     [
         (CLASSES, 80, 150),

@@ -42,6 +42,9 @@ def test_from_recipe_to_audit(project: MakeProject, ftc: Ftc, task: str, strateg
     assert record["status"] == "finished"
     assert record["steps_done"] == 4
     assert artifact in record["outputs"]
+    if strategy == "lora":
+        saved = json.loads((folder / "adapter" / "adapter_config.json").read_text())["modules_to_save"] or []
+        assert len(saved) == len(set(saved)), "each name once"
     evaluation = json.loads((folder / "eval.json").read_text())
     assert evaluation["base"]["rows"] == evaluation["tuned"]["rows"] > 0
     if strategy == "full":

@@ -79,11 +79,13 @@ def test_a_narrow_page_drops_no_word_of_a_check() -> None:
     plan = documents.plan()
     long = plan.model_copy(
         update={
-            "checks": (Check(name="labels of train", result=" ".join(f"label{n} {n}," for n in range(12)), code=None),)
+            "checks": (Check(name="labels of train", result=" ".join(f"label{n} {n}," for n in range(30)), code=None),)
         }
     )
-    assert "label11" not in plan_text(long, page=Page(columns=100))
-    assert "label11" in plan_text(long, page=Page(columns=60))
+    assert "label29" not in plan_text(long, page=Page(columns=100))
+    assert "label29" in plan_text(long, page=Page(columns=60))
+    short = plan.model_copy(update={"checks": (Check(name="labels of train", result="word " * 25 + "end", code=None),)})
+    assert "end\n" in plan_text(short, page=Page(columns=100)), "two lines are no wall"
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100])

@@ -40,6 +40,7 @@ __all__ = [
     "count_of",
     "one_of",
     "override_words",
+    "port_number",
     "settle",
     "verb_parser",
 ]
@@ -50,6 +51,7 @@ TEXT, JSON = "text", "json"
 """The formats that almost every verb has."""
 
 _WIDEST = 100
+_LAST_PORT = 65_535
 
 
 class _Help(RawDescriptionHelpFormatter):
@@ -336,6 +338,17 @@ def count_of(things: str) -> Callable[[str], int]:
         return int(text)
 
     return count
+
+
+def port_number(text: str) -> int:
+    """A port's number.
+
+    Raises:
+        ArgumentTypeError: There is no such port.
+    """
+    if not text.isdecimal() or int(text) > _LAST_PORT:
+        raise ArgumentTypeError(f"`{text}` is not a port; ports are 1 to {_LAST_PORT}, and 0 for any that is free")
+    return int(text)
 
 
 def override_words(args: Namespace) -> tuple[str, ...]:

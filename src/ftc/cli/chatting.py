@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ftc.cli.arguments import JSON, TEXT, Command, Example, Parser, add_quiet, add_run, count_of
+from ftc.cli.arguments import JSON, TEXT, Command, Example, Parser, add_quiet, add_run, count_of, port_number
 from ftc.cli.output import following
 from ftc.cli.terminal import page, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
@@ -42,6 +42,17 @@ def chat_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--max-new-tokens", type=count_of("tokens"), metavar="N", help="longest answer in tokens (the run's limit)"
     )
+    parser.add_argument(
+        "--page", action="store_true", help="chat on a page in the browser, tuned model and base side by side"
+    )
+    parser.add_argument(
+        "--port",
+        type=port_number,
+        default=None,
+        metavar="PORT",
+        help="with --page: port on this machine (any that is free)",
+    )
+    parser.add_argument("--no-browser", action="store_true", help="with --page: show the address and open nothing")
     add_quiet(parser, "show no progress, and no opening lines")
 
 
@@ -77,6 +88,10 @@ def run_chat(args: Namespace) -> int:
     if args.temperature == 0 and sampled:
         sys.stderr.write(f"error: {sampled[0]} is for sampling: set `--temperature`, such as 0.7\n")
         return ExitCode.USAGE
+    given = [flag for flag, value in (("--port", args.port is not None), ("--no-browser", args.no_browser)) if value]
+    if (given and not args.page) or (args.page and args.json):
+        sys.stderr.write(f"error: {given[0]} goes with --page\n" if given else "error: --page writes no JSON\n")
+        return ExitCode.USAGE
     from ftc import api
     from ftc.spec.documents.sampling import Sampling
 
@@ -87,14 +102,36 @@ def run_chat(args: Namespace) -> int:
         chat = api.open_chat(
             args.run, system=args.system, sampling=sampling, max_new_tokens=args.max_new_tokens, on_event=listener
         )
-        if "base" in subjects:
+        if "base" in subjects or args.page:
             chat.load_base()
     with warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
+        if args.page:
+            return _on_page(chat, args)
         if sys.stdin.isatty() and sys.stdout.isatty() and not args.json:
             return _Terminal(chat, subjects, args).run()
         return _piped(chat, subjects, args)
+
+
+def _on_page(chat: Chat, args: Namespace) -> int:
+    """Serves the page until Ctrl-C."""
+    import webbrowser
+
+    from ftc.chatting.server import ChatServer
+    from ftc.views.chat import page_facts
+
+    about = page_facts(chat.run.plan, chat.run.record.id, chat.memory, chat.sampling)
+    who = {"who": " ".join(args.subjects or ("tuned", "base"))}
+    with ChatServer(chat, {**about, **who}, read=_said, port=args.port or 0) as server:
+        write(f"open {server.url}\nCtrl-C ends; nothing of the conversation is kept\n")
+        if not args.no_browser:
+            webbrowser.open(server.url)
+        try:
+            server.serve()
+        except KeyboardInterrupt:
+            write("\n")
+    return ExitCode.FINE
 
 
 _WHO: Mapping[str, tuple[Subject, ...]] = {"/tuned": ("tuned",), "/base": ("base",), "/both": ("tuned", "base")}
@@ -236,6 +273,7 @@ COMMANDS: dict[str, Command] = {
         examples=(
             Example("ftc chat 7f3a2b", "in the terminal; /help shows the commands"),
             Example("ftc chat 7f3a2b --both --temperature 0.7", "tuned and base side by side, sampled"),
+            Example("ftc chat 7f3a2b --page", "on a page in the browser, tuned and base side by side"),
             Example("ftc chat 7f3a2b --json", "in a pipe: a line in, an answer out as JSON"),
         ),
     ),

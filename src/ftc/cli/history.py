@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from ftc.cli.arguments import (
@@ -19,6 +19,7 @@ from ftc.cli.arguments import (
     add_overrides,
     add_personal_data,
     add_run,
+    port_number,
 )
 from ftc.cli.output import run_json, show_run, write_out
 from ftc.cli.terminal import STDOUT, page, print_json, show_diagnostics, write
@@ -176,15 +177,12 @@ def _comparison(args: Namespace) -> str:
     return comparison_text(found, page=PLAIN if is_file else page(sys.stdout, args))
 
 
-_LAST_PORT = 65_535
-
-
 def rate_arguments(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run: its base model against its tuned one")
     parser.add_argument("other", metavar="RUN", nargs="?", help="another run: tuned against tuned, on the same rows")
     parser.add_argument("--rater", metavar="NAME", help="who rates; each has a file and an order of rows (yourself)")
     parser.add_argument("--seed", type=int, default=0, help="seed of order and sides (0)")
-    parser.add_argument("--port", type=_port, default=0, help="port on this machine (any that is free)")
+    parser.add_argument("--port", type=port_number, default=0, help="port on this machine (any that is free)")
     parser.add_argument("--no-browser", action="store_true", help="show the address and open nothing")
     parser.add_argument("--result", action="store_true", help="show what all raters said, and end")
     add_personal_data(parser)
@@ -230,15 +228,7 @@ def _serve_ballot(contest: Contest, folder: Path, args: Namespace) -> None:
         return
     own_name = re.sub(r"[^\w.-]+", "-", getpass.getuser())[:60] or "rater"
     ballot = open_ballot(folder, args.rater or own_name)
-    try:
-        opened = RatingServer(
-            contest, ballot, seed=args.seed, port=args.port, shows_personal_data=args.shows_personal_data
-        )
-    except OSError as error:
-        words = (
-            f"port {args.port} can't be had ({error.strerror}); name another by `--port`, or none for any that is free"
-        )
-        raise OSError(error.errno, words) from None
+    opened = RatingServer(contest, ballot, seed=args.seed, port=args.port, shows_personal_data=args.shows_personal_data)
     with opened as server:
         left = sum(choice is None for choice in server.state()["choices"])
         write(f"{plural(len(contest.pairs), 'row')} with different answers, {count(left)} to rate as {ballot.rater}\n")
@@ -252,17 +242,6 @@ def _serve_ballot(contest: Contest, folder: Path, args: Namespace) -> None:
         except KeyboardInterrupt:
             write("\n")
     _show_tally(contest, folder, args)
-
-
-def _port(text: str) -> int:
-    """A port's number.
-
-    Raises:
-        ArgumentTypeError: There is no such port.
-    """
-    if not text.isdecimal() or int(text) > _LAST_PORT:
-        raise ArgumentTypeError(f"`{text}` is not a port; ports are 1 to {_LAST_PORT}, and 0 for any that is free")
-    return int(text)
 
 
 def unlock_arguments(parser: Parser) -> None:

@@ -6,15 +6,13 @@ Who a contestant is never reaches the page before every row is rated.
 from __future__ import annotations
 
 import json
-import secrets
 import threading
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
 from typing import Any
 
+from ftc.loopback import PageHandler, PageServer
 from ftc.rating.ballots import Ballot, Contest, Pair, tally
 from ftc.spec.documents.outcomes import Choice
 from ftc.spec.storage.reading import parse_json
@@ -27,12 +25,9 @@ _PAGES = {
     "page.css": ("page.css", "text/css; charset=utf-8"),
     "page.js": ("page.js", "text/javascript; charset=utf-8"),
 }
-_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'"
-_MOST_BYTES = 10_000
-"""Of a decision; it takes about fifty."""
 
 
-class RatingServer(ThreadingHTTPServer):
+class RatingServer(PageServer):
     """Serves one rater's page until it is closed.
 
     Args:
@@ -46,25 +41,14 @@ class RatingServer(ThreadingHTTPServer):
         OSError: The port is taken.
     """
 
-    daemon_threads = True
-
     def __init__(
         self, contest: Contest, ballot: Ballot, *, seed: int, port: int = 0, shows_personal_data: bool = False
     ) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(_Handler, port)
         self.texts = RowTexts(shows_all=shows_personal_data)
         self.contest, self.ballot, self.seed = contest, ballot, seed
         self.order = contest.order(ballot.rater, seed)
-        self.secret = secrets.token_urlsafe(16)
         self.writing = threading.Lock()
-
-    @property
-    def url(self) -> str:
-        """The page's address."""
-        return f"http://127.0.0.1:{self.server_port}/{self.secret}/"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that hangs up is no fault."""
 
     def state(self) -> dict[str, Any]:
         """How far the rater is; the decisions are by side, in the rater's order."""
@@ -136,35 +120,32 @@ def _choice(side: str | None, left: str) -> Choice | None:
             raise ValueError(f"{side!r} is not a decision")
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(PageHandler):
     server: RatingServer  # pyright: ignore[reportIncompatibleVariableOverride]  # as socketserver asks
-    server_version = "ftc"
-    sys_version = ""
+    package = "ftc.rating"
+    files = _PAGES
 
-    def do_GET(self) -> None:
+    def got(self) -> None:
         """Pages, the state, and single pairs."""
-        match self._inside():
+        match self.inside():
             case None:
-                self._refuse(HTTPStatus.NOT_FOUND)
+                self.refuse(HTTPStatus.NOT_FOUND)
             case "state":
                 self._answer(self.server.state)
             case "result":
                 self._answer(self.server.result)
             case name if name in _PAGES:
-                self._page(*_PAGES[name])
+                self.page(name)
             case name if name.startswith("item/"):
                 self._answer(lambda: self.server.item(int(name.removeprefix("item/"))))
             case _:
-                self._refuse(HTTPStatus.NOT_FOUND)
+                self.refuse(HTTPStatus.NOT_FOUND)
 
-    def do_POST(self) -> None:
+    def posted(self) -> None:
         """A decision."""
-        size = self.headers.get("Content-Length", "")
-        is_json = self.headers.get("Content-Type", "").split(";")[0] == "application/json"
-        if self._inside() != "rate" or not is_json or not size.isdigit() or int(size) > _MOST_BYTES:
-            self._refuse(HTTPStatus.BAD_REQUEST)
+        if self.inside() != "rate" or (body := self.body()) is None:
+            self.refuse(HTTPStatus.BAD_REQUEST)
             return
-        body = self.rfile.read(int(size))
         self._answer(partial(self._rate, body))
 
     def _rate(self, body: bytes) -> dict[str, Any]:
@@ -173,43 +154,12 @@ class _Handler(BaseHTTPRequestHandler):
             raise ValueError("expected a number and a choice")
         return self.server.rate(said["number"], said.get("choice"))
 
-    def _inside(self) -> str | None:
-        """The path behind the secret; None for strangers, such as a page elsewhere that guesses at this machine."""
-        hosts = {f"127.0.0.1:{self.server.server_port}", f"localhost:{self.server.server_port}"}
-        _, _, rest = self.path.partition("/")
-        secret, slash, name = rest.partition("/")
-        is_known = secrets.compare_digest(secret.encode(), self.server.secret.encode())
-        return name if self.headers.get("Host") in hosts and slash and is_known else None
-
     def _answer(self, make: Callable[[], dict[str, Any]]) -> None:
         try:
             body = json.dumps(make(), ensure_ascii=False).encode()
         except (IndexError, ValueError):
-            self._refuse(HTTPStatus.BAD_REQUEST)
+            self.refuse(HTTPStatus.BAD_REQUEST)
         except OSError as error:
-            self._send(HTTPStatus.INSUFFICIENT_STORAGE, "text/plain; charset=utf-8", str(error).encode())
+            self.send(HTTPStatus.INSUFFICIENT_STORAGE, "text/plain; charset=utf-8", str(error).encode())
         else:
-            self._send(HTTPStatus.OK, "application/json", body)
-
-    def _page(self, name: str, kind: str) -> None:
-        self._send(HTTPStatus.OK, kind, resources.files("ftc.rating").joinpath(name).read_bytes())
-
-    def _refuse(self, status: HTTPStatus) -> None:
-        self._send(status, "text/plain; charset=utf-8", status.phrase.encode())
-
-    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
-        self.send_response(status)
-        for name, value in (
-            ("Content-Type", kind),
-            ("Content-Length", str(len(body))),
-            ("Content-Security-Policy", _POLICY),
-            ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"),
-            ("Referrer-Policy", "no-referrer"),
-        ):
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Requests are nobody's concern."""
+            self.send(HTTPStatus.OK, "application/json", body)

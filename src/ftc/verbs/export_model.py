@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Literal, assert_never
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.heads import head_card
-from ftc.spec.model_formats import ModelFormat, model_format
+from ftc.spec.model_formats import MODEL_FORMATS, ModelFormat, model_format
 from ftc.spec.storage.atomic_write import try_writing
 from ftc.spec.strategies import strategy_card
+from ftc.spec.text_forms import form_card
 from ftc.verbs.merge import SHARD_BYTES, inputs_of, merge_into, noted_folder
 from ftc.verbs.provenance import refuse_faults
 from ftc.verbs.runs import Run, find_run
@@ -94,22 +95,30 @@ def export_model(
     target = Path(os.path.abspath(output))  # noqa: PTH100 - a link at its end has to be seen as one
     _require_exportable(found, card, target)
     from ftc.runtime.exports.asked import AskedFile
-    from ftc.runtime.exports.converter import converter_folder
 
     asked = AskedFile(
         target=target,
         format=format,
         weight_type=weight_type or card.types[0],
         model=found.folder / "model",
-        converter=converter_folder(Path(converter) if converter else None, offline=offline),
+        converter=_converter(card, converter, offline=offline),
         pre_tokenizer=pre_tokenizer,
         rows=rows,
         waived=frozenset(waive),
-        beside=partial(_write_template, found, card.beside),
+        beside=partial(_write_beside, found, card.beside),
     )
     model = _written(found, card, asked, on_event or (lambda event: None))
     _note(found, target, model)
     return Exported(found, target, model)
+
+
+def _converter(card: ModelFormat, archive: Path | str | None, *, offline: bool) -> Path | None:
+    """The folder with llama.cpp's converter; None for a format that needs none."""
+    if card.made_by == "torch":
+        return None
+    from ftc.runtime.exports.converter import converter_folder
+
+    return converter_folder(Path(archive) if archive else None, offline=offline)
 
 
 def _require_exportable(run: Run, card: ModelFormat, target: Path) -> None:
@@ -151,6 +160,10 @@ def _writer(card: ModelFormat) -> Writer:
             return write_gguf
         case "adapter converter":
             return write_adapter
+        case "torch":
+            from ftc.runtime.exports.onnx import write_onnx
+
+            return write_onnx
         case _:
             assert_never(card.made_by)
 
@@ -161,10 +174,7 @@ def _obstacles(run: Run, card: ModelFormat, target: Path) -> Iterator[Diagnostic
     if not run.record.is_finished:
         help = f"`ftc apply {run.plan.recipe_file}` continues it"
         yield _refused(run, card, f"it is {run.record.status.replace('_', ' ')}", help)
-    if card.only_decoders and not (settings.model.family == "decoder" and head_card(settings.model.head).writes):
-        kind = run.plan.recipe.task.kind.replace("_", " ")
-        why = f"the format is for decoders that write text, and this is a model for {kind}"
-        yield _refused(run, card, why, "serve the model's folder with transformers, as the run's card shows")
+    yield from _misfits(run, card)
     if settings.model.vision is not None:
         why = "the converter writes language models alone, and this one reads images"
         yield _refused(run, card, why, "serve the model's folder with transformers, as the run's card shows")
@@ -183,15 +193,47 @@ def _obstacles(run: Run, card: ModelFormat, target: Path) -> Iterator[Diagnostic
         yield diagnostic("FTC651", f"`{target.name}` exists already", help=help)
 
 
+def _misfits(run: Run, card: ModelFormat) -> Iterator[Diagnostic]:
+    """Why the format is for other kinds of models."""
+    settings, kind = run.plan.settings, run.plan.recipe.task.kind.replace("_", " ")
+    head, family = head_card(settings.model.head), settings.model.family
+    if card.only_decoders and not (family == "decoder" and head.writes):
+        why = f"the format is for decoders that write text, and this is a model for {kind}"
+        other = next((one.name for one in MODEL_FORMATS if not one.only_decoders), None)
+        fits = not head.writes and family != "encoder_decoder"
+        help = f"write it with `--format {other}`" if fits else "serve the model's folder with transformers"
+        yield _refused(run, card, why, f"{help}, or as the run's card shows" if fits else f"{help}, as its card shows")
+    elif not card.only_decoders and head.writes:
+        why = f"the format is for models that don't write, and this one, for {kind}, writes text"
+        yield _refused(run, card, why, "a decoder is written with `--format gguf`, which llama.cpp serves")
+    elif not card.only_decoders:
+        form = form_card(settings.text.form)
+        obstacles = {
+            "is an encoder-decoder": family == "encoder_decoder",
+            "compares two answers": form.is_pair,
+            "ranks the texts of a query": form.has_texts and head.is_new,
+        }
+        for what in (words for words, is_so in obstacles.items() if is_so):
+            why = f"the format is for models that read one text a row, or a question with its context; this one {what}"
+            yield _refused(run, card, why, "serve the model's folder with transformers, as the run's card shows")
+
+
 def _refused(run: Run, card: ModelFormat, why: str, help: str) -> Diagnostic:
     return diagnostic("FTC666", f"run `{run.record.id}` can't be exported as {card.name}", notes=why, help=help)
 
 
-def _write_template(
-    run: Run, kind: Literal["ollama"] | None, folder: Path, file: str, adds_first: bool
+def _write_beside(
+    run: Run, kind: Literal["ollama", "program"] | None, folder: Path, file: str, adds_first: bool
 ) -> TemplateKept | None:
     match kind:
         case None:
+            return None
+        case "program":
+            from ftc.views.exports.onnx_program import LABELS_FILE, labels_file, program
+
+            (folder / "use.py").write_text(program(run.plan, file), encoding="utf-8", newline="\n")
+            if (labels := labels_file(run.plan)) is not None:
+                (folder / LABELS_FILE).write_text(labels, encoding="utf-8", newline="\n")
             return None
         case "ollama":
             return write_modelfile(run, inputs_of(run)[0], folder, file, adds_first=adds_first)

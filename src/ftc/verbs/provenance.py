@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["export", "no_longer_whole", "provenance", "refuse_faults", "used_by"]
 
-GGUF_SUFFIX = ".gguf"
-"""How the name of a file for llama.cpp ends."""
+GGUF_SUFFIX, ONNX_SUFFIX = ".gguf", ".onnx"
+"""How names of files for llama.cpp and for onnxruntime end."""
 _MIN_DIGITS = 8
 
 
@@ -73,8 +73,8 @@ def provenance(file: Path | str, *, folder: Path | str = ".") -> Origin:
     paths = _weights_in(path)
     cache = DigestCache(DIGESTS.under(cache_folder()))
     try:
-        if path.suffix == GGUF_SUFFIX:
-            metadata, content = _read_gguf(path)
+        if path.suffix in (GGUF_SUFFIX, ONNX_SUFFIX):
+            metadata, content = _read_gguf(path) if path.suffix == GGUF_SUFFIX else _read_onnx(path)
             says = read_provenance(metadata)
         else:
             says = read_provenance(read_metadata(paths[0]))
@@ -203,6 +203,37 @@ def _read_gguf(path: Path) -> tuple[dict[str, object], str]:
         raise Refusal([_silent(path, str(problem))]) from None
 
 
+def _read_onnx(path: Path) -> tuple[dict[str, object], str]:
+    """What ftc's key in an ONNX file's metadata says, and the digest of its tensors.
+
+    Raises:
+        Refusal: The library that reads it isn't installed (FTC650), or it can't be read (FTC518).
+    """
+    import hashlib
+    from importlib.util import find_spec
+
+    from ftc.spec.storage.model_files import TensorDigest, content_digest
+    from ftc.spec.storage.native import LibraryFault, native
+
+    if find_spec("onnx") is None:
+        help, note = "`pip install 'ftc[onnx]'` installs it", "not installed: onnx"
+        raise Refusal([diagnostic("FTC650", "reading ONNX files needs one more package", help=help, notes=note)])
+    import onnx
+
+    def read() -> tuple[dict[str, object], str]:
+        model = onnx.load(str(path), load_external_data=False)
+        digests = {
+            one.name: TensorDigest(str(one.data_type), tuple(one.dims), hashlib.sha256(one.raw_data).hexdigest())
+            for one in model.graph.initializer
+        }
+        return {one.key: one.value for one in model.metadata_props}, content_digest(digests)
+
+    try:
+        return native(read)
+    except LibraryFault as problem:
+        raise Refusal([_silent(path, str(problem))]) from None
+
+
 def _silent(path: Path, why: str) -> Diagnostic:
     help = "`ftc used-by FILE` searches locks and records for its digest"
     return diagnostic("FTC518", f"the origin of `{path}` is unknown", help=help, notes=why)
@@ -216,7 +247,7 @@ def _refuse_contradicted(path: Path, says: Provenance | None, content: str, know
     """
     if says is None:
         return
-    if path.suffix == GGUF_SUFFIX:
+    if path.suffix in (GGUF_SUFFIX, ONNX_SUFFIX):
         exported = [one for one in known.exports if one.job_sha256 == says.job_sha256]
         if exported:
             note = f"run {exported[-1].run_id} was exported {len(exported)} times, and no export has these bytes"

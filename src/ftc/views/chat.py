@@ -12,7 +12,7 @@ from ftc.views.page import Page, escaped, pad, shorten, width, wrapped
 if TYPE_CHECKING:
     from rich.text import Text
 
-__all__ = ["InTurn", "SideBySide", "help_lines", "is_wide", "opening", "side_by_side"]
+__all__ = ["InTurn", "SideBySide", "help_lines", "is_wide", "opening", "page_facts", "side_by_side"]
 
 _HELP = (
     ("/tuned", "the tuned model answers"),
@@ -51,6 +51,12 @@ def opening(
         lines += page.wrap(page.faint("Each line is answered by itself, as the run's rows were."))
     lines += page.wrap(page.faint("/tuned, /base, /both choose the model · /reset · /help · Ctrl-D leaves"))
     return "\n".join(lines) + "\n"
+
+
+def page_facts(plan: Plan, run_id: str, memory: str, sampling: Sampling) -> dict[str, str]:
+    """What a chat's page shows of the run, in words."""
+    alone = "each text is answered by itself, as the run's rows were" if memory == "none" else ""
+    return {"name": plan.name, "run": run_id, "sampling": sampling_text(sampling), "memory": alone}
 
 
 def sampling_text(sampling: Sampling) -> str:

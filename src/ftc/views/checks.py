@@ -24,8 +24,8 @@ def check_lines(plan: Plan, page: Page, *, shown: Collection[str] = (), whole: b
         plan: The plan.
         page: Width and colors.
         shown: Codes of findings that the reader sees elsewhere, with place and fix; they aren't repeated.
-        whole: Give the whole result of checks that found nothing too, which otherwise is cut at the end of the line;
-            on a narrow page too little would be left of it, so that it is whole there as well.
+        whole: Give the whole result of checks that found nothing too, which otherwise is cut where it takes more than
+            two lines; on a narrow page too little would be left of it, so that it is whole there as well.
     """
     whole = whole or page.columns < _NARROW
     # A finding says the same where its code is that of the check, by its name now or in earlier plans.
@@ -48,10 +48,10 @@ def _behind(head: str, result: str, hang: int, page: Page, *, is_short: bool) ->
     if visible_width(head) > hang and visible_width(head + result) > room + hang:
         yield head
         head = " " * hang
-    if is_short:
+    first, *others = Page(columns=room + hang - visible_width(head)).wrap(result) or [""]
+    if is_short and len(others) > 1:
         yield head + shorten(result, room + hang - visible_width(head))
         return
-    first, *others = Page(columns=room + hang - visible_width(head)).wrap(result) or [""]
     yield head + first
     for line in others:
         yield " " * hang + line

@@ -239,5 +239,11 @@ def test_keys_about_several_devices_are_not_called_foreign_to_a_recipe() -> None
     assert "train.sharding" in key.help
 
 
+def test_a_template_of_the_tools_own_names_the_verb_that_shows_rows() -> None:
+    imported = import_text(FACTORY + "template: qwen\n", **GIVEN)
+    (key,) = [key for key in imported.keys if key.key == "template"]
+    assert "`ftc tokens`" in key.help
+
+
 def test_every_tool_that_can_be_named_has_a_reader() -> None:
     assert {tool.name for tool in TOOLS} == set(documents.TOOLS)

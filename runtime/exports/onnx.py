@@ -1,0 +1,264 @@
+"""A tuned model without text to write as an ONNX file, by torch's own exporter."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ftc.runtime.evaluation.scoring import eval_mode
+from ftc.runtime.exports import gates
+from ftc.runtime.exports.job import Written
+from ftc.runtime.exports.onnx_file import FileScorer, OnnxFile, opened
+from ftc.runtime.models.base_model import FolderBase, load_base
+from ftc.runtime.tasks.classification import has_token_types
+from ftc.runtime.tasks.embedding import pooled
+from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, states_at, without_cache
+from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.exported import Converter, Parity
+from ftc.spec.documents.provenance import METADATA_KEY
+from ftc.spec.heads import head_card
+from ftc.spec.model_formats import gguf_type
+
+if TYPE_CHECKING:
+    from ftc.runtime.exports.job import Job
+    from ftc.spec.documents.exported import AnswersKept
+    from ftc.spec.documents.settings import Settings
+
+__all__ = ["write_onnx"]
+
+_LIBRARIES = ("onnx", "onnxruntime", "onnxscript", "tokenizers", "torch", "transformers")
+_MOST_BYTES = 2_000_000_000
+"""A protobuf message, which an ONNX file is, ends below 2 GiB."""
+_MOST_TOKENIZED = 100
+_INSTEAD = "use the model with transformers: `ftc run merge` writes its folder"
+_EXAMPLE = 2, 7
+"""Rows and tokens by which the graph is traced: two different numbers above one, of which it keeps neither."""
+
+
+class Graph(nn.Module):
+    """A model as a function of a batch alone: no cache, and around it what the task's scorer computes.
+
+    Args:
+        model: The whole model.
+        settings: The plan's.
+    """
+
+    def __init__(self, model: Any, settings: Settings) -> None:
+        super().__init__()
+        self.model = model
+        head = head_card(settings.model.head)
+        self._names, self._vectors = head.file_outputs, settings.train.embedding
+        self._reads_last = settings.model.family == "decoder" and head.is_new
+        self._options = without_cache(model)
+        self.takes_types = has_token_types(model) and not (self._vectors or head.scored == "target")
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """The outputs for (B, T) inputs, in the order of the head's names.
+
+        A decoder's head reads a row's last token, which transformers looks for by the padding id; here the mask tells.
+        """
+        length = input_ids.shape[1]
+        ends = torch.arange(len(input_ids)) * length + attention_mask.sum(dim=1) - 1
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, **self._options}
+        if self._reads_last:
+            states = self.model.base_model(**inputs).last_hidden_state
+            return (self.model.score(states_at(states, ends, length)).float(),)
+        if self._vectors is not None:
+            batch = Batch(input_ids, attention_mask, ends, ends, ends)
+            return (pooled(self.model(**inputs).last_hidden_state, batch, self._vectors.pooling),)
+        if self.takes_types:
+            inputs["token_type_ids"] = token_type_ids
+        output = self.model(**inputs)
+        return tuple(getattr(output, name).float() for name in self._names)
+
+
+def write_onnx(job: Job, folder: Path) -> Written:
+    """Writes the model with its tokenizer; see `Writer`."""
+    session, asked = job.session, job.asked
+    settings = session.plan.settings
+    file = folder / f"{session.plan.name}.onnx"
+    with session.journal.phase("export", "f32 by torch's exporter"):
+        takes_types = _write(job, file)
+        tokenized = _tokenized(job, folder)
+    session.stop.check()
+    tuned = job.tuned()
+    with opened(file, job.scratch, settings.device.threads) as runtime:
+        head = head_card(settings.model.head)
+        work = ModelWithScorer(tuned.model, FileScorer(tuned.scorer, runtime, head, takes_types=takes_types))
+        with session.journal.phase("compare", f"{len(job.reference.rows)} rows of {job.split}"):
+            parity = _compared(job, work, runtime)
+            gates.require(parity, "the ONNX file", help=_INSTEAD)
+        answers = _answers(job, tuned, work)
+    asked.beside(folder, file.name, False)
+    return Written(
+        converter=Converter(name="torch.onnx", version=str(torch.__version__), sha256=None),
+        libraries=_LIBRARIES,
+        tensor_types=_types(file),
+        conversion=parity,
+        parity=parity,
+        tokenized=tokenized,
+        answers=answers,
+    )
+
+
+def _write(job: Job, file: Path) -> bool:
+    """Writes the file; gives whether it is told of types of tokens.
+
+    Raises:
+        Refusal: It would be too large (FTC666), or torch can't export the model (FTC668).
+    """
+    settings = job.session.plan.settings
+    model = load_base(settings, FolderBase(job.asked.model), is_new=False, dtype=torch.float32).eval()
+    size = sum(one.numel() * one.element_size() for one in model.parameters())
+    if size > _MOST_BYTES:
+        summary = f"run `{job.session.state.record.id}` can't be exported as {job.asked.format}"
+        why = f"its weights take {size / 1e9:.1f} GB in float32, and an ONNX file holds 2 GB"
+        raise Refusal([diagnostic("FTC666", summary, notes=why, help=_INSTEAD)])
+    graph = Graph(model, settings).eval()
+    rows, length = _EXAMPLE
+    ids = torch.arange(rows * length).view(rows, length) % model.config.vocab_size
+    names = ["input_ids", "attention_mask", *(["token_type_ids"] if graph.takes_types else [])]
+    example = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+    free = torch.export.Dim.DYNAMIC
+    head = head_card(settings.model.head)
+    try:
+        with _quiet(), torch.no_grad():
+            program: Any = torch.onnx.export(
+                graph,
+                kwargs={name: example[name] for name in names},
+                dynamo=True,
+                verbose=False,
+                dynamic_shapes={name: {0: free, 1: free} for name in names},
+                input_names=names,
+                output_names=list(head.file_outputs),
+            )
+    except Exception as problem:  # noqa: BLE001 - the exporter runs the model's own code, which may raise anything
+        summary = f"torch's exporter ({torch.__version__}) can't convert this model"
+        notes = [line.strip()[:300] for line in str(problem).splitlines() if line.strip()][:3]
+        raise Refusal([diagnostic("FTC668", summary, notes=notes or [type(problem).__name__], help=_INSTEAD)]) from None
+    _finish(program.model, job.origin)
+    program.save(str(file), external_data=False)
+    return graph.takes_types
+
+
+def _finish(model: Any, origin: str) -> None:
+    """Names the free dimensions, says where the model comes from, and takes out where torch's code lies here."""
+    import onnx_ir
+
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        fixed = [size if isinstance(size, int) else None for size in value.shape]
+        named = [size if size is not None else name for size, name in zip(fixed, ("batch", "length"), strict=False)]
+        value.shape = onnx_ir.Shape([*named, *fixed[len(named) :]])
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
+    model.metadata_props.clear()
+    model.metadata_props[METADATA_KEY] = origin
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's own words, which no user can act on."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+def _types(file: Path) -> Counter[str]:
+    import onnx
+
+    made = onnx.load(str(file))
+    return Counter(onnx.TensorProto.DataType.Name(one.data_type) for one in made.graph.initializer)
+
+
+def _tokenized(job: Job, folder: Path) -> int:
+    """Writes the tokenizer as the model's own library uses it; gives how many rows it splits as the run did.
+
+    Raises:
+        Refusal: It splits one otherwise (FTC669).
+    """
+    from tokenizers import Tokenizer
+    from transformers import AutoTokenizer
+
+    known: Any = AutoTokenizer.from_pretrained(job.asked.model, local_files_only=True)
+    file = folder / "tokenizer.json"
+    file.write_text(known.backend_tokenizer.to_str(), encoding="utf-8")
+    alone = Tokenizer.from_file(str(file))
+    alone.no_truncation()
+    alone.no_padding()
+    texts: list[tuple[str, list[int]]] = []
+    for number in range(min(len(job.rows), _MOST_TOKENIZED)):
+        ids = job.rows.ids(number).tolist()
+        text = known.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        if known(text)["input_ids"] == ids:
+            texts.append((text, ids))
+    same = sum(alone.encode(text).ids == ids for text, ids in texts)
+    if same < len(texts):
+        summary = f"tokenizer.json splits {len(texts) - same} of {len(texts)} rows otherwise than the run"
+        raise Refusal([diagnostic("FTC669", summary, notes="nothing was kept", help=_INSTEAD)])
+    return same
+
+
+def _compared(job: Job, work: ModelWithScorer, runtime: OnnxFile) -> Parity:
+    """The file beside the tuned model, each row alone and all in one batch, whose shorter rows are padded."""
+    reference, bound = job.reference, gguf_type(job.asked.weight_type)
+    numbers = reference.rows.tolist()
+    largest, same, compared, places = 0.0, 0, 0, 0
+    for together in (*([number] for number in numbers), numbers):
+        batch = work.scorer.batch(job.rows, list(together))
+        scores = work.scorer.logits(work.model, batch)
+        owners = batch.owners if batch.sequences is None else batch.sequences
+        if len(owners) != len(scores):  # begin and end of an answer: two lines a row
+            owners = torch.arange(len(together)).repeat_interleave(len(scores) // len(together))
+        for place, number in enumerate(together):
+            mine = reference.owners == numbers.index(number)
+            lines = scores[owners == place][reference.places[mine]]
+            choices = reference.choices[mine]
+            apart = (lines.gather(1, choices) - reference.scores[mine]).abs()
+            whole = (lines.logsumexp(dim=-1) - reference.log_sum_exp[mine]).abs()
+            # Minus infinity in both is no difference.
+            largest = max(largest, float(apart.nan_to_num(0).max()), float(whole.nan_to_num(0).max()))
+            same += int((lines.argmax(dim=-1) == choices[:, 0]).sum())
+            compared += apart.numel() + whole.numel()
+            places += len(lines)
+    return gates.parity_of(
+        reference,
+        bound,
+        job.widest,
+        runtime=runtime.runtime,
+        largest=largest,
+        compared=compared,
+        places=places,
+        same=same,
+    )
+
+
+def _answers(job: Job, tuned: ModelWithScorer, work: ModelWithScorer) -> AnswersKept:
+    """The recipe's metrics and gates, with the model and with the file.
+
+    Raises:
+        Refusal: A gate fails with the file (FTC670).
+    """
+    session, asked = job.session, job.asked
+    rows = gates.first_rows(job.rows, asked.rows)
+    with session.journal.phase("compare", f"answers to {len(rows)} rows of {job.split}"), eval_mode(tuned.model):
+        before = gates.answers_of_model(session, tuned, rows)
+        after = gates.answers_of_model(session, work, rows)
+        found = gates.kept(session, rows, job.split, before, after, asked.waived)
+        gates.require_gates(found, asked.weight_type)
+    return found
