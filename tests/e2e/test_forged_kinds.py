@@ -40,7 +40,7 @@ def answer(**fields: Any) -> Forge:
 
 def exchanged(run: RunFolder) -> None:
     """Two tokens of an answer in the other order: as long as before, and it earns the same."""
-    is_done = []
+    is_done: list[dict[str, Any]] = []
 
     def change(_: int, line: dict[str, Any]) -> None:
         first, second, *others = line["ids"] if len(line["ids"]) > 2 else (0, 0)

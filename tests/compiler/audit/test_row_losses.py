@@ -83,9 +83,9 @@ def test_numbers(kind: str, error: float) -> None:
     from ftc.runtime.tasks.regression import LOSSES
 
     loss = float(LOSSES[kind](torch.tensor([error]), torch.tensor([0.0]))[0])
-    said = {"right": ("12.0",), "predicted": (12.0 + 4 * error,)}
-    assert faults(plan, row(loss, **said)) == []
-    assert faults(plan, row(loss + 0.1, **said)) == LOSS
+    predicted = (12.0 + 4 * error,)
+    assert faults(plan, row(loss, right=("12.0",), predicted=predicted)) == []
+    assert faults(plan, row(loss + 0.1, right=("12.0",), predicted=predicted)) == LOSS
 
 
 def test_an_answer_that_is_written_says_nothing_of_its_loss() -> None:

@@ -120,7 +120,7 @@ def test_a_source_may_name_the_columns_of_the_prompt_otherwise(tmp_path: Path) -
         MixedPath(path="a.jsonl"),
         MixedPath(path="b.jsonl", fields={"question": "subject", "completion": "reply"}),
     )
-    files = {
+    files: dict[str, list[dict[str, Any]]] = {
         "a.jsonl": [{"question": f"apple {number}", "completion": "yes"} for number in range(20)],
         "b.jsonl": [{"subject": f"pear {number}", "reply": "no", "question": 7} for number in range(20)],
     }
