@@ -54,7 +54,8 @@ class ModelFormat:
         beside: What is written beside it: a template for Ollama, or a program; None where the file is enough.
         hub: What a folder of it is on the hub; None where `ftc run push` doesn't take it.
         suffix: How the file's name ends.
-        serve: Command line that serves it, with `{folder}`, `{file}`, `{name}` and the base model's `{base}`.
+        serve: Command line that serves it, with `{folder}`, `{file}`, `{name}`, `{base}`
+            of the base model, and `{texts}` to try.
     """
 
     name: str
@@ -117,7 +118,7 @@ MODEL_FORMATS: tuple[ModelFormat, ...] = (
         beside="program",
         hub=None,
         suffix=".onnx",
-        serve='python {folder}/use.py "A text."',
+        serve="python {folder}/use.py {texts}",
     ),
 )
 """Every format."""

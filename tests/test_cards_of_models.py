@@ -72,7 +72,8 @@ def test_a_format_of_models_has_types_packages_and_docs(card: ModelFormat) -> No
     assert {*card.types} <= {one.name for one in GGUF_TYPES}
     assert bool(card.needs) == bool(card.extra)
     assert not card.extra or card.extra in EXTRAS
-    served = card.serve.format(folder="dist/demo", file=f"demo-q8_0{card.suffix}", name="demo", base="llama")
+    words = {"folder": "dist/demo", "file": f"demo-q8_0{card.suffix}", "name": "demo", "base": "llama", "texts": '"A."'}
+    served = card.serve.format(**words)
     assert "dist/demo" in served
     assert "{" not in served
     assert f"`ftc run export RUN --format {card.name} -o FOLDER`" in page("exports.md")

@@ -52,6 +52,7 @@ class Written:
         answers: What became of the recipe's gates; None where the type keeps enough bits.
         template: Of a chat template beside the file.
         notes: What a user has to know.
+        texts: Texts to try its program with.
     """
 
     converter: Converter
@@ -63,6 +64,7 @@ class Written:
     answers: AnswersKept | None = None
     template: TemplateKept | None = None
     notes: tuple[str, ...] = ()
+    texts: str = ""
 
 
 class Writer(Protocol):
@@ -152,6 +154,7 @@ def export_file(
             parity=made.parity,
             tokenized=made.tokenized,
             base=plan.settings.model.base.rstrip("/").rpartition("/")[2],
+            texts=made.texts,
             answers=made.answers,
             template=made.template,
             notes=(*made.notes, *_notes(plan, asked, made.answers)),

@@ -108,6 +108,7 @@ def write_onnx(job: Job, folder: Path) -> Written:
         parity=parity,
         tokenized=tokenized,
         answers=answers,
+        texts='"A question?" "A text with its answer."' if head.finds_spans else '"A text."',
     )
 
 

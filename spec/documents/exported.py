@@ -124,6 +124,8 @@ class ExportedModel(Document):
     """Rows whose text the file's tokenizer splits into the tokens of the run; there is none where it doesn't."""
     base: str = ""
     """Name of the base model, for an adapter that needs it beside it; else empty."""
+    texts: str = ""
+    """Texts to try its program with, as a command line has them; empty where there is no program."""
     answers: AnswersKept | None = None
     """None where the type keeps enough bits."""
     template: TemplateKept | None = None
@@ -139,5 +141,5 @@ class ExportedModel(Document):
     def serve(self, folder: str) -> str:
         """The command line that serves it, with its folder as the user typed it."""
         card = model_format(self.format)
-        words = {"folder": folder, "file": self.model_file, "name": self.name, "base": self.base}
+        words = {"folder": folder, "file": self.model_file, "name": self.name, "base": self.base, "texts": self.texts}
         return card.serve.format(**words) if card else ""

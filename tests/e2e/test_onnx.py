@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -88,6 +89,9 @@ def test_a_file_is_the_tuned_model(finished: Callable[..., api.Run], ftc: Ftc, t
 
     said = used(folder, *(("which sport", "a player won") if task == "extraction" else ("the player won", "a song")))
     assert len(said) == (1 if task == "extraction" else 2), "a line for each text"
+    program = shlex.split(made.serve("dist/x"))
+    assert program[:2] == ["python", "dist/x/use.py"]
+    assert len(used(folder, *program[2:])) == 1, "the command that is shown runs as it stands"
     if task == "classification":
         predicted = api.predict(run, ["the player won", "a song"]).predictions
         assert [line.split("\t")[1] for line in said] == [one.prediction for one in predicted]
