@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,8 @@ def logits(model: Any) -> torch.Tensor:
 def test_a_card_is_told_in_docs_words_and_other_tools(card: Card) -> None:
     assert f"`{card.kind}`" in Path("docs/recipe.md").read_text(encoding="utf-8")
     assert any(words.split(",")[0] == card.kind for words in IN_MATRIX.values()), "a row of the matrix"
-    for width in (16, 384, 768, 2048, 4096, 16384):
-        rate, reason = section(card).usual_rate(card, width)
+    for width, has_new_head in itertools.product((16, 384, 768, 2048, 4096, 16384), (False, True)):
+        rate, reason = section(card).usual_rate(card, width, has_new_head=has_new_head)
         assert card.rate.low <= rate <= card.rate.high
         assert reason
     assert card.rate.source
