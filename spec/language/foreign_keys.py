@@ -65,8 +65,8 @@ KEYS: dict[str, str] = {
 """The place of this language that means the same, by the word of another tool."""
 
 HOMONYMS = {
-    "train.loss": "drop it; the task decides the loss, which `label_smoothing` softens; a distance to a teacher is "
-    "`train.distillation.loss`",
+    "train.loss": "remove it: the task decides the loss, `label_smoothing` softens it, and `focal_gamma` makes it a "
+    "focal loss; the distance to a teacher is `train.distillation.loss`",
 }
 """What to do about a key, by its path, whose name means something else elsewhere in this language."""
 
