@@ -32,7 +32,8 @@ ODD_OBJECTS = {
 
 
 def test_every_task_is_tried() -> None:
-    elsewhere = {"reward", "embedding", "scored_pairs", "rated"}  # in test_tasks, test_embedding and test_rated
+    # in test_tasks, test_embedding, test_reranking and test_rated
+    elsewhere = {"reward", "embedding", "reranking", "scored_pairs", "rated"}
     assert INPUTS.keys() == PROJECTS.keys() - elsewhere
     tried = {KINDS.get(name, name).partition(",")[0] for name in INPUTS}
     assert tried == {task.name() for task in TASKS} - elsewhere

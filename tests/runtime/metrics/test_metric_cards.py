@@ -193,6 +193,8 @@ def examples(metric: Metric) -> list[Example]:
             made.append(pairs())
         elif kind == "embedding":
             made += [rated(1)] if "rated" not in metric.lacks else [ranked()]
+        elif kind == "reranking":
+            made.append(ranked())
         elif kind == "reinforcement":
             made.append(rewarded())
         elif kind == "question_answering":

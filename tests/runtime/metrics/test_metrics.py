@@ -107,7 +107,7 @@ def test_every_metric_of_the_language_can_be_computed(tmp_path: Path, monkeypatc
             assert tag_metric(name, [["B-A", "O"]], [["B-A", "O"]]) == 1
         elif "regression" in kind.tasks and name != "loss":
             assert number_metric(name, [[1.0], [2.0]], [[1.0], [2.0]]) == (1 if kind.higher_is_better else 0)
-        elif kind.tasks == ("embedding",):
+        elif kind.tasks == ("embedding", "reranking"):
             assert ranked_scores(name, [1]) == [1]
         elif set(kind.tasks) <= {"preference", "reward"}:
             assert preference_scores(name, [(-1.0, -2.0, 1.0)]) == [1]
