@@ -71,7 +71,8 @@ class Said(Document):
     """Probability of the class that it chose; None where no class is chosen."""
     predicted: tuple[Real, ...] = ()
     """Numbers of the classes or tags that it chose, or those that it predicted; of a pair the log-probabilities of both
-    answers, and the margin; of a query the rank of its passage, and how similar the two are."""
+    answers, and the margin; of a query the rank of its passage, and how similar the two are, or the score of each
+    text that was ranked."""
 
 
 class Outcome(Document):

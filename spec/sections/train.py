@@ -176,8 +176,8 @@ class Train(Document):
     padding, but steps differ in length. Default: shuffled, so that steps are similar."""
     learning_rate: Literal["auto"] | Annotated[Real, Field(gt=0, lt=10)] = "auto"
     """Peak learning rate. Default `auto`: the usual middle of the strategy, for LoRA 2e-4 at a hidden size of 4,096 and
-    for full training 2e-5 at 2,048; narrower models take more, by the inverse root of the hidden size (beside a new
-    head by its inverse power 0.85) and inversely."""
+    for full training 2e-5 at 2,048. Narrower models take more: LoRA's goes by the inverse root of the hidden size, or
+    beside a new head by its inverse power 0.85, and full training's by its inverse."""
     head_learning_rate: Literal["auto"] | Annotated[Real, Field(gt=0, lt=10)] = "auto"
     """Peak learning rate of a new head, which is randomly initialized. Default `auto`: where
     `learning_rate` is `auto` too, 5e-3 beside an adapter and 1e-3, Adam's own, else; where it isn't, the same as it."""

@@ -305,7 +305,7 @@ class LowRankSettings(StrategySettings):
     def no_lora_file(self) -> str | None:
         """What belongs to the adapter beside its two matrices, or to the base that it learned beside."""
         if self.quantized is not None:
-            return "it was trained beside packed weights, and says something else beside those that others have"
+            return "it learned beside 4-bit or 8-bit weights; beside full-precision weights the model answers otherwise"
         if self.adapter.init in OF_THE_WEIGHT:
             return "its first directions were taken out of the base's weights"
         return self.adapter.no_lora_file()
