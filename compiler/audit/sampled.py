@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from ftc.compiler.audit.tally import SAMPLES, Tally, difference, finding, plural
+from ftc.compiler.resolve.models.vision_config import language_part
 from ftc.spec.documents.audit import Finding
 from ftc.spec.documents.events import Event, without_repeats
 from ftc.spec.documents.loss_settings import SamplingSettings
@@ -21,6 +22,7 @@ from ftc.spec.documents.sampled import Earned, SampledAgain, SampledAnswer, read
 from ftc.spec.documents.streams import TokenStream, open_stream
 from ftc.spec.rewards import is_correct
 from ftc.spec.storage.paths import RunFolder
+from ftc.spec.storage.reading import parse_json
 
 __all__ = ["Recompute", "check_sampled"]
 
@@ -66,9 +68,16 @@ def check_sampled(
         rows = open_stream(stream)
         found += _prompts(plan, rows, answers)
         if not found:
-            again = recompute(answers, rows, model)
-            found += _rewards(tally, answers, again.earned)
-            found += _fed(tally, events, again.fed)
+            found += _tokens(plan, model, answers)
+        if not found:
+            try:
+                again = recompute(answers, rows, model)
+            except (ValueError, LookupError, TypeError, ArithmeticError) as problem:
+                hint = "no run trains on such answers; restore the run's folder from a copy"
+                found.append(finding("FTC537", _FILE, "answers that earn something", problem, hint))
+            else:
+                found += _rewards(tally, answers, again.earned)
+                found += _fed(tally, events, again.fed)
     tally.not_checked.append(SAMPLES)
     tally.findings[:0] = found[:_MOST]
 
@@ -125,6 +134,16 @@ def _prompts(plan: Plan, rows: TokenStream, answers: Sequence[SampledAnswer]) ->
         wanted = [(prompt, number) for prompt in order.rows(step - 1) for number in range(size)]
         told = [(one.prompt, one.answer) for one in group]
         yield from difference(f"{_FILE}, step {step}: prompts", told, wanted, "the plan's seed")
+
+
+def _tokens(plan: Plan, model: Path, answers: Sequence[SampledAnswer]) -> Iterator[Finding]:
+    """Each token has a row in the model's embedding: no model writes another one, and nothing follows from one."""
+    own = plan.settings.model.tokenizer
+    rows = own.rows if own else int(language_part(parse_json((model / "config.json").read_bytes()))["vocab_size"])
+    for line, one in enumerate(answers, 1):
+        if odd := [token for token in one.ids if not 0 <= token < rows]:
+            hint = "the model has no such token; restore the run's folder from a copy"
+            yield finding("FTC537", f"{_FILE}, line {line}: tokens", f"0 to {rows - 1}", odd[0], hint)
 
 
 def _fed(tally: Tally, events: Sequence[Event], fed: Mapping[int, str] | str) -> Iterator[Finding]:

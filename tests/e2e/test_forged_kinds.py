@@ -38,6 +38,11 @@ def answer(**fields: Any) -> Forge:
     return lambda run: edit_lines(run.answers, lambda number, line: number or line.update(fields))
 
 
+def one_token(token: int) -> Forge:
+    """Another token at the begin of the first answer, which is as long as before."""
+    return lambda run: edit_lines(run.answers, lambda number, line: number or line["ids"].__setitem__(0, token))
+
+
 def exchanged(run: RunFolder) -> None:
     """Two tokens of an answer in the other order: as long as before, and it earns the same."""
     is_done: list[dict[str, Any]] = []
@@ -175,6 +180,10 @@ KINDS: dict[str, dict[str, tuple[Forge, str]]] = {
         "an advantage": (answer(advantage="0.125"), r"answers\.ndjson, line 1: advantage"),
         "the tokens of an answer": (answer(ids=[5]), r"answers\.ndjson, step 1: mean length"),
         "other tokens that earn the same": (exchanged, r"answers\.ndjson, step \d: tokens"),
+        **{
+            f"the token {token}, which no model has": (one_token(token), r"answers\.ndjson, line 1: tokens")
+            for token in (2**70, 2**40, 2**20, -1)
+        },
         "another prompt": (answer(prompt=0), r"answers\.ndjson, step 1: prompts"),
         "the share that is correct": (
             event("step", lambda line: line["sampled"].update(correct="0.75")),

@@ -165,7 +165,7 @@ def _words(plan: Plan, rows: TokenStream, model: Path) -> SplitRows:
 
 
 def _sampled(plan: Plan, answers: Sequence[SampledAnswer], rows: TokenStream, model_folder: Path) -> SampledAgain:
-    """What sampled answers earn and what their steps were fed, or why that can't be computed here."""
+    """What sampled answers earn and what their steps were fed, or which package is missing for that."""
     assert plan.settings.train.sampling is not None, "answers come from a plan that samples them"
     from ftc.spec.documents.sampled import SampledAgain
     from ftc.spec.rewards import asks_packages
@@ -181,16 +181,12 @@ def _sampled(plan: Plan, answers: Sequence[SampledAnswer], rows: TokenStream, mo
             earned = earned_again(plan.settings.train.sampling, answers, rows, texts)
         except ImportError as problem:
             earned = f"`{problem.name}` is not installed"
-        except (ValueError, LookupError, TypeError, ArithmeticError) as problem:
-            earned = f"these tokens are no answers: {problem}"
     try:
         from ftc.runtime.training.answer_rows import fed_digests
 
         fed = fed_digests(plan.settings, rows, answers)
     except ImportError as problem:
         fed = f"`{problem.name}` is not installed"
-    except (ValueError, LookupError, TypeError, ArithmeticError) as problem:
-        fed = f"these tokens are no answers: {problem}"
     return SampledAgain(earned, fed)
 
 
