@@ -106,13 +106,14 @@ def _check_license(draft: Draft) -> Draft:
 
 def _check_head(draft: Draft) -> Draft:
     """Whether this kind of model has such a head, and whether it can do the task with its own."""
-    model, head, kind = draft.model, head_card(draft.loaded.head), draft.recipe.task.kind
+    model, head, kind = draft.model, head_card(draft.loaded.head), draft.recipe.task.kind.replace("_", " ")
     if head_modules(head.name, model) is None:
         summary = f"transformers has no {head.title} for the model type `{model.model_type}`"
         help = "choose an encoder such as BERT or ModernBERT" + head.alternative
         return draft.find("FTC250", summary, "model.base", help=help)
     task, article = draft.recipe.task, "an" if kind[0] in "aeiou" else "a"
-    if not any(model.family in mode.families for mode in task.modes()) and not task.CARD.needs_decoder:
+    is_read = any(model.family in mode.families for mode in task.modes())
+    if model.family == "encoder_decoder" and not is_read and not task.CARD.needs_decoder:
         summary = f"{article} {kind} task needs an encoder or a decoder; {model.architecture} is an encoder-decoder"
         return draft.find("FTC222", summary, "model.base", help="choose a model such as BERT, ModernBERT or Qwen3")
     writes = head.is_new or model.family == "encoder_decoder"

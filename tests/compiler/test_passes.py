@@ -147,6 +147,15 @@ def test_what_does_not_fit_together(code: str, recipe: dict[str, Any], words: st
     assert words in " ".join(finding.help)
 
 
+def test_a_model_that_cannot_do_the_task_is_named_by_its_own_family() -> None:
+    generative = {"kind": "question_answering", "mode": "generative"}
+    read = found(task=generative, facts=model_facts(family="encoder"))["FTC222"]
+    assert read.summary == "a question answering task needs a decoder; BertModel is an encoder"
+    whole = model_facts(family="encoder_decoder", model_type="t5", architecture="T5ForConditionalGeneration")
+    embedded = found(task={"kind": "embedding"}, facts=whole)["FTC222"]
+    assert "needs an encoder or a decoder; T5ForConditionalGeneration is an encoder-decoder" in embedded.summary
+
+
 def test_a_model_that_overflows_float16() -> None:
     gemma = model_facts(model_type="gemma2")
     assert "overflow float16" in found(train={"precision": "float16"}, device=T4, facts=gemma)["FTC289"].summary
