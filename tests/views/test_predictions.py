@@ -43,10 +43,10 @@ def test_a_csv_file_has_them_behind_the_rows_own() -> None:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("name", ["Body", "Body, in full", "Body; in full", "a\tb", "a|b"])
 def test_what_is_written_is_read_back_whatever_divides_it(tmp_path: Path, name: str, delimiter: str) -> None:
-    texts = ["a, b", "a; b", 'he said "no"', "two\nlines", "a\tb|c", " blank ", "", "é"]
+    texts = ["a, b", "a; b", 'he said "no"', "two\nlines", "two\rlines", "a\tb|c", " blank ", "", "é"]
     rows = [{name: text, "Queue": "x,y;z"} for text in texts]
     said = [RowPrediction(row=row, prediction="x", probabilities={"x": 0.75, "y, z": 0.25}) for row in range(len(rows))]
-    (tmp_path / "out.csv").write_text(as_csv((name, "Queue"), rows, said, delimiter), encoding="utf-8")
+    (tmp_path / "out.csv").write_text(as_csv((name, "Queue"), rows, said, delimiter), encoding="utf-8", newline="")
     faults = Faults("out.csv")
     found = read_separated(tmp_path / "out.csv", ",", None, faults)
     assert not faults.found

@@ -51,21 +51,23 @@ def as_csv(
     """The rows with a column for each thing that is predicted; a list or an object is JSON in its cell.
 
     Where a column's name holds what may divide values, everything is in quotes, so that a reader that has to find out
-    the delimiter, as ftc's does, finds the right one.
+    the delimiter, as ftc's does, finds the right one. So it is where a cell holds a carriage return, which ends a row
+    for readers and which `csv` alone leaves without quotes.
     """
     whole = _beside(rows, predictions)
     added = [name for name in _names(columns).values() if any(name in row for row in whole)]
     stream = io.StringIO()
-    is_ambiguous = any(mark in name for name in columns for mark in ",;|\t")
+    table = [[_cell(row.get(name)) for name in (*columns, *added)] for row in whole]
+    is_ambiguous = any(mark in name for name in columns for mark in ",;|\t\r")
+    has_returns = any(isinstance(cell, str) and "\r" in cell for cells in table for cell in cells)
     writer = csv.writer(
         stream,
         delimiter=delimiter,
         lineterminator="\n",
-        quoting=csv.QUOTE_ALL if is_ambiguous else csv.QUOTE_MINIMAL,
+        quoting=csv.QUOTE_ALL if is_ambiguous or has_returns else csv.QUOTE_MINIMAL,
     )
     writer.writerow([*columns, *added])
-    for row in whole:
-        writer.writerow([_cell(row.get(name)) for name in (*columns, *added)])
+    writer.writerows(table)
     return stream.getvalue()
 
 
