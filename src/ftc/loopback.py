@@ -53,6 +53,7 @@ class PageHandler(BaseHTTPRequestHandler):
         package: Package that holds the page's files.
         files: They and their types, by what stands behind the secret.
         most_bytes: Longest body of a request.
+        timeout: Seconds after which a peer that sends or reads nothing is hung up on.
     """
 
     server: PageServer  # pyright: ignore[reportIncompatibleVariableOverride]  # as socketserver asks
@@ -61,6 +62,7 @@ class PageHandler(BaseHTTPRequestHandler):
     package: str
     files: Mapping[str, tuple[str, str]]
     most_bytes = _MOST_BYTES
+    timeout = 60
 
     def do_GET(self) -> None:
         """A question."""

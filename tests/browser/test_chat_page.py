@@ -73,6 +73,15 @@ def test_an_answer_is_shown_as_it_is_written_and_stops(page: Page, server: ChatS
     assert server.chat.lines == ["next"]
 
 
+def test_a_page_that_is_loaded_again_shows_what_the_models_remember(page: Page, server: ChatServer) -> None:
+    page.goto(server.url)
+    say(page, "where is it", 1)
+    page.reload()
+    say(page, "and now", 1)
+    assert isinstance(server.chat, Parrot)
+    assert server.chat.lines == ["and now"]
+
+
 def test_hostile_texts_are_text(page: Page, server: ChatServer) -> None:
     page.goto(server.url)
     say(page, HOSTILE, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from ftc.chatting.server import ChatServer
 from ftc.cli.main import main
+from ftc.loopback import PageHandler
 from tests.support.parrots import Parrot
 
 ABOUT = {"name": "desk", "run": "7f3a2b", "memory": "", "sampling": "greedy", "who": "tuned base"}
@@ -35,8 +37,8 @@ def opened(server: ChatServer, path: str, body: object = None, **headers: str) -
     return connection.getresponse()
 
 
-def asked(server: ChatServer, line: str, *subjects: str) -> list[dict[str, Any]]:
-    response = opened(server, f"/{server.secret}/ask", {"line": line, "subjects": subjects})
+def asked(server: ChatServer, line: str, *subjects: str, **more: str) -> list[dict[str, Any]]:
+    response = opened(server, f"/{server.secret}/ask", {"line": line, "subjects": subjects, **more})
     assert response.status == 200
     return [json.loads(part) for part in response.read().splitlines()]
 
@@ -57,6 +59,43 @@ def test_both_models_answer_part_by_part(server: ChatServer) -> None:
 def test_what_cannot_be_answered_is_told_and_the_next_line_is_answered(server: ChatServer) -> None:
     assert asked(server, "no", "tuned") == [{"refused": ["this can't be answered. it gives no tokens. another"]}]
     assert asked(server, "yes", "tuned")[0] == {"subject": "tuned", "part": "yes "}
+
+
+def test_what_a_machine_has_no_room_for_is_told_and_the_next_line_is_answered(server: ChatServer) -> None:
+    (found,) = asked(server, "much", "tuned", "base")
+    assert "RuntimeError: CUDA out of memory" in found["refused"][0]
+    assert asked(server, "yes", "tuned")[0] == {"subject": "tuned", "part": "yes "}
+
+
+def test_the_server_says_whether_an_answer_stopped_in_time(server: ChatServer) -> None:
+    chat = server.chat
+    assert isinstance(chat, Parrot)
+    response = opened(server, f"/{server.secret}/ask", {"line": "long", "subjects": ["tuned"], "id": "a"})
+    assert response.readline()
+    assert opened(server, f"/{server.secret}/stop", {"id": "a"}).status == 200
+    *_, last = (json.loads(part) for part in response.read().splitlines())
+    assert last == {"stopped": "Stopped; this line is forgotten."}
+    assert chat.lines == []
+    told = asked(server, "short", "tuned", id="b")
+    assert opened(server, f"/{server.secret}/stop", {"id": "b"}).status == 200, "too late, and no fault"
+    assert not any("stopped" in part for part in told)
+    assert chat.lines == ["short"]
+
+
+def test_a_stranger_is_refused_before_anything_is_read(server: ChatServer) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+    connection.putrequest("POST", "/wrong/ask")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", "900000")
+    connection.endheaders()  # and no body ever
+    assert connection.getresponse().status == 400
+
+
+def test_a_peer_that_says_nothing_is_hung_up_on(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert PageHandler.timeout == 60
+    monkeypatch.setattr(PageHandler, "timeout", 0.1)
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as peer:
+        assert peer.recv(1) == b""
 
 
 def test_an_answer_stops_when_its_reader_leaves(server: ChatServer) -> None:

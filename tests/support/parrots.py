@@ -16,7 +16,7 @@ __all__ = ["Parrot"]
 
 @dataclass
 class Parrot:
-    """Answers with what was said, word by word; `no` is refused, and `long` never ends by itself."""
+    """Answers with what was said, word by word; `no` is refused, `much` fails, and `long` never ends by itself."""
 
     lines: list[str] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -24,6 +24,8 @@ class Parrot:
     def ask(self, line: Any, subjects: Sequence[Any], say: Callable[[Any, str], None]) -> Reply:
         if line == "no":
             raise Refusal([diagnostic("FTC751", "this can't be answered", notes="it gives no tokens", help="another")])
+        if line == "much":
+            raise RuntimeError("CUDA out of memory")
         try:
             for _ in range(10**9 if line == "long" else 1):
                 for subject in subjects:

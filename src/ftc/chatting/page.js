@@ -3,7 +3,10 @@
 const at = (id) => document.getElementById(id);
 const NAMES = { tuned: "Tuned", base: "Base" };
 
-let asking = null; // what stops the answer that is being written
+let asking = null; // the answer that is being written: its id, and whether somebody stopped it
+
+// A page that is opened or loaded anew shows no conversation, so the models must not remember one.
+const ready = post("reset", {}).then((response) => response.text());
 
 function made(kind, className, text = "") {
   const element = document.createElement(kind);
@@ -12,8 +15,8 @@ function made(kind, className, text = "") {
   return element;
 }
 
-function post(path, body, signal) {
-  return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal });
+function post(path, body) {
+  return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 }
 
 const isAtEnd = () => innerHeight + scrollY >= document.documentElement.scrollHeight - 80;
@@ -53,14 +56,20 @@ async function* lines(response) {
 }
 
 async function send(line, subjects) {
-  asking = new AbortController();
+  const mine = (asking = { id: crypto.randomUUID(), isStopped: false });
   busy(true);
   const { item, places } = turn(line, subjects);
   const finish = () => Object.values(places).forEach((place) => place.classList.remove("writing"));
   try {
     places[subjects[0]].classList.add("writing");
-    const response = await post("ask", { line, subjects }, asking.signal);
+    await ready;
+    if (mine.isStopped) {
+      item.append(made("p", "note", "Stopped; this line is forgotten."));
+      return;
+    }
+    const response = await post("ask", { line, subjects, id: mine.id });
     if (!response.ok) throw new Error(await response.text());
+    let isTold = false;
     for await (const said of lines(response)) {
       const follows = isAtEnd(); // whoever scrolled up to read is left there
       if (said.part !== undefined) {
@@ -70,25 +79,30 @@ async function send(line, subjects) {
       }
       for (const text of said.notes ?? []) item.append(made("p", "note", text));
       for (const text of said.refused ?? []) item.append(made("p", "note refused", text));
+      if (said.stopped) item.append(made("p", "note", said.stopped));
+      isTold ||= Boolean(said.stopped || said.refused);
       if (said.refused && subjects.every((one) => !places[one].textContent)) item.querySelector(".answers").remove();
       if (follows) toEnd();
     }
+    if (mine.isStopped && !isTold) item.append(made("p", "note", "The answer was complete before it could stop; it is kept."));
     at("said").textContent = subjects.map((one) => `${NAMES[one]}: ${places[one].textContent}`).join(". ");
     at("fault").hidden = true;
   } catch (error) {
-    if (error.name === "AbortError") {
-      item.append(made("p", "note", "Stopped; this line is forgotten."));
-    } else {
-      at("fault").textContent = error instanceof TypeError
-        ? "No answer: ftc no longer runs. Start the same command again and open the address that it shows."
-        : `No answer: ${error.message}`;
-      at("fault").hidden = false;
-    }
+    at("fault").textContent = error instanceof TypeError
+      ? "No answer: ftc no longer runs. Start the same command again and open the address that it shows."
+      : `No answer: ${error.message}`;
+    at("fault").hidden = false;
   } finally {
     finish();
     asking = null;
     busy(false);
   }
+}
+
+function stop() {
+  if (!asking) return;
+  asking.isStopped = true;
+  post("stop", { id: asking.id }).catch(() => {}); // the answer itself says what became of it, or that ftc is gone
 }
 
 function busy(is) {
@@ -111,12 +125,12 @@ at("line").addEventListener("keydown", (event) => {
   at("ask").requestSubmit();
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && asking) asking.abort();
+  if (event.key === "Escape") stop();
 });
-at("stop").addEventListener("click", () => asking?.abort());
+at("stop").addEventListener("click", stop);
 at("reset").addEventListener("click", async () => {
   try {
-    await post("reset", {});
+    await (await post("reset", {})).text();
     at("talk").replaceChildren();
     at("hint").hidden = false;
     at("said").textContent = "A new conversation";

@@ -8,11 +8,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from ftc.loopback import PageHandler, PageServer
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.storage.reading import parse_json
+from ftc.verbs.chat import Subject
 
 __all__ = ["ChatServer", "Conversation"]
 
@@ -41,13 +42,15 @@ class _Job:
     """A line that waits for its answers, or for the conversation to begin anew where it is None."""
 
     line: str | None
-    subjects: tuple[str, ...]
+    subjects: tuple[Subject, ...]
+    id: str = ""
+    """By which the page stops it; empty where nobody does."""
     parts: queue.Queue[dict[str, Any] | None] = field(default_factory=queue.Queue)
     gone: threading.Event = field(default_factory=threading.Event)
 
 
 class _Gone(Exception):
-    """Nobody waits for the answer any more."""
+    """Nobody waits for the answer any more, or somebody stopped it."""
 
 
 class ChatServer(PageServer):
@@ -69,6 +72,7 @@ class ChatServer(PageServer):
         super().__init__(_Handler, port)
         self.chat, self.about, self._read = chat, dict(about), read
         self._jobs: queue.Queue[_Job | None] = queue.Queue()
+        self._open: dict[str, _Job] = {}
         self._ended = threading.Event()
 
     def serve(self) -> None:
@@ -93,7 +97,14 @@ class ChatServer(PageServer):
 
     def asked(self, job: _Job) -> None:
         """Takes a line, which is answered when its turn comes."""
+        if job.id:
+            self._open[job.id] = job
         self._jobs.put(job)
+
+    def stop(self, id: str) -> None:
+        """Stops an answer; its last part says whether that came in time. One that has ended stays as it is."""
+        if job := self._open.get(id):
+            job.gone.set()
 
     def _work(self, job: _Job) -> None:
         def say(subject: str, part: str) -> None:
@@ -104,14 +115,20 @@ class ChatServer(PageServer):
         try:
             if job.line is None:
                 self.chat.reset()
-            elif not job.gone.is_set():
+            elif job.gone.is_set():
+                raise _Gone
+            else:
                 findings = self.chat.ask(self._read(job.line), job.subjects, say).findings
                 job.parts.put({"notes": [_words(one) for one in findings]})
         except _Gone:
-            pass
+            job.parts.put({"stopped": "Stopped; this line is forgotten."})
         except Refusal as refusal:
             job.parts.put({"refused": [_words(one) for one in refusal.diagnostics]})
+        except Exception as error:  # noqa: BLE001 - a full card or disk ends one answer, not the conversation
+            name = type(error).__name__
+            job.parts.put({"refused": [f"{name}: {error}. This line is forgotten; a shorter one may be answered."]})
         finally:
+            self._open.pop(job.id, None)
             job.parts.put(None)
 
 
@@ -136,9 +153,15 @@ class _Handler(PageHandler):
                 self.refuse(HTTPStatus.NOT_FOUND)
 
     def posted(self) -> None:
-        """A line, whose answers come part by part, each a line of JSON; or a new conversation."""
-        name, body = self.inside(), self.body()
-        job = _job(name, body) if body is not None else None
+        """A line, whose answers come part by part, each a line of JSON; the end of one; or a new conversation."""
+        name = self.inside()
+        body = self.body() if name is not None else None  # a stranger's is never read
+        said = _said(body) if body is not None else None
+        if name == "stop" and said is not None and isinstance(said.get("id"), str):
+            self.server.stop(said["id"])
+            self.send(HTTPStatus.OK, "application/json", b"{}")
+            return
+        job = _job(name, said) if said is not None else None
         if job is None:
             self.refuse(HTTPStatus.BAD_REQUEST)
             return
@@ -151,19 +174,22 @@ class _Handler(PageHandler):
             job.gone.set()
 
 
-def _job(name: str | None, body: bytes) -> _Job | None:
-    """What is asked for; None where it makes no sense."""
+def _said(body: bytes) -> dict[str, Any] | None:
+    """The object in a request; None where it holds none."""
     try:
         said = parse_json(body)
     except ValueError:
         return None
-    if not isinstance(said, dict):
-        return None
+    return said if isinstance(said, dict) else None
+
+
+def _job(name: str | None, said: Mapping[str, Any]) -> _Job | None:
+    """What is asked for; None where it makes no sense."""
     if name == "reset":
         return _Job(None, ())
-    line, subjects = said.get("line"), said.get("subjects")
+    line, subjects, id = said.get("line"), said.get("subjects"), said.get("id", "")
     if name != "ask" or not isinstance(line, str) or not line.strip() or not isinstance(subjects, list):
         return None
-    if not subjects or not all(one in ("tuned", "base") for one in subjects):
+    if not subjects or not all(one in get_args(Subject) for one in subjects) or not isinstance(id, str):
         return None
-    return _Job(line.strip(), tuple(dict.fromkeys(subjects)))
+    return _Job(line.strip(), tuple(dict.fromkeys(subjects)), id)
