@@ -16,6 +16,7 @@ from ftc.spec.base import Document, Effect
 
 __all__ = [
     "MODEL_NAME",
+    "MODEL_NAME_RULE",
     "TRACKERS",
     "Artifact",
     "MLflow",
@@ -36,6 +37,11 @@ personal data masked; the adapter or model. Prompts, rows and answers are sent i
 
 MODEL_NAME = r"^[^/:.`'\"%\\\s][^/:`'\"%\\\n]*$"
 """What a registered model may be called: nothing that its address or a query of the registry would read otherwise."""
+MODEL_NAME_RULE = (
+    "it begins with no dot or space, and holds no slash, backslash, colon, quotation mark, backtick, percent sign or "
+    "line end"
+)
+"""The same in words."""
 
 
 class TrackerKeys(Document):

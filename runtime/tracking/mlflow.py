@@ -67,7 +67,7 @@ def register_model(job: RegistryJob, keys: MLflow, record: RunRecord) -> str:
 
     client, uri = _connected(keys)
     mlflow.set_tracking_uri(uri)
-    found = client.get_experiment_by_name(job.experiment)
+    found = client.get_experiment_by_name(keys.experiment or job.plan_name)
     assert found is not None, "the run was reported to it"
     (known,) = client.search_runs([found.experiment_id], f"tags.`ftc.run_id` = '{record.id}'", max_results=1)
     for one in client.search_model_versions(f"run_id = '{known.info.run_id}'"):

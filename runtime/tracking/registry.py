@@ -19,24 +19,30 @@ from ftc.spec.storage.paths import RunFolder
 from ftc.spec.storage.reading import read_regular
 from ftc.spec.trackers import tracker_card
 
-__all__ = ["REGISTRIES", "main", "register"]
+__all__ = ["MOST_SECONDS", "REGISTRIES", "main", "register"]
 
 REGISTRIES: Mapping[str, Callable[[RegistryJob, Any, RunRecord], str]] = {"mlflow": register_model}
 """What registers a model, by the name of the tracker's card."""
+MOST_SECONDS = 3600
+"""Of one registration: enough to send a model of 7 billion parameters over an ordinary line."""
 
 
 def register(job: RegistryJob, root: Path) -> RegistryAnswer:
-    """Registers a model, in a process whose working folder is the project's, and waits for it."""
-    done = subprocess.run(
-        (sys.executable, "-P", "-m", "ftc.runtime.tracking.registry"),
-        input=job.model_dump_json(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        encoding="utf-8",
-        cwd=root,
-        env=environment(),
-        check=False,
-    )
+    """Registers a model, in a process whose working folder is the project's, and waits for it, up to `MOST_SECONDS`."""
+    try:
+        done = subprocess.run(
+            (sys.executable, "-P", "-m", "ftc.runtime.tracking.registry"),
+            input=job.model_dump_json(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            cwd=root,
+            env=environment(),
+            check=False,
+            timeout=MOST_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return RegistryAnswer(problem=f"it was not done after {MOST_SECONDS // 60} minutes")
     if Path(job.answer).exists():
         return RegistryAnswer.model_validate_json(read_regular(Path(job.answer)))
     return RegistryAnswer(problem=f"the process ended with {done.returncode}")

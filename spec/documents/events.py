@@ -24,6 +24,7 @@ __all__ = [
     "PhaseEnded",
     "PhaseStarted",
     "Registered",
+    "Registering",
     "Resumed",
     "RunEnded",
     "RunStarted",
@@ -175,6 +176,16 @@ class Noticed(_Event):
     text: str
 
 
+class Registering(_Event):
+    """A tracker is given the model of a run that is over, a large one for minutes. Told, as `Registered` is."""
+
+    kind: Literal["registering"] = "registering"
+    tracker: str
+    """What people call it."""
+    model: str
+    """Name of the model."""
+
+
 class Registered(_Event):
     """A tracker has the model of a run that is over. Told, but not written to `events.ndjson`."""
 
@@ -230,6 +241,7 @@ Event = Annotated[
     | EarlyStopped
     | Noticed
     | StopRequested
+    | Registering
     | Registered
     | TestProgress
     | RunEnded,

@@ -58,8 +58,8 @@ class RegistryJob(Document):
     tracker: str
     keys: dict[str, Any]
     """The tracker's section of the recipe."""
-    experiment: str
-    """Name of the run's experiment, which has the run already."""
+    plan_name: str
+    """Name of the run's recipe, which trackers group runs by where the section doesn't say another."""
     folder: str
     """The run's folder."""
     name: str

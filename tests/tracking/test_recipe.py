@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from pydantic import ValidationError
 
 from ftc import api
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.documents.events import Event, Noticed, Registered
+from ftc.spec.documents.events import Event, Noticed, Registered, Registering
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.trackers import TRACKERS, MLflow, Track, Wandb, asked_trackers, tracker_card
-from ftc.verbs.register import refuse_name, register_asked
+from ftc.verbs.register import refuse_name, register_asked, registered
 from ftc.verbs.track import target_of
 from tests.support.recipes import plain_recipe
 from tests.support.tracked_runs import make_run
@@ -97,11 +99,11 @@ def test_weights_that_the_recipe_asks_for_are_asked_for_once(tmp_path: Path, mon
     assert seen == [("documents", "report", "weights")], "four are more than a tracker's keys may have"
 
 
-@pytest.mark.parametrize("name", ["a/b", "a:1", "it's", "", " a", "a%b"])
+@pytest.mark.parametrize("name", ["a/b", "a:1", "it's", "", " a", "a%b", ".a", "a`b", "a\\b", 'a"b', "a\nb"])
 def test_a_model_s_name_is_no_address_and_no_query(name: str) -> None:
     with pytest.raises(ValidationError):
         MLflow(registered_model=name)
-    with pytest.raises(ValueError, match="is no name of a model"):
+    with pytest.raises(ValueError, match=r"begins with no dot or space, and holds no .*backtick, percent sign"):
         refuse_name(name)
     refuse_name("Support tickets v2")
 
@@ -120,7 +122,10 @@ def test_a_run_registers_once_it_is_finished_and_passed_its_gates(
     wanted = {
         "paused": [],
         "gate_failed": [Noticed(code="FTC732", text="`tickets` is not registered: the run has failed a gate")],
-        "finished": [Registered(tracker="MLflow", version="model `tickets`, version 1")],
+        "finished": [
+            Registering(tracker="MLflow", model="tickets"),
+            Registered(tracker="MLflow", version="model `tickets`, version 1"),
+        ],
     }
     assert told == wanted[status]
 
@@ -140,4 +145,70 @@ def test_a_full_disk_or_a_tracker_that_is_down_leaves_the_run_as_it_is(
     register_asked(run, [(card, keys)], (down,), told.append)
     assert told == [], "that it is down is said already"
     register_asked(run, [(card, keys)], (), told.append)
-    assert told == [Noticed(code="FTC730", text="MLflow has not registered the model: No space left on device")]
+    assert told == [
+        Registering(tracker="MLflow", model="tickets"),
+        Noticed(code="FTC730", text="MLflow has not registered the model: No space left on device"),
+    ]
+
+
+def test_a_registration_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(tmp_path)
+    for weights in (one for one in run.record.outputs if "/" in one):
+        (run.folder / weights).parent.mkdir(parents=True, exist_ok=True)
+        (run.folder / weights).touch()
+    base = run.root / "base"
+    base.mkdir(parents=True)
+    monkeypatch.setattr("ftc.verbs.predict.usable_inputs", lambda run: SimpleNamespace(model_folder=base))
+    monkeypatch.setattr("ftc.runtime.tracking.registry.MOST_SECONDS", 0)
+    card = tracker_card("mlflow")
+    assert card is not None
+    with pytest.raises(Refusal) as refused:
+        registered(run, card, MLflow(), "tickets")
+    (found,) = refused.value.diagnostics
+    assert (found.code, "it was not done after" in found.summary) == ("FTC730", True)
+
+
+@pytest.mark.parametrize("register", [None, "other"])
+def test_values_are_sent_where_the_recipe_s_name_cannot_be_registered(
+    tmp_path: Path, register: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The base model isn't here, which `--register` refuses and the recipe's wish doesn't."""
+    run = make_run(tmp_path)
+    file = run.root / run.plan.recipe_file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        "ftc: 1\nname: x\ntask: {kind: classification}\ndata: {source: {path: a.csv}}\nmodel: {base: ./m}\n"
+        "strategy: {kind: lora}\ntrack: {mlflow: {registered_model: tickets}}\n",
+        encoding="utf-8",
+    )
+    sent: list[str] = []
+
+    class Reporters:
+        places = (("mlflow", "run x of experiment y"),)
+        sent: ClassVar[dict[str, int]] = {"mlflow": 26}
+
+        def __init__(self, *_: object) -> None: ...
+
+        def begin(self, *, live: bool) -> None: ...
+
+        def ask_for_all(self) -> None:
+            sent.append("all")
+
+        def wait(self, _seconds: float) -> bool:
+            return True
+
+        def finish(self, _seconds: float) -> tuple[()]:
+            return ()
+
+    monkeypatch.setattr("ftc.verbs.track.find_spec", lambda name: True)
+    monkeypatch.setattr("ftc.runtime.tracking.reporters.Reporters", Reporters)
+    if register is not None:
+        with pytest.raises(Refusal) as refused:
+            api.track(run, "mlflow", register=register)
+        assert [one.code for one in refused.value.diagnostics] == ["FTC687"]
+        assert not sent
+        return
+    done = api.track(run, "mlflow")
+    assert (done.values, sent) == (26, ["all"])
+    assert "`tickets` is not registered: " in done.where
+    assert "is not here" in done.where

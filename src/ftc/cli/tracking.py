@@ -19,7 +19,8 @@ def track_arguments(parser: Parser) -> None:
     about = f"{one_of([card.name for card in TRACKERS])}, also with a place: {places}; the rest is as in the recipe"
     parser.add_argument("--to", required=True, metavar="TRACKER[:PLACE]", help=about)
     parser.add_argument("--weights", action="store_true", help="send the adapter or model too")
-    register = "also register the model with its base under this name, for `mlflow models serve`; mlflow alone"
+    register = "also register the model with its base under this name, for `mlflow models serve`; mlflow alone "
+    register += "(the recipe's `registered_model`, if the run passed its gates)"
     parser.add_argument("--register", metavar="NAME", help=register)
     add_quiet(parser, "show no progress")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.documents.events import EventListener, Noticed, Registered
-from ftc.spec.trackers import MODEL_NAME, TRACKERS, TrackerCard, TrackerKeys
+from ftc.spec.documents.events import EventListener, Noticed, Registered, Registering
+from ftc.spec.trackers import MODEL_NAME, MODEL_NAME_RULE, TRACKERS, TrackerCard, TrackerKeys
 
 if TYPE_CHECKING:
     from ftc.spec.documents.plan import Plan
@@ -31,7 +31,7 @@ def refuse_name(name: str) -> None:
         ValueError: It would be read otherwise in an address or a query of the registry.
     """
     if not re.fullmatch(MODEL_NAME, name):
-        raise ValueError(f"`{name}` is no name of a model: it may hold no slash, colon or quotation mark")
+        raise ValueError(f"`{name}` is no name of a model: {MODEL_NAME_RULE}")
 
 
 def refuse_to_register(plan: Plan, root: Path, card: TrackerCard, path: str | None = None) -> None:
@@ -86,6 +86,7 @@ def register_asked(
             text = f"`{keys.model_name}` is not registered: the run has failed a gate"
             listen(Noticed(code="FTC732", text=text))
         elif not any(card.title in one.summary for one in problems):
+            listen(Registering(tracker=card.title, model=keys.model_name))
             try:
                 listen(Registered(tracker=card.title, version=registered(run, card, keys, keys.model_name)))
             except Refusal as refusal:
@@ -112,7 +113,7 @@ def registered(run: Run, card: TrackerCard, keys: TrackerKeys, name: str) -> str
             RegistryJob(
                 tracker=card.name,
                 keys=json.loads(keys.model_dump_json()),
-                experiment=keys.model_dump()["experiment"] or run.plan.name,
+                plan_name=run.plan.name,
                 folder=str(run.folder.absolute()),
                 name=name,
                 project=str(_project(run, Path(scratch) / "project")),

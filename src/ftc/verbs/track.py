@@ -133,7 +133,7 @@ def track(
         to: The tracker, such as `mlflow`, also with a place: `mlflow:sqlite:///mlflow.db`.
         weights: Send the adapter or model too.
         register: Name under which the model is registered besides, with its base, so that the tracker can serve it;
-            what the recipe says where left out, if the run passed its gates.
+            what the recipe says where left out, if the run passed its gates. Where that can't be, `where` says why.
         folder: Any folder of the project in which a name is looked for.
 
     Raises:
@@ -147,13 +147,20 @@ def track(
 
     run = run if isinstance(run, Run) else find_run(str(run), folder)
     target = target_of(to, run)
+    unfit, is_said = "", register is not None
     if register is not None:
         refuse_name(register)
     elif run.record.status == "finished":
         register = target.keys.model_name
     if register is not None:
-        refuse_to_register(run.plan, run.root, target.card)
-        usable_inputs(run)
+        try:
+            refuse_to_register(run.plan, run.root, target.card)
+            usable_inputs(run)
+        except Refusal as refusal:
+            if is_said:
+                raise
+            why = "; ".join((refusal.diagnostics[0].summary, *refusal.diagnostics[0].notes))
+            unfit = f"`{register}` is not registered: {why}"
     _need(target.card)
     from ftc.runtime.tracking.reporters import Reporters
     from ftc.spec.storage.paths import RunFolder
@@ -173,5 +180,5 @@ def track(
         raise Refusal(problems)
     where = reporters.places[0][1]
     if register is not None:
-        where = f"{where}\n{registered(run, target.card, target.keys, register)}"
+        where = f"{where}\n{unfit or registered(run, target.card, target.keys, register)}"
     return TrackedRun(run, target, reporters.sent[target.card.name], where)

@@ -18,6 +18,7 @@ from ftc.spec.documents.events import (
     PhaseEnded,
     PhaseStarted,
     Registered,
+    Registering,
     Resumed,
     RunEnded,
     RunStarted,
@@ -258,8 +259,9 @@ def event_lines(event: Event, state: RunState, page: Page) -> list[str]:
             return page.flow("stopping", [f"early, at step {event.step}: {escaped(event.reason)}"], indent=LABEL)
         case StopRequested():
             return [(f"{pad('stopping', LABEL)}after the current step, with a checkpoint; press again to stop at once")]
-        case Registered():
-            return page.flow("registered", [f"{escaped(event.version)}, in {event.tracker}"], indent=LABEL)
+        case Registering() | Registered():
+            what = f"model `{event.model}`" if isinstance(event, Registering) else event.version
+            return page.flow(event.kind, [f"{escaped(what)}, in {event.tracker}"], indent=LABEL)
         case RunEnded():
             return _end_lines(event, state, page)
         case _:
