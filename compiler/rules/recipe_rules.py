@@ -6,9 +6,9 @@ facts about model, rows or device is a table of its own, in `ftc.compiler.passes
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 
+from ftc.compiler.resolve.rows.columns import prompt_columns
 from ftc.compiler.rules.eval_rules import (
     classifier_has_answers,
     gates_can_be_checked,
@@ -62,13 +62,14 @@ Rule = Callable[[Recipe, Source], Iterator[Diagnostic]]
 
 
 def fields_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Each key of `data.fields` is a part that the task knows; of one source's, or a name in the prompt's template."""
+    """Each key of `data.fields` is a part that the task knows; of one source, or a variable of its prompt template."""
     parts, template = recipe.task.CARD.part_names, recipe.task.template or ""
     several = recipe.data.source if isinstance(recipe.data.source, tuple) else ()
     own = [(f"data.source[{number}].fields", one.fields or {}) for number, one in enumerate(several)]
     for path, fields in (("data.fields", recipe.data.fields), *own):
+        named = prompt_columns(template, tuple(fields.values())) if path != "data.fields" else ()
         for part in fields:
-            if part in parts or (path != "data.fields" and re.search(rf"\b{re.escape(part)}\b", template)):
+            if part in parts or part in named:
                 continue
             close = nearest(part, parts)
             yield diagnostic(

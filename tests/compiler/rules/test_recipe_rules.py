@@ -24,9 +24,16 @@ def data(**values: Any) -> dict[str, Any]:
 
 
 GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
+ANSWERING = {"kind": "generation", "prompt": "Answer the question: {{ q | trim }}"}
+"""A word of whose prose is no variable."""
 
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("FTC201", {"data": data(fields={"txt": "a"})}, {"data": data(fields={"text": "a"})}),
+    (
+        "FTC201",
+        {"task": ANSWERING, "data": {"source": [{"path": "a.jsonl", "fields": {"question": "ask"}}]}},
+        {"task": ANSWERING, "data": {"source": [{"path": "a.jsonl", "fields": {"q": "ask"}}]}},
+    ),
     ("FTC290", {"train": {"sharding": "ddp"}}, {"train": {"sharding": "ddp"}, "budget": {"devices": 2}}),
     ("FTC290", {"train": {"sharding": "fsdp"}}, {"train": {"sharding": "fsdp"}, "budget": {"devices": "auto"}}),
     (
