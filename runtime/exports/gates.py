@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ __all__ = [
     "answers_of_model",
     "first_rows",
     "kept",
+    "largest_difference",
     "parity",
     "parity_of",
     "require",
@@ -58,7 +60,7 @@ def parity(llama: Llama, rows: TokenStream, reference: Reference, bound: GgufTyp
     found = [place for row in llama.score(asked) for place in row]
     scores = torch.tensor([place["scores"] for place in found])
     sums = torch.tensor([place["log_sum_exp"] for place in found])
-    largest = max(float((scores - reference.scores).abs().max()), float((sums - reference.log_sum_exp).abs().max()))
+    largest = max(largest_difference(scores, reference.scores), largest_difference(sums, reference.log_sum_exp))
     highest = torch.tensor([place["highest"] for place in found])
     return parity_of(
         reference,
@@ -70,6 +72,12 @@ def parity(llama: Llama, rows: TokenStream, reference: Reference, bound: GgufTyp
         places=len(found),
         same=int((highest == reference.choices[:, 0]).sum()),
     )
+
+
+def largest_difference(found: torch.Tensor, reference: torch.Tensor) -> float:
+    """The largest difference between scores: none between equal infinities, an infinite one from what is no number."""
+    apart = torch.where(found == reference, 0.0, (found - reference).abs())
+    return float(torch.where(apart.isnan(), math.inf, apart).max())
 
 
 def parity_of(
@@ -94,7 +102,15 @@ def parity_of(
         compared: Scores that were compared.
         places: Places at which they stand.
         same: Places at which the same output scores highest.
+
+    Raises:
+        Refusal: A score is infinite or no number where the tuned model's isn't, or the other way round (FTC669).
     """
+    if not math.isfinite(largest):
+        summary = "the exported file gives scores that are infinite or no numbers, otherwise than the tuned model"
+        note = f"found in {compared} scores of {len(reference.rows)} rows of {reference.split}; nothing was kept"
+        help = "see what the tuned model says with `ftc predict`: a weight of it may be infinite or no number"
+        raise Refusal([diagnostic("FTC669", summary, notes=note, help=help)])
     return Parity(
         split=_not_test(reference.split),
         rows=len(reference.rows),
@@ -256,10 +272,12 @@ def kept(
     )
 
 
-_MORE_BITS = "export it with a type of more bits, such as `--type f16`, or use the merged model with transformers"
+_MORE_BITS = "export it with a type of more bits, such as `--type f16`"
 
 
-def require(found: Parity, what: str, *, help: str = _MORE_BITS) -> None:
+def require(
+    found: Parity, what: str, *, help: str = f"{_MORE_BITS}, or use the merged model with transformers"
+) -> None:
     """Lets pass a file that says the same.
 
     Raises:
@@ -278,17 +296,22 @@ def require(found: Parity, what: str, *, help: str = _MORE_BITS) -> None:
     raise Refusal([diagnostic("FTC669", summary, notes=notes, help=help)])
 
 
-def require_gates(found: AnswersKept, type_name: str) -> None:
+def require_gates(found: AnswersKept, type_name: str, *, help: str = _MORE_BITS) -> None:
     """Lets pass a file with which the recipe's gates hold.
+
+    Args:
+        found: What became of them.
+        type_name: Type of the file's weights.
+        help: What else can be done, beside waiving a gate.
 
     Raises:
         Refusal: One doesn't (FTC670).
     """
-    if findings := list(_broken(found, type_name)):
+    if findings := list(_broken(found, type_name, help)):
         raise Refusal(findings)
 
 
-def _broken(found: AnswersKept, type_name: str) -> Iterator[Diagnostic]:
+def _broken(found: AnswersKept, type_name: str, help: str) -> Iterator[Diagnostic]:
     for gate in found.failed:
         change, value, was = found.changes[gate.metric], found.exported[gate.metric], found.tuned[gate.metric]
         summary = (
@@ -301,8 +324,4 @@ def _broken(found: AnswersKept, type_name: str) -> Iterator[Diagnostic]:
             f"the tuned model: {was:.4g} on the same rows, a change of {change.value:+.4g}{between}",
             "nothing was kept",
         )
-        help = (
-            "export it with a type of more bits, such as `--type f16`",
-            f"or accept it with `--waive {gate.metric}`",
-        )
-        yield diagnostic("FTC670", summary, notes=notes, help=help)
+        yield diagnostic("FTC670", summary, notes=notes, help=(help, f"or accept it with `--waive {gate.metric}`"))

@@ -30,7 +30,6 @@ _FULL = "f32"
 _SECOND = ".lora_B.weight"
 """How the name of an adapter's second matrix ends."""
 _TRIMS = "the model's own template trims white space around a turn, and this one can't: send turns without it"
-_NOT_TOKENIZED = "no row's text gives its own tokens again, so the file's tokenizer was not compared"
 
 
 def write_gguf(job: Job, folder: Path) -> Written:
@@ -47,11 +46,6 @@ def write_gguf(job: Job, folder: Path) -> Written:
     file = folder / f"{session.plan.name}-{asked.weight_type}.gguf"
     found, answers = _typed(job, full, file, conversion)
     template = asked.beside(folder, file.name, adds_first)
-    notes = [] if tokenized else [_NOT_TOKENIZED]
-    if template is not None and not template.keeps_spaces:
-        notes.append(
-            "the model's own template trims white space around a turn, and this one can't: send turns without it"
-        )
     return Written(
         converter=CONVERTER,
         libraries=_LIBRARIES,
@@ -61,7 +55,7 @@ def write_gguf(job: Job, folder: Path) -> Written:
         tokenized=tokenized,
         answers=answers,
         template=template,
-        notes=tuple(notes),
+        notes=() if template is None or template.keeps_spaces else (_TRIMS,),
     )
 
 
@@ -147,10 +141,6 @@ def write_adapter(job: Job, folder: Path) -> Written:
         found = _compared(job, _llama(job, base, file), asked.weight_type)
         gates.require(found, f"the adapter in {asked.weight_type} beside the base model's file in f32")
         tokenized, _ = _tokenized(job, _llama(job, base))
-    notes = [
-        "compared beside the base model in f32; beside a base of fewer bits no gate was checked",
-        *([] if tokenized else [_NOT_TOKENIZED]),
-    ]
     return Written(
         converter=CONVERTER,
         libraries=_LIBRARIES,
@@ -158,7 +148,7 @@ def write_adapter(job: Job, folder: Path) -> Written:
         conversion=found,
         parity=found,
         tokenized=tokenized,
-        notes=tuple(notes),
+        notes=("compared beside the base model in f32; beside a base of fewer bits no gate was checked",),
     )
 
 

@@ -157,7 +157,7 @@ def export_file(
             texts=made.texts,
             answers=made.answers,
             template=made.template,
-            notes=(*made.notes, *_notes(plan, asked, made.answers)),
+            notes=(*made.notes, *_notes(plan, asked, made)),
         )
         (folder / EXPORT_FILE).write_text(exported.to_text(), encoding="utf-8")
     return exported
@@ -173,9 +173,11 @@ def _files(folder: Path) -> Iterator[tuple[str, FileFacts]]:
         yield file.name, FileFacts(size=file.stat().st_size, sha256=file_digest(file))
 
 
-def _notes(plan: Plan, asked: AskedFile, answers: AnswersKept | None) -> Iterator[str]:
-    """What is to be said of gates."""
-    if answers is None:
+def _notes(plan: Plan, asked: AskedFile, made: Written) -> Iterator[str]:
+    """What is to be said of the tokenizer and of gates, whatever the format."""
+    if not made.tokenized:
+        yield "no row's text gives its own tokens again, so the file's tokenizer was not compared"
+    if (answers := made.answers) is None:
         if plan.settings.eval.gates and gguf_type(asked.weight_type).is_measured:
             yield f"gates that were not checked: {', '.join(sorted(plan.settings.eval.gates))}"
         return

@@ -24,8 +24,10 @@ from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, states_at, without_
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.exported import Converter, Parity
 from ftc.spec.documents.provenance import METADATA_KEY
+from ftc.spec.head_programs import TRIALS, given
 from ftc.spec.heads import head_card
 from ftc.spec.model_formats import gguf_type
+from ftc.spec.text_forms import form_card
 
 if TYPE_CHECKING:
     from ftc.runtime.exports.job import Job
@@ -56,7 +58,7 @@ class Graph(nn.Module):
         self.model = model
         head = head_card(settings.model.head)
         self._names, self._vectors = head.file_outputs, settings.train.embedding
-        self._reads_last = settings.model.family == "decoder" and head.is_new
+        self._reads_last = settings.model.family == "decoder" and head.is_new and head.scores_rows
         self._options = without_cache(model)
         self.takes_types = has_token_types(model) and not (self._vectors or head.scored == "target")
 
@@ -108,7 +110,7 @@ def write_onnx(job: Job, folder: Path) -> Written:
         parity=parity,
         tokenized=tokenized,
         answers=answers,
-        texts='"A question?" "A text with its answer."' if head.finds_spans else '"A text."',
+        texts=TRIALS[given(settings.text.columns, finds_spans=head.finds_spans)],
     )
 
 
@@ -202,17 +204,28 @@ def _tokenized(job: Job, folder: Path) -> int:
     alone = Tokenizer.from_file(str(file))
     alone.no_truncation()
     alone.no_padding()
-    texts: list[tuple[str, list[int]]] = []
+    rows: list[list[tuple[list[str], list[int]]]] = []
     for number in range(min(len(job.rows), _MOST_TOKENIZED)):
-        ids = job.rows.ids(number).tolist()
-        text = known.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        if known(text)["input_ids"] == ids:
-            texts.append((text, ids))
-    same = sum(alone.encode(text).ids == ids for text, ids in texts)
-    if same < len(texts):
-        summary = f"tokenizer.json splits {len(texts) - same} of {len(texts)} rows otherwise than the run"
+        row = [
+            ([known.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False) for ids in parts], whole)
+            for parts in _texts_of(job, number)
+            for whole in [[one for part in parts for one in part]]
+        ]
+        if all(known(*texts)["input_ids"] == ids for texts, ids in row):
+            rows.append(row)
+    same = sum(all(alone.encode(*texts).ids == ids for texts, ids in row) for row in rows)
+    if same < len(rows):
+        summary = f"tokenizer.json splits {len(rows) - same} of {len(rows)} rows otherwise than the run"
         raise Refusal([diagnostic("FTC669", summary, notes="nothing was kept", help=_INSTEAD)])
     return same
+
+
+def _texts_of(job: Job, number: int) -> list[list[list[int]]]:
+    """Tokens of each text that the tokenizer was given of a row, or of both texts of the pair that it was given."""
+    ids, first = job.rows.ids(number).tolist(), job.rows.prompt_length(number)
+    if form_card(job.session.plan.settings.text.form).has_texts:
+        return [[text.tolist()] for text in job.rows.marked(number)]
+    return [[ids[:first], ids[first:]] if 0 < first < len(ids) else [ids]]
 
 
 def _compared(job: Job, work: ModelWithScorer, runtime: OnnxFile) -> Parity:
@@ -230,12 +243,11 @@ def _compared(job: Job, work: ModelWithScorer, runtime: OnnxFile) -> Parity:
             mine = reference.owners == numbers.index(number)
             lines = scores[owners == place][reference.places[mine]]
             choices = reference.choices[mine]
-            apart = (lines.gather(1, choices) - reference.scores[mine]).abs()
-            whole = (lines.logsumexp(dim=-1) - reference.log_sum_exp[mine]).abs()
-            # Minus infinity in both is no difference.
-            largest = max(largest, float(apart.nan_to_num(0).max()), float(whole.nan_to_num(0).max()))
+            scored, whole = lines.gather(1, choices), lines.logsumexp(dim=-1)
+            apart = gates.largest_difference(scored, reference.scores[mine])
+            largest = max(largest, apart, gates.largest_difference(whole, reference.log_sum_exp[mine]))
             same += int((lines.argmax(dim=-1) == choices[:, 0]).sum())
-            compared += apart.numel() + whole.numel()
+            compared += scored.numel() + whole.numel()
             places += len(lines)
     return gates.parity_of(
         reference,
@@ -261,5 +273,5 @@ def _answers(job: Job, tuned: ModelWithScorer, work: ModelWithScorer) -> Answers
         before = gates.answers_of_model(session, tuned, rows)
         after = gates.answers_of_model(session, work, rows)
         found = gates.kept(session, rows, job.split, before, after, asked.waived)
-        gates.require_gates(found, asked.weight_type)
+        gates.require_gates(found, asked.weight_type, help=_INSTEAD)
     return found

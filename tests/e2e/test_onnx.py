@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from ftc.runtime.exports import onnx as exporting
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.exported import ExportedModel
 from ftc.verbs import export_model as verb
+from ftc.verbs.provenance import _read_onnx
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.projects import contents
 from tests.support.session_packages import package_of
@@ -33,6 +35,7 @@ KINDS = [
     ("multi_label", "encoder"),
     ("regression", "encoder"),
     ("token_classification", "encoder"),
+    ("token_classification", "decoder"),
     ("extraction", "encoder"),
     ("embedding", "encoder"),
 ]
@@ -61,12 +64,13 @@ def test_a_file_is_the_tuned_model(finished: Callable[..., api.Run], ftc: Ftc, t
     assert answer.code == 0, answer.err
     made = ExportedModel.model_validate_json(json.dumps(json.loads(answer.out)["export"]))
     folder = Path("dist/x")
-    assert made.parity.share < 1e-5
-    assert made.parity.places == made.parity.same_choices >= 2 * made.parity.rows
+    assert made.parity.holds
+    assert made.parity.places >= 2 * made.parity.rows
     assert made.tokenized > 0
     assert made.tensor_types["FLOAT"] > 10
     assert made.answers is not None
-    assert made.answers.same_answers == made.answers.rows or task == "extraction"
+    least = made.parity.least_same if task != "extraction" else 0  # tiny models choose among near equal places
+    assert made.answers.same_answers is None or made.answers.same_answers >= least * made.answers.rows
     assert made.answers.exported == pytest.approx(made.answers.tuned, abs=1e-4)
     assert made.answers.tuned
     assert contents(run.folder) == before
@@ -97,14 +101,16 @@ def test_a_file_is_the_tuned_model(finished: Callable[..., api.Run], ftc: Ftc, t
         assert [line.split("\t")[1] for line in said] == [one.prediction for one in predicted]
 
 
-def used(folder: Path, *texts: str) -> list[str]:
-    """What the program beside the file prints, in a process that knows neither ftc nor torch."""
+def used(folder: Path, *texts: str, code: int = 0) -> list[str]:
+    """What the program beside the file prints, or its complaint, in a process that knows neither ftc nor torch."""
     blocked = "import sys; sys.modules.update(dict.fromkeys(['torch', 'transformers', 'ftc'])); "
-    code = f"{blocked}import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
-    code = code.replace("sys.argv[0]", repr(str(folder / "use.py")))
-    done = subprocess.run([sys.executable, "-c", code, *texts], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    lines = f"{blocked}import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
+    lines = lines.replace("sys.argv[0]", repr(str(folder / "use.py")))
+    done = subprocess.run(
+        [sys.executable, "-c", lines, *texts], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == code, done.stderr
+    return (done.stderr if code else done.stdout).splitlines()
 
 
 def test_a_damaged_file_is_refused_and_nothing_is_kept(
@@ -119,18 +125,8 @@ def test_a_damaged_file_is_refused_and_nothing_is_kept(
         assert not Path("dist").exists() or not list(Path("dist").iterdir())
 
     refused("FTC670")
-    finish = exporting._finish
-
-    def damaged(model: Any, origin: str) -> None:
-        import onnx_ir
-
-        finish(model, origin)
-        values = [one for one in model.graph.initializers.items() if sorted(one[1].shape) == [3, 32]]
-        ((name, value),) = values  # of the head; one of a tiny model's layers hardly counts
-        value.const_value = onnx_ir.tensor(value.const_value.numpy() * np.float32(1.01), name=name)
-
     with monkeypatch.context() as patch:
-        patch.setattr(exporting, "_finish", damaged)
+        patch.setattr(exporting, "_finish", lambda *given: spoiled(*given, 3, 1.01))
         refused("FTC669")
     with monkeypatch.context() as patch:  # the adapter is forgotten
         patch.setattr(verb, "merge_into", lambda run, model, *_: forgetful(run, model))
@@ -143,6 +139,109 @@ def test_a_damaged_file_is_refused_and_nothing_is_kept(
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
     assert "[FTC519]" in ftc("provenance", file).err
+
+
+def test_the_digest_of_tensors_is_of_their_values(tmp_path: Path, ftc: Ftc) -> None:
+    """Wherever the file keeps them; what lies in another file is said to, and not left out."""
+    digests, file = set(), tmp_path / "one.onnx"
+    for values in ([1.0, 2.0], [1.0, 3.0]):
+        weights = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [2], values)
+        assert not weights.raw_data
+        model = onnx.helper.make_model(onnx.helper.make_graph([], "graph", [], [], [weights]))
+        onnx.save(model, str(file))
+        digests.add(_read_onnx(file)[1])
+        weights = onnx.numpy_helper.from_array(np.array(values, np.float32), "w")
+        assert weights.raw_data
+        onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "graph", [], [], [weights])), str(file))
+        digests.add(_read_onnx(file)[1])
+    assert len(digests) == 2
+    model = onnx.load(str(file))
+    onnx.external_data_helper.set_external_data(model.graph.initializer[0], "elsewhere")
+    onnx.save(model, str(file))
+    refused = ftc("provenance", file)
+    assert ("[FTC518]" in refused.err, "lie in another file" in refused.text) == (True, True)
+
+
+FINISH = exporting._finish
+
+
+def spoiled(model: Any, origin: str, outputs: int, factor: float) -> None:
+    """A graph whose head, which counts more than one of a tiny model's layers, is multiplied by a factor."""
+    import onnx_ir
+
+    FINISH(model, origin)
+    ((name, value),) = (one for one in model.graph.initializers.items() if sorted(one[1].shape) == [outputs, 32])
+    value.const_value = onnx_ir.tensor(value.const_value.numpy() * np.float32(factor), name=name)
+
+
+def test_scores_that_are_no_numbers_are_refused(
+    finished: Callable[..., api.Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finished("regression", steps=2)
+    monkeypatch.setattr(exporting, "_finish", lambda *given: spoiled(*given, 1, math.nan))
+    with pytest.raises(Refusal, match="no numbers") as found:
+        api.export_model(run, "onnx", "dist/x")
+    assert codes(found) == {"FTC669"}
+    assert not Path("dist").exists() or not list(Path("dist").iterdir())
+
+
+def test_pairs_are_read_as_pairs(project: MakeProject) -> None:
+    """By the run, by the proof of the tokenizer, and by the program, which cuts them as the run did."""
+    from tokenizers import Tokenizer, processors
+
+    root = project("regression")
+    lines = [json.loads(line) for line in (root / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    pairs = [{**line, "text_pair": f"{line['text']} in an old film"} for line in lines]
+    (root / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in pairs), encoding="utf-8")
+    tokenizer = Tokenizer.from_file(str(root / "encoder" / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> $B:1 </s>:1", special_tokens=[("<s>", 1), ("</s>", 2)]
+    )
+    tokenizer.save(str(root / "encoder" / "tokenizer.json"))
+    run = api.apply(root / "recipe.yaml")
+    made = api.export_model(run, "onnx", "dist/x").model
+    assert made.tokenized > 0
+    assert made.serve("x").count('" "') == 1
+    texts = [("the player won", "a match"), ("a song", "the bank raised the price " * 20)]
+    predicted = api.predict(run, [{"text": one, "text_pair": other} for one, other in texts]).predictions
+    said = used(Path("dist/x"), *texts[0], *texts[1])
+    assert [line.split("\t")[:2] for line in said] == [list(pair) for pair in texts]
+    scores = [float(line.rsplit(" ", 1)[1]) for line in said]
+    assert scores == pytest.approx([one.numbers["score"] for one in predicted], rel=1e-3), "a pair is no single text"
+    assert used(Path("dist/x"), "alone", code=1) == ["usage: python use.py TEXT SECOND_TEXT..."]
+
+
+def test_what_the_program_says_of_long_texts_and_missing_ones(finished: Callable[..., api.Run]) -> None:
+    run = finished("extraction", steps=2)
+    api.export_model(run, "onnx", "dist/x")
+    folder = Path("dist/x")
+    assert used(folder, code=1) == used(folder, "which", code=1) == ["usage: python use.py QUESTION CONTEXT..."]
+    assert used(folder, "which sport", "") == ["which sport\tno answer"]
+    assert used(folder, "which sport " * 40, "a goal", code=1)[0].startswith("a question may have")
+    (said,) = used(folder, "which sport", "the player scored a goal and won the match " * 20)
+    longest = run.plan.settings.eval.max_answer_tokens
+    assert longest is not None
+    assert len(said.partition("\t")[2].split()) <= longest
+
+
+def test_words_that_were_cut_off_have_no_tag(finished: Callable[..., api.Run]) -> None:
+    run = finished("token_classification", steps=2)
+    api.export_model(run, "onnx", "dist/x")
+    (said,) = used(Path("dist/x"), "player won " * 60)
+    words = said.split()
+    assert (len(words), "/" in words[0], words[-1]) == (120, True, "won")
+
+
+def test_queries_and_passages_have_their_own_prefixes(project: MakeProject) -> None:
+    root = project("embedding", steps=2)
+    recipe = (root / "recipe.yaml").read_text(encoding="utf-8")
+    prefixed = recipe.replace("kind: embedding", "kind: embedding, query_prefix: 'q: ', passage_prefix: 'p: '")
+    (root / "recipe.yaml").write_text(prefixed, encoding="utf-8")
+    run = api.apply(root / "recipe.yaml")
+    assert api.export_model(run, "onnx", "dist/x").model.tokenized > 0
+    (query,), (passage,) = used(Path("dist/x"), "a goal"), used(Path("dist/x"), "--passage", "a goal")
+    assert query != passage
+    assert query.startswith("a goal ")
 
 
 def forgetful(run: api.Run, folder: Path) -> None:
@@ -161,9 +260,22 @@ def forgetful(run: api.Run, folder: Path) -> None:
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
 
-@pytest.mark.parametrize("task", ["generation", "summarization"])
-def test_what_writes_text_is_refused_by_name(finished: Callable[..., api.Run], ftc: Ftc, task: str) -> None:
+@pytest.mark.parametrize(
+    ("task", "format", "advised"),
+    [
+        ("generation", "onnx", "--format gguf"),
+        ("summarization", "onnx", "with transformers"),
+        ("reranking", "onnx", "with transformers"),
+        ("reranking", "gguf", "with transformers"),
+        ("classification", "gguf", "--format onnx"),
+    ],
+)
+def test_the_advice_is_a_format_that_takes_the_model(
+    finished: Callable[..., api.Run], ftc: Ftc, task: str, format: str, advised: str
+) -> None:
     run = finished(task, steps=2)
-    answer = ftc("run", "export", run.record.id, "--format", "onnx", "-o", "dist/x")
-    assert (answer.code, "[FTC666]" in answer.err, "--format gguf" in answer.text) == (1, True, True)
+    answer = ftc("run", "export", run.record.id, "--format", format, "-o", "dist/x")
+    assert (answer.code, "[FTC666]" in answer.err) == (1, True)
+    found = [one for one in ("--format gguf", "--format onnx", "with transformers") if one in answer.text]
+    assert found == [advised]
     assert not Path("dist").exists()

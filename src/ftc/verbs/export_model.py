@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ROWS", "Exported", "export_model", "write_modelfile"]
 
+_BY_CARD = "use the model's folder with transformers, as the run's card shows"
 ROWS = 200
 """Most rows on which gates are checked: each is answered by both models."""
 
@@ -174,15 +175,15 @@ def _obstacles(run: Run, card: ModelFormat, target: Path) -> Iterator[Diagnostic
     if not run.record.is_finished:
         help = f"`ftc apply {run.plan.recipe_file}` continues it"
         yield _refused(run, card, f"it is {run.record.status.replace('_', ' ')}", help)
-    yield from _misfits(run, card)
-    if settings.model.vision is not None:
-        why = "the converter writes language models alone, and this one reads images"
-        yield _refused(run, card, why, "serve the model's folder with transformers, as the run's card shows")
+    alone = strategy_card(settings.strategy).no_merging
+    if (misfit := _misfit(run, card)) is not None:
+        others = [one.name for one in MODEL_FORMATS if _misfit(run, one) is None and alone is None]
+        yield _refused(run, card, misfit, f"write it with `--format {others[0]}`" if others else _BY_CARD)
     if card.is_adapter:
         if (unfit := settings.strategy.no_lora_file()) is not None:
             help = "`--format gguf` writes the whole model, with what was trained in it"
             yield _refused(run, card, f"what it trained doesn't fit such a file: {unfit}", help)
-    elif (alone := strategy_card(settings.strategy).no_merging) is not None:
+    elif alone is not None:
         help = "train with `strategy: {kind: lora}`, which becomes part of the base model's weights"
         yield _refused(run, card, f"its adapter can't be merged into the base model: {alone}", help)
     if missing := [name for name in card.needs if find_spec(name) is None]:
@@ -193,29 +194,25 @@ def _obstacles(run: Run, card: ModelFormat, target: Path) -> Iterator[Diagnostic
         yield diagnostic("FTC651", f"`{target.name}` exists already", help=help)
 
 
-def _misfits(run: Run, card: ModelFormat) -> Iterator[Diagnostic]:
-    """Why the format is for other kinds of models."""
+def _misfit(run: Run, card: ModelFormat) -> str | None:
+    """Why a format is for other kinds of models; None where it takes this kind."""
     settings, kind = run.plan.settings, run.plan.recipe.task.kind.replace("_", " ")
-    head, family = head_card(settings.model.head), settings.model.family
-    if card.only_decoders and not (family == "decoder" and head.writes):
-        why = f"the format is for decoders that write text, and this is a model for {kind}"
-        other = next((one.name for one in MODEL_FORMATS if not one.only_decoders), None)
-        fits = not head.writes and family != "encoder_decoder"
-        help = f"write it with `--format {other}`" if fits else "serve the model's folder with transformers"
-        yield _refused(run, card, why, f"{help}, or as the run's card shows" if fits else f"{help}, as its card shows")
-    elif not card.only_decoders and head.writes:
-        why = f"the format is for models that don't write, and this one, for {kind}, writes text"
-        yield _refused(run, card, why, "a decoder is written with `--format gguf`, which llama.cpp serves")
-    elif not card.only_decoders:
-        form = form_card(settings.text.form)
-        obstacles = {
-            "is an encoder-decoder": family == "encoder_decoder",
-            "compares two answers": form.is_pair,
-            "ranks the texts of a query": form.has_texts and head.is_new,
-        }
-        for what in (words for words, is_so in obstacles.items() if is_so):
-            why = f"the format is for models that read one text a row, or a question with its context; this one {what}"
-            yield _refused(run, card, why, "serve the model's folder with transformers, as the run's card shows")
+    head, family, form = head_card(settings.model.head), settings.model.family, form_card(settings.text.form)
+    if settings.model.vision is not None:
+        return "only models of text alone can be written so, and this one reads images"
+    if card.only_decoders:
+        is_fit = family == "decoder" and head.writes
+        return None if is_fit else f"the format is for decoders that write text, and this is a model for {kind}"
+    if head.writes:
+        return f"the format is for models that don't write, and this one, for {kind}, writes text"
+    obstacles = {
+        "is an encoder-decoder": family == "encoder_decoder",
+        "compares two answers": form.is_pair,
+        "ranks the texts of a query": form.has_texts and head.is_new,
+    }
+    what = next((words for words, is_so in obstacles.items() if is_so), None)
+    reads = "the format is for models that read one or two texts a row, or a question with its context"
+    return what and f"{reads}; this one {what}"
 
 
 def _refused(run: Run, card: ModelFormat, why: str, help: str) -> Diagnostic:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.model_formats import MODEL_FORMATS
 from ftc.spec.storage.model_files import INDEX_FILE
 from ftc.verbs.runs import Run, find_run, runs
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["export", "no_longer_whole", "provenance", "refuse_faults", "used_by"]
 
-GGUF_SUFFIX, ONNX_SUFFIX = ".gguf", ".onnx"
-"""How names of files for llama.cpp and for onnxruntime end."""
 _MIN_DIGITS = 8
 
 
@@ -73,8 +72,8 @@ def provenance(file: Path | str, *, folder: Path | str = ".") -> Origin:
     paths = _weights_in(path)
     cache = DigestCache(DIGESTS.under(cache_folder()))
     try:
-        if path.suffix in (GGUF_SUFFIX, ONNX_SUFFIX):
-            metadata, content = _read_gguf(path) if path.suffix == GGUF_SUFFIX else _read_onnx(path)
+        if (card := next((one for one in MODEL_FORMATS if one.suffix == path.suffix), None)) is not None:
+            metadata, content = _read_onnx(path) if card.made_by == "torch" else _read_gguf(path)
             says = read_provenance(metadata)
         else:
             says = read_provenance(read_metadata(paths[0]))
@@ -207,7 +206,8 @@ def _read_onnx(path: Path) -> tuple[dict[str, object], str]:
     """What ftc's key in an ONNX file's metadata says, and the digest of its tensors.
 
     Raises:
-        Refusal: The library that reads it isn't installed (FTC650), or it can't be read (FTC518).
+        Refusal: The library that reads it isn't installed (FTC650), or it can't be read, or its tensors lie in another
+            file (FTC518).
     """
     import hashlib
     from importlib.util import find_spec
@@ -222,9 +222,17 @@ def _read_onnx(path: Path) -> tuple[dict[str, object], str]:
 
     def read() -> tuple[dict[str, object], str]:
         model = onnx.load(str(path), load_external_data=False)
+        if outside := [one.name for one in model.graph.initializer if one.data_location == one.EXTERNAL]:
+            raise ValueError(f"{len(outside)} of its tensors lie in another file, such as {outside[0]}")
+        # A tensor stands in raw bytes or in a field of its type.
+        arrays = [(one, onnx.numpy_helper.to_array(one)) for one in model.graph.initializer]
         digests = {
-            one.name: TensorDigest(str(one.data_type), tuple(one.dims), hashlib.sha256(one.raw_data).hexdigest())
-            for one in model.graph.initializer
+            one.name: TensorDigest(
+                str(one.data_type),
+                tuple(one.dims),
+                hashlib.sha256((array.astype(str) if array.dtype.hasobject else array).tobytes()).hexdigest(),
+            )
+            for one, array in arrays
         }
         return {one.key: one.value for one in model.metadata_props}, content_digest(digests)
 
@@ -247,7 +255,7 @@ def _refuse_contradicted(path: Path, says: Provenance | None, content: str, know
     """
     if says is None:
         return
-    if path.suffix in (GGUF_SUFFIX, ONNX_SUFFIX):
+    if path.suffix in {one.suffix for one in MODEL_FORMATS}:
         exported = [one for one in known.exports if one.job_sha256 == says.job_sha256]
         if exported:
             note = f"run {exported[-1].run_id} was exported {len(exported)} times, and no export has these bytes"

@@ -70,6 +70,20 @@ def test_scores_are_compared_with_their_spread(rows: TokenStream, shift: float, 
         assert found.model_copy(update={"allowed": 0.05}).holds, "a type of fewer bits may differ more"
 
 
+@pytest.mark.parametrize("shift", [float("nan"), float("inf")])
+def test_scores_that_are_no_numbers_never_pass(rows: TokenStream, shift: float) -> None:
+    reference = reference_of(rows)
+    with pytest.raises(Refusal, match="FTC669"):
+        gates.parity(cast("Llama", Answering(reference, shift)), rows, reference, gguf_type("f32"), 0.0)
+
+
+def test_equal_infinities_are_no_difference() -> None:
+    infinite = torch.tensor([float("-inf"), 1.0])
+    assert gates.largest_difference(infinite, infinite + 0.5) == 0.5
+    assert gates.largest_difference(infinite, -infinite) == float("inf")
+    assert gates.largest_difference(torch.tensor([float("nan")]), torch.tensor([1.0])) == float("inf")
+
+
 def test_a_preference_is_two_texts(tmp_path: Any) -> None:
     """Each answer is read by itself, behind the prompt that both share."""
     ids, mask = [1, 8, 9, 2, 1, 8, 7, 7, 2], [0, 0, 1, 1, 0, 0, 1, 1, 1]
@@ -106,6 +120,10 @@ def test_a_gate_that_fails_with_the_file_is_refused_unless_waived() -> None:
         gates.require_gates(kept("accuracy"), "q8_0")
     (found,) = refused.value.diagnostics
     assert (found.code, "0.6 on the same rows, a change of -0.2" in found.notes[0]) == ("FTC670", True)
+    assert "--type f16" in str(found.help)
+    with pytest.raises(Refusal) as other:
+        gates.require_gates(kept("accuracy"), "f32", help="merge it")
+    assert "--type" not in str(other.value.diagnostics[0].help), "a format of one type has no other"
 
 
 def test_the_first_rows_are_a_stream_of_their_own(rows: TokenStream) -> None:

@@ -5,12 +5,32 @@ from __future__ import annotations
 import json
 
 from ftc.spec.documents.plan import Plan
+from ftc.spec.head_programs import USAGE, given
 from ftc.spec.heads import head_card
 
 __all__ = ["labels_file", "program"]
 
 LABELS_FILE = "labels.json"
 """Names of the outputs, in their order, and the scales of numbers."""
+
+_TEXTS = (
+    "texts = words or sys.stdin.read().splitlines()",
+    "if not texts:",
+    '    sys.exit("usage: python use.py USAGE")',
+)
+_PAIRS = (
+    "if not words or len(words) % 2:",
+    '    sys.exit("usage: python use.py USAGE")',
+    "texts = list(zip(words[::2], words[1::2], strict=True))",
+)
+_PASSAGES = ('if words[:1] == ["--passage"]:', "    words, prefix = words[1:], PREFIX")
+_CUT = ("tokenizer.enable_truncation(LENGTH)",)
+_ROOM = (  # a context is cut, a question isn't
+    "room = LENGTH - tokenizer.num_special_tokens_to_add(is_pair=True)",
+    "if any(len(tokenizer.encode(question, add_special_tokens=False)) >= room for question, _ in texts):",
+    '    sys.exit(f"a question may have {room - 1} tokens at most")',
+    'tokenizer.enable_truncation(LENGTH, strategy="only_second")',
+)
 
 
 def labels_file(plan: Plan) -> str | None:
@@ -31,18 +51,19 @@ def program(plan: Plan, file: str) -> str:
         file: Name of the ONNX file beside it.
     """
     settings, head = plan.settings, head_card(plan.settings.model.head)
-    vectors, pairs = settings.train.embedding, head.finds_spans
-    prefix = json.dumps(vectors.query_prefix, ensure_ascii=False) if vectors and vectors.query_prefix else ""
-    usage = "QUESTION CONTEXT" if pairs else "TEXT..."
-    read = "[(sys.argv[1], sys.argv[2])]" if pairs else "sys.argv[1:] or sys.stdin.read().splitlines()"
-    options = ', strategy="only_second"' if pairs else ""
-    named = head.names_outputs
+    kind = given(settings.text.columns, finds_spans=head.finds_spans)
+    vectors, length = settings.train.embedding, settings.text.max_length
+    query, passage = (vectors.query_prefix, vectors.passage_prefix) if vectors else ("", "")
+    has_passages = vectors is not None and not vectors.card.needs_score and query != passage
+    usage = f"[--passage] {USAGE[kind]}" if has_passages else USAGE[kind]
+    is_prefixed, named = has_passages or bool(query), head.names_outputs
     names = [f'known = json.loads((folder / "{LABELS_FILE}").read_text(encoding="utf-8"))', 'names = known["names"]']
     scaled = [] if head.chooses else ['scales = known["scales"]']
     return "\n".join(
         (
-            f'"""Says what the model makes of texts: python use.py {usage}',
+            f'"""Says what the model makes of {kind}: python use.py {usage}',
             "",
+            *(["Texts are queries; behind --passage they are passages.", ""] if has_passages else []),
             "It needs three packages: pip install numpy onnxruntime tokenizers",
             '"""',
             "",
@@ -56,12 +77,17 @@ def program(plan: Plan, file: str) -> str:
             "",
             "folder = Path(__file__).parent",
             'tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))',
-            f"tokenizer.enable_truncation({settings.text.max_length}{options})",
+            "words = sys.argv[1:]",
+            *([f"prefix = {json.dumps(query, ensure_ascii=False)}"] if is_prefixed else []),
+            *([line.replace("PREFIX", json.dumps(passage, ensure_ascii=False)) for line in _PASSAGES if has_passages]),
+            *(line.replace("USAGE", usage) for line in (_TEXTS if kind == "texts" else _PAIRS)),
+            *(line.replace("LENGTH", str(length)) for line in (_ROOM if kind == "questions" else _CUT)),
             f"tokenizer.enable_padding(pad_id={settings.model.pad_id})",
             f"model = onnxruntime.InferenceSession(str(folder / {json.dumps(file)}))",
             *([*names, *scaled] if named else []),
-            f"texts = {read}",
-            f"encoded = tokenizer.encode_batch({f'[{prefix} + text for text in texts]' if prefix else 'texts'})",
+            f"encoded = tokenizer.encode_batch({'[prefix + text for text in texts]' if is_prefixed else 'texts'})",
+            *(['texts = ["\\t".join(pair) for pair in texts]'] if kind == "pairs" else []),
+            *([f"longest = {settings.eval.max_answer_tokens}"] if kind == "questions" else []),
             "arrays = {",
             '    "input_ids": [one.ids for one in encoded],',
             '    "attention_mask": [one.attention_mask for one in encoded],',
