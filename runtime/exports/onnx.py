@@ -201,7 +201,7 @@ def _tokenized(job: Job, folder: Path) -> int:
     known: Any = AutoTokenizer.from_pretrained(job.asked.model, local_files_only=True)
     file = folder / "tokenizer.json"
     file.write_text(known.backend_tokenizer.to_str(), encoding="utf-8")
-    alone = Tokenizer.from_file(str(file))
+    alone: Any = Tokenizer.from_file(str(file))
     alone.no_truncation()
     alone.no_padding()
     rows: list[list[tuple[list[str], list[int]]]] = []
