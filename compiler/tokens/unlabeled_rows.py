@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -81,7 +82,9 @@ def _input_columns(plan: Plan, columns: Sequence[str] = ()) -> tuple[dict[str, s
     """
     card, text = plan.recipe.task.CARD, plan.settings.text
     if text.form == "rerank":
-        return {"query": text.columns["query"], "negative": RANKED_COLUMN}, ()
+        known = {part: text.columns[part] for part in ("query", "positive", "negative")}
+        is_known = RANKED_COLUMN not in columns and all(column in columns for column in known.values())
+        return known if is_known else {"query": known["query"], "negative": RANKED_COLUMN}, ()
     if form_card(text.form).has_texts:
         texts = {part: text.columns[part] for part in _COMPARED if part in text.columns}
         return {part: column for part, column in texts.items() if column in columns} or dict([*texts.items()][:1]), ()
@@ -256,8 +259,8 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
             )
         case "extract":
             return lambda row: row.update({columns["answers"]: {"text": [], "answer_start": []}})
-        case "embed" | "rerank":  # the first has none
-            return lambda row: row.update({NEGATIVES_COLUMN: row.get(RANKED_COLUMN)})
+        case "embed" | "rerank":
+            return partial(_rank_all, plan)
         case "chat":
             return lambda row: row.update({columns["messages"]: _asked(row.get(columns["messages"]))})
         case "prompt" | "sample":
@@ -266,6 +269,13 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
             return given if _scores_answers(plan) else copied
         case _:
             assert_never(text.form)
+
+
+def _rank_all(plan: Plan, row: Row) -> None:
+    """Has a reranker order all texts of a row: also the right one, which rows of training know."""
+    if plan.settings.train.reranking is not None:
+        right = row.get(plan.settings.text.columns["positive"])
+        row[NEGATIVES_COLUMN] = row.get(RANKED_COLUMN) or [right, *row[NEGATIVES_COLUMN]]
 
 
 def _length(words: Any) -> int:

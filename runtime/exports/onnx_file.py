@@ -115,7 +115,7 @@ class FileScorer:
         """How many things a row has to predict."""
         return self._scorer.num_targets(rows, number)
 
-    def logits(self, _model: object, batch: Batch) -> torch.Tensor:
+    def logits(self, model: object, batch: Batch) -> torch.Tensor:  # noqa: ARG002 - the file has the weights
         """(N, C) scores in float32, as the file gives them.
 
         Raises:

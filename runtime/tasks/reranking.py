@@ -23,12 +23,30 @@ from ftc.spec.documents.streams import TokenStream
 
 __all__ = ["LOSSES", "RERANKING", "RerankingScorer"]
 
-LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "cross_entropy": lambda scores, _: -scores.log_softmax(dim=0)[0],
-    "binary_cross_entropy": lambda scores, _: -functional.logsigmoid(torch.cat((scores[:1], -scores[1:]))).mean(),
-    "margin_mse": lambda scores, margins: ((scores[0] - scores[1:] - margins) ** 2).mean(),
+
+def _cross_entropy(scores: torch.Tensor, there: torch.Tensor, _margins: torch.Tensor) -> torch.Tensor:
+    return -scores.masked_fill(~there, -torch.inf).log_softmax(dim=1)[:, 0]
+
+
+def _binary_cross_entropy(scores: torch.Tensor, there: torch.Tensor, _margins: torch.Tensor) -> torch.Tensor:
+    each = -functional.logsigmoid(torch.cat((scores[:, :1], -scores[:, 1:]), dim=1))
+    return (each * there).sum(dim=1) / there.sum(dim=1)
+
+
+def _margin_mse(scores: torch.Tensor, there: torch.Tensor, margins: torch.Tensor) -> torch.Tensor:
+    wrong = there[:, 1:]
+    squares = (scores[:, :1] - scores[:, 1:] - margins[:, :-1]) ** 2
+    return (squares * wrong).sum(dim=1) / wrong.sum(dim=1).clamp_min(1)
+
+
+LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "cross_entropy": _cross_entropy,
+    "binary_cross_entropy": _binary_cross_entropy,
+    "margin_mse": _margin_mse,
 }
-"""Loss of a row by the card's name, of (K,) scores of its texts, the right one first, and (K - 1,) margins."""
+"""(B,) losses by the card's name, of (B, K) scores of each row's texts, the right one first, where (B, K) says which
+rows have such a text, and (B, K) margins, the first wrong text's first.
+"""
 
 
 class RerankingScorer(RowScorer):
@@ -64,11 +82,14 @@ class RerankingScorer(RowScorer):
         return self.logits(model, batch)
 
     def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:  # noqa: ARG002
-        """(B,) loss of each row; 0 of a row with a single text."""
-        rows = zip(_by_row(logits, batch), batch.targets, strict=True)
-        return torch.stack(
-            [self._loss(own, margins[: len(own) - 1]) if len(own) > 1 else 0 * own[0] for own, margins in rows]
-        )
+        """(B,) loss of each row. No number is read back, so that a step can be traced without any."""
+        assert batch.sequences is not None, "each pair belongs to a row"
+        rows, scores = batch.sequences, logits[:, 0]
+        counts = torch.zeros_like(batch.owners).index_add(0, rows, torch.ones_like(rows))
+        places = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
+        empty = torch.zeros_like(batch.targets)
+        there = empty.bool().index_put((rows, places), torch.ones_like(rows, dtype=torch.bool))
+        return self._loss(empty.index_put((rows, places), scores), there, batch.targets)
 
     def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:
         """The rank of the first text, equal ones before it, and the score of each text as a share."""

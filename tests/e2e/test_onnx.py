@@ -126,7 +126,7 @@ def test_a_damaged_file_is_refused_and_nothing_is_kept(
 
     refused("FTC670")
     with monkeypatch.context() as patch:
-        patch.setattr(exporting, "_finish", lambda *given: spoiled(*given, 3, 1.01))
+        patch.setattr(exporting, "_finish", lambda model, origin: spoiled(model, origin, 3, 1.01))
         refused("FTC669")
     with monkeypatch.context() as patch:  # the adapter is forgotten
         patch.setattr(verb, "merge_into", lambda run, model, *_: forgetful(run, model))
@@ -178,7 +178,7 @@ def test_scores_that_are_no_numbers_are_refused(
     finished: Callable[..., api.Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = finished("regression", steps=2)
-    monkeypatch.setattr(exporting, "_finish", lambda *given: spoiled(*given, 1, math.nan))
+    monkeypatch.setattr(exporting, "_finish", lambda model, origin: spoiled(model, origin, 1, math.nan))
     with pytest.raises(Refusal, match="no numbers") as found:
         api.export_model(run, "onnx", "dist/x")
     assert codes(found) == {"FTC669"}

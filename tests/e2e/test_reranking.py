@@ -41,6 +41,12 @@ def test_scores_are_the_same_everywhere(
     answer = ftc("predict", run, "--data", rows)
     assert answer.code == 0, answer.text
     (said,) = [json.loads(line) for line in answer.out.splitlines()]
+    answer = ftc("predict", run, "--data", root / "rows.jsonl")
+    assert answer.code == 0, answer.text
+    first = json.loads((root / "rows.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    ranked = [first["positive"], *first["negative"]]
+    best = json.loads(answer.out.splitlines()[0])
+    assert best["prediction"] == ranked[int(next(iter(best["numbers"]))) - 1], "rows of training are ranked, too"
     alone = ftc("predict", run, _QUERY)
     assert alone.code != 0
     assert '{"query": "…", "texts": ["…", "…"]}' in alone.text

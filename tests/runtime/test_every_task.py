@@ -55,6 +55,8 @@ def test_a_traced_step(mode: Mode) -> None:
     if mode.head == "embedding":
         vectors = {"loss": "multiple_negatives", "temperature": 0.05, "pooling": "mean", "normalize": True}
         changes["train__embedding"] = vectors
+    if mode.form == "rerank":
+        changes["train__reranking"] = {"loss": "cross_entropy"}
     if form_card(mode.form).moves_targets:
         changes["eval__max_answer_tokens"] = 8
     if not head.chooses:
