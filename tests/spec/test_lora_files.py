@@ -44,7 +44,7 @@ def test_every_other_strategy_says_why_not() -> None:
         assert said is not None
         assert "no LoRA" in said
     packed = QLoraSettings(kind="qlora", quantization="nf4", double_quantization=True, adapter=adapter())
-    assert "packed weights" in (packed.no_lora_file() or "")
+    assert "4-bit or 8-bit weights" in (packed.no_lora_file() or "")
 
 
 def test_a_layer_is_scaled_by_its_own_alpha_and_rank() -> None:
