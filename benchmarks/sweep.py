@@ -2,7 +2,7 @@
 
 Both have the same model, 400 training rows, space, sampler, startup trials and number of trials, and one thread; each
 draws points of its own. CPU seconds are those of a whole process; in ftc's they are also counted by part, so that what
-a sweep adds to its trials is told apart from the trials: plans, drawn points and the journal. A sweep trains the
+a sweep adds to its trials is measured apart from the trials: plans, drawn points and the journal. A sweep trains the
 recipe's own values too, and compares both at its end. For each search the best loss on the validation rows is shown,
 and the script appends everything to `results/sweep.jsonl`.
 

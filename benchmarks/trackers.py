@@ -1,6 +1,6 @@
 """Measures what a tracker takes from a run: the demo's classes with and without one, in turns, in one process.
 
-A tracker is served by a process beside the run, so two things are told apart. What training loses is counted inside of
+A tracker is served by a process beside the run, so two things are measured. What training loses is counted inside of
 each run, in CPU seconds of the threads that speak to that process, and once more as the ratio of a run's CPU seconds of
 training with the tracker to those of the run without it that came just before, whose median is shown with its
 quartiles: it moves by some hundredths from chance. What the process beside the run takes is CPU time of its own.

@@ -115,7 +115,7 @@ def write_onnx(job: Job, folder: Path) -> Written:
 
 
 def _write(job: Job, file: Path) -> bool:
-    """Writes the file; gives whether it is told of types of tokens.
+    """Writes the file; returns whether it takes token types as an input.
 
     Raises:
         Refusal: It would be too large (FTC666), or torch can't export the model (FTC668).

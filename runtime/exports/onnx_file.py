@@ -100,7 +100,7 @@ class FileScorer:
         scorer: The task's own.
         file: The opened file.
         head: What the model ends in.
-        takes_types: Whether the file is told which text of a pair a token belongs to.
+        takes_types: Whether the file takes token types, which say to which text of a pair a token belongs.
     """
 
     def __init__(self, scorer: Scorer, file: OnnxFile, head: HeadCard, *, takes_types: bool) -> None:

@@ -69,7 +69,7 @@ def refuse_to_register(plan: Plan, root: Path, card: TrackerCard, path: str | No
 def register_asked(
     run: Run, asked: Iterable[tuple[TrackerCard, TrackerKeys]], problems: Iterable[Diagnostic], listen: EventListener
 ) -> None:
-    """Registers a run's model where its recipe asks for it; what goes wrong is told, and the run stays as it is.
+    """Registers a run's model where its recipe asks for it; a problem is reported, and the run stays as it is.
 
     A run that failed a gate registers nothing: what serves the newest version would serve it.
 
