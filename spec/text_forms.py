@@ -34,6 +34,8 @@ class FormCard:
     """Whether a row is two sequences that are compared, which attend to themselves alone."""
     has_texts: bool
     """Whether a row is several texts, each a sequence of its own, of which the first token is marked."""
+    ranks_texts: bool
+    """Whether these texts are a query's, each read together with it, and are put in an order."""
     is_sampled: bool
     """Whether a row is a prompt alone, whose answers are sampled in training."""
     takes_examples: bool
@@ -60,6 +62,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         has_texts=False,
+        ranks_texts=False,
         is_sampled=False,
         takes_examples=False,
         is_conversation=False,
@@ -75,6 +78,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         has_texts=False,
+        ranks_texts=False,
         is_sampled=False,
         takes_examples=False,
         is_conversation=False,
@@ -90,6 +94,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         has_texts=False,
+        ranks_texts=False,
         is_sampled=False,
         takes_examples=False,
         is_conversation=False,
@@ -105,6 +110,7 @@ FORMS = (
         usual_max_length=384,  # as in the reference for SQuAD: a longer context gets more windows
         is_pair=False,
         has_texts=False,
+        ranks_texts=False,
         is_sampled=False,
         takes_examples=False,
         is_conversation=False,
@@ -120,6 +126,7 @@ FORMS = (
         usual_max_length=512,  # what encoders of text are usually trained on
         is_pair=False,
         has_texts=True,
+        ranks_texts=False,
         is_sampled=False,
         takes_examples=False,
         is_conversation=False,
@@ -135,6 +142,7 @@ FORMS = (
         usual_max_length=512,  # what encoders of text are usually trained on
         is_pair=False,
         has_texts=True,
+        ranks_texts=True,
         is_sampled=False,
         takes_examples=False,
         is_conversation=False,
@@ -154,6 +162,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         has_texts=False,
+        ranks_texts=False,
         is_sampled=False,
         takes_examples=True,
         is_conversation=True,
@@ -169,6 +178,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         has_texts=False,
+        ranks_texts=False,
         is_sampled=False,
         takes_examples=True,
         is_conversation=False,
@@ -184,6 +194,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         has_texts=False,
+        ranks_texts=False,
         is_sampled=True,
         takes_examples=False,
         is_conversation=False,
@@ -199,6 +210,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=True,
         has_texts=False,
+        ranks_texts=False,
         is_sampled=False,
         takes_examples=False,
         is_conversation=False,
@@ -214,6 +226,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         has_texts=False,
+        ranks_texts=False,
         is_sampled=False,
         takes_examples=False,
         is_conversation=False,

@@ -81,7 +81,7 @@ def _input_columns(plan: Plan, columns: Sequence[str] = ()) -> tuple[dict[str, s
     Of texts that are compared any one can be alone: those among `columns`, or the first.
     """
     card, text = plan.recipe.task.CARD, plan.settings.text
-    if text.form == "rerank":
+    if form_card(text.form).ranks_texts:
         known = {part: text.columns[part] for part in ("query", "positive", "negative")}
         is_known = RANKED_COLUMN not in columns and all(column in columns for column in known.values())
         return known if is_known else {"query": known["query"], "negative": RANKED_COLUMN}, ()
@@ -273,7 +273,7 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
 
 def _rank_all(plan: Plan, row: Row) -> None:
     """Has a reranker order all texts of a row: also the right one, which rows of training know."""
-    if plan.settings.train.reranking is not None:
+    if form_card(plan.settings.text.form).ranks_texts:
         right = row.get(plan.settings.text.columns["positive"])
         row[NEGATIVES_COLUMN] = row.get(RANKED_COLUMN) or [right, *row[NEGATIVES_COLUMN]]
 

@@ -20,6 +20,7 @@ from ftc.spec.documents.streams import TokenStream
 from ftc.spec.heads import head_card
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.tags import OUTSIDE
+from ftc.spec.text_forms import form_card
 
 if TYPE_CHECKING:
     from ftc.runtime.evaluation.measures import AnswerSpan, Measures
@@ -68,7 +69,7 @@ def predict_rows(
         with phase, eval_mode(work.model), faster_linears(work.model):
             if (vectors := plan.settings.train.embedding) is not None:
                 return list(_vectors(_scores(session, work, rows), rows, normalize=vectors.normalize))
-            if plan.settings.train.reranking is not None:
+            if form_card(plan.settings.text.form).ranks_texts:
                 return list(_ranked(_scores(session, work, rows), rows))
             if head_card(plan.settings.model.head).writes:
                 return list(_written(session, work, rows, measures))
