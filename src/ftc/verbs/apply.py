@@ -87,9 +87,8 @@ def execute_planned(
         return run
     assert run.record == record, "the record on disk is the one that the runtime returned"
     _say(write_pages(run), listen)
-    problems = reporters.finish()
-    _say(problems, listen)
-    register_asked(run, reporters.asked, problems, listen)
+    _say(reporters.finish(), listen)
+    register_asked(run, reporters.asked, {title for title, _ in reporters.places}, listen)
     return run
 
 

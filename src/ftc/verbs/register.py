@@ -9,11 +9,11 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import EventListener, Noticed, Registered, Registering
 from ftc.spec.trackers import MODEL_NAME, MODEL_NAME_RULE, TRACKERS, TrackerCard, TrackerKeys
 
@@ -67,7 +67,7 @@ def refuse_to_register(plan: Plan, root: Path, card: TrackerCard, path: str | No
 
 
 def register_asked(
-    run: Run, asked: Iterable[tuple[TrackerCard, TrackerKeys]], problems: Iterable[Diagnostic], listen: EventListener
+    run: Run, asked: Iterable[tuple[TrackerCard, TrackerKeys]], reached: Container[str], listen: EventListener
 ) -> None:
     """Registers a run's model where its recipe asks for it; a problem is reported, and the run stays as it is.
 
@@ -76,7 +76,7 @@ def register_asked(
     Args:
         run: The run, which is over.
         asked: The trackers that it was reported to.
-        problems: What trackers have not taken.
+        reached: Titles of the trackers that took all of the run.
         listen: Hears what came of it.
     """
     for card, keys in asked:
@@ -85,7 +85,7 @@ def register_asked(
         if run.record.status == "gate_failed":
             text = f"`{keys.model_name}` is not registered: the run has failed a gate"
             listen(Noticed(code="FTC732", text=text))
-        elif not any(card.title in one.summary for one in problems):
+        elif card.title in reached:
             listen(Registering(tracker=card.title, model=keys.model_name))
             try:
                 listen(Registered(tracker=card.title, version=registered(run, card, keys, keys.model_name)))
