@@ -63,12 +63,17 @@ def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnosti
 
 
 def optimizer_goes_with_the_schedule(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """An optimizer that averages weights in place of a schedule has none beside it."""
-    path, kind = "train.schedule.kind", recipe.train.schedule.kind
+    """An optimizer that averages weights in place of a schedule has none beside it, and no other average."""
+    kind = recipe.train.schedule.kind
     for card in candidates(recipe.train.optimizer.kind):
+        path = "train.schedule.kind"
         if card.schedules is not None and kind not in card.schedules and source.node(path) is not None:
             summary = f"`{kind}` can't be used with `{card.kind}`, which averages weights instead of a schedule"
             help = f"remove it, or write `{card.schedules[0]}`"
+            yield diagnostic("FTC277", summary, source.span(path), help=help, path=path)
+        if card.schedules is not None and recipe.train.ema_decay is not None:
+            path, help = "train.ema_decay", "keep one of the two"
+            summary = f"`ema_decay` can't be used with `{card.kind}`, which averages weights itself"
             yield diagnostic("FTC277", summary, source.span(path), help=help, path=path)
 
 

@@ -91,9 +91,10 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC277",
-        title="schedule with a schedule-free optimizer",
+        title="schedule or average with a schedule-free optimizer",
         cause="A schedule-free optimizer averages the weights of all steps instead of decaying the learning rate. "
-        "With a decaying rate, later steps would count less and less.",
+        "With a decaying rate, later steps would count less and less. Nor does an exponential moving average "
+        "(`train.ema_decay`) go with it, which would average the weights once more.",
         wrong="train: {optimizer: {kind: adamw_schedule_free}, schedule: {kind: cosine}}",
         right="train: {optimizer: {kind: adamw_schedule_free}}",
     ),

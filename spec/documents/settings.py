@@ -200,6 +200,10 @@ class OpenTrain(Document):
     label_smoothing: Real = 0.0
     """Share of each target that is spread over all choices in training."""
     focal_gamma: Real | None = None
+    """Power of the focal loss; None for plain cross entropy."""
+    ema_decay: Real | None = None
+    """Largest decay of the average of the trained weights, which is measured and saved in their place; None for none.
+    """
     neftune_alpha: Real | None = None
     """Noise on the embeddings in training; None for none."""
     max_grad_norm: Real | None
@@ -257,7 +261,7 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        asked = ("loss_chunk_size", "focal_gamma", "embedding", "reranking", "router", "sampling")
+        asked = ("loss_chunk_size", "focal_gamma", "ema_decay", "embedding", "reranking", "router", "sampling")
         usual: dict[str, Any] = {**dict.fromkeys(asked), "nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}
