@@ -24,8 +24,8 @@ __all__ = [
     "WHOLE",
     "devices_have_rows",
     "head_rate_has_a_head",
-    "label_losses_have_labels",
     "link_has_machines",
+    "losses_have_targets",
     "optimizer_goes_with_the_schedule",
     "optimizer_values_count",
     "schedule_has_something_to_watch",
@@ -225,10 +225,13 @@ def link_has_machines(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
         )
 
 
-def label_losses_have_labels(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Class weights and the focal loss are for labels that a new head decides on: one a row for weights."""
-    train = recipe.train
-    heads = [head_card(mode.head) for mode in recipe.task.modes()]
+def losses_have_targets(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Class weights and the focal loss are for labels that a new head decides on: one a row for weights.
+
+    The z-loss is for scores of a vocabulary, of which each target token has its own.
+    """
+    train, modes = recipe.train, recipe.task.modes()
+    heads = [head_card(mode.head) for mode in modes]
     path = "train.class_weights"
     if train.class_weights not in ("auto", "none") and not all(one.labels == "one" and one.is_new for one in heads):
         summary = "class weights are for a classification with one label a row and a head"
@@ -240,6 +243,11 @@ def label_losses_have_labels(recipe: Recipe, source: Source) -> Iterator[Diagnos
     elif train.focal_gamma is not None and train.label_smoothing:
         summary = "`focal_gamma` and `label_smoothing` can't be used together"
         yield diagnostic("FTC287", summary, source.span(path), help="keep one of the two", path=path)
+    path = "train.z_loss"
+    if train.z_loss is not None and not all(mode.scores_words for mode in modes):
+        summary = "`z_loss` is for tasks in which each target token has scores over the vocabulary"
+        help = "leave `z_loss` out" if recipe.task.prompted_mode is None else "leave it out, or write the other `mode`"
+        yield diagnostic("FTC278", summary, source.span(path), help=help, path=path)
 
 
 def head_rate_has_a_head(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:

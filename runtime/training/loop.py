@@ -187,6 +187,8 @@ def _loss(job: Job, batch: Batch, weight: float, targets: int = 0) -> torch.Tens
             found = found * job.class_weights[part.targets]
         if job.teacher is not None and wanted is not None:
             found = job.teacher.blended(found, scores, wanted(lines))
+        if job.train.z_loss is not None:
+            found = found + job.train.z_loss * scores.logsumexp(dim=-1).square()
         return found
 
     if job.router is None:

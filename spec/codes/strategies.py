@@ -107,6 +107,14 @@ CODES: tuple[Code, ...] = (
         right="task: {kind: preference}\ntrain: {label_smoothing: 0}",
     ),
     Code(
+        id="FTC278",
+        title="z-loss without a vocabulary",
+        cause="`train.z_loss` keeps the scores of the vocabulary small for each token that is learned. A new head has "
+        "no vocabulary, and a preference or reinforcement task has losses of whole answers, or of what was sampled.",
+        wrong="task: {kind: preference}\ntrain: {z_loss: 1e-4}",
+        right="task: {kind: chat}\ntrain: {z_loss: 1e-4}",
+    ),
+    Code(
         id="FTC280",
         title="distillation not available for this task",
         cause="A teacher gives a probability to each possible token or class. A preference task has no such "

@@ -201,6 +201,8 @@ class OpenTrain(Document):
     """Share of each target that is spread over all choices in training."""
     focal_gamma: Real | None = None
     """Power of the focal loss; None for plain cross entropy."""
+    z_loss: Real | None = None
+    """Weight of the z-loss; None for none."""
     ema_decay: Real | None = None
     """Largest decay of the average of the trained weights, which is measured and saved in their place; None for none.
     """
@@ -261,8 +263,9 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        asked = ("loss_chunk_size", "focal_gamma", "ema_decay", "embedding", "reranking", "router", "sampling")
-        usual: dict[str, Any] = {**dict.fromkeys(asked), "nodes": 1, "parameter_groups": ()}
+        asked = ("loss_chunk_size", "focal_gamma", "z_loss", "ema_decay")
+        usual: dict[str, Any] = dict.fromkeys((*asked, "embedding", "reranking", "router", "sampling"))
+        usual |= {"nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}
 

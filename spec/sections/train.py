@@ -207,6 +207,11 @@ class Train(Document):
     (1 - p) to this power, so that rows which it still gets wrong count most; measured losses stay as they are. For
     classification and token classification with a head. Default: none, because plain cross entropy gives better
     probabilities; 2 is usual where most rows are easy."""
+    z_loss: Annotated[Real, Field(gt=0, le=1)] | None = None
+    """Weight of the z-loss (PaLM, Chowdhery et al. 2022): in training, this times the squared logarithm of the
+    softmax's normalizer is added to the loss of each target token, so that scores don't drift to sizes that half
+    precision rounds; measured losses stay as they are. For tasks whose targets are tokens. Default: none, because
+    scores hardly drift in short training; 1e-4 is the paper's."""
     neftune_alpha: Real | None = Field(default=None, gt=0, le=100)
     """Noise on the embeddings in training, uniform up to alpha / sqrt(tokens * width) (NEFTune, Jain et al. 2023).
     Default: none; 5 is usual for instructions."""
