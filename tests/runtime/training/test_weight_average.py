@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -81,7 +82,7 @@ def test_the_trace_counts_the_average_as_a_real_step_does(strategy: str, precisi
     write_tiny_model(tmp_path / "model", "llama")
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     shape = BatchShape(length=20, supervised=7, padded=False)
-    usual = {"device": PROCESSOR, "shape": shape, "num_modules": 4, "train__precision": precision}
+    usual: dict[str, Any] = {"device": PROCESSOR, "shape": shape, "num_modules": 4, "train__precision": precision}
     plain, job = (trace_job(config, strategy, **usual, train__ema_decay=decay) for decay in (None, 0.9))
     assert plain.key() != job.key()
     groups = whole_groups((2,))

@@ -35,7 +35,8 @@ def _by_hand(model: Any, rows: TokenStream, row: int) -> torch.Tensor:
     scores = model(input_ids=ids[None]).logits[0].double()[:-1][answer[1:]]
     normalizer = scores.exp().sum(dim=-1).log()
     right = scores[torch.arange(len(scores)), ids[1:][answer[1:]]]
-    return normalizer - right + _WEIGHT * normalizer**2
+    losses: torch.Tensor = normalizer - right + _WEIGHT * normalizer**2
+    return losses
 
 
 @pytest.mark.parametrize("size", [None, 3])
