@@ -154,6 +154,11 @@ class MemoryInputs:
         return Trained(self.is_full, self.beside, self.adapter_dropout, self.trains_norms)
 
     @property
+    def score_copies(self) -> int:
+        """Tensors of the scores' size in the loss: a z-loss has a gradient and exponentials of its own."""
+        return 5 if self.has_z_loss else 3
+
+    @property
     def has_vocabulary(self) -> bool:
         """Whether the head is the model's own output layer."""
         return self.head_width == self.model.vocab_size
@@ -196,10 +201,9 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     each = job.activation_bytes if job.in_parts else _FP32
     table = each * job.model.vocab_size * job.model.hidden_size if job.is_full else 0
     waiting = table if job.has_vocabulary and job.model.tied_embeddings else 0
-    # saved by log_softmax and nll_loss in float32, with their gradient; by tanh where logits are soft-capped; and
-    # logsumexp has a gradient of its own, with its exponentials on the way
+    # saved by log_softmax and nll_loss in float32, with their gradient; by tanh where logits are soft-capped
     bounded = job.activation_bytes if job.has_vocabulary and job.model.config.get("final_logit_softcapping") else 0
-    logits = scores * ((5 if job.has_z_loss else 3) * _FP32 + bounded)
+    logits = scores * (job.score_copies * _FP32 + bounded)
     read = 0 if job.on_card else _FP32 * job.num_trainable  # safetensors are read into host RAM
     alone = {"optimiser state": 0, "temporaries": read}
     moments: dict[str, Moment] = {
