@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ftc.compiler.draft import Draft, Reasons
 from ftc.spec.documents.loss_settings import MaskingSettings
 
 __all__ = ["masking_settings"]
 
 
-def masking_settings(draft: Draft, why: Reasons) -> dict[str, MaskingSettings]:
+def masking_settings(draft: Draft, why: Reasons) -> dict[str, Any]:
     """How tokens are masked; nothing for a task that masks none."""
     tokens = draft.model.tokenizer
     if (share := draft.recipe.task.masked_share) is None or tokens.mask_id is None:  # refused before (FTC279)

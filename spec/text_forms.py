@@ -11,7 +11,7 @@ from typing import Literal
 __all__ = ["FORMS", "FormCard", "FormName", "TemplateUse", "form_card"]
 
 FormName = Literal[
-    "classify", "score", "tag", "extract", "embed", "rerank", "chat", "prompt", "sample", "preference", "raw", "masked"
+    "classify", "score", "tag", "extract", "embed", "rerank", "chat", "prompt", "sample", "preference", "masked", "raw"
 ]
 """`classify`: text to label. `score`: text to numbers. `tag`: words to tags. `extract`: question and context to the
 answer's place. `embed`: texts that are compared, each a sequence of its own. `rerank`: a query with each of several

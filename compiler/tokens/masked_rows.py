@@ -33,14 +33,14 @@ def masked_blocks(
         Refusal: The tokenizer has no mask token (FTC279).
     """
     if facts.mask_id is None:
-        summary = "the model's tokenizer has no mask token, which stands for a word that has to be filled in"
+        summary = "the model's tokenizer has no mask token, which marks a word that has to be filled in"
         help = "choose an encoder such as BERT, RoBERTa or ModernBERT, or the task `pretraining` for a decoder"
         raise Refusal([diagnostic("FTC279", summary, help=help, path="model.base")])
     masking = MaskingSettings(share=form.share, mask_id=facts.mask_id, vocabulary=facts.vocab_size)
-    if form.is_given:
-        yield from _given(chunks, form, tokenizer, masking, limit)
-        return
     before, after = _around(tokenizer)
+    if form.is_given:
+        yield from _given(chunks, form, tokenizer, masking, (limit.max_length, len(before), len(after)))
+        return
     size = max(1, limit.max_length - len(before) - len(after))
     rest, row_of_rest = list[int](), 0
     for chunk in chunks:
@@ -79,15 +79,26 @@ def _inner(texts: list[int]) -> list[int]:
 
 
 def _given(
-    chunks: Iterable[dict[int, Row]], form: MaskedForm, tokenizer: TextTokenizer, masking: MaskingSettings, limit: Limit
+    chunks: Iterable[dict[int, Row]],
+    form: MaskedForm,
+    tokenizer: TextTokenizer,
+    masking: MaskingSettings,
+    sizes: tuple[int, int, int],
 ) -> Iterator[Iterable[RowTokens]]:
-    """Each text by itself, to be filled in where its mask tokens stand."""
+    """Each text by itself, to be filled in where its mask tokens stand.
+
+    `sizes` are most tokens of a row, and how many of them the tokenizer adds before and behind its text.
+    """
+    most, before, after = sizes
     for chunk in chunks:
-        texts = tokenizer.encode_complete([row[form.text] for row in chunk.values()], limit.max_length)
-        yield [
-            RowTokens(i, text.ids, _places(np.array(text.ids) == masking.mask_id), 0, targets=list(text.ids))
-            for i, text in zip(chunk, texts, strict=True)
-        ]
+        texts = tokenizer.encode_complete([row[form.text] for row in chunk.values()], most)
+        made: list[RowTokens] = []
+        for i, text in zip(chunk, texts, strict=True):
+            ids = np.array(text.ids, np.int32)
+            kept = ids.copy()
+            kept[:before], kept[len(ids) - after :] = ~ids[:before], ~ids[len(ids) - after :]
+            made.append(RowTokens(i, text.ids, _places(kept == masking.mask_id), 0, targets=kept.tolist()))
+        yield made
 
 
 def _places(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:

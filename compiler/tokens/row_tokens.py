@@ -70,8 +70,7 @@ def encode_rows(
     Raises:
         Refusal: A template, the tokenizer or a row's characters can't be used (FTC331 to FTC339).
     """
-    counts = RowCounts(read=len(rows), place=place)
-    limit = Limit(max_length, cuts)
+    counts, limit = RowCounts(read=len(rows), place=place), Limit(max_length, cuts)
     numbers = range(len(rows)) if numbers is None else numbers
     parts = (slice(start, start + _CHUNK_ROWS) for start in range(0, len(rows), _CHUNK_ROWS))
     numbered = (dict(zip(numbers[part], rows[part], strict=True)) for part in parts)

@@ -167,7 +167,7 @@ class SplitRows:
                 return [tuple(row) for row in self._targets()]
             case "written label":
                 return self._expected()
-            case "numbers" | "tags" | "span" | "pair" | "rated" | "rank" | "rewarded" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "rated" | "rank" | "rewarded" | "filled" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)
@@ -182,7 +182,7 @@ class SplitRows:
                 return Decisions.several(self._labels, expected, classes)
             case "written label":
                 return Decisions.named(self._labels, expected, classes)
-            case "numbers" | "tags" | "span" | "pair" | "rated" | "rank" | "rewarded" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "rated" | "rank" | "rewarded" | "filled" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)

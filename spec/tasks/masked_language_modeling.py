@@ -51,7 +51,7 @@ class MaskedLanguageModeling(TaskSection):
         signs=((Sign("text", "name", ("text",)),),),
         guess_order=81,
         guessed=(),
-        foreign_names=("mlm", "masked_lm", "fill-mask", "masked-language-modeling", "MASKED_LM"),
+        foreign_names=("mlm", "masked_lm", "fill-mask", "masked-language-modeling"),
         is_imported=False,
         needs_decoder=False,
         has_variants=False,
