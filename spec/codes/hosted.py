@@ -8,7 +8,7 @@ __all__ = ["CODES"]
 CODES = (
     Code(
         id="FTC790",
-        title="a service can't be told a setting",
+        title="a service has no key for a setting",
         cause="A hosted service takes some of a recipe's settings and decides the others itself. A value that the "
         "recipe writes and that the service has no key for would be dropped in silence, so nothing is sent.",
         wrong="strategy: {kind: lora, dora: true}   # with `--on together`",

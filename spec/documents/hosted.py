@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from ftc.spec import canonical
 from ftc.spec.base import Document, Real, SealedDocument
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.names import FileName, InsidePath
@@ -141,6 +142,18 @@ class HostedJob(SealedDocument):
     fetched: bool
     """Whether all that the service gives was fetched."""
     moments: tuple[Moment, ...]
+
+    def expected_request_sha256(self) -> str:
+        """The digest that address, request and rows call for."""
+        rows = {"train": self.train, **({"validation": self.validation} if self.validation else {})}
+        return canonical.digest(
+            {
+                "provider": self.provider,
+                "address": self.base_url,
+                "request": self.request,
+                "rows": {part: one.facts.sha256 for part, one in rows.items()},
+            }
+        )
 
     @property
     def marker(self) -> str:

@@ -49,7 +49,7 @@ def setting_uses(
             if is_left and found is not None:
                 uses.append(SettingUse(path=path, value=_shown(value), how="fixed", words=why))
                 continue
-            summary = f"{card.title} can't be told `{path}: {_shown(value)}`"
+            summary = f"{card.title} can't do `{path}: {_shown(value)}`"
             helps = ["leave it out of the recipe"]
             helps += [f"or let the service decide with `leave: [{path}]` in {LAUNCH_FILE}"] if found else []
             refused.append(diagnostic("FTC790", summary, notes=why, help=helps, path=path))

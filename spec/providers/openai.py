@@ -61,7 +61,7 @@ OPENAI = ProviderCard(
     estimates=False,
     returns_weights=False,
     not_pinned=(
-        "the base's weights, which only a name stands for",
+        "the base's weights, of which only the name is known",
         "tokenizer and chat template",
         "method, learning rate and optimizer",
         "the order of the rows in each epoch",

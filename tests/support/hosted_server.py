@@ -26,8 +26,9 @@ __all__ = ["FAULTS", "KEY", "HostedServer", "hosted_server"]
 KEY = "sk-a-secret-of-this-test"
 Fault = str | int | None
 FAULTS: tuple[Fault, ...] = ("drop", "late", "cut", "garbage", 500, 503, 429, "late 500")
-"""`drop`: nothing is done or answered. `late`: it is done, and not answered. `cut`: half of the answer comes. `garbage`:
-the answer is no JSON. A number: nothing is done. `late 500`: it is done, and the answer says that it failed."""
+"""`drop`: nothing is done or answered. `late`: it is done, and not answered. `cut`: half of the answer comes.
+`garbage`: the answer is no JSON. A number: nothing is done. `late 500`: it is done, and the answer says that it failed.
+"""
 _LIMITS: dict[str, Any] = {
     "default_gradient_accumulation_steps": 1,
     "lora_training": {
@@ -71,7 +72,8 @@ class HostedServer:
         keeps_metadata: Whether jobs of OpenAI's protocol show their metadata.
         shutdown: When bases are shut down.
         price: What Together expects a job to cost.
-        counts: How Together counts the tokens of a job, from its files' rows and its epochs.
+        is_allowed: Whether Together lets the account go on.
+        injected: Faults that requests met.
     """
 
     tokenize: Callable[[list[dict[str, str]]], tuple[list[int], list[int]]]
@@ -86,6 +88,7 @@ class HostedServer:
     shutdown: str | None = None
     price: float = 0.01
     is_allowed: bool = True
+    injected: int = 0
     url: str = ""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -181,10 +184,10 @@ class _Handler(BaseHTTPRequestHandler):
             None,
         )
         if named is None:
-            return self._send(404, {"error": {"message": f"no {self.command} {path.path}"}})
-        kind, found = named
-        with self.hosted.lock:
-            self._do(kind, found, data, "fine_tuning" in path.path)
+            self._send(404, {"error": {"message": f"no {self.command} {path.path}"}})
+        else:
+            with self.hosted.lock:
+                self._do(*named, data, "fine_tuning" in path.path)
 
     def _do(self, kind: str, found: re.Match[str], data: bytes, is_openai: bool) -> None:
         own = self.hosted
@@ -193,6 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         own.requests.append((kind, body))
         waiting = own.faults.get(kind) or own.faults.get("any") or []
         fault = waiting.pop(0) if waiting else None
+        own.injected += fault is not None
         if kind == "place":
             assert "Authorization" not in self.headers, "the place of the rows gets no key"
         elif self.headers.get("Authorization") != f"Bearer {KEY}":
@@ -224,26 +228,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _made(self, kind: str, names: Sequence[str], body: Any, is_openai: bool) -> tuple[int, Any, dict[str, str]]:
         own, query = self.hosted, parse_qs(urlsplit(self.path).query)
         match kind:
-            case "upload" if "file" in body:
-                id = f"file-{len(own.files) + 1}"
-                own.files[id] = body["file"]
-                return 200, _file(id, body["file"]), {}
-            case "upload":
-                known = [id for id, data in own.files.items() if hashlib.sha256(data).hexdigest() == body["checksum"]]
-                if known:
-                    return 409, {"file_id": known[0]}, {}
-                id = f"file-{len(own.files) + 1}"
-                own.files[id] = b""
-                place = f"{own.url.removesuffix('/v1')}/place/{id}"
-                return 302, {}, {"Location": place, "X-Together-File-Id": id}
-            case "place":
-                own.files[names[0]] = body
-                return 200, {}, {}
-            case "preprocess" | "file":
-                known_file = own.files.get(names[0])
-                return (404, {}, {}) if known_file is None else (200, _file(names[0], known_file), {})
-            case "content":
-                return 200, own.files[names[0]], {}
+            case "upload" | "place" | "preprocess" | "file" | "content":
+                return self._of_files(kind, names, body)
             case "model":
                 model = {"id": names[0], "object": "model", "created": 1, "owned_by": "them"}
                 return 200, {**model, "shutdown_date": own.shutdown}, {}
@@ -265,6 +251,30 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._looked_at(names[0])
             case _:
                 return 200, own.archive(), {"Content-Type": "application/zstd"}
+
+    def _of_files(self, kind: str, names: Sequence[str], body: Any) -> tuple[int, Any, dict[str, str]]:
+        own = self.hosted
+        match kind:
+            case "upload" if "file" in body:
+                id = f"file-{len(own.files) + 1}"
+                own.files[id] = body["file"]
+                return 200, _file(id, body["file"]), {}
+            case "upload":
+                known = [id for id, data in own.files.items() if hashlib.sha256(data).hexdigest() == body["checksum"]]
+                if known:
+                    return 409, {"file_id": known[0]}, {}
+                id = f"file-{len(own.files) + 1}"
+                own.files[id] = b""
+                place = f"{own.url.removesuffix('/v1')}/place/{id}"
+                return 302, {}, {"Location": place, "X-Together-File-Id": id}
+            case "place":
+                own.files[names[0]] = body
+                return 200, {}, {}
+            case "preprocess" | "file":
+                known_file = own.files.get(names[0])
+                return (404, {}, {}) if known_file is None else (200, _file(names[0], known_file), {})
+            case _:
+                return 200, own.files[names[0]], {}
 
     def _preview(self, body: Any) -> dict[str, Any]:
         rows = []

@@ -6,7 +6,7 @@ from ftc.spec.documents.hosted import HostedJob
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, escaped, table
 
-__all__ = ["hosted_text", "would_send_text"]
+__all__ = ["hosted_line", "hosted_text", "would_send_text"]
 
 
 def would_send_text(job: HostedJob, closes: str, line: str, *, page: Page = PLAIN) -> str:
@@ -41,6 +41,12 @@ def would_send_text(job: HostedJob, closes: str, line: str, *, page: Page = PLAI
     lines += ["", *page.flow("not pinned", map(escaped, job.not_pinned))]
     lines += ["", page.strong("request"), escaped(job.request), "", page.strong("first row"), escaped(line)]
     return "\n".join(lines) + "\n"
+
+
+def hosted_line(job: HostedJob) -> str:
+    """A job in a list."""
+    state = f"job {job.job.id}, {job.job.their_status}" if job.job else "no job yet"
+    return f"{escaped(job.id)}  {escaped(job.name)}  at {escaped(job.base_url)}: {escaped(state)}\n"
 
 
 def hosted_text(job: HostedJob, folder: str, *, page: Page = PLAIN) -> str:

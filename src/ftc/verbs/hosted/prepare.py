@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.hosted import HostedJob, PriceSeen, SentRows
 from ftc.spec.documents.launch import LAUNCH_FILE, HostedSettings
@@ -102,26 +101,18 @@ def prepare(launch: Launch, card: ProviderCard, waived: Sequence[str], scratch: 
     asked = Asked(plan, site, model, epochs, "", "", "" if "validation" in rows else None)
     body = {name: value for name, value in card.request(asked).items() if value != ""}
     request = json.dumps(body, sort_keys=True, ensure_ascii=False)
-    digest = canonical.digest(
-        {
-            "provider": card.name,
-            "address": base_url,
-            "request": request,
-            "rows": {part: one.facts.sha256 for part, one in rows.items()},
-        }
-    )
     pinned = card.model_is_base and plan.settings.model.commit is not None
     base = () if pinned or not card.model_is_base else (f"the base's weights: `{model}` is a name at the service",)
     job = HostedJob(
         ftc_version=VERSION,
-        id=f"{card.name}-{digest[:12]}",
+        id=card.name,
         name=plan.name,
         plan_sha256=plan.sha256,
         plan_job_sha256=plan.job_sha256(),
         provider=card.name,
         base_url=base_url,
         model=model,
-        request_sha256=digest,
+        request_sha256="",
         request=request,
         settings=uses,
         train=rows["train"],
@@ -137,6 +128,8 @@ def prepare(launch: Launch, card: ProviderCard, waived: Sequence[str], scratch: 
         fetched=False,
         moments=(),
     )
+    digest = job.expected_request_sha256()
+    job = job.model_copy(update={"id": f"{card.name}-{digest[:12]}", "request_sha256": digest})
     closes = "; ".join(f"{one.on}: {one.words}" for one in card.closings if one.host == urlsplit(base_url).hostname)
     return Prepared(launch, card, site, job.sealed(), epochs, closes, files)
 

@@ -161,7 +161,7 @@ class _Walk:
 
     def _unknown(self) -> NoReturn:
         helps = (
-            "run the same command again later: it looks again, and creates nothing",
+            "run the same command again later: it searches again, and creates nothing",
             f"once the service's own page shows no job `{self._job.marker}`, `--another` asks for one",
         )
         summary = "the request for a job was sent, and nobody knows whether it arrived"
@@ -197,7 +197,7 @@ class _Walk:
             assert id is not None, "named above"
             while not self._asked(f"asking for the {part} rows", lambda: self._service.is_ready(id)):  # noqa: B023
                 if time.monotonic() > until:
-                    raise self._unable("waiting for the rows", ServiceFault("they were not looked at within an hour"))
+                    raise self._unable("waiting for the rows", ServiceFault("they were not checked within an hour"))
                 self._wishes.sleep(min(5.0, self._prepared.site.poll_seconds))
             self._read_back(part, id, sent.facts.sha256)
 
