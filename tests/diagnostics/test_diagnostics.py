@@ -45,6 +45,7 @@ _VISION = "tests/e2e/test_vision.py"
 
 _EXTENSION = "tests/e2e/test_extension.py"
 ELSEWHERE: dict[str, str] = {
+    "FTC611": "tests/compiler/test_check_facts.py::test_a_cpu_is_taken_beside_an_accelerator_and_said",
     "FTC470": f"{_OWN_TOKENIZER}::test_another_id_than_planned_stops_a_run",
     "FTC471": f"{_OWN_TOKENIZER}::test_what_a_recipe_brings_along_is_checked",
     "FTC472": f"{_OWN_TOKENIZER}::test_what_a_recipe_brings_along_is_checked",
