@@ -150,10 +150,11 @@ def _write(files: Files, target: Path, *, order: list[str] | None = None) -> Non
     target.write_bytes(b"".join(header(name, len(one)) + one + padding(len(one)) for name, one in parts) + END)
 
 
-def _with(**more: bytes) -> Callable[[Files], None]:
-    return lambda files: files.update(
-        {name.replace("__", "/").replace("_dot_", "."): one for name, one in more.items()}
-    )
+def _without(name: str) -> Callable[[Files], None]:
+    def change(files: Files) -> None:
+        del files[name]
+
+    return change
 
 
 def _change(name: str, old: bytes, new: bytes) -> Callable[[Files], None]:
@@ -177,8 +178,8 @@ FORGED: dict[str, Callable[[Files], None]] = {
     "another recipe": _change("project/recipe.yaml", b"max_steps: 4", b"max_steps: 5"),
     "another lock": _change("project/recipe.lock.json", b"apache-2.0", b"mit"),
     "an edited plan": _change("project/job.plan.json", b'"max_grad_norm": "1.0"', b'"max_grad_norm": "2.0"'),
-    "no recipe": lambda files: files.pop("project/recipe.yaml") and None,
-    "no streams": lambda files: files.pop("streams/train.arrow") and None,
+    "no recipe": _without("project/recipe.yaml"),
+    "no streams": _without("streams/train.arrow"),
     "another stream": lambda files: files.update({"streams/train.arrow": files["streams/test.arrow"]}),
     "streams of other rows": _change("streams.json", b'"made_from"', b'"made_of"'),
 }
