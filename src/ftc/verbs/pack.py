@@ -129,8 +129,7 @@ def _contents(plan: Plan, file: Path, models: Models) -> _Contents:
     }
     files = {name: _facts(source) for name, source in sources.items()}
     wanted = tuple(one for one in packed_models(plan) if models == "all" or (models == "local" and one.commit is None))
-    folders: dict[str, Path | None] = {"base": model_folder(plan, root)}
-    folders |= companion_folders(plan, root)
+    folders: dict[str, Path | None] = {"base": model_folder(plan, root), **companion_folders(plan, root)}
     for model in wanted:
         if (folder := folders.get(model.role)) is None:
             help = "put it where the recipe names it, or leave models out with `--models none`"
