@@ -300,5 +300,6 @@ def test_what_has_changed_is_not_packed(
     old, new = {"recipe": (b"rank: 4", b"rank: 8")}.get(change, (b"\0", b"\1"))
     file.write_bytes(file.read_bytes().replace(old, new, 1))
     refused = ftc("pack", root / "job.plan.json", "-o", tmp_path / "new.tar")
-    words = {"recipe": "FTC512", "streams": "token streams", "weights": "`encoder/model.safetensors` is not the file"}
-    assert (words[change] in refused.text, (tmp_path / "new.tar").exists()) == (True, False), refused.err
+    lost = {"streams": "token streams", "weights": "`encoder/model.safetensors` is not the file"}
+    words = f"error[FTC711]: the plan's {lost[change]}" if change == "streams" else lost.get(change, "error[FTC512]")
+    assert (words in refused.text, (tmp_path / "new.tar").exists()) == (True, False), refused.err

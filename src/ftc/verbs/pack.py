@@ -129,7 +129,10 @@ def _contents(plan: Plan, file: Path, models: Models) -> _Contents:
     }
     files = {name: _facts(source) for name, source in sources.items()}
     wanted = tuple(one for one in packed_models(plan) if models == "all" or (models == "local" and one.commit is None))
-    folders: dict[str, Path | None] = {"base": model_folder(plan, root), **companion_folders(plan, root)}
+    folders = {
+        "base": model_folder(plan, root),
+        **{str(role): one for role, one in companion_folders(plan, root).items()},
+    }
     for model in wanted:
         if (folder := folders.get(model.role)) is None:
             help = "put it where the recipe names it, or leave models out with `--models none`"
