@@ -24,6 +24,7 @@ from typing import Any, Generic, Self, TypeVar, overload
 
 from ftc.spec.base import Document, Money
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
 from ftc.spec.documents.device import Calibration
 from ftc.spec.documents.estimates import Phase, TimeEstimate, Work, WorkEstimate
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TeacherFacts
@@ -34,7 +35,6 @@ from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
 from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.documents.settings import (
-    ClassifierSettings,
     DeterminismSettings,
     Open,
     OpenEval,
@@ -44,7 +44,6 @@ from ftc.spec.documents.settings import (
     Seeds,
     Settings,
     TextSettings,
-    WordnetSettings,
 )
 from ftc.spec.documents.streams import RowLengths, SplitReport
 from ftc.spec.knobs import KNOBS

@@ -14,6 +14,7 @@ from ftc.spec.strategies.card import Quantized
 
 __all__ = [
     "PACKED_BYTES",
+    "average_bytes",
     "base_of",
     "bytes_per_weight",
     "card_of",
@@ -132,13 +133,24 @@ def card_of(draft: ClosedDraft) -> OptimizerCard:
 
 
 def bytes_per_weight(draft: Draft, card: OptimizerCard) -> float:
-    """Bytes of an optimizer's state for each trained weight, wherever they lie."""
+    """Bytes of an optimizer's state for each trained weight, and of its average, wherever they lie."""
     state, momentum = card.state, draft.train.optimizer.momentum
-    return state.bytes_per_weight(width=draft.model.hidden_size, momentum=momentum, share_in_layers=0.0)
+    each = state.bytes_per_weight(width=draft.model.hidden_size, momentum=momentum, share_in_layers=0.0)
+    return each + average_bytes(draft)
+
+
+def average_bytes(draft: Draft) -> int:
+    """Bytes of the average of a trained weight; 0 where none is kept."""
+    return 0 if draft.train.ema_decay is None else 4
 
 
 def device_bytes(draft: ClosedDraft) -> int:
-    """Bytes of state on the device. Pages may lie with the host, so they count as nothing; their scales don't."""
+    """Bytes of state on the device. Pages may lie with the host, so they count as nothing; their scales don't.
+
+    An average is never paged.
+    """
     card, weights = card_of(draft), num_trainable(draft)
-    each = card.state.scale_bytes_per_weight if card.paged else bytes_per_weight(draft, card)
+    each = bytes_per_weight(draft, card)
+    if card.paged:
+        each = card.state.scale_bytes_per_weight + average_bytes(draft)
     return round(each * weights)

@@ -206,6 +206,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         measuring=_measuring(draft),
         taught=_taught(draft, places, at_once),
         chunked_places=places if draft.candidate.loss_chunk_size and sequences == 1 else 0,
+        has_z_loss=draft.train.z_loss is not None,
         copied_head=_copied_head(draft, weight_bytes),
     )
 

@@ -74,6 +74,7 @@ class MemoryInputs:
         taught: The teacher that is learned from; None for none.
         chunked_places: Places of a micro-batch whose gradients are computed with their loss, chunk by chunk; 0 where
             that is done by the backward pass.
+        has_z_loss: Whether the logarithm of the softmax's normalizer is part of the loss, by itself.
         copied_head: Bytes of an output layer that each pass copies, with trained rows of added tokens in it; 0 where
             none are trained by themselves.
     """
@@ -108,6 +109,7 @@ class MemoryInputs:
     measuring: EvaluationInputs | None = None
     taught: TeacherInputs | None = None
     chunked_places: int = 0
+    has_z_loss: bool = False
     copied_head: int = 0
 
     @property
@@ -150,6 +152,11 @@ class MemoryInputs:
     def trained(self) -> Trained:
         """What is trained in the layers."""
         return Trained(self.is_full, self.beside, self.adapter_dropout, self.trains_norms)
+
+    @property
+    def score_copies(self) -> int:
+        """Tensors of the scores' size in the loss: a z-loss has a gradient and exponentials of its own."""
+        return 5 if self.has_z_loss else 3
 
     @property
     def has_vocabulary(self) -> bool:
@@ -196,7 +203,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     waiting = table if job.has_vocabulary and job.model.tied_embeddings else 0
     # saved by log_softmax and nll_loss in float32, with their gradient; by tanh where logits are soft-capped
     bounded = job.activation_bytes if job.has_vocabulary and job.model.config.get("final_logit_softcapping") else 0
-    logits = scores * (3 * _FP32 + bounded)
+    logits = scores * (job.score_copies * _FP32 + bounded)
     read = 0 if job.on_card else _FP32 * job.num_trainable  # safetensors are read into host RAM
     alone = {"optimiser state": 0, "temporaries": read}
     moments: dict[str, Moment] = {

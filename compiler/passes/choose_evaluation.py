@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import get_args
 
 from ftc.compiler.draft import ClosedDraft, Draft, Reasons
+from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
 from ftc.spec.documents.plan import Check, EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.documents.prompted import PromptBaseline, prompted_apart
 from ftc.spec.documents.quality import CheckName
-from ftc.spec.documents.settings import ClassifierSettings, OpenEval, WordnetSettings
+from ftc.spec.documents.settings import OpenEval
 from ftc.spec.documents.slices import FIGURES, measured
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import metric_named

@@ -71,7 +71,9 @@ def choose_training(draft: Draft) -> Draft:
         optimizer=_optimizer(draft, why),
         label_smoothing=why.take("label_smoothing", train.label_smoothing),
         focal_gamma=why.take("focal_gamma", train.focal_gamma),
+        z_loss=why.take("z_loss", train.z_loss),
         neftune_alpha=why.take("neftune_alpha", train.neftune_alpha),
+        ema_decay=why.take("ema_decay", train.ema_decay),
         max_grad_norm=why.take("max_grad_norm", train.max_grad_norm),
         precision=_precision(draft, why),
         evaluate_every_steps=(

@@ -38,8 +38,8 @@ from ftc.compiler.rules.track_rules import trackers_write_into_the_project
 from ftc.compiler.rules.train_rules import (
     devices_have_rows,
     head_rate_has_a_head,
-    label_losses_have_labels,
     link_has_machines,
+    losses_have_targets,
     optimizer_goes_with_the_schedule,
     optimizer_values_count,
     schedule_has_something_to_watch,
@@ -362,7 +362,7 @@ RULES: tuple[Rule, ...] = (
     sharding_can_be_done,
     learning_rate_is_usual,
     head_rate_has_a_head,
-    label_losses_have_labels,
+    losses_have_targets,
     numbers_are_usual,
     warm_up_leaves_training,
     evaluations_happen,

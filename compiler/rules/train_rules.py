@@ -24,8 +24,8 @@ __all__ = [
     "WHOLE",
     "devices_have_rows",
     "head_rate_has_a_head",
-    "label_losses_have_labels",
     "link_has_machines",
+    "losses_have_targets",
     "optimizer_goes_with_the_schedule",
     "optimizer_values_count",
     "schedule_has_something_to_watch",
@@ -63,12 +63,17 @@ def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnosti
 
 
 def optimizer_goes_with_the_schedule(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """An optimizer that averages weights in place of a schedule has none beside it."""
-    path, kind = "train.schedule.kind", recipe.train.schedule.kind
+    """An optimizer that averages weights in place of a schedule has none beside it, and no other average."""
+    kind = recipe.train.schedule.kind
     for card in candidates(recipe.train.optimizer.kind):
+        path = "train.schedule.kind"
         if card.schedules is not None and kind not in card.schedules and source.node(path) is not None:
             summary = f"`{kind}` can't be used with `{card.kind}`, which averages weights instead of a schedule"
             help = f"remove it, or write `{card.schedules[0]}`"
+            yield diagnostic("FTC277", summary, source.span(path), help=help, path=path)
+        if card.schedules is not None and recipe.train.ema_decay is not None:
+            path, help = "train.ema_decay", "keep one of the two"
+            summary = f"`ema_decay` can't be used with `{card.kind}`, which averages weights itself"
             yield diagnostic("FTC277", summary, source.span(path), help=help, path=path)
 
 
@@ -220,10 +225,13 @@ def link_has_machines(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
         )
 
 
-def label_losses_have_labels(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Class weights and the focal loss are for labels that a new head decides on: one a row for weights."""
-    train = recipe.train
-    heads = [head_card(mode.head) for mode in recipe.task.modes()]
+def losses_have_targets(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Class weights and the focal loss are for labels that a new head decides on: one a row for weights.
+
+    The z-loss is for scores of a vocabulary, of which each target token has its own.
+    """
+    train, modes = recipe.train, recipe.task.modes()
+    heads = [head_card(mode.head) for mode in modes]
     path = "train.class_weights"
     if train.class_weights not in ("auto", "none") and not all(one.labels == "one" and one.is_new for one in heads):
         summary = "class weights are for a classification with one label a row and a head"
@@ -235,6 +243,11 @@ def label_losses_have_labels(recipe: Recipe, source: Source) -> Iterator[Diagnos
     elif train.focal_gamma is not None and train.label_smoothing:
         summary = "`focal_gamma` and `label_smoothing` can't be used together"
         yield diagnostic("FTC287", summary, source.span(path), help="keep one of the two", path=path)
+    path = "train.z_loss"
+    if train.z_loss is not None and not all(mode.scores_words for mode in modes):
+        summary = "`z_loss` is for tasks in which each target token has scores over the vocabulary"
+        help = "leave `z_loss` out" if recipe.task.prompted_mode is None else "leave it out, or write the other `mode`"
+        yield diagnostic("FTC278", summary, source.span(path), help=help, path=path)
 
 
 def head_rate_has_a_head(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:

@@ -17,7 +17,7 @@ from ftc.compiler.time.speed import (
     scale_only,
     seconds_for,
 )
-from ftc.compiler.weights import num_trainable, result_bytes
+from ftc.compiler.weights import average_bytes, num_trainable, result_bytes
 from ftc.spec.base import Money
 from ftc.spec.documents.estimates import Phase, PhaseTime, SecondsRange, Work
 from ftc.spec.documents.facts import ModelFacts
@@ -200,10 +200,10 @@ def _weights_size(model: ModelFacts) -> int:
 
 
 def _saving(draft: Draft) -> SecondsRange:
-    """Checkpoints of trained weights with two moments each, and the result."""
-    trained = 4 * num_trainable(draft)
+    """Checkpoints of trained weights with two moments each, with their average where there is one, and the result."""
+    trained = num_trainable(draft)
     saves = evaluations(draft)
-    size = 3 * trained * saves + result_bytes(draft)
+    size = (12 + average_bytes(draft)) * trained * saves + result_bytes(draft)
     low, expected, high = (
         size / rate + (saves + 1) * each for rate, each in zip(_WRITE_RATE, _SAVE_SECONDS, strict=True)
     )

@@ -34,6 +34,7 @@ from ftc.runtime.models.base_model import load_weights
 from ftc.runtime.strategies import half_of
 from ftc.runtime.training.optimizers import load_state, state_tensors
 from ftc.runtime.training.selection import Progress
+from ftc.runtime.training.weight_average import WeightAverage
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.documents.facts import FileFacts
@@ -101,14 +102,17 @@ def put_back(
     parameters: dict[str, torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
     found: Kept,
+    average: WeightAverage | None = None,
 ) -> None:
-    """Makes weights and optimizer what they were; what was read of one is gone before the other is read.
+    """Makes weights, their average and the optimizer what they were.
+
+    What was read of weights is gone before the rest is read.
 
     Raises:
         Refusal: Names or shapes are not the model's (FTC630).
     """
     load_weights(model, found.weights())
-    load_state(optimizer, parameters, found.optimizer())
+    load_state(optimizer, parameters, found.optimizer(), average)
 
 
 def save(checkpoints: Path, job_sha256: str, progress: Progress, tensors: Contents) -> None:

@@ -17,8 +17,8 @@ from ftc.runtime.metrics.statistics import means, share_of
 from ftc.runtime.models.base_model import quiet_transformers
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
+from ftc.spec.documents.companion_settings import ClassifierSettings
 from ftc.spec.documents.record import ClassifierResult
-from ftc.spec.documents.settings import ClassifierSettings
 from ftc.spec.storage.tokenizer_file import FILE, load_tokenizer, tokenizer_call
 
 __all__ = ["Flagged", "TextClassifier", "classifier_result"]

@@ -33,6 +33,7 @@ from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.runtime.models.sharding import stacks_of
 from ftc.runtime.training.loop import Job
 from ftc.runtime.training.optimizers import evaluating
+from ftc.runtime.training.weight_average import WeightAverage
 from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies import STRATEGIES
 
@@ -109,8 +110,12 @@ def release_teacher(tracker: StorageTracker, model: nn.Module) -> None:
     tracker.let_go("teacher")
 
 
-def register_state(tracker: StorageTracker, optimizer: torch.optim.Optimizer) -> None:
-    """Says which tensors are the optimizer's, and whose; those that the processor holds are left out."""
+def register_state(
+    tracker: StorageTracker, optimizer: torch.optim.Optimizer, average: WeightAverage | None = None
+) -> None:
+    """Says which tensors are the optimizer's or an average, and whose; those that the processor holds are left out."""
+    for weights, averaged in average.pairs if average is not None else ():
+        tracker.register(averaged, "optimiser state", tracker.owner_of(weights))
     for parameter, state in optimizer.state.items():
         for tensor in state.values():
             if isinstance(tensor, torch.Tensor) and tensor.device == parameter.device:
@@ -302,13 +307,13 @@ def keep(job: Job, settings: Settings, tracker: StorageTracker, shelf: Shelf) ->
         shelf: Takes the place of the run's folder.
     """
     tracker.section("save")
-    with evaluating(job.optimizer):
+    with evaluating(job.optimizer, job.average):
         kept = shelf.checkpoint(contents(job.parameters, job.optimizer))
     _forget(job, tracker)  # a run that is resumed has a new optimizer
 
     tracker.section("resume")
-    put_back(job.model, job.parameters, job.optimizer, kept)
-    register_state(tracker, job.optimizer)
+    put_back(job.model, job.parameters, job.optimizer, kept, job.average)
+    register_state(tracker, job.optimizer, job.average)
     _forget(job, tracker)  # it ends with training
     if job.teacher is not None:
         release_teacher(tracker, job.teacher.model)
@@ -329,3 +334,5 @@ def _forget(job: Job, tracker: StorageTracker) -> None:
     """Frees the optimizer's memory, in no phase."""
     tracker.section("")
     job.optimizer.state.clear()
+    if job.average is not None:
+        job.average.forget()

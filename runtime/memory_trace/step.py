@@ -45,6 +45,7 @@ from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import evaluating, make_optimizer
 from ftc.runtime.training.router_loss import router_loss_of
 from ftc.runtime.training.sources import StreamRows
+from ftc.runtime.training.weight_average import average_of
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.heads import head_card
@@ -138,7 +139,7 @@ def _watched(
             _train(loop_job, tracker)
             if job.evaluation is not None:
                 tracker.answer = _all_is_seen(job, job.evaluation)
-                with evaluating(loop_job.optimizer):
+                with evaluating(loop_job.optimizer, loop_job.average):
                     _evaluate(job, model, scorer, device)
             if is_divided:  # told of before
                 pass
@@ -220,6 +221,7 @@ def _loop_job(
         scorer=Marked(scorer, tracker, after="loss"),
         optimizer=optimizer,
         router=router_loss_of(model, train),
+        average=average_of(parameters, train) if train.offload == "none" else None,  # it lies where the weights do
         source=StreamRows(rows, order),
         accelerator=cast("Accelerator", _StandIn(tracker, device)),  # the part of it that one process uses
     )
@@ -273,7 +275,7 @@ def _train(job: Job, tracker: StorageTracker) -> None:
     counting = job.model.register_forward_pre_hook(count, prepend=True)
     for done in training_steps(job, 0):
         if job.train.offload == "none":
-            register_state(tracker, job.optimizer)
+            register_state(tracker, job.optimizer, job.average)
         step, micro_batch = done.step, 0
     counting.remove()
 

@@ -22,7 +22,8 @@ import numpy as np
 from ftc.runtime.extensions import metric_value
 from ftc.runtime.metrics.statistics import Floats, Statistics, mean_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.documents.settings import OpenEval, WordnetSettings
+from ftc.spec.documents.companion_settings import WordnetSettings
+from ftc.spec.documents.settings import OpenEval
 from ftc.spec.storage.reading import parse_json
 from ftc.spec.storage.wordnet import WordNet, find_wordnet, wordnets
 

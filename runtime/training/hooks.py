@@ -88,7 +88,7 @@ def validate(training: Training, done: StepDone) -> None:
     if not _is_due(training, done):
         return
     training.session.note_memory("train")
-    with evaluating(training.job.optimizer):
+    with evaluating(training.job.optimizer, training.job.average):
         measured = measure_validation(training.session)
     training.session.note_memory("validate")
     if measured is None:
@@ -144,7 +144,7 @@ def save(training: Training, done: StepDone) -> None:
     if session.prove_inputs(None if training.should_end else training.progress.train_seconds):
         session.state.update(proved_step=done.step, proved_by=session.stamps.method)
     if _takes_part(training):
-        with evaluating(training.job.optimizer):
+        with evaluating(training.job.optimizer, training.job.average):
             started = time.perf_counter()
             held = checkpoint.contents(training.job.parameters, training.job.optimizer)
             kept = {file: whole_tensors(tensors, keep=session.is_first) for file, tensors in held.items()}
@@ -202,7 +202,7 @@ def step_line(done: StepDone, job: Job) -> StepLine:
 def weight_checksum(step: int, job: Job) -> WeightChecksum:
     """The weight checksum behind a step, for the first process; where weights are divided all have to ask."""
     keep = job.accelerator.is_main_process
-    with evaluating(job.optimizer):
+    with evaluating(job.optimizer, job.average):
         weights = whole_tensors(job.parameters, keep=keep)
         state = whole_tensors(state_tensors(job.optimizer, job.parameters), keep=keep)
         return WeightChecksum(

@@ -24,6 +24,7 @@ from ftc.runtime.training.optimizers import Pace, set_learning_rate
 from ftc.runtime.training.router_loss import RouterLoss
 from ftc.runtime.training.seeding import seed_everything, stream_seed
 from ftc.runtime.training.sources import RowSource, StepRows
+from ftc.runtime.training.weight_average import WeightAverage
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import StepDone
 from ftc.spec.documents.settings import Seeds, TrainSettings
@@ -60,6 +61,8 @@ class Job:
     pace: Pace = field(default_factory=Pace)
     scale: LossScale = field(default_factory=partial(LossScale, is_on=False, device=torch.device("cpu")))
     """Of the loss, where its gradients would underflow."""
+    average: WeightAverage | None = None
+    """Of the weights, which is measured and saved in their place; None for none."""
 
 
 def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
@@ -97,6 +100,8 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
         set_learning_rate(job.optimizer, rate)
         if targets and not overflowed:
             job.optimizer.step()
+            if job.average is not None:
+                job.average.update(step)
         job.optimizer.zero_grad(set_to_none=True)
 
         yield StepDone(
@@ -182,6 +187,8 @@ def _loss(job: Job, batch: Batch, weight: float, targets: int = 0) -> torch.Tens
             found = found * job.class_weights[part.targets]
         if job.teacher is not None and wanted is not None:
             found = job.teacher.blended(found, scores, wanted(lines))
+        if job.train.z_loss is not None:
+            found = found + job.train.z_loss * scores.logsumexp(dim=-1).square()
         return found
 
     if job.router is None:

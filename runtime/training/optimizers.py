@@ -12,6 +12,7 @@ from torch import nn
 
 from ftc.runtime.models.file_names import stored_names
 from ftc.runtime.models.sharding import split_like
+from ftc.runtime.training.weight_average import WeightAverage
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.optimizers import in_layers, optimizer_card
 from ftc.spec.parameter_patterns import fits_any
@@ -130,7 +131,7 @@ def _bitsandbytes(name: str) -> Callable[[Groups, TrainSettings], torch.optim.Op
 
 
 _TRAINED = "trained_weights"
-"""State of schedule-free AdamW while the weights that it averages are shown: those that it trains."""
+"""State of a parameter while an average is shown in its place: the weights in training."""
 _COUNTS = ("k", "weight_sum", "lr_max")
 """What schedule-free AdamW keeps of a group; it is saved with each of its parameters."""
 _ADAMW = frozenset(("exp_avg", "exp_avg_sq", "step"))
@@ -166,7 +167,9 @@ CONSTRUCTIONS: tuple[Construction, ...] = (
 """How each optimizer of `ftc.spec.optimizers` is made."""
 
 _BY_KIND = {one.kind: one for one in CONSTRUCTIONS}
-_STATES = tuple(dict.fromkeys(states for one in CONSTRUCTIONS for states in one.states))
+_KEPT = [states for one in CONSTRUCTIONS for states in (*one.states, frozenset[str]())]
+_STATES = tuple(dict.fromkeys(one for states in _KEPT for one in (states, states | {_TRAINED})))
+"""What a checkpoint may hold of a parameter: nothing, as without momentum, and beside an average also its weights."""
 _LIKE_THE_PARAMETER = frozenset(("exp_avg", "exp_avg_sq", "state1", "state2", "momentum_buffer", "z", _TRAINED))
 
 
@@ -254,11 +257,26 @@ def _averaged(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def evaluating(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+def evaluating(optimizer: torch.optim.Optimizer, average: WeightAverage | None = None) -> Iterator[None]:
     """A block in which parameters are the weights that are measured and saved, where those aren't the ones in training.
 
     Behind the block each bit of the weights in training is as it was, so that an evaluation changes nothing.
+
+    Args:
+        optimizer: In the block its state has the weights in training, so that a checkpoint keeps both.
+        average: What is shown in their place; None where nothing is, or the optimizer averages by itself.
     """
+    if average is not None:
+        average.swap()
+        for parameter, trained in average.pairs:
+            optimizer.state[parameter][_TRAINED] = trained
+        try:
+            yield
+        finally:
+            for parameter, _ in average.pairs:
+                del optimizer.state[parameter][_TRAINED]
+            average.swap()
+        return
     groups: Any = _averaged(optimizer)
     moved = [one for group in groups for one in group["params"] if "z" in optimizer.state.get(one, {})]
     for parameter in moved:
@@ -294,9 +312,21 @@ def state_misfit(parameters: Mapping[str, nn.Parameter], shapes: Mapping[str, to
 
 
 def load_state(
-    optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter], tensors: dict[str, torch.Tensor]
+    optimizer: torch.optim.Optimizer,
+    parameters: dict[str, nn.Parameter],
+    tensors: dict[str, torch.Tensor],
+    average: WeightAverage | None = None,
 ) -> None:
-    """Puts back what `state_tensors` gave."""
+    """Puts back what `state_tensors` gave, once the parameters are the weights that were saved with it.
+
+    Args:
+        optimizer: As it is before the first step.
+        parameters: What it trains, by name.
+        tensors: What was saved of it.
+        average: What the saved weights are the average of; None where they aren't one.
+    """
+    if average is not None and any(name.endswith(f"/{_TRAINED}") for name in tensors):
+        average.start()
     if hasattr(optimizer, "init_state"):
         # bitsandbytes' state as it is before the first step, pages and tables included.
         maker, wanted = cast("Any", optimizer), {parameters[name.rpartition("/")[0]] for name in tensors}

@@ -24,6 +24,7 @@ from ftc.runtime.training.sampling import SampledRows
 from ftc.runtime.training.selection import Progress
 from ftc.runtime.training.signals import Interrupted
 from ftc.runtime.training.sources import RowSource, StreamRows
+from ftc.runtime.training.weight_average import average_of
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import Resumed
@@ -165,6 +166,7 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
         router=router_loss_of(work.model, settings.train),
         class_weights=torch.tensor(weights, device=session.accelerator.device) if weights else None,
         scale=LossScale.of(settings.train, session.accelerator.device),
+        average=average_of(parameters, settings.train),
     )
 
 
@@ -193,7 +195,7 @@ def restored(session: Session, work: ModelWithScorer, job: Job, found: checkpoin
     if found is None:
         return Progress()
     session.note_memory("load")
-    checkpoint.put_back(work.model, job.parameters, job.optimizer, found)
+    checkpoint.put_back(work.model, job.parameters, job.optimizer, found, job.average)
     session.note_memory("resume")
     job.pace.factor = found.progress.selection.rate_factor
     job.scale.restore(found.progress.loss_scale)

@@ -91,9 +91,10 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC277",
-        title="schedule with a schedule-free optimizer",
+        title="schedule or average with a schedule-free optimizer",
         cause="A schedule-free optimizer averages the weights of all steps instead of decaying the learning rate. "
-        "With a decaying rate, later steps would count less and less.",
+        "With a decaying rate, later steps would count less and less. Nor does an exponential moving average "
+        "(`train.ema_decay`) go with it, which would average the weights once more.",
         wrong="train: {optimizer: {kind: adamw_schedule_free}, schedule: {kind: cosine}}",
         right="train: {optimizer: {kind: adamw_schedule_free}}",
     ),
@@ -104,6 +105,14 @@ CODES: tuple[Code, ...] = (
         "extractive question answering and preference tasks have no single distribution to smooth.",
         wrong="task: {kind: preference}\ntrain: {label_smoothing: 0.1}",
         right="task: {kind: preference}\ntrain: {label_smoothing: 0}",
+    ),
+    Code(
+        id="FTC278",
+        title="z-loss without a vocabulary",
+        cause="`train.z_loss` keeps the scores of the vocabulary small for each token that is learned. A new head has "
+        "no vocabulary, and a preference or reinforcement task has losses of whole answers, or of what was sampled.",
+        wrong="task: {kind: preference}\ntrain: {z_loss: 1e-4}",
+        right="task: {kind: chat}\ntrain: {z_loss: 1e-4}",
     ),
     Code(
         id="FTC280",

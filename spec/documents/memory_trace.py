@@ -83,6 +83,8 @@ class TraceJob(Document):
                 "has_momentum": self.settings.train.optimizer.momentum > 0,
                 "smooths": self.settings.train.label_smoothing > 0,
                 **({"is_focal": True} if self.settings.train.focal_gamma is not None else {}),
+                **({"squares": True} if self.settings.train.z_loss is not None else {}),
+                **({"averages": True} if self.settings.train.ema_decay is not None else {}),
                 "is_noisy": self.settings.train.neftune_alpha is not None,
                 "compares": compared is not None and (compared.model_dump(mode="json", exclude={"beta"}) or True),
                 **{name: train[name] for name in ("fused", "precision")},

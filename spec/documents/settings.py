@@ -13,11 +13,10 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents import loss_settings as losses
-from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
 from ftc.spec.documents.model_options import ModelOptions
 from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.heads import Answer, Head, Labels, head_card
-from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizers import OptimizerKind, OptimizerNumbers
 from ftc.spec.precisions import Precision
@@ -29,7 +28,6 @@ from ftc.spec.strategies import AnySettings
 from ftc.spec.text_forms import FormName, form_card
 
 __all__ = [
-    "ClassifierSettings",
     "DeterminismSettings",
     "DeviceSettings",
     "EvalSettings",
@@ -47,7 +45,6 @@ __all__ = [
     "Settings",
     "TextSettings",
     "TrainSettings",
-    "WordnetSettings",
 ]
 
 
@@ -203,6 +200,12 @@ class OpenTrain(Document):
     label_smoothing: Real = 0.0
     """Share of each target that is spread over all choices in training."""
     focal_gamma: Real | None = None
+    """Power of the focal loss; None for plain cross entropy."""
+    z_loss: Real | None = None
+    """Weight of the z-loss; None for none."""
+    ema_decay: Real | None = None
+    """Largest decay of the average of the trained weights, which is measured and saved in their place; None for none.
+    """
     neftune_alpha: Real | None = None
     """Noise on the embeddings in training; None for none."""
     max_grad_norm: Real | None
@@ -260,40 +263,11 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        asked = ("loss_chunk_size", "focal_gamma", "embedding", "reranking", "router", "sampling")
-        usual: dict[str, Any] = {**dict.fromkeys(asked), "nodes": 1, "parameter_groups": ()}
+        asked = ("loss_chunk_size", "focal_gamma", "z_loss", "ema_decay")
+        usual: dict[str, Any] = dict.fromkeys((*asked, "embedding", "reranking", "router", "sampling"))
+        usual |= {"nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}
-
-
-class ClassifierSettings(Document):
-    """Which classifier looks at written answers, and what of it counts."""
-
-    base: str
-    """Folder in the project, or id on the hub."""
-    commit: str | None
-    """Commit of a hub snapshot; None for a folder."""
-    files: dict[InsidePath, FileFacts]
-    """Every file that loading reads, by its path inside the folder."""
-    label: str
-    label_id: int
-    """Place of the label among the classifier's outputs."""
-    num_labels: int
-    single: bool
-    """Whether an answer has the likeliest label alone; else each label whose probability is at least a half."""
-    max_length: int
-    """Longest answer that it can read, in tokens; of a longer one it reads the beginning."""
-    pad_id: int | None
-    """None where it can't read answers of several lengths at once."""
-
-
-class WordnetSettings(Document):
-    """Which WordNet METEOR takes synonyms from."""
-
-    release: str
-    """WordNet's release, such as `3.0`; empty where its files don't state it."""
-    sha256: str
-    """Digest of its files."""
 
 
 class OpenEval(Document):

@@ -207,9 +207,20 @@ class Train(Document):
     (1 - p) to this power, so that rows which it still gets wrong count most; measured losses stay as they are. For
     classification and token classification with a head. Default: none, because plain cross entropy gives better
     probabilities; 2 is usual where most rows are easy."""
+    z_loss: Annotated[Real, Field(gt=0, le=1)] | None = None
+    """Weight of the z-loss (PaLM, Chowdhery et al. 2022): in training, this times the squared logarithm of the
+    softmax's normalizer is added to the loss of each target token, so that scores don't drift to sizes that half
+    precision rounds; measured losses stay as they are. For tasks whose targets are tokens. Default: none, because
+    scores hardly drift in short training; 1e-4 is the paper's."""
     neftune_alpha: Real | None = Field(default=None, gt=0, le=100)
     """Noise on the embeddings in training, uniform up to alpha / sqrt(tokens * width) (NEFTune, Jain et al. 2023).
     Default: none; 5 is usual for instructions."""
+    ema_decay: Annotated[Real, Field(gt=0, lt=1)] | None = None
+    """Decay of an exponential moving average (EMA) of the trained weights. Validation, early stopping, the best
+    checkpoint, the test and the saved model use the average; training goes on with the weights themselves, and
+    checkpoints keep both. At step t, counted from 0, the decay is at most (1 + t) / (10 + t), as in TensorFlow and
+    diffusers, so that the first steps are soon forgotten. Takes 4 more bytes for each trained weight. Default: none,
+    because the best checkpoint is chosen anyway; 0.99 averages about the last 100 steps."""
     router_aux_loss: Real | None = Field(default=None, gt=0, le=10)
     """Weight of the load balancing loss of a mixture of experts, which is added to the loss in training: it is least
     where the router sends equally many tokens to each expert (Fedus et al. 2021). Default: none, because a router that

@@ -136,6 +136,12 @@ class Mode:
         return "generative" in self.traits
 
     @property
+    def scores_words(self) -> bool:
+        """Whether each target is a token of its own loss, with scores over the vocabulary."""
+        form = form_card(self.form)
+        return head_card(self.head).writes and not form.is_pair and not form.is_sampled
+
+    @property
     def sorts_rows(self) -> bool:
         """Whether a row has classes as a whole, so that counts of its tokens can be a baseline."""
         return bool({"single_label", "multi_label"}.intersection(self.traits))

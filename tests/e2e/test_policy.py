@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ftc.compiler.policy import ReadPolicy, judged
+from ftc.spec.documents.companion_settings import ClassifierSettings
 from ftc.spec.documents.loss_settings import DistillationSettings, TeacherSettings
 from ftc.spec.documents.policy import Policy
-from ftc.spec.documents.settings import ClassifierSettings
 from ftc.spec.language.source import read_source
 from ftc.spec.sections.evaluation import Classifier
 from ftc.spec.sections.train import Distillation

@@ -32,6 +32,8 @@ _PARTS: dict[str, tuple[str, dict[str, Any]]] = {
     "fsdp-chunks": ("full", {"train__loss_chunk_size": 2, "train__micro_batch": 2}),
     "fsdp-chunks-half": ("lora", {**_STILL, "train__loss_chunk_size": 2, "train__precision": "bfloat16"}),
     "fsdp-odd": ("lora", {**_STILL, "train__batch_size": 3}),
+    "fsdp-average": ("full", {"train__ema_decay": 0.9, "train__micro_batch": 2}),
+    "fsdp-average-offload": ("full", {"train__ema_decay": 0.9, "train__offload": "cpu"}),
     "fsdp-short": ("lora", {**_STILL, "train__batch_size": 1}),
 }
 

@@ -13,7 +13,7 @@ from ftc.runtime.metrics.classes import Decisions, Tags
 from ftc.runtime.metrics.numbers import Numbers
 from ftc.runtime.metrics.statistics import Statistics
 from ftc.runtime.metrics.texts import Found, Written
-from ftc.spec.documents.settings import WordnetSettings
+from ftc.spec.documents.companion_settings import WordnetSettings
 
 Label = int | str
 

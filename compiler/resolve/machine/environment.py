@@ -24,8 +24,8 @@ from ftc.compiler.resolve.machine.extensions import asked_packages
 from ftc.compiler.resolve.machine.package_code import DECIDES_NUMBERS, code_digest, files_digest
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.documents.companion_settings import WordnetSettings
 from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
-from ftc.spec.documents.settings import WordnetSettings
 from ftc.spec.metrics import WORDNET, needs_of
 from ftc.spec.optimizers import candidates
 from ftc.spec.sections.data import WORKBOOKS, PathSource, PresidioRules

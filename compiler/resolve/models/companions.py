@@ -15,9 +15,9 @@ from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
 from ftc.compiler.resolve.models.tokenizer import token_ids
 from ftc.spec.companions import Asked, Companion
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
+from ftc.spec.documents.companion_settings import ClassifierSettings
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.lockfile import Lock
-from ftc.spec.documents.settings import ClassifierSettings
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.sections.evaluation import Classifier

@@ -12,8 +12,8 @@ from ftc.compiler.draft import ClosedDraft, Draft, PastRun
 from ftc.compiler.memory.batch_shapes import evaluation_batch
 from ftc.spec.base import Money
 from ftc.spec.devices import CARDS
+from ftc.spec.documents.companion_settings import ClassifierSettings
 from ftc.spec.documents.judging import JudgedTokens, JudgeUse
-from ftc.spec.documents.settings import ClassifierSettings
 from ftc.spec.documents.streams import RowLengths
 from tests.support.drafts import CARD, decided, draft_of, model_facts
 

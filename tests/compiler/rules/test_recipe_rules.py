@@ -47,6 +47,21 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"train": {"offload": "cpu", "sharding": "fsdp"}, "budget": {"devices": 2}},
     ),
     (
+        "FTC278",
+        {"task": {"kind": "classification"}, "train": {"z_loss": 1e-4}},
+        {"task": {"kind": "classification", "mode": "generative"}, "train": {"z_loss": 1e-4}},
+    ),
+    (
+        "FTC278",
+        {"task": {"kind": "preference"}, "train": {"z_loss": 1e-4}},
+        {"task": {"kind": "chat"}, "train": {"z_loss": 1e-4}},
+    ),
+    (
+        "FTC277",
+        {"train": {"ema_decay": 0.99, "optimizer": {"kind": "adamw_schedule_free"}}},
+        {"train": {"ema_decay": 0.99}},
+    ),
+    (
         "FTC291",
         {"train": {"sharding": "fsdp", "optimizer": {"kind": "lion"}}, "budget": {"devices": 2}},
         {"train": {"sharding": "fsdp"}, "budget": {"devices": 2}},

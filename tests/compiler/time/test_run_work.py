@@ -17,6 +17,7 @@ from ftc.compiler.time.run_time import _narrowed
 from ftc.compiler.time.run_work import run_work
 from ftc.compiler.time.speed import scale_only
 from ftc.compiler.time.workload import RowShape, answer_amounts, draft_network, evaluation_amounts
+from ftc.compiler.weights import device_bytes, num_trainable
 from ftc.spec.documents.device import Calibration, Measurement
 from ftc.spec.documents.estimates import Work
 from ftc.spec.documents.facts import TeacherFacts
@@ -37,6 +38,18 @@ def test_the_whole_model_is_written_however_little_of_it_was_trained() -> None:
         assert disk["model"] == whole.disk["model"]
         assert sum(disk.values()) < sum(whole.disk.values())
     assert compiled(strategy={"kind": "lora"}).disk["adapter"] < whole.disk["model"]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adamw_paged"])
+def test_an_average_takes_four_bytes_of_each_trained_weight_in_memory_and_in_checkpoints(optimizer: str) -> None:
+    draft, averaged = (
+        compiled(strategy={"kind": "lora"}, train={"optimizer": {"kind": optimizer}, **ema})
+        for ema in ({}, {"ema_decay": 0.99})
+    )
+    weights = num_trainable(draft)
+    assert device_bytes(averaged) - device_bytes(draft) == 4 * weights
+    (less, more), (name, *_) = (sum(one.disk.values()) for one in (draft, averaged)), draft.disk
+    assert more - less == 4 * weights * int(name.split()[0])
 
 
 def test_energy_is_that_of_all_cards() -> None:

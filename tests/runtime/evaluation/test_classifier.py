@@ -13,9 +13,9 @@ from ftc.runtime.metrics.statistics import share_interval
 from ftc.runtime.training.signals import Interrupted, StopRequest
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.companion_settings import ClassifierSettings
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.record import Evaluation
-from ftc.spec.documents.settings import ClassifierSettings
 from tests.runtime.jobs import make_job
 from tests.support.classifiers import make_classifier
 from tests.support.tiny_models import write_tiny_model

@@ -28,6 +28,7 @@ _WAYS: list[dict[str, Any]] = [
     {"strategy": "partial"},
     {"strategy": "dora"},
     {"strategy": "bottleneck"},
+    {"strategy": "full", "train__ema_decay": 0.9},
 ]
 _WHOLE = {"train__sharding": "ddp"}
 _WAYS_WHOLE: list[dict[str, Any]] = [

@@ -10,7 +10,7 @@ import pytest
 
 from ftc.runtime.metrics.texts import meteor_scores, meteor_tokens, wordnet_findings
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.documents.settings import WordnetSettings
+from ftc.spec.documents.companion_settings import WordnetSettings
 from ftc.spec.storage import wordnet
 from ftc.spec.storage.wordnet import WORDNET_FILES, find_wordnet, wordnet_places
 from tests.support.metric_values import answer_metric, answer_statistics

@@ -28,7 +28,7 @@ from ftc.runtime.metrics.classes import Decisions, Tags
 from ftc.runtime.metrics.numbers import NUMBERS, Numbers
 from ftc.runtime.metrics.statistics import Statistics, intervals
 from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
-from ftc.spec.documents.settings import WordnetSettings
+from ftc.spec.documents.companion_settings import WordnetSettings
 from ftc.spec.metrics import METRIC_BY_NAME, METRICS, Metric, metric_called, metric_named, needs_of
 from ftc.spec.rewards import RewardTerm
 from ftc.spec.sections.evaluation import metrics_for

@@ -9,7 +9,7 @@ import pytest
 
 from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.metrics import Rewarded, statistics_of
-from ftc.spec.documents.settings import WordnetSettings
+from ftc.spec.documents.companion_settings import WordnetSettings
 from ftc.spec.metrics import METRICS
 from ftc.spec.rewards import RewardTerm
 from ftc.spec.storage import wordnet
