@@ -75,6 +75,8 @@ class PriceSeen(Document):
     """Tokens to be trained on, all epochs together, by the plan's own count."""
     price: str | None
     """By the price in `ftc.launch.yaml`, such as `1.27 USD`; None where it names none."""
+    as_of: str | None = None
+    """Day of that price, as the file says it."""
     their_tokens: Real | None = None
     """The service's own count; None where it gives none."""
     their_price: Real | None = None

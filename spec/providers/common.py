@@ -50,6 +50,8 @@ EVERYWHERE: tuple[Setting, ...] = (
     Setting("train.label_smoothing", "only", "plain cross entropy", ("0.0",)),
     Setting("train.focal_gamma", "only", "plain cross entropy", (None,)),
     Setting("train.neftune_alpha", "only", "no noise on embeddings", (None,)),
+    Setting("train.z_loss", "only", "plain cross entropy", (None,)),
+    Setting("train.ema_decay", "only", "no average of the weights", (None,)),
     Setting("train.distillation", "only", "no teacher", (None,)),
     Setting("train.preference", "only", "not a preference", (None,)),
     Setting("train.regression", "only", "no numbers", (None,)),

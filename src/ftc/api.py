@@ -359,8 +359,7 @@ def audit(
     """Judges a past run: compares everything that it names with what is here now, and does steps again if asked to.
 
     Args:
-        run: The run, its folder, its id or the beginning of that, or its recipe's name; or a job at a hosted service,
-            of which documents, rows and fetched files are compared.
+        run: The run, its folder, its id or the beginning of that, its recipe's name, or a job at a hosted service.
         level: `static` executes nothing, `replay` trains some steps again in a fresh process, `full` does all of the
             plan again.
         first: Steps that are done when a replay begins: 0, or those of a checkpoint that is still there.

@@ -19,7 +19,7 @@ from ftc.spec.documents.hosted import HostedJob
 from ftc.spec.documents.ledger import HostedCreated, read_ledger
 from ftc.spec.documents.plan import Plan
 from ftc.spec.providers import PROVIDERS, ProviderCard, treatment
-from ftc.verbs.hosted import walk
+from ftc.spec.storage.atomic_write import write_text
 from ftc.verbs.hosted.launch import launch_hosted
 from ftc.verbs.launch import launch_of
 from tests.e2e.conftest import Ftc
@@ -153,13 +153,13 @@ def test_test_rows_are_never_sent(card: ProviderCard, here: Path, server: Hosted
 def test_a_preview_shows_it_all_and_connects_to_nothing(
     card: ProviderCard, here: Path, server: HostedServer, ftc: Ftc
 ) -> None:
-    site(here, server, price_per_million_tokens="0.48 USD")
+    site(here, server, price_per_million_tokens="0.48 USD", price_as_of="2026-11-20")
     shown = ftc("launch", "job.plan.json", "--on", card.name, "--print")
     assert shown.code == 0
     assert server.requests == []
     assert not (here / "runs").exists()
     assert "37 rows" in shown.text
-    assert "2,260 tokens to train on · 0.001085 USD" in shown.text
+    assert "2,260 tokens to train on · 0.0011 USD · by the price of 2026-11-20" in shown.text
     assert all(name in shown.text for name in card.not_pinned)
     told = json.loads(ftc("launch", "job.plan.json", "--on", card.name, "--print", "--json").out)
     plan = Plan.model_validate_json((here / "job.plan.json").read_bytes()).settings.to_json()
@@ -209,6 +209,16 @@ def test_a_written_setting_that_a_service_decides_is_refused_until_it_is_left(he
         *("strategy.kind", "strategy.adapter.rank", "strategy.adapter.dropout")
     }
     assert server.requests == []
+
+
+def test_an_address_without_encryption_gets_neither_key_nor_rows(here: Path, server: HostedServer) -> None:
+    site(here, server, base_url="http://tuning.example.org/v1")
+    with pytest.raises(Refusal) as refusal:
+        launched()
+    assert codes(refusal) == ["FTC794"]
+    with pytest.raises(Refusal) as refusal:
+        launched(waived=["token"])
+    assert [one.help for one in refusal.value.diagnostics if "called" in one.summary] == [("did you mean `tokens`?",)]
 
 
 def test_limits_of_the_service_are_named(here: Path, server: HostedServer) -> None:
@@ -403,7 +413,6 @@ def test_a_process_that_ends_between_any_two_notes_goes_on(
 def _with_kills(monkeypatch: pytest.MonkeyPatch, at: set[int]) -> Callable[[], int]:
     """Ends the process before (even) or after (odd) a note, by the number of the chance to do so."""
     chances = [0]
-    write = walk.write_text
 
     def killing(file: Path, text: str) -> None:
         for moment in (0, 1):
@@ -411,9 +420,9 @@ def _with_kills(monkeypatch: pytest.MonkeyPatch, at: set[int]) -> Callable[[], i
             if chances[0] - 1 in at:
                 raise _Killed
             if moment == 0:
-                write(file, text)
+                write_text(file, text)
 
-    monkeypatch.setattr(walk, "write_text", killing)
+    monkeypatch.setattr("ftc.verbs.hosted.walk.write_text", killing)
     return lambda: chances[0]
 
 

@@ -56,7 +56,9 @@ def test_together_gets_what_its_own_client_would_send(here: Path, server: Hosted
     seen = client.fine_tuning.retrieve(job.job.id if job.job else "")
     assert (seen.status, seen.training_type.lora_r, seen.n_epochs) == ("completed", 4, 2)
     shown = client.fine_tuning.preview(model="tiny/base", training_file=job.train.id, top_k=8, train_on_inputs=False)
-    assert [row.input_ids for row in shown.rows] == [server.tokenize(row)[0] for row in server.rows(job.train.id)[:8]]
+    assert [row.input_ids for row in shown.rows] == [
+        server.tokenize(row)[0] for row in server.rows(job.train.id or "")[:8]
+    ]
     previews = [body for kind, body in server.requests if kind == "preview"]
     assert previews[0] == {**previews[1], "training_method": "sft"}
     estimates = [body for kind, body in server.requests if kind == "estimate"]

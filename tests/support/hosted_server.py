@@ -239,7 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return 200, self._preview(body), {}
             case "estimate":
                 tokens = sum(len(own.tokenize(row)[0]) for row in own.rows(body["training_file"]))
-                told = {"estimation_available": True, "allowed_to_proceed": own.is_allowed}
+                told: dict[str, Any] = {"estimation_available": True, "allowed_to_proceed": own.is_allowed}
                 told |= {"estimated_train_token_count": tokens * body["n_epochs"], "estimated_total_price": own.price}
                 return 200, told, {}
             case "create":

@@ -120,7 +120,7 @@ def _hosted(args: Namespace, launch: Launch) -> int:
         waived=args.waived or (),
         another=args.another,
         waits=not args.no_wait,
-        tell=lambda line: sys.stderr.write(f"{line}\n") and None,
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
     if args.json:
         print_json(job.to_json())

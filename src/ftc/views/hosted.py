@@ -29,7 +29,8 @@ def would_send_text(job: HostedJob, closes: str, line: str, *, page: Page = PLAI
             lines += page.flow(name, parts)
     lines += page.flow("test", ["not sent"])
     price = job.price.price or "price not estimated: `price_per_million_tokens` is not in ftc.launch.yaml"
-    lines += page.flow("price", [f"{numbers.count(job.price.tokens)} tokens to train on", escaped(price)])
+    dated = [f"by the price of {job.price.as_of}"] if job.price.as_of else []
+    lines += page.flow("price", [f"{numbers.count(job.price.tokens)} tokens to train on", escaped(price), *dated])
     for title, how in (("sent", "sent"), ("fixed there", "fixed")):
         rows = [(escaped(one.path), escaped(one.value), escaped(one.words)) for one in job.settings if one.how == how]
         lines += ["", page.strong(title), *table(rows, indent=2)] if rows else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.documents.hosted import HostedJob, PriceSeen, SentRows
+from ftc.spec.documents.hosted import HostedJob, PriceSeen, SentRows, SettingUse
 from ftc.spec.documents.launch import LAUNCH_FILE, HostedSettings
 from ftc.spec.documents.plan import Plan
 from ftc.spec.heads import head_card
@@ -97,12 +97,25 @@ def prepare(launch: Launch, card: ProviderCard, waived: Sequence[str], scratch: 
         summary = f"{card.title} takes at least {card.shortest_rows} rows, and the plan has {rows['train'].rows}"
         raise Refusal([diagnostic("FTC791", summary, help="add rows to the recipe's data")])
     epochs = plan.settings.train.num_steps // plan.settings.train.steps_per_epoch
-    base_url = (site.base_url or card.base_url).rstrip("/")
     asked = Asked(plan, site, model, epochs, "", "", "" if "validation" in rows else None)
+    job = _beginning(card, asked, uses, rows, waived)
+    host = urlsplit(job.base_url).hostname
+    closes = "; ".join(f"{one.on}: {one.words}" for one in card.closings if one.host == host)
+    return Prepared(launch, card, site, job.sealed(), epochs, closes, files)
+
+
+def _beginning(
+    card: ProviderCard,
+    asked: Asked,
+    uses: tuple[SettingUse, ...],
+    rows: Mapping[str, SentRows],
+    waived: Sequence[str],
+) -> HostedJob:
+    """The record of a job of which nothing is sent yet."""
+    plan, site, model = asked.plan, asked.site, asked.model
     body = {name: value for name, value in card.request(asked).items() if value != ""}
-    request = json.dumps(body, sort_keys=True, ensure_ascii=False)
-    pinned = card.model_is_base and plan.settings.model.commit is not None
-    base = () if pinned or not card.model_is_base else (f"the base's weights: `{model}` is a name at the service",)
+    pinned = not card.model_is_base or plan.settings.model.commit is not None
+    base = () if pinned else (f"the base's weights: `{model}` is a name at the service",)
     job = HostedJob(
         ftc_version=VERSION,
         id=card.name,
@@ -110,10 +123,10 @@ def prepare(launch: Launch, card: ProviderCard, waived: Sequence[str], scratch: 
         plan_sha256=plan.sha256,
         plan_job_sha256=plan.job_sha256(),
         provider=card.name,
-        base_url=base_url,
+        base_url=(site.base_url or card.base_url).rstrip("/"),
         model=model,
         request_sha256="",
-        request=request,
+        request=json.dumps(body, sort_keys=True, ensure_ascii=False),
         settings=uses,
         train=rows["train"],
         validation=rows.get("validation"),
@@ -121,7 +134,7 @@ def prepare(launch: Launch, card: ProviderCard, waived: Sequence[str], scratch: 
         not_pinned=(*base, *card.not_pinned),
         attempt=1,
         creating=False,
-        price=_price(rows["train"], epochs, site),
+        price=_price(rows["train"], asked.epochs, site),
         preview=None,
         job=None,
         outputs={},
@@ -129,16 +142,15 @@ def prepare(launch: Launch, card: ProviderCard, waived: Sequence[str], scratch: 
         moments=(),
     )
     digest = job.expected_request_sha256()
-    job = job.model_copy(update={"id": f"{card.name}-{digest[:12]}", "request_sha256": digest})
-    closes = "; ".join(f"{one.on}: {one.words}" for one in card.closings if one.host == urlsplit(base_url).hostname)
-    return Prepared(launch, card, site, job.sealed(), epochs, closes, files)
+    return job.model_copy(update={"id": f"{card.name}-{digest[:12]}", "request_sha256": digest})
 
 
 def _price(rows: SentRows, epochs: int, site: HostedSettings) -> PriceSeen:
     tokens, each = rows.tokens * epochs, site.price_per_million_tokens
     if each is None:
         return PriceSeen(tokens=tokens, price=None)
-    return PriceSeen(tokens=tokens, price=f"{tokens * each.amount / 1e6:.6f} {each.currency}")
+    price = f"{tokens * each.amount / 1e6:.4f} {each.currency}"
+    return PriceSeen(tokens=tokens, price=price, as_of=site.price_as_of)
 
 
 def _misnamed(waived: Sequence[str]) -> Iterator[Diagnostic]:

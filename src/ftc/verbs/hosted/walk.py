@@ -147,7 +147,13 @@ class _Walk:
         if seen is not None or self._job.creating:
             # New names for the rows: a server that keeps no marker finds a job by them.
             rows = {"train": self._prepared.job.train, "validation": self._prepared.job.validation}
-            changes = {"attempt": self._job.attempt + 1, "creating": False, "job": None, "outputs": {}, **rows}
+            changes: dict[str, Any] = {
+                "attempt": self._job.attempt + 1,
+                "creating": False,
+                "job": None,
+                "outputs": {},
+                **rows,
+            }
             self._note("another job is asked for", **changes, fetched=False)
 
     def _adopt(self) -> None:
@@ -249,8 +255,8 @@ class _Walk:
         seen = self._asked("asking for the price", lambda: self._service.estimate(body))
         if seen is not None:
             theirs = {"their_tokens": seen.tokens, "their_price": seen.price}
-            price = "no price" if seen.price is None else f"{seen.price:.2f} USD"
-            self._note(f"the service expects {price}", price=self._job.price.model_copy(update=theirs))
+            words = "no price" if seen.price is None else f"{seen.price:.2f} USD"
+            self._note(f"the service expects {words}", price=self._job.price.model_copy(update=theirs))
         found, price, most = list[str](), self._job.price, self._prepared.site.most
         if seen is not None and not seen.is_allowed:
             found.append("the service doesn't allow this account to go on: its limit or balance is too low")
