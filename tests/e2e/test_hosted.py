@@ -339,7 +339,7 @@ def test_a_job_is_followed_later(here: Path, server: HostedServer, ftc: Ftc) -> 
     assert len(server.jobs) == 1
 
 
-@pytest.mark.sample(8)
+@pytest.mark.sample(5)
 @BOTH
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_job_whatever_becomes_of_the_answer(

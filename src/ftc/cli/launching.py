@@ -114,13 +114,18 @@ def _hosted(args: Namespace, launch: Launch) -> int:
             else:
                 write(text)
         return ExitCode.FINE
+
+    def tell(line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
     job = launch_hosted(
         launch,
         card,
         waived=args.waived or (),
         another=args.another,
         waits=not args.no_wait,
-        tell=lambda line: print(line, file=sys.stderr, flush=True),
+        tell=tell,
     )
     if args.json:
         print_json(job.to_json())
