@@ -22,9 +22,12 @@ from ftc.compiler.tokens.stream_manifest import kept_streams
 from ftc.spec.base import Document
 from ftc.spec.companions import COMPANIONS, Role
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import SourceLock
+from ftc.spec.documents.package import unpacked_place
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
+from ftc.spec.names import InsidePath
 from ftc.spec.storage.cached import DIGESTS
 from ftc.spec.storage.paths import RunFolder, cache_folder
 from ftc.spec.storage.reading import parse_json, read_regular
@@ -73,7 +76,8 @@ def source_files(plan: Plan, root: Path) -> Iterator[tuple[str, str, str, Path |
 
 def model_folder(plan: Plan, root: Path) -> Path | None:
     """Where a plan's base model lies; None where it isn't on this machine."""
-    return _folder(plan, root, plan.settings.model.base, plan.lock.model.commit)
+    locked = plan.lock.model
+    return _folder(plan, root, plan.settings.model.base, locked.commit, locked.files)
 
 
 def companion_folders(plan: Plan, root: Path) -> dict[Role, Path]:
@@ -81,7 +85,7 @@ def companion_folders(plan: Plan, root: Path) -> dict[Role, Path]:
     found: dict[Role, Path] = {}
     for card in COMPANIONS:
         asked, pinned = card.asked(plan.recipe), card.pinned(plan.settings)
-        folder = _folder(plan, root, asked.base, pinned.commit) if asked and pinned else None
+        folder = _folder(plan, root, asked.base, pinned.commit, pinned.files) if asked and pinned else None
         if folder is not None:
             found[card.role] = folder
     if (parent := plan.settings.model.parent) is not None and parent.continues:
@@ -109,17 +113,19 @@ def parent_folder(plan: Plan, root: Path) -> Path | None:
     return folder if folder is not None and RunFolder(folder).record.is_file() else None
 
 
-def _folder(plan: Plan, root: Path, base: str, commit: str | None) -> Path | None:
+def _folder(plan: Plan, root: Path, base: str, commit: str | None, files: dict[InsidePath, FileFacts]) -> Path | None:
     folder = (root / plan.recipe_file).parent
+    unpacked = root / unpacked_place(files)  # by `ftc unpack`
     if commit is None:
         found = _or_none(lambda: safe_path(root, base, folder))
         if found is not None and found.is_dir():
             return found
-        outside = _or_none(lambda: find_outside(base))
-        return outside[0] if outside else None
+        if outside := _or_none(lambda: find_outside(base)):
+            return outside[0]
+        return unpacked if unpacked.is_dir() else None
     hub, digests = Hub(offline=True), DigestCache(DIGESTS.under(cache_folder()))
     snapshot = _or_none(lambda: hub.model_snapshot(base, commit, digests, lambda path: None))
-    return snapshot.folder if snapshot else None
+    return snapshot.folder if snapshot else unpacked if unpacked.is_dir() else None
 
 
 def _source(locked: SourceLock, name: str, folder: Path, root: Path) -> Path | None:

@@ -36,8 +36,10 @@ __all__ = [
     "StreamKey",
     "TextProbe",
     "keep_manifest",
+    "keep_unpacked",
     "kept_manifest",
     "kept_streams",
+    "made_from_of",
     "read_manifest",
     "stream_key",
 ]
@@ -139,6 +141,8 @@ class Manifest(Document):
 
 
 _NAME = "manifest.json"
+_UNPACKED = "unpacked.json"
+"""In its place where the streams came in a package: no plan takes those for what its own rows would give."""
 
 
 def keep_manifest(folder: Path, made_from: StreamKey, manifest: Manifest) -> None:
@@ -159,13 +163,36 @@ def kept_manifest(folder: Path, key: str) -> Manifest | None:
         folder: The streams.
         key: The plan's `stream_key`.
     """
-    try:
-        made_from = parse_json(read_regular(folder / _NAME))["key"]
-        if stream_key(made_from) != key:
-            return None
-        return Manifest.model_validate_json(json.dumps(Cache(folder).recall(_NAME, made_from)))
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
+    for name in (_NAME, _UNPACKED):
+        try:
+            if (made_from := made_from_of(folder, key, name)) is not None:
+                return Manifest.model_validate_json(json.dumps(Cache(folder).recall(name, made_from)))
+        except ValidationError:
+            continue
+    return None
+
+
+def made_from_of(folder: Path, key: str, name: str = "") -> StreamKey | None:
+    """What a folder's streams are made from, by its own word, where that gives the key of a plan.
+
+    Args:
+        folder: The streams.
+        key: The plan's `stream_key`.
+        name: One of the two files that say so; either, where left out.
+    """
+    for one in (name,) if name else (_NAME, _UNPACKED):
+        try:
+            made_from: StreamKey = parse_json(read_regular(folder / one))["key"]
+            if stream_key(made_from) == key:
+                return made_from
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+    return None
+
+
+def keep_unpacked(folder: Path, made_from: StreamKey, manifest: Manifest) -> None:
+    """Writes what a folder of streams holds that came in a package; its files have been compared."""
+    Cache(folder).keep(_UNPACKED, dict(made_from), manifest.to_json())
 
 
 def kept_streams(plan: Plan) -> Path | None:

@@ -103,4 +103,32 @@ CODES = (
         right="k8s: {image: 'ghcr.io/team/ftc@sha256:…', claim: shared-disk}",
         exit_code=ExitCode.USAGE,
     ),
+    Code(
+        id="FTC711",
+        title="a plan can't be packed",
+        cause="`ftc pack` copies what the plan pins by digest: model files, token streams and the recipe. One of them "
+        "is not on this machine, or has changed since the plan was made.",
+        wrong="ftc pack job.plan.json -o job.tar   # after ftc's cache was emptied",
+        right="ftc plan recipe.yaml -o job.plan.json && ftc pack job.plan.json -o job.tar",
+        exit_code=ExitCode.INTEGRITY,
+    ),
+    Code(
+        id="FTC712",
+        title="a package is damaged",
+        cause="A package has a list of its files with their digests, and a plan that says which files belong to it. A "
+        "file is missing or has other bytes, the package was cut off, or it has a file that its plan doesn't name. "
+        "Everything is compared before anything is put in place.",
+        wrong="ftc unpack job.tar   # of which half was copied",
+        right="scp laptop:job.tar . && ftc unpack job.tar --expect 41c09a7be210",
+        exit_code=ExitCode.INTEGRITY,
+    ),
+    Code(
+        id="FTC713",
+        title="a plan was not unpacked on this machine",
+        cause="An unpacked plan is run without its rows, because `ftc unpack` compared everything on this machine. Its "
+        "note about that is signed with a secret of the user, so that a folder from elsewhere can't claim it.",
+        wrong="scp -r laptop:job . && ftc apply job/job.plan.json",
+        right="scp laptop:job.tar . && ftc unpack job.tar && ftc apply job/job.plan.json",
+        exit_code=ExitCode.INTEGRITY,
+    ),
 )

@@ -51,6 +51,7 @@ class Cached:
 STREAMS = Cached(
     files=(
         "streams/*/manifest.json",
+        "streams/*/unpacked.json",
         "streams/*/*.arrow",
         "streams/*/*.npy",
         "streams/*/groups.json",

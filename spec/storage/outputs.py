@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.storage.atomic_write import try_writing
 from ftc.spec.storage.model_files import INDEX_FILE, LOADED_FILES, SINGLE_FILE
+from ftc.spec.storage.plain_tar import size_of_first
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -47,6 +48,7 @@ class OutputKind(Enum):
     DRIFT = "drift report"
     INSPECTION = "page of what training changed"
     JOB_SCRIPT = "job script"
+    PACKAGE = "package"
 
 
 _UNSIGNED = (OutputKind.CROISSANT, OutputKind.PREDICTIONS, OutputKind.REPORT)
@@ -118,10 +120,10 @@ def _untouchable(path: Path) -> str | None:
 def _is_own(path: Path, kind: OutputKind) -> bool:
     """Whether a file holds what ftc writes as this kind. Anything unreadable is somebody else's."""
     found = path.lstat()
-    if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
-        return False
     try:
-        content = path.read_bytes()
+        if not stat.S_ISREG(found.st_mode) or (kind is not OutputKind.PACKAGE and found.st_size > _MOST_BYTES):
+            return False
+        content = _list_of_package(path) if kind is OutputKind.PACKAGE else path.read_bytes()
         if (page := _PAGES.get(kind)) and page.match(content):
             return True
         document = json.loads(content)
@@ -130,8 +132,8 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
     if not isinstance(document, dict):
         return False
     match kind:
-        case OutputKind.PLAN:
-            return str(document.get("schema", "")).startswith("ftc.plan/")
+        case OutputKind.PLAN | OutputKind.COMPARISON | OutputKind.PACKAGE:
+            return str(document.get("schema", "")).startswith(f"ftc.{kind.name.lower()}/")
         case OutputKind.SLSA:
             return str(_at(document, "predicate", "buildDefinition", "buildType")).startswith("urn:ftc:")
         case OutputKind.CYCLONEDX:
@@ -147,10 +149,15 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
             | OutputKind.JOB_SCRIPT
         ):
             return False
-        case OutputKind.COMPARISON:
-            return str(document.get("schema", "")).startswith("ftc.comparison/")
         case OutputKind.SIGNATURE:
             return str(document.get("mediaType", "")).startswith("application/vnd.dev.sigstore.bundle")
+
+
+def _list_of_package(path: Path) -> bytes:
+    """The list that a package begins with; nothing of any other file."""
+    with path.open("rb") as file:
+        size = size_of_first(file, "package.json")
+        return b"" if size is None or size > _MOST_BYTES else file.read(size)
 
 
 _TITLED = r"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>"

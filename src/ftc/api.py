@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from ftc.verbs.inspect import Inspected, inspect
     from ftc.verbs.merge import merge
     from ftc.verbs.models import models
+    from ftc.verbs.pack import pack
     from ftc.verbs.predict import Model, Predictions, load, predict
     from ftc.verbs.provenance import export, provenance, used_by
     from ftc.verbs.pull import Pull, pull
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from ftc.verbs.sign import sign, verify
     from ftc.verbs.starting import import_recipe, init, schema
     from ftc.verbs.track import track
+    from ftc.verbs.unpack import unpack
 
 __all__ = [
     "Chat",
@@ -103,6 +105,7 @@ __all__ = [
     "merge",
     "models",
     "open_chat",
+    "pack",
     "plan",
     "predict",
     "provenance",
@@ -115,6 +118,7 @@ __all__ = [
     "tokens",
     "track",
     "unlock",
+    "unpack",
     "used_by",
     "validate",
     "verify",
@@ -136,6 +140,7 @@ def __getattr__(name: str) -> Any:
         inspect,
         merge,
         models,
+        pack,
         predict,
         provenance,
         pull,
@@ -144,11 +149,12 @@ def __getattr__(name: str) -> Any:
         sign,
         starting,
         track,
+        unpack,
     )
 
     homes = (
         *(calibrate, chat, combine, compare, drift, evaluate, export_model, inspect, merge),
-        *(models, predict, provenance, pull, push, server, sign, starting, track),
+        *(models, pack, predict, provenance, pull, push, server, sign, starting, track, unpack),
     )
     return next(getattr(home, name) for home in homes if name in home.__all__)
 
@@ -302,11 +308,13 @@ def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path
         return unchanged(target, _compiled_again(target, folder / "plan", offline=offline))
     path = Path(target)
     if path.suffix == ".json":
+        from ftc.verbs.unpack import unpacked_plan
+
         saved = load_plan(path)
         again = partial(_compiled_again, saved, path, offline=offline)
         if is_follower(os.environ):
             return located_plan(saved, project_root(path), lambda: unchanged(saved, again()))
-        return unchanged(saved, again())
+        return unpacked_plan(saved, project_root(path)) or unchanged(saved, again())
     return plan(path, offline=offline)
 
 
@@ -351,7 +359,7 @@ def audit(
     """Judges a past run: compares everything that it names with what is here now, and does steps again if asked to.
 
     Args:
-        run: The run, its folder, its id or the beginning of that, or its recipe's name.
+        run: The run, its folder, its id or the beginning of that, its recipe's name, or a job at a hosted service.
         level: `static` executes nothing, `replay` trains some steps again in a fresh process, `full` does all of the
             plan again.
         first: Steps that are done when a replay begins: 0, or those of a checkpoint that is still there.
@@ -370,6 +378,10 @@ def audit(
     Raises:
         Refusal: There is no such run, or it has not done these steps (FTC535).
     """
+    from ftc.verbs.hosted.audit import audit_hosted, hosted_folder
+
+    if not isinstance(run, Run) and (hosted := hosted_folder(str(run), folder)) is not None:
+        return audit_hosted(hosted, level)
     from ftc.verbs.audit import Asked, audit_run
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)

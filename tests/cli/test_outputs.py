@@ -44,6 +44,7 @@ VERBS: dict[str, Verb] = {
     "drift": lambda path: ["drift", "RUN", "--data", "train.jsonl", "--format", "html", "-o", str(path)],
     "inspect": lambda path: ["run", "inspect", "RUN", "--format", "html", "-o", str(path)],
     "watch": lambda path: ["watch", "--once", "--format", "html", "-o", str(path)],
+    "pack": lambda path: ["pack", "a.plan.json", "-o", str(path)],
     "init": lambda path: ["init", str(path)],
     "import": lambda path: [
         "import",

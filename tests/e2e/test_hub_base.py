@@ -55,6 +55,22 @@ def locked(root: Path) -> dict[str, object]:
 
 
 @pytest.mark.slow
+def test_a_package_brings_a_model_of_the_hub(root: Path, tmp_path: Path, ftc: Process) -> None:
+    """Unpacked where no hub answers and its cache is empty, the model is found by its digests."""
+    assert ftc("plan", "recipe.yaml", "-o", "job.plan.json").returncode == 0
+    assert ftc("pack", "job.plan.json", "-o", "job.tar", offline=True).returncode == 0
+    bare = ftc("pack", "job.plan.json", "-o", "bare.tar", "--models", "local", offline=True)
+    assert "org/tiny" in bare.stdout
+    there = {"FTC_CACHE": str(tmp_path / "there"), "HF_HOME": str(tmp_path / "no hub")}
+    unpacked = ftc("unpack", "job.tar", str(tmp_path / "job"), offline=True, environment=there)
+    assert unpacked.returncode == 0, unpacked.stderr
+    (model,) = (tmp_path / "job" / ".ftc" / "models").iterdir()
+    assert (model / "model.safetensors").is_file()
+    applied = ftc("apply", str(tmp_path / "job" / "job.plan.json"), offline=True, environment=there)
+    assert applied.returncode == 0, applied.stderr
+
+
+@pytest.mark.slow
 def test_the_lock_keeps_the_commit(root: Path, server: HubServer, ftc: Process) -> None:
     first = ftc("plan", "recipe.yaml")
     assert first.returncode == 0, first.stderr

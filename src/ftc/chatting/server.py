@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
@@ -24,6 +25,8 @@ _PAGES = {
 }
 _MOST_BYTES = 1_000_000
 """Of a line; what a model can read is far shorter."""
+_TURN_S = 0.2
+"""How long the server waits for a line before it looks whether somebody asked to stop."""
 
 
 class Conversation(Protocol):
@@ -71,7 +74,7 @@ class ChatServer(PageServer):
     ) -> None:
         super().__init__(_Handler, port)
         self.chat, self.about, self._read = chat, dict(about), read
-        self._jobs: queue.Queue[_Job | None] = queue.Queue()
+        self._jobs: queue.Queue[_Job] = queue.Queue()
         self._open: dict[str, _Job] = {}
         self._ended = threading.Event()
 
@@ -84,8 +87,10 @@ class ChatServer(PageServer):
         thread = threading.Thread(target=self.serve_forever, daemon=True)
         thread.start()
         try:
-            while (job := self._jobs.get()) is not None:
-                self._work(job)
+            while not self._ended.is_set():
+                # Ctrl-C may reach a thread of torch, and would end no long wait in this one.
+                with contextlib.suppress(queue.Empty):
+                    self._work(self._jobs.get(timeout=_TURN_S))
         finally:
             self.shutdown()
             thread.join()
@@ -93,7 +98,6 @@ class ChatServer(PageServer):
     def end(self) -> None:
         """Has `serve` return, and an answer that is being written stop."""
         self._ended.set()
-        self._jobs.put(None)
 
     def asked(self, job: _Job) -> None:
         """Takes a line, which is answered when its turn comes."""

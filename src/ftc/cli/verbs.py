@@ -126,6 +126,12 @@ def _launching() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _packing() -> Mapping[str, Command]:
+    from ftc.cli.packing import COMMANDS
+
+    return COMMANDS
+
+
 def _exporting() -> Mapping[str, Command]:
     from ftc.cli.exporting import COMMANDS
 
@@ -203,6 +209,8 @@ SECTIONS: dict[str, tuple[Verb | Group, ...]] = {
         Verb("diff", _history, "compare two recipes, locks, plans or runs, and show what has to be done"),
         Verb("apply", _training, "train and evaluate what a recipe or a saved plan says"),
         Verb("launch", _launching, "run a saved plan on several machines, or on a cluster"),
+        Verb("pack", _packing, "put a saved plan with all that its run needs into one file"),
+        Verb("unpack", _packing, "unpack such a file, for a machine without the rows or the hub"),
         Verb("watch", _watching, "follow a run, or keep a page of all runs up to date"),
         SWEEP,
     ),

@@ -331,13 +331,17 @@ def refuse_other(plan: Plan, expect: str) -> None:
 _SHORTEST_DIGEST = 8
 
 
-def located_plan(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned:
+_SHARED_DISK = "let all machines mount the project and the folder of `FTC_CACHE`"
+
+
+def located_plan(plan: Plan, root: Path, make: Callable[[], Planned], *, help: str = _SHARED_DISK) -> Planned:
     """A saved plan with where its inputs lie here, without planning again: digests say whether they are right.
 
     Args:
         plan: The plan.
         root: Its project.
         make: Plans again, where a model or a token stream isn't here and has to be looked up or made.
+        help: What to do where it can't be made.
 
     Raises:
         Refusal: It can't be made here, either (FTC704).
@@ -361,7 +365,6 @@ def located_plan(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
         except Refusal as refusal:
             why = [f"{one.summary} [{one.code}]" for one in refusal.diagnostics if one.is_error]
             summary = f"{' and '.join(missing)} can't be found here"
-            help = "let all machines mount the project and the folder of `FTC_CACHE`"
             raise Refusal([diagnostic("FTC704", summary, notes=why, help=help)]) from refusal
     recipe = root / plan.recipe_file
     return Planned(
