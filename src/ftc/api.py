@@ -260,6 +260,7 @@ def apply(
     stop: Callable[[Event], str | None] | None = None,
     offline: bool = False,
     expect: str | None = None,
+    source: Run | str | None = None,
     folder: Path | str = ".",
 ) -> Run:
     """Executes a plan, or goes on with it where it stopped. A finished one is left as it is.
@@ -274,6 +275,7 @@ def apply(
         stop: Hears of every event; where it gives a reason, the run ends after the current step as `pruned`.
         offline: Use only what is on this machine.
         expect: Beginning of the digest of the plan or its job; another plan is refused.
+        source: A run that stopped: go on with its steps, shared among other processes. The bits are not those of one.
         folder: Where a plan given as an object belongs: any folder of its project.
 
     In a process that torchrun or `srun` started, all processes of the run have to call it.
@@ -284,17 +286,19 @@ def apply(
     """
     from ftc.runtime.execution.agreement import arriving
     from ftc.verbs.apply import execute_planned
+    from ftc.verbs.continuing import begin_from
 
     os.environ.update(contract(os.environ))
     with arriving():
-        planned = _planned(target, offline=offline, folder=Path(folder))
+        planned = current(target, offline=offline, folder=folder)
         if expect is not None:
             refuse_other(planned.plan, expect)
-
+        if source is not None:
+            planned = begin_from(planned, find_run(source, folder) if isinstance(source, str) else source)
     return execute_planned(planned, listen=on_event or (lambda event: None), again=again, until=until, stop=stop)
 
 
-def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path) -> Planned:
+def current(target: Planned | Plan | Path | str, *, offline: bool = False, folder: Path | str = ".") -> Planned:
     """The target as compiled here and now; a saved plan must come out the same (FTC512).
 
     That it does is the first process's to find out; the others take what the plan names by digest.
@@ -305,7 +309,7 @@ def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path
     if isinstance(target, Planned):
         return target
     if isinstance(target, Plan):
-        return unchanged(target, _compiled_again(target, folder / "plan", offline=offline))
+        return unchanged(target, _compiled_again(target, Path(folder) / "plan", offline=offline))
     path = Path(target)
     if path.suffix == ".json":
         from ftc.verbs.unpack import unpacked_plan

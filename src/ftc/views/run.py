@@ -20,6 +20,7 @@ from ftc.views.report.elements import marked_up
 from ftc.views.results import Comparison, change_words, comparisons, probe_blocks, reservations, slice_blocks
 from ftc.views.tracking import tracked_parts
 from ftc.views.words import (
+    continued_words,
     headline,
     interruption_words,
     learned_noun,
@@ -83,6 +84,7 @@ def run_text(
     ]
     lines = [
         *page.flow("run", parts),
+        *page.listed("continues", map(escaped, continued_words(record))),
         *page.listed("stopped", map(escaped, map(interruption_words, record.interruptions))),
         *page.listed("code", [_CODE_CHANGED] if record.code_changed else []),
         *page.listed("curves", filter(None, [curves])),
