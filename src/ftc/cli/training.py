@@ -129,9 +129,10 @@ def run_apply(args: Namespace) -> int:
     if is_alone and _is_done(planned.run, args):
         return _up_to_date(planned.run, args)
     code = _declined(planned, args)
-    if code is None and args.source is not None:
-        planned = _begun_elsewhere(planned, args)
-    return _carried_out(planned, args) if planned and code is None else code or ExitCode.FINE
+    if code is not None:
+        return code
+    begun = planned if args.source is None else _begun_elsewhere(planned, args)
+    return ExitCode.FINE if begun is None else _carried_out(begun, args)
 
 
 def _begun_elsewhere(planned: Planned, args: Namespace) -> Planned | None:

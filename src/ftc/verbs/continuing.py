@@ -61,15 +61,15 @@ def begin_from(planned: Planned, source: Run) -> Planned:
         )
     if source.record.is_finished:
         raise _refused(f"run `{source.record.id}` is over", "`model.base: run:NAME` begins another run from its model")
+    if plan.settings.train.determinism.asked == "bitwise":
+        help = "write `train: {determinism: best_effort}` for runs that may move between machines"
+        raise _refused("the plan asks for the same bits, which another number of processes doesn't give", help)
     if differences := _differences(source.plan, plan):
         raise _refused(
             f"run `{source.record.id}` does other work than this plan",
             "only `budget.devices`, `budget.nodes` and how a step is shared among them may differ",
             *differences,
         )
-    if plan.settings.train.determinism.asked == "bitwise":
-        help = "write `train: {determinism: best_effort}` for runs that may move between machines"
-        raise _refused("the plan asks for the same bits, which another number of processes doesn't give", help)
     place, left = RunFolder(source.folder), as_left(source)
     refuse_held(place)
     found, best = _checkpoints(left)
@@ -114,7 +114,7 @@ def _checkpoints(run: Run) -> tuple[WholeCheckpoint, tuple[WholeCheckpoint, ...]
     below, log = None if limit is None else limit + 1, witnessed_log(place)
     found = newest(place.checkpoints, job, lambda _: None, log, below=below)
     if found is None:
-        help = "begin anew with `ftc apply PLAN`"
+        help = "`ftc apply PLAN` trains from the first step"
         raise _refused(f"run `{run.record.id}` has no checkpoint that may be continued", help)
     step = found.progress.selection.best_step
     best = None if step in (None, found.progress.step) else verified(place.checkpoints, step, job, lambda _: None, log)
