@@ -173,6 +173,15 @@ def launchers(session: nox.Session) -> None:
 
 
 @nox.session
+def hosted(session: nox.Session) -> None:
+    """Compare what a hosted service is sent with its own client's requests, and inject 500 faults."""
+    install(session, "-e", ".[train]", *GROUPS["test"], *GROUPS["hosted"])
+    tests = ("tests/e2e/test_hosted.py", "tests/e2e/test_hosted_clients.py")
+    env = {**QUIET, "FTC_SESSION": "hosted", "FTC_FAULTS": "1"}
+    session.run("pytest", "-n0", *tests, *session.posargs, env=env)
+
+
+@nox.session
 def remote(session: nox.Session) -> None:
     """Fetch rows from a web server and from a bucket of a server that speaks S3."""
     install(session, "-e", ".[remote]", *GROUPS["test"], *GROUPS["remote"])

@@ -62,6 +62,14 @@ def _no_traces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(Tracer, "_ask", lambda *_: TraceAnswer(None, "no traces in tests", for_every_job=True))
 
 
+@pytest.fixture(autouse=True)
+def _no_accelerators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans say the same on a machine with an accelerator that ftc doesn't use."""
+    from ftc.compiler.rules import device_rules
+
+    monkeypatch.setattr(device_rules, "other_accelerators", list)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cache_secret(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The secret of the cache belongs to the tests, not to the user who runs them."""

@@ -13,6 +13,7 @@ from fractions import Fraction
 
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import host_bytes
+from ftc.compiler.rules.device_rules import DEVICE_RULES
 from ftc.compiler.rules.fact_rules import TEACHER_RULES
 from ftc.compiler.rules.lineage_rules import LINEAGE_RULES
 from ftc.compiler.rules.number_rules import LONGEST_WARM_UP, num_evaluations
@@ -35,14 +36,7 @@ from ftc.spec.sections.evaluation import parse_gate
 from ftc.spec.tags import entity_types
 from ftc.spec.text_forms import form_card
 
-__all__ = [
-    "FACT_RULES",
-    "FactRule",
-    "check_facts",
-    "device_has_a_price",
-    "devices_are_here",
-    "host_has_room",
-]
+__all__ = ["FACT_RULES", "FactRule", "check_facts"]
 
 FactRule = Callable[[ClosedDraft], Iterator[Diagnostic]]
 
@@ -308,16 +302,6 @@ def device_has_a_price(draft: ClosedDraft) -> Iterator[Diagnostic]:
         yield _found(draft, "FTC209", summary, path, help="write both in one currency")
 
 
-def devices_are_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
-    """A machine that has such a card has as many as the plan is for; any number of processes shares a CPU."""
-    asked, device = draft.devices_of_a_machine, draft.device
-    if device.local and device.kind == "cuda" and asked > device.count:
-        has = "one" if device.count == 1 else str(device.count)
-        help = f"write `devices: {device.count}`, or apply the plan on a machine with {asked}"
-        summary = f"the plan needs {asked} of {device.label}, this machine has {has}"
-        yield _found(draft, "FTC293", summary, "budget.devices", help=help)
-
-
 def host_has_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """What a divided model takes of this machine's own memory is there; on a CPU that is the device's, and counted."""
     needed, there = host_bytes(draft), draft.device.host_bytes
@@ -339,7 +323,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     virtual_tokens_have_room,
     strategies_find_their_place,
     pages_need_a_card,
-    devices_are_here,
+    *DEVICE_RULES,
     host_has_room,
     smoothing_has_choices,
     vectors_can_be_pooled,

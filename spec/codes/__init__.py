@@ -16,6 +16,7 @@ from ftc.spec.codes import (
     budget,
     environment,
     exports,
+    hosted,
     images,
     launching,
     lineage,
@@ -77,6 +78,7 @@ CODES: dict[str, Code] = {
         tracking,
         uses,
         sharing,
+        hosted,
     )
     for code in module.CODES
 }

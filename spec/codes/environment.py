@@ -95,6 +95,16 @@ CODES: tuple[Code, ...] = (
         exit_code=ExitCode.INTEGRITY,
     ),
     Code(
+        id="FTC611",
+        title="an accelerator that ftc doesn't use",
+        cause="ftc trains on NVIDIA GPUs and on CPUs. Nobody has measured memory and time of other accelerators, or "
+        "whether a run gives the same bits again there, so that a plan for them would be a guess. `device: auto` takes "
+        "the CPU; `device: cpu` says that this is meant.",
+        wrong="budget: {device: auto}   # on an Apple M3",
+        right="budget: {device: cpu}",
+        severity=Severity.WARNING,
+    ),
+    Code(
         id="FTC620",
         title="model file differs from the plan",
         cause="Every file that the model is loaded from is hashed before the first step. A file is missing or "

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ftc.spec.base import Document
+from ftc.spec.base import Document, MoneyText, Real
 
 __all__ = [
     "LAUNCH_FILE",
+    "HostedSettings",
     "KubernetesSettings",
     "LaunchSettings",
     "SkyPilotSettings",
@@ -35,6 +36,12 @@ Below = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_
 """A folder in a volume."""
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*=[^\x00-\x1f\x7f]{0,1000}$")]
 """An environment variable. No secret: the file lies in git, and a cluster's users can read its jobs."""
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+"""Name of an environment variable."""
+Address = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]{1,253}(/[A-Za-z0-9._~/-]{0,200})?$")]
+"""An address without name, password or query."""
+SettingPath = Annotated[str, Field(pattern=r"^[a-z_]{1,64}(\.[a-z0-9_]{1,64}){0,7}$")]
+"""Dotted path of a plan's setting, such as `train.learning_rate`."""
 
 
 class TorchrunSettings(Document):
@@ -109,6 +116,36 @@ class SkyPilotSettings(Document):
     """Lines of shell that come before the run, such as `source .venv/bin/activate`."""
 
 
+class HostedSettings(Document):
+    """A hosted fine-tuning service. Its key comes from the environment alone."""
+
+    model: Word | None = None
+    """What the service calls the base. Needed where it doesn't know the recipe's base by its name."""
+    base_url: Address | None = None
+    """Address of the service, with its path; the service's public one where not given."""
+    key: VariableName | None = None
+    """Environment variable that holds the key; the one that the service's own client reads where not given."""
+    key_header: Literal["authorization", "api-key"] = "authorization"
+    """Header that carries the key: `authorization` as a bearer token, or `api-key`, as Azure takes it."""
+    price_per_million_tokens: MoneyText | None = None
+    """What the service asks for a million tokens of training, such as `0.48 USD`. Without it the price is not
+    estimated here."""
+    price_as_of: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")] | None = None
+    """Day on which that was its price, such as `2026-11-20`."""
+    most: MoneyText | None = None
+    """Most that a job may cost; a job whose price is higher, or not known, is not created."""
+    leave: Annotated[tuple[SettingPath, ...], Field(max_length=100)] = ()
+    """Settings that the service decides although the recipe writes them; all below a path counts."""
+    send_validation: bool = False
+    """Whether the rows of validation are sent, too. Test rows never are."""
+    preview_rows: Annotated[int, Field(ge=1, le=100)] = 8
+    """Rows whose tokens are compared before a job is created, where the service shows them."""
+    learning_rate_multiplier: Annotated[Real, Field(gt=0, le=1000)] | None = None
+    """Of OpenAI's protocol: times the service's own learning rate; the service's choice where not given."""
+    poll_seconds: Annotated[Real, Field(gt=0, le=3600)] = 30.0
+    """Time between questions about a running job."""
+
+
 class LaunchSettings(Document):
     """How a site starts jobs."""
 
@@ -118,3 +155,9 @@ class LaunchSettings(Document):
     slurm: SlurmSettings = SlurmSettings()
     k8s: KubernetesSettings = KubernetesSettings()
     sky: SkyPilotSettings = SkyPilotSettings()
+    together: HostedSettings = HostedSettings()
+    openai: HostedSettings = HostedSettings()
+
+    def hosted(self, name: Literal["together", "openai"]) -> HostedSettings:
+        """The section of a hosted service."""
+        return self.together if name == "together" else self.openai

@@ -32,6 +32,7 @@ __all__ = [
     "Begun",
     "Ended",
     "Entry",
+    "HostedCreated",
     "Merged",
     "ModelExported",
     "NotedEvaluation",
@@ -163,6 +164,21 @@ class RunPulled(_Entry):
     record_sha256: str
 
 
+class HostedCreated(_Entry):
+    """A hosted service was asked to train a plan: a job that is paid for."""
+
+    kind: Literal["hosted_created"] = "hosted_created"
+    name: str
+    run_id: str
+    """Name of the job's folder."""
+    plan_sha256: str
+    provider: str
+    job: str
+    """The service's name for the job."""
+    rows_sha256: str
+    """Digest of the rows that were sent."""
+
+
 class PagesWritten(_Entry):
     """A run's pages were written: an audit compares charts by these checksums, rather than draw them again."""
 
@@ -183,7 +199,17 @@ class Unlocked(_Entry):
 
 
 Entry = Annotated[
-    Opened | Begun | Ended | NotedEvaluation | Merged | ModelExported | RunPushed | RunPulled | PagesWritten | Unlocked,
+    Opened
+    | Begun
+    | Ended
+    | NotedEvaluation
+    | Merged
+    | ModelExported
+    | RunPushed
+    | RunPulled
+    | HostedCreated
+    | PagesWritten
+    | Unlocked,
     Field(discriminator="kind"),
 ]
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)

@@ -363,7 +363,7 @@ def audit(
     """Judges a past run: compares everything that it names with what is here now, and does steps again if asked to.
 
     Args:
-        run: The run, its folder, its id or the beginning of that, or its recipe's name.
+        run: The run, its folder, its id or the beginning of that, its recipe's name, or a job at a hosted service.
         level: `static` executes nothing, `replay` trains some steps again in a fresh process, `full` does all of the
             plan again.
         first: Steps that are done when a replay begins: 0, or those of a checkpoint that is still there.
@@ -382,6 +382,10 @@ def audit(
     Raises:
         Refusal: There is no such run, or it has not done these steps (FTC535).
     """
+    from ftc.verbs.hosted.audit import audit_hosted, hosted_folder
+
+    if not isinstance(run, Run) and (hosted := hosted_folder(str(run), folder)) is not None:
+        return audit_hosted(hosted, level)
     from ftc.verbs.audit import Asked, audit_run
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)

@@ -16,6 +16,7 @@ import pytest
 from ftc.cli.launching import _ENGINES
 from ftc.cli.main import main
 from ftc.spec.documents.plan import Plan
+from ftc.spec.providers import PROVIDERS
 from ftc.verbs.job_files import JOB_FILES
 from ftc.verbs.job_files.slurm import sbatch_script
 from ftc.verbs.launch import launch_of
@@ -302,4 +303,4 @@ def test_another_plan_is_not_launched(project: Path, capsys: pytest.CaptureFixtu
 
 
 def test_the_command_line_knows_every_launcher() -> None:
-    assert ("torchrun", *JOB_FILES) == _ENGINES
+    assert ("torchrun", *JOB_FILES, *(card.name for card in PROVIDERS)) == _ENGINES

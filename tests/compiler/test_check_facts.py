@@ -8,6 +8,8 @@ import pytest
 
 from ftc.compiler.memory.memory import host_bytes
 from ftc.compiler.passes.check_facts import FACT_RULES
+from ftc.compiler.rules import device_rules
+from ftc.spec.accelerators import accelerator_named
 from ftc.spec.diagnostics import Severity
 from tests.support.drafts import CARD, decided, draft_of, model_facts
 
@@ -98,6 +100,13 @@ def test_more_cards_than_there_are() -> None:
     assert ("FTC293", Severity.WARNING) in found(budget={"devices": 4}, device=here)
     assert found(budget={"devices": 2}, device=here) == []
     assert found(budget={"devices": 4}, device=CARD) == [], "nobody knows how many another machine has"
+
+
+def test_a_cpu_is_taken_beside_an_accelerator_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_rules, "other_accelerators", lambda: [accelerator_named("rocm")])
+    assert found(budget={"device": "auto"}) == [("FTC611", Severity.WARNING)]
+    assert found(budget={"device": "cpu"}) == [], "it is meant"
+    assert found(budget={"device": "auto"}, device=CARD) == [], "another card trains"
 
 
 def test_a_divided_model_has_to_fit_on_the_host() -> None:

@@ -43,8 +43,20 @@ _IMAGES = "tests/compiler/resolve/rows/test_images.py"
 _OWN_TOKENIZER = "tests/e2e/test_own_tokenizer.py"
 _VISION = "tests/e2e/test_vision.py"
 
+_HOSTED = "tests/e2e/test_hosted.py"
 _EXTENSION = "tests/e2e/test_extension.py"
 ELSEWHERE: dict[str, str] = {
+    "FTC790": f"{_HOSTED}::test_what_a_service_cannot_do_is_refused_by_name",
+    "FTC791": f"{_HOSTED}::test_limits_of_the_service_are_named",
+    "FTC792": f"{_HOSTED}::test_openai_takes_no_jobs_from_2027_on_and_others_do",
+    "FTC793": f"{_HOSTED}::test_rows_with_personal_data_stay_here_until_somebody_says_otherwise",
+    "FTC794": f"{_HOSTED}::test_a_key_is_needed_and_a_bad_one_is_not_repeated",
+    "FTC795": f"{_HOSTED}::test_other_tokens_stop_it_before_money_is_spent",
+    "FTC796": f"{_HOSTED}::test_a_price_that_nobody_agreed_to_stops_it",
+    "FTC797": f"{_HOSTED}::test_a_job_that_is_listed_late_is_found_later",
+    "FTC798": f"{_HOSTED}::test_a_job_that_fails_is_paid_again_only_when_asked",
+    "FTC799": f"{_HOSTED}::test_an_audit_shows_what_agrees_and_says_what_nobody_can_prove",
+    "FTC611": "tests/compiler/test_check_facts.py::test_a_cpu_is_taken_beside_an_accelerator_and_said",
     "FTC470": f"{_OWN_TOKENIZER}::test_another_id_than_planned_stops_a_run",
     "FTC471": f"{_OWN_TOKENIZER}::test_what_a_recipe_brings_along_is_checked",
     "FTC472": f"{_OWN_TOKENIZER}::test_what_a_recipe_brings_along_is_checked",

@@ -19,6 +19,7 @@ from ftc.compiler.resolve.machine.local import (
     usable_threads,
 )
 from ftc.spec import canonical
+from ftc.spec.accelerators import accelerator_named
 from ftc.spec.devices import ALIASES, CARDS, card_named, has_bfloat16
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
 from ftc.spec.documents.device import Calibration, DeviceByHand, Speed
@@ -49,6 +50,11 @@ def resolve_device(
     Raises:
         Refusal: FTC600, no such device; FTC415, figures for a card that the catalog knows.
     """
+    if other := accelerator_named(asked.name if isinstance(asked, DeviceByHand) else asked):
+        summary = f"ftc doesn't train on {other.label}"
+        help = ("use `cpu`, or an NVIDIA GPU", "`ftc device list` shows those that a plan can be made for elsewhere")
+        notes = "memory, time and equal bits are known of CUDA's kernels and of CPUs, and not estimated for others"
+        raise Refusal([diagnostic("FTC600", summary, span, help=help, notes=notes, path="budget.device")])
     if isinstance(asked, DeviceByHand):
         return _by_hand(asked, span)
     if asked == "cpu":

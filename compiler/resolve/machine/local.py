@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import platform
 import re
 import sys
 from collections.abc import Iterator
@@ -14,12 +15,15 @@ from pathlib import Path
 
 import psutil
 
+from ftc.spec.accelerators import ACCELERATORS, Accelerator
+
 __all__ = [
     "LocalCard",
     "cpu_has_bfloat16",
     "cpu_label",
     "free_memory_bytes",
     "local_cards",
+    "other_accelerators",
     "usable_memory_bytes",
     "usable_threads",
 ]
@@ -67,6 +71,17 @@ def cpu_label(root: Path = _ROOT) -> str:
     """The processor's own name, or `CPU` where the system gives none."""
     match = re.search(r"^model name\s*:\s*(.+)$", _text(root / "proc/cpuinfo") or "", re.MULTILINE)
     return match[1].strip() if match else "CPU"
+
+
+def other_accelerators(root: Path = _ROOT) -> list[Accelerator]:
+    """What this machine has that ftc doesn't train on, as far as that shows without its libraries."""
+    here = (platform.system(), platform.machine())
+    found = []
+    for one in ACCELERATORS:
+        texts = (_text(file) or "" for file in root.glob(one.nodes)) if one.nodes else ()
+        if one.machine == here or any(re.search(one.sign, text, re.MULTILINE) for text in texts):
+            found.append(one)
+    return found
 
 
 def _allowed_cpus() -> set[int]:

@@ -51,8 +51,12 @@ def run_show(args: Namespace) -> int:
     if args.target.endswith(".json"):
         _show_plan(api.load_plan(args.target), args)
         return ExitCode.FINE
+    from ftc.verbs.hosted.audit import hosted_folder
     from ftc.verbs.standing import as_left
 
+    if (hosted := hosted_folder(args.target, ".")) is not None:
+        _show_hosted(hosted, args)
+        return ExitCode.FINE
     found = api.find_run(args.target)
     if args.format == HTML:
         from ftc.spec.storage.outputs import OutputKind
@@ -68,6 +72,15 @@ def run_show(args: Namespace) -> int:
     else:
         show_run(as_left(found), args)
     return ExitCode.FINE
+
+
+def _show_hosted(folder: Path, args: Namespace) -> None:
+    from ftc.spec.documents.hosted import HOSTED_FILE, HostedJob
+    from ftc.spec.storage.run_folders import read_document
+    from ftc.views.hosted import hosted_text
+
+    job = read_document(folder / HOSTED_FILE, HostedJob)
+    write(job.to_text() if args.json else hosted_text(job, f"{folder}", page=page(sys.stdout, args)))
 
 
 def _show_plan(plan: Plan, args: Namespace) -> None:
@@ -95,8 +108,10 @@ def run_runs(args: Namespace) -> int:
     """Lists the runs, the newest first."""
     from ftc import api
     from ftc.cli.output import run_json
+    from ftc.verbs.hosted.audit import hosted_jobs
     from ftc.verbs.runs import unreadable_runs
     from ftc.verbs.standing import as_left
+    from ftc.views.hosted import hosted_line
     from ftc.views.page import escaped
     from ftc.views.run import runs_text
 
@@ -106,6 +121,8 @@ def run_runs(args: Namespace) -> int:
     else:
         entries = [(one.plan, one.record, one.evaluation) for one in map(as_left, found)]
         write(runs_text(entries, page=page(sys.stdout, args)))
+        for job in hosted_jobs():
+            write(hosted_line(job))
     if hidden := unreadable_runs(found):
         named = ", ".join(hidden[:_NAMED]) + (" and others" if len(hidden) > _NAMED else "")
         sys.stderr.write(f"not listed, since they can't be read: {escaped(named)}; `ftc show NAME` shows why\n")

@@ -1,4 +1,4 @@
-"""`ftc launch`: a saved plan on one or several machines."""
+"""`ftc launch`: a saved plan on one or several machines, or at a hosted service."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS"]
 
-_ENGINES = ("torchrun", "slurm", "k8s", "sky")
-"""torchrun, and the keys of `ftc.verbs.job_files.JOB_FILES`, which need not be loaded to read a command line."""
+_HOSTED = ("together", "openai")
+"""Names of `ftc.spec.providers.PROVIDERS`."""
+_ENGINES = ("torchrun", "slurm", "k8s", "sky", *_HOSTED)
+"""torchrun, the keys of `ftc.verbs.job_files.JOB_FILES`, and services; none need be loaded to read a command line."""
 
 
 def launch_arguments(parser: Parser) -> None:
     parser.add_argument("plan", metavar="PLAN", help="a plan that `ftc plan -o` saved")
     about = (
         "torchrun: start this machine's processes; slurm: write a job script and submit it; k8s, sky: write a file for "
-        "Kubernetes (Kubeflow Trainer) or SkyPilot"
+        "Kubernetes (Kubeflow Trainer) or SkyPilot; together, openai: train at a hosted service, for money"
     )
     parser.add_argument("--on", required=True, choices=_ENGINES, metavar="ENGINE", help=about)
     parser.add_argument("--print", action="store_true", dest="shows", help="show what would be started or submitted")
@@ -35,6 +37,12 @@ def launch_arguments(parser: Parser) -> None:
     parser.add_argument("--expect", metavar="DIGEST", help=about)
     about = "of torchrun: where the machines meet; default: the first of `torchrun.hosts` in ftc.launch.yaml"
     parser.add_argument("--head", type=_meeting_place, metavar="HOST:PORT", help=about)
+    about = "of a service: pass over personal-data, price, secrets, shutdown or tokens; repeatable"
+    parser.add_argument("--waive", action="append", dest="waived", metavar="NAME", help=about)
+    about = "of a service: return once the job is created; the same command without it follows and fetches"
+    parser.add_argument("--no-wait", action="store_true", help=about)
+    about = "of a service: create one more paid job, where the last one ended or can't be found"
+    parser.add_argument("--another", action="store_true", help=about)
 
 
 def _meeting_place(text: str) -> str:
@@ -54,8 +62,8 @@ def run_launch(args: Namespace) -> int:
     from ftc.verbs.launch import launch_of
     from ftc.verbs.plan import refuse_other
 
-    if args.head is not None and args.on != "torchrun":
-        sys.stderr.write("error: --head is for `--on torchrun`\n")
+    if problem := _misuse(args):
+        sys.stderr.write(f"error: {problem}\n")
         return ExitCode.USAGE
     file = Path(args.plan)
     launch = launch_of(file, api.load_plan(file))
@@ -63,6 +71,8 @@ def run_launch(args: Namespace) -> int:
         refuse_other(launch.plan, args.expect)
     if args.on == "torchrun":
         return _torchrun(args, launch)
+    if args.on in _HOSTED:
+        return _hosted(args, launch)
     engine = JOB_FILES[args.on]
     text = engine.text(launch)
     if args.shows:
@@ -72,6 +82,56 @@ def run_launch(args: Namespace) -> int:
     claim_output(target, OutputKind.JOB_SCRIPT, force=args.force)
     write_text(target, text)
     write(f"{target}: {engine.start(target)}\n")
+    return ExitCode.FINE
+
+
+def _misuse(args: Namespace) -> str | None:
+    """What can't go together, in words."""
+    if args.head is not None and args.on != "torchrun":
+        return "--head is for `--on torchrun`"
+    if (args.waived or args.no_wait or args.another) and args.on not in _HOSTED:
+        return f"--waive, --no-wait and --another are for `--on {'` and `--on '.join(_HOSTED)}`"
+    if args.json and (args.on not in _HOSTED):
+        return f"--json is for `--on {'` and `--on '.join(_HOSTED)}`"
+    return None
+
+
+def _hosted(args: Namespace, launch: Launch) -> int:
+    """Trains at a service, or shows what would be sent."""
+    from ftc.cli.terminal import page, print_json
+    from ftc.spec.providers import PROVIDERS
+    from ftc.verbs.hosted.launch import launch_hosted, prepared_job
+    from ftc.views.hosted import hosted_text, would_send_text
+
+    card = next(one for one in PROVIDERS if one.name == args.on)
+    if args.shows:
+        with prepared_job(launch, card, args.waived or ()) as prepared:
+            with prepared.files["train"].open(encoding="utf-8") as rows:
+                line = rows.readline().rstrip()
+            text = would_send_text(prepared.job, prepared.closes, line, page=page(sys.stdout, args))
+            if args.json:
+                print_json({**prepared.job.to_json(), "closes": prepared.closes})
+            else:
+                write(text)
+        return ExitCode.FINE
+
+    def tell(line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+    job = launch_hosted(
+        launch,
+        card,
+        waived=args.waived or (),
+        another=args.another,
+        waits=not args.no_wait,
+        tell=tell,
+    )
+    if args.json:
+        print_json(job.to_json())
+    else:
+        folder = f"runs/{job.name}/{job.id}"
+        write(hosted_text(job, folder, page=page(sys.stdout, args)))
     return ExitCode.FINE
 
 
@@ -120,6 +180,7 @@ COMMANDS: dict[str, Command] = {
             Example("ftc launch job.plan.json --on slurm --print", "show the job script"),
             Example("ftc launch job.plan.json --on slurm", "write it and submit it"),
             Example("ftc launch job.plan.json --on k8s --print", "show a TrainJob for Kubernetes"),
+            Example("ftc launch job.plan.json --on together --print", "show what would be sent to a service"),
             Example("ftc launch job.plan.json --on torchrun --head node1:29400", "the same on each machine"),
         ),
     ),

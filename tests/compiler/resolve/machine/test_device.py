@@ -10,7 +10,8 @@ import pytest
 from ftc.compiler.resolve.machine import local as cpu
 from ftc.compiler.resolve.machine.device import resolve_device
 from ftc.compiler.resolve.machine.local import LocalCard, local_cards
-from ftc.spec.devices import CARDS
+from ftc.spec.accelerators import accelerator_named
+from ftc.spec.devices import ALIASES, CARDS
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.device import DeviceByHand
 
@@ -52,6 +53,45 @@ def test_a_card_of_the_catalog_is_found_by_its_own_label(name: str) -> None:
     assert resolve_device("auto", cards=lambda: [local]).name == name
     assert card.memory_bytes <= 1.03 * card.nominal_bytes
     assert card.source
+
+
+@pytest.mark.parametrize(
+    ("asked", "label"),
+    [
+        *(("mi300x", "an AMD GPU"), ("RX 7900 XTX", "an AMD GPU"), ("rocm", "an AMD GPU")),
+        *(("xpu", "an Intel GPU"), ("arc-b580", "an Intel GPU"), ("Gaudi 3", "an Intel Gaudi")),
+        *(("mps", "an Apple GPU"), ("M3 Max", "an Apple GPU"), ("tpu-v5e", "a TPU"), ("v6e-8", "a TPU")),
+    ],
+)
+def test_an_accelerator_that_ftc_does_not_train_on(asked: str, label: str) -> None:
+    by_hand = DeviceByHand.model_validate({"name": asked.lower().replace(" ", "-"), "memory": "64GiB"})
+    for one in (asked, by_hand):
+        with pytest.raises(Refusal) as caught:
+            resolve_device(one, cards=list)
+        (found,) = caught.value.diagnostics
+        assert found.code == "FTC600"
+        assert found.summary.startswith(f"ftc doesn't train on {label}")
+        assert found.help[0] == "use `cpu`, or an NVIDIA GPU"
+
+
+@pytest.mark.parametrize("name", [*CARDS, *ALIASES, "auto", "cpu", "my-card", "rxt-4090", "v100"])
+def test_no_card_is_taken_for_another_accelerator(name: str) -> None:
+    assert accelerator_named(name) is None
+
+
+def test_what_a_machine_shows_of_accelerators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ROCm's driver lists processors too, which have no vector units; of a Mac the processor says enough."""
+    nodes = tmp_path / "sys/class/kfd/kfd/topology/nodes"
+    for number, units in enumerate((0, 304)):
+        (nodes / str(number)).mkdir(parents=True)
+        (nodes / str(number) / "properties").write_text(f"cpu_cores_count 96\nsimd_count {units}\nmem_banks_count 1\n")
+    monkeypatch.setattr(cpu.platform, "system", lambda: "Linux")
+    assert [one.name for one in cpu.other_accelerators(tmp_path)] == ["rocm"]
+    (nodes / "1/properties").unlink()
+    assert cpu.other_accelerators(tmp_path) == []
+    monkeypatch.setattr(cpu.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(cpu.platform, "machine", lambda: "arm64")
+    assert [one.name for one in cpu.other_accelerators(tmp_path)] == ["mps"]
 
 
 def test_a_card_by_hand() -> None:

@@ -1,0 +1,40 @@
+"""Rules of the device and of the machine that holds it; `check_facts` runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ftc.compiler.draft import ClosedDraft
+from ftc.compiler.resolve.machine.local import other_accelerators
+from ftc.spec.diagnostics import Diagnostic, diagnostic
+
+__all__ = ["DEVICE_RULES"]
+
+
+def devices_are_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """A machine that has such a card has as many as the plan is for; any number of processes shares a CPU."""
+    asked, device = draft.devices_of_a_machine, draft.device
+    if device.local and device.kind == "cuda" and asked > device.count:
+        has = "one" if device.count == 1 else str(device.count)
+        help = f"write `devices: {device.count}`, or apply the plan on a machine with {asked}"
+        summary = f"the plan needs {asked} of {device.label}, this machine has {has}"
+        yield _found(draft, "FTC293", summary, "budget.devices", help=help)
+
+
+def accelerators_are_used(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """Nobody waits for a CPU in the belief that the machine's accelerator trains."""
+    if draft.recipe.budget.device == "auto" and draft.device.kind == "cpu":
+        for one in other_accelerators():
+            summary = f"this machine has {one.label}, which ftc doesn't train on; the plan is for the CPU"
+            help = ("write `device: cpu` if that is meant", "or plan for an NVIDIA GPU, such as `device: rtx-4090`")
+            yield _found(draft, "FTC611", summary, "budget.device", help=help)
+
+
+DEVICE_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (
+    devices_are_here,
+    accelerators_are_used,
+)
+
+
+def _found(draft: ClosedDraft, code: str, summary: str, at: str, *, help: str | tuple[str, ...]) -> Diagnostic:
+    return diagnostic(code, summary, draft.source.span(at), help=help, path=at)

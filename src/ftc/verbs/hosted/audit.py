@@ -1,0 +1,183 @@
+"""What can be shown of a hosted job: that its record, rows, request and files agree, and nothing of its training."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ftc.spec.canonical import file_digest
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.audit import AuditReport, Finding, Level
+from ftc.spec.documents.hosted import HOSTED_FILE, HostedJob
+from ftc.spec.documents.launch import LaunchSettings
+from ftc.spec.documents.ledger import HostedCreated, read_ledger
+from ftc.spec.documents.plan import Plan
+from ftc.spec.exit_codes import ExitCode
+from ftc.spec.providers import PROVIDERS, ProviderCard, setting_uses
+from ftc.spec.storage.run_folders import read_document
+from ftc.verbs.hosted.sent_rows import written_rows
+from ftc.verbs.launch import Launch
+
+__all__ = ["audit_hosted", "hosted_folder", "hosted_jobs"]
+
+_STATED = ("n_epochs", "batch_size", "learning_rate", "warmup_ratio", "max_grad_norm", "weight_decay", "seed")
+"""Numbers that a request and a service's description of its job call the same."""
+
+
+def hosted_folder(text: str, folder: Path | str) -> Path | None:
+    """A hosted job's folder by itself, by its name or the beginning of that; None where there is none, or several.
+
+    Args:
+        text: What somebody calls it.
+        folder: Any folder of the project.
+    """
+    from ftc.compiler.resolve.files.safe_files import project_root
+
+    if (Path(text) / HOSTED_FILE).is_file():
+        return Path(text)
+    root = project_root(Path(folder) / "recipe")
+    found = [file.parent for file in root.glob(f"runs/*/*/{HOSTED_FILE}") if text and file.parent.name.startswith(text)]
+    return found[0] if len(found) == 1 else None
+
+
+def hosted_jobs(folder: Path | str = ".") -> tuple[HostedJob, ...]:
+    """The hosted jobs of a project that can be read, by recipe and name."""
+    from ftc.compiler.resolve.files.safe_files import project_root
+
+    found = list[HostedJob]()
+    for file in sorted(project_root(Path(folder) / "recipe").glob(f"runs/*/*/{HOSTED_FILE}")):
+        try:
+            found.append(read_document(file, HostedJob))
+        except Refusal:
+            continue
+    return tuple(found)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What an audit has looked at."""
+
+    findings: list[Finding] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+    files: int = 0
+    size: int = 0
+
+    def compare(self, subject: str, expected: object, found: object, hint: str) -> None:
+        """Notes a difference."""
+        if expected != found:
+            said = {"expected": str(expected)[:200], "found": str(found)[:200]}
+            self.findings.append(Finding(code="FTC799", subject=subject, hint=hint, **said))
+
+
+def audit_hosted(folder: Path, level: Level) -> AuditReport:
+    """Compares a hosted job's record with everything that is here. Connects to nothing, and needs no key.
+
+    Args:
+        folder: The job's folder.
+        level: `static`; training can't be done again at any other level, since the service does it.
+
+    Raises:
+        Refusal: A document can't be read (FTC524).
+    """
+    began, seen = time.perf_counter(), _Seen()
+    job = read_document(folder / HOSTED_FILE, HostedJob)
+    plan = read_document(folder / "plan.json", Plan)
+    root = folder.resolve().parents[2]
+    restore = "restore the folder from a copy"
+    seen.compare("hosted.json", job.sha256, job.expected_sha256(), restore)
+    seen.compare("the request's digest", job.request_sha256, job.expected_request_sha256(), restore)
+    seen.compare("plan.json", plan.sha256, plan.expected_sha256(), restore)
+    seen.compare("plan.json", job.plan_sha256, plan.sha256, restore)
+    seen.compare("plan.json, its job", job.plan_job_sha256, plan.job_sha256(), restore)
+    seen.checked.append("record and plan")
+    card = next((one for one in PROVIDERS if one.name == job.provider), None)
+    if card is None:
+        seen.unchecked.append(f"settings and rows: this release knows no service `{job.provider}`")
+    else:
+        _rows(Launch(plan, folder / "plan.json", root, LaunchSettings(ftc_launch=1)), card, job, seen)
+        left = [one.path for one in job.settings if one.how == "fixed"]
+        uses, refused = setting_uses(card, plan, left)
+        seen.compare("settings", [], [one.path for one in refused], "the plan has settings that were not sent")
+        seen.compare("settings", job.settings, uses, "the record says otherwise what became of them")
+        seen.checked.append(f"{len(uses)} settings")
+    _files(folder, job, seen)
+    _stated(job, seen)
+    noted = [one for one in read_ledger(root) if isinstance(one, HostedCreated) and one.run_id == job.id]
+    if job.job is not None and noted:
+        seen.compare("the ledger's job", job.job.id, noted[-1].job, restore)
+        seen.compare("the ledger's rows", job.train.facts.sha256, noted[-1].rows_sha256, restore)
+        seen.checked.append("the ledger's entry")
+    seen.unchecked += [*(card.not_proved if card else ()), *(f"not pinned: {one}" for one in job.not_pinned)]
+    if not job.fetched:
+        seen.unchecked.append("the result: it is not here yet")
+    if level != "static":
+        seen.unchecked.append(f"--level {level}: the service trains, so that nobody here can do it again")
+    is_open = level != "static" and not seen.findings
+    code = ExitCode.INTEGRITY if seen.findings else ExitCode.INCONCLUSIVE if is_open else ExitCode.FINE
+    return AuditReport(
+        run_id=job.id,
+        level=level,
+        verdict="TAMPERED" if seen.findings else "INCONCLUSIVE" if is_open else "CONSISTENT",
+        findings=tuple(seen.findings),
+        checked=tuple(seen.checked),
+        checked_files=seen.files,
+        checked_bytes=seen.size,
+        num_steps=plan.settings.train.num_steps,
+        seconds=time.perf_counter() - began,
+        not_checked=tuple(seen.unchecked),
+        in_ledger=bool(noted),
+        exit_code=code,
+    )
+
+
+def _rows(launch: Launch, card: ProviderCard, job: HostedJob, seen: _Seen) -> None:
+    """Whether the plan's rows still give the bytes that were sent."""
+    with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
+        for part, sent in (("train", job.train), ("validation", job.validation)):
+            if sent is None:
+                continue
+            try:
+                again = written_rows(launch, card, part, Path(scratch) / part)
+            except Refusal as refusal:
+                seen.unchecked.append(f"the {part} rows that were sent: {refusal.diagnostics[0].summary}")
+                continue
+            seen.compare(f"{part} rows", sent.facts.sha256, again.facts.sha256, "the plan's tokens give other rows")
+            seen.compare(f"{part} tokens", sent.tokens, again.tokens, "the plan's tokens give other rows")
+            seen.checked.append(f"{sent.rows:,} {part} rows made again, the bytes that were sent")
+
+
+def _files(folder: Path, job: HostedJob, seen: _Seen) -> None:
+    for name, facts in job.outputs.items():
+        file = folder / name
+        found = file_digest(file) if file.is_file() else "no such file"
+        seen.compare(name, facts.sha256, found, "fetch it again: delete the job's folder and run `ftc launch` again")
+        seen.files += 1
+        seen.size += facts.size
+    if job.outputs:
+        seen.checked.append(f"{len(job.outputs)} fetched files")
+
+
+def _stated(job: HostedJob, seen: _Seen) -> None:
+    """Whether the service says of its job what was asked for."""
+    if job.job is None:
+        seen.unchecked.append("the service's own description: there is no job yet")
+        return
+    told = dict(_numbers(job.job.values))
+    asked = dict(_numbers({name: json.dumps(value) for name, value in json.loads(job.request).items()}))
+    both = [name for name in _STATED if name in told and name in asked]
+    for name in both:
+        seen.compare(f"{name} at the service", asked[name], told[name], "the service trained with another value")
+    seen.checked.append(f"{len(both)} numbers that the service states")
+
+
+def _numbers(values: dict[str, str]) -> Iterator[tuple[str, float]]:
+    for name, text in values.items():
+        try:
+            yield name, float(text)
+        except ValueError:
+            continue

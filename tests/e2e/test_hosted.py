@@ -1,0 +1,516 @@
+"""A plan's training at a hosted service: what is sent, what is refused, and one paid job whatever breaks."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc import api
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.hosted import HostedJob
+from ftc.spec.documents.ledger import HostedCreated, read_ledger
+from ftc.spec.documents.plan import Plan
+from ftc.spec.providers import PROVIDERS, ProviderCard, treatment
+from ftc.spec.storage.atomic_write import write_text
+from ftc.verbs.hosted.launch import launch_hosted
+from ftc.verbs.launch import launch_of
+from tests.e2e.conftest import Ftc
+from tests.support.hosted_server import FAULTS, KEY, HostedServer, hosted_server
+from tests.support.projects import make_project
+
+TODAY = date(2026, 11, 29)
+TOGETHER, OPENAI = PROVIDERS
+BOTH = pytest.mark.parametrize("card", PROVIDERS, ids=lambda card: card.name)
+
+
+class _Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture(scope="module")
+def planned(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a saved plan of a chat, and its cache beside it."""
+    folder = tmp_path_factory.mktemp("hosted")
+    root = make_project(folder / "project", models, "chat")
+    recipe = root / "recipe.yaml"
+    text = recipe.read_text().replace("epochs: 100, max_steps: 4, ", "epochs: 2, ").replace(", evaluate_every: 2", "")
+    recipe.write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTC_CACHE", str(folder / "cache"))
+        api.save_plan(api.plan(recipe), root / "job.plan.json")
+    return root
+
+
+@pytest.fixture
+def here(planned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, with the working folder in it."""
+    shutil.copytree(planned.parent, tmp_path / "copy")
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "copy" / "cache"))
+    monkeypatch.chdir(tmp_path / "copy" / "project")
+    for card in PROVIDERS:
+        monkeypatch.setenv(card.key, KEY)
+    return tmp_path / "copy" / "project"
+
+
+@pytest.fixture(scope="module")
+def tokenize(planned: Path) -> Callable[[list[dict[str, str]]], tuple[list[int], list[int]]]:
+    """A conversation's tokens and labels by transformers, which knows nothing of ftc."""
+    import transformers
+
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(planned / "decoder")
+
+    def tokenized(messages: list[dict[str, str]]) -> tuple[list[int], list[int]]:
+        whole = tokenizer.apply_chat_template(messages, tokenize=False)
+        begin = len(tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True))
+        read = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
+        kept = [end > begin for _, end in read["offset_mapping"]]
+        ids = list(read["input_ids"])
+        return ids, [token if one else -100 for token, one in zip(ids, kept, strict=True)]
+
+    return tokenized
+
+
+@pytest.fixture
+def server(tokenize: Any, here: Path) -> Iterator[HostedServer]:
+    """Both services on this machine, which the project's file names."""
+    with hosted_server(tokenize) as found:
+        site(here, found)
+        yield found
+
+
+def site(root: Path, server: HostedServer, **more: str) -> None:
+    """Writes the site's file, with further keys for both services."""
+    keys = {"model": "tiny/base", "base_url": server.url, "poll_seconds": "0.001", **more}
+    own = ", ".join(f"{name}: {value}" for name, value in keys.items())
+    theirs = f"{own}, leave: [strategy, train.learning_rate]"
+    (root / "ftc.launch.yaml").write_text(f"ftc_launch: 1\ntogether: {{{own}}}\nopenai: {{{theirs}}}\n")
+
+
+def launched(card: ProviderCard = TOGETHER, **wishes: Any) -> HostedJob:
+    """What the verb does, without waiting."""
+    file = Path("job.plan.json")
+    launch = launch_of(file, api.load_plan(file))
+    return launch_hosted(launch, card, **{"sleep": lambda seconds: None, "today": TODAY, **wishes})
+
+
+def codes(refusal: pytest.ExceptionInfo[Refusal]) -> list[str]:
+    return [one.code for one in refusal.value.diagnostics]
+
+
+def record(root: Path) -> HostedJob:
+    (file,) = root.glob("runs/tiny/*/hosted.json")
+    found = HostedJob.model_validate_json(file.read_bytes())
+    assert found.sha256 == found.expected_sha256()
+    return found
+
+
+@BOTH
+def test_a_plan_is_trained_once_and_its_record_says_how(card: ProviderCard, here: Path, server: HostedServer) -> None:
+    said = list[str]()
+    job = launched(card, tell=said.append)
+    assert job.job is not None
+    assert (job.job.status, len(server.jobs), server.kinds("create")) == ("succeeded", 1, 1)
+    assert job == record(here)
+    assert (job.preview is not None, bool(job.outputs)) == (card.previews, card.returns_weights)
+    if card.returns_weights:
+        assert (here / "runs/tiny" / job.id / "adapter/adapter_model.safetensors").read_bytes() == b"weights" * 100
+    assert launched(card) == job, "a second call asks for nothing"
+    assert (len(server.jobs), server.kinds("create", "upload")) == (1, 2)
+    assert [one.job for one in read_ledger(here) if isinstance(one, HostedCreated)] == [job.job.id]
+    everything = "".join(file.read_text(errors="replace") for file in here.rglob("*") if file.is_file())
+    assert KEY not in everything + "".join(said)
+
+
+@BOTH
+def test_test_rows_are_never_sent(card: ProviderCard, here: Path, server: HostedServer) -> None:
+    site(here, server, send_validation="true")
+    job = launched(card)
+    from ftc.spec.documents.streams import open_stream
+
+    streams = Path(os.environ["FTC_CACHE"]) / "streams" / api.load_plan("job.plan.json").stream_key
+    read = {
+        part: {open_stream(streams / f"{part}.arrow").place(i) for i in range(n)}
+        for part, n in (("test", 5), ("train", 37))
+    }
+    assert not read["test"] & read["train"]
+    texts = [json.loads(line)["messages"] for line in (here / "rows.jsonl").read_text().splitlines()]
+    tested = [texts[int(place.rpartition(":")[2]) - 1] for place in read["test"]]
+    sent = [row for id in server.files for row in server.rows(id)]
+    assert (job.train.rows, job.validation and job.validation.rows, len(sent)) == (37, 5, 42)
+    assert not [row for row in tested if row in sent]
+    assert [row for row in sent if row not in texts] == [], "what was sent are the project's own rows"
+
+
+@BOTH
+def test_a_preview_shows_it_all_and_connects_to_nothing(
+    card: ProviderCard, here: Path, server: HostedServer, ftc: Ftc
+) -> None:
+    site(here, server, price_per_million_tokens="0.48 USD", price_as_of="2026-11-20")
+    shown = ftc("launch", "job.plan.json", "--on", card.name, "--print")
+    assert shown.code == 0
+    assert server.requests == []
+    assert not (here / "runs").exists()
+    assert "37 rows" in shown.text
+    assert "2,260 tokens to train on · 0.0011 USD · by the price of 2026-11-20" in shown.text
+    assert all(name in shown.text for name in card.not_pinned)
+    told = json.loads(ftc("launch", "job.plan.json", "--on", card.name, "--print", "--json").out)
+    plan = Plan.model_validate_json((here / "job.plan.json").read_bytes()).settings.to_json()
+    assert sorted(one["path"] for one in told["settings"]) == sorted(paths(plan)), "no setting is left out"
+
+
+def paths(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        for name, one in value.items():
+            yield from paths(one, f"{path}.{name}" if path else name)
+    else:
+        yield path
+
+
+@BOTH
+def test_every_setting_that_plans_have_has_an_entry(card: ProviderCard) -> None:
+    from tests.support.documents import plan
+
+    for path in paths(plan().settings.to_json()):
+        assert treatment(card, path) is not None, path
+    assert treatment(card, "model.rope") is None, "what nobody has written down is refused"
+
+
+CHANGES = {
+    "FTC790": ("lora, rank: 4", "lora, rank: 4, dora: true"),
+    "FTC791": ("epochs: 2, ", "epochs: 2, max_steps: 7, "),
+}
+
+
+@pytest.mark.parametrize("code", CHANGES)
+def test_what_a_service_cannot_do_is_refused_by_name(code: str, here: Path, server: HostedServer) -> None:
+    recipe = here / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace(*CHANGES[code]))
+    api.save_plan(api.plan(recipe), here / "job.plan.json")
+    with pytest.raises(Refusal) as refusal:
+        launched()
+    assert codes(refusal) == [code]
+    assert server.requests == []
+
+
+def test_a_written_setting_that_a_service_decides_is_refused_until_it_is_left(here: Path, server: HostedServer) -> None:
+    text = (here / "ftc.launch.yaml").read_text()
+    (here / "ftc.launch.yaml").write_text(text.replace("strategy, ", ""))
+    with pytest.raises(Refusal) as refusal:
+        launched(OPENAI)
+    assert {one.path for one in refusal.value.diagnostics} == {
+        *("strategy.kind", "strategy.adapter.rank", "strategy.adapter.dropout")
+    }
+    assert server.requests == []
+
+
+def test_an_address_without_encryption_gets_neither_key_nor_rows(here: Path, server: HostedServer) -> None:
+    site(here, server, base_url="http://tuning.example.org/v1")
+    with pytest.raises(Refusal) as refusal:
+        launched()
+    assert codes(refusal) == ["FTC794"]
+    with pytest.raises(Refusal) as refusal:
+        launched(waived=["token"])
+    assert [one.help for one in refusal.value.diagnostics if "called" in one.summary] == [("did you mean `tokens`?",)]
+
+
+def test_limits_of_the_service_are_named(here: Path, server: HostedServer) -> None:
+    recipe = here / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("rank: 4", "rank: 128").replace("1e-3", "0.5"))
+    api.save_plan(api.plan(recipe), here / "job.plan.json")
+    with pytest.raises(Refusal) as refusal:
+        launched()
+    assert codes(refusal) == ["FTC791"]
+    assert refusal.value.diagnostics[0].notes == ("learning_rate 0.5 is above 0.01", "lora_r 128 is above 64")
+    assert server.kinds("upload", "create") == 0
+
+
+def test_openai_takes_no_jobs_from_2027_on_and_others_do(here: Path, server: HostedServer) -> None:
+    server_file = (here / "ftc.launch.yaml").read_text()
+    (here / "ftc.launch.yaml").write_text(server_file.replace(f"base_url: {server.url}, ", ""))
+    with pytest.raises(Refusal) as refusal:
+        launched(OPENAI, today=date(2027, 1, 6))
+    assert codes(refusal) == ["FTC792"]
+    (here / "ftc.launch.yaml").write_text(server_file)
+    assert launched(OPENAI, today=date(2027, 1, 6)).fetched
+    server.shutdown = "2027-02-01"
+    shutil.rmtree(here / "runs")
+    server.jobs.clear()
+    with pytest.raises(Refusal) as refusal:
+        launched(OPENAI)
+    assert codes(refusal) == ["FTC792"]
+    assert launched(OPENAI, waived=["shutdown"]).fetched
+
+
+def test_other_tokens_stop_it_before_money_is_spent(here: Path, server: HostedServer) -> None:
+    own = server.tokenize
+    server.tokenize = lambda messages: (own(messages)[0], own(messages)[0])  # trained on the prompt, too
+    with pytest.raises(Refusal) as refusal:
+        launched()
+    assert codes(refusal) == ["FTC795"]
+    server.tokenize = lambda messages: ([7, *own(messages)[0]], [-100, *own(messages)[1]])
+    with pytest.raises(Refusal) as refusal:
+        launched()
+    assert codes(refusal) == ["FTC795"]
+    assert server.kinds("create") == 0
+    seen = launched(waived=["tokens", "price"])
+    assert seen.fetched
+    assert seen.waived == ("price", "tokens")
+    assert seen.preview is not None
+    assert len(seen.preview.differing) == seen.preview.rows == 8
+
+
+@pytest.mark.parametrize(
+    ("more", "price", "is_allowed", "words"),
+    [
+        ({"most": "5 USD"}, 7.1, True, "7.10 USD are expected"),
+        ({"most": "5 EUR"}, 0.1, True, "nobody knows the price in EUR"),
+        ({}, 0.1, False, "doesn't allow this account"),
+    ],
+)
+def test_a_price_that_nobody_agreed_to_stops_it(
+    more: dict[str, str], price: float, is_allowed: bool, words: str, here: Path, server: HostedServer
+) -> None:
+    site(here, server, **more)
+    server.price, server.is_allowed = price, is_allowed
+    with pytest.raises(Refusal) as refusal:
+        launched()
+    assert codes(refusal) == ["FTC796"]
+    assert words in refusal.value.diagnostics[0].notes[0]
+    assert server.kinds("create") == 0
+
+
+def test_rows_with_personal_data_stay_here_until_somebody_says_otherwise(here: Path, server: HostedServer) -> None:
+    rows = (here / "rows.jsonl").read_text().splitlines()
+    changed = [row.replace('"content": "', '"content": "a@b.org ', 1) for row in rows]
+    (here / "rows.jsonl").write_text("\n".join(changed) + "\n")
+    (here / "recipe.yaml").write_text((here / "recipe.yaml").read_text().replace("max_length: 32", "max_length: 64"))
+    api.save_plan(api.plan(here / "recipe.yaml"), here / "job.plan.json")
+    with pytest.raises(Refusal) as refusal:
+        launched()
+    assert codes(refusal) == ["FTC793"]
+    assert server.requests == []
+    assert launched(waived=["personal-data"]).fetched
+
+
+def test_a_key_is_needed_and_a_bad_one_is_not_repeated(
+    here: Path, server: HostedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(TOGETHER.key)
+    with pytest.raises(Refusal) as refusal:
+        launched()
+    assert codes(refusal) == ["FTC794"]
+    monkeypatch.setenv(TOGETHER.key, "sk-another-secret")
+    with pytest.raises(Refusal) as refusal:
+        launched()
+    assert codes(refusal) == ["FTC794"]
+    assert "sk-another-secret" not in str([(one.summary, one.notes, one.help) for one in refusal.value.diagnostics])
+
+
+def test_a_job_that_fails_is_paid_again_only_when_asked(here: Path, server: HostedServer, ftc: Ftc) -> None:
+    server.end = "failed"
+    with pytest.raises(Refusal) as refusal:
+        launched(OPENAI)
+    assert codes(refusal) == ["FTC798"]
+    assert refusal.value.diagnostics[0].notes == ("the rows are bad",)
+    server.end = "succeeded"
+    assert ftc("launch", "job.plan.json", "--on", "openai").code == 1
+    assert len(server.jobs) == 1
+    done = ftc("launch", "job.plan.json", "--on", "openai", "--another")
+    assert done.code == 0, done.text
+    assert len(server.jobs) == 2
+    assert server.jobs[0]["metadata"]["ftc_job"] != server.jobs[1]["metadata"]["ftc_job"]
+
+
+def test_a_job_is_followed_later(here: Path, server: HostedServer, ftc: Ftc) -> None:
+    begun = ftc("launch", "job.plan.json", "--on", "together", "--no-wait")
+    assert begun.code == 0
+    assert record(here).job is not None
+    assert not record(here).fetched
+    assert ftc("launch", "job.plan.json", "--on", "together").code == 0
+    assert record(here).fetched
+    assert len(server.jobs) == 1
+
+
+@pytest.mark.sample(5)
+@BOTH
+@pytest.mark.parametrize("fault", FAULTS)
+def test_one_job_whatever_becomes_of_the_answer(
+    card: ProviderCard, fault: Any, here: Path, server: HostedServer
+) -> None:
+    server.faults["create"] = [fault]
+    try:
+        job = launched(card)
+    except Refusal as refusal:
+        (found,) = refusal.diagnostics
+        assert not server.jobs, "a job that was created is found"
+        if found.code == "FTC794":  # the service said that it did nothing
+            assert fault == 429
+            job = launched(card)
+        else:
+            assert found.code == "FTC797"
+            with pytest.raises(Refusal):
+                launched(card)
+            assert not server.jobs, "asked once, however often it is called"
+            job = launched(card, another=True)
+    assert job.fetched
+    assert len(server.jobs) == 1
+
+
+def test_a_job_that_is_listed_late_is_found_later(here: Path, server: HostedServer) -> None:
+    server.faults["create"], server.hides = ["late"], True
+    for _ in range(3):
+        with pytest.raises(Refusal) as refusal:
+            launched()
+        assert codes(refusal) == ["FTC797"]
+    server.hides = False
+    assert launched().fetched
+    assert len(server.jobs) == 1
+
+
+def test_notes_that_are_lost_lead_back_to_the_same_job(here: Path, server: HostedServer) -> None:
+    first = launched()
+    shutil.rmtree(here / "runs")
+    again = launched()
+    assert again.job == first.job
+    assert len(server.jobs) == 1
+
+
+def test_a_server_that_keeps_no_metadata_is_asked_by_its_rows(here: Path, server: HostedServer) -> None:
+    server.keeps_metadata = False
+    server.faults["create"] = ["late"]
+    assert launched(OPENAI).fetched
+    server.jobs[0]["status"] = "failed"
+    assert len(server.jobs) == 1
+
+
+@pytest.mark.sample(5)
+@pytest.mark.parametrize("at", [9, 10, 11, 12, 13, *range(9), *range(14, 22)])
+def test_a_process_that_ends_between_any_two_notes_goes_on(
+    at: int, here: Path, server: HostedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survived = _with_kills(monkeypatch, {at})
+    for _ in range(3):
+        try:
+            job = launched(another=server_shows_none(here, server))
+            break
+        except _Killed:
+            continue
+    else:
+        pytest.fail("one kill, and it never came to an end")
+    assert job.fetched
+    assert len(server.jobs) == 1
+    assert survived() > 0
+
+
+def _with_kills(monkeypatch: pytest.MonkeyPatch, at: set[int]) -> Callable[[], int]:
+    """Ends the process before (even) or after (odd) a note, by the number of the chance to do so."""
+    chances = [0]
+
+    def killing(file: Path, text: str) -> None:
+        for moment in (0, 1):
+            chances[0] += 1
+            if chances[0] - 1 in at:
+                raise _Killed
+            if moment == 0:
+                write_text(file, text)
+
+    monkeypatch.setattr("ftc.verbs.hosted.walk.write_text", killing)
+    return lambda: chances[0]
+
+
+CAMPAIGN = 500 if os.environ.get("FTC_FAULTS") else 12
+"""Random faults that are injected in all; `nox -s hosted` runs the whole campaign."""
+
+
+@pytest.mark.sample(1)
+@pytest.mark.parametrize("seed", range(4))
+def test_no_fault_makes_a_second_job(
+    seed: int, here: Path, server: HostedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw, injected, ended = random.Random(seed), 0, 0
+    kinds = (
+        "upload",
+        "place",
+        "preprocess",
+        "file",
+        "content",
+        "preview",
+        "estimate",
+        "list",
+        "create",
+        "create",
+        "job",
+    )
+    while injected < CAMPAIGN / 4:
+        card = draw.choice(PROVIDERS)
+        kills = {draw.randrange(24) for _ in range(draw.randrange(3))}
+        with monkeypatch.context() as patch:
+            _with_kills(patch, kills)
+            for _ in range(60):
+                kind, fault = draw.choice(kinds), draw.choice(FAULTS)
+                server.faults = {kind: [None] * draw.randrange(2) + [fault]} if draw.random() < 0.5 else {}
+                server.hides = draw.random() < 0.1
+                try:
+                    if launched(card, another=server_shows_none(here, server)).fetched:
+                        break
+                except _Killed:
+                    ended += 1
+                except Refusal:
+                    continue
+            else:
+                pytest.fail("never came to an end")
+        assert len(server.jobs) == 1
+        injected = server.injected + ended
+        server.faults, server.hides = {}, False
+        server.jobs.clear()
+        server.files.clear()
+        shutil.rmtree(here / "runs")
+
+
+def server_shows_none(root: Path, server: HostedServer) -> bool:
+    """What a careful person finds on the service's own page before asking for another job."""
+    files = list(root.glob("runs/tiny/*/hosted.json"))
+    return bool(files) and record(root).creating and not server.jobs
+
+
+@BOTH
+def test_an_audit_shows_what_agrees_and_says_what_nobody_can_prove(
+    card: ProviderCard, here: Path, server: HostedServer, ftc: Ftc
+) -> None:
+    job = launched(card)
+    seen = ftc("audit", job.id)
+    assert (seen.code, "CONSISTENT" in seen.text) == (0, True), seen.text
+    assert "37 train rows made again, the bytes that were sent" in seen.text
+    for words in (*card.not_proved, *(f"not pinned: {one}" for one in card.not_pinned)):
+        assert words in seen.text
+    assert ftc("audit", job.id, "--level", "replay").code == 8
+    file = next(here.glob("runs/tiny/*/hosted.json"))
+    for changes in FORGED:
+        forged = job.model_copy(update=changes(job)).sealed()
+        file.write_text(forged.to_text())
+        assert ftc("audit", job.id).code == 6, changes
+    file.write_text(job.to_text())
+    if card.returns_weights:
+        (here / "runs/tiny" / job.id / "adapter/adapter_model.safetensors").write_bytes(b"others")
+        assert "FTC799" in ftc("audit", job.id).text
+
+
+FORGED: tuple[Callable[[HostedJob], dict[str, Any]], ...] = (
+    lambda job: {"train": job.train.model_copy(update={"tokens": 3})},
+    lambda job: {"train": job.train.model_copy(update={"facts": job.train.facts.model_copy(update={"sha256": "0"})})},
+    lambda job: {"settings": job.settings[1:]},
+    lambda job: {"plan_sha256": "0" * 64},
+    lambda job: {"job": job.job.model_copy(update={"id": "ft-9"}) if job.job else None},
+    lambda job: {
+        "request": job.request.replace('"batch_size": 8', '"batch_size": 16').replace('"seed": 17', '"seed": 1')
+    },
+)
+"""Records that somebody wrote anew, with a right digest."""
