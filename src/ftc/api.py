@@ -293,16 +293,12 @@ def apply(
         planned = current(target, offline=offline, folder=folder)
         if expect is not None:
             refuse_other(planned.plan, expect)
-        if source is not None:
-            planned = begin_from(planned, find_run(source, folder) if isinstance(source, str) else source)
+        planned = planned if source is None else begin_from(planned, source)
     return execute_planned(planned, listen=on_event or (lambda event: None), again=again, until=until, stop=stop)
 
 
 def current(target: Planned | Plan | Path | str, *, offline: bool = False, folder: Path | str = ".") -> Planned:
-    """The target as compiled here and now; a saved plan must come out the same (FTC512).
-
-    That it does is the first process's to find out; the others take what the plan names by digest.
-    """
+    """The target as compiled here and now; a saved plan must come out the same (FTC512), as the first process sees."""
     from ftc.compiler.resolve.files.safe_files import project_root
     from ftc.spec.documents.plan import Plan
 
@@ -338,8 +334,8 @@ def _compiled_again(saved: Plan, near: Path, *, offline: bool) -> Planned:
 
     recipe = project_root(near) / saved.recipe_file
     if not recipe.exists():
-        note = f"looked for {saved.recipe_file} under the plan's project"
-        raise Refusal([diagnostic("FTC512", "the plan's recipe is not here", notes=note, help="plan again")])
+        where = f"looked for {saved.recipe_file} under the plan's project"
+        raise Refusal([diagnostic("FTC512", "the plan's recipe is not here", notes=where, help="plan again")])
     by_trace = saved.memory.method == "trace"  # another method may choose another micro-batch
     waive = {one.rule: one.waived for one in saved.policy if one.waived is not None}
     return plan(recipe, overrides=saved.overrides, offline=offline, keep_lock=True, trace=by_trace, waive=waive)

@@ -137,11 +137,10 @@ def run_apply(args: Namespace) -> int:
 
 def _begun_elsewhere(planned: Planned, args: Namespace) -> Planned | None:
     """The plan with a run that goes on from another one; None where a launcher has to start its processes."""
-    from ftc import api
     from ftc.verbs.continuing import begin_from
     from ftc.views.words import continued_words
 
-    begun = begin_from(planned, api.find_run(args.source))
+    begun = begin_from(planned, args.source)
     if begun.run is not None:
         sys.stderr.write("".join(f"Continues {line}.\n" for line in continued_words(begun.run.record)))
     if begun.plan.settings.train.nodes == 1:

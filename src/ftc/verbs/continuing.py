@@ -22,7 +22,7 @@ from ftc.spec.documents.record import DeterminismSeen
 from ftc.spec.storage.atomic_write import building_folder, write_text
 from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import RunFolder, runs_folder
-from ftc.verbs.runs import Run, load_run
+from ftc.verbs.runs import Run, find_run, load_run
 from ftc.verbs.standing import as_left
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ __all__ = ["begin_from"]
 _MOST_LINES = 6
 
 
-def begin_from(planned: Planned, source: Run) -> Planned:
+def begin_from(planned: Planned, source: Run | str) -> Planned:
     """Makes the run of a plan out of what another run has done of the same work; where it was made before, it stays.
 
     Args:
         planned: The plan, which shares each step among other processes than the other run did, or in another way.
-        source: A run that stopped before its end.
+        source: A run of the plan's project that stopped before its end, or its name.
 
     Returns:
         The plan with its run, which `apply` continues.
@@ -52,6 +52,7 @@ def begin_from(planned: Planned, source: Run) -> Planned:
     from ftc.runtime.execution.state import refuse_held
 
     plan, root = planned.plan, planned.root.resolve()
+    source = find_run(source, root) if isinstance(source, str) else source
     if planned.run is not None:
         if any(one.run_id == source.record.id for one in planned.run.record.continued):
             return planned

@@ -75,8 +75,7 @@ def run_text(
     parts = [f"{page.strong(record.id)} {words[record.status]}", steps, *skipped_words(record)]
     if record.selected_step is not None and record.selected_step != record.steps_done:
         parts.append(f"weights of step {numbers.count(record.selected_step)}, the best on validation")
-    if any(segment.ended_by == "early_stop" for segment in record.segments):
-        parts.append("stopped early")
+    parts += ["stopped early"] if any(one.ended_by == "early_stop" for one in record.segments) else []
     parts.append(f"plan {numbers.digest(record.plan_sha256)}")
     merged = [
         f"{escaped(one.folder)} in {one.weight_type}, tensors {numbers.digest(one.content_sha256)}, {one.at[:10]}"
