@@ -208,7 +208,7 @@ def _predictions(settings: Settings, outcomes: Sequence[Outcome]) -> Predictions
             return Rewarded.of(settings.train.sampling.rewards, zip(answers, expected, strict=True))
         case "text" if any(one.right for one in outcomes):
             return Found([one.right for one in outcomes], answers)
-        case "text":
+        case "filled" | "text":
             return Written(expected, answers, settings.eval.wordnet)
         case _:
             assert_never(settings.answer)

@@ -217,6 +217,7 @@ def _misfit(run: Run, card: ModelFormat) -> str | None:
         return f"the format is for models that don't write, and this one, for {kind}, writes text"
     obstacles = {
         "is an encoder-decoder": family == "encoder_decoder",
+        "fills in masked words": head.scores_vocabulary,
         "compares two answers": form.is_pair,
         "ranks the texts of a query": form.has_texts and head.is_new,
     }
