@@ -5,7 +5,7 @@ from __future__ import annotations
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
 from ftc.spec.heads import Head, head_card
-from ftc.spec.module_names import head_parts
+from ftc.spec.module_names import head_parts, scores_words
 from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizers import optimizer_card
 from ftc.spec.sections.train import TeacherQuantization
@@ -59,6 +59,8 @@ def held(draft: Draft) -> dict[str, TensorFacts]:
     weights = {n: tensor for n, tensor in draft.model.tensors.items() if n.rpartition(".")[2] not in _NO_WEIGHTS}
     if head.writes:
         return weights
+    if head.scores_vocabulary:
+        return {name: tensor for name, tensor in weights.items() if not head_parts(name) or scores_words(name)}
     if not head.is_new:
         return {name: tensor for name, tensor in weights.items() if not head_parts(name)}
     kind = draft.model.kind

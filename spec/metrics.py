@@ -117,7 +117,7 @@ _CORRELATED = ("regression", "embedding")
 _RANKED = ("embedding", "reranking")
 _SAMPLED = ("reinforcement",)
 _PAIRS = ("preference", "reward")
-_LANGUAGE = ("generation", "summarization", "translation", "chat", "pretraining")
+_LANGUAGE = ("generation", "summarization", "translation", "chat", "pretraining", "masked_language_modeling")
 _EVERY = (
     "classification",
     "regression",
@@ -132,6 +132,7 @@ _EVERY = (
     "embedding",
     "reranking",
     "pretraining",
+    "masked_language_modeling",
 )
 
 # fmt: off

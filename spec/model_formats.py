@@ -10,11 +10,12 @@ __all__ = ["GGUF_TYPES", "MODEL_FORMATS", "GgufType", "ModelFormat", "gguf_type"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GgufType:
-    """A type of weights in an exported file.
+    """A type of weights in an exported file, by llama.cpp's name.
 
     Attributes:
         name: What `--type` takes.
         number: llama.cpp's number of it.
+        plain: ftc's and PyTorch's name of it; None for types that only such a file has.
         allowed: The most that a score may differ from the tuned model's, as a share of the spread of all scores.
         least_same: The least share of choices that have to be the same.
         is_measured: Whether the recipe's gates have to hold again with the file: so few bits change answers.
@@ -22,21 +23,25 @@ class GgufType:
 
     name: str
     number: int
+    plain: Literal["float32", "float16", "bfloat16"] | None = None
     allowed: float
     least_same: float
     is_measured: bool
 
 
 GGUF_TYPES: tuple[GgufType, ...] = (
-    GgufType(name="f32", number=0, allowed=1e-4, least_same=0.99, is_measured=False),
-    GgufType(name="f16", number=1, allowed=0.01, least_same=0.97, is_measured=False),
-    GgufType(name="bf16", number=32, allowed=0.05, least_same=0.95, is_measured=False),
+    GgufType(name="f32", number=0, plain="float32", allowed=1e-4, least_same=0.99, is_measured=False),
+    GgufType(name="f16", number=1, plain="float16", allowed=0.01, least_same=0.97, is_measured=False),
+    GgufType(name="bf16", number=32, plain="bfloat16", allowed=0.05, least_same=0.95, is_measured=False),
     GgufType(name="q8_0", number=7, allowed=0.2, least_same=0.9, is_measured=True),
     GgufType(name="q6_k", number=18, allowed=0.2, least_same=0.85, is_measured=True),
     GgufType(name="q5_k_m", number=17, allowed=0.2, least_same=0.8, is_measured=True),
     GgufType(name="q4_k_m", number=15, allowed=0.25, least_same=0.75, is_measured=True),
 )
 """From the most bits to the fewest. Seen: f32 0.0001 %, f16 0.4 %, q8_0 3 % and q4_k_m 10 % of the spread."""
+
+
+_SAFETENSORS = ".safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +54,14 @@ class ModelFormat:
         types: Types of weights that it is written in, the usual one first.
         needs: Packages beside those of training, by the names that Python imports.
         extra: The extra of ftc that installs them; empty where nothing is needed.
-        made_by: What writes the file: llama.cpp's converter, for a whole model or for an adapter alone, or torch's.
-        only_decoders: Whether it is for decoders that write text, or for models that don't write.
+        made_by: What writes it: llama.cpp's converter, for a whole model or for an adapter alone, torch's exporter, or
+            transformers.
+        takes: The models that it is for.
         beside: What is written beside it: a template for Ollama, or a program; None where the file is enough.
         hub: What a folder of it is on the hub; None where `ftc run push` doesn't take it.
-        suffix: How the file's name ends.
+        suffix: How the name of a file with weights ends.
         serve: Command line that serves it, with `{folder}`, `{file}`, `{name}`, `{base}`
-            of the base model, and `{texts}` to try.
+            of the base model, and `{texts}` to try; empty where a program of one's own loads it.
     """
 
     name: str
@@ -63,12 +69,17 @@ class ModelFormat:
     types: tuple[str, ...]
     needs: tuple[str, ...]
     extra: str
-    made_by: Literal["model converter", "adapter converter", "torch"]
-    only_decoders: bool
+    made_by: Literal["model converter", "adapter converter", "torch", "transformers"]
+    takes: Literal["decoders that write", "models that don't write", "all"]
     beside: Literal["ollama", "program"] | None
     hub: Literal["gguf"] | None
     suffix: str
     serve: str
+
+    @property
+    def has_own_file(self) -> bool:
+        """Whether its weights lie in a file of its own kind rather than in safetensors, as those of runs and merges."""
+        return self.suffix != _SAFETENSORS
 
     @property
     def is_adapter(self) -> bool:
@@ -76,6 +87,19 @@ class ModelFormat:
         return self.made_by == "adapter converter"
 
 
+_MERGED = ModelFormat(
+    name="merged",
+    about="the whole model as a folder of safetensors, for transformers and what is built on it",
+    types=("bf16", "f16", "f32"),
+    needs=(),
+    extra="",
+    made_by="transformers",
+    takes="all",
+    beside=None,
+    hub=None,
+    suffix=_SAFETENSORS,
+    serve="",
+)
 _GGUF = ModelFormat(
     name="gguf",
     about="one file for llama.cpp and what is built on it",
@@ -83,7 +107,7 @@ _GGUF = ModelFormat(
     needs=("gguf", "llama_cpp_py_sync", "sentencepiece"),
     extra="gguf",
     made_by="model converter",
-    only_decoders=True,
+    takes="decoders that write",
     beside=None,
     hub="gguf",
     suffix=".gguf",
@@ -114,11 +138,19 @@ MODEL_FORMATS: tuple[ModelFormat, ...] = (
         needs=("onnx", "onnxruntime", "onnxscript"),
         extra="onnx",
         made_by="torch",
-        only_decoders=False,
+        takes="models that don't write",
         beside="program",
         hub=None,
         suffix=".onnx",
         serve="python {folder}/use.py {texts}",
+    ),
+    _MERGED,
+    replace(
+        _MERGED,
+        name="vllm",
+        about="the same for vLLM",
+        takes="decoders that write",
+        serve="vllm serve {folder} --served-model-name {name}",
     ),
 )
 """Every format."""

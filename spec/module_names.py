@@ -10,7 +10,17 @@ import re
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-__all__ = ["Part", "Role", "depths_of", "embedding_part", "head_parts", "layer_name", "part_of", "role_of"]
+__all__ = [
+    "Part",
+    "Role",
+    "depths_of",
+    "embedding_part",
+    "head_parts",
+    "layer_name",
+    "part_of",
+    "role_of",
+    "scores_words",
+]
 
 Role = Literal["keys_values", "attention_out", "feed_forward_out"]
 
@@ -32,6 +42,11 @@ _HEADS = re.compile(
     r"|vocab_transform|vocab_projector|vocab_layer_norm|generator_predictions|discriminator_predictions|predictions"
     r"|final_logits_bias|v_head|summary|head)"
 )
+_WORD_HEADS = frozenset(
+    ("predictions", "lm_head", "vocab_transform", "vocab_projector", "vocab_layer_norm", "generator_predictions")
+    + ("generator_lm_head", "head", "decoder", "lm_predictions", "pred_layer")
+)
+"""Parts of names of such layers, by the classes of transformers that end in `ForMaskedLM`."""
 _LAYER = re.compile(r"(?:^|(.*?)\.)((?:layers|layer|h|block|blocks)\.(\d+)\..*)")
 _EMBEDDING = re.compile(r"embed\w*|\w+_embed|\w*embeddings?|wte|wpe|shared|\w+_embeddings?_\w+|layernorm_embedding")
 
@@ -78,6 +93,11 @@ def layer_name(module: str) -> str:
     """A module's name from the word for its layer on, such as `layers.0.mlp.up_proj`; all of it outside of layers."""
     found = _LAYER.match(module)
     return found[2] if found else module
+
+
+def scores_words(name: str) -> bool:
+    """Whether a weight lies in the layers of an encoder that score words in the place of masked ones."""
+    return not _WORD_HEADS.isdisjoint(name.split("."))
 
 
 def head_parts(name: str) -> list[str]:

@@ -11,12 +11,13 @@ from typing import Literal
 __all__ = ["FORMS", "FormCard", "FormName", "TemplateUse", "form_card"]
 
 FormName = Literal[
-    "classify", "score", "tag", "extract", "embed", "rerank", "chat", "prompt", "sample", "preference", "raw"
+    "classify", "score", "tag", "extract", "embed", "rerank", "chat", "prompt", "sample", "preference", "masked", "raw"
 ]
 """`classify`: text to label. `score`: text to numbers. `tag`: words to tags. `extract`: question and context to the
 answer's place. `embed`: texts that are compared, each a sequence of its own. `rerank`: a query with each of several
 texts. `chat`: messages through the chat template. `prompt`: prompt and completion. `sample`: a prompt, which the model
-answers in training. `preference`: a prompt and two answers. `raw`: text in blocks."""
+answers in training. `preference`: a prompt and two answers. `raw`: text in blocks. `masked`: text in blocks, some of
+whose tokens are masked."""
 
 TemplateUse = Literal["needed", "offered", "unused"]
 """Whether a model's chat template has to be there, is used where it is there, or is left aside."""
@@ -218,6 +219,22 @@ FORMS = (
         moves_targets=False,
         noun="pairs",
         targets="two answers per row",
+        example=(),
+    ),
+    FormCard(
+        name="masked",
+        chat_template="unused",
+        usual_max_length=512,  # what encoders of text are usually pretrained on
+        is_pair=False,
+        has_texts=False,
+        ranks_texts=False,
+        is_sampled=False,
+        takes_examples=False,
+        is_conversation=False,
+        is_self_supervised=True,
+        moves_targets=False,
+        noun="masked tokens",
+        targets="",
         example=(),
     ),
     FormCard(

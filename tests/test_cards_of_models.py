@@ -74,7 +74,7 @@ def test_a_format_of_models_has_types_packages_and_docs(card: ModelFormat) -> No
     assert not card.extra or card.extra in EXTRAS
     words = {"folder": "dist/demo", "file": f"demo-q8_0{card.suffix}", "name": "demo", "base": "llama", "texts": '"A."'}
     served = card.serve.format(**words)
-    assert "dist/demo" in served
+    assert "dist/demo" in served or (card.takes == "all" and not served)
     assert "{" not in served
     assert f"`ftc run export RUN --format {card.name} -o FOLDER`" in page("exports.md")
     assert f"{card.name}: {card.about}" in page("cli.md")

@@ -128,7 +128,7 @@ def _row(subject: str, plan: Plan, row: Outcome, stream: TokenStream, place: int
             )
         case "text" | "written label":
             yield from difference(f"{subject}: right", list(row.right), stream.texts(place), told)
-        case "pair" | "rated" | "rank":
+        case "pair" | "rated" | "rank" | "filled":
             return
         case _:
             assert_never(plan.settings.answer)

@@ -70,7 +70,7 @@ def _limits(plan: Plan, row: Outcome, said: Said) -> tuple[float, float] | None:
             return share, math.inf if wrong else math.log(2)
         case "numbers":
             return _of_numbers(plan, row, said)
-        case "written label" | "tags" | "span" | "pair" | "rated" | "rank" | "rewarded" | "text":
+        case "written label" | "tags" | "span" | "pair" | "rated" | "rank" | "rewarded" | "filled" | "text":
             return None
 
 

@@ -13,6 +13,7 @@ from ftc.spec.documents.plan import Check, Origin
 from ftc.spec.documents.settings import OpenModel
 from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.heads import head_card
+from ftc.spec.module_names import scores_words
 from ftc.spec.strategies.card import Base, Reason
 
 __all__ = ["choose_model", "choose_strategy"]
@@ -113,9 +114,15 @@ def _check_head(draft: Draft) -> Draft:
         return draft.find("FTC250", summary, "model.base", help=help)
     task, article = draft.recipe.task, "an" if kind[0] in "aeiou" else "a"
     is_read = any(model.family in mode.families for mode in task.modes())
-    if model.family == "encoder_decoder" and not is_read and not task.CARD.needs_decoder:
-        summary = f"{article} {kind} task needs an encoder or a decoder; {model.architecture} is an encoder-decoder"
+    if not is_read and not task.CARD.needs_decoder:
+        read = " or a ".join(dict.fromkeys(family for mode in task.modes() for family in mode.families))
+        is_a = f"{'an' if model.family[0] in 'aeiou' else 'a'} {model.family.replace('_', '-')}"
+        summary = f"{article} {kind} task needs an {read}; {model.architecture} is {is_a}"
         return draft.find("FTC222", summary, "model.base", help="choose a model such as BERT, ModernBERT or Qwen3")
+    if head.scores_vocabulary and not head.writes and not any(scores_words(name) for name in model.tensors):
+        summary = f"`{model.name}` holds no layers that score words in the place of masked ones"
+        help = "choose a model whose class ends in `ForMaskedLM`"
+        return draft.find("FTC279", summary, "model.base", help=help)
     writes = head.is_new or model.family == "encoder_decoder"
     pools = not head.is_new and not head.writes
     if pools or model.family == "decoder" or (writes and not task.CARD.needs_decoder):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, cast
 
 from ftc.compiler.draft import Draft, Reasons
+from ftc.compiler.masking_choices import masking_settings
 from ftc.compiler.parameter_groups import check_groups, group_settings
 from ftc.compiler.router_choices import check_router, router_settings
 from ftc.compiler.search.candidates import attention_kernels, device_counts, optimizer_kinds
@@ -88,6 +89,7 @@ def choose_training(draft: Draft) -> Draft:
         select_higher=why.derive("select_higher", higher, f"{'more' if higher else 'less'} {metric} is better"),
         preference=_objective(draft, why),
         **(_numbers(draft, why) | _ranking(draft, why) | _sampling(draft, why) | vector_settings(draft, why)),
+        **masking_settings(draft, why),
         **router_settings(draft, why),
         **group_settings(draft, why, rate),
     )
@@ -264,6 +266,7 @@ def _choose_seeds(draft: Draft) -> Draft:
         init=stream("init", "new weights"),
         order=stream("order", "order of rows"),
         dropout=stream("dropout", "dropout"),
+        **({"masking": stream("masking", "masked tokens")} if draft.recipe.task.masked_share else {}),
         **({"sampling": stream("sampling", "sampled answers")} if draft.recipe.task.sampling else {}),
     )
     return draft.settle("seeds", seeds, why)

@@ -33,8 +33,10 @@ _FEWEST_TRAINED = 1024
 def chunk_obstacle(draft: Draft) -> str | None:
     """Why scores of this job stand whole, whatever their size."""
     head = head_card(draft.loaded.head)
-    if not head.writes:
+    if not head.scores_vocabulary:
         return "its output layer has no vocabulary"
+    if not head.writes:
+        return "only a part of each row is masked, and its likeliest words are measured from whole scores"
     models: list[ModelFacts] = [draft.model, *([draft.teacher.model] if draft.teacher else [])]
     for model in models:
         if architecture(model.model_type).behind_head is None:

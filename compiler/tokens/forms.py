@@ -33,6 +33,7 @@ __all__ = [
     "ClassifyForm",
     "EmbedForm",
     "ExtractForm",
+    "MaskedForm",
     "PreferenceForm",
     "PromptForm",
     "RawForm",
@@ -142,6 +143,18 @@ class RawForm(Document):
     """Column of the text."""
 
 
+class MaskedForm(Document):
+    """Texts one after the other, cut into blocks, some of whose tokens are masked and have to be filled in."""
+
+    kind: Literal["masked"] = "masked"
+    text: str
+    """Column of the text."""
+    share: float
+    """Share of the tokens that are masked."""
+    is_given: bool = False
+    """Whether each text is a row of its own, in which mask tokens stand already."""
+
+
 class ChatForm(Document):
     """A conversation, written by the model's chat template."""
 
@@ -213,7 +226,8 @@ TextForm = Annotated[
     | ChatForm
     | PromptForm
     | PreferenceForm
-    | RawForm,
+    | RawForm
+    | MaskedForm,
     Field(discriminator="kind"),
 ]
 """Any form, told apart by `kind`."""
@@ -269,8 +283,9 @@ def row_form(
             return ChatForm(messages=columns["messages"], tools=columns.get("tools"), train_on=task.turns)
         case "preference":
             return _rated_form(columns) if isinstance(kind, RatedRows) else _pair_form(columns, rows)
-        case "raw":
-            return RawForm(text=columns["text"])
+        case "raw" | "masked":
+            text, share = columns["text"], task.masked_share
+            return RawForm(text=text) if share is None else MaskedForm(text=text, share=share)
         case "prompt" | "sample":
             assert wording.prompt is not None, "a task that asks has a prompt"
             return PromptForm(

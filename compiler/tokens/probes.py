@@ -22,6 +22,7 @@ from ftc.compiler.tokens.forms import (
     ClassifyForm,
     EmbedForm,
     ExtractForm,
+    MaskedForm,
     PreferenceForm,
     PromptForm,
     RawForm,
@@ -253,7 +254,16 @@ def _is_given(column: str, form: TextForm) -> bool:
             return column in (form.text, form.text_pair)
         case PromptForm():
             return column not in (form.completion, form.references)
-        case ChatForm() | TagForm() | ExtractForm() | EmbedForm() | RerankForm() | PreferenceForm() | RawForm():
+        case (
+            ChatForm()
+            | TagForm()
+            | ExtractForm()
+            | EmbedForm()
+            | RerankForm()
+            | PreferenceForm()
+            | RawForm()
+            | MaskedForm()
+        ):
             return False
         case _:
             assert_never(form)

@@ -14,6 +14,7 @@ from ftc.compiler.tokens.forms import (
     ClassifyForm,
     EmbedForm,
     ExtractForm,
+    MaskedForm,
     PreferenceForm,
     PromptForm,
     RawForm,
@@ -25,6 +26,7 @@ from ftc.compiler.tokens.forms import (
 from ftc.compiler.tokens.generative import Generative, Preferences, Questions, Translated
 from ftc.compiler.tokens.grouped_rows import grouped
 from ftc.compiler.tokens.image_tokens import ImageTokens
+from ftc.compiler.tokens.masked_rows import masked_blocks
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row, text_source
@@ -68,8 +70,7 @@ def encode_rows(
     Raises:
         Refusal: A template, the tokenizer or a row's characters can't be used (FTC331 to FTC339).
     """
-    counts = RowCounts(read=len(rows), place=place)
-    limit = Limit(max_length, cuts)
+    counts, limit = RowCounts(read=len(rows), place=place), Limit(max_length, cuts)
     numbers = range(len(rows)) if numbers is None else numbers
     parts = (slice(start, start + _CHUNK_ROWS) for start in range(0, len(rows), _CHUNK_ROWS))
     numbered = (dict(zip(numbers[part], rows[part], strict=True)) for part in parts)
@@ -86,6 +87,8 @@ def encode_rows(
             chunks = grouped(numbered, form, tokenizer, limit, counts)
         case RawForm():
             chunks = blocks(numbered, form, tokenizer, facts, limit)
+        case MaskedForm():
+            chunks = masked_blocks(numbered, form, tokenizer, facts, limit)
         case PreferenceForm() | ChatForm() | PromptForm():
             source = partial(
                 text_source, tokenizer=tokenizer, facts=facts, renderer=renderer, by_shape=by_shape, images=images

@@ -17,6 +17,7 @@ from ftc.compiler.tokens.forms import (
     ClassifyForm,
     EmbedForm,
     ExtractForm,
+    MaskedForm,
     PreferenceForm,
     PromptForm,
     RawForm,
@@ -109,7 +110,16 @@ def _conversations(form: TextForm, row: Row) -> Iterable[Sequence[Row]]:
             return [[*system, {"role": "user", "content": "prompt"}, {"role": "assistant", "content": answer}]]
         case PreferenceForm():
             return _conversations(form.chosen, row)
-        case ClassifyForm() | ScoreForm() | EmbedForm() | RerankForm() | TagForm() | ExtractForm() | RawForm():
+        case (
+            ClassifyForm()
+            | ScoreForm()
+            | EmbedForm()
+            | RerankForm()
+            | TagForm()
+            | ExtractForm()
+            | RawForm()
+            | MaskedForm()
+        ):
             return []
         case _:
             assert_never(form)

@@ -265,7 +265,7 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
             return lambda row: row.update({columns["messages"]: _asked(row.get(columns["messages"]))})
         case "prompt" | "sample":
             return written
-        case "preference" | "raw":
+        case "preference" | "raw" | "masked":
             return given if _scores_answers(plan) else copied
         case _:
             assert_never(text.form)
@@ -362,6 +362,9 @@ def _form(
     """How the rows are read, and the tokenizer's facts as far as they are used for that."""
     text, family = plan.settings.text, plan.settings.model.family
     task = plan.recipe.task.settled(family)
+    if plan.settings.train.masking is not None:  # masked words stand in the text
+        form = row_form(task, text.columns, text.labels, Wording(text.form, None, None, family, facts.eos_id), rows)
+        return form.model_copy(update={"is_given": True}), facts
     if form_card(text.form).is_self_supervised:  # a text goes on as it began, whatever template a tokenizer has
         prompt = PromptForm(prompt=_COPIED, completion=ANSWER_COLUMN)
         return prompt, facts.model_copy(update={"chat_template": None})

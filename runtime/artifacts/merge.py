@@ -51,7 +51,7 @@ from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.version import VERSION
 
-__all__ = ["Asked", "agreement", "allowed_share", "merge", "on_processor", "scores_of"]
+__all__ = ["Asked", "agreement", "allowed_share", "merge", "on_processor", "scores_of", "write_weights"]
 
 _ALLOWED_INT8 = 0.05
 """With weights of 8 bits the run's own products round what goes into them, to 8 bits as well."""
@@ -121,7 +121,7 @@ def merge(
         before = scores_of(_adapted(session), rows, numbers, session.stop)
         with building_folder(asked.target) as folder:
             with session.journal.phase("merge", asked.target.name):
-                written = _write(session, plan, asked, folder)
+                written = _write(session, asked, folder)
             session.stamps.confirm()  # weights were read until now
             with session.journal.phase("compare", f"{len(numbers)} rows of {whose}"):
                 after = scores_of(_loaded(session, folder), rows, numbers, session.stop)
@@ -207,32 +207,45 @@ def _weights(session: Session, dtype: torch.dtype) -> tuple[MergedWeights, tuple
     return weights, (_UNTOLD,) if is_untold else ()
 
 
-def _write(session: Session, plan: Plan, asked: Asked, folder: Path) -> _Written:
+def _write(session: Session, asked: Asked, folder: Path) -> _Written:
     """Weights in files of a size, and what else a model's folder holds.
 
     Raises:
         Refusal: A weight is too large for its type (FTC664).
     """
     weights, notes = _weights(session, torch_type(number_type(asked.weight_type)))
-    origin = provenance_of(plan).model_copy(update={"adapter_sha256": session.state.record.final_weights_sha256})
+    try:
+        write_weights(session, weights, asked.weight_type, asked.shard_bytes, folder)
+    except NotFinite as error:
+        raise Refusal([_too_large(str(error), asked)]) from error
+    return _Written(weights.content_digest(), sum(shape.numel() for _, shape in weights.forms.values()), notes)
+
+
+def write_weights(
+    session: Session, weights: MergedWeights, weight_type: WeightType, shard_bytes: int, folder: Path
+) -> None:
+    """Writes a whole model's folder: weights in files of a size, what they come from, configuration and tokenizer.
+
+    Raises:
+        NotFinite: A weight is no number in this type.
+        Refusal: A key of the base's configuration can't be kept (FTC665).
+    """
+    made = provenance_of(session.plan)
+    origin = made.model_copy(update={"adapter_sha256": session.state.record.final_weights_sha256})
     metadata = {"format": "pt", METADATA_KEY: header_text(origin)}
-    shards = _shards(weights, asked.shard_bytes)
+    shards = _shards(weights, shard_bytes)
     places: dict[str, str] = {}
     for number, names in enumerate(shards, 1):
         file = SINGLE_FILE if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
         places |= dict.fromkeys(names, file)
         session.stop.check()
-        try:
-            write_in_turn(folder / file, {name: weights.forms[name] for name in names}, weights, metadata)
-        except NotFinite as error:
-            raise Refusal([_too_large(str(error), asked)]) from error
+        write_in_turn(folder / file, {name: weights.forms[name] for name in names}, weights, metadata)
     if len(shards) > 1:
         size = sum(_bytes(weights, name) for name in places)
         index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(places.items()))}
         (folder / INDEX_FILE).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-    weights.model.config.dtype = torch_type(number_type(asked.weight_type))
+    weights.model.config.dtype = torch_type(number_type(weight_type))
     write_model_files(session, weights.model, folder)
-    return _Written(weights.content_digest(), sum(shape.numel() for _, shape in weights.forms.values()), notes)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, FileFacts]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,6 +24,9 @@ __all__ = ["MergedWeights", "NotFinite", "Unpack", "drops_types", "forget_types"
 
 Unpack = Callable[[], torch.Tensor]
 """Makes a weight out of its packed form."""
+
+
+_NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
 class NotFinite(Exception):
@@ -77,6 +81,20 @@ class MergedWeights:
         for name, wrapper in wrapped:
             parent, _, last = name.rpartition(".")
             setattr(model.get_submodule(parent), last, wrapper.modules_to_save["default"])
+        return cls.whole(model, dtype, changed, packed)
+
+    @classmethod
+    def whole(
+        cls, model: Any, dtype: torch.dtype, changed: Mapping[int, Any] = _NONE, packed: Mapping[str, Unpack] = _NONE
+    ) -> MergedWeights:
+        """Of a model without an adapter, or with layers whose adapter is added when their turn comes.
+
+        Args:
+            model: The model, whose weights are taken out of it one by one.
+            dtype: What is written.
+            changed: Layers with an adapter by the `id` of the weight that it is added to.
+            packed: Weights that the adapter has to be added to instead of the model's own, by name.
+        """
         tensors = dict(_kept(model))
         forms: dict[str, Form] = {}
         sources: dict[str, str] = {}

@@ -96,7 +96,7 @@ class Measures(SplitRows):
                 return Rewarded.of(self._settings.train.sampling.rewards, pairs)
             case "text" if len(self._rows) and self._rows.texts(0):
                 return self._found(texts, first=0)
-            case "text":
+            case "filled" | "text":
                 return Written(self._expected(), self._written(texts), self._settings.eval.wordnet)
             case _:
                 assert_never(self._answer)
@@ -172,6 +172,8 @@ class Measures(SplitRows):
                 return {s.row: RATINGS[self._rows.is_good(s.row) == (s.predicted[2] > 0)] for s in scores}
             case "rank":
                 return {score.row: f"rank {score.predicted[0]:.0f}" for score in scores}
+            case "filled":
+                return {score.row: self.filled(score.row, [int(one) for one in score.predicted]) for score in scores}
             case "written label" | "rewarded" | "text":
                 return {}
             case _:

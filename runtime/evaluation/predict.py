@@ -139,6 +139,8 @@ def _chosen(
         match head.labels:
             case None if not head.chooses:
                 yield found.model_copy(update={"numbers": _numbers(labels, score)})
+            case None if not head.finds_spans:  # the text itself is all that is said of it
+                yield found
             case None:
                 yield found.model_copy(update={"spans": _answers(answers[number])})
             case "words":

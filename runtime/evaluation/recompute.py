@@ -226,7 +226,7 @@ def _predictions(settings: Settings, said: Sequence[tuple[Outcome, Said]]) -> Pr
             return Rewarded.of(settings.train.sampling.rewards, zip(texts, wanted, strict=True))
         case "text" if said and said[0][0].right:
             return Found([row.right for row, _ in said], texts)
-        case "text":
+        case "filled" | "text":
             return Written(wanted, texts, settings.eval.wordnet)
         case _:
             assert_never(settings.answer)

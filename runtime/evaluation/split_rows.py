@@ -95,6 +95,8 @@ class SplitRows:
                 return self.decode.prompt(self._rows, number)
             case "span":
                 return f"{self.decode.prompt(self._rows, number)} · {self._rows.texts(number)[0]}"
+            case "filled":
+                return self.filled(number, self._rows.ids(number)[self._rows.mask(number)].tolist())
             case "label" | "labels" | "numbers" | "tags":
                 return self.decode(self._rows.ids(number).tolist())
             case _:
@@ -113,19 +115,27 @@ class SplitRows:
                 return self._numbered(self._rows.texts(number))
             case "span":
                 return next(iter(self._rows.texts(number)[1:]), NO_ANSWER)
-            case "pair":
-                return CHOSEN
-            case "rated":
-                return RATINGS[self._rows.is_good(number)]
+            case "pair" | "rated":
+                return CHOSEN if self._answer == "pair" else RATINGS[self._rows.is_good(number)]
             case "rank":
                 named = self.right(number)  # where a query is read together with each text
                 return named[0] if named else self.decode(self._rows.marked(number)[1].tolist())
             case "rewarded":
                 return next(iter(self._rows.texts(number)), "")
+            case "filled":
+                kept = self._rows.targets[number]
+                return self.filled(number, kept[self._rows.mask(number)].tolist())
             case "written label" | "text":
                 return next(iter(self._rows.texts(number)), "") or self.decode.expected(self._rows, number)
             case _:
                 assert_never(self._answer)
+
+    def filled(self, number: int, ids: Sequence[int]) -> str:
+        """The text of a row with tokens in its masked places, without what is added around texts."""
+        kept, mask = self._rows.targets[number], self._rows.mask(number)
+        whole = kept.copy()
+        whole[mask] = ids
+        return self.decode.whole(whole[kept >= 0].tolist())
 
     def _numbered(self, numbers: Sequence[str]) -> str:
         """A number as it is, or each with its name where a row has several."""
@@ -157,7 +167,7 @@ class SplitRows:
                 return [tuple(row) for row in self._targets()]
             case "written label":
                 return self._expected()
-            case "numbers" | "tags" | "span" | "pair" | "rated" | "rank" | "rewarded" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "rated" | "rank" | "rewarded" | "filled" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)
@@ -172,7 +182,7 @@ class SplitRows:
                 return Decisions.several(self._labels, expected, classes)
             case "written label":
                 return Decisions.named(self._labels, expected, classes)
-            case "numbers" | "tags" | "span" | "pair" | "rated" | "rank" | "rewarded" | "text":
+            case "numbers" | "tags" | "span" | "pair" | "rated" | "rank" | "rewarded" | "filled" | "text":
                 raise ValueError(f"rows that are answered by a {self._answer} have no classes")
             case _:
                 assert_never(self._answer)

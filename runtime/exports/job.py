@@ -169,8 +169,8 @@ def _parent(target: Path) -> Path:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, FileFacts]]:
-    for file in sorted(folder.iterdir()):
-        yield file.name, FileFacts(size=file.stat().st_size, sha256=file_digest(file))
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        yield file.relative_to(folder).as_posix(), FileFacts(size=file.stat().st_size, sha256=file_digest(file))
 
 
 def _notes(plan: Plan, asked: AskedFile, made: Written) -> Iterator[str]:

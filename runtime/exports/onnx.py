@@ -13,25 +13,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ftc.runtime.evaluation.scoring import eval_mode
-from ftc.runtime.exports import gates
+from ftc.runtime.exports import beside, gates
 from ftc.runtime.exports.job import Written
-from ftc.runtime.exports.onnx_file import FileScorer, OnnxFile, opened
+from ftc.runtime.exports.onnx_file import FileScorer, opened
 from ftc.runtime.models.base_model import FolderBase, load_base
 from ftc.runtime.tasks.classification import has_token_types
 from ftc.runtime.tasks.embedding import pooled
 from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, states_at, without_cache
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.documents.exported import Converter, Parity
+from ftc.spec.documents.exported import Converter
 from ftc.spec.documents.provenance import METADATA_KEY
 from ftc.spec.head_programs import TRIALS, given
 from ftc.spec.heads import head_card
-from ftc.spec.model_formats import gguf_type
 from ftc.spec.text_forms import form_card
 
 if TYPE_CHECKING:
     from ftc.runtime.exports.job import Job
-    from ftc.spec.documents.exported import AnswersKept
     from ftc.spec.documents.settings import Settings
 
 __all__ = ["write_onnx"]
@@ -98,9 +95,9 @@ def write_onnx(job: Job, folder: Path) -> Written:
         head = head_card(settings.model.head)
         work = ModelWithScorer(tuned.model, FileScorer(tuned.scorer, runtime, head, takes_types=takes_types))
         with session.journal.phase("compare", f"{len(job.reference.rows)} rows of {job.split}"):
-            parity = _compared(job, work, runtime)
+            parity = beside.compared(job, work, runtime.runtime)
             gates.require(parity, "the ONNX file", help=_INSTEAD)
-        answers = _answers(job, tuned, work)
+        answers = beside.answers(job, tuned, work, help=_INSTEAD)
     asked.beside(folder, file.name, False)
     return Written(
         converter=Converter(name="torch.onnx", version=str(torch.__version__), sha256=None),
@@ -226,52 +223,3 @@ def _texts_of(job: Job, number: int) -> list[list[list[int]]]:
     if form_card(job.session.plan.settings.text.form).has_texts:
         return [[text.tolist()] for text in job.rows.marked(number)]
     return [[ids[:first], ids[first:]] if 0 < first < len(ids) else [ids]]
-
-
-def _compared(job: Job, work: ModelWithScorer, runtime: OnnxFile) -> Parity:
-    """The file beside the tuned model, each row alone and all in one batch, whose shorter rows are padded."""
-    reference, bound = job.reference, gguf_type(job.asked.weight_type)
-    numbers = reference.rows.tolist()
-    largest, same, compared, places = 0.0, 0, 0, 0
-    for together in (*([number] for number in numbers), numbers):
-        batch = work.scorer.batch(job.rows, list(together))
-        scores = work.scorer.logits(work.model, batch)
-        owners = batch.owners if batch.sequences is None else batch.sequences
-        if len(owners) != len(scores):  # begin and end of an answer: two lines a row
-            owners = torch.arange(len(together)).repeat_interleave(len(scores) // len(together))
-        for place, number in enumerate(together):
-            mine = reference.owners == numbers.index(number)
-            lines = scores[owners == place][reference.places[mine]]
-            choices = reference.choices[mine]
-            scored, whole = lines.gather(1, choices), lines.logsumexp(dim=-1)
-            apart = gates.largest_difference(scored, reference.scores[mine])
-            largest = max(largest, apart, gates.largest_difference(whole, reference.log_sum_exp[mine]))
-            same += int((lines.argmax(dim=-1) == choices[:, 0]).sum())
-            compared += scored.numel() + whole.numel()
-            places += len(lines)
-    return gates.parity_of(
-        reference,
-        bound,
-        job.widest,
-        runtime=runtime.runtime,
-        largest=largest,
-        compared=compared,
-        places=places,
-        same=same,
-    )
-
-
-def _answers(job: Job, tuned: ModelWithScorer, work: ModelWithScorer) -> AnswersKept:
-    """The recipe's metrics and gates, with the model and with the file.
-
-    Raises:
-        Refusal: A gate fails with the file (FTC670).
-    """
-    session, asked = job.session, job.asked
-    rows = gates.first_rows(job.rows, asked.rows)
-    with session.journal.phase("compare", f"answers to {len(rows)} rows of {job.split}"), eval_mode(tuned.model):
-        before = gates.answers_of_model(session, tuned, rows)
-        after = gates.answers_of_model(session, work, rows)
-        found = gates.kept(session, rows, job.split, before, after, asked.waived)
-        gates.require_gates(found, asked.weight_type, help=_INSTEAD)
-    return found

@@ -176,7 +176,7 @@ def _score_shapes(job: TraceJob) -> list[tuple[int, int]]:
     if job.evaluation is not None:
         batches.append((settings.eval.batch_size, job.evaluation))
     head, shape_of = head_card(settings.model.head), objective_of(settings).score_shape
-    if not head.writes:
+    if not head.scores_vocabulary:
         width = head.score_width(len(settings.text.labels), vocabulary=0, hidden=int(job.config.get("hidden_size", 0)))
         return [shape_of(rows, shape, width) for rows, shape in batches]
     vocabulary = int(job.config["vocab_size"])

@@ -9,6 +9,7 @@ from ftc.runtime.models.number_types import mixed_precision
 from ftc.runtime.tasks.classification import CLASSIFICATION, MULTI_LABEL
 from ftc.runtime.tasks.embedding import EMBEDDING
 from ftc.runtime.tasks.language import LANGUAGE
+from ftc.runtime.tasks.masked_language import MASKED_LANGUAGE
 from ftc.runtime.tasks.preference import PREFERENCE
 from ftc.runtime.tasks.question_answering import EXTRACTIVE
 from ftc.runtime.tasks.regression import REGRESSION
@@ -24,6 +25,7 @@ __all__ = ["OBJECTIVES", "make_scorer", "objective_of"]
 
 OBJECTIVES = (
     LANGUAGE,
+    MASKED_LANGUAGE,
     PREFERENCE,
     EMBEDDING,
     REINFORCEMENT,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, Protocol
 
 from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.events import SampledStep
 from ftc.spec.documents.sampled import SampledAnswer
 from ftc.spec.documents.streams import TokenStream
+from ftc.spec.masking import Masking, step_masks
 
-__all__ = ["RowSource", "StepRows", "StreamRows"]
+__all__ = ["MaskedRows", "RowSource", "StepRows", "StreamRows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +66,40 @@ class StreamRows:
     def at(self, step: int) -> StepRows:
         """The rows of an optimizer step, counted from 0."""
         return StepRows(self.rows, self.order, step)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedRows:
+    """Rows of a stream of which each step masks other tokens."""
+
+    rows: TokenStream
+    order: BatchOrder
+    masking: Masking
+    seed: int
+    """The plan's for masks."""
+    answers: tuple[SampledAnswer, ...] = ()
+
+    def at(self, step: int) -> StepRows:
+        """The rows of an optimizer step, counted from 0."""
+
+        @cache
+        def masked(row: int) -> tuple[Any, Any]:
+            return step_masks(self.rows.targets[row], self.masking, self.seed, step, row)
+
+        whole = {one.name: getattr(self.rows, one.name) for one in fields(self.rows)}
+        return StepRows(_MaskedStream(**whole, masked=masked), self.order, step)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _MaskedStream(TokenStream):
+    """A stream with other masks than those that stand in it."""
+
+    masked: Callable[[int], tuple[Any, Any]]
+
+    def ids(self, i: int) -> Any:
+        """Token ids of row i."""
+        return self.masked(i)[0]
+
+    def mask(self, i: int) -> Any:
+        """Which tokens of row i have to be filled in."""
+        return self.masked(i)[1]

@@ -23,7 +23,7 @@ from ftc.runtime.training.router_loss import router_loss_of
 from ftc.runtime.training.sampling import SampledRows
 from ftc.runtime.training.selection import Progress
 from ftc.runtime.training.signals import Interrupted
-from ftc.runtime.training.sources import RowSource, StreamRows
+from ftc.runtime.training.sources import MaskedRows, RowSource, StreamRows
 from ftc.runtime.training.weight_average import average_of
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal, diagnostic
@@ -187,6 +187,8 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream) -> RowSo
         most_tokens=train.micro_batch_tokens,
         packs=train.packing,
     )
+    if train.masking is not None and settings.seeds.masking is not None:
+        return MaskedRows(rows, order, train.masking, settings.seeds.masking)
     return StreamRows(rows, order)
 
 

@@ -115,6 +115,15 @@ CODES: tuple[Code, ...] = (
         right="task: {kind: chat}\ntrain: {z_loss: 1e-4}",
     ),
     Code(
+        id="FTC279",
+        title="model can't fill in masked words",
+        cause="Masked language modeling needs a mask token in the tokenizer, and the layers behind an encoder that "
+        "score words in its place. Decoders have neither, and encoders that were saved without their head lack the "
+        "layers: new ones would have to be learned from scratch.",
+        wrong="task: {kind: masked_language_modeling}\nmodel: {base: sentence-transformers/all-MiniLM-L6-v2}",
+        right="task: {kind: masked_language_modeling}\nmodel: {base: distilbert/distilbert-base-uncased}",
+    ),
+    Code(
         id="FTC280",
         title="distillation not available for this task",
         cause="A teacher gives a probability to each possible token or class. A preference task has no such "

@@ -80,6 +80,8 @@ class TokenizerFacts(Document):
     """Longest sequence that the tokenizer's own configuration allows, in tokens; None where it sets no limit."""
     chat_template: str | None
     """Source text of the chat template, or None for a base model."""
+    mask_id: int | None = None
+    """Token that stands for one that has to be filled in; None where there is none."""
     own: OwnTokenizer | None = None
     """What the recipe changes of it; the other facts say how it is then."""
 

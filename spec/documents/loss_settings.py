@@ -22,6 +22,7 @@ from ftc.spec.sections.train import Divergence, TeacherQuantization
 __all__ = [
     "DistillationSettings",
     "EmbeddingSettings",
+    "MaskingSettings",
     "PreferenceSettings",
     "RegressionSettings",
     "RouterSettings",
@@ -154,6 +155,17 @@ class RerankingSettings(Document):
     """How the texts of a query are compared."""
 
     loss: RerankingLoss
+
+
+class MaskingSettings(Document):
+    """Which tokens of a row are masked, and by what."""
+
+    share: Real
+    """Share of the row's tokens that have to be filled in."""
+    mask_id: int
+    """Token that stands for most of them."""
+    vocabulary: int
+    """Tokens among which others are drawn that stand for some."""
 
 
 class RouterSettings(Document):

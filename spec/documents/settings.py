@@ -150,9 +150,12 @@ class Seeds(Document):
     sampling: int | None = None
     """Answers that are sampled in training; absent from the plan of any other task."""
 
+    masking: int | None = None
+    """Tokens that are masked in training; absent likewise."""
+
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "sampling" or value is not None}
+        return {name: value for name, value in handler(self).items() if value is not None}
 
 
 class DeterminismSettings(Document):
@@ -230,6 +233,8 @@ class OpenTrain(Document):
     """Set where texts become vectors; absent otherwise."""
     router: losses.RouterSettings | None = None
     """Set where layers are a mixture of experts; absent otherwise."""
+    masking: losses.MaskingSettings | None = None
+    """Set where masked tokens are learned; absent otherwise."""
     sampling: losses.SamplingSettings | None = None
     """Set where the model's own answers are trained on; absent otherwise."""
 
@@ -264,7 +269,7 @@ class TrainSettings(OpenTrain):
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         asked = ("loss_chunk_size", "focal_gamma", "z_loss", "ema_decay")
-        usual: dict[str, Any] = dict.fromkeys((*asked, "embedding", "reranking", "router", "sampling"))
+        usual: dict[str, Any] = dict.fromkeys((*asked, "embedding", "reranking", "router", "masking", "sampling"))
         usual |= {"nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}

@@ -353,6 +353,13 @@ class TextDecoder:
         text: str = tokenizer_call(self._file, self._tokenizer.decode, ids, skip_special_tokens=True)
         return text.strip()
 
+    def whole(self, ids: list[int]) -> str:
+        """The same with special tokens, such as masks."""
+        from ftc.spec.storage.tokenizer_file import tokenizer_call
+
+        text: str = tokenizer_call(self._file, self._tokenizer.decode, ids, skip_special_tokens=False)
+        return text.strip()
+
     def prompt(self, rows: TokenStream, number: int) -> str:
         """What the model is given of a row."""
         return self(rows.ids(number)[: rows.prompt_length(number)].tolist())

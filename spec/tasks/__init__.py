@@ -15,6 +15,7 @@ from ftc.spec.tasks.chat import Chat
 from ftc.spec.tasks.classification import Classification
 from ftc.spec.tasks.embedding import Embedding
 from ftc.spec.tasks.generation import Generation
+from ftc.spec.tasks.masked_language_modeling import MaskedLanguageModeling
 from ftc.spec.tasks.parts import Part
 from ftc.spec.tasks.preference import Preference
 from ftc.spec.tasks.pretraining import Pretraining
@@ -43,7 +44,8 @@ Task = Annotated[
     | Embedding
     | Reranking
     | Reinforcement
-    | Pretraining,
+    | Pretraining
+    | MaskedLanguageModeling,
     Field(discriminator="kind"),
 ]
 """Any task, told apart by `kind`."""

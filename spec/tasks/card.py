@@ -139,7 +139,7 @@ class Mode:
     def scores_words(self) -> bool:
         """Whether each target is a token of its own loss, with scores over the vocabulary."""
         form = form_card(self.form)
-        return head_card(self.head).writes and not form.is_pair and not form.is_sampled
+        return head_card(self.head).scores_vocabulary and not form.is_pair and not form.is_sampled
 
     @property
     def sorts_rows(self) -> bool:
@@ -290,6 +290,11 @@ class TaskSection(Document):
     def prefixes(self) -> tuple[str, str]:
         """What stands before a query and before a passage, where texts become vectors."""
         return "", ""
+
+    @property
+    def masked_share(self) -> float | None:
+        """Share of a row's tokens that are masked; None for a task that masks none."""
+        return None
 
     @property
     def sampling(self) -> SamplingSettings | None:

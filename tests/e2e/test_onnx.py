@@ -264,9 +264,9 @@ def forgetful(run: api.Run, folder: Path) -> None:
     ("task", "format", "advised"),
     [
         ("generation", "onnx", "--format gguf"),
-        ("summarization", "onnx", "with transformers"),
-        ("reranking", "onnx", "with transformers"),
-        ("reranking", "gguf", "with transformers"),
+        ("summarization", "onnx", "--format merged"),
+        ("reranking", "onnx", "--format merged"),
+        ("reranking", "gguf", "--format merged"),
         ("classification", "gguf", "--format onnx"),
     ],
 )
@@ -276,6 +276,6 @@ def test_the_advice_is_a_format_that_takes_the_model(
     run = finished(task, steps=2)
     answer = ftc("run", "export", run.record.id, "--format", format, "-o", "dist/x")
     assert (answer.code, "[FTC666]" in answer.err) == (1, True)
-    found = [one for one in ("--format gguf", "--format onnx", "with transformers") if one in answer.text]
+    found = [one for one in ("--format gguf", "--format onnx", "--format merged") if one in answer.text]
     assert found == [advised]
     assert not Path("dist").exists()

@@ -21,7 +21,7 @@ from ftc.views.words import auto_class
 from tests.support.cards import CardRunner
 from tests.support.projects import make_project
 
-__all__ = ["FAMILIES", "STRATEGIES", "TASKS", "Cell", "cells", "outcome_of"]
+__all__ = ["BASES", "FAMILIES", "STRATEGIES", "TASKS", "Cell", "cells", "outcome_of"]
 
 TASKS = {
     "classification": "classification",
@@ -42,6 +42,7 @@ TASKS = {
     "reranking": "reranking",
     "reinforcement": "reinforcement",
     "pretraining": "pretraining",
+    "masked_language_modeling": "masked language modeling",
 }
 """Tasks and the ways to put them, by what `make_project` calls them."""
 FAMILIES = {"encoder": "encoder", "decoder": "decoder", "encoder_decoder": "encoder-decoder"}
@@ -67,6 +68,8 @@ STRATEGIES = {
     "randlora": "randlora, rank: 6",
 }
 """Strategies by name, and what a recipe says."""
+BASES = {("masked_language_modeling", "encoder"): "masked_encoder"}
+"""Models in place of the family's usual one, which lacks the layers that a task needs."""
 LIKE_LORA: tuple[str, ...] = ("vera", "oft", "loha", "lokr", "randlora")
 """Adapters that differ from LoRA in peft's configuration alone, and the tasks that stand for all with them."""
 TRIED = ("classification", "chat", "translation")
@@ -113,7 +116,8 @@ def outcome_of(cell: Cell, root: Path, models: Path, cards: CardRunner) -> str:
 
 
 def _project(cell: Cell, root: Path, models: Path) -> None:
-    make_project(root, models, cell.task, STRATEGIES[cell.strategy], steps=3, model=cell.family)
+    model = BASES.get((cell.task, cell.family), cell.family)
+    make_project(root, models, cell.task, STRATEGIES[cell.strategy], steps=3, model=model)
     file = root / "recipe.yaml"
     text = file.read_text(encoding="utf-8").replace("evaluate_every: 1", "evaluate_every: 3")
     if cell.task == "summarization":  # a written prompt takes more than the tests' usual length

@@ -18,7 +18,13 @@ pytest.importorskip("torch")
 pytest.importorskip("peft")
 pytest.importorskip("bitsandbytes")
 
-from tests.matrix.cells import FAMILIES, Cell, cells, outcome_of  # after the packages without which nothing works
+from tests.matrix.cells import (  # after the packages without which nothing works
+    BASES,
+    FAMILIES,
+    Cell,
+    cells,
+    outcome_of,
+)
 from tests.support.cards import CardRunner
 from tests.support.projects import make_model
 
@@ -31,7 +37,7 @@ _WORKING, _REFUSED = 3, 6
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one model of each family."""
     folder = tmp_path_factory.mktemp("models")
-    for family in FAMILIES:
+    for family in (*FAMILIES, *BASES.values()):
         make_model(folder / family, family)
     return folder
 

@@ -12,7 +12,7 @@ pytest.importorskip("bitsandbytes")
 
 from ftc import api
 from ftc.spec.precisions import PRECISIONS
-from tests.matrix.cells import FAMILIES, STRATEGIES, TASKS
+from tests.matrix.cells import BASES, FAMILIES, STRATEGIES, TASKS
 from tests.support.projects import make_model, make_project
 
 _FAMILY = {
@@ -20,6 +20,7 @@ _FAMILY = {
     "extraction": "encoder",
     "embedding": "encoder",
     "translation": "encoder_decoder",
+    **{task: base for (task, _), base in BASES.items()},
 }
 CELLS = [
     *(("chat", strategy) for strategy in STRATEGIES if strategy != "bitfit"),  # a Llama has no biases
@@ -32,7 +33,7 @@ CELLS = [
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one model of each family."""
     folder = tmp_path_factory.mktemp("models")
-    for family in FAMILIES:
+    for family in (*FAMILIES, *BASES.values()):
         make_model(folder / family, family)
     return folder
 

@@ -55,6 +55,8 @@ def test_a_traced_step(mode: Mode) -> None:
     if mode.head == "embedding":
         vectors = {"loss": "multiple_negatives", "temperature": 0.05, "pooling": "mean", "normalize": True}
         changes["train__embedding"] = vectors
+    if mode.form == "masked":
+        changes["train__masking"] = {"share": 0.15, "mask_id": 3, "vocabulary": 100}
     if mode.form == "rerank":
         changes["train__reranking"] = {"loss": "cross_entropy"}
     if form_card(mode.form).moves_targets:
@@ -64,7 +66,7 @@ def test_a_traced_step(mode: Mode) -> None:
         changes["train__regression"] = {"loss": "mse", "scales": scales}
     labels = LABELS if head.names_outputs else ()
     job = trace_job(
-        BERT if head.is_new else TINY,
+        BERT if head.is_new or mode.form == "masked" else TINY,
         "full",
         model__head=mode.head,
         text__form=mode.form,

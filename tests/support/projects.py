@@ -48,6 +48,7 @@ PROJECTS = {
     "scored_pairs": ("rows.jsonl", "{}", "encoder"),
     "reinforcement": ("rows.jsonl", "{prompt: question, reference: answer}", "decoder"),
     "pretraining": ("rows.jsonl", "{}", "decoder"),
+    "masked_language_modeling": ("rows.jsonl", "{}", "masked_encoder"),
 }
 """Data file, fields and kind of model by task, and by further ways to put one."""
 _LENGTHS = {"question_answering": 64}
@@ -190,14 +191,14 @@ def make_project(root: Path, models: Path, task: str, strategy: str = "lora", **
 def make_model(folder: Path, kind: str, length: int = 64) -> Path:
     """Writes a model of two layers and 32 dimensions, for at most `length` tokens.
 
-    `encoder` is a BERT, `decoder` a Llama with a chat template, `encoder_decoder` a T5 and `bart` a BART; other words
-    are model types of transformers.
+    `encoder` is a BERT, `masked_encoder` one with its layers over words, `decoder` a Llama with a chat template,
+    `encoder_decoder` a T5 and `bart` a BART; other words are model types of transformers.
     """
     import torch
     import transformers
 
     folder.mkdir(parents=True)
-    size = _write_tokenizer(folder, with_template=kind == "decoder", length=length)
+    size = _write_tokenizer(folder, kind, length=length)
     shape: dict[str, Any] = {
         "vocab_size": size,
         "hidden_size": 32,
@@ -210,6 +211,8 @@ def make_model(folder: Path, kind: str, length: int = 64) -> Path:
     torch.manual_seed(3)
     if kind == "encoder":
         model: Any = transformers.BertModel(transformers.BertConfig(**shape))
+    elif kind == "masked_encoder":
+        model = transformers.BertForMaskedLM(transformers.BertConfig(**shape))
     elif kind == "encoder_decoder":
         heads: dict[str, Any] = {"d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 2, "num_heads": 2}
         ids: dict[str, Any] = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 0}
@@ -240,9 +243,12 @@ def _bart_config(size: int) -> Any:
     return transformers.BartConfig(vocab_size=size, d_model=32, max_position_embeddings=64, **layers, **ids)
 
 
-def _write_tokenizer(folder: Path, *, with_template: bool, length: int) -> int:
-    """Trains a byte-level BPE tokenizer on the rows and writes its files; returns its size."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+def _write_tokenizer(folder: Path, kind: str, *, length: int) -> int:
+    """Trains a byte-level BPE tokenizer on the rows and writes its files; returns its size.
+
+    A decoder's has a chat template; that of an encoder for masked words has masks, and ends for texts.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -252,11 +258,16 @@ def _write_tokenizer(folder: Path, *, with_template: bool, length: int) -> int:
         vocab_size=384, special_tokens=list(_SPECIAL), initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator([text for text, _ in _sentences(48)], trainer)
+    if kind == "masked_encoder":
+        ends = [(token, tokenizer.token_to_id(token)) for token in _SPECIAL[1:3]]
+        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
     tokenizer.save(str(folder / "tokenizer.json"))
     pad, begin, end, unknown = _SPECIAL
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": pad, "bos_token": begin, "eos_token": end}
-    template = {"chat_template": _TEMPLATE} if with_template else {}
-    text = json.dumps({**settings, "unk_token": unknown, "model_max_length": length, **template})
+    more = {"chat_template": _TEMPLATE} if kind == "decoder" else {}
+    if kind == "masked_encoder":  # each byte is in the vocabulary, so that nothing is unknown
+        more = {"mask_token": unknown}
+    text = json.dumps({**settings, "unk_token": unknown, "model_max_length": length, **more})
     (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
     return int(tokenizer.get_vocab_size())
 

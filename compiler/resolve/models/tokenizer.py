@@ -19,6 +19,8 @@ _NO_LIMIT = 10**9  # tokenizers without a limit write 1e30
 _MAX_TEMPLATE_BYTES = 2**20
 
 _TOKEN_KEYS = ("bos_token", "eos_token", "pad_token")
+_USUAL_MASKS = ("[MASK]", "<mask>")
+"""What the classes of encoders assume where files name no mask token."""
 
 
 def read_tokenizer(folder: Path, model_type: str, span: Span | None = None) -> TokenizerFacts:
@@ -44,6 +46,7 @@ def read_tokenizer(folder: Path, model_type: str, span: Span | None = None) -> T
         key: _text(config.get(key)) or _text(special.get(key)) or (usual if usual in ids else None)
         for key, usual in zip(_TOKEN_KEYS, assumed, strict=True)
     }
+    masks = (_text(config.get("mask_token")), _text(special.get("mask_token")), *_USUAL_MASKS)
     limit = config.get("model_max_length")
     return TokenizerFacts(
         vocab_size=max(ids.values()) + 1,
@@ -53,6 +56,7 @@ def read_tokenizer(folder: Path, model_type: str, span: Span | None = None) -> T
         bos_id=ids.get(named["bos_token"] or ""),
         eos_id=ids.get(named["eos_token"] or ""),
         pad_id=ids.get(named["pad_token"] or ""),
+        mask_id=next((ids[mask] for mask in masks if mask in ids), None),
         model_max_length=limit if type(limit) is int and 0 < limit < _NO_LIMIT else None,
         chat_template=_chat_template(folder, config, span),
     )

@@ -115,11 +115,15 @@ def export_model(
 
 def _converter(card: ModelFormat, archive: Path | str | None, *, offline: bool) -> Path | None:
     """The folder with llama.cpp's converter; None for a format that needs none."""
-    if card.made_by == "torch":
-        return None
-    from ftc.runtime.exports.converter import converter_folder
+    match card.made_by:
+        case "torch" | "transformers":
+            return None
+        case "model converter" | "adapter converter":
+            from ftc.runtime.exports.converter import converter_folder
 
-    return converter_folder(Path(archive) if archive else None, offline=offline)
+            return converter_folder(Path(archive) if archive else None, offline=offline)
+        case _:
+            assert_never(card.made_by)
 
 
 def _require_exportable(run: Run, card: ModelFormat, target: Path) -> None:
@@ -165,6 +169,10 @@ def _writer(card: ModelFormat) -> Writer:
             from ftc.runtime.exports.onnx import write_onnx
 
             return write_onnx
+        case "transformers":
+            from ftc.runtime.exports.safetensors_folder import write_folder
+
+            return write_folder
         case _:
             assert_never(card.made_by)
 
@@ -200,13 +208,16 @@ def _misfit(run: Run, card: ModelFormat) -> str | None:
     head, family, form = head_card(settings.model.head), settings.model.family, form_card(settings.text.form)
     if settings.model.vision is not None:
         return "only models of text alone can be written so, and this one reads images"
-    if card.only_decoders:
+    if card.takes == "all":
+        return None
+    if card.takes == "decoders that write":
         is_fit = family == "decoder" and head.writes
         return None if is_fit else f"the format is for decoders that write text, and this is a model for {kind}"
     if head.writes:
         return f"the format is for models that don't write, and this one, for {kind}, writes text"
     obstacles = {
         "is an encoder-decoder": family == "encoder_decoder",
+        "fills in masked words": head.scores_vocabulary,
         "compares two answers": form.is_pair,
         "ranks the texts of a query": form.has_texts and head.is_new,
     }

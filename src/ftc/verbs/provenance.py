@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["export", "no_longer_whole", "provenance", "refuse_faults", "used_by"]
 
+_WEIGHTS = ".safetensors"
+
 _MIN_DIGITS = 8
 
 
@@ -72,7 +74,8 @@ def provenance(file: Path | str, *, folder: Path | str = ".") -> Origin:
     paths = _weights_in(path)
     cache = DigestCache(DIGESTS.under(cache_folder()))
     try:
-        if (card := next((one for one in MODEL_FORMATS if one.suffix == path.suffix), None)) is not None:
+        own = (one for one in MODEL_FORMATS if one.has_own_file and one.suffix == path.suffix)
+        if (card := next(own, None)) is not None:
             metadata, content = _read_onnx(path) if card.made_by == "torch" else _read_gguf(path)
             says = read_provenance(metadata)
         else:
@@ -155,7 +158,7 @@ def _weights_in(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    found = sorted(one for one in path.iterdir() if one.suffix == ".safetensors")
+    found = sorted(one for one in path.iterdir() if one.suffix == _WEIGHTS)
     if len(found) == 1:
         return found
     index = path / INDEX_FILE
@@ -255,15 +258,18 @@ def _refuse_contradicted(path: Path, says: Provenance | None, content: str, know
     """
     if says is None:
         return
-    if path.suffix in {one.suffix for one in MODEL_FORMATS}:
-        exported = [one for one in known.exports if one.job_sha256 == says.job_sha256]
-        if exported:
-            note = f"run {exported[-1].run_id} was exported {len(exported)} times, and no export has these bytes"
-            help = "take the file that was exported, or export the run again"
-            raise Refusal([diagnostic("FTC519", f"`{path}` doesn't match its header", help=help, notes=note)])
+    cards = [one for one in MODEL_FORMATS if one.suffix == (path.suffix if path.is_file() else _WEIGHTS)]
+    is_own = any(one.has_own_file for one in cards)
+    names = {one.name for one in cards}
+    exported = [one for one in known.exports if one.job_sha256 == says.job_sha256 and one.format in names]
+    merged = [one.content_sha256 for one in known.merges if one.job_sha256 == says.job_sha256]
+    if exported and (is_own or (says.adapter_sha256 is not None and not merged)):
+        note = f"run {exported[-1].run_id} was exported {len(exported)} times, and no export has these bytes"
+        help = "take the file that was exported, or export the run again"
+        raise Refusal([diagnostic("FTC519", f"`{path}` doesn't match its header", help=help, notes=note)])
+    if is_own:
         return
     named = [run.record for run in known.runs if run.plan.job_sha256() == says.job_sha256]
-    merged = [one.content_sha256 for one in known.merges if one.job_sha256 == says.job_sha256]
     if says.adapter_sha256 is None:
         theirs = [(f"the record of run {one.id}", one.final_weights_sha256) for one in named]
     elif merged:

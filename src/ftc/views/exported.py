@@ -34,7 +34,7 @@ def exported_text(model: ExportedModel, folder: str, *, page: Page = PLAIN) -> s
         *page.flow("weights", [numbers.byte_size(file.size), f"tensors: {', '.join(types)}"]),
         *page.flow("files", [escaped(folder), numbers.plural(len(model.files) + 1, "file")]),
         *[line for note in model.notes for line in page.flow("note", [note])],
-        *page.flow("serve", [escaped(model.serve(folder))]),
+        *(page.flow("serve", [escaped(command)]) if (command := model.serve(folder)) else ()),
     ]
     return "\n".join(lines) + "\n"
 
