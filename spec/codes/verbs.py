@@ -234,4 +234,13 @@ CODES: tuple[Code, ...] = (
         right="ftc show 7f3a2b   # draws what is missing, with a release that can",
         severity=Severity.WARNING,
     ),
+    Code(
+        id="FTC781",
+        title="run that can't be profiled",
+        cause="`ftc run profile` does a run's first steps once more in one process, two before those that it "
+        "measures. A run of several processes waits for their exchange, and one that was pulled has no rows.",
+        wrong="ftc run profile 7f3a2b --steps 100   # of 60 steps",
+        right="ftc run profile 7f3a2b --steps 3",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
 )

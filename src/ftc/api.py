@@ -40,7 +40,6 @@ from ftc.verbs.text import fix, format, shown_path, validate, with_sources
 if TYPE_CHECKING:
     from ftc.compiler.recipes.layers import Override
     from ftc.spec.documents.audit import AuditReport, Level
-    from ftc.spec.documents.difference import RunComparison
     from ftc.spec.documents.events import Event, EventListener
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.tokenized import TokenizedRows
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from ftc.verbs.calibrate import calibrate, device, devices
     from ftc.verbs.chat import Chat, open_chat
     from ftc.verbs.combine import combine
-    from ftc.verbs.compare import diff
+    from ftc.verbs.compare import compare, diff
     from ftc.verbs.drift import Drifted, data_drift
     from ftc.verbs.evaluate import evaluate, evaluate_on_harness
     from ftc.verbs.export_model import export_model
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
     from ftc.verbs.models import models
     from ftc.verbs.pack import pack
     from ftc.verbs.predict import Model, Predictions, load, predict
+    from ftc.verbs.profile import Profiled, profile
     from ftc.verbs.provenance import export, provenance, used_by
     from ftc.verbs.pull import Pull, pull
     from ftc.verbs.push import Push, push
@@ -74,6 +74,7 @@ __all__ = [
     "Model",
     "Planned",
     "Predictions",
+    "Profiled",
     "Pull",
     "Push",
     "Run",
@@ -108,6 +109,7 @@ __all__ = [
     "pack",
     "plan",
     "predict",
+    "profile",
     "provenance",
     "pull",
     "push",
@@ -142,6 +144,7 @@ def __getattr__(name: str) -> Any:
         models,
         pack,
         predict,
+        profile,
         provenance,
         pull,
         push,
@@ -154,7 +157,7 @@ def __getattr__(name: str) -> Any:
 
     homes = (
         *(calibrate, chat, combine, compare, drift, evaluate, export_model, inspect, merge),
-        *(models, pack, predict, provenance, pull, push, server, sign, starting, track, unpack),
+        *(models, pack, predict, profile, provenance, pull, push, server, sign, starting, track, unpack),
     )
     return next(getattr(home, name) for home in homes if name in home.__all__)
 
@@ -387,14 +390,3 @@ def audit(
     found = run if isinstance(run, Run) else find_run(str(run), folder)
     asked = Asked(level, first, last, steps, threads, force, seeds, strict, None if key is None else Path(key))
     return audit_run(found, asked, on_step or (lambda step, last: None))
-
-
-def compare(runs: Sequence[Run | Path | str], *, folder: Path | str = ".") -> RunComparison:
-    """Compares runs with the first of them, on their common test rows. Loads no model.
-
-    Raises:
-        Refusal: There are fewer than two, a run is not measured, or they have no row in common.
-    """
-    from ftc.verbs.compare import compare_runs
-
-    return compare_runs([run if isinstance(run, Run) else find_run(str(run), folder) for run in runs])

@@ -46,6 +46,7 @@ _VISION = "tests/e2e/test_vision.py"
 _HOSTED = "tests/e2e/test_hosted.py"
 _EXTENSION = "tests/e2e/test_extension.py"
 ELSEWHERE: dict[str, str] = {
+    "FTC781": "tests/e2e/test_profile.py::test_more_steps_than_the_run_has",
     "FTC790": f"{_HOSTED}::test_what_a_service_cannot_do_is_refused_by_name",
     "FTC791": f"{_HOSTED}::test_limits_of_the_service_are_named",
     "FTC792": f"{_HOSTED}::test_openai_takes_no_jobs_from_2027_on_and_others_do",
