@@ -11,8 +11,8 @@ CODES: tuple[Code, ...] = (
         title="missing packages",
         cause="Validating, planning and auditing need only a light installation. `apply` trains and needs torch, "
         "transformers and others; `lsp` needs pygls, `sign` and `verify` need model-signing, `eval --harness` needs "
-        "lm-eval, a recipe with presidio needs `presidio-analyzer`, rows in a workbook need `python-calamine`, and "
-        "METEOR needs `nltk`.",
+        "lm-eval, a recipe with presidio needs `presidio-analyzer`, rows in a workbook need `python-calamine`, "
+        "METEOR needs `nltk`, and some optimizers are from packages of their own.",
         wrong="pip install ftc",
         right="pip install 'ftc[train]'",
         exit_code=ExitCode.COULD_NOT_WORK,
@@ -233,5 +233,14 @@ CODES: tuple[Code, ...] = (
         wrong="ftc apply recipe.yaml   # report.html: ValueError",
         right="ftc show 7f3a2b   # draws what is missing, with a release that can",
         severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC781",
+        title="run that can't be profiled",
+        cause="`ftc run profile` does a run's first steps once more in one process, two before those that it "
+        "measures. A run of several processes waits for their exchange, and one that was pulled has no rows.",
+        wrong="ftc run profile 7f3a2b --steps 100   # of 60 steps",
+        right="ftc run profile 7f3a2b --steps 3",
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
 )

@@ -47,11 +47,13 @@ class OutputKind(Enum):
     RUNS = "page of runs"
     DRIFT = "drift report"
     INSPECTION = "page of what training changed"
+    PROFILE = "page of where time goes"
+    TRACE = "profiler's timeline"
     JOB_SCRIPT = "job script"
     PACKAGE = "package"
 
 
-_UNSIGNED = (OutputKind.CROISSANT, OutputKind.PREDICTIONS, OutputKind.REPORT)
+_UNSIGNED = (OutputKind.CROISSANT, OutputKind.PREDICTIONS, OutputKind.REPORT, OutputKind.TRACE)
 """Kinds whose format has no place for who wrote it."""
 _DEEPEST_IN_A_RUN = 3
 """Folders between a run's and the deepest file in it, such as a checkpoint's."""
@@ -146,6 +148,8 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
             | OutputKind.RUNS
             | OutputKind.DRIFT
             | OutputKind.INSPECTION
+            | OutputKind.PROFILE
+            | OutputKind.TRACE
             | OutputKind.JOB_SCRIPT
         ):
             return False
@@ -170,6 +174,7 @@ _PAGES = {
         OutputKind.RUNS: f"{_TITLED}All runs<",
         OutputKind.DRIFT: f"{_TITLED}Drift of ",
         OutputKind.INSPECTION: f"{_TITLED}What training changed in ",
+        OutputKind.PROFILE: f"{_TITLED}Where the time of ",
         OutputKind.JOB_SCRIPT: (
             r"(?:#!/bin/bash\n(?:#SBATCH [^\n]*\n)*\n)?"
             r"# Plan [0-9a-f]{12} of job [0-9a-f]{12}\. Written by `ftc launch`"

@@ -40,7 +40,6 @@ from ftc.verbs.text import fix, format, shown_path, validate, with_sources
 if TYPE_CHECKING:
     from ftc.compiler.recipes.layers import Override
     from ftc.spec.documents.audit import AuditReport, Level
-    from ftc.spec.documents.difference import RunComparison
     from ftc.spec.documents.events import Event, EventListener
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.tokenized import TokenizedRows
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from ftc.verbs.calibrate import calibrate, device, devices
     from ftc.verbs.chat import Chat, open_chat
     from ftc.verbs.combine import combine
-    from ftc.verbs.compare import diff
+    from ftc.verbs.compare import compare, diff
     from ftc.verbs.drift import Drifted, data_drift
     from ftc.verbs.evaluate import evaluate, evaluate_on_harness
     from ftc.verbs.export_model import export_model
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
     from ftc.verbs.models import models
     from ftc.verbs.pack import pack
     from ftc.verbs.predict import Model, Predictions, load, predict
+    from ftc.verbs.profile import Profiled, profile
     from ftc.verbs.provenance import export, provenance, used_by
     from ftc.verbs.pull import Pull, pull
     from ftc.verbs.push import Push, push
@@ -74,6 +74,7 @@ __all__ = [
     "Model",
     "Planned",
     "Predictions",
+    "Profiled",
     "Pull",
     "Push",
     "Run",
@@ -108,6 +109,7 @@ __all__ = [
     "pack",
     "plan",
     "predict",
+    "profile",
     "provenance",
     "pull",
     "push",
@@ -142,6 +144,7 @@ def __getattr__(name: str) -> Any:
         models,
         pack,
         predict,
+        profile,
         provenance,
         pull,
         push,
@@ -154,7 +157,7 @@ def __getattr__(name: str) -> Any:
 
     homes = (
         *(calibrate, chat, combine, compare, drift, evaluate, export_model, inspect, merge),
-        *(models, pack, predict, provenance, pull, push, server, sign, starting, track, unpack),
+        *(models, pack, predict, profile, provenance, pull, push, server, sign, starting, track, unpack),
     )
     return next(getattr(home, name) for home in homes if name in home.__all__)
 
@@ -260,6 +263,7 @@ def apply(
     stop: Callable[[Event], str | None] | None = None,
     offline: bool = False,
     expect: str | None = None,
+    source: Run | str | None = None,
     folder: Path | str = ".",
 ) -> Run:
     """Executes a plan, or goes on with it where it stopped. A finished one is left as it is.
@@ -274,6 +278,7 @@ def apply(
         stop: Hears of every event; where it gives a reason, the run ends after the current step as `pruned`.
         offline: Use only what is on this machine.
         expect: Beginning of the digest of the plan or its job; another plan is refused.
+        source: A run that stopped: go on with its steps, shared among other processes. The bits are not those of one.
         folder: Where a plan given as an object belongs: any folder of its project.
 
     In a process that torchrun or `srun` started, all processes of the run have to call it.
@@ -284,28 +289,26 @@ def apply(
     """
     from ftc.runtime.execution.agreement import arriving
     from ftc.verbs.apply import execute_planned
+    from ftc.verbs.continuing import begin_from
 
     os.environ.update(contract(os.environ))
     with arriving():
-        planned = _planned(target, offline=offline, folder=Path(folder))
+        planned = current(target, offline=offline, folder=folder)
         if expect is not None:
             refuse_other(planned.plan, expect)
-
+        planned = planned if source is None else begin_from(planned, source)
     return execute_planned(planned, listen=on_event or (lambda event: None), again=again, until=until, stop=stop)
 
 
-def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path) -> Planned:
-    """The target as compiled here and now; a saved plan must come out the same (FTC512).
-
-    That it does is the first process's to find out; the others take what the plan names by digest.
-    """
+def current(target: Planned | Plan | Path | str, *, offline: bool = False, folder: Path | str = ".") -> Planned:
+    """The target as compiled here and now; a saved plan must come out the same (FTC512), as the first process sees."""
     from ftc.compiler.resolve.files.safe_files import project_root
     from ftc.spec.documents.plan import Plan
 
     if isinstance(target, Planned):
         return target
     if isinstance(target, Plan):
-        return unchanged(target, _compiled_again(target, folder / "plan", offline=offline))
+        return unchanged(target, _compiled_again(target, Path(folder) / "plan", offline=offline))
     path = Path(target)
     if path.suffix == ".json":
         from ftc.verbs.unpack import unpacked_plan
@@ -334,8 +337,8 @@ def _compiled_again(saved: Plan, near: Path, *, offline: bool) -> Planned:
 
     recipe = project_root(near) / saved.recipe_file
     if not recipe.exists():
-        note = f"looked for {saved.recipe_file} under the plan's project"
-        raise Refusal([diagnostic("FTC512", "the plan's recipe is not here", notes=note, help="plan again")])
+        where = f"looked for {saved.recipe_file} under the plan's project"
+        raise Refusal([diagnostic("FTC512", "the plan's recipe is not here", notes=where, help="plan again")])
     by_trace = saved.memory.method == "trace"  # another method may choose another micro-batch
     waive = {one.rule: one.waived for one in saved.policy if one.waived is not None}
     return plan(recipe, overrides=saved.overrides, offline=offline, keep_lock=True, trace=by_trace, waive=waive)
@@ -387,14 +390,3 @@ def audit(
     found = run if isinstance(run, Run) else find_run(str(run), folder)
     asked = Asked(level, first, last, steps, threads, force, seeds, strict, None if key is None else Path(key))
     return audit_run(found, asked, on_step or (lambda step, last: None))
-
-
-def compare(runs: Sequence[Run | Path | str], *, folder: Path | str = ".") -> RunComparison:
-    """Compares runs with the first of them, on their common test rows. Loads no model.
-
-    Raises:
-        Refusal: There are fewer than two, a run is not measured, or they have no row in common.
-    """
-    from ftc.verbs.compare import compare_runs
-
-    return compare_runs([run if isinstance(run, Run) else find_run(str(run), folder) for run in runs])

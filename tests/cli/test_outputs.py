@@ -20,6 +20,7 @@ from ftc.verbs.drift import Drifted
 from ftc.verbs.inspect import Inspected
 from ftc.verbs.plan import save_plan
 from ftc.verbs.predict import Predictions
+from ftc.verbs.profile import Profiled
 from ftc.views.exports.common import as_text
 from ftc.views.exports.cyclonedx import cyclonedx_bom
 from ftc.views.exports.slsa import slsa_statement
@@ -43,6 +44,7 @@ VERBS: dict[str, Verb] = {
     "sweep": lambda path: ["sweep", "show", "a.sweep.yaml", "--format", "html", "-o", str(path)],
     "drift": lambda path: ["drift", "RUN", "--data", "train.jsonl", "--format", "html", "-o", str(path)],
     "inspect": lambda path: ["run", "inspect", "RUN", "--format", "html", "-o", str(path)],
+    "profile": lambda path: ["run", "profile", "RUN", "--format", "html", "-o", str(path)],
     "watch": lambda path: ["watch", "--once", "--format", "html", "-o", str(path)],
     "pack": lambda path: ["pack", "a.plan.json", "-o", str(path)],
     "init": lambda path: ["init", str(path)],
@@ -59,7 +61,7 @@ VERBS: dict[str, Verb] = {
         str(path),
     ],
 }
-PAGES = ("show", "compare", "sweep", "drift", "inspect", "watch")
+PAGES = ("show", "compare", "sweep", "drift", "inspect", "profile", "watch")
 TAKES_FORCE = ("plan", "export slsa", "export cyclonedx", "export croissant", "sign", "predict", *PAGES)
 
 
@@ -140,8 +142,15 @@ def project(world: World, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(api, "predict", lambda *_, **__: said)
     monkeypatch.setattr(api, "data_drift", lambda *_, **__: Drifted(run, documents.data_drift(verdict="no drift")))
     monkeypatch.setattr(api, "inspect", lambda *_, **__: Inspected(run, documents.inspected()))
+    monkeypatch.setattr(api, "profile", lambda *_, **__: Profiled(run, documents.profiled()))
     views = ("verbs.pages.report_page", "verbs.compare.comparison_page")
-    reports = ("sweep.sweep_html", "runs.runs_html", "drift.drift_html", "inspected.inspected_html")
+    reports = (
+        "sweep.sweep_html",
+        "runs.runs_html",
+        "drift.drift_html",
+        "inspected.inspected_html",
+        "profiled.profiled_html",
+    )
     for page in (*views, *(f"views.report.{one}" for one in reports)):
         monkeypatch.setattr(f"ftc.{page}", lambda *_, **__: '{"a": "page"}')
     monkeypatch.setattr("ftc.verbs.doubts.changed_documents", lambda _: ())

@@ -65,7 +65,7 @@ def test_the_newest_run(folder: Path, capsys: Capture) -> None:
     assert f"of run `{run.record.id}`" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", ["show", "audit", "chat", "drift --data new.csv", "run inspect"])
+@pytest.mark.parametrize("words", ["show", "audit", "chat", "drift --data new.csv", "run inspect", "run profile"])
 def test_a_project_without_a_run(folder: Path, capsys: Capture, words: str) -> None:
     assert main(words.split()) == 1
     err = capsys.readouterr().err

@@ -98,7 +98,9 @@ def launched(card: ProviderCard = TOGETHER, **wishes: Any) -> HostedJob:
     """What the verb does, without waiting."""
     file = Path("job.plan.json")
     launch = launch_of(file, api.load_plan(file))
-    return launch_hosted(launch, card, **{"sleep": lambda seconds: None, "today": TODAY, **wishes})
+    job = launch_hosted(launch, card, **{"sleep": lambda seconds: None, "today": TODAY, **wishes})
+    assert job is not None
+    return job
 
 
 def codes(refusal: pytest.ExceptionInfo[Refusal]) -> list[str]:
@@ -323,14 +325,24 @@ def test_a_job_that_fails_is_paid_again_only_when_asked(here: Path, server: Host
     server.end = "succeeded"
     assert ftc("launch", "job.plan.json", "--on", "openai").code == 1
     assert len(server.jobs) == 1
-    done = ftc("launch", "job.plan.json", "--on", "openai", "--another")
+    done = ftc("launch", "job.plan.json", "--on", "openai", "--another", "--yes")
     assert done.code == 0, done.text
     assert len(server.jobs) == 2
     assert server.jobs[0]["metadata"]["ftc_job"] != server.jobs[1]["metadata"]["ftc_job"]
 
 
+@BOTH
+def test_nothing_is_sent_before_somebody_agrees(card: ProviderCard, here: Path, server: HostedServer, ftc: Ftc) -> None:
+    asked = ftc("launch", "job.plan.json", "--on", card.name)
+    assert (asked.code, server.requests) == (64, [])
+    for shown in (server.url, f"the value of {card.key}", "37 rows", "not estimated", *card.not_pinned):
+        assert shown in asked.text
+    other = ftc("launch", "job.plan.json", "--on", "slurm", "--yes")
+    assert (other.code, "--yes: only for" in other.text) == (64, True)
+
+
 def test_a_job_is_followed_later(here: Path, server: HostedServer, ftc: Ftc) -> None:
-    begun = ftc("launch", "job.plan.json", "--on", "together", "--no-wait")
+    begun = ftc("launch", "job.plan.json", "--on", "together", "--no-wait", "--yes")
     assert begun.code == 0
     assert record(here).job is not None
     assert not record(here).fetched

@@ -12,6 +12,7 @@ from ftc.spec.documents.intervals import Interval
 from ftc.spec.documents.lockfile import Lock, sealed
 from ftc.spec.documents.machine import MachineClass
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.profiled import Operation, ProfiledRun, Share
 from ftc.spec.documents.record import Evaluation, RunRecord
 
 __all__ = [
@@ -499,6 +500,30 @@ def inspected(**changes: Any) -> InspectedRun:
         "notes": (),
     }
     return InspectedRun(**{**fields, **changes})
+
+
+def profiled(**changes: Any) -> ProfiledRun:
+    """Where the time of a GPU's steps goes."""
+    shares = {"products": 0.06, "idle": 0.025, "attention": 0.01, "input": 0.005}
+    fields: dict[str, Any] = {
+        "ftc_version": "0.1.0",
+        "torch_version": "2.13.0",
+        "run_id": "6b99bb393386",
+        "name": "tickets",
+        "device": "NVIDIA <H100>",
+        "is_gpu": True,
+        "warm_up": 2,
+        "steps": 3,
+        "tokens": 4096.0,
+        "seconds": 0.1,
+        "usual_seconds": 0.09,
+        "planned_seconds": 0.08,
+        "shares": tuple(Share(part=name, seconds=seconds) for name, seconds in shares.items()),
+        "operations": (Operation(name="gemm<bf16>", part="products", seconds=0.06, calls=96.0),),
+        "kernels": 1234.0,
+        "notes": ("launch-bound: the GPU waits.",),
+    }
+    return ProfiledRun(**{**fields, **changes})
 
 
 def data_drift(**changes: Any) -> DataDrift:

@@ -19,9 +19,9 @@ from ftc.compiler.resolve.machine.local import (
     usable_threads,
 )
 from ftc.spec import canonical
-from ftc.spec.accelerators import accelerator_named
+from ftc.spec.accelerators import Accelerator, accelerator_named
 from ftc.spec.devices import ALIASES, CARDS, card_named, has_bfloat16
-from ftc.spec.diagnostics import Refusal, Span, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.device import Calibration, DeviceByHand, Speed
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.language.did_you_mean import nearest
@@ -51,10 +51,7 @@ def resolve_device(
         Refusal: FTC600, no such device; FTC415, figures for a card that the catalog knows.
     """
     if other := accelerator_named(asked.name if isinstance(asked, DeviceByHand) else asked):
-        summary = f"ftc doesn't train on {other.label}"
-        help = ("use `cpu`, or an NVIDIA GPU", "`ftc device list` shows those that a plan can be made for elsewhere")
-        notes = "memory, time and equal bits are known of CUDA's kernels and of CPUs, and not estimated for others"
-        raise Refusal([diagnostic("FTC600", summary, span, help=help, notes=notes, path="budget.device")])
+        raise Refusal([_untrained(other, span)])
     if isinstance(asked, DeviceByHand):
         return _by_hand(asked, span)
     if asked == "cpu":
@@ -89,6 +86,13 @@ def resolve_device(
         capability=card.capability,
         speed=card.speed,
     )
+
+
+def _untrained(other: Accelerator, span: Span | None) -> Diagnostic:
+    help = ("use `cpu`, or an NVIDIA GPU", "`ftc device list` shows those that a plan can be made for elsewhere")
+    notes = "memory, time and equal bits are known of CUDA's kernels and of CPUs, and not estimated for others"
+    summary = f"ftc doesn't train on {other.label}"
+    return diagnostic("FTC600", summary, span, help=help, notes=notes, path="budget.device")
 
 
 def _by_hand(asked: DeviceByHand, span: Span | None) -> DeviceFacts:

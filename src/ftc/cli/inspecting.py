@@ -1,4 +1,4 @@
-"""The verb that shows what training changed: `run inspect`."""
+"""The verbs that look into a run: `run inspect` and `run profile`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gc
 import sys
 from argparse import Namespace
 
-from ftc.cli.arguments import JSON, TEXT, Command, Example, Parser, add_force, add_output, add_quiet, add_run
+from ftc.cli.arguments import JSON, TEXT, Command, Example, Parser, add_force, add_output, add_quiet, add_run, count_of
 from ftc.cli.output import following, write_out
 from ftc.cli.terminal import STDOUT, page, print_json, write
 from ftc.spec.exit_codes import ExitCode
@@ -49,6 +49,43 @@ def run_inspect(args: Namespace) -> int:
     return ExitCode.FINE
 
 
+def profile_arguments(parser: Parser) -> None:
+    add_run(parser, which="a run, finished or not")
+    parser.add_argument("--steps", type=count_of("steps"), metavar="N", help="steps that are measured, after 2 (3)")
+    about = "write the timeline to a file that Perfetto and Chrome show; `.gz` at its end compresses it"
+    parser.add_argument("--trace", metavar="FILE", help=about)
+    add_output(parser, "with `--format html`: write the page to a file")
+    add_force(parser)
+    add_quiet(parser, "show no progress")
+
+
+def run_profile(args: Namespace) -> int:
+    """Measures, and shows."""
+    from pathlib import Path
+
+    from ftc import api
+    from ftc.spec.storage.outputs import OutputKind, claim_output
+    from ftc.verbs.profile import STEPS
+
+    if args.format == _HTML and args.output and args.output != STDOUT:
+        claim_output(Path(args.output), OutputKind.PROFILE, force=args.force)
+    if args.trace:
+        claim_output(Path(args.trace), OutputKind.TRACE, force=args.force)
+    with following(args) as listener:
+        report = api.profile(args.run, steps=args.steps or STEPS, trace=args.trace, on_event=listener).report
+    if args.json:
+        print_json(report.to_json())
+    elif args.format == _HTML:
+        from ftc.views.report.profiled import profiled_html
+
+        return write_out(profiled_html(report), OutputKind.PROFILE, args)
+    else:
+        from ftc.views.profiled import profiled_text
+
+        write(profiled_text(report, page=page(sys.stdout, args)))
+    return ExitCode.FINE
+
+
 COMMANDS: dict[str, Command] = {
     "run inspect": Command(
         inspect_arguments,
@@ -57,6 +94,15 @@ COMMANDS: dict[str, Command] = {
         examples=(
             Example("ftc run inspect 7f3a2b", "how far each module and layer moved, and what that does to states"),
             Example("ftc run inspect 7f3a2b --format html -o inside.html", "a page with pictures"),
+        ),
+    ),
+    "run profile": Command(
+        profile_arguments,
+        run_profile,
+        formats=(TEXT, JSON, _HTML),
+        examples=(
+            Example("ftc run profile 7f3a2b", "where the time of a training step goes"),
+            Example("ftc run profile 7f3a2b --trace steps.json.gz", "also the timeline, for ui.perfetto.dev"),
         ),
     ),
 }

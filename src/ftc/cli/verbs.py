@@ -160,6 +160,7 @@ RUN = Group(
         Verb("run diff", _history, "show what differs between two runs, and what has to be done"),
         Verb("run eval", _training, "evaluate a finished run again, on its test rows or on a file"),
         Verb("run inspect", _inspecting, "show what training changed in the weights, and in the states between layers"),
+        Verb("run profile", _inspecting, "show where the time of a training step goes"),
         Verb("run rate", _history, "compare answers by hand, without knowing which model wrote them"),
         Verb("run merge", _using, "merge a run's adapter into its base model"),
         Verb("run combine", _using, "make one adapter of the adapters of several runs"),

@@ -18,18 +18,22 @@ if TYPE_CHECKING:
     from ftc.spec.documents.outcomes import Outcome
     from ftc.spec.documents.settings import Settings
 
-__all__ = ["compare_runs", "comparison_page", "diff", "statistics_of"]
+__all__ = ["compare", "comparison_page", "diff", "statistics_of"]
 
 Key = tuple[int, str]
 """A test row: its number in the source, and what the model was given of it."""
 
 
-def compare_runs(runs: Sequence[Run]) -> RunComparison:
-    """Compares runs on the rows that all of them were tested on; the first is what the others are held against.
+def compare(runs: Sequence[Run | Path | str], *, folder: Path | str = ".") -> RunComparison:
+    """Compares runs with the first of them, on their common test rows. Loads no model.
 
     Raises:
-        Refusal: A run has no measured rows (FTC683), or they have none in common (FTC681).
+        Refusal: There are fewer than two, a run is not measured (FTC683), or they have no row in common (FTC681).
     """
+    return _beside([run if isinstance(run, Run) else find_run(str(run), folder) for run in runs])
+
+
+def _beside(runs: Sequence[Run]) -> RunComparison:
     from ftc.spec.documents.difference import ComparedRun, RunComparison
 
     answered = [_outcomes(run) for run in runs]
@@ -117,13 +121,13 @@ def comparison_page(names: Sequence[str], folder: Path | str = ".", *, shows_per
         shows_personal_data: Whether rows that match a rule for personal data are shown as they are.
 
     Raises:
-        Refusal: As `compare_runs`, or there is no such run.
+        Refusal: As `compare`, or there is no such run.
     """
     from ftc.views.report.comparison import Side, comparison_html
 
     runs = [find_run(name, folder) for name in names]
     sides = [Side(run.plan, run.record, load_events(run.folder), load_outcomes(run.folder)) for run in runs]
-    return comparison_html(compare_runs(runs), sides, shows_personal_data=shows_personal_data)
+    return comparison_html(compare(runs), sides, shows_personal_data=shows_personal_data)
 
 
 def _outcomes(run: Run) -> dict[Key, Outcome]:

@@ -6,7 +6,7 @@ from ftc.spec.documents.hosted import HostedJob
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, escaped, table
 
-__all__ = ["hosted_line", "hosted_text", "would_send_text"]
+__all__ = ["hosted_line", "hosted_text", "question_text", "would_send_text"]
 
 
 def would_send_text(job: HostedJob, closes: str, line: str, *, page: Page = PLAIN) -> str:
@@ -18,6 +18,36 @@ def would_send_text(job: HostedJob, closes: str, line: str, *, page: Page = PLAI
         line: The first row, as it is sent.
         page: How text is set.
     """
+    lines = _summary(job, closes, page)
+    for title, how in (("sent", "sent"), ("fixed there", "fixed")):
+        rows = [(escaped(one.path), escaped(one.value), escaped(one.words)) for one in job.settings if one.how == how]
+        lines += ["", page.strong(title), *table(rows, indent=2)] if rows else []
+    for title, how in (("the same there", "same"), ("stays here", "here")):
+        lines += ["", page.strong(title)]
+        for words in dict.fromkeys(one.words for one in job.settings if one.how == how):
+            names = [escaped(one.path) for one in job.settings if one.how == how and one.words == words]
+            lines += page.flow("", [f"{', '.join(names)}: {escaped(words)}"], indent=2)
+    lines += ["", *page.flow("not pinned", map(escaped, job.not_pinned))]
+    lines += ["", page.strong("request"), escaped(job.request), "", page.strong("first row"), escaped(line)]
+    return "\n".join(lines) + "\n"
+
+
+def question_text(job: HostedJob, key: str, closes: str, *, page: Page = PLAIN) -> str:
+    """What a person agrees to before rows and key leave: where to, which rows, what it costs, and what isn't pinned.
+
+    Args:
+        job: The record as it would begin.
+        key: Environment variable whose value goes along.
+        closes: When the service ends, in words.
+        page: How text is set.
+    """
+    lines = _summary(job, closes, page)
+    lines += page.flow("key", [f"the value of {escaped(key)}, as a header"])
+    lines += page.flow("not pinned", map(escaped, job.not_pinned))
+    return "\n".join(lines) + "\n"
+
+
+def _summary(job: HostedJob, closes: str, page: Page) -> list[str]:
     lines = page.flow("would send", [f"plan {numbers.digest(job.plan_sha256)}", f"to {escaped(job.base_url)}"])
     if closes:
         lines += page.flow("closes", [escaped(closes)])
@@ -31,17 +61,7 @@ def would_send_text(job: HostedJob, closes: str, line: str, *, page: Page = PLAI
     price = job.price.price or "price not estimated: `price_per_million_tokens` is not in ftc.launch.yaml"
     dated = [f"by the price of {job.price.as_of}"] if job.price.as_of else []
     lines += page.flow("price", [f"{numbers.count(job.price.tokens)} tokens to train on", escaped(price), *dated])
-    for title, how in (("sent", "sent"), ("fixed there", "fixed")):
-        rows = [(escaped(one.path), escaped(one.value), escaped(one.words)) for one in job.settings if one.how == how]
-        lines += ["", page.strong(title), *table(rows, indent=2)] if rows else []
-    for title, how in (("the same there", "same"), ("stays here", "here")):
-        lines += ["", page.strong(title)]
-        for words in dict.fromkeys(one.words for one in job.settings if one.how == how):
-            names = [escaped(one.path) for one in job.settings if one.how == how and one.words == words]
-            lines += page.flow("", [f"{', '.join(names)}: {escaped(words)}"], indent=2)
-    lines += ["", *page.flow("not pinned", map(escaped, job.not_pinned))]
-    lines += ["", page.strong("request"), escaped(job.request), "", page.strong("first row"), escaped(line)]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def hosted_line(job: HostedJob) -> str:

@@ -135,7 +135,7 @@ class _Walk:
             raise self._unable(doing, fault) from None
 
     def _unable(self, doing: str, fault: ServiceFault) -> Refusal:
-        title, key = self._prepared.card.title, self._prepared.site.key or self._prepared.card.key
+        title, key = self._prepared.card.title, self._prepared.key
         help = f"check `{key}`" if fault.status in (401, 403) else "the same command goes on from here"
         return Refusal([diagnostic("FTC794", f"{title}: {doing}: {fault.reason}", help=help)])
 
