@@ -165,7 +165,7 @@ def test_a_model_that_cannot_do_the_task_is_named_by_its_own_family() -> None:
     embedded = found(task={"kind": "embedding"}, facts=whole)["FTC222"]
     assert "needs an encoder or a decoder; T5ForConditionalGeneration is an encoder-decoder" in embedded.summary
     masked = found(task={"kind": "masked_language_modeling"}, facts=model_facts(family="decoder"))["FTC222"]
-    assert "needs an encoder; BertModel is a decoder" in masked.summary
+    assert "needs an encoder; LlamaForCausalLM is a decoder" in masked.summary
 
 
 def test_a_model_that_overflows_float16() -> None:
