@@ -84,10 +84,12 @@ def audit_hosted(folder: Path, level: Level) -> AuditReport:
     Raises:
         Refusal: A document can't be read (FTC524).
     """
+    from ftc.compiler.resolve.files.safe_files import project_root
+
     began, seen = time.perf_counter(), _Seen()
     job = read_document(folder / HOSTED_FILE, HostedJob)
     plan = read_document(folder / "plan.json", Plan)
-    root = folder.resolve().parents[2]
+    root = project_root(folder.resolve() / "recipe")
     restore = "restore the folder from a copy"
     seen.compare("hosted.json", job.sha256, job.expected_sha256(), restore)
     seen.compare("the request's digest", job.request_sha256, job.expected_request_sha256(), restore)
