@@ -25,6 +25,7 @@ from ftc.spec.documents.plan import Origin
 from ftc.spec.documents.streams import RowLengths
 from tests.support.drafts import CARD, CPU, T4, decided, draft_of, model_facts, shaped, split_report
 
+PURE: dict[str, Any] = {"strategy": {"kind": "full"}, "train": {"precision": "pure_bfloat16"}, "device": CARD}
 GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
 
 
@@ -92,6 +93,15 @@ def test_a_pass_changes_no_draft_that_it_is_given() -> None:
         ("train.precision", {"device": T4}, "float16", "derived"),
         ("train.precision", {"device": T4, "facts": model_facts(model_type="gemma2")}, "float32", "derived"),
         ("train.precision", {"device": T4, "train": {"precision": "float16"}}, "float16", "written"),
+        ("train.optimizer.kind", PURE, "adamw_kahan", "default"),
+        (
+            "train.optimizer.kind",
+            {**PURE, "train": {**PURE["train"], "optimizer": {"kind": "auto"}}},
+            "adamw_kahan",
+            "derived",
+        ),
+        ("train.optimizer.beta2", PURE, 0.99, "derived"),
+        ("train.optimizer.beta2", {"strategy": {"kind": "full"}}, 0.999, "derived"),
         ("train.select", {}, "best", "derived"),
         ("train.select", {"splits": {"train": 100}}, "last", "derived"),
         ("train.micro_batch", {"train": {"micro_batch": 4}}, 4, "written"),
