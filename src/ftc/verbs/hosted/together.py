@@ -11,7 +11,7 @@ from typing import Any
 from ftc.spec.documents.hosted import HostedStatus, TheirJob
 from ftc.verbs.hosted.archive import unpack
 from ftc.verbs.hosted.protocol import Estimate, PreviewRow, kept_content, safe_id, their_job
-from ftc.verbs.hosted.service import Service, ServiceFault, text_at
+from ftc.verbs.hosted.service import MOST_ADDRESS, Service, ServiceFault, text_at
 
 __all__ = ["Together"]
 
@@ -64,11 +64,13 @@ class Together:
         broken = [
             f"{name} {value:g} is {'below' if low is not None and value < low else 'above'} "
             f"{low if low is not None and value < low else high:g}"
-            for name, (value, low, high) in asked.items()
+            for name, (value, *ends) in asked.items()
+            for low, high in [(_number(ends[0]), _number(ends[1]))]
             if value is not None and ((low is not None and value < low) or (high is not None and value > high))
         ]
         known = own.get("target_modules")
-        others = set(kind.get("lora_trainable_modules", "").split(",")) - set(known or ()) - {""}
+        known = [name for name in known if isinstance(name, str)] if isinstance(known, list) else []
+        others = set(kind.get("lora_trainable_modules", "").split(",")) - {*known, ""}
         return (*broken, *(f"no adapter on {name}" for name in sorted(others) if known))
 
     def shutdown(self, _model: str, /) -> date | None:
@@ -82,7 +84,7 @@ class Together:
         if place.status == _THERE:
             return safe_id({"id": self._service.object(place).get("file_id")}, what="the file")
         named = safe_id({"id": place.headers.get("x-together-file-id")}, what="the file")
-        self._service.put(text_at(place.headers, "location", what="the file"), file)
+        self._service.put(text_at(place.headers, "location", what="the file", most=MOST_ADDRESS), file)
         self._service.post(f"/files/{named}/preprocess")
         return named
 
@@ -160,4 +162,7 @@ def _numbers(found: Any) -> tuple[int, ...]:
 
 
 def _number(found: Any) -> float | None:
-    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+    """A number in an answer, and nothing that only looks like one, such as `NaN` or 400 digits."""
+    if not isinstance(found, int | float) or isinstance(found, bool) or not abs(found) < 1e300:
+        return None
+    return float(found)
