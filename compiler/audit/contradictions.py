@@ -22,6 +22,7 @@ from ftc.compiler.lock.lockfile import changed_leaves, leaves
 from ftc.spec.base import Document
 from ftc.spec.canonical import canonical
 from ftc.spec.documents.audit import Finding, Recomputed
+from ftc.spec.documents.continued import world_size_at
 from ftc.spec.documents.events import Evaluated, Event, Noticed, RunEnded, RunStarted, StepDone, strange_lines
 from ftc.spec.documents.ledger import Entry
 from ftc.spec.documents.lockfile import Lock
@@ -223,7 +224,9 @@ def _processes(case: _Case) -> Iterator[Finding]:
             yield from difference(f"{place}.job_sha256", one.job_sha256, first.job_sha256, told)
             yield from difference(f"{place}.packages_sha256", one.packages_sha256, first.packages_sha256, told)
         if case.ours and first.job_sha256 is not None:
-            yield from difference(f"{where}.0.job_sha256", first.job_sha256, case.plan.job_sha256(), "plan.json")
+            before = next((one for one in case.record.continued if number < one.segments), None)
+            job, source = (before.job_sha256, "`continued`") if before else (case.plan.job_sha256(), "plan.json")
+            yield from difference(f"{where}.0.job_sha256", first.job_sha256, job, source)
         if number == len(case.record.segments) - 1:
             yield from difference(where, len(ranks), case.record.observed.world_size, "`observed.world_size`")
 
@@ -237,7 +240,8 @@ def _events(case: _Case) -> Iterator[Finding]:
             if isinstance(one, RunStarted):
                 planned = case.plan.settings.train.num_steps
                 yield from difference(f"{told}: run_started", one.num_steps, planned, "plan.json")
-                yield from difference(f"{told}: run_started.run_id", one.run_id, record.id, "record.json")
+                if one.run_id not in {before.run_id for before in record.continued}:
+                    yield from difference(f"{told}: run_started.run_id", one.run_id, record.id, "record.json")
         if case.ours:
             for number in strange_lines(case.run.events):
                 yield from difference(f"{told}, line {number}", "no event", "an event", "what ftc writes")
@@ -267,7 +271,7 @@ def _step_log(case: _Case) -> Iterator[Finding]:
     """Each step's line of the step log beside the step's event, bit by bit."""
     if not case.file(case.run.step_log) or not case.file(case.run.events):
         return
-    is_alone = case.record.observed.world_size == 1
+    record = case.record
     is_trained = case.plan.settings.train.num_steps > 0  # combined adapters are written as they are
     for step in checksum_steps(case.record.steps_done) if is_trained else ():
         if step not in case.step_log.checksums:
@@ -282,7 +286,7 @@ def _step_log(case: _Case) -> Iterator[Finding]:
             said = {"loss": event.loss.hex(), "grad_norm": norm_text(event.grad_norm)}
             for name, value in {**said, "learning_rate": event.learning_rate.hex()}.items():
                 yield from difference(f"{subject}: {name}", getattr(line, name), value, "events.ndjson")
-            if is_alone:
+            if world_size_at(record.continued, step, record.observed.world_size) == 1:
                 yield from difference(
                     f"{subject}: batch_sha256", line.batch_sha256, event.batch_sha256, "events.ndjson"
                 )

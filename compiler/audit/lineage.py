@@ -11,10 +11,12 @@ from ftc.spec.canonical import file_digest, own_digest
 from ftc.spec.documents.audit import Finding
 from ftc.spec.documents.lineage import ADAPTER_WEIGHTS
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import RunRecord
+from ftc.spec.documents.step_log import StepLog, first_difference, read_step_log
 from ftc.spec.storage.model_files import content_digest
 from ftc.spec.storage.paths import RunFolder
 
-__all__ = ["check_combined", "check_parent"]
+__all__ = ["check_combined", "check_continued", "check_parent"]
 
 
 def check_parent(tally: Tally, plan: Plan, folder: Path | None) -> None:
@@ -78,6 +80,46 @@ def check_combined(tally: Tally, plan: Plan, root: Path) -> None:
         tally.checked.append(f"record and adapter of run {one.run_id}")
     if made is not None:
         tally.not_checked.append("whether combining the adapters again gives these weights: it is not repeated")
+
+
+def check_continued(tally: Tally, run: RunFolder, record: RunRecord, root: Path) -> None:
+    """Compares the steps that other runs did first with their own step logs, those that are here.
+
+    Args:
+        tally: Takes what is found.
+        run: The audited run's folder.
+        record: Its record.
+        root: The project's root.
+    """
+    if not record.continued:
+        return
+    log = read_step_log(run.step_log) if run.step_log.is_file() else StepLog()
+    begin = 0
+    for one in record.continued:
+        name = f"run {one.run_id}, which did the first {one.step} steps"
+        hint = "restore its folder from a copy"
+        noted = log.checksums.get(one.step)
+        said = {
+            "weights_sha256": (one.weights_sha256, noted.weights_sha256 if noted else "nothing"),
+            "step": (str(one.step), str(min(max(one.step, begin), record.steps_done))),
+            "segments": (str(one.segments), str(min(one.segments, len(record.segments) - 1))),
+        }
+        for field, (expected, found) in said.items():
+            if expected != found:
+                tally.findings.append(finding("FTC567", f"{name}: `continued.{field}`", expected, found, hint))
+        begin = one.step
+        try:
+            before = RunFolder(safe_path(root, one.folder))
+            parted = first_difference(read_step_log(before.step_log), log, 0, one.step)
+        except (UnsafePath, OSError, ValueError):
+            tally.not_checked.append(f"{name}: `{one.folder}` is not in this project")
+            continue
+        if parted is not None:
+            subject = f"{name}: step {parted.step}, {parted.component}"
+            tally.findings.append(finding("FTC567", subject, parted.expected, parted.found, hint))
+        tally.checked.append(f"the first {one.step} steps beside the step log of run {one.run_id}")
+    shared = " and ".join(f"{one.world_size} up to step {one.step}" for one in record.continued)
+    tally.not_checked.append(f"whether one number of processes gives these weights: there were {shared}, then others")
 
 
 def _digest(file: Path) -> str:

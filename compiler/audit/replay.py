@@ -87,7 +87,8 @@ def class_findings(record: RunRecord, environment: EnvironmentFacts, code: CodeS
     if record.code_changed:
         yield _class("the run's code", "the same from first to last step", "changed during the run")
     last = (record.observed.machine.digest(), record.observed.code.ftc_sha256)
-    for segment in record.segments:
+    others = record.continued[-1].segments if record.continued else 0  # whose steps are not repeated
+    for segment in record.segments[others:]:
         if (segment.machine_sha256, segment.ftc_sha256) != last:
             which = f"steps {segment.from_step} to {segment.to_step} of the run"
             yield _class(which, "the machine and code of the run's last part", "another machine, or other code of ftc")

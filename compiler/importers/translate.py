@@ -16,6 +16,7 @@ from ftc.compiler.importers.axolotl import AXOLOTL
 from ftc.compiler.importers.foreign import Foreign, read_foreign
 from ftc.compiler.importers.llamafactory import LLAMAFACTORY
 from ftc.compiler.importers.llamafactory_v1 import LLAMAFACTORY_V1
+from ftc.compiler.importers.openai_job import OPENAI_JOB
 from ftc.compiler.importers.oumi import OUMI
 from ftc.compiler.importers.rules import Tool
 from ftc.compiler.importers.torchtune import TORCHTUNE
@@ -31,7 +32,7 @@ from ftc.spec.language.yaml_nodes import Entry, Mapping, Node, Scalar, Sequence,
 
 __all__ = ["TOOLS", "Given", "as_written", "import_configuration", "import_file", "surroundings_of", "write_recipe"]
 
-TOOLS: tuple[Tool, ...] = (TORCHTUNE, OUMI, AXOLOTL, LLAMAFACTORY, LLAMAFACTORY_V1, TRL)
+TOOLS: tuple[Tool, ...] = (OPENAI_JOB, TORCHTUNE, OUMI, AXOLOTL, LLAMAFACTORY, LLAMAFACTORY_V1, TRL)
 """Every tool, the ones with the most telling keys first."""
 
 _ESSENTIALS = {

@@ -20,8 +20,8 @@ def prove(session: Session) -> None:
         Refusal: The two differ, and the plan asks for no less than the same bits.
     """
     steps = session.plan.settings.train.determinism.proof_steps
-    if session.folder.proof.exists():
-        return
+    if session.folder.proof.exists() or session.state.record.continued:
+        return  # of steps that other processes shared, these prove nothing
     with session.journal.phase("prove", f"{steps} steps twice"):
         first, second = _replayed(session, steps), _replayed(session, steps)
         session.prove_inputs()

@@ -131,4 +131,23 @@ CODES = (
         right="scp laptop:job.tar . && ftc unpack job.tar && ftc apply job/job.plan.json",
         exit_code=ExitCode.INTEGRITY,
     ),
+    Code(
+        id="FTC714",
+        title="a plan can't go on from this run",
+        cause="`ftc apply PLAN --from RUN` goes on with a run that stopped, where its steps are shared among another "
+        "number of processes or machines, or in another way. Rows, model, seeds and every other setting have to be the "
+        "same, the run needs a checkpoint, and it must not be at work or over.",
+        wrong="ftc apply job.plan.json --from 7f3a2b   # planned with another learning rate",
+        right="ftc apply job.yaml --set budget.devices=1 --from 7f3a2b",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC715",
+        title="steps that other processes shared can't be repeated",
+        cause="Another run did the first steps, with another number of processes. The processes of this run's own plan "
+        "add up the same numbers in another order, so they don't give the same bits.",
+        wrong="ftc audit 7f3a2b --level full",
+        right="ftc audit 7f3a2b --level replay --from-step 120",
+        exit_code=ExitCode.INCONCLUSIVE,
+    ),
 )

@@ -78,7 +78,8 @@ CODES: tuple[Code, ...] = (
         id="FTC567",
         title="earlier run replaced",
         cause="The run began from another one, and the plan has the digests of that run's record and adapter. What is "
-        "in its folder now is something else.",
+        "in its folder now is something else. Or it continued another run's steps, and that run's step log "
+        "has other ones.",
         exit_code=ExitCode.INTEGRITY,
     ),
 )

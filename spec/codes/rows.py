@@ -324,8 +324,8 @@ CODES: tuple[Code, ...] = (
         id="FTC391",
         title="unknown configuration format",
         cause="The keys belong to none of the tools that `ftc import` supports: Axolotl, LLaMA-Factory, torchtune, "
-        "TRL and Oumi. A file for a launcher, such as accelerate or DeepSpeed, does not describe a training "
-        "job.",
+        "TRL, Oumi, and a job of OpenAI's fine-tuning. A file for a launcher, such as accelerate or DeepSpeed, does "
+        "not describe a training job.",
         wrong="compute_environment: LOCAL_MACHINE",
         right="model_name_or_path: org/model\nstage: sft\nfinetuning_type: lora\ndataset: my_rows",
     ),

@@ -10,11 +10,12 @@ from ftc.spec.diagnostics import Diagnostic
 
 __all__ = ["TOOLS", "Added", "Fate", "Imported", "KeyFate", "Tool"]
 
-Tool = Literal["axolotl", "llamafactory", "oumi", "torchtune", "trl"]
+Tool = Literal["axolotl", "llamafactory", "openai", "oumi", "torchtune", "trl"]
 """A tool whose configurations can be read, as `--from` takes it."""
 TOOLS: dict[Tool, str] = {
     "axolotl": "Axolotl",
     "llamafactory": "LLaMA-Factory",
+    "openai": "an OpenAI fine-tuning job",
     "oumi": "Oumi",
     "torchtune": "torchtune",
     "trl": "TRL",

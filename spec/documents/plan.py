@@ -197,25 +197,27 @@ class Plan(SealedDocument):
 
         Plans that differ only in estimates, reasons, places, or in how something was asked for, are one job.
         """
+        return canonical.digest(self.job())
+
+    def job(self) -> dict[str, Any]:
+        """What is executed, as JSON values."""
         plain = self.to_json()
         lock = plain["lock"]
         # Digests that nobody took are left out, so that older plans stay the jobs that they were.
         environment = lock["platforms"][self.platform]
         packages = environment["packages"].items()
         known = {name: {key: value for key, value in one.items() if value != ""} for name, one in packages}
-        return canonical.digest(
-            {
-                "ftc": self.ftc_version,
-                "name": self.name,
-                "model": self.lock.model.identity(),
-                "tokenizer": lock["text"]["tokenizer_files"],
-                "template": lock["text"]["chat_template_sha256"],
-                "streams": lock["data"]["splits"],
-                "environment": {**environment, "packages": known},
-                "settings": plain["settings"],
-                "steps": plain["steps"],
-            }
-        )
+        return {
+            "ftc": self.ftc_version,
+            "name": self.name,
+            "model": self.lock.model.identity(),
+            "tokenizer": lock["text"]["tokenizer_files"],
+            "template": lock["text"]["chat_template_sha256"],
+            "streams": lock["data"]["splits"],
+            "environment": {**environment, "packages": known},
+            "settings": plain["settings"],
+            "steps": plain["steps"],
+        }
 
     @property
     def run_id(self) -> str:

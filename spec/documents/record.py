@@ -8,6 +8,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from ftc.spec.base import Document, Real, SealedDocument
 from ftc.spec.documents.attributions import Attribution
+from ftc.spec.documents.continued import Continued
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.findings import BaselineResult, RunFinding
 from ftc.spec.documents.interruption import Interruption, StopKind
@@ -343,11 +344,13 @@ class RunRecord(SealedDocument):
     """Steps in which a gradient overflowed, so that no weight changed; absent where losses are not scaled."""
     trackers: tuple[Tracked, ...] = ()
     """How much of the run each tracker took; absent from the document where nobody asked for one."""
+    continued: tuple[Continued, ...] = ()
+    """Runs whose steps come first, in order; absent from the document where the run did all steps itself."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         known = handler(self)
-        absent = {"trackers"} if not self.trackers else set()
+        absent = {name for name in ("trackers", "continued") if not getattr(self, name)}
         absent |= {"skipped_steps"} if self.skipped_steps is None else set()
         return {name: value for name, value in known.items() if name not in absent}
 

@@ -263,6 +263,7 @@ def apply(
     stop: Callable[[Event], str | None] | None = None,
     offline: bool = False,
     expect: str | None = None,
+    source: Run | str | None = None,
     folder: Path | str = ".",
 ) -> Run:
     """Executes a plan, or goes on with it where it stopped. A finished one is left as it is.
@@ -277,6 +278,7 @@ def apply(
         stop: Hears of every event; where it gives a reason, the run ends after the current step as `pruned`.
         offline: Use only what is on this machine.
         expect: Beginning of the digest of the plan or its job; another plan is refused.
+        source: A run that stopped: go on with its steps, shared among other processes. The bits are not those of one.
         folder: Where a plan given as an object belongs: any folder of its project.
 
     In a process that torchrun or `srun` started, all processes of the run have to call it.
@@ -287,28 +289,26 @@ def apply(
     """
     from ftc.runtime.execution.agreement import arriving
     from ftc.verbs.apply import execute_planned
+    from ftc.verbs.continuing import begin_from
 
     os.environ.update(contract(os.environ))
     with arriving():
-        planned = _planned(target, offline=offline, folder=Path(folder))
+        planned = current(target, offline=offline, folder=folder)
         if expect is not None:
             refuse_other(planned.plan, expect)
-
+        planned = planned if source is None else begin_from(planned, source)
     return execute_planned(planned, listen=on_event or (lambda event: None), again=again, until=until, stop=stop)
 
 
-def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path) -> Planned:
-    """The target as compiled here and now; a saved plan must come out the same (FTC512).
-
-    That it does is the first process's to find out; the others take what the plan names by digest.
-    """
+def current(target: Planned | Plan | Path | str, *, offline: bool = False, folder: Path | str = ".") -> Planned:
+    """The target as compiled here and now; a saved plan must come out the same (FTC512), as the first process sees."""
     from ftc.compiler.resolve.files.safe_files import project_root
     from ftc.spec.documents.plan import Plan
 
     if isinstance(target, Planned):
         return target
     if isinstance(target, Plan):
-        return unchanged(target, _compiled_again(target, folder / "plan", offline=offline))
+        return unchanged(target, _compiled_again(target, Path(folder) / "plan", offline=offline))
     path = Path(target)
     if path.suffix == ".json":
         from ftc.verbs.unpack import unpacked_plan
@@ -337,8 +337,8 @@ def _compiled_again(saved: Plan, near: Path, *, offline: bool) -> Planned:
 
     recipe = project_root(near) / saved.recipe_file
     if not recipe.exists():
-        note = f"looked for {saved.recipe_file} under the plan's project"
-        raise Refusal([diagnostic("FTC512", "the plan's recipe is not here", notes=note, help="plan again")])
+        where = f"looked for {saved.recipe_file} under the plan's project"
+        raise Refusal([diagnostic("FTC512", "the plan's recipe is not here", notes=where, help="plan again")])
     by_trace = saved.memory.method == "trace"  # another method may choose another micro-batch
     waive = {one.rule: one.waived for one in saved.policy if one.waived is not None}
     return plan(recipe, overrides=saved.overrides, offline=offline, keep_lock=True, trace=by_trace, waive=waive)

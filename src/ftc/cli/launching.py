@@ -14,6 +14,7 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from ftc.verbs.hosted.prepare import Prepared
     from ftc.verbs.launch import Launch
 
 __all__ = ["COMMANDS"]
@@ -40,6 +41,7 @@ def launch_arguments(parser: Parser) -> None:
     about = "of a service: pass over personal-data, price, secrets, shutdown or tokens; repeatable"
     parser.add_argument("--waive", action="append", dest="waived", metavar="NAME", help=about)
     about = "of a service: return once the job is created; the same command without it follows and fetches"
+    parser.add_argument("--yes", action="store_true", help="of a service: don't ask before a paid job is created")
     parser.add_argument("--no-wait", action="store_true", help=about)
     about = "of a service: create one more paid job, where the last one ended or can't be found"
     parser.add_argument("--another", action="store_true", help=about)
@@ -89,19 +91,20 @@ def _misuse(args: Namespace) -> str | None:
     """What can't go together, in words."""
     if args.head is not None and args.on != "torchrun":
         return "--head is for `--on torchrun`"
-    if (args.waived or args.no_wait or args.another) and args.on not in _HOSTED:
-        return f"--waive, --no-wait and --another are for `--on {'` and `--on '.join(_HOSTED)}`"
-    if args.json and (args.on not in _HOSTED):
-        return f"--json is for `--on {'` and `--on '.join(_HOSTED)}`"
+    used = {"--waive": args.waived, "--yes": args.yes, "--no-wait": args.no_wait, "--another": args.another}
+    used["--json"] = args.json
+    if (others := [flag for flag, value in used.items() if value]) and args.on not in _HOSTED:
+        return f"{', '.join(others)}: only for `--on {'` and `--on '.join(_HOSTED)}`"
     return None
 
 
 def _hosted(args: Namespace, launch: Launch) -> int:
     """Trains at a service, or shows what would be sent."""
-    from ftc.cli.terminal import page, print_json
+    from ftc.cli.terminal import declined, page, print_json
     from ftc.spec.providers import PROVIDERS
     from ftc.verbs.hosted.launch import launch_hosted, prepared_job
-    from ftc.views.hosted import hosted_text, would_send_text
+    from ftc.views.hosted import hosted_text, question_text, would_send_text
+    from ftc.views.page import escaped
 
     card = next(one for one in PROVIDERS if one.name == args.on)
     if args.shows:
@@ -114,19 +117,29 @@ def _hosted(args: Namespace, launch: Launch) -> int:
             else:
                 write(text)
         return ExitCode.FINE
+    code = None
+
+    def agree(prepared: Prepared) -> bool:
+        nonlocal code
+        sys.stderr.write(question_text(prepared.job, prepared.key, prepared.closes, page=page(sys.stderr, args)))
+        code = None if args.yes else declined("Send the rows and create this paid job?", "creates the paid job")
+        return code is None
 
     def tell(line: str) -> None:
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(f"{escaped(line)}\n")
         sys.stderr.flush()
 
     job = launch_hosted(
         launch,
         card,
         waived=args.waived or (),
+        agree=agree,
         another=args.another,
         waits=not args.no_wait,
         tell=tell,
     )
+    if job is None:
+        return code or ExitCode.FINE
     if args.json:
         print_json(job.to_json())
     else:

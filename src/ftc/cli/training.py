@@ -59,6 +59,8 @@ def apply_arguments(parser: Parser) -> None:
     parser.add_argument("--until", type=_until, metavar="STEP|train", help=about)
     about = "run only the plan with this digest, or of the job with this digest; its first 8 characters are enough"
     parser.add_argument("--expect", metavar="DIGEST", help=about)
+    about = "continue this run, which stopped, with other `budget.devices`, `budget.nodes` or `train.sharding`"
+    parser.add_argument("--from", dest="source", metavar="RUN", help=about)
     add_locked(parser)
     add_offline(parser)
     add_quiet(parser)
@@ -102,11 +104,17 @@ def run_apply(args: Namespace) -> int:
     if not is_alone and not args.yes and not args.target.endswith(".json"):  # in all of them, or some would wait
         sys.stderr.write("error: several processes can't ask; start them with a saved plan, or with `--yes`\n")
         return ExitCode.USAGE
+    if not is_alone and args.source is not None:
+        sys.stderr.write("error: `--from` is for `ftc apply` alone; launch the plan afterwards, without it\n")
+        return ExitCode.USAGE
     if is_follower(os.environ):
         return _follow(args)
     if args.target.endswith(".json"):  # a saved plan was reviewed, so nothing is asked
         done = _run_of_saved(args.target) if is_alone and args.expect is None else None
-        return _has_run(done, args) if _is_done(done, args) else _carried_out(args.target, args)
+        if _is_done(done, args):
+            return _has_run(done, args)
+        begun = args.source is None or _begun_elsewhere(api.current(args.target, offline=args.offline), args)
+        return _carried_out(args.target, args) if begun else ExitCode.FINE
     with tracing(args) as tell, arriving():
         planned = api.plan(
             args.target,
@@ -121,7 +129,24 @@ def run_apply(args: Namespace) -> int:
     if is_alone and _is_done(planned.run, args):
         return _up_to_date(planned.run, args)
     code = _declined(planned, args)
-    return _carried_out(planned, args) if code is None else code
+    if code is not None:
+        return code
+    begun = planned if args.source is None else _begun_elsewhere(planned, args)
+    return ExitCode.FINE if begun is None else _carried_out(begun, args)
+
+
+def _begun_elsewhere(planned: Planned, args: Namespace) -> Planned | None:
+    """The plan with a run that goes on from another one; None where a launcher has to start its processes."""
+    from ftc.verbs.continuing import begin_from
+    from ftc.views.words import continued_words
+
+    begun = begin_from(planned, args.source)
+    if begun.run is not None:
+        sys.stderr.write("".join(f"Continues {line}.\n" for line in continued_words(begun.run.record)))
+    if begun.plan.settings.train.nodes == 1:
+        return begun
+    sys.stderr.write("Start it on all machines with `ftc launch PLAN`.\n")
+    return None
 
 
 def _follow(args: Namespace) -> int:

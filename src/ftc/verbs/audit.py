@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ftc.runtime.evaluation.split_rows import SplitRows
     from ftc.runtime.replay.replay import Replayed
     from ftc.spec.documents.audit import Answer, Recomputed, ReplayRequest
+    from ftc.spec.documents.continued import Continued
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.sampled import Earned, SampledAgain, SampledAnswer
     from ftc.spec.documents.streams import TokenStream
@@ -107,7 +108,7 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
         torn=broken_links(run.root),
         recompute=lambda *folders: _recomputed(run, witnesses, *folders),
         words=partial(_words, run.plan),
-        sampled=partial(_sampled, run.plan),
+        sampled=partial(_sampled, run.plan, continued=bool(run.record.continued)),
     )
     drawings = Pages(plain=lambda: pages(run, draws=False), drawn=lambda: pages(run))
     inputs = audit_inputs(run.plan, run.root, drawings, before, witnesses)
@@ -125,6 +126,8 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
         return judged(static, asked.level, (missing,), machine=None, replay=None)
     if asked.seeds:
         return _logged(run, _repeated(run, inputs, asked, on_step, static))
+    if (begun := run.record.continued) and steps.first < begun[-1].step:
+        return judged(static, asked.level, (_shared_otherwise(begun[-1]),), machine=None, replay=None)
     other = tuple(class_findings(run.record, inputs.environment, snapshot_code(project=run.folder)))
     if other and not asked.force:
         unseen = ClassComparison(recorded=recorded, here=None, equal=False)
@@ -135,6 +138,13 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
         return judged(static, asked.level, (*other, missing), machine=None, replay=None)
     report = _Reexecution(run, inputs, asked, steps, on_step).report(static, other)
     return _logged(run, report)
+
+
+def _shared_otherwise(one: Continued) -> Finding:
+    """The first steps can't be done again with the processes of the run's own plan."""
+    subject = f"steps 1 to {one.step}, which run {one.run_id} did"
+    hint = f"`--level replay --from-step {one.step}` repeats steps behind them, where their checkpoint is there"
+    return finding("FTC715", subject, f"{one.world_size} processes", "those of this run's plan", hint)
 
 
 def _recomputed(run: Run, witnesses: Witnesses, model: Path | None, streams: Path | None) -> Recomputed | str:
@@ -164,7 +174,9 @@ def _words(plan: Plan, rows: TokenStream, model: Path) -> SplitRows:
     return SplitRows(plan.settings, rows, model)
 
 
-def _sampled(plan: Plan, answers: Sequence[SampledAnswer], rows: TokenStream, model_folder: Path) -> SampledAgain:
+def _sampled(
+    plan: Plan, answers: Sequence[SampledAnswer], rows: TokenStream, model_folder: Path, *, continued: bool
+) -> SampledAgain:
     """What sampled answers earn and what their steps were fed, or which package is missing for that."""
     assert plan.settings.train.sampling is not None, "answers come from a plan that samples them"
     from ftc.spec.documents.sampled import SampledAgain
@@ -184,7 +196,8 @@ def _sampled(plan: Plan, answers: Sequence[SampledAnswer], rows: TokenStream, mo
     try:
         from ftc.runtime.training.answer_rows import fed_digests
 
-        fed = fed_digests(plan.settings, rows, answers)
+        again = "another run did the first steps, with other processes"
+        fed = again if continued else fed_digests(plan.settings, rows, answers)
     except ImportError as problem:
         fed = f"`{problem.name}` is not installed"
     return SampledAgain(earned, fed)

@@ -6,7 +6,7 @@ from ftc.spec.documents.hosted import HostedJob
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, escaped, table
 
-__all__ = ["hosted_line", "hosted_text", "would_send_text"]
+__all__ = ["hosted_line", "hosted_text", "question_text", "would_send_text"]
 
 
 def would_send_text(job: HostedJob, closes: str, line: str, *, page: Page = PLAIN) -> str:
@@ -18,19 +18,7 @@ def would_send_text(job: HostedJob, closes: str, line: str, *, page: Page = PLAI
         line: The first row, as it is sent.
         page: How text is set.
     """
-    lines = page.flow("would send", [f"plan {numbers.digest(job.plan_sha256)}", f"to {escaped(job.base_url)}"])
-    if closes:
-        lines += page.flow("closes", [escaped(closes)])
-    lines += page.flow("base", [escaped(job.model)])
-    for name, sent in (("train", job.train), ("validation", job.validation)):
-        if sent is not None:
-            parts = [numbers.plural(sent.rows, "row"), f"{numbers.count(sent.tokens)} tokens by the plan's tokenizer"]
-            parts += [numbers.byte_size(sent.facts.size), f"sha256 {numbers.digest(sent.facts.sha256)}"]
-            lines += page.flow(name, parts)
-    lines += page.flow("test", ["not sent"])
-    price = job.price.price or "price not estimated: `price_per_million_tokens` is not in ftc.launch.yaml"
-    dated = [f"by the price of {job.price.as_of}"] if job.price.as_of else []
-    lines += page.flow("price", [f"{numbers.count(job.price.tokens)} tokens to train on", escaped(price), *dated])
+    lines = _summary(job, closes, page)
     for title, how in (("sent", "sent"), ("fixed there", "fixed")):
         rows = [(escaped(one.path), escaped(one.value), escaped(one.words)) for one in job.settings if one.how == how]
         lines += ["", page.strong(title), *table(rows, indent=2)] if rows else []
@@ -44,6 +32,38 @@ def would_send_text(job: HostedJob, closes: str, line: str, *, page: Page = PLAI
     return "\n".join(lines) + "\n"
 
 
+def question_text(job: HostedJob, key: str, closes: str, *, page: Page = PLAIN) -> str:
+    """What a person agrees to before rows and key leave: where to, which rows, what it costs, and what isn't pinned.
+
+    Args:
+        job: The record as it would begin.
+        key: Environment variable whose value goes along.
+        closes: When the service ends, in words.
+        page: How text is set.
+    """
+    lines = _summary(job, closes, page)
+    lines += page.flow("key", [f"the value of {escaped(key)}, as a header"])
+    lines += page.flow("not pinned", map(escaped, job.not_pinned))
+    return "\n".join(lines) + "\n"
+
+
+def _summary(job: HostedJob, closes: str, page: Page) -> list[str]:
+    lines = page.flow("would send", [f"plan {numbers.digest(job.plan_sha256)}", f"to {escaped(job.base_url)}"])
+    if closes:
+        lines += page.flow("closes", [escaped(closes)])
+    lines += page.flow("base", [escaped(job.model)])
+    for name, sent in (("train", job.train), ("validation", job.validation)):
+        if sent is not None:
+            parts = [numbers.plural(sent.rows, "row"), f"{numbers.count(sent.tokens)} tokens by the plan's tokenizer"]
+            parts += [numbers.byte_size(sent.facts.size), f"sha256 {numbers.digest(sent.facts.sha256)}"]
+            lines += page.flow(name, parts)
+    lines += page.flow("test", ["not sent"])
+    price = job.price.price or "price not estimated: `price_per_million_tokens` is not in ftc.launch.yaml"
+    dated = [f"by the price of {job.price.as_of}"] if job.price.as_of else []
+    lines += page.flow("price", [f"{numbers.count(job.price.tokens)} tokens to train on", escaped(price), *dated])
+    return lines
+
+
 def hosted_line(job: HostedJob) -> str:
     """A job in a list."""
     state = f"job {job.job.id}, {job.job.their_status}" if job.job else "no job yet"
@@ -53,7 +73,7 @@ def hosted_line(job: HostedJob) -> str:
 def hosted_text(job: HostedJob, folder: str, *, page: Page = PLAIN) -> str:
     """How a job stands."""
     seen = job.job
-    state = [f"job {page.strong(seen.id)}", seen.their_status] if seen else ["no job yet"]
+    state = [f"job {page.strong(seen.id)}", escaped(seen.their_status)] if seen else ["no job yet"]
     lines = page.flow(job.provider, [*state, *([escaped(seen.model)] if seen and seen.model else [])])
     told = seen.values if seen else {}
     used = [

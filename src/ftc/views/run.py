@@ -20,6 +20,7 @@ from ftc.views.report.elements import marked_up
 from ftc.views.results import Comparison, change_words, comparisons, probe_blocks, reservations, slice_blocks
 from ftc.views.tracking import tracked_parts
 from ftc.views.words import (
+    continued_words,
     headline,
     interruption_words,
     learned_noun,
@@ -74,8 +75,7 @@ def run_text(
     parts = [f"{page.strong(record.id)} {words[record.status]}", steps, *skipped_words(record)]
     if record.selected_step is not None and record.selected_step != record.steps_done:
         parts.append(f"weights of step {numbers.count(record.selected_step)}, the best on validation")
-    if any(segment.ended_by == "early_stop" for segment in record.segments):
-        parts.append("stopped early")
+    parts += ["stopped early"] if any(one.ended_by == "early_stop" for one in record.segments) else []
     parts.append(f"plan {numbers.digest(record.plan_sha256)}")
     merged = [
         f"{escaped(one.folder)} in {one.weight_type}, tensors {numbers.digest(one.content_sha256)}, {one.at[:10]}"
@@ -83,6 +83,7 @@ def run_text(
     ]
     lines = [
         *page.flow("run", parts),
+        *page.listed("continues", map(escaped, continued_words(record))),
         *page.listed("stopped", map(escaped, map(interruption_words, record.interruptions))),
         *page.listed("code", [_CODE_CHANGED] if record.code_changed else []),
         *page.listed("curves", filter(None, [curves])),

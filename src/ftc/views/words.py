@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ORIGIN_WORDS",
     "auto_class",
+    "continued_words",
     "headline",
     "interruption_words",
     "learned_noun",
@@ -145,6 +146,15 @@ def interruption_words(one: Interruption) -> str:
     if one.usable_step == 0:
         limit = "; restarted"
     return f"step {one.step}: {one.kind} ({code}{one.reason}){limit}"
+
+
+def continued_words(record: RunRecord) -> list[str]:
+    """Whose steps come first in a run, and how these were shared, a text for each such run."""
+    return [
+        f"run {one.run_id} from step {numbers.count(one.step)}, whose steps "
+        f"{numbers.plural(one.world_size, 'process', 'processes')} shared; the bits are those of no single plan"
+        for one in record.continued
+    ]
 
 
 def value_at(values: Any, path: str) -> Any:

@@ -70,9 +70,13 @@ def import_text(text: str | bytes, file: str = "job.yaml", *, tool: str | None =
     return import_configuration(data, file, tool=tool, options=Options(**options), around=AROUND)
 
 
+ASKED = {"openai_job.json": {"data": "tickets.jsonl", "base": "acme/brook"}}
+"""What has to be given beside a configuration that names nothing that is to be had elsewhere."""
+
+
 def import_example(name: str, **options: str) -> Imported:
     """Imports one of the configurations."""
-    return import_text((FOLDER / name).read_bytes(), name, **options)
+    return import_text((FOLDER / name).read_bytes(), name, **{**ASKED.get(name, {}), **options})
 
 
 def recipe_values(imported: Imported) -> dict[str, Any]:

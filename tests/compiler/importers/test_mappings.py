@@ -13,6 +13,7 @@ from ftc.spec.documents.imported import Fate, Imported
 from tests.compiler.importers.examples import (
     AXOLOTL,
     FACTORY,
+    FOLDER,
     MIXED,
     NAMES,
     OUMI,
@@ -151,6 +152,15 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "train.max_grad_norm": None,
         "train.precision": "bfloat16",
     },
+    "openai_job.json": {
+        "task.kind": "chat",
+        "data.source.path": "tickets.jsonl",
+        "model.base": "acme/brook",
+        "train.epochs": 3,
+        "train.batch_size": 4,
+        "train.seed": 683058546,
+        "train.learning_rate": "absent",
+    },
     "oumi_qlora.yaml": {
         "task.kind": "chat",
         "data.source.path": "tickets.jsonl",
@@ -190,6 +200,10 @@ FATES: list[tuple[str, str, Fate]] = [
     ("torchtune_lora.yaml", "metric_logger", NEEDLESS),
     ("oumi_qlora.yaml", "training.trainer_kwargs", DROPPED),
     ("oumi_qlora.yaml", "training.warmup_steps", CARRIED),
+    ("openai_job.json", "model", DROPPED),
+    ("openai_job.json", "hyperparameters.learning_rate_multiplier", DROPPED),
+    ("openai_job.json", "hyperparameters.n_epochs", NEEDLESS),
+    ("openai_job.json", "trained_tokens", NEEDLESS),
 ]
 
 
@@ -217,6 +231,19 @@ def test_recipes_validate_and_tell_where_each_value_is_from(name: str) -> None:
     assert check_recipe(imported.recipe.encode(), "recipe.yaml").recipe is not None
     silent = [line for line in imported.recipe.splitlines() if ": " in line and " # " not in line]
     assert [line for line in silent if not line.startswith(("#", "ftc: 1", "    "))] == []
+
+
+def test_a_job_of_a_service_needs_rows_and_a_base_of_your_own() -> None:
+    text = (FOLDER / "openai_job.json").read_bytes()
+    assert [one.summary for one in import_text(text).reasons] == [
+        "the base `gpt-4o-mini-2024-07-18` is not to be had outside of the service",
+        "the rows are at the service",
+    ]
+    other = text.replace(b'"type": "supervised"', b'"type": "dpo"')
+    (reason,) = import_text(other, data="tickets.jsonl", base="acme/brook").reasons
+    assert reason.summary.startswith("jobs of the method `dpo` are not imported")
+    older = b'{"training_file": "file-1", "model": "m", "trained_tokens": 5, "hyperparameters": {"n_epochs": 2}}'
+    assert recipe_values(import_text(older, data="tickets.jsonl", base="acme/brook"))["train.epochs"] == 2
 
 
 def test_lines_are_those_of_the_file() -> None:
@@ -435,3 +462,33 @@ def test_the_tool_can_be_told() -> None:
 @pytest.mark.parametrize("stem", ["Größe & Co", "...", "x" * 90, "UPPER"])
 def test_any_file_name_gives_a_name(stem: str) -> None:
     assert recipe_values(import_text(AXOLOTL, f"{stem}.yml"))["name"]
+
+
+TUNED = f"{TUNE}dataset: {{_component_: torchtune.datasets.alpaca_dataset}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{FACTORY}finetuning_type: full\npure_bf16: true\n", ("pure_bfloat16", None)),
+        (f"{FACTORY}finetuning_type: full\npure_bf16: true\noptim: adamw_torch\n", ("pure_bfloat16", "adamw_kahan")),
+        (f"{FACTORY}finetuning_type: full\npure_bf16: false\nbf16: true\n", ("bfloat16", None)),
+        (f"{FACTORY}pure_bf16: true\n", ("bfloat16", None)),  # LoRA
+        (
+            f"{TUNED}dtype: bf16\noptimizer: {{_component_: torch.optim.AdamW}}\n",
+            ("pure_bfloat16", "adamw_kahan"),
+        ),
+        (
+            f"{TUNED}dtype: bf16\noptimizer: {{_component_: bitsandbytes.optim.PagedAdamW8bit}}\n",
+            ("bfloat16", "adamw_8bit_paged"),
+        ),
+        (f"{TUNED}dtype: fp32\n", ("float32", None)),
+        (f"{AXOLOTL}bf16: full\n", ("pure_bfloat16", None)),
+        (f"{AXOLOTL}bf16: true\n", ("bfloat16", None)),
+    ],
+)
+def test_weights_in_bfloat16_come_with_an_optimizer_that_keeps_small_updates(
+    text: str, expected: tuple[str, str | None]
+) -> None:
+    found = recipe_values(import_text(text))
+    assert (found["train.precision"], found.get("train.optimizer.kind")) == expected

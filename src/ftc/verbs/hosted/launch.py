@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.documents.hosted import HostedJob
+from ftc.spec.documents.hosted import HOSTED_FILE, HostedJob
 from ftc.spec.providers import ProviderCard
+from ftc.spec.storage.run_folders import read_document
 from ftc.verbs.hosted.prepare import Prepared, prepare
 from ftc.verbs.launch import Launch
 
@@ -41,19 +42,21 @@ def launch_hosted(
     card: ProviderCard,
     *,
     waived: Sequence[str] = (),
+    agree: Callable[[Prepared], bool] = lambda prepared: True,
     another: bool = False,
     waits: bool = True,
     tell: Callable[[str], None] = lambda line: None,
     sleep: Callable[[float], None] = time.sleep,
     environment: Mapping[str, str] | None = None,
     today: date | None = None,
-) -> HostedJob:
+) -> HostedJob | None:
     """Trains a plan at a hosted service, or goes on with its job: created once, whatever breaks.
 
     Args:
         launch: The plan, with the site's settings.
         card: The service.
         waived: What may be passed over: `personal-data`, `price`, `secrets`, `shutdown` or `tokens`.
+        agree: Asked before anything is sent, where no job of the plan is known yet; False ends it.
         another: Whether one more paid job may be created, where the last one ended or can't be found.
         waits: Whether to follow the job until it is over, and fetch what it made.
         tell: Hears what is done, a line each.
@@ -62,7 +65,7 @@ def launch_hosted(
         today: The day; None for the clock's.
 
     Returns:
-        The record as it is now.
+        The record as it is now; None where nobody agreed.
 
     Raises:
         Refusal: FTC710, or FTC790 to FTC798. What was noted stays, and the same call goes on from there.
@@ -72,7 +75,7 @@ def launch_hosted(
 
     day = today or datetime.now(UTC).date()
     with prepared_job(launch, card, waived, today=day) as prepared:
-        name = prepared.site.key or card.key
+        name = prepared.key
         key = (os.environ if environment is None else environment).get(name, "").strip()
         if not key:
             help = f"set `{name}` to the service's key; it is written nowhere"
@@ -81,6 +84,10 @@ def launch_hosted(
             help = f"set `{name}` to the service's key alone, as the service shows it"
             summary = f"`{name}` holds a line break or another character that no key has"
             raise Refusal([diagnostic("FTC794", summary, help=help)])
+        notes = prepared.folder / HOSTED_FILE
+        is_known = notes.exists() and read_document(notes, HostedJob).job is not None
+        if (another or not is_known) and not agree(prepared):
+            return None
         return walk(prepared, _service(prepared, key), Wishes(another, waits, tell, sleep, day))
 
 

@@ -57,6 +57,11 @@ class Prepared:
         """The job's folder."""
         return runs_folder(self.launch.root, self.job.name) / self.job.id
 
+    @property
+    def key(self) -> str:
+        """Name of the environment variable that holds the key."""
+        return self.site.key or self.card.key
+
     def body(self, job: HostedJob) -> dict[str, Any]:
         """The request that creates a job, as far as the names of its files are known."""
         sent = job.validation.id if job.validation else None

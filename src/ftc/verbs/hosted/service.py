@@ -23,7 +23,7 @@ from urllib.parse import urlencode, urlsplit
 
 from ftc.spec.storage.reading import parse_json
 
-__all__ = ["LOOPBACK", "MOST_ADDRESS", "Answer", "Service", "ServiceFault", "text_at"]
+__all__ = ["LOOPBACK", "Answer", "Service", "ServiceFault", "text_at"]
 
 _MOST_BYTES = 64 << 20
 """Of one answer in JSON: a list of some ten thousand jobs."""
@@ -31,8 +31,6 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Hosts that are this machine, to which nothing has to be encrypted."""
 _PIECE = 1 << 20
 _MOST_WORDS = 300
-MOST_ADDRESS = 8192
-"""Characters of an address: a signed one has several hundred."""
 _NOT_DONE = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422, 429})
 """Statuses by which a service says that it did nothing."""
 
@@ -153,12 +151,18 @@ class Service:
         """
         address = f"{self._url}{path}" + (f"?{urlencode(query)}" if query else "")
         request = urllib.request.Request(address, None, self._secret)  # noqa: S310 - http and https alone get here
-        with _faults(self._key), self._opener.open(request, timeout=self._timeout) as answer:
+        with _faults(self._key):
+            answer = self._opener.open(request, timeout=self._timeout)
+        with answer:
             headers = {name.lower(): value for name, value in answer.headers.items()}
             size = 0
-            while piece := answer.read(_PIECE):
+            while True:
+                with _faults(self._key):
+                    piece = answer.read(_PIECE)
+                if not piece:
+                    break
                 size += len(piece)
-                file.write(piece)
+                file.write(piece)  # what the disk refuses is no fault of the service
             if (told := headers.get("content-length", "")).isdigit() and int(told) != size:
                 raise ServiceFault("the answer ends in the middle")
             return headers
@@ -273,13 +277,13 @@ def _pieces(parts: list[bytes | Path]) -> Iterator[bytes]:
                     yield piece
 
 
-def text_at(found: Mapping[str, Any], name: str, *, what: str, most: int = _MOST_WORDS) -> str:
+def text_at(found: Mapping[str, Any], name: str, *, what: str) -> str:
     """A text that an answer has to have.
 
     Raises:
         ServiceFault: It hasn't.
     """
     value = found.get(name)
-    if not isinstance(value, str) or not value or len(value) > most:
+    if not isinstance(value, str) or not value or len(value) > _MOST_WORDS:
         raise ServiceFault(f"the answer about {what} has no `{name}`")
     return value

@@ -139,7 +139,7 @@ class _Walk:
             raise self._unable(doing, fault) from None
 
     def _unable(self, doing: str, fault: ServiceFault) -> Refusal:
-        title, key = self._prepared.card.title, self._prepared.site.key or self._prepared.card.key
+        title, key = self._prepared.card.title, self._prepared.key
         help = f"check `{key}`" if fault.status in (401, 403) else "the same command goes on from here"
         return Refusal([diagnostic("FTC794", f"{title}: {doing}: {fault.reason}", help=help)])
 
@@ -333,6 +333,8 @@ class _Walk:
 
     def _follow(self) -> None:
         faults = 0
+        if (begun := self._job.job) is not None and begun.status not in _ENDED:
+            self._wishes.tell(f"follows job {begun.id}, which goes on at the service if this command is stopped")
         while (seen := self._job.job) is not None and seen.status not in _ENDED:
             try:
                 now = self._service.job(seen.id)

@@ -13,7 +13,7 @@ from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.report.elements import details, facts, marked_up, section, table, text
 from ftc.views.row_texts import RowTexts
-from ftc.views.words import ORIGIN_WORDS, interruption_words, learned_of_rows, value_at
+from ftc.views.words import ORIGIN_WORDS, continued_words, interruption_words, learned_of_rows, value_at
 
 __all__ = [
     "checks_section",
@@ -129,6 +129,7 @@ def provenance_section(plan: Plan, record: RunRecord) -> str:
         ("planned for", text(plan.device.label)),
         ("ran on", text(seen.device)),
         ("processes", f"{numbers.count(seen.world_size)}, with {threads} each"),
+        *(("continues", text(words)) for words in continued_words(record)),
         *([("model class", _code(seen.wrapper))] if seen.wrapper else []),
         ("python", text(f"{seen.environment.python}, {seen.environment.platform}")),
         ("ftc", text(record.ftc_version)),
