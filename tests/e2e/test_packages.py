@@ -254,6 +254,17 @@ def test_files_in_the_way_stay(packed: Packed, elsewhere: Path, tmp_path: Path, 
     assert "FTC653" in ftc("unpack", packed.package, "nowhere/job").err
     refused = ftc("unpack", packed.package, "other", "--expect", "0" * 12)
     assert (refused.code, "FTC700" in refused.err, (elsewhere / "other").exists()) == (5, True, False)
+    short = api.load_plan(packed.plan).sha256[:7]
+    assert "at least 8 characters" in ftc("unpack", packed.package, "other", "--expect", short).text
+
+
+def test_force_replaces_a_file_that_is_no_package(packed: Packed, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("mine.tar").write_text("mine")
+    packed.enter(monkeypatch)
+    refused = ftc("pack", str(packed.plan), "-o", "mine.tar")
+    assert (refused.code, "--force" in refused.text, Path("mine.tar").read_text()) == (1, True, "mine")
+    done = ftc("pack", str(packed.plan), "-o", "mine.tar", "--force")
+    assert (done.code, Path("mine.tar").read_bytes()) == (0, packed.package.read_bytes()), done.err
 
 
 def test_a_plan_takes_no_streams_of_a_package_for_its_own(

@@ -83,6 +83,12 @@ def test_more_steps_than_the_run_has(finished: Callable[..., api.Run], ftc: Ftc)
     assert "--steps 4" in answer.text
 
 
+def test_a_run_too_short_for_any_number_of_steps(project: MakeProject, ftc: Ftc) -> None:
+    api.apply(project("classification", steps=2, model="encoder", strategy="lora") / "recipe.yaml")
+    answer = ftc("run", "profile", "tiny", "--steps", "1")
+    assert ("FTC781" in answer.err, "--steps 1" in answer.text) == (True, False), answer.text
+
+
 @pytest.mark.parametrize(
     ("operation", "part"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 
-from ftc.cli.arguments import Command, Example, Parser
+from ftc.cli.arguments import Command, Example, Parser, add_force
 from ftc.cli.terminal import page, print_json, write
 from ftc.spec.exit_codes import ExitCode
 
@@ -17,13 +17,14 @@ def pack_arguments(parser: Parser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the package, a tar file")
     about = "all that the run needs, only local ones, which no hub has, or none (all)"
     parser.add_argument("--models", choices=("all", "local", "none"), default="all", help=about)
+    add_force(parser)
 
 
 def run_pack(args: Namespace) -> int:
     """Packs, and shows what is in it."""
     from ftc import api
 
-    done = api.pack(args.plan, args.output, models=args.models)
+    done = api.pack(args.plan, args.output, models=args.models, force=args.force)
     if args.json:
         print_json(done.to_json())
     else:

@@ -44,7 +44,7 @@ Source = Path | bytes
 """A file here, or the bytes of one."""
 
 
-def pack(plan: Path | str, file: Path | str, *, models: Models = "all") -> PackReport:
+def pack(plan: Path | str, file: Path | str, *, models: Models = "all", force: bool = False) -> PackReport:
     """Writes a saved plan, its lock, recipe, token streams and models into one file, for `ftc unpack` elsewhere.
 
     The package has no data files, but token streams can be decoded into the texts of the rows. Equal inputs give equal
@@ -54,6 +54,7 @@ def pack(plan: Path | str, file: Path | str, *, models: Models = "all") -> PackR
         plan: The file of a saved plan.
         file: The package; a name that is free, or an earlier package, which is replaced.
         models: Pack `all` models that the run needs, only the `local` ones, which no hub has, or `none`.
+        force: Replace any other regular file at `file`, too.
 
     Raises:
         Refusal: Something else is at `file` (FTC651, FTC653), the plan is none or was edited (FTC510, FTC511), its
@@ -62,7 +63,7 @@ def pack(plan: Path | str, file: Path | str, *, models: Models = "all") -> PackR
         OSError: A file can't be read or written.
     """
     place, saved = Path(file), Path(plan)
-    claim_output(place, OutputKind.PACKAGE)
+    claim_output(place, OutputKind.PACKAGE, force=force)
     found = read_plan(saved)
     contents = _contents(found, saved, models)
     listed, text = contents.listed, contents.listed.to_text().encode()

@@ -25,6 +25,7 @@ __all__ = [
     "Planned",
     "Sources",
     "drift",
+    "is_expected",
     "located_plan",
     "lock",
     "read_plan",
@@ -32,6 +33,7 @@ __all__ = [
     "refuse_stale",
     "save_plan",
     "settle_lock",
+    "too_short",
     "unchanged",
 ]
 
@@ -319,16 +321,25 @@ def refuse_other(plan: Plan, expect: str) -> None:
     Raises:
         Refusal: It is another one (FTC700).
     """
-    digests = plan.sha256, plan.job_sha256()
-    if len(expect) < _SHORTEST_DIGEST or not any(digest.startswith(expect.lower()) for digest in digests):
-        note = f"expected {expect}, found plan {plan.sha256[:12]} of job {plan.run_id}"
+    if not is_expected(expect, plan.sha256, plan.job_sha256()):
+        notes = [f"expected {expect}, found plan {plan.sha256[:12]} of job {plan.run_id}", *too_short(expect)]
         help = "review the plan, then pass the digest that it has now"
         raise Refusal(
-            [diagnostic("FTC700", f"the plan of `{plan.name}` is not the expected one", notes=note, help=help)]
+            [diagnostic("FTC700", f"the plan of `{plan.name}` is not the expected one", notes=notes, help=help)]
         )
 
 
 _SHORTEST_DIGEST = 8
+
+
+def is_expected(expect: str, *digests: str) -> bool:
+    """Whether somebody expects one of these digests: by its beginning, long enough to be no chance."""
+    return not too_short(expect) and any(digest.startswith(expect.lower()) for digest in digests)
+
+
+def too_short(expect: str) -> tuple[str, ...]:
+    """Why the beginning of a digest is none to go by, in words; empty where it is long enough."""
+    return () if len(expect) >= _SHORTEST_DIGEST else (f"write at least {_SHORTEST_DIGEST} characters of a digest",)
 
 
 _SHARED_DISK = "let all machines mount the project and the folder of `FTC_CACHE`"

@@ -103,7 +103,10 @@ def _require_steps(run: Run, steps: int) -> None:
         raise Refusal([_refused(run, why, "plan the recipe with `--set budget.devices=1`, and profile that run")])
     if train.num_steps < _WARM_UP + steps:
         why = f"it has {train.num_steps} steps, and {_WARM_UP} are done before {steps} are measured"
-        raise Refusal([_refused(run, why, f"measure fewer with `--steps {max(1, train.num_steps - _WARM_UP)}`")])
+        help = (
+            f"measure fewer with `--steps {left}`" if (left := train.num_steps - _WARM_UP) > 0 else "train for longer"
+        )
+        raise Refusal([_refused(run, why, help)])
 
 
 def _refused(run: Run, why: str, help: str) -> Diagnostic:

@@ -42,7 +42,7 @@ from ftc.spec.storage.paths import streams_folder
 from ftc.spec.storage.plain_tar import END, chunks, header, padding, size_in_tar, size_of_first
 from ftc.spec.storage.reading import LARGEST_DOCUMENT, open_regular, parse_json, read_regular
 from ftc.verbs.pack import recipe_files
-from ftc.verbs.plan import located_plan, read_plan
+from ftc.verbs.plan import is_expected, located_plan, read_plan, too_short
 
 if TYPE_CHECKING:
     from ftc.compiler.tokens.stream_manifest import Manifest, StreamKey
@@ -53,7 +53,6 @@ __all__ = ["unpack", "unpacked_plan"]
 _MODEL_SUFFIXES = (".safetensors", ".json", ".jinja", ".txt", ".model")
 """Of files of a model: no other is loaded, and some others hold programs."""
 _MOST_FILES = 100_000
-_SHORTEST_DIGEST = 8
 
 
 def unpack(file: Path | str, folder: Path | str | None = None, *, expect: str | None = None) -> UnpackReport:
@@ -76,9 +75,11 @@ def unpack(file: Path | str, folder: Path | str | None = None, *, expect: str | 
 
     with open_regular(Path(file)) as opened, ExitStack() as stack:
         listed = _listed(opened, Path(file))
-        if expect is not None and not _is_digest(listed, expect):
-            note = f"expected {expect}, found package {listed.digest()[:12]} with plan {listed.plan_sha256[:12]}"
-            raise Refusal([diagnostic("FTC700", "the package is not the expected one", notes=note, help=_AGAIN)])
+        digests = listed.digest(), listed.plan_sha256, listed.job_sha256
+        if expect is not None and not is_expected(expect, *digests):
+            found = f"expected {expect}, found package {digests[0][:12]} with plan {listed.plan_sha256[:12]}"
+            notes = [found, *too_short(expect)]
+            raise Refusal([diagnostic("FTC700", "the package is not the expected one", notes=notes, help=_AGAIN)])
         target = Path(folder if folder is not None else listed.name).absolute()
         size = sum(facts.size for facts in listed.files.values())
         there = {name.removeprefix(PROJECT): facts for name, facts in listed.files.items() if name.startswith(PROJECT)}
@@ -178,11 +179,6 @@ def _is_expected(name: str) -> bool:
     """Whether a name may stand in a list at all; whether it belongs there, its plan says."""
     path = name.removeprefix(PROJECT).removeprefix(".ftc/models/")
     return name == STREAMS_FILE or (is_plain(path) and name.startswith((PROJECT, STREAMS)))
-
-
-def _is_digest(listed: Package, expect: str) -> bool:
-    digests = listed.digest(), listed.plan_sha256, listed.job_sha256
-    return len(expect) >= _SHORTEST_DIGEST and any(one.startswith(expect.lower()) for one in digests)
 
 
 def _refuse_occupied(target: Path, files: Mapping[str, FileFacts]) -> None:
