@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from ftc.compiler.draft import Draft, Reasons
 from ftc.compiler.weights import base_of
 from ftc.spec.heads import head_card
-from ftc.spec.optimizers import candidates
+from ftc.spec.optimizer_choice import candidates
+from ftc.spec.precisions import FIRST_CHOICE, precision_card
 from ftc.spec.strategies import strategy_card
 
-__all__ = ["choose_class_weights", "choose_head_rate", "choose_rate", "choose_steps", "weights_of"]
+__all__ = ["choose_class_weights", "choose_head_rate", "choose_rate", "choose_steps", "narrow_words", "weights_of"]
 
 _USUAL_EPOCHS = 3
 _RARE = 1 / 3
@@ -23,7 +24,7 @@ def choose_rate(draft: Draft, why: Reasons) -> float:
     asked, strategy = draft.recipe.train.learning_rate, draft.recipe.strategy
     if asked != "auto":
         return why.take("learning_rate", asked)
-    rate = candidates(draft.recipe.train.optimizer.kind)[0].rate
+    rate = candidates(draft.recipe.train.optimizer.kind, draft.recipe.train.precision)[0].rate
     # A run that goes on from another one has its trained head.
     has_new_head = bool(base_of(draft).head_modules) and draft.begins is None
     width = draft.model.hidden_size
@@ -48,7 +49,7 @@ def choose_head_rate(draft: Draft, why: Reasons) -> tuple[float | None, tuple[st
     if draft.recipe.train.learning_rate != "auto":
         why.derive("head_modules", (), "the head learns as everything else does")
         return why.derive(path, None, "that of everything else, since the recipe sets `learning_rate`"), ()
-    rate = candidates(draft.recipe.train.optimizer.kind)[0].rate
+    rate = candidates(draft.recipe.train.optimizer.kind, draft.recipe.train.precision)[0].rate
     usual, beside = strategy_card(draft.recipe.strategy).head_rate
     reason = f"{beside}, since a new head is randomly initialized"
     reason = reason if rate.reason is None else rate.reason.format(reason)
@@ -113,3 +114,18 @@ def weights_of(rows: Mapping[str, int], labels: tuple[str, ...], *, power: float
     raw = {label: count**-power for label, count in rows.items() if count}
     mean = sum(rows[label] * raw[label] for label in raw) / sum(rows[label] for label in raw)
     return tuple(float(f"{raw[label] / mean:.6g}") if label in raw else 1.0 for label in labels)
+
+
+def narrow_words(draft: Draft) -> str:
+    """What trained weights in 16 bits save, and what they cost."""
+    asked, width = draft.recipe.train, draft.model.hidden_size
+    sizes = []
+    for card in (precision_card(draft.train.precision), FIRST_CHOICE):
+        state = candidates("auto" if card is FIRST_CHOICE else asked.optimizer.kind, card.kind)[0].state
+        kept = state.bytes_per_weight(width=width, momentum=draft.train.optimizer.momentum, share_in_layers=0.0)
+        sizes.append(2 * card.trained.size + kept)
+    trained = precision_card(draft.train.precision).trained
+    return (
+        f"weights, gradients and averages in {trained.name} take {sizes[0]:g} bytes a weight in place of {sizes[1]:g}, "
+        f"and are rounded to {trained.digits} significant bits"
+    )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
 from ftc.spec.heads import Head, head_card
 from ftc.spec.module_names import head_parts, scores_words
 from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizers import optimizer_card
+from ftc.spec.precisions import precision_card
 from ftc.spec.sections.train import TeacherQuantization
 from ftc.spec.strategies import Base
 from ftc.spec.strategies.card import Quantized
@@ -26,6 +29,7 @@ __all__ = [
     "num_trainable",
     "packed_bytes",
     "result_bytes",
+    "step_bytes",
 ]
 
 _NO_WEIGHTS = frozenset(("final_logits_bias", "inv_freq", "masked_bias", "position_ids"))
@@ -74,8 +78,8 @@ def num_trainable(draft: Draft) -> int:
 
 
 def result_bytes(draft: Draft) -> int:
-    """Bytes of the weights that a run leaves behind, in float32: all, or those learned beside a base."""
-    return 4 * (_num_of_head(draft) + draft.trained.num_saved)
+    """Bytes of the weights that a run leaves behind, as they are trained: all, or those learned beside a base."""
+    return precision_card(draft.train.precision).trained.size * (_num_of_head(draft) + draft.trained.num_saved)
 
 
 def _num_of_head(draft: Draft) -> int:
@@ -143,7 +147,7 @@ def bytes_per_weight(draft: Draft, card: OptimizerCard) -> float:
 
 def average_bytes(draft: Draft) -> int:
     """Bytes of the average of a trained weight; 0 where none is kept."""
-    return 0 if draft.train.ema_decay is None else 4
+    return 0 if draft.train.ema_decay is None else precision_card(draft.train.precision).trained.size
 
 
 def device_bytes(draft: ClosedDraft) -> int:
@@ -156,3 +160,10 @@ def device_bytes(draft: ClosedDraft) -> int:
     if card.paged:
         each = card.state.scale_bytes_per_weight + average_bytes(draft)
     return round(each * weights)
+
+
+def step_bytes(draft: ClosedDraft) -> int:
+    """Bytes that the optimizer's step makes for one weight at a time, for the largest that is trained of the base."""
+    tensors, names = draft.model.tensors, draft.trained.names
+    largest = max((math.prod(tensors[name].shape) for name in names if name in tensors), default=0)
+    return card_of(draft).state.passing * precision_card(draft.train.precision).trained.size * largest

@@ -203,8 +203,8 @@ def matrix_page(results: dict[str, str]) -> str:
 def optimizers_page() -> str:
     """Every optimizer and every schedule, as their cards have them."""
     optimizers = [
-        "| `kind` | method | paper | reads | bytes of state a weight | from | equal bits on | with FSDP | elsewhere |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| `kind` | method | paper | reads | weights | bytes a weight | from | equal bits on | FSDP | elsewhere |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for one in OPTIMIZERS:
         state = one.state
@@ -212,7 +212,7 @@ def optimizers_page() -> str:
         if not state.factored and state.outside_layers != state.moments:
             size += f", outside the layers {state.outside_layers * state.bits // 8}"
         cells = (
-            *(f"`{one.kind}`", one.label, one.source, _listed(one.reads), size),
+            *(f"`{one.kind}`", one.label, one.source, _listed(one.reads), one.weights.name, size),
             f"{one.package}, `ftc[{one.extra}]`",
             ", ".join(sorted(one.exact_on)) or "not known",
             "yes" if one.whole_tensors is None else f"no: {one.whole_tensors}",
@@ -226,8 +226,9 @@ def optimizers_page() -> str:
     return "\n".join(
         [
             *("# Optimizers and schedules", "", NOTICE, ""),
-            "`train.optimizer.kind` takes one of these; all of them know `weight_decay`. State of 8 bits has a float32",
-            "scale for each 256 weights beside it. The last column has the names by which `ftc import` knows them.",
+            "`train.optimizer.kind` takes one of these; all know `weight_decay`. *weights* is the type of those",
+            "that it trains, *bytes a weight* what its state takes; in 8 bits with a scale for each 256 of them.",
+            "The last column has the names by which `ftc import` knows them.",
             *("", *optimizers, "", "`train.schedule.kind` takes one of these; all of them know the warm-up.", ""),
             *(*schedules, ""),
         ]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+from ftc.spec.precisions import NumberType
+
 __all__ = ["ForeignNames", "OptimizerCard", "Rate", "State", "Usual"]
 
 _BLOCK = 256
@@ -25,16 +27,18 @@ class State:
     Attributes:
         moments: Tensors of a weight's size that are kept for it.
         bits: Bits of each of their elements. States of 8 bits have a float32 scale for each block of 256 elements.
+        passing: Tensors of a weight's size, as wide as the weight, that the step makes for one weight at a time.
         factored: Whether a matrix has one mean for each row and each column in place of a tensor of its size.
         needs_momentum: Whether nothing is kept where `momentum` is 0.
         outside_layers: Moments of weights outside the model's layers, and of those that are no matrices.
     """
 
     moments: int
-    bits: Literal[8, 32]
+    bits: Literal[8, 16, 32]
     factored: bool
     needs_momentum: bool
     outside_layers: int
+    passing: int
 
     def bytes_per_weight(self, *, width: int, momentum: float, share_in_layers: float) -> float:
         """Bytes for each trained weight, on average.
@@ -72,7 +76,7 @@ class State:
         moments = self.moments if in_layers else self.outside_layers
         if self.bits == 8 and size >= _SMALLEST_ROUNDED:
             return moments * (size + _SCALE_BYTES * math.ceil(size / _BLOCK))
-        return moments * _FP32 * size
+        return moments * (_FP32 if self.bits == 8 else self.bits // 8) * size
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,7 @@ class OptimizerCard:
         source: The paper.
         reads: Hyperparameters that it knows, beside the weight decay, which all know.
         usual: Values of its own. `beta2`, which every plan has, stands here for all.
+        weights: Type of the weights that it trains without losing small updates.
         state: What it keeps between steps.
         paged: Whether the driver may move its state to the host's memory, which takes a GPU.
         fused: Whether torch has a fused kernel of it.
@@ -156,6 +161,7 @@ class OptimizerCard:
     source: str
     reads: tuple[str, ...]
     usual: tuple[Usual, ...]
+    weights: NumberType
     state: State
     paged: bool
     fused: bool
@@ -175,7 +181,7 @@ class OptimizerCard:
     @property
     def is_rounded(self) -> bool:
         """Whether its state is kept in fewer bits than the weights."""
-        return self.state.bits < 32
+        return self.state.bits < 8 * self.weights.size
 
     @property
     def splits_weights(self) -> bool:

@@ -6,23 +6,16 @@ suggestions, views, importers and docs ask the cards; no other file names a memb
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
-
-from ftc.spec.base import Document, Real
 from ftc.spec.optimizer_card import ForeignNames, OptimizerCard, Rate, State, Usual
+from ftc.spec.precisions import number_type
 
 __all__ = [
     "ADAM_BETA2",
     "OPTIMIZERS",
-    "OptimizerKeys",
     "OptimizerKind",
-    "OptimizerNumbers",
-    "candidates",
-    "in_layers",
     "optimizer_card",
 ]
 
@@ -37,11 +30,12 @@ _KERNELS_TAKE_WHOLE = "its kernels need whole tensors"
 _EVERYWHERE = frozenset(("cpu", "cuda"))
 _NOWHERE: frozenset[str] = frozenset()
 _GPU = frozenset(("cuda",))
+_FLOAT32, _BFLOAT16 = number_type("float32"), number_type("bfloat16")
 
 
 def _moments(count: int, bits: Literal[8, 32] = 32) -> State:
     """The state of an optimizer that treats all weights alike."""
-    return State(moments=count, bits=bits, factored=False, needs_momentum=False, outside_layers=count)
+    return State(moments=count, bits=bits, factored=False, needs_momentum=False, outside_layers=count, passing=0)
 
 
 OPTIMIZERS: tuple[OptimizerCard, ...] = (
@@ -51,6 +45,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         source="Loshchilov & Hutter 2019",
         reads=_ADAM,
         usual=(ADAM_BETA2,),
+        weights=_FLOAT32,
         state=_moments(2),
         paged=False,
         fused=True,
@@ -69,10 +64,35 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
             trainer=(
                 *("adamw", "adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused"),
                 *("adamw_torch_xla", "adamw_torch_npu_fused"),
+                "optimi_adamw",  # adds up what rounding takes where weights are in 16 bits, and is AdamW elsewhere
             ),
-            component=("torch.optim.AdamW", "torch.optim.adamw.AdamW"),
+            component=("torch.optim.AdamW", "torch.optim.adamw.AdamW", "optimi.AdamW"),
             values={},
         ),
+    ),
+    OptimizerCard(
+        kind="adamw_kahan",
+        label="AdamW with Kahan summation",
+        source="Kahan 1965, Zamirai et al. 2020",
+        reads=_ADAM,
+        usual=(Usual("beta2", 0.99, "optimi's, since a decay of 0.999 rounds to none in bfloat16"),),
+        weights=_BFLOAT16,
+        # The third is what rounding has taken of the weight.
+        state=State(moments=3, bits=16, factored=False, needs_momentum=False, outside_layers=3, passing=1),
+        paged=False,
+        fused=False,
+        package="torch-optimi",
+        extra="optim",
+        exact_on=_EVERYWHERE,
+        rate=_AS_ADAMW,
+        whole_tensors="Kahan sums of sharded weights are not tested",
+        schedules=None,
+        solver_on=_EVERYWHERE,
+        uncounted="the operators of Kahan summation, which read and write weights and state several times",
+        is_auto=True,
+        paged_as=None,
+        rounded_as=(),
+        names=ForeignNames(trainer=(), component=(), values={}),
     ),
     OptimizerCard(
         kind="adamw_8bit",
@@ -80,6 +100,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         source="Dettmers et al. 2021",
         reads=_ADAM,
         usual=(ADAM_BETA2,),
+        weights=_FLOAT32,
         state=_moments(2, bits=8),
         paged=False,
         fused=False,
@@ -106,6 +127,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         source="Dettmers et al. 2023",
         reads=_ADAM,
         usual=(ADAM_BETA2,),
+        weights=_FLOAT32,
         state=_moments(2),
         paged=True,
         fused=False,
@@ -132,6 +154,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         source="Dettmers et al. 2023",
         reads=_ADAM,
         usual=(ADAM_BETA2,),
+        weights=_FLOAT32,
         state=_moments(2, bits=8),
         paged=True,
         fused=False,
@@ -154,6 +177,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         source="Chen et al. 2023",
         reads=("beta1", "beta2"),
         usual=(_LION_BETA2,),
+        weights=_FLOAT32,
         state=_moments(1),
         paged=False,
         fused=False,
@@ -180,6 +204,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         source="Chen et al. 2023",
         reads=("beta1", "beta2"),
         usual=(_LION_BETA2,),
+        weights=_FLOAT32,
         state=_moments(1, bits=8),
         paged=False,
         fused=False,
@@ -202,6 +227,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         source="Pagliardini et al. 2024",
         reads=(*_ADAM, "beta3", "alpha"),
         usual=_OF_ADEMAMIX,
+        weights=_FLOAT32,
         state=_moments(3),
         paged=False,
         fused=False,
@@ -224,6 +250,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         source="Pagliardini et al. 2024",
         reads=(*_ADAM, "beta3", "alpha"),
         usual=_OF_ADEMAMIX,
+        weights=_FLOAT32,
         state=_moments(3, bits=8),
         paged=False,
         fused=False,
@@ -246,7 +273,8 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         source="Jordan et al. 2024, with the scale of Liu et al. 2025",
         reads=("momentum", *_ADAM),
         usual=(ADAM_BETA2, Usual("momentum", 0.95, "torch's default for Muon")),
-        state=State(moments=1, bits=32, factored=False, needs_momentum=False, outside_layers=2),
+        weights=_FLOAT32,
+        state=State(moments=1, bits=32, factored=False, needs_momentum=False, outside_layers=2, passing=0),
         paged=False,
         fused=False,
         package="torch",
@@ -268,6 +296,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         source="Defazio et al. 2024",
         reads=_ADAM,
         usual=(ADAM_BETA2,),
+        weights=_FLOAT32,
         state=_moments(2),
         paged=False,
         fused=False,
@@ -290,7 +319,8 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         source="Shazeer & Stern 2018",
         reads=(),
         usual=(ADAM_BETA2,),
-        state=State(moments=1, bits=32, factored=True, needs_momentum=False, outside_layers=1),
+        weights=_FLOAT32,
+        state=State(moments=1, bits=32, factored=True, needs_momentum=False, outside_layers=1, passing=0),
         paged=False,
         fused=False,
         package="transformers",
@@ -316,7 +346,8 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         source="Sutskever et al. 2013",
         reads=("momentum",),
         usual=(ADAM_BETA2,),
-        state=State(moments=1, bits=32, factored=False, needs_momentum=True, outside_layers=1),
+        weights=_FLOAT32,
+        state=State(moments=1, bits=32, factored=False, needs_momentum=True, outside_layers=1, passing=0),
         paged=False,
         fused=True,
         package="torch",
@@ -350,48 +381,6 @@ else:
 """What a recipe may write; the cards decide, so that mypy sees a text and pydantic the kinds."""
 
 
-def in_layers(name: str, shape: Sequence[int]) -> bool:
-    """Whether a trained tensor is a matrix in one of the model's layers, and no table of embeddings or positions there.
-
-    Those are what Muon takes; the others are AdamW's.
-
-    Args:
-        name: The parameter's, with the path of its module.
-        shape: The parameter's.
-    """
-    parts = name.split(".")
-    is_table = any("embed" in part or "attention_bias" in part for part in parts)
-    return len(shape) == 2 and any(part.isdigit() for part in parts) and not is_table
-
-
-class OptimizerNumbers(Document):
-    """What a recipe says and a plan settles of single optimizers; None for what nobody said, or one ignores."""
-
-    beta3: Real | None = Field(default=None, ge=0, lt=1)
-    """Decay of AdEMAMix's slow mean. Default: 0.9999, the paper's."""
-    alpha: Real | None = Field(default=None, ge=0, le=100)
-    """Weight of AdEMAMix's slow mean beside the fast one. Default: 5, bitsandbytes'; the paper has 4 to 10."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
-
-
-class _Kind(Document):
-    kind: str
-
-
-class OptimizerKeys(OptimizerNumbers, _Kind):
-    """The same behind the kind of the optimizer."""
-
-
 def optimizer_card(kind: str) -> OptimizerCard:
     """The card of a kind that a plan names."""
     return _BY_KIND[kind]
-
-
-def candidates(kind: str) -> tuple[OptimizerCard, ...]:
-    """What a recipe's kind may come to: its own card, or those among which `auto` chooses, exact ones first."""
-    if kind != "auto":
-        return (_BY_KIND[kind],)
-    return tuple(sorted((card for card in OPTIMIZERS if card.is_auto), key=lambda card: card.is_rounded))

@@ -27,7 +27,9 @@ __all__ = [
     "choices_without_scaling",
     "number_type",
     "precision_card",
+    "trained_type",
     "usual_precision",
+    "with_trained",
 ]
 
 
@@ -40,6 +42,7 @@ class NumberType:
         stored: As safetensors names it.
         size: Bytes of an element.
         largest: Its largest number, as people write it.
+        digits: Significant bits: the smallest change of a number is 2**-digits of it, smaller ones are rounded away.
         since: CUDA's (major, minor) from which a GPU's tensor cores compute in it.
         merge_error: Largest difference of a model's scores, as a share of their spread, that rounding weights to it
             explains.
@@ -49,13 +52,16 @@ class NumberType:
     stored: str
     size: int
     largest: str
+    digits: int
     since: tuple[int, int]
     merge_error: float
 
 
-_FLOAT32 = NumberType(name="float32", stored="F32", size=4, largest="3.4e38", since=(0, 0), merge_error=1e-4)
-_BFLOAT16 = NumberType(name="bfloat16", stored="BF16", size=2, largest="3.4e38", since=(8, 0), merge_error=0.05)
-_FLOAT16 = NumberType(name="float16", stored="F16", size=2, largest="65,504", since=(7, 0), merge_error=0.01)
+_FLOAT32 = NumberType(name="float32", stored="F32", size=4, largest="3.4e38", digits=24, since=(0, 0), merge_error=1e-4)
+_BFLOAT16 = NumberType(
+    name="bfloat16", stored="BF16", size=2, largest="3.4e38", digits=8, since=(8, 0), merge_error=0.05
+)
+_FLOAT16 = NumberType(name="float16", stored="F16", size=2, largest="65,504", digits=11, since=(7, 0), merge_error=0.01)
 
 NUMBER_TYPES: tuple[NumberType, ...] = (_FLOAT32, _BFLOAT16, _FLOAT16)
 """Every type that weights may be held and written in, the most exact first."""
@@ -69,7 +75,8 @@ class PrecisionCard:
         kind: What a recipe calls it.
         label: What people call it.
         products: Type in which products of matrices are computed.
-        trained: Type of weights that are trained, and of their gradients.
+        trained: Type of weights that are trained, and of their gradients. In 16 bits only optimizers that keep what
+            rounding takes of an update train them, and only strategies that train the model's own weights.
         frozen: Type of weights that are not, unless they are quantized.
         scales_loss: Whether gradients underflow in it unless the loss is scaled (Micikevicius et al. 2018).
         auto: Its place among those that `auto` tries on a GPU, the first that is fast there; None for one that has to
@@ -150,6 +157,17 @@ PRECISIONS: tuple[PrecisionCard, ...] = (
         overflows=frozenset(("gemma2", "gemma3", "gemma3_text", "longt5", "mt5", "t5", "umt5")),
         isolation=0.02,
     ),
+    PrecisionCard(
+        kind="pure_bfloat16",
+        label="pure bfloat16",
+        products=_BFLOAT16,
+        trained=_BFLOAT16,
+        frozen=_BFLOAT16,
+        scales_loss=False,
+        auto=None,
+        overflows=_NONE,
+        isolation=0.1,
+    ),
 )
 """Every precision, in the order in which a recipe's are listed."""
 
@@ -175,6 +193,18 @@ else:
 def precision_card(kind: str) -> PrecisionCard:
     """The card of a kind that a plan names."""
     return _BY_KIND[kind]
+
+
+def trained_type(asked: AskedPrecision) -> NumberType:
+    """The type of trained weights, by a recipe's word; those that `auto` chooses among have one in common."""
+    return (FIRST_CHOICE if asked == "auto" else _BY_KIND[asked]).trained
+
+
+def with_trained(trained: NumberType, asked: AskedPrecision) -> PrecisionCard:
+    """The precision that is most like a recipe's and trains weights of a type."""
+    products = (FIRST_CHOICE if asked == "auto" else _BY_KIND[asked]).products
+    fitting = [card for card in PRECISIONS if card.trained == trained]
+    return next((card for card in fitting if card.products == products), fitting[0])
 
 
 def usual_precisions(device: DeviceFacts, model_type: str = "") -> tuple[PrecisionCard, ...]:

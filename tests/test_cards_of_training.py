@@ -13,6 +13,7 @@ from ftc.spec.devices import CARDS
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizers import OPTIMIZERS
+from ftc.spec.precisions import trained_type, with_trained
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, learning_rate_at
 from ftc.views.plan import optimizer_words
 from tests.compiler.importers.examples import AXOLOTL, FACTORY, TUNE, import_text, recipe_values
@@ -30,7 +31,9 @@ def settled(device: Any = CARD, **train: Any) -> TrainSettings:
 
 def planned(device: Any = CARD, **train: Any) -> ClosedDraft:
     """The draft of a plan for a recipe with this `train` section."""
+    is_narrow = trained_type(train.get("precision", "auto")).size < 4
     asked = draft_of(
+        strategy={"kind": "full" if is_narrow else "lora"},
         device=device.model_copy(
             update={"host_bytes": 64 * 2**30, "capability": (8, 9), "speed": CARDS["rtx-4090"].speed}
         ),
@@ -42,10 +45,16 @@ def planned(device: Any = CARD, **train: Any) -> ClosedDraft:
     return draft
 
 
+def _for_weights(card: OptimizerCard) -> dict[str, Any]:
+    """The precision whose weights an optimizer trains, where a recipe has to ask for it."""
+    precision = with_trained(card.weights, "auto")
+    return {} if precision.auto is not None else {"precision": precision.kind}
+
+
 @pytest.mark.parametrize("card", OPTIMIZERS, ids=lambda card: card.kind)
 def test_an_optimizer_has_a_plan_words_and_docs(card: OptimizerCard) -> None:
     schedule = {"schedule": {"kind": card.schedules[0]}} if card.schedules else {}
-    draft = planned(optimizer={"kind": card.kind}, **schedule)
+    draft = planned(optimizer={"kind": card.kind}, **_for_weights(card), **schedule)
     assert draft.time is not None
     assert any(str(card.uncounted) in missing for missing in draft.not_checked) is (card.uncounted is not None)
     train = draft.settings().train

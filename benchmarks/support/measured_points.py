@@ -13,7 +13,7 @@ from ftc.runtime.memory_trace.meta_model import model_config
 from ftc.spec.devices import CARDS, Card
 from support.foreign_step import ForeignJob
 
-__all__ = ["Unscored", "card_of", "job_of", "read_points", "release_of"]
+__all__ = ["CONFIGS", "Unscored", "card_of", "job_of", "read_points", "release_of"]
 
 GIB = 2**30
 _TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -58,7 +58,7 @@ def _sizes(
     }
 
 
-_CONFIGS = {
+CONFIGS = {
     "HuggingFaceTB/SmolLM2-135M": _sizes("llama", 576, 1536, 30, 9, 3, 49152, True),
     "HuggingFaceTB/SmolLM2-360M": _sizes("llama", 960, 2560, 32, 15, 5, 49152, True),
     "HuggingFaceTB/SmolLM2-1.7B": _sizes("llama", 2048, 8192, 24, 32, 32, 49152, True),
@@ -166,8 +166,8 @@ def _config(point: dict[str, Any]) -> dict[str, Any]:
     told = point.get("model_config")
     if isinstance(told, dict) and "model_type" in told:
         return told
-    if point.get("model") in _CONFIGS:
-        return _CONFIGS[point["model"]]
+    if point.get("model") in CONFIGS:
+        return CONFIGS[point["model"]]
     if not isinstance(told, dict):
         raise Unscored(f"sizes of {point.get('model')!r} aren't known, and it has no `model_config`")
     for kind in _KINDS:

@@ -231,6 +231,13 @@ def _pissa(t: Translation, key: Key) -> None:
         t.needless(key, "belongs to a feature that is off")
 
 
+def _pure_bfloat16(t: Translation, key: Key) -> None:
+    if t.flag(key):
+        training.narrow_weights(t, key)
+    else:
+        t.needless(key, "off, as in ftc")
+
+
 def _named_optimizer(t: Translation, key: Key) -> None:
     """A switch of its own for an optimizer, such as `use_muon`."""
     kind = words.OPTIMIZERS.get(str(key[-1]).removeprefix("use_"))
@@ -281,8 +288,7 @@ _RULES: rules.Rules = {
     **rules.of_turns(lambda t, key: "last", "the answer of a row is trained on", "mask_history"),
     **rules.dropped("a data set by name", "eval_dataset", "name its file in `data.split.validation`"),
     **rules.earlier_adapters("adapter_name_or_path", new="create_new_adapter"),
-    **rules.dropped("trained weights stay in float32", "pure_bf16",
-        "the plan uses bfloat16 if the device supports it well"),
+    **rules.each(_pure_bfloat16, "pure_bf16"),
     **rules.dropped("rows are read from their file", "tokenized_path", "use `--data FILE --task TASK`"),
     **rules.dropped("token accuracy is not supported", "compute_accuracy"),
     **rules.dropped("the test split is evaluated at the end", "do_predict", "give `data.split.test` a share"),

@@ -211,12 +211,7 @@ def _train(t: Translation) -> None:
         t.carry("optimizer.betas", "train.optimizer.beta1", betas[0])
         t.carry("optimizer.betas", "train.optimizer.beta2", betas[1])
     _schedule(t)
-    word = t.text("dtype")
-    kind = {"bf16": "bfloat16", "fp32": "float32"}.get(word or "")
-    if kind:
-        t.carry("dtype", "train.precision", kind)
-    elif word:
-        t.drop("dtype", f"not arithmetic: `{word[:20]}`", "the plan uses bfloat16 if the device supports it well")
+    _precision(t)
     training.checkpointing(t, "enable_activation_checkpointing")
     pairs = words.task_of("prompt", "chosen", "rejected")
     if (loss := t.text("loss._component_")) in _LOSSES:
@@ -235,6 +230,17 @@ def _train(t: Translation) -> None:
     else:
         t.carry("clip_grad_norm", "train.max_grad_norm", None)
         t.add("train.max_grad_norm", None, "torchtune's default")
+
+
+def _precision(t: Translation) -> None:
+    """The type of all weights, in which torchtune computes without autocast."""
+    word = t.text("dtype")
+    if word == "bf16":
+        training.narrow_weights(t, "dtype")
+    elif word == "fp32":
+        t.carry("dtype", "train.precision", "float32")
+    elif word:
+        t.drop("dtype", f"not arithmetic: `{word[:20]}`", "the plan uses bfloat16 if the device supports it well")
 
 
 def _schedule(t: Translation) -> None:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from ftc.compiler.importers import words
 from ftc.compiler.importers.translation import Key, Translation, key_of
 from ftc.spec.metrics import METRIC_BY_NAME, metric_called
+from ftc.spec.optimizer_choice import candidates
+from ftc.spec.precisions import FIRST_CHOICE, PRECISIONS
 from ftc.spec.schedules import schedule_card
+from ftc.spec.strategies import STRATEGIES
 
 __all__ = [
     "TrainerKeys",
@@ -16,6 +19,7 @@ __all__ = [
     "early_stopping",
     "evaluation",
     "length_grouped",
+    "narrow_weights",
     "optimizer",
     "packing",
     "schedule",
@@ -177,6 +181,8 @@ def precision(t: Translation, bf16: str, fp16: str, *, default: str | None = Non
     """Arithmetic: one of the 16-bit types, what the device is fast at, or neither."""
     if _is_auto(t, bf16):
         t.carry(bf16, "train.precision", "auto")
+    elif t.text(bf16) == "full":  # Axolotl's word for bfloat16 without autocast
+        narrow_weights(t, bf16)
     elif t.flag(bf16):
         t.carry(bf16, "train.precision", "bfloat16")
     elif t.flag(fp16):
@@ -189,6 +195,26 @@ def precision(t: Translation, bf16: str, fp16: str, *, default: str | None = Non
         t.drop(fp16, f"`{bf16}` asks for another type", "`train.precision` is what the run computes in")
     for key in (bf16, fp16):
         t.needless(key, "off, as in ftc")
+
+
+def narrow_weights(t: Translation, key: str | Key) -> None:
+    """Weights that another tool trains in bfloat16, with the optimizer that keeps what rounding takes of updates.
+
+    An adapter's, and those of optimizers that would lose small updates, stay in float32.
+    """
+    pure = next(one for one in PRECISIONS if one.trained.size < FIRST_CHOICE.trained.size)
+    usual, keeping = (candidates("auto", one.kind)[0] for one in (FIRST_CHOICE, pure))
+    strategy, optimizer = t.values.get("strategy.kind"), t.values.get("train.optimizer.kind")
+    if strategy is None or not next(one for one in STRATEGIES if one.kind == strategy.value).is_whole:
+        t.carry(key, "train.precision", FIRST_CHOICE.kind, "an adapter is trained in float32")
+        return
+    if optimizer is not None and optimizer.value not in (usual.kind, keeping.kind):
+        reason = f"trained weights stay in float32: in {pure.trained.name}, `{optimizer.value}` loses small updates"
+        t.carry(key, "train.precision", FIRST_CHOICE.kind, reason)
+        return
+    t.carry(key, "train.precision", pure.kind, f"{keeping.label} keeps what rounding takes of updates")
+    if optimizer is not None:
+        t.carry(list(optimizer.keys), "train.optimizer.kind", keeping.kind, f"the one for {pure.trained.name} weights")
 
 
 def checkpointing(t: Translation, key: str, *, default: bool | None = False) -> None:

@@ -22,7 +22,7 @@ from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInpu
 from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, quantized_bytes
 from ftc.compiler.memory.sharded_formula import on_one_of
 from ftc.compiler.memory.stacks import layer_weights
-from ftc.compiler.weights import bytes_per_weight, card_of, device_bytes, held, num_trainable, packed_bytes
+from ftc.compiler.weights import bytes_per_weight, card_of, device_bytes, held, num_trainable, packed_bytes, step_bytes
 from ftc.spec.devices import UNKNOWN_CAPABILITY, context_bytes
 from ftc.spec.documents.device import Calibration
 from ftc.spec.documents.estimates import ByteRange, MemoryEstimate, PhasePeak, Verdict
@@ -178,8 +178,10 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         beside=trained.beside,
         is_adapter=not is_whole,
         num_trainable=num_trainable(draft),
+        trained_bytes=precision.trained.size,
         num_frozen=trained.num_frozen,
         state_bytes=device_bytes(draft),
+        step_bytes=step_bytes(draft),
         head_width=head_card(draft.loaded.head).score_width(
             len(draft.labels), vocabulary=draft.model.vocab_size, hidden=draft.model.hidden_size
         ),
@@ -334,10 +336,10 @@ def host_bytes(draft: ClosedDraft) -> int:
     if draft.candidate.sharding != "fsdp":
         return 0
     is_whole = strategy_card(draft.strategy).is_whole
-    width = precision_card(draft.train.precision).base_type(is_whole=is_whole).size
-    trained = num_trainable(draft)
-    model = width * draft.model.num_parameters + (0 if is_whole else _FP32 * trained)
-    kept = (_FP32 + bytes_per_weight(draft, card_of(draft))) * trained if draft.candidate.offload == "cpu" else 0
+    precision, trained = precision_card(draft.train.precision), num_trainable(draft)
+    width, own = precision.base_type(is_whole=is_whole).size, precision.trained.size
+    model = width * draft.model.num_parameters + (0 if is_whole else own * trained)
+    kept = (own + bytes_per_weight(draft, card_of(draft))) * trained if draft.candidate.offload == "cpu" else 0
     return model + round(kept)
 
 

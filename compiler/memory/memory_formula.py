@@ -47,8 +47,10 @@ class MemoryInputs:
         beside: What stands beside linear layers, by their names.
         is_adapter: Whether what is trained lies beside the base's weights.
         num_trainable: Weights that are trained.
+        trained_bytes: Bytes of one of them, and of its gradient.
         num_frozen: Weights that an adapter brings along and never changes.
         state_bytes: What the optimizer keeps on the device.
+        step_bytes: What its step makes beside that for one weight at a time.
         head_width: Outputs of the last layer: vocabulary or labels.
         head_rows: Rows of logits that are there at once: of one micro-batch, or of a chunk of it.
         tokens: Tokens in the longest padded micro-batch.
@@ -83,7 +85,9 @@ class MemoryInputs:
     beside: Mapping[str, Beside]
     is_adapter: bool
     num_trainable: int
+    trained_bytes: int
     state_bytes: int
+    step_bytes: int
     head_width: int
     head_rows: int
     tokens: int
@@ -113,6 +117,11 @@ class MemoryInputs:
     copied_head: int = 0
 
     @property
+    def casts_weights(self) -> bool:
+        """Whether the base's own weights are wider than operands of products, which cast them one by one."""
+        return not self.is_adapter and not self.in_parts and self.trained_bytes == _FP32
+
+    @property
     def is_full(self) -> bool:
         """Whether weights of the base's own linear layers are trained."""
         return not self.is_adapter and self.trains_products
@@ -137,9 +146,7 @@ class MemoryInputs:
         """Bytes of elements."""
         e = self.activation_bytes
         exact = (
-            (not self.is_adapter and not self.in_parts)
-            or self.quantized
-            or (self.model.family == "encoder" and not composes_norms(self.model))
+            self.casts_weights or self.quantized or (self.model.family == "encoder" and not composes_norms(self.model))
         )  # norms after the sum stay in float32
         return Numbers(
             operand=e,
@@ -183,11 +190,11 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     workspace = _WORKSPACE if job.capability < (9, 0) else _WORKSPACE_SINCE_HOPPER
     fixed = {
         "weights": round(job.model.num_parameters * job.weight_bytes),
-        "adapter": 0 if not job.is_adapter else _FP32 * (job.num_trainable + job.num_frozen),
+        "adapter": 0 if not job.is_adapter else job.trained_bytes * (job.num_trainable + job.num_frozen),
         "optimiser state": job.state_bytes,
         "workspace": 2 * workspace if job.on_card else 0,
     }
-    gradients, scores = _FP32 * job.num_trainable, job.head_rows * job.head_width
+    gradients, scores = job.trained_bytes * job.num_trainable, job.head_rows * job.head_width
     earlier = gradients if job.accumulates else 0
     saved = _saved_bytes(job)
     layer = max(round(saved / max(1, sum(stack.layers for stack in job.stacks))), 1)
@@ -198,13 +205,13 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     # The copy of an output layer is kept for the way back, or the cast that is made of it, as without one.
     passing_copy, kept_copy = (job.copied_head, 0) if job.quantized else (0, job.copied_head)
     within = {"saved activations": kept + _cast_head(job) + kept_copy, "gradients": earlier}
-    each = job.activation_bytes if job.in_parts else _FP32
+    each = job.activation_bytes if job.in_parts else job.trained_bytes
     table = each * job.model.vocab_size * job.model.hidden_size if job.is_full else 0
     waiting = table if job.has_vocabulary and job.model.tied_embeddings else 0
     # saved by log_softmax and nll_loss in float32, with their gradient; by tanh where logits are soft-capped
     bounded = job.activation_bytes if job.has_vocabulary and job.model.config.get("final_logit_softcapping") else 0
     logits = scores * (job.score_copies * _FP32 + bounded)
-    read = 0 if job.on_card else _FP32 * job.num_trainable  # safetensors are read into host RAM
+    read = 0 if job.on_card else job.trained_bytes * job.num_trainable  # safetensors are read into host RAM
     alone = {"optimiser state": 0, "temporaries": read}
     moments: dict[str, Moment] = {
         "load": _loading(job),
@@ -226,7 +233,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
             "temporaries": waiting + passing + _held_casts(job),
         },
         "backward: embedding": {"gradients": gradients, "temporaries": _at_embedding(job, table, waiting)},
-        "optimiser step": {"gradients": gradients},
+        "optimiser step": {"gradients": gradients, "temporaries": job.step_bytes},
     }
     if job.measuring is not None:
         moments |= evaluation_moments(job.model, job.measuring, job.head_width, job.numbers, job.trained)
@@ -259,10 +266,10 @@ def _reading_images(job: MemoryInputs, earlier: int) -> dict[str, Moment]:
 def _chunked(job: MemoryInputs, within: Moment, logits: int) -> dict[str, Moment]:
     """The two moments at the head where gradients come with the losses of a chunk.
 
-    The gradients of hidden states stay from then on, and those of a trained output layer, summed in float32.
+    The gradients of hidden states stay from then on, and those of a trained output layer, summed as it is held.
     """
     slopes = job.chunked_places * job.model.hidden_size * job.numbers.residual
-    summed = _FP32 * job.model.vocab_size * job.model.hidden_size if job.is_full else 0
+    summed = job.trained_bytes * job.model.vocab_size * job.model.hidden_size if job.is_full else 0
     later = {**within, "saved activations": within["saved activations"] - _cast_head(job)}
     passing = _held_casts(job) + slopes + summed + _head_gradients(job)
     return {
@@ -292,7 +299,7 @@ def _loading(job: MemoryInputs) -> dict[str, int]:
 def _saved_bytes(job: MemoryInputs) -> float:
     """What all layers keep, with the casts of weights that are in float32."""
     saved = sum(stack.saved_bytes(job.numbers, job.trained) for stack in job.stacks)
-    if not job.is_adapter and not job.in_parts:
+    if job.casts_weights:
         return saved + sum(stack.cast_bytes(job.numbers) for stack in job.stacks)
     if job.quantized and job.numbers.casts:
         return saved + job.activation_bytes * never_packed(job.model)
@@ -301,7 +308,7 @@ def _saved_bytes(job: MemoryInputs) -> float:
 
 def _cast_head(job: MemoryInputs) -> int:
     """An output layer in float32, as products read it."""
-    is_exact = job.quantized or not (job.is_adapter or job.in_parts)
+    is_exact = job.quantized or job.casts_weights
     if not (job.has_vocabulary and job.numbers.casts and is_exact):
         return 0
     return job.activation_bytes * job.model.vocab_size * job.model.hidden_size
@@ -313,7 +320,8 @@ def _casts(job: MemoryInputs) -> int:
         return 0
     if not job.is_full:
         return job.activation_bytes * job.num_trainable if job.is_adapter else 0
-    return sum(stack.cast_bytes(job.numbers) for stack in job.stacks) if job.checkpointing else 0
+    is_cast = job.checkpointing and job.casts_weights
+    return sum(stack.cast_bytes(job.numbers) for stack in job.stacks) if is_cast else 0
 
 
 def _held_casts(job: MemoryInputs) -> int:
@@ -328,7 +336,7 @@ def _head_gradients(job: MemoryInputs) -> int:
     freed = job.head_rows * job.head_width * (3 * _FP32 - job.activation_bytes)
     if not (job.is_full and job.has_vocabulary):
         return max(0, job.copied_head - freed)
-    each = _FP32 + (job.activation_bytes if job.numbers.casts else 0)
+    each = job.trained_bytes + (job.activation_bytes if job.numbers.casts and job.casts_weights else 0)
     if job.in_parts:  # it waits in the width of products until gradients are exchanged
         each = job.activation_bytes
     size = job.model.vocab_size * job.model.hidden_size * each

@@ -40,7 +40,7 @@ def on_one_of(
         case "none":
             return phases
         case "ddp":
-            copies = _FP32 * job.num_trainable
+            copies = job.trained_bytes * job.num_trainable
             held = [(one.phase, one.components, one.components.get("gradients", 0)) for one in phases]
             return tuple(phase_peak(name, {**parts, "gradients": own + copies}) for name, parts, own in held)
         case "fsdp":

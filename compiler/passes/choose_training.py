@@ -17,6 +17,7 @@ from ftc.compiler.training_defaults import (
     choose_head_rate,
     choose_rate,
     choose_steps,
+    narrow_words,
 )
 from ftc.compiler.vectors import vector_settings
 from ftc.spec.documents.facts import TeacherFacts
@@ -39,7 +40,8 @@ from ftc.spec.documents.settings import (
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.metrics import metric_named
-from ftc.spec.optimizers import OPTIMIZERS, candidates
+from ftc.spec.optimizer_choice import candidates
+from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.precisions import FIRST_CHOICE, Precision, precision_card, usual_precision
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.evaluation import watched_metrics
@@ -100,7 +102,7 @@ def choose_training(draft: Draft) -> Draft:
 def _optimizer(draft: Draft, why: Reasons) -> OpenOptimizer:
     """Its numbers; the kinds among which `auto` chooses have them in common."""
     asked = draft.recipe.train.optimizer
-    card = candidates(asked.kind)[0]
+    card = candidates(asked.kind, draft.recipe.train.precision)[0]
 
     def number(name: str) -> float:
         path, usual = f"optimizer.{name}", card.usual_value(name)
@@ -137,6 +139,9 @@ def _check_precision(draft: Draft) -> Draft:
     if draft.recipe.train.precision == "auto":
         return draft
     name, path, help = card.products.name, "train.precision", "write `float32`, or remove `precision`"
+    if card.trained.size < FIRST_CHOICE.trained.size:
+        advice = f"write `{FIRST_CHOICE.kind}` where that fits, or compare the results"
+        draft = draft.find("FTC228", narrow_words(draft), path, help=advice)
     if draft.model.model_type in card.overflows:
         summary = f"activations of {draft.model.model_type} models overflow {name}: the run would stop at that step"
         draft = draft.find("FTC289", summary, path, help=help)
@@ -160,7 +165,8 @@ def _check_class_weights(draft: Draft) -> Draft:
 
 def _schedule(draft: Draft, why: Reasons, steps: int) -> ScheduleSettings:
     """The warm-up, and the schedule behind it; keys that it doesn't know are left out."""
-    asked, optimizer = draft.recipe.train.schedule, candidates(draft.recipe.train.optimizer.kind)[0]
+    train = draft.recipe.train
+    asked, optimizer = train.schedule, candidates(train.optimizer.kind, train.precision)[0]
     if optimizer.schedules is not None and draft.source.node("train.schedule.kind") is None:
         reason = f"{optimizer.label} averages weights instead of a schedule"
         kind = why.derive("schedule.kind", optimizer.schedules[0], reason)

@@ -13,7 +13,7 @@ from ftc.spec.diagnostics import Diagnostic, Related, Severity, diagnostic
 from ftc.spec.documents.slices import measured_kind
 from ftc.spec.language.source import Path, Source
 from ftc.spec.metrics import Metric
-from ftc.spec.optimizers import candidates
+from ftc.spec.optimizer_choice import candidates
 from ftc.spec.sections.evaluation import Gate, parse_gate
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.strategies import strategy_card
@@ -94,7 +94,7 @@ def learning_rate_is_usual(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     """A learning rate far from what the strategy is usually trained with is most often a slip."""
     rate, usual = recipe.train.learning_rate, strategy_card(recipe.strategy).rate
     low, high = usual.low, usual.high
-    is_known = all(card.rate.range_known for card in candidates(recipe.train.optimizer.kind))
+    is_known = all(card.rate.range_known for card in candidates(recipe.train.optimizer.kind, recipe.train.precision))
     if is_known and rate != "auto" and not low <= rate <= high:
         yield diagnostic(
             "FTC211",

@@ -36,12 +36,11 @@ from ftc.compiler.rules.reward_rules import (
 )
 from ftc.compiler.rules.track_rules import trackers_write_into_the_project
 from ftc.compiler.rules.train_rules import (
+    OPTIMIZER_RULES,
     devices_have_rows,
     head_rate_has_a_head,
     link_has_machines,
     losses_have_targets,
-    optimizer_goes_with_the_schedule,
-    optimizer_values_count,
     schedule_has_something_to_watch,
     sharding_can_be_done,
     sharding_has_devices,
@@ -348,8 +347,7 @@ RULES: tuple[Rule, ...] = (
     targets_stand_once,
     strategy_agrees_with_itself,
     warm_up_is_said_once,
-    optimizer_goes_with_the_schedule,
-    optimizer_values_count,
+    *OPTIMIZER_RULES,
     schedule_has_something_to_watch,
     micro_batch_divides_the_batch,
     devices_have_rows,

@@ -9,25 +9,26 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ftc.compiler.rules.number_rules import value_at
-from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.embedding_losses import EMBEDDING_LOSSES, EmbeddingLossCard
 from ftc.spec.heads import head_card
 from ftc.spec.language.source import Source
 from ftc.spec.optimizer_card import OptimizerCard
-from ftc.spec.optimizers import OPTIMIZERS, candidates
+from ftc.spec.optimizer_choice import candidates
+from ftc.spec.optimizers import OPTIMIZERS, optimizer_card
+from ftc.spec.precisions import FIRST_CHOICE, trained_type, with_trained
 from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLossCard
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, schedule_card
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.strategies import STRATEGIES, strategy_card
 
 __all__ = [
+    "OPTIMIZER_RULES",
     "WHOLE",
     "devices_have_rows",
     "head_rate_has_a_head",
     "link_has_machines",
     "losses_have_targets",
-    "optimizer_goes_with_the_schedule",
-    "optimizer_values_count",
     "schedule_has_something_to_watch",
     "sharding_can_be_done",
     "sharding_has_devices",
@@ -45,7 +46,7 @@ def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     """Each value of the optimizer, the schedule and the loss of pairs or vectors is one that its kind knows."""
     optimizer, schedule = recipe.train.optimizer.kind, recipe.train.schedule.kind
     sections: dict[str, tuple[str, tuple[str, ...], _Cards]] = {
-        "train.optimizer": (optimizer, candidates(optimizer)[0].reads, OPTIMIZERS),
+        "train.optimizer": (optimizer, candidates(optimizer, recipe.train.precision)[0].reads, OPTIMIZERS),
         "train.schedule": (schedule, schedule_card(schedule).reads, SCHEDULES),
     }
     if (loss := recipe.task.pair_loss) is not None:
@@ -65,7 +66,7 @@ def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnosti
 def optimizer_goes_with_the_schedule(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """An optimizer that averages weights in place of a schedule has none beside it, and no other average."""
     kind = recipe.train.schedule.kind
-    for card in candidates(recipe.train.optimizer.kind):
+    for card in candidates(recipe.train.optimizer.kind, recipe.train.precision):
         path = "train.schedule.kind"
         if card.schedules is not None and kind not in card.schedules and source.node(path) is not None:
             summary = f"`{kind}` can't be used with `{card.kind}`, which averages weights instead of a schedule"
@@ -75,6 +76,51 @@ def optimizer_goes_with_the_schedule(recipe: Recipe, source: Source) -> Iterator
             path, help = "train.ema_decay", "keep one of the two"
             summary = f"`ema_decay` can't be used with `{card.kind}`, which averages weights itself"
             yield diagnostic("FTC277", summary, source.span(path), help=help, path=path)
+
+
+def narrow_weights_can_be_trained(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """The optimizer is made for weights of the type in which they are trained, and no adapter is in 16 bits."""
+    asked, kind, wide = recipe.train.precision, recipe.train.optimizer.kind, FIRST_CHOICE.trained
+    trained = trained_type(asked)
+    if trained.size < wide.size and not strategy_card(recipe.strategy).is_whole:
+        path, other = "train.precision", with_trained(wide, asked).kind
+        summary = (
+            f"`{asked}` is for strategies that train the model's own weights, and `{recipe.strategy.kind}` adds some"
+        )
+        yield diagnostic("FTC298", summary, source.span(path), help=f"write `{other}`, or train `full`", path=path)
+    if kind == "auto" or (needed := optimizer_card(kind).weights) == trained:
+        return
+    path, other = "train.optimizer.kind", with_trained(needed, asked).kind
+    summary = f"`{kind}` is for {needed.name} weights, but `precision: {asked}` trains weights in {trained.name}"
+    help = f"remove `kind`, or write `precision: {other}`"
+    yield diagnostic("FTC299", summary, source.span(path), help=help, path=path)
+
+
+def decay_is_felt(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """An average that decays by less than rounding takes does not decay at all."""
+    asked = recipe.train.optimizer
+    for card in candidates(asked.kind, recipe.train.precision):
+        step = 2.0**-card.weights.digits
+        for name in ("beta1", "beta2"):
+            value, path = getattr(asked, name), f"train.optimizer.{name}"
+            if card.state.bits == 8 * card.weights.size < 32 and source.node(path) and 1 - value < step:
+                summary = (
+                    f"an average of {card.weights.name} numbers does not decay by {value:g}: the step is rounded away"
+                )
+                help = f"write at most {1 - step:.3f}, or remove it"
+                yield diagnostic("FTC227", summary, source.span(path), help=help, path=path)
+        if recipe.train.ema_decay is not None and card.weights.size < FIRST_CHOICE.trained.size:
+            path, severity = "train.ema_decay", Severity.ERROR
+            summary = f"an average of {card.weights.name} weights does not move: its steps are rounded away"
+            yield diagnostic("FTC227", summary, source.span(path), help="remove it", path=path, severity=severity)
+
+
+OPTIMIZER_RULES = (
+    narrow_weights_can_be_trained,
+    optimizer_goes_with_the_schedule,
+    optimizer_values_count,
+    decay_is_felt,
+)
 
 
 def warm_up_is_said_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
@@ -145,6 +191,10 @@ WHOLE: tuple[_Whole, ...] = (
 def unsharded(recipe: Recipe) -> Iterator[_Whole]:
     """What of a recipe `fsdp` can't divide."""
     yield from (one for one in WHOLE if value_at(recipe, one.path) in one.values)
+    open_kinds = candidates("auto", recipe.train.precision) if recipe.train.optimizer.kind == "auto" else ()
+    if open_kinds and all(card.whole_tensors is not None for card in open_kinds):
+        kinds = tuple(card.kind for card in open_kinds)
+        yield from (one for one in WHOLE if one.values[0] in kinds)
     if recipe.model.adds_tokens and not strategy_card(recipe.strategy).is_whole:
         reason = "rows of added tokens beside a frozen embedding can't be sharded"
         yield _Whole("model", (), reason, "choose `kind: full`, or `sharding: ddp`")

@@ -28,7 +28,8 @@ from ftc.spec.devices import kernels
 from ftc.spec.heads import head_card
 from ftc.spec.knobs import KNOBS
 from ftc.spec.optimizer_card import OptimizerCard
-from ftc.spec.optimizers import OptimizerKind, candidates, optimizer_card
+from ftc.spec.optimizer_choice import candidates
+from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.precisions import precision_card
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import Offload, Sharding
@@ -237,8 +238,9 @@ _HOST_SHARE = 0.8
 
 
 def kinds_for_auto(draft: Draft) -> tuple[OptimizerKind, ...]:
-    """What `optimizer: {kind: auto}` chooses among, the exact ones first."""
-    return tuple(card.kind for card in candidates("auto") if can_take(draft, card))
+    """What `optimizer: {kind: auto}` chooses among, the exact ones first; without a choice, what is left."""
+    found = candidates("auto", draft.recipe.train.precision)
+    return tuple(card.kind for card in found if len(found) == 1 or can_take(draft, card))
 
 
 def can_take(draft: Draft, card: OptimizerCard) -> bool:

@@ -17,6 +17,7 @@ from ftc.compiler.search.search import Found
 from ftc.compiler.weights import card_of
 from ftc.spec.documents.plan import Origin
 from ftc.spec.knobs import KNOBS
+from ftc.spec.optimizer_choice import candidates
 
 __all__ = ["BESIDE", "ORIGINS", "Choice", "chosen"]
 
@@ -172,6 +173,8 @@ def _optimizer(choice: Choice) -> Origin:
     if choice.draft.recipe.train.optimizer.kind != "auto":
         return choice.asked("train.optimizer.kind")
     card = card_of(choice.draft)
+    if len(candidates("auto", choice.draft.recipe.train.precision)) == 1:
+        return choice.derived(f"the one that keeps what rounding takes of updates to {card.weights.name} weights")
     if card.is_rounded:
         return choice.derived("AdamW's optimizer state in float32 does not fit; 8-bit state rounds at each step")
     if card.paged:

@@ -20,8 +20,9 @@ from ftc.compiler.rules.train_rules import unsharded
 from ftc.compiler.search.candidates import can_take, kernels_for_auto, train_seconds
 from ftc.spec.diagnostics import Fix, TextEdit
 from ftc.spec.knobs import KNOBS
+from ftc.spec.optimizer_choice import candidates
 from ftc.spec.optimizers import optimizer_card
-from ftc.spec.precisions import precision_card, usual_precisions
+from ftc.spec.precisions import PRECISIONS, precision_card, trained_type, usual_precisions
 
 __all__ = ["Decide", "with_suggestions"]
 
@@ -126,6 +127,7 @@ def _searches(undecided: Draft, decided: Draft) -> Iterator[Iterator[_Change]]:
         yield iter([_change("budget.allow_tight", True)])
     yield _fewer_bits_of_products(undecided)
     yield _fewer_bits(undecided, decided)
+    yield _narrow_weights(undecided)
     for ways in undecided.recipe.strategy.smaller(undecided.model):
         yield (_change(path, value) for path, value in ways)
     yield _shorter_rows(undecided)
@@ -138,6 +140,16 @@ def _fewer_bits_of_products(undecided: Draft) -> Iterator[_Change]:
         device, model_type = undecided.device, undecided.model.model_type
         fits = (card for card in usual_precisions(device, model_type) if card.is_mixed)
         yield from (_change("train.precision", card.kind) for card in fits)
+
+
+def _narrow_weights(undecided: Draft) -> Iterator[_Change]:
+    """Trained weights in 16 bits, with the optimizer for them; rules refuse it for adapters."""
+    train, source = undecided.recipe.train, undecided.source
+    is_open = source.node(_OPTIMIZER) is None or train.optimizer.kind == "auto"
+    for card in PRECISIONS:
+        if card.trained.size < trained_type(train.precision).size and card.is_fast_on(undecided.device):
+            narrow, kind = _change("train.precision", card.kind), candidates("auto", card.kind)[0].kind
+            yield narrow if is_open else narrow.with_(_change(_OPTIMIZER, kind))
 
 
 def _smaller_parts(decided: Draft, path: str, asked: Any) -> Iterator[_Change]:

@@ -16,6 +16,7 @@ from ftc.compiler.time.amounts import Kernel, window_of
 from ftc.spec.architectures import Family
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import part_of, role_of
+from ftc.spec.precisions import NUMBER_TYPES
 from ftc.spec.strategies import Beside
 
 __all__ = ["Linear", "Network", "Part", "composes_norms", "drops", "network_of", "reads_encoder", "rotates"]
@@ -94,6 +95,7 @@ class Network:
         head_width: Outputs of the head: vocabulary or labels.
         pooled: Width of a layer over whole rows before a new head; 0 where there is none.
         trainable: Weights that are trained.
+        trained_bytes: Bytes of one of them, and of its gradient.
         is_full: Whether all of them are.
         flows_from_start: Whether the embeddings' output wants a gradient, as where virtual tokens, biases or scales of
             the first layer are learned.
@@ -118,6 +120,7 @@ class Network:
     head_width: int
     pooled: int
     trainable: int
+    trained_bytes: int
     is_full: bool
     flows_from_start: bool
     trains_head: bool
@@ -159,6 +162,7 @@ def network_of(
     new_outputs: int,
     attention: Kernel,
     packed_bytes: float = 0.0,
+    trained_bytes: int = NUMBER_TYPES[0].size,
 ) -> Network:
     """A model with what is trained of it.
 
@@ -171,6 +175,7 @@ def network_of(
         new_outputs: Outputs of a new head; 0 where the model's own is used.
         attention: The kernel that computes attention.
         packed_bytes: Bytes of a weight of a linear layer that is held in fewer bits; 0 where none is.
+        trained_bytes: Bytes of a trained weight, and of its gradient.
     """
     linears = tuple(sorted((*_linears(model, beside, trained), *_experts(model, trained)), key=_order))
     stored = len({(one.in_decoder, one.layer) for one in linears})
@@ -188,6 +193,7 @@ def network_of(
         head_width=new_outputs or model.vocab_size,
         pooled=model.hidden_size if new_outputs and model.family != "decoder" else 0,
         trainable=trainable,
+        trained_bytes=trained_bytes,
         is_full=all(one.trained for one in linears),
         flows_from_start=flows_from_start,
         trains_head=bool(new_outputs),

@@ -21,7 +21,7 @@ from itertools import groupby
 from ftc.compiler.time.amounts import Rates
 from ftc.compiler.time.network import Linear, Network, Part
 
-__all__ = ["StepFlops", "Traffic", "flop_rates", "traffic_rates"]
+__all__ = ["STEP_MOVES", "StepFlops", "Traffic", "flop_rates", "traffic_rates"]
 
 _INPUT_PARTS = ("attention in", "cross in")
 
@@ -180,7 +180,6 @@ def _sum(rates: Iterator[Rates]) -> Rates:
     return sum(rates, start=Rates())
 
 
-_FP32 = 4
 _NORMS = {True: 24, False: 8}
 """Reads and writes of a layer's two norms, in widths of the model: in pieces, or one kernel each."""
 _RESIDUALS = 6
@@ -192,9 +191,9 @@ _BACKWARD = 1.5
 whole), counted at the dispatcher of torch 2.13 on small models."""
 _LOGITS = 24
 """Bytes that each logit costs beyond its own: a copy in float32, its logarithms, and their gradients."""
-_OPTIMIZER = 28
-"""Bytes for each trained weight a step: weight and gradient read, the weight written, and the gradient read twice and
-written twice to be shortened and let go of. What the optimizer remembers is read and written beside it."""
+STEP_MOVES = 7
+"""Numbers as wide as a trained weight that a step moves for each: weight and gradient read, the weight written, and the
+gradient read twice and written twice to be clipped and freed. The optimizer's state is read and written beside it."""
 _OF_ADAMW = 8.0
 """Bytes that AdamW remembers of a weight."""
 _LAYER_OPERATIONS = {"forward": 42, "backward": 62}
@@ -248,8 +247,8 @@ def traffic_rates(
     weights = _weight_bytes(network, activation_bytes)
     head = Rates(scored=network.head_width * (activation_bytes + _LOGITS / 2))
     passes = 2 if checkpointing else 1
-    gradients = 2 * _FP32 * network.trainable
-    made = 2 * _FP32 * sum(one.beside.keeps_once for one in network.linears if one.beside)
+    gradients = 2 * network.trained_bytes * network.trainable
+    made = 2 * network.trained_bytes * sum(one.beside.keeps_once for one in network.linears if one.beside)
     forward = layers + head + Rates(passes=weights + made)
     backward = layers * (_BACKWARD + passes - 1) + head + Rates(passes=passes * weights + gradients)
     operations = {way: count * network.depth + _ADAPTER_OPERATIONS * network.adapters
@@ -258,7 +257,7 @@ def traffic_rates(
     return Traffic(
         forward=forward,
         backward=backward,
-        step_bytes=(_OPTIMIZER + 2 * state_bytes) * network.trainable,
+        step_bytes=(STEP_MOVES * network.trained_bytes + 2 * state_bytes) * network.trainable,
         forward_operations=operations["forward"],
         backward_operations=operations["backward"] + (passes - 1) * operations["forward"],
         step_operations=_STEP_OPERATIONS + _FUSED_MOMENTS * tensors,
@@ -307,5 +306,6 @@ def _weight_bytes(network: Network, activation_bytes: int) -> float:
     linear = network.linear_weights
     if network.packed_bytes:
         return linear * (network.packed_bytes + 2 * activation_bytes)
-    cast = _FP32 + activation_bytes if network.is_full and activation_bytes < _FP32 else 0
+    is_cast = network.is_full and activation_bytes < network.trained_bytes
+    cast = network.trained_bytes + activation_bytes if is_cast else 0
     return linear * (activation_bytes + cast)

@@ -15,7 +15,7 @@ from ftc.compiler.sampled_rows import answer_lengths
 from ftc.compiler.time.amounts import Amounts, cost
 from ftc.compiler.time.eval_work import forward_work, grading, prompts, references, sampled, tests, validation
 from ftc.compiler.time.network import Network, network_of
-from ftc.compiler.time.operator_costs import flop_rates, traffic_rates
+from ftc.compiler.time.operator_costs import STEP_MOVES, flop_rates, traffic_rates
 from ftc.compiler.time.workload import (
     Training,
     activation_bytes,
@@ -243,11 +243,8 @@ def _same(work: Work) -> tuple[Work, Work, Work]:
     return work, work, work
 
 
-_FP32 = 4
 _GATHERS = 2
 """Times that a layer is put together for each micro-batch: on the way there and on the way back."""
-_STEP_ON_HOST = 28
-"""Bytes of the host's memory that a step there reads and writes for each weight, beside what the optimizer keeps."""
 
 
 def moved_to_host(draft: ClosedDraft, network: Network, passes: float, steps: int) -> Work:
@@ -265,17 +262,18 @@ def moved_to_host(draft: ClosedDraft, network: Network, passes: float, steps: in
     if draft.candidate.offload != "cpu":
         return _host(0.0)
     devices = draft.candidate.devices
-    frozen = precision_card(draft.train.precision).base_type(is_whole=strategy_card(draft.strategy).is_whole)
-    weights = frozen.size * draft.model.num_parameters + _FP32 * _beside(draft, network)
-    parts = _GATHERS * passes * weights + passes * _FP32 * network.trainable
-    stepped = steps * (_STEP_ON_HOST + 2 * kept) * network.trainable
+    precision = precision_card(draft.train.precision)
+    base, trained = precision.base_type(is_whole=strategy_card(draft.strategy).is_whole).size, precision.trained.size
+    weights = base * draft.model.num_parameters + trained * _beside(draft, network)
+    parts = _GATHERS * passes * weights + passes * trained * network.trainable
+    stepped = steps * (STEP_MOVES * trained + 2 * kept) * network.trainable
     return _host((parts + stepped) / devices)
 
 
 def exchanged(draft: ClosedDraft, network: Network, passes: float, steps: int) -> Work:
     """What a device sends to the others and gets from them; for the arguments see `moved_to_host`."""
     devices = draft.candidate.devices
-    gradients = _FP32 * network.trainable
+    gradients = precision_card(draft.train.precision).trained.size * network.trainable
     match draft.candidate.sharding:
         case "ddp":
             moved = 2.0 * steps * gradients

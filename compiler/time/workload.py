@@ -69,6 +69,7 @@ def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool =
         trainable=num_trainable(draft),
         new_outputs=head.num_outputs(len(draft.labels)),
         packed_bytes=packed_bytes(draft),
+        trained_bytes=precision_card(draft.train.precision).trained.size,
         attention=draft_kernel(draft, model, training=training),
     )
     width = head.score_width(len(draft.labels), vocabulary=model.vocab_size, hidden=model.hidden_size)

@@ -14,7 +14,8 @@ from ftc.runtime.models.file_names import stored_names
 from ftc.runtime.models.sharding import split_like
 from ftc.runtime.training.weight_average import WeightAverage
 from ftc.spec.documents.settings import TrainSettings
-from ftc.spec.optimizers import in_layers, optimizer_card
+from ftc.spec.optimizer_choice import in_layers
+from ftc.spec.optimizers import optimizer_card
 from ftc.spec.parameter_patterns import fits_any
 
 __all__ = [
@@ -112,6 +113,17 @@ def _schedule_free(groups: Groups, train: TrainSettings) -> torch.optim.Optimize
     return optimizer
 
 
+def _kahan(groups: Groups, train: TrainSettings) -> torch.optim.Optimizer:
+    """optimi's AdamW for weights in 16 bits, by torch's own operators: those that a memory trace can follow."""
+    import optimi
+
+    betas, epsilon = (train.optimizer.beta1, train.optimizer.beta2), train.optimizer.epsilon
+    made: torch.optim.Optimizer = optimi.AdamW(
+        groups, lr=train.learning_rate, betas=betas, eps=epsilon, kahan_sum=True, foreach=False, triton=False
+    )
+    return made
+
+
 def _bitsandbytes(name: str) -> Callable[[Groups, TrainSettings], torch.optim.Optimizer]:
     """Builds an optimizer of bitsandbytes by the name of its class."""
 
@@ -145,6 +157,7 @@ _TWO_STATES = (
 
 CONSTRUCTIONS: tuple[Construction, ...] = (
     Construction("adamw", _adamw, (_ADAMW,)),
+    Construction("adamw_kahan", _kahan, (frozenset(("exp_avg", "exp_avg_sq", "kahan_comp", "step")),)),
     Construction("adamw_8bit", _bitsandbytes("AdamW8bit"), _TWO_STATES),
     Construction("adamw_paged", _bitsandbytes("PagedAdamW32bit"), _TWO_STATES),
     Construction("adamw_8bit_paged", _bitsandbytes("PagedAdamW8bit"), _TWO_STATES),
@@ -170,7 +183,9 @@ _BY_KIND = {one.kind: one for one in CONSTRUCTIONS}
 _KEPT = [states for one in CONSTRUCTIONS for states in (*one.states, frozenset[str]())]
 _STATES = tuple(dict.fromkeys(one for states in _KEPT for one in (states, states | {_TRAINED})))
 """What a checkpoint may hold of a parameter: nothing, as without momentum, and beside an average also its weights."""
-_LIKE_THE_PARAMETER = frozenset(("exp_avg", "exp_avg_sq", "state1", "state2", "momentum_buffer", "z", _TRAINED))
+_LIKE_THE_PARAMETER = frozenset(
+    ("exp_avg", "exp_avg_sq", "kahan_comp", "state1", "state2", "momentum_buffer", "z", _TRAINED)
+)
 
 
 def make_optimizer(
@@ -243,6 +258,10 @@ def state_tensors(optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Par
         for parameter in group["params"]:
             if parameter in optimizer.state:
                 optimizer.state[parameter]["counts"] = counts
+    for group in (one for one in optimizer.param_groups if one.get("setup")):  # optimi counts the steps of a group
+        for parameter in group["params"]:
+            if parameter in optimizer.state:
+                optimizer.state[parameter]["step"] = group["step"]
     return {
         f"{name}/{part}": value if isinstance(value, torch.Tensor) else torch.tensor(value)
         for name, parameter in parameters.items()
@@ -311,6 +330,11 @@ def state_misfit(parameters: Mapping[str, nn.Parameter], shapes: Mapping[str, to
     return None
 
 
+def _group_of(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> dict[str, Any]:
+    """The group that has a parameter."""
+    return next(one for one in optimizer.param_groups if any(found is parameter for found in one["params"]))
+
+
 def load_state(
     optimizer: torch.optim.Optimizer,
     parameters: dict[str, nn.Parameter],
@@ -341,8 +365,10 @@ def load_state(
             with torch.no_grad():
                 parameters[name].copy_(split_like(tensor, parameters[name]))
         elif part == "counts":
-            (group,) = (one for one in _averaged(optimizer) if any(p is parameters[name] for p in one["params"]))
+            group = _group_of(optimizer, parameters[name])
             group |= {"k": int(tensor[0]), "weight_sum": float(tensor[1]), "lr_max": float(tensor[2])}
+        elif part == "step" and "setup" in (group := _group_of(optimizer, parameters[name])):
+            group |= {"step": tensor.clone(), "setup": True}
         elif part == "step" and not isinstance(optimizer, torch.optim.AdamW | Together):
             state[part] = int(tensor)
         elif isinstance(there := state.get(part), torch.Tensor):  # pages stay where the driver can move them

@@ -1,8 +1,19 @@
-"""Codes of precisions: what a device or a model does not compute well in 16 bits."""
+"""Codes of precisions: what devices, models, strategies and optimizers do not do well in 16 bits."""
 
 from ftc.spec.codes._code import Code, Severity
 
 CODES: tuple[Code, ...] = (
+    Code(
+        id="FTC227",
+        title="decay that rounding undoes",
+        cause="An optimizer that keeps its averages in bfloat16 multiplies them with `beta1` and `beta2` in each step. "
+        "bfloat16 has 8 significant bits, so that a number less 0.1 % of it is rounded back to the number: the "
+        "average of squared gradients would never shrink, and steps would stay small after one large gradient. An "
+        "average of bfloat16 weights (`ema_decay`) would not move at all.",
+        wrong="train: {precision: pure_bfloat16, optimizer: {beta2: 0.999}}",
+        right="train: {precision: pure_bfloat16, optimizer: {beta2: 0.99}}",
+        severity=Severity.WARNING,
+    ),
     Code(
         id="FTC288",
         title="slow precision on this CPU",
@@ -20,5 +31,33 @@ CODES: tuple[Code, ...] = (
         wrong="model: {base: google/gemma-2-2b}\ntrain: {precision: float16}",
         right="model: {base: google/gemma-2-2b}\ntrain: {precision: float32}",
         severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC228",
+        title="training in 16 bits alone",
+        cause="Weights, gradients and the optimizer's averages are bfloat16 numbers with 8 significant bits. Kahan "
+        "summation keeps what rounding takes of each update; what it takes of gradients, of their sum over a step "
+        "and of the averages is lost. Compare the result with a run in `bfloat16` where that fits.",
+        wrong="train: {precision: pure_bfloat16}",
+        right="train: {precision: bfloat16}",
+        severity=Severity.NOTE,
+    ),
+    Code(
+        id="FTC298",
+        title="adapter in 16 bits",
+        cause="`pure_bfloat16` saves memory where a model's own weights are trained, each of which otherwise has a "
+        "float32 copy, gradient and optimizer state. An adapter has few weights: in float32 they take little, and "
+        "the frozen base is in bfloat16 already.",
+        wrong="strategy: {kind: lora}\ntrain: {precision: pure_bfloat16}",
+        right="strategy: {kind: lora}\ntrain: {precision: bfloat16}",
+    ),
+    Code(
+        id="FTC299",
+        title="optimizer for weights of another type",
+        cause="A bfloat16 weight has 8 significant bits: an update of less than about 0.2 % of it is rounded away, and "
+        "most updates are smaller. `adamw_kahan` keeps what rounding takes and adds it later. The other optimizers "
+        "don't, so they train float32 weights only, where there is nothing to keep.",
+        wrong="train: {precision: pure_bfloat16, optimizer: {kind: adamw}}",
+        right="train: {precision: pure_bfloat16, optimizer: {kind: adamw_kahan}}",
     ),
 )

@@ -18,7 +18,8 @@ from ftc.spec.documents.model_options import ModelOptions
 from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.number_losses import number_loss
-from ftc.spec.optimizers import OptimizerKind, OptimizerNumbers
+from ftc.spec.optimizer_keys import OptimizerNumbers
+from ftc.spec.optimizers import OptimizerKind
 from ftc.spec.precisions import Precision
 from ftc.spec.schedules import ScheduleKeys
 from ftc.spec.sections.evaluation import Gate, Judge, SimpleBaseline

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ftc.spec.base import Document, Effect, Real
 from ftc.spec.knobs import effects_in
-from ftc.spec.optimizers import OptimizerKeys, OptimizerKind
+from ftc.spec.optimizer_choice import usual_optimizer
+from ftc.spec.optimizer_keys import OptimizerKeys
+from ftc.spec.optimizers import OptimizerKind
 from ftc.spec.parameter_patterns import MOST_PATTERNS, ParameterPattern
 from ftc.spec.precisions import AskedPrecision, AskedType
 from ftc.spec.schedules import ScheduleKeys, ScheduleKind
@@ -62,11 +64,13 @@ class Optimizer(OptimizerKeys):
     kind: Literal["auto"] | OptimizerKind = "adamw"
     """The method; `docs/optimizers.md` lists papers, state and hyperparameters. Paged optimizers let the driver move
     their state to host RAM. `auto`: AdamW in float32, paged if only that fits, and 8-bit if nothing else fits.
-    Default: AdamW, fused if the device supports it, because another optimizer gives other results."""
+    Default: AdamW, fused if the device supports it, because another optimizer gives other results; under
+    `precision: pure_bfloat16` AdamW with Kahan summation, which keeps what rounding takes of an update."""
     beta1: Real = Field(default=0.9, ge=0, lt=1)
     """Decay of the gradient's mean, for AdamW and Lion. Default: 0.9, as in the papers."""
     beta2: Literal["auto"] | Annotated[Real, Field(ge=0, lt=1)] = "auto"
-    """Decay of the mean square (AdamW) or of the momentum (Lion). Default `auto`: 0.999 and 0.99, as in the papers."""
+    """Decay of the mean square (AdamW) or of the momentum (Lion). Default `auto`: 0.999 and 0.99, as in the papers,
+    and 0.99 where AdamW keeps its means in bfloat16, which rounds a decay of 0.999 to none."""
     epsilon: Real = Field(default=1e-8, gt=0)
     """Added to AdamW's denominator. Default: 1e-8, as in the paper."""
     momentum: Real = Field(default=0.9, ge=0, lt=1)
@@ -143,6 +147,16 @@ class Train(Document):
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
     EFFECTS: ClassVar[dict[str, Effect]] = {**effects_in("train"), "keep_checkpoints": Effect.RESOURCE}
+
+    @model_validator(mode="after")
+    def _optimizer_of_the_precision(self) -> Self:
+        """Where no optimizer is named, the one that trains weights of the type in which the precision has them."""
+        usual = usual_optimizer(self.precision)
+        if usual is None or "kind" in self.optimizer.model_fields_set:
+            return self
+        optimizer = self.optimizer.model_copy(update={"kind": usual})
+        optimizer.model_fields_set.discard("kind")  # nobody wrote it
+        return self.model_copy(update={"optimizer": optimizer})
 
     epochs: Literal["auto"] | Annotated[Real, Field(gt=0, le=1000)] = "auto"
     """Passes over the training rows; 0.5 is half a pass. Default `auto`: 3, and more on few rows: as many as make 300
@@ -235,7 +249,10 @@ class Train(Document):
     """Maximum gradient norm; larger gradients are clipped. `null` disables clipping. Default: 1, the usual guard
     against spikes."""
     precision: AskedPrecision = "auto"
-    """Precision of the forward and backward pass; trained weights, gradients and optimizer state stay in float32.
+    """Precision of the forward and backward pass; trained weights, gradients and optimizer state stay in float32,
+    except under `pure_bfloat16`, where they are in bfloat16 as well: 10 bytes a weight instead of 16, for strategies
+    that train the model's own weights. Ask for it where nothing else fits: gradients and averages are rounded to 8
+    significant bits; `adamw_kahan` keeps what rounding takes of updates.
     With `float16` the loss is scaled (torch's `GradScaler`), since small gradients would become 0; a step whose scaled
     gradients overflow is skipped and counted, and the scale halves. Default `auto`: bfloat16 on a GPU that has it,
     float16 on an older one with tensor cores (T4, V100, RTX 20), unless the model's activations are known to overflow

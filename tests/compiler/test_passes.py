@@ -25,6 +25,7 @@ from ftc.spec.documents.plan import Origin
 from ftc.spec.documents.streams import RowLengths
 from tests.support.drafts import CARD, CPU, T4, decided, draft_of, model_facts, shaped, split_report
 
+PURE: dict[str, Any] = {"strategy": {"kind": "full"}, "train": {"precision": "pure_bfloat16"}, "device": CARD}
 GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
 
 
@@ -92,6 +93,15 @@ def test_a_pass_changes_no_draft_that_it_is_given() -> None:
         ("train.precision", {"device": T4}, "float16", "derived"),
         ("train.precision", {"device": T4, "facts": model_facts(model_type="gemma2")}, "float32", "derived"),
         ("train.precision", {"device": T4, "train": {"precision": "float16"}}, "float16", "written"),
+        ("train.optimizer.kind", PURE, "adamw_kahan", "default"),
+        (
+            "train.optimizer.kind",
+            {**PURE, "train": {**PURE["train"], "optimizer": {"kind": "auto"}}},
+            "adamw_kahan",
+            "derived",
+        ),
+        ("train.optimizer.beta2", PURE, 0.99, "derived"),
+        ("train.optimizer.beta2", {"strategy": {"kind": "full"}}, 0.999, "derived"),
         ("train.select", {}, "best", "derived"),
         ("train.select", {"splits": {"train": 100}}, "last", "derived"),
         ("train.micro_batch", {"train": {"micro_batch": 4}}, 4, "written"),
@@ -154,6 +164,8 @@ def test_a_model_that_cannot_do_the_task_is_named_by_its_own_family() -> None:
     whole = model_facts(family="encoder_decoder", model_type="t5", architecture="T5ForConditionalGeneration")
     embedded = found(task={"kind": "embedding"}, facts=whole)["FTC222"]
     assert "needs an encoder or a decoder; T5ForConditionalGeneration is an encoder-decoder" in embedded.summary
+    masked = found(task={"kind": "masked_language_modeling"}, facts=model_facts(family="decoder"))["FTC222"]
+    assert "needs an encoder; LlamaForCausalLM is a decoder" in masked.summary
 
 
 def test_a_model_that_overflows_float16() -> None:

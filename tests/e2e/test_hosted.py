@@ -6,6 +6,9 @@ import json
 import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -16,9 +19,10 @@ import pytest
 from ftc import api
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.hosted import HostedJob
+from ftc.spec.documents.launch import HostedSettings
 from ftc.spec.documents.ledger import HostedCreated, read_ledger
 from ftc.spec.documents.plan import Plan
-from ftc.spec.providers import PROVIDERS, ProviderCard, treatment
+from ftc.spec.providers import PROVIDERS, Asked, ProviderCard, treatment
 from ftc.spec.storage.atomic_write import write_text
 from ftc.verbs.hosted.launch import launch_hosted
 from ftc.verbs.launch import launch_of
@@ -183,6 +187,17 @@ def test_every_setting_that_plans_have_has_an_entry(card: ProviderCard) -> None:
     for path in paths(plan().settings.to_json()):
         assert treatment(card, path) is not None, path
     assert treatment(card, "model.rope") is None, "what nobody has written down is refused"
+
+
+def test_a_base_of_the_hub_is_sent_with_its_commit(here: Path) -> None:
+    plan = api.load_plan("job.plan.json")
+    model = plan.settings.model.model_copy(update={"base": "acme/brook", "commit": "c" * 40})
+    settings = plan.settings.model_copy(update={"model": model})
+    pinned = plan.model_copy(update={"settings": settings})
+    asked = Asked(pinned, HostedSettings(), "acme/brook", 2, "ftc-1", "file-1", None)
+    body = TOGETHER.request(asked)
+    assert (body["from_hf_model"], body["hf_model_revision"]) == ("acme/brook", "c" * 40)
+    assert "from_hf_model" not in OPENAI.request(asked)
 
 
 CHANGES = {
@@ -422,6 +437,46 @@ def test_a_process_that_ends_between_any_two_notes_goes_on(
     assert survived() > 0
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="a signal that nobody can catch")
+@pytest.mark.parametrize("kind", ["preview", "create", "job", "download"])
+@pytest.mark.parametrize("fault", ["kill", "late kill"])
+def test_a_process_that_is_killed_goes_on(kind: str, fault: Any, here: Path, server: HostedServer) -> None:
+    words = [sys.executable, "-m", "ftc", "launch", "job.plan.json", "--on", "together", "--yes"]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        server.faults[kind], server.kill = [fault], process.kill
+        assert process.wait(120) == -signal.SIGKILL
+    if kind == "create" and fault == "kill":
+        assert not server.jobs
+        with pytest.raises(Refusal) as refusal:
+            launched()
+        assert codes(refusal) == ["FTC797"]
+    assert launched(another=kind == "create" and fault == "kill").fetched
+    assert len(server.jobs) == 1
+
+
+def test_what_a_service_sends_as_weights_is_only_data(here: Path, server: HostedServer) -> None:
+    server.weights = {"../../../escaped": b"x"}
+    with pytest.raises(Refusal) as refusal:
+        launched()
+    assert codes(refusal) == ["FTC798"]
+    assert not list(here.parent.rglob("escaped"))
+    server.weights = {"adapter_config.json": b"{}"}
+    assert launched().fetched, "the same command fetches it again"
+    assert len(server.jobs) == 1
+
+
+def test_answers_that_mean_nothing_end_in_words(here: Path, server: HostedServer, ftc: Ftc) -> None:
+    for kind in ("limits", "upload", "place", "preprocess", "file", "content", "preview", "estimate", "list", "job"):
+        server.faults = {kind: ["garbage"]}
+        answer = ftc("launch", "job.plan.json", "--on", "together", "--yes")
+        assert answer.code in (0, 1, 6), (kind, answer.text)
+        assert "Traceback" not in answer.text
+    server.faults = {}
+    assert launched().fetched
+    assert len(server.jobs) == 1
+
+
 def _with_kills(monkeypatch: pytest.MonkeyPatch, at: set[int]) -> Callable[[], int]:
     """Ends the process before (even) or after (odd) a note, by the number of the chance to do so."""
     chances = [0]
@@ -504,6 +559,9 @@ def test_an_audit_shows_what_agrees_and_says_what_nobody_can_prove(
     for words in (*card.not_proved, *(f"not pinned: {one}" for one in card.not_pinned)):
         assert words in seen.text
     assert ftc("audit", job.id, "--level", "replay").code == 8
+    assert job.job is not None
+    assert job.job.id in ftc("show", job.id).text
+    assert f"{job.id} tiny at {server.url}: job {job.job.id}" in ftc("run", "list").text
     file = next(here.glob("runs/tiny/*/hosted.json"))
     for changes in FORGED:
         forged = job.model_copy(update=changes(job)).sealed()

@@ -6,7 +6,8 @@ import pytest
 
 from ftc.spec.devices import CARDS, has_bfloat16
 from ftc.spec.documents.facts import DeviceFacts
-from ftc.spec.precisions import NUMBER_TYPES, PRECISIONS, usual_precision, usual_precisions
+from ftc.spec.optimizer_choice import candidates
+from ftc.spec.precisions import NUMBER_TYPES, PRECISIONS, trained_type, usual_precision, usual_precisions
 from tests.support.drafts import CPU
 
 
@@ -22,6 +23,16 @@ def test_kinds_are_told_apart() -> None:
     assert len({card.kind for card in PRECISIONS}) == len(PRECISIONS)
     assert len({one.stored for one in NUMBER_TYPES}) == len(NUMBER_TYPES)
     assert [one.size for one in NUMBER_TYPES] == sorted((one.size for one in NUMBER_TYPES), reverse=True)
+
+
+def test_what_auto_chooses_among_trains_weights_of_one_type() -> None:
+    """So an optimizer can be chosen before the device is known."""
+    assert {card.trained.name for card in PRECISIONS if card.auto is not None} == {trained_type("auto").name}
+
+
+def test_each_precision_has_an_optimizer_for_its_weights() -> None:
+    for card in PRECISIONS:
+        assert {one.weights for one in candidates("auto", card.kind)} == {card.trained}
 
 
 @pytest.mark.parametrize("name", CARDS)

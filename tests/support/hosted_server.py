@@ -74,6 +74,7 @@ class HostedServer:
         price: What Together expects a job to cost.
         is_allowed: Whether Together lets the account go on.
         injected: Faults that requests met.
+        kill: Ends whoever asks, for the fault `kill`, which comes before the request is done, and `late kill`.
     """
 
     tokenize: Callable[[list[dict[str, str]]], tuple[list[int], list[int]]]
@@ -89,6 +90,7 @@ class HostedServer:
     price: float = 0.01
     is_allowed: bool = True
     injected: int = 0
+    kill: Callable[[], None] | None = None
     url: str = ""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -201,12 +203,16 @@ class _Handler(BaseHTTPRequestHandler):
             assert "Authorization" not in self.headers, "the place of the rows gets no key"
         elif self.headers.get("Authorization") != f"Bearer {KEY}":
             return self._send(401, {"error": {"message": f"bad key {self.headers.get('Authorization')}"}})
-        if fault == "drop":
+        if fault == "kill" and own.kill is not None:
+            own.kill()
+        if fault in ("drop", "kill"):
             return self._hang_up()
         if isinstance(fault, int):
             return self._send(fault, {"error": {"message": "a fault of this test"}})
         status, answer, headers = self._made(kind, [*found.groups()], body, is_openai)
-        if fault == "late":
+        if fault == "late kill" and own.kill is not None:
+            own.kill()
+        if fault in ("late", "late kill"):
             return self._hang_up()
         if fault == "late 500":
             return self._send(500, {"error": {"message": "a fault of this test"}})

@@ -7,6 +7,7 @@ from typing import Any
 from ftc.spec.architectures import architecture
 from ftc.spec.documents.memory_trace import BatchShape, TraceDevice, TraceJob
 from ftc.spec.documents.settings import Settings
+from ftc.spec.optimizer_choice import usual_optimizer
 from tests.support import documents
 
 __all__ = ["CARD", "LLAMA", "PROCESSOR", "trace_job"]
@@ -85,6 +86,8 @@ def trace_job(
     for path, value in changes.items():
         section, _, name = path.partition("__")
         settings[section][name] = value
+    if (usual := usual_optimizer(settings["train"]["precision"])) is not None:
+        settings["train"] |= {"optimizer": {**settings["train"]["optimizer"], "kind": usual}, "fused": False}
     shape = shape or BatchShape(length=48, supervised=20, padded=False)
     return TraceJob(
         config=config, settings=Settings.model_validate(settings), train=shape, evaluation=shape, device=device

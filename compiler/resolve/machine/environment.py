@@ -27,7 +27,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.companion_settings import WordnetSettings
 from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
 from ftc.spec.metrics import WORDNET, needs_of
-from ftc.spec.optimizers import candidates
+from ftc.spec.optimizer_choice import candidates
 from ftc.spec.sections.data import WORKBOOKS, PathSource, PresidioRules
 from ftc.spec.sections.evaluation import Eval
 from ftc.spec.sections.recipe import Recipe
@@ -75,7 +75,7 @@ def asked_extras(recipe: Recipe, *, reads_images: bool) -> frozenset[str]:
         reads_images: Whether the model does.
     """
     of_metrics = {need.extra for need in recipe.eval.needs()}
-    of_optimizers = {card.extra for card in candidates(recipe.train.optimizer.kind)} - _EXTRAS
+    of_optimizers = {card.extra for card in candidates(recipe.train.optimizer.kind, recipe.train.precision)} - _EXTRAS
     of_rows = {"pii"} if recipe.data.quality.presidio is not None else set()
     sources = recipe.data.source if isinstance(recipe.data.source, tuple) else (recipe.data.source,)
     paths = [source.path for source in sources if isinstance(source, PathSource)]

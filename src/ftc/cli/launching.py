@@ -104,6 +104,7 @@ def _hosted(args: Namespace, launch: Launch) -> int:
     from ftc.spec.providers import PROVIDERS
     from ftc.verbs.hosted.launch import launch_hosted, prepared_job
     from ftc.views.hosted import hosted_text, question_text, would_send_text
+    from ftc.views.page import escaped
 
     card = next(one for one in PROVIDERS if one.name == args.on)
     if args.shows:
@@ -125,7 +126,7 @@ def _hosted(args: Namespace, launch: Launch) -> int:
         return code is None
 
     def tell(line: str) -> None:
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(f"{escaped(line)}\n")
         sys.stderr.flush()
 
     job = launch_hosted(

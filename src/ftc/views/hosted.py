@@ -73,7 +73,7 @@ def hosted_line(job: HostedJob) -> str:
 def hosted_text(job: HostedJob, folder: str, *, page: Page = PLAIN) -> str:
     """How a job stands."""
     seen = job.job
-    state = [f"job {page.strong(seen.id)}", seen.their_status] if seen else ["no job yet"]
+    state = [f"job {page.strong(seen.id)}", escaped(seen.their_status)] if seen else ["no job yet"]
     lines = page.flow(job.provider, [*state, *([escaped(seen.model)] if seen and seen.model else [])])
     told = seen.values if seen else {}
     used = [

@@ -462,3 +462,33 @@ def test_the_tool_can_be_told() -> None:
 @pytest.mark.parametrize("stem", ["Größe & Co", "...", "x" * 90, "UPPER"])
 def test_any_file_name_gives_a_name(stem: str) -> None:
     assert recipe_values(import_text(AXOLOTL, f"{stem}.yml"))["name"]
+
+
+TUNED = f"{TUNE}dataset: {{_component_: torchtune.datasets.alpaca_dataset}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{FACTORY}finetuning_type: full\npure_bf16: true\n", ("pure_bfloat16", None)),
+        (f"{FACTORY}finetuning_type: full\npure_bf16: true\noptim: adamw_torch\n", ("pure_bfloat16", "adamw_kahan")),
+        (f"{FACTORY}finetuning_type: full\npure_bf16: false\nbf16: true\n", ("bfloat16", None)),
+        (f"{FACTORY}pure_bf16: true\n", ("bfloat16", None)),  # LoRA
+        (
+            f"{TUNED}dtype: bf16\noptimizer: {{_component_: torch.optim.AdamW}}\n",
+            ("pure_bfloat16", "adamw_kahan"),
+        ),
+        (
+            f"{TUNED}dtype: bf16\noptimizer: {{_component_: bitsandbytes.optim.PagedAdamW8bit}}\n",
+            ("bfloat16", "adamw_8bit_paged"),
+        ),
+        (f"{TUNED}dtype: fp32\n", ("float32", None)),
+        (f"{AXOLOTL}bf16: full\n", ("pure_bfloat16", None)),
+        (f"{AXOLOTL}bf16: true\n", ("bfloat16", None)),
+    ],
+)
+def test_weights_in_bfloat16_come_with_an_optimizer_that_keeps_small_updates(
+    text: str, expected: tuple[str, str | None]
+) -> None:
+    found = recipe_values(import_text(text))
+    assert (found["train.precision"], found.get("train.optimizer.kind")) == expected

@@ -111,6 +111,20 @@ def test_no_change_breaks_a_rule_of_the_recipe(train: dict[str, Any], vram: str)
         assert not [found for found in check_rules(recipe, source) if found.is_error]
 
 
+def test_a_whole_model_that_does_not_fit_is_offered_weights_in_bfloat16() -> None:
+    """An adapter is not, whose weights are few."""
+    train: dict[str, Any] = {"micro_batch": 1, "activation_checkpointing": True}
+    budget = {"vram": "3200MiB", "devices": 1}
+    text = recipe_text(task={"kind": "chat"}, strategy={"kind": "full"}, train=train, budget=budget)
+    assert "`train.precision: pure_bfloat16` needs" in " ".join(refusal(text).help)
+    train["optimizer"] = {"kind": "adamw"}
+    text = recipe_text(task={"kind": "chat"}, strategy={"kind": "full"}, train=train, budget=budget)
+    told = "`train.precision: pure_bfloat16` and `train.optimizer.kind: adamw_kahan` needs"
+    assert told in " ".join(refusal(text).help)
+    adapter = recipe_text(task={"kind": "chat"}, budget={"vram": "800MiB"}, train={"micro_batch": 16})
+    assert "pure_bfloat16" not in " ".join(refusal(adapter).help)
+
+
 def test_what_fits_gets_no_advice() -> None:
     draft = undecided(recipe_text(task={"kind": "chat"}))
     decided = decide(draft)

@@ -65,7 +65,8 @@ CASES = [
     for kind in KINDS
     for strategy in ("full", "lora", "qlora")
     for checkpointing in (False, True)
-    for precision in ("float32", "bfloat16", "float16")
+    for precision in ("float32", "bfloat16", "float16", "pure_bfloat16")
+    if strategy == "full" or precision != "pure_bfloat16"
 ]
 USUAL = [
     *[case for case in CASES if case[0] == "llama"][::3],
@@ -81,6 +82,9 @@ USUAL = [
     ("gemma2", "lora", True, "bfloat16"),
     ("gpt2", "qlora", False, "bfloat16"),
     ("bart", "full", False, "float32"),
+    ("llama", "full", False, "pure_bfloat16"),
+    ("llama", "full", True, "pure_bfloat16"),
+    ("bert", "full", False, "pure_bfloat16"),
 ]
 """What is looked at each time; `nox -s traces` looks at all."""
 
@@ -94,6 +98,8 @@ def test_a_step_without_memory_is_a_real_step(
 ) -> None:
     if strategy == "qlora":
         pytest.importorskip("bitsandbytes")
+    if precision == "pure_bfloat16":
+        pytest.importorskip("optimi")
     for attention in ("eager",) if kind == "gemma2" else ("eager", "sdpa"):
         job = trace_job(
             json.loads((models[kind] / "config.json").read_text()),
@@ -111,7 +117,9 @@ def test_a_step_without_memory_is_a_real_step(
         real = peaks(run_steps(job, model, whole_groups(depths), torch.device("cpu"), Folder(tmp_path / attention)))
         assert real.keys() == without.keys()
         apart = {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST}
-        assert set(apart.values()) == {0}, (attention, apart)
+        # optimi counts the steps of matrices and of the rest in host RAM, which a real step on a processor has as well.
+        counters = {-2 * 512} if precision == "pure_bfloat16" else set[int]()
+        assert set(apart.values()) <= {0, *counters}, (attention, apart)
 
 
 @pytest.mark.sample(2)

@@ -84,10 +84,12 @@ def audit_hosted(folder: Path, level: Level) -> AuditReport:
     Raises:
         Refusal: A document can't be read (FTC524).
     """
+    from ftc.compiler.resolve.files.safe_files import project_root
+
     began, seen = time.perf_counter(), _Seen()
     job = read_document(folder / HOSTED_FILE, HostedJob)
     plan = read_document(folder / "plan.json", Plan)
-    root = folder.resolve().parents[2]
+    root = project_root(folder.resolve() / "recipe")
     restore = "restore the folder from a copy"
     seen.compare("hosted.json", job.sha256, job.expected_sha256(), restore)
     seen.compare("the request's digest", job.request_sha256, job.expected_request_sha256(), restore)
@@ -99,12 +101,7 @@ def audit_hosted(folder: Path, level: Level) -> AuditReport:
     if card is None:
         seen.unchecked.append(f"settings and rows: this release knows no service `{job.provider}`")
     else:
-        _rows(Launch(plan, folder / "plan.json", root, LaunchSettings(ftc_launch=1)), card, job, seen)
-        left = [one.path for one in job.settings if one.how == "fixed"]
-        uses, refused = setting_uses(card, plan, left)
-        seen.compare("settings", [], [one.path for one in refused], "the plan has settings that were not sent")
-        seen.compare("settings", job.settings, uses, "the record says otherwise what became of them")
-        seen.checked.append(f"{len(uses)} settings")
+        _sent(Launch(plan, folder / "plan.json", root, LaunchSettings(ftc_launch=1)), card, job, seen)
     _files(folder, job, seen)
     _stated(job, seen)
     noted = [one for one in read_ledger(root) if isinstance(one, HostedCreated) and one.run_id == job.id]
@@ -135,8 +132,13 @@ def audit_hosted(folder: Path, level: Level) -> AuditReport:
     )
 
 
-def _rows(launch: Launch, card: ProviderCard, job: HostedJob, seen: _Seen) -> None:
-    """Whether the plan's rows still give the bytes that were sent."""
+def _sent(launch: Launch, card: ProviderCard, job: HostedJob, seen: _Seen) -> None:
+    """Whether the plan still has these settings, and its rows still give the bytes that were sent."""
+    left = [one.path for one in job.settings if one.how == "fixed"]
+    uses, refused = setting_uses(card, launch.plan, left)
+    seen.compare("settings", [], [one.path for one in refused], "the plan has settings that were not sent")
+    seen.compare("settings", job.settings, uses, "the record says otherwise what became of them")
+    seen.checked.append(f"{len(uses)} settings")
     with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
         for part, sent in (("train", job.train), ("validation", job.validation)):
             if sent is None:

@@ -145,6 +145,7 @@ def kept_content(service: Service, file: str, target: Path) -> bool:
             service.save(f"/files/{file}/content", out)
     except ServiceFault as fault:
         if fault.is_refused and fault.status is not None:
+            target.unlink()
             return False
         raise
     return True

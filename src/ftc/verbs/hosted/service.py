@@ -146,12 +146,18 @@ class Service:
         """
         address = f"{self._url}{path}" + (f"?{urlencode(query)}" if query else "")
         request = urllib.request.Request(address, None, self._secret)  # noqa: S310 - http and https alone get here
-        with _faults(self._key), self._opener.open(request, timeout=self._timeout) as answer:
+        with _faults(self._key):
+            answer = self._opener.open(request, timeout=self._timeout)
+        with answer:
             headers = {name.lower(): value for name, value in answer.headers.items()}
             size = 0
-            while piece := answer.read(_PIECE):
+            while True:
+                with _faults(self._key):
+                    piece = answer.read(_PIECE)
+                if not piece:
+                    break
                 size += len(piece)
-                file.write(piece)
+                file.write(piece)  # what the disk refuses is no fault of the service
             if (told := headers.get("content-length", "")).isdigit() and int(told) != size:
                 raise ServiceFault("the answer ends in the middle")
             return headers

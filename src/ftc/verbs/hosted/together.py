@@ -11,7 +11,7 @@ from typing import Any
 from ftc.spec.documents.hosted import HostedStatus, TheirJob
 from ftc.verbs.hosted.archive import unpack
 from ftc.verbs.hosted.protocol import Estimate, PreviewRow, kept_content, safe_id, their_job
-from ftc.verbs.hosted.service import Service, ServiceFault, text_at
+from ftc.verbs.hosted.service import Service, ServiceFault
 
 __all__ = ["Together"]
 
@@ -51,7 +51,7 @@ class Together:
         own = found.get("full_training" if kind["type"] == "Full" else "lora_training")
         if not isinstance(own, dict):
             return (f"it trains no {'whole' if kind['type'] == 'Full' else 'LoRA'} weights of this model",)
-        asked: dict[str, tuple[Any, Any, Any]] = {
+        asked: dict[str, tuple[float | None, Any, Any]] = {
             "n_epochs": (body["n_epochs"], None, found.get("max_num_epochs")),
             "learning_rate": (body["learning_rate"], found.get("min_learning_rate"), found.get("max_learning_rate")),
             "max_seq_length": (
@@ -61,14 +61,16 @@ class Together:
             "lora_r": (kind.get("lora_r"), None, own.get("max_rank")),
             "n_evals": (body["n_evals"], None, found.get("max_num_evals")),
         }
-        broken = [
-            f"{name} {value:g} is {'below' if low is not None and value < low else 'above'} "
-            f"{low if low is not None and value < low else high:g}"
-            for name, (value, low, high) in asked.items()
-            if value is not None and ((low is not None and value < low) or (high is not None and value > high))
-        ]
-        known = own.get("target_modules")
-        others = set(kind.get("lora_trainable_modules", "").split(",")) - set(known or ()) - {""}
+        broken = list[str]()
+        for name, (value, least, most) in asked.items():
+            low, high = _number(least), _number(most)
+            if value is not None and low is not None and value < low:
+                broken.append(f"{name} {value:g} is below {low:g}")
+            if value is not None and high is not None and value > high:
+                broken.append(f"{name} {value:g} is above {high:g}")
+        modules = own.get("target_modules")
+        known = {one for one in modules if isinstance(one, str)} if isinstance(modules, list) else set[str]()
+        others = set(kind.get("lora_trainable_modules", "").split(",")) - known - {""}
         return (*broken, *(f"no adapter on {name}" for name in sorted(others) if known))
 
     def shutdown(self, _model: str, /) -> date | None:
@@ -82,7 +84,10 @@ class Together:
         if place.status == _THERE:
             return safe_id({"id": self._service.object(place).get("file_id")}, what="the file")
         named = safe_id({"id": place.headers.get("x-together-file-id")}, what="the file")
-        self._service.put(text_at(place.headers, "location", what="the file"), file)
+        where = place.headers.get("location")
+        if not where:
+            raise ServiceFault("the service names no place for the rows")
+        self._service.put(where, file)
         self._service.post(f"/files/{named}/preprocess")
         return named
 

@@ -329,6 +329,8 @@ class _Walk:
 
     def _follow(self) -> None:
         faults = 0
+        if (begun := self._job.job) is not None and begun.status not in _ENDED:
+            self._wishes.tell(f"follows job {begun.id}, which goes on at the service if this command is stopped")
         while (seen := self._job.job) is not None and seen.status not in _ENDED:
             try:
                 now = self._service.job(seen.id)

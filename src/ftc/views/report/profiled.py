@@ -7,7 +7,7 @@ from ftc.spec.version import VERSION
 from ftc.views import numbers
 from ftc.views.profiled import OPERATION_HEADER, PART_HEADER, operation_cells, part_cells, part_label, summary
 from ftc.views.report.charts import Axis, Bar, Bars, Drawer, Part, drawer, figure
-from ftc.views.report.elements import details, facts, framed, section, table, text
+from ftc.views.report.elements import details, facts, framed, marked_up, section, table, text
 
 __all__ = ["profiled_html"]
 
@@ -31,7 +31,7 @@ def profiled_html(found: ProfiledRun, drawn: Drawer | None = None) -> str:
     header += f'<p class="lead">{text(lead)}</p></header>'
     rows = [("Step", text("; ".join(summary(found))))]
     rows += [("Measured by", text(f"PyTorch {found.torch_version}'s profiler"))]
-    rows += [("Note", text(words)) for words in found.notes]
+    rows += [("Note", marked_up(words)) for words in found.notes]
     bars = [
         Bar(f"{label}: {share}", [Part(_WHOLE, f"{label}: {time}", float(one.seconds) / float(found.seconds))])
         for one, (label, time, share) in zip(found.shares, part_cells(found), strict=True)
