@@ -133,6 +133,43 @@ def test_it_is_unpacked_once_and_what_is_there_is_compared(packed: Packed, elsew
     assert contents(elsewhere) == before
 
 
+@pytest.mark.slow
+def test_the_adapter_that_is_trained_further_comes_with_it(packed: Packed, tmp_path: Path, ftc: Ftc) -> None:
+    origin = packed.copied(tmp_path / "origin")
+    text = (origin.root / "recipe.yaml").read_text()
+    (origin.root / "second.yaml").write_text(
+        text.replace("./encoder", "run:tiny").replace("name: tiny", "name: second")
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        origin.enter(patch)
+        first = api.apply(origin.root / "recipe.yaml")
+        api.save_plan(api.plan(origin.root / "second.yaml"), origin.root / "second.plan.json")
+        api.pack(origin.root / "second.plan.json", tmp_path / "second.tar")
+    api.unpack(tmp_path / "second.tar")
+    assert (Path("second/runs/tiny") / first.record.id / "adapter" / "adapter_model.safetensors").is_file()
+    assert ftc("apply", "second/second.plan.json").code == 0
+
+
+def test_files_that_a_recipe_extends_come_with_it(packed: Packed, tmp_path: Path, ftc: Ftc) -> None:
+    origin = packed.copied(tmp_path / "origin")
+    (origin.root / "shared").mkdir()
+    recipe = origin.root / "recipe.yaml"
+    recipe.rename(origin.root / "shared" / "base.yaml")
+    moved = (origin.root / "shared" / "base.yaml").read_text().replace("rows.csv", "../rows.csv")
+    (origin.root / "shared" / "base.yaml").write_text(moved.replace("./encoder", "../encoder"))
+    recipe.write_text("ftc: 1\nextends: shared/base.yaml\nname: tiny\n")
+    with pytest.MonkeyPatch.context() as patch:
+        origin.enter(patch)
+        planned = api.plan(recipe, overrides=["train.learning_rate=5e-4"])
+        api.save_plan(planned, origin.plan)
+        api.pack(origin.plan, tmp_path / "layered.tar")
+    assert api.unpack(tmp_path / "layered.tar").status == "unpacked"
+    assert Path("tiny/shared/base.yaml").read_text() == (origin.root / "shared" / "base.yaml").read_text()
+    Path("tiny/shared/base.yaml").write_text(moved.replace("rank: 4", "rank: 8"))
+    stale = ftc("apply", "tiny/job.plan.json")
+    assert (stale.code, "FTC512" in stale.err) == (5, True)
+
+
 def _read(package: Path) -> Files:
     with tarfile.open(package) as read:
         return {one.name: (read.extractfile(one) or io.BytesIO()).read() for one in read}
