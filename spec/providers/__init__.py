@@ -46,12 +46,13 @@ def setting_uses(
         origin = plan.origins.get(path) or plan.origins.get(path.rpartition(".")[0])
         if found is None or (found.values and value not in found.values):
             why = found.words if found else "nobody has written down what becomes of it there"
-            if is_left and found is not None:
+            can_leave = found is not None and found.how == "only"  # what is sent would be sent all the same
+            if is_left and found is not None and can_leave:
                 uses.append(SettingUse(path=path, value=_shown(value), how="fixed", words=why))
                 continue
             summary = f"{card.title} can't do `{path}: {_shown(value)}`"
             helps = ["leave it out of the recipe"]
-            helps += [f"or let the service decide with `leave: [{path}]` in {LAUNCH_FILE}"] if found else []
+            helps += [f"or let the service decide with `leave: [{path}]` in {LAUNCH_FILE}"] if can_leave else []
             refused.append(diagnostic("FTC790", summary, notes=why, help=helps, path=path))
         elif found.how == "fixed" and origin is not None and origin.kind == "written" and not is_left:
             summary = f"{card.title} has no key for `{path}: {_shown(value)}`, which the recipe writes"

@@ -337,7 +337,7 @@ class _Walk:
                 faults = 0
             except ServiceFault as fault:
                 faults += 1
-                if fault.is_refused or faults >= _MOST_FAULTS:
+                if fault.status in (401, 403, 404) or faults >= _MOST_FAULTS:
                     raise self._unable("following the job, which goes on there", fault) from None
                 now = seen
             if now != seen:
