@@ -39,7 +39,8 @@ _ROLES: dict[str, Role] = {end: role for role, ends in _ENDS.items() for end in 
 # Any part of the name that marks a layer outside the backbone.
 _HEADS = re.compile(
     r"(lm_head|embed_out|output_projection|score|classifier|classification_head|pre_classifier|qa_outputs|pooler|cls"
-    r"|vocab_transform|vocab_projector|vocab_layer_norm|generator_predictions|discriminator_predictions|predictions"
+    r"|vocab_transform|vocab_projector|vocab_layer_norm|generator_predictions|generator_lm_head"
+    r"|discriminator_predictions|predictions"
     r"|final_logits_bias|v_head|summary|head)"
 )
 _WORD_HEADS = frozenset(

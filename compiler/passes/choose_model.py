@@ -114,10 +114,11 @@ def _check_head(draft: Draft) -> Draft:
         return draft.find("FTC250", summary, "model.base", help=help)
     task, article = draft.recipe.task, "an" if kind[0] in "aeiou" else "a"
     is_read = any(model.family in mode.families for mode in task.modes())
-    if not is_read and not task.CARD.needs_decoder:
-        read = " or a ".join(dict.fromkeys(family for mode in task.modes() for family in mode.families))
+    takes_encoders_alone = all(mode.families == ("encoder",) for mode in task.modes())
+    if not is_read and not task.CARD.needs_decoder and (takes_encoders_alone or model.family == "encoder_decoder"):
+        read = "an encoder" if takes_encoders_alone else "an encoder or a decoder"
         is_a = f"{'an' if model.family[0] in 'aeiou' else 'a'} {model.family.replace('_', '-')}"
-        summary = f"{article} {kind} task needs an {read}; {model.architecture} is {is_a}"
+        summary = f"{article} {kind} task needs {read}; {model.architecture} is {is_a}"
         return draft.find("FTC222", summary, "model.base", help="choose a model such as BERT, ModernBERT or Qwen3")
     if head.scores_vocabulary and not head.writes and not any(scores_words(name) for name in model.tensors):
         summary = f"`{model.name}` holds no layers that score words in the place of masked ones"

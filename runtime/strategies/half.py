@@ -20,6 +20,7 @@ __all__ = ["BESIDE_LAYERS", "VISION_PARTS", "Half", "in_parts", "require", "requ
 BESIDE_LAYERS = (
     *("pooler", "classifier", "classification_head", "pre_classifier", "qa_outputs", "score"),
     *("cls", "predictions", "lm_head", "head"),
+    *("vocab_transform", "vocab_layer_norm", "generator_predictions"),
 )
 """Modules beside the layers; a plan's adapters never mean them."""
 VISION_PARTS = tuple(part for one in VISION_MODELS for part in one.parts)

@@ -164,6 +164,8 @@ def test_a_model_that_cannot_do_the_task_is_named_by_its_own_family() -> None:
     whole = model_facts(family="encoder_decoder", model_type="t5", architecture="T5ForConditionalGeneration")
     embedded = found(task={"kind": "embedding"}, facts=whole)["FTC222"]
     assert "needs an encoder or a decoder; T5ForConditionalGeneration is an encoder-decoder" in embedded.summary
+    masked = found(task={"kind": "masked_language_modeling"}, facts=model_facts(family="decoder"))["FTC222"]
+    assert "needs an encoder; LlamaForCausalLM is a decoder" in masked.summary
 
 
 def test_a_model_that_overflows_float16() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +94,24 @@ def test_an_encoder_without_its_layers_over_words_is_refused(project: MakeProjec
     refused = ftc("plan", "recipe.yaml")
     assert (refused.code, "[FTC279]" in refused.err) == (3, True), refused.text
     assert "holds no layers that score words" in refused.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["distilbert", "electra", "modernbert", "roberta"])
+def test_adapters_of_other_encoders_leave_the_layers_over_words_alone(
+    project: MakeProject, models: Path, ftc: Ftc, kind: str
+) -> None:
+    import transformers
+
+    folder = models / f"masked_{kind}"
+    shutil.copytree(models / "masked_encoder", folder)
+    size: int = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"]
+    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    if kind == "distilbert":
+        shape = {"dim": 32, "hidden_dim": 48, "n_layers": 2, "n_heads": 2}
+    ends = {"bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2, "pad_token_id": 0}
+    config = transformers.AutoConfig.for_model(kind, vocab_size=size, max_position_embeddings=66, **shape, **ends)
+    transformers.AutoModelForMaskedLM.from_config(config).save_pretrained(folder)
+    project("masked_language_modeling", "lora", steps=1, model=folder.name)
+    applied = ftc("apply", "recipe.yaml", "--yes")
+    assert applied.code == 0, applied.text

@@ -218,6 +218,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
         parts += [f"{numbers.percent(padding)} padding"] if padding >= _LEAST_PADDING else []
     if train.regression is not None:
         parts.append(number_loss(train.regression.loss).label + _scale_words(plan))
+    if train.masking is not None:
+        parts.append(f"{numbers.percent(train.masking.share)} of the tokens masked, others in each step")
     weights = train.class_weights
     parts += [f"class weights {min(weights):.2g} to {max(weights):.2g}"] if weights else []
     parts += [f"focal loss, gamma {train.focal_gamma:g}"] if train.focal_gamma is not None else []
