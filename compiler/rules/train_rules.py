@@ -191,10 +191,6 @@ WHOLE: tuple[_Whole, ...] = (
 def unsharded(recipe: Recipe) -> Iterator[_Whole]:
     """What of a recipe `fsdp` can't divide."""
     yield from (one for one in WHOLE if value_at(recipe, one.path) in one.values)
-    open_kinds = candidates("auto", recipe.train.precision) if recipe.train.optimizer.kind == "auto" else ()
-    if open_kinds and all(card.whole_tensors is not None for card in open_kinds):
-        kinds = tuple(card.kind for card in open_kinds)
-        yield from (one for one in WHOLE if one.values[0] in kinds)
     if recipe.model.adds_tokens and not strategy_card(recipe.strategy).is_whole:
         reason = "rows of added tokens beside a frozen embedding can't be sharded"
         yield _Whole("model", (), reason, "choose `kind: full`, or `sharding: ddp`")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ftc.spec.base import Document, MoneyText, Real
 
@@ -38,7 +39,21 @@ Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*=[^\x00-\x1f\x7
 """An environment variable. No secret: the file lies in git, and a cluster's users can read its jobs."""
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 """Name of an environment variable."""
-Address = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]{1,253}(/[A-Za-z0-9._~/-]{0,200})?$")]
+
+
+def _with_port(text: str) -> str:
+    try:
+        _ = urlsplit(text).port
+    except ValueError as error:
+        raise ValueError(f"is no address: {error}") from None
+    return text
+
+
+Address = Annotated[
+    str,
+    Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]{1,253}(/[A-Za-z0-9._~/-]{0,200})?$"),
+    AfterValidator(_with_port),
+]
 """An address without name, password or query."""
 SettingPath = Annotated[str, Field(pattern=r"^[a-z_]{1,64}(\.[a-z0-9_]{1,64}){0,7}$")]
 """Dotted path of a plan's setting, such as `train.learning_rate`."""

@@ -6,6 +6,7 @@ into `ftc.verbs.hosted`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from ftc.spec.providers.card import Asked, Closing, ProviderCard, Setting
 from ftc.spec.providers.openai import OPENAI
 from ftc.spec.providers.together import TOGETHER
 
-__all__ = ["PROVIDERS", "Asked", "Closing", "ProviderCard", "Setting", "setting_uses", "treatment"]
+__all__ = ["PROVIDERS", "Asked", "Closing", "ProviderCard", "Setting", "request_text", "setting_uses", "treatment"]
 
 PROVIDERS: tuple[ProviderCard, ...] = (TOGETHER, OPENAI)
 """Every service."""
@@ -42,16 +43,17 @@ def setting_uses(
     uses, refused = list[SettingUse](), list[Diagnostic]()
     for path, value in _leaves(plan.settings.to_json()):
         found = treatment(card, path)
-        is_left = any(path == one or path.startswith(f"{one}.") for one in left)
+        can_be_left = found is not None and found.how != "sent"
+        is_left = can_be_left and any(path == one or path.startswith(f"{one}.") for one in left)
         origin = plan.origins.get(path) or plan.origins.get(path.rpartition(".")[0])
         if found is None or (found.values and value not in found.values):
             why = found.words if found else "nobody has written down what becomes of it there"
-            if is_left and found is not None:
+            if is_left:
                 uses.append(SettingUse(path=path, value=_shown(value), how="fixed", words=why))
                 continue
             summary = f"{card.title} can't do `{path}: {_shown(value)}`"
             helps = ["leave it out of the recipe"]
-            helps += [f"or let the service decide with `leave: [{path}]` in {LAUNCH_FILE}"] if found else []
+            helps += [f"or let the service decide with `leave: [{path}]` in {LAUNCH_FILE}"] if can_be_left else []
             refused.append(diagnostic("FTC790", summary, notes=why, help=helps, path=path))
         elif found.how == "fixed" and origin is not None and origin.kind == "written" and not is_left:
             summary = f"{card.title} has no key for `{path}: {_shown(value)}`, which the recipe writes"
@@ -62,6 +64,12 @@ def setting_uses(
             how = "same" if found.how == "only" else found.how
             uses.append(SettingUse(path=path, value=_shown(value), how=how, words=found.words))
     return tuple(uses), tuple(refused)
+
+
+def request_text(card: ProviderCard, asked: Asked) -> str:
+    """The request that creates a job as a record keeps it: without the names that are given later."""
+    body = {name: value for name, value in card.request(asked).items() if value != ""}
+    return json.dumps(body, sort_keys=True, ensure_ascii=False)
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -228,6 +229,25 @@ def test_a_written_setting_that_a_service_decides_is_refused_until_it_is_left(he
     assert server.requests == []
 
 
+def test_a_written_value_that_cannot_be_sent_is_left_only_where_it_stays_out(here: Path, server: HostedServer) -> None:
+    recipe = here / "recipe.yaml"
+    text = recipe.read_text().replace("rank: 4", "rank: 4, dora: true")
+    recipe.write_text(text.replace("1e-3", "1e-3, schedule: {kind: polynomial}"))
+    api.save_plan(api.plan(recipe), here / "job.plan.json")
+    own = f"model: tiny/base, base_url: {server.url}, leave: [strategy.adapter.dora, train.schedule]"
+    (here / "ftc.launch.yaml").write_text(f"ftc_launch: 1\ntogether: {{{own}}}\n")
+    with pytest.raises(Refusal) as refusal:
+        launched()
+    assert [one.path for one in refusal.value.diagnostics] == ["train.schedule.kind"]
+    assert server.requests == []
+
+
+def test_a_busy_service_is_asked_again_about_a_running_job(here: Path, server: HostedServer) -> None:
+    server.faults["job"] = [429, 503, "cut"]
+    assert launched().fetched
+    assert server.kinds("job") == 5
+
+
 def test_an_address_without_encryption_gets_neither_key_nor_rows(here: Path, server: HostedServer) -> None:
     site(here, server, base_url="http://tuning.example.org/v1")
     with pytest.raises(Refusal) as refusal:
@@ -331,6 +351,42 @@ def test_a_key_is_needed_and_a_bad_one_is_not_repeated(
     assert "sk-another-secret" not in str([(one.summary, one.notes, one.help) for one in refusal.value.diagnostics])
 
 
+@pytest.mark.parametrize("key", ["…", "sk-secret\nsk-other", "sk-secret\x7f"])
+def test_a_key_that_no_header_can_carry_is_named_by_its_variable_alone(
+    key: str, here: Path, server: HostedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TOGETHER.key, key)
+    with pytest.raises(Refusal) as refusal:
+        launched()
+    assert codes(refusal) == ["FTC794"]
+    assert key not in str(refusal.value.diagnostics)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("address", ["https://[::1", "https://[zz]/v1", "https://host:port/v1", "https://host:99999"])
+def test_an_address_that_is_none_is_a_finding_of_the_launch_file(
+    address: str, here: Path, server: HostedServer, ftc: Ftc
+) -> None:
+    site(here, server, base_url=f'"{address}"')
+    done = ftc("launch", "job.plan.json", "--on", "together", "--print")
+    assert "FTC707" in done.text
+    assert "base_url" in done.text
+    assert "Traceback" not in done.text
+
+
+@pytest.mark.parametrize("kind", ["ln_tuning", "ia3"])
+def test_what_is_sent_cannot_be_left_to_the_service(kind: str, here: Path, server: HostedServer) -> None:
+    recipe = here / "recipe.yaml"
+    recipe.write_text(re.sub(r"strategy: \{.*?\}", f"strategy: {{kind: {kind}}}", recipe.read_text()))
+    own = f"{{model: tiny/base, base_url: '{server.url}', leave: [strategy, train]}}"
+    (here / "ftc.launch.yaml").write_text(f"ftc_launch: 1\ntogether: {own}\n")
+    api.save_plan(api.plan(recipe), here / "job.plan.json")
+    with pytest.raises(Refusal) as refusal:
+        launched()
+    assert ("FTC790", "strategy.kind") in {(one.code, one.path) for one in refusal.value.diagnostics}
+    assert server.requests == [], "full training would have been asked for"
+
+
 def test_a_job_that_fails_is_paid_again_only_when_asked(here: Path, server: HostedServer, ftc: Ftc) -> None:
     server.end = "failed"
     with pytest.raises(Refusal) as refusal:
@@ -400,6 +456,39 @@ def test_a_job_that_is_listed_late_is_found_later(here: Path, server: HostedServ
     server.hides = False
     assert launched().fetched
     assert len(server.jobs) == 1
+
+
+def test_another_job_is_asked_for_only_where_the_first_is_still_not_listed(here: Path, server: HostedServer) -> None:
+    server.faults["create"], server.hides = ["late"], True
+    with pytest.raises(Refusal):
+        launched()
+    server.hides = False
+    with pytest.raises(Refusal) as refusal:
+        launched(another=True)
+    assert codes(refusal) == ["FTC794"]
+    assert "is not over" in refusal.value.diagnostics[0].summary
+    assert (launched().fetched, len(server.jobs)) == (True, 1)
+
+
+@pytest.mark.parametrize("fault", [429, 503, "refused"])
+def test_a_job_is_followed_through_what_passes(fault: Any, here: Path, server: HostedServer) -> None:
+    if fault == "refused":
+        from ftc.verbs.hosted.openai import OpenAI
+        from ftc.verbs.hosted.service import ServiceFault
+
+        own, left = OpenAI.job, [ServiceFault("the service can't be reached", is_refused=True)]
+
+        def job(self: OpenAI, id: str) -> Any:
+            if left:
+                raise left.pop()
+            return own(self, id)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(OpenAI, "job", job)
+            assert launched(OPENAI).fetched
+    else:
+        server.faults["job"] = [fault, None, fault]
+        assert launched(OPENAI).fetched
 
 
 def test_notes_that_are_lost_lead_back_to_the_same_job(here: Path, server: HostedServer) -> None:
@@ -571,6 +660,22 @@ def test_an_audit_shows_what_agrees_and_says_what_nobody_can_prove(
     if card.returns_weights:
         (here / "runs/tiny" / job.id / "adapter/adapter_model.safetensors").write_bytes(b"others")
         assert "FTC799" in ftc("audit", job.id).text
+
+
+def test_an_audit_of_a_copy_elsewhere_or_of_a_forged_request_is_no_crash(
+    here: Path, server: HostedServer, ftc: Ftc, tmp_path: Path
+) -> None:
+    job = launched()
+    found = here / "runs/tiny" / job.id
+    shutil.copytree(found, tmp_path / "copy of it")
+    (tmp_path / "copy of it" / ".git").mkdir()
+    assert ftc("audit", str(tmp_path / "copy of it")).code == 0
+    for request in ("no JSON", "[1]", job.request.replace('"batch_size": 8', '"batch_size": 16')):
+        forged = job.model_copy(update={"request": request})
+        forged = forged.model_copy(update={"request_sha256": forged.expected_request_sha256()}).sealed()
+        (found / "hosted.json").write_text(forged.to_text())
+        seen = ftc("audit", job.id)
+        assert (seen.code, "the plan calls for another request" in seen.text) == (6, True), seen.text
 
 
 FORGED: tuple[Callable[[HostedJob], dict[str, Any]], ...] = (

@@ -92,6 +92,25 @@ def test_two_gloo_processes_equal_one(tmp_path: Path) -> None:
     assert _record(lora, "stopped")[kept] == _record(lora, "fsdp")[kept], "a resumed run gives the same bits"
 
 
+@pytest.mark.slow
+def test_weights_in_16_bits_are_shared_whole_and_in_parts(tmp_path: Path) -> None:
+    """Their sums of what rounding took are divided as they are, and put together again for checkpoints."""
+    pytest.importorskip("optimi")
+    narrow = {"train__precision": "pure_bfloat16", "train__optimizer__kind": "adamw_kahan", "train__fused": False}
+    narrow |= {"train__optimizer__beta2": 0.99, "train__learning_rate": 1e-3}
+    job = make_job(tmp_path, strategy="full", **_ALONE, **narrow)
+    job.run("one")
+    ways = {"ddp": _DDP, "fsdp": _FSDP}
+    runs = [
+        _job(f"{name}{stop or ''}", "full", {**way, **narrow}, stop) for name, way in ways.items() for stop in (None, 8)
+    ]
+    together(tmp_path, runs)
+    for name in ways:
+        _agree(job, name, far=1e-2)
+        kept = "final_weights_sha256"
+        assert _record(job, f"{name}8")[kept] == _record(job, name)[kept], "a resumed run gives the same bits"
+
+
 def test_a_model_whose_layers_cannot_be_told_is_refused(tmp_path: Path) -> None:
     """ALBERT, MPNet and XLNet are built in a way of their own."""
     from accelerate import Accelerator

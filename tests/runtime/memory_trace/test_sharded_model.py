@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import PROCESSOR, trace_job
 
 ROOT = Path(__file__).parents[3]
+NARROW = "pure_bfloat16"
 _WAYS: list[dict[str, Any]] = [
     {"strategy": "full"},
     {"strategy": "lora", "train__precision": "bfloat16"},
@@ -29,6 +31,7 @@ _WAYS: list[dict[str, Any]] = [
     {"strategy": "dora"},
     {"strategy": "bottleneck"},
     {"strategy": "full", "train__ema_decay": 0.9},
+    *([{"strategy": "full", "train__precision": NARROW}] if find_spec("optimi") else []),
 ]
 _WHOLE = {"train__sharding": "ddp"}
 _WAYS_WHOLE: list[dict[str, Any]] = [
@@ -38,6 +41,7 @@ _WAYS_WHOLE: list[dict[str, Any]] = [
     {"strategy": "full", "train__batch_size": 4, **_WHOLE},
     {"strategy": "bottleneck", **_WHOLE},
     {"strategy": "qlora", **_WHOLE},
+    *([{"strategy": "full", "train__precision": NARROW, **_WHOLE}] if find_spec("optimi") else []),
 ]
 
 _BY_THE_FIRST = {"save", "resume", "export", "evaluation: result"}
@@ -109,8 +113,10 @@ def require_same(folder: Path, ways: list[dict[str, Any]]) -> None:
     for way, job, real in zip(ways, jobs, in_two_processes(folder, jobs), strict=True):
         without = {name: peak.size for name, peak in peaks(log_of(job, (2,), whole_groups((2,)))).items()}
         assert without.keys() - _BY_THE_FIRST == real.keys() - _BY_THE_FIRST
-        apart = {name: without[name] / real[name] - 1 for name in real.keys() - OF_THE_HOST}
-        assert set(apart.values()) == {0}, (way, apart)
+        apart = {name: without[name] - real[name] for name in real.keys() - OF_THE_HOST}
+        # optimi counts the steps of matrices and of the rest in host RAM, which a process on a processor has as well.
+        counters = {-2 * 512} if way.get("train__precision") == NARROW else set[int]()
+        assert set(apart.values()) <= {0, *counters}, (way, apart)
 
 
 def in_two_processes(folder: Path, jobs: list[TraceJob]) -> list[dict[str, int]]:

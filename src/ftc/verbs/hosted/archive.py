@@ -60,5 +60,5 @@ def unpack(archive: Path, kind: str, target: Path) -> None:
                     shutil.copyfileobj(content, out, _PIECE)
             if not count:
                 raise ServiceFault("the archive is empty")
-    except (tarfile.TarError, pa.ArrowException, EOFError, FileExistsError, ValueError) as error:
+    except (tarfile.TarError, pa.ArrowException, EOFError, FileExistsError, NotADirectoryError, ValueError) as error:
         raise ServiceFault(f"the archive ({kind[:40] or 'of no stated type'}) can't be read") from error

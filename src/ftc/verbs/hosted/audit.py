@@ -8,23 +8,34 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.audit import AuditReport, Finding, Level
 from ftc.spec.documents.hosted import HOSTED_FILE, HostedJob
-from ftc.spec.documents.launch import LaunchSettings
+from ftc.spec.documents.launch import HostedSettings, LaunchSettings
 from ftc.spec.documents.ledger import HostedCreated, read_ledger
 from ftc.spec.documents.plan import Plan
 from ftc.spec.exit_codes import ExitCode
-from ftc.spec.providers import PROVIDERS, ProviderCard, setting_uses
+from ftc.spec.providers import PROVIDERS, Asked, ProviderCard, request_text, setting_uses
+from ftc.spec.storage.reading import parse_json
 from ftc.spec.storage.run_folders import read_document
 from ftc.verbs.hosted.sent_rows import written_rows
 from ftc.verbs.launch import Launch
 
 __all__ = ["audit_hosted", "hosted_folder", "hosted_jobs"]
 
-_STATED = ("n_epochs", "batch_size", "learning_rate", "warmup_ratio", "max_grad_norm", "weight_decay", "seed")
+_STATED = (
+    "n_epochs",
+    "batch_size",
+    "learning_rate",
+    "warmup_ratio",
+    "max_grad_norm",
+    "weight_decay",
+    "seed",
+    "random_seed",
+)
 """Numbers that a request and a service's description of its job call the same."""
 
 
@@ -138,6 +149,8 @@ def _sent(launch: Launch, card: ProviderCard, job: HostedJob, seen: _Seen) -> No
     uses, refused = setting_uses(card, launch.plan, left)
     seen.compare("settings", [], [one.path for one in refused], "the plan has settings that were not sent")
     seen.compare("settings", job.settings, uses, "the record says otherwise what became of them")
+    expected = _asked_for(card, launch.plan, job)
+    seen.compare("the request", expected, job.request, "the plan calls for another request")
     seen.checked.append(f"{len(uses)} settings")
     with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
         for part, sent in (("train", job.train), ("validation", job.validation)):
@@ -170,11 +183,36 @@ def _stated(job: HostedJob, seen: _Seen) -> None:
         seen.unchecked.append("the service's own description: there is no job yet")
         return
     told = dict(_numbers(job.job.values))
-    asked = dict(_numbers({name: json.dumps(value) for name, value in json.loads(job.request).items()}))
+    asked = dict(_numbers({name: json.dumps(value) for name, value in _request(job).items()}))
     both = [name for name in _STATED if name in told and name in asked]
     for name in both:
         seen.compare(f"{name} at the service", asked[name], told[name], "the service trained with another value")
     seen.checked.append(f"{len(both)} numbers that the service states")
+
+
+def _request(job: HostedJob) -> dict[str, Any]:
+    """The request in a record; empty where somebody wrote something else there."""
+    try:
+        found = parse_json(job.request)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _asked_for(card: ProviderCard, plan: Plan, job: HostedJob) -> str:
+    """The request that the plan calls for, as a record writes it.
+
+    The base's name and OpenAI's multiplier are the site's, and stand in the record alone.
+    """
+    numbers = _request(job)
+    for name in ("method", "supervised", "hyperparameters"):
+        numbers = found if isinstance(found := numbers.get(name), dict) else {}
+    multiplier = numbers.get("learning_rate_multiplier")
+    is_possible = isinstance(multiplier, int | float) and 0 < multiplier <= 1000
+    site = HostedSettings(learning_rate_multiplier=multiplier if is_possible else None)
+    epochs = plan.settings.train.num_steps // plan.settings.train.steps_per_epoch
+    asked = Asked(plan, site, job.model, epochs, "", "", "" if job.validation else None)
+    return request_text(card, asked)
 
 
 def _numbers(values: dict[str, str]) -> Iterator[tuple[str, float]]:

@@ -80,6 +80,10 @@ def launch_hosted(
         if not key:
             help = f"set `{name}` to the service's key; it is written nowhere"
             raise Refusal([diagnostic("FTC794", f"`{name}` is not set in the environment", help=help)])
+        if not (key.isascii() and key.isprintable()):  # a header can't carry it, and Python's error would show it
+            help = f"set `{name}` to the service's key alone, as the service shows it"
+            summary = f"`{name}` holds a line break or another character that no key has"
+            raise Refusal([diagnostic("FTC794", summary, help=help)])
         notes = prepared.folder / HOSTED_FILE
         is_known = notes.exists() and read_document(notes, HostedJob).job is not None
         if (another or not is_known) and not agree(prepared):

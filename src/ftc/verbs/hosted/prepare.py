@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,11 +15,12 @@ from ftc.spec.documents.launch import LAUNCH_FILE, HostedSettings
 from ftc.spec.documents.plan import Plan
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
-from ftc.spec.providers import Asked, ProviderCard, setting_uses
+from ftc.spec.providers import Asked, ProviderCard, request_text, setting_uses
 from ftc.spec.storage.paths import runs_folder
 from ftc.spec.text_forms import form_card
 from ftc.spec.version import VERSION
 from ftc.verbs.hosted.sent_rows import written_rows
+from ftc.verbs.hosted.service import LOOPBACK
 from ftc.verbs.launch import Launch
 
 __all__ = ["WAIVABLE", "Prepared", "prepare"]
@@ -28,7 +28,6 @@ __all__ = ["WAIVABLE", "Prepared", "prepare"]
 WAIVABLE = ("personal-data", "price", "secrets", "shutdown", "tokens")
 """What `--waive` passes over."""
 _KINDS: dict[Literal["personal", "secrets"], str] = {"personal": "personal-data", "secrets": "secrets"}
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,6 @@ def _beginning(
 ) -> HostedJob:
     """The record of a job of which nothing is sent yet."""
     plan, site, model = asked.plan, asked.site, asked.model
-    body = {name: value for name, value in card.request(asked).items() if value != ""}
     pinned = not card.model_is_base or plan.settings.model.commit is not None
     base = () if pinned else (f"the base's weights: `{model}` is a name at the service",)
     job = HostedJob(
@@ -131,7 +129,7 @@ def _beginning(
         base_url=(site.base_url or card.base_url).rstrip("/"),
         model=model,
         request_sha256="",
-        request=json.dumps(body, sort_keys=True, ensure_ascii=False),
+        request=request_text(card, asked),
         settings=uses,
         train=rows["train"],
         validation=rows.get("validation"),
@@ -195,7 +193,7 @@ def _shut(card: ProviderCard, site: HostedSettings, today: date) -> Iterator[Dia
         if closing.host == address.hostname and today >= closing.on:
             helps = ("train at another service, or here", "servers of one's own have another `base_url`")
             yield diagnostic("FTC792", f"since {closing.on} {closing.words}", help=helps)
-    if address.scheme != "https" and address.hostname not in _LOOPBACK:
+    if address.scheme != "https" and address.hostname not in LOOPBACK:
         summary = f"`{card.name}.base_url` is not encrypted, and would carry the key and the rows"
         yield diagnostic("FTC794", summary, help="write the address with `https://`")
 

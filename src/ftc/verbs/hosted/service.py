@@ -23,10 +23,12 @@ from urllib.parse import urlencode, urlsplit
 
 from ftc.spec.storage.reading import parse_json
 
-__all__ = ["Answer", "Service", "ServiceFault", "text_at"]
+__all__ = ["LOOPBACK", "Answer", "Service", "ServiceFault", "text_at"]
 
 _MOST_BYTES = 64 << 20
 """Of one answer in JSON: a list of some ten thousand jobs."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Hosts that are this machine, to which nothing has to be encrypted."""
 _PIECE = 1 << 20
 _MOST_WORDS = 300
 _NOT_DONE = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422, 429})
@@ -132,8 +134,11 @@ class Service:
         Raises:
             ServiceFault: The place is none that keeps it from others, or it isn't taken.
         """
-        place = urlsplit(address)
-        if place.scheme != "https" and place.hostname not in ("127.0.0.1", "localhost", "::1"):
+        try:
+            place = urlsplit(address)
+        except ValueError:
+            raise ServiceFault("the service names a place for rows that is no address") from None
+        if place.scheme != "https" and (place.scheme != "http" or place.hostname not in LOOPBACK):
             raise ServiceFault("the service names a place for rows that is not encrypted", is_refused=True)
         size = {"Content-Length": str(file.stat().st_size)}
         self.ask("PUT", address, _pieces([file]), size, with_key=False)
@@ -254,8 +259,10 @@ def _words(error: urllib.error.HTTPError, key: str) -> str:
         told = parse_json(error.read(_PIECE))
     except (ValueError, RecursionError, OSError, http.client.HTTPException):
         return ""
-    inner = told.get("error") if isinstance(told, dict) else None
-    said = inner.get("message") if isinstance(inner, dict) else inner or (told or {}).get("message")
+    if not isinstance(told, dict):
+        return ""
+    inner = told.get("error")
+    said = inner.get("message") if isinstance(inner, dict) else inner or told.get("message")
     text = " ".join(str(said).split()) if isinstance(said, str) else ""
     return text.replace(key, "…")[:_MOST_WORDS]
 

@@ -165,4 +165,7 @@ def _numbers(found: Any) -> tuple[int, ...]:
 
 
 def _number(found: Any) -> float | None:
-    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+    """A number in an answer, and nothing that only looks like one, such as `NaN` or 400 digits."""
+    if not isinstance(found, int | float) or isinstance(found, bool) or not abs(found) < 1e300:
+        return None
+    return float(found)

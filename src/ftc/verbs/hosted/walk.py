@@ -35,6 +35,8 @@ _LOOKS = (0.0, 1.0, 2.0, 4.0)
 """Seconds before each look for a job whose creation got no answer."""
 _MOST_FAULTS = 10
 """Questions in a row without an answer after which following a job ends; the job goes on."""
+_HOPELESS = (400, 401, 402, 403, 404)
+"""Statuses that stay the same however often a running job is asked for."""
 _READY_SECONDS = 3600.0
 _NEAR = timedelta(days=90)
 _TOKENS_APART = 0.02
@@ -101,6 +103,8 @@ class _Walk:
         if not (self._folder / "plan.json").exists():
             write_text(self._folder / "plan.json", self._prepared.launch.plan.to_text())
         if self._wishes.another:
+            if self._job.creating:  # the job may be listed by now, and is paid for
+                self._adopt()
             self._begin_another()
         if self._job.job is None:
             self._adopt()
@@ -337,7 +341,7 @@ class _Walk:
                 faults = 0
             except ServiceFault as fault:
                 faults += 1
-                if fault.is_refused or faults >= _MOST_FAULTS:
+                if fault.status in _HOPELESS or faults >= _MOST_FAULTS:
                     raise self._unable("following the job, which goes on there", fault) from None
                 now = seen
             if now != seen:
