@@ -151,11 +151,14 @@ def unpacked_place(files: dict[InsidePath, FileFacts]) -> InsidePath:
 
 
 def is_plain(path: str) -> bool:
-    """Whether a path leads through no hidden folder, and has no name that some system reads otherwise."""
-    return not any(part.startswith(".") or _ODD.search(part) for part in PurePosixPath(path).parts)
+    """Whether a path is relative, leads through no hidden folder, and is read in the same way by every system."""
+    plain = PurePosixPath(path)
+    if plain.is_absolute() or plain.as_posix() != path:
+        return False
+    return not any(part.startswith(".") or _ODD.search(part) for part in plain.parts)
 
 
 def _place(plan: Plan, base: str, commit: str | None, files: dict[InsidePath, FileFacts]) -> InsidePath:
     inside = posixpath.normpath(posixpath.join(posixpath.dirname(plan.recipe_file), base))
-    is_inside = commit is None and not inside.startswith("/") and is_plain(inside)
+    is_inside = commit is None and inside != "." and is_plain(inside)
     return inside if is_inside else unpacked_place(files)

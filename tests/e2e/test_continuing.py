@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ftc import api
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import StepDone
 from ftc.verbs.runs import Run, load_events, load_run
 from tests.e2e.conftest import Ftc, MakeProject
@@ -106,6 +108,7 @@ def test_a_run_of_one_process_goes_on_in_parts_on_two(project: MakeProject, ftc:
     (source,) = api.runs(root)
     _shared("apply", "--yes", *_set(TWO, PARTS), "--from", "tiny")
     run = _new_run(root, source)
+    assert api.find_run("tiny", root).record.id == run.record.id, "the newest one"
     assert (run.record.observed.wrapper, len(run.record.segments[-1].processes)) == ("FSDP2", 2)
     _shared("apply", "--yes", "--again", *_set(ONE))
     _goes_on_like(_new_run(root, source, run), run, source)
@@ -114,7 +117,9 @@ def test_a_run_of_one_process_goes_on_in_parts_on_two(project: MakeProject, ftc:
 
 
 @pytest.mark.slow
-def test_what_is_not_the_same_work_is_refused(project: MakeProject, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_the_same_work_is_refused(
+    project: MakeProject, ftc: Ftc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = _project(project)
     assert ftc("apply", "--yes", *_set(ONE), "--until", "2").code == 0
     (source,) = api.runs(root)
@@ -125,6 +130,9 @@ def test_what_is_not_the_same_work_is_refused(project: MakeProject, ftc: Ftc, mo
         assert (found.code, "FTC714" in found.err, words in found.text) == (1, True, True), found.err
         assert contents(root / "runs") == before
 
+    shutil.copytree(source.folder, tmp_path / "elsewhere")
+    with pytest.raises(Refusal, match="in another project"):
+        api.apply(api.plan("recipe.yaml", overrides=[TWO]), source=load_run(tmp_path / "elsewhere"))
     refused(TWO, "train.learning_rate=2e-3", words="train.learning_rate: 0.001 → 0.002")
     refused(TWO, "train.batch_size=4", words="train.batch_size: 8 → 4")
     refused(ONE, words="has begun by itself")

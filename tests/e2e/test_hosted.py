@@ -229,6 +229,25 @@ def test_a_written_setting_that_a_service_decides_is_refused_until_it_is_left(he
     assert server.requests == []
 
 
+def test_a_written_value_that_cannot_be_sent_is_left_only_where_it_stays_out(here: Path, server: HostedServer) -> None:
+    recipe = here / "recipe.yaml"
+    text = recipe.read_text().replace("rank: 4", "rank: 4, dora: true")
+    recipe.write_text(text.replace("1e-3", "1e-3, schedule: {kind: polynomial}"))
+    api.save_plan(api.plan(recipe), here / "job.plan.json")
+    own = f"model: tiny/base, base_url: {server.url}, leave: [strategy.adapter.dora, train.schedule]"
+    (here / "ftc.launch.yaml").write_text(f"ftc_launch: 1\ntogether: {{{own}}}\n")
+    with pytest.raises(Refusal) as refusal:
+        launched()
+    assert [one.path for one in refusal.value.diagnostics] == ["train.schedule.kind"]
+    assert server.requests == []
+
+
+def test_a_busy_service_is_asked_again_about_a_running_job(here: Path, server: HostedServer) -> None:
+    server.faults["job"] = [429, 503, "cut"]
+    assert launched().fetched
+    assert server.kinds("job") == 5
+
+
 def test_an_address_without_encryption_gets_neither_key_nor_rows(here: Path, server: HostedServer) -> None:
     site(here, server, base_url="http://tuning.example.org/v1")
     with pytest.raises(Refusal) as refusal:

@@ -16,7 +16,8 @@ import pytest
 from ftc import api
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.documents.package import Package
+from ftc.spec.documents.package import Package, is_plain
+from ftc.spec.documents.plan import Plan
 from ftc.spec.storage.plain_tar import END, header, padding
 from tests.e2e.conftest import Ftc
 from tests.support.projects import contents, make_project
@@ -133,6 +134,51 @@ def test_it_is_unpacked_once_and_what_is_there_is_compared(packed: Packed, elsew
     assert contents(elsewhere) == before
 
 
+@pytest.mark.slow
+def test_the_adapter_that_is_trained_further_comes_with_it(packed: Packed, tmp_path: Path, ftc: Ftc) -> None:
+    origin = packed.copied(tmp_path / "origin")
+    text = (origin.root / "recipe.yaml").read_text()
+    (origin.root / "second.yaml").write_text(
+        text.replace("./encoder", "run:tiny").replace("name: tiny", "name: second")
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        origin.enter(patch)
+        first = api.apply(origin.root / "recipe.yaml")
+        api.save_plan(api.plan(origin.root / "second.yaml"), origin.root / "second.plan.json")
+        api.pack(origin.root / "second.plan.json", tmp_path / "second.tar")
+    api.unpack(tmp_path / "second.tar")
+    assert (Path("second/runs/tiny") / first.record.id / "adapter" / "adapter_model.safetensors").is_file()
+    assert ftc("apply", "second/second.plan.json").code == 0
+
+
+def test_files_that_a_recipe_extends_come_with_it(packed: Packed, tmp_path: Path, ftc: Ftc) -> None:
+    origin = packed.copied(tmp_path / "origin")
+    (origin.root / "shared").mkdir()
+    recipe = origin.root / "recipe.yaml"
+    recipe.rename(origin.root / "shared" / "base.yaml")
+    moved = (origin.root / "shared" / "base.yaml").read_text().replace("rows.csv", "../rows.csv")
+    (origin.root / "shared" / "base.yaml").write_text(moved.replace("./encoder", "../encoder"))
+    recipe.write_text("ftc: 1\nextends: shared/base.yaml\nname: tiny\n")
+    with pytest.MonkeyPatch.context() as patch:
+        origin.enter(patch)
+        planned = api.plan(recipe, overrides=["train.learning_rate=5e-4"])
+        api.save_plan(planned, origin.plan)
+        api.pack(origin.plan, tmp_path / "layered.tar")
+    assert api.unpack(tmp_path / "layered.tar").status == "unpacked"
+    assert Path("tiny/shared/base.yaml").read_text() == (origin.root / "shared" / "base.yaml").read_text()
+    Path("tiny/shared/base.yaml").write_text(moved.replace("rank: 4", "rank: 8"))
+    stale = ftc("apply", "tiny/job.plan.json")
+    assert (stale.code, "FTC512" in stale.err) == (5, True)
+
+
+@pytest.mark.parametrize(
+    "path", ["/a", "a//b", "./a", "../a", "a/../b", ".a", "a/.b", "a\\b", "c:a", "a ", "a.", "a\n"]
+)
+def test_odd_paths_are_in_no_package(path: str) -> None:
+    assert not is_plain(path)
+    assert is_plain("recipes/demo/bbc-news.yaml")
+
+
 def _read(package: Path) -> Files:
     with tarfile.open(package) as read:
         return {one.name: (read.extractfile(one) or io.BytesIO()).read() for one in read}
@@ -168,6 +214,8 @@ def _change(name: str, old: bytes, new: bytes) -> Callable[[Files], None]:
 FORGED: dict[str, Callable[[Files], None]] = {
     "a path that leads out": lambda files: files.update({"project/../outside.json": b"{}"}),
     "an absolute path": lambda files: files.update({"/etc/ftc.json": b"{}"}),
+    "an absolute path behind the project's": lambda files: files.update({"project//etc/ftc.json": b"{}"}),
+    "a path in another spelling": lambda files: files.update({"project/./ftc.json": b"{}"}),
     "a hidden file": lambda files: files.update({"project/.bashrc": b"true"}),
     "a hidden folder": lambda files: files.update({"project/.git/hooks/pre-commit": b"true"}),
     "a program": lambda files: files.update({"project/sitecustomize.py": b"pass"}),
@@ -195,6 +243,28 @@ def test_what_the_plan_does_not_name_is_refused(how: str, packed: Packed, elsewh
     assert _codes(refused)[0] in {"FTC712", "FTC511", "FTC512"}
     assert (contents(elsewhere), (tmp_path / "cache" / "streams").exists()) == ({}, False)
     assert not (tmp_path / "outside.json").exists()
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_plan_that_names_a_place_elsewhere_writes_nothing_there(
+    hidden: bool, packed: Packed, elsewhere: Path, tmp_path: Path
+) -> None:
+    files = _read(packed.package)
+    place = ".git/recipe.yaml" if hidden else f"{tmp_path}/outside/recipe.yaml"
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "recipe.yaml").write_bytes(files["project/recipe.yaml"])
+    plan = Plan.model_validate_json(files["project/job.plan.json"]).model_copy(update={"recipe_file": place}).sealed()
+    for name in ("recipe.yaml", "recipe.lock.json"):
+        files[f"project/{place.replace('recipe.yaml', name)}"] = files.pop(f"project/{name}")
+    files["project/job.plan.json"] = plan.to_text().encode()
+    listed = {**json.loads(files["package.json"]), "plan_sha256": plan.sha256, "job_sha256": plan.job_sha256()}
+    files["package.json"] = json.dumps(listed).encode()
+    _write(files, tmp_path / "forged.tar")
+    with pytest.raises(Refusal) as refused:
+        api.unpack(tmp_path / "forged.tar")
+    assert _codes(refused) == ["FTC712"]
+    assert [one.name for one in (tmp_path / "outside").iterdir()] == ["recipe.yaml"]
+    assert contents(elsewhere) == {}
 
 
 def _cut(data: bytes) -> bytes:

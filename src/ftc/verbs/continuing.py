@@ -60,6 +60,8 @@ def begin_from(planned: Planned, source: Run | str) -> Planned:
             f"run `{planned.run.record.id}` of this plan has begun by itself",
             "`ftc apply PLAN` continues it; move its folder away to begin from the other run",
         )
+    if not source.folder.resolve().is_relative_to(root):
+        raise _refused(f"run `{source.record.id}` is in another project", "copy its folder into `runs/` of this one")
     if source.record.is_finished:
         raise _refused(f"run `{source.record.id}` is over", "`model.base: run:NAME` begins another run from its model")
     if plan.settings.train.determinism.asked == "bitwise":

@@ -261,7 +261,10 @@ def _readable(folders: Iterator[Path]) -> Iterator[Run]:
 
 
 def _started_at(run: Run) -> str:
-    return run.record.segments[0].started_at if run.record.segments else ""
+    """When it began itself; the first segments of one that continues another run are that run's."""
+    segments, continued = run.record.segments, run.record.continued
+    own = continued[-1].segments if continued else 0
+    return segments[min(own, len(segments) - 1)].started_at if segments else ""
 
 
 def unlock(lock_id: str, folder: Path | str = ".") -> str:

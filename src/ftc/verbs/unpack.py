@@ -177,8 +177,10 @@ def _listed(opened: BinaryIO, file: Path) -> Package:
 
 def _is_expected(name: str) -> bool:
     """Whether a name may stand in a list at all; whether it belongs there, its plan says."""
-    path = name.removeprefix(PROJECT).removeprefix(".ftc/models/")
-    return name == STREAMS_FILE or (is_plain(path) and name.startswith((PROJECT, STREAMS)))
+    if name == STREAMS_FILE:
+        return True
+    part = next((one for one in (PROJECT, STREAMS) if name.startswith(one)), None)
+    return part is not None and is_plain(name.removeprefix(part).removeprefix(".ftc/models/"))
 
 
 def _refuse_occupied(target: Path, files: Mapping[str, FileFacts]) -> None:
