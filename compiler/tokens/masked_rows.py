@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ftc.compiler.tokens.encoder import MarkedText, TextTokenizer
 from ftc.compiler.tokens.forms import MaskedForm
-from ftc.compiler.tokens.token_rows import Limit, RowTokens
+from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
 from ftc.spec.documents.loss_settings import MaskingSettings
@@ -23,7 +23,12 @@ Row = Mapping[str, Any]
 
 
 def masked_blocks(
-    chunks: Iterable[dict[int, Row]], form: MaskedForm, tokenizer: TextTokenizer, facts: TokenizerFacts, limit: Limit
+    chunks: Iterable[dict[int, Row]],
+    form: MaskedForm,
+    tokenizer: TextTokenizer,
+    facts: TokenizerFacts,
+    limit: Limit,
+    counts: RowCounts,
 ) -> Iterator[Iterable[RowTokens]]:
     """Blocks of at most `limit.max_length` tokens, in chunks; between texts stands what ends a text, as in RoBERTa's
     full sentences. Masks are those of measuring; a row's targets are its ids, with the complement of what is never
@@ -39,7 +44,7 @@ def masked_blocks(
     masking = MaskingSettings(share=form.share, mask_id=facts.mask_id, vocabulary=facts.vocab_size)
     before, after = _around(tokenizer)
     if form.is_given:
-        yield from _given(chunks, form, tokenizer, masking, (limit.max_length, len(before), len(after)))
+        yield from _given(chunks, form, tokenizer, masking, (limit.max_length, len(before), len(after)), counts)
         return
     size = max(1, limit.max_length - len(before) - len(after))
     rest, row_of_rest = list[int](), 0
@@ -84,17 +89,24 @@ def _given(
     tokenizer: TextTokenizer,
     masking: MaskingSettings,
     sizes: tuple[int, int, int],
+    counts: RowCounts,
 ) -> Iterator[Iterable[RowTokens]]:
-    """Each text by itself, to be filled in where its mask tokens stand.
+    """Each text by itself, to be filled in where its mask tokens stand; one without is left out.
 
     `sizes` are most tokens of a row, and how many of them the tokenizer adds before and behind its text.
     """
     most, before, after = sizes
+    none = f"no `{tokenizer.text_of(masking.mask_id)}` to fill in among its first {most:,} tokens"
     for chunk in chunks:
         texts = tokenizer.encode_complete([row[form.text] for row in chunk.values()], most)
         made: list[RowTokens] = []
         for i, text in zip(chunk, texts, strict=True):
             ids = np.array(text.ids, np.int32)
+            if masking.mask_id not in text.ids:
+                counts.drop(i, none)
+                continue
+            if text.was_cut:
+                counts.cut.append(i)
             kept = ids.copy()
             kept[:before], kept[len(ids) - after :] = ~ids[:before], ~ids[len(ids) - after :]
             made.append(RowTokens(i, text.ids, _places(kept == masking.mask_id), 0, targets=kept.tolist()))

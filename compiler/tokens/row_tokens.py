@@ -88,7 +88,7 @@ def encode_rows(
         case RawForm():
             chunks = blocks(numbered, form, tokenizer, facts, limit)
         case MaskedForm():
-            chunks = masked_blocks(numbered, form, tokenizer, facts, limit)
+            chunks = masked_blocks(numbered, form, tokenizer, facts, limit, counts)
         case PreferenceForm() | ChatForm() | PromptForm():
             source = partial(
                 text_source, tokenizer=tokenizer, facts=facts, renderer=renderer, by_shape=by_shape, images=images

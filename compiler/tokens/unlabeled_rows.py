@@ -184,8 +184,10 @@ def compile_unlabeled(
     )
     kept = set(found.row.tolist())
     reasons = {dropped.row: dropped.reason for dropped in found.counts.first_dropped}
-    too_long, unfit = f"longer than {longest:,} tokens", frozenset(numbers) - kept
-    problems |= {number: reasons.get(number, too_long) for number in sorted(unfit)}
+    usual, unfit = f"longer than {longest:,} tokens", frozenset(numbers) - kept
+    if plan.settings.train.masking is not None:  # texts are cut, and nothing but a mask can be missing
+        usual = next(iter(reasons.values()), usual)
+    problems |= {number: reasons.get(number, usual) for number in sorted(unfit)}
     if not kept:
         return UnlabeledRows(None, problems, frozenset(), unfit)
     report = write_stream(folder / "test.arrow", found)

@@ -53,6 +53,10 @@ def test_perplexity_is_that_of_the_saved_model_and_masks_are_filled_in(
         losses += [-said[at, right[at]].item() for at in np.flatnonzero(rows.mask(number)).tolist()]
     assert measured.tuned.metrics["perplexity"] == pytest.approx(np.exp(np.mean(losses)), rel=1e-4)
 
+    Path("texts.txt").write_text("\n".join(["no mask"] * 7 + ["the <unk>" + " bank" * 99]), encoding="utf-8")
+    told = ftc("predict", run, "--data", "texts.txt")
+    assert told.out.count("no `<unk>` to fill in") == 7, told.text
+    assert "FTC691" in told.err, "a text that was shortened is named"
     answer = ftc("predict", run, "the bank raised the <unk> of a share")
     assert answer.code == 0, answer.text
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)

@@ -329,9 +329,6 @@ def refuse_other(plan: Plan, expect: str) -> None:
         )
 
 
-_SHORTEST_DIGEST = 8
-
-
 def is_expected(expect: str, *digests: str) -> bool:
     """Whether somebody expects one of these digests: by its beginning, long enough to be no chance."""
     return not too_short(expect) and any(digest.startswith(expect.lower()) for digest in digests)
@@ -339,7 +336,7 @@ def is_expected(expect: str, *digests: str) -> bool:
 
 def too_short(expect: str) -> tuple[str, ...]:
     """Why the beginning of a digest is none to go by, in words; empty where it is long enough."""
-    return () if len(expect) >= _SHORTEST_DIGEST else (f"write at least {_SHORTEST_DIGEST} characters of a digest",)
+    return () if len(expect) >= 8 else ("write at least 8 characters of a digest",)
 
 
 _SHARED_DISK = "let all machines mount the project and the folder of `FTC_CACHE`"
