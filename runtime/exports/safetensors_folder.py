@@ -52,7 +52,8 @@ def write_folder(job: Job, folder: Path) -> Written:
             write_weights(session, weights, weight_type, _SHARD_BYTES, folder)
         except NotFinite as error:
             summary = f"`{error}` is not finite in {weight_type}"
-            raise Refusal([diagnostic("FTC669", summary, notes="nothing was kept", help=_MORE_BITS)]) from None
+            help = _MORE_BITS if weight_type != "float32" else "train again with a smaller `train.learning_rate`"
+            raise Refusal([diagnostic("FTC669", summary, notes="nothing was kept", help=help)]) from None
         del whole, weights
     session.stop.check()
     tuned = job.tuned()

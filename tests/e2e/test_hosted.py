@@ -420,6 +420,9 @@ def test_a_job_is_followed_later(here: Path, server: HostedServer, ftc: Ftc) -> 
     assert ftc("launch", "job.plan.json", "--on", "together").code == 0
     assert record(here).fetched
     assert len(server.jobs) == 1
+    assert ftc("audit", "toge").code == 0
+    (here / "runs" / "toge").mkdir()
+    assert "FTC520" in ftc("audit", "toge").text, "the name of a recipe is not the beginning of a job's"
 
 
 @pytest.mark.sample(5)

@@ -52,7 +52,8 @@ def hosted_folder(text: str, folder: Path | str) -> Path | None:
         return Path(text)
     root = project_root(Path(folder) / "recipe")
     found = [file.parent for file in root.glob(f"runs/*/*/{HOSTED_FILE}") if text and file.parent.name.startswith(text)]
-    return found[0] if len(found) == 1 else None
+    is_recipe = bool(found) and (root / "runs" / text).is_dir()  # its name stands for its newest run
+    return found[0] if len(found) == 1 and not is_recipe else None
 
 
 def hosted_jobs(folder: Path | str = ".") -> tuple[HostedJob, ...]:
