@@ -43,6 +43,7 @@ _UNITS = {
     "Rope.factor": NUMBER,
     "QuestionAnswering.stride": "tokens",
     "QuestionAnswering.max_answer_length": "tokens",
+    "MaskedLanguageModeling.mask_share": "share of a row's tokens",
     "Preference.beta": NUMBER,
     "Preference.label_smoothing": "share of the pairs",
     "Preference.gamma": NUMBER,

@@ -216,7 +216,7 @@ def _bars(chart: Bars, width: int, titles: Titles) -> Figure:
     axes.set_xlim(0, highest)
     axes.grid(visible=True, axis="x")
     _across(axes, chart.axis, (0, highest), 6 if width > _NARROW else 4)
-    axes.get_xticklabels()[0].set_ha("left")  # bars begin at the picture's edge, which would cut it off
+    axes.get_xticklabels()[0].set_horizontalalignment("left")  # else the edge of the picture cuts it off
     for row, bar in enumerate(chart.bars):
         label = _shortened(bar.label, int(room / _CHARACTER))
         axes.text(0, row * _BAR_ROW + 16, label, va="bottom", ha="left", color=_STAND_INS["ink"])
