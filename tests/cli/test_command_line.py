@@ -190,3 +190,20 @@ def test_a_variable_stands_for_offline(value: str, expected: bool, monkeypatch: 
     monkeypatch.setenv("FTC_OFFLINE", value)
     assert parse(["plan"]).offline is expected
     assert parse(["plan", "--offline"]).offline
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "words"),
+    [
+        ("merged", ["--type", "q8_0"], "writes weights in bf16, f16, f32, and not in q8_0"),
+        ("vllm", ["--type", "q8_0"], "and not in q8_0"),
+        ("onnx", ["--type", "bf16"], "writes weights in f32, and not in bf16"),
+        ("merged", ["--converter", "llama.tar.gz"], "which --format merged doesn't use"),
+        ("onnx", ["--pre-tokenizer", "gpt-2"], "which --format onnx doesn't use"),
+    ],
+)
+def test_an_option_that_a_models_format_has_no_use_for_is_named(
+    name: str, more: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "export", "RUN", "--format", name, "-o", "out", *more]) == 64
+    assert words in capsys.readouterr().err

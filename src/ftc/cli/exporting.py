@@ -69,6 +69,10 @@ def _misuse(args: Namespace, card: ModelFormat | None) -> str | None:
         return f"{', '.join(used)} goes with the format of a model" if used else None
     if not args.output or args.output == STDOUT:
         return f"--format {card.name} writes a folder: name it with -o"
+    if args.type is not None and args.type not in card.types:
+        return f"--format {card.name} writes weights in {', '.join(card.types)}, and not in {args.type}"
+    if not card.made_by.endswith("converter") and (args.converter or args.pre_tokenizer):
+        return f"--converter and --pre-tokenizer are for llama.cpp's converter, which --format {card.name} doesn't use"
     return None
 
 
