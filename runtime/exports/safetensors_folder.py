@@ -33,6 +33,7 @@ _LIBRARIES = ("safetensors", "torch", "transformers")
 _SHARD_BYTES = 5 * 10**9
 """Most bytes of weights in one file, as transformers writes them."""
 _MORE_BITS = "export it with `--type f32`"
+_SAME_BITS = "load the run with `ftc predict`, which is unaffected; `ftc audit` says whether its files are whole"
 _MOST_TOKENIZED = 100
 
 
@@ -44,6 +45,7 @@ def write_folder(job: Job, folder: Path) -> Written:
     """
     session, asked = job.session, job.asked
     settings, weight_type = session.plan.settings, gguf_type(asked.weight_type).plain
+    more_bits = _MORE_BITS if weight_type != "float32" else _SAME_BITS
     assert weight_type is not None, "the format's card names plain types alone"
     with session.journal.phase("export", f"{weight_type} as safetensors"):
         whole = load_base(settings, FolderBase(asked.model), is_new=False, dtype=torch.float32)
@@ -61,7 +63,7 @@ def write_folder(job: Job, folder: Path) -> Written:
     work = ModelWithScorer(model, make_scorer(model, settings))
     with session.journal.phase("compare", f"{len(job.reference.rows)} rows of {job.split}"), torch.inference_mode():
         parity = beside.compared(job, work, f"transformers, weights in {weight_type}")
-        gates.require(parity, "the folder", help=_MORE_BITS)
+        gates.require(parity, "the folder", help=more_bits)
         tokenized = _tokenized(job, folder)
     # Gates of preferences compare with the untrained model.
     can_answer = settings.answer not in ("pair", "rated")
@@ -72,7 +74,7 @@ def write_folder(job: Job, folder: Path) -> Written:
         conversion=parity,
         parity=parity,
         tokenized=tokenized,
-        answers=beside.answers(job, tuned, work, help=_MORE_BITS) if can_answer else None,
+        answers=beside.answers(job, tuned, work, help=more_bits) if can_answer else None,
     )
 
 

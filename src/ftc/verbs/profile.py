@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.storage.atomic_write import write_file
 from ftc.spec.version import VERSION
 from ftc.verbs.merge import inputs_of
 from ftc.verbs.runs import Run, find_run
@@ -84,8 +85,10 @@ def profile(
     with tempfile.TemporaryDirectory(prefix="ftc-profile-", ignore_cleanup_errors=True) as scratch:
         place = Path(scratch) / "run"
         place.mkdir()
-        file = Path(trace) if trace is not None else None
+        file = Path(scratch) / Path(trace).name if trace is not None else None
         measured = measure(plan, inputs, place, _WARM_UP, steps, file, on_event or (lambda event: None))
+        if file is not None and trace is not None:
+            write_file(Path(trace), file.read_bytes())
     return Profiled(found, _report(found, measured, steps))
 
 
