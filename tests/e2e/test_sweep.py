@@ -14,6 +14,8 @@ pytest.importorskip("optuna")
 from ftc import api
 from ftc.spec.documents.ledger import NotedEvaluation, read_ledger
 from ftc.spec.exit_codes import ExitCode
+from ftc.sweep.files import read_sweep
+from ftc.sweep.study import Study, drawn_again
 from tests.e2e.conftest import Ftc, MakeProject
 
 SWEEP = """\
@@ -209,3 +211,18 @@ def test_two_objectives_and_two_seeds(sweep: Path, ftc: Ftc) -> None:
         )
     assert "Student's t" in ftc("sweep", "show", "small.sweep.yaml").text
     assert ftc("sweep", "audit", "small.sweep.yaml").code == ExitCode.FINE
+
+
+def test_points_of_trials_that_ran_beside_each_other_are_drawn_again(sweep: Path) -> None:
+    """What was known when a point was drawn: a trial that ended later was running then, and had ended for the next."""
+    text = SWEEP.replace("kind: random, trials: 3, startup: 3", "kind: tpe, trials: 8, startup: 2")
+    (sweep / "small.sweep.yaml").write_text(text, encoding="utf-8")
+    asked = read_sweep(sweep / "small.sweep.yaml").sweep
+    study = Study(asked, None)
+    numbers = [study.ask().number, study.ask().number]
+    for loss in (0.5, 0.9, 0.2, 0.7, 0.4, 0.1):
+        study.end(numbers.pop(0), [loss], "complete", "", 0.0)
+        numbers.append(study.ask().number)
+    again = list(drawn_again(asked, study))
+    assert len(again) == 8
+    assert [trial.point for trial, _ in again] == [point for _, point in again]

@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -292,12 +293,13 @@ def drawn_again(sweep: Sweep, study: Study) -> Iterator[tuple[Trial, Point]]:
 
 
 def _as_known(trial: FrozenTrial, at: datetime) -> FrozenTrial:
-    """A trial as it stood at a moment."""
+    """A trial as it stood at a moment; a later moment asks for it again."""
     if trial.datetime_complete is not None and trial.datetime_complete <= at:
         return trial
-    trial.state, trial.datetime_complete = TrialState.RUNNING, None
-    trial.values = None
-    return trial
+    known = deepcopy(trial)
+    known.state, known.datetime_complete = TrialState.RUNNING, None
+    known.values = None
+    return known
 
 
 def _storage(folder: Path | None) -> BaseStorage:
