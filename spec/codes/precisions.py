@@ -10,8 +10,8 @@ CODES: tuple[Code, ...] = (
         "bfloat16 has 8 significant bits, so that a number less 0.1 % of it is rounded back to the number: the "
         "average of squared gradients would never shrink, and steps would stay small after one large gradient. An "
         "average of bfloat16 weights (`ema_decay`) would not move at all.",
-        wrong="train: {precision: pure_bfloat16, optimizer: {beta2: 0.999}}",
-        right="train: {precision: pure_bfloat16, optimizer: {beta2: 0.99}}",
+        wrong="strategy: {kind: full}\ntrain: {precision: pure_bfloat16, optimizer: {beta2: 0.999}}",
+        right="strategy: {kind: full}\ntrain: {precision: pure_bfloat16, optimizer: {beta2: 0.99}}",
         severity=Severity.WARNING,
     ),
     Code(
@@ -38,7 +38,7 @@ CODES: tuple[Code, ...] = (
         cause="Weights, gradients and the optimizer's averages are bfloat16 numbers with 8 significant bits. Kahan "
         "summation keeps what rounding takes of each update; what it takes of gradients, of their sum over a step "
         "and of the averages is lost. Compare the result with a run in `bfloat16` where that fits.",
-        wrong="train: {precision: pure_bfloat16}",
+        wrong="strategy: {kind: full}\ntrain: {precision: pure_bfloat16}",
         right="train: {precision: bfloat16}",
         severity=Severity.NOTE,
     ),
@@ -57,7 +57,7 @@ CODES: tuple[Code, ...] = (
         cause="A bfloat16 weight has 8 significant bits: an update of less than about 0.2 % of it is rounded away, and "
         "most updates are smaller. `adamw_kahan` keeps what rounding takes and adds it later. The other optimizers "
         "don't, so they train float32 weights only, where there is nothing to keep.",
-        wrong="train: {precision: pure_bfloat16, optimizer: {kind: adamw}}",
-        right="train: {precision: pure_bfloat16, optimizer: {kind: adamw_kahan}}",
+        wrong="strategy: {kind: full}\ntrain: {precision: pure_bfloat16, optimizer: {kind: adamw}}",
+        right="strategy: {kind: full}\ntrain: {precision: pure_bfloat16, optimizer: {kind: adamw_kahan}}",
     ),
 )
