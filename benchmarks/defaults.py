@@ -3,7 +3,7 @@
 Each task of `support/beginner_tasks.py` is trained with a recipe that names task, data, model and strategy alone, and
 with the twelve points of a grid, and is evaluated on a test part of hundreds of rows. The best of the grid is chosen on
 the test rows themselves, so it is flattered; the defaults are not. Beside them: for classes the largest class, and
-TF-IDF with logistic regression on the same rows; for written answers, the untuned model.
+TF-IDF with logistic regression on the same rows; for written answers and embeddings, the untuned model.
 
     python recipes/demo/fetch.py
     nice -n 15 python benchmarks/defaults.py --grid coarse     as many runs as are missing, one after the other
@@ -12,7 +12,8 @@ TF-IDF with logistic regression on the same rows; for written answers, the untun
 
 Results are lines of `results/defaults.jsonl`, written as they come, and a run whose line is there isn't done again: the
 grid's by its point, that of the defaults by everything that they stand for. Scores are percent: macro F1, F1 of
-entities, and for written answers 100 exp(-loss), the geometric mean of the right tokens' probabilities.
+entities, rank correlation, reciprocal rank among the first ten, recall at 1, and for written answers 100 exp(-loss),
+the geometric mean of the right tokens' probabilities.
 """
 
 from __future__ import annotations
@@ -126,8 +127,7 @@ def project(task: BeginnerTask) -> Path:
         for name, some in (("test", rows.test), ("rows", rows.train)):
             text = "".join(json.dumps(row) + "\n" for row in some)
             (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
-    is_written = task.score == "token_probability"
-    metric, baseline = "loss" if is_written else task.score, "true" if is_written else "false"
+    metric, baseline = ("loss" if task.score == "token_probability" else task.score), str(task.has_untuned).lower()
     (folder / "recipe.yaml").write_text(RECIPE.format(task=task, metric=metric, baseline=baseline), encoding="utf-8")
     return folder / "recipe.yaml"
 
@@ -269,7 +269,9 @@ def by_rate(lines: Iterable[Line]) -> Iterator[str]:
 
     Means of the seeds with which each of the task's rates was run; tasks with one rate are left out.
     """
+    rates = ("train.learning_rate=", "train.head_learning_rate=")
     runs = [line for line in lines if "score" in line and line["point"] is None]
+    runs = [line for line in runs if all(one.startswith(rates) for one in line.get("tried", ()))]
     for task in TASKS:
         known = defaultdict[float, dict[int, float]](dict)
         for one in (line for line in runs if line["task"] == task.name):

