@@ -14,6 +14,7 @@ from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.hosted import SettingUse
 from ftc.spec.documents.launch import LAUNCH_FILE
 from ftc.spec.documents.plan import Plan
+from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.providers.card import Asked, Closing, ProviderCard, Setting
 from ftc.spec.providers.openai import OPENAI
 from ftc.spec.providers.together import TOGETHER
@@ -41,10 +42,16 @@ def setting_uses(
         left: Settings that may be the service's own although the recipe writes them, by path; all below one counts.
     """
     uses, refused = list[SettingUse](), list[Diagnostic]()
-    for path, value in _leaves(plan.settings.to_json()):
+    leaves = dict(_leaves(plan.settings.to_json()))
+    for one in left:
+        if not any(_is_of(path, one) for path in leaves):
+            close = nearest(one, [*leaves, *(path.rpartition(".")[0] for path in leaves)])
+            help = f"did you mean `{close}`?" if close else f"`--print` lists the settings; correct it in {LAUNCH_FILE}"
+            refused.append(diagnostic("FTC790", f"`leave` names `{one}`, which is no setting of this plan", help=help))
+    for path, value in leaves.items():
         found = treatment(card, path)
         can_be_left = found is not None and found.how != "sent"
-        is_left = can_be_left and any(path == one or path.startswith(f"{one}.") for one in left)
+        is_left = can_be_left and any(_is_of(path, one) for one in left)
         origin = plan.origins.get(path) or plan.origins.get(path.rpartition(".")[0])
         if found is None or (found.values and value not in found.values):
             why = found.words if found else "nobody has written down what becomes of it there"
@@ -64,6 +71,10 @@ def setting_uses(
             how = "same" if found.how == "only" else found.how
             uses.append(SettingUse(path=path, value=_shown(value), how=how, words=found.words))
     return tuple(uses), tuple(refused)
+
+
+def _is_of(path: str, section: str) -> bool:
+    return path == section or path.startswith(f"{section}.")
 
 
 def request_text(card: ProviderCard, asked: Asked) -> str:

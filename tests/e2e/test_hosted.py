@@ -242,6 +242,17 @@ def test_a_written_value_that_cannot_be_sent_is_left_only_where_it_stays_out(her
     assert server.requests == []
 
 
+def test_a_name_under_leave_that_is_no_setting(here: Path, server: HostedServer) -> None:
+    own = f"model: tiny/base, base_url: {server.url}, leave: [train.learning_rat, optimiser]"
+    (here / "ftc.launch.yaml").write_text(f"ftc_launch: 1\ntogether: {{{own}}}\n")
+    with pytest.raises(Refusal) as refusal:
+        launched()
+    near, far = refusal.value.diagnostics
+    assert (near.code, near.help) == ("FTC790", ("did you mean `train.learning_rate`?",))
+    assert "`optimiser`, which is no setting" in far.summary
+    assert server.requests == []
+
+
 def test_a_busy_service_is_asked_again_about_a_running_job(here: Path, server: HostedServer) -> None:
     server.faults["job"] = [429, 503, "cut"]
     assert launched().fetched

@@ -85,12 +85,12 @@ def test_what_a_machine_shows_of_accelerators(tmp_path: Path, monkeypatch: pytes
     for number, units in enumerate((0, 304)):
         (nodes / str(number)).mkdir(parents=True)
         (nodes / str(number) / "properties").write_text(f"cpu_cores_count 96\nsimd_count {units}\nmem_banks_count 1\n")
-    monkeypatch.setattr(cpu.platform, "system", lambda: "Linux")
+    monkeypatch.setattr("platform.system", lambda: "Linux")
     assert [one.name for one in cpu.other_accelerators(tmp_path)] == ["rocm"]
     (nodes / "1/properties").unlink()
     assert cpu.other_accelerators(tmp_path) == []
-    monkeypatch.setattr(cpu.platform, "system", lambda: "Darwin")
-    monkeypatch.setattr(cpu.platform, "machine", lambda: "arm64")
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
     assert [one.name for one in cpu.other_accelerators(tmp_path)] == ["mps"]
 
 
