@@ -63,7 +63,7 @@ def test_perplexity_is_that_of_the_saved_model_and_masks_are_filled_in(
     ids = tokenizer("the bank raised the <unk> of a share", return_tensors="pt").input_ids
     with torch.inference_mode():
         ids[ids == _MASK] = model(input_ids=ids).logits[ids == _MASK].argmax(dim=-1)
-    assert answer.out.strip() == tokenizer.decode(ids[0, 1:-1]).strip()
+    assert answer.out.strip() == str(tokenizer.decode(ids[0, 1:-1])).strip()
 
 
 def test_each_block_has_whole_texts_between_marks_and_as_many_masks(project: MakeProject) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ftc import api
+from ftc.runtime.artifacts.merge import write_weights
 from ftc.runtime.exports import safetensors_folder as exporting
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.exported import ExportedModel
@@ -87,7 +88,7 @@ def test_a_folder_that_is_not_the_tuned_model_is_refused(
     import torch
 
     run = finished("chat", model="decoder", strategy="lora")
-    write = exporting.write_weights
+    write = write_weights
 
     def damaged(session: Any, weights: Any, weight_type: Any, most: int, folder: Path) -> None:
         if damage == "a tensor times 1.1":

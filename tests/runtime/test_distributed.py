@@ -96,7 +96,11 @@ def test_two_gloo_processes_equal_one(tmp_path: Path) -> None:
 def test_weights_in_16_bits_are_shared_whole_and_in_parts(tmp_path: Path) -> None:
     """Their sums of what rounding took are divided as they are, and put together again for checkpoints."""
     pytest.importorskip("optimi")
-    narrow = {"train__precision": "pure_bfloat16", "train__optimizer__kind": "adamw_kahan", "train__fused": False}
+    narrow: dict[str, Any] = {
+        "train__precision": "pure_bfloat16",
+        "train__optimizer__kind": "adamw_kahan",
+        "train__fused": False,
+    }
     narrow |= {"train__optimizer__beta2": 0.99, "train__learning_rate": 1e-3}
     job = make_job(tmp_path, strategy="full", **_ALONE, **narrow)
     job.run("one")
