@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -203,9 +204,10 @@ class _Walk:
                 named = self._asked(f"uploading the {part} rows", lambda: self._service.upload(file, sha256))  # noqa: B023
                 sent = sent.model_copy(update={"id": named})
                 self._note(f"uploaded the {part} rows as {named}", **{part: sent})
+            assert sent.id is not None, "named above"
             until, id = time.monotonic() + _READY_SECONDS, sent.id
-            assert id is not None, "named above"
-            while not self._asked(f"asking for the {part} rows", lambda: self._service.is_ready(id)):  # noqa: B023
+            is_ready = partial(self._service.is_ready, id)
+            while not self._asked(f"asking for the {part} rows", is_ready):
                 if time.monotonic() > until:
                     raise self._unable("waiting for the rows", ServiceFault("they were not checked within an hour"))
                 self._wishes.sleep(min(5.0, self._prepared.site.poll_seconds))
