@@ -31,15 +31,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_every_page_is_in_the_menu(site: Path) -> None:
-    menu = (ROOT / "docs" / "site" / "zensical.toml").read_text(encoding="utf-8")
-    pages = {page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").rglob("*.md")}
-    assert pages
-    assert [page for page in sorted(pages) if f'"{page}"' not in menu] == []
-    assert (site / "index.html").is_file()
-
-
 def test_no_link_is_broken_and_nothing_is_fetched(site: Path) -> None:
+    assert (site / "index.html").is_file()
     assert list(builder().broken_links(site)) == []
 
 

@@ -38,6 +38,13 @@ def test_there_is_a_page_for_each_recipe() -> None:
     assert len(RECIPES) == 8
 
 
+def test_every_page_is_in_the_menu() -> None:
+    menu = (ROOT / "docs" / "site" / "zensical.toml").read_text(encoding="utf-8")
+    pages = {page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").rglob("*.md")}
+    assert pages
+    assert [page for page in sorted(pages) if f'"{page}"' not in menu] == []
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_of_a_guide_plans(project: Path, name: str) -> None:
     model = "encoder" if name in ENCODERS else "decoder"
