@@ -61,6 +61,7 @@ def _evaluation() -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_metric_is_locked_imported_by_a_run_alone_and_its_change_noticed(
     project: MakeProject, site: Path, tmp_path: Path
 ) -> None:
@@ -112,6 +113,7 @@ def test_a_metric_is_locked_imported_by_a_run_alone_and_its_change_noticed(
     assert "courtesy-metrics" in text
 
 
+@pytest.mark.slow
 def test_rewards_of_a_package_train_a_model(project: MakeProject, site: Path, tmp_path: Path) -> None:
     root = project("reinforcement", "lora", steps=2)
     recipe = root / "recipe.yaml"

@@ -85,6 +85,7 @@ def test_a_run_goes_on_where_it_stopped(
     assert ftc("audit", folder.name).code == 0
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_work_on_one_run(project: MakeProject, ftc: Ftc) -> None:
     root = project(steps=400)
     assert ftc("plan", "recipe.yaml", "-o", "job.plan.json").code == 0

@@ -44,6 +44,7 @@ def refused() -> list[tuple[str, str]]:
     return [(one.code, one.path or "") for one in refusal.value.diagnostics if one.is_error]
 
 
+@pytest.mark.slow
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("strategy", ["lora, init: default", "full"])
 @pytest.mark.parametrize("model", ["decoder", "mistral"])

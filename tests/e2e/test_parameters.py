@@ -26,6 +26,7 @@ def edit(before: str, after: str) -> None:
     file.write_text(text.replace(before, after), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_run_changes_what_its_patterns_leave_and_is_replayed(project: MakeProject, ftc: Ftc) -> None:
     project("classification", "full, freeze: [layer.0, position_embeddings]", steps=3)
     edit("train: {", f"train: {{{RATES}, ")

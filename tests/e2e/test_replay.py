@@ -93,6 +93,7 @@ def test_with_force_the_first_step_that_differs_is_named(run: RunFolder, ftc: Ft
     assert "weights were last equal at step 4" in audited.text
 
 
+@pytest.mark.slow
 def test_a_replay_may_begin_at_a_checkpoint(run: RunFolder, ftc: Ftc) -> None:
     change_step_log(run, 6, loss=(3.0).hex())  # before the checkpoint, so it is not compared
     audited = ftc("audit", run.path.name, "--level", "replay", "--from", "8", "--to", "12")

@@ -208,6 +208,7 @@ def test_a_record_that_names_machines_stays_here(run: api.Run, server: HubServer
     assert server.requests == []
 
 
+@pytest.mark.slow
 def test_whatever_the_hub_does_is_a_finding(
     run: api.Run, server: HubServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,6 +135,7 @@ def test_others_load_the_merged_model(root: Path, ftc: Ftc, run: api.Run) -> Non
     assert ftc("export", run.record.id, "--format", "gguf", "-o", "gguf").code != 0
 
 
+@pytest.mark.slow
 def test_the_lock_pins_images_and_pixels(root: Path, ftc: Ftc) -> None:
     lock = json.loads((root / "recipe.lock.json").read_text())
     assert lock["data"]["images"]["files"] == 40
