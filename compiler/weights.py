@@ -21,6 +21,7 @@ __all__ = [
     "base_of",
     "bytes_per_weight",
     "card_of",
+    "checkpoint_bytes",
     "device_bytes",
     "head_modules",
     "head_size",
@@ -148,6 +149,13 @@ def bytes_per_weight(draft: Draft, card: OptimizerCard) -> float:
 def average_bytes(draft: Draft) -> int:
     """Bytes of the average of a trained weight; 0 where none is kept."""
     return 0 if draft.train.ema_decay is None else precision_card(draft.train.precision).trained.size
+
+
+def checkpoint_bytes(draft: ClosedDraft) -> int:
+    """Bytes of a checkpoint: trained weights with two moments or more, and their average where there is one."""
+    width, average = precision_card(draft.train.precision).trained.size, average_bytes(draft)
+    state = max(2 * width, math.ceil(bytes_per_weight(draft, card_of(draft)) - average))
+    return (width + average + state) * num_trainable(draft)
 
 
 def device_bytes(draft: ClosedDraft) -> int:

@@ -1,4 +1,4 @@
-"""Accelerators that ftc doesn't train on, so that a person who names or has one is told so."""
+"""Accelerators that ftc doesn't train on, for findings where somebody names or has one."""
 
 from __future__ import annotations
 

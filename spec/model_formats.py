@@ -23,7 +23,7 @@ class GgufType:
 
     name: str
     number: int
-    plain: Literal["float32", "float16", "bfloat16"] | None = None
+    plain: Literal["float32", "float16", "bfloat16"] | None
     allowed: float
     least_same: float
     is_measured: bool
@@ -33,10 +33,10 @@ GGUF_TYPES: tuple[GgufType, ...] = (
     GgufType(name="f32", number=0, plain="float32", allowed=1e-4, least_same=0.99, is_measured=False),
     GgufType(name="f16", number=1, plain="float16", allowed=0.01, least_same=0.97, is_measured=False),
     GgufType(name="bf16", number=32, plain="bfloat16", allowed=0.05, least_same=0.95, is_measured=False),
-    GgufType(name="q8_0", number=7, allowed=0.2, least_same=0.9, is_measured=True),
-    GgufType(name="q6_k", number=18, allowed=0.2, least_same=0.85, is_measured=True),
-    GgufType(name="q5_k_m", number=17, allowed=0.2, least_same=0.8, is_measured=True),
-    GgufType(name="q4_k_m", number=15, allowed=0.25, least_same=0.75, is_measured=True),
+    GgufType(name="q8_0", number=7, plain=None, allowed=0.2, least_same=0.9, is_measured=True),
+    GgufType(name="q6_k", number=18, plain=None, allowed=0.2, least_same=0.85, is_measured=True),
+    GgufType(name="q5_k_m", number=17, plain=None, allowed=0.2, least_same=0.8, is_measured=True),
+    GgufType(name="q4_k_m", number=15, plain=None, allowed=0.25, least_same=0.75, is_measured=True),
 )
 """From the most bits to the fewest. Seen: f32 0.0001 %, f16 0.4 %, q8_0 3 % and q4_k_m 10 % of the spread."""
 

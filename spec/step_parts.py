@@ -1,11 +1,11 @@
-"""What a training step consists of: one card for each part, by which a profile's operations are told apart."""
+"""What a training step consists of: one card for each part, by which the operations of a profile are sorted."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-__all__ = ["OTHER", "STEP_PARTS", "StepPart", "part_of"]
+__all__ = ["IDLE", "INPUT", "OTHER", "PYTHON", "STEP_PARTS", "StepPart", "part_named", "part_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +15,8 @@ class StepPart:
     Attributes:
         name: What documents call it.
         label: Name for people.
-        operations: Regular expression of names of PyTorch's operations, of CUDA's calls and of kernels.
+        operations: Regular expression of names of PyTorch's operations, of CUDA's calls and of kernels; empty where it
+            is time without any.
     """
 
     name: str
@@ -93,8 +94,16 @@ STEP_PARTS: tuple[StepPart, ...] = (
 )
 """In the order in which an operation is looked for; what none of them has is `OTHER`."""
 OTHER = StepPart(name="other", label="other operations", operations="")
+INPUT = StepPart(name="input", label="fetching rows", operations="")
+PYTHON = StepPart(name="python", label="Python between operations", operations="")
+IDLE = StepPart(name="idle", label="the GPU does nothing", operations="")
 
 
 def part_of(operation: str) -> StepPart:
     """The part that an operation belongs to, by its name."""
     return next((one for one in STEP_PARTS if re.search(one.operations, operation, re.IGNORECASE)), OTHER)
+
+
+def part_named(name: str) -> StepPart:
+    """The part of a name in a document."""
+    return next(one for one in (*STEP_PARTS, OTHER, INPUT, PYTHON, IDLE) if one.name == name)

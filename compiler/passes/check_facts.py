@@ -14,7 +14,7 @@ from fractions import Fraction
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import host_bytes
 from ftc.compiler.rules.device_rules import DEVICE_RULES
-from ftc.compiler.rules.fact_rules import TEACHER_RULES, optimizer_package_is_here
+from ftc.compiler.rules.fact_rules import TEACHER_RULES
 from ftc.compiler.rules.lineage_rules import LINEAGE_RULES
 from ftc.compiler.rules.number_rules import LONGEST_WARM_UP, num_evaluations
 from ftc.compiler.rules.sampling_rules import SAMPLING_RULES
@@ -327,7 +327,6 @@ FACT_RULES: tuple[FactRule, ...] = (
     host_has_room,
     smoothing_has_choices,
     vectors_can_be_pooled,
-    optimizer_package_is_here,
     flash_attention_is_half_precise,
     device_has_a_price,
     batch_fits_the_rows,

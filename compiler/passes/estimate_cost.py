@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import get_args
@@ -10,11 +9,10 @@ from typing import get_args
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.time.run_time import RunTime, cost_of, judge_estimate, num_paid, price_of, run_time
 from ftc.compiler.time.run_work import run_work
-from ftc.compiler.weights import average_bytes, bytes_per_weight, card_of, num_trainable, result_bytes
+from ftc.compiler.weights import card_of, checkpoint_bytes, result_bytes
 from ftc.spec.base import Money
 from ftc.spec.documents.estimates import Phase, PhaseTime, SecondsRange, TimeEstimate, Work, WorkEstimate
 from ftc.spec.documents.plan import Check
-from ftc.spec.precisions import precision_card
 from ftc.spec.strategies import strategy_card
 
 __all__ = ["estimate_cost"]
@@ -169,18 +167,13 @@ def _checked_cost(draft: ClosedDraft) -> ClosedDraft:
 
 
 def _disk(draft: ClosedDraft) -> dict[str, int]:
-    """Bytes in the run's folder at the most: trained weights with two moments or more in each checkpoint, the result.
-
-    Where weights are averaged, a checkpoint has both the average and the weights in training.
+    """Bytes in the run's folder at the most: checkpoints and the result.
 
     Kept are the newest checkpoints, the best one, and the one that is being written.
     """
-    width = precision_card(draft.train.precision).trained.size
-    average = average_bytes(draft)
-    each = width + average + max(2 * width, math.ceil(bytes_per_weight(draft, card_of(draft)) - average))
     kept = draft.train.keep_checkpoints + 2
     result = strategy_card(draft.strategy).result
-    return {f"{kept} checkpoints": each * num_trainable(draft) * kept, result: result_bytes(draft), "records": _RECORDS}
+    return {f"{kept} checkpoints": checkpoint_bytes(draft) * kept, result: result_bytes(draft), "records": _RECORDS}
 
 
 def _checked_disk(draft: ClosedDraft) -> ClosedDraft:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.resolve.machine.local import other_accelerators
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.optimizers import optimizer_card
 
 __all__ = ["DEVICE_RULES"]
 
@@ -30,9 +31,21 @@ def accelerators_are_used(draft: ClosedDraft) -> Iterator[Diagnostic]:
             yield _found(draft, "FTC611", summary, "budget.device", help=help)
 
 
+def optimizer_package_is_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """The package that the optimizer is from is installed, where the run is for this machine and can train here."""
+    card = optimizer_card(draft.candidate.optimizer)
+    if draft.device.local and "torch" in draft.packages and card.package not in draft.packages:
+        summary, help = (
+            f"`{card.kind}` needs the package `{card.package}`",
+            f"`pip install 'ftc[{card.extra}]'` installs it",
+        )
+        yield _found(draft, "FTC650", summary, "train.optimizer.kind", help=help)
+
+
 DEVICE_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (
     devices_are_here,
     accelerators_are_used,
+    optimizer_package_is_here,
 )
 
 

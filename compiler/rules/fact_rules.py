@@ -1,20 +1,18 @@
-"""Rules about a teacher, and about the optimizer's package; `ftc.compiler.passes.check_facts` runs them."""
+"""Rules that need facts about a teacher; `ftc.compiler.passes.check_facts` runs them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.compiler.draft import Draft
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.facts import ModelFacts, TeacherFacts
 from ftc.spec.heads import HEADS, HeadCard, head_card
 from ftc.spec.language.safe_repr import quoted
-from ftc.spec.optimizers import optimizer_card
 
 __all__ = [
     "TEACHER_RULES",
-    "optimizer_package_is_here",
     "teacher_knows_the_task",
     "teacher_reads_the_rows",
     "teacher_speaks_the_same",
@@ -93,14 +91,6 @@ def _of_head(teacher: TeacherFacts, head: HeadCard, student: ModelFacts) -> str:
     outputs = [header.shape[0] for name, header in model.tensors.items() if re.fullmatch(head.last_layer, name)]
     wanted = head.num_outputs(len(teacher.labels))
     return "" if wanted in outputs else f"it has no layer with {wanted} outputs"
-
-
-def optimizer_package_is_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
-    """The package that the optimizer is from is installed, where the run is for this machine and can train here."""
-    card = optimizer_card(draft.candidate.optimizer)
-    if draft.device.local and "torch" in draft.packages and card.package not in draft.packages:
-        summary, path = f"`{card.kind}` needs the package `{card.package}`", "train.optimizer.kind"
-        yield _found(draft, "FTC650", summary, help=f"`pip install 'ftc[{card.extra}]'` installs it", at=path)
 
 
 def _of_labels(has: tuple[str, ...], wanted: tuple[str, ...]) -> str:

@@ -17,7 +17,7 @@ from ftc.compiler.time.speed import (
     scale_only,
     seconds_for,
 )
-from ftc.compiler.weights import average_bytes, num_trainable, result_bytes
+from ftc.compiler.weights import checkpoint_bytes, result_bytes
 from ftc.spec.base import Money
 from ftc.spec.documents.estimates import Phase, PhaseTime, SecondsRange, Work
 from ftc.spec.documents.facts import ModelFacts
@@ -161,7 +161,7 @@ def _is_same(before: Work | None, now: Work) -> bool:
     return before is not None and abs(before.flops - now.flops) <= _SAME * now.flops
 
 
-def _files(draft: Draft, alike: Sequence[PastRun]) -> Iterator[PhaseTime]:
+def _files(draft: ClosedDraft, alike: Sequence[PastRun]) -> Iterator[PhaseTime]:
     """Loading and saving: as earlier runs of the same model did, or by the bytes."""
     phases: dict[Phase, SecondsRange] = {"load": _loading(draft), "save": _saving(draft)}
     for phase, by_size in phases.items():
@@ -199,11 +199,10 @@ def _weights_size(model: ModelFacts) -> int:
     return sum(facts.size for name, facts in model.files.items() if name.endswith(".safetensors"))
 
 
-def _saving(draft: Draft) -> SecondsRange:
-    """Checkpoints of trained weights with two moments each, with their average where there is one, and the result."""
-    trained = num_trainable(draft)
+def _saving(draft: ClosedDraft) -> SecondsRange:
+    """A checkpoint at each evaluation, and the result."""
     saves = evaluations(draft)
-    size = (12 + average_bytes(draft)) * trained * saves + result_bytes(draft)
+    size = checkpoint_bytes(draft) * saves + result_bytes(draft)
     low, expected, high = (
         size / rate + (saves + 1) * each for rate, each in zip(_WRITE_RATE, _SAVE_SECONDS, strict=True)
     )

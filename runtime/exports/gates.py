@@ -40,7 +40,10 @@ __all__ = [
     "require",
     "require_gates",
     "same_tokens",
+    "texts_of_tokens",
 ]
+
+_MOST_TOKENIZED = 100
 
 
 def parity(llama: Llama, rows: TokenStream, reference: Reference, bound: GgufType, widest: float) -> Parity:
@@ -157,24 +160,34 @@ def sequences_of(
     return found
 
 
-def same_tokens(llama: Llama, rows: TokenStream, tokenizer: Any, most: int) -> tuple[int, int, bool]:
+def same_tokens(llama: Llama, rows: TokenStream, tokenizer: Any) -> tuple[int, int, bool]:
     """How many rows the file's tokenizer splits as the run did, how many were asked, and whether it adds a first token.
 
     Args:
         llama: The file.
         rows: The rows.
         tokenizer: The base model's own, of transformers.
-        most: Rows that are asked at most: those whose text gives their tokens again.
     """
-    texts, expected = [], []
-    for number in range(min(len(rows), most)):
-        ids = rows.ids(number)[: rows.prompt_length(number) or None].tolist()
+    texts, expected = texts_of_tokens(rows, tokenizer)
+    found, adds_first = llama.tokenize(texts)
+    return sum(one == other for one, other in zip(found, expected, strict=True)), len(texts), adds_first
+
+
+def texts_of_tokens(rows: TokenStream, tokenizer: Any) -> tuple[list[str], list[list[int]]]:
+    """Texts of the first rows that give their tokens again, and these tokens; of a prompt where there is one.
+
+    Args:
+        rows: The rows.
+        tokenizer: The base model's own, of transformers.
+    """
+    texts, expected = list[str](), list[list[int]]()
+    for number in range(min(len(rows), _MOST_TOKENIZED)):
+        ids: list[int] = rows.ids(number)[: rows.prompt_length(number) or None].tolist()
         text = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         if tokenizer.encode(text, add_special_tokens=False) == ids:
             texts.append(text)
             expected.append(ids)
-    found, adds_first = llama.tokenize(texts)
-    return sum(one == other for one, other in zip(found, expected, strict=True)), len(texts), adds_first
+    return texts, expected
 
 
 @dataclass(frozen=True, slots=True)

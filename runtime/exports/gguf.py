@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["write_adapter", "write_gguf"]
 
 _LIBRARIES = ("gguf", "llama-cpp-py-sync", "torch", "transformers")
-_MOST_TOKENIZED = 100
 _FULL = "f32"
 _SECOND = ".lora_B.weight"
 """How the name of an adapter's second matrix ends."""
@@ -85,7 +84,7 @@ def _tokenized(job: Job, llama: Llama) -> tuple[int, bool]:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(job.asked.model, local_files_only=True)
-    same, asked, adds_first = gates.same_tokens(llama, job.rows, tokenizer, _MOST_TOKENIZED)
+    same, asked, adds_first = gates.same_tokens(llama, job.rows, tokenizer)
     if same < asked:
         summary = f"the file's tokenizer splits {asked - same} of {asked} rows of {job.split} otherwise than the run"
         help = "name the way in which the tokenizer splits texts with `--pre-tokenizer`"

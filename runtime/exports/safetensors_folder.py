@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import safe_open
@@ -34,7 +34,6 @@ _SHARD_BYTES = 5 * 10**9
 """Most bytes of weights in one file, as transformers writes them."""
 _MORE_BITS = "export it with `--type f32`"
 _SAME_BITS = "load the run with `ftc predict`, which is unaffected; `ftc audit` says whether its files are whole"
-_MOST_TOKENIZED = 100
 
 
 def write_folder(job: Job, folder: Path) -> Written:
@@ -98,13 +97,7 @@ def _tokenized(job: Job, folder: Path) -> int:
     settings, base = job.session.plan.settings, job.session.inputs.model_folder
     places = (tokenizer_folder(base, settings.model.tokenizer), folder)
     ours, theirs = (AutoTokenizer.from_pretrained(place, local_files_only=True) for place in places)
-    texts, expected = list[str](), list[list[int]]()
-    for number in range(min(len(job.rows), _MOST_TOKENIZED)):
-        ids = job.rows.ids(number).tolist()
-        text: Any = ours.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        if ours.encode(text, add_special_tokens=False) == ids:
-            texts.append(text)
-            expected.append(ids)
+    texts, expected = gates.texts_of_tokens(job.rows, ours)
     found = [theirs.encode(text, add_special_tokens=False) for text in texts]
     same: int = sum(one == other for one, other in zip(found, expected, strict=True))
     if same < len(texts) or ours.chat_template != theirs.chat_template:

@@ -54,7 +54,7 @@ class WeightAverage:
         self._tensors = tuple(one.detach().clone() for one in self._parameters)
 
     def forget(self) -> None:
-        """Lets go of the average; the next step begins a new one."""
+        """Drops the average; the next step begins a new one."""
         self._tensors = ()
 
     @torch.no_grad()

@@ -159,5 +159,5 @@ class HostedJob(SealedDocument):
 
     @property
     def marker(self) -> str:
-        """What the job is found by at the service; no two jobs bear the same."""
+        """What the job is found by at the service; no two jobs have the same one."""
         return f"ftc-{self.request_sha256[:16]}-{self.attempt}"

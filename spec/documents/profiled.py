@@ -15,8 +15,7 @@ class Share(Document):
     """One part of a step."""
 
     part: str
-    """Name of a card of `ftc.spec.step_parts`; `input` for fetching rows, `python` for the time between operations on a
-    CPU, `idle` for the time in which a GPU does nothing."""
+    """Name of a card of `ftc.spec.step_parts`."""
     seconds: Real
     """A step, mean of all."""
 

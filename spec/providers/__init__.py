@@ -27,7 +27,7 @@ PROVIDERS: tuple[ProviderCard, ...] = (TOGETHER, OPENAI)
 
 def treatment(card: ProviderCard, path: str) -> Setting | None:
     """The entry that tells most exactly what becomes of a setting; None where the card says nothing."""
-    found = [one for one in card.settings if path == one.path or path.startswith(f"{one.path}.")]
+    found = [one for one in card.settings if _is_of(path, one.path)]
     return max(found, key=lambda one: len(one.path), default=None)  # of equals the first: the card's own
 
 

@@ -89,6 +89,7 @@ class ProviderCard:
         previews: Whether it shows tokens before a job is created.
         estimates: Whether it says what a job will cost.
         returns_weights: Whether what was trained can be fetched.
+        usage: What it says of a job's use and price, by its own names.
         not_pinned: What decides the result and can't be named by a digest.
         not_proved: What no audit can show, whatever is fetched.
     """
@@ -106,5 +107,6 @@ class ProviderCard:
     previews: bool
     estimates: bool
     returns_weights: bool
+    usage: tuple[str, ...]
     not_pinned: tuple[str, ...]
     not_proved: tuple[str, ...]

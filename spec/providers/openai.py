@@ -60,6 +60,7 @@ OPENAI = ProviderCard(
     previews=False,
     estimates=False,
     returns_weights=False,
+    usage=("trained_tokens",),
     not_pinned=(
         "the base's weights, of which only the name is known",
         "tokenizer and chat template",

@@ -103,6 +103,7 @@ TOGETHER = ProviderCard(
     previews=True,
     estimates=True,
     returns_weights=True,
+    usage=("token_count", "total_price"),
     not_pinned=(
         "the order of the rows in each epoch",
         "the optimizer but for its weight decay",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import sys
 from argparse import Namespace
+from collections.abc import Callable
 
 from ftc.cli.arguments import JSON, TEXT, Command, Example, Parser, add_force, add_output, add_quiet, add_run, count_of
 from ftc.cli.output import following, write_out
 from ftc.cli.terminal import STDOUT, page, print_json, write
+from ftc.spec.base import Document
 from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["COMMANDS"]
@@ -36,17 +38,13 @@ def run_inspect(args: Namespace) -> int:
     gc.enable()  # the command starts without; a model that is freed has to go
     with following(args) as listener:
         report = api.inspect(args.run, states=not args.weights_only, on_event=listener).report
-    if args.json:
-        print_json(report.to_json())
-    elif args.format == _HTML:
+    if args.format == _HTML:
         from ftc.views.report.inspected import inspected_html
 
         return write_out(inspected_html(report), OutputKind.INSPECTION, args)
-    else:
-        from ftc.views.inspected import inspected_text
+    from ftc.views.inspected import inspected_text
 
-        write(inspected_text(report, page=page(sys.stdout, args)))
-    return ExitCode.FINE
+    return _said(args, report, lambda: inspected_text(report, page=page(sys.stdout, args)))
 
 
 def profile_arguments(parser: Parser) -> None:
@@ -73,16 +71,21 @@ def run_profile(args: Namespace) -> int:
         claim_output(Path(args.trace), OutputKind.TRACE, force=args.force)
     with following(args) as listener:
         report = api.profile(args.run, steps=args.steps or STEPS, trace=args.trace, on_event=listener).report
-    if args.json:
-        print_json(report.to_json())
-    elif args.format == _HTML:
+    if args.format == _HTML:
         from ftc.views.report.profiled import profiled_html
 
         return write_out(profiled_html(report), OutputKind.PROFILE, args)
-    else:
-        from ftc.views.profiled import profiled_text
+    from ftc.views.profiled import profiled_text
 
-        write(profiled_text(report, page=page(sys.stdout, args)))
+    return _said(args, report, lambda: profiled_text(report, page=page(sys.stdout, args)))
+
+
+def _said(args: Namespace, report: Document, text: Callable[[], str]) -> int:
+    """Prints a document as JSON or for people."""
+    if args.json:
+        print_json(report.to_json())
+    else:
+        write(text())
     return ExitCode.FINE
 
 

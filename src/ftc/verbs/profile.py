@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.step_parts import IDLE, INPUT, PYTHON
 from ftc.spec.storage.atomic_write import write_file
 from ftc.spec.version import VERSION
 from ftc.verbs.merge import inputs_of
@@ -167,8 +168,8 @@ def _shares(measured: Measured, steps: int) -> Iterator[Share]:
     if (spent := sum(parts.values())) > working:
         parts.update({name: seconds * working / spent for name, seconds in parts.items()})
     else:
-        parts["python" if measured.kernels is None else "idle"] += working - spent
-    parts["input"] += measured.input_seconds
+        parts[(PYTHON if measured.kernels is None else IDLE).name] += working - spent
+    parts[INPUT.name] += measured.input_seconds
     for name, seconds in sorted(parts.items(), key=lambda one: -one[1]):
         yield Share(part=name, seconds=seconds / steps)
 
@@ -176,17 +177,17 @@ def _shares(measured: Measured, steps: int) -> Iterator[Share]:
 def _notes(measured: Measured, shares: tuple[Share, ...], steps: int) -> Iterator[str]:
     """What makes steps slow, each with what can be done."""
     percent = {one.part: 100 * float(one.seconds) * steps / measured.seconds for one in shares}
-    if (much := percent.get("input", 0.0)) > _MUCH_INPUT:
+    if (much := percent.get(INPUT.name, 0.0)) > _MUCH_INPUT:
         yield (
             f"slow input: fetching rows takes {much:.0f} % of a step. Where the model writes answers to train on, that "
             "is writing; else put the project on a faster disk."
         )
-    if (much := percent.get("python", 0.0)) > _MUCH_PYTHON:
+    if (much := percent.get(PYTHON.name, 0.0)) > _MUCH_PYTHON:
         yield (
             f"small operations: {much:.0f} % of a step is Python between them. A larger `train.micro_batch`, or "
             "`train.packing` for short rows, makes each operation do more."
         )
-    if (much := percent.get("idle", 0.0)) > _MUCH_IDLE:
+    if (much := percent.get(IDLE.name, 0.0)) > _MUCH_IDLE:
         kernels = f"{(measured.kernels or 0) / steps:,.0f}"
         yield (
             f"launch-bound: the GPU does nothing for {much:.0f} % of a step, which has {kernels} kernels. A larger "

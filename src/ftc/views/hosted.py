@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ftc.spec.documents.hosted import HostedJob
+from ftc.spec.providers import PROVIDERS
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, escaped, table
 
@@ -75,11 +76,9 @@ def hosted_text(job: HostedJob, folder: str, *, page: Page = PLAIN) -> str:
     seen = job.job
     state = [f"job {page.strong(seen.id)}", escaped(seen.their_status)] if seen else ["no job yet"]
     lines = page.flow(job.provider, [*state, *([escaped(seen.model)] if seen and seen.model else [])])
-    told = seen.values if seen else {}
-    used = [
-        f"{name} {escaped(told[name])}" for name in ("token_count", "trained_tokens", "total_price") if name in told
-    ]
-    if used:
+    said = seen.values if seen else {}
+    names = [name for card in PROVIDERS if card.name == job.provider for name in card.usage]
+    if used := [f"{name} {escaped(said[name])}" for name in names if name in said]:
         lines += page.flow("used", used)
     if job.preview is not None:
         compared = f"first {numbers.plural(job.preview.rows, 'row')}, {numbers.plural(job.preview.tokens, 'token')}"

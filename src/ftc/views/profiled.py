@@ -5,28 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ftc.spec.documents.profiled import ProfiledRun
-from ftc.spec.step_parts import OTHER, STEP_PARTS
+from ftc.spec.step_parts import part_named
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, escaped, fitted
 
-__all__ = ["OPERATION_HEADER", "PART_HEADER", "operation_cells", "part_cells", "part_label", "profiled_text", "summary"]
+__all__ = ["OPERATION_HEADER", "PART_HEADER", "operation_cells", "part_cells", "profiled_text", "summary"]
 
 PART_HEADER = ("part", "a step", "share")
 """Columns of `part_cells`."""
 OPERATION_HEADER = ("operation", "part", "a step", "calls")
 """Columns of `operation_cells`."""
-_LABELS = {
-    **{one.name: one.label for one in (*STEP_PARTS, OTHER)},
-    "input": "fetching rows",
-    "python": "Python between operations",
-    "idle": "the GPU does nothing",
-}
 _SHOWN = 12
-
-
-def part_label(name: str) -> str:
-    """A part's name for people."""
-    return _LABELS[name]
 
 
 def profiled_text(found: ProfiledRun, *, page: Page = PLAIN) -> str:
@@ -58,13 +47,13 @@ def summary(found: ProfiledRun) -> Iterator[str]:
 def part_cells(found: ProfiledRun) -> Iterator[tuple[str, ...]]:
     """A row for each part of a step."""
     for one in found.shares:
-        yield part_label(one.part), _time(one.seconds), numbers.percent(one.seconds, found.seconds)
+        yield part_named(one.part).label, _time(one.seconds), numbers.percent(one.seconds, found.seconds)
 
 
 def operation_cells(found: ProfiledRun, most: int) -> Iterator[tuple[str, ...]]:
     """A row for each of the most expensive operations."""
     for one in found.operations[:most]:
-        yield escaped(one.name), part_label(one.part), _time(one.seconds), f"{one.calls:,.0f}"
+        yield escaped(one.name), part_named(one.part).label, _time(one.seconds), f"{one.calls:,.0f}"
 
 
 def _time(seconds: float) -> str:

@@ -71,7 +71,7 @@ def hosted_jobs(folder: Path | str = ".") -> tuple[HostedJob, ...]:
 
 @dataclass(slots=True)
 class _Seen:
-    """What an audit has looked at."""
+    """What an audit has compared."""
 
     findings: list[Finding] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)

@@ -60,7 +60,7 @@ class OpenAI:
         return safe_id(self._service.object(answer), what="the file")
 
     def is_ready(self, file: str) -> bool:
-        """Whether the file may be trained on: rows are looked at when the job begins."""
+        """Whether the file may be trained on: rows are validated when the job begins."""
         found = self._service.get(f"/files/{file}")
         if found.get("status") == "error":
             why = found.get("status_details")

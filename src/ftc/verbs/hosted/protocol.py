@@ -54,7 +54,7 @@ class Hosted(Protocol):
         ...
 
     def is_ready(self, file: str) -> bool:
-        """Whether an uploaded file has been looked at and may be trained on."""
+        """Whether an uploaded file has been validated and may be trained on."""
         ...
 
     def content(self, file: str, target: Path) -> bool:
@@ -70,7 +70,7 @@ class Hosted(Protocol):
         ...
 
     def find(self, marker: str, file: str | None, /) -> tuple[TheirJob, ...]:
-        """Jobs that bear a marker, or that train on an uploaded file where the service keeps no marker."""
+        """Jobs with a marker, or that train on an uploaded file where the service keeps no marker."""
         ...
 
     def create(self, body: Mapping[str, Any]) -> TheirJob:

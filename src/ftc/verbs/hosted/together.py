@@ -78,7 +78,7 @@ class Together:
         return None
 
     def upload(self, file: Path, sha256: str, /) -> str:
-        """Asks for a place, puts the file there, and has it looked at; the same bytes are kept once."""
+        """Asks for a place, puts the file there, and has it validated; the same bytes are kept once."""
         fields = {"purpose": "fine-tune", "file_name": file.name, "file_type": "jsonl", "checksum": sha256}
         place = self._service.form("/files", fields, takes=frozenset({_ASIDE, _THERE}))
         if place.status == _THERE:
@@ -92,7 +92,7 @@ class Together:
         return named
 
     def is_ready(self, file: str) -> bool:
-        """Whether the file has been looked at."""
+        """Whether the file has been validated."""
         found = self._service.get(f"/files/{file}")
         status = found.get("processing_status")
         report = found.get("validation_report")

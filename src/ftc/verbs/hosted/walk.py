@@ -200,8 +200,8 @@ class _Walk:
             sent = self._job.validation if part == "validation" else self._job.train
             assert sent is not None, "files are written for what is sent"
             if sent.id is None:
-                sha256 = sent.facts.sha256
-                named = self._asked(f"uploading the {part} rows", lambda: self._service.upload(file, sha256))  # noqa: B023
+                upload = partial(self._service.upload, file, sent.facts.sha256)
+                named = self._asked(f"uploading the {part} rows", upload)
                 sent = sent.model_copy(update={"id": named})
                 self._note(f"uploaded the {part} rows as {named}", **{part: sent})
             assert sent.id is not None, "named above"

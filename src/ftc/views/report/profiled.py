@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from ftc.spec.documents.profiled import ProfiledRun
+from ftc.spec.step_parts import part_named
 from ftc.spec.version import VERSION
 from ftc.views import numbers
-from ftc.views.profiled import OPERATION_HEADER, PART_HEADER, operation_cells, part_cells, part_label, summary
+from ftc.views.profiled import OPERATION_HEADER, PART_HEADER, operation_cells, part_cells, summary
 from ftc.views.report.charts import Axis, Bar, Bars, Drawer, Part, drawer, figure
 from ftc.views.report.elements import details, facts, framed, marked_up, section, table, text
 
 __all__ = ["profiled_html"]
 
 _WHOLE = -1
-"""Name of a part that is told by its bar's label."""
+"""Number of a part whose name is its bar's label."""
 
 
 def profiled_html(found: ProfiledRun, drawn: Drawer | None = None) -> str:
@@ -26,7 +27,7 @@ def profiled_html(found: ProfiledRun, drawn: Drawer | None = None) -> str:
     title = f"Where the time of {found.name} goes"
     largest = found.shares[0]
     share = numbers.percent(largest.seconds, found.seconds)
-    lead = f"{part_label(largest.part).capitalize()}: {share} of a training step on {found.device}."
+    lead = f"{part_named(largest.part).label.capitalize()}: {share} of a training step on {found.device}."
     header = f'<header><p class="kind">Steps of run {text(found.run_id)}</p><h1>{text(title)}</h1>'
     header += f'<p class="lead">{text(lead)}</p></header>'
     rows = [("Step", text("; ".join(summary(found))))]
