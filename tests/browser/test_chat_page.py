@@ -33,9 +33,16 @@ def answers(page: Page) -> list[str]:
     return [text.strip() for text in page.locator("#talk .answers .text").all_text_contents()]
 
 
-def say(page: Page, text: str, turns: int) -> None:
+def type_line(page: Page, text: str) -> None:
+    """Types once the page listens: its field has the focus, and no answer is still being written."""
+    page.locator("#send:enabled").wait_for()
+    page.locator("#line:focus").wait_for()
     page.keyboard.type(text)
     page.keyboard.press("Enter")
+
+
+def say(page: Page, text: str, turns: int) -> None:
+    type_line(page, text)
     page.locator(f"#talk li:nth-child({turns}) .note").wait_for()
 
 
@@ -61,8 +68,7 @@ def test_both_models_answer_a_person_at_the_keyboard(page: Page, server: ChatSer
 
 def test_an_answer_is_shown_as_it_is_written_and_stops(page: Page, server: ChatServer) -> None:
     page.goto(server.url)
-    page.keyboard.type("long")
-    page.keyboard.press("Enter")
+    type_line(page, "long")
     page.locator(".writing", has_text="long long long").wait_for()
     assert page.locator("#send").is_disabled()
     page.keyboard.press("Escape")
@@ -88,8 +94,7 @@ def test_hostile_texts_are_text(page: Page, server: ChatServer) -> None:
     assert answers(page)[0] == " ".join(HOSTILE.split())
     assert page.title() == "desk <b>: base and tuned model"
     assert page.locator("#talk img, #talk script, #talk b").count() == 0
-    page.keyboard.type("no")
-    page.keyboard.press("Enter")
+    type_line(page, "no")
     page.get_by_text("this can't be answered. it gives no tokens. another").wait_for()
 
 
@@ -98,8 +103,7 @@ def test_a_server_that_is_gone_is_told(page: Page, server: ChatServer) -> None:
     page.locator("#about", has_text="7f3a2b").wait_for()
     server.shutdown()
     server.server_close()
-    page.keyboard.type("where")
-    page.keyboard.press("Enter")
+    type_line(page, "where")
     page.locator("#fault", has_text="ftc no longer runs").wait_for(state="visible")
 
 

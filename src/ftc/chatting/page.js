@@ -147,3 +147,5 @@ at("reset").addEventListener("click", async () => {
   at("about").textContent = [`${about.name}, run ${about.run}`, about.sampling, about.memory].filter(Boolean).join(" · ");
   for (const choice of document.querySelectorAll("[name=who]")) choice.checked = choice.value === about.who;
 })();
+// `autofocus` waits for the next frame, and a key pressed before it would be lost.
+at("line").focus();
