@@ -17,17 +17,24 @@ from ftc.spec.quantized_weights import QuantizedWeights
 
 __all__ = ["flattened", "linear_layers", "quantized", "quiet_torchao", "torchao_config", "unpack_layers"]
 
+_TALKATIVE = ("torchao", "torch.utils._pytree")
+"""Loggers that speak when torchao is imported."""
+
 
 @contextmanager
 def quiet_torchao() -> Iterator[None]:
     """A block in which torchao's modules are loaded without their news of kernels for other machines."""
-    logging.disable(logging.WARNING)
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(logging.NOTSET)
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)
 
 
 def linear_layers(model: nn.Module, group_size: int | None) -> dict[str, nn.Linear]:
