@@ -30,7 +30,17 @@ from ftc.spec.documents.events import (
 )
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.interruption import StopKind
-from ftc.spec.documents.plan import CombineStep, EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
+from ftc.spec.documents.plan import (
+    CombineStep,
+    EvaluateStep,
+    ExportStep,
+    FetchStep,
+    Plan,
+    ProveStep,
+    Step,
+    TrainStep,
+    VerifyStep,
+)
 from ftc.spec.documents.record import Predecessor, RunRecord
 from ftc.spec.documents.tracking import Settle
 from ftc.spec.storage.paths import RunFolder
@@ -214,7 +224,7 @@ class _Execution:
             case TrainStep():
                 if not agreed(session.accelerator, lambda: is_trained(session)):
                     train(session)
-            case ExportStep() | CombineStep():
+            case ExportStep() | CombineStep() | FetchStep():
                 if not agreed(session.accelerator, lambda: is_exported(session)):
                     with session.journal.phase("export", step.artifact):
                         export(session)

@@ -32,6 +32,8 @@ from ftc.cli.terminal import declined, page, print_json, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ftc.api import Planned, Run
     from ftc.spec.documents.events import Event, EventListener
 
@@ -49,8 +51,8 @@ _EXIT_CODES = {
 
 
 def apply_arguments(parser: Parser) -> None:
-    about = "a recipe, or a plan that `ftc plan -o` saved"
-    add_recipe(parser, "target", metavar="RECIPE|PLAN", about=about)
+    about = "a recipe, a plan that `ftc plan -o` saved, or a hosted job, whose result is measured here"
+    add_recipe(parser, "target", metavar="RECIPE|PLAN|JOB", about=about)
     add_overrides(parser)
     add_waive(parser)
     parser.add_argument("--yes", action="store_true", help="don't ask")
@@ -88,6 +90,7 @@ def run_apply(args: Namespace) -> int:
     from ftc import api
     from ftc.runtime.execution.agreement import arriving
     from ftc.spec.storage.processes import contract, is_follower, is_one_of_several, unpinned
+    from ftc.verbs.hosted.found import hosted_folder
     from ftc.verbs.plan import refuse_other
     from ftc.verbs.policy import waivers_of
 
@@ -97,6 +100,8 @@ def run_apply(args: Namespace) -> int:
         words = "`--set`, `--set-file`, `--waive`, `--locked` go with its recipe"
         sys.stderr.write(f"error: a saved plan is run as it is; {words}\n")
         return ExitCode.USAGE
+    if (job := hosted_folder(args.target, ".")) is not None:
+        return _run_result(job, args)
     with arriving():
         if args.may_restart and (wrong := unpinned(os.environ)) and _counts_bits(args):
             raise Restart(wrong)
@@ -133,6 +138,21 @@ def run_apply(args: Namespace) -> int:
         return code
     begun = planned if args.source is None else _begun_elsewhere(planned, args)
     return ExitCode.FINE if begun is None else _carried_out(begun, args)
+
+
+def _run_result(job: Path, args: Namespace) -> int:
+    """Takes in what a hosted service trained, and measures it here."""
+    from ftc.verbs.hosted.result import planned_result
+    from ftc.verbs.plan import refuse_other
+
+    if args.overrides or args.waive or args.locked or args.source is not None:
+        words = "`--set`, `--set-file`, `--waive`, `--locked` and `--from` are for what trains here"
+        sys.stderr.write(f"error: a hosted job's result is taken as it is; {words}\n")
+        return ExitCode.USAGE
+    planned = planned_result(job)
+    if args.expect is not None:
+        refuse_other(planned.plan, args.expect)
+    return _up_to_date(planned.run, args) if _is_done(planned.run, args) else _carried_out(planned, args)
 
 
 def _begun_elsewhere(planned: Planned, args: Namespace) -> Planned | None:
