@@ -8,7 +8,16 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, assert_never
 
 from ftc.spec.documents.interruption import Standing
-from ftc.spec.documents.plan import CombineStep, EvaluateStep, ExportStep, Plan, ProveStep, TrainStep, VerifyStep
+from ftc.spec.documents.plan import (
+    CombineStep,
+    EvaluateStep,
+    ExportStep,
+    FetchStep,
+    Plan,
+    ProveStep,
+    TrainStep,
+    VerifyStep,
+)
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
@@ -279,6 +288,8 @@ def _steps(plan: Plan, record: RunRecord | None, standing: Standing | None, page
                     words = f"{escaped(standing.words)}; {begins} {numbers.plural(steps, 'step')}"
             case CombineStep(adapters=count):
                 name, words = "combine", f"the adapters of {numbers.count(count)} runs"
+            case FetchStep(artifact=artifact, provider=provider):
+                name, words = "fetch", f"the {artifact} that {escaped(provider)} trained"
             case ExportStep(artifact=artifact):
                 name, words = "export", f"the {artifact}, as safetensors"
             case EvaluateStep():
