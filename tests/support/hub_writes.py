@@ -17,7 +17,7 @@ __all__ = ["WritesHandler"]
 _OF_REPO = re.compile(r"/api/models/([^/]+/[^/]+)/(preupload|commit|paths-info)/([^/]+)")
 _BATCH = re.compile(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch")
 _OBJECT = re.compile(r"/lfs-objects/([0-9a-f]{64})")
-_LARGE = (".safetensors", ".gguf")
+_LARGE = (".safetensors", ".gguf", ".onnx")
 
 
 class WritesHandler(ReadsHandler):
