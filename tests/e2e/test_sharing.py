@@ -22,6 +22,7 @@ from ftc.spec.documents.segments import ProcessSeen
 from ftc.verbs.push_checks import require_shareable
 from tests.e2e.conftest import TOKEN, Ftc, finished_project, in_a_copy, pushed_as_made
 from tests.support.hub_server import HubRepo, HubServer
+from tests.support.xet_store import XetStore
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the hub's own library
 
@@ -302,3 +303,47 @@ def test_a_gate_that_an_exported_file_failed_has_to_be_waived_again(run: api.Run
     Path("dist/x/export.json").write_text(made.model_copy(update={"answers": answers}).to_text())
     assert codes(refused(run, made="dist/x")) == ["FTC772"]
     assert server.requests == [] or not server.repos
+
+
+def test_weights_go_to_the_storage_of_the_hub_and_come_back(
+    run: api.Run, server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hf_xet itself, which cuts files into chunks, sends those and puts them together again."""
+    from huggingface_hub import constants
+
+    pytest.importorskip("hf_xet")
+    server.storage = XetStore(tmp_path / "storage")
+    server.storage.folder.mkdir()
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    sent = (run.folder / "adapter/adapter_model.safetensors").read_bytes()
+    server.faults["write token"] = [503, 503]
+    done = api.push(run, REPO)
+    assert done.report.status == "pushed"
+    assert server.paths("PUT") == [], "no large file goes the old way"
+    assert not [path for path in server.paths("POST") if path.endswith("/batch")]
+    assert f"/api/models/{REPO}/xet-write-token/main" in server.paths("GET")
+    assert server.storage.content(hashlib.sha256(sent).hexdigest()) == sent
+    assert server.repos[REPO].files["adapter_model.safetensors"] == sent
+    assert api.push(run, REPO).report.status == "up to date"
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copytree(run.root / "encoder", elsewhere / "encoder")
+    monkeypatch.chdir(elsewhere)
+    api.pull(REPO)
+    (found,) = api.runs()
+    assert any("/xet-read-token/" in path for path in server.paths("GET"))
+    assert (found.folder / "adapter/adapter_model.safetensors").read_bytes() == sent
+
+
+def test_a_storage_that_refuses_is_a_finding(
+    run: api.Run, server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    pytest.importorskip("hf_xet")
+    server.storage = XetStore(tmp_path / "storage")
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    server.faults["write token"] = [403] * 20
+    assert codes(refused(run)) == ["FTC775"]
+    assert set(server.repos[REPO].files) == {".gitattributes"}, "nothing was written"
