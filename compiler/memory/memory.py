@@ -260,6 +260,7 @@ def _measuring(draft: ClosedDraft) -> EvaluationInputs | None:
         target,
         scored,
         new_tokens=new_tokens,
+        trained_tokens=draft.recipe.writing.max_new_tokens if draft.recipe.writing else 0,
         eager=kernel == "eager",
         unpadded=kernel == "flash_attention_2",
         masked=hides_padding(draft, shape),

@@ -271,7 +271,7 @@ def open_session(
     with (
         Journal(folder.events, listen, silent=not is_first) as journal,
         StepLogFile(folder.step_log, silent=not is_first) as step_log,
-        AnswersFile(folder.answers, silent=not is_first) as answers,
+        AnswersFile(folder.answers, plan.settings.train.answer_kind, silent=not is_first) as answers,
     ):
         session = Session(
             plan,

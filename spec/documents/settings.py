@@ -16,6 +16,7 @@ from ftc.spec.documents import loss_settings as losses
 from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
 from ftc.spec.documents.model_options import ModelOptions
 from ftc.spec.documents.prompted import PromptBaseline
+from ftc.spec.documents.sampled import SampledAnswer, WrittenAnswer
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizer_keys import OptimizerNumbers
@@ -27,6 +28,7 @@ from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import EarlyStopping, Offload, Sharding
 from ftc.spec.strategies import AnySettings
 from ftc.spec.text_forms import FormName, form_card
+from ftc.spec.writing import Writing
 
 __all__ = [
     "DeterminismSettings",
@@ -266,6 +268,19 @@ class TrainSettings(OpenTrain):
     """Target positions whose scores over the vocabulary are computed at a time; None for all, absent from the plan."""
     distillation: losses.DistillationSettings | None = None
     """Set where a teacher is learned from; None where rows alone teach."""
+
+    @property
+    def writing(self) -> Writing | None:
+        """How the model writes answers that it is trained on; None where rows alone are trained on."""
+        if self.sampling is not None:
+            return self.sampling.writing
+        lesson = self.distillation
+        return lesson.on_policy.writing if lesson is not None and lesson.on_policy is not None else None
+
+    @property
+    def answer_kind(self) -> type[WrittenAnswer]:
+        """What is noted of each answer that is written in training."""
+        return WrittenAnswer if self.sampling is None else SampledAnswer
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

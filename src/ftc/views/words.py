@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ftc.spec.divergences import divergence_card
 from ftc.spec.documents.interruption import Interruption
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.own_tokenizer import OwnTokenizer
@@ -107,9 +108,6 @@ def size_words(model: ModelSummary, noun: str = "") -> str:
     return size if model.num_active is None else f"{size}, {numbers.magnitude(model.num_active)} active"
 
 
-_LOSSES = {"forward_kl": "forward KL", "reverse_kl": "reverse KL", "jsd": "JSD"}
-
-
 def teacher_parts(plan: Plan) -> list[str]:
     """The teacher, how it counts, and how it is held; empty where the rows alone teach."""
     lesson = plan.settings.train.distillation
@@ -118,10 +116,11 @@ def teacher_parts(plan: Plan) -> list[str]:
     teacher = lesson.teacher
     license = escaped(teacher.license or "no license")
     held = f"quantized to {lesson.quantization}" if lesson.quantization else f"in {lesson.precision}"
+    beta = f" with beta {lesson.beta:g}" if lesson.beta is not None else ""
     return [
         f"{escaped(teacher.base)} {numbers.magnitude(teacher.num_parameters)} ({license})",
         f"{100 * lesson.weight:.3g} % of the loss" if lesson.weight < 1 else "the whole loss",
-        f"{_LOSSES[lesson.loss]} at temperature {lesson.temperature:g}",
+        f"{divergence_card(lesson.loss).label}{beta} at temperature {lesson.temperature:g}",
         held,
     ]
 
