@@ -104,7 +104,7 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
         with (
             Journal(folder.events, listen, silent=not accelerator.is_main_process) as journal,
             StepLogFile(folder.step_log, silent=True) as step_log,
-            AnswersFile(folder.answers, silent=True) as answers,
+            AnswersFile(folder.answers, settings.train.answer_kind, silent=True) as answers,
         ):
             session = Session(
                 alone,

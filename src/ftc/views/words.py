@@ -15,6 +15,7 @@ from ftc.spec.metrics import METRICS, metric_named
 from ftc.spec.reinforcement_losses import reinforcement_loss
 from ftc.spec.tasks.card import Mode
 from ftc.spec.text_forms import FormName, form_card
+from ftc.spec.writing import Writing
 from ftc.views import numbers
 from ftc.views.page import escaped
 
@@ -117,11 +118,13 @@ def teacher_parts(plan: Plan) -> list[str]:
     license = escaped(teacher.license or "no license")
     held = f"quantized to {lesson.quantization}" if lesson.quantization else f"in {lesson.precision}"
     beta = f" with beta {lesson.beta:g}" if lesson.beta is not None else ""
+    own = lesson.on_policy.writing if lesson.on_policy is not None else None
     return [
         f"{escaped(teacher.base)} {numbers.magnitude(teacher.num_parameters)} ({license})",
         f"{100 * lesson.weight:.3g} % of the loss" if lesson.weight < 1 else "the whole loss",
         f"{divergence_card(lesson.loss).label}{beta} at temperature {lesson.temperature:g}",
         held,
+        *([f"{100 * own.share:.3g} % of the steps on the model's own answers{_sampled(own)}"] if own else []),
     ]
 
 
@@ -163,12 +166,16 @@ def value_at(values: Any, path: str) -> Any:
     return values
 
 
+def _sampled(writing: Writing) -> str:
+    """How long answers are that a model writes in training, and how their tokens are drawn."""
+    among = f" among the {numbers.plural(writing.top_k, 'likeliest token')}" if writing.top_k else ""
+    length = numbers.plural(writing.max_new_tokens, "token")
+    return f", up to {length} each, sampled{among} at temperature {writing.temperature:g}"
+
+
 def sampling_facts(sampling: SamplingSettings) -> Iterator[tuple[str, str]]:
     """How answers were sampled, what they earned by, and what was made of it."""
-    among = f" among the {numbers.plural(sampling.top_k, 'likeliest token')}" if sampling.top_k else ""
-    length = numbers.plural(sampling.max_new_tokens, "token")
-    sizes = f"{sampling.group_size} per prompt, up to {length} each"
-    yield "answers", f"{sizes}, sampled{among} at temperature {sampling.temperature:g}"
+    yield "answers", f"{sampling.group_size} per prompt{_sampled(sampling.writing)}"
     yield "rewards", ", ".join(f"{one.label} (weight {one.weight:g})" for one in sampling.rewards)
     beta = f", divergence from the base model weighted by {sampling.beta:g}" if sampling.beta else ""
     yield "loss", f"{reinforcement_loss(sampling.loss).label}{beta}"
