@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,25 +13,7 @@ from ftc.spec.storage.paths import RunFolder
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.e2e.use import predicts_as_evaluated
 from tests.support.forging import edit_lines, rechain, reseal
-
-LESSON = "on_policy: {lmbda: 0.5, max_new_tokens: 6}, loss: generalized_jsd, beta: 0.3"
-
-
-def taught(root: Path, lesson: str = LESSON) -> Path:
-    """Adds a teacher with other weights, which the recipe learns from."""
-    import torch
-    import transformers
-
-    shutil.copytree(root / "decoder", root / "teacher")
-    teacher = transformers.AutoModelForCausalLM.from_pretrained(root / "teacher")
-    torch.manual_seed(9)
-    for weight in teacher.parameters():
-        torch.nn.init.normal_(weight, std=0.2)
-    teacher.save_pretrained(root / "teacher")
-    recipe = root / "recipe.yaml"
-    text = recipe.read_text().replace("train: {", f"train: {{distillation: {{teacher: ./teacher, {lesson}}}, ")
-    recipe.write_text(text)
-    return root
+from tests.support.lessons import ON_POLICY, taught
 
 
 def run_of(root: Path) -> Path:
@@ -46,7 +27,7 @@ def lines_of(file: Path) -> list[dict[str, JsonValue]]:
 
 @pytest.mark.slow
 def test_from_rows_to_audit_and_the_same_bits_after_an_interruption(project: MakeProject, ftc: Ftc) -> None:
-    root = taught(project("chat", steps=4))
+    root = taught(project("chat", steps=4), "decoder")
     planned = ftc("plan", "recipe.yaml", "-o", "plan.json")
     assert planned.code == 0, planned.text
     shown = " ".join(planned.out.split())
@@ -100,11 +81,7 @@ def test_from_rows_to_audit_and_the_same_bits_after_an_interruption(project: Mak
     ],
 )
 def test_what_written_answers_cannot_be_combined_with(project: MakeProject, ftc: Ftc, key: str, code: str) -> None:
-    root = project("chat")
-    (root / "teacher").mkdir()
-    recipe = root / "recipe.yaml"
-    text = recipe.read_text().replace("train: {", f"train: {{distillation: {{teacher: ./teacher, {LESSON}}}, ")
-    recipe.write_text(text)
+    taught(project("chat"), "decoder", ON_POLICY)
     refused = ftc("validate", "recipe.yaml", "--set", key)
     assert refused.code == 3
     assert code in refused.text
@@ -120,7 +97,7 @@ def test_what_written_answers_cannot_be_combined_with(project: MakeProject, ftc:
 def test_who_cannot_answer_is_refused_by_name(
     project: MakeProject, ftc: Ftc, task: str, lesson: str, code: str
 ) -> None:
-    taught(project(task), lesson)
+    taught(project(task), "decoder", lesson)
     refused = ftc("plan", "recipe.yaml", "--offline")
     assert refused.code == 3, refused.text
     assert code in refused.text
