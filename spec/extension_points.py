@@ -2,7 +2,7 @@
 
 A package declares what it offers as entry points, which its installer writes into a text file; so a plan knows the
 names without importing anything. What a value means stands in the card here and not in the package, so that whoever
-reads a plan knows it without the package. A run imports the package, and nothing else does.
+reads a plan knows it without the package. A run imports the package; where a card says so, the plan's child process too.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-__all__ = ["ENTRY", "EXTENSION_POINTS", "ExtensionPoint", "PackageEntry", "extension_point", "package_entry"]
+__all__ = ["ENTRY", "EXTENSION_POINTS", "ExtensionPoint", "PackageEntry", "PointKind", "extension_point", "package_entry"]
 
-PointKind = Literal["metric", "reward"]
+PointKind = Literal["metric", "reward", "token_loss", "label_loss", "label_set_loss"]
 
 ENTRY = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?:[A-Za-z][\w.-]{0,98}"
 """A package and the name of what it offers, such as `courtesy-metrics:courtesy`."""
@@ -26,33 +26,69 @@ class ExtensionPoint:
 
     Attributes:
         kind: What a package offers here.
+        title: What that is called.
         group: Group of entry points that it declares it in.
         signature: How the function is called.
         least: No value is lower; all are finite.
         most: No value is higher.
+        in_plan: Whether a plan calls it too, in a child process: a loss on tensors without memory, so that what it takes
+            is known before the run.
     """
 
     kind: PointKind
+    title: str
     group: str
     signature: str
     least: float
     most: float
+    in_plan: bool
 
 
 EXTENSION_POINTS: tuple[ExtensionPoint, ...] = (
     ExtensionPoint(
         kind="metric",
+        title="metric",
         group="ftc.metrics",
         signature="(answer: str, references: Sequence[str]) -> float",
         least=0.0,
         most=1.0,
+        in_plan=False,
     ),
     ExtensionPoint(
         kind="reward",
+        title="reward",
         group="ftc.rewards",
         signature="(answer: str, reference: str) -> float",
         least=-math.inf,
         most=math.inf,
+        in_plan=False,
+    ),
+    ExtensionPoint(
+        kind="token_loss",
+        title="loss over tokens",
+        group="ftc.losses.tokens",
+        signature="(scores: Tensor of (N, vocabulary), targets: Tensor of N token ids) -> Tensor of N losses",
+        least=-math.inf,
+        most=math.inf,
+        in_plan=True,
+    ),
+    ExtensionPoint(
+        kind="label_loss",
+        title="loss over labels",
+        group="ftc.losses.labels",
+        signature="(scores: Tensor of (N, labels), targets: Tensor of N labels' numbers) -> Tensor of N losses",
+        least=-math.inf,
+        most=math.inf,
+        in_plan=True,
+    ),
+    ExtensionPoint(
+        kind="label_set_loss",
+        title="loss over sets of labels",
+        group="ftc.losses.label_sets",
+        signature="(scores: Tensor of (N, labels), targets: Tensor of (N, labels) zeros and ones) -> Tensor of N losses",
+        least=-math.inf,
+        most=math.inf,
+        in_plan=True,
     ),
 )
 """Every point."""

@@ -28,6 +28,7 @@ from ftc.spec.documents.device import Calibration
 from ftc.spec.documents.estimates import ByteRange, MemoryEstimate, PhasePeak, Verdict
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts
 from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob, TraceResult
+from ftc.spec.extension_points import package_entry
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import Need
 from ftc.spec.precisions import number_type, precision_card
@@ -97,6 +98,7 @@ def question(draft: ClosedDraft) -> TraceJob:
     batch = rows * settings.train.world_size * (2 if accumulates(draft) else 1)
     train = settings.train.model_copy(update={"micro_batch": rows, "batch_size": batch})
     evaluate = settings.eval.model_copy(update={"batch_size": looked_at[0]}) if looked_at else settings.eval
+    loss = package_entry(settings.train.loss or "")
     # Without a capability the trace would take a GPU's kernels for a processor's.
     capability = draft.device.capability or (UNKNOWN_CAPABILITY if draft.device.kind == "cuda" else None)
     return TraceJob(
@@ -107,6 +109,7 @@ def question(draft: ClosedDraft) -> TraceJob:
         train=train_shape(draft),
         evaluation=looked_at[1] if looked_at else None,
         device=TraceDevice(kind=draft.device.kind, capability=capability, expandable_segments=expands_segments(draft)),
+        loss_code=draft.packages.get(loss.distribution) if loss else None,
     )
 
 

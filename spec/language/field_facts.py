@@ -197,6 +197,7 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "Train.max_grad_norm": (1.0, None),
     "Train.focal_gamma": (2,),
     "Train.label_smoothing": (0.1,),
+    "Train.loss": ("courtesy-metrics:bounded",),
     "Train.z_loss": (1e-4,),
     "Train.neftune_alpha": (5,),
     "Train.ema_decay": (0.99,),

@@ -1,4 +1,4 @@
-"""Installed packages that a recipe names for a metric or a reward: what they declare, read and never imported."""
+"""Installed packages that a recipe names, such as for a metric or a loss: what they declare, read without an import."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ def named_entries(recipe: Recipe) -> Iterator[NamedEntry]:
     for number, reward in enumerate(rewards):
         if reward.name and (entry := package_entry(reward.name)):
             yield NamedEntry(entry, extension_point("reward"), f"task.rewards[{number}].name")
+    if (loss := recipe.train.loss) and (entry := package_entry(loss)) and (point := recipe.task.loss_point):
+        yield NamedEntry(entry, extension_point(point), "train.loss")
     for name, path in recipe.eval.named():
         if entry := package_entry(name):
             yield NamedEntry(entry, extension_point("metric"), path)
@@ -59,9 +61,11 @@ def resolve_extensions(recipe: Recipe, span_of: Callable[[str], Span | None]) ->
         raise Refusal(found)
     asked: dict[str, dict[str, None]] = {name: {} for name in packages}
     for one in named:
-        asked[one.entry.distribution][f"{one.point.kind} `{one.entry.name}`"] = None
+        asked[one.entry.distribution][f"{one.point.title} `{one.entry.name}`"] = None
+    planned = {one.entry.distribution for one in named if one.point.in_plan}
     lines = (
-        f"{name} {package.version}: {', '.join(asked[name])}; a run imports it"
+        f"{name} {package.version}: {', '.join(asked[name])}; "
+        + ("a run imports it, and so does a memory trace for a GPU" if name in planned else "a run imports it")
         for name, package in sorted(packages.items())
         if package is not None
     )

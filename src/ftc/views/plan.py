@@ -223,6 +223,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
     weights = train.class_weights
     parts += [f"class weights {min(weights):.2g} to {max(weights):.2g}"] if weights else []
     parts += [f"focal loss, gamma {train.focal_gamma:g}"] if train.focal_gamma is not None else []
+    parts += [f"loss `{train.loss}` of a package"] if train.loss is not None else []
     parts += [f"z-loss, weight {train.z_loss:g}"] if train.z_loss is not None else []
     parts += [f"average of the weights, decay {train.ema_decay:g}"] if train.ema_decay is not None else []
     if train.batching == "length_grouped":

@@ -153,7 +153,7 @@ def test_a_kernel_that_is_not_to_be_had_is_refused(model: dict[str, Any], device
 
 
 def test_without_bitsandbytes_or_with_proofs_nothing_rounds() -> None:
-    for draft in (job(1500, packages=frozenset()), job(1500, train={"determinism": "bitwise"})):
+    for draft in (job(1500, packages={}), job(1500, train={"determinism": "bitwise"})):
         assert draft.candidate.optimizer == "adamw"
         assert draft.memory is not None
         assert draft.memory.verdict != "fits"
