@@ -1,7 +1,7 @@
 """Functions of installed packages that a plan names: the one place where ftc imports what others wrote.
 
-A run compares the packages with its plan first (`ftc.runtime.execution.verify`). A static audit never comes here. A plan
-does in child processes alone, and only for what its card says so.
+A run compares the packages with its plan first (`ftc.runtime.execution.verify`). A static audit never comes here; a
+plan does in child processes alone, and only for what a card says so.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def package_function(point: ExtensionPoint, name: str) -> Callable[..., Any]:
     """What a package offers at a point under a name.
 
     Raises:
-        Refusal: The package isn't installed (FTC480), its files can't be checked (FTC482), or can't be imported (FTC483).
+        Refusal: The package isn't installed (FTC480), its files can't be checked (FTC482) or imported (FTC483).
     """
     group, entry = point.group, package_entry(name)
     assert entry is not None, "a recipe's name is one of a package"

@@ -2,7 +2,7 @@
 
 A package declares what it offers as entry points, which its installer writes into a text file; so a plan knows the
 names without importing anything. What a value means stands in the card here and not in the package, so that whoever
-reads a plan knows it without the package. A run imports the package; where a card says so, the plan's child process too.
+reads a plan knows it without the package. A run imports the package, and where a card says so, a plan's child process.
 """
 
 from __future__ import annotations
@@ -12,12 +12,23 @@ import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-__all__ = ["ENTRY", "EXTENSION_POINTS", "ExtensionPoint", "PackageEntry", "PointKind", "extension_point", "package_entry"]
+__all__ = [
+    "ENTRY",
+    "EXTENSION_POINTS",
+    "ExtensionPoint",
+    "PackageEntry",
+    "PointKind",
+    "extension_point",
+    "package_entry",
+]
 
-PointKind = Literal["metric", "reward", "token_loss", "label_loss", "label_set_loss"]
+PointKind = Literal["metric", "reward", "token_loss", "label_loss", "label_set_loss", "row_reader"]
 
 ENTRY = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?:[A-Za-z][\w.-]{0,98}"
 """A package and the name of what it offers, such as `courtesy-metrics:courtesy`."""
+_A_RUN = "a run imports it"
+_A_TRACE = "a run imports it, and so does a memory trace for a GPU, in a process of its own"
+_A_PLAN = "this plan has it read rows, in a process of its own"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +40,9 @@ class ExtensionPoint:
         title: What that is called.
         group: Group of entry points that it declares it in.
         signature: How the function is called.
-        least: No value is lower; all are finite.
-        most: No value is higher.
-        in_plan: Whether a plan calls it too, in a child process: a loss on tensors without memory, so that what it takes
-            is known before the run.
+        least: No number that it gives is lower; all are finite.
+        most: No such number is higher.
+        called: Who calls it, as a plan says it.
     """
 
     kind: PointKind
@@ -41,7 +51,7 @@ class ExtensionPoint:
     signature: str
     least: float
     most: float
-    in_plan: bool
+    called: str
 
 
 EXTENSION_POINTS: tuple[ExtensionPoint, ...] = (
@@ -52,7 +62,7 @@ EXTENSION_POINTS: tuple[ExtensionPoint, ...] = (
         signature="(answer: str, references: Sequence[str]) -> float",
         least=0.0,
         most=1.0,
-        in_plan=False,
+        called=_A_RUN,
     ),
     ExtensionPoint(
         kind="reward",
@@ -61,7 +71,7 @@ EXTENSION_POINTS: tuple[ExtensionPoint, ...] = (
         signature="(answer: str, reference: str) -> float",
         least=-math.inf,
         most=math.inf,
-        in_plan=False,
+        called=_A_RUN,
     ),
     ExtensionPoint(
         kind="token_loss",
@@ -70,7 +80,7 @@ EXTENSION_POINTS: tuple[ExtensionPoint, ...] = (
         signature="(scores: Tensor of (N, vocabulary), targets: Tensor of N token ids) -> Tensor of N losses",
         least=-math.inf,
         most=math.inf,
-        in_plan=True,
+        called=_A_TRACE,
     ),
     ExtensionPoint(
         kind="label_loss",
@@ -79,16 +89,25 @@ EXTENSION_POINTS: tuple[ExtensionPoint, ...] = (
         signature="(scores: Tensor of (N, labels), targets: Tensor of N labels' numbers) -> Tensor of N losses",
         least=-math.inf,
         most=math.inf,
-        in_plan=True,
+        called=_A_TRACE,
     ),
     ExtensionPoint(
         kind="label_set_loss",
         title="loss over sets of labels",
         group="ftc.losses.label_sets",
-        signature="(scores: Tensor of (N, labels), targets: Tensor of (N, labels) zeros and ones) -> Tensor of N losses",
+        signature="(scores: Tensor of (N, labels), targets: Tensor of (N, labels) ones or zeros) -> N losses",
         least=-math.inf,
         most=math.inf,
-        in_plan=True,
+        called=_A_TRACE,
+    ),
+    ExtensionPoint(
+        kind="row_reader",
+        title="row reader",
+        group="ftc.row_readers",
+        signature="(path: Path) -> Iterable[Mapping[str, object]], or of such rows with the line that each begins at",
+        least=-math.inf,
+        most=math.inf,
+        called=_A_PLAN,
     ),
 )
 """Every point."""

@@ -59,7 +59,11 @@ class PackageLoss:
         shape = (len(targets),)
         if isinstance(found, torch.Tensor) and found.shape == shape and found.is_floating_point():
             return found
-        what = f"a tensor of {tuple(found.shape)}, {found.dtype}" if isinstance(found, torch.Tensor) else type(found).__name__
+        what = (
+            f"a tensor of {tuple(found.shape)}, {found.dtype}"
+            if isinstance(found, torch.Tensor)
+            else type(found).__name__
+        )
         raise self._failed(f"returned {what} for {shape[0]} targets, not one number for each")
 
     def _check(self, scores: torch.Tensor, targets: torch.Tensor, expected: torch.Tensor) -> None:
@@ -72,7 +76,7 @@ class PackageLoss:
             except RuntimeError as error:
                 raise self._failed(f"has no gradient: {words_of(error)}") from error
         if not torch.allclose(alone.detach().float(), expected.float(), equal_nan=True, **_ALIKE):
-            raise self._failed("gives a target another loss beside others than alone, so it hangs on how rows are divided")
+            raise self._failed("gives a target another loss beside others than alone, so that it hangs on the batch")
 
     def _failed(self, what: str) -> Refusal:
         return failed_at(self._point, self._name, what)

@@ -1,4 +1,4 @@
-"""Codes 480 to 484: what packages of others offer."""
+"""Codes 480 to 486: what packages of others offer."""
 
 from ftc.spec.codes._code import Code
 from ftc.spec.exit_codes import ExitCode
@@ -9,9 +9,9 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC480",
         title="package that is not installed",
-        cause="The recipe names what a package offers, such as a metric or a loss. ftc installs nothing, and a run would "
-        "execute the package's code, so that installing it is your decision. The folder in which ftc was started does "
-        "not count as an installation.",
+        cause="The recipe names what a package offers, such as a metric or a loss. ftc installs nothing, and a run "
+        "would execute the package's code, so that installing it is your decision. The folder in which ftc was started "
+        "does not count as an installation.",
         wrong="eval: {metrics: ['courtesy-metrics:courtesy']}  # not installed",
         right="pip install courtesy-metrics && ftc plan recipe.yaml",
     ),
@@ -35,9 +35,9 @@ CODES: tuple[Code, ...] = (
         id="FTC483",
         title="value that a package may not give",
         cause="A function of a package raised an exception, can't be imported, or returned something else than a "
-        "finite number; a metric's value lies between 0 and 1. A loss returns one number for each target, computed from "
-        "this target's scores alone, through which gradients flow. A run ends here rather than guess. The checkpoint is "
-        "intact.",
+        "finite number; a metric's value lies between 0 and 1. A loss returns one number for each target, computed "
+        "from this target's scores alone, through which gradients flow. A run ends here rather than guess. The "
+        "checkpoint is intact.",
         wrong="def courtesy(answer, references): return 7",
         right="def courtesy(answer, references): return 0.7",
         exit_code=ExitCode.COULD_NOT_WORK,
@@ -50,5 +50,21 @@ CODES: tuple[Code, ...] = (
         "positions are something else, and two changes of the same cross entropy exclude each other.",
         wrong="task: {kind: preference}\ntrain: {loss: 'courtesy-metrics:bounded'}",
         right="task: {kind: chat}\ntrain: {loss: 'courtesy-metrics:bounded'}",
+    ),
+    Code(
+        id="FTC485",
+        title="rows that a package's reader does not give",
+        cause="The reader of a package raised an exception, took longer than half an hour, or gave something else than "
+        "rows. A row is a mapping from names to values that JSON has: text, numbers, true, false, null, lists and "
+        "objects. Where the reader, or the error of a parser, names a line, the finding has it.",
+        wrong="def tickets(path): yield {'opened': date.today()}",
+        right="def tickets(path): yield {'opened': date.today().isoformat()}",
+    ),
+    Code(
+        id="FTC486",
+        title="key that a package's reader does not see",
+        cause="`delimiter` and `sheet` say how ftc reads a file. A row reader of a package reads the file by itself.",
+        wrong="data: {source: {path: tickets.txt, reader: 'courtesy-metrics:tickets', delimiter: '|'}}",
+        right="data: {source: {path: tickets.txt, reader: 'courtesy-metrics:tickets'}}",
     ),
 )

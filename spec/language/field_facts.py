@@ -170,6 +170,7 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "Data.fields": ({"text": "message", "label": "class"},),
     "Data.max_rows": (1000,),
     "Data.max_length": ("auto", 512),
+    "PathSource.reader": ("courtesy-metrics:tickets",),
     "PathSource.path": ("data/rows.jsonl", "data/rows.csv"),
     "HubSource.hub": ("owner/name",),
     "HubSource.file": ("data/train-00000-of-00001.parquet",),

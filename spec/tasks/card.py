@@ -144,7 +144,7 @@ class Mode:
 
     @property
     def loss_point(self) -> PointKind | None:
-        """Which losses of packages can take the place of its own; None where a loss isn't one target's by its scores."""
+        """Which losses of packages can take the place of its own; None where a loss isn't that of one target."""
         head = head_card(self.head)
         return head.loss_point if self.scores_words or head.is_new else None
 

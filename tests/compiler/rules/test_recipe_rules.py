@@ -52,6 +52,11 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"task": {"kind": "classification"}, "train": {"z_loss": 1e-4}},
         {"task": {"kind": "classification", "mode": "generative"}, "train": {"z_loss": 1e-4}},
     ),
+    (
+        "FTC486",
+        {"data": {"source": {"path": "rows.txt", "reader": "courtesy-metrics:tickets", "delimiter": "|"}}},
+        {"data": {"source": {"path": "rows.txt", "reader": "courtesy-metrics:tickets"}}},
+    ),
     ("FTC484", {"task": {"kind": "preference"}, "train": _LOSS}, {"task": {"kind": "chat"}, "train": _LOSS}),
     (
         "FTC484",

@@ -45,7 +45,9 @@ def job(mebibytes: int, *, batch: int = 8, packages: frozenset[str] = PACKAGES, 
     tokens = np.random.default_rng(3).integers(20, 401, 100)
     rows = RowLengths(tokens, tokens - 10, np.full(100, 10), tokens)
     report = split_report(100, tokens=int(tokens.sum()), length_max=int(tokens.max()))
-    draft = replace(draft, packages=packages, lengths={"train": rows}, splits={**draft.splits, "train": report})
+    draft = replace(
+        draft, packages=dict.fromkeys(packages), lengths={"train": rows}, splits={**draft.splits, "train": report}
+    )
     return decided(draft)
 
 
@@ -153,7 +155,7 @@ def test_a_kernel_that_is_not_to_be_had_is_refused(model: dict[str, Any], device
 
 
 def test_without_bitsandbytes_or_with_proofs_nothing_rounds() -> None:
-    for draft in (job(1500, packages={}), job(1500, train={"determinism": "bitwise"})):
+    for draft in (job(1500, packages=frozenset()), job(1500, train={"determinism": "bitwise"})):
         assert draft.candidate.optimizer == "adamw"
         assert draft.memory is not None
         assert draft.memory.verdict != "fits"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["bounded", "brevity", "courtesy"]
+__all__ = ["bounded", "brevity", "courtesy", "tickets"]
 
 PHRASES = tuple(
     line.strip().lower()
@@ -38,6 +38,30 @@ def bounded(scores: Tensor, targets: Tensor) -> Tensor:
     """
     chosen = scores.log_softmax(dim=-1).gather(1, targets[:, None]).squeeze(1)
     return (1 - (POWER * chosen).exp()) / POWER
+
+
+def tickets(path: Path) -> Iterator[tuple[dict[str, str], int]]:
+    """The row reader: a help desk's log of `name: value` lines, with an empty line between two tickets.
+
+    Each row comes with the line at which it begins, so that findings have a place.
+    """
+    row: dict[str, str] = {}
+    begin = 0
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            name, colon, value = line.partition(":")
+            if line.strip() and not colon:
+                error = ValueError("a line without a colon")
+                error.lineno = number  # type: ignore[attr-defined]
+                raise error
+            if line.strip():
+                begin = begin if row else number
+                row[name.strip()] = value.strip()
+            elif row:
+                yield row, begin
+                row = {}
+    if row:
+        yield row, begin
 
 
 def _count(text: str) -> int:
