@@ -1,7 +1,6 @@
 """Peak memory of one of the solver's candidates, by closed form or by the trace's answer.
 
-Both methods end in the same document, so that they can stand beside each other; which one a plan rests on is its
-`method`.
+Both methods end in the same document; which one a plan rests on is its `method`.
 """
 
 from __future__ import annotations
@@ -85,9 +84,8 @@ def by_closed_form(draft: ClosedDraft) -> MemoryEstimate:
     phases = _with_grading(draft, shared)
     allocated = max(phase.peak_bytes for phase in phases)
     reserved = _reserved(draft, allocated, allocated)
-    reserved = ByteRange(
-        low=round(_FORM_LOW * reserved.low), expected=reserved.expected, high=round(_FORM_HIGH * reserved.high)
-    )
+    low, high = round(_FORM_LOW * reserved.low), round(_FORM_HIGH * reserved.high)
+    reserved = ByteRange(low=low, expected=reserved.expected, high=high)
     return _estimate(draft, "closed form", phases, reserved)
 
 
