@@ -18,7 +18,7 @@ from ftc.spec.documents.events import Event, SampledStep, without_repeats
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.documents.sampled import Earned, SampledAgain, SampledAnswer, WrittenAnswer, read_answers
+from ftc.spec.documents.sampled import Earned, SampledAgain, SampledAnswer, WrittenAnswer, answer_kind, read_answers
 from ftc.spec.documents.streams import TokenStream, open_stream
 from ftc.spec.rewards import is_correct
 from ftc.spec.storage.paths import RunFolder
@@ -60,7 +60,7 @@ def check_sampled(
     writing = plan.settings.train.writing
     if writing is None or not run.answers.is_file():
         return
-    answers = list(read_answers(run.answers, plan.settings.train.answer_kind))
+    answers = list(read_answers(run.answers, answer_kind(earns=plan.settings.train.sampling is not None)))
     found = [*_by_events(plan.settings.train.sampling, writing, answers, events, record.steps_done)]
     model, streams = folders
     stream = streams / "train.arrow" if streams is not None else None

@@ -86,7 +86,7 @@ def fed_digests(settings: Settings, prompts: TokenStream, answers: Sequence[Writ
     train, found = settings.train, dict[int, str]()
     if train.sampling is not None and train.sampling.beta:
         return "their batches hold log-probabilities of the base model besides"
-    if train.sharding == "fsdp":
+    if train.is_divided:
         return "processes that hold parts of a model join in each other's batches"
     for step, group in groupby(answers, key=lambda one: one.step):
         if train.sampling is None:

@@ -69,6 +69,11 @@ class DistillationSettings(Document):
     """Answers that the model writes itself; absent where rows alone are trained on."""
 
     @property
+    def writing(self) -> Writing | None:
+        """How the model writes answers that it is trained on; None where rows alone are trained on."""
+        return self.on_policy.writing if self.on_policy is not None else None
+
+    @property
     def mixture(self) -> float:
         """Weight of the teacher in the mixture that both are compared with; see `ftc.spec.divergences`."""
         own = divergence_card(self.loss).beta if self.beta is None else self.beta

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from ftc.spec.base import Document, Real
 from ftc.spec.storage.reading import read_regular
 
-__all__ = ["AnyAnswer", "Earned", "SampledAgain", "SampledAnswer", "WrittenAnswer", "read_answers"]
+__all__ = ["AnyAnswer", "Earned", "SampledAgain", "SampledAnswer", "WrittenAnswer", "answer_kind", "read_answers"]
 
 
 class Earned(NamedTuple):
@@ -57,6 +57,11 @@ class SampledAnswer(WrittenAnswer):
     reward: Real
     """Their weighted sum."""
     advantage: Real
+
+
+def answer_kind(*, earns: bool) -> type[WrittenAnswer]:
+    """What is noted of each answer that is written in training: more where answers earn something."""
+    return SampledAnswer if earns else WrittenAnswer
 
 
 AnyAnswer = TypeVar("AnyAnswer", bound=WrittenAnswer)

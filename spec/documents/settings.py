@@ -16,7 +16,6 @@ from ftc.spec.documents import loss_settings as losses
 from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
 from ftc.spec.documents.model_options import ModelOptions
 from ftc.spec.documents.prompted import PromptBaseline
-from ftc.spec.documents.sampled import SampledAnswer, WrittenAnswer
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizer_keys import OptimizerNumbers
@@ -25,7 +24,8 @@ from ftc.spec.precisions import Precision
 from ftc.spec.schedules import ScheduleKeys
 from ftc.spec.sections.evaluation import Gate, Judge, SimpleBaseline
 from ftc.spec.sections.model import AttentionKernel
-from ftc.spec.sections.train import EarlyStopping, Offload, Sharding
+from ftc.spec.sections.train import EarlyStopping
+from ftc.spec.shardings import Offload, Sharding, sharding_card
 from ftc.spec.strategies import AnySettings
 from ftc.spec.text_forms import FormName, form_card
 from ftc.spec.writing import Writing
@@ -207,6 +207,8 @@ class OpenTrain(Document):
     """Share of each target that is spread over all choices in training."""
     focal_gamma: Real | None = None
     """Power of the focal loss; None for plain cross entropy."""
+    loss: str | None = None
+    """Package and name of a loss that takes the place of the cross entropy; None for cross entropy."""
     z_loss: Real | None = None
     """Weight of the z-loss; None for none."""
     ema_decay: Real | None = None
@@ -272,19 +274,22 @@ class TrainSettings(OpenTrain):
     @property
     def writing(self) -> Writing | None:
         """How the model writes answers that it is trained on; None where rows alone are trained on."""
-        if self.sampling is not None:
-            return self.sampling.writing
-        lesson = self.distillation
-        return lesson.on_policy.writing if lesson is not None and lesson.on_policy is not None else None
+        source = self.sampling or self.distillation
+        return source.writing if source is not None else None
 
     @property
-    def answer_kind(self) -> type[WrittenAnswer]:
-        """What is noted of each answer that is written in training."""
-        return WrittenAnswer if self.sampling is None else SampledAnswer
+    def is_divided(self) -> bool:
+        """Whether a process holds a part of each weight, and not the model."""
+        return sharding_card(self.sharding).is_divided
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts each tensor is divided; 1 where it is whole."""
+        return sharding_card(self.sharding).parts(self.world_size, self.nodes)
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        asked = ("loss_chunk_size", "focal_gamma", "z_loss", "ema_decay")
+        asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay")
         usual: dict[str, Any] = dict.fromkeys((*asked, "embedding", "reranking", "router", "masking", "sampling"))
         usual |= {"nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}

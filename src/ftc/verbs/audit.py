@@ -38,7 +38,7 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.audit import AuditReport, ClassComparison, Finding, Level, Repetition, Replay, SignatureSeen
 from ftc.spec.documents.ledger import broken_links, read_ledger
 from ftc.spec.documents.machine import snapshot_code
-from ftc.spec.documents.sampled import read_answers
+from ftc.spec.documents.sampled import answer_kind, read_answers
 from ftc.spec.documents.step_log import Comparison, Difference, StepLine, WeightChecksum, read_step_log
 from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.verbs.pages import pages
@@ -116,6 +116,8 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
     static = signed(static, *_signature(run, asked.key))
     if asked.level == "static":
         return static
+    if run.plan.settings.model.fetched is not None and not blocked(static, asked.level):
+        return judged(static, asked.level, (), machine=None, replay=None)
     steps = _steps(run, asked)
     recorded = run.record.observed.machine
     if blocked(static, asked.level):
@@ -340,7 +342,7 @@ class _Reexecution:
                 results += row_findings("predictions.ndjson", *map(load_outcomes, both))
                 train = self._run.plan.settings.train
                 if train.writing is not None and all(RunFolder(folder).answers.is_file() for folder in both):
-                    kind = train.answer_kind
+                    kind = answer_kind(earns=train.sampling is not None)
                     answers = (list(read_answers(RunFolder(folder).answers, kind)) for folder in both)
                     results += row_findings("answers.ndjson", *answers)
         return self._judged(static, (*other, *self._findings(found), *results), found, time.monotonic() - started)
