@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ftc.compiler.draft import Draft, Reasons
 from ftc.spec.divergences import divergence_card
 from ftc.spec.documents.facts import TeacherFacts
@@ -24,6 +26,11 @@ def choose_distillation(draft: Draft) -> Draft:
         return draft.settle("distillation", nothing, why)
     why = draft.reasons(_PATH)
     labels = () if head_card(draft.loaded.head).writes else draft.labels  # what is written is tokens, labels too
+    more: dict[str, Any] = {name: why.take(name, getattr(asked, name)) for name in divergence_card(asked.loss).reads}
+    if asked.on_policy is not None:
+        more["on_policy"] = asked.on_policy
+        for name in OnPolicy.model_fields:
+            why.take(f"on_policy.{name}", getattr(asked.on_policy, name))
     section = DistillationSettings(
         teacher=why.derive("teacher", _settings(teacher, labels), "files and labels of the teacher"),
         loss=why.take("loss", asked.loss),
@@ -35,11 +42,8 @@ def choose_distillation(draft: Draft) -> Draft:
             else why.take("precision", asked.precision)
         ),
         quantization=why.take("quantization", asked.quantization),
-        **{name: why.take(name, getattr(asked, name)) for name in divergence_card(asked.loss).reads},
-        **({"on_policy": asked.on_policy} if asked.on_policy else {}),
+        **more,
     )
-    for name in OnPolicy.model_fields if asked.on_policy else ():
-        why.take(f"on_policy.{name}", getattr(asked.on_policy, name))
     return _check_license(draft.settle("distillation", section, why), teacher)
 
 

@@ -182,7 +182,7 @@ def test_the_share_of_steps(share: float, steps: int) -> None:
 
 def test_a_run_that_is_broken_off_writes_what_the_whole_one_wrote(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "teacher", "gpt2", seed=8)
-    changes = {"train__distillation": asked(tmp_path / "teacher"), "seeds__sampling": 11}
+    changes: dict[str, Any] = {"train__distillation": asked(tmp_path / "teacher"), "seeds__sampling": 11}
     job = make_job(tmp_path, eval__metrics=("loss",), eval__max_new_tokens=None, **changes)
     job = replace(job, inputs=replace(job.inputs, companions={"teacher": tmp_path / "teacher"}))
     whole = job.run("whole")
