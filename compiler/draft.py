@@ -23,6 +23,7 @@ from operator import attrgetter, getitem
 from typing import Any, Generic, Self, TypeVar, overload
 
 from ftc.spec.base import Document, Money
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
 from ftc.spec.documents.device import Calibration
@@ -316,7 +317,7 @@ class Candidate:
 
     Attributes:
         micro_batch: Rows that go through the model at once on one device.
-        activation_checkpointing: Whether activations are recomputed.
+        activation_checkpointing: What of activations is recomputed.
         eval_batch: Rows that are evaluated at once on one device.
         attention: Kernel of attention.
         optimizer: Kind of optimizer.
@@ -329,7 +330,7 @@ class Candidate:
     """
 
     micro_batch: int
-    activation_checkpointing: bool
+    activation_checkpointing: Recomputing
     eval_batch: int
     attention: AttentionKernel
     optimizer: OptimizerKind

@@ -132,6 +132,16 @@ class Stack:
         """What stands between layers, where only that is kept."""
         return self.layers * self.tokens * numbers.residual * self.model.hidden_size
 
+    def product_bytes(self, numbers: Numbers, trained: Trained) -> int:
+        """What large products give, where only that is kept beside what stands between layers."""
+        least, e = min((inputs for inputs, _ in self.linear.values()), default=0), numbers.operand
+        size = sum(self._tokens_of(name) * outputs for name, (_, outputs) in self.linear.items())
+        for name, one in self._adapted(trained).items():  # its first product, and a second one that is as wide
+            size += self._tokens_of(name) * (one.width + (one.outputs if 0 < least <= one.width else 0))
+        size += round(self._share * self.tokens * experts.product_width(self.model))
+        attended = 0 if self._holds_scores else e * self._queries + _FP32 * self.model.num_heads
+        return round(self.repeats * e * size) + self._attentions * self.tokens * attended
+
     def around_bytes(self, numbers: Numbers, trained: Trained) -> int:
         """What is saved outside the layers: embeddings, dropout, the last norm, relative position bias."""
         h, inner = self.model.hidden_size, 2 if trained.all_weights and composes_norms(self.model) else 1

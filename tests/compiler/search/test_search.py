@@ -54,7 +54,7 @@ def every_way(draft: ClosedDraft) -> list[Candidate]:
     here = draft.candidate
     longest, batch = draft.splits["train"].length_max, draft.recipe.train.batch_size
     sizes = [size for size in range(1, batch + 1) if batch % size == 0]
-    ways = product(sizes, (False, True), KERNELS, (*EXACT, *ROUNDED))
+    ways = product(sizes, (False, "selective", True), KERNELS, (*EXACT, *ROUNDED))
     found: list[Candidate] = []
     for size, mode, kernel, kind in ways:
         padded = replace(
