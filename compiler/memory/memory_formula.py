@@ -24,9 +24,9 @@ from ftc.compiler.memory.stacks import stacks_of
 from ftc.compiler.memory.vision_formula import image_bytes, most_images
 from ftc.compiler.time.network import composes_norms
 from ftc.compiler.weights import never_packed
+from ftc.spec.checkpointing import Recomputing, checkpointing_card
 from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import PhasePeak
-from ftc.spec.checkpointing import Recomputing, checkpointing_card
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.strategies import Beside
 

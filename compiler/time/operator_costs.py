@@ -181,9 +181,7 @@ def _kept_products(beside: Beside, least: int) -> int:
     return min(beside.forward, first + (second if beside.width >= least else 0))
 
 
-def _not_recomputed(
-    network: Network, parts: dict[Part, tuple[Linear, ...]], *, products_kept: bool
-) -> Rates:
+def _not_recomputed(network: Network, parts: dict[Part, tuple[Linear, ...]], *, products_kept: bool) -> Rates:
     """The product at the end of a layer: torch stops recomputing where nothing further was saved for the way back."""
     if not network.ends_with_product:
         return Rates()

@@ -78,17 +78,15 @@ class _Keeping(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs an operator."""
         if func._schema.is_mutable and self._kept:
-            written = [one for one, declared in zip(args, func._schema.arguments) if _is_written(declared)]
+            declared = func._schema.arguments
+            values = {one.name: value for one, value in zip(declared, args, strict=False)} | (kwargs or {})
+            written = [values.get(one.name) for one in declared if one.alias_info and one.alias_info.is_write]
             changed = [one.untyped_storage() for one in tree_leaves(written) if isinstance(one, torch.Tensor)]
             self._kept[:] = [_apart(result, changed) for result in self._kept]
         out = func(*args, **(kwargs or {}))
         if self._is_kept(func, args):
             self._kept.append(tree_map_only(torch.Tensor, torch.Tensor.detach, out))
         return out
-
-
-def _is_written(declared: Any) -> bool:
-    return declared.alias_info is not None and declared.alias_info.is_write
 
 
 def _apart(result: Any, changed: Sequence[torch.UntypedStorage]) -> Any:

@@ -70,7 +70,17 @@ def edited(text: str, fix: Fix) -> str:
             ["train.micro_batch_tokens"],
         ),
     ],
-    ids=["micro-batch", "recomputing", "more of it", "full", "tight", "two at once", "optimiser", "attention", "packing length"],
+    ids=[
+        "micro-batch",
+        "recomputing",
+        "more of it",
+        "full",
+        "tight",
+        "two at once",
+        "optimiser",
+        "attention",
+        "packing length",
+    ],
 )
 def test_each_change_fits_at_its_peak_once_the_text_says_it(changes: dict[str, Any], paths: list[str]) -> None:
     vram = {

@@ -60,7 +60,12 @@ BART = {
 
 
 CONFIGS = {"llama": LLAMA, "bert": BERT, "t5": T5, "bart": BART}
-CASES = [(kind, strategy, kept) for kind in CONFIGS for strategy in ("full", "lora", "qlora") for kept in (False, "selective", True)]
+CASES = [
+    (kind, strategy, kept)
+    for kind in CONFIGS
+    for strategy in ("full", "lora", "qlora")
+    for kept in (False, "selective", True)
+]
 USUAL = [("llama", "lora", "selective"), ("llama", "qlora", True), ("bert", "full", False), ("t5", "full", True)]
 
 

@@ -56,9 +56,7 @@ def step(folder: Path, kind: str, strategy: str, value: Recomputing, precision: 
         ("qwen3_moe", "full", "float32"),
     ],
 )
-def test_losses_and_gradients_are_the_same_to_the_bit(
-    kind: str, strategy: str, precision: str, tmp_path: Path
-) -> None:
+def test_losses_and_gradients_are_the_same_to_the_bit(kind: str, strategy: str, precision: str, tmp_path: Path) -> None:
     write_tiny_model(tmp_path / kind, kind)
     (loss, gradients), *others = (
         step(tmp_path / kind, kind, strategy, card.value, precision) for card in CHECKPOINTING
