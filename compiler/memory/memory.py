@@ -32,6 +32,7 @@ from ftc.spec.heads import head_card
 from ftc.spec.metrics import Need
 from ftc.spec.precisions import number_type, precision_card
 from ftc.spec.sections.model import AttentionKernel
+from ftc.spec.shardings import sharding_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 
@@ -79,7 +80,7 @@ def by_closed_form(draft: ClosedDraft) -> MemoryEstimate:
     """The estimate from shapes alone."""
     job, one = _formula_inputs(draft), draft.candidate
     alone = estimate(job)
-    shared = on_one_of(alone, job, one.devices, one.sharding, one.offload)
+    shared = on_one_of(alone, job, sharding_card(one.sharding), draft.parts, one.offload)
     phases = _with_grading(draft, shared)
     allocated = max(phase.peak_bytes for phase in phases)
     reserved = _reserved(draft, allocated, allocated)
@@ -196,7 +197,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         target_length=target,
         adapter_dropout=trained.dropout,
         eager=kernel == "eager",
-        in_parts=draft.candidate.sharding == "fsdp",
+        in_parts=draft.candidate.is_divided,
         masked=draft.candidate.packing or hides_padding(draft, shape),
         unpadded=kernel == "flash_attention_2",
         on_card=draft.device.kind == "cuda",
@@ -333,7 +334,7 @@ def host_bytes(draft: ClosedDraft) -> int:
     take the place of what was read. Training, with parts in the host's memory: all parts together are one model, with
     its gradients and what the optimizer keeps.
     """
-    if draft.candidate.sharding != "fsdp":
+    if not draft.candidate.is_divided:
         return 0
     is_whole = strategy_card(draft.strategy).is_whole
     precision, trained = precision_card(draft.train.precision), num_trainable(draft)

@@ -19,7 +19,8 @@ from ftc.compiler.memory.evaluation_formula import (
     evaluation_moments,
     with_teacher,
 )
-from ftc.compiler.memory.layer_formula import Numbers, Stack, Trained
+from ftc.compiler.memory.layer_formula import Stack
+from ftc.compiler.memory.layer_inputs import Numbers, Trained
 from ftc.compiler.memory.stacks import stacks_of
 from ftc.compiler.memory.vision_formula import image_bytes, most_images
 from ftc.compiler.time.network import composes_norms

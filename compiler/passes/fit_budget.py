@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ftc.compiler.draft import Candidate, ClosedDraft, Draft
+from ftc.compiler.candidate import Candidate
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.memory import by_closed_form, may_run
 from ftc.compiler.memory.uncounted import uncounted_parts
 from ftc.compiler.search.candidates import by_speed, device_counts, packing_obstacle

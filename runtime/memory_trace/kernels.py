@@ -258,6 +258,12 @@ _LIBRARY.define("attention(Tensor query, int size, int rows) -> (Tensor, Tensor)
 _LIBRARY.impl("attention", _outputs, "CompositeExplicitAutograd")
 
 
+def _fused_outputs(query: torch.Tensor, size: int, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same by the operator, which modes see as one."""
+    made: tuple[torch.Tensor, torch.Tensor] = torch.ops.ftc_traced.attention(query, size, rows)
+    return made
+
+
 class _Flash(torch.autograd.Function):
     """Keeps inputs, output and one number a row; the backward pass sums queries' gradients in float32."""
 
@@ -270,7 +276,7 @@ class _Flash(torch.autograd.Function):
         mask: torch.Tensor | None,
         on_card: bool,
     ) -> torch.Tensor:
-        out, sums = torch.ops.ftc_traced.attention(query, value.shape[-1], query.shape[2])
+        out, sums = _fused_outputs(query, value.shape[-1], query.shape[2])
         ctx.save_for_backward(query, key, value, out, sums, *(() if mask is None else (mask,)))
         ctx.on_card = on_card
         return out
@@ -297,7 +303,7 @@ class _Efficient(torch.autograd.Function):
     def forward(
         ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
-        out, sums = torch.ops.ftc_traced.attention(query, value.shape[-1], round_up(query.shape[2], 32))
+        out, sums = _fused_outputs(query, value.shape[-1], round_up(query.shape[2], 32))
         ctx.save_for_backward(query, key, value, out, sums, *(() if mask is None else (mask,)))
         return out
 

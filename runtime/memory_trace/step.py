@@ -121,7 +121,7 @@ def _watched(
     teacher: nn.Module | None,
     tracker: StorageTracker,
 ) -> Log:
-    settings, is_divided = job.settings, job.settings.train.sharding == "fsdp"
+    settings, is_divided = job.settings, job.settings.train.is_divided
     if settings.train.offload == "none":
         register_model(tracker, model, groups, empties_cache=_empties_cache(job))
     else:

@@ -24,7 +24,7 @@ _aten = torch.ops.aten
 _PRODUCTS = {_aten.mm.default: 0, _aten.addmm.default: 1}
 """Products of matrices, with the place of the left one."""
 _ALWAYS = (
-    "aten::_efficient_attention_forward", "aten::_flash_attention_forward", "aten::_grouped_mm",
+    "aten::_efficient_attention_forward", "aten::_flash_attention_forward", "aten::_grouped_mm", "aten::_scaled_mm",
     "aten::_scaled_dot_product_", "bitsandbytes::gemm_4bit", "bitsandbytes::int8_mixed_scaled_mm",
     "bitsandbytes::int8_scaled_mm", "flash_attn::", "flash_attn_3::", "ftc_traced::",
 )  # fmt: skip

@@ -161,7 +161,7 @@ def _pieces(job: Job, fed: StepRows) -> list[tuple[list[int], bool]]:
     often as the busiest where each holds the model in parts.
     """
     rank, world_size = job.accelerator.process_index, job.accelerator.num_processes
-    is_divided = job.train.sharding == "fsdp"
+    is_divided = job.train.is_divided
     ranks = range(world_size) if is_divided else (rank,)
     pieces = [fed.micro_batches(job.train.micro_batch, one, world_size) for one in ranks]
     stand_in = fed.numbers[:1]

@@ -79,7 +79,7 @@ class TraceJob(Document):
             "strategy": settings["strategy"],
             "train": {
                 "accumulates": self.accumulates,
-                "parts": self.settings.train.world_size if self.settings.train.sharding == "fsdp" else 1,
+                "parts": self.settings.train.parts,
                 "has_momentum": self.settings.train.optimizer.momentum > 0,
                 "smooths": self.settings.train.label_smoothing > 0,
                 **({"is_focal": True} if self.settings.train.focal_gamma is not None else {}),

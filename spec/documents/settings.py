@@ -25,7 +25,8 @@ from ftc.spec.precisions import Precision
 from ftc.spec.schedules import ScheduleKeys
 from ftc.spec.sections.evaluation import Gate, Judge, SimpleBaseline
 from ftc.spec.sections.model import AttentionKernel
-from ftc.spec.sections.train import EarlyStopping, Offload, Sharding
+from ftc.spec.sections.train import EarlyStopping
+from ftc.spec.shardings import Offload, Sharding, sharding_card
 from ftc.spec.strategies import AnySettings
 from ftc.spec.text_forms import FormName, form_card
 
@@ -267,6 +268,16 @@ class TrainSettings(OpenTrain):
     """Target positions whose scores over the vocabulary are computed at a time; None for all, absent from the plan."""
     distillation: losses.DistillationSettings | None = None
     """Set where a teacher is learned from; None where rows alone teach."""
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether a process holds a part of each weight, and not the model."""
+        return sharding_card(self.sharding).is_divided
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts each tensor is divided; 1 where it is whole."""
+        return sharding_card(self.sharding).parts(self.world_size, self.nodes)
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -15,26 +15,20 @@ from ftc.spec.optimizers import OptimizerKind
 from ftc.spec.parameter_patterns import MOST_PATTERNS, ParameterPattern
 from ftc.spec.precisions import AskedPrecision, AskedType
 from ftc.spec.schedules import ScheduleKeys, ScheduleKind
+from ftc.spec.shardings import AskedSharding
 
 __all__ = [
     "Distillation",
     "Divergence",
     "EarlyStopping",
-    "Offload",
     "Optimizer",
     "ParameterGroup",
     "Schedule",
-    "Sharding",
     "TeacherQuantization",
     "Train",
 ]
 
 ClassWeight = Annotated[Real, Field(gt=0, le=1000)]
-Sharding = Literal["none", "ddp", "fsdp"]
-"""What each of several devices holds: `ddp` the whole model, `fsdp` a shard of every weight, gradient and optimizer
-state."""
-Offload = Literal["none", "cpu"]
-"""Where shards of weights, gradients and optimizer state are kept between uses: on the device, or in host RAM."""
 
 
 class Schedule(ScheduleKeys):
@@ -264,7 +258,7 @@ class Train(Document):
     attention are kept, and only what is cheap is computed again: norms, rotations, activation functions, dropout.
     Results are the same, to the bit. Default `auto`: only if the job does not fit otherwise, and then the faster one
     that fits."""
-    sharding: Literal["auto", "ddp", "fsdp"] = "auto"
+    sharding: AskedSharding = "auto"
     """What each of several devices (`budget.devices`) holds: with `ddp` the whole model, with `fsdp` a shard of every
     weight, gradient and optimizer state, and one layer at a time as a whole (torch's `fully_shard`). The gradient
     is the same except for rounding. In bfloat16 `fsdp` rounds more: it gathers layers with trained weights in

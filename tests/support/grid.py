@@ -22,7 +22,8 @@ from ftc.spec.documents.expected import phase_groups
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
 from ftc.spec.documents.loss_settings import DistillationSettings
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
-from ftc.spec.sections.train import Offload, Sharding, TeacherQuantization
+from ftc.spec.sections.train import TeacherQuantization
+from ftc.spec.shardings import Offload, Sharding, sharding_card
 from ftc.spec.strategies.common import low_rank
 from tests.support.drafts import CARD, decided, draft_of, model_facts, split_report
 from tests.support.lessons import lesson_of
@@ -221,8 +222,9 @@ def shared_by_form(
     facts: ModelFacts, strategy: str, recomputing: Recomputing, devices: int, sharding: Sharding, offload: Offload
 ) -> PhasePeak:
     """The largest moment on one of several devices by the closed form."""
-    job = replace(_form_job(facts, strategy, recomputing), in_parts=sharding == "fsdp")
-    phases = on_one_of(estimate(job), job, devices, sharding, offload)
+    card = sharding_card(sharding)
+    job = replace(_form_job(facts, strategy, recomputing), in_parts=card.is_divided)
+    phases = on_one_of(estimate(job), job, card, card.parts(devices, 1), offload)
     return max(phases, key=lambda phase: phase.peak_bytes)
 
 

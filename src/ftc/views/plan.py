@@ -16,6 +16,7 @@ from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.precisions import precision_card
 from ftc.spec.reinforcement_losses import reinforcement_loss
 from ftc.spec.schedules import schedule_card
+from ftc.spec.shardings import sharding_card
 from ftc.views import numbers
 from ftc.views.checks import check_lines
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
@@ -202,7 +203,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
         held = " with its shards in host RAM" if train.offload == "cpu" else ""
         each = f"{train.nodes} machines with {numbers.plural(train.world_size // train.nodes, 'device')} each"
         on = f"{train.world_size} devices" if train.nodes == 1 else each
-        parts.append(f"{train.sharding.upper()}{held} on {on}")
+        parts.append(f"{sharding_card(train.sharding).label}{held} on {on}")
     if train.packing:
         parts.append(f"packing, up to {numbers.count(train.micro_batch_tokens or 0)} tokens per sequence")
     elif train.micro_batch_tokens:

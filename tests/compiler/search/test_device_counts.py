@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.draft import Candidate, ClosedDraft, Draft
+from ftc.compiler.candidate import Candidate
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.memory import by_closed_form, host_bytes, may_run
 from ftc.compiler.passes import decide
 from ftc.compiler.search.candidates import pace_of, training_candidates

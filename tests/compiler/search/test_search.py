@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.draft import Candidate, ClosedDraft
+from ftc.compiler.candidate import Candidate
+from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import by_closed_form, may_run
 from ftc.compiler.search.candidates import pace_of, train_seconds
 from ftc.compiler.time.run_work import run_work
