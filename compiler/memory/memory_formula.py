@@ -129,6 +129,13 @@ class MemoryInputs:
         return checkpointing_card(self.checkpointing).recomputes
 
     @property
+    def kept_products(self) -> int:
+        """Bytes of what large products gave, where they aren't computed again."""
+        if not checkpointing_card(self.checkpointing).keeps_products:
+            return 0
+        return sum(stack.product_bytes(self.numbers, self.trained) for stack in self.stacks)
+
+    @property
     def is_full(self) -> bool:
         """Whether weights of the base's own linear layers are trained."""
         return not self.is_adapter and self.trains_products
@@ -206,9 +213,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     saved = _saved_bytes(job)
     layer = max(round(saved / max(1, sum(stack.layers for stack in job.stacks))), 1)
     boundaries = sum(stack.boundary_bytes(job.numbers) for stack in job.stacks)
-    kept = boundaries if job.recomputes else round(saved)
-    if job.recomputes and checkpointing_card(job.checkpointing).keeps_products:
-        kept += sum(stack.product_bytes(job.numbers, job.trained) for stack in job.stacks)
+    kept = boundaries + job.kept_products if job.recomputes else round(saved)
     kept += sum(stack.around_bytes(job.numbers, job.trained) for stack in job.stacks)
     passing = max(stack.passing_bytes(job.numbers, job.trained) for stack in job.stacks)
     # The copy of an output layer is kept for the way back, or the cast that is made of it, as without one.
