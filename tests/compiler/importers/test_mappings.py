@@ -510,6 +510,6 @@ def test_weights_in_bfloat16_come_with_an_optimizer_that_keeps_small_updates(
     ],
 )
 def test_what_torchtune_computes_again(text: str, value: bool | str, fate: Fate) -> None:
-    imported = import_text(f"{TUNE}{text}\n")
+    imported = import_text(f"{TUNED}{text}\n")
     assert recipe_values(imported)["train.activation_checkpointing"] == value
     assert fates(imported)["ac_mode"] is fate
