@@ -22,6 +22,7 @@ from functools import reduce
 from operator import attrgetter, getitem
 from typing import Any, Generic, Self, TypeVar, overload
 
+from ftc.compiler.candidate import Candidate
 from ftc.spec.base import Document, Money
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
@@ -49,14 +50,13 @@ from ftc.spec.documents.streams import RowLengths, SplitReport
 from ftc.spec.knobs import KNOBS
 from ftc.spec.language.section_tree import default_reason, section_at
 from ftc.spec.language.source import Source
-from ftc.spec.optimizers import OptimizerKind, optimizer_card
-from ftc.spec.sections.model import AttentionKernel
+from ftc.spec.optimizers import optimizer_card
 from ftc.spec.sections.recipe import Recipe
-from ftc.spec.sections.train import Offload, Sharding
+from ftc.spec.shardings import sharding_card
 from ftc.spec.strategies import StrategySettings, Trained
 from ftc.spec.tasks.card import Mode
 
-__all__ = ["Candidate", "ClosedDraft", "Draft", "Measured", "PastRun", "Reasons", "Section"]
+__all__ = ["ClosedDraft", "Draft", "Measured", "PastRun", "Reasons", "Section"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -176,7 +176,7 @@ class Draft:
         calibration: What was measured of the device; None where nothing was.
         prices: What an hour of a device costs by the project's policy, by the device's name.
         free_disk: Bytes that are free where the run's folder will lie; None where the run is for another machine.
-        packages: Normalized names of the packages that are installed here and that a run may import.
+        packages: Digests of the files, where taken, of the packages here that a run may import, by normalized name.
         platform: Tag of this machine's platform, such as `linux-x86_64-cp311`.
         traces: What the memory trace answered so far, by the jobs' keys; None where there is nobody to ask.
         untraced: Why there is nobody to ask.
@@ -216,7 +216,7 @@ class Draft:
     calibration: Calibration | None = None
     prices: Mapping[str, Money] = field(default_factory=dict)
     free_disk: int | None = None
-    packages: frozenset[str] = frozenset()
+    packages: Mapping[str, str | None] = field(default_factory=dict)
     platform: str = ""
     traces: Mapping[str, TraceAnswer] | None = None
     untraced: str = ""
@@ -311,37 +311,6 @@ _OPEN_FIELDS = attrgetter(*(one.name for one in fields(Draft)))
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """One way to run the job: a value for each knob of `ftc.spec.knobs`.
-
-    Attributes:
-        micro_batch: Rows that go through the model at once on one device.
-        activation_checkpointing: Whether activations are recomputed.
-        eval_batch: Rows that are evaluated at once on one device.
-        attention: Kernel of attention.
-        optimizer: Kind of optimizer.
-        packing: Whether rows share sequences.
-        micro_batch_tokens: Most tokens that go through the model at once; None where rows alone decide.
-        sharding: What each of several devices holds.
-        offload: Where their parts lie.
-        devices: How many share the run, on all machines.
-        loss_chunk_size: Target positions whose scores over the vocabulary are computed at a time; None for all.
-    """
-
-    micro_batch: int
-    activation_checkpointing: bool
-    eval_batch: int
-    attention: AttentionKernel
-    optimizer: OptimizerKind
-    packing: bool
-    micro_batch_tokens: int | None
-    sharding: Sharding
-    offload: Offload
-    devices: int
-    loss_chunk_size: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class ClosedDraft(Draft):
     """A draft in which nothing is open: what the estimates of memory and time take, and what a plan is made of.
 
@@ -361,6 +330,11 @@ class ClosedDraft(Draft):
     def devices_of_a_machine(self) -> int:
         """How many of the candidate's devices each machine has."""
         return self.candidate.devices // self.recipe.budget.nodes
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts each tensor of the model is divided; 1 where it is whole."""
+        return sharding_card(self.candidate.sharding).parts(self.candidate.devices, self.recipe.budget.nodes)
 
     @property
     def share_of_batch(self) -> int:

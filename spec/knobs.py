@@ -1,7 +1,7 @@
 """What the solver may choose, where a recipe leaves it open: one card each. The compiler's half is
 `ftc.compiler.search.knobs`.
 
-The estimates' own names of these values are the fields of `ftc.compiler.draft.Candidate`.
+The estimates' own names of these values are the fields of `ftc.compiler.candidate.Candidate`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Peak memory of one of several devices that share a run, by torch's own rules.
 
-`ddp` keeps a second copy of the gradients, its buckets. `fsdp` keeps a part of weights, gradients and moments, in host
-RAM where they are offloaded, and gathers layers one after the other in the width of the products: the one that
+DDP keeps a second copy of the gradients, its buckets. `fully_shard` keeps a part of weights, gradients and moments, in
+host RAM where they are offloaded, and gathers layers one after the other in the width of the products: the one that
 computes, the next one, and what is outside the layers.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from ftc.compiler.memory.expert_formula import expert_weights
 from ftc.compiler.memory.memory_formula import MemoryInputs, phase_peak
 from ftc.spec.documents.estimates import PhasePeak
-from ftc.spec.sections.train import Offload, Sharding
+from ftc.spec.shardings import Offload, ShardingCard
 
 __all__ = ["on_one_of"]
 
@@ -25,39 +25,36 @@ _LAYERS_AT_ONCE = {"forward": 3, "evaluation": 3, "generation": 3, "backward": 2
 
 
 def on_one_of(
-    phases: tuple[PhasePeak, ...], job: MemoryInputs, devices: int, sharding: Sharding, offload: Offload
+    phases: tuple[PhasePeak, ...], job: MemoryInputs, card: ShardingCard, parts: int, offload: Offload
 ) -> tuple[PhasePeak, ...]:
     """The phases on one of several devices.
 
     Args:
         phases: Of one device with the same rows.
         job: What was estimated.
-        devices: How many share the run.
-        sharding: What each holds.
+        card: What each holds.
+        parts: Into how many parts each tensor is divided.
         offload: Where parts lie.
     """
-    match sharding:
-        case "none":
-            return phases
-        case "ddp":
-            copies = job.trained_bytes * job.num_trainable
-            held = [(one.phase, one.components, one.components.get("gradients", 0)) for one in phases]
-            return tuple(phase_peak(name, {**parts, "gradients": own + copies}) for name, parts, own in held)
-        case "fsdp":
-            # Before the first layer computes the buffer of what is outside is still there, and nothing is saved yet.
-            later = next(phase for phase in phases if phase.phase == "forward: layers")
-            first = phase_peak("forward: embedding", {**later.components, "saved activations": 0, "temporaries": 0})
-            every = (first, *phases)
-            return tuple(_in_parts(one, job, devices, offloads=offload == "cpu") for one in every)
+    if card.buckets:
+        copies = job.trained_bytes * job.num_trainable
+        held = [(one.phase, one.components, one.components.get("gradients", 0)) for one in phases]
+        return tuple(phase_peak(name, {**sizes, "gradients": own + copies}) for name, sizes, own in held)
+    if not card.is_divided:
+        return phases
+    # Before the first layer computes the buffer of what is outside is still there, and nothing is saved yet.
+    later = next(phase for phase in phases if phase.phase == "forward: layers")
+    first = phase_peak("forward: embedding", {**later.components, "saved activations": 0, "temporaries": 0})
+    return tuple(_in_parts(one, job, parts, offloads=offload == "cpu") for one in (first, *phases))
 
 
-def _in_parts(phase: PhasePeak, job: MemoryInputs, devices: int, *, offloads: bool) -> PhasePeak:
-    held: dict[str, int] = {name: 0 if offloads else -(-phase.components.get(name, 0) // devices) for name in _DIVIDED}
+def _in_parts(phase: PhasePeak, job: MemoryInputs, parts: int, *, offloads: bool) -> PhasePeak:
+    held: dict[str, int] = {name: 0 if offloads else -(-phase.components.get(name, 0) // parts) for name in _DIVIDED}
     if phase.phase.startswith(_COMPUTING):
         is_inside = phase.phase.endswith(_INSIDE)
         at_once = _LAYERS_AT_ONCE[phase.phase.partition(":")[0]] if is_inside else 0
         arriving = job.activation_bytes != job.weight_bytes or offloads
-        held["gathered weights"] = _gathered(job, at_once + (1 / devices if is_inside and arriving else 0))
+        held["gathered weights"] = _gathered(job, at_once + (1 / parts if is_inside and arriving else 0))
         if phase.phase == "forward: embedding":
             held["gathered weights"] = 2 * _gathered(job, 1)
         if phase.phase == "backward: embedding":  # taken apart before gradients are exchanged

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ftc.compiler.draft import Candidate, ClosedDraft, Draft
+from ftc.compiler.candidate import Candidate
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.memory import by_closed_form, may_run
 from ftc.compiler.memory.uncounted import uncounted_parts
 from ftc.compiler.search.candidates import by_speed, device_counts, packing_obstacle
@@ -111,6 +112,8 @@ def _with_what_is_missing(draft: ClosedDraft) -> ClosedDraft:
     """Says why there is no trace, and what of the model the closed form has no terms for."""
     if draft.untraced:
         draft = draft.miss(f"memory trace: {draft.untraced}")
+    if draft.train.loss is not None:
+        draft = draft.miss(f"memory of the loss `{draft.train.loss}`: the analytical estimate counts a cross entropy")
     if parts := uncounted_parts(draft.model):
         draft = draft.miss(
             f"memory of {', '.join(parts)}: the analytical estimate covers attention, feed-forward layers and norms"

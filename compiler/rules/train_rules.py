@@ -20,6 +20,7 @@ from ftc.spec.precisions import FIRST_CHOICE, trained_type, with_trained
 from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLossCard
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, schedule_card
 from ftc.spec.sections.recipe import Recipe
+from ftc.spec.shardings import SHARDINGS, UNDIVIDED, sharding_card
 from ftc.spec.strategies import STRATEGIES, strategy_card
 
 __all__ = [
@@ -173,31 +174,33 @@ class _Whole(NamedTuple):
     help: str
 
 
+_ALL_WHOLE = f"`sharding: {UNDIVIDED.kind}`"
+
 WHOLE: tuple[_Whole, ...] = (
     *(
-        _Whole("strategy.kind", (card.kind,), card.no_sharding.reason, card.no_sharding.help)
+        _Whole("strategy.kind", (card.kind,), card.no_sharding.reason, f"{card.no_sharding.help}, or {_ALL_WHOLE}")
         for card in STRATEGIES
         if card.no_sharding is not None
     ),
     *(
-        _Whole("train.optimizer.kind", (card.kind,), card.whole_tensors, "choose `adamw`, or `sharding: ddp`")
+        _Whole("train.optimizer.kind", (card.kind,), card.whole_tensors, f"choose `adamw`, or {_ALL_WHOLE}")
         for card in OPTIMIZERS
         if card.whole_tensors is not None
     ),
 )
-"""The one table of what goes with `sharding: ddp` alone."""
+"""The one table of what goes with a whole model alone."""
 
 
 def unsharded(recipe: Recipe) -> Iterator[_Whole]:
-    """What of a recipe `fsdp` can't divide."""
+    """What of a recipe can't be divided."""
     yield from (one for one in WHOLE if value_at(recipe, one.path) in one.values)
     if recipe.model.adds_tokens and not strategy_card(recipe.strategy).is_whole:
         reason = "rows of added tokens beside a frozen embedding can't be sharded"
-        yield _Whole("model", (), reason, "choose `kind: full`, or `sharding: ddp`")
+        yield _Whole("model", (), reason, f"choose `kind: full`, or {_ALL_WHOLE}")
 
 
 def sharding_has_devices(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Several devices are asked for where something is to be shared, and `fsdp` where parts are to be moved."""
+    """There are several devices where something is to be shared, and a divided model where parts are to be moved."""
     train, devices = recipe.train, recipe.budget.devices
     if train.sharding != "auto" and devices == 1 and recipe.budget.nodes == 1:
         yield diagnostic(
@@ -207,24 +210,26 @@ def sharding_has_devices(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
             help="write `budget: {devices: 2}` or more, or `devices: auto`, or remove `sharding`",
             path="train.sharding",
         )
-    elif train.offload == "cpu" and train.sharding != "fsdp":
+    elif train.offload == "cpu" and (train.sharding == "auto" or not sharding_card(train.sharding).is_divided):
+        able = [f"`{card.kind}`" for card in SHARDINGS if "cpu" in card.places]
         yield diagnostic(
             "FTC290",
-            "only `fsdp` can keep its shards in host RAM",
+            f"only {' or '.join(able)} can keep its shards in host RAM",
             source.span("train.offload"),
-            help="write `sharding: fsdp` and `budget: {devices: 2}` or more, or remove `offload`",
+            help=f"write `sharding: {SHARDINGS[-1].kind}` and `budget: {{devices: 2}}` or more, or remove `offload`",
             path="train.offload",
         )
 
 
 def sharding_can_be_done(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """What `fsdp` is to divide can be divided."""
-    if recipe.train.sharding != "fsdp":
+    """What is to be divided can be."""
+    asked = recipe.train.sharding
+    if asked == "auto" or not sharding_card(asked).is_divided:
         return
     for whole in unsharded(recipe):
         yield diagnostic(
             "FTC291",
-            f"`fsdp` does not support what `{value_at(recipe, whole.path)}` needs",
+            f"`{asked}` does not support what `{value_at(recipe, whole.path)}` needs",
             source.span("train.sharding"),
             help=whole.help,
             notes=whole.reason,
@@ -289,6 +294,16 @@ def losses_have_targets(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     elif train.focal_gamma is not None and train.label_smoothing:
         summary = "`focal_gamma` and `label_smoothing` can't be used together"
         yield diagnostic("FTC287", summary, source.span(path), help="keep one of the two", path=path)
+    path = "train.loss"
+    if train.loss is not None and recipe.task.loss_point is None:
+        summary = "a package's loss is for tasks whose targets are tokens, or labels of a new head"
+        yield diagnostic("FTC484", summary, source.span(path), help="leave `loss` out", path=path)
+    elif train.loss is not None and (train.label_smoothing or train.focal_gamma is not None):
+        summary = "`loss` takes the place of the cross entropy that `label_smoothing` and `focal_gamma` change"
+        yield diagnostic("FTC484", summary, source.span(path), help="keep one of them", path=path)
+    elif train.loss is not None and train.distillation is not None and train.distillation.weight == 1:
+        summary = "`loss` has no effect: with `weight: 1` only the teacher's loss counts"
+        yield diagnostic("FTC484", summary, source.span(path), help="lower `distillation.weight`", path=path)
     path = "train.z_loss"
     if train.z_loss is not None and not all(mode.scores_words for mode in modes):
         summary = "`z_loss` is for tasks in which each target token has scores over the vocabulary"

@@ -13,7 +13,8 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from ftc.compiler.draft import Candidate, ClosedDraft, Draft
+from ftc.compiler.candidate import Candidate
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import usual_rows
 from ftc.compiler.rules.train_rules import unsharded
 from ftc.compiler.search.loss_chunks import LossChunks
@@ -32,7 +33,7 @@ from ftc.spec.optimizer_choice import candidates
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.precisions import precision_card
 from ftc.spec.sections.model import AttentionKernel
-from ftc.spec.sections.train import Offload, Sharding
+from ftc.spec.shardings import SHARDINGS, UNDIVIDED, Offload, Sharding, sharding_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 
@@ -59,8 +60,11 @@ __all__ = [
     "training_candidates",
 ]
 
-LAYOUTS: tuple[tuple[Sharding, Offload], ...] = (("none", "none"), ("ddp", "none"), ("fsdp", "none"), ("fsdp", "cpu"))
-"""What each device may hold and where, what exchanges least first."""
+_PLACES: tuple[Offload, ...] = ("none", "cpu")
+LAYOUTS: tuple[tuple[Sharding, Offload], ...] = tuple(
+    (card.kind, place) for place in _PLACES for card in SHARDINGS if place in card.places
+)
+"""What each device may hold and where: on the device first, and of these what exchanges least first."""
 
 
 def training_candidates(draft: Draft) -> Iterator[Candidate]:
@@ -93,21 +97,23 @@ def attention_kernels(draft: Draft) -> tuple[AttentionKernel, ...]:
 def _can_share(draft: Draft, kind: OptimizerKind, sharding: Sharding, count: int) -> bool:
     """Whether so many devices may have this optimizer where `auto` takes it: some take whole tensors, others pages."""
     card = optimizer_card(kind)
-    if sharding == "fsdp":
+    if sharding_card(sharding).is_divided:
         return card.whole_tensors is None
     return not card.paged or pages_have_room(draft, card, count)
 
 
 def _layouts(draft: Draft, count: int) -> list[tuple[Sharding, Offload]]:
-    """How so many devices may share the work; `fsdp` where it can divide the model."""
+    """How so many devices may share the work; the model is divided only where it can be."""
     train = draft.recipe.train
     if count == 1:
-        return [("none", "none")]
-    kinds: list[Sharding] = ["ddp", "fsdp"] if train.sharding == "auto" else [train.sharding]
-    places: list[Offload] = ["none", "cpu"] if train.offload == "auto" else [train.offload]
-    if train.sharding == "auto" and any(unsharded(draft.recipe)):
-        kinds = ["ddp"]
-    return [(kind, place) for kind in kinds for place in places if kind == "fsdp" or place == "none"]
+        return [layout for layout in LAYOUTS if not sharding_card(layout[0]).exchanges]
+    cards = [card for card in SHARDINGS if card.exchanges]
+    if train.sharding != "auto":
+        cards = [sharding_card(train.sharding)]
+    elif any(unsharded(draft.recipe)):
+        cards = [UNDIVIDED]
+    asked = _PLACES if train.offload == "auto" else (train.offload,)
+    return [(card.kind, place) for card in cards for place in card.places if place in asked]
 
 
 def _micro_batches(draft: Draft, count: int) -> list[int]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ftc.compiler.draft import Candidate, ClosedDraft
+from ftc.compiler.candidate import Candidate
+from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.batch_shapes import usual_rows
 from ftc.compiler.memory.memory import limit_of
 from ftc.compiler.search.candidates import TOLD_APART, least, model_obstacle, pace_of, packing_obstacle, packings
@@ -144,7 +145,7 @@ def _sharding(choice: Choice) -> Origin:
         return choice.derived("one device holds everything")
     if choice.draft.recipe.train.sharding != "auto":
         return choice.asked("train.sharding")
-    if one.sharding == "ddp":
+    if not one.is_divided:
         return choice.derived("exchanging only gradients is fastest")
     return choice.fitting("the fastest candidate that fits shards the model")
 

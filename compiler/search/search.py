@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ftc.compiler.draft import Candidate, ClosedDraft, Draft
+from ftc.compiler.candidate import Candidate
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import accumulates
 from ftc.compiler.memory.memory import answer_for, by_closed_form, by_trace, host_bytes, may_run, question
 from ftc.compiler.time.run_time import cost_of, judge_estimate, price_of, run_time
@@ -172,7 +173,7 @@ class _Search:
     def _has_host(self, candidate: Candidate) -> bool:
         """Whether the host's memory has room for a divided model; on a CPU that is the device's, and counted."""
         device = self._draft.device
-        if candidate.sharding != "fsdp" or device.kind == "cpu" or device.host_bytes is None:
+        if not candidate.is_divided or device.kind == "cpu" or device.host_bytes is None:
             return True
         return host_bytes(self._draft.at(candidate)) <= device.host_bytes
 

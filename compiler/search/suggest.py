@@ -23,6 +23,7 @@ from ftc.spec.knobs import KNOBS
 from ftc.spec.optimizer_choice import candidates
 from ftc.spec.optimizers import optimizer_card
 from ftc.spec.precisions import PRECISIONS, precision_card, trained_type, usual_precisions
+from ftc.spec.shardings import SHARDINGS, sharding_card
 
 __all__ = ["Decide", "with_suggestions"]
 
@@ -186,11 +187,12 @@ def _other_layouts(undecided: Draft) -> Iterator[_Change]:
     train, devices = undecided.recipe.train, undecided.recipe.budget.devices
     if devices == 1 or any(unsharded(undecided.recipe)):
         return
-    fsdp, offload = _change("train.sharding", "fsdp"), _change("train.offload", "cpu")
-    if train.sharding == "ddp":
-        yield fsdp
-    if train.sharding == "ddp" or train.offload == "none":
-        yield offload if train.sharding == "fsdp" else fsdp.with_(offload)
+    is_divided = train.sharding != "auto" and sharding_card(train.sharding).is_divided
+    smaller = [] if train.sharding == "auto" else SHARDINGS[SHARDINGS.index(sharding_card(train.sharding)) + 1 :]
+    yield from (_change("train.sharding", card.kind) for card in smaller)
+    if train.offload == "none" or (smaller and not is_divided):
+        offload = _change("train.offload", "cpu")
+        yield offload if is_divided else _change("train.sharding", SHARDINGS[-1].kind).with_(offload)
 
 
 def _more_devices(undecided: Draft) -> Iterator[_Change]:

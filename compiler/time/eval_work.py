@@ -132,7 +132,7 @@ def _attributed(draft: ClosedDraft, tuned: _Subject) -> Work:
 
     Which rows have the highest loss isn't known, so those that stand for all are as long as the split's rows are.
     """
-    if not head_card(tuned.form.head).has_confidence or draft.candidate.sharding == "fsdp":
+    if not head_card(tuned.form.head).has_confidence or draft.candidate.is_divided:
         return _NOTHING
     lengths = lengths_of(draft, "test")
     usable = np.flatnonzero(lengths.tokens <= LONGEST_ROW)
@@ -212,7 +212,7 @@ def _shared(draft: ClosedDraft, subject: _Subject, tokens: int) -> int:
         draft.model.family == "decoder"
         and not subject.form.virtual
         and draft.strategy.traits.num_virtual == 0
-        and draft.candidate.sharding != "fsdp"
+        and not draft.candidate.is_divided
         and draft.candidate.attention in ("eager", "sdpa")
         and not subject.network.near_layers
         and draft.model.kind.counts_padding is False  # see `ftc.runtime.evaluation.generate`
@@ -274,7 +274,7 @@ def _look(draft: ClosedDraft, subject: _Subject, split: str) -> Work:
         head_card(subject.form.head).scores_rows
         and draft.model.family != "encoder_decoder"
         and not subject.form.virtual
-        and draft.candidate.sharding != "fsdp"
+        and not draft.candidate.is_divided
         and subject.network.repeats == 1
         and draft.model.kind.classifier_reads_one is True
     )
@@ -307,7 +307,7 @@ def _tuned(draft: ClosedDraft) -> _Subject:
     """The model with what was learned: in float32 a low-rank adapter is folded into its layers."""
     is_exact = strategy_card(draft.strategy).folds_in and not precision_card(draft.train.precision).is_mixed
     found = _in_training(draft)
-    if is_exact and draft.candidate.sharding != "fsdp":
+    if is_exact and not draft.candidate.is_divided:
         return replace(found, network=draft_network(draft, training=False, adapters=False))
     return found
 

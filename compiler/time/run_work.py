@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import assert_never
 
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.rules.number_rules import num_evaluations
@@ -30,6 +29,7 @@ from ftc.spec.devices import UNKNOWN_CAPABILITY, host_link, peer_link
 from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
+from ftc.spec.shardings import sharding_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 
@@ -243,10 +243,6 @@ def _same(work: Work) -> tuple[Work, Work, Work]:
     return work, work, work
 
 
-_GATHERS = 2
-"""Times that a layer is put together for each micro-batch: on the way there and on the way back."""
-
-
 def moved_to_host(draft: ClosedDraft, network: Network, passes: float, steps: int) -> Work:
     """What goes to the processor's memory and back: pages of the optimizer, or offloaded parts and the step on them.
 
@@ -261,31 +257,26 @@ def moved_to_host(draft: ClosedDraft, network: Network, passes: float, steps: in
         return _host(2 * steps * kept * network.trainable)
     if draft.candidate.offload != "cpu":
         return _host(0.0)
-    devices = draft.candidate.devices
     precision = precision_card(draft.train.precision)
     base, trained = precision.base_type(is_whole=strategy_card(draft.strategy).is_whole).size, precision.trained.size
     weights = base * draft.model.num_parameters + trained * _beside(draft, network)
-    parts = _GATHERS * passes * weights + passes * trained * network.trainable
+    exchanges = sharding_card(draft.candidate.sharding).exchanges
+    gathers = sum(one.times for one in exchanges if one.operation == "all-gather")
+    parts = gathers * passes * weights + passes * trained * network.trainable
     stepped = steps * (STEP_MOVES * trained + 2 * kept) * network.trainable
-    return _host((parts + stepped) / devices)
+    return _host((parts + stepped) / draft.parts)
 
 
 def exchanged(draft: ClosedDraft, network: Network, passes: float, steps: int) -> Work:
     """What a device sends to the others and gets from them; for the arguments see `moved_to_host`."""
-    devices = draft.candidate.devices
-    gradients = precision_card(draft.train.precision).trained.size * network.trainable
-    match draft.candidate.sharding:
-        case "ddp":
-            moved = 2.0 * steps * gradients
-        case "fsdp":
-            width = precision_card(draft.train.precision).products.size
-            whole = width * (draft.model.num_parameters + _beside(draft, network))
-            moved = passes * (_GATHERS * whole + gradients)
-        case "none":
-            moved = 0.0
-        case other:
-            assert_never(other)
-    return _host(moved * (devices - 1) / devices * _slowness(draft))
+    precision, devices = precision_card(draft.train.precision), draft.candidate.devices
+    whole = precision.products.size * (draft.model.num_parameters + _beside(draft, network))
+    sizes = {"weights": whole, "gradients": precision.trained.size * network.trainable}
+    exchanges, sent = sharding_card(draft.candidate.sharding).exchanges, 0.0
+    for every, count in {"step": steps, "micro-batch": passes}.items():
+        each = sum(one.sent * sizes[one.content] for one in exchanges if one.every == every)
+        sent += count * each * (devices - 1) / devices * _slowness(draft)
+    return _host(sent)
 
 
 def _slowness(draft: ClosedDraft) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.resolve.files.digests import DigestCache
+from ftc.compiler.resolve.machine.extensions import reading_packages
 from ftc.compiler.resolve.machine.package_code import code_digest
 from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.tokens.stream_manifest import Manifest, StreamKey, TextProbe, read_manifest, stream_key
@@ -205,6 +206,8 @@ def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFac
             "tokens": vision.tokens_per_image,
             **processor_key(draft.model),
         }
+    if readers := reading_packages(draft.recipe):
+        own["readers"] = {name: draft.packages.get(name) for name in sorted(readers)}
     if changed := draft.model.tokenizer.own:
         own["own tokenizer"] = changed.to_json()
     if draft.begins is not None and draft.begins.tested:

@@ -30,6 +30,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Observation
 from ftc.spec.documents.segments import ProcessSeen
 from ftc.spec.documents.settings import Settings
+from ftc.spec.shardings import UNDIVIDED
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -85,15 +86,16 @@ def divide(accelerator: Accelerator, model: nn.Module, settings: Settings) -> nn
     Raises:
         Refusal: Its layers can't be told (FTC291), or something of it is still whole (FTC624).
     """
-    if settings.train.sharding != "fsdp":
+    if not settings.train.is_divided:
         return model
     from torch.distributed.tensor import DTensor
 
     try:
         divided = shard(model, settings.train, accelerator.device, fills=True)
     except LookupError as error:
-        summary, notes = "`fsdp` shards a model layer by layer, and can't find this model's layers", str(error)
-        help, path = "choose `sharding: ddp`", "train.sharding"
+        kind, notes = settings.train.sharding, str(error)
+        summary = f"`{kind}` shards a model layer by layer, and can't find this model's layers"
+        help, path = f"choose `sharding: {UNDIVIDED.kind}`", "train.sharding"
         raise Refusal([diagnostic("FTC291", summary, notes=notes, help=help, path=path)]) from error
     kept = [name for name, one in divided.named_parameters() if not isinstance(one, DTensor)]
     if kept:

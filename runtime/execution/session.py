@@ -103,7 +103,7 @@ class Session:
 
     def _read(self) -> nn.Module:
         settings, folder = self.plan.settings, self.inputs.model_folder
-        if settings.train.sharding == "fsdp":
+        if settings.train.is_divided:
             model = build_once(self.accelerator, settings, folder)
         else:
             model = build_model(settings, FolderBase(folder), self.accelerator.device)

@@ -38,6 +38,7 @@ from ftc.runtime.memory_trace.torch_internals import (
 from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.runtime.models.sharding import shard
 from ftc.spec.documents.memory_trace import TraceJob
+from ftc.spec.shardings import sharding_card
 
 __all__ = ["divided", "exchanging", "hold_wholes"]
 
@@ -63,7 +64,7 @@ def divided(job: TraceJob, model: nn.Module, tracker: StorageTracker, device: to
         RuntimeError: The installed torch divides models in a way that can't be followed.
     """
     train = job.settings.train
-    if train.sharding != "fsdp":
+    if not train.is_divided:
         yield
         return
     on_meta = device.type == "meta"
@@ -148,7 +149,7 @@ def exchanging(
         groups: How the layers of each stack repeat.
         device: Tensors without memory, or a processor's with a process group that is there.
     """
-    if job.settings.train.sharding != "ddp":
+    if not sharding_card(job.settings.train.sharding).buckets:
         return model
     if device.type != "meta":
         with tracker, tracker.holding("gradients"):

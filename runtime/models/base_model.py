@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.models.number_types import torch_type
+from ftc.runtime.models.quantized_layers import quiet_torchao
 from ftc.runtime.models.sharding import split_like
 from ftc.runtime.training.seeding import seed_everything
 from ftc.spec.diagnostics import Refusal, diagnostic
@@ -197,7 +198,7 @@ def quiet_transformers() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
+        with quiet_torchao(), warnings.catch_warnings():  # transformers imports torchao where it is installed
             warnings.simplefilter("ignore", FutureWarning)
             yield
     finally:

@@ -72,7 +72,7 @@ def fed_digests(settings: Settings, prompts: TokenStream, answers: Sequence[Samp
     assert train.sampling is not None, "answers come from a plan that samples them"
     if train.sampling.beta:
         return "their batches hold log-probabilities of the base model besides"
-    if train.sharding == "fsdp":
+    if train.is_divided:
         return "processes that hold parts of a model join in each other's batches"
     for step, group in groupby(answers, key=lambda one: one.step):
         rows = answer_rows(train.sampling, prompts, list(group))

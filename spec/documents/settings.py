@@ -24,7 +24,8 @@ from ftc.spec.precisions import Precision
 from ftc.spec.schedules import ScheduleKeys
 from ftc.spec.sections.evaluation import Gate, Judge, SimpleBaseline
 from ftc.spec.sections.model import AttentionKernel
-from ftc.spec.sections.train import EarlyStopping, Offload, Sharding
+from ftc.spec.sections.train import EarlyStopping
+from ftc.spec.shardings import Offload, Sharding, sharding_card
 from ftc.spec.strategies import AnySettings
 from ftc.spec.text_forms import FormName, form_card
 
@@ -205,6 +206,8 @@ class OpenTrain(Document):
     """Share of each target that is spread over all choices in training."""
     focal_gamma: Real | None = None
     """Power of the focal loss; None for plain cross entropy."""
+    loss: str | None = None
+    """Package and name of a loss that takes the place of the cross entropy; None for cross entropy."""
     z_loss: Real | None = None
     """Weight of the z-loss; None for none."""
     ema_decay: Real | None = None
@@ -267,9 +270,19 @@ class TrainSettings(OpenTrain):
     distillation: losses.DistillationSettings | None = None
     """Set where a teacher is learned from; None where rows alone teach."""
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether a process holds a part of each weight, and not the model."""
+        return sharding_card(self.sharding).is_divided
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts each tensor is divided; 1 where it is whole."""
+        return sharding_card(self.sharding).parts(self.world_size, self.nodes)
+
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        asked = ("loss_chunk_size", "focal_gamma", "z_loss", "ema_decay")
+        asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay")
         usual: dict[str, Any] = dict.fromkeys((*asked, "embedding", "reranking", "router", "masking", "sampling"))
         usual |= {"nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from ftc.spec.base import Document, Effect, Real
+from ftc.spec.extension_points import ENTRY
 from ftc.spec.knobs import effects_in
 from ftc.spec.optimizer_choice import usual_optimizer
 from ftc.spec.optimizer_keys import OptimizerKeys
@@ -14,26 +15,20 @@ from ftc.spec.optimizers import OptimizerKind
 from ftc.spec.parameter_patterns import MOST_PATTERNS, ParameterPattern
 from ftc.spec.precisions import AskedPrecision, AskedType
 from ftc.spec.schedules import ScheduleKeys, ScheduleKind
+from ftc.spec.shardings import AskedSharding
 
 __all__ = [
     "Distillation",
     "Divergence",
     "EarlyStopping",
-    "Offload",
     "Optimizer",
     "ParameterGroup",
     "Schedule",
-    "Sharding",
     "TeacherQuantization",
     "Train",
 ]
 
 ClassWeight = Annotated[Real, Field(gt=0, le=1000)]
-Sharding = Literal["none", "ddp", "fsdp"]
-"""What each of several devices holds: `ddp` the whole model, `fsdp` a shard of every weight, gradient and optimizer
-state."""
-Offload = Literal["none", "cpu"]
-"""Where shards of weights, gradients and optimizer state are kept between uses: on the device, or in host RAM."""
 
 
 class Schedule(ScheduleKeys):
@@ -221,6 +216,12 @@ class Train(Document):
     (1 - p) to this power, so that rows which it still gets wrong count most; measured losses stay as they are. For
     classification and token classification with a head. Default: none, because plain cross entropy gives better
     probabilities; 2 is usual where most rows are easy."""
+    loss: Annotated[str, Field(pattern=rf"^{ENTRY}$")] | None = None
+    """Loss of an installed package in place of the cross entropy, by package and name, such as
+    `courtesy-metrics:bounded`; it gives each target a loss by its scores, in training, and measured losses stay as they
+    are. For tasks whose targets are tokens, or labels of a new head. A plan measures its memory on tensors without
+    data. Default: none, because a task has its own loss, which `label_smoothing` and `focal_gamma` change; the distance
+    to a teacher is `distillation.loss`."""
     z_loss: Annotated[Real, Field(gt=0, le=1)] | None = None
     """Weight of the z-loss (PaLM, Chowdhery et al. 2022): in training, this times the squared logarithm of the
     softmax's normalizer is added to the loss of each target token, so that scores don't drift to sizes that half
@@ -260,7 +261,7 @@ class Train(Document):
     activation_checkpointing: Literal["auto"] | bool = "auto"
     """Activation (gradient) checkpointing: recompute activations in the backward pass instead of keeping them. Far
     less memory, about a third more time. Default `auto`: only if the job does not fit otherwise."""
-    sharding: Literal["auto", "ddp", "fsdp"] = "auto"
+    sharding: AskedSharding = "auto"
     """What each of several devices (`budget.devices`) holds: with `ddp` the whole model, with `fsdp` a shard of every
     weight, gradient and optimizer state, and one layer at a time as a whole (torch's `fully_shard`). The gradient
     is the same except for rounding. In bfloat16 `fsdp` rounds more: it gathers layers with trained weights in

@@ -21,9 +21,9 @@ __all__ = [
     "OnPlainLinear",
 ]
 
-_LORA_OR_DDP = "choose `kind: lora`, or `sharding: ddp`"
-NOT_IN_PARTS = Obstacle("it is not tested with sharded models", _LORA_OR_DDP)
-SHARED_IN_PARTS = Obstacle("all layers share its random matrices", _LORA_OR_DDP)
+_LORA = "choose `kind: lora`"
+NOT_IN_PARTS = Obstacle("it is not tested with sharded models", _LORA)
+SHARED_IN_PARTS = Obstacle("all layers share its random matrices", _LORA)
 NO_PUBLISHED_RATE = UsualRate(
     2e-4, 1e-5, 1e-2, "LoRA's usual rate with AdamW, because none is published for this method", 4096, 0.5, 0.5
 )

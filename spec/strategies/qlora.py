@@ -109,7 +109,7 @@ QLORA = Card(
     marks=("lora_", "trainable_tokens_"),
     no_sharding=Obstacle(
         "the scales of quantized weights can't be sharded",
-        "choose `kind: lora`, or `sharding: ddp`",
+        "choose `kind: lora`",
     ),
     no_recomputing=None,
     no_merging=None,

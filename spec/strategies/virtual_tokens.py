@@ -323,7 +323,7 @@ class PrefixTuningSettings(VirtualSettings):
 
 _WHOLE = Obstacle(
     "virtual tokens are computed outside the model's forward pass, where shards are gathered",
-    "choose `kind: lora`, or `sharding: ddp`",
+    "choose `kind: lora`",
 )
 _UNMERGED = "virtual tokens come before each row"
 

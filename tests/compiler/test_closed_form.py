@@ -12,6 +12,7 @@ from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInpu
 from ftc.compiler.memory.memory_formula import MemoryInputs, estimate
 from ftc.compiler.memory.sharded_formula import on_one_of
 from ftc.spec.documents.facts import TensorFacts
+from ftc.spec.shardings import sharding_card
 from ftc.spec.strategies.common import low_rank
 from tests.support.drafts import model_facts
 
@@ -68,7 +69,7 @@ def test_components_sum_to_every_peak(job: MemoryInputs) -> None:
 @laws
 def test_what_stands_outside_the_layers_is_whole_while_a_teacher_is_compared(job: MemoryInputs) -> None:
     job = replace(job, in_parts=True, taught=TeacherInputs(weights=1000, scores=100))
-    phases = {one.phase: one.components for one in on_one_of(estimate(job), job, 4, "fsdp", "none")}
+    phases = {one.phase: one.components for one in on_one_of(estimate(job), job, sharding_card("fsdp"), 4, "none")}
     assert phases["loss"]["gathered weights"] == phases["backward: loss and head"]["gathered weights"]
 
 

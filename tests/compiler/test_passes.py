@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.draft import Candidate, ClosedDraft, Draft, PastRun
+from ftc.compiler.candidate import Candidate
+from ftc.compiler.draft import ClosedDraft, Draft, PastRun
 from ftc.compiler.memory.memory import by_closed_form
 from ftc.compiler.passes import SHAPING, decide, run_passes
 from ftc.compiler.resolve.machine.device import resolve_device

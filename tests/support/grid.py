@@ -21,7 +21,8 @@ from ftc.spec.documents.expected import phase_groups
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
 from ftc.spec.documents.loss_settings import DistillationSettings
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
-from ftc.spec.sections.train import Offload, Sharding, TeacherQuantization
+from ftc.spec.sections.train import TeacherQuantization
+from ftc.spec.shardings import Offload, Sharding, sharding_card
 from ftc.spec.strategies.common import low_rank
 from tests.support.drafts import CARD, decided, draft_of, model_facts, split_report
 from tests.support.lessons import lesson_of
@@ -220,8 +221,9 @@ def shared_by_form(
     facts: ModelFacts, strategy: str, recomputing: bool, devices: int, sharding: Sharding, offload: Offload
 ) -> PhasePeak:
     """The largest moment on one of several devices by the closed form."""
-    job = replace(_form_job(facts, strategy, recomputing), in_parts=sharding == "fsdp")
-    phases = on_one_of(estimate(job), job, devices, sharding, offload)
+    card = sharding_card(sharding)
+    job = replace(_form_job(facts, strategy, recomputing), in_parts=card.is_divided)
+    phases = on_one_of(estimate(job), job, card, card.parts(devices, 1), offload)
     return max(phases, key=lambda phase: phase.peak_bytes)
 
 
@@ -247,7 +249,7 @@ def by_both(facts: ModelFacts, strategy: dict[str, Any]) -> tuple[int, int]:
         facts=facts, device=card, task={"kind": task}, strategy=strategy, train={"batch_size": 16, **settled}
     )
     report = split_report(100, length_max=length, supervised_max=_SUPERVISED)
-    draft = replace(draft, splits=dict.fromkeys(draft.splits, report), packages=frozenset(("bitsandbytes",)))
+    draft = replace(draft, splits=dict.fromkeys(draft.splits, report), packages=dict.fromkeys(("bitsandbytes",)))
     draft = decided(replace(draft, labels=_LABELS if task == "classification" else ()))
     point = draft.candidate
     return by_closed_form(draft.at(point)).allocated_bytes, trace(question(draft.at(point))).allocated_bytes

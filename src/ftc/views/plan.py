@@ -8,13 +8,23 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, assert_never
 
 from ftc.spec.documents.interruption import Standing
-from ftc.spec.documents.plan import CombineStep, EvaluateStep, ExportStep, Plan, ProveStep, TrainStep, VerifyStep
+from ftc.spec.documents.plan import (
+    CombineStep,
+    EvaluateStep,
+    ExportStep,
+    FetchStep,
+    Plan,
+    ProveStep,
+    TrainStep,
+    VerifyStep,
+)
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.precisions import precision_card
 from ftc.spec.reinforcement_losses import reinforcement_loss
 from ftc.spec.schedules import schedule_card
+from ftc.spec.shardings import sharding_card
 from ftc.views import numbers
 from ftc.views.checks import check_lines
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
@@ -201,7 +211,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
         held = " with its shards in host RAM" if train.offload == "cpu" else ""
         each = f"{train.nodes} machines with {numbers.plural(train.world_size // train.nodes, 'device')} each"
         on = f"{train.world_size} devices" if train.nodes == 1 else each
-        parts.append(f"{train.sharding.upper()}{held} on {on}")
+        parts.append(f"{sharding_card(train.sharding).label}{held} on {on}")
     if train.packing:
         parts.append(f"packing, up to {numbers.count(train.micro_batch_tokens or 0)} tokens per sequence")
     elif train.micro_batch_tokens:
@@ -223,6 +233,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
     weights = train.class_weights
     parts += [f"class weights {min(weights):.2g} to {max(weights):.2g}"] if weights else []
     parts += [f"focal loss, gamma {train.focal_gamma:g}"] if train.focal_gamma is not None else []
+    parts += [f"loss `{train.loss}` of a package"] if train.loss is not None else []
     parts += [f"z-loss, weight {train.z_loss:g}"] if train.z_loss is not None else []
     parts += [f"average of the weights, decay {train.ema_decay:g}"] if train.ema_decay is not None else []
     if train.batching == "length_grouped":
@@ -278,6 +289,8 @@ def _steps(plan: Plan, record: RunRecord | None, standing: Standing | None, page
                     words = f"{escaped(standing.words)}; {begins} {numbers.plural(steps, 'step')}"
             case CombineStep(adapters=count):
                 name, words = "combine", f"the adapters of {numbers.count(count)} runs"
+            case FetchStep(artifact=artifact, provider=provider):
+                name, words = "fetch", f"the {artifact} that {escaped(provider)} trained"
             case ExportStep(artifact=artifact):
                 name, words = "export", f"the {artifact}, as safetensors"
             case EvaluateStep():

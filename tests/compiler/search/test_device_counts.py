@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.draft import Candidate, ClosedDraft, Draft
+from ftc.compiler.candidate import Candidate
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.memory import by_closed_form, host_bytes, may_run
 from ftc.compiler.passes import decide
 from ftc.compiler.search.candidates import pace_of, training_candidates
@@ -175,7 +176,7 @@ def test_each_device_has_pages_of_its_own() -> None:
             budget={"devices": "auto"},
             train={"optimizer": {"kind": "auto"}, "batch_size": 4},
         )
-        draft = replace(draft, packages=frozenset(("bitsandbytes",)))
+        draft = replace(draft, packages=dict.fromkeys(("bitsandbytes",)))
         return {(one.devices, one.optimizer) for one in training_candidates(decided(draft))}
 
     pages = 8 * FACTS.num_parameters

@@ -7,7 +7,7 @@ from functools import reduce
 
 import pytest
 
-from ftc.compiler.draft import Candidate
+from ftc.compiler.candidate import Candidate
 from ftc.compiler.search.knobs import BESIDE, ORIGINS
 from ftc.spec.knobs import KNOBS, Knob
 from ftc.spec.language.section_tree import effect_of, section_at

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.draft import Candidate, ClosedDraft
+from ftc.compiler.candidate import Candidate
+from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import by_closed_form, may_run
 from ftc.compiler.search.candidates import pace_of, train_seconds
 from ftc.compiler.time.run_work import run_work
@@ -45,7 +46,9 @@ def job(mebibytes: int, *, batch: int = 8, packages: frozenset[str] = PACKAGES, 
     tokens = np.random.default_rng(3).integers(20, 401, 100)
     rows = RowLengths(tokens, tokens - 10, np.full(100, 10), tokens)
     report = split_report(100, tokens=int(tokens.sum()), length_max=int(tokens.max()))
-    draft = replace(draft, packages=packages, lengths={"train": rows}, splits={**draft.splits, "train": report})
+    draft = replace(
+        draft, packages=dict.fromkeys(packages), lengths={"train": rows}, splits={**draft.splits, "train": report}
+    )
     return decided(draft)
 
 

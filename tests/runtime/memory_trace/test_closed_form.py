@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ftc.spec.sections.train import Offload, Sharding
+from ftc.spec.shardings import Offload, Sharding
 from tests.support.grid import (
     GRID,
     Packed,

@@ -1,0 +1,47 @@
+"""What the solver chooses: one way to run a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ftc.spec.optimizers import OptimizerKind
+from ftc.spec.sections.model import AttentionKernel
+from ftc.spec.shardings import Offload, Sharding, sharding_card
+
+__all__ = ["Candidate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to run the job: a value for each knob of `ftc.spec.knobs`.
+
+    Attributes:
+        micro_batch: Rows that go through the model at once on one device.
+        activation_checkpointing: Whether activations are recomputed.
+        eval_batch: Rows that are evaluated at once on one device.
+        attention: Kernel of attention.
+        optimizer: Kind of optimizer.
+        packing: Whether rows share sequences.
+        micro_batch_tokens: Most tokens that go through the model at once; None where rows alone decide.
+        sharding: What each of several devices holds.
+        offload: Where their parts lie.
+        devices: How many share the run, on all machines.
+        loss_chunk_size: Target positions whose scores over the vocabulary are computed at a time; None for all.
+    """
+
+    micro_batch: int
+    activation_checkpointing: bool
+    eval_batch: int
+    attention: AttentionKernel
+    optimizer: OptimizerKind
+    packing: bool
+    micro_batch_tokens: int | None
+    sharding: Sharding
+    offload: Offload
+    devices: int
+    loss_chunk_size: int | None = None
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether a device holds a part of each weight, and not the model."""
+        return sharding_card(self.sharding).is_divided
