@@ -74,6 +74,7 @@ def choose_training(draft: Draft) -> Draft:
         optimizer=_optimizer(draft, why),
         label_smoothing=why.take("label_smoothing", train.label_smoothing),
         focal_gamma=why.take("focal_gamma", train.focal_gamma),
+        loss=why.take("loss", train.loss),
         z_loss=why.take("z_loss", train.z_loss),
         neftune_alpha=why.take("neftune_alpha", train.neftune_alpha),
         ema_decay=why.take("ema_decay", train.ema_decay),

@@ -296,6 +296,16 @@ def losses_have_targets(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     elif train.focal_gamma is not None and train.label_smoothing:
         summary = "`focal_gamma` and `label_smoothing` can't be used together"
         yield diagnostic("FTC287", summary, source.span(path), help="keep one of the two", path=path)
+    path = "train.loss"
+    if train.loss is not None and recipe.task.loss_point is None:
+        summary = "a package's loss is for tasks whose targets are tokens, or labels of a new head"
+        yield diagnostic("FTC484", summary, source.span(path), help="leave `loss` out", path=path)
+    elif train.loss is not None and (train.label_smoothing or train.focal_gamma is not None):
+        summary = "`loss` takes the place of the cross entropy that `label_smoothing` and `focal_gamma` change"
+        yield diagnostic("FTC484", summary, source.span(path), help="keep one of them", path=path)
+    elif train.loss is not None and train.distillation is not None and train.distillation.weight == 1:
+        summary = "`loss` has no effect: with `weight: 1` only the teacher's loss counts"
+        yield diagnostic("FTC484", summary, source.span(path), help="lower `distillation.weight`", path=path)
     path = "train.z_loss"
     if train.z_loss is not None and not all(mode.scores_words for mode in modes):
         summary = "`z_loss` is for tasks in which each target token has scores over the vocabulary"

@@ -39,6 +39,7 @@ from ftc.runtime.memory_trace.tracker import StorageTracker, card_buffers
 from ftc.runtime.models.base_model import trainable_tensors
 from ftc.runtime.models.number_types import torch_type
 from ftc.runtime.tasks import make_scorer, objective_of
+from ftc.runtime.tasks.package_loss import package_loss_of
 from ftc.runtime.tasks.scorer import Arithmetic, Scorer, target_losses
 from ftc.runtime.tasks.text_groups import coupling_of
 from ftc.runtime.training.loop import Job, training_steps
@@ -221,6 +222,7 @@ def _loop_job(
         scorer=Marked(scorer, tracker, after="loss"),
         optimizer=optimizer,
         router=router_loss_of(model, train),
+        loss=package_loss_of(job.settings),
         average=average_of(parameters, train) if train.offload == "none" else None,  # it lies where the weights do
         source=StreamRows(rows, order),
         accelerator=cast("Accelerator", _StandIn(tracker, device)),  # the part of it that one process uses

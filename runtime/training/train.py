@@ -13,6 +13,7 @@ from ftc.runtime.execution.accelerator import agreed, wrap, wrapper_of
 from ftc.runtime.execution.session import Session
 from ftc.runtime.models.base_model import misfit, trainable_tensors
 from ftc.runtime.models.sharding import is_sharded, whole_tensors
+from ftc.runtime.tasks.package_loss import package_loss_of
 from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batch, target_losses
 from ftc.runtime.training.hooks import HOOKS, Training, note_progress, weight_checksum
@@ -164,6 +165,7 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
         accelerator=session.accelerator,
         teacher=session.build_teacher(),
         router=router_loss_of(work.model, settings.train),
+        loss=package_loss_of(settings),
         class_weights=torch.tensor(weights, device=session.accelerator.device) if weights else None,
         scale=LossScale.of(settings.train, session.accelerator.device),
         average=average_of(parameters, settings.train),

@@ -207,6 +207,8 @@ class OpenTrain(Document):
     """Share of each target that is spread over all choices in training."""
     focal_gamma: Real | None = None
     """Power of the focal loss; None for plain cross entropy."""
+    loss: str | None = None
+    """Package and name of a loss that takes the place of the cross entropy; None for cross entropy."""
     z_loss: Real | None = None
     """Weight of the z-loss; None for none."""
     ema_decay: Real | None = None
@@ -281,7 +283,7 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        asked = ("loss_chunk_size", "focal_gamma", "z_loss", "ema_decay")
+        asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay")
         usual: dict[str, Any] = dict.fromkeys((*asked, "embedding", "reranking", "router", "masking", "sampling"))
         usual |= {"nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}

@@ -175,7 +175,7 @@ def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnosti
     known = tuple(section.model_fields) if section else ()
     inside = f" in `{_dotted(path[:-1])}`" if path[:-1] else ""
     span = source.key_span(path)
-    foreign = _NEVER.get(key) or _homonym(path) or _foreign_word(key, _dotted(path[:-1]))
+    foreign = _NEVER.get(key) or _foreign_word(key, _dotted(path[:-1]))
     mapping = source.node(path[:-1])
     entries = mapping.entries if isinstance(mapping, Mapping) else {}
     beside = {name for name, entry in entries.items() if entry.key_span.file == span.file}  # can't be meant
@@ -225,14 +225,6 @@ def _advice(plain: dict[str, Any], path: Path, known: tuple[str, ...]) -> tuple[
     if key in Recipe.model_fields:
         return "belongs at the top level", f"move `{key}` to the top level"
     return "unknown key", f"the keys here are {', '.join(known)}"
-
-
-def _homonym(path: Path) -> tuple[str, str] | None:
-    """Label and help for a word that means something else in another place, which is no slip of the pen."""
-    from ftc.spec.language.foreign_keys import HOMONYMS
-
-    words = HOMONYMS.get(_dotted(path))
-    return None if words is None else ("unknown key", words)
 
 
 def _foreign_word(key: str, section: str) -> tuple[str, str] | None:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ftc.spec.base import Document, Effect, Real
 from ftc.spec.checkpointing import Recomputing
+from ftc.spec.extension_points import ENTRY
 from ftc.spec.knobs import effects_in
 from ftc.spec.optimizer_choice import usual_optimizer
 from ftc.spec.optimizer_keys import OptimizerKeys
@@ -216,6 +217,12 @@ class Train(Document):
     (1 - p) to this power, so that rows which it still gets wrong count most; measured losses stay as they are. For
     classification and token classification with a head. Default: none, because plain cross entropy gives better
     probabilities; 2 is usual where most rows are easy."""
+    loss: Annotated[str, Field(pattern=rf"^{ENTRY}$")] | None = None
+    """Loss of an installed package in place of the cross entropy, by package and name, such as
+    `courtesy-metrics:bounded`; it gives each target a loss by its scores, in training, and measured losses stay as they
+    are. For tasks whose targets are tokens, or labels of a new head. A plan measures its memory on tensors without
+    data. Default: none, because a task has its own loss, which `label_smoothing` and `focal_gamma` change; the distance
+    to a teacher is `distillation.loss`."""
     z_loss: Annotated[Real, Field(gt=0, le=1)] | None = None
     """Weight of the z-loss (PaLM, Chowdhery et al. 2022): in training, this times the squared logarithm of the
     softmax's normalizer is added to the loss of each target token, so that scores don't drift to sizes that half

@@ -250,7 +250,7 @@ def by_both(facts: ModelFacts, strategy: dict[str, Any]) -> tuple[int, int]:
         facts=facts, device=card, task={"kind": task}, strategy=strategy, train={"batch_size": 16, **settled}
     )
     report = split_report(100, length_max=length, supervised_max=_SUPERVISED)
-    draft = replace(draft, splits=dict.fromkeys(draft.splits, report), packages=frozenset(("bitsandbytes",)))
+    draft = replace(draft, splits=dict.fromkeys(draft.splits, report), packages=dict.fromkeys(("bitsandbytes",)))
     draft = decided(replace(draft, labels=_LABELS if task == "classification" else ()))
     point = draft.candidate
     return by_closed_form(draft.at(point)).allocated_bytes, trace(question(draft.at(point))).allocated_bytes

@@ -11,6 +11,7 @@ from ftc.spec.documents.own_tokenizer import OwnTokenizer
 from ftc.spec.documents.plan import ModelSummary, Plan
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.metrics import METRICS, metric_named
+from ftc.spec.providers import provider_title, usage_of
 from ftc.spec.reinforcement_losses import reinforcement_loss
 from ftc.spec.tasks.card import Mode
 from ftc.spec.text_forms import FormName, form_card
@@ -37,6 +38,7 @@ __all__ = [
     "sampling_facts",
     "size_words",
     "skipped_words",
+    "steps_words",
     "teacher_parts",
     "tokenizer_parts",
     "value_at",
@@ -126,8 +128,30 @@ def teacher_parts(plan: Plan) -> list[str]:
     ]
 
 
+def steps_words(plan: Plan, record: RunRecord, *, short: bool = False) -> str:
+    """How many steps a run has done; who trained in its place where nobody here knows.
+
+    Args:
+        plan: The run's plan.
+        record: Its record.
+        short: For the column of a table.
+    """
+    if (taken := plan.settings.model.fetched) is not None:
+        return taken.provider if short else f"trained by {escaped(provider_title(taken.provider))}"
+    done, steps = numbers.count(record.steps_done), plan.settings.train.num_steps
+    return f"{done}/{numbers.count(steps)}" if short else f"{done} of {numbers.plural(steps, 'step')}"
+
+
 def parent_parts(plan: Plan) -> list[str]:
     """The runs that a plan's run begins from, and what of them is used; empty for a plain base model."""
+    if (taken := plan.settings.model.fetched) is not None:
+        job = f"job {escaped(taken.job)} of {escaped(provider_title(taken.provider))}"
+        asked = f"{numbers.plural(taken.num_steps, 'step')} asked for; how many it did is unknown here"
+        return [
+            job,
+            asked,
+            *(f"it says {name} {escaped(taken.told[name])}" for name in usage_of(taken.provider, taken.told)),
+        ]
     if (made := plan.settings.model.combined) is not None:
         kept = f", {100 * made.density:g} % kept" if made.density is not None else ""
         each = [f"run {one.run_id} of {escaped(one.name)} x {one.weight:g}" for one in made.adapters]

@@ -46,7 +46,9 @@ def job(mebibytes: int, *, batch: int = 8, packages: frozenset[str] = PACKAGES, 
     tokens = np.random.default_rng(3).integers(20, 401, 100)
     rows = RowLengths(tokens, tokens - 10, np.full(100, 10), tokens)
     report = split_report(100, tokens=int(tokens.sum()), length_max=int(tokens.max()))
-    draft = replace(draft, packages=packages, lengths={"train": rows}, splits={**draft.splits, "train": report})
+    draft = replace(
+        draft, packages=dict.fromkeys(packages), lengths={"train": rows}, splits={**draft.splits, "train": report}
+    )
     return decided(draft)
 
 

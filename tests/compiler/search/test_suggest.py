@@ -29,7 +29,7 @@ def undecided(text: str) -> Draft:
     draft = replace(draft_of(facts=FACTS, device=LOCAL), recipe=recipe, source=source)
     longest = recipe.data.max_length if isinstance(recipe.data.max_length, int) else 400
     cut = {name: split_report(one.rows, length_max=min(400, longest)) for name, one in draft.splits.items()}
-    draft = replace(draft, labels=(), splits=cut, packages=frozenset(("bitsandbytes", "flash-attn")))
+    draft = replace(draft, labels=(), splits=cut, packages=dict.fromkeys(("bitsandbytes", "flash-attn")))
     return shaped(draft)
 
 
