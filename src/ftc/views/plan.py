@@ -237,10 +237,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
     parts += [f"loss `{train.loss}` of a package"] if train.loss is not None else []
     parts += [f"z-loss, weight {train.z_loss:g}"] if train.z_loss is not None else []
     parts += [f"average of the weights, decay {train.ema_decay:g}"] if train.ema_decay is not None else []
-    if train.batching == "length_grouped":
-        parts.append("rows grouped by length")
-    recomputing = checkpointing_card(train.activation_checkpointing).label
-    parts += [recomputing] if recomputing else []
+    parts += ["rows grouped by length"] if train.batching == "length_grouped" else []
+    parts += [label] if (label := checkpointing_card(train.activation_checkpointing).label) else []
     if train.early_stopping:
         parts.append(f"stops early on {escaped(train.early_stopping.metric)}")
     return page.flow("Training", parts)
