@@ -275,8 +275,7 @@ class TrainSettings(OpenTrain):
     @property
     def writing(self) -> Writing | None:
         """How the model writes answers that it is trained on; None where rows alone are trained on."""
-        source = self.sampling or self.distillation
-        return source.writing if source is not None else None
+        return source.writing if (source := self.sampling or self.distillation) is not None else None
 
     @property
     def is_divided(self) -> bool:
