@@ -244,6 +244,10 @@ def _train(t: Translation) -> None:
             reason = f"{count:g} times an epoch is a number of steps that depends on how many rows there are"
             t.drop(key, reason, "set to once an epoch instead, in `train.evaluate_every`")
     training.trained(t, _TRAINER)
+    if t.flag("gradient_checkpointing") and t.has("selective_checkpointing.save"):
+        reason = "here results of linear layers and of attention are kept"
+        keys: list[str | Key] = ["gradient_checkpointing", "selective_checkpointing.save"]
+        t.carry(keys, "train.activation_checkpointing", "selective", reason)
     parameters.learning_rates(t, "lr_groups", "embedding_lr", "embedding_lr_scale")
     longer = t.text("excess_length_strategy")
     known = {"drop": "drop", "truncate": "cut", "raise": "refuse"}

@@ -448,6 +448,11 @@ def test_what_the_user_adds_counts(text: str, options: dict[str, str], values: d
             DROPPED,
         ),
         ("gradient_checkpointing: offload", "gradient_checkpointing", CARRIED),
+        (
+            "gradient_checkpointing: true\nselective_checkpointing: {save: [attention]}",
+            "selective_checkpointing.save",
+            CARRIED,
+        ),
         ("max_steps: -1", "max_steps", NEEDLESS),
         ("? ''\n: 3", "", IGNORED),
     ],
@@ -511,3 +516,19 @@ def test_weights_in_bfloat16_come_with_an_optimizer_that_keeps_small_updates(
 ) -> None:
     found = recipe_values(import_text(text))
     assert (found["train.precision"], found.get("train.optimizer.kind")) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "fate"),
+    [
+        ("ac_mode: selective\nac_option: op", "selective", CARRIED),
+        ("ac_mode: selective\nac_option: 2", "selective", CARRIED),
+        ("ac_mode: full", True, CARRIED),
+        ("ac_mode: selective\nenable_activation_checkpointing: true", True, IGNORED),
+        ("ac_mode: some\nenable_activation_checkpointing: false", False, IGNORED),
+    ],
+)
+def test_what_torchtune_computes_again(text: str, value: bool | str, fate: Fate) -> None:
+    imported = import_text(f"{TUNED}{text}\n")
+    assert recipe_values(imported)["train.activation_checkpointing"] == value
+    assert fates(imported)["ac_mode"] is fate
