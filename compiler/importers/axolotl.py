@@ -327,6 +327,8 @@ _RULES: rules.Rules = {
         "write this template to a file, and name it as `model.chat_template`", ("tokenizer_default", "jinja")),
     **vocabulary.template_file("chat_template_jinja"),
     **rules.dropped("the model's own template is used", "datasets.chat_template", off=("tokenizer_default", "")),
+    **vocabulary.rotation("overrides_of_model_config.rope_scaling"),
+    **vocabulary.rotation("overrides_of_model_config.rope_parameters"),
     **vocabulary.added("tokens"), **vocabulary.added("special_tokens.additional_special_tokens", special=True),
     **vocabulary.roles("special_tokens.eos_token", "special_tokens.pad_token",
         "special_tokens.bos_token special_tokens.unk_token"),

@@ -288,6 +288,20 @@ def test_sampled_answers_are_carried_and_reward_functions_are_named(text: str, u
     assert found[f"{under}use_vllm"] is Fate.NOT_NEEDED
 
 
+@pytest.mark.parametrize(
+    ("text", "factor"),
+    [
+        (FACTORY + "rope_scaling: yarn", None),
+        (AXOLOTL + "overrides_of_model_config: {rope_scaling: {type: yarn, factor: 4.0}}", 4),
+        (OUMI.replace("acme/brook", "acme/brook, model_kwargs: {rope_scaling: {rope_type: yarn, factor: 4.0}}"), 4),
+    ],
+)
+def test_scaled_rotations_are_carried(text: str, factor: float | None) -> None:
+    found = recipe_values(import_text(text, data="x.jsonl", task="chat"))
+    assert found["model.rope.kind"] == "yarn"
+    assert found.get("model.rope.factor") == factor
+
+
 def test_a_teacher_is_carried() -> None:
     imported = import_text(
         TUNE
@@ -428,6 +442,11 @@ def test_what_the_user_adds_counts(text: str, options: dict[str, str], values: d
         ("fp16: true", "fp16", CARRIED),
         ("default_system_message: Be brief.", "default_system_message", CARRIED),
         ("eta_min: 1e-6", "eta_min", IGNORED),
+        (
+            "overrides_of_model_config: {rope_scaling: {rope_type: longrope, factor: 4.0}}",
+            "overrides_of_model_config.rope_scaling.rope_type",
+            DROPPED,
+        ),
         ("gradient_checkpointing: offload", "gradient_checkpointing", CARRIED),
         (
             "gradient_checkpointing: true\nselective_checkpointing: {save: [attention]}",
