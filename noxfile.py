@@ -48,6 +48,8 @@ CPUS = {
     "reversed": {"PYTEST_PLUGINS": "tests.support.reversed_order"},
 }
 
+TORCHAO = ("tests/e2e/test_quantized_export.py",)
+
 # uv doesn't read pip's configuration, so what a machine's owner set for pip is handed on.
 UV_NAMES = {
     "find-links": "UV_FIND_LINKS",
@@ -142,6 +144,13 @@ def onnx(session: nox.Session) -> None:
     """Export classifiers, taggers, extractive answers and embeddings as ONNX, and use them with onnxruntime."""
     install(session, "-e", ".[onnx]", *GROUPS["test"])
     session.run("pytest", "-n0", "tests/e2e/test_onnx.py", *session.posargs, env={**QUIET, "FTC_SESSION": "onnx"})
+
+
+@nox.session
+def torchao(session: nox.Session) -> None:
+    """Export weights of few bits with torchao, and have transformers load them."""
+    install(session, "-e", ".[torchao]", *GROUPS["test"])
+    session.run("pytest", "-n0", *TORCHAO, *session.posargs, env={**QUIET, "FTC_SESSION": "torchao"})
 
 
 @nox.session

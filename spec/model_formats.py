@@ -5,38 +5,71 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-__all__ = ["GGUF_TYPES", "MODEL_FORMATS", "GgufType", "ModelFormat", "gguf_type", "model_format"]
+from ftc.spec.quantized_weights import QuantizedWeights, quantized_weights
+
+__all__ = ["FILE_TYPES", "MODEL_FORMATS", "FileType", "ModelFormat", "file_type", "model_format"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GgufType:
-    """A type of weights in an exported file, by llama.cpp's name.
+class FileType:
+    """A type of weights in an exported file.
 
     Attributes:
-        name: What `--type` takes.
-        number: llama.cpp's number of it.
+        name: What `--type` takes: llama.cpp's name, or torchao's.
+        number: llama.cpp's number of it; None where it has none.
         plain: ftc's and PyTorch's name of it; None for types that only such a file has.
+        quantized: How torchao quantizes linear layers; None where it doesn't.
         allowed: The most that a score may differ from the tuned model's, as a share of the spread of all scores.
         least_same: The least share of choices that have to be the same.
         is_measured: Whether the recipe's gates have to hold again with the file: so few bits change answers.
     """
 
     name: str
-    number: int
+    number: int | None
     plain: Literal["float32", "float16", "bfloat16"] | None
+    quantized: QuantizedWeights | None
     allowed: float
     least_same: float
     is_measured: bool
 
 
-GGUF_TYPES: tuple[GgufType, ...] = (
-    GgufType(name="f32", number=0, plain="float32", allowed=1e-4, least_same=0.99, is_measured=False),
-    GgufType(name="f16", number=1, plain="float16", allowed=0.01, least_same=0.97, is_measured=False),
-    GgufType(name="bf16", number=32, plain="bfloat16", allowed=0.05, least_same=0.95, is_measured=False),
-    GgufType(name="q8_0", number=7, plain=None, allowed=0.2, least_same=0.9, is_measured=True),
-    GgufType(name="q6_k", number=18, plain=None, allowed=0.2, least_same=0.85, is_measured=True),
-    GgufType(name="q5_k_m", number=17, plain=None, allowed=0.2, least_same=0.8, is_measured=True),
-    GgufType(name="q4_k_m", number=15, plain=None, allowed=0.25, least_same=0.75, is_measured=True),
+FILE_TYPES: tuple[FileType, ...] = (
+    FileType(name="f32", number=0, plain="float32", quantized=None, allowed=1e-4, least_same=0.99, is_measured=False),
+    FileType(name="f16", number=1, plain="float16", quantized=None, allowed=0.01, least_same=0.97, is_measured=False),
+    FileType(
+        name="bf16", number=32, plain="bfloat16", quantized=None, allowed=0.05, least_same=0.95, is_measured=False
+    ),
+    FileType(
+        name="int8",
+        number=None,
+        plain=None,
+        quantized=quantized_weights("int8"),
+        allowed=0.2,
+        least_same=0.9,
+        is_measured=True,
+    ),
+    FileType(name="q8_0", number=7, plain=None, quantized=None, allowed=0.2, least_same=0.9, is_measured=True),
+    FileType(
+        name="float8",
+        number=None,
+        plain=None,
+        quantized=quantized_weights("float8"),
+        allowed=0.2,
+        least_same=0.85,
+        is_measured=True,
+    ),
+    FileType(name="q6_k", number=18, plain=None, quantized=None, allowed=0.2, least_same=0.85, is_measured=True),
+    FileType(name="q5_k_m", number=17, plain=None, quantized=None, allowed=0.2, least_same=0.8, is_measured=True),
+    FileType(name="q4_k_m", number=15, plain=None, quantized=None, allowed=0.25, least_same=0.75, is_measured=True),
+    FileType(
+        name="int4",
+        number=None,
+        plain=None,
+        quantized=quantized_weights("int4"),
+        allowed=0.25,
+        least_same=0.75,
+        is_measured=True,
+    ),
 )
 """From the most bits to the fewest. Seen: f32 0.0001 %, f16 0.4 %, q8_0 3 % and q4_k_m 10 % of the spread."""
 
@@ -90,7 +123,7 @@ class ModelFormat:
 _MERGED = ModelFormat(
     name="merged",
     about="the whole model as a folder of safetensors, for transformers and what is built on it",
-    types=("bf16", "f16", "f32"),
+    types=("bf16", "f16", "f32", "int8", "float8", "int4"),
     needs=(),
     extra="",
     made_by="transformers",
@@ -103,7 +136,7 @@ _MERGED = ModelFormat(
 _GGUF = ModelFormat(
     name="gguf",
     about="one file for llama.cpp and what is built on it",
-    types=tuple(one.name for one in GGUF_TYPES),
+    types=tuple(one.name for one in FILE_TYPES if one.number is not None),
     needs=("gguf", "llama_cpp_py_sync", "sentencepiece"),
     extra="gguf",
     made_by="model converter",
@@ -149,6 +182,7 @@ MODEL_FORMATS: tuple[ModelFormat, ...] = (
         _MERGED,
         name="vllm",
         about="the same for vLLM",
+        types=("bf16", "f16", "f32", "int8", "float8"),
         takes="decoders that write",
         serve="vllm serve {folder} --served-model-name {name}",
     ),
@@ -161,10 +195,10 @@ def model_format(name: str) -> ModelFormat | None:
     return next((one for one in MODEL_FORMATS if one.name == name), None)
 
 
-def gguf_type(name: str) -> GgufType:
+def file_type(name: str) -> FileType:
     """The type of a name, which is that of one.
 
     Raises:
         StopIteration: There is none.
     """
-    return next(one for one in GGUF_TYPES if one.name == name)
+    return next(one for one in FILE_TYPES if one.name == name)

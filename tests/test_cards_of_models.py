@@ -9,7 +9,7 @@ import pytest
 
 from ftc import api
 from ftc.spec.architectures import architecture
-from ftc.spec.model_formats import GGUF_TYPES, MODEL_FORMATS, ModelFormat
+from ftc.spec.model_formats import FILE_TYPES, MODEL_FORMATS, ModelFormat
 from ftc.spec.trackers import TRACKERS, TrackerCard
 from ftc.spec.vision_models import VISION_MODELS, VisionModel
 from ftc.views.exports import FORMATS, Format
@@ -69,7 +69,7 @@ def test_a_statement_has_its_standard_in_the_docs(card: Format) -> None:
 
 @pytest.mark.parametrize("card", MODEL_FORMATS, ids=lambda card: card.name)
 def test_a_format_of_models_has_types_packages_and_docs(card: ModelFormat) -> None:
-    assert {*card.types} <= {one.name for one in GGUF_TYPES}
+    assert {*card.types} <= {one.name for one in FILE_TYPES}
     assert bool(card.needs) == bool(card.extra)
     assert not card.extra or card.extra in EXTRAS
     words = {"folder": "dist/demo", "file": f"demo-q8_0{card.suffix}", "name": "demo", "base": "llama", "texts": '"A."'}

@@ -8,7 +8,6 @@ takes its place. Test rows are never opened.
 from __future__ import annotations
 
 import gc
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import torch
 from ftc.runtime.artifacts.export import load_exported
 from ftc.runtime.artifacts.merged_weights import MergedWeights, NotFinite, Unpack, drops_types, forget_types, unpacked
 from ftc.runtime.artifacts.model_files import write_model_files
-from ftc.runtime.artifacts.tensor_files import write_in_turn
+from ftc.runtime.artifacts.shards import write_shards
 from ftc.runtime.evaluation.evaluate_again import reopened
 from ftc.runtime.evaluation.reference import PLACES, evenly, sampled
 from ftc.runtime.evaluation.scoring import eval_mode
@@ -40,14 +39,12 @@ from ftc.spec.documents.events import EventListener
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.merged import MERGE_FILE, Agreement, Held, MergedModel, WeightType
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_of
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import Split, TokenStream, open_stream
 from ftc.spec.heads import Choices, head_card
 from ftc.spec.precisions import number_type, precision_card
 from ftc.spec.storage.atomic_write import building_folder
-from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.version import VERSION
 
@@ -230,20 +227,7 @@ def write_weights(
         NotFinite: A weight is no number in this type.
         Refusal: A key of the base's configuration can't be kept (FTC665).
     """
-    made = provenance_of(session.plan)
-    origin = made.model_copy(update={"adapter_sha256": session.state.record.final_weights_sha256})
-    metadata = {"format": "pt", METADATA_KEY: header_text(origin)}
-    shards = _shards(weights, shard_bytes)
-    places: dict[str, str] = {}
-    for number, names in enumerate(shards, 1):
-        file = SINGLE_FILE if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
-        places |= dict.fromkeys(names, file)
-        session.stop.check()
-        write_in_turn(folder / file, {name: weights.forms[name] for name in names}, weights, metadata)
-    if len(shards) > 1:
-        size = sum(_bytes(weights, name) for name in places)
-        index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(places.items()))}
-        (folder / INDEX_FILE).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    write_shards(session, weights.forms, weights, {}, shard_bytes, folder)
     weights.model.config.dtype = torch_type(number_type(weight_type))
     write_model_files(session, weights.model, folder)
 
@@ -251,25 +235,6 @@ def write_weights(
 def _files(folder: Path) -> Iterator[tuple[str, FileFacts]]:
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         yield file.relative_to(folder).as_posix(), FileFacts(size=file.stat().st_size, sha256=file_digest(file))
-
-
-def _shards(weights: MergedWeights, most: int) -> list[list[str]]:
-    """Names of weights by file, in the model's order; a weight that is larger than a file may be has one alone."""
-    shards: list[list[str]] = []
-    room = 0
-    for name in weights.forms:
-        size = _bytes(weights, name)
-        if not shards or size > room:
-            shards.append([])
-            room = most
-        shards[-1].append(name)
-        room -= size
-    return shards
-
-
-def _bytes(weights: MergedWeights, name: str) -> int:
-    dtype, shape = weights.forms[name]
-    return shape.numel() * dtype.itemsize
 
 
 def _loaded(session: Session, folder: Path) -> ModelWithScorer:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import RunRecord
     from ftc.spec.documents.streams import Split, TokenStream
-    from ftc.spec.model_formats import GgufType
+    from ftc.spec.model_formats import FileType
     from ftc.spec.storage.paths import RunFolder
 
 __all__ = ["AskedServer", "measure_server"]
@@ -72,7 +72,7 @@ class AskedServer:
     data: str
     stream: TokenStream | None
     rows: Sequence[ServedRow]
-    bound: GgufType
+    bound: FileType
     at_once: int
     compares: bool
 

@@ -8,25 +8,26 @@ import torch
 
 from ftc.runtime.evaluation.scoring import eval_mode
 from ftc.runtime.exports import gates
-from ftc.spec.model_formats import gguf_type
 
 if TYPE_CHECKING:
     from ftc.runtime.exports.job import Job
     from ftc.runtime.tasks.scorer import ModelWithScorer
     from ftc.spec.documents.exported import AnswersKept, Parity
+    from ftc.spec.model_formats import FileType
 
 __all__ = ["answers", "compared"]
 
 
-def compared(job: Job, work: ModelWithScorer, runtime: str) -> Parity:
+def compared(job: Job, work: ModelWithScorer, runtime: str, bound: FileType) -> Parity:
     """The exported model's scores beside the reference, each row alone and all in one padded batch.
 
     Args:
         job: The export.
         work: The exported model.
         runtime: What computes its scores.
+        bound: The type of its weights, which says what is allowed.
     """
-    reference, bound = job.reference, gguf_type(job.asked.weight_type)
+    reference = job.reference
     numbers = reference.rows.tolist()
     largest, same, count, places = 0.0, 0, 0, 0
     for together in (*([number] for number in numbers), numbers):

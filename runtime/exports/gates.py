@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ftc.runtime.exports.children import Llama
     from ftc.runtime.tasks.scorer import ModelWithScorer
     from ftc.spec.documents.streams import Split, TokenStream
-    from ftc.spec.model_formats import GgufType
+    from ftc.spec.model_formats import FileType
 
 __all__ = [
     "Answers",
@@ -46,7 +46,7 @@ __all__ = [
 _MOST_TOKENIZED = 100
 
 
-def parity(llama: Llama, rows: TokenStream, reference: Reference, bound: GgufType, widest: float) -> Parity:
+def parity(llama: Llama, rows: TokenStream, reference: Reference, bound: FileType, widest: float) -> Parity:
     """How far a file's scores are from those of the tuned model.
 
     Args:
@@ -85,7 +85,7 @@ def largest_difference(found: torch.Tensor, reference: torch.Tensor) -> float:
 
 def parity_of(
     reference: Reference,
-    bound: GgufType,
+    bound: FileType,
     widest: float,
     *,
     runtime: str,

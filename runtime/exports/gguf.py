@@ -14,7 +14,7 @@ from ftc.runtime.exports.converter import CONVERTER
 from ftc.runtime.exports.job import Written
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.provenance import METADATA_KEY
-from ftc.spec.model_formats import gguf_type
+from ftc.spec.model_formats import file_type
 from ftc.spec.strategies.lora import LowRankSettings
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _llama(job: Job, file: Path, adapter: Path | None = None) -> Llama:
 
 def _compared(job: Job, llama: Llama, type_name: str) -> Parity:
     """A file beside the tuned model."""
-    return gates.parity(llama, job.rows, job.reference, gguf_type(type_name), job.widest)
+    return gates.parity(llama, job.rows, job.reference, file_type(type_name), job.widest)
 
 
 def _tokenized(job: Job, llama: Llama) -> tuple[int, bool]:
@@ -102,7 +102,8 @@ def _typed(job: Job, full: Path, file: Path, conversion: Parity) -> tuple[Parity
     if asked.weight_type == _FULL:
         full.rename(file)
         return conversion, None
-    bound = gguf_type(asked.weight_type)
+    bound = file_type(asked.weight_type)
+    assert bound.number is not None, "the format's card names llama.cpp's types alone"
     with session.journal.phase("export", asked.weight_type):
         _llama(job, full).quantize(bound.number, file)
     session.stop.check()

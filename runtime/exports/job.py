@@ -18,7 +18,7 @@ from ftc.spec.canonical import file_digest
 from ftc.spec.documents.exported import EXPORT_FILE, AnswersKept, Converter, ExportedModel, Parity, TemplateKept
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.provenance import header_text, provenance_of
-from ftc.spec.model_formats import gguf_type
+from ftc.spec.model_formats import file_type
 from ftc.spec.storage.atomic_write import building_folder
 from ftc.spec.version import VERSION
 
@@ -178,7 +178,7 @@ def _notes(plan: Plan, asked: AskedFile, made: Written) -> Iterator[str]:
     if not made.tokenized:
         yield "no row's text gives its own tokens again, so the file's tokenizer was not compared"
     if (answers := made.answers) is None:
-        if plan.settings.eval.gates and gguf_type(asked.weight_type).is_measured:
+        if plan.settings.eval.gates and file_type(asked.weight_type).is_measured:
             yield f"gates that were not checked: {', '.join(sorted(plan.settings.eval.gates))}"
         return
     if answers.rows < _FEW_ROWS:

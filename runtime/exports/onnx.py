@@ -25,6 +25,7 @@ from ftc.spec.documents.exported import Converter
 from ftc.spec.documents.provenance import METADATA_KEY
 from ftc.spec.head_programs import TRIALS, given
 from ftc.spec.heads import head_card
+from ftc.spec.model_formats import file_type
 from ftc.spec.text_forms import form_card
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def write_onnx(job: Job, folder: Path) -> Written:
         head = head_card(settings.model.head)
         work = ModelWithScorer(tuned.model, FileScorer(tuned.scorer, runtime, head, takes_types=takes_types))
         with session.journal.phase("compare", f"{len(job.reference.rows)} rows of {job.split}"):
-            parity = beside.compared(job, work, runtime.runtime)
+            parity = beside.compared(job, work, runtime.runtime, file_type(asked.weight_type))
             gates.require(parity, "the ONNX file", help=_INSTEAD)
         answers = beside.answers(job, tuned, work, help=_INSTEAD)
     asked.beside(folder, file.name, False)

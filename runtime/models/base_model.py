@@ -16,6 +16,8 @@ import torch
 from torch import nn
 
 from ftc.runtime.models.number_types import torch_type
+from ftc.runtime.models.quantized_layers import quiet_torchao
+from ftc.runtime.models.recomputing import checkpoint_activations
 from ftc.runtime.models.sharding import split_like
 from ftc.runtime.training.seeding import seed_everything
 from ftc.spec.diagnostics import Refusal, diagnostic
@@ -32,7 +34,6 @@ __all__ = [
     "Base",
     "FolderBase",
     "auto_class",
-    "checkpoint_activations",
     "frozen_base",
     "frozen_dtype",
     "head_options",
@@ -157,8 +158,7 @@ def frozen_base(settings: Settings, base: Base) -> Any:
     """A base of which nothing is trained, in the type that the plan's arithmetic has."""
     model = load_base(settings, base, dtype=frozen_dtype(settings))
     model.requires_grad_(False)
-    if settings.train.activation_checkpointing:
-        checkpoint_activations(model)
+    checkpoint_activations(model, settings.train.activation_checkpointing)
     return model
 
 
@@ -183,11 +183,6 @@ def keep_differentiable(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def checkpoint_activations(model: Any) -> None:
-    """Has the model compute its activations anew in the backward pass."""
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-
-
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Leaves progress bars and the news of a new head to ftc's own events, and old names to those who use them."""
@@ -197,7 +192,7 @@ def quiet_transformers() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
+        with quiet_torchao(), warnings.catch_warnings():  # transformers imports torchao where it is installed
             warnings.simplefilter("ignore", FutureWarning)
             yield
     finally:

@@ -13,7 +13,8 @@ CODES = (
         title="run can't be exported in this format",
         cause="`ftc run export --format gguf` writes a finished run's model for llama.cpp, which runs decoders that "
         "write text, and `--format onnx` one that doesn't. The run is not finished, its model is of another kind, or "
-        "its adapter can't become part of the base model's weights, or for `--format lora-gguf` is no plain LoRA.",
+        "its adapter can't become part of the base model's weights, or for `--format lora-gguf` is no plain LoRA. With "
+        "`--type int8`, `float8` or `int4` the model needs linear layers, which experts aren't.",
         wrong="ftc run export 7f3a2b --format gguf -o dist/demo   # a classifier",
         right="ftc run merge 7f3a2b -o dist/demo",
         exit_code=ExitCode.COULD_NOT_WORK,

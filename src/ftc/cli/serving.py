@@ -10,7 +10,7 @@ from ftc.cli.output import following
 from ftc.cli.terminal import page, print_json, show_diagnostics, write
 from ftc.spec.codes import CODES
 from ftc.spec.exit_codes import ExitCode
-from ftc.spec.model_formats import GGUF_TYPES
+from ftc.spec.model_formats import FILE_TYPES
 
 __all__ = ["add_server_arguments", "on_server", "server_misuse"]
 
@@ -25,7 +25,7 @@ def add_server_arguments(parser: Parser) -> None:
     group.add_argument("--model", metavar="NAME", help="what the server calls the model (its only one)")
     group.add_argument("--test", action="store_true", help="ask test rows; the ledger notes it")
     group.add_argument("--rows", type=count_of("rows"), metavar="N", help="most rows that are asked (50)")
-    names = [one.name for one in GGUF_TYPES]
+    names = [one.name for one in FILE_TYPES]
     help = f"type of the server's weights, which says what may differ: {', '.join(names)} (bf16)"
     group.add_argument("--type", choices=names, metavar="TYPE", help=help)
     group.add_argument(

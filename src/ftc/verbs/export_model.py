@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal, assert_never
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.heads import head_card
-from ftc.spec.model_formats import MODEL_FORMATS, ModelFormat, model_format
+from ftc.spec.model_formats import MODEL_FORMATS, FileType, ModelFormat, file_type, model_format
+from ftc.spec.quantized_weights import TORCHAO
 from ftc.spec.storage.atomic_write import try_writing
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
@@ -94,7 +95,7 @@ def export_model(
         raise ValueError(f"no format {format!r} with weights in {weight_type!r}")
     found = run if isinstance(run, Run) else find_run(str(run), folder)
     target = Path(os.path.abspath(output))  # noqa: PTH100 - a link at its end has to be seen as one
-    _require_exportable(found, card, target)
+    _require_exportable(found, card, file_type(weight_type or card.types[0]), target)
     from ftc.runtime.exports.asked import AskedFile
 
     asked = AskedFile(
@@ -126,13 +127,13 @@ def _converter(card: ModelFormat, archive: Path | str | None, *, offline: bool) 
             assert_never(card.made_by)
 
 
-def _require_exportable(run: Run, card: ModelFormat, target: Path) -> None:
+def _require_exportable(run: Run, card: ModelFormat, weights: FileType, target: Path) -> None:
     """Lets pass a whole, finished run that can be written in a format, and a place for it.
 
     Raises:
         Refusal: FTC666, FTC650, FTC651, FTC521 to FTC525.
     """
-    if hopeless := list(_obstacles(run, card, target)):
+    if hopeless := list(_obstacles(run, card, weights, target)):
         raise Refusal(hopeless)
     if target.parent.is_dir():
         try_writing(target)
@@ -177,7 +178,7 @@ def _writer(card: ModelFormat) -> Writer:
             assert_never(card.made_by)
 
 
-def _obstacles(run: Run, card: ModelFormat, target: Path) -> Iterator[Diagnostic]:
+def _obstacles(run: Run, card: ModelFormat, weights: FileType, target: Path) -> Iterator[Diagnostic]:
     """Why there is nothing to export, or nowhere to."""
     settings = run.plan.settings
     if not run.record.is_finished:
@@ -194,9 +195,14 @@ def _obstacles(run: Run, card: ModelFormat, target: Path) -> Iterator[Diagnostic
     elif alone is not None:
         help = "train with `strategy: {kind: lora}`, which becomes part of the base model's weights"
         yield _refused(run, card, f"its adapter can't be merged into the base model: {alone}", help)
-    if missing := [name for name in card.needs if find_spec(name) is None]:
-        help, note = f"`pip install 'ftc[{card.extra}]'` installs them", f"not installed: {', '.join(missing)}"
-        yield diagnostic("FTC650", f"`export --format {card.name}` needs more packages", help=help, notes=note)
+    needs, extra = (card.needs, card.extra) if weights.quantized is None else ((TORCHAO,), TORCHAO)
+    if missing := [name for name in needs if find_spec(name) is None]:
+        help, note = f"`pip install 'ftc[{extra}]'` installs them", f"not installed: {', '.join(missing)}"
+        what = f"export --format {card.name}" + (f" --type {weights.name}" if weights.quantized else "")
+        yield diagnostic("FTC650", f"`{what}` needs more packages", help=help, notes=note)
+    if weights.quantized is not None and settings.train.router is not None:
+        why = "its experts are one tensor a layer, and torchao quantizes linear layers alone"
+        yield _refused(run, card, why, "export it with `--type bf16`")
     if os.path.lexists(target):
         help = "choose another name; nothing was changed"
         yield diagnostic("FTC651", f"`{target.name}` exists already", help=help)

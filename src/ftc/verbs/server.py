@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.served import ServedModel
 from ftc.spec.heads import head_card
-from ftc.spec.model_formats import gguf_type
+from ftc.spec.model_formats import file_type
 from ftc.verbs.evaluate import finished_run, refused
 from ftc.verbs.predict import usable_inputs
 from ftc.verbs.runs import Run
@@ -105,7 +105,7 @@ def evaluate_server(
             split=split,
             data=split if data is None else str(data),
             stream=opened,
-            bound=gguf_type(weight_type),
+            bound=file_type(weight_type),
             at_once=at_once,
             compares=compare,
         )

@@ -14,7 +14,7 @@ from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.exported import AnswersKept
 from ftc.spec.documents.record import Gain, GateResult
 from ftc.spec.documents.streams import TokenStream
-from ftc.spec.model_formats import GGUF_TYPES, gguf_type
+from ftc.spec.model_formats import FILE_TYPES, file_type
 from tests.runtime.jobs import write_stream
 from tests.support.streams import write_columns
 
@@ -59,7 +59,7 @@ def reference_of(rows: TokenStream) -> Reference:
 def test_scores_are_compared_with_their_spread(rows: TokenStream, shift: float, holds: bool) -> None:
     reference = reference_of(rows)
     llama = Answering(reference, shift)
-    found = gates.parity(cast("Llama", llama), rows, reference, gguf_type("f32"), 0.0)
+    found = gates.parity(cast("Llama", llama), rows, reference, file_type("f32"), 0.0)
     assert (found.holds, found.places) == (holds, len(reference.owners))
     assert found.share == pytest.approx(shift / reference.spread, abs=1e-6)
     first = llama.asked[0]
@@ -74,7 +74,7 @@ def test_scores_are_compared_with_their_spread(rows: TokenStream, shift: float, 
 def test_scores_that_are_no_numbers_never_pass(rows: TokenStream, shift: float) -> None:
     reference = reference_of(rows)
     with pytest.raises(Refusal, match="FTC669"):
-        gates.parity(cast("Llama", Answering(reference, shift)), rows, reference, gguf_type("f32"), 0.0)
+        gates.parity(cast("Llama", Answering(reference, shift)), rows, reference, file_type("f32"), 0.0)
 
 
 def test_equal_infinities_are_no_difference() -> None:
@@ -96,8 +96,8 @@ def test_a_preference_is_two_texts(tmp_path: Any) -> None:
 
 
 def test_types_of_fewer_bits_allow_more() -> None:
-    assert [one.allowed for one in GGUF_TYPES] == sorted(one.allowed for one in GGUF_TYPES)
-    assert [one.least_same for one in GGUF_TYPES] == sorted((one.least_same for one in GGUF_TYPES), reverse=True)
+    assert [one.allowed for one in FILE_TYPES] == sorted(one.allowed for one in FILE_TYPES)
+    assert [one.least_same for one in FILE_TYPES] == sorted((one.least_same for one in FILE_TYPES), reverse=True)
 
 
 def kept(*waived: str) -> AnswersKept:

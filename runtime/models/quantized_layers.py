@@ -1,0 +1,130 @@
+"""torchao's half of quantized weights: which layers have them, how they are made, kept in files, and read again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, assert_never
+
+import torch
+from torch import nn
+
+from ftc.spec.module_names import part_of
+from ftc.spec.quantized_weights import QuantizedWeights
+
+__all__ = ["flattened", "linear_layers", "quantized", "quiet_torchao", "torchao_config", "unpack_layers"]
+
+_TALKATIVE = ("torchao", "torch.utils._pytree")
+"""Loggers that speak when torchao is imported."""
+
+
+@contextmanager
+def quiet_torchao() -> Iterator[None]:
+    """A block in which torchao's modules are loaded without their news of kernels for other machines."""
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)
+
+
+def linear_layers(model: nn.Module, group_size: int | None) -> dict[str, nn.Linear]:
+    """Linear layers whose weights are quantized, by name.
+
+    Those of the model's own layers: embeddings, the output over the vocabulary and new heads stay, as transformers and
+    others have it, and so does a layer whose rows are no whole number of groups.
+    """
+    found = {name: one for name, one in model.named_modules() if isinstance(one, nn.Linear)}
+    return {
+        name: one
+        for name, one in found.items()
+        if part_of(f"{name}.weight").kind == "layer" and one.in_features % (group_size or 1) == 0
+    }
+
+
+def torchao_config(card: QuantizedWeights, group_size: int | None) -> Any:
+    """What torchao calls a kind of weights; of its settings none changes anything but these weights."""
+    with quiet_torchao():
+        from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, IntxWeightOnlyConfig, PerGroup
+
+    match card.kind:
+        case "int8":
+            return Int8WeightOnlyConfig(set_inductor_config=False)
+        case "float8":
+            return Float8WeightOnlyConfig(set_inductor_config=False)
+        case "int4":
+            assert group_size is not None, "its card names one"
+            number = getattr(torch, f"int{card.bits}")
+            return IntxWeightOnlyConfig(weight_dtype=number, granularity=PerGroup(group_size))
+        case _:
+            assert_never(card.kind)
+
+
+def quantized(weight: torch.Tensor, config: Any, dtype: torch.dtype) -> Any:
+    """A weight as torchao's tensor.
+
+    Args:
+        weight: (out, in) numbers in float32, so that scales are exact.
+        config: torchao's, from `torchao_config`.
+        dtype: The type that the tensor says it has, in which others compute with it.
+    """
+    from torchao.quantization import quantize_
+
+    layer = nn.Linear(1, 1, bias=False)
+    layer.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    holder = nn.Sequential(layer)
+    quantize_(holder, config)
+    return _said_to_be(holder[0].weight, dtype)
+
+
+def _said_to_be(tensor: Any, dtype: torch.dtype) -> Any:
+    """The same numbers and scales under another type, in which they are multiplied out."""
+    names = ("tensor_data_names", "optional_tensor_data_names", "tensor_attribute_names")
+    more = (*names, "optional_tensor_attribute_names")
+    parts = {part: getattr(tensor, part) for name in more for part in getattr(tensor, name, ())}
+    return type(tensor)(**{**parts, "dtype": dtype})
+
+
+def flattened(name: str, tensor: Any) -> tuple[dict[str, torch.Tensor], str]:
+    """The plain tensors of which a quantized weight consists, by their names in files, and its entry in their header.
+
+    Args:
+        name: The weight's name.
+        tensor: torchao's tensor, or a plain one.
+    """
+    if type(tensor) is torch.Tensor:
+        return {name: tensor}, json.dumps({"_type": "Tensor"})
+    with quiet_torchao():
+        from torchao.prototype.safetensors.safetensors_support import flatten_tensor_state_dict
+
+    parts, metadata = flatten_tensor_state_dict({name: tensor})
+    return parts, metadata[name]
+
+
+def unpack_layers(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Gives layers with quantized weights the numbers that these stand for, in float32.
+
+    Returns:
+        The scale of each number of such a weight, by the layer's name.
+    """
+    with quiet_torchao():
+        from torchao.utils import TorchAOBaseTensor
+
+    scales = {}
+    for name, layer in model.named_modules():
+        weight = getattr(layer, "weight", None)
+        if isinstance(weight, TorchAOBaseTensor):
+            exact = _said_to_be(weight, torch.float32)
+            scale = exact.scale.float()
+            scales[name] = scale.repeat_interleave(weight.shape[1] // scale.shape[1], dim=1)
+            layer.weight = nn.Parameter(exact.dequantize(), requires_grad=False)
+    return scales

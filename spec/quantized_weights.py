@@ -1,0 +1,69 @@
+"""Weights of linear layers in 8 bits and fewer, as torchao writes them: one card each. The torch half is
+`ftc.runtime.models.quantized_layers`.
+
+A weight w is kept as a number q of few bits and a scale that it shares with others of its row: w is about q * scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["QUANTIZED_WEIGHTS", "TORCHAO", "QuantizedKind", "QuantizedWeights", "quantized_weights"]
+
+QuantizedKind = Literal["int8", "int4", "float8"]
+
+TORCHAO = "torchao"
+"""The package that quantizes, and the extra of ftc that installs it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizedWeights:
+    """One kind of weights.
+
+    Attributes:
+        kind: What recipes and `--type` call it.
+        bits: Bits of a number.
+        stored_bits: Bits that a number takes in a file: torchao packs 4 bits for kernels of GPUs alone.
+        group_size: Weights that share a scale, side by side in a row, unless another number is asked for; None where
+            all of a row share one.
+        rounds: What rounding is worst by: half a step of the scale, which is the same for all numbers, or a share of
+            each number.
+        worst: That half step, or that share.
+        smallest: Half the distance between the smallest numbers, in scales, where rounding goes by a share; else 0.
+    """
+
+    kind: QuantizedKind
+    bits: int
+    stored_bits: int
+    group_size: int | None
+    rounds: Literal["by the scale", "by the number"]
+    worst: float
+    smallest: float
+
+
+QUANTIZED_WEIGHTS: tuple[QuantizedWeights, ...] = (
+    QuantizedWeights(
+        kind="int8", bits=8, stored_bits=8, group_size=None, rounds="by the scale", worst=0.5, smallest=0.0
+    ),
+    QuantizedWeights(
+        kind="float8",
+        bits=8,
+        stored_bits=8,
+        group_size=None,
+        rounds="by the number",
+        worst=2.0**-4,  # three bits behind the leading one
+        smallest=2.0**-10,
+    ),
+    QuantizedWeights(kind="int4", bits=4, stored_bits=8, group_size=32, rounds="by the scale", worst=0.5, smallest=0.0),
+)
+"""From the most exact to the least."""
+
+
+def quantized_weights(kind: str) -> QuantizedWeights:
+    """The card of a kind, which is that of one.
+
+    Raises:
+        StopIteration: There is none.
+    """
+    return next(card for card in QUANTIZED_WEIGHTS if card.kind == kind)
