@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 from ftc.compiler.importers import rows, rules, trackers, training, words
+from ftc.compiler.importers.meshes import mesh_sizes
 from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.divergences import DIVERGENCES
 
 __all__ = ["TORCHTUNE"]
 
@@ -41,10 +43,7 @@ _LOSSES = frozenset(
         "torchtune.modules.loss.LinearCrossEntropyLoss",
     }
 )
-_DIVERGENCES = {
-    **dict.fromkeys(("ForwardKLLoss", "ForwardKLWithChunkedOutputLoss"), "forward_kl"),
-    **dict.fromkeys(("ReverseKLLoss", "ReverseKLWithChunkedOutputLoss"), "reverse_kl"),
-}
+_DIVERGENCES = {name: card.kind for card in DIVERGENCES for name in card.foreign}
 _READS_NOTHING = "torchtune's recipes read only the keys that they know"
 _SUPERVISED = "choose a configuration for supervised training"
 
@@ -212,7 +211,7 @@ def _train(t: Translation) -> None:
         t.carry("optimizer.betas", "train.optimizer.beta2", betas[1])
     _schedule(t)
     _precision(t)
-    training.checkpointing(t, "enable_activation_checkpointing")
+    _checkpointing(t)
     pairs = words.task_of("prompt", "chosen", "rejected")
     if (loss := t.text("loss._component_")) in _LOSSES:
         t.needless("loss._component_", "the default loss")
@@ -254,6 +253,22 @@ def _schedule(t: Translation) -> None:
     else:
         t.drop("lr_scheduler._component_", f"the schedule `{word[:60]}` is not supported", "linear is used instead")
     training.warmup(t, "lr_scheduler.warmup_ratio", "lr_scheduler.num_warmup_steps", None)
+
+
+def _checkpointing(t: Translation) -> None:
+    """Layers that are computed again: all, where the switch is on; else those that a mode chooses."""
+    switch, mode, path = "enable_activation_checkpointing", t.text("ac_mode"), "train.activation_checkpointing"
+    if mode not in ("full", "selective") or t.flag(switch):
+        t.ignore("ac_mode", f"`{switch}` is on" if t.flag(switch) else "the modes are `full` and `selective`")
+        training.checkpointing(t, switch)
+        return
+    every, keys = t.value("ac_option"), ["ac_mode", *(one for one in ("ac_option", switch) if t.has(one))]
+    if mode == "full":
+        t.carry([*keys], path, True)
+        return
+    reason = "here results of linear layers and of attention are kept"
+    is_layers = str(every).isdigit()
+    t.carry([*keys], path, "selective", f"not every {every} layers, but all: {reason}" if is_layers else reason)
 
 
 def _unknown(t: Translation, key: Key) -> None:
@@ -311,12 +326,13 @@ _RULES: rules.Rules = {
     **rules.blocking("reinforcement learning is not supported",
         "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions", _SUPERVISED),
     **rules.shared_work("fsdp_cpu_offload fsdp_reshard_after_forward tensor_parallel_dim tensor_parallel_plan "
-        "data_parallel_shard_dim data_parallel_replicate_dim context_parallel_dim custom_sharded_layers"),
+        "context_parallel_dim custom_sharded_layers"),
+    **mesh_sizes("data_parallel_replicate_dim", "data_parallel_shard_dim"),
 }  # fmt: skip
 
 _KNOWN = {key for key in _RULES if "." not in key} | set(
     """
-    ac_mode ac_option batch_size batch_size_val chat_template checkpoint_dir checkpoint_files checkpointer
+    ac_option batch_size batch_size_val chat_template checkpoint_dir checkpoint_files checkpointer
     clip_grad_norm collate_fn cudnn_deterministic_mode dataloader dataset datasets dtype early_exit_loss
     enable_activation_checkpointing enable_async_checkpointing enable_expandable_segments enable_kv_cache
     fake_quant_after_n_steps forward_batch_size gamma gradient_accumulation_steps gradient_checkpointing inference

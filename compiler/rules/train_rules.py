@@ -5,11 +5,13 @@ Pure functions over the recipe alone, in the form of `ftc.compiler.rules.recipe_
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ftc.compiler.rules.number_rules import value_at
+from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
+from ftc.spec.divergences import DIVERGENCES, DivergenceCard, divergence_card
 from ftc.spec.embedding_losses import EMBEDDING_LOSSES, EmbeddingLossCard
 from ftc.spec.heads import head_card
 from ftc.spec.language.source import Source
@@ -20,7 +22,7 @@ from ftc.spec.precisions import FIRST_CHOICE, trained_type, with_trained
 from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLossCard
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, schedule_card
 from ftc.spec.sections.recipe import Recipe
-from ftc.spec.shardings import SHARDINGS, UNDIVIDED, sharding_card
+from ftc.spec.shardings import SHARDINGS, UNDIVIDED, Group, sharding_card
 from ftc.spec.strategies import STRATEGIES, strategy_card
 
 __all__ = [
@@ -40,11 +42,11 @@ __all__ = [
 ]
 
 
-_Cards = tuple[OptimizerCard | ScheduleCard | PreferenceLossCard | EmbeddingLossCard, ...]
+_Cards = tuple[OptimizerCard | ScheduleCard | PreferenceLossCard | EmbeddingLossCard | DivergenceCard, ...]
 
 
 def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Each value of the optimizer, the schedule and the loss of pairs or vectors is one that its kind knows."""
+    """Each value of the optimizer, the schedule and the loss of pairs, vectors or a teacher is one that it knows."""
     optimizer, schedule = recipe.train.optimizer.kind, recipe.train.schedule.kind
     sections: dict[str, tuple[str, tuple[str, ...], _Cards]] = {
         "train.optimizer": (optimizer, candidates(optimizer, recipe.train.precision)[0].reads, OPTIMIZERS),
@@ -54,6 +56,8 @@ def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnosti
         sections["task"] = (loss.kind, loss.reads, PREFERENCE_LOSSES)
     if (of_vectors := recipe.task.vector_loss) is not None:
         sections["task"] = (of_vectors.kind, of_vectors.reads, EMBEDDING_LOSSES)
+    if (lesson := recipe.train.distillation) is not None:
+        sections["train.distillation"] = (lesson.loss, divergence_card(lesson.loss).reads, DIVERGENCES)
     for section, (kind, known, cards) in sections.items():
         for name in dict.fromkeys(name for card in cards for name in card.reads):
             path = f"{section}.{name}"
@@ -146,7 +150,8 @@ def strategy_agrees_with_itself(recipe: Recipe, source: Source) -> Iterator[Diag
         path = f"strategy.{one.key}"
         yield diagnostic(one.code, one.summary, source.span(path), help=one.help, path=path)
     obstacle = strategy_card(recipe.strategy).no_recomputing
-    if obstacle is not None and recipe.train.activation_checkpointing is True:
+    asked = recipe.train.activation_checkpointing
+    if obstacle is not None and asked != "auto" and checkpointing_card(asked).recomputes:
         path = "train.activation_checkpointing"
         yield diagnostic("FTC270", obstacle.reason, source.span(path), help=obstacle.help, path=path)
 
@@ -199,18 +204,30 @@ def unsharded(recipe: Recipe) -> Iterator[_Whole]:
         yield _Whole("model", (), reason, f"choose `kind: full`, or {_ALL_WHOLE}")
 
 
+_ALONE: Mapping[Group, tuple[str, str]] = {
+    "run": ("devices", "write `budget: {devices: 2}` or more, or `devices: auto`, or remove `sharding`"),
+    "machine": ("devices in each machine", "write `budget: {devices: 2}` or more, or remove `sharding`"),
+    "machines": ("machines", "write `budget: {nodes: 2}` or more, or remove `sharding`"),
+}
+"""What a sharding lacks where a group of its exchanges is one process alone, and what to do."""
+
+
 def sharding_has_devices(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """There are several devices where something is to be shared, and a divided model where parts are to be moved."""
-    train, devices = recipe.train, recipe.budget.devices
-    if train.sharding != "auto" and devices == 1 and recipe.budget.nodes == 1:
+    train, devices, nodes = recipe.train, recipe.budget.devices, recipe.budget.nodes
+    card = None if train.sharding == "auto" else sharding_card(train.sharding)
+    each = 2 if devices == "auto" else devices  # as many as it takes
+    alone = None if card is None else card.lacks_partners(each * nodes, nodes)
+    if alone is not None:
+        where, help = _ALONE[alone]
         yield diagnostic(
             "FTC290",
-            f"`{train.sharding}` needs several devices, and there is only one",
+            f"`{train.sharding}` needs several {where}, and there is only one",
             source.span("train.sharding"),
-            help="write `budget: {devices: 2}` or more, or `devices: auto`, or remove `sharding`",
+            help=help,
             path="train.sharding",
         )
-    elif train.offload == "cpu" and (train.sharding == "auto" or not sharding_card(train.sharding).is_divided):
+    elif train.offload == "cpu" and (card is None or not card.is_divided):
         able = [f"`{card.kind}`" for card in SHARDINGS if "cpu" in card.places]
         yield diagnostic(
             "FTC290",
@@ -242,7 +259,8 @@ def devices_have_rows(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     devices, batch, micro = recipe.budget.devices, recipe.train.batch_size, recipe.train.micro_batch
     nodes = recipe.budget.nodes
     if devices == "auto":  # the least that can be chosen
-        devices = 1 if recipe.train.sharding == "auto" or nodes > 1 else 2
+        asked = recipe.train.sharding
+        devices = 1 if asked == "auto" else sharding_card(asked).least_devices(nodes)
     devices *= nodes
     if devices == 1:
         return
@@ -294,6 +312,16 @@ def losses_have_targets(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     elif train.focal_gamma is not None and train.label_smoothing:
         summary = "`focal_gamma` and `label_smoothing` can't be used together"
         yield diagnostic("FTC287", summary, source.span(path), help="keep one of the two", path=path)
+    path = "train.loss"
+    if train.loss is not None and recipe.task.loss_point is None:
+        summary = "a package's loss is for tasks whose targets are tokens, or labels of a new head"
+        yield diagnostic("FTC484", summary, source.span(path), help="leave `loss` out", path=path)
+    elif train.loss is not None and (train.label_smoothing or train.focal_gamma is not None):
+        summary = "`loss` takes the place of the cross entropy that `label_smoothing` and `focal_gamma` change"
+        yield diagnostic("FTC484", summary, source.span(path), help="keep one of them", path=path)
+    elif train.loss is not None and train.distillation is not None and train.distillation.weight == 1:
+        summary = "`loss` has no effect: with `weight: 1` only the teacher's loss counts"
+        yield diagnostic("FTC484", summary, source.span(path), help="lower `distillation.weight`", path=path)
     path = "train.z_loss"
     if train.z_loss is not None and not all(mode.scores_words for mode in modes):
         summary = "`z_loss` is for tasks in which each target token has scores over the vocabulary"

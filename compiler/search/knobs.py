@@ -16,9 +16,11 @@ from ftc.compiler.search.candidates import TOLD_APART, least, model_obstacle, pa
 from ftc.compiler.search.loss_chunks import chunk_obstacle
 from ftc.compiler.search.search import Found
 from ftc.compiler.weights import card_of
+from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.documents.plan import Origin
 from ftc.spec.knobs import KNOBS
 from ftc.spec.optimizer_choice import candidates
+from ftc.spec.shardings import sharding_card
 
 __all__ = ["BESIDE", "ORIGINS", "Choice", "chosen"]
 
@@ -72,8 +74,7 @@ def _micro_batch(choice: Choice) -> Origin:
 def _checkpointing(choice: Choice) -> Origin:
     if choice.draft.recipe.train.activation_checkpointing != "auto":
         return choice.asked("train.activation_checkpointing")
-    is_on = choice.draft.candidate.activation_checkpointing
-    return choice.fitting("the fastest candidate that fits uses it" if is_on else "the job fits without it")
+    return choice.fitting(checkpointing_card(choice.draft.candidate.activation_checkpointing).chosen)
 
 
 def _loss_chunk_size(choice: Choice) -> Origin:
@@ -147,7 +148,8 @@ def _sharding(choice: Choice) -> Origin:
         return choice.asked("train.sharding")
     if not one.is_divided:
         return choice.derived("exchanging only gradients is fastest")
-    return choice.fitting("the fastest candidate that fits shards the model")
+    where = " inside each machine" if sharding_card(one.sharding).divided_among == "machine" else ""
+    return choice.fitting(f"the fastest candidate that fits shards the model{where}")
 
 
 def _offload(choice: Choice) -> Origin:

@@ -18,6 +18,7 @@ from ftc.compiler.recipes.edits import changed_recipe, edit_of, yaml_text
 from ftc.compiler.rules.recipe_rules import check_rules
 from ftc.compiler.rules.train_rules import unsharded
 from ftc.compiler.search.candidates import can_take, kernels_for_auto, train_seconds
+from ftc.spec.checkpointing import CHECKPOINTING, checkpointing_card
 from ftc.spec.diagnostics import Fix, TextEdit
 from ftc.spec.knobs import KNOBS
 from ftc.spec.optimizer_choice import candidates
@@ -116,8 +117,9 @@ def _searches(undecided: Draft, decided: Draft) -> Iterator[Iterator[_Change]]:
     """Kinds of change, those that leave results as they are first; each from its smallest to its largest."""
     yield _smaller_parts(decided, "train.micro_batch", undecided.recipe.train.micro_batch)
     yield _shorter_sequences(undecided)
-    if undecided.recipe.train.activation_checkpointing is False:
-        yield iter([_change("train.activation_checkpointing", True)])
+    if (asked := undecided.recipe.train.activation_checkpointing) != "auto":
+        smaller = CHECKPOINTING[CHECKPOINTING.index(checkpointing_card(asked)) + 1 :]
+        yield (_change("train.activation_checkpointing", card.value) for card in smaller)
     if isinstance(undecided.recipe.eval.batch_size, int):
         yield _halves("eval.batch_size", undecided.recipe.eval.batch_size)
     yield _other_kernels(undecided, decided)
@@ -188,7 +190,9 @@ def _other_layouts(undecided: Draft) -> Iterator[_Change]:
     if devices == 1 or any(unsharded(undecided.recipe)):
         return
     is_divided = train.sharding != "auto" and sharding_card(train.sharding).is_divided
-    smaller = [] if train.sharding == "auto" else SHARDINGS[SHARDINGS.index(sharding_card(train.sharding)) + 1 :]
+    behind = () if train.sharding == "auto" else SHARDINGS[SHARDINGS.index(sharding_card(train.sharding)) + 1 :]
+    nodes, each = undecided.recipe.budget.nodes, 2 if devices == "auto" else devices
+    smaller = [card for card in behind if card.lacks_partners(nodes * each, nodes) is None]
     yield from (_change("train.sharding", card.kind) for card in smaller)
     if train.offload == "none" or (smaller and not is_divided):
         offload = _change("train.offload", "cpu")

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from ftc.runtime.artifacts.fingerprints import BatchDigest
-from ftc.runtime.models.sharding import in_step, whole
+from ftc.runtime.models.sharding import accumulating, in_step, whole
+from ftc.runtime.tasks.package_loss import PackageLoss
 from ftc.runtime.tasks.scorer import Batch, Scorer, focal_loss, packed_batch, total_loss
 from ftc.runtime.tasks.text_groups import coupling_of
 from ftc.runtime.training.coupled import coupled_gradients
@@ -54,6 +55,8 @@ class Job:
     accelerator: Accelerator
     teacher: Teacher | None = None
     """What is distilled from beside the rows; None where nothing is."""
+    loss: PackageLoss | None = None
+    """What takes the place of the scorer's losses in training; None for nothing."""
     class_weights: torch.Tensor | None = None
     """(C,) what a row's loss is multiplied by, by its class; None for nothing."""
     router: RouterLoss | None = None
@@ -115,6 +118,7 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
             seconds=time.perf_counter() - started,
             batch_sha256=digest.hexdigest(),
             sampled=fed.sampled,
+            written=fed.written,
             loss_scale=factor if job.scale.is_on else None,
         )
 
@@ -135,7 +139,7 @@ def _accumulate_gradients(job: Job, fed: StepRows, targets: int, digest: BatchDi
     for number, (rows, counts) in enumerate(pieces, start=1):
         weight = share if counts else 0.0
         batch = _batch(job, fed, rows, digest)
-        with nullcontext() if number == len(pieces) else accelerator.no_sync(job.model):
+        with nullcontext() if number == len(pieces) else accumulating(accelerator, job.model):
             targets_here = sum(job.scorer.num_targets(fed.rows, row) for row in rows) if job.router else 0
             loss = _loss(job, batch, weight, targets_here)
             accelerator.backward(loss)
@@ -179,7 +183,9 @@ def _loss(job: Job, batch: Batch, weight: float, targets: int = 0) -> torch.Tens
 
     def losses(scores: torch.Tensor, lines: slice) -> torch.Tensor:
         part = batch.part(lines)
-        if (gamma := job.train.focal_gamma) is not None:
+        if job.loss is not None:
+            found = job.loss(scores, part.targets)
+        elif (gamma := job.train.focal_gamma) is not None:
             found = focal_loss(scores, part.targets, gamma)
         else:
             found = job.scorer.losses(scores, part, job.train.label_smoothing)

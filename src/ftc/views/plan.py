@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, assert_never
 
+from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.documents.interruption import Standing
 from ftc.spec.documents.plan import (
     CombineStep,
@@ -233,12 +234,11 @@ def _training(plan: Plan, page: Page) -> list[str]:
     weights = train.class_weights
     parts += [f"class weights {min(weights):.2g} to {max(weights):.2g}"] if weights else []
     parts += [f"focal loss, gamma {train.focal_gamma:g}"] if train.focal_gamma is not None else []
+    parts += [f"loss `{train.loss}` of a package"] if train.loss is not None else []
     parts += [f"z-loss, weight {train.z_loss:g}"] if train.z_loss is not None else []
     parts += [f"average of the weights, decay {train.ema_decay:g}"] if train.ema_decay is not None else []
-    if train.batching == "length_grouped":
-        parts.append("rows grouped by length")
-    if train.activation_checkpointing:
-        parts.append("activation checkpointing")
+    parts += ["rows grouped by length"] if train.batching == "length_grouped" else []
+    parts += [label] if (label := checkpointing_card(train.activation_checkpointing).label) else []
     if train.early_stopping:
         parts.append(f"stops early on {escaped(train.early_stopping.metric)}")
     return page.flow("Training", parts)
