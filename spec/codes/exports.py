@@ -67,4 +67,14 @@ CODES = (
         right="ftc run export 7f3a2b --format gguf -o dist/demo   # and llama-server --jinja",
         exit_code=ExitCode.NOT_REPRODUCED,
     ),
+    Code(
+        id="FTC672",
+        title="worse than the run that it began from",
+        cause="A run that goes on from another one takes its place where it is used. On the test rows it is worse in a "
+        "metric, beyond what the rows leave open: on all of them, or on the earlier run's own, which the slice "
+        "`earlier_test` shows.",
+        wrong="ftc run export tickets-2 --format gguf -o dist/tickets   # it forgot the old rows",
+        right="data: {source: [{path: november.csv, weight: 3}, {path: tickets.csv, weight: 1}]}   # old rows mixed in",
+        exit_code=ExitCode.GATE_FAILED,
+    ),
 )

@@ -19,6 +19,7 @@ from ftc.spec.quantized_weights import TORCHAO
 from ftc.spec.storage.atomic_write import try_writing
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
+from ftc.verbs.beside_parent import worse_than_parent
 from ftc.verbs.merge import SHARD_BYTES, inputs_of, merge_into, noted_folder
 from ftc.verbs.provenance import refuse_faults
 from ftc.verbs.runs import Run, find_run
@@ -79,13 +80,13 @@ def export_model(
         converter: The converter's source archive, where it was fetched by other means.
         pre_tokenizer: llama.cpp's name of how the tokenizer splits texts, where its converter doesn't know it.
         rows: Most rows on which gates are checked.
-        waive: Metrics whose gates may fail with the file.
+        waive: Metrics whose gates may fail with the file, and that may be worse than the earlier run's.
         offline: Whether nothing may be fetched.
         on_event: Called with each event.
         folder: Any folder of the project in which a name is looked for.
 
     Raises:
-        Refusal: The run can't be exported so (FTC666, FTC650, FTC651) or was changed (FTC521 to FTC525, FTC620), the
+        Refusal: The run can't be exported so (FTC666, FTC650, FTC651, FTC672) or was changed (FTC521 to FTC525, FTC620), the
             converter isn't here or fails (FTC667, FTC668), or the file isn't the tuned model (FTC669 to FTC671).
         OSError: The disk refused; nothing is left behind.
         ValueError: There is no such format or type.
@@ -95,7 +96,7 @@ def export_model(
         raise ValueError(f"no format {format!r} with weights in {weight_type!r}")
     found = run if isinstance(run, Run) else find_run(str(run), folder)
     target = Path(os.path.abspath(output))  # noqa: PTH100 - a link at its end has to be seen as one
-    _require_exportable(found, card, file_type(weight_type or card.types[0]), target)
+    _require_exportable(found, card, file_type(weight_type or card.types[0]), target, waive)
     from ftc.runtime.exports.asked import AskedFile
 
     asked = AskedFile(
@@ -127,13 +128,13 @@ def _converter(card: ModelFormat, archive: Path | str | None, *, offline: bool) 
             assert_never(card.made_by)
 
 
-def _require_exportable(run: Run, card: ModelFormat, weights: FileType, target: Path) -> None:
+def _require_exportable(run: Run, card: ModelFormat, weights: FileType, target: Path, waived: Collection[str]) -> None:
     """Lets pass a whole, finished run that can be written in a format, and a place for it.
 
     Raises:
-        Refusal: FTC666, FTC650, FTC651, FTC521 to FTC525.
+        Refusal: FTC666, FTC672, FTC650, FTC651, FTC521 to FTC525.
     """
-    if hopeless := list(_obstacles(run, card, weights, target)):
+    if hopeless := [*_obstacles(run, card, weights, target), *worse_than_parent(run, waived)]:
         raise Refusal(hopeless)
     if target.parent.is_dir():
         try_writing(target)
