@@ -115,8 +115,8 @@ def test_a_child_that_is_worse_than_its_parent_is_not_exported(root: Path, paren
 
     def forgot(value: float) -> SliceResult:
         sure = {"accuracy": Interval(low=value - 0.1, high=value + 0.1)}
-        both = {"tuned": {"accuracy": value}, "base": {"accuracy": 0.9}}
-        group = GroupResult(group="earlier test rows", rows=5, intervals=sure, **both)
+        now, was = {"accuracy": value}, {"accuracy": 0.9}
+        group = GroupResult(group="earlier test rows", rows=5, intervals=sure, tuned=now, base=was)
         return SliceResult(slice="earlier_test", groups=(group,), gaps={})
 
     for one in (with_gain(-0.3, -0.1), with_gain(-0.1, 0.3, forgot(0.5))):

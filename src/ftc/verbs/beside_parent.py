@@ -43,8 +43,6 @@ def worse_than_parent(run: Run, waived: Collection[str]) -> Iterator[Diagnostic]
                 worse[name] = f"{group.tuned[name]:.4g} after {was:.4g} on the earlier run's {group.rows} test rows"
     for name, words in worse.items():
         if name not in waived:
-            summary = (
-                f"{name} of run `{run.record.id}` is worse than that of run `{parent.run_id}`, from which it began"
-            )
+            summary = f"{name} of run `{run.record.id}` is worse than that of run `{parent.run_id}` before it"
             help = f"train with old rows mixed in by `data.source`, or accept it with `--waive {name}`"
             yield diagnostic("FTC672", summary, notes=words, help=help)
