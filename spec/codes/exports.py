@@ -61,8 +61,8 @@ CODES = (
         id="FTC671",
         title="chat template can't be written for Ollama",
         cause="Ollama writes conversations out by a Go template. ftc derives it from the model's chat template and "
-        "compares both on fixed conversations. This one does more than put text around each turn, such as shortening "
-        "earlier answers, so Ollama would send the model other text than it was trained on.",
+        "compares both on fixed conversations and on validation rows. This one does more than put text around each "
+        "turn, such as shortening earlier answers, so Ollama would send the model other text than it was trained on.",
         wrong="ftc run export 7f3a2b --format ollama -o dist/demo",
         right="ftc run export 7f3a2b --format gguf -o dist/demo   # and llama-server --jinja",
         exit_code=ExitCode.NOT_REPRODUCED,

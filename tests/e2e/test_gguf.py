@@ -85,7 +85,9 @@ def test_a_file_for_ollama_is_the_tuned_model(run: api.Run, ftc: Ftc) -> None:
 
     text = Path("dist/demo/Modelfile").read_text()
     assert text.startswith("FROM ./tiny-f32.gguf\n")
-    assert made.template == TemplateKept(kind="ollama", conversations=8, keeps_spaces=True)
+    assert made.template is not None
+    validated = run.plan.data["validation"].rows
+    assert made.template == TemplateKept(kind="ollama", conversations=8, rows=validated, keeps_spaces=True)
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)

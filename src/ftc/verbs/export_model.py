@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.events import EventListener
     from ftc.spec.documents.exported import ExportedModel, TemplateKept
     from ftc.spec.documents.facts import TokenizerFacts
-    from ftc.views.exports.modelfile import Render
+    from ftc.views.exports.modelfile import Message, Render
 
 __all__ = ["ROWS", "Exported", "export_model", "write_modelfile"]
 
@@ -252,13 +252,43 @@ def _write_beside(
                 (folder / LABELS_FILE).write_text(labels, encoding="utf-8", newline="\n")
             return None
         case "ollama":
-            return write_modelfile(run, inputs_of(run)[0], folder, file, adds_first=adds_first)
+            base, streams, split = inputs_of(run)
+            prompts = _prompts(run, base, streams / f"{split}.arrow")
+            return write_modelfile(run, base, folder, file, adds_first=adds_first, prompts=prompts)
         case _:
             assert_never(kind)
 
 
-def write_modelfile(run: Run, base: Path, folder: Path, file: str, *, adds_first: bool) -> TemplateKept:
+def _prompts(run: Run, base: Path, file: Path) -> list[tuple[Sequence[Message], str]]:
+    """The first rows of a stream that are conversations, each with the text that the run asks the model with."""
+    from ftc.compiler.tokens.conversations import served_rows
+    from ftc.spec.documents.streams import open_stream
+    from ftc.spec.storage.own_tokenizer import tokenizer_folder
+
+    if not run.plan.settings.text.uses_chat_template:
+        return []
+    rows = served_rows(open_stream(file), ROWS, tokenizer_folder(base, run.plan.settings.model.tokenizer))
+    return [(row.messages, row.text) for row in rows if row.messages is not None and row.text is not None]
+
+
+def write_modelfile(
+    run: Run,
+    base: Path,
+    folder: Path,
+    file: str,
+    *,
+    adds_first: bool,
+    prompts: Sequence[tuple[Sequence[Message], str]] = (),
+) -> TemplateKept:
     """Writes a Modelfile whose template gives the text of the model's own.
+
+    Args:
+        run: The run.
+        base: Folder of its base model.
+        folder: Where to.
+        file: Name of the GGUF file beside it.
+        adds_first: Whether llama.cpp puts the first token before each text.
+        prompts: Conversations of the run's rows, each with the text that the run asks the model with.
 
     Raises:
         Refusal: It can't (FTC671).
@@ -281,12 +311,13 @@ def write_modelfile(run: Run, base: Path, folder: Path, file: str, *, adds_first
                 else [parts.text(*one) == wanted for one in CONVERSATIONS if (wanted := render(*one))]
             )
             spaced = parts is not None and parts.text(*SPACED) == render(*SPACED)
-        if parts is None or not same or not all(same):
+        asked = [] if parts is None else [parts.text(turns, True) == text for turns, text in prompts]
+        if parts is None or not same or not all((*same, *asked)):
             summary = f"run `{run.record.id}`: the model's chat template can't be written as one of Ollama's"
             notes = "it is more than a text before and after each turn, so the texts differ; nothing was kept"
             help = "export it with `--format gguf`, and serve it by a program that uses the model's own template"
             raise Refusal([diagnostic("FTC671", summary, notes=notes, help=help)])
-        kept = kept.model_copy(update={"conversations": len(same), "keeps_spaces": spaced})
+        kept = kept.model_copy(update={"conversations": len(same), "rows": len(asked), "keeps_spaces": spaced})
         if adds_first:
             parts = parts.without_first(facts.bos_token or "")
     ids = {number: text for text, number in token_ids(read_json_object(base / "tokenizer.json", None), None).items()}
