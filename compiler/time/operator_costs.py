@@ -203,6 +203,11 @@ _STEP_OPERATIONS = 40
 _FUSED_MOMENTS = 6
 """Kernels a step for each trained tensor: norm, shortening, update."""
 
+_ROUNDING = {"forward": 14, "backward": 9}
+"""Reads and writes of a weight that is rounded in training, by the operations that torchao launches."""
+_ROUNDING_OPERATIONS = {"forward": 24, "backward": 9}
+"""Kernels of these for each linear layer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
@@ -249,10 +254,15 @@ def traffic_rates(
     passes = 2 if checkpointing else 1
     gradients = 2 * network.trained_bytes * network.trainable
     made = 2 * network.trained_bytes * sum(one.beside.keeps_once for one in network.linears if one.beside)
-    forward = layers + head + Rates(passes=weights + made)
-    backward = layers * (_BACKWARD + passes - 1) + head + Rates(passes=passes * weights + gradients)
-    operations = {way: count * network.depth + _ADAPTER_OPERATIONS * network.adapters
-                  for way, count in _LAYER_OPERATIONS.items()}  # fmt: skip
+    rounds = network.rounded * network.trained_bytes
+    again, back = (passes - 1) * _ROUNDING["forward"] * rounds, _ROUNDING["backward"] * rounds
+    forward = layers + head + Rates(passes=weights + made + _ROUNDING["forward"] * rounds)
+    backward = layers * (_BACKWARD + passes - 1) + head + Rates(passes=passes * weights + gradients + again + back)
+    rounded = len(network.linears) if network.rounded else 0
+    operations = {
+        way: count * network.depth + _ADAPTER_OPERATIONS * network.adapters + _ROUNDING_OPERATIONS[way] * rounded
+        for way, count in _LAYER_OPERATIONS.items()
+    }
     tensors = 2 * network.adapters if not network.is_full else 2 * len(network.linears)
     return Traffic(
         forward=forward,

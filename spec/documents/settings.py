@@ -211,6 +211,8 @@ class OpenTrain(Document):
     ema_decay: Real | None = None
     """Largest decay of the average of the trained weights, which is measured and saved in their place; None for none.
     """
+    quantize_aware: losses.QuantizeAwareSettings | None = None
+    """How weights are rounded in training; absent where they aren't."""
     neftune_alpha: Real | None = None
     """Noise on the embeddings in training; None for none."""
     max_grad_norm: Real | None
@@ -280,7 +282,7 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        asked = ("loss_chunk_size", "focal_gamma", "z_loss", "ema_decay")
+        asked = ("loss_chunk_size", "focal_gamma", "z_loss", "ema_decay", "quantize_aware")
         usual: dict[str, Any] = dict.fromkeys((*asked, "embedding", "reranking", "router", "masking", "sampling"))
         usual |= {"nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}

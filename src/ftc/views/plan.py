@@ -226,6 +226,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
     parts += [f"focal loss, gamma {train.focal_gamma:g}"] if train.focal_gamma is not None else []
     parts += [f"z-loss, weight {train.z_loss:g}"] if train.z_loss is not None else []
     parts += [f"average of the weights, decay {train.ema_decay:g}"] if train.ema_decay is not None else []
+    parts += [f"weights rounded to {train.quantize_aware.words()}"] if train.quantize_aware is not None else []
     if train.batching == "length_grouped":
         parts.append("rows grouped by length")
     if train.activation_checkpointing:
