@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from ftc.compiler.importers import parameters, rows, rules, sampling, trackers, training, vocabulary, words
+from ftc.compiler.importers import parameters, rounding, rows, rules, sampling, trackers, training, vocabulary, words
 from ftc.compiler.importers.axolotl_keys import OTHER_KEYS, PREFERENCE_NUMBERS, RATING_NUMBERS
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.preference_losses import preference_loss_named
@@ -244,6 +244,7 @@ def _train(t: Translation) -> None:
             reason = f"{count:g} times an epoch is a number of steps that depends on how many rows there are"
             t.drop(key, reason, "set to once an epoch instead, in `train.evaluate_every`")
     training.trained(t, _TRAINER)
+    rounding.of_axolotl(t)
     parameters.learning_rates(t, "lr_groups", "embedding_lr", "embedding_lr_scale")
     longer = t.text("excess_length_strategy")
     known = {"drop": "drop", "truncate": "cut", "raise": "refuse"}
@@ -356,7 +357,8 @@ _RULES: rules.Rules = {
         "set `datasets`, or add rows with `--data FILE`"),
     **rules.blocking("parameters by name beside an adapter", "unfrozen_parameters",
         "`lora_modules_to_save` trains modules together with an adapter"),
-    **rules.blocking("quantization-aware training is not supported", "qat", _SUPERVISED),
+    **rules.dropped("weights are rounded from the first step on", "qat.fake_quant_after_n_steps"),
+    **rules.dropped("embeddings are never rounded", "qat.quantize_embedding"),
     **rules.blocking("ReLoRA is not supported", "relora relora_steps", "choose LoRA, QLoRA or full fine-tuning"),
     **rules.blocking("distillation from stored outputs is not supported", "kd_trainer", rules.NAME_THE_TEACHER),
     **rules.blocking("diffusion language models are not supported", "diffusion", _SUPERVISED),

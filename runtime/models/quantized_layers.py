@@ -7,13 +7,15 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, assert_never
 
 import torch
 from torch import nn
 
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.loss_settings import QuantizeAwareSettings
-from ftc.spec.quantized_weights import QuantizedWeights, is_quantized, quantized_weights
+from ftc.spec.quantized_weights import TORCHAO, QuantizedWeights, is_quantized, quantized_weights
 
 __all__ = [
     "flattened",
@@ -58,7 +60,13 @@ def round_in_training(model: nn.Module, asked: QuantizeAwareSettings) -> list[st
 
     Returns:
         The layers' names.
+
+    Raises:
+        Refusal: torchao isn't installed (FTC650).
     """
+    if find_spec(TORCHAO) is None:
+        summary, help = f"`quantize_aware` needs the package `{TORCHAO}`", f"`pip install 'ftc[{TORCHAO}]'` installs it"
+        raise Refusal([diagnostic("FTC650", summary, help=help)])
     with quiet_torchao():
         from torchao.quantization import quantize_
         from torchao.quantization.qat import IntxFakeQuantizeConfig, QATConfig

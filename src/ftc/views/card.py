@@ -263,6 +263,8 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "learning rate", f"{numbers.rate(train.learning_rate)}, {schedule}"
     yield "optimizer", f"{train.optimizer.kind}, weight decay {train.optimizer.weight_decay:g}"
     yield "precision", "; ".join([precision_card(train.precision).label, *skipped_words(record)])
+    if (rounded := train.quantize_aware) is not None:
+        yield "trained for", f"weights rounded to {rounded.words()}, as it was measured; `ftc run export` writes them"
     yield "longest sequence", numbers.plural(plan.settings.text.max_length, "token")
     yield "trained on", f"{numbers.count(record.tokens)} tokens in {numbers.duration(record.train_seconds)}"
     yield "device", _inline(record.observed.device)

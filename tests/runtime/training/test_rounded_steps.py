@@ -28,6 +28,7 @@ from tests.runtime.children import together
 from tests.runtime.jobs import Job, make_job
 from tests.runtime.memory_trace.test_step import OF_THE_HOST, Folder
 from tests.runtime.test_resume import assert_same, run_killed
+from tests.support.grid import GRID, by_both, grid_facts
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import PROCESSOR, trace_job
 
@@ -46,7 +47,8 @@ def by_hand(job: Job, steps: int) -> Iterator[tuple[float, nn.Module]]:
     train, rows, asked = settings.train, open_stream(job.inputs.streams_folder / "train.arrow"), INT4
     order = BatchOrder(rows.lengths, train.batch_size, train.steps_per_epoch, settings.seeds.order)
     model = AutoModelForCausalLM.from_pretrained(job.inputs.model_folder, attn_implementation="sdpa")
-    config = IntxFakeQuantizeConfig(torch.int4, group_size=asked["group_size"])
+    number: Any = getattr(torch, "int4")  # noqa: B009 - torch's stubs lack it
+    config = IntxFakeQuantizeConfig(number, group_size=asked["group_size"])
     in_layers = [name for name, one in model.named_modules() if isinstance(one, nn.Linear) and ".layers." in name]
     quantize_(model, QATConfig(weight_config=config, step="prepare"), filter_fn=lambda _, name: name in in_layers)
     assert len(in_layers) == asked["num_modules"]
@@ -125,6 +127,15 @@ def test_the_trace_counts_rounding_as_a_real_step_does(asked: dict[str, Any], pr
     real = peaks(run_steps(job, model, groups, torch.device("cpu"), Folder(tmp_path / "kept")))
     names = real.keys() - OF_THE_HOST
     assert {name: found[name].size - real[name].size for name in names} == dict.fromkeys(names, 0)
+
+
+@pytest.mark.slow
+def test_the_closed_form_comes_close_to_the_trace() -> None:
+    facts, more = grid_facts(GRID["BERT-base"]), {"quantize_aware": {"weights": "int4"}}
+    form, traced = by_both(facts, {"kind": "full"}, **more)
+    assert form == pytest.approx(traced, rel=0.05)
+    plain, _ = by_both(facts, {"kind": "full"})
+    assert form - plain == pytest.approx(4 * 85e6, rel=0.05), "four bytes for each weight of the layers"
 
 
 @pytest.mark.slow
