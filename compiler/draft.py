@@ -176,7 +176,7 @@ class Draft:
         calibration: What was measured of the device; None where nothing was.
         prices: What an hour of a device costs by the project's policy, by the device's name.
         free_disk: Bytes that are free where the run's folder will lie; None where the run is for another machine.
-        packages: Normalized names of the packages that are installed here and that a run may import.
+        packages: Digests of the files, where taken, of the packages here that a run may import, by normalized name.
         platform: Tag of this machine's platform, such as `linux-x86_64-cp311`.
         traces: What the memory trace answered so far, by the jobs' keys; None where there is nobody to ask.
         untraced: Why there is nobody to ask.
@@ -216,7 +216,7 @@ class Draft:
     calibration: Calibration | None = None
     prices: Mapping[str, Money] = field(default_factory=dict)
     free_disk: int | None = None
-    packages: frozenset[str] = frozenset()
+    packages: Mapping[str, str | None] = field(default_factory=dict)
     platform: str = ""
     traces: Mapping[str, TraceAnswer] | None = None
     untraced: str = ""

@@ -274,7 +274,7 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
         model.facts,
         device,
         platform=environment.platform,
-        packages=frozenset(environment.packages),
+        packages={name: one.code_sha256 for name, one in environment.packages.items()},
         calibration=calibration,
         free_disk=disk_usage(root).free if device.local else None,
         classifier=classifier,

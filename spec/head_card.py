@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ftc.spec.architectures import Architecture, Family
+from ftc.spec.extension_points import PointKind
 
 __all__ = ["Answer", "AnswerFigure", "Choices", "Head", "HeadCard", "Labels", "ScoredPlaces"]
 
@@ -122,6 +123,15 @@ class HeadCard:
     def scores_vocabulary(self) -> bool:
         """Whether it is the model's own, whose scores are over the vocabulary."""
         return not self.is_new and self.chooses
+
+    @property
+    def loss_point(self) -> PointKind | None:
+        """Which losses of packages are of its scores: over the vocabulary, or labels; None where none are."""
+        if self.scores_vocabulary:
+            return "token_loss"
+        points: dict[Labels | None, PointKind | None]
+        points = {"one": "label_loss", "words": "label_loss", "several": "label_set_loss", None: None}
+        return points[self.labels]
 
     @property
     def is_labeled(self) -> bool:

@@ -249,20 +249,22 @@ def _events(case: _Case) -> Iterator[Finding]:
         return  # a power cut may take the last lines of a file that is not flushed at each step
     steps = [case.steps[step] for step in range(1, record.steps_done + 1)]
     yield from difference("record.json: steps_done", record.steps_done, max(case.steps, default=0), told)
-    yield from difference("record.json: tokens", record.tokens, sum(step.tokens for step in steps), told)
-    supervised = sum(step.supervised for step in steps)
-    yield from difference("record.json: supervised_tokens", record.supervised_tokens, supervised, told)
+    elsewhere = case.plan.settings.model.fetched is not None  # there no event tells, and nothing is known
+    sums = {"tokens": sum(step.tokens for step in steps), "supervised_tokens": sum(step.supervised for step in steps)}
+    for name, value in sums.items():
+        yield from difference(f"record.json: {name}", getattr(record, name), None if elsewhere else value, told)
     if precision_card(case.plan.settings.train.precision).scales_loss:
         skipped = sum(step.is_skipped for step in steps)
         yield from difference("record.json: skipped_steps", record.skipped_steps, skipped, told)
-    seconds = sum(step.seconds for step in steps)
-    if not math.isclose(record.train_seconds, seconds, rel_tol=_NEARLY):
-        yield from difference("record.json: train_seconds", record.train_seconds, seconds, told)
+    seconds, said = sum(step.seconds for step in steps), record.train_seconds
+    if elsewhere != (said is None) or not math.isclose(seconds if said is None else said, seconds, rel_tol=_NEARLY):
+        yield from difference("record.json: train_seconds", said, None if elsewhere else seconds, told)
     yield from check_validations(case.plan.settings.train, case.run, case.witnesses.events, case.known)
     validations = (event for event in case.witnesses.events if isinstance(event, Evaluated))
     best = [step for step, is_best in {one.step: one.best for one in validations}.items() if is_best]
     selected = max(best) if best and case.plan.settings.train.select == "best" else record.steps_done
-    yield from difference("record.json: selected_step", record.selected_step, selected, told)
+    chosen = None if elsewhere else selected
+    yield from difference("record.json: selected_step", record.selected_step, chosen, told)
     ended = [event.status for event in case.witnesses.events if isinstance(event, RunEnded)]
     yield from difference("record.json: status", record.status, ended[-1] if ended else None, told)
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+
+import numpy as np
 
 from ftc.compiler.audit.parts import tensors_of
 from ftc.compiler.audit.tally import Tally, finding
 from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
+from ftc.compiler.resolve.models.weights import read_header, read_ranges
 from ftc.spec.canonical import file_digest, own_digest
 from ftc.spec.documents.audit import Finding
+from ftc.spec.documents.hosted import HOSTED_FILE, HostedJob
 from ftc.spec.documents.lineage import ADAPTER_WEIGHTS
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import StepLog, first_difference, read_step_log
-from ftc.spec.storage.model_files import content_digest
+from ftc.spec.providers import not_proved_of, provider_title
+from ftc.spec.storage.model_files import TensorDigest, content_digest
 from ftc.spec.storage.paths import RunFolder
+from ftc.spec.storage.reading import read_regular
 
-__all__ = ["check_combined", "check_continued", "check_parent"]
+__all__ = ["check_combined", "check_continued", "check_fetched", "check_parent"]
 
 
 def check_parent(tally: Tally, plan: Plan, folder: Path | None) -> None:
@@ -82,6 +89,51 @@ def check_combined(tally: Tally, plan: Plan, root: Path) -> None:
         tally.not_checked.append("whether combining the adapters again gives these weights: it is not repeated")
 
 
+def check_fetched(tally: Tally, run: RunFolder, plan: Plan, record: RunRecord, root: Path) -> None:
+    """Compares what a hosted service trained with the run's own weights, and with the notes of its job.
+
+    What the service did can't be done again; what it sent, and what was made of that here, can be compared.
+
+    Args:
+        tally: Takes what is found.
+        run: The audited run's folder.
+        plan: Its plan.
+        record: Its record.
+        root: The project's root.
+    """
+    taken = plan.settings.model.fetched
+    if taken is None:
+        return
+    name, hint = f"job {taken.job} of {provider_title(taken.provider)}", "restore the job's folder from a copy"
+    folder = root / taken.folder
+    try:
+        folder = safe_path(root, taken.folder)
+        notes = HostedJob.model_validate_json(read_regular(folder / HOSTED_FILE))
+    except (UnsafePath, OSError, ValueError):
+        notes = None
+    if notes is None or notes.job is None or notes.job.id != taken.job:
+        tally.not_checked.append(f"what {name} sent: its notes in `{taken.folder}` are not in this project")
+    else:
+        said = {"plan_sha256": taken.plan_sha256, "request_sha256": taken.request_sha256}
+        pairs = [(field, value, str(getattr(notes, field))) for field, value in said.items()]
+        pairs += [(file, facts.sha256, _digest(folder / file)) for file, facts in taken.files.items()]
+        for what, expected, found in pairs:
+            if expected != found:
+                tally.findings.append(finding("FTC567", f"{name}: {what}", expected, found, hint))
+        try:
+            weights = content_digest(_widened(folder / "adapter" / ADAPTER_WEIGHTS, run.adapter / ADAPTER_WEIGHTS))
+        except (OSError, ValueError) as problem:
+            tally.not_checked.append(f"whether the run's weights are those of {name}: {problem}")
+        else:
+            if weights != record.final_weights_sha256:
+                subject = f"the weights of {name} beside the run's"
+                tally.findings.append(finding("FTC567", subject, str(record.final_weights_sha256), weights, hint))
+        tally.files += len(taken.files)
+        tally.bytes += sum(facts.size for facts in taken.files.values())
+        tally.checked.append(f"{len(taken.files)} files that {name} left, and the run's weights beside them")
+    tally.not_checked += not_proved_of(taken.provider)
+
+
 def check_continued(tally: Tally, run: RunFolder, record: RunRecord, root: Path) -> None:
     """Compares the steps that other runs did first with their own step logs, those that are here.
 
@@ -120,6 +172,27 @@ def check_continued(tally: Tally, run: RunFolder, record: RunRecord, root: Path)
         tally.checked.append(f"the first {one.step} steps beside the step log of run {one.run_id}")
     shared = " and ".join(f"{one.world_size} up to step {one.step}" for one in record.continued)
     tally.not_checked.append(f"whether one number of processes gives these weights: there were {shared}, then others")
+
+
+def _widened(theirs: Path, ours: Path) -> dict[str, TensorDigest]:
+    """Digests of a service's tensors once they have the types of a run's, which loses no bit.
+
+    Raises:
+        ValueError: A type is narrower than the service's, or unknown here.
+        OSError: A file can't be read.
+    """
+    types, found = read_header(ours), dict[str, TensorDigest]()
+    for name, one in read_ranges(theirs).items():
+        raw = np.fromfile(theirs, np.uint8, one.end - one.begin, offset=one.begin)
+        type = types[name].dtype if name in types else one.facts.dtype
+        if (one.facts.dtype, type) == ("BF16", "F32"):
+            raw = (raw.view("<u2").astype("<u4") << 16).view(np.uint8)
+        elif (one.facts.dtype, type) == ("F16", "F32"):
+            raw = raw.view("<f2").astype("<f4").view(np.uint8)
+        elif one.facts.dtype != type:
+            raise ValueError(f"{name} is {one.facts.dtype} there and {type} here")
+        found[name] = TensorDigest(type, one.facts.shape, hashlib.sha256(raw.tobytes()).hexdigest())
+    return found
 
 
 def _digest(file: Path) -> str:

@@ -80,15 +80,17 @@ def _times(record: RunRecord, events: Sequence[Event]) -> Iterator[Finding]:
             except ValueError:
                 yield from difference(f"record.json: segments.{number}.{name}", text, "a time", "what ftc writes")
     taken = {one.phase: one.seconds for one in record.time_by_phase}
-    if min([record.train_seconds, *taken.values()]) < 0:
+    trained = record.train_seconds
+    if min([trained or 0.0, *taken.values()]) < 0:
         yield from difference("record.json: time_by_phase", "a time below zero", "none", "no clock")
     if "train" in taken:
-        yield from _lasted("train", taken["train"], record.train_seconds, "`train_seconds`")
+        told = math.nan if trained is None else trained
+        yield from _lasted("train", taken["train"], told, "`train_seconds`")
     if len(record.segments) > 1 or not events:
         return  # an event that a killed process had no time to write is lost
     sums = {
         "validate": sum(one.seconds for one in events if isinstance(one, Evaluated)),
-        "sample": sum(one.sampled.seconds for one in events if isinstance(one, StepDone) and one.sampled),
+        "sample": sum(own.seconds for one in events if isinstance(one, StepDone) and (own := one.own_answers)),
         "evaluate": sum(one.seconds for one in events if isinstance(one, PhaseEnded) and one.phase == "evaluate"),
     }
     of_evaluation = taken.get("evaluate", 0.0) + taken.get("generate", 0.0)

@@ -78,7 +78,7 @@ def source_part(file: Path, locked: SourceLock, cache: Path) -> str:
     """Which rows of a data file are others, or nothing where the cache doesn't know the locked ones."""
     before, found = recall_rows(cache, locked.rows_sha256), _rows_in([file], locked)
     if found is None:
-        return "it can't be read as rows"
+        return "it can't be read as rows here"
     return "" if before is None else str(row_changes(before, found))
 
 
@@ -93,8 +93,11 @@ def _rows_in(files: Sequence[Path], locked: SourceLock) -> list[bytes] | None:
     from ftc.compiler.resolve.rows.reading import Reading
     from ftc.compiler.resolve.rows.tables import read_rows
 
+    reading = Reading.of(locked.asked)
+    if reading.reader is not None:  # a package's, which no audit imports
+        return None
     try:
-        read = [read_rows(file, file.name, reading=Reading.of(locked.asked)).rows for file in files]
+        read = [read_rows(file, file.name, reading=reading).rows for file in files]
     except (Refusal, OSError, ValueError):
         return None
     return row_digests(row for rows in read for row in rows)

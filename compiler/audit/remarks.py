@@ -159,7 +159,7 @@ def _clock(record: RunRecord) -> Iterator[_Remark]:
             yield f"record.json: segments.{number}", one.started_at, str(one.ended_at), words
             return
         wall += took + _CLOCK_SLACK
-    if record.train_seconds > wall:
+    if record.train_seconds is not None and record.train_seconds > wall:
         found = f"{record.train_seconds:.0f} s in steps, {wall:.0f} s by the clock at most"
         yield "record.json: train_seconds", "no more than the clock says", found, f"the times of the run: {found}"
 

@@ -16,7 +16,7 @@ from typing import Literal
 from ftc.compiler.audit.answers import TestSplit, check_answers
 from ftc.compiler.audit.contradictions import Witnesses, contradictions, is_ours
 from ftc.compiler.audit.ledger import check_ledger
-from ftc.compiler.audit.lineage import check_combined, check_continued, check_parent
+from ftc.compiler.audit.lineage import check_combined, check_continued, check_fetched, check_parent
 from ftc.compiler.audit.model_texts import text_part
 from ftc.compiler.audit.pages import Pages, check_pages
 from ftc.compiler.audit.parts import active_parameters, base_part, has_rows, run_part, source_part, tensors_of
@@ -101,6 +101,7 @@ def audit_static(
         _check_companion(tally, plan, card, inputs.companions.get(card.role))
     check_parent(tally, plan, inputs.parent)
     check_combined(tally, plan, run.path.resolve().parents[2])
+    check_fetched(tally, run, plan, record, run.path.resolve().parents[2])
     check_continued(tally, run, record, run.path.resolve().parents[2])
     _check_metric_data(tally, plan, inputs.lacking)
     _check_sources(tally, plan, inputs.sources)

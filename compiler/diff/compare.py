@@ -363,6 +363,7 @@ def _rows_of(folder: Path, source: SourceLock) -> list[Row] | None:
         path = safe_path(project_root(folder / "recipe"), str(source.asked["path"]), folder)
         if not path.is_file() or file_digest(path) != source.file.sha256:
             return None
-        return list(read_rows(path, path.name, reading=Reading.of(source.asked)).rows)
+        reading = Reading.of(source.asked)
+        return None if reading.reader else list(read_rows(path, path.name, reading=reading).rows)
     except (OSError, Refusal, UnsafePath):
         return None

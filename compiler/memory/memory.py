@@ -1,7 +1,6 @@
 """Peak memory of one of the solver's candidates, by closed form or by the trace's answer.
 
-Both methods end in the same document, so that they can stand beside each other; which one a plan rests on is its
-`method`.
+Both methods end in the same document; which one a plan rests on is its `method`.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from ftc.spec.documents.device import Calibration
 from ftc.spec.documents.estimates import ByteRange, MemoryEstimate, PhasePeak, Verdict
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts
 from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob, TraceResult
+from ftc.spec.extension_points import package_entry
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import Need
 from ftc.spec.precisions import number_type, precision_card
@@ -85,9 +85,8 @@ def by_closed_form(draft: ClosedDraft) -> MemoryEstimate:
     phases = _with_grading(draft, shared)
     allocated = max(phase.peak_bytes for phase in phases)
     reserved = _reserved(draft, allocated, allocated)
-    reserved = ByteRange(
-        low=round(_FORM_LOW * reserved.low), expected=reserved.expected, high=round(_FORM_HIGH * reserved.high)
-    )
+    low, high = round(_FORM_LOW * reserved.low), round(_FORM_HIGH * reserved.high)
+    reserved = ByteRange(low=low, expected=reserved.expected, high=high)
     return _estimate(draft, "closed form", phases, reserved)
 
 
@@ -99,6 +98,7 @@ def question(draft: ClosedDraft) -> TraceJob:
     batch = rows * settings.train.world_size * (2 if accumulates(draft) else 1)
     train = settings.train.model_copy(update={"micro_batch": rows, "batch_size": batch})
     evaluate = settings.eval.model_copy(update={"batch_size": looked_at[0]}) if looked_at else settings.eval
+    loss = package_entry(settings.train.loss or "")
     # Without a capability the trace would take a GPU's kernels for a processor's.
     capability = draft.device.capability or (UNKNOWN_CAPABILITY if draft.device.kind == "cuda" else None)
     return TraceJob(
@@ -109,6 +109,7 @@ def question(draft: ClosedDraft) -> TraceJob:
         train=train_shape(draft),
         evaluation=looked_at[1] if looked_at else None,
         device=TraceDevice(kind=draft.device.kind, capability=capability, expandable_segments=expands_segments(draft)),
+        loss_code=draft.packages.get(loss.distribution) if loss else None,
     )
 
 
@@ -254,14 +255,14 @@ def _measuring(draft: ClosedDraft) -> EvaluationInputs | None:
     rows, shape = found
     (length, target), sequences = _in_stacks(draft, shape), _sequences(draft)
     scored = -(-scored_per_row(draft, shape) // sequences)
-    new_tokens = draft.eval.max_new_tokens or 0
     kernel = draft.candidate.attention
     return EvaluationInputs(
         rows * sequences,
         length,
         target,
         scored,
-        new_tokens=new_tokens,
+        new_tokens=draft.eval.max_new_tokens or 0,
+        trained_tokens=draft.recipe.writing.max_new_tokens if draft.recipe.writing else 0,
         eager=kernel == "eager",
         unpadded=kernel == "flash_attention_2",
         masked=hides_padding(draft, shape),

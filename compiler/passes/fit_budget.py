@@ -112,6 +112,8 @@ def _with_what_is_missing(draft: ClosedDraft) -> ClosedDraft:
     """Says why there is no trace, and what of the model the closed form has no terms for."""
     if draft.untraced:
         draft = draft.miss(f"memory trace: {draft.untraced}")
+    if draft.train.loss is not None:
+        draft = draft.miss(f"memory of the loss `{draft.train.loss}`: the analytical estimate counts a cross entropy")
     if parts := uncounted_parts(draft.model):
         draft = draft.miss(
             f"memory of {', '.join(parts)}: the analytical estimate covers attention, feed-forward layers and norms"

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ftc.compiler.rules.number_rules import value_at
+from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
+from ftc.spec.divergences import DIVERGENCES, DivergenceCard, divergence_card
 from ftc.spec.embedding_losses import EMBEDDING_LOSSES, EmbeddingLossCard
 from ftc.spec.heads import head_card
 from ftc.spec.language.source import Source
@@ -41,11 +43,11 @@ __all__ = [
 ]
 
 
-_Cards = tuple[OptimizerCard | ScheduleCard | PreferenceLossCard | EmbeddingLossCard, ...]
+_Cards = tuple[OptimizerCard | ScheduleCard | PreferenceLossCard | EmbeddingLossCard | DivergenceCard, ...]
 
 
 def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Each value of the optimizer, the schedule and the loss of pairs or vectors is one that its kind knows."""
+    """Each value of the optimizer, the schedule and the loss of pairs, vectors or a teacher is one that it knows."""
     optimizer, schedule = recipe.train.optimizer.kind, recipe.train.schedule.kind
     sections: dict[str, tuple[str, tuple[str, ...], _Cards]] = {
         "train.optimizer": (optimizer, candidates(optimizer, recipe.train.precision)[0].reads, OPTIMIZERS),
@@ -55,6 +57,8 @@ def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnosti
         sections["task"] = (loss.kind, loss.reads, PREFERENCE_LOSSES)
     if (of_vectors := recipe.task.vector_loss) is not None:
         sections["task"] = (of_vectors.kind, of_vectors.reads, EMBEDDING_LOSSES)
+    if (lesson := recipe.train.distillation) is not None:
+        sections["train.distillation"] = (lesson.loss, divergence_card(lesson.loss).reads, DIVERGENCES)
     for section, (kind, known, cards) in sections.items():
         for name in dict.fromkeys(name for card in cards for name in card.reads):
             path = f"{section}.{name}"
@@ -170,7 +174,8 @@ def strategy_agrees_with_itself(recipe: Recipe, source: Source) -> Iterator[Diag
         path = f"strategy.{one.key}"
         yield diagnostic(one.code, one.summary, source.span(path), help=one.help, path=path)
     obstacle = strategy_card(recipe.strategy).no_recomputing
-    if obstacle is not None and recipe.train.activation_checkpointing is True:
+    asked = recipe.train.activation_checkpointing
+    if obstacle is not None and asked != "auto" and checkpointing_card(asked).recomputes:
         path = "train.activation_checkpointing"
         yield diagnostic("FTC270", obstacle.reason, source.span(path), help=obstacle.help, path=path)
 
@@ -318,6 +323,16 @@ def losses_have_targets(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     elif train.focal_gamma is not None and train.label_smoothing:
         summary = "`focal_gamma` and `label_smoothing` can't be used together"
         yield diagnostic("FTC287", summary, source.span(path), help="keep one of the two", path=path)
+    path = "train.loss"
+    if train.loss is not None and recipe.task.loss_point is None:
+        summary = "a package's loss is for tasks whose targets are tokens, or labels of a new head"
+        yield diagnostic("FTC484", summary, source.span(path), help="leave `loss` out", path=path)
+    elif train.loss is not None and (train.label_smoothing or train.focal_gamma is not None):
+        summary = "`loss` takes the place of the cross entropy that `label_smoothing` and `focal_gamma` change"
+        yield diagnostic("FTC484", summary, source.span(path), help="keep one of them", path=path)
+    elif train.loss is not None and train.distillation is not None and train.distillation.weight == 1:
+        summary = "`loss` has no effect: with `weight: 1` only the teacher's loss counts"
+        yield diagnostic("FTC484", summary, source.span(path), help="lower `distillation.weight`", path=path)
     path = "train.z_loss"
     if train.z_loss is not None and not all(mode.scores_words for mode in modes):
         summary = "`z_loss` is for tasks in which each target token has scores over the vocabulary"

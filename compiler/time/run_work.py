@@ -25,6 +25,7 @@ from ftc.compiler.time.workload import (
     training_amounts,
 )
 from ftc.compiler.weights import PACKED_BYTES, bytes_per_weight, card_of
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.devices import UNKNOWN_CAPABILITY, host_link, peer_link
 from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.heads import head_card
@@ -81,8 +82,8 @@ def run_work(draft: ClosedDraft) -> RunWork:
     alone = _trained(draft, network, amounts, steps)
     train = alone.plus(exchanged(draft, network, amounts.passes, steps))
     phases: dict[Phase, tuple[Work, Work, Work]] = {"train": (alone, train, train)}
-    if (sampling := draft.recipe.task.sampling) is not None:
-        low, _, high = (trained_lengths(draft, tokens) for tokens in answer_lengths(sampling))
+    if (writing := draft.recipe.writing) is not None:
+        low, _, high = (trained_lengths(draft, tokens) for tokens in answer_lengths(writing))
         low_work, high_work = (
             train_work(draft, network, training_amounts(one, form, _training(draft))) for one in (low, high)
         )
@@ -205,7 +206,7 @@ def step_work(
     steps: float,
     activation_bytes: int,
     *,
-    checkpointing: bool,
+    checkpointing: Recomputing,
     state_bytes: float = 8.0,
 ) -> Work:
     """Work of training steps on these amounts; for the arguments see `traffic_rates`."""

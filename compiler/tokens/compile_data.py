@@ -1,7 +1,7 @@
 """Rows to token streams, once: what the streams depend on is their key, and a second plan finds them in the cache.
 
 The key covers every byte that can reach a token: data files, recipe sections, template, tokenizer, the form settled by
-the passes, and the releases of ftc, tokenizers, datasketch and presidio. A folder of the cache is complete when its
+the passes, and the releases of ftc, tokenizers and presidio. A folder of the cache is complete when its
 manifest is there, which is written last.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.resolve.files.digests import DigestCache
+from ftc.compiler.resolve.machine.extensions import reading_packages
 from ftc.compiler.resolve.machine.package_code import code_digest
 from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.tokens.stream_manifest import Manifest, StreamKey, TextProbe, read_manifest, stream_key
@@ -205,6 +206,8 @@ def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFac
             "tokens": vision.tokens_per_image,
             **processor_key(draft.model),
         }
+    if readers := reading_packages(draft.recipe):
+        own["readers"] = {name: draft.packages.get(name) for name in sorted(readers)}
     if changed := draft.model.tokenizer.own:
         own["own tokenizer"] = changed.to_json()
     if draft.begins is not None and draft.begins.tested:
@@ -217,7 +220,6 @@ def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFac
             "ftc": VERSION,
             # With the digest of its files, so that a library that was edited makes, and is probed by, other streams.
             "tokenizers": [packages["tokenizers"].version, code_digest("tokenizers", cache_folder())],
-            "datasketch": packages["datasketch"].version,
             "presidio": packages["presidio-analyzer"].version if draft.recipe.data.quality.presidio else None,
             "task": recipe["task"],
             "data": recipe["data"],

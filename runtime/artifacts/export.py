@@ -33,7 +33,7 @@ __all__ = ["export", "is_exported", "load_exported"]
 
 
 def export(session: Session) -> None:
-    """Writes the weights of the selected checkpoint, or combined adapters, and their digest into the record.
+    """Writes the selected checkpoint's weights, or a ready-made adapter, and their digest into the record.
 
     Raises:
         Refusal: The selected checkpoint is damaged, or an adapter isn't the plan's.
@@ -43,6 +43,14 @@ def export(session: Session) -> None:
 
         with combined_adapter(session) as (model, tensors):
             _write_result(session, model, tensors)
+        return
+    if session.plan.settings.model.fetched is not None:
+        from ftc.runtime.artifacts.fetched import fetched_adapter
+
+        work = session.build()
+        _write_result(session, work.model, fetched_adapter(session, work.model))
+        session.base = session.trained = None
+        session.accelerator.free_memory()
         return
     step = session.state.record.selected_step
     findings: list[Diagnostic] = []

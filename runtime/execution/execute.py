@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,9 +15,10 @@ from typing import TYPE_CHECKING, Literal, assert_never
 
 from ftc.runtime.execution.last_words import Witness, watched_from_outside
 from ftc.runtime.execution.lost_processes import refusal_of
+from ftc.runtime.execution.shortages import disk_refused, out_of_memory
 from ftc.runtime.execution.state import find_run, hold, refuse_held
 from ftc.spec.companions import Role
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import (
     Event,
     EventListener,
@@ -30,7 +30,17 @@ from ftc.spec.documents.events import (
 )
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.interruption import StopKind
-from ftc.spec.documents.plan import CombineStep, EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
+from ftc.spec.documents.plan import (
+    CombineStep,
+    EvaluateStep,
+    ExportStep,
+    FetchStep,
+    Plan,
+    ProveStep,
+    Step,
+    TrainStep,
+    VerifyStep,
+)
 from ftc.spec.documents.record import Predecessor, RunRecord
 from ftc.spec.documents.tracking import Settle
 from ftc.spec.storage.paths import RunFolder
@@ -214,7 +224,7 @@ class _Execution:
             case TrainStep():
                 if not agreed(session.accelerator, lambda: is_trained(session)):
                     train(session)
-            case ExportStep() | CombineStep():
+            case ExportStep() | CombineStep() | FetchStep():
                 if not agreed(session.accelerator, lambda: is_exported(session)):
                     with session.journal.phase("export", step.artifact):
                         export(session)
@@ -322,11 +332,11 @@ def _ending(session: Session) -> Iterator[None]:
         raise
     except torch.OutOfMemoryError as error:
         _leave(session, "failed", "out of memory", "FTC633")
-        raise Refusal([_out_of_memory(session)]) from error
+        raise Refusal([out_of_memory(session)]) from error
     except OSError as error:
         _leave(session, "failed", error.strerror or str(error), "FTC647" if error.errno in _DISK_REFUSES else None)
         if error.errno in _DISK_REFUSES:
-            raise Refusal([_disk_refused(session, error)]) from error
+            raise Refusal([disk_refused(session, error)]) from error
         raise
     except Refusal as error:
         cause = _changed_inputs(session) or error
@@ -370,31 +380,3 @@ def _is_of_others(error: Exception) -> bool:
     import torch
 
     return isinstance(error, torch.distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
-
-
-def _disk_refused(session: Session, error: OSError) -> Diagnostic:
-    folder = session.folder.path
-    free = shutil.disk_usage(folder).free / 2**20
-    return diagnostic(
-        "FTC647",
-        f"could not write the run: {error.strerror or error}",
-        notes=(
-            *((f"the file is {error.filename}",) if error.filename else ()),
-            f"{free:,.0f} MiB are free there; the plan needs {session.plan.disk_bytes / 2**20:,.0f} MiB",
-            "older checkpoints are intact",
-        ),
-        help=(
-            "free disk space or allow writing there, and apply the plan again; it continues from the last checkpoint"
-        ),
-    )
-
-
-def _out_of_memory(session: Session) -> Diagnostic:
-    memory = session.plan.memory
-    return diagnostic(
-        "FTC633",
-        "out of device memory",
-        notes=f"the plan expected {memory.peak_bytes / 2**30:.1f} GiB of {memory.limit_bytes / 2**30:.1f} GiB",
-        help="lower `train.micro_batch`, or set `train.activation_checkpointing: true`",
-        path="train.micro_batch",
-    )

@@ -272,7 +272,9 @@ class RunState:
 
 def _first_record(name: str, plan: Plan, found: Observation, previous: Predecessor | None) -> RunRecord:
     asked = plan.settings.train.determinism
+    elsewhere = plan.settings.model.fetched is not None
     unproven = "the check has not run yet" if asked.proof_steps else f"`{asked.asked}` requires no check"
+    unproven = "a hosted service trained, and nobody here can do that again" if elsewhere else unproven
     return RunRecord(
         id=name,
         name=plan.name,
@@ -288,9 +290,9 @@ def _first_record(name: str, plan: Plan, found: Observation, previous: Predecess
         initial_weights_sha256=None,
         final_weights_sha256=None,
         outputs={},
-        train_seconds=0.0,
-        supervised_tokens=0,
-        tokens=0,
+        train_seconds=None if elsewhere else 0.0,
+        supervised_tokens=None if elsewhere else 0,
+        tokens=None if elsewhere else 0,
         peak_memory_bytes=None,
         memory_method="",
     )

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftc.runtime.models.base_model import Base, checkpoint_activations, load_base, trainable_tensors
+from ftc.runtime.models.base_model import Base, load_base, trainable_tensors
 from ftc.runtime.models.file_names import names_in_files, stored_names
 from ftc.runtime.models.number_types import torch_type
 from ftc.runtime.models.quantized_layers import round_in_training
+from ftc.runtime.models.recomputing import checkpoint_activations
 from ftc.runtime.strategies.half import Half, S_contra, in_parts, require, require_weights
 from ftc.spec.architectures import architecture
 from ftc.spec.documents.settings import Settings
@@ -34,8 +35,7 @@ class OfWhole(Half[S_contra]):
     def build(self, settings: Settings, strategy: S_contra, base: Base) -> nn.Module:
         """The model, of which nothing but the chosen weights is trained."""
         model: Any = load_base(settings, base, dtype=torch_type(precision_card(settings.train.precision).trained))
-        if settings.train.activation_checkpointing:
-            checkpoint_activations(model)
+        checkpoint_activations(model, settings.train.activation_checkpointing)
         if (rounded := settings.train.quantize_aware) is not None:
             names = round_in_training(model, rounded)
             require(len(names), rounded.num_modules, names, is_whole=base.is_whole)

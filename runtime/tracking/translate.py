@@ -122,7 +122,8 @@ def result_points(record: RunRecord, evaluation: Evaluation | None) -> tuple[Poi
     """Figures of the whole run: the test split with intervals, gates, time and memory."""
     ended = next((one.ended_at for one in reversed(record.segments) if one.ended_at), None)
     at = datetime.fromisoformat(ended).timestamp() if ended else _started(record)
-    values = {"run/train_seconds": record.train_seconds, "run/tokens": float(record.tokens)}
+    known = {"run/train_seconds": record.train_seconds, "run/tokens": record.tokens}
+    values = {name: float(value) for name, value in known.items() if value is not None}
     if record.peak_memory_bytes is not None:
         values["system/peak_memory_bytes"] = float(record.peak_memory_bytes)
     if evaluation is not None:

@@ -15,6 +15,7 @@ from torch import nn
 
 from ftc.runtime.artifacts.fingerprints import BatchDigest
 from ftc.runtime.models.sharding import in_step, whole
+from ftc.runtime.tasks.package_loss import PackageLoss
 from ftc.runtime.tasks.scorer import Batch, Scorer, focal_loss, packed_batch, total_loss
 from ftc.runtime.tasks.text_groups import coupling_of
 from ftc.runtime.training.coupled import coupled_gradients
@@ -54,6 +55,8 @@ class Job:
     accelerator: Accelerator
     teacher: Teacher | None = None
     """What is distilled from beside the rows; None where nothing is."""
+    loss: PackageLoss | None = None
+    """What takes the place of the scorer's losses in training; None for nothing."""
     class_weights: torch.Tensor | None = None
     """(C,) what a row's loss is multiplied by, by its class; None for nothing."""
     router: RouterLoss | None = None
@@ -115,6 +118,7 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
             seconds=time.perf_counter() - started,
             batch_sha256=digest.hexdigest(),
             sampled=fed.sampled,
+            written=fed.written,
             loss_scale=factor if job.scale.is_on else None,
         )
 
@@ -179,7 +183,9 @@ def _loss(job: Job, batch: Batch, weight: float, targets: int = 0) -> torch.Tens
 
     def losses(scores: torch.Tensor, lines: slice) -> torch.Tensor:
         part = batch.part(lines)
-        if (gamma := job.train.focal_gamma) is not None:
+        if job.loss is not None:
+            found = job.loss(scores, part.targets)
+        elif (gamma := job.train.focal_gamma) is not None:
             found = focal_loss(scores, part.targets, gamma)
         else:
             found = job.scorer.losses(scores, part, job.train.label_smoothing)

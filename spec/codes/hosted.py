@@ -81,8 +81,8 @@ CODES = (
     Code(
         id="FTC798",
         title="the hosted job has no result",
-        cause="The service ended the job without a model, or what it sent as one can't be kept: a file is damaged, or "
-        "has a name that leads out of its folder.",
+        cause="The service ended the job without a model, or what it sent as one can't be kept or used: a file is "
+        "damaged, has a name that leads out of its folder, or holds another adapter than the plan's.",
         wrong="ftc launch chat.plan.json --on together   # the job failed there",
         right="ftc launch chat.plan.json --on together --another   # creates another paid job",
         exit_code=ExitCode.COULD_NOT_WORK,

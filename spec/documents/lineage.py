@@ -22,6 +22,7 @@ __all__ = [
     "Beginning",
     "Combined",
     "CombinedAdapter",
+    "Fetched",
     "Parent",
     "Way",
 ]
@@ -103,6 +104,33 @@ class Combined(Document):
     seed: int | None = None
     """Decides which numbers are kept; None where no chance does."""
     adapters: tuple[CombinedAdapter, ...]
+
+
+class Fetched(Document):
+    """What a hosted service trained, in the place of steps of the run's own.
+
+    How it was trained there is what the service says of it: no step, loss, time or number of tokens is known here.
+    """
+
+    provider: str
+    """By its name in `ftc.spec.providers.PROVIDERS`."""
+    base_url: str
+    job: str
+    """What the service calls its job."""
+    folder: InsidePath
+    """Folder of the job's notes, relative to the project's root."""
+    request_sha256: str
+    """Digest of address, request and rows, as the notes have it."""
+    plan_sha256: str
+    """The plan that was sent."""
+    num_steps: int
+    """Steps that this plan asked for; whether the service did as many is unknown."""
+    fixed: tuple[str, ...]
+    """Settings, by their paths, that the service decided whatever the plan says."""
+    told: dict[str, str]
+    """What the service says of its job, in its own words and units."""
+    files: dict[InsidePath, FileFacts]
+    """What was fetched, by its path in the job's folder."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ class TraceJob(Document):
     evaluation: BatchShape | None
     """None where nothing is evaluated."""
     device: TraceDevice
+    loss_code: str | None = None
+    """Digest of the files of the package whose loss is trained with; None for ftc's own."""
 
     @property
     def accumulates(self) -> bool:
@@ -84,6 +86,7 @@ class TraceJob(Document):
                 "smooths": self.settings.train.label_smoothing > 0,
                 **({"is_focal": True} if self.settings.train.focal_gamma is not None else {}),
                 **({"squares": True} if self.settings.train.z_loss is not None else {}),
+                **({"loss": [self.settings.train.loss, self.loss_code]} if self.settings.train.loss else {}),
                 **({"averages": True} if self.settings.train.ema_decay is not None else {}),
                 **({"rounds": train["quantize_aware"]} if "quantize_aware" in train else {}),
                 "is_noisy": self.settings.train.neftune_alpha is not None,
@@ -92,6 +95,7 @@ class TraceJob(Document):
                 **({"router": self._router()} if self.settings.train.router else {}),
             },
             "new_tokens": settings["eval"]["max_new_tokens"],
+            **({"trained_tokens": writing.max_new_tokens} if (writing := self.settings.train.writing) else {}),
             "shapes": [plain["train"], plain["evaluation"]],
             "device": plain["device"],
         }
@@ -112,6 +116,7 @@ class TraceJob(Document):
             return None
         plain = lesson.to_json()
         kept = {name: plain[name] for name in ("loss", "precision", "quantization")}
+        kept |= {"beta": lesson.beta} if lesson.beta is not None else {}
         return {**kept, "config": self.teacher, "outputs": plain["teacher"]["outputs"]}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.base import Document
-from ftc.spec.documents.lineage import Combined, Parent
+from ftc.spec.documents.lineage import Combined, Fetched, Parent
 from ftc.spec.documents.own_tokenizer import OwnTokenizer
 from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.documents.vision_settings import VisionSettings
@@ -26,6 +26,8 @@ class ModelOptions(Document):
     """How rotary positions are scaled; None, and absent from documents, where they are the model's own."""
     combined: Combined | None = None
     """Adapters of other runs that this run's is made of; None, and absent from documents, for one that is trained."""
+    fetched: Fetched | None = None
+    """What a hosted service trained and this run takes; None, and absent from documents, for one that trains itself."""
     tokenizer: OwnTokenizer | None = None
     """What the recipe changes of the tokenizer; None, and absent from documents, where that is nothing."""
 

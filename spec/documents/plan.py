@@ -27,6 +27,7 @@ __all__ = [
     "CombineStep",
     "EvaluateStep",
     "ExportStep",
+    "FetchStep",
     "MemoryEstimate",
     "ModelSummary",
     "Origin",
@@ -79,6 +80,14 @@ class CombineStep(Document):
     """How many are combined."""
 
 
+class FetchStep(Document):
+    """Take what a hosted service trained, and write it."""
+
+    kind: Literal["fetch"]
+    artifact: Literal["adapter"]
+    provider: str
+
+
 class ExportStep(Document):
     """Write the chosen weights."""
 
@@ -96,7 +105,8 @@ class EvaluateStep(Document):
 
 
 Step = Annotated[
-    VerifyStep | ProveStep | TrainStep | CombineStep | ExportStep | EvaluateStep, Field(discriminator="kind")
+    VerifyStep | ProveStep | TrainStep | CombineStep | FetchStep | ExportStep | EvaluateStep,
+    Field(discriminator="kind"),
 ]
 
 

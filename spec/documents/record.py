@@ -325,11 +325,12 @@ class RunRecord(SealedDocument):
     """Content digest of the exported weights."""
     outputs: dict[InsidePath, FileFacts]
     """Every file that the run leaves, by its path in the run's folder."""
-    train_seconds: Real
-    """Time in training steps, over all segments."""
-    supervised_tokens: int
+    train_seconds: Real | None
+    """Time in training steps, over all segments. None, as the next two, where a hosted service trained: nobody here
+    knows."""
+    supervised_tokens: int | None
     """Supervised tokens that were trained on, repeats counted."""
-    tokens: int
+    tokens: int | None
     """Tokens that were trained on, padding not counted."""
     peak_memory_bytes: int | None
     memory_method: str

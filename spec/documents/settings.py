@@ -12,6 +12,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.documents import loss_settings as losses
 from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
 from ftc.spec.documents.model_options import ModelOptions
@@ -28,6 +29,7 @@ from ftc.spec.sections.train import EarlyStopping
 from ftc.spec.shardings import Offload, Sharding, sharding_card
 from ftc.spec.strategies import AnySettings
 from ftc.spec.text_forms import FormName, form_card
+from ftc.spec.writing import Writing
 
 __all__ = [
     "DeterminismSettings",
@@ -206,6 +208,8 @@ class OpenTrain(Document):
     """Share of each target that is spread over all choices in training."""
     focal_gamma: Real | None = None
     """Power of the focal loss; None for plain cross entropy."""
+    loss: str | None = None
+    """Package and name of a loss that takes the place of the cross entropy; None for cross entropy."""
     z_loss: Real | None = None
     """Weight of the z-loss; None for none."""
     ema_decay: Real | None = None
@@ -264,11 +268,16 @@ class TrainSettings(OpenTrain):
     fused: bool
     """Whether the optimizer's fused kernel is used."""
     determinism: DeterminismSettings
-    activation_checkpointing: bool
+    activation_checkpointing: Recomputing
     loss_chunk_size: int | None = None
     """Target positions whose scores over the vocabulary are computed at a time; None for all, absent from the plan."""
     distillation: losses.DistillationSettings | None = None
     """Set where a teacher is learned from; None where rows alone teach."""
+
+    @property
+    def writing(self) -> Writing | None:
+        """How the model writes answers that it is trained on; None where rows alone are trained on."""
+        return source.writing if (source := self.sampling or self.distillation) is not None else None
 
     @property
     def is_divided(self) -> bool:
@@ -282,7 +291,7 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        asked = ("loss_chunk_size", "focal_gamma", "z_loss", "ema_decay", "quantize_aware")
+        asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "quantize_aware")
         usual: dict[str, Any] = dict.fromkeys((*asked, "embedding", "reranking", "router", "masking", "sampling"))
         usual |= {"nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["HOMONYMS", "KEYS", "VALUES"]
+__all__ = ["KEYS", "VALUES"]
 
 KEYS: dict[str, str] = {
     **dict.fromkeys(("base_model", "model_name", "model_name_or_path", "checkpoint_dir"), "model.base"),
@@ -66,12 +66,6 @@ KEYS: dict[str, str] = {
     **dict.fromkeys(("max_tokens", "max_new_token"), "eval.max_new_tokens"),
 }
 """The place of this language that means the same, by the word of another tool."""
-
-HOMONYMS = {
-    "train.loss": "remove it: the task decides the loss, `label_smoothing` softens it, and `focal_gamma` makes it a "
-    "focal loss; the distance to a teacher is `train.distillation.loss`",
-}
-"""What to do about a key, by its path, whose name means something else elsewhere in this language."""
 
 VALUES: dict[str, str] = {
     "bf16": "write `precision: bfloat16` in `train`",

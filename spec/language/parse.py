@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from ftc.spec.diagnostics import Diagnostic, Fix, Span, TextEdit, diagnostic, rewritten
+from ftc.spec.divergences import DIVERGENCES
 from ftc.spec.embedding_losses import EMBEDDING_LOSSES
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.section_tree import all_sections, field_docs, places_of_key, section_at
@@ -175,7 +176,7 @@ def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnosti
     known = tuple(section.model_fields) if section else ()
     inside = f" in `{_dotted(path[:-1])}`" if path[:-1] else ""
     span = source.key_span(path)
-    foreign = _NEVER.get(key) or _homonym(path) or _foreign_word(key, _dotted(path[:-1]))
+    foreign = _NEVER.get(key) or _foreign_word(key, _dotted(path[:-1]))
     mapping = source.node(path[:-1])
     entries = mapping.entries if isinstance(mapping, Mapping) else {}
     beside = {name for name, entry in entries.items() if entry.key_span.file == span.file}  # can't be meant
@@ -225,14 +226,6 @@ def _advice(plain: dict[str, Any], path: Path, known: tuple[str, ...]) -> tuple[
     if key in Recipe.model_fields:
         return "belongs at the top level", f"move `{key}` to the top level"
     return "unknown key", f"the keys here are {', '.join(known)}"
-
-
-def _homonym(path: Path) -> tuple[str, str] | None:
-    """Label and help for a word that means something else in another place, which is no slip of the pen."""
-    from ftc.spec.language.foreign_keys import HOMONYMS
-
-    words = HOMONYMS.get(_dotted(path))
-    return None if words is None else ("unknown key", words)
 
 
 def _foreign_word(key: str, section: str) -> tuple[str, str] | None:
@@ -287,6 +280,8 @@ def _elsewhere(path: Path) -> Iterable[tuple[str, str]]:
             yield from ((name, card.kind) for card in PREFERENCE_LOSSES for name in card.foreign)
             yield from ((name, card.kind) for card in REINFORCEMENT_LOSSES for name in card.foreign)
             yield from ((name, card.kind) for card in RERANKING_LOSSES for name in card.foreign)
+        case ("train", "distillation", "loss"):
+            yield from ((name, card.kind) for card in DIVERGENCES for name in card.foreign)
 
 
 def _not_a_choice(source: Source, path: Path, value: object, choices: list[str]) -> Diagnostic:

@@ -7,7 +7,7 @@ into `ftc.verbs.hosted`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ftc.spec.diagnostics import Diagnostic, diagnostic
@@ -19,10 +19,38 @@ from ftc.spec.providers.card import Asked, Closing, ProviderCard, Setting
 from ftc.spec.providers.openai import OPENAI
 from ftc.spec.providers.together import TOGETHER
 
-__all__ = ["PROVIDERS", "Asked", "Closing", "ProviderCard", "Setting", "request_text", "setting_uses", "treatment"]
+__all__ = [
+    "PROVIDERS",
+    "Asked",
+    "Closing",
+    "ProviderCard",
+    "Setting",
+    "not_proved_of",
+    "provider_title",
+    "request_text",
+    "setting_uses",
+    "treatment",
+    "usage_of",
+]
 
 PROVIDERS: tuple[ProviderCard, ...] = (TOGETHER, OPENAI)
 """Every service."""
+
+
+def provider_title(name: str) -> str:
+    """What people call a service; its name where this release doesn't know it."""
+    return next((one.title for one in PROVIDERS if one.name == name), name)
+
+
+def usage_of(name: str, told: Mapping[str, str]) -> tuple[str, ...]:
+    """What a service said of a job's use and price, by its own names."""
+    return next((tuple(key for key in one.usage if key in told) for one in PROVIDERS if one.name == name), ())
+
+
+def not_proved_of(name: str) -> tuple[str, ...]:
+    """What no audit can show of a service's work; of one that this release doesn't know, all of it."""
+    unknown = (f"what the service did: this release knows no service `{name}`",)
+    return next((one.not_proved for one in PROVIDERS if one.name == name), unknown)
 
 
 def treatment(card: ProviderCard, path: str) -> Setting | None:

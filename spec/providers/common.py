@@ -50,6 +50,7 @@ EVERYWHERE: tuple[Setting, ...] = (
     Setting("train.label_smoothing", "only", "plain cross entropy", ("0.0",)),
     Setting("train.focal_gamma", "only", "plain cross entropy", (None,)),
     Setting("train.neftune_alpha", "only", "no noise on embeddings", (None,)),
+    Setting("train.loss", "only", "plain cross entropy", (None,)),
     Setting("train.z_loss", "only", "plain cross entropy", (None,)),
     Setting("train.quantize_aware", "only", "no rounded weights in training", (None,)),
     Setting("train.ema_decay", "only", "no average of the weights", (None,)),

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from ftc.spec.base import Document, Effect, Real
+from ftc.spec.extension_points import ENTRY
 
 __all__ = [
     "MOST_FOLDS",
@@ -107,6 +108,11 @@ class PathSource(Document):
     `.tsv` file) before semicolons, tabs and vertical bars."""
     sheet: str | None = Field(default=None, min_length=1)
     """Sheet of a workbook. Default: the first, where most workbooks have their rows; the plan names it."""
+    reader: Annotated[str, Field(pattern=rf"^{ENTRY}$")] | None = None
+    """Row reader of an installed package, by package and name, such as `courtesy-metrics:tickets`, for a file of any
+    other kind, or one that says where rows are fetched. A plan calls it in a process of its own, half an hour at most,
+    without your environment variables; the lock pins the package's files and a digest of the rows. Default: none, so
+    that the suffix decides."""
 
 
 class HubSource(Document):

@@ -7,6 +7,9 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from ftc.spec.base import Document, Effect, Real
+from ftc.spec.checkpointing import Recomputing
+from ftc.spec.divergences import Divergence
+from ftc.spec.extension_points import ENTRY
 from ftc.spec.knobs import effects_in
 from ftc.spec.optimizer_choice import usual_optimizer
 from ftc.spec.optimizer_keys import OptimizerKeys
@@ -16,11 +19,12 @@ from ftc.spec.precisions import AskedPrecision, AskedType
 from ftc.spec.quantized_weights import ImitatedKind
 from ftc.spec.schedules import ScheduleKeys, ScheduleKind
 from ftc.spec.shardings import AskedSharding
+from ftc.spec.writing import Writing
 
 __all__ = [
     "Distillation",
-    "Divergence",
     "EarlyStopping",
+    "OnPolicy",
     "Optimizer",
     "ParameterGroup",
     "QuantizeAware",
@@ -89,11 +93,38 @@ class EarlyStopping(Document):
     """Smallest change that counts as improvement, in the metric's own unit. Default: 0, so that any gain counts."""
 
 
-Divergence = Literal["forward_kl", "reverse_kl", "jsd"]
-"""How far the model's choice is from the teacher's: from the teacher's side, which wants all covered that the teacher
-finds likely; from the model's own, which wants nothing that the teacher finds unlikely; or from both, by halves."""
 TeacherQuantization = Literal["nf4", "int8"]
 """Forms of bitsandbytes in which a teacher's linear layers may be held."""
+
+
+class OnPolicy(Document):
+    """On-policy distillation (GKD, Agarwal et al. 2024): in a share of the steps the model writes its own answers to
+    the rows' prompts and learns what the teacher says of each of their tokens, so that it is corrected where it goes
+    wrong itself. Each answer is kept in the run's folder, so that an audit recomputes what these steps were fed.
+    """
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    lmbda: Real = Field(default=0.5, gt=0, le=1)
+    """Share of the optimizer steps that train on answers of the model itself, evenly spread; the others train on the
+    rows' answers. Default: 0.5, as in TRL."""
+    max_new_tokens: int = Field(default=128, ge=1, le=131_072)
+    """Longest answer that is written in training, in tokens. Default: 128, as in TRL."""
+    temperature: Real = Field(default=1.0, gt=0, le=10)
+    """Sampling temperature. Default: 1, the model's own distribution, as in the paper."""
+    top_k: int = Field(default=0, ge=0)
+    """Tokens among which each token is sampled, the likeliest; 0 for all. Default: 0, the model's own distribution."""
+
+    @property
+    def writing(self) -> Writing:
+        """How the model writes."""
+        return Writing(
+            answers=1,
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            share=self.lmbda,
+        )
 
 
 class Distillation(Document):
@@ -113,17 +144,35 @@ class Distillation(Document):
     loss: Divergence = "forward_kl"
     """Divergence that is minimized. `forward_kl`: from the teacher to the model. `reverse_kl`: from the model to the
     teacher, for a model much smaller than the teacher (MiniLLM, Gu et al. 2024). `jsd`: the mean of both to their
-    average. Default: forward_kl, as in the paper."""
+    average. `generalized_jsd`: between these three, by `beta` (GKD, Agarwal et al. 2024). Default: forward_kl, as in
+    the paper."""
+    beta: Real = Field(default=0.5, ge=0, le=1)
+    """Weight of the teacher in the mixture of `generalized_jsd`, as in TRL: 0 is `forward_kl`, 0.5 `jsd` and 1
+    `reverse_kl`. Default: 0.5, as in TRL; the other losses don't know it."""
     temperature: Real = Field(default=2.0, gt=0, le=100)
     """Temperature that divides the logits of both models before the softmax; a higher one shows more of the teacher's
-    second choices. Default: 2, as in DistilBERT."""
+    second choices. Default: 2, as in DistilBERT, and 1 with `on_policy`, as in TRL."""
     weight: Real = Field(default=0.5, gt=0, le=1)
-    """Weight of the teacher's loss; the rest is the loss on the rows' own answers. Default: 0.5, equal weights."""
+    """Weight of the teacher's loss; the rest is the loss on the rows' own answers. Default: 0.5, equal weights, and 1
+    with `on_policy`: what the model writes itself is no reference answer."""
+    on_policy: OnPolicy | None = None
+    """Answers that the model writes itself and the teacher judges. Default: none, so that every step trains on the
+    rows' answers."""
     precision: AskedType = "auto"
     """Data type of the teacher's weights. Default `auto`: the precision of the run."""
     quantization: TeacherQuantization | None = None
     """Load the teacher's linear layers in 4 or 8 bits: less memory, slightly less accurate probabilities. Default:
     none, because the model learns from the teacher."""
+
+    @model_validator(mode="after")
+    def _as_written_answers_need(self) -> Self:
+        """Where the model writes answers itself, the teacher alone counts, at its own probabilities."""
+        usual = {name: 1.0 for name in ("temperature", "weight") if name not in self.model_fields_set}
+        if self.on_policy is None or not usual:
+            return self
+        found = self.model_copy(update=usual)
+        found.model_fields_set.difference_update(usual)  # nobody wrote them
+        return found
 
 
 class QuantizeAware(Document):
@@ -233,6 +282,12 @@ class Train(Document):
     (1 - p) to this power, so that rows which it still gets wrong count most; measured losses stay as they are. For
     classification and token classification with a head. Default: none, because plain cross entropy gives better
     probabilities; 2 is usual where most rows are easy."""
+    loss: Annotated[str, Field(pattern=rf"^{ENTRY}$")] | None = None
+    """Loss of an installed package in place of the cross entropy, by package and name, such as
+    `courtesy-metrics:bounded`; it gives each target a loss by its scores, in training, and measured losses stay as they
+    are. For tasks whose targets are tokens, or labels of a new head. A plan measures its memory on tensors without
+    data. Default: none, because a task has its own loss, which `label_smoothing` and `focal_gamma` change; the distance
+    to a teacher is `distillation.loss`."""
     z_loss: Annotated[Real, Field(gt=0, le=1)] | None = None
     """Weight of the z-loss (PaLM, Chowdhery et al. 2022): in training, this times the squared logarithm of the
     softmax's normalizer is added to the loss of each target token, so that scores don't drift to sizes that half
@@ -273,9 +328,12 @@ class Train(Document):
     gradients overflow is skipped and counted, and the scale halves. Default `auto`: bfloat16 on a GPU that has it,
     float16 on an older one with tensor cores (T4, V100, RTX 20), unless the model's activations are known to overflow
     it, and float32 elsewhere."""
-    activation_checkpointing: Literal["auto"] | bool = "auto"
-    """Activation (gradient) checkpointing: recompute activations in the backward pass instead of keeping them. Far
-    less memory, about a third more time. Default `auto`: only if the job does not fit otherwise."""
+    activation_checkpointing: Literal["auto"] | Recomputing = "auto"
+    """Activation (gradient) checkpointing: recompute activations in the backward pass instead of keeping them. With
+    `true` far less memory, about a third more time. With `selective` the results of linear layers and of fused
+    attention are kept, and only what is cheap is computed again: norms, rotations, activation functions, dropout.
+    Results are the same, to the bit. Default `auto`: only if the job does not fit otherwise, and then the faster one
+    that fits."""
     sharding: AskedSharding = "auto"
     """What each of several devices (`budget.devices`) holds: with `ddp` the whole model, with `fsdp` a shard of every
     weight, gradient and optimizer state, and one layer at a time as a whole (torch's `fully_shard`). The gradient

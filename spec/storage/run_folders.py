@@ -60,7 +60,7 @@ def _instead(text: str, has_runs: bool) -> str:
     """What helps somebody who named no run."""
     if Path(text).suffix in (".yaml", ".yml"):
         return f"`ftc plan {text}` shows the plan of a recipe; runs are named by id or folder"
-    if text and Path(text).is_dir() and has_runs:
+    if text and os.path.isdir(text) and has_runs:  # noqa: PTH112 - a path refuses names that are too long
         return "the folder has no record; `ftc run list` lists the runs of this project"
     return "`ftc run list` lists them" if has_runs else "there are no runs yet; `ftc apply RECIPE` starts one"
 

@@ -17,6 +17,7 @@ from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Effect
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.embedding_losses import EmbeddingLossCard
+from ftc.spec.extension_points import PointKind
 from ftc.spec.heads import Head, Labels, head_card
 from ftc.spec.metrics import Trait
 from ftc.spec.number_losses import NumberLossCard
@@ -140,6 +141,12 @@ class Mode:
         """Whether each target is a token of its own loss, with scores over the vocabulary."""
         form = form_card(self.form)
         return head_card(self.head).scores_vocabulary and not form.is_pair and not form.is_sampled
+
+    @property
+    def loss_point(self) -> PointKind | None:
+        """Which losses of packages can take the place of its own; None where a loss isn't that of one target."""
+        head = head_card(self.head)
+        return head.loss_point if self.scores_words or head.is_new else None
 
     @property
     def sorts_rows(self) -> bool:
@@ -290,6 +297,12 @@ class TaskSection(Document):
     def prefixes(self) -> tuple[str, str]:
         """What stands before a query and before a passage, where texts become vectors."""
         return "", ""
+
+    @property
+    def loss_point(self) -> PointKind | None:
+        """Which losses of packages fit, whatever family the model is of; None where none does."""
+        points = {mode.loss_point for mode in self.modes()}
+        return points.pop() if len(points) == 1 else None
 
     @property
     def masked_share(self) -> float | None:

@@ -271,7 +271,7 @@ def apply(
     What `until` or `stop` leaves before its end is `paused` or `pruned`; the next `apply` continues with the same bits.
 
     Args:
-        target: A planned recipe, a plan, or the file of a recipe or saved plan.
+        target: A planned recipe, a plan, the file of a recipe or saved plan, or a hosted job whose result is here.
         on_event: Hears of every step.
         again: Run a finished plan once more, in a folder of its own.
         until: Pause after this step, or at `train` with the weights exported and no test row evaluated.
@@ -304,12 +304,17 @@ def current(target: Planned | Plan | Path | str, *, offline: bool = False, folde
     """The target as compiled here and now; a saved plan must come out the same (FTC512), as the first process sees."""
     from ftc.compiler.resolve.files.safe_files import project_root
     from ftc.spec.documents.plan import Plan
+    from ftc.verbs.hosted.found import hosted_folder
 
     if isinstance(target, Planned):
         return target
     if isinstance(target, Plan):
         return unchanged(target, _compiled_again(target, Path(folder) / "plan", offline=offline))
     path = Path(target)
+    if (job := hosted_folder(str(target), folder)) is not None:
+        from ftc.verbs.hosted.result import planned_result
+
+        return planned_result(job)
     if path.suffix == ".json":
         from ftc.verbs.unpack import unpacked_plan
 
@@ -381,7 +386,8 @@ def audit(
     Raises:
         Refusal: There is no such run, or it has not done these steps (FTC535).
     """
-    from ftc.verbs.hosted.audit import audit_hosted, hosted_folder
+    from ftc.verbs.hosted.audit import audit_hosted
+    from ftc.verbs.hosted.found import hosted_folder
 
     if not isinstance(run, Run) and (hosted := hosted_folder(str(run), folder)) is not None:
         return audit_hosted(hosted, level)

@@ -78,6 +78,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC481": f"{_EXTENSION}::test_a_package_that_can_not_be_used_is_refused",
     "FTC482": f"{_EXTENSION}::test_a_package_that_can_not_be_used_is_refused",
     "FTC483": f"{_EXTENSION}::test_a_function_that_gives_no_value_ends_the_run",
+    "FTC485": "tests/e2e/test_row_reader.py::test_what_is_no_row_is_refused",
     "FTC453": "tests/e2e/test_parameters.py::test_experts_are_chosen_whole",
     "FTC414": f"{_VISION}::test_other_pixels_stop_a_run",
     "FTC027": "tests/spec/language/test_overlay.py::test_a_flag_for_an_item_that_is_not_there",

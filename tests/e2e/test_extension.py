@@ -135,6 +135,52 @@ def test_rewards_of_a_package_train_a_model(project: MakeProject, site: Path, tm
     assert "which an audit doesn't run" in said
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "title"), [("classification", "labels"), ("generation", "tokens")])
+def test_a_loss_of_a_package_is_traced_trained_with_and_replayed(
+    project: MakeProject, site: Path, tmp_path: Path, task: str, title: str
+) -> None:
+    root = project(task, "lora", steps=4)
+    recipe = root / "recipe.yaml"
+    text = recipe.read_text(encoding="utf-8")
+    with_loss = text.replace("train: {", "train: {loss: 'courtesy-metrics:bounded', ")
+    recipe.write_text(with_loss, encoding="utf-8")
+    code, said = _ftc(None, "plan", "recipe.yaml")
+    assert code == 3, said
+    assert "FTC480" in said
+    code, said = _ftc(site, "plan", "recipe.yaml", "-o", "job.plan.json")
+    assert code == 0, said
+    assert f"loss over {title} `bounded`; a run imports it, and so does a memory trace for a GPU" in said
+    assert "memory of the loss `courtesy-metrics:bounded`" in said, "an estimate without a trace doesn't know it"
+    mark = tmp_path / "imported"
+    assert not mark.exists()
+    for_a_card = ("plan", "recipe.yaml", "--set", "budget.device=a100-80gb")
+    code, said = _ftc(site, *for_a_card)
+    assert code == 0, said
+    assert "memory of the loss" not in said, "it was traced"
+    assert mark.exists(), "the trace called it"
+    mark.unlink()
+    code, said = _ftc(site, *for_a_card)
+    assert not mark.exists(), "the trace's answer is remembered"
+
+    for until in (("--until", "2"), ()):
+        code, said = _ftc(site, "apply", "job.plan.json", *until)
+        assert code == 0, said
+    (run,) = Path("runs").glob("*/*/")
+    losses = [json.loads(line)["loss"] for line in (run / "ladder.ndjson").read_text().splitlines() if '"loss"' in line]
+    assert len(losses) == 4
+    assert max(map(float.fromhex, losses)) < 1 / 0.7, "no target can cost more"
+    mark.unlink()
+    code, said = _ftc(site, "audit", run.name)
+    assert code == 0, said
+    assert not mark.exists(), "measured losses are cross entropies, which an audit computes without it"
+    if title == "tokens":
+        return  # a replay is the same for both
+    code, said = _ftc(site, "audit", run.name, "--level", "replay")
+    assert code == 0, said
+    assert "bitwise, steps 0–4 of 4" in said
+
+
 @pytest.mark.parametrize(
     ("code", "change"),
     [
@@ -191,11 +237,11 @@ def test_a_function_that_gives_no_value_ends_the_run(
     module = site / "courtesy_metrics" / "__init__.py"
     module.write_text(f"def courtesy(answer, references):\n    {body}\n", encoding="utf-8")
     monkeypatch.delitem(sys.modules, "courtesy_metrics", raising=False)
-    extensions._function.cache_clear()
+    extensions.package_function.cache_clear()
     with pytest.raises(Refusal) as refused:
         extensions.metric_value(_NAME, "an answer", ["right"])
     (found,) = refused.value.diagnostics
     assert found.code == "FTC483"
     assert words in found.summary
-    extensions._function.cache_clear()
+    extensions.package_function.cache_clear()
     monkeypatch.delitem(sys.modules, "courtesy_metrics", raising=False)

@@ -157,6 +157,22 @@ def test_test_rows_are_never_sent(card: ProviderCard, here: Path, server: Hosted
 
 
 @BOTH
+def test_rows_that_were_deleted_at_the_service_are_uploaded_anew(
+    card: ProviderCard, here: Path, server: HostedServer
+) -> None:
+    server.faults["list"] = [None, 503]  # the second look for the job, before it is created
+    with pytest.raises(Refusal):
+        launched(card)
+    assert (server.jobs, len(server.files)) == ([], 1)
+    uploaded = record(here).train.id
+    server.files = {"another": b""}
+    job = launched(card)
+    assert job.train.id not in (None, uploaded)
+    assert any("no longer at the service" in one.what for one in job.moments)
+    assert len(server.jobs) == 1
+
+
+@BOTH
 def test_a_preview_shows_it_all_and_connects_to_nothing(
     card: ProviderCard, here: Path, server: HostedServer, ftc: Ftc
 ) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import tarfile
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -384,3 +385,22 @@ def test_what_has_changed_is_not_packed(
     lost = {"streams": "token streams", "weights": "`encoder/model.safetensors` is not the file"}
     words = f"error[FTC711]: the plan's {lost[change]}" if change == "streams" else lost.get(change, "error[FTC512]")
     assert (words in refused.text, (tmp_path / "new.tar").exists()) == (True, False), refused.err
+
+
+def test_the_cache_has_to_have_room_as_well(
+    packed: Packed, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == elsewhere.stat().st_dev:
+        pytest.skip("this machine has one disk")
+    with tempfile.TemporaryDirectory(dir=other) as cache:
+        monkeypatch.setenv("FTC_CACHE", cache)
+        known = shutil.disk_usage
+        full = known(cache)._replace(free=10)
+        monkeypatch.setattr(shutil, "disk_usage", lambda place: full if str(place).startswith(cache) else known(place))
+        with pytest.raises(Refusal, match="token streams need") as refused:
+            api.unpack(packed.package)
+        assert _codes(refused) == ["FTC663"]
+        assert list(elsewhere.iterdir()) == [], "nothing was unpacked"
+        monkeypatch.setattr(shutil, "disk_usage", known)
+        assert api.unpack(packed.package).status == "unpacked"

@@ -16,6 +16,7 @@ from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.model_form import linear_modules
 from ftc.runtime.memory_trace.child import trace
 from ftc.runtime.memory_trace.meta_model import model_config
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.expected import phase_groups
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
@@ -206,7 +207,7 @@ def grid_facts(config: dict[str, Any]) -> ModelFacts:
 
 
 def by_form(
-    facts: ModelFacts, strategy: str, recomputing: bool, teacher: ModelFacts | None = None, packed: Packed = None
+    facts: ModelFacts, strategy: str, recomputing: Recomputing, teacher: ModelFacts | None = None, packed: Packed = None
 ) -> PhasePeak:
     """The largest moment of training by the closed form."""
     job = _form_job(facts, strategy, recomputing)
@@ -218,7 +219,7 @@ def by_form(
 
 
 def shared_by_form(
-    facts: ModelFacts, strategy: str, recomputing: bool, devices: int, sharding: Sharding, offload: Offload
+    facts: ModelFacts, strategy: str, recomputing: Recomputing, devices: int, sharding: Sharding, offload: Offload
 ) -> PhasePeak:
     """The largest moment on one of several devices by the closed form."""
     card = sharding_card(sharding)
@@ -228,7 +229,7 @@ def shared_by_form(
 
 
 def shared_by_trace(
-    facts: ModelFacts, strategy: str, recomputing: bool, devices: int, sharding: Sharding, offload: Offload
+    facts: ModelFacts, strategy: str, recomputing: Recomputing, devices: int, sharding: Sharding, offload: Offload
 ) -> PhasePeak:
     """The same by the trace."""
     job = grid_job(facts, strategy, recomputing)
@@ -255,7 +256,7 @@ def by_both(facts: ModelFacts, strategy: dict[str, Any], **train: Any) -> tuple[
         facts=facts, device=card, task={"kind": task}, strategy=strategy, train={"batch_size": 16, **settled, **train}
     )
     report = split_report(100, length_max=length, supervised_max=_SUPERVISED)
-    draft = replace(draft, splits=dict.fromkeys(draft.splits, report), packages=frozenset(("bitsandbytes",)))
+    draft = replace(draft, splits=dict.fromkeys(draft.splits, report), packages=dict.fromkeys(("bitsandbytes",)))
     draft = decided(replace(draft, labels=_LABELS if task == "classification" else ()))
     point = draft.candidate
     return by_closed_form(draft.at(point)).allocated_bytes, trace(question(draft.at(point))).allocated_bytes
@@ -289,7 +290,7 @@ def _measuring(phases: Sequence[PhasePeak]) -> dict[str, int]:
     return {name: groups[name].peak_bytes for name in ("evaluation", "generation") if name in groups}
 
 
-def _form_job(facts: ModelFacts, strategy: str, recomputing: bool) -> MemoryInputs:
+def _form_job(facts: ModelFacts, strategy: str, recomputing: Recomputing) -> MemoryInputs:
     targets = {name: size for name, size in facts.linear_modules.items() if name.endswith(_targets(facts))}
     full, is_encoder = strategy == "full", facts.family == "encoder"
     length = _LENGTHS.get(facts.family, _LENGTH)
@@ -320,7 +321,7 @@ def _form_job(facts: ModelFacts, strategy: str, recomputing: bool) -> MemoryInpu
 
 
 def by_trace(
-    facts: ModelFacts, strategy: str, recomputing: bool, teacher: ModelFacts | None = None, packed: Packed = None
+    facts: ModelFacts, strategy: str, recomputing: Recomputing, teacher: ModelFacts | None = None, packed: Packed = None
 ) -> PhasePeak:
     """The largest moment of training by the trace."""
     job = grid_job(facts, strategy, recomputing)
@@ -334,7 +335,7 @@ def by_trace(
     return trace(job.model_copy(update={"evaluation": None})).peak
 
 
-def grid_job(facts: ModelFacts, strategy: str, recomputing: bool) -> TraceJob:
+def grid_job(facts: ModelFacts, strategy: str, recomputing: Recomputing) -> TraceJob:
     """The step as a job for the trace."""
     is_encoder = facts.family == "encoder"
     changes: dict[str, Any] = {"text__labels": _LABELS} if is_encoder else {}

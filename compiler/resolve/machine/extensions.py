@@ -1,19 +1,21 @@
-"""Installed packages that a recipe names for a metric or a reward: what they declare, read and never imported."""
+"""Installed packages that a recipe names, such as for a metric or a loss: what they declare, read without an import."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from ftc.compiler.resolve.rows.data_files import source_paths
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.quality import CheckName
 from ftc.spec.extension_points import ExtensionPoint, PackageEntry, extension_point, package_entry
 from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.sections.data import PathSource
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.installed import InstalledPackage, installed_package
 
-__all__ = ["NamedEntry", "asked_packages", "named_entries", "resolve_extensions"]
+__all__ = ["NamedEntry", "asked_packages", "named_entries", "reading_packages", "resolve_extensions"]
 
 
 class NamedEntry(NamedTuple):
@@ -27,10 +29,15 @@ class NamedEntry(NamedTuple):
 
 def named_entries(recipe: Recipe) -> Iterator[NamedEntry]:
     """Everything that a recipe names of packages, in the order of its sections."""
+    for path, source in source_paths(recipe.data).values():
+        if isinstance(source, PathSource) and source.reader and (entry := package_entry(source.reader)):
+            yield NamedEntry(entry, extension_point("row_reader"), f"{path}.reader")
     rewards = recipe.task.sampling.rewards if recipe.task.sampling else ()
     for number, reward in enumerate(rewards):
         if reward.name and (entry := package_entry(reward.name)):
             yield NamedEntry(entry, extension_point("reward"), f"task.rewards[{number}].name")
+    if (loss := recipe.train.loss) and (entry := package_entry(loss)) and (point := recipe.task.loss_point):
+        yield NamedEntry(entry, extension_point(point), "train.loss")
     for name, path in recipe.eval.named():
         if entry := package_entry(name):
             yield NamedEntry(entry, extension_point("metric"), path)
@@ -39,6 +46,12 @@ def named_entries(recipe: Recipe) -> Iterator[NamedEntry]:
 def asked_packages(recipe: Recipe) -> frozenset[str]:
     """Packages that a run of this recipe imports, by their normal names."""
     return frozenset(named.entry.distribution for named in named_entries(recipe))
+
+
+def reading_packages(recipe: Recipe) -> frozenset[str]:
+    """Packages that read this recipe's rows, by their normal names."""
+    reads = extension_point("row_reader")
+    return frozenset(named.entry.distribution for named in named_entries(recipe) if named.point == reads)
 
 
 def resolve_extensions(recipe: Recipe, span_of: Callable[[str], Span | None]) -> tuple[Check, ...]:
@@ -58,10 +71,12 @@ def resolve_extensions(recipe: Recipe, span_of: Callable[[str], Span | None]) ->
     if found:
         raise Refusal(found)
     asked: dict[str, dict[str, None]] = {name: {} for name in packages}
+    called: dict[str, dict[str, None]] = {name: {} for name in packages}
     for one in named:
-        asked[one.entry.distribution][f"{one.point.kind} `{one.entry.name}`"] = None
+        asked[one.entry.distribution][f"{one.point.title} `{one.entry.name}`"] = None
+        called[one.entry.distribution][one.point.called] = None
     lines = (
-        f"{name} {package.version}: {', '.join(asked[name])}; a run imports it"
+        f"{name} {package.version}: {', '.join(asked[name])}; {'; '.join(called[name])}"
         for name, package in sorted(packages.items())
         if package is not None
     )

@@ -167,11 +167,12 @@ def _on_disk(
     source: PathSource | Paraphrases, recipe_path: str, folder: Path, root: Path, digests: DigestCache, span_of: SpanOf
 ) -> DataFile:
     span = span_of(f"{recipe_path}.path")
+    any_kind = isinstance(source, PathSource) and source.reader is not None
     try:
         is_set = is_pattern(source.path) and not os.path.exists(folder / source.path)  # noqa: PTH110 - `Path` raises
         path = folder if is_set else safe_path(root, source.path, folder)
         is_set = is_set or path.is_dir()
-        members = files_of(root, source.path, folder, span, f"{recipe_path}.path") if is_set else {}
+        members = files_of(root, source.path, folder, span, f"{recipe_path}.path", any_kind) if is_set else {}
     except UnsafePath as error:
         raise Refusal([error.diagnostic(span, f"{recipe_path}.path")]) from error
     if not is_set:
@@ -210,7 +211,7 @@ def _asked(source: PathSource | Paraphrases) -> dict[str, Any]:
     return {key: value for key, value in source.to_json().items() if value is not None or key not in _READING}
 
 
-_READING = ("delimiter", "sheet")
+_READING = ("delimiter", "sheet", "reader")
 
 
 def _on_hub(

@@ -24,10 +24,13 @@ def is_pattern(path: str) -> bool:
     return _WILD.search(path) is not None
 
 
-def files_of(root: Path, path: str, folder: Path, span: Span | None, recipe_path: str) -> dict[str, Path]:
+def files_of(
+    root: Path, path: str, folder: Path, span: Span | None, recipe_path: str, any_kind: bool = False
+) -> dict[str, Path]:
     """The files that a pattern or a folder stands for, by the name that rows have, in order.
 
-    A folder stands for the data files in it, not for those of folders inside. Hidden files are passed over.
+    A folder stands for the data files in it, not for those of folders inside. Hidden files are passed over. Files of
+    `any_kind` are data files where a package reads them.
 
     Raises:
         UnsafePath: The pattern, or a file that it finds, leads out of the project.
@@ -49,7 +52,9 @@ def files_of(root: Path, path: str, folder: Path, span: Span | None, recipe_path
     prefix = "" if fixed in (".", "./") else f"{fixed.rstrip('/')}/"
     names = [file.relative_to(start).as_posix() for file in start.glob(pattern)] if start.is_dir() else []
     seen = [name for name in names if not any(step.startswith(".") for step in name.split("/"))]
-    kept = sorted(name for name in seen if name.lower().endswith(SUFFIXES) and not (start / name).is_dir())
+    kept = sorted(
+        name for name in seen if (any_kind or name.lower().endswith(SUFFIXES)) and not (start / name).is_dir()
+    )
     for name in kept:
         refuse_odd_file(start / name, f"{prefix}{name}", span, recipe_path)  # left out, its rows would be missed
     if not kept:
@@ -64,7 +69,7 @@ def files_of(root: Path, path: str, folder: Path, span: Span | None, recipe_path
         help_ = "write them as fewer files, such as Parquet"
         raise Refusal([diagnostic("FTC398", summary, span, help=help_, path=recipe_path)])
     kinds = sorted({Path(name).suffix.lower() for name in kept})
-    if len(kinds) > 1:
+    if len(kinds) > 1 and not any_kind:
         summary = f"`{path}` matches files of several kinds: {', '.join(kinds)}"
         help_ = f"name one kind, such as `{prefix}*{kinds[0]}`"
         raise Refusal([diagnostic("FTC398", summary, span, help=help_, path=recipe_path)])

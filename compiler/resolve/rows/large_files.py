@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
 
-__all__ = ["refuse_larger_than_memory", "too_large"]
+__all__ = ["memory_bytes", "refuse_larger_than_memory", "too_large"]
 
 _AS_TEXT = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".conll", ".iob", ".iob2", ".bio")
 """Kinds whose rows take more memory than their file has bytes; others may be compressed, or hold columns unread."""
@@ -20,12 +20,12 @@ def refuse_larger_than_memory(path: Path, shown_as: str, span: Span | None) -> N
     Raises:
         Refusal: FTC327.
     """
-    if path.suffix.lower() in _AS_TEXT and path.stat().st_size > (most := _memory_bytes()):
+    if path.suffix.lower() in _AS_TEXT and path.stat().st_size > (most := memory_bytes()):
         reason = f"rows take more memory than their file has bytes, and this process may have {most / 2**30:,.2f} GiB"
         raise too_large(path, shown_as, span, reason)
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
     """What a process can have at most: the machine's memory, or less where a limit says so."""
     if sys.platform == "win32":
         return sys.maxsize

@@ -23,18 +23,20 @@ class Reading:
     Attributes:
         delimiter: What divides the values of a CSV or TSV file; None to find out.
         sheet: The sheet of a workbook; None for the first.
+        reader: Row reader of a package, by package and name; None for those of ftc.
         images: Columns whose bytes are images; of Parquet and Arrow files, no others have bytes.
     """
 
     delimiter: str | None = None
     sheet: str | None = None
+    reader: str | None = None
     images: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, asked: Mapping[str, Any]) -> Reading:
         """As a source's keys have it, in a recipe or in its lock."""
         delimiter = asked.get("delimiter")
-        return cls("\t" if delimiter == "tab" else delimiter, asked.get("sheet"))
+        return cls("\t" if delimiter == "tab" else delimiter, asked.get("sheet"), asked.get("reader"))
 
 
 USUAL_READING = Reading()

@@ -17,6 +17,7 @@ from ftc.compiler.resolve.files.safe_files import refuse_odd_file, why_unreadabl
 from ftc.compiler.resolve.rows.arrow_values import holds_bytes, is_plain, with_text_for_bytes
 from ftc.compiler.resolve.rows.json_rows import read_json_array, read_json_lines
 from ftc.compiler.resolve.rows.large_files import too_large
+from ftc.compiler.resolve.rows.package_rows import read_by_package
 from ftc.compiler.resolve.rows.reading import USUAL_READING, Reading, absent_file
 from ftc.compiler.resolve.rows.separated_rows import read_separated
 from ftc.compiler.resolve.rows.table import Faults, Table, without_form
@@ -240,12 +241,16 @@ def read_rows(path: Path, shown_as: str, span: Span | None = None, reading: Read
 
     Raises:
         Refusal: FTC350 to FTC360: the file is absent, of another kind, broken or without rows; FTC397 or FTC650, it is
-            a workbook that can't be read here.
+            a workbook that can't be read here; FTC485, a package can't read it.
     """
-    suffix = path.suffix.lower()
+    suffix, findings = path.suffix.lower(), list[Diagnostic]()
     try:
-        _check_kind(path, suffix, shown_as, span)
-        table, findings = _READERS[suffix](path, shown_as, reading)
+        if reading.reader is not None:
+            _check_file(path, shown_as, span)
+            table = read_by_package(path, shown_as, reading.reader, span)
+        else:
+            _check_kind(path, suffix, shown_as, span)
+            table, findings = _READERS[suffix](path, shown_as, reading)
     except UnreadableTable as error:
         help_ = "write the file again, or check that it was copied completely"
         raise _refusal("FTC353", f"{shown_as} is not a complete {path.suffix} file", span, help_, str(error)) from error
@@ -263,10 +268,14 @@ def read_rows(path: Path, shown_as: str, span: Span | None = None, reading: Read
     return table
 
 
-def _check_kind(path: Path, suffix: str, shown_as: str, span: Span | None) -> None:
+def _check_file(path: Path, shown_as: str, span: Span | None) -> None:
     refuse_odd_file(path, shown_as, span)
     if not path.is_file():
         raise Refusal([absent_file(path, shown_as, span)])
+
+
+def _check_kind(path: Path, suffix: str, shown_as: str, span: Span | None) -> None:
+    _check_file(path, shown_as, span)
     with path.open("rb") as file:
         start = file.read(512)
     if b"[Content_Types].xml" in start and suffix not in WORKBOOKS:

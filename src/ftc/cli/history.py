@@ -51,7 +51,7 @@ def run_show(args: Namespace) -> int:
     if args.target.endswith(".json"):
         _show_plan(api.load_plan(args.target), args)
         return ExitCode.FINE
-    from ftc.verbs.hosted.audit import hosted_folder
+    from ftc.verbs.hosted.found import hosted_folder
     from ftc.verbs.standing import as_left
 
     if (hosted := hosted_folder(args.target, ".")) is not None:
@@ -108,7 +108,7 @@ def run_runs(args: Namespace) -> int:
     """Lists the runs, the newest first."""
     from ftc import api
     from ftc.cli.output import run_json
-    from ftc.verbs.hosted.audit import hosted_jobs
+    from ftc.verbs.hosted.found import hosted_jobs
     from ftc.verbs.runs import unreadable_runs
     from ftc.verbs.standing import as_left
     from ftc.views.hosted import hosted_line
@@ -117,7 +117,9 @@ def run_runs(args: Namespace) -> int:
 
     found = api.runs()
     if args.json:
-        print_json([run_json(one) for one in found])
+        empty = {"record": None, "evaluation": None}
+        jobs = [{"folder": f"runs/{one.name}/{one.id}", **empty, "hosted": one.to_json()} for one in hosted_jobs()]
+        print_json([*map(run_json, found), *jobs])
     else:
         entries = [(one.plan, one.record, one.evaluation) for one in map(as_left, found)]
         write(runs_text(entries, page=page(sys.stdout, args)))

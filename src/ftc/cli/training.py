@@ -1,4 +1,4 @@
-"""The verbs that train and measure: `apply` and `run eval`."""
+"""The verb that trains: `apply`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from ftc.cli.arguments import (
-    RUN,
     Command,
     Example,
     Parser,
@@ -22,16 +21,16 @@ from ftc.cli.arguments import (
     add_quiet,
     add_recipe,
     add_waive,
-    count_of,
     override_words,
 )
 from ftc.cli.faults import Restart
 from ftc.cli.output import following, print_result, show_planned, show_run, tracing
-from ftc.cli.serving import add_server_arguments, on_server, server_misuse
-from ftc.cli.terminal import declined, page, print_json, show_diagnostics, write
+from ftc.cli.terminal import declined, page, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ftc.api import Planned, Run
     from ftc.spec.documents.events import Event, EventListener
 
@@ -49,8 +48,8 @@ _EXIT_CODES = {
 
 
 def apply_arguments(parser: Parser) -> None:
-    about = "a recipe, or a plan that `ftc plan -o` saved"
-    add_recipe(parser, "target", metavar="RECIPE|PLAN", about=about)
+    about = "a recipe, a plan that `ftc plan -o` saved, or a hosted job, whose result is measured here"
+    add_recipe(parser, "target", metavar="RECIPE|PLAN|JOB", about=about)
     add_overrides(parser)
     add_waive(parser)
     parser.add_argument("--yes", action="store_true", help="don't ask")
@@ -88,6 +87,7 @@ def run_apply(args: Namespace) -> int:
     from ftc import api
     from ftc.runtime.execution.agreement import arriving
     from ftc.spec.storage.processes import contract, is_follower, is_one_of_several, unpinned
+    from ftc.verbs.hosted.found import hosted_folder
     from ftc.verbs.plan import refuse_other
     from ftc.verbs.policy import waivers_of
 
@@ -97,6 +97,8 @@ def run_apply(args: Namespace) -> int:
         words = "`--set`, `--set-file`, `--waive`, `--locked` go with its recipe"
         sys.stderr.write(f"error: a saved plan is run as it is; {words}\n")
         return ExitCode.USAGE
+    if (job := hosted_folder(args.target, ".")) is not None:
+        return _run_result(job, args)
     with arriving():
         if args.may_restart and (wrong := unpinned(os.environ)) and _counts_bits(args):
             raise Restart(wrong)
@@ -133,6 +135,21 @@ def run_apply(args: Namespace) -> int:
         return code
     begun = planned if args.source is None else _begun_elsewhere(planned, args)
     return ExitCode.FINE if begun is None else _carried_out(begun, args)
+
+
+def _run_result(job: Path, args: Namespace) -> int:
+    """Takes in what a hosted service trained, and measures it here."""
+    from ftc.verbs.hosted.result import planned_result
+    from ftc.verbs.plan import refuse_other
+
+    if args.overrides or args.waive or args.locked or args.source is not None:
+        words = "`--set`, `--set-file`, `--waive`, `--locked` and `--from` are for what trains here"
+        sys.stderr.write(f"error: a hosted job's result is taken as it is; {words}\n")
+        return ExitCode.USAGE
+    planned = planned_result(job)
+    if args.expect is not None:
+        refuse_other(planned.plan, args.expect)
+    return _up_to_date(planned.run, args) if _is_done(planned.run, args) else _carried_out(planned, args)
 
 
 def _begun_elsewhere(planned: Planned, args: Namespace) -> Planned | None:
@@ -306,77 +323,6 @@ def _declined(planned: Planned, args: Namespace) -> int | None:
     return code
 
 
-def eval_arguments(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help=f"a finished run: {RUN}")
-    parser.add_argument("--data", metavar="FILE", help="rows to measure on, with the run's columns (its test split)")
-    parser.add_argument("--harness", metavar="TASK,…", help="tasks of the lm-evaluation-harness instead of rows")
-    parser.add_argument("--tasks", metavar="FOLDER", help="further such tasks; Python that they name is run")
-    parser.add_argument("--limit", metavar="N", type=count_of("rows"), help="rows of such a task at most (all)")
-    add_server_arguments(parser)
-    add_offline(parser)
-    add_quiet(parser, "show no progress")
-
-
-def run_eval(args: Namespace) -> int:
-    """Measures it; a broken gate gives 7, as in `ftc apply`."""
-    if problem := _eval_misuse(args):
-        sys.stderr.write(f"error: {problem}\n")
-        return ExitCode.USAGE
-    from ftc import api
-
-    gc.enable()  # the command starts without; measuring may take hours
-    if args.server is not None:
-        return on_server(args)
-    if args.harness is not None:
-        return _on_harness(args)
-    with following(args) as listener:
-        found = api.evaluate(args.run, data=args.data, on_event=listener)
-    if args.json:
-        print_json(
-            {
-                "run": found.run.record.id,
-                "data": found.data,
-                "stream_sha256": found.plan.data["test"].stream_digest,
-                "passed": found.passed,
-                "evaluation": found.evaluation.to_json(),
-            }
-        )
-    else:
-        from ftc.views.run import evaluation_text
-
-        title = f"run {found.run.record.id} on {found.data or 'its test split'}"
-        write(evaluation_text(found.plan, found.evaluation, title, page=page(sys.stdout, args)))
-    return ExitCode.FINE if found.passed else ExitCode.GATE_FAILED
-
-
-def _eval_misuse(args: Namespace) -> str:
-    if problem := server_misuse(args):
-        return problem
-    if args.harness is None:
-        names = [name for name in ("tasks", "limit") if getattr(args, name) is not None]
-        return f"--{names[0]} is for --harness" if names else ""
-    if args.data is not None:
-        return "--harness brings rows of its own; leave out --data"
-    return "" if args.harness.strip(", ") else "--harness names no task"
-
-
-def _on_harness(args: Namespace) -> int:
-    from ftc import api
-
-    if args.offline:  # the harness's libraries ask for these as they are imported
-        os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
-    tasks = [name.strip() for name in args.harness.split(",") if name.strip()]
-    with following(args) as listener:
-        found = api.evaluate_on_harness(args.run, tasks, task_folder=args.tasks, limit=args.limit, on_event=listener)
-    if args.json:
-        print_json(found.to_json())
-    else:
-        from ftc.views.comparison import harness_text
-
-        write(harness_text(found, page(sys.stdout, args)))
-    return ExitCode.FINE
-
-
 COMMANDS: dict[str, Command] = {
     "apply": Command(
         apply_arguments,
@@ -385,15 +331,6 @@ COMMANDS: dict[str, Command] = {
             Example("ftc apply", "plan this folder's recipe, ask, train and evaluate"),
             Example("ftc apply tickets.plan.json", "run a saved plan"),
             Example("ftc apply tickets.yaml --yes --locked --json", "for CI: no question, events as JSON lines"),
-        ),
-    ),
-    "run eval": Command(
-        eval_arguments,
-        run_eval,
-        examples=(
-            Example("ftc run eval 3f2a --data new.csv", "on rows of your own; gates exit with 7"),
-            Example("ftc run eval 3f2a --harness arc_easy,boolq --limit 100", "on tasks of the lm-evaluation-harness"),
-            Example("ftc run eval 3f2a --server http://127.0.0.1:8000/v1", "a server that should serve its model"),
         ),
     ),
 }

@@ -54,6 +54,12 @@ def _plans() -> Mapping[str, Command]:
     return COMMANDS
 
 
+def _evaluating() -> Mapping[str, Command]:
+    from ftc.cli.evaluating import COMMANDS
+
+    return COMMANDS
+
+
 def _training() -> Mapping[str, Command]:
     from ftc.cli.training import COMMANDS
 
@@ -158,7 +164,7 @@ RUN = Group(
         Verb("run show", _history, "show a run or a saved plan"),
         Verb("run compare", _history, "compare runs on the same test rows"),
         Verb("run diff", _history, "show what differs between two runs, and what has to be done"),
-        Verb("run eval", _training, "evaluate a finished run again, on its test rows or on a file"),
+        Verb("run eval", _evaluating, "evaluate a finished run again, on its test rows or on a file"),
         Verb("run inspect", _inspecting, "show what training changed in the weights, and in the states between layers"),
         Verb("run profile", _inspecting, "show where the time of a training step goes"),
         Verb("run rate", _history, "compare answers by hand, without knowing which model wrote them"),

@@ -23,9 +23,7 @@ from ftc.verbs.runs import Run, find_run
 if TYPE_CHECKING:
     from ftc.spec.documents.events import EventListener
     from ftc.spec.documents.lineage import Combined
-    from ftc.spec.documents.lockfile import Lock
     from ftc.spec.documents.plan import Plan
-    from ftc.spec.documents.settings import Settings
 
 __all__ = ["combine"]
 
@@ -179,60 +177,25 @@ def _combined(
     return Combined(method=method, density=kept, seed=drawn, adapters=adapters)
 
 
-def _settings(plan: Plan, made: Combined) -> Settings:
-    """The first run's settings with the combined adapter, and no step of training."""
-    ranks = [one.rank for one in made.adapters]
-    rank = {"equal": ranks[0], "sum": sum(ranks), "largest": max(ranks)}[combination(made.method).rank]
-    settings = plan.settings
-    adapter = _adapter(plan).model_copy(update={"rank": rank, "alpha": rank, "alphas": {}})  # peft's own scale
-    proof = settings.train.determinism.model_copy(update={"proof_steps": 0})
-    changes = {
-        "strategy": settings.strategy.model_copy(update={"adapter": adapter}),
-        "train": settings.train.model_copy(update={"num_steps": 0, "determinism": proof}),
-        "model": settings.model.model_copy(update={"parent": None, "combined": made}),
-    }
-    return settings.model_copy(update=changes)
-
-
-def _lock(lock: Lock, settings: Settings) -> Lock:
-    """The first run's lock with what the settings have become."""
-    from ftc.spec.documents.lockfile import sealed
-
-    plain = settings.to_json()
-    model = {key: value for key, value in lock.model.settings.items() if key != "parent"}
-    model["combined"] = plain["model"]["combined"]
-    train = {**lock.train.settings, "strategy": plain["strategy"]}
-    train["train"] = {**train["train"], "determinism": plain["train"]["determinism"]}
-    parts = {
-        "model": lock.model.model_copy(update={"settings": model}),
-        "train": lock.train.model_copy(update={"settings": train}),
-        "length": lock.length.model_copy(update={"steps": {**lock.length.steps, "num_steps": 0}}),
-    }
-    return sealed(lock.model_copy(update=parts))
-
-
 def _plan(runs: Sequence[Run], made: Combined, name: str | None) -> Plan:
     """The first run's plan with a step that combines instead of training."""
-    from ftc.spec.documents.plan import Check, CombineStep, EvaluateStep, Origin, VerifyStep
+    from ftc.spec.documents.plan import CombineStep
+    from ftc.verbs.ready_made import ready_made_plan
 
     plan = runs[0].plan
-    settings = _settings(plan, made)
+    ranks = [one.rank for one in made.adapters]
+    rank = {"equal": ranks[0], "sum": sum(ranks), "largest": max(ranks)}[combination(made.method).rank]
+    adapter = _adapter(plan).model_copy(update={"rank": rank, "alpha": rank, "alphas": {}})  # peft's own scale
     named = ", ".join(f"{one.run_id} x {one.weight:g}" for one in made.adapters)
-    reason = Origin(kind="derived", reason=f"adapters combined by `{made.method}`: {named}")
     others = [run.record.id for run in runs[1:] if run.plan.data.get("test") != plan.data.get("test")]
     unseen = [f"whether run {other} was trained on these test rows: it has others" for other in others]
-    steps = [step for step in plan.steps if isinstance(step, VerifyStep | EvaluateStep)]
-    combining = CombineStep(kind="combine", artifact="adapter", adapters=len(made.adapters))
-    changes = {
-        "name": name or f"{plan.name}-combined",
-        "settings": settings,
-        "lock": _lock(plan.lock, settings),
-        "origins": {**plan.origins, "model.combined": reason},
-        "steps": (*steps[:1], combining, *steps[1:]),
-        "checks": (*plan.checks, Check(name="combined", code=None, result=reason.reason)),
-        "not_checked": (*plan.not_checked, *unseen),
-        "time": None,
-        "work": None,
-        "state": None,
-    }
-    return plan.model_copy(update=changes).sealed()
+    step = CombineStep(kind="combine", artifact="adapter", adapters=len(made.adapters))
+    return ready_made_plan(
+        plan,
+        made,
+        step,
+        f"adapters combined by `{made.method}`: {named}",
+        strategy=plan.settings.strategy.model_copy(update={"adapter": adapter}),
+        name=name or f"{plan.name}-combined",
+        not_checked=(*plan.not_checked, *unseen),
+    )

@@ -220,7 +220,7 @@ def past_runs(root: Path) -> tuple[PastRun, ...]:
     """What the newest finished runs of a project tell about speed."""
     folders = sorted(recorded_runs(root), key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
     readable = _readable(iter(folders[:_MOST_PAST_RUNS]))
-    return tuple(_past(run) for run in readable if run.record.is_finished and run.record.train_seconds > 0)
+    return tuple(_past(run) for run in readable if run.record.is_finished and run.record.train_seconds)
 
 
 def _past(run: Run) -> PastRun:

@@ -85,7 +85,7 @@ def unpack(file: Path | str, folder: Path | str | None = None, *, expect: str | 
         there = {name.removeprefix(PROJECT): facts for name, facts in listed.files.items() if name.startswith(PROJECT)}
         _refuse_occupied(target, there)
         scratch = stack.enter_context(_scratch(target if target.is_dir() else target.parent))
-        _refuse_small(scratch, size)
+        _refuse_small(scratch, size, "files", "free space, or name a folder on another disk")
         for name in listed.order:
             _extract(opened, name, listed.files[name], scratch)
         if opened.read(len(END) + 1) != END:
@@ -220,13 +220,13 @@ def _scratch(folder: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _refuse_small(scratch: Path, needed: int) -> None:
+def _refuse_small(folder: Path, needed: int, what: str, help: str) -> None:
     """Raises a refusal where there is no room (FTC663)."""
-    if (free := shutil.disk_usage(scratch).free) < needed:
+    if (free := shutil.disk_usage(folder).free) < needed:
         from ftc.views.numbers import byte_size
 
-        summary = f"the package's files need {byte_size(needed)} on disk, but only {byte_size(free)} are free"
-        raise Refusal([diagnostic("FTC663", summary, help="free space, or name a folder on another disk")])
+        summary = f"the package's {what} need {byte_size(needed)} on disk, but only {byte_size(free)} are free"
+        raise Refusal([diagnostic("FTC663", summary, help=help)])
 
 
 def _extract(opened: BinaryIO, name: str, facts: FileFacts, scratch: Path) -> None:
@@ -310,7 +310,7 @@ def _keep_streams(plan: Plan, folder: Path, made_from: StreamKey, manifest: Mani
     """Puts token streams into ftc's cache, unless it has them; whether it had not.
 
     Raises:
-        Refusal: It has others (FTC712), or takes none (FTC713).
+        Refusal: It has others (FTC712), has no room (FTC663), or takes none (FTC713).
         OSError: The disk refused.
     """
     from ftc.compiler.tokens.stream_manifest import keep_unpacked, kept_manifest, kept_streams
@@ -321,6 +321,9 @@ def _keep_streams(plan: Plan, folder: Path, made_from: StreamKey, manifest: Mani
             return False
         raise _damaged("ftc's cache has other token streams that were made of the same rows")
     place.parent.mkdir(parents=True, exist_ok=True)
+    if place.parent.stat().st_dev != folder.stat().st_dev:  # on one disk they are moved, which takes no room
+        needed = sum(facts.size for facts in manifest.files.values())
+        _refuse_small(place.parent, needed, "token streams", "free space there, or set `FTC_CACHE` to another disk")
     temporary = Path(tempfile.mkdtemp(prefix=".making-", dir=place.parent))
     try:
         for name in manifest.files:

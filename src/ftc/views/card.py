@@ -20,6 +20,7 @@ from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import metric_named
 from ftc.spec.precisions import precision_card
+from ftc.spec.providers import provider_title
 from ftc.spec.sections.data import HubSource
 from ftc.spec.strategies import strategy_card
 from ftc.views import numbers
@@ -37,6 +38,7 @@ from ftc.views.words import (
     sampling_facts,
     size_words,
     skipped_words,
+    steps_words,
     teacher_parts,
     tokenizer_parts,
 )
@@ -213,8 +215,9 @@ def _introduction(plan: Plan) -> str:
 
 def _results(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
     if evaluation is None or not evaluation.tuned.metrics:
-        done = f"{numbers.count(record.steps_done)} of {numbers.plural(plan.settings.train.num_steps, 'step')}"
-        return f"Not evaluated on the test split. The run is {record.status.replace('_', ' ')}, {done} done."
+        is_own = plan.settings.model.fetched is None
+        done = f"{steps_words(plan, record)}{' done' if is_own else ''}"
+        return f"Not evaluated on the test split. The run is {record.status.replace('_', ' ')}, {done}."
     rows = numbers.plural(evaluation.tuned.rows, "row")
     table = [
         ("metric", "base", "tuned", "gain", "gate"),
@@ -253,6 +256,12 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
         yield "parent", ", ".join(map(_inline, parent))
     if teacher := teacher_parts(plan):
         yield "teacher", ", ".join([_inline(_teacher_name(plan)), *teacher[1:]])
+    if (taken := plan.settings.model.fetched) is not None:
+        yield "training", f"by {_inline(provider_title(taken.provider))}, which says how alone"
+        yield "decided there", ", ".join(map(_code, taken.fixed)) or "nothing that a plan names"
+        yield "longest sequence", numbers.plural(plan.settings.text.max_length, "token")
+        yield "evaluated on", _inline(record.observed.device)
+        return
     of = f" of {numbers.count(train.num_steps)}" if record.steps_done != train.num_steps else ""
     selected = "" if record.selected_step is None else f"; weights of step {numbers.count(record.selected_step)}"
     batch = numbers.plural(train.batch_size, "row" if train.sampling is None else "sampled answer")
@@ -266,7 +275,7 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     if (rounded := train.quantize_aware) is not None:
         yield "trained for", f"weights rounded to {rounded.words()}, as it was measured; `ftc run export` writes them"
     yield "longest sequence", numbers.plural(plan.settings.text.max_length, "token")
-    yield "trained on", f"{numbers.count(record.tokens)} tokens in {numbers.duration(record.train_seconds)}"
+    yield "trained on", f"{numbers.known(record.tokens)} tokens in {numbers.duration(record.train_seconds)}"
     yield "device", _inline(record.observed.device)
 
 

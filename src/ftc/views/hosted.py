@@ -88,6 +88,8 @@ def hosted_text(job: HostedJob, folder: str, *, page: Page = PLAIN) -> str:
     if job.outputs:
         size = sum(facts.size for facts in job.outputs.values())
         lines += page.flow("fetched", [numbers.plural(len(job.outputs), "file"), numbers.byte_size(size)])
+        if any(name.startswith("adapter/") for name in job.outputs):
+            lines += page.flow("next", [f"`ftc apply {escaped(job.id)}` makes it a run, measured here beside the base"])
     if job.waived:
         lines += page.flow("waived", map(escaped, job.waived))
     lines += page.flow("not pinned", map(escaped, job.not_pinned))

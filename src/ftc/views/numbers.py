@@ -21,6 +21,7 @@ __all__ = [
     "gain",
     "gibibytes",
     "interval",
+    "known",
     "magnitude",
     "metric",
     "ordinal",
@@ -32,11 +33,17 @@ __all__ = [
 ]
 
 _GIB = 2**30
+_UNKNOWN = "unknown"
 
 
 def count(number: int) -> str:
     """`2,127`."""
     return f"{number:,}"
+
+
+def known(number: int | None) -> str:
+    """The same of a number that may be unknown, which is then said: it is not zero."""
+    return _UNKNOWN if number is None else count(number)
 
 
 def ordinal(number: int) -> str:
@@ -116,8 +123,10 @@ def rate(value: float) -> str:
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
-def duration(seconds: float) -> str:
-    """`0.4 s`, `41 s`, `3 min 20 s`, `2 h 05 min`, `3 d 4 h`."""
+def duration(seconds: float | None) -> str:
+    """`0.4 s`, `41 s`, `3 min 20 s`, `2 h 05 min`, `3 d 4 h`; `unknown` where nobody said."""
+    if seconds is None:
+        return _UNKNOWN
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

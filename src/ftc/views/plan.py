@@ -7,8 +7,18 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, assert_never
 
+from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.documents.interruption import Standing
-from ftc.spec.documents.plan import CombineStep, EvaluateStep, ExportStep, Plan, ProveStep, TrainStep, VerifyStep
+from ftc.spec.documents.plan import (
+    CombineStep,
+    EvaluateStep,
+    ExportStep,
+    FetchStep,
+    Plan,
+    ProveStep,
+    TrainStep,
+    VerifyStep,
+)
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
@@ -224,13 +234,12 @@ def _training(plan: Plan, page: Page) -> list[str]:
     weights = train.class_weights
     parts += [f"class weights {min(weights):.2g} to {max(weights):.2g}"] if weights else []
     parts += [f"focal loss, gamma {train.focal_gamma:g}"] if train.focal_gamma is not None else []
+    parts += [f"loss `{train.loss}` of a package"] if train.loss is not None else []
     parts += [f"z-loss, weight {train.z_loss:g}"] if train.z_loss is not None else []
     parts += [f"average of the weights, decay {train.ema_decay:g}"] if train.ema_decay is not None else []
     parts += [f"weights rounded to {train.quantize_aware.words()}"] if train.quantize_aware is not None else []
-    if train.batching == "length_grouped":
-        parts.append("rows grouped by length")
-    if train.activation_checkpointing:
-        parts.append("activation checkpointing")
+    parts += ["rows grouped by length"] if train.batching == "length_grouped" else []
+    parts += [label] if (label := checkpointing_card(train.activation_checkpointing).label) else []
     if train.early_stopping:
         parts.append(f"stops early on {escaped(train.early_stopping.metric)}")
     return page.flow("Training", parts)
@@ -280,6 +289,8 @@ def _steps(plan: Plan, record: RunRecord | None, standing: Standing | None, page
                     words = f"{escaped(standing.words)}; {begins} {numbers.plural(steps, 'step')}"
             case CombineStep(adapters=count):
                 name, words = "combine", f"the adapters of {numbers.count(count)} runs"
+            case FetchStep(artifact=artifact, provider=provider):
+                name, words = "fetch", f"the {artifact} that {escaped(provider)} trained"
             case ExportStep(artifact=artifact):
                 name, words = "export", f"the {artifact}, as safetensors"
             case EvaluateStep():

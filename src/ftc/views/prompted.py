@@ -55,7 +55,10 @@ def worth_words(plan: Plan, record: RunRecord | None, evaluation: Evaluation) ->
         if (time := plan.time) is not None and time.cost_low is not None and time.cost_high is not None:
             low, high = time.cost_low, time.cost_high
             cost = f"planned at {numbers.amount_range(low.amount, high.amount, high.currency)}"
-        yield f"Cost of tuning: {numbers.duration(record.train_seconds)} of training; {cost}."
+        took = f"{numbers.duration(record.train_seconds)} of training"
+        if record.train_seconds is None:
+            took, cost = "training at a service", "its price and its time are what the service says"
+        yield f"Cost of tuning: {took}; {cost}."
     more = best.prompt_tokens - best.own_tokens
     ratio = f", {best.prompt_tokens / best.own_tokens:.1f} times as many" if best.own_tokens else ""
     seconds = (best.seconds - evaluation.tuned.seconds) / max(1, best.rows)
@@ -64,7 +67,7 @@ def worth_words(plan: Plan, record: RunRecord | None, evaluation: Evaluation) ->
         f"Cost at use: the prompt {size}; a row took {numbers.signed(seconds)} seconds more than with the tuned model "
         "on this device."
     )
-    if record is not None and seconds > 0:
+    if record is not None and record.train_seconds is not None and seconds > 0:
         requests = math.ceil(record.train_seconds / seconds)
         yield f"After {numbers.count(requests)} requests the time that the tuned model saves equals that of training."
 

@@ -28,6 +28,7 @@ from ftc.views.words import (
     parent_parts,
     size_words,
     skipped_words,
+    steps_words,
     teacher_parts,
 )
 
@@ -71,7 +72,7 @@ def run_text(
         "finished": page.good("finished"),
         "gate_failed": page.bad("finished, gate failed"),
     }
-    steps = f"{numbers.count(record.steps_done)} of {numbers.plural(plan.settings.train.num_steps, 'step')}"
+    steps = steps_words(plan, record)
     parts = [f"{page.strong(record.id)} {words[record.status]}", steps, *skipped_words(record)]
     if record.selected_step is not None and record.selected_step != record.steps_done:
         parts.append(f"weights of step {numbers.count(record.selected_step)}, the best on validation")
@@ -249,10 +250,11 @@ def _time_words(plan: Plan, record: RunRecord) -> Iterable[str]:
         yield f"{numbers.duration(whole)}{planned}"
     if not record.time_by_phase:
         yield f"training {numbers.duration(record.train_seconds)}"
-    if record.train_seconds > 0 and math.isfinite(record.tokens / record.train_seconds):
+    if record.train_seconds and record.tokens is not None and math.isfinite(record.tokens / record.train_seconds):
         yield f"{numbers.count(round(record.tokens / record.train_seconds))} tok/s"
     noun = learned_noun(plan)
-    yield f"{numbers.magnitude(record.supervised_tokens)} {noun or 'target tokens'}"
+    if record.supervised_tokens is not None:
+        yield f"{numbers.magnitude(record.supervised_tokens)} {noun or 'target tokens'}"
 
 
 RunEntry = tuple[Plan, RunRecord, Evaluation | None]
@@ -279,7 +281,7 @@ def runs_text(entries: Iterable[RunEntry], *, page: Page = PLAIN) -> str:
             record.id,
             shorten(record.name, _LONGEST_NAME),
             escaped(_started(record)[:_MINUTES].replace("T", " ")),
-            f"{numbers.count(record.steps_done)}/{numbers.count(plan.settings.train.num_steps)}",
+            steps_words(plan, record, short=True),
             paints[record.status](record.status.replace("_", " ")),
             headline(evaluation),
         )
@@ -342,7 +344,7 @@ def run_html(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> st
     """The run as a table of its measurements, then what it found about itself, and what comes next."""
     caption = f"{record.name}: run {record.id}, {record.status.replace('_', ' ')}"
     if evaluation is None:
-        steps = f"{numbers.count(record.steps_done)} of {numbers.count(plan.settings.train.num_steps)}"
+        steps = steps_words(plan, record).removesuffix(" steps")
         return _html_table(caption, (), [("steps", steps)])
     rows = [
         (

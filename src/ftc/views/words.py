@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ftc.spec.divergences import divergence_card
 from ftc.spec.documents.interruption import Interruption
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.own_tokenizer import OwnTokenizer
 from ftc.spec.documents.plan import ModelSummary, Plan
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.metrics import METRICS, metric_named
+from ftc.spec.providers import provider_title, usage_of
 from ftc.spec.reinforcement_losses import reinforcement_loss
 from ftc.spec.tasks.card import Mode
 from ftc.spec.text_forms import FormName, form_card
+from ftc.spec.writing import Writing
 from ftc.views import numbers
 from ftc.views.page import escaped
 
@@ -37,6 +40,7 @@ __all__ = [
     "sampling_facts",
     "size_words",
     "skipped_words",
+    "steps_words",
     "teacher_parts",
     "tokenizer_parts",
     "value_at",
@@ -107,9 +111,6 @@ def size_words(model: ModelSummary, noun: str = "") -> str:
     return size if model.num_active is None else f"{size}, {numbers.magnitude(model.num_active)} active"
 
 
-_LOSSES = {"forward_kl": "forward KL", "reverse_kl": "reverse KL", "jsd": "JSD"}
-
-
 def teacher_parts(plan: Plan) -> list[str]:
     """The teacher, how it counts, and how it is held; empty where the rows alone teach."""
     lesson = plan.settings.train.distillation
@@ -118,16 +119,41 @@ def teacher_parts(plan: Plan) -> list[str]:
     teacher = lesson.teacher
     license = escaped(teacher.license or "no license")
     held = f"quantized to {lesson.quantization}" if lesson.quantization else f"in {lesson.precision}"
+    beta = f" with beta {lesson.beta:g}" if lesson.beta is not None else ""
+    own = lesson.on_policy.writing if lesson.on_policy is not None else None
     return [
         f"{escaped(teacher.base)} {numbers.magnitude(teacher.num_parameters)} ({license})",
         f"{100 * lesson.weight:.3g} % of the loss" if lesson.weight < 1 else "the whole loss",
-        f"{_LOSSES[lesson.loss]} at temperature {lesson.temperature:g}",
+        f"{divergence_card(lesson.loss).label}{beta} at temperature {lesson.temperature:g}",
         held,
+        *([f"{100 * own.share:.3g} % of the steps on the model's own answers{_sampled(own)}"] if own else []),
     ]
+
+
+def steps_words(plan: Plan, record: RunRecord, *, short: bool = False) -> str:
+    """How many steps a run has done; who trained in its place where nobody here knows.
+
+    Args:
+        plan: The run's plan.
+        record: Its record.
+        short: For the column of a table.
+    """
+    if (taken := plan.settings.model.fetched) is not None:
+        return taken.provider if short else f"trained by {escaped(provider_title(taken.provider))}"
+    done, steps = numbers.count(record.steps_done), plan.settings.train.num_steps
+    return f"{done}/{numbers.count(steps)}" if short else f"{done} of {numbers.plural(steps, 'step')}"
 
 
 def parent_parts(plan: Plan) -> list[str]:
     """The runs that a plan's run begins from, and what of them is used; empty for a plain base model."""
+    if (taken := plan.settings.model.fetched) is not None:
+        job = f"job {escaped(taken.job)} of {escaped(provider_title(taken.provider))}"
+        asked = f"{numbers.plural(taken.num_steps, 'step')} asked for; how many it did is unknown here"
+        return [
+            job,
+            asked,
+            *(f"it says {name} {escaped(taken.told[name])}" for name in usage_of(taken.provider, taken.told)),
+        ]
     if (made := plan.settings.model.combined) is not None:
         kept = f", {100 * made.density:g} % kept" if made.density is not None else ""
         each = [f"run {one.run_id} of {escaped(one.name)} x {one.weight:g}" for one in made.adapters]
@@ -164,12 +190,16 @@ def value_at(values: Any, path: str) -> Any:
     return values
 
 
+def _sampled(writing: Writing) -> str:
+    """How long answers are that a model writes in training, and how their tokens are drawn."""
+    among = f" among the {numbers.plural(writing.top_k, 'likeliest token')}" if writing.top_k else ""
+    length = numbers.plural(writing.max_new_tokens, "token")
+    return f", up to {length} each, sampled{among} at temperature {writing.temperature:g}"
+
+
 def sampling_facts(sampling: SamplingSettings) -> Iterator[tuple[str, str]]:
     """How answers were sampled, what they earned by, and what was made of it."""
-    among = f" among the {numbers.plural(sampling.top_k, 'likeliest token')}" if sampling.top_k else ""
-    length = numbers.plural(sampling.max_new_tokens, "token")
-    sizes = f"{sampling.group_size} per prompt, up to {length} each"
-    yield "answers", f"{sizes}, sampled{among} at temperature {sampling.temperature:g}"
+    yield "answers", f"{sampling.group_size} per prompt{_sampled(sampling.writing)}"
     yield "rewards", ", ".join(f"{one.label} (weight {one.weight:g})" for one in sampling.rewards)
     beta = f", divergence from the base model weighted by {sampling.beta:g}" if sampling.beta else ""
     yield "loss", f"{reinforcement_loss(sampling.loss).label}{beta}"

@@ -119,7 +119,7 @@ def test_a_measured_context_takes_the_place_of_the_usual_one(measured: int | Non
 
 def test_a_build_of_torch_for_cards_takes_more_of_a_processor() -> None:
     usual, wide = (
-        decided(replace(draft_of(device=CPU), packages=frozenset(packages))).memory
+        decided(replace(draft_of(device=CPU), packages=dict.fromkeys(packages))).memory
         for packages in ({"torch"}, {"torch", "nvidia-cudnn-cu13"})
     )
     assert usual is not None

@@ -27,6 +27,7 @@ GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
 ANSWERING = {"kind": "generation", "prompt": "Answer the question: {{ q | trim }}"}
 """A word of whose prose is no variable."""
 
+_LOSS = {"loss": "courtesy-metrics:bounded"}
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("FTC201", {"data": data(fields={"txt": "a"})}, {"data": data(fields={"text": "a"})}),
     (
@@ -50,6 +51,17 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         "FTC278",
         {"task": {"kind": "classification"}, "train": {"z_loss": 1e-4}},
         {"task": {"kind": "classification", "mode": "generative"}, "train": {"z_loss": 1e-4}},
+    ),
+    (
+        "FTC486",
+        {"data": {"source": {"path": "rows.txt", "reader": "courtesy-metrics:tickets", "delimiter": "|"}}},
+        {"data": {"source": {"path": "rows.txt", "reader": "courtesy-metrics:tickets"}}},
+    ),
+    ("FTC484", {"task": {"kind": "preference"}, "train": _LOSS}, {"task": {"kind": "chat"}, "train": _LOSS}),
+    (
+        "FTC484",
+        {"task": {"kind": "classification"}, "train": {**_LOSS, "label_smoothing": 0.1}},
+        {"task": {"kind": "classification"}, "train": _LOSS},
     ),
     (
         "FTC278",

@@ -176,7 +176,7 @@ def test_each_device_has_pages_of_its_own() -> None:
             budget={"devices": "auto"},
             train={"optimizer": {"kind": "auto"}, "batch_size": 4},
         )
-        draft = replace(draft, packages=frozenset(("bitsandbytes",)))
+        draft = replace(draft, packages=dict.fromkeys(("bitsandbytes",)))
         return {(one.devices, one.optimizer) for one in training_candidates(decided(draft))}
 
     pages = 8 * FACTS.num_parameters

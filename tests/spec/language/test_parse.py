@@ -163,4 +163,6 @@ def test_plain_recipe_is_what_the_tests_say() -> None:
 
 def test_a_loss_is_no_distance_to_a_teacher() -> None:
     loss = one(f"{SHORTEST}train: {{loss: focal}}\n")
-    assert loss.help[0].startswith("remove it: the task decides the loss")
+    assert loss.code == "FTC103"
+    assert "`focal_gamma`" in loss.help[0]
+    assert "`distillation.loss`" in loss.help[0]

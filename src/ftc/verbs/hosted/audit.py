@@ -24,7 +24,7 @@ from ftc.spec.storage.run_folders import read_document
 from ftc.verbs.hosted.sent_rows import written_rows
 from ftc.verbs.launch import Launch
 
-__all__ = ["audit_hosted", "hosted_folder", "hosted_jobs"]
+__all__ = ["audit_hosted"]
 
 _STATED = (
     "n_epochs",
@@ -37,36 +37,6 @@ _STATED = (
     "random_seed",
 )
 """Numbers that a request and a service's description of its job call the same."""
-
-
-def hosted_folder(text: str, folder: Path | str) -> Path | None:
-    """A hosted job's folder by itself, by its name or the beginning of that; None where there is none, or several.
-
-    Args:
-        text: What somebody calls it.
-        folder: Any folder of the project.
-    """
-    from ftc.compiler.resolve.files.safe_files import project_root
-
-    if (Path(text) / HOSTED_FILE).is_file():
-        return Path(text)
-    root = project_root(Path(folder) / "recipe")
-    found = [file.parent for file in root.glob(f"runs/*/*/{HOSTED_FILE}") if text and file.parent.name.startswith(text)]
-    is_recipe = bool(found) and (root / "runs" / text).is_dir()  # its name stands for its newest run
-    return found[0] if len(found) == 1 and not is_recipe else None
-
-
-def hosted_jobs(folder: Path | str = ".") -> tuple[HostedJob, ...]:
-    """The hosted jobs of a project that can be read, by recipe and name."""
-    from ftc.compiler.resolve.files.safe_files import project_root
-
-    found = list[HostedJob]()
-    for file in sorted(project_root(Path(folder) / "recipe").glob(f"runs/*/*/{HOSTED_FILE}")):
-        try:
-            found.append(read_document(file, HostedJob))
-        except Refusal:
-            continue
-    return tuple(found)
 
 
 @dataclass(slots=True)

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 from ftc.spec.documents.hosted import HostedStatus, TheirJob
 from ftc.verbs.hosted.service import Service, ServiceFault, text_at
 
-__all__ = ["Estimate", "Hosted", "PreviewRow", "kept_content", "safe_id", "their_job"]
+__all__ = ["Estimate", "Hosted", "PreviewRow", "is_gone", "kept_content", "safe_id", "their_job"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _MOST_VALUE = 200
+_NOT_THERE = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,21 @@ def their_job(
         values=dict(sorted(told.items())),
         error=error[:_MOST_VALUE],
     )
+
+
+def is_gone(service: Hosted, file: str) -> bool:
+    """Whether rows that were uploaded before were deleted at a service.
+
+    Raises:
+        ServiceFault: It can't be asked now.
+    """
+    try:
+        service.is_ready(file)
+    except ServiceFault as fault:
+        if fault.status == _NOT_THERE:
+            return True
+        raise
+    return False
 
 
 def kept_content(service: Service, file: str, target: Path) -> bool:

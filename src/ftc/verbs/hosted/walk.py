@@ -20,9 +20,12 @@ from ftc.spec.base import parse_money
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.hosted import HOSTED_FILE, HostedJob, Moment, Preview, TheirJob
 from ftc.spec.documents.plan import ExportStep
-from ftc.spec.storage.atomic_write import sweep, write_text
+from ftc.spec.storage.atomic_write import sweep, write_file, write_text
+from ftc.spec.storage.paths import RunFolder
+from ftc.spec.storage.reading import read_regular
 from ftc.spec.storage.run_folders import read_document
 from ftc.verbs.hosted.prepare import Prepared
+from ftc.verbs.hosted.protocol import is_gone
 from ftc.verbs.hosted.sent_rows import file_facts, stream_of
 from ftc.verbs.hosted.service import ServiceFault
 
@@ -102,7 +105,10 @@ class _Walk:
     def through(self) -> HostedJob:
         """Every step that is still to be done."""
         if not (self._folder / "plan.json").exists():
-            write_text(self._folder / "plan.json", self._prepared.launch.plan.to_text())
+            launch, place = self._prepared.launch, RunFolder(self._folder)
+            if (recipe := launch.root / launch.plan.recipe_file).is_file():
+                write_file(place.recipe, read_regular(recipe))  # for the run that takes the result
+            write_text(place.plan, launch.plan.to_text())
         if self._wishes.another:
             if self._job.creating:  # the job may be listed by now, and is paid for
                 self._adopt()
@@ -199,6 +205,10 @@ class _Walk:
         for part, file in self._prepared.files.items():
             sent = self._job.validation if part == "validation" else self._job.train
             assert sent is not None, "files are written for what is sent"
+            old, asking = sent.id, f"asking for the {part} rows"
+            if old is not None and self._asked(asking, partial(is_gone, self._service, old)):
+                sent = sent.model_copy(update={"id": None})
+                self._note(f"{old} is no longer at the service", **{part: sent})
             if sent.id is None:
                 upload = partial(self._service.upload, file, sent.facts.sha256)
                 named = self._asked(f"uploading the {part} rows", upload)
@@ -207,7 +217,7 @@ class _Walk:
             assert sent.id is not None, "named above"
             until, id = time.monotonic() + _READY_SECONDS, sent.id
             is_ready = partial(self._service.is_ready, id)
-            while not self._asked(f"asking for the {part} rows", is_ready):
+            while not self._asked(asking, is_ready):
                 if time.monotonic() > until:
                     raise self._unable("waiting for the rows", ServiceFault("they were not checked within an hour"))
                 self._wishes.sleep(min(5.0, self._prepared.site.poll_seconds))

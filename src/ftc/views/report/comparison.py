@@ -33,7 +33,7 @@ from ftc.views.report.rows import is_right
 from ftc.views.report.training import STEPS, history, range_words, short, smoothed, thinned
 from ftc.views.row_texts import RowTexts
 from ftc.views.run import wall_seconds
-from ftc.views.words import metric_title
+from ftc.views.words import metric_title, steps_words
 
 __all__ = ["Side", "comparison_html"]
 
@@ -277,8 +277,8 @@ def _resources(sides: Sequence[Side]) -> str:
             f"<code>{text(side.record.id)}</code>",
             text(side.plan.settings.strategy.words()),
             numbers.count(side.plan.model.num_trainable),
-            f"{numbers.count(side.record.steps_done)} of {numbers.count(side.plan.settings.train.num_steps)}",
-            numbers.count(side.record.tokens),
+            steps_words(side.plan, side.record).removesuffix(" steps"),
+            numbers.known(side.record.tokens),
             _beside(
                 None if side.record.peak_memory_bytes is None else numbers.byte_size(side.record.peak_memory_bytes),
                 numbers.byte_size(side.plan.memory.peak_bytes),

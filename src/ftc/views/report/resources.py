@@ -184,12 +184,12 @@ def resources_section(plan: Plan, record: RunRecord, evaluation: Evaluation | No
         several = f", in {len(record.segments)} segments" if len(record.segments) > 1 else ""
         rows.append(("measured", f"{numbers.duration(whole)} from start to end{several}"))
     rows.append(("training steps", numbers.duration(record.train_seconds)))
-    if record.train_seconds > 0:
+    if record.train_seconds and record.tokens is not None:
         speed = f"{numbers.count(round(record.tokens / record.train_seconds))} tokens/s"
         rows.append(("mean throughput", f"{speed}, without padding"))
     noun = learned_noun(plan)
-    supervised = f"{numbers.count(record.supervised_tokens)} {noun or 'target tokens'}"
-    rows.append(("tokens", f"{numbers.count(record.tokens)}; {supervised}"))
+    supervised = f"{numbers.known(record.supervised_tokens)} {noun or 'target tokens'}"
+    rows.append(("tokens", f"{numbers.known(record.tokens)}; {supervised}"))
     phases: dict[str, float] = {}
     for phase in () if record.time_by_phase else run.phases:
         phases[phase.phase] = phases.get(phase.phase, 0.0) + phase.seconds
@@ -222,7 +222,8 @@ def _beside(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str, str, str]
     steps, whole = plan.settings.train.num_steps, wall_seconds(record)
     early = any(segment.ended_by == "early_stop" for segment in record.segments)
     ended = "stopped early" if early else "–" if record.steps_done == steps else f"{steps - record.steps_done:,} left"
-    yield "training steps", numbers.count(steps), numbers.count(record.steps_done), ended
+    if plan.settings.model.fetched is None:
+        yield "training steps", numbers.count(steps), numbers.count(record.steps_done), ended
     if record.peak_memory_bytes is not None:
         planned, measured = planned_peak(plan), record.peak_memory_bytes
         sizes = numbers.byte_size(planned), numbers.byte_size(measured)

@@ -13,7 +13,7 @@ from ftc.views.report.charts import Axis, Drawer, Range, Ranges, are_shares, fig
 from ftc.views.report.elements import beginning_html, long_text, marked_up, section, table, text
 from ftc.views.results import Comparison, change_words, comparisons, reservations
 from ftc.views.row_texts import RowTexts
-from ftc.views.words import metric_title
+from ftc.views.words import metric_title, steps_words
 
 __all__ = ["lead", "predictions_section", "result_section"]
 
@@ -21,8 +21,9 @@ __all__ = ["lead", "predictions_section", "result_section"]
 def lead(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
     """The result in a sentence or two, as text."""
     if evaluation is None or not evaluation.tuned.metrics:
-        done = f"{numbers.count(record.steps_done)} of {numbers.plural(plan.settings.train.num_steps, 'step')}"
-        return f"Not evaluated on the test split. The run is {record.status.replace('_', ' ')}, with {done} done."
+        is_own = plan.settings.model.fetched is None
+        done = f"with {steps_words(plan, record)} done" if is_own else steps_words(plan, record)
+        return f"Not evaluated on the test split. The run is {record.status.replace('_', ' ')}, {done}."
     found, gates = comparisons(evaluation), evaluation.gates
     main = next((one for one in found if one.gate is not None), found[0])
     title, after = metric_title(main.name), numbers.metric(main.tuned)

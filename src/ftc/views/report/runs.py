@@ -18,7 +18,7 @@ from ftc.spec.version import VERSION
 from ftc.views import numbers
 from ftc.views.report.elements import framed, section, text
 from ftc.views.report.training import History, history, thinned
-from ftc.views.words import headline
+from ftc.views.words import headline, steps_words
 
 __all__ = ["Listed", "runs_html"]
 
@@ -132,7 +132,9 @@ def _card(
         one.plan.recipe.task.kind,
         one.plan.model.name,
         one.plan.settings.strategy.words(),
-        f"step {numbers.count(record.steps_done)} of {numbers.count(steps)}",
+        f"step {numbers.count(record.steps_done)} of {numbers.count(steps)}"
+        if one.plan.settings.model.fetched is None
+        else steps_words(one.plan, record),
         began,
     )
     return (

@@ -14,7 +14,7 @@ from ftc.views import numbers
 from ftc.views.findings import is_still_falling
 from ftc.views.report.charts import COLORS, Axis, Drawer, Lines, Point, Series, figure
 from ftc.views.report.elements import details, section, table, text
-from ftc.views.words import metric_title, skipped_words
+from ftc.views.words import metric_title, parent_parts, skipped_words, steps_words
 
 __all__ = [
     "STEPS",
@@ -185,6 +185,9 @@ def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer)
     curves = overfitting_words(run, record)
     told = f"<p>{text(curves)}</p>" if curves else ""
     train = plan.settings.train
+    if plan.settings.model.fetched is not None:
+        told = ", ".join((steps_words(plan, record), *parent_parts(plan)))
+        return section("training", "Training", f"<p>{told}. Losses and gradients are not known here.</p>")
     of = f" of {numbers.count(train.num_steps)}" if record.steps_done != train.num_steps else ""
     words = [f"{numbers.count(record.steps_done)}{of} steps of {numbers.plural(train.batch_size, 'row')}"]
     if record.selected_step is not None:
