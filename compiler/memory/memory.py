@@ -147,8 +147,7 @@ def _estimate(draft: ClosedDraft, method: Method, phases: tuple[PhasePeak, ...],
     process = process_range(reserved, context)
     limit, source = limit_of(draft)
     components = {context.name: context.size.expected, **peak.components}
-    if rest := reserved.expected - peak.peak_bytes:
-        components["allocator"] = rest
+    components |= {"allocator": rest} if (rest := reserved.expected - peak.peak_bytes) else {}
     return MemoryEstimate(
         method=method,
         phases=phases,
@@ -173,8 +172,8 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
     if quantized is not None:
         scale = 4.0 if quantized.type == "int8" else 0.0
         weight_bytes = quantized_bytes(_as_held(draft), packed_bytes(draft), row=scale)
-    length, target = _in_stacks(draft, shape)
-    sequences, places = _sequences(draft), rows * scored_per_row(draft, shape)
+    (length, target), sequences = _in_stacks(draft, shape), _sequences(draft)
+    places = rows * scored_per_row(draft, shape)
     at_once = min(places, draft.candidate.loss_chunk_size or places)
     return MemoryInputs(
         model=_as_held(draft),
