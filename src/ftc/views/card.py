@@ -293,21 +293,6 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     rounded = [f"trained for weights rounded to {one.words()}"] if (one := train.quantize_aware) else []
     yield "precision", "; ".join([precision_card(train.precision).label, *rounded, *skipped_words(record)])
     yield "longest sequence", numbers.plural(plan.settings.text.max_length, "token")
-        yield "evaluated on", _inline(record.observed.device)
-        return
-    of = f" of {numbers.count(train.num_steps)}" if record.steps_done != train.num_steps else ""
-    selected = "" if record.selected_step is None else f"; weights of step {numbers.count(record.selected_step)}"
-    batch = numbers.plural(train.batch_size, "row" if train.sampling is None else "sampled answer")
-    yield "training", f"{numbers.count(record.steps_done)}{of} steps of {batch}{selected}"
-    if train.sampling is not None:
-        yield from sampling_facts(train.sampling)
-    schedule = f"{train.schedule.kind} after {numbers.plural(train.schedule.warmup_steps, 'warm-up step')}"
-    yield "learning rate", f"{numbers.rate(train.learning_rate)}, {schedule}"
-    yield "optimizer", f"{train.optimizer.kind}, weight decay {train.optimizer.weight_decay:g}"
-    yield "precision", "; ".join([precision_card(train.precision).label, *skipped_words(record)])
-    if (rounded := train.quantize_aware) is not None:
-        yield "trained for", f"weights rounded to {rounded.words()}, as it was measured; `ftc run export` writes them"
-    yield "longest sequence", numbers.plural(plan.settings.text.max_length, "token")
     yield "trained on", f"{numbers.known(record.tokens)} tokens in {numbers.duration(record.train_seconds)}"
     yield "device", _inline(record.observed.device)
 
