@@ -86,9 +86,8 @@ def export_model(
         folder: Any folder of the project in which a name is looked for.
 
     Raises:
-        Refusal: The run can't be exported so (FTC666, FTC650, FTC651, FTC672) or was changed (FTC521 to FTC525,
-            FTC620), the converter isn't here or fails (FTC667, FTC668), or the file isn't the tuned model (FTC669 to
-            FTC671).
+        Refusal: It can't be exported so (FTC650, FTC651, FTC666, FTC672) or was changed (FTC521 to FTC525, FTC620),
+            the converter isn't here or fails (FTC667, FTC668), or the file isn't the tuned model (FTC669 to FTC671).
         OSError: The disk refused; nothing is left behind.
         ValueError: There is no such format or type.
     """
