@@ -45,6 +45,7 @@ from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.precisions import FIRST_CHOICE, Precision, precision_card, usual_precision
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.evaluation import watched_metrics
+from ftc.spec.text_forms import form_card
 
 __all__ = ["EXACT", "choose_determinism", "choose_distillation", "choose_training"]
 
@@ -273,7 +274,7 @@ def _choose_seeds(draft: Draft) -> Draft:
         init=stream("init", "new weights"),
         order=stream("order", "order of rows"),
         dropout=stream("dropout", "dropout"),
-        **({"masking": stream("masking", "masked tokens")} if draft.recipe.task.masked_share else {}),
+        **({"masking": stream("masking", "masked tokens")} if form_card(draft.shape.form).redraws else {}),
         **({"sampling": stream("sampling", "sampled answers")} if draft.recipe.task.sampling else {}),
     )
     return draft.settle("seeds", seeds, why)

@@ -20,6 +20,7 @@ from ftc.compiler.tokens.forms import (
     RawForm,
     RerankForm,
     ScoreForm,
+    SpanForm,
     TagForm,
     TextForm,
 )
@@ -30,6 +31,7 @@ from ftc.compiler.tokens.masked_rows import masked_blocks
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row, text_source
+from ftc.compiler.tokens.span_rows import span_blocks
 from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens, TokenRows, flatten, joined
 from ftc.spec.documents.facts import TokenizerFacts
 
@@ -89,6 +91,8 @@ def encode_rows(
             chunks = blocks(numbered, form, tokenizer, facts, limit)
         case MaskedForm():
             chunks = masked_blocks(numbered, form, tokenizer, facts, limit, counts)
+        case SpanForm():
+            chunks = span_blocks(numbered, form, tokenizer, facts, limit, counts)
         case PreferenceForm() | ChatForm() | PromptForm():
             source = partial(
                 text_source, tokenizer=tokenizer, facts=facts, renderer=renderer, by_shape=by_shape, images=images

@@ -124,6 +124,15 @@ CODES: tuple[Code, ...] = (
         right="task: {kind: masked_language_modeling}\nmodel: {base: distilbert/distilbert-base-uncased}",
     ),
     Code(
+        id="FTC257",
+        title="model can't write missing spans",
+        cause="Span corruption puts a sentinel such as T5's `<extra_id_0>` in the place of each missing span, and the "
+        "decoder of an encoder-decoder writes the spans behind their sentinels. The tokenizer needs one for each span "
+        "of a block, and a token that ends a text.",
+        wrong="task: {kind: span_corruption}\nmodel: {base: facebook/bart-base}",
+        right="task: {kind: span_corruption}\nmodel: {base: google-t5/t5-small}",
+    ),
+    Code(
         id="FTC280",
         title="distillation not available for this task",
         cause="A teacher gives a probability to each possible token or class. A preference task has no such "

@@ -153,7 +153,7 @@ class Seeds(Document):
     """Answers that are sampled in training; absent from the plan of any other task."""
 
     masking: int | None = None
-    """Tokens that are masked in training; absent likewise."""
+    """Tokens that are masked, or missing, in training; absent likewise."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -239,6 +239,8 @@ class OpenTrain(Document):
     """Set where layers are a mixture of experts; absent otherwise."""
     masking: losses.MaskingSettings | None = None
     """Set where masked tokens are learned; absent otherwise."""
+    spans: losses.SpanSettings | None = None
+    """Set where missing spans are learned; absent otherwise."""
     sampling: losses.SamplingSettings | None = None
     """Set where the model's own answers are trained on; absent otherwise."""
 
@@ -283,7 +285,9 @@ class TrainSettings(OpenTrain):
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay")
-        usual: dict[str, Any] = dict.fromkeys((*asked, "embedding", "reranking", "router", "masking", "sampling"))
+        usual: dict[str, Any] = dict.fromkeys(
+            (*asked, "embedding", "reranking", "router", "masking", "spans", "sampling")
+        )
         usual |= {"nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}

@@ -44,6 +44,8 @@ _UNITS = {
     "QuestionAnswering.stride": "tokens",
     "QuestionAnswering.max_answer_length": "tokens",
     "MaskedLanguageModeling.mask_share": "share of a row's tokens",
+    "SpanCorruption.noise_density": "share of a row's tokens",
+    "SpanCorruption.mean_span_length": "tokens",
     "Preference.beta": NUMBER,
     "Preference.label_smoothing": "share of the pairs",
     "Preference.gamma": NUMBER,

@@ -228,13 +228,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
         parts += [f"{numbers.percent(padding)} padding"] if padding >= _LEAST_PADDING else []
     if train.regression is not None:
         parts.append(number_loss(train.regression.loss).label + _scale_words(plan))
-    if train.masking is not None:
-        parts.append(f"{numbers.percent(train.masking.share)} of the tokens masked, others in each step")
-    weights = train.class_weights
-    parts += [f"class weights {min(weights):.2g} to {max(weights):.2g}"] if weights else []
-    parts += [f"focal loss, gamma {train.focal_gamma:g}"] if train.focal_gamma is not None else []
-    parts += [f"loss `{train.loss}` of a package"] if train.loss is not None else []
-    parts += [f"z-loss, weight {train.z_loss:g}"] if train.z_loss is not None else []
+    parts += _loss_words(train)
     parts += [f"average of the weights, decay {train.ema_decay:g}"] if train.ema_decay is not None else []
     if train.batching == "length_grouped":
         parts.append("rows grouped by length")
@@ -243,6 +237,23 @@ def _training(plan: Plan, page: Page) -> list[str]:
     if train.early_stopping:
         parts.append(f"stops early on {escaped(train.early_stopping.metric)}")
     return page.flow("Training", parts)
+
+
+def _loss_words(train: TrainSettings) -> Iterator[str]:
+    """Which tokens are hidden in training, and what is changed of the loss."""
+    if train.masking is not None:
+        yield f"{numbers.percent(train.masking.share)} of the tokens masked, others in each step"
+    if (spans := train.spans) is not None:
+        of = f"in spans of {spans.mean_length:g} on average, others in each step"
+        yield f"{numbers.percent(spans.share)} of the tokens missing, {of}"
+    if weights := train.class_weights:
+        yield f"class weights {min(weights):.2g} to {max(weights):.2g}"
+    if train.focal_gamma is not None:
+        yield f"focal loss, gamma {train.focal_gamma:g}"
+    if train.loss is not None:
+        yield f"loss `{escaped(train.loss)}` of a package"
+    if train.z_loss is not None:
+        yield f"z-loss, weight {train.z_loss:g}"
 
 
 def _scale_words(plan: Plan) -> str:
