@@ -38,7 +38,7 @@ class SpanCorruption(TaskSection):
 
     Texts fill blocks one after the other, each followed by the token that ends a text. Each step takes other spans out
     of a row, by the seed, the step and the row; those of validation and test stay the same, so that perplexities can be
-    compared. The model needs T5's sentinels (`<extra_id_0>`), which stand for the spans: T5, Flan-T5, mT5, UL2.
+    compared. The model needs T5's sentinels (`<extra_id_0>`), which replace the spans: T5, Flan-T5, mT5, UL2.
     """
 
     CARD: ClassVar[TaskCard] = TaskCard(

@@ -167,6 +167,8 @@ def test_a_model_that_cannot_do_the_task_is_named_by_its_own_family() -> None:
     assert "needs an encoder or a decoder; T5ForConditionalGeneration is an encoder-decoder" in embedded.summary
     masked = found(task={"kind": "masked_language_modeling"}, facts=model_facts(family="decoder"))["FTC222"]
     assert "needs an encoder; LlamaForCausalLM is a decoder" in masked.summary
+    spans = found(task={"kind": "span_corruption"}, facts=model_facts(family="decoder"))["FTC222"]
+    assert "needs an encoder-decoder; LlamaForCausalLM is none" in spans.summary
 
 
 def test_a_model_that_overflows_float16() -> None:

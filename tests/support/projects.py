@@ -193,7 +193,8 @@ def make_model(folder: Path, kind: str, length: int = 64) -> Path:
     """Writes a model of two layers and 32 dimensions, for at most `length` tokens.
 
     `encoder` is a BERT, `masked_encoder` one with its layers over words, `decoder` a Llama with a chat template,
-    `encoder_decoder` a T5, `span_encoder_decoder` one with sentinels, and `bart` a BART; other words are model types of transformers.
+    `encoder_decoder` a T5, `span_encoder_decoder` one with sentinels, and `bart` a BART; other words are model types of
+    transformers.
     """
     import torch
     import transformers

@@ -69,7 +69,7 @@ def _put_back(ids: np.ndarray[Any, Any], mask: np.ndarray[Any, Any], sentinels: 
         else:
             spans[next(reversed(spans))].append(one)
     assert list(spans) == [one for one in read if one in sentinels], "in the same order on both sides"
-    return [token for one in read for token in (spans[one] if one in spans else [one])]
+    return [token for one in read for token in spans.get(one, [one])]
 
 
 def test_spans_are_a_function_of_the_place_with_sizes_as_in_the_paper() -> None:
@@ -148,7 +148,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path, strategy: str) ->
     write_tiny_model(tmp_path / "model-t5", "t5")
     for seed, (name, rows) in enumerate({"train": 22, "validation": 7, "test": 9}.items()):
         _texts(tmp_path / "streams-0" / f"{name}.arrow", rows, seed)
-    adapted = {"targets": ("q", "v"), "num_modules": 12}
+    adapted: dict[str, Any] = {"targets": ("q", "v"), "num_modules": 12}
     changes = {f"strategy__adapter__{name}": value for name, value in adapted.items() if strategy == "lora"}
     job = reopen_job(tmp_path, "t5", strategy, **_TAKEN_OUT, **changes)
     whole = job.run("whole")
