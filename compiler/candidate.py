@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.optimizers import OptimizerKind
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.shardings import Offload, Sharding, sharding_card
@@ -17,7 +18,7 @@ class Candidate:
 
     Attributes:
         micro_batch: Rows that go through the model at once on one device.
-        activation_checkpointing: Whether activations are recomputed.
+        activation_checkpointing: What of activations is recomputed.
         eval_batch: Rows that are evaluated at once on one device.
         attention: Kernel of attention.
         optimizer: Kind of optimizer.
@@ -30,7 +31,7 @@ class Candidate:
     """
 
     micro_batch: int
-    activation_checkpointing: bool
+    activation_checkpointing: Recomputing
     eval_batch: int
     attention: AttentionKernel
     optimizer: OptimizerKind

@@ -244,6 +244,10 @@ def _train(t: Translation) -> None:
             reason = f"{count:g} times an epoch is a number of steps that depends on how many rows there are"
             t.drop(key, reason, "set to once an epoch instead, in `train.evaluate_every`")
     training.trained(t, _TRAINER)
+    if t.flag("gradient_checkpointing") and t.has("selective_checkpointing.save"):
+        reason = "here results of linear layers and of attention are kept"
+        keys: list[str | Key] = ["gradient_checkpointing", "selective_checkpointing.save"]
+        t.carry(keys, "train.activation_checkpointing", "selective", reason)
     parameters.learning_rates(t, "lr_groups", "embedding_lr", "embedding_lr_scale")
     longer = t.text("excess_length_strategy")
     known = {"drop": "drop", "truncate": "cut", "raise": "refuse"}
@@ -323,6 +327,8 @@ _RULES: rules.Rules = {
         "write this template to a file, and name it as `model.chat_template`", ("tokenizer_default", "jinja")),
     **vocabulary.template_file("chat_template_jinja"),
     **rules.dropped("the model's own template is used", "datasets.chat_template", off=("tokenizer_default", "")),
+    **vocabulary.rotation("overrides_of_model_config.rope_scaling"),
+    **vocabulary.rotation("overrides_of_model_config.rope_parameters"),
     **vocabulary.added("tokens"), **vocabulary.added("special_tokens.additional_special_tokens", special=True),
     **vocabulary.roles("special_tokens.eos_token", "special_tokens.pad_token",
         "special_tokens.bos_token special_tokens.unk_token"),

@@ -253,7 +253,7 @@ _RULES: rules.Rules = {
     **rules.TRAINER,
     **rules.wholes({"cutoff_len": "data.max_length", "max_samples": "data.max_rows"}),
     **rules.wholes({"max_new_tokens": "eval.max_new_tokens"}),
-    **rules.texts({"default_system": "task.system"}),
+    **rules.texts({"default_system": "task.system"}), **vocabulary.scaled_rotation("rope_scaling"),
     **vocabulary.added("add_tokens"), **vocabulary.added("add_special_tokens new_special_tokens", special=True),
     **rules.needless("the embedding always gets a row for each token", "resize_vocab"),
     **rules.each(training.packing, "packing neat_packing"),

@@ -212,7 +212,7 @@ def _train(t: Translation) -> None:
         t.carry("optimizer.betas", "train.optimizer.beta2", betas[1])
     _schedule(t)
     _precision(t)
-    training.checkpointing(t, "enable_activation_checkpointing")
+    _checkpointing(t)
     pairs = words.task_of("prompt", "chosen", "rejected")
     if (loss := t.text("loss._component_")) in _LOSSES:
         t.needless("loss._component_", "the default loss")
@@ -254,6 +254,22 @@ def _schedule(t: Translation) -> None:
     else:
         t.drop("lr_scheduler._component_", f"the schedule `{word[:60]}` is not supported", "linear is used instead")
     training.warmup(t, "lr_scheduler.warmup_ratio", "lr_scheduler.num_warmup_steps", None)
+
+
+def _checkpointing(t: Translation) -> None:
+    """Layers that are computed again: all, where the switch is on; else those that a mode chooses."""
+    switch, mode, path = "enable_activation_checkpointing", t.text("ac_mode"), "train.activation_checkpointing"
+    if mode not in ("full", "selective") or t.flag(switch):
+        t.ignore("ac_mode", f"`{switch}` is on" if t.flag(switch) else "the modes are `full` and `selective`")
+        training.checkpointing(t, switch)
+        return
+    every, keys = t.value("ac_option"), ["ac_mode", *(one for one in ("ac_option", switch) if t.has(one))]
+    if mode == "full":
+        t.carry([*keys], path, True)
+        return
+    reason = "here results of linear layers and of attention are kept"
+    is_layers = str(every).isdigit()
+    t.carry([*keys], path, "selective", f"not every {every} layers, but all: {reason}" if is_layers else reason)
 
 
 def _unknown(t: Translation, key: Key) -> None:
@@ -316,7 +332,7 @@ _RULES: rules.Rules = {
 
 _KNOWN = {key for key in _RULES if "." not in key} | set(
     """
-    ac_mode ac_option batch_size batch_size_val chat_template checkpoint_dir checkpoint_files checkpointer
+    ac_option batch_size batch_size_val chat_template checkpoint_dir checkpoint_files checkpointer
     clip_grad_norm collate_fn cudnn_deterministic_mode dataloader dataset datasets dtype early_exit_loss
     enable_activation_checkpointing enable_async_checkpointing enable_expandable_segments enable_kv_cache
     fake_quant_after_n_steps forward_batch_size gamma gradient_accumulation_steps gradient_checkpointing inference

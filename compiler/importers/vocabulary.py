@@ -1,15 +1,24 @@
-"""Keys about the tokenizer: tokens that are added, tokens that end and pad texts, and a chat template in a file."""
+"""Keys about the texts that a model reads: tokens that are added, tokens that end and pad texts, a chat template in a
+file, and rotary positions that are scaled for longer ones.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
-from ftc.compiler.importers.rules import Rule, Rules, each, needless
+from ftc.compiler.importers.rules import Rule, Rules, dropped, each, needless
 from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.sections.model import RopeKind
 
-__all__ = ["added", "roles", "template_file"]
+__all__ = ["added", "roles", "rotation", "scaled_rotation", "template_file"]
 
 _OFF: tuple[Any, ...] = ("", (), False)
+_ROTATIONS: tuple[str, ...] = get_args(RopeKind)
+_CHOOSE_ROTATION = f"`model.rope.kind` is one of {', '.join(_ROTATIONS)}"
+_ROTATION_NUMBERS = (
+    "attention_factor beta_fast beta_slow mscale mscale_all_dim truncate low_freq_factor high_freq_factor "
+    "short_factor long_factor"
+).split()
 
 
 def added(keys: str, *, special: bool = False) -> Rules:
@@ -53,6 +62,39 @@ def template_file(keys: str) -> Rules:
             t.drop(key, "the model's own template is used", help)
 
     return each(_unless_off(rule), keys)
+
+
+def scaled_rotation(keys: str) -> Rules:
+    """Keys that name a kind of scaling, whose factor follows from the longest row."""
+
+    def rule(t: Translation, key: Key) -> None:
+        if (kind := t.text(key)) in _ROTATIONS:
+            t.carry(key, "model.rope.kind", kind)
+        else:
+            t.drop(key, "this kind of scaling is not supported", _CHOOSE_ROTATION)
+
+    return each(_unless_off(rule), keys)
+
+
+def rotation(block: str) -> Rules:
+    """The keys of a block that transformers calls `rope_scaling`, or `rope_parameters`."""
+
+    def factor(t: Translation, key: Key) -> None:
+        number = t.number(key)
+        if number is not None and any(t.value((*key[:-1], name)) in _ROTATIONS for name in ("rope_type", "type")):
+            t.carry(key, "model.rope.factor", number)
+        else:
+            t.drop(key, "this kind of scaling is not supported", _CHOOSE_ROTATION)
+
+    return {
+        **scaled_rotation(f"{block}.rope_type {block}.type"),
+        f"{block}.factor": factor,
+        **needless("read from the model itself", f"{block}.rope_theta {block}.original_max_position_embeddings"),
+        **dropped(
+            "each kind of scaling has its usual numbers",
+            " ".join(f"{block}.{one}" for one in _ROTATION_NUMBERS),
+        ),
+    }
 
 
 def _unless_off(rule: Rule) -> Rule:

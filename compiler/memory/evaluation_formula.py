@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ftc.compiler.draft import ClosedDraft
-from ftc.compiler.memory.layer_formula import Numbers, Stack, Trained
+from ftc.compiler.memory.layer_formula import Stack
+from ftc.compiler.memory.layer_inputs import Numbers, Trained
 from ftc.compiler.memory.stacks import stacks_of
 from ftc.compiler.time.network import rotates
 from ftc.compiler.weights import PACKED_BYTES, never_packed

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import role_of
 
-__all__ = ["dense_inner", "expert_weights", "inner_width", "routed_bytes", "saved_bytes"]
+__all__ = ["dense_inner", "expert_weights", "inner_width", "product_width", "routed_bytes", "saved_bytes"]
 
 _FP32 = 4
 
@@ -48,6 +48,14 @@ def saved_bytes(model: ModelFacts, width: int, *, trained: bool) -> int:
     h, inner = model.hidden_size, experts.inner
     each = _FP32 * (4 * inner + 2 * h) if trained else width * (3 * inner + h)
     return len(experts.layers) * experts.chosen * each
+
+
+def product_width(model: ModelFacts) -> int:
+    """Numbers that the grouped products of all layers give for a token; 0 in a dense model."""
+    if (experts := model.experts) is None:
+        return 0
+    first = (size // (experts.count * model.hidden_size) - experts.inner for size in experts.layers.values())
+    return experts.chosen * sum(inner + model.hidden_size for inner in first)
 
 
 def routed_bytes(model: ModelFacts, width: int, *, trained: bool) -> int:

@@ -8,64 +8,24 @@ of is read off its tensors: norms with or without a bias, gated or plain feed-fo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from ftc.compiler.memory import expert_formula as experts
+from ftc.compiler.memory.layer_inputs import FP32, Numbers, Trained
 from ftc.compiler.time.network import composes_norms, drops, reads_encoder, rotates
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import role_of
 from ftc.spec.strategies import Beside
 
-__all__ = ["OF_HEADS", "Numbers", "Stack", "Trained"]
+__all__ = ["OF_HEADS", "Stack"]
 
-_FP32 = 4
 _ALIGNED = 16
 """Places to a multiple of which fused kernels lengthen a mask's rows."""
 OF_HEADS = re.compile(r"\.(q|k|query|key)_(layer)?norm\.")
 """Norms of queries and keys, which attention counts."""
 _COMPOSED_ACTIVATIONS = ("gelu_new", "gelu_fast", "gated-gelu")
 """Activations that are written out in several operators, each of which keeps something."""
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """Bytes of an element, by where it stands.
-
-    Attributes:
-        operand: Of a product's operands.
-        linear: Of what a linear layer gives.
-        residual: Between layers.
-        mask: Of a dropout's mask: a truth value on a card, a number on a processor.
-    """
-
-    operand: int
-    linear: int
-    residual: int
-    mask: int = 1
-
-    @property
-    def casts(self) -> bool:
-        """Whether products run narrower than the rest."""
-        return self.operand < _FP32
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What is trained in the layers.
-
-    Attributes:
-        all_weights: Whether every weight is.
-        beside: What stands beside linear layers, by their full names.
-        dropout: Whether the adapters' inputs are dropped at random.
-        norms: Whether the weights of norms are, though others aren't.
-    """
-
-    all_weights: bool
-    beside: Mapping[str, Beside]
-    dropout: bool = True
-    norms: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,10 +92,20 @@ class Stack:
         """What stands between layers, where only that is kept."""
         return self.layers * self.tokens * numbers.residual * self.model.hidden_size
 
+    def product_bytes(self, numbers: Numbers, trained: Trained) -> int:
+        """What large products give, where only that is kept beside what stands between layers."""
+        least, e = min((inputs for inputs, _ in self.linear.values()), default=0), numbers.operand
+        size = sum(self._tokens_of(name) * outputs for name, (_, outputs) in self.linear.items())
+        for name, one in self._adapted(trained).items():  # its first product, and a second one that is as wide
+            size += self._tokens_of(name) * (one.width + (one.outputs if 0 < least <= one.width else 0))
+        size += round(self._share * self.tokens * experts.product_width(self.model))
+        attended = 0 if self._holds_scores else e * self._queries + FP32 * self.model.num_heads
+        return round(self.repeats * e * size) + self._attentions * self.tokens * attended
+
     def around_bytes(self, numbers: Numbers, trained: Trained) -> int:
         """What is saved outside the layers: embeddings, dropout, the last norm, relative position bias."""
         h, inner = self.model.hidden_size, 2 if trained.all_weights and composes_norms(self.model) else 1
-        each = numbers.residual * h + _FP32 * h * inner
+        each = numbers.residual * h + FP32 * h * inner
         if self._drops:
             each += 2 * numbers.mask * h
         distances = 0
@@ -148,15 +118,15 @@ class Stack:
         """What is on its way through a layer: at its feed-forward part, or at the scores of attention."""
         wide = (3 if self._is_gated else 2) * numbers.linear * self._inner + self._of_wide_adapter(numbers, trained)
         wide += experts.routed_bytes(self.model, numbers.linear, trained=trained.all_weights)
-        scores = 2 * _FP32 * self.model.num_heads * self.length if self._holds_scores else 0
+        scores = 2 * FP32 * self.model.num_heads * self.length if self._holds_scores else 0
         return self.tokens * (max(wide, scores) + 2 * numbers.residual * self.model.hidden_size)
 
     def _of_wide_adapter(self, numbers: Numbers, trained: Trained) -> int:
         """An adapter's input in the adapter's float32, and the same with some of it dropped, on its way to a cast."""
         if not numbers.casts or not self._adapts_wide(trained):
             return 0
-        is_cast = numbers.linear < _FP32
-        return (is_cast + trained.dropout) * _FP32 * self._inner
+        is_cast = numbers.linear < FP32
+        return (is_cast + trained.dropout) * FP32 * self._inner
 
     def _adapts_wide(self, trained: Trained) -> bool:
         """Whether an adapter reads what lies between the two halves of a feed-forward part."""
@@ -180,16 +150,16 @@ class Stack:
             scores += numbers.residual * self.length  # and the mask of each row's padding
             return self.tokens * (scores + self._inner * self._wide_bytes(numbers) + 4 * numbers.residual * h)
         attending = scores + numbers.linear * (h + 2 * self._queries + 2 * self._keys) + 2 * numbers.residual * h
-        is_packed = numbers.casts and numbers.linear == _FP32
+        is_packed = numbers.casts and numbers.linear == FP32
         is_cast = not (is_packed and self.model.family == "encoder")  # nor is a norm's result there before it is read
         feeding = self._inner * self._wide_bytes(numbers) + (3 + is_cast) * numbers.residual * h
         feeding += experts.routed_bytes(self.model, numbers.linear, trained=trained.all_weights)
         if numbers.casts and self._adapts_wide(trained):  # its input as it came, as the adapter and as a product has it
-            cast = _FP32 if numbers.linear < _FP32 else 0
+            cast = FP32 if numbers.linear < FP32 else 0
             read = self._inner * (numbers.linear + cast + numbers.operand)
             feeding = max(feeding, read + 3 * numbers.residual * h + numbers.linear * h)
         if numbers.casts and self._inner in (one.inputs for one in self._scaled(trained).values()):
-            scaled = self._inner * (numbers.linear + 2 * _FP32 + numbers.operand)  # as it came, wide, scaled, cast
+            scaled = self._inner * (numbers.linear + 2 * FP32 + numbers.operand)  # as it came, wide, scaled, cast
             feeding = max(feeding, scaled + 3 * numbers.residual * h)
         if self._inner in (one.outputs for one in self._adapted(trained).values()):  # two results and their sum
             feeding = max(feeding, self._inner * (3 + self._is_gated) * numbers.linear + 3 * numbers.residual * h)
@@ -199,7 +169,7 @@ class Stack:
     def _wide_bytes(self, numbers: Numbers) -> int:
         """Of an element between the two halves of a feed-forward part, at their largest moment."""
         wide = (4 if self._joins_halves else 3 if self._is_gated else 2) * numbers.linear
-        return wide + (2 * _FP32 if self._composes else 0)
+        return wide + (2 * FP32 if self._composes else 0)
 
     def _passing_scores(self, numbers: Numbers) -> int:
         """Of a token with all others: scores, where they are held, or what is added to them."""
@@ -210,8 +180,8 @@ class Stack:
         if not self._holds_scores:
             return e * self._aligned if self.masks else 0
         if self._is_disentangled:  # two products with distances, what is picked of them, and their sums
-            return (_FP32 + 7 * e) * heads * self.length
-        each = 2 * _FP32 + (e if numbers.casts else 0)  # into softmax and out of it, and as the product gave them
+            return (FP32 + 7 * e) * heads * self.length
+        each = 2 * FP32 + (e if numbers.casts else 0)  # into softmax and out of it, and as the product gave them
         return each * heads * self.length
 
     @property
@@ -251,21 +221,21 @@ class Stack:
     def _of_norms(self, numbers: Numbers, trained: Trained) -> float:
         """Saved by layer_norm: input, mean, rstd; by a composed RMSNorm with trained weights also x * rsqrt."""
         h, inputs = self.model.hidden_size, self.norms
-        if self.model.kind.two_norms and numbers.residual == _FP32:
+        if self.model.kind.two_norms and numbers.residual == FP32:
             inputs = self.layers
-        size = _FP32 * h * inputs
+        size = FP32 * h * inputs
         if trained.all_weights and composes_norms(self.model):
-            size += _FP32 * h * self.norms
+            size += FP32 * h * self.norms
         elif trained.norms and composes_norms(self.model):
             size += numbers.residual * h * self.norms
-        if self.model.kind.norm == "composed twice" and numbers.residual < _FP32:
+        if self.model.kind.norm == "composed twice" and numbers.residual < FP32:
             size += numbers.residual * h * self.norms
-        return self.repeats * self.tokens * (size + 8 * self.norms + _FP32 * self.inner_norms)
+        return self.repeats * self.tokens * (size + 8 * self.norms + FP32 * self.inner_norms)
 
     def _of_attention(self, numbers: Numbers, trained: Trained) -> float:
         """Saved by SDPA: q, out, logsumexp for each token; k, v for each that is attended to."""
         e, queries, keys = numbers.operand, self._queries, self._keys
-        own = e * 2 * queries + _FP32 * self.model.num_heads  # saved by SDPA: q, out, logsumexp
+        own = e * 2 * queries + FP32 * self.model.num_heads  # saved by SDPA: q, out, logsumexp
         size = self.layers * self.tokens * (own + e * 2 * keys)  # saved by SDPA: k, v
         if self.crossed:
             size += self.layers * (self.tokens * own + self.crossed * e * 2 * keys)  # cross-attention
@@ -273,7 +243,7 @@ class Stack:
             size += self.layers * self.tokens * e * (queries + keys)
         if any(map(OF_HEADS.search, self.model.tensors)):
             learned = e if trained.all_weights else 0  # saved by the norms of q and k: input, and x * rsqrt
-            size += self.layers * self.tokens * (_FP32 + learned) * (queries + keys)
+            size += self.layers * self.tokens * (FP32 + learned) * (queries + keys)
         if self.crossed and not self._has_relative_bias:
             size += self.crossed_masks * self.tokens * e * -(-self._crossed_length // _ALIGNED) * _ALIGNED
         if self._has_relative_bias:
@@ -293,7 +263,7 @@ class Stack:
         if not self._holds_scores:
             return 0
         e, dropped = numbers.operand, self._drops
-        each = _FP32 + (e if dropped or numbers.casts else 0) + (numbers.mask if dropped else 0)
+        each = FP32 + (e if dropped or numbers.casts else 0) + (numbers.mask if dropped else 0)
         scores = self.model.num_heads * self.length * each
         if self._is_disentangled:  # scores against them, twice, their places, and their own keys and queries
             buckets = 2 * int(self.model.config.get("position_buckets") or 256)
@@ -333,7 +303,7 @@ class Stack:
         """Saved by silu and mul: gate, silu(gate), up; or by a plain activation: its input."""
         kept = numbers.linear * (3 if self._is_gated else 1)
         if self._composes:  # saved by pow, mul and tanh of a composed GELU, in float32
-            kept += 3 * _FP32 + (_FP32 - numbers.linear if self._is_gated else 0)
+            kept += 3 * FP32 + (FP32 - numbers.linear if self._is_gated else 0)
         if self.model.kind.inner_dropout:
             kept += numbers.mask
         inner = sum(experts.dense_inner(self.linear)) if self.model.experts else self.layers * self._inner
@@ -376,7 +346,7 @@ class Stack:
         read = {name: (one.inputs, one.outputs) for name, one in adapted.items() if one.keeps_input}
         dropped = numbers.mask if trained.dropout else 0
         if not (numbers.casts or trained.dropout):
-            return size + self._of_shared(read, _FP32)
+            return size + self._of_shared(read, FP32)
         cast = {name: sizes for name, sizes in read.items() if trained.dropout or adapted[name].casts_input}
         size += sum(self._tokens_of(name) * numbers.operand * inputs for name, (inputs, _) in cast.items())
         size += self._of_shared({name: sizes for name, sizes in read.items() if name not in cast}, numbers.operand)
@@ -387,7 +357,7 @@ class Stack:
         size = 0.0
         for name, one in self._scaled(trained).items():
             scales_input = role_of(name) == "feed_forward_out"
-            size += self._tokens_of(name) * (_FP32 * one.inputs if scales_input else numbers.linear * one.outputs)
+            size += self._tokens_of(name) * (FP32 * one.inputs if scales_input else numbers.linear * one.outputs)
         return size
 
     def _of_shared(self, read: dict[str, tuple[int, int]], each: int) -> float:

@@ -19,11 +19,13 @@ from ftc.compiler.memory.evaluation_formula import (
     evaluation_moments,
     with_teacher,
 )
-from ftc.compiler.memory.layer_formula import Numbers, Stack, Trained
+from ftc.compiler.memory.layer_formula import Stack
+from ftc.compiler.memory.layer_inputs import Numbers, Trained
 from ftc.compiler.memory.stacks import stacks_of
 from ftc.compiler.memory.vision_formula import image_bytes, most_images
 from ftc.compiler.time.network import composes_norms
 from ftc.compiler.weights import never_packed
+from ftc.spec.checkpointing import Recomputing, checkpointing_card
 from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
@@ -57,7 +59,7 @@ class MemoryInputs:
         length: Tokens of its rows.
         weight_bytes: Bytes of one frozen weight, on average.
         activation_bytes: Bytes of an operand of a product.
-        checkpointing: Whether activations are recomputed.
+        checkpointing: What of activations is recomputed.
         accumulates: Whether gradients of earlier micro-batches are held while others are computed.
         quantized: Whether frozen weights are in 4 bits, and all between them in float32.
         target_length: Tokens of a row that the decoder of an encoder-decoder gets.
@@ -94,7 +96,7 @@ class MemoryInputs:
     length: int
     weight_bytes: float
     activation_bytes: int
-    checkpointing: bool
+    checkpointing: Recomputing
     num_frozen: int = 0
     accumulates: bool = False
     quantized: bool = False
@@ -120,6 +122,18 @@ class MemoryInputs:
     def casts_weights(self) -> bool:
         """Whether the base's own weights are wider than operands of products, which cast them one by one."""
         return not self.is_adapter and not self.in_parts and self.trained_bytes == _FP32
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether layers run forward once more in the backward pass."""
+        return checkpointing_card(self.checkpointing).recomputes
+
+    @property
+    def kept_products(self) -> int:
+        """Bytes of what large products gave, where they aren't computed again."""
+        if not checkpointing_card(self.checkpointing).keeps_products:
+            return 0
+        return sum(stack.product_bytes(self.numbers, self.trained) for stack in self.stacks)
 
     @property
     def is_full(self) -> bool:
@@ -199,7 +213,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     saved = _saved_bytes(job)
     layer = max(round(saved / max(1, sum(stack.layers for stack in job.stacks))), 1)
     boundaries = sum(stack.boundary_bytes(job.numbers) for stack in job.stacks)
-    kept = boundaries if job.checkpointing else round(saved)
+    kept = boundaries + job.kept_products if job.recomputes else round(saved)
     kept += sum(stack.around_bytes(job.numbers, job.trained) for stack in job.stacks)
     passing = max(stack.passing_bytes(job.numbers, job.trained) for stack in job.stacks)
     # The copy of an output layer is kept for the way back, or the cast that is made of it, as without one.
@@ -228,7 +242,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
         },
         **(_chunked(job, within, logits) if job.chunked_places else {}),
         "backward: layers": {
-            "saved activations": kept + (layer if job.checkpointing else 0),
+            "saved activations": kept + (layer if job.recomputes else 0),
             "gradients": earlier if job.accumulates else min(gradients, waiting),
             "temporaries": waiting + passing + _held_casts(job),
         },
@@ -320,13 +334,13 @@ def _casts(job: MemoryInputs) -> int:
         return 0
     if not job.is_full:
         return job.activation_bytes * job.num_trainable if job.is_adapter else 0
-    is_cast = job.checkpointing and job.casts_weights
+    is_cast = job.recomputes and job.casts_weights
     return sum(stack.cast_bytes(job.numbers) for stack in job.stacks) if is_cast else 0
 
 
 def _held_casts(job: MemoryInputs) -> int:
     """Casts of adapters, which the way back needs."""
-    if not job.is_adapter or job.checkpointing or not job.numbers.casts or job.in_parts:
+    if not job.is_adapter or job.recomputes or not job.numbers.casts or job.in_parts:
         return 0
     return job.activation_bytes * job.num_trainable
 

@@ -38,7 +38,12 @@ def choose_model(draft: Draft) -> Draft:
         loaded = loaded.model_copy(update={"vision": vision})
     if (rope := model.rope) is not None:
         why.take("rope.kind", rope.kind, "model.rope.kind")
-        why.take("rope.factor", rope.factor, "model.rope.factor")
+        asked = draft.recipe.model.rope
+        if asked is None or asked.factor == "auto":
+            needed = f"`data.max_length` {draft.recipe.data.max_length} by {rope.original} positions, rounded up"
+            why.derive("rope.factor", rope.factor, needed)
+        else:
+            why.take("rope.factor", rope.factor, "model.rope.factor")
         why.derive("rope.original", rope.original, "`max_position_embeddings` in the model's config.json")
         why.derive("rope.positions", rope.positions, "original positions, times the factor")
         loaded = loaded.model_copy(update={"rope": rope})

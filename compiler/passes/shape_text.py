@@ -156,7 +156,7 @@ def _check_length(draft: Draft) -> Draft:
     if rope is not None:
         help, notes = f"write at most {positions}, or raise `model.rope.factor`", f"{rope.original} x {rope.factor:g}"
     elif draft.model.kind.scales_rotation and draft.model.vision is None:
-        help += f", or scale the rotation with `model.rope: {{kind: yarn, factor: {-(-asked // positions)}}}`"
+        help += ", or scale the rotation with `model.rope: {kind: yarn}`"
     return draft.find("FTC221", summary, "data.max_length", help=help, notes=notes)
 
 

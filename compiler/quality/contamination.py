@@ -16,6 +16,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ftc.compiler.quality.near import is_among
 from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.documents.quality import SEEN_SHARE, Contamination, QualityReport
 from ftc.spec.documents.streams import Split, TokenStream
@@ -53,8 +54,8 @@ def with_contamination(
     splits = {name: replace(rows, ids=_with_images(rows, image_token)) for name, rows in splits.items()}
     return report.model_copy(
         update={
-            "contamination": tuple(
-                _contamination(name, splits[name], splits["train"]) for name in _MEASURED if name in splits
+            "contamination": _contaminations(
+                {name: splits[name] for name in _MEASURED if name in splits}, splits["train"]
             ),
             "chosen_by": _same_rows(splits["test"], splits["validation"]) if {*_MEASURED} <= splits.keys() else 0,
             "trained_on": _same_rows(splits["test"], splits["train"]) if "test" in splits else 0,
@@ -82,7 +83,7 @@ def with_other_rows(
     test = replace(test, ids=_with_images(test, image_token))
     return report.model_copy(
         update={
-            "contamination": (_contamination("test", test, learned),),
+            "contamination": _contaminations({"test": test}, learned),
             "chosen_by": _same_rows(test, _Known.of(valid, image_token)) if valid is not None else 0,
             "trained_on": _same_rows(test, learned),
         }
@@ -126,12 +127,29 @@ def _image_numbers(
     return found
 
 
-def _contamination(name: Split, measured: TokenRows, train: TokenRows | _Known) -> Contamination:
-    digests, starts = _runs(measured.ids, measured.boundaries)
+def _contaminations(parts: Mapping[Split, TokenRows], train: TokenRows | _Known) -> tuple[Contamination, ...]:
+    """What each of the parts shares with training rows, which are gone through once."""
+    runs = {name: _runs(measured.ids, measured.boundaries) for name, measured in parts.items()}
+    known = _are_in(np.concatenate([np.zeros(0, np.uint64), *(digests for digests, _ in runs.values())]), train)
+    found, end = [], 0
+    for name, measured in parts.items():
+        begin, end = end, end + len(runs[name][0])
+        found.append(_contamination(name, measured, train, runs[name], known[begin:end]))
+    return tuple(found)
+
+
+def _contamination(
+    name: Split,
+    measured: TokenRows,
+    train: TokenRows | _Known,
+    runs: tuple[Digests, NDArray[np.int64]],
+    are_known: NDArray[np.bool_],
+) -> Contamination:
+    digests, starts = runs
     rows = np.searchsorted(measured.boundaries, starts, side="right") - 1
     written = np.concatenate([[0], np.cumsum(_of_template(measured, train))])  # (tokens + 1,) template's before each
     is_own = written[starts + _RUN] == written[starts]
-    seen = is_own & _is_telling(digests, rows, len(measured.row)) & _are_in(digests, train)
+    seen = is_own & _is_telling(digests, rows, len(measured.row)) & are_known
     marks = np.zeros(len(measured.ids) + 1, dtype=np.int64)
     np.add.at(marks, starts[seen], 1)
     np.add.at(marks, starts[seen] + _RUN, -1)
@@ -196,10 +214,11 @@ def _runs(ids: NDArray[np.int32], boundaries: NDArray[np.int64]) -> tuple[Digest
     digests = np.zeros(count, np.uint64)
     for place, factor in enumerate(_FACTORS):
         digests += (wide[place : place + count] * factor) ^ (digests >> np.uint64(29))
-    starts = np.arange(count)
-    ends = boundaries[np.searchsorted(boundaries, starts, side="right")]
-    inside = starts + _RUN <= ends
-    return digests[inside], starts[inside]
+    is_inside = np.ones(count, dtype=np.bool_)
+    for before in range(1, _RUN):
+        places = boundaries[1:] - before  # a run from here goes on in the next row, whichever row here is
+        is_inside[places[(places >= 0) & (places < count)]] = False
+    return digests[is_inside], np.flatnonzero(is_inside)
 
 
 def _is_telling(digests: Digests, rows: NDArray[np.int64], num_rows: int) -> NDArray[np.bool_]:
@@ -219,7 +238,7 @@ def _are_in(digests: Digests, train: TokenRows | _Known) -> NDArray[np.bool_]:
         end = max(first + 1, int(np.searchsorted(bounds, bounds[first] + _CHUNK, side="right")) - 1)
         part = train.ids[bounds[first] : bounds[end]]
         runs, _ = _runs(part, bounds[first : end + 1] - bounds[first])
-        found |= np.isin(known, runs)
+        found |= is_among(known, runs)
         first = end
     return np.asarray(found[places])
 

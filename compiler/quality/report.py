@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from ftc.compiler.quality.near import MOST_COMPARED, Likeness
 from ftc.compiler.quality.sensitive import Presidio
 from ftc.compiler.quality.texts import damage
 from ftc.compiler.resolve.rows.labels import Labeled
@@ -160,7 +159,6 @@ class _Match:
 def quality_report(
     parts: Mapping[Split, Divided],
     rules: QualityRules,
-    likeness: Likeness,
     labeled: Labeled | None,
     table: Table,
     presidio: Presidio | None = None,
@@ -170,7 +168,6 @@ def quality_report(
     Args:
         parts: The parts that there are.
         rules: What is looked for.
-        likeness: Which rows were compared.
         labeled: Where labels stand, in tasks that have any.
         table: The main file, whose annotation columns are compared.
         presidio: Its recognizers, where the recipe asks for them.
@@ -190,12 +187,6 @@ def quality_report(
     not_checked = list(presidio.not_checked()) if presidio else []
     if rules.similarity is None:
         not_checked.insert(0, f"{NEAR_DUPLICATES}: `data.quality.similarity` is null")
-    elif likeness.num_uncompared:
-        words = (
-            f"{likeness.num_uncompared:,} texts beyond the first {MOST_COMPARED:,} were only checked for exact "
-            "duplicates"
-        )
-        not_checked.insert(0, f"{NEAR_DUPLICATES}: {words}")
     judgments = [[_judgment(row.get(column)) for row in table.rows] for column in rules.annotations]
     return QualityReport(
         rows=sum(map(len, parts.values())),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ftc.compiler.rules.number_rules import value_at
+from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.embedding_losses import EMBEDDING_LOSSES, EmbeddingLossCard
 from ftc.spec.heads import head_card
@@ -146,7 +147,8 @@ def strategy_agrees_with_itself(recipe: Recipe, source: Source) -> Iterator[Diag
         path = f"strategy.{one.key}"
         yield diagnostic(one.code, one.summary, source.span(path), help=one.help, path=path)
     obstacle = strategy_card(recipe.strategy).no_recomputing
-    if obstacle is not None and recipe.train.activation_checkpointing is True:
+    asked = recipe.train.activation_checkpointing
+    if obstacle is not None and asked != "auto" and checkpointing_card(asked).recomputes:
         path = "train.activation_checkpointing"
         yield diagnostic("FTC270", obstacle.reason, source.span(path), help=obstacle.help, path=path)
 

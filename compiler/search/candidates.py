@@ -25,6 +25,7 @@ from ftc.compiler.time.run_work import train_amounts, train_work
 from ftc.compiler.time.speed import scale_only, seconds_for
 from ftc.compiler.time.workload import draft_network
 from ftc.compiler.weights import bytes_per_weight, num_trainable
+from ftc.spec.checkpointing import CHECKPOINTING, Recomputing, checkpointing_card
 from ftc.spec.devices import kernels
 from ftc.spec.heads import head_card
 from ftc.spec.knobs import KNOBS
@@ -121,11 +122,12 @@ def _micro_batches(draft: Draft, count: int) -> list[int]:
     return [size for size in range(share, 0, -1) if share % size == 0] if asked == "auto" else [asked]
 
 
-def _modes(draft: Draft) -> list[bool]:
+def _modes(draft: Draft) -> list[Recomputing]:
     asked = draft.recipe.train.activation_checkpointing
     if asked != "auto":
         return [asked]
-    return [False] if strategy_card(draft.strategy).no_recomputing else [False, True]
+    refuses = strategy_card(draft.strategy).no_recomputing is not None
+    return [card.value for card in CHECKPOINTING if not (card.recomputes and refuses)]
 
 
 def eval_batches(draft: Draft, rows: int) -> Iterator[int]:
@@ -354,6 +356,7 @@ def _order(draft: Draft, pace: dict[Candidate, float]) -> Callable[[Candidate], 
         kernel = kernels.index(candidate.attention) if candidate.attention in kernels else 0
         kind = kinds.index(candidate.optimizer) if candidate.optimizer in kinds else 0
         shared = candidate.devices, LAYOUTS.index((candidate.sharding, candidate.offload))
-        return rounded, level, shared, kernel, kind, candidate.activation_checkpointing, -candidate.micro_batch, seconds
+        mode = CHECKPOINTING.index(checkpointing_card(candidate.activation_checkpointing))
+        return rounded, level, shared, kernel, kind, mode, -candidate.micro_batch, seconds
 
     return key

@@ -16,6 +16,7 @@ from ftc.compiler.search.candidates import TOLD_APART, least, model_obstacle, pa
 from ftc.compiler.search.loss_chunks import chunk_obstacle
 from ftc.compiler.search.search import Found
 from ftc.compiler.weights import card_of
+from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.documents.plan import Origin
 from ftc.spec.knobs import KNOBS
 from ftc.spec.optimizer_choice import candidates
@@ -72,8 +73,7 @@ def _micro_batch(choice: Choice) -> Origin:
 def _checkpointing(choice: Choice) -> Origin:
     if choice.draft.recipe.train.activation_checkpointing != "auto":
         return choice.asked("train.activation_checkpointing")
-    is_on = choice.draft.candidate.activation_checkpointing
-    return choice.fitting("the fastest candidate that fits uses it" if is_on else "the job fits without it")
+    return choice.fitting(checkpointing_card(choice.draft.candidate.activation_checkpointing).chosen)
 
 
 def _loss_chunk_size(choice: Choice) -> Origin:

@@ -18,6 +18,7 @@ from ftc.compiler.recipes.edits import changed_recipe, edit_of, yaml_text
 from ftc.compiler.rules.recipe_rules import check_rules
 from ftc.compiler.rules.train_rules import unsharded
 from ftc.compiler.search.candidates import can_take, kernels_for_auto, train_seconds
+from ftc.spec.checkpointing import CHECKPOINTING, checkpointing_card
 from ftc.spec.diagnostics import Fix, TextEdit
 from ftc.spec.knobs import KNOBS
 from ftc.spec.optimizer_choice import candidates
@@ -116,8 +117,9 @@ def _searches(undecided: Draft, decided: Draft) -> Iterator[Iterator[_Change]]:
     """Kinds of change, those that leave results as they are first; each from its smallest to its largest."""
     yield _smaller_parts(decided, "train.micro_batch", undecided.recipe.train.micro_batch)
     yield _shorter_sequences(undecided)
-    if undecided.recipe.train.activation_checkpointing is False:
-        yield iter([_change("train.activation_checkpointing", True)])
+    if (asked := undecided.recipe.train.activation_checkpointing) != "auto":
+        smaller = CHECKPOINTING[CHECKPOINTING.index(checkpointing_card(asked)) + 1 :]
+        yield (_change("train.activation_checkpointing", card.value) for card in smaller)
     if isinstance(undecided.recipe.eval.batch_size, int):
         yield _halves("eval.batch_size", undecided.recipe.eval.batch_size)
     yield _other_kernels(undecided, decided)

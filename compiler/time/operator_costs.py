@@ -3,7 +3,8 @@
 FLOPs: two for each multiplication of a matrix product. Forward, a linear layer costs twice its weights a token, and
 attention two products of the pairs that its kernel computes (`amounts`). Backward, the gradient of a layer's input
 costs as much again, where something before it is trained, and that of its weights where they are. A frozen layer
-computes none of its own. Activation checkpointing costs the layers' forward pass a second time.
+computes none of its own. Activation checkpointing costs the layers' forward pass a second time; where the results of
+products are kept, what stands beside and between them.
 
 Bytes: what each operator of transformers' modules reads and writes, without any fusion but attention's: linear layers,
 norms (in float32, piece by piece, where they are composed), rotations, residuals, activations, adapters, logits and
@@ -20,6 +21,8 @@ from itertools import groupby
 
 from ftc.compiler.time.amounts import Rates
 from ftc.compiler.time.network import Linear, Network, Part
+from ftc.spec.checkpointing import Recomputing, checkpointing_card
+from ftc.spec.strategies import Beside
 
 __all__ = ["STEP_MOVES", "StepFlops", "Traffic", "flop_rates", "traffic_rates"]
 
@@ -45,17 +48,18 @@ class StepFlops:
 
 
 @lru_cache(maxsize=32)
-def flop_rates(network: Network, *, checkpointing: bool, one_place: bool = False) -> StepFlops:
+def flop_rates(network: Network, *, checkpointing: Recomputing, one_place: bool = False) -> StepFlops:
     """What a micro-batch costs a token, a pair of tokens and a scored place.
 
     Args:
         network: The model.
-        checkpointing: Whether layers are computed again on the way back. With an adapter, gradients then go all the
+        checkpointing: What of layers is computed again on the way back. With an adapter, gradients then go all the
             way down, since peft has the embedding's output want one.
         one_place: Whether the last layer computes one place of each row behind its attention, in a look alone.
     """
-    forward, backward, last = Rates(), Rates(), Rates()
-    wanted = network.flows_from_start or checkpointing
+    forward, backward, again = Rates(), Rates(), Rates()
+    card = checkpointing_card(checkpointing)
+    wanted = network.flows_from_start or card.recomputes
     flow, in_decoder = _Flow(main=wanted, encoder=wanted), False
     for (decoder, number), layer in groupby(network.linears, key=lambda one: (one.in_decoder, one.layer)):
         if decoder and not in_decoder:
@@ -74,8 +78,14 @@ def flop_rates(network: Network, *, checkpointing: bool, one_place: bool = False
                 backward += _pairs(network, part, decoder, _attention_backward(network, members, flow), is_near=is_near)
             if any(one.beside or one.trained for one in members):
                 flow = replace(flow, main=True)
-        last += _not_recomputed(network, parts)
-    again = (forward + last * -1.0) if checkpointing else Rates()
+            if card.keeps_products:
+                again += _beside_products(network, members)
+            else:
+                again += products
+            if part in _INPUT_PARTS and not (card.keeps_products and network.attention != "formula"):
+                again += _pairs(network, part, decoder, 2, is_near=is_near)
+        again += _not_recomputed(network, parts, products_kept=card.keeps_products) * -1.0
+    again = again if card.recomputes else Rates()
     head_forward, head_backward = _head(network, flow)
     return StepFlops(forward * network.repeats + head_forward, (backward + again) * network.repeats + head_backward)
 
@@ -155,11 +165,28 @@ def _attention_backward(network: Network, members: tuple[Linear, ...], flow: _Fl
     return float((queries or keys) + queries + keys + values)
 
 
-def _not_recomputed(network: Network, parts: dict[Part, tuple[Linear, ...]]) -> Rates:
+def _beside_products(network: Network, members: tuple[Linear, ...]) -> Rates:
+    """What adapters compute again where the results of large products are kept, which their first ones are."""
+    least = min(one.inputs for one in network.linears)
+    return _sum(
+        _once(one) + _per_token(one, 2 * (one.beside.forward - _kept_products(one.beside, least)))
+        for one in members
+        if one.beside is not None
+    )
+
+
+def _kept_products(beside: Beside, least: int) -> int:
+    """Multiplications a token whose results selective checkpointing keeps: of products with so many inputs or more."""
+    first, second = beside.inputs * beside.width, beside.width * beside.outputs
+    return min(beside.forward, first + (second if beside.width >= least else 0))
+
+
+def _not_recomputed(network: Network, parts: dict[Part, tuple[Linear, ...]], *, products_kept: bool) -> Rates:
     """The product at the end of a layer: torch stops recomputing where nothing further was saved for the way back."""
     if not network.ends_with_product:
         return Rates()
-    return _sum(_last_product(one) for one in parts.get("feed out", ()) if one.copies == 1)
+    ends = (one for one in parts.get("feed out", ()) if one.copies == 1)
+    return _sum(_last_product(one) for one in ends if one.beside is not None or not products_kept)
 
 
 def _last_product(one: Linear) -> Rates:
@@ -198,6 +225,9 @@ _OF_ADAMW = 8.0
 """Bytes that AdamW remembers of a weight."""
 _LAYER_OPERATIONS = {"forward": 42, "backward": 62}
 """Kernels that a layer launches, counted the same way: 40 to 48 there, 45 to 78 back."""
+_WATCHED = 2
+"""Kernels as many that one costs while Python looks at each, to keep its result or to find it again: 7 to 10
+microseconds more on a processor, with torch 2.13, beside 5 to 10 from one to the next."""
 _ADAPTER_OPERATIONS = 4
 _STEP_OPERATIONS = 40
 _FUSED_MOMENTS = 6
@@ -230,7 +260,7 @@ def traffic_rates(
     network: Network,
     activation_bytes: int,
     *,
-    checkpointing: bool,
+    checkpointing: Recomputing,
     state_bytes: float = _OF_ADAMW,
     one_place: bool = False,
 ) -> Traffic:
@@ -239,18 +269,24 @@ def traffic_rates(
     Args:
         network: The model.
         activation_bytes: Of a number between layers.
-        checkpointing: Whether layers are computed again on the way back.
+        checkpointing: What of layers is computed again on the way back.
         state_bytes: What the optimizer remembers of each trained weight.
         one_place: Whether the last layer computes one place of each row behind its attention, in a look alone.
     """
     layers = _layers(network, activation_bytes, one_place=one_place)
     weights = _weight_bytes(network, activation_bytes)
     head = Rates(scored=network.head_width * (activation_bytes + _LOGITS / 2))
-    passes = 2 if checkpointing else 1
+    card = checkpointing_card(checkpointing)
+    again, weights_again, watched = Rates(), 0.0, 1
+    if card.recomputes:
+        again, weights_again = layers, weights
+    if card.recomputes and card.keeps_products:
+        again = _layers(network, activation_bytes, one_place=one_place, products=False)
+        weights_again, watched = _cast_bytes(network, activation_bytes), _WATCHED
     gradients = 2 * network.trained_bytes * network.trainable
     made = 2 * network.trained_bytes * sum(one.beside.keeps_once for one in network.linears if one.beside)
     forward = layers + head + Rates(passes=weights + made)
-    backward = layers * (_BACKWARD + passes - 1) + head + Rates(passes=passes * weights + gradients)
+    backward = layers * _BACKWARD + again + head + Rates(passes=weights + weights_again + gradients)
     operations = {way: count * network.depth + _ADAPTER_OPERATIONS * network.adapters
                   for way, count in _LAYER_OPERATIONS.items()}  # fmt: skip
     tensors = 2 * network.adapters if not network.is_full else 2 * len(network.linears)
@@ -258,18 +294,18 @@ def traffic_rates(
         forward=forward,
         backward=backward,
         step_bytes=(STEP_MOVES * network.trained_bytes + 2 * state_bytes) * network.trainable,
-        forward_operations=operations["forward"],
-        backward_operations=operations["backward"] + (passes - 1) * operations["forward"],
+        forward_operations=watched * operations["forward"],
+        backward_operations=operations["backward"] + card.recomputes * watched * operations["forward"],
         step_operations=_STEP_OPERATIONS + _FUSED_MOMENTS * tensors,
     )
 
 
-def _layers(network: Network, activation_bytes: int, *, one_place: bool) -> Rates:
-    """Activations that all layers read and write, a token and a pair."""
-    main = sum((_linear(one) for one in network.linears if not one.in_decoder), start=0.0)
-    decoder = sum((_linear(one) for one in network.linears if one.in_decoder), start=0.0)
+def _layers(network: Network, activation_bytes: int, *, one_place: bool, products: bool = True) -> Rates:
+    """Activations that all layers read and write, a token and a pair; those of large products only where asked for."""
+    main = sum((_linear(one, products) for one in network.linears if not one.in_decoder), start=0.0)
+    decoder = sum((_linear(one, products) for one in network.linears if one.in_decoder), start=0.0)
     alone = sum((_linear(one) for one in network.linears if one_place and network.is_behind_last_attention(one)), 0.0)
-    beside = _beside(network)
+    beside = _beside(network, products)
     scores = _SCORES * network.heads if network.attention == "formula" else 0
     near = len(network.near_layers)
     e = activation_bytes
@@ -284,9 +320,9 @@ def _layers(network: Network, activation_bytes: int, *, one_place: bool) -> Rate
     )
 
 
-def _linear(one: Linear) -> float:
+def _linear(one: Linear, product: bool = True) -> float:
     """Elements a token: what comes in and goes out, what an adapter does beside it, and an activation behind it."""
-    moved: float = one.inputs + one.outputs  # of experts once for each that a token goes through
+    moved = float(product * (one.inputs + one.outputs))  # of experts once for each that a token goes through
     if one.beside is not None:
         moved += 3 * one.inputs + 4 * one.outputs + 2 * one.beside.width
     if one.part == "feed in":
@@ -294,10 +330,10 @@ def _linear(one: Linear) -> float:
     return moved * one.chosen
 
 
-def _beside(network: Network) -> float:
+def _beside(network: Network, attends: bool = True) -> float:
     """Elements a token and layer that norms, residuals, rotations and attention move."""
     rotations = _ROTATIONS * (network.queries + network.keys) if network.rotates else 0
-    attention = 6 * network.queries + 2 * network.keys
+    attention = (6 * network.queries + 2 * network.keys) if attends or network.attention == "formula" else 0
     return (_NORMS[network.composes_norms] + _RESIDUALS) * network.hidden + rotations + attention
 
 
@@ -306,6 +342,10 @@ def _weight_bytes(network: Network, activation_bytes: int) -> float:
     linear = network.linear_weights
     if network.packed_bytes:
         return linear * (network.packed_bytes + 2 * activation_bytes)
+    return linear * activation_bytes + _cast_bytes(network, activation_bytes)
+
+
+def _cast_bytes(network: Network, activation_bytes: int) -> float:
+    """What a pass moves to have trained weights in the type of products."""
     is_cast = network.is_full and activation_bytes < network.trained_bytes
-    cast = network.trained_bytes + activation_bytes if is_cast else 0
-    return linear * (activation_bytes + cast)
+    return float(network.linear_weights * (network.trained_bytes + activation_bytes) * is_cast)

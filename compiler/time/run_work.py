@@ -25,6 +25,7 @@ from ftc.compiler.time.workload import (
     training_amounts,
 )
 from ftc.compiler.weights import PACKED_BYTES, bytes_per_weight, card_of
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.devices import UNKNOWN_CAPABILITY, host_link, peer_link
 from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.heads import head_card
@@ -205,7 +206,7 @@ def step_work(
     steps: float,
     activation_bytes: int,
     *,
-    checkpointing: bool,
+    checkpointing: Recomputing,
     state_bytes: float = 8.0,
 ) -> Work:
     """Work of training steps on these amounts; for the arguments see `traffic_rates`."""

@@ -1,7 +1,7 @@
 """Rows to token streams, once: what the streams depend on is their key, and a second plan finds them in the cache.
 
 The key covers every byte that can reach a token: data files, recipe sections, template, tokenizer, the form settled by
-the passes, and the releases of ftc, tokenizers, datasketch and presidio. A folder of the cache is complete when its
+the passes, and the releases of ftc, tokenizers and presidio. A folder of the cache is complete when its
 manifest is there, which is written last.
 """
 
@@ -220,7 +220,6 @@ def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFac
             "ftc": VERSION,
             # With the digest of its files, so that a library that was edited makes, and is probed by, other streams.
             "tokenizers": [packages["tokenizers"].version, code_digest("tokenizers", cache_folder())],
-            "datasketch": packages["datasketch"].version,
             "presidio": packages["presidio-analyzer"].version if draft.recipe.data.quality.presidio else None,
             "task": recipe["task"],
             "data": recipe["data"],

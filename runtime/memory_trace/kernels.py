@@ -246,6 +246,24 @@ def _like_heads_last(tensor: torch.Tensor, size: int | None = None) -> torch.Ten
     return tensor.new_empty(batch, length, heads, size).transpose(1, 2)
 
 
+def _outputs(query: torch.Tensor, size: int, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a fused kernel gives: (B, H, S, size), and a number for each of so many rows of a head, in float32."""
+    sums = query.new_empty((*query.shape[:2], rows), dtype=torch.float32)
+    return _like_heads_last(query, size), sums
+
+
+_LIBRARY = torch.library.Library("ftc_traced", "DEF")
+"""One operator, as a fused kernel is: selective checkpointing keeps what it gives."""
+_LIBRARY.define("attention(Tensor query, int size, int rows) -> (Tensor, Tensor)")
+_LIBRARY.impl("attention", _outputs, "CompositeExplicitAutograd")
+
+
+def _fused_outputs(query: torch.Tensor, size: int, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same by the operator, which modes see as one."""
+    made: tuple[torch.Tensor, torch.Tensor] = torch.ops.ftc_traced.attention(query, size, rows)
+    return made
+
+
 class _Flash(torch.autograd.Function):
     """Keeps inputs, output and one number a row; the backward pass sums queries' gradients in float32."""
 
@@ -258,8 +276,7 @@ class _Flash(torch.autograd.Function):
         mask: torch.Tensor | None,
         on_card: bool,
     ) -> torch.Tensor:
-        out = _like_heads_last(query, value.shape[-1])
-        sums = query.new_empty(query.shape[:3], dtype=torch.float32)
+        out, sums = _fused_outputs(query, value.shape[-1], query.shape[2])
         ctx.save_for_backward(query, key, value, out, sums, *(() if mask is None else (mask,)))
         ctx.on_card = on_card
         return out
@@ -286,9 +303,7 @@ class _Efficient(torch.autograd.Function):
     def forward(
         ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
-        out = _like_heads_last(query, value.shape[-1])
-        rows = round_up(query.shape[2], 32)
-        sums = query.new_empty((*query.shape[:2], rows), dtype=torch.float32)
+        out, sums = _fused_outputs(query, value.shape[-1], round_up(query.shape[2], 32))
         ctx.save_for_backward(query, key, value, out, sums, *(() if mask is None else (mask,)))
         return out
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from ftc.runtime.models.number_types import torch_type
 from ftc.runtime.models.quantized_layers import quiet_torchao
+from ftc.runtime.models.recomputing import checkpoint_activations
 from ftc.runtime.models.sharding import split_like
 from ftc.runtime.training.seeding import seed_everything
 from ftc.spec.diagnostics import Refusal, diagnostic
@@ -33,7 +34,6 @@ __all__ = [
     "Base",
     "FolderBase",
     "auto_class",
-    "checkpoint_activations",
     "frozen_base",
     "frozen_dtype",
     "head_options",
@@ -158,8 +158,7 @@ def frozen_base(settings: Settings, base: Base) -> Any:
     """A base of which nothing is trained, in the type that the plan's arithmetic has."""
     model = load_base(settings, base, dtype=frozen_dtype(settings))
     model.requires_grad_(False)
-    if settings.train.activation_checkpointing:
-        checkpoint_activations(model)
+    checkpoint_activations(model, settings.train.activation_checkpointing)
     return model
 
 
@@ -182,11 +181,6 @@ def keep_differentiable(model: Any) -> None:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-
-
-def checkpoint_activations(model: Any) -> None:
-    """Has the model compute its activations anew in the backward pass."""
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 @contextmanager

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftc.runtime.models.base_model import Base, checkpoint_activations, load_base, trainable_tensors
+from ftc.runtime.models.base_model import Base, load_base, trainable_tensors
 from ftc.runtime.models.file_names import names_in_files, stored_names
 from ftc.runtime.models.number_types import torch_type
+from ftc.runtime.models.recomputing import checkpoint_activations
 from ftc.runtime.strategies.half import Half, S_contra, in_parts, require_weights
 from ftc.spec.architectures import architecture
 from ftc.spec.documents.settings import Settings
@@ -33,8 +34,7 @@ class OfWhole(Half[S_contra]):
     def build(self, settings: Settings, strategy: S_contra, base: Base) -> nn.Module:
         """The model, of which nothing but the chosen weights is trained."""
         model: Any = load_base(settings, base, dtype=torch_type(precision_card(settings.train.precision).trained))
-        if settings.train.activation_checkpointing:
-            checkpoint_activations(model)
+        checkpoint_activations(model, settings.train.activation_checkpointing)
         chosen, router = self.chosen(model, strategy), settings.train.router
         mixture = architecture(model.config.model_type).experts if router and not router.trained else None
         for name, parameter in model.named_parameters():

@@ -10,8 +10,10 @@ from typing import Any
 from torch import nn
 
 from ftc.runtime.models.base_model import Base, frozen_dtype, keep_differentiable, load_base
+from ftc.runtime.models.recomputing import checkpointing_options
 from ftc.runtime.strategies.lora import lora_config, require_layers
 from ftc.runtime.strategies.with_peft import OfPeft, peft_with_bitsandbytes
+from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies.qlora import QLoraSettings
 
@@ -43,10 +45,11 @@ class OfQLora(OfPeft[QLoraSettings]):
         os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")
         quantized = load_base(settings, base, dtype=frozen_dtype(settings), quantization_config=quantization)
         keep_differentiable(quantized)
+        value = settings.train.activation_checkpointing
         return peft.prepare_model_for_kbit_training(
             quantized,
-            use_gradient_checkpointing=settings.train.activation_checkpointing,
-            gradient_checkpointing_kwargs={"use_reentrant": False},
+            use_gradient_checkpointing=checkpointing_card(value).recomputes,
+            gradient_checkpointing_kwargs=checkpointing_options(quantized, value),
         )
 
     def config(

@@ -59,7 +59,8 @@ CODES: tuple[Code, ...] = (
         id="FTC476",
         title="rotation that can't be scaled",
         cause="`model.rope` scales rotary positions. The model has none, one for each kind of layer, or one that "
-        "transformers doesn't scale; or its own config.json scales them already, and two scalings don't add up.",
+        "transformers doesn't scale; or its own config.json scales them already, and two scalings don't add up; or "
+        "`factor` is `auto`, and `data.max_length` asks for no more positions than the model has.",
         wrong="model: {base: openai-community/gpt2, rope: {kind: yarn, factor: 4}}",
         right="model: {base: Qwen/Qwen2.5-0.5B, rope: {kind: yarn, factor: 4}}",
     ),

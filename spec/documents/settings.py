@@ -12,6 +12,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.documents import loss_settings as losses
 from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
 from ftc.spec.documents.model_options import ModelOptions
@@ -266,7 +267,7 @@ class TrainSettings(OpenTrain):
     fused: bool
     """Whether the optimizer's fused kernel is used."""
     determinism: DeterminismSettings
-    activation_checkpointing: bool
+    activation_checkpointing: Recomputing
     loss_chunk_size: int | None = None
     """Target positions whose scores over the vocabulary are computed at a time; None for all, absent from the plan."""
     distillation: losses.DistillationSettings | None = None

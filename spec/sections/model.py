@@ -54,8 +54,9 @@ class Rope(Document):
     kind: RopeKind
     """How frequencies are scaled: `yarn` keeps short texts closest to pretraining and needs fewest steps; `linear` is
     the oldest way; `dynamic` changes nothing up to the model's own positions; `llama3` is what Llama 3.1 has."""
-    factor: Annotated[Real, Field(gt=1, le=1024)]
-    """Longest sequence by the model's own positions, such as 4 for 131,072 tokens with a model of 32,768."""
+    factor: Literal["auto"] | Annotated[Real, Field(gt=1, le=1024)] = "auto"
+    """Longest sequence by the model's own positions, such as 4 for 131,072 tokens with a model of 32,768. Default
+    `auto`: the smallest whole number that `data.max_length` needs."""
 
 
 class Model(Document):

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from ftc.spec.base import Document, Effect, Real
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.extension_points import ENTRY
 from ftc.spec.knobs import effects_in
 from ftc.spec.optimizer_choice import usual_optimizer
@@ -258,9 +259,12 @@ class Train(Document):
     gradients overflow is skipped and counted, and the scale halves. Default `auto`: bfloat16 on a GPU that has it,
     float16 on an older one with tensor cores (T4, V100, RTX 20), unless the model's activations are known to overflow
     it, and float32 elsewhere."""
-    activation_checkpointing: Literal["auto"] | bool = "auto"
-    """Activation (gradient) checkpointing: recompute activations in the backward pass instead of keeping them. Far
-    less memory, about a third more time. Default `auto`: only if the job does not fit otherwise."""
+    activation_checkpointing: Literal["auto"] | Recomputing = "auto"
+    """Activation (gradient) checkpointing: recompute activations in the backward pass instead of keeping them. With
+    `true` far less memory, about a third more time. With `selective` the results of linear layers and of fused
+    attention are kept, and only what is cheap is computed again: norms, rotations, activation functions, dropout.
+    Results are the same, to the bit. Default `auto`: only if the job does not fit otherwise, and then the faster one
+    that fits."""
     sharding: AskedSharding = "auto"
     """What each of several devices (`budget.devices`) holds: with `ddp` the whole model, with `fsdp` a shard of every
     weight, gradient and optimizer state, and one layer at a time as a whole (torch's `fully_shard`). The gradient

@@ -22,7 +22,7 @@ from tests.support.projects import make_model
 from tests.support.tiny_architectures import tiny_config
 
 
-def edit(rope: str, length: int = 40) -> None:
+def edit(rope: str, length: int | str = 40) -> None:
     file = Path("recipe.yaml")
     text = file.read_text(encoding="utf-8").replace("max_length: 32", f"max_length: {length}")
     file.write_text(text.replace("base: ./short", f"base: ./short{rope}"), encoding="utf-8")
@@ -74,6 +74,20 @@ def test_rows_beyond_the_positions_need_a_scaling(kind: str, short: str, project
     assert ("FTC221", "data.max_length") in found()
     edit(f", rope: {{kind: {kind}, factor: 1.5}}")
     assert ("FTC221", "data.max_length") in found(), "36 positions are too few for 40"
+
+
+def test_the_factor_follows_from_the_longest_row(short: str, project: MakeProject) -> None:
+    project("chat", "lora", model=short)
+    edit(", rope: {kind: yarn}", length=60)
+    plan = api.plan(Path("recipe.yaml")).plan
+    assert plan.settings.model.rope == RopeSettings(kind="yarn", factor=3.0, original=24, positions=72)
+
+
+@pytest.mark.parametrize("length", ["auto", "24"])
+def test_a_factor_without_longer_rows_is_told(length: str, short: str, project: MakeProject) -> None:
+    project("chat", "lora", model=short)
+    edit(", rope: {kind: yarn}", length=length)
+    assert found() == [("FTC476", "model.rope")]
 
 
 def test_a_rotation_that_is_scaled_already_is_left_alone(short: str, project: MakeProject) -> None:

@@ -172,7 +172,7 @@ def test_keys_are_completed(client: Client, uri: str, text: str, expected: list[
         ("data: {overflow: |}", ["cut", "drop", "refuse"]),
         ("strategy: {kind: qlora, quantization: |}", ["nf4", "fp4"]),
         ("train: {schedule: {kind: |", ["constant", "linear", "cosine"]),
-        ("train:\n  activation_checkpointing: |", ["auto", "true", "false"]),
+        ("train:\n  activation_checkpointing: |", ["auto", "true", "false", "selective"]),
         ("eval: {metrics: [|", ["accuracy", "macro_f1"]),
         ("eval:\n  metrics:\n    - accuracy\n    - |\n", ["accuracy", "macro_f1"]),
         ("eval:\n  metrics: |\n", ["auto", "[accuracy]"]),

@@ -24,6 +24,7 @@ _STILL: dict[str, Any] = {"strategy__adapter__dropout": 0.0}
 _SESSION = pytest.mark.skipif("FTC_SHARDING" not in os.environ, reason="has its own session: nox -s sharding")
 _PARTS: dict[str, tuple[str, dict[str, Any]]] = {
     "fsdp-checkpointing": ("full", {"train__activation_checkpointing": True, "train__micro_batch": 2}),
+    "fsdp-selective": ("full", {"train__activation_checkpointing": "selective", "train__micro_batch": 2}),
     "fsdp-offload": ("full", {"train__offload": "cpu"}),
     "fsdp-lora-half": ("lora", {**_STILL, "train__precision": "bfloat16"}),
     "fsdp-half-scaled": ("lora", {**_STILL, "train__precision": "float16"}),

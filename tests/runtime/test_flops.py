@@ -25,6 +25,7 @@ from ftc.runtime.models.build_model import build_model
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies.common import low_rank
@@ -67,7 +68,7 @@ def facts_of(folder: Path) -> Any:
     )
 
 
-def settings_of(kind: str, strategy: str, num_modules: int, *, checkpointing: bool) -> Settings:
+def settings_of(kind: str, strategy: str, num_modules: int, *, checkpointing: Recomputing) -> Settings:
     base = "bert" if kind == "bert" else "llama"
     settings = trace_job({"model_type": base}, strategy, rank=RANK, num_modules=num_modules).settings
     plain = settings.model_dump()
@@ -92,13 +93,13 @@ def counted(folder: Path, settings: Settings) -> int:
     return int(counter.get_total_flops())
 
 
-@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
+@pytest.mark.parametrize("checkpointing", [False, "selective", True], ids=["kept", "selective", "recomputed"])
 @pytest.mark.parametrize("strategy", ["full", "lora"])
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in TARGETS]
 )
 def test_operations_are_those_that_torch_counts(
-    kind: str, strategy: str, checkpointing: bool, models: dict[str, Path]
+    kind: str, strategy: str, checkpointing: Recomputing, models: dict[str, Path]
 ) -> None:
     facts = facts_of(models[kind])
     adapted = {name: size for name, size in facts.linear_modules.items() if name.rsplit(".", 1)[-1] in TARGETS[kind]}

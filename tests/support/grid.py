@@ -16,6 +16,7 @@ from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.model_form import linear_modules
 from ftc.runtime.memory_trace.child import trace
 from ftc.runtime.memory_trace.meta_model import model_config
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.expected import phase_groups
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
@@ -206,7 +207,7 @@ def grid_facts(config: dict[str, Any]) -> ModelFacts:
 
 
 def by_form(
-    facts: ModelFacts, strategy: str, recomputing: bool, teacher: ModelFacts | None = None, packed: Packed = None
+    facts: ModelFacts, strategy: str, recomputing: Recomputing, teacher: ModelFacts | None = None, packed: Packed = None
 ) -> PhasePeak:
     """The largest moment of training by the closed form."""
     job = _form_job(facts, strategy, recomputing)
@@ -218,7 +219,7 @@ def by_form(
 
 
 def shared_by_form(
-    facts: ModelFacts, strategy: str, recomputing: bool, devices: int, sharding: Sharding, offload: Offload
+    facts: ModelFacts, strategy: str, recomputing: Recomputing, devices: int, sharding: Sharding, offload: Offload
 ) -> PhasePeak:
     """The largest moment on one of several devices by the closed form."""
     card = sharding_card(sharding)
@@ -228,7 +229,7 @@ def shared_by_form(
 
 
 def shared_by_trace(
-    facts: ModelFacts, strategy: str, recomputing: bool, devices: int, sharding: Sharding, offload: Offload
+    facts: ModelFacts, strategy: str, recomputing: Recomputing, devices: int, sharding: Sharding, offload: Offload
 ) -> PhasePeak:
     """The same by the trace."""
     job = grid_job(facts, strategy, recomputing)
@@ -283,7 +284,7 @@ def _measuring(phases: Sequence[PhasePeak]) -> dict[str, int]:
     return {name: groups[name].peak_bytes for name in ("evaluation", "generation") if name in groups}
 
 
-def _form_job(facts: ModelFacts, strategy: str, recomputing: bool) -> MemoryInputs:
+def _form_job(facts: ModelFacts, strategy: str, recomputing: Recomputing) -> MemoryInputs:
     targets = {name: size for name, size in facts.linear_modules.items() if name.endswith(_targets(facts))}
     full, is_encoder = strategy == "full", facts.family == "encoder"
     length = _LENGTHS.get(facts.family, _LENGTH)
@@ -314,7 +315,7 @@ def _form_job(facts: ModelFacts, strategy: str, recomputing: bool) -> MemoryInpu
 
 
 def by_trace(
-    facts: ModelFacts, strategy: str, recomputing: bool, teacher: ModelFacts | None = None, packed: Packed = None
+    facts: ModelFacts, strategy: str, recomputing: Recomputing, teacher: ModelFacts | None = None, packed: Packed = None
 ) -> PhasePeak:
     """The largest moment of training by the trace."""
     job = grid_job(facts, strategy, recomputing)
@@ -328,7 +329,7 @@ def by_trace(
     return trace(job.model_copy(update={"evaluation": None})).peak
 
 
-def grid_job(facts: ModelFacts, strategy: str, recomputing: bool) -> TraceJob:
+def grid_job(facts: ModelFacts, strategy: str, recomputing: Recomputing) -> TraceJob:
     """The step as a job for the trace."""
     is_encoder = facts.family == "encoder"
     changes: dict[str, Any] = {"text__labels": _LABELS} if is_encoder else {}

@@ -107,4 +107,4 @@ def resolve_base(recipe: Recipe, lock: Lock | None, world: World) -> Based:
         summary = "an adapter that is trained further can't have tokens, a template or positions that its base lacks"
         help = "make a whole model of the earlier run with `ftc run merge`, and name its folder as `model.base`"
         raise Refusal([diagnostic("FTC474", summary, world.span_of("model.base"), help=help, path="model.base")])
-    return Based(with_own_tokenizer(model, recipe.model, world), begun)
+    return Based(with_own_tokenizer(model, recipe, world), begun)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, safe_path
 from ftc.compiler.resolve.models.companions import World
@@ -19,6 +19,7 @@ from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.module_names import head_parts
 from ftc.spec.sections.model import Model, Rope, SpecialTokens
+from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.own_tokenizer import add_tokens
 from ftc.spec.storage.tokenizer_file import FILE, load_tokenizer, tokenizer_call
 
@@ -40,19 +41,20 @@ class _Asked:
     path: str
 
 
-def with_own_tokenizer(model: ResolvedModel, asked: Model, world: World) -> ResolvedModel:
+def with_own_tokenizer(model: ResolvedModel, recipe: Recipe, world: World) -> ResolvedModel:
     """The model as it is with the recipe's tokens and template.
 
     Args:
         model: As its files are.
-        asked: What the recipe says.
+        recipe: What is asked for.
         world: Where paths are looked up.
 
     Raises:
         Refusal: A token can't be added (FTC471 to FTC474), or the template can't be read (FTC300, FTC475).
     """
+    asked = recipe.model
     if asked.rope is not None:
-        model = replace(model, facts=_with_scaled_rotation(model.facts, asked.rope, world))
+        model = replace(model, facts=_with_scaled_rotation(model.facts, asked.rope, recipe.data.max_length, world))
     if not asked.changes_tokenizer:
         return model
     roles = asked.special_tokens or SpecialTokens()
@@ -75,23 +77,36 @@ def with_own_tokenizer(model: ResolvedModel, asked: Model, world: World) -> Reso
     return replace(model, facts=with_own_facts(model.facts, own, model.folder), warnings=tuple(placed))
 
 
-def _with_scaled_rotation(facts: ModelFacts, asked: Rope, world: World) -> ModelFacts:
-    """The model with scaled rotary positions.
+def _with_scaled_rotation(
+    facts: ModelFacts, asked: Rope, max_length: Literal["auto"] | int, world: World
+) -> ModelFacts:
+    """The model with scaled rotary positions, enough of them for rows of the recipe's `max_length`.
 
     Raises:
-        Refusal: It takes none, or has a scaling of its own (FTC476).
+        Refusal: It takes none, has a scaling of its own, or needs none (FTC476).
     """
+
+    def refused(what: str, help: str) -> Refusal:
+        summary = f"`rope` can't be used for `{facts.name}`: {what}"
+        span = world.span_of("model.rope")
+        return Refusal([diagnostic("FTC476", summary, span, help=help, path="model.rope")])
+
     scaling = facts.config.get("rope_parameters") or facts.config.get("rope_scaling") or {}
     own = scaling.get("rope_type") or scaling.get("type") or "default"
     known = facts.kind.scales_rotation and facts.vision is None and facts.max_positions is not None
     if not known or own != "default":
         what = f"its rotation is scaled already ({own})" if known else "it has no rotation that transformers scales"
-        summary = f"`rope` can't be used for `{facts.name}`: {what}"
-        help = "remove `rope`, or choose a model such as Llama, Qwen or Mistral without a scaling"
-        span = world.span_of("model.rope")
-        raise Refusal([diagnostic("FTC476", summary, span, help=help, path="model.rope")])
-    original = facts.max_positions or 0
-    rope = RopeSettings(kind=asked.kind, factor=asked.factor, original=original, positions=int(original * asked.factor))
+        raise refused(what, "remove `rope`, or choose a model such as Llama, Qwen or Mistral without a scaling")
+    original, factor = facts.max_positions or 0, asked.factor
+    if factor == "auto":
+        if max_length == "auto":
+            what = "`rope.factor` is `auto` and so is `data.max_length`, which it follows"
+            raise refused(what, f"write `data.max_length`, more than the model's {original} positions, or the factor")
+        if max_length <= original:
+            what = f"rows of at most {max_length} tokens (`data.max_length`) fit its {original} positions"
+            raise refused(what, "remove `rope`, raise `data.max_length`, or write the factor")
+        factor = float(-(-max_length // original))
+    rope = RopeSettings(kind=asked.kind, factor=factor, original=original, positions=int(original * factor))
     return facts.model_copy(update={"rope": rope, "max_positions": rope.positions})
 
 

@@ -105,7 +105,7 @@ def resolve_data(
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
     train = rows["train"].rows
     names = sorted_of(labeled, train) if labeled else number_names(task, columns, train)
-    quality = quality_report(parts, data.quality, likeness, labeled, tables["rows"], _presidio(data, span_of))
+    quality = quality_report(parts, data.quality, labeled, tables["rows"], _presidio(data, span_of))
     rated = names if isinstance(task.rows(), NumberRows) else ()
     told = unlearned_labels(labeled, names, rows) if labeled else number_findings(rated, rows)
     unlearned = [_placed(finding, span_of) for finding in told]

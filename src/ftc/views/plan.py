@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, assert_never
 
+from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.documents.interruption import Standing
 from ftc.spec.documents.plan import (
     CombineStep,
@@ -230,10 +231,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
         parts.append(number_loss(train.regression.loss).label + _scale_words(plan))
     parts += _loss_words(train)
     parts += [f"average of the weights, decay {train.ema_decay:g}"] if train.ema_decay is not None else []
-    if train.batching == "length_grouped":
-        parts.append("rows grouped by length")
-    if train.activation_checkpointing:
-        parts.append("activation checkpointing")
+    parts += ["rows grouped by length"] if train.batching == "length_grouped" else []
+    parts += [label] if (label := checkpointing_card(train.activation_checkpointing).label) else []
     if train.early_stopping:
         parts.append(f"stops early on {escaped(train.early_stopping.metric)}")
     return page.flow("Training", parts)

@@ -288,6 +288,20 @@ def test_sampled_answers_are_carried_and_reward_functions_are_named(text: str, u
     assert found[f"{under}use_vllm"] is Fate.NOT_NEEDED
 
 
+@pytest.mark.parametrize(
+    ("text", "factor"),
+    [
+        (FACTORY + "rope_scaling: yarn", None),
+        (AXOLOTL + "overrides_of_model_config: {rope_scaling: {type: yarn, factor: 4.0}}", 4),
+        (OUMI.replace("acme/brook", "acme/brook, model_kwargs: {rope_scaling: {rope_type: yarn, factor: 4.0}}"), 4),
+    ],
+)
+def test_scaled_rotations_are_carried(text: str, factor: float | None) -> None:
+    found = recipe_values(import_text(text, data="x.jsonl", task="chat"))
+    assert found["model.rope.kind"] == "yarn"
+    assert found.get("model.rope.factor") == factor
+
+
 def test_a_teacher_is_carried() -> None:
     imported = import_text(
         TUNE
@@ -428,7 +442,17 @@ def test_what_the_user_adds_counts(text: str, options: dict[str, str], values: d
         ("fp16: true", "fp16", CARRIED),
         ("default_system_message: Be brief.", "default_system_message", CARRIED),
         ("eta_min: 1e-6", "eta_min", IGNORED),
+        (
+            "overrides_of_model_config: {rope_scaling: {rope_type: longrope, factor: 4.0}}",
+            "overrides_of_model_config.rope_scaling.rope_type",
+            DROPPED,
+        ),
         ("gradient_checkpointing: offload", "gradient_checkpointing", CARRIED),
+        (
+            "gradient_checkpointing: true\nselective_checkpointing: {save: [attention]}",
+            "selective_checkpointing.save",
+            CARRIED,
+        ),
         ("max_steps: -1", "max_steps", NEEDLESS),
         ("? ''\n: 3", "", IGNORED),
     ],
@@ -492,3 +516,19 @@ def test_weights_in_bfloat16_come_with_an_optimizer_that_keeps_small_updates(
 ) -> None:
     found = recipe_values(import_text(text))
     assert (found["train.precision"], found.get("train.optimizer.kind")) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "fate"),
+    [
+        ("ac_mode: selective\nac_option: op", "selective", CARRIED),
+        ("ac_mode: selective\nac_option: 2", "selective", CARRIED),
+        ("ac_mode: full", True, CARRIED),
+        ("ac_mode: selective\nenable_activation_checkpointing: true", True, IGNORED),
+        ("ac_mode: some\nenable_activation_checkpointing: false", False, IGNORED),
+    ],
+)
+def test_what_torchtune_computes_again(text: str, value: bool | str, fate: Fate) -> None:
+    imported = import_text(f"{TUNED}{text}\n")
+    assert recipe_values(imported)["train.activation_checkpointing"] == value
+    assert fates(imported)["ac_mode"] is fate

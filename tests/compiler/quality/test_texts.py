@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import time
 
+import numpy as np
 import pytest
 
-from ftc.compiler.quality.near import near_pairs, normalized
+from ftc.compiler.quality.near import FEWEST_SHINGLES, near_pairs, normalized, shingles_of
 from ftc.compiler.quality.texts import damage, mojibake, row_text
 from ftc.compiler.resolve.rows.columns import Columns
 from ftc.spec.personal_data import matching, passes_luhn, passes_mod_97
@@ -125,6 +127,37 @@ def test_what_all_texts_share_makes_none_alike() -> None:
 def test_many_copies_give_no_square_of_pairs() -> None:
     rows = [" ".join([*LONG * 3, f"n{number}"]) for number in range(15)]
     assert len(list(near_pairs(rows, 0.9))) < 15 * 5
+
+
+def test_pairs_are_those_of_datasketch() -> None:
+    """Its index asks each text one by one; here all signatures are made at once."""
+    datasketch = pytest.importorskip("datasketch")
+    drawn = random.Random(3)
+    words = [f"w{number}" for number in range(900)]
+    texts: list[str] = []
+    for number in range(400):
+        text = drawn.choice(texts[-30:]).split() if number % 3 == 2 else drawn.choices(words, k=drawn.randrange(5, 60))
+        for _ in range(number % 5):
+            text[drawn.randrange(len(text))] = drawn.choice(words)
+        texts.append(" ".join(text))
+    shingles = shingles_of(texts)
+    index = datasketch.MinHashLSH(num_perm=72, params=(12, 6))
+    expected = []
+    for number in range(len(texts)):
+        if len(shingles.of(number)) < FEWEST_SHINGLES:
+            continue
+        signature = datasketch.MinHash(num_perm=72, seed=1, hashfunc=int)
+        signature.update_batch((shingles.of(number) >> np.uint64(32)).tolist())
+        candidates = sorted(index.query(signature))
+        expected += [(one, number) for one in candidates if shingles.likeness(one, number) >= 0.5]
+        index.insert(number, signature)
+    assert len(expected) > 50
+    assert list(near_pairs(texts, 0.5)) == expected
+
+
+def test_texts_far_apart_are_compared() -> None:
+    texts = (" ".join(LONG * 3) if number in (5, 9_005) else f"short {number}" for number in range(9_100))
+    assert list(near_pairs(texts, 0.9)) == [(5, 9_005)]
 
 
 def test_the_text_of_a_row() -> None:

@@ -57,7 +57,7 @@ def every_way(draft: ClosedDraft) -> list[Candidate]:
     here = draft.candidate
     longest, batch = draft.splits["train"].length_max, draft.recipe.train.batch_size
     sizes = [size for size in range(1, batch + 1) if batch % size == 0]
-    ways = product(sizes, (False, True), KERNELS, (*EXACT, *ROUNDED))
+    ways = product(sizes, (False, "selective", True), KERNELS, (*EXACT, *ROUNDED))
     found: list[Candidate] = []
     for size, mode, kernel, kind in ways:
         padded = replace(
@@ -208,3 +208,13 @@ def test_what_devices_exchange_takes_time_but_at_the_least_none() -> None:
     assert works["ddp", "none"][0] == works["fsdp", "none"][0] == 0
     assert 0 < works["ddp", "none"][1] < works["fsdp", "none"][1]
     assert 0 < works["fsdp", "cpu"][0] < works["fsdp", "cpu"][1]
+
+
+@pytest.mark.sample(1)
+def test_recomputing_has_a_step_between_nothing_and_all() -> None:
+    """With less memory more is computed again, and only where it has to be."""
+    settled = {"micro_batch": 8, "packing": False, "optimizer": {"kind": "adamw"}}
+    jobs = [job(size, packages=frozenset(), train=settled) for size in (9000, 6000, 5000)]
+    assert [one.candidate.activation_checkpointing for one in jobs] == [False, "selective", True]
+    seconds = [pace_of(one)(one) for one in jobs]
+    assert seconds == sorted(seconds)

@@ -50,6 +50,7 @@ def edited(text: str, fix: Fix) -> str:
     [
         ({"train": {"batch_size": 64, "micro_batch": 64, "activation_checkpointing": False}}, ["train.micro_batch"]),
         ({"train": {"micro_batch": 16, "activation_checkpointing": False}}, ["train.activation_checkpointing"]),
+        ({"train": {"micro_batch": 16, "activation_checkpointing": "selective"}}, ["train.activation_checkpointing"]),
         ({"strategy": {"kind": "full"}}, ["strategy"]),
         ({"train": {"micro_batch": 1, "activation_checkpointing": True}}, ["budget.allow_tight"]),
         ({"strategy": {"kind": "full"}, "train": {"micro_batch": 16, "activation_checkpointing": False}}, ["two"]),
@@ -69,7 +70,17 @@ def edited(text: str, fix: Fix) -> str:
             ["train.micro_batch_tokens"],
         ),
     ],
-    ids=["micro-batch", "recomputing", "full", "tight", "two at once", "optimiser", "attention", "packing length"],
+    ids=[
+        "micro-batch",
+        "recomputing",
+        "more of it",
+        "full",
+        "tight",
+        "two at once",
+        "optimiser",
+        "attention",
+        "packing length",
+    ],
 )
 def test_each_change_fits_at_its_peak_once_the_text_says_it(changes: dict[str, Any], paths: list[str]) -> None:
     vram = {

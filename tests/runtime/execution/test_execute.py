@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors
 from ftc.spec.batches import BatchOrder
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.facts import PackageFacts
 from ftc.spec.documents.machine import CodeSnapshot
@@ -291,9 +292,10 @@ def test_without_validation_the_last_checkpoint_is_taken(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_activation_checkpointing_changes_no_result(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [True, "selective"])
+def test_activation_checkpointing_changes_no_result(value: Recomputing, tmp_path: Path) -> None:
     plain = make_job(tmp_path, strategy="full")
-    saving = make_job(tmp_path, strategy="full", train__activation_checkpointing=True)
+    saving = make_job(tmp_path, strategy="full", train__activation_checkpointing=value)
     saving.plan = saving.plan.model_copy(update={"name": "saving"}).sealed()
     assert plain.run("a").final_weights_sha256 == saving.run("b").final_weights_sha256
 

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.shardings import Offload, Sharding
 from tests.support.grid import (
     GRID,
@@ -20,18 +21,21 @@ from tests.support.grid import (
     shared_by_trace,
 )
 
-CASES = [(name, strategy, kept) for name in GRID for strategy in ("lora", "qlora", "full") for kept in (True, False)]
+WAYS: tuple[Recomputing, ...] = (True, "selective", False)
+CASES = [(name, strategy, way) for name in GRID for strategy in ("lora", "qlora", "full") for way in WAYS]
 USUAL = [
     ("Qwen2.5-1.5B", "lora", False),
     ("GPT-2", "full", True),
     ("T5-base", "qlora", False),
     ("EuroBERT-210M", "lora", True),
+    ("Qwen2.5-1.5B", "full", "selective"),
+    ("GPT-2", "lora", "selective"),
 ]
 
 
 @pytest.mark.sample(1)
 @pytest.mark.parametrize(("name", "strategy", "checkpointing"), CASES if os.environ.get("FTC_TRACES") else USUAL)
-def test_both_methods_agree_within_a_twentieth(name: str, strategy: str, checkpointing: bool) -> None:
+def test_both_methods_agree_within_a_twentieth(name: str, strategy: str, checkpointing: Recomputing) -> None:
     if strategy == "qlora":
         pytest.importorskip("bitsandbytes")
     facts = grid_facts(GRID[name])

@@ -16,6 +16,7 @@ from ftc.runtime.memory_trace.whole import log_of, whole_groups
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model
 from ftc.runtime.training.router_loss import routers_of
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.documents.memory_trace import BatchShape
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import PROCESSOR, trace_job
@@ -27,7 +28,7 @@ CASES = [
     (kind, strategy, checkpointing, precision, router)
     for kind in KINDS
     for strategy in ("full", "lora")
-    for checkpointing in (False, True)
+    for checkpointing in (False, "selective", True)
     for precision in ("float32", "bfloat16")
     for router in ((False, None), (True, 0.01))
 ]
@@ -36,6 +37,7 @@ USUAL = [
     ("qwen3_moe", "lora", True, "bfloat16", (False, 0.01)),
     ("gpt_oss", "lora", False, "float32", (False, None)),
     ("deepseek_v2", "full", True, "float32", (False, None)),
+    ("qwen3_moe", "full", "selective", "bfloat16", (True, 0.01)),
 ]
 """What is looked at each time; `nox -s traces` looks at all."""
 
@@ -54,7 +56,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_a_step_without_memory_is_a_real_step_wherever_tokens_go(
     kind: str,
     strategy: str,
-    checkpointing: bool,
+    checkpointing: Recomputing,
     precision: str,
     router: tuple[bool, float | None],
     models: dict[str, Path],

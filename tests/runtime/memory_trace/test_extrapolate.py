@@ -10,6 +10,7 @@ import pytest
 from ftc.runtime.memory_trace.allocator import replay
 from ftc.runtime.memory_trace.log import TRACED_GROUPS, IrregularLayers, Log, Section, Storage, peaks, stretched
 from ftc.runtime.memory_trace.whole import log_of, whole_groups, whole_log
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.documents.memory_trace import BatchShape
 from tests.support.trace_jobs import CARD, LLAMA, trace_job
 
@@ -59,13 +60,18 @@ BART = {
 
 
 CONFIGS = {"llama": LLAMA, "bert": BERT, "t5": T5, "bart": BART}
-CASES = [(kind, strategy, kept) for kind in CONFIGS for strategy in ("full", "lora", "qlora") for kept in (False, True)]
-USUAL = [("llama", "qlora", True), ("bert", "full", False), ("t5", "full", True)]
+CASES = [
+    (kind, strategy, kept)
+    for kind in CONFIGS
+    for strategy in ("full", "lora", "qlora")
+    for kept in (False, "selective", True)
+]
+USUAL = [("llama", "lora", "selective"), ("llama", "qlora", True), ("bert", "full", False), ("t5", "full", True)]
 
 
 @pytest.mark.sample(1)
 @pytest.mark.parametrize(("kind", "strategy", "checkpointing"), CASES if os.environ.get("FTC_TRACES") else USUAL)
-def test_stretching_equals_tracing_all(kind: str, strategy: str, checkpointing: bool) -> None:
+def test_stretching_equals_tracing_all(kind: str, strategy: str, checkpointing: Recomputing) -> None:
     config = CONFIGS[kind]
     if strategy == "qlora":
         pytest.importorskip("bitsandbytes")

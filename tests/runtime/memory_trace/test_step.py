@@ -21,6 +21,7 @@ from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model
 from ftc.runtime.training.distillation import build_teacher
 from ftc.runtime.training.selection import Progress
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.own_tokenizer import AddedToken, OwnTokenizer
 from tests.support.lessons import lesson
@@ -64,12 +65,12 @@ CASES = [
     (kind, strategy, checkpointing, precision)
     for kind in KINDS
     for strategy in ("full", "lora", "qlora")
-    for checkpointing in (False, True)
+    for checkpointing in (False, "selective", True)
     for precision in ("float32", "bfloat16", "float16", "pure_bfloat16")
     if strategy == "full" or precision != "pure_bfloat16"
 ]
 USUAL = [
-    *[case for case in CASES if case[0] == "llama"][::3],
+    *[case for case in CASES if case[0] == "llama" and case[2] != "selective"][::3],
     ("llama", "qlora", True, "float32"),
     ("qwen2", "full", True, "float32"),
     ("qwen2", "lora", False, "bfloat16"),
@@ -85,6 +86,10 @@ USUAL = [
     ("llama", "full", False, "pure_bfloat16"),
     ("llama", "full", True, "pure_bfloat16"),
     ("bert", "full", False, "pure_bfloat16"),
+    ("llama", "full", "selective", "bfloat16"),
+    ("llama", "lora", "selective", "bfloat16"),
+    ("t5", "qlora", "selective", "bfloat16"),
+    ("gpt2", "lora", "selective", "float32"),
 ]
 """What is looked at each time; `nox -s traces` looks at all."""
 
@@ -94,7 +99,7 @@ USUAL = [
     ("kind", "strategy", "checkpointing", "precision"), CASES if os.environ.get("FTC_TRACES") else USUAL
 )
 def test_a_step_without_memory_is_a_real_step(
-    kind: str, strategy: str, checkpointing: bool, precision: str, models: dict[str, Path], tmp_path: Path
+    kind: str, strategy: str, checkpointing: Recomputing, precision: str, models: dict[str, Path], tmp_path: Path
 ) -> None:
     if strategy == "qlora":
         pytest.importorskip("bitsandbytes")
