@@ -6,6 +6,7 @@ import re
 
 from ftc.compiler.importers import rows, rules, trackers, training, words
 from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.divergences import DIVERGENCES
 
 __all__ = ["TORCHTUNE"]
 
@@ -41,10 +42,7 @@ _LOSSES = frozenset(
         "torchtune.modules.loss.LinearCrossEntropyLoss",
     }
 )
-_DIVERGENCES = {
-    **dict.fromkeys(("ForwardKLLoss", "ForwardKLWithChunkedOutputLoss"), "forward_kl"),
-    **dict.fromkeys(("ReverseKLLoss", "ReverseKLWithChunkedOutputLoss"), "reverse_kl"),
-}
+_DIVERGENCES = {name: card.kind for card in DIVERGENCES for name in card.foreign}
 _READS_NOTHING = "torchtune's recipes read only the keys that they know"
 _SUPERVISED = "choose a configuration for supervised training"
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ftc.compiler.rules.number_rules import value_at
 from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
+from ftc.spec.divergences import DIVERGENCES, DivergenceCard, divergence_card
 from ftc.spec.embedding_losses import EMBEDDING_LOSSES, EmbeddingLossCard
 from ftc.spec.heads import head_card
 from ftc.spec.language.source import Source
@@ -41,11 +42,11 @@ __all__ = [
 ]
 
 
-_Cards = tuple[OptimizerCard | ScheduleCard | PreferenceLossCard | EmbeddingLossCard, ...]
+_Cards = tuple[OptimizerCard | ScheduleCard | PreferenceLossCard | EmbeddingLossCard | DivergenceCard, ...]
 
 
 def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Each value of the optimizer, the schedule and the loss of pairs or vectors is one that its kind knows."""
+    """Each value of the optimizer, the schedule and the loss of pairs, vectors or a teacher is one that it knows."""
     optimizer, schedule = recipe.train.optimizer.kind, recipe.train.schedule.kind
     sections: dict[str, tuple[str, tuple[str, ...], _Cards]] = {
         "train.optimizer": (optimizer, candidates(optimizer, recipe.train.precision)[0].reads, OPTIMIZERS),
@@ -55,6 +56,8 @@ def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnosti
         sections["task"] = (loss.kind, loss.reads, PREFERENCE_LOSSES)
     if (of_vectors := recipe.task.vector_loss) is not None:
         sections["task"] = (of_vectors.kind, of_vectors.reads, EMBEDDING_LOSSES)
+    if (lesson := recipe.train.distillation) is not None:
+        sections["train.distillation"] = (lesson.loss, divergence_card(lesson.loss).reads, DIVERGENCES)
     for section, (kind, known, cards) in sections.items():
         for name in dict.fromkeys(name for card in cards for name in card.reads):
             path = f"{section}.{name}"

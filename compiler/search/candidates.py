@@ -143,8 +143,8 @@ def packing_obstacle(draft: Draft) -> str | None:
     task: str = draft.recipe.task.kind
     if not head_card(draft.loaded.head).writes or form_card(draft.text.form).is_pair:
         return f"a {task.replace('_', ' ')} task scores whole rows"
-    if draft.recipe.task.sampling is not None:
-        return "answers are sampled before each step, and each is a row of its own"
+    if draft.recipe.writing is not None:
+        return "answers are sampled before a step, and each is a row of its own"
     if draft.loaded.family != "decoder":
         return f"an {draft.loaded.family.replace('_', '-')} reads each row as a whole"
     if draft.strategy.traits.num_virtual:
@@ -227,7 +227,7 @@ def device_counts(draft: Draft) -> tuple[int, ...]:
     asked, train, nodes = draft.recipe.budget.devices, draft.recipe.train, draft.recipe.budget.nodes
     if asked != "auto":
         return (asked * nodes,)
-    if draft.recipe.task.sampling is not None:  # rules refuse more
+    if draft.recipe.writing is not None:  # rules refuse more
         return (1,)
     least = 1 if train.sharding == "auto" or nodes > 1 else 2
     if least == 1 and train.determinism in ("bitwise", "best_effort"):

@@ -82,8 +82,8 @@ def run_work(draft: ClosedDraft) -> RunWork:
     alone = _trained(draft, network, amounts, steps)
     train = alone.plus(exchanged(draft, network, amounts.passes, steps))
     phases: dict[Phase, tuple[Work, Work, Work]] = {"train": (alone, train, train)}
-    if (sampling := draft.recipe.task.sampling) is not None:
-        low, _, high = (trained_lengths(draft, tokens) for tokens in answer_lengths(sampling))
+    if (writing := draft.recipe.writing) is not None:
+        low, _, high = (trained_lengths(draft, tokens) for tokens in answer_lengths(writing))
         low_work, high_work = (
             train_work(draft, network, training_amounts(one, form, _training(draft))) for one in (low, high)
         )

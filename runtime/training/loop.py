@@ -118,6 +118,7 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
             seconds=time.perf_counter() - started,
             batch_sha256=digest.hexdigest(),
             sampled=fed.sampled,
+            written=fed.written,
             loss_scale=factor if job.scale.is_on else None,
         )
 
