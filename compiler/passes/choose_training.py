@@ -27,12 +27,12 @@ from ftc.spec.documents.loss_settings import (
     SamplingSettings,
     TargetScale,
 )
+from ftc.spec.documents.seeds import Seeds
 from ftc.spec.documents.settings import (
     DeterminismSettings,
     OpenOptimizer,
     OpenTrain,
     ScheduleSettings,
-    Seeds,
 )
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest

@@ -28,7 +28,8 @@ from ftc.runtime.training.sources import RowSource, StepRows
 from ftc.runtime.training.weight_average import WeightAverage
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import StepDone
-from ftc.spec.documents.settings import Seeds, TrainSettings
+from ftc.spec.documents.seeds import Seeds
+from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.precisions import choices_without_scaling, precision_card
 from ftc.spec.schedules import learning_rate_at
 

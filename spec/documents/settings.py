@@ -17,6 +17,7 @@ from ftc.spec.documents import loss_settings as losses
 from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
 from ftc.spec.documents.model_options import ModelOptions
 from ftc.spec.documents.prompted import PromptBaseline
+from ftc.spec.documents.seeds import Seeds
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizer_keys import OptimizerNumbers
@@ -45,7 +46,6 @@ __all__ = [
     "OpenTrain",
     "OptimizerSettings",
     "ScheduleSettings",
-    "Seeds",
     "Settings",
     "TextSettings",
     "TrainSettings",
@@ -141,25 +141,6 @@ class OptimizerSettings(OpenOptimizer):
     """The optimizer."""
 
     kind: OptimizerKind
-
-
-class Seeds(Document):
-    """One named stream for each use of chance, all derived from `train.seed`."""
-
-    init: int
-    """Weights that are new: adapter and head."""
-    order: int
-    """Order of rows."""
-    dropout: int
-    sampling: int | None = None
-    """Answers that are sampled in training; absent from the plan of any other task."""
-
-    masking: int | None = None
-    """Tokens that are masked, or missing, in training; absent likewise."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
 
 
 class DeterminismSettings(Document):
