@@ -5,7 +5,7 @@ Pure functions over the recipe alone, in the form of `ftc.compiler.rules.recipe_
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ftc.compiler.rules.number_rules import value_at
@@ -22,7 +22,7 @@ from ftc.spec.precisions import FIRST_CHOICE, trained_type, with_trained
 from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLossCard
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, schedule_card
 from ftc.spec.sections.recipe import Recipe
-from ftc.spec.shardings import SHARDINGS, UNDIVIDED, sharding_card
+from ftc.spec.shardings import SHARDINGS, UNDIVIDED, Group, sharding_card
 from ftc.spec.strategies import STRATEGIES, strategy_card
 
 __all__ = [
@@ -204,18 +204,30 @@ def unsharded(recipe: Recipe) -> Iterator[_Whole]:
         yield _Whole("model", (), reason, f"choose `kind: full`, or {_ALL_WHOLE}")
 
 
+_ALONE: Mapping[Group, tuple[str, str]] = {
+    "run": ("devices", "write `budget: {devices: 2}` or more, or `devices: auto`, or remove `sharding`"),
+    "machine": ("devices in each machine", "write `budget: {devices: 2}` or more, or remove `sharding`"),
+    "machines": ("machines", "write `budget: {nodes: 2}` or more, or remove `sharding`"),
+}
+"""What a sharding lacks where a group of its exchanges is one process alone, and what to do."""
+
+
 def sharding_has_devices(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """There are several devices where something is to be shared, and a divided model where parts are to be moved."""
-    train, devices = recipe.train, recipe.budget.devices
-    if train.sharding != "auto" and devices == 1 and recipe.budget.nodes == 1:
+    train, devices, nodes = recipe.train, recipe.budget.devices, recipe.budget.nodes
+    card = None if train.sharding == "auto" else sharding_card(train.sharding)
+    each = 2 if devices == "auto" else devices  # as many as it takes
+    alone = None if card is None else card.lacks_partners(each * nodes, nodes)
+    if alone is not None:
+        where, help = _ALONE[alone]
         yield diagnostic(
             "FTC290",
-            f"`{train.sharding}` needs several devices, and there is only one",
+            f"`{train.sharding}` needs several {where}, and there is only one",
             source.span("train.sharding"),
-            help="write `budget: {devices: 2}` or more, or `devices: auto`, or remove `sharding`",
+            help=help,
             path="train.sharding",
         )
-    elif train.offload == "cpu" and (train.sharding == "auto" or not sharding_card(train.sharding).is_divided):
+    elif train.offload == "cpu" and (card is None or not card.is_divided):
         able = [f"`{card.kind}`" for card in SHARDINGS if "cpu" in card.places]
         yield diagnostic(
             "FTC290",
@@ -247,7 +259,8 @@ def devices_have_rows(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     devices, batch, micro = recipe.budget.devices, recipe.train.batch_size, recipe.train.micro_batch
     nodes = recipe.budget.nodes
     if devices == "auto":  # the least that can be chosen
-        devices = 1 if recipe.train.sharding == "auto" or nodes > 1 else 2
+        asked = recipe.train.sharding
+        devices = 1 if asked == "auto" else sharding_card(asked).least_devices(nodes)
     devices *= nodes
     if devices == 1:
         return

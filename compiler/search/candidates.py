@@ -108,7 +108,8 @@ def _layouts(draft: Draft, count: int) -> list[tuple[Sharding, Offload]]:
     train = draft.recipe.train
     if count == 1:
         return [layout for layout in LAYOUTS if not sharding_card(layout[0]).exchanges]
-    cards = [card for card in SHARDINGS if card.exchanges]
+    nodes = draft.recipe.budget.nodes
+    cards = [card for card in SHARDINGS if card.exchanges and card.lacks_partners(count, nodes) is None]
     if train.sharding != "auto":
         cards = [sharding_card(train.sharding)]
     elif any(unsharded(draft.recipe)):
@@ -229,7 +230,7 @@ def device_counts(draft: Draft) -> tuple[int, ...]:
         return (asked * nodes,)
     if draft.recipe.writing is not None:  # rules refuse more
         return (1,)
-    least = 1 if train.sharding == "auto" or nodes > 1 else 2
+    least = 1 if train.sharding == "auto" else sharding_card(train.sharding).least_devices(nodes)
     if least == 1 and train.determinism in ("bitwise", "best_effort"):
         return (nodes,)
     here = draft.device.count if draft.device.local else 1

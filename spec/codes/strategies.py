@@ -204,7 +204,8 @@ CODES: tuple[Code, ...] = (
         id="FTC290",
         title="sharding or offload without effect",
         cause="`train.sharding` says what each of several devices holds, and `train.offload` where the shards of "
-        "`fsdp` are kept. With one device, or with `ddp`, they have no effect.",
+        "`fsdp` and `hsdp` are kept. With one device, or with `ddp`, they have no effect. `hsdp` shards the model "
+        "inside a machine and holds a copy on each, which takes several machines with several devices each.",
         wrong="train: {sharding: fsdp}",
         right="train: {sharding: fsdp}\nbudget: {devices: 2}",
     ),

@@ -314,14 +314,16 @@ class Train(Document):
     that fits."""
     sharding: AskedSharding = "auto"
     """What each of several devices (`budget.devices`) holds: with `ddp` the whole model, with `fsdp` a shard of every
-    weight, gradient and optimizer state, and one layer at a time as a whole (torch's `fully_shard`). The gradient
-    is the same except for rounding. In bfloat16 `fsdp` rounds more: it gathers layers with trained weights in
-    bfloat16, so that activations between layers are bfloat16, which `ddp` keeps in float32. Default `auto`: the
-    fastest that fits, and of equals `ddp`, which communicates least."""
+    weight, gradient and optimizer state, and one layer at a time as a whole (torch's `fully_shard`). `hsdp` is for
+    several machines (`budget.nodes`): each machine holds the whole model in shards, so that weights are gathered inside
+    a machine and only gradients cross the network, once per step. The gradient is the same except for rounding. In
+    bfloat16 `fsdp` and `hsdp` round more: they gather layers with trained weights in bfloat16, so that activations
+    between layers are bfloat16, which `ddp` keeps in float32. Default `auto`: the fastest that fits, by the traffic
+    over each link, and of equals the one that communicates least: `ddp`, then `hsdp`."""
     offload: Literal["auto", "none", "cpu"] = "auto"
-    """With `cpu`, each device's shards under `fsdp` are kept in host RAM, and the optimizer step runs there: least GPU
-    memory, but slow. Default `auto`: `none`, because GPU memory is faster, and `cpu` if that is the fastest that
-    fits."""
+    """With `cpu`, each device's shards under `fsdp` and `hsdp` are kept in host RAM, and the optimizer step runs there:
+    least GPU memory, but slow. Default `auto`: `none`, because GPU memory is faster, and `cpu` if that is the fastest
+    that fits."""
     seed: int = Field(default=17, ge=0, lt=2**32)
     """Root of every random stream of training: initial weights, order of rows, dropout. Default: 17, a fixed number so
     that two runs are equal."""
