@@ -102,10 +102,10 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
         # where the scaled loss has overflowed: the next step has half the scale.
         rate = learning_rate_at(step, job.train) * job.pace.factor
         set_learning_rate(job.optimizer, rate)
-        if targets and not overflowed:
+        if moved := bool(targets) and not overflowed:
             job.optimizer.step()
-            if job.average is not None:
-                job.average.update(step)
+        if job.average is not None:
+            job.average.update(step, moved=moved)
         job.optimizer.zero_grad(set_to_none=True)
 
         yield StepDone(

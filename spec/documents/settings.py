@@ -196,6 +196,8 @@ class OpenTrain(Document):
     ema_decay: Real | None = None
     """Largest decay of the average of the trained weights, which is measured and saved in their place; None for none.
     """
+    average_checkpoints: int | None = None
+    """Last checkpoints whose mean is the result; None for none."""
     neftune_alpha: Real | None = None
     """Noise on the embeddings in training; None for none."""
     max_grad_norm: Real | None
@@ -226,6 +228,16 @@ class OpenTrain(Document):
     """Set where missing spans are learned; absent otherwise."""
     sampling: losses.SamplingSettings | None = None
     """Set where the model's own answers are trained on; absent otherwise."""
+
+    @property
+    def averages(self) -> bool:
+        """Whether an average of the trained weights is kept beside them."""
+        return self.ema_decay is not None or self.average_checkpoints is not None
+
+    @property
+    def num_checkpoints(self) -> int:
+        """Checkpoints that the whole run writes."""
+        return -(-self.num_steps // self.evaluate_every_steps)
 
 
 class TrainSettings(OpenTrain):
@@ -272,7 +284,7 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay")
+        asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints")
         usual: dict[str, Any] = dict.fromkeys(
             (*asked, "embedding", "reranking", "router", "masking", "spans", "sampling")
         )

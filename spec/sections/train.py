@@ -284,6 +284,11 @@ class Train(Document):
     checkpoints keep both. At step t, counted from 0, the decay is at most (1 + t) / (10 + t), as in TensorFlow and
     diffusers, so that the first steps are soon forgotten. Takes 4 more bytes for each trained weight. Default: none,
     because the best checkpoint is chosen anyway; 0.99 averages about the last 100 steps."""
+    average_checkpoints: int | None = Field(default=None, ge=2, le=1000)
+    """Number of last checkpoints whose mean is the result (checkpoint averaging): weights are added at the last
+    evaluations of the run, with equal shares, and from the first of these on, validation measures the mean so far. No
+    file of a checkpoint is read again. Takes 4 more bytes for each trained weight. Default: none, so that the result is
+    one checkpoint; 5 is usual where checkpoints are an epoch apart or less."""
     router_aux_loss: Real | None = Field(default=None, gt=0, le=10)
     """Weight of the load balancing loss of a mixture of experts, which is added to the loss in training: it is least
     where the router sends equally many tokens to each expert (Fedus et al. 2021). Default: none, because a router that

@@ -171,6 +171,13 @@ def test_a_model_that_cannot_do_the_task_is_named_by_its_own_family() -> None:
     assert "needs an encoder-decoder; LlamaForCausalLM is none" in spans.summary
 
 
+def test_a_mean_of_more_checkpoints_than_there_are() -> None:
+    train = {"max_steps": 12, "evaluate_every": 5, "average_checkpoints": 4}
+    few = found(train=train)["FTC258"]
+    assert few.summary == "the mean of 4 checkpoints is asked for, and the run writes 3"
+    assert "FTC258" not in found(train={**train, "average_checkpoints": 3})
+
+
 def test_a_model_that_overflows_float16() -> None:
     gemma = model_facts(model_type="gemma2")
     assert "overflow float16" in found(train={"precision": "float16"}, device=T4, facts=gemma)["FTC289"].summary

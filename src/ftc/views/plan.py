@@ -232,6 +232,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
         parts.append(number_loss(train.regression.loss).label + scale_words(plan))
     parts += loss_words(train)
     parts += [f"average of the weights, decay {train.ema_decay:g}"] if train.ema_decay is not None else []
+    if train.average_checkpoints is not None:
+        parts.append(f"result: mean of the last {train.average_checkpoints} checkpoints")
     parts += ["rows grouped by length"] if train.batching == "length_grouped" else []
     parts += [label] if (label := checkpointing_card(train.activation_checkpointing).label) else []
     if train.early_stopping:
