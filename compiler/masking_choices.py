@@ -14,7 +14,7 @@ __all__ = ["masking_settings"]
 def masking_settings(draft: Draft, why: Reasons) -> dict[str, Any]:
     """How tokens are masked or taken out; nothing for a task that leaves texts as they are."""
     tokens = draft.model.tokenizer
-    if (spans := draft.recipe.task.spans) is not None and tokens.eos_id is not None:  # else refused (FTC257)
+    if (spans := draft.recipe.task.spans) is not None and tokens.eos_id is not None:  # else refused (FTC477)
         longest = block_size(draft.shape.max_length, *spans)
         needed = span_counts(longest, *spans).spans if longest else 0
         of_spans = SpanSettings(

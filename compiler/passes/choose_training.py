@@ -199,7 +199,7 @@ def _check_average(draft: Draft) -> Draft:
         return draft
     summary = f"the mean of {wanted} checkpoints is asked for, and the run writes {written}"
     help = f"write at most {written}, or lower `evaluate_every`" if written > 1 else "lower `evaluate_every`"
-    return draft.find("FTC258", summary, "train.average_checkpoints", help=help)
+    return draft.find("FTC229", summary, "train.average_checkpoints", help=help)
 
 
 def _selection(draft: Draft, why: Reasons) -> tuple[Literal["best", "last"], str]:

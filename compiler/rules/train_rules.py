@@ -99,7 +99,7 @@ def one_average_of_the_weights(recipe: Recipe, source: Source) -> Iterator[Diagn
     elif train.early_stopping is not None:
         summary = "`average_checkpoints` takes the last checkpoints of the whole run, and `early_stopping` may end it"
     if summary:
-        yield diagnostic("FTC258", summary, source.span(path), help=help, path=path)
+        yield diagnostic("FTC229", summary, source.span(path), help=help, path=path)
 
 
 def narrow_weights_can_be_trained(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:

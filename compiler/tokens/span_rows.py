@@ -33,7 +33,7 @@ def span_blocks(
     token that ends one. Missing spans are those of measuring; a row's targets are its ids as they were.
 
     Raises:
-        Refusal: The tokenizer has too few sentinels, or no token that ends a text (FTC257).
+        Refusal: The tokenizer has too few sentinels, or no token that ends a text (FTC477).
     """
     spans, size = _spans(form, facts, limit)
     if form.is_given:
@@ -69,7 +69,7 @@ def _spans(form: SpanForm, facts: TokenizerFacts, limit: Limit) -> tuple[SpanSet
         summary = f"a block has {needed} missing spans, and the tokenizer {len(facts.sentinels)} sentinels"
         help = "raise `task.mean_span_length`, or lower `task.noise_density` or `data.max_length`"
     if summary or facts.eos_id is None:
-        raise Refusal([diagnostic("FTC257", summary, help=help, path="model.base")])
+        raise Refusal([diagnostic("FTC477", summary, help=help, path="model.base")])
     found = SpanSettings(
         share=form.share, mean_length=form.mean_length, sentinels=facts.sentinels[:needed], end_id=facts.eos_id
     )

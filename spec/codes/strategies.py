@@ -124,19 +124,10 @@ CODES: tuple[Code, ...] = (
         right="task: {kind: masked_language_modeling}\nmodel: {base: distilbert/distilbert-base-uncased}",
     ),
     Code(
-        id="FTC257",
-        title="model can't write missing spans",
-        cause="Span corruption puts a sentinel such as T5's `<extra_id_0>` in the place of each missing span, and the "
-        "decoder of an encoder-decoder writes the spans behind their sentinels. The tokenizer needs one for each span "
-        "of a block, and a token that ends a text.",
-        wrong="task: {kind: span_corruption}\nmodel: {base: facebook/bart-base}",
-        right="task: {kind: span_corruption}\nmodel: {base: google-t5/t5-small}",
-    ),
-    Code(
-        id="FTC258",
+        id="FTC229",
         title="mean of checkpoints that can't be formed",
-        cause="`train.average_checkpoints` makes the mean of the run's last checkpoints the result. Which these are has "
-        "to be known before the run: it writes as many, nothing ends it early, and no other average is its result.",
+        cause="`train.average_checkpoints` makes the mean of the run's last checkpoints the result. Which these are is "
+        "known before the run: it writes as many, nothing ends it early, and no other average is its result.",
         wrong="task: {kind: chat}\ntrain: {average_checkpoints: 5, early_stopping: {patience: 2}}",
         right="task: {kind: chat}\ntrain: {average_checkpoints: 5, evaluate_every: 50}",
     ),

@@ -84,7 +84,7 @@ def test_blocks_follow_each_other_and_have_as_many_spans(project: MakeProject) -
 def test_a_model_without_sentinels_is_refused(project: MakeProject, ftc: Ftc, model: str) -> None:
     project("span_corruption", "full", model=model)
     refused = ftc("plan", "recipe.yaml")
-    assert (refused.code, "[FTC257]" in refused.err) == (3, True), refused.text
+    assert (refused.code, "[FTC477]" in refused.err) == (3, True), refused.text
     assert "no sentinel" in refused.text
 
 
@@ -95,5 +95,5 @@ def test_too_few_sentinels_for_a_block_are_refused(project: MakeProject, ftc: Ft
     )
     recipe.write_text(text.replace("max_length: 32", "max_length: 64"), encoding="utf-8")
     refused = ftc("plan", "recipe.yaml")
-    assert (refused.code, "[FTC257]" in refused.err) == (3, True), refused.text
+    assert (refused.code, "[FTC477]" in refused.err) == (3, True), refused.text
     assert "and the tokenizer 20 sentinels" in refused.text

@@ -64,12 +64,12 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"task": {"kind": "classification"}, "train": _LOSS},
     ),
     (
-        "FTC258",
+        "FTC229",
         {"train": {"average_checkpoints": 3, "ema_decay": 0.99}},
         {"train": {"average_checkpoints": 3}},
     ),
     (
-        "FTC258",
+        "FTC229",
         {"train": {"average_checkpoints": 3, "early_stopping": {"patience": 2}}},
         {"train": {"early_stopping": {"patience": 2}}},
     ),
