@@ -194,10 +194,11 @@ class OpenTrain(Document):
     z_loss: Real | None = None
     """Weight of the z-loss; None for none."""
     ema_decay: Real | None = None
-    """Largest decay of the average of the trained weights, which is measured and saved in their place; None for none.
-    """
+    """Largest decay of the average of trained weights, which is measured and saved in their place; None for none."""
     average_checkpoints: int | None = None
     """Last checkpoints whose mean is the result; None for none."""
+    quantize_aware: losses.QuantizeAwareSettings | None = None
+    """How weights are rounded in training; absent where they aren't."""
     neftune_alpha: Real | None = None
     """Noise on the embeddings in training; None for none."""
     max_grad_norm: Real | None
@@ -285,10 +286,8 @@ class TrainSettings(OpenTrain):
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints")
-        usual: dict[str, Any] = dict.fromkeys(
-            (*asked, "embedding", "reranking", "router", "masking", "spans", "sampling")
-        )
-        usual |= {"nodes": 1, "parameter_groups": ()}
+        sections = ("embedding", "reranking", "router", "masking", "spans", "sampling", "quantize_aware")
+        usual: dict[str, Any] = {**dict.fromkeys((*asked, *sections)), "nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}
 

@@ -222,9 +222,9 @@ def _training(plan: Plan, page: Page) -> list[str]:
         parts.append(f"loss in chunks of {numbers.count(train.loss_chunk_size)} positions")
     fed, report = plan.work.train_tokens if plan.work else 0, plan.data.get("train")
     if (sampling := train.sampling) is not None:
-        label = reinforcement_loss(sampling.loss).label
+        loss = reinforcement_loss(sampling.loss).label
         answers = numbers.plural(sampling.max_new_tokens, "token")
-        parts.append(f"{label}: {sampling.group_size} answers per prompt, up to {answers} each")
+        parts.append(f"{loss}: {sampling.group_size} answers per prompt, up to {answers} each")
     elif fed and report:  # how much of what training is fed is padding
         padding = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed
         parts += [f"{numbers.percent(padding)} padding"] if padding >= _LEAST_PADDING else []
@@ -234,6 +234,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
     parts += [f"average of the weights, decay {train.ema_decay:g}"] if train.ema_decay is not None else []
     if train.average_checkpoints is not None:
         parts.append(f"result: mean of the last {train.average_checkpoints} checkpoints")
+    parts += [f"weights rounded to {train.quantize_aware.words()}"] if train.quantize_aware is not None else []
     parts += ["rows grouped by length"] if train.batching == "length_grouped" else []
     parts += [label] if (label := checkpointing_card(train.activation_checkpointing).label) else []
     if train.early_stopping:
