@@ -47,7 +47,7 @@ MakeProject = Callable[..., Path]
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one model of each kind."""
     folder = tmp_path_factory.mktemp("models")
-    for kind in ("encoder", "masked_encoder", "decoder", "encoder_decoder", "bart"):
+    for kind in ("encoder", "masked_encoder", "decoder", "encoder_decoder", "span_encoder_decoder", "bart"):
         make_model(folder / kind, kind)
     return folder
 
