@@ -127,7 +127,8 @@ def _modes(draft: Draft) -> list[Recomputing]:
     if asked != "auto":
         return [asked]
     refuses = strategy_card(draft.strategy).no_recomputing is not None
-    return [card.value for card in CHECKPOINTING if not (card.recomputes and refuses)]
+    known = [card for card in CHECKPOINTING if card.compiles or not draft.train.compile]
+    return [card.value for card in known if not (card.recomputes and refuses)]
 
 
 def eval_batches(draft: Draft, rows: int) -> Iterator[int]:
@@ -227,7 +228,7 @@ def device_counts(draft: Draft) -> tuple[int, ...]:
     asked, train, nodes = draft.recipe.budget.devices, draft.recipe.train, draft.recipe.budget.nodes
     if asked != "auto":
         return (asked * nodes,)
-    if draft.recipe.task.sampling is not None:  # rules refuse more
+    if draft.recipe.task.sampling is not None or train.compile:  # rules refuse more
         return (1,)
     least = 1 if train.sharding == "auto" or nodes > 1 else 2
     if least == 1 and train.determinism in ("bitwise", "best_effort"):
