@@ -44,9 +44,13 @@ def next_token_arrays(
 def answer_arrays(
     rows: TokenStream, numbers: list[int], pad_id: int
 ) -> dict[str, NDArray[np.int64] | NDArray[np.float32]]:
-    """Sampled answers, with advantage and weight of each target token, in the order of the batch's fields."""
+    """Written answers, with advantage and weight of each target token where these earn something, in the order of the
+    batch's fields.
+    """
     lines = [rows.ids(number) for number in numbers]
     found = next_token_arrays(lines, [rows.mask(number) for number in numbers], pad_id)
+    if not len(rows.targets.values):
+        return {**found}
     kept = np.array([rows.targets[number].tolist() for number in numbers], dtype=np.int32).view(np.float32)
     of_tokens = kept[found["owners"]]
     return {

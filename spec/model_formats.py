@@ -7,7 +7,7 @@ from typing import Literal
 
 from ftc.spec.quantized_weights import QuantizedWeights, quantized_weights
 
-__all__ = ["FILE_TYPES", "MODEL_FORMATS", "FileType", "ModelFormat", "file_type", "model_format"]
+__all__ = ["FILE_TYPES", "MODEL_FORMATS", "FileType", "HubForm", "HubKind", "ModelFormat", "file_type", "model_format"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +15,8 @@ class FileType:
     """A type of weights in an exported file.
 
     Attributes:
-        name: What `--type` takes: llama.cpp's name, or torchao's.
+        name: What `--type` takes: llama.cpp's name, torchao's, or `int8_dynamic` for onnxruntime's, where activations
+            have 8 bits as well, scaled as they come.
         number: llama.cpp's number of it; None where it has none.
         plain: ftc's and PyTorch's name of it; None for types that only such a file has.
         quantized: How torchao quantizes linear layers; None where it doesn't.
@@ -48,6 +49,15 @@ FILE_TYPES: tuple[FileType, ...] = (
         least_same=0.9,
         is_measured=True,
     ),
+    FileType(
+        name="int8_dynamic",
+        number=None,
+        plain=None,
+        quantized=None,
+        allowed=0.2,
+        least_same=0.9,
+        is_measured=True,
+    ),
     FileType(name="q8_0", number=7, plain=None, quantized=None, allowed=0.2, least_same=0.9, is_measured=True),
     FileType(
         name="float8",
@@ -76,6 +86,31 @@ FILE_TYPES: tuple[FileType, ...] = (
 
 _SAFETENSORS = ".safetensors"
 
+HubKind = Literal["gguf", "lora-gguf", "onnx", "merged"]
+"""What a push of an exported folder calls it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubForm:
+    """What a folder of a format is on the hub.
+
+    Attributes:
+        kind: What a push calls it.
+        relation: To its base model, by the hub's word; `quantized` in any case where the weights have few bits.
+        library: The hub's name of the library that loads it.
+        tags: Further tags.
+        about: Which program uses it from there.
+        use: Command lines for that, with `{repo}`, `{file}`, `{name}`, `{base}` and `{texts}`; empty where transformers
+            loads it by the repository's name.
+    """
+
+    kind: HubKind
+    relation: Literal["adapter", "finetune", "quantized"]
+    library: str
+    tags: tuple[str, ...]
+    about: str
+    use: str
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFormat:
@@ -91,7 +126,7 @@ class ModelFormat:
             transformers.
         takes: The models that it is for.
         beside: What is written beside it: a template for Ollama, or a program; None where the file is enough.
-        hub: What a folder of it is on the hub; None where `ftc run push` doesn't take it.
+        hub: What a folder of it is on the hub.
         suffix: How the name of a file with weights ends.
         serve: Command line that serves it, with `{folder}`, `{file}`, `{name}`, `{base}`
             of the base model, and `{texts}` to try; empty where a program of one's own loads it.
@@ -105,7 +140,7 @@ class ModelFormat:
     made_by: Literal["model converter", "adapter converter", "torch", "transformers"]
     takes: Literal["decoders that write", "models that don't write", "all"]
     beside: Literal["ollama", "program"] | None
-    hub: Literal["gguf"] | None
+    hub: HubForm
     suffix: str
     serve: str
 
@@ -129,7 +164,14 @@ _MERGED = ModelFormat(
     made_by="transformers",
     takes="all",
     beside=None,
-    hub=None,
+    hub=HubForm(
+        kind="merged",
+        relation="finetune",
+        library="transformers",
+        tags=(),
+        about="With transformers",
+        use="",
+    ),
     suffix=_SAFETENSORS,
     serve="",
 )
@@ -142,7 +184,14 @@ _GGUF = ModelFormat(
     made_by="model converter",
     takes="decoders that write",
     beside=None,
-    hub="gguf",
+    hub=HubForm(
+        kind="gguf",
+        relation="quantized",
+        library="gguf",
+        tags=("gguf",),
+        about="With llama.cpp, an HTTP server for chats and completions",
+        use="llama-server --hf-repo {repo} --hf-file {file}",
+    ),
     suffix=".gguf",
     serve="llama-server -m {folder}/{file}",
 )
@@ -161,19 +210,34 @@ MODEL_FORMATS: tuple[ModelFormat, ...] = (
         about="the adapter alone, for llama.cpp beside the base model's file",
         types=("f32", "f16", "bf16"),
         made_by="adapter converter",
-        hub=None,
+        hub=HubForm(
+            kind="lora-gguf",
+            relation="adapter",
+            library="gguf",
+            tags=("gguf",),
+            about="With llama.cpp, beside the base model's own file, `{base}.gguf`",
+            use="hf download {repo} {file} --local-dir .\nllama-server -m {base}.gguf --lora {file}",
+        ),
         serve="llama-server -m {base}.gguf --lora {folder}/{file}",
     ),
     ModelFormat(
         name="onnx",
         about="classifiers, taggers, extractive answers and embeddings for onnxruntime",
-        types=("f32",),
+        types=("f32", "int8_dynamic"),
         needs=("onnx", "onnxruntime", "onnxscript"),
         extra="onnx",
         made_by="torch",
         takes="models that don't write",
         beside="program",
-        hub=None,
+        hub=HubForm(
+            kind="onnx",
+            relation="quantized",
+            library="onnx",
+            tags=("onnx",),
+            about="With onnxruntime, by the program that lies beside it",
+            use="pip install numpy onnxruntime tokenizers\n"
+            "hf download {repo} --local-dir {name}\npython {name}/use.py {texts}",
+        ),
         suffix=".onnx",
         serve="python {folder}/use.py {texts}",
     ),

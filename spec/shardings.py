@@ -84,6 +84,20 @@ class ShardingCard:
         """Whether a process holds a part of each weight; it then needs others for each pass."""
         return self.divided_among is not None
 
+    def lacks_partners(self, world_size: int, nodes: int) -> Group | None:
+        """A group of its exchanges that would be one process alone; None where each has several.
+
+        Args:
+            world_size: Processes of the run.
+            nodes: Machines that they run on.
+        """
+        groups = (one.group for one in self.exchanges)
+        return next((group for group in groups if group_size(group, world_size, nodes) == 1), None)
+
+    def least_devices(self, nodes: int) -> int:
+        """How many devices each of so many machines has to have at least; see `lacks_partners` for too few machines."""
+        return 1 if self.lacks_partners(nodes, nodes) is None else 2
+
     def parts(self, world_size: int, nodes: int) -> int:
         """Into how many parts each tensor is divided.
 
@@ -111,6 +125,18 @@ SHARDINGS: tuple[ShardingCard, ...] = (
         places=("none",),
     ),
     ShardingCard(
+        kind="hsdp",
+        label="HSDP",
+        divided_among="machine",
+        buckets=False,
+        exchanges=(
+            Exchange(operation="all-gather", content="weights", group="machine", every="micro-batch", times=2),
+            Exchange(operation="reduce-scatter", content="gradients", group="machine", every="micro-batch", times=1),
+            Exchange(operation="all-reduce", content="gradients", group="machines", every="step", times=1),
+        ),
+        places=("none", "cpu"),
+    ),
+    ShardingCard(
         kind="fsdp",
         label="FSDP",
         divided_among="run",
@@ -123,7 +149,7 @@ SHARDINGS: tuple[ShardingCard, ...] = (
         places=("none", "cpu"),
     ),
 )
-"""Every sharding. What exchanges least comes first, and what holds least on a device last."""
+"""Every sharding. What exchanges least over the slowest link comes first, and what holds least on a device last."""
 
 _BY_KIND = {card.kind: card for card in SHARDINGS}
 

@@ -90,7 +90,7 @@ def _times(record: RunRecord, events: Sequence[Event]) -> Iterator[Finding]:
         return  # an event that a killed process had no time to write is lost
     sums = {
         "validate": sum(one.seconds for one in events if isinstance(one, Evaluated)),
-        "sample": sum(one.sampled.seconds for one in events if isinstance(one, StepDone) and one.sampled),
+        "sample": sum(own.seconds for one in events if isinstance(one, StepDone) and (own := one.own_answers)),
         "evaluate": sum(one.seconds for one in events if isinstance(one, PhaseEnded) and one.phase == "evaluate"),
     }
     of_evaluation = taken.get("evaluate", 0.0) + taken.get("generate", 0.0)

@@ -1,4 +1,4 @@
-"""The answers that a run sampled, against the plan: which prompts, what they earned, and what that is worth.
+"""The answers that a run wrote in training, against the plan: which prompts, what they earned, what that is worth.
 
 Rewards and advantages are computed again from the tokens of each answer, by the same definitions but from the record
 alone, and so is the digest of what each step was fed. Whether the model wrote these tokens is more than this level can
@@ -14,19 +14,20 @@ from pathlib import Path
 from ftc.compiler.audit.tally import SAMPLES, Tally, difference, finding, plural
 from ftc.compiler.resolve.models.vision_config import language_part
 from ftc.spec.documents.audit import Finding
-from ftc.spec.documents.events import Event, without_repeats
+from ftc.spec.documents.events import Event, SampledStep, without_repeats
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.documents.sampled import Earned, SampledAgain, SampledAnswer, read_answers
+from ftc.spec.documents.sampled import Earned, SampledAgain, SampledAnswer, WrittenAnswer, answer_kind, read_answers
 from ftc.spec.documents.streams import TokenStream, open_stream
 from ftc.spec.rewards import is_correct
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.storage.reading import parse_json
+from ftc.spec.writing import Writing
 
 __all__ = ["Recompute", "check_sampled"]
 
-Recompute = Callable[[Sequence[SampledAnswer], TokenStream, Path], SampledAgain]
+Recompute = Callable[[Sequence[WrittenAnswer], TokenStream, Path], SampledAgain]
 """What answers earn by a plan and what their steps were fed, computed from their tokens, the training split and the
 tokenizer's folder."""
 
@@ -45,25 +46,26 @@ def check_sampled(
     folders: tuple[Path | None, Path | None],
     recompute: Recompute,
 ) -> None:
-    """Compares the sampled answers with plan, events and their own tokens; nothing where a plan samples none.
+    """Compares written answers with plan, events and their own tokens; nothing where a plan has none written.
 
     Args:
         tally: What was found so far.
-        plan: What was to be sampled.
+        plan: What was to be written.
         run: The run's folder.
         record: Its record.
         events: What it said.
         folders: Folders of the base model and of the token streams; None where one is not here.
         recompute: Gives what answers earn and what their steps were fed.
     """
-    if plan.settings.train.sampling is None or not run.answers.is_file():
+    writing = plan.settings.train.writing
+    if writing is None or not run.answers.is_file():
         return
-    answers = list(read_answers(run.answers))
-    found = [*_by_events(plan.settings.train.sampling, answers, events, record.steps_done)]
+    answers = list(read_answers(run.answers, answer_kind(earns=plan.settings.train.sampling is not None)))
+    found = [*_by_events(plan.settings.train.sampling, writing, answers, events, record.steps_done)]
     model, streams = folders
     stream = streams / "train.arrow" if streams is not None else None
     if model is None or stream is None or not stream.is_file():
-        tally.not_checked.append(f"rewards in {_FILE}: the base model or the token streams are not here")
+        tally.not_checked.append(f"the answers in {_FILE}: the base model or the token streams are not here")
     else:
         rows = open_stream(stream)
         found += _prompts(plan, rows, answers)
@@ -76,67 +78,80 @@ def check_sampled(
                 hint = "no run trains on such answers; restore the run's folder from a copy"
                 found.append(finding("FTC537", _FILE, "answers that earn something", problem, hint))
             else:
-                found += _rewards(tally, answers, again.earned)
+                if plan.settings.train.sampling is not None:
+                    sampled = [one for one in answers if isinstance(one, SampledAnswer)]
+                    found += _rewards(tally, sampled, again.earned)
                 found += _fed(tally, events, again.fed)
     tally.not_checked.append(SAMPLES)
     tally.findings[:0] = found[:_MOST]
 
 
 def _by_events(
-    sampling: SamplingSettings, answers: Sequence[SampledAnswer], events: Sequence[Event], steps_done: int
+    sampling: SamplingSettings | None,
+    writing: Writing,
+    answers: Sequence[WrittenAnswer],
+    events: Sequence[Event],
+    steps_done: int,
 ) -> Iterator[Finding]:
     """Each step's answers are as many as its event says, and what it sums up of them is so."""
     said = {step.step: step for step in without_repeats(events)[0]}
     kept = {step: list(group) for step, group in groupby(answers, key=lambda one: one.step)}
-    if len(kept) != steps_done:
-        yield from difference(f"{_FILE}: number of steps", len(kept), steps_done, "record.json")
-    else:
-        yield from difference(f"{_FILE}: steps", sorted(kept), [*range(1, steps_done + 1)], "record.json")
+    yield from difference(f"{_FILE}: number of steps", len(kept), writing.count(steps_done), "record.json")
+    others = [step for step in sorted(kept) if not (1 <= step <= steps_done and writing.at(step - 1))]
+    yield from difference(f"{_FILE}: steps that train on rows alone", others, [], "plan.json")
     for step, group in kept.items():
         event = said.get(step)
-        if event is None or event.sampled is None:
+        own = event.own_answers if event is not None else None
+        if event is None or own is None:
             continue
-        subject = f"{_FILE}, step {step}"
-        yield from difference(f"{subject}: answers", len(group), event.sampled.answers, "events.ndjson")
-        count, size = len(group), sampling.group_size
-        prompts = [group[start : start + size] for start in range(0, count, size)]
+        subject, count = f"{_FILE}, step {step}", len(group)
+        yield from difference(f"{subject}: answers", count, own.answers, "events.ndjson")
         means = {
-            "mean reward": (sum(one.reward for one in group) / count, event.sampled.reward),
-            "correct": (sum(is_correct(sampling.rewards, one.rewards) for one in group) / count, event.sampled.correct),
-            "mean length": (sum(len(one.ids) for one in group) / count, event.sampled.length),
-            "ended": (sum(one.ended for one in group) / count, event.sampled.ended),
-            "even groups": (
-                sum(len({one.reward for one in each}) == 1 for each in prompts) / len(prompts),
-                event.sampled.even_groups,
-            ),
+            "mean length": (sum(len(one.ids) for one in group) / count, own.length),
+            "ended": (sum(one.ended for one in group) / count, own.ended),
         }
+        if sampling is not None and event.sampled is not None:
+            means |= _earned_means(sampling, [one for one in group if isinstance(one, SampledAnswer)], event.sampled)
         for name, (mean, told) in means.items():
             if abs(mean - told) > _CLOSE:
                 yield from difference(f"{subject}: {name}", mean, told, "events.ndjson")
 
 
-def _prompts(plan: Plan, rows: TokenStream, answers: Sequence[SampledAnswer]) -> Iterator[Finding]:
-    """Each step answered the prompts that follow from the plan's seed, a whole group each."""
-    from ftc.spec.batches import BatchOrder  # numpy, which nothing but a run that samples needs here
+def _earned_means(
+    sampling: SamplingSettings, group: Sequence[SampledAnswer], told: SampledStep
+) -> dict[str, tuple[float, float]]:
+    """What a step's answers earned, by themselves and as the step's event has it."""
+    count, size = len(group), sampling.group_size
+    prompts = [group[start : start + size] for start in range(0, count, size)]
+    even = sum(len({one.reward for one in each}) == 1 for each in prompts) / len(prompts)
+    return {
+        "mean reward": (sum(one.reward for one in group) / count, told.reward),
+        "correct": (sum(is_correct(sampling.rewards, one.rewards) for one in group) / count, told.correct),
+        "even groups": (even, told.even_groups),
+    }
+
+
+def _prompts(plan: Plan, rows: TokenStream, answers: Sequence[WrittenAnswer]) -> Iterator[Finding]:
+    """Each step answered the prompts that follow from the plan's seed, each as often as the plan says."""
+    from ftc.spec.batches import BatchOrder  # numpy, which nothing but a run that writes answers needs here
 
     settings = plan.settings
-    train, sampling = settings.train, settings.train.sampling
-    assert sampling is not None, "the caller looked"
-    size = sampling.group_size
+    train, writing = settings.train, settings.train.writing
+    assert writing is not None, "the caller looked"
     order = BatchOrder(
         rows.lengths,
-        train.batch_size // size,
+        train.batch_size // writing.answers,
         train.steps_per_epoch,
         settings.seeds.order,
         batching=train.batching,
     )
     for step, group in groupby(answers, key=lambda one: one.step):
-        wanted = [(prompt, number) for prompt in order.rows(step - 1) for number in range(size)]
+        wanted = [(prompt, number) for prompt in order.rows(step - 1) for number in range(writing.answers)]
         told = [(one.prompt, one.answer) for one in group]
         yield from difference(f"{_FILE}, step {step}: prompts", told, wanted, "the plan's seed")
 
 
-def _tokens(plan: Plan, model: Path, answers: Sequence[SampledAnswer]) -> Iterator[Finding]:
+def _tokens(plan: Plan, model: Path, answers: Sequence[WrittenAnswer]) -> Iterator[Finding]:
     """Each token has a row in the model's embedding: no model writes another one, and nothing follows from one."""
     own = plan.settings.model.tokenizer
     rows = own.rows if own else int(language_part(parse_json((model / "config.json").read_bytes()))["vocab_size"])
@@ -151,7 +166,7 @@ def _fed(tally: Tally, events: Sequence[Event], fed: Mapping[int, str] | str) ->
     if isinstance(fed, str):
         tally.not_checked.append(f"tokens in {_FILE}: {fed}")
         return
-    tally.checked.append(f"the batches of {plural(len(fed), 'step')} made again from sampled answers")
+    tally.checked.append(f"the batches of {plural(len(fed), 'step')} made again from written answers")
     for step in without_repeats(events)[0]:
         if step.step in fed and step.batch_sha256:
             yield from difference(f"{_FILE}, step {step.step}: tokens", fed[step.step], step.batch_sha256, "its event")

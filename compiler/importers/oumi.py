@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import parameters, rows, rules, trackers, training, vocabulary, words
+from ftc.compiler.importers import on_policy, parameters, rows, rules, trackers, training, vocabulary, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["OUMI"]
@@ -31,6 +31,8 @@ def _strategy(t: Translation) -> None:
         t.carry("training.trainer_type", "task.kind", words.task_of("prompt", "chosen", "rejected"))
         if kind == "TRL_KTO":
             t.carry("training.trainer_type", "task.loss", "kto")
+    elif kind == "TRL_GKD":
+        on_policy.as_judged(t, "training.gkd.")
     elif kind not in (None, "TRL_SFT", "HF", "OUMI"):
         t.block(
             "training.trainer_type",
@@ -176,6 +178,7 @@ _RULES: rules.Rules = {
     **rules.dropped("the order of rows follows from `train.seed`", "training.data_seed"),
     **rules.needless("always", "training.use_deterministic training.full_determinism"),
     **rules.dropped("biases are not trained", "peft.lora_bias", off=("none",)),
+    **on_policy.of_judging("training.gkd."),
     **rules.needless("ftc saves the adapter; merging is a separate step", "peft.peft_save_mode"),
     **rules.needless("belongs to a feature that is off",
         "peft.q_lora peft.q_lora_bits peft.bnb_4bit_quant_type peft.use_bnb_nested_quant peft.lora_task_type"),

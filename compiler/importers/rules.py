@@ -61,6 +61,8 @@ Rules: TypeAlias = "dict[str, Rule]"
 LOGS = "ftc records every step in the run folder"
 FOLDERS = "runs and caches have their own folders"
 OWN_LOADER = "ftc prepares rows once, when it plans"
+HOW_MANY_MACHINES = "set `train.sharding: hsdp`, and your numbers as `budget.nodes` and `budget.devices`"
+_HYBRID_SHARD = re.compile(r"\b_?hybrid_shard(_zero2)?\b", re.IGNORECASE)
 FASTER_KERNELS = "a kernel that changes speed and memory, not the result"
 NAME_THE_TEACHER = "import without it, then name the model itself as `train.distillation.teacher`"
 OF_TRAINER = {
@@ -275,9 +277,16 @@ def blocking(summary: str, keys: str, help: str, off: tuple[Any, ...] = _OFF) ->
 
 
 def shared_work(keys: str) -> Rules:
-    """Keys about the work of several devices."""
+    """Keys about the work of several devices; torch's `HYBRID_SHARD` says nothing of how many machines there are."""
     help = "set `budget.devices`, and `train.sharding` if you want to choose it"
-    return dropped("the plan chooses how devices share the work", keys, help)
+
+    def rule(t: Translation, key: Key) -> None:
+        if _HYBRID_SHARD.search(str(t.value(key))):
+            t.drop(key, "copies of the model on several machines, whose number isn't in this file", HOW_MANY_MACHINES)
+        else:
+            t.drop(key, "the plan chooses how devices share the work", help)
+
+    return each(_unless_off(rule), keys)
 
 
 def of_peft(modules: str = "", ranks: str = "", alphas: str = "", init: str = "") -> Rules:

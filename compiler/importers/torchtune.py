@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 from ftc.compiler.importers import rows, rules, trackers, training, words
+from ftc.compiler.importers.meshes import mesh_sizes
 from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.divergences import DIVERGENCES
 
 __all__ = ["TORCHTUNE"]
 
@@ -41,10 +43,7 @@ _LOSSES = frozenset(
         "torchtune.modules.loss.LinearCrossEntropyLoss",
     }
 )
-_DIVERGENCES = {
-    **dict.fromkeys(("ForwardKLLoss", "ForwardKLWithChunkedOutputLoss"), "forward_kl"),
-    **dict.fromkeys(("ReverseKLLoss", "ReverseKLWithChunkedOutputLoss"), "reverse_kl"),
-}
+_DIVERGENCES = {name: card.kind for card in DIVERGENCES for name in card.foreign}
 _READS_NOTHING = "torchtune's recipes read only the keys that they know"
 _SUPERVISED = "choose a configuration for supervised training"
 
@@ -328,7 +327,8 @@ _RULES: rules.Rules = {
     **rules.blocking("reinforcement learning is not supported",
         "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions", _SUPERVISED),
     **rules.shared_work("fsdp_cpu_offload fsdp_reshard_after_forward tensor_parallel_dim tensor_parallel_plan "
-        "data_parallel_shard_dim data_parallel_replicate_dim context_parallel_dim custom_sharded_layers"),
+        "context_parallel_dim custom_sharded_layers"),
+    **mesh_sizes("data_parallel_replicate_dim", "data_parallel_shard_dim"),
 }  # fmt: skip
 
 _KNOWN = {key for key in _RULES if "." not in key} | set(

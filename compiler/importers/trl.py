@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rows, rules, sampling, trackers, training, vocabulary, words
+from ftc.compiler.importers import on_policy, rows, rules, sampling, trackers, training, vocabulary, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TRL"]
@@ -92,6 +92,9 @@ def _shape(t: Translation, key: str | Key) -> None:
     column = t.text("dataset_text_field")
     if key_of_sampling := sampling.tells_sampling(t):
         sampling.as_sampled(t, key_of_sampling)
+    elif key_of_judging := on_policy.tells_judging(t):
+        rows.as_chat(t, key_of_judging, None)
+        on_policy.as_judged(t)
     elif t.text("loss_type") in _RATING_LOSSES or any(t.has(weight) for weight in _RATING_WEIGHTS):
         rows.as_rated(t, key, {}, "a key of `trl kto`")
         if "task.loss" not in t.values and not t.has("loss_type"):
@@ -177,6 +180,7 @@ _RULES: rules.Rules = {
         "beta reward_model_path center_rewards_coefficient",
         "choose a configuration for supervised training", off=()),
     **sampling.of_sampling(),
+    **on_policy.of_judging(),
     **rules.shared_work("accelerate_config num_processes parallelism_config"),
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.draft import ClosedDraft, Draft
-from ftc.compiler.sampled_rows import with_answers
+from ftc.compiler.sampled_rows import longest_prompt, with_longest
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.prompted import prompted_apart
 from ftc.spec.documents.streams import RowLengths, SplitReport
@@ -155,22 +155,25 @@ def hides_padding(draft: Draft, shape: BatchShape) -> bool:
 
 def _longest_trained(draft: Draft) -> int:
     """Tokens of the longest row that is trained on: as it stands in the data, or a prompt with its longest answer."""
-    sampling = draft.recipe.task.sampling
-    return longest_row(draft, "train") + (sampling.max_new_tokens if sampling else 0)
+    if draft.recipe.writing is None:
+        return longest_row(draft, "train")
+    if (lengths := _trained_lengths(draft)) is not None:
+        return int(lengths.tokens.max())
+    return longest_row(draft, "train") + draft.recipe.writing.max_new_tokens
 
 
 def _most_trained(draft: Draft) -> int:
     """Target tokens of a row that is trained on, at most."""
-    sampling = draft.recipe.task.sampling
-    return sampling.max_new_tokens if sampling else draft.splits["train"].supervised_max
+    writing, of_rows = draft.recipe.writing, draft.splits["train"].supervised_max
+    if writing is None:
+        return of_rows
+    return max(writing.max_new_tokens, of_rows if writing.share < 1 else 0)
 
 
 def _trained_lengths(draft: Draft) -> RowLengths | None:
-    """The lengths of the rows that are trained on, with their longest answers where these are sampled."""
-    lengths, sampling = known_lengths(draft, "train"), draft.recipe.task.sampling
-    if lengths is None or sampling is None:
-        return lengths
-    return with_answers(sampling, lengths, sampling.max_new_tokens)
+    """The lengths of the rows that are trained on, with their longest answers where the model writes these."""
+    lengths, writing = known_lengths(draft, "train"), draft.recipe.writing
+    return lengths if lengths is None or writing is None else with_longest(writing, lengths)
 
 
 def longest_row(draft: Draft, split: str) -> int:
@@ -264,12 +267,19 @@ def evaluation_batch(draft: ClosedDraft) -> tuple[int, BatchShape] | None:
         return max(one.rows for one in passes), shape
     length = max(one.length for one in passes)
     rows = max(-(-one.rows * one.length // length) for one in passes)
-    if draft.eval.max_new_tokens is not None:
-        own = (*_WRITTEN, *prompted_apart(draft.measured.baselines))
-        written = own if draft.recipe.task.sampling is None else tuple(one.name for one in passes)
-        rows = max([rows, *(one.rows for one in passes if one.name in written)])
+    rows = max([rows, *(one.rows for one in passes if one.name in _written(draft, passes))])
     supervised = max(-(-one.rows * one.supervised // rows) for one in passes)
     return rows, BatchShape(length=length, supervised=supervised, padded=_is_padded(passes))
+
+
+def _written(draft: ClosedDraft, passes: list[_EvalPass]) -> tuple[str, ...]:
+    """Names of the passes in which answers are written, each of which needs its place."""
+    if draft.recipe.task.sampling is not None and draft.eval.max_new_tokens is not None:
+        return tuple(one.name for one in passes)
+    in_training = ("train",) if draft.recipe.writing is not None else ()
+    if draft.eval.max_new_tokens is None:
+        return in_training
+    return (*in_training, *_WRITTEN, *prompted_apart(draft.measured.baselines))
 
 
 def _is_padded(passes: list[_EvalPass]) -> bool:
@@ -277,15 +287,15 @@ def _is_padded(passes: list[_EvalPass]) -> bool:
 
 
 def _counts(draft: Draft) -> dict[str, int]:
-    """Rows of each one. A loss with a reference also needs its log-probabilities of the training rows; training that
-    samples answers has a step's prompts answered.
+    """Rows of each one. A loss with a reference also needs its log-probabilities of the training rows; training on
+    answers that the model writes has a step's prompts answered.
     """
-    compared, sampling = draft.train.preference, draft.recipe.task.sampling
+    compared, writing = draft.train.preference, draft.recipe.writing
     has_reference = compared is not None and compared.needs_reference
-    is_read = has_reference or sampling is not None
+    is_read = has_reference or writing is not None
     splits = [name for name in ("train", "validation", "test") if name != "train" or is_read]
     found = {name: draft.splits[name].rows for name in splits if name in draft.splits}
-    if sampling is not None:
+    if writing is not None:
         found["train"] = draft.train.batch_size
     return {name: rows for name, rows in (*found.items(), *_beside(draft)) if rows}
 
@@ -307,5 +317,8 @@ def _eval_pass(draft: ClosedDraft, name: str, count: int) -> _EvalPass:
         scored = max(target, int(lengths.scored.max()))
         return _EvalPass(name, rows, longest, scored, is_even=int(np.median(lengths.tokens)) >= longest)
     report, length = draft.splits[name], longest_row(draft, name)
+    if name == "train" and draft.recipe.writing is not None and draft.recipe.task.sampling is None:
+        length = longest_prompt(draft)  # prompts are answered, while the rows' own answers are not scored
+        return _EvalPass(name, rows, length, 1, is_even=report.length_p50 >= length)
     supervised = longest_target(draft, name) if is_translated(draft) else report.supervised_max
     return _EvalPass(name, rows, length, supervised, is_even=report.length_p50 >= length)

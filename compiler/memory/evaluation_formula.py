@@ -43,6 +43,7 @@ class EvaluationInputs:
         target_length: Of these the ones that its decoder gets.
         scored: Places of a row at which the head is computed, at most.
         new_tokens: Tokens of a written answer, at most; 0 where none is written.
+        trained_tokens: Likewise of an answer that is written to be trained on.
         eager: Whether attention holds its scores.
         unpadded: Whether attention gets rows without their padding.
         masked: Whether it gets a mask for padding.
@@ -54,6 +55,7 @@ class EvaluationInputs:
     target_length: int
     scored: int
     new_tokens: int
+    trained_tokens: int = 0
     eager: bool = False
     unpadded: bool = False
     masked: bool = False
@@ -82,29 +84,33 @@ def evaluation_moments(
     wide = head_width == model.vocab_size
     # Scores in float32 and their logarithms; those of a bounded head, or of a narrower number, are gone by then.
     yield "evaluation: head", {"logits": 2 * _FP32 * scores} if wide else {"temporaries": 2 * _FP32 * scores}
-    if measuring.new_tokens:
-        yield from _writing(model, measuring, stacks, numbers, trained)
+    for name, tokens, held in (
+        ("generation", measuring.new_tokens, {"optimiser state": 0}),  # once training is over
+        ("sampling", measuring.trained_tokens, {}),
+    ):
+        if tokens:
+            for moment, size in _writing(model, measuring, tokens, stacks, numbers, trained):
+                yield f"{name}: {moment}", {**held, "temporaries": size}
 
 
 def _writing(
-    model: ModelFacts, measuring: EvaluationInputs, stacks: list[Stack], numbers: Numbers, trained: Trained
-) -> Iterator[tuple[str, dict[str, int]]]:
-    """The pass over all prompts, and the last token, before which keys and values are most."""
-    written = {"optimiser state": 0}  # once training is over
+    model: ModelFacts, measuring: EvaluationInputs, tokens: int, stacks: list[Stack], numbers: Numbers, trained: Trained
+) -> Iterator[tuple[str, int]]:
+    """Bytes of the pass over all prompts, and of the last token, before which keys and values are most."""
     each = _kv_cache_bytes(model, numbers, trained)
-    rows, more = measuring.rows, max(measuring.new_tokens - 1, 0)
+    rows, more = measuring.rows, max(tokens - 1, 0)
     writer = stacks[-1]
     prompts = rows * (measuring.length - measuring.target_length)
     begun = prompts * writer.layers * each  # of an encoder-decoder what the decoder looks at, in each of its layers
     if model.num_decoder_layers is None:
         reading = writer.going_through_bytes(numbers, trained)
     else:
-        yield "generation: encoder", {**written, "temporaries": stacks[0].going_through_bytes(numbers, trained)}
+        yield "encoder", stacks[0].going_through_bytes(numbers, trained)
         reading = prompts * numbers.residual * model.hidden_size
     grown = begun + rows * more * writer.layers * each
     longer = grown // max(writer.layers, 1)  # a layer's keys and values are copied to a place for one more token
-    yield "generation: prompts", {**written, "temporaries": begun + reading}
-    yield "generation: last token", {**written, "temporaries": grown + longer}
+    yield "prompts", begun + reading
+    yield "last token", grown + longer
 
 
 def _kv_cache_bytes(model: ModelFacts, numbers: Numbers, trained: Trained) -> int:

@@ -254,14 +254,14 @@ def _measuring(draft: ClosedDraft) -> EvaluationInputs | None:
     length, target = _in_stacks(draft, shape)
     sequences = _sequences(draft)
     scored = -(-scored_per_row(draft, shape) // sequences)
-    new_tokens = draft.eval.max_new_tokens or 0
     kernel = draft.candidate.attention
     return EvaluationInputs(
         rows * sequences,
         length,
         target,
         scored,
-        new_tokens=new_tokens,
+        new_tokens=draft.eval.max_new_tokens or 0,
+        trained_tokens=draft.recipe.writing.max_new_tokens if draft.recipe.writing else 0,
         eager=kernel == "eager",
         unpadded=kernel == "flash_attention_2",
         masked=hides_padding(draft, shape),

@@ -9,7 +9,8 @@ from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.passes.check_facts import check_facts
 from ftc.compiler.passes.choose_evaluation import build_steps, choose_evaluation
 from ftc.compiler.passes.choose_model import choose_model, choose_strategy
-from ftc.compiler.passes.choose_training import choose_determinism, choose_distillation, choose_training
+from ftc.compiler.passes.choose_teacher import choose_distillation
+from ftc.compiler.passes.choose_training import choose_determinism, choose_training
 from ftc.compiler.passes.estimate_cost import estimate_cost
 from ftc.compiler.passes.fit_budget import fit_budget
 from ftc.compiler.passes.shape_text import shape_text

@@ -20,15 +20,12 @@ from ftc.compiler.training_defaults import (
     narrow_words,
 )
 from ftc.compiler.vectors import vector_settings
-from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.loss_settings import (
-    DistillationSettings,
     PreferenceSettings,
     RegressionSettings,
     RerankingSettings,
     SamplingSettings,
     TargetScale,
-    TeacherSettings,
 )
 from ftc.spec.documents.settings import (
     DeterminismSettings,
@@ -46,7 +43,7 @@ from ftc.spec.precisions import FIRST_CHOICE, Precision, precision_card, usual_p
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.evaluation import watched_metrics
 
-__all__ = ["EXACT", "choose_determinism", "choose_distillation", "choose_training"]
+__all__ = ["EXACT", "choose_determinism", "choose_training"]
 
 
 def choose_training(draft: Draft) -> Draft:
@@ -275,60 +272,9 @@ def _choose_seeds(draft: Draft) -> Draft:
         order=stream("order", "order of rows"),
         dropout=stream("dropout", "dropout"),
         **({"masking": stream("masking", "masked tokens")} if draft.recipe.task.masked_share else {}),
-        **({"sampling": stream("sampling", "sampled answers")} if draft.recipe.task.sampling else {}),
+        **({"sampling": stream("sampling", "sampled answers")} if draft.recipe.writing else {}),
     )
     return draft.settle("seeds", seeds, why)
-
-
-_PATH = "train.distillation"
-
-
-def choose_distillation(draft: Draft) -> Draft:
-    """Settles everything under `train.distillation`."""
-    asked, teacher = draft.recipe.train.distillation, draft.teacher
-    if asked is None or teacher is None:
-        why = draft.reasons("train")
-        nothing = why.derive("distillation", None, "no teacher: the model is trained only on the rows")
-        return draft.settle("distillation", nothing, why)
-    why = draft.reasons(_PATH)
-    labels = () if head_card(draft.loaded.head).writes else draft.labels  # what is written is tokens, labels too
-    section = DistillationSettings(
-        teacher=why.derive("teacher", _settings(teacher, labels), "files and labels of the teacher"),
-        loss=why.take("loss", asked.loss),
-        temperature=why.take("temperature", asked.temperature),
-        weight=why.take("weight", asked.weight),
-        precision=(
-            why.derive("precision", precision_card(draft.train.precision).frozen.name, "the precision of the run")
-            if asked.precision == "auto"
-            else why.take("precision", asked.precision)
-        ),
-        quantization=why.take("quantization", asked.quantization),
-    )
-    return _check_license(draft.settle("distillation", section, why), teacher)
-
-
-def _settings(teacher: TeacherFacts, labels: tuple[str, ...]) -> TeacherSettings:
-    model = teacher.model
-    place = {label: number for number, label in enumerate(teacher.labels)}
-    return TeacherSettings(
-        base=model.name,
-        commit=model.commit,
-        files=model.files,
-        architecture=model.architecture,
-        family=model.family,
-        num_parameters=model.num_parameters,
-        license=model.license,
-        outputs=tuple(place.get(label, number) for number, label in enumerate(labels)),
-    )
-
-
-def _check_license(draft: Draft, teacher: TeacherFacts) -> Draft:
-    allowed, found = draft.recipe.model.license, teacher.model.license
-    if allowed is None or found in allowed.allow:
-        return draft
-    summary = f"the teacher's license is {found or 'not stated'}, the recipe allows {', '.join(allowed.allow)}"
-    help = "choose another teacher" if found is None else f"choose another teacher, or add `{found}` to the list"
-    return draft.find("FTC401", summary, f"{_PATH}.teacher", help=help)
 
 
 EXACT = {

@@ -20,6 +20,7 @@ from ftc.compiler.search.loss_chunks import chunk_obstacle
 from ftc.compiler.search.search import Found, fastest_that_fits, way_of
 from ftc.spec.documents.estimates import MemoryEstimate
 from ftc.spec.documents.plan import Check
+from ftc.spec.shardings import sharding_card
 
 __all__ = ["fit_budget"]
 
@@ -42,7 +43,8 @@ def _check_devices(draft: Draft) -> Draft:
         return draft.find(
             "FTC295", summary, "budget.devices", help=("write the number of devices, such as `devices: 4`")
         )
-    if sharding != "auto" and device_counts(draft)[-1] == 1:
+    most, nodes = device_counts(draft)[-1], draft.recipe.budget.nodes
+    if sharding != "auto" and sharding_card(sharding).lacks_partners(most, nodes) is not None:
         summary = f"`{sharding}` needs several devices, and there is only one {device.label}"
         help = "remove `sharding`, or write the number of devices of the machine that will run the plan: `devices: 2`"
         return draft.find("FTC290", summary, "train.sharding", help=help)

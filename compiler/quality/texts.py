@@ -71,6 +71,8 @@ def mojibake(text: str) -> str | None:
     A piece counts only where its bytes, read as UTF-8, are printable characters: what looks odd and decodes to nothing
     was meant so.
     """
+    if text.isascii():  # which a string knows without being read
+        return None
     for match in _MISREAD.finditer(text):
         try:
             meant = b"".join(map(_byte, match[0])).decode()

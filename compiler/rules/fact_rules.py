@@ -10,9 +10,11 @@ from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.facts import ModelFacts, TeacherFacts
 from ftc.spec.heads import HEADS, HeadCard, head_card
 from ftc.spec.language.safe_repr import quoted
+from ftc.spec.text_forms import form_card
 
 __all__ = [
     "TEACHER_RULES",
+    "answers_can_be_judged",
     "teacher_knows_the_task",
     "teacher_reads_the_rows",
     "teacher_speaks_the_same",
@@ -74,6 +76,21 @@ def teacher_reads_the_rows(draft: Draft) -> Iterator[Diagnostic]:
     yield _found(draft, "FTC284", summary, help=f"write `data: {{max_length: {most}}}`, or choose another teacher")
 
 
+def answers_can_be_judged(draft: Draft) -> Iterator[Diagnostic]:
+    """Where the model answers prompts itself, rows have prompts and the model writes."""
+    asked, path = draft.recipe.train.distillation, f"{_SECTION}.on_policy"
+    if asked is None or asked.on_policy is None:
+        return
+    if draft.loaded.family != "decoder":
+        why = f"`on_policy` needs a decoder that writes its own answers, and the model is an {draft.loaded.family}"
+    elif not head_card(draft.loaded.head).writes or form_card(draft.text.form).is_self_supervised:
+        kind = draft.recipe.task.kind.replace("_", " ")
+        why = f"`on_policy` needs prompts that the model answers, and a {kind} task has none"
+    else:
+        return
+    yield _found(draft, "FTC280", why.replace("_decoder", "-decoder"), help="remove `on_policy`", at=path)
+
+
 def _of_head(teacher: TeacherFacts, head: HeadCard, student: ModelFacts) -> str:
     """Why a teacher hasn't the head; empty where it has."""
     model = teacher.model
@@ -110,5 +127,5 @@ def _found(draft: Draft, code: str, summary: str, *, help: str, notes: str = "",
     return diagnostic(code, summary, draft.source.span(at), help=help, notes=(notes,) if notes else (), path=at)
 
 
-TEACHER_RULES = (teacher_speaks_the_same, teacher_knows_the_task, teacher_reads_the_rows)
+TEACHER_RULES = (teacher_speaks_the_same, teacher_knows_the_task, teacher_reads_the_rows, answers_can_be_judged)
 """In the order in which they are reported."""

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 
 from ftc.spec.diagnostics import Diagnostic, diagnostic
-from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.language.source import Source
 from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES, reinforcement_loss
 from ftc.spec.rewards import RewardTerm, reward_card
@@ -106,9 +105,10 @@ def loss_knows_its_keys(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
 
 
 def answers_are_sampled_by_one(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """What training on sampled answers can't be done with: several devices, packed rows, smoothed labels, a teacher."""
-    sampling: SamplingSettings | None = recipe.task.sampling
-    if sampling is None:
+    """What training on sampled answers can't be done with: several devices, packed rows, smoothed labels, and a share
+    of the loss that takes them for right.
+    """
+    if recipe.writing is None:
         return
     train, budget = recipe.train, recipe.budget
     if budget.devices != "auto" and budget.devices > 1:
@@ -123,3 +123,7 @@ def answers_are_sampled_by_one(recipe: Recipe, source: Source) -> Iterator[Diagn
     if train.label_smoothing:
         path, why = "train.label_smoothing", "label smoothing has no effect on sampled answers"
         yield diagnostic("FTC446", why, source.span(path), help="remove `label_smoothing`", path=path)
+    if train.distillation is not None and train.distillation.weight < 1:
+        path, why = "train.distillation.weight", "answers that the model writes itself are no reference answers"
+        help = "remove `weight`, so that only the teacher's loss counts, or remove `on_policy`"
+        yield diagnostic("FTC446", why, source.span(path), help=help, path=path)

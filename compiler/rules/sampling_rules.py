@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
 from ftc.compiler.draft import ClosedDraft
+from ftc.compiler.sampled_rows import longest_prompt
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.rewards import reward_card
 from ftc.spec.storage.reading import parse_json
@@ -40,19 +41,24 @@ def base_can_be_asked(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 def answers_have_positions(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """The longest prompt and the longest answer fit the model together."""
-    sampling, places = draft.recipe.task.sampling, draft.model.max_positions
-    if sampling is None or places is None:
+    writing, own = draft.recipe.writing, draft.strategy.traits.num_virtual
+    teacher = draft.teacher.model.max_positions if draft.teacher is not None else None
+    places = min((one for one in (draft.model.max_positions, teacher) if one is not None), default=None)
+    if writing is None or places is None:
         return
-    longest, own = draft.splits["train"].length_max, draft.strategy.traits.num_virtual
+    longest = longest_prompt(draft)
     left = places - own - longest
-    if sampling.max_new_tokens > left:
+    if writing.max_new_tokens > left:
+        whose = "model's" if places == draft.model.max_positions else "teacher's"
+        is_rewarded = draft.recipe.task.sampling is not None
+        path = "task.max_new_tokens" if is_rewarded else "train.distillation.on_policy.max_new_tokens"
         yield diagnostic(
             "FTC448",
-            f"prompts of up to {longest:,} tokens and answers of up to {sampling.max_new_tokens:,} exceed the model's "
+            f"prompts of up to {longest:,} tokens and answers of up to {writing.max_new_tokens:,} exceed the {whose} "
             f"{places:,} positions",
-            draft.source.span("task.max_new_tokens"),
+            draft.source.span(path),
             help=f"write `max_new_tokens: {left}`" if left > 0 else "write a smaller `data.max_length`",
-            path="task.max_new_tokens",
+            path=path,
         )
 
 

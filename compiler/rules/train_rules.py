@@ -5,12 +5,13 @@ Pure functions over the recipe alone, in the form of `ftc.compiler.rules.recipe_
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ftc.compiler.rules.number_rules import value_at
 from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
+from ftc.spec.divergences import DIVERGENCES, DivergenceCard, divergence_card
 from ftc.spec.embedding_losses import EMBEDDING_LOSSES, EmbeddingLossCard
 from ftc.spec.heads import head_card
 from ftc.spec.language.source import Source
@@ -21,7 +22,7 @@ from ftc.spec.precisions import FIRST_CHOICE, trained_type, with_trained
 from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLossCard
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, schedule_card
 from ftc.spec.sections.recipe import Recipe
-from ftc.spec.shardings import SHARDINGS, UNDIVIDED, sharding_card
+from ftc.spec.shardings import SHARDINGS, UNDIVIDED, Group, sharding_card
 from ftc.spec.strategies import STRATEGIES, strategy_card
 
 __all__ = [
@@ -42,11 +43,11 @@ __all__ = [
 ]
 
 
-_Cards = tuple[OptimizerCard | ScheduleCard | PreferenceLossCard | EmbeddingLossCard, ...]
+_Cards = tuple[OptimizerCard | ScheduleCard | PreferenceLossCard | EmbeddingLossCard | DivergenceCard, ...]
 
 
 def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Each value of the optimizer, the schedule and the loss of pairs or vectors is one that its kind knows."""
+    """Each value of the optimizer, the schedule and the loss of pairs, vectors or a teacher is one that it knows."""
     optimizer, schedule = recipe.train.optimizer.kind, recipe.train.schedule.kind
     sections: dict[str, tuple[str, tuple[str, ...], _Cards]] = {
         "train.optimizer": (optimizer, candidates(optimizer, recipe.train.precision)[0].reads, OPTIMIZERS),
@@ -56,6 +57,8 @@ def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnosti
         sections["task"] = (loss.kind, loss.reads, PREFERENCE_LOSSES)
     if (of_vectors := recipe.task.vector_loss) is not None:
         sections["task"] = (of_vectors.kind, of_vectors.reads, EMBEDDING_LOSSES)
+    if (lesson := recipe.train.distillation) is not None:
+        sections["train.distillation"] = (lesson.loss, divergence_card(lesson.loss).reads, DIVERGENCES)
     for section, (kind, known, cards) in sections.items():
         for name in dict.fromkeys(name for card in cards for name in card.reads):
             path = f"{section}.{name}"
@@ -202,18 +205,30 @@ def unsharded(recipe: Recipe) -> Iterator[_Whole]:
         yield _Whole("model", (), reason, f"choose `kind: full`, or {_ALL_WHOLE}")
 
 
+_ALONE: Mapping[Group, tuple[str, str]] = {
+    "run": ("devices", "write `budget: {devices: 2}` or more, or `devices: auto`, or remove `sharding`"),
+    "machine": ("devices in each machine", "write `budget: {devices: 2}` or more, or remove `sharding`"),
+    "machines": ("machines", "write `budget: {nodes: 2}` or more, or remove `sharding`"),
+}
+"""What a sharding lacks where a group of its exchanges is one process alone, and what to do."""
+
+
 def sharding_has_devices(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """There are several devices where something is to be shared, and a divided model where parts are to be moved."""
-    train, devices = recipe.train, recipe.budget.devices
-    if train.sharding != "auto" and devices == 1 and recipe.budget.nodes == 1:
+    train, devices, nodes = recipe.train, recipe.budget.devices, recipe.budget.nodes
+    card = None if train.sharding == "auto" else sharding_card(train.sharding)
+    each = 2 if devices == "auto" else devices  # as many as it takes
+    alone = None if card is None else card.lacks_partners(each * nodes, nodes)
+    if alone is not None:
+        where, help = _ALONE[alone]
         yield diagnostic(
             "FTC290",
-            f"`{train.sharding}` needs several devices, and there is only one",
+            f"`{train.sharding}` needs several {where}, and there is only one",
             source.span("train.sharding"),
-            help="write `budget: {devices: 2}` or more, or `devices: auto`, or remove `sharding`",
+            help=help,
             path="train.sharding",
         )
-    elif train.offload == "cpu" and (train.sharding == "auto" or not sharding_card(train.sharding).is_divided):
+    elif train.offload == "cpu" and (card is None or not card.is_divided):
         able = [f"`{card.kind}`" for card in SHARDINGS if "cpu" in card.places]
         yield diagnostic(
             "FTC290",
@@ -245,7 +260,8 @@ def devices_have_rows(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     devices, batch, micro = recipe.budget.devices, recipe.train.batch_size, recipe.train.micro_batch
     nodes = recipe.budget.nodes
     if devices == "auto":  # the least that can be chosen
-        devices = 1 if recipe.train.sharding == "auto" or nodes > 1 else 2
+        asked = recipe.train.sharding
+        devices = 1 if asked == "auto" else sharding_card(asked).least_devices(nodes)
     devices *= nodes
     if devices == 1:
         return
@@ -323,7 +339,7 @@ def layers_can_be_compiled(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     asked = train.activation_checkpointing
     obstacles = (
         (shares, "layers are compiled on one device alone", "leave `compile` out, or train on one device"),
-        (recipe.task.sampling is not None, "a model that writes its own answers isn't compiled", "leave `compile` out"),
+        (recipe.writing is not None, "a model that writes its own answers isn't compiled", "leave `compile` out"),
         (
             asked != "auto" and not checkpointing_card(asked).compiles,
             f"compiled layers can't have `activation_checkpointing: {asked}`",

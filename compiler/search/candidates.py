@@ -108,7 +108,8 @@ def _layouts(draft: Draft, count: int) -> list[tuple[Sharding, Offload]]:
     train = draft.recipe.train
     if count == 1:
         return [layout for layout in LAYOUTS if not sharding_card(layout[0]).exchanges]
-    cards = [card for card in SHARDINGS if card.exchanges]
+    nodes = draft.recipe.budget.nodes
+    cards = [card for card in SHARDINGS if card.exchanges and card.lacks_partners(count, nodes) is None]
     if train.sharding != "auto":
         cards = [sharding_card(train.sharding)]
     elif any(unsharded(draft.recipe)):
@@ -144,8 +145,8 @@ def packing_obstacle(draft: Draft) -> str | None:
     task: str = draft.recipe.task.kind
     if not head_card(draft.loaded.head).writes or form_card(draft.text.form).is_pair:
         return f"a {task.replace('_', ' ')} task scores whole rows"
-    if draft.recipe.task.sampling is not None:
-        return "answers are sampled before each step, and each is a row of its own"
+    if draft.recipe.writing is not None:
+        return "answers are sampled before a step, and each is a row of its own"
     if draft.loaded.family != "decoder":
         return f"an {draft.loaded.family.replace('_', '-')} reads each row as a whole"
     if draft.strategy.traits.num_virtual:
@@ -228,9 +229,9 @@ def device_counts(draft: Draft) -> tuple[int, ...]:
     asked, train, nodes = draft.recipe.budget.devices, draft.recipe.train, draft.recipe.budget.nodes
     if asked != "auto":
         return (asked * nodes,)
-    if draft.recipe.task.sampling is not None or train.compile:  # rules refuse more
+    if draft.recipe.writing is not None or train.compile:  # rules refuse more
         return (1,)
-    least = 1 if train.sharding == "auto" or nodes > 1 else 2
+    least = 1 if train.sharding == "auto" else sharding_card(train.sharding).least_devices(nodes)
     if least == 1 and train.determinism in ("bitwise", "best_effort"):
         return (nodes,)
     here = draft.device.count if draft.device.local else 1

@@ -20,6 +20,7 @@ from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.documents.plan import Origin
 from ftc.spec.knobs import KNOBS
 from ftc.spec.optimizer_choice import candidates
+from ftc.spec.shardings import sharding_card
 
 __all__ = ["BESIDE", "ORIGINS", "Choice", "chosen"]
 
@@ -147,7 +148,8 @@ def _sharding(choice: Choice) -> Origin:
         return choice.asked("train.sharding")
     if not one.is_divided:
         return choice.derived("exchanging only gradients is fastest")
-    return choice.fitting("the fastest candidate that fits shards the model")
+    where = " inside each machine" if sharding_card(one.sharding).divided_among == "machine" else ""
+    return choice.fitting(f"the fastest candidate that fits shards the model{where}")
 
 
 def _offload(choice: Choice) -> Origin:

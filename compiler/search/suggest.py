@@ -190,7 +190,9 @@ def _other_layouts(undecided: Draft) -> Iterator[_Change]:
     if devices == 1 or any(unsharded(undecided.recipe)):
         return
     is_divided = train.sharding != "auto" and sharding_card(train.sharding).is_divided
-    smaller = [] if train.sharding == "auto" else SHARDINGS[SHARDINGS.index(sharding_card(train.sharding)) + 1 :]
+    behind = () if train.sharding == "auto" else SHARDINGS[SHARDINGS.index(sharding_card(train.sharding)) + 1 :]
+    nodes, each = undecided.recipe.budget.nodes, 2 if devices == "auto" else devices
+    smaller = [card for card in behind if card.lacks_partners(nodes * each, nodes) is None]
     yield from (_change("train.sharding", card.kind) for card in smaller)
     if train.offload == "none" or (smaller and not is_divided):
         offload = _change("train.offload", "cpu")

@@ -12,7 +12,7 @@ from functools import reduce
 import numpy as np
 
 from ftc.compiler.draft import ClosedDraft, Draft
-from ftc.compiler.sampled_rows import answer_lengths
+from ftc.compiler.sampled_rows import answer_lengths, with_answers
 from ftc.compiler.time.amounts import Amounts, cost, kernel_of
 from ftc.compiler.time.network import Network, network_of
 from ftc.compiler.time.operator_costs import flop_rates, traffic_rates
@@ -30,12 +30,12 @@ from ftc.compiler.time.workload import (
 from ftc.spec.batches import LEAST_SHARED
 from ftc.spec.documents.attributions import LONGEST_ROW, PATH_POINTS
 from ftc.spec.documents.estimates import Phase, Work
-from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.prompted import prompted_apart
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
 from ftc.spec.strategies import strategy_card
+from ftc.spec.writing import Writing
 
 __all__ = ["forward_work", "grading", "prompts", "references", "sampled", "tests", "validation"]
 
@@ -61,40 +61,37 @@ class _Subject:
 def validation(draft: ClosedDraft) -> _Ranges:
     """One look at validation, by the model in training: scores of its rows, or answers where these are rewarded."""
     subject = _in_training(draft)
-    if draft.recipe.task.sampling is None:
+    if (sampling := draft.recipe.task.sampling) is None:
         scored = _look(draft, subject, "validation")
         return scored, scored, scored
-    return _rewarded(
-        draft, draft.recipe.task.sampling, subject, lengths_of(draft, "validation"), draft.candidate.eval_batch
-    )
+    return _written(draft, sampling.writing, subject, lengths_of(draft, "validation"), draft.candidate.eval_batch)
 
 
 def sampled(draft: ClosedDraft) -> _Ranges:
-    """All answers of training that samples its own; with a divergence the base model reads each of them once."""
-    sampling, train = draft.recipe.task.sampling, draft.train
-    assert sampling is not None, "the caller looked"
-    answered, batch = trained_lengths(draft), min(draft.candidate.eval_batch, train.batch_size)
-    written = _rewarded(draft, sampling, _in_training(draft), answered, batch)
-    if sampling.beta:
+    """All answers that training writes; with a divergence from the base model that reads each of them once."""
+    sampling, writing, train = draft.recipe.task.sampling, draft.recipe.writing, draft.train
+    assert writing is not None, "the caller looked"
+    answered = with_answers(replace(writing, share=1.0), lengths_of(draft, "train"), answer_lengths(writing)[1])
+    batch = min(draft.candidate.eval_batch, train.batch_size)
+    written = _written(draft, writing, _in_training(draft), answered, batch)
+    if sampling is not None and sampling.beta:
         base = _base(draft)
-        rows = (trained_lengths(draft, tokens) for tokens in answer_lengths(sampling))
+        rows = (trained_lengths(draft, tokens) for tokens in answer_lengths(writing))
         read = [evaluation_amounts(one, base.form, draft.candidate.micro_batch) for one in rows]
         again = [forward_work(base.network, one, activation_bytes(draft)) for one in read]
         written = (written[0].plus(again[0]), written[1].plus(again[1]), written[2].plus(again[2]))
-    epochs = train.num_steps * train.batch_size / max(1, len(answered.tokens))
+    epochs = writing.count(train.num_steps) * train.batch_size / max(1, len(answered.tokens))
     low, usual, high = (one.scaled(epochs) for one in written)
     return low, usual, high
 
 
-def _rewarded(
-    draft: ClosedDraft, sampling: SamplingSettings, subject: _Subject, lengths: RowLengths, batch: int
-) -> _Ranges:
+def _written(draft: ClosedDraft, writing: Writing, subject: _Subject, lengths: RowLengths, batch: int) -> _Ranges:
     """Answers to prompts, as short, as long as expected, and as long as they may be."""
     ranks, size = draft.candidate.devices, activation_bytes(draft)
     read = forward_work(subject.network, prompts_amounts(lengths, subject.form, batch, ranks), size)
     answers = (
-        answer_amounts(lengths, subject.form, batch, tokens, sampling.max_new_tokens, ranks)
-        for tokens in answer_lengths(sampling)
+        answer_amounts(lengths, subject.form, batch, tokens, writing.max_new_tokens, ranks)
+        for tokens in answer_lengths(writing)
     )
     low, usual, high = (read.plus(forward_work(subject.network, one, size)) for one in answers)
     return low, usual, high
@@ -201,7 +198,7 @@ def _answers(draft: ClosedDraft, subject: _Subject, rows: str) -> _Answers:
     lengths, most, sampling = lengths_of(draft, rows), draft.eval.max_new_tokens, draft.recipe.task.sampling
     assert most is not None, "answers are written"
     batch, ranks = draft.candidate.eval_batch, draft.candidate.devices
-    least = None if sampling is None else answer_lengths(sampling)[0]  # rows without answers tell no length
+    least = None if sampling is None else answer_lengths(sampling.writing)[0]  # rows without answers tell no length
     amounts = (answer_amounts(lengths, subject.form, batch, tokens, most, ranks) for tokens in (least, most))
     return _Answers(*(forward_work(subject.network, one, activation_bytes(draft)) for one in amounts))
 

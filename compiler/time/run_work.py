@@ -30,7 +30,7 @@ from ftc.spec.devices import UNKNOWN_CAPABILITY, host_link, peer_link
 from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
-from ftc.spec.shardings import sharding_card
+from ftc.spec.shardings import Group, group_size, sharding_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 
@@ -82,8 +82,8 @@ def run_work(draft: ClosedDraft) -> RunWork:
     alone = _trained(draft, network, amounts, steps)
     train = alone.plus(exchanged(draft, network, amounts.passes, steps))
     phases: dict[Phase, tuple[Work, Work, Work]] = {"train": (alone, train, train)}
-    if (sampling := draft.recipe.task.sampling) is not None:
-        low, _, high = (trained_lengths(draft, tokens) for tokens in answer_lengths(sampling))
+    if (writing := draft.recipe.writing) is not None:
+        low, _, high = (trained_lengths(draft, tokens) for tokens in answer_lengths(writing))
         low_work, high_work = (
             train_work(draft, network, training_amounts(one, form, _training(draft))) for one in (low, high)
         )
@@ -270,28 +270,34 @@ def moved_to_host(draft: ClosedDraft, network: Network, passes: float, steps: in
 
 def exchanged(draft: ClosedDraft, network: Network, passes: float, steps: int) -> Work:
     """What a device sends to the others and gets from them; for the arguments see `moved_to_host`."""
-    precision, devices = precision_card(draft.train.precision), draft.candidate.devices
+    precision, nodes = precision_card(draft.train.precision), draft.recipe.budget.nodes
     whole = precision.products.size * (draft.model.num_parameters + _beside(draft, network))
     sizes = {"weights": whole, "gradients": precision.trained.size * network.trainable}
-    exchanges, sent = sharding_card(draft.candidate.sharding).exchanges, 0.0
-    for every, count in {"step": steps, "micro-batch": passes}.items():
-        each = sum(one.sent * sizes[one.content] for one in exchanges if one.every == every)
-        sent += count * each * (devices - 1) / devices * _slowness(draft)
-    return _host(sent)
+    sent: dict[tuple[Group, str], int] = {}
+    for one in sharding_card(draft.candidate.sharding).exchanges:
+        key = one.group, one.every
+        sent[key] = sent.get(key, 0) + one.sent * sizes[one.content]
+    moved = 0.0
+    for (group, every), size in sent.items():
+        count, members = (steps if every == "step" else passes), group_size(group, draft.candidate.devices, nodes)
+        moved += count * size * (members - 1) / members * _slowness(draft, group)
+    return _host(moved)
 
 
-def _slowness(draft: ClosedDraft) -> float:
-    """Seconds that a byte takes to another device, by those that it takes to the host.
+def _slowness(draft: ClosedDraft, group: Group) -> float:
+    """Seconds that a byte takes to another device of a group, by those that it takes to the host.
 
     In a ring the slowest link sets the pace. Between machines that is their network; where its speed is unknown it
-    counts as fast as the link inside, and the time isn't told.
+    counts as fast as the link inside, and the time isn't told. All devices of a machine share its network: where they
+    exchange parts at once, together they send the whole.
     """
     device, budget = draft.device, draft.recipe.budget
     capability = device.capability or UNKNOWN_CAPABILITY
-    slowest = peer_link(device.name, capability)
-    if budget.nodes > 1 and budget.link is not None:
-        slowest = budget.link if draft.devices_of_a_machine == 1 else min(slowest, budget.link)
-    return host_link(capability) / slowest
+    inside = peer_link(device.name, capability)
+    between = inside if budget.link is None else budget.link
+    alone = budget.nodes == 1 or group == "machine"
+    no_inside = group == "machines" or draft.devices_of_a_machine == 1
+    return host_link(capability) / (inside if alone else between if no_inside else min(inside, between))
 
 
 def _beside(draft: Draft, network: Network) -> int:

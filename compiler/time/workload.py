@@ -118,12 +118,12 @@ def trained_lengths(draft: Draft, answer_tokens: int | None = None) -> RowLength
 
     Args:
         draft: With the training settled.
-        answer_tokens: Tokens of each sampled answer; None for the expected ones.
+        answer_tokens: Tokens of each answer that the model writes in training; None for the expected ones.
     """
-    lengths, sampling = lengths_of(draft, "train"), draft.recipe.task.sampling
-    if sampling is None:
+    lengths, writing = lengths_of(draft, "train"), draft.recipe.writing
+    if writing is None:
         return lengths
-    return with_answers(sampling, lengths, answer_tokens or answer_lengths(sampling)[1])
+    return with_answers(writing, lengths, answer_tokens or answer_lengths(writing)[1])
 
 
 def activation_bytes(draft: Draft) -> int:

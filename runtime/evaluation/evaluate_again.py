@@ -92,6 +92,7 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
     from ftc.runtime.execution.state import RunState
     from ftc.runtime.training.seeding import deterministic
     from ftc.runtime.training.signals import Interrupted, stop_on_signals
+    from ftc.spec.documents.sampled import answer_kind
 
     with (
         stop_on_signals(lambda number: None) as stop,
@@ -104,7 +105,7 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
         with (
             Journal(folder.events, listen, silent=not accelerator.is_main_process) as journal,
             StepLogFile(folder.step_log, silent=True) as step_log,
-            AnswersFile(folder.answers, silent=True) as answers,
+            AnswersFile(folder.answers, answer_kind(earns=settings.train.sampling is not None), silent=True) as answers,
         ):
             session = Session(
                 alone,

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from ftc.spec.documents.events import Event, EventListener, Part, PhaseEnded, PhaseStarted
-from ftc.spec.documents.sampled import SampledAnswer, read_answers
+from ftc.spec.documents.sampled import WrittenAnswer, read_answers
 from ftc.spec.documents.step_log import StepLine, StepLog, WeightChecksum, line_text, read_step_log
 from ftc.spec.storage.atomic_write import write_file
 
@@ -104,15 +104,16 @@ def open_at_last_line(path: Path) -> BinaryIO:
 
 
 class AnswersFile:
-    """Appends sampled answers to a file of a run's folder, which is there only if any were sampled.
+    """Appends answers that the model wrote in training to a file of a run's folder, which is there only if any are.
 
     Args:
         path: The file.
+        kind: What is noted of each.
         silent: Whether this process keeps quiet.
     """
 
-    def __init__(self, path: Path, *, silent: bool) -> None:
-        self._path, self._silent = path, silent
+    def __init__(self, path: Path, kind: type[WrittenAnswer], *, silent: bool) -> None:
+        self._path, self._kind, self._silent = path, kind, silent
         self._file: BinaryIO | None = None
 
     def truncate(self, step: int) -> None:
@@ -123,9 +124,10 @@ class AnswersFile:
         """
         if not self._silent and self._path.exists():
             self._close()
-            write_file(self._path, b"".join(line_text(one) for one in read_answers(self._path) if one.step <= step))
+            kept = (one for one in read_answers(self._path, self._kind) if one.step <= step)
+            write_file(self._path, b"".join(map(line_text, kept)))
 
-    def add(self, answers: Sequence[SampledAnswer]) -> None:
+    def add(self, answers: Sequence[WrittenAnswer]) -> None:
         """Writes the answers of a step."""
         if self._silent or not answers:
             return

@@ -32,6 +32,7 @@ from ftc.spec.documents.expected import planned_by_phase, planned_seconds
 from ftc.spec.documents.machine import snapshot_code
 from ftc.spec.documents.phases import PhaseMemory, PhaseSeconds, RunPhase
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.sampled import answer_kind
 from ftc.spec.documents.slices import Groups
 from ftc.spec.documents.streams import TokenStream, open_stream
 from ftc.spec.documents.tracking import Settle
@@ -271,7 +272,9 @@ def open_session(
     with (
         Journal(folder.events, listen, silent=not is_first) as journal,
         StepLogFile(folder.step_log, silent=not is_first) as step_log,
-        AnswersFile(folder.answers, silent=not is_first) as answers,
+        AnswersFile(
+            folder.answers, answer_kind(earns=plan.settings.train.sampling is not None), silent=not is_first
+        ) as answers,
     ):
         session = Session(
             plan,

@@ -15,7 +15,7 @@ from torch import nn
 
 from ftc.runtime.exports import beside, gates
 from ftc.runtime.exports.job import Written
-from ftc.runtime.exports.onnx_file import FileScorer, opened
+from ftc.runtime.exports.onnx_file import FileScorer, opened, quantize
 from ftc.runtime.models.base_model import FolderBase, load_base
 from ftc.runtime.tasks.classification import has_token_types
 from ftc.runtime.tasks.embedding import pooled
@@ -30,6 +30,7 @@ from ftc.spec.text_forms import form_card
 
 if TYPE_CHECKING:
     from ftc.runtime.exports.job import Job
+    from ftc.spec.documents.exported import Parity
     from ftc.spec.documents.settings import Settings
 
 __all__ = ["write_onnx"]
@@ -38,6 +39,8 @@ _LIBRARIES = ("onnx", "onnxruntime", "onnxscript", "tokenizers", "torch", "trans
 _MOST_BYTES = 2_000_000_000
 """A protobuf message, which an ONNX file is, ends below 2 GiB."""
 _MOST_TOKENIZED = 100
+_FULL = "f32"
+_MORE_BITS = "export it without `--type`, in float32"
 _INSTEAD = "use the model with transformers: `ftc run merge` writes its folder"
 _EXAMPLE = 2, 7
 """Rows and tokens by which the graph is traced: two different numbers above one, of which it keeps neither."""
@@ -85,31 +88,56 @@ class Graph(nn.Module):
 def write_onnx(job: Job, folder: Path) -> Written:
     """Writes the model with its tokenizer; see `Writer`."""
     session, asked = job.session, job.asked
-    settings = session.plan.settings
-    file = folder / f"{session.plan.name}.onnx"
-    with session.journal.phase("export", "f32 by torch's exporter"):
-        takes_types = _write(job, file)
+    settings, is_full = session.plan.settings, asked.weight_type == _FULL
+    file = folder / f"{session.plan.name}{'' if is_full else f'-{asked.weight_type}'}.onnx"
+    full = file if is_full else job.scratch / "full.onnx"
+    with session.journal.phase("export", f"{_FULL} by torch's exporter"):
+        takes_types = _write(job, full)
         tokenized = _tokenized(job, folder)
     session.stop.check()
-    tuned = job.tuned()
-    with opened(file, job.scratch, settings.device.threads) as runtime:
-        head = head_card(settings.model.head)
-        work = ModelWithScorer(tuned.model, FileScorer(tuned.scorer, runtime, head, takes_types=takes_types))
-        with session.journal.phase("compare", f"{len(job.reference.rows)} rows of {job.split}"):
-            parity = beside.compared(job, work, runtime.runtime, file_type(asked.weight_type))
-            gates.require(parity, "the ONNX file", help=_INSTEAD)
-        answers = beside.answers(job, tuned, work, help=_INSTEAD)
+    with _working(job, full, takes_types=takes_types) as (work, runtime):
+        parity = conversion = _compared(job, work, runtime, _FULL, help=_INSTEAD)
+        answers = beside.answers(job, job.tuned(), work, help=_INSTEAD) if is_full else None
+    if not is_full:
+        with session.journal.phase("export", f"{asked.weight_type} by onnxruntime's quantizer"):
+            quantize(full, file, job.scratch)
+        session.stop.check()
+        with _working(job, file, takes_types=takes_types) as (work, runtime):
+            parity = _compared(job, work, runtime, asked.weight_type, help=_MORE_BITS)
+            answers = beside.answers(job, job.tuned(), work, help=_MORE_BITS)
     asked.beside(folder, file.name, False)
+    head = head_card(settings.model.head)
     return Written(
         converter=Converter(name="torch.onnx", version=str(torch.__version__), sha256=None),
         libraries=_LIBRARIES,
         tensor_types=_types(file),
-        conversion=parity,
+        conversion=conversion,
         parity=parity,
         tokenized=tokenized,
         answers=answers,
         texts=TRIALS[given(settings.text.columns, finds_spans=head.finds_spans)],
     )
+
+
+@contextmanager
+def _working(job: Job, file: Path, *, takes_types: bool) -> Iterator[tuple[ModelWithScorer, str]]:
+    """The tuned model's scorer with a file in the place of the model, as long as the block runs, and what computes."""
+    tuned, settings = job.tuned(), job.session.plan.settings
+    with opened(file, job.scratch, settings.device.threads) as runtime:
+        scorer = FileScorer(tuned.scorer, runtime, head_card(settings.model.head), takes_types=takes_types)
+        yield ModelWithScorer(tuned.model, scorer), runtime.runtime
+
+
+def _compared(job: Job, work: ModelWithScorer, runtime: str, type_name: str, *, help: str) -> Parity:
+    """A file's scores beside the tuned model's.
+
+    Raises:
+        Refusal: They are others (FTC669).
+    """
+    with job.session.journal.phase("compare", f"{len(job.reference.rows)} rows of {job.split}"):
+        found = beside.compared(job, work, runtime, file_type(type_name))
+        gates.require(found, f"the ONNX file in {type_name}", help=help)
+    return found
 
 
 def _write(job: Job, file: Path) -> bool:

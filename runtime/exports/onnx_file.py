@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from ftc.runtime.tasks.scorer import Batch, Prediction, Scorer
     from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["FileScorer", "OnnxFile", "opened"]
+__all__ = ["FileScorer", "OnnxFile", "opened", "quantize"]
 
 _PROGRAM = Path(__file__).with_name("onnx_child.py")
+_QUANTIZER = Path(__file__).with_name("onnx_quantize_child.py")
 _LAST_LINES = 3
 
 
@@ -91,6 +92,26 @@ def opened(file: Path, scratch: Path, threads: int) -> Iterator[OnnxFile]:
             yield OnnxFile(process, file, scratch)
         finally:
             process.kill()
+
+
+def quantize(full: Path, file: Path, scratch: Path) -> None:
+    """Has onnxruntime's own quantizer write a file of 8 bits.
+
+    Args:
+        full: The file in float32.
+        file: The file to write.
+        scratch: Where it works.
+
+    Raises:
+        Refusal: It can't quantize this model (FTC668).
+    """
+    command = [sys.executable, "-I", str(_QUANTIZER), str(full), str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, cwd=scratch)
+    if done.returncode or not file.is_file():
+        lines = [line.strip()[:300] for line in done.stderr.splitlines() if line.strip()][-_LAST_LINES:]
+        summary = f"onnxruntime {version('onnxruntime')} can't quantize this model"
+        help = "export it without `--type`, in float32"
+        raise Refusal([diagnostic("FTC668", summary, notes=lines or ["it ended without a word"], help=help)])
 
 
 class FileScorer:

@@ -138,6 +138,9 @@ def _watched(
         loop_job = replace(loop_job, teacher=watched_teacher(job, teacher, arithmetic, tracker))
         with tracker, fused_on_meta():
             _train(loop_job, tracker)
+            if (writing := settings.train.writing) is not None and _can_write(job):
+                _generate(job, model, tracker, groups, device, "sampling", writing.max_new_tokens)
+                tracker.purpose = "evaluation"
             if job.evaluation is not None:
                 tracker.answer = _all_is_seen(job, job.evaluation)
                 with evaluating(loop_job.optimizer, loop_job.average):
@@ -150,7 +153,7 @@ def _watched(
                 with Host(is_device=job.device.kind == "cpu") as host:
                     keep(loop_job, job.settings, tracker, Shapes(tracker, host))
             if writes_answers(job):
-                _generate(job, model, tracker, groups, device)
+                _generate(job, model, tracker, groups, device, "generation", settings.eval.max_new_tokens or 1)
     return tracker.close()
 
 
@@ -291,14 +294,21 @@ def _evaluate(job: TraceJob, model: nn.Module, scorer: Scorer, device: torch.dev
 
 
 def _generate(
-    job: TraceJob, model: nn.Module, tracker: StorageTracker, groups: Sequence[Groups], device: torch.device
+    job: TraceJob,
+    model: nn.Module,
+    tracker: StorageTracker,
+    groups: Sequence[Groups],
+    device: torch.device,
+    purpose: str,
+    tokens: int,
 ) -> None:
     """Answers as the run has them written: in one stretch of mixed precision, which keeps no casts of weights there."""
     tracker.turn(_STEPS, 0)
     tracker.answer = job.evaluation is None or not job.evaluation.padded  # prompts are padded on the left
     is_mixed = precision_card(job.settings.train.precision).is_mixed
     with eval_mode(model), MixedPrecision.switch(is_mixed):
-        write_answers(job, model, tracker, groups, device)
+        tracker.purpose = purpose
+        write_answers(job, model, tracker, groups, device, tokens)
 
 
 @contextmanager
@@ -327,24 +337,26 @@ def _exact(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def writes_answers(job: TraceJob) -> bool:
-    """Whether the run's evaluation has answers written, and the trace can follow.
+    """Whether the run's evaluation has answers written, and the trace can follow."""
+    return job.settings.eval.max_new_tokens is not None and _can_write(job)
+
+
+def _can_write(job: TraceJob) -> bool:
+    """Whether the trace can follow answers that are written, to prompts of a known shape.
 
     Virtual tokens go into keys and values by a way of peft's own; beside their training they need little.
     """
-    asked = job.evaluation is not None and job.settings.eval.max_new_tokens is not None
-    return asked and job.settings.strategy.traits.num_virtual == 0
+    return job.evaluation is not None and job.settings.strategy.traits.num_virtual == 0
 
 
 def write_answers(
-    job: TraceJob, model: Any, tracker: StorageTracker, groups: Sequence[Groups], device: torch.device
+    job: TraceJob, model: Any, tracker: StorageTracker, groups: Sequence[Groups], device: torch.device, more: int
 ) -> None:
-    """Logs the passes over one batch of the longest prompts."""
+    """Logs the passes over one batch of the longest prompts, with answers of so many tokens."""
     assert job.evaluation is not None
     rows, length = job.settings.eval.batch_size, job.evaluation.length
     if job.settings.model.family == "encoder_decoder":
         length = max(1, length - job.evaluation.supervised)
-    more = job.settings.eval.max_new_tokens or 1
-    tracker.purpose = "generation"
     ids = torch.zeros(rows, length, dtype=torch.long, device=device)
     mask = torch.ones_like(ids)
     # Names of arguments differ between releases of transformers.

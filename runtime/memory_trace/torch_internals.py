@@ -138,6 +138,8 @@ def alone(world_size: int) -> Iterator[None]:
             stack.enter_context(replaced(_fsdp_param_group.FSDPParamGroup, "_validate_no_meta_params", _nothing))
             for module in (_fsdp_param_group, _fsdp_collectives):
                 stack.enter_context(replaced(module, "_get_device_handle", cpu))
+            # An exchange between machines wants an event of every device but a CPU, and a CPU's streams have none.
+            stack.enter_context(replaced(torch.cpu.Stream, "record_event", lambda _: object()))
             if hasattr(_fsdp_collectives, "record_grad_output_stream"):  # from 2.15 on; streams hold no memory
                 stack.enter_context(replaced(_fsdp_collectives, "record_grad_output_stream", _nothing))
             yield

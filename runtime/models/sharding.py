@@ -8,7 +8,9 @@ one together.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -17,7 +19,11 @@ from ftc.runtime.models.number_types import torch_type
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.precisions import precision_card
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
 __all__ = [
+    "accumulating",
     "description",
     "fill",
     "in_step",
@@ -33,7 +39,9 @@ __all__ = [
 
 
 def shard(model: nn.Module, train: TrainSettings, device: torch.device, *, fills: bool = False) -> nn.Module:
-    """Divides a model among all processes, in place, one layer after the other; parts go to the device.
+    """Divides a model among processes, in place, one layer after the other; parts go to the device.
+
+    They are those of the run, or those of one machine; then each machine holds a copy of the model.
 
     Under mixed precision the parts stay as they are and are put together in the 16 bits in which the products are
     computed anyway; gradients are summed in float32. What goes into a layer is left as it is.
@@ -48,13 +56,12 @@ def shard(model: nn.Module, train: TrainSettings, device: torch.device, *, fills
         LookupError: The model's layers aren't known.
     """
     stacks = stacks_of(model)
-    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
 
     card = precision_card(train.precision)
     half = torch_type(card.products) if card.is_mixed else None
     options: dict[str, Any] = {
-        "mesh": init_device_mesh(device.type, (train.world_size,)),
+        "mesh": _mesh(torch.distributed.group.WORLD, device.type, train.world_size // train.parts, train.parts),
         "mp_policy": MixedPrecisionPolicy(
             param_dtype=half, reduce_dtype=torch.float32 if half else None, cast_forward_inputs=False
         ),
@@ -74,6 +81,43 @@ def shard(model: nn.Module, train: TrainSettings, device: torch.device, *, fills
         if not buffer.is_meta:
             buffer.data = buffer.data.to(device)
     return model
+
+
+@lru_cache(maxsize=1)  # each group of processes takes memory of the device, and a run builds several models
+def _mesh(world: Any, kind: str, copies: int, parts: int) -> Any:  # noqa: ARG001 - it is part of the key
+    """The processes of a run in rows: those of one row divide a model, those of a column hold the same part of it.
+
+    Launchers number the processes of a machine in a row, so a machine is a row.
+
+    Args:
+        world: The group of all processes, which another run in this process would have anew.
+        kind: Of the devices.
+        copies: How many rows there are.
+        parts: How many processes each has.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+
+    shape, names = ((parts,), ("shard",)) if copies == 1 else ((copies, parts), ("replicate", "shard"))
+    return init_device_mesh(kind, shape, mesh_dim_names=names)
+
+
+@contextmanager
+def accumulating(accelerator: Accelerator, model: nn.Module) -> Iterator[None]:
+    """A micro-batch before the last one of a step: gradients wait for it where they can.
+
+    A whole model's are exchanged behind the last one. Those of a model in parts are exchanged among the processes that
+    divide it each time, and between machines once.
+    """
+    root: Any = _root(model)
+    waits = is_sharded(model)
+    if waits:
+        root.set_requires_all_reduce(False)
+    try:
+        with accelerator.no_sync(model):
+            yield
+    finally:
+        if waits:
+            root.set_requires_all_reduce(True)
 
 
 def _root(model: Any) -> nn.Module:

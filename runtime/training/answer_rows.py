@@ -13,12 +13,12 @@ from ftc.runtime.training.sources import StepRows
 from ftc.spec import canonical
 from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.loss_settings import SamplingSettings
-from ftc.spec.documents.sampled import SampledAnswer
+from ftc.spec.documents.sampled import SampledAnswer, WrittenAnswer
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import Lists, TokenStream
 from ftc.spec.reinforcement_losses import reinforcement_loss
 
-__all__ = ["answer_order", "answer_rows", "as_bits", "fed_digests"]
+__all__ = ["answer_order", "answer_rows", "as_bits", "fed_digests", "rows_of_answers"]
 
 
 def as_bits(advantage: float, weight: float) -> list[int]:
@@ -35,13 +35,27 @@ def answer_rows(sampling: SamplingSettings, prompts: TokenStream, answers: Seque
         prompts: The training split.
         answers: In their order.
     """
-    heads = [prompts.ids(one.prompt) for one in answers]
-    tails = [np.array(one.ids, dtype=np.int32) for one in answers]
     card = reinforcement_loss(sampling.loss)
-    weights = token_weights(card, [len(tail) for tail in tails], sampling.max_new_tokens)
-    pairs = list(zip(heads, tails, strict=True))
-    targets = [as_bits(one.advantage, weight) for one, weight in zip(answers, weights, strict=True)]
-    count = len(answers)
+    weights = token_weights(card, [len(one.ids) for one in answers], sampling.max_new_tokens)
+    return rows_of_answers(
+        prompts, answers, [as_bits(one.advantage, weight) for one, weight in zip(answers, weights, strict=True)]
+    )
+
+
+def rows_of_answers(
+    prompts: TokenStream, answers: Sequence[WrittenAnswer], targets: Sequence[list[int]] = ()
+) -> TokenStream:
+    """Answers behind the prompts that they were written for, as rows whose targets are the answers' tokens.
+
+    Args:
+        prompts: The training split; of a row that has an answer the tokens before it.
+        answers: In their order.
+        targets: What the stream keeps of each beside its tokens, equally much; empty for nothing.
+    """
+    heads = [prompts.ids(one.prompt)[: prompts.prompt_length(one.prompt)] for one in answers]
+    tails = [np.array(one.ids, dtype=np.int32) for one in answers]
+    pairs, count = list(zip(heads, tails, strict=True)), len(answers)
+    width = len(targets[0]) if targets else 0
     return TokenStream(
         all_ids=np.concatenate([part for pair in pairs for part in pair]),
         all_masks=np.concatenate([np.repeat([False, True], [len(head), len(tail)]) for head, tail in pairs]),
@@ -49,7 +63,7 @@ def answer_rows(sampling: SamplingSettings, prompts: TokenStream, answers: Seque
         prompt_lengths=np.array([len(head) for head in heads], dtype=np.int32),
         labels=np.full(count, -1, dtype=np.int32),
         rows=np.array([prompts.rows[one.prompt] for one in answers], dtype=np.int64),
-        targets=Lists(np.array(targets, dtype=np.int32).reshape(-1), np.arange(count + 1, dtype=np.int64) * 2),
+        targets=Lists(np.array(targets, dtype=np.int32).reshape(-1), np.arange(count + 1, dtype=np.int64) * width),
         offsets=Lists(np.zeros(0, dtype=np.int32), np.zeros(count + 1, dtype=np.int64)),
         table=None,
     )
@@ -60,8 +74,9 @@ def answer_order(settings: Settings, rows: TokenStream) -> BatchOrder:
     return BatchOrder(rows.lengths, len(rows), 1, 0, most_tokens=settings.train.micro_batch_tokens)
 
 
-def fed_digests(settings: Settings, prompts: TokenStream, answers: Sequence[SampledAnswer]) -> dict[int, str] | str:
-    """Digest of what each step was fed, as its event has it, from the answers alone; or why that isn't enough.
+def fed_digests(settings: Settings, prompts: TokenStream, answers: Sequence[WrittenAnswer]) -> dict[int, str] | str:
+    """Digest of what each step with written answers was fed, as its event has it, from the answers alone; or why that
+    isn't enough.
 
     Args:
         settings: The plan's.
@@ -69,13 +84,15 @@ def fed_digests(settings: Settings, prompts: TokenStream, answers: Sequence[Samp
         answers: In the order of training, a step's one after the other.
     """
     train, found = settings.train, dict[int, str]()
-    assert train.sampling is not None, "answers come from a plan that samples them"
-    if train.sampling.beta:
+    if train.sampling is not None and train.sampling.beta:
         return "their batches hold log-probabilities of the base model besides"
     if train.is_divided:
         return "processes that hold parts of a model join in each other's batches"
     for step, group in groupby(answers, key=lambda one: one.step):
-        rows = answer_rows(train.sampling, prompts, list(group))
+        if train.sampling is None:
+            rows = rows_of_answers(prompts, list(group))
+        else:
+            rows = answer_rows(train.sampling, prompts, [one for one in group if isinstance(one, SampledAnswer)])
         fed = StepRows(rows, answer_order(settings, rows), 0)
         each = [_digest(settings, fed, rank) for rank in range(train.world_size)]
         found[step] = each[0] if len(each) == 1 else canonical.digest(each)

@@ -8,7 +8,7 @@ that train take it; what is evaluated is computed as without.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -28,13 +28,17 @@ _FAILURES = (
 """How torch's compiler and the system's tell that they can't."""
 
 
-def compile_layers(job: Job, notice: Callable[[Diagnostic], None], backend: Any = "inductor") -> None:
+_INDUCTOR: Mapping[str, Any] = {"backend": "inductor", "options": {"fallback_random": True}}
+"""Dropout draws the numbers that it draws without compiling."""
+
+
+def compile_layers(job: Job, notice: Callable[[Diagnostic], None], compiler: Mapping[str, Any] = _INDUCTOR) -> None:
     """Has the model's layers compiled, or tells why they aren't; then they run as they are.
 
     Args:
         job: The model is in evaluation mode, before its first step; its gradients are empty afterwards.
         notice: Told of what speaks against it (FTC673).
-        backend: What makes code of a graph, as `torch.compile` takes it.
+        compiler: What makes code of a graph, as options of `torch.compile`.
     """
     if coupling_of(job.scorer) is not None:
         notice(_not_compiled("the loss of a row depends on the other rows of its step"))
@@ -45,7 +49,7 @@ def compile_layers(job: Job, notice: Callable[[Diagnostic], None], backend: Any 
         notice(_not_compiled(str(error)))
         return
     for layer in layers:
-        layer.forward = _while_training(layer, torch.compile(layer.forward, dynamic=True, backend=backend))
+        layer.forward = _while_training(layer, torch.compile(layer.forward, dynamic=True, **compiler))
     job.model.train()
     try:
         with warnings.catch_warnings():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ftc.runtime.models.sharding import accumulating
 from ftc.runtime.tasks.scorer import Batch
 from ftc.runtime.training.seeding import seed_everything, stream_seed
 
@@ -68,7 +69,7 @@ def coupled_gradients(
 
     for number, (batch, where, (_, counts)) in enumerate(zip(batches, places, pieces, strict=True)):
         _seed(job, fed.index, number)
-        with nullcontext() if number == len(batches) - 1 else job.accelerator.no_sync(job.model):
+        with nullcontext() if number == len(batches) - 1 else accumulating(job.accelerator, job.model):
             vectors = job.scorer.logits(job.model, batch)
             wanted = gradient.index_select(0, where) if counts else torch.zeros_like(vectors)
             job.accelerator.backward((vectors * wanted).sum())

@@ -23,7 +23,6 @@ from ftc.spec.documents.loss_settings import DistillationSettings
 from ftc.spec.documents.settings import Settings
 from ftc.spec.heads import Head, head_card
 from ftc.spec.precisions import number_type
-from ftc.spec.sections.train import Divergence
 
 __all__ = ["Teacher", "build_teacher", "divergence", "make_teacher", "seen_by_teacher"]
 
@@ -86,7 +85,7 @@ class Teacher:
         if width != scores.shape[-1]:
             width = min(width, scores.shape[-1])
             scores, wanted = scores[..., :width], wanted[..., :width].log_softmax(dim=-1)
-        apart = divergence(scores, wanted, self.settings.loss, self.settings.temperature)
+        apart = divergence(scores, wanted, self.settings.mixture, self.settings.temperature)
         if head_card(self.head).choices == "independent":
             apart = apart.mean(dim=-1)
         weight = self.settings.weight
@@ -108,18 +107,18 @@ class Teacher:
                 assert_never(over)
 
 
-def divergence(scores: torch.Tensor, wanted: torch.Tensor, kind: Divergence, temperature: float = 1.0) -> torch.Tensor:
+def divergence(scores: torch.Tensor, wanted: torch.Tensor, beta: float, temperature: float = 1.0) -> torch.Tensor:
     """(...) how far probabilities are apart, in nats.
 
     Args:
         scores: (..., C) the model's scores; divided by the temperature they are unnormalized log-probabilities q.
         wanted: (..., C) log-probabilities p of the teacher, at the temperature already; no gradient flows there.
-        kind: `forward_kl` is KL(p || q), `reverse_kl` is KL(q || p), and `jsd` is half of KL(p || m) and KL(q || m)
-            each, with their mean m.
+        beta: Weight of p in the mixture m of both, with which each is compared: beta KL(p || m) plus
+            (1 - beta) KL(q || m); 0 stands for KL(p || q), and 1 for KL(q || p).
         temperature: What scores are divided by.
     """
     flat = scores.flatten(0, -2), wanted.flatten(0, -2)
-    apart: torch.Tensor = _Divergence.apply(*flat, kind, temperature)  # type: ignore[no-untyped-call]
+    apart: torch.Tensor = _Divergence.apply(*flat, beta, temperature)  # type: ignore[no-untyped-call]
     return apart.view(scores.shape[:-1])
 
 
@@ -127,15 +126,13 @@ class _Divergence(torch.autograd.Function):
     """Keeps its gradient, one tensor of the scores' size, in place of the four that autograd would keep."""
 
     @staticmethod
-    def forward(
-        ctx: Any, scores: torch.Tensor, wanted: torch.Tensor, kind: Divergence, temperature: float
-    ) -> torch.Tensor:
+    def forward(ctx: Any, scores: torch.Tensor, wanted: torch.Tensor, beta: float, temperature: float) -> torch.Tensor:
         values, slopes = scores.new_empty(len(scores)), torch.empty_like(scores)
         size = max(1, _AT_ONCE // scores.shape[-1])
         for start in range(0, len(scores), size):
             lines = slice(start, start + size)
             q_log = (scores[lines] / temperature).log_softmax(dim=-1)
-            values[lines], slopes[lines] = _value_and_slope(q_log, wanted[lines], kind)
+            values[lines], slopes[lines] = _value_and_slope(q_log, wanted[lines], beta)
         ctx.save_for_backward(slopes.div_(temperature))
         return values
 
@@ -145,25 +142,21 @@ class _Divergence(torch.autograd.Function):
         return slopes.mul_(outer[0][:, None]), None, None, None  # in place, since a step goes this way once
 
 
-def _value_and_slope(q_log: torch.Tensor, p_log: torch.Tensor, kind: Divergence) -> tuple[torch.Tensor, torch.Tensor]:
+def _value_and_slope(q_log: torch.Tensor, p_log: torch.Tensor, beta: float) -> tuple[torch.Tensor, torch.Tensor]:
     """(N,) divergences, and (N, C) their gradients by the scores behind q."""
     q = q_log.exp()
-    match kind:
-        case "forward_kl":
-            p = p_log.exp()
-            return (p * (p_log - q_log)).sum(dim=-1), q - p
-        case "reverse_kl":
-            toward = q_log - p_log
-            value = (q * toward).sum(dim=-1)
-            return value, q * (toward - value[:, None])
-        case "jsd":
-            m_log = torch.logaddexp(p_log, q_log) - math.log(2)
-            toward = q_log - m_log
-            mine = (q * toward).sum(dim=-1)
-            value = (mine + (p_log.exp() * (p_log - m_log)).sum(dim=-1)) / 2
-            return value, q * (toward - mine[:, None]) / 2
-        case _:
-            assert_never(kind)
+    if beta == 0:
+        p = p_log.exp()
+        return (p * (p_log - q_log)).sum(dim=-1), q - p
+    if beta == 1:
+        toward = q_log - p_log
+        value = (q * toward).sum(dim=-1)
+        return value, q * (toward - value[:, None])
+    m_log = torch.logaddexp(p_log + math.log(beta), q_log + math.log1p(-beta))
+    toward = q_log - m_log
+    mine = (q * toward).sum(dim=-1)
+    theirs = (p_log.exp() * (p_log - m_log)).sum(dim=-1)
+    return beta * theirs + (1 - beta) * mine, (1 - beta) * q * (toward - mine[:, None])
 
 
 def seen_by_teacher(settings: Settings) -> Settings:

@@ -77,10 +77,10 @@ def write_step_line(training: Training, done: StepDone) -> None:
 
 
 def write_answers(training: Training, done: StepDone) -> None:
-    """Writes what the model sampled for the step, with what it earned; nothing where rows alone are trained on."""
+    """Writes what the model answered for the step, with what it earned; nothing where rows alone are trained on."""
     training.session.answers.add(training.job.source.answers)
-    if done.sampled is not None:
-        training.session.note_time("sample", done.sampled.seconds)
+    if (own := done.own_answers) is not None:
+        training.session.note_time("sample", own.seconds)
 
 
 def validate(training: Training, done: StepDone) -> None:

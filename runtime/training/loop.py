@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.artifacts.fingerprints import BatchDigest
-from ftc.runtime.models.sharding import in_step, whole
+from ftc.runtime.models.sharding import accumulating, in_step, whole
 from ftc.runtime.tasks.package_loss import PackageLoss
 from ftc.runtime.tasks.scorer import Batch, Scorer, focal_loss, packed_batch, total_loss
 from ftc.runtime.tasks.text_groups import coupling_of
@@ -118,6 +118,7 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
             seconds=time.perf_counter() - started,
             batch_sha256=digest.hexdigest(),
             sampled=fed.sampled,
+            written=fed.written,
             loss_scale=factor if job.scale.is_on else None,
         )
 
@@ -147,7 +148,7 @@ def _accumulate_gradients(job: Job, fed: StepRows, targets: int, digest: BatchDi
     for number, (rows, counts) in enumerate(pieces, start=1):
         weight = share if counts else 0.0
         batch = _batch(job, fed, rows, digest)
-        with nullcontext() if number == len(pieces) else accelerator.no_sync(job.model):
+        with nullcontext() if number == len(pieces) else accumulating(accelerator, job.model):
             targets_here = sum(job.scorer.num_targets(fed.rows, row) for row in rows) if job.router else 0
             loss = _loss(job, batch, weight, targets_here)
             accelerator.backward(loss)

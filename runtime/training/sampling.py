@@ -1,9 +1,4 @@
-"""Rows that the model writes itself: a group of answers to each prompt of a step, with rewards and advantages.
-
-Every answer draws from a generator of its own, whose seed follows from the plan's, the step, the prompt and the
-answer's number. So an answer depends on the weights and on nothing else that was drawn, and a run that is resumed
-samples what the uninterrupted run sampled.
-"""
+"""Rows that the model writes itself: a group of answers to each prompt of a step, with rewards and advantages."""
 
 from __future__ import annotations
 
@@ -11,18 +6,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
-from ftc.runtime.evaluation.generate import batches_to_write, configured, generated
 from ftc.runtime.evaluation.scoring import as_base
 from ftc.runtime.rewards.recompute import earned_by_group
 from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import target_losses
 from ftc.runtime.training.answer_rows import answer_order, answer_rows
-from ftc.runtime.training.seeding import stream_seed
+from ftc.runtime.training.answer_writer import AnswerWriter, Asked
 from ftc.runtime.training.signals import StopRequest
 from ftc.runtime.training.sources import StepRows
 from ftc.spec.batches import BatchOrder, cut
@@ -33,43 +27,7 @@ from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.rewards import is_correct
 
-__all__ = ["SampledRows", "Sampler"]
-
-
-class _Asked(NamedTuple):
-    """One answer that is asked for."""
-
-    prompt: int
-    answer: int
-
-
-class Sampler:
-    """Picks each next token of several rows at random, as transformers' `generate` asks for it: a logits processor.
-
-    A row's largest sum of log-probability and Gumbel noise is a draw from its distribution, and the noise is the row's
-    own, whatever rows stand beside it.
-
-    Args:
-        seeds: One for each row.
-        temperature: Divides the logits.
-        top_k: Tokens that stay; 0 for all.
-        device: Where the logits are.
-    """
-
-    def __init__(self, seeds: Sequence[int], temperature: float, top_k: int, device: torch.device) -> None:
-        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
-        self._temperature, self._top_k = temperature, top_k
-
-    def __call__(self, _ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """(B, V) scores of which the largest is the token that was drawn."""
-        scores = logits.float() / self._temperature
-        if 0 < self._top_k < scores.shape[-1]:
-            least = scores.topk(self._top_k, dim=-1).values[:, -1:]
-            scores = scores.masked_fill(scores < least, -torch.inf)
-        noise = torch.empty_like(scores)
-        for row, generator in zip(noise, self._generators, strict=True):
-            row.exponential_(generator=generator)
-        return scores - noise.clamp_min_(torch.finfo(torch.float32).tiny).log_()
+__all__ = ["SampledRows"]
 
 
 class SampledRows:
@@ -96,11 +54,10 @@ class SampledRows:
         device: torch.device,
     ) -> None:
         assert settings.train.sampling is not None, "the plan says how answers are sampled"
-        assert settings.seeds.sampling is not None, "and from which seed"
         self._model, self._scorer, self._prompts, self._settings = model, scorer, prompts, settings
-        self._decode, self._stop, self._device = decode, stop, device
+        self._decode, self._device = decode, device
+        self._writer = AnswerWriter(model, prompts, settings, stop, device)
         self._sampling: SamplingSettings = settings.train.sampling
-        self._seed: int = settings.seeds.sampling
         train = settings.train
         groups = train.batch_size // self._sampling.group_size
         self._order = BatchOrder(
@@ -116,47 +73,16 @@ class SampledRows:
             Refusal: A reward can't be computed (FTC444).
         """
         started = time.perf_counter()
-        asked = [_Asked(number, k) for number in self._order.rows(step) for k in range(self._sampling.group_size)]
-        was_training = self._model.training
-        self._model.eval()
-        # No inference mode: what a model keeps between calls, such as rotations, is trained with afterwards.
-        with torch.no_grad():
-            written = self._written(step, asked)
+        asked = [Asked(number, k) for number in self._order.rows(step) for k in range(self._sampling.group_size)]
+        with self._writer.ready():
+            written = self._writer.written(step, asked)
             self.answers = self._rewarded(step, asked, written)
             rows = answer_rows(self._sampling, self._prompts, self.answers)
             if self._sampling.beta:
                 self._scorer.learn_base(rows, self._base_log_probs(rows))
-        self._model.train(was_training)
         return StepRows(rows, answer_order(self._settings, rows), 0, self._summary(time.perf_counter() - started))
 
-    def _written(self, step: int, asked: Sequence[_Asked]) -> list[list[int]]:
-        """The tokens of each answer, with the one that ends it."""
-        from transformers import GenerationConfig
-
-        prompts, stops = self._prompts, self._settings.model.stop_ids
-        config = GenerationConfig(
-            do_sample=False,  # the largest score is the draw
-            max_new_tokens=self._sampling.max_new_tokens,
-            eos_token_id=list(stops),
-            pad_token_id=self._settings.model.pad_id,
-            use_cache=True,
-        )
-        lines: dict[int, list[int]] = {}
-        lengths = [prompts.prompt_length(one.prompt) for one in asked]
-        with configured(self._model, config):
-            for places in batches_to_write(self._model, lengths, self._settings):
-                self._stop.check()
-                some = [asked[place] for place in places]
-                numbers = [one.prompt for one in some]
-                seeds = [stream_seed(self._seed, step, int(prompts.rows[one.prompt]), one.answer) for one in some]
-                draw = [Sampler(seeds, self._sampling.temperature, self._sampling.top_k, self._device)]
-                found = generated(self._model, prompts, numbers, self._settings, self._device, logits_processor=draw)
-                for place, line in zip(places, found, strict=True):
-                    end = next((number for number, token in enumerate(line, start=1) if token in stops), len(line))
-                    lines[place] = line[:end]
-        return [lines[place] for place in range(len(asked))]
-
-    def _rewarded(self, step: int, asked: Sequence[_Asked], written: Sequence[list[int]]) -> tuple[SampledAnswer, ...]:
+    def _rewarded(self, step: int, asked: Sequence[Asked], written: Sequence[list[int]]) -> tuple[SampledAnswer, ...]:
         """What each answer earned, and its advantage in its group."""
         size, stops = self._sampling.group_size, self._settings.model.stop_ids
         earned: list[Earned] = []

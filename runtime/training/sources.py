@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any, Protocol
 
 from ftc.spec.batches import BatchOrder
-from ftc.spec.documents.events import SampledStep
-from ftc.spec.documents.sampled import SampledAnswer
+from ftc.spec.documents.events import SampledStep, WrittenStep
+from ftc.spec.documents.sampled import WrittenAnswer
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.masking import Masking, step_masks
 
@@ -24,13 +24,15 @@ class StepRows:
         rows: A stream.
         order: Which of its rows go through the model when.
         index: The step's number in that order.
-        sampled: What the rows earned, where the model wrote them.
+        sampled: What the rows earned, where the model wrote them for rewards.
+        written: What they are like, where it wrote them for a teacher.
     """
 
     rows: TokenStream
     order: BatchOrder
     index: int
     sampled: SampledStep | None = None
+    written: WrittenStep | None = None
 
     @property
     def numbers(self) -> list[int]:
@@ -46,7 +48,7 @@ class RowSource(Protocol):
     """Gives each step its rows: a function of the step's number, and of the weights where the model writes them."""
 
     @property
-    def answers(self) -> tuple[SampledAnswer, ...]:
+    def answers(self) -> tuple[WrittenAnswer, ...]:
         """What the model wrote for the last step that was asked for; empty where it writes nothing."""
         ...
 
@@ -61,7 +63,7 @@ class StreamRows:
 
     rows: TokenStream
     order: BatchOrder
-    answers: tuple[SampledAnswer, ...] = ()
+    answers: tuple[WrittenAnswer, ...] = ()
 
     def at(self, step: int) -> StepRows:
         """The rows of an optimizer step, counted from 0."""
@@ -77,7 +79,7 @@ class MaskedRows:
     masking: Masking
     seed: int
     """The plan's for masks."""
-    answers: tuple[SampledAnswer, ...] = ()
+    answers: tuple[WrittenAnswer, ...] = ()
 
     def at(self, step: int) -> StepRows:
         """The rows of an optimizer step, counted from 0."""

@@ -16,10 +16,12 @@ from ftc.runtime.models.sharding import is_sharded, whole_tensors
 from ftc.runtime.tasks.package_loss import package_loss_of
 from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batch, target_losses
+from ftc.runtime.training.answer_writer import AnswerWriter
 from ftc.runtime.training.compiled import compile_layers
 from ftc.runtime.training.hooks import HOOKS, Training, note_progress, weight_checksum
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.loss_scale import LossScale
+from ftc.runtime.training.on_policy import OnPolicyRows
 from ftc.runtime.training.optimizers import make_optimizer, state_misfit
 from ftc.runtime.training.router_loss import router_loss_of
 from ftc.runtime.training.sampling import SampledRows
@@ -195,7 +197,11 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream) -> RowSo
     )
     if train.masking is not None and settings.seeds.masking is not None:
         return MaskedRows(rows, order, train.masking, settings.seeds.masking)
-    return StreamRows(rows, order)
+    plain = StreamRows(rows, order)
+    if train.writing is not None:
+        writer = AnswerWriter(work.model, rows, settings, session.stop, session.accelerator.device)
+        return OnPolicyRows(plain, writer, settings)
+    return plain
 
 
 def restored(session: Session, work: ModelWithScorer, job: Job, found: checkpoint.Checkpoint | None) -> Progress:

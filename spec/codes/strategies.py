@@ -135,7 +135,8 @@ CODES: tuple[Code, ...] = (
         id="FTC280",
         title="distillation not available for this task",
         cause="A teacher gives a probability to each possible token or class. A preference task has no such "
-        "distribution: its loss compares two whole answers with the reference model.",
+        "distribution: its loss compares two whole answers with the reference model. With `on_policy` a decoder also "
+        "has to answer the rows' prompts itself.",
         wrong="task: {kind: preference}\ntrain: {distillation: {teacher: ./models/teacher}}",
         right="task: {kind: chat}\ntrain: {distillation: {teacher: ./models/teacher}}",
     ),
@@ -202,7 +203,8 @@ CODES: tuple[Code, ...] = (
         id="FTC290",
         title="sharding or offload without effect",
         cause="`train.sharding` says what each of several devices holds, and `train.offload` where the shards of "
-        "`fsdp` are kept. With one device, or with `ddp`, they have no effect.",
+        "`fsdp` and `hsdp` are kept. With one device, or with `ddp`, they have no effect. `hsdp` shards the model "
+        "inside a machine and holds a copy on each, which takes several machines with several devices each.",
         wrong="train: {sharding: fsdp}",
         right="train: {sharding: fsdp}\nbudget: {devices: 2}",
     ),

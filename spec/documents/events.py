@@ -32,6 +32,7 @@ __all__ = [
     "StepDone",
     "StopRequested",
     "TestProgress",
+    "WrittenStep",
     "read_events",
     "strange_lines",
     "without_repeats",
@@ -54,7 +55,7 @@ Part = Literal[
 """A part of a run as its events call it."""
 
 
-_OPTIONAL = ("time", "sampled", "loss_scale")
+_OPTIONAL = ("time", "sampled", "written", "loss_scale")
 """Fields that are left out of an event where they say nothing."""
 
 
@@ -103,22 +104,27 @@ class Resumed(_Event):
     step: int
 
 
-class SampledStep(Document):
-    """The answers of one optimizer step."""
+class WrittenStep(Document):
+    """The answers of one optimizer step that the model wrote itself."""
 
     answers: int
-    reward: Real
-    """Mean of their rewards."""
-    correct: Real
-    """Share of them that is correct."""
     length: Real
     """Mean of their tokens."""
     ended: Real
     """Share of them that the model ended itself, rather than being cut off."""
+    seconds: Real
+    """Time that writing took."""
+
+
+class SampledStep(WrittenStep):
+    """The same, with what they earned."""
+
+    reward: Real
+    """Mean of their rewards."""
+    correct: Real
+    """Share of them that is correct."""
     even_groups: Real
     """Share of the groups whose answers all earned the same, which teach nothing."""
-    seconds: Real
-    """Time that sampling took."""
 
 
 class StepDone(_Event):
@@ -139,9 +145,16 @@ class StepDone(_Event):
     batch_sha256: str = ""
     """Digest of what this process fed to the model; see `ftc.spec.documents.step_log`."""
     sampled: SampledStep | None = None
-    """What the model's own answers earned; absent where rows alone are trained on."""
+    """What the model's own answers earned; absent where answers earn nothing."""
+    written: WrittenStep | None = None
+    """The model's own answers where they earn nothing; absent where rows alone are trained on."""
     loss_scale: Real | None = None
     """What the loss was multiplied by in this step; absent where losses are not scaled."""
+
+    @property
+    def own_answers(self) -> WrittenStep | None:
+        """The model's own answers, whether they earn something or not; None where rows alone are trained on."""
+        return self.sampled or self.written
 
     @property
     def is_skipped(self) -> bool:

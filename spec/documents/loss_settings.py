@@ -8,6 +8,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
+from ftc.spec.divergences import Divergence, divergence_card
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.embedding_losses import EmbeddingLoss, EmbeddingLossCard, Pooling, embedding_loss
 from ftc.spec.names import InsidePath
@@ -17,7 +18,8 @@ from ftc.spec.preference_losses import PreferenceLoss, preference_loss
 from ftc.spec.reinforcement_losses import ReinforcementLoss
 from ftc.spec.reranking_losses import RerankingLoss
 from ftc.spec.rewards import RewardTerm
-from ftc.spec.sections.train import Divergence, TeacherQuantization
+from ftc.spec.sections.train import OnPolicy, TeacherQuantization
+from ftc.spec.writing import Writing
 
 __all__ = [
     "DistillationSettings",
@@ -61,6 +63,27 @@ class DistillationSettings(Document):
     """What the teacher's weights are held in."""
     quantization: TeacherQuantization | None
     """What its linear layers are packed into; None for nothing."""
+    beta: Real | None = None
+    """Weight of the teacher in the mixture of the generalized JSD; absent where the loss itself says it."""
+    on_policy: OnPolicy | None = None
+    """Answers that the model writes itself; absent where rows alone are trained on."""
+
+    @property
+    def writing(self) -> Writing | None:
+        """How the model writes answers that it is trained on; None where rows alone are trained on."""
+        return self.on_policy.writing if self.on_policy is not None else None
+
+    @property
+    def mixture(self) -> float:
+        """Weight of the teacher in the mixture that both are compared with; see `ftc.spec.divergences`."""
+        own = divergence_card(self.loss).beta if self.beta is None else self.beta
+        assert own is not None, "a plan says what its loss leaves open"
+        return own
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        absent = [name for name in ("beta", "on_policy") if getattr(self, name) is None]
+        return {name: value for name, value in handler(self).items() if name not in absent}
 
 
 class PreferenceSettings(Document):
@@ -112,6 +135,17 @@ class SamplingSettings(Document):
     """Tokens among which each token is sampled; 0 for all."""
     beta: Real
     """Weight of the divergence from the base model; 0 for none."""
+
+    @property
+    def writing(self) -> Writing:
+        """How the model writes."""
+        return Writing(
+            answers=self.group_size,
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            share=1.0,
+        )
 
 
 class TargetScale(Document):

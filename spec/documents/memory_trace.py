@@ -94,6 +94,7 @@ class TraceJob(Document):
                 **({"router": self._router()} if self.settings.train.router else {}),
             },
             "new_tokens": settings["eval"]["max_new_tokens"],
+            **({"trained_tokens": writing.max_new_tokens} if (writing := self.settings.train.writing) else {}),
             "shapes": [plain["train"], plain["evaluation"]],
             "device": plain["device"],
         }
@@ -114,6 +115,7 @@ class TraceJob(Document):
             return None
         plain = lesson.to_json()
         kept = {name: plain[name] for name in ("loss", "precision", "quantization")}
+        kept |= {"beta": lesson.beta} if lesson.beta is not None else {}
         return {**kept, "config": self.teacher, "outputs": plain["teacher"]["outputs"]}
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from ftc.spec.base import Document
 from ftc.spec.documents.facts import FileFacts
+from ftc.spec.model_formats import HubKind
 from ftc.spec.names import FileName, InsidePath
 from ftc.spec.storage.reading import LARGEST_DOCUMENT, read_regular
 
@@ -36,7 +37,8 @@ LIST_FILE = "ftc/pushed.json"
 PULLED_FILE = "pulled.json"
 """The same list in the folder of a run that was pulled."""
 
-What = Literal["adapter", "model", "merged", "gguf"]
+What = Literal["adapter", "model"] | HubKind
+"""What was pushed: what the run itself left, or what was made of it."""
 WAIVABLE = ("license", "gated-base", "audit", "personal-data")
 """What may be passed over by name, beside gates, which have the names of their metrics."""
 
@@ -49,8 +51,6 @@ class Target(Document):
     what: What
     languages: tuple[str, ...] = ()
     """Codes such as `en`, as the user named them: no document of a run says which languages its rows are in."""
-    file: str = ""
-    """The file of a model for llama.cpp."""
 
 
 class Pushed(Document):
@@ -59,7 +59,7 @@ class Pushed(Document):
     schema_: Literal["ftc.pushed/1"] = Field(default="ftc.pushed/1", alias="schema")
     ftc_version: str
     what: What
-    """`adapter` and `model` are what the run itself left; a merged model and one for llama.cpp were made of it."""
+    """`adapter` and `model` are what the run itself left; the others were made of it."""
     run_id: FileName
     name: FileName
     """Name of the recipe's job."""
@@ -76,7 +76,7 @@ class Pushed(Document):
 
     @property
     def is_run(self) -> bool:
-        """Whether the run can be brought back: a merged model and one for llama.cpp lack what was trained."""
+        """Whether the run can be brought back: what was made of it lacks what was trained."""
         return self.what in ("adapter", "model")
 
     def in_run(self, path: str) -> str:

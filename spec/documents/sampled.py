@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ftc.spec.base import Document, Real
 from ftc.spec.storage.reading import read_regular
 
-__all__ = ["Earned", "SampledAgain", "SampledAnswer", "read_answers"]
+__all__ = ["AnyAnswer", "Earned", "SampledAgain", "SampledAnswer", "WrittenAnswer", "answer_kind", "read_answers"]
 
 
 class Earned(NamedTuple):
@@ -32,7 +32,7 @@ class SampledAgain(NamedTuple):
     """Digest of what each step was fed, by its number."""
 
 
-class SampledAnswer(Document):
+class WrittenAnswer(Document):
     """One answer."""
 
     step: int
@@ -47,6 +47,11 @@ class SampledAnswer(Document):
     """Sampled tokens, with the one that ended the answer."""
     ended: bool
     """Whether the model ended it; else it was cut off."""
+
+
+class SampledAnswer(WrittenAnswer):
+    """One answer and what it earned."""
+
     rewards: tuple[Real, ...]
     """What it earned by each of the plan's rewards, without weights."""
     reward: Real
@@ -54,14 +59,26 @@ class SampledAnswer(Document):
     advantage: Real
 
 
-def read_answers(path: Path) -> Iterator[SampledAnswer]:
+def answer_kind(*, earns: bool) -> type[WrittenAnswer]:
+    """What is noted of each answer that is written in training: more where answers earn something."""
+    return SampledAnswer if earns else WrittenAnswer
+
+
+AnyAnswer = TypeVar("AnyAnswer", bound=WrittenAnswer)
+
+
+def read_answers(path: Path, kind: type[AnyAnswer]) -> Iterator[AnyAnswer]:
     """The lines of a file; one that a crash cut off is left out.
+
+    Args:
+        path: The file.
+        kind: What its plan has answers written for.
 
     Raises:
         OSError: The file can't be read.
     """
     for line in read_regular(path).splitlines():
         try:
-            yield SampledAnswer.model_validate_json(line)
+            yield kind.model_validate_json(line)
         except ValueError:
             continue

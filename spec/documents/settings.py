@@ -29,6 +29,7 @@ from ftc.spec.sections.train import EarlyStopping
 from ftc.spec.shardings import Offload, Sharding, sharding_card
 from ftc.spec.strategies import AnySettings
 from ftc.spec.text_forms import FormName, form_card
+from ftc.spec.writing import Writing
 
 __all__ = [
     "DeterminismSettings",
@@ -272,6 +273,11 @@ class TrainSettings(OpenTrain):
     """Target positions whose scores over the vocabulary are computed at a time; None for all, absent from the plan."""
     distillation: losses.DistillationSettings | None = None
     """Set where a teacher is learned from; None where rows alone teach."""
+
+    @property
+    def writing(self) -> Writing | None:
+        """How the model writes answers that it is trained on; None where rows alone are trained on."""
+        return source.writing if (source := self.sampling or self.distillation) is not None else None
 
     @property
     def is_divided(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from ftc.spec.diagnostics import Diagnostic, Fix, Span, TextEdit, diagnostic, rewritten
+from ftc.spec.divergences import DIVERGENCES
 from ftc.spec.embedding_losses import EMBEDDING_LOSSES
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.section_tree import all_sections, field_docs, places_of_key, section_at
@@ -279,6 +280,8 @@ def _elsewhere(path: Path) -> Iterable[tuple[str, str]]:
             yield from ((name, card.kind) for card in PREFERENCE_LOSSES for name in card.foreign)
             yield from ((name, card.kind) for card in REINFORCEMENT_LOSSES for name in card.foreign)
             yield from ((name, card.kind) for card in RERANKING_LOSSES for name in card.foreign)
+        case ("train", "distillation", "loss"):
+            yield from ((name, card.kind) for card in DIVERGENCES for name in card.foreign)
 
 
 def _not_a_choice(source: Source, path: Path, value: object, choices: list[str]) -> Diagnostic:

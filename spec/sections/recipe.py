@@ -15,6 +15,7 @@ from ftc.spec.sections.train import Train
 from ftc.spec.strategies import AnyStrategy
 from ftc.spec.tasks import Task
 from ftc.spec.trackers import Track
+from ftc.spec.writing import Writing
 
 __all__ = ["LANGUAGE_VERSION", "Recipe"]
 
@@ -54,3 +55,11 @@ class Recipe(Document):
     track: Track | None = Field(default=None, exclude=True)
     """Experiment trackers that the run is reported to. It changes nothing that is computed, so plan, lock and record
     don't contain it. Default: none; everything is in the run's folder."""
+
+    @property
+    def writing(self) -> Writing | None:
+        """How the model writes answers that it is trained on; None where rows alone are trained on."""
+        if (sampling := self.task.sampling) is not None:
+            return sampling.writing
+        lesson = self.train.distillation
+        return lesson.on_policy.writing if lesson is not None and lesson.on_policy is not None else None

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ftc.spec.base import Document, Effect, Real
 from ftc.spec.checkpointing import Recomputing
+from ftc.spec.divergences import Divergence
 from ftc.spec.extension_points import ENTRY
 from ftc.spec.knobs import effects_in
 from ftc.spec.optimizer_choice import usual_optimizer
@@ -17,11 +18,12 @@ from ftc.spec.parameter_patterns import MOST_PATTERNS, ParameterPattern
 from ftc.spec.precisions import AskedPrecision, AskedType
 from ftc.spec.schedules import ScheduleKeys, ScheduleKind
 from ftc.spec.shardings import AskedSharding
+from ftc.spec.writing import Writing
 
 __all__ = [
     "Distillation",
-    "Divergence",
     "EarlyStopping",
+    "OnPolicy",
     "Optimizer",
     "ParameterGroup",
     "Schedule",
@@ -89,11 +91,38 @@ class EarlyStopping(Document):
     """Smallest change that counts as improvement, in the metric's own unit. Default: 0, so that any gain counts."""
 
 
-Divergence = Literal["forward_kl", "reverse_kl", "jsd"]
-"""How far the model's choice is from the teacher's: from the teacher's side, which wants all covered that the teacher
-finds likely; from the model's own, which wants nothing that the teacher finds unlikely; or from both, by halves."""
 TeacherQuantization = Literal["nf4", "int8"]
 """Forms of bitsandbytes in which a teacher's linear layers may be held."""
+
+
+class OnPolicy(Document):
+    """On-policy distillation (GKD, Agarwal et al. 2024): in a share of the steps the model writes its own answers to
+    the rows' prompts and learns what the teacher says of each of their tokens, so that it is corrected where it goes
+    wrong itself. Each answer is kept in the run's folder, so that an audit recomputes what these steps were fed.
+    """
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    lmbda: Real = Field(default=0.5, gt=0, le=1)
+    """Share of the optimizer steps that train on answers of the model itself, evenly spread; the others train on the
+    rows' answers. Default: 0.5, as in TRL."""
+    max_new_tokens: int = Field(default=128, ge=1, le=131_072)
+    """Longest answer that is written in training, in tokens. Default: 128, as in TRL."""
+    temperature: Real = Field(default=1.0, gt=0, le=10)
+    """Sampling temperature. Default: 1, the model's own distribution, as in the paper."""
+    top_k: int = Field(default=0, ge=0)
+    """Tokens among which each token is sampled, the likeliest; 0 for all. Default: 0, the model's own distribution."""
+
+    @property
+    def writing(self) -> Writing:
+        """How the model writes."""
+        return Writing(
+            answers=1,
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            share=self.lmbda,
+        )
 
 
 class Distillation(Document):
@@ -113,17 +142,35 @@ class Distillation(Document):
     loss: Divergence = "forward_kl"
     """Divergence that is minimized. `forward_kl`: from the teacher to the model. `reverse_kl`: from the model to the
     teacher, for a model much smaller than the teacher (MiniLLM, Gu et al. 2024). `jsd`: the mean of both to their
-    average. Default: forward_kl, as in the paper."""
+    average. `generalized_jsd`: between these three, by `beta` (GKD, Agarwal et al. 2024). Default: forward_kl, as in
+    the paper."""
+    beta: Real = Field(default=0.5, ge=0, le=1)
+    """Weight of the teacher in the mixture of `generalized_jsd`, as in TRL: 0 is `forward_kl`, 0.5 `jsd` and 1
+    `reverse_kl`. Default: 0.5, as in TRL; the other losses don't know it."""
     temperature: Real = Field(default=2.0, gt=0, le=100)
     """Temperature that divides the logits of both models before the softmax; a higher one shows more of the teacher's
-    second choices. Default: 2, as in DistilBERT."""
+    second choices. Default: 2, as in DistilBERT, and 1 with `on_policy`, as in TRL."""
     weight: Real = Field(default=0.5, gt=0, le=1)
-    """Weight of the teacher's loss; the rest is the loss on the rows' own answers. Default: 0.5, equal weights."""
+    """Weight of the teacher's loss; the rest is the loss on the rows' own answers. Default: 0.5, equal weights, and 1
+    with `on_policy`: what the model writes itself is no reference answer."""
+    on_policy: OnPolicy | None = None
+    """Answers that the model writes itself and the teacher judges. Default: none, so that every step trains on the
+    rows' answers."""
     precision: AskedType = "auto"
     """Data type of the teacher's weights. Default `auto`: the precision of the run."""
     quantization: TeacherQuantization | None = None
     """Load the teacher's linear layers in 4 or 8 bits: less memory, slightly less accurate probabilities. Default:
     none, because the model learns from the teacher."""
+
+    @model_validator(mode="after")
+    def _as_written_answers_need(self) -> Self:
+        """Where the model writes answers itself, the teacher alone counts, at its own probabilities."""
+        usual = {name: 1.0 for name in ("temperature", "weight") if name not in self.model_fields_set}
+        if self.on_policy is None or not usual:
+            return self
+        found = self.model_copy(update=usual)
+        found.model_fields_set.difference_update(usual)  # nobody wrote them
+        return found
 
 
 class ParameterGroup(Document):
@@ -269,18 +316,20 @@ class Train(Document):
     """Compile the model's layers for training with `torch.compile`, on one device: once for each kind of layer and for
     each kind of micro-batch (one row or several, padded or not), whatever the lengths of the rows. Losses differ by
     rounding; evaluations are computed as without. Where the layers can't be compiled, the run says so and goes on
-    without (FTC673). Default: no, because compiling takes up to some minutes at each start, and the plan's estimates
-    can't tell how long, or what a step gains."""
+    without (FTC673). Default: no, because compiling takes up to some minutes at each start, and the plan has no
+    estimate of that, or of what a step gains."""
     sharding: AskedSharding = "auto"
     """What each of several devices (`budget.devices`) holds: with `ddp` the whole model, with `fsdp` a shard of every
-    weight, gradient and optimizer state, and one layer at a time as a whole (torch's `fully_shard`). The gradient
-    is the same except for rounding. In bfloat16 `fsdp` rounds more: it gathers layers with trained weights in
-    bfloat16, so that activations between layers are bfloat16, which `ddp` keeps in float32. Default `auto`: the
-    fastest that fits, and of equals `ddp`, which communicates least."""
+    weight, gradient and optimizer state, and one layer at a time as a whole (torch's `fully_shard`). `hsdp` is for
+    several machines (`budget.nodes`): each machine holds the whole model in shards, so that weights are gathered inside
+    a machine and only gradients cross the network, once per step. The gradient is the same except for rounding. In
+    bfloat16 `fsdp` and `hsdp` round more: they gather layers with trained weights in bfloat16, so that activations
+    between layers are bfloat16, which `ddp` keeps in float32. Default `auto`: the fastest that fits, by the traffic
+    over each link, and of equals the one that communicates least: `ddp`, then `hsdp`."""
     offload: Literal["auto", "none", "cpu"] = "auto"
-    """With `cpu`, each device's shards under `fsdp` are kept in host RAM, and the optimizer step runs there: least GPU
-    memory, but slow. Default `auto`: `none`, because GPU memory is faster, and `cpu` if that is the fastest that
-    fits."""
+    """With `cpu`, each device's shards under `fsdp` and `hsdp` are kept in host RAM, and the optimizer step runs there:
+    least GPU memory, but slow. Default `auto`: `none`, because GPU memory is faster, and `cpu` if that is the fastest
+    that fits."""
     seed: int = Field(default=17, ge=0, lt=2**32)
     """Root of every random stream of training: initial weights, order of rows, dropout. Default: 17, a fixed number so
     that two runs are equal."""

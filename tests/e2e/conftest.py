@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,9 +15,12 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from ftc.cli.main import main  # after the packages without which there is nothing to test
+from ftc import api  # after the packages without which there is nothing to test
+from ftc.cli.main import main
+from ftc.spec.diagnostics import Refusal
 from tests.support.cards import CardRunner
-from tests.support.projects import make_model, make_project
+from tests.support.hub_server import HubServer, hub_server
+from tests.support.projects import contents, make_model, make_project
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Answer:
         return " ".join((self.out + self.err).split())
 
 
+TOKEN = "hf_neverInAnyLog0123456789abcdefgh"
+"""Of the hub on this machine."""
 Ftc = Callable[..., Answer]
 MakeProject = Callable[..., Path]
 
@@ -114,3 +120,36 @@ def ftc(capsys: pytest.CaptureFixture[str]) -> Ftc:
         return Answer(code, out, err)
 
     return run
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A hub that takes what this process pushes."""
+    from huggingface_hub import constants
+
+    with hub_server({}) as running:
+        running.token = TOKEN
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        monkeypatch.setattr(constants, "ENDPOINT", running.endpoint)
+        template = running.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+        yield running
+
+
+def pushed_as_made(run: api.Run, server: HubServer, folder: str, *, kind: str, library: str) -> str:
+    """Pushes an exported folder, compares the repository with it, and gives the card."""
+    done = api.push(run, f"me/{kind}", made=folder)
+    assert (done.report.status, done.report.what) == ("pushed", kind)
+    repo, files = server.repos[f"me/{kind}"], contents(Path(folder))
+    assert {path: hashlib.sha256(repo.files[path]).hexdigest() for path in files} == files
+    assert {"README.md", "ftc/record.json", "ftc/plan.json"} < repo.files.keys()
+    assert f'library_name: "{library}"' in done.card
+    assert f"me/{kind}" in done.card
+    assert api.push(run, f"me/{kind}", made=folder).report.status == "up to date"
+    with pytest.raises(Refusal) as caught:
+        api.pull(f"me/{kind}")
+    assert [one.code for one in caught.value.diagnostics] == ["FTC778"], "it lacks what was trained"
+    return done.card

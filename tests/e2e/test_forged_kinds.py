@@ -313,4 +313,4 @@ def test_sampled_answers_are_audited_without_torch(
     command = [sys.executable, "-c", seen, "audit", record.parent.name]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    assert "made again from sampled answers" in " ".join(done.stdout.split())
+    assert "made again from written answers" in " ".join(done.stdout.split())

@@ -18,7 +18,8 @@ from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.exported import ExportedModel, TemplateKept
 from ftc.spec.documents.ledger import ModelExported, read_ledger
 from ftc.verbs import export_model as verb
-from tests.e2e.conftest import Ftc, in_a_copy
+from tests.e2e.conftest import Ftc, in_a_copy, pushed_as_made
+from tests.support.hub_server import HubServer
 from tests.support.projects import contents, make_project
 
 pytestmark = pytest.mark.skipif("FTC_GGUF" not in os.environ, reason="has its own session: nox -s gguf")
@@ -214,6 +215,14 @@ def test_every_layer_of_an_adapter_keeps_its_own_scale(
             api.export_model(run, "lora-gguf", "dist/y", pre_tokenizer=SPLITS)
     assert codes(refused) == {"FTC669"}
     assert not Path("dist/y").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the hub's own library
+def test_an_adapter_is_pushed_with_how_it_is_used(run: api.Run, server: HubServer) -> None:
+    made = api.export_model(run, "lora-gguf", "dist/x", pre_tokenizer=SPLITS).model
+    card = pushed_as_made(run, server, "dist/x", kind="lora-gguf", library="gguf")
+    assert f"llama-server -m {made.base}.gguf --lora {made.model_file}" in card
+    assert f"hf download me/lora-gguf {made.model_file}" in card
 
 
 def test_an_adapter_that_is_another_one_is_refused(run: api.Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,11 +17,13 @@ import pytest
 
 from ftc import api
 from ftc.runtime.exports import onnx as exporting
+from ftc.runtime.exports.onnx_file import quantize
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.exported import ExportedModel
 from ftc.verbs import export_model as verb
 from ftc.verbs.provenance import _read_onnx
-from tests.e2e.conftest import Ftc, MakeProject
+from tests.e2e.conftest import Ftc, MakeProject, pushed_as_made
+from tests.support.hub_server import HubServer
 from tests.support.projects import contents
 from tests.support.session_packages import package_of
 
@@ -139,6 +141,96 @@ def test_a_damaged_file_is_refused_and_nothing_is_kept(
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
     assert "[FTC519]" in ftc("provenance", file).err
+
+
+@pytest.mark.parametrize(("task", "model"), [("classification", "encoder"), ("token_classification", "decoder")])
+def test_a_file_of_8_bits_is_smaller_and_proved_twice(
+    finished: Callable[..., api.Run], ftc: Ftc, task: str, model: str
+) -> None:
+    run = finished(task, model=model)
+    answer = ftc("run", "export", run.record.id, "--format", "onnx", "--type", "int8_dynamic", "-o", "dist/x", "--json")
+    assert answer.code == 0, answer.err
+    made = ExportedModel.model_validate_json(json.dumps(json.loads(answer.out)["export"]))
+    assert made.conversion.allowed < made.parity.allowed
+    assert made.conversion.share < made.parity.share, "the file in float32 is proved by itself, more tightly"
+    assert made.tensor_types["INT8"] > 5
+    assert made.answers is not None
+    full = api.export_model(run, "onnx", "dist/full").model
+    assert made.files[made.model_file].size < full.files[full.model_file].size
+    assert made.files == api.export_model(run, "onnx", "dist/again", weight_type="int8_dynamic").model.files
+    assert str(Path.cwd()).encode() not in Path("dist/x", made.model_file).read_bytes()
+    origin = api.provenance(Path("dist/x") / made.model_file)
+    assert (origin.confirmed, origin.runs) == ("same bytes", (run.record.id,))
+    assert len(used(Path("dist/x"), "the player won", "a song")) == 2
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the hub's own library
+def test_a_file_is_pushed_with_its_program(finished: Callable[..., api.Run], server: HubServer) -> None:
+    run = finished("classification")
+    api.export_model(run, "onnx", "dist/x", weight_type="int8_dynamic")
+    card = pushed_as_made(run, server, "dist/x", kind="onnx", library="onnx")
+    assert "tiny-int8_dynamic.onnx" in server.repos["me/onnx"].files
+    assert 'python tiny/use.py "A text."' in card
+    assert "hf download me/onnx --local-dir tiny" in card
+
+
+def coarse(factor: float) -> Callable[[Path, Path, Path], None]:
+    """The quantizer, with the weights of a head of three classes scaled otherwise."""
+
+    def write(full: Path, file: Path, scratch: Path) -> None:
+        quantize(full, file, scratch)
+        model = onnx.load(str(file))
+        (scale,) = (one for one in model.graph.initializer if one.name.endswith("_scale") and list(one.dims) == [3])
+        scale.CopyFrom(onnx.numpy_helper.from_array(factor * onnx.numpy_helper.to_array(scale), scale.name))
+        onnx.save(model, str(file))
+
+    return write
+
+
+def test_8_bits_that_break_a_gate_are_refused(
+    finished: Callable[..., api.Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores within their bound are not enough: the gate lies between the loss of float32 and that of 8 bits."""
+    run = finished("classification", evaluation="gates: {loss: '<= 100'}")
+
+    def loss(name: str, type_name: str) -> float:
+        found = api.export_model(run, "onnx", f"dist/{name}", weight_type=type_name).model.answers
+        assert found is not None
+        return found.exported["loss"]
+
+    full, found = loss("f32", "f32"), dict[float, float]()
+    for factor in (0.9, 1.1):  # a loss curves upwards over the scale of its scores, so that one of the two is worse
+        monkeypatch.setattr(exporting, "quantize", coarse(factor))
+        found[factor] = loss(f"{factor}", "int8_dynamic")
+    worst = max(found, key=lambda factor: found[factor])
+    assert found[worst] > full
+    monkeypatch.setattr(exporting, "quantize", coarse(worst))
+    recipe = Path("recipe.yaml")
+    recipe.write_text(recipe.read_text().replace("'<= 100'", f"'<= {(full + found[worst]) / 2:.8f}'"))
+    run = api.apply(recipe)
+    assert api.export_model(run, "onnx", "dist/holds").model.answers is not None
+    with pytest.raises(Refusal) as refused:
+        api.export_model(run, "onnx", "dist/breaks", weight_type="int8_dynamic")
+    assert codes(refused) == {"FTC670"}
+    assert not Path("dist/breaks").exists()
+    waived = api.export_model(run, "onnx", "dist/waived", weight_type="int8_dynamic", waive=["loss"]).model.answers
+    assert waived is not None
+    assert [one.passed for one in waived.gates] == [False]
+
+
+def test_a_file_of_8_bits_that_says_something_else_is_refused(
+    finished: Callable[..., api.Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finished("classification")
+    monkeypatch.setattr(exporting, "quantize", coarse(-3.0))
+    with pytest.raises(Refusal, match="in int8_dynamic differs") as found:
+        api.export_model(run, "onnx", "dist/x", weight_type="int8_dynamic")
+    assert codes(found) == {"FTC669"}
+    monkeypatch.setattr(exporting, "quantize", lambda full, *rest: quantize(full.with_name("none"), *rest))
+    with pytest.raises(Refusal) as found:
+        api.export_model(run, "onnx", "dist/x", weight_type="int8_dynamic")
+    assert codes(found) == {"FTC668"}
+    assert not Path("dist").exists() or not list(Path("dist").iterdir())
 
 
 def test_the_digest_of_tensors_is_of_their_values(tmp_path: Path, ftc: Ftc) -> None:

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,17 @@ import pytest
 from ftc import api
 from ftc.compiler.resolve.files.hub_repository import HubRepository
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.exported import AnswersKept
 from ftc.spec.documents.ledger import RunPulled, RunPushed, read_ledger
 from ftc.spec.documents.record import GateResult
 from ftc.spec.documents.segments import ProcessSeen
 from ftc.verbs.push_checks import require_shareable
-from tests.e2e.conftest import Ftc, finished_project, in_a_copy
-from tests.support.hub_server import HubRepo, HubServer, hub_server
+from tests.e2e.conftest import TOKEN, Ftc, finished_project, in_a_copy, pushed_as_made
+from tests.support.hub_server import HubRepo, HubServer
+from tests.support.xet_store import XetStore
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the hub's own library
 
-TOKEN = "hf_neverInAnyLog0123456789abcdefgh"
 REPO = "me/tiny"
 
 
@@ -33,23 +33,6 @@ REPO = "me/tiny"
 def finished(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a finished run; its tests work on copies."""
     return finished_project(tmp_path_factory.mktemp("sharing"), models, steps=2)
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """A hub that takes what this process pushes."""
-    from huggingface_hub import constants
-
-    with hub_server({}) as running:
-        running.token = TOKEN
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        monkeypatch.setattr(constants, "ENDPOINT", running.endpoint)
-        template = running.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
-        yield running
 
 
 @pytest.fixture
@@ -304,3 +287,63 @@ def test_what_was_made_of_a_run(run: api.Run, server: HubServer) -> None:
     Path("merged/config.json").write_text("{}")
     assert codes(refused(run, made="merged")) == ["FTC770"]
     assert codes(refused(run, made="encoder")) == ["FTC770"]
+
+
+def test_what_was_exported_for_transformers(run: api.Run, server: HubServer) -> None:
+    api.export_model(run, "merged", "dist/x", weight_type="f32")
+    card = pushed_as_made(run, server, "dist/x", kind="merged", library="transformers")
+    assert 'from_pretrained("me/merged")' in card
+
+
+def test_a_gate_that_an_exported_file_failed_has_to_be_waived_again(run: api.Run, server: HubServer) -> None:
+    made = api.export_model(run, "merged", "dist/x", weight_type="f32").model
+    gate = GateResult(metric="accuracy", bound=">= 0.99", value=0.5, interval=None, passed=False)
+    kept = {"split": "validation", "rows": 9, "same_answers": 9, "tuned": {}, "exported": {}, "changes": {}}
+    answers = AnswersKept(**kept, gates=(gate,), waived=("accuracy",))  # type: ignore[arg-type]
+    Path("dist/x/export.json").write_text(made.model_copy(update={"answers": answers}).to_text())
+    assert codes(refused(run, made="dist/x")) == ["FTC772"]
+    assert server.requests == [] or not server.repos
+
+
+def test_weights_go_to_the_storage_of_the_hub_and_come_back(
+    run: api.Run, server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hf_xet itself, which cuts files into chunks, sends those and puts them together again."""
+    from huggingface_hub import constants
+
+    pytest.importorskip("hf_xet")
+    server.storage = XetStore(tmp_path / "storage")
+    server.storage.folder.mkdir()
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    sent = (run.folder / "adapter/adapter_model.safetensors").read_bytes()
+    server.faults["write token"] = [503, 503]
+    done = api.push(run, REPO)
+    assert done.report.status == "pushed"
+    assert server.paths("PUT") == [], "no large file goes the old way"
+    assert not [path for path in server.paths("POST") if path.endswith("/batch")]
+    assert f"/api/models/{REPO}/xet-write-token/main" in server.paths("GET")
+    assert server.storage.content(hashlib.sha256(sent).hexdigest()) == sent
+    assert server.repos[REPO].files["adapter_model.safetensors"] == sent
+    assert api.push(run, REPO).report.status == "up to date"
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copytree(run.root / "encoder", elsewhere / "encoder")
+    monkeypatch.chdir(elsewhere)
+    api.pull(REPO)
+    (found,) = api.runs()
+    assert any("/xet-read-token/" in path for path in server.paths("GET"))
+    assert (found.folder / "adapter/adapter_model.safetensors").read_bytes() == sent
+
+
+def test_a_storage_that_refuses_is_a_finding(
+    run: api.Run, server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    pytest.importorskip("hf_xet")
+    server.storage = XetStore(tmp_path / "storage")
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    server.faults["write token"] = [403] * 20
+    assert codes(refused(run)) == ["FTC775"]
+    assert set(server.repos[REPO].files) == {".gitattributes"}, "nothing was written"

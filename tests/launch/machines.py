@@ -84,7 +84,7 @@ def plan_of(machine: Machine, *words: str) -> dict[str, Any]:
 def copied(machine: Machine, name: str, *, shares_runs: bool = True) -> Machine:
     """Another machine with a copy of the project and of the cache; a folder of runs may be on a disk of both."""
     root, cache = machine.root.parent / name, machine.root.parent / f"cache-{name}"
-    shutil.copytree(machine.root, root)
+    shutil.copytree(machine.root, root, ignore=shutil.ignore_patterns("runs") if shares_runs else None)
     shutil.copytree(machine.cache, cache)
     if shares_runs:
         (machine.root / "runs").mkdir(exist_ok=True)
@@ -101,10 +101,12 @@ def start(machines: Sequence[Machine], *words: str, **environment: str) -> list[
     ]
 
 
-def under_torchrun(machines: Sequence[Machine], *words: str, **environment: str) -> list[subprocess.Popen[str]]:
-    """Starts one agent of torchrun on each machine."""
+def under_torchrun(
+    machines: Sequence[Machine], *words: str, each: int = 1, **environment: str
+) -> list[subprocess.Popen[str]]:
+    """Starts one agent of torchrun on each machine, which starts so many processes."""
     launch = [
-        *("-m", "torch.distributed.run", "--nnodes", str(len(machines)), "--nproc-per-node", "1"),
+        *("-m", "torch.distributed.run", "--nnodes", str(len(machines)), "--nproc-per-node", str(each)),
         *("--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", "t"),
         *("--local-addr", "127.0.0.1", "-m", "ftc", *words),
     ]

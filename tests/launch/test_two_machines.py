@@ -163,6 +163,73 @@ def test_a_killed_worker_ends_a_launch_without_the_banner_of_torch(planned: Mach
     assert "Traceback" not in out + err
 
 
+_STEPS = ("strategy.dropout=0", "train.max_steps=40", "train.evaluate_every=10")
+_COPIES = ("budget.nodes=2", "train.sharding=hsdp", *_STEPS)
+
+
+def _sets(*values: str) -> list[str]:
+    return [word for value in values for word in ("--set", value)]
+
+
+def _losses(machine: Machine, run: str) -> list[float]:
+    (file,) = machine.root.glob(f"runs/tiny/{run}/events.ndjson")
+    events = [json.loads(line) for line in file.read_text().splitlines()]
+    return [float(event["loss"]) for event in events if event["kind"] == "step"]
+
+
+@_SESSION
+def test_machines_with_copies_of_a_model_lose_a_process_and_go_on_with_the_same_bits(
+    first: Machine, tmp_path: Path
+) -> None:
+    plan_of(first, *_sets(*_COPIES))
+    (tmp_path / "other").mkdir()
+    shutil.copytree(first.root, tmp_path / "other" / "a")
+    shutil.copytree(first.cache, tmp_path / "other" / "cache-a")
+    other = Machine(tmp_path / "other" / "a", tmp_path / "other" / "cache-a")
+    machines, others = ([one, copied(one, "b")] for one in (first, other))
+    told = together(under_torchrun(machines, "apply", PLAN, each=2))
+    assert [one.code for one in told] == [0, 0], [one.text for one in told]
+
+    agents = under_torchrun(others, "apply", PLAN, each=2)
+    ends = time.monotonic() + 240
+    while not any(other.root.glob("runs/tiny/*/checkpoints/*10/MANIFEST.json")):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    os.kill(_of_rank(3, [one for agent in agents for one in _workers(agent.pid)]), signal.SIGKILL)
+    assert all(one.code for one in together(agents))
+    assert 10 <= _record(other)["steps_done"] < 40
+    told = together(under_torchrun(others, "apply", PLAN, each=2))
+    assert [one.code for one in told] == [0, 0], [one.text for one in told]
+    kept, record = "final_weights_sha256", _record(other)
+    assert record[kept] == _record(first)[kept]
+    assert [len(one["processes"]) for one in record["segments"]] == [4, 4]
+    audited = other.ftc("audit", record["id"])
+    assert (audited.code, "8 processes on 1 machine" in audited.text) == (0, True), audited.text
+
+
+@_SESSION
+def test_a_run_goes_on_as_copies_on_two_machines_and_then_in_parts_on_one(first: Machine) -> None:
+    one = ("budget.devices=1", "train.sharding=auto", *_STEPS)
+    assert first.ftc("apply", "recipe.yaml", "--yes", *_sets(*one), "--until", "10").code == 0
+    source = _record(first)["id"]
+    plan_of(first, *_sets(*_COPIES))
+    assert first.ftc("apply", PLAN, "--from", source).code == 0
+    machines = [first, copied(first, "b")]
+    told = together(under_torchrun(machines, "apply", PLAN, "--until", "20", each=2))
+    assert [one.code for one in told] == [0, 0], [one.text for one in told]
+    (copies,) = (file.parent.name for file in first.root.glob("runs/tiny/*/record.json") if file.parent.name != source)
+    fsdp = ("budget.devices=2", "train.sharding=fsdp", *_STEPS)
+    done = first.ftc("apply", "recipe.yaml", "--yes", *_sets(*fsdp), "--from", copies)
+    assert done.code == 0, done.text
+    ids = {file.parent.name for file in first.root.glob("runs/tiny/*/record.json")} - {source, copies}
+    (last,) = ids
+    assert first.ftc("apply", "recipe.yaml", "--yes", "--again", *_sets(*one)).code == 0
+    (undisturbed,) = {file.parent.name for file in first.root.glob("runs/tiny/*/record.json")} - {source, copies, last}
+    assert _losses(first, last) == pytest.approx(_losses(first, undisturbed), rel=1e-6)
+    audited = first.ftc("audit", last)
+    assert audited.code == 0, audited.text
+
+
 def _wait_for_steps(machine: Machine) -> None:
     ends = time.monotonic() + 240
     while not any('"kind": "step"' in file.read_text() for file in machine.root.glob("runs/*/*/events.ndjson")):

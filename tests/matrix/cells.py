@@ -19,9 +19,10 @@ from ftc.spec.strategies import strategy_card
 from ftc.spec.strategies.qlora import QLoraSettings
 from ftc.views.words import auto_class
 from tests.support.cards import CardRunner
+from tests.support.lessons import taught
 from tests.support.projects import make_project
 
-__all__ = ["BASES", "FAMILIES", "STRATEGIES", "TASKS", "Cell", "cells", "outcome_of"]
+__all__ = ["BASES", "FAMILIES", "STRATEGIES", "TASKS", "Cell", "cells", "outcome_of", "project_of"]
 
 TASKS = {
     "classification": "classification",
@@ -35,6 +36,7 @@ TASKS = {
     "translation": "translation",
     "generation": "generation",
     "chat": "chat",
+    "on_policy": "chat, on-policy distillation",
     "preference": "preference",
     "rated": "preference, rated answers",
     "reward": "reward",
@@ -115,9 +117,17 @@ def outcome_of(cell: Cell, root: Path, models: Path, cards: CardRunner) -> str:
     return "works"
 
 
+def project_of(root: Path, models: Path, task: str, strategy: str, model: str) -> None:
+    """A project of three steps for a task of the matrix."""
+    is_taught = task == "on_policy"
+    make_project(root, models, "chat" if is_taught else task, STRATEGIES[strategy], steps=3, model=model)
+    if is_taught:
+        taught(root, model)
+
+
 def _project(cell: Cell, root: Path, models: Path) -> None:
     model = BASES.get((cell.task, cell.family), cell.family)
-    make_project(root, models, cell.task, STRATEGIES[cell.strategy], steps=3, model=model)
+    project_of(root, models, cell.task, cell.strategy, model)
     file = root / "recipe.yaml"
     text = file.read_text(encoding="utf-8").replace("evaluate_every: 1", "evaluate_every: 3")
     if cell.task == "summarization":  # a written prompt takes more than the tests' usual length

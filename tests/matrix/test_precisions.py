@@ -17,8 +17,8 @@ from ftc.compiler.resolve.models.weights import read_header
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.precisions import PRECISIONS, PrecisionCard
 from ftc.spec.strategies import STRATEGIES as STRATEGY_CARDS
-from tests.matrix.cells import BASES, FAMILIES, STRATEGIES, TASKS
-from tests.support.projects import make_model, make_project
+from tests.matrix.cells import BASES, FAMILIES, STRATEGIES, TASKS, project_of
+from tests.support.projects import make_model
 
 _FAMILY = {
     "token_classification": "encoder",
@@ -87,7 +87,7 @@ def _trained(
     monkeypatch.setenv("FTC_CACHE", str(folder / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     family = "encoder" if strategy == "bitfit" else _FAMILY.get(task, "decoder")
-    make_project(folder / "p", models, task, STRATEGIES[strategy], steps=3, model=family)
+    project_of(folder / "p", models, task, strategy, family)
     recipe = folder / "p" / "recipe.yaml"
     text = recipe.read_text(encoding="utf-8").replace("train: {", f"train: {{precision: {precision}, ")
     assert precision in text

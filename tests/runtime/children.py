@@ -57,13 +57,13 @@ def _run(
     return execute(job.plan, job.inputs, job.folder(name), lambda event: None).status
 
 
-def together(root: Path, jobs: list[dict[str, Any]]) -> None:
-    """Runs jobs in two processes that are connected over the loopback."""
+def together(root: Path, jobs: list[dict[str, Any]], *, processes: int = 2) -> None:
+    """Runs jobs in so many processes that are connected over the loopback."""
     import subprocess
 
     launched = subprocess.run(
         [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)),
             *("--master-addr", "127.0.0.1", "--master-port", "0", "--rdzv-backend", "c10d"),
             *("--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"),
             *("-m", "tests.runtime.children", str(root), json.dumps(jobs)),
@@ -73,7 +73,7 @@ def together(root: Path, jobs: list[dict[str, Any]]) -> None:
         text=True,
         check=False,
     )
-    assert launched.returncode == 0, launched.stderr[-3000:]
+    assert launched.returncode == 0, launched.stderr
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from tests.runtime.jobs import Job, make_job
 
 _ALONE: dict[str, Any] = {"train__batch_size": 4, "train__micro_batch": 1}
 _SHARED = {**_ALONE, "train__world_size": 2, "device__count": 2}
+_HSDP = {**_ALONE, "train__world_size": 4, "train__nodes": 2, "device__count": 2, "train__sharding": "hsdp"}
 _DDP, _FSDP = {**_SHARED, "train__sharding": "ddp"}, {**_SHARED, "train__sharding": "fsdp"}
 _STILL: dict[str, Any] = {"strategy__adapter__dropout": 0.0}
 _SESSION = pytest.mark.skipif("FTC_SHARDING" not in os.environ, reason="has its own session: nox -s sharding")
@@ -54,13 +55,13 @@ def _record(job: Job, name: str) -> dict[str, Any]:
     return record
 
 
-def _agree(job: Job, name: str, *, far: float = 1e-4) -> None:
+def _agree(job: Job, name: str, *, far: float = 1e-4, processes: int = 2) -> None:
     """The run of that name and `one` did the same, but for the order of sums."""
     ours, theirs = _record(job, "one"), _record(job, name)
-    assert theirs["observed"]["world_size"] == 2
+    assert theirs["observed"]["world_size"] == processes
     machine = MachineClass.model_validate_json(json.dumps(theirs["observed"]["machine"])).digest()
     each = [(one["rank"], one["machine_sha256"]) for one in theirs["segments"][-1]["processes"]]
-    assert each == [(0, machine), (1, machine)]
+    assert each == [(rank, machine) for rank in range(processes)]
     assert "processes" not in ours["segments"][-1]
     assert theirs["initial_weights_sha256"] == ours["initial_weights_sha256"]
     assert theirs["supervised_tokens"] == ours["supervised_tokens"]
@@ -91,6 +92,20 @@ def test_two_gloo_processes_equal_one(tmp_path: Path) -> None:
         _agree(lora, name)
     kept = "final_weights_sha256"
     assert _record(lora, "stopped")[kept] == _record(lora, "fsdp")[kept], "a resumed run gives the same bits"
+
+
+@pytest.mark.slow
+def test_machines_hold_copies_of_a_model_that_is_divided_inside_each(tmp_path: Path) -> None:
+    """Two machines of two processes. With 8 rows a step has two micro-batches, behind which machines meet once."""
+    rows = {"train__batch_size": 8, "train__steps_per_epoch": 3, "train__num_steps": 6}
+    lora = make_job(tmp_path, **_ALONE | rows, **_STILL)
+    lora.run("one")
+    changes = {**_HSDP, **_STILL, **rows}
+    together(tmp_path, [_job("hsdp", "lora", changes), _job("stopped", "lora", changes, stop_at=4)], processes=4)
+    assert _record(lora, "hsdp")["observed"]["wrapper"] == "FSDP2"
+    _agree(lora, "hsdp", processes=4)
+    kept = "final_weights_sha256"
+    assert _record(lora, "stopped")[kept] == _record(lora, "hsdp")[kept], "a resumed run gives the same bits"
 
 
 @pytest.mark.slow

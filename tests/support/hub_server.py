@@ -18,10 +18,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from tests.support.xet_store import XetStore
+
 __all__ = ["HubRepo", "HubServer", "ReadsHandler", "hub_server"]
 
 _API = re.compile(r"/api/(models|datasets)/(.+?)/(revision|tree)/([^/]+)")
 _MAIN = re.compile(r"/api/models/([^/]+/[^/]+)")
+_TOKEN = re.compile(r"/api/models/[^/]+/[^/]+/xet-(read|write)-token/[^/]+")
 _FILE = re.compile(r"/(?:datasets/)?(.+?)/resolve/([^/]+)/(.+)")
 
 
@@ -74,7 +77,7 @@ class HubServer:
 
     `cut_once` names files whose first GET ends after half the bytes. `token` is whose requests may write and read what
     is private. `faults` are statuses by the kind of request, each given once; `cut` answers nothing, `late` does what
-    was asked and answers nothing.
+    was asked and answers nothing. With a `storage` clients send large files there, by hf_xet, and fetch them there.
     """
 
     repos: dict[str, HubRepo]
@@ -85,6 +88,7 @@ class HubServer:
     token: str | None = None
     faults: dict[str, list[int | str]] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
+    storage: XetStore | None = None
 
     def paths(self, method: str) -> list[str]:
         """Paths asked for by one method, in order."""
@@ -137,6 +141,11 @@ class ReadsHandler(BaseHTTPRequestHandler):
             self._listing(match[2], match[3], match[4])
         elif match := _MAIN.fullmatch(path):
             self._listing(match[1], "revision", "main")
+        elif (match := _TOKEN.fullmatch(path)) and (storage := self.hub.storage) is not None:
+            if not self.has_token():
+                self._error(401, "")
+            elif not self.fails(f"{match[1]} token"):
+                self._send(json.dumps(storage.entry()).encode(), storage.headers())
         elif match := _FILE.fullmatch(path):
             self._file(match[1], match[2], match[3], with_body)
         else:
@@ -179,6 +188,9 @@ class ReadsHandler(BaseHTTPRequestHandler):
         headers = {"ETag": f'"{tag}"', "X-Repo-Commit": repo.commit, "Accept-Ranges": "bytes"}
         if file in repo.large:
             headers |= {"X-Linked-Etag": f'"{tag}"', "X-Linked-Size": str(len(content))}
+            if self.hub.storage is not None and (own := self.hub.storage.hash_of(tag)) is not None:
+                route = f"{self.hub.endpoint}/api/models/{name}/xet-read-token/{repo.commit}"
+                headers |= {"X-Xet-Hash": own, "X-Xet-Refresh-Route": route}
         start = self._range_start()
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"

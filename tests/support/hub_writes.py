@@ -17,7 +17,7 @@ __all__ = ["WritesHandler"]
 _OF_REPO = re.compile(r"/api/models/([^/]+/[^/]+)/(preupload|commit|paths-info)/([^/]+)")
 _BATCH = re.compile(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch")
 _OBJECT = re.compile(r"/lfs-objects/([0-9a-f]{64})")
-_LARGE = (".safetensors", ".gguf")
+_LARGE = (".safetensors", ".gguf", ".onnx")
 
 
 class WritesHandler(ReadsHandler):
@@ -127,7 +127,11 @@ class WritesHandler(ReadsHandler):
                 case "file":
                     repo.files[value["path"]] = base64.b64decode(value["content"])
                 case "lfsFile":
-                    repo.files[value["path"]] = self.hub.objects[value["oid"]]
+                    known = self.hub.objects.get(value["oid"])
+                    if known is None:
+                        assert self.hub.storage is not None, "nobody sent it"
+                        known = self.hub.storage.content(value["oid"])
+                    repo.files[value["path"]] = known
                     repo.large |= {value["path"]}
                 case "deletedFile":
                     del repo.files[value["path"]]

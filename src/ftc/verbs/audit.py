@@ -38,7 +38,7 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.audit import AuditReport, ClassComparison, Finding, Level, Repetition, Replay, SignatureSeen
 from ftc.spec.documents.ledger import broken_links, read_ledger
 from ftc.spec.documents.machine import snapshot_code
-from ftc.spec.documents.sampled import read_answers
+from ftc.spec.documents.sampled import answer_kind, read_answers
 from ftc.spec.documents.step_log import Comparison, Difference, StepLine, WeightChecksum, read_step_log
 from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.verbs.pages import pages
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.audit import Answer, Recomputed, ReplayRequest
     from ftc.spec.documents.continued import Continued
     from ftc.spec.documents.plan import Plan
-    from ftc.spec.documents.sampled import Earned, SampledAgain, SampledAnswer
+    from ftc.spec.documents.sampled import Earned, SampledAgain, WrittenAnswer
     from ftc.spec.documents.streams import TokenStream
 
 __all__ = ["DEFAULT_STEPS", "Asked", "StepListener", "audit_run", "log_file"]
@@ -177,24 +177,11 @@ def _words(plan: Plan, rows: TokenStream, model: Path) -> SplitRows:
 
 
 def _sampled(
-    plan: Plan, answers: Sequence[SampledAnswer], rows: TokenStream, model_folder: Path, *, continued: bool
+    plan: Plan, answers: Sequence[WrittenAnswer], rows: TokenStream, model_folder: Path, *, continued: bool
 ) -> SampledAgain:
-    """What sampled answers earn and what their steps were fed, or which package is missing for that."""
-    assert plan.settings.train.sampling is not None, "answers come from a plan that samples them"
+    """What written answers earn and what their steps were fed, or which package is missing for that."""
     from ftc.spec.documents.sampled import SampledAgain
-    from ftc.spec.rewards import asks_packages
 
-    if asks_packages(plan.settings.train.sampling.rewards):
-        earned: Sequence[Earned] | str = "a package computes them, which an audit doesn't run"
-    else:
-        try:
-            from ftc.runtime.rewards.recompute import earned as earned_again
-            from ftc.spec.storage.own_tokenizer import tokenizer_folder
-
-            texts = tokenizer_folder(model_folder, plan.settings.model.tokenizer)
-            earned = earned_again(plan.settings.train.sampling, answers, rows, texts)
-        except ImportError as problem:
-            earned = f"`{problem.name}` is not installed"
     try:
         from ftc.runtime.training.answer_rows import fed_digests
 
@@ -202,7 +189,28 @@ def _sampled(
         fed = again if continued else fed_digests(plan.settings, rows, answers)
     except ImportError as problem:
         fed = f"`{problem.name}` is not installed"
-    return SampledAgain(earned, fed)
+    return SampledAgain(_earned(plan, answers, rows, model_folder), fed)
+
+
+def _earned(
+    plan: Plan, answers: Sequence[WrittenAnswer], rows: TokenStream, model_folder: Path
+) -> Sequence[Earned] | str:
+    """What answers earn; nothing where a teacher judges them."""
+    from ftc.spec.documents.sampled import SampledAnswer
+    from ftc.spec.rewards import asks_packages
+
+    if (sampling := plan.settings.train.sampling) is None:
+        return ()
+    if asks_packages(sampling.rewards):
+        return "a package computes them, which an audit doesn't run"
+    try:
+        from ftc.runtime.rewards.recompute import earned
+        from ftc.spec.storage.own_tokenizer import tokenizer_folder
+
+        texts = tokenizer_folder(model_folder, plan.settings.model.tokenizer)
+        return earned(sampling, [one for one in answers if isinstance(one, SampledAnswer)], rows, texts)
+    except ImportError as problem:
+        return f"`{problem.name}` is not installed"
 
 
 def _signature(run: Run, key: Path | None) -> tuple[SignatureSeen, Finding | None]:
@@ -332,8 +340,10 @@ class _Reexecution:
                 results = list(result_findings(self._run.record, again.record, self._run.evaluation, again.evaluation))
                 both = self._run.folder, again.folder
                 results += row_findings("predictions.ndjson", *map(load_outcomes, both))
-                if self._run.plan.settings.train.sampling:
-                    answers = (list(read_answers(RunFolder(folder).answers)) for folder in both)
+                train = self._run.plan.settings.train
+                if train.writing is not None and all(RunFolder(folder).answers.is_file() for folder in both):
+                    kind = answer_kind(earns=train.sampling is not None)
+                    answers = (list(read_answers(RunFolder(folder).answers, kind)) for folder in both)
                     results += row_findings("answers.ndjson", *answers)
         return self._judged(static, (*other, *self._findings(found), *results), found, time.monotonic() - started)
 

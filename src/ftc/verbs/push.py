@@ -97,7 +97,7 @@ def push(
         place.require_login()
     notes = require_shareable(found, waive, None if dry_run else place.is_gated)
     with tempfile.TemporaryDirectory(prefix="ftc-push-") as scratch:
-        source = None if made is None else made_in(found, Path(made))
+        source = None if made is None else made_in(found, Path(made), waive)
         ready = staged(found, source, repo, languages, waive, Path(scratch))
         asked = _Asked(found, repo, ready, public, parent, tuple(sorted(waive)))
         report = _report(asked, "dry run", is_private=not public) if dry_run else _pushed(asked, place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from ftc.spec.canonical import file_digest
-from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.exported import EXPORT_FILE, ExportedModel
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.merged import MERGE_FILE, MergedModel
@@ -24,6 +24,7 @@ from ftc.spec.version import VERSION
 
 if TYPE_CHECKING:
     from ftc.spec.documents.plan import Plan
+    from ftc.spec.documents.record import GateResult
     from ftc.verbs.runs import Run
 
 __all__ = ["Made", "Staged", "made_in", "plan_for_others", "staged"]
@@ -57,11 +58,16 @@ class Staged:
     files: dict[str, Path]
 
 
-def made_in(run: Run, folder: Path) -> Made:
-    """A merged model, or one for llama.cpp, whose files are those that were written out of the run.
+def made_in(run: Run, folder: Path, waived: Collection[str]) -> Made:
+    """A merged or exported model whose files are those that were written out of the run, and that keeps its gates.
+
+    Args:
+        run: The run.
+        folder: The folder.
+        waived: Metrics of gates that may fail with the file.
 
     Raises:
-        Refusal: FTC770.
+        Refusal: FTC770, or FTC772 where a gate failed with the exported file.
     """
     kinds: dict[str, type[MergedModel | ExportedModel]] = {MERGE_FILE: MergedModel, EXPORT_FILE: ExportedModel}
     name = next((one for one in kinds if (folder / one).is_file()), None)
@@ -77,15 +83,25 @@ def made_in(run: Run, folder: Path) -> Made:
     if document.record_sha256 != run.record.sha256:
         summary = f"`{folder}` was made of run `{document.run_id}`, whose record is another one"
         raise Refusal([diagnostic("FTC770", summary, help=f"name that run, or make the folder again: {help}")])
-    if isinstance(document, ExportedModel) and ((card := model_format(document.format)) is None or card.hub is None):
-        summary = f"`{folder}` holds a model as {document.format}, which isn't pushed"
+    if isinstance(document, ExportedModel) and model_format(document.format) is None:
+        summary = f"`{folder}` holds a model as {document.format}, which this release doesn't know"
         raise Refusal([diagnostic("FTC770", summary, help=help)])
     for path, facts in document.files.items():
         file = folder / path
         if not file.is_file() or file.is_symlink() or file_digest(file) != facts.sha256:
             summary = f"`{path}` in `{folder}` is not the file that ftc wrote"
             raise Refusal([diagnostic("FTC770", summary, help="make the folder again")])
+    answers = document.answers if isinstance(document, ExportedModel) else None
+    if broken := [gate for gate in (answers.gates if answers else ()) if not gate.passed and gate.metric not in waived]:
+        raise Refusal(_broken_gate(document.weight_type, gate) for gate in broken)
     return Made(folder, document)
+
+
+def _broken_gate(type_name: str, gate: GateResult) -> Diagnostic:
+    value = "unknown" if gate.value is None else f"{gate.value:.4g}"
+    summary = f"with weights in {type_name}, gate `{gate.metric} {gate.bound}` failed: it is {value}"
+    help = f"export a type of more bits, or push it as it is with `--waive {gate.metric}`"
+    return diagnostic("FTC772", summary, help=help)
 
 
 def plan_for_others(plan: Plan, root: Path) -> Plan:
@@ -169,6 +185,7 @@ def _result(run: Run, made: Made | None, repo: str, languages: tuple[str, ...]) 
     files = {name: made.folder / name for name in made.document.files if name != CARD}
     if isinstance(made.document, MergedModel):
         return Target(repo=repo, what="merged", languages=languages), {**files, MERGE_FILE: made.folder / MERGE_FILE}
-    gguf = made.document.model_file
-    target = Target(repo=repo, what="gguf", languages=languages, file=gguf)
-    return target, {**files, EXPORT_FILE: made.folder / EXPORT_FILE}
+    card = model_format(made.document.format)
+    assert card is not None, "others were refused"
+    files[EXPORT_FILE] = made.folder / EXPORT_FILE
+    return Target(repo=repo, what=card.hub.kind, languages=languages), files

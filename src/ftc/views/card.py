@@ -19,6 +19,7 @@ from ftc.spec.documents.pushed import Target
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import metric_named
+from ftc.spec.model_formats import HubForm, file_type, model_format
 from ftc.spec.precisions import precision_card
 from ftc.spec.providers import provider_title
 from ftc.spec.sections.data import HubSource
@@ -47,7 +48,12 @@ __all__ = ["front_matter", "model_card"]
 
 
 def front_matter(
-    plan: Plan, evaluation: Evaluation | None, *, is_merged: bool = False, target: Target | None = None
+    plan: Plan,
+    evaluation: Evaluation | None,
+    *,
+    is_merged: bool = False,
+    target: Target | None = None,
+    exported: ExportedModel | None = None,
 ) -> str:
     """The block with its fences.
 
@@ -58,17 +64,20 @@ def front_matter(
         evaluation: The measurement on the test split.
         is_merged: Whether the adapter has become part of the base's weights.
         target: Where the model goes; None for a card that stays here.
+        exported: What it was exported as; None for what the run left, or what was merged.
     """
-    card, is_file = strategy_card(plan.settings.strategy), target is not None and target.what == "gguf"
-    relation = "quantized" if is_file else "finetune" if card.is_whole or is_merged else "adapter"
+    card, form = strategy_card(plan.settings.strategy), _hub_form(exported)
+    relation = "finetune" if card.is_whole or is_merged else "adapter"
+    if form is not None and exported is not None:
+        relation = form.relation if file_type(exported.weight_type).plain else "quantized"
     values: dict[str, Any] = {
         "base_model": plan.settings.model.base if plan.settings.model.commit else None,
         "base_model_relation": relation if plan.settings.model.commit else None,
-        "library_name": "gguf" if is_file else "transformers" if is_merged else card.library,
+        "library_name": form.library if form else "transformers" if is_merged else card.library,
         "license": plan.lock.model.license,
         "language": list(target.languages) if target else [],
         "pipeline_tag": pipeline(plan),
-        "tags": ["ftc", card.tag, *(["gguf"] if is_file else [])],
+        "tags": ["ftc", card.tag, *(form.tags if form else ())],
         "datasets": _hub_datasets(plan),
     }
     if evaluation is not None and evaluation.tuned.metrics:
@@ -87,6 +96,12 @@ def front_matter(
         values["model-index"] = [{"name": plan.name, "results": [result]}]
     lines = [line for key, value in values.items() if value for line in _lines(key, value, 0)]
     return "\n".join(("---", *lines, "---"))
+
+
+def _hub_form(exported: ExportedModel | None) -> HubForm | None:
+    """What an exported model is on the hub; None for another, or in a format that this release doesn't know."""
+    form = model_format(exported.format) if exported else None
+    return form.hub if form else None
 
 
 def _hub_datasets(plan: Plan) -> list[str]:
@@ -143,10 +158,11 @@ def model_card(
         plan: The plan that the run executed.
         record: What the run recorded.
         evaluation: The measurement on the test split, if it came to that.
-        made: What the card's folder holds, where that is the adapter merged into its base, or a file for llama.cpp.
+        made: What the card's folder holds, where that is the adapter merged into its base, or an exported model.
         target: Where the model goes; None for a card that stays here.
     """
     merged = made if isinstance(made, MergedModel) else None
+    exported = made if isinstance(made, ExportedModel) else None
     making = "\n".join(f"- {name}: {value}" for name, value in _making_facts(plan, record))
     agreement, facts = "", list(_provenance_facts(plan, record))
     if merged is not None:  # the results are the adapter's; how far does the merged model say the same?
@@ -161,21 +177,21 @@ def model_card(
             ("type of the weights", merged.weight_type),
             ("merged weights, sha256", merged.content_sha256),
         ]
-    if isinstance(made, ExportedModel):
-        first, *others = parity_words(made.parity)
-        beside = f"The scores are those of the tuned model, before it was converted into {made.weight_type}"
+    if exported is not None:
+        first, *others = parity_words(exported.parity)
+        beside = f"The scores are those of the tuned model, before it was converted into {exported.weight_type}"
         agreement = f"\n\n{beside}: {first} ({', '.join(others)})."
         facts[:0] = [
-            ("converted by ftc", made.ftc_version),
-            ("converter", f"{made.converter.name} {made.converter.version}"),
-            *((f"{name}, sha256", file.sha256) for name, file in sorted(made.files.items())),
+            ("converted by ftc", exported.ftc_version),
+            ("converter", f"{exported.converter.name} {exported.converter.version}"),
+            *((f"{name}, sha256", file.sha256) for name, file in sorted(exported.files.items())),
         ]
     provenance = "\n".join(f"- {name}: {_code(value)}" for name, value in facts if value)
     parts = (
-        front_matter(plan, evaluation, is_merged=merged is not None, target=target),
+        front_matter(plan, evaluation, is_merged=merged is not None, target=target, exported=exported),
         f"# {_inline(plan.name)}\n\n{_introduction(plan)}",
         f"## Results\n\n{_results(plan, record, evaluation)}{agreement}",
-        f"## How to use it\n\n{_usage(plan, record, merged, target)}",
+        f"## How to use it\n\n{_usage(plan, record, made, target)}",
         f"## How it was made\n\n{making}",
         f"## Data\n\n{_data(plan)}",
         f"## Limits\n\n{_limits(plan, evaluation)}",
@@ -184,14 +200,17 @@ def model_card(
     return "\n\n".join(parts) + "\n"
 
 
-def _usage(plan: Plan, record: RunRecord, merged: MergedModel | None, target: Target | None) -> str:
+def _usage(plan: Plan, record: RunRecord, made: MergedModel | ExportedModel | None, target: Target | None) -> str:
     """The shortest way, and the one without ftc: from the card's folder, or from the hub."""
-    if target is not None and target.what == "gguf":
-        served = f"llama-server --hf-repo {target.repo} --hf-file {target.file}"
-        return f"With llama.cpp, an HTTP server for chats and completions:\n\n```sh\n{served}\n```"
-    code = f"```python\n{loading_code(plan, '.' if merged else None, target)}\n```"
-    if merged is not None:
-        return f"With transformers{'' if target else ', from the folder of this card'}:\n\n{code}"
+    exported = made if isinstance(made, ExportedModel) else None
+    if (form := _hub_form(exported)) is not None and exported is not None and target is not None and form.use:
+        words = {"file": exported.model_file, "name": exported.name, "base": exported.base, "texts": exported.texts}
+        about, use = (text.format(repo=target.repo, **words) for text in (form.about, form.use))
+        return f"{about}:\n\n```sh\n{use}\n```"
+    code = f"```python\n{loading_code(plan, '.' if made else None, target)}\n```"
+    if made is not None:
+        beside = " and torchao" if exported and file_type(exported.weight_type).quantized else ""
+        return f"With transformers{beside}{'' if target else ', from the folder of this card'}:\n\n{code}"
     if target is not None:
         return f"With ftc: `ftc run pull {target.repo}`, then `ftc predict {record.id} TEXT`.\n\nWithout ftc:\n\n{code}"
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ftc.spec.divergences import divergence_card
 from ftc.spec.documents.interruption import Interruption
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.own_tokenizer import OwnTokenizer
@@ -15,6 +16,7 @@ from ftc.spec.providers import provider_title, usage_of
 from ftc.spec.reinforcement_losses import reinforcement_loss
 from ftc.spec.tasks.card import Mode
 from ftc.spec.text_forms import FormName, form_card
+from ftc.spec.writing import Writing
 from ftc.views import numbers
 from ftc.views.page import escaped
 
@@ -109,9 +111,6 @@ def size_words(model: ModelSummary, noun: str = "") -> str:
     return size if model.num_active is None else f"{size}, {numbers.magnitude(model.num_active)} active"
 
 
-_LOSSES = {"forward_kl": "forward KL", "reverse_kl": "reverse KL", "jsd": "JSD"}
-
-
 def teacher_parts(plan: Plan) -> list[str]:
     """The teacher, how it counts, and how it is held; empty where the rows alone teach."""
     lesson = plan.settings.train.distillation
@@ -120,11 +119,14 @@ def teacher_parts(plan: Plan) -> list[str]:
     teacher = lesson.teacher
     license = escaped(teacher.license or "no license")
     held = f"quantized to {lesson.quantization}" if lesson.quantization else f"in {lesson.precision}"
+    beta = f" with beta {lesson.beta:g}" if lesson.beta is not None else ""
+    own = lesson.on_policy.writing if lesson.on_policy is not None else None
     return [
         f"{escaped(teacher.base)} {numbers.magnitude(teacher.num_parameters)} ({license})",
         f"{100 * lesson.weight:.3g} % of the loss" if lesson.weight < 1 else "the whole loss",
-        f"{_LOSSES[lesson.loss]} at temperature {lesson.temperature:g}",
+        f"{divergence_card(lesson.loss).label}{beta} at temperature {lesson.temperature:g}",
         held,
+        *([f"{100 * own.share:.3g} % of the steps on the model's own answers{_sampled(own)}"] if own else []),
     ]
 
 
@@ -188,12 +190,16 @@ def value_at(values: Any, path: str) -> Any:
     return values
 
 
+def _sampled(writing: Writing) -> str:
+    """How long answers are that a model writes in training, and how their tokens are drawn."""
+    among = f" among the {numbers.plural(writing.top_k, 'likeliest token')}" if writing.top_k else ""
+    length = numbers.plural(writing.max_new_tokens, "token")
+    return f", up to {length} each, sampled{among} at temperature {writing.temperature:g}"
+
+
 def sampling_facts(sampling: SamplingSettings) -> Iterator[tuple[str, str]]:
     """How answers were sampled, what they earned by, and what was made of it."""
-    among = f" among the {numbers.plural(sampling.top_k, 'likeliest token')}" if sampling.top_k else ""
-    length = numbers.plural(sampling.max_new_tokens, "token")
-    sizes = f"{sampling.group_size} per prompt, up to {length} each"
-    yield "answers", f"{sizes}, sampled{among} at temperature {sampling.temperature:g}"
+    yield "answers", f"{sampling.group_size} per prompt{_sampled(sampling.writing)}"
     yield "rewards", ", ".join(f"{one.label} (weight {one.weight:g})" for one in sampling.rewards)
     beta = f", divergence from the base model weighted by {sampling.beta:g}" if sampling.beta else ""
     yield "loss", f"{reinforcement_loss(sampling.loss).label}{beta}"

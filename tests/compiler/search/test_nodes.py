@@ -8,9 +8,13 @@ import pytest
 
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import limit_of
+from ftc.compiler.rules.check import check_recipe
 from ftc.compiler.time.run_time import num_paid
+from ftc.compiler.time.run_work import exchanged
+from ftc.compiler.time.workload import draft_network
 from ftc.spec.devices import CARDS, host_link, peer_link
 from ftc.spec.documents.facts import DeviceFacts
+from ftc.spec.precisions import precision_card
 from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts
 
 FACTS = model_facts(hidden=4096, layers=4)
@@ -55,6 +59,42 @@ def test_a_model_is_divided_among_all_machines() -> None:
     assert two.memory.peak_bytes < one.memory.peak_bytes
 
 
+def test_a_machine_of_hsdp_holds_the_whole_model() -> None:
+    budget = {"nodes": 2, "devices": 4}
+    whole, inside, divided = (_job(budget, sharding=kind, micro_batch=1) for kind in ("ddp", "hsdp", "fsdp"))
+    assert (whole.parts, inside.parts, divided.parts) == (1, 4, 8)
+    peaks = [draft.memory.peak_bytes for draft in (whole, inside, divided) if draft.memory]
+    assert sorted(peaks, reverse=True) == peaks
+    assert len({*peaks}) == 3
+    of_one_machine = _job({"devices": 4}, sharding="fsdp", micro_batch=1, batch_size=16)
+    assert of_one_machine.memory is not None
+    assert of_one_machine.memory.peak_bytes == peaks[1]
+
+
+def test_hsdp_gathers_weights_inside_a_machine_and_sums_gradients_between_machines_once_per_step() -> None:
+    budget = {"nodes": 2, "devices": 4, "link": "10 Gbit/s"}
+    draft = _job(budget, sharding="hsdp", micro_batch=1)
+    network, gradients = draft_network(draft), 4 * draft_network(draft).trainable
+    whole = precision_card(draft.train.precision).products.size * FACTS.num_parameters
+    link, peer = 10e9 / 8, peer_link("h100-80gb", (9, 0))
+    for passes in (1, 4):
+        inside = passes * (2 * whole + gradients) * (3 / 4) / peer
+        between = 2 * gradients * (1 / 2) / link
+        seconds = exchanged(draft, network, passes, 1).host_bytes / host_link((9, 0))
+        assert seconds == pytest.approx(inside + between)
+
+
+@pytest.mark.parametrize(
+    ("link", "vram", "chosen"),
+    [("4000 Gbit/s", "70GiB", "ddp"), ("400 Gbit/s", "9GiB", "hsdp"), ("4000 Gbit/s", "5GiB", "fsdp")],
+)
+def test_the_solver_takes_what_sends_least_over_the_network_and_fits(link: str, vram: str, chosen: str) -> None:
+    draft = _job({"nodes": 2, "devices": 4, "link": link, "vram": vram})
+    assert draft.candidate.sharding == chosen, draft.memory
+    reason = draft.origins["train.sharding"].reason
+    assert ("inside each machine" in str(reason)) is (chosen == "hsdp")
+
+
 def test_time_needs_the_speed_of_the_network() -> None:
     unknown = _job({"nodes": 2, "devices": 4}, sharding="fsdp")
     assert unknown.time is None
@@ -78,10 +118,28 @@ def test_each_machine_has_cores_memory_and_a_price_of_its_own() -> None:
     assert num_paid(_job({"nodes": 2, "devices": 4}, sharding="fsdp")) == 8
 
 
+@pytest.mark.parametrize(
+    ("budget", "lacks"),
+    [
+        ("devices: 4", "several machines"),
+        ("nodes: 2", "several devices in each machine"),
+        ("devices: auto", "several machines"),
+        ("nodes: 2, devices: 2", ""),
+        ("nodes: 2, devices: auto", ""),
+    ],
+)
+def test_hsdp_has_machines_with_several_devices_each(budget: str, lacks: str) -> None:
+    text = (
+        "ftc: 1\nname: tiny\ntask: {kind: classification}\ndata: {source: {path: rows.csv}}\nmodel: {base: ./model}\n"
+        f"strategy: {{kind: lora}}\ntrain: {{batch_size: 32, sharding: hsdp}}\nbudget: {{{budget}}}\n"
+    )
+    found = [one for one in check_recipe(text.encode(), "recipe.yaml").diagnostics if one.is_error]
+    assert [one.code for one in found] == (["FTC290"] if lacks else [])
+    assert all(f"`hsdp` needs {lacks}, and there is only one" in one.summary for one in found)
+
+
 @pytest.mark.parametrize(("nodes", "code"), [(17, {"FTC292"}), (16, set())])
 def test_a_step_has_a_row_for_each_process(nodes: int, code: set[str]) -> None:
-    from ftc.compiler.rules.check import check_recipe
-
     text = (
         "ftc: 1\nname: tiny\ntask: {kind: classification}\ndata: {source: {path: rows.csv}}\nmodel: {base: ./model}\n"
         f"strategy: {{kind: lora}}\ntrain: {{batch_size: 32}}\nbudget: {{device: cpu, devices: 2, nodes: {nodes}}}\n"

@@ -56,7 +56,8 @@ def test_two_passes_need_what_the_whole_loop_needs(kind: str, tmp_path: Path) ->
             if by_loop:
                 model.generate(input_ids=ids, attention_mask=torch.ones_like(ids))
             else:
-                write_answers(job, model, tracker, groups, torch.device("cpu"))
+                tracker.purpose = "generation"
+                write_answers(job, model, tracker, groups, torch.device("cpu"), NEW)
         sizes.append(largest(tracker.close()))
     # The loop's own ids, masks and scores weigh something here alone, where the model has 64 dimensions.
     assert sizes[1] == pytest.approx(sizes[0], rel=0.05)

@@ -67,6 +67,15 @@ def test_each_process_holds_its_part() -> None:
     assert layers["gathered weights"] < alone["weights"], "two layers and what is outside, not all"
 
 
+@pytest.mark.slow
+def test_each_process_holds_its_part_of_the_copy_of_its_machine() -> None:
+    machines = {"train__sharding": "hsdp", "train__nodes": 2, "strategy": "full"}
+    jobs = divided(4, **machines), divided(2, strategy="full")
+    of_two_machines, of_one = (components(job, "optimiser step") for job in jobs)
+    for held in ("weights", "gradients", "optimiser state"):
+        assert of_two_machines[held] == of_one[held], "another machine divides nothing"
+
+
 def test_parts_with_the_host_take_nothing_of_the_device() -> None:
     held = components(divided(2, strategy="full", train__offload="cpu"), "optimiser step")
     assert not held.keys() & {"weights", "gradients", "optimiser state"}
@@ -94,6 +103,15 @@ def test_real_processes_hold_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif("FTC_SHARDING" not in os.environ, reason="has its own session: nox -s sharding")
+def test_real_processes_of_two_machines_hold_the_same(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path, "llama")
+    machines = {"train__sharding": "hsdp", "train__nodes": 2}
+    half = {"strategy": "lora", "train__precision": "bfloat16"}
+    adding_up = {"strategy": "full", "train__batch_size": 32}
+    require_same(tmp_path, [{**machines, **way} for way in (half, adding_up)], processes=4)
+
+
+@pytest.mark.skipif("FTC_SHARDING" not in os.environ, reason="has its own session: nox -s sharding")
 def test_gradients_of_many_buckets(tmp_path: Path) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -104,13 +122,13 @@ def test_gradients_of_many_buckets(tmp_path: Path) -> None:
     require_same(tmp_path, _WAYS_WHOLE[:1])
 
 
-def require_same(folder: Path, ways: list[dict[str, Any]]) -> None:
-    """Two real processes hold as much as the trace says, in every phase but those in which batches are made."""
+def require_same(folder: Path, ways: list[dict[str, Any]], *, processes: int = 2) -> None:
+    """Real processes hold as much as the trace says, in every phase but those in which batches are made."""
     config = json.loads((folder / "config.json").read_text())
     shape = BatchShape(length=20, supervised=7, padded=False)
     alike = {"config": config, "device": PROCESSOR, "shape": shape, "num_modules": 4, "model__attention": "eager"}
-    jobs = [divided(2, **alike, **way) for way in ways]
-    for way, job, real in zip(ways, jobs, in_two_processes(folder, jobs), strict=True):
+    jobs = [divided(processes, **alike, **way) for way in ways]
+    for way, job, real in zip(ways, jobs, in_processes(folder, jobs, processes), strict=True):
         without = {name: peak.size for name, peak in peaks(log_of(job, (2,), whole_groups((2,)))).items()}
         assert without.keys() - _BY_THE_FIRST == real.keys() - _BY_THE_FIRST
         apart = {name: without[name] - real[name] for name in real.keys() - OF_THE_HOST}
@@ -119,11 +137,11 @@ def require_same(folder: Path, ways: list[dict[str, Any]]) -> None:
         assert set(apart.values()) <= {0, *counters}, (way, apart)
 
 
-def in_two_processes(folder: Path, jobs: list[TraceJob]) -> list[dict[str, int]]:
+def in_processes(folder: Path, jobs: list[TraceJob], processes: int) -> list[dict[str, int]]:
     """The peaks of each job by phase."""
     launched = subprocess.run(
         [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)),
             *("--master-addr", "127.0.0.1", "--master-port", "0", "--rdzv-backend", "c10d"),
             *("--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"),
             *("-m", "tests.runtime.memory_trace.parts_child", str(folder)),

@@ -36,7 +36,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         seen.append(graph)
         return graph.forward  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(train, "compile_layers", partial(compile_layers, backend=backend))
+    monkeypatch.setattr(train, "compile_layers", partial(compile_layers, compiler={"backend": backend}))
     return seen
 
 
@@ -102,7 +102,7 @@ def test_a_run_goes_on_where_nothing_can_be_compiled(
     def broken(*_: Any) -> Any:
         raise OSError("no compiler")
 
-    monkeypatch.setattr(train, "compile_layers", partial(compile_layers, backend=broken))
+    monkeypatch.setattr(train, "compile_layers", partial(compile_layers, compiler={"backend": broken}))
     kind = "bert" if classes else "llama"
     expected = make_job(tmp_path, kind, classes=classes).run("plain")
     job = make_job(tmp_path, kind, classes=classes, train__compile=True)

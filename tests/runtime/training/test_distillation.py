@@ -23,7 +23,9 @@ from ftc.runtime.training.loop import _accumulate_gradients, _loss
 from ftc.runtime.training.sources import StreamRows
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.divergences import DIVERGENCES
 from ftc.spec.documents.events import Event, StepDone
+from ftc.spec.documents.loss_settings import DistillationSettings
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
 from tests.runtime.jobs import LABELS, Job, changed, make_job
@@ -32,46 +34,55 @@ from tests.support.streams import write_columns
 from tests.support.tiny_models import write_tiny_model
 
 CPU = torch.device("cpu")
-KINDS = ("forward_kl", "reverse_kl", "jsd")
+BETAS = (0.0, 0.1, 0.5, 0.9, 1.0)
+"""Forward KL, mixtures, and reverse KL."""
 IDS = [[1, 5, 6, 7, 8, 9, 2], [1, 9, 8, 7, 2], [1, 5, 5, 5, 5, 2]]
 
 
-def plain_divergence(scores: torch.Tensor, wanted: torch.Tensor, kind: str) -> torch.Tensor:
-    """The same by torch's own functions and its own gradients."""
+def plain_divergence(scores: torch.Tensor, wanted: torch.Tensor, beta: float) -> torch.Tensor:
+    """The same by torch's own functions and its own gradients, as the paper of GKD has it."""
     q, p = scores.log_softmax(-1), wanted.log_softmax(-1)
 
     def apart(to: torch.Tensor, of: torch.Tensor) -> torch.Tensor:
         return functional.kl_div(to, of, reduction="none", log_target=True).sum(-1)
 
-    match kind:
-        case "forward_kl":
-            return apart(q, p)
-        case "reverse_kl":
-            return apart(p, q)
-    m = ((q.exp() + p.exp()) / 2).log()
-    return (apart(m, p) + apart(m, q)) / 2
+    if beta == 0:
+        return apart(q, p)
+    if beta == 1:
+        return apart(p, q)
+    m = (beta * p.exp() + (1 - beta) * q.exp()).log()
+    return beta * apart(m, p) + (1 - beta) * apart(m, q)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_divergences_and_their_gradients(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("beta", BETAS)
+def test_divergences_and_their_gradients(beta: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distillation, "_AT_ONCE", 14)  # two rows at once
     torch.manual_seed(0)
     ours = torch.randn(5, 7, dtype=torch.float64, requires_grad=True)
     theirs, wanted = ours.detach().clone().requires_grad_(), 3 * torch.randn(5, 7, dtype=torch.float64)
     weights = torch.rand(5, dtype=torch.float64)
-    found = divergence(ours, (wanted / 3).log_softmax(-1), kind, 3.0)
-    expected = plain_divergence(theirs / 3, wanted / 3, kind)
+    found = divergence(ours, (wanted / 3).log_softmax(-1), beta, 3.0)
+    expected = plain_divergence(theirs / 3, wanted / 3, beta)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     (found * weights).sum().backward(), (expected * weights).sum().backward()
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_can_never_be_chosen_costs_nothing(kind: Any) -> None:
+def test_every_divergence_is_a_mixture_of_its_card(tmp_path: Path) -> None:
+    known = {card.kind: card.beta for card in DIVERGENCES}
+    assert known == {"forward_kl": 0.0, "reverse_kl": 1.0, "jsd": 0.5, "generalized_jsd": None}
+    write_tiny_model(tmp_path, "gpt2")
+    for kind, beta in known.items():
+        asked = lesson(tmp_path, loss=kind, **({"beta": 0.3} if beta is None else {}))
+        assert DistillationSettings.model_validate(asked).mixture == (0.3 if beta is None else beta)
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_what_can_never_be_chosen_costs_nothing(beta: float) -> None:
     scores = torch.tensor([[1.0, 2.0, -1e30]], requires_grad=True)
     wanted = torch.tensor([[0.5, 0.1, -1e30]]).log_softmax(-1)
-    found = divergence(scores, wanted, kind)
-    torch.testing.assert_close(found, divergence(scores[:, :2], wanted[:, :2], kind))
+    found = divergence(scores, wanted, beta)
+    torch.testing.assert_close(found, divergence(scores[:, :2], wanted[:, :2], beta))
     found.sum().backward()
     assert scores.grad is not None
     assert torch.isfinite(scores.grad).all()
@@ -188,9 +199,9 @@ def test_the_loss_is_that_of_plain_torch(tmp_path: Path, case: str) -> None:
         losses = plain_losses(case, rows, number, scores)
         if case == "multi_label":  # two Bernoulli variables a class
             ours, theirs = (torch.stack((one, -one), dim=-1) / 2 / temperature for one in (scores, wanted))
-            apart = plain_divergence(ours, theirs, "forward_kl").mean(dim=-1)
+            apart = plain_divergence(ours, theirs, 0.0).mean(dim=-1)
         else:
-            apart = plain_divergence(scores / temperature, wanted / temperature, "forward_kl")
+            apart = plain_divergence(scores / temperature, wanted / temperature, 0.0)
         expected = expected + ((1 - weight) * losses + weight * temperature**2 * apart).sum()
     expected.backward()
     gradients = {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}

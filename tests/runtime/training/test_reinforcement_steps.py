@@ -14,9 +14,10 @@ import torch
 from ftc.runtime.models.base_model import FolderBase, trainable_tensors
 from ftc.runtime.models.build_model import build_model
 from ftc.runtime.tasks import make_scorer
+from ftc.runtime.training.answer_writer import Sampler
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import make_optimizer
-from ftc.runtime.training.sampling import SampledRows, Sampler
+from ftc.runtime.training.sampling import SampledRows
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.documents.sampled import SampledAnswer
 from ftc.spec.documents.streams import TokenStream

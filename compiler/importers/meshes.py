@@ -1,0 +1,39 @@
+"""Sizes of a mesh of devices, as other tools name them: copies of a model, which `hsdp` has one of on each machine."""
+
+from __future__ import annotations
+
+from ftc.compiler.importers.rules import HOW_MANY_MACHINES, Rules, shared_work
+from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.shardings import SHARDINGS
+
+__all__ = ["mesh_sizes"]
+
+_COPIES = next(card for card in SHARDINGS if card.divided_among == "machine")
+
+
+def mesh_sizes(copies: str, parts: str) -> Rules:
+    """Two numbers: of copies of the model, each on a machine of its own here, and of devices that divide one.
+
+    There a batch counts for one device, here for all of them, so that the rows of a step are multiplied.
+
+    Args:
+        copies: The key of the first.
+        parts: The key of the second.
+    """
+    usual = shared_work(f"{copies} {parts}")
+
+    def rule(t: Translation, key: Key) -> None:
+        nodes, devices = ((t.whole(one) if t.has(one) else None) or 1 for one in (copies, parts))
+        if nodes < 2:
+            usual[copies](t, key)
+        elif devices < 2:
+            t.drop(key, f"{nodes} copies of the model, on an unknown number of devices each", HOW_MANY_MACHINES)
+        elif "train.sharding" not in t.values:
+            t.carry([copies, parts], "train.sharding", _COPIES.kind, "each machine holds a copy")
+            t.carry(copies, "budget.nodes", nodes)
+            t.carry(parts, "budget.devices", devices)
+            if (batch := t.values.get("train.batch_size")) is not None:
+                rows = batch.value * nodes * devices
+                t.carry([*batch.keys, copies, parts], "train.batch_size", rows, "rows of a step on all devices")
+
+    return {copies: rule, parts: rule}

@@ -1,0 +1,79 @@
+"""What is learned from a teacher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ftc.compiler.draft import Draft, Reasons
+from ftc.spec.divergences import divergence_card
+from ftc.spec.documents.facts import TeacherFacts
+from ftc.spec.documents.loss_settings import DistillationSettings, TeacherSettings
+from ftc.spec.heads import head_card
+from ftc.spec.precisions import precision_card
+from ftc.spec.sections.train import Distillation, OnPolicy
+
+__all__ = ["choose_distillation"]
+
+_PATH = "train.distillation"
+
+
+def choose_distillation(draft: Draft) -> Draft:
+    """Settles everything under `train.distillation`."""
+    asked, teacher = draft.recipe.train.distillation, draft.teacher
+    if asked is None or teacher is None:
+        why = draft.reasons("train")
+        nothing = why.derive("distillation", None, "no teacher: the model is trained only on the rows")
+        return draft.settle("distillation", nothing, why)
+    why = draft.reasons(_PATH)
+    labels = () if head_card(draft.loaded.head).writes else draft.labels  # what is written is tokens, labels too
+    more: dict[str, Any] = {name: why.take(name, getattr(asked, name)) for name in divergence_card(asked.loss).reads}
+    if asked.on_policy is not None:
+        more["on_policy"] = asked.on_policy
+        for name in OnPolicy.model_fields:
+            why.take(f"on_policy.{name}", getattr(asked.on_policy, name))
+    section = DistillationSettings(
+        teacher=why.derive("teacher", _settings(teacher, labels), "files and labels of the teacher"),
+        loss=why.take("loss", asked.loss),
+        temperature=_own_probabilities(asked, why, "temperature"),
+        weight=_own_probabilities(asked, why, "weight"),
+        precision=(
+            why.derive("precision", precision_card(draft.train.precision).frozen.name, "the precision of the run")
+            if asked.precision == "auto"
+            else why.take("precision", asked.precision)
+        ),
+        quantization=why.take("quantization", asked.quantization),
+        **more,
+    )
+    return _check_license(draft.settle("distillation", section, why), teacher)
+
+
+def _own_probabilities(asked: Distillation, why: Reasons, name: str) -> float:
+    """Temperature or weight, whose default differs where the model writes answers itself."""
+    value: float = getattr(asked, name)
+    if asked.on_policy is None or name in asked.model_fields_set:
+        return why.take(name, value)
+    return why.derive(name, value, "with `on_policy` the teacher's own probabilities are all that counts")
+
+
+def _settings(teacher: TeacherFacts, labels: tuple[str, ...]) -> TeacherSettings:
+    model = teacher.model
+    place = {label: number for number, label in enumerate(teacher.labels)}
+    return TeacherSettings(
+        base=model.name,
+        commit=model.commit,
+        files=model.files,
+        architecture=model.architecture,
+        family=model.family,
+        num_parameters=model.num_parameters,
+        license=model.license,
+        outputs=tuple(place.get(label, number) for number, label in enumerate(labels)),
+    )
+
+
+def _check_license(draft: Draft, teacher: TeacherFacts) -> Draft:
+    allowed, found = draft.recipe.model.license, teacher.model.license
+    if allowed is None or found in allowed.allow:
+        return draft
+    summary = f"the teacher's license is {found or 'not stated'}, the recipe allows {', '.join(allowed.allow)}"
+    help = "choose another teacher" if found is None else f"choose another teacher, or add `{found}` to the list"
+    return draft.find("FTC401", summary, f"{_PATH}.teacher", help=help)

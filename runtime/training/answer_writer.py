@@ -1,0 +1,124 @@
+"""Answers that a model in training writes: what reinforcement learning and on-policy distillation share.
+
+Every answer draws from a generator of its own, whose seed follows from the plan's, the step, the prompt and the
+answer's number. So an answer depends on the weights and on nothing else that was drawn, and a run that is resumed
+writes what the uninterrupted run wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+
+from ftc.runtime.evaluation.generate import batches_to_write, configured, generated
+from ftc.runtime.training.seeding import stream_seed
+from ftc.runtime.training.signals import StopRequest
+from ftc.spec.documents.settings import Settings
+from ftc.spec.documents.streams import TokenStream
+
+__all__ = ["AnswerWriter", "Asked", "Sampler"]
+
+
+class Asked(NamedTuple):
+    """One answer that is asked for."""
+
+    prompt: int
+    answer: int
+
+
+class Sampler:
+    """Picks each next token of several rows at random, as transformers' `generate` asks for it: a logits processor.
+
+    A row's largest sum of log-probability and Gumbel noise is a draw from its distribution, and the noise is the row's
+    own, whatever rows stand beside it.
+
+    Args:
+        seeds: One for each row.
+        temperature: Divides the logits.
+        top_k: Tokens that stay; 0 for all.
+        device: Where the logits are.
+    """
+
+    def __init__(self, seeds: Sequence[int], temperature: float, top_k: int, device: torch.device) -> None:
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        self._temperature, self._top_k = temperature, top_k
+
+    def __call__(self, _ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """(B, V) scores of which the largest is the token that was drawn."""
+        scores = logits.float() / self._temperature
+        if 0 < self._top_k < scores.shape[-1]:
+            least = scores.topk(self._top_k, dim=-1).values[:, -1:]
+            scores = scores.masked_fill(scores < least, -torch.inf)
+        noise = torch.empty_like(scores)
+        for row, generator in zip(noise, self._generators, strict=True):
+            row.exponential_(generator=generator)
+        return scores - noise.clamp_min_(torch.finfo(torch.float32).tiny).log_()
+
+
+class AnswerWriter:
+    """Has the model write the answers of a step.
+
+    Args:
+        model: The model in training, without any wrapper for several devices.
+        prompts: The training split.
+        settings: The plan's, which has answers written.
+        stop: Asked between batches.
+        device: Where the model is.
+    """
+
+    def __init__(
+        self, model: Any, prompts: TokenStream, settings: Settings, stop: StopRequest, device: torch.device
+    ) -> None:
+        assert settings.train.writing is not None, "the plan says how answers are written"
+        assert settings.seeds.sampling is not None, "and from which seed"
+        self._model, self._prompts, self._settings = model, prompts, settings
+        self._stop, self._device = stop, device
+        self._writing, self._seed = settings.train.writing, settings.seeds.sampling
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """A block in which the model drops nothing out and keeps nothing for a backward pass."""
+        was_training = self._model.training
+        self._model.eval()
+        # No inference mode: what a model keeps between calls, such as rotations, is trained with afterwards.
+        with torch.no_grad():
+            yield
+        self._model.train(was_training)
+
+    def written(self, step: int, asked: Sequence[Asked]) -> list[list[int]]:
+        """The tokens of each answer, with the one that ends it, within a block of `ready`.
+
+        Args:
+            step: Counted from 0.
+            asked: Which answers.
+
+        Raises:
+            Interrupted: Somebody asked to stop.
+        """
+        from transformers import GenerationConfig
+
+        prompts, stops = self._prompts, self._settings.model.stop_ids
+        config = GenerationConfig(
+            do_sample=False,  # the largest score is the draw
+            max_new_tokens=self._writing.max_new_tokens,
+            eos_token_id=list(stops),
+            pad_token_id=self._settings.model.pad_id,
+            use_cache=True,
+        )
+        lines: dict[int, list[int]] = {}
+        lengths = [prompts.prompt_length(one.prompt) for one in asked]
+        with configured(self._model, config):
+            for places in batches_to_write(self._model, lengths, self._settings):
+                self._stop.check()
+                some = [asked[place] for place in places]
+                numbers = [one.prompt for one in some]
+                seeds = [stream_seed(self._seed, step, int(prompts.rows[one.prompt]), one.answer) for one in some]
+                draw = [Sampler(seeds, self._writing.temperature, self._writing.top_k, self._device)]
+                found = generated(self._model, prompts, numbers, self._settings, self._device, logits_processor=draw)
+                for place, line in zip(places, found, strict=True):
+                    end = next((number for number, token in enumerate(line, start=1) if token in stops), len(line))
+                    lines[place] = line[:end]
+        return [lines[place] for place in range(len(asked))]

@@ -1,0 +1,39 @@
+"""How a model in training writes answers that it is trained on: what reinforcement and on-policy distillation share.
+
+The plan has each number in a section of its own; plan, search, memory, time and the run ask for them here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+__all__ = ["Writing"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """Answers that a model writes before a step.
+
+    Attributes:
+        answers: To each prompt.
+        max_new_tokens: Tokens of the longest.
+        temperature: Divides the logits that tokens are drawn from.
+        top_k: Tokens among which each token is drawn; 0 for all.
+        share: Of the steps that train on such answers; the others train on the rows as they are.
+    """
+
+    answers: int
+    max_new_tokens: int
+    temperature: float
+    top_k: int
+    share: float
+
+    def at(self, step: int) -> bool:
+        """Whether a step, counted from 0, trains on written answers; such steps are evenly spread."""
+        return self.count(step + 1) > self.count(step)
+
+    def count(self, steps: int) -> int:
+        """How many of the first steps do."""
+        return math.floor(steps * Fraction(repr(self.share)))

@@ -1,0 +1,73 @@
+"""GKD's configurations, as TRL and Oumi have them, become recipes with a teacher and the model's own answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ftc.spec.documents.imported import Fate
+from tests.compiler.importers.examples import TRL, import_text, recipe_values
+
+LESSON = "train.distillation."
+OF_OUMI = (
+    "model: {model_name: acme/brook}\n"
+    "data: {train: {datasets: [{dataset_name: text_sft, dataset_path: tickets.jsonl}]}}\n"
+    "training: {use_peft: false, trainer_type: TRL_GKD, gkd: {%s}}\n"
+)
+
+
+def lesson(text: str) -> dict[str, Any]:
+    values = recipe_values(import_text(text))
+    assert values["task.kind"] == "chat"
+    return {key.removeprefix(LESSON): value for key, value in values.items() if key.startswith(LESSON)}
+
+
+@pytest.mark.parametrize(
+    ("keys", "wanted"),
+    [
+        (
+            {"lmbda": 0.8, "beta": 0.3, "temperature": 0.7, "max_new_tokens": 64, "seq_kd": "false"},
+            {
+                "loss": "generalized_jsd",
+                "beta": 0.3,
+                "on_policy.lmbda": 0.8,
+                "on_policy.temperature": 0.7,
+                "on_policy.max_new_tokens": 64,
+            },
+        ),
+        (
+            {"beta": 1.0},
+            {
+                "loss": "reverse_kl",
+                "on_policy.lmbda": 0.5,
+                "on_policy.temperature": 0.9,
+                "on_policy.max_new_tokens": 128,
+            },
+        ),
+        ({"lmbda": 0}, {"loss": "jsd", "weight": 1, "temperature": 1}),
+    ],
+)
+@pytest.mark.parametrize("tool", ["trl", "oumi"])
+def test_what_gkd_says_is_carried(tool: str, keys: dict[str, Any], wanted: dict[str, Any]) -> None:
+    keys = {"teacher_model_name_or_path": "acme/brook-7b", **keys}
+    lines = [f"{key}: {value}" for key, value in keys.items()]
+    text = TRL + "\n".join(lines) + "\n"
+    if tool == "oumi":
+        text = OF_OUMI % ", ".join(lines)
+    assert lesson(text) == {"teacher": "acme/brook-7b", **wanted}
+
+
+def test_answers_of_the_teacher_are_refused_with_another_way() -> None:
+    imported = import_text(TRL + "teacher_model_name_or_path: acme/brook-7b\nseq_kd: true\ndisable_dropout: true\n")
+    assert imported.recipe is None
+    (reason,) = imported.reasons
+    assert (reason.code, reason.summary) == ("FTC392", "answers that the teacher writes in training are not supported")
+    assert "ftc predict" in reason.help[0]
+    dropped = {key.key for key in imported.keys if key.fate is Fate.NOT_CARRIED}
+    assert {"seq_kd", "disable_dropout"} <= dropped
+
+
+def test_a_teacher_has_to_be_named() -> None:
+    (reason,) = import_text(TRL + "lmbda: 0.5\n").reasons
+    assert reason.summary == "no teacher is named"
