@@ -215,8 +215,7 @@ class OpenTrain(Document):
     compile: bool = False
     """Whether layers are compiled for training; absent from the plan where they aren't."""
     ema_decay: Real | None = None
-    """Largest decay of the average of the trained weights, which is measured and saved in their place; None for none.
-    """
+    """Largest decay of the average of the trained weights, measured and saved in their place; None for none."""
     neftune_alpha: Real | None = None
     """Noise on the embeddings in training; None for none."""
     max_grad_norm: Real | None
@@ -294,8 +293,7 @@ class TrainSettings(OpenTrain):
         asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay")
         usual: dict[str, Any] = dict.fromkeys((*asked, "embedding", "reranking", "router", "masking", "sampling"))
         usual |= {"nodes": 1, "parameter_groups": (), "compile": False}
-        absent = {name for name, value in usual.items() if getattr(self, name) == value}
-        return {name: value for name, value in handler(self).items() if name not in absent}
+        return {name: value for name, value in handler(self).items() if getattr(self, name) != usual.get(name, ...)}
 
 
 class OpenEval(Document):
