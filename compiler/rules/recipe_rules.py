@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from ftc.compiler.resolve.rows.columns import prompt_columns
+from ftc.compiler.rules.compile_rules import layers_can_be_compiled
 from ftc.compiler.rules.eval_rules import (
     classifier_has_answers,
     gates_can_be_checked,
@@ -40,7 +41,6 @@ from ftc.compiler.rules.train_rules import (
     OPTIMIZER_RULES,
     devices_have_rows,
     head_rate_has_a_head,
-    layers_can_be_compiled,
     link_has_machines,
     losses_have_targets,
     schedule_has_something_to_watch,

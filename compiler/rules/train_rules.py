@@ -31,7 +31,6 @@ __all__ = [
     "WHOLE",
     "devices_have_rows",
     "head_rate_has_a_head",
-    "layers_can_be_compiled",
     "link_has_machines",
     "losses_have_targets",
     "schedule_has_something_to_watch",
@@ -372,27 +371,6 @@ def losses_have_targets(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
         summary = "`z_loss` is for tasks in which each target token has scores over the vocabulary"
         help = "leave `z_loss` out" if recipe.task.prompted_mode is None else "leave it out, or write the other `mode`"
         yield diagnostic("FTC278", summary, source.span(path), help=help, path=path)
-
-
-def layers_can_be_compiled(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Compiled layers need one device, rows that are there before a step, and a checkpointing that they can contain."""
-    train = recipe.train
-    if not train.compile:
-        return
-    shares = recipe.budget.devices not in ("auto", 1) or recipe.budget.nodes > 1 or train.sharding != "auto"
-    asked = train.activation_checkpointing
-    obstacles = (
-        (shares, "layers are compiled on one device alone", "leave `compile` out, or train on one device"),
-        (recipe.writing is not None, "a model that writes its own answers isn't compiled", "leave `compile` out"),
-        (
-            asked != "auto" and not checkpointing_card(asked).compiles,
-            f"compiled layers can't have `activation_checkpointing: {asked}`",
-            "leave one of the two out, or write `true`",
-        ),
-    )
-    for is_met, summary, help in obstacles:
-        if is_met:
-            yield diagnostic("FTC259", summary, source.span("train.compile"), help=help, path="train.compile")
 
 
 def head_rate_has_a_head(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
