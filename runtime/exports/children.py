@@ -61,6 +61,20 @@ class Llama:
         found: list[list[dict[str, Any]]] = self._do("score", rows=rows)["rows"]
         return found
 
+    def seconds(self, rows: Sequence[Mapping[str, Any]], least: float, most: int) -> float:
+        """Seconds in which the file reads rows once, one after the other, when it is loaded and has read one.
+
+        Args:
+            rows: As in `score`.
+            least: Rows are read again until they took so many seconds.
+            most: How often at most.
+
+        Raises:
+            Refusal: llama.cpp refused (FTC668).
+        """
+        found: float = self._do("time", rows=rows, least=least, most=most)["seconds"]
+        return found
+
     def write(self, prompts: Sequence[Sequence[int]], stops: Sequence[int], most: int) -> list[list[int]]:
         """Greedy answers to prompts, as tokens; see `score`."""
         found: list[list[int]] = self._do("write", prompts=prompts, stops=stops, most=most)["answers"]

@@ -40,6 +40,7 @@ __all__ = [
     "require",
     "require_gates",
     "same_tokens",
+    "sequences_of",
     "texts_of_tokens",
 ]
 

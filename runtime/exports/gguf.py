@@ -12,6 +12,7 @@ from ftc.runtime.exports import gates
 from ftc.runtime.exports.children import Llama, convert, convert_adapter
 from ftc.runtime.exports.converter import CONVERTER
 from ftc.runtime.exports.job import Written
+from ftc.runtime.exports.speed import LEAST_SECONDS, MOST_ROUNDS, measured
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.provenance import METADATA_KEY
 from ftc.spec.model_formats import file_type
@@ -19,7 +20,7 @@ from ftc.spec.strategies.lora import LowRankSettings
 
 if TYPE_CHECKING:
     from ftc.runtime.exports.job import Job
-    from ftc.spec.documents.exported import AnswersKept, Parity
+    from ftc.spec.documents.exported import AnswersKept, Parity, Speed
     from ftc.spec.strategies.adapter_settings import AdapterSettings
 
 __all__ = ["write_adapter", "write_gguf"]
@@ -44,6 +45,7 @@ def write_gguf(job: Job, folder: Path) -> Written:
         tokenized, adds_first = _tokenized(job, _llama(job, full))
     file = folder / f"{session.plan.name}-{asked.weight_type}.gguf"
     found, answers = _typed(job, full, file, conversion)
+    speed = _speed(job, _llama(job, file))
     template = asked.beside(folder, file.name, adds_first)
     return Written(
         converter=CONVERTER,
@@ -54,6 +56,7 @@ def write_gguf(job: Job, folder: Path) -> Written:
         tokenized=tokenized,
         answers=answers,
         template=template,
+        speed=speed,
         notes=() if template is None or template.keeps_spaces else (_TRIMS,),
     )
 
@@ -73,6 +76,12 @@ def _llama(job: Job, file: Path, adapter: Path | None = None) -> Llama:
 def _compared(job: Job, llama: Llama, type_name: str) -> Parity:
     """A file beside the tuned model."""
     return gates.parity(llama, job.rows, job.reference, file_type(type_name), job.widest)
+
+
+def _speed(job: Job, llama: Llama) -> Speed:
+    """How quickly a file reads, with scores at all the places that the run's own model gives some for."""
+    asked = [row for number in job.reference.rows.tolist() for row in gates.sequences_of(job.rows, number)]
+    return measured(job, lambda: llama.seconds(asked, LEAST_SECONDS, MOST_ROUNDS))
 
 
 def _tokenized(job: Job, llama: Llama) -> tuple[int, bool]:
@@ -141,6 +150,7 @@ def write_adapter(job: Job, folder: Path) -> Written:
         found = _compared(job, _llama(job, base, file), asked.weight_type)
         gates.require(found, f"the adapter in {asked.weight_type} beside the base model's file in f32")
         tokenized, _ = _tokenized(job, _llama(job, base))
+    speed = _speed(job, _llama(job, base, file))
     return Written(
         converter=CONVERTER,
         libraries=_LIBRARIES,
@@ -148,6 +158,7 @@ def write_adapter(job: Job, folder: Path) -> Written:
         conversion=found,
         parity=found,
         tokenized=tokenized,
+        speed=speed,
         notes=("compared beside the base model in f32; beside a base of fewer bits no gate was checked",),
     )
 

@@ -15,7 +15,7 @@ from ftc.runtime.evaluation.evaluate_again import reopened
 from ftc.runtime.evaluation.reference import Reference, read_reference, reference_of, split_of
 from ftc.runtime.execution.verify import verify_some
 from ftc.spec.canonical import file_digest
-from ftc.spec.documents.exported import EXPORT_FILE, AnswersKept, Converter, ExportedModel, Parity, TemplateKept
+from ftc.spec.documents.exported import EXPORT_FILE, AnswersKept, Converter, ExportedModel, Parity, Speed, TemplateKept
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.provenance import header_text, provenance_of
 from ftc.spec.model_formats import file_type
@@ -53,6 +53,7 @@ class Written:
         template: Of a chat template beside the file.
         notes: What a user has to know.
         texts: Texts to try its program with.
+        speed: How quickly it reads; None where its own program isn't run.
     """
 
     converter: Converter
@@ -65,6 +66,7 @@ class Written:
     template: TemplateKept | None = None
     notes: tuple[str, ...] = ()
     texts: str = ""
+    speed: Speed | None = None
 
 
 class Writer(Protocol):
@@ -157,6 +159,7 @@ def export_file(
             texts=made.texts,
             answers=made.answers,
             template=made.template,
+            speed=made.speed,
             notes=(*made.notes, *_notes(plan, asked, made)),
         )
         (folder / EXPORT_FILE).write_text(exported.to_text(), encoding="utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ _F32 = 0
 class Opened:
     """A model with a context for one sequence: KV cache in float32, no flash attention, so that little is rounded.
 
+    `seconds` are those that its forward passes took so far.
+
     Args:
         job: Path of the file, of an adapter beside it (or None), tokens of the context, threads.
     """
@@ -47,6 +50,7 @@ class Opened:
         if self._context == _FFI.NULL:
             raise SystemExit("llama.cpp can't make a context for the model")
         self._vocab = _LIB.llama_model_get_vocab(self._model)
+        self.seconds = 0.0
         self.num_tokens = _LIB.llama_vocab_n_tokens(self._vocab)
         self.adds_first = bool(_LIB.llama_vocab_get_add_bos(self._vocab))
         if job["adapter"]:
@@ -72,7 +76,10 @@ class Opened:
             for i, token in enumerate(chunk):
                 batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0] = token, start + first + i, 1, 0
                 batch.logits[i] = first + i in places
+            began = time.perf_counter()
             failed = _LIB.llama_decode(self._context, batch)
+            _LIB.llama_synchronize(self._context)
+            self.seconds += time.perf_counter() - began
             _LIB.llama_batch_free(batch)
             if failed:
                 raise SystemExit(f"llama_decode failed with code {failed}")
@@ -111,6 +118,23 @@ def score(opened: Opened, job: dict[str, Any]) -> dict[str, Any]:
             )
         rows.append(found)
     return {"rows": rows}
+
+
+def measure(opened: Opened, job: dict[str, Any]) -> dict[str, Any]:
+    """Seconds of the forward passes in which all rows are read once, after the first of them was read."""
+
+    def read(rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            opened.clear()
+            for _ in opened.read(row["ids"], 0, set(row["places"])):
+                pass
+
+    read(job["rows"][:1])
+    opened.seconds, rounds = 0.0, 0
+    while not rounds or (opened.seconds < job["least"] and rounds < job["most"]):
+        read(job["rows"])
+        rounds += 1
+    return {"seconds": opened.seconds / rounds}
 
 
 def _log_sum_exp(scores: NDArray[np.float32]) -> float:
@@ -153,7 +177,7 @@ def main(file: Path) -> None:
     """Does one job."""
     job = json.loads(file.read_text(encoding="utf-8"))
     _LIB.llama_backend_init()
-    kinds = {"score": score, "write": write, "tokenize": tokenize}
+    kinds = {"score": score, "time": measure, "write": write, "tokenize": tokenize}
     if job["kind"] == "quantize":
         found = quantize(job)
     else:

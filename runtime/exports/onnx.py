@@ -15,7 +15,8 @@ from torch import nn
 
 from ftc.runtime.exports import beside, gates
 from ftc.runtime.exports.job import Written
-from ftc.runtime.exports.onnx_file import FileScorer, opened, quantize
+from ftc.runtime.exports.onnx_file import FileScorer, OnnxFile, opened, quantize
+from ftc.runtime.exports.speed import measured, seconds_of_model
 from ftc.runtime.models.base_model import FolderBase, load_base
 from ftc.runtime.tasks.classification import has_token_types
 from ftc.runtime.tasks.embedding import pooled
@@ -30,7 +31,7 @@ from ftc.spec.text_forms import form_card
 
 if TYPE_CHECKING:
     from ftc.runtime.exports.job import Job
-    from ftc.spec.documents.exported import Parity
+    from ftc.spec.documents.exported import Parity, Speed
     from ftc.spec.documents.settings import Settings
 
 __all__ = ["write_onnx"]
@@ -98,6 +99,7 @@ def write_onnx(job: Job, folder: Path) -> Written:
     with _working(job, full, takes_types=takes_types) as (work, runtime):
         parity = conversion = _compared(job, work, runtime, _FULL, help=_INSTEAD)
         answers = beside.answers(job, job.tuned(), work, help=_INSTEAD) if is_full else None
+        speed = _speed(job, work, runtime) if is_full else None
     if not is_full:
         with session.journal.phase("export", f"{asked.weight_type} by onnxruntime's quantizer"):
             quantize(full, file, job.scratch)
@@ -105,6 +107,7 @@ def write_onnx(job: Job, folder: Path) -> Written:
         with _working(job, file, takes_types=takes_types) as (work, runtime):
             parity = _compared(job, work, runtime, asked.weight_type, help=_MORE_BITS)
             answers = beside.answers(job, job.tuned(), work, help=_MORE_BITS)
+            speed = _speed(job, work, runtime)
     asked.beside(folder, file.name, False)
     head = head_card(settings.model.head)
     return Written(
@@ -115,29 +118,35 @@ def write_onnx(job: Job, folder: Path) -> Written:
         parity=parity,
         tokenized=tokenized,
         answers=answers,
+        speed=speed,
         texts=TRIALS[given(settings.text.columns, finds_spans=head.finds_spans)],
     )
 
 
 @contextmanager
-def _working(job: Job, file: Path, *, takes_types: bool) -> Iterator[tuple[ModelWithScorer, str]]:
+def _working(job: Job, file: Path, *, takes_types: bool) -> Iterator[tuple[ModelWithScorer, OnnxFile]]:
     """The tuned model's scorer with a file in the place of the model, as long as the block runs, and what computes."""
     tuned, settings = job.tuned(), job.session.plan.settings
     with opened(file, job.scratch, settings.device.threads) as runtime:
         scorer = FileScorer(tuned.scorer, runtime, head_card(settings.model.head), takes_types=takes_types)
-        yield ModelWithScorer(tuned.model, scorer), runtime.runtime
+        yield ModelWithScorer(tuned.model, scorer), runtime
 
 
-def _compared(job: Job, work: ModelWithScorer, runtime: str, type_name: str, *, help: str) -> Parity:
+def _compared(job: Job, work: ModelWithScorer, runtime: OnnxFile, type_name: str, *, help: str) -> Parity:
     """A file's scores beside the tuned model's.
 
     Raises:
         Refusal: They are others (FTC669).
     """
     with job.session.journal.phase("compare", f"{len(job.reference.rows)} rows of {job.split}"):
-        found = beside.compared(job, work, runtime, file_type(type_name))
+        found = beside.compared(job, work, runtime.runtime, file_type(type_name))
         gates.require(found, f"the ONNX file in {type_name}", help=help)
     return found
+
+
+def _speed(job: Job, work: ModelWithScorer, runtime: OnnxFile) -> Speed:
+    """How quickly a file reads, by the clock of the process that computes with it."""
+    return measured(job, lambda: seconds_of_model(job, work, lambda: runtime.seconds))
 
 
 def _write(job: Job, file: Path) -> bool:

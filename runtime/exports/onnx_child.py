@@ -2,13 +2,14 @@
 
 C code that parses files has no place in ftc's process, and nothing of ftc is imported here.
 `onnx_child.py FILE THREADS` reads lines of JSON with the names of two files, runs the arrays of the first through the
-model, writes the second, and says so in a line.
+model, writes the second, and says in a line how many seconds the model took.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,13 @@ def main(file: Path, threads: int) -> None:
     names = [one.name for one in session.get_outputs()]
     for line in sys.stdin:
         job = json.loads(line)
-        with np.load(job["inputs"]) as inputs:
-            found = session.run(names, dict(inputs))
+        with np.load(job["inputs"]) as arrays:
+            inputs = dict(arrays)
+        began = time.perf_counter()
+        found = session.run(names, inputs)
+        seconds = time.perf_counter() - began
         np.savez(job["outputs"], **dict(zip(names, found, strict=True)))
-        sys.stdout.write("done\n")
+        sys.stdout.write(f"{seconds!r}\n")
         sys.stdout.flush()
 
 

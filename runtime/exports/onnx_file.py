@@ -32,10 +32,15 @@ _LAST_LINES = 3
 
 
 class OnnxFile:
-    """onnxruntime with one file, in a process of its own; made by `opened`."""
+    """onnxruntime with one file, in a process of its own; made by `opened`.
+
+    Attributes:
+        seconds: Those that its forward passes took so far.
+    """
 
     def __init__(self, process: subprocess.Popen[str], file: Path, scratch: Path) -> None:
         self._process, self._file, self._scratch = process, file, scratch
+        self.seconds = 0.0
 
     @property
     def runtime(self) -> str:
@@ -59,8 +64,9 @@ class OnnxFile:
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self._failed() from None
-        if not self._process.stdout.readline():
+        if not (line := self._process.stdout.readline()):
             raise self._failed()
+        self.seconds += float(line)
         with np.load(places["outputs"]) as found:
             return {name: torch.from_numpy(found[name]) for name in found.files}
 

@@ -14,6 +14,7 @@ from ftc.runtime.artifacts.merged_weights import MergedWeights, NotFinite
 from ftc.runtime.exports import beside, gates
 from ftc.runtime.exports.job import Written
 from ftc.runtime.exports.quantized_folder import require_rounded, write_quantized
+from ftc.runtime.exports.speed import measured, seconds_of_model
 from ftc.runtime.models.base_model import FolderBase, load_base
 from ftc.runtime.models.number_types import torch_type
 from ftc.runtime.models.quantized_layers import round_in_training
@@ -85,6 +86,8 @@ def write_folder(job: Job, folder: Path) -> Written:
         parity=parity,
         tokenized=tokenized,
         answers=beside.answers(job, tuned, work, help=more_bits) if can_answer else None,
+        # Weights of few bits were multiplied out to be compared, which no program that serves them does.
+        speed=measured(job, lambda: seconds_of_model(job, work)) if card is None else None,
         notes=notes,
     )
 

@@ -13,7 +13,7 @@ from ftc.spec.documents.record import GateResult
 from ftc.spec.model_formats import model_format
 from ftc.spec.names import InsidePath
 
-__all__ = ["EXPORT_FILE", "AnswersKept", "Converter", "ExportedModel", "Parity", "TemplateKept"]
+__all__ = ["EXPORT_FILE", "AnswersKept", "Converter", "ExportedModel", "Parity", "Speed", "TemplateKept"]
 
 EXPORT_FILE = "export.json"
 """Where the document lies, in the exported model's folder."""
@@ -99,8 +99,23 @@ class TemplateKept(Document):
     """Whether it also does where a turn begins or ends with white space."""
 
 
+class Speed(Document):
+    """How quickly the file reads rows, each alone: wall-clock time of its forward passes, without loading anything."""
+
+    rows: int
+    """The parity's, read one after the other, and again where that took less than half a second."""
+    tokens: int
+    """Of all these rows, once."""
+    threads: int
+    processor: str
+    tokens_per_second: Real
+    tuned_tokens_per_second: Real | None = None
+    """The tuned model's, as the run computes it, in torch on the same rows and threads; None where the run's reference
+    stood for it, so that it was not loaded."""
+
+
 class ExportedModel(Document):
-    """An exported model, `export.json` in its folder. It has no clock in it."""
+    """An exported model, `export.json` in its folder. Nothing in it but the speed depends on a clock."""
 
     schema_: Literal["ftc.export/1"] = Field(default="ftc.export/1", alias="schema")
     ftc_version: str
@@ -133,6 +148,8 @@ class ExportedModel(Document):
     """None where the type keeps enough bits."""
     template: TemplateKept | None = None
     """Of a chat template beside the file; None where the file holds the model's own."""
+    speed: Speed | None = None
+    """None where what the file's own program makes of its weights isn't run, and of earlier releases."""
     notes: tuple[str, ...] = ()
 
     @property

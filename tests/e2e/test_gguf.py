@@ -72,6 +72,10 @@ def test_a_file_for_ollama_is_the_tuned_model(run: api.Run, ftc: Ftc) -> None:
     assert made.parity.same_choices == made.parity.places > 0
     assert made.tokenized > 0
     assert set(made.tensor_types) == {"F32"}
+    assert made.speed is not None
+    assert made.speed.tokens_per_second > 0
+    assert made.speed.tuned_tokens_per_second is None, "the run's reference stands for the tuned model"
+    assert made.speed.rows == made.parity.rows < made.speed.tokens
     file = Path("dist/demo/tiny-f32.gguf")
     says = GGUFReader(file).get_field("ftc")
     assert says is not None
@@ -116,6 +120,9 @@ def test_fewer_bits_have_to_keep_the_gates(run: api.Run, ftc: Ftc) -> None:
     answers = made.answers
     assert answers is not None
     assert "Q8_0" in made.tensor_types
+    assert made.speed is not None
+    assert made.speed.tuned_tokens_per_second is not None, "it answers beside the file"
+    assert min(made.speed.tokens_per_second, made.speed.tuned_tokens_per_second) > 0
     assert {one.metric: one.passed for one in answers.gates} == {"loss": True, "rouge_l": False}
     assert answers.waived == ("rouge_l",)
     assert answers.exported["loss"] == pytest.approx(answers.tuned["loss"], rel=0.01)
@@ -182,6 +189,8 @@ def test_an_adapter_beside_the_base_is_the_tuned_model(run: api.Run, ftc: Ftc, b
     assert made.parity.same_choices == made.parity.places > 0
     assert made.tokenized > 0
     assert set(made.tensor_types) == {bits.upper()}
+    assert made.speed is not None
+    assert made.speed.tokens_per_second > 0
     file = Path("dist/demo") / made.model_file
     assert sorted(one.name for one in file.parent.iterdir()) == ["export.json", file.name]
     reader = GGUFReader(file)

@@ -75,6 +75,10 @@ def test_a_file_is_the_tuned_model(finished: Callable[..., api.Run], ftc: Ftc, t
     assert made.answers.same_answers is None or made.answers.same_answers >= least * made.answers.rows
     assert made.answers.exported == pytest.approx(made.answers.tuned, abs=1e-4)
     assert made.answers.tuned
+    assert made.speed is not None
+    assert made.speed.tuned_tokens_per_second is not None
+    assert min(made.speed.tokens_per_second, made.speed.tuned_tokens_per_second) > 0
+    assert made.speed.rows == made.parity.rows < made.speed.tokens
     assert contents(run.folder) == before
     assert {*made.files} >= {"tiny.onnx", "tokenizer.json", "use.py"}
     assert str(Path.cwd()).encode() not in (folder / "tiny.onnx").read_bytes(), "it holds no path of the machine"
@@ -155,6 +159,8 @@ def test_a_file_of_8_bits_is_smaller_and_proved_twice(
     assert made.conversion.share < made.parity.share, "the file in float32 is proved by itself, more tightly"
     assert made.tensor_types["INT8"] > 5
     assert made.answers is not None
+    assert made.speed is not None
+    assert made.speed.tokens_per_second > 0
     full = api.export_model(run, "onnx", "dist/full").model
     assert made.files[made.model_file].size < full.files[full.model_file].size
     assert made.files == api.export_model(run, "onnx", "dist/again", weight_type="int8_dynamic").model.files

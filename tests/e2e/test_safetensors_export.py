@@ -14,6 +14,7 @@ from ftc.runtime.artifacts.merge import write_weights
 from ftc.runtime.exports import safetensors_folder as exporting
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.exported import ExportedModel
+from ftc.views.exported import exported_text
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.projects import contents
 
@@ -51,6 +52,12 @@ def test_a_folder_is_the_tuned_model(
     assert answer.code == 0, answer.err
     made = ExportedModel.model_validate_json(json.dumps(json.loads(answer.out)["export"]))
     assert made.parity.holds
+    speed = made.speed
+    assert speed is not None
+    assert speed.tuned_tokens_per_second is not None
+    assert min(speed.tokens_per_second, speed.tuned_tokens_per_second) > 0
+    assert (speed.rows, speed.threads) == (made.parity.rows, run.plan.settings.device.threads)
+    assert speed.tokens > speed.rows
     assert made.tensor_types.keys() <= {"F16", "I64"}
     assert made.tokenized > 0
     assert contents(run.folder) == before
@@ -104,6 +111,25 @@ def test_a_folder_that_is_not_the_tuned_model_is_refused(
         api.export_model(run, "vllm", Path("dist"), weight_type="f32")
     assert {one.code for one in refused.value.diagnostics} == {"FTC669"}
     assert not Path("dist").exists()
+
+
+def test_the_answer_tells_the_speed_where_it_is_known(finished: Callable[..., api.Run]) -> None:
+    made = api.export_model(finished("chat", model="decoder", strategy="full"), "vllm", "dist").model
+    assert made.speed is not None
+    known = {"tokens_per_second": 1030.4, "tuned_tokens_per_second": 736.0, "rows": 8, "tokens": 412, "threads": 2}
+    both = made.model_copy(update={"speed": made.speed.model_copy(update=known)})
+    words = " ".join(exported_text(both, "dist").split())
+    assert "reads 1,030 tokens/s here · 1.4 times the tuned model's speed" in words
+    assert "8 rows with 412 tokens in all, each row alone · 2 threads" in words
+    alone = {**known, "tokens_per_second": 4.25, "tuned_tokens_per_second": None}
+    words = exported_text(made.model_copy(update={"speed": made.speed.model_copy(update=alone)}), "dist")
+    assert "reads 4.2 tokens/s here" in words
+    assert "the tuned model's speed" not in words
+    text = json.loads(Path("dist/export.json").read_text(encoding="utf-8"))
+    del text["speed"]  # of an earlier release
+    older = ExportedModel.model_validate_json(json.dumps(text))
+    assert older.speed is None
+    assert "tokens/s" not in exported_text(older, "dist")
 
 
 def test_models_that_do_not_write_are_not_for_vllm(finished: Callable[..., api.Run]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftc.spec.documents.exported import AnswersKept, ExportedModel, Parity
+from ftc.spec.documents.exported import AnswersKept, ExportedModel, Parity, Speed
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, escaped
 
@@ -33,6 +33,7 @@ def exported_text(model: ExportedModel, folder: str, *, page: Page = PLAIN) -> s
         lines += page.flow("template", [f"same text as by the model's own, for {chats}{rows}"])
     lines += [
         *page.flow("weights", [numbers.byte_size(file.size), f"tensors: {', '.join(types)}"]),
+        *([] if model.speed is None else page.flow("speed", _speed(model.speed))),
         *page.flow("files", [escaped(folder), numbers.plural(len(model.files) + 1, "file")]),
         *[line for note in model.notes for line in page.flow("note", [note])],
         *(page.flow("serve", [escaped(command)]) if (command := model.serve(folder)) else ()),
@@ -50,6 +51,16 @@ def parity_words(found: Parity) -> tuple[str, ...]:
         f"{100 * found.allowed:.2g} % is allowed",
         f"{found.same_choices} of {found.places} choices the same",
         found.runtime,
+    )
+
+
+def _speed(found: Speed) -> tuple[str, ...]:
+    ours, theirs = found.tokens_per_second, found.tuned_tokens_per_second
+    return (
+        f"reads {f'{ours:,.0f}' if ours >= 10 else f'{ours:.2g}'} tokens/s here",
+        *(() if theirs is None else (f"{ours / theirs:.2g} times the tuned model's speed",)),
+        f"{numbers.plural(found.rows, 'row')} with {numbers.plural(found.tokens, 'token')} in all, each row alone",
+        numbers.plural(found.threads, "thread"),
     )
 
 
