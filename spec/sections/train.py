@@ -165,12 +165,10 @@ class Distillation(Document):
     @model_validator(mode="after")
     def _as_written_answers_need(self) -> Self:
         """Where the model writes answers itself, the teacher alone counts, at its own probabilities."""
-        usual = {name: 1.0 for name in ("temperature", "weight") if name not in self.model_fields_set}
-        if self.on_policy is None or not usual:
-            return self
-        found = self.model_copy(update=usual)
-        found.model_fields_set.difference_update(usual)  # nobody wrote them
-        return found
+        if self.on_policy is not None:
+            usual = {name: 1.0 for name in ("temperature", "weight") if name not in self.model_fields_set}
+            self.__dict__.update(usual)  # a copy would be lost where Python makes the section; and nobody wrote them
+        return self
 
 
 class ParameterGroup(Document):
