@@ -48,7 +48,11 @@ CPUS = {
     "reversed": {"PYTEST_PLUGINS": "tests.support.reversed_order"},
 }
 
-TORCHAO = ("tests/e2e/test_quantized_export.py",)
+TORCHAO = (
+    "tests/e2e/test_quantized_export.py",
+    "tests/e2e/test_quantize_aware.py",
+    "tests/runtime/training/test_rounded_steps.py",
+)
 
 # uv doesn't read pip's configuration, so what a machine's owner set for pip is handed on.
 UV_NAMES = {
@@ -148,7 +152,7 @@ def onnx(session: nox.Session) -> None:
 
 @nox.session
 def torchao(session: nox.Session) -> None:
-    """Export weights of few bits with torchao, and have transformers load them."""
+    """Train for weights of few bits with torchao, export them, and have transformers load them."""
     install(session, "-e", ".[torchao]", *GROUPS["test"])
     session.run("pytest", "-n0", *TORCHAO, *session.posargs, env={**QUIET, "FTC_SESSION": "torchao"})
 

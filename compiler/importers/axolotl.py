@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from ftc.compiler.importers import parameters, rows, rules, sampling, trackers, training, vocabulary, words
+from ftc.compiler.importers import parameters, rounding, rows, rules, sampling, trackers, training, vocabulary, words
 from ftc.compiler.importers.axolotl_keys import OTHER_KEYS, PREFERENCE_NUMBERS, RATING_NUMBERS
 from ftc.compiler.importers.meshes import mesh_sizes
 from ftc.compiler.importers.translation import Key, Translation
@@ -245,6 +245,7 @@ def _train(t: Translation) -> None:
             reason = f"{count:g} times an epoch is a number of steps that depends on how many rows there are"
             t.drop(key, reason, "set to once an epoch instead, in `train.evaluate_every`")
     training.trained(t, _TRAINER)
+    rounding.of_axolotl(t)
     if t.flag("gradient_checkpointing") and t.has("selective_checkpointing.save"):
         reason = "here results of linear layers and of attention are kept"
         keys: list[str | Key] = ["gradient_checkpointing", "selective_checkpointing.save"]
@@ -363,7 +364,8 @@ _RULES: rules.Rules = {
         "set `datasets`, or add rows with `--data FILE`"),
     **rules.blocking("parameters by name beside an adapter", "unfrozen_parameters",
         "`lora_modules_to_save` trains modules together with an adapter"),
-    **rules.blocking("quantization-aware training is not supported", "qat", _SUPERVISED),
+    **rules.dropped("weights are rounded from the first step on", "qat.fake_quant_after_n_steps"),
+    **rules.dropped("embeddings are never rounded", "qat.quantize_embedding"),
     **rules.blocking("ReLoRA is not supported", "relora relora_steps", "choose LoRA, QLoRA or full fine-tuning"),
     **rules.blocking("distillation from stored outputs is not supported", "kd_trainer", rules.NAME_THE_TEACHER),
     **rules.blocking("diffusion language models are not supported", "diffusion", _SUPERVISED),

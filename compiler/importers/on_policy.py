@@ -31,6 +31,12 @@ def as_judged(t: Translation, under: str = "") -> None:
     if (name := t.text(under + _TEACHER)) is None:
         t.block((), "no teacher is named", rules.NAME_THE_TEACHER)
         return
+    if t.has(under + "max_completion_length"):  # `DistillationConfig`, whose rows are prompts alone
+        help = "add answers to the rows, which validation and test need, and write `on_policy: {lmbda: 1}`"
+        t.block(
+            under + "max_completion_length", "a teacher's judgment of prompts without answers is not supported", help
+        )
+        return
     if t.flag(under + "seq_kd"):
         help = "let the teacher answer the prompts once with `ftc predict`, and train on these rows"
         t.block(under + "seq_kd", "answers that the teacher writes in training are not supported", help)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ftc.compiler.importers import rows, rules, trackers, training, words
+from ftc.compiler.importers import rounding, rows, rules, trackers, training, words
 from ftc.compiler.importers.meshes import mesh_sizes
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.divergences import DIVERGENCES
@@ -211,6 +211,7 @@ def _train(t: Translation) -> None:
         t.carry("optimizer.betas", "train.optimizer.beta2", betas[1])
     _schedule(t)
     _precision(t)
+    rounding.of_torchtune(t)
     _checkpointing(t)
     pairs = words.task_of("prompt", "chosen", "rejected")
     if (loss := t.text("loss._component_")) in _LOSSES:
@@ -322,7 +323,7 @@ _RULES: rules.Rules = {
     **rules.dropped("validation rows from a builder", "dataset_val", "set `data.split.validation`"),
     **rules.dropped("training starts from a new adapter", "checkpointer.adapter_checkpoint"),
     **rules.blocking("classification heads are not supported", "model.num_classes", "write the recipe by hand"),
-    **rules.blocking("quantization-aware training is not supported", "quantizer", _SUPERVISED),
+    **rules.dropped("weights are rounded from the first step on", "fake_quant_after_n_steps"),
     **rules.blocking("reinforcement learning is not supported",
         "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions", _SUPERVISED),
     **rules.shared_work("fsdp_cpu_offload fsdp_reshard_after_forward tensor_parallel_dim tensor_parallel_plan "

@@ -90,11 +90,11 @@ def _one(t: Translation, key: Key) -> None:
 def _shape(t: Translation, key: str | Key) -> None:
     """TRL looks at the columns when it trains; some keys tell their shape before."""
     column = t.text("dataset_text_field")
-    if key_of_sampling := sampling.tells_sampling(t):
-        sampling.as_sampled(t, key_of_sampling)
-    elif key_of_judging := on_policy.tells_judging(t):
+    if key_of_judging := on_policy.tells_judging(t):
         rows.as_chat(t, key_of_judging, None)
         on_policy.as_judged(t)
+    elif key_of_sampling := sampling.tells_sampling(t):
+        sampling.as_sampled(t, key_of_sampling)
     elif t.text("loss_type") in _RATING_LOSSES or any(t.has(weight) for weight in _RATING_WEIGHTS):
         rows.as_rated(t, key, {}, "a key of `trl kto`")
         if "task.loss" not in t.values and not t.has("loss_type"):

@@ -19,6 +19,7 @@ from ftc.compiler.memory.batch_shapes import (
 )
 from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs, grading_peak, held_bytes
 from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, quantized_bytes
+from ftc.compiler.memory.rounding_formula import rounding_bytes
 from ftc.compiler.memory.sharded_formula import on_one_of
 from ftc.compiler.memory.stacks import layer_weights
 from ftc.compiler.weights import bytes_per_weight, card_of, device_bytes, held, num_trainable, packed_bytes, step_bytes
@@ -146,8 +147,7 @@ def _estimate(draft: ClosedDraft, method: Method, phases: tuple[PhasePeak, ...],
     process = process_range(reserved, context)
     limit, source = limit_of(draft)
     components = {context.name: context.size.expected, **peak.components}
-    if rest := reserved.expected - peak.peak_bytes:
-        components["allocator"] = rest
+    components |= {"allocator": rest} if (rest := reserved.expected - peak.peak_bytes) else {}
     return MemoryEstimate(
         method=method,
         phases=phases,
@@ -170,10 +170,10 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
     trained, quantized = draft.trained, draft.strategy.traits.quantized
     weight_bytes = float(precision.base_type(is_whole=is_whole).size)
     if quantized is not None:
-        row = 4.0 if quantized.type == "int8" else 0.0  # a scale for each
-        weight_bytes = quantized_bytes(_as_held(draft), packed_bytes(draft), row=row)
-    length, target = _in_stacks(draft, shape)
-    sequences, places = _sequences(draft), rows * scored_per_row(draft, shape)
+        scale = 4.0 if quantized.type == "int8" else 0.0
+        weight_bytes = quantized_bytes(_as_held(draft), packed_bytes(draft), row=scale)
+    (length, target), sequences = _in_stacks(draft, shape), _sequences(draft)
+    places = rows * scored_per_row(draft, shape)
     at_once = min(places, draft.candidate.loss_chunk_size or places)
     return MemoryInputs(
         model=_as_held(draft),
@@ -212,6 +212,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         chunked_places=places if draft.candidate.loss_chunk_size and sequences == 1 else 0,
         has_z_loss=draft.train.z_loss is not None,
         copied_head=_copied_head(draft, weight_bytes),
+        **rounding_bytes(draft),
     )
 
 
@@ -251,8 +252,7 @@ def _measuring(draft: ClosedDraft) -> EvaluationInputs | None:
     if found is None:
         return None
     rows, shape = found
-    length, target = _in_stacks(draft, shape)
-    sequences = _sequences(draft)
+    (length, target), sequences = _in_stacks(draft, shape), _sequences(draft)
     scored = -(-scored_per_row(draft, shape) // sequences)
     kernel = draft.candidate.attention
     return EvaluationInputs(

@@ -79,6 +79,8 @@ class MemoryInputs:
         chunked_places: Places of a micro-batch whose gradients are computed with their loss, chunk by chunk; 0 where
             that is done by the backward pass.
         has_z_loss: Whether the logarithm of the softmax's normalizer is part of the loss, by itself.
+        rounded: What rounding weights in training keeps until the way back, over all layers.
+        rounding: What it takes in passing, at the widest layer.
         copied_head: Bytes of an output layer that each pass copies, with trained rows of added tokens in it; 0 where
             none are trained by themselves.
     """
@@ -117,6 +119,8 @@ class MemoryInputs:
     chunked_places: int = 0
     has_z_loss: bool = False
     copied_head: int = 0
+    rounded: int = 0
+    rounding: int = 0
 
     @property
     def casts_weights(self) -> bool:
@@ -215,7 +219,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     boundaries = sum(stack.boundary_bytes(job.numbers) for stack in job.stacks)
     kept = boundaries + job.kept_products if job.recomputes else round(saved)
     kept += sum(stack.around_bytes(job.numbers, job.trained) for stack in job.stacks)
-    passing = max(stack.passing_bytes(job.numbers, job.trained) for stack in job.stacks)
+    passing = job.rounding + max(stack.passing_bytes(job.numbers, job.trained) for stack in job.stacks)
     # The copy of an output layer is kept for the way back, or the cast that is made of it, as without one.
     passing_copy, kept_copy = (job.copied_head, 0) if job.quantized else (0, job.copied_head)
     within = {"saved activations": kept + _cast_head(job) + kept_copy, "gradients": earlier}
@@ -312,7 +316,7 @@ def _loading(job: MemoryInputs) -> dict[str, int]:
 
 def _saved_bytes(job: MemoryInputs) -> float:
     """What all layers keep, with the casts of weights that are in float32."""
-    saved = sum(stack.saved_bytes(job.numbers, job.trained) for stack in job.stacks)
+    saved = job.rounded + sum(stack.saved_bytes(job.numbers, job.trained) for stack in job.stacks)
     if job.casts_weights:
         return saved + sum(stack.cast_bytes(job.numbers) for stack in job.stacks)
     if job.quantized and job.numbers.casts:

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 from ftc.compiler.draft import Draft, Reasons
 from ftc.compiler.masking_choices import masking_settings
 from ftc.compiler.parameter_groups import check_groups, group_settings
+from ftc.compiler.quantize_choices import check_rounded, quantize_settings
 from ftc.compiler.router_choices import check_router, router_settings
 from ftc.compiler.search.candidates import attention_kernels, device_counts, optimizer_kinds
 from ftc.compiler.training_defaults import (
@@ -89,11 +90,10 @@ def choose_training(draft: Draft) -> Draft:
         select_higher=why.derive("select_higher", higher, f"{'more' if higher else 'less'} {metric} is better"),
         preference=_objective(draft, why),
         **(_numbers(draft, why) | _ranking(draft, why) | _sampling(draft, why) | vector_settings(draft, why)),
-        **masking_settings(draft, why),
-        **router_settings(draft, why),
+        **(masking_settings(draft, why) | router_settings(draft, why) | quantize_settings(draft, why)),
         **group_settings(draft, why, rate),
     )
-    draft = check_groups(check_router(draft.settle("train", section, why)))
+    draft = check_groups(check_rounded(check_router(draft.settle("train", section, why))))
     return _choose_seeds(_check_class_weights(_check_precision(draft)))
 
 

@@ -8,6 +8,7 @@ from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.resolve.machine.local import other_accelerators
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.optimizers import optimizer_card
+from ftc.spec.quantized_weights import TORCHAO
 
 __all__ = ["DEVICE_RULES"]
 
@@ -42,10 +43,19 @@ def optimizer_package_is_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
         yield _found(draft, "FTC650", summary, "train.optimizer.kind", help=help)
 
 
+def rounding_package_is_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """torchao is installed, where weights are rounded in training on this machine."""
+    asked, is_here = draft.train.quantize_aware, draft.device.local and "torch" in draft.packages
+    if asked is not None and is_here and TORCHAO not in draft.packages:
+        summary, help = f"`quantize_aware` needs the package `{TORCHAO}`", f"`pip install 'ftc[{TORCHAO}]'` installs it"
+        yield _found(draft, "FTC650", summary, "train.quantize_aware", help=help)
+
+
 DEVICE_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (
     devices_are_here,
     accelerators_are_used,
     optimizer_package_is_here,
+    rounding_package_is_here,
 )
 
 

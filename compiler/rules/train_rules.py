@@ -20,6 +20,7 @@ from ftc.spec.optimizer_choice import candidates
 from ftc.spec.optimizers import OPTIMIZERS, optimizer_card
 from ftc.spec.precisions import FIRST_CHOICE, trained_type, with_trained
 from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLossCard
+from ftc.spec.quantized_weights import quantized_weights
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, schedule_card
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.shardings import SHARDINGS, UNDIVIDED, Group, sharding_card
@@ -101,6 +102,28 @@ def narrow_weights_can_be_trained(recipe: Recipe, source: Source) -> Iterator[Di
     yield diagnostic("FTC299", summary, source.span(path), help=help, path=path)
 
 
+def rounded_weights_are_trained(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """What quantization-aware training rounds are float32 weights of the model itself, in groups where it has any."""
+    asked, path = recipe.train.quantize_aware, "train.quantize_aware"
+    if asked is None:
+        return
+    if not strategy_card(recipe.strategy).is_whole:
+        kind = recipe.strategy.kind
+        summary = f"`quantize_aware` is for strategies that train the model's own weights, and `{kind}` adds some"
+        notes = "an adapter is added to the weights before these are quantized, so that they would be rounded otherwise"
+        help = "write `strategy: {kind: full}` or `{kind: partial}`, or remove it"
+        yield diagnostic("FTC257", summary, source.span(path), help=help, notes=notes, path=path)
+    if trained_type(recipe.train.precision).size < FIRST_CHOICE.trained.size:
+        summary = f"`{recipe.train.precision}` rounds weights by itself, so that they would be rounded twice"
+        help = f"write `precision: {with_trained(FIRST_CHOICE.trained, recipe.train.precision).kind}`"
+        yield diagnostic("FTC257", summary, source.span(path), help=help, path=path)
+    if quantized_weights(asked.weights).group_size is None and asked.group_size != "auto":
+        path = f"{path}.group_size"
+        summary = f"`{asked.weights}` weights have a scale for each row, and no groups"
+        help = "remove `group_size`, or write `weights: int4`"
+        yield diagnostic("FTC257", summary, source.span(path), help=help, path=path)
+
+
 def decay_is_felt(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """An average that decays by less than rounding takes does not decay at all."""
     asked = recipe.train.optimizer
@@ -122,6 +145,7 @@ def decay_is_felt(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
 
 OPTIMIZER_RULES = (
     narrow_weights_can_be_trained,
+    rounded_weights_are_trained,
     optimizer_goes_with_the_schedule,
     optimizer_values_count,
     decay_is_felt,

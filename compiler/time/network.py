@@ -106,6 +106,7 @@ class Network:
         ends_with_product: Whether nothing of a layer is saved behind its last product.
         composes_norms: Whether its norms are computed piece by piece.
         rotates: Whether queries and keys are turned by their place.
+        rounded: Weights that each pass rounds, as they will be when they are exported.
     """
 
     family: Family
@@ -130,6 +131,7 @@ class Network:
     ends_with_product: bool
     composes_norms: bool
     rotates: bool
+    rounded: int = 0
 
     @property
     def linear_weights(self) -> int:

@@ -233,6 +233,11 @@ _STEP_OPERATIONS = 40
 _FUSED_MOMENTS = 6
 """Kernels a step for each trained tensor: norm, shortening, update."""
 
+_ROUNDING = {"forward": 14, "backward": 9}
+"""Reads and writes of a weight that is rounded in training, by the operations that torchao launches."""
+_ROUNDING_OPERATIONS = {"forward": 24, "backward": 9}
+"""Kernels of these for each linear layer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
@@ -285,10 +290,17 @@ def traffic_rates(
         weights_again, watched = _cast_bytes(network, activation_bytes), _WATCHED
     gradients = 2 * network.trained_bytes * network.trainable
     made = 2 * network.trained_bytes * sum(one.beside.keeps_once for one in network.linears if one.beside)
+    rounds = network.rounded * network.trained_bytes
+    weights += _ROUNDING["forward"] * rounds
+    weights_again += _ROUNDING["forward"] * rounds if card.recomputes else 0
+    back = gradients + _ROUNDING["backward"] * rounds
     forward = layers + head + Rates(passes=weights + made)
-    backward = layers * _BACKWARD + again + head + Rates(passes=weights + weights_again + gradients)
-    operations = {way: count * network.depth + _ADAPTER_OPERATIONS * network.adapters
-                  for way, count in _LAYER_OPERATIONS.items()}  # fmt: skip
+    backward = layers * _BACKWARD + again + head + Rates(passes=weights + weights_again + back)
+    rounded = len(network.linears) if network.rounded else 0
+    operations = {
+        way: count * network.depth + _ADAPTER_OPERATIONS * network.adapters + _ROUNDING_OPERATIONS[way] * rounded
+        for way, count in _LAYER_OPERATIONS.items()
+    }
     tensors = 2 * network.adapters if not network.is_full else 2 * len(network.linears)
     return Traffic(
         forward=forward,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.compiler.quantize_choices import rounded_modules
 from ftc.compiler.sampled_rows import answer_lengths, with_answers
 from ftc.compiler.time.amounts import (
     ALL_PAIRS,
@@ -73,7 +74,7 @@ def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool =
         attention=draft_kernel(draft, model, training=training),
     )
     width = head.score_width(len(draft.labels), vocabulary=model.vocab_size, hidden=model.hidden_size)
-    return replace(network, head_width=width)
+    return replace(network, head_width=width, rounded=sum(rounded_modules(draft).values()))
 
 
 def draft_kernel(draft: ClosedDraft, model: ModelFacts, *, training: bool) -> Kernel:

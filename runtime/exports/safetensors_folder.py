@@ -16,6 +16,7 @@ from ftc.runtime.exports.job import Written
 from ftc.runtime.exports.quantized_folder import require_rounded, write_quantized
 from ftc.runtime.models.base_model import FolderBase, load_base
 from ftc.runtime.models.number_types import torch_type
+from ftc.runtime.models.quantized_layers import round_in_training
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.spec.diagnostics import Refusal, diagnostic
@@ -52,6 +53,9 @@ def write_folder(job: Job, folder: Path) -> Written:
     more_bits = _SAME_BITS if bound.plain == "float32" else _MORE_BITS if card is None else _PLAIN_BITS
     tuned, conversion = job.tuned(), None
     whole = load_base(settings, FolderBase(job.asked.model), is_new=False, dtype=torch.float32).eval()
+    rounded = settings.train.quantize_aware
+    if rounded is not None:
+        round_in_training(whole, rounded)  # as it was measured
     if card is not None:
         exact = file_type("f32")
         with session.journal.phase(
@@ -94,7 +98,9 @@ def _write(job: Job, whole: Any, bound: FileType, folder: Path, more_bits: str) 
     session = job.session
     try:
         if bound.quantized is not None:
-            return (write_quantized(session, whole, bound.quantized, bound.quantized.group_size, _SHARD_BYTES, folder),)
+            rounded = session.plan.settings.train.quantize_aware
+            size = bound.quantized.group_size if rounded is None else rounded.group_size
+            return (write_quantized(session, whole, bound.quantized, size, _SHARD_BYTES, folder),)
         assert bound.plain is not None, "the format's card names plain and quantized types alone"
         weights = MergedWeights.whole(whole, torch_type(number_type(bound.plain)))
         write_weights(session, weights, bound.plain, _SHARD_BYTES, folder)

@@ -7,15 +7,25 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, assert_never
 
 import torch
 from torch import nn
 
-from ftc.spec.module_names import part_of
-from ftc.spec.quantized_weights import QuantizedWeights
+from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.loss_settings import QuantizeAwareSettings
+from ftc.spec.quantized_weights import TORCHAO, QuantizedWeights, is_quantized, quantized_weights
 
-__all__ = ["flattened", "linear_layers", "quantized", "quiet_torchao", "torchao_config", "unpack_layers"]
+__all__ = [
+    "flattened",
+    "linear_layers",
+    "quantized",
+    "quiet_torchao",
+    "round_in_training",
+    "torchao_config",
+    "unpack_layers",
+]
 
 _TALKATIVE = ("torchao", "torch.utils._pytree")
 """Loggers that speak when torchao is imported."""
@@ -38,17 +48,35 @@ def quiet_torchao() -> Iterator[None]:
 
 
 def linear_layers(model: nn.Module, group_size: int | None) -> dict[str, nn.Linear]:
-    """Linear layers whose weights are quantized, by name.
-
-    Those of the model's own layers: embeddings, the output over the vocabulary and new heads stay, as transformers and
-    others have it, and so does a layer whose rows are no whole number of groups.
-    """
+    """Linear layers whose weights are quantized, by name."""
     found = {name: one for name, one in model.named_modules() if isinstance(one, nn.Linear)}
-    return {
-        name: one
-        for name, one in found.items()
-        if part_of(f"{name}.weight").kind == "layer" and one.in_features % (group_size or 1) == 0
-    }
+    return {name: one for name, one in found.items() if is_quantized(name, one.in_features, group_size)}
+
+
+def round_in_training(model: nn.Module, asked: QuantizeAwareSettings) -> list[str]:
+    """Has each pass round the weights of linear layers as they will be when they are quantized, by torchao.
+
+    Names of weights stay, and so does what is saved; gradients pass the rounding as if it weren't there.
+
+    Returns:
+        The layers' names.
+
+    Raises:
+        Refusal: torchao isn't installed (FTC650).
+    """
+    if find_spec(TORCHAO) is None:
+        summary, help = f"`quantize_aware` needs the package `{TORCHAO}`", f"`pip install 'ftc[{TORCHAO}]'` installs it"
+        raise Refusal([diagnostic("FTC650", summary, help=help)])
+    with quiet_torchao():
+        from torchao.quantization import quantize_
+        from torchao.quantization.qat import IntxFakeQuantizeConfig, QATConfig
+
+    layers, card = linear_layers(model, asked.group_size), quantized_weights(asked.weights)
+    number, size = getattr(torch, f"int{card.bits}"), asked.group_size
+    config = IntxFakeQuantizeConfig(number, "per_channel" if size is None else "per_group", group_size=size)
+    with torch.random.fork_rng(devices=()):  # torchao draws weights for layers that take over the model's own
+        quantize_(model, QATConfig(weight_config=config, step="prepare"), filter_fn=lambda _, name: name in layers)
+    return [*layers]
 
 
 def torchao_config(card: QuantizedWeights, group_size: int | None) -> Any:

@@ -12,8 +12,9 @@ from torch import nn
 from ftc.runtime.models.base_model import Base, load_base, trainable_tensors
 from ftc.runtime.models.file_names import names_in_files, stored_names
 from ftc.runtime.models.number_types import torch_type
+from ftc.runtime.models.quantized_layers import round_in_training
 from ftc.runtime.models.recomputing import checkpoint_activations
-from ftc.runtime.strategies.half import Half, S_contra, in_parts, require_weights
+from ftc.runtime.strategies.half import Half, S_contra, in_parts, require, require_weights
 from ftc.spec.architectures import architecture
 from ftc.spec.documents.settings import Settings
 from ftc.spec.module_names import depths_of
@@ -35,6 +36,9 @@ class OfWhole(Half[S_contra]):
         """The model, of which nothing but the chosen weights is trained."""
         model: Any = load_base(settings, base, dtype=torch_type(precision_card(settings.train.precision).trained))
         checkpoint_activations(model, settings.train.activation_checkpointing)
+        if (rounded := settings.train.quantize_aware) is not None:
+            names = round_in_training(model, rounded)
+            require(len(names), rounded.num_modules, names, is_whole=base.is_whole)
         chosen, router = self.chosen(model, strategy), settings.train.router
         mixture = architecture(model.config.model_type).experts if router and not router.trained else None
         for name, parameter in model.named_parameters():

@@ -67,8 +67,8 @@ def _step_values(event: StepDone) -> dict[str, float]:
         values |= {"train/loss_scale": event.loss_scale, "train/skipped": float(event.is_skipped)}
     if event.seconds > 0:
         values["train/tokens_per_second"] = event.tokens / event.seconds
-    if event.sampled is not None:
-        values |= {f"sampled/{name}": float(value) for name, value in event.sampled.model_dump().items()}
+    if (own := event.own_answers) is not None:
+        values |= {f"sampled/{name}": float(value) for name, value in own.model_dump().items()}
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 

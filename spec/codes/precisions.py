@@ -60,4 +60,21 @@ CODES: tuple[Code, ...] = (
         wrong="strategy: {kind: full}\ntrain: {precision: pure_bfloat16, optimizer: {kind: adamw}}",
         right="strategy: {kind: full}\ntrain: {precision: pure_bfloat16, optimizer: {kind: adamw_kahan}}",
     ),
+    Code(
+        id="FTC257",
+        title="weights that can't be rounded in training",
+        cause="Quantization-aware training rounds a model's own weights in each pass, as they will be when they are "
+        "exported. An adapter is added before that, a `pure_bfloat16` weight is rounded already, and 8-bit weights "
+        "have a scale for each row, so that they have no groups.",
+        wrong="strategy: {kind: lora}\ntrain: {quantize_aware: {weights: int4}}",
+        right="strategy: {kind: full}\ntrain: {quantize_aware: {weights: int4}}",
+    ),
+    Code(
+        id="FTC258",
+        title="no layer is rounded in training",
+        cause="Quantization-aware training rounds linear layers whose rows are a whole number of groups. This model "
+        "has none, or it is a mixture of experts, whose experts are one tensor a layer.",
+        wrong="train: {quantize_aware: {weights: int4, group_size: 4096}}   # rows of 576 weights",
+        right="train: {quantize_aware: {weights: int4, group_size: 32}}",
+    ),
 )

@@ -15,6 +15,7 @@ from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import NumberLoss
 from ftc.spec.precisions import TypeName
 from ftc.spec.preference_losses import PreferenceLoss, preference_loss
+from ftc.spec.quantized_weights import ImitatedKind
 from ftc.spec.reinforcement_losses import ReinforcementLoss
 from ftc.spec.reranking_losses import RerankingLoss
 from ftc.spec.rewards import RewardTerm
@@ -209,3 +210,17 @@ class RouterSettings(Document):
     """Whether a strategy that trains the model's own weights trains them too."""
     aux_loss: Real | None
     """Weight of the load balancing loss; None where it is not part of the loss."""
+
+
+class QuantizeAwareSettings(Document):
+    """How weights are rounded in training, as they will be when they are exported."""
+
+    weights: ImitatedKind
+    group_size: int | None
+    """Weights of a row that share a scale; None where all do."""
+    num_modules: int
+    """Linear layers whose weights are; checked when the model is built."""
+
+    def words(self) -> str:
+        """In a few words."""
+        return f"{self.weights} in groups of {self.group_size}" if self.group_size else f"{self.weights} by row"

@@ -153,7 +153,6 @@ class Seeds(Document):
     dropout: int
     sampling: int | None = None
     """Answers that are sampled in training; absent from the plan of any other task."""
-
     masking: int | None = None
     """Tokens that are masked in training; absent likewise."""
 
@@ -213,8 +212,9 @@ class OpenTrain(Document):
     z_loss: Real | None = None
     """Weight of the z-loss; None for none."""
     ema_decay: Real | None = None
-    """Largest decay of the average of the trained weights, which is measured and saved in their place; None for none.
-    """
+    """Largest decay of the average of trained weights, which is measured and saved in their place; None for none."""
+    quantize_aware: losses.QuantizeAwareSettings | None = None
+    """How weights are rounded in training; absent where they aren't."""
     neftune_alpha: Real | None = None
     """Noise on the embeddings in training; None for none."""
     max_grad_norm: Real | None
@@ -289,9 +289,9 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay")
-        usual: dict[str, Any] = dict.fromkeys((*asked, "embedding", "reranking", "router", "masking", "sampling"))
-        usual |= {"nodes": 1, "parameter_groups": ()}
+        asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "quantize_aware")
+        sections = ("embedding", "reranking", "router", "masking", "sampling")
+        usual: dict[str, Any] = {**dict.fromkeys((*asked, *sections)), "nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}
 

@@ -46,6 +46,7 @@ KEYS: dict[str, str] = {
     **dict.fromkeys(("neftune_noise_alpha",), "train.neftune_alpha"),
     **dict.fromkeys(("ema", "use_ema", "model_ema_decay", "ema_max_decay"), "train.ema_decay"),
     **dict.fromkeys(("z_loss_weight", "z_loss_multiplier"), "train.z_loss"),
+    **dict.fromkeys(("qat", "quantization_aware_training"), "train.quantize_aware"),
     **dict.fromkeys(("optim", "optimizer_type"), "train.optimizer.kind"),
     **dict.fromkeys(("adam_beta1",), "train.optimizer.beta1"),
     **dict.fromkeys(("adam_beta2",), "train.optimizer.beta2"),

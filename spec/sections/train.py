@@ -16,6 +16,7 @@ from ftc.spec.optimizer_keys import OptimizerKeys
 from ftc.spec.optimizers import OptimizerKind
 from ftc.spec.parameter_patterns import MOST_PATTERNS, ParameterPattern
 from ftc.spec.precisions import AskedPrecision, AskedType
+from ftc.spec.quantized_weights import ImitatedKind
 from ftc.spec.schedules import ScheduleKeys, ScheduleKind
 from ftc.spec.shardings import AskedSharding
 from ftc.spec.writing import Writing
@@ -26,6 +27,7 @@ __all__ = [
     "OnPolicy",
     "Optimizer",
     "ParameterGroup",
+    "QuantizeAware",
     "Schedule",
     "TeacherQuantization",
     "Train",
@@ -171,6 +173,22 @@ class Distillation(Document):
         return self
 
 
+class QuantizeAware(Document):
+    """Quantization-aware training (QAT): in training, each pass rounds the weights of the linear layers inside the
+    model's layers as `ftc run export` will, so that the others learn to make up for it. Gradients pass the rounding as
+    if it weren't there. Validation and test measure the rounded model. Needs `ftc[torchao]`.
+    """
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    weights: ImitatedKind
+    """What weights are rounded to: `int8`, 8 bits with a scale for each row, or `int4`, 4 bits with a scale for each
+    group."""
+    group_size: Literal["auto"] | Annotated[int, Field(ge=8, le=4096)] = "auto"
+    """Weights of a row that share a scale, for `int4`; layers whose rows are no multiple of it stay as they are.
+    Default `auto`: 32, the most exact that kernels for 4 bits have."""
+
+
 class ParameterGroup(Document):
     """Parameters with a learning rate of their own."""
 
@@ -282,6 +300,10 @@ class Train(Document):
     checkpoints keep both. At step t, counted from 0, the decay is at most (1 + t) / (10 + t), as in TensorFlow and
     diffusers, so that the first steps are soon forgotten. Takes 4 more bytes for each trained weight. Default: none,
     because the best checkpoint is chosen anyway; 0.99 averages about the last 100 steps."""
+    quantize_aware: QuantizeAware | None = None
+    """Quantization-aware training: weights are rounded in training as they will be when they are exported, for
+    strategies that train the model's own weights. Default: none, because 8 bits lose little without it; worth its time
+    for `int4`, above all on small models."""
     router_aux_loss: Real | None = Field(default=None, gt=0, le=10)
     """Weight of the load balancing loss of a mixture of experts, which is added to the loss in training: it is least
     where the router sends equally many tokens to each expert (Fedus et al. 2021). Default: none, because a router that

@@ -240,14 +240,20 @@ def shared_by_trace(
     return trace(job.model_copy(update={"settings": settings, "evaluation": None})).peak
 
 
-def by_both(facts: ModelFacts, strategy: dict[str, Any]) -> tuple[int, int]:
-    """The largest moment of a planned job with padded rows, by the closed form and by the trace."""
+def by_both(facts: ModelFacts, strategy: dict[str, Any], **train: Any) -> tuple[int, int]:
+    """The largest moment of a planned job with padded rows, by the closed form and by the trace.
+
+    Args:
+        facts: The model.
+        strategy: The recipe's section.
+        train: What else the recipe says under `train`.
+    """
     task = {"encoder": "classification", "decoder": "chat", "encoder_decoder": "summarization"}[facts.family]
     length = _LENGTHS.get(facts.family, _LENGTH) - 32  # virtual tokens need places too
     settled = {"activation_checkpointing": False, "precision": "bfloat16", "packing": False, "micro_batch": 8}
     card = CARD.model_copy(update={"capability": (9, 0), "memory_bytes": 2**42})
     draft = draft_of(
-        facts=facts, device=card, task={"kind": task}, strategy=strategy, train={"batch_size": 16, **settled}
+        facts=facts, device=card, task={"kind": task}, strategy=strategy, train={"batch_size": 16, **settled, **train}
     )
     report = split_report(100, length_max=length, supervised_max=_SUPERVISED)
     draft = replace(draft, splits=dict.fromkeys(draft.splits, report), packages=dict.fromkeys(("bitsandbytes",)))

@@ -28,6 +28,7 @@ from ftc.spec.documents.companion_settings import WordnetSettings
 from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
 from ftc.spec.metrics import WORDNET, needs_of
 from ftc.spec.optimizer_choice import candidates
+from ftc.spec.quantized_weights import TORCHAO
 from ftc.spec.sections.data import WORKBOOKS, PathSource, PresidioRules
 from ftc.spec.sections.evaluation import Eval
 from ftc.spec.sections.recipe import Recipe
@@ -81,6 +82,7 @@ def asked_extras(recipe: Recipe, *, reads_images: bool) -> frozenset[str]:
     paths = [source.path for source in sources if isinstance(source, PathSource)]
     of_rows |= {"excel"} if any(path.lower().endswith(WORKBOOKS) for path in paths) else set()
     of_model = {"vision"} if reads_images else set()
+    of_model |= {TORCHAO} if recipe.train.quantize_aware is not None else set()
     return frozenset(of_metrics | of_optimizers | of_rows | of_model)
 
 

@@ -75,7 +75,7 @@ def export_model(
         run: The run, its folder, its id or the beginning of that, or its recipe's name.
         format: Name of one of `ftc.spec.model_formats.MODEL_FORMATS`.
         output: The folder to write, which isn't there yet.
-        weight_type: Type of the weights; None for the format's usual one.
+        weight_type: Type of the weights; None for what the run was trained for, else the format's usual one.
         converter: The converter's source archive, where it was fetched by other means.
         pre_tokenizer: llama.cpp's name of how the tokenizer splits texts, where its converter doesn't know it.
         rows: Most rows on which gates are checked.
@@ -94,14 +94,15 @@ def export_model(
     if card is None or (weight_type or card.types[0]) not in card.types:
         raise ValueError(f"no format {format!r} with weights in {weight_type!r}")
     found = run if isinstance(run, Run) else find_run(str(run), folder)
+    weight_type = weight_type or _usual_type(found, card)
     target = Path(os.path.abspath(output))  # noqa: PTH100 - a link at its end has to be seen as one
-    _require_exportable(found, card, file_type(weight_type or card.types[0]), target)
+    _require_exportable(found, card, file_type(weight_type), target)
     from ftc.runtime.exports.asked import AskedFile
 
     asked = AskedFile(
         target=target,
         format=format,
-        weight_type=weight_type or card.types[0],
+        weight_type=weight_type,
         model=found.folder / "model",
         converter=_converter(card, converter, offline=offline),
         pre_tokenizer=pre_tokenizer,
@@ -112,6 +113,12 @@ def export_model(
     model = _written(found, card, asked, on_event or (lambda event: None))
     _note(found, target, model)
     return Exported(found, target, model)
+
+
+def _usual_type(run: Run, card: ModelFormat) -> str:
+    """The type that a run was trained for, where a format has it; else the format's usual one."""
+    rounded = run.plan.settings.train.quantize_aware
+    return rounded.weights if rounded is not None and rounded.weights in card.types else card.types[0]
 
 
 def _converter(card: ModelFormat, archive: Path | str | None, *, offline: bool) -> Path | None:
@@ -195,6 +202,10 @@ def _obstacles(run: Run, card: ModelFormat, weights: FileType, target: Path) -> 
     elif alone is not None:
         help = "train with `strategy: {kind: lora}`, which becomes part of the base model's weights"
         yield _refused(run, card, f"its adapter can't be merged into the base model: {alone}", help)
+    if (rounded := settings.train.quantize_aware) is not None and weights.name != rounded.weights:
+        why = f"it was trained for weights in {rounded.weights}, and measured with them; others give other outputs"
+        fitting = (one.name for one in MODEL_FORMATS if rounded.weights in one.types and _misfit(run, one) is None)
+        yield _refused(run, card, why, f"write it with `--format {next(fitting, card.name)}`")
     needs, extra = (card.needs, card.extra) if weights.quantized is None else ((TORCHAO,), TORCHAO)
     if missing := [name for name in needs if find_spec(name) is None]:
         help, note = f"`pip install 'ftc[{extra}]'` installs them", f"not installed: {', '.join(missing)}"

@@ -290,7 +290,8 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     schedule = f"{train.schedule.kind} after {numbers.plural(train.schedule.warmup_steps, 'warm-up step')}"
     yield "learning rate", f"{numbers.rate(train.learning_rate)}, {schedule}"
     yield "optimizer", f"{train.optimizer.kind}, weight decay {train.optimizer.weight_decay:g}"
-    yield "precision", "; ".join([precision_card(train.precision).label, *skipped_words(record)])
+    rounded = [f"trained for weights rounded to {one.words()}"] if (one := train.quantize_aware) else []
+    yield "precision", "; ".join([precision_card(train.precision).label, *rounded, *skipped_words(record)])
     yield "longest sequence", numbers.plural(plan.settings.text.max_length, "token")
     yield "trained on", f"{numbers.known(record.tokens)} tokens in {numbers.duration(record.train_seconds)}"
     yield "device", _inline(record.observed.device)

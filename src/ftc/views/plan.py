@@ -237,6 +237,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
     parts += [f"loss `{train.loss}` of a package"] if train.loss is not None else []
     parts += [f"z-loss, weight {train.z_loss:g}"] if train.z_loss is not None else []
     parts += [f"average of the weights, decay {train.ema_decay:g}"] if train.ema_decay is not None else []
+    parts += [f"weights rounded to {train.quantize_aware.words()}"] if train.quantize_aware is not None else []
     parts += ["rows grouped by length"] if train.batching == "length_grouped" else []
     parts += [label] if (label := checkpointing_card(train.activation_checkpointing).label) else []
     if train.early_stopping:

@@ -71,3 +71,10 @@ def test_answers_of_the_teacher_are_refused_with_another_way() -> None:
 def test_a_teacher_has_to_be_named() -> None:
     (reason,) = import_text(TRL + "lmbda: 0.5\n").reasons
     assert reason.summary == "no teacher is named"
+
+
+def test_prompts_without_answers_are_refused_by_name() -> None:
+    text = TRL + "teacher_model_name_or_path: acme/brook-7b\nmax_completion_length: 64\n"
+    (reason,) = import_text(text).reasons
+    assert "prompts without answers" in reason.summary
+    assert "lmbda: 1" in reason.help[0]

@@ -162,6 +162,30 @@ def test_a_teacher_costs_its_forward_pass_and_its_weights() -> None:
     assert taught.memory.components["teacher"] == 2 * large.num_parameters
 
 
+def test_answers_that_a_teacher_judges_are_planned_for_all_lengths() -> None:
+    usual: dict[str, Any] = {"task": {"kind": "generation", "prompt": "{{ text }}"}, "strategy": {"kind": "lora"}}
+    facts = TeacherFacts(model=model_facts(layers=8, hidden=256), labels=(), problem=None, other_tokens=None)
+
+    def planned(**own: Any) -> ClosedDraft:
+        lesson = {"teacher": "models/large", **({"on_policy": own} if own else {})}
+        return decided(replace(draft_of(device=CARD, **usual, train={"distillation": lesson}), teacher=facts))
+
+    rows, half, always = planned(), planned(max_new_tokens=40), planned(max_new_tokens=40, lmbda=1)
+    low, expected, high = (one.flops for one in run_work(half).phases["sample"])
+    assert 0 < low < expected < high
+    assert "sample" not in run_work(rows).phases
+    share = half.recipe.writing.count(half.train.num_steps) / half.train.num_steps if half.recipe.writing else 0
+    assert expected == pytest.approx(share * run_work(always).phases["sample"][1].flops)
+    assert run_work(half).phases["train"][0].flops < run_work(half).phases["train"][2].flops
+    assert half.memory is not None
+    assert rows.memory is not None
+    sampling = {phase.phase for phase in half.memory.phases} - {phase.phase for phase in rows.memory.phases}
+    assert sampling == {"sampling: prompts", "sampling: last token"}
+    last = next(phase for phase in half.memory.phases if phase.phase == "sampling: last token")
+    assert last.components["teacher"] > 0, "it stays while answers are written"
+    assert last.components["optimiser state"] > 0
+
+
 def test_a_record_that_says_that_training_did_nothing_tells_no_speed() -> None:
     """Any record in a project may be damaged, and every plan reads all of them."""
     nothing = Work(flops=0.0, bytes=0.0, operations=0.0)

@@ -185,6 +185,26 @@ def test_rows_that_share_a_sequence_are_told_apart_by_a_mask(
     assert {without[name].size - real[name].size for name in real.keys() - OF_THE_HOST} == {0}
 
 
+def test_answers_are_written_beside_optimizer_and_teacher(models: dict[str, Path]) -> None:
+    config, theirs = (json.loads((models[one] / "config.json").read_text()) for one in ("llama", "gpt2"))
+    own = {"lmbda": 0.5, "max_new_tokens": 8, "temperature": 1.0, "top_k": 0}
+    shape = BatchShape(length=20, supervised=7, padded=False)
+    job = trace_job(
+        config,
+        "full",
+        device=PROCESSOR,
+        shape=shape,
+        eval__batch_size=4,
+        train__distillation={**lesson(models["gpt2"]), "weight": 1.0, "on_policy": own},
+    ).model_copy(update={"teacher": theirs, "evaluation": shape})
+    found = peaks(log_of(job, (2,), whole_groups((2,))))
+    written = {name: peak for name, peak in found.items() if name.startswith("sampling")}
+    assert written
+    for peak in written.values():
+        assert peak.components["teacher"] > 0
+        assert peak.components["optimiser state"] > 0
+
+
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(

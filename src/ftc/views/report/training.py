@@ -236,45 +236,46 @@ def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer)
     return section("training", "Training", *parts)
 
 
-def _reward_charts(run: History) -> Iterator[Lines]:
-    """What sampled answers earned and how long they were; nothing where rows alone were trained on."""
+def _answer_charts(run: History) -> Iterator[Lines]:
+    """What the model's own answers earned and how long they were; nothing where rows alone were trained on."""
     known = [(step.step, step.sampled) for step in run.steps if step.sampled is not None]
-    if not known:
-        return
-    rewards, evaluations = [(step, one.reward) for step, one in known], run.validation("mean_reward")
-    words = [range_words(rewards, "mean reward of the sampled answers")]
-    yield Lines(
-        key="reward",
-        title="Reward",
-        description=" ".join(words + ([range_words(evaluations, "mean reward on validation")] if evaluations else [])),
-        series=[*raw_and_smoothed("sampled answers, ", rewards, 0), Series("validation", evaluations, "dots", 1)],
-        x=STEPS,
-        y=Axis("mean reward", short),
-        is_wide=True,
-        height=490,
-    )
-    lengths = [(step, one.length) for step, one in known]
-    yield Lines(
-        key="length",
-        title="Length of sampled answers",
-        description=range_words(lengths, "mean length"),
-        series=raw_and_smoothed("", lengths, 0),
-        x=STEPS,
-        y=Axis("tokens", short, from_zero=True),
-    )
-    even = [(step, one.even_groups) for step, one in known]
-    yield Lines(
-        key="even",
-        title="Groups whose answers all earned the same",
-        description=f"{range_words(even, 'share of such groups')} They teach nothing.",
-        series=raw_and_smoothed("", even, 0),
-        x=STEPS,
-        y=Axis("share of the groups", limits=(0.0, 1.0)),
-    )
+    if known:
+        rewards, evaluations = [(step, one.reward) for step, one in known], run.validation("mean_reward")
+        words = [range_words(rewards, "mean reward of the sampled answers")]
+        words += [range_words(evaluations, "mean reward on validation")] if evaluations else []
+        yield Lines(
+            key="reward",
+            title="Reward",
+            description=" ".join(words),
+            series=[*raw_and_smoothed("sampled answers, ", rewards, 0), Series("validation", evaluations, "dots", 1)],
+            x=STEPS,
+            y=Axis("mean reward", short),
+            is_wide=True,
+            height=490,
+        )
+    if lengths := [(step.step, own.length) for step in run.steps if (own := step.own_answers) is not None]:
+        yield Lines(
+            key="length",
+            title="Length of sampled answers",
+            description=range_words(lengths, "mean length"),
+            series=raw_and_smoothed("", lengths, 0),
+            x=STEPS,
+            y=Axis("tokens", short, from_zero=True),
+        )
+    if known:
+        even = [(step, one.even_groups) for step, one in known]
+        yield Lines(
+            key="even",
+            title="Groups whose answers all earned the same",
+            description=f"{range_words(even, 'share of such groups')} They teach nothing.",
+            series=raw_and_smoothed("", even, 0),
+            x=STEPS,
+            y=Axis("share of the groups", limits=(0.0, 1.0)),
+        )
 
 
 def _charts(plan: Plan, record: RunRecord, run: History) -> Iterator[Lines]:
-    yield from _reward_charts(run)
+    yield from _answer_charts(run)
     losses, evaluations = run.points("loss"), run.validation("val_loss")
     mark = None
     words = [range_words(losses, "training loss")] + (

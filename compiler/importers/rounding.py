@@ -1,0 +1,55 @@
+"""Quantization-aware training of other tools."""
+
+from __future__ import annotations
+
+from ftc.compiler.importers.translation import Translation
+from ftc.spec.quantized_weights import QUANTIZED_WEIGHTS
+from ftc.spec.strategies import STRATEGIES
+
+__all__ = ["of_axolotl", "of_torchtune"]
+
+_QUANTIZERS = {"Int4WeightOnlyQATQuantizer": "int4", "Int8DynActInt4WeightQATQuantizer": "int4"}
+"""What torchtune's quantizers round weights to; the second rounds what goes into a layer as well."""
+_ACTIVATIONS = "only weights are rounded, and not what goes into a layer"
+
+
+def of_axolotl(t: Translation) -> None:
+    """The block `qat`, whose weights are in 8 bits unless it says otherwise."""
+    if not t.has("qat"):
+        return
+    _rounded(t, "qat.weight_dtype", t.text("qat.weight_dtype") or "int8", "qat.group_size", 32)
+    t.drop("qat.activation_dtype", _ACTIVATIONS)
+
+
+def of_torchtune(t: Translation) -> None:
+    """A quantizer, which is named by its class."""
+    if not t.has("quantizer"):
+        return
+    name = (t.text("quantizer._component_") or "").rpartition(".")[2]
+    _rounded(t, "quantizer._component_", _QUANTIZERS.get(name, ""), "quantizer.groupsize", 256)
+    if "DynAct" in name:
+        t.drop("quantizer", _ACTIVATIONS)
+
+
+def _rounded(t: Translation, key: str, word: str, groups: str, usual: int) -> None:
+    """Weights that are rounded to what a word says, in groups that a key counts."""
+    block = key if t.has(key) else key.partition(".")[0]
+    card = next((one for one in QUANTIZED_WEIGHTS if one.is_imitated and one.kind == word), None)
+    strategy = t.values.get("strategy.kind")
+    is_whole = strategy is not None and next(one for one in STRATEGIES if one.kind == strategy.value).is_whole
+    if card is None or not is_whole:
+        able = " or ".join(one.kind for one in QUANTIZED_WEIGHTS if one.is_imitated)
+        what = "beside an adapter" if card is not None else "with such weights"
+        help = f"choose weights in {able}, and full fine-tuning"
+        t.block(block, f"quantization-aware training {what} is not supported", help)
+        return
+    if t.has(key):
+        t.carry(key, "train.quantize_aware.weights", card.kind)
+    else:
+        t.add("train.quantize_aware.weights", card.kind, f"{t.tool}'s default")
+    if card.group_size is None:
+        t.drop(groups, "8-bit weights have a scale for each row")
+    elif t.has(groups):
+        t.carry(groups, "train.quantize_aware.group_size", t.whole(groups))
+    else:
+        t.add("train.quantize_aware.group_size", usual, f"{t.tool}'s default")

@@ -1,0 +1,64 @@
+"""Quantization-aware training of Axolotl and torchtune becomes a recipe's, or is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from ftc.spec.documents.imported import Fate
+from tests.compiler.importers.examples import AXOLOTL, TUNE, import_text
+
+QUANTIZERS = "torchtune.training.quantization"
+TRAINED = f"{TUNE}dataset: {{_component_: torchtune.datasets.alpaca_dataset}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (f"{AXOLOTL}qat: {{weight_dtype: int4, group_size: 64}}\n", {"weights": "int4", "group_size": 64}),
+        (f"{AXOLOTL}qat: {{weight_dtype: int4}}\n", {"weights": "int4", "group_size": 32}),
+        (f"{AXOLOTL}qat: {{group_size: 32}}\n", {"weights": "int8"}),
+        (
+            f"{TRAINED}quantizer: {{_component_: {QUANTIZERS}.Int4WeightOnlyQATQuantizer}}\n",
+            {"weights": "int4", "group_size": 256},
+        ),
+        (
+            f"{TRAINED}quantizer: {{_component_: {QUANTIZERS}.Int8DynActInt4WeightQATQuantizer, groupsize: 128}}\n",
+            {"weights": "int4", "group_size": 128},
+        ),
+    ],
+)
+def test_what_is_rounded_is_carried(text: str, wanted: dict[str, Any]) -> None:
+    found = import_text(text, data="x.jsonl", task="chat")
+    assert found.recipe is not None
+    assert YAML(typ="safe").load(found.recipe)["train"]["quantize_aware"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "dropped"),
+    [
+        (f"{AXOLOTL}qat: {{weight_dtype: int4, activation_dtype: int8}}\n", "qat.activation_dtype"),
+        (f"{AXOLOTL}qat: {{weight_dtype: int4, quantize_embedding: true}}\n", "qat.quantize_embedding"),
+        (f"{AXOLOTL}qat: {{weight_dtype: int4, fake_quant_after_n_steps: 9}}\n", "qat.fake_quant_after_n_steps"),
+        (f"{AXOLOTL}qat: {{group_size: 64}}\n", "qat.group_size"),
+    ],
+)
+def test_what_a_recipe_cannot_say_is_named(text: str, dropped: str) -> None:
+    found = import_text(text, data="x.jsonl", task="chat")
+    (fate,) = [one.fate for one in found.keys if one.key == dropped]
+    assert fate is Fate.NOT_CARRIED
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("qat: {weight_dtype: mxfp4}\n", "with such weights is not supported"),
+        ("adapter: lora\nlora_r: 8\nqat: {weight_dtype: int4}\n", "beside an adapter is not supported"),
+    ],
+)
+def test_what_is_not_possible_is_refused(more: str, words: str) -> None:
+    found = import_text(f"{AXOLOTL}{more}", data="x.jsonl", task="chat")
+    assert found.recipe is None
+    assert any(words in one.summary for one in found.reasons)

@@ -1,0 +1,154 @@
+"""Weights that are rounded in training: the steps of a plain loop with torchao, memory by trace, resumes, processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM
+
+from ftc.runtime.artifacts.tensor_files import read_tensors
+from ftc.runtime.memory_trace.log import peaks
+from ftc.runtime.memory_trace.step import run_steps
+from ftc.runtime.memory_trace.whole import log_of, whole_groups
+from ftc.runtime.models.base_model import FolderBase
+from ftc.runtime.models.build_model import build_model
+from ftc.runtime.training.sources import StreamRows
+from ftc.spec.batches import BatchOrder
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.memory_trace import BatchShape
+from ftc.spec.documents.streams import open_stream
+from ftc.spec.schedules import learning_rate_at
+from tests.runtime.children import together
+from tests.runtime.jobs import Job, make_job
+from tests.runtime.memory_trace.test_step import OF_THE_HOST, Folder
+from tests.runtime.test_resume import assert_same, run_killed
+from tests.support.grid import GRID, by_both, grid_facts
+from tests.support.tiny_models import write_tiny_model
+from tests.support.trace_jobs import PROCESSOR, trace_job
+
+pytest.importorskip("torchao")
+
+INT4: dict[str, Any] = {"weights": "int4", "group_size": 16, "num_modules": 14}
+INT8: dict[str, Any] = {"weights": "int8", "group_size": None, "num_modules": 14}
+
+
+def by_hand(job: Job, steps: int) -> Iterator[tuple[float, nn.Module]]:
+    """(loss, model) of training by torch, transformers and torchao alone, on the job's batches."""
+    from torchao.quantization import quantize_
+    from torchao.quantization.qat import IntxFakeQuantizeConfig, QATConfig
+
+    settings = job.plan.settings
+    train, rows, asked = settings.train, open_stream(job.inputs.streams_folder / "train.arrow"), INT4
+    order = BatchOrder(rows.lengths, train.batch_size, train.steps_per_epoch, settings.seeds.order)
+    model = AutoModelForCausalLM.from_pretrained(job.inputs.model_folder, attn_implementation="sdpa")
+    number: Any = getattr(torch, "int4")  # noqa: B009 - torch's stubs lack it
+    config = IntxFakeQuantizeConfig(number, group_size=asked["group_size"])
+    in_layers = [name for name, one in model.named_modules() if isinstance(one, nn.Linear) and ".layers." in name]
+    quantize_(model, QATConfig(weight_config=config, step="prepare"), filter_fn=lambda _, name: name in in_layers)
+    assert len(in_layers) == asked["num_modules"]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=train.learning_rate, weight_decay=0.0)
+    source = StreamRows(rows, order)
+    for step in range(steps):
+        fed = source.at(step)
+        targets = sum(int(rows.mask(row).sum()) for row in fed.numbers)
+        total = 0.0
+        for piece in fed.micro_batches(train.micro_batch, 0, 1):
+            for row in piece:
+                ids, mask = torch.tensor(rows.ids(row)), torch.tensor(rows.mask(row))
+                logits = model(input_ids=ids[None].long()).logits[0, :-1]
+                loss = nn.functional.cross_entropy(logits[mask[1:] > 0], ids[1:][mask[1:] > 0].long(), reduction="sum")
+                (loss / targets).backward()
+                total += float(loss.detach()) / targets
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate_at(step, train)
+        optimizer.step()
+        optimizer.zero_grad()
+        yield total, model
+
+
+@pytest.mark.slow
+def test_ten_steps_are_those_of_a_loop_by_hand(tmp_path: Path) -> None:
+    job = make_job(tmp_path, strategy="full", train__quantize_aware=INT4, train__learning_rate=1e-3)
+    plain = make_job(tmp_path / "plain", strategy="full", train__learning_rate=1e-3)
+    record, _ = job.run(), plain.run()
+    found = [step.loss for step in job.of_kind("step")]
+    losses, model = [], nn.Module()
+    for loss, model in by_hand(job, len(found)):  # noqa: B007 - the last one is compared
+        losses.append(loss)
+    assert record.is_finished
+    assert found[:2] == pytest.approx(losses[:2], abs=1e-4)
+    assert found == pytest.approx(losses, abs=0.015), (
+        "rounding can turn the last bit of a weight into a step of a scale"
+    )
+    assert abs(found[0] - plain.of_kind("step")[0].loss) > 3e-4
+    theirs = dict(model.named_parameters())
+    mine = read_tensors(job.folder().checkpoints / "step-00000012" / "trainable.safetensors")
+    assert mine.keys() == theirs.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "classes", "asked"), [("llama", 0, INT4), ("bert", 3, {**INT8, "num_modules": 12})])
+def test_a_killed_run_goes_on_with_the_same_bits(
+    tmp_path: Path, kind: str, classes: int, asked: dict[str, Any]
+) -> None:
+    job = make_job(tmp_path, kind, "full", classes=classes, train__quantize_aware=asked)
+    whole = job.run("whole")
+    run_killed(job, "killed", "step", 8)
+    assert_same(job, "killed", whole)
+
+
+def test_a_model_with_other_layers_than_the_plans_is_refused(tmp_path: Path) -> None:
+    job = make_job(tmp_path, strategy="full", train__quantize_aware={**INT4, "num_modules": 13})
+    with pytest.raises(Refusal) as refused:
+        build_model(job.plan.settings, FolderBase(job.inputs.model_folder), torch.device("cpu"))
+    assert [one.code for one in refused.value.diagnostics] == ["FTC625"]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+@pytest.mark.parametrize("asked", [INT4, INT8], ids=["int4", "int8"])
+def test_the_trace_counts_rounding_as_a_real_step_does(asked: dict[str, Any], precision: str, tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model", "llama")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    shape = BatchShape(length=20, supervised=7, padded=False)
+    usual: dict[str, Any] = {"device": PROCESSOR, "shape": shape, "num_modules": 4, "train__precision": precision}
+    plain, job = (trace_job(config, "full", **usual, train__quantize_aware=one) for one in (None, asked))
+    assert plain.key() != job.key()
+    groups = whole_groups((2,))
+    before, found = (peaks(log_of(one, (2,), groups)) for one in (plain, job))
+    assert found["backward: layers"].size > before["backward: layers"].size
+    model = build_model(job.settings, FolderBase(tmp_path / "model"), torch.device("cpu"))
+    real = peaks(run_steps(job, model, groups, torch.device("cpu"), Folder(tmp_path / "kept")))
+    names = real.keys() - OF_THE_HOST
+    assert {name: found[name].size - real[name].size for name in names} == dict.fromkeys(names, 0)
+
+
+@pytest.mark.slow
+def test_the_closed_form_comes_close_to_the_trace() -> None:
+    facts, more = grid_facts(GRID["BERT-base"]), {"quantize_aware": {"weights": "int4"}}
+    form, traced = by_both(facts, {"kind": "full"}, **more)
+    assert form == pytest.approx(traced, rel=0.05)
+    plain, _ = by_both(facts, {"kind": "full"})
+    assert form - plain == pytest.approx(4 * 85e6, rel=0.05), "four bytes for each weight of the layers"
+
+
+@pytest.mark.slow
+def test_two_processes_that_share_the_model_do_the_work_of_one(tmp_path: Path) -> None:
+    alone: dict[str, Any] = {"train__batch_size": 4, "train__micro_batch": 1, "train__quantize_aware": INT4}
+    job = make_job(tmp_path, strategy="full", **alone)
+    job.run("one")
+    shared = {**alone, "train__world_size": 2, "device__count": 2, "train__sharding": "fsdp"}
+    run = {"name": "two", "strategy": "full", "changes": shared, "kind": "llama", "classes": 0, "stop_at": None}
+    together(tmp_path, [run])
+    losses = []
+    for name in ("one", "two"):
+        events = [json.loads(line) for line in job.folder(name).events.read_text().splitlines()]
+        losses.append([float(event["loss"]) for event in events if event["kind"] == "step"])
+    assert losses[1][:2] == pytest.approx(losses[0][:2], abs=1e-4)
+    assert losses[1] == pytest.approx(losses[0], abs=0.03)
