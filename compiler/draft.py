@@ -35,6 +35,7 @@ from ftc.spec.documents.loss_settings import DistillationSettings, TargetScale
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
 from ftc.spec.documents.prompted import PromptBaseline
+from ftc.spec.documents.seeds import Seeds
 from ftc.spec.documents.settings import (
     DeterminismSettings,
     Open,
@@ -42,7 +43,6 @@ from ftc.spec.documents.settings import (
     OpenModel,
     OpenText,
     OpenTrain,
-    Seeds,
     Settings,
     TextSettings,
 )

@@ -148,7 +148,7 @@ def bytes_per_weight(draft: Draft, card: OptimizerCard) -> float:
 
 def average_bytes(draft: Draft) -> int:
     """Bytes of the average of a trained weight; 0 where none is kept."""
-    return 0 if draft.train.ema_decay is None else precision_card(draft.train.precision).trained.size
+    return precision_card(draft.train.precision).trained.size if draft.train.averages else 0
 
 
 def checkpoint_bytes(draft: ClosedDraft) -> int:

@@ -22,9 +22,7 @@ __all__ = [
     "Card",
     "card_named",
     "context_bytes",
-    "host_link",
     "kernels",
-    "peer_link",
 ]
 
 UNKNOWN_CAPABILITY = (8, 0)
@@ -33,8 +31,6 @@ _GIB = 2**30
 _MIB = 2**20
 _TERA = 10**12
 _GIGA = 10**9
-_LANES = {3: 15_750_000_000, 4: 31_500_000_000, 5: 63_000_000_000}
-"""Bytes a second of 16 lanes by generation, one way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,24 +99,6 @@ def kernels(capability: tuple[int, int]) -> dict[str, bool]:
         "flash attention": capability >= (8, 0),
         "float8": capability >= (8, 9),
     }
-
-
-def host_link(capability: tuple[int, int]) -> int:
-    """Bytes a second of 16 lanes of the PCI Express generation that cards of a compute capability have, one way."""
-    generation = 3 if capability < (8, 0) else 4 if capability < (9, 0) else 5
-    return _LANES[generation]
-
-
-_NVLINK = {"a100-40gb": 300, "a100-80gb": 300, "h100-80gb": 450, "h200": 450, "h20": 450}
-"""GB/s one way between two such cards of one board, half of what their data sheets tell for both ways: NVIDIA A100
-(600 GB/s), H100 SXM, H200 SXM and H20 (900 GB/s)."""
-
-
-def peer_link(name: str, capability: tuple[int, int]) -> int:
-    """Bytes a second one way between two such cards of a machine: by NVLink where the card's form has it for certain,
-    else by PCI Express.
-    """
-    return _NVLINK[name] * _GIGA if name in _NVLINK else host_link(capability)
 
 
 def context_bytes(capability: tuple[int, int]) -> tuple[int, int]:

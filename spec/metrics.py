@@ -117,7 +117,8 @@ _CORRELATED = ("regression", "embedding")
 _RANKED = ("embedding", "reranking")
 _SAMPLED = ("reinforcement",)
 _PAIRS = ("preference", "reward")
-_LANGUAGE = ("generation", "summarization", "translation", "chat", "pretraining", "masked_language_modeling")
+_BLOCKS = ("pretraining", "masked_language_modeling", "span_corruption")
+_LANGUAGE = ("generation", "summarization", "translation", "chat", *_BLOCKS)
 _EVERY = (
     "classification",
     "regression",
@@ -131,8 +132,7 @@ _EVERY = (
     "reward",
     "embedding",
     "reranking",
-    "pretraining",
-    "masked_language_modeling",
+    *_BLOCKS,
 )
 
 # fmt: off

@@ -94,6 +94,11 @@ class ShardingCard:
         groups = (one.group for one in self.exchanges)
         return next((group for group in groups if group_size(group, world_size, nodes) == 1), None)
 
+    def communicators(self, world_size: int, nodes: int) -> int:
+        """How many groups of several processes a process is in: all of the run, and those of its exchanges."""
+        groups: set[Group] = {"run", *(one.group for one in self.exchanges)}
+        return sum(group_size(group, world_size, nodes) > 1 for group in groups)
+
     def least_devices(self, nodes: int) -> int:
         """How many devices each of so many machines has to have at least; see `lacks_partners` for too few machines."""
         return 1 if self.lacks_partners(nodes, nodes) is None else 2

@@ -11,13 +11,25 @@ from typing import Literal
 __all__ = ["FORMS", "FormCard", "FormName", "TemplateUse", "form_card"]
 
 FormName = Literal[
-    "classify", "score", "tag", "extract", "embed", "rerank", "chat", "prompt", "sample", "preference", "masked", "raw"
+    "classify",
+    "score",
+    "tag",
+    "extract",
+    "embed",
+    "rerank",
+    "chat",
+    "prompt",
+    "sample",
+    "preference",
+    "masked",
+    "raw",
+    "spans",
 ]
 """`classify`: text to label. `score`: text to numbers. `tag`: words to tags. `extract`: question and context to the
 answer's place. `embed`: texts that are compared, each a sequence of its own. `rerank`: a query with each of several
 texts. `chat`: messages through the chat template. `prompt`: prompt and completion. `sample`: a prompt, which the model
 answers in training. `preference`: a prompt and two answers. `raw`: text in blocks. `masked`: text in blocks, some of
-whose tokens are masked."""
+whose tokens are masked. `spans`: text in blocks, of which spans are missing and written."""
 
 TemplateUse = Literal["needed", "offered", "unused"]
 """Whether a model's chat template has to be there, is used where it is there, or is left aside."""
@@ -45,6 +57,8 @@ class FormCard:
     """Whether the template writes every turn of a row."""
     is_self_supervised: bool
     """Whether the text itself is all that is trained on."""
+    redraws: bool
+    """Whether each step draws anew which of a text's tokens are missing."""
     moves_targets: bool
     """Whether a target is a place in the text, which moves with the words before it."""
     noun: str
@@ -68,6 +82,7 @@ FORMS = (
         takes_examples=False,
         is_conversation=False,
         is_self_supervised=False,
+        redraws=False,
         moves_targets=False,
         noun="training labels",
         targets="one label per row",
@@ -84,6 +99,7 @@ FORMS = (
         takes_examples=False,
         is_conversation=False,
         is_self_supervised=False,
+        redraws=False,
         moves_targets=False,
         noun="rated rows",
         targets="the numbers of each row",
@@ -100,6 +116,7 @@ FORMS = (
         takes_examples=False,
         is_conversation=False,
         is_self_supervised=False,
+        redraws=False,
         moves_targets=False,
         noun="word tags",
         targets="{targets} tagged words",
@@ -116,6 +133,7 @@ FORMS = (
         takes_examples=False,
         is_conversation=False,
         is_self_supervised=False,
+        redraws=False,
         moves_targets=True,
         noun="starts and ends",
         targets="in {windows} of one answer each",
@@ -132,6 +150,7 @@ FORMS = (
         takes_examples=False,
         is_conversation=False,
         is_self_supervised=False,
+        redraws=False,
         moves_targets=False,
         noun="texts",
         targets="{targets} texts",
@@ -148,6 +167,7 @@ FORMS = (
         takes_examples=False,
         is_conversation=False,
         is_self_supervised=False,
+        redraws=False,
         moves_targets=False,
         noun="texts",
         targets="{targets} texts, each with its query",
@@ -168,6 +188,7 @@ FORMS = (
         takes_examples=True,
         is_conversation=True,
         is_self_supervised=False,
+        redraws=False,
         moves_targets=False,
         noun="",
         targets="",
@@ -184,6 +205,7 @@ FORMS = (
         takes_examples=True,
         is_conversation=False,
         is_self_supervised=False,
+        redraws=False,
         moves_targets=False,
         noun="",
         targets="",
@@ -200,6 +222,7 @@ FORMS = (
         takes_examples=False,
         is_conversation=False,
         is_self_supervised=False,
+        redraws=False,
         moves_targets=False,
         noun="answer tokens",
         targets="answers that the model samples",
@@ -216,6 +239,7 @@ FORMS = (
         takes_examples=False,
         is_conversation=False,
         is_self_supervised=False,
+        redraws=False,
         moves_targets=False,
         noun="pairs",
         targets="two answers per row",
@@ -232,6 +256,7 @@ FORMS = (
         takes_examples=False,
         is_conversation=False,
         is_self_supervised=True,
+        redraws=True,
         moves_targets=False,
         noun="masked tokens",
         targets="",
@@ -248,10 +273,32 @@ FORMS = (
         takes_examples=False,
         is_conversation=False,
         is_self_supervised=True,
+        redraws=False,
         moves_targets=False,
         noun="",
         targets="",
         example=(),
+    ),
+    FormCard(
+        name="spans",
+        chat_template="unused",
+        usual_max_length=512,  # what T5 was pretrained on
+        is_pair=False,
+        has_texts=False,
+        ranks_texts=False,
+        is_sampled=False,
+        takes_examples=False,
+        is_conversation=False,
+        is_self_supervised=True,
+        redraws=True,
+        moves_targets=False,
+        noun="tokens of missing spans",
+        targets="",
+        example=(
+            'text = "A text with a <extra_id_0> in it."',
+            'inputs = tokenizer(text, truncation=True, max_length={max_length}, return_tensors="pt")',
+            "print(tokenizer.decode(model.generate(**inputs, max_new_tokens=32)[0]))",
+        ),
     ),
 )
 """Every form."""

@@ -5,8 +5,7 @@ Both methods end in the same document; which one a plan rests on is its `method`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import (
@@ -17,20 +16,19 @@ from ftc.compiler.memory.batch_shapes import (
     scored_per_row,
     train_shape,
 )
+from ftc.compiler.memory.context import context_of, exchange_buffers, process_range
 from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs, grading_peak, held_bytes
 from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, quantized_bytes
 from ftc.compiler.memory.rounding_formula import rounding_bytes
 from ftc.compiler.memory.sharded_formula import on_one_of
 from ftc.compiler.memory.stacks import layer_weights
 from ftc.compiler.weights import bytes_per_weight, card_of, device_bytes, held, num_trainable, packed_bytes, step_bytes
-from ftc.spec.devices import UNKNOWN_CAPABILITY, context_bytes
-from ftc.spec.documents.device import Calibration
+from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import ByteRange, MemoryEstimate, PhasePeak, Verdict
-from ftc.spec.documents.facts import DeviceFacts, ModelFacts
+from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob, TraceResult
 from ftc.spec.extension_points import package_entry
 from ftc.spec.heads import head_card
-from ftc.spec.metrics import Need
 from ftc.spec.precisions import number_type, precision_card
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.shardings import sharding_card
@@ -38,16 +36,13 @@ from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 
 __all__ = [
-    "Context",
     "answer_for",
     "by_closed_form",
     "by_trace",
-    "context_of",
     "expands_segments",
     "host_bytes",
     "limit_of",
     "may_run",
-    "process_range",
     "question",
     "reserved_range",
     "verdict_of",
@@ -144,9 +139,12 @@ def _reserved(draft: ClosedDraft, allocated: int, expected: int) -> ByteRange:
 def _estimate(draft: ClosedDraft, method: Method, phases: tuple[PhasePeak, ...], reserved: ByteRange) -> MemoryEstimate:
     peak = max(phases, key=lambda phase: phase.peak_bytes)
     context = context_of(draft.device, draft.calibration, draft.packages, needs=draft.recipe.eval.needs())
-    process = process_range(reserved, context)
+    buffers = exchange_buffers(draft)
+    process = process_range(reserved, context, *([buffers] if buffers else []))
     limit, source = limit_of(draft)
-    components = {context.name: context.size.expected, **peak.components}
+    components = {context.name: context.size.expected}
+    components |= {buffers.name: buffers.size.expected} if buffers else {}
+    components |= peak.components
     components |= {"allocator": rest} if (rest := reserved.expected - peak.peak_bytes) else {}
     return MemoryEstimate(
         method=method,
@@ -156,6 +154,7 @@ def _estimate(draft: ClosedDraft, method: Method, phases: tuple[PhasePeak, ...],
         reserved=reserved,
         process=process,
         context_source=context.source,
+        exchange_buffers=buffers.size if buffers else None,
         components=components,
         limit_bytes=limit,
         limit_source=source,
@@ -288,44 +287,6 @@ def _in_stacks(draft: Draft, shape: BatchShape) -> tuple[int, int]:
 
 
 _FP32 = 4
-_MIB = 2**20
-_LOWEST_CONTEXT = 300 * _MIB
-"""What is told of contexts on newer cards at the least."""
-_LIBRARIES = ByteRange(low=540 * _MIB, expected=580 * _MIB, high=640 * _MIB)
-"""Resident set with torch, transformers, peft and the metric libraries imported, on Linux, x86-64, torch 2.13."""
-_LIBRARIES_FOR_CARDS = ByteRange(low=1000 * _MIB, expected=1060 * _MIB, high=1140 * _MIB)
-"""The same where torch is built for CUDA, whose libraries it loads on any machine; torch 2.15."""
-_OF_CUDA = "nvidia-cudnn"
-"""What the name of a package begins with that only such a build asks for."""
-
-
-def context_of(
-    device: DeviceFacts,
-    calibration: Calibration | None = None,
-    packages: Collection[str] = (),
-    *,
-    needs: Iterable[Need] = (),
-) -> Context:
-    """The context of a process on a device.
-
-    Args:
-        device: What the plan is for.
-        packages: Normalized names of what is installed, which tells how torch is built.
-        needs: Data that metrics take into memory.
-        calibration: What was measured of it. Kernels that weren't used then can add as much as the table's range.
-    """
-    if device.kind == "cpu":
-        is_for_cards = any(name.startswith(_OF_CUDA) for name in packages)
-        libraries = _LIBRARIES_FOR_CARDS if is_for_cards else _LIBRARIES
-        for need in needs:
-            libraries = process_range(libraries, Context(need.data, need.memory))
-        return Context("libraries", libraries)
-    usual, high = context_bytes(device.capability or UNKNOWN_CAPABILITY)
-    measured = calibration.measured.context_bytes if calibration else None
-    if calibration is None or measured is None:
-        return Context("context", ByteRange(low=min(usual, _LOWEST_CONTEXT), expected=usual, high=high))
-    size = ByteRange(low=measured, expected=measured, high=measured + high - usual)
-    return Context("context", size, f"by calibration of {calibration.measured_at[:10]}")
 
 
 def host_bytes(draft: ClosedDraft) -> int:
@@ -351,21 +312,6 @@ _REST_EXPANDING = 1.05
 """With expandable segments what is reserved follows what is allocated; the rest is page-sized ends of two ranges."""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What a process takes beside torch's tensors.
-
-    Attributes:
-        name: What it is, in a word.
-        size: Bytes, as a range.
-        source: Where it was measured, in words; empty where a usual size stands in.
-    """
-
-    name: str
-    size: ByteRange
-    source: str = ""
-
-
 def reserved_range(
     allocated: int, expected: int, attention: AttentionKernel, *, on_card: bool, expandable: bool
 ) -> ByteRange:
@@ -382,15 +328,6 @@ def reserved_range(
         return ByteRange(low=allocated, expected=expected, high=expected)
     rest = _REST_EXPANDING if expandable else _REST_OTHERWISE[attention]
     return ByteRange(low=allocated, expected=expected, high=max(expected, round(rest * allocated)))
-
-
-def process_range(reserved: ByteRange, context: Context) -> ByteRange:
-    """What the process takes in all."""
-    return ByteRange(
-        low=reserved.low + context.size.low,
-        expected=reserved.expected + context.size.expected,
-        high=reserved.high + context.size.high,
-    )
 
 
 def verdict_of(process: ByteRange, limit: int) -> Verdict:

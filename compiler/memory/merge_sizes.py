@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from ftc.compiler.memory.memory import context_of
+from ftc.compiler.memory.context import context_of
 from ftc.compiler.resolve.models.model_form import linear_modules
 from ftc.compiler.resolve.models.weights import BITS
 from ftc.spec.documents.facts import DeviceFacts, TensorFacts

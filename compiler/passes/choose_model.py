@@ -120,6 +120,9 @@ def _check_head(draft: Draft) -> Draft:
     task, article = draft.recipe.task, "an" if kind[0] in "aeiou" else "a"
     is_read = any(model.family in mode.families for mode in task.modes())
     takes_encoders_alone = all(mode.families == ("encoder",) for mode in task.modes())
+    if not is_read and all(mode.families == ("encoder_decoder",) for mode in task.modes()):
+        summary = f"{article} {kind} task needs an encoder-decoder; {model.architecture} is none"
+        return draft.find("FTC222", summary, "model.base", help="choose a model such as T5 or Flan-T5")
     if not is_read and not task.CARD.needs_decoder and (takes_encoders_alone or model.family == "encoder_decoder"):
         read = "an encoder" if takes_encoders_alone else "an encoder or a decoder"
         is_a = f"{'an' if model.family[0] in 'aeiou' else 'a'} {model.family.replace('_', '-')}"

@@ -28,12 +28,12 @@ from ftc.spec.documents.loss_settings import (
     SamplingSettings,
     TargetScale,
 )
+from ftc.spec.documents.seeds import Seeds
 from ftc.spec.documents.settings import (
     DeterminismSettings,
     OpenOptimizer,
     OpenTrain,
     ScheduleSettings,
-    Seeds,
 )
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
@@ -43,6 +43,7 @@ from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.precisions import FIRST_CHOICE, Precision, precision_card, usual_precision
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.evaluation import watched_metrics
+from ftc.spec.text_forms import form_card
 
 __all__ = ["EXACT", "choose_determinism", "choose_training"]
 
@@ -76,6 +77,7 @@ def choose_training(draft: Draft) -> Draft:
         z_loss=why.take("z_loss", train.z_loss),
         neftune_alpha=why.take("neftune_alpha", train.neftune_alpha),
         ema_decay=why.take("ema_decay", train.ema_decay),
+        average_checkpoints=why.take("average_checkpoints", train.average_checkpoints),
         max_grad_norm=why.take("max_grad_norm", train.max_grad_norm),
         precision=_precision(draft, why),
         evaluate_every_steps=(
@@ -93,7 +95,7 @@ def choose_training(draft: Draft) -> Draft:
         **(masking_settings(draft, why) | router_settings(draft, why) | quantize_settings(draft, why)),
         **group_settings(draft, why, rate),
     )
-    draft = check_groups(check_rounded(check_router(draft.settle("train", section, why))))
+    draft = check_groups(check_rounded(check_router(_check_average(draft.settle("train", section, why)))))
     return _choose_seeds(_check_class_weights(_check_precision(draft)))
 
 
@@ -190,6 +192,16 @@ def _schedule(draft: Draft, why: Reasons, steps: int) -> ScheduleSettings:
     return ScheduleSettings(kind=kind, warmup_steps=warmup, **known)
 
 
+def _check_average(draft: Draft) -> Draft:
+    """A mean of several checkpoints needs as many."""
+    wanted, written = draft.train.average_checkpoints, draft.train.num_checkpoints
+    if wanted is None or wanted <= written:
+        return draft
+    summary = f"the mean of {wanted} checkpoints is asked for, and the run writes {written}"
+    help = f"write at most {written}, or lower `evaluate_every`" if written > 1 else "lower `evaluate_every`"
+    return draft.find("FTC229", summary, "train.average_checkpoints", help=help)
+
+
 def _selection(draft: Draft, why: Reasons) -> tuple[Literal["best", "last"], str]:
     """Which checkpoint becomes the result, and the metric that it goes by."""
     stopping, train = draft.recipe.train.early_stopping, draft.recipe.train
@@ -207,6 +219,8 @@ def _selection(draft: Draft, why: Reasons) -> tuple[Literal["best", "last"], str
         metric = why.derive("select_metric", usual, reason)
     else:
         metric = why.derive("select_metric", "val_loss", "the default")
+    if train.average_checkpoints is not None:
+        return why.derive("select", "last", "the mean of the last checkpoints is the result"), metric
     if "validation" in draft.splits:
         return why.derive("select", "best", f"the checkpoint with the best {metric}"), metric
     return why.derive("select", "last", "there is no validation split"), metric
@@ -270,7 +284,7 @@ def _choose_seeds(draft: Draft) -> Draft:
         init=stream("init", "new weights"),
         order=stream("order", "order of rows"),
         dropout=stream("dropout", "dropout"),
-        **({"masking": stream("masking", "masked tokens")} if draft.recipe.task.masked_share else {}),
+        **({"masking": stream("masking", "masked tokens")} if form_card(draft.shape.form).redraws else {}),
         **({"sampling": stream("sampling", "sampled answers")} if draft.recipe.writing else {}),
     )
     return draft.settle("seeds", seeds, why)

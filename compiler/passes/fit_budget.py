@@ -20,6 +20,7 @@ from ftc.compiler.search.loss_chunks import chunk_obstacle
 from ftc.compiler.search.search import Found, fastest_that_fits, way_of
 from ftc.spec.documents.estimates import MemoryEstimate
 from ftc.spec.documents.plan import Check
+from ftc.spec.links import has_nvlink
 from ftc.spec.shardings import sharding_card
 
 __all__ = ["fit_budget"]
@@ -103,6 +104,9 @@ def _judge(draft: ClosedDraft) -> ClosedDraft:
     assert memory is not None
     if draft.questions:  # the answers decide
         return draft
+    if memory.exchange_buffers and has_nvlink(draft.device.name) is None:
+        unknown = f"whether {draft.device.label} GPUs are linked by NVLink is unknown; the range covers both"
+        draft = draft.miss(f"memory of NCCL's buffers: {unknown}")
     if memory.method == "trace":
         draft = _cross_checked(draft, memory)
     else:

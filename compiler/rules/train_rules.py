@@ -78,10 +78,29 @@ def optimizer_goes_with_the_schedule(recipe: Recipe, source: Source) -> Iterator
             summary = f"`{kind}` can't be used with `{card.kind}`, which averages weights instead of a schedule"
             help = f"remove it, or write `{card.schedules[0]}`"
             yield diagnostic("FTC277", summary, source.span(path), help=help, path=path)
-        if card.schedules is not None and recipe.train.ema_decay is not None:
-            path, help = "train.ema_decay", "keep one of the two"
-            summary = f"`ema_decay` can't be used with `{card.kind}`, which averages weights itself"
+        for name in _averages(recipe) if card.schedules is not None else ():
+            path, help = f"train.{name}", "keep one of the two"
+            summary = f"`{name}` can't be used with `{card.kind}`, which averages weights itself"
             yield diagnostic("FTC277", summary, source.span(path), help=help, path=path)
+
+
+def _averages(recipe: Recipe) -> list[str]:
+    """Keys by which a recipe asks for an average of the weights."""
+    return [name for name in ("ema_decay", "average_checkpoints") if getattr(recipe.train, name) is not None]
+
+
+def one_average_of_the_weights(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """The last checkpoints of a run are known before it, and one average of the weights is the result."""
+    path, train = "train.average_checkpoints", recipe.train
+    if train.average_checkpoints is None:
+        return
+    summary, help = "", "keep one of the two"
+    if train.ema_decay is not None:
+        summary = "`average_checkpoints` and `ema_decay` can't be used together: each average is the result"
+    elif train.early_stopping is not None:
+        summary = "`average_checkpoints` takes the last checkpoints of the whole run, and `early_stopping` may end it"
+    if summary:
+        yield diagnostic("FTC229", summary, source.span(path), help=help, path=path)
 
 
 def narrow_weights_can_be_trained(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
@@ -137,13 +156,14 @@ def decay_is_felt(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
                 )
                 help = f"write at most {1 - step:.3f}, or remove it"
                 yield diagnostic("FTC227", summary, source.span(path), help=help, path=path)
-        if recipe.train.ema_decay is not None and card.weights.size < FIRST_CHOICE.trained.size:
-            path, severity = "train.ema_decay", Severity.ERROR
-            summary = f"an average of {card.weights.name} weights does not move: its steps are rounded away"
+        for name in _averages(recipe) if card.weights.size < FIRST_CHOICE.trained.size else ():
+            path, severity = f"train.{name}", Severity.ERROR
+            summary = f"an average of {card.weights.name} weights hardly moves: its steps are rounded away"
             yield diagnostic("FTC227", summary, source.span(path), help="remove it", path=path, severity=severity)
 
 
 OPTIMIZER_RULES = (
+    one_average_of_the_weights,
     narrow_weights_can_be_trained,
     rounded_weights_are_trained,
     optimizer_goes_with_the_schedule,

@@ -26,9 +26,10 @@ from ftc.compiler.time.workload import (
 )
 from ftc.compiler.weights import PACKED_BYTES, bytes_per_weight, card_of
 from ftc.spec.checkpointing import Recomputing
-from ftc.spec.devices import UNKNOWN_CAPABILITY, host_link, peer_link
+from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.heads import head_card
+from ftc.spec.links import host_link, peer_link
 from ftc.spec.precisions import precision_card
 from ftc.spec.shardings import Group, group_size, sharding_card
 from ftc.spec.strategies import strategy_card

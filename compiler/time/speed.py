@@ -20,10 +20,10 @@ from ftc.compiler.time.network import network_of
 from ftc.compiler.time.run_work import step_work
 from ftc.spec import canonical
 from ftc.spec.architectures import architecture
-from ftc.spec.devices import host_link
 from ftc.spec.documents.device import Calibration, MeasuredEvaluation, MeasuredPass, MeasuredStep, Measurement
 from ftc.spec.documents.estimates import SecondsRange, SpeedSource, Work
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TokenizerFacts
+from ftc.spec.links import host_link
 from ftc.spec.precisions import Precision, precision_card
 from ftc.spec.strategies.common import low_rank
 

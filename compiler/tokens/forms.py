@@ -39,6 +39,7 @@ __all__ = [
     "RawForm",
     "RerankForm",
     "ScoreForm",
+    "SpanForm",
     "TagForm",
     "TextForm",
     "Wording",
@@ -155,6 +156,20 @@ class MaskedForm(Document):
     """Whether each text is a row of its own, in which mask tokens stand already."""
 
 
+class SpanForm(Document):
+    """Texts one after the other, cut into blocks, of which spans are missing and have to be written."""
+
+    kind: Literal["spans"] = "spans"
+    text: str
+    """Column of the text."""
+    share: float
+    """Share of the tokens that are missing."""
+    mean_length: float
+    """Tokens of a missing span on average."""
+    is_given: bool = False
+    """Whether each text is a row of its own, in which sentinels stand already."""
+
+
 class ChatForm(Document):
     """A conversation, written by the model's chat template."""
 
@@ -227,7 +242,8 @@ TextForm = Annotated[
     | PromptForm
     | PreferenceForm
     | RawForm
-    | MaskedForm,
+    | MaskedForm
+    | SpanForm,
     Field(discriminator="kind"),
 ]
 """Any form, told apart by `kind`."""
@@ -283,9 +299,8 @@ def row_form(
             return ChatForm(messages=columns["messages"], tools=columns.get("tools"), train_on=task.turns)
         case "preference":
             return _rated_form(columns) if isinstance(kind, RatedRows) else _pair_form(columns, rows)
-        case "raw" | "masked":
-            text, share = columns["text"], task.masked_share
-            return RawForm(text=text) if share is None else MaskedForm(text=text, share=share)
+        case "raw" | "masked" | "spans":
+            return _block_form(task, columns["text"])
         case "prompt" | "sample":
             assert wording.prompt is not None, "a task that asks has a prompt"
             return PromptForm(
@@ -300,6 +315,13 @@ def row_form(
             )
         case _:
             assert_never(wording.form)
+
+
+def _block_form(task: Task, text: str) -> RawForm | MaskedForm | SpanForm:
+    """Whole, or with tokens masked, or without some spans."""
+    if (spans := task.spans) is not None:
+        return SpanForm(text=text, share=spans.share, mean_length=spans.mean_length)
+    return RawForm(text=text) if task.masked_share is None else MaskedForm(text=text, share=task.masked_share)
 
 
 def _texts(columns: Mapping[str, str], wording: Wording) -> dict[str, Any]:

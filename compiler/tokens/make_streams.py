@@ -187,7 +187,7 @@ def _findings(
     limits = Limits(draft.shape.max_length, draft.model.max_positions, refuses_long)
     places: dict[str, Callable[[int], str]] = {split: part.place for split, part in data.parts.items()}
     is_chat, most_lost = form_card(draft.shape.form).is_conversation, draft.recipe.data.max_lost_answers
-    texts = {} if draft.recipe.task.masked_share else splits  # a token drawn for a mask may look like an end
+    texts = {} if form_card(draft.shape.form).redraws else splits  # a token drawn for a mask may look like an end
     audit = token_findings(texts, places, draft.model.tokenizer, is_chat=is_chat, most_lost=most_lost)
     found = [*stream_findings(splits, places, limits), *audit]
     if any(finding.is_error for finding in found):

@@ -28,6 +28,7 @@ from ftc.compiler.tokens.forms import (
     RawForm,
     RerankForm,
     ScoreForm,
+    SpanForm,
     TagForm,
     TextForm,
 )
@@ -263,6 +264,7 @@ def _is_given(column: str, form: TextForm) -> bool:
             | PreferenceForm()
             | RawForm()
             | MaskedForm()
+            | SpanForm()
         ):
             return False
         case _:

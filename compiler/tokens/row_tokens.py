@@ -20,6 +20,7 @@ from ftc.compiler.tokens.forms import (
     RawForm,
     RerankForm,
     ScoreForm,
+    SpanForm,
     TagForm,
     TextForm,
 )
@@ -30,6 +31,7 @@ from ftc.compiler.tokens.masked_rows import masked_blocks
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row, text_source
+from ftc.compiler.tokens.span_rows import span_blocks
 from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens, TokenRows, flatten, joined
 from ftc.spec.documents.facts import TokenizerFacts
 
@@ -71,9 +73,7 @@ def encode_rows(
         Refusal: A template, the tokenizer or a row's characters can't be used (FTC331 to FTC339).
     """
     counts, limit = RowCounts(read=len(rows), place=place), Limit(max_length, cuts)
-    numbers = range(len(rows)) if numbers is None else numbers
-    parts = (slice(start, start + _CHUNK_ROWS) for start in range(0, len(rows), _CHUNK_ROWS))
-    numbered = (dict(zip(numbers[part], rows[part], strict=True)) for part in parts)
+    numbered = _in_chunks(rows, range(len(rows)) if numbers is None else numbers)
     match form:
         case ClassifyForm():
             chunks = classified(numbered, form, tokenizer, limit, counts)
@@ -89,15 +89,23 @@ def encode_rows(
             chunks = blocks(numbered, form, tokenizer, facts, limit)
         case MaskedForm():
             chunks = masked_blocks(numbered, form, tokenizer, facts, limit, counts)
+        case SpanForm():
+            chunks = span_blocks(numbered, form, tokenizer, facts, limit, counts)
         case PreferenceForm() | ChatForm() | PromptForm():
-            source = partial(
-                text_source, tokenizer=tokenizer, facts=facts, renderer=renderer, by_shape=by_shape, images=images
-            )
+            source = partial(text_source, tokenizer=tokenizer, facts=facts, renderer=renderer)
+            source = partial(source, by_shape=by_shape, images=images)
             chunks = map(_written(form, source, (tokenizer, limit, counts, place), images), numbered)
         case _:
             assert_never(form)
     with _collector_off():
         return joined([flatten(chunk, counts) for chunk in chunks] or [flatten([], counts)])
+
+
+def _in_chunks(rows: Sequence[Row], numbers: Sequence[int]) -> Iterator[dict[int, Row]]:
+    """Rows by their numbers, so many at a time."""
+    for start in range(0, len(rows), _CHUNK_ROWS):
+        part = slice(start, start + _CHUNK_ROWS)
+        yield dict(zip(numbers[part], rows[part], strict=True))
 
 
 def _written(

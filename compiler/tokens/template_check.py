@@ -23,6 +23,7 @@ from ftc.compiler.tokens.forms import (
     RawForm,
     RerankForm,
     ScoreForm,
+    SpanForm,
     TagForm,
     TextForm,
 )
@@ -119,6 +120,7 @@ def _conversations(form: TextForm, row: Row) -> Iterable[Sequence[Row]]:
             | ExtractForm()
             | RawForm()
             | MaskedForm()
+            | SpanForm()
         ):
             return []
         case _:

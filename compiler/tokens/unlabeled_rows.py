@@ -185,7 +185,7 @@ def compile_unlabeled(
     kept = set(found.row.tolist())
     reasons = {dropped.row: dropped.reason for dropped in found.counts.first_dropped}
     usual, unfit = f"longer than {longest:,} tokens", frozenset(numbers) - kept
-    if plan.settings.train.masking is not None:  # texts are cut, and nothing but a mask can be missing
+    if form_card(plan.settings.text.form).redraws:  # texts are cut, and nothing but a mask can be missing
         usual = next(iter(reasons.values()), usual)
     problems |= {number: reasons.get(number, usual) for number in sorted(unfit)}
     if not kept:
@@ -267,7 +267,7 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
             return lambda row: row.update({columns["messages"]: _asked(row.get(columns["messages"]))})
         case "prompt" | "sample":
             return written
-        case "preference" | "raw" | "masked":
+        case "preference" | "raw" | "masked" | "spans":
             return given if _scores_answers(plan) else copied
         case _:
             assert_never(text.form)
@@ -364,7 +364,7 @@ def _form(
     """How the rows are read, and the tokenizer's facts as far as they are used for that."""
     text, family = plan.settings.text, plan.settings.model.family
     task = plan.recipe.task.settled(family)
-    if plan.settings.train.masking is not None:  # masked words stand in the text
+    if form_card(text.form).redraws:  # masks and sentinels stand in the text
         form = row_form(task, text.columns, text.labels, Wording(text.form, None, None, family, facts.eos_id), rows)
         return form.model_copy(update={"is_given": True}), facts
     if form_card(text.form).is_self_supervised:  # a text goes on as it began, whatever template a tokenizer has

@@ -42,7 +42,9 @@ class SplitRows:
     @cached_property
     def decode(self) -> TextDecoder:
         """Ids back to text."""
-        return TextDecoder(tokenizer_folder(self._folder, self._settings.model.tokenizer))
+        spans = self._settings.train.spans
+        shown = spans.sentinels if spans is not None else ()
+        return TextDecoder(tokenizer_folder(self._folder, self._settings.model.tokenizer), shown)
 
     @property
     def labels(self) -> tuple[str, ...]:

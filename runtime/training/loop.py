@@ -28,7 +28,8 @@ from ftc.runtime.training.sources import RowSource, StepRows
 from ftc.runtime.training.weight_average import WeightAverage
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import StepDone
-from ftc.spec.documents.settings import Seeds, TrainSettings
+from ftc.spec.documents.seeds import Seeds
+from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.precisions import choices_without_scaling, precision_card
 from ftc.spec.schedules import learning_rate_at
 
@@ -101,10 +102,10 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
         # where the scaled loss has overflowed: the next step has half the scale.
         rate = learning_rate_at(step, job.train) * job.pace.factor
         set_learning_rate(job.optimizer, rate)
-        if targets and not overflowed:
+        if moved := bool(targets) and not overflowed:
             job.optimizer.step()
-            if job.average is not None:
-                job.average.update(step)
+        if job.average is not None:
+            job.average.update(step, moved=moved)
         job.optimizer.zero_grad(set_to_none=True)
 
         yield StepDone(

@@ -11,7 +11,7 @@ from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.events import SampledStep, WrittenStep
 from ftc.spec.documents.sampled import WrittenAnswer
 from ftc.spec.documents.streams import TokenStream
-from ftc.spec.masking import Masking, step_masks
+from ftc.spec.masking import step_masks
 
 __all__ = ["MaskedRows", "RowSource", "StepRows", "StreamRows"]
 
@@ -72,13 +72,16 @@ class StreamRows:
 
 @dataclass(frozen=True, slots=True)
 class MaskedRows:
-    """Rows of a stream of which each step masks other tokens."""
+    """Rows of a stream of which each step masks other tokens, or takes other spans out."""
 
     rows: TokenStream
     order: BatchOrder
-    masking: Masking
+    masking: Any
+    """How it does: what `draw` takes."""
     seed: int
     """The plan's for masks."""
+    draw: Callable[[Any, Any, int, int, int], tuple[Any, Any]] = step_masks
+    """A row's ids in a step and which are learned, of what it was, `masking`, seed, step and number; always as many."""
     answers: tuple[WrittenAnswer, ...] = ()
 
     def at(self, step: int) -> StepRows:
@@ -86,7 +89,7 @@ class MaskedRows:
 
         @cache
         def masked(row: int) -> tuple[Any, Any]:
-            return step_masks(self.rows.targets[row], self.masking, self.seed, step, row)
+            return self.draw(self.rows.targets[row], self.masking, self.seed, step, row)
 
         whole = {one.name: getattr(self.rows, one.name) for one in fields(self.rows)}
         return StepRows(_MaskedStream(**whole, masked=masked), self.order, step)

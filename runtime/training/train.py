@@ -34,6 +34,7 @@ from ftc.spec.documents.events import Resumed
 from ftc.spec.documents.interruption import usable_step
 from ftc.spec.documents.streams import TextDecoder, TokenStream
 from ftc.spec.precisions import precision_card
+from ftc.spec.span_corruption import step_spans
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
 
 __all__ = ["is_trained", "make_job", "prove_isolation", "restored", "train"]
@@ -193,6 +194,8 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream) -> RowSo
     )
     if train.masking is not None and settings.seeds.masking is not None:
         return MaskedRows(rows, order, train.masking, settings.seeds.masking)
+    if train.spans is not None and settings.seeds.masking is not None:
+        return MaskedRows(rows, order, train.spans, settings.seeds.masking, step_spans)
     plain = StreamRows(rows, order)
     if train.writing is not None:
         writer = AnswerWriter(work.model, rows, settings, session.stop, session.accelerator.device)

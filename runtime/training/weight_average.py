@@ -1,13 +1,15 @@
-"""Exponential moving average of the trained weights, by torch's own rule.
+"""Averages of the trained weights: an exponential moving average, by torch's own rule, and the mean of checkpoints.
 
 The loop adds the weights behind each step, and `optimizers.evaluating` shows the average wherever weights are measured
-or saved. As in TensorFlow and diffusers the decay begins small, so that the first steps are soon forgotten; it is a
-function of the step alone, so that a resumed run needs nothing but the tensors.
+or saved. As in TensorFlow and diffusers the decay begins small, so that the first steps are soon forgotten. A mean of
+the last checkpoints grows at these alone, with equal shares. Both are functions of the step alone, so that a resumed
+run needs nothing but the tensors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import nn
@@ -15,7 +17,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ftc.spec.documents.settings import TrainSettings
 
-__all__ = ["WeightAverage", "average_of", "decay_at"]
+__all__ = ["WeightAverage", "average_of", "decay_at", "share_at"]
 
 
 def decay_at(step: int, limit: float) -> float:
@@ -23,9 +25,25 @@ def decay_at(step: int, limit: float) -> float:
     return min(limit, (1 + step) / (10 + step)) if step else 0.0
 
 
+def share_at(step: int, train: TrainSettings) -> float | None:
+    """Share of the mean of the last checkpoints that stays at a step, counted from 0; None where nothing is added.
+
+    Until the first of these checkpoints the mean is the weights themselves.
+    """
+    assert train.average_checkpoints is not None, "a plan with a mean of checkpoints"
+    every, done = train.evaluate_every_steps, step + 1
+    if done % every and done != train.num_steps:
+        return None
+    number = -(-done // every) - (train.num_checkpoints - train.average_checkpoints)
+    return max(0, number - 1) / max(1, number)
+
+
 def average_of(parameters: Mapping[str, nn.Parameter], train: TrainSettings) -> WeightAverage | None:
     """The average that a plan has of its trained parameters; None for none."""
-    return None if train.ema_decay is None else WeightAverage(parameters, train.ema_decay)
+    if train.average_checkpoints is not None:
+        return WeightAverage(parameters, partial(share_at, train=train), counts_steps=False)
+    limit = train.ema_decay
+    return None if limit is None else WeightAverage(parameters, partial(decay_at, limit=limit))
 
 
 class WeightAverage:
@@ -33,12 +51,19 @@ class WeightAverage:
 
     Args:
         parameters: What is trained, by name.
-        limit: The largest decay.
+        share: How much of the average stays at a step, counted from 0; None where nothing is added.
+        counts_steps: Whether only steps that moved the weights are added.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], limit: float) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        share: Callable[[int], float | None],
+        *,
+        counts_steps: bool = True,
+    ) -> None:
         self._parameters = tuple(parameters.values())
-        self._limit = limit
+        self._share, self._counts_steps = share, counts_steps
         self._tensors: tuple[torch.Tensor, ...] = ()
 
     @property
@@ -58,13 +83,15 @@ class WeightAverage:
         self._tensors = ()
 
     @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Adds the weights behind a step, counted from 0."""
+    def update(self, step: int, *, moved: bool = True) -> None:
+        """Adds the weights behind a step, counted from 0, which may have moved none."""
+        if self._counts_steps and not moved:
+            return
         if not self._tensors:
             self.start()
-        else:
+        elif (share := self._share(step)) is not None:
             current = tuple(one.detach() for one in self._parameters)
-            get_ema_multi_avg_fn(decay_at(step, self._limit))(self._tensors, current, step)
+            get_ema_multi_avg_fn(share)(self._tensors, current, step)
 
     @torch.no_grad()
     def swap(self) -> None:

@@ -61,10 +61,20 @@ CODES = (
         id="FTC671",
         title="chat template can't be written for Ollama",
         cause="Ollama writes conversations out by a Go template. ftc derives it from the model's chat template and "
-        "compares both on fixed conversations. This one does more than put text around each turn, such as shortening "
-        "earlier answers, so Ollama would send the model other text than it was trained on.",
+        "compares both on fixed conversations and on validation rows. This one does more than put text around each "
+        "turn, such as shortening earlier answers, so Ollama would send the model other text than it was trained on.",
         wrong="ftc run export 7f3a2b --format ollama -o dist/demo",
         right="ftc run export 7f3a2b --format gguf -o dist/demo   # and llama-server --jinja",
         exit_code=ExitCode.NOT_REPRODUCED,
+    ),
+    Code(
+        id="FTC672",
+        title="worse than the run that it began from",
+        cause="A run that goes on from another one takes its place where it is used. On the test rows it is worse in a "
+        "metric, beyond what the rows leave open: on all of them, or on the earlier run's own, which the slice "
+        "`earlier_test` shows.",
+        wrong="ftc run export tickets-2 --format gguf -o dist/tickets   # it forgot the old rows",
+        right="data: {source: [{path: november.csv, weight: 3}, {path: tickets.csv, weight: 1}]}   # old rows mixed in",
+        exit_code=ExitCode.GATE_FAILED,
     ),
 )

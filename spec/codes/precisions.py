@@ -9,7 +9,7 @@ CODES: tuple[Code, ...] = (
         cause="An optimizer that keeps its averages in bfloat16 multiplies them with `beta1` and `beta2` in each step. "
         "bfloat16 has 8 significant bits, so that a number less 0.1 % of it is rounded back to the number: the "
         "average of squared gradients would never shrink, and steps would stay small after one large gradient. An "
-        "average of bfloat16 weights (`ema_decay`) would not move at all.",
+        "average of bfloat16 weights (`ema_decay`, `average_checkpoints`) would hardly move, or not at all.",
         wrong="strategy: {kind: full}\ntrain: {precision: pure_bfloat16, optimizer: {beta2: 0.999}}",
         right="strategy: {kind: full}\ntrain: {precision: pure_bfloat16, optimizer: {beta2: 0.99}}",
         severity=Severity.WARNING,

@@ -93,8 +93,8 @@ CODES: tuple[Code, ...] = (
         id="FTC277",
         title="schedule or average with a schedule-free optimizer",
         cause="A schedule-free optimizer averages the weights of all steps instead of decaying the learning rate. "
-        "With a decaying rate, later steps would count less and less. Nor does an exponential moving average "
-        "(`train.ema_decay`) go with it, which would average the weights once more.",
+        "With a decaying rate, later steps would count less and less. Nor does another average (`train.ema_decay`, "
+        "`average_checkpoints`) go with it, which would average the weights once more.",
         wrong="train: {optimizer: {kind: adamw_schedule_free}, schedule: {kind: cosine}}",
         right="train: {optimizer: {kind: adamw_schedule_free}}",
     ),
@@ -122,6 +122,14 @@ CODES: tuple[Code, ...] = (
         "layers: new ones would have to be learned from scratch.",
         wrong="task: {kind: masked_language_modeling}\nmodel: {base: sentence-transformers/all-MiniLM-L6-v2}",
         right="task: {kind: masked_language_modeling}\nmodel: {base: distilbert/distilbert-base-uncased}",
+    ),
+    Code(
+        id="FTC229",
+        title="mean of checkpoints that can't be formed",
+        cause="`train.average_checkpoints` makes the mean of the run's last checkpoints the result. Which these are is "
+        "known before the run: it writes as many, nothing ends it early, and no other average is its result.",
+        wrong="task: {kind: chat}\ntrain: {average_checkpoints: 5, early_stopping: {patience: 2}}",
+        right="task: {kind: chat}\ntrain: {average_checkpoints: 5, evaluate_every: 50}",
     ),
     Code(
         id="FTC280",

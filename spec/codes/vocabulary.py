@@ -1,4 +1,4 @@
-"""Codes 470 to 476: tokens, chat templates and positions that a recipe brings along."""
+"""Codes 470 to 477: tokens, chat templates and positions that a recipe brings along."""
 
 from ftc.spec.codes._code import Code, Severity
 from ftc.spec.exit_codes import ExitCode
@@ -63,5 +63,14 @@ CODES: tuple[Code, ...] = (
         "`factor` is `auto`, and `data.max_length` asks for no more positions than the model has.",
         wrong="model: {base: openai-community/gpt2, rope: {kind: yarn, factor: 4}}",
         right="model: {base: Qwen/Qwen2.5-0.5B, rope: {kind: yarn, factor: 4}}",
+    ),
+    Code(
+        id="FTC477",
+        title="model can't write missing spans",
+        cause="Span corruption puts a sentinel such as T5's `<extra_id_0>` in the place of each missing span, and the "
+        "decoder of an encoder-decoder writes the spans behind their sentinels. The tokenizer needs one for each span "
+        "of a block, and a token that ends a text.",
+        wrong="task: {kind: span_corruption}\nmodel: {base: facebook/bart-base}",
+        right="task: {kind: span_corruption}\nmodel: {base: google-t5/t5-small}",
     ),
 )

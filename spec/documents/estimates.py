@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.base import Document, MoneyText, Real
 
 __all__ = [
+    "NCCL_BUFFERS",
     "ByteRange",
     "MemoryEstimate",
     "Phase",
@@ -21,6 +24,8 @@ __all__ = [
     "part_words",
 ]
 
+NCCL_BUFFERS = "NCCL buffers"
+"""The component of memory that `MemoryEstimate.exchange_buffers` is the range of."""
 Verdict = Literal["fits", "tight", "does not fit"]
 
 
@@ -78,6 +83,8 @@ class MemoryEstimate(Document):
     """What the process takes in all: reserved memory and the context beside it."""
     context_source: str = ""
     """Where the size of the context was measured, in words; empty where a usual one stands in."""
+    exchange_buffers: ByteRange | None = None
+    """What NCCL takes on each of several GPUs, as part of `process`; absent from the plan of one GPU or a CPU."""
     ways: int = 1
     """Ways to run the job that the recipe leaves open, among which this one was chosen."""
     traces: int = 0
@@ -91,6 +98,10 @@ class MemoryEstimate(Document):
     verdict: Verdict
     """`fits`: even the high figure is within the limit. `tight`: the low one is, the high one is not. `does not fit`:
     not even tensors and context are."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "exchange_buffers" or value is not None}
 
     @property
     def method_words(self) -> str:

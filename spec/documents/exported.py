@@ -92,6 +92,9 @@ class TemplateKept(Document):
     """Whose template it is, such as `ollama`."""
     conversations: int
     """Conversations for which it gives the text of the model's own template; 0 where the model has none."""
+    rows: int = 0
+    """Rows of the reference's split for which it gives the text that the run asked the model with; rows that are no
+    conversation aren't counted."""
     keeps_spaces: bool
     """Whether it also does where a turn begins or ends with white space."""
 

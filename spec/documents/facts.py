@@ -82,6 +82,8 @@ class TokenizerFacts(Document):
     """Source text of the chat template, or None for a base model."""
     mask_id: int | None = None
     """Token that stands for one that has to be filled in; None where there is none."""
+    sentinels: tuple[int, ...] = ()
+    """Tokens that stand for missing spans, T5's `<extra_id_0>` and so on; empty where there are none."""
     own: OwnTokenizer | None = None
     """What the recipe changes of it; the other facts say how it is then."""
 

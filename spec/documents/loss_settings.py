@@ -30,6 +30,7 @@ __all__ = [
     "RegressionSettings",
     "RouterSettings",
     "SamplingSettings",
+    "SpanSettings",
     "TargetScale",
     "TeacherSettings",
 ]
@@ -201,6 +202,19 @@ class MaskingSettings(Document):
     """Token that stands for most of them."""
     vocabulary: int
     """Tokens among which others are drawn that stand for some."""
+
+
+class SpanSettings(Document):
+    """Which spans of a row are missing, and what stands for them."""
+
+    share: Real
+    """Share of the row's tokens that are missing."""
+    mean_length: Real
+    """Tokens of a missing span on average."""
+    sentinels: tuple[int, ...]
+    """Tokens that stand for the first span, the second, and so on: as many as the longest row has spans."""
+    end_id: int
+    """Token that ends what is read and what is written."""
 
 
 class RouterSettings(Document):

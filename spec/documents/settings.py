@@ -17,6 +17,7 @@ from ftc.spec.documents import loss_settings as losses
 from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
 from ftc.spec.documents.model_options import ModelOptions
 from ftc.spec.documents.prompted import PromptBaseline
+from ftc.spec.documents.seeds import Seeds
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizer_keys import OptimizerNumbers
@@ -45,7 +46,6 @@ __all__ = [
     "OpenTrain",
     "OptimizerSettings",
     "ScheduleSettings",
-    "Seeds",
     "Settings",
     "TextSettings",
     "TrainSettings",
@@ -143,24 +143,6 @@ class OptimizerSettings(OpenOptimizer):
     kind: OptimizerKind
 
 
-class Seeds(Document):
-    """One named stream for each use of chance, all derived from `train.seed`."""
-
-    init: int
-    """Weights that are new: adapter and head."""
-    order: int
-    """Order of rows."""
-    dropout: int
-    sampling: int | None = None
-    """Answers that are sampled in training; absent from the plan of any other task."""
-    masking: int | None = None
-    """Tokens that are masked in training; absent likewise."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
-
-
 class DeterminismSettings(Document):
     """How alike two runs of the plan have to be."""
 
@@ -213,6 +195,8 @@ class OpenTrain(Document):
     """Weight of the z-loss; None for none."""
     ema_decay: Real | None = None
     """Largest decay of the average of trained weights, which is measured and saved in their place; None for none."""
+    average_checkpoints: int | None = None
+    """Last checkpoints whose mean is the result; None for none."""
     quantize_aware: losses.QuantizeAwareSettings | None = None
     """How weights are rounded in training; absent where they aren't."""
     neftune_alpha: Real | None = None
@@ -241,8 +225,20 @@ class OpenTrain(Document):
     """Set where layers are a mixture of experts; absent otherwise."""
     masking: losses.MaskingSettings | None = None
     """Set where masked tokens are learned; absent otherwise."""
+    spans: losses.SpanSettings | None = None
+    """Set where missing spans are learned; absent otherwise."""
     sampling: losses.SamplingSettings | None = None
     """Set where the model's own answers are trained on; absent otherwise."""
+
+    @property
+    def averages(self) -> bool:
+        """Whether an average of the trained weights is kept beside them."""
+        return self.ema_decay is not None or self.average_checkpoints is not None
+
+    @property
+    def num_checkpoints(self) -> int:
+        """Checkpoints that the whole run writes."""
+        return -(-self.num_steps // self.evaluate_every_steps)
 
 
 class TrainSettings(OpenTrain):
@@ -289,8 +285,8 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "quantize_aware")
-        sections = ("embedding", "reranking", "router", "masking", "sampling")
+        asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints")
+        sections = ("embedding", "reranking", "router", "masking", "spans", "sampling", "quantize_aware")
         usual: dict[str, Any] = {**dict.fromkeys((*asked, *sections)), "nodes": 1, "parameter_groups": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -338,18 +338,23 @@ class TextDecoder:
 
     Args:
         model_folder: Where `tokenizer.json` lies.
+        shown: Special tokens that stay, such as sentinels.
     """
 
-    def __init__(self, model_folder: Path) -> None:
+    def __init__(self, model_folder: Path, shown: Iterable[int] = ()) -> None:
         from ftc.spec.storage.tokenizer_file import load_tokenizer
 
         self._file = model_folder / "tokenizer.json"
         self._tokenizer = load_tokenizer(self._file)
+        special = {number for number, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
+        self._hidden, self._shows = special.difference(shown), bool(shown)
 
     def __call__(self, ids: list[int]) -> str:
         """The text of some tokens."""
         from ftc.spec.storage.tokenizer_file import tokenizer_call
 
+        if self._shows:
+            return self.whole([one for one in ids if one not in self._hidden])
         text: str = tokenizer_call(self._file, self._tokenizer.decode, ids, skip_special_tokens=True)
         return text.strip()
 

@@ -54,6 +54,7 @@ EVERYWHERE: tuple[Setting, ...] = (
     Setting("train.z_loss", "only", "plain cross entropy", (None,)),
     Setting("train.quantize_aware", "only", "no rounded weights in training", (None,)),
     Setting("train.ema_decay", "only", "no average of the weights", (None,)),
+    Setting("train.average_checkpoints", "only", "no average of the weights", (None,)),
     Setting("train.distillation", "only", "no teacher", (None,)),
     Setting("train.preference", "only", "not a preference", (None,)),
     Setting("train.regression", "only", "no numbers", (None,)),

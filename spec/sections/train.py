@@ -300,6 +300,11 @@ class Train(Document):
     checkpoints keep both. At step t, counted from 0, the decay is at most (1 + t) / (10 + t), as in TensorFlow and
     diffusers, so that the first steps are soon forgotten. Takes 4 more bytes for each trained weight. Default: none,
     because the best checkpoint is chosen anyway; 0.99 averages about the last 100 steps."""
+    average_checkpoints: int | None = Field(default=None, ge=2, le=1000)
+    """Number of last checkpoints whose mean is the result (checkpoint averaging): weights are added at the last
+    evaluations of the run, with equal shares, and from the first of these on, validation measures the mean so far. No
+    file of a checkpoint is read again. Takes 4 more bytes for each trained weight. Default: none, so that the result is
+    one checkpoint; 5 is usual where checkpoints are an epoch apart or less."""
     quantize_aware: QuantizeAware | None = None
     """Quantization-aware training: weights are rounded in training as they will be when they are exported, for
     strategies that train the model's own weights. Default: none, because 8 bits lose little without it; worth its time

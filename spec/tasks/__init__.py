@@ -24,6 +24,7 @@ from ftc.spec.tasks.regression import Regression
 from ftc.spec.tasks.reinforcement import Reinforcement
 from ftc.spec.tasks.reranking import Reranking
 from ftc.spec.tasks.reward import Reward
+from ftc.spec.tasks.span_corruption import SpanCorruption
 from ftc.spec.tasks.summarization import Summarization
 from ftc.spec.tasks.token_classification import TokenClassification
 from ftc.spec.tasks.translation import Translation
@@ -45,7 +46,8 @@ Task = Annotated[
     | Reranking
     | Reinforcement
     | Pretraining
-    | MaskedLanguageModeling,
+    | MaskedLanguageModeling
+    | SpanCorruption,
     Field(discriminator="kind"),
 ]
 """Any task, told apart by `kind`."""

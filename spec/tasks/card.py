@@ -39,6 +39,7 @@ __all__ = [
     "Prompted",
     "Scale",
     "Sign",
+    "SpanShare",
     "TaskCard",
     "TaskSection",
     "Unused",
@@ -49,6 +50,14 @@ Scale = Literal["standard", "none"]
 """How numbers are learned: in standard deviations from the mean of the training rows, or as they are."""
 
 EVERY_FAMILY: tuple[Family, ...] = ("encoder", "decoder", "encoder_decoder")
+
+
+class SpanShare(NamedTuple):
+    """How much of a text is missing in span corruption."""
+
+    share: float
+    mean_length: float
+    """Tokens of a missing span on average."""
 
 
 class Sign(NamedTuple):
@@ -307,6 +316,11 @@ class TaskSection(Document):
     @property
     def masked_share(self) -> float | None:
         """Share of a row's tokens that are masked; None for a task that masks none."""
+        return None
+
+    @property
+    def spans(self) -> SpanShare | None:
+        """How much of a row is missing, in spans; None for a task that takes none out."""
         return None
 
     @property

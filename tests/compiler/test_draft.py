@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftc.spec.documents.settings import Seeds
+from ftc.spec.documents.seeds import Seeds
 from tests.support.drafts import decided, draft_of, shaped
 
 

@@ -167,6 +167,15 @@ def test_a_model_that_cannot_do_the_task_is_named_by_its_own_family() -> None:
     assert "needs an encoder or a decoder; T5ForConditionalGeneration is an encoder-decoder" in embedded.summary
     masked = found(task={"kind": "masked_language_modeling"}, facts=model_facts(family="decoder"))["FTC222"]
     assert "needs an encoder; LlamaForCausalLM is a decoder" in masked.summary
+    spans = found(task={"kind": "span_corruption"}, facts=model_facts(family="decoder"))["FTC222"]
+    assert "needs an encoder-decoder; LlamaForCausalLM is none" in spans.summary
+
+
+def test_a_mean_of_more_checkpoints_than_there_are() -> None:
+    train = {"max_steps": 12, "evaluate_every": 5, "average_checkpoints": 4}
+    few = found(train=train)["FTC229"]
+    assert few.summary == "the mean of 4 checkpoints is asked for, and the run writes 3"
+    assert "FTC229" not in found(train={**train, "average_checkpoints": 3})
 
 
 def test_a_model_that_overflows_float16() -> None:

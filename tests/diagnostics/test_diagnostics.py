@@ -194,6 +194,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC668": "tests/runtime/exports/test_converter.py::test_a_program_that_fails_is_quoted",
     "FTC669": "tests/runtime/exports/test_gates.py::test_scores_are_compared_with_their_spread",
     "FTC670": "tests/runtime/exports/test_gates.py::test_a_gate_that_fails_with_the_file_is_refused_unless_waived",
+    "FTC672": "tests/e2e/test_going_on.py::test_a_child_that_is_worse_than_its_parent_is_not_exported",
     "FTC671": f"{_MERGE}::test_what_can_not_be_exported_says_why",
     "FTC665": "tests/runtime/artifacts/test_model_files.py::test_keys_that_disagree_are_refused",
     "FTC700": "tests/cli/test_companions.py::test_another_plan_than_the_expected_one_is_refused",

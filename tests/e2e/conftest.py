@@ -47,7 +47,7 @@ MakeProject = Callable[..., Path]
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one model of each kind."""
     folder = tmp_path_factory.mktemp("models")
-    for kind in ("encoder", "masked_encoder", "decoder", "encoder_decoder", "bart"):
+    for kind in ("encoder", "masked_encoder", "decoder", "encoder_decoder", "span_encoder_decoder", "bart"):
         make_model(folder / kind, kind)
     return folder
 
@@ -139,16 +139,18 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
         yield running
 
 
-def pushed_as_made(run: api.Run, server: HubServer, folder: str, *, kind: str, library: str) -> str:
+def pushed_as_made(
+    run: api.Run, server: HubServer, folder: str, *, kind: str, library: str, waive: tuple[str, ...] = ()
+) -> str:
     """Pushes an exported folder, compares the repository with it, and gives the card."""
-    done = api.push(run, f"me/{kind}", made=folder)
+    done = api.push(run, f"me/{kind}", made=folder, waive=waive)
     assert (done.report.status, done.report.what) == ("pushed", kind)
     repo, files = server.repos[f"me/{kind}"], contents(Path(folder))
     assert {path: hashlib.sha256(repo.files[path]).hexdigest() for path in files} == files
     assert {"README.md", "ftc/record.json", "ftc/plan.json"} < repo.files.keys()
     assert f'library_name: "{library}"' in done.card
     assert f"me/{kind}" in done.card
-    assert api.push(run, f"me/{kind}", made=folder).report.status == "up to date"
+    assert api.push(run, f"me/{kind}", made=folder, waive=waive).report.status == "up to date"
     with pytest.raises(Refusal) as caught:
         api.pull(f"me/{kind}")
     assert [one.code for one in caught.value.diagnostics] == ["FTC778"], "it lacks what was trained"

@@ -159,7 +159,7 @@ def test_every_task(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     found = api.data_drift(run, new.name).report
     assert found.new_rows > 0
     assert found.metrics.keys() == (run.evaluation.tuned.metrics.keys() if run.evaluation else set())
-    makes_blocks = name in ("pretraining", "masked_language_modeling")
+    makes_blocks = name in ("pretraining", "masked_language_modeling", "span_corruption")
     assert "inputs" in {one.name for one in found.tests} or makes_blocks, "few rows make a block"
     answers = any(one.aspect == "answers" for one in found.tests) or bool(found.classes)
     assert answers != any(note.startswith("answers are not compared") for note in found.notes), found

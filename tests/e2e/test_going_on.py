@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ftc import api
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.intervals import Gain, Interval
+from ftc.spec.documents.record import GroupResult, SliceResult
 from ftc.spec.documents.step_log import read_step_log
 from ftc.spec.storage.paths import RunFolder, streams_folder
+from ftc.verbs.beside_parent import worse_than_parent
 from tests.e2e.conftest import Ftc, MakeProject, finished_project, in_a_copy
 from tests.support.projects import recipe_of
 
@@ -96,6 +100,33 @@ def test_an_adapter_is_trained_further(root: Path, parent: api.Run, ftc: Ftc) ->
     report = api.audit(child)
     assert report.verdict == "CONSISTENT"
     assert any(f"the record of run {parent.record.id}" in one for one in report.checked)
+
+
+def test_a_child_that_is_worse_than_its_parent_is_not_exported(root: Path, parent: api.Run) -> None:
+    """On all test rows, or on the parent's own; what the rows leave open says nothing, and a metric can be waived."""
+    child = api.apply("child.yaml")
+    assert child.evaluation is not None
+
+    def with_gain(low: float, high: float, *slices: SliceResult) -> api.Run:
+        assert child.evaluation is not None
+        gain = Gain(value=(low + high) / 2, interval=Interval(low=low, high=high))
+        changes = {"gains": {"accuracy": gain}, "slices": slices}
+        return replace(child, evaluation=child.evaluation.model_copy(update=changes))
+
+    def forgot(value: float) -> SliceResult:
+        sure = {"accuracy": Interval(low=value - 0.1, high=value + 0.1)}
+        now, was = {"accuracy": value}, {"accuracy": 0.9}
+        group = GroupResult(group="earlier test rows", rows=5, intervals=sure, tuned=now, base=was)
+        return SliceResult(slice="earlier_test", groups=(group,), gaps={})
+
+    for one in (with_gain(-0.3, -0.1), with_gain(-0.1, 0.3, forgot(0.5))):
+        with pytest.raises(Refusal, match="worse than that of run") as refused:
+            api.export_model(one, "merged", "dist/x")
+        assert codes(refused) == {"FTC672"}
+        assert list(worse_than_parent(one, ["accuracy"])) == []
+    for one in (with_gain(-0.1, 0.3), with_gain(-0.1, 0.3, forgot(0.85)), parent):
+        assert list(worse_than_parent(one, [])) == []
+    assert not Path("dist").exists()
 
 
 def test_the_lock_keeps_the_run_while_its_recipe_runs_again(root: Path, parent: api.Run, ftc: Ftc) -> None:

@@ -167,7 +167,16 @@ def test_what_can_not_be_exported_says_why(run: api.Run, ftc: Ftc, tmp_path: Pat
     with pytest.raises(Refusal) as refused:
         write_modelfile(run, tmp_path / "base", tmp_path, "x.gguf", adds_first=False)
     assert codes(refused) == {"FTC671"}
-    assert not (tmp_path / "Modelfile").exists()
+    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    template += "{% if add_generation_prompt %}<assistant>{% endif %}"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "chat_template": template}))
+    turns, text = [{"role": "user", "content": "hello"}], "<user>hello<assistant>"
+    with pytest.raises(Refusal) as refused:
+        write_modelfile(run, tmp_path / "base", tmp_path, "x", adds_first=False, prompts=[(turns, f"<s>{text}")])
+    assert codes(refused) == {"FTC671"}
+    assert not (tmp_path / "Modelfile").exists(), "the run's own rows were asked with another text"
+    kept = write_modelfile(run, tmp_path / "base", tmp_path, "x", adds_first=False, prompts=[(turns, text)])
+    assert (kept.rows, kept.conversations) == (1, 8)
 
 
 def test_what_is_not_here_or_not_as_it_was(run: api.Run, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:

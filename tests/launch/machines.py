@@ -62,9 +62,9 @@ class Machine:
         self.environment["PYTHONPATH"] = os.pathsep.join([str(facts.parent), os.environ.get("PYTHONPATH", "")])
 
 
-def site(folder: Path, models: Path, *, steps: int = 6, sharding: str = "ddp") -> Machine:
+def site(folder: Path, models: Path, *, task: str = "classification", steps: int = 6, sharding: str = "ddp") -> Machine:
     """A machine with a project and a saved plan for two processes."""
-    root = make_project(folder / "a", models, "classification", steps=steps)
+    root = make_project(folder / "a", models, task, steps=steps)
     recipe = root / "recipe.yaml"
     text = recipe.read_text().replace("budget: {device: cpu", "budget: {device: cpu, devices: 2")
     recipe.write_text(text.replace("train: {", f"train: {{sharding: {sharding}, "))

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.launch.machines import PLAN, Machine, copied, free_port, plan_of, start, together, under_torchrun
+from tests.launch.machines import PLAN, Machine, copied, free_port, plan_of, site, start, together, under_torchrun
+from tests.support.projects import make_model
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and links")
 _SESSION = pytest.mark.skipif("FTC_LAUNCH" not in os.environ, reason="has its own session: nox -s launch")
@@ -188,7 +189,7 @@ def test_machines_with_copies_of_a_model_lose_a_process_and_go_on_with_the_same_
     other = Machine(tmp_path / "other" / "a", tmp_path / "other" / "cache-a")
     machines, others = ([one, copied(one, "b")] for one in (first, other))
     told = together(under_torchrun(machines, "apply", PLAN, each=2))
-    assert [one.code for one in told] == [0, 0], [one.text for one in told]
+    assert _record(first)["status"] == "finished", [one.text for one in told]
 
     agents = under_torchrun(others, "apply", PLAN, each=2)
     ends = time.monotonic() + 240
@@ -199,7 +200,7 @@ def test_machines_with_copies_of_a_model_lose_a_process_and_go_on_with_the_same_
     assert all(one.code for one in together(agents))
     assert 10 <= _record(other)["steps_done"] < 40
     told = together(under_torchrun(others, "apply", PLAN, each=2))
-    assert [one.code for one in told] == [0, 0], [one.text for one in told]
+    assert _record(other)["status"] == "finished", [one.text for one in told]
     kept, record = "final_weights_sha256", _record(other)
     assert record[kept] == _record(first)[kept]
     assert [len(one["processes"]) for one in record["segments"]] == [4, 4]
@@ -208,7 +209,10 @@ def test_machines_with_copies_of_a_model_lose_a_process_and_go_on_with_the_same_
 
 
 @_SESSION
-def test_a_run_goes_on_as_copies_on_two_machines_and_then_in_parts_on_one(first: Machine) -> None:
+def test_a_run_goes_on_as_copies_on_two_machines_and_then_in_parts_on_one(tmp_path: Path) -> None:
+    """Of a decoder, which has no dropout of its own."""
+    make_model(tmp_path / "models" / "decoder", "decoder")
+    first = site(tmp_path, tmp_path / "models", task="chat")
     one = ("budget.devices=1", "train.sharding=auto", *_STEPS)
     assert first.ftc("apply", "recipe.yaml", "--yes", *_sets(*one), "--until", "10").code == 0
     source = _record(first)["id"]
@@ -216,7 +220,7 @@ def test_a_run_goes_on_as_copies_on_two_machines_and_then_in_parts_on_one(first:
     assert first.ftc("apply", PLAN, "--from", source).code == 0
     machines = [first, copied(first, "b")]
     told = together(under_torchrun(machines, "apply", PLAN, "--until", "20", each=2))
-    assert [one.code for one in told] == [0, 0], [one.text for one in told]
+    assert "paused" in told[0].text + told[1].text
     (copies,) = (file.parent.name for file in first.root.glob("runs/tiny/*/record.json") if file.parent.name != source)
     fsdp = ("budget.devices=2", "train.sharding=fsdp", *_STEPS)
     done = first.ftc("apply", "recipe.yaml", "--yes", *_sets(*fsdp), "--from", copies)

@@ -45,6 +45,7 @@ TASKS = {
     "reinforcement": "reinforcement",
     "pretraining": "pretraining",
     "masked_language_modeling": "masked language modeling",
+    "span_corruption": "span corruption",
 }
 """Tasks and the ways to put them, by what `make_project` calls them."""
 FAMILIES = {"encoder": "encoder", "decoder": "decoder", "encoder_decoder": "encoder-decoder"}
@@ -70,7 +71,10 @@ STRATEGIES = {
     "randlora": "randlora, rank: 6",
 }
 """Strategies by name, and what a recipe says."""
-BASES = {("masked_language_modeling", "encoder"): "masked_encoder"}
+BASES = {
+    ("masked_language_modeling", "encoder"): "masked_encoder",
+    ("span_corruption", "encoder_decoder"): "span_encoder_decoder",
+}
 """Models in place of the family's usual one, which lacks the layers that a task needs."""
 LIKE_LORA: tuple[str, ...] = ("vera", "oft", "loha", "lokr", "randlora")
 """Adapters that differ from LoRA in peft's configuration alone, and the tasks that stand for all with them."""

@@ -57,6 +57,8 @@ def test_a_traced_step(mode: Mode) -> None:
         changes["train__embedding"] = vectors
     if mode.form == "masked":
         changes["train__masking"] = {"share": 0.15, "mask_id": 3, "vocabulary": 100}
+    if mode.form == "spans":
+        changes["train__spans"] = {"share": 0.15, "mean_length": 3.0, "sentinels": (99, 98), "end_id": 1}
     if mode.form == "rerank":
         changes["train__reranking"] = {"loss": "cross_entropy"}
     if form_card(mode.form).moves_targets:

@@ -49,6 +49,7 @@ PROJECTS = {
     "reinforcement": ("rows.jsonl", "{prompt: question, reference: answer}", "decoder"),
     "pretraining": ("rows.jsonl", "{}", "decoder"),
     "masked_language_modeling": ("rows.jsonl", "{}", "masked_encoder"),
+    "span_corruption": ("rows.jsonl", "{}", "span_encoder_decoder"),
 }
 """Data file, fields and kind of model by task, and by further ways to put one."""
 _LENGTHS = {"question_answering": 64}
@@ -192,7 +193,8 @@ def make_model(folder: Path, kind: str, length: int = 64) -> Path:
     """Writes a model of two layers and 32 dimensions, for at most `length` tokens.
 
     `encoder` is a BERT, `masked_encoder` one with its layers over words, `decoder` a Llama with a chat template,
-    `encoder_decoder` a T5 and `bart` a BART; other words are model types of transformers.
+    `encoder_decoder` a T5, `span_encoder_decoder` one with sentinels, and `bart` a BART; other words are model types of
+    transformers.
     """
     import torch
     import transformers
@@ -213,7 +215,7 @@ def make_model(folder: Path, kind: str, length: int = 64) -> Path:
         model: Any = transformers.BertModel(transformers.BertConfig(**shape))
     elif kind == "masked_encoder":
         model = transformers.BertForMaskedLM(transformers.BertConfig(**shape))
-    elif kind == "encoder_decoder":
+    elif kind in ("encoder_decoder", "span_encoder_decoder"):
         heads: dict[str, Any] = {"d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 2, "num_heads": 2}
         ids: dict[str, Any] = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 0}
         model = transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=size, **heads, **ids))
@@ -254,8 +256,9 @@ def _write_tokenizer(folder: Path, kind: str, *, length: int) -> int:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
+    sentinels = [f"<extra_id_{number}>" for number in range(20)] if kind == "span_encoder_decoder" else []
     trainer = trainers.BpeTrainer(
-        vocab_size=384, special_tokens=list(_SPECIAL), initial_alphabet=alphabet, show_progress=False
+        vocab_size=384, special_tokens=[*_SPECIAL, *sentinels], initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator([text for text, _ in _sentences(48)], trainer)
     if kind == "masked_encoder":

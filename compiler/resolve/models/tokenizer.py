@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,19 @@ def read_tokenizer(folder: Path, model_type: str, span: Span | None = None) -> T
         eos_id=ids.get(named["eos_token"] or ""),
         pad_id=ids.get(named["pad_token"] or ""),
         mask_id=next((ids[mask] for mask in masks if mask in ids), None),
+        sentinels=tuple(_sentinels(ids)),
         model_max_length=limit if type(limit) is int and 0 < limit < _NO_LIMIT else None,
         chat_template=_chat_template(folder, config, span),
     )
+
+
+def _sentinels(ids: Mapping[str, int]) -> Iterator[int]:
+    """T5's, in their order; mT5's vocabulary has them behind the mark that begins a word."""
+    mark = "▁" if "<extra_id_0>" not in ids else ""
+    for number in count():
+        if (found := ids.get(f"{mark}<extra_id_{number}>")) is None:
+            return
+        yield found
 
 
 def token_ids(tokenizer: Mapping[str, Any], span: Span | None) -> dict[str, int]:

@@ -19,6 +19,7 @@ from ftc.spec.quantized_weights import TORCHAO
 from ftc.spec.storage.atomic_write import try_writing
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
+from ftc.verbs.beside_parent import worse_than_parent
 from ftc.verbs.merge import SHARD_BYTES, inputs_of, merge_into, noted_folder
 from ftc.verbs.provenance import refuse_faults
 from ftc.verbs.runs import Run, find_run
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.events import EventListener
     from ftc.spec.documents.exported import ExportedModel, TemplateKept
     from ftc.spec.documents.facts import TokenizerFacts
-    from ftc.views.exports.modelfile import Render
+    from ftc.views.exports.modelfile import Message, Render
 
 __all__ = ["ROWS", "Exported", "export_model", "write_modelfile"]
 
@@ -79,14 +80,14 @@ def export_model(
         converter: The converter's source archive, where it was fetched by other means.
         pre_tokenizer: llama.cpp's name of how the tokenizer splits texts, where its converter doesn't know it.
         rows: Most rows on which gates are checked.
-        waive: Metrics whose gates may fail with the file.
+        waive: Metrics whose gates may fail with the file, and that may be worse than the earlier run's.
         offline: Whether nothing may be fetched.
         on_event: Called with each event.
         folder: Any folder of the project in which a name is looked for.
 
     Raises:
-        Refusal: The run can't be exported so (FTC666, FTC650, FTC651) or was changed (FTC521 to FTC525, FTC620), the
-            converter isn't here or fails (FTC667, FTC668), or the file isn't the tuned model (FTC669 to FTC671).
+        Refusal: It can't be exported so (FTC650, FTC651, FTC666, FTC672) or was changed (FTC521 to FTC525, FTC620),
+            the converter isn't here or fails (FTC667, FTC668), or the file isn't the tuned model (FTC669 to FTC671).
         OSError: The disk refused; nothing is left behind.
         ValueError: There is no such format or type.
     """
@@ -96,7 +97,7 @@ def export_model(
     found = run if isinstance(run, Run) else find_run(str(run), folder)
     weight_type = weight_type or _usual_type(found, card)
     target = Path(os.path.abspath(output))  # noqa: PTH100 - a link at its end has to be seen as one
-    _require_exportable(found, card, file_type(weight_type), target)
+    _require_exportable(found, card, file_type(weight_type), target, waive)
     from ftc.runtime.exports.asked import AskedFile
 
     asked = AskedFile(
@@ -134,13 +135,13 @@ def _converter(card: ModelFormat, archive: Path | str | None, *, offline: bool) 
             assert_never(card.made_by)
 
 
-def _require_exportable(run: Run, card: ModelFormat, weights: FileType, target: Path) -> None:
+def _require_exportable(run: Run, card: ModelFormat, weights: FileType, target: Path, waived: Collection[str]) -> None:
     """Lets pass a whole, finished run that can be written in a format, and a place for it.
 
     Raises:
-        Refusal: FTC666, FTC650, FTC651, FTC521 to FTC525.
+        Refusal: FTC666, FTC672, FTC650, FTC651, FTC521 to FTC525.
     """
-    if hopeless := list(_obstacles(run, card, weights, target)):
+    if hopeless := [*_obstacles(run, card, weights, target), *worse_than_parent(run, waived)]:
         raise Refusal(hopeless)
     if target.parent.is_dir():
         try_writing(target)
@@ -261,13 +262,43 @@ def _write_beside(
                 (folder / LABELS_FILE).write_text(labels, encoding="utf-8", newline="\n")
             return None
         case "ollama":
-            return write_modelfile(run, inputs_of(run)[0], folder, file, adds_first=adds_first)
+            base, streams, split = inputs_of(run)
+            prompts = _prompts(run, base, streams / f"{split}.arrow")
+            return write_modelfile(run, base, folder, file, adds_first=adds_first, prompts=prompts)
         case _:
             assert_never(kind)
 
 
-def write_modelfile(run: Run, base: Path, folder: Path, file: str, *, adds_first: bool) -> TemplateKept:
+def _prompts(run: Run, base: Path, file: Path) -> list[tuple[Sequence[Message], str]]:
+    """The first rows of a stream that are conversations, each with the text that the run asks the model with."""
+    from ftc.compiler.tokens.conversations import served_rows
+    from ftc.spec.documents.streams import open_stream
+    from ftc.spec.storage.own_tokenizer import tokenizer_folder
+
+    if not run.plan.settings.text.uses_chat_template:
+        return []
+    rows = served_rows(open_stream(file), ROWS, tokenizer_folder(base, run.plan.settings.model.tokenizer))
+    return [(row.messages, row.text) for row in rows if row.messages is not None and row.text is not None]
+
+
+def write_modelfile(
+    run: Run,
+    base: Path,
+    folder: Path,
+    file: str,
+    *,
+    adds_first: bool,
+    prompts: Sequence[tuple[Sequence[Message], str]] = (),
+) -> TemplateKept:
     """Writes a Modelfile whose template gives the text of the model's own.
+
+    Args:
+        run: The run.
+        base: Folder of its base model.
+        folder: Where to.
+        file: Name of the GGUF file beside it.
+        adds_first: Whether llama.cpp puts the first token before each text.
+        prompts: Conversations of the run's rows, each with the text that the run asks the model with.
 
     Raises:
         Refusal: It can't (FTC671).
@@ -290,12 +321,13 @@ def write_modelfile(run: Run, base: Path, folder: Path, file: str, *, adds_first
                 else [parts.text(*one) == wanted for one in CONVERSATIONS if (wanted := render(*one))]
             )
             spaced = parts is not None and parts.text(*SPACED) == render(*SPACED)
-        if parts is None or not same or not all(same):
+        asked = [] if parts is None else [parts.text(turns, True) == text for turns, text in prompts]
+        if parts is None or not same or not all((*same, *asked)):
             summary = f"run `{run.record.id}`: the model's chat template can't be written as one of Ollama's"
             notes = "it is more than a text before and after each turn, so the texts differ; nothing was kept"
             help = "export it with `--format gguf`, and serve it by a program that uses the model's own template"
             raise Refusal([diagnostic("FTC671", summary, notes=notes, help=help)])
-        kept = kept.model_copy(update={"conversations": len(same), "keeps_spaces": spaced})
+        kept = kept.model_copy(update={"conversations": len(same), "rows": len(asked), "keeps_spaces": spaced})
         if adds_first:
             parts = parts.without_first(facts.bos_token or "")
     ids = {number: text for text, number in token_ids(read_json_object(base / "tokenizer.json", None), None).items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, assert_never
 
-from ftc.spec.documents.estimates import MemoryEstimate, Phase, PhasePeak
+from ftc.spec.documents.estimates import NCCL_BUFFERS, MemoryEstimate, Phase, PhasePeak
 from ftc.spec.documents.expected import phase_groups
 from ftc.spec.documents.judging import JudgeEstimate, JudgeUse
 from ftc.spec.documents.plan import Plan
@@ -66,6 +66,9 @@ def memory_lines(memory: MemoryEstimate, page: Page, *, devices: int = 1) -> lis
     parts = [f"tensors {numbers.gibibytes(held)}"]
     for name, size in beside.items():
         source = f" {escaped(memory.context_source)}" if name == "context" and memory.context_source else ""
+        if name == NCCL_BUFFERS and memory.exchange_buffers:
+            ends = memory.exchange_buffers.low, memory.exchange_buffers.high
+            source = f" ({' to '.join(map(numbers.gibibytes, ends))})"
         parts += [f"{escaped(name)} {numbers.gibibytes(size)}{source}"] if size else []
     low, process, high = map(numbers.gibibytes, (memory.process.low, memory.process.expected, memory.process.high))
     process += "" if low == high else f" ({low} to {high})"

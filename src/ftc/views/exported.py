@@ -29,7 +29,8 @@ def exported_text(model: ExportedModel, folder: str, *, page: Page = PLAIN) -> s
         lines += _answers(model.answers, page)
     if model.template is not None:
         chats = numbers.plural(model.template.conversations, "conversation")
-        lines += page.flow("template", [f"same text as by the model's own, for {chats}"])
+        rows = f" and {numbers.plural(model.template.rows, 'row')} of {model.parity.split}"
+        lines += page.flow("template", [f"same text as by the model's own, for {chats}{rows}"])
     lines += [
         *page.flow("weights", [numbers.byte_size(file.size), f"tensors: {', '.join(types)}"]),
         *page.flow("files", [escaped(folder), numbers.plural(len(model.files) + 1, "file")]),

@@ -29,6 +29,7 @@ from ftc.spec.shardings import sharding_card
 from ftc.views import numbers
 from ftc.views.checks import check_lines
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
+from ftc.views.loss_words import loss_words, scale_words
 from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, visible_width
 from ftc.views.tracking import asked_parts
 from ftc.views.words import (
@@ -221,39 +222,24 @@ def _training(plan: Plan, page: Page) -> list[str]:
         parts.append(f"loss in chunks of {numbers.count(train.loss_chunk_size)} positions")
     fed, report = plan.work.train_tokens if plan.work else 0, plan.data.get("train")
     if (sampling := train.sampling) is not None:
-        label = reinforcement_loss(sampling.loss).label
+        loss = reinforcement_loss(sampling.loss).label
         answers = numbers.plural(sampling.max_new_tokens, "token")
-        parts.append(f"{label}: {sampling.group_size} answers per prompt, up to {answers} each")
+        parts.append(f"{loss}: {sampling.group_size} answers per prompt, up to {answers} each")
     elif fed and report:  # how much of what training is fed is padding
         padding = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed
         parts += [f"{numbers.percent(padding)} padding"] if padding >= _LEAST_PADDING else []
     if train.regression is not None:
-        parts.append(number_loss(train.regression.loss).label + _scale_words(plan))
-    if train.masking is not None:
-        parts.append(f"{numbers.percent(train.masking.share)} of the tokens masked, others in each step")
-    weights = train.class_weights
-    parts += [f"class weights {min(weights):.2g} to {max(weights):.2g}"] if weights else []
-    parts += [f"focal loss, gamma {train.focal_gamma:g}"] if train.focal_gamma is not None else []
-    parts += [f"loss `{train.loss}` of a package"] if train.loss is not None else []
-    parts += [f"z-loss, weight {train.z_loss:g}"] if train.z_loss is not None else []
+        parts.append(number_loss(train.regression.loss).label + scale_words(plan))
+    parts += loss_words(train)
     parts += [f"average of the weights, decay {train.ema_decay:g}"] if train.ema_decay is not None else []
+    if train.average_checkpoints is not None:
+        parts.append(f"result: mean of the last {train.average_checkpoints} checkpoints")
     parts += [f"weights rounded to {train.quantize_aware.words()}"] if train.quantize_aware is not None else []
     parts += ["rows grouped by length"] if train.batching == "length_grouped" else []
     parts += [label] if (label := checkpointing_card(train.activation_checkpointing).label) else []
     if train.early_stopping:
         parts.append(f"stops early on {escaped(train.early_stopping.metric)}")
     return page.flow("Training", parts)
-
-
-def _scale_words(plan: Plan) -> str:
-    """What the numbers are learned in, of the first few: ` of (score - 3.1) / 0.9`."""
-    rated = plan.settings.train.regression
-    assert rated is not None, "the caller has numbers"
-    named = list(zip(plan.settings.text.labels, rated.scales, strict=True))
-    if all((scale.mean, scale.spread) == (0, 1) for _, scale in named):
-        return ""
-    shown = [f"({escaped(name)} - {scale.mean:.4g}) / {scale.spread:.4g}" for name, scale in named[:3]]
-    return f" of {', '.join(shown)}{', …' if len(named) > 3 else ''}"
 
 
 def _batch_words(train: TrainSettings) -> str:

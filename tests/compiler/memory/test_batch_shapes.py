@@ -10,7 +10,7 @@ import pytest
 
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import accumulates, rows_at_once, train_shape
-from ftc.compiler.memory.memory import context_of
+from ftc.compiler.memory.context import context_of
 from ftc.compiler.passes.choose_model import choose_model
 from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.device import Calibration, Measurement

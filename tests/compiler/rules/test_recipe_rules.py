@@ -64,6 +64,16 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"task": {"kind": "classification"}, "train": _LOSS},
     ),
     (
+        "FTC229",
+        {"train": {"average_checkpoints": 3, "ema_decay": 0.99}},
+        {"train": {"average_checkpoints": 3}},
+    ),
+    (
+        "FTC229",
+        {"train": {"average_checkpoints": 3, "early_stopping": {"patience": 2}}},
+        {"train": {"early_stopping": {"patience": 2}}},
+    ),
+    (
         "FTC278",
         {"task": {"kind": "preference"}, "train": {"z_loss": 1e-4}},
         {"task": {"kind": "chat"}, "train": {"z_loss": 1e-4}},

@@ -12,8 +12,9 @@ from ftc.compiler.rules.check import check_recipe
 from ftc.compiler.time.run_time import num_paid
 from ftc.compiler.time.run_work import exchanged
 from ftc.compiler.time.workload import draft_network
-from ftc.spec.devices import CARDS, host_link, peer_link
+from ftc.spec.devices import CARDS
 from ftc.spec.documents.facts import DeviceFacts
+from ftc.spec.links import host_link, peer_link
 from ftc.spec.precisions import precision_card
 from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts
 
@@ -63,12 +64,12 @@ def test_a_machine_of_hsdp_holds_the_whole_model() -> None:
     budget = {"nodes": 2, "devices": 4}
     whole, inside, divided = (_job(budget, sharding=kind, micro_batch=1) for kind in ("ddp", "hsdp", "fsdp"))
     assert (whole.parts, inside.parts, divided.parts) == (1, 4, 8)
-    peaks = [draft.memory.peak_bytes for draft in (whole, inside, divided) if draft.memory]
+    peaks = [draft.memory.allocated_bytes for draft in (whole, inside, divided) if draft.memory]
     assert sorted(peaks, reverse=True) == peaks
     assert len({*peaks}) == 3
     of_one_machine = _job({"devices": 4}, sharding="fsdp", micro_batch=1, batch_size=16)
     assert of_one_machine.memory is not None
-    assert of_one_machine.memory.peak_bytes == peaks[1]
+    assert of_one_machine.memory.allocated_bytes == peaks[1]
 
 
 def test_hsdp_gathers_weights_inside_a_machine_and_sums_gradients_between_machines_once_per_step() -> None:

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from ftc.runtime.artifacts.tensor_files import read_tensors
+from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors
 from ftc.runtime.memory_trace.log import peaks
 from ftc.runtime.memory_trace.step import run_steps
 from ftc.runtime.memory_trace.whole import log_of, whole_groups
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model
 from ftc.runtime.training.optimizers import evaluating, state_tensors
-from ftc.runtime.training.weight_average import WeightAverage
+from ftc.runtime.training.weight_average import WeightAverage, decay_at
 from ftc.spec.documents.memory_trace import BatchShape
 from tests.runtime.jobs import Job, make_job
 from tests.runtime.memory_trace.test_step import OF_THE_HOST, Folder
@@ -29,7 +29,8 @@ def test_ten_steps_are_the_formula_and_training_does_not_see_the_average() -> No
     parameters = {"w": torch.nn.Parameter(torch.ones(4, 4)), "b": torch.nn.Parameter(torch.ones(3))}
     alone = {name: torch.nn.Parameter(one.detach().clone()) for name, one in parameters.items()}
     optimizer, plain = (torch.optim.AdamW(held.values(), lr=0.1) for held in (parameters, alone))
-    average, limit = WeightAverage(parameters, 0.4), 0.4
+    limit = 0.4
+    average = WeightAverage(parameters, lambda step: decay_at(step, limit))
     expected: dict[str, torch.Tensor] = {}
     for step in range(10):
         for held in (parameters, alone):
@@ -73,6 +74,27 @@ def test_a_run_trains_as_without_an_average_and_measures_keeps_and_resumes_it(
         assert torch.equal(state[f"{name}/trained_weights"], tensor), "the weights in training are kept beside them"
     assert any(not torch.equal(averaged[name], tensor) for name, tensor in trained.items())
     assert whole.final_weights_sha256 != record.final_weights_sha256
+    run_killed(job, "killed", "step", 8)
+    assert_same(job, "killed", whole)
+
+
+@pytest.mark.parametrize("wanted", [2, 3, 4])
+def test_the_result_is_the_mean_of_the_last_checkpoints(tmp_path: Path, wanted: int) -> None:
+    plain = make_job(tmp_path / "plain", "llama", "full", train__keep_checkpoints=9)
+    plain.run()
+    job = make_job(tmp_path / "averaged", "llama", "full", train__average_checkpoints=wanted, train__select="last")
+    whole = job.run("whole")
+    assert [one.loss for one in job.of_kind("step")] == [one.loss for one in plain.of_kind("step")]
+    steps = [3, 6, 9, 12][-wanted:]
+    kept = [read_tensors(plain.folder().checkpoints / f"step-{step:08}" / "trainable.safetensors") for step in steps]
+    result = read_tensors(job.folder("whole").checkpoints / "step-00000012" / "trainable.safetensors")
+    for name, tensor in result.items():
+        mean = torch.stack([one[name].double() for one in kept]).mean(dim=0)
+        torch.testing.assert_close(tensor.double(), mean, rtol=1e-5, atol=1e-7)
+    assert whole.selected_step == 12
+    assert whole.final_weights_sha256 == content_digest(result), "what is tested and saved"
+    assert _validated(job)[: 5 - wanted] == _validated(plain)[: 5 - wanted], "before, the weights are measured"
+    assert _validated(job)[-1] != _validated(plain)[-1]
     run_killed(job, "killed", "step", 8)
     assert_same(job, "killed", whole)
 
