@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["ArrayDigest", "answer_arrays", "next_token_arrays", "padded"]
+__all__ = ["ArrayDigest", "answer_arrays", "next_token_arrays", "padded", "translated_arrays"]
 
 
 def padded(
@@ -39,6 +39,30 @@ def next_token_arrays(
     targets = ids.reshape(-1)[positions + 1]
     owners = positions // ids.shape[1]
     return {"ids": ids, "attention": attention, "positions": positions, "targets": targets, "owners": owners}
+
+
+def translated_arrays(
+    rows: TokenStream, numbers: list[int], pad_id: int, start_id: int
+) -> dict[str, NDArray[np.int64]]:
+    """Rows for an encoder-decoder, by the batch's fields: prompts for the one, and answers for the other.
+
+    Args:
+        rows: A stream.
+        numbers: Which of its rows.
+        pad_id: Fills lines up.
+        start_id: Token that the decoder begins with.
+    """
+    ids, attention = padded([rows.ids(number)[: rows.prompt_length(number)] for number in numbers], pad_id)
+    wanted, counts = padded([rows.ids(number)[rows.prompt_length(number) :] for number in numbers], pad_id)
+    positions = np.flatnonzero(counts)
+    return {
+        "ids": ids,
+        "attention": attention,
+        "positions": positions,
+        "targets": wanted.reshape(-1)[positions],
+        "owners": positions // wanted.shape[1],
+        "decoder_ids": np.concatenate([np.full((len(numbers), 1), start_id), wanted[:, :-1]], axis=1),
+    }
 
 
 def answer_arrays(

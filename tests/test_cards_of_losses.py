@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ftc.compiler.rules.recipe_rules import check_rules
+from ftc.spec.divergences import DIVERGENCES, DivergenceCard
 from ftc.spec.embedding_losses import EMBEDDING_LOSSES
 from ftc.spec.number_losses import NUMBER_LOSSES
 from ftc.spec.preference_losses import PREFERENCE_LOSSES
@@ -68,3 +69,18 @@ def test_a_reward_is_planned_and_documented(card: RewardCard) -> None:
     reward = {"kind": card.kind, **{key: WANTED[key] for key in card.required}}
     assert task_faults({"kind": "reinforcement", "rewards": [reward]}) == []
     assert f"`{card.kind}`" in RECIPE_PAGE
+
+
+@pytest.mark.parametrize("card", DIVERGENCES, ids=lambda card: card.kind)
+def test_a_divergence_is_planned_and_documented(card: DivergenceCard) -> None:
+    lesson = {"teacher": "models/large", "loss": card.kind}
+    asked = draft_of(task={"kind": "generation"}, train={"distillation": lesson})
+    assert [found.summary for found in check_rules(asked.recipe, asked.source) if found.is_error] == []
+    assert f"`{card.kind}`" in RECIPE_PAGE
+    others = {key for one in DIVERGENCES for key in one.reads} - {*card.reads}
+    for key in others:
+        idle = draft_of(task={"kind": "generation"}, train={"distillation": {**lesson, key: 0.5}})
+        assert [found.code for found in check_rules(idle.recipe, idle.source)] == ["FTC230"]
+    for name in card.foreign:
+        (found,) = problems_of(recipe_text(train={"distillation": {**lesson, "loss": name}}))
+        assert (found.code, found.label) == ("FTC105", f"ftc calls it `{card.kind}`")

@@ -84,7 +84,7 @@ def train_shape(draft: ClosedDraft) -> BatchShape:
     if draft.candidate.packing:
         return _packed_shape(draft)
     report, length = draft.splits["train"], _longest_trained(draft)
-    supervised = longest_target(draft, "train") if is_translated(draft) else _most_trained(draft)
+    supervised = _target_trained(draft) if is_translated(draft) else _most_trained(draft)
     is_padded = draft.candidate.micro_batch > 1 and report.length_p50 < length
     rows, shape = rows_at_once(draft), BatchShape(length=length, supervised=supervised, padded=is_padded)
     if draft.candidate.micro_batch_tokens is None or is_translated(draft):
@@ -157,9 +157,17 @@ def _longest_trained(draft: Draft) -> int:
     """Tokens of the longest row that is trained on: as it stands in the data, or a prompt with its longest answer."""
     if draft.recipe.writing is None:
         return longest_row(draft, "train")
+    if is_translated(draft):
+        return longest_prompt(draft) + _target_trained(draft)
     if (lengths := _trained_lengths(draft)) is not None:
         return int(lengths.tokens.max())
     return longest_row(draft, "train") + draft.recipe.writing.max_new_tokens
+
+
+def _target_trained(draft: Draft) -> int:
+    """Tokens of the longest target of an encoder-decoder in training, which it may have written itself."""
+    writing = draft.recipe.writing
+    return max(longest_target(draft, "train"), writing.max_new_tokens if writing is not None else 0)
 
 
 def _most_trained(draft: Draft) -> int:
@@ -318,7 +326,7 @@ def _eval_pass(draft: ClosedDraft, name: str, count: int) -> _EvalPass:
         return _EvalPass(name, rows, longest, scored, is_even=int(np.median(lengths.tokens)) >= longest)
     report, length = draft.splits[name], longest_row(draft, name)
     if name == "train" and draft.recipe.writing is not None and draft.recipe.task.sampling is None:
-        length = longest_prompt(draft)  # prompts are answered, while the rows' own answers are not scored
+        length = longest_prompt(draft) + is_translated(draft)  # answers are written, those of the rows aren't scored
         return _EvalPass(name, rows, length, 1, is_even=report.length_p50 >= length)
     supervised = longest_target(draft, name) if is_translated(draft) else report.supervised_max
     return _EvalPass(name, rows, length, supervised, is_even=report.length_p50 >= length)

@@ -81,14 +81,10 @@ def answers_can_be_judged(draft: Draft) -> Iterator[Diagnostic]:
     asked, path = draft.recipe.train.distillation, f"{_SECTION}.on_policy"
     if asked is None or asked.on_policy is None:
         return
-    if draft.loaded.family != "decoder":
-        why = f"`on_policy` needs a decoder that writes its own answers, and the model is an {draft.loaded.family}"
-    elif not head_card(draft.loaded.head).writes or form_card(draft.text.form).is_self_supervised:
+    if not head_card(draft.loaded.head).writes or form_card(draft.text.form).is_self_supervised:
         kind = draft.recipe.task.kind.replace("_", " ")
         why = f"`on_policy` needs prompts that the model answers, and a {kind} task has none"
-    else:
-        return
-    yield _found(draft, "FTC280", why.replace("_decoder", "-decoder"), help="remove `on_policy`", at=path)
+        yield _found(draft, "FTC280", why, help="remove `on_policy`", at=path)
 
 
 def _of_head(teacher: TeacherFacts, head: HeadCard, student: ModelFacts) -> str:

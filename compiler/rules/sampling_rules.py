@@ -49,7 +49,7 @@ def answers_have_positions(draft: ClosedDraft) -> Iterator[Diagnostic]:
     if writing is None or places is None:
         return
     longest = longest_prompt(draft)
-    left = places - own - longest
+    left = places - own - (0 if draft.model.family == "encoder_decoder" else longest)  # a decoder's places are its own
     if writing.max_new_tokens > left:
         whose = "model's" if places == draft.model.max_positions else "teacher's"
         is_rewarded = draft.recipe.task.sampling is not None

@@ -54,9 +54,9 @@ def write_folder(job: Job, folder: Path) -> Written:
     more_bits = _SAME_BITS if bound.plain == "float32" else _MORE_BITS if card is None else _PLAIN_BITS
     conversion = None
     whole: Any = load_base(settings, FolderBase(job.asked.model), is_new=False, dtype=torch.float32).eval()
-    rounded = settings.train.quantize_aware
-    if rounded is not None:
+    if (rounded := settings.train.quantize_aware) is not None:
         round_in_training(whole, rounded)  # as it was measured
+        more_bits = _SAME_BITS  # other types are refused
     if card is not None:
         exact = file_type("f32")
         with session.journal.phase(

@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
+from ftc.runtime.arrays import translated_arrays
 from ftc.runtime.tasks.chunked_head import ChunkedHead
 from ftc.runtime.tasks.scorer import (
     Arithmetic,
@@ -19,7 +19,6 @@ from ftc.runtime.tasks.scorer import (
     Prediction,
     cross_entropy,
     next_tokens,
-    padded,
     pixels_of,
 )
 from ftc.spec.documents.settings import ModelSettings, Settings
@@ -112,20 +111,9 @@ class Seq2SeqScorer(_NextTokens):
 
     def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
         """The rows as tensors."""
-        prompts = [rows.ids(number)[: rows.prompt_length(number)] for number in numbers]
-        answers = [rows.ids(number)[rows.prompt_length(number) :] for number in numbers]
-        ids, attention = padded(prompts, self._pad_id)
-        wanted, counts = padded(answers, self._pad_id)
-        positions = np.flatnonzero(counts)
-        read = np.concatenate([np.full((len(numbers), 1), self._start_id), wanted[:, :-1]], axis=1)
-        return Batch(
-            ids=torch.from_numpy(ids),
-            attention=torch.from_numpy(attention),
-            positions=torch.from_numpy(positions),
-            targets=torch.from_numpy(wanted.reshape(-1)[positions]),
-            owners=torch.from_numpy(positions // wanted.shape[1]),
-            decoder_ids=torch.from_numpy(read),
-        )
+        arrays = translated_arrays(rows, numbers, self._pad_id, self._start_id)
+        fields: dict[str, Any] = {name: torch.from_numpy(one) for name, one in arrays.items()}
+        return Batch(**fields)
 
     def num_targets(self, rows: TokenStream, number: int) -> int:
         """Tokens of the decoder, all of which follow its start token."""

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import numpy as np
 
-from ftc.runtime.arrays import ArrayDigest, answer_arrays
+from ftc.runtime.arrays import ArrayDigest, answer_arrays, translated_arrays
 from ftc.runtime.rewards.advantages import token_weights
 from ftc.runtime.training.sources import StepRows
 from ftc.spec import canonical
@@ -104,5 +104,9 @@ def _digest(settings: Settings, fed: StepRows, rank: int) -> str:
     digest = ArrayDigest()
     for numbers in fed.micro_batches(settings.train.micro_batch, rank, settings.train.world_size) or [fed.numbers[:1]]:
         rows = [int(fed.rows.rows[number]) for number in numbers]
-        digest.add_arrays(rows, answer_arrays(fed.rows, numbers, settings.model.pad_id).items())
+        start, pad = settings.model.decoder_start_id, settings.model.pad_id
+        if settings.model.family == "encoder_decoder" and start is not None:
+            digest.add_arrays(rows, translated_arrays(fed.rows, numbers, pad, start).items())
+        else:
+            digest.add_arrays(rows, answer_arrays(fed.rows, numbers, pad).items())
     return digest.hexdigest()

@@ -106,6 +106,7 @@ class AnswerWriter:
             max_new_tokens=self._writing.max_new_tokens,
             eos_token_id=list(stops),
             pad_token_id=self._settings.model.pad_id,
+            decoder_start_token_id=self._settings.model.decoder_start_id,
             use_cache=True,
         )
         lines: dict[int, list[int]] = {}

@@ -135,8 +135,8 @@ CODES: tuple[Code, ...] = (
         id="FTC280",
         title="distillation not available for this task",
         cause="A teacher gives a probability to each possible token or class. A preference task has no such "
-        "distribution: its loss compares two whole answers with the reference model. With `on_policy` a decoder also "
-        "has to answer the rows' prompts itself.",
+        "distribution: its loss compares two whole answers with the reference model. With `on_policy` the model "
+        "also has to answer the rows' prompts itself.",
         wrong="task: {kind: preference}\ntrain: {distillation: {teacher: ./models/teacher}}",
         right="task: {kind: chat}\ntrain: {distillation: {teacher: ./models/teacher}}",
     ),

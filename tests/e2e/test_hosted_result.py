@@ -15,6 +15,8 @@ pytest.importorskip("torch")
 
 from ftc import api
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.hosted import HostedJob
+from ftc.spec.documents.plan import Plan
 from ftc.spec.providers import PROVIDERS
 from ftc.verbs.hosted.launch import launch_hosted
 from ftc.verbs.hosted.result import planned_result
@@ -177,7 +179,14 @@ def test_tensors_that_the_model_does_not_take_are_refused(here: HostedServer) ->
 
 def test_a_job_without_a_result_is_no_run_yet(here: HostedServer) -> None:
     job = fetched()
-    notes = json.loads((job / "hosted.json").read_text())
-    (job / "hosted.json").write_text(json.dumps({**notes, "fetched": False}))
+    notes, plan = (job / "hosted.json").read_text(), (job / "plan.json").read_text()
+    waiting = HostedJob.model_validate_json(notes).model_copy(update={"fetched": False})
+    (job / "hosted.json").write_text(waiting.sealed().to_text())
     with pytest.raises(Refusal, match="not here yet"):
         planned_result(job)
+    (job / "hosted.json").write_text(waiting.to_text())
+    assert "hosted.json of" in refused(job), "somebody wrote into it"
+    (job / "hosted.json").write_text(notes)
+    sent = Plan.model_validate_json(plan)
+    (job / "plan.json").write_text(sent.model_copy(update={"disk_bytes": 1}).to_text())
+    assert "plan.json of" in refused(job)

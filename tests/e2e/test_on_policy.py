@@ -103,3 +103,16 @@ def test_who_cannot_answer_is_refused_by_name(
     assert refused.code == 3, refused.text
     assert code in refused.text
     assert "on_policy" in refused.text
+
+
+@pytest.mark.slow
+def test_an_encoder_decoder_writes_too(project: MakeProject, ftc: Ftc) -> None:
+    root = taught(project("translation", steps=3), "encoder_decoder")
+    applied = ftc("apply", "recipe.yaml", "--yes")
+    assert applied.code == 0, applied.text
+    run = run_of(root)
+    steps = {line["step"] for line in lines_of(run / "answers.ndjson")}
+    assert steps == {2}
+    audited = ftc("audit", run.name, "--level", "full", "--json")
+    assert json.loads(audited.out)["verdict"] == "REPRODUCED_BITWISE", audited.text
+    assert any("made again from written answers" in one for one in json.loads(audited.out)["checked"])

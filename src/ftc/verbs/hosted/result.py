@@ -59,9 +59,10 @@ def planned_result(folder: Path) -> Planned:
 def _obstacles(folder: Path, job: HostedJob, sent: Plan) -> Iterator[Diagnostic]:
     """Why a job's result is no run."""
     again = f"`ftc launch PLAN --on {job.provider}` follows the job, and fetches what it made"
-    if job.plan_sha256 != sent.sha256:
-        help = "restore the folder from a copy"
-        yield diagnostic("FTC798", f"`plan.json` of `{job.id}` is not the plan that was sent", help=help)
+    names = {HOSTED_FILE: job.sha256 == job.expected_sha256(), "plan.json": job.plan_sha256 == sent.expected_sha256()}
+    if changed := [name for name, is_same in names.items() if not is_same]:
+        help = f"restore it from a copy; `ftc audit {job.id}` compares the others"
+        yield diagnostic("FTC798", f"{' and '.join(changed)} of `{job.id}` changed since the job was sent", help=help)
     elif not job.fetched:
         yield diagnostic("FTC798", f"what `{job.id}` makes is not here yet", help=again)
     elif missing := [name for name in ADAPTER_FILES if f"{_ADAPTER}/{name}" not in job.outputs]:
