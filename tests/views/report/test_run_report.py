@@ -16,10 +16,12 @@ from ftc.spec.documents.expected import phase_groups
 from ftc.spec.documents.lineage import Fetched
 from ftc.spec.documents.plan import Plan
 from ftc.views import numbers
+from ftc.views.card import model_card
 from ftc.views.report.charts import Drawer
 from ftc.views.report.comparison import Side, comparison_html
 from ftc.views.report.run_report import report_html
 from ftc.views.report.training import history, smoothed, thinned
+from ftc.views.run import runs_text
 from tests.support import documents
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -118,6 +120,8 @@ def test_words_of_a_service_stay_words() -> None:
     page = Page(comparison_html(compared, [Side(other, record, [], [])], Drawer()))
     assert "onerror" not in dict(page.attributes)
     assert f"trained by {ATTACK}" in page.text
+    assert ATTACK not in model_card(other, record, None)
+    assert "\x1b" not in runs_text([(fetched(provider="\x1b[2J"), record, None)])
 
 
 def test_the_answer_comes_first() -> None:
