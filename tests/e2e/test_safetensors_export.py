@@ -73,7 +73,7 @@ def test_a_folder_is_the_tuned_model(
 def test_the_written_model_goes_before_it_is_loaded_again(
     finished: Callable[..., api.Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, load, made, alive = finished("classification"), exporting.load_base, list[Any](), list[int]()
+    run, load, made, alive = finished("classification"), vars(exporting)["load_base"], list[Any](), list[int]()
 
     def loaded(*given: Any, **more: Any) -> Any:
         alive.append(sum(one() is not None for one in made))
