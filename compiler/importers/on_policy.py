@@ -62,7 +62,8 @@ def as_judged(t: Translation, under: str = "") -> None:
 
 
 def _divergence(t: Translation, key: str) -> None:
-    beta = t.number(key) if t.has(key) else 0.5
+    if (beta := t.number(key) if t.has(key) else 0.5) is None:
+        return
     card = next((one for one in DIVERGENCES if one.beta == beta), None)
     if card is None:
         card = next(one for one in DIVERGENCES if one.beta is None)
