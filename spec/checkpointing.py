@@ -25,6 +25,7 @@ class Checkpointing:
         keeps_products: Whether the results of the layers' large products are kept as well, so that these aren't
             computed again: linear layers, and attention where one kernel computes it. What is left to compute is
             cheap: norms, rotations, activations, dropout, casts, and the second products of adapters.
+        compiles: Whether layers can be compiled with it: compiled code has no operators of which something is kept.
         chosen: Why the solver takes it, where the job fits with it.
     """
 
@@ -32,6 +33,7 @@ class Checkpointing:
     label: str | None
     recomputes: bool
     keeps_products: bool
+    compiles: bool
     chosen: str
 
 
@@ -41,6 +43,7 @@ CHECKPOINTING: tuple[Checkpointing, ...] = (
         label=None,
         recomputes=False,
         keeps_products=True,
+        compiles=True,
         chosen="the job fits without it",
     ),
     Checkpointing(
@@ -48,6 +51,7 @@ CHECKPOINTING: tuple[Checkpointing, ...] = (
         label="selective activation checkpointing",
         recomputes=True,
         keeps_products=True,
+        compiles=False,
         chosen="the fastest candidate that fits keeps the results of large products, and computes the rest again",
     ),
     Checkpointing(
@@ -55,6 +59,7 @@ CHECKPOINTING: tuple[Checkpointing, ...] = (
         label="activation checkpointing",
         recomputes=True,
         keeps_products=False,
+        compiles=True,
         chosen="the fastest candidate that fits uses it",
     ),
 )

@@ -14,6 +14,7 @@ _TRAINER = training.TrainerKeys(
     prefix="training.",
     optimizer="optimizer",
     checkpointing="enable_gradient_checkpointing",
+    compiling="compile",
     bits=None,
     saving="save_epoch",
 )
@@ -197,7 +198,7 @@ _RULES: rules.Rules = {
         "data.train.datasets.shuffle_buffer_size data.train.datasets.trust_remote_code data.train.seed "
         "data.train.mixture_strategy"),
     **rules.needless("saves memory or time, does not change the result",
-        "training.gradient_checkpointing_kwargs training.empty_device_cache_steps training.compile model.compile"),
+        "training.gradient_checkpointing_kwargs training.empty_device_cache_steps model.compile"),
     **rules.shared_work(
         "fsdp deepspeed model.device_map training.ddp_find_unused_parameters training.nccl_default_timeout_minutes"),
 }  # fmt: skip

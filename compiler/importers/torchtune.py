@@ -213,6 +213,7 @@ def _train(t: Translation) -> None:
     _precision(t)
     rounding.of_torchtune(t)
     _checkpointing(t)
+    training.compiling(t, "compile")
     pairs = words.task_of("prompt", "chosen", "rejected")
     if (loss := t.text("loss._component_")) in _LOSSES:
         t.needless("loss._component_", "the default loss")
@@ -302,7 +303,7 @@ _RULES: rules.Rules = {
     **rules.needless("an adapter is always saved separately", "save_adapter_weights_only"),
     **rules.needless("rows are always shuffled, by the seed", "shuffle"),
     **rules.needless("the default loss", "loss.ignore_index"),
-    **rules.needless("changes speed, not the result", "compile optimizer.fused optimizer.foreach"),
+    **rules.needless("changes speed, not the result", "optimizer.fused optimizer.foreach"),
     **rules.needless("set `budget.device` to plan for another machine's GPU", "device"),
     **rules.needless(rules.LOGS,
         "metric_logger log_every_n_steps log_peak_memory_stats log_level log_grad_norm profiler"),

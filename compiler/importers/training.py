@@ -16,6 +16,7 @@ __all__ = [
     "TrainerKeys",
     "batch",
     "checkpointing",
+    "compiling",
     "early_stopping",
     "evaluation",
     "length_grouped",
@@ -54,6 +55,7 @@ class TrainerKeys:
     warmup: float = 0.0
     optimizer: str = "optim"
     checkpointing: str = "gradient_checkpointing"
+    compiling: str = "torch_compile"
     is_checkpointed: bool | None = False
     bits: tuple[str, str] | None = ("bf16", "fp16")
     precision: str | None = None
@@ -74,6 +76,7 @@ def trained(t: Translation, keys: TrainerKeys) -> None:
     if keys.bits:
         precision(t, at(keys.bits[0]), at(keys.bits[1]), default=keys.precision)
     checkpointing(t, at(keys.checkpointing), default=keys.is_checkpointed)
+    compiling(t, at(keys.compiling))
     evaluation(t, at("eval_strategy"), at("eval_steps"), at(keys.saving), at("save_steps"))
 
 
@@ -226,6 +229,14 @@ def checkpointing(t: Translation, key: str, *, default: bool | None = False) -> 
         t.carry(key, "train.activation_checkpointing", t.flag(key))
     elif default is not None:
         t.add("train.activation_checkpointing", default, f"{t.tool}'s default")
+
+
+def compiling(t: Translation, key: str) -> None:
+    """Whether the model is compiled; elsewhere as a whole, or layer by layer as here."""
+    if t.flag(key):
+        t.carry(key, "train.compile", True, "each layer, where it trains")
+    else:
+        t.needless(key, "off, as in ftc")
 
 
 def packing(t: Translation, key: str | Key) -> None:

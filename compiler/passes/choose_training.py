@@ -76,6 +76,7 @@ def choose_training(draft: Draft) -> Draft:
         loss=why.take("loss", train.loss),
         z_loss=why.take("z_loss", train.z_loss),
         neftune_alpha=why.take("neftune_alpha", train.neftune_alpha),
+        compile=why.take("compile", train.compile),
         ema_decay=why.take("ema_decay", train.ema_decay),
         average_checkpoints=why.take("average_checkpoints", train.average_checkpoints),
         max_grad_norm=why.take("max_grad_norm", train.max_grad_norm),

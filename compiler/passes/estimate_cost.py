@@ -44,6 +44,8 @@ def estimate_cost(draft: ClosedDraft) -> ClosedDraft:
     draft = _with_price(replace(draft, time=_estimate(draft, found)))
     if (left_out := card_of(draft).uncounted) is not None:
         draft = draft.miss(f"time of {left_out}: not included in the run's time")
+    if draft.train.compile:
+        draft = draft.miss("time of compiling layers, and what a step gains: the run's time is that without compiling")
     if draft.train.loss is not None:
         draft = draft.miss(f"time of the loss `{draft.train.loss}`: the run's time includes a cross entropy instead")
     return _checked_disk(_checked_cost(_checked_time(draft)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from ftc.compiler.resolve.rows.columns import prompt_columns
+from ftc.compiler.rules.compile_rules import layers_can_be_compiled
 from ftc.compiler.rules.eval_rules import (
     classifier_has_answers,
     gates_can_be_checked,
@@ -321,6 +322,7 @@ RULES: tuple[Rule, ...] = (
     sharding_can_be_done,
     learning_rate_is_usual,
     head_rate_has_a_head,
+    layers_can_be_compiled,
     losses_have_targets,
     numbers_are_usual,
     warm_up_leaves_training,

@@ -128,7 +128,8 @@ def _modes(draft: Draft) -> list[Recomputing]:
     if asked != "auto":
         return [asked]
     refuses = strategy_card(draft.strategy).no_recomputing is not None
-    return [card.value for card in CHECKPOINTING if not (card.recomputes and refuses)]
+    known = [card for card in CHECKPOINTING if card.compiles or not draft.train.compile]
+    return [card.value for card in known if not (card.recomputes and refuses)]
 
 
 def eval_batches(draft: Draft, rows: int) -> Iterator[int]:
@@ -228,7 +229,7 @@ def device_counts(draft: Draft) -> tuple[int, ...]:
     asked, train, nodes = draft.recipe.budget.devices, draft.recipe.train, draft.recipe.budget.nodes
     if asked != "auto":
         return (asked * nodes,)
-    if draft.recipe.writing is not None:  # rules refuse more
+    if draft.recipe.writing is not None or train.compile:  # rules refuse more
         return (1,)
     least = 1 if train.sharding == "auto" else sharding_card(train.sharding).least_devices(nodes)
     if least == 1 and train.determinism in ("bitwise", "best_effort"):

@@ -186,7 +186,9 @@ def observe(
     Raises:
         Refusal: Processes have other packages or code, or their machines are of another class (FTC701).
     """
-    machine, device = machine_class(accelerator.device, accelerator.num_processes), device_name(accelerator.device)
+    compiles = plan.settings.train.compile
+    machine = machine_class(accelerator.device, accelerator.num_processes, compiles=compiles)
+    device = device_name(accelerator.device)
     found = Observation(
         platform=environment.platform,
         device=device,

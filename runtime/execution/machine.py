@@ -7,10 +7,13 @@ import hashlib
 import os
 import platform
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,8 +26,14 @@ __all__ = ["MemoryPeak", "begin_stretch", "device_name", "keeps_freed", "machine
 _VECTORS = re.compile(r"^(sse|ssse|avx|fma|f16c|amx|vnni|asimd|neon|sve|sme|bf16|fphp|i8mm|vsx)")
 
 
-def machine_class(device: torch.device, num_processes: int) -> MachineClass:
-    """The class of this machine, with the modes that are set now."""
+def machine_class(device: torch.device, num_processes: int, *, compiles: bool = False) -> MachineClass:
+    """The class of this machine, with the modes that are set now.
+
+    Args:
+        device: Where the model is.
+        num_processes: How many share the steps.
+        compiles: Whether layers are compiled, so that bits depend on compilers too.
+    """
     on_card = device.type == "cuda"
     found = _cpu_info("flags") or _cpu_info("Features")
     matmul = torch.backends.cuda.matmul
@@ -39,6 +48,8 @@ def machine_class(device: torch.device, num_processes: int) -> MachineClass:
         "cuda_bf16_reduced_precision_reduction": matmul.allow_bf16_reduced_precision_reduction,
         "cuda_fp16_reduced_precision_reduction": matmul.allow_fp16_reduced_precision_reduction,
     }
+    if compiles:
+        modes |= {"compiled_by": _compilers()}
     return MachineClass(
         architecture=platform.machine().lower(),
         device=device_name(device),
@@ -68,6 +79,16 @@ def _cpu_info(key: str) -> list[str]:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(errors="replace").splitlines() if info.exists() else []
     return [line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key]
+
+
+def _compilers() -> str:
+    """The C++ compiler that torch would call, and Triton, with their versions; `none` without any."""
+    path = shutil.which(os.environ.get("CXX", "g++"))
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False) if path else None
+    found = [said.stdout.partition("\n")[0]] if said is not None else []
+    with suppress(PackageNotFoundError):
+        found.append(f"triton {version('triton')}")
+    return ", ".join(found) or "none"
 
 
 def _driver() -> str | None:

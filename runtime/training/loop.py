@@ -36,7 +36,7 @@ from ftc.spec.schedules import learning_rate_at
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Job", "training_steps"]
+__all__ = ["Job", "rehearse", "training_steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,15 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
             written=fed.written,
             loss_scale=factor if job.scale.is_on else None,
         )
+
+
+def rehearse(job: Job, step: int, rows: list[int]) -> None:
+    """Takes a micro-batch of a step forward and backward, by itself; the gradients are the caller's to forget."""
+    fed = job.source.at(step)
+    seed_everything(stream_seed(job.seeds.dropout, step, job.accelerator.process_index))
+    batch = _batch(job, fed, rows, BatchDigest())
+    targets = sum(job.scorer.num_targets(fed.rows, row) for row in rows)
+    job.accelerator.backward(_loss(job, batch, 1.0 / max(1, targets), targets))
 
 
 def _accumulate_gradients(job: Job, fed: StepRows, targets: int, digest: BatchDigest) -> float:

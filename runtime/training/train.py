@@ -17,6 +17,7 @@ from ftc.runtime.tasks.package_loss import package_loss_of
 from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batch, target_losses
 from ftc.runtime.training.answer_writer import AnswerWriter
+from ftc.runtime.training.compiled import compile_layers
 from ftc.runtime.training.hooks import HOOKS, Training, note_progress, weight_checksum
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.loss_scale import LossScale
@@ -157,7 +158,7 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
     assert rows is not None, "a plan has training rows"
     learn_references(session, work, "train")
     parameters, weights = trainable_tensors(work.model), settings.train.class_weights
-    return Job(
+    job = Job(
         train=settings.train,
         seeds=settings.seeds,
         model=wrap(session.accelerator, work.model),
@@ -173,6 +174,9 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
         scale=LossScale.of(settings.train, session.accelerator.device),
         average=average_of(parameters, settings.train),
     )
+    if settings.train.compile:
+        compile_layers(job, session.notice)
+    return job
 
 
 def _source(session: Session, work: ModelWithScorer, rows: TokenStream) -> RowSource:

@@ -351,4 +351,14 @@ CODES: tuple[Code, ...] = (
         right="JUDGE_API_KEY=… ftc apply recipe.yaml",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
+    Code(
+        id="FTC673",
+        title="layers are not compiled",
+        cause="The plan asks for compiled layers (`train.compile`), but torch can't compile this model here: a C++ "
+        "compiler is missing, an operator is not supported, or the loss of a row depends on other rows. The run goes "
+        "on with the layers as they are. Its results are right, and it is as fast as without the option.",
+        wrong="train: {compile: true}   # on a machine without a C++ compiler",
+        right="train: {compile: false}",
+        severity=Severity.WARNING,
+    ),
 )

@@ -1,5 +1,5 @@
-"""Codes 27x to 29x: strategies, teachers, several devices, and what they can't be combined with; 265: the loss; 267 to
-269: experts.
+"""Codes 27x to 29x: strategies, teachers, several devices, and what they can't be combined with; 259: compiled layers;
+265: the loss; 267 to 269: experts.
 """
 
 from ftc.spec.codes._code import Code, Severity
@@ -8,6 +8,14 @@ from ftc.spec.exit_codes import ExitCode
 __all__ = ["CODES"]
 
 CODES: tuple[Code, ...] = (
+    Code(
+        id="FTC259",
+        title="layers can't be compiled",
+        cause="`train.compile` compiles each layer of one model on one device, for rows that are there before a step. "
+        "Selective activation checkpointing keeps the results of single operators, which compiled code doesn't have.",
+        wrong="train: {compile: true, activation_checkpointing: selective}",
+        right="train: {compile: true}",
+    ),
     Code(
         id="FTC265",
         title="loss that can't be chunked",

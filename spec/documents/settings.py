@@ -193,6 +193,8 @@ class OpenTrain(Document):
     """Package and name of a loss that takes the place of the cross entropy; None for cross entropy."""
     z_loss: Real | None = None
     """Weight of the z-loss; None for none."""
+    compile: bool = False
+    """Whether layers are compiled for training; absent from the plan where they aren't."""
     ema_decay: Real | None = None
     """Largest decay of the average of trained weights, which is measured and saved in their place; None for none."""
     average_checkpoints: int | None = None
@@ -287,7 +289,8 @@ class TrainSettings(OpenTrain):
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints")
         sections = ("embedding", "reranking", "router", "masking", "spans", "sampling", "quantize_aware")
-        usual: dict[str, Any] = {**dict.fromkeys((*asked, *sections)), "nodes": 1, "parameter_groups": ()}
+        usual: dict[str, Any] = dict.fromkeys((*asked, *sections))
+        usual |= {"nodes": 1, "parameter_groups": (), "compile": False}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}
 

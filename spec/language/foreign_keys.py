@@ -40,6 +40,7 @@ KEYS: dict[str, str] = {
     **dict.fromkeys(("micro_batch_size", "per_device_train_batch_size", "per_device_batch_size"), "train.micro_batch"),
     **dict.fromkeys(("lr_scheduler", "lr_scheduler_type", "scheduler"), "train.schedule.kind"),
     **dict.fromkeys(("gradient_checkpointing", "enable_activation_checkpointing"), "train.activation_checkpointing"),
+    **dict.fromkeys(("torch_compile", "use_compile"), "train.compile"),
     **dict.fromkeys(("gradient_clipping", "grad_clip", "clip_grad_norm"), "train.max_grad_norm"),
     **dict.fromkeys(("dtype", "torch_dtype", "mixed_precision"), "train.precision"),
     **dict.fromkeys(("label_smoothing_factor",), "train.label_smoothing"),

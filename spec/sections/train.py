@@ -337,6 +337,12 @@ class Train(Document):
     attention are kept, and only what is cheap is computed again: norms, rotations, activation functions, dropout.
     Results are the same, to the bit. Default `auto`: only if the job does not fit otherwise, and then the faster one
     that fits."""
+    compile: bool = False
+    """Compile the model's layers for training with `torch.compile`, on one device: once for each kind of layer and for
+    each kind of micro-batch (one row or several, padded or not), whatever the lengths of the rows. Losses differ by
+    rounding; evaluations are computed as without. Where the layers can't be compiled, the run says so and goes on
+    without (FTC673). Default: no, because compiling takes up to some minutes at each start, and the plan has no
+    estimate of that, or of what a step gains."""
     sharding: AskedSharding = "auto"
     """What each of several devices (`budget.devices`) holds: with `ddp` the whole model, with `fsdp` a shard of every
     weight, gradient and optimizer state, and one layer at a time as a whole (torch's `fully_shard`). `hsdp` is for

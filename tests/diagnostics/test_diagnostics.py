@@ -46,6 +46,7 @@ _VISION = "tests/e2e/test_vision.py"
 _HOSTED = "tests/e2e/test_hosted.py"
 _EXTENSION = "tests/e2e/test_extension.py"
 ELSEWHERE: dict[str, str] = {
+    "FTC673": "tests/runtime/training/test_compiled.py::test_a_run_goes_on_where_nothing_can_be_compiled",
     "FTC781": "tests/e2e/test_profile.py::test_more_steps_than_the_run_has",
     "FTC790": f"{_HOSTED}::test_what_a_service_cannot_do_is_refused_by_name",
     "FTC791": f"{_HOSTED}::test_limits_of_the_service_are_named",

@@ -237,6 +237,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
     parts += [f"weights rounded to {train.quantize_aware.words()}"] if train.quantize_aware is not None else []
     parts += ["rows grouped by length"] if train.batching == "length_grouped" else []
     parts += [label] if (label := checkpointing_card(train.activation_checkpointing).label) else []
+    parts += ["compiled layers"] if train.compile else []
     if train.early_stopping:
         parts.append(f"stops early on {escaped(train.early_stopping.metric)}")
     return page.flow("Training", parts)

@@ -453,6 +453,8 @@ def test_what_the_user_adds_counts(text: str, options: dict[str, str], values: d
             "selective_checkpointing.save",
             CARRIED,
         ),
+        ("torch_compile: true", "torch_compile", CARRIED),
+        ("torch_compile: false", "torch_compile", NEEDLESS),
         ("max_steps: -1", "max_steps", NEEDLESS),
         ("? ''\n: 3", "", IGNORED),
     ],

@@ -1,0 +1,33 @@
+"""The rule about compiled layers: a pure function of the form of `ftc.compiler.rules.recipe_rules`, which runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ftc.spec.checkpointing import checkpointing_card
+from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.language.source import Source
+from ftc.spec.sections.recipe import Recipe
+
+__all__ = ["layers_can_be_compiled"]
+
+
+def layers_can_be_compiled(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Compiled layers need one device, rows that are there before a step, and a checkpointing that they can contain."""
+    train = recipe.train
+    if not train.compile:
+        return
+    shares = recipe.budget.devices not in ("auto", 1) or recipe.budget.nodes > 1 or train.sharding != "auto"
+    asked = train.activation_checkpointing
+    obstacles = (
+        (shares, "layers are compiled on one device alone", "leave `compile` out, or train on one device"),
+        (recipe.writing is not None, "a model that writes its own answers isn't compiled", "leave `compile` out"),
+        (
+            asked != "auto" and not checkpointing_card(asked).compiles,
+            f"compiled layers can't have `activation_checkpointing: {asked}`",
+            "leave one of the two out, or write `true`",
+        ),
+    )
+    for is_met, summary, help in obstacles:
+        if is_met:
+            yield diagnostic("FTC259", summary, source.span("train.compile"), help=help, path="train.compile")
