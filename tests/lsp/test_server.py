@@ -143,7 +143,7 @@ def test_a_byte_order_mark_moves_the_first_line(client: Client, uri: str) -> Non
         ("strategy: {kind: lora, ra|", ["rank", "alpha", "dropout", "targets"]),
         ("strategy: {kind: lora, ra|}\nmodel: {base: x}\n", ["rank", "alpha", "dropout", "targets"]),
         ("strategy:\n  kind: full\n  |", ["freeze"]),
-        ("data: {source: {|}}", ["path", "hub", "delimiter", "sheet", "file", "revision"]),
+        ("data: {source: {|}}", ["path", "hub", "delimiter", "sheet", "reader", "file", "revision"]),
         ("data: {source: {hub: a/b, |}}", ["file", "revision"]),
         ("data:\n  split:\n    |", ["validation", "test", "stratify"]),
         ("task: {kind: generation}\ndata:\n  fields: {|", ["completion", "prompt"]),
