@@ -119,7 +119,7 @@ def _searches(undecided: Draft, decided: Draft) -> Iterator[Iterator[_Change]]:
     yield _shorter_sequences(undecided)
     if (asked := undecided.recipe.train.activation_checkpointing) != "auto":
         most = CHECKPOINTING.index(checkpointing_card(asked))
-        smaller = (card for card in checkpointing(undecided) if CHECKPOINTING.index(card) > most)
+        smaller = (card for card in checkpointing(decided) if CHECKPOINTING.index(card) > most)
         yield (_change("train.activation_checkpointing", card.value) for card in smaller)
     if isinstance(undecided.recipe.eval.batch_size, int):
         yield _halves("eval.batch_size", undecided.recipe.eval.batch_size)
