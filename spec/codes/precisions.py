@@ -74,7 +74,7 @@ CODES: tuple[Code, ...] = (
         title="no layer is rounded in training",
         cause="Quantization-aware training rounds linear layers whose rows are a whole number of groups. This model "
         "has none, or it is a mixture of experts, whose experts are one tensor a layer.",
-        wrong="train: {quantize_aware: {weights: int4, group_size: 4096}}   # rows of 576 weights",
-        right="train: {quantize_aware: {weights: int4, group_size: 32}}",
+        wrong="strategy: {kind: full}\ntrain: {quantize_aware: {weights: int4, group_size: 4096}}   # rows of 576",
+        right="strategy: {kind: full}\ntrain: {quantize_aware: {weights: int4, group_size: 32}}",
     ),
 )

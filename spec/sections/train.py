@@ -335,8 +335,8 @@ class Train(Document):
     """Activation (gradient) checkpointing: recompute activations in the backward pass instead of keeping them. With
     `true` far less memory, about a third more time. With `selective` the results of linear layers and of fused
     attention are kept, and only what is cheap is computed again: norms, rotations, activation functions, dropout.
-    Results are the same, to the bit. Default `auto`: only if the job does not fit otherwise, and then the faster one
-    that fits."""
+    Results are the same, in nearly all models to the bit. Default `auto`: only if the job does not fit otherwise, and
+    then the faster one that fits."""
     compile: bool = False
     """Compile the model's layers for training with `torch.compile`, on one device: once for each kind of layer and for
     each kind of micro-batch (one row or several, padded or not), whatever the lengths of the rows. Losses differ by
