@@ -157,6 +157,15 @@ def test_a_written_value_names_its_line() -> None:
             },
             "another model",
         ),
+        (
+            "FTC258",
+            {
+                "strategy": {"kind": "full"},
+                "train": {"quantize_aware": {"weights": "int8"}},
+                "facts": model_facts(model_type="gpt2"),
+            },
+            "another model",
+        ),
         ("FTC288", {"train": {"precision": "bfloat16"}}, "float32"),
         ("FTC288", {"train": {"precision": "float16"}}, "float32"),
     ],
