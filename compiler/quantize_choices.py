@@ -49,6 +49,9 @@ def check_rounded(draft: Draft) -> Draft:
     if draft.model.experts is not None:
         summary = f"torchao doesn't round experts, which a `{draft.model.model_type}` model has"
         return draft.find("FTC258", summary, path, help="remove `quantize_aware`, or choose a model without experts")
+    if draft.model.kind.transposed:
+        summary = f"torchao rounds no layers of a `{draft.model.model_type}` model: they hold (inputs, outputs) weights"
+        return draft.find("FTC258", summary, path, help="remove `quantize_aware`, or choose another model")
     if not asked.num_modules:
         summary = f"no linear layer of `{draft.model.name}` has rows of a multiple of {asked.group_size} weights"
         help = "write a smaller `group_size`, or `weights: int8`, which has a scale for each row"

@@ -34,7 +34,7 @@ def with_answers(writing: Writing, rows: RowLengths, tokens: int) -> RowLengths:
     if writing.answers > 1 or writing.share == 1:
         prompt, first = np.repeat(rows.prompt, writing.answers), np.repeat(rows.first_target, writing.answers)
         return RowLengths(prompt + tokens, prompt, np.full_like(prompt, tokens), first, rows.shared)
-    is_written = np.array([writing.at(number) for number in range(len(rows.prompt))], dtype=bool)
+    is_written = np.array(writing.marks(len(rows.prompt)), dtype=bool)
     return RowLengths(
         np.where(is_written, rows.prompt + tokens, rows.tokens),
         rows.prompt,

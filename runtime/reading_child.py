@@ -39,9 +39,12 @@ def _answers(name: str, path: Path) -> Iterator[str]:
     try:
         for given in package_function(extension_point("row_reader"), name)(path):
             row, line = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
-            if not isinstance(row, Mapping) or not isinstance(line, int | None):
-                problem = f"gives {type(given).__name__}, not a mapping, or one with the number of its line"
+            if not isinstance(row, Mapping):
+                problem = f"gives {type(row).__name__}, not a mapping, or one with the number of its line"
                 yield _problem(count, problem, line)
+                return
+            if line is not None and (type(line) is not int or line < 1):
+                yield _problem(count, f"gives {repr(line)[:40]} as the number of a line, which begin at 1", None)
                 return
             yield json.dumps({"row": {**row}, "line": line})
             count += 1

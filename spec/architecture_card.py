@@ -81,6 +81,7 @@ class Architecture:
             and no product with it comes behind.
         widens_keys: Whether rotation gives keys the type of its cosines, float32, in place of their own.
         unquantized: Ends of the names of linear layers that transformers keeps out of 4 and 8 bits.
+        recomputes: Whether its class in transformers can compute layers again in the backward pass.
         counts_padding: Whether it tells how far apart two tokens are by their places in the row, padding included.
         reads_padding: Whether its state takes in padding, whatever the mask says.
         classifier: Modules that transformers makes anew for classes of rows; empty where it has no such model.
@@ -115,6 +116,7 @@ class Architecture:
     ends_with_product: bool | None
     widens_keys: bool | None
     unquantized: tuple[str, ...] | None
+    recomputes: bool | None
     counts_padding: bool | None
     reads_padding: bool | None
     classifier: tuple[str, ...] | None

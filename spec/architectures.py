@@ -38,6 +38,7 @@ _BERT = Architecture(
     ends_with_product=False,
     widens_keys=False,
     unquantized=(),
+    recomputes=True,
     counts_padding=False,
     reads_padding=False,
     classifier=("classifier",),
@@ -183,7 +184,7 @@ _T5 = replace(
 )
 
 ARCHITECTURES: tuple[Architecture, ...] = (
-    replace(_REMBERT, model_type="albert", activation="gelu_new", classifier_reads_one=False),
+    replace(_REMBERT, model_type="albert", activation="gelu_new", classifier_reads_one=False, recomputes=False),
     _BERT,
     replace(_ROBERTA, model_type="camembert"),
     replace(_ROBERTA, model_type="data2vec-text"),
@@ -219,7 +220,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         tagger_keeps=("head",),
         tokens=(None, None, None),
     ),
-    replace(_ROBERTA, model_type="mpnet"),
+    replace(_ROBERTA, model_type="mpnet", recomputes=False),
     replace(
         _REMBERT,
         model_type="nomic_bert",
@@ -320,7 +321,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         tokens=_GPT_NEOX.tokens,
         mixture=replace(_EXPERTS, inner="intermediate_size"),
     ),
-    replace(_GPT2, model_type="openai-gpt", ends_with_product=False, tagger=(), tokens=(None, None, None)),
+    replace(
+        _GPT2,
+        model_type="openai-gpt",
+        ends_with_product=False,
+        recomputes=False,
+        tagger=(),
+        tokens=(None, None, None),
+    ),
     replace(
         _GPT2,
         model_type="opt",

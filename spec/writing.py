@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 __all__ = ["Writing"]
 
@@ -37,3 +38,8 @@ class Writing:
     def count(self, steps: int) -> int:
         """How many of the first steps do."""
         return math.floor(steps * Fraction(repr(self.share)))
+
+    def marks(self, steps: int) -> list[bool]:
+        """Whether each of the first steps does, as `at` says of one."""
+        part, whole = Fraction(repr(self.share)).as_integer_ratio()
+        return [after > before for before, after in pairwise(step * part // whole for step in range(steps + 1))]

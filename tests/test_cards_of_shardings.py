@@ -69,6 +69,12 @@ def test_sizes_of_a_mesh_are_imported(text: str) -> None:
     assert (values["budget.nodes"], values["budget.devices"], values["train.batch_size"]) == (2, 8, 2 * 3 * 16)
 
 
+def test_copies_on_one_device_each_are_divided_among_nobody() -> None:
+    imported = import_text(f"{AXOLOTL}dp_replicate_size: 2\ndp_shard_size: 1\n")
+    assert "train.sharding" not in recipe_values(imported)
+    assert not [fate for fate in imported.keys if "unknown number of devices" in fate.reason]
+
+
 @pytest.mark.parametrize(
     "text",
     [

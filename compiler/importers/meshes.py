@@ -23,10 +23,10 @@ def mesh_sizes(copies: str, parts: str) -> Rules:
     usual = shared_work(f"{copies} {parts}")
 
     def rule(t: Translation, key: Key) -> None:
-        nodes, devices = ((t.whole(one) if t.has(one) else None) or 1 for one in (copies, parts))
-        if nodes < 2:
+        nodes, devices = (t.whole(one) if t.has(one) else None for one in (copies, parts))
+        if nodes is None or nodes < 2 or devices == 1:  # of a copy on one device nothing is divided
             usual[copies](t, key)
-        elif devices < 2:
+        elif devices is None or devices < 1:
             t.drop(key, f"{nodes} copies of the model, on an unknown number of devices each", HOW_MANY_MACHINES)
         elif "train.sharding" not in t.values:
             t.carry([copies, parts], "train.sharding", _COPIES.kind, "each machine holds a copy")

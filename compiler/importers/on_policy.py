@@ -40,7 +40,7 @@ def as_judged(t: Translation, under: str = "") -> None:
     if t.flag(under + "seq_kd"):
         help = "let the teacher answer the prompts once with `ftc predict`, and train on these rows"
         t.block(under + "seq_kd", "answers that the teacher writes in training are not supported", help)
-    t.needless(under + "seq_kd", "steps that the model writes no answers for train on those of the rows")
+    t.needless(under + "seq_kd", "steps without the model's own answers train on those of the rows")
     t.carry(under + _TEACHER, f"{_LESSON}.teacher", name)
     _divergence(t, under + "beta")
 
@@ -62,7 +62,8 @@ def as_judged(t: Translation, under: str = "") -> None:
 
 
 def _divergence(t: Translation, key: str) -> None:
-    beta = t.number(key) if t.has(key) else 0.5
+    if (beta := t.number(key) if t.has(key) else 0.5) is None:
+        return
     card = next((one for one in DIVERGENCES if one.beta == beta), None)
     if card is None:
         card = next(one for one in DIVERGENCES if one.beta is None)

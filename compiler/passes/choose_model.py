@@ -8,6 +8,7 @@ from functools import reduce
 from ftc.compiler.draft import Draft, Reasons
 from ftc.compiler.search.candidates import flash_obstacle, model_obstacle
 from ftc.compiler.weights import base_of, head_modules
+from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.documents.lineage import Way
 from ftc.spec.documents.plan import Check, Origin
 from ftc.spec.documents.settings import OpenModel
@@ -61,7 +62,7 @@ def choose_model(draft: Draft) -> Draft:
         if begins.tested is None:
             draft = draft.miss(f"test rows of run {parent.run_id} among the training rows: the run kept none")
     draft = _check_license(_miss_pixels(_miss_unknown(draft)).settle("loaded", loaded, why))
-    return _check_attention(_check_head(_check_start(draft)))
+    return _check_recomputing(_check_attention(_check_head(_check_start(draft))))
 
 
 _WAYS: dict[Way, str] = {
@@ -183,6 +184,15 @@ def _check_attention(draft: Draft) -> Draft:
         return draft
     obstacle = model_obstacle(draft, asked) or (flash_obstacle(draft) if asked == "flash_attention_2" else None)
     return draft.find("FTC223", obstacle, "model.attention", help="remove `attention`") if obstacle else draft
+
+
+def _check_recomputing(draft: Draft) -> Draft:
+    """Whether the model's class can compute layers again, where the recipe asks for it."""
+    asked, path = draft.recipe.train.activation_checkpointing, "train.activation_checkpointing"
+    if asked == "auto" or draft.model.kind.recomputes is not False or not checkpointing_card(asked).recomputes:
+        return draft
+    summary = f"transformers' class for `{draft.model.model_type}` can't compute layers again"
+    return draft.find("FTC270", summary, path, help="remove it, or choose another model")
 
 
 def _padding(draft: Draft, why: Reasons) -> int:

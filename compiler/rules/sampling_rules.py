@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
@@ -18,6 +19,7 @@ __all__ = [
     "base_can_be_asked",
     "reward_packages_are_here",
     "schemas_are_valid",
+    "some_steps_are_written",
 ]
 
 
@@ -60,6 +62,18 @@ def answers_have_positions(draft: ClosedDraft) -> Iterator[Diagnostic]:
             help=f"write `max_new_tokens: {left}`" if left > 0 else "write a smaller `data.max_length`",
             path=path,
         )
+
+
+def some_steps_are_written(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """A share of the steps is one step at least."""
+    writing, steps = draft.recipe.writing, draft.train.num_steps
+    if writing is None or writing.count(steps):
+        return
+    path = "train.distillation.on_policy.lmbda"
+    summary = f"with `lmbda: {writing.share:g}` none of {steps:,} steps trains on the model's own answers"
+    least, enough = math.ceil(100 / steps) / 100, math.ceil(1 / writing.share)
+    help = f"write at least {least:g}, or train for {enough:,} steps or more"
+    yield diagnostic("FTC230", summary, draft.source.span(path), help=help, path=path)
 
 
 def reward_packages_are_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -110,6 +124,7 @@ def _schema_fault(schema: str) -> str | None:
 SAMPLING_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (
     base_can_be_asked,
     answers_have_positions,
+    some_steps_are_written,
     reward_packages_are_here,
     schemas_are_valid,
 )

@@ -365,7 +365,8 @@ def losses_have_targets(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
         yield diagnostic("FTC484", summary, source.span(path), help="keep one of them", path=path)
     elif train.loss is not None and train.distillation is not None and train.distillation.weight == 1:
         summary = "`loss` has no effect: with `weight: 1` only the teacher's loss counts"
-        yield diagnostic("FTC484", summary, source.span(path), help="lower `distillation.weight`", path=path)
+        help = "leave `loss` out, or lower `distillation.weight`"
+        yield diagnostic("FTC484", summary, source.span(path), help=help, path=path)
     path = "train.z_loss"
     if train.z_loss is not None and not all(mode.scores_words for mode in modes):
         summary = "`z_loss` is for tasks in which each target token has scores over the vocabulary"

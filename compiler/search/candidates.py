@@ -25,7 +25,7 @@ from ftc.compiler.time.run_work import train_amounts, train_work
 from ftc.compiler.time.speed import scale_only, seconds_for
 from ftc.compiler.time.workload import draft_network
 from ftc.compiler.weights import bytes_per_weight, num_trainable
-from ftc.spec.checkpointing import CHECKPOINTING, Recomputing, checkpointing_card
+from ftc.spec.checkpointing import CHECKPOINTING, Checkpointing, Recomputing, checkpointing_card
 from ftc.spec.devices import kernels
 from ftc.spec.heads import head_card
 from ftc.spec.knobs import KNOBS
@@ -45,6 +45,7 @@ __all__ = [
     "attention_kernels",
     "by_speed",
     "can_take",
+    "checkpointing",
     "device_counts",
     "eval_batches",
     "flash_obstacle",
@@ -125,11 +126,14 @@ def _micro_batches(draft: Draft, count: int) -> list[int]:
 
 def _modes(draft: Draft) -> list[Recomputing]:
     asked = draft.recipe.train.activation_checkpointing
-    if asked != "auto":
-        return [asked]
-    refuses = strategy_card(draft.strategy).no_recomputing is not None
+    return [card.value for card in checkpointing(draft)] if asked == "auto" else [asked]
+
+
+def checkpointing(draft: Draft) -> list[Checkpointing]:
+    """The ways of activation checkpointing that the job can have, what keeps most first."""
+    refuses = strategy_card(draft.strategy).no_recomputing is not None or draft.model.kind.recomputes is False
     known = [card for card in CHECKPOINTING if card.compiles or not draft.train.compile]
-    return [card.value for card in known if not (card.recomputes and refuses)]
+    return [card for card in known if not (card.recomputes and refuses)]
 
 
 def eval_batches(draft: Draft, rows: int) -> Iterator[int]:

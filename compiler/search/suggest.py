@@ -17,7 +17,7 @@ from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.recipes.edits import changed_recipe, edit_of, yaml_text
 from ftc.compiler.rules.recipe_rules import check_rules
 from ftc.compiler.rules.train_rules import unsharded
-from ftc.compiler.search.candidates import can_take, kernels_for_auto, train_seconds
+from ftc.compiler.search.candidates import can_take, checkpointing, kernels_for_auto, train_seconds
 from ftc.spec.checkpointing import CHECKPOINTING, checkpointing_card
 from ftc.spec.diagnostics import Fix, TextEdit
 from ftc.spec.knobs import KNOBS
@@ -118,7 +118,8 @@ def _searches(undecided: Draft, decided: Draft) -> Iterator[Iterator[_Change]]:
     yield _smaller_parts(decided, "train.micro_batch", undecided.recipe.train.micro_batch)
     yield _shorter_sequences(undecided)
     if (asked := undecided.recipe.train.activation_checkpointing) != "auto":
-        smaller = CHECKPOINTING[CHECKPOINTING.index(checkpointing_card(asked)) + 1 :]
+        most = CHECKPOINTING.index(checkpointing_card(asked))
+        smaller = (card for card in checkpointing(decided) if CHECKPOINTING.index(card) > most)
         yield (_change("train.activation_checkpointing", card.value) for card in smaller)
     if isinstance(undecided.recipe.eval.batch_size, int):
         yield _halves("eval.batch_size", undecided.recipe.eval.batch_size)

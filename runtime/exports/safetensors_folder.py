@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,8 +53,8 @@ def write_folder(job: Job, folder: Path) -> Written:
     session, bound = job.session, file_type(job.asked.weight_type)
     settings, card = session.plan.settings, bound.quantized
     more_bits = _SAME_BITS if bound.plain == "float32" else _MORE_BITS if card is None else _PLAIN_BITS
-    tuned, conversion = job.tuned(), None
-    whole = load_base(settings, FolderBase(job.asked.model), is_new=False, dtype=torch.float32).eval()
+    conversion = None
+    whole: Any = load_base(settings, FolderBase(job.asked.model), is_new=False, dtype=torch.float32).eval()
     if (rounded := settings.train.quantize_aware) is not None:
         round_in_training(whole, rounded)  # as it was measured
         more_bits = _SAME_BITS  # other types are refused
@@ -67,6 +68,9 @@ def write_folder(job: Job, folder: Path) -> Written:
     with session.journal.phase("export", f"{job.asked.weight_type} as safetensors"):
         notes = _write(job, whole, bound, folder, more_bits)
     session.stop.check()
+    if card is None:  # each of them in float32, so that memory holds no more of them than are compared
+        whole = None
+        gc.collect()
     model = load_base(settings, FolderBase(folder), is_new=False, dtype=torch.float32).eval()
     with session.journal.phase("compare", f"{len(job.reference.rows)} rows of {job.split}"):
         if card is not None:
@@ -74,7 +78,8 @@ def write_folder(job: Job, folder: Path) -> Written:
         parity = _compared(job, model, f"transformers, weights in {bound.plain or bound.name}", bound)
         gates.require(parity, "the folder", help=more_bits)
         tokenized = _tokenized(job, folder)
-    del whole
+    whole = None
+    gc.collect()
     # Gates of preferences compare with the untrained model.
     can_answer = settings.answer not in ("pair", "rated")
     work = ModelWithScorer(model, make_scorer(model, settings))
@@ -85,7 +90,7 @@ def write_folder(job: Job, folder: Path) -> Written:
         conversion=conversion or parity,
         parity=parity,
         tokenized=tokenized,
-        answers=beside.answers(job, tuned, work, help=more_bits) if can_answer else None,
+        answers=beside.answers(job, job.tuned(), work, help=more_bits) if can_answer else None,
         # Weights of few bits were multiplied out to be compared, which no program that serves them does.
         speed=measured(job, lambda: seconds_of_model(job, work)) if card is None else None,
         notes=notes,

@@ -73,8 +73,9 @@ CODES: tuple[Code, ...] = (
         id="FTC258",
         title="no layer is rounded in training",
         cause="Quantization-aware training rounds linear layers whose rows are a whole number of groups. This model "
-        "has none, or it is a mixture of experts, whose experts are one tensor a layer.",
-        wrong="train: {quantize_aware: {weights: int4, group_size: 4096}}   # rows of 576 weights",
-        right="train: {quantize_aware: {weights: int4, group_size: 32}}",
+        "has none, its layers are no linear ones of PyTorch's (GPT-2), or it is a mixture of experts, each layer of "
+        "which is one tensor.",
+        wrong="strategy: {kind: full}\ntrain: {quantize_aware: {weights: int4, group_size: 4096}}   # rows of 576",
+        right="strategy: {kind: full}\ntrain: {quantize_aware: {weights: int4, group_size: 32}}",
     ),
 )

@@ -53,7 +53,8 @@ CODES: tuple[Code, ...] = (
         id="FTC270",
         title="options that exclude each other",
         cause="Two options of the strategy exclude each other: one changes weights that the other stores in a form "
-        "that can't be changed, or one has no meaning together with the other.",
+        "that can't be changed, or one has no meaning together with the other. Or `train.activation_checkpointing` is "
+        "asked for, and the model's class in transformers can't compute layers again.",
         wrong="strategy: {kind: qlora, init: pissa}",
         right="strategy: {kind: lora, init: pissa}",
     ),

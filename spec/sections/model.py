@@ -9,7 +9,18 @@ from pydantic import Discriminator, Field, Tag
 from ftc.spec.base import Bandwidth, Bytes, Document, Effect, MoneyText, Real, Seconds
 from ftc.spec.documents.device import DeviceByHand
 
-__all__ = ["AttentionKernel", "Budget", "Device", "License", "Model", "Rope", "RopeKind", "SpecialTokens", "TokenPrice"]
+__all__ = [
+    "MOST_FACTOR",
+    "AttentionKernel",
+    "Budget",
+    "Device",
+    "License",
+    "Model",
+    "Rope",
+    "RopeKind",
+    "SpecialTokens",
+    "TokenPrice",
+]
 
 AttentionKernel = Literal["eager", "sdpa", "flash_attention_2"]
 """The plain formula, torch's fused kernels, or those of the package flash-attn."""
@@ -44,6 +55,8 @@ class SpecialTokens(Document):
 RopeKind = Literal["linear", "dynamic", "yarn", "llama3"]
 """How a rotation is scaled: all frequencies by the same factor (Chen et al. 2023); by the length of the sequence at
 hand (NTK); low frequencies alone (YaRN, Peng et al. 2023); or in three bands, as Llama 3.1 does."""
+MOST_FACTOR = 1024
+"""No published model has scaled rotary positions by as much."""
 
 
 class Rope(Document):
@@ -54,7 +67,7 @@ class Rope(Document):
     kind: RopeKind
     """How frequencies are scaled: `yarn` keeps short texts closest to pretraining and needs fewest steps; `linear` is
     the oldest way; `dynamic` changes nothing up to the model's own positions; `llama3` is what Llama 3.1 has."""
-    factor: Literal["auto"] | Annotated[Real, Field(gt=1, le=1024)] = "auto"
+    factor: Literal["auto"] | Annotated[Real, Field(gt=1, le=MOST_FACTOR)] = "auto"
     """Longest sequence by the model's own positions, such as 4 for 131,072 tokens with a model of 32,768. Default
     `auto`: the smallest whole number that `data.max_length` needs."""
 

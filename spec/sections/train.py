@@ -167,12 +167,10 @@ class Distillation(Document):
     @model_validator(mode="after")
     def _as_written_answers_need(self) -> Self:
         """Where the model writes answers itself, the teacher alone counts, at its own probabilities."""
-        usual = {name: 1.0 for name in ("temperature", "weight") if name not in self.model_fields_set}
-        if self.on_policy is None or not usual:
-            return self
-        found = self.model_copy(update=usual)
-        found.model_fields_set.difference_update(usual)  # nobody wrote them
-        return found
+        if self.on_policy is not None:
+            usual = {name: 1.0 for name in ("temperature", "weight") if name not in self.model_fields_set}
+            self.__dict__.update(usual)  # a copy would be lost where Python makes the section; and nobody wrote them
+        return self
 
 
 class QuantizeAware(Document):
@@ -337,8 +335,8 @@ class Train(Document):
     """Activation (gradient) checkpointing: recompute activations in the backward pass instead of keeping them. With
     `true` far less memory, about a third more time. With `selective` the results of linear layers and of fused
     attention are kept, and only what is cheap is computed again: norms, rotations, activation functions, dropout.
-    Results are the same, to the bit. Default `auto`: only if the job does not fit otherwise, and then the faster one
-    that fits."""
+    Results are the same, in nearly all models to the bit. Default `auto`: only if the job does not fit otherwise, and
+    then the faster one that fits."""
     compile: bool = False
     """Compile the model's layers for training with `torch.compile`, on one device: once for each kind of layer and for
     each kind of micro-batch (one row or several, padded or not), whatever the lengths of the rows. Losses differ by

@@ -148,6 +148,24 @@ def test_a_written_value_names_its_line() -> None:
         ("FTC224", {"strategy": {"kind": "lora", "targets": ["q_prj"]}}, "`q_proj`"),
         ("FTC225", {"strategy": {"kind": "qlora"}}, "kind: lora"),
         ("FTC226", {"train": {"precision": "bfloat16"}, "device": T4}, "float32"),
+        (
+            "FTC270",
+            {
+                "task": {"kind": "embedding"},
+                "train": {"activation_checkpointing": True},
+                "facts": model_facts(family="encoder", model_type="mpnet"),
+            },
+            "another model",
+        ),
+        (
+            "FTC258",
+            {
+                "strategy": {"kind": "full"},
+                "train": {"quantize_aware": {"weights": "int8"}},
+                "facts": model_facts(model_type="gpt2"),
+            },
+            "another model",
+        ),
         ("FTC288", {"train": {"precision": "bfloat16"}}, "float32"),
         ("FTC288", {"train": {"precision": "float16"}}, "float32"),
     ],

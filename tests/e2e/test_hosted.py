@@ -156,6 +156,15 @@ def test_test_rows_are_never_sent(card: ProviderCard, here: Path, server: Hosted
     assert [row for row in sent if row not in texts] == [], "what was sent are the project's own rows"
 
 
+def test_the_recipe_lies_beside_a_job_while_it_is_the_plans(here: Path, server: HostedServer) -> None:
+    recipe = here / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("epochs: ", "batch_size: 2, epochs: "))
+    launched()
+    (job,) = (here / "runs" / "tiny").iterdir()
+    assert (job / "plan.json").is_file()
+    assert not (job / "recipe.yaml").exists(), "another recipe than the one that was planned"
+
+
 @BOTH
 def test_rows_that_were_deleted_at_the_service_are_uploaded_anew(
     card: ProviderCard, here: Path, server: HostedServer

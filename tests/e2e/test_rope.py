@@ -83,8 +83,8 @@ def test_the_factor_follows_from_the_longest_row(short: str, project: MakeProjec
     assert plan.settings.model.rope == RopeSettings(kind="yarn", factor=3.0, original=24, positions=72)
 
 
-@pytest.mark.parametrize("length", ["auto", "24"])
-def test_a_factor_without_longer_rows_is_told(length: str, short: str, project: MakeProject) -> None:
+@pytest.mark.parametrize("length", ["auto", "24", "24577"])
+def test_a_factor_that_rows_leave_open_or_beyond_all_use_is_told(length: str, short: str, project: MakeProject) -> None:
     project("chat", "lora", model=short)
     edit(", rope: {kind: yarn}", length=length)
     assert found() == [("FTC476", "model.rope")]

@@ -57,6 +57,9 @@ def test_rows_have_their_lines(read: Callable[..., Any]) -> None:
     ("body", "words"),
     [
         ("yield 3", "gives int, not a mapping"),
+        ("yield {'a': 1}, 0", "gives 0 as the number of a line, which begin at 1"),
+        ("yield {'a': 1}, True", "gives True as the number of a line"),
+        ("yield 3, 4", "gives int, not a mapping"),
         ("yield {'a': float('nan')}", "row 1 with what is no value of JSON"),
         ("yield {'a': {1, 2}}", "raised TypeError"),
         ("yield {'a': 1}; os._exit(3)", "ended after 0 rows"),

@@ -428,6 +428,7 @@ OBSERVERS: dict[str, Callable[[Tiny], Any]] = {
     "ends_with_product": _ends_with_product,
     "widens_keys": _widens_keys,
     "unquantized": _unquantized,
+    "recomputes": lambda tiny: bool(tiny.model.supports_gradient_checkpointing),
     "counts_padding": _counts_padding,
     "reads_padding": _reads_padding,
     "classifier": _modules_of(CLASSIFIERS, ("decoder", "encoder", "encoder_decoder")),

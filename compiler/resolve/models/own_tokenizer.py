@@ -18,7 +18,7 @@ from ftc.spec.documents.own_tokenizer import AddedToken, OwnTemplate, OwnTokeniz
 from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.module_names import head_parts
-from ftc.spec.sections.model import Model, Rope, SpecialTokens
+from ftc.spec.sections.model import MOST_FACTOR, Model, Rope, SpecialTokens
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.own_tokenizer import add_tokens
 from ftc.spec.storage.tokenizer_file import FILE, load_tokenizer, tokenizer_call
@@ -106,6 +106,9 @@ def _with_scaled_rotation(
             what = f"rows of at most {max_length} tokens (`data.max_length`) fit its {original} positions"
             raise refused(what, "remove `rope`, raise `data.max_length`, or write the factor")
         factor = float(-(-max_length // original))
+        if factor > MOST_FACTOR:
+            what = f"rows of {max_length} tokens would take a factor of {factor:g}, and {MOST_FACTOR} is the most"
+            raise refused(what, f"write `max_length: {original * MOST_FACTOR}` or less")
     rope = RopeSettings(kind=asked.kind, factor=factor, original=original, positions=int(original * factor))
     return facts.model_copy(update={"rope": rope, "max_positions": rope.positions})
 

@@ -94,5 +94,5 @@ def _problem(answer: dict[str, Any], file: str, reader: str, span: Span | None) 
 
 def _fault(file: str, reader: str, words: str, span: Span | None) -> Refusal:
     summary = f"{file}: the row reader `{reader}` {words}"
-    help = "fix the file or the package; a reader is a function (path: Path) that gives a mapping of JSON values a row"
+    help = "fix the file or the package; a reader gets the file's path, and gives a mapping of JSON values for each row"
     return Refusal([diagnostic("FTC485", summary, span, help=help, path="data.source")])

@@ -235,7 +235,7 @@ def _introduction(plan: Plan) -> str:
 def _results(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
     if evaluation is None or not evaluation.tuned.metrics:
         is_own = plan.settings.model.fetched is None
-        done = f"{steps_words(plan, record)}{' done' if is_own else ''}"
+        done = f"{_inline(steps_words(plan, record))}{' done' if is_own else ''}"
         return f"Not evaluated on the test split. The run is {record.status.replace('_', ' ')}, {done}."
     rows = numbers.plural(evaluation.tuned.rows, "row")
     table = [

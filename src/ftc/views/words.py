@@ -139,7 +139,7 @@ def steps_words(plan: Plan, record: RunRecord, *, short: bool = False) -> str:
         short: For the column of a table.
     """
     if (taken := plan.settings.model.fetched) is not None:
-        return taken.provider if short else f"trained by {escaped(provider_title(taken.provider))}"
+        return escaped(taken.provider) if short else f"trained by {escaped(provider_title(taken.provider))}"
     done, steps = numbers.count(record.steps_done), plan.settings.train.num_steps
     return f"{done}/{numbers.count(steps)}" if short else f"{done} of {numbers.plural(steps, 'step')}"
 

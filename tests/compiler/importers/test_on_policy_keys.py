@@ -78,3 +78,9 @@ def test_prompts_without_answers_are_refused_by_name() -> None:
     (reason,) = import_text(text).reasons
     assert "prompts without answers" in reason.summary
     assert "lmbda: 1" in reason.help[0]
+
+
+def test_a_beta_that_is_no_number_is_named() -> None:
+    imported = import_text(TRL + "teacher_model_name_or_path: acme/brook-7b\nbeta: much\n")
+    (beta,) = [key for key in imported.keys if key.key == "beta"]
+    assert (beta.fate, beta.reason) == (Fate.NOT_CARRIED, "`much` is not a number")

@@ -6,14 +6,22 @@ import math
 import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
+from ftc.spec.documents.difference import ComparedRun, RunComparison
 from ftc.spec.documents.events import Evaluated, Event, Noticed, PhaseEnded, Resumed, StepDone
 from ftc.spec.documents.expected import phase_groups
+from ftc.spec.documents.lineage import Fetched
+from ftc.spec.documents.plan import Plan
 from ftc.views import numbers
+from ftc.views.card import model_card
+from ftc.views.report.charts import Drawer
+from ftc.views.report.comparison import Side, comparison_html
 from ftc.views.report.run_report import report_html
 from ftc.views.report.training import history, smoothed, thinned
+from ftc.views.run import runs_text
 from tests.support import documents
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -85,6 +93,35 @@ def whole_run(steps: int = 162) -> list[Event]:
 def page(events: Sequence[Event] = (), **changes: object) -> Page:
     plan = documents.plan()
     return Page(report_html(plan, documents.record(plan, **changes), documents.evaluation(), events))
+
+
+def fetched(**changes: Any) -> Plan:
+    """A plan that takes what a service trained, which says an attack in each of its words."""
+    plan, told = documents.plan(), dict.fromkeys(("token_count", "total_price"), ATTACK)
+    taken = Fetched(
+        provider="together", base_url="https://example.org", job=ATTACK, folder="runs/a/b", request_sha256="0" * 64,
+        plan_sha256="1" * 64, num_steps=5, fixed=(), told=told, files={},
+    )  # fmt: skip
+    model = plan.settings.model.model_copy(update={"fetched": taken.model_copy(update=changes)})
+    return plan.model_copy(update={"settings": plan.settings.model_copy(update={"model": model})})
+
+
+def test_words_of_a_service_stay_words() -> None:
+    plan = fetched()
+    unknown = dict.fromkeys(("train_seconds", "tokens", "supervised_tokens", "selected_step"))
+    record = documents.record(plan, steps_done=0, **unknown)
+    shown = Page(report_html(plan, record, documents.evaluation(), []))
+    assert "script" not in shown.tags
+    assert "onerror" not in dict(shown.attributes)
+    assert f"it says total_price {ATTACK}" in shown.text
+    other = fetched(provider=ATTACK)
+    run = ComparedRun(id=record.id, name="n", model="m", strategy="lora", rows=60)
+    compared = RunComparison(runs=(run,), rows=60, metrics=(), not_compared=())
+    page = Page(comparison_html(compared, [Side(other, record, [], [])], Drawer()))
+    assert "onerror" not in dict(page.attributes)
+    assert f"trained by {ATTACK}" in page.text
+    assert ATTACK not in model_card(other, record, None)
+    assert "\x1b" not in runs_text([(fetched(provider="\x1b[2J"), record, None)])
 
 
 def test_the_answer_comes_first() -> None:

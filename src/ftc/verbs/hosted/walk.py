@@ -10,24 +10,26 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from ftc.compiler.resolve.files.safe_files import read_recipe
 from ftc.spec.base import parse_money
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.hosted import HOSTED_FILE, HostedJob, Moment, Preview, TheirJob
 from ftc.spec.documents.plan import ExportStep
 from ftc.spec.storage.atomic_write import sweep, write_file, write_text
 from ftc.spec.storage.paths import RunFolder
-from ftc.spec.storage.reading import read_regular
 from ftc.spec.storage.run_folders import read_document
 from ftc.verbs.hosted.prepare import Prepared
 from ftc.verbs.hosted.protocol import is_gone
 from ftc.verbs.hosted.sent_rows import file_facts, stream_of
 from ftc.verbs.hosted.service import ServiceFault
+from ftc.verbs.pack import recipe_files
 
 if TYPE_CHECKING:
     from ftc.verbs.hosted.protocol import Hosted
@@ -106,8 +108,9 @@ class _Walk:
         """Every step that is still to be done."""
         if not (self._folder / "plan.json").exists():
             launch, place = self._prepared.launch, RunFolder(self._folder)
-            if (recipe := launch.root / launch.plan.recipe_file).is_file():
-                write_file(place.recipe, read_regular(recipe))  # for the run that takes the result
+            with suppress(Refusal, OSError):  # for the run that takes the result, where the recipe is still the plan's
+                recipe_files(launch.plan, launch.root)
+                write_file(place.recipe, read_recipe(launch.root / launch.plan.recipe_file))
             write_text(place.plan, launch.plan.to_text())
         if self._wishes.another:
             if self._job.creating:  # the job may be listed by now, and is paid for

@@ -277,7 +277,7 @@ def _resources(sides: Sequence[Side]) -> str:
             f"<code>{text(side.record.id)}</code>",
             text(side.plan.settings.strategy.words()),
             numbers.count(side.plan.model.num_trainable),
-            steps_words(side.plan, side.record).removesuffix(" steps"),
+            text(steps_words(side.plan, side.record).removesuffix(" steps")),
             numbers.known(side.record.tokens),
             _beside(
                 None if side.record.peak_memory_bytes is None else numbers.byte_size(side.record.peak_memory_bytes),

@@ -187,7 +187,7 @@ def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer)
     train = plan.settings.train
     if plan.settings.model.fetched is not None:
         told = ", ".join((steps_words(plan, record), *parent_parts(plan)))
-        return section("training", "Training", f"<p>{told}. Losses and gradients are not known here.</p>")
+        return section("training", "Training", f"<p>{text(told)}. Losses and gradients are not known here.</p>")
     of = f" of {numbers.count(train.num_steps)}" if record.steps_done != train.num_steps else ""
     words = [f"{numbers.count(record.steps_done)}{of} steps of {numbers.plural(train.batch_size, 'row')}"]
     if record.selected_step is not None:
