@@ -62,11 +62,11 @@ class Llama:
         return found
 
     def seconds(self, rows: Sequence[Mapping[str, Any]], least: float, most: int) -> float:
-        """Seconds in which the file reads rows once, one after the other, when it is loaded and has read one.
+        """Fewest seconds in which the file reads rows once, one after the other, when it is loaded and has read one.
 
         Args:
             rows: As in `score`.
-            least: Rows are read again until they took so many seconds.
+            least: Rows are read again until all took so many seconds.
             most: How often at most.
 
         Raises:

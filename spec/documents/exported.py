@@ -103,7 +103,7 @@ class Speed(Document):
     """How quickly the file reads rows, each alone: wall-clock time of its forward passes, without loading anything."""
 
     rows: int
-    """The parity's, read one after the other, and again where that took less than half a second."""
+    """The parity's, read one after the other; again where that took less than two seconds. The fastest time counts."""
     tokens: int
     """Of all these rows, once."""
     threads: int
