@@ -65,9 +65,9 @@ class SpanCorruption(TaskSection):
 
     kind: Literal["span_corruption"]
     noise_density: Annotated[Real, Field(gt=0, le=0.5)] = 0.15
-    """Share of a row's tokens that are missing, at least one. Default: 0.15, T5's."""
+    """Share of a row's tokens that are missing, at least one. Default: 0.15, which is T5's."""
     mean_span_length: Annotated[Real, Field(ge=1, le=64)] = 3.0
-    """Tokens of a missing span on average. Default: 3, T5's; UL2 mixes 3, 8 and more."""
+    """Tokens of a missing span on average. Default: 3, which is T5's; UL2 mixes 3, 8 and more."""
 
     @property
     def spans(self) -> SpanShare | None:

@@ -197,7 +197,7 @@ def test_a_variable_stands_for_offline(value: str, expected: bool, monkeypatch: 
     [
         ("merged", ["--type", "q8_0"], "writes weights in bf16, f16, f32, int8, float8, int4, and not in q8_0"),
         ("vllm", ["--type", "q8_0"], "and not in q8_0"),
-        ("onnx", ["--type", "bf16"], "writes weights in f32, and not in bf16"),
+        ("onnx", ["--type", "bf16"], "writes weights in f32, int8_dynamic, and not in bf16"),
         ("merged", ["--converter", "llama.tar.gz"], "which --format merged doesn't use"),
         ("onnx", ["--pre-tokenizer", "gpt-2"], "which --format onnx doesn't use"),
     ],

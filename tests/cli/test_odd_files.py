@@ -235,7 +235,7 @@ def test_no_file_is_read_without_a_limit(
 def test_a_file_that_never_fits_is_refused_before_it_is_hashed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ftc.compiler.resolve.rows.large_files._memory_bytes", lambda: 2**25)
+    monkeypatch.setattr("ftc.compiler.resolve.rows.large_files.memory_bytes", lambda: 2**25)
     hashed: list[str] = []
     digest = DigestCache.file
     monkeypatch.setattr(DigestCache, "file", lambda cache, path: (hashed.append(path.name), digest(cache, path))[1])

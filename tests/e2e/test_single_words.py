@@ -16,8 +16,8 @@ def test_a_loss_by_its_name_leads_to_the_keys_that_set_it(project: MakeProject, 
     found = ftc("validate", "recipe.yaml", "--set", "train.loss=focal")
     assert found.code != 0
     words = " ".join(found.text.split())
-    assert "`focal_gamma` makes it a focal loss" in words
-    assert "the distance to a teacher is `train.distillation.loss`" in words
+    assert "`label_smoothing` and `focal_gamma` change" in words
+    assert "the distance to a teacher is `distillation.loss`" in words
 
 
 def test_the_stride_of_windows_follows_short_lengths_by_itself(project: MakeProject, ftc: Ftc) -> None:

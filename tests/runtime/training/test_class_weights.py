@@ -24,7 +24,9 @@ def test_a_weighted_loss_and_its_gradient_are_those_of_torch() -> None:
         losses=lambda logits, batch, _: functional.cross_entropy(logits, batch.targets, reduction="none"),
     )
     train = SimpleNamespace(label_smoothing=0.0, focal_gamma=None, z_loss=None)
-    job: Any = SimpleNamespace(teacher=None, scorer=scorer, model=None, train=train, class_weights=weights, router=None)
+    job: Any = SimpleNamespace(
+        teacher=None, scorer=scorer, model=None, train=train, class_weights=weights, router=None, loss=None
+    )
     batch: Any = SimpleNamespace(targets=targets)
     batch.part = lambda _: batch
     (found,) = torch.autograd.grad(_loss(job, batch, 1.0), scores)
