@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ftc.compiler.candidate import Candidate
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import by_closed_form, may_run
-from ftc.compiler.search.candidates import pace_of, train_seconds
+from ftc.compiler.search.candidates import WORTH_PACKING, pace_of, train_seconds
 from ftc.compiler.time.run_work import run_work
 from ftc.spec.devices import CARDS
 from ftc.spec.documents.streams import RowLengths
@@ -77,11 +77,19 @@ def every_way(draft: ClosedDraft) -> list[Candidate]:
 
 @pytest.mark.slow
 @given(mebibytes=SIZES)
+@example(mebibytes=3548)
 @settings(max_examples=12, deadline=None)
 def test_no_way_that_fits_is_faster_by_a_tenth_than_the_one_taken(mebibytes: int) -> None:
     draft = job(mebibytes)
     seconds, taken = pace_of(draft), draft.candidate
-    fitting = [one for one in every_way(draft) if may_run(draft, by_closed_form(draft.at(one)))]
+
+    def is_worth_it(one: Candidate) -> bool:
+        """No plan packs rows for a gain that the time model can't tell from none."""
+        padded = replace(one, packing=False, micro_batch_tokens=None)
+        return not one.packing or seconds(draft.at(one)) < WORTH_PACKING * seconds(draft.at(padded))
+
+    ways = filter(is_worth_it, every_way(draft))
+    fitting = [one for one in ways if may_run(draft, by_closed_form(draft.at(one)))]
     assert draft.memory is not None
     assert bool(fitting) is may_run(draft, draft.memory)
     exact = [one for one in fitting if one.optimizer in EXACT]
