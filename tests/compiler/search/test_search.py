@@ -17,6 +17,7 @@ from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import by_closed_form, may_run
 from ftc.compiler.search.candidates import WORTH_PACKING, pace_of, train_seconds
 from ftc.compiler.time.run_work import run_work
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.devices import CARDS
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.optimizers import OptimizerKind
@@ -57,7 +58,8 @@ def every_way(draft: ClosedDraft) -> list[Candidate]:
     here = draft.candidate
     longest, batch = draft.splits["train"].length_max, draft.recipe.train.batch_size
     sizes = [size for size in range(1, batch + 1) if batch % size == 0]
-    ways = product(sizes, (False, "selective", True), KERNELS, (*EXACT, *ROUNDED))
+    modes: tuple[Recomputing, ...] = (False, "selective", True)
+    ways = product(sizes, modes, KERNELS, (*EXACT, *ROUNDED))
     found: list[Candidate] = []
     for size, mode, kernel, kind in ways:
         padded = replace(

@@ -73,7 +73,8 @@ def test_every_divergence_is_a_mixture_of_its_card(tmp_path: Path) -> None:
     assert known == {"forward_kl": 0.0, "reverse_kl": 1.0, "jsd": 0.5, "generalized_jsd": None}
     write_tiny_model(tmp_path, "gpt2")
     for kind, beta in known.items():
-        asked = lesson(tmp_path, loss=kind, **({"beta": 0.3} if beta is None else {}))
+        own: dict[str, Any] = {"beta": 0.3} if beta is None else {}
+        asked = lesson(tmp_path, loss=kind, **own)
         assert DistillationSettings.model_validate(asked).mixture == (0.3 if beta is None else beta)
 
 
