@@ -91,7 +91,7 @@ class ShardingCard:
             world_size: Processes of the run.
             nodes: Machines that they run on.
         """
-        groups = (one.group for one in self.exchanges)
+        groups: list[Group] = [one.group for one in self.exchanges]
         return next((group for group in groups if group_size(group, world_size, nodes) == 1), None)
 
     def communicators(self, world_size: int, nodes: int) -> int:

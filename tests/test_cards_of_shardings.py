@@ -9,7 +9,7 @@ import pytest
 from ftc.compiler.rules.train_rules import unsharded
 from ftc.spec.devices import CARDS
 from ftc.spec.knobs import KNOBS
-from ftc.spec.shardings import SHARDINGS, UNDIVIDED, ShardingCard, group_size, sharding_card
+from ftc.spec.shardings import SHARDINGS, UNDIVIDED, Group, ShardingCard, group_size, sharding_card
 from tests.compiler.importers.examples import AXOLOTL, FACTORY, TUNE, import_text, recipe_values
 from tests.support.drafts import CARD, decided, draft_of, model_facts
 
@@ -41,7 +41,7 @@ def test_a_sharding_has_a_plan_and_docs(card: ShardingCard) -> None:
 def test_those_that_hold_less_come_later() -> None:
     parts = [card.parts(16, 2) for card in SHARED]
     assert sorted(parts) == parts
-    groups = {sent.group for card in SHARED for sent in card.exchanges}
+    groups: set[Group] = {sent.group for card in SHARED for sent in card.exchanges}
     assert {group: group_size(group, 16, 2) for group in groups} == {"run": 16, "machine": 8, "machines": 2}
 
 

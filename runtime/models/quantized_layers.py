@@ -149,7 +149,7 @@ def unpack_layers(model: nn.Module) -> dict[str, torch.Tensor]:
 
     scales = {}
     for name, layer in model.named_modules():
-        weight = getattr(layer, "weight", None)
+        weight: Any = getattr(layer, "weight", None)
         if isinstance(weight, TorchAOBaseTensor):
             exact = _said_to_be(weight, torch.float32)
             scale = exact.scale.float()

@@ -168,8 +168,8 @@ class Distillation(Document):
     def _as_written_answers_need(self) -> Self:
         """Where the model writes answers itself, the teacher alone counts, at its own probabilities."""
         if self.on_policy is not None:
-            usual = {name: 1.0 for name in ("temperature", "weight") if name not in self.model_fields_set}
-            self.__dict__.update(usual)  # a copy would be lost where Python makes the section; and nobody wrote them
+            for name in {"temperature", "weight"} - self.model_fields_set:
+                object.__setattr__(self, name, 1.0)  # a copy would be lost where Python makes the section
         return self
 
 

@@ -310,7 +310,7 @@ class TaskSection(Document):
     @property
     def loss_point(self) -> PointKind | None:
         """Which losses of packages fit, whatever family the model is of; None where none does."""
-        points = {mode.loss_point for mode in self.modes()}
+        points: set[PointKind | None] = {mode.loss_point for mode in self.modes()}
         return points.pop() if len(points) == 1 else None
 
     @property

@@ -111,8 +111,8 @@ def test_an_encoder_decoder_writes_too(project: MakeProject, ftc: Ftc) -> None:
     applied = ftc("apply", "recipe.yaml", "--yes")
     assert applied.code == 0, applied.text
     run = run_of(root)
-    steps = {line["step"] for line in lines_of(run / "answers.ndjson")}
-    assert steps == {2}
+    steps = [line["step"] for line in lines_of(run / "answers.ndjson")]
+    assert steps == [2] * len(steps) != []
     audited = ftc("audit", run.name, "--level", "full", "--json")
     assert json.loads(audited.out)["verdict"] == "REPRODUCED_BITWISE", audited.text
     assert any("made again from written answers" in one for one in json.loads(audited.out)["checked"])

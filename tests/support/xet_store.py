@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 __all__ = ["XetStore"]
 
@@ -47,8 +48,9 @@ class XetStore:
 
     def content(self, sha256: str) -> bytes:
         """The bytes of a file, put together again by hf_xet."""
-        import hf_xet
+        import hf_xet as library
 
+        hf_xet: Any = library  # compiled, and published without types of these
         name, size = next((name, size) for name, known, size in self._files() if known == sha256)
         with tempfile.TemporaryDirectory() as scratch:
             session = hf_xet.XetSession()

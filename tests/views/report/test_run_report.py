@@ -97,7 +97,8 @@ def page(events: Sequence[Event] = (), **changes: object) -> Page:
 
 def fetched(**changes: Any) -> Plan:
     """A plan that takes what a service trained, which says an attack in each of its words."""
-    plan, told = documents.plan(), dict.fromkeys(("token_count", "total_price"), ATTACK)
+    plan = documents.plan()
+    told: dict[str, str] = dict.fromkeys(("token_count", "total_price"), ATTACK)
     taken = Fetched(
         provider="together", base_url="https://example.org", job=ATTACK, folder="runs/a/b", request_sha256="0" * 64,
         plan_sha256="1" * 64, num_steps=5, fixed=(), told=told, files={},
