@@ -62,7 +62,7 @@ def step_masks(kept: NDArray[np.int32], masking: Masking, seed: int, step: int, 
 
 
 def fixed_masks(kept: NDArray[np.int32], masking: Masking) -> _Masked:
-    """A row as it is measured: what is masked hangs on its tokens alone."""
+    """A row as it is measured: what is masked depends on its tokens alone."""
     digest = hashlib.sha256(kept.astype("<i4").tobytes()).digest()
     return _masked(kept, masking, np.random.PCG64(int.from_bytes(digest[:8], "little")))
 

@@ -3,7 +3,8 @@
 As in T5's own code (Raffel et al. 2020, `random_spans_noise_mask`): a share of a row's tokens is missing, in spans of a
 mean length, and what is left and what is missing are each divided at random. A row begins with what is left and ends
 with what is missing. An encoder reads the row with a sentinel in the place of each span; a decoder writes each sentinel
-and the span behind it. How many tokens each of the two has hangs on the row's length alone.
+and the span behind it. How many tokens each of the two has depends on the
+row's length alone.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def step_spans(
 
 
 def fixed_spans(kept: NDArray[np.int32], spans: Spans) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """A row as it is measured: which spans are missing hangs on its tokens alone."""
+    """A row as it is measured: which spans are missing depends on its tokens alone."""
     digest = hashlib.sha256(kept.astype("<i4").tobytes()).digest()
     return _corrupted(kept, spans, np.random.PCG64(int.from_bytes(digest[:8], "little")))
 

@@ -18,7 +18,7 @@ __all__ = ["Context", "context_of", "exchange_buffers", "process_range"]
 
 _MIB = 2**20
 _LOWEST_CONTEXT = 300 * _MIB
-"""What is told of contexts on newer cards at the least."""
+"""The smallest context that is reported of newer cards."""
 _LIBRARIES = ByteRange(low=540 * _MIB, expected=580 * _MIB, high=640 * _MIB)
 """Resident set with torch, transformers, peft and the metric libraries imported, on Linux, x86-64, torch 2.13."""
 _LIBRARIES_FOR_CARDS = ByteRange(low=1000 * _MIB, expected=1060 * _MIB, high=1140 * _MIB)

@@ -133,7 +133,7 @@ def _band_keys(shingles: Shingles, texts: NDArray[np.int64]) -> Digests:
 
 
 def _mixed(values: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Numbers whose bits all hang on all bits: the finalizer of MurmurHash3."""
+    """Each number with its bits mixed, so that each depends on all of them: the finalizer of MurmurHash3."""
     values = (values ^ (values >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     values = (values ^ (values >> np.uint32(13))) * np.uint32(0xC2B2AE35)
     return values ^ (values >> np.uint32(16))

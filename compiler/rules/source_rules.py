@@ -45,7 +45,7 @@ def sources_can_be_mixed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
 
 
 def variants_can_be_made(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Variants need something that varies, and a task whose labels don't hang on places in the text."""
+    """Variants need something that varies, and a task whose labels don't depend on places in the text."""
     rule, kind, card = recipe.data.augment, recipe.task.kind, recipe.task.CARD
     if rule is None:
         return

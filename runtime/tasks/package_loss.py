@@ -76,7 +76,7 @@ class PackageLoss:
             except RuntimeError as error:
                 raise self._failed(f"has no gradient: {words_of(error)}") from error
         if not torch.allclose(alone.detach().float(), expected.float(), equal_nan=True, **_ALIKE):
-            raise self._failed("gives a target another loss beside others than alone, so that it hangs on the batch")
+            raise self._failed("gives a target another loss in a batch than alone, so that it depends on the batch")
 
     def _failed(self, what: str) -> Refusal:
         return failed_at(self._point, self._name, what)

@@ -37,7 +37,7 @@ def compile_layers(job: Job, notice: Callable[[Diagnostic], None], compiler: Map
 
     Args:
         job: The model is in evaluation mode, before its first step; its gradients are empty afterwards.
-        notice: Told of what speaks against it (FTC673).
+        notice: Called with the finding where layers stay uncompiled (FTC673).
         compiler: What makes code of a graph, as options of `torch.compile`.
     """
     if coupling_of(job.scorer) is not None:

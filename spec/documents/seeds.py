@@ -12,7 +12,7 @@ __all__ = ["Seeds"]
 
 
 class Seeds(Document):
-    """One named stream for each use of chance, all derived from `train.seed`."""
+    """One named random stream for each purpose, all derived from `train.seed`."""
 
     init: int
     """Weights that are new: adapter and head."""

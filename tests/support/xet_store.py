@@ -30,7 +30,7 @@ class XetStore:
 
     @property
     def address(self) -> str:
-        """What hf_xet is told."""
+        """The address that hf_xet takes."""
         return f"local://{self.folder}"
 
     def entry(self) -> dict[str, str | int]:

@@ -115,7 +115,7 @@ def _squares(scores: Any, targets: Any) -> Any:
         (lambda _scores, _targets: 0.5, "returned float for 4 targets"),
         (lambda _scores, targets: targets, "returned a tensor of (4,), torch.int64"),
         (lambda scores, targets: _squares(scores, targets).detach(), "gives no gradient"),
-        (lambda scores, targets: _squares(scores, targets) / len(targets), "another loss beside others than alone"),
+        (lambda scores, targets: _squares(scores, targets) / len(targets), "another loss in a batch than alone"),
         (lambda scores, targets: scores[len(targets) + 1], "raised IndexError"),
     ],
 )
