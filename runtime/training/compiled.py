@@ -56,6 +56,8 @@ def compile_layers(job: Job, notice: Callable[[Diagnostic], None], compiler: Map
             warnings.simplefilter("ignore")  # torch warns of what its own compiler does
             for step, rows in _kinds(job):
                 rehearse(job, step, rows)
+    except torch.OutOfMemoryError:
+        raise  # the step itself is too large, compiled or not
     except _FAILURES as error:
         for layer in layers:
             del layer.forward

@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 from ftc.runtime.execution.execute import execute  # noqa: E402
 from ftc.runtime.training import train  # noqa: E402
 from ftc.runtime.training.compiled import compile_layers  # noqa: E402
+from ftc.spec.diagnostics import Refusal  # noqa: E402
 from ftc.spec.documents.events import Event, StepDone  # noqa: E402
 from tests.runtime.jobs import Job, make_job  # noqa: E402
 
@@ -108,6 +109,21 @@ def test_a_run_goes_on_where_nothing_can_be_compiled(
     job = make_job(tmp_path, kind, classes=classes, train__compile=True)
     assert job.run("asked").final_weights_sha256 == expected.final_weights_sha256
     assert [event.code for event in job.of_kind("noticed")] == ["FTC673"]
+
+
+def test_a_layer_that_lacks_memory_is_not_taken_for_one_that_cannot_be_compiled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("out of memory")
+
+    compiler = {"backend": lambda _graph, _examples: full}
+    monkeypatch.setattr(train, "compile_layers", partial(compile_layers, compiler=compiler))
+    job = make_job(tmp_path, "llama", classes=0, train__compile=True)
+    with pytest.raises(Refusal) as refusal:
+        job.run("asked")
+    assert [one.code for one in refusal.value.diagnostics] == ["FTC633"]
+    assert [event.code for event in job.of_kind("noticed")] == []
 
 
 @pytest.mark.slow
