@@ -129,7 +129,7 @@ def _no_group() -> Any:
     from ray.train.backend import Backend
     from ray.train.torch import TorchConfig
 
-    class NoGroup(Backend):
+    class NoGroup(Backend):  # type: ignore[misc]
         share_cuda_visible_devices = True
 
     class NoGroupConfig(TorchConfig):  # type: ignore[misc]
