@@ -16,9 +16,11 @@ from ftc.spec.documents.audit import AuditReport, Finding, Level
 from ftc.spec.documents.hosted import HOSTED_FILE, HostedJob
 from ftc.spec.documents.launch import HostedSettings, LaunchSettings
 from ftc.spec.documents.ledger import HostedCreated, read_ledger
+from ftc.spec.documents.lockfile import Lock
 from ftc.spec.documents.plan import Plan
 from ftc.spec.exit_codes import ExitCode
 from ftc.spec.providers import PROVIDERS, Asked, ProviderCard, request_text, setting_uses
+from ftc.spec.storage.paths import RunFolder
 from ftc.spec.storage.reading import parse_json
 from ftc.spec.storage.run_folders import read_document
 from ftc.verbs.hosted.sent_rows import written_rows
@@ -79,6 +81,11 @@ def audit_hosted(folder: Path, level: Level) -> AuditReport:
     seen.compare("plan.json", job.plan_sha256, plan.sha256, restore)
     seen.compare("plan.json, its job", job.plan_job_sha256, plan.job_sha256(), restore)
     seen.checked.append("record and plan")
+    if (lock := RunFolder(folder).recipe_lock).exists():
+        seen.compare(lock.name, job.locked(plan.lock).digest(), read_document(lock, Lock).digest(), restore)
+        seen.checked.append("the lock, with what the service leaves open")
+    else:
+        seen.unchecked.append(f"{lock.name}: there is none, as earlier releases wrote none")
     card = next((one for one in PROVIDERS if one.name == job.provider), None)
     if card is None:
         seen.unchecked.append(f"settings and rows: this release knows no service `{job.provider}`")
