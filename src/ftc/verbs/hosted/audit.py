@@ -84,8 +84,6 @@ def audit_hosted(folder: Path, level: Level) -> AuditReport:
     if (lock := RunFolder(folder).recipe_lock).exists():
         seen.compare(lock.name, job.locked(plan.lock).digest(), read_document(lock, Lock).digest(), restore)
         seen.checked.append("the lock, with what the service leaves open")
-    else:
-        seen.unchecked.append(f"{lock.name}: there is none, as earlier releases wrote none")
     card = next((one for one in PROVIDERS if one.name == job.provider), None)
     if card is None:
         seen.unchecked.append(f"settings and rows: this release knows no service `{job.provider}`")
@@ -99,8 +97,8 @@ def audit_hosted(folder: Path, level: Level) -> AuditReport:
         seen.compare("the ledger's rows", job.train.facts.sha256, noted[-1].rows_sha256, restore)
         seen.checked.append("the ledger's entry")
     seen.unchecked += [*(card.not_proved if card else ()), *(f"not pinned: {one}" for one in job.not_pinned)]
-    if not job.fetched:
-        seen.unchecked.append("the result: it is not here yet")
+    seen.unchecked += [] if lock.exists() else [f"{lock.name}: there is none, as earlier releases wrote none"]
+    seen.unchecked += [] if job.fetched else ["the result: it is not here yet"]
     if level != "static":
         seen.unchecked.append(f"--level {level}: the service trains, so that nobody here can do it again")
     is_open = level != "static" and not seen.findings
