@@ -140,8 +140,8 @@ def run_part(file: Path, run: RunFolder, plan: Plan, record: RunRecord) -> str:
     if file.parent.parent == run.checkpoints and (checksum := log.checksums.get(step_of(file.parent) or -1)):
         weights = files_in(file.parent, WEIGHTS, [path.name for path in file.parent.iterdir()])
         if file in weights:
-            found = {name: one.sha256 for name, one in parts_of(weights).items()}
-            return _first_tensor(found, checksum.tensors)
+            whole = {name: one.sha256 for name, one in parts_of(weights).items()}
+            return _first_tensor(whole, checksum.tensors)
     if (
         file.parent == run.adapter
         and is_as_trained(plan)
