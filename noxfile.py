@@ -188,6 +188,13 @@ def launchers(session: nox.Session) -> None:
 
 
 @nox.session
+def ray(session: nox.Session) -> None:
+    """Train in two workers of a real Ray beside torchrun, and kill one of them. Takes minutes."""
+    install(session, "-e", ".[ray]", *GROUPS["test"])
+    session.run("pytest", "-n0", "tests/launch/test_ray.py", *session.posargs, env={**QUIET, "FTC_SESSION": "ray"})
+
+
+@nox.session
 def hosted(session: nox.Session) -> None:
     """Compare what a hosted service is sent with its own client's requests, and inject 500 faults."""
     install(session, "-e", ".[train]", *GROUPS["test"], *GROUPS["hosted"])
