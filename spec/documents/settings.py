@@ -291,10 +291,9 @@ class TrainSettings(OpenTrain):
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints")
         sections = ("embedding", "reranking", "router", "masking", "spans", "sampling", "quantize_aware", "float8")
-        usual: dict[str, Any] = dict.fromkeys((*asked, *sections))
-        usual |= {"nodes": 1, "parameter_groups": (), "compile": False}
-        absent = {name for name, value in usual.items() if getattr(self, name) == value}
-        return {name: value for name, value in handler(self).items() if name not in absent}
+        usual = {**dict.fromkeys((*asked, *sections)), "nodes": 1, "parameter_groups": (), "compile": False}
+        said = handler(self).items()
+        return {name: value for name, value in said if name not in usual or getattr(self, name) != usual[name]}
 
 
 class OpenEval(Document):
