@@ -51,6 +51,8 @@ CPUS = {
 TORCHAO = (
     "tests/e2e/test_quantized_export.py",
     "tests/e2e/test_quantize_aware.py",
+    "tests/e2e/test_float8.py",
+    "tests/runtime/training/test_float8_steps.py",
     "tests/runtime/training/test_rounded_steps.py",
 )
 
@@ -152,7 +154,7 @@ def onnx(session: nox.Session) -> None:
 
 @nox.session
 def torchao(session: nox.Session) -> None:
-    """Train for weights of few bits with torchao, export them, and have transformers load them."""
+    """Train in float8 and for weights of few bits with torchao, export them, and have transformers load them."""
     install(session, "-e", ".[torchao]", *GROUPS["test"])
     session.run("pytest", "-n0", *TORCHAO, *session.posargs, env={**QUIET, "FTC_SESSION": "torchao"})
 
