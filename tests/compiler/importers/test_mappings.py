@@ -323,7 +323,7 @@ def test_a_teacher_is_carried() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (AXOLOTL + "rl: ebft", "reward models and reinforcement learning other than GRPO are not supported"),
+        (AXOLOTL + "rl: ebft", "reinforcement learning other than GRPO is not supported"),
         (AXOLOTL + "rl: dpo\ndpo_loss_type: [sppo_hard]", "the preference loss `sppo_hard` is not supported"),
         (AXOLOTL + "adapter: llama-adapter", "no strategy matches the adapter"),
         (AXOLOTL.replace("alpaca", "{format: x, field_instruction: 'a }} b'}"), "can't be named in a prompt"),
@@ -347,10 +347,13 @@ def test_a_teacher_is_carried() -> None:
         (FACTORY.replace("tickets_registered", "ranked"), "rows of preferences, which `sft` does not train on"),
         (FACTORY + "dataset_dir: elsewhere", "is a name in `dataset_info.json`, which is not here"),
         (TRL, "detects the format of the rows"),
-        (TRL + "beta: 0.1\nreward_model_path: a/b", "PPO and reward models are not supported"),
+        (TRL + "beta: 0.1\nreward_model_path: a/b", "PPO is not supported"),
         (TRL + "num_generations: 8\nloss_type: cispo", "the loss `cispo` is not supported"),
-        (OUMI.replace("use_peft: false", "trainer_type: TRL_GRPO"), "training of the kind `TRL_GRPO` is not supported"),
-        ("model: {model_name: acme/brook}\ngeneration: {max_new_tokens: 9}", "for inference or evaluation"),
+        (OUMI.replace("use_peft: false", "trainer_type: TRL_GOLD"), "training of the kind `TRL_GOLD` is not supported"),
+        ("model: {model_name: acme/brook}\ngeneration: {max_new_tokens: 9}", "a configuration that trains nothing"),
+        ("model_name_or_path: acme/brook\ntemplate: qwen3\ninfer_backend: huggingface", "that trains nothing"),
+        (AXOLOTL + "process_reward_model: true", "process reward models are not supported"),
+        (AXOLOTL + "reinit_weights: true", "randomly initialized weights"),
         (TUNE + "dataset: {_component_: my_project.rows}", "the data set builder `my_project.rows` is not in"),
         (
             TUNE + "kd_loss: {_component_: torchtune.modules.loss.SymmetricKLLoss}",
