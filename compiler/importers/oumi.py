@@ -90,7 +90,7 @@ def _sampled(t: Translation) -> None:
     t.drop(
         "training.reward_functions",
         "a reward function is code, which a recipe does not run",
-        "write `task.rewards`, where an exact match stands for now",
+        "write `task.rewards`, which is an exact match until then",
     )
 
 
