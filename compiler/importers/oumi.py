@@ -40,8 +40,6 @@ _ASKED = {"trl-lib/tldr": ("prompt", "completion"), "openai/gsm8k": ("question",
 _ASKS = {"openai/gsm8k": '{{ question }} Let\'s think step by step and output the final answer after "####".'}
 """Prompts that a class of Oumi's writes around the question."""
 _SAMPLED = ("TRL_GRPO", "VERL_GRPO")
-_REWARDS = {"gsm8k": {"kind": "numeric_match", "extract": r"#### (-?[0-9.,]+)"}}
-"""Reward functions of Oumi's that are rewards of a recipe."""
 _FILES = ("text_sft", "text_sft_jsonl")
 
 
@@ -83,15 +81,7 @@ def _strategy(t: Translation) -> None:
 
 def _sampled(t: Translation) -> None:
     """Training on sampled answers: TRL's keys in a section of Oumi's, and reward functions by name."""
-    sampling.as_sampled(t, "training.trainer_type", "training.grpo.")
-    known = [_REWARDS.get(name) for name in t.names("training.reward_functions")]
-    if known and all(known):
-        t.carry("training.reward_functions", "task.rewards", known)
-    t.drop(
-        "training.reward_functions",
-        "a reward function is code, which a recipe does not run",
-        "write `task.rewards`, which is an exact match until then",
-    )
+    sampling.as_sampled(t, "training.trainer_type", "training.grpo.", "training.reward_functions")
 
 
 def _rows(t: Translation) -> None:

@@ -12,9 +12,7 @@ It writes:
     data/instructions-{train,validation,test}.jsonl   what to do with a piece of news: {instruction, input, output}
     data/ratings-{train,validation,test}.jsonl   sentences that annotators marked or not: {prompt, completion, rating}
     data/evidence-{train,validation,test}.jsonl  what a paper achieves and its sentences: {query, positive, negative}
-    data/pairs-{train,validation,test}.jsonl     for each request a marked sentence, and one that isn't: {prompt, ...}
     data/definitions.jsonl                       1,600 nouns of WordNet: {definition, word, sister}
-    models/minilm-masked                         the demo's encoder with layers over words, which its package leaves out
 
 A step that is done is not done again; each result is made beside its place and moved there whole.
 """
@@ -49,19 +47,6 @@ QUESTIONS = {
 }
 """A question for each aspect that the papers' annotators marked sentences for."""
 
-MASKED_CARD = """\
----
-license: apache-2.0
-language: en
-base_model: sentence-transformers/all-MiniLM-L6-v2
----
-
-# all-MiniLM-L6-v2 with layers over words
-
-The encoder's weights are those of the demo's `minilm`. The layers that score words are drawn at random, but for the
-embeddings, which they share. `recipes/tasks/fetch.py` made this folder.
-"""
-
 REQUESTS = {
     "challenge": "Write a sentence of an abstract that says which problem the paper takes on.",
     "approach": "Write a sentence of an abstract that says what the authors do.",
@@ -71,9 +56,6 @@ REQUESTS = {
 
 NUM_RATED = {"train": 30, "validation": 8, "test": 16}
 """Papers whose sentences are rated answers; a language model on a CPU reads each of them twice, and slowly."""
-
-NUM_PAIRED = {"train": 50, "validation": 10, "test": 30}
-"""The same for pairs."""
 
 NUM_ABSTRACTS = {"train": 100, "validation": 10, "test": 40}
 """Abstracts that are summed up; a language model on a CPU writes slowly, so that few are measured."""
@@ -116,10 +98,8 @@ def main() -> int:
             (f"data/instructions-{part}.jsonl", partial(write, rows=partial(instructions, part))),
             (f"data/ratings-{part}.jsonl", partial(write, rows=partial(ratings, part))),
             (f"data/evidence-{part}.jsonl", partial(write, rows=partial(evidence, part))),
-            (f"data/pairs-{part}.jsonl", partial(write, rows=partial(pairs, part))),
         ]
     steps.append(("data/definitions.jsonl", partial(write, rows=definitions)))
-    steps.append(("models/minilm-masked", add_layers_over_words))
     done: int = DEMO_FETCH.run_steps(HERE, steps)
     return done
 
@@ -265,39 +245,6 @@ def ratings(part: str) -> Iterator[dict[str, object]]:
                 if place is not None:
                     used.add(place)
                     yield {"prompt": request, "completion": sentences[place], "rating": is_good}
-
-
-def pairs(part: str) -> Iterator[dict[str, object]]:
-    """For each request the first sentence that annotators marked for it, and the first that they didn't."""
-    for paper in papers(part)[: NUM_PAIRED[part]]:
-        sentences = paper["sentences"]["abstract"]
-        whole = [place for place, text in enumerate(sentences) if len(text.split()) > 4]  # else a footnote's number
-        for aspect, request in REQUESTS.items():
-            marks = paper["highlights"][aspect]["abstract"]
-            good, bad = (next((place for place in whole if bool(marks[place]) == is_good), None) for is_good in (1, 0))
-            if good is not None and bad is not None:
-                yield {"prompt": request, "chosen": sentences[good], "rejected": sentences[bad]}
-
-
-# --- words that are masked --------------------------------------------------------------------------------------------
-
-
-def add_layers_over_words(target: Path) -> None:
-    """The demo's encoder as a model that fills in masked words.
-
-    It was trained for vectors, and the layers over words that BERT has were not kept: a dense layer and a bias are
-    drawn here by a seed, and words are scored by the encoder's own embeddings.
-    """
-    import torch
-    from transformers import AutoModelForMaskedLM, AutoTokenizer
-
-    base = DEMO / "models" / "minilm"
-    if not base.exists():
-        raise DEMO_FETCH.FetchError("the encoder is missing; run recipes/demo/fetch.py first")
-    torch.manual_seed(17)
-    AutoModelForMaskedLM.from_pretrained(base, dtype=torch.float32).save_pretrained(target)
-    AutoTokenizer.from_pretrained(base).save_pretrained(target)
-    (target / "README.md").write_text(MASKED_CARD, encoding="utf-8", newline="\n")
 
 
 # --- instructions ---------------------------------------------------------------------------------------------------

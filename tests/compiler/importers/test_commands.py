@@ -80,6 +80,15 @@ def test_what_is_no_single_command_is_refused_with_its_place(text: str, words: s
     assert words in refusal.value.diagnostics[0].summary
 
 
+def test_reward_functions_that_are_rewards_of_a_recipe_are_carried() -> None:
+    said = imported(f"trl grpo {MODEL} --reward_funcs trl.rewards.think_format_reward\n")
+    (reward,) = recipe_values(said)["task.rewards"]
+    assert reward["kind"] == "regex"
+    other = imported(f"trl grpo {MODEL} --reward_funcs think_format_reward mine.reward\n")
+    assert recipe_values(other)["task.rewards"] == ({"kind": "exact_match"},)
+    assert {key.key: key.fate.value for key in other.keys}["reward_funcs"] == "not carried", "one of them is code"
+
+
 @pytest.mark.parametrize("program", ["ppo.py", "grpo_vlm.py", "our_training.py"])
 def test_a_program_of_its_own_is_named(program: str) -> None:
     reasons = imported(f"python {program} {MODEL}\n").reasons

@@ -537,3 +537,47 @@ def test_what_torchtune_computes_again(text: str, value: bool | str, fate: Fate)
     imported = import_text(f"{TUNED}{text}\n")
     assert recipe_values(imported)["train.activation_checkpointing"] == value
     assert fates(imported)["ac_mode"] is fate
+
+
+def test_oumis_sampled_answers_and_classes() -> None:
+    text = """model: {model_name: acme/brook}
+data: {train: {datasets: [{dataset_name: openai/gsm8k}]}}
+training: {trainer_type: VERL_GRPO, reward_functions: [gsm8k], grpo: {num_generations: 4, temperature: 0.8}}
+"""
+    values = recipe_values(import_text(text))
+    assert values["task.kind"] == "reinforcement"
+    assert values["task.group_size"] == 4
+    assert values["data.fields.reference"] == "answer"
+    (reward,) = values["task.rewards"]
+    assert reward == {"kind": "numeric_match", "extract": r"#### (-?[0-9.,]+)"}
+    for name, kind in {
+        "CohereForAI/aya_dataset": "generation",
+        "HuggingFaceFW/fineweb-edu": "pretraining",
+        "Magpie-Align/Llama-3-Magpie-Pro-1M-v0.1": "chat",
+    }.items():
+        said = f"{OUMI}data: {{train: {{datasets: [{{dataset_name: {name}}}]}}}}\n"
+        assert recipe_values(import_text(said))["task.kind"] == kind
+
+
+def test_reward_models_and_streamed_text_of_axolotl() -> None:
+    rows = "datasets: [{path: tickets.jsonl, type: bradley_terry.chat_template}]"
+    text = f"base_model: acme/brook\nmicro_batch_size: 2\nreward_model: true\n{rows}\n"
+    values = recipe_values(import_text(text))
+    assert (values["task.kind"], values["data.fields.prompt"]) == ("reward", "input")
+    streamed = (
+        "base_model: acme/brook\nmicro_batch_size: 2\nmax_steps: 9\n"
+        "pretraining_dataset: [{path: acme/web, type: pretrain, text_column: body, name: small}]\n"
+    )
+    imported = import_text(streamed)
+    values = recipe_values(imported)
+    assert (values["task.kind"], values["data.source.hub"]) == ("pretraining", "acme/web")
+    assert values["data.fields.text"] == "body"
+    fates = {key.key: key.fate.value for key in imported.keys}
+    assert fates["pretraining_dataset[0].name"] == "not carried"
+
+
+def test_a_reward_model_and_pairs_of_llama_factory() -> None:
+    assert (
+        recipe_values(import_text(FACTORY.replace("sft", "rm").replace("tickets_registered", "ranked")))["task.kind"]
+        == "reward"
+    )
