@@ -1,0 +1,233 @@
+"""A run whose state is also at an address: another machine goes on from there, and what is not whole is never used."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc import api
+from ftc.spec.documents.events import Event
+from ftc.spec.documents.stored import StoredState
+from ftc.verbs import storage
+from tests.e2e.conftest import Ftc, MakeProject
+
+STEPS = 12
+ADAPTER = "adapter/adapter_model.safetensors"
+
+fsspec = pytest.importorskip("fsspec")
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "_PAUSE_SECONDS", 0.0)
+
+
+@pytest.fixture
+def machine(project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """`machine("b")` is a project of the same files as on any other machine, at the same storage."""
+
+    def make(name: str) -> Path:
+        root = project(steps=STEPS, train={"evaluate_every": 3}, name=name)
+        (root / "ftc.launch.yaml").write_text(f"ftc_launch: 1\nstorage: file://{tmp_path}/store/site\n")
+        return root
+
+    return make
+
+
+def _place(tmp_path: Path) -> Path:
+    (place,) = (tmp_path / "store" / "site" / "tiny").iterdir()
+    return place
+
+
+def _states(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in _place(tmp_path).glob("*.json"))
+
+
+def _apply(root: Path, **how: Any) -> tuple[api.Run, list[Event]]:
+    heard: list[Event] = []
+    return api.apply(root / "recipe.yaml", on_event=heard.append, **how), heard
+
+
+def _said(heard: list[Event], code: str) -> list[str]:
+    return [event.text for event in heard if event.kind == "notice" and event.code == code]
+
+
+def _resumed(heard: list[Event]) -> list[int]:
+    return [event.step for event in heard if event.kind == "resumed"]
+
+
+@pytest.mark.slow
+def test_another_machine_goes_on_with_the_same_bits(machine: Callable[[str], Path], tmp_path: Path, ftc: Ftc) -> None:
+    undisturbed, _ = _apply(machine("undisturbed"))
+    wanted = (undisturbed.folder / ADAPTER).read_bytes()
+    assert _states(tmp_path) == ["over-00000012.json"], "of a run that is over, its end alone stays"
+    shutil.rmtree(tmp_path / "store")
+
+    first = machine("first")
+    _apply(first, until=6)
+    assert _states(tmp_path)[-1] == "going-00000006.json"
+    assert not (first / ".ftc" / "outgoing").exists() or not any((first / ".ftc" / "outgoing").iterdir())
+    second = machine("second")
+    done, heard = _apply(second)
+    assert _resumed(heard) == [6]
+    assert (done.folder / ADAPTER).read_bytes() == wanted
+    assert [one.ended_by for one in done.record.segments] == ["paused", "finished"]
+    audited = ftc("audit", done.record.id)
+    assert audited.code == 0, audited.text
+
+    third, heard = _apply(machine("third"))
+    assert not [event for event in heard if event.kind == "step"], "it is over, so it comes as it is"
+    assert (third.folder / ADAPTER).read_bytes() == wanted
+    assert third.record == done.record
+
+    again, heard = _apply(first)
+    assert again.record == done.record, "a machine that is behind takes what others have done since"
+    (aside,) = (first / ".ftc" / "replaced").iterdir()
+    assert json.loads((aside / "record.json").read_text())["steps_done"] == 6, "its own state is put aside"
+
+
+def _cut(objects: dict[str, Path]) -> None:
+    file = objects["checkpoints/step-00000006/optimizer.safetensors"]
+    file.write_bytes(file.read_bytes()[:-5])
+
+
+def _swap(objects: dict[str, Path]) -> None:
+    file = objects["checkpoints/step-00000006/trainable.safetensors"]
+    file.write_bytes(bytes(reversed(file.read_bytes())))
+
+
+def _remove(objects: dict[str, Path]) -> None:
+    objects["ladder.ndjson"].unlink()
+
+
+def _tear(objects: dict[str, Path]) -> None:
+    (list_file,) = objects["ladder.ndjson"].parents[1].glob("going-00000006.json")
+    list_file.write_text(list_file.read_text()[:100])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [_cut, _swap, _remove, _tear])
+def test_a_damaged_state_is_named_and_an_older_one_used(
+    machine: Callable[[str], Path], tmp_path: Path, damage: Callable[[dict[str, Path]], None]
+) -> None:
+    _apply(machine("first"), until=6)
+    place = _place(tmp_path)
+    assert _states(tmp_path) == ["going-00000003.json", "going-00000006.json"]
+    state = StoredState.model_validate_json((place / "going-00000006.json").read_text())
+    damage({name: place / "objects" / facts.sha256 for name, facts in state.files.items()})
+    root = machine("second")
+    done, heard = _apply(root, until=9)
+    (said,) = _said(heard, "FTC722")
+    assert "damaged" in said
+    assert _resumed(heard) == [3]
+    assert done.record.steps_done == 9
+    assert not [one for one in (root / ".ftc" / "replaced").iterdir() if one.name.startswith(".tmp-")]
+
+
+@pytest.mark.slow
+def test_a_connection_that_breaks_costs_no_step_and_the_next_checkpoint_is_stored(
+    machine: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, sent = storage.Storage.keep, []
+
+    def broken(self: storage.Storage, state: StoredState, files: dict[str, Path]) -> None:
+        sent.append(state.step)
+        if state.step == 3:
+            raise ConnectionError("the network is unreachable")
+        real(self, state, files)
+
+    monkeypatch.setattr(storage.Storage, "keep", broken)
+    done, heard = _apply(machine("first"), until=9)
+    assert done.record.steps_done == 9
+    (said,) = _said(heard, "FTC721")
+    assert "the network is unreachable" in said
+    assert _states(tmp_path)[-1] == "going-00000009.json"
+    assert sent[0] == 3
+
+
+@pytest.mark.slow
+def test_an_upload_that_ends_half_way_is_no_state(
+    machine: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks for good while step 6 is sent: files of it are there, its list is not."""
+    real = storage.Storage._put
+
+    def broken(self: storage.Storage, file: Path, facts: Any) -> None:
+        if "step-00000006" in str(file) and file.name == "state.json":
+            raise ConnectionError("the connection is lost")
+        real(self, file, facts)
+
+    first = machine("first")
+    monkeypatch.setattr(storage.Storage, "_put", broken)
+    with pytest.raises(api.Refusal) as refused:
+        _apply(first, until=6)
+    assert refused.value.diagnostics[0].code == "FTC720"
+    assert _states(tmp_path) == ["going-00000003.json"]
+    monkeypatch.undo()
+    monkeypatch.chdir(first)
+    done, heard = _apply(machine("second"), until=6)
+    assert _resumed(heard) == [3]
+    assert done.record.steps_done == 6
+
+
+def test_a_storage_that_cannot_be_written_is_told_before_training(
+    machine: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = machine("first")
+    (tmp_path / "store").write_text("a file in place of the folder")
+    with pytest.raises(api.Refusal) as refused:
+        _apply(root)
+    (found,) = refused.value.diagnostics
+    assert (found.code, f"file://{tmp_path}/store/site" in found.summary) == ("FTC720", True)
+    assert not list((root / "runs").glob("*/*/record.json"))
+
+
+def test_no_credentials_are_named_with_what_brings_them() -> None:
+    class NoCredentialsError(Exception):
+        """As botocore has it."""
+
+    found = storage.unreachable("s3://bucket/ftc", NoCredentialsError("Unable to locate credentials"))
+    assert "credentials" in str(found.help)
+    assert "aws configure" in str(found.help)
+    gone = storage.unreachable("s3://bucket/ftc", FileNotFoundError("The specified bucket does not exist"))
+    assert "create the bucket" in str(gone.help)
+
+
+def test_objects_that_are_there_are_not_sent_again(tmp_path: Path) -> None:
+    """Of fsspec's filesystem in memory, which has no files of a system."""
+    kept = storage.open_storage("memory://site", "tiny", "0" * 12)
+    (tmp_path / "a").write_bytes(b"same")
+    state = _state(3, {"a": tmp_path / "a", "b": tmp_path / "a"})
+    try:
+        kept.keep(state, {"a": tmp_path / "a", "b": tmp_path / "a"})
+        assert len(kept.filesystem.ls(f"{kept.base}/objects")) == 1
+        kept.fetch(state, tmp_path / "back")
+        assert (tmp_path / "back" / "b").read_bytes() == b"same"
+        (tmp_path / "a").write_bytes(b"another")
+        newer = _state(6, {"a": tmp_path / "a"})
+        kept.keep(newer, {"a": tmp_path / "a"})
+        assert kept.lists() == ["going-00000006.json", "going-00000003.json"]
+        kept.forget({"going-00000006.json": newer})
+        assert len(kept.filesystem.ls(f"{kept.base}/objects")) == 2, "two states stay"
+        last = _state(9, {"a": tmp_path / "a"})
+        kept.keep(last, {"a": tmp_path / "a"})
+        kept.forget({"going-00000009.json": last, "going-00000006.json": newer})
+        assert kept.lists() == ["going-00000009.json", "going-00000006.json"]
+        assert len(kept.filesystem.ls(f"{kept.base}/objects")) == 1
+    finally:
+        kept.filesystem.rm("/site", recursive=True)
+
+
+def _state(step: int, files: dict[str, Path]) -> StoredState:
+    from ftc.spec.canonical import file_digest
+    from ftc.spec.documents.facts import FileFacts
+
+    facts = {name: FileFacts(size=path.stat().st_size, sha256=file_digest(path)) for name, path in files.items()}
+    return StoredState(
+        schema="ftc.stored/1", job_sha256="0" * 64, run_id="0" * 12, step=step, is_over=False, files=facts
+    )
