@@ -14,6 +14,7 @@ __all__ = [
     "HostedSettings",
     "KubernetesSettings",
     "LaunchSettings",
+    "RaySettings",
     "SkyPilotSettings",
     "SlurmSettings",
     "TorchrunSettings",
@@ -60,6 +61,13 @@ StorageAddress = Annotated[
     Field(pattern=r"^((s3|gs)://[a-z0-9][a-z0-9._-]{1,221}|file:///[A-Za-z0-9._-]+)(/[A-Za-z0-9_][A-Za-z0-9._=-]*)*$"),
 ]
 """A bucket or a folder, with a prefix and without a password."""
+RayAddress = (
+    Annotated[
+        str, Field(pattern=r"^(auto|\[?[A-Za-z0-9][A-Za-z0-9.:-]{0,252}\]?:\d{1,5})$"), AfterValidator(_with_port)
+    ]
+    | Address
+)
+"""Where a Ray cluster is."""
 SettingPath = Annotated[str, Field(pattern=r"^[a-z_]{1,64}(\.[a-z0-9_]{1,64}){0,7}$")]
 """Dotted path of a plan's setting, such as `train.learning_rate`."""
 
@@ -136,6 +144,22 @@ class SkyPilotSettings(Document):
     """Lines of shell that come before the run, such as `source .venv/bin/activate`."""
 
 
+class RaySettings(Document):
+    """A Ray cluster, by Ray Train."""
+
+    address: RayAddress | None = None
+    """`auto` or HOST:PORT: the cluster of which this machine is one. `http://HOST:8265`: submit a job to a cluster from
+    elsewhere. Without it Ray starts on this machine, for the run alone."""
+    project: Folder | None = None
+    """Where the project lies on the cluster's machines; where it lies here when not given."""
+    restarts: Annotated[int, Field(ge=0, le=100)] = 3
+    """How often Ray starts all processes again after one was lost."""
+    accelerator: Word | None = None
+    """Ray's name for the GPU, such as `H100`, where a cluster has several kinds."""
+    env: tuple[Variable, ...] = ()
+    """Environment variables of each process, such as `FTC_CACHE=/shared/.ftc/cache`."""
+
+
 class HostedSettings(Document):
     """A hosted fine-tuning service. Its key comes from the environment alone."""
 
@@ -175,6 +199,7 @@ class LaunchSettings(Document):
     slurm: SlurmSettings = SlurmSettings()
     k8s: KubernetesSettings = KubernetesSettings()
     sky: SkyPilotSettings = SkyPilotSettings()
+    ray: RaySettings = RaySettings()
     together: HostedSettings = HostedSettings()
     openai: HostedSettings = HostedSettings()
     storage: StorageAddress | None = None

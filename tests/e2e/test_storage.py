@@ -32,7 +32,9 @@ def machine(project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """`machine("b")` is a project of the same files as on any other machine, at the same storage."""
 
     def make(name: str) -> Path:
-        root = project(steps=STEPS, train={"evaluate_every": 3}, name=name)
+        root = project(steps=STEPS, name=name)
+        recipe = root / "recipe.yaml"
+        recipe.write_text(recipe.read_text().replace("evaluate_every: 6", "evaluate_every: 3"))
         (root / "ftc.launch.yaml").write_text(f"ftc_launch: 1\nstorage: file://{tmp_path}/store/site\n")
         return root
 
