@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,7 @@ def _apply(root: Path, **how: Any) -> tuple[api.Run, list[Event]]:
 
 
 def _said(heard: list[Event], code: str) -> list[str]:
-    return [event.text for event in heard if event.kind == "notice" and event.code == code]
+    return [event.text for event in heard if event.kind == "noticed" and event.code == code]
 
 
 def _resumed(heard: list[Event]) -> list[int]:
@@ -187,3 +189,26 @@ def test_a_storage_that_cannot_be_written_is_told_before_training(
     (found,) = refused.value.diagnostics
     assert (found.code, f"file://{tmp_path}/store/site" in found.summary) == ("FTC720", True)
     assert not list((root / "runs").glob("*/*/record.json"))
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_elsewhere_from_parts(project: MakeProject, tmp_path: Path) -> None:
+    """The first process fetches while the other one waits, and both read their rows of what was stored in parts."""
+    shared = ("--set", "budget.devices=2", "--set", "train.sharding=fsdp", "--yes")
+
+    def apply(name: str, *words: str) -> tuple[Path, dict[str, Any]]:
+        root = project("chat", steps=4, name=name)
+        (root / "ftc.launch.yaml").write_text(f"ftc_launch: 1\nstorage: file://{tmp_path}/store\n")
+        command = [sys.executable, "-m", "ftc", "apply", "recipe.yaml", *shared, *words]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        (record,) = root.glob("runs/tiny/*/record.json")
+        return record.parent, json.loads(record.read_text())
+
+    apply("first", "--until", "2")
+    folder, moved = apply("second")
+    assert [(one["from_step"], one["to_step"]) for one in moved["segments"]] == [(0, 2), (2, 4)]
+    assert (folder / "checkpoints" / "step-00000002" / "trainable-00002-of-00002.safetensors").is_file()
+    shutil.rmtree(tmp_path / "store")
+    _, undisturbed = apply("undisturbed")
+    assert moved["final_weights_sha256"] == undisturbed["final_weights_sha256"]
