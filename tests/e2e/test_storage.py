@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ftc import api
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import Event
 from ftc.spec.documents.stored import StoredState
 from ftc.verbs import storage
@@ -168,7 +169,7 @@ def test_an_upload_that_ends_half_way_is_no_state(
 
     first = machine("first")
     monkeypatch.setattr(storage.Storage, "_put", broken)
-    with pytest.raises(api.Refusal) as refused:
+    with pytest.raises(Refusal) as refused:
         _apply(first, until=6)
     assert refused.value.diagnostics[0].code == "FTC720"
     assert _states(tmp_path) == ["going-00000003.json"]
@@ -184,7 +185,7 @@ def test_a_storage_that_cannot_be_written_is_told_before_training(
 ) -> None:
     root = machine("first")
     (tmp_path / "store").write_text("a file in place of the folder")
-    with pytest.raises(api.Refusal) as refused:
+    with pytest.raises(Refusal) as refused:
         _apply(root)
     (found,) = refused.value.diagnostics
     assert (found.code, f"file://{tmp_path}/store/site" in found.summary) == ("FTC720", True)
