@@ -168,16 +168,39 @@ def test_an_upload_that_ends_half_way_is_no_state(
         real(self, file, facts)
 
     first = machine("first")
-    monkeypatch.setattr(storage.Storage, "_put", broken)
-    with pytest.raises(Refusal) as refused:
-        _apply(first, until=6)
+    with monkeypatch.context() as network:
+        network.setattr(storage.Storage, "_put", broken)
+        with pytest.raises(Refusal) as refused:
+            _apply(first, until=6)
     assert refused.value.diagnostics[0].code == "FTC720"
     assert _states(tmp_path) == ["going-00000003.json"]
-    monkeypatch.undo()
-    monkeypatch.chdir(first)
     done, heard = _apply(machine("second"), until=6)
     assert _resumed(heard) == [3]
     assert done.record.steps_done == 6
+
+
+@pytest.mark.slow
+def test_an_end_that_could_not_be_stored_is_stored_by_the_next_apply(
+    machine: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ftc: Ftc
+) -> None:
+    real = storage.Storage.keep
+
+    def broken(self: storage.Storage, state: StoredState, files: dict[str, Path]) -> None:
+        if state.is_over:
+            raise ConnectionError("the network is unreachable")
+        real(self, state, files)
+
+    machine("first")
+    with monkeypatch.context() as network:
+        network.setattr(storage.Storage, "keep", broken)
+        lost = ftc("apply", "recipe.yaml", "--yes")
+    assert (lost.code, "FTC720" in lost.text) == (1, True), lost.text
+    assert not _states(tmp_path)[-1].startswith("over-")
+    assert ftc("apply", "recipe.yaml").code == 0
+    assert _states(tmp_path) == ["over-00000012.json"]
+    shutil.rmtree(tmp_path / "store")
+    assert ftc("apply", "recipe.yaml").code == 0, "once it is stored nothing is connected to"
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_storage_that_cannot_be_written_is_told_before_training(

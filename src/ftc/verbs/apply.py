@@ -26,7 +26,7 @@ from ftc.verbs.pages import write_missing_pages, write_pages
 from ftc.verbs.plan import Planned
 from ftc.verbs.register import register_asked
 from ftc.verbs.runs import Run, load_run, predecessor
-from ftc.verbs.storing import brought_back, stored
+from ftc.verbs.storing import brought_back, store_rest, stored
 from ftc.verbs.track import tracked_by
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def execute_planned(
     if going_on is not None and going_on.record.is_finished:
         if not is_follower(os.environ):
             _say(write_missing_pages(going_on), listen)
-        with stored(planned, folder, listen):  # where the end couldn't be stored before
-            return going_on
+            store_rest(going_on, listen)
+        return going_on
     from ftc.runtime.execution.execute import Inputs, Steering, execute
     from ftc.runtime.tracking.reporters import Reporters
 
@@ -76,7 +76,7 @@ def execute_planned(
     make_ignored(planned.root / "runs")
     place = RunFolder(folder)
     reporters = Reporters(tracked_by(planned), planned.root, place)
-    with stored(planned, folder, listen) as storing:
+    with stored(planned.root, plan, folder, listen) as storing:
         following = _Following(planned.root, plan, place, storing, planned.recipe_text, reporters)
         try:
             record = execute(plan, inputs, place, following.hear, Steering(until, stop), reporters.settle)

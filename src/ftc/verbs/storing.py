@@ -26,14 +26,15 @@ from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import RunFolder, runs_folder, step_of
 from ftc.spec.storage.processes import is_follower
 from ftc.verbs.launch import site_settings
-from ftc.verbs.runs import load_run, run_of
+from ftc.verbs.runs import Run, load_run, run_of
 from ftc.verbs.standing import standing_of
 from ftc.verbs.storage import Damaged, Storage, open_storage, unreachable
 
 if TYPE_CHECKING:
+    from ftc.spec.documents.plan import Plan
     from ftc.verbs.plan import Planned
 
-__all__ = ["brought_back", "stored"]
+__all__ = ["brought_back", "store_rest", "stored"]
 
 Say = Callable[[Diagnostic], None]
 
@@ -130,11 +131,12 @@ def _reaching(address: str) -> Iterator[None]:
 
 
 @contextmanager
-def stored(planned: Planned, folder: Path, listen: EventListener) -> Iterator[EventListener]:
+def stored(root: Path, plan: Plan, folder: Path, listen: EventListener) -> Iterator[EventListener]:
     """Sends a run's states to the site's storage while the block runs, and the last one at its end.
 
     Args:
-        planned: The plan.
+        root: The project.
+        plan: The run's plan.
         folder: The run's.
         listen: Hears of every event that what is yielded hears, and of a state that couldn't be sent: the next one has
             all that it had.
@@ -142,26 +144,38 @@ def stored(planned: Planned, folder: Path, listen: EventListener) -> Iterator[Ev
     Raises:
         Refusal: The last state couldn't be sent (FTC720).
     """
-    address = site_settings(planned.root).storage
+    address = site_settings(root).storage
     if address is None or is_follower(os.environ):
         yield listen
         return
-    storage = open_storage(address, planned.plan.name, folder.name)
-    outgoing = planned.root / ".ftc" / "outgoing" / folder.name
-    sending = _Sending(storage, RunFolder(folder), outgoing, planned.plan.job_sha256(), listen)
+    storage, outgoing = open_storage(address, plan.name, folder.name), _outgoing(root, folder)
+    sending = _Sending(storage, RunFolder(folder), outgoing, plan.job_sha256(), listen)
     try:
-        try:
-            yield sending.hear
-        except KeyboardInterrupt:
-            sending.leave()
-            raise
-        except BaseException:
-            with suppress(Refusal, OSError):  # why the run failed counts
-                sending.finish()
-            raise
-        sending.finish()
-    finally:
-        shutil.rmtree(outgoing, ignore_errors=True)
+        yield sending.hear
+    except KeyboardInterrupt:
+        sending.leave()
+        raise
+    except BaseException:
+        with suppress(Refusal, OSError):  # why the run failed counts
+            sending.finish()
+        raise
+    sending.finish()
+
+
+def store_rest(run: Run, listen: EventListener) -> None:
+    """Sends the end of a run that is over, where it could not be sent before; without that, nothing is connected to.
+
+    Raises:
+        Refusal: It couldn't be sent again (FTC720).
+    """
+    if _outgoing(run.root, run.folder).exists():
+        with stored(run.root, run.plan, run.folder, listen):
+            pass
+
+
+def _outgoing(root: Path, folder: Path) -> Path:
+    """Where what is to be sent lies meanwhile: it stays until the run's last state has arrived."""
+    return root / ".ftc" / "outgoing" / folder.name
 
 
 @dataclass(slots=True)
@@ -186,11 +200,11 @@ class _Sending:
         if not isinstance(event, CheckpointSaved) or self._now is not None:
             return
         try:
-            state, files = self._take(event.step, is_over=False)
+            files = self._take()
         except OSError as error:
             self._tell(error)
         else:
-            self._now = self._worker.submit(self._send, state, files)
+            self._now = self._worker.submit(self._send, event.step, files)
 
     def finish(self) -> None:
         """Waits for what is on its way, then sends what the run's folder holds at last.
@@ -209,9 +223,9 @@ class _Sending:
         if not steps and not record.is_finished:
             return
         step = record.steps_done if record.is_finished else steps[-1]
-        state, files = self._take(step, is_over=record.is_finished)
         with _reaching(self.storage.address):
-            self._send(state, files)
+            self._send(step, self._take(), is_over=record.is_finished)
+        shutil.rmtree(self.outgoing)
 
     def leave(self) -> None:
         """Waits for nothing."""
@@ -230,7 +244,7 @@ class _Sending:
         finding = diagnostic("FTC721", f"a checkpoint could not be stored at `{self.storage.address}`: {why}")
         _say(self.listen, finding)
 
-    def _take(self, step: int, *, is_over: bool) -> tuple[StoredState, dict[str, Path]]:
+    def _take(self) -> dict[str, Path]:
         """The run's folder as it is now, put aside: checkpoints and results as links, since they don't change."""
         shutil.rmtree(self.outgoing, ignore_errors=True)
         self.outgoing.mkdir(parents=True)
@@ -242,28 +256,28 @@ class _Sending:
             place = files[name.as_posix()] = self.outgoing / name
             place.parent.mkdir(parents=True, exist_ok=True)
             _link(path, place) if len(name.parts) > 1 else shutil.copyfile(path, place)
+        return files
+
+    def _send(self, step: int, files: dict[str, Path], *, is_over: bool = False) -> None:
+        facts = {}
+        for name, path in files.items():
+            status = path.stat()
+            key = (name, status.st_ino, status.st_mtime_ns, status.st_size)
+            if key not in self._known:  # the files of a checkpoint are hashed once
+                self._known[key] = FileFacts(size=status.st_size, sha256=file_digest(path))
+            facts[name] = self._known[key]
         state = StoredState(
             schema="ftc.stored/1",
             job_sha256=self.job_sha256,
             run_id=self.run.path.name,
             step=step,
             is_over=is_over,
-            files={},
+            files=facts,
         )
-        return state, files
-
-    def _send(self, state: StoredState, files: dict[str, Path]) -> None:
-        for name, path in files.items():
-            status = path.stat()
-            key = (name, status.st_ino, status.st_mtime_ns, status.st_size)
-            if key not in self._known:  # the files of a checkpoint are hashed once
-                self._known[key] = FileFacts(size=status.st_size, sha256=file_digest(path))
-            state.files[name] = self._known[key]
         self.storage.keep(state, files)
-        name = list_name(state.step, is_over=state.is_over)
-        self._states = {name: state} | {one: older for one, older in self._states.items() if one != name}
-        if state.is_over:
-            self._states = {name: state}
+        name = list_name(step, is_over=is_over)
+        older = {} if is_over else {one: before for one, before in self._states.items() if one != name}
+        self._states = {name: state} | older
         while len(self._states) > self.storage.least:
             self._states.popitem()
         self.storage.forget(self._states)
