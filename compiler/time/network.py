@@ -15,6 +15,7 @@ from typing import Literal
 from ftc.compiler.time.amounts import Kernel, window_of
 from ftc.spec.architectures import Family
 from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.fused_kernels import FusedPart
 from ftc.spec.module_names import part_of, role_of
 from ftc.spec.precisions import NUMBER_TYPES
 from ftc.spec.strategies import Beside
@@ -107,6 +108,7 @@ class Network:
         composes_norms: Whether its norms are computed piece by piece.
         rotates: Whether queries and keys are turned by their place.
         rounded: Weights that each pass rounds, as they will be when they are exported.
+        fused: Parts of layers that one kernel computes, in place of several.
     """
 
     family: Family
@@ -132,6 +134,7 @@ class Network:
     composes_norms: bool
     rotates: bool
     rounded: int = 0
+    fused: tuple[FusedPart, ...] = ()
 
     @property
     def linear_weights(self) -> int:

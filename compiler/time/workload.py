@@ -74,7 +74,8 @@ def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool =
         attention=draft_kernel(draft, model, training=training),
     )
     width = head.score_width(len(draft.labels), vocabulary=model.vocab_size, hidden=model.hidden_size)
-    return replace(network, head_width=width, rounded=sum(rounded_modules(draft).values()))
+    fused = draft.train.kernels if training else ()
+    return replace(network, head_width=width, rounded=sum(rounded_modules(draft).values()), fused=fused)
 
 
 def draft_kernel(draft: ClosedDraft, model: ModelFacts, *, training: bool) -> Kernel:

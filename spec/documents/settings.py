@@ -18,6 +18,7 @@ from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSet
 from ftc.spec.documents.model_options import ModelOptions
 from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.documents.seeds import Seeds
+from ftc.spec.fused_kernels import FusedPart
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizer_keys import OptimizerNumbers
@@ -195,6 +196,8 @@ class OpenTrain(Document):
     """Weight of the z-loss; None for none."""
     compile: bool = False
     """Whether layers are compiled for training; absent from the plan where they aren't."""
+    kernels: tuple[FusedPart, ...] = ()
+    """Parts of layers that fused kernels compute in training; absent where torch's own compute all."""
     ema_decay: Real | None = None
     """Largest decay of the average of trained weights, which is measured and saved in their place; None for none."""
     average_checkpoints: int | None = None
@@ -290,7 +293,7 @@ class TrainSettings(OpenTrain):
         asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints")
         sections = ("embedding", "reranking", "router", "masking", "spans", "sampling", "quantize_aware")
         usual: dict[str, Any] = dict.fromkeys((*asked, *sections))
-        usual |= {"nodes": 1, "parameter_groups": (), "compile": False}
+        usual |= {"nodes": 1, "parameter_groups": (), "compile": False, "kernels": ()}
         absent = {name for name, value in usual.items() if getattr(self, name) == value}
         return {name: value for name, value in handler(self).items() if name not in absent}
 

@@ -47,6 +47,7 @@ _HOSTED = "tests/e2e/test_hosted.py"
 _EXTENSION = "tests/e2e/test_extension.py"
 ELSEWHERE: dict[str, str] = {
     "FTC673": "tests/runtime/training/test_compiled.py::test_a_run_goes_on_where_nothing_can_be_compiled",
+    "FTC674": "tests/compiler/test_kernel_choices.py::test_where_there_are_none_only_who_asked_by_name_is_told",
     "FTC781": "tests/e2e/test_profile.py::test_more_steps_than_the_run_has",
     "FTC790": f"{_HOSTED}::test_what_a_service_cannot_do_is_refused_by_name",
     "FTC791": f"{_HOSTED}::test_limits_of_the_service_are_named",
