@@ -7,6 +7,7 @@ from typing import Any
 from ftc.compiler.draft import Draft, Reasons
 from ftc.compiler.search.candidates import device_counts
 from ftc.spec.fused_kernels import EXTRA, LIGER, liger_parts
+from ftc.spec.precisions import asks_float8
 
 __all__ = ["check_kernels", "kernel_settings"]
 
@@ -42,6 +43,7 @@ def _obstacle(draft: Draft) -> str | None:
         (draft.model.vision is not None, f"{LIGER}'s kernels for models that read images aren't used"),
         (device_counts(draft) != (1,), "they are used on one device alone"),
         (train.compile, "layers are compiled"),
+        (asks_float8(train.precision), "products are in 8 bits"),
         (draft.recipe.writing is not None, "the model writes answers that it is trained on"),
         (train.determinism in _PROVEN, f"equal bits are asked for (`determinism: {train.determinism}`)"),
     )

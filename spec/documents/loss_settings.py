@@ -25,6 +25,7 @@ from ftc.spec.writing import Writing
 __all__ = [
     "DistillationSettings",
     "EmbeddingSettings",
+    "GroupSettings",
     "MaskingSettings",
     "PreferenceSettings",
     "RegressionSettings",
@@ -226,6 +227,13 @@ class RouterSettings(Document):
     """Weight of the load balancing loss; None where it is not part of the loss."""
 
 
+class Float8Settings(Document):
+    """Which products of training are computed in 8 bits; the precision's card says how."""
+
+    num_modules: int
+    """Linear layers whose products are; checked when the model is built."""
+
+
 class QuantizeAwareSettings(Document):
     """How weights are rounded in training, as they will be when they are exported."""
 
@@ -238,3 +246,11 @@ class QuantizeAwareSettings(Document):
     def words(self) -> str:
         """In a few words."""
         return f"{self.weights} in groups of {self.group_size}" if self.group_size else f"{self.weights} by row"
+
+
+class GroupSettings(Document):
+    """Parameters with a learning rate of their own."""
+
+    parameters: tuple[str, ...]
+    """Patterns of names, of which a parameter fits one."""
+    learning_rate: Real

@@ -90,6 +90,7 @@ class TraceJob(Document):
                 **({"averages": True} if self.settings.train.averages else {}),
                 **({"kernels": train["kernels"]} if "kernels" in train else {}),
                 **({"rounds": train["quantize_aware"]} if "quantize_aware" in train else {}),
+                **({"float8": train["float8"]} if "float8" in train else {}),
                 "is_noisy": self.settings.train.neftune_alpha is not None,
                 "compares": compared is not None and (compared.model_dump(mode="json", exclude={"beta"}) or True),
                 **{name: train[name] for name in ("fused", "precision")},

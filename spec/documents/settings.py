@@ -37,7 +37,6 @@ __all__ = [
     "DeterminismSettings",
     "DeviceSettings",
     "EvalSettings",
-    "GroupSettings",
     "ModelSettings",
     "Open",
     "OpenEval",
@@ -155,14 +154,6 @@ class DeterminismSettings(Document):
     """Steps that are run twice in fresh processes before training; 0 for none."""
 
 
-class GroupSettings(Document):
-    """Parameters with a learning rate of their own."""
-
-    parameters: tuple[str, ...]
-    """Patterns of names, of which a parameter fits one."""
-    learning_rate: Real
-
-
 class OpenTrain(Document):
     """Training, step by step, but for what the solver chooses, the teacher, and how alike two runs have to be."""
 
@@ -178,7 +169,7 @@ class OpenTrain(Document):
     """Of a new head; None where it learns as everything else does, or there is none."""
     head_modules: tuple[str, ...] = ()
     """Modules of a new head, where it has a learning rate of its own."""
-    parameter_groups: tuple[GroupSettings, ...] = ()
+    parameter_groups: tuple[losses.GroupSettings, ...] = ()
     """Learning rates by name, of which the first that fits counts; absent from the plan where there are none."""
     class_weights: tuple[Real, ...] = ()
     """What a row's loss is multiplied by, in the order of the labels; empty for nothing."""
@@ -204,6 +195,8 @@ class OpenTrain(Document):
     """Last checkpoints whose mean is the result; None for none."""
     quantize_aware: losses.QuantizeAwareSettings | None = None
     """How weights are rounded in training; absent where they aren't."""
+    float8: losses.Float8Settings | None = None
+    """Which products are computed in 8 bits in training; absent where none are."""
     neftune_alpha: Real | None = None
     """Noise on the embeddings in training; None for none."""
     max_grad_norm: Real | None
@@ -291,11 +284,11 @@ class TrainSettings(OpenTrain):
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints")
-        sections = ("embedding", "reranking", "router", "masking", "spans", "sampling", "quantize_aware")
-        usual: dict[str, Any] = dict.fromkeys((*asked, *sections))
-        usual |= {"nodes": 1, "parameter_groups": (), "compile": False, "kernels": ()}
-        absent = {name for name, value in usual.items() if getattr(self, name) == value}
-        return {name: value for name, value in handler(self).items() if name not in absent}
+        sections = ("embedding", "reranking", "router", "masking", "spans", "sampling", "quantize_aware", "float8")
+        usual: dict[str, Any] = {**dict.fromkeys((*asked, *sections)), "nodes": 1, "compile": False}
+        usual |= {"parameter_groups": (), "kernels": ()}
+        said = handler(self).items()
+        return {name: value for name, value in said if name not in usual or getattr(self, name) != usual[name]}
 
 
 class OpenEval(Document):
