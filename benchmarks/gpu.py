@@ -36,8 +36,10 @@ from benchmarks.support.gpu_parts import PARTS, Machine, Part
 _ROOT = Path(__file__).resolve().parents[1]
 _LEAST_SECONDS = 20
 """No part is begun with less time than this."""
-_LIBRARIES = ("ftc", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "triton", "flash-attn", "pydantic")
-_LIBRARIES += ("liger-kernel",)
+_LIBRARIES = (
+    *("ftc", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "triton", "flash-attn", "liger-kernel"),
+    "pydantic",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,8 @@ def fuse_layers(model: nn.Module, train: TrainSettings) -> Callable[[], None]:
         replaced = [_put_back(module, before) for module, before in zip(code, names, strict=True)]
     found = set[str]()
     for one, before in zip(members, own, strict=True):
-        if (fused := vars(one).get("forward")) is not before:
-            one.forward = _in_training(one, fused, before or MethodType(type(one).forward, one))
+        if vars(one).get("forward") is not before:
+            one.forward = _in_training(one, one.forward, before or MethodType(type(one).forward, one))
             found.add("modules")
     keeps = checkpointing_card(train.activation_checkpointing)
     for module, functions in zip(code, replaced, strict=True):

@@ -287,7 +287,8 @@ class Batch:
     def pinned(self) -> Batch:
         """The batch in memory that the system leaves in its place, from which a card copies while others compute."""
         tensors = ((field.name, getattr(self, field.name)) for field in fields(self) if field.name != "offsets")
-        return replace(self, **{name: one.pin_memory() for name, one in tensors if isinstance(one, torch.Tensor)})
+        held: dict[str, Any] = {name: one.pin_memory() for name, one in tensors if isinstance(one, torch.Tensor)}
+        return replace(self, **held)
 
     def part(self, lines: slice) -> Batch:
         """The batch with some of its targets, as far as losses go."""

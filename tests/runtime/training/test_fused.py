@@ -39,7 +39,7 @@ from tests.support.trace_jobs import PROCESSOR, trace_job  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 ALL = tuple(card.part for card in FUSED_KERNELS)
-LARGEST = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
+LARGEST = {torch.float32: 1e-5, torch.bfloat16: 4e-2}
 """Difference of losses, and of gradients beside the largest gradient."""
 
 

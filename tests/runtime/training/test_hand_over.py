@@ -57,8 +57,8 @@ def test_a_card_is_waited_for_when_numbers_are_used(monkeypatch: pytest.MonkeyPa
         return SimpleNamespace(copy_=copied, item=lambda: told.append("item") or 0.5)
 
     event = SimpleNamespace(record=lambda: told.append("record"), synchronize=lambda: told.append("wait"))
-    monkeypatch.setattr(hand_over.torch, "empty", host)
-    monkeypatch.setattr(hand_over.torch.cuda, "Event", lambda: event)
+    monkeypatch.setattr(torch, "empty", host)
+    monkeypatch.setattr(torch.cuda, "Event", lambda: event)
     number: Any = SimpleNamespace(device=torch.device("cuda"), shape=(), dtype="float32")
     read = hand_over.reading(number, number)
     assert told == ["copy float32 True", "copy float32 True", "record"]
