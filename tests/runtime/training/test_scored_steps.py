@@ -118,7 +118,7 @@ def test_ten_steps_by_the_formula(name: str, tmp_path: Path) -> None:
     assert abs(found[-1].loss - found[0].loss) > 1e-2, "ten steps change the loss by far more than rounding"
 
 
-_COMPARED = {
+_COMPARED: dict[str, dict[str, Any]] = {
     "dpo": {"train__preference": {"beta": 0.3}},
     "simpo": {"train__preference": {"beta": 2.0, "loss": "simpo", "gamma": 0.5}},
     "reward": {"model__head": "regression", "text__labels": ("reward",)},
