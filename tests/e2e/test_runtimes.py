@@ -84,9 +84,8 @@ def texts_by_transformers(run: api.Run, folder: Path) -> list[str]:
     return said
 
 
-@pytest.mark.parametrize("strategy", ["full", "lora"])
-def test_transformers_answers_as_gated(finished: Finished, ftc: Ftc, strategy: str) -> None:
-    run = finished("generation", strategy)
+def test_transformers_answers_as_gated(finished: Finished, ftc: Ftc) -> None:
+    run = finished("generation")
     said = texts_by_transformers(run, exported(run, ftc, "--format", "merged", "--type", "f32"))
     assert said == [one.tuned.text for one in outcomes_of(run)]
     as_gated(run, "rouge_l", score("rouge_l", [row["answer"] for row in sources_of(run)], said))
@@ -106,7 +105,7 @@ def test_a_merged_classifier_answers_as_gated(finished: Finished, ftc: Ftc) -> N
 @pytest.mark.parametrize("bits", ["int8", "float8", "int4"])
 def test_torchao_answers_as_gated(finished: Finished, ftc: Ftc, bits: str) -> None:
     package_of("torchao", "torchao")
-    run = finished("generation", "lora")
+    run = finished("generation")
     said = texts_by_transformers(run, exported(run, ftc, "--format", "merged", "--type", bits))
     value = score("rouge_l", [row["answer"] for row in sources_of(run)], said)
     as_gated(run, "rouge_l", value, same=False)
@@ -114,7 +113,12 @@ def test_torchao_answers_as_gated(finished: Finished, ftc: Ftc, bits: str) -> No
 
 @pytest.mark.parametrize(
     ("task", "bits"),
-    [("classification", "f32"), ("classification", "int8"), ("token_classification", "f32"), ("extraction", "f32")],
+    [
+        ("classification", "f32"),
+        ("classification", "int8_dynamic"),
+        ("token_classification", "f32"),
+        ("extraction", "f32"),
+    ],
 )
 def test_onnxruntime_answers_as_gated(finished: Finished, ftc: Ftc, task: str, bits: str) -> None:
     """By the program that stands beside the file, in a process that knows neither ftc nor torch."""
@@ -169,7 +173,7 @@ def test_transformers_serve_answers_as_gated(
     """Its server, which speaks OpenAI's protocol, is asked by hand, and then by `ftc run eval --server`."""
     package_of("serving", "uvicorn")
     package_of("serving", "fastapi")
-    run = finished("generation", "lora")
+    run = finished("generation")
     folder = exported(run, ftc, "--format", "merged", "--type", "f32").resolve()
     port = free_port()
     words = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(folder), "--port", str(port)]
