@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ftc.compiler.importers import rounding, rows, rules, trackers, training, words
-from ftc.compiler.importers.meshes import mesh_sizes
+from ftc.compiler.importers.meshes import divided_layers, mesh_sizes
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.divergences import DIVERGENCES
 
@@ -35,6 +35,7 @@ _SUMMARY = {
     "torchtune.datasets.grammar_dataset": ("liweili/c4_200m", "input", "output"),
 }
 _PAIRS = "choose a data set of preferences, or use `--data FILE --task preference`"
+_SAME_REFERENCE = "the reference is the model before the first step; drop `ref_checkpointer`"
 _DPO = "torchtune.rlhf.loss.DPOLoss"
 _LOSSES = frozenset(
     {
@@ -133,7 +134,10 @@ def _rows(t: Translation) -> None:
     builder = t.text("dataset._component_")
     if builder is None:
         key = "dataset" if t.has("dataset") else ()
-        t.block(key, "no data set to train on is named", "choose a configuration that trains")
+        if not (key or t.has("optimizer")):
+            t.block_without_training()
+        else:
+            t.block(key, "no data set to train on is named", "choose a configuration that trains")
     elif builder in _ALPACA:
         _source(t, _ALPACA[builder])
         columns = _columns(t, ("instruction", "input", "output"))
@@ -222,6 +226,11 @@ def _train(t: Translation) -> None:
         t.block("dataset._component_", "rows without preferences, which DPO needs", _PAIRS)
     elif loss == _DPO:
         t.carry("loss._component_", "task.kind", pairs)
+        reference, trained = (t.text(f"{one}.checkpoint_dir") for one in ("ref_checkpointer", "checkpointer"))
+        if reference in (None, trained):
+            t.needless("ref_checkpointer", "the reference is the model before the first step")
+        else:
+            t.block("ref_checkpointer", "a reference that is another model is not supported", _SAME_REFERENCE)
         if (beta := t.number("loss.beta")) is not None:
             t.carry("loss.beta", "task.beta", beta)
     elif loss:
@@ -328,8 +337,8 @@ _RULES: rules.Rules = {
     **rules.dropped("weights are rounded from the first step on", "fake_quant_after_n_steps"),
     **rules.blocking("reinforcement learning is not supported",
         "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions", _SUPERVISED),
-    **rules.shared_work("fsdp_cpu_offload fsdp_reshard_after_forward tensor_parallel_dim tensor_parallel_plan "
-        "context_parallel_dim custom_sharded_layers"),
+    **rules.shared_work("fsdp_cpu_offload fsdp_reshard_after_forward custom_sharded_layers"),
+    **divided_layers("tensor_parallel_dim tensor_parallel_plan context_parallel_dim"),
     **mesh_sizes("data_parallel_replicate_dim", "data_parallel_shard_dim"),
 }  # fmt: skip
 
