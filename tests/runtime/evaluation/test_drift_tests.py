@@ -150,7 +150,6 @@ def test_damage_that_no_row_has_is_no_test() -> None:
 
 
 def test_rows_that_are_all_alike_or_empty() -> None:
-    known = draw(np.random.default_rng(7), 12)
     empty: list[list[int]] = [[]] * 12
     for tokens in ([[5, 6, 7]] * 12, empty):
         one = Sample.of(tokens)
