@@ -51,6 +51,7 @@ CPUS = {
 TORCHAO = (
     "tests/e2e/test_quantized_export.py",
     "tests/e2e/test_quantize_aware.py",
+    "tests/e2e/test_runtimes.py",
     "tests/e2e/test_float8.py",
     "tests/runtime/training/test_float8_steps.py",
     "tests/runtime/training/test_rounded_steps.py",
@@ -149,7 +150,8 @@ def gguf(session: nox.Session) -> None:
 def onnx(session: nox.Session) -> None:
     """Export classifiers, taggers, extractive answers and embeddings as ONNX, and use them with onnxruntime."""
     install(session, "-e", ".[onnx]", *GROUPS["test"])
-    session.run("pytest", "-n0", "tests/e2e/test_onnx.py", *session.posargs, env={**QUIET, "FTC_SESSION": "onnx"})
+    tests = ("tests/e2e/test_onnx.py", "tests/e2e/test_runtimes.py")
+    session.run("pytest", "-n0", *tests, *session.posargs, env={**QUIET, "FTC_SESSION": "onnx"})
 
 
 @nox.session
@@ -175,8 +177,18 @@ def embeddings(session: nox.Session) -> None:
         "tests/runtime/training/test_embedding_steps.py",
         "tests/e2e/test_embedding.py",
         "tests/e2e/test_reranking.py",
+        "tests/e2e/test_runtimes.py",
     )
     session.run("pytest", "-n0", *tests, *session.posargs, env=QUIET)
+
+
+@nox.session
+def serving(session: nox.Session) -> None:
+    """Have the server of transformers serve an exported model, and ask it for the run's test rows."""
+    install(session, "-e", ".[train]", *GROUPS["test"], *GROUPS["serving"])
+    session.run(
+        "pytest", "-n0", "tests/e2e/test_runtimes.py", *session.posargs, env={**QUIET, "FTC_SESSION": "serving"}
+    )
 
 
 @nox.session
