@@ -23,6 +23,7 @@ class Writing:
         temperature: Divides the logits that tokens are drawn from.
         top_k: Tokens among which each token is drawn; 0 for all.
         share: Of the steps that train on such answers; the others train on the rows as they are.
+        divides: Whether several devices each write a part of a step's answers; else one device writes them all.
     """
 
     answers: int
@@ -30,6 +31,7 @@ class Writing:
     temperature: float
     top_k: int
     share: float
+    divides: bool
 
     def at(self, step: int) -> bool:
         """Whether a step, counted from 0, trains on written answers; such steps are evenly spread."""

@@ -233,7 +233,8 @@ def device_counts(draft: Draft) -> tuple[int, ...]:
     asked, train, nodes = draft.recipe.budget.devices, draft.recipe.train, draft.recipe.budget.nodes
     if asked != "auto":
         return (asked * nodes,)
-    if draft.recipe.writing is not None or train.compile:  # rules refuse more
+    writing = draft.recipe.writing
+    if train.compile or (writing is not None and not writing.divides):  # rules refuse more
         return (1,)
     least = 1 if train.sharding == "auto" else sharding_card(train.sharding).least_devices(nodes)
     if least == 1 and train.determinism in ("bitwise", "best_effort"):

@@ -72,7 +72,7 @@ def sampled(draft: ClosedDraft) -> _Ranges:
     sampling, writing, train = draft.recipe.task.sampling, draft.recipe.writing, draft.train
     assert writing is not None, "the caller looked"
     answered = with_answers(replace(writing, share=1.0), lengths_of(draft, "train"), answer_lengths(writing)[1])
-    batch = min(draft.candidate.eval_batch, train.batch_size)
+    batch = min(draft.candidate.eval_batch, -(-train.batch_size // draft.candidate.devices))
     written = _written(draft, writing, _in_training(draft), answered, batch)
     if sampling is not None and sampling.beta:
         base = _base(draft)

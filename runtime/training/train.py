@@ -184,9 +184,8 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream) -> RowSo
     settings = session.plan.settings
     train = settings.train
     if isinstance(work.scorer, ReinforcementScorer):
-        texts = tokenizer_folder(session.inputs.model_folder, settings.model.tokenizer)
-        decode, device = TextDecoder(texts), session.accelerator.device
-        return SampledRows(work.model, work.scorer, rows, settings, decode, session.stop, device)
+        decode = TextDecoder(tokenizer_folder(session.inputs.model_folder, settings.model.tokenizer))
+        return SampledRows(work.model, work.scorer, rows, settings, decode, session.stop, session.accelerator)
     order = BatchOrder(
         rows.lengths,
         train.batch_size,
@@ -202,7 +201,7 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream) -> RowSo
         return MaskedRows(rows, order, train.spans, settings.seeds.masking, step_spans)
     plain = StreamRows(rows, order)
     if train.writing is not None:
-        writer = AnswerWriter(work.model, rows, settings, session.stop, session.accelerator.device)
+        writer = AnswerWriter(work.model, rows, settings, session.stop, session.accelerator)
         return OnPolicyRows(plain, writer, settings)
     return plain
 

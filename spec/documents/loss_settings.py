@@ -147,6 +147,7 @@ class SamplingSettings(Document):
             temperature=self.temperature,
             top_k=self.top_k,
             share=1.0,
+            divides=False,  # a group's rewards are compared where its answers are written
         )
 
 

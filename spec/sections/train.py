@@ -124,6 +124,7 @@ class OnPolicy(Document):
             temperature=self.temperature,
             top_k=self.top_k,
             share=self.lmbda,
+            divides=True,
         )
 
 

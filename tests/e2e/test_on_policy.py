@@ -73,13 +73,19 @@ def test_from_rows_to_audit_and_the_same_bits_after_an_interruption(project: Mak
     assert [one["subject"] for one in json.loads(forged.out)["findings"]] == ["answers.ndjson, step 2: tokens"]
 
 
+@pytest.mark.parametrize("sharding", ["ddp", "fsdp"])
+def test_several_devices_are_planned_for(project: MakeProject, ftc: Ftc, sharding: str) -> None:
+    root = taught(project("chat"), "decoder", ON_POLICY)
+    shared = ("--set", "budget.devices=2", "--set", f"train.sharding={sharding}")
+    planned = ftc("plan", "recipe.yaml", "-o", "plan.json", *shared)
+    assert planned.code == 0, planned.text
+    plan = json.loads((root / "plan.json").read_text())
+    assert plan["settings"]["train"]["world_size"] == 2
+    assert any(phase["phase"].startswith("sampling") for phase in plan["memory"]["phases"])
+
+
 @pytest.mark.parametrize(
-    ("key", "code"),
-    [
-        ("budget.devices=2", "FTC446"),
-        ("train.packing=true", "FTC446"),
-        ("train.distillation.weight=0.5", "FTC446"),
-    ],
+    ("key", "code"), [("train.packing=true", "FTC446"), ("train.distillation.weight=0.5", "FTC446")]
 )
 def test_what_written_answers_cannot_be_combined_with(project: MakeProject, ftc: Ftc, key: str, code: str) -> None:
     taught(project("chat"), "decoder", ON_POLICY)

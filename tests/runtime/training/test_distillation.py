@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -274,8 +273,7 @@ def job_with_teacher(root: Path, **changes: Any) -> Job:
     """A whole run whose teacher lies beside its model."""
     write_tiny_model(root / "teacher", "gpt2", seed=8)
     asked = lesson(root / "teacher", **changes.pop("lesson", {}))
-    job = make_job(root, train__distillation=asked, eval__metrics=("loss",), eval__max_new_tokens=None, **changes)
-    return replace(job, inputs=replace(job.inputs, companions={"teacher": root / "teacher"}))
+    return make_job(root, train__distillation=asked, eval__metrics=("loss",), eval__max_new_tokens=None, **changes)
 
 
 @pytest.mark.slow

@@ -79,9 +79,9 @@ def loop_of(job: RunJob, folder: Path, **changes: Any) -> tuple[Job, Any, Any]:
     teacher = build_teacher(settings, FolderBase(teacher_folder), CPU)
     from accelerate import Accelerator
 
-    rows = rows_of(folder / "rows.arrow")
+    accelerator, rows = Accelerator(cpu=True), rows_of(folder / "rows.arrow")
     order = BatchOrder(rows.lengths, 4, 1, settings.seeds.order)
-    writer = AnswerWriter(model, rows, settings, StopRequest(), CPU)
+    writer = AnswerWriter(model, rows, settings, StopRequest(), accelerator)
     parameters = trainable_tensors(model)
     loop = Job(
         train=settings.train,
@@ -91,7 +91,7 @@ def loop_of(job: RunJob, folder: Path, **changes: Any) -> tuple[Job, Any, Any]:
         scorer=make_scorer(model, settings),
         optimizer=make_optimizer(parameters, settings.train, model),
         source=OnPolicyRows(StreamRows(rows, order), writer, settings),
-        accelerator=Accelerator(cpu=True),
+        accelerator=accelerator,
         teacher=make_teacher(settings, teacher),
     )
     return loop, model, teacher
@@ -175,7 +175,7 @@ def test_an_answer_depends_on_weights_step_and_prompt_alone(made: dict[str, RunJ
 
 @pytest.mark.parametrize(("share", "steps"), [(1.0, 7), (0.5, 3), (0.29, 2), (0.1, 0)])
 def test_the_share_of_steps(share: float, steps: int) -> None:
-    writing = Writing(answers=1, max_new_tokens=4, temperature=1.0, top_k=0, share=share)
+    writing = Writing(answers=1, max_new_tokens=4, temperature=1.0, top_k=0, share=share, divides=True)
     assert sum(map(writing.at, range(7))) == writing.count(7) == steps
     assert writing.count(100) == round(100 * share)
 
@@ -184,7 +184,6 @@ def test_a_run_that_is_broken_off_writes_what_the_whole_one_wrote(tmp_path: Path
     write_tiny_model(tmp_path / "teacher", "gpt2", seed=8)
     changes: dict[str, Any] = {"train__distillation": asked(tmp_path / "teacher"), "seeds__sampling": 11}
     job = make_job(tmp_path, eval__metrics=("loss",), eval__max_new_tokens=None, **changes)
-    job = replace(job, inputs=replace(job.inputs, companions={"teacher": tmp_path / "teacher"}))
     whole = job.run("whole")
     assert whole.status == "finished"
     answers = job.folder("whole").answers.read_bytes()
