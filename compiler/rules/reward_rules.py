@@ -120,6 +120,8 @@ def sampled_answers_are_taken_as_they_are(recipe: Recipe, source: Source) -> Ite
     if train.packing is True:
         path, why = "train.packing", "sampled answers are not packed: their lengths are unknown before each step"
         yield diagnostic("FTC446", why, source.span(path), help="remove `packing`", path=path)
+    if recipe.writing.by == "teacher":  # whose answers are reference answers
+        return
     if train.label_smoothing:
         path, why = "train.label_smoothing", "label smoothing has no effect on sampled answers"
         yield diagnostic("FTC446", why, source.span(path), help="remove `label_smoothing`", path=path)

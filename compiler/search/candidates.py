@@ -151,6 +151,8 @@ def packing_obstacle(draft: Draft) -> str | None:
         return f"a {task.replace('_', ' ')} task scores whole rows"
     if draft.recipe.writing is not None:
         return "answers are sampled before a step, and each is a row of its own"
+    if draft.taught_sha256 is not None:
+        return "the teacher reads the rows in tokens of its own"
     if draft.loaded.family != "decoder":
         return f"an {draft.loaded.family.replace('_', '-')} reads each row as a whole"
     if draft.strategy.traits.num_virtual:

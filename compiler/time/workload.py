@@ -28,7 +28,7 @@ from ftc.compiler.time.amounts import (
     window_of,
 )
 from ftc.compiler.time.network import Network, network_of
-from ftc.compiler.weights import num_trainable, packed_bytes
+from ftc.compiler.weights import PACKED_BYTES, num_trainable, packed_bytes
 from ftc.spec.architectures import Family
 from ftc.spec.batches import BatchOrder, by_length, cut, processor_batch, scored_at_once, share_of
 from ftc.spec.documents.facts import ModelFacts
@@ -48,6 +48,7 @@ __all__ = [
     "lengths_of",
     "prompts_amounts",
     "row_shape",
+    "teacher_network",
     "trained_lengths",
     "training_amounts",
 ]
@@ -75,6 +76,23 @@ def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool =
     )
     width = head.score_width(len(draft.labels), vocabulary=model.vocab_size, hidden=model.hidden_size)
     return replace(network, head_width=width, rounded=sum(rounded_modules(draft).values()))
+
+
+def teacher_network(draft: ClosedDraft) -> Network | None:
+    """The teacher as it is asked; None without one."""
+    if draft.teacher is None:
+        return None
+    packed = draft.distillation.quantization if draft.distillation else None
+    return network_of(
+        draft.teacher.model,
+        beside={},
+        trained=frozenset(),
+        flows_from_start=False,
+        trainable=0,
+        new_outputs=head_card(draft.loaded.head).num_outputs(len(draft.labels)),
+        packed_bytes=PACKED_BYTES[packed] if packed else 0.0,
+        attention=draft_kernel(draft, draft.teacher.model, training=False),
+    )
 
 
 def draft_kernel(draft: ClosedDraft, model: ModelFacts, *, training: bool) -> Kernel:

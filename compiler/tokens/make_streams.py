@@ -34,6 +34,7 @@ from ftc.compiler.tokens.row_index import remember_rows
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
 from ftc.compiler.tokens.stream_manifest import KeptFinding, Manifest, StreamKey, TextProbe, keep_manifest
+from ftc.compiler.tokens.taught_rows import can_be_aligned, taught_rows
 from ftc.compiler.tokens.template_check import template_findings
 from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
 from ftc.spec import canonical
@@ -44,7 +45,7 @@ from ftc.spec.documents.probes import swaps_digest
 from ftc.spec.documents.settings import Open
 from ftc.spec.documents.slices import EARLIER, LABEL, LENGTH, Groups
 from ftc.spec.documents.stream_images import IMAGES_FILE, first_images
-from ftc.spec.documents.streams import open_stream
+from ftc.spec.documents.streams import TAUGHT, open_stream
 from ftc.spec.language.source import Source
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
@@ -58,7 +59,13 @@ __all__ = ["make_streams", "render_probe", "tokenizer_probe"]
 
 
 def make_streams(
-    draft: Draft, files: DataFiles, model_folder: Path, folder: Path, source: Source, made_from: StreamKey
+    draft: Draft,
+    files: DataFiles,
+    model_folder: Path,
+    folder: Path,
+    source: Source,
+    made_from: StreamKey,
+    teacher_folder: Path | None = None,
 ) -> Manifest:
     """Makes the streams of a shaped draft; `folder` is there when all of it is complete.
 
@@ -69,6 +76,7 @@ def make_streams(
         folder: Where the streams belong.
         source: The recipe's text, for places.
         made_from: What the streams are made from, which the folder's manifest holds.
+        teacher_folder: Where the teacher's tokenizer lies; None without one.
 
     Raises:
         Refusal: The rows can't be used.
@@ -79,8 +87,7 @@ def make_streams(
     data = resolve_data(draft.recipe.data, task, rows_files, source.span, reads_images=reads_images, tested=tested)
     for digests in data.row_digests.values():
         remember_rows(cache_folder(), digests)
-    columns, prompt = data.columns.by_part, None
-    words = None if shape.prompt is Open.OPEN else shape.prompt
+    columns, prompt, words = data.columns.by_part, None, None if shape.prompt is Open.OPEN else shape.prompt
     if shape.prompt is Open.OPEN and isinstance(asked := draft.recipe.task, Prompted):
         prompt = asked.usual_prompt(PromptFacts(columns, data.labels, model.family, model.kind.summary_prefix))
         words = prompt[0]
@@ -94,7 +101,8 @@ def make_streams(
         found = [*odd, *_findings(draft, data, splits, odd)]
         texts = tokenizer_folder(model_folder, model.tokenizer.own)
         probes = make_probes(draft, files, data, form, splits, TextTokenizer(texts / FILE))
-        found += probes.warnings
+        taught, alone = _taught(draft, data, form, splits["train"], (texts, teacher_folder))
+        found += [*probes.warnings, *alone]
     except Refusal as refusal:
         told = map(model.tokenizer.at_template, refusal.diagnostics)
         raise Refusal(replace(one, span=source.span(one.path or "data")) for one in told) from None
@@ -110,7 +118,9 @@ def make_streams(
             pixels, problem = ask_for_pixels(temporary, model_folder, first) if first else (None, "no row has images")
             found_images = {**_image_facts(data.images), "pixels_sha256": pixels, "pixels_problem": problem}
             manifest = manifest.model_copy(update=found_images)
-        manifest = manifest.model_copy(update=_write_probes(probes, manifest.sources, temporary))
+        written = taught and write_stream(temporary / f"{TAUGHT}.arrow", taught, data.parts["train"].place)
+        beside = {"taught_sha256": written.stream_digest} if written else {}
+        manifest = manifest.model_copy(update={**_write_probes(probes, manifest.sources, temporary), **beside})
         keep_manifest(temporary, made_from, manifest)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
@@ -164,6 +174,23 @@ def _encode(
             for split, part in data.parts.items()
         }
     return splits, probe, found
+
+
+def _taught(
+    draft: Draft, data: ResolvedData, form: TextForm, train: TokenRows, folders: tuple[Path, Path | None]
+) -> tuple[TokenRows | None, list[Diagnostic]]:
+    """The training rows in the teacher's own tokens, and warnings about them; None where it reads the model's.
+
+    Raises:
+        Refusal: No row can be aligned (FTC348).
+    """
+    own, other = folders
+    if other is None or not draft.teacher_reads_apart or not can_be_aligned(form):
+        return None, []
+    rows, found = taught_rows(draft, data.parts["train"], form, train, (own, other))
+    if any(one.is_error for one in found):
+        raise Refusal(found)
+    return rows, found
 
 
 def _template_place(model_folder: Path, facts: TokenizerFacts) -> str:

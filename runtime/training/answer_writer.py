@@ -1,4 +1,4 @@
-"""Answers that a model in training writes: what reinforcement learning and on-policy distillation share.
+"""Answers that are written in training, by the model or its teacher: what reinforcement and distillation share.
 
 Every answer draws from a generator of its own, whose seed follows from the plan's, the step, the prompt and the
 answer's number. So an answer depends on the weights and on nothing else that was drawn: a run that is resumed writes
@@ -65,10 +65,10 @@ class Sampler:
 
 
 class AnswerWriter:
-    """Has the model write the answers of a step.
+    """Has a model write the answers of a step.
 
     Args:
-        model: The model in training, without any wrapper for several devices.
+        model: The model in training, without any wrapper for several devices, or its teacher.
         prompts: The training split.
         settings: The plan's, which has answers written.
         stop: Asked between batches; by several processes before the first alone, since each has as many as its share.
@@ -136,8 +136,11 @@ class AnswerWriter:
                 some = [asked[place] for place in places]
                 numbers = [one.prompt for one in some]
                 seeds = [stream_seed(self._seed, step, int(prompts.rows[one.prompt]), one.answer) for one in some]
-                draw = [Sampler(seeds, self._writing.temperature, self._writing.top_k, self._device)]
-                found = generated(self._model, prompts, numbers, self._settings, self._device, logits_processor=draw)
+                heat, top = self._writing.temperature, self._writing.top_k
+                draw: dict[str, Any] = {}
+                if heat:
+                    draw = {"logits_processor": [Sampler(seeds, heat, top, self._device)]}
+                found = generated(self._model, prompts, numbers, self._settings, self._device, **draw)
                 for place, line in zip(places, found if counts else [], strict=counts):
                     end = next((number for number, token in enumerate(line, start=1) if token in stops), len(line))
                     lines[place] = line[:end]

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 
 from tests.runtime.children import together
 from tests.runtime.jobs import Job, make_job
-from tests.runtime.training.test_on_policy_steps import asked
+from tests.runtime.training.test_on_policy_steps import asked, by_the_teacher
 from tests.support.tiny_models import write_tiny_model
 
 _ALONE: dict[str, Any] = {
@@ -39,10 +39,13 @@ def test_two_gloo_processes_write_and_learn_what_one_does(tmp_path: Path) -> Non
     job.run("one")
     plain = {"kind": "llama", "classes": 0, "strategy": "lora"}
     ways = {"ddp": (None, "ddp"), "fsdp": (None, "fsdp"), "stopped": (4, "ddp")}
+    taught = {**alone, "train__distillation": by_the_teacher(tmp_path / "teacher", seq_kd={"temperature": 1.0})}
+    make_job(tmp_path, **taught).run("taught")
     jobs = [
         {"name": name, "changes": {**alone, **_SHARED, "train__sharding": way}, "stop_at": stop, **plain}
         for name, (stop, way) in ways.items()
     ]
+    jobs += [{"name": "taught by two", "changes": {**taught, **_SHARED}, "stop_at": None, **plain}]
     together(tmp_path, jobs)
     written = job.folder("one").answers.read_bytes()
     assert len({json.loads(line)["step"] for line in written.splitlines()}) == 6
@@ -51,5 +54,7 @@ def test_two_gloo_processes_write_and_learn_what_one_does(tmp_path: Path) -> Non
         assert job.folder(name).answers.read_bytes() == written
         assert _steps(job, name, "loss") == pytest.approx(losses, rel=1e-5, abs=1e-6)
         assert _steps(job, name, "supervised") == _steps(job, "one", "supervised")
+    assert job.folder("taught by two").answers.read_bytes() == job.folder("taught").answers.read_bytes()
+    assert _steps(job, "taught by two", "loss") == pytest.approx(_steps(job, "taught", "loss"), rel=1e-5, abs=1e-6)
     final = {name: json.loads(job.folder(name).record.read_text())["final_weights_sha256"] for name in ways}
     assert final["stopped"] == final["ddp"], "a resumed run gives the same bits"
