@@ -141,7 +141,7 @@ def test_what_has_nothing_to_align_by_is_refused(
     assert code in refused.text
 
 
-def test_answers_that_a_tokenizer_rewrites_are_told(project: MakeProject, ftc: Ftc) -> None:
+def test_answers_that_a_tokenizer_rewrites_are_named(project: MakeProject, ftc: Ftc) -> None:
     other_teacher(project("chat"), lowercase=True)
     told = ftc("plan", "recipe.yaml", "--offline")
     assert "FTC348" in told.text
