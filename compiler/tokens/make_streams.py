@@ -185,7 +185,8 @@ def _taught(
         Refusal: No row can be aligned (FTC348).
     """
     own, other = folders
-    if other is None or not draft.teacher_reads_apart or not can_be_aligned(form):
+    aligns = draft.teacher_reads_apart and can_be_aligned(form) and draft.model.vision is None
+    if other is None or not aligns:
         return None, []
     rows, found = taught_rows(draft, data.parts["train"], form, train, (own, other))
     if any(one.is_error for one in found):

@@ -247,10 +247,12 @@ def seen_by_teacher(settings: Settings) -> Settings:
     lesson = settings.train.distillation
     assert lesson is not None, "the plan has a teacher"
     teacher = lesson.teacher
-    changes = {"base": teacher.base, "commit": teacher.commit, "architecture": teacher.architecture}
+    changes: dict[str, Any] = {"base": teacher.base, "commit": teacher.commit, "architecture": teacher.architecture}
     # The run's kernel of attention, or the plain formula where the teacher's class lacks that.
     wanted, kind = settings.model.attention, getattr(transformers, teacher.architecture, None)
     changes["attention"] = wanted if getattr(kind, _SUPPORTS[wanted], True) else "eager"
+    if lesson.stream_sha256 is not None:
+        changes["pad_id"] = 0  # the model's may be beyond its vocabulary; what is padding is known from lengths
     model = settings.model.model_copy(update={**changes, "family": teacher.family})
     return settings.model_copy(update={"model": model})
 

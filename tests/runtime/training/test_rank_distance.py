@@ -89,7 +89,9 @@ def test_ten_steps_by_the_formula(
 
     job = make_job(tmp_path, "llama", strategy)
     asked = lesson(other_model(tmp_path / "teacher"), loss="uld", weight=weight, temperature=temperature)
+    asked |= {"stream_sha256": "0" * 64}
     usual = {"train.distillation": asked, "train.loss_chunk_size": chunk, "train.num_steps": STEPS}
+    usual["model.pad_id"] = THEIRS + 1  # which the teacher doesn't have
     usual |= {"train.steps_per_epoch": 1, "train.batch_size": 4, "train.micro_batch": 3}
     if strategy == "lora":
         usual["strategy.adapter.dropout"] = 0.0
