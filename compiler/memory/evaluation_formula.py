@@ -18,7 +18,7 @@ from ftc.compiler.weights import PACKED_BYTES, never_packed
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.precisions import TypeName, number_type
-from ftc.spec.sections.train import TeacherQuantization
+from ftc.spec.sections.distillation import TeacherQuantization
 
 __all__ = [
     "EvaluationInputs",

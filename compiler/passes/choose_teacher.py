@@ -10,7 +10,7 @@ from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.loss_settings import DistillationSettings, TeacherSettings
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
-from ftc.spec.sections.train import Distillation
+from ftc.spec.sections.distillation import Distillation
 
 __all__ = ["choose_distillation"]
 

@@ -127,16 +127,14 @@ def compile_data(
         Refusal: The rows can't be used.
     """
     made_from = _made_from(draft, files, packages)
-    key = stream_key(made_from)
-    folder = streams_folder(key)
-    root = next((file.root for file in files.values() if file.root is not None), None)
-    manifest = read_manifest(folder, made_from, digests, root)
-    lengths = _lengths(folder, manifest) if manifest else None
-    if manifest is None or lengths is None:
+    folder = streams_folder(key := stream_key(made_from))
+    roots = (file.root for file in files.values() if file.root is not None)
+    manifest = read_manifest(folder, made_from, digests, next(roots, None))
+    if manifest is None or (lengths := _lengths(folder, manifest)) is None:
         from ftc.compiler.tokens.make_streams import make_streams
 
         try:
-            manifest = make_streams(draft, files, model_folder, folder, source, made_from, teacher_folder)
+            manifest = make_streams(draft, files, (model_folder, teacher_folder), folder, source, made_from)
         except Refusal as refusal:
             raise Refusal(_remedied(refusal.diagnostics, source)) from None
         lengths = _lengths(folder, manifest)

@@ -58,25 +58,21 @@ from ftc.spec.text_forms import form_card
 __all__ = ["make_streams", "render_probe", "tokenizer_probe"]
 
 
+_Models = tuple[Path, Path | None]
+
+
 def make_streams(
-    draft: Draft,
-    files: DataFiles,
-    model_folder: Path,
-    folder: Path,
-    source: Source,
-    made_from: StreamKey,
-    teacher_folder: Path | None = None,
+    draft: Draft, files: DataFiles, models: _Models, folder: Path, source: Source, made_from: StreamKey
 ) -> Manifest:
     """Makes the streams of a shaped draft; `folder` is there when all of it is complete.
 
     Args:
         draft: The recipe, shaped.
         files: Its data files.
-        model_folder: Where the tokenizer lies.
+        models: Folders of the tokenizers: the model's, and the teacher's where there is one.
         folder: Where the streams belong.
         source: The recipe's text, for places.
         made_from: What the streams are made from, which the folder's manifest holds.
-        teacher_folder: Where the teacher's tokenizer lies; None without one.
 
     Raises:
         Refusal: The rows can't be used.
@@ -97,11 +93,11 @@ def make_streams(
             for part in data.parts.values():
                 write_other_answers(part.rows, columns)
         form = row_form(task, columns, data.labels, wording, data.parts["train"].rows)
-        splits, probe, odd = _encode(draft, data, form, model_folder)
+        splits, probe, odd = _encode(draft, data, form, models[0])
         found = [*odd, *_findings(draft, data, splits, odd)]
-        texts = tokenizer_folder(model_folder, model.tokenizer.own)
+        texts = tokenizer_folder(models[0], model.tokenizer.own)
         probes = make_probes(draft, files, data, form, splits, TextTokenizer(texts / FILE))
-        taught, alone = _taught(draft, data, form, splits["train"], (texts, teacher_folder))
+        taught, alone = _taught(draft, data, form, splits["train"], (texts, models[1]))
         found += [*probes.warnings, *alone]
     except Refusal as refusal:
         told = map(model.tokenizer.at_template, refusal.diagnostics)
@@ -115,12 +111,9 @@ def make_streams(
         if data.images.pictures:
             write_images(temporary / IMAGES_FILE, data.images.contents())
             first = first_images(open_stream(temporary / "train.arrow"))
-            pixels, problem = ask_for_pixels(temporary, model_folder, first) if first else (None, "no row has images")
-            found_images = {**_image_facts(data.images), "pixels_sha256": pixels, "pixels_problem": problem}
-            manifest = manifest.model_copy(update=found_images)
-        written = taught and write_stream(temporary / f"{TAUGHT}.arrow", taught, data.parts["train"].place)
-        beside = {"taught_sha256": written.stream_digest} if written else {}
-        manifest = manifest.model_copy(update={**_write_probes(probes, manifest.sources, temporary), **beside})
+            pixels, problem = ask_for_pixels(temporary, models[0], first) if first else (None, "no row has images")
+            manifest = manifest.model_copy(update=_image_facts(data.images, pixels, problem))
+        manifest = manifest.model_copy(update=_write_beside(probes, taught, manifest.sources, temporary))
         keep_manifest(temporary, made_from, manifest)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
@@ -257,7 +250,7 @@ def _write_streams(
     )
 
 
-def _image_facts(images: ImageStore) -> dict[str, object]:
+def _image_facts(images: ImageStore, pixels: str | None, problem: str) -> dict[str, object]:
     """What the manifest says of the images: each file, and all of them for the lock."""
     files = {name: FileFacts(size=path.stat().st_size, sha256=digest) for name, (path, digest) in images.files.items()}
     named = ImagesLock(
@@ -265,12 +258,17 @@ def _image_facts(images: ImageStore) -> dict[str, object]:
         bytes=sum(one.size for one in files.values()),
         sha256=canonical.digest(sorted((name, one.sha256) for name, one in files.items())),
     )
-    return {"image_files": files, "images": named if files else None}
+    found = {"pixels_sha256": pixels, "pixels_problem": problem}
+    return {**found, "image_files": files, "images": named if files else None}
 
 
-def _write_probes(probes: Probes, sources: Mapping[str, SourceLock], folder: Path) -> dict[str, object]:
-    """Writes what is measured beside the test split, and tells what the manifest says of it."""
+def _write_beside(
+    probes: Probes, taught: TokenRows | None, sources: Mapping[str, SourceLock], folder: Path
+) -> dict[str, object]:
+    """Writes what is measured beside the test split and what the teacher reads, and tells what the manifest says."""
     changes: dict[str, object] = {"sources": {**sources, **probes.sources}}
+    if taught is not None:
+        changes["taught_sha256"] = write_stream(folder / f"{TAUGHT}.arrow", taught).stream_digest
     if probes.retention is not None:
         changes["retention_sha256"] = write_stream(folder / "retention.arrow", probes.retention).stream_digest
     if probes.swaps is not None and probes.swapped is not None:

@@ -19,7 +19,7 @@ from ftc.spec.quantized_weights import ImitatedKind
 from ftc.spec.reinforcement_losses import ReinforcementLoss
 from ftc.spec.reranking_losses import RerankingLoss
 from ftc.spec.rewards import RewardTerm
-from ftc.spec.sections.train import OnPolicy, SequenceLevel, TeacherQuantization
+from ftc.spec.sections.distillation import OnPolicy, SequenceLevel, TeacherQuantization
 from ftc.spec.writing import Writing
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ftc.compiler.rules.sampling_rules import some_steps_are_written
-from ftc.spec.sections.train import Distillation, OnPolicy
+from ftc.spec.sections.distillation import Distillation, OnPolicy
 from ftc.spec.writing import Writing
 from tests.support.drafts import decided, draft_of
 
