@@ -13,6 +13,7 @@ import numpy as np
 from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors
 from ftc.runtime.execution.execute import Inputs, execute
 from ftc.spec.canonical import file_digest
+from ftc.spec.companions import Role
 from ftc.spec.documents.events import Event
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.lockfile import Lock, sealed
@@ -96,7 +97,7 @@ def reopen_job(root: Path, kind: str = "llama", strategy: str = "lora", *, class
     splits = {name: open_stream(streams / f"{name}.arrow") for name in ("train", "validation", "test")}
     plan = make_plan(model, splits, kind, architecture, strategy, classes)
     plan = changed(plan, {path.replace("__", "."): value for path, value in changes.items()})
-    teacher = {"teacher": root / "teacher"} if (root / "teacher").is_dir() else {}
+    teacher: dict[Role, Path] = {"teacher": root / "teacher"} if (root / "teacher").is_dir() else {}
     return Job(plan, Inputs(model, streams, ENVIRONMENT, companions=teacher), root)
 
 

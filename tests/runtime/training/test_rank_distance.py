@@ -42,7 +42,7 @@ def other_model(folder: Path) -> Path:
     import transformers
 
     torch.manual_seed(8)
-    shape = {"vocab_size": THEIRS, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
+    shape: dict[str, Any] = {"vocab_size": THEIRS, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
     transformers.GPT2LMHeadModel(transformers.GPT2Config(**shape)).save_pretrained(folder)
     return folder
 
@@ -50,9 +50,10 @@ def other_model(folder: Path) -> Path:
 def streams(folder: Path) -> tuple[Any, Any]:
     """The rows in the tokens of the model and of its teacher."""
     found = []
+    nothing: dict[str, Any] = {}
     for name, ids, prompts, more in (
-        ("train", IDS, PROMPTS, {}),
-        (TAUGHT, OTHER_IDS, OTHER_PROMPTS, {"targets": PAIRS}),
+        ("train", IDS, PROMPTS, nothing),
+        (TAUGHT, OTHER_IDS, OTHER_PROMPTS, {**nothing, "targets": PAIRS}),
     ):
         masks = [[0] * length + [1] * (len(one) - length) for one, length in zip(ids, prompts, strict=True)]
         found.append(write_columns(folder / f"{name}.arrow", ids, masks, prompts=prompts, **more))
@@ -90,7 +91,7 @@ def test_ten_steps_by_the_formula(
     job = make_job(tmp_path, "llama", strategy)
     asked = lesson(other_model(tmp_path / "teacher"), loss="uld", weight=weight, temperature=temperature)
     asked |= {"stream_sha256": "0" * 64}
-    usual = {"train.distillation": asked, "train.loss_chunk_size": chunk, "train.num_steps": STEPS}
+    usual: dict[str, Any] = {"train.distillation": asked, "train.loss_chunk_size": chunk, "train.num_steps": STEPS}
     usual["model.pad_id"] = THEIRS + 1  # which the teacher doesn't have
     usual |= {"train.steps_per_epoch": 1, "train.batch_size": 4, "train.micro_batch": 3}
     if strategy == "lora":
