@@ -360,10 +360,7 @@ def _can_write(job: TraceJob) -> bool:
 def write_answers(
     job: TraceJob, model: Any, tracker: StorageTracker, groups: Sequence[Groups], device: torch.device, more: int
 ) -> None:
-    """Logs the passes over one batch of the longest prompts, with answers of so many tokens.
-
-    `groups` is empty for a teacher, whose layers are not told apart.
-    """
+    """Logs the passes over one batch of the longest prompts, with answers of so many tokens; a teacher has no groups."""
     assert job.evaluation is not None
     rows, length = job.settings.eval.batch_size, job.evaluation.length
     if job.settings.model.family == "encoder_decoder":
@@ -392,9 +389,7 @@ def write_answers(
 
 def _lengthen(tracker: StorageTracker, stack: Sequence[Groups], cache: Any, tokens: int) -> None:
     """Makes room for what all steps but the last add; a layer that looks back only so far keeps no more."""
-    if tokens <= 0:
-        return
-    for number, layer in enumerate(cache.layers):
+    for number, layer in enumerate(cache.layers if tokens > 0 else ()):
         for groups in stack:
             tracker.section(layers_name(tracker.purpose, groups), groups.of(number))
         window = getattr(layer, "sliding_window", None)
