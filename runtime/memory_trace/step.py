@@ -360,7 +360,7 @@ def _can_write(job: TraceJob) -> bool:
 def write_answers(
     job: TraceJob, model: Any, tracker: StorageTracker, groups: Sequence[Groups], device: torch.device, more: int
 ) -> None:
-    """Logs the passes over one batch of the longest prompts, with answers of so many tokens; a teacher has no groups."""
+    """Logs the passes over one batch of the longest prompts, with answers of so many tokens; a teacher has no group."""
     assert job.evaluation is not None
     rows, length = job.settings.eval.batch_size, job.evaluation.length
     if job.settings.model.family == "encoder_decoder":
