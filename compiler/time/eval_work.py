@@ -25,6 +25,7 @@ from ftc.compiler.time.workload import (
     lengths_of,
     prompts_amounts,
     row_shape,
+    teacher_network,
     trained_lengths,
 )
 from ftc.spec.batches import LEAST_SHARED
@@ -69,12 +70,15 @@ def validation(draft: ClosedDraft) -> _Ranges:
 
 
 def sampled(draft: ClosedDraft) -> _Ranges:
-    """All answers that training writes; with a divergence from the base model that reads each of them once."""
+    """All answers that are written for training; with a divergence from the base model that reads each of them once."""
     sampling, writing, train = draft.recipe.task.sampling, draft.recipe.writing, draft.train
     assert writing is not None, "the caller looked"
     answered = with_answers(replace(writing, share=1.0), lengths_of(draft, "train"), answer_lengths(writing)[1])
-    batch = min(draft.candidate.eval_batch, train.batch_size)
-    written = _written(draft, writing, _in_training(draft), answered, batch)
+    batch = min(draft.candidate.eval_batch, -(-train.batch_size // draft.candidate.devices))
+    subject, teacher = _in_training(draft), teacher_network(draft)
+    if teacher is not None and writing.by == "teacher":
+        subject = replace(subject, network=teacher)
+    written = _written(draft, writing, subject, answered, batch)
     if sampling is not None and sampling.beta:
         base = _base(draft)
         rows = (trained_lengths(draft, tokens) for tokens in answer_lengths(writing))

@@ -132,6 +132,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC382": f"{_PRESIDIO}::test_its_finds_are_refused_and_an_unknown_country_is_pointed_at",
     "FTC389": "tests/cli/test_tokens.py::test_a_row_that_is_elsewhere_is_pointed_at",
     "FTC390": "tests/compiler/importers/test_foreign.py::test_what_is_not_read_is_refused_with_a_place",
+    "FTC348": "tests/e2e/test_other_tokenizer.py::test_answers_that_a_tokenizer_rewrites_are_named",
     "FTC391": "tests/compiler/importers/test_mappings.py::test_the_tool_can_be_told",
     "FTC392": "tests/compiler/importers/test_mappings.py::test_what_can_not_become_a_recipe_gives_reasons",
     "FTC393": "tests/cli/test_tickets.py::test_dropped_rows_are_counted_and_the_others_keep_their_names",
