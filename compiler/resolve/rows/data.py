@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
+
+import numpy as np
 
 from ftc.compiler.quality.findings import quality_findings
 from ftc.compiler.quality.near import Likeness, find_likeness
 from ftc.compiler.quality.report import Divided, quality_report
 from ftc.compiler.quality.sensitive import Presidio, load_presidio
-from ftc.compiler.quality.texts import row_text
+from ftc.compiler.quality.texts import RowTexts
 from ftc.compiler.resolve.rows.augment import augmented, paraphrases_of
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows, hidden_characters, normalize_labels, spelling_findings
@@ -24,7 +28,14 @@ from ftc.compiler.resolve.rows.mixture import divide_sources, draw_epoch, join_s
 from ftc.compiler.resolve.rows.numbers import number_findings, number_names, number_scales
 from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.row_checks import check_values, missing_looking
-from ftc.compiler.resolve.rows.row_digests import example_digests, row_digests, rows_digest, unordered_digest
+from ftc.compiler.resolve.rows.row_digests import (
+    Digests,
+    example_digests,
+    first_equal,
+    row_digests,
+    rows_digest,
+    unordered_digest,
+)
 from ftc.compiler.resolve.rows.splits import MEASURED, Part, first_rows, num_copies
 from ftc.compiler.resolve.rows.table import PartRows, Table
 from ftc.compiler.resolve.rows.tested_rows import NONE, HeldOut, keep_tested
@@ -65,7 +76,7 @@ class ResolvedData:
     scales: tuple[TargetScale, ...]
     sources: dict[str, SourceLock]
     quality: QualityReport
-    row_digests: Mapping[str, Sequence[bytes]]
+    row_digests: Mapping[str, Digests]
     diagnostics: tuple[Diagnostic, ...]
     checks: tuple[Check, ...]
     images: ImageStore
@@ -99,7 +110,7 @@ def resolve_data(
     images = _images(columns, tables, reads_images, span_of)
     labeled = labels_of(task, columns)
     respelled, alike = _spelled(data, task, labeled, tables.values()) if labeled else ((), ())
-    texts = {use: [row_text(row, columns) for row in table.rows] for use, table in tables.items()}
+    texts = {use: RowTexts(table.rows, columns) for use, table in tables.items()}
     likeness = find_likeness(texts, data.quality.similarity)
     parts, notes, kept = _divide(data, tables, columns, labeled, texts, likeness, span_of, tested)
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
@@ -209,7 +220,7 @@ def _divide(
     tables: Mapping[str, Table],
     columns: Columns,
     labeled: Labeled | None,
-    texts: Mapping[str, Sequence[str]],
+    texts: Mapping[str, RowTexts],
     likeness: Likeness,
     span_of: SpanOf,
     tested: HeldOut,
@@ -217,7 +228,7 @@ def _divide(
     """Rows by part with what they are compared by, warnings, and what was done with earlier test rows."""
     keys = {use: example_digests(table.rows, columns.used) for use, table in tables.items()}
     by = read_division(data, tables["rows"], labeled.stratum if labeled else None, span_of)
-    alike = likeness.cluster["rows"] if data.split.together == "alike" else None
+    alike = array("q", likeness.cluster["rows"].tobytes()) if data.split.together == "alike" else None
     numbers: dict[Part, Sequence[int]] = {}
     divided, found = divide_sources(data, tables["rows"], keys["rows"], by, alike)
     numbers.update(divided)
@@ -236,13 +247,19 @@ def _divide(
     if data.max_rows is not None and not is_weighted:
         numbers["train"] = first_rows(numbers["train"], keys["rows"], data.split.seed, data.max_rows)
 
+    equal = first_equal(Digests(b"".join(digests.data for digests in keys.values())))
+    begins = dict(zip(keys, accumulate(map(len, keys.values()), initial=0), strict=False))
+
     def part_of(part: Part) -> Divided:
         use = part if part in tables else "rows"
-        picked: Iterator[list[Any]] = (
-            [values[row] for row in numbers[part]]
-            for values in (texts[use], keys[use], likeness.normal[use], likeness.cluster[use])
+        rows, which = PartRows(tables[use], array("q", numbers[part])), np.array(numbers[part], np.int64)
+        return Divided(
+            rows,
+            RowTexts(rows.rows, columns),
+            equal[which + begins[use]],
+            likeness.normal[use][which],
+            likeness.cluster[use][which],
         )
-        return Divided(PartRows(tables[use], numbers[part]), *picked)
 
     copies = list(order_findings(data.split, divided, by.times, tables["rows"])) if by.times is not None else []
     if count := num_copies(keys["rows"]):

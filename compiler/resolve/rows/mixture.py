@@ -19,8 +19,9 @@ from ftc.compiler.resolve.rows.division import Division
 from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.row_checks import check_values
 from ftc.compiler.resolve.rows.row_digests import example_digests
+from ftc.compiler.resolve.rows.row_store import Row, stored
 from ftc.compiler.resolve.rows.splits import Part, divide, rank
-from ftc.compiler.resolve.rows.table import JoinedTable, PartRows, Row, Table
+from ftc.compiler.resolve.rows.table import JoinedTable, PartRows, Table
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span
 from ftc.spec.documents.plan import Check
 from ftc.spec.sections.data import Data, MixedHub, MixedPath
@@ -55,7 +56,7 @@ def join_sources(
     if not sources:
         return dict(tables)
     found: list[Diagnostic] = []
-    renamed: list[tuple[Table, list[Row]]] = []
+    renamed: list[tuple[Table, Sequence[Row]]] = []
     for number, source in enumerate(sources):
         table = tables[f"rows[{number}]"]
         fields = data.fields if source.fields is None else source.fields
@@ -71,13 +72,13 @@ def join_sources(
         table = empty.without(f"rows[{number}]", columns, table)
         found += [*missing_columns(columns, own, table, spans), *check_values(task, columns, table)]
         names = {column: data.fields.get(part, part) for part, column in columns.by_part.items()}
-        rows = list(table.rows)
+        rows = table.rows
         if any(column != name for column, name in names.items()):
-            rows = [
+            rows = stored(
                 {column: value for column, value in row.items() if column not in names}
                 | {name: row.get(column) for column, name in names.items()}
                 for row in table.rows
-            ]
+            )
         renamed.append((table, rows))
     if any(finding.is_error for finding in found):
         raise Refusal(found)
@@ -92,7 +93,7 @@ def _named_as_in_prompt(task: Task, fields: Mapping[str, str], table: Table) -> 
     if not names:
         return table
     kept = [column for column in table.columns if column not in names and column not in names.values()]
-    rows = [{names.get(name, name): row.get(name) for name in (*kept, *names)} for row in table.rows]
+    rows = stored({names.get(name, name): row.get(name) for name in (*kept, *names)} for row in table.rows)
     return replace(table, columns=(*kept, *names.values()), rows=rows)
 
 
