@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ftc.compiler.resolve.rows.row_digests import Digests as RowDigests
 from ftc.compiler.resolve.rows.row_digests import first_equal
+from ftc.compiler.resolve.rows.splits import connected
 from ftc.compiler.resolve.rows.spool import Spool
 
 __all__ = ["FEWEST_SHINGLES", "Likeness", "find_likeness", "is_among", "near_pairs", "normalized", "shingles_of"]
@@ -32,6 +33,7 @@ FEWEST_SHINGLES = 8
 """Texts with fewer runs of words are compared as a whole alone: in a short text, one other word is another meaning."""
 
 _WORD = re.compile(r"\w+")
+_APART = {code: " " for code in range(128) if not _WORD.match(chr(code))}
 _MOST_WORDS = 2_000
 _SHINGLE_WORDS = 4
 _BANDS, _BAND_ROWS = 12, 6  # a pair of similarity 0.9 is a candidate with probability 0.9999, one of 0.8 with 0.97
@@ -119,6 +121,8 @@ class Shingles:
 
 def normalized(text: str) -> str:
     """A text without what makes no difference to a reader: case, width and form of characters, marks, white space."""
+    if text.isascii():  # the same, in a third of the time
+        return " ".join(text.lower().translate(_APART).split())
     return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
 
 
@@ -281,15 +285,15 @@ class Likeness:
     cluster: Mapping[str, NDArray[np.int64]]
 
 
-def find_likeness(texts: Mapping[str, Sequence[str]], similarity: float | None) -> Likeness:
+def find_likeness(texts: Mapping[str, tuple[Iterable[str], int]], similarity: float | None) -> Likeness:
     """Compares the texts of all rows.
 
     Args:
-        texts: Text of each row, by the use of its file.
+        texts: Text of each row and the number of rows, by the use of their file; gone through once, in order.
         similarity: Jaccard similarity from which two texts are near duplicates; None compares none.
     """
     digests, shingles = bytearray(), Shingles()
-    waiting = chain.from_iterable(texts.values())
+    waiting = chain.from_iterable(some for some, _ in texts.values())
     while some := [*islice(waiting, _TEXTS_AT_ONCE)]:
         plain = [*map(normalized, some)]
         for text, normal in zip(some, plain, strict=True):
@@ -301,31 +305,11 @@ def find_likeness(texts: Mapping[str, Sequence[str]], similarity: float | None) 
     if similarity is not None:
         distinct = np.flatnonzero(first == np.arange(len(first)))
         shingles.leave_out_common(distinct)
-        cluster = _least_connected(len(first), _pairs(shingles, distinct, similarity))[first]
+        cluster = connected(len(first), _pairs(shingles, distinct, similarity))[first]
     normal: dict[str, NDArray[np.int64]] = {}
     clusters: dict[str, NDArray[np.int64]] = {}
     start = 0
-    for use, rows in texts.items():
-        normal[use], clusters[use] = first[start : start + len(rows)], cluster[start : start + len(rows)]
-        start += len(rows)
+    for use, (_, count) in texts.items():
+        normal[use], clusters[use] = first[start : start + count], cluster[start : start + count]
+        start += count
     return Likeness(normal, clusters)
-
-
-def _least_connected(count: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
-    """For each of so many rows, the first row that pairs lead to from it, directly or by way of others."""
-    roots: dict[int, int] = {}
-
-    def root(row: int) -> int:
-        while (above := roots.get(row, row)) != row:
-            roots[row] = roots.get(above, above)
-            row = roots[row]
-        return row
-
-    for pair in pairs:
-        a, b = sorted(map(root, pair))
-        if a != b:
-            roots[b] = a
-    found = np.arange(count)
-    for row in roots:
-        found[row] = root(row)
-    return found

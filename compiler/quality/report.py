@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,17 @@ from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.personal_data import SECRETS, matching
 from ftc.spec.sections.data import QualityRules
 
-__all__ = ["PAIRS", "Divided", "agreement", "cohen_kappa", "fleiss_kappa", "krippendorff_alpha", "quality_report"]
+__all__ = [
+    "PAIRS",
+    "Divided",
+    "Seen",
+    "agreement",
+    "cohen_kappa",
+    "fleiss_kappa",
+    "krippendorff_alpha",
+    "look_through",
+    "quality_report",
+]
 
 _Judgments = Sequence[str | None]
 """One annotator's label of each row; None where there is none."""
@@ -105,6 +116,18 @@ _SHOWN = 3
 _SECRETS = frozenset(rule.words for rule in SECRETS)
 
 
+class Seen(NamedTuple):
+    """What a text holds that it should not.
+
+    Attributes:
+        rules: Personal data and secrets, by the words of each rule.
+        damages: Each kind of damage, with the text around the first place.
+    """
+
+    rules: tuple[str, ...]
+    damages: tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Divided:
     """One part of the data, with what its rows are compared by.
@@ -112,6 +135,7 @@ class Divided:
     Attributes:
         rows: The rows and their places.
         texts: Text of each.
+        seen: What was found in a text, by its index; texts with nothing are absent.
         keys: For each, a number that it shares with all rows of which the task reads the same.
         normal: For each, a number that it shares with all whose texts differ only in case, marks and white space.
         clusters: For each, a number that it shares with all rows that resemble it.
@@ -119,6 +143,7 @@ class Divided:
 
     rows: PartRows
     texts: Sequence[str]
+    seen: Mapping[int, Seen]
     keys: NDArray[np.int64]
     normal: NDArray[np.int64]
     clusters: NDArray[np.int64]
@@ -180,7 +205,7 @@ def quality_report(
     matches = [
         *(match for name, part in ordered for match in _copies(name, part, labeled.stratum if labeled else None)),
         *(match for part, other in PAIRS for match in _overlap(part, other, parts)),
-        *(match for name, part in ordered for match in _in_texts(name, part, presidio)),
+        *(match for name, part in ordered for match in _in_texts(name, part)),
     ]
     labels: dict[Split, dict[str, int]] = {}
     if labeled:
@@ -273,13 +298,18 @@ def _like(part: Divided, first: NDArray[np.int64]) -> Callable[[int], str]:
     return show
 
 
-def _in_texts(name: Split, part: Divided, presidio: Presidio | None) -> Iterator[_Match]:
-    """What each text is looked through for, in one pass."""
+def look_through(text: str, presidio: Presidio | None) -> Seen | None:
+    """What a text holds that it should not; None for nothing."""
+    found, damages = (*matching(text), *(presidio.matching(text) if presidio else ())), (*damage(text),)
+    return Seen(found, damages) if found or damages else None
+
+
+def _in_texts(name: Split, part: Divided) -> Iterator[_Match]:
+    """What was found in the texts."""
     damaged: dict[str, dict[int, str]] = {}
     sensitive: dict[str, list[int]] = {}
-    for row, text in enumerate(part.texts):
-        found = (*matching(text), *(presidio.matching(text) if presidio else ()))
-        for words, around in damage(text):
+    for row, (found, damages) in part.seen.items():
+        for words, around in damages:
             damaged.setdefault(words, {})[row] = masked_for(found) if found else shown(around)
         for words in found:
             sensitive.setdefault(words, []).append(row)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ftc.compiler.quality.findings import quality_findings
 from ftc.compiler.quality.near import Likeness, find_likeness
-from ftc.compiler.quality.report import Divided, quality_report
+from ftc.compiler.quality.report import Divided, Seen, look_through, quality_report
 from ftc.compiler.quality.sensitive import Presidio, load_presidio
 from ftc.compiler.quality.texts import RowTexts
 from ftc.compiler.resolve.rows.augment import augmented, paraphrases_of
@@ -111,12 +112,13 @@ def resolve_data(
     labeled = labels_of(task, columns)
     respelled, alike = _spelled(data, task, labeled, tables.values()) if labeled else ((), ())
     texts = {use: RowTexts(table.rows, columns) for use, table in tables.items()}
-    likeness = find_likeness(texts, data.quality.similarity)
-    parts, notes, kept = _divide(data, tables, columns, labeled, texts, likeness, span_of, tested)
+    presidio = _presidio(data, span_of)
+    likeness, seen = _compared(texts, data.quality.similarity, presidio)
+    parts, notes, kept = _divide(data, tables, columns, labeled, texts, likeness, seen, span_of, tested)
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
     train = rows["train"].rows
     names = sorted_of(labeled, train) if labeled else number_names(task, columns, train)
-    quality = quality_report(parts, data.quality, labeled, tables["rows"], _presidio(data, span_of))
+    quality = quality_report(parts, data.quality, labeled, tables["rows"], presidio)
     rated = names if isinstance(task.rows(), NumberRows) else ()
     told = unlearned_labels(labeled, names, rows) if labeled else number_findings(rated, rows)
     unlearned = [_placed(finding, span_of) for finding in told]
@@ -222,6 +224,7 @@ def _divide(
     labeled: Labeled | None,
     texts: Mapping[str, RowTexts],
     likeness: Likeness,
+    seen: Mapping[str, Mapping[int, Seen]],
     span_of: SpanOf,
     tested: HeldOut,
 ) -> tuple[dict[Part, Divided], list[Diagnostic], tuple[Check, ...]]:
@@ -256,6 +259,7 @@ def _divide(
         return Divided(
             rows,
             RowTexts(rows.rows, columns),
+            _of_part(seen[use], which),
             equal[which + begins[use]],
             likeness.normal[use][which],
             likeness.cluster[use][which],
@@ -269,6 +273,30 @@ def _divide(
         copies.append(diagnostic("FTC373", summary, notes=note, help=help, path="data.source"))
     parts: dict[Split, Divided] = {part: part_of(part) for part in SPLITS if part in numbers}
     return parts, copies, kept
+
+
+def _compared(
+    texts: Mapping[str, RowTexts], similarity: float | None, presidio: Presidio | None
+) -> tuple[Likeness, dict[str, dict[int, Seen]]]:
+    """Which texts are alike, and what was found in each that holds something, in one pass."""
+    seen: dict[str, dict[int, Seen]] = {use: {} for use in texts}
+
+    def looked_through(use: str) -> Iterator[str]:
+        for row, text in enumerate(texts[use]):
+            if (found := look_through(text, presidio)) is not None:
+                seen[use][row] = found
+            yield text
+
+    return find_likeness({use: (looked_through(use), len(rows)) for use, rows in texts.items()}, similarity), seen
+
+
+def _of_part(seen: Mapping[int, Seen], rows: NDArray[np.int64]) -> dict[int, Seen]:
+    """What was found in the texts of some rows, which ascend, by their index among these."""
+    found = np.array([*seen], np.int64)
+    places = np.searchsorted(rows, found)
+    places[places == len(rows)] = 0
+    of_part = rows[places] == found if len(rows) else np.zeros(len(found), np.bool_)
+    return {place: seen[row] for place, row in zip(places[of_part].tolist(), found[of_part].tolist(), strict=True)}
 
 
 def _placed(found: Diagnostic, span_of: SpanOf) -> Diagnostic:

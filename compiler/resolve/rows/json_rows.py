@@ -68,7 +68,7 @@ def read_json_lines(path: Path, faults: Faults) -> Table:
             faults.add("FTC355", "a comma ends the line", number, len(text.rstrip()), help=help_)
             break
         if begin and (row := _row(text, number, faults)) is not None:
-            rows.add(row)
+            rows.add_json(begin.encode())
             lines.append(number)
             if not row.keys() <= columns.keys():
                 columns.update(dict.fromkeys(row))

@@ -8,9 +8,11 @@ of all sources were seen; smaller sources then begin again.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows
@@ -97,34 +99,44 @@ def _named_as_in_prompt(task: Task, fields: Mapping[str, str], table: Table) -> 
     return replace(table, columns=(*kept, *names.values()), rows=rows)
 
 
-def _source_numbers(table: Table, num_sources: int) -> list[int]:
+def _source_numbers(table: Table, num_sources: int) -> Sequence[int]:
     """For each row of a joined table, the number of its source."""
     if not isinstance(table, JoinedTable) or num_sources == 0:
-        return [0] * len(table.rows)
-    return [number for number, count in enumerate(table.counts) for _ in range(count)]
+        return array("i", [0]) * len(table.rows)
+    return sum((array("i", [number]) * count for number, count in enumerate(table.counts)), array("i"))
 
 
 def divide_sources(
     data: Data, table: Table, keys: Sequence[bytes], by: Division, alike: Sequence[int] | None
-) -> tuple[dict[Part, list[int]], list[Diagnostic]]:
+) -> tuple[dict[Part, array[int]], list[Diagnostic]]:
     """Row numbers by part: each source gives its share to every part, but for those that are only trained on."""
     sources = sources_of(data)
     numbers = _source_numbers(table, len(sources))
-    divided = [row for row, source in enumerate(numbers) if not (sources and sources[source].only_train)]
+    divided = range(len(numbers))
+    if any(source.only_train for source in sources):
+        divided = [row for row, source in enumerate(numbers) if not sources[source].only_train]
     strata = by.strata
     if sources and data.split.by == "share" and by.times is None:
         strata = [f"{numbers[row]:03} {by.strata[row] if by.strata else ''}" for row in range(len(numbers))]
+
+    def of_divided(values: Sequence[Any]) -> Sequence[Any]:
+        return values if isinstance(divided, range) else [values[row] for row in divided]
+
     parts, findings = divide(
-        [keys[row] for row in divided],
+        of_divided(keys),
         data.split,
-        None if strata is None else [strata[row] for row in divided],
-        groups=None if by.groups is None else [by.groups[row] for row in divided],
-        times=None if by.times is None else [by.times[row] for row in divided],
-        alike=None if alike is None else [alike[row] for row in divided],
+        None if strata is None else of_divided(strata),
+        groups=None if by.groups is None else of_divided(by.groups),
+        times=None if by.times is None else of_divided(by.times),
+        alike=None if alike is None else of_divided(alike),
     )
-    found: dict[Part, list[int]] = {part: [divided[index] for index in rows] for part, rows in parts.items()}
+    if isinstance(divided, range):
+        return parts, findings
+    found: dict[Part, array[int]] = {
+        part: array("q", [divided[index] for index in rows]) for part, rows in parts.items()
+    }
     only_trained = sorted(set(range(len(numbers))) - set(divided))
-    found["train"] = sorted([*found["train"], *only_trained])
+    found["train"] = array("q", sorted([*found["train"], *only_trained]))
     return found, findings
 
 

@@ -37,7 +37,11 @@ class RowWriter:
 
     def add(self, row: Row) -> None:
         """Puts a row behind the others."""
-        data = _written(row).encode("utf-8", "surrogatepass") + b","
+        self.add_json(_written(row).encode("utf-8", "surrogatepass"))
+
+    def add_json(self, data: bytes) -> None:
+        """Puts a row behind the others that is JSON already, of one object."""
+        data += b","
         self._pieces.add(data)
         self._starts.append(self._starts[-1] + len(data))
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 import tempfile
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ftc.spec.storage.paths import cache_folder
 
@@ -44,6 +48,14 @@ class Spool:
                 raise OSError(f"a file of rows ended at {begin + len(found)}")
             found += more
         return found
+
+    def mapped(self, kind: str) -> NDArray[Any]:
+        """All bytes as an array of a kind, of which only what is looked at is in memory."""
+        if self._file is None:
+            return np.frombuffer(self._waiting, kind)
+        if self._waiting:
+            self._flush()
+        return np.frombuffer(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ), kind)
 
     def _flush(self) -> None:
         if self._file is None:
