@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import tempfile
 from typing import Any, BinaryIO
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,7 @@ class Spool:
         if self._file is None:
             cache_folder().mkdir(parents=True, exist_ok=True)
             self._file = tempfile.TemporaryFile(dir=cache_folder(), buffering=0)  # noqa: SIM115 - lives as long as self
+            finalize(self, self._file.close)
         self._file.seek(0, 2)
         left = memoryview(self._waiting)
         while left:
