@@ -51,6 +51,8 @@ CPUS = {
 TORCHAO = (
     "tests/e2e/test_quantized_export.py",
     "tests/e2e/test_quantize_aware.py",
+    "tests/e2e/test_float8.py",
+    "tests/runtime/training/test_float8_steps.py",
     "tests/runtime/training/test_rounded_steps.py",
 )
 
@@ -152,7 +154,7 @@ def onnx(session: nox.Session) -> None:
 
 @nox.session
 def torchao(session: nox.Session) -> None:
-    """Train for weights of few bits with torchao, export them, and have transformers load them."""
+    """Train in float8 and for weights of few bits with torchao, export them, and have transformers load them."""
     install(session, "-e", ".[torchao]", *GROUPS["test"])
     session.run("pytest", "-n0", *TORCHAO, *session.posargs, env={**QUIET, "FTC_SESSION": "torchao"})
 
@@ -183,6 +185,13 @@ def launchers(session: nox.Session) -> None:
     session.run(
         "pytest", "-n0", "tests/cli/test_launching.py", *session.posargs, env={**QUIET, "FTC_SESSION": "launchers"}
     )
+
+
+@nox.session
+def ray(session: nox.Session) -> None:
+    """Train in two workers of a real Ray beside torchrun, and kill one of them. Takes minutes."""
+    install(session, "-e", ".[ray]", *GROUPS["test"])
+    session.run("pytest", "-n0", "tests/launch/test_ray.py", *session.posargs, env={**QUIET, "FTC_SESSION": "ray"})
 
 
 @nox.session

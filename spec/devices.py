@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ftc.spec.documents.device import Speed
-from ftc.spec.precisions import number_type
+from ftc.spec.precisions import FLOAT8, FLOAT8_SINCE, number_type
 
 __all__ = [
     "ALIASES",
@@ -76,7 +76,7 @@ class Card:
     @property
     def speed(self) -> Speed:
         """Its figures in plain units."""
-        rates = {"float32": self.float32, "tfloat32": self.tfloat32, "float16": self.half, "float8": self.float8}
+        rates = {"float32": self.float32, "tfloat32": self.tfloat32, "float16": self.half, FLOAT8: self.float8}
         if has_bfloat16(self.capability):
             rates["bfloat16"] = self.half
         return Speed(
@@ -97,7 +97,7 @@ def kernels(capability: tuple[int, int]) -> dict[str, bool]:
     return {
         "bfloat16": has_bfloat16(capability),
         "flash attention": capability >= (8, 0),
-        "float8": capability >= (8, 9),
+        FLOAT8: capability >= FLOAT8_SINCE,
     }
 
 

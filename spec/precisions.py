@@ -11,20 +11,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from ftc.spec.module_names import part_of
+
 if TYPE_CHECKING:
     from ftc.spec.documents.facts import DeviceFacts
 
 __all__ = [
     "FIRST_CHOICE",
+    "FLOAT8",
+    "FLOAT8_SINCE",
     "NUMBER_TYPES",
     "PRECISIONS",
     "AskedPrecision",
     "AskedType",
+    "Float8Products",
     "NumberType",
     "Precision",
     "PrecisionCard",
     "TypeName",
+    "asks_float8",
     "choices_without_scaling",
+    "computes_in_float8",
     "number_type",
     "precision_card",
     "trained_type",
@@ -67,6 +74,30 @@ NUMBER_TYPES: tuple[NumberType, ...] = (_FLOAT32, _BFLOAT16, _FLOAT16)
 """Every type that weights may be held and written in, the most exact first."""
 
 
+FLOAT8 = "float8"
+"""What data sheets call the rate of products in 8 bits."""
+FLOAT8_SINCE = (8, 9)
+"""CUDA's (major, minor) from which a GPU's tensor cores compute in it."""
+_FLOAT8_MULTIPLE = 16
+"""cuBLAS multiplies matrices in 8 bits whose rows have a multiple of so many numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Float8Products:
+    """How torchao.float8 computes products of trained linear layers in training.
+
+    Both factors are rounded to 8 bits, with a scale that is found anew for each tensor or row; the product comes out in
+    the precision's other type. Validation and test compute as everybody does who loads the result, without it.
+
+    Attributes:
+        recipe: torchao's name for what shares a scale, and for what stays in 16 bits.
+        exact_gradients: Whether gradients of weights are computed in the precision's other type, as they come in.
+    """
+
+    recipe: str
+    exact_gradients: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrecisionCard:
     """One precision.
@@ -85,6 +116,7 @@ class PrecisionCard:
             has it (`wo` stays in float32), Gemma's as its users reported.
         isolation: Nats by which a row's mean loss may differ between a pack and the row alone; other rows in sight
             change it by tenths at the least.
+        float8: How products of trained linear layers are computed in 8 bits; None where they are as all others.
     """
 
     kind: str
@@ -96,11 +128,17 @@ class PrecisionCard:
     auto: int | None
     overflows: frozenset[str]
     isolation: float
+    float8: Float8Products | None
 
     @property
     def is_mixed(self) -> bool:
         """Whether products are computed in fewer bits than losses and norms, under autocast."""
         return self.products.size < _FLOAT32.size
+
+    @property
+    def fewest_bits(self) -> str:
+        """Name of the type with the fewest bits that it computes in."""
+        return FLOAT8 if self.float8 is not None else self.products.name
 
     def base_type(self, *, is_whole: bool) -> NumberType:
         """The type of the base model's weights.
@@ -112,6 +150,8 @@ class PrecisionCard:
 
     def is_fast_on(self, device: DeviceFacts) -> bool:
         """Whether a device computes products in it at full speed."""
+        if self.float8 is not None:
+            return device.capability is not None and device.capability >= FLOAT8_SINCE
         if self.products is _BFLOAT16:
             return device.has_bfloat16
         if not self.is_mixed:
@@ -119,6 +159,12 @@ class PrecisionCard:
         if device.capability is not None:
             return device.capability >= self.products.since
         return device.speed is not None and self.products.name in device.speed.flops
+
+    def float8_time(self, device: DeviceFacts) -> float | None:
+        """Time of a product in 8 bits by that of one in `products` on a device; None where its rates aren't known."""
+        rates = {} if device.speed is None else device.speed.flops
+        usual, eight = rates.get(self.products.name), rates.get(FLOAT8)
+        return None if usual is None or eight is None else usual / eight
 
 
 _NONE: frozenset[str] = frozenset()
@@ -134,6 +180,7 @@ PRECISIONS: tuple[PrecisionCard, ...] = (
         auto=2,
         overflows=_NONE,
         isolation=1e-3,
+        float8=None,
     ),
     PrecisionCard(
         kind="bfloat16",
@@ -145,6 +192,7 @@ PRECISIONS: tuple[PrecisionCard, ...] = (
         auto=0,
         overflows=_NONE,
         isolation=0.1,
+        float8=None,
     ),
     PrecisionCard(
         kind="float16",
@@ -156,6 +204,7 @@ PRECISIONS: tuple[PrecisionCard, ...] = (
         auto=1,
         overflows=frozenset(("gemma2", "gemma3", "gemma3_text", "longt5", "mt5", "t5", "umt5")),
         isolation=0.02,
+        float8=None,
     ),
     PrecisionCard(
         kind="pure_bfloat16",
@@ -167,6 +216,43 @@ PRECISIONS: tuple[PrecisionCard, ...] = (
         auto=None,
         overflows=_NONE,
         isolation=0.1,
+        float8=None,
+    ),
+    PrecisionCard(
+        kind="float8",
+        label="float8 with a scale for each tensor",
+        products=_BFLOAT16,
+        trained=_FLOAT32,
+        frozen=_BFLOAT16,
+        scales_loss=False,
+        auto=None,
+        overflows=_NONE,
+        isolation=0.1,
+        float8=Float8Products(recipe="tensorwise", exact_gradients=False),
+    ),
+    PrecisionCard(
+        kind="float8_rowwise",
+        label="float8 with a scale for each row",
+        products=_BFLOAT16,
+        trained=_FLOAT32,
+        frozen=_BFLOAT16,
+        scales_loss=False,
+        auto=None,
+        overflows=_NONE,
+        isolation=0.1,
+        float8=Float8Products(recipe="rowwise", exact_gradients=False),
+    ),
+    PrecisionCard(
+        kind="float8_rowwise_with_gw_hp",
+        label="float8 with a scale for each row, gradients of weights in bfloat16",
+        products=_BFLOAT16,
+        trained=_FLOAT32,
+        frozen=_BFLOAT16,
+        scales_loss=False,
+        auto=None,
+        overflows=_NONE,
+        isolation=0.1,
+        float8=Float8Products(recipe="rowwise_with_gw_hp", exact_gradients=True),
     ),
 )
 """Every precision, in the order in which a recipe's are listed."""
@@ -193,6 +279,11 @@ else:
 def precision_card(kind: str) -> PrecisionCard:
     """The card of a kind that a plan names."""
     return _BY_KIND[kind]
+
+
+def asks_float8(asked: AskedPrecision) -> bool:
+    """Whether a recipe's word means products in 8 bits, which need torchao; `auto` never does."""
+    return asked != "auto" and _BY_KIND[asked].float8 is not None
 
 
 def trained_type(asked: AskedPrecision) -> NumberType:
@@ -222,7 +313,18 @@ def usual_precision(device: DeviceFacts, model_type: str = "") -> PrecisionCard:
 def choices_without_scaling() -> str:
     """What to train with where gradients overflow, in words."""
     exact, *fast = [card for card in PRECISIONS if not card.scales_loss]
-    return f"`precision: {exact.kind}`, or in {' or '.join(card.products.name for card in fast)} on a GPU that has it"
+    names = dict.fromkeys(card.products.name for card in fast)
+    return f"`precision: {exact.kind}`, or in {' or '.join(names)} on a GPU that has it"
+
+
+def computes_in_float8(name: str, inputs: int, outputs: int) -> bool:
+    """Whether a linear layer is among those whose products can be in 8 bits: one of the model's own layers.
+
+    The output over the vocabulary and new heads stay as they are, as torchao's authors advise, and so does a layer of a
+    width that cuBLAS doesn't take.
+    """
+    fits = inputs % _FLOAT8_MULTIPLE == 0 and outputs % _FLOAT8_MULTIPLE == 0
+    return fits and part_of(f"{name}.weight").kind == "layer"
 
 
 def number_type(name: str) -> NumberType:

@@ -4,8 +4,9 @@
 To add one, write its card here; settings, rules, memory and time estimates, solver, suggestions, run, views, importers
 and docs ask it. What a card divides it divides in all three forms: each trained weight, its gradient and its optimizer
 state, and each frozen weight too. Which strategies and optimizers can be divided is a fact of their own cards
-(`no_sharding`, `whole_tensors`); every precision can. A checkpoint holds whole tensors under each of them, so that a
-run may continue under another one.
+(`no_sharding`, `whole_tensors`); every precision can. Processes that divide a model each write their part of a
+checkpoint, and whoever continues it reads its own rows of whatever parts there are, so that a run may continue under
+another one.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ftc.compiler.audit.answers import Words
 from ftc.compiler.audit.observed import observations
-from ftc.compiler.audit.parts import first_changed, is_as_trained, tensors_of
+from ftc.compiler.audit.parts import first_changed, is_as_trained, parts_of, tensors_of
 from ftc.compiler.audit.sampled import Recompute
 from ftc.compiler.audit.tally import difference
 from ftc.compiler.audit.validations import check_validations
@@ -33,6 +33,7 @@ from ftc.spec.documents.provenance import provenance_of, read_provenance
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.documents.step_log import StepLog, checksum_steps, first_difference, norm_text, read_step_log
 from ftc.spec.precisions import precision_card
+from ftc.spec.storage.checkpoint_tensors import OPTIMIZER, WEIGHTS, files_in
 from ftc.spec.storage.model_files import content_digest
 from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.spec.version import VERSION
@@ -95,6 +96,10 @@ class _Case:
 
     def file(self, path: Path) -> Path | None:
         return path if path in self.known else None
+
+    def tensors(self, folder: Path, name: str) -> list[Path]:
+        """The files of a checkpoint that hold its weights or optimizer state; none where one of them is another."""
+        return files_in(folder, name, [path.name for path in self.known if path.parent == folder])
 
 
 def is_ours(record: RunRecord) -> bool:
@@ -324,14 +329,14 @@ def _checkpoints(case: _Case) -> Iterator[Finding]:
                 f"ladder.ndjson, {folder.name}", "no checksum", "a checkpoint", "the folder of checkpoints"
             )
             continue
-        if file := case.file(folder / "trainable.safetensors"):
-            held = {name: one.sha256 for name, one in tensors_of(file).items()}
+        if files := case.tensors(folder, WEIGHTS):
+            held = {name: one.sha256 for name, one in parts_of(files).items()}
             for name in sorted(held.keys() | checksum.tensors.keys()):
                 subject = f"{folder.name}, tensor {name}"
                 yield from difference(subject, held.get(name), checksum.tensors.get(name), "ladder.ndjson")
-        if file := case.file(folder / "optimizer.safetensors"):
+        if files := case.tensors(folder, OPTIMIZER):
             subject = f"{folder.name}, optimizer"
-            yield from difference(subject, content_digest(tensors_of(file)), checksum.optimizer_sha256, "ladder.ndjson")
+            yield from difference(subject, content_digest(parts_of(files)), checksum.optimizer_sha256, "ladder.ndjson")
 
 
 def _result(case: _Case) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import StepLog, first_difference, read_step_log
 from ftc.spec.experts import experts_of
+from ftc.spec.storage.checkpoint_tensors import WEIGHTS, files_in, stored_digests
 from ftc.spec.storage.model_files import TensorDigest
 from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.spec.storage.reading import parse_json
@@ -34,6 +35,7 @@ __all__ = [
     "base_part",
     "has_rows",
     "is_as_trained",
+    "parts_of",
     "run_part",
     "source_part",
     "tensors_of",
@@ -45,6 +47,14 @@ def tensors_of(file: Path) -> dict[str, TensorDigest]:
     try:
         return tensor_digests(file)
     except (BrokenSafetensors, OSError):
+        return {}
+
+
+def parts_of(files: Sequence[Path]) -> dict[str, TensorDigest]:
+    """Every tensor of a checkpoint's file or of all its parts, hashed now; none where one is no longer such a file."""
+    try:
+        return stored_digests(files)
+    except (OSError, ValueError):
         return {}
 
 
@@ -127,8 +137,11 @@ def run_part(file: Path, run: RunFolder, plan: Plan, record: RunRecord) -> str:
     if file == run.recipe_lock:
         return _field(plan, file)
     held = {name: one.sha256 for name, one in tensors_of(file).items()} if file.suffix == ".safetensors" else {}
-    if file.name == "trainable.safetensors" and (checksum := log.checksums.get(step_of(file.parent) or -1)):
-        return _first_tensor(held, checksum.tensors)
+    if file.parent.parent == run.checkpoints and (checksum := log.checksums.get(step_of(file.parent) or -1)):
+        weights = files_in(file.parent, WEIGHTS, [path.name for path in file.parent.iterdir()])
+        if file in weights:
+            whole = {name: one.sha256 for name, one in parts_of(weights).items()}
+            return _first_tensor(whole, checksum.tensors)
     if (
         file.parent == run.adapter
         and is_as_trained(plan)

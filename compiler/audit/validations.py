@@ -11,12 +11,11 @@ from ftc.spec.documents.audit import Finding
 from ftc.spec.documents.events import Event, without_repeats
 from ftc.spec.documents.selection import Selection
 from ftc.spec.documents.settings import TrainSettings
+from ftc.spec.storage.checkpoint_tensors import STATE
 from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.spec.storage.reading import parse_json
 
 __all__ = ["check_validations"]
-
-_STATE = "state.json"
 
 
 def check_validations(
@@ -41,17 +40,17 @@ def check_validations(
         told[one.step] = selection
         yield from difference(f"{subject}: best", one.best, selection.best_step == one.step, "its metrics")
     for folder in sorted(run.checkpoints.glob("step-*")):
-        step, file = step_of(folder), folder / _STATE
+        step, file = step_of(folder), folder / STATE
         if step is None or file not in known:
             continue
         until = [one for at, one in told.items() if at <= step]
         try:
             kept = Selection.model_validate_json(json.dumps(parse_json(file.read_bytes())["progress"]["selection"]))
         except (ValueError, LookupError, TypeError):
-            subject = f"{folder.name}/{_STATE}: progress.selection"
+            subject = f"{folder.name}/{STATE}: progress.selection"
             yield from difference(subject, "no choice", "a choice", "events.ndjson")
             continue
         ought = until[-1] if until else Selection()
         for name in ("best_step", "best_value"):
             subject = f"events.ndjson: {name} until step {step}"
-            yield from difference(subject, getattr(ought, name), getattr(kept, name), f"{folder.name}/{_STATE}")
+            yield from difference(subject, getattr(ought, name), getattr(kept, name), f"{folder.name}/{STATE}")

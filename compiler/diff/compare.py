@@ -203,6 +203,7 @@ def lock_differences(old: Lock, new: Lock, rows_of: RowsOf) -> tuple[list[Change
         *_text(old, new),
         *_data(old, new, rows_of),
         *_settings(old, new),
+        *_hosted(old, new),
         *_packages(old, new),
     ]
     equal = sum(
@@ -292,6 +293,14 @@ def _settings(old: Lock, new: Lock) -> Iterator[Change]:
     after = {**new.train.settings, "model": new.model.settings, "text": new.text.settings, "length": new.length.steps}
     for path, was, now in changed_leaves(before, after)[0]:
         yield _change(path, was, now, "setting", effect_of_setting(path))
+
+
+def _hosted(old: Lock, new: Lock) -> Iterator[Change]:
+    """Which service trains, and what isn't pinned there."""
+    before, after = ({} if one.hosted is None else one.hosted.to_json() for one in (old, new))
+    for path, was, now in changed_leaves(before, after)[0]:
+        if path not in ("", "seal"):
+            yield _change(f"hosted.{path}", was, now, "service", Effect.NUMERICS)
 
 
 def _packages(old: Lock, new: Lock) -> Iterator[Change]:

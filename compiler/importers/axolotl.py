@@ -246,6 +246,7 @@ def _train(t: Translation) -> None:
             t.drop(key, reason, "set to once an epoch instead, in `train.evaluate_every`")
     training.trained(t, _TRAINER)
     rounding.of_axolotl(t)
+    rounding.in_float8(t, "fp8")
     if t.flag("gradient_checkpointing") and t.has("selective_checkpointing.save"):
         reason = "here results of linear layers and of attention are kept"
         keys: list[str | Key] = ["gradient_checkpointing", "selective_checkpointing.save"]
@@ -366,6 +367,7 @@ _RULES: rules.Rules = {
         "`lora_modules_to_save` trains modules together with an adapter"),
     **rules.dropped("weights are rounded from the first step on", "qat.fake_quant_after_n_steps"),
     **rules.dropped("embeddings are never rounded", "qat.quantize_embedding"),
+    **rules.dropped("parts are put together in bfloat16, and then rounded", "fp8_enable_fsdp_float8_all_gather"),
     **rules.blocking("ReLoRA is not supported", "relora relora_steps", "choose LoRA, QLoRA or full fine-tuning"),
     **rules.blocking("distillation from stored outputs is not supported", "kd_trainer", rules.NAME_THE_TEACHER),
     **rules.blocking("diffusion language models are not supported", "diffusion", _SUPERVISED),

@@ -6,7 +6,7 @@ import functools
 import json
 from typing import Any
 
-from ftc.compiler.importers import rows, rules, trackers, training, vocabulary, words
+from ftc.compiler.importers import rounding, rows, rules, trackers, training, vocabulary, words
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.parameter_patterns import MOST_PATTERNS
 
@@ -289,6 +289,9 @@ _RULES: rules.Rules = {
     **rules.dropped("a data set by name", "eval_dataset", "name its file in `data.split.validation`"),
     **rules.earlier_adapters("adapter_name_or_path", new="create_new_adapter"),
     **rules.each(_pure_bfloat16, "pure_bf16"),
+    **rules.each(rounding.in_float8, "fp8"),
+    **rules.needless("torchao computes them", "fp8_backend"),
+    **rules.dropped("parts are put together in bfloat16, and then rounded", "fp8_enable_fsdp_float8_all_gather"),
     **rules.dropped("rows are read from their file", "tokenized_path", "use `--data FILE --task TASK`"),
     **rules.dropped("token accuracy is not supported", "compute_accuracy"),
     **rules.dropped("the test split is evaluated at the end", "do_predict", "give `data.split.test` a share"),

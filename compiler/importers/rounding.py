@@ -1,12 +1,13 @@
-"""Quantization-aware training of other tools."""
+"""Quantization-aware training of other tools, and their products in 8 bits."""
 
 from __future__ import annotations
 
-from ftc.compiler.importers.translation import Translation
+from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.precisions import PRECISIONS
 from ftc.spec.quantized_weights import QUANTIZED_WEIGHTS
 from ftc.spec.strategies import STRATEGIES
 
-__all__ = ["of_axolotl", "of_torchtune"]
+__all__ = ["in_float8", "of_axolotl", "of_torchtune"]
 
 _QUANTIZERS = {"Int4WeightOnlyQATQuantizer": "int4", "Int8DynActInt4WeightQATQuantizer": "int4"}
 """What torchtune's quantizers round weights to; the second rounds what goes into a layer as well."""
@@ -31,12 +32,41 @@ def of_torchtune(t: Translation) -> None:
         t.drop("quantizer", _ACTIVATIONS)
 
 
+def in_float8(t: Translation, switch: str | Key, recipe: str = "fp8_recipe_name") -> None:
+    """Products in 8 bits by torchao, where a switch asks for them.
+
+    Args:
+        t: With strategy and precision.
+        switch: The key that turns them on.
+        recipe: The key that names torchao's recipe; a scale for each tensor without it.
+    """
+    if not t.flag(switch):
+        t.needless(switch, "off, as in ftc")
+        return
+    word = t.text(recipe) or "tensorwise"
+    card = next((one for one in PRECISIONS if one.float8 is not None and one.float8.recipe == word), None)
+    if card is None:
+        t.drop(recipe, f"torchao has no such recipe: `{word[:30]}`", "set `train.precision`")
+        t.drop(switch, "its recipe is unknown", "set `train.precision`")
+    elif not _is_whole(t):
+        help = "full fine-tuning has products in 8 bits"
+        t.drop(switch, "beside an adapter products are computed in bfloat16", help)
+    else:
+        before = t.values.get("train.precision")
+        keys: list[str | Key] = [*(before.keys if before else ()), switch, recipe]
+        t.carry(keys, "train.precision", card.kind)
+
+
+def _is_whole(t: Translation) -> bool:
+    strategy = t.values.get("strategy.kind")
+    return strategy is not None and next(one for one in STRATEGIES if one.kind == strategy.value).is_whole
+
+
 def _rounded(t: Translation, key: str, word: str, groups: str, usual: int) -> None:
     """Weights that are rounded to what a word says, in groups that a key counts."""
     block = key if t.has(key) else key.partition(".")[0]
     card = next((one for one in QUANTIZED_WEIGHTS if one.is_imitated and one.kind == word), None)
-    strategy = t.values.get("strategy.kind")
-    is_whole = strategy is not None and next(one for one in STRATEGIES if one.kind == strategy.value).is_whole
+    is_whole = _is_whole(t)
     if card is None or not is_whole:
         able = " or ".join(one.kind for one in QUANTIZED_WEIGHTS if one.is_imitated)
         what = "beside an adapter" if card is not None else "with such weights"

@@ -212,6 +212,7 @@ def _train(t: Translation) -> None:
     _schedule(t)
     _precision(t)
     rounding.of_torchtune(t)
+    rounding.in_float8(t, "enable_fp8_training")
     _checkpointing(t)
     training.compiling(t, "compile")
     pairs = words.task_of("prompt", "chosen", "rejected")

@@ -242,6 +242,7 @@ def lock_changes(old: Lock, new: Lock) -> tuple[str, ...]:
     lines: list[str] = []
     for section in SECTIONS:
         lines += differences(section, before[section], after[section])
+    lines += differences("hosted", before.get("hosted", {}), after.get("hosted", {}))
     for platform in after["platforms"]:
         if platform in before["platforms"]:
             lines += differences(platform, before["platforms"][platform], after["platforms"][platform])
@@ -268,8 +269,10 @@ def unpinned_code(old: Lock, new: Lock) -> str:
 def _meaning(lock: Lock, other: Lock) -> dict[str, Any]:
     """The lock as plain values, without seals and without what can't matter beside the other."""
     plain = lock.to_json()
-    for section in (*(plain[name] for name in SECTIONS), *plain["platforms"].values()):
-        del section["seal"]
+    for name in [name for name, _ in lock.sections() if name not in lock.platforms]:
+        del plain[name]["seal"]
+    for platform in plain["platforms"].values():
+        del platform["seal"]
     if lock.model.content_sha256 and lock.model.content_sha256 == other.model.content_sha256:
         files = plain["model"]["files"]
         plain["model"]["files"] = {name: facts for name, facts in files.items() if not is_weight_file(name)}

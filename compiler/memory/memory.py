@@ -18,6 +18,7 @@ from ftc.compiler.memory.batch_shapes import (
 )
 from ftc.compiler.memory.context import context_of, exchange_buffers, process_range
 from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs, grading_peak, held_bytes
+from ftc.compiler.memory.float8_formula import float8_bytes
 from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, quantized_bytes
 from ftc.compiler.memory.rounding_formula import rounding_bytes
 from ftc.compiler.memory.sharded_formula import on_one_of
@@ -211,7 +212,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         chunked_places=places if draft.candidate.loss_chunk_size and sequences == 1 else 0,
         has_z_loss=draft.train.z_loss is not None,
         copied_head=_copied_head(draft, weight_bytes),
-        **rounding_bytes(draft),
+        **(rounding_bytes(draft) | float8_bytes(draft, rows * sequences * length)),
     )
 
 

@@ -80,7 +80,8 @@ class MemoryInputs:
             that is done by the backward pass.
         has_z_loss: Whether the logarithm of the softmax's normalizer is part of the loss, by itself.
         rounded: What rounding weights in training keeps until the way back, over all layers.
-        rounding: What it takes in passing, at the widest layer.
+        rounding: What it takes in passing, at the widest layer; or what casts to 8 bits do.
+        uncast: Weights that no product casts to the type of its operands, since it reads them in 8 bits.
         copied_head: Bytes of an output layer that each pass copies, with trained rows of added tokens in it; 0 where
             none are trained by themselves.
     """
@@ -121,6 +122,7 @@ class MemoryInputs:
     copied_head: int = 0
     rounded: int = 0
     rounding: int = 0
+    uncast: int = 0
 
     @property
     def casts_weights(self) -> bool:
@@ -318,7 +320,7 @@ def _saved_bytes(job: MemoryInputs) -> float:
     """What all layers keep, with the casts of weights that are in float32."""
     saved = job.rounded + sum(stack.saved_bytes(job.numbers, job.trained) for stack in job.stacks)
     if job.casts_weights:
-        return saved + sum(stack.cast_bytes(job.numbers) for stack in job.stacks)
+        return saved + _cast_bytes(job)
     if job.quantized and job.numbers.casts:
         return saved + job.activation_bytes * never_packed(job.model)
     return saved
@@ -339,7 +341,12 @@ def _casts(job: MemoryInputs) -> int:
     if not job.is_full:
         return job.activation_bytes * job.num_trainable if job.is_adapter else 0
     is_cast = job.recomputes and job.casts_weights
-    return sum(stack.cast_bytes(job.numbers) for stack in job.stacks) if is_cast else 0
+    return _cast_bytes(job) if is_cast else 0
+
+
+def _cast_bytes(job: MemoryInputs) -> int:
+    """What products read in place of float32 weights of layers."""
+    return sum(stack.cast_bytes(job.numbers) for stack in job.stacks) - job.activation_bytes * job.uncast
 
 
 def _held_casts(job: MemoryInputs) -> int:

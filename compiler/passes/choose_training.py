@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, cast
 
 from ftc.compiler.draft import Draft, Reasons
+from ftc.compiler.float8_choices import check_float8, float8_settings
 from ftc.compiler.masking_choices import masking_settings
 from ftc.compiler.parameter_groups import check_groups, group_settings
 from ftc.compiler.quantize_choices import check_rounded, quantize_settings
@@ -94,9 +95,11 @@ def choose_training(draft: Draft) -> Draft:
         preference=_objective(draft, why),
         **(_numbers(draft, why) | _ranking(draft, why) | _sampling(draft, why) | vector_settings(draft, why)),
         **(masking_settings(draft, why) | router_settings(draft, why) | quantize_settings(draft, why)),
+        **float8_settings(draft, why),
         **group_settings(draft, why, rate),
     )
-    draft = check_groups(check_rounded(check_router(_check_average(draft.settle("train", section, why)))))
+    draft = check_rounded(check_router(_check_average(draft.settle("train", section, why))))
+    draft = check_groups(check_float8(draft))
     return _choose_seeds(_check_class_weights(_check_precision(draft)))
 
 
@@ -139,7 +142,7 @@ def _check_precision(draft: Draft) -> Draft:
     device, card = draft.device, precision_card(draft.train.precision)
     if draft.recipe.train.precision == "auto":
         return draft
-    name, path, help = card.products.name, "train.precision", "write `float32`, or remove `precision`"
+    name, path, help = card.fewest_bits, "train.precision", "write `float32`, or remove `precision`"
     if card.trained.size < FIRST_CHOICE.trained.size:
         advice = f"write `{FIRST_CHOICE.kind}` where that fits, or compare the results"
         draft = draft.find("FTC228", narrow_words(draft), path, help=advice)

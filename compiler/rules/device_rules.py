@@ -44,11 +44,15 @@ def optimizer_package_is_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 
 def rounding_package_is_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
-    """torchao is installed, where weights are rounded in training on this machine."""
-    asked, is_here = draft.train.quantize_aware, draft.device.local and "torch" in draft.packages
-    if asked is not None and is_here and TORCHAO not in draft.packages:
-        summary, help = f"`quantize_aware` needs the package `{TORCHAO}`", f"`pip install 'ftc[{TORCHAO}]'` installs it"
-        yield _found(draft, "FTC650", summary, "train.quantize_aware", help=help)
+    """torchao is installed, where weights or products are rounded in training on this machine."""
+    train = draft.train
+    if not (draft.device.local and "torch" in draft.packages and TORCHAO not in draft.packages):
+        return
+    asked = {"train.quantize_aware": train.quantize_aware, "train.precision": train.float8}
+    for path in (path for path, settings in asked.items() if settings is not None):
+        words = "`quantize_aware`" if path == "train.quantize_aware" else f"`precision: {train.precision}`"
+        help = f"`pip install 'ftc[{TORCHAO}]'` installs it"
+        yield _found(draft, "FTC650", f"{words} needs the package `{TORCHAO}`", path, help=help)
 
 
 DEVICE_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (

@@ -18,7 +18,7 @@ from ftc.spec.language.source import Source
 from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizer_choice import candidates
 from ftc.spec.optimizers import OPTIMIZERS, optimizer_card
-from ftc.spec.precisions import FIRST_CHOICE, trained_type, with_trained
+from ftc.spec.precisions import FIRST_CHOICE, asks_float8, trained_type, with_trained
 from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLossCard
 from ftc.spec.quantized_weights import quantized_weights
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, schedule_card
@@ -104,10 +104,10 @@ def one_average_of_the_weights(recipe: Recipe, source: Source) -> Iterator[Diagn
 
 
 def narrow_weights_can_be_trained(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """The optimizer is made for weights of the type in which they are trained, and no adapter is in 16 bits."""
+    """The optimizer is made for weights of the type in which they are trained; adapters take no fewer bits."""
     asked, kind, wide = recipe.train.precision, recipe.train.optimizer.kind, FIRST_CHOICE.trained
     trained = trained_type(asked)
-    if trained.size < wide.size and not strategy_card(recipe.strategy).is_whole:
+    if (trained.size < wide.size or asks_float8(asked)) and not strategy_card(recipe.strategy).is_whole:
         path, other = "train.precision", with_trained(wide, asked).kind
         summary = (
             f"`{asked}` is for strategies that train the model's own weights, and `{recipe.strategy.kind}` adds some"
@@ -132,9 +132,10 @@ def rounded_weights_are_trained(recipe: Recipe, source: Source) -> Iterator[Diag
         notes = "an adapter is added to the weights before these are quantized, so that they would be rounded otherwise"
         help = "write `strategy: {kind: full}` or `{kind: partial}`, or remove it"
         yield diagnostic("FTC257", summary, source.span(path), help=help, notes=notes, path=path)
-    if trained_type(recipe.train.precision).size < FIRST_CHOICE.trained.size:
-        summary = f"`{recipe.train.precision}` rounds weights by itself, so that they would be rounded twice"
-        help = f"write `precision: {with_trained(FIRST_CHOICE.trained, recipe.train.precision).kind}`"
+    precision = recipe.train.precision
+    if asks_float8(precision) or trained_type(precision).size < FIRST_CHOICE.trained.size:
+        summary = f"`{precision}` rounds weights by itself, so that they would be rounded twice"
+        help = f"write `precision: {with_trained(FIRST_CHOICE.trained, precision).kind}`"
         yield diagnostic("FTC257", summary, source.span(path), help=help, path=path)
     if quantized_weights(asked.weights).group_size is None and asked.group_size != "auto":
         path = f"{path}.group_size"

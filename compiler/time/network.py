@@ -16,7 +16,7 @@ from ftc.compiler.time.amounts import Kernel, window_of
 from ftc.spec.architectures import Family
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import part_of, role_of
-from ftc.spec.precisions import NUMBER_TYPES
+from ftc.spec.precisions import NUMBER_TYPES, Float8Products
 from ftc.spec.strategies import Beside
 
 __all__ = ["Linear", "Network", "Part", "composes_norms", "drops", "network_of", "reads_encoder", "rotates"]
@@ -48,6 +48,7 @@ class Linear:
         trained: Whether its own weights are trained.
         copies: How many such layers there are, of which each token goes through some: the experts of a layer.
         chosen: How many of these a token goes through.
+        float8: How its products are computed in 8 bits in training; None where they aren't.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Linear:
     trained: bool
     copies: int = 1
     chosen: int = 1
+    float8: Float8Products | None = None
 
     @property
     def weights(self) -> int:
@@ -107,6 +109,7 @@ class Network:
         composes_norms: Whether its norms are computed piece by piece.
         rotates: Whether queries and keys are turned by their place.
         rounded: Weights that each pass rounds, as they will be when they are exported.
+        float8_time: Time of a product in 8 bits by that of the same product in the other type.
     """
 
     family: Family
@@ -132,6 +135,7 @@ class Network:
     composes_norms: bool
     rotates: bool
     rounded: int = 0
+    float8_time: float = 1.0
 
     @property
     def linear_weights(self) -> int:

@@ -3,8 +3,9 @@
 FLOPs: two for each multiplication of a matrix product. Forward, a linear layer costs twice its weights a token, and
 attention two products of the pairs that its kernel computes (`amounts`). Backward, the gradient of a layer's input
 costs as much again, where something before it is trained, and that of its weights where they are. A frozen layer
-computes none of its own. Activation checkpointing costs the layers' forward pass a second time; where the results of
-products are kept, what stands beside and between them.
+computes none of its own. A product in 8 bits counts as one in 16 bits that takes as long. Activation checkpointing
+costs the layers' forward pass a second time; where the results of products are kept, what stands beside and between
+them.
 
 Bytes: what each operator of transformers' modules reads and writes, without any fusion but attention's: linear layers,
 norms (in float32, piece by piece, where they are composed), rotations, residuals, activations, adapters, logits and
@@ -20,6 +21,7 @@ from functools import lru_cache
 from itertools import groupby
 
 from ftc.compiler.time.amounts import Rates
+from ftc.compiler.time.float8_costs import cast_operations, cast_traffic
 from ftc.compiler.time.network import Linear, Network, Part
 from ftc.spec.checkpointing import Recomputing, checkpointing_card
 from ftc.spec.strategies import Beside
@@ -69,10 +71,10 @@ def flop_rates(network: Network, *, checkpointing: Recomputing, one_place: bool 
             flow = replace(flow, main=True)  # the norm before it is trained, too
         parts, is_near = _by_part(members_of_layer), not decoder and number in network.near_layers
         for part, members in parts.items():
-            products = _linear_forward(members)
+            products = _linear_forward(network, members)
             alone = one_place and network.is_behind_last_attention(members[0])
             forward += replace(products, tokens=0, rows=products.tokens) if alone else products
-            backward += _linear_backward(members, flow)
+            backward += _linear_backward(network, members, flow)
             if part in _INPUT_PARTS:
                 forward += _pairs(network, part, decoder, 2, is_near=is_near)
                 backward += _pairs(network, part, decoder, _attention_backward(network, members, flow), is_near=is_near)
@@ -108,19 +110,31 @@ class _Flow:
         return self.encoder if one.reads_encoder else self.main
 
 
-def _linear_forward(members: tuple[Linear, ...]) -> Rates:
+def _linear_forward(network: Network, members: tuple[Linear, ...]) -> Rates:
     return _sum(
-        _per_token(one, 2 * (one.weights + (one.beside.forward if one.beside else 0))) + _once(one) for one in members
+        _per_token(one, 2 * (_time(network, one) * one.weights + (one.beside.forward if one.beside else 0)))
+        + _once(one)
+        for one in members
     )
 
 
-def _linear_backward(members: tuple[Linear, ...], flow: _Flow) -> Rates:
-    return _sum(_per_token(one, 2 * _backward_products(one, flow)) + _once(one, backward=True) for one in members)
+def _time(network: Network, one: Linear) -> float:
+    """Time of a layer's products by that of others."""
+    return 1.0 if one.float8 is None else network.float8_time
 
 
-def _backward_products(one: Linear, flow: _Flow) -> int:
+def _linear_backward(network: Network, members: tuple[Linear, ...], flow: _Flow) -> Rates:
+    return _sum(
+        _per_token(one, 2 * _backward_products(network, one, flow)) + _once(one, backward=True) for one in members
+    )
+
+
+def _backward_products(network: Network, one: Linear, flow: _Flow) -> float:
     """Multiplications a token: gradients of the input, of the weights, and those that the adapter takes."""
     weights, flows = one.weights, flow.reaches(one)
+    if one.float8 is not None:  # torchao computes both, whoever wants them
+        own = 1.0 if one.float8.exact_gradients else network.float8_time
+        return weights * (network.float8_time + own)
     if one.beside is None:
         return weights * (flows + one.trained)
     through = flows or one.beside.turns_input
@@ -186,6 +200,8 @@ def _not_recomputed(network: Network, parts: dict[Part, tuple[Linear, ...]], *, 
     if not network.ends_with_product:
         return Rates()
     ends = (one for one in parts.get("feed out", ()) if one.copies == 1)
+    # A product in 8 bits saves what it is given, so that it is computed again.
+    ends = (one for one in ends if one.float8 is None)
     return _sum(_last_product(one) for one in ends if one.beside is not None or not products_kept)
 
 
@@ -294,11 +310,16 @@ def traffic_rates(
     weights += _ROUNDING["forward"] * rounds
     weights_again += _ROUNDING["forward"] * rounds if card.recomputes else 0
     back = gradients + _ROUNDING["backward"] * rounds
-    forward = layers + head + Rates(passes=weights + made)
-    backward = layers * _BACKWARD + again + head + Rates(passes=weights + weights_again + back)
-    rounded = len(network.linears) if network.rounded else 0
+    casts, casts_back = cast_traffic(network)
+    again += casts if card.recomputes else Rates()
+    forward = layers + head + Rates(passes=weights + made) + casts
+    backward = layers * _BACKWARD + again + head + Rates(passes=weights + weights_again + back) + casts_back
+    rounded, to_float8 = len(network.linears) if network.rounded else 0, cast_operations(network)
     operations = {
-        way: count * network.depth + _ADAPTER_OPERATIONS * network.adapters + _ROUNDING_OPERATIONS[way] * rounded
+        way: count * network.depth
+        + _ADAPTER_OPERATIONS * network.adapters
+        + _ROUNDING_OPERATIONS[way] * rounded
+        + to_float8[way]
         for way, count in _LAYER_OPERATIONS.items()
     }
     tensors = 2 * network.adapters if not network.is_full else 2 * len(network.linears)

@@ -22,7 +22,7 @@ from ftc.spec.base import Money
 from ftc.spec.documents.estimates import Phase, PhaseTime, SecondsRange, Work
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.judging import AT_ONCE, JudgeEstimate, JudgeUse, TokenRange
-from ftc.spec.precisions import Precision
+from ftc.spec.precisions import Precision, precision_card
 
 __all__ = ["RunTime", "cost_of", "job_speed", "judge_estimate", "num_paid", "price_of", "run_time"]
 
@@ -80,6 +80,9 @@ def job_speed(draft: ClosedDraft) -> DeviceSpeed | None:
 
 
 def _base(draft: ClosedDraft, kind: Kind, precision: Precision) -> DeviceSpeed | None:
+    card = precision_card(precision)
+    if card.float8 is not None and card.float8_time(draft.device) is None:
+        return None
     return calibrated_speed(draft, kind, precision) or by_data_sheet(draft.device, precision)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.compiler.float8_choices import float8_modules
 from ftc.compiler.quantize_choices import rounded_modules
 from ftc.compiler.sampled_rows import answer_lengths, with_answers
 from ftc.compiler.time.amounts import (
@@ -74,7 +75,17 @@ def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool =
         attention=draft_kernel(draft, model, training=training),
     )
     width = head.score_width(len(draft.labels), vocabulary=model.vocab_size, hidden=model.hidden_size)
-    return replace(network, head_width=width, rounded=sum(rounded_modules(draft).values()))
+    network = replace(network, head_width=width, rounded=sum(rounded_modules(draft).values()))
+    return _in_float8(draft, network) if training else network
+
+
+def _in_float8(draft: ClosedDraft, network: Network) -> Network:
+    """The network with the linear layers whose products are in 8 bits."""
+    card, names = precision_card(draft.train.precision), float8_modules(draft)
+    if not names:
+        return network
+    linears = tuple(replace(one, float8=card.float8) if one.name in names else one for one in network.linears)
+    return replace(network, linears=linears, float8_time=card.float8_time(draft.device) or 1.0)
 
 
 def draft_kernel(draft: ClosedDraft, model: ModelFacts, *, training: bool) -> Kernel:

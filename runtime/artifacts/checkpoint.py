@@ -9,7 +9,8 @@ best one never. No state of a random generator is kept, since none is needed: se
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,35 +18,25 @@ import torch
 from torch import nn
 
 from ftc.runtime.artifacts import checkpoint_files
-from ftc.runtime.artifacts.checkpoint_files import (
-    MANIFEST,
-    OPTIMIZER,
-    STATE,
-    WEIGHTS,
-    Manifest,
-    State,
-    WholeCheckpoint,
-    damaged,
-    saved_steps,
-    step_folder,
-)
-from ftc.runtime.artifacts.tensor_files import read_shapes, read_tensors, write_tensors
-from ftc.runtime.models.base_model import load_weights
+from ftc.runtime.artifacts.checkpoint_files import State, WholeCheckpoint, damaged, saved_steps, step_folder
+from ftc.runtime.artifacts.saving import Contents, Saving
+from ftc.runtime.artifacts.tensor_files import read_tensors, torch_dtype
+from ftc.runtime.models.base_model import load_weights, trainable_tensors
+from ftc.runtime.models.sharding import empty_like_parts
 from ftc.runtime.strategies import half_of
-from ftc.runtime.training.optimizers import load_state, state_tensors
+from ftc.runtime.training.optimizers import load_state, parameter_of, state_tensors
 from ftc.runtime.training.selection import Progress
 from ftc.runtime.training.weight_average import WeightAverage
-from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic
-from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.step_log import StepLog
-from ftc.spec.storage.atomic_write import building_folder
+from ftc.spec.storage.checkpoint_tensors import OPTIMIZER, WEIGHTS, stored_tensors
 
 __all__ = [
     "Checkpoint",
     "Contents",
     "Kept",
+    "Parameters",
     "artifact_tensors",
     "chosen_tensors",
     "contents",
@@ -58,19 +49,19 @@ __all__ = [
     "verified",
 ]
 
-Contents = Mapping[str, Mapping[str, torch.Tensor]]
-"""The tensors of each file of a checkpoint, by name."""
+Parameters = Mapping[str, nn.Parameter]
+"""What a checkpoint's tensors belong to, by name."""
 
 
 class Kept(Protocol):
     """What can be put back: a checkpoint, or what stands for one in the memory trace."""
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """The trainable weights by the names of the model's parameters."""
+    def weights(self, parameters: Parameters) -> dict[str, torch.Tensor]:
+        """The trainable weights by the names of the model's parameters; of a divided one this process's part."""
         ...
 
-    def optimizer(self) -> dict[str, torch.Tensor]:
-        """The optimizer's memory, as `optimizer.state_tensors` names it."""
+    def optimizer(self, parameters: Parameters) -> dict[str, torch.Tensor]:
+        """The optimizer's memory, as `optimizer.state_tensors` names it; likewise."""
         ...
 
 
@@ -79,17 +70,50 @@ class Checkpoint(WholeCheckpoint):
 
     __slots__ = ()
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """The trainable weights by the names of the model's parameters."""
-        return read_tensors(self.folder / WEIGHTS)
+    def weights(self, parameters: Parameters) -> dict[str, torch.Tensor]:
+        """The trainable weights by the names of the model's parameters; of a divided one this process's part."""
+        return _read(self.files(WEIGHTS), parameters, parameters.get)
 
-    def optimizer(self) -> dict[str, torch.Tensor]:
-        """The optimizer's memory, as `optimizer.state_tensors` names it."""
-        return read_tensors(self.folder / OPTIMIZER)
+    def optimizer(self, parameters: Parameters) -> dict[str, torch.Tensor]:
+        """The optimizer's memory, as `optimizer.state_tensors` names it; likewise."""
+        return _read(self.files(OPTIMIZER), parameters, lambda name: parameter_of(name, parameters))
 
     def shapes(self) -> tuple[dict[str, torch.Size], dict[str, torch.Size]]:
         """Shapes of both by name, without reading them."""
-        return read_shapes(self.folder / WEIGHTS), read_shapes(self.folder / OPTIMIZER)
+        weights, optimizer = (
+            {name: torch.Size(one.shape) for name, one in stored_tensors(self.files(file)).items()}
+            for file in (WEIGHTS, OPTIMIZER)
+        )
+        return weights, optimizer
+
+
+def _read(
+    files: Sequence[Path], parameters: Parameters, like: Callable[[str], nn.Parameter | None]
+) -> dict[str, torch.Tensor]:
+    """Tensors of a file or of its parts.
+
+    A model in parts reads of each only the rows that this process holds, whatever processes wrote them; torch's own
+    reader finds them by the headers, in a folder that was compared with its manifest.
+
+    Args:
+        files: The file, or all its parts.
+        parameters: The model's.
+        like: The parameter in whose parts a tensor of that name is held; None for one that isn't divided.
+    """
+    is_divided = any(hasattr(one, "placements") for one in parameters.values())
+    if len(files) == 1 and not is_divided:
+        return read_tensors(files[0])
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.state_dict_loader import load as load_parts
+
+    found = {}
+    for name, one in stored_tensors(files).items():
+        shape, dtype, owner = torch.Size(one.shape), torch_dtype(one.dtype), like(name)
+        found[name] = torch.empty(shape, dtype=dtype) if owner is None else empty_like_parts(owner, shape, dtype)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")  # each process reads for itself
+        load_parts(found, storage_reader=HuggingFaceStorageReader(str(files[0].parent)), no_dist=True)
+    return found
 
 
 def contents(parameters: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> Contents:
@@ -111,8 +135,8 @@ def put_back(
     Raises:
         Refusal: Names or shapes are not the model's (FTC630).
     """
-    load_weights(model, found.weights())
-    load_state(optimizer, parameters, found.optimizer(), average)
+    load_weights(model, found.weights(parameters))
+    load_state(optimizer, parameters, found.optimizer(parameters), average)
 
 
 def save(checkpoints: Path, job_sha256: str, progress: Progress, tensors: Contents) -> None:
@@ -121,13 +145,9 @@ def save(checkpoints: Path, job_sha256: str, progress: Progress, tensors: Conten
     Raises:
         OSError: The disk refused; older checkpoints are intact.
     """
-    checkpoints.mkdir(exist_ok=True)
-    with building_folder(step_folder(checkpoints, progress.step)) as folder:
-        for name, held in tensors.items():
-            write_tensors(folder / name, held, {"job_sha256": job_sha256})
-        (folder / STATE).write_text(State(job_sha256=job_sha256, progress=progress).to_text(), encoding="utf-8")
-        files = {path.name: _facts(path) for path in sorted(folder.iterdir())}
-        (folder / MANIFEST).write_text(Manifest(schema="ftc.checkpoint/1", files=files).to_text(), encoding="utf-8")
+    saving = Saving(checkpoints, State(job_sha256=job_sha256, progress=progress), leads=True)
+    saving.write(tensors)
+    saving.finish()
 
 
 def prune(checkpoints: Path, progress: Progress, keep: int) -> None:
@@ -155,10 +175,6 @@ def verified(
     return Checkpoint(found.folder, found.progress) if found else None
 
 
-def _facts(path: Path) -> FileFacts:
-    return FileFacts(size=path.stat().st_size, sha256=file_digest(path))
-
-
 def unfit(found: Checkpoint, problem: str) -> Diagnostic:
     """What is said of a checkpoint whose files are whole and whose tensors are not the model's."""
     return damaged(found.folder, problem)
@@ -170,7 +186,7 @@ def chosen_tensors(model: nn.Module, settings: Settings, chosen: Kept) -> dict[s
     Raises:
         Refusal: Names or shapes are not the model's (FTC630).
     """
-    load_weights(model, chosen.weights())
+    load_weights(model, chosen.weights(trainable_tensors(model)))
     return artifact_tensors(model, settings)
 
 

@@ -6,13 +6,11 @@ step log, which was on disk before it. A plan looks by the same code as the run,
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -24,15 +22,13 @@ from ftc.spec.documents.events import read_events, without_repeats
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.step_log import StepLog, norm_text, read_step_log
 from ftc.spec.names import InsidePath
-from ftc.spec.storage.model_files import TensorDigest, content_digest
+from ftc.spec.storage.checkpoint_tensors import OPTIMIZER, STATE, WEIGHTS, files_in, files_of, stored_digests
+from ftc.spec.storage.model_files import content_digest
 from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.spec.storage.reading import read_regular
 
 __all__ = [
     "MANIFEST",
-    "OPTIMIZER",
-    "STATE",
-    "WEIGHTS",
     "Manifest",
     "State",
     "WholeCheckpoint",
@@ -41,15 +37,11 @@ __all__ = [
     "newest",
     "saved_steps",
     "step_folder",
-    "stored_digests",
     "verified",
     "witnessed_log",
 ]
 
 MANIFEST = "MANIFEST.json"
-WEIGHTS = "trainable.safetensors"
-OPTIMIZER = "optimizer.safetensors"
-STATE = "state.json"
 
 
 class Manifest(Document):
@@ -72,6 +64,10 @@ class WholeCheckpoint:
 
     folder: Path
     progress: Progress
+
+    def files(self, name: str) -> list[Path]:
+        """The files that hold `WEIGHTS` or `OPTIMIZER`, whole or in parts."""
+        return files_in(self.folder, name, (path.name for path in self.folder.iterdir()))
 
 
 def witnessed_log(run: RunFolder) -> StepLog:
@@ -161,8 +157,8 @@ def _contradiction(found: WholeCheckpoint, log: StepLog) -> str | None:
     if noted is None:
         return f"the step log has no weight checksum of step {step}"
     try:
-        held = {name: one.sha256 for name, one in stored_digests(found.folder / WEIGHTS).items()}
-        optimizer = content_digest(stored_digests(found.folder / OPTIMIZER))
+        held = {name: one.sha256 for name, one in stored_digests(found.files(WEIGHTS)).items()}
+        optimizer = content_digest(stored_digests(found.files(OPTIMIZER)))
     except ValueError as error:
         return str(error)
     names = sorted(held.keys() | noted.tensors.keys())
@@ -190,8 +186,13 @@ def _problem(folder: Path) -> str | None:
         return "it has no manifest"
     except (OSError, ValueError):
         return "its manifest can't be read"
-    if missing := {WEIGHTS, OPTIMIZER, STATE} - set(manifest.files):
-        return f"its manifest doesn't name {min(missing)}"
+    names = manifest.files.keys()
+    wanted = {one: files_of(one, names) for one in (OPTIMIZER, WEIGHTS)} | {STATE: [STATE] if STATE in names else []}
+    if missing := [one for one, files in wanted.items() if not files]:
+        return f"its manifest doesn't name {missing[0]}"
+    known = {name for files in wanted.values() for name in files}
+    if other := {path.name for path in folder.glob("*.safetensors")} - known:  # torch reads each that is there
+        return f"{min(other)} is not a part of it"
     for name, expected in manifest.files.items():
         path = folder / Path(name).name
         if not path.is_file():
@@ -221,36 +222,3 @@ def damaged(folder: Path, problem: str) -> Diagnostic:
         f"checkpoint {folder.name} is damaged: {problem}",
         help=("no action needed; an older checkpoint is used"),
     )
-
-
-def stored_digests(path: Path) -> dict[str, TensorDigest]:
-    """Digest of every tensor of a file by its name, read piece by piece, so that memory never holds a whole tensor.
-
-    Raises:
-        OSError: The file can't be read.
-        ValueError: It is no safetensors file.
-    """
-    found = {}
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        if size > path.stat().st_size:
-            raise ValueError(f"{path.name} has no safetensors header")
-        try:
-            header = json.loads(file.read(size))
-            entries = {name: one for name, one in header.items() if name != "__metadata__"}
-            for name, entry in entries.items():
-                begin, end = entry["data_offsets"]
-                file.seek(8 + size + begin)
-                digest = _piecewise(file, end - begin)
-                found[name] = TensorDigest(entry["dtype"], tuple(entry["shape"]), digest)
-        except (KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"{path.name} has no safetensors header") from error
-    return found
-
-
-def _piecewise(file: BinaryIO, left: int) -> str:
-    sha256 = hashlib.sha256()
-    while left > 0 and (piece := file.read(min(left, 1 << 20))):
-        sha256.update(piece)
-        left -= len(piece)
-    return sha256.hexdigest()

@@ -6,6 +6,7 @@ compared by digest needs a fixed order. Reading is left to the library.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ftc.spec.storage import model_files as spec_digests
@@ -27,9 +27,9 @@ __all__ = [
     "content_digest",
     "digest_of_tensor",
     "flattened",
-    "read_shapes",
     "read_tensors",
     "tensor_digests",
+    "torch_dtype",
     "write_in_turn",
     "write_tensors",
 ]
@@ -51,7 +51,19 @@ _DTYPE_NAMES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+_DTYPES = {name: dtype for dtype, name in _DTYPE_NAMES.items()}
 _ALIGNMENT = 8
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The type of numbers that safetensors calls so.
+
+    Raises:
+        OSError: It is none that ftc writes.
+    """
+    if name not in _DTYPES:
+        raise OSError(errno.EINVAL, f"tensors of type {name} are unknown")
+    return _DTYPES[name]
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
@@ -101,20 +113,6 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         OSError: It can't be read, or is no safetensors file.
     """
     return _read(path, lambda: load_file(path))
-
-
-def read_shapes(path: Path) -> dict[str, torch.Size]:
-    """Shapes of a file's tensors by name, from its header alone.
-
-    Raises:
-        OSError: It can't be read, or is no safetensors file.
-    """
-
-    def shapes() -> dict[str, torch.Size]:
-        with safe_open(path, framework="pt") as file:
-            return {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-
-    return _read(path, shapes)
 
 
 def _read(path: Path, read: Callable[[], T]) -> T:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 import torch
 from torch import nn
 
-from ftc.runtime.execution.agreement import environment_values, machine_values, refuse_differences
+from ftc.runtime.execution.agreement import environment_values, machine_values, mixed_machines, refuse_differences
 from ftc.runtime.execution.lost_processes import end_now, loss_of_companion, lost
 from ftc.runtime.execution.machine import device_name, machine_class
 from ftc.runtime.models.sharding import is_sharded, shard
@@ -30,7 +30,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Observation
 from ftc.spec.documents.segments import ProcessSeen
 from ftc.spec.documents.settings import Settings
-from ftc.spec.shardings import UNDIVIDED
+from ftc.spec.shardings import UNDIVIDED, sharding_card
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -184,7 +184,8 @@ def observe(
         What this process found, and what each of several did.
 
     Raises:
-        Refusal: Processes have other packages or code, or their machines are of another class (FTC701).
+        Refusal: Processes have other packages or code, or their machines are of another class (FTC701), or a launcher
+            numbers them so that those of a machine don't hold a model together, as the plan has it (FTC716).
     """
     compiles = plan.settings.train.compile
     machine = machine_class(accelerator.device, accelerator.num_processes, compiles=compiles)
@@ -214,6 +215,12 @@ def observe(
     )
     values = {"plan": plan.run_id, "ftc's code": code.ftc_sha256[:12], **environment_values(environment)}
     refuse_differences(accelerator, values | machine_values(machine))
+    train = plan.settings.train
+    if sharding_card(train.sharding).divided_among == "machine":
+        group = os.environ.get("GROUP_RANK")  # several launchers' agents may share a host
+        places = everywhere(accelerator, platform.node() if group is None else f"machine {group}, {platform.node()}")
+        if mixed := mixed_machines(places, train.parts):
+            raise Refusal([mixed])
     each = everywhere(accelerator, own.model_dump_json())
     return found, tuple(map(ProcessSeen.model_validate_json, each))
 

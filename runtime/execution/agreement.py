@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 __all__ = [
+    "RAY_JOB",
+    "RAY_VERSION",
     "RUN_FOLDER",
     "STORE_FD",
     "Report",
@@ -41,6 +43,7 @@ __all__ = [
     "launcher",
     "machine_values",
     "meet",
+    "mixed_machines",
     "refuse_differences",
     "see_folder",
 ]
@@ -53,6 +56,8 @@ _POLL_SECONDS = 0.1
 _MOST_LINES = 12
 STORE_FD = "FTC_STORE_FD"
 """Names the socket, open already, at which the processes that `ftc apply` starts find each other."""
+RAY_JOB, RAY_VERSION = "FTC_RAY_JOB", "FTC_RAY_VERSION"
+"""What a worker of Ray tells its process: the job's id there, and Ray's version."""
 RUN_FOLDER = "the run's folder"
 """Among the values of a report: processes that see different states of it don't share a disk."""
 
@@ -258,6 +263,24 @@ def refuse_differences(accelerator: Accelerator, values: Mapping[str, str]) -> N
         raise Refusal([finding])
 
 
+def mixed_machines(places: Sequence[str], parts: int) -> Diagnostic | None:
+    """A finding where processes that hold a model together are not those of one machine; None where they are.
+
+    Args:
+        places: The machine of each process, by rank.
+        parts: How many processes in a row hold a model together.
+    """
+    for first in range(0, len(places), parts):
+        row = places[first : first + parts]
+        if len(set(row)) > 1:
+            other = next(rank for rank, place in enumerate(row) if place != row[0])
+            summary = f"processes {first} to {first + parts - 1} hold the model together, and are on several machines"
+            notes = f"process {first} is on {row[0]}, process {first + other} on {row[other]}"
+            help = f"start {parts} processes on each machine, numbered one after the other, as torchrun and `srun` do"
+            return diagnostic("FTC716", summary, notes=notes, help=help)
+    return None
+
+
 def compare_refusals(accelerator: Accelerator, check: Callable[[], object]) -> None:
     """Checks in every process, and refuses in all where one does.
 
@@ -321,10 +344,13 @@ def launcher(environ: Mapping[str, str], *, has_companions: bool) -> Launcher | 
         scheduler, job_id = "skypilot", environ["SKYPILOT_TASK_ID"]
     elif "JOB_COMPLETION_INDEX" in environ:  # an indexed job, of which a TrainJob is made
         scheduler = "kubernetes"
-    if "TORCHELASTIC_RUN_ID" in environ:
+    kind: Literal["ftc", "torchrun", "slurm", "mpi", "ray"]
+    if RAY_JOB in environ:
+        kind, version, job_id = "ray", environ.get(RAY_VERSION), environ[RAY_JOB]
+    elif "TORCHELASTIC_RUN_ID" in environ:
         import torch
 
-        kind: Literal["ftc", "torchrun", "slurm", "mpi"] = "torchrun"
+        kind = "torchrun"
         version, job_id = str(torch.__version__), job_id or environ["TORCHELASTIC_RUN_ID"]
         restart = restart or environ.get("TORCHELASTIC_RESTART_COUNT")
     elif environ.get("SLURM_STEP_NUM_TASKS", "1") not in ("", "1"):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from ftc.runtime.artifacts.checkpoint_files import STATE, State, saved_steps, step_folder
+from ftc.runtime.artifacts.checkpoint_files import State, saved_steps, step_folder
 from ftc.spec.documents.events import Event, Noticed, Resumed, RunEnded, RunStarted, StepDone, read_events
 from ftc.spec.documents.interruption import Interruption, StopKind
 from ftc.spec.documents.ledger import Begun, Ended, read_ledger
@@ -19,6 +19,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import DeterminismSeen
 from ftc.spec.documents.segments import Segment
 from ftc.spec.documents.step_log import StepLog, read_step_log
+from ftc.spec.storage.checkpoint_tensors import STATE
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.storage.reading import read_regular
 

@@ -20,6 +20,7 @@ from torch import nn
 from ftc.runtime.artifacts.checkpoint import (
     Contents,
     Kept,
+    Parameters,
     artifact_tensors,
     chosen_tensors,
     contents,
@@ -258,10 +259,16 @@ class Shelf(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Reads:
-    """A checkpoint by how its two files are read."""
+    """A checkpoint by how its two files are read; of a divided tensor they have this process's part."""
 
-    weights: Read
-    optimizer: Read
+    read_weights: Read
+    read_optimizer: Read
+
+    def weights(self, _: Parameters) -> dict[str, torch.Tensor]:
+        return self.read_weights()
+
+    def optimizer(self, _: Parameters) -> dict[str, torch.Tensor]:
+        return self.read_optimizer()
 
 
 class Shapes:

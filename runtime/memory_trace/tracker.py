@@ -83,6 +83,9 @@ class Buffers:
     workspace: int = 0
 
 
+_WRAPPERS = frozenset(("DTensor", "Float8TrainingTensor"))
+"""Tensors that hold another: torch's parts of a divided one, and torchao's numbers in 8 bits with their scale."""
+
 _UPDATES_IN_PLACE = ("aten::_fused_", "bitsandbytes::optimizer_update_")
 """How operators begin that only write what they are given, and that have no form for tensors without memory."""
 
@@ -215,8 +218,8 @@ class StorageTracker(TorchDispatchMode):
         """Runs an operator and logs what it allocates."""
         if self._is_deaf:
             return func(*args, **(kwargs or {}))
-        if any(getattr(kind, "__name__", "") == "DTensor" for kind in types):
-            return NotImplemented  # what is computed on the part comes by here in its turn
+        if any(getattr(kind, "__name__", "") in _WRAPPERS for kind in types):
+            return NotImplemented  # what is computed on the tensor inside comes by here in its turn
         if func is _aten._local_scalar_dense.default and args[0].device.type == "meta":
             return self.answer if args[0].dtype == torch.bool else 1
         if self._device_type == "meta" and func.name().startswith(_UPDATES_IN_PLACE) and not func._schema.returns:
@@ -305,7 +308,10 @@ def _part(tensor: torch.Tensor) -> torch.Tensor:
 
 
 _MIB = 2**20
-_PRODUCTS = (_aten.addmm.default, _aten.baddbmm.default, _aten.bmm.default, _aten.linear.default, _aten.mm.default)
+_PRODUCTS = (
+    *(_aten.addmm.default, _aten.baddbmm.default, _aten.bmm.default, _aten.linear.default, _aten.mm.default),
+    _aten._scaled_mm.default,
+)
 
 
 def card_buffers(capability: tuple[int, int]) -> Buffers:

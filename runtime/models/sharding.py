@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,14 +24,17 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 __all__ = [
+    "Share",
     "accumulating",
     "description",
+    "empty_like_parts",
     "fill",
     "in_step",
     "is_sharded",
     "plain_class_name",
     "reshard",
     "shard",
+    "share_of",
     "split_like",
     "stacks_of",
     "whole",
@@ -166,16 +170,84 @@ def whole_tensors(tensors: Mapping[str, torch.Tensor], *, keep: bool) -> dict[st
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which part of divided tensors this process holds.
+
+    Attributes:
+        number: Of the part, from 0.
+        count: How many parts there are.
+        is_kept: Whether this process is the one that writes the part; where machines hold copies, one does.
+    """
+
+    number: int
+    count: int
+    is_kept: bool
+
+    def of(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, list[int]]]:
+        """What this process writes of tensors, by name, and where each part begins in the whole one.
+
+        The first part also has what isn't divided.
+        """
+        found = {}
+        for name, tensor in tensors.items():
+            local = getattr(tensor, "to_local", None)
+            if local is not None:
+                part: torch.Tensor = local().detach()
+                begin = min(tensor.shape[0], self.number * -(-tensor.shape[0] // self.count))
+                if part.numel() or not self.number:
+                    found[name] = part, [begin, *[0] * (tensor.ndim - 1)]
+            elif not self.number:
+                found[name] = tensor.detach(), [0] * tensor.ndim
+        return found
+
+
+def share_of(tensors: Mapping[str, torch.Tensor]) -> Share | None:
+    """This process's part of a model's parameters; None where they are whole.
+
+    Parts are rows, as many in each but for the last ones, as `fully_shard` divides.
+    """
+    divided: Any = next((one for one in tensors.values() if hasattr(one, "placements")), None)
+    if divided is None:
+        return None
+    number, count, is_kept = 0, 1, True
+    for place, size, placement in zip(
+        divided.device_mesh.get_coordinate(), divided.device_mesh.shape, divided.placements, strict=True
+    ):
+        if placement.is_shard(0):
+            number, count = place, size
+        else:
+            is_kept = is_kept and place == 0
+    return Share(number, count, is_kept)
+
+
 def split_like(tensor: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
-    """A whole tensor, which all processes have, on the device and in the parts of a parameter."""
+    """A tensor on the device and in the parts of a parameter: a whole one, which all processes have, or its parts."""
     placements = getattr(parameter, "placements", None)
-    if placements is None:
+    if placements is None or hasattr(tensor, "placements"):
         return tensor.to(parameter.device)
     from torch.distributed.tensor import distribute_tensor
 
     mesh: Any = parameter.device_mesh  # type: ignore[attr-defined]
     divided: torch.Tensor = distribute_tensor(tensor.to(mesh.device_type), mesh, placements, src_data_rank=None)
     return divided.to(parameter.device)
+
+
+def empty_like_parts(parameter: torch.Tensor, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+    """A tensor without values, on the device and in the parts of a parameter; whole where that is.
+
+    Args:
+        parameter: Any.
+        shape: Of the whole tensor.
+        dtype: Of its numbers.
+    """
+    placements = getattr(parameter, "placements", None)
+    if placements is None:
+        return torch.empty(shape, dtype=dtype)
+    from torch.distributed import tensor as divided
+
+    made: torch.Tensor = divided.empty(shape, dtype=dtype, device_mesh=parameter.device_mesh, placements=placements)  # type: ignore[attr-defined]
+    return made.to(parameter.device)
 
 
 def in_step(pieces: Sequence[Sequence[list[int]]], rank: int, stand_in: list[int]) -> Iterator[tuple[list[int], bool]]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from ftc.runtime.models.base_model import Base, load_base, trainable_tensors
 from ftc.runtime.models.file_names import names_in_files, stored_names
+from ftc.runtime.models.float8_layers import multiply_in_float8
 from ftc.runtime.models.number_types import torch_type
 from ftc.runtime.models.quantized_layers import round_in_training
 from ftc.runtime.models.recomputing import checkpoint_activations
@@ -43,6 +44,9 @@ class OfWhole(Half[S_contra]):
         mixture = architecture(model.config.model_type).experts if router and not router.trained else None
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name in chosen and not (mixture and mixture.is_router(name)))
+        if (eight := settings.train.float8) is not None:
+            names = multiply_in_float8(model, settings.train.precision)
+            require(len(names), eight.num_modules, names, is_whole=base.is_whole)
         made: nn.Module = model
         return made
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import torch
 
 from ftc.runtime.artifacts import checkpoint
+from ftc.runtime.artifacts.checkpoint_files import State
 from ftc.runtime.artifacts.fingerprints import chance_digest
-from ftc.runtime.artifacts.tensor_files import content_digest, tensor_digests
+from ftc.runtime.artifacts.saving import Saving, alone
+from ftc.runtime.artifacts.tensor_files import digest_of_tensor
 from ftc.runtime.evaluation.evaluate import measure_validation
 from ftc.runtime.execution.accelerator import any_process, everywhere
 from ftc.runtime.execution.session import Session
-from ftc.runtime.models.sharding import is_sharded, whole_tensors
+from ftc.runtime.models.sharding import is_sharded, share_of, whole
 from ftc.runtime.replay.proof import compare_with_proof
 from ftc.runtime.training.loop import Job
 from ftc.runtime.training.optimizers import evaluating, state_tensors
@@ -21,8 +27,9 @@ from ftc.spec import canonical
 from ftc.spec.diagnostics import diagnostic
 from ftc.spec.documents.events import CheckpointSaved, EarlyStopped, Evaluated, StepDone
 from ftc.spec.documents.step_log import StepLine, WeightChecksum, has_checksum, norm_text
+from ftc.spec.storage.model_files import TensorDigest, content_digest
 
-__all__ = ["HOOKS", "Hook", "Training", "note_progress", "step_line", "weight_checksum"]
+__all__ = ["HOOKS", "Hook", "Training", "digests_together", "note_progress", "step_line", "weight_checksum"]
 
 
 @dataclass(slots=True)
@@ -146,13 +153,16 @@ def save(training: Training, done: StepDone) -> None:
     if _takes_part(training):
         with evaluating(training.job.optimizer, training.job.average):
             started = time.perf_counter()
-            held = checkpoint.contents(training.job.parameters, training.job.optimizer)
-            kept = {file: whole_tensors(tensors, keep=session.is_first) for file, tensors in held.items()}
-            if session.is_first:  # the others gave it their parts
+            if session.is_first:
                 session.step_log.sync()
                 session.answers.sync()
-                checkpoints = session.folder.checkpoints
-                checkpoint.save(checkpoints, session.job_sha256, training.progress, kept)
+            parameters, checkpoints = training.job.parameters, session.folder.checkpoints
+            share, state = share_of(parameters), State(job_sha256=session.job_sha256, progress=training.progress)
+            exchange = alone if share is None else partial(everywhere, session.accelerator)
+            saving = Saving(checkpoints, state, share, exchange, leads=session.is_first)
+            saving.write(checkpoint.contents(parameters, training.job.optimizer))
+            saving.finish()
+            if session.is_first:
                 checkpoint.prune(checkpoints, training.progress, training.job.train.keep_checkpoints)
                 session.note_time("save", time.perf_counter() - started)
                 session.journal.emit(CheckpointSaved(step=done.step))
@@ -200,17 +210,32 @@ def step_line(done: StepDone, job: Job) -> StepLine:
 
 
 def weight_checksum(step: int, job: Job) -> WeightChecksum:
-    """The weight checksum behind a step, for the first process; where weights are divided all have to ask."""
-    keep = job.accelerator.is_main_process
+    """The weight checksum behind a step; where weights are divided, all processes have to ask."""
     with evaluating(job.optimizer, job.average):
-        weights = whole_tensors(job.parameters, keep=keep)
-        state = whole_tensors(state_tensors(job.optimizer, job.parameters), keep=keep)
+        weights = digests_together(job, job.parameters)
+        state = digests_together(job, state_tensors(job.optimizer, job.parameters))
         return WeightChecksum(
             step=step,
             weights_sha256=content_digest(weights),
-            tensors=tensor_digests(weights),
+            tensors={name: one.sha256 for name, one in weights.items()},
             optimizer_sha256=content_digest(state),
         )
+
+
+def digests_together(job: Job, tensors: Mapping[str, torch.Tensor]) -> dict[str, TensorDigest]:
+    """Digest of each whole tensor. Of a divided model one after the other is put together in all processes, and they
+    take turns in hashing, so that none holds more than one and none waits for another to hash them all.
+    """
+    if not is_sharded(job.model):
+        return {name: digest_of_tensor(tensor) for name, tensor in tensors.items()}
+    rank, count = job.accelerator.process_index, job.accelerator.num_processes
+    own = {}
+    for number, (name, tensor) in enumerate(tensors.items()):
+        full = whole(tensor.detach())
+        if number % count == rank:
+            own[name] = asdict(digest_of_tensor(full))
+    heard = everywhere(job.accelerator, json.dumps(own))
+    return {name: TensorDigest(**one) for part in heard for name, one in json.loads(part).items()}
 
 
 HOOKS: tuple[Hook, ...] = (

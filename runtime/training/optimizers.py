@@ -25,6 +25,7 @@ __all__ = [
     "evaluating",
     "load_state",
     "make_optimizer",
+    "parameter_of",
     "set_learning_rate",
     "state_misfit",
     "state_tensors",
@@ -328,6 +329,12 @@ def state_misfit(parameters: Mapping[str, nn.Parameter], shapes: Mapping[str, to
         if parts != wanted:
             return f"the optimizer's `{name}/{min(wanted - parts, default=min(parts))}` is missing"
     return None
+
+
+def parameter_of(full_name: str, parameters: Mapping[str, nn.Parameter]) -> nn.Parameter | None:
+    """The parameter whose shape and parts a state tensor has; None for a count or a table."""
+    name, _, part = full_name.rpartition("/")
+    return parameters.get(name) if part in _LIKE_THE_PARAMETER else None
 
 
 def _group_of(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> dict[str, Any]:

@@ -7,18 +7,17 @@ from torch import nn
 
 from ftc.runtime.artifacts import checkpoint, checkpoint_files
 from ftc.runtime.artifacts.export import is_exported
-from ftc.runtime.artifacts.tensor_files import content_digest
 from ftc.runtime.evaluation.scoring import eval_mode, learn_references
 from ftc.runtime.execution.accelerator import agreed, wrap, wrapper_of
 from ftc.runtime.execution.session import Session
 from ftc.runtime.models.base_model import misfit, trainable_tensors
-from ftc.runtime.models.sharding import is_sharded, whole_tensors
+from ftc.runtime.models.sharding import is_sharded
 from ftc.runtime.tasks.package_loss import package_loss_of
 from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batch, target_losses
 from ftc.runtime.training.answer_writer import AnswerWriter
 from ftc.runtime.training.compiled import compile_layers
-from ftc.runtime.training.hooks import HOOKS, Training, note_progress, weight_checksum
+from ftc.runtime.training.hooks import HOOKS, Training, digests_together, note_progress, weight_checksum
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.loss_scale import LossScale
 from ftc.runtime.training.on_policy import OnPolicyRows
@@ -36,6 +35,7 @@ from ftc.spec.documents.interruption import usable_step
 from ftc.spec.documents.streams import TextDecoder, TokenStream
 from ftc.spec.precisions import precision_card
 from ftc.spec.span_corruption import step_spans
+from ftc.spec.storage.model_files import content_digest
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
 
 __all__ = ["is_trained", "make_job", "prove_isolation", "restored", "train"]
@@ -68,7 +68,7 @@ def train(session: Session) -> None:
     session.trained = work
     job = make_job(session, work)
     learn_references(session, work, "validation")
-    weights = whole_tensors(job.parameters, keep=session.is_first)
+    weights = digests_together(job, job.parameters)
     session.state.update(
         observed=session.state.record.observed.model_copy(update={"wrapper": wrapper_of(job.model)}),
         initial_weights_sha256=content_digest(weights),

@@ -81,7 +81,8 @@ CODES = (
     Code(
         id="FTC708",
         title="the job was not submitted",
-        cause="The job script is written, but this machine has no scheduler, or the scheduler refused the job.",
+        cause="This machine has no scheduler, there is no Ray at the address, or it refused the job. A job script is "
+        "written by then.",
         wrong="ftc launch job.plan.json --on slurm   # on a machine without Slurm",
         right="ftc launch job.plan.json --on slurm --print",
         exit_code=ExitCode.COULD_NOT_WORK,
@@ -149,5 +150,15 @@ CODES = (
         wrong="ftc audit 7f3a2b --level full",
         right="ftc audit 7f3a2b --level replay --from-step 120",
         exit_code=ExitCode.INCONCLUSIVE,
+    ),
+    Code(
+        id="FTC716",
+        title="machines don't hold what the plan says",
+        cause="With `sharding: hsdp` the processes of a machine hold the model together, and machines hold copies. The "
+        "plan counts on launchers that number the processes of a machine one after the other. This launcher numbers "
+        "them otherwise, or starts more of them on one machine than on another.",
+        wrong="srun --distribution=cyclic ftc apply job.plan.json",
+        right="ftc launch job.plan.json --on slurm",
+        exit_code=ExitCode.INTEGRITY,
     ),
 )

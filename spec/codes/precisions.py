@@ -17,7 +17,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC288",
         title="slow precision on this CPU",
-        cause="The CPU has no instructions for this 16-bit type and converts each number: results are right, but the "
+        cause="The CPU has no instructions for this type and converts each number: results are right, but the "
         "run is many times slower than in float32.",
         wrong="train: {precision: float16}  # on a CPU",
         right="train: {precision: auto}",
@@ -44,10 +44,11 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC298",
-        title="adapter in 16 bits",
+        title="adapter in 16 or 8 bits",
         cause="`pure_bfloat16` saves memory where a model's own weights are trained, each of which otherwise has a "
         "float32 copy, gradient and optimizer state. An adapter has few weights: in float32 they take little, and "
-        "the frozen base is in bfloat16 already.",
+        "the frozen base is in bfloat16 already. `float8` saves time where a layer has three products in training; "
+        "beside an adapter it has two, and torchao would compute the third, the gradient of frozen weights, as well.",
         wrong="strategy: {kind: lora}\ntrain: {precision: pure_bfloat16}",
         right="strategy: {kind: lora}\ntrain: {precision: bfloat16}",
     ),
@@ -64,17 +65,17 @@ CODES: tuple[Code, ...] = (
         id="FTC257",
         title="weights that can't be rounded in training",
         cause="Quantization-aware training rounds a model's own weights in each pass, as they will be when they are "
-        "exported. An adapter is added before that, a `pure_bfloat16` weight is rounded already, and 8-bit weights "
-        "have a scale for each row, so that they have no groups.",
+        "exported. An adapter is added before that, a `pure_bfloat16` weight is rounded already, `float8` rounds it in "
+        "another way, and 8-bit weights have a scale for each row, so that they have no groups.",
         wrong="strategy: {kind: lora}\ntrain: {quantize_aware: {weights: int4}}",
         right="strategy: {kind: full}\ntrain: {quantize_aware: {weights: int4}}",
     ),
     Code(
         id="FTC258",
         title="no layer is rounded in training",
-        cause="Quantization-aware training rounds linear layers whose rows are a whole number of groups. This model "
-        "has none, its layers are no linear ones of PyTorch's (GPT-2), or it is a mixture of experts, each layer of "
-        "which is one tensor.",
+        cause="Quantization-aware training rounds linear layers whose rows are a whole number of groups, and `float8` "
+        "trained linear layers whose widths are multiples of 16. This model has none, its layers are no linear ones of "
+        "PyTorch's (GPT-2), or it is a mixture of experts, each layer of which is one tensor.",
         wrong="strategy: {kind: full}\ntrain: {quantize_aware: {weights: int4, group_size: 4096}}   # rows of 576",
         right="strategy: {kind: full}\ntrain: {quantize_aware: {weights: int4, group_size: 32}}",
     ),

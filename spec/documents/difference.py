@@ -37,6 +37,7 @@ Reason = Literal[
     "tokens",
     "setting",
     "package",
+    "service",
     "device",
     "license",
     "estimate",

@@ -13,6 +13,7 @@ from pydantic import Field
 from ftc.spec import canonical
 from ftc.spec.base import Document, Real, SealedDocument
 from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.lockfile import HostedLock, Lock, sealed
 from ftc.spec.names import FileName, InsidePath
 
 __all__ = [
@@ -156,6 +157,17 @@ class HostedJob(SealedDocument):
                 "rows": {part: one.facts.sha256 for part, one in rows.items()},
             }
         )
+
+    def locked(self, lock: Lock) -> Lock:
+        """The plan's lock with what holds at the service."""
+        hosted = HostedLock(
+            provider=self.provider,
+            base_url=self.base_url,
+            model=self.model,
+            fixed=tuple(one.path for one in self.settings if one.how == "fixed"),
+            not_pinned=self.not_pinned,
+        )
+        return sealed(lock.model_copy(update={"hosted": hosted}))
 
     @property
     def marker(self) -> str:

@@ -14,6 +14,7 @@ __all__ = [
     "HostedSettings",
     "KubernetesSettings",
     "LaunchSettings",
+    "RaySettings",
     "SkyPilotSettings",
     "SlurmSettings",
     "TorchrunSettings",
@@ -55,6 +56,13 @@ Address = Annotated[
     AfterValidator(_with_port),
 ]
 """An address without name, password or query."""
+RayAddress = (
+    Annotated[
+        str, Field(pattern=r"^(auto|\[?[A-Za-z0-9][A-Za-z0-9.:-]{0,252}\]?:\d{1,5})$"), AfterValidator(_with_port)
+    ]
+    | Address
+)
+"""Where a Ray cluster is."""
 SettingPath = Annotated[str, Field(pattern=r"^[a-z_]{1,64}(\.[a-z0-9_]{1,64}){0,7}$")]
 """Dotted path of a plan's setting, such as `train.learning_rate`."""
 
@@ -131,6 +139,22 @@ class SkyPilotSettings(Document):
     """Lines of shell that come before the run, such as `source .venv/bin/activate`."""
 
 
+class RaySettings(Document):
+    """A Ray cluster, by Ray Train."""
+
+    address: RayAddress | None = None
+    """`auto` or HOST:PORT: the cluster of which this machine is one. `http://HOST:8265`: submit a job to a cluster from
+    elsewhere. Without it Ray starts on this machine, for the run alone."""
+    project: Folder | None = None
+    """Where the project lies on the cluster's machines; where it lies here when not given."""
+    restarts: Annotated[int, Field(ge=0, le=100)] = 3
+    """How often Ray starts all processes again after one was lost."""
+    accelerator: Word | None = None
+    """Ray's name for the GPU, such as `H100`, where a cluster has several kinds."""
+    env: tuple[Variable, ...] = ()
+    """Environment variables of each process, such as `FTC_CACHE=/shared/.ftc/cache`."""
+
+
 class HostedSettings(Document):
     """A hosted fine-tuning service. Its key comes from the environment alone."""
 
@@ -170,6 +194,7 @@ class LaunchSettings(Document):
     slurm: SlurmSettings = SlurmSettings()
     k8s: KubernetesSettings = KubernetesSettings()
     sky: SkyPilotSettings = SkyPilotSettings()
+    ray: RaySettings = RaySettings()
     together: HostedSettings = HostedSettings()
     openai: HostedSettings = HostedSettings()
 

@@ -21,6 +21,7 @@ __all__ = [
     "LOCK_FORMAT",
     "SECTIONS",
     "DataLock",
+    "HostedLock",
     "LengthLock",
     "Lock",
     "LockedSplit",
@@ -38,7 +39,8 @@ LOCK_FORMAT = "ftc.lock/2"
 """The format that this release writes; `ftc lock --migrate` brings an older one up to it."""
 
 SECTIONS = ("model", "text", "data", "train", "length")
-"""Sections that every lock has one of, in the order in which they are shown; platforms come behind them."""
+"""Sections that every lock has one of, in the order in which they are shown; a hosted job's and platforms come behind
+them."""
 
 
 def is_weight_file(name: str) -> bool:
@@ -203,6 +205,24 @@ class PlatformLock(EnvironmentFacts, Section):
     """Interpreter and packages of one platform."""
 
 
+class HostedLock(Section):
+    """The service that trains in this machine's place, and what decides the result there that no digest names.
+
+    A service is chosen when a plan is launched, so no recipe's own lock has this section. It stands in the lock of the
+    hosted job, and in that of the run which takes what the job made.
+    """
+
+    provider: str
+    """By its name in `ftc.spec.providers.PROVIDERS`."""
+    base_url: str
+    model: str
+    """What the service calls the base; the section `model` pins the files that are here."""
+    fixed: tuple[str, ...]
+    """Settings, by their paths, that the service decides whatever the other sections say."""
+    not_pinned: tuple[str, ...]
+    """What decides the result and can't be named by a digest, in words."""
+
+
 class Lock(Document):
     """The lock file, `NAME.lock.json` beside the recipe."""
 
@@ -214,13 +234,21 @@ class Lock(Document):
     data: DataLock
     train: TrainLock
     length: LengthLock = LengthLock()
+    hosted: HostedLock | None = None
+    """None, and absent from the file, of what is trained here."""
     platforms: dict[str, PlatformLock]
     """Interpreter and packages by platform tag; one lock serves several machines."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if (name, value) != ("hosted", None)}
 
     def sections(self) -> Iterator[tuple[str, Section]]:
         """Every section with its name; a platform's is its tag."""
         for name in SECTIONS:
             yield name, getattr(self, name)
+        if self.hosted is not None:
+            yield "hosted", self.hosted
         yield from sorted(self.platforms.items())
 
     def broken_seals(self) -> tuple[str, ...]:
@@ -232,4 +260,5 @@ def sealed(lock: Lock) -> Lock:
     """A copy with right seals."""
     parts = {name: getattr(lock, name).sealed() for name in SECTIONS}
     platforms = {tag: platform.sealed() for tag, platform in lock.platforms.items()}
+    parts["hosted"] = lock.hosted.sealed() if lock.hosted else None
     return lock.model_copy(update={**parts, "platforms": platforms})

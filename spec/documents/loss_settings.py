@@ -226,6 +226,13 @@ class RouterSettings(Document):
     """Weight of the load balancing loss; None where it is not part of the loss."""
 
 
+class Float8Settings(Document):
+    """Which products of training are computed in 8 bits; the precision's card says how."""
+
+    num_modules: int
+    """Linear layers whose products are; checked when the model is built."""
+
+
 class QuantizeAwareSettings(Document):
     """How weights are rounded in training, as they will be when they are exported."""
 

@@ -89,6 +89,7 @@ class TraceJob(Document):
                 **({"loss": [self.settings.train.loss, self.loss_code]} if self.settings.train.loss else {}),
                 **({"averages": True} if self.settings.train.averages else {}),
                 **({"rounds": train["quantize_aware"]} if "quantize_aware" in train else {}),
+                **({"float8": train["float8"]} if "float8" in train else {}),
                 "is_noisy": self.settings.train.neftune_alpha is not None,
                 "compares": compared is not None and (compared.model_dump(mode="json", exclude={"beta"}) or True),
                 **{name: train[name] for name in ("fused", "precision")},

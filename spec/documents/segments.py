@@ -42,8 +42,8 @@ class ProcessSeen(Document):
 class Launcher(Document):
     """What started the processes of a segment, as the environment says it."""
 
-    kind: Literal["ftc", "torchrun", "slurm", "mpi"]
-    """`ftc`: `ftc apply` started them on its own machine. `slurm`: `srun`."""
+    kind: Literal["ftc", "torchrun", "slurm", "mpi", "ray"]
+    """`ftc`: `ftc apply` started them on its own machine. `slurm`: `srun`. `ray`: a worker of Ray Train each."""
     version: str | None = None
     """None where it doesn't say."""
     scheduler: Literal["slurm", "kubernetes", "skypilot"] | None = None

@@ -201,6 +201,8 @@ class OpenTrain(Document):
     """Last checkpoints whose mean is the result; None for none."""
     quantize_aware: losses.QuantizeAwareSettings | None = None
     """How weights are rounded in training; absent where they aren't."""
+    float8: losses.Float8Settings | None = None
+    """Which products are computed in 8 bits in training; absent where none are."""
     neftune_alpha: Real | None = None
     """Noise on the embeddings in training; None for none."""
     max_grad_norm: Real | None
@@ -288,11 +290,10 @@ class TrainSettings(OpenTrain):
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints")
-        sections = ("embedding", "reranking", "router", "masking", "spans", "sampling", "quantize_aware")
-        usual: dict[str, Any] = dict.fromkeys((*asked, *sections))
-        usual |= {"nodes": 1, "parameter_groups": (), "compile": False}
-        absent = {name for name, value in usual.items() if getattr(self, name) == value}
-        return {name: value for name, value in handler(self).items() if name not in absent}
+        sections = ("embedding", "reranking", "router", "masking", "spans", "sampling", "quantize_aware", "float8")
+        usual = {**dict.fromkeys((*asked, *sections)), "nodes": 1, "parameter_groups": (), "compile": False}
+        said = handler(self).items()
+        return {name: value for name, value in said if name not in usual or getattr(self, name) != usual[name]}
 
 
 class OpenEval(Document):

@@ -327,6 +327,12 @@ class Train(Document):
     except under `pure_bfloat16`, where they are in bfloat16 as well: 10 bytes a weight instead of 16, for strategies
     that train the model's own weights. Ask for it where nothing else fits: gradients and averages are rounded to 8
     significant bits; `adamw_kahan` keeps what rounding takes of updates.
+    With `float8`, the products of trained linear layers inside the model's layers are computed in 8 bits in training,
+    by torchao (`ftc[torchao]`), and all else as in `bfloat16`: for strategies that train the model's own weights, on
+    GPUs with such tensor cores (Ada, Hopper and later). Casts to 8 bits are some hundred kernels a layer unless
+    `compile` fuses them, so ask for both. A tensor has one scale; with `float8_rowwise` each row has one, which is more
+    exact and slower, and with `float8_rowwise_with_gw_hp` gradients of weights stay in bfloat16. Evaluations compute in
+    bfloat16.
     With `float16` the loss is scaled (torch's `GradScaler`), since small gradients would become 0; a step whose scaled
     gradients overflow is skipped and counted, and the scale halves. Default `auto`: bfloat16 on a GPU that has it,
     float16 on an older one with tensor cores (T4, V100, RTX 20), unless the model's activations are known to overflow

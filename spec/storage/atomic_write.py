@@ -22,6 +22,7 @@ from typing import BinaryIO, NamedTuple
 __all__ = [
     "Stamp",
     "building_folder",
+    "building_name",
     "is_settled",
     "naming",
     "replacing",
@@ -149,13 +150,18 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def building_name(path: Path) -> Path:
+    """Under which name `building_folder` fills a folder."""
+    return path.with_name(f"{_PREFIX}{path.name}")
+
+
 @contextmanager
 def building_folder(path: Path) -> Iterator[Path]:
     """A temporary folder to fill, which becomes `path` when the block ends without an exception.
 
     An older folder of that name goes only after the new one is complete. On an exception nothing is left behind.
     """
-    temporary = path.with_name(f"{_PREFIX}{path.name}")
+    temporary = building_name(path)
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)

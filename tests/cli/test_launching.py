@@ -303,4 +303,47 @@ def test_another_plan_is_not_launched(project: Path, capsys: pytest.CaptureFixtu
 
 
 def test_the_command_line_knows_every_launcher() -> None:
-    assert ("torchrun", *JOB_FILES, *(card.name for card in PROVIDERS)) == _ENGINES
+    assert ("torchrun", "ray", *JOB_FILES, *(card.name for card in PROVIDERS)) == _ENGINES
+
+
+RAY = "ftc_launch: 1\nray: {address: 'head:6379', project: /shared/news, restarts: 5, env: [FTC_CACHE=/shared/cache]}\n"
+
+
+def test_what_ray_is_asked_for(
+    project: Path, golden: Callable[[str, str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "ftc.launch.yaml").write_text(RAY)
+    saved = Plan.model_validate_json((project / "job.plan.json").read_bytes())
+    assert main(["launch", "job.plan.json", "--on", "ray", "--print"]) == 0
+    shown = capsys.readouterr().out
+    stable = shown.replace(saved.sha256, "DIGEST").replace(saved.sha256[:12], "PLAN").replace(saved.run_id, "JOB")
+    golden("job.ray.yaml", stable)
+    assert main(["launch", "job.plan.json", "--on", "ray", "--address", "http://head:8265", "--print"]) == 0
+    submitted = capsys.readouterr().out
+    assert (
+        f"cd /shared/news && exec ftc launch job.plan.json --on ray --address auto --expect {saved.sha256}" in submitted
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--on", "ray", "--address", "head"], 64, "neither `auto` nor HOST:PORT"),
+        (["--on", "ray", "--address", "ray://head:10001"], 64, "neither `auto` nor HOST:PORT"),
+        (["--on", "slurm", "--address", "auto"], 64, "--address is for `--on ray`"),
+    ],
+)
+def test_addresses_of_ray(
+    project: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, said: str
+) -> None:
+    assert main(["launch", "job.plan.json", *words]) == code
+    assert said in capsys.readouterr().err
+    assert project.exists()
+
+
+def test_ray_that_is_not_installed_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["launch", str(project / "job.plan.json"), "--on", "ray"]) == 1
+    assert "ftc[ray]" in capsys.readouterr().err

@@ -18,15 +18,20 @@ from ftc.compiler.draft import ClosedDraft, Draft, PastRun
 from ftc.compiler.memory.memory import by_closed_form
 from ftc.compiler.passes import SHAPING, decide, run_passes
 from ftc.compiler.resolve.machine.device import resolve_device
+from ftc.compiler.time.operator_costs import flop_rates
+from ftc.compiler.time.workload import draft_network
 from ftc.spec.base import Document
+from ftc.spec.devices import CARDS
 from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob, TraceResult
 from ftc.spec.documents.plan import Origin
 from ftc.spec.documents.streams import RowLengths
+from ftc.spec.precisions import PRECISIONS
 from tests.support.drafts import CARD, CPU, T4, decided, draft_of, model_facts, shaped, split_report
 
 PURE: dict[str, Any] = {"strategy": {"kind": "full"}, "train": {"precision": "pure_bfloat16"}, "device": CARD}
+H100 = CARD.model_copy(update={"name": "h100-80gb", "capability": (9, 0), "speed": CARDS["h100-80gb"].speed})
 GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
 
 
@@ -166,6 +171,23 @@ def test_a_written_value_names_its_line() -> None:
             },
             "another model",
         ),
+        ("FTC226", {"strategy": {"kind": "full"}, "train": {"precision": "float8"}, "device": T4}, "float32"),
+        (
+            "FTC258",
+            {
+                "strategy": {"kind": "full"},
+                "train": {"precision": "float8"},
+                "device": H100,
+                "facts": model_facts(model_type="gpt2"),
+            },
+            "another model",
+        ),
+        (
+            "FTC258",
+            {"strategy": {"kind": "full", "freeze": ["layers"]}, "train": {"precision": "float8"}, "device": H100},
+            "full",
+        ),
+        ("FTC288", {"strategy": {"kind": "full"}, "train": {"precision": "float8"}}, "float32"),
         ("FTC288", {"train": {"precision": "bfloat16"}}, "float32"),
         ("FTC288", {"train": {"precision": "float16"}}, "float32"),
     ],
@@ -187,6 +209,19 @@ def test_a_model_that_cannot_do_the_task_is_named_by_its_own_family() -> None:
     assert "needs an encoder; LlamaForCausalLM is a decoder" in masked.summary
     spans = found(task={"kind": "span_corruption"}, facts=model_facts(family="decoder"))["FTC222"]
     assert "needs an encoder-decoder; LlamaForCausalLM is none" in spans.summary
+
+
+@pytest.mark.parametrize("precision", [card.kind for card in PRECISIONS if card.float8 is not None])
+def test_products_in_8_bits_take_less_time_where_the_rates_are_known(precision: str) -> None:
+    usual: dict[str, Any] = {"strategy": {"kind": "full"}, "device": H100, "facts": model_facts(family="decoder")}
+    networks = [draft_network(decided(draft_of(train={"precision": one}, **usual))) for one in ("bfloat16", precision)]
+    plain, eight = (flop_rates(one, checkpointing=False) for one in networks)
+    assert {one.float8 is None for one in networks[1].linears} == {False}
+    assert eight.forward.tokens == pytest.approx(plain.forward.tokens * 989 / 1979)
+    share = 2 / 3 * 989 / 1979 + 1 / 3 if precision.endswith("gw_hp") else 989 / 1979
+    assert eight.step.tokens == pytest.approx(plain.step.tokens * share)
+    unknown = H100.model_copy(update={"speed": CARDS["a100-80gb"].speed})
+    assert decided(draft_of(train={"precision": precision}, **{**usual, "device": unknown})).time is None
 
 
 def test_a_mean_of_more_checkpoints_than_there_are() -> None:

@@ -213,6 +213,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC713": "tests/e2e/test_packages.py::test_an_unpacked_plan_is_run_by_whoever_unpacked_it",
     "FTC714": "tests/e2e/test_continuing.py::test_what_is_not_the_same_work_is_refused",
     "FTC715": "tests/e2e/test_continuing.py::test_a_run_of_two_processes_goes_on_as_one",
+    "FTC716": "tests/runtime/execution/test_agreement.py::test_a_model_is_held_by_the_processes_of_one_machine",
     "FTC680": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC681": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC295": "tests/compiler/search/test_device_counts.py::test_what_cannot_be_counted_is_asked_for",

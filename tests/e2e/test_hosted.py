@@ -22,6 +22,7 @@ from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.hosted import HostedJob
 from ftc.spec.documents.launch import HostedSettings
 from ftc.spec.documents.ledger import HostedCreated, read_ledger
+from ftc.spec.documents.lockfile import Lock, sealed
 from ftc.spec.documents.plan import Plan
 from ftc.spec.providers import PROVIDERS, Asked, ProviderCard, treatment
 from ftc.spec.storage.atomic_write import write_text
@@ -699,6 +700,32 @@ def test_an_audit_shows_what_agrees_and_says_what_nobody_can_prove(
     if card.returns_weights:
         (here / "runs/tiny" / job.id / "adapter/adapter_model.safetensors").write_bytes(b"others")
         assert "FTC799" in ftc("audit", job.id).text
+
+
+@BOTH
+def test_the_lock_of_a_hosted_job_says_what_is_not_pinned(
+    card: ProviderCard, here: Path, server: HostedServer, ftc: Ftc
+) -> None:
+    job, plan = launched(card, waits=False), api.load_plan(Path("job.plan.json"))
+    assert "hosted" not in plan.lock.to_json(), "a recipe is planned before anybody names a service"
+    file = here / "runs/tiny" / job.id / "recipe.lock.json"
+    lock = Lock.model_validate_json(file.read_bytes())
+    assert lock.hosted is not None
+    assert lock.broken_seals() == ()
+    assert {*card.not_pinned} <= {*lock.hosted.not_pinned}
+    assert lock.hosted.fixed == tuple(one.path for one in job.settings if one.how == "fixed")
+    assert sealed(lock.model_copy(update={"hosted": None})).to_text() == plan.lock.to_text()
+    seen = ftc("diff", "recipe.lock.json", str(file), "--json")
+    changes = {one["path"]: one["new"] for one in json.loads(seen.out)["changes"]}
+    assert changes["hosted.not_pinned"] == list(lock.hosted.not_pinned), changes
+    assert "with what the service leaves open" in ftc("audit", job.id).text
+    other = lock.hosted.model_copy(update={"not_pinned": ()})
+    file.write_text(sealed(lock.model_copy(update={"hosted": other})).to_text())
+    assert ftc("audit", job.id).code == 6
+    file.unlink()
+    assert "recipe.lock.json: there is none" in ftc("audit", job.id).text
+    assert launched(card, waits=False).job == job.job
+    assert file.exists(), "a job of an earlier release gets one"
 
 
 def test_an_audit_of_a_copy_elsewhere_or_of_a_forged_request_is_no_crash(

@@ -21,6 +21,7 @@ from ftc.spec.providers import PROVIDERS
 from ftc.verbs.hosted.launch import launch_hosted
 from ftc.verbs.hosted.result import planned_result
 from ftc.verbs.launch import launch_of
+from ftc.views.plan import plan_text
 from tests.e2e.conftest import Ftc
 from tests.support.hosted_server import KEY, HostedServer, hosted_server
 from tests.support.projects import make_project
@@ -98,6 +99,9 @@ def test_a_fetched_adapter_is_a_run_like_any_other(here: HostedServer, ftc: Ftc)
     record, taken = run.record, run.plan.settings.model.fetched
     assert taken is not None
     assert (record.status, record.steps_done, taken.provider) == ("finished", 0, "together")
+    assert run.plan.lock.hosted is not None
+    assert {*TOGETHER.not_pinned} <= {*run.plan.lock.hosted.not_pinned}
+    assert "not pinned at together" in plan_text(run.plan)
     unknown = record.train_seconds, record.tokens, record.supervised_tokens, record.selected_step
     assert unknown == (None, None, None, None), "nobody said, which is no zero"
     assert record.initial_weights_sha256 is None

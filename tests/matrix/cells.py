@@ -163,7 +163,7 @@ def _compare(run: Path) -> None:
     log = read_step_log(run / "ladder.ndjson")
     kept = checkpoint.newest(run / "checkpoints", plan.job_sha256(), lambda _: None, log)
     assert kept is not None
-    load_weights(trained, kept.weights())
+    load_weights(trained, kept.weights({}))
     loaded = _as_others_load(plan, run)
     inputs = _inputs(plan)
     with torch.inference_mode(), warnings.catch_warnings():

@@ -28,6 +28,7 @@ from ftc.spec.documents.companion_settings import WordnetSettings
 from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
 from ftc.spec.metrics import WORDNET, needs_of
 from ftc.spec.optimizer_choice import candidates
+from ftc.spec.precisions import asks_float8
 from ftc.spec.quantized_weights import TORCHAO
 from ftc.spec.sections.data import WORKBOOKS, PathSource, PresidioRules
 from ftc.spec.sections.evaluation import Eval
@@ -82,7 +83,8 @@ def asked_extras(recipe: Recipe, *, reads_images: bool) -> frozenset[str]:
     paths = [source.path for source in sources if isinstance(source, PathSource)]
     of_rows |= {"excel"} if any(path.lower().endswith(WORKBOOKS) for path in paths) else set()
     of_model = {"vision"} if reads_images else set()
-    of_model |= {TORCHAO} if recipe.train.quantize_aware is not None else set()
+    rounds = recipe.train.quantize_aware is not None or asks_float8(recipe.train.precision)
+    of_model |= {TORCHAO} if rounds else set()
     return frozenset(of_metrics | of_optimizers | of_rows | of_model)
 
 

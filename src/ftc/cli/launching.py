@@ -21,15 +21,16 @@ __all__ = ["COMMANDS"]
 
 _HOSTED = ("together", "openai")
 """Names of `ftc.spec.providers.PROVIDERS`."""
-_ENGINES = ("torchrun", "slurm", "k8s", "sky", *_HOSTED)
-"""torchrun, the keys of `ftc.verbs.job_files.JOB_FILES`, and services; none need be loaded to read a command line."""
+_ENGINES = ("torchrun", "ray", "slurm", "k8s", "sky", *_HOSTED)
+"""torchrun, Ray, keys of `ftc.verbs.job_files.JOB_FILES`, and services; none need be loaded to read a command line."""
 
 
 def launch_arguments(parser: Parser) -> None:
     parser.add_argument("plan", metavar="PLAN", help="a plan that `ftc plan -o` saved")
     about = (
-        "torchrun: start this machine's processes; slurm: write a job script and submit it; k8s, sky: write a file for "
-        "Kubernetes (Kubeflow Trainer) or SkyPilot; together, openai: train at a hosted service, for money"
+        "torchrun: start this machine's processes; slurm: write a job script and submit it; ray: run it by Ray Train; "
+        "k8s, sky: write a file for Kubernetes (Kubeflow Trainer) or SkyPilot; "
+        "together, openai: train at a hosted service, for money"
     )
     parser.add_argument("--on", required=True, choices=_ENGINES, metavar="ENGINE", help=about)
     parser.add_argument("--print", action="store_true", dest="shows", help="show what would be started or submitted")
@@ -38,6 +39,8 @@ def launch_arguments(parser: Parser) -> None:
     parser.add_argument("--expect", metavar="DIGEST", help=about)
     about = "of torchrun: where the machines meet; default: the first of `torchrun.hosts` in ftc.launch.yaml"
     parser.add_argument("--head", type=_meeting_place, metavar="HOST:PORT", help=about)
+    about = "of ray: `auto`, HOST:PORT, or http://HOST:PORT to submit a job; default: `ray.address` in ftc.launch.yaml"
+    parser.add_argument("--address", metavar="ADDRESS", help=about)
     about = "of a service: pass over personal-data, price, secrets, shutdown or tokens; repeatable"
     parser.add_argument("--waive", action="append", dest="waived", metavar="NAME", help=about)
     about = "of a service: return once the job is created; the same command without it follows and fetches"
@@ -73,6 +76,8 @@ def run_launch(args: Namespace) -> int:
         refuse_other(launch.plan, args.expect)
     if args.on == "torchrun":
         return _torchrun(args, launch)
+    if args.on == "ray":
+        return _ray(args, launch)
     if args.on in _HOSTED:
         return _hosted(args, launch)
     engine = JOB_FILES[args.on]
@@ -91,6 +96,8 @@ def _misuse(args: Namespace) -> str | None:
     """What can't go together, in words."""
     if args.head is not None and args.on != "torchrun":
         return "--head is for `--on torchrun`"
+    if args.address is not None and args.on != "ray":
+        return "--address is for `--on ray`"
     used = {"--waive": args.waived, "--yes": args.yes, "--no-wait": args.no_wait, "--another": args.another}
     used["--json"] = args.json
     if (others := [flag for flag, value in used.items() if value]) and args.on not in _HOSTED:
@@ -148,6 +155,34 @@ def _hosted(args: Namespace, launch: Launch) -> int:
     return ExitCode.FINE
 
 
+def _ray(args: Namespace, launch: Launch) -> int:
+    """Runs the plan by Ray Train, or submits a job that does."""
+    from importlib.util import find_spec
+
+    from pydantic import ValidationError
+
+    from ftc.spec.documents.launch import RaySettings
+    from ftc.verbs.ray_job import is_submitted, ray_job, ray_text, submit_to_ray
+
+    try:
+        address = RaySettings(address=args.address).address or launch.settings.ray.address
+    except ValidationError:
+        sys.stderr.write(f"error: `{args.address}` is neither `auto` nor HOST:PORT nor http://HOST:PORT\n")
+        return ExitCode.USAGE
+    if args.shows:
+        write(ray_text(launch, address))
+        return ExitCode.FINE
+    if find_spec("ray") is None:
+        help = "`pip install 'ftc[ray]'` installs it; every machine of the cluster needs it, and ftc"
+        raise Refusal([diagnostic("FTC650", "`--on ray` needs `ray`", help=help)])
+    if is_submitted(address):
+        write(f"submitted as job {submit_to_ray(launch, str(address))}; `ray job logs` follows it\n")
+        return ExitCode.FINE
+    from ftc.runtime.execution.ray_workers import run_ray
+
+    return run_ray(ray_job(launch, address))
+
+
 def _torchrun(args: Namespace, launch: Launch) -> int:
     """Starts this machine's processes; those of the others have to be started there, by the line that is shown."""
     from importlib.util import find_spec
@@ -192,6 +227,7 @@ COMMANDS: dict[str, Command] = {
         examples=(
             Example("ftc launch job.plan.json --on slurm --print", "show the job script"),
             Example("ftc launch job.plan.json --on slurm", "write it and submit it"),
+            Example("ftc launch job.plan.json --on ray --address auto", "on the Ray cluster of this machine"),
             Example("ftc launch job.plan.json --on k8s --print", "show a TrainJob for Kubernetes"),
             Example("ftc launch job.plan.json --on together --print", "show what would be sent to a service"),
             Example("ftc launch job.plan.json --on torchrun --head node1:29400", "the same on each machine"),

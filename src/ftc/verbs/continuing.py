@@ -20,6 +20,7 @@ from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.interruption import usable_step
 from ftc.spec.documents.record import DeterminismSeen
 from ftc.spec.storage.atomic_write import building_folder, write_text
+from ftc.spec.storage.checkpoint_tensors import OPTIMIZER, STATE, WEIGHTS
 from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import RunFolder, runs_folder
 from ftc.verbs.runs import Run, find_run, load_run
@@ -126,11 +127,11 @@ def _checkpoints(run: Run) -> tuple[WholeCheckpoint, tuple[WholeCheckpoint, ...]
 
 def _copy_checkpoint(one: WholeCheckpoint, target: Path, plan: Plan) -> None:
     """Copies a checkpoint's tensors; its state names the plan's job."""
-    from ftc.runtime.artifacts.checkpoint_files import MANIFEST, OPTIMIZER, STATE, WEIGHTS, Manifest, State
+    from ftc.runtime.artifacts.checkpoint_files import MANIFEST, Manifest, State
 
     target.mkdir(parents=True)
-    for name in (WEIGHTS, OPTIMIZER):
-        shutil.copyfile(one.folder / name, target / name)
+    for file in (*one.files(WEIGHTS), *one.files(OPTIMIZER)):
+        shutil.copyfile(file, target / file.name)
     write_text(target / STATE, State(job_sha256=plan.job_sha256(), progress=one.progress).to_text())
     files = {
         path.name: FileFacts(size=path.stat().st_size, sha256=file_digest(path)) for path in sorted(target.iterdir())

@@ -146,7 +146,7 @@ def _data(plan: Plan, page: Page) -> list[str]:
 
 
 def _lock(plan: Plan, state: str | None, changes: Sequence[str], page: Page) -> list[str]:
-    lock, lesson = plan.lock, plan.settings.train.distillation
+    lock, lesson, there = plan.lock, plan.settings.train.distillation, plan.lock.hosted
     packages = max((len(facts.packages) for facts in lock.platforms.values()), default=0)
     parts = [
         f"model {numbers.plural(len(lock.model.files), 'file')}",
@@ -155,6 +155,7 @@ def _lock(plan: Plan, state: str | None, changes: Sequence[str], page: Page) -> 
         *([f"images {numbers.plural(lock.data.images.files, 'file')}"] if lock.data.images else []),
         f"tokenizer {numbers.plural(len(lock.text.tokenizer_files), 'file')}",
         numbers.plural(packages, "package"),
+        *([f"not pinned at {escaped(there.provider)}: {len(there.not_pinned)}"] if there else []),
     ]
     paints = {"new": page.accent, "changed": page.alert}
     end = paints.get(state, page.faint)(state) if state else ""

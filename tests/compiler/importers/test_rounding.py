@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from ftc.spec.documents.imported import Fate
-from tests.compiler.importers.examples import AXOLOTL, TUNE, import_text
+from tests.compiler.importers.examples import AXOLOTL, FACTORY, TUNE, import_text
 
 QUANTIZERS = "torchtune.training.quantization"
 TRAINED = f"{TUNE}dataset: {{_component_: torchtune.datasets.alpaca_dataset}}\n"
@@ -62,3 +62,38 @@ def test_what_is_not_possible_is_refused(more: str, words: str) -> None:
     found = import_text(f"{AXOLOTL}{more}", data="x.jsonl", task="chat")
     assert found.recipe is None
     assert any(words in one.summary for one in found.reasons)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (f"{AXOLOTL}fp8: true\nbf16: true\n", "float8"),
+        (f"{AXOLOTL}fp8: false\nbf16: true\n", "bfloat16"),
+        (f"{FACTORY}finetuning_type: full\nfp8: true\nfp8_backend: torchao\n", "float8"),
+        (f"{TRAINED}dtype: bf16\nenable_fp8_training: true\n", "float8"),
+        (f"{TRAINED}enable_fp8_training: true\nfp8_recipe_name: rowwise\n", "float8_rowwise"),
+        (
+            f"{TRAINED}enable_fp8_training: true\nfp8_recipe_name: rowwise_with_gw_hp\n",
+            "float8_rowwise_with_gw_hp",
+        ),
+    ],
+)
+def test_products_in_8_bits_are_carried(text: str, wanted: str) -> None:
+    found = import_text(text, data="x.jsonl", task="chat")
+    assert found.recipe is not None
+    assert YAML(typ="safe").load(found.recipe)["train"]["precision"] == wanted
+    assert not [one.key for one in found.keys if "fp8" in one.key and one.fate is Fate.NOT_CARRIED]
+
+
+@pytest.mark.parametrize(
+    ("text", "dropped"),
+    [
+        (f"{AXOLOTL}adapter: lora\nlora_r: 8\nbf16: true\nfp8: true\n", "fp8"),
+        (f"{AXOLOTL}fp8: true\nfp8_enable_fsdp_float8_all_gather: true\n", "fp8_enable_fsdp_float8_all_gather"),
+        (f"{TRAINED}enable_fp8_training: true\nfp8_recipe_name: mine\n", "fp8_recipe_name"),
+    ],
+)
+def test_products_in_8_bits_that_are_not_possible_are_named(text: str, dropped: str) -> None:
+    found = import_text(text, data="x.jsonl", task="chat")
+    (fate,) = [one.fate for one in found.keys if one.key == dropped]
+    assert fate is Fate.NOT_CARRIED

@@ -13,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 
 from ftc.runtime.artifacts.merged_weights import MergedWeights
 from ftc.runtime.artifacts.model_files import config_for_all
-from ftc.runtime.artifacts.tensor_files import read_shapes
+from ftc.runtime.artifacts.tensor_files import read_tensors
 from ftc.runtime.strategies import half_of
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.strategies.full import FullSettings
@@ -82,7 +82,7 @@ def test_weights_are_called_as_in_the_bases_own_file(tmp_path: Path) -> None:
     """transformers 5 renames some while it loads them; under the new name nobody else finds them."""
     model = tiny_model("gpt_neox")
     model.save_pretrained(tmp_path)
-    base = set(read_shapes(tmp_path / "model.safetensors"))
+    base = set(read_tensors(tmp_path / "model.safetensors"))
     assert not base <= set(model.state_dict())
     model = type(model).from_pretrained(tmp_path)
     full = FullSettings(kind="full")

@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from ftc.runtime.artifacts.tensor_files import content_digest, read_shapes, read_tensors, write_tensors
+from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors, write_tensors
+from ftc.spec.storage.checkpoint_tensors import stored_tensors
 
 
 def _tensors() -> dict[str, torch.Tensor]:
@@ -27,7 +28,9 @@ def test_the_library_reads_what_we_write(tmp_path: Path) -> None:
     write_tensors(file, _tensors(), {"z": "1", "format": "pt"})
     read = read_tensors(file)
     assert read.keys() == _tensors().keys()
-    assert read_shapes(file) == {name: tensor.shape for name, tensor in _tensors().items()}
+    assert {name: one.shape for name, one in stored_tensors([file]).items()} == {
+        name: tuple(tensor.shape) for name, tensor in _tensors().items()
+    }
     for name, tensor in _tensors().items():
         assert read[name].dtype == tensor.dtype
         assert torch.equal(read[name], tensor)
@@ -52,6 +55,7 @@ def test_order_does_not_matter_and_content_does(tmp_path: Path) -> None:
 def test_what_is_no_such_file_can_not_be_read(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "x.safetensors"
     file.write_bytes(content)
-    for read in (read_tensors, read_shapes):
-        with pytest.raises(OSError, match=r"x\.safetensors: "):
-            read(file)
+    with pytest.raises(OSError, match=r"x\.safetensors: "):
+        read_tensors(file)
+    with pytest.raises(ValueError, match=r"x\.safetensors has no safetensors header"):
+        stored_tensors([file])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftc.runtime.execution.agreement import RUN_FOLDER, Report, compare, launcher
+from ftc.runtime.execution.agreement import RAY_JOB, RUN_FOLDER, Report, compare, launcher, mixed_machines
 from ftc.runtime.execution.lost_processes import ask_about_losses, how_it_ended, lost, may_be_retried, refusal_of
 
 
@@ -54,6 +54,7 @@ def test_another_state_of_the_run_alone_is_a_disk_that_is_not_shared() -> None:
         ({"SLURM_JOB_ID": "7", "SLURM_STEP_NUM_TASKS": "2", "SLURM_RESTART_COUNT": "1"}, True, "slurm", "7", 1),
         ({"SLURM_JOB_ID": "7"}, False, "ftc", "7", 0),
         ({"OMPI_COMM_WORLD_RANK": "0"}, True, "mpi", None, None),
+        ({RAY_JOB: "02000000", "TORCHELASTIC_USE_AGENT_STORE": "True"}, True, "ray", "02000000", None),
     ],
 )
 def test_who_started_a_process(
@@ -82,3 +83,11 @@ def test_a_loss_is_told_by_the_one_who_knows_it() -> None:
 @pytest.mark.parametrize(("code", "again"), [(-9, True), (143, True), (75, True), (1, False), (6, False)])
 def test_what_a_scheduler_may_try_again(code: int, again: bool) -> None:
     assert may_be_retried(code) is again
+
+
+def test_a_model_is_held_by_the_processes_of_one_machine() -> None:
+    assert mixed_machines(["a", "a", "b", "b"], 2) is None
+    for places, named in ((["a", "b", "a", "b"], "process 1 on b"), (["a", "a", "a", "b"], "process 3 on b")):
+        found = mixed_machines(places, 2)
+        assert found is not None
+        assert (found.code, named in found.notes[0]) == ("FTC716", True)

@@ -16,9 +16,11 @@ from ftc.spec.documents.audit import AuditReport, Finding, Level
 from ftc.spec.documents.hosted import HOSTED_FILE, HostedJob
 from ftc.spec.documents.launch import HostedSettings, LaunchSettings
 from ftc.spec.documents.ledger import HostedCreated, read_ledger
+from ftc.spec.documents.lockfile import Lock
 from ftc.spec.documents.plan import Plan
 from ftc.spec.exit_codes import ExitCode
 from ftc.spec.providers import PROVIDERS, Asked, ProviderCard, request_text, setting_uses
+from ftc.spec.storage.paths import RunFolder
 from ftc.spec.storage.reading import parse_json
 from ftc.spec.storage.run_folders import read_document
 from ftc.verbs.hosted.sent_rows import written_rows
@@ -79,6 +81,9 @@ def audit_hosted(folder: Path, level: Level) -> AuditReport:
     seen.compare("plan.json", job.plan_sha256, plan.sha256, restore)
     seen.compare("plan.json, its job", job.plan_job_sha256, plan.job_sha256(), restore)
     seen.checked.append("record and plan")
+    if (lock := RunFolder(folder).recipe_lock).exists():
+        seen.compare(lock.name, job.locked(plan.lock).digest(), read_document(lock, Lock).digest(), restore)
+        seen.checked.append("the lock, with what the service leaves open")
     card = next((one for one in PROVIDERS if one.name == job.provider), None)
     if card is None:
         seen.unchecked.append(f"settings and rows: this release knows no service `{job.provider}`")
@@ -92,8 +97,8 @@ def audit_hosted(folder: Path, level: Level) -> AuditReport:
         seen.compare("the ledger's rows", job.train.facts.sha256, noted[-1].rows_sha256, restore)
         seen.checked.append("the ledger's entry")
     seen.unchecked += [*(card.not_proved if card else ()), *(f"not pinned: {one}" for one in job.not_pinned)]
-    if not job.fetched:
-        seen.unchecked.append("the result: it is not here yet")
+    seen.unchecked += [] if lock.exists() else [f"{lock.name}: there is none, as earlier releases wrote none"]
+    seen.unchecked += [] if job.fetched else ["the result: it is not here yet"]
     if level != "static":
         seen.unchecked.append(f"--level {level}: the service trains, so that nobody here can do it again")
     is_open = level != "static" and not seen.findings

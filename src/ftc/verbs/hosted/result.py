@@ -115,7 +115,7 @@ def _plan(place: str, job: HostedJob, sent: Plan) -> Plan:
         files=job.outputs,
     )
     return ready_made_plan(
-        sent,
+        sent.model_copy(update={"lock": job.locked(sent.lock)}),
         result,
         FetchStep(kind="fetch", artifact="adapter", provider=job.provider),
         f"trained by {title}, job {job.job.id}, on the rows of plan {job.plan_sha256[:12]}",

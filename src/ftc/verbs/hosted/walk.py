@@ -106,8 +106,10 @@ class _Walk:
 
     def through(self) -> HostedJob:
         """Every step that is still to be done."""
-        if not (self._folder / "plan.json").exists():
-            launch, place = self._prepared.launch, RunFolder(self._folder)
+        launch, place = self._prepared.launch, RunFolder(self._folder)
+        if not place.recipe_lock.exists():
+            write_text(place.recipe_lock, self._job.locked(launch.plan.lock).to_text())
+        if not place.plan.exists():
             with suppress(Refusal, OSError):  # for the run that takes the result, where the recipe is still the plan's
                 recipe_files(launch.plan, launch.root)
                 write_file(place.recipe, read_recipe(launch.root / launch.plan.recipe_file))

@@ -1,0 +1,160 @@
+"""Writing a checkpoint: by one process, or by all that hold parts of the model, each its own part at the same time.
+
+The first process makes a folder under a temporary name, all write into it, and once each has said what it wrote, the
+first one writes the manifest and gives the folder its name. Where anything fails, the older checkpoints are as before.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+
+from ftc.runtime.artifacts.checkpoint_files import MANIFEST, Manifest, State, step_folder
+from ftc.runtime.artifacts.tensor_files import write_tensors
+from ftc.runtime.models.sharding import Share
+from ftc.spec.canonical import file_digest
+from ftc.spec.documents.facts import FileFacts
+from ftc.spec.storage.atomic_write import building_folder, building_name
+from ftc.spec.storage.checkpoint_tensors import STATE, part_name, placement_header
+
+__all__ = ["Contents", "Exchange", "Saving", "alone"]
+
+Contents = Mapping[str, Mapping[str, torch.Tensor]]
+"""The tensors of each file of a checkpoint, by name."""
+
+Exchange = Callable[[str], list[str]]
+"""Gives what each process that writes has said, by rank; all of them have to ask together."""
+
+_APPEAR_SECONDS = 20.0
+_POLL_SECONDS = 0.05
+
+
+def alone(said: str) -> list[str]:
+    """The exchange of a process that writes by itself."""
+    return [said]
+
+
+class Saving:
+    """A checkpoint that is being written. Processes that write parts of one call the same methods at the same time.
+
+    Args:
+        checkpoints: The run's folder of checkpoints.
+        state: What belongs to the checkpoint beside its tensors.
+        share: The part that this process holds; None where it writes all of it.
+        exchange: Hears from the others.
+        leads: Whether this process makes the folder, and writes the manifest when all have written.
+    """
+
+    def __init__(
+        self, checkpoints: Path, state: State, share: Share | None = None, exchange: Exchange = alone, *, leads: bool
+    ) -> None:
+        self.state = state
+        self._target, self._share, self._exchange, self._leads = (
+            step_folder(checkpoints, state.progress.step),
+            share,
+            exchange,
+            leads,
+        )
+        self._open = ExitStack()
+        """Renames the folder when it is left, or removes it where anything was raised."""
+        self._error: OSError | None = None
+        self._written: dict[str, FileFacts] = {}
+
+    def write(self, tensors: Contents) -> None:
+        """Writes this process's part; what goes wrong is raised by `finish`, in all processes.
+
+        Raises:
+            OSError: The folder can't be made.
+        """
+        place = building_name(self._target)
+        try:
+            if self._leads:
+                self._target.parent.mkdir(exist_ok=True)
+                self._open.enter_context(building_folder(self._target))
+        except OSError as error:
+            self._error = error
+        self._compare()
+        try:
+            _wait_for(place)
+            for name, held, metadata in self._files(tensors):
+                write_tensors(place / name, held, metadata)
+                self._written[name] = _facts(place / name, sync=True)
+        except OSError as error:
+            self._error = error
+
+    def finish(self) -> None:
+        """Makes the checkpoint count, once all parts are there.
+
+        Raises:
+            OSError: A part or the manifest couldn't be written; older checkpoints are intact.
+        """
+        with self._open:
+            files = {name: facts for one in self._compare() for name, facts in one.items()}
+            if self._leads:
+                place = building_name(self._target)
+                (place / STATE).write_text(self.state.to_text(), encoding="utf-8")
+                files[STATE] = _facts(place / STATE)
+                manifest = Manifest(schema="ftc.checkpoint/1", files=dict(sorted(files.items())))
+                (place / MANIFEST).write_text(manifest.to_text(), encoding="utf-8")
+
+    def _files(self, tensors: Contents) -> Sequence[tuple[str, Mapping[str, torch.Tensor], dict[str, str]]]:
+        """Name, tensors and header of each file that this process writes."""
+        job, share = {"job_sha256": self.state.job_sha256}, self._share
+        if share is None:
+            return [(name, held, job) for name, held in tensors.items()]
+        found = []
+        for name, held in tensors.items() if share.is_kept else ():
+            parts = share.of(held)
+            places = placement_header({one: begin for one, (_, begin) in parts.items()})
+            file = part_name(name, share.number + 1, share.count)
+            found.append((file, {one: part for one, (part, _) in parts.items()}, job | places))
+        return found
+
+    def _compare(self) -> list[dict[str, FileFacts]]:
+        """What each process has written so far.
+
+        Raises:
+            OSError: One of them couldn't.
+        """
+        error = self._error
+        said: dict[str, object] = {"files": {name: one.to_json() for name, one in self._written.items()}}
+        if error is not None:
+            words, file = error.strerror or str(error), str(error.filename) if error.filename else None
+            said["error"] = [error.errno or errno.EIO, words, file]
+            said["host"] = platform.node()
+        heard = [json.loads(one) for one in self._exchange(json.dumps(said))]
+        if error is not None:
+            raise error
+        for rank, one in enumerate(heard):
+            if "error" in one:
+                number, words, file = one["error"]
+                raise OSError(number, f"{words} (process {rank} on {one['host']})", file)
+        return [{name: FileFacts.model_validate(facts) for name, facts in one["files"].items()} for one in heard]
+
+
+def _wait_for(folder: Path) -> None:
+    """Waits until a folder that another machine has made is seen here; file systems of a network show it late.
+
+    Raises:
+        OSError: It doesn't appear.
+    """
+    ends = time.monotonic() + _APPEAR_SECONDS
+    while not folder.is_dir():
+        if time.monotonic() > ends:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+        time.sleep(_POLL_SECONDS)
+
+
+def _facts(path: Path, *, sync: bool = False) -> FileFacts:
+    if sync:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    return FileFacts(size=path.stat().st_size, sha256=file_digest(path))
