@@ -1,4 +1,4 @@
-"""Measures what `ftc plan` takes of memory and CPU seconds as rows become more: made-up conversations of 18 to 118 words.
+"""Measures what `ftc plan` takes of memory and CPU seconds as rows become more: made-up talks of 18 to 118 words.
 
 No two rows are alike, so that every check does all of its work. Each size is planned in a fresh process with a fresh
 cache. Memory is the peak of the process, with pages of files that it has mapped; growth a row is that between sizes.
@@ -43,7 +43,7 @@ class Taken(NamedTuple):
 
 
 def conversations(count: int, model: Path) -> Iterator[dict[str, Any]]:
-    """A question and an answer of common words, drawn by a weight that falls with a word's rank; the same on each run."""
+    """A question and an answer of words whose weights fall with their rank; the same on each run."""
     vocabulary = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
     words = [word[1:] for word in vocabulary if word.startswith("Ġ") and word[1:].isascii() and word[1:].isalpha()]
     words = [word for word in words if len(word) > 2][:20_000]
@@ -83,7 +83,8 @@ def main() -> None:
     before: tuple[int, Taken] | None = None
     for count in arguments.rows:
         with tempfile.TemporaryDirectory() as folder:
-            recipe = make_project(Path(folder) / "project", RECIPE, conversations(count, arguments.model), arguments.model)
+            rows = conversations(count, arguments.model)
+            recipe = make_project(Path(folder) / "project", RECIPE, rows, arguments.model)
             size = recipe.with_name("rows.jsonl").stat().st_size
             taken = planned(recipe, Path(folder) / "cache")
         grown = ""
