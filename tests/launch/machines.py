@@ -8,6 +8,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +17,19 @@ from typing import Any
 
 from tests.support.projects import make_project
 
-__all__ = ["Ended", "Machine", "copied", "free_port", "plan_of", "site", "start", "together", "under_torchrun"]
+__all__ = [
+    "Ended",
+    "Machine",
+    "Proxy",
+    "copied",
+    "ended",
+    "free_port",
+    "plan_of",
+    "site",
+    "start",
+    "together",
+    "under_torchrun",
+]
 
 PLAN = "job.plan.json"
 
@@ -111,6 +125,52 @@ def under_torchrun(
         *("--local-addr", "127.0.0.1", "-m", "ftc", *words),
     ]
     return [machine.popen(launch, **environment) for machine in machines]
+
+
+class Proxy:
+    """A port of the loopback whose connections lead to another one, until they are cut off without a word.
+
+    Attributes:
+        port: Where it listens.
+    """
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._forwards = threading.Event()
+        self._forwards.set()
+        self._listens = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listens.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Forwards nothing from now on; connections stay open, as where a network swallows what is sent."""
+        self._forwards.clear()
+
+    def _accept(self) -> None:
+        while True:
+            here, _ = self._listens.accept()
+            there = self._reached()
+            for source, sink in ((here, there), (there, here)):
+                threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
+
+    def _reached(self) -> socket.socket:
+        """The target, which may begin to listen later."""
+        while True:
+            try:
+                return socket.create_connection(("127.0.0.1", self._target))
+            except ConnectionRefusedError:
+                time.sleep(0.1)
+
+    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                if not self._forwards.is_set():
+                    threading.Event().wait()  # the connection stays open, and nothing comes
+                sink.sendall(data)
+        except OSError:
+            pass
+        source.close()
+        sink.close()
 
 
 def together(processes: Sequence[subprocess.Popen[str]]) -> list[Ended]:

@@ -111,3 +111,21 @@ def test_what_cannot_go_better_is_not_tried_again(planned: Machine, tmp_path: Pa
     told = ended(_launched(machine))
     assert told.code == 6, told.text
     assert told.text.count("model.safetensors") >= 1
+
+
+def test_a_plan_of_two_machines_runs_on_a_cluster_by_its_address(planned: Machine, tmp_path: Path) -> None:
+    package_of("ray", "ray")
+    from ray.cluster_utils import Cluster
+
+    machine = _copy(planned, tmp_path)
+    plan_of(machine, "--set", "budget.devices=1", "--set", "budget.nodes=2")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        told = machine.ftc("launch", PLAN, "--on", "ray", "--address", cluster.address)
+    finally:
+        cluster.shutdown()
+    assert told.code == 0, told.text
+    (segment,) = _record(machine)["segments"]
+    assert [one["rank"] for one in segment["processes"]] == [0, 1]
+    assert segment["launcher"]["kind"] == "ray"

@@ -15,7 +15,19 @@ from typing import Any
 
 import pytest
 
-from tests.launch.machines import PLAN, Machine, copied, free_port, plan_of, site, start, together, under_torchrun
+from tests.launch.machines import (
+    PLAN,
+    Machine,
+    Proxy,
+    copied,
+    ended,
+    free_port,
+    plan_of,
+    site,
+    start,
+    together,
+    under_torchrun,
+)
 from tests.support.projects import make_model
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and links")
@@ -232,6 +244,83 @@ def test_a_run_goes_on_as_copies_on_two_machines_and_then_in_parts_on_one(tmp_pa
     assert _losses(first, last) == pytest.approx(_losses(first, undisturbed), rel=1e-6)
     audited = first.ftc("audit", last)
     assert audited.code == 0, audited.text
+
+
+_SILENT = {"FTC_SILENT_SECONDS": "6"}
+
+
+@_SESSION
+def test_a_worker_that_is_stopped_is_named_and_ends_once_it_goes_on(planned: Machine, tmp_path: Path) -> None:
+    first = _long(planned, tmp_path)
+    one, other = start([first, copied(first, "b")], "apply", PLAN, **_SILENT)
+    _wait_for_steps(first)
+    other.send_signal(signal.SIGSTOP)
+    told = ended(one)
+    other.send_signal(signal.SIGCONT)
+    assert told.code == 75, told.text
+    assert "process 1 of this run was lost: silent for 6 s" in told.err
+    assert ended(other).code == 75
+
+
+@_SESSION
+def test_a_network_that_swallows_what_is_sent_is_a_lost_process(planned: Machine, tmp_path: Path) -> None:
+    """The second machine reaches the first one's store through a proxy, which stops forwarding."""
+    first = _long(planned, tmp_path)
+    second, port = copied(first, "b"), free_port()
+    proxy = Proxy(port)
+    shared = {**_SILENT, "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
+    words = ["-m", "ftc", "apply", PLAN]
+    one = first.popen(words, **shared, RANK="0", MASTER_PORT=str(port))
+    other = second.popen(words, **shared, RANK="1", MASTER_PORT=str(proxy.port))
+    _wait_for_steps(first)
+    proxy.cut()
+    told = ended(one)
+    assert told.code == 75, told.text
+    assert "process 1 of this run was lost: silent for 6 s" in told.err
+    assert ended(other).code == 75
+
+
+@_SESSION
+@pytest.mark.parametrize("gone", ["agent that keeps the store", "machine"])
+def test_a_killed_agent_leaves_no_process_and_the_run_goes_on_with_the_same_bits(
+    first: Machine, tmp_path: Path, gone: str
+) -> None:
+    plan_of(first, *_sets(*_STEPS))
+    (tmp_path / "other").mkdir()
+    shutil.copytree(first.root, tmp_path / "other" / "a")
+    shutil.copytree(first.cache, tmp_path / "other" / "cache-a")
+    other = Machine(tmp_path / "other" / "a", tmp_path / "other" / "cache-a")
+    machines, others = ([one, copied(one, "b")] for one in (first, other))
+    told = together(under_torchrun(machines, "apply", PLAN))
+    assert _record(first)["status"] == "finished", [one.text for one in told]
+
+    agents = under_torchrun(others, "apply", PLAN, each=1, **_SILENT)
+    ends = time.monotonic() + 240
+    while not any(other.root.glob("runs/tiny/*/checkpoints/*10/MANIFEST.json")):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    workers = [one for agent in agents for one in _workers(agent.pid)]
+    if gone == "machine":
+        os.kill(agents[1].pid, signal.SIGKILL)
+        os.kill(_of_rank(1, workers), signal.SIGKILL)
+    else:
+        os.kill(next(one.pid for one in agents if _of_rank(0, workers) in _workers(one.pid)), signal.SIGKILL)
+    for worker in workers:  # none is left, though nobody ends those whose agent is gone
+        while _lives(worker):
+            assert time.monotonic() < ends
+            time.sleep(0.2)
+    together(agents)
+    told = together(under_torchrun(others, "apply", PLAN))
+    assert _record(other)["status"] == "finished", [one.text for one in told]
+    kept = "final_weights_sha256"
+    assert _record(other)[kept] == _record(first)[kept]
+
+
+def _lives(process: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
 
 
 def _wait_for_steps(machine: Machine) -> None:
