@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
@@ -65,7 +65,6 @@ class ResolvedData:
         scales: What each number is measured by; empty for tasks without numbers.
         sources: Lock entry of each file, by use.
         quality: What was found in the rows.
-        row_digests: sha256 of each row of each file, by use.
         diagnostics: Warnings.
         checks: What was looked at beside the rows' quality.
         images: The images of the rows.
@@ -77,7 +76,6 @@ class ResolvedData:
     scales: tuple[TargetScale, ...]
     sources: dict[str, SourceLock]
     quality: QualityReport
-    row_digests: Mapping[str, Digests]
     diagnostics: tuple[Diagnostic, ...]
     checks: tuple[Check, ...]
     images: ImageStore
@@ -88,9 +86,25 @@ class ResolvedData:
 
 
 def resolve_data(
-    data: Data, task: Task, files: DataFiles, span_of: SpanOf, *, reads_images: bool = False, tested: HeldOut = NONE
+    data: Data,
+    task: Task,
+    files: DataFiles,
+    span_of: SpanOf,
+    *,
+    reads_images: bool = False,
+    tested: HeldOut = NONE,
+    remember: Callable[[Digests], object] = len,
 ) -> ResolvedData:
-    """Reads all files and divides their rows, `tested` ones into test; a model that `reads_images` gets those of rows.
+    """Reads all files and divides their rows.
+
+    Args:
+        data: The recipe's section.
+        task: What the rows are for.
+        files: The files, found.
+        span_of: The place of a recipe value by its dotted path.
+        reads_images: Whether the model gets the images of rows.
+        tested: Rows that belong into test.
+        remember: Called with the digests of each file's rows, once the rows are known to be usable one by one.
 
     Raises:
         Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC388); all independent ones are told.
@@ -107,6 +121,8 @@ def resolve_data(
         write_canonical(task, columns, table)
         tables[use] = table if use == "rows" and sources_of(data) else empty.without(use, columns, table)
     sources = {use: lock_entry(file, digests[use], empty.count[use]) for use, file in files.items()}
+    while digests:
+        remember(digests.popitem()[1])
     _refuse(_value_findings(data, task, columns, tables, span_of))
     images = _images(columns, tables, reads_images, span_of)
     labeled = labels_of(task, columns)
@@ -142,7 +158,6 @@ def resolve_data(
         scales=number_scales(train, len(rated)),
         sources=sources,
         quality=quality,
-        row_digests=digests,
         diagnostics=tuple(odd_files + tidied + notes + found),
         checks=(*remarks, *respelled, *kept, *checks),
         images=images,
@@ -250,7 +265,7 @@ def _divide(
     if data.max_rows is not None and not is_weighted:
         numbers["train"] = first_rows(numbers["train"], keys["rows"], data.split.seed, data.max_rows)
 
-    equal = first_equal(Digests(b"".join(digests.data for digests in keys.values())))
+    equal = first_equal(Digests(b"".join(one.data for one in keys.values())) if len(keys) > 1 else keys["rows"])
     begins = dict(zip(keys, accumulate(map(len, keys.values()), initial=0), strict=False))
 
     def part_of(part: Part) -> Divided:

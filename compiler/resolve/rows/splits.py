@@ -103,8 +103,7 @@ class Units:
 
     def sorted(self, *before: NDArray[Any]) -> Self:
         """The sets by values of theirs, and then in the seeded order."""
-        words = self.ranks.words()
-        return self.some(np.lexsort((*words.T[::-1], *reversed(before))))
+        return self.some(_in_order(self.ranks, *before))
 
     def some(self, which: NDArray[np.int64]) -> Self:
         """Some of the sets, in the order of their numbers."""
@@ -123,6 +122,17 @@ class Units:
 def rank(key: bytes, seed: int) -> bytes:
     """A key's place in the seeded order: sha256 over seed and key."""
     return hashlib.sha256(b"%d:" % seed + key).digest()
+
+
+def _in_order(ranks: Digests, *before: NDArray[Any]) -> NDArray[np.int64]:
+    """The numbers of values in the order of other values of theirs, and then of their ranks."""
+    words = ranks.words()
+    columns = [*before, words[:, 0].astype(np.uint64)]
+    order = np.lexsort(columns[::-1])
+    is_same = np.ones(max(0, len(order) - 1), np.bool_)
+    for column in columns:
+        is_same &= column[order[1:]] == column[order[:-1]]
+    return np.lexsort((*words.T[::-1], *reversed(before))) if is_same.any() else order
 
 
 def _first_of(values: Sequence[Any]) -> NDArray[np.int64]:
@@ -195,9 +205,10 @@ def divide(
         if groups is not None:
             units = Units.of(split.seed, [group.encode("utf-8", "surrogatepass") for group in groups])
         else:
-            ranks = Digests(b"".join(rank(key, split.seed) for key in keys))
-            rows = np.arange(len(keys))
-            units = Units(rows, np.arange(len(keys) + 1), ranks, np.zeros(len(keys), np.int64), ("",))
+            ranks, rows = bytearray(), np.arange(len(keys))
+            for key in keys:
+                ranks += rank(key, split.seed)
+            units = Units(rows, np.arange(len(keys) + 1), Digests(ranks), np.zeros(len(keys), np.int64), ("",))
         parts = _by_hash(units, asked)
     elif times is not None:
         units = Units.of(split.seed, keys, alike=alike)
@@ -218,8 +229,10 @@ def divide(
 
 def first_rows(rows: Sequence[int], keys: Sequence[bytes], seed: int, most: int) -> array[int]:
     """At most so many of the rows, which ascend: the first in the seeded order. Ascending."""
-    words = Digests(b"".join(rank(keys[row], seed) for row in rows)).words()
-    taken = np.sort(np.lexsort(words.T[::-1])[:most])
+    ranks = bytearray()
+    for row in rows:
+        ranks += rank(keys[row], seed)
+    taken = np.sort(_in_order(Digests(ranks))[:most])
     return array("q", np.array(rows, np.int64)[taken].tobytes())
 
 
