@@ -205,10 +205,10 @@ def hosted(session: nox.Session) -> None:
 
 @nox.session
 def remote(session: nox.Session) -> None:
-    """Fetch rows from a web server and from a bucket of a server that speaks S3."""
+    """Fetch rows from a web server and from a bucket of a server that speaks S3, and keep a run's state in one."""
     install(session, "-e", ".[remote]", *GROUPS["test"], *GROUPS["remote"])
-    tests = "tests/compiler/resolve/files/test_remote.py"
-    session.run("pytest", "-n0", tests, *session.posargs, env={**QUIET, "FTC_SESSION": "remote"})
+    tests = ("tests/compiler/resolve/files/test_remote.py", "tests/verbs/test_storage.py")
+    session.run("pytest", "-n0", *tests, *session.posargs, env={**QUIET, "FTC_SESSION": "remote"})
 
 
 @nox.session

@@ -7,9 +7,9 @@ cards; no other file names a member. A recipe chooses among these and what insta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -26,6 +26,7 @@ __all__ = [
     "judging",
     "needs_reference",
     "reward_card",
+    "reward_named",
 ]
 
 
@@ -41,6 +42,7 @@ class RewardCard:
         reads: Keys of the recipe that it knows, beside `kind` and `weight`.
         required: Those of them that it can't do without.
         package: Module that it needs beside ftc's own dependencies, and the extra that brings it; None for none.
+        foreign: Reward functions of other tools that are this one, by name, with the keys of the recipe that they mean.
     """
 
     kind: str
@@ -50,6 +52,7 @@ class RewardCard:
     reads: tuple[str, ...]
     required: tuple[str, ...]
     package: tuple[str, str] | None
+    foreign: Mapping[str, Mapping[str, Any]]
 
 
 REWARDS: tuple[RewardCard, ...] = (
@@ -61,6 +64,7 @@ REWARDS: tuple[RewardCard, ...] = (
         reads=("extract", "ignore_case"),
         required=(),
         package=None,
+        foreign={},
     ),
     RewardCard(
         kind="numeric_match",
@@ -70,6 +74,7 @@ REWARDS: tuple[RewardCard, ...] = (
         reads=("extract", "tolerance"),
         required=(),
         package=None,
+        foreign={"gsm8k": {"extract": r"#### (-?[0-9.,]+)"}},
     ),
     RewardCard(
         kind="regex",
@@ -79,6 +84,7 @@ REWARDS: tuple[RewardCard, ...] = (
         reads=("pattern",),
         required=("pattern",),
         package=None,
+        foreign={"think_format_reward": {"pattern": r"^<think>(?!.*<think>)(.*?)</think>.*$"}},
     ),
     RewardCard(
         kind="json_schema",
@@ -88,6 +94,7 @@ REWARDS: tuple[RewardCard, ...] = (
         reads=("extract", "json_schema"),
         required=("json_schema",),
         package=("jsonschema", "rewards"),
+        foreign={},
     ),
     RewardCard(
         kind="format",
@@ -97,6 +104,7 @@ REWARDS: tuple[RewardCard, ...] = (
         reads=("tags",),
         required=(),
         package=None,
+        foreign={},
     ),
     RewardCard(
         kind="length",
@@ -106,6 +114,7 @@ REWARDS: tuple[RewardCard, ...] = (
         reads=("min_characters", "max_characters"),
         required=("max_characters",),
         package=None,
+        foreign={},
     ),
     RewardCard(
         kind="package",
@@ -115,6 +124,7 @@ REWARDS: tuple[RewardCard, ...] = (
         reads=("name", "compares"),
         required=("name",),
         package=None,
+        foreign={},
     ),
 )
 """Every reward, in the order in which a recipe's kinds are listed."""
@@ -131,6 +141,11 @@ else:
 def reward_card(kind: str) -> RewardCard:
     """The card of a kind that a recipe or plan names."""
     return _BY_KIND[kind]
+
+
+def reward_named(name: str) -> dict[str, Any] | None:
+    """The reward of a recipe that a reward function of another tool is; None where none is known to be."""
+    return next(({"kind": card.kind, **card.foreign[name]} for card in REWARDS if name in card.foreign), None)
 
 
 class RewardTerm(Document):

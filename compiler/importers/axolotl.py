@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import functools
-import re
 
-from ftc.compiler.importers import parameters, rounding, rows, rules, sampling, trackers, training, vocabulary, words
+from ftc.compiler.importers import (
+    axolotl_rows,
+    parameters,
+    rounding,
+    rows,
+    rules,
+    sampling,
+    trackers,
+    training,
+    vocabulary,
+    words,
+)
 from ftc.compiler.importers.axolotl_keys import OTHER_KEYS, PREFERENCE_NUMBERS, RATING_NUMBERS
 from ftc.compiler.importers.meshes import mesh_sizes
 from ftc.compiler.importers.translation import Key, Translation
@@ -21,9 +31,6 @@ _TRAINER = training.TrainerKeys(
     warmup=0.03,
     optimizer="optimizer",
 )
-_IN_FORMAT = re.compile(r"\{\{|\}\}|\{(system|instruction|input)\}|\{")
-_SHAREGPT = {"role": "from", "content": "value"}
-_BOTH_NAMES = "ftc reads `role` and `content`, and `from` and `value`"
 _SUPERVISED = "choose a configuration for supervised training"
 _READS_NOTHING = "unknown to Axolotl, which silently ignores such keys"
 
@@ -73,7 +80,7 @@ def _low_rank(t: Translation, kind: str, *, four_bit: bool, eight_bit: bool) -> 
 
 def _rows(t: Translation) -> None:
     sets = t.items("datasets")
-    one, method = _data_set, t.text("rl")
+    one, method = axolotl_rows.data_set, t.text("rl")
     if method == "grpo":
         sampling.as_sampled(t, "rl", "trl.")
         one = sampling.prompts
@@ -87,11 +94,15 @@ def _rows(t: Translation) -> None:
             rows.as_compared(t, "dpo_loss_type" if losses else "rl", loss, numbers, usual)
         t.needless("rl", "set by the loss")
         t.needless("dpo_loss_type", "the loss of another method")
-        one = _rated_rows if method == "kto" else _preferred_rows
+        one = axolotl_rows.rated_rows if method == "kto" else axolotl_rows.preferred_rows
+    elif t.flag("reward_model"):
+        one = axolotl_rows.scored_rows
     if len(sets) > 1:
         rows.mixed(t, "datasets", [functools.partial(one, t, key) for key in sets])
     elif sets:
         one(t, sets[0])
+    elif len(t.items("pretraining_dataset")) == 1 and not t.has("datasets"):
+        axolotl_rows.raw_text(t, t.items("pretraining_dataset")[0])
     elif t.has("datasets") or not t.has("pretraining_dataset"):
         t.block("datasets", "no data set is named", "add the rows with `--data FILE`")
     has_tests = bool(t.items("test_datasets"))
@@ -112,121 +123,6 @@ def _validation_file(t: Translation, key: Key) -> None:
         t.needless((*key, "type"), "the same as the training rows'")
         t.needless((*key, "ds_type"), "the suffix decides the kind of file")
         t.needless((*key, "split"), "the file is the split")
-
-
-def _data_set(t: Translation, key: Key) -> None:
-    rows.place_rows(t, (*key, "path"), file_key=(*key, "data_files"), revision_key=(*key, "revision"))
-    kind = t.value((*key, "type"))
-    if isinstance(kind, dict):
-        _own_format(t, (*key, "type"))
-        return
-    word = str(kind or "").split(".")[0].split(":")[0]
-    match word:
-        case "alpaca":
-            rows.as_alpaca(t, (*key, "type"), "instruction", "input", "output")
-        case "chat_template":
-            _chat(t, key)
-        case "completion":
-            rows.as_text(t, (*key, "type"), t.text((*key, "field")) or "text")
-            t.needless((*key, "field"), "named as the text's column")
-        case "sharegpt":
-            rows.as_chat(t, (*key, "type"), (*key, "conversation"), "conversations")
-        case _:
-            rows.as_asked(t, (*key, "type"), f"rows of the type `{str(kind)[:40]}` are not supported", word)
-
-
-def _chat(t: Translation, key: Key) -> None:
-    renamed = _renamed(t, key)
-    if renamed and not t.options.data and _names(t, key) != _SHAREGPT:
-        help = "rewrite the rows as `messages` of `role` and `content`, then use `--data FILE`"
-        t.block(renamed, "messages with other names than `role` and `content`", help)
-        return
-    for part in ("role", "content"):
-        t.needless((*key, f"message_field_{part}"), _BOTH_NAMES)
-    t.needless((*key, "message_property_mappings"), _BOTH_NAMES)
-    t.needless((*key, "roles"), "ftc reads `user` and `assistant`")
-    rows.as_chat(t, (*key, "type"), (*key, "field_messages"))
-
-
-def _names(t: Translation, key: Key) -> dict[str, str]:
-    """What the parts of a message are called."""
-    mapping = t.value((*key, "message_property_mappings"))
-    given = mapping if isinstance(mapping, dict) else {}
-    return {
-        part: str(given.get(part) or t.text((*key, f"message_field_{part}")) or part) for part in ("role", "content")
-    }
-
-
-def _preferred_rows(t: Translation, key: Key) -> None:
-    """Rows with a better and a worse answer; their type tells the columns, or a mapping names them."""
-    rows.place_rows(t, (*key, "path"), file_key=(*key, "data_files"), revision_key=(*key, "revision"))
-    kind = t.value((*key, "type"))
-    if isinstance(kind, dict):
-        columns = {part: str(kind.get(f"field_{part}") or part) for part in ("prompt", "chosen", "rejected")}
-        rows.as_preference(t, (*key, "type"), columns)
-        return
-    word = str(kind or "").rpartition(".")[2]
-    prompt = {"intel": "question", "default": t.text((*key, "field_messages")) or "messages"}.get(word, "prompt")
-    columns = {part: t.text((*key, f"field_{part}")) or part for part in ("chosen", "rejected")}
-    reason = f"the columns that `{str(kind)[:40]}` reads; compare them with the rows"
-    rows.as_preference(t, (*key, "type"), {"prompt": prompt, **columns}, reason)
-    for part in ("field_messages", "field_chosen", "field_rejected", "message_property_mappings", "roles"):
-        t.needless((*key, part), "its columns are in the recipe")
-
-
-def _rated_rows(t: Translation, key: Key) -> None:
-    """Answers with a rating; a mapping names the columns, or they have their usual names."""
-    rows.place_rows(t, (*key, "path"), file_key=(*key, "data_files"), revision_key=(*key, "revision"))
-    kind = t.value((*key, "type"))
-    named = kind if isinstance(kind, dict) else {}
-    parts = {"prompt": "prompt", "completion": "completion", "rating": "label"}
-    columns = {part: str(named.get(f"field_{usual}") or usual) for part, usual in parts.items()}
-    reason = "" if named else f"the columns that `{str(kind)[:40]}` reads; compare them with the rows"
-    rows.as_rated(t, (*key, "type"), columns, reason)
-
-
-def _renamed(t: Translation, key: Key) -> Key | None:
-    """The key that gives the parts of a message other names, if one does."""
-    mapping = t.value((*key, "message_property_mappings"))
-    for part in ("role", "content"):
-        if isinstance(mapping, dict) and mapping.get(part, part) != part:
-            return (*key, "message_property_mappings")
-        if (t.text((*key, f"message_field_{part}")) or part) != part:
-            return (*key, f"message_field_{part}")
-    return None
-
-
-def _own_format(t: Translation, key: Key) -> None:
-    """A prompt of the user's own: Python's format strings with `{instruction}`, `{input}` and `{system}` in them."""
-    columns = {part: t.text((*key, f"field_{part}")) or part for part in ("instruction", "input", "output")}
-    form, without = t.text((*key, "format")), t.text((*key, "no_input_format"))
-    lost = "`system_format` is not imported" if t.has((*key, "system_format")) else ""
-    if system := t.text((*key, "system_prompt")):
-        t.carry(key, "task.system", system, lost)
-    if not form:
-        rows.as_instruction(t, key, columns["instruction"], columns["input"], columns["output"])
-        return
-    if system_column := t.text((*key, "field_system")):
-        columns["system"] = system_column
-    if not rows.columns_fit(t, key, *(column for part, column in columns.items() if part != "output")):
-        return
-    prompt = _as_jinja(form, columns)
-    if without and without != form:
-        prompt = f"{{% if {columns['input']} %}}{prompt}{{% else %}}{_as_jinja(without, columns)}{{% endif %}}"
-    t.carry(key, "task.kind", words.task_of("prompt", "completion"), lost)
-    t.carry(key, "task.prompt", rows.with_last_break(prompt), lost)
-    t.carry(key, "data.fields.completion", columns["output"], lost)
-
-
-def _as_jinja(form: str, columns: dict[str, str]) -> str:
-    """A format string as a template. Doubled braces are braces there, and no brace of the text is a tag's here."""
-
-    def part(match: re.Match[str]) -> str:
-        if match[1] in columns:
-            return f"{{{{ {columns[match[1]]} }}}}"
-        return "}" if match[0] == "}}" else "{{ '{' }}" + match[0].removeprefix("{{").removeprefix("{")
-
-    return _IN_FORMAT.sub(part, form)
 
 
 def _train(t: Translation) -> None:
@@ -341,8 +237,9 @@ _RULES: rules.Rules = {
     **rules.of_turns(lambda t, key: "all", "prompts are not trained on, only answers", "train_on_inputs"),
     **rules.dropped("ftc does not stop when the loss rises, only when it is not finite", "loss_watchdog_threshold"),
     **rules.dropped("the plan counts duplicates and keeps them", "dataset_exact_deduplication"),
-    **rules.dropped("the whole file is the split", "datasets.split", off=("train", "")),
-    **rules.dropped("a subset of a data set is a separate file", "datasets.name", "name it with `--hub-file FILE`"),
+    **rules.dropped("the whole file is the split", "datasets.split pretraining_dataset.split", off=("train", "")),
+    **rules.dropped("a subset of a data set is a separate file", "datasets.name pretraining_dataset.name",
+        "name it with `--hub-file FILE`"),
     **rules.of_turns(lambda t, key: t.names(key), "the answers are trained on", "datasets.roles_to_train"),
     **rules.meant_as_marks("datasets.message_field_training"), **rules.dropped("float32 stays exact", "tf32"),
     **rules.dropped("ftc trains on the end of each assistant turn", "datasets.train_on_eos"),
@@ -359,10 +256,13 @@ _RULES: rules.Rules = {
         "fsdp fsdp_config fsdp_version deepspeed ddp ddp_timeout ddp_find_unused_parameters tensor_parallel_size "
         "context_parallel_size expert_parallel_size accelerator_config device_map use_ray ray_num_workers"),
     **mesh_sizes("dp_replicate_size", "dp_shard_size"),
-    **rules.blocking("reward models and reinforcement learning other than GRPO are not supported",
-        "rl reward_model process_reward_model", _SUPERVISED),
-    **rules.blocking("streaming pretraining text is not supported", "pretraining_dataset",
+    **rules.blocking("reinforcement learning other than GRPO is not supported", "rl", _SUPERVISED),
+    **rules.blocking("process reward models are not supported", "process_reward_model",
+        "set `reward_model`, with pairs of answers"),
+    **rules.blocking("several data sets of streamed text", "pretraining_dataset",
         "set `datasets`, or add rows with `--data FILE`"),
+    **rules.blocking("training from randomly initialized weights is not supported", "reinit_weights",
+        "start from the model's weights"),
     **rules.blocking("parameters by name beside an adapter", "unfrozen_parameters",
         "`lora_modules_to_save` trains modules together with an adapter"),
     **rules.dropped("weights are rounded from the first step on", "qat.fake_quant_after_n_steps"),

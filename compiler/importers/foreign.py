@@ -23,6 +23,7 @@ from ruamel.yaml.events import (
     ScalarEvent,
 )
 
+from ftc.compiler.importers import commands
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.language.text_checks import Text, check_text
 from ftc.spec.language.yaml_nodes import Entry, Mapping, Node, Plain, PlainScalar, Scalar, Sequence
@@ -67,12 +68,14 @@ class Foreign:
 
 
 def read_foreign(data: bytes, file: str) -> Foreign:
-    """Reads a YAML or JSON file.
+    """Reads a YAML or JSON file, or a shell script with the command line that starts a training.
 
     Raises:
         Refusal: FTC390, with the place and the reason.
     """
     text = _text(data, file)
+    if file.lower().endswith(commands.SUFFIXES):
+        return Foreign(file, text.lines, commands.command_root(text, file))
     reader = _Reader(text)
     try:
         for event in YAML(typ="safe", pure=True).parse(text.content):

@@ -29,6 +29,10 @@ _ALPACA_COLUMNS = {"prompt": "instruction", "query": "input", "response": "outpu
 _TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"}
 _OPENAI_TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
 _SUPERVISED = "choose a configuration with `stage: sft`"
+_OTHER_WORK = ("infer_backend", "export_dir", "do_predict", "eval_dataset", "template")
+"""Keys of configurations that chat, merge or predict, which all name a template."""
+_PAIRED = ("dpo", "rm")
+"""Stages that train on pairs of answers."""
 _UNKNOWN = "no counterpart in a recipe; LLaMA-Factory stops at keys that it doesn't know"
 _RIGHT = "choose a data set of the kind that the stage trains on"
 
@@ -88,7 +92,7 @@ def _freeze(t: Translation) -> None:
 
 def _rows(t: Translation) -> None:
     stage = t.text("stage") or "sft"
-    if stage not in ("sft", "pt", "dpo", "kto"):
+    if stage not in ("sft", "pt", "dpo", "kto", "rm"):
         named = words.named_task(stage)
         t.block("stage", f"training of the kind `{stage[:40]}` is not supported", named[2] if named else _SUPERVISED)
     if stage == "dpo":
@@ -101,6 +105,8 @@ def _rows(t: Translation) -> None:
         rows.as_asked(t, "dataset", "the format of the rows is not given")
     elif len(names) > 1:
         rows.mixed(t, "dataset", [functools.partial(_data_set, t, name, stage) for name in names])
+    elif not names and not t.flag("do_train") and any(t.has(key) for key in _OTHER_WORK):
+        t.block_without_training(next(key for key in _OTHER_WORK if t.has(key)))
     elif not names:
         t.block("dataset", "no data set is named", "add the rows with `--data FILE --task TASK`")
     else:
@@ -174,10 +180,10 @@ def columns_of(t: Translation, key: str | Key, entry: dict[str, Any], stage: str
         usual = "conversations" if form == "sharegpt" else "messages"
         named = {"messages": str(columns.get("messages", usual)), "rating": str(columns["kto_tag"])}
         rows.as_rated(t, key, named)
-    elif is_ranked != (stage == "dpo") or stage == "kto" or "kto_tag" in columns:
+    elif is_ranked != (stage in _PAIRED) or stage == "kto" or "kto_tag" in columns:
         t.block(key, f"rows {'of' if is_ranked else 'without'} preferences, which `{stage}` does not train on", _RIGHT)
     elif is_ranked:
-        _ranked(t, key, columns, str(form))
+        _ranked(t, key, columns, str(form), stage)
     elif any(part in columns for part in ("images", "videos", "audios")):
         t.block(key, "rows with images or sound, which ftc does not train on", "choose another data set")
     elif stage == "pt":
@@ -204,14 +210,18 @@ def _conversation(t: Translation, key: str | Key, columns: dict[str, Any], tags:
             t.carry(key, "data.fields.system", str(columns["system"]))
 
 
-def _ranked(t: Translation, key: str | Key, columns: dict[str, Any], form: str) -> None:
+def _ranked(t: Translation, key: str | Key, columns: dict[str, Any], form: str, stage: str) -> None:
     """Rows with a better and a worse answer; a second column of the prompt has no place in them."""
     if form == "alpaca" and "query" in columns:
         t.block(key, "prompts in two columns", "join them, then use `--data FILE --task preference`")
         return
     prompt = columns.get("messages", "conversations") if form != "alpaca" else columns.get("prompt", "instruction")
     answers = {part: str(columns.get(part, part)) for part in ("chosen", "rejected")}
-    rows.as_preference(t, key, {"prompt": str(prompt), **answers})
+    named = {"prompt": str(prompt), **answers}
+    if stage == "rm":
+        rows.as_preference(t, key, named, kind=rows.SCORES)
+    else:
+        rows.as_preference(t, key, named)
 
 
 def _train(t: Translation) -> None:

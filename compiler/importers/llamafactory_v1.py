@@ -77,11 +77,14 @@ def _data_set(t: Translation, entry: object) -> None:
     converter = entry.get("converter", "alpaca") if isinstance(entry, dict) else None
     if not isinstance(path, str):
         rows.place_named_rows(t, "train_dataset", unreachable="the list of rows names no path")
-    elif isinstance(entry, dict) and entry.get("source") == "hf_hub":
+    elif isinstance(entry, dict) and (entry.get("source") or "hf_hub") == "hf_hub":
         rows.place_named_rows(t, "train_dataset", hub=path)
     else:
         rows.place_named_rows(t, "train_dataset", path=path)
-    columns_of(t, "train_dataset", {"formatting": converter}, "sft")
+    if converter == "pair":
+        rows.as_preference(t, "train_dataset", {}, "columns `chosen` and `rejected`; compare them with the rows")
+    else:
+        columns_of(t, "train_dataset", {"formatting": converter}, "sft")
 
 
 def _train(t: Translation) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 
-from ftc.compiler.importers import on_policy, parameters, rows, rules, trackers, training, vocabulary, words
+from ftc.compiler.importers import on_policy, parameters, rows, rules, sampling, trackers, training, vocabulary, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["OUMI"]
@@ -19,20 +20,41 @@ _TRAINER = training.TrainerKeys(
     saving="save_epoch",
 )
 _ALPACA = ("yahma/alpaca-cleaned", "tatsu-lab/alpaca")
-_MESSAGES = ("HuggingFaceH4/ultrachat_200k", "allenai/tulu-3-sft-mixture")
+_CONVERSATIONS: Mapping[str, str] = {
+    "HuggingFaceH4/ultrachat_200k": "messages",
+    "allenai/tulu-3-sft-mixture": "messages",
+    "HuggingFaceH4/Multilingual-Thinking": "messages",
+    "Magpie-Align/Llama-3-Magpie-Pro-1M-v0.1": "conversations",
+    "Magpie-Align/Magpie-Pro-300K-Filtered": "conversations",
+}
+"""Public data sets with a class of Oumi's, and the column of their conversations."""
+_INSTRUCTIONS = {
+    "CohereForAI/aya_dataset": ("inputs", "targets"),
+    "argilla/magpie-ultra-v0.1": ("instruction", "response"),
+    "O1-OPEN/OpenO1-SFT": ("instruction", "output"),
+}
+"""The same with the columns of a question and its answer."""
+_RAW_TEXT = ("HuggingFaceFW/fineweb-edu", "allenai/c4", "roneneldan/TinyStories", "Salesforce/wikitext")
+_ASKED = {"trl-lib/tldr": ("prompt", "completion"), "openai/gsm8k": ("question", "answer")}
+"""Columns of a question that the model answers in training, and of what the answer is compared with."""
+_ASKS = {"openai/gsm8k": '{{ question }} Let\'s think step by step and output the final answer after "####".'}
+"""Prompts that a class of Oumi's writes around the question."""
+_SAMPLED = ("TRL_GRPO", "VERL_GRPO")
 _FILES = ("text_sft", "text_sft_jsonl")
 
 
 def _strategy(t: Translation) -> None:
     kind = t.text("training.trainer_type")
     if not t.has("training"):
-        t.block((), "a configuration for inference or evaluation", "choose a training configuration")
+        t.block_without_training()
     elif kind in ("TRL_DPO", "TRL_KTO"):
         t.carry("training.trainer_type", "task.kind", words.task_of("prompt", "chosen", "rejected"))
         if kind == "TRL_KTO":
             t.carry("training.trainer_type", "task.loss", "kto")
     elif kind == "TRL_GKD":
         on_policy.as_judged(t, "training.gkd.")
+    elif kind in _SAMPLED:
+        _sampled(t)
     elif kind not in (None, "TRL_SFT", "HF", "OUMI"):
         t.block(
             "training.trainer_type",
@@ -55,6 +77,11 @@ def _strategy(t: Translation) -> None:
         nested = "peft.use_bnb_nested_quant"
         words.quantization(t, "peft.bnb_4bit_quant_type", nested, "fp4", usual_double=False)
     words.adapter(t, _ADAPTER)
+
+
+def _sampled(t: Translation) -> None:
+    """Training on sampled answers: TRL's keys in a section of Oumi's, and reward functions by name."""
+    sampling.as_sampled(t, "training.trainer_type", "training.grpo.", "training.reward_functions")
 
 
 def _rows(t: Translation) -> None:
@@ -80,44 +107,73 @@ def _rows(t: Translation) -> None:
 
 def _data_set(t: Translation, key: Key) -> None:
     name_key = (*key, "dataset_name")
-    name = t.text(name_key) or ""
-    path_key = (*key, "dataset_path")
-    is_dpo, is_kto = (t.text("training.trainer_type") == kind for kind in ("TRL_DPO", "TRL_KTO"))
-    if (is_dpo or is_kto) and not ("/" in name or t.options.data):
-        help = "use `--data FILE --task preference`"
-        t.block(name_key, f"`{name[:60]}` is not a preference data set in ftc's table", help)
-    elif is_dpo:
+    name, path_key = t.text(name_key) or "", (*key, "dataset_path")
+    trainer = t.text("training.trainer_type")
+    if trainer in ("TRL_DPO", "TRL_KTO"):
+        _compared(t, name_key, name, is_rated=trainer == "TRL_KTO")
+    elif trainer in _SAMPLED and name in _ASKED:
         rows.place_named_rows(t, name_key, hub=name)
-        rows.as_preference(t, name_key, {}, "columns `prompt`, `chosen` and `rejected`; compare them with the rows")
-    elif is_kto:
-        rows.place_named_rows(t, name_key, hub=name)
-        rows.as_rated(t, name_key, {}, "columns `prompt`, `completion` and `label`; compare them with the rows")
+        for part, column in zip(("prompt", "reference"), _ASKED[name], strict=True):
+            if column != part:
+                t.carry(name_key, f"data.fields.{part}", column)
+        if name in _ASKS:
+            t.carry(name_key, "task.prompt", _ASKS[name], "as Oumi's class asks")
     elif name in _FILES and (t.has(path_key) or t.options.data):
         rows.place_rows(t, path_key)
         rows.as_chat(t, name_key, None)
-    elif name in _ALPACA:
-        rows.place_named_rows(t, name_key, hub=name)
-        rows.as_instruction(t, name_key, "instruction", "input", "output", between="\\n\\n### Input:\\n")
-    elif name in _MESSAGES:
-        rows.place_named_rows(t, name_key, hub=name)
-        rows.as_chat(t, name_key, None)
+    elif name in (*_ALPACA, *_CONVERSATIONS, *_INSTRUCTIONS, *_RAW_TEXT):
+        _public(t, name_key, name)
+    elif name == "HuggingFaceDataset" and not t.flag((*key, "dataset_kwargs", "exclude_final_assistant_message")):
+        rows.place_rows(t, (*key, "dataset_kwargs", "hf_dataset_path"))
+        rows.as_chat(t, name_key, (*key, "dataset_kwargs", "messages_column"))
     elif name == "PromptResponseDataset":
-        kwargs = (*key, "dataset_kwargs")
-        named = next((inner for inner in ("hf_dataset_path", "dataset_path") if t.has((*kwargs, inner))), None)
-        place = (*kwargs, named) if named else (*key, "dataset_path")
-        rows.place_rows(t, place)
-        columns = [
-            t.text((*kwargs, part)) or usual
-            for part, usual in (("prompt_column", "instruction"), ("response_column", "output"))
-        ]
-        rows.as_instruction(t, (*key, "dataset_name"), columns[0], None, columns[1])
-        for part in ("prompt_column", "response_column"):
-            t.needless((*kwargs, part), "its column is in the recipe")
+        _own_columns(t, key)
     elif t.options.data:
         rows.place_named_rows(t, name_key)
         rows.as_asked(t, name_key, "the format of the rows is not given")
     else:
         t.block(name_key, f"no data set class `{name[:60]}` in ftc's table", "use `--data FILE --task TASK`")
+
+
+def _compared(t: Translation, name_key: Key, name: str, *, is_rated: bool) -> None:
+    """Preferences: pairs, or rated answers, in the columns that TRL reads."""
+    if not ("/" in name or t.options.data):
+        help = "use `--data FILE --task preference`"
+        t.block(name_key, f"`{name[:60]}` is not a preference data set in ftc's table", help)
+        return
+    rows.place_named_rows(t, name_key, hub=name)
+    if is_rated:
+        rows.as_rated(t, name_key, {}, "columns `prompt`, `completion` and `label`; compare them with the rows")
+    else:
+        rows.as_preference(t, name_key, {}, "columns `prompt`, `chosen` and `rejected`; compare them with the rows")
+
+
+def _public(t: Translation, name_key: Key, name: str) -> None:
+    """A data set for which Oumi has a class, which says what its columns are."""
+    rows.place_named_rows(t, name_key, hub=name)
+    if name in _ALPACA:
+        rows.as_instruction(t, name_key, "instruction", "input", "output", between="\\n\\n### Input:\\n")
+    elif name in _CONVERSATIONS:
+        rows.as_chat(t, name_key, None, _CONVERSATIONS[name])
+    elif name in _INSTRUCTIONS:
+        question, answer = _INSTRUCTIONS[name]
+        rows.as_instruction(t, name_key, question, None, answer)
+    else:
+        rows.as_text(t, name_key, "text")
+
+
+def _own_columns(t: Translation, key: Key) -> None:
+    """A question and an answer in columns that the configuration names."""
+    kwargs = (*key, "dataset_kwargs")
+    named = next((inner for inner in ("hf_dataset_path", "dataset_path") if t.has((*kwargs, inner))), None)
+    rows.place_rows(t, (*kwargs, named) if named else (*key, "dataset_path"))
+    columns = [
+        t.text((*kwargs, part)) or usual
+        for part, usual in (("prompt_column", "instruction"), ("response_column", "output"))
+    ]
+    rows.as_instruction(t, (*key, "dataset_name"), columns[0], None, columns[1])
+    for part in ("prompt_column", "response_column"):
+        t.needless((*kwargs, part), "its column is in the recipe")
 
 
 def _train(t: Translation) -> None:
@@ -178,7 +234,7 @@ _RULES: rules.Rules = {
     **rules.dropped("the order of rows follows from `train.seed`", "training.data_seed"),
     **rules.needless("always", "training.use_deterministic training.full_determinism"),
     **rules.dropped("biases are not trained", "peft.lora_bias", off=("none",)),
-    **on_policy.of_judging("training.gkd."),
+    **on_policy.of_judging("training.gkd."), **sampling.of_sampling("training.grpo."),
     **rules.needless("ftc saves the adapter; merging is a separate step", "peft.peft_save_mode"),
     **rules.needless("belongs to a feature that is off",
         "peft.q_lora peft.q_lora_bits peft.bnb_4bit_quant_type peft.use_bnb_nested_quant peft.lora_task_type"),

@@ -12,6 +12,7 @@ from ftc.compiler.resolve.rows.tables import SUFFIXES
 from ftc.spec.preference_losses import PREFERENCE_LOSSES, preference_loss_named
 
 __all__ = [
+    "SCORES",
     "as_alpaca",
     "as_asked",
     "as_chat",
@@ -34,6 +35,7 @@ _COLUMN = re.compile(r"[A-Za-z_]\w{0,63}")
 _CONVERSATIONS, _PLAIN_TEXT = words.task_of("messages"), words.task_of("text")
 _PREFERENCES, _ANSWERS = words.task_of("prompt", "chosen", "rejected"), words.task_of("prompt", "completion")
 _QUESTIONS = words.task_of("prompt", "reference")
+SCORES = words.task_called("rm")
 """Tasks by the parts that rows have for them."""
 _GIVE = "add the rows with `--data FILE`"
 
@@ -185,11 +187,16 @@ def as_questions(t: Translation, key: str | Key) -> bool:
     return True
 
 
-def as_preference(t: Translation, key: str | Key, columns: Mapping[str, str], reason: str = "") -> None:
-    """A prompt with a chosen and a rejected answer; `columns` are those that are named otherwise than these parts."""
-    if _is_overruled(t, key, _PREFERENCES):
+def as_preference(
+    t: Translation, key: str | Key, columns: Mapping[str, str], reason: str = "", *, kind: str = _PREFERENCES
+) -> None:
+    """A prompt with a chosen and a rejected answer; `columns` are those that are named otherwise than these parts.
+
+    `kind` is the task that learns from them: preferences, or a reward model.
+    """
+    if _is_overruled(t, key, kind):
         return
-    t.carry(key, "task.kind", _PREFERENCES, reason)
+    t.carry(key, "task.kind", kind, reason)
     for part, column in columns.items():
         if column != part:
             t.carry(key, f"data.fields.{part}", column)

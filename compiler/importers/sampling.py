@@ -5,7 +5,7 @@ from __future__ import annotations
 from ftc.compiler.importers import rows, rules
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES
-from ftc.spec.rewards import REWARDS
+from ftc.spec.rewards import REWARDS, reward_named
 
 __all__ = ["as_sampled", "of_sampling", "prompts", "tells_sampling"]
 
@@ -21,13 +21,14 @@ def tells_sampling(t: Translation) -> str | None:
     return next((key for key in ("num_generations", "reward_funcs", "max_completion_length") if t.has(key)), None)
 
 
-def as_sampled(t: Translation, key: str, under: str = "") -> None:
+def as_sampled(t: Translation, key: str, under: str = "", rewards: str = "") -> None:
     """Writes task, sampling, loss and rewards, as far as these map.
 
     Args:
         t: The translation.
         key: What says that answers are sampled.
         under: What stands before TRL's keys, with its dot.
+        rewards: Key of the reward functions, where it has another name than TRL's.
     """
     if rows.as_questions(t, key):
         for foreign, own in _NUMBERS.items():
@@ -37,10 +38,15 @@ def as_sampled(t: Translation, key: str, under: str = "") -> None:
             if (count := t.whole(under + foreign)) is not None:
                 t.carry(under + foreign, f"task.{own}", count)
         _loss(t, under + "loss_type")
+        rewards = rewards or under + "reward_funcs"
+        known = [one for name in t.names(rewards) if (one := reward_named(name.rpartition(".")[2]))]
+        if known and len(known) == len(t.names(rewards)):
+            t.carry(rewards, "task.rewards", known)
+            return
         t.add("task.rewards", [{"kind": "exact_match"}], "in place of the reward functions")
         kinds = ", ".join(f"`{card.kind}`" for card in REWARDS)
         t.drop(
-            under + "reward_funcs",
+            rewards,
             "a reward function is code, which a recipe does not run",
             f"write `task.rewards`; the kinds are {kinds}",
         )

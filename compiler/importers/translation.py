@@ -12,11 +12,13 @@ from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.documents.imported import Added, Fate, KeyFate
 from ftc.spec.language.yaml_nodes import Mapping, Node, Scalar, Sequence
 
-__all__ = ["Key", "Options", "Surroundings", "Translation", "Value", "dotted", "key_of"]
+__all__ = ["NO_TRAINING", "Key", "Options", "Surroundings", "Translation", "Value", "dotted", "key_of"]
 
 Key: TypeAlias = "tuple[str | int, ...]"
 """Steps from the root of a configuration."""
 
+NO_TRAINING = "a configuration that trains nothing"
+"""Summary of the reason where a file answers, evaluates, merges or quantizes."""
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]{0,200})\}")
 _LONGEST_SHOWN = 80
 
@@ -206,6 +208,10 @@ class Translation:
         self.drop(key, summary, help)
         place = self.span(key)
         self.reasons.append(diagnostic("FTC392", summary, place, help=help))
+
+    def block_without_training(self, key: str | Key = ()) -> None:
+        """The configuration answers, evaluates, merges or quantizes."""
+        self.block(key, NO_TRAINING, "choose a training configuration")
 
     def withdraw(self, path: str, reason: str) -> bool:
         """Takes a value, or a section, out of the recipe; keys that nothing else holds count as not carried."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from ftc.compiler.importers import on_policy, rows, rules, sampling, trackers, training, vocabulary, words
+from ftc.compiler.importers.commands import LAUNCHER, SCRIPT
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TRL"]
@@ -12,8 +13,26 @@ __all__ = ["TRL"]
 _ADAPTER = words.AdapterKeys(default_rank=16, default_alpha=32, default_dropout=0.05)
 _TRAINER = training.TrainerKeys(precision="bfloat16", is_checkpointed=True)
 _RATING_WEIGHTS = ("desirable_weight", "undesirable_weight")
+_KNOWN_ROWS = {
+    **dict.fromkeys(
+        ("trl-lib/Capybara", "HuggingFaceH4/ultrachat_200k", "HuggingFaceH4/Multilingual-Thinking"), ("messages",)
+    ),
+    **dict.fromkeys(("stanfordnlp/imdb", "timdettmers/openassistant-guanaco"), ("text",)),
+    "trl-lib/tldr": ("prompt", "completion"),
+}
+"""Columns of public data sets, which no key of a configuration says; TRL looks at them when it trains."""
+_SUPERVISED, _RATED, _SCORED = ("sft",), ("kto",), ("reward", "reward_modeling")
+_COMPARED = {"dpo": "", "cpo": "cpo", "orpo": "orpo"}
+"""Programs that train on pairs, and what they compute where no key names a loss."""
+_SAMPLED = {"grpo": "", "rloo": "rloo"}
+"""Programs that train on sampled answers, likewise."""
+_PROGRAMS = (*_SUPERVISED, *_RATED, *_SCORED, *_COMPARED, *_SAMPLED, "gkd")
 _RATING_LOSSES = ("kto", "apo_zero_unpaired")
 """Losses of `trl kto`, which has its own configuration."""
+
+
+_SMALL_RATE, _OF_PROGRAM = 1e-6, "TRL's default for this method"
+_OTHER_PROGRAM = "choose a command of `trl sft`, `dpo`, `kto`, `reward`, `grpo` or `rloo`"
 
 
 def _strategy(t: Translation) -> None:
@@ -88,32 +107,71 @@ def _one(t: Translation, key: Key) -> None:
 
 
 def _shape(t: Translation, key: str | Key) -> None:
-    """TRL looks at the columns when it trains; some keys tell their shape before."""
-    column = t.text("dataset_text_field")
-    if key_of_judging := on_policy.tells_judging(t):
+    """TRL looks at the columns when it trains; a command's program and some keys tell their shape before."""
+    program, key_of_sampling = t.text(SCRIPT), sampling.tells_sampling(t)
+    if program is not None and program not in _PROGRAMS:
+        t.block(SCRIPT, f"the program `{program[:40]}` is none whose keys ftc reads", _OTHER_PROGRAM)
+    elif t.has("config"):
+        t.block("config", "a command that names a configuration", "import that file")
+    elif key_of_judging := on_policy.tells_judging(t):
         rows.as_chat(t, key_of_judging, None)
         on_policy.as_judged(t)
-    elif key_of_sampling := sampling.tells_sampling(t):
-        sampling.as_sampled(t, key_of_sampling)
-    elif t.text("loss_type") in _RATING_LOSSES or any(t.has(weight) for weight in _RATING_WEIGHTS):
-        rows.as_rated(t, key, {}, "a key of `trl kto`")
-        if "task.loss" not in t.values and not t.has("loss_type"):
-            t.add("task.loss", "kto", "a key of `trl kto`")
-        numbers = {"beta": "beta", **{weight: weight for weight in _RATING_WEIGHTS}}
-        rows.as_compared(t, "loss_type", t.text("loss_type") or "kto", numbers, {"beta": 0.1})
-    elif t.has("beta") and not t.has("reward_model_path"):
-        rows.as_preference(t, "beta", {}, "the key of `trl dpo`")
-        losses = t.names("loss_type") or ((t.text("loss_type") or "sigmoid"),)
-        numbers = {"beta": "beta", "label_smoothing": "label_smoothing", "rpo_alpha": "sft_weight"}
-        rows.as_compared(t, "loss_type", losses[0], numbers, {"beta": 0.1})
-        for loss in losses[1:]:
-            t.block("loss_type", f"several losses at once, `{loss[:40]}` beside another", "keep one of them")
-    elif t.flag("assistant_only_loss"):
+    elif program in _SAMPLED or key_of_sampling:
+        t.add("train.learning_rate", _SMALL_RATE, _OF_PROGRAM)
+        sampling.as_sampled(t, SCRIPT if program in _SAMPLED else str(key_of_sampling))
+        if loss := _SAMPLED.get(program or ""):
+            t.carry(SCRIPT, "task.loss", loss)
+    elif program in _SCORED:
+        t.add("train.learning_rate", 1e-4, _OF_PROGRAM)
+        rows.as_preference(t, SCRIPT, {}, kind=rows.SCORES)
+    elif program in _RATED or t.text("loss_type") in _RATING_LOSSES or any(t.has(weight) for weight in _RATING_WEIGHTS):
+        _rated(t, key)
+    elif program in _COMPARED or (t.has("beta") and not t.has("reward_model_path")):
+        _paired(t, program)
+    else:
+        _supervised(t, key)
+
+
+def _rated(t: Translation, key: str | Key) -> None:
+    """Answers that are rated good or bad, as `trl kto` reads them."""
+    t.add("train.learning_rate", _SMALL_RATE, _OF_PROGRAM)
+    rows.as_rated(t, key, {}, "a key of `trl kto`")
+    if "task.loss" not in t.values and not t.has("loss_type"):
+        t.add("task.loss", "kto", "a key of `trl kto`")
+    numbers = {"beta": "beta", **{weight: weight for weight in _RATING_WEIGHTS}}
+    rows.as_compared(t, "loss_type", t.text("loss_type") or "kto", numbers, {"beta": 0.1})
+
+
+def _paired(t: Translation, program: str | None) -> None:
+    """Pairs of answers, as `trl dpo` and the programs of CPO and ORPO read them."""
+    t.add("train.learning_rate", _SMALL_RATE, _OF_PROGRAM)
+    rows.as_preference(t, SCRIPT if program else "beta", {}, "" if program else "the key of `trl dpo`")
+    if (usual := _COMPARED.get(program or "")) and not t.has("loss_type"):
+        rows.as_compared(t, SCRIPT, usual, {"beta": "beta", "cpo_alpha": "sft_weight"}, {"beta": 0.1})
+        return
+    losses = t.names("loss_type") or ((t.text("loss_type") or "sigmoid"),)
+    numbers = {"beta": "beta", "label_smoothing": "label_smoothing", "rpo_alpha": "sft_weight"}
+    rows.as_compared(t, "loss_type", losses[0], numbers, {"beta": 0.1})
+    for loss in losses[1:]:
+        t.block("loss_type", f"several losses at once, `{loss[:40]}` beside another", "keep one of them")
+
+
+def _supervised(t: Translation, key: str | Key) -> None:
+    """Rows of `trl sft`, by a key or as a public data set is known to be."""
+    column = t.text("dataset_text_field")
+    known = _KNOWN_ROWS.get(t.text("dataset_name") or "", ())
+    if t.flag("assistant_only_loss"):
         rows.as_chat(t, "assistant_only_loss", None)
     elif t.flag("completion_only_loss"):
         t.carry("completion_only_loss", "task.kind", words.task_of("prompt", "completion"))
-    elif column and t.options.task is None:
-        rows.as_text(t, "dataset_text_field", column)
+    elif t.options.task is None and (column or known == ("text",)):
+        rows.as_text(t, "dataset_text_field" if column else "dataset_name", column or known[0])
+    elif known:
+        kind = words.task_of(*known)
+        if t.options.task in (None, kind):
+            t.carry("dataset_name", "task.kind", kind, "as the data set's own card says")
+        else:
+            rows.as_asked(t, "dataset_name", "")
     else:
         rows.as_asked(t, key, "TRL detects the format of the rows when it trains")
 
@@ -176,12 +234,13 @@ _RULES: rules.Rules = {
         "set `data.max_rows`"),
     **rules.dropped("evaluation rows", "dataset_mixture.test_split_size", "set `data.split.validation` to a share"),
     **rules.dropped("prompts have no separate limit; `data.max_length` applies to the whole row", "max_prompt_length"),
-    **rules.blocking("PPO and reward models are not supported",
-        "beta reward_model_path center_rewards_coefficient",
-        "choose a configuration for supervised training", off=()),
+    **rules.blocking("PPO is not supported", "beta reward_model_path", "choose another method", off=()),
+    **rules.dropped("scores are not kept near zero; only their differences mean something",
+        "center_rewards_coefficient"),
     **sampling.of_sampling(),
     **on_policy.of_judging(),
-    **rules.shared_work("accelerate_config num_processes parallelism_config"),
+    **rules.shared_work(f"accelerate_config num_processes parallelism_config {LAUNCHER}"),
+    **rules.needless("what the command runs", SCRIPT),
 }  # fmt: skip
 
 TRL = rules.Tool(
@@ -191,6 +250,7 @@ TRL = rules.Tool(
         (
             *("dataset_name", "dataset_mixture", "datasets", "dataset_mixer", "dataset_text_field"),
             "packing_strategy",
+            SCRIPT,
         ),
     ),
     model=rules.ModelKeys("model_name_or_path", "model_revision", "attn_implementation"),

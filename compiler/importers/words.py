@@ -36,6 +36,7 @@ __all__ = [
     "quantization",
     "strategy_called",
     "targets",
+    "task_called",
     "task_of",
 ]
 
@@ -114,6 +115,11 @@ def low_rank_kind(*, quantized: bool) -> str:
 def task_of(*parts: str) -> str:
     """The task for which rows of these parts usually are, among those whose rows are imported."""
     return next(task.name() for task in tasks.TASKS if task.CARD.is_imported and parts in task.CARD.row_forms)
+
+
+def task_called(word: str) -> str:
+    """The task by a word for it that other tools use."""
+    return _TASKS[word].name()
 
 
 def named_task(word: str) -> tuple[str, bool, str] | None:

@@ -243,10 +243,7 @@ WHOLE: tuple[_Whole, ...] = (
 
 def unsharded(recipe: Recipe) -> Iterator[_Whole]:
     """What of a recipe can't be divided."""
-    yield from (one for one in WHOLE if value_at(recipe, one.path) in one.values)
-    if recipe.model.adds_tokens and not strategy_card(recipe.strategy).is_whole:
-        reason = "rows of added tokens beside a frozen embedding can't be sharded"
-        yield _Whole("model", (), reason, f"choose `kind: full`, or {_ALL_WHOLE}")
+    return (one for one in WHOLE if value_at(recipe, one.path) in one.values)
 
 
 _ALONE: Mapping[Group, tuple[str, str]] = {

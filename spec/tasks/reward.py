@@ -45,7 +45,7 @@ class Reward(TaskSection):
         guess_order=25,
         guessed=(),
         foreign_names=("reward-modeling", "rm", "trl_reward", "bradley-terry"),
-        is_imported=False,
+        is_imported=True,
         needs_decoder=True,
         has_variants=False,
         has_prompt_variants=False,

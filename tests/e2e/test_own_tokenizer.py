@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,11 @@ import torch
 import transformers
 
 from ftc import api
+from ftc.runtime.artifacts.tensor_files import read_tensors
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.events import StepDone
 from ftc.spec.documents.settings import Settings
+from ftc.verbs.runs import load_events
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.cards import CardRunner
 from tests.support.projects import make_model
@@ -196,3 +201,32 @@ def test_a_normalizer_that_changes_a_token_is_told(project: MakeProject) -> None
     with_own("encoder", "add_tokens: [<Tool>]", None)
     found = api.plan(Path("recipe.yaml")).diagnostics
     assert [one.path for one in found if one.code == "FTC473"] == ["model.add_tokens[0]"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["decoder", "mistral"])
+def test_two_processes_that_share_the_model_train_the_same_tokens(
+    model: str, project: MakeProject, models: Path
+) -> None:
+    """With tied embeddings and with an output layer of its own."""
+    if not (models / model).is_dir():
+        make_model(models / model, model)
+    project("chat", "lora, init: default", steps=4, model=model)
+    with_own(model, OWN)
+    recipe = Path("recipe.yaml")
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("dropout: 0.1", "dropout: 0.0"), encoding="utf-8")
+    sets = "budget.devices=2", "train.sharding=fsdp"
+    command = [sys.executable, "-m", "ftc", "apply", "recipe.yaml", "--yes"]
+    for more in ((), sets):
+        words = [word for value in more for word in ("--set", value)]
+        done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    first, second = sorted(api.runs(), key=lambda run: run.record.observed.world_size)
+    assert second.record.observed.wrapper == "FSDP2"
+    losses = [[one.loss for one in load_events(run.folder) if isinstance(one, StepDone)] for run in (first, second)]
+    assert len(losses[0]) == 4
+    assert losses[1] == pytest.approx(losses[0], abs=1e-6)
+    one, two = (read_tensors(run.folder / "adapter" / "adapter_model.safetensors") for run in (first, second))
+    assert one.keys() == two.keys()
+    assert any("embed" in name for name in one)
+    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-5

@@ -13,7 +13,7 @@ from tests.packaging.test_layout import ROOT
 
 LAYERS = ("compiler", "runtime", "src/ftc/views")
 OPEN: dict[str, str] = {
-    "compiler/importers/axolotl.py": "another tool's words",
+    "compiler/importers/axolotl_rows.py": "another tool's words",
     "compiler/importers/torchtune.py": "another tool's words",
     "compiler/importers/translation.py": "nodes of another tool's YAML, by the step that leads into them",
     "compiler/resolve/files/hub_errors.py": "exceptions of huggingface_hub",

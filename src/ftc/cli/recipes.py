@@ -39,7 +39,9 @@ def import_arguments(parser: Parser) -> None:
     from ftc.spec.documents.imported import TOOLS
     from ftc.spec.tasks import TASKS
 
-    parser.add_argument("file", metavar="FILE", help="the configuration: YAML or JSON")
+    parser.add_argument(
+        "file", metavar="FILE", help="the configuration: YAML, JSON, or a shell script with a command line"
+    )
     add_output(parser, "write the recipe to a new file; `-` is the terminal", metavar="RECIPE")
     parser.add_argument(
         "--from",

@@ -323,7 +323,7 @@ def test_a_teacher_is_carried() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (AXOLOTL + "rl: ebft", "reward models and reinforcement learning other than GRPO are not supported"),
+        (AXOLOTL + "rl: ebft", "reinforcement learning other than GRPO is not supported"),
         (AXOLOTL + "rl: dpo\ndpo_loss_type: [sppo_hard]", "the preference loss `sppo_hard` is not supported"),
         (AXOLOTL + "adapter: llama-adapter", "no strategy matches the adapter"),
         (AXOLOTL.replace("alpaca", "{format: x, field_instruction: 'a }} b'}"), "can't be named in a prompt"),
@@ -347,10 +347,13 @@ def test_a_teacher_is_carried() -> None:
         (FACTORY.replace("tickets_registered", "ranked"), "rows of preferences, which `sft` does not train on"),
         (FACTORY + "dataset_dir: elsewhere", "is a name in `dataset_info.json`, which is not here"),
         (TRL, "detects the format of the rows"),
-        (TRL + "beta: 0.1\nreward_model_path: a/b", "PPO and reward models are not supported"),
+        (TRL + "beta: 0.1\nreward_model_path: a/b", "PPO is not supported"),
         (TRL + "num_generations: 8\nloss_type: cispo", "the loss `cispo` is not supported"),
-        (OUMI.replace("use_peft: false", "trainer_type: TRL_GRPO"), "training of the kind `TRL_GRPO` is not supported"),
-        ("model: {model_name: acme/brook}\ngeneration: {max_new_tokens: 9}", "for inference or evaluation"),
+        (OUMI.replace("use_peft: false", "trainer_type: TRL_GOLD"), "training of the kind `TRL_GOLD` is not supported"),
+        ("model: {model_name: acme/brook}\ngeneration: {max_new_tokens: 9}", "a configuration that trains nothing"),
+        ("model_name_or_path: acme/brook\ntemplate: qwen3\ninfer_backend: huggingface", "that trains nothing"),
+        (AXOLOTL + "process_reward_model: true", "process reward models are not supported"),
+        (AXOLOTL + "reinit_weights: true", "randomly initialized weights"),
         (TUNE + "dataset: {_component_: my_project.rows}", "the data set builder `my_project.rows` is not in"),
         (
             TUNE + "kd_loss: {_component_: torchtune.modules.loss.SymmetricKLLoss}",
@@ -534,3 +537,47 @@ def test_what_torchtune_computes_again(text: str, value: bool | str, fate: Fate)
     imported = import_text(f"{TUNED}{text}\n")
     assert recipe_values(imported)["train.activation_checkpointing"] == value
     assert fates(imported)["ac_mode"] is fate
+
+
+def test_oumis_sampled_answers_and_classes() -> None:
+    text = """model: {model_name: acme/brook}
+data: {train: {datasets: [{dataset_name: openai/gsm8k}]}}
+training: {trainer_type: VERL_GRPO, reward_functions: [gsm8k], grpo: {num_generations: 4, temperature: 0.8}}
+"""
+    values = recipe_values(import_text(text))
+    assert values["task.kind"] == "reinforcement"
+    assert values["task.group_size"] == 4
+    assert values["data.fields.reference"] == "answer"
+    (reward,) = values["task.rewards"]
+    assert reward == {"kind": "numeric_match", "extract": r"#### (-?[0-9.,]+)"}
+    for name, kind in {
+        "CohereForAI/aya_dataset": "generation",
+        "HuggingFaceFW/fineweb-edu": "pretraining",
+        "Magpie-Align/Llama-3-Magpie-Pro-1M-v0.1": "chat",
+    }.items():
+        said = f"{OUMI}data: {{train: {{datasets: [{{dataset_name: {name}}}]}}}}\n"
+        assert recipe_values(import_text(said))["task.kind"] == kind
+
+
+def test_reward_models_and_streamed_text_of_axolotl() -> None:
+    rows = "datasets: [{path: tickets.jsonl, type: bradley_terry.chat_template}]"
+    text = f"base_model: acme/brook\nmicro_batch_size: 2\nreward_model: true\n{rows}\n"
+    values = recipe_values(import_text(text))
+    assert (values["task.kind"], values["data.fields.prompt"]) == ("reward", "input")
+    streamed = (
+        "base_model: acme/brook\nmicro_batch_size: 2\nmax_steps: 9\n"
+        "pretraining_dataset: [{path: acme/web, type: pretrain, text_column: body, name: small}]\n"
+    )
+    imported = import_text(streamed)
+    values = recipe_values(imported)
+    assert (values["task.kind"], values["data.source.hub"]) == ("pretraining", "acme/web")
+    assert values["data.fields.text"] == "body"
+    fates = {key.key: key.fate.value for key in imported.keys}
+    assert fates["pretraining_dataset[0].name"] == "not carried"
+
+
+def test_a_reward_model_and_pairs_of_llama_factory() -> None:
+    assert (
+        recipe_values(import_text(FACTORY.replace("sft", "rm").replace("tickets_registered", "ranked")))["task.kind"]
+        == "reward"
+    )

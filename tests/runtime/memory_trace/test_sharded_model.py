@@ -28,6 +28,7 @@ _WAYS: list[dict[str, Any]] = [
     {"strategy": "full", "train__precision": "bfloat16", "train__activation_checkpointing": True},
     {"strategy": "lora", "train__activation_checkpointing": True},
     {"strategy": "partial"},
+    {"strategy": "lora", "token_ids": (5, 7), "train__precision": "bfloat16"},
     {"strategy": "dora"},
     {"strategy": "bottleneck"},
     {"strategy": "full", "train__ema_decay": 0.9},
