@@ -104,7 +104,7 @@ def resolve_data(
         span_of: The place of a recipe value by its dotted path.
         reads_images: Whether the model gets the images of rows.
         tested: Rows that belong into test.
-        remember: Called with the digests of each file's rows, once the rows are known to be usable one by one.
+        remember: Called with the digests of each file's rows, as they were read.
 
     Raises:
         Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC388); all independent ones are told.
@@ -121,7 +121,7 @@ def resolve_data(
         write_canonical(task, columns, table)
         tables[use] = table if use == "rows" and sources_of(data) else empty.without(use, columns, table)
     sources = {use: lock_entry(file, digests[use], empty.count[use]) for use, file in files.items()}
-    while digests:
+    while digests:  # nothing else needs them, and the rows may be many
         remember(digests.popitem()[1])
     _refuse(_value_findings(data, task, columns, tables, span_of))
     images = _images(columns, tables, reads_images, span_of)

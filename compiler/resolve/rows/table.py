@@ -120,7 +120,7 @@ class Origins(NamedTuple):
     """Which row of which table each row of a joined table stands for; twelve bytes a row.
 
     Attributes:
-        tables: The tables that were joined, in their order.
+        tables: The tables that were joined, in their order, with names and places of their rows alone.
         table: For each row, the number of its table.
         row: For each row, its number there.
     """
@@ -175,7 +175,7 @@ class JoinedTable(Table):
             columns=tuple(columns),
             rows=rows,
             left_out={name: kind for table, _ in tables for name, kind in table.left_out.items()},
-            origins=Origins.of([(table, range(len(rows))) for table, rows in tables]),
+            origins=Origins.of([(replace(table, rows=()), range(len(rows))) for table, rows in tables]),
             counts=[len(rows) for _, rows in tables],
             remark=next((table.remark for table, _ in tables if table.remark), ""),
         )
