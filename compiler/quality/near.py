@@ -306,10 +306,10 @@ def find_likeness(texts: Mapping[str, tuple[Iterable[str], int]], similarity: fl
         distinct = np.flatnonzero(first == np.arange(len(first)))
         shingles.leave_out_common(distinct)
         cluster = connected(len(first), _pairs(shingles, distinct, similarity))[first]
-    normal: dict[str, NDArray[np.int64]] = {}
+    equal: dict[str, NDArray[np.int64]] = {}
     clusters: dict[str, NDArray[np.int64]] = {}
     start = 0
     for use, (_, count) in texts.items():
-        normal[use], clusters[use] = first[start : start + count], cluster[start : start + count]
+        equal[use], clusters[use] = first[start : start + count], cluster[start : start + count]
         start += count
-    return Likeness(normal, clusters)
+    return Likeness(equal, clusters)

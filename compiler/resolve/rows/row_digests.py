@@ -55,7 +55,7 @@ class Digests(Sequence[bytes]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(bytes.__eq__, self, other))
 
-    __hash__ = None  # type: ignore[assignment] - as a list's
+    __hash__ = None  # type: ignore[assignment]  # as a list's
 
     def some(self, numbers: Sequence[int] | NDArray[np.int64]) -> Digests:
         """Those of some rows."""

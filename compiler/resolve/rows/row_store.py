@@ -70,7 +70,7 @@ class StoredRows(Sequence[Row]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(dict.__eq__, self, other))
 
-    __hash__ = None  # type: ignore[assignment] - as a list's
+    __hash__ = None  # type: ignore[assignment]  # as a list's
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({list(self)!r})"

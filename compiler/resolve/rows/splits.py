@@ -116,7 +116,8 @@ class Units:
         """The rows of some sets, one set behind the other."""
         sizes = self.sizes[which]
         ends = np.cumsum(sizes)
-        return self.rows[np.repeat(self.bounds[:-1][which] - ends + sizes, sizes) + np.arange(sizes.sum())]
+        places: NDArray[np.int64] = np.repeat(self.bounds[:-1][which] - ends + sizes, sizes) + np.arange(sizes.sum())
+        return self.rows[places]
 
 
 def rank(key: bytes, seed: int) -> bytes:
