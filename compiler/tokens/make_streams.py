@@ -12,7 +12,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from ftc.compiler.draft import Draft
@@ -77,15 +76,9 @@ def make_streams(
     rows_files = {use: file for use, file in files.items() if use not in PROBES}
     model, shape, task = draft.model, draft.shape, draft.recipe.task.settled(draft.model.family)
     reads_images, tested = model.vision is not None, HeldOut.of(draft.begins)
-    data = resolve_data(
-        draft.recipe.data,
-        task,
-        rows_files,
-        source.span,
-        reads_images=reads_images,
-        tested=tested,
-        remember=partial(remember_rows, cache_folder()),
-    )
+    data = resolve_data(draft.recipe.data, task, rows_files, source.span, reads_images=reads_images, tested=tested)
+    for digests in data.row_digests.values():
+        remember_rows(cache_folder(), digests)
     columns, prompt = data.columns.by_part, None
     words = None if shape.prompt is Open.OPEN else shape.prompt
     if shape.prompt is Open.OPEN and isinstance(asked := draft.recipe.task, Prompted):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
@@ -65,6 +65,7 @@ class ResolvedData:
         scales: What each number is measured by; empty for tasks without numbers.
         sources: Lock entry of each file, by use.
         quality: What was found in the rows.
+        row_digests: sha256 of each row of each file, by use.
         diagnostics: Warnings.
         checks: What was looked at beside the rows' quality.
         images: The images of the rows.
@@ -76,6 +77,7 @@ class ResolvedData:
     scales: tuple[TargetScale, ...]
     sources: dict[str, SourceLock]
     quality: QualityReport
+    row_digests: Mapping[str, Digests]
     diagnostics: tuple[Diagnostic, ...]
     checks: tuple[Check, ...]
     images: ImageStore
@@ -86,25 +88,9 @@ class ResolvedData:
 
 
 def resolve_data(
-    data: Data,
-    task: Task,
-    files: DataFiles,
-    span_of: SpanOf,
-    *,
-    reads_images: bool = False,
-    tested: HeldOut = NONE,
-    remember: Callable[[Digests], object] = len,
+    data: Data, task: Task, files: DataFiles, span_of: SpanOf, *, reads_images: bool = False, tested: HeldOut = NONE
 ) -> ResolvedData:
-    """Reads all files and divides their rows.
-
-    Args:
-        data: The recipe's section.
-        task: What the rows are for.
-        files: The files, found.
-        span_of: The place of a recipe value by its dotted path.
-        reads_images: Whether the model gets the images of rows.
-        tested: Rows that belong into test.
-        remember: Called with the digests of each file's rows, as they were read.
+    """Reads all files and divides their rows, `tested` ones into test; a model that `reads_images` gets those of rows.
 
     Raises:
         Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC388); all independent ones are told.
@@ -121,15 +107,12 @@ def resolve_data(
         write_canonical(task, columns, table)
         tables[use] = table if use == "rows" and sources_of(data) else empty.without(use, columns, table)
     sources = {use: lock_entry(file, digests[use], empty.count[use]) for use, file in files.items()}
-    while digests:  # nothing else needs them, and the rows may be many
-        remember(digests.popitem()[1])
     _refuse(_value_findings(data, task, columns, tables, span_of))
     images = _images(columns, tables, reads_images, span_of)
     labeled = labels_of(task, columns)
     respelled, alike = _spelled(data, task, labeled, tables.values()) if labeled else ((), ())
     texts = {use: RowTexts(table.rows, columns) for use, table in tables.items()}
-    presidio = _presidio(data, span_of)
-    likeness, seen = _compared(texts, data.quality.similarity, presidio)
+    likeness, seen = _compared(texts, data.quality.similarity, presidio := _presidio(data, span_of))
     parts, notes, kept = _divide(data, tables, columns, labeled, texts, likeness, seen, span_of, tested)
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
     train = rows["train"].rows
@@ -158,6 +141,7 @@ def resolve_data(
         scales=number_scales(train, len(rated)),
         sources=sources,
         quality=quality,
+        row_digests=digests,
         diagnostics=tuple(odd_files + tidied + notes + found),
         checks=(*remarks, *respelled, *kept, *checks),
         images=images,
