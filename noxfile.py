@@ -160,6 +160,14 @@ def torchao(session: nox.Session) -> None:
 
 
 @nox.session
+def kernels(session: nox.Session) -> None:
+    """Train with liger-kernel's fused kernels on a CPU, where Triton interprets them."""
+    install(session, "-e", ".[kernels]", *GROUPS["test"])
+    environment = {**QUIET, "FTC_SESSION": "kernels", "TRITON_INTERPRET": "1"}
+    session.run("pytest", "-n0", "tests/runtime/training/test_fused.py", *session.posargs, env=environment)
+
+
+@nox.session
 def embeddings(session: nox.Session) -> None:
     """Compare losses of embeddings with sentence-transformers' own, and have it load what runs and rerankers leave."""
     install(session, "-e", ".[train]", *GROUPS["test"], *GROUPS["embeddings"])

@@ -217,10 +217,11 @@ _RULES: rules.Rules = {
         "pad_to_sequence_len dataloader_prefetch_factor remove_unused_columns push_dataset_to_hub streaming "
         "pad_to_multiple_of"),
     **rules.needless(rules.FASTER_KERNELS,
-        "liger_rope liger_rms_norm liger_glu_activation liger_layer_norm liger_fused_linear_cross_entropy "
-        "liger_cross_entropy liger_rms_norm_gated lora_mlp_kernel lora_qkv_kernel lora_o_kernel use_kernels "
+        "liger_layer_norm liger_fused_linear_cross_entropy liger_cross_entropy liger_rms_norm_gated "
+        "lora_mlp_kernel lora_qkv_kernel lora_o_kernel use_kernels "
         "cut_cross_entropy flash_attn_cross_entropy flash_attn_rms_norm flash_attn_fuse_mlp "
         "torch_compile_mode experts_implementation use_scattermoe use_sonicmoe flash_attention"),
+    **rules.each(training.fused_kernels, "liger_rope liger_rms_norm liger_glu_activation"),
     **rules.earlier_adapters("lora_model_dir"),
     **rules.dropped("the model's own template is used", "chat_template",
         "write this template to a file, and name it as `model.chat_template`", ("tokenizer_default", "jinja")),
