@@ -51,6 +51,7 @@ CPUS = {
 TORCHAO = (
     "tests/e2e/test_quantized_export.py",
     "tests/e2e/test_quantize_aware.py",
+    "tests/e2e/test_runtimes.py",
     "tests/e2e/test_float8.py",
     "tests/runtime/training/test_float8_steps.py",
     "tests/runtime/training/test_rounded_steps.py",
@@ -149,7 +150,8 @@ def gguf(session: nox.Session) -> None:
 def onnx(session: nox.Session) -> None:
     """Export classifiers, taggers, extractive answers and embeddings as ONNX, and use them with onnxruntime."""
     install(session, "-e", ".[onnx]", *GROUPS["test"])
-    session.run("pytest", "-n0", "tests/e2e/test_onnx.py", *session.posargs, env={**QUIET, "FTC_SESSION": "onnx"})
+    tests = ("tests/e2e/test_onnx.py", "tests/e2e/test_runtimes.py")
+    session.run("pytest", "-n0", *tests, *session.posargs, env={**QUIET, "FTC_SESSION": "onnx"})
 
 
 @nox.session
@@ -175,8 +177,18 @@ def embeddings(session: nox.Session) -> None:
         "tests/runtime/training/test_embedding_steps.py",
         "tests/e2e/test_embedding.py",
         "tests/e2e/test_reranking.py",
+        "tests/e2e/test_runtimes.py",
     )
     session.run("pytest", "-n0", *tests, *session.posargs, env=QUIET)
+
+
+@nox.session
+def serving(session: nox.Session) -> None:
+    """Have the server of transformers serve an exported model, and ask it for the run's test rows."""
+    install(session, "-e", ".[train]", *GROUPS["test"], *GROUPS["serving"])
+    session.run(
+        "pytest", "-n0", "tests/e2e/test_runtimes.py", *session.posargs, env={**QUIET, "FTC_SESSION": "serving"}
+    )
 
 
 @nox.session
@@ -213,10 +225,10 @@ def hosted(session: nox.Session) -> None:
 
 @nox.session
 def remote(session: nox.Session) -> None:
-    """Fetch rows from a web server and from a bucket of a server that speaks S3."""
+    """Fetch rows from a web server and from a bucket of a server that speaks S3, and keep a run's state in one."""
     install(session, "-e", ".[remote]", *GROUPS["test"], *GROUPS["remote"])
-    tests = "tests/compiler/resolve/files/test_remote.py"
-    session.run("pytest", "-n0", tests, *session.posargs, env={**QUIET, "FTC_SESSION": "remote"})
+    tests = ("tests/compiler/resolve/files/test_remote.py", "tests/verbs/test_storage.py")
+    session.run("pytest", "-n0", *tests, *session.posargs, env={**QUIET, "FTC_SESSION": "remote"})
 
 
 @nox.session

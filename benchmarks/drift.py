@@ -56,11 +56,11 @@ def draw(
         classes.append((f"topic {said}",))
         confidence.append(float(generator.beta(8, 2)))
     damaged = {"rows with encoding errors": (int((generator.random(rows) < broken).sum()), rows)}
-    return Sample(tokens, names={"predicted classes": classes}, numbers={"confidence": confidence}, damaged=damaged)
+    return Sample.of(tokens, names={"predicted classes": classes}, numbers={"confidence": confidence}, damaged=damaged)
 
 
 def _copied(sample: Sample, times: int) -> Sample:
-    return sample.kept([row for row in range(len(sample.tokens) // times) for _ in range(times)])
+    return sample.kept([row for row in range(len(sample.keys) // times) for _ in range(times)])
 
 
 CASES: dict[str, Callable[[np.random.Generator, int], Sample]] = {

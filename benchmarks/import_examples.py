@@ -41,7 +41,7 @@ def _files(args: argparse.Namespace, scratch: Path) -> list[Path]:
     """The configurations of a folder, or a file for each of its command lines."""
     if not args.commands:
         return sorted(path for path in Path(args.folder).rglob("*") if path.suffix in SUFFIXES and path.is_file())
-    found = []
+    found: list[Path] = []
     for file in sorted(path for path in Path(args.folder).rglob("*") if path.suffix in (".md", ".py")):
         for block in _FENCED.findall(file.read_text(encoding="utf-8", errors="replace")):
             for match in _COMMAND.finditer(block):

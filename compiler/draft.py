@@ -25,6 +25,7 @@ from typing import Any, Generic, Self, TypeVar, overload
 from ftc.compiler.candidate import Candidate
 from ftc.spec.base import Document, Money
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.divergences import divergence_card
 from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
 from ftc.spec.documents.device import Calibration
 from ftc.spec.documents.estimates import Phase, TimeEstimate, Work, WorkEstimate
@@ -168,6 +169,7 @@ class Draft:
         grader: The model of the classifier.
         judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
         teacher: The model that is learned from; None where rows alone teach.
+        taught_sha256: Digest of the training rows in the teacher's own tokens; None where these are the model's.
         wordnet: What METEOR takes synonyms from; None where nothing is measured by it.
         begins: The run that this one begins from; None for a plain base model.
         measured: Digests of what is measured beside the test rows.
@@ -208,6 +210,7 @@ class Draft:
     grader: ModelFacts | None = None
     judged: JudgedTokens | None = None
     teacher: TeacherFacts | None = None
+    taught_sha256: str | None = None
     wordnet: WordnetSettings | None = None
     begins: Beginning | None = None
     measured: Measured = Measured()
@@ -250,6 +253,13 @@ class Draft:
     distillation = Section[DistillationSettings | None]()
     """What is learned from a teacher; None without one."""
     determinism = Section[DeterminismSettings]()
+
+    @property
+    def teacher_reads_apart(self) -> bool:
+        """Whether the teacher gets rows in its own tokens: it has another tokenizer, and is compared by rank."""
+        asked, teacher = self.recipe.train.distillation, self.teacher
+        is_other = teacher is not None and teacher.other_tokens is not None
+        return is_other and asked is not None and divergence_card(asked.loss).by_rank
 
     @property
     def mode(self) -> Mode:

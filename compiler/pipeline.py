@@ -198,7 +198,8 @@ def up_to_rows(
     draft = _stop_on_errors(run_passes(SHAPING, replace(found.draft, past_runs=past[0], prices=past[1])))
     try:
         digests, packages = DigestCache(DIGESTS.under(cache_folder())), found.environment.packages
-        data = compile_data(draft, found.files, found.base.folder, source, digests, packages)
+        teacher = found.companions.get("teacher")
+        data = compile_data(draft, found.files, found.base.folder, source, digests, packages, teacher)
     except Refusal as refusal:
         other = texts_that_differ(found.base.facts, found.base.folder, old_lock, cache_folder()) if old_lock else []
         # Rows that can't be used may be as they were, and the template or the tokenizer another one.
@@ -312,6 +313,7 @@ def _with_data(draft: Draft, data: CompiledData) -> Draft:
         model=data.with_pixels(draft.model),
         judged=data.judged,
         measured=Measured(data.retention_sha256, data.swaps_sha256, data.groups_sha256, data.baselines),
+        taught_sha256=data.taught_sha256,
     )
     return with_rows(draft, (data.columns, data.columns_reason), data.prompt, data.labels)
 

@@ -11,7 +11,7 @@ from ftc.spec.module_names import head_parts, scores_words
 from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizers import optimizer_card
 from ftc.spec.precisions import precision_card
-from ftc.spec.sections.train import TeacherQuantization
+from ftc.spec.sections.distillation import TeacherQuantization
 from ftc.spec.strategies import Base
 from ftc.spec.strategies.card import Quantized
 

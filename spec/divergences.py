@@ -1,6 +1,6 @@
 """Divergences between a model's probabilities and a teacher's: one card each, with every fact about it.
 
-To add one, write its card here. All of them are cases of the generalized Jensen-Shannon divergence, which
+To add one, write its card here. All but the one by rank are cases of the generalized Jensen-Shannon divergence, which
 `ftc.runtime.training.distillation` computes; rules, passes, importers and docs ask the cards, and no other file names a
 member.
 
@@ -26,7 +26,9 @@ class DivergenceCard:
         label: What people call it.
         formula: Of one target, for people.
         source: The paper.
-        beta: Weight of the teacher in the mixture; None where the recipe sets it.
+        beta: Weight of the teacher in the mixture; None where the recipe sets it, or there is none.
+        by_rank: Whether it compares probabilities by their rank, the largest with the largest, whatever tokens they are
+            of: then the teacher may have another vocabulary.
         reads: Keys of `train.distillation` that it knows, beside those that all know.
         foreign: What others call it; torchtune by its class.
     """
@@ -36,6 +38,7 @@ class DivergenceCard:
     formula: str
     source: str
     beta: float | None
+    by_rank: bool
     reads: tuple[str, ...]
     foreign: tuple[str, ...]
 
@@ -47,6 +50,7 @@ DIVERGENCES: tuple[DivergenceCard, ...] = (
         formula="KL(P || Q), from the teacher's side: the model covers all that the teacher finds likely",
         source="Hinton 2015",
         beta=0.0,
+        by_rank=False,
         reads=(),
         foreign=("kl", "kld", "ForwardKLLoss", "ForwardKLWithChunkedOutputLoss"),
     ),
@@ -56,6 +60,7 @@ DIVERGENCES: tuple[DivergenceCard, ...] = (
         formula="KL(Q || P), from the model's side: it leaves out what the teacher finds unlikely",
         source="Gu 2024 (MiniLLM)",
         beta=1.0,
+        by_rank=False,
         reads=(),
         foreign=("rkl", "ReverseKLLoss", "ReverseKLWithChunkedOutputLoss"),
     ),
@@ -65,6 +70,7 @@ DIVERGENCES: tuple[DivergenceCard, ...] = (
         formula="the mean of KL(P || M) and KL(Q || M) with the mean M of both",
         source="Lin 1991",
         beta=0.5,
+        by_rank=False,
         reads=(),
         foreign=("js",),
     ),
@@ -74,8 +80,19 @@ DIVERGENCES: tuple[DivergenceCard, ...] = (
         formula="beta KL(P || M) + (1 - beta) KL(Q || M) with M = beta P + (1 - beta) Q",
         source="Agarwal 2024 (GKD)",
         beta=None,
+        by_rank=False,
         reads=("beta",),
         foreign=("gkd", "gjsd"),
+    ),
+    DivergenceCard(
+        kind="uld",
+        label="ULD",
+        formula="the sum of |P - Q| over ranks: sorted probabilities, the shorter list filled up with zeros",
+        source="Boizard 2024",
+        beta=None,
+        by_rank=True,
+        reads=(),
+        foreign=("universal_logit_distillation", "wasserstein"),
     ),
 )
 """Every divergence, in the order in which a recipe's kinds are listed."""

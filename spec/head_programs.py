@@ -66,6 +66,7 @@ TAGS = (  # each word has the tag of the first token whose characters reach into
     "        begin = text.index(word, begin)",
     "        tags = (names[line.argmax()] for line, (_, end) in zip(scores, one.offsets, strict=True) if end > begin)",
     '        tagged.append("/".join((word, *tuple(tags)[:1])))',
+    "        begin += len(word)",
     "    print(*tagged)",
 )
 ANSWER = (  # texts are pairs of a question and a context; the first place stands for no answer

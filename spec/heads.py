@@ -233,6 +233,7 @@ HEADS = (
             "for word in text.split():",
             "    begin = text.index(word, begin)",
             "    print(word, labels[next(tag for tag, end in zip(tags, ends) if end > begin)])",
+            "    begin += len(word)",
         ),
         file_outputs=("logits",),
         file_example=head_programs.TAGS,

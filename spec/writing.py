@@ -1,4 +1,4 @@
-"""How a model in training writes answers that it is trained on: what reinforcement and on-policy distillation share.
+"""How answers are written that a model is trained on: what reinforcement and both kinds of distillation share.
 
 The plan has each number in a section of its own; plan, search, memory, time and the run ask for them here.
 """
@@ -9,27 +9,32 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from typing import Literal
 
 __all__ = ["Writing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writing:
-    """Answers that a model writes before a step.
+    """Answers that are written before a step.
 
     Attributes:
+        by: Who writes them: the model itself, or its teacher.
         answers: To each prompt.
         max_new_tokens: Tokens of the longest.
-        temperature: Divides the logits that tokens are drawn from.
+        temperature: Divides the logits that tokens are drawn from; 0 where the likeliest is taken.
         top_k: Tokens among which each token is drawn; 0 for all.
         share: Of the steps that train on such answers; the others train on the rows as they are.
+        divides: Whether several devices each write a part of a step's answers; else one device writes them all.
     """
 
+    by: Literal["model", "teacher"]
     answers: int
     max_new_tokens: int
     temperature: float
     top_k: int
     share: float
+    divides: bool
 
     def at(self, step: int) -> bool:
         """Whether a step, counted from 0, trains on written answers; such steps are evenly spread."""

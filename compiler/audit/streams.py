@@ -26,7 +26,7 @@ def check_streams(tally: Tally, plan: Plan, folder: Path | None, *, ours: bool) 
         if found != report.stream_digest:
             hint = "delete the folder in the cache; `ftc plan` creates it again"
             tally.findings.append(finding("FTC521", f"token stream `{name}`", report.stream_digest, found, hint))
-    probes = list(planned_probes(plan.settings.eval, folder))
+    probes = list(planned_probes(plan.settings, folder))
     for probe in probes:
         if probe.found != probe.wanted:
             found = probe.found or "nothing readable"

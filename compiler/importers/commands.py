@@ -28,6 +28,8 @@ LAUNCHER = "launcher"
 _ASSIGNED = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _NAMED = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _OPTION = re.compile(r"--([A-Za-z][\w.-]*)(?:=(.*))?", re.DOTALL)
+_JOINS = frozenset({"&&", "||", "|", ";", "&"})
+_REDIRECTION = re.compile(r"(?:\d|&)?>")
 _TOOLS = {"trl": 1, "llamafactory-cli": 1}
 """Programs whose next word says what they do."""
 
@@ -106,8 +108,20 @@ def _commands(text: Text, file: str) -> Iterator[list[tuple[str, Span]]]:
         assignments = [match for word, _ in words if (match := _ASSIGNED.fullmatch(word))]
         if words and all(word == "export" or _ASSIGNED.fullmatch(word) for word, _ in words):
             assigned |= {match[1]: match[2] for match in assignments}
-        elif words:
-            yield words
+        yield from _apart(words)
         words = []
-    if words:
-        yield words
+    yield from _apart(words)
+
+
+def _apart(words: list[tuple[str, Span]]) -> Iterator[list[tuple[str, Span]]]:
+    """The commands of a line that joins several, each without what is written elsewhere."""
+    found: list[list[tuple[str, Span]]] = [[]]
+    for word, place in words:
+        if word in _JOINS:
+            found.append([])
+        else:
+            found[-1].append((word, place))
+    for one in found:
+        end = next((at for at, (word, _) in enumerate(one) if _REDIRECTION.match(word)), len(one))
+        if one[:end]:
+            yield one[:end]

@@ -18,7 +18,7 @@ from ftc.compiler.weights import PACKED_BYTES, never_packed
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.precisions import TypeName, number_type
-from ftc.spec.sections.train import TeacherQuantization
+from ftc.spec.sections.distillation import TeacherQuantization
 
 __all__ = [
     "EvaluationInputs",
@@ -44,6 +44,7 @@ class EvaluationInputs:
         scored: Places of a row at which the head is computed, at most.
         new_tokens: Tokens of a written answer, at most; 0 where none is written.
         trained_tokens: Likewise of an answer that is written to be trained on.
+        writer: The teacher that writes these; None where the model does.
         eager: Whether attention holds its scores.
         unpadded: Whether attention gets rows without their padding.
         masked: Whether it gets a mask for padding.
@@ -56,6 +57,7 @@ class EvaluationInputs:
     scored: int
     new_tokens: int
     trained_tokens: int = 0
+    writer: ModelFacts | None = None
     eager: bool = False
     unpadded: bool = False
     masked: bool = False
@@ -84,12 +86,17 @@ def evaluation_moments(
     wide = head_width == model.vocab_size
     # Scores in float32 and their logarithms; those of a bounded head, or of a narrower number, are gone by then.
     yield "evaluation: head", {"logits": 2 * _FP32 * scores} if wide else {"temporaries": 2 * _FP32 * scores}
-    for name, tokens, held in (
-        ("generation", measuring.new_tokens, {"optimiser state": 0}),  # once training is over
-        ("sampling", measuring.trained_tokens, {}),
+    own = (model, stacks, trained)
+    writes = own
+    if (teacher := measuring.writer) is not None:
+        theirs = stacks_of(teacher, rows * length, length, target, **kinds)
+        writes = (teacher, theirs, Trained(all_weights=False, beside={}))
+    for name, tokens, (writer, through, learned), held in (
+        ("generation", measuring.new_tokens, own, {"optimiser state": 0}),  # once training is over
+        ("sampling", measuring.trained_tokens, writes, {}),
     ):
         if tokens:
-            for moment, size in _writing(model, measuring, tokens, stacks, numbers, trained):
+            for moment, size in _writing(writer, measuring, tokens, through, numbers, learned):
                 yield f"{name}: {moment}", {**held, "temporaries": size}
 
 
@@ -160,7 +167,7 @@ class TeacherInputs:
 
     Attributes:
         weights: Bytes that it is held in.
-        scores: Numbers that it gives for one micro-batch, or for a chunk of it.
+        scores: Numbers that it gives for one micro-batch, or for a chunk of it; 0 where it is not asked for any.
         states: Bytes that are kept of it between chunks.
     """
 
@@ -194,8 +201,8 @@ def with_teacher(
     said, own = _FP32 * taught.scores, _FP32 * scores
     passing = _PASSING * _FP32 * min(scores, _AT_ONCE)
     asked = {"gradients": compared.get("gradients", 0), "logits": 0 if chunked else 3 * said}
-    found: dict[str, Moment] = {"teacher": asked}
-    for name, moment in moments.items():
+    found: dict[str, Moment] = {"teacher": asked} if said else dict(moments)
+    for name, moment in moments.items() if said else ():
         is_loss, is_forward = name.startswith("backward: loss"), name.startswith("forward")
         more = {"temporaries": taught.states if is_forward or is_loss else 0, "logits": 0}
         if chunked and name == "forward: head":

@@ -28,6 +28,7 @@ from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import ByteRange, MemoryEstimate, PhasePeak, Verdict
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob, TraceResult
+from ftc.spec.documents.streams import TAUGHT
 from ftc.spec.extension_points import package_entry
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import number_type, precision_card
@@ -103,6 +104,7 @@ def question(draft: ClosedDraft) -> TraceJob:
         teacher=draft.teacher.model.config if draft.teacher else None,
         settings=settings.model_copy(update={"train": train, "eval": evaluate}),
         train=train_shape(draft),
+        taught=_taught_shape(draft),
         evaluation=looked_at[1] if looked_at else None,
         device=TraceDevice(kind=draft.device.kind, capability=capability, expandable_segments=expands_segments(draft)),
         loss_code=draft.packages.get(loss.distribution) if loss else None,
@@ -231,17 +233,29 @@ def _as_held(draft: Draft) -> ModelFacts:
     return draft.model.model_copy(update={"tensors": held(draft)})
 
 
-def _taught(draft: Draft, places: int, at_once: int) -> TeacherInputs | None:
+def _taught_shape(draft: Draft) -> BatchShape | None:
+    """The largest row in a teacher's own tokens; None where it reads the model's."""
+    lengths = draft.lengths.get(TAUGHT)
+    if lengths is None:
+        return None
+    return BatchShape(length=int(lengths.tokens.max()), supervised=int(lengths.scored.max()), padded=True)
+
+
+def _taught(draft: ClosedDraft, places: int, at_once: int) -> TeacherInputs | None:
     """The teacher, where so many places of a micro-batch are scored, so many of them at once; None without one."""
     lesson = draft.distillation
     if draft.teacher is None or lesson is None:
         return None
     model = draft.teacher.model
     width = head_card(draft.loaded.head).num_outputs(len(draft.labels)) or model.vocab_size
-    size = number_type(lesson.precision).size
+    size, own = number_type(lesson.precision).size, _taught_shape(draft)
+    if own is not None and at_once == places:
+        at_once = places = own.supervised * rows_at_once(draft)
+    elif own is not None:
+        places = max(own.supervised * rows_at_once(draft), at_once + 1)
     return TeacherInputs(
         weights=held_bytes(model, lesson.precision, lesson.quantization),
-        scores=at_once * width,
+        scores=at_once * width if lesson.judges else 0,
         states=size * places * model.hidden_size if at_once < places else 0,
     )
 
@@ -254,14 +268,15 @@ def _measuring(draft: ClosedDraft) -> EvaluationInputs | None:
     rows, shape = found
     (length, target), sequences = _in_stacks(draft, shape), _sequences(draft)
     scored = -(-scored_per_row(draft, shape) // sequences)
-    kernel = draft.candidate.attention
+    kernel, writing = draft.candidate.attention, draft.recipe.writing
     return EvaluationInputs(
         rows * sequences,
         length,
         target,
         scored,
         new_tokens=draft.eval.max_new_tokens or 0,
-        trained_tokens=draft.recipe.writing.max_new_tokens if draft.recipe.writing else 0,
+        trained_tokens=writing.max_new_tokens if writing else 0,
+        writer=draft.teacher.model if draft.teacher and writing and writing.by == "teacher" else None,
         eager=kernel == "eager",
         unpadded=kernel == "flash_attention_2",
         masked=hides_padding(draft, shape),

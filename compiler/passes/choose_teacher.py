@@ -10,7 +10,7 @@ from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.loss_settings import DistillationSettings, TeacherSettings
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
-from ftc.spec.sections.train import Distillation, OnPolicy
+from ftc.spec.sections.distillation import Distillation
 
 __all__ = ["choose_distillation"]
 
@@ -27,10 +27,13 @@ def choose_distillation(draft: Draft) -> Draft:
     why = draft.reasons(_PATH)
     labels = () if head_card(draft.loaded.head).writes else draft.labels  # what is written is tokens, labels too
     more: dict[str, Any] = {name: why.take(name, getattr(asked, name)) for name in divergence_card(asked.loss).reads}
-    if asked.on_policy is not None:
-        more["on_policy"] = asked.on_policy
-        for name in OnPolicy.model_fields:
-            why.take(f"on_policy.{name}", getattr(asked.on_policy, name))
+    for key in ("on_policy", "seq_kd"):
+        if (written := getattr(asked, key)) is not None:
+            more[key] = written
+            for name in type(written).model_fields:
+                why.take(f"{key}.{name}", getattr(written, name))
+    if draft.taught_sha256 is not None:
+        more["stream_sha256"] = why.derive("stream_sha256", draft.taught_sha256, "the rows in the teacher's own tokens")
     section = DistillationSettings(
         teacher=why.derive("teacher", _settings(teacher, labels), "files and labels of the teacher"),
         loss=why.take("loss", asked.loss),
@@ -48,11 +51,16 @@ def choose_distillation(draft: Draft) -> Draft:
 
 
 def _own_probabilities(asked: Distillation, why: Reasons, name: str) -> float:
-    """Temperature or weight, whose default differs where the model writes answers itself."""
+    """Temperature or weight, whose default differs where answers are written."""
     value: float = getattr(asked, name)
-    if asked.on_policy is None or name in asked.model_fields_set:
-        return why.take(name, value)
-    return why.derive(name, value, "with `on_policy` the teacher's own probabilities are all that counts")
+    if name not in asked.model_fields_set:
+        if asked.on_policy is not None:
+            return why.derive(name, value, "with `on_policy` the teacher's own probabilities are all that counts")
+        if divergence_card(asked.loss).by_rank and name == "temperature":
+            return why.derive(name, value, "probabilities are compared as they are")
+        if asked.seq_kd is not None and name == "weight":
+            return why.derive(name, value, "with `seq_kd` the teacher's answers are all that counts")
+    return why.take(name, value)
 
 
 def _settings(teacher: TeacherFacts, labels: tuple[str, ...]) -> TeacherSettings:

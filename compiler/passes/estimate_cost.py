@@ -11,6 +11,7 @@ from ftc.compiler.time.run_time import RunTime, cost_of, judge_estimate, num_pai
 from ftc.compiler.time.run_work import run_work
 from ftc.compiler.weights import card_of, checkpoint_bytes, result_bytes
 from ftc.spec.base import Money
+from ftc.spec.documents.data_drift import MOST_ROWS
 from ftc.spec.documents.estimates import Phase, PhaseTime, SecondsRange, TimeEstimate, Work, WorkEstimate
 from ftc.spec.documents.plan import Check
 from ftc.spec.strategies import strategy_card
@@ -23,6 +24,8 @@ _MORE = "use fewer epochs, fewer rows (`data.max_rows`) or a larger budget"
 _TOLD_PHASES = 3
 _RECORDS = 4 * 2**20
 """Bytes of events, step log, report and recipe beside the weights; rows that are shown have their length limited."""
+_KEPT_BYTES = 512
+"""Of a validation row beside what the model makes of it: number, length, digest and answer."""
 
 
 def estimate_cost(draft: ClosedDraft) -> ClosedDraft:
@@ -177,7 +180,13 @@ def _disk(draft: ClosedDraft) -> dict[str, int]:
     """
     kept = draft.train.keep_checkpoints + 2
     result = strategy_card(draft.strategy).result
-    return {f"{kept} checkpoints": checkpoint_bytes(draft) * kept, result: result_bytes(draft), "records": _RECORDS}
+    rows = min(MOST_ROWS, draft.splits["validation"].rows) if "validation" in draft.splits else 0
+    return {
+        f"{kept} checkpoints": checkpoint_bytes(draft) * kept,
+        result: result_bytes(draft),
+        "drift reference": rows * (_KEPT_BYTES + 4 * draft.model.hidden_size),
+        "records": _RECORDS,
+    }
 
 
 def _checked_disk(draft: ClosedDraft) -> ClosedDraft:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ftc.compiler.draft import Draft
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.divergences import DIVERGENCES, divergence_card
 from ftc.spec.documents.facts import ModelFacts, TeacherFacts
 from ftc.spec.heads import HEADS, HeadCard, head_card
 from ftc.spec.language.safe_repr import quoted
@@ -15,6 +16,7 @@ from ftc.spec.text_forms import form_card
 __all__ = [
     "TEACHER_RULES",
     "answers_can_be_judged",
+    "ranks_can_be_compared",
     "teacher_knows_the_task",
     "teacher_reads_the_rows",
     "teacher_speaks_the_same",
@@ -32,8 +34,12 @@ def teacher_speaks_the_same(draft: Draft) -> Iterator[Diagnostic]:
     asked, teacher = draft.recipe.train.distillation, draft.teacher
     if asked is None or teacher is None:
         return
-    if teacher.other_tokens is not None:
-        help = "choose a teacher from the base model's family, or a base model from the teacher's"
+    if teacher.other_tokens is not None and not divergence_card(asked.loss).by_rank:
+        ranks = " or ".join(f"`loss: {card.kind}`" for card in DIVERGENCES if card.by_rank)
+        help = (
+            "choose a teacher from the base model's family, or a base model from the teacher's",
+            f"write {ranks}, which compares probabilities by their rank",
+        )
         summary = f"the teacher `{teacher.model.name}` has a different tokenizer than the base model"
         yield _found(draft, "FTC281", summary, help=help, notes=teacher.other_tokens)
     weights = _weight_files(draft.model)
@@ -71,20 +77,42 @@ def teacher_reads_the_rows(draft: Draft) -> Iterator[Diagnostic]:
     longest = draft.splits["train"].length_max
     if teacher is None or teacher.model.max_positions is None or longest <= teacher.model.max_positions:
         return
+    if draft.teacher_reads_apart:  # rows that are too long in its own tokens were told before
+        return
     most = teacher.model.max_positions
     summary = f"the longest row has {longest:,} tokens, but the teacher reads at most {most:,}"
     yield _found(draft, "FTC284", summary, help=f"write `data: {{max_length: {most}}}`, or choose another teacher")
 
 
-def answers_can_be_judged(draft: Draft) -> Iterator[Diagnostic]:
-    """Where the model answers prompts itself, rows have prompts and the model writes."""
-    asked, path = draft.recipe.train.distillation, f"{_SECTION}.on_policy"
-    if asked is None or asked.on_policy is None:
+def ranks_can_be_compared(draft: Draft) -> Iterator[Diagnostic]:
+    """Probabilities by rank are of tokens; with another tokenizer there are answers behind prompts to align them by."""
+    asked, path = draft.recipe.train.distillation, f"{_SECTION}.loss"
+    if asked is None or not divergence_card(asked.loss).by_rank:
         return
+    kind = draft.recipe.task.kind.replace("_", " ")
+    help = "choose another loss: " + ", ".join(f"`{card.kind}`" for card in DIVERGENCES if not card.by_rank)
+    if not head_card(draft.loaded.head).writes:
+        why = f"`{asked.loss}` compares vocabularies, and a {kind} task has classes"
+        yield _found(draft, "FTC280", why, help=help, at=path)
+    elif draft.teacher_reads_apart and asked.writing is not None:
+        key = "on_policy" if asked.on_policy is not None else "seq_kd"
+        why = "answers are written in tokens that a teacher with another tokenizer doesn't have"
+        yield _found(draft, "FTC446", why, help=f"remove `{key}`", at=f"{_SECTION}.{key}")
+    elif draft.teacher_reads_apart and draft.taught_sha256 is None:
+        why = f"rows of a {kind} task have no answers by which the teacher's tokens could be aligned"
+        yield _found(draft, "FTC280", why, help="choose a teacher with the base model's tokenizer", at=_TEACHER)
+
+
+def answers_can_be_judged(draft: Draft) -> Iterator[Diagnostic]:
+    """Where prompts are answered, rows have prompts and the model writes."""
+    asked = draft.recipe.train.distillation
+    if asked is None or asked.writing is None:
+        return
+    key = "on_policy" if asked.on_policy is not None else "seq_kd"
     if not head_card(draft.loaded.head).writes or form_card(draft.text.form).is_self_supervised:
         kind = draft.recipe.task.kind.replace("_", " ")
-        why = f"`on_policy` needs prompts that the model answers, and a {kind} task has none"
-        yield _found(draft, "FTC280", why, help="remove `on_policy`", at=path)
+        why = f"`{key}` needs prompts that the {asked.writing.by} answers, and a {kind} task has none"
+        yield _found(draft, "FTC280", why, help=f"remove `{key}`", at=f"{_SECTION}.{key}")
 
 
 def _of_head(teacher: TeacherFacts, head: HeadCard, student: ModelFacts) -> str:
@@ -119,9 +147,17 @@ def _weight_files(model: ModelFacts) -> set[str]:
     return {file.sha256 for name, file in model.files.items() if name.endswith(".safetensors")}
 
 
-def _found(draft: Draft, code: str, summary: str, *, help: str, notes: str = "", at: str = _TEACHER) -> Diagnostic:
+def _found(
+    draft: Draft, code: str, summary: str, *, help: str | tuple[str, ...], notes: str = "", at: str = _TEACHER
+) -> Diagnostic:
     return diagnostic(code, summary, draft.source.span(at), help=help, notes=(notes,) if notes else (), path=at)
 
 
-TEACHER_RULES = (teacher_speaks_the_same, teacher_knows_the_task, teacher_reads_the_rows, answers_can_be_judged)
+TEACHER_RULES = (
+    teacher_speaks_the_same,
+    teacher_knows_the_task,
+    teacher_reads_the_rows,
+    answers_can_be_judged,
+    ranks_can_be_compared,
+)
 """In the order in which they are reported."""

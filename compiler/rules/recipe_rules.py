@@ -30,10 +30,10 @@ from ftc.compiler.rules.number_rules import (
     warm_up_leaves_training,
 )
 from ftc.compiler.rules.reward_rules import (
-    answers_are_sampled_by_one,
     groups_are_whole,
     loss_knows_its_keys,
     rewards_are_complete,
+    sampled_answers_are_taken_as_they_are,
 )
 from ftc.compiler.rules.source_rules import readers_stand_alone, sources_can_be_mixed, variants_can_be_made
 from ftc.compiler.rules.track_rules import trackers_write_into_the_project
@@ -317,7 +317,7 @@ RULES: tuple[Rule, ...] = (
     rewards_are_complete,
     groups_are_whole,
     loss_knows_its_keys,
-    answers_are_sampled_by_one,
+    sampled_answers_are_taken_as_they_are,
     sharding_has_devices,
     sharding_can_be_done,
     learning_rate_is_usual,

@@ -15,7 +15,7 @@ from ftc.spec.rewards import RewardTerm, reward_card
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.reading import parse_json
 
-__all__ = ["answers_are_sampled_by_one", "groups_are_whole", "loss_knows_its_keys", "rewards_are_complete"]
+__all__ = ["groups_are_whole", "loss_knows_its_keys", "rewards_are_complete", "sampled_answers_are_taken_as_they_are"]
 
 
 def rewards_are_complete(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
@@ -104,22 +104,24 @@ def loss_knows_its_keys(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     )
 
 
-def answers_are_sampled_by_one(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """What training on sampled answers can't be done with: several devices, packed rows, smoothed labels, and a share
-    of the loss that takes them for right.
+def sampled_answers_are_taken_as_they_are(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """What training on sampled answers can't be done with: several devices where these can't divide them, packed rows,
+    smoothed labels, and a share of the loss that takes them for right.
     """
     if recipe.writing is None:
         return
-    train, budget = recipe.train, recipe.budget
-    if budget.devices != "auto" and budget.devices > 1:
+    train, budget, divides = recipe.train, recipe.budget, recipe.writing.divides
+    if budget.devices != "auto" and budget.devices > 1 and not divides:
         path, why = "budget.devices", "answers are sampled on one device"
         yield diagnostic("FTC446", why, source.span(path), help="write `devices: 1`", path=path)
-    if budget.nodes > 1:
+    if budget.nodes > 1 and not divides:
         path, why = "budget.nodes", "answers are sampled on one machine"
         yield diagnostic("FTC446", why, source.span(path), help="remove `nodes`", path=path)
     if train.packing is True:
         path, why = "train.packing", "sampled answers are not packed: their lengths are unknown before each step"
         yield diagnostic("FTC446", why, source.span(path), help="remove `packing`", path=path)
+    if recipe.writing.by == "teacher":  # whose answers are reference answers
+        return
     if train.label_smoothing:
         path, why = "train.label_smoothing", "label smoothing has no effect on sampled answers"
         yield diagnostic("FTC446", why, source.span(path), help="remove `label_smoothing`", path=path)

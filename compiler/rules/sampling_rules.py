@@ -53,7 +53,8 @@ def answers_have_positions(draft: ClosedDraft) -> Iterator[Diagnostic]:
     if writing.max_new_tokens > left:
         whose = "model's" if places == draft.model.max_positions else "teacher's"
         is_rewarded = draft.recipe.task.sampling is not None
-        path = "task.max_new_tokens" if is_rewarded else "train.distillation.on_policy.max_new_tokens"
+        key = "on_policy" if writing.by == "model" else "seq_kd"
+        path = "task.max_new_tokens" if is_rewarded else f"train.distillation.{key}.max_new_tokens"
         yield diagnostic(
             "FTC448",
             f"prompts of up to {longest:,} tokens and answers of up to {writing.max_new_tokens:,} exceed the {whose} "

@@ -209,6 +209,13 @@ def teacher_can_teach(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     if (summary := recipe.task.CARD.teacher_obstacle) is not None:
         span = source.key_span("train.distillation")
         yield diagnostic("FTC280", summary, span, help="remove `distillation`", path="train.distillation")
+    if asked.on_policy is not None and asked.seq_kd is not None:
+        path, summary = "train.distillation.seq_kd", "a step trains on answers of the model or of its teacher, not both"
+        yield diagnostic("FTC446", summary, source.key_span(path), help="remove `seq_kd` or `on_policy`", path=path)
+    if asked.weight == 0 and asked.seq_kd is None:
+        path, help = "train.distillation.weight", "write a larger `weight`, or have it write answers with `seq_kd: {}`"
+        summary = "with `weight: 0` nothing is learned from the teacher"
+        yield diagnostic("FTC230", summary, source.span(path), help=help, path=path, severity=Severity.ERROR)
     if asked.weight == 1 and recipe.train.label_smoothing > 0:
         path, help = "train.label_smoothing", "remove it, or lower `distillation.weight`"
         summary = "`label_smoothing` has no effect: with `weight: 1` only the teacher's loss counts"

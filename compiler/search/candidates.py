@@ -151,6 +151,8 @@ def packing_obstacle(draft: Draft) -> str | None:
         return f"a {task.replace('_', ' ')} task scores whole rows"
     if draft.recipe.writing is not None:
         return "answers are sampled before a step, and each is a row of its own"
+    if draft.taught_sha256 is not None:
+        return "the teacher reads the rows in tokens of its own"
     if draft.loaded.family != "decoder":
         return f"an {draft.loaded.family.replace('_', '-')} reads each row as a whole"
     if draft.strategy.traits.num_virtual:
@@ -233,7 +235,8 @@ def device_counts(draft: Draft) -> tuple[int, ...]:
     asked, train, nodes = draft.recipe.budget.devices, draft.recipe.train, draft.recipe.budget.nodes
     if asked != "auto":
         return (asked * nodes,)
-    if draft.recipe.writing is not None or train.compile:  # rules refuse more
+    writing = draft.recipe.writing
+    if train.compile or (writing is not None and not writing.divides):  # rules refuse more
         return (1,)
     least = 1 if train.sharding == "auto" else sharding_card(train.sharding).least_devices(nodes)
     if least == 1 and train.determinism in ("bitwise", "best_effort"):

@@ -25,10 +25,12 @@ from ftc.compiler.time.workload import (
     lengths_of,
     prompts_amounts,
     row_shape,
+    teacher_network,
     trained_lengths,
 )
 from ftc.spec.batches import LEAST_SHARED
 from ftc.spec.documents.attributions import LONGEST_ROW, PATH_POINTS
+from ftc.spec.documents.data_drift import MOST_ROWS, has_own_form, keeps_answers
 from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.documents.prompted import prompted_apart
 from ftc.spec.documents.streams import RowLengths
@@ -68,12 +70,15 @@ def validation(draft: ClosedDraft) -> _Ranges:
 
 
 def sampled(draft: ClosedDraft) -> _Ranges:
-    """All answers that training writes; with a divergence from the base model that reads each of them once."""
+    """All answers that are written for training; with a divergence from the base model that reads each of them once."""
     sampling, writing, train = draft.recipe.task.sampling, draft.recipe.writing, draft.train
     assert writing is not None, "the caller looked"
     answered = with_answers(replace(writing, share=1.0), lengths_of(draft, "train"), answer_lengths(writing)[1])
-    batch = min(draft.candidate.eval_batch, train.batch_size)
-    written = _written(draft, writing, _in_training(draft), answered, batch)
+    batch = min(draft.candidate.eval_batch, -(-train.batch_size // draft.candidate.devices))
+    subject, teacher = _in_training(draft), teacher_network(draft)
+    if teacher is not None and writing.by == "teacher":
+        subject = replace(subject, network=teacher)
+    written = _written(draft, writing, subject, answered, batch)
     if sampling is not None and sampling.beta:
         base = _base(draft)
         rows = (trained_lengths(draft, tokens) for tokens in answer_lengths(writing))
@@ -109,6 +114,7 @@ def tests(draft: ClosedDraft) -> dict[Phase, _Ranges]:
     if draft.recipe.task.sampling is None:  # answers that are rewarded are all that is measured
         looks += [_look(draft, subject, "test") for subject in subjects]
         looks.append(_attributed(draft, subjects[0]))
+    looks += _kept(draft, subjects[0])
     if "retention" in draft.lengths:  # general text, token by token, whatever the task
         plain = [replace(one, form=replace(one.form, head="lm", is_pair=False)) for one in subjects]
         looks += [_look(draft, subject, "retention") for subject in plain]
@@ -151,6 +157,21 @@ def _attributed(draft: ClosedDraft, tuned: _Subject) -> Work:
         bytes=cost(traffic.forward + traffic.backward, amounts),
         operations=amounts.passes * (traffic.forward_operations + traffic.backward_operations),
     )
+
+
+def _kept(draft: ClosedDraft, tuned: _Subject) -> list[Work]:
+    """What the tuned model makes of validation rows, for `ftc drift`: their states row by row, and its answers."""
+    if "validation" not in draft.splits or draft.candidate.is_divided:
+        return []
+    rows, head = lengths_of(draft, "validation").sample(MOST_ROWS), tuned.form.head
+    each = []
+    if head_card(head).writes and not has_own_form(draft.text.form, head):
+        each.append(prompts_amounts(rows, tuned.form, 1, 1))
+    elif "vectors" not in head_card(head).figures:
+        each.append(evaluation_amounts(rows, tuned.form, 1))
+    if keeps_answers(draft.text.form, head):
+        each.append(evaluation_amounts(rows, tuned.form, draft.candidate.eval_batch))
+    return [forward_work(tuned.network, one, activation_bytes(draft)) for one in each]
 
 
 def prompts(draft: ClosedDraft) -> Work:

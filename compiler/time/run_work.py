@@ -6,28 +6,29 @@ Pure but for the order of rows, which is the run's own. Nothing here knows a dev
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.rules.number_rules import num_evaluations
 from ftc.compiler.sampled_rows import answer_lengths
 from ftc.compiler.time.amounts import Amounts, cost
 from ftc.compiler.time.eval_work import forward_work, grading, prompts, references, sampled, tests, validation
-from ftc.compiler.time.network import Network, network_of
+from ftc.compiler.time.network import Network
 from ftc.compiler.time.operator_costs import STEP_MOVES, flop_rates, traffic_rates
 from ftc.compiler.time.workload import (
     Training,
     activation_bytes,
-    draft_kernel,
     draft_network,
     row_shape,
+    teacher_network,
     trained_lengths,
     training_amounts,
 )
-from ftc.compiler.weights import PACKED_BYTES, bytes_per_weight, card_of
+from ftc.compiler.weights import bytes_per_weight, card_of
 from ftc.spec.checkpointing import Recomputing
 from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import Phase, Work
+from ftc.spec.documents.streams import TAUGHT
 from ftc.spec.heads import head_card
 from ftc.spec.links import host_link, peer_link
 from ftc.spec.precisions import precision_card
@@ -171,19 +172,12 @@ def _chunks(draft: ClosedDraft, network: Network, amounts: Amounts) -> Work:
 
 def _lessons(draft: ClosedDraft, amounts: Amounts) -> Work:
     """A teacher's forward pass over what the model is fed, and what is made of what it says; nothing without one."""
-    if draft.teacher is None:
+    network = teacher_network(draft)
+    if network is None or (draft.distillation is not None and not draft.distillation.judges):
         return Work(flops=0.0, bytes=0.0, operations=0.0)
-    packed = draft.distillation.quantization if draft.distillation else None
-    network = network_of(
-        draft.teacher.model,
-        beside={},
-        trained=frozenset(),
-        flows_from_start=False,
-        trainable=0,
-        new_outputs=head_card(draft.loaded.head).num_outputs(len(draft.labels)),
-        packed_bytes=PACKED_BYTES[packed] if packed else 0.0,
-        attention=draft_kernel(draft, draft.teacher.model, training=False),
-    )
+    if TAUGHT in draft.lengths:
+        own = training_amounts(draft.lengths[TAUGHT], row_shape(draft, training=True), _training(draft))
+        amounts = replace(own, scored=amounts.scored)
     compared = Work(
         flops=0.0,
         bytes=amounts.scored * network.head_width * _COMPARED_BYTES,

@@ -29,7 +29,7 @@ from ftc.compiler.time.amounts import (
     window_of,
 )
 from ftc.compiler.time.network import Network, network_of
-from ftc.compiler.weights import num_trainable, packed_bytes
+from ftc.compiler.weights import PACKED_BYTES, num_trainable, packed_bytes
 from ftc.spec.architectures import Family
 from ftc.spec.batches import BatchOrder, by_length, cut, processor_batch, scored_at_once, share_of
 from ftc.spec.documents.facts import ModelFacts
@@ -49,6 +49,7 @@ __all__ = [
     "lengths_of",
     "prompts_amounts",
     "row_shape",
+    "teacher_network",
     "trained_lengths",
     "training_amounts",
 ]
@@ -86,6 +87,23 @@ def _in_float8(draft: ClosedDraft, network: Network) -> Network:
         return network
     linears = tuple(replace(one, float8=card.float8) if one.name in names else one for one in network.linears)
     return replace(network, linears=linears, float8_time=card.float8_time(draft.device) or 1.0)
+
+
+def teacher_network(draft: ClosedDraft) -> Network | None:
+    """The teacher as it is asked; None without one."""
+    if draft.teacher is None:
+        return None
+    packed = draft.distillation.quantization if draft.distillation else None
+    return network_of(
+        draft.teacher.model,
+        beside={},
+        trained=frozenset(),
+        flows_from_start=False,
+        trainable=0,
+        new_outputs=head_card(draft.loaded.head).num_outputs(len(draft.labels)),
+        packed_bytes=PACKED_BYTES[packed] if packed else 0.0,
+        attention=draft_kernel(draft, draft.teacher.model, training=False),
+    )
 
 
 def draft_kernel(draft: ClosedDraft, model: ModelFacts, *, training: bool) -> Kernel:

@@ -28,7 +28,7 @@ from ftc.spec.documents.plan import Check
 from ftc.spec.documents.prompted import PromptBaseline, prompted_apart
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.settings import Open
-from ftc.spec.documents.streams import SPLITS, RowLengths, SplitReport, open_lengths
+from ftc.spec.documents.streams import SPLITS, TAUGHT, RowLengths, SplitReport, open_lengths
 from ftc.spec.language.source import Source
 from ftc.spec.storage.model_files import TEXT_FILES
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
@@ -60,6 +60,7 @@ class CompiledData:
         groups_sha256: Digest of each test row's groups; None where there are none.
         retention_sha256: Digest of the general text as tokens; None where there is none.
         swaps_sha256: Digest of the test rows with words exchanged; None where there are none.
+        taught_sha256: Digest of the training rows in the teacher's own tokens; None where there are none.
         baselines: Prompts that the base model is measured with.
         judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
         probe: How tokenizer and template behave.
@@ -84,6 +85,7 @@ class CompiledData:
     groups_sha256: str | None
     retention_sha256: str | None
     swaps_sha256: str | None
+    taught_sha256: str | None
     baselines: tuple[PromptBaseline, ...]
     judged: JudgedTokens | None
     probe: TextProbe
@@ -108,6 +110,7 @@ def compile_data(
     source: Source,
     digests: DigestCache,
     packages: Mapping[str, PackageFacts],
+    teacher_folder: Path | None = None,
 ) -> CompiledData:
     """The streams of a shaped draft, from the cache or made now.
 
@@ -118,21 +121,20 @@ def compile_data(
         source: The recipe's text, for places.
         digests: What is known of files.
         packages: What is installed.
+        teacher_folder: Where the teacher's tokenizer lies; None without one.
 
     Raises:
         Refusal: The rows can't be used.
     """
     made_from = _made_from(draft, files, packages)
-    key = stream_key(made_from)
-    folder = streams_folder(key)
-    root = next((file.root for file in files.values() if file.root is not None), None)
-    manifest = read_manifest(folder, made_from, digests, root)
-    lengths = _lengths(folder, manifest) if manifest else None
-    if manifest is None or lengths is None:
+    folder = streams_folder(key := stream_key(made_from))
+    roots = (file.root for file in files.values() if file.root is not None)
+    manifest = read_manifest(folder, made_from, digests, next(roots, None))
+    if manifest is None or (lengths := _lengths(folder, manifest)) is None:
         from ftc.compiler.tokens.make_streams import make_streams
 
         try:
-            manifest = make_streams(draft, files, model_folder, folder, source, made_from)
+            manifest = make_streams(draft, files, (model_folder, teacher_folder), folder, source, made_from)
         except Refusal as refusal:
             raise Refusal(_remedied(refusal.diagnostics, source)) from None
         lengths = _lengths(folder, manifest)
@@ -151,6 +153,7 @@ def compile_data(
         groups_sha256=manifest.groups_sha256,
         retention_sha256=manifest.retention_sha256,
         swaps_sha256=manifest.swaps_sha256,
+        taught_sha256=manifest.taught_sha256,
         baselines=manifest.baselines,
         judged=_judged(draft, folder, model_folder, manifest),
         probe=manifest.probe,
@@ -183,7 +186,7 @@ def _judged(draft: Draft, folder: Path, model_folder: Path, manifest: Manifest) 
 
 def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
     """Lengths of the rows by split, and of what is measured beside them; None where a file of them is damaged."""
-    beside = {"retention": manifest.retention_sha256, "swaps": manifest.swaps_sha256}
+    beside = {"retention": manifest.retention_sha256, "swaps": manifest.swaps_sha256, TAUGHT: manifest.taught_sha256}
     named = [*manifest.splits, *(name for name, digest in beside.items() if digest is not None)]
     named += prompted_apart(manifest.baselines)
     try:
@@ -210,6 +213,10 @@ def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFac
         own["readers"] = {name: draft.packages.get(name) for name in sorted(readers)}
     if changed := draft.model.tokenizer.own:
         own["own tokenizer"] = changed.to_json()
+    if (teacher := draft.teacher) is not None and draft.teacher_reads_apart:
+        files_of = teacher.model.files
+        own["teacher"] = {name: files_of[name].sha256 for name in TEXT_FILES if name in files_of}
+        own["teacher"]["positions"] = teacher.model.max_positions
     if draft.begins is not None and draft.begins.tested:
         own["tested"] = canonical.digest(sorted(one.hex() for one in draft.begins.tested))
     plain = canonical.canonical(

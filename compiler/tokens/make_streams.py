@@ -34,6 +34,7 @@ from ftc.compiler.tokens.row_index import remember_rows
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
 from ftc.compiler.tokens.stream_manifest import KeptFinding, Manifest, StreamKey, TextProbe, keep_manifest
+from ftc.compiler.tokens.taught_rows import can_be_aligned, taught_rows
 from ftc.compiler.tokens.template_check import template_findings
 from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
 from ftc.spec import canonical
@@ -44,7 +45,7 @@ from ftc.spec.documents.probes import swaps_digest
 from ftc.spec.documents.settings import Open
 from ftc.spec.documents.slices import EARLIER, LABEL, LENGTH, Groups
 from ftc.spec.documents.stream_images import IMAGES_FILE, first_images
-from ftc.spec.documents.streams import open_stream
+from ftc.spec.documents.streams import TAUGHT, open_stream
 from ftc.spec.language.source import Source
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
@@ -57,15 +58,18 @@ from ftc.spec.text_forms import form_card
 __all__ = ["make_streams", "render_probe", "tokenizer_probe"]
 
 
+_Models = tuple[Path, Path | None]
+
+
 def make_streams(
-    draft: Draft, files: DataFiles, model_folder: Path, folder: Path, source: Source, made_from: StreamKey
+    draft: Draft, files: DataFiles, models: _Models, folder: Path, source: Source, made_from: StreamKey
 ) -> Manifest:
     """Makes the streams of a shaped draft; `folder` is there when all of it is complete.
 
     Args:
         draft: The recipe, shaped.
         files: Its data files.
-        model_folder: Where the tokenizer lies.
+        models: Folders of the tokenizers: the model's, and the teacher's where there is one.
         folder: Where the streams belong.
         source: The recipe's text, for places.
         made_from: What the streams are made from, which the folder's manifest holds.
@@ -79,8 +83,7 @@ def make_streams(
     data = resolve_data(draft.recipe.data, task, rows_files, source.span, reads_images=reads_images, tested=tested)
     for digests in data.row_digests.values():
         remember_rows(cache_folder(), digests)
-    columns, prompt = data.columns.by_part, None
-    words = None if shape.prompt is Open.OPEN else shape.prompt
+    columns, prompt, words = data.columns.by_part, None, None if shape.prompt is Open.OPEN else shape.prompt
     if shape.prompt is Open.OPEN and isinstance(asked := draft.recipe.task, Prompted):
         prompt = asked.usual_prompt(PromptFacts(columns, data.labels, model.family, model.kind.summary_prefix))
         words = prompt[0]
@@ -90,11 +93,12 @@ def make_streams(
             for part in data.parts.values():
                 write_other_answers(part.rows, columns)
         form = row_form(task, columns, data.labels, wording, data.parts["train"].rows)
-        splits, probe, odd = _encode(draft, data, form, model_folder)
+        splits, probe, odd = _encode(draft, data, form, models[0])
         found = [*odd, *_findings(draft, data, splits, odd)]
-        texts = tokenizer_folder(model_folder, model.tokenizer.own)
+        texts = tokenizer_folder(models[0], model.tokenizer.own)
         probes = make_probes(draft, files, data, form, splits, TextTokenizer(texts / FILE))
-        found += probes.warnings
+        taught, alone = _taught(draft, data, form, splits["train"], (texts, models[1]))
+        found += [*probes.warnings, *alone]
     except Refusal as refusal:
         told = map(model.tokenizer.at_template, refusal.diagnostics)
         raise Refusal(replace(one, span=source.span(one.path or "data")) for one in told) from None
@@ -107,10 +111,9 @@ def make_streams(
         if data.images.pictures:
             write_images(temporary / IMAGES_FILE, data.images.contents())
             first = first_images(open_stream(temporary / "train.arrow"))
-            pixels, problem = ask_for_pixels(temporary, model_folder, first) if first else (None, "no row has images")
-            found_images = {**_image_facts(data.images), "pixels_sha256": pixels, "pixels_problem": problem}
-            manifest = manifest.model_copy(update=found_images)
-        manifest = manifest.model_copy(update=_write_probes(probes, manifest.sources, temporary))
+            pixels, problem = ask_for_pixels(temporary, models[0], first) if first else (None, "no row has images")
+            manifest = manifest.model_copy(update=_image_facts(data.images, pixels, problem))
+        manifest = manifest.model_copy(update=_write_beside(probes, taught, manifest.sources, temporary))
         keep_manifest(temporary, made_from, manifest)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
@@ -164,6 +167,24 @@ def _encode(
             for split, part in data.parts.items()
         }
     return splits, probe, found
+
+
+def _taught(
+    draft: Draft, data: ResolvedData, form: TextForm, train: TokenRows, folders: tuple[Path, Path | None]
+) -> tuple[TokenRows | None, list[Diagnostic]]:
+    """The training rows in the teacher's own tokens, and warnings about them; None where it reads the model's.
+
+    Raises:
+        Refusal: No row can be aligned (FTC348).
+    """
+    own, other = folders
+    aligns = draft.teacher_reads_apart and can_be_aligned(form) and draft.model.vision is None
+    if other is None or not aligns:
+        return None, []
+    rows, found = taught_rows(draft, data.parts["train"], form, train, (own, other))
+    if any(one.is_error for one in found):
+        raise Refusal(found)
+    return rows, found
 
 
 def _template_place(model_folder: Path, facts: TokenizerFacts) -> str:
@@ -229,7 +250,7 @@ def _write_streams(
     )
 
 
-def _image_facts(images: ImageStore) -> dict[str, object]:
+def _image_facts(images: ImageStore, pixels: str | None, problem: str) -> dict[str, object]:
     """What the manifest says of the images: each file, and all of them for the lock."""
     files = {name: FileFacts(size=path.stat().st_size, sha256=digest) for name, (path, digest) in images.files.items()}
     named = ImagesLock(
@@ -237,12 +258,17 @@ def _image_facts(images: ImageStore) -> dict[str, object]:
         bytes=sum(one.size for one in files.values()),
         sha256=canonical.digest(sorted((name, one.sha256) for name, one in files.items())),
     )
-    return {"image_files": files, "images": named if files else None}
+    found = {"pixels_sha256": pixels, "pixels_problem": problem}
+    return {**found, "image_files": files, "images": named if files else None}
 
 
-def _write_probes(probes: Probes, sources: Mapping[str, SourceLock], folder: Path) -> dict[str, object]:
-    """Writes what is measured beside the test split, and tells what the manifest says of it."""
+def _write_beside(
+    probes: Probes, taught: TokenRows | None, sources: Mapping[str, SourceLock], folder: Path
+) -> dict[str, object]:
+    """Writes what is measured beside the test split and what the teacher reads, and tells what the manifest says."""
     changes: dict[str, object] = {"sources": {**sources, **probes.sources}}
+    if taught is not None:
+        changes["taught_sha256"] = write_stream(folder / f"{TAUGHT}.arrow", taught).stream_digest
     if probes.retention is not None:
         changes["retention_sha256"] = write_stream(folder / "retention.arrow", probes.retention).stream_digest
     if probes.swaps is not None and probes.swapped is not None:

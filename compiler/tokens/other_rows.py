@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ftc.compiler.quality.contamination import with_other_rows
 from ftc.compiler.quality.spellings import spellings
@@ -19,7 +19,7 @@ from ftc.compiler.resolve.rows.labels import labels_of
 from ftc.compiler.resolve.rows.reading import Reading
 from ftc.compiler.resolve.rows.row_checks import check_values, value_faults
 from ftc.compiler.resolve.rows.table import Home, PartRows, Table
-from ftc.compiler.resolve.rows.tables import read_rows
+from ftc.compiler.resolve.rows.tables import SUFFIXES, read_rows
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import Wording, row_form
 from ftc.compiler.tokens.image_tokens import tokens_of_images
@@ -62,16 +62,23 @@ _OF_PROBES = ("forgetting", "swapped")
 def read_other(plan: Plan, file: Path, shown_as: str) -> Table:
     """The rows of another file, of any kind that a recipe can name; images lie beside it.
 
+    A package that reads the run's own files reads those with the same end of their names, and those of which only it
+    knows how.
+
     Args:
         plan: The run's plan.
         file: The rows.
         shown_as: The file as the user calls it.
 
     Raises:
-        Refusal: The file can't be read (FTC350 to FTC360).
+        Refusal: The file can't be read (FTC350 to FTC360, FTC485).
     """
     reads_images = plan.settings.model.vision is not None
-    reading = Reading(images=image_columns(plan.recipe.data) if reads_images else ())
+    own = [one.asked for one in plan.lock.data.sources.values() if one.asked.get("reader")]
+    known = {PurePosixPath(str(one.get("path") or one.get("file"))).suffix.lower(): str(one["reader"]) for one in own}
+    suffix, others = file.suffix.lower(), {*known.values()}
+    reader = known.get(suffix, min(others) if len(others) == 1 and suffix not in SUFFIXES else None)
+    reading = Reading(reader=reader, images=image_columns(plan.recipe.data) if reads_images else ())
     return replace(read_rows(file, shown_as, None, reading), home=Home.beside(file))
 
 

@@ -123,6 +123,8 @@ class Manifest(Document):
     """Digest of `retention.arrow`; None where there is none."""
     swaps_sha256: str | None = None
     """Digest of `swaps.arrow` with `swaps.json`; None where there are none."""
+    taught_sha256: str | None = None
+    """Digest of `taught.arrow`; None where there is none."""
     baselines: tuple[PromptBaseline, ...] = ()
     """Prompts that the base model is measured with, each with a stream of its name."""
     probe: TextProbe

@@ -13,6 +13,7 @@ It writes:
     data/ratings-{train,validation,test}.jsonl   sentences that annotators marked or not: {prompt, completion, rating}
     data/evidence-{train,validation,test}.jsonl  what a paper achieves and its sentences: {query, positive, negative}
     data/definitions.jsonl                       1,600 nouns of WordNet: {definition, word, sister}
+    models/minilm-masked                         the demo's encoder with layers over words, which its package leaves out
 
 A step that is done is not done again; each result is made beside its place and moved there whole.
 """
@@ -46,6 +47,19 @@ QUESTIONS = {
     "outcome": "What do the authors find or achieve?",
 }
 """A question for each aspect that the papers' annotators marked sentences for."""
+
+MASKED_CARD = """\
+---
+license: apache-2.0
+language: en
+base_model: sentence-transformers/all-MiniLM-L6-v2
+---
+
+# all-MiniLM-L6-v2 with layers over words
+
+The encoder's weights are those of the demo's `minilm`. The layers that score words are drawn at random, but for the
+embeddings, which they share. `recipes/tasks/fetch.py` made this folder.
+"""
 
 REQUESTS = {
     "challenge": "Write a sentence of an abstract that says which problem the paper takes on.",
@@ -100,6 +114,7 @@ def main() -> int:
             (f"data/evidence-{part}.jsonl", partial(write, rows=partial(evidence, part))),
         ]
     steps.append(("data/definitions.jsonl", partial(write, rows=definitions)))
+    steps.append(("models/minilm-masked", add_layers_over_words))
     done: int = DEMO_FETCH.run_steps(HERE, steps)
     return done
 
@@ -245,6 +260,27 @@ def ratings(part: str) -> Iterator[dict[str, object]]:
                 if place is not None:
                     used.add(place)
                     yield {"prompt": request, "completion": sentences[place], "rating": is_good}
+
+
+# --- words that are masked --------------------------------------------------------------------------------------------
+
+
+def add_layers_over_words(target: Path) -> None:
+    """The demo's encoder as a model that fills in masked words.
+
+    It was trained for vectors, and the layers over words that BERT has were not kept: a dense layer and a bias are
+    drawn here by a seed, and words are scored by the encoder's own embeddings.
+    """
+    import torch
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    base = DEMO / "models" / "minilm"
+    if not base.exists():
+        raise DEMO_FETCH.FetchError("the encoder is missing; run recipes/demo/fetch.py first")
+    torch.manual_seed(17)
+    AutoModelForMaskedLM.from_pretrained(base, dtype=torch.float32).save_pretrained(target)
+    AutoTokenizer.from_pretrained(base).save_pretrained(target)
+    (target / "README.md").write_text(MASKED_CARD, encoding="utf-8", newline="\n")
 
 
 # --- instructions ---------------------------------------------------------------------------------------------------

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Literal, assert_never
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ftc.runtime.evaluation.drift_tests import Compared, Sample
 from ftc.runtime.evaluation.two_samples import Counts
 from ftc.runtime.metrics.texts import is_json
-from ftc.spec.documents.data_drift import NovelRow
+from ftc.spec.documents.data_drift import NovelRow, has_own_form
 from ftc.spec.documents.outcomes import OTHER_LABEL
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.predictions import RowPrediction
@@ -22,7 +23,9 @@ from ftc.spec.personal_data import in_decoded
 from ftc.spec.tags import OUTSIDE
 from ftc.spec.text_forms import form_card
 
-__all__ = ["CLASSES", "Rows", "novel_rows", "reads_own_form", "rows_of", "write_part"]
+__all__ = ["CLASSES", "Rows", "given", "novel_rows", "reads_own_form", "rows_of", "write_part"]
+
+Floats = NDArray[np.float64]
 
 CLASSES = "predicted classes"
 _MOST_NOVEL = 10
@@ -54,11 +57,8 @@ class _Figures:
 
 
 def reads_own_form(plan: Plan) -> bool:
-    """Whether rows are compared in the form that was trained on, since a row alone has none of its own: blocks of
-    text, and pairs of answers that are scored.
-    """
-    form = form_card(plan.settings.text.form)
-    return form.is_self_supervised or (form.is_pair and head_card(plan.settings.model.head).is_new)
+    """Whether rows are compared in the form that was trained on."""
+    return has_own_form(plan.settings.text.form, plan.settings.model.head)
 
 
 def rows_of(
@@ -68,6 +68,7 @@ def rows_of(
     *,
     text: int = 0,
     damaged: Mapping[str, Counts],
+    states: Mapping[int, Floats] | None = None,
 ) -> Rows:
     """A stream's rows, of which a long one may have several windows, with the answers to them.
 
@@ -77,10 +78,11 @@ def rows_of(
         predictions: One for each row; none where answers aren't compared.
         text: Which of several texts of a row is compared, where they are read apart.
         damaged: By title, how many rows can't be used as they are.
+        states: By number of the row, as `row_states` gives them.
     """
     tokens: dict[int, list[int]] = {}
     for index in range(len(stream)):
-        tokens.setdefault(int(stream.rows[index]), []).extend(_given(plan, stream, index, text))
+        tokens.setdefault(int(stream.rows[index]), []).extend(given(plan, stream, index, text))
     answered = {one.row: one for one in predictions}
     numbers = [number for number in tokens if not predictions or number in answered]
     answers = [answered[number] for number in numbers] if predictions else []
@@ -89,12 +91,20 @@ def rows_of(
         _add(figure, figures, answers, plan.settings.text.labels)
         if figure == "vectors":
             vectors = np.array([one.vectors[text] for one in answers], np.float64)
-    given = [tokens[number] for number in numbers]
-    return Rows(numbers, Sample(given, figures.names, figures.numbers, figures.flags, vectors, damaged))
+    sample = Sample.of(
+        [tokens[number] for number in numbers],
+        states=None if states is None else np.stack([states[number] for number in numbers]),
+        names=figures.names,
+        numbers=figures.numbers,
+        flags=figures.flags,
+        vectors=vectors,
+        damaged=damaged,
+    )
+    return Rows(numbers, sample)
 
 
-def _given(plan: Plan, stream: TokenStream, index: int, text: int) -> list[int]:
-    """What the model is given of a row of a stream."""
+def given(plan: Plan, stream: TokenStream, index: int, text: int = 0) -> list[int]:
+    """What the model is given of a row of a stream; of several texts one."""
     form = form_card(plan.settings.text.form)
     if form.has_texts:
         return [int(one) for one in stream.marked(index)[text]]
@@ -178,8 +188,9 @@ def novel_rows(new: Rows, known: Rows, found: Compared, decode: TextDecoder) -> 
     """
     (across, within), kept = found.distances, found.kept
     order = np.argsort(-across, kind="stable")[:_MOST_NOVEL].tolist()
+    assert new.sample.tokens is not None, "they were just read"
     texts = [decode(list(new.sample.tokens[kept[place]])) for place in order]
-    others = [decode(list(one)) for one in known.sample.tokens[:_MOST_NOVEL]]
+    others = [decode(list(one)) for one in (known.sample.tokens or new.sample.tokens)[:_MOST_NOVEL]]
     start = _beginning([*texts, *others])
     for place, text in zip(order, texts, strict=True):
         p = (1 + int((within >= across[place]).sum())) / (1 + len(within))

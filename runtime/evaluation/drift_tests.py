@@ -6,10 +6,12 @@ says `drift` no more often than its level. `benchmarks/drift.py` measures how of
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +49,10 @@ class Sample:
     """Rows of one side, and what the model answers.
 
     Attributes:
-        tokens: What the model is given of each row.
+        tokens: What the model is given of each row; None of rows that only what was made of them is kept of.
+        lengths: How many tokens these are.
+        keys: What is equal of rows with the same tokens.
+        states: (N, H) the mean of the model's last states over them, of length 1; None where that is not known.
         names: By title, the names that each row's answer has: its class, its classes, or types of entities.
         numbers: By title, a number of each row's answer.
         flags: By title, whether something is true of each row's answer.
@@ -55,18 +60,31 @@ class Sample:
         damaged: By title, rows that can't be used as they are.
     """
 
-    tokens: Sequence[Sequence[int]]
+    tokens: Sequence[Sequence[int]] | None
+    lengths: Sequence[int]
+    keys: Sequence[int]
+    states: Floats | None = None
     names: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
     numbers: Mapping[str, Sequence[float]] = field(default_factory=dict)
     flags: Mapping[str, Sequence[bool]] = field(default_factory=dict)
     vectors: Floats | None = None
     damaged: Mapping[str, Counts] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, tokens: Sequence[Sequence[int]], **figures: Any) -> Sample:
+        """Rows whose tokens are known; `figures` are further fields."""
+        digests = (hashlib.sha256(np.asarray(row, "<i4").tobytes()).digest() for row in tokens)
+        keys = [int.from_bytes(one[:8], "little", signed=True) for one in digests]
+        return cls(tokens, [len(row) for row in tokens], keys, **figures)
+
     def kept(self, rows: Sequence[int]) -> Sample:
         """Some of the rows; what is damaged stays, since it was counted over all."""
         return replace(
             self,
-            tokens=[self.tokens[row] for row in rows],
+            tokens=None if self.tokens is None else [self.tokens[row] for row in rows],
+            lengths=[self.lengths[row] for row in rows],
+            keys=[self.keys[row] for row in rows],
+            states=None if self.states is None else self.states[list(rows)],
             names={title: [values[row] for row in rows] for title, values in self.names.items()},
             numbers={title: [values[row] for row in rows] for title, values in self.numbers.items()},
             flags={title: [values[row] for row in rows] for title, values in self.flags.items()},
@@ -95,23 +113,29 @@ def compared(reference: Sample, new: Sample, level: float) -> Compared:
     Rows that repeat others word for word are draws like any other where the run's rows do so too. Where the new rows
     do it more often, a test says that, and each counts once in all others, which would take copies for evidence.
     """
-    copies = _repeated(reference.tokens, new.tokens)
-    kept: Sequence[int] = range(len(new.tokens))
-    if copies.p <= level and len(distinct := _distinct(new.tokens)) >= FEWEST_ROWS:
+    copies = _repeated(reference.keys, new.keys)
+    kept: Sequence[int] = range(len(new.keys))
+    if copies.p <= level and len(distinct := _distinct(new.keys)) >= FEWEST_ROWS:
         kept, new = distinct, new.kept(distinct)
-    weights = tfidf_weights(reference.tokens, new.tokens)
-    keys = [hash(tuple(row)) for row in (*reference.tokens, *new.tokens)]
-    apart = distances(weights[: len(reference.tokens)], weights[len(reference.tokens) :])
+    first, keys = len(reference.keys), (*reference.keys, *new.keys)
+    seen: dict[str, Any] = {}  # what the model reads, and what it makes of that
+    if reference.tokens is not None and new.tokens is not None:
+        seen["inputs"] = tfidf_weights(reference.tokens, new.tokens)
+    if (states := _centered(reference.states, new.states)) is not None:
+        seen["states"] = states
+    vectors = _centered(reference.vectors, new.vectors)
+    near = next(one for one in (*seen.values(), vectors) if one is not None)
+    apart = distances(near[:first], near[first:])
     limit = np.quantile(np.concatenate(apart), _FAR, method="higher")
     far = [(int((side >= limit).sum()), len(side)) for side in apart]
-    lengths = [len(row) for row in reference.tokens], [len(row) for row in new.tokens]
     inputs = [
-        classifier_test("inputs", "inputs", weights, len(reference.tokens), keys),
+        *(classifier_test(title, "inputs", one, first, keys) for title, one in seen.items()),
         counted("novel rows", "inputs", far[1], far[0], worse=True),
-        distributed("length", "inputs", *lengths, "tokens"),
+        distributed("length", "inputs", reference.lengths, new.lengths, "tokens"),
         copies,
     ]
-    return Compared([*inputs, *_answers(reference, new, keys)], apart, kept)
+    answers = [] if vectors is None else [classifier_test("vectors", "answers", vectors, first, keys)]
+    return Compared([*inputs, *_answers(reference, new), *answers], apart, kept)
 
 
 def damage_tests(reference: Sample, new: Sample) -> list[Found]:
@@ -123,7 +147,7 @@ def damage_tests(reference: Sample, new: Sample) -> list[Found]:
     ]
 
 
-def _answers(reference: Sample, new: Sample, keys: Sequence[int]) -> Iterator[Found]:
+def _answers(reference: Sample, new: Sample) -> Iterator[Found]:
     for title, names in reference.names.items():
         if title in new.names and len({one for row in (*names, *new.names[title]) for one in row}) > 1:
             yield named(title, names, new.names[title])
@@ -134,11 +158,15 @@ def _answers(reference: Sample, new: Sample, keys: Sequence[int]) -> Iterator[Fo
     for title, flags in reference.flags.items():
         if (said := new.flags.get(title)) and any((*flags, *said)):
             yield counted(title, "answers", (sum(flags), len(flags)), (sum(said), len(said)), worse=False)
-    if reference.vectors is not None and new.vectors is not None:
-        both = np.concatenate([reference.vectors, new.vectors])
-        centered = both - both.mean(axis=0)
-        vectors = centered / np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-12)
-        yield classifier_test("vectors", "answers", vectors, len(reference.vectors), keys)
+
+
+def _centered(reference: Floats | None, new: Floats | None) -> Floats | None:
+    """Vectors of both sides from their common middle, of length 1; None where a side has none."""
+    if reference is None or new is None:
+        return None
+    both = np.concatenate([reference, new])
+    centered = both - both.mean(axis=0)
+    return np.asarray(centered / np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-12), np.float64)
 
 
 def metric_tests(metrics: Mapping[str, MetricDrift], test_rows: int) -> Iterator[Found]:
@@ -196,15 +224,15 @@ def settled(tests: Sequence[Found], level: float) -> tuple[DriftTest, ...]:
     )
 
 
-def _distinct(tokens: Sequence[Sequence[int]]) -> list[int]:
+def _distinct(keys: Sequence[int]) -> list[int]:
     """Number of the first row of each kind."""
-    first: dict[tuple[int, ...], int] = {}
-    for number, row in enumerate(tokens):
-        first.setdefault(tuple(row), number)
+    first: dict[int, int] = {}
+    for number, key in enumerate(keys):
+        first.setdefault(key, number)
     return sorted(first.values())
 
 
-def _repeated(reference: Sequence[Sequence[int]], new: Sequence[Sequence[int]]) -> Found:
+def _repeated(reference: Sequence[int], new: Sequence[int]) -> Found:
     """Whether more of the new rows repeat another one, among as many of each side: more rows have more copies."""
     size = min(len(reference), len(new))
     generator = np.random.default_rng(0)

@@ -12,6 +12,7 @@ from typing import Literal
 
 from ftc.runtime.artifacts.export import load_exported
 from ftc.runtime.evaluation.attributions import attributions
+from ftc.runtime.evaluation.drift_reference import write_drift_reference
 from ftc.runtime.evaluation.generate import answers
 from ftc.runtime.evaluation.measures import Measures
 from ftc.runtime.evaluation.reference import write_reference
@@ -142,6 +143,7 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
         result = SubjectResult(metrics=metrics, rows=measured, seconds=time.perf_counter() - started)
         if subject == "tuned" and session.weights is None:
             write_reference(session, work)
+            write_drift_reference(session, work)
     session.note_memory("evaluate")
     return Measurement(result, scores, texts, statistics, kept, swapped, reasons)
 

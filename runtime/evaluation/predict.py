@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ftc.runtime.execution.session import Session
     from ftc.runtime.tasks.scorer import ModelWithScorer
 
-__all__ = ["load_tuned", "predict_rows"]
+__all__ = ["load_tuned", "predict_rows", "said_of"]
 
 
 def load_tuned(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, listen: EventListener) -> ModelWithScorer:
@@ -57,23 +57,33 @@ def predict_rows(
     Raises:
         KeyboardInterrupt: Somebody asked to stop.
     """
+    with reopened(plan, inputs, run, record, listen) as session:
+        rows = session.stream("test")
+        assert rows is not None, "there are rows to predict for"
+        with session.journal.phase("predict", _count(rows)):
+            return said_of(session, work, rows)
+
+
+def said_of(session: Session, work: ModelWithScorer, rows: TokenStream) -> list[RowPrediction]:
+    """What a model says of rows, in their order.
+
+    Raises:
+        Interrupted: Somebody asked to stop.
+    """
     from ftc.runtime.evaluation.measures import Measures
     from ftc.runtime.evaluation.scoring import eval_mode
     from ftc.runtime.evaluation.shortcuts import faster_linears
 
-    with reopened(plan, inputs, run, record, listen) as session:
-        rows = session.stream("test")
-        assert rows is not None, "there are rows to predict for"
-        measures = Measures(plan.settings, rows, inputs.model_folder)
-        phase = session.journal.phase("predict", _count(rows))
-        with phase, eval_mode(work.model), faster_linears(work.model):
-            if (vectors := plan.settings.train.embedding) is not None:
-                return list(_vectors(_scores(session, work, rows), rows, normalize=vectors.normalize))
-            if form_card(plan.settings.text.form).ranks_texts:
-                return list(_ranked(_scores(session, work, rows), rows))
-            if head_card(plan.settings.model.head).writes:
-                return list(_written(session, work, rows, measures))
-            return list(_chosen(session, rows, _scores(session, work, rows), measures))
+    settings = session.plan.settings
+    measures = Measures(settings, rows, session.inputs.model_folder)
+    with eval_mode(work.model), faster_linears(work.model):
+        if (vectors := settings.train.embedding) is not None:
+            return list(_vectors(_scores(session, work, rows), rows, normalize=vectors.normalize))
+        if form_card(settings.text.form).ranks_texts:
+            return list(_ranked(_scores(session, work, rows), rows))
+        if head_card(settings.model.head).writes:
+            return list(_written(session, work, rows, measures))
+        return list(_chosen(session, rows, _scores(session, work, rows), measures))
 
 
 def _count(rows: TokenStream) -> str:

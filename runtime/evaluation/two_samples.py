@@ -162,7 +162,8 @@ def distances(reference: Any, new: Any) -> tuple[Floats, Floats]:
     for rows, is_own in ((new, False), (reference, True)):
         parts = []
         for start in range(0, rows.shape[0], _AT_ONCE):
-            alike = (rows[start : start + _AT_ONCE] @ reference.T).toarray()
+            alike = rows[start : start + _AT_ONCE] @ reference.T
+            alike = alike.toarray() if hasattr(alike, "toarray") else alike
             if is_own:
                 alike[np.arange(len(alike)), start + np.arange(len(alike))] = -1
             parts.append(1 - np.partition(alike, -count, axis=1)[:, -count:].mean(axis=1))

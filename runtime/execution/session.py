@@ -34,7 +34,7 @@ from ftc.spec.documents.phases import PhaseMemory, PhaseSeconds, RunPhase
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.sampled import answer_kind
 from ftc.spec.documents.slices import Groups
-from ftc.spec.documents.streams import TokenStream, open_stream
+from ftc.spec.documents.streams import TAUGHT, TokenStream, open_stream
 from ftc.spec.documents.tracking import Settle
 from ftc.spec.storage.paths import RunFolder
 
@@ -128,7 +128,9 @@ class Session:
             model = build_teacher(settings, FolderBase(folder), self.accelerator.device)
         self.prove_inputs()
         self.note_memory("load")
-        return make_teacher(settings, model)
+        apart = settings.train.distillation.stream_sha256 is not None
+        rows = open_stream(self.inputs.streams_folder / f"{TAUGHT}.arrow") if apart else None
+        return make_teacher(settings, model, rows=rows)
 
     def prove_inputs(self, training_seconds: float | None = None) -> bool:
         """Proves that the files that were verified are unchanged, in all processes; see `FileStamps.confirm`.

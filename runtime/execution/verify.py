@@ -117,7 +117,7 @@ def verify_parent(plan: Plan, inputs: Inputs) -> None:
 def _inputs(plan: Plan, inputs: Inputs, stamps: FileStamps) -> Iterator[Diagnostic]:
     yield from _model_files(plan, inputs.model_folder, stamps)
     yield from _splits(plan.lock.data.splits, inputs.streams_folder, stamps)
-    for probe in planned_probes(plan.settings.eval, inputs.streams_folder):
+    for probe in planned_probes(plan.settings, inputs.streams_folder):
         if probe.found != probe.wanted:
             yield _stream(probe.name, "its files are missing or differ from the plan")
     yield from data_findings(plan.settings.eval)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.memory_trace.kernels import IMPLEMENTATION, UNPADDED
+from ftc.runtime.memory_trace.rows import taught_stand_ins
 from ftc.runtime.memory_trace.sections import Marked
 from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.runtime.models.base_model import LOADING, auto_class
@@ -241,5 +242,7 @@ def watched_teacher(
     """The teacher as the loop asks it, with a mark where it is asked."""
     if model is None:
         return None
-    teacher = make_teacher(job.settings, model, arithmetic)
+    train = job.settings.train
+    rows = taught_stand_ins(job, train.micro_batch * (2 if job.accumulates else 1)) if job.taught else None
+    teacher = make_teacher(job.settings, model, arithmetic, rows)
     return replace(teacher, scorer=Marked(teacher.scorer, tracker, before="teacher"))

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from ftc.runtime.tasks import objective_of
 from ftc.spec.batches import BatchOrder
-from ftc.spec.documents.memory_trace import BatchShape
+from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from ftc.spec.documents.settings import Settings, TrainSettings
 from ftc.spec.documents.streams import Lists, TokenStream
 from ftc.spec.heads import head_card
 from ftc.spec.text_forms import form_card
 
-__all__ = ["ordered_rows", "packed_halves", "stand_in_rows"]
+__all__ = ["ordered_rows", "packed_halves", "stand_in_rows", "taught_stand_ins"]
 
 
 class _FirstParts(BatchOrder):
@@ -72,6 +72,13 @@ def stand_in_rows(settings: Settings, shape: BatchShape, count: int, end_id: int
         offsets=_lists([-1] * (2 * shape.length if objective.has_offsets else 0), count),
         table=None,
     )
+
+
+def taught_stand_ins(job: TraceJob, count: int) -> TokenStream:
+    """As many of the same rows in a teacher's own tokens: a partner for each target of the model's."""
+    assert job.taught is not None, "the teacher reads apart"
+    rows, own = stand_in_rows(job.settings, job.taught, count), _masks(job.settings, job.train)
+    return replace(rows, targets=_lists([0] * int(own[1:].sum()), count))
 
 
 def packed_halves(settings: Settings, shape: BatchShape, count: int) -> TokenStream:

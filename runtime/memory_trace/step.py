@@ -142,7 +142,8 @@ def _watched(
         with tracker, fused_on_meta(), launching:
             _train(loop_job, tracker)
             if (writing := settings.train.writing) is not None and _can_write(job):
-                _generate(job, model, tracker, groups, device, "sampling", writing.max_new_tokens)
+                writer = (model, groups) if writing.by == "model" or teacher is None else (teacher, ())
+                _generate(job, *writer, tracker, device, "sampling", writing.max_new_tokens)
                 tracker.purpose = "evaluation"
             if job.evaluation is not None:
                 tracker.answer = _all_is_seen(job, job.evaluation)
@@ -156,7 +157,7 @@ def _watched(
                 with Host(is_device=job.device.kind == "cpu") as host:
                     keep(loop_job, job.settings, tracker, Shapes(tracker, host))
             if writes_answers(job):
-                _generate(job, model, tracker, groups, device, "generation", settings.eval.max_new_tokens or 1)
+                _generate(job, model, groups, tracker, device, "generation", settings.eval.max_new_tokens or 1)
     return tracker.close()
 
 
@@ -301,8 +302,8 @@ def _evaluate(job: TraceJob, model: nn.Module, scorer: Scorer, device: torch.dev
 def _generate(
     job: TraceJob,
     model: nn.Module,
-    tracker: StorageTracker,
     groups: Sequence[Groups],
+    tracker: StorageTracker,
     device: torch.device,
     purpose: str,
     tokens: int,
@@ -313,6 +314,8 @@ def _generate(
     is_mixed = precision_card(job.settings.train.precision).is_mixed
     with eval_mode(model), MixedPrecision.switch(is_mixed):
         tracker.purpose = purpose
+        if not groups:
+            tracker.section(f"{purpose}: layers")
         write_answers(job, model, tracker, groups, device, tokens)
 
 
@@ -357,7 +360,7 @@ def _can_write(job: TraceJob) -> bool:
 def write_answers(
     job: TraceJob, model: Any, tracker: StorageTracker, groups: Sequence[Groups], device: torch.device, more: int
 ) -> None:
-    """Logs the passes over one batch of the longest prompts, with answers of so many tokens."""
+    """Logs the passes over one batch of the longest prompts, with answers of so many tokens; a teacher has no group."""
     assert job.evaluation is not None
     rows, length = job.settings.eval.batch_size, job.evaluation.length
     if job.settings.model.family == "encoder_decoder":
@@ -375,21 +378,20 @@ def write_answers(
         start = ids[:, :1].clone()
         options |= {"encoder_outputs": read, "attention_mask": mask}
         cache = model(decoder_input_ids=start, **options).past_key_values
-        _lengthen(tracker, groups[-1], cache.self_attention_cache, more - 2)
+        _lengthen(tracker, groups[-1:], cache.self_attention_cache, more - 2)
         model(decoder_input_ids=start, **{memory: cache}, **options)
         return
     cache = model(input_ids=ids, attention_mask=mask, **options).past_key_values
-    _lengthen(tracker, groups[-1], cache, more - 2)
+    _lengthen(tracker, groups[-1:], cache, more - 2)
     token, longer = ids[:, :1].clone(), torch.ones(rows, length + more - 1, dtype=torch.long, device=device)
     model(input_ids=token, attention_mask=longer, **{memory: cache}, **options)
 
 
-def _lengthen(tracker: StorageTracker, groups: Groups, cache: Any, tokens: int) -> None:
+def _lengthen(tracker: StorageTracker, stack: Sequence[Groups], cache: Any, tokens: int) -> None:
     """Makes room for what all steps but the last add; a layer that looks back only so far keeps no more."""
-    if tokens <= 0:
-        return
-    for number, layer in enumerate(cache.layers):
-        tracker.section(layers_name(tracker.purpose, groups), groups.of(number))
+    for number, layer in enumerate(cache.layers if tokens > 0 else ()):
+        for groups in stack:
+            tracker.section(layers_name(tracker.purpose, groups), groups.of(number))
         window = getattr(layer, "sliding_window", None)
         length = layer.keys.shape[-2] + tokens
         length = min(length, max(window - 1, layer.keys.shape[-2])) if window else length

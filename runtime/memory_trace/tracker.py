@@ -321,7 +321,7 @@ def card_buffers(capability: tuple[int, int]) -> Buffers:
         before[quantized.default] = _gemm_4bit
     return Buffers(
         before=before,
-        within={_aten._softmax_backward_data.default: _softmax_backward},
+        within={_aten._softmax_backward_data.default: _softmax_backward, _aten.sort.stable: _sorting},
         products=frozenset((*_PRODUCTS, *before)),
         workspace=workspace_bytes(capability),
     )
@@ -341,6 +341,13 @@ def _softmax_backward(args: Sequence[Any]) -> Sequence[int]:
     output = args[1]
     assert isinstance(output, torch.Tensor)
     return (output.numel() * 4,)
+
+
+def _sorting(args: Sequence[Any]) -> Sequence[int]:
+    """What a radix sort goes to and fro between, keys and 64-bit places once more, and the places it begins with."""
+    keys = args[0]
+    assert isinstance(keys, torch.Tensor)
+    return (keys.numel() * 8, keys.numel() * (8 + keys.element_size()))
 
 
 def _gemm_4bit(args: Sequence[Any]) -> Sequence[int]:

@@ -87,7 +87,8 @@ class PreferenceScorer:
         arithmetic: Arithmetic,
     ) -> None:
         assert settings.train.preference is not None, "the plan says which loss compares the answers"
-        self._language = LanguageScorer(model, settings.model, arithmetic, settings.train.loss_chunk_size)
+        self.language = LanguageScorer(model, settings.model, arithmetic, settings.train.loss_chunk_size)
+        """Reads the sequences; it is hooked into the model."""
         self._pad_id = settings.model.pad_id
         self._settings = settings.train.preference
         self._references: dict[int, torch.Tensor] = {}
@@ -126,7 +127,7 @@ class PreferenceScorer:
 
     def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """(B, 2) log-probability of the chosen and of the rejected answer."""
-        losses = target_losses(self._language, model, batch)
+        losses = target_losses(self.language, model, batch)
         sums = torch.zeros(len(batch.ids), dtype=torch.float32, device=losses.device)
         assert batch.sequences is not None
         sums = sums.index_add(0, batch.sequences, -losses)
@@ -179,7 +180,7 @@ class RatedScorer(PreferenceScorer):
 
     def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """(2B, 1) log-probability of each sequence."""
-        losses = target_losses(self._language, model, batch)
+        losses = target_losses(self.language, model, batch)
         sums = torch.zeros(len(batch.ids), dtype=torch.float32, device=losses.device)
         return sums.index_add(0, batch.owners, -losses)[:, None]
 

@@ -41,6 +41,7 @@ __all__ = [
     "Prediction",
     "ProbabilityScorer",
     "Scorer",
+    "Taught",
     "cross_entropy",
     "focal_loss",
     "next_tokens",
@@ -233,6 +234,24 @@ def _focused(losses: torch.Tensor, gamma: float) -> torch.Tensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Taught:
+    """A batch's rows in the tokens of a teacher with another tokenizer.
+
+    Attributes:
+        batch: What it reads.
+        pairs: (N,) for each target of the model the one of the teacher's that begins at the same character; -1 where
+            none does.
+    """
+
+    batch: Batch
+    pairs: torch.Tensor
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> Taught:
+        """The same on a device."""
+        return Taught(self.batch.to(device), self.pairs.to(device, non_blocking=non_blocking))
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Rows that go through the model at once. B rows, T tokens in the longest, N things to predict.
 
@@ -269,6 +288,8 @@ class Batch:
     """(N,) of the sampled answer that each target token belongs to; None elsewhere."""
     weights: torch.Tensor | None = None
     """(N,) what each target token's loss is multiplied by; None where that is 1."""
+    taught: Taught | None = None
+    """The same rows in a teacher's own tokens; None where it reads the model's."""
     pixels: torch.Tensor | None = None
     """(I, C, H, W) images of all rows, one behind the other, as the model's processor makes them; None without any."""
 

@@ -1,23 +1,29 @@
-"""Answers that a model in training writes: what reinforcement learning and on-policy distillation share.
+"""Answers that are written in training, by the model or its teacher: what reinforcement and distillation share.
 
 Every answer draws from a generator of its own, whose seed follows from the plan's, the step, the prompt and the
-answer's number. So an answer depends on the weights and on nothing else that was drawn, and a run that is resumed
-writes what the uninterrupted run wrote.
+answer's number. So an answer depends on the weights and on nothing else that was drawn: a run that is resumed writes
+what the uninterrupted run wrote, and several processes, each of which writes its share, what one would have written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from ftc.runtime.evaluation.generate import batches_to_write, configured, generated
+from ftc.runtime.evaluation.scoring import shared_batches
+from ftc.runtime.execution.accelerator import StopTogether
+from ftc.runtime.models.sharding import reshard
 from ftc.runtime.training.seeding import stream_seed
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 __all__ = ["AnswerWriter", "Asked", "Sampler"]
 
@@ -59,23 +65,25 @@ class Sampler:
 
 
 class AnswerWriter:
-    """Has the model write the answers of a step.
+    """Has a model write the answers of a step.
 
     Args:
-        model: The model in training, without any wrapper for several devices.
+        model: The model in training, without any wrapper for several devices, or its teacher.
         prompts: The training split.
         settings: The plan's, which has answers written.
-        stop: Asked between batches.
-        device: Where the model is.
+        stop: Asked between batches; by several processes before the first alone, since each has as many as its share.
+        accelerator: Knows the device and the other processes.
     """
 
     def __init__(
-        self, model: Any, prompts: TokenStream, settings: Settings, stop: StopRequest, device: torch.device
+        self, model: Any, prompts: TokenStream, settings: Settings, stop: StopRequest, accelerator: Accelerator
     ) -> None:
         assert settings.train.writing is not None, "the plan says how answers are written"
         assert settings.seeds.sampling is not None, "and from which seed"
         self._model, self._prompts, self._settings = model, prompts, settings
-        self._stop, self._device = stop, device
+        self._accelerator, self._device = accelerator, accelerator.device
+        self._is_shared = accelerator.num_processes > 1
+        self._stop = StopTogether(accelerator, stop) if self._is_shared else stop
         self._writing, self._seed = settings.train.writing, settings.seeds.sampling
 
     @contextmanager
@@ -87,13 +95,16 @@ class AnswerWriter:
         with torch.no_grad():
             yield
         self._model.train(was_training)
+        reshard(self._model)
 
     def written(self, step: int, asked: Sequence[Asked]) -> list[list[int]]:
         """The tokens of each answer, with the one that ends it, within a block of `ready`.
 
+        Of several processes each writes a share, and all of them get all answers.
+
         Args:
             step: Counted from 0.
-            asked: Which answers.
+            asked: Which answers; the same in all processes.
 
         Raises:
             Interrupted: Somebody asked to stop.
@@ -111,15 +122,30 @@ class AnswerWriter:
         )
         lines: dict[int, list[int]] = {}
         lengths = [prompts.prompt_length(one.prompt) for one in asked]
+        longest_first = sorted(range(len(asked)), key=lambda place: (-lengths[place], place))
+
+        def batches(share: list[int]) -> list[list[int]]:
+            own = [lengths[place] for place in share]
+            return [[share[one] for one in some] for some in batches_to_write(self._model, own, self._settings)]
+
+        self._stop.check()
         with configured(self._model, config):
-            for places in batches_to_write(self._model, lengths, self._settings):
-                self._stop.check()
+            for places, counts in shared_batches(self._model, longest_first, batches, self._accelerator):
+                if not self._is_shared:
+                    self._stop.check()
                 some = [asked[place] for place in places]
                 numbers = [one.prompt for one in some]
                 seeds = [stream_seed(self._seed, step, int(prompts.rows[one.prompt]), one.answer) for one in some]
-                draw = [Sampler(seeds, self._writing.temperature, self._writing.top_k, self._device)]
-                found = generated(self._model, prompts, numbers, self._settings, self._device, logits_processor=draw)
-                for place, line in zip(places, found, strict=True):
+                heat, top = self._writing.temperature, self._writing.top_k
+                draw: dict[str, Any] = {}
+                if heat:
+                    draw = {"logits_processor": [Sampler(seeds, heat, top, self._device)]}
+                found = generated(self._model, prompts, numbers, self._settings, self._device, **draw)
+                for place, line in zip(places, found if counts else [], strict=counts):
                     end = next((number for number, token in enumerate(line, start=1) if token in stops), len(line))
                     lines[place] = line[:end]
+        if self._is_shared:
+            from accelerate.utils import gather_object
+
+            lines = dict(gather_object(list(lines.items())))
         return [lines[place] for place in range(len(asked))]

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,7 @@ class Job:
     """Where a step's rows come from: a stream, or the model itself."""
     accelerator: Accelerator
     teacher: Teacher | None = None
-    """What is distilled from beside the rows; None where nothing is."""
+    """What is distilled from beside the rows, or writes answers; None where nothing is."""
     loss: PackageLoss | None = None
     """What takes the place of the scorer's losses in training; None for nothing."""
     class_weights: torch.Tensor | None = None
@@ -187,6 +187,8 @@ def _batch(job: Job, fed: StepRows, rows: list[int], digest: BatchDigest, made: 
     """A micro-batch on its device, after its digest was taken."""
     batch = made or _made(job, fed, rows)
     digest.add([int(fed.rows.rows[row]) for row in rows], batch)
+    if job.teacher is not None and (taught := job.teacher.taught(rows)) is not None:
+        batch = replace(batch, taught=taught)
     return batch.to(job.accelerator.device)
 
 
@@ -211,7 +213,7 @@ def _loss(job: Job, batch: Batch, weight: float, targets: int = 0) -> torch.Tens
     Scores are never named here: a name would keep them through the backward pass.
     """
     # The teacher comes first, while the model keeps nothing for its backward pass.
-    wanted = job.teacher.answers(batch) if job.teacher else None
+    wanted = job.teacher.answers(batch) if job.teacher and job.teacher.settings.judges else None
 
     def losses(scores: torch.Tensor, lines: slice) -> torch.Tensor:
         part = batch.part(lines)
@@ -224,7 +226,8 @@ def _loss(job: Job, batch: Batch, weight: float, targets: int = 0) -> torch.Tens
         if job.class_weights is not None:
             found = found * job.class_weights[part.targets]
         if job.teacher is not None and wanted is not None:
-            found = job.teacher.blended(found, scores, wanted(lines))
+            pairs = batch.taught.pairs[lines] if batch.taught else None
+            found = job.teacher.blended(found, scores, wanted(lines), pairs)
         if job.train.z_loss is not None:
             found = found + job.train.z_loss * scores.logsumexp(dim=-1).square()
         return found

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.rewards import is_correct
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
 __all__ = ["SampledRows"]
 
 
@@ -40,7 +43,7 @@ class SampledRows:
         settings: The plan's.
         decode: Tokens to text.
         stop: Asked between batches.
-        device: Where the model is.
+        accelerator: Knows the device.
     """
 
     def __init__(
@@ -51,12 +54,12 @@ class SampledRows:
         settings: Settings,
         decode: Callable[[list[int]], str],
         stop: StopRequest,
-        device: torch.device,
+        accelerator: Accelerator,
     ) -> None:
         assert settings.train.sampling is not None, "the plan says how answers are sampled"
         self._model, self._scorer, self._prompts, self._settings = model, scorer, prompts, settings
-        self._decode, self._device = decode, device
-        self._writer = AnswerWriter(model, prompts, settings, stop, device)
+        self._decode, self._device = decode, accelerator.device
+        self._writer = AnswerWriter(model, prompts, settings, stop, accelerator)
         self._sampling: SamplingSettings = settings.train.sampling
         train = settings.train
         groups = train.batch_size // self._sampling.group_size

@@ -17,11 +17,11 @@ from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batch, target_losses
 from ftc.runtime.training.answer_writer import AnswerWriter
 from ftc.runtime.training.compiled import compile_layers
+from ftc.runtime.training.distillation import Teacher
 from ftc.runtime.training.fused import use_kernels
 from ftc.runtime.training.hooks import HOOKS, Training, digests_together, note_progress, weight_checksum
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.loss_scale import LossScale
-from ftc.runtime.training.on_policy import OnPolicyRows
 from ftc.runtime.training.optimizers import make_optimizer, state_misfit
 from ftc.runtime.training.router_loss import router_loss_of
 from ftc.runtime.training.sampling import SampledRows
@@ -29,6 +29,7 @@ from ftc.runtime.training.selection import Progress
 from ftc.runtime.training.signals import Interrupted
 from ftc.runtime.training.sources import MaskedRows, RowSource, StreamRows
 from ftc.runtime.training.weight_average import average_of
+from ftc.runtime.training.written_rows import WrittenRows
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import Resumed
@@ -159,6 +160,7 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
     assert rows is not None, "a plan has training rows"
     learn_references(session, work, "train")
     parameters, weights = trainable_tensors(work.model), settings.train.class_weights
+    teacher = session.build_teacher()
     job = Job(
         train=settings.train,
         seeds=settings.seeds,
@@ -166,9 +168,9 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
         parameters=parameters,
         scorer=work.scorer,
         optimizer=make_optimizer(parameters, settings.train, work.model),
-        source=_source(session, work, rows),
+        source=_source(session, work, rows, teacher),
         accelerator=session.accelerator,
-        teacher=session.build_teacher(),
+        teacher=teacher,
         router=router_loss_of(work.model, settings.train),
         loss=package_loss_of(settings),
         class_weights=torch.tensor(weights, device=session.accelerator.device) if weights else None,
@@ -182,14 +184,13 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
     return job
 
 
-def _source(session: Session, work: ModelWithScorer, rows: TokenStream) -> RowSource:
-    """Where the rows of each step come from: the training split, or the model's answers to it."""
+def _source(session: Session, work: ModelWithScorer, rows: TokenStream, teacher: Teacher | None) -> RowSource:
+    """Where the rows of each step come from: the training split, or the model's or its teacher's answers to it."""
     settings = session.plan.settings
     train = settings.train
     if isinstance(work.scorer, ReinforcementScorer):
-        texts = tokenizer_folder(session.inputs.model_folder, settings.model.tokenizer)
-        decode, device = TextDecoder(texts), session.accelerator.device
-        return SampledRows(work.model, work.scorer, rows, settings, decode, session.stop, device)
+        decode = TextDecoder(tokenizer_folder(session.inputs.model_folder, settings.model.tokenizer))
+        return SampledRows(work.model, work.scorer, rows, settings, decode, session.stop, session.accelerator)
     order = BatchOrder(
         rows.lengths,
         train.batch_size,
@@ -205,8 +206,9 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream) -> RowSo
         return MaskedRows(rows, order, train.spans, settings.seeds.masking, step_spans)
     plain = StreamRows(rows, order)
     if train.writing is not None:
-        writer = AnswerWriter(work.model, rows, settings, session.stop, session.accelerator.device)
-        return OnPolicyRows(plain, writer, settings)
+        model = teacher.model if teacher is not None and train.writing.by == "teacher" else work.model
+        writer = AnswerWriter(model, rows, settings, session.stop, session.accelerator)
+        return WrittenRows(plain, writer, settings)
     return plain
 
 

@@ -8,7 +8,8 @@ CODES: tuple[Code, ...] = (
         id="FTC300",
         title="unsafe path",
         cause="Paths in a recipe are relative to the recipe's folder and must stay inside the project, after links "
-        "are resolved. This keeps recipes portable, and a recipe from a stranger can't read other files.",
+        "are resolved. This keeps recipes portable, and a recipe from a stranger can't read other files. A path on the "
+        "command line is refused where a part of it is longer than any file's name can be.",
         wrong="data: {source: {path: /home/me/train.csv}}",
         right="data: {source: {path: data/train.csv}}",
     ),

@@ -57,9 +57,10 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC446",
         title="setting that sampled answers can't have",
-        cause="Answers are sampled by one process before each step and trained on as they are: they are not packed, "
-        "their labels are not smoothed, and several devices do not share them. Nor are they reference answers, so that "
-        "beside a teacher's loss nothing else counts.",
+        cause="Answers are sampled before each step and trained on as they are: they are not packed, and their labels "
+        "are not smoothed. Nor are they reference answers, so that beside a teacher's loss nothing else counts. "
+        "Answers that earn rewards are sampled by one process; those of distillation are shared by several devices. "
+        "They are the model's own or the teacher's, not both.",
         wrong="task: {kind: reinforcement, rewards: [{kind: exact_match}]}\nbudget: {devices: 2}",
         right="task: {kind: reinforcement, rewards: [{kind: exact_match}]}",
     ),

@@ -145,7 +145,7 @@ CODES: tuple[Code, ...] = (
         title="distillation not available for this task",
         cause="A teacher gives a probability to each possible token or class. A preference task has no such "
         "distribution: its loss compares two whole answers with the reference model. With `on_policy` the model "
-        "also has to answer the rows' prompts itself.",
+        "also has to answer the rows' prompts itself, and with `seq_kd` the teacher.",
         wrong="task: {kind: preference}\ntrain: {distillation: {teacher: ./models/teacher}}",
         right="task: {kind: chat}\ntrain: {distillation: {teacher: ./models/teacher}}",
     ),

@@ -149,4 +149,15 @@ CODES: tuple[Code, ...] = (
         right="task: {kind: question_answering, stride: 64}",
         severity=Severity.WARNING,
     ),
+    Code(
+        id="FTC348",
+        title="rows that can't be aligned with the teacher's tokens",
+        cause="With `loss: uld` a teacher may have another tokenizer. The plan aligns its tokens with the model's by "
+        "the answers' text: where a token of each begins at the same character, their probabilities are compared. A "
+        "row whose answer is another text once the two tokenizers have read it, or that is too long for the teacher, "
+        "is learned from its own answer alone. If that holds for all rows, the teacher would have no effect.",
+        wrong="train: {distillation: {teacher: ./models/uncased, loss: uld}}",
+        right="train: {distillation: {teacher: ./models/cased, loss: uld}}",
+        severity=Severity.WARNING,
+    ),
 )

@@ -78,9 +78,9 @@ CODES = (
         id="FTC757",
         title="a run without rows to compare with",
         cause="`ftc drift` compares new rows with the run's own, as the lock names them. They are tokens in ftc's "
-        "cache, from which they are gone, or in which they are others by now. The finding names the data files that "
-        "changed.",
-        wrong="rm -r ~/.cache/ftc; ftc drift 7f3a2b --data new.jsonl",
+        "cache, from which they are gone, or in which they are others by now, and what the run keeps of them in "
+        "`drift.safetensors` is not there either. The finding says why, and names the data files that changed.",
+        wrong="rm -r ~/.cache/ftc runs/tickets/7f3a2b*/drift.safetensors; ftc drift 7f3a2b --data new.jsonl",
         right="ftc plan tickets.yaml; ftc drift 7f3a2b --data new.jsonl",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),

@@ -9,8 +9,37 @@ from pydantic import Field
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.intervals import Interval
 from ftc.spec.documents.streams import Split
+from ftc.spec.heads import Head, head_card
+from ftc.spec.text_forms import FormName, form_card
 
-__all__ = ["DataDrift", "DriftAspect", "DriftTest", "MetricDrift", "NovelRow", "Verdict"]
+__all__ = [
+    "MOST_ROWS",
+    "DataDrift",
+    "DriftAspect",
+    "DriftTest",
+    "MetricDrift",
+    "NovelRow",
+    "Verdict",
+    "has_own_form",
+    "keeps_answers",
+]
+
+MOST_ROWS = 1_000
+"""Most rows of each side that are compared, unless more are asked for, and most that a run keeps something of."""
+
+
+def has_own_form(form: FormName, head: Head) -> bool:
+    """Whether rows are compared in the form that was trained on, since a row alone has none of its own: blocks of
+    text, and pairs of answers that are scored.
+    """
+    card = form_card(form)
+    return card.is_self_supervised or (card.is_pair and head_card(head).is_new)
+
+
+def keeps_answers(form: FormName, head: Head) -> bool:
+    """Whether a run keeps its answers to validation rows: a head gives them at once, and writing takes too long."""
+    return not head_card(head).writes and not has_own_form(form, head)
+
 
 DriftAspect = Literal["inputs", "damage", "answers", "metrics"]
 """What a test looks at: what the model is given, rows that it can't read, what it answers, or how good that is."""
@@ -47,7 +76,8 @@ class NovelRow(Document):
     place: str
     """Its name, such as `new.jsonl:38`."""
     distance: Real
-    """Mean cosine distance to the five nearest of the run's rows: 0 is the same words, 1 is none in common."""
+    """Mean cosine distance to the five nearest of the run's rows: 0 is the same words, 1 is none in common. Where the
+    run's words are gone, it is that of the model's states."""
     p: Real
     """Share of the run's rows that are as far from the others, with this one."""
     text: str

@@ -19,7 +19,7 @@ from ftc.spec.quantized_weights import ImitatedKind
 from ftc.spec.reinforcement_losses import ReinforcementLoss
 from ftc.spec.reranking_losses import RerankingLoss
 from ftc.spec.rewards import RewardTerm
-from ftc.spec.sections.train import OnPolicy, TeacherQuantization
+from ftc.spec.sections.distillation import OnPolicy, SequenceLevel, TeacherQuantization
 from ftc.spec.writing import Writing
 
 __all__ = [
@@ -69,12 +69,22 @@ class DistillationSettings(Document):
     beta: Real | None = None
     """Weight of the teacher in the mixture of the generalized JSD; absent where the loss itself says it."""
     on_policy: OnPolicy | None = None
-    """Answers that the model writes itself; absent where rows alone are trained on."""
+    """Answers that the model writes itself; absent where it writes none."""
+    seq_kd: SequenceLevel | None = None
+    """Answers that the teacher writes in place of the rows'; absent where it writes none."""
+    stream_sha256: str | None = None
+    """Digest of the training rows in the teacher's own tokens; absent where these are the model's."""
 
     @property
     def writing(self) -> Writing | None:
-        """How the model writes answers that it is trained on; None where rows alone are trained on."""
-        return self.on_policy.writing if self.on_policy is not None else None
+        """How answers are written that the model is trained on; None where rows alone are trained on."""
+        asked = self.on_policy or self.seq_kd
+        return asked.writing if asked is not None else None
+
+    @property
+    def judges(self) -> bool:
+        """Whether the teacher's probabilities count, beside answers that it may have written."""
+        return self.weight > 0
 
     @property
     def mixture(self) -> float:
@@ -85,7 +95,7 @@ class DistillationSettings(Document):
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        absent = [name for name in ("beta", "on_policy") if getattr(self, name) is None]
+        absent = [name for name in ("beta", "on_policy", "seq_kd", "stream_sha256") if getattr(self, name) is None]
         return {name: value for name, value in handler(self).items() if name not in absent}
 
 
@@ -143,11 +153,13 @@ class SamplingSettings(Document):
     def writing(self) -> Writing:
         """How the model writes."""
         return Writing(
+            by="model",
             answers=self.group_size,
             max_new_tokens=self.max_new_tokens,
             temperature=self.temperature,
             top_k=self.top_k,
             share=1.0,
+            divides=False,  # a group's rewards are compared where its answers are written
         )
 
 

@@ -51,6 +51,8 @@ class TraceJob(Document):
     """That of the teacher; None where there is none."""
     settings: Settings
     train: BatchShape
+    taught: BatchShape | None = None
+    """A row in the teacher's own tokens; None where it reads the model's."""
     evaluation: BatchShape | None
     """None where nothing is evaluated."""
     device: TraceDevice
@@ -98,7 +100,8 @@ class TraceJob(Document):
             },
             "new_tokens": settings["eval"]["max_new_tokens"],
             **({"trained_tokens": writing.max_new_tokens} if (writing := self.settings.train.writing) else {}),
-            "shapes": [plain["train"], plain["evaluation"]],
+            **({"writer": writing.by} if writing and writing.by != "model" else {}),
+            "shapes": [plain["train"], plain["evaluation"], *([plain["taught"]] if self.taught else [])],
             "device": plain["device"],
         }
         for knob in KNOBS:
@@ -119,6 +122,7 @@ class TraceJob(Document):
         plain = lesson.to_json()
         kept = {name: plain[name] for name in ("loss", "precision", "quantization")}
         kept |= {"beta": lesson.beta} if lesson.beta is not None else {}
+        kept |= {} if lesson.judges else {"judges": False}
         return {**kept, "config": self.teacher, "outputs": plain["teacher"]["outputs"]}
 
 

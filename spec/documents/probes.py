@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ftc.spec import canonical
 from ftc.spec.base import Document
-from ftc.spec.documents.settings import EvalSettings
+from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.slices import Groups
-from ftc.spec.documents.streams import open_stream
+from ftc.spec.documents.streams import TAUGHT, open_stream
 
 __all__ = ["Probe", "Swapped", "planned_probes", "swaps_digest"]
 
@@ -46,12 +46,14 @@ class Probe:
     found: str | None
 
 
-def planned_probes(settings: EvalSettings, folder: Path) -> Iterator[Probe]:
-    """Everything that a plan measures on beside its splits, as it lies in the folder of the streams."""
+def planned_probes(plan: Settings, folder: Path) -> Iterator[Probe]:
+    """Everything that a plan measures on beside its splits, or teaches by, as it lies in the folder of the streams."""
+    settings, lesson = plan.eval, plan.train.distillation
     kinds: tuple[tuple[str, str | None, Callable[[Path], str]], ...] = (
         ("groups", settings.groups_sha256, _groups_digest),
         ("retention", settings.retention_sha256, lambda folder: _stream_digest(folder, "retention")),
         ("swaps", settings.swaps_sha256, _swaps_digest),
+        (TAUGHT, lesson.stream_sha256 if lesson else None, lambda folder: _stream_digest(folder, TAUGHT)),
         *(
             (one.name, one.stream_sha256, lambda folder, name=one.name: _stream_digest(folder, name))
             for one in settings.baselines

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS",
     "SPLITS",
+    "TAUGHT",
     "DroppedRow",
     "Lists",
     "RowLengths",
@@ -55,6 +56,9 @@ __all__ = [
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 """Every part of the data, in the order in which they are named."""
+TAUGHT = "taught"
+"""Stem of the training rows in the tokens of a teacher with another tokenizer; `targets` are the numbers of its targets
+that the model's are compared with, -1 for none."""
 COLUMNS = ("ids", "mask", "prompt_length", "label", "row", "place", "targets", "offsets", "texts")
 """Columns of a stream's file, in their order."""
 _WITH_IMAGES = (*COLUMNS, "images")

@@ -58,8 +58,8 @@ class Recipe(Document):
 
     @property
     def writing(self) -> Writing | None:
-        """How the model writes answers that it is trained on; None where rows alone are trained on."""
+        """How answers are written that the model is trained on; None where rows alone are trained on."""
         if (sampling := self.task.sampling) is not None:
             return sampling.writing
         lesson = self.train.distillation
-        return lesson.on_policy.writing if lesson is not None and lesson.on_policy is not None else None
+        return lesson.writing if lesson is not None else None

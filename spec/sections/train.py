@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from ftc.spec.base import Document, Effect, Real
 from ftc.spec.checkpointing import Recomputing
-from ftc.spec.divergences import Divergence
 from ftc.spec.extension_points import ENTRY
 from ftc.spec.fused_kernels import AskedKernels
 from ftc.spec.knobs import effects_in
@@ -16,21 +15,18 @@ from ftc.spec.optimizer_choice import usual_optimizer
 from ftc.spec.optimizer_keys import OptimizerKeys
 from ftc.spec.optimizers import OptimizerKind
 from ftc.spec.parameter_patterns import MOST_PATTERNS, ParameterPattern
-from ftc.spec.precisions import AskedPrecision, AskedType
+from ftc.spec.precisions import AskedPrecision
 from ftc.spec.quantized_weights import ImitatedKind
 from ftc.spec.schedules import ScheduleKeys, ScheduleKind
+from ftc.spec.sections.distillation import Distillation
 from ftc.spec.shardings import AskedSharding
-from ftc.spec.writing import Writing
 
 __all__ = [
-    "Distillation",
     "EarlyStopping",
-    "OnPolicy",
     "Optimizer",
     "ParameterGroup",
     "QuantizeAware",
     "Schedule",
-    "TeacherQuantization",
     "Train",
 ]
 
@@ -92,86 +88,6 @@ class EarlyStopping(Document):
     """Evaluations without improvement before the run stops. Default: 2, because one may be chance."""
     min_delta: Real = Field(default=0.0, ge=0)
     """Smallest change that counts as improvement, in the metric's own unit. Default: 0, so that any gain counts."""
-
-
-TeacherQuantization = Literal["nf4", "int8"]
-"""Forms of bitsandbytes in which a teacher's linear layers may be held."""
-
-
-class OnPolicy(Document):
-    """On-policy distillation (GKD, Agarwal et al. 2024): in a share of the steps the model writes its own answers to
-    the rows' prompts and learns what the teacher says of each of their tokens, so that it is corrected where it goes
-    wrong itself. Each answer is kept in the run's folder, so that an audit recomputes what these steps were fed.
-    """
-
-    EFFECT: ClassVar[Effect] = Effect.NUMERICS
-
-    lmbda: Real = Field(default=0.5, gt=0, le=1)
-    """Share of the optimizer steps that train on answers of the model itself, evenly spread; the others train on the
-    rows' answers. Default: 0.5, as in TRL."""
-    max_new_tokens: int = Field(default=128, ge=1, le=131_072)
-    """Longest answer that is written in training, in tokens. Default: 128, as in TRL."""
-    temperature: Real = Field(default=1.0, gt=0, le=10)
-    """Sampling temperature. Default: 1, the model's own distribution, as in the paper."""
-    top_k: int = Field(default=0, ge=0)
-    """Tokens among which each token is sampled, the likeliest; 0 for all. Default: 0, the model's own distribution."""
-
-    @property
-    def writing(self) -> Writing:
-        """How the model writes."""
-        return Writing(
-            answers=1,
-            max_new_tokens=self.max_new_tokens,
-            temperature=self.temperature,
-            top_k=self.top_k,
-            share=self.lmbda,
-        )
-
-
-class Distillation(Document):
-    """A teacher: a model that knows the task already, whose probabilities are learned beside the rows' own answers.
-
-    The loss of each target is `(1 - weight) * cross entropy + weight * temperature^2 * divergence` (Hinton et al.
-    2015). The teacher is never changed, and it is asked again in every step.
-    """
-
-    EFFECT: ClassVar[Effect] = Effect.NUMERICS
-
-    teacher: str = Field(min_length=1, max_length=300)
-    """Folder relative to the recipe, or hub id: a model with the task's own head, the base model's tokenizer and the
-    task's labels, such as the whole model that a run of ftc leaves."""
-    revision: str | None = Field(default=None, min_length=1, max_length=200)
-    """Branch, tag or commit of the teacher on the hub. Default: the main branch; the lock pins its commit."""
-    loss: Divergence = "forward_kl"
-    """Divergence that is minimized. `forward_kl`: from the teacher to the model. `reverse_kl`: from the model to the
-    teacher, for a model much smaller than the teacher (MiniLLM, Gu et al. 2024). `jsd`: the mean of both to their
-    average. `generalized_jsd`: between these three, by `beta` (GKD, Agarwal et al. 2024). Default: forward_kl, as in
-    the paper."""
-    beta: Real = Field(default=0.5, ge=0, le=1)
-    """Weight of the teacher in the mixture of `generalized_jsd`, as in TRL: 0 is `forward_kl`, 0.5 `jsd` and 1
-    `reverse_kl`. Default: 0.5, as in TRL; the other losses don't know it."""
-    temperature: Real = Field(default=2.0, gt=0, le=100)
-    """Temperature that divides the logits of both models before the softmax; a higher one shows more of the teacher's
-    second choices. Default: 2, as in DistilBERT, and 1 with `on_policy`, as in TRL."""
-    weight: Real = Field(default=0.5, gt=0, le=1)
-    """Weight of the teacher's loss; the rest is the loss on the rows' own answers. Default: 0.5, equal weights, and 1
-    with `on_policy`: what the model writes itself is no reference answer."""
-    on_policy: OnPolicy | None = None
-    """Answers that the model writes itself and the teacher judges. Default: none, so that every step trains on the
-    rows' answers."""
-    precision: AskedType = "auto"
-    """Data type of the teacher's weights. Default `auto`: the precision of the run."""
-    quantization: TeacherQuantization | None = None
-    """Load the teacher's linear layers in 4 or 8 bits: less memory, slightly less accurate probabilities. Default:
-    none, because the model learns from the teacher."""
-
-    @model_validator(mode="after")
-    def _as_written_answers_need(self) -> Self:
-        """Where the model writes answers itself, the teacher alone counts, at its own probabilities."""
-        if self.on_policy is not None:
-            for name in {"temperature", "weight"} - self.model_fields_set:
-                object.__setattr__(self, name, 1.0)  # a copy would be lost where Python makes the section
-        return self
 
 
 class QuantizeAware(Document):

@@ -142,6 +142,11 @@ class RunFolder:
         return self.path / "reference.safetensors"
 
     @property
+    def drift_reference(self) -> Path:
+        """What the tuned model makes of validation rows, without their texts; `ftc drift` compares with it."""
+        return self.path / "drift.safetensors"
+
+    @property
     def outcomes(self) -> Path:
         """What each model made of each test row, a line each."""
         return self.path / "predictions.ndjson"

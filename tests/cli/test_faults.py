@@ -28,6 +28,14 @@ def test_a_file_error_is_one_line(world: World, capsys: Capture, monkeypatch: py
     assert capsys.readouterr() == ("", "error: recipes/x\\x1b.yaml: No such file or directory\n")
 
 
+def test_a_name_that_no_file_can_have_is_a_finding(world: World, capsys: Capture) -> None:
+    assert main(["validate", f"{'a' * 300}.yaml"]) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert "error[FTC300]: `aaa" in said
+    assert "a part of the path has 305 characters" in said
+    assert "help: name a file" in said
+
+
 def test_a_file_error_without_a_name(world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, OSError("the hub did not answer"))
     assert main(["runs"]) == 1

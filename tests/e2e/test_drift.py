@@ -13,6 +13,7 @@ import pytest
 
 from ftc import api
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.storage.paths import streams_folder
 from tests.e2e.conftest import Ftc, finished_project, in_a_copy
 from tests.support.projects import PROJECTS, write_rows
 
@@ -59,7 +60,7 @@ def test_rows_of_the_same_kind_have_not_drifted(project: Path, ftc: Ftc) -> None
     assert (code, found["verdict"]) == (0, "no drift"), found
     assert (found["schema"], found["reference"], found["new_rows"]) == ("ftc.data-drift/1", "validation", 100)
     assert 0.5 < float(found["minimum_detectable_auc"]) < 0.75
-    assert {"inputs", "novel rows", "length", "predicted classes", "confidence", "accuracy"} <= {
+    assert {"inputs", "states", "novel rows", "length", "predicted classes", "confidence", "accuracy"} <= {
         one["name"] for one in found["tests"]
     }
     assert found["metrics"]["accuracy"]["rows"] == 100
@@ -138,10 +139,52 @@ def test_mistakes_are_reported(project: Path, ftc: Ftc, tmp_path: Path) -> None:
     assert ftc("drift", run).code == 64
     shutil.rmtree(tmp_path / "copy" / "cache" / "streams")
     (project / "rows.csv").write_text("text,label\na,film\n", encoding="utf-8")
+    _kept(project).unlink()
     gone = ftc("drift", run, "--data", "new.csv")
     assert (gone.code, "[FTC757]" in gone.err) == (1, True), gone.text
     assert "`rows.csv` has changed since" in gone.text
+    assert "`drift.safetensors` is gone" in gone.text
     assert "restore these files as they were" in gone.text
+
+
+def _kept(project: Path) -> Path:
+    return api.runs(project)[0].folder / "drift.safetensors"
+
+
+def test_what_a_run_keeps_stands_for_its_rows(project: Path, ftc: Ftc, tmp_path: Path) -> None:
+    """The training data may be gone: what the model made of its validation rows is by digest in the record."""
+    run = api.runs(project)[0]
+    file = _kept(project)
+    assert file.name in run.record.outputs
+    held = file.read_bytes()
+    assert not [text for text, _ in _rows(project / "rows.csv") if text.encode() in held], "it holds no text"
+    whole = api.data_drift(run, "new.csv").report
+    assert not any("again" in note for note in whole.notes)
+    file.unlink()
+    again = api.data_drift(run, "new.csv").report
+    assert again.notes == ("the run's own rows are read again: `drift.safetensors` is gone",)
+    kinds = {one.name: one for one in whole.tests}
+    assert kinds.keys() - {one.name for one in again.tests} == {"states"}
+    for one in again.tests:
+        assert (one.value, one.p, one.detail) == (kinds[one.name].value, kinds[one.name].p, kinds[one.name].detail)
+
+    file.write_bytes(held)
+    shutil.rmtree(tmp_path / "copy" / "cache" / "streams")
+    (project / "rows.csv").unlink()
+    alone = api.data_drift(run, "new.csv").report
+    assert alone.verdict == "no drift"
+    assert kinds.keys() - {one.name for one in alone.tests} == {"inputs"}
+    assert any(note.startswith("words are not compared: ") for note in alone.notes)
+    assert {one.name: one.p for one in alone.tests}["predicted classes"] == kinds["predicted classes"].p
+    rows = [[" ".join(word[::-1] for word in text.split())] for text, _ in _rows(project / "new.csv")]
+    _write(project / "other.csv", rows, ("text",))
+    code, found = _report(ftc, "other.csv")
+    said = {one["name"]: one["drifted"] for one in found["tests"]}
+    assert (code, said["states"], len(found["novel"])) == (7, True, 10), found["tests"]
+    file.write_bytes(held[:-1] + bytes([held[-1] ^ 1]))
+    refused = ftc("drift", run.record.id, "--data", "new.csv")
+    assert "`drift.safetensors` is not the file that the record names" in refused.text
+    assert "[FTC757]" in refused.err
 
 
 @pytest.mark.sample(2)
@@ -163,6 +206,17 @@ def test_every_task(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "inputs" in {one.name for one in found.tests} or makes_blocks, "few rows make a block"
     answers = any(one.aspect == "answers" for one in found.tests) or bool(found.classes)
     assert answers != any(note.startswith("answers are not compared") for note in found.notes), found
+    kept = run.folder / "drift.safetensors"
+    assert kept.name in run.record.outputs
+    assert not any("read again" in note for note in found.notes), found.notes
+    if makes_blocks:
+        return
+    shutil.rmtree(streams_folder(run.plan.stream_key))
+    alone = api.data_drift(run, new.name).report
+    names = {one.name for one in alone.tests}
+    assert names & {"states", "vectors"}
+    assert names >= {one.name for one in found.tests if one.aspect in ("damage", "metrics")}
+    assert alone.reference_rows == found.reference_rows
 
 
 @pytest.mark.slow

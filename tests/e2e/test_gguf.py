@@ -18,9 +18,10 @@ from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.exported import ExportedModel, TemplateKept
 from ftc.spec.documents.ledger import ModelExported, read_ledger
 from ftc.verbs import export_model as verb
-from tests.e2e.conftest import Ftc, in_a_copy, pushed_as_made
+from tests.e2e.conftest import Ftc, MakeProject, in_a_copy, pushed_as_made
 from tests.support.hub_server import HubServer
 from tests.support.projects import contents, make_project
+from tests.support.test_rows import as_gated, asked, make_learnable, outcomes_of, score, sources_of
 
 pytestmark = pytest.mark.skipif("FTC_GGUF" not in os.environ, reason="has its own session: nox -s gguf")
 
@@ -287,3 +288,39 @@ def test_a_real_server_serves_the_run(run: api.Run, ftc: Ftc) -> None:
     assert found["answered"] == found["rows"]
     assert found["failed"] == []
     assert {one["code"] for one in found["findings"]} <= {"FTC756"}, answer.text
+
+
+@pytest.mark.parametrize(
+    ("format", "bits", "strategy"), [("gguf", "f32", "full"), ("gguf", "q8_0", "full"), ("lora-gguf", "f32", "lora")]
+)
+def test_a_real_server_answers_the_test_rows_as_gated(
+    finished: Path, project: MakeProject, ftc: Ftc, tmp_path: Path, format: str, bits: str, strategy: str
+) -> None:
+    """llama.cpp's own server has the exported file; its answers are scored here, and by `ftc run eval --server`."""
+    xllamacpp = pytest.importorskip("xllamacpp")
+    shutil.copytree(finished.parent / "cache" / "converters", tmp_path / "cache" / "converters")
+    gated = "metrics: [rouge_l], gates: {rouge_l: '>= 0.25'}"
+    run = api.apply(make_learnable(project("generation", strategy, steps=60, evaluation=gated), "generation", strategy))
+    words = ("--format", format, "--type", bits, "--pre-tokenizer", SPLITS, "-o", "dist/x")
+    answer = ftc("run", "export", run.record.id, *words)
+    assert answer.code == 0, answer.err
+    (file,) = Path("dist/x").glob("*.gguf")
+    params = xllamacpp.CommonParams()
+    params.n_ctx, params.n_parallel, params.warmup, params.port, params.cpuparams.n_threads = 256, 1, False, 0, 1
+    params.model.path = str(file)
+    if format == "lora-gguf":
+        (converter,) = (tmp_path / "cache" / "converters").iterdir()
+        (tmp_path / "scratch").mkdir()
+        convert(converter, run.root / "decoder", tmp_path / "base.gguf", tmp_path / "scratch", {}, SPLITS)
+        adapter = xllamacpp.CommonAdapterLoraInfo()
+        adapter.path, adapter.scale = str(file), 1.0
+        params.model.path, params.lora_adapters = str(tmp_path / "base.gguf"), [adapter]
+    server = xllamacpp.Server(params)
+    url, most, rows = f"{server.listening_address}/v1", run.plan.settings.eval.max_new_tokens, sources_of(run)
+    said = [asked(url, "tiny", row["question"], most) for row in rows]
+    if bits == "f32":
+        assert said == [one.tuned.text for one in outcomes_of(run)]
+    as_gated(run, "rouge_l", score("rouge_l", [row["answer"] for row in rows], said), same=bits == "f32")
+    found = json.loads(ftc("run", "eval", run.record.id, "--server", url, "--test", "--type", "f16", "--json").out)
+    assert found["answered"] == found["rows"] == len(rows)
+    assert [one["passed"] for one in found["answers"]["gates"]] == [True]

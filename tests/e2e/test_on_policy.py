@@ -73,13 +73,51 @@ def test_from_rows_to_audit_and_the_same_bits_after_an_interruption(project: Mak
     assert [one["subject"] for one in json.loads(forged.out)["findings"]] == ["answers.ndjson, step 2: tokens"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("heat", [0, 0.8])
+def test_a_teacher_writes_the_answers(project: MakeProject, ftc: Ftc, heat: float) -> None:
+    root = taught(project("chat", steps=4), "decoder", f"seq_kd: {{max_new_tokens: 6, temperature: {heat}}}")
+    planned = ftc("plan", "recipe.yaml", "-o", "plan.json")
+    assert planned.code == 0, planned.text
+    shown = " ".join(planned.out.split())
+    assert "it writes the answers that are learned, up to 6 tokens each" in shown, planned.out
+    assert "of the loss" not in shown, "its answers alone are learned"
+    assert ftc("apply", "plan.json", "--until", "3").code == 0
+    kept = (run_of(root) / "answers.ndjson").read_bytes()
+    assert [line["step"] for line in lines_of(run_of(root) / "answers.ndjson")] == [1] * 8 + [2] * 8 + [3] * 8
+    applied = ftc("apply", "plan.json")
+    assert applied.code == 0, applied.text
+    run = run_of(root)
+    whole = (run / "answers.ndjson").read_bytes()
+    assert whole.startswith(kept)
+    assert "it writes the answers that are learned" in (run / "README.md").read_text()
+    audited = ftc("audit", run.name, "--level", "full", "--json")
+    assert json.loads(audited.out)["verdict"] == "REPRODUCED_BITWISE", audited.text
+    assert any(
+        "batches of 4 steps made again from written answers" in one for one in json.loads(audited.out)["checked"]
+    )
+    folder = RunFolder(run.absolute())
+    edit_lines(
+        folder.answers, lambda number, line: number or line["ids"].__setitem__(0, 9 if line["ids"][0] != 9 else 8)
+    )
+    reseal(folder, with_ledger=False)
+    rechain(folder)
+    assert ftc("audit", run.name).code == 6, "another token of an answer"
+
+
+@pytest.mark.parametrize("sharding", ["ddp", "fsdp"])
+def test_several_devices_are_planned_for(project: MakeProject, ftc: Ftc, sharding: str) -> None:
+    root = taught(project("chat"), "decoder", ON_POLICY)
+    shared = ("--set", "budget.devices=2", "--set", f"train.sharding={sharding}")
+    planned = ftc("plan", "recipe.yaml", "-o", "plan.json", *shared)
+    assert planned.code == 0, planned.text
+    plan = json.loads((root / "plan.json").read_text())
+    assert plan["settings"]["train"]["world_size"] == 2
+    assert any(phase["phase"].startswith("sampling") for phase in plan["memory"]["phases"])
+
+
 @pytest.mark.parametrize(
-    ("key", "code"),
-    [
-        ("budget.devices=2", "FTC446"),
-        ("train.packing=true", "FTC446"),
-        ("train.distillation.weight=0.5", "FTC446"),
-    ],
+    ("key", "code"), [("train.packing=true", "FTC446"), ("train.distillation.weight=0.5", "FTC446")]
 )
 def test_what_written_answers_cannot_be_combined_with(project: MakeProject, ftc: Ftc, key: str, code: str) -> None:
     taught(project("chat"), "decoder", ON_POLICY)
@@ -91,6 +129,10 @@ def test_what_written_answers_cannot_be_combined_with(project: MakeProject, ftc:
 @pytest.mark.parametrize(
     ("task", "lesson", "code"),
     [
+        ("pretraining", "seq_kd: {}", "FTC280"),
+        ("chat", "seq_kd: {max_new_tokens: 60}", "FTC448"),
+        ("chat", "seq_kd: {}, on_policy: {}", "FTC446"),
+        ("chat", "weight: 0", "FTC230"),
         ("pretraining", "on_policy: {}", "FTC280"),
         ("chat", "on_policy: {max_new_tokens: 60}", "FTC448"),
     ],
@@ -102,7 +144,7 @@ def test_who_cannot_answer_is_refused_by_name(
     refused = ftc("plan", "recipe.yaml", "--offline")
     assert refused.code == 3, refused.text
     assert code in refused.text
-    assert "on_policy" in refused.text
+    assert lesson.partition(":")[0] in refused.text
 
 
 @pytest.mark.slow

@@ -12,8 +12,8 @@ from ftc.spec.documents.companion_settings import ClassifierSettings
 from ftc.spec.documents.loss_settings import DistillationSettings, TeacherSettings
 from ftc.spec.documents.policy import Policy
 from ftc.spec.language.source import read_source
+from ftc.spec.sections.distillation import Distillation
 from ftc.spec.sections.evaluation import Classifier
-from ftc.spec.sections.train import Distillation
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support import documents
 from tests.support.projects import contents

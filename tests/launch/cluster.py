@@ -62,9 +62,10 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
         for node in ("n1", "n2"):
             words = ["slurmd", "-D", "-N", node, "-f", str(conf)]
             stack.enter_context(_daemon(words, folder / f"{node}.log", environment))
-        ends = time.monotonic() + 60
+        ends = time.monotonic() + 180
         while _idle(environment) != 2:
-            assert time.monotonic() < ends, (folder / "slurmctld.log").read_text()
+            said = "".join(log.read_text()[-2000:] for log in sorted(folder.glob("*.log")))
+            assert time.monotonic() < ends, said
             time.sleep(0.5)
         yield environment
 

@@ -45,8 +45,7 @@ class _Closed(FolderBase):
 def _run(
     root: Path, name: str, kind: str, strategy: str, classes: int, changes: dict[str, Any], stop_at: int | None
 ) -> str:
-    said = {key: tuple(value) if isinstance(value, list) else value for key, value in changes.items()}
-    job = reopen_job(root, kind, strategy, classes=classes, **said)
+    job = reopen_job(root, kind, strategy, classes=classes, **_as_settings(changes))
 
     def stop(event: Event) -> None:
         if isinstance(event, StepDone) and event.step == stop_at:
@@ -55,6 +54,13 @@ def _run(
     if stop_at is not None:
         assert execute(job.plan, job.inputs, job.folder(name), stop).status == "interrupted"
     return execute(job.plan, job.inputs, job.folder(name), lambda event: None).status
+
+
+def _as_settings(value: Any) -> Any:
+    """What JSON gives, with tuples for its lists."""
+    if isinstance(value, dict):
+        return {key: _as_settings(one) for key, one in value.items()}
+    return tuple(map(_as_settings, value)) if isinstance(value, list) else value
 
 
 def together(root: Path, jobs: list[dict[str, Any]], *, processes: int = 2) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors
 from ftc.runtime.execution.execute import Inputs, execute
 from ftc.spec.canonical import file_digest
+from ftc.spec.companions import Role
 from ftc.spec.documents.events import Event
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.lockfile import Lock, sealed
@@ -90,13 +91,14 @@ def make_job(root: Path, kind: str = "llama", strategy: str = "lora", *, classes
 
 
 def reopen_job(root: Path, kind: str = "llama", strategy: str = "lora", *, classes: int = 0, **changes: Any) -> Job:
-    """A job whose model and streams are there already."""
+    """A job whose model and streams are there already; a model in the folder `teacher` is its teacher."""
     model, streams = root / f"model-{kind}", root / f"streams-{classes}"
     architecture = json.loads((model / "config.json").read_text())["architectures"][0]
     splits = {name: open_stream(streams / f"{name}.arrow") for name in ("train", "validation", "test")}
     plan = make_plan(model, splits, kind, architecture, strategy, classes)
     plan = changed(plan, {path.replace("__", "."): value for path, value in changes.items()})
-    return Job(plan, Inputs(model, streams, ENVIRONMENT), root)
+    teacher: dict[Role, Path] = {"teacher": root / "teacher"} if (root / "teacher").is_dir() else {}
+    return Job(plan, Inputs(model, streams, ENVIRONMENT, companions=teacher), root)
 
 
 def make_plan(

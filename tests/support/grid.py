@@ -22,7 +22,7 @@ from ftc.spec.documents.expected import phase_groups
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
 from ftc.spec.documents.loss_settings import DistillationSettings
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
-from ftc.spec.sections.train import TeacherQuantization
+from ftc.spec.sections.distillation import TeacherQuantization
 from ftc.spec.shardings import Offload, Sharding, sharding_card
 from ftc.spec.strategies.common import low_rank
 from tests.support.drafts import CARD, decided, draft_of, model_facts, split_report

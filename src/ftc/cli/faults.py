@@ -7,6 +7,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from ftc.spec.exit_codes import ExitCode
@@ -55,6 +56,8 @@ def _told(error: Exception, args: Namespace) -> int:
             return _refused(error, args)
         case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] in _TRAIN_PACKAGES:
             return _refused(missing_package(name), args)
+        case OSError(errno=errno.ENAMETOOLONG, filename=str(file)):
+            return _refused(_long_name(file), args)
         case OSError(filename=str(file), strerror=str(reason)):
             return _one_line(f"{file}: {reason}{_LIMITS.get(error.errno or 0, '')}")
         case FileNotFoundError() if _is_nowhere():
@@ -109,6 +112,16 @@ def _refused(error: Refusal, args: Namespace) -> int:
     else:
         show_diagnostics(error.diagnostics, getattr(error, "sources", {}), args)
     return error.exit_code
+
+
+def _long_name(file: str) -> Refusal:
+    """A path with a name that no file can have, which most often is a text in the place of a file."""
+    from ftc.spec.diagnostics import Refusal, diagnostic
+    from ftc.spec.language.safe_repr import quoted
+
+    longest = max(PurePath(file).parts, key=len)
+    summary = f"{quoted(file)} can be no file: a part of the path has {len(longest):,} characters"
+    return Refusal([diagnostic("FTC300", summary, help="name a file; most systems allow 255 bytes in a name")])
 
 
 def _one_line(text: str) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.documents.data_drift import DataDrift, MetricDrift, Verdict
+from ftc.spec.documents.data_drift import MOST_ROWS, DataDrift, MetricDrift, Verdict
 from ftc.verbs.drift_sides import Asked, copied, reference_split, sides
 from ftc.verbs.evaluate import finished_run, noting
 from ftc.verbs.predict import usable_inputs
@@ -28,7 +28,7 @@ __all__ = ["LEVEL", "ROWS", "Drifted", "data_drift"]
 
 LEVEL = 0.01
 """Share of reports without any drift that say `drift` at most."""
-ROWS = 1_000
+ROWS = MOST_ROWS
 """Most rows of each side that are compared."""
 
 

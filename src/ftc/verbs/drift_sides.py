@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +13,16 @@ from ftc.verbs.runs import Run
 
 if TYPE_CHECKING:
     from ftc.compiler.resolve.rows.table import Table
-    from ftc.runtime.evaluation.drift_samples import Rows
+    from ftc.runtime.evaluation.drift_samples import Floats, Rows
     from ftc.runtime.evaluation.two_samples import Counts
     from ftc.runtime.execution.execute import Inputs
+    from ftc.runtime.tasks.scorer import ModelWithScorer
     from ftc.spec.documents.events import EventListener
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.predictions import RowPrediction
+    from ftc.spec.documents.record import RunRecord
     from ftc.spec.documents.streams import Split
+    from ftc.spec.storage.paths import RunFolder
 
 __all__ = ["Asked", "copied", "reference_split", "sides"]
 
@@ -61,36 +64,182 @@ def sides(asked: Asked, table: Table, split: Split) -> tuple[Rows, Rows, list[st
     from ftc.runtime.evaluation.drift_samples import reads_own_form, rows_of
     from ftc.spec.documents.streams import open_stream
 
-    plan, known, new = asked.run.plan, asked.folder / "known", asked.folder / "new"
-    for folder in (known, new):
-        folder.mkdir()
+    plan, new = asked.run.plan, asked.folder / "new"
+    new.mkdir()
     if reads_own_form(plan):
-        return _in_own_form(asked, table, split, known, new)
+        return _in_own_form(asked, table, split, new)
     check_columns(plan, table)
-    _write_reference(asked, split, known)
+    text = 0  # which of several texts that become vectors the new rows have first
+    if form_card(plan.settings.text.form).has_texts:
+        text = next(number for number, name in enumerate(text_columns(plan)) if name in table.columns)
+    known, notes = _known(asked, split, "they are of another of the row's texts" if text else "")
     asked_rows = compile_unlabeled(plan, asked.inputs.model_folder, table, new)
     if asked_rows.plan is None:
         places = [f"{table.where(number)}: {words}" for number, words in sorted(asked_rows.problems.items())[:5]]
         help = "fix these rows, or name another file"
         raise Refusal([diagnostic("FTC758", f"no row of {asked.name} can be compared", notes=places, help=help)])
-    said: tuple[list[RowPrediction], list[RowPrediction]] = [], []
-    notes = ["answers are not compared: the run has no validation rows, and its model has seen training rows"]
-    if split == "validation":
-        said, notes = _answers(asked, asked_rows.plan, known, new), []
+    model = _Model(asked, asked_rows.plan)
+    said_before: list[RowPrediction] = []
+    said_now: list[RowPrediction] = []
+    if split != "validation":
+        notes += ["answers are not compared: the run has no validation rows, and its model has seen training rows"]
+    elif known.folder is not None and not known.has_answers:
+        said_before, said_now = model.said(model.of_known(), known.folder), model.said(asked_rows.plan, new)
+    elif known.has_answers:
+        said_now = model.said(asked_rows.plan, new)
+    else:
+        notes += ["answers are not compared: the run keeps none of what it writes"]
     unfit = len(asked_rows.unfit)
     before, now = _damaged(plan, table, len(asked_rows.problems) - unfit, len(asked_rows.cut) + unfit)
-    streams = open_stream(known / "test.arrow"), open_stream(new / "test.arrow")
-    text = 0  # which of several texts that become vectors the new rows have first
-    if form_card(plan.settings.text.form).has_texts:
-        text = next(number for number, name in enumerate(text_columns(plan)) if name in table.columns)
-    return (
-        rows_of(plan, streams[0], said[0], text=text, damaged=before),
-        rows_of(plan, streams[1], said[1], damaged=now),
-        notes,
-    )
+    states = model.states(asked_rows.plan, new) if known.has_states else None
+    made = rows_of(plan, open_stream(new / "test.arrow"), said_now, damaged=now, states=states)
+    return known.as_rows(plan, said_before, text, before), made, notes
 
 
-def _in_own_form(asked: Asked, table: Table, split: Split, known: Path, new: Path) -> tuple[Rows, Rows, list[str]]:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The run's own rows.
+
+    Attributes:
+        kept: What the run keeps of them; None where that is not used.
+        folder: Where they are as tokens; None where these are gone.
+    """
+
+    kept: Rows | None
+    folder: Path | None
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether the answers to them are kept."""
+        sample = None if self.kept is None else self.kept.sample
+        return sample is not None and bool(sample.names or sample.numbers or sample.flags or sample.vectors is not None)
+
+    @property
+    def has_states(self) -> bool:
+        """Whether what the model makes of them is kept."""
+        return self.kept is not None and self.kept.sample.states is not None
+
+    def as_rows(self, plan: Plan, said: Sequence[RowPrediction], text: int, damaged: Mapping[str, Counts]) -> Rows:
+        """One side of the comparison, with what is known by tokens and by what is kept."""
+        from ftc.runtime.evaluation.drift_samples import rows_of
+        from ftc.spec.documents.streams import open_stream
+
+        read = None
+        if self.folder is not None:
+            read = rows_of(plan, open_stream(self.folder / "test.arrow"), said, text=text, damaged=damaged)
+        if self.kept is None:
+            assert read is not None, "without either it was refused"
+            return read
+        sample = replace(self.kept.sample, damaged=damaged)
+        if read is not None:
+            figures = {} if self.has_answers else {name: getattr(read.sample, name) for name in _ANSWERS}
+            sample = replace(sample, tokens=read.sample.tokens, **figures)
+        return replace(self.kept, sample=sample)
+
+
+_ANSWERS = ("names", "numbers", "flags", "vectors")
+"""Fields of a sample that are of answers."""
+
+
+def _known(asked: Asked, split: Split, unfit: str = "") -> tuple[_Known, list[str]]:
+    """The run's rows, at most as many as are asked for, by their tokens and by what the run keeps of them.
+
+    Args:
+        asked: What is compared.
+        split: Whose rows they are.
+        unfit: Why what is kept can't be used; empty where nothing speaks against it.
+
+    Raises:
+        Refusal: There is neither (FTC757).
+    """
+    from ftc.compiler.tokens.stream_manifest import kept_streams
+    from ftc.runtime.evaluation.drift_reference import read_drift_reference
+    from ftc.runtime.evaluation.reference import evenly
+    from ftc.spec.documents.streams import open_stream
+    from ftc.spec.storage.paths import RunFolder
+
+    run, plan = asked.run, asked.run.plan
+    found: Rows | str = unfit
+    if split != "validation":
+        found = "it keeps nothing of training rows"
+    elif not unfit:
+        found = read_drift_reference(RunFolder(run.folder), run.record, plan)
+    streams, gone = kept_streams(plan), f"its {split} rows as tokens are not in the cache as they were made"
+    stream = None if streams is None else open_stream(streams / f"{split}.arrow")
+    numbers = [] if stream is None else sorted(set(stream.rows.tolist()))
+    if not isinstance(found, str) and len(found.numbers) < min(asked.rows, len(numbers)):
+        found = f"it keeps {len(found.numbers):,} rows, fewer than `--rows`"
+    if isinstance(found, str):
+        if streams is None:
+            raise _without_rows(asked, [gone, found])
+        chosen = [numbers[one] for one in evenly(len(numbers), asked.rows)]
+        notes = [f"the run's own rows are read again: {found}"] if split == "validation" else []
+        return _Known(None, _part(asked, streams, split, chosen)), notes
+    places = evenly(len(found.numbers), asked.rows)
+    chosen = [found.numbers[place] for place in places]
+    kept = replace(found, numbers=chosen, sample=found.sample.kept(places))
+    if streams is None:
+        return _Known(kept, None), [f"words are not compared: {gone}"]
+    return _Known(kept, _part(asked, streams, split, chosen)), []
+
+
+def _part(asked: Asked, streams: Path, split: Split, rows: Collection[int]) -> Path:
+    """Writes some of the run's own rows as the rows to predict for, and gives their folder."""
+    from ftc.runtime.evaluation.drift_samples import write_part
+    from ftc.spec.documents.stream_images import IMAGES_FILE
+
+    folder = asked.folder / "known"
+    folder.mkdir()
+    write_part(streams / f"{split}.arrow", folder / "test.arrow", rows)
+    if (streams / IMAGES_FILE).exists():
+        (folder / IMAGES_FILE).symlink_to(streams / IMAGES_FILE)
+    return folder
+
+
+class _Model:
+    """The run's model, which is loaded once, and only where it is asked."""
+
+    def __init__(self, asked: Asked, new: Plan) -> None:
+        self._asked, self._new = asked, new
+        self._work: ModelWithScorer | None = None
+
+    def of_known(self) -> Plan:
+        """The run's plan with its own rows as those to predict for, answered as the new ones are."""
+        from ftc.compiler.tokens.other_rows import measuring, without_probes
+
+        plan = self._asked.run.plan
+        known = without_probes(measuring(plan, plan.data["validation"], None))
+        return known.model_copy(
+            update={"settings": known.settings.model_copy(update={"eval": self._new.settings.eval})}
+        )
+
+    def said(self, plan: Plan, folder: Path) -> list[RowPrediction]:
+        """What it says of a folder's rows."""
+        from ftc.runtime.evaluation.predict import predict_rows
+
+        return predict_rows(*self._given(plan, folder))
+
+    def states(self, plan: Plan, folder: Path) -> Mapping[int, Floats] | None:
+        """What it makes of a folder's rows."""
+        from ftc.runtime.evaluation.drift_reference import states_of_rows
+
+        return states_of_rows(*self._given(plan, folder))
+
+    def _given(
+        self, plan: Plan, folder: Path
+    ) -> tuple[Plan, Inputs, RunFolder, RunRecord, ModelWithScorer, EventListener]:
+        from ftc.runtime.evaluation.predict import load_tuned
+        from ftc.runtime.execution.execute import Inputs
+        from ftc.spec.storage.paths import RunFolder
+
+        asked, run = self._asked, self._asked.run
+        place = RunFolder(run.folder)
+        self._work = self._work or load_tuned(run.plan, asked.inputs, place, run.record, asked.listen)
+        inputs = Inputs(asked.inputs.model_folder, folder, run.record.observed.environment)
+        return plan, inputs, place, run.record, self._work, asked.listen
+
+
+def _in_own_form(asked: Asked, table: Table, split: Split, new: Path) -> tuple[Rows, Rows, list[str]]:
     """Both sides as the run was trained on them, where a row alone has no form of its own."""
     from ftc.compiler.tokens.other_rows import check_labeled, compile_table, labeled_rows
     from ftc.runtime.evaluation.drift_samples import rows_of
@@ -98,16 +247,18 @@ def _in_own_form(asked: Asked, table: Table, split: Split, known: Path, new: Pat
 
     plan = asked.run.plan
     check_labeled(plan, table)
-    _write_reference(asked, split, known)
+    known, notes = _known(asked, split)
     usable = labeled_rows(plan, table)
-    report = compile_table(plan, asked.inputs.model_folder, copied(table, usable), new).data["test"]
+    compiled = compile_table(plan, asked.inputs.model_folder, copied(table, usable), new)
+    report = compiled.data["test"]
     unusable, unfit = len(table.rows) - len(usable), report.truncated_rows + report.dropped_rows
     before, now = _damaged(plan, table, unusable, unfit)
-    found = rows_of(plan, open_stream(new / "test.arrow"), (), damaged=now)
+    states = _Model(asked, compiled).states(compiled, new) if known.has_states else None
+    found = rows_of(plan, open_stream(new / "test.arrow"), (), damaged=now, states=states)
     return (
-        rows_of(plan, open_stream(known / "test.arrow"), (), damaged=before),
+        known.as_rows(plan, (), 0, before),
         replace(found, numbers=[usable[number] for number in found.numbers]),
-        ["answers are not compared: a single row has none"],
+        [*notes, "answers are not compared: a single row has none"],
     )
 
 
@@ -117,31 +268,7 @@ def copied(table: Table, rows: Sequence[int]) -> Table:
     return replace(kept, rows=[dict(row) for row in kept.rows])
 
 
-def _write_reference(asked: Asked, split: Split, folder: Path) -> None:
-    """Writes the run's own rows, at most so many, as the rows to predict for.
-
-    Raises:
-        Refusal: They are gone, or others than the lock names (FTC757).
-    """
-    from ftc.compiler.tokens.stream_manifest import kept_streams
-    from ftc.runtime.evaluation.drift_samples import write_part
-    from ftc.runtime.evaluation.reference import evenly
-    from ftc.spec.documents.stream_images import IMAGES_FILE
-    from ftc.spec.documents.streams import open_stream
-
-    streams = kept_streams(asked.run.plan)
-    if streams is None:
-        raise _without_rows(asked, f"its {split} rows as tokens are not in the cache as they were made")
-    stream = open_stream(streams / f"{split}.arrow")
-    numbers = sorted(set(stream.rows.tolist()))
-    write_part(
-        streams / f"{split}.arrow", folder / "test.arrow", {numbers[one] for one in evenly(len(numbers), asked.rows)}
-    )
-    if (streams / IMAGES_FILE).exists():
-        (folder / IMAGES_FILE).symlink_to(streams / IMAGES_FILE)
-
-
-def _without_rows(asked: Asked, why: str) -> Refusal:
+def _without_rows(asked: Asked, why: Sequence[str]) -> Refusal:
     """Says as well whether the files are still there from which the rows came."""
     from ftc.compiler.audit.locate import source_files
     from ftc.compiler.resolve.files.digests import DigestCache
@@ -158,28 +285,7 @@ def _without_rows(asked: Asked, why: str) -> Refusal:
     if changed:
         help = "restore these files as they were, then " + help
     summary = f"run `{run.record.id}` has no rows to compare with"
-    return Refusal([diagnostic("FTC757", summary, notes=[why, *changed], help=help)])
-
-
-def _answers(
-    asked: Asked, new: Plan, known_folder: Path, new_folder: Path
-) -> tuple[list[RowPrediction], list[RowPrediction]]:
-    """What the run's model says of both sides."""
-    from ftc.compiler.tokens.other_rows import measuring, without_probes
-    from ftc.runtime.evaluation.predict import load_tuned, predict_rows
-    from ftc.runtime.execution.execute import Inputs
-    from ftc.spec.storage.paths import RunFolder
-
-    run, place = asked.run, RunFolder(asked.run.folder)
-    known = without_probes(measuring(run.plan, run.plan.data["validation"], None))
-    known = known.model_copy(update={"settings": known.settings.model_copy(update={"eval": new.settings.eval})})
-    work = load_tuned(run.plan, asked.inputs, place, run.record, asked.listen)
-
-    def said(plan: Plan, folder: Path) -> list[RowPrediction]:
-        inputs = Inputs(asked.inputs.model_folder, folder, run.record.observed.environment)
-        return predict_rows(plan, inputs, place, run.record, work, asked.listen)
-
-    return said(known, known_folder), said(new, new_folder)
+    return Refusal([diagnostic("FTC757", summary, notes=[*why, *changed], help=help)])
 
 
 def _damaged(plan: Plan, table: Table, unusable: int, unfit: int) -> tuple[dict[str, Counts], dict[str, Counts]]:

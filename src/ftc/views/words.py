@@ -120,13 +120,14 @@ def teacher_parts(plan: Plan) -> list[str]:
     license = escaped(teacher.license or "no license")
     held = f"quantized to {lesson.quantization}" if lesson.quantization else f"in {lesson.precision}"
     beta = f" with beta {lesson.beta:g}" if lesson.beta is not None else ""
-    own = lesson.on_policy.writing if lesson.on_policy is not None else None
+    share = f"{100 * lesson.weight:.3g} % of the loss" if lesson.weight < 1 else "the whole loss"
+    own, writes = lesson.on_policy, lesson.seq_kd
     return [
         f"{escaped(teacher.base)} {numbers.magnitude(teacher.num_parameters)} ({license})",
-        f"{100 * lesson.weight:.3g} % of the loss" if lesson.weight < 1 else "the whole loss",
-        f"{divergence_card(lesson.loss).label}{beta} at temperature {lesson.temperature:g}",
+        *([share, f"{divergence_card(lesson.loss).label}{beta} at temperature {lesson.temperature:g}"] * lesson.judges),
         held,
-        *([f"{100 * own.share:.3g} % of the steps on the model's own answers{_sampled(own)}"] if own else []),
+        *([f"{100 * own.lmbda:.3g} % of the steps on the model's own answers{_sampled(own.writing)}"] if own else []),
+        *([f"it writes the answers that are learned{_sampled(writes.writing)}"] if writes else []),
     ]
 
 
@@ -191,10 +192,11 @@ def value_at(values: Any, path: str) -> Any:
 
 
 def _sampled(writing: Writing) -> str:
-    """How long answers are that a model writes in training, and how their tokens are drawn."""
+    """How long answers are that are written in training, and how their tokens are drawn."""
     among = f" among the {numbers.plural(writing.top_k, 'likeliest token')}" if writing.top_k else ""
     length = numbers.plural(writing.max_new_tokens, "token")
-    return f", up to {length} each, sampled{among} at temperature {writing.temperature:g}"
+    drawn = f"sampled{among} at temperature {writing.temperature:g}" if writing.temperature else "the likeliest token"
+    return f", up to {length} each, {drawn}"
 
 
 def sampling_facts(sampling: SamplingSettings) -> Iterator[tuple[str, str]]:

@@ -80,6 +80,13 @@ def test_what_is_no_single_command_is_refused_with_its_place(text: str, words: s
     assert words in refusal.value.diagnostics[0].summary
 
 
+def test_commands_beside_it_and_where_it_writes_are_no_part_of_it() -> None:
+    found = imported(f"cd work && trl sft {MODEL} --dataset_text_field body --learning_rate 1e-4 2>&1 | tee log.txt\n")
+    assert found.recipe, found.reasons
+    assert recipe_values(found)["train.learning_rate"] == 1e-4
+    assert "launcher" not in {key.key for key in found.keys}
+
+
 def test_reward_functions_that_are_rewards_of_a_recipe_are_carried() -> None:
     said = imported(f"trl grpo {MODEL} --reward_funcs trl.rewards.think_format_reward\n")
     (reward,) = recipe_values(said)["task.rewards"]

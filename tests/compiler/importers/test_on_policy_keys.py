@@ -46,6 +46,17 @@ def lesson(text: str) -> dict[str, Any]:
             },
         ),
         ({"lmbda": 0}, {"loss": "jsd", "weight": 1, "temperature": 1}),
+        (
+            {"lmbda": 0, "seq_kd": "true", "max_new_tokens": 64},
+            {
+                "loss": "jsd",
+                "weight": 1,
+                "temperature": 1,
+                "seq_kd.temperature": 0.9,
+                "seq_kd.max_new_tokens": 64,
+                "seq_kd.top_k": 0,
+            },
+        ),
     ],
 )
 @pytest.mark.parametrize("tool", ["trl", "oumi"])
@@ -58,14 +69,40 @@ def test_what_gkd_says_is_carried(tool: str, keys: dict[str, Any], wanted: dict[
     assert lesson(text) == {"teacher": "acme/brook-7b", **wanted}
 
 
-def test_answers_of_the_teacher_are_refused_with_another_way() -> None:
+def test_answers_of_the_model_and_of_the_teacher_are_not_mixed() -> None:
     imported = import_text(TRL + "teacher_model_name_or_path: acme/brook-7b\nseq_kd: true\ndisable_dropout: true\n")
     assert imported.recipe is None
     (reason,) = imported.reasons
-    assert (reason.code, reason.summary) == ("FTC392", "answers that the teacher writes in training are not supported")
-    assert "ftc predict" in reason.help[0]
+    assert reason.code == "FTC392"
+    assert "the model and the teacher write in turn" in reason.summary
+    assert "lmbda: 0" in reason.help[0]
     dropped = {key.key for key in imported.keys if key.fate is Fate.NOT_CARRIED}
     assert {"seq_kd", "disable_dropout"} <= dropped
+
+
+def test_a_teacher_with_another_tokenizer_is_carried() -> None:
+    keys = "teacher_model_name_or_path: acme/other-7b\nuse_uld_loss: true\nlmbda: 0\nuld_crossentropy_weight: 0.5\n"
+    assert lesson(
+        TRL + keys + "uld_distillation_weight: 1.5\nuld_skip_student_eos: true\nmax_completion_length: 64\n"
+    ) == {
+        "teacher": "acme/other-7b",
+        "loss": "uld",
+        "weight": 0.75,
+        "temperature": 1.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [
+        ("", "written in training"),
+        ("lmbda: 0\nuld_use_hybrid_loss: true\n", "beside one by rank"),
+        ("lmbda: 0\nuld_student_temperature: 2\nuld_teacher_temperature: 1\n", "two temperatures"),
+    ],
+)
+def test_what_a_loss_by_rank_does_not_have(keys: str, why: str) -> None:
+    text = TRL + "teacher_model_name_or_path: acme/other-7b\nuse_uld_loss: true\n" + keys
+    assert any(why in reason.summary for reason in import_text(text).reasons)
 
 
 def test_a_teacher_has_to_be_named() -> None:

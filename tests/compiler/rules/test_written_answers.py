@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ftc.compiler.rules.sampling_rules import some_steps_are_written
-from ftc.spec.sections.train import Distillation, OnPolicy
+from ftc.spec.sections.distillation import Distillation, OnPolicy
 from ftc.spec.writing import Writing
 from tests.support.drafts import decided, draft_of
 
@@ -23,7 +23,7 @@ def test_a_share_below_one_step_is_told(share: float, told: bool) -> None:
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 1 / 3, 0.29, 0.1, 1e-5])
 def test_steps_are_marked_as_each_is_asked_for(share: float) -> None:
-    writing = Writing(answers=1, max_new_tokens=4, temperature=1.0, top_k=0, share=share)
+    writing = Writing(by="model", answers=1, max_new_tokens=4, temperature=1.0, top_k=0, share=share, divides=True)
     assert writing.marks(50) == [writing.at(step) for step in range(50)]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ftc.compiler.draft import Measured
+from ftc.compiler.time import eval_work
 from ftc.compiler.time.run_work import RunWork, run_work
 from ftc.spec.documents.attributions import LONGEST_ROW, PATH_POINTS
 from ftc.spec.documents.estimates import Phase, Work
@@ -27,8 +28,26 @@ def work(shared: int = 0, *, rows: int = 40, tokens: int = 100, answer: int = 20
     return run_work(decided(draft))
 
 
+@pytest.fixture
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks at test rows alone, without what is kept of validation rows in the same phase."""
+    monkeypatch.setattr(eval_work, "_kept", lambda draft, tuned: [])
+
+
 def written(found: RunWork) -> tuple[Work, Work, Work]:
     return found.phases["generate"]
+
+
+def test_what_is_kept_of_validation_rows_costs_a_look_at_a_thousand_of_them() -> None:
+    def evaluated(rows: int, kind: str) -> float:
+        looks = {"baseline": False, "samples": 0}
+        task = {**WRITTEN["task"], "kind": kind}
+        return work(rows=rows, task=task, eval=looks).phases["evaluate"][1].flops
+
+    for kind in ("generation", "classification"):
+        few, many, most = (evaluated(rows, kind) for rows in (500, 1_000, 4_000))
+        assert many == pytest.approx(2 * few, rel=0.01)
+        assert most < 4 * many, "only the test rows go on growing"
 
 
 def test_what_prompts_share_goes_through_once() -> None:
@@ -79,6 +98,7 @@ def test_answers_are_a_phase_of_their_own_with_their_prompts() -> None:
     assert read.prompts is None
 
 
+@pytest.mark.usefixtures("nothing_kept")
 def test_a_look_that_gives_rows_classes_leaves_out_what_no_head_reads() -> None:
     def read(**recipe: Any) -> float:
         plain = {"baseline": False, "samples": 0}
@@ -91,6 +111,7 @@ def test_a_look_that_gives_rows_classes_leaves_out_what_no_head_reads() -> None:
     assert read(strategy=virtual) == read(strategy=virtual, facts=untold)
 
 
+@pytest.mark.usefixtures("nothing_kept")
 def test_why_a_classifier_chose_costs_eight_passes_in_both_directions_for_each_row_that_is_shown() -> None:
     def measured(samples: int, task: str = "classification", **recipe: Any) -> float:
         looks = {"baseline": False, "samples": samples}
@@ -105,6 +126,7 @@ def test_why_a_classifier_chose_costs_eight_passes_in_both_directions_for_each_r
     assert measured(5, "generation") == measured(0, "generation")
 
 
+@pytest.mark.usefixtures("nothing_kept")
 def test_a_longer_prompt_for_the_base_costs_its_tokens() -> None:
     """The prompts of a baseline are read and answered by the base, beside the test rows."""
     plain = work()

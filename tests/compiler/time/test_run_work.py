@@ -186,6 +186,27 @@ def test_answers_that_a_teacher_judges_are_planned_for_all_lengths() -> None:
     assert last.components["optimiser state"] > 0
 
 
+def test_a_teacher_that_writes_is_planned_by_its_own_size() -> None:
+    usual: dict[str, Any] = {"task": {"kind": "generation", "prompt": "{{ text }}"}, "strategy": {"kind": "lora"}}
+
+    def planned(layers: int, **lesson: Any) -> ClosedDraft:
+        facts = TeacherFacts(model=model_facts(layers=layers, hidden=256), labels=(), problem=None, other_tokens=None)
+        asked = {"teacher": "models/large", "seq_kd": {"max_new_tokens": 40}, **lesson}
+        return decided(replace(draft_of(device=CARD, **usual, train={"distillation": asked}), teacher=facts))
+
+    small, large, judged = planned(4), planned(8), planned(8, weight=0.5)
+    low, expected, high = (one.flops for one in run_work(large).phases["sample"])
+    assert 0 < low < expected < high
+    assert expected > 1.5 * run_work(small).phases["sample"][1].flops
+    assert run_work(large).phases["train"][1].flops == run_work(small).phases["train"][1].flops
+    assert run_work(judged).phases["train"][1].flops > run_work(large).phases["train"][1].flops
+    assert large.memory is not None
+    assert judged.memory is not None
+    phases = {phase.phase for phase in large.memory.phases}
+    assert {"sampling: prompts", "sampling: last token"} <= phases
+    assert {"teacher", "loss"} <= {phase.phase for phase in judged.memory.phases} - phases
+
+
 def test_a_record_that_says_that_training_did_nothing_tells_no_speed() -> None:
     """Any record in a project may be damaged, and every plan reads all of them."""
     nothing = Work(flops=0.0, bytes=0.0, operations=0.0)

@@ -16,6 +16,7 @@ from ftc.runtime.artifacts.tensor_files import read_tensors, write_tensors
 from ftc.runtime.memory_trace.holdings import Read
 from ftc.runtime.memory_trace.log import peaks
 from ftc.runtime.memory_trace.step import run_steps
+from ftc.runtime.memory_trace.tracker import StorageTracker, card_buffers
 from ftc.runtime.memory_trace.whole import log_of, whole_groups
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model
@@ -185,9 +186,10 @@ def test_rows_that_share_a_sequence_are_told_apart_by_a_mask(
     assert {without[name].size - real[name].size for name in real.keys() - OF_THE_HOST} == {0}
 
 
-def test_answers_are_written_beside_optimizer_and_teacher(models: dict[str, Path]) -> None:
+@pytest.mark.parametrize("by", ["on_policy", "seq_kd"])
+def test_answers_are_written_beside_optimizer_and_teacher(models: dict[str, Path], by: str) -> None:
     config, theirs = (json.loads((models[one] / "config.json").read_text()) for one in ("llama", "gpt2"))
-    own = {"lmbda": 0.5, "max_new_tokens": 8, "temperature": 1.0, "top_k": 0}
+    own = {"max_new_tokens": 8, "temperature": 1.0, "top_k": 0, **({"lmbda": 0.5} if by == "on_policy" else {})}
     shape = BatchShape(length=20, supervised=7, padded=False)
     job = trace_job(
         config,
@@ -195,11 +197,12 @@ def test_answers_are_written_beside_optimizer_and_teacher(models: dict[str, Path
         device=PROCESSOR,
         shape=shape,
         eval__batch_size=4,
-        train__distillation={**lesson(models["gpt2"]), "weight": 1.0, "on_policy": own},
+        train__distillation={**lesson(models["gpt2"]), "weight": float(by == "on_policy"), by: own},
     ).model_copy(update={"teacher": theirs, "evaluation": shape})
     found = peaks(log_of(job, (2,), whole_groups((2,))))
     written = {name: peak for name, peak in found.items() if name.startswith("sampling")}
     assert written
+    assert ("teacher" in found) == (by == "on_policy"), "a teacher whose probabilities don't count isn't asked for them"
     for peak in written.values():
         assert peak.components["teacher"] > 0
         assert peak.components["optimiser state"] > 0
@@ -250,6 +253,42 @@ def test_a_teacher_is_asked_without_memory_as_it_really_is(
     assert real["teacher"].components["teacher"] > 0
     apart = {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST}
     assert set(apart.values()) == {0}, apart
+
+
+@pytest.mark.parametrize("chunk", [None, 4])
+def test_a_teacher_with_rows_of_its_own_is_traced_as_it_runs(
+    chunk: int | None, models: dict[str, Path], tmp_path: Path
+) -> None:
+    configs = {one: json.loads((models[one] / "config.json").read_text()) for one in ("llama", "gpt2")}
+    job = trace_job(
+        configs["llama"],
+        "lora",
+        device=PROCESSOR,
+        shape=BatchShape(length=20, supervised=7, padded=False),
+        num_modules=4,
+        train__loss_chunk_size=chunk,
+        train__distillation={**lesson(models["gpt2"]), "loss": "uld", "temperature": 1.0},
+    ).model_copy(update={"teacher": configs["gpt2"]})
+    apart = job.model_copy(update={"taught": BatchShape(length=45, supervised=30, padded=True)})
+    assert apart.key() != job.key()
+    without = peaks(log_of(apart, (2,), whole_groups((2,))))
+    cpu = torch.device("cpu")
+    taught = build_teacher(apart.settings, FolderBase(models["gpt2"]), cpu)
+    model = build_model(apart.settings, FolderBase(models["llama"]), cpu)
+    real = peaks(run_steps(apart, model, whole_groups((2,)), cpu, Folder(tmp_path / "kept"), taught))
+    differing = {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST}
+    assert set(differing.values()) == {0}, differing
+    assert without["teacher"].size > peaks(log_of(job, (2,), whole_groups((2,))))["teacher"].size
+
+
+def test_a_sort_on_a_card_takes_what_it_goes_to_and_fro_between() -> None:
+    scores = torch.empty(4, 1000, device="meta")
+    tracker = StorageTracker("meta", buffers=card_buffers((9, 0)))
+    with tracker:
+        scores.sort(dim=-1, descending=True, stable=True)
+    (most,) = (peak.size for peak in peaks(tracker.close()).values())
+    results, between = 4000 * (4 + 8), 4000 * (8 + 4 + 8)
+    assert results + between <= most <= results + between + 2048
 
 
 @pytest.mark.sample(1)

@@ -1,4 +1,4 @@
-"""Ten steps of on-policy distillation beside the formula of GKD, computed from the answers' tokens by plain torch."""
+"""Ten steps on written answers, the model's own (GKD) or its teacher's, beside the papers' formulas in plain torch."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ftc.runtime.tasks import make_scorer
 from ftc.runtime.training.answer_writer import AnswerWriter
 from ftc.runtime.training.distillation import build_teacher, make_teacher
 from ftc.runtime.training.loop import Job, training_steps
-from ftc.runtime.training.on_policy import OnPolicyRows
 from ftc.runtime.training.optimizers import make_optimizer
 from ftc.runtime.training.signals import StopRequest
 from ftc.runtime.training.sources import StreamRows
+from ftc.runtime.training.written_rows import WrittenRows
 from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.events import Event, StepDone
 from ftc.spec.documents.streams import TokenStream
@@ -64,7 +64,7 @@ def loop_of(job: RunJob, folder: Path, **changes: Any) -> tuple[Job, Any, Any]:
     if not teacher_folder.is_dir():
         write_tiny_model(teacher_folder, "gpt2", seed=8)
     usual = {
-        "train.distillation": asked(teacher_folder, **changes),
+        "train.distillation": changes.pop("distillation", None) or asked(teacher_folder, **changes),
         "seeds.sampling": 11,
         "train.num_steps": STEPS,
         "train.steps_per_epoch": 1,
@@ -79,9 +79,11 @@ def loop_of(job: RunJob, folder: Path, **changes: Any) -> tuple[Job, Any, Any]:
     teacher = build_teacher(settings, FolderBase(teacher_folder), CPU)
     from accelerate import Accelerator
 
-    rows = rows_of(folder / "rows.arrow")
+    accelerator, rows = Accelerator(cpu=True), rows_of(folder / "rows.arrow")
     order = BatchOrder(rows.lengths, 4, 1, settings.seeds.order)
-    writer = AnswerWriter(model, rows, settings, StopRequest(), CPU)
+    writes = settings.train.writing
+    assert writes is not None
+    writer = AnswerWriter(teacher if writes.by == "teacher" else model, rows, settings, StopRequest(), accelerator)
     parameters = trainable_tensors(model)
     loop = Job(
         train=settings.train,
@@ -90,8 +92,8 @@ def loop_of(job: RunJob, folder: Path, **changes: Any) -> tuple[Job, Any, Any]:
         parameters=parameters,
         scorer=make_scorer(model, settings),
         optimizer=make_optimizer(parameters, settings.train, model),
-        source=OnPolicyRows(StreamRows(rows, order), writer, settings),
-        accelerator=Accelerator(cpu=True),
+        source=WrittenRows(StreamRows(rows, order), writer, settings),
+        accelerator=accelerator,
         teacher=make_teacher(settings, teacher),
     )
     return loop, model, teacher
@@ -158,6 +160,59 @@ def test_ten_steps_by_the_formula(
     assert written == [1, 3, 5, 7, 9], "half of the steps, evenly spread"
 
 
+def by_the_teacher(teacher: Path, **changes: Any) -> dict[str, Any]:
+    """Settings of a teacher that writes the answers."""
+    own = {"max_new_tokens": LONGEST, "temperature": 0.0, "top_k": 0, **changes.pop("seq_kd", {})}
+    return lesson(teacher, **{"weight": 0.0, "temperature": 1.0, "seq_kd": own, **changes})
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.4])
+def test_ten_steps_on_what_a_teacher_writes(weight: float, made: dict[str, RunJob], tmp_path: Path) -> None:
+    """Kim and Rush 2016: the teacher's likeliest answer to each prompt is learned; with a weight its words as well."""
+    folder = made["full"].inputs.model_folder.parent.parent / "teacher"
+    loop, model, teacher = loop_of(made["full"], tmp_path, distillation=by_the_teacher(folder, weight=weight))
+    plain, rows = copy.deepcopy(model), rows_of(tmp_path / "again.arrow")
+    greedy = {}
+    for number in range(len(IDS)):
+        head = torch.from_numpy(rows.ids(number)[: rows.prompt_length(number)].astype("int64"))[None]
+        stops = list(made["full"].plan.settings.model.stop_ids)
+        said = teacher.generate(
+            head, attention_mask=torch.ones_like(head), max_new_tokens=LONGEST, do_sample=False, eos_token_id=stops,
+            pad_token_id=0,
+        )  # fmt: skip
+        greedy[number] = said[0, head.shape[1] :].tolist()
+    for _ in range(STEPS):
+        plain.load_state_dict(model.state_dict())
+        step = next(training_steps(loop, _))
+        assert {one.prompt: list(one.ids) for one in loop.source.answers} == greedy
+        terms = []
+        for number, tail in greedy.items():
+            head = rows.ids(number)[: rows.prompt_length(number)].tolist()
+            ids, lines = torch.tensor([[*head, *tail]]), slice(len(head) - 1, len(head) + len(tail) - 1)
+            scores = plain(input_ids=ids).logits[0, lines].log_softmax(-1)
+            with torch.no_grad():
+                wanted = teacher(input_ids=ids).logits[0, lines].log_softmax(-1)
+            own = functional.nll_loss(scores, torch.tensor(tail), reduction="none")
+            apart = functional.kl_div(scores, wanted, reduction="none", log_target=True).sum(dim=-1)
+            terms.append((1 - weight) * own + weight * apart)
+        expected = torch.cat(terms).mean()
+        gradients = torch.autograd.grad(expected, list(trainable_tensors(plain).values()), allow_unused=True)
+        norm = torch.stack([one.norm() for one in gradients if one is not None]).norm()
+        assert step.loss == pytest.approx(expected.item(), rel=1e-5, abs=1e-6), f"step {step.step}"
+        assert step.grad_norm == pytest.approx(norm.item(), rel=1e-3, abs=1e-5), f"step {step.step}"
+
+
+def test_a_teachers_answers_are_drawn_by_step_and_row(made: dict[str, RunJob], tmp_path: Path) -> None:
+    folder = made["full"].inputs.model_folder.parent.parent / "teacher"
+    loop, _, _ = loop_of(made["full"], tmp_path, distillation=by_the_teacher(folder, seq_kd={"temperature": 1.0}))
+    loop.source.at(4)
+    first = loop.source.answers
+    loop.source.at(5)
+    assert [one.ids for one in loop.source.answers] != [one.ids for one in first]
+    loop.source.at(4)
+    assert loop.source.answers == first
+
+
 def test_an_answer_depends_on_weights_step_and_prompt_alone(made: dict[str, RunJob], tmp_path: Path) -> None:
     always = {"on_policy": {"lmbda": 1.0}}
     loop, _, _ = loop_of(made["full"], tmp_path, **always)
@@ -175,7 +230,7 @@ def test_an_answer_depends_on_weights_step_and_prompt_alone(made: dict[str, RunJ
 
 @pytest.mark.parametrize(("share", "steps"), [(1.0, 7), (0.5, 3), (0.29, 2), (0.1, 0)])
 def test_the_share_of_steps(share: float, steps: int) -> None:
-    writing = Writing(answers=1, max_new_tokens=4, temperature=1.0, top_k=0, share=share)
+    writing = Writing(by="model", answers=1, max_new_tokens=4, temperature=1.0, top_k=0, share=share, divides=True)
     assert sum(map(writing.at, range(7))) == writing.count(7) == steps
     assert writing.count(100) == round(100 * share)
 
@@ -184,7 +239,6 @@ def test_a_run_that_is_broken_off_writes_what_the_whole_one_wrote(tmp_path: Path
     write_tiny_model(tmp_path / "teacher", "gpt2", seed=8)
     changes: dict[str, Any] = {"train__distillation": asked(tmp_path / "teacher"), "seeds__sampling": 11}
     job = make_job(tmp_path, eval__metrics=("loss",), eval__max_new_tokens=None, **changes)
-    job = replace(job, inputs=replace(job.inputs, companions={"teacher": tmp_path / "teacher"}))
     whole = job.run("whole")
     assert whole.status == "finished"
     answers = job.folder("whole").answers.read_bytes()

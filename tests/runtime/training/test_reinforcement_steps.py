@@ -86,9 +86,10 @@ def _loop(made: dict[str, RunJob], folder: Path, loss: str, *, with_base: bool, 
     from accelerate import Accelerator
 
     parameters, rows = trainable_tensors(model), _prompts(folder)
-    source = SampledRows(model, scorer, rows, settings, _decode, StopRequest(), _CPU)
+    accelerator = Accelerator(cpu=True)
+    source = SampledRows(model, scorer, rows, settings, _decode, StopRequest(), accelerator)
     optimizer = make_optimizer(parameters, settings.train, model)
-    loop = Job(settings.train, settings.seeds, model, parameters, scorer, optimizer, source, Accelerator(cpu=True))
+    loop = Job(settings.train, settings.seeds, model, parameters, scorer, optimizer, source, accelerator)
     return loop, model
 
 

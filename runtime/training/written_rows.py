@@ -1,4 +1,6 @@
-"""On-policy distillation: in a share of the steps the model answers the rows' prompts, for the teacher to judge."""
+"""Distillation on written answers: in a share of the steps the model answers the rows' prompts for the teacher to
+judge, or the teacher answers them for the model to learn.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,16 @@ from ftc.spec.documents.events import WrittenStep
 from ftc.spec.documents.sampled import WrittenAnswer
 from ftc.spec.documents.settings import Settings
 
-__all__ = ["OnPolicyRows"]
+__all__ = ["WrittenRows"]
 
 
-class OnPolicyRows:
-    """The source of rows of a run whose model also learns on its own answers.
+class WrittenRows:
+    """The source of rows of a run whose model also learns on its own answers, or on its teacher's.
 
     Args:
         plain: The training split, in the order of the plan; a step answers the prompts of the rows that it would be
             trained on else.
-        writer: Has the model write.
+        writer: Has the model write, or the teacher.
         settings: The plan's.
     """
 
@@ -33,7 +35,7 @@ class OnPolicyRows:
         self.follows_weights = True
 
     def at(self, step: int) -> StepRows:
-        """The rows of an optimizer step, counted from 0: those of the split, or the model's answers to their prompts.
+        """The rows of an optimizer step, counted from 0: those of the split, or answers to their prompts.
 
         Raises:
             Interrupted: Somebody asked to stop; the step was not done.
