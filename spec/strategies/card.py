@@ -158,6 +158,8 @@ class Beside:
         keeps: Further numbers a token that the backward pass needs.
         keeps_once: Numbers that the backward pass needs, whatever the rows.
         casts_once: Frozen numbers of its own that mixed precision casts in each pass, and the backward pass needs.
+        sums: Results as wide as what goes out, in float32, that are there at once while it is added, beside those of
+            two plain layers.
     """
 
     inputs: int
@@ -175,6 +177,7 @@ class Beside:
     keeps: int
     keeps_once: int
     casts_once: int
+    sums: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
